@@ -1,0 +1,1 @@
+"""What we know: events, customers, journeys, the feature store and the ledger."""

@@ -1,0 +1,58 @@
+"""Every error we raise on purpose: what happened, what was expected, what to do.
+
+* NbaError
+  x InvalidSetting      a setting or parameter has a value we cannot use    exit code 2
+  x InvalidDomain       a domain or action file breaks its rules            exit code 2
+  x InvalidData         a contract table breaks the domain's rules          exit code 2
+  x InvalidRequest      a caller's request breaks the API contract          HTTP 400
+  x DecisionUnknown     an outcome names a decision we never made           HTTP 404
+  x DecisionConflict    an id comes back with another content               HTTP 409
+  x ModelMissing        the registry holds no such model or version         exit code 2
+  x GateFailed          a model is not good enough to be promoted           exit code 1
+  x NothingAllowed      a policy was asked to choose from nothing           a bug
+"""
+
+from __future__ import annotations
+
+
+class NbaError(Exception):
+    """Says what happened, what was expected, and what to do next."""
+
+    def __init__(self, happened: str, *, expected: str, remedy: str) -> None:
+        super().__init__(f"{happened} Expected {expected}. {remedy}")
+
+
+class InvalidSetting(NbaError):
+    """A setting or parameter has a value we cannot use."""
+
+
+class InvalidDomain(NbaError):
+    """A domain or action file breaks its rules."""
+
+
+class InvalidData(NbaError):
+    """A contract table breaks the domain's rules."""
+
+
+class InvalidRequest(NbaError):
+    """A caller's request breaks the API contract."""
+
+
+class DecisionUnknown(NbaError):
+    """An outcome names a decision we never made."""
+
+
+class DecisionConflict(NbaError):
+    """An id comes back with another content."""
+
+
+class ModelMissing(NbaError):
+    """The registry holds no such model or version."""
+
+
+class GateFailed(NbaError):
+    """A model is not good enough to be promoted."""
+
+
+class NothingAllowed(NbaError):
+    """A policy was asked to choose from nothing."""

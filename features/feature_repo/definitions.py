@@ -1,0 +1,72 @@
+"""Everything Feast knows about a customer.
+
+`feast apply` imports every .py file beside feature_store.yaml as a module of its own and
+*deletes* what it no longer finds, so this folder holds this one file. What the columns are is
+said by the domain file; what they mean, by the fold (features/journey.py).
+"""
+
+from datetime import timedelta
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource
+from feast.types import Float64, String
+from feast.value_type import ValueType
+
+from features.domain import load_domain
+from features.journey import Fold
+from features.settings import load_settings
+
+settings = load_settings()
+domain = load_domain(settings.domain)
+
+customer = Entity(
+    name="customer",
+    join_keys=["customer_id"],
+    value_type=ValueType.STRING,
+    description="One person or household, after identifiers are resolved.",
+)
+
+
+def _pushed(name: str) -> PushSource:
+    """A parquet history for training, and a door for what happens now."""
+    # Absolute: Feast resolves relative paths differently for each kind of offline store.
+    batch = FileSource(
+        name=f"{name}_batch",
+        path=str(settings.home / "feast" / f"{name}.parquet"),
+        timestamp_field="event_timestamp",
+    )
+    return PushSource(name=f"{name}_push", batch_source=batch)
+
+
+customer_profile = FeatureView(
+    name="customer_profile",
+    entities=[customer],
+    ttl=timedelta(0),
+    # A business without attributes still has a profile: Feast wants at least one column.
+    schema=[
+        Field(name=name, dtype=String, description=attribute.description)
+        for name, attribute in domain.attributes.items()
+    ]
+    or [Field(name="customer_since", dtype=String)],
+    source=_pushed("customer_profile"),
+    tags={"owner": "customer-insight", "domain": domain.name},
+)
+
+customer_journey = FeatureView(
+    name="customer_journey",
+    entities=[customer],
+    # No ttl. Feast applies it offline only, where it drops the whole training row of a customer
+    # who went silent: the churners. Silence is a feature instead.
+    ttl=timedelta(0),
+    schema=[Field(name=name, dtype=Float64) for name in Fold(domain).state_fields],
+    source=_pushed("customer_journey"),
+    tags={"owner": "customer-insight", "domain": domain.name},
+    description="The state after the latest event. Fold.read turns it into features at a moment.",
+)
+
+# A model version names its service; a trained model never meets a column it was not trained on.
+views = [customer_profile, customer_journey]
+churn_v1 = FeatureService(name="churn_v1", features=views)
+intent_v1 = FeatureService(name="intent_v1", features=views)
+bandit_v1 = FeatureService(name="bandit_v1", features=views)
+# What the server reads, once for each decision: all that any of its models needs.
+decide_v1 = FeatureService(name="decide_v1", features=views)

@@ -1,0 +1,96 @@
+"""The one reader of environment variables.
+
+Every knob that differs between machines is an `NBA_*` variable with a default that works on a
+laptop; everything about a business stands in its YAML files instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from features.errors import InvalidSetting
+
+PACKAGE = Path(__file__).resolve().parent
+GROCERY = PACKAGE / "domains" / "grocery.yaml"
+
+
+class Settings(BaseModel):
+    """Where things are kept and how the server runs; frozen once read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path
+    """`NBA_HOME`: ledger, feature files and imported tables; `.nba` in the working directory."""
+    domain: Path
+    """`NBA_DOMAIN`: the business; `domain.yaml` in the home, else the packaged grocery."""
+    actions: Path
+    """`NBA_ACTIONS`: the action catalogue; beside the domain file."""
+    ledger_url: str
+    """`NBA_LEDGER_URL`: SQLAlchemy address of the ledger; SQLite in the home."""
+    mlflow_uri: str
+    """`NBA_MLFLOW_URI`: MLflow tracking and registry; SQLite in `mlruns/`."""
+    mlflow_artifacts: Path
+    """`NBA_MLFLOW_ARTIFACTS`: where MLflow keeps files; `mlruns/artifacts`."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 3000
+    """`NBA_PORT`: the server's port."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """`NBA_WORKERS`: server processes."""
+    learner: bool = True
+    """`NBA_LEARNER`: whether the server's first worker keeps the learner running beside it."""
+    learn_every_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """`NBA_LEARN_EVERY_S`: pause between two looks at the ledger for new outcomes."""
+    models_every_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    """`NBA_MODELS_EVERY_S`: pause between two looks at MLflow for a promoted model."""
+    noop: bool = False
+    """`NBA_NOOP`: adds the route `/v1/noop` that `make bench` measures against."""
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the `NBA_*` variables.
+
+    Raises
+    ------
+    InvalidSetting
+        If a variable is unknown or cannot be used; names it and what it should be.
+    """
+    environ = os.environ if environ is None else environ
+    given = {
+        name.removeprefix("NBA_").lower(): value
+        for name, value in environ.items()
+        if name.startswith("NBA_") and value
+    }
+    home = Path(given.pop("home", ".nba")).resolve()
+    mlruns = Path("mlruns").resolve()
+    own = home / "domain.yaml"
+    domain = Path(given.pop("domain", own if own.exists() else GROCERY)).resolve()
+    values: dict[str, object] = {
+        "home": home,
+        "domain": domain,
+        "actions": actions_beside(domain),
+        "ledger_url": f"sqlite:///{home / 'ledger.db'}",
+        "mlflow_uri": f"sqlite:///{mlruns / 'mlflow.db'}",
+        "mlflow_artifacts": mlruns / "artifacts",
+        **given,
+    }
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"NBA_{first['loc'][0]}".upper()
+        known = ", ".join(f"NBA_{field}".upper() for field in Settings.model_fields)
+        raise InvalidSetting(
+            f"{name} is {first['input']!r}: {first['msg'].lower()}.",
+            expected="a variable and a value that this program knows",
+            remedy=f"Correct or unset it. Known variables: {known}.",
+        ) from error
+
+
+def actions_beside(domain: Path) -> Path:
+    """The catalogue that belongs to a domain file: `x.yaml` has `x.actions.yaml`."""
+    named = domain.with_name(f"{domain.stem}.actions.yaml")
+    return named if named.exists() else domain.with_name("actions.yaml")

@@ -1,0 +1,1 @@
+"""Importers: each turns one real data set into the four contract tables."""

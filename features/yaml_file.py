@@ -1,0 +1,98 @@
+"""Reads a YAML file into a frozen, validated type; an error names file, line, key and remedy.
+
+PyYAML alone forgets where a value stood and lets the last of two equal keys win in silence; a
+business person who edits the action catalogue needs the line, so we keep the parsed nodes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from features.errors import InvalidDomain
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def load_yaml(path: Path, into: type[T]) -> T:
+    """Read ``path`` and validate it as ``into``.
+
+    Raises
+    ------
+    InvalidDomain
+        If the file is missing, is not YAML, repeats a key, or breaks a rule of ``into``.
+    """
+    node = _compose(path)
+    try:
+        return into.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = first["loc"]
+        raise InvalidDomain(
+            f"{path}, line {_line_of(node, where)}: "
+            f"{'.'.join(str(part) for part in where) or 'the file'} "
+            f"is {_short(first['input'])}.",
+            expected=first["msg"].removeprefix("Value error, "),
+            remedy="Correct that line; nothing was changed.",
+        ) from error
+
+
+def _compose(path: Path) -> yaml.Node:
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidDomain(
+            f"{path} cannot be read: {' '.join(str(error).split())}.",
+            expected="a YAML file in UTF-8",
+            remedy="Check the path and the indentation of the line named.",
+        ) from error
+    if not isinstance(node, yaml.MappingNode):
+        raise InvalidDomain(
+            f"{path} holds no mapping.",
+            expected="lines such as 'name: grocery'",
+            remedy="Start from a file in features/domains/.",
+        )
+    _refuse_repeated_keys(path, node)
+    return node
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(path, item)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if key.value in seen:
+            raise InvalidDomain(
+                f"{path}, line {line}: {key.value!r} stands already in line {seen[key.value]}.",
+                expected="each key once",
+                remedy="Rename or delete one of the two; nothing was changed.",
+            )
+        seen[key.value] = line
+        _refuse_repeated_keys(path, value)
+
+
+def _line_of(node: yaml.Node, where: tuple[int | str, ...]) -> int:
+    """Line of the deepest part of ``where`` that stands in the file (a missing key has none)."""
+    line = node.start_mark.line + 1
+    for part in where:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == str(part)]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,1 @@
+"""What we do: the decision engine, the service, the learner, the command."""
