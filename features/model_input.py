@@ -1,0 +1,67 @@
+"""What a model reads about a customer: journey features and attributes, in one fixed order.
+
+Training and serving both come through here, so no model can meet a column in another place or
+of another meaning than it was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from math import nan
+
+from features.domain import Attribute, Domain
+from features.journey import Fold, State
+
+
+class ModelInput:
+    """The row of numbers that every model of a business reads.
+
+    Attributes
+    ----------
+    fold : Fold
+        How a state becomes journey features.
+    names : tuple of str
+        Name of each number, in order: journey features, then attributes.
+    layout : str
+        Fingerprint of how a state is laid out; states of another layout must be built anew.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        self.fold = Fold(domain)
+        self._attributes = tuple(domain.attributes.items())
+        self.names = (*self.fold.feature_names, *domain.attributes)
+        self.layout = hashlib.sha256("\n".join(self.fold.state_fields).encode()).hexdigest()[:12]
+        self._nothing = self.fold.empty()
+
+    def read(
+        self, attributes: Mapping[str, str | None], state: State | None, at_s: float
+    ) -> list[float]:
+        """The row for one customer at one moment.
+
+        Parameters
+        ----------
+        attributes
+            Values by name; what is missing or unheard of becomes ``nan``.
+        state : shape (len(fold.state_fields),), or None for a customer without a past
+        at_s : float
+            The moment, seconds since 1970 (UTC).
+
+        Returns
+        -------
+        shape (len(names),)
+        """
+        row = self.fold.read(self._nothing if state is None else state, at_s)
+        row += [_number(attributes.get(name), known) for name, known in self._attributes]
+        return row
+
+
+def _number(value: str | None, known: Attribute) -> float:
+    if value is None:
+        return nan
+    if known.type == "category":
+        return float(known.values.index(value)) if value in known.values else nan
+    try:
+        return float(value)
+    except ValueError:
+        return nan

@@ -1,0 +1,214 @@
+"""The gateway to Feast; nobody else imports it.
+
+`online` for a decision, `as_of` for training, `write` for what just happened, `materialize` for
+what the offline history holds. Importing Feast takes seconds, so it happens when a store is
+opened, not when this file is read.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import yaml
+from numpy.typing import NDArray
+
+from features.domain import Domain
+from features.errors import InvalidData
+from features.journey import State
+from features.ledger import EPOCH
+from features.model_input import ModelInput
+from features.settings import PACKAGE, Settings
+
+REPO = PACKAGE / "feature_repo"
+KEY = ["customer_id", "event_timestamp"]
+MARKER = "nba:built"  # a row of our own: tells an empty online store from an unknown customer
+_TIME = pa.timestamp("us", tz="UTC")  # DuckDB cannot compare nanoseconds with a time zone
+JOURNEY_SCHEMA = pa.schema(
+    {"customer_id": pa.string(), "event_timestamp": _TIME, "state": pa.list_(pa.float64())}
+)
+
+
+class Known(NamedTuple):
+    """What the online store holds of a customer."""
+
+    attributes: Mapping[str, str | None]
+    state: State | None
+
+
+class FeatureStore:
+    """Feast, opened for one business.
+
+    Parameters
+    ----------
+    settings
+        Says where registry, online store and history are.
+    domain
+        Says which columns there are.
+    """
+
+    def __init__(self, settings: Settings, domain: Domain) -> None:
+        from feast import FeatureStore as Feast
+        from feast import RepoConfig
+
+        self._domain = domain
+        self._layout = ModelInput(domain).layout
+        self._folder = settings.home / "feast"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        config = yaml.safe_load((REPO / "feature_store.yaml").read_text(encoding="utf-8"))
+        for part, file in (("registry", "registry.db"), ("online_store", "online.db")):
+            if "path" in config[part]:
+                config[part]["path"] = str(self._folder / file)
+        logging.getLogger("feast").setLevel(logging.WARNING)
+        self._feast: Any = Feast(config=RepoConfig(**config, repo_path=REPO))
+        self._service: Any = None
+
+    @property
+    def journey_file(self) -> Path:
+        """The offline history: one row for each event, the state after it."""
+        return self._folder / "customer_journey.parquet"
+
+    @property
+    def profile_file(self) -> Path:
+        """The offline profiles: one row for each customer."""
+        return self._folder / "customer_profile.parquet"
+
+    def apply(self) -> None:
+        """Tell Feast's registry what `feature_repo/definitions.py` defines."""
+        found = _definitions()
+        kinds = ("Entity", "FeatureView", "FeatureService", "PushSource")
+        self._feast.apply([x for x in vars(found).values() if type(x).__name__ in kinds])
+        self._service = None
+
+    def materialize(self, until: datetime) -> None:
+        """Copy the newest row of each customer from history to the online store."""
+        # From 1970: with no ttl, Feast's incremental form begins one year before today.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._feast.materialize(start_date=EPOCH, end_date=until)
+        self.write([MARKER], [[]], [until])
+
+    def why_unusable(self) -> str | None:
+        """A sentence if the online store cannot serve this business, else None."""
+        from feast.errors import FeastObjectNotFoundException
+
+        try:
+            view = self._feast.get_feature_view("customer_journey")
+        except FeastObjectNotFoundException:
+            return "the feature registry is empty; run 'nba build'"
+        if view.tags.get("layout") != self._layout:
+            return "the features were built for another domain file; run 'nba build'"
+        if self._online(MARKER)["state"][0] is None:
+            return "the online store is empty; run 'nba build'"
+        return None
+
+    def online(self, customer_id: str) -> Known | None:
+        """What is known of a customer now; None if nothing is."""
+        row = self._online(customer_id)
+        attributes = {name: row[name][0] for name in self._domain.attributes}
+        state = row["state"][0]
+        if state is None and not any(value is not None for value in attributes.values()):
+            return None
+        return Known(attributes, state)
+
+    def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
+        """What was known of customers at moments in the past.
+
+        Parameters
+        ----------
+        moments : columns customer_id, event_timestamp (UTC)
+        service : str
+            Feast feature service, such as ``churn_v1``.
+
+        Returns
+        -------
+        DataFrame
+            Exactly the rows of ``moments`` in their order; what was unknown is None.
+
+        Notes
+        -----
+        The left join is not decoration. Feast's offline stores drop a moment that precedes the
+        customer's first feature row; without the join a model would never be shown the
+        customers of whom nothing was known yet.
+        """
+        asked = moments[KEY].drop_duplicates()
+        job = self._feast.get_historical_features(asked, self._feast.get_feature_service(service))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            known: pd.DataFrame = job.to_df()
+        # DuckDB hands times back in another unit; a merge needs the same one on both sides.
+        known["event_timestamp"] = known["event_timestamp"].astype(moments["event_timestamp"].dtype)
+        return moments[KEY].merge(known, on=KEY, how="left", validate="many_to_one")
+
+    def write(
+        self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
+    ) -> None:
+        """Put the newest states online. Write whole states, never one event's share of one."""
+        frame = pd.DataFrame(
+            {"customer_id": customer_ids, "event_timestamp": at, "state": list(states)}
+        )
+        self._feast.write_to_online_store("customer_journey", frame, allow_registry_cache=True)
+
+    def _online(self, customer_id: str) -> dict[str, list[Any]]:
+        if self._service is None:
+            self._service = self._feast.get_feature_service("decide_v1")
+        row: dict[str, list[Any]] = self._feast.get_online_features(
+            self._service, [{"customer_id": customer_id}]
+        ).to_dict()
+        return row
+
+
+def _definitions() -> ModuleType:
+    # By path, as Feast's own command does: the folder is not one of our packages.
+    spec = importlib.util.spec_from_file_location("feature_definitions", REPO / "definitions.py")
+    if spec is None or spec.loader is None:
+        raise InvalidData(
+            f"{REPO / 'definitions.py'} cannot be loaded.",
+            expected="the Feast definitions of this package",
+            remedy="Install the package again.",
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def journey_table(
+    customer_ids: Sequence[str], at_us: Sequence[int], states: NDArray[np.float64]
+) -> pa.Table:
+    """Rows of the offline history.
+
+    Parameters
+    ----------
+    customer_ids : shape (n_rows,)
+    at_us : shape (n_rows,), whole microseconds since 1970
+    states : shape (n_rows, len(Fold.state_fields))
+    """
+    ends = np.arange(len(states) + 1, dtype=np.int32) * states.shape[1]
+    columns = [
+        pa.array(customer_ids, pa.string()),
+        pa.array(at_us, pa.int64()).cast(_TIME),
+        pa.ListArray.from_arrays(pa.array(ends), pa.array(states.ravel())),
+    ]
+    return pa.table(columns, schema=JOURNEY_SCHEMA)
+
+
+def profile_table(customer_ids: Sequence[str], attributes: Sequence[Mapping[str, Any]],
+                  names: Sequence[str]) -> pa.Table:
+    """Rows of the offline profiles; attributes carry no date, so they count as always known."""
+    columns: dict[str, Any] = {
+        "customer_id": pa.array(customer_ids, pa.string()),
+        "event_timestamp": pa.array(np.zeros(len(customer_ids), dtype=np.int64)).cast(_TIME),
+    }
+    for name in names or ["customer_since"]:
+        values = [None if (v := row.get(name)) is None else str(v) for row in attributes]
+        columns[name] = pa.array(values, pa.string())
+    return pa.table(columns)
