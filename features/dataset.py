@@ -71,9 +71,13 @@ class Labelled:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the numbers: the same data give the same one."""
-        parts = (self.x, self.y, self.at_us)
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+        """Of the numbers, see `fingerprint`."""
+        return fingerprint(self.x, self.y, self.at_us)
+
+
+def fingerprint(*arrays: NDArray[Any]) -> str:
+    """Hash of arrays: the same data give the same one."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
 
 
 def churn_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFrame:

@@ -10,6 +10,9 @@ import hashlib
 from collections.abc import Mapping
 from math import nan
 
+import numpy as np
+from numpy.typing import NDArray
+
 from features.domain import Attribute, Domain
 from features.journey import Fold, State
 
@@ -23,16 +26,18 @@ class ModelInput:
         How a state becomes journey features.
     names : tuple of str
         Name of each number, in order: journey features, then attributes.
-    layout : str
-        Fingerprint of how a state is laid out; states of another layout must be built anew.
+    layout, fingerprint : str
+        Of how a state and a row are laid out; one made under another layout cannot be read.
     """
 
     def __init__(self, domain: Domain) -> None:
         self.fold = Fold(domain)
         self._attributes = tuple(domain.attributes.items())
         self.names = (*self.fold.feature_names, *domain.attributes)
-        self.layout = hashlib.sha256("\n".join(self.fold.state_fields).encode()).hexdigest()[:12]
+        self.layout = _fingerprint(self.fold.state_fields)
+        self.fingerprint = _fingerprint(self.names)
         self._nothing = self.fold.empty()
+        self._stranger = np.array(self.fold.read(self._nothing, 0.0))
 
     def read(
         self, attributes: Mapping[str, str | None], state: State | None, at_s: float
@@ -55,6 +60,12 @@ class ModelInput:
         row += [_number(attributes.get(name), known) for name, known in self._attributes]
         return row
 
+    def has_past(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which rows, shape (n, len(names)), are of customers with at least one event."""
+        journey = rows[:, : len(self._stranger)]
+        alike = (journey == self._stranger) | (np.isnan(journey) & np.isnan(self._stranger))
+        return ~alike.all(axis=1)
+
 
 def _number(value: str | None, known: Attribute) -> float:
     if value is None:
@@ -65,3 +76,7 @@ def _number(value: str | None, known: Attribute) -> float:
         return float(value)
     except ValueError:
         return nan
+
+
+def _fingerprint(names: tuple[str, ...]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]

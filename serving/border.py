@@ -1,0 +1,160 @@
+"""The border of the API: refuses what is too large, and gives every error one form.
+
+BentoML sends an error as a list, or as a stock phrase with a list of details; a caller should
+meet one form everywhere: ``{"error": "one sentence"}``. It also answers `/readyz` with an empty
+line, where an operator wants to read what is missing. One ASGI middleware puts both right.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+class Border:
+    """Wraps the BentoML application.
+
+    Parameters
+    ----------
+    readiness
+        What `/readyz` answers: a status code and a body.
+    """
+
+    def __init__(self, app: App, readiness: Callable[[], tuple[int, dict[str, Any]]]) -> None:
+        self._app = app
+        self._readiness = readiness
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif scope["path"] == "/readyz":
+            await _answer(send, *self._readiness())
+        elif scope["path"].startswith("/v1/"):
+            await self._api(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _api(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content_type = _header(scope, b"content-type").split(";")[0].strip()
+        if content_type not in ("", "application/json"):
+            await _answer(send, 415, _not_json(content_type))
+            return
+        announced = _header(scope, b"content-length")
+        if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+            await _answer(send, 413, _too_large())
+            return
+        body = await _read(receive)
+        if body is None:
+            await _answer(send, 413, _too_large())
+            return
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self._app(scope, replay, _Answer(send).send)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The body, or None if it is too large: its announced length need not be true."""
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+class _Answer:
+    """Lets good answers through as they come; holds an error back until it is whole."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._start: Message | None = None
+        self._body = b""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            self._start = message
+        elif self._start is None:
+            await self._send(message)
+        else:
+            self._body += message.get("body", b"")
+            if not message.get("more_body", False):
+                await _answer(self._send, self._start["status"], one_form(self._body))
+
+
+def one_form(body: bytes) -> dict[str, str]:
+    """An error of BentoML, or of anything below it, as ``{"error": "one sentence"}``."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return {"error": body.decode(errors="replace") or "The request was refused."}
+    if isinstance(content, list) and len(content) == 1:
+        content = content[0]
+    if not isinstance(content, dict):
+        return {"error": str(content)}
+    if isinstance(details := content.get("detail"), list) and details:
+        return {"error": " ".join(_detail(detail) for detail in details[:5])}
+    return {"error": str(content.get("error") or content.get("detail") or content)}
+
+
+def _detail(detail: dict[str, Any]) -> str:
+    """One finding of pydantic as a sentence with the field's name and the remedy."""
+    field = ".".join(str(part) for part in detail.get("loc", ()))
+    message = str(detail.get("msg", "is not valid")).removeprefix("Value error, ")
+    if detail.get("type") == "missing":
+        return f"{field} is missing. Send it."
+    if detail.get("type") == "extra_forbidden":
+        return f"{field} is not a field of this request. Leave it out, or correct its name."
+    if detail.get("type") == "json_invalid":
+        return f"The body is not JSON: {message}. Send a JSON object."
+    if not field:
+        return f"{message[:1].upper()}{message[1:]}."
+    return f"{field}: {message[:1].lower()}{message[1:]}. Correct it and send it again."
+
+
+def _too_large() -> dict[str, str]:
+    return {"error": f"The body is larger than {MAX_BODY_BYTES:,} bytes. Send less at a time."}
+
+
+def _not_json(content_type: str) -> dict[str, str]:
+    return {"error": f"content-type is {content_type!r}. Send 'application/json'."}
+
+
+async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:
+    content = json.dumps(body).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+class QuietRefusals(logging.Filter):
+    """Keeps the traceback of a refused request out of the log; the caller has the sentence."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        code = getattr(error, "error_code", None)
+        refused = code is not None and 400 <= int(code) < 500
+        return not refused and type(error).__name__ != "ValidationError"

@@ -1,0 +1,139 @@
+"""Request and answer types of the API; DESIGN of each field is in the README's API section.
+
+Bounds stand here so that bad input is refused with the field's name before anything happens.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import to_json
+
+from features.identity import IDENTIFIER
+
+MAX_CONTEXT_BYTES = 16_384
+MAX_SLOTS = 10
+
+Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
+Chance = Annotated[float, Field(ge=0, le=1)]
+
+
+def _to_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+
+
+class _Request(BaseModel):
+    # An unknown field is a typing mistake; taking it in silence would hide it.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DecideRequest(_Request):
+    """Who is in front of us, and where."""
+
+    customer_id: Id | None = Field(None, examples=["h1"])
+    identifiers: Annotated[tuple[Id, ...], Field(max_length=20)] = ()
+    channel: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["app"])
+    placement: Annotated[str, Field(max_length=200)] | None = None
+    slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 1
+    context: dict[str, Any] = {}
+    actions: Annotated[tuple[Id, ...], Field(max_length=1000)] | None = None
+    exclude: Annotated[tuple[Id, ...], Field(max_length=1000)] = ()
+    explain: bool = False
+    activate: Literal[True] = True
+    decision_id: Id | None = None
+
+    @field_validator("identifiers")
+    @classmethod
+    def _namespaced(cls, identifiers: tuple[str, ...]) -> tuple[str, ...]:
+        for identifier in identifiers:
+            if not IDENTIFIER.fullmatch(identifier):
+                raise ValueError(f"{identifier!r} is not namespace:value, such as card:123")
+        return identifiers
+
+    @field_validator("context")
+    @classmethod
+    def _small(cls, context: dict[str, Any]) -> dict[str, Any]:
+        size = len(to_json(context))
+        if size > MAX_CONTEXT_BYTES:
+            raise ValueError(f"is {size:,} bytes long; send at most {MAX_CONTEXT_BYTES:,}")
+        return context
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if self.customer_id is None and not self.identifiers:
+            raise ValueError("customer_id and identifiers are both missing; send one of them")
+        return self
+
+
+class ChosenAction(BaseModel):
+    """One action of the answer, best rank first."""
+
+    action_id: str
+    rank: int
+    treatment: dict[str, Any]
+    probability: Chance
+    acceptance: Chance
+    priority: float
+    reasons: list[str]
+
+
+class Predictions(BaseModel):
+    """What the models foresee; null where there is no model."""
+
+    churn: Chance | None
+    intent: dict[str, float] | None
+
+
+class Removed(BaseModel):
+    """An action that was taken out, and the rule that did it."""
+
+    action_id: str
+    rule: str
+    reason: str
+
+
+class Decision(BaseModel):
+    """The answer to `/v1/decide`."""
+
+    decision_id: str
+    customer_id: str
+    known: bool
+    decided_at: UtcTime
+    arm: Literal["policy"]
+    actions: list[ChosenAction]
+    predictions: Predictions
+    models: dict[str, str | None]
+    removed: list[Removed] | None
+    degraded: list[str]
+
+
+class OutcomeRequest(_Request):
+    """What followed a decision."""
+
+    decision_id: Id
+    action_id: Id | None = None
+    outcome: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["accepted"])
+    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    occurred_at: UtcTime | None = None
+    outcome_id: Id | None = None
+    retracts: Id | None = None
+
+
+class OutcomeAnswer(BaseModel):
+    """How the outcome was taken."""
+
+    outcome_id: str
+    status: Literal["recorded", "duplicate"]

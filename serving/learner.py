@@ -1,0 +1,330 @@
+"""Learns from what followed: joins decisions with outcomes and publishes the bandit's posterior.
+
+Each step reads what is new, counts it, and in *one* transaction writes the posterior, marks the
+outcomes as learned and publishes a snapshot for the workers: killed at any moment, it goes on
+without counting anything twice or losing anything.
+
+What a decided action teaches is its *credit*: the acceptance that its outcomes speak of once one
+does, or 0 when its attribution window has closed in silence; until then, nothing. A later outcome
+or a retraction revises the credit, and the posterior with it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features import ledger as tables
+from features.catalog import NO_ACTION, Catalog
+from features.domain import Domain
+from features.ledger import EPOCH, Ledger, replace
+from features.model_input import ModelInput
+from serving.models import PRIOR
+from training.bandit import Bandit, Encoder, Posterior
+from training.params import TrainingParams
+
+log = logging.getLogger(__name__)
+
+BATCH = 2_000  # decisions a step; keeps the writing transaction short
+SETTLE = timedelta(seconds=5)  # a decision is on disk this long after its time at the latest
+KEPT_SNAPSHOTS = 10_000
+STATE = "bandit"  # key of our row in learner_state
+
+Champion = Callable[[], tuple[str, Bandit] | None]
+
+
+class Decided(NamedTuple):
+    """What the ledger knows of one decided action."""
+
+    decision_id: str
+    action_id: str
+    channel: str
+    row: list[float]
+    window_ends_at: datetime
+
+
+class Lesson(NamedTuple):
+    """A credit that is new or revised; None: does not count (before, or any more)."""
+
+    decided: Decided
+    old: float | None
+    new: float | None
+
+
+@dataclass
+class _State:
+    """What is kept between steps; the table `learner_state` holds the same."""
+
+    base: str
+    posterior: Posterior
+    windows_closed_at: datetime
+
+
+class Learner:
+    """The one learner of a ledger; `serving.learner_process` sees to it that it is one.
+
+    Parameters
+    ----------
+    champion
+        Says which bandit to build on; None if MLflow has none or does not answer.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        domain: Domain,
+        catalog: Catalog,
+        params: TrainingParams,
+        champion: Champion,
+    ) -> None:
+        self._ledger = ledger
+        self._domain = domain
+        self._catalog = catalog
+        self._params = params
+        self._champion = champion
+        self._input = ModelInput(domain)
+        self._state = self._restored()
+
+    def step(self, now: datetime) -> bool:
+        """Learn what is new by ``now``; say whether a snapshot was published."""
+        state = self._state
+        news = self._ledger.read(_unlearned)
+        closed, closed_at = self._ledger.read(
+            lambda connection: _closed_windows(connection, state.windows_closed_at, now)
+        )
+        if not news and not closed:
+            state.windows_closed_at = closed_at
+            return False
+        asked = list(dict.fromkeys([*news.values(), *closed]))
+        lessons = self._ledger.read(lambda connection: self._lessons(connection, asked, now))
+        try:
+            self._count(lessons)
+            state.windows_closed_at = closed_at
+            self._ledger.write_now(lambda c: self._publish(c, lessons, list(news), now))
+        except Exception:
+            self._state = self._restored()  # memory must not be ahead of the disk
+            raise
+        return True
+
+    def rebase(self, now: datetime) -> bool:
+        """Build on the champion if it is another than before; say whether it was.
+
+        A champion knows the imported decisions; what was served since is counted on top again.
+        """
+        champion = self._champion()
+        if champion is None or champion[0] == self._state.base:
+            return False
+        version, bandit = champion
+        credits = self._ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
+        self._state = _State(version, bandit.posterior, self._state.windows_closed_at)
+        try:
+            for start in range(0, len(credits), BATCH):
+                self._recount(credits[start : start + BATCH])
+            self._ledger.write_now(lambda c: self._publish(c, [], [], now))
+        except Exception:
+            self._state = self._restored()
+            raise
+        log.info("Learning on top of bandit version %s, %d credits", version, len(credits))
+        return True
+
+    def _restored(self) -> _State:
+        columns = tables.learner_state.c
+        query = sa.select(columns.base, columns.windows_closed_at, columns.posterior)
+        found = self._ledger.read(lambda c: c.execute(query.where(columns.key == STATE)).first())
+        if found is None:
+            blank = Encoder.blank(self._domain.channels)
+            return _State(PRIOR, Posterior(blank, self._params.bandit.ridge), EPOCH)
+        return _State(found.base, Posterior.from_bytes(found.posterior), found.windows_closed_at)
+
+    def _lessons(
+        self, connection: sa.Connection, decision_ids: Sequence[str], now: datetime
+    ) -> list[Lesson]:
+        decided = self._decided(connection, decision_ids)
+        outcomes = _outcomes(connection, decision_ids)
+        old = _credits(connection, decision_ids)
+        lessons = []
+        for one in decided:
+            key = (one.decision_id, one.action_id)
+            new = credit(outcomes.get(key, ()), one.window_ends_at, now, self._catalog)
+            if new != old.get(key):
+                lessons.append(Lesson(one, old.get(key), new))
+        return lessons
+
+    def _decided(self, connection: sa.Connection, decision_ids: Sequence[str]) -> list[Decided]:
+        columns = tables.decisions.c
+        query = sa.select(
+            columns.decision_id,
+            columns.channel,
+            columns.record,
+            columns.answer,
+            columns.window_ends_at,
+        ).where(columns.decision_id.in_(decision_ids), columns.served)
+        found = []
+        for decision_id, channel, record_text, answer, window_ends_at in connection.execute(query):
+            record = from_json(record_text)
+            if record["features_layout"] != self._input.fingerprint:
+                continue  # decided under another domain file: its numbers mean something else
+            row = [np.nan if value is None else value for value in record["features"]]
+            found += [
+                Decided(decision_id, action["action_id"], channel, row, window_ends_at)
+                for action in from_json(answer)["actions"]
+                if action["action_id"] != NO_ACTION
+            ]
+        return found
+
+    def _recount(self, credits: Sequence[sa.Row[tuple[str, str, float]]]) -> None:
+        acceptance = {(c.decision_id, c.action_id): c.acceptance for c in credits}
+        ids = list(dict.fromkeys(c.decision_id for c in credits))
+        decided = self._ledger.read(lambda connection: self._decided(connection, ids))
+        known = ((one, acceptance.get((one.decision_id, one.action_id))) for one in decided)
+        self._count([Lesson(one, None, new) for one, new in known if new is not None])
+
+    def _count(self, lessons: Iterable[Lesson]) -> None:
+        """Take the old credits back and add the new ones."""
+        counted = [(one, old, -1.0) for one, old, _ in lessons if old is not None]
+        counted += [(one, new, 1.0) for one, _, new in lessons if new is not None]
+        if not counted:
+            return
+        posterior = self._state.posterior
+        index = {name: number for number, name in enumerate(self._input.names)}
+        columns = [index[name] for name in posterior.encoder.features]
+        posterior.learn(
+            np.array([one.row for one, _, _ in counted])[:, columns],
+            [one.channel for one, _, _ in counted],
+            [one.action_id for one, _, _ in counted],
+            np.array([acceptance for _, acceptance, _ in counted]),
+            np.array([count for _, _, count in counted]),
+        )
+
+    def _publish(
+        self,
+        connection: sa.Connection,
+        lessons: Sequence[Lesson],
+        outcome_ids: Sequence[str],
+        now: datetime,
+    ) -> None:
+        state = self._state
+        _write_credits(connection, lessons)
+        learned = tables.outcomes.update().where(tables.outcomes.c.outcome_id.in_(outcome_ids))
+        connection.execute(learned.values(learned=True))
+        kept = {
+            "key": STATE,
+            "base": state.base,
+            "windows_closed_at": state.windows_closed_at,
+            "posterior": state.posterior.to_bytes(),
+        }
+        replace(connection, tables.learner_state, [kept])
+        priors = {
+            name: (action.prior.acceptance, action.prior.weight)
+            for name, action in self._catalog.actions.items()
+        }
+        payload = state.posterior.model(priors).to_bytes()
+        snapshot = {"base": state.base, "published_at": now, "payload": payload}
+        sequence = connection.execute(tables.snapshots.insert(), snapshot).inserted_primary_key[0]
+        old = tables.snapshots.c.sequence <= sequence - KEPT_SNAPSHOTS
+        connection.execute(tables.snapshots.delete().where(old))
+
+
+def credit(
+    outcomes: Iterable[tuple[str, str, datetime, str | None]],
+    window_ends_at: datetime,
+    now: datetime,
+    catalog: Catalog,
+) -> float | None:
+    """What a decided action teaches.
+
+    Parameters
+    ----------
+    outcomes : (outcome_id, outcome, occurred_at, retracts) of the action, in any order
+    window_ends_at
+        What occurred later is no longer put down to the decision.
+
+    Returns
+    -------
+    float or None
+        Acceptance in [0, 1]; None while there is nothing to say.
+    """
+    outcomes = list(outcomes)
+    gone = {retracts for _, _, _, retracts in outcomes if retracts}
+    said = [
+        catalog.outcomes[outcome].acceptance
+        for outcome_id, outcome, occurred_at, retracts in outcomes
+        if not retracts
+        and outcome_id not in gone
+        and occurred_at <= window_ends_at
+        and outcome in catalog.outcomes
+    ]
+    clear = [acceptance for acceptance in said if acceptance is not None]
+    if clear:
+        return max(clear)
+    return 0.0 if now > window_ends_at else None
+
+
+def _unlearned(connection: sa.Connection) -> dict[str, str]:
+    """Outcomes not learned yet, with the decision of each."""
+    columns = tables.outcomes.c
+    query = sa.select(columns.outcome_id, columns.decision_id).where(~columns.learned)
+    rows = connection.execute(query.order_by(columns.received_at).limit(BATCH))
+    return {row.outcome_id: row.decision_id for row in rows}
+
+
+def _closed_windows(
+    connection: sa.Connection, closed_at: datetime, now: datetime
+) -> tuple[list[str], datetime]:
+    """Decisions whose window has ended since ``closed_at``, and until when that is complete."""
+    columns = tables.decisions.c
+    until = now - SETTLE
+    query = (
+        sa.select(columns.decision_id, columns.window_ends_at)
+        .where(columns.served, columns.window_ends_at > closed_at, columns.window_ends_at <= until)
+        .order_by(columns.window_ends_at)
+        .limit(BATCH)
+    )
+    rows = connection.execute(query).all()
+    if len(rows) == BATCH:  # more wait; those of the last instant are looked at again
+        until = rows[-1].window_ends_at - timedelta(microseconds=1)
+    return [row.decision_id for row in rows], max(until, closed_at)
+
+
+Said = tuple[str, str, datetime, str | None]
+
+
+def _outcomes(
+    connection: sa.Connection, decision_ids: Sequence[str]
+) -> Mapping[tuple[str, str], list[Said]]:
+    columns = tables.outcomes.c
+    query = sa.select(tables.outcomes).where(columns.decision_id.in_(decision_ids))
+    found: dict[tuple[str, str], list[Said]] = {}
+    for row in connection.execute(query):
+        said = (row.outcome_id, row.outcome, row.occurred_at, row.retracts)
+        found.setdefault((row.decision_id, row.action_id), []).append(said)
+    return found
+
+
+def _credits(
+    connection: sa.Connection, decision_ids: Sequence[str]
+) -> Mapping[tuple[str, str], float]:
+    columns = tables.credits.c
+    query = sa.select(tables.credits).where(columns.decision_id.in_(decision_ids))
+    return {(c.decision_id, c.action_id): c.acceptance for c in connection.execute(query)}
+
+
+def _write_credits(connection: sa.Connection, lessons: Sequence[Lesson]) -> None:
+    kept = [
+        {"decision_id": one.decision_id, "action_id": one.action_id, "acceptance": new}
+        for one, _, new in lessons
+        if new is not None
+    ]
+    replace(connection, tables.credits, kept)
+    columns = tables.credits.c
+    for one, _, new in lessons:
+        if new is None:
+            mine = (columns.decision_id == one.decision_id) & (columns.action_id == one.action_id)
+            connection.execute(tables.credits.delete().where(mine))

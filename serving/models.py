@@ -1,0 +1,232 @@
+"""The models that serve: champions from MLflow, the bandit as the learner last published it.
+
+`ServedModels` is immutable; `ModelWatcher` builds a new one when something changed and the
+service swaps it in between two requests. Whatever is missing or broken leaves a sentence in
+``degraded`` and a sensible answer from the catalogue's priors, never an error.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from features.catalog import Catalog
+from features.domain import Domain
+from features.errors import NbaError
+from features.ledger import Ledger, snapshots
+from features.model_input import ModelInput
+from training.bandit import Bandit, Encoder, Floats, InverseGapPolicy, RewardModel
+from training.classifier import Classifier
+from training.params import TrainingParams
+from training.registry import Registry, Version
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+PRIOR = "prior"  # base version of a bandit that was never trained
+
+
+class Misfit(Exception):
+    """A model reads features that this business does not have."""
+
+
+@dataclass(frozen=True)
+class ServedModels:
+    """What the engine decides with; see `serving.engine.Models`.
+
+    Attributes
+    ----------
+    versions
+        MLflow version of each model, null if there is none; the bandit's carries the number of
+        the learner's snapshot behind a dot.
+    degraded : tuple of str
+        What is missing, in sentences for people.
+    """
+
+    reward: RewardModel
+    policy: InverseGapPolicy
+    columns: NDArray[np.intp]
+    churn_model: Classifier | None = None
+    intent_model: Classifier | None = None
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    degraded: tuple[str, ...] = ()
+
+    def churn(self, row: Floats) -> float | None:
+        """Chance of churn for one row of model input."""
+        if self.churn_model is None:
+            return None
+        return float(self.churn_model.probabilities(row[None, :])[0, 1])
+
+    def intent(self, row: Floats) -> dict[str, float] | None:
+        """Chance of each intent for one row of model input."""
+        if self.intent_model is None:
+            return None
+        chances = self.intent_model.probabilities(row[None, :])[0].tolist()
+        return dict(zip(self.intent_model.classes, chances, strict=True))
+
+    def acceptance(self, row: Floats, channel: str) -> Mapping[str, float]:
+        """Chance that each action of the catalogue is accepted."""
+        chances = self.reward.acceptance(row[None, self.columns], (channel,))[0].tolist()
+        return dict(zip(self.reward.actions, chances, strict=True))
+
+    def probabilities(self, expected_reward: Floats) -> Floats:
+        """Chance of choosing each action, see `InverseGapPolicy`."""
+        return self.policy.probabilities(expected_reward)
+
+
+class ModelWatcher:
+    """Keeps a `ServedModels` up to date.
+
+    Parameters
+    ----------
+    registry, ledger
+        Where champions and snapshots come from.
+    domain, catalog, params
+        What to decide with while there are none.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        ledger: Ledger,
+        domain: Domain,
+        catalog: Catalog,
+        params: TrainingParams,
+    ) -> None:
+        self._registry = registry
+        self._ledger = ledger
+        self._catalog = catalog
+        self._params = params
+        self._input = ModelInput(domain)
+        self._loaded: dict[str, tuple[str, object]] = {}  # by name: version, model
+        self._wanted = tuple(name for name in ("churn", "intent") if getattr(domain, name))
+        blank = RewardModel(Encoder.blank(domain.channels), (), np.empty(0), np.empty((0, 0)))
+        self._prior = blank.for_priors(self._priors())
+        self.current = self._bare(degraded=())
+
+    def refresh(self) -> bool:
+        """Look at MLflow and the ledger; say whether ``current`` changed."""
+        problems: list[str] = []
+        found: dict[str, Classifier | None] = {
+            name: self._champion(name, self._fitting(Classifier.load), problems)
+            for name in self._wanted
+        }
+        bandit = self._champion("bandit", Bandit.load, problems)
+        new = self._bare(tuple(dict.fromkeys(problems)))
+        new = replace(
+            new,
+            churn_model=found.get("churn"),
+            intent_model=found.get("intent"),
+            versions={name: self._version(name) for name in (*self._wanted, "bandit")},
+        )
+        if bandit is not None:
+            new = self._with_bandit(new, bandit)
+        return self._swap(self._with_snapshot(new))
+
+    def refresh_snapshot(self) -> bool:
+        """Look at the ledger only, which is cheap; say whether ``current`` changed."""
+        return self._swap(self._with_snapshot(self.current))
+
+    def _swap(self, new: ServedModels) -> bool:
+        changed = (new.versions, new.degraded) != (self.current.versions, self.current.degraded)
+        if changed:
+            self.current = new
+        return changed
+
+    def _bare(self, degraded: tuple[str, ...]) -> ServedModels:
+        return ServedModels(
+            reward=self._prior,
+            policy=InverseGapPolicy(self._params.bandit.greed),
+            columns=np.empty(0, dtype=np.intp),
+            versions={name: None for name in (*self._wanted, "bandit")},
+            degraded=degraded,
+        )
+
+    def _champion(self, name: str, load: Callable[..., T], problems: list[str]) -> T | None:
+        """The champion, read once for each version; the last good one if MLflow is down."""
+        try:
+            version = self._registry.champion(name)
+            if version is None:
+                problems.append(f"{name}: no champion in MLflow; run 'nba train --promote'")
+                self._loaded.pop(name, None)
+                return None
+            if self._loaded.get(name, ("",))[0] != version.version:
+                self._loaded[name] = (version.version, self._read(version, load))
+        except Misfit as error:
+            problems.append(f"{name}: {error}")
+        except NbaError as error:
+            problems.append(f"{name}: {error}")
+        except Exception as error:  # a broken artifact must not stop the server
+            log.exception("Model %s could not be read", name)
+            problems.append(f"{name}: the champion could not be read ({type(error).__name__})")
+        kept = self._loaded.get(name)
+        return kept[1] if kept else None  # type: ignore[return-value]
+
+    def _read(self, version: Version, load: Callable[..., T]) -> T:
+        return load(self._registry.folder(version))
+
+    def _fitting(self, load: Callable[..., Classifier]) -> Callable[..., Classifier]:
+        def load_fitting(folder: object) -> Classifier:
+            model = load(folder)
+            if model.features != self._input.names:
+                raise Misfit("was trained for another domain file; run 'nba train --promote'")
+            return model
+
+        return load_fitting
+
+    def _version(self, name: str) -> str | None:
+        return self._loaded[name][0] if name in self._loaded else None
+
+    def _with_bandit(self, models: ServedModels, bandit: Bandit) -> ServedModels:
+        weights = {
+            name: (action.prior.acceptance, action.prior.weight)
+            for name, action in self._catalog.actions.items()
+        }
+        models = replace(models, policy=InverseGapPolicy(bandit.greed))
+        return self._with_reward(models, bandit.posterior.model(weights), self._version("bandit"))
+
+    def _with_snapshot(self, models: ServedModels) -> ServedModels:
+        """Prefer what the learner published for this champion; without one, its newest."""
+        version = models.versions.get("bandit")
+        base = version.split(".")[0] if version else None
+        found = self._newest_snapshot(base, after=_sequence(version))
+        if found is None:
+            return models
+        reward = RewardModel.from_bytes(found.payload).for_priors(self._priors())
+        return self._with_reward(models, reward, f"{found.base}.{found.sequence}")
+
+    def _with_reward(
+        self, models: ServedModels, reward: RewardModel, version: str | None
+    ) -> ServedModels:
+        index = {name: number for number, name in enumerate(self._input.names)}
+        if not all(name in index for name in reward.encoder.features):
+            problem = "bandit: was trained for another domain file; run 'nba train --promote'"
+            return replace(models, degraded=(*models.degraded, problem))
+        columns = np.array([index[name] for name in reward.encoder.features], dtype=np.intp)
+        versions = {**models.versions, "bandit": version}
+        return replace(models, reward=reward, columns=columns, versions=versions)
+
+    def _newest_snapshot(self, base: str | None, after: int) -> sa.Row[tuple[int, str, bytes]] | None:
+        columns = snapshots.c
+        query = (
+            sa.select(columns.sequence, columns.base, columns.payload)
+            .where(columns.sequence > after)
+            .order_by(columns.sequence.desc())
+            .limit(1)
+        )
+        if base is not None:
+            query = query.where(columns.base == base)
+        return self._ledger.read(lambda connection: connection.execute(query).first())
+
+    def _priors(self) -> dict[str, float]:
+        return {name: action.prior.acceptance for name, action in self._catalog.actions.items()}
+
+
+def _sequence(version: str | None) -> int:
+    """The snapshot's number in a bandit version such as 3.17; 0 if it has none."""
+    return int(version.split(".")[1]) if version and "." in version else 0

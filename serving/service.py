@@ -1,0 +1,184 @@
+"""The border of the service: types in, types out, errors translated once.
+
+`bentoml serve serving.service:NextBestAction`, or `nba serve`, which says what to try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import bentoml
+from bentoml.exceptions import BentoMLException
+
+from features.catalog import load_catalog
+from features.domain import load_domain
+from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest, NbaError
+from features.ledger import Ledger
+from features.model_input import ModelInput
+from features.settings import load_settings
+from features.store import FeatureStore
+from serving import monitoring
+from serving.border import Border, QuietRefusals
+from serving.contract import Decision, DecideRequest, OutcomeAnswer, OutcomeRequest
+from serving.engine import Engine
+from serving.features_online import OnlineFeatures
+from serving.learner_process import LearnerProcess
+from serving.models import ModelWatcher
+from serving.outcomes import record_outcome
+from training.params import load_params
+from training.registry import Registry
+
+log = logging.getLogger(__name__)
+settings = load_settings()
+
+_STATUS: dict[type[NbaError], HTTPStatus] = {
+    InvalidRequest: HTTPStatus.BAD_REQUEST,
+    DecisionUnknown: HTTPStatus.NOT_FOUND,
+    DecisionConflict: HTTPStatus.CONFLICT,
+}
+
+
+@contextmanager
+def _errors_as_http() -> Iterator[None]:
+    """Turn our errors into BentoML's, which keeps the text of 4xx and hides that of 5xx."""
+    try:
+        yield
+    except NbaError as error:
+        status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+        raise BentoMLException(str(error), error_code=status) from error
+
+
+@bentoml.service(
+    name="next_best_action",
+    workers=settings.workers,
+    traffic={"timeout": 10},
+    logging={"access": {"enabled": False}},
+)
+class NextBestAction:
+    """Decides for one customer while they wait, and learns from what followed."""
+
+    def __init__(self) -> None:
+        domain = load_domain(settings.domain)
+        catalog = load_catalog(settings.actions, domain)
+        self.ledger = Ledger(settings.ledger_url)
+        self.features = _open_features(domain)
+        self.watcher = ModelWatcher(
+            Registry(settings), self.ledger, domain, catalog, load_params()
+        )
+        self.watcher.refresh()
+        self.engine = Engine(
+            domain, catalog, ModelInput(domain), self.features, self.watcher.current, self.ledger
+        )
+        self.learner = LearnerProcess()
+        self.tasks: list[asyncio.Task[None]] = []
+        _ready.service = self
+
+    @bentoml.on_startup
+    async def begin(self) -> None:
+        """Begin what goes on beside the requests, and settle the heap."""
+        for handler in logging.getLogger("bentoml").handlers + logging.getLogger().handlers:
+            handler.addFilter(QuietRefusals())
+        self.tasks = [
+            asyncio.create_task(_every(settings.models_every_s, self._watch_models)),
+            asyncio.create_task(_every(settings.learn_every_s, self._watch_learner)),
+        ]
+        # The collector would walk everything that was imported, for 100 ms, in mid-request.
+        gc.collect()
+        gc.freeze()
+
+    @bentoml.on_shutdown
+    async def end(self) -> None:
+        """Stop the learner and finish what is being written."""
+        for task in self.tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        self.learner.stop()
+        self.ledger.close()
+
+    @bentoml.api(route="/v1/decide")
+    async def decide(self, request: DecideRequest, /) -> Decision:
+        """Which one action, or which few, serve this customer best now; why, with what chance."""
+        with _errors_as_http():
+            decision = await self.engine.decide(request, datetime.now(UTC))
+        monitoring.count_decision(decision, request.channel)
+        return decision
+
+    @bentoml.api(route="/v1/outcomes")
+    async def outcomes(self, request: OutcomeRequest, /) -> OutcomeAnswer:
+        """What followed a decision. May come late, or twice, or be taken back."""
+        with _errors_as_http():
+            answer = await record_outcome(
+                request, self.ledger, self.engine.catalog, datetime.now(UTC)
+            )
+        monitoring.OUTCOMES.labels(request.outcome, answer.status).inc()
+        return answer
+
+    if settings.noop:
+
+        @bentoml.api(route="/v1/noop")
+        async def noop(self, request: DecideRequest, /) -> dict[str, Any]:
+            """What the server itself costs: the measure that `make bench` divides by."""
+            return {}
+
+    @property
+    def degraded(self) -> list[str]:
+        """What is missing or broken, in sentences for people."""
+        return [*self.engine.models.degraded, *self.features.degraded]
+
+    async def _watch_models(self) -> None:
+        await asyncio.to_thread(self.features.refresh)
+        if await asyncio.to_thread(self.watcher.refresh):
+            log.info("Now serving %s", dict(self.watcher.current.versions))
+        self.engine.models = self.watcher.current
+        monitoring.DEGRADED.set(len(self.degraded))
+
+    async def _watch_learner(self) -> None:
+        # The index is 1 in the first worker, and missing where there is only one process.
+        if settings.learner and (bentoml.server_context.worker_index or 1) == 1:
+            self.learner.keep_alive()
+        await asyncio.to_thread(self.watcher.refresh_snapshot)
+        self.engine.models = self.watcher.current
+
+
+class _Readiness:
+    """What `/readyz` tells; filled in when the service has started."""
+
+    service: Any = None
+
+    def __call__(self) -> tuple[int, dict[str, Any]]:
+        if self.service is None:
+            return 503, {"status": "starting", "degraded": [], "models": {}}
+        degraded = self.service.degraded
+        versions = dict(self.service.engine.models.versions)
+        status = "degraded" if degraded else "ready"
+        return 200, {"status": status, "degraded": degraded, "models": versions}
+
+
+_ready = _Readiness()
+NextBestAction.add_asgi_middleware(Border, readiness=_ready)
+
+
+def _open_features(domain: Any) -> OnlineFeatures:
+    try:
+        return OnlineFeatures(FeatureStore(settings, domain))
+    except Exception as error:  # a broken feature store must not stop the server
+        log.exception("The feature store could not be opened")
+        return OnlineFeatures(None, f"the store could not be opened ({type(error).__name__})")
+
+
+async def _every(seconds: float, work: Any) -> None:
+    """Do some work again and again; a failure is logged and tried again."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("A background task failed; trying again")
+        await asyncio.sleep(seconds)

@@ -1,0 +1,388 @@
+"""The contextual bandit: what we expect of each action, and how we try those we do not know yet.
+
+Three parts, each usable alone:
+
+* `Posterior` counts outcomes. It is a sum, so outcomes may come in any order, be taken back, or
+  be revised, and a learner that restarts ends where one that never stopped would be.
+* `RewardModel` is what a server needs to know of it: the chance that a customer accepts each
+  action. Small, immutable, swapped in whole.
+* `InverseGapPolicy` turns expected rewards into exact probabilities; `draw` picks by them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import InvalidSetting, NothingAllowed
+
+Floats = NDArray[np.float64]
+
+CLIP = 3.0  # standard deviations: one odd customer must not move a linear model
+SURE = 0.999  # no acceptance is believed closer to 0 or 1 than this allows
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A customer and a channel as the vector that the reward model is linear in.
+
+    The vector is: 1, the standardised features (what is unknown counts as average), and one 0/1
+    for each channel.
+
+    Attributes
+    ----------
+    features : tuple of str
+        Which features, by their names in `ModelInput.names`.
+    center, scale : shape (n_features,)
+        Mean and standard deviation of each on the training moments.
+    """
+
+    features: tuple[str, ...]
+    channels: tuple[str, ...]
+    center: Floats
+    scale: Floats
+
+    @classmethod
+    def fit(cls, x: Floats, features: Sequence[str], channels: Sequence[str]) -> Encoder:
+        """Learn center and scale from rows ``x`` of shape (n, n_features)."""
+        seen = np.isfinite(x)
+        count = np.maximum(seen.sum(axis=0), 1)
+        filled = np.where(seen, x, 0.0)
+        center = filled.sum(axis=0) / count
+        spread = np.where(seen, x - center, 0.0)
+        scale = np.sqrt((spread**2).sum(axis=0) / count)
+        constant = scale < 1e-9
+        return cls(tuple(features), tuple(channels), center, np.where(constant, 1.0, scale))
+
+    @classmethod
+    def blank(cls, channels: Sequence[str]) -> Encoder:
+        """Knows channels only: for a business whose bandit was never trained."""
+        return cls((), tuple(channels), np.empty(0), np.empty(0))
+
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
+        return 1 + len(self.features) + len(self.channels)
+
+    def encode(self, rows: Floats, channels: Sequence[str]) -> Floats:
+        """Vectors, shape (n, width), from ``rows`` of shape (n, n_features) and n channels."""
+        z = np.clip((rows - self.center) / self.scale, -CLIP, CLIP)
+        here = [[float(channel == known) for known in self.channels] for channel in channels]
+        return np.column_stack([np.ones(len(rows)), np.nan_to_num(z), np.array(here)])
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """Expected acceptance of each action: prior + weights x vector.
+
+    Attributes
+    ----------
+    actions : tuple of str
+    prior : shape (n_actions,)
+        Acceptance the catalogue believes in.
+    weights : shape (n_actions, encoder.width)
+        Posterior mean of how a customer differs from that.
+    """
+
+    encoder: Encoder
+    actions: tuple[str, ...]
+    prior: Floats
+    weights: Floats
+
+    def acceptance(self, rows: Floats, channels: Sequence[str]) -> Floats:
+        """Chance that each action is accepted.
+
+        Parameters
+        ----------
+        rows : shape (n, n_features)
+        channels : n texts
+
+        Returns
+        -------
+        shape (n, n_actions), strictly between 0 and 1
+        """
+        linear = self.prior + self.encoder.encode(rows, channels) @ self.weights.T
+        return np.clip(linear, 1 - SURE, SURE)
+
+    def for_priors(self, priors: Mapping[str, float]) -> RewardModel:
+        """The same knowledge for today's catalogue: its actions, its priors.
+
+        An action that is new gets weights 0: it is expected to do as its prior says.
+        """
+        row = {action: index for index, action in enumerate(self.actions)}
+        weights = np.zeros((len(priors), self.encoder.width))
+        for index, action in enumerate(priors):
+            if action in row:
+                weights[index] = self.weights[row[action]]
+        return RewardModel(self.encoder, tuple(priors), np.array(list(priors.values())), weights)
+
+    def to_bytes(self) -> bytes:
+        """All of it, without pickles."""
+        return _pack(_encoder_note(self.encoder) | {"actions": self.actions},
+                     center=self.encoder.center, scale=self.encoder.scale,
+                     prior=self.prior, weights=self.weights)
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> RewardModel:
+        """What `to_bytes` wrote."""
+        note, arrays = _unpack(payload)
+        return cls(_encoder(note, arrays), tuple(note["actions"]), arrays["prior"],
+                   arrays["weights"])
+
+
+@dataclass
+class Posterior:
+    """Sums over outcomes, for each action; Bayesian ridge regression of acceptance.
+
+    With vectors v, acceptances y in [0, 1] and counts c::
+
+        A = sum of c v v'      b = sum of c y v      n = sum of c
+        weights = (A + D)^-1 (b - prior * A[0])      D = diag(prior weight, ridge, ridge, …)
+
+    The prior stays outside the sums (A[0] is the sum of c v, as v[0] is 1), so it can be edited
+    in the catalogue at any time.
+
+    Attributes
+    ----------
+    second : shape (n_actions, width, width)
+        A of each action.
+    first : shape (n_actions, width)
+        b of each action.
+
+    References
+    ----------
+    Bishop (2006), "Pattern Recognition and Machine Learning", section 3.3.
+    """
+
+    encoder: Encoder
+    ridge: float
+    actions: tuple[str, ...] = ()
+    second: Floats = field(default_factory=lambda: np.empty(0))
+    first: Floats = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        if not self.ridge > 0:  # written so that nan fails too
+            raise InvalidSetting(
+                f"ridge is {self.ridge!r}.",
+                expected="a number > 0, in observations",
+                remedy="Set bandit.ridge in training/params.yaml; 100 is a calm start.",
+            )
+        if not self.actions:
+            width = self.encoder.width
+            self.second, self.first = np.zeros((0, width, width)), np.zeros((0, width))
+
+    def learn(
+        self,
+        rows: Floats,
+        channels: Sequence[str],
+        actions: Sequence[str],
+        acceptance: Floats,
+        count: Floats,
+    ) -> None:
+        """Add outcomes; a negative count takes one back.
+
+        Parameters
+        ----------
+        rows : shape (n, n_features)
+        channels, actions : n texts
+        acceptance : shape (n,), in [0, 1]
+        count : shape (n,)
+            What each outcome counts.
+        """
+        vectors = self.encoder.encode(rows, channels)
+        chosen = np.array(actions, dtype=object)
+        for action in dict.fromkeys(actions):
+            index, mine = self._row(action), chosen == action
+            v, c = vectors[mine], count[mine]
+            self.second[index] += (v * c[:, None]).T @ v
+            self.first[index] += (c * acceptance[mine]) @ v
+
+    def counted(self, action: str) -> float:
+        """Outcomes of an action so far."""
+        return float(self.second[self.actions.index(action)][0, 0]) if action in self.actions else 0
+
+    def rate(self, action: str) -> float:
+        """Mean acceptance of an action so far; ``nan`` if there were no outcomes."""
+        count = self.counted(action)
+        return float(self.first[self.actions.index(action)][0]) / count if count else np.nan
+
+    def model(self, priors: Mapping[str, tuple[float, float]]) -> RewardModel:
+        """What a server needs.
+
+        Parameters
+        ----------
+        priors
+            For each action of the catalogue, its prior acceptance and the weight of that.
+        """
+        weights = np.zeros((len(priors), self.encoder.width))
+        for index, (action, (acceptance, weight)) in enumerate(priors.items()):
+            if action in self.actions:
+                row = self.actions.index(action)
+                penalty = np.diag(np.append(weight, np.full(self.encoder.width - 1, self.ridge)))
+                second = self.second[row]
+                gap = self.first[row] - acceptance * second[0]
+                weights[index] = np.linalg.solve(second + penalty, gap)
+        mean = np.array([acceptance for acceptance, _ in priors.values()])
+        return RewardModel(self.encoder, tuple(priors), mean, weights)
+
+    def to_bytes(self) -> bytes:
+        """All of it, without pickles."""
+        return _pack(
+            _encoder_note(self.encoder) | {"actions": self.actions, "ridge": self.ridge},
+            center=self.encoder.center, scale=self.encoder.scale,
+            second=self.second, first=self.first,
+        )
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> Posterior:
+        """What `to_bytes` wrote."""
+        note, arrays = _unpack(payload)
+        return cls(_encoder(note, arrays), note["ridge"], tuple(note["actions"]),
+                   arrays["second"], arrays["first"])
+
+    def _row(self, action: str) -> int:
+        if action not in self.actions:
+            width = self.encoder.width
+            self.actions += (action,)
+            self.second = np.concatenate([self.second, np.zeros((1, width, width))])
+            self.first = np.concatenate([self.first, np.zeros((1, width))])
+        return self.actions.index(action)
+
+
+@dataclass(frozen=True, slots=True)
+class InverseGapPolicy:
+    """Try an action less often the further it trails the best one.
+
+    With K allowed actions, expected rewards r and best action b::
+
+        p(a) = 1 / (K + greed * (r[b] - r[a]))     for a != b
+        p(b) = 1 - (sum of the others)
+
+    Preferred to Thompson sampling because these probabilities are exact, and the probability in
+    the ledger is the one that off-policy evaluation divides by.
+
+    Parameters
+    ----------
+    greed : float, >= 0, in 1/currency
+        0 tries all allowed actions alike; 10 gives an action that trails by 1 among two allowed
+        a chance of 1/12.
+
+    References
+    ----------
+    Foster & Rakhlin (2020), "Beyond UCB: Optimal and Efficient Contextual Bandits with
+    Regression Oracles", Algorithm 1 (SquareCB); weighting after Abe & Long (1999).
+    """
+
+    greed: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.greed < np.inf:  # written so that nan fails too
+            raise InvalidSetting(
+                f"greed is {self.greed!r}.",
+                expected="a finite number >= 0, in 1/currency",
+                remedy="Set bandit.greed in training/params.yaml; 20 is a calm start.",
+            )
+
+    def probabilities(self, expected_reward: Floats) -> Floats:
+        """Chance of each allowed action.
+
+        Parameters
+        ----------
+        expected_reward : shape (n_actions,), in the domain's currency
+            ``nan`` marks an action that is not allowed.
+
+        Returns
+        -------
+        shape (n_actions,)
+            Sums to 1; what is not allowed has exactly 0, what is allowed more than 0.
+
+        Raises
+        ------
+        NothingAllowed
+            If all are ``nan``; the engine always allows `no_action`.
+        """
+        allowed = ~np.isnan(expected_reward)
+        if not allowed.any():
+            raise NothingAllowed(
+                "The policy was given no allowed action.",
+                expected="at least one finite expected reward",
+                remedy="Allow 'no_action'.",
+            )
+        best = int(np.nanargmax(expected_reward))
+        gap = expected_reward[best] - expected_reward
+        chance = np.where(allowed, 1.0 / (allowed.sum() + self.greed * gap), 0.0)
+        chance[best] = 0.0
+        chance[best] = 1.0 - chance.sum()
+        return chance
+
+
+def draw(probabilities: Floats, decision_id: str) -> int:
+    """The index that ``decision_id`` picks: the same id, the same action, for ever.
+
+    The hash of the id serves as the uniform random number, so a decision can be repeated from
+    its record, and a retried request cannot draw twice.
+    """
+    digest = hashlib.sha256(decision_id.encode()).digest()
+    uniform = int.from_bytes(digest[:7], "big") / 2**56
+    index = int(np.searchsorted(np.cumsum(probabilities), uniform, side="right"))
+    # The sum may end a rounding error below 1; then the last allowed action is meant.
+    return min(index, int(np.flatnonzero(probabilities)[-1]))
+
+
+@dataclass(frozen=True)
+class Bandit:
+    """A trained bandit as the registry keeps it.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        Of the imported decisions; what was served since is the learner's to add.
+    greed : float
+        Of `InverseGapPolicy`.
+    """
+
+    posterior: Posterior
+    greed: float
+
+    def save(self, folder: Path) -> None:
+        """Write it as two files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "posterior.npz").write_bytes(self.posterior.to_bytes())
+        note = {"greed": self.greed}
+        (folder / "bandit.json").write_text(json.dumps(note), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Bandit:
+        """Read what `save` wrote."""
+        note = json.loads((folder / "bandit.json").read_text(encoding="utf-8"))
+        posterior = Posterior.from_bytes((folder / "posterior.npz").read_bytes())
+        return cls(posterior, **note)
+
+
+def _encoder_note(encoder: Encoder) -> dict[str, Any]:
+    return {"features": encoder.features, "channels": encoder.channels}
+
+
+def _encoder(note: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Encoder:
+    return Encoder(tuple(note["features"]), tuple(note["channels"]), arrays["center"],
+                   arrays["scale"])
+
+
+def _pack(note: Mapping[str, Any], **arrays: Floats) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, note=np.frombuffer(json.dumps(note).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def _unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, Floats]]:
+    with np.load(io.BytesIO(payload), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return json.loads(arrays.pop("note").tobytes()), arrays

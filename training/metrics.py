@@ -1,0 +1,100 @@
+"""How good a prediction is: figures and the two pictures that go with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss as _log_loss
+from sklearn.metrics import roc_auc_score
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BINS = 10
+
+
+def roc_auc(y: NDArray[np.int64], p: NDArray[np.float64]) -> float:
+    """Chance that a positive is ranked above a negative. ``y`` in {0, 1}, shape (n,)."""
+    return float(roc_auc_score(y, p))
+
+
+def log_loss(y: NDArray[np.int64], p: NDArray[np.float64]) -> float:
+    """Mean -log of the probability given to what happened, in nats. ``p`` shape (n, n_classes)."""
+    return float(_log_loss(y, p, labels=np.arange(p.shape[1])))
+
+
+def prior_log_loss(train_y: NDArray[np.int64], y: NDArray[np.int64], n_classes: int) -> float:
+    """Log loss of always answering the class shares of the training moments."""
+    shares = (np.bincount(train_y, minlength=n_classes) + 1) / (len(train_y) + n_classes)
+    return log_loss(y, np.tile(shares, (len(y), 1)))
+
+
+def reliability(
+    y: NDArray[np.int64], p: NDArray[np.float64], bins: int = BINS
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Mean prediction, observed share and count in bins of equal size, lowest first.
+
+    Parameters
+    ----------
+    y : shape (n,), 0 or 1
+    p : shape (n,), predicted chance of 1
+    """
+    groups = [group for group in np.array_split(np.argsort(p, kind="stable"), bins) if len(group)]
+    predicted = np.array([p[group].mean() for group in groups])
+    observed = np.array([y[group].mean() for group in groups])
+    return predicted, observed, np.array([len(group) for group in groups])
+
+
+def expected_calibration_error(y: NDArray[np.int64], p: NDArray[np.float64]) -> float:
+    """Mean distance between prediction and what happened, over ten bins of equal size.
+
+    References
+    ----------
+    Naeini, Cooper & Hauskrecht (2015), "Obtaining Well Calibrated Probabilities Using Bayesian
+    Binning"; bins of equal mass after Nixon et al. (2019).
+    """
+    predicted, observed, count = reliability(y, p)
+    return float(np.average(np.abs(predicted - observed), weights=count))
+
+
+def reliability_plot(
+    y: NDArray[np.int64], p: NDArray[np.float64], classes: tuple[str, ...]
+) -> Figure:
+    """One curve a class (one in all for two classes); on the diagonal, predictions hold.
+
+    Parameters
+    ----------
+    y : shape (n,), class index
+    p : shape (n, n_classes)
+    """
+    figure, axes = _figure("Reliability on the test moments")
+    shown = range(1, len(classes)) if len(classes) == 2 else range(len(classes))
+    for index in shown:
+        predicted, observed, _ = reliability((y == index).astype(np.int64), p[:, index])
+        axes.plot(predicted, observed, marker="o", label=classes[index])
+    axes.plot([0, 1], [0, 1], linestyle=":", color="grey")
+    axes.set(xlabel="predicted", ylabel="observed")
+    axes.legend()
+    return figure
+
+
+def importance_plot(names: tuple[str, ...], gain: NDArray[np.float64], most: int = 20) -> Figure:
+    """The features that took most loss away (LightGBM gain, as a share of all)."""
+    figure, axes = _figure("What the model looks at")
+    top = np.argsort(gain)[-most:]
+    axes.barh([names[index] for index in top], gain[top] / max(gain.sum(), 1e-12))
+    axes.set(xlabel="share of gain")
+    figure.tight_layout()
+    return figure
+
+
+def _figure(title: str) -> tuple[Figure, Any]:
+    # Figure without pyplot: no window, no global state, safe in any thread.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5.5), dpi=110)
+    axes = figure.subplots()
+    axes.set_title(title)
+    return figure, axes

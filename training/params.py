@@ -1,0 +1,70 @@
+"""Reads params.yaml: how the models are trained, and when they are good enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from features.yaml_file import load_yaml
+
+PARAMS = Path(__file__).with_name("params.yaml")
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Gate(_Frozen):
+    """Bounds that a metric must keep for a model to be promoted."""
+
+    min: float | None = None
+    max: float | None = None
+
+    def broken_by(self, value: float) -> str | None:
+        """What is wrong with a value, or None."""
+        if self.min is not None and not value >= self.min:
+            return f"{value:.4f} is below {self.min:g}"
+        if self.max is not None and not value <= self.max:
+            return f"{value:.4f} is above {self.max:g}"
+        return None
+
+
+class ClassifierParams(_Frozen):
+    """Of churn or intent."""
+
+    service: str
+    lightgbm: dict[str, float | int]
+    gates: dict[str, Gate] = {}
+
+
+class BanditParams(_Frozen):
+    """Of the bandit; params.yaml says what each means."""
+
+    service: str
+    greed: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    ridge: Positive
+    warm_start_weight: Annotated[float, Field(ge=0, le=1)]
+    gates: dict[str, Gate] = {}
+
+
+class TrainingParams(_Frozen):
+    """The whole file."""
+
+    seed: int
+    churn: ClassifierParams
+    intent: ClassifierParams
+    bandit: BanditParams
+
+
+def load_params(path: Path = PARAMS) -> TrainingParams:
+    """Read the file.
+
+    Raises
+    ------
+    InvalidDomain
+        If it breaks a rule; names file, line, key and remedy.
+    """
+    return load_yaml(path, TrainingParams)

@@ -1,0 +1,216 @@
+"""The training graph: read, fit, judge, log, and promote what passes its gates.
+
+    ledger + Feast history -> labelled moments -> churn, intent  -> MLflow (challenger)
+    logged decisions       -> outcomes         -> bandit         -> MLflow (challenger)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from features.catalog import Catalog
+from features.dataset import Labelled, decided_actions, fingerprint, training_frame
+from features.domain import Domain
+from features.errors import InvalidData
+from features.ingest import Progress, quiet, shift_of
+from features.ledger import Ledger
+from features.model_input import ModelInput
+from features.store import FeatureStore
+from training.bandit import Bandit, Encoder, Posterior
+from training.churn import CLASSES, churn_data, judge_churn
+from training.classifier import Classifier, fit_classifier, forward_splits
+from training.intent import intent_data, judge_intent
+from training.metrics import importance_plot, reliability_plot
+from training.params import ClassifierParams, Gate, TrainingParams
+from training.pyfunc import expected_acceptance
+from training.registry import Registry, Trained
+
+MODELS = ("churn", "intent", "bandit")
+EXAMPLE_ROWS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """All that training reads."""
+
+    ledger: Ledger
+    store: FeatureStore
+    domain: Domain
+    catalog: Catalog
+    params: TrainingParams
+
+    @property
+    def shift(self) -> timedelta:
+        return shift_of(self.ledger)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of training one model."""
+
+    name: str
+    version: str
+    metrics: Mapping[str, float]
+    gate_failures: tuple[str, ...]
+
+
+def train(
+    name: str, sources: Sources, registry: Registry, progress: Progress = quiet
+) -> Result:
+    """Train one of `MODELS`, log it to MLflow and register it as challenger.
+
+    Raises
+    ------
+    InvalidData
+        If the domain does not define what the model predicts, or there are no data for it.
+    """
+    trained = _TRAINERS[name](sources, progress)
+    progress(f"log {name}", 0, 1)
+    version = registry.log(trained)
+    progress(f"log {name}", 1, 1)
+    return Result(name, version, trained.metrics, trained.gate_failures)
+
+
+def trainable(domain: Domain) -> tuple[str, ...]:
+    """The models that a business defines."""
+    return tuple(name for name in MODELS if name == "bandit" or getattr(domain, name))
+
+
+def _train_churn(sources: Sources, progress: Progress) -> Trained:
+    params = sources.params.churn
+    progress("read churn", 0, 1)
+    data = churn_data(sources.ledger, sources.store, sources.domain, sources.shift, params)
+    progress("read churn", 1, 1)
+    model = _fit("churn", data, CLASSES, params, sources, progress)
+    return _trained("churn", model, data, params, judge_churn(model, data), sources)
+
+
+def _train_intent(sources: Sources, progress: Progress) -> Trained:
+    params = sources.params.intent
+    progress("read intent", 0, 1)
+    data = intent_data(sources.ledger, sources.store, sources.domain, sources.shift, params)
+    progress("read intent", 1, 1)
+    model = _fit("intent", data, sources.domain.intents, params, sources, progress)
+    return _trained("intent", model, data, params, judge_intent(model, data), sources)
+
+
+def _fit(
+    name: str,
+    data: Labelled,
+    classes: tuple[str, ...],
+    params: ClassifierParams,
+    sources: Sources,
+    progress: Progress,
+) -> Classifier:
+    known = data.train
+    if len(np.unique(data.y[known])) < 2 or not data.test.any():
+        raise InvalidData(
+            f"There are {int(known.sum())} moments to train {name} on "
+            f"and {int(data.test.sum())} to judge it on.",
+            expected="at least two different outcomes to train on, and some later moments",
+            remedy="Load a longer history, or change 'moments' in the domain file.",
+        )
+    seed = sources.params.seed
+    return fit_classifier(
+        data.x[known],
+        data.y[known],
+        forward_splits(data.at_us[known], data.label_us, seed),
+        ModelInput(sources.domain).names,
+        classes,
+        params.lightgbm,
+        seed,
+        lambda done, of: progress(f"train {name}", done, of),
+    )
+
+
+def _trained(
+    name: str,
+    model: Classifier,
+    data: Labelled,
+    params: ClassifierParams,
+    metrics: dict[str, float],
+    sources: Sources,
+) -> Trained:
+    columns = list(model.features)
+    test = data.test
+    return Trained(
+        name=name,
+        save=model.save,
+        example=pd.DataFrame(data.x[test][:EXAMPLE_ROWS], columns=columns),
+        predict=lambda x: pd.DataFrame(
+            model.probabilities(x[columns].to_numpy()), columns=list(model.classes)
+        ),
+        params={
+            **params.lightgbm,
+            "service": params.service,
+            "seed": sources.params.seed,
+            "train_moments": int(data.train.sum()),
+            "test_moments": int(test.sum()),
+            "shift_days": sources.shift.days,
+        },
+        metrics=metrics,
+        features=model.features,
+        data_fingerprint=data.fingerprint,
+        gate_failures=_gate_failures(params.gates, metrics),
+        figures={
+            "reliability.png": reliability_plot(
+                data.y[test], model.probabilities(data.x[test]), model.classes
+            ),
+            "importance.png": importance_plot(model.features, model.gain),
+        },
+    )
+
+
+def _train_bandit(sources: Sources, progress: Progress) -> Trained:
+    """Warm start: what the imported decisions say about each action."""
+    domain, params = sources.domain, sources.params.bandit
+    decided = decided_actions(sources.ledger, sources.catalog)
+    progress("train bandit", 0, 2)
+    rows = training_frame(sources.store, decided, params.service, domain).to_numpy()
+    # Before the first event of the log everybody looks like a stranger; that teaches nothing.
+    known = ModelInput(domain).has_past(rows)
+    decided, rows = decided[known].reset_index(drop=True), rows[known]
+    progress("train bandit", 1, 2)
+    encoder = Encoder.fit(rows, ModelInput(domain).names, domain.channels)
+    posterior = Posterior(encoder, params.ridge)
+    y = decided["acceptance"].to_numpy(dtype=np.float64)
+    posterior.learn(
+        rows,
+        decided["channel"].tolist(),
+        decided["action_id"].tolist(),
+        y,
+        np.full(len(y), params.warm_start_weight),
+    )
+    progress("train bandit", 2, 2)
+    bandit = Bandit(posterior, params.greed)
+    example = pd.DataFrame(rows[:EXAMPLE_ROWS], columns=list(encoder.features))
+    example["channel"] = decided["channel"][:EXAMPLE_ROWS].to_numpy()
+    metrics = {"logged_decisions": float(len(y)), "mean_acceptance": float(y.mean())}
+    return Trained(
+        name="bandit",
+        save=bandit.save,
+        example=example,
+        predict=lambda x: expected_acceptance(bandit, x),
+        params=params.model_dump(exclude={"gates"}) | {"actions": ",".join(posterior.actions)},
+        metrics=metrics,
+        features=encoder.features,
+        data_fingerprint=fingerprint(rows, y),
+        gate_failures=_gate_failures(params.gates, metrics),
+    )
+
+
+def _gate_failures(gates: Mapping[str, Gate], metrics: Mapping[str, float]) -> tuple[str, ...]:
+    checked = ((name, gate.broken_by(metrics[name])) for name, gate in gates.items())
+    return tuple(f"{name} {wrong}" for name, wrong in checked if wrong)
+
+
+_TRAINERS: dict[str, Callable[[Sources, Progress], Trained]] = {
+    "churn": _train_churn,
+    "intent": _train_intent,
+    "bandit": _train_bandit,
+}

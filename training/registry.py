@@ -1,0 +1,256 @@
+"""MLflow, and nobody else imports it: log a run, register a model, move aliases, roll back.
+
+A model is kept as a folder of plain files (trees as text, arrays without pickles) inside an
+ordinary MLflow `pyfunc` model. A data scientist loads it with
+`mlflow.pyfunc.load_model("models:/churn@champion")`; the server reads the same folder without
+the wrapper.
+
+Aliases: `champion` serves, `challenger` was trained last, `previous` served before the champion.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from features.errors import GateFailed, ModelMissing, NbaError
+from features.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+EXPERIMENT = "next-best-action"
+GATES = "gates"  # tag of a model version: "passed", or what failed
+REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scipy")
+
+
+class RegistryDown(NbaError):
+    """MLflow cannot be reached; the server then goes on with what it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training step hands to the registry."""
+
+    name: str
+    save: Callable[[Path], None]
+    example: pd.DataFrame
+    predict: Callable[[pd.DataFrame], pd.DataFrame]
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    features: tuple[str, ...]
+    data_fingerprint: str
+    gate_failures: tuple[str, ...] = ()
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a registered model."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    gates: str
+    run_id: str
+
+
+class Registry:
+    """The MLflow of these settings, opened on first use.
+
+    Raises
+    ------
+    RegistryDown
+        From every method, if MLflow cannot be reached.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._uri = settings.mlflow_uri
+        self._artifacts = settings.mlflow_artifacts
+        self._opened: Any = None
+
+    def exists(self) -> bool:
+        """Whether there is anything to read: opening a missing SQLite file would create it."""
+        prefix = "sqlite:///"
+        return not self._uri.startswith(prefix) or Path(self._uri.removeprefix(prefix)).exists()
+
+    def log(self, trained: Trained) -> str:
+        """Log a run with its model, register it as challenger, and say which version it is."""
+        import mlflow
+        from mlflow.models import infer_signature
+
+        client = self._client()
+        mlflow.set_experiment(EXPERIMENT)
+        with mlflow.start_run(run_name=trained.name), tempfile.TemporaryDirectory() as folder:
+            mlflow.log_params(dict(trained.params))
+            mlflow.log_metrics(dict(trained.metrics))
+            mlflow.set_tag("data_fingerprint", trained.data_fingerprint)
+            mlflow.log_dict({"features": list(trained.features)}, "features.json")
+            for file, figure in trained.figures.items():
+                mlflow.log_figure(figure, file)
+            trained.save(Path(folder))
+            logged = mlflow.pyfunc.log_model(
+                name=trained.name,
+                python_model=_folder_model(trained.name),
+                artifacts={"model": folder},
+                signature=infer_signature(trained.example, trained.predict(trained.example)),
+                input_example=trained.example,
+                pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+                registered_model_name=trained.name,
+            )
+        number = str(logged.registered_model_version)
+        client.set_registered_model_alias(trained.name, CHALLENGER, number)
+        verdict = "; ".join(trained.gate_failures) or "passed"
+        client.set_model_version_tag(trained.name, number, GATES, verdict)
+        return number
+
+    def promote(self, name: str, number: str | None = None, force: bool = False) -> str:
+        """Make a version (by default the challenger) the champion; keep the old one as previous.
+
+        Raises
+        ------
+        ModelMissing
+            If there is no such version.
+        GateFailed
+            If it missed a gate of params.yaml and ``force`` is not set.
+        """
+        found = self._find(name, number or CHALLENGER)
+        if found.gates != "passed" and not force:
+            raise GateFailed(
+                f"{name} version {found.version} missed a gate: {found.gates}.",
+                expected="all gates of training/params.yaml to be passed",
+                remedy=f"Train a better one, or insist: 'nba promote {name} --force'.",
+            )
+        client = self._client()
+        champion = self.champion(name)
+        if champion is not None and champion.version != found.version:
+            client.set_registered_model_alias(name, PREVIOUS, champion.version)
+        client.set_registered_model_alias(name, CHAMPION, found.version)
+        return found.version
+
+    def roll_back(self, name: str) -> str:
+        """Make the previous champion the champion again, and the champion the previous one.
+
+        Raises
+        ------
+        ModelMissing
+            If there was none before.
+        """
+        previous = self._find(name, PREVIOUS)
+        return self.promote(name, previous.version, force=True)
+
+    def champion(self, name: str) -> Version | None:
+        """The version that serves, or None."""
+        if not self.exists():
+            return None
+        return self._by_alias(name, CHAMPION)
+
+    def folder(self, version: Version) -> Path:
+        """Where the files of a version are, on this machine."""
+        import mlflow
+
+        self._client()
+        uri = f"models:/{version.name}/{version.version}"
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)) / "artifacts" / "model"
+
+    def versions(self) -> list[Version]:
+        """All versions of all models, newest first within a model."""
+        if not self.exists():
+            return []
+        client = self._client()
+        found = []
+        for model in client.search_registered_models():
+            by_version: dict[str, list[str]] = {}
+            for alias, number in model.aliases.items():
+                by_version.setdefault(str(number), []).append(alias)
+            for version in client.search_model_versions(f"name = '{model.name}'"):
+                aliases = tuple(sorted(by_version.get(str(version.version), [])))
+                found.append(_version(version, aliases))
+        return sorted(found, key=lambda v: (v.name, -int(v.version)))
+
+    def _find(self, name: str, number_or_alias: str) -> Version:
+        found = None
+        if self.exists():
+            by_number = number_or_alias.isdigit()
+            look = self._by_number if by_number else self._by_alias
+            found = look(name, number_or_alias)
+        if found is None:
+            raise ModelMissing(
+                f"MLflow has no {name!r} with version or alias {number_or_alias!r}.",
+                expected="a registered model",
+                remedy="See 'nba models'; train one with 'nba train'.",
+            )
+        return found
+
+    def _by_alias(self, name: str, alias: str) -> Version | None:
+        return self._look(lambda client: client.get_model_version_by_alias(name, alias))
+
+    def _by_number(self, name: str, number: str) -> Version | None:
+        return self._look(lambda client: client.get_model_version(name, number))
+
+    def _look(self, ask: Callable[[Any], Any]) -> Version | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _version(ask(self._client()), ())
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise _down(self._uri, error) from error
+
+    def _client(self) -> Any:
+        if self._opened is None:
+            import mlflow
+            from mlflow import environment_variables as knobs
+
+            # A registry that is down must cost a worker seconds, not the minutes of the defaults.
+            knobs.MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(1)
+            knobs.MLFLOW_HTTP_REQUEST_TIMEOUT.set(5)
+            knobs.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
+            for noisy in ("mlflow", "alembic"):
+                logging.getLogger(noisy).setLevel(logging.ERROR)
+            mlflow.set_tracking_uri(self._uri)
+            mlflow.set_registry_uri(self._uri)
+            self._opened = self._open(mlflow)
+        return self._opened
+
+    def _open(self, mlflow: Any) -> Any:
+        try:
+            if self._uri.startswith("sqlite:///"):
+                Path(self._uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            client = mlflow.MlflowClient()
+            if client.get_experiment_by_name(EXPERIMENT) is None:
+                local = self._uri.startswith("sqlite:///")
+                where = self._artifacts.as_uri() if local else None
+                client.create_experiment(EXPERIMENT, artifact_location=where)
+        except Exception as error:  # whatever the network, the file or the server says
+            raise _down(self._uri, error) from error
+        return client
+
+
+def _down(uri: str, error: Exception) -> RegistryDown:
+    return RegistryDown(
+        f"MLflow at {uri} does not answer ({type(error).__name__}).",
+        expected="a tracking server or an SQLite file",
+        remedy="Start it, or correct NBA_MLFLOW_URI.",
+    )
+
+
+def _version(found: Any, aliases: tuple[str, ...]) -> Version:
+    gates = (found.tags or {}).get(GATES, "not checked")
+    return Version(found.name, str(found.version), aliases, gates, found.run_id or "")
+
+
+def _folder_model(name: str) -> Any:
+    """The pyfunc wrapper; made here because its base class comes with MLflow."""
+    from training.pyfunc import BanditModel, ClassifierModel
+
+    return BanditModel() if name == "bandit" else ClassifierModel()
