@@ -176,7 +176,7 @@ def training_frame(
     model_input = ModelInput(domain)
     known = history.as_of(moments, service)
     at_s = _to_us(moments["event_timestamp"]) / 1e6
-    attributes = known[list(domain.attributes)].to_dict("records")
+    attributes: list[dict[Any, Any]] = known[list(domain.attributes)].to_dict("records")
     rows = [
         model_input.read(row, list(state) if _present(state) else None, at)
         for row, state, at in zip(
@@ -292,7 +292,7 @@ def _midnight(day: date, shift: timedelta) -> int:
 
 
 def _to_us(moments: pd.Series[Any]) -> NDArray[np.int64]:
-    return moments.dt.as_unit("us").astype(np.int64).to_numpy()
+    return np.asarray(moments.dt.as_unit("us").astype(np.int64), dtype=np.int64)
 
 
 def _frame(rows: list[tuple[str, int, int]]) -> pd.DataFrame:

@@ -23,7 +23,7 @@ class _Frozen(BaseModel):
 
 
 class Attribute(_Frozen):
-    """A slow fact about a customer. The order of ``values`` is an order of size, if there is one."""
+    """A slow fact about a customer. List ``values`` by size, if they have one: models use it."""
 
     type: Literal["number", "category"]
     values: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class EventType(_Frozen):
 
 
 class Churn(_Frozen):
-    """A customer with ``event`` in the last ``active_days`` and none in the next ``silent_days``."""
+    """With ``event`` in the last ``active_days``, without in the next ``silent_days``."""
 
     event: Name
     active_days: Days

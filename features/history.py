@@ -7,18 +7,19 @@ read then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from features import ledger as tables
 from features.domain import Domain
 from features.ingest import Progress, quiet
+from features.journey import State
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.store import JOURNEY_SCHEMA, FeatureStore, journey_table, profile_table
@@ -64,36 +65,64 @@ def _write_history(
 ) -> int:
     count_all = sa.select(sa.func.count()).select_from(tables.events)
     total = ledger.read(lambda connection: connection.execute(count_all).scalar_one())
-    count = 0
     part = store.journey_file.with_suffix(".part")
+    fold, rows, count = model_input.fold, _Rows(), 0
+    customer, state = None, fold.empty()
     with pq.ParquetWriter(part, JOURNEY_SCHEMA) as writer:
-        for customer_ids, at_us, states in _folded(ledger, model_input):
-            writer.write_table(journey_table(customer_ids, at_us, states))
-            count += len(customer_ids)
+        for events in _ordered(ledger):
+            for customer_id, event_type, at_us, properties in events:
+                if customer_id != customer:
+                    customer, state = customer_id, fold.empty()
+                state = fold.advance(state, event_type, at_us / MICROS, from_json(properties))
+                rows.add(customer_id, at_us, state)
+            rest = rows.last()
+            if rows.at_us:
+                writer.write_table(rows.table())
+            rows = rest
+            count += len(events)
             progress("fold events", count, total)
+        if rows.at_us:
+            writer.write_table(rows.table())
     part.replace(store.journey_file)  # readers meet the old history or the new one, never a half
     return count
 
 
-def _folded(
-    ledger: Ledger, model_input: ModelInput
-) -> Iterator[tuple[list[str], list[int], NDArray[np.float64]]]:
-    """Customers, times (microseconds) and states, `ROWS` at a time."""
-    fold = model_input.fold
+class _Rows:
+    """History rows waiting to be written; of several at one instant only the last one counts.
+
+    Feast's point-in-time join takes any one of two rows with the same customer and time.
+    """
+
+    def __init__(self) -> None:
+        self.customer_ids: list[str] = []
+        self.at_us: list[int] = []
+        self.states: list[State] = []
+
+    def add(self, customer_id: str, at_us: int, state: State) -> None:
+        if self.at_us and (self.at_us[-1], self.customer_ids[-1]) == (at_us, customer_id):
+            self.states[-1] = state
+            return
+        self.customer_ids.append(customer_id)
+        self.at_us.append(at_us)
+        self.states.append(state)
+
+    def table(self) -> pa.Table:
+        return journey_table(self.customer_ids, self.at_us, np.array(self.states))
+
+    def last(self) -> _Rows:
+        """The row that the next event may still replace."""
+        rest = _Rows()
+        rest.add(self.customer_ids.pop(), self.at_us.pop(), self.states.pop())
+        return rest
+
+
+def _ordered(ledger: Ledger) -> Iterator[Sequence[tuple[str, str, int, str]]]:
+    """Customer, type, time (microseconds) and properties of all events, `ROWS` at a time."""
+    columns = tables.events.c
     # Times as the integers they are: 10 million datetimes would take longer than the fold.
-    at = sa.type_coerce(tables.events.c.occurred_at, sa.BigInteger)
-    query = sa.select(
-        tables.events.c.customer_id, tables.events.c.type, at, tables.events.c.properties
-    ).order_by(
-        tables.events.c.customer_id, tables.events.c.occurred_at, tables.events.c.event_id
+    at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
+    query = sa.select(columns.customer_id, columns.type, at, columns.properties).order_by(
+        columns.customer_id, columns.occurred_at, columns.event_id
     )
-    customer, state = None, fold.empty()
     with ledger.engine.connect().execution_options(read_only=True, yield_per=ROWS) as connection:
-        for rows in connection.execute(query).partitions():
-            states = np.empty((len(rows), len(fold.state_fields)))
-            for row, (customer_id, event_type, at_us, properties) in enumerate(rows):
-                if customer_id != customer:
-                    customer, state = customer_id, fold.empty()
-                state = fold.advance(state, event_type, at_us / MICROS, from_json(properties))
-                states[row] = state
-            yield [row[0] for row in rows], [row[2] for row in rows], states
+        yield from connection.execute(query).partitions()

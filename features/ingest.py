@@ -51,7 +51,12 @@ def quiet(what: str, done: int, of: int) -> None:
 
 
 def load_folder(
-    folder: Path, ledger: Ledger, domain: Domain, catalog: Catalog, progress: Progress = quiet
+    folder: Path,
+    ledger: Ledger,
+    domain: Domain,
+    catalog: Catalog,
+    progress: Progress = quiet,
+    dry_run: bool = False,
 ) -> list[Report]:
     """Check the tables of a folder and bring them into the ledger.
 
@@ -79,10 +84,9 @@ def load_folder(
             remedy="Name the folder that holds them.",
         )
     reports = [
-        _check(name, path, READERS[name], domain, catalog, progress)
-        for name, path in found.items()
+        _check(name, path, READERS[name], domain, catalog, progress) for name, path in found.items()
     ]
-    if not all(report.passed for report in reports):
+    if dry_run or not all(report.passed for report in reports):
         return reports
     done = []
     for report, (name, path) in zip(reports, found.items(), strict=True):
@@ -90,6 +94,11 @@ def load_folder(
         done.append(Report(name, report.rows, report.good, None, added))
     ledger.write_now(lambda connection: _note_source(connection, folder, domain))
     return done
+
+
+def is_loaded(ledger: Ledger) -> bool:
+    """Whether a folder was loaded to the end."""
+    return ledger.read(lambda connection: tables.get_meta(connection, "domain")) is not None
 
 
 def shift_of(ledger: Ledger) -> timedelta:

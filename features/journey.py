@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log, log1p, nan, sqrt
+from math import exp2, log, log1p, nan, sqrt
 from typing import Any
 
 from features.domain import Domain, EventType
@@ -134,7 +134,7 @@ class Fold:
             _add_gap(state, start, n, gap_days)
             at = decayed
             for half_life_s in part.half_lives_s:
-                keep = 0.5 ** (elapsed_s / half_life_s)
+                keep = exp2(-elapsed_s / half_life_s)
                 for index in range(at, at + width):
                     state[index] *= keep
                 at += width
@@ -256,7 +256,7 @@ def _read_part(features: list[float], part: _Part, state: State, at_s: float) ->
     index, width = part.decayed, part.width
     for half_life_s in part.half_lives_s:
         count, weeks, gaps, gaps_sq = state[index : index + RHYTHM]
-        keep = 0.5 ** (silence_s / half_life_s)
+        keep = exp2(-silence_s / half_life_s)
         per_week.append(count * keep * _weekly(known_s, half_life_s))
         # Mean gap as met by a visitor at a random time: long gaps count by their length.
         features += [per_week[-1], weeks * keep, gaps_sq / gaps if gaps else nan]
@@ -271,7 +271,7 @@ def _weekly(known_s: float, half_life_s: float) -> float:
     A memory that began ``known_s`` ago has filled to 1 - 2^(-known/half-life) of what it would
     hold in the long run; without this, every customer seems to speed up while a data set is young.
     """
-    full = max(1.0 - 0.5 ** (known_s / half_life_s), YOUNG)
+    full = max(1.0 - exp2(-known_s / half_life_s), YOUNG)
     return LN_2 * WEEK_S / half_life_s / full
 
 

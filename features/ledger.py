@@ -221,13 +221,13 @@ class Ledger:
                             done.append((future, work(connection)))
                     except Exception as error:
                         failed.append((future, error))
-        except Exception as error:  # the commit itself failed: nothing of the group is on disk
-            failed = [(future, error) for _, future in group]
+        except Exception as lost:  # the commit itself failed: nothing of the group is on disk
+            failed = [(future, lost) for _, future in group]
             done = []
         for future, result in done:
             future.set_result(result)
-        for future, error in failed:
-            future.set_exception(error)
+        for future, reason in failed:
+            future.set_exception(reason)
 
 
 def insert_new(

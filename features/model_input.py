@@ -64,7 +64,8 @@ class ModelInput:
         """Which rows, shape (n, len(names)), are of customers with at least one event."""
         journey = rows[:, : len(self._stranger)]
         alike = (journey == self._stranger) | (np.isnan(journey) & np.isnan(self._stranger))
-        return ~alike.all(axis=1)
+        past: NDArray[np.bool_] = ~alike.all(axis=1)
+        return past
 
 
 def _number(value: str | None, known: Attribute) -> float:

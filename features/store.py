@@ -7,7 +7,9 @@ opened, not when this file is read.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -92,7 +94,7 @@ class FeatureStore:
     def materialize(self, until: datetime) -> None:
         """Copy the newest row of each customer from history to the online store."""
         # From 1970: with no ttl, Feast's incremental form begins one year before today.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore", DeprecationWarning)
             self._feast.materialize(start_date=EPOCH, end_date=until)
         self.write([MARKER], [[]], [until])
@@ -201,8 +203,9 @@ def journey_table(
     return pa.table(columns, schema=JOURNEY_SCHEMA)
 
 
-def profile_table(customer_ids: Sequence[str], attributes: Sequence[Mapping[str, Any]],
-                  names: Sequence[str]) -> pa.Table:
+def profile_table(
+    customer_ids: Sequence[str], attributes: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> pa.Table:
     """Rows of the offline profiles; attributes carry no date, so they count as always known."""
     columns: dict[str, Any] = {
         "customer_id": pa.array(customer_ids, pa.string()),

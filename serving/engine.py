@@ -25,7 +25,7 @@ from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.store import Known
 from serving.arbitration import priority, reasons
-from serving.contract import ChosenAction, Decision, DecideRequest, Predictions, Removed
+from serving.contract import ChosenAction, DecideRequest, Decision, Predictions, Removed
 from serving.eligibility import eligible
 from training.bandit import Floats, draw
 
@@ -226,7 +226,7 @@ def _pick(
     """
     left = candidates.priority.copy()
     first = models.probabilities(left)
-    chances, picks = first, []
+    chances, picks = first, list[tuple[int, float]]()
     nothing = len(left) - 1
     while True:
         index = draw(chances, decision_id if not picks else f"{decision_id}#{len(picks) + 1}")

@@ -1,4 +1,4 @@
-"""Reads a customer's features for a decision; a feature store that fails costs knowledge, not answers."""
+"""Reads features for a decision; a feature store that fails costs knowledge, not the answer."""
 
 from __future__ import annotations
 

@@ -227,7 +227,8 @@ class Learner:
         }
         payload = state.posterior.model(priors).to_bytes()
         snapshot = {"base": state.base, "published_at": now, "payload": payload}
-        sequence = connection.execute(tables.snapshots.insert(), snapshot).inserted_primary_key[0]
+        insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
+        sequence = connection.execute(insert, snapshot).scalar_one()
         old = tables.snapshots.c.sequence <= sequence - KEPT_SNAPSHOTS
         connection.execute(tables.snapshots.delete().where(old))
 

@@ -86,7 +86,9 @@ def run(settings: Settings, rounds: int | None = None) -> None:
 def _champion(registry: Registry) -> tuple[str, Bandit] | None:
     try:
         version = registry.champion("bandit")
-        return version and (version.version, Bandit.load(registry.folder(version)))
+        if version is None:
+            return None
+        return version.version, Bandit.load(registry.folder(version))
     except Exception as error:  # MLflow is down: go on with what we have
         log.warning("%s", error)
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -143,7 +143,7 @@ class ModelWatcher:
             reward=self._prior,
             policy=InverseGapPolicy(self._params.bandit.greed),
             columns=np.empty(0, dtype=np.intp),
-            versions={name: None for name in (*self._wanted, "bandit")},
+            versions=dict.fromkeys((*self._wanted, "bandit")),
             degraded=degraded,
         )
 
@@ -211,7 +211,7 @@ class ModelWatcher:
         versions = {**models.versions, "bandit": version}
         return replace(models, reward=reward, columns=columns, versions=versions)
 
-    def _newest_snapshot(self, base: str | None, after: int) -> sa.Row[tuple[int, str, bytes]] | None:
+    def _newest_snapshot(self, base: str | None, after: int) -> Any:
         columns = snapshots.c
         query = (
             sa.select(columns.sequence, columns.base, columns.payload)

@@ -6,9 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from serving.contract import Decision
 
-DECISIONS = Counter(
-    "nba_decisions", "Actions chosen.", ["channel", "action", "arm", "known"]
-)
+DECISIONS = Counter("nba_decisions", "Actions chosen.", ["channel", "action", "arm", "known"])
 OUTCOMES = Counter("nba_outcomes", "Outcomes taken in.", ["outcome", "status"])
 PROBABILITY = Histogram(
     "nba_probability",

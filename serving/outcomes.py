@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -103,7 +104,7 @@ def _check_retracted(connection: sa.Connection, request: OutcomeRequest) -> None
         )
 
 
-def _check_same(connection: sa.Connection, row: dict[str, object]) -> None:
+def _check_same(connection: sa.Connection, row: Mapping[str, object]) -> None:
     columns = tables.outcomes.c
     query = sa.select(tables.outcomes).where(columns.outcome_id == row["outcome_id"])
     stored = connection.execute(query).one()._mapping

@@ -26,7 +26,7 @@ from features.settings import load_settings
 from features.store import FeatureStore
 from serving import monitoring
 from serving.border import Border, QuietRefusals
-from serving.contract import Decision, DecideRequest, OutcomeAnswer, OutcomeRequest
+from serving.contract import DecideRequest, Decision, OutcomeAnswer, OutcomeRequest
 from serving.engine import Engine
 from serving.features_online import OnlineFeatures
 from serving.learner_process import LearnerProcess
@@ -69,9 +69,7 @@ class NextBestAction:
         catalog = load_catalog(settings.actions, domain)
         self.ledger = Ledger(settings.ledger_url)
         self.features = _open_features(domain)
-        self.watcher = ModelWatcher(
-            Registry(settings), self.ledger, domain, catalog, load_params()
-        )
+        self.watcher = ModelWatcher(Registry(settings), self.ledger, domain, catalog, load_params())
         self.watcher.refresh()
         self.engine = Engine(
             domain, catalog, ModelInput(domain), self.features, self.watcher.current, self.ledger
@@ -163,7 +161,7 @@ class _Readiness:
 
 
 _ready = _Readiness()
-NextBestAction.add_asgi_middleware(Border, readiness=_ready)
+NextBestAction.add_asgi_middleware(Border, readiness=_ready)  # type: ignore[attr-defined]
 
 
 def _open_features(domain: Any) -> OnlineFeatures:

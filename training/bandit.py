@@ -126,16 +126,21 @@ class RewardModel:
 
     def to_bytes(self) -> bytes:
         """All of it, without pickles."""
-        return _pack(_encoder_note(self.encoder) | {"actions": self.actions},
-                     center=self.encoder.center, scale=self.encoder.scale,
-                     prior=self.prior, weights=self.weights)
+        return _pack(
+            _encoder_note(self.encoder) | {"actions": self.actions},
+            center=self.encoder.center,
+            scale=self.encoder.scale,
+            prior=self.prior,
+            weights=self.weights,
+        )
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> RewardModel:
         """What `to_bytes` wrote."""
         note, arrays = _unpack(payload)
-        return cls(_encoder(note, arrays), tuple(note["actions"]), arrays["prior"],
-                   arrays["weights"])
+        return cls(
+            _encoder(note, arrays), tuple(note["actions"]), arrays["prior"], arrays["weights"]
+        )
 
 
 @dataclass
@@ -237,16 +242,23 @@ class Posterior:
         """All of it, without pickles."""
         return _pack(
             _encoder_note(self.encoder) | {"actions": self.actions, "ridge": self.ridge},
-            center=self.encoder.center, scale=self.encoder.scale,
-            second=self.second, first=self.first,
+            center=self.encoder.center,
+            scale=self.encoder.scale,
+            second=self.second,
+            first=self.first,
         )
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Posterior:
         """What `to_bytes` wrote."""
         note, arrays = _unpack(payload)
-        return cls(_encoder(note, arrays), note["ridge"], tuple(note["actions"]),
-                   arrays["second"], arrays["first"])
+        return cls(
+            _encoder(note, arrays),
+            note["ridge"],
+            tuple(note["actions"]),
+            arrays["second"],
+            arrays["first"],
+        )
 
     def _row(self, action: str) -> int:
         if action not in self.actions:
@@ -372,8 +384,9 @@ def _encoder_note(encoder: Encoder) -> dict[str, Any]:
 
 
 def _encoder(note: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Encoder:
-    return Encoder(tuple(note["features"]), tuple(note["channels"]), arrays["center"],
-                   arrays["scale"])
+    return Encoder(
+        tuple(note["features"]), tuple(note["channels"]), arrays["center"], arrays["scale"]
+    )
 
 
 def _pack(note: Mapping[str, Any], **arrays: Floats) -> bytes:

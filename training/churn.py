@@ -7,8 +7,8 @@ from datetime import timedelta
 from features.dataset import History, Labelled, churn_moments, labelled
 from features.domain import Domain
 from features.ledger import Ledger
-from training.metrics import expected_calibration_error, log_loss, roc_auc
 from training.classifier import Classifier
+from training.metrics import expected_calibration_error, log_loss, roc_auc
 from training.params import ClassifierParams
 
 CLASSES = ("stay", "churn")

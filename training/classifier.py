@@ -124,7 +124,9 @@ def fit_classifier(
     logits, held_out = [], []
     for number, (known, later) in enumerate(splits):
         progress(number, len(splits) + 1)
-        logits.append(_logits(_boost(x[known], y[known], names, len(classes), params, seed), x[later]))
+        logits.append(
+            _logits(_boost(x[known], y[known], names, len(classes), params, seed), x[later])
+        )
         held_out.append(y[later])
     scaling = fit_scaling(np.concatenate(logits), np.concatenate(held_out))
     progress(len(splits), len(splits) + 1)

@@ -1,7 +1,7 @@
 """The training graph: read, fit, judge, log, and promote what passes its gates.
 
-    ledger + Feast history -> labelled moments -> churn, intent  -> MLflow (challenger)
-    logged decisions       -> outcomes         -> bandit         -> MLflow (challenger)
+ledger + Feast history -> labelled moments -> churn, intent  -> MLflow (challenger)
+logged decisions       -> outcomes         -> bandit         -> MLflow (challenger)
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ class Result:
     gate_failures: tuple[str, ...]
 
 
-def train(
-    name: str, sources: Sources, registry: Registry, progress: Progress = quiet
-) -> Result:
+def train(name: str, sources: Sources, registry: Registry, progress: Progress = quiet) -> Result:
     """Train one of `MODELS`, log it to MLflow and register it as challenger.
 
     Raises

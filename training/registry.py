@@ -89,18 +89,19 @@ class Registry:
 
         client = self._client()
         mlflow.set_experiment(EXPERIMENT)
-        with mlflow.start_run(run_name=trained.name), tempfile.TemporaryDirectory() as folder:
+        with mlflow.start_run(run_name=trained.name), tempfile.TemporaryDirectory() as scratch:
             mlflow.log_params(dict(trained.params))
             mlflow.log_metrics(dict(trained.metrics))
             mlflow.set_tag("data_fingerprint", trained.data_fingerprint)
             mlflow.log_dict({"features": list(trained.features)}, "features.json")
             for file, figure in trained.figures.items():
                 mlflow.log_figure(figure, file)
-            trained.save(Path(folder))
+            folder = Path(scratch) / "model"  # MLflow keeps the name of the folder
+            trained.save(folder)
             logged = mlflow.pyfunc.log_model(
                 name=trained.name,
                 python_model=_folder_model(trained.name),
-                artifacts={"model": folder},
+                artifacts={"model": str(folder)},
                 signature=infer_signature(trained.example, trained.predict(trained.example)),
                 input_example=trained.example,
                 pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],

@@ -110,7 +110,7 @@ def _baskets(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
     baskets["shop"] = baskets["shop"].astype(str)
     baskets["event_id"] = "basket-" + baskets["basket_id"].astype(str)
     baskets["customer_id"] = _household(baskets["household_id"])
-    money = [column for column in baskets if column.endswith("_usd")]
+    money = [column for column in map(str, baskets) if column.endswith("_usd")]
     baskets[money] = baskets[money].round(2)
     return baskets.drop(columns=["basket_id", "household_id"]).assign(type="basket", channel="shop")
 
@@ -153,7 +153,7 @@ def _at_closing_time(days: pd.Series[Any]) -> pd.Series[Any]:
     return days + pd.Timedelta(hours=23, minutes=59)
 
 
-def _campaign_actions(raw: dict[str, pd.DataFrame]) -> pd.Series[str]:
+def _campaign_actions(raw: dict[str, pd.DataFrame]) -> pd.Series[Any]:
     """Action of each campaign: type A is made up for each household, the others have a theme."""
     coupons = raw["coupons"].merge(raw["products"][["product_id", "department"]], on="product_id")
     health = coupons["department"].isin(DRUG_GM).groupby(coupons["campaign_id"]).mean() > 0.5
@@ -163,7 +163,7 @@ def _campaign_actions(raw: dict[str, pd.DataFrame]) -> pd.Series[str]:
         "coupons_personal",
         np.where(health.reindex(described.index), "coupons_health", "coupons_pantry"),
     )
-    return pd.Series(action, index=described.index)
+    return pd.Series(action.tolist(), index=described.index, dtype=object)
 
 
 def _decision_id(table: pd.DataFrame) -> pd.Series[str]:

@@ -1,0 +1,50 @@
+# `make` alone lists what can be made.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+DONE   := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+help:  ## This list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(DONE): requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or name it: make PYTHON=python3 $(MAKECMDGOALS)"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --progress-bar off --quiet -r requirements.txt
+	$(BIN)/pip install --progress-bar off --quiet --no-deps -e .
+	@touch $@
+
+install: $(DONE)  ## Create .venv and install what is pinned in requirements.txt.
+
+serve: $(DONE)  ## Real data, features, models, and the server on port 3000.
+	$(BIN)/nba quickstart
+	$(BIN)/nba serve
+
+test: $(DONE)  ## The whole test suite.
+	$(BIN)/python -m pytest
+
+lint: $(DONE)  ## ruff, ruff format and mypy --strict.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DONE)  ## Put imports and lines into the form that lint asks for.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DONE)  ## Speed of /v1/decide against a no-op of the same server.
+	$(BIN)/nba quickstart
+	$(BIN)/python -m tests.bench.decide
+
+mlflow: $(DONE)  ## MLflow's pages on port 5000.
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --port 5000
+
+bento: $(DONE)  ## Build the bento, ready for `bentoml serve next_best_action:latest`.
+	$(BIN)/bentoml build
+
+clean:  ## Forget data, models and .venv.
+	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
+
+.PHONY: help install serve test lint format bench mlflow bento clean

@@ -1,0 +1,74 @@
+"""Searches LightGBM settings with Optuna, forward in time, never looking at the test moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.errors import InvalidSetting
+from features.ingest import Progress, quiet
+from features.model_input import ModelInput
+from training.churn import CLASSES, churn_data
+from training.classifier import forward_log_loss, forward_splits
+from training.intent import intent_data
+from training.pipeline import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """What a search found; log losses in nats, on training moments held out forward in time."""
+
+    before: float
+    after: float
+    params: Mapping[str, float]
+
+
+def search(name: str, sources: Sources, trials: int, progress: Progress = quiet) -> Best:
+    """Try ``trials`` settings for ``churn`` or ``intent``; the present ones are tried first.
+
+    Raises
+    ------
+    InvalidSetting
+        If there is no such model to tune.
+    """
+    import optuna
+
+    if name not in ("churn", "intent"):
+        raise InvalidSetting(
+            f"model is {name!r}.", expected="churn or intent", remedy="Name one of them."
+        )
+    params = sources.params.churn if name == "churn" else sources.params.intent
+    read = churn_data if name == "churn" else intent_data
+    data = read(sources.ledger, sources.store, sources.domain, sources.shift, params)
+    known, seed = data.train, sources.params.seed
+    splits = forward_splits(data.at_us[known], data.label_us, seed)
+    names = ModelInput(sources.domain).names
+    n_classes = len(CLASSES) if name == "churn" else len(sources.domain.intents)
+
+    def loss(trial: Any) -> float:
+        tried = _suggest(trial)
+        return forward_log_loss(data.x[known], data.y[known], splits, names, n_classes, tried, seed)
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    study.enqueue_trial(dict(params.lightgbm))
+    for number in range(trials):
+        progress(f"tune {name}", number, trials)
+        study.optimize(loss, n_trials=1)
+    progress(f"tune {name}", trials, trials)
+    losses = np.array([trial.value for trial in study.trials], dtype=np.float64)
+    return Best(float(losses[0]), float(losses.min()), study.best_params)
+
+
+def _suggest(trial: Any) -> dict[str, float]:
+    return {
+        "rounds": trial.suggest_int("rounds", 40, 500),
+        "num_leaves": trial.suggest_int("num_leaves", 3, 40),
+        "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.15, log=True),
+        "min_child_samples": trial.suggest_int("min_child_samples", 20, 500, log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.1, 1.0),
+        "lambda_l2": trial.suggest_float("lambda_l2", 0.1, 100.0, log=True),
+    }
