@@ -143,10 +143,10 @@ class FeatureStore:
         customers of whom nothing was known yet.
         """
         asked = moments[KEY].drop_duplicates()
-        job = self._feast.get_historical_features(asked, self._feast.get_feature_service(service))
+        wanted = self._feast.get_feature_service(service)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            known: pd.DataFrame = job.to_df()
+            known: pd.DataFrame = self._feast.get_historical_features(asked, wanted).to_df()
         # DuckDB hands times back in another unit; a merge needs the same one on both sides.
         known["event_timestamp"] = known["event_timestamp"].astype(moments["event_timestamp"].dtype)
         return moments[KEY].merge(known, on=KEY, how="left", validate="many_to_one")

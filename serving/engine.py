@@ -99,9 +99,10 @@ class Engine:
         decision_id = request.decision_id or uuid4().hex
 
         def choose(connection: sa.Connection) -> Decision:
-            earlier = _earlier(connection, decision_id, customer_id, request.channel)
-            if earlier is not None:
-                return earlier
+            if request.decision_id:  # ours are new by construction
+                earlier = _earlier(connection, decision_id, customer_id, request.channel)
+                if earlier is not None:
+                    return earlier
             chances, picks = _pick(models, candidates, decision_id, request.slots)
             decision = Decision(
                 decision_id=decision_id,

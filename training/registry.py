@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
@@ -218,6 +219,7 @@ class Registry:
             knobs.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
             for noisy in ("mlflow", "alembic"):
                 logging.getLogger(noisy).setLevel(logging.ERROR)
+            warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
             mlflow.set_tracking_uri(self._uri)
             mlflow.set_registry_uri(self._uri)
             self._opened = self._open(mlflow)

@@ -1,0 +1,140 @@
+"""A real server process for tests and benchmarks: started, waited for, stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+READY_WITHIN_S = 60.0
+
+
+@dataclass
+class Server:
+    """A started server and how to talk to it."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    ready_after_s: float
+    log: Path
+
+    def __post_init__(self) -> None:
+        self._connection: HTTPConnection | None = None
+
+    def post(self, path: str, body: object) -> tuple[int, Any]:
+        """Send JSON (or raw bytes), keeping the connection open; status and parsed answer."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self._ask("POST", path, content)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        return self._ask("GET", path, None)
+
+    def _ask(self, method: str, path: str, content: bytes | None) -> tuple[int, Any]:
+        if self._connection is None:
+            self._connection = self.connect()
+        headers = {"content-type": "application/json"} if content is not None else {}
+        try:
+            self._connection.request(method, path, content, headers)
+            answer = self._connection.getresponse()
+            text = answer.read()
+        except OSError:
+            self._connection = None
+            raise
+        if answer.will_close:
+            self._connection = None
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, text.decode()
+
+    def connect(self) -> HTTPConnection:
+        return HTTPConnection("127.0.0.1", self.port, timeout=30)
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes, without the supervisor and the learner."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [p for p in children if any("worker" in part for part in p.cmdline())]
+
+    def wait_for(self, holds: Any, within_s: float = 20.0) -> Any:
+        """Ask again until ``holds()`` is true; its value. Fails with the server's log."""
+        end = time.monotonic() + within_s
+        while time.monotonic() < end:
+            if value := holds():
+                return value
+            time.sleep(0.05)
+        raise AssertionError(f"Not within {within_s} s. The server said:\n{self.log.read_text()}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(home: Path, env: Mapping[str, str], target: str = "serving.service:NextBestAction",
+          cwd: Path = ROOT) -> Server:  # fmt: skip
+    """Start a server on a free port and wait until it is ready."""
+    port = free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / f"server-{port}.log"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("NBA_")}
+    command = [sys.executable, "-m", "bentoml", "serve", target, "--port", str(port)]
+    with log.open("wb") as file:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1"],
+            env={**clean, "NBA_HOME": str(home), **env},
+            cwd=cwd,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    server = Server(process, port, 0.0, log)
+    while time.monotonic() - began < READY_WITHIN_S and process.poll() is None:
+        try:
+            if server.get("/readyz")[0] == 200:
+                server.ready_after_s = time.monotonic() - began
+                return server
+        except OSError:
+            pass
+        time.sleep(0.05)
+    stop(server)
+    raise AssertionError(f"The server did not start. It said:\n{log.read_text()}")
+
+
+def stop(server: Server) -> None:
+    """Stop it and everything it started."""
+    try:
+        family = psutil.Process(server.process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    server.process.terminate()
+    try:
+        server.process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        server.process.kill()
+        server.process.wait()
+    _, alive = psutil.wait_procs(family, timeout=5)
+    for process in alive:
+        process.kill()
+
+
+@contextmanager
+def running(home: Path, env: Mapping[str, str] | None = None, **more: Any) -> Iterator[Server]:
+    """A server for the length of a ``with`` block."""
+    server = start(home, env or {}, **more)
+    try:
+        yield server
+    finally:
+        stop(server)
