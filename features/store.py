@@ -109,9 +109,11 @@ class FeatureStore:
             return "the feature registry is empty; run 'nba build'"
         if view.tags.get("layout") != self._layout:
             return "the features were built for another domain file; run 'nba build'"
-        if self._online(MARKER)["state"][0] is None:
-            return "the online store is empty; run 'nba build'"
-        return None
+        try:
+            filled = self._online(MARKER)["state"][0] is not None
+        except Exception as error:  # each kind of store has its own way to say that it is not there
+            return f"the online store cannot be read ({type(error).__name__}); run 'nba build'"
+        return None if filled else "the online store is empty; run 'nba build'"
 
     def online(self, customer_id: str) -> Known | None:
         """What is known of a customer now; None if nothing is."""

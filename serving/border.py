@@ -128,7 +128,7 @@ def _detail(detail: dict[str, Any]) -> str:
     if detail.get("type") == "json_invalid":
         return f"The body is not JSON: {message}. Send a JSON object."
     if not field:
-        return f"{message[:1].upper()}{message[1:]}."
+        return f"The request: {message[:1].lower()}{message[1:]}. Correct it and send it again."
     return f"{field}: {message[:1].lower()}{message[1:]}. Correct it and send it again."
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Server:
         return self._ask("GET", path, None)
 
     def _ask(self, method: str, path: str, content: bytes | None) -> tuple[int, Any]:
+        fresh = self._connection is None
         if self._connection is None:
             self._connection = self.connect()
         headers = {"content-type": "application/json"} if content is not None else {}
@@ -49,9 +50,12 @@ class Server:
             self._connection.request(method, path, content, headers)
             answer = self._connection.getresponse()
             text = answer.read()
-        except OSError:
+        except (OSError, HTTPException):
             self._connection = None
-            raise
+            if fresh:
+                raise
+            # The server closes connections that were idle for long; that is no failure.
+            return self._ask(method, path, content)
         if answer.will_close:
             self._connection = None
         try:
@@ -106,7 +110,7 @@ def start(home: Path, env: Mapping[str, str], target: str = "serving.service:Nex
             if server.get("/readyz")[0] == 200:
                 server.ready_after_s = time.monotonic() - began
                 return server
-        except OSError:
+        except (OSError, HTTPException):
             pass
         time.sleep(0.05)
     stop(server)

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from features.catalog import Catalog
 from features.dataset import Labelled, decided_actions, fingerprint, training_frame
@@ -21,17 +22,18 @@ from features.ingest import Progress, quiet, shift_of
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.store import FeatureStore
-from training.bandit import Bandit, Encoder, Posterior
+from training.bandit import Bandit, Encoder, Floats, Posterior
 from training.churn import CLASSES, churn_data, judge_churn
 from training.classifier import Classifier, fit_classifier, forward_splits
 from training.intent import intent_data, judge_intent
-from training.metrics import importance_plot, reliability_plot
-from training.params import ClassifierParams, Gate, TrainingParams
+from training.metrics import importance_plot, log_loss, reliability_plot, roc_auc
+from training.params import BanditParams, ClassifierParams, Gate, TrainingParams
 from training.pyfunc import expected_acceptance
 from training.registry import Registry, Trained
 
 MODELS = ("churn", "intent", "bandit")
 EXAMPLE_ROWS = 3
+JUDGED_FROM = 0.6  # share of the logged decisions that the bandit is tried out on
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,39 +169,87 @@ def _trained(
 def _train_bandit(sources: Sources, progress: Progress) -> Trained:
     """Warm start: what the imported decisions say about each action."""
     domain, params = sources.domain, sources.params.bandit
-    decided = decided_actions(sources.ledger, sources.catalog)
     progress("train bandit", 0, 2)
+    decided = decided_actions(sources.ledger, sources.catalog)
     rows = training_frame(sources.store, decided, params.service, domain).to_numpy()
     # Before the first event of the log everybody looks like a stranger; that teaches nothing.
     known = ModelInput(domain).has_past(rows)
     decided, rows = decided[known].reset_index(drop=True), rows[known]
     progress("train bandit", 1, 2)
     encoder = Encoder.fit(rows, ModelInput(domain).names, domain.channels)
-    posterior = Posterior(encoder, params.ridge)
-    y = decided["acceptance"].to_numpy(dtype=np.float64)
-    posterior.learn(
-        rows,
-        decided["channel"].tolist(),
-        decided["action_id"].tolist(),
-        y,
-        np.full(len(y), params.warm_start_weight),
-    )
-    progress("train bandit", 2, 2)
-    bandit = Bandit(posterior, params.greed)
+    everything = np.ones(len(rows), dtype=np.bool_)
+    bandit = Bandit(_warm_start(decided, rows, encoder, everything, params), params.greed)
+    metrics = _judge_bandit(decided, rows, encoder, sources)
     example = pd.DataFrame(rows[:EXAMPLE_ROWS], columns=list(encoder.features))
     example["channel"] = decided["channel"][:EXAMPLE_ROWS].to_numpy()
-    metrics = {"logged_decisions": float(len(y)), "mean_acceptance": float(y.mean())}
+    progress("train bandit", 2, 2)
     return Trained(
         name="bandit",
         save=bandit.save,
         example=example,
         predict=lambda x: expected_acceptance(bandit, x),
-        params=params.model_dump(exclude={"gates"}) | {"actions": ",".join(posterior.actions)},
+        params=params.model_dump(exclude={"gates"})
+        | {"actions": ",".join(bandit.posterior.actions)},
         metrics=metrics,
         features=encoder.features,
-        data_fingerprint=fingerprint(rows, y),
+        data_fingerprint=fingerprint(rows, decided["acceptance"].to_numpy()),
         gate_failures=_gate_failures(params.gates, metrics),
     )
+
+
+def _warm_start(
+    decided: pd.DataFrame,
+    rows: Floats,
+    encoder: Encoder,
+    which: NDArray[np.bool_],
+    params: BanditParams,
+) -> Posterior:
+    posterior = Posterior(encoder, params.ridge)
+    part = decided[which]
+    posterior.learn(
+        rows[which],
+        part["channel"].tolist(),
+        part["action_id"].tolist(),
+        part["acceptance"].to_numpy(dtype=np.float64),
+        np.full(len(part), params.warm_start_weight),
+    )
+    return posterior
+
+
+def _judge_bandit(
+    decided: pd.DataFrame, rows: Floats, encoder: Encoder, sources: Sources
+) -> dict[str, float]:
+    """How well the earlier decisions foretell the acceptance of the later ones.
+
+    Beside the log loss stands that of knowing only each action's own rate: what a bandit without
+    context would reach.
+    """
+    y = decided["acceptance"].to_numpy(dtype=np.float64)
+    metrics = {"logged_decisions": float(len(y)), "mean_acceptance": float(y.mean())}
+    cut = decided["event_timestamp"].quantile(JUDGED_FROM, interpolation="nearest")
+    days = {name: action.attribution_days for name, action in sources.catalog.actions.items()}
+    window = pd.to_timedelta(decided["action_id"].map(days), unit="D")
+    earlier = (decided["event_timestamp"] + window <= cut).to_numpy()
+    later = (decided["event_timestamp"] > cut).to_numpy()
+    if not earlier.any() or len(np.unique(y[later])) < 2:
+        return metrics
+    posterior = _warm_start(decided, rows, encoder, earlier, sources.params.bandit)
+    priors = {
+        name: (action.prior.acceptance, action.prior.weight)
+        for name, action in sources.catalog.actions.items()
+    }
+    model = posterior.model(priors)
+    chances = model.acceptance(rows[later], decided["channel"][later].tolist())
+    taken = [model.actions.index(name) for name in decided["action_id"][later]]
+    p = chances[np.arange(len(taken)), taken]
+    rates = decided[earlier].groupby("action_id")["acceptance"].mean()
+    known = decided["action_id"][later].map(rates).fillna(y[earlier].mean()).to_numpy()
+    now = y[later].astype(np.int64)
+    return metrics | {
+        "roc_auc": roc_auc(now, p),
+        "log_loss": log_loss(now, np.column_stack([1 - p, p])),
+        "log_loss_of_rates": log_loss(now, np.column_stack([1 - known, known])),
+    }
 
 
 def _gate_failures(gates: Mapping[str, Gate], metrics: Mapping[str, float]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ customer = Entity(
     name="customer",
     join_keys=["customer_id"],
     value_type=ValueType.STRING,
-    description="One person or household, after identifiers are resolved.",
+    description="One person, after identifiers are resolved.",
 )
 
 

@@ -1,0 +1,104 @@
+"""What the command `nba` does, step by step.
+
+Apart from `serving/cli.py` because this room imports Feast, MLflow and LightGBM, which takes
+seconds; the command imports it when a step is run, not when somebody asks for help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from features.catalog import load_catalog
+from features.domain import load_domain
+from features.errors import InvalidSetting
+from features.history import build_features
+from features.ingest import Progress, Report, is_loaded, load_folder
+from features.ledger import Ledger
+from features.settings import load_settings
+from features.sources.completejourney import write_tables
+from features.store import FeatureStore
+from training.params import load_params
+from training.pipeline import Result, Sources, train, trainable
+from training.registry import Registry
+from training.tuning import Best, search
+
+SOURCES = {"completejourney": write_tables}
+
+
+def import_tables(source: str, to: Path | None, report: Progress) -> tuple[Path, timedelta]:
+    """Write the contract tables of a real data set; where to, and how far its times moved."""
+    if source not in SOURCES:
+        raise InvalidSetting(
+            f"source is {source!r}.", expected=" or ".join(SOURCES), remedy="Name that one."
+        )
+    folder = to or load_settings().home / "sources" / source
+    report(f"import {source}", 0, 1)
+    shift = SOURCES[source](folder, datetime.now(UTC))
+    report(f"import {source}", 1, 1)
+    return folder, shift
+
+
+def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[Report]:
+    """Check a folder's tables, and bring them into the ledger unless it is a dry run."""
+    settings = load_settings()
+    domain = load_domain(settings.domain)
+    catalog = load_catalog(settings.actions, domain)
+    return load_folder(folder, Ledger(settings.ledger_url), domain, catalog, report, dry_run)
+
+
+def build(report: Progress) -> int:
+    """Fold all events and put the features online; how many events."""
+    sources = _sources()
+    return build_features(sources.ledger, sources.store, sources.domain, datetime.now(UTC), report)
+
+
+def train_models(model: str | None, promote: bool, report: Progress) -> Iterator[Result]:
+    """Train one model or all; each is promoted if that is wished and its gates pass."""
+    sources, registry = _sources(), Registry(load_settings())
+    names = trainable(sources.domain)
+    if model is not None and model not in names:
+        raise InvalidSetting(
+            f"model is {model!r}.", expected=f"one of {', '.join(names)}", remedy="Name one."
+        )
+    for name in [model] if model else names:
+        result = train(name, sources, registry, report)
+        if promote and not result.gate_failures:
+            registry.promote(name)
+        yield result
+
+
+def tune_model(model: str, trials: int, report: Progress) -> Best:
+    """Search better LightGBM settings."""
+    return search(model, _sources(), trials, report)
+
+
+def has_data() -> bool:
+    """Whether tables were loaded."""
+    return is_loaded(Ledger(load_settings().ledger_url))
+
+
+def has_features() -> bool:
+    """Whether the online store can serve."""
+    return _sources().store.why_unusable() is None
+
+
+def without_champion() -> list[str]:
+    """Models that this business defines and that nobody has promoted yet."""
+    settings = load_settings()
+    registry = Registry(settings)
+    names = trainable(load_domain(settings.domain))
+    return [name for name in names if registry.champion(name) is None]
+
+
+def _sources() -> Sources:
+    settings = load_settings()
+    domain = load_domain(settings.domain)
+    return Sources(
+        ledger=Ledger(settings.ledger_url),
+        store=FeatureStore(settings, domain),
+        domain=domain,
+        catalog=load_catalog(settings.actions, domain),
+        params=load_params(),
+    )

@@ -1,0 +1,277 @@
+"""The durable memory: group commit, ids that count once, exact times."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import sqlite
+
+from features.ledger import (
+    EPOCH,
+    Ledger,
+    UtcMicros,
+    customers,
+    events,
+    get_meta,
+    insert_new,
+    meta,
+    micros,
+    replace,
+    set_meta,
+)
+
+REPEATABLE = settings(derandomize=True, database=None, deadline=None)
+zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
+moments = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=zones)
+
+
+def _note(key, value="x"):
+    """A unit of work that inserts one row and says how many were new."""
+    return lambda connection: insert_new(connection, meta, [{"key": key, "value": value}])
+
+
+def _keys(ledger):
+    query = sa.select(meta.c.key).order_by(meta.c.key)
+    return ledger.read(lambda connection: connection.execute(query).scalars().all())
+
+
+def _submit_as_one_group(ledger, units):
+    """Keep the writer busy until all units wait, so that it takes them up together."""
+    go = threading.Event()
+    ledger.submit(lambda _: go.wait(10))
+    futures = [ledger.submit(unit) for unit in units]
+    go.set()
+    return futures
+
+
+def _commits(ledger):
+    counted = []
+    sa.event.listen(ledger.engine, "commit", counted.append)
+    return counted
+
+
+@REPEATABLE
+@given(moments)
+def test_a_time_comes_back_from_its_column_exactly(moment):
+    column, dialect = UtcMicros(), sqlite.dialect()
+    back = column.process_result_value(column.process_bind_param(moment, dialect), dialect)
+    assert back == moment
+    assert back.tzinfo is UTC
+
+
+@REPEATABLE
+@given(moments)
+def test_micros_are_the_time_since_1970(moment):
+    assert EPOCH + timedelta(microseconds=micros(moment)) == moment
+
+
+@REPEATABLE
+@given(moments, moments)
+def test_micros_sort_as_the_times_do(one, other):
+    assert (micros(one) < micros(other)) == (one < other)
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (EPOCH, 0),
+        (EPOCH - timedelta(microseconds=1), -1),
+        (datetime(1970, 1, 2, 1, tzinfo=timezone(timedelta(hours=1))), 86_400_000_000),
+    ],
+)
+def test_micros_of_times_we_know(moment, expected):
+    assert micros(moment) == expected
+
+
+def test_a_naive_time_has_no_micros():
+    with pytest.raises(ValueError, match=r"datetime\(2026, 1, 1, .*has no time zone"):
+        micros(datetime(2026, 1, 1))
+
+
+def _event(at):
+    return {
+        "event_id": "e1",
+        "customer_id": "c1",
+        "type": "visit",
+        "occurred_at": at,
+        "channel": "app",
+        "properties": "{}",
+    }
+
+
+def test_a_naive_time_is_refused_and_nothing_is_written(ledger):
+    row = _event(datetime(2026, 1, 1))
+    with pytest.raises(sa.exc.StatementError, match="has no time zone"):
+        ledger.write_now(lambda connection: insert_new(connection, events, [row]))
+    assert ledger.read(lambda connection: connection.execute(sa.select(events)).all()) == []
+
+
+def test_a_time_in_the_database_is_the_time_that_was_written(ledger, now):
+    at = (now + timedelta(microseconds=1)).astimezone(timezone(timedelta(hours=9)))
+    ledger.write_now(lambda connection: insert_new(connection, events, [_event(at)]))
+    query = sa.select(events.c.occurred_at).where(events.c.occurred_at > now)
+    [found] = ledger.read(lambda connection: connection.execute(query).scalars().all())
+    assert found == at
+    assert found.utcoffset() == timedelta(0)
+
+
+def test_what_was_answered_can_be_read_at_once(ledger):
+    for number in range(20):
+        assert ledger.submit(_note(f"k{number:02}")).result(10) == 1
+        assert len(_keys(ledger)) == number + 1
+
+
+def test_what_was_answered_can_be_read_by_a_second_ledger_on_the_file(ledger, tmp_path):
+    other = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger.write_now(_note("k"))
+    assert _keys(other) == ["k"]
+    other.close()
+
+
+def test_rows_survive_reopening(tmp_path):
+    url = f"sqlite:///{tmp_path / 'new' / 'folder' / 'ledger.db'}"
+    first = Ledger(url)
+    first.write_now(_note("k"))
+    first.close()
+    again = Ledger(url)
+    assert _keys(again) == ["k"]
+    again.close()
+
+
+def test_closing_finishes_what_waits(tmp_path):
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    futures = _submit_as_one_group(ledger, [_note(f"k{number}") for number in range(5)])
+    ledger.close()
+    assert [future.result(0) for future in futures] == [1] * 5
+
+
+def test_a_unit_sees_what_its_neighbours_in_the_group_wrote(ledger):
+    units = [_note("k"), lambda connection: get_meta(connection, "k"), _note("k")]
+    assert [f.result(10) for f in _submit_as_one_group(ledger, units)] == [1, "x", 0]
+
+
+def test_units_that_wait_together_share_one_commit(ledger):
+    commits = _commits(ledger)
+    futures = _submit_as_one_group(ledger, [_note(f"k{number}") for number in range(100)])
+    assert [future.result(10) for future in futures] == [1] * 100
+    # One for the unit that kept the writer busy, which some of the others may have joined.
+    assert len(commits) <= 2
+
+
+def _fail(_):
+    raise LookupError("only I failed")
+
+
+def test_a_failing_unit_takes_none_of_its_neighbours_with_it(ledger):
+    units = [_note("a"), _note("b"), _fail, _note("c"), _note("d")]
+    futures = _submit_as_one_group(ledger, units)
+    assert [futures[i].result(10) for i in (0, 1, 3, 4)] == [1, 1, 1, 1]
+    with pytest.raises(LookupError, match="only I failed"):
+        futures[2].result(10)
+    assert _keys(ledger) == ["a", "b", "c", "d"]
+
+
+def test_a_failing_unit_leaves_nothing_of_its_own(ledger):
+    def write_then_fail(connection):
+        _note("half")(connection)
+        raise LookupError("too late")
+
+    good, bad = _submit_as_one_group(ledger, [_note("whole"), write_then_fail])
+    assert good.result(10) == 1
+    assert isinstance(bad.exception(10), LookupError)
+    assert _keys(ledger) == ["whole"]
+
+
+def test_each_failing_unit_raises_its_own_error(ledger):
+    units = [_fail, _note("a"), lambda _: 1 / 0]
+    one, good, other = _submit_as_one_group(ledger, units)
+    assert isinstance(one.exception(10), LookupError)
+    assert isinstance(other.exception(10), ZeroDivisionError)
+    assert good.result(10) == 1
+
+
+def test_the_ledger_goes_on_after_a_failure(ledger):
+    with pytest.raises(LookupError):
+        ledger.write_now(_fail)
+    assert ledger.write_now(_note("k")) == 1
+
+
+def test_waiting_coroutines_get_their_own_results(ledger):
+    async def write_all():
+        return await asyncio.gather(*(ledger.write(lambda _, n=n: n) for n in range(50)))
+
+    assert asyncio.run(write_all()) == list(range(50))
+
+
+def test_two_ledgers_on_one_file_count_every_row_exactly_once(tmp_path):
+    ledgers = [Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") for _ in range(2)]
+    rows = [{"customer_id": f"c{number}", "attributes": "{}"} for number in range(120)]
+    # Both ways of counting: a batch, and a single row.
+    parts = [rows[start : start + 9] for start in range(0, 108, 9)] + [[row] for row in rows[108:]]
+
+    def write_all(ledger):
+        return sum(
+            ledger.write_now(lambda connection, part=part: insert_new(connection, customers, part))
+            for part in parts
+        )
+
+    with ThreadPoolExecutor(6) as pool:
+        counted = list(pool.map(write_all, ledgers * 3))
+    count = sa.select(sa.func.count()).select_from(customers)
+    assert sum(counted) == 120
+    assert ledgers[0].read(lambda connection: connection.execute(count).scalar_one()) == 120
+    for ledger in ledgers:
+        ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("keys", "new"), [([], 0), (["a"], 0), (["b"], 1), (["a", "b", "c"], 2), (["b", "b"], 1)]
+)
+def test_insert_new_counts_only_what_was_not_there(ledger, keys, new):
+    ledger.write_now(_note("a", "first"))
+    rows = [{"key": key, "value": "second"} for key in keys]
+    assert ledger.write_now(lambda connection: insert_new(connection, meta, rows)) == new
+    assert ledger.read(lambda connection: get_meta(connection, "a")) == "first"
+
+
+def test_replace_overwrites_the_row_with_the_same_key_alone(ledger):
+    ledger.write_now(_note("a"))
+    ledger.write_now(_note("b"))
+    rows = [{"key": "a", "value": "new"}, {"key": "c", "value": "new"}]
+    ledger.write_now(lambda connection: replace(connection, meta, rows))
+    found = ledger.read(lambda connection: [get_meta(connection, key) for key in "abc"])
+    assert found == ["new", "x", "new"]
+
+
+def test_replacing_nothing_is_no_work(ledger):
+    ledger.write_now(lambda connection: replace(connection, meta, []))
+    assert _keys(ledger) == []
+
+
+def test_a_fact_about_the_ledger_may_be_noted_again(ledger):
+    assert ledger.read(lambda connection: get_meta(connection, "shift_days")) is None
+    for value in ("7", "14"):
+        ledger.write_now(lambda connection, value=value: set_meta(connection, "shift_days", value))
+    assert ledger.read(lambda connection: get_meta(connection, "shift_days")) == "14"
+
+
+def test_a_reader_is_not_held_up_by_a_writer(ledger):
+    ledger.write_now(_note("old"))
+    inside, go = threading.Event(), threading.Event()
+
+    def write_and_wait(connection):
+        _note("new")(connection)
+        inside.set()
+        go.wait(10)
+
+    writing = ledger.submit(write_and_wait)
+    assert inside.wait(10)
+    assert _keys(ledger) == ["old"]
+    go.set()
+    writing.result(10)
+    assert _keys(ledger) == ["new", "old"]

@@ -1,0 +1,86 @@
+"""The one row of numbers that training and serving both read."""
+
+from math import isnan
+
+import numpy as np
+import pytest
+
+from features.model_input import ModelInput
+
+AT_S = 1_800_000_000.0
+
+
+@pytest.fixture
+def model_input(toy_domain):
+    return ModelInput(toy_domain)
+
+
+@pytest.fixture
+def visited(model_input):
+    """The state of a customer who came once, an hour before ``AT_S``."""
+    fold = model_input.fold
+    return fold.advance(fold.empty(), "visit", AT_S - 3600, {})
+
+
+def test_journey_features_come_first_and_attributes_last(model_input):
+    assert model_input.names == (*model_input.fold.feature_names, "plan", "age_years")
+
+
+def test_a_row_has_one_number_for_each_name(model_input, visited):
+    row = model_input.read({"plan": "plus", "age_years": "41.5"}, visited, AT_S)
+    assert len(row) == len(model_input.names)
+    assert row[:-2] == pytest.approx(model_input.fold.read(visited, AT_S), abs=0, nan_ok=True)
+    assert row[-2:] == [1.0, 41.5]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "plan", "age"),
+    [
+        ({"plan": "basic", "age_years": "0"}, 0.0, 0.0),
+        ({}, None, None),
+        ({"plan": None, "age_years": None}, None, None),
+        ({"plan": "gold", "age_years": "old"}, None, None),
+        ({"shoe_size": "44", "plan": "plus"}, 1.0, None),
+    ],
+)
+def test_what_is_missing_or_unheard_of_becomes_nan(model_input, attributes, plan, age):
+    *_, read_plan, read_age = model_input.read(attributes, None, AT_S)
+    assert isnan(read_plan) if plan is None else read_plan == plan
+    assert isnan(read_age) if age is None else read_age == age
+
+
+def test_a_stranger_looks_the_same_at_any_moment(model_input):
+    early, late = model_input.read({}, None, 0.0), model_input.read({}, None, AT_S)
+    np.testing.assert_array_equal(early, late)
+
+
+def test_no_state_and_the_empty_state_are_the_same(model_input):
+    without = model_input.read({}, None, AT_S)
+    np.testing.assert_array_equal(without, model_input.read({}, model_input.fold.empty(), AT_S))
+
+
+def test_only_customers_with_an_event_have_a_past(model_input, visited):
+    rows = [
+        model_input.read({}, None, AT_S),
+        model_input.read({"plan": "plus", "age_years": "30"}, None, AT_S),
+        model_input.read({}, visited, AT_S),
+        model_input.read({}, visited, AT_S + 50 * 365 * 86_400),
+    ]
+    assert model_input.has_past(np.array(rows)).tolist() == [False, False, True, True]
+
+
+def test_one_business_has_one_fingerprint(model_input, toy_domain):
+    assert ModelInput(toy_domain).fingerprint == model_input.fingerprint
+    assert ModelInput(toy_domain).layout == model_input.layout
+
+
+def test_other_half_lives_are_another_layout(model_input, toy_domain):
+    other = ModelInput(toy_domain.model_copy(update={"half_lives_days": (7.0, 56.0)}))
+    assert other.layout != model_input.layout
+    assert other.fingerprint != model_input.fingerprint
+
+
+def test_another_attribute_changes_the_row_but_not_the_state(model_input, toy_domain):
+    other = ModelInput(toy_domain.model_copy(update={"attributes": {}}))
+    assert other.layout == model_input.layout
+    assert other.fingerprint != model_input.fingerprint

@@ -1,0 +1,311 @@
+"""The ledger folded into a real Feast: what training and serving read back from it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from features import history
+from features import ledger as tables
+from features.history import build_features
+from features.journey import Fold
+from features.ledger import Ledger, insert_new
+from features.model_input import ModelInput
+from features.settings import load_settings
+from features.store import FeatureStore
+
+TOY = Path(__file__).parents[1] / "toy"
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
+CUSTOMERS = {
+    "ann": '{"plan": "plus", "age_years": "41"}',
+    "new": '{"plan": "basic"}',
+    "tie": "{}",
+}
+# In the order in which they happened; of two at one instant the event_id decides.
+EVENTS = [
+    ("ann", "visit", NOW - 10 * DAY, {}),
+    ("ann", "order", NOW - 5 * DAY, {"amount_eur": 12.5, "kind": "small"}),
+    ("tie", "visit", NOW - 2 * DAY, {}),
+    ("tie", "order", NOW - 2 * DAY, {"amount_eur": 1.0, "kind": "big"}),
+    ("tie", "order", NOW - 2 * DAY, {"amount_eur": 2.0, "kind": "small"}),
+    ("guest", "visit", NOW - 1 * DAY, {}),
+    ("guest", "visit", NOW + 1 * DAY, {}),
+    ("later", "visit", NOW + 1 * DAY, {}),
+]
+
+
+def _json(properties):
+    return pd.Series(properties, dtype=object).to_json()
+
+
+def _fill(ledger):
+    rows = [
+        {
+            "event_id": f"e{number}",
+            "customer_id": customer,
+            "type": event_type,
+            "occurred_at": at,
+            "channel": "app",
+            "properties": _json(properties),
+        }
+        for number, (customer, event_type, at, properties) in enumerate(EVENTS)
+    ]
+    people = [{"customer_id": name, "attributes": text} for name, text in CUSTOMERS.items()]
+    # Backwards, because the ledger does not promise to keep the order of arrival.
+    ledger.write_now(lambda connection: insert_new(connection, tables.events, rows[::-1]))
+    ledger.write_now(lambda connection: insert_new(connection, tables.customers, people))
+
+
+def _open(patch, home, toy_domain):
+    """A store in its own home; Feast's definitions read the environment when they are applied."""
+    patch.setenv("NBA_HOME", str(home))
+    patch.setenv("NBA_DOMAIN", str(TOY / "domain.yaml"))
+    patch.setenv("NBA_ACTIONS", str(TOY / "actions.yaml"))
+    return FeatureStore(load_settings(), toy_domain)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    ledger = Ledger(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'ledger.db'}")
+    _fill(ledger)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture(scope="module")
+def store(filled, toy_domain, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        opened = _open(patch, tmp_path_factory.mktemp("built"), toy_domain)
+        assert build_features(filled, opened, toy_domain, NOW) == len(EVENTS)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def fold(toy_domain):
+    return Fold(toy_domain)
+
+
+def _state(fold, customer, until):
+    """The state after all events of a customer up to a moment, folded without any store."""
+    state = fold.empty()
+    for who, event_type, at, properties in EVENTS:
+        if who == customer and at <= until:
+            state = fold.advance(state, event_type, at.timestamp(), properties)
+    return state
+
+
+def _moments(*rows):
+    return pd.DataFrame(rows, columns=["customer_id", "event_timestamp"])
+
+
+def test_online_knows_attributes_and_the_newest_state(store, fold):
+    known = store.online("ann")
+    assert known.attributes == {"plan": "plus", "age_years": "41"}
+    np.testing.assert_array_equal(known.state, _state(fold, "ann", NOW))
+
+
+def test_online_knows_nothing_of_a_stranger(store):
+    assert store.online("nobody") is None
+
+
+def test_a_customer_without_events_has_attributes_and_no_state(store):
+    assert store.online("new") == ({"plan": "basic", "age_years": None}, None)
+
+
+def test_a_customer_without_a_profile_has_a_state_and_no_attributes(store, fold):
+    known = store.online("guest")
+    assert known.attributes == {"plan": None, "age_years": None}
+    np.testing.assert_array_equal(known.state, _state(fold, "guest", NOW))
+
+
+def test_what_is_later_than_the_build_stays_out_of_the_online_store(store):
+    assert store.online("later") is None
+
+
+def test_of_several_events_at_one_instant_the_last_state_stands(store, fold):
+    expected = _state(fold, "tie", NOW)
+    assert expected[fold.state_fields.index("order_n")] == 2.0
+    np.testing.assert_array_equal(store.online("tie").state, expected)
+    [row] = store.as_of(_moments(("tie", NOW)), "churn_v1").to_dict("records")
+    np.testing.assert_array_equal(row["state"], expected)
+
+
+def test_the_history_has_one_row_for_each_customer_and_instant(store):
+    rows = pq.read_table(store.journey_file).to_pandas()
+    instants = {(customer, at) for customer, _, at, _ in EVENTS}
+    assert set(zip(rows["customer_id"], rows["event_timestamp"], strict=True)) == instants
+    assert len(rows) == len(instants)
+
+
+@pytest.mark.parametrize("service", ["churn_v1", "intent_v1", "bandit_v1", "decide_v1"])
+def test_every_model_s_service_reads_the_same_of_the_past(store, fold, service):
+    [row] = store.as_of(_moments(("ann", NOW)), service).to_dict("records")
+    assert (row["plan"], row["age_years"]) == ("plus", "41")
+    np.testing.assert_array_equal(row["state"], _state(fold, "ann", NOW))
+
+
+@pytest.mark.parametrize(
+    "at",
+    [NOW - 10 * DAY, NOW - 5 * DAY - TICK, NOW - 5 * DAY, NOW - 5 * DAY + TICK, NOW + 90 * DAY],
+)
+def test_as_of_a_moment_only_what_had_happened_by_then_is_known(store, fold, at):
+    [row] = store.as_of(_moments(("ann", at)), "churn_v1").to_dict("records")
+    np.testing.assert_array_equal(row["state"], _state(fold, "ann", at))
+
+
+def test_customers_before_their_first_event_are_kept_as_rows(store):
+    asked = _moments(
+        ("ann", NOW - 10 * DAY - TICK), ("new", NOW), ("nobody", NOW), ("guest", NOW - 2 * DAY)
+    )
+    known = store.as_of(asked, "churn_v1")
+    assert known["customer_id"].tolist() == ["ann", "new", "nobody", "guest"]
+    assert known["state"].isna().all()
+    assert known["plan"].where(known["plan"].notna(), None).tolist() == [
+        "plus",
+        "basic",
+        None,
+        None,
+    ]
+
+
+class ForgetfulFeast:
+    """Some offline stores of Feast drop moments before the first feature row, and keep no order."""
+
+    def get_feature_service(self, name):
+        return name
+
+    def get_historical_features(self, asked, service):
+        self.known = asked[asked["customer_id"] == "ann"].iloc[::-1].assign(plan="plus")
+        return self
+
+    def to_df(self):
+        return self.known
+
+
+def test_no_row_is_lost_on_an_offline_store_that_drops_strangers(monkeypatch, store):
+    monkeypatch.setattr(store, "_feast", ForgetfulFeast())
+    asked = _moments(("nobody", NOW), ("ann", NOW - DAY), ("ann", NOW))
+    known = store.as_of(asked, "churn_v1")
+    pd.testing.assert_frame_equal(known[list(asked)], asked)
+    assert known["plan"].isna().tolist() == [True, False, False]
+
+
+def test_rows_come_back_as_they_were_asked_for_repeated_ones_too(store, fold):
+    asked = _moments(("tie", NOW), ("ann", NOW), ("nobody", NOW), ("ann", NOW - 7 * DAY))
+    asked = pd.concat([asked, asked.head(2)], ignore_index=True)
+    known = store.as_of(asked, "churn_v1")
+    pd.testing.assert_frame_equal(known[list(asked)], asked)
+    np.testing.assert_array_equal(known["state"][5], _state(fold, "ann", NOW))
+    np.testing.assert_array_equal(known["state"][3], _state(fold, "ann", NOW - 7 * DAY))
+
+
+def test_training_and_serving_read_the_same_numbers(store, toy_domain):
+    model_input = ModelInput(toy_domain)
+    for customer in ("ann", "new", "tie"):
+        served = store.online(customer)
+        [trained] = store.as_of(_moments((customer, NOW)), "churn_v1").to_dict("records")
+        state = trained["state"] if isinstance(trained["state"], np.ndarray) else None
+        np.testing.assert_array_equal(
+            model_input.read(served.attributes, served.state, NOW.timestamp()),
+            model_input.read(trained, state, NOW.timestamp()),
+        )
+
+
+def test_what_was_just_written_is_what_is_read_next(store, fold):
+    state = fold.advance(fold.empty(), "visit", NOW.timestamp(), {})
+    store.write(["fresh"], [state], [NOW])
+    np.testing.assert_array_equal(store.online("fresh").state, state)
+    state = fold.advance(state, "visit", (NOW + DAY).timestamp(), {})
+    store.write(["fresh"], [state], [NOW + DAY])
+    np.testing.assert_array_equal(store.online("fresh").state, state)
+
+
+def test_a_store_that_was_built_is_usable(store):
+    assert store.why_unusable() is None
+
+
+def test_a_store_says_what_it_lacks_until_it_is_built(monkeypatch, tmp_path, toy_domain, filled):
+    opened = _open(monkeypatch, tmp_path, toy_domain)
+    assert opened.why_unusable() == "the feature registry is empty; run 'nba build'"
+    opened.apply()
+    assert opened.why_unusable() == "the online store is empty; run 'nba build'"
+    build_features(filled, opened, toy_domain, NOW)
+    assert opened.why_unusable() is None
+
+
+def test_a_store_whose_files_were_lost_says_so(monkeypatch, tmp_path, toy_domain):
+    _open(monkeypatch, tmp_path, toy_domain).apply()
+    (tmp_path / "feast" / "online.db").unlink()
+    again = _open(monkeypatch, tmp_path, toy_domain)
+    said = again.why_unusable()
+    assert said.startswith("the online store cannot be read (")
+    assert said.endswith("); run 'nba build'")
+
+
+def test_a_business_on_its_first_day_is_built_and_knows_nobody(
+    monkeypatch, tmp_path, toy_domain, ledger
+):
+    opened = _open(monkeypatch, tmp_path, toy_domain)
+    assert build_features(ledger, opened, toy_domain, NOW) == 0
+    assert opened.why_unusable() is None
+    assert opened.online("ann") is None
+
+
+def test_features_of_another_domain_file_are_not_served(monkeypatch, store, toy_domain):
+    other = toy_domain.model_copy(update={"half_lives_days": (7.0, 56.0)})
+    monkeypatch.setenv("NBA_HOME", str(store.journey_file.parents[1]))
+    opened = FeatureStore(load_settings(), other)
+    assert (
+        opened.why_unusable() == "the features were built for another domain file; run 'nba build'"
+    )
+
+
+def test_building_again_changes_nothing(monkeypatch, store, filled, toy_domain):
+    files = store.journey_file, store.profile_file
+    before = [pq.read_table(file).to_pandas() for file in files]
+    again = _open(monkeypatch, store.journey_file.parents[1], toy_domain)
+    build_features(filled, again, toy_domain, NOW)
+    for file, frame in zip(files, before, strict=True):
+        pd.testing.assert_frame_equal(pq.read_table(file).to_pandas(), frame)
+    assert not store.journey_file.with_suffix(".part").exists()
+
+
+class FakeStore:
+    """The files of a store, without Feast behind them."""
+
+    def __init__(self, folder):
+        self.journey_file = folder / "customer_journey.parquet"
+        self.profile_file = folder / "customer_profile.parquet"
+
+    def apply(self):
+        """Nothing to tell."""
+
+    def materialize(self, until):
+        """Nothing to copy."""
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_a_tie_on_the_border_of_two_batches_keeps_the_last_state(
+    monkeypatch, tmp_path, store, filled, toy_domain, rows
+):
+    monkeypatch.setattr(history, "ROWS", rows)
+    fake = FakeStore(tmp_path)
+    assert build_features(filled, fake, toy_domain, NOW) == len(EVENTS)
+    expected = pq.read_table(store.journey_file).to_pandas()
+    pd.testing.assert_frame_equal(pq.read_table(fake.journey_file).to_pandas(), expected)
+
+
+def test_progress_ends_with_all_events_folded_and_features_online(tmp_path, filled, toy_domain):
+    told = []
+    fake = FakeStore(tmp_path)
+    build_features(filled, fake, toy_domain, NOW, lambda *said: told.append(said))
+    count = len(EVENTS)
+    assert told == [
+        ("fold events", count, count),
+        ("put features online", 0, 1),
+        ("put features online", 1, 1),
+    ]

@@ -1,0 +1,459 @@
+"""The learner: what counts and when, taken back as if it had never been, and never twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from features import ledger as tables
+from features.catalog import Catalog
+from features.domain import Domain
+from features.ledger import Ledger
+from features.model_input import ModelInput
+from features.store import Known
+from serving.contract import DecideRequest, OutcomeRequest
+from serving.engine import Engine
+from serving.learner import Learner, credit
+from serving.models import PRIOR
+from serving.outcomes import record_outcome
+from training.bandit import Bandit, Encoder, Posterior, RewardModel
+from training.params import BanditParams, ClassifierParams, TrainingParams
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+CLASSIFIER = ClassifierParams(service="unused", lightgbm={})
+PARAMS = TrainingParams(
+    seed=7,
+    churn=CLASSIFIER,
+    intent=CLASSIFIER,
+    bandit=BanditParams(service="unused", greed=20, ridge=100, warm_start_weight=0.3),
+)
+# One outcome y of discount (prior 0.2, weight 10), seen through a constant and a channel (ridge
+# 100), moves the expectation there by (y - 0.2) x s / (1 + s) with s = 1/10 + 1/100, by
+# Sherman & Morrison; n alike by n x s / (1 + n x s).
+S = 1 / 10 + 1 / 100
+
+
+def after(n: int, y: float) -> float:
+    return 0.2 + (y - 0.2) * n * S / (1 + n * S)
+
+
+@dataclass
+class FakeFeatures:
+    """Everybody is of an age that their name tells: c41 is 41."""
+
+    degraded: tuple[str, ...] = ()
+
+    def online(self, customer_id: str) -> Known:
+        return Known({"plan": "basic", "age_years": customer_id[1:]}, None)
+
+
+@dataclass
+class FakeModels:
+    """Always takes the first action that is left."""
+
+    expected: Mapping[str, float]
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    degraded: tuple[str, ...] = ()
+
+    def churn(self, row: np.ndarray) -> None:
+        return None
+
+    def intent(self, row: np.ndarray) -> None:
+        return None
+
+    def acceptance(self, row: np.ndarray, channel: str) -> Mapping[str, float]:
+        return self.expected
+
+    def probabilities(self, expected_reward: np.ndarray) -> np.ndarray:
+        allowed = np.flatnonzero(~np.isnan(expected_reward))
+        return np.eye(len(expected_reward))[allowed[0]]
+
+
+@dataclass
+class Shop:
+    """A ledger with a real engine before it and learners behind it."""
+
+    ledger: Ledger
+    domain: Domain
+    catalog: Catalog
+    now: datetime
+
+    def __post_init__(self) -> None:
+        models = FakeModels(dict.fromkeys(self.catalog.actions, 0.5))
+        self.engine = Engine(
+            self.domain, self.catalog, ModelInput(self.domain), FakeFeatures(), models, self.ledger
+        )
+
+    def learner(self, champion: Callable[[], object] = lambda: None) -> Learner:
+        return Learner(self.ledger, self.domain, self.catalog, PARAMS, champion)
+
+    def decide(self, decision_id: str, customer_id: str = "c40", **fields: object) -> None:
+        asked = {
+            "decision_id": decision_id,
+            "customer_id": customer_id,
+            "channel": "app",
+            "actions": ("discount",),
+        }
+        request = DecideRequest.model_validate(asked | fields)
+        asyncio.run(self.engine.decide(request, self.now))
+
+    def tell(self, decision_id: str, outcome: str, **fields: object) -> str:
+        told = {"decision_id": decision_id, "outcome": outcome, "occurred_at": self.now + HOUR}
+        request = OutcomeRequest.model_validate(told | fields)
+        answer = asyncio.run(record_outcome(request, self.ledger, self.catalog, self.now + HOUR))
+        return answer.outcome_id
+
+    def snapshots(self) -> list[sa.Row]:
+        query = sa.select(tables.snapshots).order_by(tables.snapshots.c.sequence)
+        return self.ledger.read(lambda c: c.execute(query).all())
+
+    def published(self) -> RewardModel:
+        return RewardModel.from_bytes(self.snapshots()[-1].payload)
+
+    def expects(self, action: str = "discount", channel: str = "app", age: float = 40.0) -> float:
+        """Of the newest snapshot; the row holds the age, if the snapshot reads one."""
+        model = self.published()
+        row = np.full((1, len(model.encoder.features)), age)
+        return float(model.acceptance(row, [channel])[0, model.actions.index(action)])
+
+    def credits(self) -> dict[tuple[str, str], float]:
+        rows = self.ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
+        return {(row.decision_id, row.action_id): row.acceptance for row in rows}
+
+
+@pytest.fixture
+def shop(ledger, toy_domain, toy_catalog, now) -> Shop:
+    return Shop(ledger, toy_domain, toy_catalog, now)
+
+
+# What one decided action teaches ---------------------------------------------------------------
+
+INSIDE, OUTSIDE = 3 * DAY, 15 * DAY  # after the decision; its window is 14 days
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "asked", "taught"),
+    [
+        ([], INSIDE, None),
+        ([], 14 * DAY, None),
+        ([], OUTSIDE, 0.0),
+        ([("o1", "accepted", HOUR, None)], INSIDE, 1.0),
+        ([("o1", "rejected", HOUR, None)], INSIDE, 0.0),
+        ([("o1", "clicked", HOUR, None)], INSIDE, None),
+        ([("o1", "clicked", HOUR, None)], OUTSIDE, 0.0),
+        ([("o1", "accepted", 14 * DAY, None)], OUTSIDE, 1.0),
+        ([("o1", "accepted", 14 * DAY + HOUR, None)], OUTSIDE, 0.0),
+        ([("o1", "rejected", HOUR, None), ("o2", "accepted", DAY, None)], INSIDE, 1.0),
+        ([("o2", "accepted", DAY, None), ("o1", "rejected", HOUR, None)], INSIDE, 1.0),
+        ([("o1", "accepted", HOUR, None), ("o2", "accepted", DAY, "o1")], INSIDE, None),
+        ([("o2", "accepted", DAY, "o1"), ("o1", "accepted", HOUR, None)], INSIDE, None),
+        ([("o1", "accepted", HOUR, None), ("o2", "accepted", DAY, "o1")], OUTSIDE, 0.0),
+        ([("o1", "accepted", HOUR, None), ("o2", "accepted", OUTSIDE, "o1")], OUTSIDE, 0.0),
+        (
+            [
+                ("o1", "accepted", HOUR, None),
+                ("o2", "rejected", HOUR, None),
+                ("o3", "accepted", DAY, "o1"),
+            ],
+            INSIDE,
+            0.0,
+        ),
+        ([("o1", "of_an_older_catalogue", HOUR, None)], INSIDE, None),
+    ],
+    ids=[
+        "nothing while the window is open",
+        "nothing at its last moment",
+        "0 after a window closed in silence",
+        "accepted",
+        "rejected",
+        "a click says nothing",
+        "a click alone is silence in the end",
+        "accepted at the last moment",
+        "accepted too late is silence",
+        "the best counts",
+        "in any order",
+        "taken back",
+        "taken back before it came",
+        "taken back, then silence",
+        "taken back after the window",
+        "taken back, another still stands",
+        "an outcome the catalogue forgot",
+    ],
+)
+def test_the_credit_of_a_decided_action(outcomes, asked, taught, toy_catalog, now):
+    happened = [(name, outcome, now + when, gone) for name, outcome, when, gone in outcomes]
+    assert credit(happened, now + 14 * DAY, now + asked, toy_catalog) == taught
+
+
+# Steps -----------------------------------------------------------------------------------------
+
+
+def test_an_accepted_outcome_raises_the_acceptance_of_its_action_alone(shop):
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    assert shop.learner().step(shop.now + HOUR)
+    assert shop.expects("discount") == pytest.approx(after(1, 1.0))
+    assert shop.expects("call_back") == pytest.approx(0.3)
+    assert shop.snapshots()[0].base == PRIOR
+    assert shop.snapshots()[0].published_at == shop.now + HOUR
+
+
+def test_a_rejected_outcome_lowers_it(shop):
+    shop.decide("d1")
+    shop.tell("d1", "rejected")
+    shop.learner().step(shop.now + HOUR)
+    assert shop.expects() == pytest.approx(after(1, 0.0))
+
+
+def test_another_channel_learns_less(shop):
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    shop.learner().step(shop.now + HOUR)
+    assert 0.2 < shop.expects(channel="phone") < shop.expects(channel="app")
+
+
+def test_silence_counts_as_no_once_the_window_has_closed(shop):
+    shop.decide("d1")
+    learner = shop.learner()
+    assert not learner.step(shop.now + 14 * DAY)
+    assert learner.step(shop.now + 14 * DAY + HOUR)
+    assert shop.expects() == pytest.approx(after(1, 0.0))
+    assert not learner.step(shop.now + 15 * DAY)
+
+
+def test_a_step_without_news_publishes_nothing(shop):
+    learner = shop.learner()
+    assert not learner.step(shop.now)
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    assert learner.step(shop.now + HOUR)
+    assert not learner.step(shop.now + HOUR)
+    assert len(shop.snapshots()) == 1
+
+
+def test_an_outcome_told_twice_is_counted_once(shop):
+    shop.decide("d1")
+    learner = shop.learner()
+    for _ in range(2):
+        shop.tell("d1", "accepted")
+        learner.step(shop.now + HOUR)
+    assert shop.expects() == pytest.approx(after(1, 1.0))
+
+
+def test_a_retraction_brings_the_posterior_back(shop):
+    learner = shop.learner()
+    shop.decide("d0")
+    shop.tell("d0", "rejected")
+    learner.step(shop.now + HOUR)
+    before = shop.published().weights
+    shop.decide("d1")
+    told = shop.tell("d1", "accepted")
+    learner.step(shop.now + HOUR)
+    assert not np.allclose(shop.published().weights, before)  # the test can fail
+    shop.tell("d1", "accepted", retracts=told)
+    assert learner.step(shop.now + HOUR)
+    assert np.allclose(shop.published().weights, before)
+    assert shop.credits() == {("d0", "discount"): 0.0}
+
+
+def test_a_better_outcome_revises_the_worse_one(shop):
+    learner = shop.learner()
+    shop.decide("d1")
+    shop.tell("d1", "rejected")
+    learner.step(shop.now + HOUR)
+    shop.tell("d1", "accepted")
+    learner.step(shop.now + HOUR)
+    assert shop.expects() == pytest.approx(after(1, 1.0))
+    assert shop.credits() == {("d1", "discount"): 1.0}
+
+
+def test_an_outcome_within_its_window_that_arrives_late_revises_the_silence(shop):
+    learner = shop.learner()
+    shop.decide("d1")
+    learner.step(shop.now + 15 * DAY)
+    shop.tell("d1", "accepted", occurred_at=shop.now + 13 * DAY)
+    learner.step(shop.now + 16 * DAY)
+    assert shop.expects() == pytest.approx(after(1, 1.0))
+
+
+def test_each_slot_of_a_decision_learns_from_its_own_outcomes(shop):
+    shop.decide("d1", actions=("call_back", "discount"), slots=2)
+    shop.tell("d1", "accepted", action_id="call_back")
+    shop.tell("d1", "rejected", action_id="discount")
+    shop.learner().step(shop.now + HOUR)
+    assert shop.credits() == {("d1", "call_back"): 1.0, ("d1", "discount"): 0.0}
+
+
+def test_nothing_is_learned_from_showing_nothing(shop):
+    shop.decide("d1", actions=())
+    shop.tell("d1", "accepted")
+    shop.learner().step(shop.now + HOUR)
+    assert shop.credits() == {}
+    assert shop.expects() == pytest.approx(0.2)
+
+
+def test_a_decision_under_another_layout_of_features_is_left_out(shop):
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    record = sa.func.replace(
+        tables.decisions.c.record, ModelInput(shop.domain).fingerprint, "another"
+    )
+    shop.ledger.write_now(lambda c: c.execute(tables.decisions.update().values(record=record)))
+    learner = shop.learner()
+    learner.step(shop.now + HOUR)
+    assert shop.credits() == {}
+    assert not learner.step(shop.now + HOUR)  # and does not come up again
+
+
+# Restarts and failures -------------------------------------------------------------------------
+
+
+def test_a_second_learner_on_the_same_ledger_goes_on_where_the_first_one_was(shop):
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    shop.learner().step(shop.now + HOUR)
+    second = shop.learner()
+    assert not second.step(shop.now + HOUR)
+    assert len(shop.snapshots()) == 1
+    shop.decide("d2")
+    shop.tell("d2", "accepted")
+    assert second.step(shop.now + HOUR)
+    assert shop.expects() == pytest.approx(after(2, 1.0))
+
+
+def test_a_restart_does_not_count_a_closed_window_twice(shop):
+    shop.decide("d1")
+    shop.learner().step(shop.now + 15 * DAY)
+    assert not shop.learner().step(shop.now + 16 * DAY)
+    assert shop.expects() == pytest.approx(after(1, 0.0))
+
+
+def test_a_publish_that_fails_leaves_memory_as_the_disk_is(shop, monkeypatch):
+    learner = shop.learner()
+    shop.decide("d0")
+    shop.tell("d0", "rejected")
+    learner.step(shop.now + HOUR)
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+
+    def disk_full(work: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shop.ledger, "write_now", disk_full)
+        for _ in range(3):
+            with pytest.raises(OSError, match="no space left"):
+                learner.step(shop.now + HOUR)
+    assert shop.credits() == {("d0", "discount"): 0.0}
+    assert len(shop.snapshots()) == 1
+    learner.step(shop.now + HOUR)
+    # One no and one yes, each counted once: their mean, with the weight of two.
+    assert shop.expects() == pytest.approx(after(2, 0.5))
+
+
+def test_a_failure_in_the_middle_of_publishing_undoes_all_of_it(shop, monkeypatch):
+    learner = shop.learner()
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+
+    def broken(self: Posterior, priors: object) -> RewardModel:
+        raise ArithmeticError("singular")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Posterior, "model", broken)
+        with pytest.raises(ArithmeticError):
+            learner.step(shop.now + HOUR)
+    assert shop.credits() == {}
+    assert learner.step(shop.now + HOUR)  # the outcome still waits
+    assert shop.expects() == pytest.approx(after(1, 1.0))
+
+
+# Champions -------------------------------------------------------------------------------------
+
+
+def a_champion(version: str, accepted: float, n: int = 10) -> Callable[[], tuple[str, Bandit]]:
+    """A bandit that reads the age, and saw n imported discounts in the app at age 40."""
+
+    def read() -> tuple[str, Bandit]:
+        center, scale = np.array([40.0]), np.array([10.0])
+        posterior = Posterior(Encoder(("age_years",), ("app", "phone"), center, scale), 100.0)
+        same = np.full((n, 1), 40.0), ["app"] * n, ["discount"] * n
+        posterior.learn(*same, np.full(n, accepted), np.ones(n))
+        return version, Bandit(posterior, greed=20.0)
+
+    return read
+
+
+def test_rebasing_counts_the_existing_credits_on_top_of_the_champion(shop):
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    shop.learner().step(shop.now + HOUR)
+    learner = shop.learner(a_champion("4", accepted=0.5, n=10))
+    assert learner.rebase(shop.now + HOUR)
+    assert shop.snapshots()[-1].base == "4"
+    # Ten times 0.5 and once 1, all at the encoder's center.
+    assert shop.expects() == pytest.approx(after(11, 6 / 11))
+
+
+def test_after_rebasing_what_differs_by_age_is_learned(shop):
+    learner = shop.learner(a_champion("4", accepted=0.2))
+    learner.rebase(shop.now)
+    for number in range(20):
+        shop.decide(f"old{number}", customer_id="c60")
+        shop.tell(f"old{number}", "accepted")
+        shop.decide(f"young{number}", customer_id="c20")
+        shop.tell(f"young{number}", "rejected")
+    learner.step(shop.now + HOUR)
+    assert shop.expects(age=60.0) > shop.expects(age=40.0) > shop.expects(age=20.0)
+
+
+def test_the_same_champion_again_changes_nothing(shop):
+    learner = shop.learner(a_champion("4", accepted=0.5))
+    assert learner.rebase(shop.now)
+    assert not learner.rebase(shop.now)
+    assert not shop.learner(a_champion("4", accepted=0.5)).rebase(shop.now)
+    assert len(shop.snapshots()) == 1
+
+
+def test_without_a_champion_the_learner_goes_on_with_what_it_has(shop):
+    shop.learner(a_champion("4", accepted=0.5)).rebase(shop.now)
+    learner = shop.learner(lambda: None)
+    assert not learner.rebase(shop.now)
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    learner.step(shop.now + HOUR)
+    assert shop.snapshots()[-1].base == "4"
+    assert shop.expects() == pytest.approx(after(11, 6 / 11))
+
+
+def test_credits_stay_revisable_after_rebasing(shop):
+    learner = shop.learner()
+    shop.decide("d1")
+    told = shop.tell("d1", "accepted")
+    learner.step(shop.now + HOUR)
+    learner = shop.learner(a_champion("4", accepted=0.5, n=10))
+    learner.rebase(shop.now + HOUR)
+    shop.tell("d1", "accepted", retracts=told)
+    learner.step(shop.now + HOUR)
+    assert shop.expects() == pytest.approx(after(10, 0.5))
+
+
+def test_a_rebase_that_cannot_be_published_leaves_the_base_as_it_was(shop, monkeypatch):
+    learner = shop.learner(a_champion("4", accepted=0.5))
+
+    def disk_full(work: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shop.ledger, "write_now", disk_full)
+        with pytest.raises(OSError, match="no space left"):
+            learner.rebase(shop.now)
+    assert shop.snapshots() == []
+    assert learner.rebase(shop.now)  # tried again, not taken for done
+    assert shop.expects() == pytest.approx(after(10, 0.5))

@@ -1,0 +1,331 @@
+"""Which models serve: champions, the learner's newest, or priors, and what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features import ledger as tables
+from features.ledger import Ledger
+from features.model_input import ModelInput
+from serving.models import ModelWatcher
+from training.bandit import Bandit, Encoder, Posterior
+from training.classifier import Classifier, fit_classifier, forward_splits
+from training.params import BanditParams, ClassifierParams, TrainingParams
+from training.registry import RegistryDown, Version
+
+CLASSIFIER = ClassifierParams(service="unused", lightgbm={})
+PARAMS = TrainingParams(
+    seed=7,
+    churn=CLASSIFIER,
+    intent=CLASSIFIER,
+    bandit=BanditParams(service="unused", greed=20, ridge=100, warm_start_weight=0.3),
+)
+PRIORS = {"call_back": 0.3, "discount": 0.2, "talk_plus": 0.1}
+NONE_YET = "no champion in MLflow; run 'nba train --promote'"
+
+
+@dataclass
+class FakeRegistry:
+    """Champions as folders under a root; notes which were read."""
+
+    root: Path
+    champions: dict[str, str] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
+    down: bool = False
+
+    def champion(self, name: str) -> Version | None:
+        if self.down:
+            raise RegistryDown("MLflow does not answer.", expected="an answer", remedy="Start it.")
+        number = self.champions.get(name)
+        return Version(name, number, (), "passed", "") if number else None
+
+    def folder(self, version: Version) -> Path:
+        self.read.append(f"{version.name} {version.version}")
+        return self.root / version.name / version.version
+
+    def promote(self, name: str, number: str, model: Classifier | Bandit) -> None:
+        model.save(self.root / name / number)
+        self.champions[name] = number
+
+
+def a_classifier(names: Sequence[str], classes: tuple[str, ...]) -> Classifier:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(200, len(names))), np.arange(200) % len(classes)
+    splits = forward_splits(np.zeros(200, dtype=np.int64), 1, seed=4)
+    return fit_classifier(x, y, splits, tuple(names), classes, {"rounds": 2}, seed=4)
+
+
+def a_bandit(
+    accepted: float = 1.0, features: tuple[str, ...] = ("age_years",), n: int = 10
+) -> Bandit:
+    """Saw ``n`` discounts in the app, all accepted alike, at the center of its features."""
+    width = len(features)
+    posterior = Posterior(Encoder(features, ("app", "phone"), np.zeros(width), np.ones(width)), 100)
+    told = np.zeros((n, width)), ["app"] * n, ["discount"] * n
+    posterior.learn(*told, np.full(n, accepted), np.ones(n))
+    return Bandit(posterior, greed=5.0)
+
+
+def publish(ledger: Ledger, now: object, base: str, bandit: Bandit) -> int:
+    """A snapshot as the learner would write it."""
+    payload = bandit.posterior.model({name: (p, 10.0) for name, p in PRIORS.items()}).to_bytes()
+    row = {"base": base, "published_at": now, "payload": payload}
+    insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
+    return ledger.write_now(lambda c: c.execute(insert, row).scalar_one())
+
+
+@pytest.fixture
+def registry(tmp_path) -> FakeRegistry:
+    return FakeRegistry(tmp_path / "models")
+
+
+@pytest.fixture
+def watcher(registry, ledger, toy_domain, toy_catalog) -> ModelWatcher:
+    return ModelWatcher(registry, ledger, toy_domain, toy_catalog, PARAMS)
+
+
+@pytest.fixture
+def row(toy_domain) -> np.ndarray:
+    """A customer of whom nothing is known but their age, the center of the toy bandits."""
+    return np.array(ModelInput(toy_domain).read({"age_years": "0"}, None, 0.0))
+
+
+@pytest.fixture(scope="module")
+def churn(toy_domain) -> Classifier:
+    return a_classifier(ModelInput(toy_domain).names, ("stay", "churn"))
+
+
+# 10 outcomes at the center, against weight 10 on the constant and ridge 100 on the channel.
+LEARNED = 0.2 + 0.8 * (10 * 0.11) / (1 + 10 * 0.11)
+
+
+# Without models --------------------------------------------------------------------------------
+
+
+def test_without_champions_it_decides_from_priors_and_says_so(watcher, row):
+    watcher.refresh()
+    now = watcher.current
+    assert now.churn(row) is None
+    assert now.intent(row) is None
+    assert now.acceptance(row, "app") == pytest.approx(PRIORS)
+    assert now.versions == {"churn": None, "intent": None, "bandit": None}
+    assert now.degraded == tuple(f"{name}: {NONE_YET}" for name in ("churn", "intent", "bandit"))
+
+
+def test_without_a_bandit_the_greed_is_that_of_the_params(watcher):
+    watcher.refresh()
+    expected = np.array([1.0, 0.0])
+    assert watcher.current.probabilities(expected) == pytest.approx([21 / 22, 1 / 22])
+
+
+def test_it_can_be_asked_before_its_first_look(watcher, row):
+    assert watcher.current.acceptance(row, "phone") == pytest.approx(PRIORS)
+
+
+def test_a_business_without_churn_misses_no_churn_model(registry, ledger, toy_domain, toy_catalog):
+    plain = toy_domain.model_copy(update={"churn": None, "intent": None})
+    watcher = ModelWatcher(registry, ledger, plain, toy_catalog, PARAMS)
+    watcher.refresh()
+    assert watcher.current.versions == {"bandit": None}
+    assert watcher.current.degraded == (f"bandit: {NONE_YET}",)
+
+
+# Champions -------------------------------------------------------------------------------------
+
+
+def test_champions_serve_under_their_versions(watcher, registry, churn, toy_domain, row):
+    intent = a_classifier(ModelInput(toy_domain).names, toy_domain.intents)
+    registry.promote("churn", "3", churn)
+    registry.promote("intent", "2", intent)
+    registry.promote("bandit", "7", a_bandit())
+    assert watcher.refresh()
+    now = watcher.current
+    assert now.versions == {"churn": "3", "intent": "2", "bandit": "7"}
+    assert now.degraded == ()
+    assert now.churn(row) == churn.probabilities(row[None, :])[0, 1]
+    assert list(now.intent(row)) == ["small", "big"]
+    assert sum(now.intent(row).values()) == pytest.approx(1)
+    assert now.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
+    assert now.acceptance(row, "app")["call_back"] == pytest.approx(0.3)
+
+
+def test_the_bandit_brings_its_own_greed(watcher, registry):
+    registry.promote("bandit", "7", a_bandit())
+    watcher.refresh()
+    expected = np.array([1.0, 0.0])
+    assert watcher.current.probabilities(expected) == pytest.approx([6 / 7, 1 / 7])
+
+
+def test_a_version_is_read_once(watcher, registry, churn):
+    registry.promote("churn", "3", churn)
+    assert watcher.refresh()
+    assert not watcher.refresh()
+    assert registry.read == ["churn 3"]
+
+
+def test_a_promotion_is_swapped_in_whole(watcher, registry, row):
+    registry.promote("bandit", "7", a_bandit(accepted=1.0))
+    watcher.refresh()
+    before = watcher.current
+    registry.promote("bandit", "8", a_bandit(accepted=0.0))
+    assert watcher.refresh()
+    assert watcher.current.versions["bandit"] == "8"
+    assert watcher.current.acceptance(row, "app")["discount"] < 0.2
+    # Who began with the old set ends with it.
+    assert before.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
+
+
+def test_a_champion_that_was_taken_away_no_longer_serves(watcher, registry, churn, row):
+    registry.promote("churn", "3", churn)
+    watcher.refresh()
+    del registry.champions["churn"]
+    assert watcher.refresh()
+    assert watcher.current.churn(row) is None
+    assert watcher.current.versions["churn"] is None
+    assert f"churn: {NONE_YET}" in watcher.current.degraded
+
+
+# What can go wrong -----------------------------------------------------------------------------
+
+
+def test_while_mlflow_is_down_the_last_good_models_stay_and_a_sentence_says_so(
+    watcher, registry, churn, row
+):
+    registry.promote("churn", "3", churn)
+    registry.promote("bandit", "7", a_bandit())
+    watcher.refresh()
+    good = watcher.current.churn(row), watcher.current.acceptance(row, "app")
+    registry.down = True
+    assert watcher.refresh()
+    assert (watcher.current.churn(row), watcher.current.acceptance(row, "app")) == good
+    assert watcher.current.versions == {"churn": "3", "intent": None, "bandit": "7"}
+    assert "bandit: MLflow does not answer. Expected an answer. Start it." in (
+        watcher.current.degraded
+    )
+    registry.down = False
+    assert watcher.refresh()
+    assert watcher.current.degraded == (f"intent: {NONE_YET}",)
+
+
+def test_down_from_the_beginning_it_decides_from_priors(watcher, registry, row):
+    registry.down = True
+    watcher.refresh()
+    assert watcher.current.acceptance(row, "app") == pytest.approx(PRIORS)
+    assert len(watcher.current.degraded) == 3
+
+
+@pytest.mark.parametrize("names", [("age_years",), ("somebody", "elses", "features")])
+def test_a_classifier_trained_on_other_features_is_refused_with_a_sentence(
+    watcher, registry, names, row
+):
+    registry.promote("churn", "3", a_classifier(names, ("stay", "churn")))
+    watcher.refresh()
+    assert watcher.current.churn(row) is None
+    assert watcher.current.versions["churn"] is None
+    sentence = "churn: was trained for another domain file; run 'nba train --promote'"
+    assert sentence in watcher.current.degraded
+
+
+def test_a_misfit_does_not_push_out_the_good_model_before_it(watcher, registry, churn, row):
+    registry.promote("churn", "3", churn)
+    watcher.refresh()
+    registry.promote("churn", "4", a_classifier(("other",), ("stay", "churn")))
+    watcher.refresh()
+    assert watcher.current.versions["churn"] == "3"
+    assert watcher.current.churn(row) is not None
+    assert "another domain file" in watcher.current.degraded[0]
+
+
+def test_a_bandit_trained_on_other_features_is_refused_with_a_sentence(watcher, registry, row):
+    registry.promote("bandit", "7", a_bandit(features=("somebody_elses",)))
+    watcher.refresh()
+    assert watcher.current.acceptance(row, "app") == pytest.approx(PRIORS)
+    sentence = "bandit: was trained for another domain file; run 'nba train --promote'"
+    assert sentence in watcher.current.degraded
+
+
+def test_files_that_cannot_be_read_cost_their_model_only(watcher, registry, churn, row):
+    registry.promote("churn", "3", churn)
+    registry.champions["bandit"] = "7"  # and no files
+    watcher.refresh()
+    assert watcher.current.churn(row) is not None
+    assert watcher.current.acceptance(row, "app") == pytest.approx(PRIORS)
+    broken = "bandit: the champion could not be read (FileNotFoundError)"
+    assert broken in watcher.current.degraded
+
+
+# Snapshots -------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_on_the_champions_base_is_preferred(watcher, registry, ledger, now, row):
+    registry.promote("bandit", "7", a_bandit())
+    mine = publish(ledger, now, "7", a_bandit(accepted=0.5))
+    publish(ledger, now, "6", a_bandit(accepted=0.0))  # newer, but of another champion
+    watcher.refresh()
+    assert watcher.current.versions["bandit"] == f"7.{mine}"
+    expected = 0.2 + 0.3 * 1.1 / 2.1
+    assert watcher.current.acceptance(row, "app")["discount"] == pytest.approx(expected)
+    assert watcher.current.policy.greed == 5.0
+
+
+def test_without_a_champion_the_newest_snapshot_serves(watcher, ledger, now, row):
+    publish(ledger, now, "prior", a_bandit(accepted=0.0))
+    newest = publish(ledger, now, "prior", a_bandit(accepted=1.0))
+    watcher.refresh()
+    assert watcher.current.versions["bandit"] == f"prior.{newest}"
+    assert watcher.current.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
+
+
+def test_a_new_snapshot_is_found_by_the_cheap_look_alone(watcher, registry, ledger, now, row):
+    registry.promote("bandit", "7", a_bandit(accepted=0.0))
+    watcher.refresh()
+    asked = list(registry.read)
+    assert not watcher.refresh_snapshot()
+    number = publish(ledger, now, "7", a_bandit(accepted=1.0))
+    assert watcher.refresh_snapshot()
+    assert not watcher.refresh_snapshot()
+    assert watcher.current.versions["bandit"] == f"7.{number}"
+    assert watcher.current.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
+    assert registry.read == asked
+
+
+def test_a_full_look_keeps_the_newest_snapshot(watcher, registry, ledger, now):
+    registry.promote("bandit", "7", a_bandit())
+    publish(ledger, now, "7", a_bandit())
+    watcher.refresh()
+    number = publish(ledger, now, "7", a_bandit(accepted=0.5))
+    watcher.refresh_snapshot()
+    assert not watcher.refresh()
+    assert watcher.current.versions["bandit"] == f"7.{number}"
+
+
+def test_rolling_back_returns_to_the_snapshots_of_the_older_champion(
+    watcher, registry, ledger, now
+):
+    registry.promote("bandit", "6", a_bandit())
+    old = publish(ledger, now, "6", a_bandit(accepted=0.5))
+    registry.promote("bandit", "7", a_bandit())
+    new = publish(ledger, now, "7", a_bandit(accepted=0.6))
+    watcher.refresh()
+    assert watcher.current.versions["bandit"] == f"7.{new}"
+    registry.champions["bandit"] = "6"
+    watcher.refresh()
+    assert watcher.current.versions["bandit"] == f"6.{old}"
+
+
+def test_an_action_that_is_new_in_the_catalogue_does_as_its_prior_says(
+    registry, ledger, toy_domain, toy_catalog, now, row
+):
+    publish(ledger, now, "prior", a_bandit())
+    gift = toy_catalog.actions["discount"].model_copy(update={"description": "new"})
+    wider = toy_catalog.model_copy(update={"actions": toy_catalog.actions | {"gift": gift}})
+    watcher = ModelWatcher(registry, ledger, toy_domain, wider, PARAMS)
+    watcher.refresh()
+    expected = watcher.current.acceptance(row, "app")
+    assert expected["gift"] == pytest.approx(0.2)
+    assert expected["discount"] == pytest.approx(LEARNED)
