@@ -58,13 +58,25 @@ class Catalog(_Frozen):
     @model_validator(mode="after")
     def _no_action_is_ours(self) -> Self:
         if NO_ACTION in self.actions:
-            raise ValueError(f"no action called {NO_ACTION}: it is always there by itself")
+            raise ValueError(f"actions.{NO_ACTION}: no such line; it is always there by itself")
         return self
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the content: two catalogues with one fingerprint decide alike."""
+        """Hash of the content: two catalogues with one fingerprint decide alike.
+
+        Kept once computed, as each decision logs it; a changed catalogue is read anew, never
+        made by ``model_copy``.
+        """
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    @property
+    def priors(self) -> dict[str, tuple[float, float]]:
+        """For each action its prior acceptance, and how many observations that is worth."""
+        return {
+            name: (action.prior.acceptance, action.prior.weight)
+            for name, action in self.actions.items()
+        }
 
     def offered_on(self, channel: str) -> Iterable[str]:
         """Actions that have a treatment for the channel, in the order of the file."""

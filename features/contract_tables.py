@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from math import isfinite
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +17,7 @@ from features import ledger as tables
 from features.catalog import NO_ACTION, Catalog
 from features.domain import Domain
 from features.errors import InvalidData
-from features.events import Event, check_event
+from features.events import Event, check_event, is_finite_number
 from features.identity import IDENTIFIER
 
 Row = dict[str, Any]
@@ -35,7 +34,7 @@ def _read_customer(row: Row, domain: Domain, _: Catalog) -> Iterable[LedgerRow]:
             continue
         if known.type == "category" and str(value) not in known.values:
             raise _bad(name, value, f"one of {', '.join(known.values)}, or empty")
-        attributes[name] = str(value)
+        attributes[name] = str(_number(row, name) if known.type == "number" else value)
     yield tables.customers, {"customer_id": customer_id, "attributes": json.dumps(attributes)}
     for identifier in str(row.get("identifiers", "")).split():
         if not IDENTIFIER.fullmatch(identifier):
@@ -50,7 +49,7 @@ def _read_event(row: Row, domain: Domain, _: Catalog) -> Iterable[LedgerRow]:
     event_type = str(_need(row, "type"))
     known = domain.events[event_type].properties if event_type in domain.events else {}
     properties = {
-        name: str(value) if name in known and known[name].type != "number" else value
+        name: _number(row, name) if name in known and known[name].type == "number" else str(value)
         for name, value in row.items()
         if name not in _EVENT_COLUMNS
     }
@@ -82,8 +81,8 @@ def _read_decision(row: Row, domain: Domain, catalog: Catalog) -> Iterable[Ledge
         raise _bad("action_id", action_id, f"one of {', '.join(catalog.actions)}, {NO_ACTION}")
     if channel not in domain.channels:
         raise _bad("channel", channel, f"one of {', '.join(domain.channels)}")
-    probability = row.get("probability")
-    if probability is not None and not 0 < float(probability) <= 1:
+    probability = _number(row, "probability")
+    if probability is not None and not 0 < probability <= 1:
         raise _bad("probability", probability, "a number in (0, 1], or empty if nobody logged it")
     decided_at = _time(row, "decided_at")
     action = catalog.actions.get(action_id)
@@ -106,9 +105,7 @@ def _read_outcome(row: Row, _: Domain, catalog: Catalog) -> Iterable[LedgerRow]:
     decision_id, outcome = str(_need(row, "decision_id")), str(_need(row, "outcome"))
     if outcome not in catalog.outcomes:
         raise _bad("outcome", outcome, f"one of {', '.join(catalog.outcomes)}")
-    value = row.get("value")
-    if value is not None and not isfinite(float(value)):
-        raise _bad("value", value, "a finite number, or empty")
+    value = _number(row, "value")
     occurred_at = _time(row, "occurred_at")
     yield (
         tables.outcomes,
@@ -137,6 +134,20 @@ def _need(row: Row, column: str) -> Any:
     if column not in row:
         raise _bad(column, None, "a value in every row")
     return row[column]
+
+
+def _number(row: Row, column: str) -> float | None:
+    value = row.get(column)
+    if value is None:
+        return None
+    if isinstance(value, str):  # from CSV, whose cells are all texts
+        try:
+            value = float(value)
+        except ValueError:
+            raise _bad(column, value, "a finite number, or empty") from None
+    if not is_finite_number(value):
+        raise _bad(column, value, "a finite number, or empty")
+    return float(value)
 
 
 def _time(row: Row, column: str) -> datetime:

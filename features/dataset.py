@@ -26,6 +26,7 @@ from features.ledger import EPOCH, Ledger
 from features.model_input import ModelInput
 
 DAY_US = 86_400_000_000
+EVERY_DAYS = 14  # between two moments, where the domain names no protocol
 TEST_SHARE = 0.3  # of the moments, the latest, where the domain names no protocol
 
 
@@ -130,7 +131,8 @@ def intent_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataF
             known = int(np.searchsorted(at_us, moment, side="right"))
             if known == 0 or at_us[known - 1] < moment - active_us:
                 continue
-            if known < len(at_us) and at_us[known] <= moment + within_us:
+            came = known < len(at_us) and at_us[known] <= moment + within_us
+            if came and values[known] in index:  # an event may not say what it was for
                 rows.append((customer_id, moment, index[values[known]]))
     return _frame(rows)
 
@@ -186,8 +188,8 @@ def training_frame(
     return pd.DataFrame(rows, columns=list(model_input.names), dtype=np.float64)
 
 
-def decided_actions(ledger: Ledger, catalog: Catalog) -> pd.DataFrame:
-    """Imported decisions whose window has passed, and whether the action was accepted.
+def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataFrame:
+    """Imported decisions whose window has passed by ``now``, and whether they were accepted.
 
     Returns
     -------
@@ -195,9 +197,9 @@ def decided_actions(ledger: Ledger, catalog: Catalog) -> pd.DataFrame:
         Columns customer_id, event_timestamp (the decision, UTC), action_id, channel, acceptance.
     """
     accepted = [name for name, o in catalog.outcomes.items() if o.acceptance]
-    best = sa.func.max(
-        sa.case((tables.outcomes.c.occurred_at <= tables.decisions.c.window_ends_at, 1.0), else_=0)
-    )
+    decided_at, ends_at = tables.decisions.c.decided_at, tables.decisions.c.window_ends_at
+    inside = tables.outcomes.c.occurred_at.between(decided_at, ends_at)
+    best = sa.func.max(sa.case((inside, 1.0), else_=0))
     query = (
         sa.select(
             tables.decisions.c.customer_id,
@@ -211,7 +213,11 @@ def decided_actions(ledger: Ledger, catalog: Catalog) -> pd.DataFrame:
             (tables.outcomes.c.decision_id == tables.decisions.c.decision_id)
             & tables.outcomes.c.outcome.in_(accepted),
         )
-        .where(~tables.decisions.c.served, tables.decisions.c.action_id != NO_ACTION)
+        .where(
+            ~tables.decisions.c.served,
+            tables.decisions.c.action_id != NO_ACTION,
+            ends_at <= now,
+        )
         .group_by(tables.decisions.c.decision_id)
         .order_by(tables.decisions.c.decided_at, tables.decisions.c.decision_id)
     )
@@ -254,7 +260,7 @@ def _times_by_customer(ledger: Ledger, event_type: str, prop: str = "") -> Itera
     for end in range(1, len(rows) + 1):
         if end == len(rows) or rows[end][0] != rows[start][0]:
             part = rows[start:end]
-            values = [from_json(row[2])[prop] for row in part] if prop else []
+            values = [from_json(row[2]).get(prop, "") for row in part] if prop else []
             yield rows[start][0], np.array([row[1] for row in part], dtype=np.int64), values
             start = end
 
@@ -269,14 +275,19 @@ def _moments(
             expected="events of the type that churn and intent name",
             remedy="Load some: 'nba load FOLDER'.",
         )
-    if domain.moments:
-        plan = domain.moments
-        first, last = _midnight(plan.first, shift), _midnight(plan.last, shift)
-        step = plan.every_days * DAY_US
-    else:
-        first = min(int(at_us[0]) for _, at_us, _ in events) + active_us
-        last = max(int(at_us[-1]) for _, at_us, _ in events) - ahead_us
-        step = 14 * DAY_US
+    # A label that looks past the end of the ledger would call everybody silent.
+    settled = max(int(at_us[-1]) for _, at_us, _ in events) - ahead_us
+    first = min(int(at_us[0]) for _, at_us, _ in events) + active_us
+    last, step = settled, EVERY_DAYS * DAY_US
+    if plan := domain.moments:
+        first, step = _midnight(plan.first, shift), plan.every_days * DAY_US
+        last = min(_midnight(plan.last, shift), settled)
+    if last < first:
+        raise InvalidData(
+            "The ledger is too short: no moment has both a past and a settled future.",
+            expected=f"more than {(active_us + ahead_us) / DAY_US:g} days of events",
+            remedy="Load a longer history, or shorten the spans in the domain file.",
+        )
     return list(range(first, last + 1, step))
 
 

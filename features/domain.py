@@ -18,6 +18,14 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Days = Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)]
 
 
+RESERVED = ("customer_id", "event_timestamp", "state")  # columns of our own beside attributes
+
+
+def slug(value: str) -> str:
+    """A category value as part of a feature's name."""
+    return "".join(c if c.isalnum() else "_" for c in value.lower())
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,7 +40,9 @@ class Attribute(_Frozen):
     @model_validator(mode="after")
     def _categories_list_their_values(self) -> Self:
         if (self.type == "category") != bool(self.values):
-            raise ValueError("`values` for type category, and for no other type")
+            raise ValueError("values: some for type category, none for another type")
+        if len({slug(value) for value in self.values}) < len(self.values):
+            raise ValueError("values: texts that differ in letters or digits")
         return self
 
 
@@ -87,7 +97,7 @@ class Moments(_Frozen):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if not self.first < self.test_from <= self.last:
-            raise ValueError("first < test_from <= last")
+            raise ValueError("test_from: a day after first and not after last")
         return self
 
 
@@ -108,13 +118,16 @@ class Domain(_Frozen):
     def _names_that_exist(self) -> Self:
         for label, definition in (("churn", self.churn), ("intent", self.intent)):
             if definition and definition.event not in self.events:
-                raise ValueError(f"{label}.event to be one of {', '.join(self.events)}")
+                raise ValueError(f"{label}.event: one of {', '.join(self.events)}")
         if self.intent:
             known = self.events[self.intent.event].properties.get(self.intent.property)
             if known is None or known.type != "category":
-                raise ValueError(f"intent.property to be a category of {self.intent.event}")
+                raise ValueError(f"intent.property: a category of {self.intent.event}")
         if list(self.half_lives_days) != sorted(set(self.half_lives_days)):
-            raise ValueError("half_lives_days to rise")
+            raise ValueError("half_lives_days: numbers that rise")
+        for name in RESERVED:
+            if name in self.attributes:
+                raise ValueError(f"attributes.{name}: another name; this one is ours")
         return self
 
     @property

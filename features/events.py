@@ -62,12 +62,22 @@ def _check_value(field: str, value: Any, known: Property) -> None:
     if known.type == "text" and not isinstance(value, str):
         raise _invalid(field, value, "a text")
     if known.type == "number":
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        if not is_finite_number(value):
             raise _invalid(field, value, "a finite number")
         if known.min is not None and value < known.min:
             raise _invalid(field, value, f"at least {known.min:g}")
         if known.max is not None and value > known.max:
             raise _invalid(field, value, f"at most {known.max:g}")
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether a value can be counted with; True and False cannot, nor can 10**400."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _invalid(field: str, value: object, expected: str) -> InvalidData:

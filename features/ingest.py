@@ -6,11 +6,14 @@ the first offender, and may be repeated: rows that are there already stay as the
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.dataset as ds
 import sqlalchemy as sa
 import yaml
@@ -115,14 +118,38 @@ def _find(folder: Path, name: str) -> Path | None:
 def _rows(path: Path) -> Iterator[tuple[int, Row]]:
     """Row number and row, without the cells that are empty."""
     number = 0
-    for batch in ds.dataset(path, format=path.suffix[1:]).to_batches(batch_size=BATCH):
-        for row in batch.to_pylist():
-            number += 1
-            yield number, {k: v for k, v in row.items() if v is not None and v != "" and v == v}
+    try:
+        for batch in _dataset(path).to_batches(batch_size=BATCH):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, {k: v for k, v in row.items() if v is not None and v != "" and v == v}
+    except pa.ArrowInvalid as error:
+        raise _unreadable(path, error) from error
 
 
 def _total(path: Path) -> int:
-    return int(ds.dataset(path, format=path.suffix[1:]).count_rows())
+    try:
+        return int(_dataset(path).count_rows())
+    except pa.ArrowInvalid as error:
+        raise _unreadable(path, error) from error
+
+
+def _dataset(path: Path) -> ds.Dataset:
+    if path.suffix == ".parquet":
+        return ds.dataset(path, format="parquet")
+    # All cells as texts: guessing types would turn the customer 007 into the customer 7.
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file), [])
+    texts = pa_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()))
+    return ds.dataset(path, format=ds.CsvFileFormat(convert_options=texts))
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidData:
+    return InvalidData(
+        f"{path} cannot be read: {' '.join(str(error).split())}.",
+        expected="a table with a header and the same number of cells in each row",
+        remedy="Correct the file and load it again.",
+    )
 
 
 def _check(

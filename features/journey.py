@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import exp2, log, log1p, nan, sqrt
 from typing import Any
 
-from features.domain import Domain, EventType
+from features.domain import Domain, EventType, slug
 
 DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
@@ -184,20 +184,16 @@ def _remembered(event: EventType) -> tuple[tuple[str, ...], tuple[tuple[str, str
     return numbers, values
 
 
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in text.lower())
-
-
 def _state_fields(part: _Part, half_lives_days: tuple[float, ...]) -> list[str]:
     name = part.name
     fields = [f"{name}_n", f"{name}_first_at", f"{name}_last_at"]
     fields += [f"{name}_gap_mean", f"{name}_gap_m2", f"{name}_gap_days"]
     for prop, value in part.values:
-        fields += [f"{name}_{prop}_{_slug(value)}_last_at", f"{name}_{prop}_{_slug(value)}_share"]
+        fields += [f"{name}_{prop}_{slug(value)}_last_at", f"{name}_{prop}_{slug(value)}_share"]
     for days in half_lives_days:
         fields += [f"{name}_{kept}_{days:g}d" for kept in ("n", "weeks", "gap", "gap_sq")]
         fields += [f"{name}_{prop}_{days:g}d" for prop in part.numbers]
-        fields += [f"{name}_{prop}_{_slug(value)}_{days:g}d" for prop, value in part.values]
+        fields += [f"{name}_{prop}_{slug(value)}_{days:g}d" for prop, value in part.values]
     return fields
 
 
@@ -224,12 +220,12 @@ def _feature_names(part: _Part, half_lives_days: tuple[float, ...]) -> list[str]
     names = [f"{name}_known_days", f"{name}_silence_days", f"{name}_gap_days"]
     names += [f"{name}_gap_mean", f"{name}_gap_sd", f"{name}_silence_z", f"{name}_silence_ratio"]
     for prop, value in part.values:
-        value = f"{name}_{prop}_{_slug(value)}"
+        value = f"{name}_{prop}_{slug(value)}"
         names += [f"{value}_silence_days", f"{value}_last_share"]
     for days in half_lives_days:
         names += [f"{name}_{read}_{days:g}d" for read in ("per_week", "active_weeks", "wait_days")]
         names += [f"{name}_{prop}_mean_{days:g}d" for prop in part.numbers]
-        names += [f"{name}_{prop}_{_slug(value)}_share_{days:g}d" for prop, value in part.values]
+        names += [f"{name}_{prop}_{slug(value)}_share_{days:g}d" for prop, value in part.values]
     names += [f"{name}_trend_{days:g}d" for days in half_lives_days[:-1]]
     return names
 
@@ -240,7 +236,8 @@ def _read_part(features: list[float], part: _Part, state: State, at_s: float) ->
     if n == 0.0:
         features += _nothing(part)
         return
-    known_s, silence_s = at_s - first_at, at_s - last_at
+    # A clock that runs behind the one that stamped the event must not turn silence negative.
+    known_s, silence_s = max(at_s - first_at, 0.0), max(at_s - last_at, 0.0)
     silence_days = silence_s / DAY_S
     gap_mean, gap_sd = _rhythm(n, state[start + 3], state[start + 4])
     silence_log = log1p(silence_days)
@@ -262,7 +259,8 @@ def _read_part(features: list[float], part: _Part, state: State, at_s: float) ->
         features += [per_week[-1], weeks * keep, gaps_sq / gaps if gaps else nan]
         features += [amount / count for amount in state[index + RHYTHM : index + width]]
         index += width
-    features += [recent / per_week[-1] for recent in per_week[:-1]]
+    slow = per_week[-1]  # 0 when even the longest memory has forgotten
+    features += [recent / slow if slow else nan for recent in per_week[:-1]]
 
 
 def _weekly(known_s: float, half_life_s: float) -> float:

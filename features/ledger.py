@@ -143,6 +143,10 @@ snapshots = sa.Table(
 )
 
 
+class LedgerClosed(RuntimeError):
+    """Somebody wrote to a ledger after closing it."""
+
+
 class Ledger:
     """Opens the ledger, creating it if it is not there.
 
@@ -159,10 +163,13 @@ class Ledger:
         self._waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._closed = False
 
     def submit(self, work: Work[T]) -> Future[T]:
         """Queue a unit of work; the future is done once it is committed, or it raised."""
         with self._starting:
+            if self._closed:
+                raise LedgerClosed("the ledger is closed; nothing can be written any more")
             if self._writer is None:
                 self._writer = threading.Thread(target=self._write_groups, name="ledger")
                 self._writer.daemon = True
@@ -186,6 +193,8 @@ class Ledger:
 
     def close(self) -> None:
         """Finish what waits, then close the files."""
+        with self._starting:
+            self._closed = True
         if self._writer is not None:
             self._waiting.put(None)
             self._writer.join()
@@ -194,6 +203,8 @@ class Ledger:
     def _write_groups(self) -> None:
         while True:
             group, last = self._next_group()
+            # Whoever gave up waiting (a client that hung up) takes its unit out of the group.
+            group = [unit for unit in group if unit[1].set_running_or_notify_cancel()]
             if group:
                 self._commit(group)
             if last:
@@ -236,11 +247,7 @@ def insert_new(
     if not rows:
         return 0
     statement = _insert(connection, table).on_conflict_do_nothing()
-    if len(rows) == 1:
-        return max(connection.execute(statement, rows[0]).rowcount, 0)
-    before = _count(connection, table)
-    connection.execute(statement, list(rows))
-    return _count(connection, table) - before
+    return max(connection.execute(statement, list(rows)).rowcount, 0)
 
 
 def replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -266,10 +273,6 @@ def set_meta(connection: sa.Connection, key: str, value: str) -> None:
 def _insert(connection: sa.Connection, table: sa.Table) -> Any:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return dialect.insert(table)
-
-
-def _count(connection: sa.Connection, table: sa.Table) -> int:
-    return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
 
 def _engine(url: str) -> sa.Engine:

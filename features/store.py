@@ -140,9 +140,9 @@ class FeatureStore:
 
         Notes
         -----
-        The left join is not decoration. Feast's offline stores drop a moment that precedes the
-        customer's first feature row; without the join a model would never be shown the
-        customers of whom nothing was known yet.
+        The left join is not decoration. Feast's file store drops a moment that precedes the
+        customer's first feature row (its DuckDB store, which we use, does not); without the join
+        a model would never be shown the customers of whom nothing was known yet.
         """
         asked = moments[KEY].drop_duplicates()
         wanted = self._feast.get_feature_service(service)

@@ -6,6 +6,7 @@ business person who edits the action catalogue needs the line, so we keep the pa
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,43 +21,60 @@ T = TypeVar("T", bound=BaseModel)
 def load_yaml(path: Path, into: type[T]) -> T:
     """Read ``path`` and validate it as ``into``.
 
+    A validator of ``into`` that speaks of a key further down names it first, as in
+    ``ValueError("churn.event: one of visit, order")``, so that its line can be found.
+
     Raises
     ------
     InvalidDomain
         If the file is missing, is not YAML, repeats a key, or breaks a rule of ``into``.
     """
-    node = _compose(path)
+    node, content = _read(path)
     try:
-        return into.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return into.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = first["loc"]
+        deeper, expected = _named_key(first["msg"].removeprefix("Value error, "))
+        where = (*first["loc"], *deeper)
         raise InvalidDomain(
             f"{path}, line {_line_of(node, where)}: "
             f"{'.'.join(str(part) for part in where) or 'the file'} "
-            f"is {_short(first['input'])}.",
-            expected=first["msg"].removeprefix("Value error, "),
+            f"is {_short(_value_at(first['input'], deeper))}.",
+            expected=expected,
             remedy="Correct that line; nothing was changed.",
         ) from error
 
 
-def _compose(path: Path) -> yaml.Node:
+def _read(path: Path) -> tuple[yaml.Node, Any]:
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if isinstance(node, yaml.MappingNode):
+            _refuse_repeated_keys(path, node)
+            return node, yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InvalidDomain(
             f"{path} cannot be read: {' '.join(str(error).split())}.",
             expected="a YAML file in UTF-8",
             remedy="Check the path and the indentation of the line named.",
         ) from error
-    if not isinstance(node, yaml.MappingNode):
-        raise InvalidDomain(
-            f"{path} holds no mapping.",
-            expected="lines such as 'name: grocery'",
-            remedy="Start from a file in features/domains/.",
-        )
-    _refuse_repeated_keys(path, node)
-    return node
+    raise InvalidDomain(
+        f"{path} holds no mapping.",
+        expected="lines such as 'name: grocery'",
+        remedy="Start from a file in features/domains/.",
+    )
+
+
+def _named_key(message: str) -> tuple[tuple[str, ...], str]:
+    """The key that a message begins with, and the rest of the message."""
+    found = re.fullmatch(r"([a-z_][a-z0-9_]*(?:\.[a-z0-9_]+)*): (.+)", message, re.DOTALL)
+    return (tuple(found[1].split(".")), found[2]) if found else ((), message)
+
+
+def _value_at(content: Any, where: tuple[str, ...]) -> Any:
+    for part in where:
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
@@ -68,6 +86,8 @@ def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
     seen: dict[str, int] = {}
     for key, value in node.value:
         line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.YAMLError(f"line {line} has a key that is not a plain word")
         if key.value in seen:
             raise InvalidDomain(
                 f"{path}, line {line}: {key.value!r} stands already in line {seen[key.value]}.",

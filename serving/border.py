@@ -21,6 +21,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
+class ClientGone(Exception):
+    """The caller hung up in the middle of the request."""
+
+
 class Border:
     """Wraps the BentoML application.
 
@@ -45,7 +49,7 @@ class Border:
             await self._app(scope, receive, send)
 
     async def _api(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content_type = _header(scope, b"content-type").split(";")[0].strip()
+        content_type = _header(scope, b"content-type").split(";")[0].strip().lower()
         if content_type not in ("", "application/json"):
             await _answer(send, 415, _not_json(content_type))
             return
@@ -53,7 +57,10 @@ class Border:
         if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
             await _answer(send, 413, _too_large())
             return
-        body = await _read(receive)
+        try:
+            body = await _read(receive)
+        except ClientGone:
+            return
         if body is None:
             await _answer(send, 413, _too_large())
             return
@@ -70,6 +77,8 @@ async def _read(receive: Receive) -> bytes | None:
     parts, size = [], 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":  # half a request is none
+            raise ClientGone
         part = message.get("body", b"")
         parts.append(part)
         size += len(part)
@@ -117,8 +126,10 @@ def one_form(body: bytes) -> dict[str, str]:
     return {"error": str(content.get("error") or content.get("detail") or content)}
 
 
-def _detail(detail: dict[str, Any]) -> str:
+def _detail(detail: Any) -> str:
     """One finding of pydantic as a sentence with the field's name and the remedy."""
+    if not isinstance(detail, dict):
+        return str(detail)
     field = ".".join(str(part) for part in detail.get("loc", ()))
     message = str(detail.get("msg", "is not valid")).removeprefix("Value error, ")
     if detail.get("type") == "missing":

@@ -27,7 +27,8 @@ from features.store import Known
 from serving.arbitration import priority, reasons
 from serving.contract import ChosenAction, DecideRequest, Decision, Predictions, Removed
 from serving.eligibility import eligible
-from training.bandit import Floats, draw
+from training.bandit import Floats
+from training.exploration import draw
 
 
 class Models(Protocol):
@@ -117,6 +118,7 @@ class Engine:
                 degraded=[*models.degraded, *self.features.degraded],
             )
             record = self._record(request, row, candidates, chances)
+            record["attribution_days"] = self._windows(decision)
             connection.execute(
                 tables.decisions.insert(), self._row(decision, request.channel, record)
             )
@@ -196,10 +198,14 @@ class Engine:
             "catalog": self.catalog.fingerprint,
         }
 
+    def _windows(self, decision: Decision) -> dict[str, float]:
+        """Of each action shown, how long its outcomes are put down to this decision."""
+        shown = (chosen.action_id for chosen in decision.actions if chosen.action_id != NO_ACTION)
+        return {name: self.catalog.actions[name].attribution_days for name in shown}
+
     def _row(self, decision: Decision, channel: str, record: dict[str, Any]) -> dict[str, Any]:
         first = decision.actions[0]
-        shown = (self.catalog.actions.get(chosen.action_id) for chosen in decision.actions)
-        window_days = max((action.attribution_days for action in shown if action), default=0.0)
+        window_days = max(record["attribution_days"].values(), default=0.0)
         return {
             "decision_id": decision.decision_id,
             "customer_id": decision.customer_id,

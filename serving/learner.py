@@ -90,6 +90,7 @@ class Learner:
         self._params = params
         self._champion = champion
         self._input = ModelInput(domain)
+        self._refused = ""
         self._state = self._restored()
 
     def step(self, now: datetime) -> bool:
@@ -99,11 +100,11 @@ class Learner:
         closed, closed_at = self._ledger.read(
             lambda connection: _closed_windows(connection, state.windows_closed_at, now)
         )
-        if not news and not closed:
-            state.windows_closed_at = closed_at
-            return False
         asked = list(dict.fromkeys([*news.values(), *closed]))
         lessons = self._ledger.read(lambda connection: self._lessons(connection, asked, now))
+        if not news and not lessons:  # a window that closed on no_action teaches nothing
+            state.windows_closed_at = closed_at
+            return False
         try:
             self._count(lessons)
             state.windows_closed_at = closed_at
@@ -122,6 +123,13 @@ class Learner:
         if champion is None or champion[0] == self._state.base:
             return False
         version, bandit = champion
+        if not self._fits(bandit.posterior.encoder):
+            if version != self._refused:
+                log.warning(
+                    "Bandit version %s was trained for another domain file; not built on", version
+                )
+            self._refused = version
+            return False
         credits = self._ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
         self._state = _State(version, bandit.posterior, self._state.windows_closed_at)
         try:
@@ -138,10 +146,16 @@ class Learner:
         columns = tables.learner_state.c
         query = sa.select(columns.base, columns.windows_closed_at, columns.posterior)
         found = self._ledger.read(lambda c: c.execute(query.where(columns.key == STATE)).first())
-        if found is None:
-            blank = Encoder.blank(self._domain.channels)
-            return _State(PRIOR, Posterior(blank, self._params.bandit.ridge), EPOCH)
-        return _State(found.base, Posterior.from_bytes(found.posterior), found.windows_closed_at)
+        if found is not None:
+            posterior = Posterior.from_bytes(found.posterior)
+            if self._fits(posterior.encoder):
+                return _State(found.base, posterior, found.windows_closed_at)
+            log.warning("The stored posterior is of another domain file; starting without it")
+        blank = Encoder.blank(self._domain.channels)
+        return _State(PRIOR, Posterior(blank, self._params.bandit.ridge), EPOCH)
+
+    def _fits(self, encoder: Encoder) -> bool:
+        return set(encoder.features) <= set(self._input.names)
 
     def _lessons(
         self, connection: sa.Connection, decision_ids: Sequence[str], now: datetime
@@ -164,19 +178,19 @@ class Learner:
             columns.channel,
             columns.record,
             columns.answer,
-            columns.window_ends_at,
+            columns.decided_at,
         ).where(columns.decision_id.in_(decision_ids), columns.served)
         found = []
-        for decision_id, channel, record_text, answer, window_ends_at in connection.execute(query):
+        for decision_id, channel, record_text, answer, decided_at in connection.execute(query):
             record = from_json(record_text)
             if record["features_layout"] != self._input.fingerprint:
                 continue  # decided under another domain file: its numbers mean something else
             row = [np.nan if value is None else value for value in record["features"]]
-            found += [
-                Decided(decision_id, action["action_id"], channel, row, window_ends_at)
-                for action in from_json(answer)["actions"]
-                if action["action_id"] != NO_ACTION
-            ]
+            for action_id in (action["action_id"] for action in from_json(answer)["actions"]):
+                if action_id != NO_ACTION:
+                    days = record["attribution_days"][action_id]
+                    ends_at = decided_at + timedelta(days=days)
+                    found.append(Decided(decision_id, action_id, channel, row, ends_at))
         return found
 
     def _recount(self, credits: Sequence[sa.Row[tuple[str, str, float]]]) -> None:
@@ -221,11 +235,7 @@ class Learner:
             "posterior": state.posterior.to_bytes(),
         }
         replace(connection, tables.learner_state, [kept])
-        priors = {
-            name: (action.prior.acceptance, action.prior.weight)
-            for name, action in self._catalog.actions.items()
-        }
-        payload = state.posterior.model(priors).to_bytes()
+        payload = state.posterior.model(self._catalog.priors).to_bytes()
         snapshot = {"base": state.base, "published_at": now, "payload": payload}
         insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
         sequence = connection.execute(insert, snapshot).scalar_one()

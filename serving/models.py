@@ -21,8 +21,9 @@ from features.domain import Domain
 from features.errors import NbaError
 from features.ledger import Ledger, snapshots
 from features.model_input import ModelInput
-from training.bandit import Bandit, Encoder, Floats, InverseGapPolicy, RewardModel
+from training.bandit import Bandit, Encoder, Floats, RewardModel
 from training.classifier import Classifier
+from training.exploration import InverseGapPolicy
 from training.params import TrainingParams
 from training.registry import Registry, Version
 
@@ -183,12 +184,9 @@ class ModelWatcher:
         return self._loaded[name][0] if name in self._loaded else None
 
     def _with_bandit(self, models: ServedModels, bandit: Bandit) -> ServedModels:
-        weights = {
-            name: (action.prior.acceptance, action.prior.weight)
-            for name, action in self._catalog.actions.items()
-        }
         models = replace(models, policy=InverseGapPolicy(bandit.greed))
-        return self._with_reward(models, bandit.posterior.model(weights), self._version("bandit"))
+        reward = bandit.posterior.model(self._catalog.priors)
+        return self._with_reward(models, reward, self._version("bandit"))
 
     def _with_snapshot(self, models: ServedModels) -> ServedModels:
         """Prefer what the learner published for this champion; without one, its newest."""
@@ -206,7 +204,7 @@ class ModelWatcher:
         index = {name: number for number, name in enumerate(self._input.names)}
         if not all(name in index for name in reward.encoder.features):
             problem = "bandit: was trained for another domain file; run 'nba train --promote'"
-            return replace(models, degraded=(*models.degraded, problem))
+            return replace(models, degraded=tuple(dict.fromkeys([*models.degraded, problem])))
         columns = np.array([index[name] for name in reward.encoder.features], dtype=np.intp)
         versions = {**models.versions, "bandit": version}
         return replace(models, reward=reward, columns=columns, versions=versions)
@@ -224,7 +222,7 @@ class ModelWatcher:
         return self._ledger.read(lambda connection: connection.execute(query).first())
 
     def _priors(self) -> dict[str, float]:
-        return {name: action.prior.acceptance for name, action in self._catalog.actions.items()}
+        return {name: acceptance for name, (acceptance, _) in self._catalog.priors.items()}
 
 
 def _sequence(version: str | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from pydantic_core import from_json
@@ -14,13 +14,16 @@ from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.ledger import Ledger, insert_new
 from serving.contract import OutcomeAnswer, OutcomeRequest
 
+CLOCKS = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ours
+
 
 async def record_outcome(
     request: OutcomeRequest, ledger: Ledger, catalog: Catalog, now: datetime
 ) -> OutcomeAnswer:
     """Write an outcome; it is on disk when this returns.
 
-    Without ``outcome_id``, decision, action and outcome name it: the same again is a duplicate.
+    Without ``outcome_id``, decision, action and outcome name it: the same again is a duplicate,
+    also when it was taken back meanwhile.
 
     Raises
     ------
@@ -31,6 +34,12 @@ async def record_outcome(
     DecisionConflict
         If ``outcome_id`` comes back with another content.
     """
+    if request.occurred_at and request.occurred_at > now + CLOCKS:
+        raise InvalidRequest(
+            f"occurred_at is {request.occurred_at.isoformat()}, in the future.",
+            expected="a time that has passed",
+            remedy="Send the time of the outcome in UTC, or leave it out for now.",
+        )
     if request.outcome not in catalog.outcomes:
         raise InvalidRequest(
             f"outcome is {request.outcome!r}.",
@@ -39,10 +48,10 @@ async def record_outcome(
         )
 
     def write(connection: sa.Connection) -> OutcomeAnswer:
-        action_id = _action_of(connection, request, now)
+        action_id = _action_of(connection, request)
         name = f"{request.decision_id}:{action_id}:{request.outcome}"
         if request.retracts:
-            _check_retracted(connection, request)
+            action_id = _retracted_action(connection, request)
             name = f"{request.retracts}:retracted"
         row = {
             "outcome_id": request.outcome_id or name,
@@ -64,7 +73,7 @@ async def record_outcome(
     return await ledger.write(write)
 
 
-def _action_of(connection: sa.Connection, request: OutcomeRequest, now: datetime) -> str:
+def _action_of(connection: sa.Connection, request: OutcomeRequest) -> str:
     """The action that the outcome speaks of; checks it against the decision."""
     columns = tables.decisions.c
     query = sa.select(columns.answer, columns.action_id, columns.decided_at)
@@ -93,15 +102,21 @@ def _action_of(connection: sa.Connection, request: OutcomeRequest, now: datetime
     return request.action_id or str(actions[0])
 
 
-def _check_retracted(connection: sa.Connection, request: OutcomeRequest) -> None:
+def _retracted_action(connection: sa.Connection, request: OutcomeRequest) -> str:
+    """The action of the outcome that is taken back."""
     columns = tables.outcomes.c
-    query = sa.select(columns.decision_id).where(columns.outcome_id == request.retracts)
-    if connection.execute(query).scalar() != request.decision_id:
+    query = sa.select(columns.decision_id, columns.action_id, columns.retracts)
+    found = connection.execute(query.where(columns.outcome_id == request.retracts)).first()
+    wrong_action = found and request.action_id not in (None, found.action_id)
+    if found is None or found.decision_id != request.decision_id or found.retracts or wrong_action:
         raise DecisionUnknown(
             f"retracts is {request.retracts!r}.",
-            expected="the outcome_id of an outcome of the same decision",
-            remedy="Send the id exactly as it was answered.",
+            expected="the outcome_id of an outcome of the same decision and action, "
+            "itself no retraction",
+            remedy="Send the id exactly as it was answered; for an outcome that holds again, "
+            "send it anew with an outcome_id of its own.",
         )
+    return str(found.action_id)
 
 
 def _check_same(connection: sa.Connection, row: Mapping[str, object]) -> None:

@@ -51,7 +51,7 @@ def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[Report]:
 def build(report: Progress) -> int:
     """Fold all events and put the features online; how many events."""
     sources = _sources()
-    return build_features(sources.ledger, sources.store, sources.domain, datetime.now(UTC), report)
+    return build_features(sources.ledger, sources.store, sources.domain, sources.now, report)
 
 
 def train_models(model: str | None, promote: bool, report: Progress) -> Iterator[Result]:
@@ -101,4 +101,5 @@ def _sources() -> Sources:
         domain=domain,
         catalog=load_catalog(settings.actions, domain),
         params=load_params(),
+        now=datetime.now(UTC),
     )

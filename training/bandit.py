@@ -1,17 +1,15 @@
-"""The contextual bandit: what we expect of each action, and how we try those we do not know yet.
-
-Three parts, each usable alone:
+"""What we expect of each action: a reward model that learns from every outcome.
 
 * `Posterior` counts outcomes. It is a sum, so outcomes may come in any order, be taken back, or
   be revised, and a learner that restarts ends where one that never stopped would be.
 * `RewardModel` is what a server needs to know of it: the chance that a customer accepts each
   action. Small, immutable, swapped in whole.
-* `InverseGapPolicy` turns expected rewards into exact probabilities; `draw` picks by them.
+
+How actions are tried that we do not know yet is in `training/exploration.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import InvalidSetting, NothingAllowed
+from features.errors import InvalidSetting
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +57,7 @@ class Encoder:
         center = filled.sum(axis=0) / count
         spread = np.where(seen, x - center, 0.0)
         scale = np.sqrt((spread**2).sum(axis=0) / count)
-        constant = scale < 1e-9
+        constant = scale < 1e-9 * np.maximum(1.0, np.abs(center))
         return cls(tuple(features), tuple(channels), center, np.where(constant, 1.0, scale))
 
     @classmethod
@@ -174,10 +172,10 @@ class Posterior:
     first: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
-        if not self.ridge > 0:  # written so that nan fails too
+        if not 0 < self.ridge < np.inf:  # written so that nan fails too
             raise InvalidSetting(
                 f"ridge is {self.ridge!r}.",
-                expected="a number > 0, in observations",
+                expected="a finite number > 0, in observations",
                 remedy="Set bandit.ridge in training/params.yaml; 100 is a calm start.",
             )
         if not self.actions:
@@ -269,86 +267,6 @@ class Posterior:
         return self.actions.index(action)
 
 
-@dataclass(frozen=True, slots=True)
-class InverseGapPolicy:
-    """Try an action less often the further it trails the best one.
-
-    With K allowed actions, expected rewards r and best action b::
-
-        p(a) = 1 / (K + greed * (r[b] - r[a]))     for a != b
-        p(b) = 1 - (sum of the others)
-
-    Preferred to Thompson sampling because these probabilities are exact, and the probability in
-    the ledger is the one that off-policy evaluation divides by.
-
-    Parameters
-    ----------
-    greed : float, >= 0, in 1/currency
-        0 tries all allowed actions alike; 10 gives an action that trails by 1 among two allowed
-        a chance of 1/12.
-
-    References
-    ----------
-    Foster & Rakhlin (2020), "Beyond UCB: Optimal and Efficient Contextual Bandits with
-    Regression Oracles", Algorithm 1 (SquareCB); weighting after Abe & Long (1999).
-    """
-
-    greed: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.greed < np.inf:  # written so that nan fails too
-            raise InvalidSetting(
-                f"greed is {self.greed!r}.",
-                expected="a finite number >= 0, in 1/currency",
-                remedy="Set bandit.greed in training/params.yaml; 20 is a calm start.",
-            )
-
-    def probabilities(self, expected_reward: Floats) -> Floats:
-        """Chance of each allowed action.
-
-        Parameters
-        ----------
-        expected_reward : shape (n_actions,), in the domain's currency
-            ``nan`` marks an action that is not allowed.
-
-        Returns
-        -------
-        shape (n_actions,)
-            Sums to 1; what is not allowed has exactly 0, what is allowed more than 0.
-
-        Raises
-        ------
-        NothingAllowed
-            If all are ``nan``; the engine always allows `no_action`.
-        """
-        allowed = ~np.isnan(expected_reward)
-        if not allowed.any():
-            raise NothingAllowed(
-                "The policy was given no allowed action.",
-                expected="at least one finite expected reward",
-                remedy="Allow 'no_action'.",
-            )
-        best = int(np.nanargmax(expected_reward))
-        gap = expected_reward[best] - expected_reward
-        chance = np.where(allowed, 1.0 / (allowed.sum() + self.greed * gap), 0.0)
-        chance[best] = 0.0
-        chance[best] = 1.0 - chance.sum()
-        return chance
-
-
-def draw(probabilities: Floats, decision_id: str) -> int:
-    """The index that ``decision_id`` picks: the same id, the same action, for ever.
-
-    The hash of the id serves as the uniform random number, so a decision can be repeated from
-    its record, and a retried request cannot draw twice.
-    """
-    digest = hashlib.sha256(decision_id.encode()).digest()
-    uniform = int.from_bytes(digest[:7], "big") / 2**56
-    index = int(np.searchsorted(np.cumsum(probabilities), uniform, side="right"))
-    # The sum may end a rounding error below 1; then the last allowed action is meant.
-    return min(index, int(np.flatnonzero(probabilities)[-1]))
-
-
 @dataclass(frozen=True)
 class Bandit:
     """A trained bandit as the registry keeps it.
@@ -358,7 +276,7 @@ class Bandit:
     posterior : Posterior
         Of the imported decisions; what was served since is the learner's to add.
     greed : float
-        Of `InverseGapPolicy`.
+        Of `training.exploration.InverseGapPolicy`.
     """
 
     posterior: Posterior

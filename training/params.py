@@ -32,11 +32,19 @@ class Gate(_Frozen):
         return None
 
 
+class LightGbmParams(BaseModel):
+    """``rounds``, and whatever else LightGBM takes."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    rounds: Annotated[int, Field(ge=1, le=100_000)]
+
+
 class ClassifierParams(_Frozen):
     """Of churn or intent."""
 
     service: str
-    lightgbm: dict[str, float | int]
+    lightgbm: LightGbmParams
     gates: dict[str, Gate] = {}
 
 

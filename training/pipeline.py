@@ -8,32 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from features.catalog import Catalog
-from features.dataset import Labelled, decided_actions, fingerprint, training_frame
+from features.dataset import Labelled, fingerprint
 from features.domain import Domain
-from features.errors import InvalidData
+from features.errors import InvalidData, InvalidSetting
 from features.ingest import Progress, quiet, shift_of
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.store import FeatureStore
-from training.bandit import Bandit, Encoder, Floats, Posterior
+from training.bandit import Bandit, Encoder
 from training.churn import CLASSES, churn_data, judge_churn
 from training.classifier import Classifier, fit_classifier, forward_splits
 from training.intent import intent_data, judge_intent
-from training.metrics import importance_plot, log_loss, reliability_plot, roc_auc
-from training.params import BanditParams, ClassifierParams, Gate, TrainingParams
+from training.metrics import importance_plot, reliability_plot
+from training.params import ClassifierParams, Gate, TrainingParams
 from training.pyfunc import expected_acceptance
 from training.registry import Registry, Trained
+from training.warm_start import judge_warm_start, read_decided, warm_start
 
 MODELS = ("churn", "intent", "bandit")
 EXAMPLE_ROWS = 3
-JUDGED_FROM = 0.6  # share of the logged decisions that the bandit is tried out on
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,7 @@ class Sources:
     domain: Domain
     catalog: Catalog
     params: TrainingParams
+    now: datetime
 
     @property
     def shift(self) -> timedelta:
@@ -122,7 +122,7 @@ def _fit(
         forward_splits(data.at_us[known], data.label_us, seed),
         ModelInput(sources.domain).names,
         classes,
-        params.lightgbm,
+        params.lightgbm.model_dump(),
         seed,
         lambda done, of: progress(f"train {name}", done, of),
     )
@@ -146,7 +146,7 @@ def _trained(
             model.probabilities(x[columns].to_numpy()), columns=list(model.classes)
         ),
         params={
-            **params.lightgbm,
+            **params.lightgbm.model_dump(),
             "service": params.service,
             "seed": sources.params.seed,
             "train_moments": int(data.train.sum()),
@@ -167,21 +167,17 @@ def _trained(
 
 
 def _train_bandit(sources: Sources, progress: Progress) -> Trained:
-    """Warm start: what the imported decisions say about each action."""
     domain, params = sources.domain, sources.params.bandit
     progress("train bandit", 0, 2)
-    decided = decided_actions(sources.ledger, sources.catalog)
-    rows = training_frame(sources.store, decided, params.service, domain).to_numpy()
-    # Before the first event of the log everybody looks like a stranger; that teaches nothing.
-    known = ModelInput(domain).has_past(rows)
-    decided, rows = decided[known].reset_index(drop=True), rows[known]
+    decided = read_decided(
+        sources.ledger, sources.store, domain, sources.catalog, params, sources.now
+    )
     progress("train bandit", 1, 2)
-    encoder = Encoder.fit(rows, ModelInput(domain).names, domain.channels)
-    everything = np.ones(len(rows), dtype=np.bool_)
-    bandit = Bandit(_warm_start(decided, rows, encoder, everything, params), params.greed)
-    metrics = _judge_bandit(decided, rows, encoder, sources)
-    example = pd.DataFrame(rows[:EXAMPLE_ROWS], columns=list(encoder.features))
-    example["channel"] = decided["channel"][:EXAMPLE_ROWS].to_numpy()
+    encoder = Encoder.fit(decided.rows, ModelInput(domain).names, domain.channels)
+    bandit = Bandit(warm_start(decided, encoder, params), params.greed)
+    metrics = judge_warm_start(decided, encoder, sources.catalog, params)
+    example = pd.DataFrame(decided.rows[:EXAMPLE_ROWS], columns=list(encoder.features))
+    example["channel"] = decided.channels[:EXAMPLE_ROWS]
     progress("train bandit", 2, 2)
     return Trained(
         name="bandit",
@@ -192,67 +188,19 @@ def _train_bandit(sources: Sources, progress: Progress) -> Trained:
         | {"actions": ",".join(bandit.posterior.actions)},
         metrics=metrics,
         features=encoder.features,
-        data_fingerprint=fingerprint(rows, decided["acceptance"].to_numpy()),
+        data_fingerprint=fingerprint(decided.rows, decided.acceptance),
         gate_failures=_gate_failures(params.gates, metrics),
     )
 
 
-def _warm_start(
-    decided: pd.DataFrame,
-    rows: Floats,
-    encoder: Encoder,
-    which: NDArray[np.bool_],
-    params: BanditParams,
-) -> Posterior:
-    posterior = Posterior(encoder, params.ridge)
-    part = decided[which]
-    posterior.learn(
-        rows[which],
-        part["channel"].tolist(),
-        part["action_id"].tolist(),
-        part["acceptance"].to_numpy(dtype=np.float64),
-        np.full(len(part), params.warm_start_weight),
-    )
-    return posterior
-
-
-def _judge_bandit(
-    decided: pd.DataFrame, rows: Floats, encoder: Encoder, sources: Sources
-) -> dict[str, float]:
-    """How well the earlier decisions foretell the acceptance of the later ones.
-
-    Beside the log loss stands that of knowing only each action's own rate: what a bandit without
-    context would reach.
-    """
-    y = decided["acceptance"].to_numpy(dtype=np.float64)
-    metrics = {"logged_decisions": float(len(y)), "mean_acceptance": float(y.mean())}
-    cut = decided["event_timestamp"].quantile(JUDGED_FROM, interpolation="nearest")
-    days = {name: action.attribution_days for name, action in sources.catalog.actions.items()}
-    window = pd.to_timedelta(decided["action_id"].map(days), unit="D")
-    earlier = (decided["event_timestamp"] + window <= cut).to_numpy()
-    later = (decided["event_timestamp"] > cut).to_numpy()
-    if not earlier.any() or len(np.unique(y[later])) < 2:
-        return metrics
-    posterior = _warm_start(decided, rows, encoder, earlier, sources.params.bandit)
-    priors = {
-        name: (action.prior.acceptance, action.prior.weight)
-        for name, action in sources.catalog.actions.items()
-    }
-    model = posterior.model(priors)
-    chances = model.acceptance(rows[later], decided["channel"][later].tolist())
-    taken = [model.actions.index(name) for name in decided["action_id"][later]]
-    p = chances[np.arange(len(taken)), taken]
-    rates = decided[earlier].groupby("action_id")["acceptance"].mean()
-    known = decided["action_id"][later].map(rates).fillna(y[earlier].mean()).to_numpy()
-    now = y[later].astype(np.int64)
-    return metrics | {
-        "roc_auc": roc_auc(now, p),
-        "log_loss": log_loss(now, np.column_stack([1 - p, p])),
-        "log_loss_of_rates": log_loss(now, np.column_stack([1 - known, known])),
-    }
-
-
 def _gate_failures(gates: Mapping[str, Gate], metrics: Mapping[str, float]) -> tuple[str, ...]:
+    for name in gates:
+        if name not in metrics:
+            raise InvalidSetting(
+                f"training/params.yaml has a gate for {name!r}.",
+                expected=f"one of {', '.join(metrics)}",
+                remedy="Correct its name; nothing was logged.",
+            )
     checked = ((name, gate.broken_by(metrics[name])) for name, gate in gates.items())
     return tuple(f"{name} {wrong}" for name, wrong in checked if wrong)
 

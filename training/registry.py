@@ -70,7 +70,7 @@ class Registry:
     Raises
     ------
     RegistryDown
-        From every method, if MLflow cannot be reached.
+        From the first call, and from looking up a version, if MLflow cannot be reached.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -209,8 +209,13 @@ class Registry:
             raise _down(self._uri, error) from error
 
     def _client(self) -> Any:
+        import mlflow
+
+        # Each time: MLflow keeps one address for the whole process, and another registry may
+        # have been opened since.
+        mlflow.set_tracking_uri(self._uri)
+        mlflow.set_registry_uri(self._uri)
         if self._opened is None:
-            import mlflow
             from mlflow import environment_variables as knobs
 
             # A registry that is down must cost a worker seconds, not the minutes of the defaults.
@@ -220,8 +225,6 @@ class Registry:
             for noisy in ("mlflow", "alembic"):
                 logging.getLogger(noisy).setLevel(logging.ERROR)
             warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
-            mlflow.set_tracking_uri(self._uri)
-            mlflow.set_registry_uri(self._uri)
             self._opened = self._open(mlflow)
         return self._opened
 

@@ -54,7 +54,7 @@ def search(name: str, sources: Sources, trials: int, progress: Progress = quiet)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
-    study.enqueue_trial(dict(params.lightgbm))
+    study.enqueue_trial(params.lightgbm.model_dump())
     for number in range(trials):
         progress(f"tune {name}", number, trials)
         study.optimize(loss, n_trials=1)

@@ -356,3 +356,29 @@ def test_refusals_leave_no_traceback_in_the_log_and_bugs_do(error, logged):
     trace = (type(error), error, None) if error else None
     line = logging.LogRecord("bentoml", logging.ERROR, "", 0, "it happened", (), trace)
     assert QuietRefusals().filter(line) is logged
+
+
+def test_the_content_type_may_be_written_in_capitals():
+    assert call(App(), headers=[(b"content-type", b"Application/JSON")]).status == 200
+
+
+def test_details_that_are_plain_texts_are_passed_on():
+    assert one_form(b'{"detail": ["too", "much"]}') == {"error": "too much"}
+
+
+def test_half_a_request_reaches_nobody():
+    app = App()
+    waiting = [
+        {"type": "http.request", "body": b'{"cust', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return waiting.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        raise AssertionError("there is nobody to answer")
+
+    scope = {"type": "http", "path": "/v1/decide", "method": "POST", "headers": [JSON]}
+    asyncio.run(Border(app, ready)(scope, receive, send))
+    assert app.bodies == []

@@ -19,7 +19,7 @@ from features.model_input import ModelInput
 from features.store import Known
 from serving.contract import DecideRequest, Decision
 from serving.engine import Engine
-from training.bandit import InverseGapPolicy, draw
+from training.exploration import InverseGapPolicy, draw
 
 
 @dataclass

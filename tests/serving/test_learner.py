@@ -26,7 +26,7 @@ from training.bandit import Bandit, Encoder, Posterior, RewardModel
 from training.params import BanditParams, ClassifierParams, TrainingParams
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-CLASSIFIER = ClassifierParams(service="unused", lightgbm={})
+CLASSIFIER = ClassifierParams(service="unused", lightgbm={"rounds": 1})
 PARAMS = TrainingParams(
     seed=7,
     churn=CLASSIFIER,
@@ -106,7 +106,8 @@ class Shop:
     def tell(self, decision_id: str, outcome: str, **fields: object) -> str:
         told = {"decision_id": decision_id, "outcome": outcome, "occurred_at": self.now + HOUR}
         request = OutcomeRequest.model_validate(told | fields)
-        answer = asyncio.run(record_outcome(request, self.ledger, self.catalog, self.now + HOUR))
+        received_at = max(self.now + HOUR, request.occurred_at)
+        answer = asyncio.run(record_outcome(request, self.ledger, self.catalog, received_at))
         return answer.outcome_id
 
     def snapshots(self) -> list[sa.Row]:
@@ -288,6 +289,42 @@ def test_each_slot_of_a_decision_learns_from_its_own_outcomes(shop):
     shop.tell("d1", "rejected", action_id="discount")
     shop.learner().step(shop.now + HOUR)
     assert shop.credits() == {("d1", "call_back"): 1.0, ("d1", "discount"): 0.0}
+
+
+def test_each_action_has_its_own_window(shop):
+    """The call may be answered for 7 days, the discount for 14."""
+    shop.decide("d1", actions=("call_back", "discount"), slots=2)
+    for action in ("call_back", "discount"):
+        shop.tell("d1", "accepted", action_id=action, occurred_at=shop.now + 10 * DAY)
+    shop.learner().step(shop.now + 11 * DAY)
+    assert shop.credits() == {("d1", "call_back"): 0.0, ("d1", "discount"): 1.0}
+
+
+def test_an_outcome_of_a_lower_rank_is_taken_back_without_naming_its_action(shop):
+    shop.decide("d1", actions=("call_back", "discount"), slots=2)
+    told = shop.tell("d1", "accepted", action_id="discount")
+    learner = shop.learner()
+    learner.step(shop.now + HOUR)
+    shop.tell("d1", "accepted", retracts=told)
+    learner.step(shop.now + HOUR)
+    assert shop.credits() == {}
+
+
+def test_a_closed_window_of_no_action_publishes_nothing(shop):
+    shop.decide("d1", actions=())
+    assert not shop.learner().step(shop.now + DAY)
+    assert shop.snapshots() == []
+
+
+def test_a_champion_of_another_domain_is_not_built_on_and_learning_goes_on(shop):
+    strange = Encoder(("shoe_size",), ("app",), np.zeros(1), np.ones(1))
+    champion = ("9", Bandit(Posterior(strange, 100.0), 20.0))
+    learner = shop.learner(lambda: champion)
+    assert not learner.rebase(shop.now)
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    assert learner.step(shop.now + HOUR)
+    assert shop.snapshots()[-1].base == PRIOR
 
 
 def test_nothing_is_learned_from_showing_nothing(shop):

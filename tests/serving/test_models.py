@@ -18,7 +18,7 @@ from training.classifier import Classifier, fit_classifier, forward_splits
 from training.params import BanditParams, ClassifierParams, TrainingParams
 from training.registry import RegistryDown, Version
 
-CLASSIFIER = ClassifierParams(service="unused", lightgbm={})
+CLASSIFIER = ClassifierParams(service="unused", lightgbm={"rounds": 1})
 PARAMS = TrainingParams(
     seed=7,
     churn=CLASSIFIER,
@@ -292,6 +292,16 @@ def test_a_new_snapshot_is_found_by_the_cheap_look_alone(watcher, registry, ledg
     assert watcher.current.versions["bandit"] == f"7.{number}"
     assert watcher.current.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
     assert registry.read == asked
+
+
+def test_a_misfit_snapshot_is_told_of_once(watcher, ledger, now):
+    publish(ledger, now, "prior", a_bandit(features=("somebody_elses",)))
+    watcher.refresh()
+    for _ in range(3):
+        assert not watcher.refresh_snapshot()
+    assert [text for text in watcher.current.degraded if "another domain" in text] == [
+        "bandit: was trained for another domain file; run 'nba train --promote'"
+    ]
 
 
 def test_a_full_look_keeps_the_newest_snapshot(watcher, registry, ledger, now):

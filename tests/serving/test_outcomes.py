@@ -203,3 +203,15 @@ def test_many_tellers_of_one_outcome_at_once_are_counted_once(tell, ledger, toy_
     answers = [answer.status for answer in asyncio.run(all_at_once())]
     assert sorted(answers) == ["duplicate"] * 19 + ["recorded"]
     assert len(rows(ledger)) == 1
+
+
+def test_an_outcome_from_the_future_is_refused(tell, now):
+    with pytest.raises(InvalidRequest, match="occurred_at is .*, in the future"):
+        tell(occurred_at=now + timedelta(days=1))
+
+
+def test_a_retraction_cannot_be_taken_back(tell):
+    told = tell()
+    back = tell(retracts=told.outcome_id)
+    with pytest.raises(DecisionUnknown, match="itself no retraction"):
+        tell(retracts=back.outcome_id)

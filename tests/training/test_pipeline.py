@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from typing import Any
 
 import mlflow
@@ -37,6 +38,7 @@ def sources(settings: Settings) -> Sources:
         domain,
         load_catalog(settings.actions, domain),
         load_params(),
+        datetime.now(UTC),
     )
 
 

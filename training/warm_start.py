@@ -1,0 +1,144 @@
+"""What the decisions of a time before us teach the bandit, and how much that is worth.
+
+Nobody logged how those were chosen, so they count less than our own
+(``bandit.warm_start_weight`` in params.yaml) and cannot be judged off policy; what can be judged
+is whether the earlier ones foretell the later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalog import Catalog
+from features.dataset import History, decided_actions, training_frame
+from features.domain import Domain
+from features.errors import InvalidData
+from features.ledger import Ledger
+from features.model_input import ModelInput
+from training.bandit import Encoder, Floats, Posterior
+from training.metrics import log_loss, roc_auc
+from training.params import BanditParams
+
+JUDGED_FROM = 0.6  # of the decisions in order of time; the later ones are judged on
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Imported decisions in order of time, with what was known when each was made.
+
+    Attributes
+    ----------
+    rows : shape (n, len(ModelInput.names))
+    acceptance : shape (n,), 0 or 1
+    at : n times, aware UTC
+    channels, actions : n texts
+    """
+
+    rows: Floats
+    acceptance: Floats
+    at: Sequence[datetime]
+    channels: list[str]
+    actions: list[str]
+
+
+def read_decided(
+    ledger: Ledger,
+    history: History,
+    domain: Domain,
+    catalog: Catalog,
+    params: BanditParams,
+    now: datetime,
+) -> Decided:
+    """Read the imported decisions whose attribution window has closed.
+
+    Raises
+    ------
+    InvalidData
+        If there are none of customers with a past.
+    """
+    found = decided_actions(ledger, catalog, now)
+    rows = training_frame(history, found, params.service, domain).to_numpy()
+    # Before the first event of the log everybody looks like a stranger; that teaches nothing.
+    known = ModelInput(domain).has_past(rows)
+    if not known.any():
+        raise InvalidData(
+            "The ledger holds no decisions to warm the bandit up with.",
+            expected="a table 'decisions' of customers who have events",
+            remedy="Load one, or go on without: the bandit then starts from its priors.",
+        )
+    found = found[known]
+    return Decided(
+        rows[known],
+        found["acceptance"].to_numpy(dtype=np.float64),
+        [moment.to_pydatetime() for moment in found["event_timestamp"]],
+        found["channel"].tolist(),
+        found["action_id"].tolist(),
+    )
+
+
+def warm_start(
+    decided: Decided,
+    encoder: Encoder,
+    params: BanditParams,
+    which: NDArray[np.bool_] | None = None,
+) -> Posterior:
+    """The posterior after all decisions, or after ``which`` of them (shape (n,))."""
+    if which is None:
+        which = np.ones(len(decided.rows), dtype=np.bool_)
+    chosen = np.flatnonzero(which)
+    posterior = Posterior(encoder, params.ridge)
+    posterior.learn(
+        decided.rows[chosen],
+        [decided.channels[index] for index in chosen],
+        [decided.actions[index] for index in chosen],
+        decided.acceptance[chosen],
+        np.full(len(chosen), params.warm_start_weight),
+    )
+    return posterior
+
+
+def judge_warm_start(
+    decided: Decided, encoder: Encoder, catalog: Catalog, params: BanditParams
+) -> dict[str, float]:
+    """How well the earlier decisions foretell the acceptance of the later ones.
+
+    Beside the log loss stands ``log_loss_of_rates``: that of knowing only each action's own
+    rate, which is what a bandit without context would reach.
+    """
+    y = decided.acceptance
+    metrics = {"logged_decisions": float(len(y)), "mean_acceptance": float(y.mean())}
+    cut = decided.at[int(len(y) * JUDGED_FROM)]
+    earlier = np.array(
+        [
+            at + timedelta(days=catalog.actions[action].attribution_days) <= cut
+            for at, action in zip(decided.at, decided.actions, strict=True)
+        ]
+    )
+    later = np.flatnonzero([at > cut for at in decided.at])
+    if not earlier.any() or len(np.unique(y[later])) < 2:
+        return metrics
+    model = warm_start(decided, encoder, params, earlier).model(catalog.priors)
+    taken = [decided.actions[index] for index in later]
+    chances = model.acceptance(decided.rows[later], [decided.channels[index] for index in later])
+    p = chances[np.arange(len(later)), [model.actions.index(action) for action in taken]]
+    rates = _rates(decided, earlier)
+    known = np.array([rates.get(action, y[earlier].mean()) for action in taken])
+    accepted = y[later].astype(np.int64)
+    return metrics | {
+        "roc_auc": roc_auc(accepted, p),
+        "log_loss": log_loss(accepted, np.column_stack([1 - p, p])),
+        "log_loss_of_rates": log_loss(accepted, np.column_stack([1 - known, known])),
+    }
+
+
+def _rates(decided: Decided, which: NDArray[np.bool_]) -> dict[str, float]:
+    actions = np.array(decided.actions, dtype=object)
+    return {
+        action: float(decided.acceptance[which & (actions == action)].mean())
+        for action in dict.fromkeys(actions[which])
+    }
