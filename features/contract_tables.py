@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from features import ledger as tables
 from features.catalog import NO_ACTION, Catalog
-from features.domain import Domain
+from features.domain import EVENT_COLUMNS, Domain
 from features.errors import InvalidData
-from features.events import Event, check_event, is_finite_number
+from features.events import Event, as_utc, check_event, is_finite_number
 from features.identity import IDENTIFIER
 
 Row = dict[str, Any]
@@ -42,16 +43,13 @@ def _read_customer(row: Row, domain: Domain, _: Catalog) -> Iterable[LedgerRow]:
         yield tables.identifiers, {"identifier": identifier, "customer_id": customer_id}
 
 
-_EVENT_COLUMNS = {"event_id", "customer_id", "type", "occurred_at", "channel"}
-
-
 def _read_event(row: Row, domain: Domain, _: Catalog) -> Iterable[LedgerRow]:
     event_type = str(_need(row, "type"))
     known = domain.events[event_type].properties if event_type in domain.events else {}
     properties = {
         name: _number(row, name) if name in known and known[name].type == "number" else str(value)
         for name, value in row.items()
-        if name not in _EVENT_COLUMNS
+        if name not in EVENT_COLUMNS
     }
     event = Event(
         str(_need(row, "event_id")),
@@ -140,7 +138,7 @@ def _number(row: Row, column: str) -> float | None:
     value = row.get(column)
     if value is None:
         return None
-    if isinstance(value, str):  # from CSV, whose cells are all texts
+    if isinstance(value, str | Decimal):  # CSV has texts only, Parquet may have decimals
         try:
             value = float(value)
         except ValueError:
@@ -156,10 +154,15 @@ def _time(row: Row, column: str) -> datetime:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise _bad(column, value, "a time such as 2026-11-22T10:00:00Z") from None
-    if not isinstance(value, datetime) or value.tzinfo is None:
+            raise _bad(
+                column, value, "a time with a time zone, such as 2026-11-22T10:00:00Z"
+            ) from None
+    if not isinstance(value, datetime):
         raise _bad(column, value, "a time with a time zone, such as 2026-11-22T10:00:00Z")
-    return value.astimezone(UTC)
+    try:
+        return as_utc(value)
+    except ValueError as error:
+        raise _bad(column, value, str(error)) from None
 
 
 def _bad(column: str, value: object, expected: str) -> InvalidData:

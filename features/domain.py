@@ -18,7 +18,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Days = Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)]
 
 
-RESERVED = ("customer_id", "event_timestamp", "state")  # columns of our own beside attributes
+# Columns of our own, beside attributes and beside the properties of events.
+RESERVED = ("customer_id", "identifiers", "event_timestamp", "state")
+EVENT_COLUMNS = ("event_id", "customer_id", "type", "occurred_at", "channel")
 
 
 def slug(value: str) -> str:
@@ -128,6 +130,12 @@ class Domain(_Frozen):
         for name in RESERVED:
             if name in self.attributes:
                 raise ValueError(f"attributes.{name}: another name; this one is ours")
+        for event, described in self.events.items():
+            for name in EVENT_COLUMNS:
+                if name in described.properties:
+                    raise ValueError(
+                        f"events.{event}.properties.{name}: another name; this one is ours"
+                    )
         return self
 
     @property

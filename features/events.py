@@ -11,6 +11,23 @@ from typing import Any
 from features.domain import Domain, EventType, Property
 from features.errors import InvalidData
 
+FIRST_YEAR, LAST_YEAR = 1970, 2199  # outside, a time is a mistake; windows reach past its end
+
+
+def as_utc(moment: datetime) -> datetime:
+    """The same moment in UTC.
+
+    Raises
+    ------
+    ValueError
+        If it has no time zone, or lies outside of `FIRST_YEAR` to `LAST_YEAR`.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a time with a time zone, such as 2026-11-22T10:00:00Z")
+    if not FIRST_YEAR < moment.year < LAST_YEAR:
+        raise ValueError(f"a time between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return moment.astimezone(UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

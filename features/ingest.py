@@ -26,6 +26,7 @@ from features.errors import InvalidData
 from features.ledger import Ledger
 
 BATCH = 20_000
+UNREADABLE = (pa.ArrowInvalid, UnicodeDecodeError, OSError)
 Progress = Callable[[str, int, int], None]  # what, done, of how many
 
 
@@ -123,14 +124,14 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
             for row in batch.to_pylist():
                 number += 1
                 yield number, {k: v for k, v in row.items() if v is not None and v != "" and v == v}
-    except pa.ArrowInvalid as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
 def _total(path: Path) -> int:
     try:
         return int(_dataset(path).count_rows())
-    except pa.ArrowInvalid as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 

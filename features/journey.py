@@ -246,7 +246,8 @@ def _read_part(features: list[float], part: _Part, state: State, at_s: float) ->
 
     index = start + HEAD
     for _ in part.values:
-        features += [(at_s - state[index]) / DAY_S, state[index + 1]]
+        # In this order: max(nan, 0.0) is nan, as it should be for what was never seen.
+        features += [max((at_s - state[index]) / DAY_S, 0.0), state[index + 1]]
         index += 2
 
     per_week = []

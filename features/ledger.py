@@ -174,9 +174,9 @@ class Ledger:
                 self._writer = threading.Thread(target=self._write_groups, name="ledger")
                 self._writer.daemon = True
                 self._writer.start()
-        future: Future[T] = Future()
-        self._waiting.put((work, future))
-        return future
+            future: Future[T] = Future()
+            self._waiting.put((work, future))
+            return future
 
     async def write(self, work: Work[T]) -> T:
         """Run a unit of work in the next group commit."""

@@ -52,7 +52,9 @@ def _read(path: Path) -> tuple[yaml.Node, Any]:
         if isinstance(node, yaml.MappingNode):
             _refuse_repeated_keys(path, node)
             return node, yaml.safe_load(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except InvalidDomain:
+        raise
+    except Exception as error:  # PyYAML's own, and whatever its tags trip over: `!!int ''`
         raise InvalidDomain(
             f"{path} cannot be read: {' '.join(str(error).split())}.",
             expected="a YAML file in UTF-8",

@@ -5,7 +5,6 @@ Bounds stand here so that bad input is refused with the field's name before anyt
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
+from features.events import as_utc
 from features.identity import IDENTIFIER
 
 MAX_CONTEXT_BYTES = 16_384
@@ -28,11 +28,7 @@ Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
 Chance = Annotated[float, Field(ge=0, le=1)]
 
 
-def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
-
-
-UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
 
 
 class _Request(BaseModel):

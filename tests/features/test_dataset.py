@@ -1,5 +1,6 @@
 """Labelled moments: what happened next, exactly up to the border, and nothing from later."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from math import nan
 
@@ -26,6 +27,7 @@ from features.model_input import ModelInput
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
 NO_SHIFT = timedelta(0)
+SETTLED = 20 * DAY  # how far the labels of the toy business look ahead
 
 
 class FakeHistory:
@@ -63,7 +65,7 @@ def ordered(ledger):
                 "type": event_type,
                 "occurred_at": MOMENT + after,
                 "channel": "app",
-                "properties": f'{{"amount_eur": 1, "kind": "{kind}"}}',
+                "properties": json.dumps({"amount_eur": 1} | ({"kind": kind} if kind else {})),
             }
             for number, (after, kind) in enumerate(orders)
         ]
@@ -94,12 +96,14 @@ def _times(*after):
 def test_churn_is_silence_of_the_active_exactly_up_to_the_border(
     ordered, one_moment, orders, label
 ):
+    ordered("end", *_times(SETTLED))
     moments = churn_moments(ordered("c1", *_times(*orders)), one_moment, NO_SHIFT)
     assert moments["label"].tolist() == ([] if label is None else [label])
     assert moments["event_timestamp"].tolist() == ([] if label is None else [MOMENT])
 
 
 def test_only_the_event_that_the_domain_names_breaks_the_silence(ordered, one_moment):
+    ordered("end", *_times(SETTLED))
     ordered("c1", *_times(-DAY))
     ledger = ordered("c1", *_times(DAY), event_type="visit")
     assert churn_moments(ledger, one_moment, NO_SHIFT)["label"].tolist() == [1]
@@ -108,7 +112,7 @@ def test_only_the_event_that_the_domain_names_breaks_the_silence(ordered, one_mo
 def test_customers_are_labelled_by_their_own_events(ordered, one_moment):
     ordered("a", *_times(-DAY))
     ordered("b", *_times(-DAY, DAY))
-    ledger = ordered("c", *_times(DAY))
+    ledger = ordered("c", *_times(DAY, SETTLED))
     moments = churn_moments(ledger, one_moment, NO_SHIFT)
     assert dict(zip(moments["customer_id"], moments["label"], strict=True)) == {"a": 1, "b": 0}
 
@@ -124,30 +128,72 @@ def test_customers_are_labelled_by_their_own_events(ordered, one_moment):
         ([(-30 * DAY - TICK, "small"), (DAY, "big")], None),
         ([(0 * DAY, "big"), (DAY, "small")], 0),
         ([(DAY, "big")], None),
+        ([(-DAY, None), (DAY, "big")], 1),
+        ([(-DAY, "small"), (DAY, None)], None),
+        ([(-DAY, "small"), (DAY, None), (2 * DAY, "big")], None),
     ],
 )
 def test_intent_is_the_kind_of_the_next_order_if_it_comes_in_time(
     ordered, one_moment, orders, label
 ):
+    ordered("end", *_times(SETTLED))
     moments = intent_moments(ordered("c1", *orders), one_moment, NO_SHIFT)
     assert moments["label"].tolist() == ([] if label is None else [label])
 
 
 def test_the_protocol_moves_with_the_data(ordered, one_moment):
+    ordered("end", *_times(7 * DAY + SETTLED))
     ledger = ordered("c1", *_times(7 * DAY))
     assert churn_moments(ledger, one_moment, NO_SHIFT).empty
     moments = churn_moments(ledger, one_moment, 7 * DAY)
     assert moments["event_timestamp"].tolist() == [MOMENT + 7 * DAY]
 
 
-def test_the_protocol_asks_again_until_its_last_day(ordered, toy_domain):
+@pytest.mark.parametrize("ask", [churn_moments, intent_moments], ids=["churn", "intent"])
+@pytest.mark.parametrize(
+    ("end", "days"),
+    [
+        (60 * DAY, [0, 7, 14]),
+        (14 * DAY + SETTLED, [0, 7, 14]),
+        (14 * DAY + SETTLED - TICK, [0, 7]),
+        (7 * DAY + SETTLED, [0, 7]),
+        (SETTLED, [0]),
+    ],
+)
+def test_the_protocol_asks_until_its_last_day_or_the_last_settled_one(
+    ordered, toy_domain, ask, end, days
+):
     plan = Moments(
         first=date(2026, 1, 31), last=date(2026, 2, 14), test_from=date(2026, 2, 14), every_days=7
     )
     domain = toy_domain.model_copy(update={"moments": plan})
-    moments = churn_moments(ordered("c1", *_times(-DAY)), domain, NO_SHIFT)
-    asked = [MOMENT, MOMENT + 7 * DAY, MOMENT + 14 * DAY]
-    assert moments["event_timestamp"].tolist() == asked
+    ordered("end", *_times(end))
+    ledger = ordered("c1", *_times(*(day * DAY for day in range(-1, 20))))
+    moments = ask(ledger, domain, NO_SHIFT)
+    moments = moments[moments["customer_id"] == "c1"]
+    assert moments["event_timestamp"].tolist() == [MOMENT + day * DAY for day in days]
+
+
+@pytest.mark.parametrize("ask", [churn_moments, intent_moments], ids=["churn", "intent"])
+def test_a_protocol_that_begins_after_the_last_settled_moment_is_refused(ordered, one_moment, ask):
+    ledger = ordered("c1", *_times(-DAY, SETTLED - TICK))
+    with pytest.raises(InvalidData, match=r"The ledger is too short.*Load a longer history"):
+        ask(ledger, one_moment, NO_SHIFT)
+
+
+@pytest.mark.parametrize("ask", [churn_moments, intent_moments], ids=["churn", "intent"])
+def test_a_ledger_too_short_for_a_past_and_a_future_says_how_long_it_must_be(
+    ordered, toy_domain, ask
+):
+    # 30 days to know who is active, and 20 to see what they did next.
+    ledger = ordered("c1", *_times(0 * DAY, 50 * DAY - TICK))
+    with pytest.raises(InvalidData, match=r"The ledger is too short.*more than 50 days of events"):
+        ask(ledger, toy_domain, NO_SHIFT)
+
+
+def test_a_ledger_just_long_enough_has_one_moment(ordered, toy_domain):
+    moments = churn_moments(ordered("c1", *_times(0 * DAY, 50 * DAY)), toy_domain, NO_SHIFT)
+    assert moments["event_timestamp"].tolist() == [MOMENT + 30 * DAY]
 
 
 def test_without_a_protocol_we_ask_each_14_days_of_what_the_ledger_can_answer(ordered, toy_domain):
@@ -253,6 +299,9 @@ def test_the_fingerprint_is_of_the_numbers():
     assert fingerprint(one, other) != fingerprint(other, one)
 
 
+CLOSED = MOMENT + 14 * DAY  # the window of the decision below has just passed
+
+
 @pytest.fixture
 def decided(ledger):
     """Puts one imported decision of ``discount``, with a window of 14 days, and its outcomes."""
@@ -295,6 +344,9 @@ def decided(ledger):
         ([("accepted", DAY)], 1.0),
         ([("accepted", 14 * DAY)], 1.0),
         ([("accepted", 14 * DAY + TICK)], 0.0),
+        ([("accepted", 0 * DAY)], 1.0),
+        ([("accepted", -TICK)], 0.0),
+        ([("accepted", -DAY), ("accepted", DAY)], 1.0),
         ([("clicked", DAY)], 0.0),
         ([("rejected", DAY)], 0.0),
         ([("rejected", DAY), ("accepted", 2 * DAY)], 1.0),
@@ -302,12 +354,12 @@ def decided(ledger):
     ],
 )
 def test_only_an_acceptance_inside_the_window_counts(decided, toy_catalog, outcomes, acceptance):
-    frame = decided_actions(decided(*outcomes), toy_catalog)
+    frame = decided_actions(decided(*outcomes), toy_catalog, CLOSED)
     assert frame["acceptance"].tolist() == [acceptance]
 
 
 def test_a_decided_action_is_told_with_customer_time_and_channel(decided, toy_catalog):
-    [row] = decided_actions(decided(), toy_catalog).to_dict("records")
+    [row] = decided_actions(decided(), toy_catalog, CLOSED).to_dict("records")
     assert row == {
         "customer_id": "c1",
         "event_timestamp": MOMENT,
@@ -319,10 +371,18 @@ def test_a_decided_action_is_told_with_customer_time_and_channel(decided, toy_ca
 
 @pytest.mark.parametrize("changed", [{"served": True}, {"action_id": "no_action"}])
 def test_our_own_decisions_and_doing_nothing_are_left_out(decided, toy_catalog, changed):
-    assert decided_actions(decided(("accepted", DAY), **changed), toy_catalog).empty
+    assert decided_actions(decided(("accepted", DAY), **changed), toy_catalog, CLOSED).empty
+
+
+@pytest.mark.parametrize(
+    ("now", "acceptance"), [(DAY, []), (14 * DAY - TICK, []), (14 * DAY, [1.0]), (99 * DAY, [1.0])]
+)
+def test_a_decision_counts_once_its_window_has_passed(decided, toy_catalog, now, acceptance):
+    frame = decided_actions(decided(("accepted", TICK)), toy_catalog, MOMENT + now)
+    assert frame["acceptance"].tolist() == acceptance
 
 
 def test_decided_actions_stand_in_order_of_time(decided, toy_catalog):
     decided(("accepted", DAY), decision_id="a", decided_at=MOMENT + DAY)
     ledger = decided(decision_id="b", decided_at=MOMENT)
-    assert decided_actions(ledger, toy_catalog)["acceptance"].tolist() == [0.0, 1.0]
+    assert decided_actions(ledger, toy_catalog, CLOSED)["acceptance"].tolist() == [0.0, 1.0]

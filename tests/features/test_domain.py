@@ -1,5 +1,6 @@
 """One file describes a business: what it may say, and what it hears when it says otherwise."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -87,15 +88,18 @@ def _moments(first, last, test_from):
         ({"events": {"visit": {**VISIT, "touchpoint": "moon"}}}, "touchpoint is 'moon'"),
         ({"colour": "red"}, "colour is 'red'"),
         ({"attributes": {"plan": {"type": "text"}}}, "attributes.plan.type is 'text'"),
-        ({"attributes": {"plan": {"type": "category"}}}, "`values` for type category"),
-        ({"attributes": {"age": {"type": "number", "values": ["a"]}}}, "and for no other type"),
+        ({"attributes": {"plan": {"type": "category"}}}, "attributes.plan.values is None"),
+        (
+            {"attributes": {"age": {"type": "number", "values": ["a"]}}},
+            "attributes.age.values is ['a']. Expected some for type category, none for another",
+        ),
         ({"half_lives_days": []}, "half_lives_days is []"),
         ({"half_lives_days": [0]}, "half_lives_days.0 is 0"),
-        ({"half_lives_days": [28, 7]}, "Expected half_lives_days to rise"),
-        ({"half_lives_days": [7, 7]}, "Expected half_lives_days to rise"),
+        ({"half_lives_days": [28, 7]}, "half_lives_days is [28, 7]. Expected numbers that rise."),
+        ({"half_lives_days": [7, 7]}, "half_lives_days is [7, 7]. Expected numbers that rise."),
         (
             {"churn": {"event": "refund", "active_days": 1, "silent_days": 1}},
-            "Expected churn.event to be one of visit, order",
+            "churn.event is 'refund'. Expected one of visit, order.",
         ),
         (
             {"churn": {"event": "order", "active_days": 0, "silent_days": 1}},
@@ -103,18 +107,24 @@ def _moments(first, last, test_from):
         ),
         (
             {"intent": {"event": "x", "property": "kind", "active_days": 1, "within_days": 1}},
-            "Expected intent.event to be one of visit, order",
+            "intent.event is 'x'. Expected one of visit, order.",
         ),
         (
             {"intent": {"event": "order", "property": "no", "active_days": 1, "within_days": 1}},
-            "Expected intent.property to be a category of order",
+            "intent.property is 'no'. Expected a category of order.",
         ),
         (
             {"intent": {"event": "order", "property": "note", "active_days": 1, "within_days": 1}},
-            "Expected intent.property to be a category of order",
+            "intent.property is 'note'. Expected a category of order.",
         ),
-        ({"moments": _moments("2026-03-01", "2026-05-01", "2026-03-01")}, "first < test_from"),
-        ({"moments": _moments("2026-03-01", "2026-05-01", "2026-05-02")}, "test_from <= last"),
+        (
+            {"moments": _moments("2026-03-01", "2026-05-01", "2026-03-01")},
+            "moments.test_from is '2026-03-01'. Expected a day after first and not after last.",
+        ),
+        (
+            {"moments": _moments("2026-03-01", "2026-05-01", "2026-05-02")},
+            "moments.test_from is '2026-05-02'. Expected a day after first and not after last.",
+        ),
     ],
 )
 def test_a_rule_that_is_broken_is_named(load, keys, said):
@@ -122,6 +132,59 @@ def test_a_rule_that_is_broken_is_named(load, keys, said):
         load(**keys)
     assert said in str(caught.value)
     assert "Correct that line" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"churn": {"event": "refund", "active_days": 1, "silent_days": 1}}, "event: refund"),
+        (
+            {"intent": {"event": "x", "property": "kind", "active_days": 1, "within_days": 1}},
+            "event: x",
+        ),
+        (
+            {"intent": {"event": "order", "property": "note", "active_days": 1, "within_days": 1}},
+            "property: note",
+        ),
+        (
+            {"moments": _moments("2026-03-01", "2026-05-01", "2026-05-02")},
+            "test_from: '2026-05-02'",
+        ),
+        ({"half_lives_days": [28, 7]}, "half_lives_days:"),
+        ({"attributes": {"age": {"type": "number", "values": ["a"]}}}, "values:"),
+        ({"attributes": {"state": {"type": "number"}}}, "state:"),
+    ],
+)
+def test_a_rule_between_several_keys_leads_to_the_line_to_correct(load, tmp_path, keys, line):
+    with pytest.raises(InvalidDomain) as caught:
+        load(**keys)
+    number = int(re.search(r"domain\.yaml, line (\d+): ", str(caught.value))[1])
+    lines = (tmp_path / "domain.yaml").read_text(encoding="utf-8").splitlines()
+    assert lines[number - 1].strip() == line
+
+
+@pytest.mark.parametrize("values", [["a-b", "a_b"], ["a b", "a.b"], ["plus", "Plus"], ["a", "a"]])
+def test_category_values_differ_in_a_letter_or_a_digit(load, values):
+    plan = {"type": "category", "values": values}
+    with pytest.raises(
+        InvalidDomain, match=r"attributes\.plan\.values .* differ in letters or dig"
+    ):
+        load(attributes={"plan": plan})
+    with pytest.raises(InvalidDomain, match=r"events\.visit\.properties\.plan\.values is "):
+        load(events={"visit": {**VISIT, "properties": {"plan": plan}}}, churn=None, intent=None)
+
+
+def test_category_values_may_hold_other_signs_as_long_as_they_differ(load):
+    plan = {"type": "category", "values": ["a-b", "a_c", "a1", "a2"]}
+    assert load(attributes={"plan": plan}).attributes["plan"].values == ("a-b", "a_c", "a1", "a2")
+
+
+@pytest.mark.parametrize("name", ["customer_id", "event_timestamp", "state"])
+def test_an_attribute_may_not_have_the_name_of_a_column_of_ours(load, name):
+    with pytest.raises(
+        InvalidDomain, match=rf"attributes\.{name} is .* Expected another name; this"
+    ):
+        load(attributes={name: {"type": "number"}})
 
 
 def test_the_first_test_moment_may_be_the_last_of_all(load):

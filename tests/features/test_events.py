@@ -1,13 +1,13 @@
 """An event is checked against the domain at the border, so that nothing behind it has to."""
 
 from dataclasses import FrozenInstanceError, replace
-from datetime import timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from features.domain import Property
 from features.errors import InvalidData
-from features.events import Event, check_event
+from features.events import Event, as_utc, check_event, is_finite_number
 
 ORDER = {"amount_eur": 12.5, "kind": "small", "note": "ring twice"}
 
@@ -63,6 +63,7 @@ def test_another_name_for_utc_is_utc(order, toy_domain):
         ("amount_eur", float("inf"), "a finite number"),
         ("amount_eur", "12", "a finite number"),
         ("amount_eur", True, "a finite number"),
+        pytest.param("amount_eur", 10**400, "a finite number", id="10**400"),
         ("amount_eur", None, "a finite number"),
         ("kind", "medium", "one of small, big"),
         ("kind", None, "one of small, big"),
@@ -98,3 +99,35 @@ def test_a_number_above_its_maximum_is_refused(order, toy_domain):
 def test_an_event_does_not_change(order):
     with pytest.raises(FrozenInstanceError):
         order.type = "visit"
+
+
+@pytest.mark.parametrize("value", [0, -1, 12.5, 1e300])
+def test_a_number_can_be_counted_with(value):
+    assert is_finite_number(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**400, -(10**400), True, False, float("nan"), float("inf"), float("-inf"), "1", None],
+    ids=lambda value: str(value)[:5],
+)
+def test_what_has_no_finite_value_cannot_be_counted_with(value):
+    assert not is_finite_number(value)
+
+
+@pytest.mark.parametrize(
+    ("moment", "sentence"),
+    [
+        (datetime(2026, 11, 22), "a time with a time zone"),
+        (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))), "between the years"),
+        (datetime(9999, 12, 31, tzinfo=UTC), "between the years"),
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_refused(moment, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        as_utc(moment)
+
+
+def test_a_time_of_another_zone_is_told_in_utc():
+    noon_in_rome = datetime(2026, 11, 22, 12, tzinfo=timezone(timedelta(hours=1)))
+    assert as_utc(noon_in_rome) == datetime(2026, 11, 22, 11, tzinfo=UTC)

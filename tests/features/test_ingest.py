@@ -1,5 +1,6 @@
 """From a folder of tables to the ledger: checked as a whole, written once."""
 
+import json
 from datetime import timedelta
 
 import pandas as pd
@@ -115,6 +116,64 @@ def test_csv_and_parquet_become_the_same_events(folder, load, ledger, now, endin
         '{"amount_eur": 12.5, "kind": "small"}',
         '{"amount_eur": 3.0}',
     ]
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Writes a file as it is, byte by byte."""
+
+    def write(name, content):
+        (tmp_path / name).write_bytes(content)
+        return tmp_path
+
+    return write
+
+
+def _customer_ids(ledger):
+    query = sa.select(tables.customers.c.customer_id).order_by(tables.customers.c.customer_id)
+    return ledger.read(lambda connection: connection.execute(query).scalars().all())
+
+
+@pytest.mark.parametrize("ids", [["007", "010", "7"], ["1e3", "2e3", "NA"], ["NA", "nan", "null"]])
+def test_an_id_in_a_csv_stays_the_text_it_is(folder, load, ledger, ids):
+    load(folder({"customers": CUSTOMERS.assign(customer_id=ids)}))
+    assert _customer_ids(ledger) == ids
+
+
+@pytest.mark.parametrize("note", ["007", "NA", "null", "true", "1e3"])
+def test_a_text_in_a_csv_stays_the_text_it_is(folder, load, ledger, note):
+    load(folder({"events": EVENTS.tail(1).assign(note=note)}))
+    query = sa.select(tables.events.c.properties)
+    [properties] = ledger.read(lambda connection: connection.execute(query).scalars().all())
+    assert json.loads(properties) == {"amount_eur": 3.0, "note": note}
+
+
+def test_a_byte_order_mark_does_not_hide_the_first_column(raw, load, ledger):
+    load(raw("customers.csv", b"\xef\xbb\xbfcustomer_id,plan\n007,plus\n"))
+    assert _customer_ids(ledger) == ["007"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("customers.csv", b"customer_id,plan\nc1,plus\nc2\n"),
+        ("customers.csv", b"customer_id,plan\nc1,plus,c2\n"),
+        ("customers.csv", b"customer_id,plan\n" + b"c1,plus\n" * 200_000 + b"c2\n"),
+        ("customers.csv", b"customer_id,plan,plan\nc1,plus,basic\n"),
+        ("customers.csv", b""),
+        ("customers.parquet", b"customer_id,plan\nc1,plus\n"),
+        ("customers.parquet", b""),
+    ],
+    ids=["short", "long", "late", "twice", "empty", "no parquet", "empty parquet"],
+)
+def test_a_file_that_is_no_table_is_named_with_what_it_should_hold(
+    raw, load, ledger, name, content
+):
+    with pytest.raises(InvalidData) as caught:
+        load(raw(name, content))
+    assert f"{name} cannot be read: " in str(caught.value)
+    assert "Expected a table with a header and the same number of cells" in str(caught.value)
+    assert _counts(ledger) == {}
 
 
 def test_loading_twice_adds_nothing(folder, load, ledger):
@@ -243,3 +302,9 @@ def test_progress_ends_with_all_rows_checked_and_loaded(folder, load):
 )
 def test_a_report_reads_as_one_line(report, text):
     assert str(report) == text
+
+
+def test_a_csv_in_another_encoding_is_a_sentence(tmp_path, ledger, toy_domain, toy_catalog):
+    (tmp_path / "customers.csv").write_bytes("customer_id;Größe\n".encode("latin-1"))
+    with pytest.raises(InvalidData, match="customers.csv cannot be read"):
+        load_folder(tmp_path, ledger, toy_domain, toy_catalog)

@@ -285,3 +285,28 @@ def test_numbers_stay_finite_after_a_life_of_silence(fold):
     read = _read(fold, past, float(START_S + 80 * 365 * DAY_S))
     assert all(isnan(value) or abs(value) < inf for value in read.values())
     assert read["order_amount_eur_mean_7d"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("before_s", [1, 3 * DAY_S, 100 * DAY_S])
+def test_a_clock_behind_the_last_event_reads_no_silence(fold, before_s):
+    past = [("visit", float(START_S + day * DAY_S), {}) for day in (0, 5, 10)]
+    read = _read(fold, past, past[-1][1] - before_s)
+    at_last = _read(fold, past, past[-1][1])
+    assert read["visit_silence_days"] == 0.0
+    assert read["visit_silence_z"] == at_last["visit_silence_z"]
+    assert read["visit_known_days"] == max(10.0 - before_s / DAY_S, 0.0)
+
+
+def test_there_is_no_trend_once_the_longest_memory_has_forgotten(toy_domain):
+    short = Fold(toy_domain.model_copy(update={"half_lives_days": (0.005, 0.01)}))
+    read = _read(short, [("visit", float(START_S), {})], float(START_S + 12 * DAY_S))
+    assert read["visit_per_week_0.01d"] == 0.0
+    assert isnan(read["visit_trend_0.005d"])
+
+
+def test_a_clock_that_runs_behind_turns_no_silence_negative(toy_domain):
+    fold = Fold(toy_domain)
+    state = fold.advance(fold.empty(), "order", 10 * DAY_S, {"amount_eur": 1.0, "kind": "big"})
+    read = dict(zip(fold.feature_names, fold.read(state, 7 * DAY_S), strict=True))
+    assert read["order_silence_days"] == read["order_kind_big_silence_days"] == 0.0
+    assert isnan(read["order_kind_small_silence_days"])

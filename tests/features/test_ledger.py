@@ -14,6 +14,7 @@ from sqlalchemy.dialects import sqlite
 from features.ledger import (
     EPOCH,
     Ledger,
+    LedgerClosed,
     UtcMicros,
     customers,
     events,
@@ -47,6 +48,14 @@ def _submit_as_one_group(ledger, units):
     futures = [ledger.submit(unit) for unit in units]
     go.set()
     return futures
+
+
+def _keep_busy(ledger):
+    """Hold the writer inside a unit; what is submitted next waits until the event is set."""
+    inside, go = threading.Event(), threading.Event()
+    ledger.submit(lambda _: (inside.set(), go.wait(10)))
+    assert inside.wait(10)
+    return go
 
 
 def _commits(ledger):
@@ -201,6 +210,46 @@ def test_the_ledger_goes_on_after_a_failure(ledger):
     assert ledger.write_now(_note("k")) == 1
 
 
+def test_a_unit_that_was_cancelled_is_not_run_and_takes_nobody_with_it(ledger):
+    go = _keep_busy(ledger)
+    before, given_up, after = (ledger.submit(_note(key)) for key in ("a", "b", "c"))
+    assert given_up.cancel()
+    go.set()
+    assert [before.result(10), after.result(10)] == [1, 1]
+    assert _keys(ledger) == ["a", "c"]
+
+
+def test_the_ledger_goes_on_after_all_that_waited_were_cancelled(ledger):
+    go = _keep_busy(ledger)
+    assert ledger.submit(_note("given up")).cancel()
+    go.set()
+    assert ledger.submit(_note("later")).result(10) == 1
+    assert _keys(ledger) == ["later"]
+
+
+def test_a_coroutine_that_gave_up_waiting_does_not_stop_the_writer(ledger):
+    async def give_up(go):
+        writing = asyncio.create_task(ledger.write(_note("given up")))
+        await asyncio.sleep(0)  # lets it submit; no time passes
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        go.set()
+
+    asyncio.run(give_up(_keep_busy(ledger)))
+    assert ledger.submit(_note("later")).result(10) == 1
+    assert _keys(ledger) == ["later"]
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_closed_ledger_takes_no_more_work(tmp_path, written):
+    closed = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    for number in range(written):
+        closed.write_now(_note(f"k{number}"))
+    closed.close()
+    with pytest.raises(LedgerClosed, match="nothing can be written any more"):
+        closed.submit(_note("late"))
+
+
 def test_waiting_coroutines_get_their_own_results(ledger):
     async def write_all():
         return await asyncio.gather(*(ledger.write(lambda _, n=n: n) for n in range(50)))
@@ -230,13 +279,30 @@ def test_two_ledgers_on_one_file_count_every_row_exactly_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("keys", "new"), [([], 0), (["a"], 0), (["b"], 1), (["a", "b", "c"], 2), (["b", "b"], 1)]
+    ("keys", "new"),
+    [
+        ([], 0),
+        (["a"], 0),
+        (["b"], 1),
+        (["a", "b", "c"], 2),
+        (["b", "a", "c", "a"], 2),
+        (["b", "b"], 1),
+        (["a", "a"], 0),
+    ],
 )
 def test_insert_new_counts_only_what_was_not_there(ledger, keys, new):
     ledger.write_now(_note("a", "first"))
     rows = [{"key": key, "value": "second"} for key in keys]
     assert ledger.write_now(lambda connection: insert_new(connection, meta, rows)) == new
     assert ledger.read(lambda connection: get_meta(connection, "a")) == "first"
+
+
+def test_new_rows_are_counted_by_the_insert_itself(ledger):
+    said = []
+    sa.event.listen(ledger.engine, "before_cursor_execute", lambda *x: said.append(x[2].split()[0]))
+    rows = [{"key": key, "value": "x"} for key in "abc"]
+    assert ledger.write_now(lambda connection: insert_new(connection, meta, rows)) == 3
+    assert [verb for verb in said if verb != "BEGIN"] == ["INSERT"]
 
 
 def test_replace_overwrites_the_row_with_the_same_key_alone(ledger):

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from features.domain import Domain
 from features.errors import InvalidDomain
 from features.yaml_file import load_yaml
 
@@ -25,6 +26,14 @@ class House(BaseModel):
 
     name: str
     shelves: dict[str, Shelf] = {}
+
+    @model_validator(mode="after")
+    def _names_in_use(self):
+        if "attic" in self.shelves:
+            raise ValueError("shelves.attic: another name; that is a room")
+        if "full" in self.shelves and not self.shelves["full"].books:
+            raise ValueError("shelves.full.books: at least one")
+        return self
 
 
 @pytest.fixture
@@ -74,6 +83,33 @@ def test_a_rule_of_our_own_is_said_in_its_own_words(write):
         load_yaml(write(text), House)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (
+            "name: x\nshelves:\n  top: {width_cm: 1}\n  attic: {width_cm: 2}\n",
+            4,
+            "shelves.attic is {'width_cm': 2}. Expected another name; that is a room.",
+        ),
+        (
+            "name: x\nshelves:\n  full:\n    width_cm: 1\n    books: []\n",
+            5,
+            "shelves.full.books is []. Expected at least one.",
+        ),
+        (
+            "name: x\nshelves:\n  full: {width_cm: 1}\n",
+            3,
+            "shelves.full.books is None. Expected at least one.",
+        ),
+    ],
+)
+def test_a_rule_of_our_own_may_name_a_key_further_down(write, text, line, said):
+    path = write(text)
+    with pytest.raises(InvalidDomain) as caught:
+        load_yaml(path, House)
+    assert str(caught.value).startswith(f"{path}, line {line}: {said}")
+
+
 def test_a_long_value_is_shortened(write):
     with pytest.raises(InvalidDomain) as caught:
         load_yaml(write(f"name: [{'a' * 500}]\n"), House)
@@ -114,7 +150,35 @@ def test_what_is_not_yaml_is_named_with_its_line(write):
         load_yaml(write("name: x\nshelves: [a\n"), House)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"name: caf\xe9\n", "can't decode byte 0xe9"),
+        (b"name: x\nborn: 2017-13-45\n", "month must be in 1..12"),
+        (b"name: !ours x\n", "for the tag '!ours' in .* line 1"),
+        (b"name: x\n? [a, b]\n: y\n", "line 2 has a key that is not a plain word"),
+        (b"name: x\n? {a: b}\n: y\n", "line 2 has a key that is not a plain word"),
+        (b"name: &a [*a]\n", "recursion"),
+        (b"name: &a {b: *a}\n", "recursion"),
+    ],
+    ids=["not UTF-8", "date", "tag", "list as key", "mapping as key", "loop", "loop in a mapping"],
+)
+def test_what_no_yaml_of_ours_may_hold_is_said_in_a_sentence(tmp_path, content, said):
+    path = tmp_path / "house.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InvalidDomain, match=f"cannot be read: .*{said}.* Expected a YAML file in"):
+        load_yaml(path, House)
+
+
 @pytest.mark.parametrize("text", ["", "# only a remark\n", "- a\n- b\n", "just words\n"])
 def test_a_file_without_a_mapping_is_told_where_to_start(write, text):
     with pytest.raises(InvalidDomain, match=r"holds no mapping.*Start from a file in"):
         load_yaml(write(text), House)
+
+
+@pytest.mark.parametrize("value", ["!!bool maybe", "!!int ''", "!!timestamp abc"])
+def test_a_value_that_its_tag_cannot_read_is_a_sentence(tmp_path, value):
+    path = tmp_path / "odd.yaml"
+    path.write_text(f"name: {value}\n")
+    with pytest.raises(InvalidDomain, match="odd.yaml cannot be read"):
+        load_yaml(path, Domain)

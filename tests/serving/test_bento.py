@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,17 +15,36 @@ from tests.server import running
 pytestmark = pytest.mark.server
 
 
-def test_the_built_bento_answers_a_decision(grocer: Built, tmp_path):
-    env = {"BENTOML_HOME": str(tmp_path / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
-    command = [sys.executable, "-m", "bentoml", "build", "-o", "tag"]
-    built = subprocess.run(
+@pytest.fixture(scope="module")
+def bentoml_home(tmp_path_factory) -> dict[str, str]:
+    """A BentoML home with our bento in it."""
+    env = {"BENTOML_HOME": str(tmp_path_factory.mktemp("bentoml")), "BENTOML_DO_NOT_TRACK": "True"}
+    built = bentoml(["build", "-o", "tag"], env)
+    assert built.returncode == 0, built.stderr
+    return env
+
+
+def bentoml(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bentoml", *arguments]
+    return subprocess.run(
         command, env={**os.environ, **env}, cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert built.returncode == 0, built.stderr
-    # From an empty folder, with the sources out of reach: only what is in the bento can serve.
-    served = {**grocer.env, **env, "PYTHONSAFEPATH": "1", "NBA_LEARNER": "false"}
-    cwd = tmp_path / "elsewhere"
-    cwd.mkdir()
-    with running(grocer.home, served, target="next_best_action:latest", cwd=cwd) as server:
+
+
+def test_the_bento_holds_every_room_and_every_yaml_file(bentoml_home):
+    path = bentoml(["get", "next_best_action:latest", "-o", "path"], bentoml_home).stdout.strip()
+    for floor in ("features", "training", "serving"):
+        ours = {
+            file.relative_to(ROOT)
+            for file in (ROOT / floor).rglob("*")
+            if file.suffix in (".py", ".yaml")
+        }
+        assert [file for file in ours if not (Path(path) / "src" / file).exists()] == []
+
+
+def test_the_built_bento_answers_a_decision(grocer: Built, bentoml_home, tmp_path):
+    served = {**grocer.env, **bentoml_home, "NBA_LEARNER": "false"}
+    bento = "next_best_action:latest"
+    with running(grocer.home, served, target=bento, cwd=tmp_path) as server:
         status, answer = server.post("/v1/decide", {"customer_id": "h1", "channel": "app"})
         assert status == 200 and answer["known"] and not answer["degraded"]

@@ -218,6 +218,12 @@ WRONG = [
     ),
     (
         "/v1/outcomes",
+        {"decision_id": "no", "outcome": "accepted", "occurred_at": "0001-01-01T00:00:00+14:00"},
+        400,
+        "occurred_at: a time between the years",
+    ),
+    (
+        "/v1/outcomes",
         b'{"decision_id": "no", "outcome": "accepted", "value": NaN}',
         400,
         "value: input should be a finite number",
