@@ -167,7 +167,7 @@ def test_a_cell_that_must_be_there_is_named(read, table, column):
         ("customers", "identifiers", "Card:1", "namespace:value, such as card:123"),
         ("events", "type", "refund", "one of visit, order"),
         ("events", "channel", "fax", "one of app, phone"),
-        ("events", "occurred_at", "soon", "a time such as 2026-11-22T10:00:00Z"),
+        ("events", "occurred_at", "soon", "a time with a time zone, such as 2026-11-22T10:00:00Z"),
         ("events", "occurred_at", "2026-11-22T10:00:00", "a time with a time zone, such as"),
         ("events", "occurred_at", 1_800_000_000, "a time with a time zone, such as"),
         ("decisions", "action_id", "sing", "one of call_back, discount, talk_plus, no_action"),
@@ -177,7 +177,7 @@ def test_a_cell_that_must_be_there_is_named(read, table, column):
         ("decisions", "decided_at", "2026-11-22", "a time with a time zone, such as"),
         ("outcomes", "outcome", "loved", "one of clicked, accepted, rejected"),
         ("outcomes", "value", float("inf"), "a finite number, or empty"),
-        ("outcomes", "occurred_at", "yesterday", "a time such as 2026-11-22T10:00:00Z"),
+        ("outcomes", "occurred_at", "yesterday", "a time with a time zone, such as 2026-11-22T10:00:00Z"),
     ],
 )
 def test_a_cell_we_cannot_use_is_named_with_its_remedy(read, table, column, value, expected):
