@@ -177,7 +177,12 @@ def test_a_cell_that_must_be_there_is_named(read, table, column):
         ("decisions", "decided_at", "2026-11-22", "a time with a time zone, such as"),
         ("outcomes", "outcome", "loved", "one of clicked, accepted, rejected"),
         ("outcomes", "value", float("inf"), "a finite number, or empty"),
-        ("outcomes", "occurred_at", "yesterday", "a time with a time zone, such as 2026-11-22T10:00:00Z"),
+        (
+            "outcomes",
+            "occurred_at",
+            "yesterday",
+            "a time with a time zone, such as 2026-11-22T10:00:00Z",
+        ),
     ],
 )
 def test_a_cell_we_cannot_use_is_named_with_its_remedy(read, table, column, value, expected):
