@@ -21,12 +21,13 @@ from features.domain import Domain, EventType, slug
 DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
 LN_2 = log(2.0)
-HEAD = 6  # numbers that every event type keeps once
+N, FIRST_AT, LAST_AT, GAP_MEAN, GAP_M2, GAP = range(6)  # kept once for each event type
+HEAD = 6
 RHYTHM = 4  # numbers that every event type keeps for each half-life
 YOUNG = 0.05  # a memory is at least this full, so that one event is not read as a storm
 MEMORY = 0.7  # weight of the past when a category is seen: the last 3 events make two thirds
-PRIOR_GAPS = 3.0  # a rhythm is trusted like one more observation after this many gaps
-PRIOR_GAP_SD = 0.7  # spread of log gaps assumed before there are any, about a factor of two
+PRIOR_GAPS = 3.0  # the assumed spread counts like this many gaps
+PRIOR_GAP_SD = 0.7  # spread of log gaps assumed before there are any: about a factor of two
 
 State = list[float]
 
@@ -118,42 +119,23 @@ class Fold:
         """
         state = state.copy()
         part = self._parts[event_type]
-        start, decayed, width = part.start, part.decayed, part.width
-        n, last_at = state[start], state[start + 2]
-        state[start] = n + 1.0
-        state[start + 2] = at_s
-
-        gap_days = 0.0
-        new_week = 1.0
-        if n == 0.0:
-            state[start + 1] = at_s
+        start = part.start
+        first = state[start + N] == 0.0
+        last_at = at_s if first else state[start + LAST_AT]
+        gap_days = (at_s - last_at) / DAY_S
+        if first:
+            state[start + FIRST_AT] = at_s
         else:
-            elapsed_s = at_s - last_at
-            gap_days = elapsed_s / DAY_S
-            new_week = 1.0 if at_s // WEEK_S > last_at // WEEK_S else 0.0
-            _add_gap(state, start, n, gap_days)
-            at = decayed
-            for half_life_s in part.half_lives_s:
-                keep = exp2(-elapsed_s / half_life_s)
-                for index in range(at, at + width):
-                    state[index] *= keep
-                at += width
+            _add_gap(state, part, gap_days)
+            _decay(state, part, at_s - last_at)
+        state[start + N] += 1.0
+        state[start + LAST_AT] = at_s
 
-        added = [1.0, new_week, gap_days, gap_days * gap_days]
-        added += [float(properties.get(name) or 0.0) for name in part.numbers]
-        share = start + HEAD
-        for name, value in part.values:
-            seen = 1.0 if properties.get(name) == value else 0.0
-            if seen:
-                state[share] = at_s
-            state[share + 1] = seen if n == 0.0 else _remember(state[share + 1], seen)
-            added.append(seen)
-            share += 2
-        at = decayed
-        for _ in part.half_lives_s:
-            for offset, amount in enumerate(added):
-                state[at + offset] += amount
-            at += width
+        new_week = 1.0 if first or at_s // WEEK_S > last_at // WEEK_S else 0.0
+        seen = [1.0 if properties.get(name) == value else 0.0 for name, value in part.values]
+        _remember(state, part, seen, at_s, first)
+        numbers = [float(properties.get(name) or 0.0) for name in part.numbers]
+        _add(state, part, [1.0, new_week, gap_days, gap_days * gap_days, *numbers, *seen])
         return state
 
     def read(self, state: State, at_s: float) -> list[float]:
@@ -202,17 +184,43 @@ def _empty(part: _Part) -> list[float]:
     return head + [nan, 0.0] * len(part.values) + [0.0] * (part.end - part.decayed)
 
 
-def _remember(share: float, seen: float) -> float:
-    return MEMORY * share + (1.0 - MEMORY) * seen
-
-
-def _add_gap(state: State, start: int, n: float, gap_days: float) -> None:
+def _add_gap(state: State, part: _Part, gap_days: float) -> None:
     """Mean and squared deviations of log gaps, one at a time (Welford, 1962)."""
-    gap = log1p(gap_days)
-    delta = gap - state[start + 3]
-    state[start + 3] += delta / n
-    state[start + 4] += delta * (gap - state[start + 3])
-    state[start + 5] = gap_days
+    start, gap = part.start, log1p(gap_days)
+    delta = gap - state[start + GAP_MEAN]
+    state[start + GAP_MEAN] += delta / state[start + N]
+    state[start + GAP_M2] += delta * (gap - state[start + GAP_MEAN])
+    state[start + GAP] = gap_days
+
+
+def _decay(state: State, part: _Part, elapsed_s: float) -> None:
+    """Let the counters fade from the last event to this one."""
+    at = part.decayed
+    for half_life_s in part.half_lives_s:
+        keep = exp2(-elapsed_s / half_life_s)
+        for index in range(at, at + part.width):
+            state[index] *= keep
+        at += part.width
+
+
+def _remember(state: State, part: _Part, seen: list[float], at_s: float, first: bool) -> None:
+    """When each category value was last seen, and its share of the recent events."""
+    index = part.start + HEAD
+    for here in seen:
+        if here:
+            state[index] = at_s
+        share = here if first else MEMORY * state[index + 1] + (1.0 - MEMORY) * here
+        state[index + 1] = share
+        index += 2
+
+
+def _add(state: State, part: _Part, amounts: list[float]) -> None:
+    """Add this event to the counters of every half-life."""
+    at = part.decayed
+    for _ in part.half_lives_s:
+        for offset, amount in enumerate(amounts):
+            state[at + offset] += amount
+        at += part.width
 
 
 def _feature_names(part: _Part, half_lives_days: tuple[float, ...]) -> list[str]:
@@ -232,16 +240,16 @@ def _feature_names(part: _Part, half_lives_days: tuple[float, ...]) -> list[str]
 
 def _read_part(features: list[float], part: _Part, state: State, at_s: float) -> None:
     start = part.start
-    n, first_at, last_at = state[start : start + 3]
+    n, first_at, last_at, mean, m2, gap_days = state[start : start + HEAD]
     if n == 0.0:
         features += _nothing(part)
         return
     # A clock that runs behind the one that stamped the event must not turn silence negative.
     known_s, silence_s = max(at_s - first_at, 0.0), max(at_s - last_at, 0.0)
     silence_days = silence_s / DAY_S
-    gap_mean, gap_sd = _rhythm(n, state[start + 3], state[start + 4])
+    gap_mean, gap_sd = _rhythm(n, mean, m2)
     silence_log = log1p(silence_days)
-    features += [known_s / DAY_S, silence_days, state[start + 5], gap_mean, gap_sd]
+    features += [known_s / DAY_S, silence_days, gap_days, gap_mean, gap_sd]
     features += [(silence_log - gap_mean) / gap_sd, silence_log - gap_mean]
 
     index = start + HEAD
