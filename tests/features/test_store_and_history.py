@@ -113,12 +113,12 @@ def test_online_knows_nothing_of_a_stranger(store):
 
 
 def test_a_customer_without_events_has_attributes_and_no_state(store):
-    assert store.online("new") == ({"plan": "basic", "age_years": None}, None)
+    assert store.online("new") == ({"plan": "basic"}, None)
 
 
 def test_a_customer_without_a_profile_has_a_state_and_no_attributes(store, fold):
     known = store.online("guest")
-    assert known.attributes == {"plan": None, "age_years": None}
+    assert known.attributes == {}
     np.testing.assert_array_equal(known.state, _state(fold, "guest", NOW))
 
 
