@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -95,17 +95,8 @@ def churn_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFr
         If the domain defines no churn, or the ledger is too short for it.
     """
     rule = _defined(domain, "churn")
-    active_us, silent_us = int(rule.active_days * DAY_US), int(rule.silent_days * DAY_US)
-    rows = []
-    events = list(_times_by_customer(ledger, rule.event))
-    for moment in _moments(domain, shift, events, active_us, silent_us):
-        for customer_id, at_us, _ in events:
-            known = int(np.searchsorted(at_us, moment, side="right"))
-            if known == 0 or at_us[known - 1] < moment - active_us:
-                continue
-            silent = known == len(at_us) or at_us[known] > moment + silent_us
-            rows.append((customer_id, moment, int(silent)))
-    return _frame(rows)
+    asked = _asked(ledger, domain, shift, rule.event, rule.active_days, rule.silent_days)
+    return _frame([(one.customer_id, one.at_us, int(not one.came)) for one in asked])
 
 
 def intent_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFrame:
@@ -122,19 +113,12 @@ def intent_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataF
         If the domain defines no intent, or the ledger is too short for it.
     """
     rule = _defined(domain, "intent")
-    active_us, within_us = int(rule.active_days * DAY_US), int(rule.within_days * DAY_US)
     index = {value: number for number, value in enumerate(domain.intents)}
-    rows = []
-    events = list(_times_by_customer(ledger, rule.event, rule.property))
-    for moment in _moments(domain, shift, events, active_us, within_us):
-        for customer_id, at_us, values in events:
-            known = int(np.searchsorted(at_us, moment, side="right"))
-            if known == 0 or at_us[known - 1] < moment - active_us:
-                continue
-            came = known < len(at_us) and at_us[known] <= moment + within_us
-            if came and values[known] in index:  # an event may not say what it was for
-                rows.append((customer_id, moment, index[values[known]]))
-    return _frame(rows)
+    days = rule.active_days, rule.within_days
+    asked = _asked(ledger, domain, shift, rule.event, *days, rule.property)
+    # An event need not say what it was for; that is no label.
+    known = [one for one in asked if one.came and one.value in index]
+    return _frame([(one.customer_id, one.at_us, index[one.value]) for one in known])
 
 
 def labelled(
@@ -241,6 +225,35 @@ def _defined(domain: Domain, what: str) -> Any:
             remedy="Add it, or train another model.",
         )
     return rule
+
+
+class _Asked(NamedTuple):
+    """An active customer at a moment, and the first event after it if it came in time."""
+
+    customer_id: str
+    at_us: int
+    came: bool
+    value: str
+
+
+def _asked(
+    ledger: Ledger,
+    domain: Domain,
+    shift: timedelta,
+    event_type: str,
+    active_days: float,
+    ahead_days: float,
+    prop: str = "",
+) -> Iterator[_Asked]:
+    active_us, ahead_us = int(active_days * DAY_US), int(ahead_days * DAY_US)
+    events = list(_times_by_customer(ledger, event_type, prop))
+    for moment in _moments(domain, shift, events, active_us, ahead_us):
+        for customer_id, at_us, values in events:
+            known = int(np.searchsorted(at_us, moment, side="right"))
+            if known == 0 or at_us[known - 1] < moment - active_us:
+                continue
+            came = known < len(at_us) and bool(at_us[known] <= moment + ahead_us)
+            yield _Asked(customer_id, moment, came, values[known] if came and prop else "")
 
 
 Times = tuple[str, NDArray[np.int64], list[str]]
