@@ -7,6 +7,7 @@ makes. The same rules check a table and load it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +20,7 @@ from features.catalog import NO_ACTION, Catalog
 from features.domain import EVENT_COLUMNS, Domain
 from features.errors import InvalidData
 from features.events import Event, as_utc, check_event, is_finite_number
-from features.identity import IDENTIFIER
+from features.identity import ID_LENGTH, ID_PATTERN, IDENTIFIER
 
 Row = dict[str, Any]
 LedgerRow = tuple[sa.Table, Row]
@@ -27,7 +28,7 @@ Reader = Callable[[Row, Domain, Catalog], Iterable[LedgerRow]]
 
 
 def _read_customer(row: Row, domain: Domain, _: Catalog) -> Iterable[LedgerRow]:
-    customer_id = str(_need(row, "customer_id"))
+    customer_id = _id(row, "customer_id")
     attributes = {}
     for name, known in domain.attributes.items():
         value = row.get(name)
@@ -52,8 +53,8 @@ def _read_event(row: Row, domain: Domain, _: Catalog) -> Iterable[LedgerRow]:
         if name not in EVENT_COLUMNS
     }
     event = Event(
-        str(_need(row, "event_id")),
-        str(_need(row, "customer_id")),
+        _id(row, "event_id"),
+        _id(row, "customer_id"),
         event_type,
         _time(row, "occurred_at"),
         str(_need(row, "channel")),
@@ -87,8 +88,8 @@ def _read_decision(row: Row, domain: Domain, catalog: Catalog) -> Iterable[Ledge
     yield (
         tables.decisions,
         {
-            "decision_id": str(_need(row, "decision_id")),
-            "customer_id": str(_need(row, "customer_id")),
+            "decision_id": _id(row, "decision_id"),
+            "customer_id": _id(row, "customer_id"),
             "decided_at": decided_at,
             "channel": channel,
             "action_id": action_id,
@@ -100,7 +101,7 @@ def _read_decision(row: Row, domain: Domain, catalog: Catalog) -> Iterable[Ledge
 
 
 def _read_outcome(row: Row, _: Domain, catalog: Catalog) -> Iterable[LedgerRow]:
-    decision_id, outcome = str(_need(row, "decision_id")), str(_need(row, "outcome"))
+    decision_id, outcome = _id(row, "decision_id"), str(_need(row, "outcome"))
     if outcome not in catalog.outcomes:
         raise _bad("outcome", outcome, f"one of {', '.join(catalog.outcomes)}")
     value = _number(row, "value")
@@ -132,6 +133,14 @@ def _need(row: Row, column: str) -> Any:
     if column not in row:
         raise _bad(column, None, "a value in every row")
     return row[column]
+
+
+def _id(row: Row, column: str) -> str:
+    """An id that can also be asked for through the API."""
+    value = str(_need(row, column))
+    if len(value) > ID_LENGTH or not re.match(ID_PATTERN, value):
+        raise _bad(column, value, f"at most {ID_LENGTH} characters and no spaces")
+    return value
 
 
 def _number(row: Row, column: str) -> float | None:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from features import ledger as tables
-from features.catalog import NO_ACTION, Catalog
+from features.catalog import Catalog
+from features.credit import Said, credit
 from features.domain import Domain
 from features.errors import InvalidData
 from features.ledger import EPOCH, Ledger
@@ -175,40 +176,42 @@ def training_frame(
 def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataFrame:
     """Imported decisions whose window has passed by ``now``, and whether they were accepted.
 
+    Actions that the catalogue has no more are left out.
+
     Returns
     -------
     DataFrame
         Columns customer_id, event_timestamp (the decision, UTC), action_id, channel, acceptance.
     """
-    accepted = [name for name, o in catalog.outcomes.items() if o.acceptance]
-    decided_at, ends_at = tables.decisions.c.decided_at, tables.decisions.c.window_ends_at
-    inside = tables.outcomes.c.occurred_at.between(decided_at, ends_at)
-    best = sa.func.max(sa.case((inside, 1.0), else_=0))
-    query = (
-        sa.select(
-            tables.decisions.c.customer_id,
-            tables.decisions.c.decided_at.label("event_timestamp"),
-            tables.decisions.c.action_id,
-            tables.decisions.c.channel,
-            sa.func.coalesce(best, 0.0).label("acceptance"),
-        )
-        .outerjoin(
-            tables.outcomes,
-            (tables.outcomes.c.decision_id == tables.decisions.c.decision_id)
-            & tables.outcomes.c.outcome.in_(accepted),
-        )
-        .where(
-            ~tables.decisions.c.served,
-            tables.decisions.c.action_id != NO_ACTION,
-            ends_at <= now,
-        )
-        .group_by(tables.decisions.c.decision_id)
-        .order_by(tables.decisions.c.decided_at, tables.decisions.c.decision_id)
+    columns = tables.decisions.c
+    imported = [~columns.served, columns.window_ends_at <= now]
+    query = sa.select(tables.decisions).where(*imported)
+    query = query.order_by(columns.decided_at, columns.decision_id)
+    about = sa.select(tables.outcomes).join(
+        tables.decisions, columns.decision_id == tables.outcomes.c.decision_id
     )
-    rows = ledger.read(lambda connection: connection.execute(query).all())
-    columns = ["customer_id", "event_timestamp", "action_id", "channel", "acceptance"]
-    frame = pd.DataFrame(rows, columns=columns)
+    decided, outcomes = ledger.read(
+        lambda c: (c.execute(query).all(), c.execute(about.where(*imported)).all())
+    )
+    said: dict[str, list[Said]] = {}
+    for row in outcomes:
+        one = Said(row.outcome_id, row.outcome, row.occurred_at, row.retracts)
+        said.setdefault(row.decision_id, []).append(one)
+    rows = [
+        (
+            row.customer_id,
+            row.decided_at,
+            row.action_id,
+            row.channel,
+            credit(said.get(row.decision_id, ()), row.decided_at, row.window_ends_at, now, catalog),
+        )
+        for row in decided
+        if row.action_id in catalog.actions
+    ]
+    names = ["customer_id", "event_timestamp", "action_id", "channel", "acceptance"]
+    frame = pd.DataFrame(rows, columns=names)
     frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
+    frame["acceptance"] = frame["acceptance"].fillna(0.0).astype(np.float64)
     return frame
 
 

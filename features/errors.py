@@ -9,6 +9,7 @@
   x DecisionConflict    an id comes back with another content               HTTP 409
   x ModelMissing        the registry holds no such model or version         exit code 2
   x GateFailed          a model is not good enough to be promoted           exit code 1
+  x RegistryDown        MLflow does not answer (training/registry.py)       exit code 2
   x NothingAllowed      a policy was asked to choose from nothing           a bug
 """
 

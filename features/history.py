@@ -18,10 +18,10 @@ from pydantic_core import from_json
 
 from features import ledger as tables
 from features.domain import Domain
-from features.ingest import Progress, quiet
 from features.journey import State
 from features.ledger import Ledger
 from features.model_input import ModelInput
+from features.progress import Progress, quiet
 from features.store import JOURNEY_SCHEMA, FeatureStore, journey_table, profile_table
 
 ROWS = 20_000  # of history written at a time; bounds the memory

@@ -9,6 +9,9 @@ import sqlalchemy as sa
 
 from features.ledger import identifiers as table
 
+# No spaces and no control characters: PostgreSQL keeps no NUL, and nobody can see the others.
+ID_PATTERN = r"^[^\s\x00-\x1f\x7f]+$"
+ID_LENGTH = 200
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*:\S+")
 
 

@@ -7,7 +7,7 @@ the first offender, and may be repeated: rows that are there already stay as the
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,10 +24,10 @@ from features.contract_tables import READERS, Reader, Row
 from features.domain import Domain
 from features.errors import InvalidData
 from features.ledger import Ledger
+from features.progress import Progress, quiet
 
 BATCH = 20_000
 UNREADABLE = (pa.ArrowInvalid, UnicodeDecodeError, OSError)
-Progress = Callable[[str, int, int], None]  # what, done, of how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,6 @@ class Report:
         verdict = "PASS" if self.passed else "FAIL"
         text = f"{verdict}  {self.table:<10} {self.good:>9,} of {self.rows:,} rows are good"
         return text if self.passed else f"{text}; first: {self.first_offender}"
-
-
-def quiet(what: str, done: int, of: int) -> None:
-    """A `Progress` that says nothing."""
 
 
 def load_folder(

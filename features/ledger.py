@@ -5,7 +5,7 @@ all that wait in one transaction (group commit), because a commit costs the disk
 whether it carries one row or twenty. A unit reads and writes inside that transaction, so what it
 checks still holds when it is committed. Nobody is answered before the commit. A unit may be run
 twice (if a neighbour fails, the group is rolled back and repeated one by one), so it changes
-nothing but the database.
+nothing but the database; one that refuses with an `NbaError` does so before it writes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+
+from features.errors import NbaError
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -130,8 +132,9 @@ learner_state = sa.Table(
     sa.Column("base", _TEXT, nullable=False),  # bandit version it started from
     sa.Column("windows_closed_at", UtcMicros, nullable=False),
     sa.Column("posterior", sa.LargeBinary, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
 )
-# What the workers swap in. Kept, because a logged decision names the one it was made with.
+# What the workers swap in. Old ones go: a decision's record holds its own chances.
 snapshots = sa.Table(
     "snapshots",
     metadata,
@@ -141,6 +144,10 @@ snapshots = sa.Table(
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sqlite_autoincrement=True,
 )
+
+
+class _UnitFailed(Exception):
+    """One unit of a group raised what it should not have; the cause says what."""
 
 
 class LedgerClosed(RuntimeError):
@@ -224,20 +231,33 @@ class Ledger:
         return group, True
 
     def _commit(self, group: list[Unit]) -> None:
+        answers: list[tuple[Future[Any], Any]] = []
+        refusals: list[tuple[Future[Any], NbaError]] = []
         try:
             with self.engine.begin() as connection:
-                results = [work(connection) for work, _ in group]
-        except Exception as error:
+                for work, future in group:
+                    try:
+                        answers.append((future, work(connection)))
+                    except NbaError as refusal:  # it has written nothing; the others go on
+                        refusals.append((future, refusal))
+                    except Exception as error:
+                        raise _UnitFailed from error
+        except _UnitFailed as failed:
+            # It took the others back; apart, only that one fails. Rare, so the good case is
+            # spared a savepoint for each unit.
             if len(group) == 1:
-                group[0][1].set_exception(error)
-                return
-            # One of them failed and took the others back; apart, only that one fails. Rare, so
-            # the good case is spared a savepoint for each unit.
-            for unit in group:
-                self._commit([unit])
-            return
-        for (_, future), result in zip(group, results, strict=True):
-            future.set_result(result)
+                group[0][1].set_exception(failed.__cause__)
+            else:
+                for unit in group:
+                    self._commit([unit])
+        except Exception as lost:  # no lock, no disk: nothing of the group is written
+            for _, future in group:
+                future.set_exception(lost)
+        else:
+            for future, answer in answers:
+                future.set_result(answer)
+            for future, reason in refusals:
+                future.set_exception(reason)
 
 
 def insert_new(
@@ -278,7 +298,9 @@ def _insert(connection: sa.Connection, table: sa.Table) -> Any:
 def _engine(url: str) -> sa.Engine:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
+        engine = sa.create_engine(parsed, pool_pre_ping=True)
+        sa.event.listen(engine, "begin", _begin_postgresql)
+        return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_MS / 1000})
@@ -292,6 +314,12 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    # One writer at a time, as SQLite has it: what a unit has read stays true until it commits.
+    if not connection.get_execution_options().get("read_only", False):
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(20261122)")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

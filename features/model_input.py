@@ -34,8 +34,10 @@ class ModelInput:
         self.fold = Fold(domain)
         self._attributes = tuple(domain.attributes.items())
         self.names = (*self.fold.feature_names, *domain.attributes)
-        self.layout = _fingerprint(self.fold.state_fields)
-        self.fingerprint = _fingerprint(self.names)
+        # With the values: another order of them gives the same names another meaning.
+        attributes = [f"{name}={known.type}:{known.values}" for name, known in self._attributes]
+        self.layout = _fingerprint(*self.fold.state_fields, *domain.attributes)
+        self.fingerprint = _fingerprint(*self.names, *attributes)
         self._nothing = self.fold.empty()
         self._stranger = np.array(self.fold.read(self._nothing, 0.0))
 
@@ -79,5 +81,5 @@ def _number(value: str | None, known: Attribute) -> float:
         return nan
 
 
-def _fingerprint(names: tuple[str, ...]) -> str:
+def _fingerprint(*names: str) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]

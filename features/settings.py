@@ -77,6 +77,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         "mlflow_artifacts": mlruns / "artifacts",
         **given,
     }
+    for path in ("actions", "mlflow_artifacts"):
+        values[path] = Path(str(values[path])).resolve()
+    for url in ("ledger_url", "mlflow_uri"):
+        values[url] = _absolute(str(values[url]))
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -88,6 +92,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             expected="a variable and a value that this program knows",
             remedy=f"Correct or unset it. Known variables: {known}.",
         ) from error
+
+
+def _absolute(url: str) -> str:
+    """A file of SQLite in full: the server does not run in the folder where it was named."""
+    prefix = "sqlite:///"
+    if not url.startswith(prefix) or url == prefix or ":memory:" in url:
+        return url
+    return prefix + str(Path(url.removeprefix(prefix)).resolve())
 
 
 def actions_beside(domain: Path) -> Path:

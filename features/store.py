@@ -34,7 +34,9 @@ from features.settings import PACKAGE, Settings
 REPO = PACKAGE / "feature_repo"
 KEY = ["customer_id", "event_timestamp"]
 SERVED = "decide_v1"  # the feature service that a decision reads
-MARKER = "nba:built"  # a row of our own: tells an empty online store from an unknown customer
+# A row of our own: tells an empty online store from an unknown customer. No caller can ask for
+# it, because no id of a customer may have a space.
+MARKER = "nba built"
 _TIME = pa.timestamp("us", tz="UTC")  # DuckDB cannot compare nanoseconds with a time zone
 JOURNEY_SCHEMA = pa.schema(
     {"customer_id": pa.string(), "event_timestamp": _TIME, "state": pa.list_(pa.float64())}
@@ -64,7 +66,9 @@ class FeatureStore:
         from feast import RepoConfig
         from feast.infra.online_stores.helpers import get_online_store_from_config
 
-        self._layout = ModelInput(domain).layout
+        model_input = ModelInput(domain)
+        self._layout = model_input.layout
+        self._width = len(model_input.fold.state_fields)
         self._folder = settings.home / "feast"
         self._folder.mkdir(parents=True, exist_ok=True)
         config = yaml.safe_load((REPO / "feature_store.yaml").read_text(encoding="utf-8"))
@@ -121,6 +125,8 @@ class FeatureStore:
         """What is known of a customer now; None if nothing is."""
         found = self._online(customer_id)
         state = found.pop("state", None)
+        if state is not None and len(state) != self._width:
+            state = None  # of another layout: not to be read
         return Known(found, state) if state is not None or found else None
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:

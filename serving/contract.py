@@ -19,12 +19,12 @@ from pydantic import (
 from pydantic_core import to_json
 
 from features.events import as_utc
-from features.identity import IDENTIFIER
+from features.identity import ID_PATTERN, IDENTIFIER
 
 MAX_CONTEXT_BYTES = 16_384
 MAX_SLOTS = 10
 
-Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
+Id = Annotated[str, Field(min_length=1, max_length=200, pattern=ID_PATTERN)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -61,6 +61,14 @@ class _Candidates(NamedTuple):
     removed: list[Removed]
 
 
+class _Pick(NamedTuple):
+    """What one slot was filled with, and how far it trails the best that was left for it."""
+
+    candidate: int
+    chance: float
+    gap: float
+
+
 @dataclass
 class Engine:
     """Decides. ``models``, ``features`` and ``catalog`` may be swapped while it runs."""
@@ -111,7 +119,10 @@ class Engine:
                 known=known is not None,
                 decided_at=now,
                 arm="policy",
-                actions=self._chosen(candidates, picks, request.channel),
+                actions=[
+                    self._action(candidates, pick, rank, request.channel)
+                    for rank, pick in enumerate(picks, start=1)
+                ],
                 predictions=predictions,
                 models=dict(models.versions),
                 removed=candidates.removed if request.explain else None,
@@ -146,29 +157,14 @@ class Engine:
             removed,
         )
 
-    def _chosen(
-        self, candidates: _Candidates, picks: list[tuple[int, float]], channel: str
-    ) -> list[ChosenAction]:
-        best = float(candidates.priority.max())
-        return [
-            self._action(candidates, index, rank, chance, channel, best)
-            for rank, (index, chance) in enumerate(picks, start=1)
-        ]
-
     def _action(
-        self,
-        candidates: _Candidates,
-        index: int,
-        rank: int,
-        chance: float,
-        channel: str,
-        best: float,
+        self, candidates: _Candidates, pick: _Pick, rank: int, channel: str
     ) -> ChosenAction:
-        name, acceptance = candidates.actions[index], candidates.acceptance[index]
+        name = candidates.actions[pick.candidate]
+        acceptance = candidates.acceptance[pick.candidate]
         action = self.catalog.actions.get(name)
-        gap = best - float(candidates.priority[index])
         why = (
-            reasons(acceptance, action, gap, self.domain.currency)
+            reasons(acceptance, action, pick.gap, self.domain.currency)
             if action
             else ["Nothing is shown; that costs nothing and may be worth most."]
         )
@@ -176,9 +172,9 @@ class Engine:
             action_id=name,
             rank=rank,
             treatment=action.treatments[channel] if action else {},
-            probability=chance,
+            probability=pick.chance,
             acceptance=acceptance,
-            priority=float(candidates.priority[index]),
+            priority=float(candidates.priority[pick.candidate]),
             reasons=why,
         )
 
@@ -222,24 +218,25 @@ class Engine:
 
 def _pick(
     models: Models, candidates: _Candidates, decision_id: str, slots: int
-) -> tuple[Floats, list[tuple[int, float]]]:
+) -> tuple[Floats, list[_Pick]]:
     """Fill the slots one after the other, each from what is left; stop at `no_action`.
 
     Returns
     -------
     probabilities : shape (n_candidates,)
         Of the first slot.
-    picks : list of (index of the action, its probability at its position)
+    picks : list of _Pick
+        Best rank first; at least one.
     """
     left = candidates.priority.copy()
     first = models.probabilities(left)
-    chances, picks = first, list[tuple[int, float]]()
+    chances, picks = first, list[_Pick]()
     nothing = len(left) - 1
     while True:
         index = draw(chances, decision_id if not picks else f"{decision_id}#{len(picks) + 1}")
         if index == nothing and picks:
             break
-        picks.append((index, float(chances[index])))
+        picks.append(_Pick(index, float(chances[index]), float(np.nanmax(left) - left[index])))
         left[index] = np.nan
         if index == nothing or len(picks) == slots or np.isnan(left[:nothing]).all():
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 
 from features import ledger as tables
 from features.domain import load_domain
+from features.errors import InvalidSetting
 from features.ledger import Ledger
 from features.settings import Settings, load_settings
 
@@ -33,6 +35,7 @@ def serve_until_stopped(say: Callable[[str], None]) -> int:
         The server's exit code.
     """
     settings = load_settings()
+    _refuse_taken(settings.port)
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:NextBestAction"]
     command += ["--port", str(settings.port), "--working-dir", str(ROOT)]
     server = subprocess.Popen(command, env={**os.environ, **_for_child(settings)})
@@ -43,6 +46,20 @@ def serve_until_stopped(say: Callable[[str], None]) -> int:
             return server.wait()
         except KeyboardInterrupt:  # the terminal has told the child as well
             continue
+
+
+def _refuse_taken(port: int) -> None:
+    """A server that is there already would be taken for ours."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            raise InvalidSetting(
+                f"NBA_PORT is {port}, and somebody listens there already.",
+                expected="a free port",
+                remedy="Stop the other server, or set NBA_PORT to another port.",
+            ) from None
 
 
 def _for_child(settings: Settings) -> dict[str, str]:
@@ -59,6 +76,10 @@ def _greet(settings: Settings, server: subprocess.Popen[bytes], say: Callable[[s
             break
         time.sleep(0.2)
     else:
+        if server.poll() is None:
+            say(
+                f"Not ready after {READY_WITHIN_S:.0f} s; /readyz on port {settings.port} says why."
+            )
         return
     for missing in answer["degraded"]:
         say(f"Missing: {missing}")

@@ -23,8 +23,9 @@ from pydantic_core import from_json
 
 from features import ledger as tables
 from features.catalog import NO_ACTION, Catalog
+from features.credit import Said, credit
 from features.domain import Domain
-from features.ledger import EPOCH, Ledger, replace
+from features.ledger import BUSY_MS, EPOCH, Ledger, replace
 from features.model_input import ModelInput
 from serving.models import PRIOR
 from training.bandit import Bandit, Encoder, Posterior
@@ -33,7 +34,7 @@ from training.params import TrainingParams
 log = logging.getLogger(__name__)
 
 BATCH = 2_000  # decisions a step; keeps the writing transaction short
-SETTLE = timedelta(seconds=5)  # a decision is on disk this long after its time at the latest
+SETTLE = timedelta(milliseconds=BUSY_MS)  # after that a decision is on disk, or has failed
 KEPT_SNAPSHOTS = 10_000
 STATE = "bandit"  # key of our row in learner_state
 
@@ -47,6 +48,7 @@ class Decided(NamedTuple):
     action_id: str
     channel: str
     row: list[float]
+    decided_at: datetime
     window_ends_at: datetime
 
 
@@ -65,6 +67,11 @@ class _State:
     base: str
     posterior: Posterior
     windows_closed_at: datetime
+    revision: int  # raised with each write: a second learner on the same ledger is noticed
+
+
+class Outpaced(RuntimeError):
+    """The ledger holds another state than the one we went on from."""
 
 
 class Learner:
@@ -102,16 +109,15 @@ class Learner:
         )
         asked = list(dict.fromkeys([*news.values(), *closed]))
         lessons = self._ledger.read(lambda connection: self._lessons(connection, asked, now))
-        if not news and not lessons:  # a window that closed on no_action teaches nothing
+        if not lessons:  # a customer saw it, or a window closed on no_action: nothing to learn
             state.windows_closed_at = closed_at
+            if news:
+                self._ledger.write_now(lambda c: _mark_learned(c, list(news)))
             return False
-        try:
-            self._count(lessons)
-            state.windows_closed_at = closed_at
-            self._ledger.write_now(lambda c: self._publish(c, lessons, list(news), now))
-        except Exception:
-            self._state = self._restored()  # memory must not be ahead of the disk
-            raise
+        # A copy, so that memory is never ahead of the disk: it counts once it is written.
+        new = _State(state.base, state.posterior.copy(), closed_at, state.revision)
+        self._count(new.posterior, lessons)
+        self._publish(new, lessons, list(news), now)
         return True
 
     def rebase(self, now: datetime) -> bool:
@@ -122,37 +128,45 @@ class Learner:
         champion = self._champion()
         if champion is None or champion[0] == self._state.base:
             return False
-        version, bandit = champion
+        base, bandit = champion
         if not self._fits(bandit.posterior.encoder):
-            if version != self._refused:
-                log.warning(
-                    "Bandit version %s was trained for another domain file; not built on", version
-                )
-            self._refused = version
+            if base != self._refused:
+                log.warning("Bandit %s was trained for another domain file; not built on", base)
+            self._refused = base
             return False
-        credits = self._ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
-        self._state = _State(version, bandit.posterior, self._state.windows_closed_at)
-        try:
-            for start in range(0, len(credits), BATCH):
-                self._recount(credits[start : start + BATCH])
-            self._ledger.write_now(lambda c: self._publish(c, [], [], now))
-        except Exception:
-            self._state = self._restored()
-            raise
-        log.info("Learning on top of bandit version %s, %d credits", version, len(credits))
+        state = self._state
+        posterior = self._recounted(bandit.posterior)
+        new = _State(base, posterior, state.windows_closed_at, state.revision)
+        self._publish(new, [], [], now)
+        log.info("Learning on top of bandit %s", base)
         return True
 
     def _restored(self) -> _State:
         columns = tables.learner_state.c
-        query = sa.select(columns.base, columns.windows_closed_at, columns.posterior)
-        found = self._ledger.read(lambda c: c.execute(query.where(columns.key == STATE)).first())
+        query = sa.select(tables.learner_state).where(columns.key == STATE)
+        found = self._ledger.read(lambda connection: connection.execute(query).first())
         if found is not None:
             posterior = Posterior.from_bytes(found.posterior)
             if self._fits(posterior.encoder):
-                return _State(found.base, posterior, found.windows_closed_at)
+                return _State(found.base, posterior, found.windows_closed_at, found.revision)
             log.warning("The stored posterior is of another domain file; starting without it")
-        blank = Encoder.blank(self._domain.channels)
-        return _State(PRIOR, Posterior(blank, self._params.bandit.ridge), EPOCH)
+        blank = Posterior(Encoder.blank(self._domain.channels), self._params.bandit.ridge)
+        revision = found.revision if found is not None else 0
+        return _State(PRIOR, self._recounted(blank), EPOCH, revision)
+
+    def _recounted(self, posterior: Posterior) -> Posterior:
+        """A posterior with all credits of the ledger on top."""
+        credits = self._ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
+        posterior = posterior.copy()
+        for start in range(0, len(credits), BATCH):
+            part = credits[start : start + BATCH]
+            acceptance = {(c.decision_id, c.action_id): c.acceptance for c in part}
+            ids = list(dict.fromkeys(c.decision_id for c in part))
+            decided = self._ledger.read(lambda c, ids=ids: self._decided(c, ids))  # type: ignore[misc]
+            known = ((one, acceptance.get((one.decision_id, one.action_id))) for one in decided)
+            lessons = [Lesson(one, None, new) for one, new in known if new is not None]
+            self._count(posterior, lessons)
+        return posterior
 
     def _fits(self, encoder: Encoder) -> bool:
         return set(encoder.features) <= set(self._input.names)
@@ -166,7 +180,8 @@ class Learner:
         lessons = []
         for one in decided:
             key = (one.decision_id, one.action_id)
-            new = credit(outcomes.get(key, ()), one.window_ends_at, now, self._catalog)
+            said = outcomes.get(key, ())
+            new = credit(said, one.decided_at, one.window_ends_at, now, self._catalog)
             if new != old.get(key):
                 lessons.append(Lesson(one, old.get(key), new))
         return lessons
@@ -190,23 +205,15 @@ class Learner:
                 if action_id != NO_ACTION:
                     days = record["attribution_days"][action_id]
                     ends_at = decided_at + timedelta(days=days)
-                    found.append(Decided(decision_id, action_id, channel, row, ends_at))
+                    found.append(Decided(decision_id, action_id, channel, row, decided_at, ends_at))
         return found
 
-    def _recount(self, credits: Sequence[sa.Row[tuple[str, str, float]]]) -> None:
-        acceptance = {(c.decision_id, c.action_id): c.acceptance for c in credits}
-        ids = list(dict.fromkeys(c.decision_id for c in credits))
-        decided = self._ledger.read(lambda connection: self._decided(connection, ids))
-        known = ((one, acceptance.get((one.decision_id, one.action_id))) for one in decided)
-        self._count([Lesson(one, None, new) for one, new in known if new is not None])
-
-    def _count(self, lessons: Iterable[Lesson]) -> None:
+    def _count(self, posterior: Posterior, lessons: Iterable[Lesson]) -> None:
         """Take the old credits back and add the new ones."""
         counted = [(one, old, -1.0) for one, old, _ in lessons if old is not None]
         counted += [(one, new, 1.0) for one, _, new in lessons if new is not None]
         if not counted:
             return
-        posterior = self._state.posterior
         index = {name: number for number, name in enumerate(self._input.names)}
         columns = [index[name] for name in posterior.encoder.features]
         posterior.learn(
@@ -219,63 +226,52 @@ class Learner:
 
     def _publish(
         self,
-        connection: sa.Connection,
+        state: _State,
         lessons: Sequence[Lesson],
         outcome_ids: Sequence[str],
         now: datetime,
     ) -> None:
-        state = self._state
-        _write_credits(connection, lessons)
-        learned = tables.outcomes.update().where(tables.outcomes.c.outcome_id.in_(outcome_ids))
-        connection.execute(learned.values(learned=True))
+        """Write a new state and what it rests on; it is ours once that is on disk."""
+        # Before the transaction: it holds the lock that every decision waits for.
         kept = {
             "key": STATE,
             "base": state.base,
             "windows_closed_at": state.windows_closed_at,
             "posterior": state.posterior.to_bytes(),
+            "revision": state.revision + 1,
         }
-        replace(connection, tables.learner_state, [kept])
         payload = state.posterior.model(self._catalog.priors).to_bytes()
         snapshot = {"base": state.base, "published_at": now, "payload": payload}
-        insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
-        sequence = connection.execute(insert, snapshot).scalar_one()
-        old = tables.snapshots.c.sequence <= sequence - KEPT_SNAPSHOTS
-        connection.execute(tables.snapshots.delete().where(old))
+
+        def write(connection: sa.Connection) -> None:
+            if _revision(connection) != state.revision:
+                raise Outpaced("another learner has written to this ledger; reading its state")
+            _write_credits(connection, lessons)
+            _mark_learned(connection, outcome_ids)
+            replace(connection, tables.learner_state, [kept])
+            insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
+            sequence = connection.execute(insert, snapshot).scalar_one()
+            old = tables.snapshots.c.sequence <= sequence - KEPT_SNAPSHOTS
+            connection.execute(tables.snapshots.delete().where(old))
+
+        try:
+            self._ledger.write_now(write)
+        except Outpaced:
+            self._state = self._restored()
+            raise
+        state.revision += 1
+        self._state = state
 
 
-def credit(
-    outcomes: Iterable[tuple[str, str, datetime, str | None]],
-    window_ends_at: datetime,
-    now: datetime,
-    catalog: Catalog,
-) -> float | None:
-    """What a decided action teaches.
+def _revision(connection: sa.Connection) -> int:
+    columns = tables.learner_state.c
+    query = sa.select(columns.revision).where(columns.key == STATE)
+    return connection.execute(query).scalar() or 0
 
-    Parameters
-    ----------
-    outcomes : (outcome_id, outcome, occurred_at, retracts) of the action, in any order
-    window_ends_at
-        What occurred later is no longer put down to the decision.
 
-    Returns
-    -------
-    float or None
-        Acceptance in [0, 1]; None while there is nothing to say.
-    """
-    outcomes = list(outcomes)
-    gone = {retracts for _, _, _, retracts in outcomes if retracts}
-    said = [
-        catalog.outcomes[outcome].acceptance
-        for outcome_id, outcome, occurred_at, retracts in outcomes
-        if not retracts
-        and outcome_id not in gone
-        and occurred_at <= window_ends_at
-        and outcome in catalog.outcomes
-    ]
-    clear = [acceptance for acceptance in said if acceptance is not None]
-    if clear:
-        return max(clear)
-    return 0.0 if now > window_ends_at else None
+def _mark_learned(connection: sa.Connection, outcome_ids: Sequence[str]) -> None:
+    mine = tables.outcomes.c.outcome_id.in_(outcome_ids)
+    connection.execute(tables.outcomes.update().where(mine).values(learned=True))
 
 
 def _unlearned(connection: sa.Connection) -> dict[str, str]:
@@ -304,9 +300,6 @@ def _closed_windows(
     return [row.decision_id for row in rows], max(until, closed_at)
 
 
-Said = tuple[str, str, datetime, str | None]
-
-
 def _outcomes(
     connection: sa.Connection, decision_ids: Sequence[str]
 ) -> Mapping[tuple[str, str], list[Said]]:
@@ -314,7 +307,7 @@ def _outcomes(
     query = sa.select(tables.outcomes).where(columns.decision_id.in_(decision_ids))
     found: dict[tuple[str, str], list[Said]] = {}
     for row in connection.execute(query):
-        said = (row.outcome_id, row.outcome, row.occurred_at, row.retracts)
+        said = Said(row.outcome_id, row.outcome, row.occurred_at, row.retracts)
         found.setdefault((row.decision_id, row.action_id), []).append(said)
     return found
 

@@ -1,7 +1,8 @@
 """Runs the learner beside the server, once: `python -m serving.learner_process`.
 
-The first worker of a server starts it and keeps it alive. It holds a lock beside the ledger, so
-that a second one waits; and it ends when the pipe from its parent closes, however the parent died.
+The first worker of a server starts it and keeps it alive. It holds a lock in the home, so that a
+second one on this machine waits (one on another machine is noticed by the ledger's revision); and
+it ends when the pipe from its parent closes, however the parent died.
 """
 
 from __future__ import annotations
@@ -29,19 +30,38 @@ from training.registry import Registry
 
 log = logging.getLogger("nba.learner")
 
+STEADY_S = 60.0  # a learner that ran this long has recovered
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0  # between two starts
+
 
 class LearnerProcess:
     """A handle for the parent: start it, look after it, stop it."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._pause_s = FIRST_PAUSE_S
+        self.problem = ""
 
-    def keep_alive(self) -> None:
-        """Start the learner if it does not run."""
+    def keep_alive(self, now_s: float) -> None:
+        """Start the learner if it does not run; after an early end, wait longer each time.
+
+        Parameters
+        ----------
+        now_s : float
+            Any steady clock, in seconds.
+        """
         if self._child is not None and self._child.poll() is None:
+            if now_s - self._started_at > STEADY_S:
+                self._pause_s, self.problem = FIRST_PAUSE_S, ""
             return
         if self._child is not None:
+            self.problem = f"learner: ended with code {self._child.returncode}; see the log"
+            if now_s - self._started_at < self._pause_s:
+                return
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             log.warning("The learner ended with code %s; starting it again", self._child.returncode)
+        self._started_at = now_s
         self._child = subprocess.Popen(
             [sys.executable, "-m", "serving.learner_process", "--until-stdin-closes"],
             stdin=subprocess.PIPE,
@@ -55,8 +75,8 @@ class LearnerProcess:
             self._child.wait(timeout=10)
 
 
-def run(settings: Settings, rounds: int | None = None) -> None:
-    """Learn until interrupted, or for a number of rounds."""
+def run(settings: Settings) -> None:
+    """Learn until interrupted."""
     domain = load_domain(settings.domain)
     ledger = Ledger(settings.ledger_url)
     registry = Registry(settings)
@@ -69,18 +89,15 @@ def run(settings: Settings, rounds: int | None = None) -> None:
             lambda: _champion(registry),
         )
         next_look = 0.0
-        while rounds is None or (rounds := rounds - 1) >= 0:
+        while True:
             try:
                 if time.monotonic() >= next_look:
                     next_look = time.monotonic() + settings.models_every_s
                     learner.rebase(datetime.now(UTC))
-                busy = learner.step(datetime.now(UTC))
+                learner.step(datetime.now(UTC))
             except Exception:  # a locked database or a full disk passes; learning must go on
                 log.exception("This round of learning failed; trying again")
-                busy = False
-            if not busy or rounds is None:
-                time.sleep(settings.learn_every_s)
-    ledger.close()
+            time.sleep(settings.learn_every_s)
 
 
 def _champion(registry: Registry) -> tuple[str, Bandit] | None:
@@ -88,7 +105,7 @@ def _champion(registry: Registry) -> tuple[str, Bandit] | None:
         version = registry.champion("bandit")
         if version is None:
             return None
-        return version.version, Bandit.load(registry.folder(version))
+        return version.base, Bandit.load(registry.folder(version))
     except Exception as error:  # MLflow is down: go on with what we have
         log.warning("%s", error)
         return None

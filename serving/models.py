@@ -8,8 +8,10 @@ service swaps it in between two requests. Whatever is missing or broken leaves a
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,7 +27,7 @@ from training.bandit import Bandit, Encoder, Floats, RewardModel
 from training.classifier import Classifier
 from training.exploration import InverseGapPolicy
 from training.params import TrainingParams
-from training.registry import Registry, Version
+from training.registry import Registry
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -109,15 +111,25 @@ class ModelWatcher:
         blank = RewardModel(Encoder.blank(domain.channels), (), np.empty(0), np.empty((0, 0)))
         self._prior = blank.for_priors(self._priors())
         self.current = self._bare(degraded=())
+        # Both looks run in threads of their own; the slower must not undo the faster.
+        self._looking = threading.Lock()
 
     def refresh(self) -> bool:
         """Look at MLflow and the ledger; say whether ``current`` changed."""
+        with self._looking:
+            return self._swap(self._with_snapshot(self._champions()))
+
+    def refresh_snapshot(self) -> bool:
+        """Look at the ledger only, which is cheap; say whether ``current`` changed."""
+        with self._looking:
+            return self._swap(self._with_snapshot(self.current))
+
+    def _champions(self) -> ServedModels:
         problems: list[str] = []
         found: dict[str, Classifier | None] = {
-            name: self._champion(name, self._fitting(Classifier.load), problems)
-            for name in self._wanted
+            name: self._champion(name, self._classifier, problems) for name in self._wanted
         }
-        bandit = self._champion("bandit", Bandit.load, problems)
+        bandit = self._champion("bandit", self._bandit, problems)
         new = self._bare(tuple(dict.fromkeys(problems)))
         new = replace(
             new,
@@ -125,18 +137,11 @@ class ModelWatcher:
             intent_model=found.get("intent"),
             versions={name: self._version(name) for name in (*self._wanted, "bandit")},
         )
-        if bandit is not None:
-            new = self._with_bandit(new, bandit)
-        return self._swap(self._with_snapshot(new))
-
-    def refresh_snapshot(self) -> bool:
-        """Look at the ledger only, which is cheap; say whether ``current`` changed."""
-        return self._swap(self._with_snapshot(self.current))
+        return new if bandit is None else self._with_bandit(new, bandit)
 
     def _swap(self, new: ServedModels) -> bool:
         changed = (new.versions, new.degraded) != (self.current.versions, self.current.degraded)
-        if changed:
-            self.current = new
+        self.current = new
         return changed
 
     def _bare(self, degraded: tuple[str, ...]) -> ServedModels:
@@ -156,11 +161,9 @@ class ModelWatcher:
                 problems.append(f"{name}: no champion in MLflow; run 'nba train --promote'")
                 self._loaded.pop(name, None)
                 return None
-            if self._loaded.get(name, ("",))[0] != version.version:
-                self._loaded[name] = (version.version, self._read(version, load))
-        except Misfit as error:
-            problems.append(f"{name}: {error}")
-        except NbaError as error:
+            if self._loaded.get(name, ("",))[0] != version.base:
+                self._loaded[name] = (version.base, load(self._registry.folder(version)))
+        except (Misfit, NbaError) as error:
             problems.append(f"{name}: {error}")
         except Exception as error:  # a broken artifact must not stop the server
             log.exception("Model %s could not be read", name)
@@ -168,20 +171,20 @@ class ModelWatcher:
         kept = self._loaded.get(name)
         return kept[1] if kept else None  # type: ignore[return-value]
 
-    def _read(self, version: Version, load: Callable[..., T]) -> T:
-        return load(self._registry.folder(version))
+    def _classifier(self, folder: Path) -> Classifier:
+        model = Classifier.load(folder)
+        if model.features != self._input.names:
+            raise Misfit("was trained for another domain file; run 'nba train --promote'")
+        return model
 
-    def _fitting(self, load: Callable[..., Classifier]) -> Callable[..., Classifier]:
-        def load_fitting(folder: object) -> Classifier:
-            model = load(folder)
-            if model.features != self._input.names:
-                raise Misfit("was trained for another domain file; run 'nba train --promote'")
-            return model
-
-        return load_fitting
+    def _bandit(self, folder: Path) -> Bandit:
+        bandit = Bandit.load(folder)
+        if not set(bandit.posterior.encoder.features) <= set(self._input.names):
+            raise Misfit("was trained for another domain file; run 'nba train --promote'")
+        return bandit
 
     def _version(self, name: str) -> str | None:
-        return self._loaded[name][0] if name in self._loaded else None
+        return self._loaded[name][0].split("@")[0] if name in self._loaded else None
 
     def _with_bandit(self, models: ServedModels, bandit: Bandit) -> ServedModels:
         models = replace(models, policy=InverseGapPolicy(bandit.greed))
@@ -190,13 +193,13 @@ class ModelWatcher:
 
     def _with_snapshot(self, models: ServedModels) -> ServedModels:
         """Prefer what the learner published for this champion; without one, its newest."""
-        version = models.versions.get("bandit")
-        base = version.split(".")[0] if version else None
-        found = self._newest_snapshot(base, after=_sequence(version))
+        base = self._loaded["bandit"][0] if "bandit" in self._loaded else None
+        found = self._newest_snapshot(base, after=_sequence(models.versions.get("bandit")))
         if found is None:
             return models
         reward = RewardModel.from_bytes(found.payload).for_priors(self._priors())
-        return self._with_reward(models, reward, f"{found.base}.{found.sequence}")
+        number = found.base.split("@")[0]
+        return self._with_reward(models, reward, f"{number}.{found.sequence}")
 
     def _with_reward(
         self, models: ServedModels, reward: RewardModel, version: str | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Any
 
 import bentoml
 from bentoml.exceptions import BentoMLException
+from pydantic import ValidationError
 
 from features.catalog import load_catalog
 from features.domain import load_domain
@@ -38,6 +40,8 @@ from training.registry import Registry
 log = logging.getLogger(__name__)
 settings = load_settings()
 
+LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
+
 _STATUS: dict[type[NbaError], HTTPStatus] = {
     InvalidRequest: HTTPStatus.BAD_REQUEST,
     DecisionUnknown: HTTPStatus.NOT_FOUND,
@@ -53,6 +57,8 @@ def _errors_as_http() -> Iterator[None]:
     except NbaError as error:
         status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
         raise BentoMLException(str(error), error_code=status) from error
+    except ValidationError as error:  # ours, not the caller's: BentoML would make a 400 of it
+        raise RuntimeError("an answer of ours breaks its own type") from error
 
 
 @bentoml.service(
@@ -75,6 +81,7 @@ class NextBestAction:
             domain, catalog, ModelInput(domain), self.features, self.watcher.current, self.ledger
         )
         self.learner = LearnerProcess()
+        self.ledger_problem = ""
         self.tasks: list[asyncio.Task[None]] = []
         _ready.service = self
 
@@ -86,6 +93,7 @@ class NextBestAction:
         self.tasks = [
             asyncio.create_task(_every(settings.models_every_s, self._watch_models)),
             asyncio.create_task(_every(settings.learn_every_s, self._watch_learner)),
+            asyncio.create_task(_every(LEDGER_EVERY_S, self._watch_ledger)),
         ]
         # The collector would walk everything that was imported, for 100 ms, in mid-request.
         gc.collect()
@@ -129,7 +137,17 @@ class NextBestAction:
     @property
     def degraded(self) -> list[str]:
         """What is missing or broken, in sentences for people."""
-        return [*self.engine.models.degraded, *self.features.degraded]
+        learner = [self.learner.problem] if self.learner.problem else []
+        return [*self.engine.models.degraded, *self.features.degraded, *learner]
+
+    async def _watch_ledger(self) -> None:
+        """Whether decisions can be written: takes the write lock and gives it back."""
+        try:
+            await asyncio.wait_for(self.ledger.write(lambda connection: None), LEDGER_WITHIN_S)
+            self.ledger_problem = ""
+        except Exception as error:
+            log.exception("The ledger cannot be written")
+            self.ledger_problem = f"ledger: cannot be written ({type(error).__name__})"
 
     async def _watch_models(self) -> None:
         await asyncio.to_thread(self.features.refresh)
@@ -141,7 +159,7 @@ class NextBestAction:
     async def _watch_learner(self) -> None:
         # The index is 1 in the first worker, and missing where there is only one process.
         if settings.learner and (bentoml.server_context.worker_index or 1) == 1:
-            self.learner.keep_alive()
+            self.learner.keep_alive(time.monotonic())
         await asyncio.to_thread(self.watcher.refresh_snapshot)
         self.engine.models = self.watcher.current
 
@@ -154,6 +172,8 @@ class _Readiness:
     def __call__(self) -> tuple[int, dict[str, Any]]:
         if self.service is None:
             return 503, {"status": "starting", "degraded": [], "models": {}}
+        if problem := self.service.ledger_problem:
+            return 503, {"status": "not ready", "degraded": [problem], "models": {}}
         degraded = self.service.degraded
         versions = dict(self.service.engine.models.versions)
         status = "degraded" if degraded else "ready"

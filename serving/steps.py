@@ -14,8 +14,9 @@ from features.catalog import load_catalog
 from features.domain import load_domain
 from features.errors import InvalidSetting
 from features.history import build_features
-from features.ingest import Progress, Report, is_loaded, load_folder
+from features.ingest import Report, is_loaded, load_folder
 from features.ledger import Ledger
+from features.progress import Progress
 from features.settings import load_settings
 from features.sources.completejourney import write_tables
 from features.store import FeatureStore
@@ -65,7 +66,7 @@ def train_models(model: str | None, promote: bool, report: Progress) -> Iterator
     for name in [model] if model else names:
         result = train(name, sources, registry, report)
         if promote and not result.gate_failures:
-            registry.promote(name)
+            registry.promote(name, result.version)
         yield result
 
 

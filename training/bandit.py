@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +207,10 @@ class Posterior:
             v, c = vectors[mine], count[mine]
             self.second[index] += (v * c[:, None]).T @ v
             self.first[index] += (c * acceptance[mine]) @ v
+
+    def copy(self) -> Posterior:
+        """One that can learn apart from this one."""
+        return replace(self, second=self.second.copy(), first=self.first.copy())
 
     def counted(self, action: str) -> float:
         """Outcomes of an action so far."""

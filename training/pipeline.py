@@ -17,11 +17,12 @@ from features.catalog import Catalog
 from features.dataset import Labelled, fingerprint
 from features.domain import Domain
 from features.errors import InvalidData, InvalidSetting
-from features.ingest import Progress, quiet, shift_of
+from features.ingest import shift_of
 from features.ledger import Ledger
 from features.model_input import ModelInput
+from features.progress import Progress, quiet
 from features.store import FeatureStore
-from training.bandit import Bandit, Encoder
+from training.bandit import Bandit
 from training.churn import CLASSES, churn_data, judge_churn
 from training.classifier import Classifier, fit_classifier, forward_splits
 from training.intent import intent_data, judge_intent
@@ -29,7 +30,7 @@ from training.metrics import importance_plot, reliability_plot
 from training.params import ClassifierParams, Gate, TrainingParams
 from training.pyfunc import expected_acceptance
 from training.registry import Registry, Trained
-from training.warm_start import judge_warm_start, read_decided, warm_start
+from training.warm_start import fit_encoder, judge_warm_start, read_decided, warm_start
 
 MODELS = ("churn", "intent", "bandit")
 EXAMPLE_ROWS = 3
@@ -173,11 +174,11 @@ def _train_bandit(sources: Sources, progress: Progress) -> Trained:
         sources.ledger, sources.store, domain, sources.catalog, params, sources.now
     )
     progress("train bandit", 1, 2)
-    encoder = Encoder.fit(decided.rows, ModelInput(domain).names, domain.channels)
+    encoder = fit_encoder(decided, sources.ledger, sources.store, domain, params, sources.now)
     bandit = Bandit(warm_start(decided, encoder, params), params.greed)
-    metrics = judge_warm_start(decided, encoder, sources.catalog, params)
-    example = pd.DataFrame(decided.rows[:EXAMPLE_ROWS], columns=list(encoder.features))
-    example["channel"] = decided.channels[:EXAMPLE_ROWS]
+    metrics = judge_warm_start(decided, domain, sources.catalog, params)
+    example = pd.DataFrame([encoder.center] * EXAMPLE_ROWS, columns=list(encoder.features))
+    example["channel"] = domain.channels[0]
     progress("train bandit", 2, 2)
     return Trained(
         name="bandit",

@@ -63,6 +63,11 @@ class Version:
     gates: str
     run_id: str
 
+    @property
+    def base(self) -> str:
+        """Number and run: a registry that was made anew begins at 1 again, its runs do not."""
+        return f"{self.version}@{self.run_id[:8]}"
+
 
 class Registry:
     """The MLflow of these settings, opened on first use.

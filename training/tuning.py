@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from features.errors import InvalidSetting
-from features.ingest import Progress, quiet
 from features.model_input import ModelInput
+from features.progress import Progress, quiet
 from training.churn import CLASSES, churn_data
 from training.classifier import forward_log_loss, forward_splits
 from training.intent import intent_data

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
+import pandas as pd
+import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from features import ledger as tables
 from features.catalog import Catalog
 from features.dataset import History, decided_actions, training_frame
 from features.domain import Domain
@@ -54,23 +57,11 @@ def read_decided(
     params: BanditParams,
     now: datetime,
 ) -> Decided:
-    """Read the imported decisions whose attribution window has closed.
-
-    Raises
-    ------
-    InvalidData
-        If there are none of customers with a past.
-    """
+    """Read the imported decisions whose attribution window has closed; there may be none."""
     found = decided_actions(ledger, catalog, now)
     rows = training_frame(history, found, params.service, domain).to_numpy()
     # Before the first event of the log everybody looks like a stranger; that teaches nothing.
     known = ModelInput(domain).has_past(rows)
-    if not known.any():
-        raise InvalidData(
-            "The ledger holds no decisions to warm the bandit up with.",
-            expected="a table 'decisions' of customers who have events",
-            remedy="Load one, or go on without: the bandit then starts from its priors.",
-        )
     found = found[known]
     return Decided(
         rows[known],
@@ -102,8 +93,35 @@ def warm_start(
     return posterior
 
 
+def fit_encoder(
+    decided: Decided, ledger: Ledger, history: History, domain: Domain, params: BanditParams,
+    now: datetime,
+) -> Encoder:  # fmt: skip
+    """Learn center and scale of the features, from the decisions or, without any, from everybody.
+
+    Raises
+    ------
+    InvalidData
+        If the ledger holds no customer either.
+    """
+    names, rows = ModelInput(domain).names, decided.rows
+    if not len(rows):
+        everybody = ledger.read(
+            lambda c: list(c.execute(sa.select(tables.customers.c.customer_id)).scalars())
+        )
+        if not everybody:
+            raise InvalidData(
+                "The ledger holds no customers.",
+                expected="a table 'customers'",
+                remedy="Load one: 'nba load FOLDER'.",
+            )
+        moments = pd.DataFrame({"customer_id": everybody, "event_timestamp": pd.Timestamp(now)})
+        rows = training_frame(history, moments, params.service, domain).to_numpy()
+    return Encoder.fit(rows, names, domain.channels)
+
+
 def judge_warm_start(
-    decided: Decided, encoder: Encoder, catalog: Catalog, params: BanditParams
+    decided: Decided, domain: Domain, catalog: Catalog, params: BanditParams
 ) -> dict[str, float]:
     """How well the earlier decisions foretell the acceptance of the later ones.
 
@@ -111,6 +129,8 @@ def judge_warm_start(
     rate, which is what a bandit without context would reach.
     """
     y = decided.acceptance
+    if not len(y):
+        return {"logged_decisions": 0.0}
     metrics = {"logged_decisions": float(len(y)), "mean_acceptance": float(y.mean())}
     cut = decided.at[int(len(y) * JUDGED_FROM)]
     earlier = np.array(
@@ -122,6 +142,7 @@ def judge_warm_start(
     later = np.flatnonzero([at > cut for at in decided.at])
     if not earlier.any() or len(np.unique(y[later])) < 2:
         return metrics
+    encoder = Encoder.fit(decided.rows[earlier], ModelInput(domain).names, domain.channels)
     model = warm_start(decided, encoder, params, earlier).model(catalog.priors)
     taken = [decided.actions[index] for index in later]
     chances = model.acceptance(decided.rows[later], [decided.channels[index] for index in later])

@@ -19,7 +19,7 @@ import yaml
 FRESH = ("PRODUCE", "MEAT", "SEAFOOD", "DELI", "PASTRY", "MEAT-PCKGD", "SALAD BAR", "FLORAL")
 DRUG_GM = ("DRUG GM", "COSMETICS", "NUTRITION")
 STOCK_UP_USD = 60.0
-COUPON_DAYS = 60
+SHOPS = "America/New_York"
 
 
 def contract_tables(now: datetime) -> tuple[dict[str, pd.DataFrame], timedelta]:
@@ -150,7 +150,13 @@ def _redemptions(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _at_closing_time(days: pd.Series[Any]) -> pd.Series[Any]:
     """Only the day is known; at its end nothing is known before it happened."""
-    return days + pd.Timedelta(hours=23, minutes=59)
+    return _utc(days + pd.Timedelta(hours=23, minutes=59))
+
+
+def _utc(local: pd.Series[Any]) -> pd.Series[Any]:
+    """Days are those of the shops; baskets are stamped in UTC (busiest at 20 to 23 h, and on
+    1 January until 4 h), so days have to be moved there before the two can be put in order."""
+    return pd.Series(local.dt.tz_localize(SHOPS).dt.tz_convert("UTC").dt.tz_localize(None))
 
 
 def _campaign_actions(raw: dict[str, pd.DataFrame]) -> pd.Series[Any]:
@@ -178,7 +184,7 @@ def _decisions(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
         {
             "decision_id": _decision_id(sent),
             "customer_id": _household(sent["household_id"]),
-            "decided_at": sent["campaign_id"].map(starts),
+            "decided_at": _utc(sent["campaign_id"].map(starts)),
             "channel": "email",
             "action_id": sent["campaign_id"].map(_campaign_actions(raw)),
             "probability": np.nan,

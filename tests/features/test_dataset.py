@@ -369,7 +369,9 @@ def test_a_decided_action_is_told_with_customer_time_and_channel(decided, toy_ca
     }
 
 
-@pytest.mark.parametrize("changed", [{"served": True}, {"action_id": "no_action"}])
+@pytest.mark.parametrize(
+    "changed", [{"served": True}, {"action_id": "no_action"}, {"action_id": "no_longer_offered"}]
+)
 def test_our_own_decisions_and_doing_nothing_are_left_out(decided, toy_catalog, changed):
     assert decided_actions(decided(("accepted", DAY), **changed), toy_catalog, CLOSED).empty
 

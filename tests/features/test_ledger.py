@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
+from features.errors import InvalidRequest
 from features.ledger import (
     EPOCH,
     Ledger,
@@ -341,3 +342,21 @@ def test_a_reader_is_not_held_up_by_a_writer(ledger):
     go.set()
     writing.result(10)
     assert _keys(ledger) == ["new", "old"]
+
+
+def test_a_refusal_is_its_callers_own_and_runs_nobody_else_twice(ledger):
+    """Held up by a slow first unit, the others make one group."""
+    gate, runs = threading.Event(), []
+
+    def refuse(connection: sa.Connection) -> None:
+        raise InvalidRequest("no.", expected="yes", remedy="Say yes.")
+
+    ledger.submit(lambda connection: gate.wait(10))
+    refused = ledger.submit(refuse)
+    good = [ledger.submit(lambda connection, n=n: runs.append(n)) for n in range(5)]
+    gate.set()
+    with pytest.raises(InvalidRequest):
+        refused.result()
+    for future in good:
+        future.result()
+    assert runs == list(range(5))

@@ -80,7 +80,15 @@ def test_other_half_lives_are_another_layout(model_input, toy_domain):
     assert other.fingerprint != model_input.fingerprint
 
 
-def test_another_attribute_changes_the_row_but_not_the_state(model_input, toy_domain):
+def test_another_attribute_changes_the_row_and_what_is_kept_online(model_input, toy_domain):
     other = ModelInput(toy_domain.model_copy(update={"attributes": {}}))
-    assert other.layout == model_input.layout
+    assert other.layout != model_input.layout
+    assert other.fingerprint != model_input.fingerprint
+
+
+def test_another_order_of_values_gives_a_row_another_meaning(model_input, toy_domain):
+    plan = toy_domain.attributes["plan"].model_copy(update={"values": ("plus", "basic")})
+    attributes = {**toy_domain.attributes, "plan": plan}
+    other = ModelInput(toy_domain.model_copy(update={"attributes": attributes}))
+    assert other.names == model_input.names
     assert other.fingerprint != model_input.fingerprint

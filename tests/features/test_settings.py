@@ -109,3 +109,17 @@ def test_a_value_we_cannot_use_is_named_with_its_remedy(name, value):
 def test_settings_do_not_change_once_read():
     with pytest.raises(ValidationError, match="frozen"):
         load_settings({}).port = 1
+
+
+def test_what_is_relative_is_told_in_full_because_the_server_runs_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "NBA_LEDGER_URL": "sqlite:///l.db",
+        "NBA_MLFLOW_URI": "sqlite:///m.db",
+        "NBA_ACTIONS": "a.yaml",
+        "NBA_MLFLOW_ARTIFACTS": "art",
+    }
+    settings = load_settings(given)
+    assert settings.ledger_url == f"sqlite:///{tmp_path / 'l.db'}"
+    assert settings.mlflow_uri == f"sqlite:///{tmp_path / 'm.db'}"
+    assert (settings.actions, settings.mlflow_artifacts) == (tmp_path / "a.yaml", tmp_path / "art")

@@ -1,5 +1,6 @@
 """The ledger folded into a real Feast: what training and serving read back from it."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pytest
 from features import history
 from features import ledger as tables
 from features.history import build_features
+from features.identity import ID_PATTERN
 from features.journey import Fold
 from features.ledger import Ledger, insert_new
 from features.model_input import ModelInput
 from features.settings import load_settings
-from features.store import FeatureStore
+from features.store import MARKER, FeatureStore
 
 TOY = Path(__file__).parents[1] / "toy"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -309,3 +311,9 @@ def test_progress_ends_with_all_events_folded_and_features_online(tmp_path, fill
         ("put features online", 0, 1),
         ("put features online", 1, 1),
     ]
+
+
+def test_our_own_marker_cannot_be_asked_for_and_a_state_of_another_layout_is_not_read(store):
+    assert not re.match(ID_PATTERN, MARKER)
+    store.write(["odd"], [[1.0, 2.0]], [NOW])
+    assert store.online("odd") is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from typer.main import get_command
 
@@ -67,3 +69,13 @@ def test_what_the_caller_can_correct_ends_with_code_2_and_a_sentence(
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(grocer: Built):
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = nba(["serve"], {**grocer.env, "NBA_PORT": str(port)})
+    assert done.returncode == 2
+    assert f"NBA_PORT is {port}, and somebody listens there already" in done.stderr

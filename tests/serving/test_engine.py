@@ -221,7 +221,7 @@ def test_the_second_slot_is_drawn_from_what_is_left(engine, now):
     first, second = decide(engine, now, decision_id="d1", slots=2).actions
     assert (first.action_id, second.action_id) == ("call_back", "discount")
     assert second.probability == pytest.approx(1)
-    assert second.reasons[1] == "Tried to learn: the best action promises 1.50 EUR more."
+    assert second.reasons[1] == "Promises most of the allowed actions."
 
 
 def test_an_answer_shows_the_treatment_of_the_channel_and_says_why(engine, now):

@@ -19,7 +19,7 @@ from features.model_input import ModelInput
 from features.store import Known
 from serving.contract import DecideRequest, OutcomeRequest
 from serving.engine import Engine
-from serving.learner import Learner, credit
+from serving.learner import Learner, Outpaced
 from serving.models import PRIOR
 from serving.outcomes import record_outcome
 from training.bandit import Bandit, Encoder, Posterior, RewardModel
@@ -131,65 +131,6 @@ class Shop:
 @pytest.fixture
 def shop(ledger, toy_domain, toy_catalog, now) -> Shop:
     return Shop(ledger, toy_domain, toy_catalog, now)
-
-
-# What one decided action teaches ---------------------------------------------------------------
-
-INSIDE, OUTSIDE = 3 * DAY, 15 * DAY  # after the decision; its window is 14 days
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "asked", "taught"),
-    [
-        ([], INSIDE, None),
-        ([], 14 * DAY, None),
-        ([], OUTSIDE, 0.0),
-        ([("o1", "accepted", HOUR, None)], INSIDE, 1.0),
-        ([("o1", "rejected", HOUR, None)], INSIDE, 0.0),
-        ([("o1", "clicked", HOUR, None)], INSIDE, None),
-        ([("o1", "clicked", HOUR, None)], OUTSIDE, 0.0),
-        ([("o1", "accepted", 14 * DAY, None)], OUTSIDE, 1.0),
-        ([("o1", "accepted", 14 * DAY + HOUR, None)], OUTSIDE, 0.0),
-        ([("o1", "rejected", HOUR, None), ("o2", "accepted", DAY, None)], INSIDE, 1.0),
-        ([("o2", "accepted", DAY, None), ("o1", "rejected", HOUR, None)], INSIDE, 1.0),
-        ([("o1", "accepted", HOUR, None), ("o2", "accepted", DAY, "o1")], INSIDE, None),
-        ([("o2", "accepted", DAY, "o1"), ("o1", "accepted", HOUR, None)], INSIDE, None),
-        ([("o1", "accepted", HOUR, None), ("o2", "accepted", DAY, "o1")], OUTSIDE, 0.0),
-        ([("o1", "accepted", HOUR, None), ("o2", "accepted", OUTSIDE, "o1")], OUTSIDE, 0.0),
-        (
-            [
-                ("o1", "accepted", HOUR, None),
-                ("o2", "rejected", HOUR, None),
-                ("o3", "accepted", DAY, "o1"),
-            ],
-            INSIDE,
-            0.0,
-        ),
-        ([("o1", "of_an_older_catalogue", HOUR, None)], INSIDE, None),
-    ],
-    ids=[
-        "nothing while the window is open",
-        "nothing at its last moment",
-        "0 after a window closed in silence",
-        "accepted",
-        "rejected",
-        "a click says nothing",
-        "a click alone is silence in the end",
-        "accepted at the last moment",
-        "accepted too late is silence",
-        "the best counts",
-        "in any order",
-        "taken back",
-        "taken back before it came",
-        "taken back, then silence",
-        "taken back after the window",
-        "taken back, another still stands",
-        "an outcome the catalogue forgot",
-    ],
-)
-def test_the_credit_of_a_decided_action(outcomes, asked, taught, toy_catalog, now):
-    happened = [(name, outcome, now + when, gone) for name, outcome, when, gone in outcomes]
-    assert credit(happened, now + 14 * DAY, now + asked, toy_catalog) == taught
 
 
 # Steps -----------------------------------------------------------------------------------------
@@ -327,12 +268,62 @@ def test_a_champion_of_another_domain_is_not_built_on_and_learning_goes_on(shop)
     assert shop.snapshots()[-1].base == PRIOR
 
 
+def test_a_click_alone_is_marked_as_learned_and_publishes_nothing(shop):
+    shop.decide("d1")
+    shop.tell("d1", "clicked")
+    learner = shop.learner()
+    assert not learner.step(shop.now + HOUR)
+    unlearned = sa.select(tables.outcomes).where(~tables.outcomes.c.learned)
+    assert shop.ledger.read(lambda c: c.execute(unlearned).all()) == []
+    assert shop.snapshots() == []
+
+
+def test_a_ledger_that_goes_away_altogether_is_not_counted_twice_when_it_is_back(shop, monkeypatch):
+    learner = shop.learner()
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+
+    def gone(work: object) -> None:
+        raise OSError("no such device")
+
+    for _ in range(3):
+        with monkeypatch.context() as broken:
+            broken.setattr(shop.ledger, "write_now", gone)
+            with pytest.raises(OSError, match="no such device"):
+                learner.step(shop.now + HOUR)
+    assert learner.step(shop.now + HOUR)
+    assert shop.expects() == pytest.approx(after(1, 1.0))
+
+
+def test_a_second_learner_on_one_ledger_is_noticed_and_gives_way_to_what_is_written(shop):
+    first, second = shop.learner(), shop.learner()
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    assert first.step(shop.now + HOUR)
+    shop.decide("d2")
+    shop.tell("d2", "accepted")
+    with pytest.raises(Outpaced):
+        second.step(shop.now + HOUR)
+    assert second.step(shop.now + HOUR)
+    assert shop.expects() == pytest.approx(after(2, 1.0))
+
+
+def test_a_posterior_that_was_lost_is_counted_again_from_the_credits(shop):
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    shop.learner().step(shop.now + HOUR)
+    shop.ledger.write_now(lambda c: c.execute(tables.learner_state.delete()))
+    shop.decide("d2")
+    shop.tell("d2", "accepted")
+    shop.learner().step(shop.now + HOUR)
+    assert shop.expects() == pytest.approx(after(2, 1.0))
+
+
 def test_nothing_is_learned_from_showing_nothing(shop):
     shop.decide("d1", actions=())
     shop.tell("d1", "accepted")
-    shop.learner().step(shop.now + HOUR)
-    assert shop.credits() == {}
-    assert shop.expects() == pytest.approx(0.2)
+    assert not shop.learner().step(shop.now + HOUR)
+    assert shop.credits() == {} and shop.snapshots() == []
 
 
 def test_a_decision_under_another_layout_of_features_is_left_out(shop):

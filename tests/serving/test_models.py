@@ -26,6 +26,7 @@ PARAMS = TrainingParams(
     bandit=BanditParams(service="unused", greed=20, ridge=100, warm_start_weight=0.3),
 )
 PRIORS = {"call_back": 0.3, "discount": 0.2, "talk_plus": 0.1}
+RUN = "run-of-this-registry"
 NONE_YET = "no champion in MLflow; run 'nba train --promote'"
 
 
@@ -42,7 +43,7 @@ class FakeRegistry:
         if self.down:
             raise RegistryDown("MLflow does not answer.", expected="an answer", remedy="Start it.")
         number = self.champions.get(name)
-        return Version(name, number, (), "passed", "") if number else None
+        return Version(name, number, (), "passed", RUN) if number else None
 
     def folder(self, version: Version) -> Path:
         self.read.append(f"{version.name} {version.version}")
@@ -73,6 +74,7 @@ def a_bandit(
 
 def publish(ledger: Ledger, now: object, base: str, bandit: Bandit) -> int:
     """A snapshot as the learner would write it."""
+    base = base if base == "prior" or "@" in base else f"{base}@{RUN[:8]}"
     payload = bandit.posterior.model({name: (p, 10.0) for name, p in PRIORS.items()}).to_bytes()
     row = {"base": base, "published_at": now, "payload": payload}
     insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
@@ -247,6 +249,25 @@ def test_a_bandit_trained_on_other_features_is_refused_with_a_sentence(watcher, 
     assert watcher.current.acceptance(row, "app") == pytest.approx(PRIORS)
     sentence = "bandit: was trained for another domain file; run 'nba train --promote'"
     assert sentence in watcher.current.degraded
+
+
+def test_a_misfit_bandit_does_not_push_out_the_good_one_nor_its_snapshots(
+    watcher, registry, ledger, now, row
+):
+    registry.promote("bandit", "6", a_bandit())
+    mine = publish(ledger, now, "6", a_bandit(accepted=1.0))
+    watcher.refresh()
+    registry.promote("bandit", "7", a_bandit(features=("somebody_elses",)))
+    watcher.refresh()
+    assert watcher.current.versions["bandit"] == f"6.{mine}"
+    assert watcher.current.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
+
+
+def test_a_registry_made_anew_is_not_taken_for_the_old_one(watcher, registry, ledger, now, row):
+    registry.promote("bandit", "1", a_bandit(accepted=0.5))
+    publish(ledger, now, "1@anotherrun", a_bandit(accepted=1.0))
+    watcher.refresh()
+    assert watcher.current.versions["bandit"] == "1"
 
 
 def test_files_that_cannot_be_read_cost_their_model_only(watcher, registry, churn, row):

@@ -194,6 +194,8 @@ WRONG = [
     ("/v1/decide", {"customer_id": "h1", "channel": "tv"}, 400, "channel is 'tv'. Expected one of"),
     ("/v1/decide", {"customer_id": 5, "channel": "app"}, 400, "customer_id: input should be"),
     ("/v1/decide", {"customer_id": "", "channel": "app"}, 400, "customer_id: "),
+    ("/v1/decide", {"customer_id": "nba built", "channel": "app"}, 400, "customer_id: "),
+    ("/v1/decide", {"customer_id": "h\u0000", "channel": "app"}, 400, "customer_id: "),
     ("/v1/decide", {"customer_id": "h1", "channel": "app", "slots": 0}, 400, "slots: "),
     ("/v1/decide", {"customer_id": "h1", "channel": "app", "foo": 1}, 400, "foo is not a field"),
     ("/v1/decide", {"identifiers": ["x"], "channel": "app"}, 400, "is not namespace:value"),
@@ -298,8 +300,10 @@ def test_without_models_the_server_decides_from_priors_and_says_so(grocer, tmp_p
         assert answer["predictions"] == {"churn": None, "intent": None}
         assert any("churn: no champion in MLflow" in text for text in answer["degraded"])
         assert server.get("/readyz")[1]["status"] == "degraded"
-        [action] = decide(server, customer_id="h1", actions=["fuel_points"])["actions"]
-        assert action["acceptance"] in (0.08, 0.0)  # the prior in grocery.actions.yaml, or none
+        asked = (decide(server, customer_id="h1", actions=["fuel_points"]) for _ in range(40))
+        shown = [action for one in asked for action in one["actions"]]
+        # Its prior in grocery.actions.yaml; shown with probability 0.97 or so each time.
+        assert 0.08 in [action["acceptance"] for action in shown]
 
 
 def test_with_mlflow_down_the_server_starts_and_says_so(grocer, tmp_path):

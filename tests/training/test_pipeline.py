@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
+import sqlalchemy as sa
 
+from features import ledger as tables
 from features.catalog import load_catalog
 from features.dataset import training_frame
 from features.domain import load_domain
@@ -22,6 +25,7 @@ from training.classifier import Classifier
 from training.params import load_params
 from training.pipeline import Sources
 from training.registry import Registry
+from training.warm_start import fit_encoder, judge_warm_start, read_decided, warm_start
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +87,21 @@ def test_a_run_keeps_all_that_is_needed_to_repeat_and_judge_it(runs, name):
     assert model.metadata.saved_input_example_info is not None
 
 
+def test_a_business_without_past_decisions_gets_a_bandit_that_can_learn(sources, now):
+    """A moment before the first campaign: nothing is decided yet, everybody is known."""
+    long_ago = now - timedelta(days=4000)
+    params = sources.params.bandit
+    found = read_decided(
+        sources.ledger, sources.store, sources.domain, sources.catalog, params, long_ago
+    )
+    assert len(found.rows) == 0
+    encoder = fit_encoder(found, sources.ledger, sources.store, sources.domain, params, now)
+    assert encoder.width > 80 and warm_start(found, encoder, params).actions == ()
+    assert judge_warm_start(found, sources.domain, sources.catalog, params) == {
+        "logged_decisions": 0.0
+    }
+
+
 def test_mlflow_and_the_server_read_the_same_model(settings, sources):
     registry = Registry(settings)
     version = registry.champion("churn")
@@ -91,8 +110,6 @@ def test_mlflow_and_the_server_read_the_same_model(settings, sources):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20, len(ours.features)))
     frame = theirs.metadata.signature.inputs
-    import pandas as pd
-
     assert frame is not None
     predicted = theirs.predict(pd.DataFrame(x, columns=list(ours.features)))
     assert np.allclose(predicted.to_numpy(), ours.probabilities(x))
@@ -112,10 +129,11 @@ def test_training_again_on_the_same_data_gives_the_same_figures(grocer, runs, tm
 
 def test_training_and_serving_read_the_same_numbers(sources):
     """At one moment after the last event: point-in-time join against the online store."""
-    import pandas as pd
-
     customers = [f"h{number}" for number in range(1, 301)]
-    at = pd.Timestamp("2026-11-22T10:00:00Z")
+    # After the last event, whichever week the importer has moved it to.
+    last = sa.select(sa.func.max(tables.events.c.occurred_at))
+    newest = sources.ledger.read(lambda connection: connection.execute(last).scalar_one())
+    at = pd.Timestamp(newest) + pd.Timedelta(hours=1)
     moments = pd.DataFrame({"customer_id": customers, "event_timestamp": at})
     offline = training_frame(sources.store, moments, "churn_v1", sources.domain).to_numpy()
     model_input = ModelInput(sources.domain)
