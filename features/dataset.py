@@ -197,21 +197,17 @@ def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataF
     for row in outcomes:
         one = Said(row.outcome_id, row.outcome, row.occurred_at, row.retracts)
         said.setdefault(row.decision_id, []).append(one)
-    rows = [
-        (
-            row.customer_id,
-            row.decided_at,
-            row.action_id,
-            row.channel,
-            credit(said.get(row.decision_id, ()), row.decided_at, row.window_ends_at, now, catalog),
-        )
-        for row in decided
-        if row.action_id in catalog.actions
-    ]
+    rows = []
+    for row in decided:
+        if row.action_id in catalog.actions:
+            heard = said.get(row.decision_id, ())
+            # The window has closed: whoever said nothing did not accept.
+            taught = credit(heard, row.decided_at, row.window_ends_at, now, catalog) or 0.0
+            rows.append((row.customer_id, row.decided_at, row.action_id, row.channel, taught))
     names = ["customer_id", "event_timestamp", "action_id", "channel", "acceptance"]
     frame = pd.DataFrame(rows, columns=names)
     frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
-    frame["acceptance"] = frame["acceptance"].fillna(0.0).astype(np.float64)
+    frame["acceptance"] = frame["acceptance"].astype(np.float64)
     return frame
 
 
