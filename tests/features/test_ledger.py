@@ -352,8 +352,8 @@ def test_a_refusal_is_its_callers_own_and_runs_nobody_else_twice(ledger):
         raise InvalidRequest("no.", expected="yes", remedy="Say yes.")
 
     ledger.submit(lambda connection: gate.wait(10))
-    refused = ledger.submit(refuse)
     good = [ledger.submit(lambda connection, n=n: runs.append(n)) for n in range(5)]
+    refused = ledger.submit(refuse)  # last, so that all the others have run by then
     gate.set()
     with pytest.raises(InvalidRequest):
         refused.result()
