@@ -291,7 +291,8 @@ def _moments(
     settled = max(int(at_us[-1]) for _, at_us, _ in events) - ahead_us
     first = min(int(at_us[0]) for _, at_us, _ in events) + active_us
     last, step = settled, EVERY_DAYS * DAY_US
-    if plan := domain.moments:
+    plan = domain.moments
+    if plan and plan.first and plan.last and plan.every_days:
         first, step = _midnight(plan.first, shift), plan.every_days * DAY_US
         last = min(_midnight(plan.last, shift), settled)
     if last < first:
@@ -304,7 +305,7 @@ def _moments(
 
 
 def _test_from(domain: Domain, shift: timedelta, at_us: NDArray[np.int64]) -> int:
-    if domain.moments:
+    if domain.moments and domain.moments.test_from:
         return _midnight(domain.moments.test_from, shift)
     return int(np.quantile(np.unique(at_us), 1 - TEST_SHARE, method="nearest"))
 

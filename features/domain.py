@@ -7,12 +7,19 @@ worked example.
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.yaml_file import load_yaml
+
+VOCABULARY = Path(__file__).with_name("domains") / "vocabulary.yaml"
+STAGES = ("awareness", "discovery", "interest", "consideration", "action", "use", "advocacy")
+# What a score can be, by what it measures: the scales that the field has agreed on.
+SCALES = {"nps": (0.0, 10.0), "csat": (1.0, 5.0), "ces": (1.0, 7.0), "rating": (1.0, 5.0)}
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Days = Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)]
@@ -20,7 +27,7 @@ Days = Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)]
 
 # Columns of our own, beside attributes and beside the properties of events.
 RESERVED = ("customer_id", "identifiers", "event_timestamp", "state")
-EVENT_COLUMNS = ("event_id", "customer_id", "type", "occurred_at", "channel")
+EVENT_COLUMNS = ("event_id", "customer_id", "identifiers", "type", "occurred_at", "channel")
 
 
 def slug(value: str) -> str:
@@ -32,12 +39,21 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Namespace(_Frozen):
+    """A kind of identifier, how its spellings are made one, and whether it names a person."""
+
+    normalize: Literal["as_is", "lower", "digits"] = "as_is"
+    anonymous: bool = False  # such as a cookie: gives its name away to whatever it is linked with
+    description: str = ""
+
+
 class Attribute(_Frozen):
     """A slow fact about a customer. List ``values`` by size, if they have one: models use it."""
 
     type: Literal["number", "category"]
     values: tuple[str, ...] = ()
     description: str = ""
+    read: bool = True  # by models; false for facts that are only kept, such as a test split
 
     @model_validator(mode="after")
     def _categories_list_their_values(self) -> Self:
@@ -56,6 +72,28 @@ class Property(Attribute):
     max: float | None = None
     required: bool = False
     remembered: bool = True
+    measures: Literal["spend", "nps", "csat", "ces", "rating"] | None = None
+
+    @model_validator(mode="after")
+    def _measures_on_its_scale(self) -> Self:
+        if self.measures and self.type != "number":
+            raise ValueError("measures: nothing, unless the type is number")
+        scale = SCALES.get(self.measures or "")
+        if scale and (self.min, self.max) != scale:
+            raise ValueError(f"max: {scale[1]:g}, and {scale[0]:g} for min: so is {self.measures}")
+        return self
+
+
+class JourneyKind(_Frozen):
+    """What a customer may be trying to get done.
+
+    It is open from its first event until one that ``ends`` it, or until nothing has happened for
+    ``lapse_days``. While a ``problem`` is open, nothing is sold.
+    """
+
+    problem: bool = False
+    lapse_days: Days | None = None
+    description: str = ""
 
 
 class EventType(_Frozen):
@@ -66,40 +104,100 @@ class EventType(_Frozen):
     stage: Literal[
         "awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"
     ]
-    touchpoint: Literal["internal", "external", "peripheral"]
-    signal: Literal["direct", "passive"]
+    step: Literal["starts", "moves", "ends"] = "moves"  # what it does to its journey
+    touchpoint: Literal["internal", "external", "peripheral"]  # ours, shared, or of others
+    signal: Literal["direct", "passive"]  # the customer tells us, or shows us
+    consent: Literal["given", "withdrawn"] | None = None
     properties: dict[Name, Property] = {}
+
+    @model_validator(mode="after")
+    def _consent_has_a_purpose(self) -> Self:
+        if self.consent and "purpose" not in self.properties:
+            raise ValueError("consent: a property 'purpose' beside it")
+        measured = [known.measures for known in self.properties.values() if known.measures]
+        if len(measured) > len(set(measured)):
+            raise ValueError("properties: each thing measured once")
+        return self
 
 
 class Churn(_Frozen):
-    """With ``event`` in the last ``active_days``, without in the next ``silent_days``."""
+    """Either silence or an event.
+
+    ``when: silent``: with ``event`` in the last ``active_days``, without in the next
+    ``silent_days``. ``when: happens``: ``event`` is the leaving itself (a contract cancelled);
+    asked once for each customer, from the time before anybody left.
+    """
 
     event: Name
-    active_days: Days
-    silent_days: Days
+    when: Literal["silent", "happens"] = "silent"
+    active_days: Days | None = None
+    silent_days: Days | None = None
+
+    @model_validator(mode="after")
+    def _silence_has_a_length(self) -> Self:
+        given = self.active_days is not None, self.silent_days is not None
+        if self.when == "silent" and not all(given):
+            raise ValueError("active_days: a number, and one for silent_days")
+        if self.when == "happens" and any(given):
+            raise ValueError("when: silent, or no active_days and no silent_days")
+        return self
 
 
 class Intent(_Frozen):
-    """What the customer wants next: ``property`` of the next ``event`` within ``within_days``."""
+    """What the customer wants next: ``property`` of the next ``event``.
+
+    ``ask: at_moments``: of customers with one in the last ``active_days``, who come back within
+    ``within_days``. ``ask: after_each``: after each such event; where none follows, the answer is
+    the class ``end`` if that is named.
+    """
 
     event: Name
     property: Name
-    active_days: Days
-    within_days: Days
+    ask: Literal["at_moments", "after_each"] = "at_moments"
+    active_days: Days | None = None
+    within_days: Days | None = None
+    end: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+
+    @model_validator(mode="after")
+    def _moments_have_a_length(self) -> Self:
+        given = self.active_days is not None, self.within_days is not None
+        if self.ask == "at_moments" and not all(given):
+            raise ValueError("active_days: a number, and one for within_days")
+        if self.ask == "after_each" and any(given):
+            raise ValueError("ask: at_moments, or no active_days and no within_days")
+        if self.ask == "at_moments" and self.end:
+            raise ValueError("end: nothing, unless 'ask' is after_each")
+        return self
 
 
 class Moments(_Frozen):
-    """When we ask "and what happened next?", in the calendar of the original data."""
+    """When we ask "and what happened next?", and on which answers a model is judged.
 
-    first: date
-    last: date
-    every_days: Annotated[int, Field(ge=1)]
-    test_from: date
+    Judged on later time: ``first``, ``last``, ``every_days`` and ``test_from``, in the calendar of
+    the original data. On some customers: ``test_where``, an attribute and its value. On all,
+    each left out once: ``folds``, for data without time.
+    """
+
+    first: date | None = None
+    last: date | None = None
+    every_days: Annotated[int, Field(ge=1)] | None = None
+    test_from: date | None = None
+    test_where: dict[Name, str] | None = None
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not self.first < self.test_from <= self.last:
-            raise ValueError("test_from: a day after first and not after last")
+    def _one_way(self) -> Self:
+        dated = (self.first, self.last, self.every_days, self.test_from)
+        ways = [any(dated), self.test_where is not None, self.folds is not None]
+        if sum(ways) != 1:
+            raise ValueError("one of: four dates, test_where, folds")
+        if self.test_where is not None and len(self.test_where) != 1:
+            raise ValueError("test_where: one attribute and its value")
+        if any(dated) and not all(dated):
+            raise ValueError("first: a day, and so for last, every_days and test_from")
+        if self.first and self.test_from and self.last:  # all, says the line before
+            if not self.first < self.test_from <= self.last:
+                raise ValueError("test_from: a day after first and not after last")
         return self
 
 
@@ -109,12 +207,39 @@ class Domain(_Frozen):
     name: Name
     currency: Annotated[str, Field(pattern=r"^[a-z]{3}$")]
     channels: Annotated[tuple[Name, ...], Field(min_length=1)]
+    identifiers: dict[Name, Namespace] = {}  # if empty, any namespace is taken as it comes
     attributes: dict[Name, Attribute] = {}
+    account: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] | None = None  # column of customers
+    vocabulary: Literal["all"] | tuple[Name, ...] = ()
+    journeys: dict[Name, JourneyKind] = {}
     events: Annotated[dict[Name, EventType], Field(min_length=1)]
+    session_minutes: Annotated[float, Field(gt=0, le=1440, allow_inf_nan=False)] = 30
     half_lives_days: Annotated[tuple[Days, ...], Field(min_length=1)] = (7, 28, 112)
     churn: Churn | None = None
     intent: Intent | None = None
     moments: Moments | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_vocabulary(cls, content: Any) -> Any:
+        """Put the shared event types that the file asks for before its own."""
+        if not isinstance(content, dict) or not content.get("vocabulary"):
+            return content
+        wanted, shared = content["vocabulary"], _vocabulary()
+        own, kinds = content.get("events") or {}, content.get("journeys") or {}
+        if not all(isinstance(part, dict) for part in (own, kinds)):
+            return content  # refused by the fields themselves
+        names = list(shared["events"]) if wanted == "all" else wanted
+        if not isinstance(names, list | tuple):
+            raise ValueError("vocabulary: all, or a list of names")
+        for name in names:
+            if name not in shared["events"]:
+                raise ValueError(f"vocabulary: some of {', '.join(shared['events'])}; not {name}")
+        currency = str(content.get("currency"))
+        events = {name: _in_currency(shared["events"][name], currency) for name in names} | own
+        used = {described.get("journey") for described in events.values() if described}
+        kept = {name: kind for name, kind in shared["journeys"].items() if name in used}
+        return {**content, "events": events, "journeys": kept | kinds}
 
     @model_validator(mode="after")
     def _names_that_exist(self) -> Self:
@@ -127,7 +252,17 @@ class Domain(_Frozen):
                 raise ValueError(f"intent.property: a category of {self.intent.event}")
         if list(self.half_lives_days) != sorted(set(self.half_lives_days)):
             raise ValueError("half_lives_days: numbers that rise")
-        for name in RESERVED:
+            if self.intent.end in self.intents[:-1]:
+                raise ValueError(f"intent.end: a text that is no value of {self.intent.property}")
+        where = (self.moments and self.moments.test_where) or {}
+        for name, value in where.items():
+            known_attribute = self.attributes.get(name)
+            if known_attribute is None or value not in known_attribute.values:
+                raise ValueError("moments.test_where: a category of 'attributes' and its value")
+        for name in self.journeys:
+            if name not in {described.journey for described in self.events.values()}:
+                raise ValueError(f"journeys.{name}: a journey that some event names")
+        for name in (*RESERVED, self.account):
             if name in self.attributes:
                 raise ValueError(f"attributes.{name}: another name; this one is ours")
         for event, described in self.events.items():
@@ -143,7 +278,25 @@ class Domain(_Frozen):
         """The classes that the intent model tells apart."""
         if self.intent is None:
             return ()
-        return self.events[self.intent.event].properties[self.intent.property].values
+        values = self.events[self.intent.event].properties[self.intent.property].values
+        return (*values, self.intent.end) if self.intent.end else values
+
+    @property
+    def journey_kinds(self) -> dict[str, JourneyKind]:
+        """Every journey that an event names, described or not, in the order of the events."""
+        named = dict.fromkeys(described.journey for described in self.events.values())
+        return {name: self.journeys.get(name, JourneyKind()) for name in named}
+
+
+@cache
+def _vocabulary() -> Any:
+    return yaml.safe_load(VOCABULARY.read_text(encoding="utf-8"))
+
+
+def _in_currency(event: Any, currency: str) -> Any:
+    properties = event.get("properties", {})
+    named = {name.replace("currency", currency): kept for name, kept in properties.items()}
+    return {**event, "properties": named}
 
 
 def load_domain(path: Path) -> Domain:

@@ -19,7 +19,7 @@ def churn_data(
 ) -> Labelled:
     """Labelled moments with what was known at each."""
     moments = churn_moments(ledger, domain, shift)
-    days = domain.churn.silent_days if domain.churn else 0.0
+    days = (domain.churn and domain.churn.silent_days) or 0.0
     return labelled(moments, history, params.service, domain, shift, days)
 
 

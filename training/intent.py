@@ -17,7 +17,7 @@ def intent_data(
 ) -> Labelled:
     """Labelled moments with what was known at each."""
     moments = intent_moments(ledger, domain, shift)
-    days = domain.intent.within_days if domain.intent else 0.0
+    days = (domain.intent and domain.intent.within_days) or 0.0
     return labelled(moments, history, params.service, domain, shift, days)
 
 
