@@ -1,34 +1,60 @@
 """The four contract tables: what a row must hold, and what it becomes in the ledger.
 
-Each reader takes one row, refuses it by raising `InvalidData`, or says which ledger rows it
-makes. The same rules check a table and load it.
+Each reader takes one row, refuses it by raising `InvalidData`, or adds what it makes of it to a
+`Parsed`. The same rules check a table and load it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
 
-from features import ledger as tables
+from features import tables
 from features.catalog import NO_ACTION, Catalog
 from features.domain import EVENT_COLUMNS, Domain
 from features.errors import InvalidData
-from features.events import Event, as_utc, check_event, is_finite_number
-from features.identity import ID_LENGTH, ID_PATTERN, IDENTIFIER
+from features.events import Event, as_kept, as_utc, check_event, is_finite_number
+from features.identity import ID_LENGTH, ID_PATTERN, Spelling
 
 Row = dict[str, Any]
-LedgerRow = tuple[sa.Table, Row]
-Reader = Callable[[Row, Domain, Catalog], Iterable[LedgerRow]]
 
 
-def _read_customer(row: Row, domain: Domain, _: Catalog) -> Iterable[LedgerRow]:
-    customer_id = _id(row, "customer_id")
+@dataclass(frozen=True)
+class Business:
+    """What the rows are checked against."""
+
+    domain: Domain
+    catalog: Catalog
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """How identifiers are spelled."""
+        return Spelling(self.domain)
+
+
+@dataclass
+class Parsed:
+    """What rows become: rows of the ledger, links between keys, and events."""
+
+    rows: dict[sa.Table, list[Row]] = field(default_factory=dict)
+    links: list[tuple[str, str]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+
+Reader = Callable[[Row, Business, Parsed], None]
+
+
+def _read_customer(row: Row, business: Business, parsed: Parsed) -> None:
+    domain = business.domain
+    customer_id = business.spelling.customer(_id(row, "customer_id"))
     attributes = {}
     for name, known in domain.attributes.items():
         value = row.get(name)
@@ -37,44 +63,42 @@ def _read_customer(row: Row, domain: Domain, _: Catalog) -> Iterable[LedgerRow]:
         if known.type == "category" and str(value) not in known.values:
             raise _bad(name, value, f"one of {', '.join(known.values)}, or empty")
         attributes[name] = str(_number(row, name) if known.type == "number" else value)
-    yield tables.customers, {"customer_id": customer_id, "attributes": json.dumps(attributes)}
-    for identifier in str(row.get("identifiers", "")).split():
-        if not IDENTIFIER.fullmatch(identifier):
-            raise _bad("identifiers", identifier, "namespace:value, such as card:123")
-        yield tables.identifiers, {"identifier": identifier, "customer_id": customer_id}
+    account = row.get(domain.account) if domain.account else None
+    identifiers = business.spelling.keys(None, str(row.get("identifiers", "")).split())
+    parsed.rows.setdefault(tables.customers, []).append(
+        {
+            "customer_id": customer_id,
+            "attributes": json.dumps(attributes),
+            "account": None if account is None else str(account),
+        }
+    )
+    parsed.links += [(customer_id, identifier) for identifier in identifiers]
 
 
-def _read_event(row: Row, domain: Domain, _: Catalog) -> Iterable[LedgerRow]:
-    event_type = str(_need(row, "type"))
-    known = domain.events[event_type].properties if event_type in domain.events else {}
+def _read_event(row: Row, business: Business, parsed: Parsed) -> None:
+    domain = business.domain
+    event_type = domain.events.get(str(_need(row, "type")))
+    known = event_type.properties if event_type else {}
     properties = {
         name: _number(row, name) if name in known and known[name].type == "number" else str(value)
         for name, value in row.items()
         if name not in EVENT_COLUMNS
     }
+    named = _id(row, "customer_id") if "customer_id" in row else None
     event = Event(
         _id(row, "event_id"),
-        _id(row, "customer_id"),
-        event_type,
+        business.spelling.keys(named, str(row.get("identifiers", "")).split()),
+        str(row["type"]),
         _time(row, "occurred_at"),
         str(_need(row, "channel")),
-        properties,
+        as_kept(properties, event_type),
     )
     check_event(event, domain)
-    yield (
-        tables.events,
-        {
-            "event_id": event.event_id,
-            "customer_id": event.customer_id,
-            "type": event.type,
-            "occurred_at": event.occurred_at,
-            "channel": event.channel,
-            "properties": json.dumps(properties),
-        },
-    )
+    parsed.events.append(event)
 
 
-def _read_decision(row: Row, domain: Domain, catalog: Catalog) -> Iterable[LedgerRow]:
+def _read_decision(row: Row, business: Business, parsed: Parsed) -> None:
+    domain, catalog = business.domain, business.catalog
     action_id, channel = str(_need(row, "action_id")), str(_need(row, "channel"))
     if action_id != NO_ACTION and action_id not in catalog.actions:
         raise _bad("action_id", action_id, f"one of {', '.join(catalog.actions)}, {NO_ACTION}")
@@ -85,29 +109,30 @@ def _read_decision(row: Row, domain: Domain, catalog: Catalog) -> Iterable[Ledge
         raise _bad("probability", probability, "a number in (0, 1], or empty if nobody logged it")
     decided_at = _time(row, "decided_at")
     action = catalog.actions.get(action_id)
-    yield (
-        tables.decisions,
+    subject = business.spelling.customer(_id(row, "customer_id"))
+    parsed.rows.setdefault(tables.decisions, []).append(
         {
             "decision_id": _id(row, "decision_id"),
-            "customer_id": _id(row, "customer_id"),
+            "subject": subject,
+            "customer_id": subject,  # until it is known whose key that is
             "decided_at": decided_at,
             "channel": channel,
             "action_id": action_id,
             "probability": probability,
             "served": False,
             "window_ends_at": decided_at + timedelta(days=action.attribution_days if action else 0),
-        },
+        }
     )
 
 
-def _read_outcome(row: Row, _: Domain, catalog: Catalog) -> Iterable[LedgerRow]:
+def _read_outcome(row: Row, business: Business, parsed: Parsed) -> None:
+    catalog = business.catalog
     decision_id, outcome = _id(row, "decision_id"), str(_need(row, "outcome"))
     if outcome not in catalog.outcomes:
         raise _bad("outcome", outcome, f"one of {', '.join(catalog.outcomes)}")
     value = _number(row, "value")
     occurred_at = _time(row, "occurred_at")
-    yield (
-        tables.outcomes,
+    parsed.rows.setdefault(tables.outcomes, []).append(
         {
             "outcome_id": str(row.get("outcome_id", f"{decision_id}:{outcome}")),
             "decision_id": decision_id,
@@ -117,7 +142,7 @@ def _read_outcome(row: Row, _: Domain, catalog: Catalog) -> Iterable[LedgerRow]:
             "occurred_at": occurred_at,
             "received_at": occurred_at,
             "learned": True,  # by the warm start, which reads imported decisions as a whole
-        },
+        }
     )
 
 

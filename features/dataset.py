@@ -18,13 +18,14 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from features import ledger as tables
+from features import tables
 from features.catalog import Catalog
 from features.credit import Said, credit
 from features.domain import Domain
 from features.errors import InvalidData
-from features.ledger import EPOCH, Ledger
+from features.ledger import Ledger
 from features.model_input import ModelInput
+from features.tables import EPOCH
 
 DAY_US = 86_400_000_000
 EVERY_DAYS = 14  # between two moments, where the domain names no protocol

@@ -4,7 +4,11 @@
   x InvalidSetting      a setting or parameter has a value we cannot use    exit code 2
   x InvalidDomain       a domain or action file breaks its rules            exit code 2
   x InvalidData         a contract table breaks the domain's rules          exit code 2
+    x InvalidEvent      one event does; says which field of it
   x InvalidRequest      a caller's request breaks the API contract          HTTP 400
+  x IdentityUnknown     a link that does not hold cannot be undone          HTTP 404
+  x CustomerForgotten   the customer was erased and must not come back      HTTP 410
+  x NotVisible          kept in the ledger, but the feature store is down   HTTP 503
   x DecisionUnknown     an outcome names a decision we never made           HTTP 404
   x DecisionConflict    an id comes back with another content               HTTP 409
   x ModelMissing        the registry holds no such model or version         exit code 2
@@ -35,8 +39,34 @@ class InvalidData(NbaError):
     """A contract table breaks the domain's rules."""
 
 
+class InvalidEvent(InvalidData):
+    """An event breaks the domain's rules.
+
+    Attributes
+    ----------
+    field : str
+        Which field of it, such as ``properties.score``.
+    """
+
+    def __init__(self, field: str, sentences: str) -> None:
+        Exception.__init__(self, sentences)
+        self.field = field
+
+
 class InvalidRequest(NbaError):
     """A caller's request breaks the API contract."""
+
+
+class IdentityUnknown(NbaError):
+    """A link that does not hold cannot be undone."""
+
+
+class CustomerForgotten(NbaError):
+    """The customer was erased and must not come back by itself."""
+
+
+class NotVisible(NbaError):
+    """Events are kept in the ledger, but the feature store cannot show them to a decision."""
 
 
 class DecisionUnknown(NbaError):

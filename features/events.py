@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from features.domain import Domain, EventType, Property
-from features.errors import InvalidData
+from features.errors import InvalidData, InvalidEvent
+from features.identity import ID_LENGTH, ID_PATTERN, Spelling
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # outside, a time is a mistake; windows reach past its end
+CLOCKS = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ours
+MAX_TEXT = 10_000  # characters of one text property
+MAX_KEYS = 20
 
 
 def as_utc(moment: datetime) -> datetime:
@@ -29,16 +36,91 @@ def as_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
+Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=ID_PATTERN)]
+
+
+class SentEvent(BaseModel):
+    """An event as a channel sends it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    event_id: Id = Field(examples=["till-7-20261122-0815"])
+    type: Annotated[str, Field(max_length=60)] = Field(examples=["visit"])
+    occurred_at: UtcTime
+    channel: Annotated[str, Field(max_length=60)] = Field(examples=["app"])
+    customer_id: Id | None = Field(None, examples=["h1"])
+    identifiers: Annotated[tuple[str, ...], Field(max_length=MAX_KEYS)] = ()
+    properties: dict[str, Any] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Immutable. ``occurred_at`` is aware UTC."""
+    """Immutable.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        Customer id and identifiers; all name the same person. It is kept under the first one.
+    occurred_at : aware UTC
+    """
 
     event_id: str
-    customer_id: str
+    keys: tuple[str, ...]
     type: str
     occurred_at: datetime
     channel: str
     properties: Mapping[str, Any]
+
+    @property
+    def subject(self) -> str:
+        """The key under which it is kept, whoever the customer behind it may be."""
+        return self.keys[0]
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        """Events are folded in this order."""
+        return self.occurred_at, self.event_id
+
+    @property
+    def properties_json(self) -> str:
+        """The properties as the ledger keeps them."""
+        return json.dumps(self.properties, sort_keys=True)
+
+
+def read_event(sent: Any, domain: Domain, spelling: Spelling, now: datetime) -> Event:
+    """An event of a channel, checked in full.
+
+    Raises
+    ------
+    InvalidEvent
+        Names the field, its value and what to do.
+    """
+    try:
+        one = SentEvent.model_validate(sent)
+    except ValidationError as error:
+        raise _broken(error) from None
+    if one.occurred_at > now + CLOCKS:
+        raise _invalid("occurred_at", one.occurred_at.isoformat(), "a time that has passed")
+    try:
+        keys = spelling.keys(one.customer_id, one.identifiers)
+    except InvalidData as error:
+        raise InvalidEvent("identifiers", str(error)) from None
+    properties = as_kept(one.properties, domain.events.get(one.type))
+    event = Event(one.event_id, keys, one.type, one.occurred_at, one.channel, properties)
+    check_event(event, domain)
+    return event
+
+
+def as_kept(properties: Mapping[str, Any], event_type: EventType | None) -> dict[str, Any]:
+    """Properties with numbers as floats, so that 5 and 5.0 are one content."""
+    known = event_type.properties if event_type else {}
+    return {
+        name: float(value)
+        if name in known and known[name].type == "number" and is_finite_number(value)
+        else value
+        for name, value in properties.items()
+    }
 
 
 def check_event(event: Event, domain: Domain) -> None:
@@ -46,11 +128,11 @@ def check_event(event: Event, domain: Domain) -> None:
 
     Raises
     ------
-    InvalidData
+    InvalidEvent
         Names the field, its value and what to do.
     """
-    if not event.event_id or not event.customer_id:
-        raise _invalid("event_id and customer_id", "", "two texts that are not empty")
+    if not event.keys:
+        raise _invalid("customer_id", None, "a customer_id, or at least one of identifiers")
     event_type = domain.events.get(event.type)
     if event_type is None:
         raise _invalid("type", event.type, f"one of {', '.join(domain.events)}")
@@ -76,8 +158,11 @@ def _check_properties(event: Event, event_type: EventType) -> None:
 def _check_value(field: str, value: Any, known: Property) -> None:
     if known.type == "category" and value not in known.values:
         raise _invalid(field, value, f"one of {', '.join(known.values)}")
-    if known.type == "text" and not isinstance(value, str):
-        raise _invalid(field, value, "a text")
+    if known.type == "text":
+        if not isinstance(value, str):
+            raise _invalid(field, value, "a text")
+        if len(value) > MAX_TEXT:
+            raise _invalid(field, f"{value[:40]}...", f"at most {MAX_TEXT:,} characters")
     if known.type == "number":
         if not is_finite_number(value):
             raise _invalid(field, value, "a finite number")
@@ -97,9 +182,21 @@ def is_finite_number(value: object) -> bool:
         return False
 
 
-def _invalid(field: str, value: object, expected: str) -> InvalidData:
-    return InvalidData(
-        f"{field} is {value!r}.",
-        expected=expected,
-        remedy="Correct the event, or describe it in the domain file.",
-    )
+def _invalid(field: str, value: object, expected: str) -> InvalidEvent:
+    remedy = "Correct the event, or describe it in the domain file."
+    return InvalidEvent(field, f"{field} is {value!r}. Expected {expected}. {remedy}")
+
+
+def _broken(error: ValidationError) -> InvalidEvent:
+    """The first finding of pydantic in our words."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the event"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return InvalidEvent(field, f"{field} is missing. Send it.")
+    if first["type"] == "extra_forbidden":
+        return InvalidEvent(field, f"{field} is not a field of an event. Leave it out.")
+    shown = repr(first["input"])
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    said = f"{message[:1].lower()}{message[1:]}"
+    return InvalidEvent(field, f"{field} is {shown}: {said}. Correct it and send it again.")

@@ -1,97 +1,269 @@
-"""From the ledger to Feast: every customer's states so far, and the newest one online.
+"""From the ledger to Feast: a history of states for training, the newest one online.
 
-A customer's events are folded once, in order of time; the state after each event is a row of
-the offline history, so that training can ask for any moment and gets what serving would have
-read then.
+Customers are folded in contiguous parts, side by side; a part is one parquet file, so memory
+stays bounded and forgetting somebody rewrites one small file. A state is kept after each
+`EVERY` events of a customer and after the last one; `features/point_in_time.py` fills in what
+lies between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import datetime
+from functools import partial
+from itertools import groupby, islice
+from multiprocessing import get_context
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from features import ledger as tables
+from features import tables
 from features.domain import Domain
-from features.journey import State
+from features.fold_part import State
+from features.identity import resolve_each
+from features.journey import Fold
 from features.ledger import Ledger
 from features.model_input import ModelInput
+from features.profiles import account_key, attributes_of
 from features.progress import Progress, quiet
+from features.states import States, events_of, in_order, publish
 from features.store import JOURNEY_SCHEMA, FeatureStore, journey_table, profile_table
 
-ROWS = 20_000  # of history written at a time; bounds the memory
+EVERY = 32  # events of a customer between two kept states
+PART = 100_000  # events of one part, more or less
+ROWS = 2_000  # of history written at a time
+FETCHED = 5_000  # events read at a time
+SHOWN = 250  # states put online in one transaction: decisions wait that long
 MICROS = 1e6
 
 
+class _Range(NamedTuple):
+    """The customers from ``first`` to ``last``, both included, and how many events they have."""
+
+    first: str
+    last: str
+    events: int
+
+
+class _Folded(NamedTuple):
+    """The newest states of a part."""
+
+    customer_ids: list[str]
+    last_us: list[int]
+    states: NDArray[np.float64]
+    events: int
+
+
 def build_features(
-    ledger: Ledger, store: FeatureStore, domain: Domain, until: datetime, progress: Progress = quiet
+    ledger: Ledger,
+    store: FeatureStore,
+    domain: Domain,
+    now: datetime,
+    progress: Progress = quiet,
+    processes: int = 1,
 ) -> int:
     """Fold the whole ledger, write Feast's history and put the newest states online.
 
+    May run beside a server: what that has shown of newer events is left alone.
+
     Parameters
     ----------
-    until : aware UTC
-        Rows later than this stay out of the online store.
+    now : aware UTC
+    processes : int
+        How many fold side by side.
 
     Returns
     -------
     int
         How many events were folded.
     """
-    _write_profiles(ledger, store, domain)
-    count = _write_history(ledger, store, ModelInput(domain), progress)
     store.apply()
-    progress("put features online", 0, 1)
-    store.materialize(until)
-    progress("put features online", 1, 1)
-    return count
+    _write_profiles(ledger, store, domain, now)
+    model_input = ModelInput(domain)
+    ledger.write_now(lambda c: _begin(c, model_input.layout))
+    part_folder = store.journey_folder.with_suffix(".part")
+    shutil.rmtree(part_folder, ignore_errors=True)
+    part_folder.mkdir(parents=True)
+    ranges = ledger.read(_ranges)
+    total, done = sum(one.events for one in ranges), 0
+    # Feast wants a file to read, even where nothing has happened yet.
+    pq.write_table(JOURNEY_SCHEMA.empty_table(), part_folder / "empty.parquet")
+    for folded in _fold_all(ledger.url, domain, ranges, part_folder, processes):
+        _show(ledger, store, folded)
+        done += folded.events
+        progress("fold events", done, total)
+    if domain.account:
+        done += _fold_accounts(ledger, store, model_input.fold, part_folder, now)
+    shutil.rmtree(store.journey_folder, ignore_errors=True)
+    part_folder.replace(store.journey_folder)
+    ledger.write_now(lambda c: _end(c, now))
+    while ledger.write_now(lambda c: publish(c, store, States(model_input.fold), now)):
+        pass
+    store.mark_built(now)
+    return total
 
 
-def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain) -> None:
-    query = sa.select(tables.customers).order_by(tables.customers.c.customer_id)
-    rows = ledger.read(lambda connection: connection.execute(query).all())
-    attributes = [from_json(row.attributes) for row in rows]
-    table = profile_table([row.customer_id for row in rows], attributes, list(domain.attributes))
+def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: datetime) -> None:
+    query = sa.select(tables.customers.c.customer_id).order_by(tables.customers.c.customer_id)
+
+    def read(connection: sa.Connection) -> dict[str, dict[str, str]]:
+        keys = list(connection.execute(query).scalars())
+        behind = resolve_each(connection, keys)
+        customers = dict.fromkeys(behind.get(key, key) for key in keys)
+        return {one: attributes_of(connection, one) for one in customers}
+
+    profiles = ledger.read(read)
+    table = profile_table(list(profiles), list(profiles.values()), list(domain.attributes))
     pq.write_table(table, store.profile_file)
+    store.write_profiles(profiles, now)
 
 
-def _write_history(
-    ledger: Ledger, store: FeatureStore, model_input: ModelInput, progress: Progress
-) -> int:
-    count_all = sa.select(sa.func.count()).select_from(tables.events)
-    total = ledger.read(lambda connection: connection.execute(count_all).scalar_one())
-    part = store.journey_file.with_suffix(".part")
-    fold, rows, count = model_input.fold, _Rows(), 0
-    customer, state = None, fold.empty()
-    with pq.ParquetWriter(part, JOURNEY_SCHEMA) as writer:
-        for events in _ordered(ledger):
-            for customer_id, event_type, at_us, properties in events:
-                if customer_id != customer:
-                    customer, state = customer_id, fold.empty()
-                state = fold.advance(state, event_type, at_us / MICROS, from_json(properties))
-                rows.add(customer_id, at_us, state)
-            rest = rows.last()
-            if rows.at_us:
+def _begin(connection: sa.Connection, layout: str) -> None:
+    """States of another domain file are of no use; the others have to be shown again."""
+    kept = tables.journey_states
+    if tables.get_meta(connection, "layout") != layout:
+        connection.execute(sa.delete(kept))
+        tables.set_meta(connection, "layout", layout)
+    connection.execute(sa.update(kept).values(online=False, profile_online=False))
+
+
+def _end(connection: sa.Connection, now: datetime) -> None:
+    """What was restated before we began to read is right in the history now."""
+    restated = tables.journey_states.c.restated_at
+    settled = sa.update(tables.journey_states).where(restated < now)
+    connection.execute(settled.values(restated_at=None))
+    tables.set_meta(connection, tables.BUILT, now.isoformat())
+
+
+def _ranges(connection: sa.Connection) -> list[_Range]:
+    """Neighbouring customers with some `PART` events together."""
+    column = tables.events.c.customer_id
+    query = sa.select(column, sa.func.count()).group_by(column).order_by(column)
+    found: list[_Range] = []
+    for customer_id, count in connection.execute(query):
+        if found and found[-1].events + count <= PART:
+            found[-1] = _Range(found[-1].first, customer_id, found[-1].events + count)
+        else:
+            found.append(_Range(customer_id, customer_id, count))
+    return found
+
+
+def _fold_all(
+    url: str, domain: Domain, ranges: Sequence[_Range], folder: Path, processes: int
+) -> Iterator[_Folded]:
+    jobs = [(url, domain, one, folder / f"{i:05}.parquet") for i, one in enumerate(ranges)]
+    if processes == 1 or len(jobs) < 2:
+        yield from (_fold_part(*job) for job in jobs)
+        return
+    # Spawned, not forked: the ledger's threads and Feast's would not survive a fork.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(_fold_part, *job) for job in jobs[: 2 * processes]}
+        rest = iter(jobs[2 * processes :])
+        while running:  # a few at a time, so that results do not pile up in memory
+            done = next(as_completed(running))
+            running.remove(done)
+            running |= {pool.submit(_fold_part, *job) for job in islice(rest, 1)}
+            yield done.result()
+
+
+def _fold_part(url: str, domain: Domain, part: _Range, file: Path) -> _Folded:
+    """Fold the customers of one part, and write their history."""
+    fold = Fold(domain)
+    column = tables.events.c.customer_id
+    query = in_order().where(column >= part.first, column <= part.last)
+    ledger = Ledger(url)
+    rows, newest = _Rows(), _Rows()
+    with (
+        pq.ParquetWriter(file, JOURNEY_SCHEMA) as writer,
+        ledger.engine.connect().execution_options(read_only=True, yield_per=FETCHED) as connection,
+    ):
+        for customer_id, events in groupby(connection.execute(query), key=itemgetter(0)):
+            at_us, state = _fold_customer(fold, events, partial(rows.add, customer_id))
+            newest.add(customer_id, at_us, state)
+            if len(rows.at_us) >= ROWS:
                 writer.write_table(rows.table())
-            rows = rest
-            count += len(events)
-            progress("fold events", count, total)
+                rows = _Rows()
         if rows.at_us:
             writer.write_table(rows.table())
-    part.replace(store.journey_file)  # readers meet the old history or the new one, never a half
+    ledger.close()
+    return _Folded(newest.customer_ids, newest.at_us, np.array(newest.states), part.events)
+
+
+def _fold_customer(
+    fold: Fold, events: Iterable[Any], keep: Callable[[int, State], None]
+) -> tuple[int, State]:
+    """The time of the last event and the state after it; some states on the way are kept."""
+    state, last_us, since = fold.empty(), -1, 0
+    for _, kind, channel, at_us, properties in events:
+        # Never between two events of one instant: at that instant both have happened.
+        if since >= EVERY and at_us > last_us:
+            keep(last_us, state)
+            since = 0
+        state = fold.advance(state, kind, channel, at_us / MICROS, from_json(properties))
+        last_us, since = at_us, since + 1
+    keep(last_us, state)
+    return last_us, state
+
+
+def _fold_accounts(
+    ledger: Ledger, store: FeatureStore, fold: Fold, folder: Path, now: datetime
+) -> int:
+    """Accounts are folded like customers, from the events of all their members."""
+    column = tables.customers.c.account
+    query = sa.select(column).where(column.is_not(None)).distinct().order_by(column)
+    accounts = ledger.read(lambda c: list(c.execute(query).scalars()))
+    rows, newest, count = _Rows(), _Rows(), 0
+    with pq.ParquetWriter(folder / "accounts.parquet", JOURNEY_SCHEMA) as writer:
+        for account in accounts:
+            key = account_key(account)
+            events = [(key, *event[1:]) for event in ledger.read(partial(events_of, key=key))]
+            if not events:
+                continue
+            at_us, state = _fold_customer(fold, events, partial(rows.add, key))
+            newest.add(key, at_us, state)
+            count += len(events)
+            if len(rows.at_us) >= ROWS:
+                writer.write_table(rows.table())
+                rows = _Rows()
+        if rows.at_us:
+            writer.write_table(rows.table())
+    if newest.at_us:
+        folded = _Folded(newest.customer_ids, newest.at_us, np.array(newest.states), count)
+        _show(ledger, store, folded)
     return count
+
+
+def _show(ledger: Ledger, store: FeatureStore, folded: _Folded) -> None:
+    """Put the newest states online, but for customers who were heard of since."""
+    for begin in range(0, len(folded.customer_ids), SHOWN):
+        some = slice(begin, begin + SHOWN)
+
+        def put(connection: sa.Connection, some: slice = some) -> None:
+            column = tables.journey_states.c.customer_id
+            ids = folded.customer_ids[some]
+            query = sa.select(column).where(column.in_(ids))
+            heard = set(connection.execute(query).scalars())
+            rows = [i for i, one in enumerate(ids, start=some.start) if one not in heard]
+            store.write(
+                [folded.customer_ids[i] for i in rows],
+                [folded.states[i].tolist() for i in rows],
+                [tables.from_micros(folded.last_us[i]) for i in rows],
+            )
+
+        ledger.write_now(put)
 
 
 class _Rows:
-    """History rows waiting to be written; of several at one instant only the last one counts.
-
-    Feast's point-in-time join takes any one of two rows with the same customer and time.
-    """
+    """History rows waiting to be written."""
 
     def __init__(self) -> None:
         self.customer_ids: list[str] = []
@@ -99,30 +271,9 @@ class _Rows:
         self.states: list[State] = []
 
     def add(self, customer_id: str, at_us: int, state: State) -> None:
-        if self.at_us and (self.at_us[-1], self.customer_ids[-1]) == (at_us, customer_id):
-            self.states[-1] = state
-            return
         self.customer_ids.append(customer_id)
         self.at_us.append(at_us)
         self.states.append(state)
 
     def table(self) -> pa.Table:
         return journey_table(self.customer_ids, self.at_us, np.array(self.states))
-
-    def last(self) -> _Rows:
-        """The row that the next event may still replace."""
-        rest = _Rows()
-        rest.add(self.customer_ids.pop(), self.at_us.pop(), self.states.pop())
-        return rest
-
-
-def _ordered(ledger: Ledger) -> Iterator[Sequence[tuple[str, str, int, str]]]:
-    """Customer, type, time (microseconds) and properties of all events, `ROWS` at a time."""
-    columns = tables.events.c
-    # Times as the integers they are: 10 million datetimes would take longer than the fold.
-    at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
-    query = sa.select(columns.customer_id, columns.type, at, columns.properties).order_by(
-        columns.customer_id, columns.occurred_at, columns.event_id
-    )
-    with ledger.engine.connect().execution_options(read_only=True, yield_per=ROWS) as connection:
-        yield from connection.execute(query).partitions()

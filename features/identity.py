@@ -1,35 +1,265 @@
-"""From identifiers to the one customer behind them."""
+"""From identifiers to the one customer behind them, and back if that was a mistake.
+
+A *key* is a customer id or an identifier. Links between keys are the truth; who the customer
+behind a key is follows from the links that hold: all keys that hang together are one customer,
+named by the key with the lowest rank, the oldest first. Events and decisions keep the key they
+happened under (``subject``), so a link that is undone gives each side back exactly its own.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
-from features.ledger import identifiers as table
+from features import tables
+from features.domain import Domain
+from features.errors import IdentityUnknown, InvalidData
 
 # No spaces and no control characters: PostgreSQL keeps no NUL, and nobody can see the others.
 ID_PATTERN = r"^[^\s\x00-\x1f\x7f]+$"
 ID_LENGTH = 200
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*:\S+")
+NAMED, IDENTIFIED, ANONYMOUS = range(3)  # ranks: a customer id, an identifier, a cookie
 
 
-def resolve(connection: sa.Connection, identifiers: Sequence[str]) -> str:
-    """The customer whom these identifiers name.
+class Spelling:
+    """Makes the spellings of an identifier one, as the domain file says for each namespace."""
 
-    Parameters
-    ----------
-    identifiers : at least one, ``namespace:value``
+    def __init__(self, domain: Domain) -> None:
+        self._namespaces = domain.identifiers
+
+    def identifier(self, text: str) -> str:
+        """An identifier as it is kept.
+
+        Raises
+        ------
+        InvalidData
+            If it is not ``namespace:value``, or of a namespace that the business does not have.
+        """
+        namespace, colon, value = text.strip().partition(":")
+        known = self._namespaces.get(namespace)
+        if self._namespaces and known is None:
+            expected = f"one of the namespaces {', '.join(self._namespaces)}, such as "
+            raise _invalid(text, expected + f"{next(iter(self._namespaces))}:123")
+        if known and known.normalize == "lower":
+            value = value.strip().lower()
+        if known and known.normalize == "digits":
+            value = re.sub(r"^00", "", re.sub(r"[^0-9]", "", value))
+        cleaned = f"{namespace}{colon}{value}"
+        if not IDENTIFIER.fullmatch(cleaned) or len(cleaned) > ID_LENGTH:
+            raise _invalid(text, "namespace:value, such as card:123")
+        return cleaned
+
+    def keys(self, customer_id: str | None, identifiers: Iterable[str]) -> tuple[str, ...]:
+        """All keys that a caller names somebody by, the customer id first, each once.
+
+        Raises
+        ------
+        InvalidData
+            If an identifier cannot be used.
+        """
+        named = [self.customer(customer_id)] if customer_id else []
+        return tuple(dict.fromkeys([*named, *map(self.identifier, identifiers)]))
+
+    def customer(self, customer_id: str) -> str:
+        """A customer id as it is kept: a stranger's is an identifier, and spelled like one."""
+        namespace = customer_id.partition(":")[0]
+        return self.identifier(customer_id) if namespace in self._namespaces else customer_id
+
+    def rank(self, key: str) -> int:
+        """How good a name for a customer a key is; the lowest is the best."""
+        namespace, colon, _ = key.partition(":")
+        known = self._namespaces.get(namespace)
+        if known is None:
+            return IDENTIFIED if colon and not self._namespaces else NAMED
+        return ANONYMOUS if known.anonymous else IDENTIFIED
+
+
+def resolve(connection: sa.Connection, keys: Sequence[str]) -> str:
+    """The customer whom these keys name.
 
     Returns
     -------
     str
-        The customer of the first identifier we know; else the first identifier itself, under
+        The customer of the first key that was ever linked; else the first key itself, under
         which a stranger is kept until we know more.
     """
-    query = sa.select(table.c.identifier, table.c.customer_id).where(
-        table.c.identifier.in_(identifiers)
+    known = resolve_each(connection, keys)
+    return next((known[key] for key in keys if key in known), keys[0])
+
+
+def resolve_each(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
+    """The customer behind each key that was ever linked."""
+    columns = tables.identities.c
+    query = sa.select(columns.key, columns.customer_id).where(columns.key.in_(list(keys)))
+    return {row.key: row.customer_id for row in connection.execute(query)}
+
+
+def keys_of(connection: sa.Connection, customer_id: str) -> list[str]:
+    """All keys of a customer, the one that names it first."""
+    columns = tables.identities.c
+    query = sa.select(columns.key).where(columns.customer_id == customer_id)
+    found = connection.execute(query.order_by(columns.rank, columns.serial)).scalars()
+    return list(found) or [customer_id]
+
+
+def links_of(connection: sa.Connection, keys: Sequence[str]) -> list[Any]:
+    """Every link that touches one of the keys, the undone ones too, in the order of making."""
+    columns = tables.links.c
+    touched = sa.or_(columns.left.in_(keys), columns.right.in_(keys))
+    query = sa.select(tables.links).where(touched)
+    return list(connection.execute(query.order_by(columns.linked_at, columns.left, columns.right)))
+
+
+def link(
+    connection: sa.Connection,
+    spelling: Spelling,
+    pair: tuple[str, str],
+    cause: str,
+    at: datetime,
+    again: bool = False,
+) -> tuple[str, str] | None:
+    """Note that two keys are one person, and merge the customers behind them.
+
+    Parameters
+    ----------
+    cause : str
+        Why we believe it; kept with the link.
+    again : bool
+        Whether a link that was undone is made again. People may say so; an event may not, or
+        the next page view would undo the undoing.
+
+    Returns
+    -------
+    (survivor, merged away) or None if nobody was merged
+    """
+    left, right = sorted(pair)
+    columns = tables.links.c
+    query = sa.select(columns.undone_at).where(columns.left == left, columns.right == right)
+    earlier = connection.execute(query).first()
+    if left == right or (earlier and (earlier.undone_at is None or not again)):
+        return None
+    row = {"left": left, "right": right, "cause": cause, "linked_at": at}
+    tables.replace(connection, tables.links, [row | {"undone_at": None, "undone_cause": None}])
+    nodes = [{"key": key, "customer_id": key, "rank": spelling.rank(key)} for key in pair]
+    for node in nodes:  # one by one: their order is their age
+        tables.insert_new(connection, tables.identities, [node])
+    behind = set(resolve_each(connection, pair).values())
+    if len(behind) == 1:
+        return None
+    survivor, loser = _by_rank(connection, behind)
+    for table in (tables.identities, tables.events, tables.decisions):
+        moved = sa.update(table).where(table.c.customer_id == loser)
+        connection.execute(moved.values(customer_id=survivor))
+    return survivor, loser
+
+
+def link_all(
+    connection: sa.Connection,
+    spelling: Spelling,
+    pairs: Sequence[tuple[str, str]],
+    cause: str,
+    at: datetime,
+) -> list[tuple[str, str]]:
+    """`link` for many pairs of a customer id and an identifier; those that merged customers.
+
+    An identifier that nobody heard of merges nobody, so most are written all at once.
+    """
+    known = resolve_each(connection, {key for pair in pairs for key in pair})
+    heard = Counter(identifier for _, identifier in pairs)
+    new: list[tuple[str, str]] = []
+    rest: list[tuple[str, str]] = []
+    for pair in pairs:
+        strange = pair[1] not in known and heard[pair[1]] == 1 and pair[1] != pair[0]
+        (new if strange else rest).append(pair)
+    nodes: dict[str, str] = {}
+    for customer_id, identifier in new:
+        behind = known.get(customer_id, customer_id)
+        nodes |= {customer_id: behind, identifier: behind}
+    rows = [{"key": k, "customer_id": c, "rank": spelling.rank(k)} for k, c in nodes.items()]
+    tables.insert_new(connection, tables.identities, rows)
+    sides = {"cause": cause, "linked_at": at}
+    links = [{"left": min(pair), "right": max(pair)} | sides for pair in new]
+    tables.insert_new(connection, tables.links, links)
+    merged = (link(connection, spelling, pair, cause, at) for pair in rest)
+    return [pair for pair in merged if pair]
+
+
+def unlink(connection: sa.Connection, pair: tuple[str, str], cause: str, at: datetime) -> list[str]:
+    """Undo a link; each side gets back the events and decisions that happened under its keys.
+
+    Returns
+    -------
+    list of str
+        The customers there are now, if that parted one; else nothing.
+
+    Raises
+    ------
+    IdentityUnknown
+        If there is no such link, or it was undone already.
+    """
+    left, right = sorted(pair)
+    columns = tables.links.c
+    holds = columns.undone_at.is_(None)
+    undo = sa.update(tables.links).where(columns.left == left, columns.right == right, holds)
+    if not connection.execute(undo.values(undone_at=at, undone_cause=cause)).rowcount:
+        raise IdentityUnknown(
+            f"No link holds between {left!r} and {right!r}.",
+            expected="two keys that a link of /v1/customer names",
+            remedy="Ask /v1/customer for the customer's links and name one of those.",
+        )
+    customer_id = resolve(connection, [left])
+    parts = _parts(connection, keys_of(connection, customer_id))
+    if len(parts) == 1:
+        return []
+    for part in parts:
+        _name(connection, customer_id, part)
+    return [part[0] for part in parts]
+
+
+def _parts(connection: sa.Connection, keys: list[str]) -> list[list[str]]:
+    """The keys that still hang together, each group in the order of ``keys``."""
+    columns = tables.links.c
+    query = sa.select(columns.left, columns.right).where(
+        columns.undone_at.is_(None), columns.left.in_(keys)
     )
-    known = {row.identifier: row.customer_id for row in connection.execute(query)}
-    return next((known[name] for name in identifiers if name in known), identifiers[0])
+    group = {key: {key} for key in keys}
+    for left, right in connection.execute(query):
+        if group[left] is not group[right]:
+            group[left] |= group[right]
+            for key in group[right]:
+                group[key] = group[left]
+    firsts = dict.fromkeys(next(key for key in keys if key in group[one]) for one in keys)
+    return [[key for key in keys if key in group[first]] for first in firsts]
+
+
+def _name(connection: sa.Connection, customer_id: str, part: list[str]) -> None:
+    """Give a group of keys, and what happened under them, a customer of its own."""
+    if part[0] == customer_id:
+        return
+    for table, key in (
+        (tables.identities, tables.identities.c.key),
+        (tables.events, tables.events.c.subject),
+        (tables.decisions, tables.decisions.c.subject),
+    ):
+        mine = sa.update(table).where(table.c.customer_id == customer_id, key.in_(part))
+        connection.execute(mine.values(customer_id=part[0]))
+
+
+def _by_rank(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
+    columns = tables.identities.c
+    query = sa.select(columns.key).where(columns.key.in_(list(keys)))
+    return list(connection.execute(query.order_by(columns.rank, columns.serial)).scalars())
+
+
+def _invalid(text: str, expected: str) -> InvalidData:
+    return InvalidData(
+        f"identifiers has {text!r}.",
+        expected=expected,
+        remedy="Correct it, or describe its namespace under 'identifiers' in the domain file.",
+    )

@@ -1,201 +1,260 @@
-"""From a folder with the four contract tables to the ledger.
+"""What happens to an event: checked, put down to a customer, kept, folded, made visible.
 
-Loading checks every row before anything is written, reports PASS or FAIL for each table with
-the first offender, and may be repeated: rows that are there already stay as they are.
+Two short transactions: the first appends and folds, the second writes the states that wait to
+Feast's online store *while it holds the ledger's write lock*, so that two workers cannot
+overwrite newer with older; only then is the caller told. A crash between the two leaves states
+that wait, and whoever writes next, or starts next, makes them visible.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.dataset as ds
 import sqlalchemy as sa
-import yaml
 
-from features import ledger as tables
-from features.catalog import Catalog
-from features.contract_tables import READERS, Reader, Row
+from features import tables
 from features.domain import Domain
-from features.errors import InvalidData
+from features.errors import InvalidEvent, NbaError, NotVisible
+from features.events import Event, read_event
+from features.identity import Spelling, link, resolve_each, unlink
 from features.ledger import Ledger
-from features.progress import Progress, quiet
+from features.profiles import accounts_of
+from features.states import PUBLISHED, OnlineStore, States, drop, publish, restate
+from features.tombstones import forgotten
 
-BATCH = 20_000
-UNREADABLE = (pa.ArrowInvalid, UnicodeDecodeError, OSError)
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rejected:
+    """An event that was not taken: which one of the call, which field, and why."""
+
+    index: int
+    field: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What the check of one table found."""
+class Taken:
+    """What became of the events of one call."""
 
-    table: str
-    rows: int
-    good: int
-    first_offender: str | None
-    added: int = 0
-
-    @property
-    def passed(self) -> bool:
-        return self.good == self.rows
-
-    def __str__(self) -> str:
-        verdict = "PASS" if self.passed else "FAIL"
-        text = f"{verdict}  {self.table:<10} {self.good:>9,} of {self.rows:,} rows are good"
-        return text if self.passed else f"{text}; first: {self.first_offender}"
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]
 
 
-def load_folder(
-    folder: Path,
-    ledger: Ledger,
-    domain: Domain,
-    catalog: Catalog,
-    progress: Progress = quiet,
-    dry_run: bool = False,
-) -> list[Report]:
-    """Check the tables of a folder and bring them into the ledger.
+class Appended(NamedTuple):
+    """What became of events that broke no rule."""
+
+    news: dict[str, list[Event]]  # by customer
+    duplicates: int
+    refused: dict[int, InvalidEvent]  # by position
+    restated: set[str]  # customers who gained a past
+    gone: set[str]  # customers who became part of another
+
+
+class Ingest:
+    """Takes events in, and links, while the service runs.
 
     Parameters
     ----------
-    folder
-        Holds `customers`, `events`, `decisions`, `outcomes` as .csv or .parquet; each may be
-        missing. `source.yaml` may say by how many days an importer shifted all times.
-
-    Returns
-    -------
-    list of Report
-        One for each table found. If one failed, nothing was written.
-
-    Raises
-    ------
-    InvalidData
-        If the folder holds none of the tables.
+    ledger, online
+        Where events are kept, and where their states are shown.
     """
-    found = {name: path for name in READERS if (path := _find(folder, name))}
-    if not found:
-        raise InvalidData(
-            f"{folder} holds none of the contract tables.",
-            expected=f"some of {', '.join(READERS)} as .csv or .parquet",
-            remedy="Name the folder that holds them.",
+
+    def __init__(self, ledger: Ledger, online: OnlineStore, domain: Domain, states: States) -> None:
+        self._ledger = ledger
+        self._online = online
+        self._domain = domain
+        self._spelling = Spelling(domain)
+        self._states = states
+
+    async def take(self, sent: Sequence[Any], now: datetime) -> Taken:
+        """Take events in; when this returns, the next decision on any worker sees them.
+
+        Raises
+        ------
+        NotVisible
+            If the feature store is down. The events are kept; the same call again is safe.
+        """
+        good, rejected = self._checked(sent, now)
+        appended = None
+        if good:
+            events = list(good.values())
+            appended = await self._ledger.write(lambda c: self._append(c, events, now))
+            places = list(good)
+            for position, error in appended.refused.items():
+                rejected.append(Rejected(places[position], error.field, str(error)))
+        await self.show(now)
+        return Taken(
+            sum(map(len, appended.news.values())) if appended else 0,
+            appended.duplicates if appended else 0,
+            sorted(rejected),
         )
-    reports = [
-        _check(name, path, READERS[name], domain, catalog, progress) for name, path in found.items()
-    ]
-    if dry_run or not all(report.passed for report in reports):
-        return reports
-    done = []
-    for report, (name, path) in zip(reports, found.items(), strict=True):
-        added = _load(name, path, READERS[name], ledger, domain, catalog, progress)
-        done.append(Report(name, report.rows, report.good, None, added))
-    ledger.write_now(lambda connection: _note_source(connection, folder, domain))
-    return done
+
+    async def link(self, pair: tuple[str, str], cause: str, now: datetime) -> bool:
+        """Say that two keys are one person; whether that merged two customers."""
+
+        def join(connection: sa.Connection) -> bool:
+            for key in forgotten(connection, pair):
+                raise forgotten_error(key)
+            merged = link(connection, self._spelling, pair, cause, now, again=True)
+            if merged:
+                self._restate(connection, {merged[0]}, {merged[1]}, now)
+            return merged is not None
+
+        joined = await self._ledger.write(join)
+        await self.show(now)
+        return joined
+
+    async def unlink(self, pair: tuple[str, str], cause: str, now: datetime) -> list[str]:
+        """Undo a link; the customers it parted.
+
+        Raises
+        ------
+        IdentityUnknown
+            If no such link holds.
+        """
+
+        def part(connection: sa.Connection) -> list[str]:
+            before = set(resolve_each(connection, pair).values())
+            customers = unlink(connection, pair, cause, now)
+            self._restate(connection, {*customers}, before - {*customers}, now)
+            return customers
+
+        customers = await self._ledger.write(part)
+        await self.show(now)
+        return customers
+
+    async def show(self, now: datetime) -> None:
+        """Write every state that waits to the online store."""
+        try:
+            while await self._ledger.write(partial(self._publish, now=now)) == PUBLISHED:
+                pass
+        except NbaError:
+            raise
+        except Exception as error:
+            raise NotVisible(
+                f"The feature store cannot be written ({type(error).__name__}).",
+                expected="a store that shows events to the next decision",
+                remedy="The events are kept. Send them again when /readyz names no problem.",
+            ) from error
+
+    def _publish(self, connection: sa.Connection, now: datetime) -> int:
+        return publish(connection, self._online, self._states, now)
+
+    def _checked(
+        self, sent: Sequence[Any], now: datetime
+    ) -> tuple[dict[int, Event], list[Rejected]]:
+        good, rejected = {}, []
+        for index, one in enumerate(sent):
+            try:
+                good[index] = read_event(one, self._domain, self._spelling, now)
+            except InvalidEvent as error:
+                rejected.append(Rejected(index, error.field, str(error)))
+        return good, rejected
+
+    def _append(self, connection: sa.Connection, events: list[Event], now: datetime) -> Appended:
+        done = append(connection, self._spelling, events, now)
+        self._restate(connection, done.restated, done.gone, now)
+        news = {key: new for key, new in done.news.items() if key not in done.restated}
+        for customer_id, account in self._accounts(connection, news).items():
+            news.setdefault(account, []).extend(news[customer_id])
+        if news:
+            self._states.advance(connection, news, now)
+        return done
+
+    def _restate(
+        self, connection: sa.Connection, customers: set[str], gone: set[str], now: datetime
+    ) -> None:
+        if gone:
+            drop(connection, gone)
+        if customers:
+            accounts = self._accounts(connection, customers | gone).values()
+            restate(connection, [*customers, *accounts], now)
+
+    def _accounts(self, connection: sa.Connection, customers: Iterable[str]) -> dict[str, str]:
+        return accounts_of(connection, list(customers)) if self._domain.account else {}
 
 
-def is_loaded(ledger: Ledger) -> bool:
-    """Whether a folder was loaded to the end."""
-    return ledger.read(lambda connection: tables.get_meta(connection, "domain")) is not None
+def append(
+    connection: sa.Connection, spelling: Spelling, events: Sequence[Event], now: datetime
+) -> Appended:
+    """Keep events that are new, each under its customer, and the links that they tell of."""
+    fresh, duplicates, refused = _sorted_out(connection, events)
+    restated: set[str] = set()
+    gone: set[str] = set()
+    for event in fresh:
+        for other in event.keys[1:]:
+            pair = (event.subject, other)
+            merged = link(connection, spelling, pair, f"event {event.event_id}", now)
+            if merged:
+                restated = (restated | {merged[0]}) - {merged[1]}
+                gone.add(merged[1])
+    behind = resolve_each(connection, {event.subject for event in fresh}) if fresh else {}
+    news: dict[str, list[Event]] = {}
+    for event in fresh:
+        news.setdefault(behind.get(event.subject, event.subject), []).append(event)
+    rows = [_row(event, customer_id) for customer_id, new in news.items() for event in new]
+    tables.insert_new(connection, tables.events, rows)
+    return Appended(news, duplicates, refused, restated, gone)
 
 
-def shift_of(ledger: Ledger) -> timedelta:
-    """By how much an importer moved the times of the original data; zero if it did not."""
-    days = ledger.read(lambda connection: tables.get_meta(connection, "shift_days"))
-    return timedelta(days=int(days or 0))
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    paths = (folder / f"{name}.{ending}" for ending in ("parquet", "csv"))
-    return next((path for path in paths if path.exists()), None)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Row number and row, without the cells that are empty."""
-    number = 0
-    try:
-        for batch in _dataset(path).to_batches(batch_size=BATCH):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, {k: v for k, v in row.items() if v is not None and v != "" and v == v}
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
-def _total(path: Path) -> int:
-    try:
-        return int(_dataset(path).count_rows())
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
-def _dataset(path: Path) -> ds.Dataset:
-    if path.suffix == ".parquet":
-        return ds.dataset(path, format="parquet")
-    # All cells as texts: guessing types would turn the customer 007 into the customer 7.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file), [])
-    texts = pa_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()))
-    return ds.dataset(path, format=ds.CsvFileFormat(convert_options=texts))
-
-
-def _unreadable(path: Path, error: Exception) -> InvalidData:
-    return InvalidData(
-        f"{path} cannot be read: {' '.join(str(error).split())}.",
-        expected="a table with a header and the same number of cells in each row",
-        remedy="Correct the file and load it again.",
+def forgotten_error(key: str) -> InvalidEvent:
+    """Why something about a forgotten customer is refused."""
+    return InvalidEvent(
+        "identifiers",
+        f"{key!r} belongs to a customer who was forgotten. Expected somebody else. "
+        'If they are back and agree, lift it: /v1/forget with "lift": true.',
     )
 
 
-def _check(
-    name: str, path: Path, read: Reader, domain: Domain, catalog: Catalog, progress: Progress
-) -> Report:
-    rows, good, first = 0, 0, None
-    total = _total(path)
-    for rows, row in _rows(path):
-        try:
-            for _ in read(row, domain, catalog):
-                pass
-            good += 1
-        except InvalidData as error:
-            first = first or f"row {rows}: {error}"
-        if rows % BATCH == 0:
-            progress(f"check {name}", rows, total)
-    progress(f"check {name}", total, total)
-    return Report(name, rows, good, first)
+def _sorted_out(
+    connection: sa.Connection, events: Sequence[Event]
+) -> tuple[list[Event], int, dict[int, InvalidEvent]]:
+    """The events that are new, how many are not, and those that cannot be taken."""
+    earlier = _stored(connection, [event.event_id for event in events])
+    erased = forgotten(connection, {key for event in events for key in event.keys})
+    fresh: list[Event] = []
+    duplicates, refused = 0, {}
+    for position, event in enumerate(events):
+        content = _content(event.subject, event.type, event.occurred_at, event.properties_json)
+        if erased and (key := next((key for key in event.keys if key in erased), None)):
+            refused[position] = forgotten_error(key)
+        elif event.event_id not in earlier:
+            earlier[event.event_id] = content
+            fresh.append(event)
+        elif earlier[event.event_id] == content:
+            duplicates += 1
+        else:
+            refused[position] = InvalidEvent(
+                "event_id",
+                f"event_id is {event.event_id!r}, which is there with another content. "
+                "Expected one id for one event. Send a new event_id.",
+            )
+    return fresh, duplicates, refused
 
 
-def _load(
-    name: str,
-    path: Path,
-    read: Reader,
-    ledger: Ledger,
-    domain: Domain,
-    catalog: Catalog,
-    progress: Progress,
-) -> int:
-    added, total = 0, _total(path)
-    waiting: dict[sa.Table, list[Row]] = {}
-    for number, row in _rows(path):
-        for table, values in read(row, domain, catalog):
-            waiting.setdefault(table, []).append(values)
-        if number % BATCH == 0 or number == total:
-            group, waiting = waiting, {}
-            added += ledger.write_now(lambda connection, group=group: _insert(connection, group))  # type: ignore[misc]
-            progress(f"load {name}", number, total)
-    return added
+def _stored(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, Any]:
+    columns = tables.events.c
+    names = (columns.event_id, columns.subject, columns.type, columns.occurred_at)
+    query = sa.select(*names, columns.properties).where(columns.event_id.in_(event_ids))
+    return {row[0]: _content(*row[1:]) for row in connection.execute(query)}
 
 
-def _insert(connection: sa.Connection, group: Mapping[sa.Table, list[Row]]) -> int:
-    counts = [tables.insert_new(connection, table, rows) for table, rows in group.items()]
-    return counts[0]
+def _content(subject: str, kind: str, occurred_at: datetime, properties: str) -> Any:
+    return subject, kind, occurred_at, properties
 
 
-def _note_source(connection: sa.Connection, folder: Path, domain: Domain) -> None:
-    tables.set_meta(connection, "domain", domain.name)
-    source = folder / "source.yaml"
-    if source.exists() and tables.get_meta(connection, "shift_days") is None:
-        note = yaml.safe_load(source.read_text(encoding="utf-8"))
-        tables.set_meta(connection, "shift_days", str(note["shift_days"]))
+def _row(event: Event, customer_id: str) -> dict[str, Any]:
+    return {
+        "customer_id": customer_id,
+        "occurred_at": event.occurred_at,
+        "event_id": event.event_id,
+        "subject": event.subject,
+        "type": event.type,
+        "channel": event.channel,
+        "properties": event.properties_json,
+    }

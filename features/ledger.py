@@ -12,138 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from features.errors import NbaError
+from features import tables
+from features.errors import InvalidSetting, NbaError
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
 Unit = tuple[Work[Any], Future[Any]]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 GROUP = 256  # units of work that share one commit at most
 BUSY_MS = 30_000
-
-
-class UtcMicros(sa.TypeDecorator[datetime]):
-    """An aware UTC time, kept as whole microseconds since 1970: exact, sortable, the same in
-    every database. A naive time is refused."""
-
-    impl = sa.BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
-        return None if value is None else micros(value)
-
-    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
-        return None if value is None else EPOCH + timedelta(microseconds=value)
-
-
-def micros(moment: datetime) -> int:
-    """Whole microseconds since 1970."""
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment!r} has no time zone")
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-metadata = sa.MetaData()
-_TEXT = sa.Text
-
-meta = sa.Table(
-    "meta",
-    metadata,
-    sa.Column("key", _TEXT, primary_key=True),
-    sa.Column("value", _TEXT, nullable=False),
-)
-customers = sa.Table(
-    "customers",
-    metadata,
-    sa.Column("customer_id", _TEXT, primary_key=True),
-    sa.Column("attributes", _TEXT, nullable=False),  # JSON
-)
-identifiers = sa.Table(
-    "identifiers",
-    metadata,
-    sa.Column("identifier", _TEXT, primary_key=True),  # namespace:value
-    sa.Column("customer_id", _TEXT, nullable=False, index=True),
-)
-events = sa.Table(
-    "events",
-    metadata,
-    sa.Column("event_id", _TEXT, primary_key=True),
-    sa.Column("customer_id", _TEXT, nullable=False),
-    sa.Column("type", _TEXT, nullable=False),
-    sa.Column("occurred_at", UtcMicros, nullable=False),
-    sa.Column("channel", _TEXT, nullable=False),
-    sa.Column("properties", _TEXT, nullable=False),  # JSON
-    sa.Index("events_in_order", "customer_id", "occurred_at", "event_id"),
-)
-decisions = sa.Table(
-    "decisions",
-    metadata,
-    sa.Column("decision_id", _TEXT, primary_key=True),
-    sa.Column("customer_id", _TEXT, nullable=False),
-    sa.Column("decided_at", UtcMicros, nullable=False),
-    sa.Column("channel", _TEXT, nullable=False),
-    sa.Column("action_id", _TEXT, nullable=False),
-    sa.Column("probability", sa.Float),  # null: imported, nobody logged it
-    sa.Column("served", sa.Boolean, nullable=False),
-    sa.Column("window_ends_at", UtcMicros, nullable=False),
-    sa.Column("record", _TEXT),  # JSON: all that replay needs; null if imported
-    sa.Column("answer", _TEXT),  # JSON as it was sent; null if imported
-    sa.Index("decisions_of_customer", "customer_id", "decided_at"),
-    sa.Index("decisions_by_window", "served", "window_ends_at"),
-)
-outcomes = sa.Table(
-    "outcomes",
-    metadata,
-    sa.Column("outcome_id", _TEXT, primary_key=True),
-    sa.Column("decision_id", _TEXT, nullable=False, index=True),
-    sa.Column("action_id", _TEXT, nullable=False),
-    sa.Column("outcome", _TEXT, nullable=False),
-    sa.Column("value", sa.Float),
-    sa.Column("occurred_at", UtcMicros, nullable=False),
-    sa.Column("received_at", UtcMicros, nullable=False),
-    sa.Column("retracts", _TEXT),
-    sa.Column("learned", sa.Boolean, nullable=False),
-    sa.Index("outcomes_to_learn", "learned"),
-)
-# What the learner has counted: one row for each decided action, revised when outcomes change.
-credits = sa.Table(
-    "credits",
-    metadata,
-    sa.Column("decision_id", _TEXT, primary_key=True),
-    sa.Column("action_id", _TEXT, primary_key=True),
-    sa.Column("acceptance", sa.Float, nullable=False),
-)
-# The learner's posterior, replaced in the transaction that marks its outcomes as learned.
-learner_state = sa.Table(
-    "learner_state",
-    metadata,
-    sa.Column("key", _TEXT, primary_key=True),
-    sa.Column("base", _TEXT, nullable=False),  # bandit version it started from
-    sa.Column("windows_closed_at", UtcMicros, nullable=False),
-    sa.Column("posterior", sa.LargeBinary, nullable=False),
-    sa.Column("revision", sa.Integer, nullable=False),
-)
-# What the workers swap in. Old ones go: a decision's record holds its own chances.
-snapshots = sa.Table(
-    "snapshots",
-    metadata,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("base", _TEXT, nullable=False),
-    sa.Column("published_at", UtcMicros, nullable=False),
-    sa.Column("payload", sa.LargeBinary, nullable=False),
-    sqlite_autoincrement=True,
-)
 
 
 class _UnitFailed(Exception):
@@ -164,9 +50,10 @@ class Ledger:
     """
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self.engine = _engine(url)
         with self.engine.begin() as connection:
-            metadata.create_all(connection)
+            _create(connection, url)
         self._waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -260,39 +147,20 @@ class Ledger:
                 future.set_exception(reason)
 
 
-def insert_new(
-    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
-) -> int:
-    """Insert the rows whose primary key is not there yet; say how many that were."""
-    if not rows:
-        return 0
-    statement = _insert(connection, table).on_conflict_do_nothing()
-    return max(connection.execute(statement, list(rows)).rowcount, 0)
-
-
-def replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, or overwrite those with the same primary key."""
-    if not rows:
-        return
-    statement = _insert(connection, table)
-    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
-    keys = list(table.primary_key.columns)
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), list(rows))
-
-
-def get_meta(connection: sa.Connection, key: str) -> str | None:
-    """A fact about the ledger as a whole, such as how far its times were shifted."""
-    return connection.execute(sa.select(meta.c.value).where(meta.c.key == key)).scalar()
-
-
-def set_meta(connection: sa.Connection, key: str, value: str) -> None:
-    """Note a fact about the ledger as a whole."""
-    replace(connection, meta, [{"key": key, "value": value}])
-
-
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+def _create(connection: sa.Connection, url: str) -> None:
+    """Make the tables, unless they are there; refuse those of an older or newer program."""
+    there = sa.inspect(connection).has_table(tables.meta.name)
+    schema = tables.get_meta(connection, "schema") if there else tables.SCHEMA
+    if schema != tables.SCHEMA:
+        raise InvalidSetting(
+            f"NBA_LEDGER_URL is {sa.make_url(url).render_as_string()}; its schema is {schema}.",
+            expected=f"schema {tables.SCHEMA}",
+            remedy="Name another ledger (or another NBA_HOME) and load your tables again.",
+        )
+    tables.metadata.create_all(connection)
+    tables.insert_new(connection, tables.meta, [{"key": "schema", "value": tables.SCHEMA}])
+    salt = {"key": "salt", "value": secrets.token_hex(32)}
+    tables.insert_new(connection, tables.meta, [salt])
 
 
 def _engine(url: str) -> sa.Engine:
@@ -314,6 +182,8 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    # What is forgotten must not linger in the free space of the file.
+    connection.execute("PRAGMA secure_delete=ON")
 
 
 def _begin_postgresql(connection: sa.Connection) -> None:

@@ -1,7 +1,7 @@
 """The gateway to Feast; nobody else imports it.
 
-`online` for a decision, `as_of` for training, `write` for what just happened, `materialize` for
-what the offline history holds. Importing Feast takes seconds, so it happens when a store is
+`online` for a decision, `as_of` for training, `write` for what just happened, `erase` for who wants
+to be forgotten. Importing Feast takes seconds, so it happens when a store is
 opened, not when this file is read.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import io
 import logging
+import sqlite3
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,9 +25,8 @@ import yaml
 from numpy.typing import NDArray
 
 from features.domain import Domain
-from features.errors import InvalidData
+from features.errors import InvalidData, NotVisible
 from features.journey import State
-from features.ledger import EPOCH
 from features.model_input import ModelInput
 from features.settings import PACKAGE, Settings
 
@@ -69,6 +68,7 @@ class FeatureStore:
         model_input = ModelInput(domain)
         self._layout = model_input.layout
         self._width = len(model_input.fold.state_fields)
+        self._attributes = tuple(domain.attributes) or ("customer_since",)
         self._folder = settings.home / "feast"
         self._folder.mkdir(parents=True, exist_ok=True)
         config = yaml.safe_load((REPO / "feature_store.yaml").read_text(encoding="utf-8"))
@@ -81,9 +81,9 @@ class FeatureStore:
         self._views: list[Any] = []
 
     @property
-    def journey_file(self) -> Path:
-        """The offline history: one row for each event, the state after it."""
-        return self._folder / "customer_journey.parquet"
+    def journey_folder(self) -> Path:
+        """The offline history: parquet files of states, see `features/history.py`."""
+        return self._folder / "customer_journey"
 
     @property
     def profile_file(self) -> Path:
@@ -96,14 +96,15 @@ class FeatureStore:
         kinds = ("Entity", "FeatureView", "FeatureService", "PushSource")
         self._feast.apply([x for x in vars(found).values() if type(x).__name__ in kinds])
         self._views = []
+        if self._feast.config.online_store.type == "sqlite":
+            # The mode stays with the file: readers and a writer no longer wait for each other.
+            path = Path(self._feast.config.online_store.path)
+            with contextlib.closing(sqlite3.connect(path)) as opened:
+                opened.execute("PRAGMA journal_mode=WAL")
 
-    def materialize(self, until: datetime) -> None:
-        """Copy the newest row of each customer from history to the online store."""
-        # From 1970: with no ttl, Feast's incremental form begins one year before today.
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self._feast.materialize(start_date=EPOCH, end_date=until)
-        self.write([MARKER], [[]], [until])
+    def mark_built(self, at: datetime) -> None:
+        """Note in the online store itself that it was filled."""
+        self.write([MARKER], [[]], [at])
 
     def why_unusable(self) -> str | None:
         """A sentence if the online store cannot serve this business, else None."""
@@ -161,11 +162,81 @@ class FeatureStore:
     def write(
         self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
     ) -> None:
-        """Put the newest states online. Write whole states, never one event's share of one."""
-        frame = pd.DataFrame(
-            {"customer_id": customer_ids, "event_timestamp": at, "state": list(states)}
-        )
-        self._feast.write_to_online_store("customer_journey", frame, allow_registry_cache=True)
+        """Put the newest states online. Write whole states, never one event's share of one.
+
+        Parameters
+        ----------
+        customer_ids : shape (n,)
+        states : shape (n, len(Fold.state_fields))
+        at : shape (n,), aware UTC, of the last event
+        """
+        from feast.protos.feast.types.Value_pb2 import DoubleList, Value
+
+        values = [{"state": Value(double_list_val=DoubleList(val=state))} for state in states]
+        self._write("customer_journey", customer_ids, values, at)
+
+    def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None:
+        """Put attributes online, by customer; what is not told is written as unknown."""
+        from feast.protos.feast.types.Value_pb2 import Value
+
+        values = [
+            {name: Value(string_val=p[name]) if name in p else Value() for name in self._attributes}
+            for p in profiles.values()
+        ]
+        self._write("customer_profile", list(profiles), values, [at] * len(profiles))
+
+    def erase(self, customer_ids: Sequence[str]) -> None:
+        """Take customers out of the online store, so that not even their ids are left in its files.
+
+        Raises
+        ------
+        NotVisible
+            If the store is of a kind that we cannot delete from.
+        """
+        kind = self._feast.config.online_store.type
+        if kind != "sqlite":
+            raise NotVisible(
+                f"The online store is of type {kind!r}.",
+                expected="sqlite, the one kind that we know how to erase from",
+                remedy="Delete the customer there by hand, then ask again.",
+            )
+        keys = [self._serialized(customer_id) for customer_id in customer_ids]
+        path = Path(self._feast.config.online_store.path)
+        with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as opened:
+            opened.execute("PRAGMA secure_delete=ON")
+            for view in ("customer_profile", "customer_journey"):
+                table = f"{self._feast.config.project}_{view}"
+                for key in keys:
+                    opened.execute(f'DELETE FROM "{table}" WHERE entity_key = ?', (key,))
+            opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _write(
+        self,
+        view: str,
+        customer_ids: Sequence[str],
+        values: Sequence[dict[str, Any]],
+        at: Sequence[datetime],
+    ) -> None:
+        """Through the online store's own writing, which Feast's `write_to_online_store` calls too:
+        a third of the time, because no data frame is put together for one customer."""
+        rows = [
+            (self._key(customer_id), named, moment, None)
+            for customer_id, named, moment in zip(customer_ids, values, at, strict=True)
+        ]
+        found = self._feast.get_feature_view(view, allow_registry_cache=True)
+        self._store.online_write_batch(self._feast.config, found, rows, None)
+
+    def _key(self, customer_id: str) -> Any:
+        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+        from feast.protos.feast.types.Value_pb2 import Value
+
+        return EntityKey(join_keys=["customer_id"], entity_values=[Value(string_val=customer_id)])
+
+    def _serialized(self, customer_id: str) -> bytes:
+        from feast.infra.key_encoding_utils import serialize_entity_key
+
+        version = self._feast.config.entity_key_serialization_version
+        return bytes(serialize_entity_key(self._key(customer_id), version))
 
     def _online(self, customer_id: str) -> dict[str, Any]:
         """Values by name, without those that are empty.
@@ -173,13 +244,10 @@ class FeatureStore:
         Through the online store's own reading, which Feast's `get_online_features` calls too: a
         third of the time, because no response of many rows is put together for one customer.
         """
-        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-        from feast.protos.feast.types.Value_pb2 import Value
-
         if not self._views:
             views = self._feast.get_feature_service(SERVED).feature_view_projections
             self._views = [self._feast.get_feature_view(view.name) for view in views]
-        key = EntityKey(join_keys=["customer_id"], entity_values=[Value(string_val=customer_id)])
+        key = self._key(customer_id)
         found: dict[str, Any] = {}
         for view in self._views:
             [(_, values)] = self._store.online_read(self._feast.config, view, [key])

@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,17 +16,17 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
-from features.events import as_utc
-from features.identity import ID_PATTERN, IDENTIFIER
+from features.events import MAX_KEYS, Id, SentEvent, UtcTime
+from features.identity import ID_LENGTH
 
 MAX_CONTEXT_BYTES = 16_384
 MAX_SLOTS = 10
+MAX_EVENTS = 500
 
-Id = Annotated[str, Field(min_length=1, max_length=200, pattern=ID_PATTERN)]
 Chance = Annotated[float, Field(ge=0, le=1)]
-
-
-UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
+# As people write them; the domain file says how their spellings are made one.
+Identifier = Annotated[str, Field(min_length=3, max_length=ID_LENGTH)]
+Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_KEYS)]
 
 
 class _Request(BaseModel):
@@ -40,7 +38,7 @@ class DecideRequest(_Request):
     """Who is in front of us, and where."""
 
     customer_id: Id | None = Field(None, examples=["h1"])
-    identifiers: Annotated[tuple[Id, ...], Field(max_length=20)] = ()
+    identifiers: Identifiers = ()
     channel: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["app"])
     placement: Annotated[str, Field(max_length=200)] | None = None
     slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 1
@@ -50,14 +48,6 @@ class DecideRequest(_Request):
     explain: bool = False
     activate: Literal[True] = True
     decision_id: Id | None = None
-
-    @field_validator("identifiers")
-    @classmethod
-    def _namespaced(cls, identifiers: tuple[str, ...]) -> tuple[str, ...]:
-        for identifier in identifiers:
-            if not IDENTIFIER.fullmatch(identifier):
-                raise ValueError(f"{identifier!r} is not namespace:value, such as card:123")
-        return identifiers
 
     @field_validator("context")
     @classmethod
@@ -114,6 +104,47 @@ class Decision(BaseModel):
     models: dict[str, str | None]
     removed: list[Removed] | None
     degraded: list[str]
+
+
+class EventsRequest(_Request):
+    """What happened, in any order; each event is taken or rejected by itself."""
+
+    events: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)] = Field(
+        json_schema_extra={"items": SentEvent.model_json_schema()}
+    )
+
+
+class RejectedEvent(BaseModel):
+    """An event that was not taken: its place in the call, the field, and what to do."""
+
+    index: int
+    field: str
+    error: str
+
+
+class EventsAnswer(BaseModel):
+    """What became of the events. Accepted means: on disk, and seen by the very next decision."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[RejectedEvent]
+    error: str | None = None  # the first reason, where no event was taken
+
+
+class LinkRequest(_Request):
+    """Two keys (customer ids or identifiers) that are one person, or are not."""
+
+    identifiers: Annotated[tuple[Identifier, ...], Field(min_length=2, max_length=2)] = Field(
+        examples=[["card:1", "email:a@b.it"]]
+    )
+    cause: Annotated[str, Field(min_length=1, max_length=500)] = Field(examples=["told an agent"])
+
+
+class LinkAnswer(BaseModel):
+    """The customers behind the two keys now: one if they were merged, two if they were parted."""
+
+    changed: bool
+    customers: list[str]
 
 
 class OutcomeRequest(_Request):

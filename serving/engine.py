@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
@@ -16,14 +17,15 @@ import numpy as np
 import sqlalchemy as sa
 from pydantic_core import to_json
 
-from features import ledger as tables
+from features import tables
 from features.catalog import NO_ACTION, Catalog
 from features.domain import Domain
-from features.errors import DecisionConflict, InvalidRequest
-from features.identity import resolve
+from features.errors import CustomerForgotten, DecisionConflict, InvalidRequest
+from features.identity import Spelling, resolve
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.store import Known
+from features.tombstones import forgotten
 from serving.arbitration import priority, reasons
 from serving.contract import ChosenAction, DecideRequest, Decision, Predictions, Removed
 from serving.eligibility import eligible
@@ -80,22 +82,28 @@ class Engine:
     models: Models
     ledger: Ledger
 
+    @cached_property
+    def spelling(self) -> Spelling:
+        """How the business spells identifiers."""
+        return Spelling(self.domain)
+
     async def decide(self, request: DecideRequest, now: datetime) -> Decision:
         """Choose for one customer; the decision is on disk when this returns.
 
         Raises
         ------
-        InvalidRequest
-            If the channel or an action is unknown to this business.
+        InvalidRequest, InvalidData
+            If the channel, an action or an identifier is unknown to this business.
+        CustomerForgotten
+            If the customer was erased.
         DecisionConflict
             If ``decision_id`` was used for another customer or channel.
         """
         self._check(request)
         models = self.models  # one set for the whole decision, whatever is swapped in meanwhile
         # 1. Who is it?
-        customer_id = request.customer_id or self.ledger.read(
-            lambda connection: resolve(connection, request.identifiers)
-        )
+        keys = self.spelling.keys(request.customer_id, request.identifiers)
+        customer_id = self.ledger.read(lambda connection: _who(connection, keys))
         # 2. What do we know? Read once.
         known = self.features.online(customer_id)
         attributes, state = known or ({}, None)
@@ -108,6 +116,8 @@ class Engine:
         decision_id = request.decision_id or uuid4().hex
 
         def choose(connection: sa.Connection) -> Decision:
+            # Again: a merge may have been quicker, and whom it made of two is shown everything.
+            customer_id = _who(connection, keys)
             if request.decision_id:  # ours are new by construction
                 earlier = _earlier(connection, decision_id, customer_id, request.channel)
                 if earlier is not None:
@@ -131,7 +141,7 @@ class Engine:
             record = self._record(request, row, candidates, chances)
             record["attribution_days"] = self._windows(decision)
             connection.execute(
-                tables.decisions.insert(), self._row(decision, request.channel, record)
+                tables.decisions.insert(), self._row(decision, keys[0], request.channel, record)
             )
             return decision
 
@@ -199,11 +209,14 @@ class Engine:
         shown = (chosen.action_id for chosen in decision.actions if chosen.action_id != NO_ACTION)
         return {name: self.catalog.actions[name].attribution_days for name in shown}
 
-    def _row(self, decision: Decision, channel: str, record: dict[str, Any]) -> dict[str, Any]:
+    def _row(
+        self, decision: Decision, subject: str, channel: str, record: dict[str, Any]
+    ) -> dict[str, Any]:
         first = decision.actions[0]
         window_days = max(record["attribution_days"].values(), default=0.0)
         return {
             "decision_id": decision.decision_id,
+            "subject": subject,
             "customer_id": decision.customer_id,
             "decided_at": decision.decided_at,
             "channel": channel,
@@ -214,6 +227,17 @@ class Engine:
             "record": to_json(record, inf_nan_mode="null").decode(),
             "answer": decision.model_dump_json(),
         }
+
+
+def _who(connection: sa.Connection, keys: Sequence[str]) -> str:
+    """The customer behind the keys, unless they asked us to forget them."""
+    for key in forgotten(connection, keys):
+        raise CustomerForgotten(
+            f"{key!r} belongs to a customer who was forgotten.",
+            expected="somebody else",
+            remedy='If they are back and agree, lift it: /v1/forget with "lift": true.',
+        )
+    return resolve(connection, keys)
 
 
 def _pick(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from features import ledger as tables
+from features import tables
 from features.domain import load_domain
 from features.errors import InvalidSetting
 from features.ledger import Ledger

@@ -21,12 +21,13 @@ import numpy as np
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features import ledger as tables
+from features import tables
 from features.catalog import NO_ACTION, Catalog
 from features.credit import Said, credit
 from features.domain import Domain
-from features.ledger import BUSY_MS, EPOCH, Ledger, replace
+from features.ledger import BUSY_MS, Ledger
 from features.model_input import ModelInput
+from features.tables import EPOCH, replace
 from serving.models import PRIOR
 from training.bandit import Bandit, Encoder, Posterior
 from training.params import TrainingParams

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from features.catalog import Catalog
 from features.domain import Domain
 from features.errors import NbaError
-from features.ledger import Ledger, snapshots
+from features.ledger import Ledger
 from features.model_input import ModelInput
+from features.tables import snapshots
 from training.bandit import Bandit, Encoder, Floats, RewardModel
 from training.classifier import Classifier
 from training.exploration import InverseGapPolicy

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features import ledger as tables
+from features import tables
 from features.catalog import Catalog
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
-from features.ledger import Ledger, insert_new
+from features.ledger import Ledger
+from features.tables import insert_new
 from serving.contract import OutcomeAnswer, OutcomeRequest
 
 CLOCKS = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ours

@@ -6,6 +6,7 @@ seconds; the command imports it when a step is run, not when somebody asks for h
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +15,8 @@ from features.catalog import load_catalog
 from features.domain import load_domain
 from features.errors import InvalidSetting
 from features.history import build_features
-from features.ingest import Report, is_loaded, load_folder
 from features.ledger import Ledger
+from features.load import Report, is_loaded, load_folder
 from features.progress import Progress
 from features.settings import load_settings
 from features.sources.completejourney import write_tables
@@ -46,13 +47,16 @@ def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[Report]:
     settings = load_settings()
     domain = load_domain(settings.domain)
     catalog = load_catalog(settings.actions, domain)
-    return load_folder(folder, Ledger(settings.ledger_url), domain, catalog, report, dry_run)
+    ledger = Ledger(settings.ledger_url)
+    return load_folder(folder, ledger, domain, catalog, datetime.now(UTC), report, dry_run)
 
 
 def build(report: Progress) -> int:
     """Fold all events and put the features online; how many events."""
     sources = _sources()
-    return build_features(sources.ledger, sources.store, sources.domain, sources.now, report)
+    return build_features(
+        sources.ledger, sources.store, sources.domain, sources.now, report, os.cpu_count() or 1
+    )
 
 
 def train_models(model: str | None, promote: bool, report: Progress) -> Iterator[Result]:

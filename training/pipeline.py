@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,10 @@ from features.catalog import Catalog
 from features.dataset import Labelled, fingerprint
 from features.domain import Domain
 from features.errors import InvalidData, InvalidSetting
-from features.ingest import shift_of
 from features.ledger import Ledger
+from features.load import shift_of
 from features.model_input import ModelInput
+from features.point_in_time import History
 from features.progress import Progress, quiet
 from features.store import FeatureStore
 from training.bandit import Bandit
@@ -36,7 +38,7 @@ MODELS = ("churn", "intent", "bandit")
 EXAMPLE_ROWS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sources:
     """All that training reads."""
 
@@ -46,6 +48,11 @@ class Sources:
     catalog: Catalog
     params: TrainingParams
     now: datetime
+
+    @cached_property
+    def history(self) -> History:
+        """What was known of customers in the past."""
+        return History(self.ledger, self.store, self.domain)
 
     @property
     def shift(self) -> timedelta:
@@ -85,7 +92,7 @@ def trainable(domain: Domain) -> tuple[str, ...]:
 def _train_churn(sources: Sources, progress: Progress) -> Trained:
     params = sources.params.churn
     progress("read churn", 0, 1)
-    data = churn_data(sources.ledger, sources.store, sources.domain, sources.shift, params)
+    data = churn_data(sources.ledger, sources.history, sources.domain, sources.shift, params)
     progress("read churn", 1, 1)
     model = _fit("churn", data, CLASSES, params, sources, progress)
     return _trained("churn", model, data, params, judge_churn(model, data), sources)
@@ -94,7 +101,7 @@ def _train_churn(sources: Sources, progress: Progress) -> Trained:
 def _train_intent(sources: Sources, progress: Progress) -> Trained:
     params = sources.params.intent
     progress("read intent", 0, 1)
-    data = intent_data(sources.ledger, sources.store, sources.domain, sources.shift, params)
+    data = intent_data(sources.ledger, sources.history, sources.domain, sources.shift, params)
     progress("read intent", 1, 1)
     model = _fit("intent", data, sources.domain.intents, params, sources, progress)
     return _trained("intent", model, data, params, judge_intent(model, data), sources)
@@ -171,10 +178,10 @@ def _train_bandit(sources: Sources, progress: Progress) -> Trained:
     domain, params = sources.domain, sources.params.bandit
     progress("train bandit", 0, 2)
     decided = read_decided(
-        sources.ledger, sources.store, domain, sources.catalog, params, sources.now
+        sources.ledger, sources.history, domain, sources.catalog, params, sources.now
     )
     progress("train bandit", 1, 2)
-    encoder = fit_encoder(decided, sources.ledger, sources.store, domain, params, sources.now)
+    encoder = fit_encoder(decided, sources.ledger, sources.history, domain, params, sources.now)
     bandit = Bandit(warm_start(decided, encoder, params), params.greed)
     metrics = judge_warm_start(decided, domain, sources.catalog, params)
     example = pd.DataFrame([encoder.center] * EXAMPLE_ROWS, columns=list(encoder.features))

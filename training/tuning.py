@@ -42,7 +42,7 @@ def search(name: str, sources: Sources, trials: int, progress: Progress = quiet)
         )
     params = sources.params.churn if name == "churn" else sources.params.intent
     read = churn_data if name == "churn" else intent_data
-    data = read(sources.ledger, sources.store, sources.domain, sources.shift, params)
+    data = read(sources.ledger, sources.history, sources.domain, sources.shift, params)
     known, seed = data.train, sources.params.seed
     splits = forward_splits(data.at_us[known], data.label_us, seed)
     names = ModelInput(sources.domain).names

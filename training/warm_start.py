@@ -16,7 +16,7 @@ import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from features import ledger as tables
+from features import tables
 from features.catalog import Catalog
 from features.dataset import History, decided_actions, training_frame
 from features.domain import Domain

@@ -26,12 +26,12 @@ customer = Entity(
 )
 
 
-def _pushed(name: str) -> PushSource:
+def _pushed(name: str, path: str) -> PushSource:
     """A parquet history for training, and a door for what happens now."""
     # Absolute: Feast resolves relative paths differently for each kind of offline store.
     batch = FileSource(
         name=f"{name}_batch",
-        path=str(settings.home / "feast" / f"{name}.parquet"),
+        path=str(settings.home / "feast" / path),
         timestamp_field="event_timestamp",
     )
     return PushSource(name=f"{name}_push", batch_source=batch)
@@ -47,7 +47,7 @@ customer_profile = FeatureView(
         for name, attribute in domain.attributes.items()
     ]
     or [Field(name="customer_since", dtype=String)],
-    source=_pushed("customer_profile"),
+    source=_pushed("customer_profile", "customer_profile.parquet"),
     tags={"owner": "customer-insight", "domain": domain.name},
 )
 
@@ -66,7 +66,7 @@ customer_journey = FeatureView(
             description="The fold after the latest event; Fold.read makes features of it.",
         )
     ],
-    source=_pushed("customer_journey"),
+    source=_pushed("customer_journey", "customer_journey/*.parquet"),
     tags={
         "owner": "customer-insight",
         "domain": domain.name,

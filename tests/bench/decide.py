@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
-from features import ledger as tables
+from features import tables
 from features.ledger import Ledger
 from features.settings import load_settings
 from tests.server import Server, running

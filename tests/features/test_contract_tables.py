@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from features import ledger as tables
+from features import tables
 from features.contract_tables import READERS
 from features.errors import InvalidData
 

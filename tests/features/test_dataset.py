@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features import ledger as tables
+from features import tables
 from features.dataset import (
     DAY_US,
     Labelled,
@@ -21,8 +21,8 @@ from features.dataset import (
 )
 from features.domain import Moments
 from features.errors import InvalidData
-from features.ledger import insert_new, micros
 from features.model_input import ModelInput
+from features.tables import insert_new, micros
 
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)

@@ -3,7 +3,7 @@
 import pytest
 
 from features.identity import IDENTIFIER, resolve
-from features.ledger import identifiers, insert_new
+from features.tables import identifiers, insert_new
 
 
 @pytest.fixture

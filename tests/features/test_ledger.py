@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
 from features.errors import InvalidRequest
-from features.ledger import (
+from features.ledger import Ledger, LedgerClosed
+from features.tables import (
     EPOCH,
-    Ledger,
-    LedgerClosed,
     UtcMicros,
     customers,
     events,

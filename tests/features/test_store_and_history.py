@@ -9,15 +9,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from features import history
-from features import ledger as tables
+from features import history, tables
 from features.history import build_features
 from features.identity import ID_PATTERN
 from features.journey import Fold
-from features.ledger import Ledger, insert_new
+from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.settings import load_settings
 from features.store import MARKER, FeatureStore
+from features.tables import insert_new
 
 TOY = Path(__file__).parents[1] / "toy"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)

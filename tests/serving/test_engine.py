@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from features import ledger as tables
+from features import tables
 from features.errors import DecisionConflict, InvalidRequest
 from features.ledger import Ledger
 from features.model_input import ModelInput

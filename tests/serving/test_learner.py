@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from features import ledger as tables
+from features import tables
 from features.catalog import Catalog
 from features.domain import Domain
 from features.ledger import Ledger

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features import ledger as tables
+from features import tables
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from serving.models import ModelWatcher

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from features import ledger as tables
+from features import tables
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.ledger import Ledger
 from serving.contract import OutcomeAnswer, OutcomeRequest

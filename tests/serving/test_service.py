@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from features import ledger as tables
+from features import tables
 from features.ledger import Ledger
 from tests.conftest import Built, nba
 from tests.server import Server, free_port, running

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from features import ledger as tables
+from features import tables
 from features.catalog import load_catalog
 from features.dataset import training_frame
 from features.domain import load_domain

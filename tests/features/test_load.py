@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from features import ingest
-from features import ledger as tables
+from features import ingest, tables
 from features.errors import InvalidData
-from features.ingest import Report, is_loaded, load_folder, shift_of
+from features.load import Report, is_loaded, load_folder, shift_of
 
 AT = "2026-11-22T10:00:00Z"
 CUSTOMERS = pd.DataFrame(

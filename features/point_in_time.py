@@ -1,0 +1,120 @@
+"""What was known of customers at any moment in the past: exactly what serving read then.
+
+The history keeps a state now and then; here the few events between a kept state and the moment
+are folded from the ledger, so a moment may lie anywhere and the history takes a thirtieth of the
+space. Rows that the ledger has outgrown (a late event, a merge) are passed over, and the customer
+is folded from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features import tables
+from features.domain import Domain
+from features.fold_part import State
+from features.journey import Fold
+from features.ledger import Ledger
+from features.model_input import ModelInput
+from features.states import MICROS, in_order
+from features.store import FeatureStore
+
+ASKED = 500  # customers whose events are read at a time
+
+
+class History:
+    """What was known of customers at any moment; see `features.dataset.History`.
+
+    Parameters
+    ----------
+    ledger, store
+        Hold the events since a kept state, and the kept states.
+    """
+
+    def __init__(self, ledger: Ledger, store: FeatureStore, domain: Domain) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._fold = ModelInput(domain).fold
+
+    def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
+        """What was known at moments in the past.
+
+        Parameters
+        ----------
+        moments : columns customer_id, event_timestamp (UTC)
+        service : str
+            Feast feature service, such as ``churn_v1``.
+
+        Returns
+        -------
+        DataFrame
+            Exactly the rows of ``moments`` in their order: attributes and ``state``, the list of
+            numbers after the last event before or at the moment; what was unknown is None.
+        """
+        known = self._store.as_of(moments, service)
+        restated = self._ledger.read(_restated)
+        at_us = np.asarray(moments["event_timestamp"].dt.as_unit("us").astype(np.int64))
+        asked: dict[str, list[int]] = {}
+        for place in np.argsort(at_us, kind="stable"):
+            asked.setdefault(moments["customer_id"].iloc[place], []).append(int(place))
+        states: list[State | None] = [None] * len(moments)
+        kept = known["state"].tolist()
+        for customer_id, events in self._events(list(asked)):
+            places = asked[customer_id]
+            rows = [None if customer_id in restated else kept[place] for place in places]
+            found = _complete(self._fold, events, rows, [int(at_us[place]) for place in places])
+            for place, state in zip(places, found, strict=True):
+                states[place] = state
+        known["state"] = pd.Series(states, index=known.index, dtype=object)
+        return known
+
+    def _events(self, customer_ids: list[str]) -> Iterator[tuple[str, list[Any]]]:
+        """Each customer's events in order; customers without any are left out."""
+        for begin in range(0, len(customer_ids), ASKED):
+            some = customer_ids[begin : begin + ASKED]
+            query = in_order().where(tables.events.c.customer_id.in_(some))
+            rows = self._ledger.read(lambda c, query=query: c.execute(query).all())  # type: ignore[misc]
+            start = 0
+            for end in range(1, len(rows) + 1):
+                if end == len(rows) or rows[end][0] != rows[start][0]:
+                    yield rows[start][0], list(rows[start:end])
+                    start = end
+
+
+def _complete(
+    fold: Fold, events: Sequence[Any], kept: Sequence[Any], at_us: Sequence[int]
+) -> list[State | None]:
+    """The state at each moment, from the latest kept one and the events since.
+
+    Parameters
+    ----------
+    events : of one customer, in order
+    kept, at_us : shape (n_moments,), rising in time
+    """
+    found: list[State | None] = []
+    state, folded_us, index = None, -1, 0
+    for row, moment in zip(kept, at_us, strict=True):
+        if row is not None and (kept_us := round(fold.last_at(row) * MICROS)) > folded_us:
+            state, folded_us = list(row), kept_us
+        while index < len(events) and events[index][3] <= moment:
+            _, kind, channel, event_us, properties = events[index]
+            if event_us > folded_us:
+                state = fold.empty() if state is None else state
+                state = fold.advance(state, kind, channel, event_us / MICROS, from_json(properties))
+            index += 1
+        if index:
+            folded_us = max(folded_us, events[index - 1][3])
+        found.append(state)
+    return found
+
+
+def _restated(connection: sa.Connection) -> set[str]:
+    columns = tables.journey_states.c
+    query = sa.select(columns.customer_id).where(columns.restated_at.is_not(None))
+    return set(connection.execute(query).scalars())

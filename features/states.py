@@ -1,0 +1,202 @@
+"""The journey states that the ledger keeps: moved on at an event, refolded if it came late.
+
+Kept for customers who were heard of since the last `nba build`. The events are the truth; a
+state that is missing or not to be trusted is folded from them anew.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features import tables
+from features.events import Event
+from features.fold_part import State
+from features.journey import Fold
+from features.profiles import ACCOUNT, attributes_of, members_of
+
+MICROS = 1e6
+PUBLISHED = 500  # states written online in one transaction
+
+
+class OnlineStore(Protocol):
+    """What we ask of the feature store here."""
+
+    def write(
+        self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
+    ) -> None: ...
+    def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None: ...
+
+
+class Newest(NamedTuple):
+    """A state, and the event it ends with (none for a customer without events)."""
+
+    state: State
+    last_at: datetime | None
+    last_event_id: str | None
+
+
+@dataclass(frozen=True)
+class States:
+    """Keeps `journey_states`. All methods run inside a transaction of the ledger's writer."""
+
+    fold: Fold
+
+    def advance(
+        self, connection: sa.Connection, news: Mapping[str, list[Event]], now: datetime
+    ) -> None:
+        """Fold new events, which are in the ledger already.
+
+        Parameters
+        ----------
+        news
+            By key (a customer, or an account), its new events in any order.
+        """
+        columns = tables.journey_states.c
+        query = sa.select(tables.journey_states).where(columns.customer_id.in_(list(news)))
+        kept = {row.customer_id: row for row in connection.execute(query)}
+        rows = [
+            self._advanced(connection, key, kept.get(key), sorted(events, key=_order), now)
+            for key, events in news.items()
+        ]
+        tables.replace(connection, tables.journey_states, rows)
+
+    def newest(self, connection: sa.Connection, row: Any) -> Newest:
+        """The state of a row of `journey_states`, folded anew if it has none."""
+        state = self._usable(row)
+        if state is None:
+            return self.refold(connection, row.customer_id)[0]
+        return Newest(state, row.last_at, row.last_event_id)
+
+    def refold(self, connection: sa.Connection, key: str) -> tuple[Newest, list[str]]:
+        """The state after all events of a customer or account, and the ids of those."""
+        state, last_at, ids = self.fold.empty(), None, []
+        for event_id, kind, channel, at_us, properties in events_of(connection, key):
+            state = self.fold.advance(state, kind, channel, at_us / MICROS, from_json(properties))
+            last_at = at_us
+            ids.append(event_id)
+        at = None if last_at is None else tables.from_micros(last_at)
+        return Newest(state, at, ids[-1] if ids else None), ids
+
+    def _advanced(
+        self, connection: sa.Connection, key: str, row: Any, events: Sequence[Event], now: datetime
+    ) -> dict[str, Any]:
+        state = self._usable(row)
+        late = False
+        if state is not None and (row.last_at, row.last_event_id) < events[0].order:
+            for event in events:
+                at_s = tables.micros(event.occurred_at) / MICROS
+                state = self.fold.advance(state, event.type, event.channel, at_s, event.properties)
+            newest = Newest(state, *events[-1].order)
+        else:
+            newest, ids = self.refold(connection, key)
+            late = ids[-len(events) :] != [event.event_id for event in events]
+        return {
+            "customer_id": key,
+            "state": to_bytes(newest.state),
+            "last_at": newest.last_at,
+            "last_event_id": newest.last_event_id,
+            "online": False,
+            "profile_online": True if row is None else row.profile_online,
+            "restated_at": now if late else (row and row.restated_at),
+        }
+
+    def _usable(self, row: Any) -> State | None:
+        if row is None or row.state is None or row.last_at is None:
+            return None
+        state = from_bytes(row.state)
+        return state if len(state) == len(self.fold.state_fields) else None
+
+
+def restate(connection: sa.Connection, keys: Iterable[str], now: datetime) -> None:
+    """Have customers folded anew: their past, or who they are, has changed."""
+    blank: dict[str, Any] = {
+        "state": None,
+        "last_at": None,
+        "last_event_id": None,
+        "restated_at": now,
+    }
+    blank |= {"online": False, "profile_online": False}
+    rows = [{"customer_id": key, **blank} for key in dict.fromkeys(keys)]
+    tables.replace(connection, tables.journey_states, rows)
+
+
+def drop(connection: sa.Connection, keys: Iterable[str]) -> None:
+    """Forget the states of customers who are no more."""
+    gone = tables.journey_states.c.customer_id.in_(list(keys))
+    connection.execute(sa.delete(tables.journey_states).where(gone))
+
+
+def publish(connection: sa.Connection, online: OnlineStore, states: States, now: datetime) -> int:
+    """Write states that wait to the online store; how many, at most `PUBLISHED`.
+
+    The caller holds the ledger's write lock meanwhile, so newer is never overwritten with older.
+    """
+    query = sa.select(tables.journey_states).where(tables.waiting).limit(PUBLISHED)
+    rows = connection.execute(query).all()
+    if not rows:
+        return 0
+    newest = [states.newest(connection, row) for row in rows]
+    online.write(
+        [row.customer_id for row in rows],
+        [one.state for one in newest],
+        [one.last_at or now for one in newest],
+    )
+    changed = [row.customer_id for row in rows if not row.profile_online]
+    if changed:
+        online.write_profiles({one: attributes_of(connection, one) for one in changed}, now)
+    for row, one in zip(rows, newest, strict=True):
+        _note_shown(connection, row, one)
+    return len(rows)
+
+
+def _note_shown(connection: sa.Connection, row: Any, newest: Newest) -> None:
+    shown: dict[str, Any] = {"online": True, "profile_online": True}
+    if row.state is None:
+        shown |= newest._asdict() | {"state": to_bytes(newest.state)}
+    mine = tables.journey_states.c.customer_id == row.customer_id
+    connection.execute(sa.update(tables.journey_states).where(mine).values(**shown))
+
+
+def to_bytes(state: State) -> bytes:
+    """A state as the ledger keeps it."""
+    return array("d", state).tobytes()
+
+
+def from_bytes(kept: bytes) -> State:
+    """What `to_bytes` wrote."""
+    state = array("d")
+    state.frombytes(kept)
+    return state.tolist()
+
+
+def _order(event: Event) -> tuple[datetime, str]:
+    return event.order
+
+
+def events_of(connection: sa.Connection, key: str) -> Iterator[Any]:
+    """Id, type, channel, time (microseconds) and properties, in the order of folding."""
+    columns = tables.events.c
+    who = members_of(connection, key) if key.startswith(ACCOUNT) else [key]
+    at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
+    query = (
+        sa.select(columns.event_id, columns.type, columns.channel, at, columns.properties)
+        .where(columns.customer_id.in_(who))
+        .order_by(columns.occurred_at, columns.event_id)
+    )
+    yield from connection.execute(query)
+
+
+def in_order() -> Any:
+    """Customer, type, channel, time (microseconds) and properties of events, as they are folded."""
+    columns = tables.events.c
+    # Times as the integers they are: 10 million datetimes would take longer than the fold.
+    at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
+    query = sa.select(columns.customer_id, columns.type, columns.channel, at, columns.properties)
+    return query.order_by(columns.customer_id, columns.occurred_at, columns.event_id)

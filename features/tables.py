@@ -1,0 +1,217 @@
+"""The tables of the ledger, and the few statements that all who write them share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BUILT = "features built"  # the fact that `nba build` came to its end
+SCHEMA = "3"  # raised when a table changes; a ledger of another schema is refused
+
+
+class UtcMicros(sa.TypeDecorator[datetime]):
+    """An aware UTC time, kept as whole microseconds since 1970: exact, sortable, the same in
+    every database. A naive time is refused."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
+        return None if value is None else micros(value)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else from_micros(value)
+
+
+def micros(moment: datetime) -> int:
+    """Whole microseconds since 1970."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone")
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(value: int) -> datetime:
+    """The time that so many microseconds since 1970 make."""
+    return EPOCH + timedelta(microseconds=value)
+
+
+metadata = sa.MetaData()
+# Compared byte by byte everywhere: the order of events must not hang on a database's language.
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("key", _TEXT, primary_key=True),
+    sa.Column("value", _TEXT, nullable=False),
+)
+customers = sa.Table(
+    "customers",
+    metadata,
+    sa.Column("customer_id", _TEXT, primary_key=True),
+    sa.Column("attributes", _TEXT, nullable=False),  # JSON
+    sa.Column("account", _TEXT, index=True),  # the company that a business customer belongs to
+)
+# Every key (a customer id or an identifier) that was ever linked, and the customer behind it now.
+# A key that is not here is its own customer. `links` is the truth; this is what it comes to.
+identities = sa.Table(
+    "identities",
+    metadata,
+    sa.Column("serial", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key", _TEXT, nullable=False, unique=True),
+    sa.Column("customer_id", _TEXT, nullable=False, index=True),
+    sa.Column("rank", sa.Integer, nullable=False),  # the lowest gives a merged customer its name
+)
+# Two keys are the same person, because of `cause`; never deleted, so that it can be undone.
+links = sa.Table(
+    "links",
+    metadata,
+    sa.Column("left", _TEXT, primary_key=True),
+    sa.Column("right", _TEXT, primary_key=True),
+    sa.Column("cause", _TEXT, nullable=False),
+    sa.Column("linked_at", UtcMicros, nullable=False),
+    sa.Column("undone_at", UtcMicros),
+    sa.Column("undone_cause", _TEXT),
+    sa.Index("links_of_right", "right"),
+)
+# `subject` is the key under which it happened and never changes; `customer_id` is who that is
+# now. Rows lie in the order in which they are folded: 10 million are read from end to end.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("customer_id", _TEXT, primary_key=True),
+    sa.Column("occurred_at", UtcMicros, primary_key=True),
+    sa.Column("event_id", _TEXT, primary_key=True, unique=True),
+    sa.Column("subject", _TEXT, nullable=False),
+    sa.Column("type", _TEXT, nullable=False),
+    sa.Column("channel", _TEXT, nullable=False),
+    sa.Column("properties", _TEXT, nullable=False),  # JSON
+    sqlite_with_rowid=False,
+)
+# The state after a customer's last event, for those who were heard of since the last `nba build`;
+# null: to be folded anew from the events. `online`: whether Feast has it. An account is kept like
+# a customer, under a key that no caller can ask for.
+journey_states = sa.Table(
+    "journey_states",
+    metadata,
+    sa.Column("customer_id", _TEXT, primary_key=True),
+    sa.Column("state", sa.LargeBinary),
+    sa.Column("last_at", UtcMicros),
+    sa.Column("last_event_id", _TEXT),
+    sa.Column("online", sa.Boolean, nullable=False),
+    sa.Column("profile_online", sa.Boolean, nullable=False),
+    sa.Column("restated_at", UtcMicros),  # since then the offline history is wrong about it
+)
+waiting = sa.not_(sa.and_(journey_states.c.online, journey_states.c.profile_online))
+sa.Index(
+    "journey_states_waiting",
+    journey_states.c.customer_id,
+    sqlite_where=waiting,
+    postgresql_where=waiting,
+)
+# Keyed hashes of the keys of forgotten customers: enough to refuse them, too little to name them.
+tombstones = sa.Table(
+    "tombstones",
+    metadata,
+    sa.Column("key_hash", _TEXT, primary_key=True),
+    sa.Column("forgotten_at", UtcMicros, nullable=False),
+)
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("decision_id", _TEXT, primary_key=True),
+    sa.Column("subject", _TEXT, nullable=False),
+    sa.Column("customer_id", _TEXT, nullable=False),
+    sa.Column("decided_at", UtcMicros, nullable=False),
+    sa.Column("channel", _TEXT, nullable=False),
+    sa.Column("action_id", _TEXT, nullable=False),
+    sa.Column("probability", sa.Float),  # null: imported, nobody logged it
+    sa.Column("served", sa.Boolean, nullable=False),
+    sa.Column("window_ends_at", UtcMicros, nullable=False),
+    sa.Column("record", _TEXT),  # JSON: all that replay needs; null if imported
+    sa.Column("answer", _TEXT),  # JSON as it was sent; null if imported
+    sa.Index("decisions_of_customer", "customer_id", "decided_at"),
+    sa.Index("decisions_by_window", "served", "window_ends_at"),
+)
+outcomes = sa.Table(
+    "outcomes",
+    metadata,
+    sa.Column("outcome_id", _TEXT, primary_key=True),
+    sa.Column("decision_id", _TEXT, nullable=False, index=True),
+    sa.Column("action_id", _TEXT, nullable=False),
+    sa.Column("outcome", _TEXT, nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("occurred_at", UtcMicros, nullable=False),
+    sa.Column("received_at", UtcMicros, nullable=False),
+    sa.Column("retracts", _TEXT),
+    sa.Column("learned", sa.Boolean, nullable=False),
+    sa.Index("outcomes_to_learn", "learned"),
+)
+# What the learner has counted: one row for each decided action, revised when outcomes change.
+credits = sa.Table(
+    "credits",
+    metadata,
+    sa.Column("decision_id", _TEXT, primary_key=True),
+    sa.Column("action_id", _TEXT, primary_key=True),
+    sa.Column("acceptance", sa.Float, nullable=False),
+)
+# The learner's posterior, replaced in the transaction that marks its outcomes as learned.
+learner_state = sa.Table(
+    "learner_state",
+    metadata,
+    sa.Column("key", _TEXT, primary_key=True),
+    sa.Column("base", _TEXT, nullable=False),  # bandit version it started from
+    sa.Column("windows_closed_at", UtcMicros, nullable=False),
+    sa.Column("posterior", sa.LargeBinary, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+)
+# What the workers swap in. Old ones go: a decision's record holds its own chances.
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("base", _TEXT, nullable=False),
+    sa.Column("published_at", UtcMicros, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+
+def insert_new(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+) -> int:
+    """Insert the rows whose primary key is not there yet; say how many that were."""
+    if not rows:
+        return 0
+    statement = _insert(connection, table).on_conflict_do_nothing()
+    return max(connection.execute(statement, list(rows)).rowcount, 0)
+
+
+def replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, or overwrite those with the same primary key."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
+    keys = list(table.primary_key.columns)
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), list(rows))
+
+
+def get_meta(connection: sa.Connection, key: str) -> str | None:
+    """A fact about the ledger as a whole, such as how far its times were shifted."""
+    return connection.execute(sa.select(meta.c.value).where(meta.c.key == key)).scalar()
+
+
+def set_meta(connection: sa.Connection, key: str, value: str) -> None:
+    """Note a fact about the ledger as a whole."""
+    replace(connection, meta, [{"key": key, "value": value}])
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> Any:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)

@@ -1,0 +1,46 @@
+"""Who was forgotten: keyed hashes, by which somebody can be refused but not named."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from features import tables
+
+
+def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
+    """Which of these keys belong to a forgotten customer."""
+    any_at_all = sa.exists(sa.select(tables.tombstones.c.key_hash))
+    salt, some = connection.execute(
+        sa.select(tables.meta.c.value, any_at_all).where(tables.meta.c.key == "salt")
+    ).one()
+    if not some:
+        return set()
+    hashed = {key_hash(salt, key): key for key in keys}
+    column = tables.tombstones.c.key_hash
+    found = connection.execute(sa.select(column).where(column.in_(list(hashed)))).scalars()
+    return {hashed[one] for one in found}
+
+
+def raise_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime) -> None:
+    """Refuse these keys from now on."""
+    salt = str(tables.get_meta(connection, "salt"))
+    rows = [{"key_hash": key_hash(salt, key), "forgotten_at": at} for key in keys]
+    tables.insert_new(connection, tables.tombstones, rows)
+
+
+def lift(connection: sa.Connection, keys: Iterable[str]) -> int:
+    """Take these keys in again; how many of them were refused."""
+    salt = str(tables.get_meta(connection, "salt"))
+    column = tables.tombstones.c.key_hash
+    hashes = [key_hash(salt, key) for key in keys]
+    return connection.execute(sa.delete(tables.tombstones).where(column.in_(hashes))).rowcount
+
+
+def key_hash(salt: str, key: str) -> str:
+    """A key as the tombstones know it: without the ledger's salt nobody can try names on it."""
+    return hmac.new(salt.encode(), key.encode(), hashlib.sha256).hexdigest()
