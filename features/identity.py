@@ -66,10 +66,23 @@ class Spelling:
         named = [self.customer(customer_id)] if customer_id else []
         return tuple(dict.fromkeys([*named, *map(self.identifier, identifiers)]))
 
+    def each(self, keys: Iterable[str]) -> list[str]:
+        """Customer ids and identifiers, in any mixture, as they are kept."""
+        return [self.customer(key) for key in keys]
+
     def customer(self, customer_id: str) -> str:
-        """A customer id as it is kept: a stranger's is an identifier, and spelled like one."""
-        namespace = customer_id.partition(":")[0]
-        return self.identifier(customer_id) if namespace in self._namespaces else customer_id
+        """A customer id as it is kept: a stranger's is an identifier, and spelled like one.
+
+        Raises
+        ------
+        InvalidData
+            If it cannot be used.
+        """
+        if customer_id.partition(":")[0] in self._namespaces:
+            return self.identifier(customer_id)
+        if not re.match(ID_PATTERN, customer_id):
+            raise _invalid(customer_id, "a text without spaces")
+        return customer_id
 
     def rank(self, key: str) -> int:
         """How good a name for a customer a key is; the lowest is the best."""

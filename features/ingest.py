@@ -24,7 +24,7 @@ from features.identity import Spelling, link, resolve_each, unlink
 from features.ledger import Ledger
 from features.profiles import accounts_of
 from features.states import PUBLISHED, OnlineStore, States, drop, publish, restate
-from features.tombstones import forgotten
+from features.tombstones import forgotten, forgotten_error, refuse_forgotten
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,12 +94,19 @@ class Ingest:
             sorted(rejected),
         )
 
-    async def link(self, pair: tuple[str, str], cause: str, now: datetime) -> bool:
-        """Say that two keys are one person; whether that merged two customers."""
+    async def link(self, keys: tuple[str, str], cause: str, now: datetime) -> bool:
+        """Say that two keys are one person; whether that merged two customers.
+
+        Raises
+        ------
+        CustomerForgotten
+            If one of them was.
+        """
+        left, right = self._spelling.each(keys)
+        pair = left, right
 
         def join(connection: sa.Connection) -> bool:
-            for key in forgotten(connection, pair):
-                raise forgotten_error(key)
+            refuse_forgotten(connection, pair)
             merged = link(connection, self._spelling, pair, cause, now, again=True)
             if merged:
                 self._restate(connection, {merged[0]}, {merged[1]}, now)
@@ -109,14 +116,17 @@ class Ingest:
         await self.show(now)
         return joined
 
-    async def unlink(self, pair: tuple[str, str], cause: str, now: datetime) -> list[str]:
-        """Undo a link; the customers it parted.
+    async def unlink(self, keys: tuple[str, str], cause: str, now: datetime) -> bool:
+        """Undo a link; whether that parted a customer in two.
 
         Raises
         ------
         IdentityUnknown
             If no such link holds.
         """
+
+        left, right = self._spelling.each(keys)
+        pair = left, right
 
         def part(connection: sa.Connection) -> list[str]:
             before = set(resolve_each(connection, pair).values())
@@ -126,7 +136,7 @@ class Ingest:
 
         customers = await self._ledger.write(part)
         await self.show(now)
-        return customers
+        return bool(customers)
 
     async def show(self, now: datetime) -> None:
         """Write every state that waits to the online store."""
@@ -202,15 +212,6 @@ def append(
     return Appended(news, duplicates, refused, restated, gone)
 
 
-def forgotten_error(key: str) -> InvalidEvent:
-    """Why something about a forgotten customer is refused."""
-    return InvalidEvent(
-        "identifiers",
-        f"{key!r} belongs to a customer who was forgotten. Expected somebody else. "
-        'If they are back and agree, lift it: /v1/forget with "lift": true.',
-    )
-
-
 def _sorted_out(
     connection: sa.Connection, events: Sequence[Event]
 ) -> tuple[list[Event], int, dict[int, InvalidEvent]]:
@@ -222,7 +223,7 @@ def _sorted_out(
     for position, event in enumerate(events):
         content = _content(event.subject, event.type, event.occurred_at, event.properties_json)
         if erased and (key := next((key for key in event.keys if key in erased), None)):
-            refused[position] = forgotten_error(key)
+            refused[position] = InvalidEvent("identifiers", str(forgotten_error(key)))
         elif event.event_id not in earlier:
             earlier[event.event_id] = content
             fresh.append(event)

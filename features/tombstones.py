@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from features import tables
+from features.errors import CustomerForgotten
 
 
 def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
@@ -24,6 +25,27 @@ def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
     column = tables.tombstones.c.key_hash
     found = connection.execute(sa.select(column).where(column.in_(list(hashed)))).scalars()
     return {hashed[one] for one in found}
+
+
+def forgotten_error(key: str) -> CustomerForgotten:
+    """Why something about a forgotten customer is refused."""
+    return CustomerForgotten(
+        f"{key!r} belongs to a customer who was forgotten.",
+        expected="somebody else",
+        remedy='If they are back and agree, lift it: /v1/forget with "lift": true.',
+    )
+
+
+def refuse_forgotten(connection: sa.Connection, keys: Iterable[str]) -> None:
+    """Refuse keys of a forgotten customer.
+
+    Raises
+    ------
+    CustomerForgotten
+        Names one of them.
+    """
+    for key in forgotten(connection, keys):
+        raise forgotten_error(key)
 
 
 def raise_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime) -> None:

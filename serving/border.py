@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -19,6 +20,13 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+# What a failure of ours (5xx) has to tell the caller; BentoML would send a stock phrase.
+_told: ContextVar[list[str]] = ContextVar("told")
+
+
+def tell(sentence: str) -> None:
+    """Say what went wrong on our side, to the caller of this request."""
+    _told.get([]).append(sentence)
 
 
 class ClientGone(Exception):
@@ -69,7 +77,9 @@ class Border:
         async def replay() -> Message:
             return whole.pop() if whole else await receive()
 
-        await self._app(scope, replay, _Answer(send).send)
+        told: list[str] = []
+        _told.set(told)
+        await self._app(scope, replay, _Answer(send, told).send)
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -95,8 +105,9 @@ def _header(scope: Scope, name: bytes) -> str:
 class _Answer:
     """Lets good answers through as they come; holds an error back until it is whole."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, told: list[str]) -> None:
         self._send = send
+        self._told = told
         self._start: Message | None = None
         self._body = b""
 
@@ -108,10 +119,11 @@ class _Answer:
         else:
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
-                await _answer(self._send, self._start["status"], one_form(self._body))
+                content = {"error": self._told[0]} if self._told else one_form(self._body)
+                await _answer(self._send, self._start["status"], content)
 
 
-def one_form(body: bytes) -> dict[str, str]:
+def one_form(body: bytes) -> dict[str, Any]:
     """An error of BentoML, or of anything below it, as ``{"error": "one sentence"}``."""
     try:
         content = json.loads(body)
@@ -121,6 +133,8 @@ def one_form(body: bytes) -> dict[str, str]:
         content = content[0]
     if not isinstance(content, dict):
         return {"error": str(content)}
+    if isinstance(content.get("error"), str) and "detail" not in content:
+        return content  # with what else there is to say, such as which events were rejected
     if isinstance(details := content.get("detail"), list) and details:
         return {"error": " ".join(_detail(detail) for detail in details[:5])}
     return {"error": str(content.get("error") or content.get("detail") or content)}

@@ -25,7 +25,7 @@ MAX_EVENTS = 500
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 # As people write them; the domain file says how their spellings are made one.
-Identifier = Annotated[str, Field(min_length=3, max_length=ID_LENGTH)]
+Identifier = Annotated[str, Field(min_length=1, max_length=ID_LENGTH)]
 Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_KEYS)]
 
 
@@ -134,9 +134,7 @@ class EventsAnswer(BaseModel):
 class LinkRequest(_Request):
     """Two keys (customer ids or identifiers) that are one person, or are not."""
 
-    identifiers: Annotated[tuple[Identifier, ...], Field(min_length=2, max_length=2)] = Field(
-        examples=[["card:1", "email:a@b.it"]]
-    )
+    keys: tuple[Identifier, Identifier] = Field(examples=[["h1", "email:a@b.it"]])
     cause: Annotated[str, Field(min_length=1, max_length=500)] = Field(examples=["told an agent"])
 
 

@@ -20,12 +20,12 @@ from pydantic_core import to_json
 from features import tables
 from features.catalog import NO_ACTION, Catalog
 from features.domain import Domain
-from features.errors import CustomerForgotten, DecisionConflict, InvalidRequest
+from features.errors import DecisionConflict, InvalidRequest
 from features.identity import Spelling, resolve
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.store import Known
-from features.tombstones import forgotten
+from features.tombstones import refuse_forgotten
 from serving.arbitration import priority, reasons
 from serving.contract import ChosenAction, DecideRequest, Decision, Predictions, Removed
 from serving.eligibility import eligible
@@ -231,12 +231,7 @@ class Engine:
 
 def _who(connection: sa.Connection, keys: Sequence[str]) -> str:
     """The customer behind the keys, unless they asked us to forget them."""
-    for key in forgotten(connection, keys):
-        raise CustomerForgotten(
-            f"{key!r} belongs to a customer who was forgotten.",
-            expected="somebody else",
-            remedy='If they are back and agree, lift it: /v1/forget with "lift": true.',
-        )
+    refuse_forgotten(connection, keys)
     return resolve(connection, keys)
 
 

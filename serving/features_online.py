@@ -1,9 +1,13 @@
-"""Reads features for a decision; a feature store that fails costs knowledge, not the answer."""
+"""Reads and writes features; a store that fails costs a decision its knowledge, not its answer."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
+from features.errors import NotVisible
+from features.fold_part import State
 from features.store import FeatureStore, Known
 
 log = logging.getLogger(__name__)
@@ -40,6 +44,35 @@ class OnlineFeatures:
             log.exception("The feature store failed")
             self._problem = f"the online store failed ({type(error).__name__}); see the log"
             return None
+
+    def write(
+        self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
+    ) -> None:
+        """Put states online, see `FeatureStore.write`.
+
+        Raises
+        ------
+        NotVisible
+            If the store cannot be used.
+        """
+        self._usable().write(customer_ids, states, at)
+
+    def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None:
+        """Put attributes online, see `FeatureStore.write_profiles`; raises like `write`."""
+        self._usable().write_profiles(profiles, at)
+
+    def erase(self, customer_ids: Sequence[str]) -> None:
+        """Take customers out, see `FeatureStore.erase`; raises like `write`."""
+        self._usable().erase(customer_ids)
+
+    def _usable(self) -> FeatureStore:
+        if self._store is None or self._problem:
+            raise NotVisible(
+                f"The feature store cannot be used: {self._problem}.",
+                expected="a store that shows events to the next decision",
+                remedy="What was sent is kept. Send it again when /readyz names no such problem.",
+            )
+        return self._store
 
     def refresh(self) -> None:
         """Look again whether the store can be used."""

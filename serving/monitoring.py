@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from features.ingest import Taken
 from serving.contract import Decision
 
 DECISIONS = Counter("nba_decisions", "Actions chosen.", ["channel", "action", "arm", "known"])
+EVENTS = Counter("nba_events", "Events sent to us.", ["status"])
 OUTCOMES = Counter("nba_outcomes", "Outcomes taken in.", ["outcome", "status"])
 PROBABILITY = Histogram(
     "nba_probability",
@@ -23,3 +25,10 @@ def count_decision(decision: Decision, channel: str) -> None:
     for chosen in decision.actions:
         DECISIONS.labels(channel, chosen.action_id, decision.arm, str(decision.known)).inc()
     PROBABILITY.observe(decision.actions[0].probability)
+
+
+def count_events(taken: Taken) -> None:
+    """Count what became of the events of one call."""
+    EVENTS.labels("accepted").inc(taken.accepted)
+    EVENTS.labels("duplicate").inc(taken.duplicates)
+    EVENTS.labels("rejected").inc(len(taken.rejected))

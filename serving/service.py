@@ -21,14 +21,35 @@ from pydantic import ValidationError
 
 from features.catalog import load_catalog
 from features.domain import load_domain
-from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest, NbaError
+from features.errors import (
+    CustomerForgotten,
+    DecisionConflict,
+    DecisionUnknown,
+    IdentityUnknown,
+    InvalidData,
+    InvalidRequest,
+    NbaError,
+    NotVisible,
+)
+from features.identity import resolve
+from features.ingest import Ingest
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.settings import load_settings
+from features.states import States
 from features.store import FeatureStore
 from serving import monitoring
-from serving.border import Border, QuietRefusals
-from serving.contract import DecideRequest, Decision, OutcomeAnswer, OutcomeRequest
+from serving.border import Border, QuietRefusals, tell
+from serving.contract import (
+    DecideRequest,
+    Decision,
+    EventsAnswer,
+    EventsRequest,
+    LinkAnswer,
+    LinkRequest,
+    OutcomeAnswer,
+    OutcomeRequest,
+)
 from serving.engine import Engine
 from serving.features_online import OnlineFeatures
 from serving.learner_process import LearnerProcess
@@ -44,6 +65,10 @@ LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 
 _STATUS: dict[type[NbaError], HTTPStatus] = {
     InvalidRequest: HTTPStatus.BAD_REQUEST,
+    InvalidData: HTTPStatus.BAD_REQUEST,
+    IdentityUnknown: HTTPStatus.NOT_FOUND,
+    CustomerForgotten: HTTPStatus.GONE,
+    NotVisible: HTTPStatus.SERVICE_UNAVAILABLE,
     DecisionUnknown: HTTPStatus.NOT_FOUND,
     DecisionConflict: HTTPStatus.CONFLICT,
 }
@@ -55,7 +80,12 @@ def _errors_as_http() -> Iterator[None]:
     try:
         yield
     except NbaError as error:
-        status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+        status = next(
+            (code for kind, code in _STATUS.items() if isinstance(error, kind)),
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+        )
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            tell(str(error))
         raise BentoMLException(str(error), error_code=status) from error
     except ValidationError as error:  # ours, not the caller's: BentoML would make a 400 of it
         raise RuntimeError("an answer of ours breaks its own type") from error
@@ -77,9 +107,11 @@ class NextBestAction:
         self.features = _open_features(domain)
         self.watcher = ModelWatcher(Registry(settings), self.ledger, domain, catalog, load_params())
         self.watcher.refresh()
+        model_input = ModelInput(domain)
         self.engine = Engine(
-            domain, catalog, ModelInput(domain), self.features, self.watcher.current, self.ledger
+            domain, catalog, model_input, self.features, self.watcher.current, self.ledger
         )
+        self.ingest = Ingest(self.ledger, self.features, domain, States(model_input.fold))
         self.learner = LearnerProcess()
         self.ledger_problem = ""
         self.tasks: list[asyncio.Task[None]] = []
@@ -127,12 +159,42 @@ class NextBestAction:
         monitoring.OUTCOMES.labels(request.outcome, answer.status).inc()
         return answer
 
+    @bentoml.api(route="/v1/events")
+    async def events(self, request: EventsRequest, /, ctx: bentoml.Context) -> EventsAnswer:
+        """What happened. Each event is taken or rejected by itself; the same again is no harm."""
+        with _errors_as_http():
+            taken = await self.ingest.take(request.events, datetime.now(UTC))
+            answer = EventsAnswer.model_validate(taken, from_attributes=True)
+        if not taken.accepted and not taken.duplicates:
+            ctx.response.status_code = HTTPStatus.BAD_REQUEST
+            answer.error = taken.rejected[0].error
+        monitoring.count_events(taken)
+        return answer
+
+    @bentoml.api(route="/v1/link")
+    async def link(self, request: LinkRequest, /) -> LinkAnswer:
+        """Two keys are one person: their histories are joined, features and counters restated."""
+        with _errors_as_http():
+            changed = await self.ingest.link(request.keys, request.cause, datetime.now(UTC))
+            return LinkAnswer(changed=changed, customers=self._behind(request.keys))
+
+    @bentoml.api(route="/v1/unlink")
+    async def unlink(self, request: LinkRequest, /) -> LinkAnswer:
+        """Two keys are not one person after all: each side gets back what happened under it."""
+        with _errors_as_http():
+            changed = await self.ingest.unlink(request.keys, request.cause, datetime.now(UTC))
+            return LinkAnswer(changed=changed, customers=self._behind(request.keys))
+
     if settings.noop:
 
         @bentoml.api(route="/v1/noop")
         async def noop(self, request: DecideRequest, /) -> dict[str, Any]:
             """What the server itself costs: the measure that `make bench` divides by."""
             return {}
+
+    def _behind(self, keys: tuple[str, ...]) -> list[str]:
+        kept = self.engine.spelling.each(keys)
+        return self.ledger.read(lambda c: list(dict.fromkeys(resolve(c, [key]) for key in kept)))
 
     @property
     def degraded(self) -> list[str]:
@@ -151,6 +213,8 @@ class NextBestAction:
 
     async def _watch_models(self) -> None:
         await asyncio.to_thread(self.features.refresh)
+        if not self.features.degraded:  # what a crash, or a build beside us, left waiting
+            await self.ingest.show(datetime.now(UTC))
         if await asyncio.to_thread(self.watcher.refresh):
             log.info("Now serving %s", dict(self.watcher.current.versions))
         self.engine.models = self.watcher.current
