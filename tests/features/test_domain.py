@@ -414,6 +414,8 @@ def test_shared_events_measure_what_they_are_named_for():
         for prop in event.properties.values()
         if prop.measures
     }
+    for name in ("nps", "csat", "ces", "review"):
+        assert _shared().events[name].properties["about"].type == "text"
     scores = {name: name for name in ("nps", "csat", "ces")}
     assert measured == {**scores, "review": "rating", "purchase": "spend"}
 
