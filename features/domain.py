@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from features.yaml_file import load_yaml
 
 VOCABULARY = Path(__file__).with_name("domains") / "vocabulary.yaml"
-STAGES = ("awareness", "discovery", "interest", "consideration", "action", "use", "advocacy")
+Stage = Literal["awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 # What a score can be, by what it measures: the scales that the field has agreed on.
 SCALES = {"nps": (0.0, 10.0), "csat": (1.0, 5.0), "ces": (1.0, 7.0), "rating": (1.0, 5.0)}
 
@@ -78,9 +79,13 @@ class Property(Attribute):
     def _measures_on_its_scale(self) -> Self:
         if self.measures and self.type != "number":
             raise ValueError("measures: nothing, unless the type is number")
-        scale = SCALES.get(self.measures or "")
-        if scale and (self.min, self.max) != scale:
-            raise ValueError(f"max: {scale[1]:g}, and {scale[0]:g} for min: so is {self.measures}")
+        low, high = SCALES.get(self.measures or "", (self.min, self.max))
+        if self.min != low:
+            raise ValueError(f"min: {low:g}, where the scale of {self.measures} begins")
+        if self.max != high:
+            raise ValueError(f"max: {high:g}, where the scale of {self.measures} ends")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("max: a number that is not below min")
         return self
 
 
@@ -101,9 +106,7 @@ class EventType(_Frozen):
 
     description: str
     journey: Name
-    stage: Literal[
-        "awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"
-    ]
+    stage: Stage
     step: Literal["starts", "moves", "ends"] = "moves"  # what it does to its journey
     touchpoint: Literal["internal", "external", "peripheral"]  # ours, shared, or of others
     signal: Literal["direct", "passive"]  # the customer tells us, or shows us
@@ -114,6 +117,10 @@ class EventType(_Frozen):
     def _consent_has_a_purpose(self) -> Self:
         if self.consent and "purpose" not in self.properties:
             raise ValueError("consent: a property 'purpose' beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _measures_a_thing_once(self) -> Self:
         measured = [known.measures for known in self.properties.values() if known.measures]
         if len(measured) > len(set(measured)):
             raise ValueError("properties: each thing measured once")
@@ -194,10 +201,17 @@ class Moments(_Frozen):
         if self.test_where is not None and len(self.test_where) != 1:
             raise ValueError("test_where: one attribute and its value")
         if any(dated) and not all(dated):
-            raise ValueError("first: a day, and so for last, every_days and test_from")
-        if self.first and self.test_from and self.last:  # all, says the line before
-            if not self.first < self.test_from <= self.last:
-                raise ValueError("test_from: a day after first and not after last")
+            names = ("first", "last", "every_days", "test_from")
+            missing = next(name for name in names if getattr(self, name) is None)
+            raise ValueError(f"{missing}: a value, for {', '.join(names)} go together")
+        # All of them or none, says the line before.
+        if (
+            self.first
+            and self.test_from
+            and self.last
+            and not (self.first < self.test_from <= self.last)
+        ):
+            raise ValueError("test_from: a day after first and not after last")
         return self
 
 
@@ -209,7 +223,7 @@ class Domain(_Frozen):
     channels: Annotated[tuple[Name, ...], Field(min_length=1)]
     identifiers: dict[Name, Namespace] = {}  # if empty, any namespace is taken as it comes
     attributes: dict[Name, Attribute] = {}
-    account: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] | None = None  # column of customers
+    account: Name | None = None  # column of customers
     vocabulary: Literal["all"] | tuple[Name, ...] = ()
     journeys: dict[Name, JourneyKind] = {}
     events: Annotated[dict[Name, EventType], Field(min_length=1)]
@@ -229,15 +243,17 @@ class Domain(_Frozen):
         own, kinds = content.get("events") or {}, content.get("journeys") or {}
         if not all(isinstance(part, dict) for part in (own, kinds)):
             return content  # refused by the fields themselves
-        names = list(shared["events"]) if wanted == "all" else wanted
+        known = list(shared["events"])
+        names = known if wanted == "all" else wanted
         if not isinstance(names, list | tuple):
             raise ValueError("vocabulary: all, or a list of names")
         for name in names:
-            if name not in shared["events"]:
-                raise ValueError(f"vocabulary: some of {', '.join(shared['events'])}; not {name}")
+            if name not in known:
+                raise ValueError(f"vocabulary: some of {', '.join(known)}; not {name}")
         currency = str(content.get("currency"))
         events = {name: _in_currency(shared["events"][name], currency) for name in names} | own
-        used = {described.get("journey") for described in events.values() if described}
+        # A list, for what a file may hold by mistake cannot always be put into a set.
+        used = [event.get("journey") for event in events.values() if isinstance(event, dict)]
         kept = {name: kind for name, kind in shared["journeys"].items() if name in used}
         return {**content, "events": events, "journeys": kept | kinds}
 
@@ -246,31 +262,44 @@ class Domain(_Frozen):
         for label, definition in (("churn", self.churn), ("intent", self.intent)):
             if definition and definition.event not in self.events:
                 raise ValueError(f"{label}.event: one of {', '.join(self.events)}")
-        if self.intent:
-            known = self.events[self.intent.event].properties.get(self.intent.property)
-            if known is None or known.type != "category":
-                raise ValueError(f"intent.property: a category of {self.intent.event}")
-        if list(self.half_lives_days) != sorted(set(self.half_lives_days)):
-            raise ValueError("half_lives_days: numbers that rise")
-            if self.intent.end in self.intents[:-1]:
-                raise ValueError(f"intent.end: a text that is no value of {self.intent.property}")
-        where = (self.moments and self.moments.test_where) or {}
-        for name, value in where.items():
-            known_attribute = self.attributes.get(name)
-            if known_attribute is None or value not in known_attribute.values:
+        for name, value in ((self.moments and self.moments.test_where) or {}).items():
+            known = self.attributes.get(name)
+            if known is None or value not in known.values:
                 raise ValueError("moments.test_where: a category of 'attributes' and its value")
         for name in self.journeys:
-            if name not in {described.journey for described in self.events.values()}:
+            if name not in self.journey_kinds:
                 raise ValueError(f"journeys.{name}: a journey that some event names")
-        for name in (*RESERVED, self.account):
-            if name in self.attributes:
-                raise ValueError(f"attributes.{name}: another name; this one is ours")
+        return self
+
+    @model_validator(mode="after")
+    def _intents_are_classes(self) -> Self:
+        if self.intent is None:
+            return self
+        known = self.events[self.intent.event].properties.get(self.intent.property)
+        if known is None or known.type != "category":
+            raise ValueError(f"intent.property: a category of {self.intent.event}")
+        if self.intent.end in known.values:
+            raise ValueError(f"intent.end: a text that is no value of {self.intent.property}")
+        return self
+
+    @model_validator(mode="after")
+    def _half_lives_rise(self) -> Self:
+        if list(self.half_lives_days) != sorted(set(self.half_lives_days)):
+            raise ValueError("half_lives_days: numbers that rise")
+        return self
+
+    @model_validator(mode="after")
+    def _our_columns_stay_ours(self) -> Self:
+        another = "another name; this one is ours"
+        if self.account in RESERVED:
+            raise ValueError(f"account: {another}")
+        for name in self.attributes:
+            if name in (*RESERVED, self.account):
+                raise ValueError(f"attributes.{name}: {another}")
         for event, described in self.events.items():
-            for name in EVENT_COLUMNS:
-                if name in described.properties:
-                    raise ValueError(
-                        f"events.{event}.properties.{name}: another name; this one is ours"
-                    )
+            for name in described.properties:
+                if name in EVENT_COLUMNS:
+                    raise ValueError(f"events.{event}.properties.{name}: {another}")
         return self
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import typer
 from rich.console import Console
@@ -17,7 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from features.errors import GateFailed, NbaError
+from features.errors import GateFailed, InvalidSetting, NbaError
 
 out = Console()
 err = Console(stderr=True)
@@ -51,3 +52,24 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[what], completed=done, total=of)
 
         yield report
+
+
+def moment(name: str, text: str) -> datetime:
+    """A day, or a time, as a person writes it; in UTC unless it says otherwise.
+
+    Raises
+    ------
+    InvalidSetting
+        If it is neither; names the option it was given to.
+    """
+    from features.events import as_utc  # brings pydantic along, which help does not wait for
+
+    try:
+        written = datetime.fromisoformat(text)
+        return as_utc(written if written.tzinfo else written.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise InvalidSetting(
+            f"{name} is {text!r}.",
+            expected="a day or a time after 1970, such as 2026-01-31 or 2026-01-31T10:00:00Z",
+            remedy=f"Correct --{name}.",
+        ) from None

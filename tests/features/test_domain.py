@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from features.domain import Domain, load_domain
+from features.domain import VOCABULARY, Domain, JourneyKind, load_domain
 from features.errors import InvalidDomain
 from features.settings import GROCERY
 
@@ -72,6 +72,9 @@ def test_a_domain_does_not_change_once_read(toy_domain):
         toy_domain.name = "other"
 
 
+AFTER_EACH = {"event": "order", "property": "kind", "ask": "after_each"}
+
+
 def _moments(first, last, test_from):
     return {"first": first, "last": last, "every_days": 7, "test_from": test_from}
 
@@ -116,6 +119,10 @@ def _moments(first, last, test_from):
         (
             {"intent": {"event": "order", "property": "note", "active_days": 1, "within_days": 1}},
             "intent.property is 'note'. Expected a category of order.",
+        ),
+        (
+            {"intent": {**AFTER_EACH, "end": "big"}},
+            "intent.end is 'big'. Expected a text that is no value of kind.",
         ),
         (
             {"moments": _moments("2026-03-01", "2026-05-01", "2026-03-01")},
@@ -189,3 +196,301 @@ def test_an_attribute_may_not_have_the_name_of_a_column_of_ours(load, name):
 
 def test_the_first_test_moment_may_be_the_last_of_all(load):
     assert load(moments=_moments("2026-03-01", "2026-05-01", "2026-05-01")).moments.every_days == 7
+
+
+def _with(**properties):
+    """A domain's events: the visit, with these properties."""
+    return {"events": {"visit": {**VISIT, "properties": properties}}, "churn": None, "intent": None}
+
+
+@pytest.mark.parametrize("measure", ["nps", "csat", "ces", "rating"])
+def test_a_score_has_the_scale_that_the_field_has_agreed_on(load, measure):
+    ends = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7), "rating": (1, 5)}[measure]
+    score = {"type": "number", "min": ends[0], "max": ends[1], "measures": measure}
+    assert load(**_with(score=score)).events["visit"].properties["score"].measures == measure
+    for end, value in (("min", ends[0] - 1), ("max", ends[1] + 1), ("min", None), ("max", None)):
+        with pytest.raises(InvalidDomain, match=rf"score\.{end} is {value}\. .* of {measure} "):
+            load(**_with(score={**score, end: value}))
+
+
+def test_money_has_no_scale_but_is_a_number(load):
+    spent = {"type": "number", "measures": "spend"}
+    assert load(**_with(spent=spent)).events["visit"].properties["spent"].measures == "spend"
+    with pytest.raises(
+        InvalidDomain, match=r"spent\.measures is 'spend'\. Expected nothing, unless"
+    ):
+        load(**_with(spent={"type": "text", "measures": "spend"}))
+
+
+def test_an_event_measures_a_thing_once(load):
+    score = {"type": "number", "min": 0, "max": 10, "measures": "nps"}
+    stars = {"type": "number", "min": 1, "max": 5, "measures": "rating"}
+    assert load(**_with(one=score, two=stars))
+    with pytest.raises(InvalidDomain, match=r"visit\.properties is .* each thing measured once"):
+        load(**_with(one=score, two=score))
+
+
+def test_a_number_does_not_end_before_it_begins(load):
+    assert load(**_with(n={"type": "number", "min": 1, "max": 1}))
+    with pytest.raises(
+        InvalidDomain, match=r"n\.max is 1\. Expected a number that is not below min"
+    ):
+        load(**_with(n={"type": "number", "min": 2, "max": 1}))
+
+
+def test_consent_is_for_a_purpose(load):
+    yes = {**VISIT, "consent": "given", "properties": {"purpose": {"type": "text"}}}
+    assert load(events={"visit": yes}, churn=None, intent=None).events["visit"].consent == "given"
+    with pytest.raises(InvalidDomain, match=r"visit\.consent is 'given'\. .*'purpose' beside it"):
+        load(events={"visit": {**yes, "properties": {}}}, churn=None, intent=None)
+
+
+def test_a_journey_that_nobody_describes_is_no_problem_and_never_lapses(load):
+    kinds = load(journeys={"purchase": {"problem": True, "lapse_days": 3}}).journey_kinds
+    assert kinds == {"use": JourneyKind(), "purchase": JourneyKind(problem=True, lapse_days=3)}
+    assert list(kinds) == ["use", "purchase"], "in the order of the events"
+
+
+def test_a_journey_is_named_by_an_event(load):
+    with pytest.raises(InvalidDomain, match=r"journeys\.refund is .* Expected a journey that some"):
+        load(journeys={"refund": {"problem": True}})
+
+
+def test_churn_may_be_an_event_that_happens(load):
+    churn = load(churn={"event": "order", "when": "happens"}).churn
+    assert (churn.when, churn.active_days, churn.silent_days) == ("happens", None, None)
+
+
+@pytest.mark.parametrize(
+    ("churn", "said"),
+    [
+        ({}, "churn.active_days is None. Expected a number, and one for silent_days."),
+        ({"active_days": 3}, "Expected a number, and one for silent_days."),
+        ({"silent_days": 3}, "churn.active_days is None."),
+        ({"when": "happens", "active_days": 3}, "churn.when is 'happens'. Expected silent, or no"),
+        ({"when": "happens", "silent_days": 3}, "churn.when is 'happens'. Expected silent, or no"),
+        ({"when": "never"}, "churn.when is 'never'."),
+    ],
+)
+def test_only_silence_has_a_length(load, churn, said):
+    with pytest.raises(InvalidDomain) as caught:
+        load(churn={"event": "order", **churn})
+    assert said in str(caught.value)
+
+
+def test_intent_may_be_asked_after_each_event_and_have_an_end(load):
+    assert load(intent=AFTER_EACH).intents == ("small", "big")
+    assert load(intent={**AFTER_EACH, "end": "none"}).intents == ("small", "big", "none")
+
+
+DAYS = {"active_days": 3, "within_days": 3}
+
+
+@pytest.mark.parametrize(
+    ("intent", "said"),
+    [
+        (
+            {"ask": "at_moments"},
+            "intent.active_days is None. Expected a number, and one for within",
+        ),
+        ({"ask": "at_moments", "active_days": 3}, "Expected a number, and one for within_days."),
+        ({"ask": "at_moments", "within_days": 3}, "intent.active_days is None."),
+        (
+            {"ask": "at_moments", **DAYS, "end": "none"},
+            "intent.end is 'none'. Expected nothing, un",
+        ),
+        ({"active_days": 3}, "intent.ask is 'after_each'. Expected at_moments, or no active_days"),
+        ({"within_days": 3}, "intent.ask is 'after_each'. Expected at_moments, or no active_days"),
+        ({"ask": "sometimes"}, "intent.ask is 'sometimes'."),
+        ({"end": ""}, "intent.end is ''."),
+    ],
+)
+def test_only_moments_have_spans_and_only_what_follows_has_an_end(load, intent, said):
+    with pytest.raises(InvalidDomain) as caught:
+        load(intent={**AFTER_EACH, **intent})
+    assert said in str(caught.value)
+
+
+DATED = _moments("2026-03-01", "2026-05-01", "2026-04-01")
+
+
+@pytest.mark.parametrize("way", [DATED, {"test_where": {"plan": "plus"}}, {"folds": 5}])
+def test_a_model_is_judged_on_later_time_or_on_some_customers_or_on_each_fold(load, way):
+    moments = load(moments=way).moments
+    assert set(moments.model_dump(exclude_none=True)) == set(way)
+
+
+@pytest.mark.parametrize(
+    ("moments", "said"),
+    [
+        ({}, "moments is {}. Expected one of: four dates, test_where, folds."),
+        ({"folds": 5, "test_where": {"plan": "plus"}}, "Expected one of: four dates, test_where"),
+        ({"folds": 5, **DATED}, "Expected one of: four dates, test_where, folds."),
+        ({"folds": 5, "first": "2026-03-01"}, "Expected one of: four dates, test_where, folds."),
+        ({"folds": 1}, "moments.folds is 1."),
+        ({"test_where": {}}, "moments.test_where is {}. Expected one attribute and its value."),
+        ({"test_where": {"plan": "plus", "age_years": "3"}}, "Expected one attribute and its val"),
+        (
+            {"test_where": {"plan": "gold"}},
+            "moments.test_where is {'plan': 'gold'}. Expected a cat",
+        ),
+        ({"test_where": {"age_years": "3"}}, "Expected a category of 'attributes' and its value."),
+        ({"test_where": {"colour": "red"}}, "Expected a category of 'attributes' and its value."),
+        *(
+            ({name: day for name, day in DATED.items() if name != gone}, f"moments.{gone} is None.")
+            for gone in DATED
+        ),
+    ],
+)
+def test_there_is_one_way_to_judge_and_it_is_whole(load, moments, said):
+    with pytest.raises(InvalidDomain) as caught:
+        load(moments=moments)
+    assert said in str(caught.value)
+
+
+def test_a_customer_may_belong_to_an_account(load):
+    assert load(account="company").account == "company"
+
+
+@pytest.mark.parametrize("name", ["customer_id", "identifiers", "event_timestamp", "state"])
+def test_the_account_is_no_column_of_ours(load, name):
+    with pytest.raises(InvalidDomain, match=rf"account is '{name}'\. Expected another name"):
+        load(account=name)
+
+
+def test_the_account_is_no_attribute(load):
+    with pytest.raises(InvalidDomain, match=r"attributes\.plan is .* Expected another name; this"):
+        load(account="plan")
+
+
+@pytest.mark.parametrize("name", ["event_id", "customer_id", "type", "occurred_at", "channel"])
+def test_a_property_may_not_have_the_name_of_a_column_of_ours(load, name):
+    with pytest.raises(InvalidDomain, match=rf"properties\.{name} is .* Expected another name"):
+        load(**_with(**{name: {"type": "text"}}))
+
+
+def test_namespaces_of_identifiers_say_how_spellings_become_one(load):
+    cookie = {"anonymous": True}
+    known = load(identifiers={"email": {"normalize": "lower"}, "cookie": cookie}).identifiers
+    assert (known["email"].normalize, known["email"].anonymous) == ("lower", False)
+    assert (known["cookie"].normalize, known["cookie"].anonymous) == ("as_is", True)
+    with pytest.raises(InvalidDomain, match=r"identifiers\.email\.normalize is 'upper'"):
+        load(identifiers={"email": {"normalize": "upper"}})
+
+
+# What touches most businesses, by the names that the vocabulary gives it.
+SHARED = {
+    *("nps", "csat", "ces", "review", "complaint_opened", "complaint_closed"),
+    *("consent_given", "consent_withdrawn", "call", "chat", "visit", "page_view", "purchase"),
+    *("refund", "delivery", "social_post", "advert", "referral"),
+}
+
+
+def _shared(wanted="all", currency="eur", **more):
+    return Domain(name="x", currency=currency, channels=("app",), vocabulary=wanted, **more)
+
+
+def test_the_whole_vocabulary_can_be_had_in_one_word():
+    assert set(_shared().events) == SHARED
+
+
+def test_every_shared_event_says_how_we_know_of_it_and_where_it_touched():
+    events = yaml.safe_load(VOCABULARY.read_text(encoding="utf-8"))["events"]
+    for name, event in events.items():
+        assert event["signal"] in ("direct", "passive"), name
+        assert event["touchpoint"] in ("internal", "external", "peripheral"), name
+    direct = {name for name, event in events.items() if event["signal"] == "direct"}
+    assert {"nps", "csat", "ces", "review", "complaint_opened"} <= direct
+    assert {"call", "visit", "purchase", "social_post"} <= set(events) - direct
+    elsewhere = {name: event["touchpoint"] for name, event in events.items()}
+    assert (elsewhere["review"], elsewhere["social_post"]) == ("external", "external")
+    assert (elsewhere["advert"], elsewhere["referral"]) == ("peripheral", "peripheral")
+
+
+def test_shared_events_measure_what_they_are_named_for():
+    measured = {
+        name: prop.measures
+        for name, event in _shared().events.items()
+        for prop in event.properties.values()
+        if prop.measures
+    }
+    for name in ("nps", "csat", "ces", "review"):
+        assert _shared().events[name].properties["about"].type == "text"
+    scores = {name: name for name in ("nps", "csat", "ces")}
+    assert measured == {**scores, "review": "rating", "purchase": "spend"}
+
+
+def test_a_complaint_is_a_problem_from_its_opening_to_its_closing():
+    domain = _shared()
+    problems = [name for name, kind in domain.journey_kinds.items() if kind.problem]
+    assert problems == ["complaint"]
+    steps = {name: event.step for name, event in domain.events.items()}
+    assert (steps["complaint_opened"], steps["complaint_closed"]) == ("starts", "ends")
+
+
+def test_a_part_of_the_vocabulary_brings_its_journeys_along():
+    domain = _shared(["call", "nps"])
+    assert list(domain.events) == ["call", "nps"]
+    assert set(domain.journeys) == {"support", "voice"}
+    assert domain.journeys["support"].lapse_days == 7
+
+
+def test_an_own_event_may_join_a_shared_journey():
+    letter = {**VISIT, "journey": "complaint"}
+    assert _shared(["call"], events={"letter": letter}).journeys["complaint"].problem
+
+
+def test_no_vocabulary_brings_nothing(load):
+    assert set(load().events) == {"visit", "order"}
+    assert load().journeys == {}
+
+
+def test_an_own_definition_wins():
+    mine = {**VISIT, "description": "Mine."}
+    domain = _shared(events={"call": mine}, journeys={"support": {"lapse_days": 99}, "use": {}})
+    assert domain.events["call"].description == "Mine."
+    assert domain.events["call"].journey == "use"
+    assert domain.journeys["support"].lapse_days == 99
+    assert set(domain.events) == SHARED
+
+
+def test_amounts_are_in_the_currency_of_the_domain():
+    for currency in ("eur", "usd"):
+        events = _shared(currency=currency).events
+        assert list(events["purchase"].properties) == [f"amount_{currency}"]
+        assert list(events["refund"].properties) == [f"amount_{currency}"]
+
+
+def test_churn_and_intent_may_speak_of_shared_events(load):
+    domain = load(
+        vocabulary=["delivery"],
+        churn={"event": "delivery", "when": "happens"},
+        intent={"event": "delivery", "property": "status", "ask": "after_each"},
+    )
+    assert domain.intents == ("on_time", "late", "failed")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"vocabulary": ["call", "seance"]}, "vocabulary is ['call', 'seance']. Expected some of"),
+        ({"vocabulary": ["seance"]}, "; not seance."),
+        ({"vocabulary": [["call"]]}, "; not ['call']."),
+        ({"vocabulary": "call"}, "vocabulary is 'call'. Expected all, or a list of names."),
+        ({"vocabulary": {"call": 1}}, "Expected all, or a list of names."),
+        ({"vocabulary": "all", "events": ["visit"]}, "events is ['visit']"),
+        ({"vocabulary": "all", "journeys": ["visit"]}, "journeys is ['visit']"),
+        ({"vocabulary": "all", "events": {"call": 5}}, "events.call is 5"),
+        ({"vocabulary": "all", "events": {"call": None}}, "events.call is None"),
+        (
+            {"vocabulary": "all", "events": {"call": {**VISIT, "journey": ["a"]}}},
+            "events.call.jour",
+        ),
+        ({"vocabulary": "all", "currency": "EUR"}, "currency is 'EUR'"),
+        ({"vocabulary": "all", "currency": None}, "currency is None"),
+    ],
+)
+def test_what_the_vocabulary_cannot_give_is_named(load, keys, said):
+    with pytest.raises(InvalidDomain) as caught:
+        load(**{"churn": None, "intent": None, **keys})
+    assert said in str(caught.value)
