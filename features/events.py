@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from math import isfinite
 from typing import Annotated, Any
 
@@ -54,7 +55,7 @@ class SentEvent(BaseModel):
     properties: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Event:
     """Immutable.
 
@@ -82,7 +83,7 @@ class Event:
         """Events are folded in this order."""
         return self.occurred_at, self.event_id
 
-    @property
+    @cached_property
     def properties_json(self) -> str:
         """The properties as the ledger keeps them."""
         return json.dumps(self.properties, sort_keys=True)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 from scipy.special import ndtri, stdtrit
 
-from features import ledger as tables
+from features import tables
 from features.domain import SCALES, STAGES, Domain, EventType
 from features.errors import InvalidSetting
 from features.events import is_finite_number

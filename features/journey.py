@@ -162,6 +162,10 @@ class Fold:
         """When the last event happened, seconds since 1970; nan before the first."""
         return self._sessions.last_at(state)
 
+    def events_n(self, state: State) -> int:
+        """How many events a state is made of."""
+        return self._sessions.events_n(state)
+
     def _add(self, part: P) -> P:
         self._parts.append(part)
         self._width += len(part.fields)

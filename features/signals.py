@@ -63,6 +63,10 @@ class Sessions:
         """When the last event happened, seconds since 1970; nan before the first."""
         return state[self._start + 2]
 
+    def events_n(self, state: State) -> int:
+        """How many events there were."""
+        return int(state[self._start])
+
 
 class Preference:
     """Which channel the customer comes through; keeps no number of its own.

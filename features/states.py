@@ -7,7 +7,7 @@ state that is missing or not to be trusted is folded from them anew.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -44,9 +44,18 @@ class Newest(NamedTuple):
 
 @dataclass(frozen=True)
 class States:
-    """Keeps `journey_states`. All methods run inside a transaction of the ledger's writer."""
+    """Keeps `journey_states`. All methods run inside a transaction of the ledger's writer.
+
+    Parameters
+    ----------
+    fold
+    shown
+        What the online store shows of a customer. Somebody of whom nothing was heard since the
+        last build has no row here; that spares folding their whole past at their first event.
+    """
 
     fold: Fold
+    shown: Callable[[str], State | None] = lambda key: None
 
     def advance(
         self, connection: sa.Connection, news: Mapping[str, list[Event]], now: datetime
@@ -87,9 +96,11 @@ class States:
     def _advanced(
         self, connection: sa.Connection, key: str, row: Any, events: Sequence[Event], now: datetime
     ) -> dict[str, Any]:
-        state = self._usable(row)
         late = False
-        if state is not None and (row.last_at, row.last_event_id) < events[0].order:
+        state = self._seeded(connection, key, events) if row is None else self._usable(row)
+        if state is not None and row is not None:
+            state = state if (row.last_at, row.last_event_id) < events[0].order else None
+        if state is not None:
             for event in events:
                 at_s = tables.micros(event.occurred_at) / MICROS
                 state = self.fold.advance(state, event.type, event.channel, at_s, event.properties)
@@ -106,6 +117,20 @@ class States:
             "profile_online": True if row is None else row.profile_online,
             "restated_at": now if late else (row and row.restated_at),
         }
+
+    def _seeded(self, connection: sa.Connection, key: str, events: Sequence[Event]) -> State | None:
+        """What is shown online, if it is the state before these events: trusted, but counted."""
+        state = None if key.startswith(ACCOUNT) else self.shown(key)
+        if state is None or self.fold.events_n(state) == 0:
+            return None
+        last_us = round(self.fold.last_at(state) * MICROS)
+        columns = tables.events.c
+        at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
+        before = sa.func.sum(sa.case((at <= last_us, 1), else_=0))
+        query = sa.select(sa.func.count(), before).where(columns.customer_id == key)
+        n = self.fold.events_n(state)
+        fits = tuple(connection.execute(query).one()) == (n + len(events), n)
+        return state if fits and tables.micros(events[0].occurred_at) > last_us else None
 
     def _usable(self, row: Any) -> State | None:
         if row is None or row.state is None or row.last_at is None:
@@ -151,16 +176,19 @@ def publish(connection: sa.Connection, online: OnlineStore, states: States, now:
     changed = [row.customer_id for row in rows if not row.profile_online]
     if changed:
         online.write_profiles({one: attributes_of(connection, one) for one in changed}, now)
-    for row, one in zip(rows, newest, strict=True):
-        _note_shown(connection, row, one)
+    _note_shown(connection, rows, newest)
     return len(rows)
 
 
-def _note_shown(connection: sa.Connection, row: Any, newest: Newest) -> None:
-    shown: dict[str, Any] = {"online": True, "profile_online": True}
-    if row.state is None:
-        shown |= newest._asdict() | {"state": to_bytes(newest.state)}
-    mine = tables.journey_states.c.customer_id == row.customer_id
+def _note_shown(connection: sa.Connection, rows: Sequence[Any], newest: Sequence[Newest]) -> None:
+    shown = {"online": True, "profile_online": True}
+    refolded = [
+        {**row._mapping, **one._asdict(), "state": to_bytes(one.state), **shown}
+        for row, one in zip(rows, newest, strict=True)
+        if row.state is None
+    ]
+    tables.replace(connection, tables.journey_states, refolded)
+    mine = tables.journey_states.c.customer_id.in_([row.customer_id for row in rows])
     connection.execute(sa.update(tables.journey_states).where(mine).values(**shown))
 
 

@@ -78,7 +78,10 @@ class FeatureStore:
         logging.getLogger("feast").setLevel(logging.WARNING)
         self._feast: Any = Feast(config=RepoConfig(**config, repo_path=REPO))
         self._store: Any = get_online_store_from_config(self._feast.config.online_store)
+        # Apart: a decision must not read what a write beside it has not committed yet.
+        self._writer: Any = get_online_store_from_config(self._feast.config.online_store)
         self._views: list[Any] = []
+        self._written: dict[str, Any] = {}
 
     @property
     def journey_folder(self) -> Path:
@@ -95,7 +98,7 @@ class FeatureStore:
         found = _definitions()
         kinds = ("Entity", "FeatureView", "FeatureService", "PushSource")
         self._feast.apply([x for x in vars(found).values() if type(x).__name__ in kinds])
-        self._views = []
+        self._views, self._written = [], {}
         if self._feast.config.online_store.type == "sqlite":
             # The mode stays with the file: readers and a writer no longer wait for each other.
             path = Path(self._feast.config.online_store.path)
@@ -223,8 +226,9 @@ class FeatureStore:
             (self._key(customer_id), named, moment, None)
             for customer_id, named, moment in zip(customer_ids, values, at, strict=True)
         ]
-        found = self._feast.get_feature_view(view, allow_registry_cache=True)
-        self._store.online_write_batch(self._feast.config, found, rows, None)
+        if view not in self._written:  # Feast would make the view anew from its registry each time
+            self._written[view] = self._feast.get_feature_view(view, allow_registry_cache=True)
+        self._writer.online_write_batch(self._feast.config, self._written[view], rows, None)
 
     def _key(self, customer_id: str) -> Any:
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey

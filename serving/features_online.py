@@ -45,6 +45,11 @@ class OnlineFeatures:
             self._problem = f"the online store failed ({type(error).__name__}); see the log"
             return None
 
+    def state(self, customer_id: str) -> State | None:
+        """The state that is shown of a customer."""
+        known = self.online(customer_id)
+        return known.state if known else None
+
     def write(
         self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
     ) -> None:

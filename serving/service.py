@@ -111,7 +111,9 @@ class NextBestAction:
         self.engine = Engine(
             domain, catalog, model_input, self.features, self.watcher.current, self.ledger
         )
-        self.ingest = Ingest(self.ledger, self.features, domain, States(model_input.fold))
+        self.ingest = Ingest(
+            self.ledger, self.features, domain, States(model_input.fold, self.features.state)
+        )
         self.learner = LearnerProcess()
         self.ledger_problem = ""
         self.tasks: list[asyncio.Task[None]] = []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from features import feedback as room
-from features import ledger as tables
+from features import tables
 from features.domain import Domain
 from features.errors import InvalidSetting
 from features.feedback import Score, ces, csat, feedback, nps, rating

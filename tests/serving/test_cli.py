@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from typer.main import get_command
 
-from features import ledger as tables
+from features import tables
 from features.ledger import Ledger, insert_new
 from serving.cli import app
 from tests.conftest import Built, nba
