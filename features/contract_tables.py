@@ -64,6 +64,8 @@ def _read_customer(row: Row, business: Business, parsed: Parsed) -> None:
             raise _bad(name, value, f"one of {', '.join(known.values)}, or empty")
         attributes[name] = str(_number(row, name) if known.type == "number" else value)
     account = row.get(domain.account) if domain.account else None
+    if account is not None:
+        attributes[str(domain.account)] = str(account)  # travels with them; no model reads it
     identifiers = business.spelling.keys(None, str(row.get("identifiers", "")).split())
     parsed.rows.setdefault(tables.customers, []).append(
         {

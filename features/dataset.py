@@ -165,10 +165,12 @@ def training_frame(
     known = history.as_of(moments, service)
     at_s = _to_us(moments["event_timestamp"]) / 1e6
     attributes: list[dict[Any, Any]] = known[list(domain.attributes)].to_dict("records")
+    nobody = [None] * len(known)
+    of_accounts = known["account_state"] if domain.account else nobody
     rows = [
-        model_input.read(row, list(state) if _present(state) else None, at)
-        for row, state, at in zip(
-            attributes or [{}] * len(known), known["state"], at_s, strict=True
+        model_input.read(row, _listed(state), at, _listed(account))
+        for row, state, at, account in zip(
+            attributes or [{}] * len(known), known["state"], at_s, of_accounts, strict=True
         )
     ]
     return pd.DataFrame(rows, columns=list(model_input.names), dtype=np.float64)
@@ -212,8 +214,8 @@ def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataF
     return frame
 
 
-def _present(state: object) -> bool:
-    return isinstance(state, list | np.ndarray)
+def _listed(state: object) -> list[float] | None:
+    return list(state) if isinstance(state, list | np.ndarray) else None
 
 
 def _defined(domain: Domain, what: str) -> Any:

@@ -50,17 +50,20 @@ def refuse_forgotten(connection: sa.Connection, keys: Iterable[str]) -> None:
 
 def raise_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime) -> None:
     """Refuse these keys from now on."""
-    salt = str(tables.get_meta(connection, "salt"))
-    rows = [{"key_hash": key_hash(salt, key), "forgotten_at": at} for key in keys]
+    rows = [{"key_hash": one, "forgotten_at": at} for one in hashes(connection, keys)]
     tables.insert_new(connection, tables.tombstones, rows)
 
 
 def lift(connection: sa.Connection, keys: Iterable[str]) -> int:
     """Take these keys in again; how many of them were refused."""
+    refused = tables.tombstones.c.key_hash.in_(hashes(connection, keys))
+    return connection.execute(sa.delete(tables.tombstones).where(refused)).rowcount
+
+
+def hashes(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
+    """Keys as tombstones and model versions know them."""
     salt = str(tables.get_meta(connection, "salt"))
-    column = tables.tombstones.c.key_hash
-    hashes = [key_hash(salt, key) for key in keys]
-    return connection.execute(sa.delete(tables.tombstones).where(column.in_(hashes))).rowcount
+    return [key_hash(salt, key) for key in keys]
 
 
 def key_hash(salt: str, key: str) -> str:

@@ -106,8 +106,7 @@ class Engine:
         customer_id = self.ledger.read(lambda connection: _who(connection, keys))
         # 2. What do we know? Read once.
         known = self.features.online(customer_id)
-        attributes, state = known or ({}, None)
-        row = np.array(self.model_input.read(attributes, state, now.timestamp()))
+        row = self.row(known, now)
         # 3. What will they do?
         predictions = Predictions(churn=models.churn(row), intent=models.intent(row))
         # 4. May we? and 5. what is it worth?
@@ -147,6 +146,11 @@ class Engine:
 
         # 7. Answer.
         return await self.ledger.write(choose)
+
+    def row(self, known: Known | None, now: datetime) -> Floats:
+        """What the models read of a customer now, shape (n_features,)."""
+        attributes, state, account = known or Known({}, None)
+        return np.array(self.model_input.read(attributes, state, now.timestamp(), account))
 
     def _check(self, request: DecideRequest) -> None:
         if request.channel not in self.domain.channels:

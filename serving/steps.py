@@ -13,6 +13,7 @@ from pathlib import Path
 
 from features.catalog import load_catalog
 from features.domain import load_domain
+from features.erasure import Erasure
 from features.errors import InvalidSetting
 from features.history import build_features
 from features.ledger import Ledger
@@ -77,6 +78,12 @@ def train_models(model: str | None, promote: bool, report: Progress) -> Iterator
 def tune_model(model: str, trials: int, report: Progress) -> Best:
     """Search better LightGBM settings."""
     return search(model, _sources(), trials, report)
+
+
+def compact() -> None:
+    """Write the ledger and the online store anew."""
+    sources = _sources()
+    Erasure(sources.ledger, sources.store, load_settings().home).compact()
 
 
 def has_data() -> bool:
