@@ -224,7 +224,9 @@ def feedback(
     ] = None,
     since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
     until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
-    customer: Annotated[str | None, typer.Option(help="Only of this customer_id.")] = None,
+    customer: Annotated[
+        str | None, typer.Option(help="Only of this customer, by id or identifier.")
+    ] = None,
 ) -> None:
     """Show what customers answered: NPS, CSAT, CES and stars, each with its 95 % interval.
 
@@ -234,6 +236,7 @@ def feedback(
     """
     from features.domain import load_domain
     from features.feedback import feedback as measure
+    from features.identity import Spelling, resolve
     from features.ledger import Ledger
     from features.settings import load_settings
 
@@ -245,7 +248,11 @@ def feedback(
             for name, text in (("since", since), ("until", until))
         )
         groups = by or []
-        rows = measure(Ledger(settings.ledger_url), domain, groups, begin, end, customer)
+        ledger = Ledger(settings.ledger_url)
+        if customer is not None:
+            key = Spelling(domain).customer(customer)
+            customer = ledger.read(lambda connection: resolve(connection, [key]))
+        rows = measure(ledger, domain, groups, begin, end, customer)
         if rows:
             out.print(_answers(rows, groups))
         else:

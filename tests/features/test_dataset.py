@@ -309,6 +309,7 @@ def decided(ledger):
     def put(*outcomes, **changed):
         decision = {
             "decision_id": "d1",
+            "subject": "c1",
             "customer_id": "c1",
             "decided_at": MOMENT,
             "channel": "app",
