@@ -225,7 +225,7 @@ def feedback(
     since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
     until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
     customer: Annotated[
-        str | None, typer.Option(help="Only of this customer, by id or identifier.")
+        str | None, typer.Option(help="Only of this one (id or identifier).")
     ] = None,
 ) -> None:
     """Show what customers answered: NPS, CSAT, CES and stars, each with its 95 % interval.
