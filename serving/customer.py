@@ -10,10 +10,10 @@ import sqlalchemy as sa
 
 from features import tables
 from features.feedback import feedback
-from features.identity import keys_of, links_of, resolve
+from features.identity import keys_of, links_of
 from features.profiles import attributes_of
 from features.timeline import Entry, Place, consents, contacts, timeline
-from features.tombstones import refuse_forgotten
+from features.tombstones import who
 from serving.contract import (
     CustomerRequest,
     CustomerView,
@@ -40,8 +40,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
     before = Place.parse(request.before) if request.before else None
 
     def read(connection: sa.Connection) -> dict[str, Any]:
-        refuse_forgotten(connection, keys)
-        customer_id = resolve(connection, keys)
+        customer_id = who(connection, keys)
         all_keys = keys_of(connection, customer_id)
         entries, following = timeline(connection, customer_id, engine.domain, request.limit, before)
         return {
