@@ -25,15 +25,15 @@ class ModelInput:
     fold : Fold
         How a state becomes journey features.
     names : tuple of str
-        Name of each number, in order: journey features, then attributes.
+        Name of each number, in order: journey features, then the attributes that models read.
     layout, fingerprint : str
         Of how a state and a row are laid out; one made under another layout cannot be read.
     """
 
     def __init__(self, domain: Domain) -> None:
         self.fold = Fold(domain)
-        self._attributes = tuple(domain.attributes.items())
-        self.names = (*self.fold.feature_names, *domain.attributes)
+        self._attributes = tuple(kept for kept in domain.attributes.items() if kept[1].read)
+        self.names = (*self.fold.feature_names, *(name for name, _ in self._attributes))
         # With the values: another order of them gives the same names another meaning.
         attributes = [f"{name}={known.type}:{known.values}" for name, known in self._attributes]
         self.layout = _fingerprint(*self.fold.state_fields, *domain.attributes)
