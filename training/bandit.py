@@ -63,7 +63,7 @@ class Encoder:
         spread = np.where(seen, x - center, 0.0)
         scale = np.sqrt((spread**2).sum(axis=0) / count)
         varies = np.flatnonzero(scale >= 1e-9 * np.maximum(1.0, np.abs(center)))
-        kept = tuple(features[index] for index in varies)
+        kept = tuple(features[int(index)] for index in varies)
         return cls(kept, tuple(channels), center[varies], scale[varies])
 
     @classmethod
