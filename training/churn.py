@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
+
 from features.dataset import History, Labelled, labelled
 from features.domain import Domain
 from features.ledger import Ledger
@@ -27,11 +29,13 @@ def judge_churn(judged: Judged) -> dict[str, float]:
     """Figures on moments that were not trained on.
 
     With folds, ``roc_auc`` is the mean over the folds, as the field reports it: predictions of
-    different models are not ranked against each other. All else is of the pooled predictions.
+    different models are not ranked against each other, and a fold in which everybody or nobody
+    left ranks nothing. All else is of the pooled predictions.
     """
     y, p = judged.y, judged.p
+    ranking = tuple(part for part in judged.parts if len(np.unique(part.y)) == len(CLASSES))
     return {
-        "roc_auc": judged.mean(_roc_auc),
+        "roc_auc": Judged(ranking or judged.parts).mean(_roc_auc),
         "expected_calibration_error": expected_calibration_error(y, p[:, 1]),
         "log_loss": log_loss(y, p),
         "churn_rate": float(y.mean()),
