@@ -172,8 +172,9 @@ def forward_splits(
     """
     moments = np.unique(at_us)
     later = np.array_split(moments[len(moments) // 2 :], BLOCKS)
+    settled_us = np.maximum(at_us + label_us, at_us + 1)  # no moment foretells itself
     splits = [
-        (np.flatnonzero(at_us + label_us <= block[0]), np.flatnonzero(np.isin(at_us, block)))
+        (np.flatnonzero(settled_us <= block[0]), np.flatnonzero(np.isin(at_us, block)))
         for block in later
         if len(block)
     ]

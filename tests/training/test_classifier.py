@@ -204,8 +204,9 @@ def test_no_split_trains_on_a_label_that_was_not_settled_before_its_block_begins
     splits = forward_splits(at_us, label_us, SEED)
     assert len(splits) == 3
     for known, later in splits:
-        assert (at_us[known] + label_us).max() <= at_us[later].min()
-        settled = at_us + label_us <= at_us[later].min()
+        begins = at_us[later].min()
+        assert (at_us[known] + label_us).max() <= begins and at_us[known].max() < begins
+        settled = (at_us + label_us <= begins) & (at_us < begins)
         assert known.tolist() == np.flatnonzero(settled).tolist()  # nor leaves one out
 
 
@@ -242,7 +243,8 @@ def test_each_label_may_look_ahead_by_a_length_of_its_own():
     at_us = a_world(1_000, 2, seed=14).at_us
     ahead_us = np.random.default_rng(15).integers(0, 60, 1_000)
     for known, later in forward_splits(at_us, ahead_us, SEED):
-        settled = at_us + ahead_us <= at_us[later].min()
+        begins = at_us[later].min()
+        settled = (at_us + ahead_us <= begins) & (at_us < begins)
         assert known.tolist() == np.flatnonzero(settled).tolist()
 
 
