@@ -9,12 +9,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.conftest import ROOT, Built
+from tests.conftest import HELPDESK, ROOT, TELCO, Built, published
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Makes homes of its own, from files that are not ours to keep.
 OTHERS = ROOT / "notebooks" / "02_two_other_businesses.ipynb"
-PUBLISHED = ROOT.parent / "shared" / "data"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -24,8 +23,8 @@ def test_a_notebook_runs_to_its_end(
     for name in [name for name in os.environ if name.startswith("NBA_")]:
         monkeypatch.delenv(name)
     if path == OTHERS:
-        if not PUBLISHED.is_dir():
-            pytest.skip("the published files are not in ../shared/data beside the project")
+        for name in (TELCO, HELPDESK):
+            published(name)  # or skip
         monkeypatch.setenv("TMPDIR", str(tmp_path))  # where its folders are made
     else:
         grocer: Built = request.getfixturevalue("grocer")

@@ -16,18 +16,9 @@ from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.moments import intent_moments
 from features.settings import GROCERY, load_settings
-from tests.conftest import ROOT, Built, nba
+from tests.conftest import HELPDESK, TELCO, Built, nba, published
 from training.bandit import Bandit
 from training.registry import Registry
-
-PUBLISHED = ROOT.parent / "shared" / "data"
-
-
-def published(name: str) -> Path:
-    """A file that somebody else published, so it is not in this repository."""
-    if not (PUBLISHED / name).exists():
-        pytest.skip(f"{name} is not in ../shared/data beside the project")
-    return PUBLISHED / name
 
 
 def adopt(business: str, file: Path, folder: Path, model: str) -> Built:
@@ -53,14 +44,12 @@ def adopt(business: str, file: Path, folder: Path, model: str) -> Built:
 
 @pytest.fixture(scope="module")
 def telco(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    file = published("telco_customer_churn.csv.gz")
-    return adopt("telco", file, tmp_path_factory.mktemp("telco"), "churn")
+    return adopt("telco", published(TELCO), tmp_path_factory.mktemp("telco"), "churn")
 
 
 @pytest.fixture(scope="module")
 def helpdesk(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    file = published("helpdesk.csv.gz")
-    return adopt("helpdesk", file, tmp_path_factory.mktemp("helpdesk"), "intent")
+    return adopt("helpdesk", published(HELPDESK), tmp_path_factory.mktemp("helpdesk"), "intent")
 
 
 def figure(built: Built, name: str) -> float:
@@ -103,7 +92,7 @@ def test_an_event_log_alone_is_enough_to_foresee_the_next_step(helpdesk: Built):
 
 
 def test_the_answers_are_the_next_steps_of_the_published_file(helpdesk: Built):
-    steps = pd.read_csv(published("helpdesk.csv.gz")).sort_values(["case_id", "pos"])
+    steps = pd.read_csv(published(HELPDESK)).sort_values(["case_id", "pos"])
     after = steps.groupby("case_id")["activity"].shift(-1).fillna("end")
     settings = load_settings(helpdesk.env)
     domain = load_domain(settings.domain)
