@@ -31,7 +31,7 @@ def test_a_notebook_runs_to_its_end(
         for name, value in grocer.env.items():
             monkeypatch.setenv(name, value)
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
     answers = [cell for cell in notebook.cells if cell.get("outputs")]
     assert answers, "a notebook shows something"
 
