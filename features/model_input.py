@@ -25,18 +25,19 @@ class ModelInput:
     fold : Fold
         How a state becomes journey features.
     names : tuple of str
-        Name of each number, in order: journey features, attributes, features of the account.
+        Name of each number, in order: journey features, attributes that models read, features of
+        the account.
     layout, fingerprint : str
         Of how a state and a row are laid out; one made under another layout cannot be read.
     """
 
     def __init__(self, domain: Domain) -> None:
         self.fold = Fold(domain)
-        self._attributes = tuple(domain.attributes.items())
+        self._attributes = tuple(kept for kept in domain.attributes.items() if kept[1].read)
         self._of_account = _of_account(self.fold, domain)
         self.names = (
             *self.fold.feature_names,
-            *domain.attributes,
+            *(name for name, _ in self._attributes),
             *(f"account_{self.fold.feature_names[index]}" for index in self._of_account),
         )
         # With the values: another order of them gives the same names another meaning.

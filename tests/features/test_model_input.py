@@ -92,3 +92,15 @@ def test_another_order_of_values_gives_a_row_another_meaning(model_input, toy_do
     other = ModelInput(toy_domain.model_copy(update={"attributes": attributes}))
     assert other.names == model_input.names
     assert other.fingerprint != model_input.fingerprint
+
+
+def test_an_attribute_that_is_only_kept_is_in_no_row_but_in_the_store(model_input, toy_domain):
+    age = toy_domain.attributes["age_years"].model_copy(update={"read": False})
+    attributes = {"age_years": age, "plan": toy_domain.attributes["plan"]}
+    other = ModelInput(toy_domain.model_copy(update={"attributes": attributes}))
+    assert other.names == (*model_input.fold.feature_names, "plan")
+    row = other.read({"plan": "plus", "age_years": "41"}, None, AT_S)
+    assert len(row) == len(other.names) and row[-1] == 1.0
+    assert other.fingerprint != model_input.fingerprint
+    without = ModelInput(toy_domain.model_copy(update={"attributes": {"plan": attributes["plan"]}}))
+    assert other.fingerprint == without.fingerprint and other.layout != without.layout
