@@ -157,8 +157,8 @@ def test_what_is_told_is_what_is_read(fold, length, day):
     read = _read(fold, STORY[:length], day)
     assert sum(one.count for one in told) == read["open_journeys"]
     assert sum(one.count for one in told if one.problem) == read["open_problems"]
-    open_now = {name for name in ("purchase", "complaint", "refund", "voice", "support")}
-    assert {one.kind for one in told} == {name for name in open_now if read[f"journey_{name}_open"]}
+    names = ("purchase", "complaint", "refund", "voice", "support")
+    assert {one.kind for one in told} == {name for name in names if read[f"journey_{name}_open"]}
 
 
 def test_the_last_event_and_their_number_are_told(fold):
