@@ -42,11 +42,13 @@ class Business:
 
 @dataclass
 class Parsed:
-    """What rows become: rows of the ledger, links between keys, and events."""
+    """What rows become: rows of the ledger, links between keys, and events; `keys` names everybody
+    whom they speak of."""
 
     rows: dict[sa.Table, list[Row]] = field(default_factory=dict)
     links: list[tuple[str, str]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
 
 
 Reader = Callable[[Row, Business, Parsed], None]
@@ -73,6 +75,7 @@ def _read_customer(row: Row, business: Business, parsed: Parsed) -> None:
         }
     )
     parsed.links += [(customer_id, identifier) for identifier in identifiers]
+    parsed.keys.update((customer_id, *identifiers))
 
 
 def _read_event(row: Row, business: Business, parsed: Parsed) -> None:
@@ -95,6 +98,7 @@ def _read_event(row: Row, business: Business, parsed: Parsed) -> None:
     )
     check_event(event, domain)
     parsed.events.append(event)
+    parsed.keys.update(event.keys)
 
 
 def _read_decision(row: Row, business: Business, parsed: Parsed) -> None:
@@ -110,6 +114,7 @@ def _read_decision(row: Row, business: Business, parsed: Parsed) -> None:
     decided_at = _time(row, "decided_at")
     action = catalog.actions.get(action_id)
     subject = business.spelling.customer(_id(row, "customer_id"))
+    parsed.keys.add(subject)
     parsed.rows.setdefault(tables.decisions, []).append(
         {
             "decision_id": _id(row, "decision_id"),
