@@ -28,7 +28,8 @@ class ModelInput:
         Name of each number, in order: journey features, attributes that models read, features of
         the account.
     layout, fingerprint : str
-        Of how a state and a row are laid out; one made under another layout cannot be read.
+        Of how a state and a row are laid out and of the rules behind their numbers; one made under
+        another layout cannot be read.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -42,8 +43,9 @@ class ModelInput:
         )
         # With the values: another order of them gives the same names another meaning.
         attributes = [f"{name}={known.type}:{known.values}" for name, known in self._attributes]
-        self.layout = _fingerprint(*self.fold.state_fields, *domain.attributes)
-        self.fingerprint = _fingerprint(*self.names, *attributes)
+        rules = _rules(domain)
+        self.layout = _fingerprint(*self.fold.state_fields, *domain.attributes, *rules)
+        self.fingerprint = _fingerprint(*self.names, *attributes, *rules)
         self._nothing = self.fold.empty()
         self._stranger = np.array(self.fold.read(self._nothing, 0.0))
 
@@ -106,6 +108,19 @@ def _number(value: str | None, known: Attribute) -> float:
         return float(value)
     except ValueError:
         return nan
+
+
+def _rules(domain: Domain) -> list[str]:
+    """What of the domain moves a state, or is read from it, although it is in no name."""
+    rules = [f"session {domain.session_minutes:g}"]
+    for name, kind in domain.journey_kinds.items():
+        rules.append(f"{name} {kind.problem} {kind.lapse_days}")
+    for name, event in domain.events.items():
+        rules.append(f"{name} {event.journey} {event.stage} {event.step}")
+        for property_name, known in event.properties.items():
+            if known.measures:
+                rules.append(f"{name} {property_name} {known.measures}")
+    return rules
 
 
 def _fingerprint(*names: str) -> str:
