@@ -1,4 +1,4 @@
-"""The live path: taken once, in place, put down to the right customer, visible before the answer."""
+"""The live path: taken once, put in its place, visible before the answer."""
 
 import asyncio
 from datetime import timedelta
