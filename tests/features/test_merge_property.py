@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import tables
+from features import identity, ingest, tables
 from features.errors import NotVisible
 from features.identity import resolve
 from features.ledger import Ledger
@@ -219,7 +219,7 @@ def lived_and_reference(ledgers, story):
 
 
 @settings(
-    max_examples=int(STORIES or 150), derandomize=STORIES is None, deadline=None, database=None
+    max_examples=int(STORIES or 100), derandomize=STORIES is None, deadline=None, database=None
 )
 @given(story=stories)
 def test_a_link_that_is_undone_leaves_no_trace(ledgers, story):
@@ -227,3 +227,40 @@ def test_a_link_that_is_undone_leaves_no_trace(ledgers, story):
     assert differences(lived, reference) == []
     assert unlike_its_events(lived) == []
     assert unlike_its_events(reference) == []
+
+
+def _decisions_stay_behind(monkeypatch):
+    name = identity._name
+
+    def forgetful(connection, customer_id, part):
+        name(connection, customer_id, part)
+        stay = sa.update(tables.decisions).where(tables.decisions.c.subject.in_(part))
+        connection.execute(stay.values(customer_id=customer_id))
+
+    monkeypatch.setattr(identity, "_name", forgetful)
+
+
+def _nobody_is_folded_anew(monkeypatch):
+    monkeypatch.setattr(ingest, "restate", lambda connection, keys, now: None)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "seen"),
+    [
+        (_decisions_stay_behind, "cookie:1: contacts"),
+        (_nobody_is_folded_anew, "c1: features"),
+        (lambda monkeypatch: None, None),
+    ],
+    ids=["decisions stay behind", "nobody is folded anew", "as it is"],
+)
+def test_a_trace_would_be_seen(ledgers, monkeypatch, break_it, seen):
+    break_it(monkeypatch)
+    story = [
+        Told("events", events=(event(1, "c1"), event(2, "cookie:1"))),
+        Told("link", ("c1", "cookie:1")),
+        Told("events", events=(event(3, "cookie:1", at=NOW),)),
+        Told("decide", ("cookie:1",)),
+        Told("unlink"),
+    ]
+    found = differences(*lived_and_reference(ledgers, story))
+    assert seen in found if seen else found == []
