@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,8 @@ from features.errors import IdentityUnknown, InvalidData
 # No spaces and no control characters: PostgreSQL keeps no NUL, and nobody can see the others.
 ID_PATTERN = r"^[^\s\x00-\x1f\x7f]+$"
 ID_LENGTH = 200
-IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*:\S+")
+IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*:[^\s\x00-\x1f\x7f]+")
+ASKED = 10_000  # keys in one question: databases take 32,766 variables, or 65,535
 NAMED, IDENTIFIED, ANONYMOUS = range(3)  # ranks: a customer id, an identifier, a cookie
 
 
@@ -80,7 +81,7 @@ class Spelling:
         """
         if customer_id.partition(":")[0] in self._namespaces:
             return self.identifier(customer_id)
-        if not re.match(ID_PATTERN, customer_id):
+        if not re.fullmatch(ID_PATTERN, customer_id):
             raise _invalid(customer_id, "a text without spaces")
         return customer_id
 
@@ -109,8 +110,9 @@ def resolve(connection: sa.Connection, keys: Sequence[str]) -> str:
 def resolve_each(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
     """The customer behind each key that was ever linked."""
     columns = tables.identities.c
-    query = sa.select(columns.key, columns.customer_id).where(columns.key.in_(list(keys)))
-    return {row.key: row.customer_id for row in connection.execute(query)}
+    query = sa.select(columns.key, columns.customer_id)
+    found = _among(connection, query, columns.key, keys)
+    return {row.key: row.customer_id for row in found}
 
 
 def keys_of(connection: sa.Connection, customer_id: str) -> list[str]:
@@ -183,18 +185,27 @@ def link_all(
 
     An identifier that nobody heard of merges nobody, so most are written all at once.
     """
+    pairs = [pair for pair in pairs if pair[0] != pair[1]]
     known = resolve_each(connection, {key for pair in pairs for key in pair})
-    heard = Counter(identifier for _, identifier in pairs)
+    times = Counter(identifier for _, identifier in pairs) + Counter({one for one, _ in pairs})
+    unlinked = [key for key in times if key not in known]
+    lived = {key for key in unlinked if times[key] > 1} | _lived(connection, unlinked)
     new: list[tuple[str, str]] = []
     rest: list[tuple[str, str]] = []
+    nodes: dict[str, str] = {}  # in the order in which `link` would make them: it is their age
     for pair in pairs:
-        strange = pair[1] not in known and heard[pair[1]] == 1 and pair[1] != pair[0]
-        (new if strange else rest).append(pair)
-    nodes: dict[str, str] = {}
-    for customer_id, identifier in new:
+        customer_id, identifier = pair
         behind = known.get(customer_id, customer_id)
-        nodes |= {customer_id: behind, identifier: behind}
-    rows = [{"key": k, "customer_id": c, "rank": spelling.rank(k)} for k, c in nodes.items()]
+        strange = identifier not in known and identifier not in lived
+        strange = strange and spelling.rank(identifier) >= spelling.rank(behind)
+        (new if strange else rest).append(pair)
+        nodes.setdefault(customer_id, behind)
+        nodes.setdefault(identifier, behind if strange else identifier)
+    rows = [
+        {"key": key, "customer_id": behind, "rank": spelling.rank(key)}
+        for key, behind in nodes.items()
+        if key not in known
+    ]
     tables.insert_new(connection, tables.identities, rows)
     sides = {"cause": cause, "linked_at": at}
     links = [{"left": min(pair), "right": max(pair)} | sides for pair in new]
@@ -262,6 +273,23 @@ def _name(connection: sa.Connection, customer_id: str, part: list[str]) -> None:
     ):
         mine = sa.update(table).where(table.c.customer_id == customer_id, key.in_(part))
         connection.execute(mine.values(customer_id=part[0]))
+
+
+def _lived(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Keys that we know something of, although they were never linked."""
+    kept = tables.events, tables.decisions, tables.customers
+    columns = [table.c.customer_id for table in kept]
+    asked = (_among(connection, sa.select(column).distinct(), column, keys) for column in columns)
+    return {row[0] for found in asked for row in found}
+
+
+def _among(
+    connection: sa.Connection, query: sa.Select[Any], column: sa.Column[str], keys: Iterable[str]
+) -> Iterator[sa.Row[Any]]:
+    """The rows whose column is one of many keys."""
+    keys = list(keys)
+    for begin in range(0, len(keys), ASKED):
+        yield from connection.execute(query.where(column.in_(keys[begin : begin + ASKED])))
 
 
 def _by_rank(connection: sa.Connection, keys: Iterable[str]) -> list[str]:

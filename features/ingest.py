@@ -22,7 +22,7 @@ from features.errors import InvalidEvent, NbaError, NotVisible
 from features.events import Event, read_event
 from features.identity import Spelling, link, resolve_each, unlink
 from features.ledger import Ledger
-from features.profiles import accounts_of
+from features.profiles import accounts_of, accounts_told_of
 from features.states import PUBLISHED, OnlineStore, States, drop, publish, restate
 from features.tombstones import forgotten, forgotten_error, refuse_forgotten
 
@@ -131,7 +131,8 @@ class Ingest:
         def part(connection: sa.Connection) -> list[str]:
             before = set(resolve_each(connection, pair).values())
             customers = unlink(connection, pair, cause, now)
-            self._restate(connection, {*customers}, before - {*customers}, now)
+            if customers:  # else they hang together otherwise, and nothing changes for them
+                self._restate(connection, {*customers}, before - {*customers}, now)
             return customers
 
         customers = await self._ledger.write(part)
@@ -182,8 +183,8 @@ class Ingest:
         if gone:
             drop(connection, gone)
         if customers:
-            accounts = self._accounts(connection, customers | gone).values()
-            restate(connection, [*customers, *accounts], now)
+            accounts = accounts_told_of(connection, customers) if self._domain.account else set()
+            restate(connection, [*customers, *sorted(accounts)], now)
 
     def _accounts(self, connection: sa.Connection, customers: Iterable[str]) -> dict[str, str]:
         return accounts_of(connection, list(customers)) if self._domain.account else {}
@@ -221,7 +222,7 @@ def _sorted_out(
     fresh: list[Event] = []
     duplicates, refused = 0, {}
     for position, event in enumerate(events):
-        content = _content(event.subject, event.type, event.occurred_at, event.properties_json)
+        content = _content(event)
         if erased and (key := next((key for key in event.keys if key in erased), None)):
             refused[position] = InvalidEvent("identifiers", str(forgotten_error(key)))
         elif event.event_id not in earlier:
@@ -240,13 +241,15 @@ def _sorted_out(
 
 def _stored(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, Any]:
     columns = tables.events.c
-    names = (columns.event_id, columns.subject, columns.type, columns.occurred_at)
-    query = sa.select(*names, columns.properties).where(columns.event_id.in_(event_ids))
-    return {row[0]: _content(*row[1:]) for row in connection.execute(query)}
+    content = (columns.subject, columns.type, columns.occurred_at, columns.channel)
+    query = sa.select(columns.event_id, *content, columns.properties)
+    query = query.where(columns.event_id.in_(event_ids))
+    return {row[0]: tuple(row[1:]) for row in connection.execute(query)}
 
 
-def _content(subject: str, kind: str, occurred_at: datetime, properties: str) -> Any:
-    return subject, kind, occurred_at, properties
+def _content(event: Event) -> Any:
+    """What an event says; two of one id must say the same."""
+    return event.subject, event.type, event.occurred_at, event.channel, event.properties_json
 
 
 def _row(event: Event, customer_id: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The ledger folded into a real Feast: what training and serving read back from it."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from features.identity import ID_PATTERN
 from features.journey import Fold
 from features.ledger import Ledger
 from features.model_input import ModelInput
+from features.point_in_time import History
 from features.settings import load_settings
 from features.store import MARKER, FeatureStore
 from features.tables import insert_new
@@ -35,13 +37,7 @@ EVENTS = [
     ("tie", "order", NOW - 2 * DAY, {"amount_eur": 1.0, "kind": "big"}),
     ("tie", "order", NOW - 2 * DAY, {"amount_eur": 2.0, "kind": "small"}),
     ("guest", "visit", NOW - 1 * DAY, {}),
-    ("guest", "visit", NOW + 1 * DAY, {}),
-    ("later", "visit", NOW + 1 * DAY, {}),
 ]
-
-
-def _json(properties):
-    return pd.Series(properties, dtype=object).to_json()
 
 
 def _fill(ledger):
@@ -49,10 +45,11 @@ def _fill(ledger):
         {
             "event_id": f"e{number}",
             "customer_id": customer,
+            "subject": customer,
             "type": event_type,
             "occurred_at": at,
             "channel": "app",
-            "properties": _json(properties),
+            "properties": json.dumps(properties),
         }
         for number, (customer, event_type, at, properties) in enumerate(EVENTS)
     ]
@@ -87,6 +84,11 @@ def store(filled, toy_domain, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def past(filled, store, toy_domain):
+    return History(filled, store, toy_domain)
+
+
+@pytest.fixture(scope="module")
 def fold(toy_domain):
     return Fold(toy_domain)
 
@@ -96,7 +98,7 @@ def _state(fold, customer, until):
     state = fold.empty()
     for who, event_type, at, properties in EVENTS:
         if who == customer and at <= until:
-            state = fold.advance(state, event_type, at.timestamp(), properties)
+            state = fold.advance(state, event_type, "app", at.timestamp(), properties)
     return state
 
 
@@ -124,10 +126,6 @@ def test_a_customer_without_a_profile_has_a_state_and_no_attributes(store, fold)
     np.testing.assert_array_equal(known.state, _state(fold, "guest", NOW))
 
 
-def test_what_is_later_than_the_build_stays_out_of_the_online_store(store):
-    assert store.online("later") is None
-
-
 def test_of_several_events_at_one_instant_the_last_state_stands(store, fold):
     expected = _state(fold, "tie", NOW)
     assert expected[fold.state_fields.index("order_n")] == 2.0
@@ -136,16 +134,16 @@ def test_of_several_events_at_one_instant_the_last_state_stands(store, fold):
     np.testing.assert_array_equal(row["state"], expected)
 
 
-def test_the_history_has_one_row_for_each_customer_and_instant(store):
-    rows = pq.read_table(store.journey_file).to_pandas()
-    instants = {(customer, at) for customer, _, at, _ in EVENTS}
-    assert set(zip(rows["customer_id"], rows["event_timestamp"], strict=True)) == instants
-    assert len(rows) == len(instants)
+def test_the_history_keeps_a_state_after_the_last_event_of_each_customer(store):
+    rows = pq.read_table(store.journey_folder).to_pandas()
+    newest = {customer: at for customer, _, at, _ in EVENTS}
+    assert dict(zip(rows["customer_id"], rows["event_timestamp"], strict=True)) == newest
+    assert len(rows) == len(newest)
 
 
 @pytest.mark.parametrize("service", ["churn_v1", "intent_v1", "bandit_v1", "decide_v1"])
-def test_every_model_s_service_reads_the_same_of_the_past(store, fold, service):
-    [row] = store.as_of(_moments(("ann", NOW)), service).to_dict("records")
+def test_every_model_s_service_reads_the_same_of_the_past(past, fold, service):
+    [row] = past.as_of(_moments(("ann", NOW)), service).to_dict("records")
     assert (row["plan"], row["age_years"]) == ("plus", "41")
     np.testing.assert_array_equal(row["state"], _state(fold, "ann", NOW))
 
@@ -154,16 +152,16 @@ def test_every_model_s_service_reads_the_same_of_the_past(store, fold, service):
     "at",
     [NOW - 10 * DAY, NOW - 5 * DAY - TICK, NOW - 5 * DAY, NOW - 5 * DAY + TICK, NOW + 90 * DAY],
 )
-def test_as_of_a_moment_only_what_had_happened_by_then_is_known(store, fold, at):
-    [row] = store.as_of(_moments(("ann", at)), "churn_v1").to_dict("records")
+def test_as_of_a_moment_only_what_had_happened_by_then_is_known(past, fold, at):
+    [row] = past.as_of(_moments(("ann", at)), "churn_v1").to_dict("records")
     np.testing.assert_array_equal(row["state"], _state(fold, "ann", at))
 
 
-def test_customers_before_their_first_event_are_kept_as_rows(store):
+def test_customers_before_their_first_event_are_kept_as_rows(past):
     asked = _moments(
         ("ann", NOW - 10 * DAY - TICK), ("new", NOW), ("nobody", NOW), ("guest", NOW - 2 * DAY)
     )
-    known = store.as_of(asked, "churn_v1")
+    known = past.as_of(asked, "churn_v1")
     assert known["customer_id"].tolist() == ["ann", "new", "nobody", "guest"]
     assert known["state"].isna().all()
     assert known["plan"].where(known["plan"].notna(), None).tolist() == [
@@ -196,32 +194,31 @@ def test_no_row_is_lost_on_an_offline_store_that_drops_strangers(monkeypatch, st
     assert known["plan"].isna().tolist() == [True, False, False]
 
 
-def test_rows_come_back_as_they_were_asked_for_repeated_ones_too(store, fold):
+def test_rows_come_back_as_they_were_asked_for_repeated_ones_too(past, fold):
     asked = _moments(("tie", NOW), ("ann", NOW), ("nobody", NOW), ("ann", NOW - 7 * DAY))
     asked = pd.concat([asked, asked.head(2)], ignore_index=True)
-    known = store.as_of(asked, "churn_v1")
+    known = past.as_of(asked, "churn_v1")
     pd.testing.assert_frame_equal(known[list(asked)], asked)
     np.testing.assert_array_equal(known["state"][5], _state(fold, "ann", NOW))
     np.testing.assert_array_equal(known["state"][3], _state(fold, "ann", NOW - 7 * DAY))
 
 
-def test_training_and_serving_read_the_same_numbers(store, toy_domain):
+def test_training_and_serving_read_the_same_numbers(store, past, toy_domain):
     model_input = ModelInput(toy_domain)
     for customer in ("ann", "new", "tie"):
         served = store.online(customer)
-        [trained] = store.as_of(_moments((customer, NOW)), "churn_v1").to_dict("records")
-        state = trained["state"] if isinstance(trained["state"], np.ndarray) else None
+        [trained] = past.as_of(_moments((customer, NOW)), "churn_v1").to_dict("records")
         np.testing.assert_array_equal(
             model_input.read(served.attributes, served.state, NOW.timestamp()),
-            model_input.read(trained, state, NOW.timestamp()),
+            model_input.read(trained, trained["state"], NOW.timestamp()),
         )
 
 
 def test_what_was_just_written_is_what_is_read_next(store, fold):
-    state = fold.advance(fold.empty(), "visit", NOW.timestamp(), {})
+    state = fold.advance(fold.empty(), "visit", "app", NOW.timestamp(), {})
     store.write(["fresh"], [state], [NOW])
     np.testing.assert_array_equal(store.online("fresh").state, state)
-    state = fold.advance(state, "visit", (NOW + DAY).timestamp(), {})
+    state = fold.advance(state, "visit", "app", (NOW + DAY).timestamp(), {})
     store.write(["fresh"], [state], [NOW + DAY])
     np.testing.assert_array_equal(store.online("fresh").state, state)
 
@@ -259,58 +256,51 @@ def test_a_business_on_its_first_day_is_built_and_knows_nobody(
 
 def test_features_of_another_domain_file_are_not_served(monkeypatch, store, toy_domain):
     other = toy_domain.model_copy(update={"half_lives_days": (7.0, 56.0)})
-    monkeypatch.setenv("NBA_HOME", str(store.journey_file.parents[1]))
+    monkeypatch.setenv("NBA_HOME", str(store.journey_folder.parents[1]))
     opened = FeatureStore(load_settings(), other)
     assert (
         opened.why_unusable() == "the features were built for another domain file; run 'nba build'"
     )
 
 
+def _files(store):
+    parts = sorted(store.journey_folder.iterdir())
+    return {path.name: path.read_bytes() for path in [*parts, store.profile_file]}
+
+
 def test_building_again_changes_nothing(monkeypatch, store, filled, toy_domain):
-    files = store.journey_file, store.profile_file
-    before = [pq.read_table(file).to_pandas() for file in files]
-    again = _open(monkeypatch, store.journey_file.parents[1], toy_domain)
-    build_features(filled, again, toy_domain, NOW)
-    for file, frame in zip(files, before, strict=True):
-        pd.testing.assert_frame_equal(pq.read_table(file).to_pandas(), frame)
-    assert not store.journey_file.with_suffix(".part").exists()
+    before, online = _files(store), store.online("ann")
+    again = _open(monkeypatch, store.journey_folder.parents[1], toy_domain)
+    assert build_features(filled, again, toy_domain, NOW) == len(EVENTS)
+    assert _files(store) == before
+    np.testing.assert_equal(store.online("ann"), online)
+    assert not store.journey_folder.with_suffix(".part").exists()
 
 
-class FakeStore:
-    """The files of a store, without Feast behind them."""
-
-    def __init__(self, folder):
-        self.journey_file = folder / "customer_journey.parquet"
-        self.profile_file = folder / "customer_profile.parquet"
-
-    def apply(self):
-        """Nothing to tell."""
-
-    def materialize(self, until):
-        """Nothing to copy."""
-
-
-@pytest.mark.parametrize("rows", [1, 2, 3, 4])
-def test_a_tie_on_the_border_of_two_batches_keeps_the_last_state(
-    monkeypatch, tmp_path, store, filled, toy_domain, rows
+def test_a_build_that_was_cut_off_leaves_the_old_history_and_nothing_in_the_way(
+    monkeypatch, store, filled, toy_domain
 ):
-    monkeypatch.setattr(history, "ROWS", rows)
-    fake = FakeStore(tmp_path)
-    assert build_features(filled, fake, toy_domain, NOW) == len(EVENTS)
-    expected = pq.read_table(store.journey_file).to_pandas()
-    pd.testing.assert_frame_equal(pq.read_table(fake.journey_file).to_pandas(), expected)
+    class Cut(Exception):
+        """Somebody pressed the keys."""
+
+    def cut(*_):
+        raise Cut
+
+    before = _files(store)
+    with pytest.raises(Cut):
+        build_features(filled, store, toy_domain, NOW, progress=cut)
+    assert _files(store) == before
+    build_features(filled, store, toy_domain, NOW)
+    assert _files(store) == before
 
 
-def test_progress_ends_with_all_events_folded_and_features_online(tmp_path, filled, toy_domain):
+def test_progress_ends_with_all_events_folded(monkeypatch, store, filled, toy_domain):
     told = []
-    fake = FakeStore(tmp_path)
-    build_features(filled, fake, toy_domain, NOW, lambda *said: told.append(said))
-    count = len(EVENTS)
-    assert told == [
-        ("fold events", count, count),
-        ("put features online", 0, 1),
-        ("put features online", 1, 1),
-    ]
+    monkeypatch.setattr(history, "PART", 2)
+    build_features(filled, store, toy_domain, NOW, lambda *said: told.append(said))
+    assert [what for what, _, _ in told] == ["fold events"] * 3  # two of ann, three of tie, one
+    assert told[-1] == ("fold events", len(EVENTS), len(EVENTS))
+    assert sorted(done for _, done, _ in told) == [done for _, done, _ in told]
 
 
 def test_our_own_marker_cannot_be_asked_for_and_a_state_of_another_layout_is_not_read(store):

@@ -1,0 +1,167 @@
+"""What the tests of the live path share: a small business, a store in memory, events, folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import yaml
+from pydantic_core import from_json
+
+from features import tables
+from features.domain import Domain
+from features.identity import resolve
+from features.ingest import Ingest
+from features.journey import Fold, State
+from features.ledger import Ledger
+from features.profiles import ACCOUNT, members_of
+from features.states import States, from_bytes
+
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+SHOP = Domain.model_validate(
+    yaml.safe_load(
+        """
+        name: shop
+        currency: eur
+        channels: [web, till]
+        account: company
+        identifiers:
+          email: {normalize: lower}
+          phone: {normalize: digits}
+          card: {}
+          cookie: {anonymous: true}
+        attributes:
+          plan: {type: category, values: [basic, plus]}
+          age_years: {type: number}
+        journeys:
+          support: {problem: true, lapse_days: 30}
+        events:
+          view:
+            {description: Looked, journey: purchase, stage: interest, touchpoint: internal,
+             signal: passive}
+          order:
+            description: Bought
+            journey: purchase
+            stage: action
+            step: ends
+            touchpoint: internal
+            signal: passive
+            properties:
+              amount_eur: {type: number, min: 0, measures: spend}
+              size: {type: category, values: [small, big]}
+          complaint:
+            description: Complained
+            journey: support
+            stage: use
+            step: starts
+            touchpoint: internal
+            signal: direct
+            properties:
+              score: {type: number, min: 0, max: 10, measures: nps}
+              words: {type: text}
+        half_lives_days: [7, 28]
+        """
+    )
+)
+FOLD = Fold(SHOP)
+
+
+class Shown:
+    """An online store in memory; `broken` makes it fail as a real one would."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, State] = {}
+        self.at: dict[str, datetime] = {}
+        self.profiles: dict[str, Mapping[str, str]] = {}
+        self.broken = False
+        self.asked: list[str] = []
+
+    def write(
+        self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
+    ) -> None:
+        if self.broken:
+            raise OSError("the disk is full")
+        self.states |= dict(zip(customer_ids, states, strict=True))
+        self.at |= dict(zip(customer_ids, at, strict=True))
+
+    def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None:
+        self.profiles |= profiles
+
+    def state(self, key: str) -> State | None:
+        self.asked.append(key)
+        return self.states.get(key)
+
+
+def live(ledger: Ledger, shown: Shown, domain: Domain = SHOP) -> Ingest:
+    """The live path of one worker."""
+    return Ingest(ledger, shown, domain, States(Fold(domain), shown.state))
+
+
+def event(
+    number: object, *keys: str, at: datetime = NOW - DAY, kind: str = "view", **more: Any
+) -> dict[str, Any]:
+    """An event as a channel sends it; keyword arguments it does not know are its properties."""
+    sent = {"event_id": f"e{number}", "type": kind, "occurred_at": at.isoformat()}
+    sent |= {"channel": more.pop("channel", "web"), "properties": more}
+    named = [key for key in keys if ":" not in key]
+    sent |= {"customer_id": named[0]} if named else {}
+    return sent | {"identifiers": [key for key in keys if ":" in key]}
+
+
+def events_in(connection: sa.Connection, key: str) -> list[Any]:
+    """Events of a customer or an account, in the order of folding; read without our own help."""
+    who = members_of(connection, key) if key.startswith(ACCOUNT) else [key]
+    query = sa.select(tables.events).where(tables.events.c.customer_id.in_(who))
+    return sorted(connection.execute(query), key=lambda row: (row.occurred_at, row.event_id))
+
+
+def folded(
+    ledger: Ledger, key: str, until: datetime | None = None, fold: Fold = FOLD
+) -> list[float]:
+    """The state of a customer or an account, folded from its first event on."""
+    state = fold.empty()
+    for row in ledger.read(lambda connection: events_in(connection, key)):
+        if until is None or row.occurred_at <= until:
+            at_s = tables.micros(row.occurred_at) / 1e6
+            state = fold.advance(state, row.type, row.channel, at_s, from_json(row.properties))
+    return state
+
+
+def rows(ledger: Ledger, table: sa.Table) -> list[Any]:
+    """All of a table."""
+    return ledger.read(lambda connection: list(connection.execute(sa.select(table))))
+
+
+def kept(ledger: Ledger) -> dict[str, Any]:
+    """The rows of `journey_states` by customer."""
+    return {row.customer_id: row for row in rows(ledger, tables.journey_states)}
+
+
+def kept_state(ledger: Ledger, key: str) -> State:
+    """The state that the ledger keeps of somebody."""
+    return from_bytes(kept(ledger)[key].state)
+
+
+def customer(ledger: Ledger, *keys: str) -> str:
+    """Who is behind keys."""
+    return ledger.read(lambda connection: resolve(connection, keys))
+
+
+def decision(number: object, key: str, customer_id: str, **changed: Any) -> dict[str, Any]:
+    """A row of decisions."""
+    row = {"decision_id": f"d{number}", "subject": key, "customer_id": customer_id}
+    row |= {"decided_at": NOW, "channel": "web", "action_id": "call", "served": True}
+    return row | {"window_ends_at": NOW + DAY} | changed
+
+
+def person(key: str, company: str | None = None, attributes: str = "{}") -> dict[str, Any]:
+    """A row of customers."""
+    return {"customer_id": key, "attributes": attributes, "account": company}
+
+
+def add(ledger: Ledger, table: sa.Table, *new: Mapping[str, Any]) -> None:
+    """Write rows straight into the ledger."""
+    ledger.write_now(lambda connection: tables.insert_new(connection, table, new))
