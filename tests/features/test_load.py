@@ -384,6 +384,7 @@ def cut_off(monkeypatch, ledger):
             return brought_in(*arguments)
 
         monkeypatch.setattr(load_room, "_bring_in", fails_once)
+        return seen
 
     return at
 
@@ -402,14 +403,28 @@ def test_a_load_that_was_cut_off_goes_on_there(
     folder, load, ledger, cut_off, ending, batch, resumed_at, added
 ):
     path = folder(ALL, ending)
-    cut_off(batch)
+    batches = cut_off(batch)
     with pytest.raises(OSError, match="the disk is gone"):
         load(path)
     assert not is_loaded(ledger)
     reports = load(path)
     assert [report.resumed_at for report in reports] == resumed_at
     assert [report.added for report in reports] == added
+    assert len(batches) == batch + sum(added)  # no row was read twice, but for those that failed
     assert is_loaded(ledger)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_load_goes_on_in_the_middle_of_what_is_now_one_batch(
+    folder, load, cut_off, monkeypatch, ending
+):
+    path, batches = folder(ALL, ending), cut_off(5)
+    with pytest.raises(OSError, match="the disk is gone"):
+        load(path)
+    monkeypatch.setattr(load_room, "BATCH", 20_000)
+    load(path)
+    events = [[event.event_id for event in parsed.events] for _, parsed, *_ in batches[5:]]
+    assert events == [["e2", "e3"], [], []]
 
 
 def test_a_load_in_two_goes_makes_the_ledger_of_one(
@@ -484,11 +499,11 @@ def test_a_transaction_never_names_more_keys_than_a_database_takes(
         "checkout",
         lambda connection, *_: connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 50),
     )
-    cards = [f"card:{number} email:{number}" for number in range(40)]
-    people = pd.DataFrame({"customer_id": [f"c{n}" for n in range(40)], "identifiers": cards})
+    cards = [f"card:{number} email:{number}" for number in range(60)]
+    people = pd.DataFrame({"customer_id": [f"c{n}" for n in range(60)], "identifiers": cards})
     visits = {"event_id": people.customer_id, "type": "visit", "occurred_at": AT, "channel": "app"}
     reports = load(folder({"customers": people, "events": people.assign(**visits)}))
-    assert [report.added for report in reports] == [40, 40]
+    assert [report.added for report in reports] == [60, 60]
 
 
 # --- who the rows are about ---
@@ -694,6 +709,15 @@ def test_a_merge_after_the_build_refolds_who_stays_and_drops_who_goes(
     ledger.write_now(lambda c: tables.insert_new(c, tables.journey_states, [kept]))
     link = {"event_id": "e9", "customer_id": "c1", "identifiers": "card:2", "type": "visit"}
     load(folder({"events": pd.DataFrame([link | {"occurred_at": AT, "channel": "app"}])}))
+    assert _to_refold(rows) == {"c1"}
+
+
+def test_who_survives_one_merge_and_not_the_next_is_not_refolded(folder, load, rows, ledger, now):
+    load(folder({"customers": CUSTOMERS.head(1)}))
+    ledger.write_now(lambda c: tables.set_meta(c, tables.BUILT, now.isoformat()))
+    chain = {"customer_id": ["c2", "c3"], "identifiers": ["card:2", "card:2 card:1"]}
+    load(folder({"customers": pd.DataFrame(chain)}))
+    assert {customer for (customer,) in rows(tables.identities, "customer_id")} == {"c1"}
     assert _to_refold(rows) == {"c1"}
 
 
