@@ -7,7 +7,7 @@ DONE   := $(VENV)/.installed
 .DEFAULT_GOAL := help
 
 help:  ## This list.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(DONE): requirements.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or name it: make PYTHON=python3 $(MAKECMDGOALS)"; exit 2; }
@@ -34,9 +34,25 @@ format: $(DONE)  ## Put imports and lines into the form that lint asks for.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DONE)  ## Speed of /v1/decide against a no-op of the same server.
+bench: bench-decide bench-events bench-history  ## Speed: decisions, events, history (15 minutes).
+
+bench-decide: $(DONE)  ## Speed of /v1/decide against a no-op of the same server.
 	$(BIN)/nba quickstart
 	$(BIN)/python -m tests.bench.decide
+
+bench-events: $(DONE)  ## Events a second on one worker, durable and visible.
+	$(BIN)/nba quickstart
+	$(BIN)/python -m tests.bench.events
+
+bench-history: $(DONE)  ## `nba build` over 1, 3 and 10 million events.
+	$(BIN)/python -m tests.bench.history
+
+bench-parity: $(DONE)  ## Features served against features of history, and every mutation of either.
+	$(BIN)/nba quickstart
+	$(BIN)/python -m tests.parity --mutations
+
+bench-kill: $(DONE)  ## kill -9 during ingestion, 20 times.
+	$(BIN)/python -m tests.bench.kill --rounds 20
 
 mlflow: $(DONE)  ## MLflow's pages on port 5000.
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --port 5000
@@ -47,4 +63,5 @@ bento: $(DONE)  ## Build the bento, ready for `bentoml serve next_best_action:la
 clean:  ## Forget data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
-.PHONY: help install serve test lint format bench mlflow bento clean
+.PHONY: help install serve test lint format mlflow bento clean
+.PHONY: bench bench-decide bench-events bench-history bench-parity bench-kill

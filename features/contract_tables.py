@@ -42,11 +42,13 @@ class Business:
 
 @dataclass
 class Parsed:
-    """What rows become: rows of the ledger, links between keys, and events."""
+    """What rows become: rows of the ledger, links between keys, and events; `keys` names everybody
+    whom they speak of."""
 
     rows: dict[sa.Table, list[Row]] = field(default_factory=dict)
     links: list[tuple[str, str]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
 
 
 Reader = Callable[[Row, Business, Parsed], None]
@@ -60,19 +62,22 @@ def _read_customer(row: Row, business: Business, parsed: Parsed) -> None:
         value = row.get(name)
         if value is None:
             continue
-        if known.type == "category" and str(value) not in known.values:
+        if known.type == "category" and _text(value) not in known.values:
             raise _bad(name, value, f"one of {', '.join(known.values)}, or empty")
-        attributes[name] = str(_number(row, name) if known.type == "number" else value)
+        attributes[name] = str(_number(row, name)) if known.type == "number" else _text(value)
     account = row.get(domain.account) if domain.account else None
-    identifiers = business.spelling.keys(None, str(row.get("identifiers", "")).split())
+    if account is not None:
+        attributes[str(domain.account)] = _text(account)  # travels with them; no model reads it
+    identifiers = business.spelling.keys(None, _identifiers(row))
     parsed.rows.setdefault(tables.customers, []).append(
         {
             "customer_id": customer_id,
             "attributes": json.dumps(attributes),
-            "account": None if account is None else str(account),
+            "account": None if account is None else _text(account),
         }
     )
     parsed.links += [(customer_id, identifier) for identifier in identifiers]
+    parsed.keys.update((customer_id, *identifiers))
 
 
 def _read_event(row: Row, business: Business, parsed: Parsed) -> None:
@@ -80,14 +85,14 @@ def _read_event(row: Row, business: Business, parsed: Parsed) -> None:
     event_type = domain.events.get(str(_need(row, "type")))
     known = event_type.properties if event_type else {}
     properties = {
-        name: _number(row, name) if name in known and known[name].type == "number" else str(value)
+        name: _number(row, name) if name in known and known[name].type == "number" else _text(value)
         for name, value in row.items()
         if name not in EVENT_COLUMNS
     }
     named = _id(row, "customer_id") if "customer_id" in row else None
     event = Event(
         _id(row, "event_id"),
-        business.spelling.keys(named, str(row.get("identifiers", "")).split()),
+        business.spelling.keys(named, _identifiers(row)),
         str(row["type"]),
         _time(row, "occurred_at"),
         str(_need(row, "channel")),
@@ -95,6 +100,7 @@ def _read_event(row: Row, business: Business, parsed: Parsed) -> None:
     )
     check_event(event, domain)
     parsed.events.append(event)
+    parsed.keys.update(event.keys)
 
 
 def _read_decision(row: Row, business: Business, parsed: Parsed) -> None:
@@ -110,6 +116,7 @@ def _read_decision(row: Row, business: Business, parsed: Parsed) -> None:
     decided_at = _time(row, "decided_at")
     action = catalog.actions.get(action_id)
     subject = business.spelling.customer(_id(row, "customer_id"))
+    parsed.keys.add(subject)
     parsed.rows.setdefault(tables.decisions, []).append(
         {
             "decision_id": _id(row, "decision_id"),
@@ -130,11 +137,11 @@ def _read_outcome(row: Row, business: Business, parsed: Parsed) -> None:
     decision_id, outcome = _id(row, "decision_id"), str(_need(row, "outcome"))
     if outcome not in catalog.outcomes:
         raise _bad("outcome", outcome, f"one of {', '.join(catalog.outcomes)}")
-    value = _number(row, "value")
+    value, unnamed = _number(row, "value"), f"{decision_id}:{outcome}"
     occurred_at = _time(row, "occurred_at")
     parsed.rows.setdefault(tables.outcomes, []).append(
         {
-            "outcome_id": str(row.get("outcome_id", f"{decision_id}:{outcome}")),
+            "outcome_id": _id(row, "outcome_id") if "outcome_id" in row else unnamed,
             "decision_id": decision_id,
             "action_id": str(row.get("action_id", "")),
             "outcome": outcome,
@@ -162,10 +169,22 @@ def _need(row: Row, column: str) -> Any:
 
 def _id(row: Row, column: str) -> str:
     """An id that can also be asked for through the API."""
-    value = str(_need(row, column))
-    if len(value) > ID_LENGTH or not re.match(ID_PATTERN, value):
+    value = _text(_need(row, column))
+    if len(value) > ID_LENGTH or not re.fullmatch(ID_PATTERN, value):
         raise _bad(column, value, f"at most {ID_LENGTH} characters and no spaces")
     return value
+
+
+def _identifiers(row: Row) -> list[str]:
+    """Separated by spaces, as CSV needs it, or a list, as Parquet may have it."""
+    cell = row.get("identifiers", "")
+    return [_text(one) for one in cell] if isinstance(cell, list) else str(cell).split()
+
+
+def _text(value: object) -> str:
+    """A cell as a text; pandas makes 7.0 of a 7 in a column with gaps."""
+    whole = isinstance(value, float) and value.is_integer()
+    return f"{value:.0f}" if whole else str(value)
 
 
 def _number(row: Row, column: str) -> float | None:
@@ -194,7 +213,8 @@ def _time(row: Row, column: str) -> datetime:
     if not isinstance(value, datetime):
         raise _bad(column, value, "a time with a time zone, such as 2026-11-22T10:00:00Z")
     try:
-        return as_utc(value)
+        # To the microsecond, as it is kept; a Timestamp of pandas may be finer.
+        return tables.from_micros(tables.micros(as_utc(value)))
     except ValueError as error:
         raise _bad(column, value, str(error)) from None
 

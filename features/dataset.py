@@ -1,34 +1,31 @@
-"""From the ledger to labelled moments, and from those to training frames.
+"""From labelled moments to training frames.
 
 A moment is a customer and a time at which we could have decided; its label is what happened
-next. `training_frame` puts beside each what was known then, and nothing from later.
+next (`features/moments.py`). `training_frame` puts beside each what was known then, and nothing
+from later; `labelled` says which are for training and which for judging.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, NamedTuple, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from pydantic_core import from_json
 
 from features import tables
 from features.catalog import Catalog
 from features.credit import Said, credit
 from features.domain import Domain
-from features.errors import InvalidData
 from features.ledger import Ledger
 from features.model_input import ModelInput
-from features.tables import EPOCH
+from features.moments import midnight
 
-DAY_US = 86_400_000_000
-EVERY_DAYS = 14  # between two moments, where the domain names no protocol
+FOLDS = 5  # where all are asked at one moment and the domain names no protocol
 TEST_SHARE = 0.3  # of the moments, the latest, where the domain names no protocol
 
 
@@ -46,31 +43,26 @@ class Labelled:
     ----------
     x : shape (n_moments, len(ModelInput.names))
     y : shape (n_moments,), class index
-    at_us : shape (n_moments,), moments, microseconds since 1970
+    at_us, settled_us : shape (n_moments,)
+        Moments, and from when on each label was known, microseconds since 1970.
     customer_ids : shape (n_moments,)
-    test_from_us : int
-        Moments from here on are for judging only.
-    label_us : int
-        How long a label looks ahead; a moment is trained on only if it looked no further than
-        ``test_from_us``.
+    train, test : shape (n_moments,), bool
+        What to train on and what to judge on: later time, other customers, or, with ``folds``,
+        all for both, each customer judged by a model that has not seen it.
+    judged : "later time", "other customers" or "folds"
+    folds : int
+        How many; 0 if there are none.
     """
 
     x: NDArray[np.float64]
     y: NDArray[np.int64]
     at_us: NDArray[np.int64]
+    settled_us: NDArray[np.int64]
     customer_ids: NDArray[np.object_]
-    test_from_us: int
-    label_us: int
-
-    @property
-    def train(self) -> NDArray[np.bool_]:
-        """Moments whose label was settled before the first test moment."""
-        return self.at_us + self.label_us <= self.test_from_us
-
-    @property
-    def test(self) -> NDArray[np.bool_]:
-        """Moments to judge on."""
-        return self.at_us >= self.test_from_us
+    train: NDArray[np.bool_]
+    test: NDArray[np.bool_]
+    judged: Literal["later time", "other customers", "folds"]
+    folds: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -83,64 +75,32 @@ def fingerprint(*arrays: NDArray[Any]) -> str:
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
 
 
-def churn_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFrame:
-    """Active customers at each moment, and whether they then fell silent.
-
-    Returns
-    -------
-    DataFrame
-        Columns customer_id, event_timestamp (UTC), label (1: silent for ``churn.silent_days``).
-
-    Raises
-    ------
-    InvalidData
-        If the domain defines no churn, or the ledger is too short for it.
-    """
-    rule = _defined(domain, "churn")
-    asked = _asked(ledger, domain, shift, rule.event, rule.active_days, rule.silent_days)
-    return _frame([(one.customer_id, one.at_us, int(not one.came)) for one in asked])
-
-
-def intent_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFrame:
-    """Active customers at each moment who came back in time, and what for.
-
-    Returns
-    -------
-    DataFrame
-        Columns customer_id, event_timestamp (UTC), label (index into ``domain.intents``).
-
-    Raises
-    ------
-    InvalidData
-        If the domain defines no intent, or the ledger is too short for it.
-    """
-    rule = _defined(domain, "intent")
-    index = {value: number for number, value in enumerate(domain.intents)}
-    days = rule.active_days, rule.within_days
-    asked = _asked(ledger, domain, shift, rule.event, *days, rule.property)
-    # An event need not say what it was for; that is no label.
-    known = [one for one in asked if one.came and one.value in index]
-    return _frame([(one.customer_id, one.at_us, index[one.value]) for one in known])
-
-
 def labelled(
-    moments: pd.DataFrame,
-    history: History,
-    service: str,
-    domain: Domain,
-    shift: timedelta,
-    label_days: float,
+    moments: pd.DataFrame, history: History, service: str, domain: Domain, shift: timedelta
 ) -> Labelled:
-    """Put beside each labelled moment what was known then."""
+    """Put beside each labelled moment what was known then, and say what to judge on.
+
+    By time, a moment is trained on only if its label was settled before the first test moment.
+
+    Parameters
+    ----------
+    moments
+        From `churn_moments` or `intent_moments`.
+    """
     moments = moments.sort_values(["event_timestamp", "customer_id"], ignore_index=True)
-    at_us = _to_us(moments["event_timestamp"])
+    known = history.as_of(moments, service)
+    at_us, settled_us = _to_us(moments["event_timestamp"]), _to_us(moments["settled_at"])
+    train, test, judged, folds = _split(domain, shift, known, at_us, settled_us)
     return Labelled(
-        x=training_frame(history, moments, service, domain).to_numpy(),
+        x=_rows(known, at_us, domain).to_numpy(),
         y=moments["label"].to_numpy(dtype=np.int64),
         at_us=at_us,
+        settled_us=settled_us,
         customer_ids=moments["customer_id"].to_numpy(dtype=object),
-        test_from_us=_test_from(domain, shift, at_us),
-        label_us=int(label_days * DAY_US),
+        train=train,
+        test=test,
+        judged=judged,
+        folds=folds,
     )
 
 
@@ -161,17 +121,8 @@ def training_frame(
         Exactly the rows of ``moments`` in their order, columns ``ModelInput.names``; what was
         unknown is ``nan``. Customers without a past are kept: they are among those to decide for.
     """
-    model_input = ModelInput(domain)
     known = history.as_of(moments, service)
-    at_s = _to_us(moments["event_timestamp"]) / 1e6
-    attributes: list[dict[Any, Any]] = known[list(domain.attributes)].to_dict("records")
-    rows = [
-        model_input.read(row, list(state) if _present(state) else None, at)
-        for row, state, at in zip(
-            attributes or [{}] * len(known), known["state"], at_s, strict=True
-        )
-    ]
-    return pd.DataFrame(rows, columns=list(model_input.names), dtype=np.float64)
+    return _rows(known, _to_us(moments["event_timestamp"]), domain)
 
 
 def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataFrame:
@@ -212,115 +163,57 @@ def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataF
     return frame
 
 
-def _present(state: object) -> bool:
-    return isinstance(state, list | np.ndarray)
-
-
-def _defined(domain: Domain, what: str) -> Any:
-    rule = getattr(domain, what)
-    if rule is None:
-        raise InvalidData(
-            f"The domain {domain.name!r} defines no {what}.",
-            expected=f"a section '{what}:' in the domain file",
-            remedy="Add it, or train another model.",
+def _rows(known: pd.DataFrame, at_us: NDArray[np.int64], domain: Domain) -> pd.DataFrame:
+    model_input = ModelInput(domain)
+    attributes: list[dict[Any, Any]] = known[list(domain.attributes)].to_dict("records")
+    nobody = [None] * len(known)
+    of_accounts = known["account_state"] if domain.account else nobody
+    rows = [
+        model_input.read(row, _listed(state), at, _listed(account))
+        for row, state, at, account in zip(
+            attributes or [{}] * len(known), known["state"], at_us / 1e6, of_accounts, strict=True
         )
-    return rule
+    ]
+    return pd.DataFrame(rows, columns=list(model_input.names), dtype=np.float64)
 
 
-class _Asked(NamedTuple):
-    """An active customer at a moment, and the first event after it if it came in time."""
-
-    customer_id: str
-    at_us: int
-    came: bool
-    value: str
+def _listed(state: object) -> list[float] | None:
+    return list(state) if isinstance(state, list | np.ndarray) else None
 
 
-def _asked(
-    ledger: Ledger,
+_Split = tuple[
+    NDArray[np.bool_], NDArray[np.bool_], Literal["later time", "other customers", "folds"], int
+]
+
+
+def _split(
     domain: Domain,
     shift: timedelta,
-    event_type: str,
-    active_days: float,
-    ahead_days: float,
-    prop: str = "",
-) -> Iterator[_Asked]:
-    active_us, ahead_us = int(active_days * DAY_US), int(ahead_days * DAY_US)
-    events = list(_times_by_customer(ledger, event_type, prop))
-    for moment in _moments(domain, shift, events, active_us, ahead_us):
-        for customer_id, at_us, values in events:
-            known = int(np.searchsorted(at_us, moment, side="right"))
-            if known == 0 or at_us[known - 1] < moment - active_us:
-                continue
-            came = known < len(at_us) and bool(at_us[known] <= moment + ahead_us)
-            yield _Asked(customer_id, moment, came, values[known] if came and prop else "")
-
-
-Times = tuple[str, NDArray[np.int64], list[str]]
-
-
-def _times_by_customer(ledger: Ledger, event_type: str, prop: str = "") -> Iterator[Times]:
-    """Customer, times of the events of one type, and a property of each if one is named."""
-    columns = tables.events.c
-    at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
-    query = (
-        sa.select(columns.customer_id, at, columns.properties)
-        .where(columns.type == event_type)
-        .order_by(columns.customer_id, columns.occurred_at, columns.event_id)
-    )
-    rows = ledger.read(lambda connection: connection.execute(query).all())
-    start = 0
-    for end in range(1, len(rows) + 1):
-        if end == len(rows) or rows[end][0] != rows[start][0]:
-            part = rows[start:end]
-            values = [from_json(row[2]).get(prop, "") for row in part] if prop else []
-            yield rows[start][0], np.array([row[1] for row in part], dtype=np.int64), values
-            start = end
-
-
-def _moments(
-    domain: Domain, shift: timedelta, events: list[Times], active_us: int, ahead_us: int
-) -> list[int]:
-    """The times to ask at: the domain's protocol, or each 14 days of what the ledger spans."""
-    if not events:
-        raise InvalidData(
-            "The ledger holds no events to learn from.",
-            expected="events of the type that churn and intent name",
-            remedy="Load some: 'nba load FOLDER'.",
-        )
-    # A label that looks past the end of the ledger would call everybody silent.
-    settled = max(int(at_us[-1]) for _, at_us, _ in events) - ahead_us
-    first = min(int(at_us[0]) for _, at_us, _ in events) + active_us
-    last, step = settled, EVERY_DAYS * DAY_US
+    known: pd.DataFrame,
+    at_us: NDArray[np.int64],
+    settled_us: NDArray[np.int64],
+) -> _Split:
+    """Train, test, what they differ in, and how many folds."""
     plan = domain.moments
-    if plan and plan.first and plan.last and plan.every_days:
-        first, step = _midnight(plan.first, shift), plan.every_days * DAY_US
-        last = min(_midnight(plan.last, shift), settled)
-    if last < first:
-        raise InvalidData(
-            "The ledger is too short: no moment has both a past and a settled future.",
-            expected=f"more than {(active_us + ahead_us) / DAY_US:g} days of events",
-            remedy="Load a longer history, or shorten the spans in the domain file.",
-        )
-    return list(range(first, last + 1, step))
+    if plan and plan.test_where:
+        [(name, value)] = plan.test_where.items()
+        test = (known[name] == value).to_numpy(dtype=np.bool_)
+        return ~test, test, "other customers", 0
+    once = plan is None and len(np.unique(at_us)) == 1
+    folds = (plan and plan.folds) or (FOLDS if once else 0)
+    if folds or not len(at_us):
+        everybody = np.ones(len(at_us), dtype=np.bool_)
+        return everybody, everybody, "folds", folds
+    border = _test_from(domain, shift, at_us)
+    test = at_us >= border
+    return ~test & (settled_us <= border), test, "later time", 0
 
 
 def _test_from(domain: Domain, shift: timedelta, at_us: NDArray[np.int64]) -> int:
     if domain.moments and domain.moments.test_from:
-        return _midnight(domain.moments.test_from, shift)
+        return midnight(domain.moments.test_from, shift)
     return int(np.quantile(np.unique(at_us), 1 - TEST_SHARE, method="nearest"))
-
-
-def _midnight(day: date, shift: timedelta) -> int:
-    moment = datetime.combine(day, time(), tzinfo=UTC) + shift
-    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def _to_us(moments: pd.Series[Any]) -> NDArray[np.int64]:
     return np.asarray(moments.dt.as_unit("us").astype(np.int64), dtype=np.int64)
-
-
-def _frame(rows: list[tuple[str, int, int]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["customer_id", "event_timestamp", "label"])
-    frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], unit="us", utc=True)
-    return frame

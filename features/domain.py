@@ -311,6 +311,11 @@ class Domain(_Frozen):
         return (*values, self.intent.end) if self.intent.end else values
 
     @property
+    def profile_columns(self) -> tuple[str, ...]:
+        """What is kept of a customer beside the journey: attributes, and the account."""
+        return (*self.attributes, self.account) if self.account else tuple(self.attributes)
+
+    @property
     def journey_kinds(self) -> dict[str, JourneyKind]:
         """Every journey that an event names, described or not, in the order of the events."""
         named = dict.fromkeys(described.journey for described in self.events.values())

@@ -19,7 +19,9 @@ from features.identity import ID_LENGTH, ID_PATTERN, Spelling
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # outside, a time is a mistake; windows reach past its end
 CLOCKS = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ours
 MAX_TEXT = 10_000  # characters of one text property
+MAX_NUMBER = 1e15  # of a property, either way: sums of many such must stay finite and exact enough
 MAX_KEYS = 20
+MAX_SHOWN = 80  # characters of a value that a refusal quotes
 
 
 def as_utc(moment: datetime) -> datetime:
@@ -163,10 +165,14 @@ def _check_value(field: str, value: Any, known: Property) -> None:
         if not isinstance(value, str):
             raise _invalid(field, value, "a text")
         if len(value) > MAX_TEXT:
-            raise _invalid(field, f"{value[:40]}...", f"at most {MAX_TEXT:,} characters")
+            raise _invalid(field, value, f"at most {MAX_TEXT:,} characters")
+        if not _is_unicode(value):
+            raise _invalid(field, value, "a text in Unicode, without halves of characters")
     if known.type == "number":
         if not is_finite_number(value):
             raise _invalid(field, value, "a finite number")
+        if abs(value) > MAX_NUMBER:
+            raise _invalid(field, value, f"a number between -{MAX_NUMBER:g} and {MAX_NUMBER:g}")
         if known.min is not None and value < known.min:
             raise _invalid(field, value, f"at least {known.min:g}")
         if known.max is not None and value > known.max:
@@ -183,9 +189,24 @@ def is_finite_number(value: object) -> bool:
         return False
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written down and read again; a lone surrogate cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _invalid(field: str, value: object, expected: str) -> InvalidEvent:
     remedy = "Correct the event, or describe it in the domain file."
-    return InvalidEvent(field, f"{field} is {value!r}. Expected {expected}. {remedy}")
+    return InvalidEvent(field, f"{field} is {_shown(value)}. Expected {expected}. {remedy}")
+
+
+def _shown(value: object) -> str:
+    """A value as a refusal quotes it; who sends a megabyte does not get one back."""
+    shown = repr(value)
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[: MAX_SHOWN - 3]}..."
 
 
 def _broken(error: ValidationError) -> InvalidEvent:
@@ -197,7 +218,6 @@ def _broken(error: ValidationError) -> InvalidEvent:
         return InvalidEvent(field, f"{field} is missing. Send it.")
     if first["type"] == "extra_forbidden":
         return InvalidEvent(field, f"{field} is not a field of an event. Leave it out.")
-    shown = repr(first["input"])
-    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
     said = f"{message[:1].lower()}{message[1:]}"
+    shown = _shown(first["input"])
     return InvalidEvent(field, f"{field} is {shown}: {said}. Correct it and send it again.")

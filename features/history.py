@@ -122,7 +122,7 @@ def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: da
         return {one: attributes_of(connection, one) for one in customers}
 
     profiles = ledger.read(read)
-    table = profile_table(list(profiles), list(profiles.values()), list(domain.attributes))
+    table = profile_table(list(profiles), list(profiles.values()), list(domain.profile_columns))
     pq.write_table(table, store.profile_file)
     store.write_profiles(profiles, now)
 

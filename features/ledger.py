@@ -11,6 +11,7 @@ nothing but the database; one that refuses with an `NbaError` does so before it 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import secrets
 import threading
@@ -30,6 +31,7 @@ Unit = tuple[Work[Any], Future[Any]]
 
 GROUP = 256  # units of work that share one commit at most
 BUSY_MS = 30_000
+CHECKPOINTS = 5
 
 
 class _UnitFailed(Exception):
@@ -84,6 +86,25 @@ class Ledger:
         """Read in a transaction of its own; sees everything committed before."""
         with self.engine.connect().execution_options(read_only=True) as connection:
             return work(connection)
+
+    def compact(self, at_most: int | None = None) -> bool:
+        """Write the file anew, without what lingers in its free space (SQLite only).
+
+        Parameters
+        ----------
+        at_most : int, bytes
+            Leave a larger file alone: nobody can write meanwhile, some seconds for a gigabyte.
+
+        Returns
+        -------
+        bool
+            Whether nothing lingers any more.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return True  # PostgreSQL's own vacuum sees to it
+        # Outside of any transaction, which SQLAlchemy would begin.
+        with contextlib.closing(self.engine.raw_connection()) as connection:
+            return vacuum(connection.cursor(), at_most)
 
     def close(self) -> None:
         """Finish what waits, then close the files."""
@@ -145,6 +166,20 @@ class Ledger:
                 future.set_result(answer)
             for future, reason in refusals:
                 future.set_exception(reason)
+
+
+def vacuum(cursor: Any, at_most: int | None) -> bool:
+    """Write an SQLite file anew, see `Ledger.compact`, and empty the log beside it."""
+    (pages,) = cursor.execute("PRAGMA page_count").fetchone()
+    (page_bytes,) = cursor.execute("PRAGMA page_size").fetchone()
+    small = at_most is None or pages * page_bytes <= at_most
+    if small:
+        cursor.execute("VACUUM")
+    for _ in range(CHECKPOINTS):  # somebody who reads keeps the log from being emptied
+        (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy:
+            return small
+    return False
 
 
 def _create(connection: sa.Connection, url: str) -> None:

@@ -37,7 +37,8 @@ class JourneyPart:
     """One kind of journey of a customer.
 
     It is opened by its first event, or once more by one that ``starts`` it; closed by one that
-    ``ends`` it; and forgotten when it has lapsed.
+    ``ends`` it; and forgotten when it has lapsed. Of several that are open, the stage is that of
+    the last event that did not end one.
     """
 
     def __init__(self, start: int, name: str, kind: JourneyKind) -> None:
@@ -69,7 +70,7 @@ class JourneyPart:
         here = STAGE_INDEX[event.stage]
         if open_n == 0.0:
             opened_at, stage, stage_at = nan, nan, nan
-        elif stage != here:  # also when it was nan
+        elif event.step != "ends" and stage != here:  # also when it was nan
             stage, stage_at = here, at_s
         state[start : start + WIDTH] = [open_n, opened_at, stage, stage_at, at_s]
 

@@ -25,7 +25,8 @@ from features.fold_part import State
 from features.journey import Fold
 from features.ledger import Ledger
 from features.model_input import ModelInput
-from features.states import MICROS, in_order
+from features.profiles import ACCOUNT, account_key
+from features.states import MICROS, events_of, in_order
 from features.store import FeatureStore
 
 ASKED = 500  # customers whose events are read at a time
@@ -44,6 +45,7 @@ class History:
         self._ledger = ledger
         self._store = store
         self._fold = ModelInput(domain).fold
+        self._account = domain.account
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
         """What was known at moments in the past.
@@ -58,27 +60,46 @@ class History:
         -------
         DataFrame
             Exactly the rows of ``moments`` in their order: attributes and ``state``, the list of
-            numbers after the last event before or at the moment; what was unknown is None.
+            numbers after the last event before or at the moment; ``account_state`` likewise, if
+            customers belong to accounts. What was unknown is None.
         """
         known = self._store.as_of(moments, service)
+        known["state"] = self._states(moments, known["state"].tolist())
+        if self._account:
+            members = np.flatnonzero(known[self._account].notna())
+            accounts = moments.iloc[members].copy()
+            accounts["customer_id"] = [
+                account_key(one) for one in known[self._account].iloc[members]
+            ]
+            kept = self._store.as_of(accounts, service)["state"].tolist()
+            found = np.full(len(moments), None, dtype=object)
+            for place, state in zip(members, self._states(accounts, kept), strict=True):
+                found[place] = state
+            known["account_state"] = found
+        return known
+
+    def _states(self, moments: pd.DataFrame, kept: list[Any]) -> pd.Series[Any]:
+        """The state at each moment, from the kept one and the events since."""
         restated = self._ledger.read(_restated)
         at_us = np.asarray(moments["event_timestamp"].dt.as_unit("us").astype(np.int64))
         asked: dict[str, list[int]] = {}
         for place in np.argsort(at_us, kind="stable"):
             asked.setdefault(moments["customer_id"].iloc[place], []).append(int(place))
         states: list[State | None] = [None] * len(moments)
-        kept = known["state"].tolist()
         for customer_id, events in self._events(list(asked)):
             places = asked[customer_id]
             rows = [None if customer_id in restated else kept[place] for place in places]
             found = _complete(self._fold, events, rows, [int(at_us[place]) for place in places])
             for place, state in zip(places, found, strict=True):
                 states[place] = state
-        known["state"] = pd.Series(states, index=known.index, dtype=object)
-        return known
+        return pd.Series(states, dtype=object)  # numbered from 0, as `known` is
 
     def _events(self, customer_ids: list[str]) -> Iterator[tuple[str, list[Any]]]:
         """Each customer's events in order; customers without any are left out."""
+        for account in (key for key in customer_ids if key.startswith(ACCOUNT)):
+            rows = self._ledger.read(lambda c, key=account: list(events_of(c, key)))  # type: ignore[misc]
+            yield account, [(account, *row[1:]) for row in rows]
+        customer_ids = [key for key in customer_ids if not key.startswith(ACCOUNT)]
         for begin in range(0, len(customer_ids), ASKED):
             some = customer_ids[begin : begin + ASKED]
             query = in_order().where(tables.events.c.customer_id.in_(some))

@@ -27,7 +27,9 @@ from numpy.typing import NDArray
 from features.domain import Domain
 from features.errors import InvalidData, NotVisible
 from features.journey import State
+from features.ledger import vacuum
 from features.model_input import ModelInput
+from features.profiles import account_key
 from features.settings import PACKAGE, Settings
 
 REPO = PACKAGE / "feature_repo"
@@ -47,6 +49,7 @@ class Known(NamedTuple):
 
     attributes: Mapping[str, str]
     state: State | None
+    account_state: State | None = None
 
 
 class FeatureStore:
@@ -68,7 +71,8 @@ class FeatureStore:
         model_input = ModelInput(domain)
         self._layout = model_input.layout
         self._width = len(model_input.fold.state_fields)
-        self._attributes = tuple(domain.attributes) or ("customer_since",)
+        self._attributes = domain.profile_columns or ("customer_since",)
+        self._account = domain.account
         self._folder = settings.home / "feast"
         self._folder.mkdir(parents=True, exist_ok=True)
         config = yaml.safe_load((REPO / "feature_store.yaml").read_text(encoding="utf-8"))
@@ -128,10 +132,16 @@ class FeatureStore:
     def online(self, customer_id: str) -> Known | None:
         """What is known of a customer now; None if nothing is."""
         found = self._online(customer_id)
-        state = found.pop("state", None)
-        if state is not None and len(state) != self._width:
-            state = None  # of another layout: not to be read
-        return Known(found, state) if state is not None or found else None
+        state = self._readable(found.pop("state", None))
+        if state is None and not found:
+            return None
+        account = found.get(self._account) if self._account else None
+        of_account = self._online(account_key(account)) if account else {}
+        return Known(found, state, self._readable(of_account.get("state")))
+
+    def _readable(self, state: State | None) -> State | None:
+        """None for a state of another layout."""
+        return state if state is not None and len(state) == self._width else None
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
         """What was known of customers at moments in the past.
@@ -188,8 +198,18 @@ class FeatureStore:
         ]
         self._write("customer_profile", list(profiles), values, [at] * len(profiles))
 
-    def erase(self, customer_ids: Sequence[str]) -> None:
-        """Take customers out of the online store, so that not even their ids are left in its files.
+    def erase(self, customer_ids: Sequence[str], at_most: int | None = None) -> bool:
+        """Take customers out of the online store.
+
+        Parameters
+        ----------
+        at_most : int, bytes
+            Do not write a larger file anew; some bytes may linger in its free space then.
+
+        Returns
+        -------
+        bool
+            Whether nothing lingers.
 
         Raises
         ------
@@ -211,7 +231,7 @@ class FeatureStore:
                 table = f"{self._feast.config.project}_{view}"
                 for key in keys:
                     opened.execute(f'DELETE FROM "{table}" WHERE entity_key = ?', (key,))
-            opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return vacuum(opened.cursor(), at_most)
 
     def _write(
         self,

@@ -34,11 +34,22 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DecideRequest(_Request):
-    """Who is in front of us, and where."""
+class _About(_Request):
+    """Somebody, by customer id or by identifiers."""
 
     customer_id: Id | None = Field(None, examples=["h1"])
     identifiers: Identifiers = ()
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if self.customer_id is None and not self.identifiers:
+            raise ValueError("customer_id and identifiers are both missing; send one of them")
+        return self
+
+
+class DecideRequest(_About):
+    """Who is in front of us, and where."""
+
     channel: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["app"])
     placement: Annotated[str, Field(max_length=200)] | None = None
     slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 1
@@ -56,12 +67,6 @@ class DecideRequest(_Request):
         if size > MAX_CONTEXT_BYTES:
             raise ValueError(f"is {size:,} bytes long; send at most {MAX_CONTEXT_BYTES:,}")
         return context
-
-    @model_validator(mode="after")
-    def _somebody(self) -> Self:
-        if self.customer_id is None and not self.identifiers:
-            raise ValueError("customer_id and identifiers are both missing; send one of them")
-        return self
 
 
 class ChosenAction(BaseModel):
@@ -143,6 +148,106 @@ class LinkAnswer(BaseModel):
 
     changed: bool
     customers: list[str]
+
+
+class CustomerRequest(_About):
+    """Whom to show, and which page of the timeline: newest first."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    before: Annotated[str, Field(max_length=300)] | None = None  # `next` of the page before
+
+
+class LinkView(BaseModel):
+    """Why two keys are, or were, one person."""
+
+    left: str
+    right: str
+    cause: str
+    linked_at: UtcTime
+    undone_at: UtcTime | None
+    undone_cause: str | None
+
+
+class JourneyView(BaseModel):
+    """A journey that is under way; ``open`` says how many of its kind."""
+
+    journey: str
+    stage: str
+    problem: bool
+    open: int
+    opened_at: UtcTime
+    stage_since: UtcTime
+
+
+class TimelineEntry(BaseModel):
+    """An event, a decision or an outcome."""
+
+    kind: str
+    at: UtcTime
+    id: str
+    content: dict[str, Any]
+
+
+class FeedbackView(BaseModel):
+    """One measure over all answers of the customer; null where too few answered."""
+
+    measure: str
+    answers: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Contacts(BaseModel):
+    """How often something was shown: ever, and in the last 1, 7 and 30 days."""
+
+    last_at: UtcTime | None
+    channels: dict[str, dict[str, int]]
+    actions: dict[str, dict[str, int]]
+
+
+class Consent(BaseModel):
+    """The last word on a purpose; ``channel`` null means on all."""
+
+    purpose: str
+    channel: str | None
+    given: bool
+    since: UtcTime
+
+
+class CustomerView(BaseModel):
+    """All we know of one customer."""
+
+    customer_id: str
+    known: bool
+    account: str | None
+    attributes: dict[str, str]
+    identifiers: list[str]
+    links: list[LinkView]
+    journeys: list[JourneyView]
+    predictions: Predictions
+    models: dict[str, str | None]
+    feedback: list[FeedbackView]
+    contacts: Contacts
+    consents: list[Consent]
+    timeline: list[TimelineEntry]
+    next: str | None
+    degraded: list[str]
+
+
+class ForgetRequest(_About):
+    """Whom to forget, or, with ``lift``, whom to take in again."""
+
+    lift: bool = False
+
+
+class ForgetAnswer(BaseModel):
+    """What was erased; the models that learned from the customer do not unlearn by themselves."""
+
+    status: Literal["forgotten", "lifted"]
+    erased: dict[str, int]
+    trained_on: list[str] | None  # null: MLflow did not answer
+    remark: str
 
 
 class OutcomeRequest(_Request):

@@ -21,11 +21,11 @@ from features import tables
 from features.catalog import NO_ACTION, Catalog
 from features.domain import Domain
 from features.errors import DecisionConflict, InvalidRequest
-from features.identity import Spelling, resolve
+from features.identity import Spelling
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.store import Known
-from features.tombstones import refuse_forgotten
+from features.tombstones import who
 from serving.arbitration import priority, reasons
 from serving.contract import ChosenAction, DecideRequest, Decision, Predictions, Removed
 from serving.eligibility import eligible
@@ -103,11 +103,10 @@ class Engine:
         models = self.models  # one set for the whole decision, whatever is swapped in meanwhile
         # 1. Who is it?
         keys = self.spelling.keys(request.customer_id, request.identifiers)
-        customer_id = self.ledger.read(lambda connection: _who(connection, keys))
+        customer_id = self.ledger.read(lambda connection: who(connection, keys))
         # 2. What do we know? Read once.
         known = self.features.online(customer_id)
-        attributes, state = known or ({}, None)
-        row = np.array(self.model_input.read(attributes, state, now.timestamp()))
+        row = self.row(known, now)
         # 3. What will they do?
         predictions = Predictions(churn=models.churn(row), intent=models.intent(row))
         # 4. May we? and 5. what is it worth?
@@ -117,7 +116,7 @@ class Engine:
 
         def choose(connection: sa.Connection) -> Decision:
             # Again: a merge may have been quicker, and whom it made of two is shown everything.
-            customer_id = _who(connection, keys)
+            customer_id = who(connection, keys)
             if request.decision_id:  # ours are new by construction
                 earlier = _earlier(connection, decision_id, customer_id, request.channel)
                 if earlier is not None:
@@ -147,6 +146,11 @@ class Engine:
 
         # 7. Answer.
         return await self.ledger.write(choose)
+
+    def row(self, known: Known | None, now: datetime) -> Floats:
+        """What the models read of a customer now, shape (n_features,)."""
+        attributes, state, account = known or Known({}, None)
+        return np.array(self.model_input.read(attributes, state, now.timestamp(), account))
 
     def _check(self, request: DecideRequest) -> None:
         if request.channel not in self.domain.channels:
@@ -227,12 +231,6 @@ class Engine:
             "record": to_json(record, inf_nan_mode="null").decode(),
             "answer": decision.model_dump_json(),
         }
-
-
-def _who(connection: sa.Connection, keys: Sequence[str]) -> str:
-    """The customer behind the keys, unless they asked us to forget them."""
-    refuse_forgotten(connection, keys)
-    return resolve(connection, keys)
 
 
 def _pick(

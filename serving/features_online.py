@@ -66,9 +66,9 @@ class OnlineFeatures:
         """Put attributes online, see `FeatureStore.write_profiles`; raises like `write`."""
         self._usable().write_profiles(profiles, at)
 
-    def erase(self, customer_ids: Sequence[str]) -> None:
+    def erase(self, customer_ids: Sequence[str], at_most: int | None = None) -> bool:
         """Take customers out, see `FeatureStore.erase`; raises like `write`."""
-        self._usable().erase(customer_ids)
+        return self._usable().erase(customer_ids, at_most)
 
     def _usable(self) -> FeatureStore:
         if self._store is None or self._problem:

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from features.catalog import load_catalog
 from features.domain import load_domain
+from features.erasure import Erasure
 from features.errors import (
     CustomerForgotten,
     DecisionConflict,
@@ -41,17 +42,23 @@ from features.store import FeatureStore
 from serving import monitoring
 from serving.border import Border, QuietRefusals, tell
 from serving.contract import (
+    CustomerRequest,
+    CustomerView,
     DecideRequest,
     Decision,
     EventsAnswer,
     EventsRequest,
+    ForgetAnswer,
+    ForgetRequest,
     LinkAnswer,
     LinkRequest,
     OutcomeAnswer,
     OutcomeRequest,
 )
+from serving.customer import view_customer
 from serving.engine import Engine
 from serving.features_online import OnlineFeatures
+from serving.forget import forget
 from serving.learner_process import LearnerProcess
 from serving.models import ModelWatcher
 from serving.outcomes import record_outcome
@@ -105,7 +112,8 @@ class NextBestAction:
         catalog = load_catalog(settings.actions, domain)
         self.ledger = Ledger(settings.ledger_url)
         self.features = _open_features(domain)
-        self.watcher = ModelWatcher(Registry(settings), self.ledger, domain, catalog, load_params())
+        self.registry = Registry(settings)
+        self.watcher = ModelWatcher(self.registry, self.ledger, domain, catalog, load_params())
         self.watcher.refresh()
         model_input = ModelInput(domain)
         self.engine = Engine(
@@ -114,6 +122,7 @@ class NextBestAction:
         self.ingest = Ingest(
             self.ledger, self.features, domain, States(model_input.fold, self.features.state)
         )
+        self.erasure = Erasure(self.ledger, self.features, settings.home)
         self.learner = LearnerProcess()
         self.ledger_problem = ""
         self.tasks: list[asyncio.Task[None]] = []
@@ -187,6 +196,23 @@ class NextBestAction:
             changed = await self.ingest.unlink(request.keys, request.cause, datetime.now(UTC))
             return LinkAnswer(changed=changed, customers=self._behind(request.keys))
 
+    @bentoml.api(route="/v1/customer")
+    async def customer(self, request: CustomerRequest, /) -> CustomerView:
+        """One customer as a whole: who, in the middle of what, with which past and predictions."""
+        with _errors_as_http():
+            return await asyncio.to_thread(view_customer, request, self.engine, datetime.now(UTC))
+
+    @bentoml.api(route="/v1/forget")
+    async def forget(self, request: ForgetRequest, /) -> ForgetAnswer:
+        """Erase a customer everywhere; they are refused until that is lifted."""
+        now, spelling = datetime.now(UTC), self.engine.spelling
+        with _errors_as_http():
+            answer = await asyncio.to_thread(
+                forget, request, self.erasure, spelling, self.registry, now
+            )
+            await self.ingest.show(now)
+            return answer
+
     if settings.noop:
 
         @bentoml.api(route="/v1/noop")
@@ -216,6 +242,7 @@ class NextBestAction:
     async def _watch_models(self) -> None:
         await asyncio.to_thread(self.features.refresh)
         if not self.features.degraded:  # what a crash, or a build beside us, left waiting
+            await asyncio.to_thread(self.erasure.finish)
             await self.ingest.show(datetime.now(UTC))
         if await asyncio.to_thread(self.watcher.refresh):
             log.info("Now serving %s", dict(self.watcher.current.versions))

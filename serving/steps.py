@@ -13,33 +13,56 @@ from pathlib import Path
 
 from features.catalog import load_catalog
 from features.domain import load_domain
+from features.erasure import Erasure
 from features.errors import InvalidSetting
 from features.history import build_features
 from features.ledger import Ledger
 from features.load import Report, is_loaded, load_folder
 from features.progress import Progress
 from features.settings import load_settings
-from features.sources.completejourney import write_tables
+from features.sources import completejourney, helpdesk, telco
 from features.store import FeatureStore
 from training.params import load_params
 from training.pipeline import Result, Sources, train, trainable
 from training.registry import Registry
 from training.tuning import Best, search
 
-SOURCES = {"completejourney": write_tables}
+PUBLISHED = {"telco": telco.write_tables, "helpdesk": helpdesk.write_tables}  # read a file
+SOURCES = ("completejourney", *PUBLISHED)
 
 
-def import_tables(source: str, to: Path | None, report: Progress) -> tuple[Path, timedelta]:
+def import_tables(
+    source: str, file: Path | None, to: Path | None, report: Progress
+) -> tuple[Path, timedelta]:
     """Write the contract tables of a real data set; where to, and how far its times moved."""
     if source not in SOURCES:
         raise InvalidSetting(
-            f"source is {source!r}.", expected=" or ".join(SOURCES), remedy="Name that one."
+            f"source is {source!r}.", expected=" or ".join(SOURCES), remedy="Name one of them."
         )
-    folder = to or load_settings().home / "sources" / source
+    folder, shift = to or load_settings().home / "sources" / source, timedelta()
     report(f"import {source}", 0, 1)
-    shift = SOURCES[source](folder, datetime.now(UTC))
+    if source in PUBLISHED:
+        PUBLISHED[source](_given(source, file), folder)
+    elif file is not None:
+        raise InvalidSetting(
+            f"--file is {str(file)!r}.",
+            expected=f"none: {source} comes as a package",
+            remedy="Leave it out.",
+        )
+    else:
+        shift = completejourney.write_tables(folder, datetime.now(UTC))
     report(f"import {source}", 1, 1)
     return folder, shift
+
+
+def _given(source: str, file: Path | None) -> Path:
+    if file is None:
+        raise InvalidSetting(
+            "--file is not given.",
+            expected=f"the published table of {source}",
+            remedy=f"Name it: 'nba import {source} --file PATH'.",
+        )
+    return file
 
 
 def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[Report]:
@@ -77,6 +100,12 @@ def train_models(model: str | None, promote: bool, report: Progress) -> Iterator
 def tune_model(model: str, trials: int, report: Progress) -> Best:
     """Search better LightGBM settings."""
     return search(model, _sources(), trials, report)
+
+
+def compact() -> None:
+    """Write the ledger and the online store anew."""
+    sources = _sources()
+    Erasure(sources.ledger, sources.store, load_settings().home).compact()
 
 
 def has_data() -> bool:

@@ -17,6 +17,7 @@ from features.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = Path(__file__).parent / "toy"
+TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 
@@ -81,3 +82,11 @@ def nba(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProces
         text=True,
         check=False,
     )
+
+
+def published(name: str) -> Path:
+    """A file that others published and that is not ours to keep; skips where it is missing."""
+    path = ROOT.parent / "shared" / "data" / name
+    if not path.exists():
+        pytest.skip(f"{name} is not in ../shared/data beside the project")
+    return path

@@ -10,9 +10,20 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from features.settings import Settings
+from features.domain import load_domain
+from features.events import read_event
+from features.identity import Spelling
+from features.settings import GROCERY, Settings
 from serving.cli import app
-from serving.contract import DecideRequest, OutcomeRequest
+from serving.contract import (
+    CustomerRequest,
+    DecideRequest,
+    EventsRequest,
+    ForgetRequest,
+    LinkRequest,
+    OutcomeRequest,
+)
+from tests.conftest import NOW
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,9 +45,14 @@ def test_every_make_target_in_the_readme_exists():
 
 
 def test_every_request_in_the_readme_is_accepted():
-    decide, outcome = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
-    DecideRequest.model_validate(json.loads(decide))
-    OutcomeRequest.model_validate(json.loads(outcome))
+    found = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", README, re.DOTALL)]
+    kinds = (DecideRequest, OutcomeRequest, EventsRequest, LinkRequest)
+    kinds += (CustomerRequest, ForgetRequest)
+    for kind, content in zip(kinds, found, strict=True):
+        kind.model_validate(content)
+    domain = load_domain(GROCERY)
+    for event in found[2]["events"]:
+        read_event(event, domain, Spelling(domain), NOW)
 
 
 def test_every_setting_is_in_the_readme_and_no_other():

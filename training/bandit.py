@@ -38,7 +38,7 @@ class Encoder:
     Attributes
     ----------
     features : tuple of str
-        Which features, by their names in `ModelInput.names`.
+        Which features, by their names in `ModelInput.names`, in that order.
     center, scale : shape (n_features,)
         Mean and standard deviation of each on the training moments.
     """
@@ -50,15 +50,21 @@ class Encoder:
 
     @classmethod
     def fit(cls, x: Floats, features: Sequence[str], channels: Sequence[str]) -> Encoder:
-        """Learn center and scale from rows ``x`` of shape (n, n_features)."""
+        """Learn center and scale from rows ``x`` of shape (n, n_features).
+
+        Only the features that vary there are kept: an action costs width squared memory, and
+        what is the same for everybody tells nobody apart. What begins to vary later counts from
+        the next training on.
+        """
         seen = np.isfinite(x)
         count = np.maximum(seen.sum(axis=0), 1)
         filled = np.where(seen, x, 0.0)
         center = filled.sum(axis=0) / count
         spread = np.where(seen, x - center, 0.0)
         scale = np.sqrt((spread**2).sum(axis=0) / count)
-        constant = scale < 1e-9 * np.maximum(1.0, np.abs(center))
-        return cls(tuple(features), tuple(channels), center, np.where(constant, 1.0, scale))
+        varies = np.flatnonzero(scale >= 1e-9 * np.maximum(1.0, np.abs(center)))
+        kept = tuple(features[int(index)] for index in varies)
+        return cls(kept, tuple(channels), center[varies], scale[varies])
 
     @classmethod
     def blank(cls, channels: Sequence[str]) -> Encoder:

@@ -1,13 +1,16 @@
-"""Churn: the chance that an active customer now falls silent."""
+"""Churn: the chance that a customer now falls silent, or leaves."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from features.dataset import History, Labelled, churn_moments, labelled
+import numpy as np
+
+from features.dataset import History, Labelled, labelled
 from features.domain import Domain
 from features.ledger import Ledger
-from training.classifier import Classifier
+from features.moments import churn_moments
+from training.judging import Judged, Part
 from training.metrics import expected_calibration_error, log_loss, roc_auc
 from training.params import ClassifierParams
 
@@ -19,17 +22,26 @@ def churn_data(
 ) -> Labelled:
     """Labelled moments with what was known at each."""
     moments = churn_moments(ledger, domain, shift)
-    days = (domain.churn and domain.churn.silent_days) or 0.0
-    return labelled(moments, history, params.service, domain, shift, days)
+    return labelled(moments, history, params.service, domain, shift)
 
 
-def judge_churn(model: Classifier, data: Labelled) -> dict[str, float]:
-    """Figures on the test moments."""
-    y, p = data.y[data.test], model.probabilities(data.x[data.test])
+def judge_churn(judged: Judged) -> dict[str, float]:
+    """Figures on moments that were not trained on.
+
+    With folds, ``roc_auc`` is the mean over the folds, as the field reports it: predictions of
+    different models are not ranked against each other, and a fold in which everybody or nobody
+    left ranks nothing. All else is of the pooled predictions.
+    """
+    y, p = judged.y, judged.p
+    ranking = tuple(part for part in judged.parts if len(np.unique(part.y)) == len(CLASSES))
     return {
-        "roc_auc": roc_auc(y, p[:, 1]),
+        "roc_auc": Judged(ranking or judged.parts).mean(_roc_auc),
         "expected_calibration_error": expected_calibration_error(y, p[:, 1]),
         "log_loss": log_loss(y, p),
         "churn_rate": float(y.mean()),
         "mean_prediction": float(p[:, 1].mean()),
     }
+
+
+def _roc_auc(part: Part) -> float:
+    return roc_auc(part.y, part.p[:, 1])

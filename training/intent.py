@@ -1,13 +1,14 @@
-"""Intent: what an active customer comes for next."""
+"""Intent: what a customer comes for next."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from features.dataset import History, Labelled, intent_moments, labelled
+from features.dataset import History, Labelled, labelled
 from features.domain import Domain
 from features.ledger import Ledger
-from training.classifier import Classifier
+from features.moments import intent_moments
+from training.judging import Judged
 from training.metrics import log_loss, prior_log_loss
 from training.params import ClassifierParams
 
@@ -17,15 +18,14 @@ def intent_data(
 ) -> Labelled:
     """Labelled moments with what was known at each."""
     moments = intent_moments(ledger, domain, shift)
-    days = (domain.intent and domain.intent.within_days) or 0.0
-    return labelled(moments, history, params.service, domain, shift, days)
+    return labelled(moments, history, params.service, domain, shift)
 
 
-def judge_intent(model: Classifier, data: Labelled) -> dict[str, float]:
-    """Figures on the test moments."""
-    y, p = data.y[data.test], model.probabilities(data.x[data.test])
+def judge_intent(judged: Judged) -> dict[str, float]:
+    """Figures on moments that were not trained on; with folds, of the pooled predictions."""
+    y, p = judged.y, judged.p
     loss = log_loss(y, p)
-    prior = prior_log_loss(data.y[data.train], y, len(model.classes))
+    prior = judged.mean(lambda part: prior_log_loss(part.train_y, part.y, p.shape[1]))
     return {
         "log_loss": loss,
         "prior_log_loss": prior,

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from features.catalog import Catalog
 from features.dataset import Labelled, fingerprint
 from features.domain import Domain
-from features.errors import InvalidData, InvalidSetting
+from features.errors import InvalidSetting
 from features.ledger import Ledger
 from features.load import shift_of
 from features.model_input import ModelInput
@@ -26,8 +25,8 @@ from features.progress import Progress, quiet
 from features.store import FeatureStore
 from training.bandit import Bandit
 from training.churn import CLASSES, churn_data, judge_churn
-from training.classifier import Classifier, fit_classifier, forward_splits
 from training.intent import intent_data, judge_intent
+from training.judging import Judged, fit_and_judge
 from training.metrics import importance_plot, reliability_plot
 from training.params import ClassifierParams, Gate, TrainingParams
 from training.pyfunc import expected_acceptance
@@ -67,6 +66,7 @@ class Result:
     version: str
     metrics: Mapping[str, float]
     gate_failures: tuple[str, ...]
+    judged_on: str
 
 
 def train(name: str, sources: Sources, registry: Registry, progress: Progress = quiet) -> Result:
@@ -81,7 +81,8 @@ def train(name: str, sources: Sources, registry: Registry, progress: Progress = 
     progress(f"log {name}", 0, 1)
     version = registry.log(trained)
     progress(f"log {name}", 1, 1)
-    return Result(name, version, trained.metrics, trained.gate_failures)
+    judged_on = str(trained.params["judged_on"])
+    return Result(name, version, trained.metrics, trained.gate_failures, judged_on)
 
 
 def trainable(domain: Domain) -> tuple[str, ...]:
@@ -94,8 +95,7 @@ def _train_churn(sources: Sources, progress: Progress) -> Trained:
     progress("read churn", 0, 1)
     data = churn_data(sources.ledger, sources.history, sources.domain, sources.shift, params)
     progress("read churn", 1, 1)
-    model = _fit("churn", data, CLASSES, params, sources, progress)
-    return _trained("churn", model, data, params, judge_churn(model, data), sources)
+    return _fit("churn", data, CLASSES, params, judge_churn, sources, progress)
 
 
 def _train_intent(sources: Sources, progress: Progress) -> Trained:
@@ -103,8 +103,7 @@ def _train_intent(sources: Sources, progress: Progress) -> Trained:
     progress("read intent", 0, 1)
     data = intent_data(sources.ledger, sources.history, sources.domain, sources.shift, params)
     progress("read intent", 1, 1)
-    model = _fit("intent", data, sources.domain.intents, params, sources, progress)
-    return _trained("intent", model, data, params, judge_intent(model, data), sources)
+    return _fit("intent", data, sources.domain.intents, params, judge_intent, sources, progress)
 
 
 def _fit(
@@ -112,44 +111,25 @@ def _fit(
     data: Labelled,
     classes: tuple[str, ...],
     params: ClassifierParams,
+    figures: Callable[[Judged], dict[str, float]],
     sources: Sources,
     progress: Progress,
-) -> Classifier:
-    known = data.train
-    if len(np.unique(data.y[known])) < 2 or not data.test.any():
-        raise InvalidData(
-            f"There are {int(known.sum())} moments to train {name} on "
-            f"and {int(data.test.sum())} to judge it on.",
-            expected="at least two different outcomes to train on, and some later moments",
-            remedy="Load a longer history, or change 'moments' in the domain file.",
-        )
-    seed = sources.params.seed
-    return fit_classifier(
-        data.x[known],
-        data.y[known],
-        forward_splits(data.at_us[known], data.label_us, seed),
+) -> Trained:
+    model, judged = fit_and_judge(
+        name,
+        data,
         ModelInput(sources.domain).names,
         classes,
         params.lightgbm.model_dump(),
-        seed,
+        sources.params.seed,
         lambda done, of: progress(f"train {name}", done, of),
     )
-
-
-def _trained(
-    name: str,
-    model: Classifier,
-    data: Labelled,
-    params: ClassifierParams,
-    metrics: dict[str, float],
-    sources: Sources,
-) -> Trained:
+    metrics = figures(judged)
     columns = list(model.features)
-    test = data.test
     return Trained(
         name=name,
         save=model.save,
-        example=pd.DataFrame(data.x[test][:EXAMPLE_ROWS], columns=columns),
+        example=pd.DataFrame(data.x[data.test][:EXAMPLE_ROWS], columns=columns),
         predict=lambda x: pd.DataFrame(
             model.probabilities(x[columns].to_numpy()), columns=list(model.classes)
         ),
@@ -158,17 +138,16 @@ def _trained(
             "service": params.service,
             "seed": sources.params.seed,
             "train_moments": int(data.train.sum()),
-            "test_moments": int(test.sum()),
+            "test_moments": int(data.test.sum()),
             "shift_days": sources.shift.days,
+            "judged_on": f"{data.folds} folds" if data.folds else data.judged,
         },
         metrics=metrics,
         features=model.features,
         data_fingerprint=data.fingerprint,
         gate_failures=_gate_failures(params.gates, metrics),
         figures={
-            "reliability.png": reliability_plot(
-                data.y[test], model.probabilities(data.x[test]), model.classes
-            ),
+            "reliability.png": reliability_plot(judged.y, judged.p, model.classes),
             "importance.png": importance_plot(model.features, model.gain),
         },
     )
@@ -193,7 +172,7 @@ def _train_bandit(sources: Sources, progress: Progress) -> Trained:
         example=example,
         predict=lambda x: expected_acceptance(bandit, x),
         params=params.model_dump(exclude={"gates"})
-        | {"actions": ",".join(bandit.posterior.actions)},
+        | {"actions": ",".join(bandit.posterior.actions), "judged_on": "later decisions"},
         metrics=metrics,
         features=encoder.features,
         data_fingerprint=fingerprint(decided.rows, decided.acceptance),

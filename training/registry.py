@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 EXPERIMENT = "next-best-action"
 GATES = "gates"  # tag of a model version: "passed", or what failed
+TRAINED_ON = "trained_on.txt"  # file of a version: whom it learned from, by keyed hash
 REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scipy")
 
 
@@ -51,6 +52,7 @@ class Trained:
     data_fingerprint: str
     gate_failures: tuple[str, ...] = ()
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    customers: frozenset[str] = frozenset()  # keyed hashes, see features/tombstones.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Registry:
                 mlflow.log_figure(figure, file)
             folder = Path(scratch) / "model"  # MLflow keeps the name of the folder
             trained.save(folder)
+            (folder / TRAINED_ON).write_text("\n".join(sorted(trained.customers)))
             logged = mlflow.pyfunc.log_model(
                 name=trained.name,
                 python_model=_folder_model(trained.name),
@@ -182,6 +185,15 @@ class Registry:
                 aliases = tuple(sorted(by_version.get(str(version.version), [])))
                 found.append(_version(version, aliases))
         return sorted(found, key=lambda v: (v.name, -int(v.version)))
+
+    def trained_on(self, customers: Iterable[str]) -> list[Version]:
+        """The versions that learned from one of these customers (keyed hashes)."""
+        wanted = {*customers}
+        return [one for one in self.versions() if wanted & self._customers_of(one)]
+
+    def _customers_of(self, version: Version) -> set[str]:
+        file = self.folder(version) / TRAINED_ON
+        return {*file.read_text().split()} if file.exists() else set()
 
     def _find(self, name: str, number_or_alias: str) -> Version:
         found = None

@@ -1,4 +1,4 @@
-"""Searches LightGBM settings with Optuna, forward in time, never looking at the test moments."""
+"""Searches LightGBM settings with Optuna, never looking at the moments that are judged on."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from features.errors import InvalidSetting
 from features.model_input import ModelInput
 from features.progress import Progress, quiet
 from training.churn import CLASSES, churn_data
-from training.classifier import forward_log_loss, forward_splits
+from training.classifier import forward_log_loss
 from training.intent import intent_data
+from training.judging import calibration_splits
 from training.pipeline import Sources
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What a search found; log losses in nats, on training moments held out forward in time."""
+    """What a search found; log losses in nats, on training moments that were held out."""
 
     before: float
     after: float
@@ -32,7 +33,7 @@ def search(name: str, sources: Sources, trials: int, progress: Progress = quiet)
     Raises
     ------
     InvalidSetting
-        If there is no such model to tune.
+        If there is no such model to tune, or all its moments are for judging.
     """
     import optuna
 
@@ -44,7 +45,13 @@ def search(name: str, sources: Sources, trials: int, progress: Progress = quiet)
     read = churn_data if name == "churn" else intent_data
     data = read(sources.ledger, sources.history, sources.domain, sources.shift, params)
     known, seed = data.train, sources.params.seed
-    splits = forward_splits(data.at_us[known], data.label_us, seed)
+    if data.folds:
+        raise InvalidSetting(
+            f"{name} is judged by folds: every customer is one to judge on.",
+            expected="some customers or some time that judging leaves to tune on",
+            remedy="Set 'moments' in the domain file to dates or to test_where.",
+        )
+    splits = calibration_splits(data, known, seed)
     names = ModelInput(sources.domain).names
     n_classes = len(CLASSES) if name == "churn" else len(sources.domain.intents)
 

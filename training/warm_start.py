@@ -36,17 +36,25 @@ class Decided:
 
     Attributes
     ----------
-    rows : shape (n, len(ModelInput.names))
+    rows : shape (n, n_features)
+    features : tuple of str
+        `ModelInput.names`: what the columns of ``rows`` are.
     acceptance : shape (n,), 0 or 1
     at : n times, aware UTC
     channels, actions : n texts
     """
 
     rows: Floats
+    features: tuple[str, ...]
     acceptance: Floats
     at: Sequence[datetime]
     channels: list[str]
     actions: list[str]
+
+    def read_by(self, encoder: Encoder) -> Floats:
+        """The columns that an encoder reads, shape (n, len(encoder.features))."""
+        index = {name: column for column, name in enumerate(self.features)}
+        return self.rows[:, [index[name] for name in encoder.features]]
 
 
 def read_decided(
@@ -61,10 +69,12 @@ def read_decided(
     found = decided_actions(ledger, catalog, now)
     rows = training_frame(history, found, params.service, domain).to_numpy()
     # Before the first event of the log everybody looks like a stranger; that teaches nothing.
-    known = ModelInput(domain).has_past(rows)
+    model_input = ModelInput(domain)
+    known = model_input.has_past(rows)
     found = found[known]
     return Decided(
         rows[known],
+        model_input.names,
         found["acceptance"].to_numpy(dtype=np.float64),
         [moment.to_pydatetime() for moment in found["event_timestamp"]],
         found["channel"].tolist(),
@@ -84,7 +94,7 @@ def warm_start(
     chosen = np.flatnonzero(which)
     posterior = Posterior(encoder, params.ridge)
     posterior.learn(
-        decided.rows[chosen],
+        decided.read_by(encoder)[chosen],
         [decided.channels[index] for index in chosen],
         [decided.actions[index] for index in chosen],
         decided.acceptance[chosen],
@@ -104,7 +114,7 @@ def fit_encoder(
     InvalidData
         If the ledger holds no customer either.
     """
-    names, rows = ModelInput(domain).names, decided.rows
+    rows = decided.rows
     if not len(rows):
         everybody = ledger.read(
             lambda c: list(c.execute(sa.select(tables.customers.c.customer_id)).scalars())
@@ -117,7 +127,7 @@ def fit_encoder(
             )
         moments = pd.DataFrame({"customer_id": everybody, "event_timestamp": pd.Timestamp(now)})
         rows = training_frame(history, moments, params.service, domain).to_numpy()
-    return Encoder.fit(rows, names, domain.channels)
+    return Encoder.fit(rows, decided.features, domain.channels)
 
 
 def judge_warm_start(
@@ -142,10 +152,11 @@ def judge_warm_start(
     later = np.flatnonzero([at > cut for at in decided.at])
     if not earlier.any() or len(np.unique(y[later])) < 2:
         return metrics
-    encoder = Encoder.fit(decided.rows[earlier], ModelInput(domain).names, domain.channels)
+    encoder = Encoder.fit(decided.rows[earlier], decided.features, domain.channels)
     model = warm_start(decided, encoder, params, earlier).model(catalog.priors)
     taken = [decided.actions[index] for index in later]
-    chances = model.acceptance(decided.rows[later], [decided.channels[index] for index in later])
+    rows = decided.read_by(encoder)[later]
+    chances = model.acceptance(rows, [decided.channels[index] for index in later])
     p = chances[np.arange(len(later)), [model.actions.index(action) for action in taken]]
     rates = _rates(decided, earlier)
     known = np.array([rates.get(action, y[earlier].mean()) for action in taken])

@@ -46,6 +46,7 @@ customer_profile = FeatureView(
         Field(name=name, dtype=String, description=attribute.description)
         for name, attribute in domain.attributes.items()
     ]
+    + ([Field(name=domain.account, dtype=String)] if domain.account else [])
     or [Field(name="customer_since", dtype=String)],
     source=_pushed("customer_profile", "customer_profile.parquet"),
     tags={"owner": "customer-insight", "domain": domain.name},

@@ -1,6 +1,5 @@
-"""Labelled moments: what happened next, exactly up to the border, and nothing from later."""
+"""Training frames: what was known at each moment, and which moments are for judging."""
 
-import json
 from datetime import UTC, date, datetime, timedelta
 from math import nan
 
@@ -9,25 +8,14 @@ import pandas as pd
 import pytest
 
 from features import tables
-from features.dataset import (
-    DAY_US,
-    Labelled,
-    churn_moments,
-    decided_actions,
-    fingerprint,
-    intent_moments,
-    labelled,
-    training_frame,
-)
+from features.dataset import decided_actions, fingerprint, labelled, training_frame
 from features.domain import Moments
-from features.errors import InvalidData
 from features.model_input import ModelInput
 from features.tables import insert_new, micros
 
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
 NO_SHIFT = timedelta(0)
-SETTLED = 20 * DAY  # how far the labels of the toy business look ahead
 
 
 class FakeHistory:
@@ -53,213 +41,68 @@ def one_moment(toy_domain):
     return toy_domain.model_copy(update={"moments": plan})
 
 
-@pytest.fixture
-def ordered(ledger):
-    """Puts orders into the ledger: times from ``MOMENT``, each with its kind or None."""
-
-    def put(customer_id, *orders, event_type="order"):
-        rows = [
-            {
-                "event_id": f"{customer_id}-{event_type}-{number}",
-                "customer_id": customer_id,
-                "type": event_type,
-                "occurred_at": MOMENT + after,
-                "channel": "app",
-                "properties": json.dumps({"amount_eur": 1} | ({"kind": kind} if kind else {})),
-            }
-            for number, (after, kind) in enumerate(orders)
-        ]
-        ledger.write_now(lambda connection: insert_new(connection, tables.events, rows))
-        return ledger
-
-    return put
-
-
-def _times(*after):
-    return [(time, "small") for time in after]
-
-
-@pytest.mark.parametrize(
-    ("orders", "label"),
-    [
-        ([-30 * DAY], 1),
-        ([-30 * DAY - TICK], None),
-        ([0 * DAY], 1),
-        ([TICK], None),
-        ([-DAY, TICK], 0),
-        ([-DAY, 20 * DAY], 0),
-        ([-DAY, 20 * DAY + TICK], 1),
-        ([-90 * DAY, -DAY], 1),
-        ([-90 * DAY, 5 * DAY], None),
-    ],
-)
-def test_churn_is_silence_of_the_active_exactly_up_to_the_border(
-    ordered, one_moment, orders, label
-):
-    ordered("end", *_times(SETTLED))
-    moments = churn_moments(ordered("c1", *_times(*orders)), one_moment, NO_SHIFT)
-    assert moments["label"].tolist() == ([] if label is None else [label])
-    assert moments["event_timestamp"].tolist() == ([] if label is None else [MOMENT])
-
-
-def test_only_the_event_that_the_domain_names_breaks_the_silence(ordered, one_moment):
-    ordered("end", *_times(SETTLED))
-    ordered("c1", *_times(-DAY))
-    ledger = ordered("c1", *_times(DAY), event_type="visit")
-    assert churn_moments(ledger, one_moment, NO_SHIFT)["label"].tolist() == [1]
-
-
-def test_customers_are_labelled_by_their_own_events(ordered, one_moment):
-    ordered("a", *_times(-DAY))
-    ordered("b", *_times(-DAY, DAY))
-    ledger = ordered("c", *_times(DAY, SETTLED))
-    moments = churn_moments(ledger, one_moment, NO_SHIFT)
-    assert dict(zip(moments["customer_id"], moments["label"], strict=True)) == {"a": 1, "b": 0}
-
-
-@pytest.mark.parametrize(
-    ("orders", "label"),
-    [
-        ([(-DAY, "small"), (20 * DAY, "big")], 1),
-        ([(-DAY, "big"), (DAY, "small"), (2 * DAY, "big")], 0),
-        ([(-DAY, "small"), (20 * DAY + TICK, "big")], None),
-        ([(-DAY, "small")], None),
-        ([(-30 * DAY, "small"), (DAY, "big")], 1),
-        ([(-30 * DAY - TICK, "small"), (DAY, "big")], None),
-        ([(0 * DAY, "big"), (DAY, "small")], 0),
-        ([(DAY, "big")], None),
-        ([(-DAY, None), (DAY, "big")], 1),
-        ([(-DAY, "small"), (DAY, None)], None),
-        ([(-DAY, "small"), (DAY, None), (2 * DAY, "big")], None),
-    ],
-)
-def test_intent_is_the_kind_of_the_next_order_if_it_comes_in_time(
-    ordered, one_moment, orders, label
-):
-    ordered("end", *_times(SETTLED))
-    moments = intent_moments(ordered("c1", *orders), one_moment, NO_SHIFT)
-    assert moments["label"].tolist() == ([] if label is None else [label])
-
-
-def test_the_protocol_moves_with_the_data(ordered, one_moment):
-    ordered("end", *_times(7 * DAY + SETTLED))
-    ledger = ordered("c1", *_times(7 * DAY))
-    assert churn_moments(ledger, one_moment, NO_SHIFT).empty
-    moments = churn_moments(ledger, one_moment, 7 * DAY)
-    assert moments["event_timestamp"].tolist() == [MOMENT + 7 * DAY]
-
-
-@pytest.mark.parametrize("ask", [churn_moments, intent_moments], ids=["churn", "intent"])
-@pytest.mark.parametrize(
-    ("end", "days"),
-    [
-        (60 * DAY, [0, 7, 14]),
-        (14 * DAY + SETTLED, [0, 7, 14]),
-        (14 * DAY + SETTLED - TICK, [0, 7]),
-        (7 * DAY + SETTLED, [0, 7]),
-        (SETTLED, [0]),
-    ],
-)
-def test_the_protocol_asks_until_its_last_day_or_the_last_settled_one(
-    ordered, toy_domain, ask, end, days
-):
-    plan = Moments(
-        first=date(2026, 1, 31), last=date(2026, 2, 14), test_from=date(2026, 2, 14), every_days=7
-    )
-    domain = toy_domain.model_copy(update={"moments": plan})
-    ordered("end", *_times(end))
-    ledger = ordered("c1", *_times(*(day * DAY for day in range(-1, 20))))
-    moments = ask(ledger, domain, NO_SHIFT)
-    moments = moments[moments["customer_id"] == "c1"]
-    assert moments["event_timestamp"].tolist() == [MOMENT + day * DAY for day in days]
-
-
-@pytest.mark.parametrize("ask", [churn_moments, intent_moments], ids=["churn", "intent"])
-def test_a_protocol_that_begins_after_the_last_settled_moment_is_refused(ordered, one_moment, ask):
-    ledger = ordered("c1", *_times(-DAY, SETTLED - TICK))
-    with pytest.raises(InvalidData, match=r"The ledger is too short.*Load a longer history"):
-        ask(ledger, one_moment, NO_SHIFT)
-
-
-@pytest.mark.parametrize("ask", [churn_moments, intent_moments], ids=["churn", "intent"])
-def test_a_ledger_too_short_for_a_past_and_a_future_says_how_long_it_must_be(
-    ordered, toy_domain, ask
-):
-    # 30 days to know who is active, and 20 to see what they did next.
-    ledger = ordered("c1", *_times(0 * DAY, 50 * DAY - TICK))
-    with pytest.raises(InvalidData, match=r"The ledger is too short.*more than 50 days of events"):
-        ask(ledger, toy_domain, NO_SHIFT)
-
-
-def test_a_ledger_just_long_enough_has_one_moment(ordered, toy_domain):
-    moments = churn_moments(ordered("c1", *_times(0 * DAY, 50 * DAY)), toy_domain, NO_SHIFT)
-    assert moments["event_timestamp"].tolist() == [MOMENT + 30 * DAY]
-
-
-def test_without_a_protocol_we_ask_each_14_days_of_what_the_ledger_can_answer(ordered, toy_domain):
-    # 30 days are needed to know who is active, 20 at the end to see who fell silent.
-    ordered("first", *_times(0 * DAY))
-    ordered("always", *_times(*(day * DAY for day in range(0, 79, 2))))
-    ledger = ordered("last", *_times(78 * DAY))
-    moments = churn_moments(ledger, toy_domain, NO_SHIFT)
-    asked = [MOMENT + days * DAY for days in (30, 44, 58)]
-    assert moments["event_timestamp"].unique().tolist() == asked
-
-
-def test_a_ledger_without_events_says_what_to_load(ledger, toy_domain):
-    with pytest.raises(InvalidData, match=r"holds no events to learn from.*nba load FOLDER"):
-        churn_moments(ledger, toy_domain, NO_SHIFT)
-
-
-@pytest.mark.parametrize(
-    ("ask", "what"), [(churn_moments, "churn"), (intent_moments, "intent")], ids=["churn", "intent"]
-)
-def test_a_business_that_does_not_define_a_label_is_told_where_to(ledger, toy_domain, ask, what):
-    domain = toy_domain.model_copy(update={what: None})
-    with pytest.raises(InvalidData, match=f"'toy' defines no {what}. Expected a section '{what}:'"):
-        ask(ledger, domain, NO_SHIFT)
-
-
-def test_a_moment_is_trained_on_only_if_its_label_was_settled_before_the_test():
-    at_us = np.array([79, 80, 81, 99, 100, 120])
-    data = Labelled(np.zeros((6, 1)), np.zeros(6, int), at_us, np.array(["c"] * 6), 100, 20)
-    assert data.train.tolist() == [True, True, False, False, False, False]
-    assert data.test.tolist() == [False, False, False, False, True, True]
-
-
-def _asked(*rows):
-    return pd.DataFrame(rows, columns=["customer_id", "event_timestamp", "label"])
+def _asked(*rows, settled=timedelta(0)):
+    frame = pd.DataFrame(rows, columns=["customer_id", "event_timestamp", "label"])
+    return frame.assign(settled_at=frame["event_timestamp"] + settled)
 
 
 def test_labelled_moments_stand_in_order_of_time_with_their_labels(one_moment):
-    moments = _asked(("b", MOMENT + DAY, 1), ("b", MOMENT, 0), ("a", MOMENT, 1))
+    moments = _asked(("b", MOMENT + DAY, 1), ("b", MOMENT, 0), ("a", MOMENT, 1), settled=DAY / 2)
     history = FakeHistory(a=("plus", "41", None), b=("basic", None, None))
-    data = labelled(moments, history, "churn_v1", one_moment, NO_SHIFT, label_days=0.5)
+    data = labelled(moments, history, "churn_v1", one_moment, NO_SHIFT)
     assert data.customer_ids.tolist() == ["a", "b", "b"]
     assert data.y.tolist() == [1, 0, 1]
     assert data.at_us.tolist() == [micros(MOMENT), micros(MOMENT), micros(MOMENT + DAY)]
+    assert (data.settled_us - data.at_us).tolist() == [12 * 3600 * 1_000_000] * 3
     assert data.x[:, -2].tolist() == [1.0, 0.0, 0.0]
-    assert data.label_us == DAY_US // 2
-    assert history.asked[0][0] == "churn_v1"
+    assert [service for service, _ in history.asked] == ["churn_v1"]
 
 
 @pytest.mark.parametrize("shift", [NO_SHIFT, 7 * DAY])
 def test_the_protocol_says_where_the_test_begins(one_moment, shift):
-    moments = _asked(("a", MOMENT + shift, 0), ("a", MOMENT + DAY + shift, 0))
-    data = labelled(moments, FakeHistory(), "churn_v1", one_moment, shift, label_days=1)
-    assert data.test_from_us == micros(MOMENT + DAY + shift)
-    assert data.train.tolist() == [True, False]
-    assert data.test.tolist() == [False, True]
+    days = (0 * DAY, TICK, DAY - TICK, DAY)
+    moments = _asked(*(("a", MOMENT + shift + day, 0) for day in days), settled=DAY)
+    data = labelled(moments, FakeHistory(), "churn_v1", one_moment, shift)
+    # Trained on only if the label was settled by the first test moment.
+    assert data.train.tolist() == [True, False, False, False]
+    assert data.test.tolist() == [False, False, False, True]
+    assert (data.judged, data.folds) == ("later time", 0)
 
 
 def test_without_a_protocol_the_last_three_tenths_of_the_moments_are_for_judging(toy_domain):
     # Many customers at the last moment: moments are counted, not rows.
     rows = [("a", MOMENT + day * DAY, 0) for day in range(11)]
     rows += [(f"c{number}", MOMENT + 10 * DAY, 0) for number in range(50)]
-    data = labelled(_asked(*rows), FakeHistory(), "churn_v1", toy_domain, NO_SHIFT, label_days=2)
-    assert data.test_from_us == micros(MOMENT + 7 * DAY)
+    moments = _asked(*rows, settled=2 * DAY)
+    data = labelled(moments, FakeHistory(), "churn_v1", toy_domain, NO_SHIFT)
     assert data.train.sum() == 6  # days 0 to 5: a label of two days settled by day 7
     assert np.unique(data.at_us[data.test]).size == 4
+
+
+def test_the_customers_that_the_domain_sets_aside_are_judged_on_at_any_time(toy_domain):
+    plan = Moments(test_where={"plan": "plus"})
+    domain = toy_domain.model_copy(update={"moments": plan})
+    history = FakeHistory(a=("plus", "41", None), b=("basic", None, None))
+    moments = _asked(("a", MOMENT, 0), ("b", MOMENT + DAY, 1), ("c", MOMENT + 2 * DAY, 0))
+    data = labelled(moments, history, "intent_v1", domain, NO_SHIFT)
+    assert data.test.tolist() == [True, False, False]
+    assert data.train.tolist() == [False, True, True]
+    assert (data.judged, data.folds) == ("other customers", 0)
+
+
+@pytest.mark.parametrize("plan", [Moments(folds=3), None], ids=["asked for", "one moment only"])
+def test_with_folds_everybody_is_for_training_and_for_judging(toy_domain, plan):
+    domain = toy_domain.model_copy(update={"moments": plan})
+    moments = _asked(("a", MOMENT, 0), ("b", MOMENT, 1))
+    data = labelled(moments, FakeHistory(), "churn_v1", domain, NO_SHIFT)
+    assert data.train.all() and data.test.all()
+    assert (data.judged, data.folds) == ("folds", 3 if plan else 5)
+
+
+def test_where_nobody_is_asked_there_is_nothing_to_train_or_to_judge_on(toy_domain):
+    nobody = _asked(("a", MOMENT, 0)).iloc[:0]
+    data = labelled(nobody, FakeHistory(), "churn_v1", toy_domain, NO_SHIFT)
+    assert len(data.x) == len(data.train) == len(data.test) == 0
 
 
 @pytest.mark.parametrize("unknown", [None, nan])
@@ -309,6 +152,7 @@ def decided(ledger):
     def put(*outcomes, **changed):
         decision = {
             "decision_id": "d1",
+            "subject": "c1",
             "customer_id": "c1",
             "decided_at": MOMENT,
             "channel": "app",

@@ -15,7 +15,7 @@ from features import tables
 from features.domain import Domain
 from features.errors import InvalidSetting
 from features.feedback import Score, ces, csat, feedback, nps, rating
-from features.ledger import insert_new
+from features.tables import insert_new
 
 JANUARY = datetime(2026, 1, 15, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

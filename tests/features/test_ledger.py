@@ -1,8 +1,10 @@
 """The durable memory: group commit, ids that count once, exact times."""
 
 import asyncio
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -11,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
-from features.errors import InvalidRequest
+from features.errors import InvalidRequest, InvalidSetting
 from features.ledger import Ledger, LedgerClosed
 from features.tables import (
     EPOCH,
+    SCHEMA,
     UtcMicros,
     customers,
     events,
+    from_micros,
     get_meta,
     insert_new,
     meta,
@@ -37,7 +41,9 @@ def _note(key, value="x"):
 
 
 def _keys(ledger):
-    query = sa.select(meta.c.key).order_by(meta.c.key)
+    """The facts that a test noted; a new ledger notes its schema and its salt."""
+    own = meta.c.key.not_in(["schema", "salt"])
+    query = sa.select(meta.c.key).where(own).order_by(meta.c.key)
     return ledger.read(lambda connection: connection.execute(query).scalars().all())
 
 
@@ -77,6 +83,7 @@ def test_a_time_comes_back_from_its_column_exactly(moment):
 @given(moments)
 def test_micros_are_the_time_since_1970(moment):
     assert EPOCH + timedelta(microseconds=micros(moment)) == moment
+    assert from_micros(micros(moment)) == moment
 
 
 @REPEATABLE
@@ -106,6 +113,7 @@ def _event(at):
     return {
         "event_id": "e1",
         "customer_id": "c1",
+        "subject": "c1",
         "type": "visit",
         "occurred_at": at,
         "channel": "app",
@@ -150,6 +158,67 @@ def test_rows_survive_reopening(tmp_path):
     again = Ledger(url)
     assert _keys(again) == ["k"]
     again.close()
+
+
+def test_a_ledger_says_which_schema_it_has_and_keeps_a_secret_of_its_own(tmp_path):
+    salts = set()
+    for name in ("one", "two", "one"):
+        opened = Ledger(f"sqlite:///{tmp_path / name}.db")
+        assert opened.read(lambda connection: get_meta(connection, "schema")) == SCHEMA
+        salts.add(opened.read(lambda connection: get_meta(connection, "salt")))
+        opened.close()
+    assert len(salts) == 2
+    assert all(len(salt) == 64 for salt in salts)
+
+
+def _other_schema(path, value):
+    """A ledger as another version of the program left it."""
+    opened = Ledger(f"sqlite:///{path}")
+    noted = meta.c.key == "schema"
+    change = sa.update(meta).where(noted).values(value=value) if value else sa.delete(meta)
+    opened.write_now(lambda connection: connection.execute(change))
+    opened.close()
+
+
+@pytest.mark.parametrize("schema", ["2", "99", None])
+def test_a_ledger_of_another_schema_is_refused_with_the_remedy_and_left_as_it_is(tmp_path, schema):
+    path = tmp_path / "ledger.db"
+    _other_schema(path, schema)
+    with pytest.raises(InvalidSetting) as caught:
+        Ledger(f"sqlite:///{path}")
+    assert str(caught.value) == (
+        f"NBA_LEDGER_URL is sqlite:///{path}; its schema is {schema}. Expected schema {SCHEMA}. "
+        "Name another ledger (or another NBA_HOME) and load your tables again."
+    )
+    with closing(sqlite3.connect(path)) as opened:
+        found = opened.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall()
+    assert found == ([(schema,)] if schema else [])
+
+
+def test_another_table_in_the_same_file_does_not_make_it_a_ledger_of_another_schema(tmp_path):
+    path = tmp_path / "shared.db"
+    with closing(sqlite3.connect(path)) as opened:
+        opened.execute("CREATE TABLE notes (text TEXT)")
+    ledger = Ledger(f"sqlite:///{path}")
+    assert ledger.read(lambda connection: get_meta(connection, "schema")) == SCHEMA
+    ledger.close()
+
+
+def test_events_lie_in_the_order_in_which_they_are_folded(ledger, now):
+    """Whoever comes first, whenever it was written: customer, time, id."""
+    order = [("c1", 0, "b"), ("c1", 1, "a"), ("c1", 1, "c"), ("c2", 0, "d")]
+    rows = [
+        _event(now + timedelta(microseconds=us)) | {"customer_id": who, "event_id": name}
+        for who, us, name in reversed(order)
+    ]
+    ledger.write_now(lambda connection: insert_new(connection, events, rows))
+    found = ledger.read(lambda connection: connection.execute(sa.select(events)).all())
+    assert [row.event_id for row in found] == ["b", "a", "c", "d"]
+
+
+def test_one_event_id_is_kept_once_whoever_it_speaks_of(ledger, now):
+    rows = [_event(now) | {"customer_id": who} for who in ("c1", "c2")]
+    assert ledger.write_now(lambda connection: insert_new(connection, events, rows)) == 1
 
 
 def test_closing_finishes_what_waits(tmp_path):

@@ -252,9 +252,8 @@ def details(request: type[BaseModel], body: dict[str, Any]) -> bytes:
         ),
         (
             DecideRequest,
-            {"channel": "app", "identifiers": ["nobody"]},
-            "identifiers: 'nobody' is not namespace:value, such as card:123. "
-            "Correct it and send it again.",
+            {"channel": "app", "identifiers": [""]},
+            "identifiers.0: string should have at least 1 character. Correct it and send it again.",
         ),
         (
             OutcomeRequest,
@@ -263,7 +262,7 @@ def details(request: type[BaseModel], body: dict[str, Any]) -> bytes:
         ),
         (OutcomeRequest, {}, "decision_id is missing. Send it. outcome is missing. Send it."),
     ],
-    ids=["missing", "extra", "too large", "nobody", "no namespace", "naive time", "two at once"],
+    ids=["missing", "extra", "too large", "nobody", "empty", "naive time", "two at once"],
 )
 def test_pydantics_findings_become_a_sentence_with_the_field(request_type, body, sentence):
     answer = call(App(400, (details(request_type, body),)))

@@ -11,7 +11,8 @@ import pytest
 from typer.main import get_command
 
 from features import tables
-from features.ledger import Ledger, insert_new
+from features.ledger import Ledger
+from features.tables import insert_new
 from serving.cli import app
 from tests.conftest import Built, nba
 
@@ -58,7 +59,11 @@ WRONG = [
     (["train", "weather"], {}, "model is 'weather'. Expected one of churn, intent, bandit."),
     (["promote", "churn", "--version", "99"], {}, "MLflow has no 'churn' with version or alias"),
     (["rollback", "intent"], {}, "alias 'previous'"),
-    (["import", "atlantis"], {}, "source is 'atlantis'. Expected completejourney."),
+    (["import", "atlantis"], {}, "Expected completejourney or telco or helpdesk."),
+    (["import", "completejourney", "--file", "a.csv"], {}, "Expected none: completejourney comes"),
+    (["import", "telco"], {}, "--file is not given. Expected the published table of telco."),
+    (["import", "helpdesk", "--file", "no.csv"], {}, "no.csv does not exist. Expected the publ"),
+    (["import", "telco", "--file", "requirements.txt"], {}, "has no column 'customerID'."),
     (["load", "."], {}, "holds none of the contract tables"),
     (["models"], {"NBA_PORT": "many"}, "NBA_PORT is 'many'"),
     (["models"], {"NBA_PROT": "3000"}, "NBA_PROT is '3000'"),

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from features import tables
 from features.errors import DecisionConflict, InvalidRequest
+from features.identity import link
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.store import Known
@@ -120,6 +121,7 @@ def test_an_id_used_for_somebody_or_somewhere_else_is_a_conflict(engine, ledger,
 def test_an_id_of_an_imported_decision_is_a_conflict(engine, ledger, now):
     imported = {
         "decision_id": "old",
+        "subject": "c1",
         "customer_id": "c1",
         "decided_at": now,
         "channel": "app",
@@ -157,8 +159,8 @@ def test_a_stranger_is_answered_and_told_apart(engine, ledger, now):
 
 
 def test_identifiers_lead_to_their_customer(engine, ledger, now):
-    link = {"identifier": "card:1", "customer_id": "c1"}
-    ledger.write_now(lambda c: c.execute(tables.identifiers.insert(), link))
+    spelling = engine.spelling
+    ledger.write_now(lambda c: link(c, spelling, ("c1", "card:1"), "told", now))
     decision = decide(engine, now, customer_id=None, identifiers=("cookie:9", "card:1"))
     assert (decision.customer_id, decision.known) == ("c1", True)
 

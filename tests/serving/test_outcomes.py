@@ -22,6 +22,7 @@ def decided(ledger: Ledger, now: datetime, decision_id: str, *actions: str) -> N
     """A served decision of these actions, best rank first."""
     row = {
         "decision_id": decision_id,
+        "subject": "c1",
         "customer_id": "c1",
         "decided_at": now,
         "channel": "app",
@@ -180,6 +181,7 @@ def test_an_outcome_of_another_decision_cannot_be_taken_back(tell, ledger):
 def test_an_imported_decision_takes_outcomes_of_its_one_action(tell, ledger, now):
     imported = {
         "decision_id": "old",
+        "subject": "c1",
         "customer_id": "c1",
         "decided_at": now,
         "channel": "app",

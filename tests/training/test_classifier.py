@@ -13,6 +13,7 @@ from training.classifier import (
     FOLDS,
     Classifier,
     Scaling,
+    customer_splits,
     fit_classifier,
     fit_scaling,
     forward_log_loss,
@@ -203,8 +204,9 @@ def test_no_split_trains_on_a_label_that_was_not_settled_before_its_block_begins
     splits = forward_splits(at_us, label_us, SEED)
     assert len(splits) == 3
     for known, later in splits:
-        assert (at_us[known] + label_us).max() <= at_us[later].min()
-        settled = at_us + label_us <= at_us[later].min()
+        begins = at_us[later].min()
+        assert (at_us[known] + label_us).max() <= begins and at_us[known].max() < begins
+        settled = (at_us + label_us <= begins) & (at_us < begins)
         assert known.tolist() == np.flatnonzero(settled).tolist()  # nor leaves one out
 
 
@@ -237,6 +239,15 @@ def test_falls_back_to_folds_where_time_is_too_short(at_us, label_us):
     assert sorted(held_out) == list(range(len(at_us)))
 
 
+def test_each_label_may_look_ahead_by_a_length_of_its_own():
+    at_us = a_world(1_000, 2, seed=14).at_us
+    ahead_us = np.random.default_rng(15).integers(0, 60, 1_000)
+    for known, later in forward_splits(at_us, ahead_us, SEED):
+        begins = at_us[later].min()
+        settled = (at_us + ahead_us <= begins) & (at_us < begins)
+        assert known.tolist() == np.flatnonzero(settled).tolist()
+
+
 def test_folds_are_drawn_by_the_seed():
     at_us = np.zeros(100, dtype=np.int64)
 
@@ -245,3 +256,37 @@ def test_folds_are_drawn_by_the_seed():
 
     assert first_fold(1) == first_fold(1)
     assert first_fold(1) != first_fold(2)
+
+
+def test_each_customer_is_left_out_once_with_all_its_rows():
+    rng = np.random.default_rng(31)
+    ids = rng.choice([f"c{number}" for number in range(40)], 200).astype(object)
+    splits = customer_splits(ids, rng.integers(0, 3, 200), 4, SEED)
+    assert sorted(np.concatenate([left_out for _, left_out in splits])) == list(range(200))
+    for known, left_out in splits:
+        assert sorted([*known, *left_out]) == list(range(200))
+        assert set(ids[known]).isdisjoint(ids[left_out])
+
+
+def test_every_fold_of_customers_has_its_share_of_each_class():
+    ids = np.array([f"c{number}" for number in range(103)], dtype=object)
+    y = (np.arange(103) < 12).astype(np.int64)
+    counts = [np.bincount(y[left_out]) for _, left_out in customer_splits(ids, y, 5, SEED)]
+    # Dealt out one by one: shares differ by one customer at most.
+    assert all(np.ptp(one_class) <= 1 for one_class in np.array(counts).T)
+
+
+def test_folds_of_customers_are_drawn_by_the_seed():
+    ids = np.array([f"c{number}" for number in range(50)], dtype=object)
+
+    def first(seed: int) -> list[int]:
+        return customer_splits(ids, np.zeros(50, dtype=np.int64), 5, seed)[0][1].tolist()
+
+    assert first(1) == first(1)
+    assert first(1) != first(2)
+
+
+def test_there_are_no_more_folds_than_customers():
+    ids, y = np.array(["a", "a", "b"], dtype=object), np.array([0, 1, 1])
+    held_out = [left_out.tolist() for _, left_out in customer_splits(ids, y, 5, SEED)]
+    assert sorted(held_out) == [[0, 1], [2]]

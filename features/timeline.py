@@ -1,0 +1,192 @@
+"""One customer's story: events, decisions and outcomes in one order, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features import tables
+from features.catalog import NO_ACTION
+from features.domain import Domain
+from features.errors import InvalidRequest
+
+SPANS_DAYS = (1, 7, 30)  # of the contact counters
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where in a timeline an entry stands; entries of one instant are told apart by kind and id."""
+
+    at_us: int
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.at_us}:{self.kind}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """What `str` made.
+
+        Raises
+        ------
+        InvalidRequest
+            If it is something else.
+        """
+        at_us, _, rest = text.partition(":")
+        kind, _, name = rest.partition(":")
+        if not at_us.lstrip("-").isdigit() or len(at_us) > 18 or not kind or not name:
+            raise InvalidRequest(
+                f"before is {text!r}.",
+                expected="what an earlier answer gave as 'next'",
+                remedy="Send it exactly as it was answered, or leave it out for the newest.",
+            )
+        return cls(int(at_us), kind, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something that happened, that we chose, or that followed."""
+
+    place: Place
+    content: dict[str, Any]
+
+
+def timeline(
+    connection: sa.Connection, customer_id: str, domain: Domain, limit: int, before: Place | None
+) -> tuple[list[Entry], Place | None]:
+    """A page of the story, the newest first, and where the next page begins (None: nowhere)."""
+    found = [
+        *_events(connection, customer_id, domain, limit, before),
+        *_decisions(connection, customer_id, limit, before),
+        *_outcomes(connection, customer_id, limit, before),
+    ]
+    found.sort(key=lambda entry: entry.place, reverse=True)
+    more = len(found) > limit
+    return found[:limit], found[limit - 1].place if more else None
+
+
+def contacts(connection: sa.Connection, customer_id: str, now: datetime) -> dict[str, Any]:
+    """What the customer was shown: when last, and how often on each channel and of each action.
+
+    Restated by a merge and its undoing, because decisions are found by who the customer is now.
+    """
+    columns = tables.decisions.c
+    query = sa.select(columns.decided_at, columns.channel, columns.action_id, columns.answer)
+    query = query.where(columns.customer_id == customer_id).order_by(columns.decided_at)
+    last_at: datetime | None = None
+    counts: dict[str, dict[str, dict[str, int]]] = {"channels": {}, "actions": {}}
+    for row in connection.execute(query):
+        shown = [action for action in _actions(row) if action != NO_ACTION]
+        if not shown:
+            continue
+        last_at = row.decided_at
+        for of, names in (("channels", [row.channel]), ("actions", shown)):
+            for name in names:
+                kept = counts[of].setdefault(name, {"ever": 0} | _spans())
+                kept["ever"] += 1
+                for days in SPANS_DAYS:
+                    kept[f"{days}d"] += row.decided_at > now - timedelta(days=days)
+    return {"last_at": last_at, **counts}
+
+
+def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> list[dict[str, Any]]:
+    """The last word on each purpose, on a channel or on all (``channel`` null)."""
+    kinds = {name: event.consent for name, event in domain.events.items() if event.consent}
+    columns = tables.events.c
+    query = sa.select(columns.type, columns.occurred_at, columns.properties).where(
+        columns.customer_id == customer_id, columns.type.in_(list(kinds))
+    )
+    said: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for row in connection.execute(query.order_by(columns.occurred_at, columns.event_id)):
+        properties = from_json(row.properties)
+        purpose, channel = properties.get("purpose", ""), properties.get("for_channel")
+        told = {"given": kinds[row.type] == "given", "since": row.occurred_at}
+        said[purpose, channel] = {"purpose": purpose, "channel": channel, **told}
+    return list(said.values())
+
+
+def _events(
+    connection: sa.Connection, customer_id: str, domain: Domain, limit: int, before: Place | None
+) -> Iterable[Entry]:
+    columns = tables.events.c
+    query = sa.select(tables.events).where(columns.customer_id == customer_id)
+    for row in _newest(connection, query, columns.occurred_at, columns.event_id, limit, before):
+        place = Place(tables.micros(row.occurred_at), "event", row.event_id)
+        if before is None or place < before:
+            yield Entry(place, _told(row, domain))
+
+
+def _told(row: Any, domain: Domain) -> dict[str, Any]:
+    known = domain.events.get(row.type)
+    where = (
+        {"journey": known.journey, "stage": known.stage, "signal": known.signal} if known else {}
+    )
+    return {
+        "type": row.type,
+        "channel": row.channel,
+        "key": row.subject,
+        "properties": from_json(row.properties),
+        **{name: getattr(known, name) for name in where},
+    }
+
+
+def _decisions(
+    connection: sa.Connection, customer_id: str, limit: int, before: Place | None
+) -> Iterable[Entry]:
+    columns = tables.decisions.c
+    query = sa.select(tables.decisions).where(columns.customer_id == customer_id)
+    for row in _newest(connection, query, columns.decided_at, columns.decision_id, limit, before):
+        place = Place(tables.micros(row.decided_at), "decision", row.decision_id)
+        if before is None or place < before:
+            yield Entry(
+                place, {"channel": row.channel, "key": row.subject, "actions": _actions(row)}
+            )
+
+
+def _outcomes(
+    connection: sa.Connection, customer_id: str, limit: int, before: Place | None
+) -> Iterable[Entry]:
+    columns = tables.outcomes.c
+    mine = tables.decisions.c.decision_id == columns.decision_id
+    query = sa.select(tables.outcomes).join(tables.decisions, mine)
+    query = query.where(tables.decisions.c.customer_id == customer_id)
+    for row in _newest(connection, query, columns.occurred_at, columns.outcome_id, limit, before):
+        place = Place(tables.micros(row.occurred_at), "outcome", row.outcome_id)
+        if before is None or place < before:
+            names = ("decision_id", "action_id", "outcome", "value", "retracts")
+            yield Entry(place, {name: getattr(row, name) for name in names})
+
+
+def _newest(
+    connection: sa.Connection,
+    query: Any,
+    at: sa.Column[datetime],
+    name: sa.Column[str],
+    limit: int,
+    before: Place | None,
+) -> Sequence[Any]:
+    """Rows not after a place, newest first: one more than a page, beside those at its instant."""
+    query = query.order_by(at.desc(), name.desc())
+    if before is None:
+        return list(connection.execute(query.limit(limit + 1)))
+    moment = tables.from_micros(before.at_us)
+    same = list(connection.execute(query.where(at == moment)))
+    older = connection.execute(query.where(at < moment).limit(limit + 1))
+    return [*same, *older]
+
+
+def _actions(row: Any) -> list[str]:
+    """All actions of a decision; an imported one has no answer and only one."""
+    if not row.answer:
+        return [row.action_id]
+    return [action["action_id"] for action in from_json(row.answer)["actions"]]
+
+
+def _spans() -> dict[str, int]:
+    return {f"{days}d": 0 for days in SPANS_DAYS}
