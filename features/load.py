@@ -29,7 +29,7 @@ from features.errors import InvalidData
 from features.identity import link_all, resolve_each
 from features.ingest import append
 from features.ledger import Ledger
-from features.profiles import accounts_of
+from features.profiles import accounts_told_of
 from features.progress import Progress, quiet
 from features.states import drop, restate
 from features.tombstones import forgotten
@@ -316,7 +316,7 @@ def _have_refolded(
     if tables.get_meta(connection, tables.BUILT) is None:
         return
     drop(connection, gone)
-    restate(connection, [*changed, *accounts_of(connection, changed | gone).values()], now)
+    restate(connection, [*changed, *sorted(accounts_told_of(connection, changed))], now)
 
 
 def _note_source(connection: sa.Connection, folder: Path, domain: Domain) -> None:

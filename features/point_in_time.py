@@ -3,12 +3,15 @@
 The history keeps a state now and then; here the few events between a kept state and the moment
 are folded from the ledger, so a moment may lie anywhere and the history takes a thirtieth of the
 space. Rows that the ledger has outgrown (a late event, a merge) are passed over, and the customer
-is folded from the beginning.
+is folded from the beginning. A row is trusted, but counted: it has to be made of as many events
+as there are.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -122,7 +125,9 @@ def _complete(
     state, folded_us, index = None, -1, 0
     for row, moment in zip(kept, at_us, strict=True):
         if row is not None and (kept_us := round(fold.last_at(row) * MICROS)) > folded_us:
-            state, folded_us = list(row), kept_us
+            by_then = bisect_right(events, kept_us, key=itemgetter(3))
+            fits = by_then == fold.events_n(row)  # not so if one came at the instant of the last
+            state, folded_us = (np.asarray(row).tolist(), kept_us) if fits else (state, folded_us)
         while index < len(events) and events[index][3] <= moment:
             _, kind, channel, event_us, properties = events[index]
             if event_us > folded_us:

@@ -109,7 +109,7 @@ def test_where_nobody_is_asked_there_is_nothing_to_train_or_to_judge_on(toy_doma
 def test_a_training_frame_keeps_strangers(toy_domain, unknown):
     model_input = ModelInput(toy_domain)
     fold = model_input.fold
-    state = fold.advance(fold.empty(), "visit", (MOMENT - 3 * DAY).timestamp(), {})
+    state = fold.advance(fold.empty(), "visit", "app", (MOMENT - 3 * DAY).timestamp(), {})
     history = FakeHistory(known=("plus", "41", np.array(state)), cold=(unknown, unknown, unknown))
     moments = _asked(("cold", MOMENT, 0), ("known", MOMENT, 0), ("known", MOMENT + DAY, 0))
     frame = training_frame(history, moments, "churn_v1", toy_domain)
@@ -122,7 +122,7 @@ def test_a_training_frame_keeps_strangers(toy_domain, unknown):
 def test_training_reads_a_customer_to_the_last_bit_as_serving_does(toy_domain):
     model_input = ModelInput(toy_domain)
     fold, at = model_input.fold, MOMENT + 1234567 * TICK
-    state = fold.advance(fold.empty(), "order", 1.7e9, {"amount_eur": 3.3, "kind": "big"})
+    state = fold.advance(fold.empty(), "order", "app", 1.7e9, {"amount_eur": 3.3, "kind": "big"})
     moments = _asked(("c1", at, 0))
     history = FakeHistory(c1=("basic", "30", state))
     frame = training_frame(history, moments, "bandit_v1", toy_domain)

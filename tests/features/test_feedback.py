@@ -157,6 +157,7 @@ def said(ledger):
         row = {
             "event_id": f"e{next(number)}",
             "customer_id": who,
+            "subject": who,
             "type": event_type,
             "occurred_at": at,
             "channel": channel,

@@ -35,6 +35,7 @@ def ordered(ledger):
             {
                 "event_id": f"{customer_id}-{event_type}-{number}",
                 "customer_id": customer_id,
+                "subject": customer_id,
                 "type": event_type,
                 "occurred_at": MOMENT + after,
                 "channel": "app",

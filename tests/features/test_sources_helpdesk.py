@@ -11,6 +11,7 @@ from features.errors import InvalidData
 from features.load import load_folder
 from features.settings import PACKAGE, actions_beside
 from features.sources.helpdesk import PROPERTIES, write_tables
+from tests.conftest import NOW
 
 DOMAIN = PACKAGE / "domains" / "helpdesk.yaml"
 HEAD = ["case_id", "pos", "activity", "timestamp", "split"]
@@ -86,7 +87,7 @@ def test_the_tables_keep_the_rules_of_the_domain_file(write, tmp_path, ledger):
     domain = load_domain(DOMAIN)
     write_tables(write(a_step(), a_step(pos="1")), tmp_path / "tables")
     catalog = load_catalog(actions_beside(DOMAIN), domain)
-    reports = load_folder(tmp_path / "tables", ledger, domain, catalog)
+    reports = load_folder(tmp_path / "tables", ledger, domain, catalog, NOW)
     assert [(one.table, one.good, one.added) for one in reports] == [
         ("customers", 1, 1),
         ("events", 2, 2),

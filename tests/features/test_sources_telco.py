@@ -13,6 +13,7 @@ from features.errors import InvalidData
 from features.load import load_folder
 from features.settings import PACKAGE, actions_beside
 from features.sources.telco import ATTRIBUTES, LEFT_AT, write_tables
+from tests.conftest import NOW
 
 HEAD = ",".join(["customerID", *ATTRIBUTES, "Churn"])
 STAYS = (
@@ -71,7 +72,7 @@ def test_the_label_is_no_attribute():
 def test_the_tables_keep_the_rules_of_the_domain_file(tables, ledger):
     domain = load_domain(PACKAGE / "domains" / "telco.yaml")
     catalog = load_catalog(actions_beside(PACKAGE / "domains" / "telco.yaml"), domain)
-    reports = load_folder(tables, ledger, domain, catalog)
+    reports = load_folder(tables, ledger, domain, catalog, NOW)
     assert [(one.table, one.good, one.rows, one.added) for one in reports] == [
         ("customers", 2, 2, 2),
         ("events", 1, 1, 1),

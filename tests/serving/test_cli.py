@@ -102,6 +102,7 @@ def asked(tmp_path_factory):
         {
             "event_id": f"e{month}-{who}",
             "customer_id": who,
+            "subject": who,
             "type": "nps",
             "occurred_at": datetime(2026, month, 1, tzinfo=UTC),
             "channel": "app",
