@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from features import tables
@@ -66,17 +67,22 @@ class History:
         known = self._store.as_of(moments, service)
         known["state"] = self._states(moments, known["state"].tolist())
         if self._account:
-            members = np.flatnonzero(known[self._account].notna())
-            accounts = moments.iloc[members].copy()
-            accounts["customer_id"] = [
-                account_key(one) for one in known[self._account].iloc[members]
-            ]
-            kept = self._store.as_of(accounts, service)["state"].tolist()
-            found = np.full(len(moments), None, dtype=object)
-            for place, state in zip(members, self._states(accounts, kept), strict=True):
-                found[place] = state
-            known["account_state"] = found
+            known["account_state"] = self._of_accounts(moments, known[self._account], service)
         return known
+
+    def _of_accounts(
+        self, moments: pd.DataFrame, accounts: pd.Series[Any], service: str
+    ) -> NDArray[np.object_]:
+        """The state of the account of each customer who belongs to one, at each moment."""
+        found = np.full(len(moments), None, dtype=object)
+        members = np.flatnonzero(accounts.notna())
+        if len(members):
+            asked = moments.iloc[members].copy()
+            asked["customer_id"] = [account_key(name) for name in accounts.iloc[members]]
+            kept = self._store.as_of(asked, service)["state"].tolist()
+            for place, state in zip(members, self._states(asked, kept), strict=True):
+                found[place] = state
+        return found
 
     def _states(self, moments: pd.DataFrame, kept: list[Any]) -> pd.Series[Any]:
         """The state at each moment, from the kept one and the events since."""

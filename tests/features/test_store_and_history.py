@@ -117,7 +117,7 @@ def test_online_knows_nothing_of_a_stranger(store):
 
 
 def test_a_customer_without_events_has_attributes_and_no_state(store):
-    assert store.online("new") == ({"plan": "basic"}, None)
+    assert store.online("new") == ({"plan": "basic"}, None, None)
 
 
 def test_a_customer_without_a_profile_has_a_state_and_no_attributes(store, fold):
