@@ -6,7 +6,7 @@ logged decisions       -> outcomes         -> bandit         -> MLflow (challeng
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -23,6 +23,7 @@ from features.model_input import ModelInput
 from features.point_in_time import History
 from features.progress import Progress, quiet
 from features.store import FeatureStore
+from features.tombstones import hashes
 from training.bandit import Bandit
 from training.churn import CLASSES, churn_data, judge_churn
 from training.intent import intent_data, judge_intent
@@ -150,6 +151,7 @@ def _fit(
             "reliability.png": reliability_plot(judged.y, judged.p, model.classes),
             "importance.png": importance_plot(model.features, model.gain),
         },
+        customers=_hashed(sources, data.customer_ids[data.train]),
     )
 
 
@@ -177,7 +179,14 @@ def _train_bandit(sources: Sources, progress: Progress) -> Trained:
         features=encoder.features,
         data_fingerprint=fingerprint(decided.rows, decided.acceptance),
         gate_failures=_gate_failures(params.gates, metrics),
+        customers=_hashed(sources, decided.customer_ids),
     )
+
+
+def _hashed(sources: Sources, customer_ids: Iterable[str]) -> frozenset[str]:
+    """Whom a model learned from, so that it can be said when one of them is forgotten."""
+    keys = set(customer_ids)
+    return frozenset(sources.ledger.read(lambda connection: hashes(connection, keys)))
 
 
 def _gate_failures(gates: Mapping[str, Gate], metrics: Mapping[str, float]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ is whether the earlier ones foretell the later.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -41,7 +41,7 @@ class Decided:
         `ModelInput.names`: what the columns of ``rows`` are.
     acceptance : shape (n,), 0 or 1
     at : n times, aware UTC
-    channels, actions : n texts
+    channels, actions, customer_ids : n texts
     """
 
     rows: Floats
@@ -50,6 +50,7 @@ class Decided:
     at: Sequence[datetime]
     channels: list[str]
     actions: list[str]
+    customer_ids: list[str] = field(default_factory=list)
 
     def read_by(self, encoder: Encoder) -> Floats:
         """The columns that an encoder reads, shape (n, len(encoder.features))."""
@@ -79,6 +80,7 @@ def read_decided(
         [moment.to_pydatetime() for moment in found["event_timestamp"]],
         found["channel"].tolist(),
         found["action_id"].tolist(),
+        found["customer_id"].tolist(),
     )
 
 
@@ -116,14 +118,16 @@ def fit_encoder(
     """
     rows = decided.rows
     if not len(rows):
+        told = sa.select(tables.customers.c.customer_id)
+        heard = sa.select(tables.events.c.customer_id)  # there may be nothing but events
         everybody = ledger.read(
-            lambda c: list(c.execute(sa.select(tables.customers.c.customer_id)).scalars())
+            lambda c: list(c.execute(sa.union(told, heard).order_by("customer_id")).scalars())
         )
         if not everybody:
             raise InvalidData(
                 "The ledger holds no customers.",
-                expected="a table 'customers'",
-                remedy="Load one: 'nba load FOLDER'.",
+                expected="a table 'customers', or events",
+                remedy="Load some: 'nba load FOLDER'.",
             )
         moments = pd.DataFrame({"customer_id": everybody, "event_timestamp": pd.Timestamp(now)})
         rows = training_frame(history, moments, params.service, domain).to_numpy()

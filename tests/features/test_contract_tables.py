@@ -89,7 +89,7 @@ def test_the_account_is_the_column_that_the_domain_names(read, toy_domain, cell,
     domain = toy_domain.model_copy(update={"account": "company"})
     customer = read("customers", domain=domain, company=cell)
     assert customer["account"] == kept
-    assert json.loads(customer["attributes"])["company"] == kept  # so that it goes online too
+    assert json.loads(customer["attributes"]).get("company") == kept  # so that it goes online too
 
 
 def test_without_an_account_in_the_domain_there_is_none(read):
