@@ -71,7 +71,8 @@ class History:
             accounts["customer_id"] = [
                 account_key(one) for one in known[self._account].iloc[members]
             ]
-            kept = self._store.as_of(accounts, service)["state"].tolist()
+            # Feast cannot be asked for nothing: no customer may have told of an account.
+            kept = self._store.as_of(accounts, service)["state"].tolist() if len(members) else []
             found = np.full(len(moments), None, dtype=object)
             for place, state in zip(members, self._states(accounts, kept), strict=True):
                 found[place] = state
