@@ -14,6 +14,7 @@ import yaml
 
 from features import history, tables
 from features.dataset import training_frame
+from features.erasure import Erasure
 from features.history import build_features
 from features.journey import Fold
 from features.model_input import ModelInput
@@ -257,6 +258,23 @@ def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
     build(ledger, store)
     assert is_shown(ledger, store)
     assert is_exact(ledger, store, moments(chance, ledger))
+
+
+def test_who_is_forgotten_while_a_part_is_shown_stays_forgotten(
+    ledger, lived, store, monkeypatch, tmp_path
+):
+    show = history._show
+
+    def meanwhile(ledger, store, folded):
+        if "c1" in folded.customer_ids:
+            Erasure(ledger, store, tmp_path).forget(["c1"], NOW)
+        show(ledger, store, folded)
+
+    monkeypatch.setattr(history, "_show", meanwhile)
+    build(ledger, store)
+    assert store.online("c1") is None
+    assert "c1" not in {*kept_rows(store)["customer_id"]}
+    assert is_shown(ledger, store)
 
 
 def test_what_is_taken_between_two_parts_is_not_lost(ledger, lived, store, worker, chance):
