@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -157,9 +158,10 @@ def decision(number: object, key: str, customer_id: str, **changed: Any) -> dict
     return row | {"window_ends_at": NOW + DAY} | changed
 
 
-def person(key: str, company: str | None = None, attributes: str = "{}") -> dict[str, Any]:
-    """A row of customers."""
-    return {"customer_id": key, "attributes": attributes, "account": company}
+def person(key: str, company: str | None = None, **attributes: str) -> dict[str, Any]:
+    """A row of customers; the account is among the attributes too, as the tables are read."""
+    told = attributes | ({"company": company} if company else {})
+    return {"customer_id": key, "attributes": json.dumps(told), "account": company}
 
 
 def add(ledger: Ledger, table: sa.Table, *new: Mapping[str, Any]) -> None:

@@ -442,8 +442,8 @@ def test_a_business_without_accounts_keeps_none(ledger, shown, companies):
 
 
 def test_a_merge_shows_the_facts_of_both(ledger, worker, shown):
-    add(ledger, tables.customers, person("c1", None, '{"plan": "plus"}'))
-    add(ledger, tables.customers, person("c2", None, '{"plan": "basic", "age_years": "41.0"}'))
+    add(ledger, tables.customers, person("c1", plan="plus"))
+    add(ledger, tables.customers, person("c2", plan="basic", age_years="41.0"))
     link(worker, "c1", "c2")
     assert shown.profiles["c1"] == {"plan": "plus", "age_years": "41.0"}
     unlink(worker, "c1", "c2")

@@ -222,7 +222,7 @@ def lived_and_reference(ledgers, story):
 
 
 @settings(
-    max_examples=int(STORIES or 100), derandomize=STORIES is None, deadline=None, database=None
+    max_examples=int(STORIES or 150), derandomize=STORIES is None, deadline=None, database=None
 )
 @given(story=stories)
 def test_a_link_that_is_undone_leaves_no_trace(ledgers, story):

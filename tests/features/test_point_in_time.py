@@ -13,6 +13,8 @@ import sqlalchemy as sa
 import yaml
 
 from features import history, tables
+from features.dataset import training_frame
+from features.erasure import Erasure
 from features.history import build_features
 from features.journey import Fold
 from features.model_input import ModelInput
@@ -142,12 +144,21 @@ def is_exact(ledger, store, asked):
     known = History(ledger, store, SHOP).as_of(asked, "churn_v1")
     pd.testing.assert_frame_equal(known[list(asked)], asked)
     for row in known.itertuples():
-        truth = folded(ledger, row.customer_id, row.event_timestamp)
-        if FOLD.events_n(truth) == 0:
-            assert row.state is None
+        is_the_fold(row.state, ledger, row.customer_id, row.event_timestamp)
+        if isinstance(row.company, str):
+            company = account_key(row.company)
+            is_the_fold(row.account_state, ledger, company, row.event_timestamp)
         else:
-            np.testing.assert_array_equal(row.state, truth)
+            assert row.account_state is None
     return True
+
+
+def is_the_fold(state, ledger, key, until):
+    truth = folded(ledger, key, until)
+    if FOLD.events_n(truth) == 0:
+        assert state is None
+    else:
+        np.testing.assert_array_equal(state, truth)
 
 
 def is_shown(ledger, store):
@@ -249,6 +260,23 @@ def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
     assert is_exact(ledger, store, moments(chance, ledger))
 
 
+def test_who_is_forgotten_while_a_part_is_shown_stays_forgotten(
+    ledger, lived, store, monkeypatch, tmp_path
+):
+    show = history._show
+
+    def meanwhile(ledger, store, folded):
+        if "c1" in folded.customer_ids:
+            Erasure(ledger, store, tmp_path).forget(["c1"], NOW)
+        show(ledger, store, folded)
+
+    monkeypatch.setattr(history, "_show", meanwhile)
+    build(ledger, store)
+    assert store.online("c1") is None
+    assert "c1" not in {*kept_rows(store)["customer_id"]}
+    assert is_shown(ledger, store)
+
+
 def test_what_is_taken_between_two_parts_is_not_lost(ledger, lived, store, worker, chance):
     numbers = iter(range(2000, 3000))
 
@@ -286,7 +314,7 @@ def test_a_build_for_another_layout_begins_anew(lived, store, monkeypatch, tmp_p
 
 
 def test_customers_without_events_are_shown_with_their_facts_only(ledger, store):
-    add(ledger, tables.customers, person("c1", None, '{"plan": "plus"}'))
+    add(ledger, tables.customers, person("c1", plan="plus"))
     assert build(ledger, store) == 0
     known = store.online("c1")
     assert ({**known.attributes}, known.state) == ({"plan": "plus"}, None)
@@ -294,8 +322,8 @@ def test_customers_without_events_are_shown_with_their_facts_only(ledger, store)
 
 
 def test_the_merged_have_the_facts_of_all_their_keys_in_a_build(ledger, store, worker):
-    add(ledger, tables.customers, person("c1", None, '{"plan": "plus"}'))
-    add(ledger, tables.customers, person("c2", None, '{"plan": "basic", "age_years": "41.0"}'))
+    add(ledger, tables.customers, person("c1", plan="plus"))
+    add(ledger, tables.customers, person("c2", plan="basic", age_years="41.0"))
     build(ledger, store)
     asyncio.run(worker.link(("c1", "c2"), "they said so", NOW))
     merged = {"plan": "plus", "age_years": "41.0"}
@@ -315,17 +343,32 @@ def test_accounts_are_shown_and_kept_like_customers(lived, store, worker):
     np.testing.assert_array_equal(store.online(acme).state, folded(lived, acme))
 
 
+def test_a_past_without_a_single_account_is_exact_too(ledger, store, worker):
+    take(worker, event(1, "c1"))
+    build(ledger, store)
+    assert is_exact(ledger, store, pd.DataFrame({"customer_id": ["c1"], "event_timestamp": [NOW]}))
+
+
 def test_training_reads_what_serving_would_have_read_then(ledger, store, worker, chance):
     model_input, served = ModelInput(SHOP), []
+    add(ledger, tables.customers, person("c1", "acme", plan="plus"), person("c2", "acme"))
     build(ledger, store)
-    for sent in sorted(some_events(chance, 40, 0, 30), key=lambda one: one["occurred_at"]):
-        take(worker, sent)
-        known = store.online(
-            sent["customer_id"] if "customer_id" in sent else sent["identifiers"][0]
-        )
-        at_s = pd.Timestamp(sent["occurred_at"]).timestamp()
-        served.append(model_input.read(known.attributes, known.state, at_s))
-    assert len(served) == 40
+    told = sorted(some_events(chance, 40, 0, 30), key=lambda one: one["occurred_at"])
+    asked = pd.DataFrame(
+        {
+            "customer_id": [(*one["identifiers"], one.get("customer_id"))[0] for one in told],
+            "event_timestamp": pd.to_datetime([one["occurred_at"] for one in told]),
+        }
+    )
+    for number, one in enumerate(told):
+        at = asked["event_timestamp"][number] + number * TICK  # no two at one instant
+        asked.loc[number, "event_timestamp"] = at
+        take(worker, {**one, "occurred_at": at.isoformat()})
+        known = store.online(asked["customer_id"][number])
+        row = known.attributes, known.state, at.timestamp(), known.account_state
+        served.append(model_input.read(*row))
+    trained = training_frame(History(ledger, store, SHOP), asked, "churn_v1", SHOP)
+    np.testing.assert_array_equal(trained.to_numpy(), np.array(served))
 
 
 def bytes_on_disk(store):
@@ -335,7 +378,7 @@ def bytes_on_disk(store):
 
 def test_who_is_erased_leaves_no_byte_in_the_online_store(ledger, store, worker):
     names = [f"person-{n:04}" for n in range(300)]
-    add(ledger, tables.customers, *(person(one, None, f'{{"plan": "{one}"}}') for one in names[:2]))
+    add(ledger, tables.customers, *(person(one, plan=one) for one in names[:2]))
     build(ledger, store)
     for number in range(3):  # rows that grow and move
         take(worker, *(event(f"{one}-{number}", one, at=NOW) for one in names))

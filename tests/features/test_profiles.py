@@ -21,8 +21,8 @@ def people(ledger):
     add(
         ledger,
         tables.customers,
-        person("email:a@b.it", "beta", '{"plan": "basic", "age_years": "41.0"}'),
-        person("c1", None, '{"plan": "plus"}'),
+        person("email:a@b.it", "beta", plan="basic", age_years="41.0"),
+        person("c1", plan="plus"),
         person("c2", "beta"),
         person("c3", "acme"),
     )
@@ -32,7 +32,11 @@ def people(ledger):
 
 
 def test_the_facts_of_all_keys_are_known_and_those_of_the_name_win(people):
-    assert people(attributes_of, "c1") == {"plan": "plus", "age_years": "41.0"}
+    assert people(attributes_of, "c1") == {
+        "plan": "plus",
+        "age_years": "41.0",
+        "company": "beta",
+    }
 
 
 def test_of_somebody_never_heard_of_nothing_is_known(people):

@@ -18,7 +18,7 @@ from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.point_in_time import History
 from features.settings import load_settings
-from features.store import MARKER, FeatureStore
+from features.store import MARKER, FeatureStore, Known
 from features.tables import insert_new
 
 TOY = Path(__file__).parents[1] / "toy"
@@ -117,7 +117,7 @@ def test_online_knows_nothing_of_a_stranger(store):
 
 
 def test_a_customer_without_events_has_attributes_and_no_state(store):
-    assert store.online("new") == ({"plan": "basic"}, None, None)
+    assert store.online("new") == Known({"plan": "basic"}, None)
 
 
 def test_a_customer_without_a_profile_has_a_state_and_no_attributes(store, fold):
