@@ -7,23 +7,21 @@ between, the next start goes on there. What stays is a tombstone, a keyed hash o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from features import tables
+from features.build_lock import discard_unfinished
+from features.files import rewrite
 from features.identity import keys_of, resolve
 from features.ledger import Ledger
 from features.load import LOADED
-from features.profiles import accounts_of
+from features.profiles import accounts_told_of
 from features.states import drop, restate
 from features.tombstones import lift, raise_tombstones, refuse_forgotten
 
@@ -64,7 +62,7 @@ class Erasure:
     home: Path
 
     def forget(self, keys: Sequence[str], now: datetime) -> Erased:
-        """Erase the customer behind the keys; they are refused from now on.
+        """Erase whoever stands behind the keys; they are refused from now on.
 
         Raises
         ------
@@ -91,12 +89,14 @@ class Erasure:
         """Clean the files of all whom the ledger has forgotten; whether nothing lingers."""
         clean = True
         to_do = self.ledger.read(_to_do)
+        if to_do:
+            discard_unfinished(self.home / "feast" / "customer_journey")
         for name, note in to_do:
             keys, decision_ids = json.loads(note)
             clean &= self.online.erase(keys, at_most)
             gone = {"customer_id": {*keys}, "identifiers": {*keys}, "decision_id": {*decision_ids}}
             for file in self._files():
-                _rewrite(file, gone)
+                rewrite(file, gone)
             done = sa.delete(tables.meta).where(tables.meta.c.key == name)
             self.ledger.write_now(lambda connection, done=done: connection.execute(done))  # type: ignore[misc]
         if to_do:
@@ -112,34 +112,35 @@ class Erasure:
     def _files(self) -> Iterator[Path]:
         feast = self.home / "feast"
         yield from sorted(feast.glob("*.parquet"))
-        yield from sorted(feast.glob("customer_journey*/*.parquet"))
+        yield from sorted(feast.glob("customer_journey/*.parquet"))
         for ending in ("parquet", "csv"):
             yield from sorted((self.home / "sources").glob(f"**/*.{ending}"))
 
 
 def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Erased:
     refuse_forgotten(connection, keys)
-    customer_id = resolve(connection, keys)
-    all_keys = list(dict.fromkeys([*keys_of(connection, customer_id), *keys]))
-    accounts = accounts_of(connection, [customer_id]).values()
+    # Each key by itself: whoever stands behind one of them is meant.
+    customers = list(dict.fromkeys(resolve(connection, [key]) for key in keys))
+    all_keys = [key for customer_id in customers for key in keys_of(connection, customer_id)]
+    accounts = accounts_told_of(connection, customers)
     decided = tables.decisions.c
-    query = sa.select(decided.decision_id).where(decided.customer_id == customer_id)
+    query = sa.select(decided.decision_id).where(decided.customer_id.in_(customers))
     decision_ids = list(connection.execute(query).scalars())
 
     def delete(table: sa.Table, where: sa.ColumnElement[bool]) -> int:
         return connection.execute(sa.delete(table).where(where)).rowcount
 
-    mine = sa.select(decided.decision_id).where(decided.customer_id == customer_id)
+    mine = sa.select(decided.decision_id).where(decided.customer_id.in_(customers))
     learned = delete(tables.credits, tables.credits.c.decision_id.in_(mine))
     outcomes = delete(tables.outcomes, tables.outcomes.c.decision_id.in_(mine))
-    delete(tables.decisions, decided.customer_id == customer_id)
-    events = delete(tables.events, tables.events.c.customer_id == customer_id)
+    delete(tables.decisions, decided.customer_id.in_(customers))
+    events = delete(tables.events, tables.events.c.customer_id.in_(customers))
     delete(tables.customers, tables.customers.c.customer_id.in_(all_keys))
     delete(tables.identities, tables.identities.c.key.in_(all_keys))
     sides = tables.links.c.left.in_(all_keys) | tables.links.c.right.in_(all_keys)
     delete(tables.links, sides)
     drop(connection, all_keys)
-    restate(connection, accounts, now)
+    restate(connection, sorted(accounts), now)
     raise_tombstones(connection, all_keys, now)
     note = json.dumps([all_keys, decision_ids])
     tables.set_meta(connection, f"{ERASING}{now.isoformat()}", note)
@@ -150,35 +151,3 @@ def _to_do(connection: sa.Connection) -> list[Any]:
     query = sa.select(tables.meta.c.key, tables.meta.c.value)
     query = query.where(tables.meta.c.key.startswith(ERASING, autoescape=True))
     return list(connection.execute(query))
-
-
-def _rewrite(file: Path, gone: dict[str, set[str]]) -> None:
-    """The same file without the rows of the forgotten, if it has any."""
-    read, write = _HOW[file.suffix]
-    table = read(file)
-    keep = pa.array([True] * len(table), pa.bool_())
-    for column in gone.keys() & {*table.column_names}:
-        values = table[column].cast(pa.string())
-        if column == "identifiers":  # several in one cell
-            named = [bool(gone[column] & {*str(cell or "").split()}) for cell in values.to_pylist()]
-            keep = pc.and_(keep, pc.invert(pa.array(named, pa.bool_())))
-        else:
-            found = pc.is_in(values, value_set=pa.array(sorted(gone[column]), pa.string()))
-            keep = pc.and_(keep, pc.invert(found))
-    if not pc.all(keep).as_py():
-        part = file.with_suffix(".part")
-        write(table.filter(keep), part)
-        part.replace(file)
-
-
-def _read_csv(file: Path) -> pa.Table:
-    with file.open(encoding="utf-8-sig") as opened:
-        header = opened.readline().strip().replace('"', "").split(",")
-    texts = pa_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()))
-    return pa_csv.read_csv(file, convert_options=texts)
-
-
-_HOW: dict[str, tuple[Callable[[Path], pa.Table], Callable[[pa.Table, Path], None]]] = {
-    ".parquet": (pq.read_table, pq.write_table),
-    ".csv": (_read_csv, pa_csv.write_csv),
-}

@@ -9,7 +9,7 @@ lies between.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import datetime
 from functools import partial
@@ -27,7 +27,9 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from features import tables
+from features.build_lock import only_build, unfinished
 from features.domain import Domain
+from features.files import rewrite
 from features.fold_part import State
 from features.identity import resolve_each
 from features.journey import Fold
@@ -87,11 +89,23 @@ def build_features(
     int
         How many events were folded.
     """
+    with only_build(store.journey_folder):
+        return _build(ledger, store, domain, now, progress, processes)
+
+
+def _build(
+    ledger: Ledger,
+    store: FeatureStore,
+    domain: Domain,
+    now: datetime,
+    progress: Progress,
+    processes: int,
+) -> int:
     store.apply()
-    _write_profiles(ledger, store, domain, now)
     model_input = ModelInput(domain)
-    ledger.write_now(lambda c: _begin(c, model_input.layout))
-    part_folder = store.journey_folder.with_suffix(".part")
+    restated = ledger.write_now(lambda c: _begin(c, model_input.layout))
+    customers = _write_profiles(ledger, store, domain, now)
+    part_folder = unfinished(store.journey_folder)
     shutil.rmtree(part_folder, ignore_errors=True)
     part_folder.mkdir(parents=True)
     ranges = ledger.read(_ranges)
@@ -100,20 +114,26 @@ def build_features(
     pq.write_table(JOURNEY_SCHEMA.empty_table(), part_folder / "empty.parquet")
     for folded in _fold_all(ledger.url, domain, ranges, part_folder, processes):
         _show(ledger, store, folded)
+        customers |= {*folded.customer_ids}
         done += folded.events
         progress("fold events", done, total)
     if domain.account:
         done += _fold_accounts(ledger, store, model_input.fold, part_folder, now)
     shutil.rmtree(store.journey_folder, ignore_errors=True)
     part_folder.replace(store.journey_folder)
-    ledger.write_now(lambda c: _end(c, now))
+    # Who was forgotten while we read is in what we wrote.
+    for key in ledger.read(lambda c: forgotten(c, customers)):
+        for file in (store.profile_file, *sorted(store.journey_folder.glob("*.parquet"))):
+            rewrite(file, {"customer_id": {key}})
+    ledger.write_now(lambda c: _end(c, now, restated))
     while ledger.write_now(lambda c: publish(c, store, States(model_input.fold), now)):
         pass
     store.mark_built(now)
     return total
 
 
-def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: datetime) -> None:
+def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: datetime) -> set[str]:
+    """Write attributes to history and online; whose."""
     query = sa.select(tables.customers.c.customer_id).order_by(tables.customers.c.customer_id)
 
     def read(connection: sa.Connection) -> dict[str, dict[str, str]]:
@@ -125,23 +145,41 @@ def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: da
     profiles = ledger.read(read)
     table = profile_table(list(profiles), list(profiles.values()), list(domain.profile_columns))
     pq.write_table(table, store.profile_file)
-    store.write_profiles(profiles, now)
+    for begin in range(0, len(profiles), SHOWN):
+
+        def put(connection: sa.Connection, some: slice = slice(begin, begin + SHOWN)) -> None:
+            ids = list(profiles)[some]
+            gone = forgotten(connection, ids)
+            store.write_profiles({one: profiles[one] for one in ids if one not in gone}, now)
+
+        ledger.write_now(put)
+    return {*profiles}
 
 
-def _begin(connection: sa.Connection, layout: str) -> None:
-    """States of another domain file are of no use; the others have to be shown again."""
+def _begin(connection: sa.Connection, layout: str) -> dict[str, datetime]:
+    """States of another domain file are of no use; the others have to be shown again.
+
+    Returns
+    -------
+    dict
+        The customers whom the history that we are about to write will be right about again, and
+        since when it was not.
+    """
     kept = tables.journey_states
     if tables.get_meta(connection, "layout") != layout:
         connection.execute(sa.delete(kept))
         tables.set_meta(connection, "layout", layout)
     connection.execute(sa.update(kept).values(online=False, profile_online=False))
+    query = sa.select(kept.c.customer_id, kept.c.restated_at)
+    return dict(connection.execute(query.where(kept.c.restated_at.is_not(None))).tuples().all())
 
 
-def _end(connection: sa.Connection, now: datetime) -> None:
-    """What was restated before we began to read is right in the history now."""
-    restated = tables.journey_states.c.restated_at
-    settled = sa.update(tables.journey_states).where(restated < now)
-    connection.execute(settled.values(restated_at=None))
+def _end(connection: sa.Connection, now: datetime, restated: Mapping[str, datetime]) -> None:
+    """Settle what was restated before we began to read, and not again since."""
+    columns = tables.journey_states.c
+    for customer_id, at in restated.items():
+        same = (columns.customer_id == customer_id) & (columns.restated_at == at)
+        connection.execute(sa.update(tables.journey_states).where(same).values(restated_at=None))
     tables.set_meta(connection, tables.BUILT, now.isoformat())
 
 

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -26,6 +26,18 @@ ID_LENGTH = 200
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*:[^\s\x00-\x1f\x7f]+")
 ASKED = 10_000  # keys in one question: databases take 32,766 variables, or 65,535
 NAMED, IDENTIFIED, ANONYMOUS = range(3)  # ranks: a customer id, an identifier, a cookie
+
+
+class Merge(NamedTuple):
+    """Two customers became one: ``loser`` is ``survivor`` now.
+
+    ``joined`` says whether ``loser`` had events or facts of its own; if not, such as a cookie
+    that was never seen before, nothing about ``survivor`` has changed.
+    """
+
+    survivor: str
+    loser: str
+    joined: bool
 
 
 class Spelling:
@@ -111,7 +123,7 @@ def resolve_each(connection: sa.Connection, keys: Iterable[str]) -> dict[str, st
     """The customer behind each key that was ever linked."""
     columns = tables.identities.c
     query = sa.select(columns.key, columns.customer_id)
-    found = _among(connection, query, columns.key, keys)
+    found = among(connection, query, columns.key, keys)
     return {row.key: row.customer_id for row in found}
 
 
@@ -138,7 +150,7 @@ def link(
     cause: str,
     at: datetime,
     again: bool = False,
-) -> tuple[str, str] | None:
+) -> Merge | None:
     """Note that two keys are one person, and merge the customers behind them.
 
     Parameters
@@ -151,7 +163,8 @@ def link(
 
     Returns
     -------
-    (survivor, merged away) or None if nobody was merged
+    Merge or None
+        None if nobody was merged.
     """
     left, right = sorted(pair)
     columns = tables.links.c
@@ -168,10 +181,13 @@ def link(
     if len(behind) == 1:
         return None
     survivor, loser = _by_rank(connection, behind)
+    facts = tables.customers.c.customer_id.in_(keys_of(connection, loser))
+    joined = connection.execute(sa.select(sa.exists().where(facts))).scalar_one()
     for table in (tables.identities, tables.events, tables.decisions):
         moved = sa.update(table).where(table.c.customer_id == loser)
-        connection.execute(moved.values(customer_id=survivor))
-    return survivor, loser
+        count = connection.execute(moved.values(customer_id=survivor)).rowcount
+        joined = joined or (table is tables.events and count > 0)
+    return Merge(survivor, loser, joined)
 
 
 def link_all(
@@ -180,7 +196,7 @@ def link_all(
     pairs: Sequence[tuple[str, str]],
     cause: str,
     at: datetime,
-) -> list[tuple[str, str]]:
+) -> list[Merge]:
     """`link` for many pairs of a customer id and an identifier; those that merged customers.
 
     An identifier that nobody heard of merges nobody, so most are written all at once.
@@ -279,14 +295,14 @@ def _lived(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
     """Keys that we know something of, although they were never linked."""
     kept = tables.events, tables.decisions, tables.customers
     columns = [table.c.customer_id for table in kept]
-    asked = (_among(connection, sa.select(column).distinct(), column, keys) for column in columns)
+    asked = (among(connection, sa.select(column).distinct(), column, keys) for column in columns)
     return {row[0] for found in asked for row in found}
 
 
-def _among(
+def among(
     connection: sa.Connection, query: sa.Select[Any], column: sa.Column[str], keys: Iterable[str]
 ) -> Iterator[sa.Row[Any]]:
-    """The rows whose column is one of many keys."""
+    """The rows whose column is one of many keys, however many."""
     keys = list(keys)
     for begin in range(0, len(keys), ASKED):
         yield from connection.execute(query.where(column.in_(keys[begin : begin + ASKED])))

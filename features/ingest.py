@@ -109,7 +109,8 @@ class Ingest:
             refuse_forgotten(connection, pair)
             merged = link(connection, self._spelling, pair, cause, now, again=True)
             if merged:
-                self._restate(connection, {merged[0]}, {merged[1]}, now)
+                restated = {merged.survivor} if merged.joined else set()
+                self._restate(connection, restated, {merged.loser}, now)
             return merged is not None
 
         joined = await self._ledger.write(join)
@@ -202,8 +203,10 @@ def append(
             pair = (event.subject, other)
             merged = link(connection, spelling, pair, f"event {event.event_id}", now)
             if merged:
-                restated = (restated | {merged[0]}) - {merged[1]}
-                gone.add(merged[1])
+                # Who was to be folded anew, and was merged away, is part of the survivor.
+                anew = merged.joined or merged.loser in restated
+                restated = (restated | ({merged.survivor} if anew else set())) - {merged.loser}
+                gone.add(merged.loser)
     behind = resolve_each(connection, {event.subject for event in fresh}) if fresh else {}
     news: dict[str, list[Event]] = {}
     for event in fresh:

@@ -111,14 +111,19 @@ class Fold:
         state : shape (len(state_fields),)
             Left as it is.
         event_type, channel : str
-            Of the domain's.
         at_s : float
             Seconds since 1970 (UTC), not before the events already folded.
         properties
             Values by name; what is missing counts as 0 or as no category.
+
+        Notes
+        -----
+        An event of a type or channel that the domain file no longer has is passed over.
         """
         state = state.copy()
-        moves = self._moves[event_type]
+        moves = self._moves.get(event_type)
+        if moves is None or channel not in self._channels:
+            return state
         rhythm = moves.rhythm
         numbers = [float(properties.get(name) or 0.0) for name in rhythm.numbers]
         seen = [1.0 if properties.get(name) == value else 0.0 for name, value in rhythm.values]

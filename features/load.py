@@ -262,9 +262,9 @@ def _bring_in(
     merged = link_all(connection, business.spelling, kept.links, "the table of customers", now)
     done = append(connection, business.spelling, kept.events, now)
     left_out += [str(error) for error in done.refused.values()]
-    gone = {loser for _, loser in merged} | done.gone
+    gone = {one.loser for one in merged} | done.gone
     behind = resolve_each(connection, strangers)
-    changed = {survivor for survivor, _ in merged} | done.restated | {*done.news}
+    changed = {one.survivor for one in merged} | done.restated | {*done.news}
     changed |= {behind.get(stranger, stranger) for stranger in strangers}
     _have_refolded(connection, changed - gone, gone, now)
     return sum(counts) + sum(map(len, done.news.values())), left_out

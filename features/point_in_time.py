@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -26,7 +27,7 @@ from features.fold_part import State
 from features.journey import Fold
 from features.ledger import Ledger
 from features.model_input import ModelInput
-from features.profiles import ACCOUNT, account_key
+from features.profiles import ACCOUNT, account_key, attributes_of
 from features.states import MICROS, events_of, in_order
 from features.store import FeatureStore
 
@@ -47,6 +48,7 @@ class History:
         self._store = store
         self._fold = ModelInput(domain).fold
         self._account = domain.account
+        self._columns = domain.profile_columns
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
         """What was known at moments in the past.
@@ -65,10 +67,20 @@ class History:
             customers belong to accounts. What was unknown is None.
         """
         known = self._store.as_of(moments, service)
+        self._correct_profiles(known)
         known["state"] = self._states(moments, known["state"].tolist())
         if self._account:
             known["account_state"] = self._of_accounts(moments, known[self._account], service)
         return known
+
+    def _correct_profiles(self, known: pd.DataFrame) -> None:
+        """Customers who were merged or parted since the build have other attributes now."""
+        restated = self._ledger.read(_restated) & {*known["customer_id"]}
+        for customer_id in sorted(restated):
+            now = self._ledger.read(partial(attributes_of, customer_id=customer_id))
+            mine = (known["customer_id"] == customer_id).to_numpy()
+            for name in self._columns:
+                known.loc[mine, name] = now.get(name)
 
     def _of_accounts(
         self, moments: pd.DataFrame, accounts: pd.Series[Any], service: str

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from features import tables
 from features.errors import CustomerForgotten
-from features.identity import resolve
+from features.identity import among, resolve, resolve_each
 
 
 def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
@@ -24,8 +24,7 @@ def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
         return set()
     hashed = {key_hash(salt, key): key for key in keys}
     column = tables.tombstones.c.key_hash
-    found = connection.execute(sa.select(column).where(column.in_(list(hashed)))).scalars()
-    return {hashed[one] for one in found}
+    return {hashed[row[0]] for row in among(connection, sa.select(column), column, hashed)}
 
 
 def forgotten_error(key: str) -> CustomerForgotten:
@@ -72,6 +71,17 @@ def who(connection: sa.Connection, keys: Sequence[str]) -> str:
     if customer_id is None and len(keys) > 1:
         return resolve(connection, keys)
     return str(customer_id or keys[0])
+
+
+def subject_of(connection: sa.Connection, keys: Sequence[str], customer_id: str) -> str:
+    """The key under which something about a customer is kept: the first that is theirs.
+
+    Kept under another, it would not be given back when links are undone.
+    """
+    if len(keys) == 1:
+        return keys[0]
+    behind = resolve_each(connection, keys)
+    return next((key for key in keys if behind.get(key, key) == customer_id), customer_id)
 
 
 def raise_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime) -> None:

@@ -25,7 +25,7 @@ from features.identity import Spelling
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.store import Known
-from features.tombstones import who
+from features.tombstones import subject_of, who
 from serving.arbitration import priority, reasons
 from serving.contract import ChosenAction, DecideRequest, Decision, Predictions, Removed
 from serving.eligibility import eligible
@@ -117,6 +117,7 @@ class Engine:
         def choose(connection: sa.Connection) -> Decision:
             # Again: a merge may have been quicker, and whom it made of two is shown everything.
             customer_id = who(connection, keys)
+            subject = subject_of(connection, keys, customer_id)
             if request.decision_id:  # ours are new by construction
                 earlier = _earlier(connection, decision_id, customer_id, request.channel)
                 if earlier is not None:
@@ -140,7 +141,7 @@ class Engine:
             record = self._record(request, row, candidates, chances)
             record["attribution_days"] = self._windows(decision)
             connection.execute(
-                tables.decisions.insert(), self._row(decision, keys[0], request.channel, record)
+                tables.decisions.insert(), self._row(decision, subject, request.channel, record)
             )
             return decision
 

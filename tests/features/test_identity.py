@@ -26,7 +26,8 @@ ANY = Spelling(SHOP.model_copy(update={"identifiers": {}}))
 
 
 def link(ledger, *pair, again=False, cause="they said so", at=NOW):
-    return ledger.write_now(lambda c: identity.link(c, SPELLING, pair, cause, at, again))
+    merged = ledger.write_now(lambda c: identity.link(c, SPELLING, pair, cause, at, again))
+    return merged and merged[:2]
 
 
 def link_each(ledger, *pairs):
