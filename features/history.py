@@ -171,7 +171,8 @@ def _begin(connection: sa.Connection, layout: str) -> dict[str, datetime]:
         tables.set_meta(connection, "layout", layout)
     connection.execute(sa.update(kept).values(online=False, profile_online=False))
     query = sa.select(kept.c.customer_id, kept.c.restated_at)
-    return dict(connection.execute(query.where(kept.c.restated_at.is_not(None))).tuples().all())
+    found = connection.execute(query.where(kept.c.restated_at.is_not(None)))
+    return {row.customer_id: row.restated_at for row in found}
 
 
 def _end(connection: sa.Connection, now: datetime, restated: Mapping[str, datetime]) -> None:

@@ -308,14 +308,16 @@ def test_what_happened_to_a_stranger_comes_along_when_the_table_of_customers_nam
     happened(ledger, "email:a@b.it", "c1", "card:1")
     pairs = [("c1", "email:a@b.it"), ("c2", "card:2")]
     merged = ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW))
-    assert merged == [("c1", "email:a@b.it")]
+    assert merged == [("c1", "email:a@b.it", True)]
     assert whose(ledger) == {"email:a@b.it": "c1", "c1": "c1", "card:1": "card:1"}
 
 
 def test_a_stranger_of_whom_facts_are_known_is_merged_too(ledger):
     add(ledger, tables.customers, person("email:a@b.it"))
     pairs = [("c1", "email:a@b.it")]
-    assert ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW)) == [pairs[0]]
+    assert ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW)) == [
+        (*pairs[0], True)
+    ]
 
 
 def test_a_better_name_in_the_table_of_customers_survives(ledger):
