@@ -225,7 +225,7 @@ def _fold_accounts(
     with pq.ParquetWriter(folder / "accounts.parquet", JOURNEY_SCHEMA) as writer:
         for account in accounts:
             key = account_key(account)
-            events = [(key, *event[1:]) for event in ledger.read(partial(events_of, key=key))]
+            events = ledger.read(partial(_listed, key=key))
             if not events:
                 continue
             at_us, state = _fold_customer(fold, events, partial(rows.add, key))
@@ -240,6 +240,11 @@ def _fold_accounts(
         folded = _Folded(newest.customer_ids, newest.at_us, np.array(newest.states), count)
         _show(ledger, store, folded)
     return count
+
+
+def _listed(connection: sa.Connection, key: str) -> list[Any]:
+    """An account's events as `_fold_customer` takes them, read while the connection is open."""
+    return [(key, *event[1:]) for event in events_of(connection, key)]
 
 
 def _show(ledger: Ledger, store: FeatureStore, folded: _Folded) -> None:
