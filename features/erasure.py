@@ -6,8 +6,10 @@ between, the next start goes on there. What stays is a tombstone, a keyed hash o
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -80,15 +82,19 @@ class Erasure:
         """Take the keys in again; how many of them were refused."""
 
         def take_in(connection: sa.Connection) -> int:
-            # A table that was loaded before may be loaded again, with their rows.
-            loaded = tables.meta.c.key.startswith(LOADED, autoescape=True)
-            connection.execute(sa.delete(tables.meta).where(loaded))
+            _read_tables_again(connection)
             return lift(connection, keys)
 
         return self.ledger.write_now(take_in)
 
     def finish(self, at_most: int | None = AT_ONCE) -> bool:
         """Clean the files of all whom the ledger has forgotten; whether nothing lingers."""
+        if not self.ledger.read(_to_do):
+            return True
+        with self._alone():
+            return self._finish(at_most)
+
+    def _finish(self, at_most: int | None) -> bool:
         clean = True
         to_do = self.ledger.read(_to_do)
         for name, note in to_do:
@@ -108,6 +114,14 @@ class Erasure:
         self.finish(at_most=None)
         self.online.erase([])
         self.ledger.compact()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One at a time, in all workers: of two who write a file anew, the later would bring back
+        whom the other has taken out."""
+        with (self.home / "erasing.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _files(self) -> Iterator[Path]:
         feast = self.home / "feast"
@@ -141,9 +155,17 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     drop(connection, all_keys)
     restate(connection, accounts, now)
     raise_tombstones(connection, all_keys, now)
+    _read_tables_again(connection)
     note = json.dumps([all_keys, decision_ids])
     tables.set_meta(connection, f"{ERASING}{now.isoformat()}", note)
     return Erased(all_keys, decision_ids, events, outcomes, learned)
+
+
+def _read_tables_again(connection: sa.Connection) -> None:
+    """Have a table that was loaded before read from its first row if it is loaded again: it leaves
+    the rows of the forgotten out and says so, and brings in those of who came back."""
+    loaded = tables.meta.c.key.startswith(LOADED, autoescape=True)
+    connection.execute(sa.delete(tables.meta).where(loaded))
 
 
 def _to_do(connection: sa.Connection) -> list[Any]:
