@@ -37,6 +37,7 @@ from features.profiles import account_key, attributes_of
 from features.progress import Progress, quiet
 from features.states import States, events_of, in_order, publish
 from features.store import JOURNEY_SCHEMA, FeatureStore, journey_table, profile_table
+from features.tombstones import forgotten
 
 EVERY = 32  # events of a customer between two kept states
 PART = 100_000  # events of one part, more or less
@@ -248,7 +249,7 @@ def _listed(connection: sa.Connection, key: str) -> list[Any]:
 
 
 def _show(ledger: Ledger, store: FeatureStore, folded: _Folded) -> None:
-    """Put the newest states online, but for customers who were heard of since."""
+    """Put the newest states online, but for customers who were heard of, or forgotten, since."""
     for begin in range(0, len(folded.customer_ids), SHOWN):
         some = slice(begin, begin + SHOWN)
 
@@ -256,8 +257,8 @@ def _show(ledger: Ledger, store: FeatureStore, folded: _Folded) -> None:
             column = tables.journey_states.c.customer_id
             ids = folded.customer_ids[some]
             query = sa.select(column).where(column.in_(ids))
-            heard = set(connection.execute(query).scalars())
-            rows = [i for i, one in enumerate(ids, start=some.start) if one not in heard]
+            left_alone = {*connection.execute(query).scalars()} | forgotten(connection, ids)
+            rows = [i for i, one in enumerate(ids, start=some.start) if one not in left_alone]
             store.write(
                 [folded.customer_ids[i] for i in rows],
                 [folded.states[i].tolist() for i in rows],

@@ -5,7 +5,11 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from features.erasure import Erasure
+from features.history import _Folded, _show
+from features.tombstones import raise_tombstones
 from tests.conftest import NOW
 
 A_WHILE_S = 0.3
@@ -45,3 +49,16 @@ def test_who_comes_second_finds_nothing_left_to_do(ledger, tmp_path):
     erasure.forget(["ann"], NOW)
     online.most = 0
     assert erasure.finish() and online.most == 0
+
+
+def test_a_build_that_folded_somebody_before_they_were_forgotten_does_not_show_them(ledger):
+    shown: list[str] = []
+
+    class Store:
+        def write(self, customer_ids, states, at) -> None:
+            shown.extend(customer_ids)
+
+    folded = _Folded(["ann", "bob"], [0, 0], np.zeros((2, 3)), 2)
+    ledger.write_now(lambda connection: raise_tombstones(connection, ["ann"], NOW))
+    _show(ledger, Store(), folded)
+    assert shown == ["bob"]
