@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from features import tables
-from features.build_lock import discard_unfinished
 from features.files import rewrite
 from features.identity import keys_of, resolve
 from features.ledger import Ledger
 from features.load import LOADED
+from features.locks import discard_unfinished, held
 from features.profiles import accounts_told_of
 from features.states import drop, restate
 from features.tombstones import lift, raise_tombstones, refuse_forgotten
@@ -78,19 +78,24 @@ class Erasure:
         """Take the keys in again; how many of them were refused."""
 
         def take_in(connection: sa.Connection) -> int:
-            # A table that was loaded before may be loaded again, with their rows.
-            loaded = tables.meta.c.key.startswith(LOADED, autoescape=True)
-            connection.execute(sa.delete(tables.meta).where(loaded))
+            _read_tables_again(connection)
             return lift(connection, keys)
 
         return self.ledger.write_now(take_in)
 
     def finish(self, at_most: int | None = AT_ONCE) -> bool:
         """Clean the files of all whom the ledger has forgotten; whether nothing lingers."""
+        if not self.ledger.read(_to_do):
+            return True
+        # One at a time, in all workers: of two who write a file anew, the later would bring back
+        # whom the other has taken out.
+        with held(self.home / "erasing.lock", wait=True):
+            return self._finish(at_most)
+
+    def _finish(self, at_most: int | None) -> bool:
         clean = True
         to_do = self.ledger.read(_to_do)
-        if to_do:
-            discard_unfinished(self.home / "feast" / "customer_journey")
+        discard_unfinished(self.home / "feast" / "customer_journey")
         for name, note in to_do:
             keys, decision_ids = json.loads(note)
             clean &= self.online.erase(keys, at_most)
@@ -142,9 +147,17 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     drop(connection, all_keys)
     restate(connection, sorted(accounts), now)
     raise_tombstones(connection, all_keys, now)
+    _read_tables_again(connection)
     note = json.dumps([all_keys, decision_ids])
     tables.set_meta(connection, f"{ERASING}{now.isoformat()}", note)
     return Erased(all_keys, decision_ids, events, outcomes, learned)
+
+
+def _read_tables_again(connection: sa.Connection) -> None:
+    """Have a table that was loaded before read from its first row if it is loaded again: it leaves
+    the rows of the forgotten out and says so, and brings in those of who came back."""
+    loaded = tables.meta.c.key.startswith(LOADED, autoescape=True)
+    connection.execute(sa.delete(tables.meta).where(loaded))
 
 
 def _to_do(connection: sa.Connection) -> list[Any]:

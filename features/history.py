@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from features import tables
-from features.build_lock import only_build, unfinished
 from features.domain import Domain
 from features.files import rewrite
 from features.fold_part import State
 from features.identity import resolve_each
 from features.journey import Fold
 from features.ledger import Ledger
+from features.locks import only_build, unfinished
 from features.model_input import ModelInput
 from features.profiles import account_key, attributes_of
 from features.progress import Progress, quiet

@@ -71,6 +71,20 @@ def grocer(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(folder, folder / "home", env, done.stdout)
 
 
+@pytest.fixture(scope="session")
+def first_day(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The grocer before anything happened: `nba build` was run, nothing is known, no models."""
+    folder = tmp_path_factory.mktemp("first-day")
+    env = {
+        "NBA_HOME": str(folder / "home"),
+        "NBA_MLFLOW_URI": f"sqlite:///{folder / 'no-models.db'}",
+        "NBA_LEARNER": "false",
+    }
+    done = nba(["build"], env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Built(folder, folder / "home", env, done.stdout)
+
+
 def nba(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the command as a person would."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NBA_")}

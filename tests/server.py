@@ -66,6 +66,40 @@ class Server:
     def connect(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=30)
 
+    def again(self) -> Server:
+        """The same server over a connection of one's own, for a thread or a worker."""
+        return Server(self.process, self.port, 0.0, self.log)
+
+    def place(self) -> tuple[int, int]:
+        """Which worker answers here, and over which of our ports: as long as both stay, nobody
+        has connected anew."""
+        if self._connection is None or self._connection.sock is None:
+            assert self.get("/livez")[0] == 200
+        assert self._connection is not None and self._connection.sock is not None
+        ours = int(self._connection.sock.getsockname()[1])
+        for worker in self.workers():
+            if any(one.raddr and one.raddr.port == ours for one in worker.net_connections("tcp")):
+                return worker.pid, ours
+        raise AssertionError(f"no worker holds the connection from port {ours}")
+
+    def of_each_worker(self, count: int) -> list[Server]:
+        """A connection to each worker; it stays there for as long as it is kept open."""
+        found: dict[int, Server] = {}
+        spare: list[Server] = []  # held open, so that the busy worker is not the only one to accept
+
+        def another() -> bool:
+            one = self.again()
+            found.setdefault(one.place()[0], one)
+            spare.append(one)
+            return len(found) == count
+
+        self.wait_for(lambda: len(self.workers()) == count)
+        self.wait_for(another)
+        for one in spare:
+            if one not in found.values() and one._connection is not None:
+                one._connection.close()
+        return list(found.values())
+
     def workers(self) -> list[psutil.Process]:
         """The worker processes, without the supervisor and the learner."""
         children = psutil.Process(self.process.pid).children(recursive=True)

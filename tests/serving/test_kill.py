@@ -1,0 +1,23 @@
+"""Kill -9 while events come in: nothing that was acknowledged is lost, and nothing is half shown.
+
+Three rounds here; `python -m tests.bench.kill --rounds 20` does many.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench.kill import rounds
+from tests.conftest import Built
+from tests.serving.test_service import copied
+
+pytestmark = pytest.mark.server
+
+
+def test_after_kill_9_every_acknowledged_event_is_there_once_and_shown(first_day: Built, tmp_path):
+    home, env = copied(first_day, tmp_path)
+    done = list(rounds(home, env, 3, seed=20261122))
+    assert [one.mistakes for one in done] == [[], [], []]
+    assert all(one.acknowledged >= 100 for one in done)
+    assert sum(one.unanswered for one in done) > 0, "nobody was cut off: that proves nothing"
+    assert {one.killed for one in done} == {"workers", "everything"}
