@@ -30,12 +30,11 @@ from features import tables
 from features.domain import Domain
 from features.files import rewrite
 from features.fold_part import State
-from features.identity import resolve_each
 from features.journey import Fold
 from features.ledger import Ledger
 from features.locks import only_build, unfinished
 from features.model_input import ModelInput
-from features.profiles import account_key, attributes_of
+from features.profiles import account_key, all_attributes
 from features.progress import Progress, quiet
 from features.states import States, events_of, in_order, publish
 from features.store import JOURNEY_SCHEMA, FeatureStore, journey_table, profile_table
@@ -134,15 +133,7 @@ def _build(
 
 def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: datetime) -> set[str]:
     """Write attributes to history and online; whose."""
-    query = sa.select(tables.customers.c.customer_id).order_by(tables.customers.c.customer_id)
-
-    def read(connection: sa.Connection) -> dict[str, dict[str, str]]:
-        keys = list(connection.execute(query).scalars())
-        behind = resolve_each(connection, keys)
-        customers = dict.fromkeys(behind.get(key, key) for key in keys)
-        return {one: attributes_of(connection, one) for one in customers}
-
-    profiles = ledger.read(read)
+    profiles = dict(sorted(ledger.read(all_attributes).items()))
     table = profile_table(list(profiles), list(profiles.values()), list(domain.profile_columns))
     pq.write_table(table, store.profile_file)
     for begin in range(0, len(profiles), SHOWN):

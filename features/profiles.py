@@ -31,6 +31,21 @@ def attributes_of(connection: sa.Connection, customer_id: str) -> dict[str, str]
     return found
 
 
+def all_attributes(connection: sa.Connection) -> dict[str, dict[str, str]]:
+    """`attributes_of` for every customer of whom the table of customers tells, in one query."""
+    told, keys = tables.customers.c, tables.identities.c
+    query = (
+        sa.select(told.customer_id, told.attributes, keys.customer_id.label("behind"))
+        .outerjoin(tables.identities, keys.key == told.customer_id)
+        .order_by(keys.rank, keys.serial, told.customer_id)
+    )
+    found: dict[str, dict[str, str]] = {}
+    for row in connection.execute(query):  # the best key first, so what is there already wins
+        owner = row.behind or row.customer_id
+        found[owner] = from_json(row.attributes) | found.get(owner, {})
+    return found
+
+
 def account_of(connection: sa.Connection, customer_id: str) -> str | None:
     """The account a customer belongs to."""
     accounts = (row.account for row in _rows(connection, customer_id))
