@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from features import tables
+from features.errors import NotVisible
 from features.identity import keys_of, resolve
 from features.ledger import Ledger
 from features.load import LOADED
@@ -73,7 +74,8 @@ class Erasure:
         CustomerForgotten
             If they were forgotten already.
         NotVisible
-            If the feature store cannot erase now; asked again, or at the next start, it will.
+            If the feature store cannot erase now, or a build is writing a file; the regular look
+            of the service, or its next start, will see to it.
         """
         erased = self.ledger.write_now(lambda connection: _erase(connection, keys, now))
         return replace(erased, lingers=not self.finish())
@@ -102,7 +104,7 @@ class Erasure:
             clean &= self.online.erase(keys, at_most)
             gone = {"customer_id": {*keys}, "identifiers": {*keys}, "decision_id": {*decision_ids}}
             for file in self._files():
-                _rewrite(file, gone)
+                _rewrite_or_wait(file, gone)
             done = sa.delete(tables.meta).where(tables.meta.c.key == name)
             self.ledger.write_now(lambda connection, done=done: connection.execute(done))  # type: ignore[misc]
         if to_do:
@@ -172,6 +174,17 @@ def _to_do(connection: sa.Connection) -> list[Any]:
     query = sa.select(tables.meta.c.key, tables.meta.c.value)
     query = query.where(tables.meta.c.key.startswith(ERASING, autoescape=True))
     return list(connection.execute(query))
+
+
+def _rewrite_or_wait(file: Path, gone: dict[str, set[str]]) -> None:
+    try:
+        _rewrite(file, gone)
+    except pa.ArrowInvalid as error:
+        raise NotVisible(
+            f"{file.name} in {file.parent.name} cannot be read: 'nba build' may be writing it.",
+            expected="whole files",
+            remedy="The ledger has forgotten them; the files follow by themselves after the build.",
+        ) from error
 
 
 def _rewrite(file: Path, gone: dict[str, set[str]]) -> None:

@@ -6,8 +6,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
 from features.erasure import Erasure
+from features.errors import NotVisible
 from features.history import _Folded, _show
 from features.tombstones import raise_tombstones
 from tests.conftest import NOW
@@ -62,3 +66,18 @@ def test_a_build_that_folded_somebody_before_they_were_forgotten_does_not_show_t
     ledger.write_now(lambda connection: raise_tombstones(connection, ["ann"], NOW))
     _show(ledger, Store(), folded)
     assert shown == ["bob"]
+
+
+def test_files_that_a_build_is_writing_are_cleaned_when_it_has_ended(ledger, tmp_path):
+    half = tmp_path / "feast" / "customer_journey.part" / "00000.parquet"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"PAR1 and so on")
+    online = SlowStore()
+    online.second.set()
+    erasure = Erasure(ledger, online, tmp_path)
+    with pytest.raises(NotVisible, match="files follow by themselves after the build"):
+        erasure.forget(["ann"], NOW)
+    table = pa.table({"customer_id": ["ann", "bob"]})
+    pq.write_table(table, half)  # the build has come to its end
+    assert erasure.finish()
+    assert pq.read_table(half)["customer_id"].to_pylist() == ["bob"]
