@@ -13,9 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from features import tables
+from features.errors import NotVisible
 from features.files import rewrite
 from features.identity import keys_of, resolve
 from features.ledger import Ledger
@@ -69,7 +71,8 @@ class Erasure:
         CustomerForgotten
             If they were forgotten already.
         NotVisible
-            If the feature store cannot erase now; asked again, or at the next start, it will.
+            If the feature store cannot erase now, or a build is writing a file; the regular look
+            of the service, or its next start, will see to it.
         """
         erased = self.ledger.write_now(lambda connection: _erase(connection, keys, now))
         return replace(erased, lingers=not self.finish())
@@ -101,7 +104,7 @@ class Erasure:
             clean &= self.online.erase(keys, at_most)
             gone = {"customer_id": {*keys}, "identifiers": {*keys}, "decision_id": {*decision_ids}}
             for file in self._files():
-                rewrite(file, gone)
+                _rewrite(file, gone)
             done = sa.delete(tables.meta).where(tables.meta.c.key == name)
             self.ledger.write_now(lambda connection, done=done: connection.execute(done))  # type: ignore[misc]
         if to_do:
@@ -164,3 +167,14 @@ def _to_do(connection: sa.Connection) -> list[Any]:
     query = sa.select(tables.meta.c.key, tables.meta.c.value)
     query = query.where(tables.meta.c.key.startswith(ERASING, autoescape=True))
     return list(connection.execute(query))
+
+
+def _rewrite(file: Path, gone: dict[str, set[str]]) -> None:
+    try:
+        rewrite(file, gone)
+    except pa.ArrowInvalid as error:
+        raise NotVisible(
+            f"{file.name} in {file.parent.name} cannot be read; somebody may be writing it.",
+            expected="whole files",
+            remedy="The ledger has forgotten them; the files follow by themselves.",
+        ) from error

@@ -135,7 +135,9 @@ def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: da
     """Write attributes to history and online; whose."""
     profiles = dict(sorted(ledger.read(all_attributes).items()))
     table = profile_table(list(profiles), list(profiles.values()), list(domain.profile_columns))
-    pq.write_table(table, store.profile_file)
+    part = unfinished(store.profile_file)
+    pq.write_table(table, part)
+    part.replace(store.profile_file)  # readers meet the old file or the new one
     for begin in range(0, len(profiles), SHOWN):
 
         def put(connection: sa.Connection, some: slice = slice(begin, begin + SHOWN)) -> None:

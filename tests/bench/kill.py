@@ -158,9 +158,17 @@ def _kill(server: Server, which: str) -> None:
     for process in family:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(family, timeout=10)
+    server.wait_for(lambda: all(_dead(process) for process in family))
     if which == "everything":
         server.process.wait()
+
+
+def _dead(process: psutil.Process) -> bool:
+    """A zombie is: who should bury it may be dead itself."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _ready(server: Server) -> bool:

@@ -6,9 +6,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
 from features.erasure import Erasure
+from features.errors import InvalidSetting, NotVisible
 from features.history import _Folded, _show
+from features.locks import only_build
 from features.tombstones import raise_tombstones
 from tests.conftest import NOW
 
@@ -62,3 +67,46 @@ def test_a_build_that_folded_somebody_before_they_were_forgotten_does_not_show_t
     ledger.write_now(lambda connection: raise_tombstones(connection, ["ann"], NOW))
     _show(ledger, Store(), folded)
     assert shown == ["bob"]
+
+
+def _half(folder):
+    folder.mkdir(parents=True)
+    file = folder / "00000.parquet"
+    file.write_bytes(b"PAR1 and so on")
+    return file
+
+
+def _erasure(ledger, home):
+    online = SlowStore()
+    online.second.set()
+    return Erasure(ledger, online, home)
+
+
+def test_what_a_build_that_was_cut_off_left_is_removed(ledger, tmp_path):
+    half = _half(tmp_path / "feast" / "customer_journey.part")
+    _erasure(ledger, tmp_path).forget(["ann"], NOW)
+    assert not half.exists()
+
+
+def test_what_a_build_is_writing_is_left_to_it(ledger, tmp_path):
+    half = _half(tmp_path / "feast" / "customer_journey.part")
+    with only_build(tmp_path / "feast" / "customer_journey"):
+        _erasure(ledger, tmp_path).forget(["ann"], NOW)
+    assert half.exists()
+
+
+def test_only_one_build_is_at_work(tmp_path):
+    folder = tmp_path / "customer_journey"
+    with only_build(folder), pytest.raises(InvalidSetting, match=r"holds build\.lock"):
+        with only_build(folder):
+            pass
+
+
+def test_a_file_that_is_half_written_is_cleaned_when_it_is_whole(ledger, tmp_path):
+    half = _half(tmp_path / "sources")
+    erasure = _erasure(ledger, tmp_path)
+    with pytest.raises(NotVisible, match="files follow by themselves"):
+        erasure.forget(["ann"], NOW)
+    pq.write_table(pa.table({"customer_id": ["ann", "bob"]}), half)
+    assert erasure.finish()
+    assert pq.read_table(half)["customer_id"].to_pylist() == ["bob"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -230,3 +231,17 @@ def test_a_file_that_is_no_database_is_down_too(tmp_path):
     (tmp_path / "mlflow.db").write_text("this is not a database, whatever its name says")
     with pytest.raises(RegistryDown, match=r"mlflow\.db does not answer"):
         on_sqlite(tmp_path).champion("churn")
+
+
+def test_the_versions_that_learned_from_a_customer_are_found_by_keyed_hash(tmp_path):
+    registry = on_sqlite(tmp_path)
+    for customers in ({"hash-of-ann", "hash-of-bob"}, {"hash-of-ann"}, set()):
+        registry.log(replace(trained(a_bandit(0.5)), customers=frozenset(customers)))
+    asked = {
+        "ann": ["hash-of-ann"],
+        "bob": ["hash-of-bob", "hash-of-his-card"],
+        "eve": ["hash-of-eve"],
+        "nobody": [],
+    }
+    found = {who: [v.version for v in registry.trained_on(keys)] for who, keys in asked.items()}
+    assert found == {"ann": ["2", "1"], "bob": ["1"], "eve": [], "nobody": []}
