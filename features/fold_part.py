@@ -15,7 +15,10 @@ WEEK_S = 7 * DAY_S
 
 
 class Part(Protocol):
-    """A stretch of the state. How an event moves it differs from part to part."""
+    """A stretch of the state. How an event moves it differs from part to part.
+
+    Its first number is 0 as long as it is as empty as `empty` makes it.
+    """
 
     @property
     def fields(self) -> tuple[str, ...]:

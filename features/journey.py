@@ -12,8 +12,9 @@ input, no output. What the numbers are stands in the parts: `rhythm`, `signals`,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from features.domain import SCALES, Domain, EventType, slug
@@ -89,6 +90,9 @@ class Fold:
         }
         self.state_fields = tuple(field for part in self._parts for field in part.fields)
         self.feature_names = tuple(name for part in self._parts for name in part.names)
+        ends = list(accumulate(len(part.fields) for part in self._parts))
+        spans = zip([0, *ends], ends, strict=False)
+        self._spans = [(start, end) for start, end in spans if end > start]
         self._empty = [number for part in self._parts for number in part.empty()]
         _refuse_twins(domain, [*self.state_fields], [*self.feature_names, *domain.attributes])
 
@@ -157,6 +161,39 @@ class Fold:
         for part in self._parts:
             part.read(features, state, at_s)
         return features
+
+    def pack(self, state: State) -> list[float]:
+        """The state as it is kept: only the parts in which something has happened.
+
+        Most customers have met few of the event types; their states take a fifth of the space.
+
+        Returns
+        -------
+        list of float
+            For each such part its number and then its numbers, as many as it has fields.
+        """
+        packed: list[float] = []
+        for number, (start, end) in enumerate(self._spans):
+            if state[start]:  # how often: the first number of every part
+                packed.append(float(number))
+                packed += state[start:end]
+        return packed
+
+    def unpack(self, packed: Sequence[float]) -> State | None:
+        """What `pack` was given; None if that was the state of another fold."""
+        state, index = self._empty.copy(), 0
+        while index < len(packed):
+            number = packed[index]
+            if not 0 <= number < len(self._spans) or number != int(number):
+                return None
+            start, end = self._spans[int(number)]
+            index += 1
+            part = packed[index : index + end - start]
+            if len(part) < end - start:
+                return None
+            state[start:end] = part
+            index += end - start
+        return state
 
     def open_journeys(self, state: State, at_s: float) -> list[OpenJourney]:
         """What the customer is in the middle of, the oldest first."""

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from features.domain import Attribute, Domain
 from features.journey import Fold, State
 
+PACKING = "parts"  # how `Fold.pack` keeps a state; another word when that changes
+
 
 class ModelInput:
     """The row of numbers that every model of a business reads.
@@ -44,7 +46,8 @@ class ModelInput:
         # With the values: another order of them gives the same names another meaning.
         attributes = [f"{name}={known.type}:{known.values}" for name, known in self._attributes]
         rules = _rules(domain)
-        self.layout = _fingerprint(*self.fold.state_fields, *domain.attributes, *rules)
+        kept = (PACKING, *self.fold.state_fields)
+        self.layout = _fingerprint(*kept, *domain.attributes, *rules)
         self.fingerprint = _fingerprint(*self.names, *attributes, *rules)
         self._nothing = self.fold.empty()
         self._stranger = np.array(self.fold.read(self._nothing, 0.0))

@@ -68,9 +68,10 @@ class JourneyPart:
         elif event.step == "starts":
             open_n += 1.0
         here = STAGE_INDEX[event.stage]
-        if open_n == 0.0:
-            opened_at, stage, stage_at = nan, nan, nan
-        elif event.step != "ends" and stage != here:  # also when it was nan
+        if open_n == 0.0:  # as if it had never been: see `Fold.pack`
+            state[start : start + WIDTH] = self.empty()
+            return
+        if event.step != "ends" and stage != here:  # also when it was nan
             stage, stage_at = here, at_s
         state[start : start + WIDTH] = [open_n, opened_at, stage, stage_at, at_s]
 

@@ -137,15 +137,16 @@ def _complete(
     Parameters
     ----------
     events : of one customer, in order
-    kept, at_us : shape (n_moments,), rising in time
+    kept, at_us : shape (n_moments,), rising in time; ``kept`` as `Fold.pack` leaves states
     """
     found: list[State | None] = []
     state, folded_us, index = None, -1, 0
     for row, moment in zip(kept, at_us, strict=True):
-        if row is not None and (kept_us := round(fold.last_at(row) * MICROS)) > folded_us:
+        known = None if row is None else fold.unpack(np.asarray(row).tolist())
+        if known is not None and (kept_us := round(fold.last_at(known) * MICROS)) > folded_us:
             by_then = bisect_right(events, kept_us, key=itemgetter(3))
-            fits = by_then == fold.events_n(row)  # not so if one came at the instant of the last
-            state, folded_us = (np.asarray(row).tolist(), kept_us) if fits else (state, folded_us)
+            if by_then == fold.events_n(known):  # not so if one came at the instant of the last
+                state, folded_us = known, kept_us
         while index < len(events) and events[index][3] <= moment:
             _, kind, channel, event_us, properties = events[index]
             if event_us > folded_us:

@@ -110,7 +110,7 @@ class States:
             late = ids[-len(events) :] != [event.event_id for event in events]
         return {
             "customer_id": key,
-            "state": to_bytes(newest.state),
+            "state": to_bytes(self.fold, newest.state),
             "last_at": newest.last_at,
             "last_event_id": newest.last_event_id,
             "online": False,
@@ -135,8 +135,7 @@ class States:
     def _usable(self, row: Any) -> State | None:
         if row is None or row.state is None or row.last_at is None:
             return None
-        state = from_bytes(row.state)
-        return state if len(state) == len(self.fold.state_fields) else None
+        return from_bytes(self.fold, row.state)
 
 
 def restate(connection: sa.Connection, keys: Iterable[str], now: datetime) -> None:
@@ -176,14 +175,16 @@ def publish(connection: sa.Connection, online: OnlineStore, states: States, now:
     changed = [row.customer_id for row in rows if not row.profile_online]
     if changed:
         online.write_profiles({one: attributes_of(connection, one) for one in changed}, now)
-    _note_shown(connection, rows, newest)
+    _note_shown(connection, states.fold, rows, newest)
     return len(rows)
 
 
-def _note_shown(connection: sa.Connection, rows: Sequence[Any], newest: Sequence[Newest]) -> None:
+def _note_shown(
+    connection: sa.Connection, fold: Fold, rows: Sequence[Any], newest: Sequence[Newest]
+) -> None:
     shown = {"online": True, "profile_online": True}
     refolded = [
-        {**row._mapping, **one._asdict(), "state": to_bytes(one.state), **shown}
+        {**row._mapping, **one._asdict(), "state": to_bytes(fold, one.state), **shown}
         for row, one in zip(rows, newest, strict=True)
         if row.state is None
     ]
@@ -192,16 +193,16 @@ def _note_shown(connection: sa.Connection, rows: Sequence[Any], newest: Sequence
     connection.execute(sa.update(tables.journey_states).where(mine).values(**shown))
 
 
-def to_bytes(state: State) -> bytes:
+def to_bytes(fold: Fold, state: State) -> bytes:
     """A state as the ledger keeps it."""
-    return array("d", state).tobytes()
+    return array("d", fold.pack(state)).tobytes()
 
 
-def from_bytes(kept: bytes) -> State:
-    """What `to_bytes` wrote."""
-    state = array("d")
-    state.frombytes(kept)
-    return state.tolist()
+def from_bytes(fold: Fold, kept: bytes) -> State | None:
+    """What `to_bytes` wrote; None if it was of another fold."""
+    packed = array("d")
+    packed.frombytes(kept)
+    return fold.unpack(packed.tolist())
 
 
 def _order(event: Event) -> tuple[datetime, str]:

@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import yaml
-from numpy.typing import NDArray
 
 from features.domain import Domain
 from features.errors import InvalidData, NotVisible
@@ -70,7 +69,7 @@ class FeatureStore:
 
         model_input = ModelInput(domain)
         self._layout = model_input.layout
-        self._width = len(model_input.fold.state_fields)
+        self._fold = model_input.fold
         self._attributes = domain.profile_columns or ("customer_since",)
         self._account = domain.account
         self._folder = settings.home / "feast"
@@ -111,7 +110,7 @@ class FeatureStore:
 
     def mark_built(self, at: datetime) -> None:
         """Note in the online store itself that it was filled."""
-        self.write([MARKER], [[]], [at])
+        self.write_packed([MARKER], [[]], [at])
 
     def why_unusable(self) -> str | None:
         """A sentence if the online store cannot serve this business, else None."""
@@ -141,7 +140,7 @@ class FeatureStore:
 
     def _readable(self, state: State | None) -> State | None:
         """None for a state of another layout."""
-        return state if state is not None and len(state) == self._width else None
+        return None if state is None else self._fold.unpack(state)
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
         """What was known of customers at moments in the past.
@@ -183,9 +182,15 @@ class FeatureStore:
         states : shape (n, len(Fold.state_fields))
         at : shape (n,), aware UTC, of the last event
         """
+        self.write_packed(customer_ids, [self._fold.pack(state) for state in states], at)
+
+    def write_packed(
+        self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
+    ) -> None:
+        """`write` for states that `Fold.pack` has made small already."""
         from feast.protos.feast.types.Value_pb2 import DoubleList, Value
 
-        values = [{"state": Value(double_list_val=DoubleList(val=state))} for state in states]
+        values = [{"state": Value(double_list_val=DoubleList(val=one))} for one in packed]
         self._write("customer_journey", customer_ids, values, at)
 
     def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None:
@@ -301,7 +306,7 @@ def _definitions() -> ModuleType:
 
 
 def journey_table(
-    customer_ids: Sequence[str], at_us: Sequence[int], states: NDArray[np.float64]
+    customer_ids: Sequence[str], at_us: Sequence[int], packed: Sequence[Sequence[float]]
 ) -> pa.Table:
     """Rows of the offline history.
 
@@ -309,13 +314,12 @@ def journey_table(
     ----------
     customer_ids : shape (n_rows,)
     at_us : shape (n_rows,), whole microseconds since 1970
-    states : shape (n_rows, len(Fold.state_fields))
+    packed : n_rows states as `Fold.pack` leaves them, each of its own length
     """
-    ends = np.arange(len(states) + 1, dtype=np.int32) * states.shape[1]
     columns = [
         pa.array(customer_ids, pa.string()),
         pa.array(at_us, pa.int64()).cast(_TIME),
-        pa.ListArray.from_arrays(pa.array(ends), pa.array(states.ravel())),
+        pa.array(packed, pa.list_(pa.float64())),
     ]
     return pa.table(columns, schema=JOURNEY_SCHEMA)
 

@@ -143,7 +143,7 @@ def kept(ledger: Ledger) -> dict[str, Any]:
 
 def kept_state(ledger: Ledger, key: str) -> State:
     """The state that the ledger keeps of somebody."""
-    return from_bytes(kept(ledger)[key].state)
+    return from_bytes(FOLD, kept(ledger)[key].state)
 
 
 def customer(ledger: Ledger, *keys: str) -> str:

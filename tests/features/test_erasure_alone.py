@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -60,10 +59,10 @@ def test_a_build_that_folded_somebody_before_they_were_forgotten_does_not_show_t
     shown: list[str] = []
 
     class Store:
-        def write(self, customer_ids, states, at) -> None:
+        def write_packed(self, customer_ids, packed, at) -> None:
             shown.extend(customer_ids)
 
-    folded = _Folded(["ann", "bob"], [0, 0], np.zeros((2, 3)), 2)
+    folded = _Folded(["ann", "bob"], [0, 0], [[0.0, 1.0], [0.0, 1.0]], 2)
     ledger.write_now(lambda connection: raise_tombstones(connection, ["ann"], NOW))
     _show(ledger, Store(), folded)
     assert shown == ["bob"]

@@ -192,7 +192,7 @@ def unlike_its_events(world):
     found = []
     for key in sorted(known | {*states}):
         truth = folded(world.ledger, key)
-        if key in states and not _same(from_bytes(states[key].state), truth):
+        if key in states and not _same(from_bytes(FOLD, states[key].state), truth):
             found.append(f"{key}: kept")
         if not _same(world.shown.states.get(key, FOLD.empty()), truth):
             found.append(f"{key}: shown")

@@ -338,7 +338,8 @@ def test_the_merged_have_the_facts_of_all_their_keys_in_a_build(ledger, store, w
 def test_accounts_are_shown_and_kept_like_customers(lived, store, worker):
     acme = account_key("acme")
     newest = kept_rows(store).groupby("customer_id").tail(1).set_index("customer_id")
-    np.testing.assert_array_equal(newest.loc[acme, "state"], folded(lived, acme))
+    state = FOLD.unpack(newest.loc[acme, "state"].tolist())
+    np.testing.assert_array_equal(state, folded(lived, acme))
     take(worker, event(6000, "c2", at=NOW))
     np.testing.assert_array_equal(store.online(acme).state, folded(lived, acme))
 

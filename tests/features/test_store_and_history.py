@@ -131,7 +131,7 @@ def test_of_several_events_at_one_instant_the_last_state_stands(store, fold):
     assert expected[fold.state_fields.index("order_n")] == 2.0
     np.testing.assert_array_equal(store.online("tie").state, expected)
     [row] = store.as_of(_moments(("tie", NOW)), "churn_v1").to_dict("records")
-    np.testing.assert_array_equal(row["state"], expected)
+    np.testing.assert_array_equal(fold.unpack(row["state"].tolist()), expected)
 
 
 def test_the_history_keeps_a_state_after_the_last_event_of_each_customer(store):
@@ -305,5 +305,5 @@ def test_progress_ends_with_all_events_folded(monkeypatch, store, filled, toy_do
 
 def test_our_own_marker_cannot_be_asked_for_and_a_state_of_another_layout_is_not_read(store):
     assert not re.match(ID_PATTERN, MARKER)
-    store.write(["odd"], [[1.0, 2.0]], [NOW])
+    store.write_packed(["odd"], [[1.0, 2.0]], [NOW])
     assert store.online("odd") is None
