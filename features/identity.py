@@ -305,7 +305,9 @@ def among(
     """The rows whose column is one of many keys, however many."""
     keys = list(keys)
     for begin in range(0, len(keys), ASKED):
-        yield from connection.execute(query.where(column.in_(keys[begin : begin + ASKED])))
+        # By name: an expression with each key in it would take longer than the database does.
+        some = query.where(column.in_(sa.bindparam("keys", expanding=True)))
+        yield from connection.execute(some, {"keys": keys[begin : begin + ASKED]})
 
 
 def _by_rank(connection: sa.Connection, keys: Iterable[str]) -> list[str]:

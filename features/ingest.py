@@ -20,7 +20,7 @@ from features import tables
 from features.domain import Domain
 from features.errors import InvalidEvent, NbaError, NotVisible
 from features.events import Event, read_event
-from features.identity import Spelling, link, resolve_each, unlink
+from features.identity import Spelling, among, link, resolve_each, unlink
 from features.ledger import Ledger
 from features.profiles import accounts_of, accounts_told_of
 from features.states import PUBLISHED, OnlineStore, States, drop, publish, restate
@@ -70,6 +70,7 @@ class Ingest:
         self._domain = domain
         self._spelling = Spelling(domain)
         self._states = states
+        self._shown_in: sa.Connection | None = None  # all that waits was shown in its transaction
 
     async def take(self, sent: Sequence[Any], now: datetime) -> Taken:
         """Take events in; when this returns, the next decision on any worker sees them.
@@ -155,7 +156,11 @@ class Ingest:
             ) from error
 
     def _publish(self, connection: sa.Connection, now: datetime) -> int:
-        return publish(connection, self._online, self._states, now)
+        if connection is self._shown_in:  # a neighbour of the same group has shown everything
+            return 0
+        count = publish(connection, self._online, self._states, now)
+        self._shown_in = connection if count < PUBLISHED else None
+        return count
 
     def _checked(
         self, sent: Sequence[Any], now: datetime
@@ -246,8 +251,8 @@ def _stored(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, An
     columns = tables.events.c
     content = (columns.subject, columns.type, columns.occurred_at, columns.channel)
     query = sa.select(columns.event_id, *content, columns.properties)
-    query = query.where(columns.event_id.in_(event_ids))
-    return {row[0]: tuple(row[1:]) for row in connection.execute(query)}
+    found = among(connection, query, columns.event_id, event_ids)
+    return {row[0]: tuple(row[1:]) for row in found}
 
 
 def _content(event: Event) -> Any:

@@ -222,12 +222,14 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_postgresql(connection: sa.Connection) -> None:
+    connection.info.pop(tables.FRESH, None)
     # One writer at a time, as SQLite has it: what a unit has read stays true until it commits.
     if not connection.get_execution_options().get("read_only", False):
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(20261122)")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.info.pop(tables.FRESH, None)
     # The write lock at once: a transaction that begins by reading could not be promoted later
     # when another process has written meanwhile.
     reading = connection.get_execution_options().get("read_only", False)

@@ -25,11 +25,19 @@ MICROS = 1e6
 PUBLISHED = 500  # states written online in one transaction
 
 
+# Made once: putting the expressions together would take longer than the database does.
+_AMONG = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
+_KEPT = sa.select(tables.journey_states).where(_AMONG)
+_OTHERS = tables.journey_states.c.customer_id.not_in(sa.bindparam("fresh", expanding=True))
+_WAITING = sa.select(tables.journey_states).where(tables.waiting, _OTHERS).limit(PUBLISHED)
+_SHOWN = sa.update(tables.journey_states).where(_AMONG).values(online=True, profile_online=True)
+
+
 class OnlineStore(Protocol):
     """What we ask of the feature store here."""
 
-    def write(
-        self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
+    def write_packed(
+        self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
     ) -> None: ...
     def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None: ...
 
@@ -67,21 +75,14 @@ class States:
         news
             By key (a customer, or an account), its new events in any order.
         """
-        columns = tables.journey_states.c
-        query = sa.select(tables.journey_states).where(columns.customer_id.in_(list(news)))
-        kept = {row.customer_id: row for row in connection.execute(query)}
+        found = connection.execute(_KEPT, {"keys": list(news)})
+        kept = {row.customer_id: row for row in found}
         rows = [
             self._advanced(connection, key, kept.get(key), sorted(events, key=_order), now)
             for key, events in news.items()
         ]
         tables.replace(connection, tables.journey_states, rows)
-
-    def newest(self, connection: sa.Connection, row: Any) -> Newest:
-        """The state of a row of `journey_states`, folded anew if it has none."""
-        state = self._usable(row)
-        if state is None:
-            return self.refold(connection, row.customer_id)[0]
-        return Newest(state, row.last_at, row.last_event_id)
+        _note_fresh(connection, news)
 
     def refold(self, connection: sa.Connection, key: str) -> tuple[Newest, list[str]]:
         """The state after all events of a customer or account, and the ids of those."""
@@ -149,6 +150,11 @@ def restate(connection: sa.Connection, keys: Iterable[str], now: datetime) -> No
     blank |= {"online": False, "profile_online": False}
     rows = [{"customer_id": key, **blank} for key in dict.fromkeys(keys)]
     tables.replace(connection, tables.journey_states, rows)
+    _note_fresh(connection, [row["customer_id"] for row in rows])
+
+
+def _note_fresh(connection: sa.Connection, keys: Iterable[str]) -> None:
+    connection.info.setdefault(tables.FRESH, set()).update(keys)
 
 
 def drop(connection: sa.Connection, keys: Iterable[str]) -> None:
@@ -161,36 +167,45 @@ def publish(connection: sa.Connection, online: OnlineStore, states: States, now:
     """Write states that wait to the online store; how many, at most `PUBLISHED`.
 
     The caller holds the ledger's write lock meanwhile, so newer is never overwritten with older.
+    States that a neighbour in the same transaction has just moved wait for the next one.
     """
-    query = sa.select(tables.journey_states).where(tables.waiting).limit(PUBLISHED)
-    rows = connection.execute(query).all()
+    # Not those of this very transaction: if it were cut off now, they would be shown, and gone.
+    fresh = list(connection.info.get(tables.FRESH, ()))
+    rows = connection.execute(_WAITING, {"fresh": fresh}).all()
     if not rows:
         return 0
-    newest = [states.newest(connection, row) for row in rows]
-    online.write(
+    refolded = {
+        row.customer_id: states.refold(connection, row.customer_id)[0]
+        for row in rows
+        if row.state is None
+    }
+    online.write_packed(
         [row.customer_id for row in rows],
-        [one.state for one in newest],
-        [one.last_at or now for one in newest],
+        [
+            states.fold.pack(refolded[row.customer_id].state)
+            if row.state is None
+            else _packed(row.state)
+            for row in rows
+        ],
+        [row.last_at or now for row in rows],
     )
     changed = [row.customer_id for row in rows if not row.profile_online]
     if changed:
         online.write_profiles({one: attributes_of(connection, one) for one in changed}, now)
-    _note_shown(connection, states.fold, rows, newest)
+    _note_refolded(connection, states.fold, refolded, rows)
+    connection.execute(_SHOWN, {"keys": [row.customer_id for row in rows]})
     return len(rows)
 
 
-def _note_shown(
-    connection: sa.Connection, fold: Fold, rows: Sequence[Any], newest: Sequence[Newest]
+def _note_refolded(
+    connection: sa.Connection, fold: Fold, refolded: Mapping[str, Newest], rows: Sequence[Any]
 ) -> None:
-    shown = {"online": True, "profile_online": True}
-    refolded = [
-        {**row._mapping, **one._asdict(), "state": to_bytes(fold, one.state), **shown}
-        for row, one in zip(rows, newest, strict=True)
-        if row.state is None
+    anew = [
+        {**row._mapping, **newest._asdict(), "state": to_bytes(fold, newest.state)}
+        for row in rows
+        if (newest := refolded.get(row.customer_id))
     ]
-    tables.replace(connection, tables.journey_states, refolded)
-    mine = tables.journey_states.c.customer_id.in_([row.customer_id for row in rows])
-    connection.execute(sa.update(tables.journey_states).where(mine).values(**shown))
+    tables.replace(connection, tables.journey_states, anew)
 
 
 def to_bytes(fold: Fold, state: State) -> bytes:
@@ -200,9 +215,13 @@ def to_bytes(fold: Fold, state: State) -> bytes:
 
 def from_bytes(fold: Fold, kept: bytes) -> State | None:
     """What `to_bytes` wrote; None if it was of another fold."""
+    return fold.unpack(_packed(kept))
+
+
+def _packed(kept: bytes) -> list[float]:
     packed = array("d")
     packed.frombytes(kept)
-    return fold.unpack(packed.tolist())
+    return packed.tolist()
 
 
 def _order(event: Event) -> tuple[datetime, str]:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FRESH = "fresh states"  # of a connection: keys whose states its transaction has moved
 BUILT = "features built"  # the fact that `nba build` came to its end
 SCHEMA = "3"  # raised when a table changes; a ledger of another schema is refused
 

@@ -50,24 +50,24 @@ class OnlineFeatures:
         known = self.online(customer_id)
         return known.state if known else None
 
-    def write(
-        self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
+    def write_packed(
+        self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
     ) -> None:
-        """Put states online, see `FeatureStore.write`.
+        """Put states online, see `FeatureStore.write_packed`.
 
         Raises
         ------
         NotVisible
             If the store cannot be used.
         """
-        self._usable().write(customer_ids, states, at)
+        self._usable().write_packed(customer_ids, packed, at)
 
     def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None:
-        """Put attributes online, see `FeatureStore.write_profiles`; raises like `write`."""
+        """Put attributes online, see `FeatureStore.write_profiles`; raises like `write_packed`."""
         self._usable().write_profiles(profiles, at)
 
     def erase(self, customer_ids: Sequence[str], at_most: int | None = None) -> bool:
-        """Take customers out, see `FeatureStore.erase`; raises like `write`."""
+        """Take customers out, see `FeatureStore.erase`; raises like `write_packed`."""
         return self._usable().erase(customer_ids, at_most)
 
     def _usable(self) -> FeatureStore:

@@ -80,11 +80,12 @@ class Shown:
         self.broken = False
         self.asked: list[str] = []
 
-    def write(
-        self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
+    def write_packed(
+        self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
     ) -> None:
         if self.broken:
             raise OSError("the disk is full")
+        states = [FOLD.unpack(one) or [] for one in packed]
         self.states |= dict(zip(customer_ids, states, strict=True))
         self.at |= dict(zip(customer_ids, at, strict=True))
 

@@ -455,3 +455,16 @@ def test_the_clock_of_a_caller_may_be_ahead_by_minutes_not_by_days(worker):
     assert counts(take(worker, event(1, "c1", at=NOW + 4 * MINUTE))) == (1, 0, 0)
     [rejected] = take(worker, event(2, "c1", at=NOW + timedelta(hours=1))).rejected
     assert rejected.field == "occurred_at"
+
+
+def test_what_a_transaction_has_moved_is_shown_by_the_next_one_only(ledger):
+    shown = Shown()
+    worker = live(ledger, shown)
+    good, _ = worker._checked([event(1, "c1", at=NOW)], NOW)
+    with ledger.engine.begin() as connection:
+        worker._append(connection, list(good.values()), NOW)
+        assert worker._publish(connection, NOW) == 0
+        assert shown.states == {}  # cut off here, nobody has seen what was never kept
+    with ledger.engine.begin() as connection:
+        assert worker._publish(connection, NOW) == 1
+    assert list(shown.states) == ["c1"]

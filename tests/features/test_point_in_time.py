@@ -75,7 +75,7 @@ class Online:
     """What the live path asks of a store; as `serving/features_online.py` does."""
 
     def __init__(self, store):
-        self.write, self.write_profiles = store.write, store.write_profiles
+        self.write_packed, self.write_profiles = store.write_packed, store.write_profiles
         self._store = store
 
     def state(self, key):
@@ -291,7 +291,7 @@ def test_what_is_taken_between_two_parts_is_not_lost(ledger, lived, store, worke
 
 def test_a_build_shows_what_waited(lived, store, worker):
     broken = live(lived, Online(store))
-    broken._online.write = None
+    broken._online.write_packed = None
     with pytest.raises(Exception, match="The events are kept"):
         take(broken, event(4000, "c1", at=NOW))
     build(lived, store)
