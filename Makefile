@@ -23,7 +23,7 @@ serve: $(DONE)  ## Real data, features, models, and the server on port 3000.
 	$(BIN)/nba serve
 
 test: $(DONE)  ## The whole test suite.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(DONE)  ## ruff, ruff format and mypy --strict.
 	$(BIN)/ruff check .

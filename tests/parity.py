@@ -488,8 +488,8 @@ MUTATIONS = (
     Mutation(
         "batch",
         "features/point_in_time.py",
-        "state, folded_us = list(row), kept_us",
-        "state = list(row)",
+        "state, folded_us = known, kept_us",
+        "state = known",
     ),
     Mutation(
         "batch",
@@ -497,7 +497,7 @@ MUTATIONS = (
         "order_by(columns.customer_id, columns.occurred_at, columns.event_id)",
         "order_by(columns.customer_id, columns.occurred_at.desc())",
     ),
-    Mutation("batch", "features/dataset.py", '"]) / 1e6', '"]) / 1e6 + 60'),
+    Mutation("batch", "features/dataset.py", "at_us / 1e6, of", "at_us / 1e6 + 60, of"),
     Mutation(
         "batch",
         "features/load.py",

@@ -198,7 +198,7 @@ WRONG = [
     ("/v1/decide", {"customer_id": "h\u0000", "channel": "app"}, 400, "customer_id: "),
     ("/v1/decide", {"customer_id": "h1", "channel": "app", "slots": 0}, 400, "slots: "),
     ("/v1/decide", {"customer_id": "h1", "channel": "app", "foo": 1}, 400, "foo is not a field"),
-    ("/v1/decide", {"identifiers": ["x"], "channel": "app"}, 400, "is not namespace:value"),
+    ("/v1/decide", {"identifiers": ["x"], "channel": "app"}, 400, "identifiers has 'x'. Expected"),
     ("/v1/decide", {"customer_id": "h1", "channel": "app", "actions": ["a"]}, 400, "actions has"),
     (
         "/v1/decide",

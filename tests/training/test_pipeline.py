@@ -92,10 +92,10 @@ def test_a_business_without_past_decisions_gets_a_bandit_that_can_learn(sources,
     long_ago = now - timedelta(days=4000)
     params = sources.params.bandit
     found = read_decided(
-        sources.ledger, sources.store, sources.domain, sources.catalog, params, long_ago
+        sources.ledger, sources.history, sources.domain, sources.catalog, params, long_ago
     )
     assert len(found.rows) == 0
-    encoder = fit_encoder(found, sources.ledger, sources.store, sources.domain, params, now)
+    encoder = fit_encoder(found, sources.ledger, sources.history, sources.domain, params, now)
     assert encoder.width > 80 and warm_start(found, encoder, params).actions == ()
     assert judge_warm_start(found, sources.domain, sources.catalog, params) == {
         "logged_decisions": 0.0
@@ -135,8 +135,12 @@ def test_training_and_serving_read_the_same_numbers(sources):
     newest = sources.ledger.read(lambda connection: connection.execute(last).scalar_one())
     at = pd.Timestamp(newest) + pd.Timedelta(hours=1)
     moments = pd.DataFrame({"customer_id": customers, "event_timestamp": at})
-    offline = training_frame(sources.store, moments, "churn_v1", sources.domain).to_numpy()
+    offline = training_frame(sources.history, moments, "churn_v1", sources.domain).to_numpy()
     model_input = ModelInput(sources.domain)
     online = [sources.store.online(customer) for customer in customers]
-    rows = [model_input.read(*(known or ({}, None)), at.timestamp()) for known in online]
+    nobody = model_input.read({}, None, at.timestamp())
+    rows = [
+        model_input.read(known.attributes, known.state, at.timestamp()) if known else nobody
+        for known in online
+    ]
     assert np.array_equal(offline, np.array(rows), equal_nan=True)
