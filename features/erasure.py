@@ -141,6 +141,7 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     mine = sa.select(decided.decision_id).where(decided.customer_id.in_(customers))
     learned = delete(tables.credits, tables.credits.c.decision_id.in_(mine))
     outcomes = delete(tables.outcomes, tables.outcomes.c.decision_id.in_(mine))
+    delete(tables.contacts, tables.contacts.c.customer_id.in_(customers))
     delete(tables.decisions, decided.customer_id.in_(customers))
     events = delete(tables.events, tables.events.c.customer_id.in_(customers))
     delete(tables.customers, tables.customers.c.customer_id.in_(all_keys))

@@ -183,7 +183,7 @@ def link(
     survivor, loser = _by_rank(connection, behind)
     facts = tables.customers.c.customer_id.in_(keys_of(connection, loser))
     joined = connection.execute(sa.select(sa.exists().where(facts))).scalar_one()
-    for table in (tables.identities, tables.events, tables.decisions):
+    for table in (tables.identities, tables.events, tables.decisions, tables.contacts):
         moved = sa.update(table).where(table.c.customer_id == loser)
         count = connection.execute(moved.values(customer_id=survivor)).rowcount
         joined = joined or (table is tables.events and count > 0)
@@ -286,6 +286,7 @@ def _name(connection: sa.Connection, customer_id: str, part: list[str]) -> None:
         (tables.identities, tables.identities.c.key),
         (tables.events, tables.events.c.subject),
         (tables.decisions, tables.decisions.c.subject),
+        (tables.contacts, tables.contacts.c.subject),
     ):
         mine = sa.update(table).where(table.c.customer_id == customer_id, key.in_(part))
         connection.execute(mine.values(customer_id=part[0]))

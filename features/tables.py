@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FRESH = "fresh states"  # of a connection: keys whose states its transaction has moved
 BUILT = "features built"  # the fact that `nba build` came to its end
-SCHEMA = "3"  # raised when a table changes; a ledger of another schema is refused
+SCHEMA = "4"  # raised when a table changes; a ledger of another schema is refused
 
 
 class UtcMicros(sa.TypeDecorator[datetime]):
@@ -122,6 +122,7 @@ tombstones = sa.Table(
     sa.Column("key_hash", _TEXT, primary_key=True),
     sa.Column("forgotten_at", UtcMicros, nullable=False),
 )
+# `served`: ours, and shown; what was decided with `activate: false` is not, until it is activated.
 decisions = sa.Table(
     "decisions",
     metadata,
@@ -132,13 +133,50 @@ decisions = sa.Table(
     sa.Column("channel", _TEXT, nullable=False),
     sa.Column("action_id", _TEXT, nullable=False),
     sa.Column("probability", sa.Float),  # null: imported, nobody logged it
+    sa.Column("arm", _TEXT),  # policy or control; null if imported
     sa.Column("served", sa.Boolean, nullable=False),
+    sa.Column("activated_at", UtcMicros),  # when it was shown; null: not yet
+    sa.Column("activation", _TEXT),  # JSON as it was sent by /v1/activate
     sa.Column("window_ends_at", UtcMicros, nullable=False),
-    sa.Column("record", _TEXT),  # JSON: all that replay needs; null if imported
+    sa.Column("features", sa.LargeBinary),  # float64 of model input; null if imported
+    sa.Column("record", _TEXT),  # JSON: all else that replay needs; null if imported
     sa.Column("answer", _TEXT),  # JSON as it was sent; null if imported
     sa.Index("decisions_of_customer", "customer_id", "decided_at"),
     sa.Index("decisions_by_window", "served", "window_ends_at"),
 )
+# Every showing of an action: what caps and cool-downs are read from. The group is that of the
+# day, so that a changed catalogue does not forget. `said`: the outcomes that hold, as JSON from
+# their names to when they last occurred (microseconds), kept up to date by each outcome.
+contacts = sa.Table(
+    "contacts",
+    metadata,
+    sa.Column("decision_id", _TEXT, primary_key=True),
+    sa.Column("action_id", _TEXT, primary_key=True),
+    sa.Column("subject", _TEXT, nullable=False),
+    sa.Column("customer_id", _TEXT, nullable=False),
+    sa.Column("shown_at", UtcMicros, nullable=False),
+    sa.Column("channel", _TEXT, nullable=False),
+    sa.Column("action_group", _TEXT, nullable=False),
+    sa.Column("said", _TEXT, nullable=False),
+    sa.Index("contacts_of_customer", "customer_id", "shown_at"),
+)
+# How much of a volume or a budget of the day is spent, and its shadow price (serving/pacing.py).
+paces = sa.Table(
+    "paces",
+    metadata,
+    sa.Column("name", _TEXT, primary_key=True),
+    sa.Column("state", _TEXT, nullable=False),  # JSON
+)
+# Every catalogue that was ever decided with, so that a decision can be explained as it was then.
+catalogs = sa.Table(
+    "catalogs",
+    metadata,
+    sa.Column("fingerprint", _TEXT, primary_key=True),
+    sa.Column("first_used_at", UtcMicros, nullable=False),
+    sa.Column("content", _TEXT, nullable=False),  # JSON
+)
+# `shared_id` names what happened, such as an order: outcomes of several decisions with the same
+# one are credited once. `retracts` takes an outcome back, `revises` puts this one in its place.
 outcomes = sa.Table(
     "outcomes",
     metadata,
@@ -149,7 +187,9 @@ outcomes = sa.Table(
     sa.Column("value", sa.Float),
     sa.Column("occurred_at", UtcMicros, nullable=False),
     sa.Column("received_at", UtcMicros, nullable=False),
+    sa.Column("shared_id", _TEXT, index=True),
     sa.Column("retracts", _TEXT),
+    sa.Column("revises", _TEXT),
     sa.Column("learned", sa.Boolean, nullable=False),
     sa.Index("outcomes_to_learn", "learned"),
 )

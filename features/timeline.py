@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features import tables
-from features.catalog import NO_ACTION
+from features.contacts import history
 from features.domain import Domain
 from features.errors import InvalidRequest
 
@@ -74,24 +74,17 @@ def timeline(
 def contacts(connection: sa.Connection, customer_id: str, now: datetime) -> dict[str, Any]:
     """What the customer was shown: when last, and how often on each channel and of each action.
 
-    Restated by a merge and its undoing, because decisions are found by who the customer is now.
+    Restated by a merge and its undoing, because contacts are found by who the customer is now.
     """
-    columns = tables.decisions.c
-    query = sa.select(columns.decided_at, columns.channel, columns.action_id, columns.answer)
-    query = query.where(columns.customer_id == customer_id).order_by(columns.decided_at)
     last_at: datetime | None = None
     counts: dict[str, dict[str, dict[str, int]]] = {"channels": {}, "actions": {}}
-    for row in connection.execute(query):
-        shown = [action for action in _actions(row) if action != NO_ACTION]
-        if not shown:
-            continue
-        last_at = row.decided_at
-        for of, names in (("channels", [row.channel]), ("actions", shown)):
-            for name in names:
-                kept = counts[of].setdefault(name, {"ever": 0} | _spans())
-                kept["ever"] += 1
-                for days in SPANS_DAYS:
-                    kept[f"{days}d"] += row.decided_at > now - timedelta(days=days)
+    for contact in history(connection, [customer_id], tables.EPOCH):
+        last_at = tables.from_micros(contact.shown_us)
+        for of, name in (("channels", contact.channel), ("actions", contact.action_id)):
+            kept = counts[of].setdefault(name, {"ever": 0} | _spans())
+            kept["ever"] += 1
+            for days in SPANS_DAYS:
+                kept[f"{days}d"] += last_at > now - timedelta(days=days)
     return {"last_at": last_at, **counts}
 
 

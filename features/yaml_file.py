@@ -7,6 +7,7 @@ business person who edits the action catalogue needs the line, so we keep the pa
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +19,16 @@ from features.errors import InvalidDomain
 T = TypeVar("T", bound=BaseModel)
 
 
-def load_yaml(path: Path, into: type[T]) -> T:
+def load_yaml(path: Path, into: type[T], check: Callable[[T], object] | None = None) -> T:
     """Read ``path`` and validate it as ``into``.
 
     A validator of ``into`` that speaks of a key further down names it first, as in
     ``ValueError("churn.event: one of visit, order")``, so that its line can be found.
+
+    Parameters
+    ----------
+    check
+        What else must hold, beyond what the file can know of itself; raises like a validator.
 
     Raises
     ------
@@ -31,18 +37,27 @@ def load_yaml(path: Path, into: type[T]) -> T:
     """
     node, content = _read(path)
     try:
-        return into.model_validate(content)
+        read = into.model_validate(content)
+        if check is not None:
+            check(read)
+        return read
     except ValidationError as error:
         first = error.errors()[0]
+        above, within = first["loc"], first["input"]
         deeper, expected = _named_key(first["msg"].removeprefix("Value error, "))
-        where = (*first["loc"], *deeper)
-        raise InvalidDomain(
-            f"{path}, line {_line_of(node, where)}: "
-            f"{'.'.join(str(part) for part in where) or 'the file'} "
-            f"is {_short(_value_at(first['input'], deeper))}.",
-            expected=expected,
-            remedy="Correct that line; nothing was changed.",
-        ) from error
+        cause: Exception = error
+    except ValueError as error:
+        above, within = (), content
+        deeper, expected = _named_key(str(error))
+        cause = error
+    where = (*above, *deeper)
+    raise InvalidDomain(
+        f"{path}, line {_line_of(node, where)}: "
+        f"{'.'.join(str(part) for part in where) or 'the file'} "
+        f"is {_short(_value_at(within, deeper))}.",
+        expected=expected,
+        remedy="Correct that line; nothing was changed.",
+    ) from cause
 
 
 def _read(path: Path) -> tuple[yaml.Node, Any]:
@@ -75,7 +90,10 @@ def _named_key(message: str) -> tuple[tuple[str, ...], str]:
 
 def _value_at(content: Any, where: tuple[str, ...]) -> Any:
     for part in where:
-        content = content.get(part) if isinstance(content, dict) else None
+        if isinstance(content, list) and part.isdigit() and int(part) < len(content):
+            content = content[int(part)]
+        else:
+            content = content.get(part) if isinstance(content, dict) else None
     return content
 
 
@@ -109,8 +127,8 @@ def _line_of(node: yaml.Node, where: tuple[int | str, ...]) -> int:
             if not found:
                 break
             line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            node = node.value[part]
+        elif isinstance(node, yaml.SequenceNode) and str(part).isdigit():
+            node = node.value[int(part)]
             line = node.start_mark.line + 1
     return line
 

@@ -124,6 +124,6 @@ def test_a_channel_the_business_does_not_have_is_named_with_those_it_has(load):
     with pytest.raises(InvalidDomain) as caught:
         load(_set("actions.discount.treatments", {"fax": {"title": "Ten percent off"}}))
     message = str(caught.value)
-    assert "actions.discount.treatments has channel 'fax'." in message
-    assert "Expected one of app, phone." in message
-    assert "add the channel to the domain file" in message
+    assert "actions.discount.treatments is {'fax'" in message
+    assert "Expected some of app, phone; not fax." in message
+    assert _line_named(message) == "treatments:"

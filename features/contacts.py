@@ -1,0 +1,91 @@
+"""What customers were shown, and what they said to it: the memory of the contact policy.
+
+A contact is one action of one decision that was shown. It moves with its key when customers are
+merged or parted, like the decision it belongs to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features import tables
+from features.identity import among
+from features.tables import micros
+
+
+class Contact(NamedTuple):
+    """One showing of an action.
+
+    Attributes
+    ----------
+    shown_us : int
+        When, in microseconds since 1970 (UTC): as the ledger keeps it, and as JSON keeps it exact.
+    said : by outcome, when the customer last said so, in microseconds since 1970
+    """
+
+    customer_id: str
+    action_id: str
+    group: str
+    channel: str
+    shown_us: int
+    said: Mapping[str, int]
+
+
+# Made once: putting the expression together would take longer than the database does.
+_COLUMNS = tables.contacts.c
+_HISTORY = (
+    sa.select(
+        _COLUMNS.customer_id,
+        _COLUMNS.action_id,
+        _COLUMNS.action_group,
+        _COLUMNS.channel,
+        sa.type_coerce(_COLUMNS.shown_at, sa.BigInteger),
+        _COLUMNS.said,
+    )
+    .where(
+        _COLUMNS.customer_id.in_(sa.bindparam("customers", expanding=True)),
+        _COLUMNS.shown_at > sa.bindparam("since", type_=tables.UtcMicros),
+    )
+    .order_by(_COLUMNS.shown_at, _COLUMNS.decision_id, _COLUMNS.action_id)
+)
+
+
+def history(
+    connection: sa.Connection, customer_ids: Sequence[str], since: datetime
+) -> list[Contact]:
+    """Every contact after a moment with one of these customers, the oldest first."""
+    asked = {"customers": customer_ids, "since": since}
+    return [
+        Contact(*row[:5], from_json(row[5]) if row[5] else {})
+        for row in connection.execute(_HISTORY, asked)
+    ]
+
+
+def note_contacts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Keep showings, each once; columns of the table without ``said``."""
+    return tables.insert_new(connection, tables.contacts, [{**row, "said": ""} for row in rows])
+
+
+def note_said(connection: sa.Connection, decision_ids: Iterable[str]) -> None:
+    """Bring up to date what was said to the contacts of these decisions."""
+    outcomes, contacts = tables.outcomes.c, tables.contacts.c
+    held: dict[tuple[str, str], list[Any]] = {}
+    for row in among(connection, sa.select(tables.outcomes), outcomes.decision_id, decision_ids):
+        held.setdefault((row.decision_id, row.action_id), []).append(row)
+    for (decision_id, action_id), rows in held.items():
+        gone = {row.retracts or row.revises for row in rows}
+        said: dict[str, int] = {}
+        for row in rows:
+            if not row.retracts and row.outcome_id not in gone:
+                said[row.outcome] = max(said.get(row.outcome, 0), micros(row.occurred_at))
+        mine = contacts.decision_id == decision_id
+        if action_id:  # an imported outcome need not name it: the decision has only one
+            mine &= contacts.action_id == action_id
+        kept = json.dumps(said) if said else ""
+        connection.execute(sa.update(tables.contacts).where(mine).values(said=kept))
