@@ -22,6 +22,7 @@ SUFFIXES = {
     name: name
     for name in ("minutes", "hours", "days", "weeks", "months", "years", "km", "kg", "percent")
 } | {"s": "seconds", "ms": "milliseconds", "gb": "GB", "mb": "MB", "kwh": "kWh", "pct": "percent"}
+_UNBRACED = str.maketrans("_{}", " ()")
 LENGTH_S = {"days": 86_400.0, "hours": 3_600.0, "minutes": 60.0, "seconds": 1.0}
 
 
@@ -122,7 +123,7 @@ class Quantity:
 
 def spoken(name: str) -> str:
     """A name or a category as people say it; without braces, for it goes into a phrase."""
-    words = name.translate(str.maketrans("_{}", " ()")).split(" ")
+    words = name.translate(_UNBRACED).split(" ")
     return " ".join(word.upper() if word in ACRONYMS else word for word in words)
 
 
