@@ -11,6 +11,7 @@
   x NotVisible          kept in the ledger, but the feature store is down   HTTP 503
   x DecisionUnknown     an outcome names a decision we never made           HTTP 404
   x DecisionConflict    an id comes back with another content               HTTP 409
+  x NotRepeatable       what a decision was made with is gone               HTTP 409
   x ModelMissing        the registry holds no such model or version         exit code 2
   x GateFailed          a model is not good enough to be promoted           exit code 1
   x RegistryDown        MLflow does not answer (training/registry.py)       exit code 2
@@ -33,6 +34,10 @@ class InvalidSetting(NbaError):
 
 class InvalidDomain(NbaError):
     """A domain or action file breaks its rules."""
+
+
+class InvalidCondition(InvalidDomain):
+    """A condition or formula breaks its language, or names what the business does not have."""
 
 
 class InvalidData(NbaError):
@@ -75,6 +80,10 @@ class DecisionUnknown(NbaError):
 
 class DecisionConflict(NbaError):
     """An id comes back with another content."""
+
+
+class NotRepeatable(NbaError):
+    """What a decision was made with is gone."""
 
 
 class ModelMissing(NbaError):

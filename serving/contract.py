@@ -57,7 +57,7 @@ class DecideRequest(_About):
     actions: Annotated[tuple[Id, ...], Field(max_length=1000)] | None = None
     exclude: Annotated[tuple[Id, ...], Field(max_length=1000)] = ()
     explain: bool = False
-    activate: Literal[True] = True
+    activate: bool = True
     decision_id: Id | None = None
 
     @field_validator("context")
@@ -86,14 +86,16 @@ class Predictions(BaseModel):
 
     churn: Chance | None
     intent: dict[str, float] | None
+    stage: str | None = None  # of the open journey that moved last
 
 
 class Removed(BaseModel):
-    """An action that was taken out, and the rule that did it."""
+    """An action that was taken out, the rule that did it, and the value it found."""
 
     action_id: str
     rule: str
     reason: str
+    value: Any = None
 
 
 class Decision(BaseModel):
@@ -103,12 +105,66 @@ class Decision(BaseModel):
     customer_id: str
     known: bool
     decided_at: UtcTime
-    arm: Literal["policy"]
+    arm: Literal["policy", "control"]
     actions: list[ChosenAction]
     predictions: Predictions
     models: dict[str, str | None]
     removed: list[Removed] | None
     degraded: list[str]
+    activated: bool = True  # false: nothing counts as shown before /v1/activate
+
+
+class ActivateRequest(_Request):
+    """Which decision, made with `"activate": false`, is about to be shown."""
+
+    decision_id: Id
+
+
+class ActivateAnswer(BaseModel):
+    """What may be shown, and what may not any more."""
+
+    decision_id: str
+    activated_at: UtcTime
+    activated: list[str]
+    removed: list[Removed]
+
+
+class ReplayRequest(_Request):
+    """Which decision to repeat: with the catalogue of now, or with that of then."""
+
+    decision_id: Id
+    catalog: Literal["now", "then"] = "now"
+
+
+class Difference(BaseModel):
+    """A field that is not what it was."""
+
+    field: str
+    then: Any
+    now: Any
+
+
+class ReplayAnswer(BaseModel):
+    """Whether a decision comes out the same, to the byte; if not, why and where."""
+
+    decision_id: str
+    identical: bool
+    causes: list[str] = []
+    differences: list[Difference] = []
+
+
+class ExplainRequest(_Request):
+    """Which past decision to explain."""
+
+    decision_id: Id
+
+
+class ExplainAnswer(BaseModel):
+    """A decision with all that led to it; ``as_logged`` says whether repeating it gave what was
+    answered then."""
+
+    decision: Decision
+    as_logged: bool
 
 
 class EventsRequest(_Request):

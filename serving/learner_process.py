@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from features.catalog import load_catalog
 from features.domain import load_domain
 from features.ledger import Ledger
+from features.playbook import load_catalog
 from features.settings import Settings, load_settings
 from serving.learner import Learner
 from training.bandit import Bandit

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from features.catalog import load_catalog
 from features.domain import load_domain
 from features.erasure import Erasure
 from features.errors import InvalidSetting
 from features.history import build_features
 from features.ledger import Ledger
 from features.load import Report, is_loaded, load_folder
+from features.playbook import load_catalog
 from features.progress import Progress
 from features.settings import load_settings
 from features.sources import completejourney, helpdesk, telco

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from features.catalog import Catalog, load_catalog
+from features.catalog import Catalog
 from features.domain import Domain, load_domain
 from features.ledger import Ledger
+from features.playbook import load_catalog
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = Path(__file__).parent / "toy"
