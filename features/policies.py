@@ -68,7 +68,7 @@ class Scope(Frozen):
 class Cap(Scope):
     """At most so many contacts in a rolling window.
 
-    ``{at_most: 3, days: 7, groups: [coupons]}``: of all coupons together.
+    ``{at_most: 3, days: 7, groups: [offers]}``: of all offers together.
     ``{at_most: 1, days: 30, each: [action]}``: of each action by itself.
     ``{at_most: 2, days: 1, direction: outbound, per: account}``: to the whole account.
     """

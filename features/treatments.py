@@ -19,7 +19,7 @@ MAX_TEXT = 5000
 class Treatment:
     """A payload whose templates are compiled.
 
-    ``{"title": "{{ context_first_name or 'Hello' }}, {{ basket_n|round|int }} baskets so far"}``.
+    ``{"title": "{{ context_first_name or 'Hello' }}, {{ (order_n or 0)|int }} orders so far"}``.
     A value that is unknown is None there.
 
     Raises

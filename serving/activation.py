@@ -12,8 +12,8 @@ from pydantic_core import from_json
 from features import tables
 from features.contacts import note_contacts
 from features.errors import DecisionConflict, DecisionUnknown
-from serving.choice import Desk
 from serving.contract import ActivateAnswer, Decision, Removed
+from serving.desk import Desk
 from serving.engine import Engine
 from serving.record import contact_rows, contacts_of, keep_paces, paces_of, shown_actions
 

@@ -15,8 +15,7 @@ from features.errors import ModelMissing
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.playbook import Playbook
-from serving.choice import Desk
-from serving.engine import make_desk
+from serving.desk import Desk
 from serving.models import PRIOR, ServedModels, blank_reward, columns_of
 from training.bandit import Bandit, RewardModel
 from training.classifier import Classifier
@@ -77,10 +76,10 @@ class Archive:
         """What was decided with."""
         return self._desk(_Hashed(catalog), tuple(sorted(versions.items())))
 
-    def _make_desk(self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]) -> Desk:
+    def _Desk(self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]) -> Desk:
         playbook = self._playbook(catalog)
         models = self._models(dict(versions), playbook)
-        return make_desk(playbook, models, self._domain, self._input)
+        return Desk(playbook, models, self._domain, self._input)
 
     def _make_playbook(self, catalog: _Hashed) -> Playbook:
         return Playbook(catalog.content, self._domain, self._input)

@@ -18,6 +18,7 @@ from pydantic_core import to_json
 
 from features.events import MAX_KEYS, Id, SentEvent, UtcTime
 from features.identity import ID_LENGTH
+from serving.explanation import Explanation
 
 MAX_CONTEXT_BYTES = 16_384
 MAX_SLOTS = 10
@@ -98,6 +99,28 @@ class Removed(BaseModel):
     value: Any = None
 
 
+class Candidate(BaseModel):
+    """An action that could have been drawn first, and what spoke for it."""
+
+    action_id: str
+    probability: Chance
+    acceptance: Chance = 0.0
+    context_weight: float = 1.0
+    priority: float = 0.0
+    shadow_price: float = 0.0  # of its volume and budget of the day
+    contributions: Explanation | None = None  # to the acceptance
+
+
+class DecisionExplanation(BaseModel):
+    """What led to a decision; ``exploration`` is the chance that another than the best is taken."""
+
+    exploration: Chance
+    in_words: str
+    churn: Explanation | None
+    intent: list[Explanation]
+    candidates: list[Candidate]
+
+
 class Decision(BaseModel):
     """The answer to `/v1/decide`."""
 
@@ -110,6 +133,7 @@ class Decision(BaseModel):
     predictions: Predictions
     models: dict[str, str | None]
     removed: list[Removed] | None
+    explanation: DecisionExplanation | None = None
     degraded: list[str]
     activated: bool = True  # false: nothing counts as shown before /v1/activate
 

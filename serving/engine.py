@@ -22,12 +22,13 @@ from features.errors import DecisionConflict, InvalidRequest
 from features.identity import Spelling
 from features.ledger import Ledger
 from features.model_input import ModelInput
-from features.playbook import Playbook
 from features.store import Known
 from features.timeline import consents
 from features.tombstones import subject_of, who
-from serving.choice import Asked, Desk, Models, Weighed, settle, weigh
+from serving.answer import Asked, Weighed
+from serving.choice import settle, weigh
 from serving.contract import DecideRequest, Decision
+from serving.desk import Desk
 from serving.record import contacts_of, keep, paces_of
 from training.bandit import Floats
 
@@ -163,18 +164,6 @@ class Engine:
         fingerprint = self.model_input.fingerprint
         keep(connection, desk, asked, weighed, settled, contacts, paces, subject, fingerprint)
         return settled.decision
-
-
-def make_desk(playbook: Playbook, models: Models, domain: Domain, model_input: ModelInput) -> Desk:
-    """What is decided with, for this business."""
-    at = {name: index for index, name in enumerate(model_input.names)}
-    return Desk(
-        playbook,
-        models,
-        domain.currency,
-        at.get("open_problems"),
-        at.get("account_open_problems"),
-    )
 
 
 def _earlier(connection: sa.Connection, asked: Asked) -> Decision | None:

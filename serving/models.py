@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from features.model_input import ModelInput
 from features.tables import snapshots
 from training.bandit import Bandit, Encoder, Floats, RewardModel
 from training.classifier import Classifier
+from training.contributions import Contributions
 from training.exploration import InverseGapPolicy
 from training.params import TrainingParams
 from training.registry import Registry
@@ -41,7 +42,7 @@ class Misfit(Exception):
 
 @dataclass(frozen=True)
 class ServedModels:
-    """What the engine decides with; see `serving.choice.Models`.
+    """What the engine decides with; see `serving.desk.Models`.
 
     Attributes
     ----------
@@ -82,6 +83,20 @@ class ServedModels:
         """Chance that each action of the catalogue is accepted, shape (n_actions,)."""
         chances: Floats = self.reward.acceptance(row[None, self.columns], (channel,))[0]
         return chances
+
+    def why_churn(self, row: Floats) -> Contributions | None:
+        """What each feature adds to churn; None where there is no model."""
+        return self.churn_model.contributions(row) if self.churn_model else None
+
+    def why_intent(self, row: Floats) -> Contributions | None:
+        """What each feature adds to each intent; None where there is no model."""
+        return self.intent_model.contributions(row) if self.intent_model else None
+
+    def why_acceptance(
+        self, row: Floats, channel: str, actions: Sequence[str]
+    ) -> Contributions | None:
+        """What each feature and the channel add to the acceptance of some actions."""
+        return self.reward.contributions(row[self.columns], channel, actions)
 
     def probabilities(self, expected_reward: Floats) -> Floats:
         """Chance of choosing each action, see `InverseGapPolicy`."""

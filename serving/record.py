@@ -16,8 +16,10 @@ from features import tables
 from features.catalog import NO_ACTION
 from features.contacts import Contact, history, note_contacts
 from features.profiles import account_key, account_of, members_of
-from serving.choice import Asked, Desk, Settled, Weighed
+from serving.answer import Asked, Weighed
+from serving.choice import Settled
 from serving.contract import Decision
+from serving.desk import Desk
 
 _PACES = sa.select(tables.paces.c.name, tables.paces.c.state).where(
     tables.paces.c.name.in_(sa.bindparam("names", expanding=True))

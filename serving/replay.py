@@ -14,9 +14,11 @@ from features import tables
 from features.catalog import Catalog
 from features.errors import DecisionUnknown, ModelMissing, NotRepeatable
 from features.ledger import Ledger
+from serving.answer import Asked
 from serving.archive import Archive
-from serving.choice import Asked, Desk, settle, weigh
+from serving.choice import settle, weigh
 from serving.contract import DecideRequest, Decision, Difference, ExplainAnswer, ReplayAnswer
+from serving.desk import Desk
 from serving.record import contacts_again
 
 BATCH = 500  # decisions read at once

@@ -16,7 +16,8 @@ from features.model_input import ModelInput
 from features.playbook import Playbook
 from features.store import Known
 from serving.contract import DecideRequest, Decision
-from serving.engine import Engine, make_desk
+from serving.desk import Desk
+from serving.engine import Engine
 from training.exploration import InverseGapPolicy
 
 
@@ -55,6 +56,14 @@ class FakeModels:
     def acceptance(self, row: np.ndarray, channel: str) -> np.ndarray:
         return np.array(list(self.expected.values()))
 
+    def why_churn(self, row: np.ndarray) -> None:
+        return None
+
+    why_intent = why_churn
+
+    def why_acceptance(self, row: np.ndarray, channel: str, actions: object) -> None:
+        return None
+
     def probabilities(self, expected_reward: np.ndarray) -> np.ndarray:
         return InverseGapPolicy(self.greed).probabilities(expected_reward)
 
@@ -66,7 +75,7 @@ def engine_of(
     model_input = ModelInput(domain)
     playbook = Playbook(catalog, domain, model_input)
     models = models or FakeModels(dict.fromkeys(catalog.actions, 0.2))
-    desk = make_desk(playbook, models, domain, model_input)
+    desk = Desk(playbook, models, domain, model_input)
     return Engine(domain, model_input, FakeFeatures(customers), ledger, desk)
 
 

@@ -17,7 +17,7 @@ from features.model_input import ModelInput
 from features.playbook import Playbook
 from features.store import Known
 from serving.archive import remember_catalog
-from serving.engine import make_desk
+from serving.desk import Desk
 from serving.replay import Replay
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 
@@ -59,7 +59,7 @@ class FakeArchive:
         if versions["bandit"] in self.lost:
             raise ModelMissing("Bandit is gone.", expected="one", remedy="None.")
         playbook = Playbook(catalog, self.domain, self.input)
-        return make_desk(playbook, models_of(catalog, versions["bandit"]), self.domain, self.input)
+        return Desk(playbook, models_of(catalog, versions["bandit"]), self.domain, self.input)
 
 
 def models_of(catalog, version):
