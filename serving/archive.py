@@ -76,7 +76,7 @@ class Archive:
         """What was decided with."""
         return self._desk(_Hashed(catalog), tuple(sorted(versions.items())))
 
-    def _Desk(self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]) -> Desk:
+    def _make_desk(self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]) -> Desk:
         playbook = self._playbook(catalog)
         models = self._models(dict(versions), playbook)
         return Desk(playbook, models, self._domain, self._input)

@@ -22,6 +22,8 @@ from serving.answer import (
     Weighed,
     WhoRemoved,
     chosen_action,
+    explanation,
+    reasoning,
 )
 from serving.arbitration import context_weights, priorities
 from serving.budgets import Spending
