@@ -51,7 +51,7 @@ class Playbook:
 
     def __init__(self, catalog: Catalog, domain: Domain, model_input: ModelInput) -> None:
         refuse_misfits(catalog, domain)
-        self.catalog = catalog
+        self.catalog, self.currency = catalog, domain.currency
         self.actions = tuple(catalog.actions)
         each = list(catalog.actions.values())
         self.value = np.array([action.value for action in each])

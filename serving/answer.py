@@ -118,7 +118,7 @@ def chosen_action(
     names = playbook.situations.names
     wanted = playbook.names_in_treatment(name, channel)
     values = {used: weighed.situation.value(used, names) for used in wanted}
-    why = worth_in_words(playbook, index, acceptance, weight, priority, desk.currency)
+    why = worth_in_words(playbook, index, acceptance, weight, priority, desk.playbook.currency)
     return ChosenAction(
         action_id=name,
         rank=rank,
@@ -126,7 +126,7 @@ def chosen_action(
         probability=pick.chance,
         acceptance=acceptance,
         priority=priority,
-        reasons=[why, *_why_this(desk.currency, spending, pick, arm)],
+        reasons=[why, *_why_this(desk.playbook.currency, spending, pick, arm)],
     )
 
 

@@ -79,7 +79,7 @@ class Archive:
     def _make_desk(self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]) -> Desk:
         playbook = self._playbook(catalog)
         models = self._models(dict(versions), playbook)
-        return Desk(playbook, models, self._domain, self._input)
+        return Desk(playbook, models, self._input)
 
     def _make_playbook(self, catalog: _Hashed) -> Playbook:
         return Playbook(catalog.content, self._domain, self._input)

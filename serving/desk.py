@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Protocol
 
 from features.contacts import Contact
-from features.domain import Domain
 from features.model_input import ModelInput
 from features.playbook import Playbook
 from serving.budgets import Pacer
@@ -43,13 +42,10 @@ class Desk:
     Swapped as a whole, so that no decision sees half of a change.
     """
 
-    def __init__(
-        self, playbook: Playbook, models: Models, domain: Domain, model_input: ModelInput
-    ) -> None:
+    def __init__(self, playbook: Playbook, models: Models, model_input: ModelInput) -> None:
         self.playbook = playbook
         self.models = models
         self.model_input = model_input
-        self.currency = domain.currency
         self.engagement = Engagement(playbook)
         self.contact_policy = ContactPolicy(playbook)
         self.pacer = Pacer(playbook)

@@ -133,7 +133,7 @@ class NextBestAction:
         self.watcher = ModelWatcher(self.registry, self.ledger, domain, playbook.catalog, params)
         self.watcher.refresh()
         self.archive = Archive(self.registry, self.ledger, domain, params)
-        desk = Desk(playbook, self.watcher.current, domain, model_input)
+        desk = Desk(playbook, self.watcher.current, model_input)
         self.engine = Engine(domain, model_input, self.features, self.ledger, desk)
         self.ingest = Ingest(
             self.ledger, self.features, domain, States(model_input.fold, self.features.state)
@@ -301,7 +301,7 @@ class NextBestAction:
         remember_catalog(self.ledger, playbook.catalog, datetime.now(UTC))
         self.watcher.follow(playbook.catalog)
         models, engine = self.watcher.current, self.engine
-        engine.desk = Desk(playbook, models, engine.domain, engine.model_input)
+        engine.desk = Desk(playbook, models, engine.model_input)
 
     async def _watch_learner(self) -> None:
         # The index is 1 in the first worker, and missing where there is only one process.

@@ -75,7 +75,7 @@ def engine_of(
     model_input = ModelInput(domain)
     playbook = Playbook(catalog, domain, model_input)
     models = models or FakeModels(dict.fromkeys(catalog.actions, 0.2))
-    desk = Desk(playbook, models, domain, model_input)
+    desk = Desk(playbook, models, model_input)
     return Engine(domain, model_input, FakeFeatures(customers), ledger, desk)
 
 

@@ -59,7 +59,7 @@ class FakeArchive:
         if versions["bandit"] in self.lost:
             raise ModelMissing("Bandit is gone.", expected="one", remedy="None.")
         playbook = Playbook(catalog, self.domain, self.input)
-        return Desk(playbook, models_of(catalog, versions["bandit"]), self.domain, self.input)
+        return Desk(playbook, models_of(catalog, versions["bandit"]), self.input)
 
 
 def models_of(catalog, version):
