@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -229,7 +230,7 @@ def insert_new(
     """Insert the rows whose primary key is not there yet; say how many that were."""
     if not rows:
         return 0
-    statement = _insert(connection, table).on_conflict_do_nothing()
+    statement = _insert_new(table, connection.dialect.name)
     return max(connection.execute(statement, list(rows)).rowcount, 0)
 
 
@@ -237,10 +238,7 @@ def replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[s
     """Insert rows, or overwrite those with the same primary key."""
     if not rows:
         return
-    statement = _insert(connection, table)
-    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
-    keys = list(table.primary_key.columns)
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), list(rows))
+    connection.execute(_replace(table, connection.dialect.name), list(rows))
 
 
 def get_meta(connection: sa.Connection, key: str) -> str | None:
@@ -253,6 +251,19 @@ def set_meta(connection: sa.Connection, key: str, value: str) -> None:
     replace(connection, meta, [{"key": key, "value": value}])
 
 
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+# Made once for each table: putting a statement together takes longer than the database does.
+@cache
+def _insert_new(table: sa.Table, dialect: str) -> Any:
+    return _insert(table, dialect).on_conflict_do_nothing()
+
+
+@cache
+def _replace(table: sa.Table, dialect: str) -> Any:
+    statement = _insert(table, dialect)
+    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
+    keys = list(table.primary_key.columns)
+    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+def _insert(table: sa.Table, dialect: str) -> Any:
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 from pydantic_core import from_json
 
@@ -94,7 +95,8 @@ def _activate(
     consents = engine.consents(connection, desk, customer_id, channel)
     facts = desk.facts(customer_id, channel, now, features, consents, contacts)
     judgement = desk.contact_policy.judge(facts)
-    spending = desk.pacer.open(paces_of(connection, desk), now)
+    paces = paces_of(connection, desk, np.zeros(len(desk.playbook.actions), dtype=bool))
+    spending = desk.pacer.open(paces, now)
     shown, removed = list[str](), list[Removed]()
     decision = Decision.model_validate_json(row.answer)
     for name in shown_actions(decision):

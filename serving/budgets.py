@@ -37,20 +37,17 @@ class _Purse:
 
 
 class Pacer:
-    """What the playbook paces.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Of the rows whose state a decision needs.
-    """
+    """What the playbook paces."""
 
     def __init__(self, playbook: Playbook) -> None:
         catalog = playbook.catalog
         self._playbook = playbook
         self._purses = tuple(_purses(playbook))
-        self.names = tuple(purse.rule for purse in self._purses)
         self._calendar = Calendar(catalog.clock.of_business, catalog.pacing.hourly or None)
+
+    def names(self, out: NDArray[np.bool_]) -> list[str]:
+        """Of the rows whose state a decision needs, from which these actions are out already."""
+        return [purse.rule for purse in self._purses if any(not out[one] for one in purse.spends)]
 
     def open(
         self, states: Mapping[str, Any], now: datetime, priority: Floats | None = None

@@ -158,7 +158,7 @@ class Engine:
         contacts = contacts_of(
             connection, desk, self.domain.account is not None, asked.customer_id, asked.decided_at
         )
-        paces = paces_of(connection, desk)
+        paces = paces_of(connection, desk, weighed.ruling.out)
         settled = settle(desk, asked, weighed, contacts, paces)
         subject = subject_of(connection, keys, asked.customer_id)
         fingerprint = self.model_input.fingerprint

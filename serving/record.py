@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from pydantic_core import from_json, to_json
 
 from features import tables
@@ -39,11 +41,12 @@ def contacts_of(
     return history(connection, people, now - timedelta(days=policy.days))
 
 
-def paces_of(connection: sa.Connection, desk: Desk) -> dict[str, Any]:
-    """The state of what is paced."""
-    if not desk.pacer.names:
+def paces_of(connection: sa.Connection, desk: Desk, out: NDArray[np.bool_]) -> dict[str, Any]:
+    """The state of what the actions that are not out yet draw on."""
+    names = desk.pacer.names(out)
+    if not names:
         return {}
-    rows = connection.execute(_PACES, {"names": desk.pacer.names})
+    rows = connection.execute(_PACES, {"names": names})
     return {name: from_json(state) for name, state in rows}
 
 

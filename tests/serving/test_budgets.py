@@ -43,7 +43,7 @@ def kept(spending):
 
 def test_what_nobody_limits_costs_nothing(pacer):
     free = pacer()
-    assert free.names == ()
+    assert free.names(np.zeros(3, dtype=bool)) == []
     opened = free.open({}, NOON)
     assert not opened.prices.any() and not opened.out.any()
     opened.spend(0)
@@ -107,7 +107,13 @@ def test_a_minimum_pushes_more_the_longer_it_is_not_reached(pacer):
 
 def test_a_free_action_draws_on_no_budget(pacer):
     free = {"budget": "spring", "cost": 0}
-    assert pacer({"spring": {"at_most": 1}}, call_back=free).names == ()
+    made = pacer({"spring": {"at_most": 1}}, call_back=free)
+    assert made.names(np.zeros(3, dtype=bool)) == []
+
+
+def test_only_what_is_still_drawn_on_is_asked_for(pacer):
+    two = pacer(discount={"volume": {"at_most": 3}}, talk_plus={"volume": {"at_most": 3}})
+    assert two.names(np.array([False, True, False])) == ["actions.talk_plus.volume"]
 
 
 def test_over_a_day_decisions_stop_at_the_volume_and_not_before(catalog, toy_domain, ledger):
