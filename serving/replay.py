@@ -53,15 +53,15 @@ class Replay:
         self, since: datetime, limit: int | None, with_catalog: str = "now"
     ) -> Iterator[ReplayAnswer]:
         """The same for all decisions from a time on, the oldest first."""
-        columns = tables.decisions.c
-        ours = (columns.answer.is_not(None), columns.decided_at >= since)
-        query = sa.select(columns.decision_id).where(*ours)
-        query = query.order_by(columns.decided_at, columns.decision_id).limit(limit)
-        names = self._ledger.read(lambda c: list(c.execute(query).scalars()))
+        names = self._names(since, limit)
         for start in range(0, len(names), BATCH):
             some = names[start : start + BATCH]
             rows = {row.decision_id: row for row in self._rows(some)}
             yield from (self._compare(rows[name], with_catalog) for name in some if name in rows)
+
+    def count(self, since: datetime, limit: int | None) -> int:
+        """How many decisions that are."""
+        return len(self._names(since, limit))
 
     def explain(self, decision_id: str) -> ExplainAnswer:
         """The decision with everything that led to it, as it was then.
@@ -133,6 +133,13 @@ class Replay:
         answer = from_json(row.answer)
         desk = self._archive.desk(catalog, answer["models"])
         return decide_again(desk, row, record, answer, explain)
+
+    def _names(self, since: datetime, limit: int | None) -> list[str]:
+        columns = tables.decisions.c
+        query = sa.select(columns.decision_id)
+        query = query.where(columns.answer.is_not(None), columns.decided_at >= since)
+        query = query.order_by(columns.decided_at, columns.decision_id).limit(limit)
+        return self._ledger.read(lambda connection: list(connection.execute(query).scalars()))
 
     def _found(self, decision_id: str) -> Any:
         for row in self._rows([decision_id]):
