@@ -75,20 +75,18 @@ def replay(
                     others.append(answer)
         out.print(f"{same + len(others):,} decisions replayed, {same:,} identical.")
         for answer in others[:SHOWN]:
-            out.print(
-                f"{answer.decision_id}: {'; '.join(answer.causes)}", markup=False, soft_wrap=True
-            )
+            _say(f"{answer.decision_id}: {'; '.join(answer.causes)}")
             for one in answer.differences[:3]:
-                out.print(
-                    f"    {one.field}: {one.then!r} then, {one.now!r} now",
-                    markup=False,
-                    soft_wrap=True,
-                )
+                _say(f"    {one.field}: {one.then!r} then, {one.now!r} now")
         if len(others) > SHOWN:
-            out.print(f"... and {len(others) - SHOWN:,} more.")
+            _say(f"... and {len(others) - SHOWN:,} more.")
         if others:
             err.print(f"{len(others):,} are not identical.")
             raise typer.Exit(BROKEN)
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=True)
 
 
 def _which(text: str) -> Literal["now", "then"]:
