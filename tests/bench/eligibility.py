@@ -1,6 +1,6 @@
 """How long do the conditions of 1,000 actions take for one decision?
 
-    make bench-eligibility
+    python -m tests.bench.eligibility
 
 Each action has three conditions of its own, drawn from what business people write: one to three
 comparisons, joined, over 600 names. Each evaluation is of another customer, a tenth of whose
@@ -24,6 +24,12 @@ from features.expressions import Kind, Names
 ACTIONS, EACH, ALLOWED_MS = 1000, 3, 1.0
 NUMBERS, TRUTHS, TEXTS = 500, 50, 50
 WORDS = [f"word{number}" for number in range(30)]
+KINDS: dict[str, Kind] = {
+    **{f"number{index}": "number" for index in range(NUMBERS)},
+    **{f"truth{index}": "truth" for index in range(TRUTHS)},
+    **{f"text{index}": "text" for index in range(TEXTS)},
+}
+NAMES = Names(KINDS)
 out = Console()
 
 
@@ -34,7 +40,7 @@ def main() -> None:
     asked = parser.parse_args()
     rng = np.random.default_rng(asked.seed)
     began = time.perf_counter()
-    conditions = Conditions(_names(), _policy(rng))
+    conditions = Conditions(NAMES, policy(rng))
     out.print(f"{ACTIONS * EACH} conditions read in {time.perf_counter() - began:.2f} s")
     times, held = _evaluations(conditions, rng, asked.evaluations)
     p50, p99 = np.percentile(times, [50, 99])
@@ -43,17 +49,9 @@ def main() -> None:
     table.add_row("one evaluation of all", *figures)
     out.print(table)
     out.print(f"{held:.0%} of the conditions held.")
-    raise SystemExit(0 if p99 <= ALLOWED_MS else 1)
 
 
-def _names() -> Names:
-    kinds: dict[str, Kind] = {f"number{index}": "number" for index in range(NUMBERS)}
-    kinds |= {f"truth{index}": "truth" for index in range(TRUTHS)}
-    kinds |= {f"text{index}": "text" for index in range(TEXTS)}
-    return Names(kinds)
-
-
-def _policy(rng: np.random.Generator) -> list[str]:
+def policy(rng: np.random.Generator) -> list[str]:
     texts: set[str] = set()
     while len(texts) < ACTIONS * EACH:
         texts.add(_condition(rng))
@@ -87,9 +85,10 @@ def _evaluations(
     conditions: Conditions, rng: np.random.Generator, evaluations: int
 ) -> tuple[list[float], float]:
     """Milliseconds of each, and the share of conditions that held."""
-    times, held = [], 0
+    times: list[float] = []
+    held = 0
     for number in range(evaluations + 100):
-        numbers, texts = _customer(rng)
+        numbers, texts = customer(rng)
         began = time.perf_counter()
         answer = conditions.holds(numbers, texts)
         took_ms = (time.perf_counter() - began) * 1000
@@ -99,7 +98,7 @@ def _evaluations(
     return times, held / evaluations / len(conditions.texts)
 
 
-def _customer(rng: np.random.Generator) -> tuple[np.ndarray, Texts]:
+def customer(rng: np.random.Generator) -> tuple[np.ndarray, Texts]:
     numbers = np.concatenate([rng.normal(size=NUMBERS), rng.integers(0, 2, TRUTHS)])
     numbers[rng.random(len(numbers)) < 0.1] = nan
     words = [*WORDS, "another", None]
