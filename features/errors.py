@@ -3,6 +3,7 @@
 * NbaError
   x InvalidSetting      a setting or parameter has a value we cannot use    exit code 2
   x InvalidDomain       a domain or action file breaks its rules            exit code 2
+    x InvalidCondition  a condition or formula in one does
   x InvalidData         a contract table breaks the domain's rules          exit code 2
     x InvalidEvent      one event does; says which field of it
   x InvalidRequest      a caller's request breaks the API contract          HTTP 400
