@@ -190,7 +190,8 @@ def insert_new(
     if not rows:
         return 0
     statement = _insert(connection, table).on_conflict_do_nothing()
-    return max(connection.execute(statement, list(rows)).rowcount, 0)
+    counted = statement.execution_options(preserve_rowcount=True)  # psycopg forgets it else
+    return max(connection.execute(counted, list(rows)).rowcount, 0)
 
 
 def replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

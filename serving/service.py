@@ -29,6 +29,7 @@ from features.errors import (
     IdentityUnknown,
     InvalidData,
     InvalidRequest,
+    LedgerDown,
     NbaError,
     NotVisible,
 )
@@ -76,6 +77,7 @@ _STATUS: dict[type[NbaError], HTTPStatus] = {
     IdentityUnknown: HTTPStatus.NOT_FOUND,
     CustomerForgotten: HTTPStatus.GONE,
     NotVisible: HTTPStatus.SERVICE_UNAVAILABLE,
+    LedgerDown: HTTPStatus.SERVICE_UNAVAILABLE,
     DecisionUnknown: HTTPStatus.NOT_FOUND,
     DecisionConflict: HTTPStatus.CONFLICT,
 }

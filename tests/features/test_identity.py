@@ -21,6 +21,8 @@ from features.identity import (
 from features.ledger import Ledger
 from tests.features.live import DAY, NOW, SHOP, add, customer, decision, person, rows
 
+pytestmark = pytest.mark.both_databases
+
 SPELLING = Spelling(SHOP)
 ANY = Spelling(SHOP.model_copy(update={"identifiers": {}}))
 

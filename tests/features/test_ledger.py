@@ -30,6 +30,8 @@ from features.tables import (
     set_meta,
 )
 
+pytestmark = pytest.mark.both_databases
+
 REPEATABLE = settings(derandomize=True, database=None, deadline=None)
 zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
 moments = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=zones)

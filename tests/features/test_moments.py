@@ -11,6 +11,8 @@ from features.errors import InvalidData
 from features.moments import churn_moments, intent_moments
 from features.tables import insert_new
 
+pytestmark = pytest.mark.both_databases
+
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
 NO_SHIFT = timedelta(0)

@@ -39,6 +39,8 @@ from tests.features.live import (
     rows,
 )
 
+pytestmark = pytest.mark.both_databases
+
 SEED = 7
 PEOPLE = [f"c{number}" for number in range(9)] + ["card:1", "cookie:1"]
 TICK = timedelta(microseconds=1)

@@ -8,6 +8,8 @@ from features.ledger import Ledger
 from features.tombstones import forgotten, key_hash, lift, raise_tombstones, refuse_forgotten
 from tests.features.live import NOW, rows
 
+pytestmark = pytest.mark.both_databases
+
 KEYS = ["c1", "email:a@b.it"]
 
 

@@ -22,6 +22,8 @@ from serving.contract import DecideRequest, Decision
 from serving.engine import Engine
 from training.exploration import InverseGapPolicy, draw
 
+pytestmark = pytest.mark.both_databases
+
 
 @dataclass
 class FakeFeatures:
