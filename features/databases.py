@@ -7,6 +7,7 @@ ask; what is committed is on disk. A database that does not answer is `LedgerDow
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,16 @@ def shown(url: str) -> str:
     if "password" in address.query:
         address = address.update_query_dict({"password": "***"})
     return address.render_as_string(hide_password=True)
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Raise `LedgerDown` for errors of which the database is guilty."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        reason = plain(error)
+        raise reason from reason.__cause__
 
 
 def plain(error: BaseException) -> BaseException:

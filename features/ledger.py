@@ -14,8 +14,9 @@ import asyncio
 import queue
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -90,14 +91,19 @@ class Ledger:
 
     def read(self, work: Work[T]) -> T:
         """Read in a transaction of its own; sees everything committed before, and nothing after."""
-        try:
-            with self.engine.connect().execution_options(read_only=True) as connection:
-                # Ended as if it had written: psycopg forgets its prepared statements else.
-                with connection.begin():
-                    return work(connection)
-        except sa.exc.SQLAlchemyError as error:
-            reason = databases.plain(error)
-            raise reason from reason.__cause__
+        with databases.answering(), self._reading() as connection:
+            return work(connection)
+
+    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[sa.Row[Any]]:
+        """The rows of a query, a few at a time, all of one moment; closed when it is exhausted.
+
+        Parameters
+        ----------
+        rows : int
+            How many are held in memory.
+        """
+        with databases.answering(), self._reading() as connection:
+            yield from connection.execute(query.execution_options(yield_per=rows))
 
     def compact(self, at_most: int | None = None) -> bool:
         """Write the file, or the tables, anew, without what lingers in their free space.
@@ -122,6 +128,13 @@ class Ledger:
             self._waiting.put(None)
             self._writer.join()
         self.engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self.engine.connect().execution_options(read_only=True) as connection:
+            # Ended with a commit: at a rollback psycopg forgets the statements it has prepared.
+            with connection.begin():
+                yield connection
 
     def _write_groups(self) -> None:
         while True:

@@ -21,14 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 TOY = Path(__file__).parent / "toy"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-DATABASES = ("sqlite", "postgresql")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests marked so get their ledger on each database in turn, all others on SQLite."""
-    marked = metafunc.definition.get_closest_marker("both_databases")
+    """The marker `databases` says on which a test gets its ledger, in turn."""
+    marked = metafunc.definition.get_closest_marker("databases")
     if marked and "ledger_url" in metafunc.fixturenames:
-        metafunc.parametrize("ledger_url", DATABASES, indirect=True)
+        metafunc.parametrize("ledger_url", marked.args, indirect=True)
 
 
 @pytest.fixture

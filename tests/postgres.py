@@ -63,6 +63,9 @@ class Postgres:
                     kept = sql.SQL("WHERE key <> 'schema'" if table == "meta" else "")
                     delete = sql.SQL("DELETE FROM {} {}").format(sql.Identifier(table), kept)
                     connection.execute(delete)
+                connection.execute(
+                    "SELECT setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences"
+                )
         return self.used
 
     def url(self, name: str) -> str:

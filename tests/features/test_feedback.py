@@ -17,7 +17,7 @@ from features.errors import InvalidSetting
 from features.feedback import Score, ces, csat, feedback, nps, rating
 from features.tables import insert_new
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 JANUARY = datetime(2026, 1, 15, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

@@ -21,7 +21,7 @@ from features.identity import (
 from features.ledger import Ledger
 from tests.features.live import DAY, NOW, SHOP, add, customer, decision, person, rows
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 SPELLING = Spelling(SHOP)
 ANY = Spelling(SHOP.model_copy(update={"identifiers": {}}))

@@ -30,7 +30,7 @@ from tests.features.live import (
     rows,
 )
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 ORDER = {"kind": "order", "amount_eur": 5, "size": "small"}
 

@@ -30,7 +30,7 @@ from features.tables import (
     set_meta,
 )
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 REPEATABLE = settings(derandomize=True, database=None, deadline=None)
 zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))

@@ -16,7 +16,7 @@ from features.identity import unlink
 from features.load import CHECKED, LOADED, Report, is_loaded, load_folder, shift_of
 from features.tombstones import raise_tombstones
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 AT = "2026-11-22T10:00:00Z"
 CUSTOMERS = pd.DataFrame(

@@ -39,7 +39,7 @@ from tests.features.live import (
     rows,
 )
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 SEED = 7
 PEOPLE = [f"c{number}" for number in range(9)] + ["card:1", "cookie:1"]

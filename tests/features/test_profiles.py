@@ -15,7 +15,7 @@ from features.profiles import (
 )
 from tests.features.live import NOW, SHOP, add, person
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from features.ledger import Ledger
 from features.tombstones import forgotten, key_hash, lift, raise_tombstones, refuse_forgotten
 from tests.features.live import NOW, rows
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 KEYS = ["c1", "email:a@b.it"]
 

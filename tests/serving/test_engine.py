@@ -22,7 +22,7 @@ from serving.contract import DecideRequest, Decision
 from serving.engine import Engine
 from training.exploration import InverseGapPolicy, draw
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 @dataclass

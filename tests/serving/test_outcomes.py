@@ -15,7 +15,7 @@ from features.ledger import Ledger
 from serving.contract import OutcomeAnswer, OutcomeRequest
 from serving.outcomes import record_outcome
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 LATER = timedelta(hours=2)
 
