@@ -44,6 +44,8 @@ def from_micros(value: int) -> datetime:
 metadata = sa.MetaData()
 # Compared byte by byte everywhere: the order of events must not hang on a database's language.
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+# Of 64 bits everywhere: PostgreSQL counts on with each attempt, and 32 would not last for ever.
+_SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 meta = sa.Table(
     "meta",
@@ -63,7 +65,7 @@ customers = sa.Table(
 identities = sa.Table(
     "identities",
     metadata,
-    sa.Column("serial", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("serial", _SERIAL, primary_key=True, autoincrement=True),
     sa.Column("key", _TEXT, nullable=False, unique=True),
     sa.Column("customer_id", _TEXT, nullable=False, index=True),
     sa.Column("rank", sa.Integer, nullable=False),  # the lowest gives a merged customer its name
@@ -175,7 +177,7 @@ learner_state = sa.Table(
 snapshots = sa.Table(
     "snapshots",
     metadata,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("sequence", _SERIAL, primary_key=True, autoincrement=True),
     sa.Column("base", _TEXT, nullable=False),
     sa.Column("published_at", UtcMicros, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),

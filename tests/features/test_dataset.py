@@ -13,8 +13,6 @@ from features.domain import Moments
 from features.model_input import ModelInput
 from features.tables import insert_new, micros
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql")
-
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
 NO_SHIFT = timedelta(0)

@@ -11,8 +11,6 @@ from features.errors import InvalidData
 from features.moments import churn_moments, intent_moments
 from features.tables import insert_new
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql")
-
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
 NO_SHIFT = timedelta(0)

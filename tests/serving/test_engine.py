@@ -22,8 +22,6 @@ from serving.contract import DecideRequest, Decision
 from serving.engine import Engine
 from training.exploration import InverseGapPolicy, draw
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql")
-
 
 @dataclass
 class FakeFeatures:
