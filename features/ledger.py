@@ -3,9 +3,10 @@
 SQLAlchemy Core on SQLite or PostgreSQL (`features/databases.py`). Writers hand in *units of
 work*; one thread runs all that wait in one transaction (group commit), because a commit costs the
 disk the same 0.4 ms whether it carries one row or twenty. A unit reads and writes inside that
-transaction, so what it checks still holds when it is committed. Nobody is answered before the commit. A unit may be run
-twice (if a neighbour fails, the group is rolled back and repeated one by one), so it changes
-nothing but the database; one that refuses with an `NbaError` does so before it writes.
+transaction, so what it checks still holds when it is committed. Nobody is answered before the
+commit. A unit may be run twice (if a neighbour fails, the group is rolled back and repeated one by
+one), so it changes nothing but the database; one that refuses with an `NbaError` does so before
+it writes.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Ledger:
         with databases.answering(), self._reading() as connection:
             return work(connection)
 
-    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[sa.Row[Any]]:
+    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Any]:
         """The rows of a query, a few at a time, all of one moment; closed when it is exhausted.
 
         Parameters
@@ -131,10 +132,10 @@ class Ledger:
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with self.engine.connect().execution_options(read_only=True) as connection:
-            # Ended with a commit: at a rollback psycopg forgets the statements it has prepared.
-            with connection.begin():
-                yield connection
+        connected = self.engine.connect().execution_options(read_only=True)
+        # Ended with a commit: at a rollback psycopg forgets the statements it has prepared.
+        with connected as connection, connection.begin():
+            yield connection
 
     def _write_groups(self) -> None:
         while True:

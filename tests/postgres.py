@@ -57,15 +57,16 @@ class Postgres:
             self.used = self.database()
             return self.used
         with self.connect(name_of(self.used)) as connection:
-            found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            found = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            )
             with connection.transaction():
                 for (table,) in found.fetchall():
                     kept = sql.SQL("WHERE key <> 'schema'" if table == "meta" else "")
                     delete = sql.SQL("DELETE FROM {} {}").format(sql.Identifier(table), kept)
                     connection.execute(delete)
-                connection.execute(
-                    "SELECT setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences"
-                )
+                name = "format('%I', sequencename)::regclass"
+                connection.execute(f"SELECT setval({name}, 1, false) FROM pg_sequences")
         return self.used
 
     def url(self, name: str) -> str:
@@ -116,8 +117,17 @@ def postgresql(binaries: Path) -> Iterator[Postgres]:
         if server.owner is not None:
             os.chown(folder, server.owner, -1)
         subprocess.run(
-            [binaries / "initdb", "-D", folder / "data", "-U", USER, "-E", "UTF8", "--locale=C",
-             "--no-sync"],
+            [
+                binaries / "initdb",
+                "-D",
+                folder / "data",
+                "-U",
+                USER,
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+            ],
             check=True,
             capture_output=True,
             **_as(server.owner),

@@ -321,34 +321,32 @@ def test_a_ledger_goes_on_after_its_database_was_started_again(ledger, postgres)
     assert ledger.write_now(note("after")) == 1
 
 
-@on_postgresql
-def test_a_group_whose_connection_is_cut_is_not_written_and_all_of_it_are_told(ledger, postgres):
-    inside, go, runs = threading.Event(), threading.Event(), []
-
-    def slow(connection):
-        inside.set()
-        return go.wait(10)
-
-    def work(number):
-        def unit(connection):
-            runs.append(number)
-            return note(f"k{number}")(connection)
-
-        return unit
-
-    first = ledger.submit(slow)
-    assert inside.wait(10)
-    group = [ledger.submit(work(number)) for number in range(3)]
+def cut_all(postgres, url):
+    """End all connections to a database from its own side."""
+    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
     with postgres.connect() as admin:
-        # The writer's connection stays in its pool: the group that waits is given a dead one.
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-            (name_of(ledger.url),),
-        )
+        assert admin.execute(ended, (name_of(url),)).fetchall()
+
+
+@on_postgresql
+def test_connections_that_were_cut_while_nobody_used_them_are_not_noticed(ledger, postgres):
+    ledger.write_now(note("before"))
+    cut_all(postgres, ledger.url)
+    assert noted(ledger) == ["before"]
+    cut_all(postgres, ledger.url)
+    assert ledger.write_now(note("after")) == 1
+
+
+@on_postgresql
+def test_after_a_transaction_that_was_cut_the_next_group_gets_another_connection(ledger, postgres):
+    inside, go = threading.Event(), threading.Event()
+    first = ledger.submit(lambda connection: (note("k")(connection), inside.set(), go.wait(10)))
+    assert inside.wait(10)
+    group = [ledger.submit(note(f"k{number}")) for number in range(3)]
+    cut_all(postgres, ledger.url)
     go.set()
     assert isinstance(first.exception(10), LedgerDown)
     assert [future.result(10) for future in group] == [1, 1, 1]
-    assert runs == [0, 1, 2]
     assert noted(ledger) == ["k0", "k1", "k2"]
 
 
@@ -376,7 +374,9 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_group_fails_it_as_one(ledge
 def test_sqlite_that_is_no_database_is_named(tmp_path):
     path = tmp_path / "ledger.db"
     path.write_text("a letter to somebody, and not a database at all")
-    with pytest.raises(LedgerDown, match=r"ledger\.db; it cannot be opened: file is not a database"):
+    with pytest.raises(
+        LedgerDown, match=r"ledger\.db; it cannot be opened: file is not a database"
+    ):
         Ledger(f"sqlite:///{path}")
 
 

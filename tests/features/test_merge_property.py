@@ -241,7 +241,9 @@ def test_a_link_that_is_undone_leaves_no_trace(ledgers, story):
     _leaves_no_trace(ledgers, story)
 
 
-@settings(max_examples=int(STORIES or 25), derandomize=STORIES is None, deadline=None, database=None)
+@settings(
+    max_examples=int(STORIES or 25), derandomize=STORIES is None, deadline=None, database=None
+)
 @given(story=stories)
 def test_a_link_that_is_undone_leaves_no_trace_on_postgresql(on_postgresql, story):
     _leaves_no_trace(on_postgresql, story)
