@@ -42,6 +42,7 @@ class Postgres:
 
         Its language is not that of bytes: what has to be compared byte by byte must say so.
         """
+        self.start()
         name = f"nba_{next(self.numbers)}"
         with self.connect() as connection:
             icu = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'" if _has_icu(connection) else ""
@@ -53,6 +54,7 @@ class Postgres:
 
         A tenth of the time that a new one takes: tables need not be made, nor files written.
         """
+        self.start()
         if not self.used:
             self.used = self.database()
             return self.used
@@ -73,12 +75,25 @@ class Postgres:
         """Where a database is, as `NBA_LEDGER_URL` takes it."""
         return f"postgresql+psycopg://{USER}@/{name}?host={self.folder}"
 
+    def files_with(self, url: str, text: str) -> set[str]:
+        """The tables and indexes of a database that have a text in their files."""
+        with self.connect(name_of(url)) as connection:
+            connection.execute("CHECKPOINT")
+            found = connection.execute(
+                "SELECT relname, pg_relation_filepath(oid) FROM pg_class "
+                "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')"
+            ).fetchall()
+        files = ((name, self.folder / "data" / file) for name, file in found)
+        return {name for name, file in files if text.encode() in file.read_bytes()}
+
     def connect(self, name: str = "postgres") -> psycopg.Connection:
         """A connection that commits each statement."""
         return psycopg.connect(host=str(self.folder), user=USER, dbname=name, autocommit=True)
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers, unless it runs."""
+        if self.process is not None:
+            return
         settings = SETTINGS | {"unix_socket_directories": str(self.folder)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -203,18 +202,6 @@ def test_a_writer_who_never_gets_a_turn_gives_up_and_the_next_one_does_not(
     ledger.close()
 
 
-def in_files(postgres, url, needle):
-    """Which tables of a database have some bytes in their files."""
-    with postgres.connect(name_of(url)) as connection:
-        connection.execute("CHECKPOINT")
-        found = connection.execute(
-            "SELECT relname, pg_relation_filepath(oid) FROM pg_class "
-            "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i', 't')"
-        ).fetchall()
-    data = Path(postgres.folder) / "data"
-    return {name for name, file in found if needle in (data / file).read_bytes()}
-
-
 def test_what_was_deleted_does_not_linger_in_the_files(postgres, postgres_url):
     ledger = Ledger(postgres_url)
     rows = [event(n, customer_id="anna-karenina", subject="anna-karenina") for n in range(50)]
@@ -222,9 +209,9 @@ def test_what_was_deleted_does_not_linger_in_the_files(postgres, postgres_url):
     ledger.write_now(note("erasing", "anna-karenina"))
     ledger.write_now(lambda c: c.execute(sa.delete(tables.events)))
     ledger.write_now(lambda c: c.execute(sa.delete(tables.meta).where(tables.meta.c.value > "a")))
-    assert in_files(postgres, postgres_url, b"anna-karenina") >= {"events", "events_pkey", "meta"}
+    assert postgres.files_with(postgres_url, "anna-karenina") >= {"events", "events_pkey", "meta"}
     assert ledger.compact()
-    assert in_files(postgres, postgres_url, b"anna-karenina") == set()
+    assert postgres.files_with(postgres_url, "anna-karenina") == set()
     assert ledger.write_now(note("later")) == 1
     ledger.close()
 
