@@ -18,7 +18,11 @@ import pytest
 import sqlalchemy as sa
 
 from features import tables
+from features.catalog import load_catalog
+from features.domain import load_domain
 from features.ledger import Ledger
+from features.load import load_folder
+from features.settings import GROCERY, actions_beside
 from tests.conftest import nba
 from tests.postgres import Postgres
 from tests.server import Server, running
@@ -43,7 +47,6 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Loaded and built by the command, as on any other database."""
     folder = tmp_path_factory.mktemp("postgres")
     url = postgres.database()
     env = {
@@ -52,16 +55,15 @@ def place(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "NBA_LEDGER_URL": url,
         "NBA_MLFLOW_URI": f"sqlite:///{folder / 'no-models.db'}",
     }
-    _write_tables(folder / "tables")
-    for command in (["load", str(folder / "tables")], ["build"]):
-        done = nba(command, env)
-        assert done.returncode == 0, done.stdout + done.stderr
+    _load_tables(folder / "tables", url)
+    done = nba(["build"], env)
+    assert done.returncode == 0, done.stdout + done.stderr
     with running(folder / "home", {**env, "NBA_WORKERS": "2"}) as server:
         server.wait_for(lambda: len(server.workers()) == 2)
         yield Place(server, postgres, url, env)
 
 
-def _write_tables(folder: Path) -> None:
+def _load_tables(folder: Path, url: str) -> None:
     """Customers with a basket every other day, half of whom were sent coupons."""
     folder.mkdir()
     who = [f"h{number}" for number in range(CUSTOMERS)]
@@ -89,6 +91,11 @@ def _write_tables(folder: Path) -> None:
     pd.DataFrame(sent).to_csv(folder / "decisions.csv", index=False)
     said = [{"decision_id": f"sent-{who[0]}", "outcome": "accepted", "occurred_at": at}]
     pd.DataFrame(said).to_csv(folder / "outcomes.csv", index=False)
+    domain = load_domain(GROCERY)
+    catalog = load_catalog(actions_beside(GROCERY), domain)
+    ledger = Ledger(url)
+    assert all(one.passed for one in load_folder(folder, ledger, domain, catalog, now))
+    ledger.close()
 
 
 @pytest.fixture
