@@ -17,7 +17,14 @@ from features import tables
 from features.errors import InvalidSetting, LedgerDown
 
 BUSY_MS = 30_000  # a writer waits that long for the others, then gives up
-CONNECT_S = 5
+# A network that swallows everything is noticed after some ten seconds, not after two hours.
+PATIENCE = {
+    "connect_timeout": 5,  # seconds
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
 CHECKPOINTS = 5  # tries to find a moment in which nobody reads
 BRIEFLY_MS = 1_000  # for so long may a rewrite that waits for its turn hold others up
 WRITER = 20261122  # the advisory lock of whoever writes
@@ -52,9 +59,8 @@ def open_database(url: str) -> sa.Engine:
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
     # We say BEGIN ourselves, with what belongs to it, and save a round trip.
-    arguments: dict[str, Any] = {"autocommit": True}
-    if "connect_timeout" not in address.query:
-        arguments["connect_timeout"] = CONNECT_S
+    patience = {name: value for name, value in PATIENCE.items() if name not in address.query}
+    arguments = {"autocommit": True, **patience}
     try:
         engine = sa.create_engine(address, pool_pre_ping=True, connect_args=arguments, **common)
     except ImportError:
@@ -138,18 +144,14 @@ def check_database(connection: sa.Connection, url: str) -> None:
 
 def compact(engine: sa.Engine, at_most: int | None) -> bool:
     """Write a database anew, see `Ledger.compact`."""
-    # Outside of any transaction, which SQLAlchemy would begin.
-    with contextlib.closing(engine.raw_connection()) as connection:
-        cursor = connection.cursor()
-        if engine.dialect.name == "sqlite":
-            return vacuum(cursor, at_most)
-        busy = engine.dialect.loaded_dbapi.OperationalError
-        try:
-            return _rewrite_tables(cursor, at_most)
-        except busy:  # somebody reads for long; better that bytes linger than that all others wait
-            return False
-        finally:
-            cursor.execute(f"SET lock_timeout = {BUSY_MS}")
+    rewrite = vacuum if engine.dialect.name == "sqlite" else _rewrite_tables
+    try:
+        # Outside of any transaction, which SQLAlchemy would begin.
+        with contextlib.closing(engine.raw_connection()) as connection:
+            connection.detach()  # for once, with a patience of its own
+            return rewrite(connection.cursor(), at_most)
+    except engine.dialect.loaded_dbapi.OperationalError:
+        return False  # somebody reads for long; better that bytes linger than that all others wait
 
 
 def vacuum(cursor: Any, at_most: int | None) -> bool:

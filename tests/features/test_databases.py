@@ -303,6 +303,7 @@ def test_a_ledger_goes_on_after_its_database_was_started_again(ledger, postgres)
         ledger.read(lambda connection: tables.get_meta(connection, "before"))
     with pytest.raises(LedgerDown):
         ledger.write_now(note("while it was down"))
+    assert not ledger.compact()
     postgres.start()
     assert noted(ledger) == ["before"]
     assert ledger.write_now(note("after")) == 1
@@ -367,8 +368,12 @@ def test_sqlite_that_is_no_database_is_named(tmp_path):
         Ledger(f"sqlite:///{path}")
 
 
-def test_psycopg_is_the_one_driver(postgres_url):
-    ledger = Ledger(postgres_url.replace("postgresql+psycopg:", "postgresql:"))
+def test_psycopg_is_the_one_driver_and_what_the_address_says_goes_before_our_own(postgres_url):
+    url = postgres_url.replace("postgresql+psycopg:", "postgresql:")
+    ledger = Ledger(f"{url}&connect_timeout=17&application_name=nba")
     driver = ledger.read(lambda connection: connection.connection.driver_connection)
     assert isinstance(driver, psycopg.Connection)
+    given = driver.info.get_parameters()
+    assert (given["connect_timeout"], given["application_name"]) == ("17", "nba")
+    assert given["tcp_user_timeout"] == str(databases.PATIENCE["tcp_user_timeout"])
     ledger.close()

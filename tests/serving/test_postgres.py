@@ -122,6 +122,11 @@ def test_what_was_loaded_and_built_is_known_and_told(place):
         (one["at"] for one in story["timeline"]), reverse=True
     )
     assert story["identifiers"] == ["h0", "card:0"]
+    paged, before = [], None
+    while before or not paged:
+        page = view(place.server, "h0", limit=7, before=before)
+        paged, before = paged + page["timeline"], page["next"]
+    assert paged == story["timeline"]
 
 
 def test_an_event_taken_by_one_worker_is_in_the_next_decision_of_the_other(place):
