@@ -10,6 +10,7 @@
   x IdentityUnknown     a link that does not hold cannot be undone          HTTP 404
   x CustomerForgotten   the customer was erased and must not come back      HTTP 410
   x NotVisible          kept in the ledger, but the feature store is down   HTTP 503
+  x LedgerDown          the ledger's database does not answer               HTTP 503
   x DecisionUnknown     an outcome names a decision we never made           HTTP 404
   x DecisionConflict    an id comes back with another content               HTTP 409
   x NotRepeatable       what a decision was made with is gone               HTTP 409
@@ -73,6 +74,10 @@ class CustomerForgotten(NbaError):
 
 class NotVisible(NbaError):
     """Events are kept in the ledger, but the feature store cannot show them to a decision."""
+
+
+class LedgerDown(NbaError):
+    """The database of the ledger does not answer; what was acknowledged is in it."""
 
 
 class DecisionUnknown(NbaError):

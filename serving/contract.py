@@ -27,6 +27,8 @@ MAX_EVENTS = 500
 Chance = Annotated[float, Field(ge=0, le=1)]
 # As people write them; the domain file says how their spellings are made one.
 Identifier = Annotated[str, Field(min_length=1, max_length=ID_LENGTH)]
+# Of all characters PostgreSQL keeps no NUL.
+Cause = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_KEYS)]
 
 
@@ -220,7 +222,7 @@ class LinkRequest(_Request):
     """Two keys (customer ids or identifiers) that are one person, or are not."""
 
     keys: tuple[Identifier, Identifier] = Field(examples=[["h1", "email:a@b.it"]])
-    cause: Annotated[str, Field(min_length=1, max_length=500)] = Field(examples=["told an agent"])
+    cause: Cause = Field(examples=["told an agent"])
 
 
 class LinkAnswer(BaseModel):

@@ -15,6 +15,8 @@ from features.ledger import Ledger
 from serving.contract import OutcomeAnswer, OutcomeRequest
 from serving.outcomes import record_outcome
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 LATER = timedelta(hours=2)
 
 
