@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.catalog import NO_ACTION
 from features.playbook import Playbook
@@ -17,10 +16,8 @@ from serving.arbitration import worth_in_words
 from serving.budgets import Spending
 from serving.contact_policy import Judgement
 from serving.contract import (
-    Candidate,
     ChosenAction,
     DecideRequest,
-    DecisionExplanation,
     Predictions,
     Removed,
 )
@@ -28,11 +25,6 @@ from serving.desk import Desk
 from serving.eligibility import NO_TREATMENT, Ruling
 from serving.explanation import (
     Explanation,
-    explain_acceptance,
-    explain_churn,
-    explain_intent,
-    exploration_share,
-    exploration_text,
 )
 from training.bandit import Floats
 
@@ -146,101 +138,31 @@ def _why_this(currency: str, spending: Spending, pick: Pick, arm: str) -> list[s
     return [*paced, "Promises most of the allowed actions."]
 
 
-class WhoRemoved(NamedTuple):
+class WhoRemoved:
     """Who says of an action that it is out, in the order in which they are asked."""
 
-    playbook: Playbook
-    ruling: Ruling
-    judgement: Judgement
-    spending: Spending
+    def __init__(
+        self, playbook: Playbook, ruling: Ruling, judgement: Judgement, spending: Spending
+    ) -> None:
+        self._actions = playbook.actions
+        asked: list[Ruling | Judgement | Spending] = [ruling, judgement, spending]
+        # Backwards, so that the first who removes an action stands.
+        first = {
+            index: one for one in reversed(asked) for index in np.flatnonzero(one.out).tolist()
+        }
+        self._first = dict(sorted(first.items()))
 
     def rules(self) -> dict[str, str]:
         """The first rule that removed each action that the channel could show."""
-        found = {}
-        for index in np.flatnonzero(self._out()).tolist():
-            rule = self._who(index).rule(index)
-            if rule != NO_TREATMENT:
-                found[self.playbook.actions[index]] = rule
-        return found
+        found = {self._actions[index]: who.rule(index) for index, who in self._first.items()}
+        return {name: rule for name, rule in found.items() if rule != NO_TREATMENT}
 
     def in_words(self) -> list[Removed]:
         """Every action that is out, with the first rule that removed it and the value found."""
         found = []
-        for index in np.flatnonzero(self._out()).tolist():
-            said = self._who(index).why(index)
+        for index, who in self._first.items():
+            said = who.why(index)
             if not isinstance(said, Removed):
-                said = Removed(action_id=self.playbook.actions[index], **said._asdict())
+                said = Removed(action_id=self._actions[index], **said._asdict())
             found.append(said)
         return found
-
-    def _out(self) -> NDArray[np.bool_]:
-        return self.ruling.out | self.judgement.out | self.spending.out
-
-    def _who(self, index: int) -> Ruling | Judgement | Spending:
-        if self.ruling.out[index]:
-            return self.ruling
-        return self.judgement if self.judgement.out[index] else self.spending
-
-
-def reasoning(
-    desk: Desk, asked: Asked, ruling: Ruling, priority: Floats, predictions: Predictions
-) -> Reasoning:
-    """Feature contributions to churn, to each intent, and to the acceptance of what is allowed."""
-    models, row, known = desk.models, asked.row, desk.model_input
-    churn, intent = models.why_churn(row), models.why_intent(row)
-    left = np.where(ruling.out, -np.inf, priority)
-    best = np.argsort(-left, kind="stable")[:EXPLAINED].tolist()
-    names = [desk.playbook.actions[index] for index in best if not ruling.out[index]]
-    channel, chances = asked.request.channel, predictions.intent
-    accepted = models.why_acceptance(row, channel, names) if names else None
-    return Reasoning(
-        explain_churn(churn, known, row) if churn else None,
-        [*explain_intent(intent, chances, known, row).values()] if intent and chances else [],
-        explain_acceptance(accepted, channel, known, row) if accepted else {},
-    )
-
-
-def explanation(
-    desk: Desk,
-    weighed: Weighed,
-    reasons: Reasoning,
-    spending: Spending,
-    candidates: NDArray[np.intp],
-    probabilities: Floats,
-    adjusted: Floats,
-) -> DecisionExplanation:
-    """What spoke for each candidate of the first slot, and how much is tried out.
-
-    Parameters
-    ----------
-    candidates, probabilities : shape (n_candidates,)
-    adjusted : shape (n_actions + 1,)
-        Priorities less shadow prices, what the probabilities were made of.
-    """
-    names = (*desk.playbook.actions, NO_ACTION)
-    share = exploration_share(probabilities, adjusted[candidates])
-    found = []
-    for index, probability in zip(candidates.tolist(), probabilities.tolist(), strict=True):
-        name = names[index]
-        if name == NO_ACTION:
-            found.append(Candidate(action_id=name, probability=probability))
-            continue
-        found.append(
-            Candidate(
-                action_id=name,
-                probability=probability,
-                acceptance=float(weighed.acceptance[index]),
-                context_weight=float(weighed.weights[index]),
-                priority=float(weighed.priority[index]),
-                shadow_price=float(spending.prices[index]),
-                contributions=reasons.acceptance.get(name),
-            )
-        )
-    found.sort(key=lambda one: -one.probability)
-    return DecisionExplanation(
-        exploration=share,
-        in_words=exploration_text(share),
-        churn=reasons.churn,
-        intent=reasons.intent,
-        candidates=found,
-    )
