@@ -166,3 +166,67 @@ class WhoRemoved:
                 said = Removed(action_id=self._actions[index], **said._asdict())
             found.append(said)
         return found
+
+
+def reasoning(
+    desk: Desk, asked: Asked, ruling: Ruling, priority: Floats, predictions: Predictions
+) -> Reasoning:
+    """Feature contributions to churn, to each intent, and to the acceptance of what is allowed."""
+    models, row, known = desk.models, asked.row, desk.model_input
+    churn, intent = models.why_churn(row), models.why_intent(row)
+    left = np.where(ruling.out, -np.inf, priority)
+    best = np.argsort(-left, kind="stable")[:EXPLAINED].tolist()
+    names = [desk.playbook.actions[index] for index in best if not ruling.out[index]]
+    channel, chances = asked.request.channel, predictions.intent
+    accepted = models.why_acceptance(row, channel, names) if names else None
+    return Reasoning(
+        explain_churn(churn, known, row) if churn else None,
+        [*explain_intent(intent, chances, known, row).values()] if intent and chances else [],
+        explain_acceptance(accepted, channel, known, row) if accepted else {},
+    )
+
+
+def explanation(
+    desk: Desk,
+    weighed: Weighed,
+    reasons: Reasoning,
+    spending: Spending,
+    candidates: NDArray[np.intp],
+    probabilities: Floats,
+    adjusted: Floats,
+) -> DecisionExplanation:
+    """What spoke for each candidate of the first slot, and how much is tried out.
+
+    Parameters
+    ----------
+    candidates, probabilities : shape (n_candidates,)
+    adjusted : shape (n_actions + 1,)
+        Priorities less shadow prices, what the probabilities were made of.
+    """
+    names = (*desk.playbook.actions, NO_ACTION)
+    share = exploration_share(probabilities, adjusted[candidates])
+    found = []
+    for index, probability in zip(candidates.tolist(), probabilities.tolist(), strict=True):
+        name = names[index]
+        if name == NO_ACTION:
+            found.append(Candidate(action_id=name, probability=probability))
+            continue
+        found.append(
+            Candidate(
+                action_id=name,
+                probability=probability,
+                acceptance=float(weighed.acceptance[index]),
+                context_weight=float(weighed.weights[index]),
+                priority=float(weighed.priority[index]),
+                shadow_price=float(spending.prices[index]),
+                contributions=reasons.acceptance.get(name),
+            )
+        )
+    found.sort(key=lambda one: -one.probability)
+    return DecisionExplanation(
+        exploration=share,
+        in_words=exploration_text(share),
+        churn=reasons.churn,
+        intent=reasons.intent,
+        candidates=found,
+    )
