@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.catalog import NO_ACTION
 from features.playbook import Playbook
@@ -16,8 +17,10 @@ from serving.arbitration import worth_in_words
 from serving.budgets import Spending
 from serving.contact_policy import Judgement
 from serving.contract import (
+    Candidate,
     ChosenAction,
     DecideRequest,
+    DecisionExplanation,
     Predictions,
     Removed,
 )
@@ -25,6 +28,11 @@ from serving.desk import Desk
 from serving.eligibility import NO_TREATMENT, Ruling
 from serving.explanation import (
     Explanation,
+    explain_acceptance,
+    explain_churn,
+    explain_intent,
+    exploration_share,
+    exploration_text,
 )
 from training.bandit import Floats
 
