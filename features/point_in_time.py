@@ -51,21 +51,7 @@ class History:
         self._columns = domain.profile_columns
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """What was known at moments in the past.
-
-        Parameters
-        ----------
-        moments : columns customer_id, event_timestamp (UTC)
-        service : str
-            Feast feature service, such as ``churn_v1``.
-
-        Returns
-        -------
-        DataFrame
-            Exactly the rows of ``moments`` in their order: attributes and ``state``, the list of
-            numbers after the last event before or at the moment; ``account_state`` likewise, if
-            customers belong to accounts. What was unknown is None.
-        """
+        """See `features.dataset.History.as_of`."""
         known = self._store.as_of(moments, service)
         self._correct_profiles(known)
         known["state"] = self._states(moments, known["state"].tolist())

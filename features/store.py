@@ -143,18 +143,9 @@ class FeatureStore:
         return None if state is None else self._fold.unpack(state)
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """What was known of customers at moments in the past.
+        """What the history keeps of customers at moments; see `features.dataset.History.as_of`.
 
-        Parameters
-        ----------
-        moments : columns customer_id, event_timestamp (UTC)
-        service : str
-            Feast feature service, such as ``churn_v1``.
-
-        Returns
-        -------
-        DataFrame
-            Exactly the rows of ``moments`` in their order; what was unknown is None.
+        ``state`` is the latest kept one before or at the moment, packed.
 
         Notes
         -----
