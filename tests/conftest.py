@@ -24,6 +24,35 @@ TOY = Path(__file__).parent / "toy"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
+# What takes longest, longest first: were it left for the end, one of two workers would be idle.
+SLOWEST = (
+    "training/test_two_other_businesses.py",  # meanwhile the other worker makes the grocer
+    "serving/test_service.py",
+    "serving/test_forget.py",
+    "serving/test_parity.py",
+    "serving/test_kill.py",
+    "training/test_pipeline.py",
+    "serving/test_events.py",
+    "test_notebooks.py",
+    "serving/test_cli.py",
+    "features/test_merge_property.py",
+    "training/test_registry.py",
+    "features/test_point_in_time.py",
+    "serving/test_customer.py",
+    "serving/test_bento.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Or pytest-xdist would begin with the files that hold the most tests.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(SLOWEST)}
+    here = ROOT / "tests"
+    items.sort(key=lambda item: place.get(str(item.path.relative_to(here)), len(place)))
+
 
 @pytest.fixture
 def now() -> datetime:
