@@ -20,8 +20,7 @@ from features.expressions import Names
 from tests.bench import eligibility
 
 KINDS = {"a": "number", "s": "text", "b": "number", "yes": "truth", "t": "text", "c": "number"}
-KINDS |= {"sure": "truth"}
-NAMES = Names(KINDS)
+NAMES = Names(KINDS := KINDS | {"sure": "truth"})
 ALONE = Context()
 TYPES = {"number": DataType.FLOAT, "text": DataType.STRING, "truth": DataType.BOOLEAN}
 
