@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -61,6 +62,7 @@ from serving.features_online import OnlineFeatures
 from serving.forget import forget
 from serving.learner_process import LearnerProcess
 from serving.models import ModelWatcher
+from serving.openapi import describe, refuses
 from serving.outcomes import record_outcome
 from training.params import load_params
 from training.registry import Registry
@@ -153,6 +155,7 @@ class NextBestAction:
         self.ledger.close()
 
     @bentoml.api(route="/v1/decide")
+    @refuses(InvalidRequest, InvalidData, CustomerForgotten, DecisionConflict)
     async def decide(self, request: DecideRequest, /) -> Decision:
         """Which one action, or which few, serve this customer best now; why, with what chance."""
         with _errors_as_http():
@@ -161,6 +164,7 @@ class NextBestAction:
         return decision
 
     @bentoml.api(route="/v1/outcomes")
+    @refuses(InvalidRequest, DecisionUnknown, DecisionConflict)
     async def outcomes(self, request: OutcomeRequest, /) -> OutcomeAnswer:
         """What followed a decision. May come late, or twice, or be taken back."""
         with _errors_as_http():
@@ -171,6 +175,7 @@ class NextBestAction:
         return answer
 
     @bentoml.api(route="/v1/events")
+    @refuses(NotVisible, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
     async def events(self, request: EventsRequest, /, ctx: bentoml.Context) -> EventsAnswer:
         """What happened. Each event is taken or rejected by itself; the same again is no harm."""
         with _errors_as_http():
@@ -183,6 +188,7 @@ class NextBestAction:
         return answer
 
     @bentoml.api(route="/v1/link")
+    @refuses(InvalidData, CustomerForgotten, NotVisible)
     async def link(self, request: LinkRequest, /) -> LinkAnswer:
         """Two keys are one person: their histories are joined, features and counters restated."""
         with _errors_as_http():
@@ -190,6 +196,7 @@ class NextBestAction:
             return LinkAnswer(changed=changed, customers=self._behind(request.keys))
 
     @bentoml.api(route="/v1/unlink")
+    @refuses(InvalidData, IdentityUnknown, NotVisible)
     async def unlink(self, request: LinkRequest, /) -> LinkAnswer:
         """Two keys are not one person after all: each side gets back what happened under it."""
         with _errors_as_http():
@@ -197,12 +204,14 @@ class NextBestAction:
             return LinkAnswer(changed=changed, customers=self._behind(request.keys))
 
     @bentoml.api(route="/v1/customer")
+    @refuses(InvalidRequest, InvalidData, CustomerForgotten)
     async def customer(self, request: CustomerRequest, /) -> CustomerView:
         """One customer as a whole: who, in the middle of what, with which past and predictions."""
         with _errors_as_http():
             return await asyncio.to_thread(view_customer, request, self.engine, datetime.now(UTC))
 
     @bentoml.api(route="/v1/forget")
+    @refuses(InvalidData, CustomerForgotten, NotVisible)
     async def forget(self, request: ForgetRequest, /) -> ForgetAnswer:
         """Erase a customer everywhere; they are refused until that is lifted."""
         now, spelling = datetime.now(UTC), self.engine.spelling
@@ -274,7 +283,16 @@ class _Readiness:
 
 
 _ready = _Readiness()
-NextBestAction.add_asgi_middleware(Border, readiness=_ready)  # type: ignore[attr-defined]
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return describe(NextBestAction, _STATUS)
+
+
+NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
+    Border, readiness=_ready, document=_document
+)
 
 
 def _open_features(domain: Any) -> OnlineFeatures:
