@@ -159,7 +159,7 @@ class Decision(BaseModel):
 class ActivateRequest(_Request):
     """Which decision, made with `"activate": false`, is about to be shown."""
 
-    decision_id: Id
+    decision_id: Id = Field(examples=["visit-8812"])
 
 
 class ActivateAnswer(BaseModel):
@@ -174,7 +174,7 @@ class ActivateAnswer(BaseModel):
 class ReplayRequest(_Request):
     """Which decision to repeat: with the catalogue of now, or with that of then."""
 
-    decision_id: Id
+    decision_id: Id = Field(examples=["visit-8812"])
     catalog: Literal["now", "then"] = "now"
 
 
@@ -198,7 +198,7 @@ class ReplayAnswer(BaseModel):
 class ExplainRequest(_Request):
     """Which past decision to explain."""
 
-    decision_id: Id
+    decision_id: Id = Field(examples=["visit-8812"])
 
 
 class ExplainAnswer(BaseModel):
