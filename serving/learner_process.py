@@ -16,10 +16,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from features.catalog import load_catalog
+from features.catalog import Catalog, load_catalog
 from features.domain import load_domain
 from features.ledger import Ledger
 from features.settings import Settings, load_settings
@@ -32,6 +33,13 @@ log = logging.getLogger("nba.learner")
 
 STEADY_S = 60.0  # a learner that ran this long has recovered
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0  # between two starts
+
+
+@dataclass
+class OneCatalog:
+    """The catalogue of the start, for as long as nobody puts another one in its place."""
+
+    catalog: Catalog
 
 
 class LearnerProcess:
@@ -84,7 +92,7 @@ def run(settings: Settings) -> None:
         learner = Learner(
             ledger,
             domain,
-            load_catalog(settings.actions, domain),
+            OneCatalog(load_catalog(settings.actions, domain)),
             load_params(),
             lambda: _champion(registry),
         )
