@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -30,7 +29,6 @@ from features.policies import (
     Volume,
     WindowDays,
 )
-from features.yaml_file import load_yaml
 
 NO_ACTION = "no_action"
 UNDESCRIBED = Group()  # a group that no line describes: nothing special about it
@@ -208,16 +206,6 @@ def refuse_misfits(catalog: Catalog, domain: Domain) -> None:
             where = f"contact_policy.{kind}.{index}.channels"
             _refuse_unknown(where, scope.channels, domain.channels)
     zone = catalog.clock.attribute
-    if zone and domain.attributes.get(zone, None) is None:
-        raise ValueError(f"clock.attribute: one of {', '.join(domain.attributes)}")
-
-
-def load_catalog(path: Path, domain: Domain) -> Catalog:
-    """Read and check an action catalogue.
-
-    Raises
-    ------
-    InvalidDomain
-        If it breaks a rule or names something that the business does not have.
-    """
-    return load_yaml(path, Catalog, lambda catalog: refuse_misfits(catalog, domain))
+    known = domain.attributes.get(zone) if zone else None
+    if zone and not (known and known.read and known.type == "category"):
+        raise ValueError("clock.attribute: an attribute of the domain that is a category")

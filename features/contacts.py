@@ -73,8 +73,10 @@ def history(
     """Every contact after a moment with one of these customers, the oldest first."""
     asked = {"customers": customer_ids, "since": since}
     return [
-        Contact(*row[:5], from_json(row[5]) if row[5] else {})
-        for row in connection.execute(_HISTORY, asked)
+        Contact(customer_id, action_id, group, channel, shown_us, from_json(said) if said else {})
+        for customer_id, action_id, group, channel, shown_us, said in connection.execute(
+            _HISTORY, asked
+        )
     ]
 
 

@@ -3,14 +3,17 @@
 * NbaError
   x InvalidSetting      a setting or parameter has a value we cannot use    exit code 2
   x InvalidDomain       a domain or action file breaks its rules            exit code 2
+    x InvalidCondition  a condition or formula in one does
   x InvalidData         a contract table breaks the domain's rules          exit code 2
     x InvalidEvent      one event does; says which field of it
   x InvalidRequest      a caller's request breaks the API contract          HTTP 400
   x IdentityUnknown     a link that does not hold cannot be undone          HTTP 404
   x CustomerForgotten   the customer was erased and must not come back      HTTP 410
   x NotVisible          kept in the ledger, but the feature store is down   HTTP 503
+  x LedgerDown          the ledger's database does not answer               HTTP 503
   x DecisionUnknown     an outcome names a decision we never made           HTTP 404
   x DecisionConflict    an id comes back with another content               HTTP 409
+  x NotRepeatable       what a decision was made with is gone               HTTP 409
   x ModelMissing        the registry holds no such model or version         exit code 2
   x GateFailed          a model is not good enough to be promoted           exit code 1
   x RegistryDown        MLflow does not answer (training/registry.py)       exit code 2
@@ -33,6 +36,10 @@ class InvalidSetting(NbaError):
 
 class InvalidDomain(NbaError):
     """A domain or action file breaks its rules."""
+
+
+class InvalidCondition(InvalidDomain):
+    """A condition or formula breaks its language, or names what the business does not have."""
 
 
 class InvalidData(NbaError):
@@ -69,12 +76,20 @@ class NotVisible(NbaError):
     """Events are kept in the ledger, but the feature store cannot show them to a decision."""
 
 
+class LedgerDown(NbaError):
+    """The database of the ledger does not answer; what was acknowledged is in it."""
+
+
 class DecisionUnknown(NbaError):
     """An outcome names a decision we never made."""
 
 
 class DecisionConflict(NbaError):
     """An id comes back with another content."""
+
+
+class NotRepeatable(NbaError):
+    """What a decision was made with is gone."""
 
 
 class ModelMissing(NbaError):

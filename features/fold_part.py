@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from features.words import Words
+
 State = list[float]
 
 DAY_S = 86_400.0
@@ -27,6 +29,9 @@ class Part(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """Name of each feature it reads."""
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name; for explanations only."""
 
     def empty(self) -> State:
         """Its numbers while nothing has happened, shape (len(fields),)."""

@@ -213,11 +213,8 @@ def _fold_part(url: str, domain: Domain, part: _Range, file: Path) -> _Folded:
     query = in_order().where(column >= part.first, column <= part.last)
     ledger = Ledger(url)
     rows, newest = _Rows(fold), _Rows(fold)
-    with (
-        pq.ParquetWriter(file, JOURNEY_SCHEMA) as writer,
-        ledger.engine.connect().execution_options(read_only=True, yield_per=FETCHED) as connection,
-    ):
-        for customer_id, events in groupby(connection.execute(query), key=itemgetter(0)):
+    with pq.ParquetWriter(file, JOURNEY_SCHEMA) as writer:
+        for customer_id, events in groupby(ledger.stream(query, FETCHED), key=itemgetter(0)):
             at_us, state = _fold_customer(fold, events, partial(rows.add, customer_id))
             newest.add(customer_id, at_us, state)
             if len(rows.at_us) >= ROWS:

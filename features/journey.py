@@ -23,6 +23,7 @@ from features.fold_part import DAY_S, Part, State
 from features.open_journeys import JourneyPart, JourneyTotals, OpenJourney
 from features.rhythm import Rhythm
 from features.signals import MINUTE_S, Feedback, Preference, Sessions, Spend
+from features.words import Quantity, Words, spoken
 
 __all__ = ["DAY_S", "Fold", "OpenJourney", "State"]
 
@@ -67,7 +68,14 @@ class Fold:
         lives = domain.half_lives_days
         types = {name: self._add(self._rhythm(name, domain)) for name in domain.events}
         self._channels = {
-            name: self._add(Rhythm(f"channel_{name}", self._width, lives))
+            name: self._add(
+                Rhythm(
+                    f"channel_{name}",
+                    self._width,
+                    lives,
+                    noun=f"event on the channel {spoken(name)}",
+                )
+            )
             for name in domain.channels
         }
         self._add(Preference(self._channels))
@@ -195,6 +203,10 @@ class Fold:
             index += end - start
         return state
 
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name; for explanations only."""
+        return {name: words for part in self._parts for name, words in part.words().items()}
+
     def open_journeys(self, state: State, at_s: float) -> list[OpenJourney]:
         """What the customer is in the middle of, the oldest first."""
         told = (part.tell(state, at_s) for part in self._journeys.values())
@@ -222,7 +234,12 @@ class Fold:
         numbers = tuple(prop for prop, known in kept.items() if known.type == "number")
         values = tuple((prop, value) for prop, known in kept.items() for value in known.values)
         labels = tuple(f"{prop}_{slug(value)}" for prop, value in values)
-        return Rhythm(name, self._width, domain.half_lives_days, numbers, values, labels)
+        quantities = tuple(
+            Quantity.named(prop, domain.currency, kept[prop].min, kept[prop].max)
+            for prop in numbers
+        )
+        lives = domain.half_lives_days
+        return Rhythm(name, self._width, lives, numbers, values, labels, quantities)
 
 
 def _moves(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from math import nan
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from features.domain import Attribute, Domain
 from features.journey import Fold, State
+from features.words import AMOUNT, CATEGORY, NUMBER, Quantity, Words, is_plural, spoken
 
 PACKING = "parts"  # how `Fold.pack` keeps a state; another word when that changes
 
@@ -36,6 +38,7 @@ class ModelInput:
 
     def __init__(self, domain: Domain) -> None:
         self.fold = Fold(domain)
+        self._currency = domain.currency
         self._attributes = tuple(kept for kept in domain.attributes.items() if kept[1].read)
         self._of_account = _of_account(self.fold, domain)
         self.names = (
@@ -51,6 +54,21 @@ class ModelInput:
         self.fingerprint = _fingerprint(*self.names, *attributes, *rules)
         self._nothing = self.fold.empty()
         self._stranger = np.array(self.fold.read(self._nothing, 0.0))
+
+    @cached_property
+    def words(self) -> Mapping[str, Words]:
+        """What each number is in plain English, by its name, in the order of ``names``.
+
+        Made when first asked for: decisions that nobody asks to explain do without.
+        """
+        journey = self.fold.words()
+        words = {name: journey[name] for name in self.fold.feature_names}
+        for name, known in self._attributes:
+            words[name] = _words_of_attribute(name, known, self._currency)
+        for index in self._of_account:
+            name = self.fold.feature_names[index]
+            words[f"account_{name}"] = journey[name].of_account()
+        return words
 
     def read(
         self,
@@ -111,6 +129,21 @@ def _number(value: str | None, known: Attribute) -> float:
         return float(value)
     except ValueError:
         return nan
+
+
+def _words_of_attribute(name: str, known: Attribute, currency: str) -> Words:
+    if known.type == "category":
+        label = spoken(name)
+        return Words(label, CATEGORY, f"{_are(label)} {AMOUNT}", values=known.values)
+    quantity = Quantity.named(name, currency)
+    if quantity.counts_itself:
+        label = f"number of {quantity.label}"
+        return Words(label, quantity.unit, f"{label} is {NUMBER}")
+    return Words(quantity.description, quantity.unit, f"{_are(quantity.label)} {AMOUNT}")
+
+
+def _are(label: str) -> str:
+    return f"{label} are" if is_plural(label) else f"{label} is"
 
 
 def _rules(domain: Domain) -> list[str]:

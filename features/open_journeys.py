@@ -7,6 +7,7 @@ from math import inf, nan
 
 from features.domain import STAGES, EventType, JourneyKind
 from features.fold_part import DAY_S, State
+from features.words import AMOUNT, CATEGORY, DAYS, Words, spoken
 
 OPEN_N, OPENED_AT, STAGE, STAGE_AT, LAST_AT = range(5)
 WIDTH = 5
@@ -50,6 +51,34 @@ class JourneyPart:
             f"{name}_{kept}" for kept in ("open_n", "opened_at", "stage", "stage_at", "last_at")
         )
         self.names = tuple(f"{name}_{read}" for read in ("open", "age_days", "stage", "stage_days"))
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name."""
+        name, label = f"journey_{self.kind}", f"{spoken(self.kind)} journey"
+        none = f"no open {label}"
+        return {
+            f"{name}_open": Words(
+                f"{label}, how many are open",
+                "journeys",
+                f"{AMOUNT} open of the kind {spoken(self.kind)}",
+            ),
+            f"{name}_age_days": Words(
+                f"{label}, since when one is open", DAYS, f"{label} open for {AMOUNT}", none
+            ),
+            f"{name}_stage": Words(
+                f"{label}, its stage",
+                CATEGORY,
+                f"{label} at the stage {AMOUNT}",
+                none,
+                values=STAGES,
+            ),
+            f"{name}_stage_days": Words(
+                f"{label}, since when at its stage",
+                DAYS,
+                f"{label} at its stage for {AMOUNT}",
+                none,
+            ),
+        }
 
     def empty(self) -> State:
         """Nothing is under way."""
@@ -106,6 +135,19 @@ class JourneyTotals:
 
     def __init__(self, parts: tuple[JourneyPart, ...]) -> None:
         self._parts = parts
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name."""
+        return {
+            "open_journeys": Words("open journeys in all", "journeys", f"{AMOUNT} open in all"),
+            "open_problems": Words("open problems", "problems", f"{AMOUNT} open"),
+            "problem_age_days": Words(
+                "age of the oldest open problem",
+                DAYS,
+                f"oldest problem open for {AMOUNT}",
+                "no open problem",
+            ),
+        }
 
     def empty(self) -> State:
         """It keeps nothing."""

@@ -7,13 +7,14 @@ can remove. Left out, a part of the scope means all.
 from __future__ import annotations
 
 from datetime import time
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from features.domain import Name
 
+_ZONES = available_timezones()
 Kind = Literal["promotion", "service", "other"]
 Direction = Literal["inbound", "outbound"]
 Money = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -67,7 +68,7 @@ class Scope(Frozen):
 class Cap(Scope):
     """At most so many contacts in a rolling window.
 
-    ``{at_most: 3, days: 7, groups: [coupons]}``: of all coupons together.
+    ``{at_most: 3, days: 7, groups: [offers]}``: of all offers together.
     ``{at_most: 1, days: 30, each: [action]}``: of each action by itself.
     ``{at_most: 2, days: 1, direction: outbound, per: account}``: to the whole account.
     """
@@ -133,12 +134,6 @@ class ContactPolicy(Frozen):
     suspension: Suspension = Suspension()
     activate_within_hours: Annotated[float, Field(gt=0, le=24 * 366)] = 24
 
-    @property
-    def longest_days(self) -> float:
-        """How far back the contact history is needed."""
-        windows = [cap.days for cap in self.caps] + [rest.days for rest in self.cool_downs]
-        return max(windows, default=0.0)
-
 
 class Clock(Frozen):
     """Whose midnight it is: of the business, and of a customer whose attribute names a zone."""
@@ -149,7 +144,7 @@ class Clock(Frozen):
     @field_validator("zone")
     @classmethod
     def _known(cls, zone: str) -> str:
-        if zone not in available_timezones():
+        if zone not in _ZONES:
             raise ValueError("a time zone such as Europe/Rome")
         return zone
 
@@ -158,10 +153,9 @@ class Clock(Frozen):
         """The zone in which a day of the business begins."""
         return ZoneInfo(self.zone)
 
-    def of_customer(self, attributes: Any) -> ZoneInfo:
-        """The customer's zone, or that of the business."""
-        named = attributes.get(self.attribute) if self.attribute else None
-        return ZoneInfo(named) if named in available_timezones() else self.of_business
+    def of_customer(self, named: str | None) -> ZoneInfo:
+        """The zone that the customer's attribute names, or that of the business."""
+        return ZoneInfo(named) if named in _ZONES else self.of_business
 
 
 class ContextWeight(Frozen):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import exp2, log, log1p, nan, sqrt
 
 from features.fold_part import DAY_S, WEEK_S, State
+from features.rhythm_words import words_of_rhythm
+from features.words import Quantity, Words, spoken, thing
 
 LN_2 = log(2.0)
 N, FIRST_AT, LAST_AT, GAP_MEAN, GAP_M2, GAP = range(6)
@@ -37,6 +39,10 @@ class Rhythm:
     half_lives_days : rising
     numbers : names of number properties, summed
     values : pairs of a category property and one of its values, counted
+    labels : how names speak of each of ``values``
+    quantities : what each of ``numbers`` is
+    noun : str
+        What happens, for people; the name as words, if it is not given.
     """
 
     def __init__(
@@ -47,7 +53,11 @@ class Rhythm:
         numbers: tuple[str, ...] = (),
         values: tuple[tuple[str, str], ...] = (),
         labels: tuple[str, ...] = (),
+        quantities: tuple[Quantity, ...] = (),
+        noun: str = "",
     ) -> None:
+        self._name, self._noun, self._labels = name, noun, labels
+        self._half_lives_days, self._quantities = half_lives_days, quantities
         self._start = start
         self._half_lives_s = tuple(days * DAY_S for days in half_lives_days)
         self._values = len(values)
@@ -57,6 +67,18 @@ class Rhythm:
         self.fields = _fields(name, half_lives_days, numbers, labels)
         self.names = _names(name, half_lives_days, numbers, labels)
         self._nothing = self._read_nothing()
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name."""
+        quantities = self._quantities or (Quantity.named(name, "") for name in self.numbers)
+        kinds = (f"{spoken(name)} '{spoken(value)}'" for name, value in self.values)
+        return words_of_rhythm(
+            self._name,
+            self._noun or thing(self._name),
+            self._half_lives_days,
+            dict(zip(self.numbers, quantities, strict=True)),
+            dict(zip(self._labels, kinds, strict=True)),
+        )
 
     def empty(self) -> State:
         """Nothing has happened yet."""

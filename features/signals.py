@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from math import exp2, log, nan
 
+from features.domain import SCALES
 from features.fold_part import DAY_S, WEEK_S, State
 from features.rhythm import Rhythm
+from features.words import AMOUNT, DAYS, SHARE, Words, lately, points, spoken
 
 MINUTE_S = 60.0
+NO_EVENT = "no event yet"
 
 
 class Sessions:
@@ -28,6 +31,28 @@ class Sessions:
     def __init__(self, start: int, session_s: float) -> None:
         self._start = start
         self._session_s = session_s
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name."""
+        return {
+            "events_n": Words("events in all", "events", f"{AMOUNT} in all"),
+            "known_days": Words(
+                "time since the first event", DAYS, f"{AMOUNT} since the first event", NO_EVENT
+            ),
+            "silence_days": Words(
+                "time since the last event", DAYS, f"{AMOUNT} since the last event", NO_EVENT
+            ),
+            "session_events": Words(
+                "events in the session under way", "events", f"{AMOUNT} in the session under way"
+            ),
+            "session_minutes": Words(
+                "length of the session under way",
+                "minutes",
+                f"{AMOUNT} into the session under way",
+                "no session under way",
+            ),
+            "sessions_n": Words("sessions in all", "sessions", f"{AMOUNT} in all"),
+        }
 
     def empty(self) -> State:
         """Nothing has happened yet."""
@@ -81,6 +106,20 @@ class Preference:
     def __init__(self, channels: dict[str, Rhythm]) -> None:
         self._channels = tuple(channels.values())
         self.names = tuple(f"channel_{name}_preference" for name in channels)
+        self._spoken = tuple(spoken(name) for name in channels)
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name."""
+        told = (
+            Words(
+                f"share of the channel {channel} in the remembered events",
+                SHARE,
+                f"{AMOUNT} of the remembered events came through the channel {channel}",
+                "no event remembered",
+            )
+            for channel in self._spoken
+        )
+        return dict(zip(self.names, told, strict=True))
 
     def empty(self) -> State:
         """It keeps nothing."""
@@ -106,6 +145,7 @@ class Spend:
     def __init__(self, start: int, currency: str, half_lives_days: tuple[float, ...]) -> None:
         self._start = start
         self._half_lives_s = tuple(days * DAY_S for days in half_lives_days)
+        self._half_lives_days, self._currency = half_lives_days, currency
         lives = [f"{days:g}d" for days in half_lives_days]
         self.fields = (
             *("spend_n", f"spend_total_{currency}", f"spend_last_{currency}", "spend_last_at"),
@@ -115,6 +155,25 @@ class Spend:
             *(f"spend_total_{currency}", f"spend_mean_{currency}", f"spend_last_{currency}"),
             *(f"spend_per_week_{currency}_{life}" for life in lives),
         )
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name."""
+        currency, never = self._currency, "nothing spent yet"
+        unit = currency.upper()
+        words = {
+            f"spend_total_{currency}": Words("spent in all", unit, f"{AMOUNT} spent in all"),
+            f"spend_mean_{currency}": Words(
+                "spent each time, on average", unit, f"{AMOUNT} spent each time, on average", never
+            ),
+            f"spend_last_{currency}": Words(
+                "spent the last time", unit, f"{AMOUNT} spent the last time", never
+            ),
+        }
+        for days in self._half_lives_days:
+            words[f"spend_per_week_{currency}_{days:g}d"] = Words(
+                f"spent a week {lately(days)}", f"{unit} a week", f"{AMOUNT} spent {lately(days)}"
+            )
+        return words
 
     def empty(self) -> State:
         """Nothing was spent yet."""
@@ -155,6 +214,7 @@ class Feedback:
 
     def __init__(self, start: int, measure: str, half_life_days: float) -> None:
         self._start = start
+        self._measure = measure
         self._half_life_s = half_life_days * DAY_S
         self.fields = tuple(
             f"feedback_{measure}_{kept}" for kept in ("n", "last", "last_at", "weight", "sum")
@@ -162,6 +222,30 @@ class Feedback:
         self.names = tuple(
             f"feedback_{measure}_{read}" for read in ("n", "last", "mean", "silence_days")
         )
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name."""
+        name, label = f"feedback_{self._measure}", spoken(self._measure)
+        scale, never = points(*SCALES[self._measure]), f"no score for {label} yet"
+        answer = f"since the last score for {label}"
+        return {
+            f"{name}_n": Words(
+                f"scores for {label} in all", "scores", f"{AMOUNT} for {label} in all"
+            ),
+            f"{name}_last": Words(
+                f"the last score for {label}",
+                scale,
+                f"{AMOUNT} in the last score for {label}",
+                never,
+            ),
+            f"{name}_mean": Words(
+                f"scores for {label} on average, the latest counting most",
+                scale,
+                f"{AMOUNT} in the scores for {label} on average, the latest counting most",
+                never,
+            ),
+            f"{name}_silence_days": Words(f"time {answer}", DAYS, f"{AMOUNT} {answer}", never),
+        }
 
     def empty(self) -> State:
         """Nothing was said yet."""

@@ -23,10 +23,10 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
+from features.databases import vacuum
 from features.domain import Domain
 from features.errors import InvalidData, NotVisible
 from features.journey import State
-from features.ledger import vacuum
 from features.model_input import ModelInput
 from features.profiles import account_key
 from features.settings import PACKAGE, Settings

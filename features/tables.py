@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -44,6 +45,8 @@ def from_micros(value: int) -> datetime:
 metadata = sa.MetaData()
 # Compared byte by byte everywhere: the order of events must not hang on a database's language.
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+# Of 64 bits everywhere: PostgreSQL counts on with each attempt, and 32 would not last for ever.
+_SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 meta = sa.Table(
     "meta",
@@ -63,7 +66,7 @@ customers = sa.Table(
 identities = sa.Table(
     "identities",
     metadata,
-    sa.Column("serial", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("serial", _SERIAL, primary_key=True, autoincrement=True),
     sa.Column("key", _TEXT, nullable=False, unique=True),
     sa.Column("customer_id", _TEXT, nullable=False, index=True),
     sa.Column("rank", sa.Integer, nullable=False),  # the lowest gives a merged customer its name
@@ -215,7 +218,7 @@ learner_state = sa.Table(
 snapshots = sa.Table(
     "snapshots",
     metadata,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("sequence", _SERIAL, primary_key=True, autoincrement=True),
     sa.Column("base", _TEXT, nullable=False),
     sa.Column("published_at", UtcMicros, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
@@ -229,7 +232,7 @@ def insert_new(
     """Insert the rows whose primary key is not there yet; say how many that were."""
     if not rows:
         return 0
-    statement = _insert(connection, table).on_conflict_do_nothing()
+    statement = _insert_new(table, connection.dialect.name)
     return max(connection.execute(statement, list(rows)).rowcount, 0)
 
 
@@ -237,10 +240,7 @@ def replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[s
     """Insert rows, or overwrite those with the same primary key."""
     if not rows:
         return
-    statement = _insert(connection, table)
-    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
-    keys = list(table.primary_key.columns)
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), list(rows))
+    connection.execute(_replace(table, connection.dialect.name), list(rows))
 
 
 def get_meta(connection: sa.Connection, key: str) -> str | None:
@@ -253,6 +253,20 @@ def set_meta(connection: sa.Connection, key: str, value: str) -> None:
     replace(connection, meta, [{"key": key, "value": value}])
 
 
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+# Made once for each table: putting a statement together takes longer than the database does.
+@cache
+def _insert_new(table: sa.Table, dialect: str) -> Any:
+    statement = _insert(table, dialect).on_conflict_do_nothing()
+    return statement.execution_options(preserve_rowcount=True)  # psycopg forgets it else
+
+
+@cache
+def _replace(table: sa.Table, dialect: str) -> Any:
+    statement = _insert(table, dialect)
+    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
+    keys = list(table.primary_key.columns)
+    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+def _insert(table: sa.Table, dialect: str) -> Any:
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)

@@ -84,7 +84,7 @@ def _read(path: Path) -> tuple[yaml.Node, Any]:
 
 def _named_key(message: str) -> tuple[tuple[str, ...], str]:
     """The key that a message begins with, and the rest of the message."""
-    found = re.fullmatch(r"([a-z_][a-z0-9_]*(?:\.[a-z0-9_]+)*): (.+)", message, re.DOTALL)
+    found = re.fullmatch(r"([A-Za-z_][\w-]*(?:\.[\w-]+)*): (.+)", message, re.DOTALL)
     return (tuple(found[1].split(".")), found[2]) if found else ((), message)
 
 

@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
-from features.catalog import Action
+import numpy as np
+from numpy.typing import NDArray
+
+from features.playbook import Playbook
+from features.situation import Situation
+from training.bandit import Floats
 
 
-def priority(acceptance: float, action: Action, context_weight: float = 1.0) -> float:
-    """What showing an action is expected to bring, in the domain's currency.
+def context_weights(playbook: Playbook, holds: NDArray[np.bool_]) -> Floats:
+    """What each action weighs in this situation, shape (n_actions,): the product of the context
+    weights whose condition holds."""
+    weights = np.ones(len(playbook.actions))
+    for condition, mask, weight in playbook.weights:
+        if holds[condition]:
+            weights[mask] *= weight
+    return weights
+
+
+def priorities(
+    playbook: Playbook, acceptance: Floats, weights: Floats, situation: Situation
+) -> Floats:
+    """What showing each action is expected to bring, in the domain's currency.
 
         priority = acceptance x context weight x value x lever - cost
 
-    With acceptance 0.12, value 8.00, lever 1 and cost 0.45: 0.51.
-    """
-    return acceptance * context_weight * action.value * action.lever - action.cost
-
-
-def reasons(acceptance: float, action: Action, gap: float, currency: str) -> list[str]:
-    """The same in words.
+    With acceptance 0.12, value 8.00, lever 1 and cost 0.45: 0.51. Or what the catalogue's formula
+    makes of the same numbers; where that has no value, the action is worth nothing but its cost.
 
     Parameters
     ----------
-    gap : float, >= 0
-        By how much the action trails the best allowed one, in the domain's currency.
+    acceptance, weights : shape (n_actions,)
     """
+    if playbook.formula is None:
+        worth: Floats = acceptance * weights * playbook.value * playbook.lever - playbook.cost
+        return worth
+    vectors = {
+        "acceptance": acceptance,
+        "context_weight": weights,
+        "value": playbook.value,
+        "lever": playbook.lever,
+        "cost": playbook.cost,
+    }
+    worth = playbook.formula.values(vectors, situation.numbers, situation.texts)
+    return np.where(np.isfinite(worth), worth, -playbook.cost)
+
+
+def worth_in_words(playbook: Playbook, action: int, acceptance: float, weight: float,
+                   priority: float, currency: str) -> str:  # fmt: skip
+    """How a priority came about."""
     unit = currency.upper()
-    worth = (
-        f"{acceptance:.1%} chance of acceptance x {action.value:.2f} {unit}"
-        f"{'' if action.lever == 1 else f' x lever {action.lever:g}'}"
-        f" - {action.cost:.2f} {unit} cost = {priority(acceptance, action):.2f} {unit}"
+    if playbook.formula is not None:
+        formula = playbook.catalog.arbitration.formula
+        return f"{acceptance:.1%} chance of acceptance; {formula} = {priority:.2f} {unit}"
+    lever = playbook.lever[action]
+    return (
+        f"{acceptance:.1%} chance of acceptance"
+        f"{'' if weight == 1 else f' x weight {weight:g}'} x {playbook.value[action]:.2f} {unit}"
+        f"{'' if lever == 1 else f' x lever {lever:g}'}"
+        f" - {playbook.cost[action]:.2f} {unit} cost = {priority:.2f} {unit}"
     )
-    if gap > 0:
-        return [worth, f"Tried to learn: the best action promises {gap:.2f} {unit} more."]
-    return [worth, "Promises most of the allowed actions."]

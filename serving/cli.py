@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from serving.terminal import BROKEN, REFUSED, err, moment, out, plain_errors, progress
+from serving.cli_review import review
+from serving.terminal import BROKEN, REFUSED, err, out, plain_errors, progress
 
 if TYPE_CHECKING:
-    from features.feedback import Row
     from training.pipeline import Result
 
 app = typer.Typer(
@@ -25,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+app.add_typer(review)
 
 OneModel = Annotated[str, typer.Argument(help="churn, intent or bandit.")]
 
@@ -226,49 +227,6 @@ def learn() -> None:
         run(load_settings())
 
 
-@app.command()
-def feedback(
-    by: Annotated[
-        list[str] | None,
-        typer.Option(help="customer, journey, stage, channel, type, month, week or day."),
-    ] = None,
-    since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
-    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
-    customer: Annotated[
-        str | None, typer.Option(help="Only of this one (id or identifier).")
-    ] = None,
-) -> None:
-    """Show what customers answered: NPS, CSAT, CES and stars, each with its 95 % interval.
-
-    nps: % promoters - % detractors. csat: % of 4 and 5. ces: mean of 1 to 7. rating: mean stars.
-
-    Example: nba feedback --by journey --by month --since 2026-01-01
-    """
-    from features.domain import load_domain
-    from features.feedback import feedback as measure
-    from features.identity import Spelling, resolve
-    from features.ledger import Ledger
-    from features.settings import load_settings
-
-    with plain_errors():
-        settings = load_settings()
-        domain = load_domain(settings.domain)
-        begin, end = (
-            text if text is None else moment(name, text)
-            for name, text in (("since", since), ("until", until))
-        )
-        groups = by or []
-        ledger = Ledger(settings.ledger_url)
-        if customer is not None:
-            key = Spelling(domain).customer(customer)
-            customer = ledger.read(lambda connection: resolve(connection, [key]))
-        rows = measure(ledger, domain, groups, begin, end, customer)
-        if rows:
-            out.print(_answers(rows, groups))
-        else:
-            out.print("Nobody answered: no event of that time holds a score.")
-
-
 def _load(folder: Path, dry_run: bool) -> None:
     from serving.steps import load_tables
 
@@ -309,14 +267,3 @@ def _show(result: Result, promoted: bool) -> None:
     out.print(table)
     if promoted and not result.gate_failures:
         out.print(f"{result.name}: version {result.version} is champion.")
-
-
-def _answers(rows: list[Row], by: list[str]) -> Table:
-    table = Table("measure", *by, "answers", "value", "95 % interval")
-    for row in rows:
-        score = row.score
-        unknown = score.low != score.low  # nan: of one answer alone, nobody knows how sure it is
-        interval = "" if unknown else f"{score.low:.2f} to {score.high:.2f}"
-        group = [escape(text) for text in row.group]
-        table.add_row(row.measure, *group, f"{score.answers:,}", f"{score.value:.2f}", interval)
-    return table

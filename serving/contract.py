@@ -18,6 +18,7 @@ from pydantic_core import to_json
 
 from features.events import MAX_KEYS, MAX_NUMBER, Id, SentEvent, UtcTime
 from features.identity import ID_LENGTH
+from serving.explanation import Explanation
 
 MAX_CONTEXT_BYTES = 16_384
 MAX_SLOTS = 10
@@ -26,6 +27,8 @@ MAX_EVENTS = 500
 Chance = Annotated[float, Field(ge=0, le=1)]
 # As people write them; the domain file says how their spellings are made one.
 Identifier = Annotated[str, Field(min_length=1, max_length=ID_LENGTH)]
+# Of all characters PostgreSQL keeps no NUL.
+Cause = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_KEYS)]
 
 
@@ -57,7 +60,7 @@ class DecideRequest(_About):
     actions: Annotated[tuple[Id, ...], Field(max_length=1000)] | None = None
     exclude: Annotated[tuple[Id, ...], Field(max_length=1000)] = ()
     explain: bool = False
-    activate: Literal[True] = True
+    activate: bool = True
     decision_id: Id | None = None
 
     @field_validator("context")
@@ -86,14 +89,38 @@ class Predictions(BaseModel):
 
     churn: Chance | None
     intent: dict[str, float] | None
+    stage: str | None = None  # of the open journey that moved last
 
 
 class Removed(BaseModel):
-    """An action that was taken out, and the rule that did it."""
+    """An action that was taken out, the rule that did it, and the value it found."""
 
     action_id: str
     rule: str
     reason: str
+    value: Any = None
+
+
+class Candidate(BaseModel):
+    """An action that could have been drawn first, and what spoke for it."""
+
+    action_id: str
+    probability: Chance
+    acceptance: Chance = 0.0
+    context_weight: float = 1.0
+    priority: float = 0.0
+    shadow_price: float = 0.0  # of its volume and budget of the day
+    contributions: Explanation | None = None  # to the acceptance
+
+
+class DecisionExplanation(BaseModel):
+    """What led to a decision; ``exploration`` is the chance that another than the best is taken."""
+
+    exploration: Chance
+    in_words: str
+    churn: Explanation | None
+    intent: list[Explanation]
+    candidates: list[Candidate]
 
 
 class Decision(BaseModel):
@@ -103,12 +130,67 @@ class Decision(BaseModel):
     customer_id: str
     known: bool
     decided_at: UtcTime
-    arm: Literal["policy"]
+    arm: Literal["policy", "control"]
     actions: list[ChosenAction]
     predictions: Predictions
     models: dict[str, str | None]
     removed: list[Removed] | None
+    explanation: DecisionExplanation | None = None
     degraded: list[str]
+    activated: bool = True  # false: nothing counts as shown before /v1/activate
+
+
+class ActivateRequest(_Request):
+    """Which decision, made with `"activate": false`, is about to be shown."""
+
+    decision_id: Id
+
+
+class ActivateAnswer(BaseModel):
+    """What may be shown, and what may not any more."""
+
+    decision_id: str
+    activated_at: UtcTime
+    activated: list[str]
+    removed: list[Removed]
+
+
+class ReplayRequest(_Request):
+    """Which decision to repeat: with the catalogue of now, or with that of then."""
+
+    decision_id: Id
+    catalog: Literal["now", "then"] = "now"
+
+
+class Difference(BaseModel):
+    """A field that is not what it was."""
+
+    field: str
+    then: Any
+    now: Any
+
+
+class ReplayAnswer(BaseModel):
+    """Whether a decision comes out the same, to the byte; if not, why and where."""
+
+    decision_id: str
+    identical: bool
+    causes: list[str] = []
+    differences: list[Difference] = []
+
+
+class ExplainRequest(_Request):
+    """Which past decision to explain."""
+
+    decision_id: Id
+
+
+class ExplainAnswer(BaseModel):
+    """A decision with all that led to it; ``as_logged`` says whether repeating it gave what was
+    answered then."""
+
+    decision: Decision
+    as_logged: bool
 
 
 class EventsRequest(_Request):
@@ -140,7 +222,7 @@ class LinkRequest(_Request):
     """Two keys (customer ids or identifiers) that are one person, or are not."""
 
     keys: tuple[Identifier, Identifier] = Field(examples=[["h1", "email:a@b.it"]])
-    cause: Annotated[str, Field(min_length=1, max_length=500)] = Field(examples=["told an agent"])
+    cause: Cause = Field(examples=["told an agent"])
 
 
 class LinkAnswer(BaseModel):

@@ -58,16 +58,20 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
     customer_id = found["customer_id"]
     known = engine.features.online(customer_id)
     row = engine.row(known, now)
-    account = engine.domain.account
+    account, models = engine.domain.account, engine.desk.models
     return CustomerView(
         **found,
         known=known is not None or bool(found["timeline"]),
         account=found["attributes"].pop(account, None) if account else None,
         journeys=_journeys(engine, known.state if known else None, now),
-        predictions=Predictions(churn=engine.models.churn(row), intent=engine.models.intent(row)),
-        models=dict(engine.models.versions),
+        predictions=Predictions(
+            churn=models.churn(row),
+            intent=models.intent(row),
+            stage=engine.desk.playbook.situations.stage(row),
+        ),
+        models=dict(models.versions),
         feedback=_feedback(engine, customer_id),
-        degraded=[*engine.models.degraded, *engine.features.degraded],
+        degraded=[*models.degraded, *engine.features.degraded],
     )
 
 

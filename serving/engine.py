@@ -1,49 +1,36 @@
 """A whole decision on one page, in the order of its steps; no HTTP, no Feast, no MLflow.
 
-Everything it needs is handed in: who resolves, who reads features, which models, which ledger,
-and the time.
+Everything it needs is handed in: who reads features, what is decided with, which ledger, and the
+time. The choice itself is pure and stands in `serving/choice.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 from uuid import uuid4
 
 import numpy as np
 import sqlalchemy as sa
-from pydantic_core import to_json
 
 from features import tables
-from features.catalog import NO_ACTION, Catalog
 from features.domain import Domain
 from features.errors import DecisionConflict, InvalidRequest
 from features.identity import Spelling
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.store import Known
+from features.timeline import consents
 from features.tombstones import subject_of, who
-from serving.arbitration import priority, reasons
-from serving.contract import ChosenAction, DecideRequest, Decision, Predictions, Removed
-from serving.eligibility import eligible
+from serving.answer import Asked, Weighed
+from serving.choice import settle, weigh
+from serving.contract import DecideRequest, Decision
+from serving.desk import Desk
+from serving.record import contacts_of, keep, paces_of
 from training.bandit import Floats
-from training.exploration import draw
-
-
-class Models(Protocol):
-    """What the engine asks of the models; `serving/models.py` has the real ones."""
-
-    @property
-    def versions(self) -> Mapping[str, str | None]: ...
-    @property
-    def degraded(self) -> Sequence[str]: ...
-    def churn(self, row: Floats) -> float | None: ...
-    def intent(self, row: Floats) -> dict[str, float] | None: ...
-    def acceptance(self, row: Floats, channel: str) -> Mapping[str, float]: ...
-    def probabilities(self, expected_reward: Floats) -> Floats: ...
 
 
 class Features(Protocol):
@@ -54,33 +41,15 @@ class Features(Protocol):
     def online(self, customer_id: str) -> Known | None: ...
 
 
-class _Candidates(NamedTuple):
-    """What is known before the transaction: allowed actions, `no_action` last."""
-
-    actions: list[str]
-    acceptance: list[float]
-    priority: Floats
-    removed: list[Removed]
-
-
-class _Pick(NamedTuple):
-    """What one slot was filled with, and how far it trails the best that was left for it."""
-
-    candidate: int
-    chance: float
-    gap: float
-
-
 @dataclass
 class Engine:
-    """Decides. ``models``, ``features`` and ``catalog`` may be swapped while it runs."""
+    """Decides. ``desk`` and ``features`` may be swapped while it runs."""
 
     domain: Domain
-    catalog: Catalog
     model_input: ModelInput
     features: Features
-    models: Models
     ledger: Ledger
+    desk: Desk
 
     @cached_property
     def spelling(self) -> Spelling:
@@ -93,65 +62,48 @@ class Engine:
         Raises
         ------
         InvalidRequest, InvalidData
-            If the channel, an action or an identifier is unknown to this business.
+            If the channel, an action, the context or an identifier is unknown to this business.
         CustomerForgotten
             If the customer was erased.
         DecisionConflict
             If ``decision_id`` was used for another customer or channel.
         """
         self._check(request)
-        models = self.models  # one set for the whole decision, whatever is swapped in meanwhile
-        # 1. Who is it?
+        desk = self.desk  # one for the whole decision, whatever is swapped in meanwhile
         keys = self.spelling.keys(request.customer_id, request.identifiers)
-        customer_id = self.ledger.read(lambda connection: who(connection, keys))
-        # 2. What do we know? Read once.
-        known = self.features.online(customer_id)
-        row = self.row(known, now)
-        # 3. What will they do?
-        predictions = Predictions(churn=models.churn(row), intent=models.intent(row))
-        # 4. May we? and 5. what is it worth?
-        candidates = self._candidates(request, models, row)
-        # 6. Choose and log, in one transaction.
         decision_id = request.decision_id or uuid4().hex
-
-        def choose(connection: sa.Connection) -> Decision:
-            # Again: a merge may have been quicker, and whom it made of two is shown everything.
-            customer_id = who(connection, keys)
-            subject = subject_of(connection, keys, customer_id)
-            if request.decision_id:  # ours are new by construction
-                earlier = _earlier(connection, decision_id, customer_id, request.channel)
-                if earlier is not None:
-                    return earlier
-            chances, picks = _pick(models, candidates, decision_id, request.slots)
-            decision = Decision(
-                decision_id=decision_id,
-                customer_id=customer_id,
-                known=known is not None,
-                decided_at=now,
-                arm="policy",
-                actions=[
-                    self._action(candidates, pick, rank, request.channel)
-                    for rank, pick in enumerate(picks, start=1)
-                ],
-                predictions=predictions,
-                models=dict(models.versions),
-                removed=candidates.removed if request.explain else None,
-                degraded=[*models.degraded, *self.features.degraded],
+        while True:
+            # 1. Who is it, and what do we know? Read once.
+            asked = self._asked(desk, request, keys, decision_id, now)
+            # 2. What will they do, may we, and what is it worth?
+            weighed = weigh(desk, asked)
+            # 3. Should we now? Choose and log, in one transaction.
+            decided = await self.ledger.write(
+                lambda connection, asked=asked, weighed=weighed: self._settle(  # type: ignore[misc]
+                    connection, desk, keys, asked, weighed
+                )
             )
-            record = self._record(request, row, candidates, chances)
-            record["attribution_days"] = self._windows(decision)
-            connection.execute(
-                tables.decisions.insert(), self._row(decision, subject, request.channel, record)
-            )
-            return decision
-
-        # 7. Answer.
-        return await self.ledger.write(choose)
+            if decided is not None:
+                return decided
+            # A merge was quicker: whom it made of two is somebody else than we looked at.
 
     def row(self, known: Known | None, now: datetime) -> Floats:
         """What the models read of a customer now, shape (n_features,)."""
         attributes, state, account = known or Known({}, None)
         return np.array(self.model_input.read(attributes, state, now.timestamp(), account))
+
+    def consents(
+        self, connection: sa.Connection, desk: Desk, customer_id: str, channel: str
+    ) -> dict[str, bool]:
+        """Whether consent is given on a channel, for each purpose of the catalogue."""
+        purposes = desk.playbook.catalog.purposes
+        if not purposes:
+            return {}
+        given = {name: purpose.unless_said == "given" for name, purpose in purposes.items()}
+        for word in consents(connection, customer_id, self.domain):  # the last one stands
+            if word["purpose"] in given and word["channel"] in (None, channel):
+                given[word["purpose"]] = word["given"]
+        return given
 
     def _check(self, request: DecideRequest) -> None:
         if request.channel not in self.domain.channels:
@@ -161,119 +113,69 @@ class Engine:
                 remedy="Correct it, or add the channel to the domain file.",
             )
 
-    def _candidates(self, request: DecideRequest, models: Models, row: Floats) -> _Candidates:
-        kept, removed = eligible(self.catalog, request)
-        accepted = models.acceptance(row, request.channel)
-        worth = [priority(accepted[name], self.catalog.actions[name]) for name in kept]
-        return _Candidates(
-            [*kept, NO_ACTION],
-            [*(accepted[name] for name in kept), 0.0],
-            np.array([*worth, 0.0]),
-            removed,
+    def _asked(
+        self,
+        desk: Desk,
+        request: DecideRequest,
+        keys: tuple[str, ...],
+        decision_id: str,
+        now: datetime,
+    ) -> Asked:
+        def read(connection: sa.Connection) -> tuple[str, Mapping[str, bool]]:
+            customer_id = who(connection, keys)
+            return customer_id, self.consents(connection, desk, customer_id, request.channel)
+
+        customer_id, agreed = self.ledger.read(read)
+        known = self.features.online(customer_id)
+        return Asked(
+            decision_id=decision_id,
+            request=request,
+            customer_id=customer_id,
+            decided_at=now,
+            known=known is not None,
+            row=self.row(known, now),
+            consents=agreed,
+            versions=desk.models.versions,
+            degraded=[*desk.models.degraded, *self.features.degraded],
         )
 
-    def _action(
-        self, candidates: _Candidates, pick: _Pick, rank: int, channel: str
-    ) -> ChosenAction:
-        name = candidates.actions[pick.candidate]
-        acceptance = candidates.acceptance[pick.candidate]
-        action = self.catalog.actions.get(name)
-        why = (
-            reasons(acceptance, action, pick.gap, self.domain.currency)
-            if action
-            else ["Nothing is shown; that costs nothing and may be worth most."]
+    def _settle(
+        self,
+        connection: sa.Connection,
+        desk: Desk,
+        keys: tuple[str, ...],
+        asked: Asked,
+        weighed: Weighed,
+    ) -> Decision | None:
+        """None if the keys lead to another customer by now."""
+        request = asked.request
+        if who(connection, keys) != asked.customer_id:
+            return None
+        if request.decision_id:  # ours are new by construction
+            earlier = _earlier(connection, asked)
+            if earlier is not None:
+                return earlier
+        contacts = contacts_of(
+            connection, desk, self.domain.account is not None, asked.customer_id, asked.decided_at
         )
-        return ChosenAction(
-            action_id=name,
-            rank=rank,
-            treatment=action.treatments[channel] if action else {},
-            probability=pick.chance,
-            acceptance=acceptance,
-            priority=float(candidates.priority[pick.candidate]),
-            reasons=why,
-        )
-
-    def _record(
-        self, request: DecideRequest, row: Floats, candidates: _Candidates, chances: Floats
-    ) -> dict[str, Any]:
-        """What repeating or judging the decision later needs, beside the answer itself."""
-        return {
-            "request": request.model_dump(mode="json", exclude_defaults=True),
-            "features": row.tolist(),
-            "features_layout": self.model_input.fingerprint,
-            "candidates": candidates.actions,
-            "acceptance": candidates.acceptance,
-            "priority": candidates.priority.tolist(),
-            "probabilities": chances.tolist(),
-            "removed": {removed.action_id: removed.rule for removed in candidates.removed},
-            "catalog": self.catalog.fingerprint,
-        }
-
-    def _windows(self, decision: Decision) -> dict[str, float]:
-        """Of each action shown, how long its outcomes are put down to this decision."""
-        shown = (chosen.action_id for chosen in decision.actions if chosen.action_id != NO_ACTION)
-        return {name: self.catalog.actions[name].attribution_days for name in shown}
-
-    def _row(
-        self, decision: Decision, subject: str, channel: str, record: dict[str, Any]
-    ) -> dict[str, Any]:
-        first = decision.actions[0]
-        window_days = max(record["attribution_days"].values(), default=0.0)
-        return {
-            "decision_id": decision.decision_id,
-            "subject": subject,
-            "customer_id": decision.customer_id,
-            "decided_at": decision.decided_at,
-            "channel": channel,
-            "action_id": first.action_id,
-            "probability": first.probability,
-            "served": True,
-            "window_ends_at": decision.decided_at + timedelta(days=window_days),
-            "record": to_json(record, inf_nan_mode="null").decode(),
-            "answer": decision.model_dump_json(),
-        }
+        paces = paces_of(connection, desk, weighed.ruling.out)
+        settled = settle(desk, asked, weighed, contacts, paces)
+        subject = subject_of(connection, keys, asked.customer_id)
+        fingerprint = self.model_input.fingerprint
+        keep(connection, desk, asked, weighed, settled, contacts, paces, subject, fingerprint)
+        return settled.decision
 
 
-def _pick(
-    models: Models, candidates: _Candidates, decision_id: str, slots: int
-) -> tuple[Floats, list[_Pick]]:
-    """Fill the slots one after the other, each from what is left; stop at `no_action`.
-
-    Returns
-    -------
-    probabilities : shape (n_candidates,)
-        Of the first slot.
-    picks : list of _Pick
-        Best rank first; at least one.
-    """
-    left = candidates.priority.copy()
-    first = models.probabilities(left)
-    chances, picks = first, list[_Pick]()
-    nothing = len(left) - 1
-    while True:
-        index = draw(chances, decision_id if not picks else f"{decision_id}#{len(picks) + 1}")
-        if index == nothing and picks:
-            break
-        picks.append(_Pick(index, float(chances[index]), float(np.nanmax(left) - left[index])))
-        left[index] = np.nan
-        if index == nothing or len(picks) == slots or np.isnan(left[:nothing]).all():
-            break
-        chances = models.probabilities(left)
-    return first, picks
-
-
-def _earlier(
-    connection: sa.Connection, decision_id: str, customer_id: str, channel: str
-) -> Decision | None:
+def _earlier(connection: sa.Connection, asked: Asked) -> Decision | None:
     """The decision that was already made under this id."""
-    columns = tables.decisions.c
+    columns, channel = tables.decisions.c, asked.request.channel
     query = sa.select(columns.answer, columns.customer_id, columns.channel)
-    found = connection.execute(query.where(columns.decision_id == decision_id)).first()
+    found = connection.execute(query.where(columns.decision_id == asked.decision_id)).first()
     if found is None:
         return None
-    if (found.customer_id, found.channel) != (customer_id, channel) or found.answer is None:
+    if (found.customer_id, found.channel) != (asked.customer_id, channel) or found.answer is None:
         raise DecisionConflict(
-            f"decision_id {decision_id!r} was used for customer {found.customer_id!r} "
+            f"decision_id {asked.decision_id!r} was used for customer {found.customer_id!r} "
             f"on {found.channel!r}.",
             expected="one id for one decision",
             remedy="Send a new decision_id, or none.",

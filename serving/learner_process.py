@@ -18,12 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from features.catalog import Catalog, load_catalog
+from features.catalog import Catalog
 from features.domain import load_domain
 from features.ledger import Ledger
+from features.model_input import ModelInput
 from features.settings import Settings, load_settings
+from serving.catalog_file import CatalogFile
 from serving.learner import Learner
 from training.bandit import Bandit
 from training.params import load_params
@@ -36,8 +39,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0  # between two starts
 
 
 @dataclass
-class OneCatalog:
-    """The catalogue of the start, for as long as nobody puts another one in its place."""
+class _Latest:
+    """The catalogue as it was last read."""
 
     catalog: Catalog
 
@@ -88,19 +91,18 @@ def run(settings: Settings) -> None:
     domain = load_domain(settings.domain)
     ledger = Ledger(settings.ledger_url)
     registry = Registry(settings)
+    file = CatalogFile(settings.actions, domain, ModelInput(domain))
+    latest = _Latest(file.read().catalog)
     with _alone(settings.home / "learner.lock"):
-        learner = Learner(
-            ledger,
-            domain,
-            OneCatalog(load_catalog(settings.actions, domain)),
-            load_params(),
-            lambda: _champion(registry),
-        )
+        champion = partial(_champion, registry)
+        learner = Learner(ledger, domain, latest, load_params(), champion)
         next_look = 0.0
         while True:
             try:
                 if time.monotonic() >= next_look:
                     next_look = time.monotonic() + settings.models_every_s
+                    if (playbook := file.changed()) is not None:
+                        latest.catalog = playbook.catalog
                     learner.rebase(datetime.now(UTC))
                 learner.step(datetime.now(UTC))
             except Exception:  # a locked database or a full disk passes; learning must go on

@@ -14,8 +14,8 @@ from features import tables
 from features.attribution import SHOWN_COLUMNS, attributed, shown_by
 from features.catalog import Catalog
 from features.credit import Shown, credit
+from features.databases import BUSY_MS
 from features.identity import among
-from features.ledger import BUSY_MS
 from training.bandit import Floats
 
 BATCH = 2_000  # decisions a step; keeps the writing transaction short

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from features.model_input import ModelInput
 from features.tables import snapshots
 from training.bandit import Bandit, Encoder, Floats, RewardModel
 from training.classifier import Classifier
+from training.contributions import Contributions
 from training.exploration import InverseGapPolicy
 from training.params import TrainingParams
 from training.registry import Registry
@@ -41,7 +42,7 @@ class Misfit(Exception):
 
 @dataclass(frozen=True)
 class ServedModels:
-    """What the engine decides with; see `serving.engine.Models`.
+    """What the engine decides with; see `serving.desk.Models`.
 
     Attributes
     ----------
@@ -73,10 +74,29 @@ class ServedModels:
         chances = self.intent_model.probabilities(row[None, :])[0].tolist()
         return dict(zip(self.intent_model.classes, chances, strict=True))
 
-    def acceptance(self, row: Floats, channel: str) -> Mapping[str, float]:
-        """Chance that each action of the catalogue is accepted."""
-        chances = self.reward.acceptance(row[None, self.columns], (channel,))[0].tolist()
-        return dict(zip(self.reward.actions, chances, strict=True))
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The actions that `acceptance` speaks of: those of the catalogue, in its order."""
+        return self.reward.actions
+
+    def acceptance(self, row: Floats, channel: str) -> Floats:
+        """Chance that each action of the catalogue is accepted, shape (n_actions,)."""
+        chances: Floats = self.reward.acceptance(row[None, self.columns], (channel,))[0]
+        return chances
+
+    def why_churn(self, row: Floats) -> Contributions | None:
+        """What each feature adds to churn; None where there is no model."""
+        return self.churn_model.contributions(row) if self.churn_model else None
+
+    def why_intent(self, row: Floats) -> Contributions | None:
+        """What each feature adds to each intent; None where there is no model."""
+        return self.intent_model.contributions(row) if self.intent_model else None
+
+    def why_acceptance(
+        self, row: Floats, channel: str, actions: Sequence[str]
+    ) -> Contributions | None:
+        """What each feature and the channel add to the acceptance of some actions."""
+        return self.reward.contributions(row[self.columns], channel, actions)
 
     def probabilities(self, expected_reward: Floats) -> Floats:
         """Chance of choosing each action, see `InverseGapPolicy`."""
@@ -109,8 +129,7 @@ class ModelWatcher:
         self._input = ModelInput(domain)
         self._loaded: dict[str, tuple[str, object]] = {}  # by name: version, model
         self._wanted = tuple(name for name in ("churn", "intent") if getattr(domain, name))
-        blank = RewardModel(Encoder.blank(domain.channels), (), np.empty(0), np.empty((0, 0)))
-        self._prior = blank.for_priors(self._priors())
+        self._blank = blank_reward(domain)
         self.current = self._bare(degraded=())
         # Both looks run in threads of their own; the slower must not undo the faster.
         self._looking = threading.Lock()
@@ -124,6 +143,13 @@ class ModelWatcher:
         """Look at the ledger only, which is cheap; say whether ``current`` changed."""
         with self._looking:
             return self._swap(self._with_snapshot(self.current))
+
+    def follow(self, catalog: Catalog) -> None:
+        """Serve the actions of another catalogue; ``current`` speaks of them at once."""
+        with self._looking:
+            self._catalog = catalog
+            reward = self.current.reward.for_priors(self._priors())
+            self.current = replace(self.current, reward=reward)
 
     def _champions(self) -> ServedModels:
         problems: list[str] = []
@@ -147,7 +173,7 @@ class ModelWatcher:
 
     def _bare(self, degraded: tuple[str, ...]) -> ServedModels:
         return ServedModels(
-            reward=self._prior,
+            reward=self._blank.for_priors(self._priors()),
             policy=InverseGapPolicy(self._params.bandit.greed),
             columns=np.empty(0, dtype=np.intp),
             versions=dict.fromkeys((*self._wanted, "bandit")),
@@ -205,11 +231,10 @@ class ModelWatcher:
     def _with_reward(
         self, models: ServedModels, reward: RewardModel, version: str | None
     ) -> ServedModels:
-        index = {name: number for number, name in enumerate(self._input.names)}
-        if not all(name in index for name in reward.encoder.features):
+        if not set(reward.encoder.features) <= set(self._input.names):
             problem = "bandit: was trained for another domain file; run 'nba train --promote'"
             return replace(models, degraded=tuple(dict.fromkeys([*models.degraded, problem])))
-        columns = np.array([index[name] for name in reward.encoder.features], dtype=np.intp)
+        columns = columns_of(reward, self._input)
         versions = {**models.versions, "bandit": version}
         return replace(models, reward=reward, columns=columns, versions=versions)
 
@@ -227,6 +252,17 @@ class ModelWatcher:
 
     def _priors(self) -> dict[str, float]:
         return {name: acceptance for name, (acceptance, _) in self._catalog.priors.items()}
+
+
+def blank_reward(domain: Domain) -> RewardModel:
+    """A reward model that has learned nothing, of no action yet."""
+    return RewardModel(Encoder.blank(domain.channels), (), np.empty(0), np.empty((0, 0)))
+
+
+def columns_of(reward: RewardModel, model_input: ModelInput) -> NDArray[np.intp]:
+    """Where in a row of model input the features of a reward model stand."""
+    index = {name: number for number, name in enumerate(model_input.names)}
+    return np.array([index[name] for name in reward.encoder.features], dtype=np.intp)
 
 
 def _sequence(version: str | None) -> int:

@@ -19,7 +19,6 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 
-from features.catalog import load_catalog
 from features.domain import load_domain
 from features.erasure import Erasure
 from features.errors import (
@@ -29,39 +28,53 @@ from features.errors import (
     IdentityUnknown,
     InvalidData,
     InvalidRequest,
+    LedgerDown,
     NbaError,
+    NotRepeatable,
     NotVisible,
 )
 from features.identity import resolve
 from features.ingest import Ingest
 from features.ledger import Ledger
 from features.model_input import ModelInput
+from features.playbook import Playbook
 from features.settings import load_settings
 from features.states import States
 from features.store import FeatureStore
 from serving import monitoring
+from serving.activation import activate
+from serving.archive import Archive, remember_catalog
 from serving.border import Border, QuietRefusals, tell
+from serving.catalog_file import CatalogFile
 from serving.contract import (
+    ActivateAnswer,
+    ActivateRequest,
     CustomerRequest,
     CustomerView,
     DecideRequest,
     Decision,
     EventsAnswer,
     EventsRequest,
+    ExplainAnswer,
+    ExplainRequest,
     ForgetAnswer,
     ForgetRequest,
     LinkAnswer,
     LinkRequest,
     OutcomeAnswer,
     OutcomeRequest,
+    ReplayAnswer,
+    ReplayRequest,
 )
 from serving.customer import view_customer
+from serving.desk import Desk
 from serving.engine import Engine
 from serving.features_online import OnlineFeatures
 from serving.forget import forget
 from serving.learner_process import LearnerProcess
 from serving.models import ModelWatcher
 from serving.outcomes import record_outcome
+from serving.replay import Replay
 from training.params import load_params
 from training.registry import Registry
 
@@ -69,6 +82,7 @@ log = logging.getLogger(__name__)
 settings = load_settings()
 
 LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
+CATALOG_EVERY_S = 1.0
 
 _STATUS: dict[type[NbaError], HTTPStatus] = {
     InvalidRequest: HTTPStatus.BAD_REQUEST,
@@ -76,8 +90,10 @@ _STATUS: dict[type[NbaError], HTTPStatus] = {
     IdentityUnknown: HTTPStatus.NOT_FOUND,
     CustomerForgotten: HTTPStatus.GONE,
     NotVisible: HTTPStatus.SERVICE_UNAVAILABLE,
+    LedgerDown: HTTPStatus.SERVICE_UNAVAILABLE,
     DecisionUnknown: HTTPStatus.NOT_FOUND,
     DecisionConflict: HTTPStatus.CONFLICT,
+    NotRepeatable: HTTPStatus.CONFLICT,
 }
 
 
@@ -108,17 +124,19 @@ class NextBestAction:
     """Decides for one customer while they wait, and learns from what followed."""
 
     def __init__(self) -> None:
-        domain = load_domain(settings.domain)
-        catalog = load_catalog(settings.actions, domain)
+        domain, params = load_domain(settings.domain), load_params()
+        model_input = ModelInput(domain)
+        self.catalog_file = CatalogFile(settings.actions, domain, model_input)
+        playbook = self.catalog_file.read()
         self.ledger = Ledger(settings.ledger_url)
+        remember_catalog(self.ledger, playbook.catalog, datetime.now(UTC))
         self.features = _open_features(domain)
         self.registry = Registry(settings)
-        self.watcher = ModelWatcher(self.registry, self.ledger, domain, catalog, load_params())
+        self.watcher = ModelWatcher(self.registry, self.ledger, domain, playbook.catalog, params)
         self.watcher.refresh()
-        model_input = ModelInput(domain)
-        self.engine = Engine(
-            domain, catalog, model_input, self.features, self.watcher.current, self.ledger
-        )
+        self.archive = Archive(self.registry, self.ledger, domain, params)
+        desk = Desk(playbook, self.watcher.current, model_input)
+        self.engine = Engine(domain, model_input, self.features, self.ledger, desk)
         self.ingest = Ingest(
             self.ledger, self.features, domain, States(model_input.fold, self.features.state)
         )
@@ -137,6 +155,7 @@ class NextBestAction:
             asyncio.create_task(_every(settings.models_every_s, self._watch_models)),
             asyncio.create_task(_every(settings.learn_every_s, self._watch_learner)),
             asyncio.create_task(_every(LEDGER_EVERY_S, self._watch_ledger)),
+            asyncio.create_task(_every(CATALOG_EVERY_S, self._watch_catalog)),
         ]
         # The collector would walk everything that was imported, for 100 ms, in mid-request.
         gc.collect()
@@ -160,13 +179,31 @@ class NextBestAction:
         monitoring.count_decision(decision, request.channel)
         return decision
 
+    @bentoml.api(route="/v1/activate")
+    async def activate(self, request: ActivateRequest, /) -> ActivateAnswer:
+        """A decision made with `"activate": false` is about to be shown: what still may be."""
+        with _errors_as_http():
+            return await activate(self.engine, request.decision_id, datetime.now(UTC))
+
+    @bentoml.api(route="/v1/explain")
+    async def explain(self, request: ExplainRequest, /) -> ExplainAnswer:
+        """A past decision with all that led to it, as it was then."""
+        with _errors_as_http():
+            return await asyncio.to_thread(self._replay().explain, request.decision_id)
+
+    @bentoml.api(route="/v1/replay")
+    async def replay(self, request: ReplayRequest, /) -> ReplayAnswer:
+        """Decides once more from the record: is the answer the same, and if not, why."""
+        with _errors_as_http():
+            replay = self._replay().replay
+            return await asyncio.to_thread(replay, request.decision_id, request.catalog)
+
     @bentoml.api(route="/v1/outcomes")
     async def outcomes(self, request: OutcomeRequest, /) -> OutcomeAnswer:
         """What followed a decision. May come late, or twice, or be taken back."""
         with _errors_as_http():
-            answer = await record_outcome(
-                request, self.ledger, self.engine.catalog, datetime.now(UTC)
-            )
+            catalog = self.engine.desk.playbook.catalog
+            answer = await record_outcome(request, self.ledger, catalog, datetime.now(UTC))
         monitoring.OUTCOMES.labels(request.outcome, answer.status).inc()
         return answer
 
@@ -220,6 +257,9 @@ class NextBestAction:
             """What the server itself costs: the measure that `make bench` divides by."""
             return {}
 
+    def _replay(self) -> Replay:
+        return Replay(self.ledger, self.archive, self.engine.desk.playbook.catalog)
+
     def _behind(self, keys: tuple[str, ...]) -> list[str]:
         kept = self.engine.spelling.each(keys)
         return self.ledger.read(lambda c: list(dict.fromkeys(resolve(c, [key]) for key in kept)))
@@ -228,7 +268,9 @@ class NextBestAction:
     def degraded(self) -> list[str]:
         """What is missing or broken, in sentences for people."""
         learner = [self.learner.problem] if self.learner.problem else []
-        return [*self.engine.models.degraded, *self.features.degraded, *learner]
+        catalog = [self.catalog_file.problem] if self.catalog_file.problem else []
+        models = self.engine.desk.models.degraded
+        return [*models, *self.features.degraded, *catalog, *learner]
 
     async def _watch_ledger(self) -> None:
         """Whether decisions can be written: takes the write lock and gives it back."""
@@ -246,15 +288,29 @@ class NextBestAction:
             await self.ingest.show(datetime.now(UTC))
         if await asyncio.to_thread(self.watcher.refresh):
             log.info("Now serving %s", dict(self.watcher.current.versions))
-        self.engine.models = self.watcher.current
+        self.engine.desk = self.engine.desk.with_models(self.watcher.current)
         monitoring.DEGRADED.set(len(self.degraded))
+
+    async def _watch_catalog(self) -> None:
+        """Take a changed catalogue, as a whole, or keep the old one and say why."""
+        playbook = await asyncio.to_thread(self.catalog_file.changed)
+        if playbook is None:
+            return
+        await asyncio.to_thread(self._take_catalog, playbook)
+        log.info("Now deciding with catalogue %s", playbook.catalog.fingerprint)
+
+    def _take_catalog(self, playbook: Playbook) -> None:
+        remember_catalog(self.ledger, playbook.catalog, datetime.now(UTC))
+        self.watcher.follow(playbook.catalog)
+        models, engine = self.watcher.current, self.engine
+        engine.desk = Desk(playbook, models, engine.model_input)
 
     async def _watch_learner(self) -> None:
         # The index is 1 in the first worker, and missing where there is only one process.
         if settings.learner and (bentoml.server_context.worker_index or 1) == 1:
             self.learner.keep_alive(time.monotonic())
         await asyncio.to_thread(self.watcher.refresh_snapshot)
-        self.engine.models = self.watcher.current
+        self.engine.desk = self.engine.desk.with_models(self.watcher.current)
 
 
 class _Readiness:
@@ -268,7 +324,7 @@ class _Readiness:
         if problem := self.service.ledger_problem:
             return 503, {"status": "not ready", "degraded": [problem], "models": {}}
         degraded = self.service.degraded
-        versions = dict(self.service.engine.models.versions)
+        versions = dict(self.service.engine.desk.models.versions)
         status = "degraded" if degraded else "ready"
         return 200, {"status": status, "degraded": degraded, "models": versions}
 

@@ -10,18 +10,24 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
-from features.catalog import load_catalog
 from features.domain import load_domain
 from features.erasure import Erasure
 from features.errors import InvalidSetting
 from features.history import build_features
 from features.ledger import Ledger
 from features.load import Report, is_loaded, load_folder
+from features.model_input import ModelInput
+from features.playbook import Playbook, load_catalog, load_playbook
 from features.progress import Progress
 from features.settings import load_settings
 from features.sources import completejourney, helpdesk, telco
 from features.store import FeatureStore
+from features.tables import EPOCH
+from serving.archive import Archive
+from serving.contract import ReplayAnswer
+from serving.replay import Replay
 from training.params import load_params
 from training.pipeline import Result, Sources, train, trainable
 from training.registry import Registry
@@ -100,6 +106,35 @@ def train_models(model: str | None, promote: bool, report: Progress) -> Iterator
 def tune_model(model: str, trials: int, report: Progress) -> Best:
     """Search better LightGBM settings."""
     return search(model, _sources(), trials, report)
+
+
+def playbook() -> Playbook:
+    """The catalogue of these settings, checked and compiled."""
+    settings = load_settings()
+    domain = load_domain(settings.domain)
+    return load_playbook(settings.actions, domain, ModelInput(domain))
+
+
+def replayed(
+    since: datetime | None,
+    limit: int | None,
+    with_catalog: Literal["now", "then"],
+    decision_id: str | None,
+    report: Progress,
+) -> Iterator[ReplayAnswer]:
+    """Decide again from the log: one decision, or all from a time on."""
+    settings = load_settings()
+    domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
+    archive = Archive(Registry(settings), ledger, domain, load_params())
+    replay = Replay(ledger, archive, playbook().catalog)
+    if decision_id is not None:
+        yield replay.replay(decision_id, with_catalog)
+        return
+    begin = since or EPOCH
+    count = replay.count(begin, limit)
+    for done, answer in enumerate(replay.since(begin, limit, with_catalog), start=1):
+        yield answer
+        report("replay", done, count)
 
 
 def compact() -> None:

@@ -5,20 +5,30 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from features.catalog import Catalog, load_catalog
+from features.catalog import Catalog
 from features.domain import Domain, load_domain
 from features.ledger import Ledger
+from features.playbook import load_catalog
+from tests.postgres import Postgres, find_binaries, postgresql
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = Path(__file__).parent / "toy"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The marker `databases` says on which a test gets its ledger, in turn."""
+    marked = metafunc.definition.get_closest_marker("databases")
+    if marked and "ledger_url" in metafunc.fixturenames:
+        metafunc.parametrize("ledger_url", marked.args, indirect=True)
 
 
 @pytest.fixture
@@ -39,10 +49,38 @@ def toy_catalog(toy_domain: Domain) -> Catalog:
     return load_catalog(TOY / "actions.yaml", toy_domain)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of our own; where it is not installed, its tests are skipped."""
+    binaries = find_binaries()
+    if binaries is None:
+        why = "PostgreSQL is not installed: initdb is neither on the PATH nor where Debian has it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    with postgresql(binaries) as server:
+        yield server
+
+
 @pytest.fixture
-def ledger(tmp_path: Path):
+def postgres_url(postgres: Postgres) -> str:
+    """A new, empty database."""
+    return postgres.database()
+
+
+@pytest.fixture
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty ledger may be made; see `pytest_generate_tests`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.emptied()
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
     """An empty ledger on disk."""
-    opened = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    opened = Ledger(ledger_url)
     yield opened
     opened.close()
 

@@ -10,7 +10,6 @@ How actions are tried that we do not know yet is in `training/exploration.py`.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,11 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import InvalidSetting
+from training.array_file import pack, unpack
+from training.contributions import Contributions
 
 Floats = NDArray[np.float64]
 
 CLIP = 3.0  # standard deviations: one odd customer must not move a linear model
 SURE = 0.999  # no acceptance is believed closer to 0 or 1 than this allows
+CHANNEL = "channel="  # begins the name of a channel's 0/1; no feature is called so
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,35 @@ class RewardModel:
         linear = self.prior + self.encoder.encode(rows, channels) @ self.weights.T
         return np.clip(linear, 1 - SURE, SURE)
 
+    def contributions(
+        self, row: Floats, channel: str, actions: Sequence[str] | None = None
+    ) -> Contributions:
+        """What each feature and the channel add to the acceptance, for one customer.
+
+        Exact, as the model is linear: baseline and effects add up to `acceptance` before that is
+        kept between 0 and 1. The baseline is an average customer's on none of the channels;
+        a feature that is unknown counts as average and adds 0.
+
+        Parameters
+        ----------
+        row : shape (n_features,)
+        channel : str
+        actions
+            Some of ``self.actions``; all, if not given.
+
+        Returns
+        -------
+        Contributions
+            Of ``actions``, to the encoder's features and then its channels (named ``CHANNEL``
+            and the channel).
+        """
+        wanted = self.actions if actions is None else tuple(actions)
+        chosen = [self.actions.index(action) for action in wanted]
+        weights, vector = self.weights[chosen], self.encoder.encode(row[None, :], (channel,))[0]
+        features = (*self.encoder.features, *(CHANNEL + known for known in self.encoder.channels))
+        baseline = self.prior[chosen] + weights[:, 0]
+        return Contributions(wanted, features, baseline, weights[:, 1:] * vector[1:])
+
     def for_priors(self, priors: Mapping[str, float]) -> RewardModel:
         """The same knowledge for today's catalogue: its actions, its priors.
 
@@ -130,7 +161,7 @@ class RewardModel:
 
     def to_bytes(self) -> bytes:
         """All of it, without pickles."""
-        return _pack(
+        return pack(
             _encoder_note(self.encoder) | {"actions": self.actions},
             center=self.encoder.center,
             scale=self.encoder.scale,
@@ -141,7 +172,7 @@ class RewardModel:
     @classmethod
     def from_bytes(cls, payload: bytes) -> RewardModel:
         """What `to_bytes` wrote."""
-        note, arrays = _unpack(payload)
+        note, arrays = unpack(payload)
         return cls(
             _encoder(note, arrays), tuple(note["actions"]), arrays["prior"], arrays["weights"]
         )
@@ -248,7 +279,7 @@ class Posterior:
 
     def to_bytes(self) -> bytes:
         """All of it, without pickles."""
-        return _pack(
+        return pack(
             _encoder_note(self.encoder) | {"actions": self.actions, "ridge": self.ridge},
             center=self.encoder.center,
             scale=self.encoder.scale,
@@ -259,7 +290,7 @@ class Posterior:
     @classmethod
     def from_bytes(cls, payload: bytes) -> Posterior:
         """What `to_bytes` wrote."""
-        note, arrays = _unpack(payload)
+        note, arrays = unpack(payload)
         return cls(
             _encoder(note, arrays),
             note["ridge"],
@@ -315,15 +346,3 @@ def _encoder(note: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Encoder:
     return Encoder(
         tuple(note["features"]), tuple(note["channels"]), arrays["center"], arrays["scale"]
     )
-
-
-def _pack(note: Mapping[str, Any], **arrays: Floats) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, note=np.frombuffer(json.dumps(note).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
-    return file.getvalue()
-
-
-def _unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, Floats]]:
-    with np.load(io.BytesIO(payload), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    return json.loads(arrays.pop("note").tobytes()), arrays

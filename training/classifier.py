@@ -9,6 +9,7 @@ history. Where there is no time, or other customers are judged on, whole custome
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from training.contributions import Contributions
+
 Floats = NDArray[np.float64]
 Params = Mapping[str, Any]
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -28,6 +31,9 @@ BLOCKS = 3  # later parts of the training time that calibration is fitted on
 FOLDS = 5  # where there are too few moments to go forward in time
 SMALL = 20_000  # rows that one thread trains on as fast as several
 SHRINK = 1e-3  # pulls the calibration towards "change nothing", for tiny data
+# Up to 4.6 LightGBM writes to its trees while it explains, so that two threads at once overrun
+# its memory (issue 5482 of LightGBM); what only predicts is not disturbed.
+_EXPLAINING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,37 @@ class Classifier:
     def probabilities(self, x: Floats) -> Floats:
         """Chance of each class, shape (n, n_classes), for ``x`` of shape (n, n_features)."""
         return self.scaling.apply(_logits(self.booster, x))
+
+    def contributions(self, row: Floats) -> Contributions:
+        """What each feature adds to the raw score of each class, for one customer.
+
+        Raw scores are log odds before calibration, and the calibration (`Scaling`) multiplies
+        all of them by one slope, which is positive, and adds a bias that is no feature's. So for
+        two classes it is monotone: what adds to the raw score of the second class makes it
+        likelier, and slope x contribution is what it adds to the calibrated log odds; the first
+        class has score 0. For several classes all depends on how scores compare with each
+        other: see `Contributions.against_average`.
+
+        Parameters
+        ----------
+        row : shape (n_features,)
+
+        Returns
+        -------
+        Contributions
+            Of ``classes``, to ``features``; the baselines are the mean scores of training.
+
+        References
+        ----------
+        Lundberg, Erion & Lee (2018), "Consistent Individualized Feature Attribution for Tree
+        Ensembles" (TreeSHAP), as LightGBM computes it (``pred_contrib``).
+        """
+        with _EXPLAINING:
+            flat = self.booster.predict(row[None, :], pred_contrib=True, num_threads=1)
+        told = np.reshape(np.asarray(flat, dtype=np.float64), (-1, len(self.features) + 1))
+        if len(told) == 1:  # two classes: LightGBM explains the log odds of the second
+            told = np.vstack([np.zeros_like(told), told])
+        return Contributions(self.classes, self.features, told[:, -1], told[:, :-1])
 
     @property
     def gain(self) -> Floats:

@@ -132,7 +132,7 @@ class Registry:
         GateFailed
             If it missed a gate of params.yaml and ``force`` is not set.
         """
-        found = self._find(name, number or CHALLENGER)
+        found = self.version(name, number or CHALLENGER)
         if found.gates != "passed" and not force:
             raise GateFailed(
                 f"{name} version {found.version} missed a gate: {found.gates}.",
@@ -154,7 +154,7 @@ class Registry:
         ModelMissing
             If there was none before.
         """
-        previous = self._find(name, PREVIOUS)
+        previous = self.version(name, PREVIOUS)
         return self.promote(name, previous.version, force=True)
 
     def champion(self, name: str) -> Version | None:
@@ -195,7 +195,14 @@ class Registry:
         file = self.folder(version) / TRAINED_ON
         return {*file.read_text().split()} if file.exists() else set()
 
-    def _find(self, name: str, number_or_alias: str) -> Version:
+    def version(self, name: str, number_or_alias: str) -> Version:
+        """A version by its number or alias.
+
+        Raises
+        ------
+        ModelMissing
+            If there is none.
+        """
         found = None
         if self.exists():
             by_number = number_or_alias.isdigit()

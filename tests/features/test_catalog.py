@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from features.catalog import load_catalog
 from features.domain import load_domain
 from features.errors import InvalidDomain
+from features.playbook import load_catalog
 from features.settings import GROCERY, actions_beside
 
 TOY = Path(__file__).parents[1] / "toy" / "actions.yaml"

@@ -21,6 +21,8 @@ from features.identity import (
 from features.ledger import Ledger
 from tests.features.live import DAY, NOW, SHOP, add, customer, decision, person, rows
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 SPELLING = Spelling(SHOP)
 ANY = Spelling(SHOP.model_copy(update={"identifiers": {}}))
 
@@ -169,6 +171,8 @@ def test_any_number_of_keys_is_resolved_on_any_database(ledger, number):
     asked = [f"card:{one}" for one in range(number)] + ["card:7"]
 
     def few_variables(connection):
+        if connection.dialect.name == "postgresql":  # takes 65,535, however it was built
+            return resolve_each(connection, asked)
         limited = connection.connection.driver_connection
         before = limited.setlimit(9, 32_766)  # SQLITE_LIMIT_VARIABLE_NUMBER as it comes
         try:

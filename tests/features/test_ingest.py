@@ -30,6 +30,8 @@ from tests.features.live import (
     rows,
 )
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 ORDER = {"kind": "order", "amount_eur": 5, "size": "small"}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from features.catalog import load_catalog
 from features.domain import load_domain
 from features.errors import InvalidData
 from features.load import load_folder
+from features.playbook import load_catalog
 from features.settings import PACKAGE, actions_beside
 from features.sources.helpdesk import PROPERTIES, write_tables
 from tests.conftest import NOW

@@ -7,10 +7,10 @@ import gzip
 import pandas as pd
 import pytest
 
-from features.catalog import load_catalog
 from features.domain import load_domain
 from features.errors import InvalidData
 from features.load import load_folder
+from features.playbook import load_catalog
 from features.settings import PACKAGE, actions_beside
 from features.sources.telco import ATTRIBUTES, LEFT_AT, write_tables
 from tests.conftest import NOW

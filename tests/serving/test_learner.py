@@ -24,6 +24,8 @@ from tests.decided import decided
 from training.bandit import Bandit, Encoder, Posterior, RewardModel
 from training.params import BanditParams, ClassifierParams, TrainingParams
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CLASSIFIER = ClassifierParams(service="unused", lightgbm={"rounds": 1})
 PARAMS = TrainingParams(

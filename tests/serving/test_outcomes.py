@@ -15,6 +15,8 @@ from serving.contract import OutcomeAnswer, OutcomeRequest
 from serving.outcomes import record_outcome
 from tests.decided import decided
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 LATER = timedelta(hours=2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,6 +144,62 @@ def test_progress_counts_to_the_end():
         lambda done, of: told.append((done, of)),
     )
     assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+# Contributions ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("which", "n_classes"), [("churn", 2), ("intent", 3)])
+def test_contributions_add_up_to_the_raw_scores_that_become_the_probabilities(
+    which, n_classes, request
+):
+    model = request.getfixturevalue(which)
+    rows = a_world(30, n_classes, seed=31).x
+    rows[0, 0] = np.nan
+    for row in rows:
+        found = model.contributions(row)
+        assert (found.of, found.features) == (model.classes, NAMES)
+        assert found.effects.shape == (n_classes, len(NAMES))
+        raw = np.atleast_1d(model.booster.predict(row[None, :], raw_score=True)[0])
+        # A sum of 25 leaves for each class, in another order.
+        assert found.scores[-len(raw) :] == pytest.approx(raw, abs=1e-12)
+        p = model.scaling.apply(found.scores[None, :])
+        assert p == pytest.approx(model.probabilities(row[None, :]), abs=1e-12)
+
+
+def test_of_two_classes_the_first_has_score_0_and_slope_x_effect_adds_to_the_calibrated_odds(churn):
+    row = np.array([1.5, 0.0])
+    found = churn.contributions(row)
+    assert found.baseline[0] == 0.0 and not found.effects[0].any()
+    p = churn.probabilities(row[None, :])[0]
+    slope, bias = churn.scaling.slope, churn.scaling.bias[1]
+    told = slope * found.effects[1].sum() + slope * found.baseline[1] + bias
+    assert np.log(p[1] / p[0]) == pytest.approx(told, abs=1e-9)
+
+
+def test_the_signal_moves_the_score_its_way_and_the_noise_hardly(churn):
+    """The true log odds of the world are twice the signal."""
+    high, low = (churn.contributions(np.array([signal, 0.0])).effects[1] for signal in (1.5, -1.5))
+    assert high[0] > 1.5 and low[0] < -1.5
+    assert max(abs(high[1]), abs(low[1])) < 0.5
+
+
+def test_threads_that_explain_and_predict_at_once_get_what_one_alone_gets(intent, tmp_path):
+    intent.save(tmp_path)
+    rows = a_world(40, 3, seed=32).x
+    alone = [
+        (intent.contributions(row).effects, intent.probabilities(row[None, :])) for row in rows
+    ]
+    fresh = Classifier.load(tmp_path)  # has not explained anything yet
+
+    def ask(row):
+        return fresh.contributions(row).effects, fresh.probabilities(row[None, :])
+
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(ask, rows))
+    for (effects, chances), (effects_alone, chances_alone) in zip(together, alone, strict=True):
+        assert effects == pytest.approx(effects_alone, abs=1e-12)
+        assert chances == pytest.approx(chances_alone, abs=1e-12)
 
 
 # Calibration -----------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy as sa
 
 from features import tables
-from features.catalog import load_catalog
 from features.dataset import training_frame
 from features.domain import load_domain
 from features.ledger import Ledger
 from features.model_input import ModelInput
+from features.playbook import load_catalog
 from features.settings import Settings, load_settings
 from features.store import FeatureStore
 from tests.conftest import Built, nba

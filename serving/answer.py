@@ -1,0 +1,246 @@
+"""A choice in words: what was chosen and why, what was removed and by what, what speaks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalog import NO_ACTION
+from features.playbook import Playbook
+from features.situation import Situation
+from serving.arbitration import worth_in_words
+from serving.budgets import Spending
+from serving.contact_policy import Judgement
+from serving.contract import (
+    Candidate,
+    ChosenAction,
+    DecideRequest,
+    DecisionExplanation,
+    Predictions,
+    Removed,
+)
+from serving.desk import Desk
+from serving.eligibility import NO_TREATMENT, Ruling
+from serving.explanation import (
+    Explanation,
+    explain_acceptance,
+    explain_churn,
+    explain_intent,
+    exploration_share,
+    exploration_text,
+)
+from training.bandit import Floats
+
+EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a decision rests on before the ledger is locked.
+
+    Attributes
+    ----------
+    row : shape (n_features,)
+        What the models read of the customer.
+    consents : whether consent is given on this channel, by purpose
+    versions, degraded
+        Of the models, and what was missing.
+    """
+
+    decision_id: str
+    request: DecideRequest
+    customer_id: str
+    decided_at: datetime
+    known: bool
+    row: Floats
+    consents: Mapping[str, bool]
+    versions: Mapping[str, str | None]
+    degraded: Sequence[str]
+
+
+class Reasoning(NamedTuple):
+    """Why the models say what they say of this customer; made before the ledger is locked."""
+
+    churn: Explanation | None
+    intent: list[Explanation]
+    acceptance: Mapping[str, Explanation]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What models, engagement policy and arbitration made of it; columns are the playbook's."""
+
+    predictions: Predictions
+    situation: Situation
+    ruling: Ruling
+    acceptance: Floats
+    weights: Floats
+    priority: Floats
+    reasons: Reasoning | None  # only where somebody asks for it: it takes milliseconds
+
+
+class Pick(NamedTuple):
+    """What one slot was filled with, and by how much it trails the best that was left for it."""
+
+    action: int
+    chance: float
+    gap: float
+
+
+def chosen_action(
+    desk: Desk,
+    asked: Asked,
+    weighed: Weighed,
+    spending: Spending,
+    pick: Pick,
+    rank: int,
+    arm: str,
+) -> ChosenAction:
+    playbook, index = desk.playbook, pick.action
+    if index == len(playbook.actions):
+        return ChosenAction(
+            action_id=NO_ACTION,
+            rank=rank,
+            treatment={},
+            probability=pick.chance,
+            acceptance=0.0,
+            priority=0.0,
+            reasons=["Nothing is shown; that costs nothing and may be worth most."],
+        )
+    name, channel = playbook.actions[index], asked.request.channel
+    acceptance, weight = float(weighed.acceptance[index]), float(weighed.weights[index])
+    priority = float(weighed.priority[index])
+    names = playbook.situations.names
+    wanted = playbook.names_in_treatment(name, channel)
+    values = {used: weighed.situation.value(used, names) for used in wanted}
+    why = worth_in_words(playbook, index, acceptance, weight, priority, desk.playbook.currency)
+    return ChosenAction(
+        action_id=name,
+        rank=rank,
+        treatment=playbook.treatment(name, channel, values),
+        probability=pick.chance,
+        acceptance=acceptance,
+        priority=priority,
+        reasons=[why, *_why_this(desk.playbook.currency, spending, pick, arm)],
+    )
+
+
+def _why_this(currency: str, spending: Spending, pick: Pick, arm: str) -> list[str]:
+    unit = currency.upper()
+    price = float(spending.prices[pick.action])
+    paced = []
+    if price > 0:
+        paced = [f"Held back by {price:.2f} {unit}, so that its volume or budget lasts all day."]
+    elif price < 0:
+        paced = [f"Pushed by {-price:.2f} {unit}, so that it reaches its volume of the day."]
+    if arm == "control":
+        return [*paced, "Control group: drawn evenly from all allowed actions."]
+    if pick.gap > 0:
+        gap = f"Tried to learn: the best action promises {pick.gap:.2f} {unit} more."
+        return [*paced, gap]
+    return [*paced, "Promises most of the allowed actions."]
+
+
+class WhoRemoved(NamedTuple):
+    """Who says of an action that it is out, in the order in which they are asked."""
+
+    playbook: Playbook
+    ruling: Ruling
+    judgement: Judgement
+    spending: Spending
+
+    def rules(self) -> dict[str, str]:
+        """The first rule that removed each action that the channel could show."""
+        found = {}
+        for index in np.flatnonzero(self._out()).tolist():
+            rule = self._who(index).rule(index)
+            if rule != NO_TREATMENT:
+                found[self.playbook.actions[index]] = rule
+        return found
+
+    def in_words(self) -> list[Removed]:
+        """Every action that is out, with the first rule that removed it and the value found."""
+        found = []
+        for index in np.flatnonzero(self._out()).tolist():
+            said = self._who(index).why(index)
+            if not isinstance(said, Removed):
+                said = Removed(action_id=self.playbook.actions[index], **said._asdict())
+            found.append(said)
+        return found
+
+    def _out(self) -> NDArray[np.bool_]:
+        return self.ruling.out | self.judgement.out | self.spending.out
+
+    def _who(self, index: int) -> Ruling | Judgement | Spending:
+        if self.ruling.out[index]:
+            return self.ruling
+        return self.judgement if self.judgement.out[index] else self.spending
+
+
+def reasoning(
+    desk: Desk, asked: Asked, ruling: Ruling, priority: Floats, predictions: Predictions
+) -> Reasoning:
+    """Feature contributions to churn, to each intent, and to the acceptance of what is allowed."""
+    models, row, known = desk.models, asked.row, desk.model_input
+    churn, intent = models.why_churn(row), models.why_intent(row)
+    left = np.where(ruling.out, -np.inf, priority)
+    best = np.argsort(-left, kind="stable")[:EXPLAINED].tolist()
+    names = [desk.playbook.actions[index] for index in best if not ruling.out[index]]
+    channel, chances = asked.request.channel, predictions.intent
+    accepted = models.why_acceptance(row, channel, names) if names else None
+    return Reasoning(
+        explain_churn(churn, known, row) if churn else None,
+        [*explain_intent(intent, chances, known, row).values()] if intent and chances else [],
+        explain_acceptance(accepted, channel, known, row) if accepted else {},
+    )
+
+
+def explanation(
+    desk: Desk,
+    weighed: Weighed,
+    reasons: Reasoning,
+    spending: Spending,
+    candidates: NDArray[np.intp],
+    probabilities: Floats,
+    adjusted: Floats,
+) -> DecisionExplanation:
+    """What spoke for each candidate of the first slot, and how much is tried out.
+
+    Parameters
+    ----------
+    candidates, probabilities : shape (n_candidates,)
+    adjusted : shape (n_actions + 1,)
+        Priorities less shadow prices, what the probabilities were made of.
+    """
+    names = (*desk.playbook.actions, NO_ACTION)
+    share = exploration_share(probabilities, adjusted[candidates])
+    found = []
+    for index, probability in zip(candidates.tolist(), probabilities.tolist(), strict=True):
+        name = names[index]
+        if name == NO_ACTION:
+            found.append(Candidate(action_id=name, probability=probability))
+            continue
+        found.append(
+            Candidate(
+                action_id=name,
+                probability=probability,
+                acceptance=float(weighed.acceptance[index]),
+                context_weight=float(weighed.weights[index]),
+                priority=float(weighed.priority[index]),
+                shadow_price=float(spending.prices[index]),
+                contributions=reasons.acceptance.get(name),
+            )
+        )
+    found.sort(key=lambda one: -one.probability)
+    return DecisionExplanation(
+        exploration=share,
+        in_words=exploration_text(share),
+        churn=reasons.churn,
+        intent=reasons.intent,
+        candidates=found,
+    )

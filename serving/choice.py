@@ -1,0 +1,184 @@
+"""The choice itself, from facts to an answer; pure, so that a logged decision can be repeated.
+
+`weigh` is all that can be done before the ledger is locked; `settle` is what must be done while
+it is: contact policy, pacing, probabilities, draw. The engine brings the facts and keeps the
+result; replay brings the facts from the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.contacts import Contact
+from features.situation import Moment
+from serving.answer import (
+    Asked,
+    Pick,
+    Weighed,
+    WhoRemoved,
+    chosen_action,
+    explanation,
+    reasoning,
+)
+from serving.arbitration import context_weights, priorities
+from serving.budgets import Spending
+from serving.contact_policy import Judgement
+from serving.contract import Decision, Predictions
+from serving.control_group import arm_of, evenly
+from serving.desk import Desk
+from serving.eligibility import Ruling
+from training.bandit import Floats
+from training.exploration import draw
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A decision, and what is kept of how it came about.
+
+    Attributes
+    ----------
+    candidates : positions of the actions that could be drawn first; `no_action` is the last one
+    probabilities : shape (n_candidates,)
+        Of the first slot.
+    rules : by action, the first rule that removed it
+        Without those that have no treatment for the channel.
+    """
+
+    decision: Decision
+    rules: Mapping[str, str]
+    candidates: NDArray[np.intp]
+    probabilities: Floats
+    spending: Spending
+
+
+def weigh(desk: Desk, asked: Asked) -> Weighed:
+    """All that needs no lock.
+
+    Raises
+    ------
+    InvalidRequest
+        If the request names an action that the catalogue does not have, or its context is of
+        another type than described.
+    """
+    playbook, request, row = desk.playbook, asked.request, asked.row
+    situations = playbook.situations
+    churn, intent = desk.models.churn(row), desk.models.intent(row)
+    situation = situations.read(
+        row,
+        Moment(
+            channel=request.channel,
+            placement=request.placement,
+            context=situations.context(request.context),
+            known=asked.known,
+            churn=churn,
+            intent=intent,
+            consents=asked.consents,
+            local=desk.local(row, asked.decided_at),
+        ),
+    )
+    holds = playbook.conditions.holds(situation.numbers, situation.texts)
+    ruling = desk.engagement.judge(request, situation, holds, asked.decided_at)
+    acceptance = desk.models.acceptance(row, request.channel)
+    weights = context_weights(playbook, holds)
+    priority = priorities(playbook, acceptance, weights, situation)
+    predictions = Predictions(churn=churn, intent=intent, stage=situation.texts["stage"])
+    reasons = reasoning(desk, asked, ruling, priority, predictions) if request.explain else None
+    return Weighed(predictions, situation, ruling, acceptance, weights, priority, reasons)
+
+
+def settle(
+    desk: Desk,
+    asked: Asked,
+    weighed: Weighed,
+    contacts: Sequence[Contact],
+    paces: Mapping[str, Any],
+) -> Settled:
+    """What must be done while nobody else can decide for the customer.
+
+    Parameters
+    ----------
+    contacts
+        Of the customer (and their account), as far back as the contact policy looks.
+    paces
+        State of each paced volume and budget, by name.
+    """
+    request, now = asked.request, asked.decided_at
+    facts = desk.facts(asked.customer_id, request.channel, now, asked.row, asked.consents, contacts)
+    judgement = desk.contact_policy.judge(facts)
+    spending = desk.pacer.open(paces, now, weighed.priority)
+    arm = arm_of(asked.customer_id, desk.playbook.catalog.control_group)
+    # Before slots are filled, which counts.
+    removed = WhoRemoved(desk.playbook, weighed.ruling, judgement, spending)
+    rules, in_words = removed.rules(), removed.in_words() if request.explain else None
+    adjusted = np.append(weighed.priority - spending.prices, 0.0)
+    first, picks = _pick(desk, asked, weighed.ruling, judgement, spending, adjusted, arm)
+    candidates = np.flatnonzero(first > 0)
+    probabilities = first[candidates]
+    told = weighed.reasons and explanation(
+        desk, weighed, weighed.reasons, spending, candidates, probabilities, adjusted
+    )
+    decision = Decision(
+        decision_id=asked.decision_id,
+        customer_id=asked.customer_id,
+        known=asked.known,
+        decided_at=asked.decided_at,
+        arm=arm,
+        actions=[
+            chosen_action(desk, asked, weighed, spending, pick, rank, arm)
+            for rank, pick in enumerate(picks, start=1)
+        ],
+        predictions=weighed.predictions,
+        models=dict(asked.versions),
+        removed=in_words,
+        explanation=told,
+        degraded=list(asked.degraded),
+        activated=request.activate,
+    )
+    return Settled(decision, rules, candidates, probabilities, spending)
+
+
+def _pick(
+    desk: Desk,
+    asked: Asked,
+    ruling: Ruling,
+    judgement: Judgement,
+    spending: Spending,
+    adjusted: Floats,
+    arm: str,
+) -> tuple[Floats, list[Pick]]:
+    """Fill the slots one after the other, each from what is left; stop at `no_action`.
+
+    Returns
+    -------
+    probabilities : shape (n_actions + 1,)
+        Of the first slot.
+    picks : list of Pick
+        Best rank first; at least one.
+    """
+    nothing = len(adjusted) - 1
+    taken = np.zeros(nothing, dtype=bool)
+    chances_of_slot: list[Floats] = []
+    picks: list[Pick] = []
+    while len(picks) < asked.request.slots:
+        left = adjusted.copy()
+        left[:nothing][ruling.out | judgement.out | spending.out | taken] = np.nan
+        if picks and np.isnan(left[:nothing]).all():
+            break
+        chances = evenly(left) if arm == "control" else desk.models.probabilities(left)
+        chances_of_slot.append(chances)
+        slot = f"#{len(picks) + 1}" if picks else ""
+        index = draw(chances, f"{asked.decision_id}{slot}")
+        if index == nothing and picks:
+            break
+        picks.append(Pick(index, float(chances[index]), float(np.nanmax(left) - left[index])))
+        if index == nothing:
+            break
+        taken[index] = True
+        judgement.count(index)
+        spending.spend(index)
+    return chances_of_slot[0], picks

@@ -1,0 +1,155 @@
+"""The commands of `nba` that look at what may be decided, what was, and what people answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from serving.terminal import BROKEN, err, moment, out, plain_errors, progress
+
+if TYPE_CHECKING:
+    from features.feedback import Row
+
+review = typer.Typer()
+SHOWN = 10  # decisions that are not identical, by name
+
+
+@review.command()
+def catalog(
+    names: Annotated[bool, typer.Option(help="List what a condition may speak of.")] = False,
+) -> None:
+    """Check the action catalogue as a server would: conditions, wordings, names, rules.
+
+    Example: NBA_ACTIONS=new.actions.yaml nba catalog
+
+    Example: nba catalog --names
+    """
+    from serving.steps import playbook
+
+    with plain_errors():
+        made = playbook()
+        if names:
+            for name, kind in made.situations.names.kinds.items():
+                out.print(f"{kind:<7} {name}", markup=False, highlight=False)
+            return
+        rules = made.catalog.contact_policy
+        out.print(
+            f"{len(made.actions)} actions, {len(made.texts)} conditions, {len(rules.caps)} caps, "
+            f"{len(rules.cool_downs)} cool-downs: good. Fingerprint {made.catalog.fingerprint}.",
+            soft_wrap=True,
+        )
+
+
+@review.command()
+def replay(
+    since: Annotated[
+        str | None, typer.Option(help="Decisions from this day or time on (UTC); else all.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, oldest first.")] = None,
+    with_catalog: Annotated[
+        str, typer.Option("--catalog", help="now, or then: the one it was decided with.")
+    ] = "now",
+    decision: Annotated[str | None, typer.Option(help="Only this decision_id.")] = None,
+) -> None:
+    """Decide again from the log, and count the answers that come out the same, to the byte.
+
+    Exit code 1 if one does not.
+
+    Example: nba replay --since 2026-11-01
+
+    Example: nba replay --decision visit-8812 --catalog then
+    """
+    from serving.steps import replayed
+
+    with plain_errors():
+        same, others = 0, []
+        with progress() as report:
+            begin = moment("since", since) if since else None
+            for answer in replayed(begin, limit, _which(with_catalog), decision, report):
+                if answer.identical:
+                    same += 1
+                else:
+                    others.append(answer)
+        out.print(f"{same + len(others):,} decisions replayed, {same:,} identical.")
+        for answer in others[:SHOWN]:
+            _say(f"{answer.decision_id}: {'; '.join(answer.causes)}")
+            for one in answer.differences[:3]:
+                _say(f"    {one.field}: {one.then!r} then, {one.now!r} now")
+        if len(others) > SHOWN:
+            _say(f"... and {len(others) - SHOWN:,} more.")
+        if others:
+            err.print(f"{len(others):,} are not identical.")
+            raise typer.Exit(BROKEN)
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def _which(text: str) -> Literal["now", "then"]:
+    from features.errors import InvalidSetting
+
+    if text == "now":
+        return "now"
+    if text == "then":
+        return "then"
+    raise InvalidSetting(
+        f"catalog is {text!r}.", expected="now or then", remedy="Correct --catalog."
+    )
+
+
+@review.command()
+def feedback(
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="customer, journey, stage, channel, type, month, week or day."),
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
+    customer: Annotated[
+        str | None, typer.Option(help="Only of this one (id or identifier).")
+    ] = None,
+) -> None:
+    """Show what customers answered: NPS, CSAT, CES and stars, each with its 95 % interval.
+
+    nps: % promoters - % detractors. csat: % of 4 and 5. ces: mean of 1 to 7. rating: mean stars.
+
+    Example: nba feedback --by journey --by month --since 2026-01-01
+    """
+    from features.domain import load_domain
+    from features.feedback import feedback as measure
+    from features.identity import Spelling, resolve
+    from features.ledger import Ledger
+    from features.settings import load_settings
+
+    with plain_errors():
+        settings = load_settings()
+        domain = load_domain(settings.domain)
+        begin, end = (
+            text if text is None else moment(name, text)
+            for name, text in (("since", since), ("until", until))
+        )
+        groups = by or []
+        ledger = Ledger(settings.ledger_url)
+        if customer is not None:
+            key = Spelling(domain).customer(customer)
+            customer = ledger.read(lambda connection: resolve(connection, [key]))
+        rows = measure(ledger, domain, groups, begin, end, customer)
+        if rows:
+            out.print(_answers(rows, groups))
+        else:
+            out.print("Nobody answered: no event of that time holds a score.")
+
+
+def _answers(rows: list[Row], by: list[str]) -> Table:
+    table = Table("measure", *by, "answers", "value", "95 % interval")
+    for row in rows:
+        score = row.score
+        unknown = score.low != score.low  # nan: of one answer alone, nobody knows how sure it is
+        interval = "" if unknown else f"{score.low:.2f} to {score.high:.2f}"
+        group = [escape(text) for text in row.group]
+        table.add_row(row.measure, *group, f"{score.answers:,}", f"{score.value:.2f}", interval)
+    return table

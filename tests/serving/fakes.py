@@ -1,0 +1,90 @@
+"""Stand-ins for the feature store and the models, and an engine between them and a real ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from features.catalog import Catalog
+from features.domain import Domain
+from features.ledger import Ledger
+from features.model_input import ModelInput
+from features.playbook import Playbook
+from features.store import Known
+from serving.contract import DecideRequest, Decision
+from serving.desk import Desk
+from serving.engine import Engine
+from training.exploration import InverseGapPolicy
+
+
+@dataclass
+class FakeFeatures:
+    """Knows the customers it was given."""
+
+    customers: Mapping[str, Known] = field(default_factory=dict)
+    degraded: tuple[str, ...] = ()
+
+    def online(self, customer_id: str) -> Known | None:
+        return self.customers.get(customer_id)
+
+
+@dataclass(frozen=True)
+class FakeModels:
+    """Expects the same of everybody, and explores in earnest."""
+
+    expected: Mapping[str, float]
+    greed: float = 0.1
+    versions: Mapping[str, str | None] = field(default_factory=lambda: {"bandit": "3.17"})
+    degraded: tuple[str, ...] = ()
+    foreseen: float | None = 0.25
+    intents: Mapping[str, float] | None = None
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return tuple(self.expected)
+
+    def churn(self, row: np.ndarray) -> float | None:
+        return self.foreseen
+
+    def intent(self, row: np.ndarray) -> dict[str, float] | None:
+        return None if self.intents is None else dict(self.intents)
+
+    def acceptance(self, row: np.ndarray, channel: str) -> np.ndarray:
+        return np.array(list(self.expected.values()))
+
+    def why_churn(self, row: np.ndarray) -> None:
+        return None
+
+    why_intent = why_churn
+
+    def why_acceptance(self, row: np.ndarray, channel: str, actions: object) -> None:
+        return None
+
+    def probabilities(self, expected_reward: np.ndarray) -> np.ndarray:
+        return InverseGapPolicy(self.greed).probabilities(expected_reward)
+
+
+def engine_of(
+    catalog: Catalog, domain: Domain, ledger: Ledger, customers: Mapping[str, Known], models=None
+) -> Engine:
+    """An engine that decides with a catalogue; each action is accepted by one in five."""
+    model_input = ModelInput(domain)
+    playbook = Playbook(catalog, domain, model_input)
+    models = models or FakeModels(dict.fromkeys(catalog.actions, 0.2))
+    desk = Desk(playbook, models, model_input)
+    return Engine(domain, model_input, FakeFeatures(customers), ledger, desk)
+
+
+def changed(catalog: Catalog, **parts: object) -> Catalog:
+    """A catalogue with other parts, read anew."""
+    return Catalog.model_validate(catalog.model_dump(by_alias=True) | parts)
+
+
+def decide(engine: Engine, now: datetime, **fields: object) -> Decision:
+    """Ask for one decision, for c1 on the app unless said otherwise."""
+    asked = DecideRequest.model_validate({"customer_id": "c1", "channel": "app"} | fields)
+    return asyncio.run(engine.decide(asked, now))
