@@ -22,6 +22,18 @@
 
 from __future__ import annotations
 
+MAX_SHOWN = 80  # characters of a value that a refusal quotes
+
+
+def shown(value: object) -> str:
+    """A value as a refusal quotes it; who sends a megabyte does not get one back."""
+    return cut(repr(value))
+
+
+def cut(text: str) -> str:
+    """A text as a refusal names it, not longer than `MAX_SHOWN`."""
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
+
 
 class NbaError(Exception):
     """Says what happened, what was expected, and what to do next."""
@@ -43,7 +55,7 @@ class InvalidCondition(InvalidDomain):
 
 
 class InvalidData(NbaError):
-    """A contract table breaks the domain's rules."""
+    """A contract table, an event or an identifier breaks the domain's rules."""
 
 
 class InvalidEvent(InvalidData):

@@ -16,11 +16,11 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
-from features.events import MAX_KEYS, MAX_NUMBER, Id, SentEvent, UtcTime
-from features.identity import ID_LENGTH
+from features.events import MAX_KEYS, MAX_NUMBER, SOMEBODY, Id, SentEvent, UtcTime, is_finite_number
+from features.identity import ID_LENGTH, ID_PATTERN
 from serving.explanation import Explanation
 
-MAX_CONTEXT_BYTES = 16_384
+MAX_CONTEXT_BYTES, MAX_CONTEXT_DEPTH = 16_384, 20
 MAX_SLOTS = 10
 MAX_EVENTS = 500
 
@@ -30,6 +30,8 @@ Identifier = Annotated[str, Field(min_length=1, max_length=ID_LENGTH)]
 # Of all characters PostgreSQL keeps no NUL.
 Cause = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_KEYS)]
+# Ours are put together from a decision, an action and an outcome.
+OutcomeId = Annotated[str, Field(min_length=1, max_length=3 * ID_LENGTH, pattern=ID_PATTERN)]
 
 
 class _Request(BaseModel):
@@ -39,6 +41,8 @@ class _Request(BaseModel):
 
 class _About(_Request):
     """Somebody, by customer id or by identifiers."""
+
+    model_config = ConfigDict(json_schema_extra=SOMEBODY)
 
     customer_id: Id | None = Field(None, examples=["h1"])
     identifiers: Identifiers = ()
@@ -69,7 +73,19 @@ class DecideRequest(_About):
         size = len(to_json(context))
         if size > MAX_CONTEXT_BYTES:
             raise ValueError(f"is {size:,} bytes long; send at most {MAX_CONTEXT_BYTES:,}")
+        _check_plain(context, 1)
         return context
+
+
+def _check_plain(value: Any, depth: int) -> None:
+    """Refuse what the log of decisions could not give back as it was."""
+    if isinstance(value, dict | list):
+        if depth > MAX_CONTEXT_DEPTH:
+            raise ValueError(f"is nested more than {MAX_CONTEXT_DEPTH} deep; send it flatter")
+        for one in value.values() if isinstance(value, dict) else value:
+            _check_plain(one, depth + 1)
+    elif not isinstance(value, str | bool | None) and not is_finite_number(value):
+        raise ValueError("has a number that is not finite; send another, or a text")
 
 
 class ChosenAction(BaseModel):
@@ -197,7 +213,18 @@ class EventsRequest(_Request):
     """What happened, in any order; each event is taken or rejected by itself."""
 
     events: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)] = Field(
-        json_schema_extra={"items": SentEvent.model_json_schema()}
+        json_schema_extra={"items": SentEvent.model_json_schema()},
+        examples=[
+            [
+                {
+                    "event_id": "web-7781",
+                    "type": "complaint_opened",
+                    "occurred_at": "2026-11-22T10:00:00Z",
+                    "channel": "web",
+                    "customer_id": "h1",
+                }
+            ]
+        ],
     )
 
 
@@ -339,15 +366,15 @@ class OutcomeRequest(_Request):
     credited once. What a revision leaves out (``value``, ``occurred_at``, ``shared_id``) stays.
     """
 
-    decision_id: Id
+    decision_id: Id = Field(examples=["visit-8812"])
     action_id: Id | None = None
     outcome: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["accepted"])
     value: Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER, allow_inf_nan=False)] | None = None
     occurred_at: UtcTime | None = None
     outcome_id: Id | None = None
     shared_id: Id | None = None
-    retracts: Id | None = None
-    revises: Id | None = None
+    retracts: OutcomeId | None = None
+    revises: OutcomeId | None = None
 
     @model_validator(mode="after")
     def _one_change(self) -> Self:
@@ -361,3 +388,17 @@ class OutcomeAnswer(BaseModel):
 
     outcome_id: str
     status: Literal["recorded", "duplicate"]
+
+
+class Error(BaseModel):
+    """Why a request was refused: what happened, what was expected, what to do."""
+
+    error: str = Field(examples=["channel is missing. Send it."])
+
+
+class Readiness(BaseModel):
+    """Whether to send requests here, what is missing, and which models serve."""
+
+    status: Literal["starting", "not ready", "degraded", "ready"]
+    degraded: list[str]
+    models: dict[str, str | None]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import identity, tables
-from features.errors import IdentityUnknown, InvalidData
+from features.errors import IdentityUnknown, InvalidData, shown
 from features.identity import (
     IDENTIFIER,
     Spelling,
@@ -93,7 +93,7 @@ def test_the_spellings_of_an_identifier_are_made_one(sent, kept):
 def test_what_is_no_identifier_is_refused_and_named(text):
     with pytest.raises(InvalidData) as refused:
         SPELLING.identifier(text)
-    assert repr(text) in str(refused.value)
+    assert shown(text) in str(refused.value)
 
 
 def test_an_unknown_namespace_is_refused_with_those_there_are():

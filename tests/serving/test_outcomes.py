@@ -202,3 +202,11 @@ def test_a_retraction_cannot_be_taken_back(tell):
     back = tell(retracts=told.outcome_id)
     with pytest.raises(DecisionUnknown, match="itself no retraction"):
         tell(retracts=back.outcome_id)
+
+
+def test_an_outcome_that_we_named_can_be_taken_back_however_long_its_name_is(tell, ledger, now):
+    decided(ledger, "d" * 200, now, {"call_back": 7})
+    first = tell(decision_id="d" * 200)
+    assert len(first.outcome_id) > 200
+    back = tell(decision_id="d" * 200, retracts=first.outcome_id)
+    assert back.status == "recorded"
