@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
-from features.events import MAX_KEYS, SOMEBODY, Id, SentEvent, UtcTime, is_finite_number
+from features.events import MAX_KEYS, MAX_NUMBER, SOMEBODY, Id, SentEvent, UtcTime, is_finite_number
 from features.identity import ID_LENGTH, ID_PATTERN
 from serving.explanation import Explanation
 
@@ -360,15 +360,27 @@ class ForgetAnswer(BaseModel):
 
 
 class OutcomeRequest(_Request):
-    """What followed a decision."""
+    """What followed a decision; with ``retracts`` or ``revises``, what did not, or otherwise.
+
+    ``shared_id`` names what happened, such as an order number: told of several decisions, it is
+    credited once. What a revision leaves out (``value``, ``occurred_at``, ``shared_id``) stays.
+    """
 
     decision_id: Id = Field(examples=["visit-8812"])
     action_id: Id | None = None
     outcome: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["accepted"])
-    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    value: Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER, allow_inf_nan=False)] | None = None
     occurred_at: UtcTime | None = None
     outcome_id: Id | None = None
+    shared_id: Id | None = None
     retracts: OutcomeId | None = None
+    revises: OutcomeId | None = None
+
+    @model_validator(mode="after")
+    def _one_change(self) -> Self:
+        if self.retracts and self.revises:
+            raise ValueError("retracts and revises are both there; send one of them")
+        return self
 
 
 class OutcomeAnswer(BaseModel):
