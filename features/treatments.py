@@ -6,14 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from features.expressions import Names
 
-# Sandboxed: the wording is written by people who may not run code here. `StrictUndefined` is a
-# second net; names are checked when the catalogue is read.
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 MAX_TEXT = 5000
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Runs wordings of people who may not run code here; nor fill the memory: ``'a' * 10**9``."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Products of numbers only."""
+        if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):
+            raise SecurityError(f"{operator} is for numbers only, and ** for none")
+        return super().call_binop(context, operator, left, right)
+
+
+# Names are checked when the catalogue is read; `StrictUndefined` is a second net.
+_ENVIRONMENT = _Sandbox(undefined=StrictUndefined, autoescape=False)
 
 
 class Treatment:

@@ -16,12 +16,15 @@ from features.identity import Spelling
 from features.settings import GROCERY, Settings
 from serving.cli import app
 from serving.contract import (
+    ActivateRequest,
     CustomerRequest,
     DecideRequest,
     EventsRequest,
     ForgetRequest,
+    LiftRequest,
     LinkRequest,
     OutcomeRequest,
+    ReplayRequest,
 )
 from tests.conftest import NOW
 
@@ -46,12 +49,12 @@ def test_every_make_target_in_the_readme_exists():
 
 def test_every_request_in_the_readme_is_accepted():
     found = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", README, re.DOTALL)]
-    kinds = (DecideRequest, OutcomeRequest, EventsRequest, LinkRequest)
-    kinds += (CustomerRequest, ForgetRequest)
+    kinds = (DecideRequest, ActivateRequest, OutcomeRequest, EventsRequest, LinkRequest)
+    kinds += (CustomerRequest, ForgetRequest, ReplayRequest, LiftRequest)
     for kind, content in zip(kinds, found, strict=True):
         kind.model_validate(content)
     domain = load_domain(GROCERY)
-    for event in found[2]["events"]:
+    for event in found[3]["events"]:
         read_event(event, domain, Spelling(domain), NOW)
 
 
