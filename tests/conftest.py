@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from features.ledger import Ledger
 from features.playbook import load_catalog
 
 ROOT = Path(__file__).resolve().parents[1]
-TOY = Path(__file__).parent / "toy"
+TOY, SHOP = Path(__file__).parent / "toy", Path(__file__).parent / "shop"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -84,6 +85,30 @@ def first_day(tmp_path_factory: pytest.TempPathFactory) -> Built:
     done = nba(["build"], env)
     assert done.returncode == 0, done.stdout + done.stderr
     return Built(folder, folder / "home", env, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A little business of our own, its few customers loaded; each test brings a catalogue."""
+    return opened_shop(tmp_path_factory.mktemp("shop"))
+
+
+def opened_shop(folder: Path) -> Built:
+    """The home of the shop before its first customer calls."""
+    env = {
+        "NBA_HOME": str(folder / "home"),
+        "NBA_DOMAIN": str(SHOP / "domain.yaml"),
+        "NBA_MLFLOW_URI": f"sqlite:///{folder / 'no-models.db'}",
+        "NBA_LEARNER": "false",
+    }
+    (folder / "tables").mkdir()
+    shutil.copy(SHOP / "customers.csv", folder / "tables")
+    said = ""
+    for command in (["load", str(folder / "tables")], ["build"]):
+        done = nba(command, env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said += done.stdout
+    return Built(folder, folder / "home", env, said)
 
 
 def nba(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
