@@ -54,6 +54,10 @@ bench-parity: $(DONE)  ## Features served against features of history, and every
 bench-kill: $(DONE)  ## kill -9 during ingestion, 20 times.
 	$(BIN)/python -m tests.bench.kill --rounds 20
 
+bench-fuzz: $(DONE)  ## 6,000 requests that schemathesis makes up; counts by route and status.
+	$(BIN)/nba quickstart
+	$(BIN)/python -m tests.fuzz --cases 6000
+
 mlflow: $(DONE)  ## MLflow's pages on port 5000.
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --port 5000
 
@@ -64,4 +68,4 @@ clean:  ## Forget data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test lint format mlflow bento clean
-.PHONY: bench bench-decide bench-events bench-history bench-parity bench-kill
+.PHONY: bench bench-decide bench-events bench-history bench-parity bench-kill bench-fuzz

@@ -33,8 +33,8 @@ def _coalesce(value: Numbers, instead: Numbers) -> Numbers:
     return known
 
 
-# Truths are 0 and 1, what is unknown is nan. That nan is neither equal to, above nor below
-# anything is the rule of IEEE 754, which numpy follows, and ours.
+# By rule-engine's words for them. Truths are 0 and 1, what is unknown is nan: neither equal to,
+# above nor below anything, which is the rule of IEEE 754, of numpy and ours.
 OPERATIONS: dict[str, Callable[..., NDArray[Any]]] = {
     "add": np.add,
     "sub": np.subtract,
@@ -67,6 +67,11 @@ class Conditions:
         What the conditions may speak of.
     texts : sequence of str
         The conditions, shape (n_conditions,), in the language of features/expressions.py.
+
+    Attributes
+    ----------
+    texts : tuple of str
+        The same, to say which one removed an action.
 
     Raises
     ------
@@ -205,6 +210,7 @@ class _Plan:
             By name; ``None``, or no entry, is unknown.
         """
         registers = np.empty((len(self._start), *numbers.shape[1:]))
+        # Turned round, so that one value for each register fills a vector where it is one.
         registers.T[...] = self._start
         registers[: len(numbers)] = numbers
         registers.T[..., len(numbers) : len(numbers) + len(self.texts)] = self._encoded(texts)
@@ -230,10 +236,10 @@ class _Plan:
 def _turn(term: Term, turns: Mapping[Term, tuple[int, str]]) -> tuple[int, str]:
     """What is computed when: smaller first, equal together; needs the turns of its parts."""
     if term.op == "name":
-        return 0, "text" if term.kind == "text" else "number"
+        return -1, "text" if term.kind == "text" else "number"
     if term.op == "constant":
-        return 1, ""
-    return 2 + max(turns[part][0] for part in term.of), term.op
+        return 0, ""
+    return 1 + max(0, *(turns[part][0] for part in term.of)), term.op
 
 
 def _names_in(term: Term) -> tuple[str, ...]:

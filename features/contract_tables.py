@@ -65,15 +65,15 @@ def _read_customer(row: Row, business: Business, parsed: Parsed) -> None:
         if known.type == "category" and _text(value) not in known.values:
             raise _bad(name, value, f"one of {', '.join(known.values)}, or empty")
         attributes[name] = str(_number(row, name)) if known.type == "number" else _text(value)
-    account = row.get(domain.account) if domain.account else None
+    account = _kept(row, domain.account) if domain.account else None
     if account is not None:
-        attributes[str(domain.account)] = _text(account)  # travels with them; no model reads it
+        attributes[str(domain.account)] = account  # travels with them; no model reads it
     identifiers = business.spelling.keys(None, _identifiers(row))
     parsed.rows.setdefault(tables.customers, []).append(
         {
             "customer_id": customer_id,
             "attributes": json.dumps(attributes),
-            "account": None if account is None else _text(account),
+            "account": account,
         }
     )
     parsed.links += [(customer_id, identifier) for identifier in identifiers]
@@ -143,7 +143,7 @@ def _read_outcome(row: Row, business: Business, parsed: Parsed) -> None:
         {
             "outcome_id": _id(row, "outcome_id") if "outcome_id" in row else unnamed,
             "decision_id": decision_id,
-            "action_id": str(row.get("action_id", "")),
+            "action_id": _kept(row, "action_id") or "",
             "outcome": outcome,
             "value": value,
             "occurred_at": occurred_at,
@@ -185,6 +185,16 @@ def _text(value: object) -> str:
     """A cell as a text; pandas makes 7.0 of a 7 in a column with gaps."""
     whole = isinstance(value, float) and value.is_integer()
     return f"{value:.0f}" if whole else str(value)
+
+
+def _kept(row: Row, column: str) -> str | None:
+    """A cell that is kept as the text it is; None if it is empty."""
+    if column not in row:
+        return None
+    value = _text(row[column])
+    if "\0" in value:
+        raise _bad(column, value, "a text without the character NUL, which PostgreSQL cannot keep")
+    return value
 
 
 def _number(row: Row, column: str) -> float | None:

@@ -32,7 +32,23 @@ TEST_SHARE = 0.3  # of the moments, the latest, where the domain names no protoc
 class History(Protocol):
     """All we ask of the offline store here, so that a test can hand in a fake."""
 
-    def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame: ...
+    def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
+        """What was known at moments in the past.
+
+        Parameters
+        ----------
+        moments : columns customer_id, event_timestamp (UTC)
+        service : str
+            Feast feature service, such as ``churn_v1``.
+
+        Returns
+        -------
+        DataFrame
+            Exactly the rows of ``moments`` in their order: attributes and ``state``, the list of
+            numbers after the last event before or at the moment; ``account_state`` likewise, if
+            customers belong to accounts. What was unknown is None.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +127,8 @@ def training_frame(
 
     Parameters
     ----------
-    moments : columns customer_id, event_timestamp (UTC)
-    service : str
-        Feast feature service, such as ``churn_v1``.
+    moments, service
+        As for `History.as_of`.
 
     Returns
     -------

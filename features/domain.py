@@ -1,30 +1,27 @@
 """One file describes a business: its attributes, events, and what churn and intent mean there.
 
 Everything else in the house is the same for every business; `domains/grocery.yaml` is the
-worked example.
+worked example. What is foreseen of its customers has a room of its own, `features/targets.py`.
 """
 
 from __future__ import annotations
 
-from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from features.yaml_file import load_yaml
+from features.targets import Churn, Intent, Moments
+from features.yaml_file import Days, Frozen, load_yaml
+from features.yaml_file import Name as Name  # the catalogue takes it from here
 
 VOCABULARY = Path(__file__).with_name("domains") / "vocabulary.yaml"
 Stage = Literal["awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 # What a score can be, by what it measures: the scales that the field has agreed on.
 SCALES = {"nps": (0.0, 10.0), "csat": (1.0, 5.0), "ces": (1.0, 7.0), "rating": (1.0, 5.0)}
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-Days = Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)]
-
 
 # Columns of our own, beside attributes and beside the properties of events.
 RESERVED = ("customer_id", "identifiers", "event_timestamp", "state")
@@ -36,11 +33,7 @@ def slug(value: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in value.lower())
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Namespace(_Frozen):
+class Namespace(Frozen):
     """A kind of identifier, how its spellings are made one, and whether it names a person."""
 
     normalize: Literal["as_is", "lower", "digits"] = "as_is"
@@ -48,7 +41,7 @@ class Namespace(_Frozen):
     description: str = ""
 
 
-class Attribute(_Frozen):
+class Attribute(Frozen):
     """A slow fact about a customer. List ``values`` by size, if they have one: models use it."""
 
     type: Literal["number", "category"]
@@ -89,7 +82,7 @@ class Property(Attribute):
         return self
 
 
-class JourneyKind(_Frozen):
+class JourneyKind(Frozen):
     """What a customer may be trying to get done.
 
     It is open from its first event until one that ``ends`` it, or until nothing has happened for
@@ -101,7 +94,7 @@ class JourneyKind(_Frozen):
     description: str = ""
 
 
-class EventType(_Frozen):
+class EventType(Frozen):
     """A kind of event: where in a journey it happens and how we come to know of it."""
 
     description: str
@@ -127,95 +120,7 @@ class EventType(_Frozen):
         return self
 
 
-class Churn(_Frozen):
-    """Either silence or an event.
-
-    ``when: silent``: with ``event`` in the last ``active_days``, without in the next
-    ``silent_days``. ``when: happens``: ``event`` is the leaving itself (a contract cancelled);
-    asked once for each customer, from the time before anybody left.
-    """
-
-    event: Name
-    when: Literal["silent", "happens"] = "silent"
-    active_days: Days | None = None
-    silent_days: Days | None = None
-
-    @model_validator(mode="after")
-    def _silence_has_a_length(self) -> Self:
-        given = self.active_days is not None, self.silent_days is not None
-        if self.when == "silent" and not all(given):
-            raise ValueError("active_days: a number, and one for silent_days")
-        if self.when == "happens" and any(given):
-            raise ValueError("when: silent, or no active_days and no silent_days")
-        return self
-
-
-class Intent(_Frozen):
-    """What the customer wants next: ``property`` of the next ``event``.
-
-    ``ask: at_moments``: of customers with one in the last ``active_days``, who come back within
-    ``within_days``. ``ask: after_each``: after each such event; where none follows, the answer is
-    the class ``end`` if that is named.
-    """
-
-    event: Name
-    property: Name
-    ask: Literal["at_moments", "after_each"] = "at_moments"
-    active_days: Days | None = None
-    within_days: Days | None = None
-    end: Annotated[str, Field(min_length=1, max_length=60)] | None = None
-
-    @model_validator(mode="after")
-    def _moments_have_a_length(self) -> Self:
-        given = self.active_days is not None, self.within_days is not None
-        if self.ask == "at_moments" and not all(given):
-            raise ValueError("active_days: a number, and one for within_days")
-        if self.ask == "after_each" and any(given):
-            raise ValueError("ask: at_moments, or no active_days and no within_days")
-        if self.ask == "at_moments" and self.end:
-            raise ValueError("end: nothing, unless 'ask' is after_each")
-        return self
-
-
-class Moments(_Frozen):
-    """When we ask "and what happened next?", and on which answers a model is judged.
-
-    Judged on later time: ``first``, ``last``, ``every_days`` and ``test_from``, in the calendar of
-    the original data. On some customers: ``test_where``, an attribute and its value. On all,
-    each left out once: ``folds``, for data without time.
-    """
-
-    first: date | None = None
-    last: date | None = None
-    every_days: Annotated[int, Field(ge=1)] | None = None
-    test_from: date | None = None
-    test_where: dict[Name, str] | None = None
-    folds: Annotated[int, Field(ge=2, le=100)] | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        dated = (self.first, self.last, self.every_days, self.test_from)
-        ways = [any(dated), self.test_where is not None, self.folds is not None]
-        if sum(ways) != 1:
-            raise ValueError("one of: four dates, test_where, folds")
-        if self.test_where is not None and len(self.test_where) != 1:
-            raise ValueError("test_where: one attribute and its value")
-        if any(dated) and not all(dated):
-            names = ("first", "last", "every_days", "test_from")
-            missing = next(name for name in names if getattr(self, name) is None)
-            raise ValueError(f"{missing}: a value, for {', '.join(names)} go together")
-        # All of them or none, says the line before.
-        if (
-            self.first
-            and self.test_from
-            and self.last
-            and not (self.first < self.test_from <= self.last)
-        ):
-            raise ValueError("test_from: a day after first and not after last")
-        return self
-
-
-class Domain(_Frozen):
+class Domain(Frozen):
     """A whole business, as read from its YAML file."""
 
     name: Name

@@ -97,9 +97,8 @@ class Erasure:
 
     def _finish(self, at_most: int | None) -> bool:
         clean = True
-        to_do = self.ledger.read(_to_do)
         discard_unfinished(self.home / "feast" / "customer_journey")
-        for name, note in to_do:
+        for name, note in self.ledger.read(_to_do):
             keys, decision_ids = json.loads(note)
             clean &= self.online.erase(keys, at_most)
             gone = {"customer_id": {*keys}, "identifiers": {*keys}, "decision_id": {*decision_ids}}
@@ -107,9 +106,7 @@ class Erasure:
                 _rewrite(file, gone)
             done = sa.delete(tables.meta).where(tables.meta.c.key == name)
             self.ledger.write_now(lambda connection, done=done: connection.execute(done))  # type: ignore[misc]
-        if to_do:
-            clean &= self.ledger.compact(at_most)
-        return clean
+        return self.ledger.compact(at_most) and clean
 
     def compact(self) -> None:
         """Write the files anew, however large they are."""
@@ -132,13 +129,12 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     all_keys = [key for customer_id in customers for key in keys_of(connection, customer_id)]
     accounts = accounts_told_of(connection, customers)
     decided = tables.decisions.c
-    query = sa.select(decided.decision_id).where(decided.customer_id.in_(customers))
-    decision_ids = list(connection.execute(query).scalars())
+    mine = sa.select(decided.decision_id).where(decided.customer_id.in_(customers))
+    decision_ids = list(connection.execute(mine).scalars())
 
     def delete(table: sa.Table, where: sa.ColumnElement[bool]) -> int:
         return connection.execute(sa.delete(table).where(where)).rowcount
 
-    mine = sa.select(decided.decision_id).where(decided.customer_id.in_(customers))
     learned = delete(tables.credits, tables.credits.c.decision_id.in_(mine))
     outcomes = delete(tables.outcomes, tables.outcomes.c.decision_id.in_(mine))
     delete(tables.contacts, tables.contacts.c.customer_id.in_(customers))

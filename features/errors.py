@@ -3,12 +3,14 @@
 * NbaError
   x InvalidSetting      a setting or parameter has a value we cannot use    exit code 2
   x InvalidDomain       a domain or action file breaks its rules            exit code 2
+    x InvalidCondition  a condition or formula in one does
   x InvalidData         a contract table breaks the domain's rules          exit code 2
     x InvalidEvent      one event does; says which field of it
   x InvalidRequest      a caller's request breaks the API contract          HTTP 400
   x IdentityUnknown     a link that does not hold cannot be undone          HTTP 404
   x CustomerForgotten   the customer was erased and must not come back      HTTP 410
   x NotVisible          kept in the ledger, but the feature store is down   HTTP 503
+  x LedgerDown          the ledger's database does not answer               HTTP 503
   x DecisionUnknown     an outcome names a decision we never made           HTTP 404
   x DecisionConflict    an id comes back with another content               HTTP 409
   x NotRepeatable       what a decision was made with is gone               HTTP 409
@@ -19,6 +21,18 @@
 """
 
 from __future__ import annotations
+
+MAX_SHOWN = 80  # characters of a value that a refusal quotes
+
+
+def shown(value: object) -> str:
+    """A value as a refusal quotes it; who sends a megabyte does not get one back."""
+    return cut(repr(value))
+
+
+def cut(text: str) -> str:
+    """A text as a refusal names it, not longer than `MAX_SHOWN`."""
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 
 class NbaError(Exception):
@@ -41,7 +55,7 @@ class InvalidCondition(InvalidDomain):
 
 
 class InvalidData(NbaError):
-    """A contract table breaks the domain's rules."""
+    """A contract table, an event or an identifier breaks the domain's rules."""
 
 
 class InvalidEvent(InvalidData):
@@ -72,6 +86,10 @@ class CustomerForgotten(NbaError):
 
 class NotVisible(NbaError):
     """Events are kept in the ledger, but the feature store cannot show them to a decision."""
+
+
+class LedgerDown(NbaError):
+    """The database of the ledger does not answer; what was acknowledged is in it."""
 
 
 class DecisionUnknown(NbaError):

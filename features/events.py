@@ -11,9 +11,10 @@ from math import isfinite
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
 
 from features.domain import Domain, EventType, Property
-from features.errors import InvalidData, InvalidEvent
+from features.errors import InvalidData, InvalidEvent, shown
 from features.identity import ID_LENGTH, ID_PATTERN, Spelling
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # outside, a time is a mistake; windows reach past its end
@@ -21,7 +22,6 @@ CLOCKS = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ou
 MAX_TEXT = 10_000  # characters of one text property
 MAX_NUMBER = 1e15  # of a property, either way: sums of many such must stay finite and exact enough
 MAX_KEYS = 20
-MAX_SHOWN = 80  # characters of a value that a refusal quotes
 
 
 def as_utc(moment: datetime) -> datetime:
@@ -41,12 +41,19 @@ def as_utc(moment: datetime) -> datetime:
 
 UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
 Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=ID_PATTERN)]
+# In a JSON schema: a customer id, or at least one identifier.
+SOMEBODY: JsonDict = {
+    "anyOf": [
+        {"required": ["customer_id"], "properties": {"customer_id": {"type": "string"}}},
+        {"required": ["identifiers"], "properties": {"identifiers": {"minItems": 1}}},
+    ]
+}
 
 
 class SentEvent(BaseModel):
     """An event as a channel sends it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=SOMEBODY)
 
     event_id: Id = Field(examples=["till-7-20261122-0815"])
     type: Annotated[str, Field(max_length=60)] = Field(examples=["visit"])
@@ -200,13 +207,7 @@ def _is_unicode(text: str) -> bool:
 
 def _invalid(field: str, value: object, expected: str) -> InvalidEvent:
     remedy = "Correct the event, or describe it in the domain file."
-    return InvalidEvent(field, f"{field} is {_shown(value)}. Expected {expected}. {remedy}")
-
-
-def _shown(value: object) -> str:
-    """A value as a refusal quotes it; who sends a megabyte does not get one back."""
-    shown = repr(value)
-    return shown if len(shown) <= MAX_SHOWN else f"{shown[: MAX_SHOWN - 3]}..."
+    return InvalidEvent(field, f"{field} is {shown(value)}. Expected {expected}. {remedy}")
 
 
 def _broken(error: ValidationError) -> InvalidEvent:
@@ -219,5 +220,5 @@ def _broken(error: ValidationError) -> InvalidEvent:
     if first["type"] == "extra_forbidden":
         return InvalidEvent(field, f"{field} is not a field of an event. Leave it out.")
     said = f"{message[:1].lower()}{message[1:]}"
-    shown = _shown(first["input"])
-    return InvalidEvent(field, f"{field} is {shown}: {said}. Correct it and send it again.")
+    value = shown(first["input"])
+    return InvalidEvent(field, f"{field} is {value}: {said}. Correct it and send it again.")

@@ -34,13 +34,13 @@ Kind = Literal["number", "text", "truth"]
 
 LONGEST = 500  # characters: bounds the time to read a text
 DEEPEST = 30  # operations in operations: bounds the time to compute it
-_TOKEN = re.compile(
-    r"""[ \t\n]+
+_LANGUAGE = re.compile(
+    r"""(?: [ \t\n]+
     | (?:and|or|not|in)\b
     | (?! (?:for|if|elif|else|while|nan|inf)\b | [bdrst]['"] ) [A-Za-z_]\w*+ (?!\s*\()
     | (?: \d+(?:\.\d*)? | \.\d+ ) (?:[eE][+-]?\d+)? (?!\w)
     | '[^'\\\n]*' | "[^"\\\n]*"
-    | [=!<>]= | <(?!<) | >(?!>) | \*(?!\*) | /(?!/) | \?\? | [-+()\[\],?:]""",
+    | [=!<>]= | <(?!<) | >(?!>) | \*(?!\*) | /(?!/) | \?\? | [-+()\[\],?:] )*+""",
     re.VERBOSE | re.ASCII,
 )
 _CALLED = {"number": "a number", "text": "a text", "truth": "true or false", "null": "null"}
@@ -214,18 +214,15 @@ def _refuse_foreign(text: str) -> None:
             f"at most {LONGEST}",
             "Split it: all conditions of a list must hold.",
         )
-    at = 0
-    while at < len(text):
-        token = _TOKEN.match(text, at)
-        if not token:
-            foreign = re.match(r"\w+|.{1,2}", text[at:], re.DOTALL)
-            raise _Misfit(
-                f"has {foreign[0] if foreign else ''} at character {at + 1}",
-                "names, numbers, texts in quotes, and or not in true false null, "
-                "== != < <= > >= + - * / ?? ? : ( ) [ ] and commas",
-                "Powers, patterns, attributes and functions are left out on purpose.",
-            )
-        at = token.end()
+    foreign = _LANGUAGE.sub("", text, count=1)
+    if foreign:
+        first = re.findall(r"\w+|.{1,2}", foreign, re.DOTALL)[0]
+        raise _Misfit(
+            f"has {first} at character {len(text) - len(foreign) + 1}",
+            "names, numbers, texts in quotes, and or not in true false null, "
+            "== != < <= > >= + - * / ?? ? : ( ) [ ] and commas",
+            "Powers, patterns, attributes and functions are left out on purpose.",
+        )
 
 
 def _said(term: Term) -> str:

@@ -285,15 +285,14 @@ def answers(
     if customer_id is not None:
         query = query.where(columns.customer_id == customer_id)
     journeys = domain.journey_kinds
-    with ledger.engine.connect().execution_options(read_only=True, yield_per=ROWS) as connection:
-        for who, name, at, channel, text in connection.execute(query):
-            properties, event = from_json(text), domain.events[name]
-            about = properties.get("about")
-            journey = about if about in journeys else event.journey
-            for prop, measure in asked[name].items():
-                score = properties.get(prop)
-                if _on_scale(measure, score):
-                    yield Answer(measure, score, who, name, journey, event.stage, channel, at)
+    for who, name, at, channel, text in ledger.stream(query, ROWS):
+        properties, event = from_json(text), domain.events[name]
+        about = properties.get("about")
+        journey = about if about in journeys else event.journey
+        for prop, measure in asked[name].items():
+            score = properties.get(prop)
+            if _on_scale(measure, score):
+                yield Answer(measure, score, who, name, journey, event.stage, channel, at)
 
 
 def _scores(event: EventType) -> dict[str, str]:

@@ -34,7 +34,7 @@ from features.locks import only_build, unfinished
 from features.model_input import ModelInput
 from features.profiles import account_key, all_attributes
 from features.progress import Progress, quiet
-from features.states import States, events_of, in_order, publish
+from features.states import MICROS, States, events_of, in_order, publish
 from features.store import JOURNEY_SCHEMA, FeatureStore, journey_table, profile_table
 from features.tombstones import forgotten
 
@@ -43,7 +43,6 @@ PART = 100_000  # events of one part, more or less
 ROWS = 2_000  # of history written at a time
 FETCHED = 5_000  # events read at a time
 SHOWN = 250  # states put online in one transaction: decisions wait that long
-MICROS = 1e6
 
 
 class _Range(NamedTuple):
@@ -115,13 +114,13 @@ def _build(
         done += folded.events
         progress("fold events", done, total)
     if domain.account:
-        done += _fold_accounts(ledger, store, model_input.fold, part_folder, now)
+        _show(ledger, store, _fold_accounts(ledger, model_input.fold, part_folder))
     shutil.rmtree(store.journey_folder, ignore_errors=True)
     part_folder.replace(store.journey_folder)
     # Who was forgotten while we read is in what we wrote.
-    for key in ledger.read(lambda c: forgotten(c, customers)):
+    if gone := ledger.read(lambda c: forgotten(c, customers)):
         for file in (store.profile_file, *sorted(store.journey_folder.glob("*.parquet"))):
-            rewrite(file, {"customer_id": {key}})
+            rewrite(file, {"customer_id": gone})
     ledger.write_now(lambda c: _end(c, now, restated))
     while ledger.write_now(lambda c: publish(c, store, States(model_input.fold), now)):
         pass
@@ -132,14 +131,15 @@ def _build(
 def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: datetime) -> set[str]:
     """Write attributes to history and online; whose."""
     profiles = dict(sorted(ledger.read(all_attributes).items()))
-    table = profile_table(list(profiles), list(profiles.values()), list(domain.profile_columns))
+    customer_ids = list(profiles)
+    table = profile_table(customer_ids, list(profiles.values()), domain.profile_columns)
     part = unfinished(store.profile_file)
     pq.write_table(table, part)
     part.replace(store.profile_file)  # readers meet the old file or the new one
     for begin in range(0, len(profiles), SHOWN):
 
         def put(connection: sa.Connection, some: slice = slice(begin, begin + SHOWN)) -> None:
-            ids = list(profiles)[some]
+            ids = customer_ids[some]
             gone = forgotten(connection, ids)
             store.write_profiles({one: profiles[one] for one in ids if one not in gone}, now)
 
@@ -208,25 +208,43 @@ def _fold_all(
 
 def _fold_part(url: str, domain: Domain, part: _Range, file: Path) -> _Folded:
     """Fold the customers of one part, and write their history."""
-    fold = Fold(domain)
     column = tables.events.c.customer_id
     query = in_order().where(column >= part.first, column <= part.last)
     ledger = Ledger(url)
-    rows, newest = _Rows(fold), _Rows(fold)
-    with (
-        pq.ParquetWriter(file, JOURNEY_SCHEMA) as writer,
-        ledger.engine.connect().execution_options(read_only=True, yield_per=FETCHED) as connection,
-    ):
-        for customer_id, events in groupby(connection.execute(query), key=itemgetter(0)):
-            at_us, state = _fold_customer(fold, events, partial(rows.add, customer_id))
-            newest.add(customer_id, at_us, state)
+    by_customer = groupby(ledger.stream(query, FETCHED), key=itemgetter(0))
+    folded = _write_history(Fold(domain), by_customer, file)
+    ledger.close()
+    return folded
+
+
+def _fold_accounts(ledger: Ledger, fold: Fold, folder: Path) -> _Folded:
+    """Accounts are folded like customers, from the events of all their members."""
+    column = tables.customers.c.account
+    query = sa.select(column).where(column.is_not(None)).distinct().order_by(column)
+    keys = [account_key(one) for one in ledger.read(lambda c: list(c.execute(query).scalars()))]
+    told = ((key, ledger.read(partial(_rows_of, key=key))) for key in keys)
+    return _write_history(fold, (one for one in told if one[1]), folder / "accounts.parquet")
+
+
+def _rows_of(connection: sa.Connection, key: str) -> list[Any]:
+    """Events of an account, as those of a customer look; read before the connection closes."""
+    return [(key, *event[1:]) for event in events_of(connection, key)]
+
+
+def _write_history(fold: Fold, events: Iterable[tuple[str, Iterable[Any]]], file: Path) -> _Folded:
+    """Fold the events of each customer or account, and write the states to keep into a file."""
+    rows, newest, count = _Rows(fold), _Rows(fold), 0
+    with pq.ParquetWriter(file, JOURNEY_SCHEMA) as writer:
+        for key, own in events:
+            at_us, state = _fold_customer(fold, own, partial(rows.add, key))
+            newest.add(key, at_us, state)
+            count += fold.events_n(state)
             if len(rows.at_us) >= ROWS:
                 writer.write_table(rows.table())
                 rows = _Rows(fold)
         if rows.at_us:
             writer.write_table(rows.table())
-    ledger.close()
-    return _Folded(newest.customer_ids, newest.at_us, newest.states, part.events)
+    return _Folded(newest.customer_ids, newest.at_us, newest.states, count)
 
 
 def _fold_customer(
@@ -243,39 +261,6 @@ def _fold_customer(
         last_us, since = at_us, since + 1
     keep(last_us, state)
     return last_us, state
-
-
-def _fold_accounts(
-    ledger: Ledger, store: FeatureStore, fold: Fold, folder: Path, now: datetime
-) -> int:
-    """Accounts are folded like customers, from the events of all their members."""
-    column = tables.customers.c.account
-    query = sa.select(column).where(column.is_not(None)).distinct().order_by(column)
-    accounts = ledger.read(lambda c: list(c.execute(query).scalars()))
-    rows, newest, count = _Rows(fold), _Rows(fold), 0
-    with pq.ParquetWriter(folder / "accounts.parquet", JOURNEY_SCHEMA) as writer:
-        for account in accounts:
-            key = account_key(account)
-            events = ledger.read(partial(_rows_of, key=key))
-            if not events:
-                continue
-            at_us, state = _fold_customer(fold, events, partial(rows.add, key))
-            newest.add(key, at_us, state)
-            count += len(events)
-            if len(rows.at_us) >= ROWS:
-                writer.write_table(rows.table())
-                rows = _Rows(fold)
-        if rows.at_us:
-            writer.write_table(rows.table())
-    if newest.at_us:
-        folded = _Folded(newest.customer_ids, newest.at_us, newest.states, count)
-        _show(ledger, store, folded)
-    return count
-
-
-def _rows_of(connection: sa.Connection, key: str) -> list[Any]:
-    """Events of an account, as those of a customer look; read before the connection closes."""
-    return [(key, *event[1:]) for event in events_of(connection, key)]
 
 
 def _show(ledger: Ledger, store: FeatureStore, folded: _Folded) -> None:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from features import tables
 from features.domain import Domain
-from features.errors import IdentityUnknown, InvalidData
+from features.errors import IdentityUnknown, InvalidData, shown
 
 # No spaces and no control characters: PostgreSQL keeps no NUL, and nobody can see the others.
 ID_PATTERN = r"^[^\s\x00-\x1f\x7f]+$"
@@ -319,7 +319,7 @@ def _by_rank(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
 
 def _invalid(text: str, expected: str) -> InvalidData:
     return InvalidData(
-        f"identifiers has {text!r}.",
+        f"identifiers has {shown(text)}.",
         expected=expected,
         remedy="Correct it, or describe its namespace under 'identifiers' in the domain file.",
     )

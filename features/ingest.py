@@ -8,7 +8,7 @@ that wait, and whoever writes next, or starts next, makes them visible.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -103,10 +103,8 @@ class Ingest:
         CustomerForgotten
             If one of them was.
         """
-        left, right = self._spelling.each(keys)
-        pair = left, right
 
-        def join(connection: sa.Connection) -> bool:
+        def join(connection: sa.Connection, pair: tuple[str, str]) -> bool:
             refuse_forgotten(connection, pair)
             merged = link(connection, self._spelling, pair, cause, now, again=True)
             if merged:
@@ -114,9 +112,7 @@ class Ingest:
                 self._restate(connection, restated, {merged.loser}, now)
             return merged is not None
 
-        joined = await self._ledger.write(join)
-        await self.show(now)
-        return joined
+        return await self._relate(keys, join, now)
 
     async def unlink(self, keys: tuple[str, str], cause: str, now: datetime) -> bool:
         """Undo a link; whether that parted a customer in two.
@@ -127,19 +123,26 @@ class Ingest:
             If no such link holds.
         """
 
-        left, right = self._spelling.each(keys)
-        pair = left, right
-
-        def part(connection: sa.Connection) -> list[str]:
+        def part(connection: sa.Connection, pair: tuple[str, str]) -> bool:
             before = set(resolve_each(connection, pair).values())
             customers = unlink(connection, pair, cause, now)
             if customers:  # else they hang together otherwise, and nothing changes for them
                 self._restate(connection, {*customers}, before - {*customers}, now)
-            return customers
+            return bool(customers)
 
-        customers = await self._ledger.write(part)
+        return await self._relate(keys, part, now)
+
+    async def _relate(
+        self,
+        keys: tuple[str, str],
+        change: Callable[[sa.Connection, tuple[str, str]], bool],
+        now: datetime,
+    ) -> bool:
+        """Change how two keys hang together, and show what came of it; what ``change`` says."""
+        left, right = self._spelling.each(keys)
+        changed = await self._ledger.write(lambda connection: change(connection, (left, right)))
         await self.show(now)
-        return bool(customers)
+        return changed
 
     async def show(self, now: datetime) -> None:
         """Write every state that waits to the online store."""

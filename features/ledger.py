@@ -1,28 +1,28 @@
 """The durable memory: customers, events, decisions, outcomes, and what the learner made of them.
 
-SQLAlchemy Core on SQLite (WAL) or PostgreSQL. Writers hand in *units of work*; one thread runs
-all that wait in one transaction (group commit), because a commit costs the disk the same 0.4 ms
-whether it carries one row or twenty. A unit reads and writes inside that transaction, so what it
-checks still holds when it is committed. Nobody is answered before the commit. A unit may be run
-twice (if a neighbour fails, the group is rolled back and repeated one by one), so it changes
-nothing but the database; one that refuses with an `NbaError` does so before it writes.
+SQLAlchemy Core on SQLite or PostgreSQL (`features/databases.py`). Writers hand in *units of
+work*; one thread runs all that wait in one transaction (group commit), because a commit costs the
+disk the same 0.4 ms whether it carries one row or twenty. A unit reads and writes inside that
+transaction, so what it checks still holds when it is committed. Nobody is answered before the
+commit. A unit may be run twice (if a neighbour fails, the group is rolled back and repeated one by
+one), so it changes nothing but the database; one that refuses with an `NbaError` does so before
+it writes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import queue
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from features import tables
+from features import databases, tables
 from features.errors import InvalidSetting, NbaError
 
 T = TypeVar("T")
@@ -30,8 +30,6 @@ Work = Callable[[sa.Connection], T]
 Unit = tuple[Work[Any], Future[Any]]
 
 GROUP = 256  # units of work that share one commit at most
-BUSY_MS = 30_000
-CHECKPOINTS = 5
 
 
 class _UnitFailed(Exception):
@@ -49,13 +47,23 @@ class Ledger:
     ----------
     url : str
         SQLAlchemy address, ``sqlite:///path`` or ``postgresql+psycopg://…``.
+
+    Raises
+    ------
+    InvalidSetting
+        If the address cannot be one of a ledger, or the ledger there is of another program.
+    LedgerDown
+        If the database does not answer, now or later in any of the methods.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine = _engine(url)
-        with self.engine.begin() as connection:
-            _create(connection, url)
+        self.engine = databases.open_database(url)
+        try:
+            with self.engine.begin() as connection:
+                _create(connection, url)
+        except sa.exc.DBAPIError as error:
+            raise databases.not_opened(url, error) from error
         self._waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -83,28 +91,35 @@ class Ledger:
         return self.submit(work).result()
 
     def read(self, work: Work[T]) -> T:
-        """Read in a transaction of its own; sees everything committed before."""
-        with self.engine.connect().execution_options(read_only=True) as connection:
+        """Read in a transaction of its own; sees everything committed before, and nothing after."""
+        with databases.answering(), self._reading() as connection:
             return work(connection)
 
+    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Any]:
+        """The rows of a query, a few at a time, all of one moment; closed when it is exhausted.
+
+        Parameters
+        ----------
+        rows : int
+            How many are held in memory.
+        """
+        with databases.answering(), self._reading() as connection:
+            yield from connection.execute(query.execution_options(yield_per=rows))
+
     def compact(self, at_most: int | None = None) -> bool:
-        """Write the file anew, without what lingers in its free space (SQLite only).
+        """Write the file, or the tables, anew, without what lingers in their free space.
 
         Parameters
         ----------
         at_most : int, bytes
-            Leave a larger file alone: nobody can write meanwhile, some seconds for a gigabyte.
+            Leave a larger one alone: nobody can write meanwhile, some seconds for a gigabyte.
 
         Returns
         -------
         bool
             Whether nothing lingers any more.
         """
-        if self.engine.dialect.name != "sqlite":
-            return True  # PostgreSQL's own vacuum sees to it
-        # Outside of any transaction, which SQLAlchemy would begin.
-        with contextlib.closing(self.engine.raw_connection()) as connection:
-            return vacuum(connection.cursor(), at_most)
+        return databases.compact(self.engine, at_most)
 
     def close(self) -> None:
         """Finish what waits, then close the files."""
@@ -114,6 +129,13 @@ class Ledger:
             self._waiting.put(None)
             self._writer.join()
         self.engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        connected = self.engine.connect().execution_options(read_only=True)
+        # Ended with a commit: at a rollback psycopg forgets the statements it has prepared.
+        with connected as connection, connection.begin():
+            yield connection
 
     def _write_groups(self) -> None:
         while True:
@@ -149,37 +171,25 @@ class Ledger:
                     except NbaError as refusal:  # it has written nothing; the others go on
                         refusals.append((future, refusal))
                     except Exception as error:
+                        if databases.is_lost(error):  # apart, they would fare no better
+                            raise
                         raise _UnitFailed from error
         except _UnitFailed as failed:
             # It took the others back; apart, only that one fails. Rare, so the good case is
             # spared a savepoint for each unit.
             if len(group) == 1:
-                group[0][1].set_exception(failed.__cause__)
+                group[0][1].set_exception(databases.plain(failed.__cause__ or failed))
             else:
                 for unit in group:
                     self._commit([unit])
         except Exception as lost:  # no lock, no disk: nothing of the group is written
             for _, future in group:
-                future.set_exception(lost)
+                future.set_exception(databases.plain(lost))
         else:
             for future, answer in answers:
                 future.set_result(answer)
             for future, reason in refusals:
                 future.set_exception(reason)
-
-
-def vacuum(cursor: Any, at_most: int | None) -> bool:
-    """Write an SQLite file anew, see `Ledger.compact`, and empty the log beside it."""
-    (pages,) = cursor.execute("PRAGMA page_count").fetchone()
-    (page_bytes,) = cursor.execute("PRAGMA page_size").fetchone()
-    small = at_most is None or pages * page_bytes <= at_most
-    if small:
-        cursor.execute("VACUUM")
-    for _ in range(CHECKPOINTS):  # somebody who reads keeps the log from being emptied
-        (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if not busy:
-            return small
-    return False
 
 
 def _create(connection: sa.Connection, url: str) -> None:
@@ -188,49 +198,12 @@ def _create(connection: sa.Connection, url: str) -> None:
     schema = tables.get_meta(connection, "schema") if there else tables.SCHEMA
     if schema != tables.SCHEMA:
         raise InvalidSetting(
-            f"NBA_LEDGER_URL is {sa.make_url(url).render_as_string()}; its schema is {schema}.",
+            f"NBA_LEDGER_URL is {databases.shown(url)}; its schema is {schema}.",
             expected=f"schema {tables.SCHEMA}",
             remedy="Name another ledger (or another NBA_HOME) and load your tables again.",
         )
+    databases.check_database(connection, url)
     tables.metadata.create_all(connection)
     tables.insert_new(connection, tables.meta, [{"key": "schema", "value": tables.SCHEMA}])
     salt = {"key": "salt", "value": secrets.token_hex(32)}
     tables.insert_new(connection, tables.meta, [salt])
-
-
-def _engine(url: str) -> sa.Engine:
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        engine = sa.create_engine(parsed, pool_pre_ping=True)
-        sa.event.listen(engine, "begin", _begin_postgresql)
-        return engine
-    if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_MS / 1000})
-    sa.event.listen(engine, "connect", _prepare_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves; Python would say it too late
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    # What is forgotten must not linger in the free space of the file.
-    connection.execute("PRAGMA secure_delete=ON")
-
-
-def _begin_postgresql(connection: sa.Connection) -> None:
-    connection.info.pop(tables.FRESH, None)
-    # One writer at a time, as SQLite has it: what a unit has read stays true until it commits.
-    if not connection.get_execution_options().get("read_only", False):
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(20261122)")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.info.pop(tables.FRESH, None)
-    # The write lock at once: a transaction that begins by reading could not be promoted later
-    # when another process has written meanwhile.
-    reading = connection.get_execution_options().get("read_only", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

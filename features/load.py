@@ -6,7 +6,6 @@ the first offender, and may be repeated: rows that are there already stay as the
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.dataset as ds
 import sqlalchemy as sa
 import yaml
 
@@ -26,6 +23,7 @@ from features.catalog import Catalog
 from features.contract_tables import READERS, Business, Parsed, Row
 from features.domain import Domain
 from features.errors import InvalidData
+from features.files import open_table
 from features.identity import link_all, resolve_each
 from features.ingest import append
 from features.ledger import Ledger
@@ -88,7 +86,7 @@ class _Table:
     @cached_property
     def total(self) -> int:
         try:
-            return int(_dataset(self.path).count_rows())
+            return int(open_table(self.path).count_rows())
         except UNREADABLE as error:
             raise _unreadable(self.path, error) from error
 
@@ -183,7 +181,7 @@ def _rows(path: Path, after: int = 0) -> Iterator[tuple[int, Row]]:
     """Row number and row, without the cells that are empty, from the one after ``after`` on."""
     number = 0
     try:
-        for batch in _dataset(path).to_batches(batch_size=BATCH):
+        for batch in open_table(path).to_batches(batch_size=BATCH):
             if number + len(batch) <= after:
                 number += len(batch)
                 continue
@@ -194,16 +192,6 @@ def _rows(path: Path, after: int = 0) -> Iterator[tuple[int, Row]]:
                     yield number, full
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
-
-
-def _dataset(path: Path) -> ds.Dataset:
-    if path.suffix == ".parquet":
-        return ds.dataset(path, format="parquet")
-    # All cells as texts: guessing types would turn the customer 007 into the customer 7.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file), [])
-    texts = pa_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()))
-    return ds.dataset(path, format=ds.CsvFileFormat(convert_options=texts))
 
 
 def _unreadable(path: Path, error: Exception) -> InvalidData:

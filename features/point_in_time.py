@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -51,39 +50,27 @@ class History:
         self._columns = domain.profile_columns
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """What was known at moments in the past.
-
-        Parameters
-        ----------
-        moments : columns customer_id, event_timestamp (UTC)
-        service : str
-            Feast feature service, such as ``churn_v1``.
-
-        Returns
-        -------
-        DataFrame
-            Exactly the rows of ``moments`` in their order: attributes and ``state``, the list of
-            numbers after the last event before or at the moment; ``account_state`` likewise, if
-            customers belong to accounts. What was unknown is None.
-        """
+        """See `features.dataset.History.as_of`."""
         known = self._store.as_of(moments, service)
-        self._correct_profiles(known)
-        known["state"] = self._states(moments, known["state"].tolist())
+        restated = self._ledger.read(_restated)
+        self._correct_profiles(known, restated)
+        known["state"] = self._states(moments, known["state"].tolist(), restated)
         if self._account:
-            known["account_state"] = self._of_accounts(moments, known[self._account], service)
+            accounts = known[self._account]
+            known["account_state"] = self._of_accounts(moments, accounts, service, restated)
         return known
 
-    def _correct_profiles(self, known: pd.DataFrame) -> None:
+    def _correct_profiles(self, known: pd.DataFrame, restated: set[str]) -> None:
         """Customers who were merged or parted since the build have other attributes now."""
-        restated = self._ledger.read(_restated) & {*known["customer_id"]}
-        for customer_id in sorted(restated):
-            now = self._ledger.read(partial(attributes_of, customer_id=customer_id))
+        changed = sorted(restated & {*known["customer_id"]})
+        now = self._ledger.read(lambda c: {one: attributes_of(c, one) for one in changed})
+        for customer_id, attributes in now.items():
             mine = (known["customer_id"] == customer_id).to_numpy()
             for name in self._columns:
-                known.loc[mine, name] = now.get(name)
+                known.loc[mine, name] = attributes.get(name)
 
     def _of_accounts(
-        self, moments: pd.DataFrame, accounts: pd.Series[Any], service: str
+        self, moments: pd.DataFrame, accounts: pd.Series[Any], service: str, restated: set[str]
     ) -> NDArray[np.object_]:
         """The state of the account of each customer who belongs to one, at each moment."""
         found = np.full(len(moments), None, dtype=object)
@@ -92,13 +79,12 @@ class History:
             asked = moments.iloc[members].copy()
             asked["customer_id"] = [account_key(name) for name in accounts.iloc[members]]
             kept = self._store.as_of(asked, service)["state"].tolist()
-            for place, state in zip(members, self._states(asked, kept), strict=True):
+            for place, state in zip(members, self._states(asked, kept, restated), strict=True):
                 found[place] = state
         return found
 
-    def _states(self, moments: pd.DataFrame, kept: list[Any]) -> pd.Series[Any]:
+    def _states(self, moments: pd.DataFrame, kept: list[Any], restated: set[str]) -> pd.Series[Any]:
         """The state at each moment, from the kept one and the events since."""
-        restated = self._ledger.read(_restated)
         at_us = np.asarray(moments["event_timestamp"].dt.as_unit("us").astype(np.int64))
         asked: dict[str, list[int]] = {}
         for place in np.argsort(at_us, kind="stable"):

@@ -7,6 +7,7 @@ laptop; everything about a business stands in its YAML files instead.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -88,10 +89,16 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         name = f"NBA_{first['loc'][0]}".upper()
         known = ", ".join(f"NBA_{field}".upper() for field in Settings.model_fields)
         raise InvalidSetting(
-            f"{name} is {first['input']!r}: {first['msg'].lower()}.",
+            f"{name} is {_shown(first['input'])!r}: {first['msg'].lower()}.",
             expected="a variable and a value that this program knows",
             remedy=f"Correct or unset it. Known variables: {known}.",
         ) from error
+
+
+def _shown(value: object) -> object:
+    """A value without the password that it may hold: of a misspelled variable nobody knows what
+    it was to be."""
+    return re.sub(r"://.*@", "://***@", value) if isinstance(value, str) else value
 
 
 def _absolute(url: str) -> str:

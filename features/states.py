@@ -187,7 +187,7 @@ def publish(connection: sa.Connection, online: OnlineStore, states: States, now:
             else _packed(row.state)
             for row in rows
         ],
-        [row.last_at or now for row in rows],
+        [refolded.get(row.customer_id, row).last_at or now for row in rows],
     )
     changed = [row.customer_id for row in rows if not row.profile_online]
     if changed:

@@ -12,7 +12,7 @@ import importlib.util
 import logging
 import sqlite3
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -23,10 +23,10 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
+from features.databases import vacuum
 from features.domain import Domain
 from features.errors import InvalidData, NotVisible
 from features.journey import State
-from features.ledger import vacuum
 from features.model_input import ModelInput
 from features.profiles import account_key
 from features.settings import PACKAGE, Settings
@@ -63,9 +63,10 @@ class FeatureStore:
     """
 
     def __init__(self, settings: Settings, domain: Domain) -> None:
-        from feast import FeatureStore as Feast
-        from feast import RepoConfig
-        from feast.infra.online_stores.helpers import get_online_store_from_config
+        with _unchecked():
+            from feast import FeatureStore as Feast
+            from feast import RepoConfig
+            from feast.infra.online_stores.helpers import get_online_store_from_config
 
         model_input = ModelInput(domain)
         self._layout = model_input.layout
@@ -143,18 +144,9 @@ class FeatureStore:
         return None if state is None else self._fold.unpack(state)
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """What was known of customers at moments in the past.
+        """What the history keeps of customers at moments; see `features.dataset.History.as_of`.
 
-        Parameters
-        ----------
-        moments : columns customer_id, event_timestamp (UTC)
-        service : str
-            Feast feature service, such as ``churn_v1``.
-
-        Returns
-        -------
-        DataFrame
-            Exactly the rows of ``moments`` in their order; what was unknown is None.
+        ``state`` is the latest kept one before or at the moment, packed.
 
         Notes
         -----
@@ -282,6 +274,20 @@ class FeatureStore:
             [(_, values)] = self._store.online_read(self._feast.config, view, [key])
             found |= {name: _plain(value) for name, value in (values or {}).items()}
         return {name: value for name, value in found.items() if value is not None}
+
+
+@contextlib.contextmanager
+def _unchecked() -> Iterator[None]:
+    """For importing Feast: typeguard leaves its classes as they are, as it does under `python -O`.
+    To write checks of types into them would take two thirds of the time, some three seconds."""
+    import typeguard
+
+    typechecked = typeguard.typechecked
+    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        typeguard.typechecked = typechecked
 
 
 def _plain(value: Any) -> str | State | None:

@@ -45,6 +45,8 @@ def from_micros(value: int) -> datetime:
 metadata = sa.MetaData()
 # Compared byte by byte everywhere: the order of events must not hang on a database's language.
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+# Of 64 bits everywhere: PostgreSQL counts on with each attempt, and 32 would not last for ever.
+_SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 meta = sa.Table(
     "meta",
@@ -64,7 +66,7 @@ customers = sa.Table(
 identities = sa.Table(
     "identities",
     metadata,
-    sa.Column("serial", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("serial", _SERIAL, primary_key=True, autoincrement=True),
     sa.Column("key", _TEXT, nullable=False, unique=True),
     sa.Column("customer_id", _TEXT, nullable=False, index=True),
     sa.Column("rank", sa.Integer, nullable=False),  # the lowest gives a merged customer its name
@@ -216,7 +218,7 @@ learner_state = sa.Table(
 snapshots = sa.Table(
     "snapshots",
     metadata,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("sequence", _SERIAL, primary_key=True, autoincrement=True),
     sa.Column("base", _TEXT, nullable=False),
     sa.Column("published_at", UtcMicros, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
@@ -254,7 +256,8 @@ def set_meta(connection: sa.Connection, key: str, value: str) -> None:
 # Made once for each table: putting a statement together takes longer than the database does.
 @cache
 def _insert_new(table: sa.Table, dialect: str) -> Any:
-    return _insert(table, dialect).on_conflict_do_nothing()
+    statement = _insert(table, dialect).on_conflict_do_nothing()
+    return statement.execution_options(preserve_rowcount=True)  # psycopg forgets it else
 
 
 @cache

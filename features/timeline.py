@@ -71,11 +71,12 @@ def timeline(
     connection: sa.Connection, customer_id: str, domain: Domain, limit: int, before: Place | None
 ) -> tuple[list[Entry], Place | None]:
     """A page of the story, the newest first, and where the next page begins (None: nowhere)."""
-    found = [
+    entries = [
         *_events(connection, customer_id, domain, limit, before),
         *_decisions(connection, customer_id, limit, before),
         *_outcomes(connection, customer_id, limit, before),
     ]
+    found = [entry for entry in entries if before is None or entry.place < before]
     found.sort(key=lambda entry: entry.place, reverse=True)
     more = len(found) > limit
     return found[:limit], found[limit - 1].place if more else None
@@ -118,22 +119,20 @@ def _events(
     query = sa.select(tables.events).where(columns.customer_id == customer_id)
     for row in _newest(connection, query, columns.occurred_at, columns.event_id, limit, before):
         place = Place(tables.micros(row.occurred_at), "event", row.event_id)
-        if before is None or place < before:
-            yield Entry(place, _told(row, domain))
+        yield Entry(place, _told(row, domain))
 
 
 def _told(row: Any, domain: Domain) -> dict[str, Any]:
-    known = domain.events.get(row.type)
-    where = (
-        {"journey": known.journey, "stage": known.stage, "signal": known.signal} if known else {}
-    )
-    return {
+    told = {
         "type": row.type,
         "channel": row.channel,
         "key": row.subject,
         "properties": from_json(row.properties),
-        **{name: getattr(known, name) for name in where},
     }
+    if known := domain.events.get(row.type):
+        told |= {"journey": known.journey, "stage": known.stage}
+        told |= {"touchpoint": known.touchpoint, "signal": known.signal}
+    return told
 
 
 def _decisions(
@@ -143,10 +142,7 @@ def _decisions(
     query = sa.select(tables.decisions).where(columns.customer_id == customer_id)
     for row in _newest(connection, query, columns.decided_at, columns.decision_id, limit, before):
         place = Place(tables.micros(row.decided_at), "decision", row.decision_id)
-        if before is None or place < before:
-            yield Entry(
-                place, {"channel": row.channel, "key": row.subject, "actions": _actions(row)}
-            )
+        yield Entry(place, {"channel": row.channel, "key": row.subject, "actions": _actions(row)})
 
 
 def _outcomes(
@@ -156,11 +152,10 @@ def _outcomes(
     mine = tables.decisions.c.decision_id == columns.decision_id
     query = sa.select(tables.outcomes).join(tables.decisions, mine)
     query = query.where(tables.decisions.c.customer_id == customer_id)
+    names = ("decision_id", "action_id", "outcome", "value", "retracts")
     for row in _newest(connection, query, columns.occurred_at, columns.outcome_id, limit, before):
         place = Place(tables.micros(row.occurred_at), "outcome", row.outcome_id)
-        if before is None or place < before:
-            names = ("decision_id", "action_id", "outcome", "value", "retracts")
-            yield Entry(place, {name: getattr(row, name) for name in names})
+        yield Entry(place, {name: getattr(row, name) for name in names})
 
 
 def _newest(

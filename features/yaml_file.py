@@ -9,14 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from features.errors import InvalidDomain
 
 T = TypeVar("T", bound=BaseModel)
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Days = Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)]
+
+
+class Frozen(BaseModel):
+    """A part of a file: it does not change once read, and has no keys but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def load_yaml(path: Path, into: type[T], check: Callable[[T], object] | None = None) -> T:

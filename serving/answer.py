@@ -146,40 +146,34 @@ def _why_this(currency: str, spending: Spending, pick: Pick, arm: str) -> list[s
     return [*paced, "Promises most of the allowed actions."]
 
 
-class WhoRemoved(NamedTuple):
+class WhoRemoved:
     """Who says of an action that it is out, in the order in which they are asked."""
 
-    playbook: Playbook
-    ruling: Ruling
-    judgement: Judgement
-    spending: Spending
+    def __init__(
+        self, playbook: Playbook, ruling: Ruling, judgement: Judgement, spending: Spending
+    ) -> None:
+        self._actions = playbook.actions
+        asked: list[Ruling | Judgement | Spending] = [ruling, judgement, spending]
+        # Backwards, so that the first who removes an action stands.
+        first = {
+            index: one for one in reversed(asked) for index in np.flatnonzero(one.out).tolist()
+        }
+        self._first = dict(sorted(first.items()))
 
     def rules(self) -> dict[str, str]:
         """The first rule that removed each action that the channel could show."""
-        found = {}
-        for index in np.flatnonzero(self._out()).tolist():
-            rule = self._who(index).rule(index)
-            if rule != NO_TREATMENT:
-                found[self.playbook.actions[index]] = rule
-        return found
+        found = {self._actions[index]: who.rule(index) for index, who in self._first.items()}
+        return {name: rule for name, rule in found.items() if rule != NO_TREATMENT}
 
     def in_words(self) -> list[Removed]:
         """Every action that is out, with the first rule that removed it and the value found."""
         found = []
-        for index in np.flatnonzero(self._out()).tolist():
-            said = self._who(index).why(index)
+        for index, who in self._first.items():
+            said = who.why(index)
             if not isinstance(said, Removed):
-                said = Removed(action_id=self.playbook.actions[index], **said._asdict())
+                said = Removed(action_id=self._actions[index], **said._asdict())
             found.append(said)
         return found
-
-    def _out(self) -> NDArray[np.bool_]:
-        return self.ruling.out | self.judgement.out | self.spending.out
-
-    def _who(self, index: int) -> Ruling | Judgement | Spending:
-        if self.ruling.out[index]:
-            return self.ruling
-        return self.judgement if self.judgement.out[index] else self.spending
 
 
 def reasoning(

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any
+
+from features.errors import cut, shown
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,6 +23,13 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+NO_ROUTE = ("Not Found", "Method Not Allowed")  # as Starlette says it, in plain text
+# What every route of ours refuses, and why: the OpenAPI document tells so.
+REFUSED: Mapping[HTTPStatus, str] = {
+    HTTPStatus.BAD_REQUEST: "The body is not JSON, or not a request of this route.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"The body is larger than {MAX_BODY_BYTES:,} bytes.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The content is not of type application/json.",
+}
 # What a failure of ours (5xx) has to tell the caller; BentoML would send a stock phrase.
 _told: ContextVar[list[str]] = ContextVar("told")
 
@@ -40,17 +50,27 @@ class Border:
     ----------
     readiness
         What `/readyz` answers: a status code and a body.
+    document
+        What `/docs.json` answers; without it, BentoML does.
     """
 
-    def __init__(self, app: App, readiness: Callable[[], tuple[int, dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        app: App,
+        readiness: Callable[[], tuple[int, dict[str, Any]]],
+        document: Callable[[], dict[str, Any]] | None = None,
+    ) -> None:
         self._app = app
         self._readiness = readiness
+        self._document = document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"] == "/readyz":
             await _answer(send, *self._readiness())
+        elif scope["path"] == "/docs.json" and self._document:
+            await _answer(send, HTTPStatus.OK, self._document())
         elif scope["path"].startswith("/v1/"):
             await self._api(scope, receive, send)
         else:
@@ -79,7 +99,7 @@ class Border:
 
         told: list[str] = []
         _told.set(told)
-        await self._app(scope, replay, _Answer(send, told).send)
+        await self._app(scope, replay, _Answer(send, told, scope).send)
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -98,16 +118,17 @@ async def _read(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
-def _header(scope: Scope, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+def _header(message: Message, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in message["headers"] if key == name), "")
 
 
 class _Answer:
     """Lets good answers through as they come; holds an error back until it is whole."""
 
-    def __init__(self, send: Send, told: list[str]) -> None:
+    def __init__(self, send: Send, told: list[str], scope: Scope) -> None:
         self._send = send
         self._told = told
+        self._scope = scope
         self._start: Message | None = None
         self._body = b""
 
@@ -119,8 +140,20 @@ class _Answer:
         else:
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
+                status, allowed = self._start["status"], _header(self._start, b"allow")
                 content = {"error": self._told[0]} if self._told else one_form(self._body)
-                await _answer(self._send, self._start["status"], content)
+                if content["error"] in NO_ROUTE:
+                    content["error"] = _no_route(self._scope, allowed)
+                more = [(b"allow", allowed.encode())] if allowed else []
+                await _answer(self._send, status, content, more)
+
+
+def _no_route(scope: Scope, allowed: str) -> str:
+    """Where there is no such path, or no such method of it."""
+    path = shown(scope["path"])
+    if allowed:
+        return f"{scope['method']} is not answered at {path}. Send {allowed}."
+    return f"{path} is not a route of this service. /docs.json names them all."
 
 
 def one_form(body: bytes) -> dict[str, Any]:
@@ -144,7 +177,7 @@ def _detail(detail: Any) -> str:
     """One finding of pydantic as a sentence with the field's name and the remedy."""
     if not isinstance(detail, dict):
         return str(detail)
-    field = ".".join(str(part) for part in detail.get("loc", ()))
+    field = cut(".".join(str(part) for part in detail.get("loc", ())))
     message = str(detail.get("msg", "is not valid")).removeprefix("Value error, ")
     if detail.get("type") == "missing":
         return f"{field} is missing. Send it."
@@ -162,14 +195,17 @@ def _too_large() -> dict[str, str]:
 
 
 def _not_json(content_type: str) -> dict[str, str]:
-    return {"error": f"content-type is {content_type!r}. Send 'application/json'."}
+    return {"error": f"content-type is {shown(content_type)}. Send 'application/json'."}
 
 
-async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:
+async def _answer(
+    send: Send, status: int, body: dict[str, Any], more: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
     content = json.dumps(body).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
+        *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

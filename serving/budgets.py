@@ -47,10 +47,14 @@ class Pacer:
 
     def names(self, out: NDArray[np.bool_]) -> list[str]:
         """Of the rows whose state a decision needs, from which these actions are out already."""
-        return [purse.rule for purse in self._purses if any(not out[one] for one in purse.spends)]
+        return [purse.rule for purse in self._purses if _drawn_on(purse, out)]
 
     def open(
-        self, states: Mapping[str, Any], now: datetime, priority: Floats | None = None
+        self,
+        states: Mapping[str, Any],
+        now: datetime,
+        priority: Floats | None = None,
+        out: NDArray[np.bool_] | None = None,
     ) -> Spending:
         """The purses at a moment.
 
@@ -58,10 +62,15 @@ class Pacer:
         ----------
         states
             As `Spending.changed` gave them, by name; what was never spent from is missing.
+        out : shape (n_actions,), optional
+            Which actions are out already; what only they draw on is not looked at.
         priority : shape (n_actions,), optional
             What each action is worth to the customer: one whose price is higher is out.
         """
-        return Spending(self._playbook, self._purses, states, self._calendar.moment(now), priority)
+        purses = self._purses
+        if out is not None:
+            purses = tuple(purse for purse in purses if _drawn_on(purse, out))
+        return Spending(self._playbook, purses, states, self._calendar.moment(now), priority)
 
 
 class Spending:
@@ -153,6 +162,10 @@ class Spending:
                 price(paces.get(purse.rule), purse.target, self._moment) * purse.spends[action]
             ),
         )
+
+
+def _drawn_on(purse: _Purse, out: NDArray[np.bool_]) -> bool:
+    return any(not out[action] for action in purse.spends)
 
 
 def _purses(playbook: Playbook) -> Iterator[_Purse]:

@@ -110,7 +110,7 @@ def settle(
     request, now = asked.request, asked.decided_at
     facts = desk.facts(asked.customer_id, request.channel, now, asked.row, asked.consents, contacts)
     judgement = desk.contact_policy.judge(facts)
-    spending = desk.pacer.open(paces, now, weighed.priority)
+    spending = desk.pacer.open(paces, now, weighed.priority, weighed.ruling.out)
     arm = arm_of(asked.customer_id, desk.playbook.catalog.control_group)
     # Before slots are filled, which counts.
     removed = WhoRemoved(desk.playbook, weighed.ruling, judgement, spending)

@@ -16,18 +16,22 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
-from features.events import MAX_KEYS, Id, SentEvent, UtcTime
-from features.identity import ID_LENGTH
+from features.events import MAX_KEYS, SOMEBODY, Id, SentEvent, UtcTime, is_finite_number
+from features.identity import ID_LENGTH, ID_PATTERN
 from serving.explanation import Explanation
 
-MAX_CONTEXT_BYTES = 16_384
+MAX_CONTEXT_BYTES, MAX_CONTEXT_DEPTH = 16_384, 20
 MAX_SLOTS = 10
 MAX_EVENTS = 500
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 # As people write them; the domain file says how their spellings are made one.
 Identifier = Annotated[str, Field(min_length=1, max_length=ID_LENGTH)]
+# Of all characters PostgreSQL keeps no NUL.
+Cause = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_KEYS)]
+# Ours are put together from a decision, an action and an outcome.
+OutcomeId = Annotated[str, Field(min_length=1, max_length=3 * ID_LENGTH, pattern=ID_PATTERN)]
 
 
 class _Request(BaseModel):
@@ -37,6 +41,8 @@ class _Request(BaseModel):
 
 class _About(_Request):
     """Somebody, by customer id or by identifiers."""
+
+    model_config = ConfigDict(json_schema_extra=SOMEBODY)
 
     customer_id: Id | None = Field(None, examples=["h1"])
     identifiers: Identifiers = ()
@@ -67,7 +73,19 @@ class DecideRequest(_About):
         size = len(to_json(context))
         if size > MAX_CONTEXT_BYTES:
             raise ValueError(f"is {size:,} bytes long; send at most {MAX_CONTEXT_BYTES:,}")
+        _check_plain(context, 1)
         return context
+
+
+def _check_plain(value: Any, depth: int) -> None:
+    """Refuse what the log of decisions could not give back as it was."""
+    if isinstance(value, dict | list):
+        if depth > MAX_CONTEXT_DEPTH:
+            raise ValueError(f"is nested more than {MAX_CONTEXT_DEPTH} deep; send it flatter")
+        for one in value.values() if isinstance(value, dict) else value:
+            _check_plain(one, depth + 1)
+    elif not isinstance(value, str | bool | None) and not is_finite_number(value):
+        raise ValueError("has a number that is not finite; send another, or a text")
 
 
 class ChosenAction(BaseModel):
@@ -195,7 +213,18 @@ class EventsRequest(_Request):
     """What happened, in any order; each event is taken or rejected by itself."""
 
     events: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)] = Field(
-        json_schema_extra={"items": SentEvent.model_json_schema()}
+        json_schema_extra={"items": SentEvent.model_json_schema()},
+        examples=[
+            [
+                {
+                    "event_id": "web-7781",
+                    "type": "complaint_opened",
+                    "occurred_at": "2026-11-22T10:00:00Z",
+                    "channel": "web",
+                    "customer_id": "h1",
+                }
+            ]
+        ],
     )
 
 
@@ -220,7 +249,7 @@ class LinkRequest(_Request):
     """Two keys (customer ids or identifiers) that are one person, or are not."""
 
     keys: tuple[Identifier, Identifier] = Field(examples=[["h1", "email:a@b.it"]])
-    cause: Annotated[str, Field(min_length=1, max_length=500)] = Field(examples=["told an agent"])
+    cause: Cause = Field(examples=["told an agent"])
 
 
 class LinkAnswer(BaseModel):
@@ -333,13 +362,13 @@ class ForgetAnswer(BaseModel):
 class OutcomeRequest(_Request):
     """What followed a decision."""
 
-    decision_id: Id
+    decision_id: Id = Field(examples=["visit-8812"])
     action_id: Id | None = None
     outcome: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["accepted"])
     value: Annotated[float, Field(allow_inf_nan=False)] | None = None
     occurred_at: UtcTime | None = None
     outcome_id: Id | None = None
-    retracts: Id | None = None
+    retracts: OutcomeId | None = None
 
 
 class OutcomeAnswer(BaseModel):
@@ -347,3 +376,17 @@ class OutcomeAnswer(BaseModel):
 
     outcome_id: str
     status: Literal["recorded", "duplicate"]
+
+
+class Error(BaseModel):
+    """Why a request was refused: what happened, what was expected, what to do."""
+
+    error: str = Field(examples=["channel is missing. Send it."])
+
+
+class Readiness(BaseModel):
+    """Whether to send requests here, what is missing, and which models serve."""
+
+    status: Literal["starting", "not ready", "degraded", "ready"]
+    degraded: list[str]
+    models: dict[str, str | None]

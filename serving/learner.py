@@ -24,8 +24,9 @@ from pydantic_core import from_json
 from features import tables
 from features.catalog import NO_ACTION, Catalog
 from features.credit import Said, credit
+from features.databases import BUSY_MS
 from features.domain import Domain
-from features.ledger import BUSY_MS, Ledger
+from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.tables import EPOCH, replace
 from serving.models import PRIOR

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -28,6 +29,7 @@ from features.errors import (
     IdentityUnknown,
     InvalidData,
     InvalidRequest,
+    LedgerDown,
     NbaError,
     NotRepeatable,
     NotVisible,
@@ -72,6 +74,7 @@ from serving.features_online import OnlineFeatures
 from serving.forget import forget
 from serving.learner_process import LearnerProcess
 from serving.models import ModelWatcher
+from serving.openapi import describe, refuses
 from serving.outcomes import record_outcome
 from serving.replay import Replay
 from training.params import load_params
@@ -89,6 +92,7 @@ _STATUS: dict[type[NbaError], HTTPStatus] = {
     IdentityUnknown: HTTPStatus.NOT_FOUND,
     CustomerForgotten: HTTPStatus.GONE,
     NotVisible: HTTPStatus.SERVICE_UNAVAILABLE,
+    LedgerDown: HTTPStatus.SERVICE_UNAVAILABLE,
     DecisionUnknown: HTTPStatus.NOT_FOUND,
     DecisionConflict: HTTPStatus.CONFLICT,
     NotRepeatable: HTTPStatus.CONFLICT,
@@ -170,6 +174,7 @@ class NextBestAction:
         self.ledger.close()
 
     @bentoml.api(route="/v1/decide")
+    @refuses(InvalidRequest, InvalidData, CustomerForgotten, DecisionConflict)
     async def decide(self, request: DecideRequest, /) -> Decision:
         """Which one action, or which few, serve this customer best now; why, with what chance."""
         with _errors_as_http():
@@ -178,18 +183,21 @@ class NextBestAction:
         return decision
 
     @bentoml.api(route="/v1/activate")
+    @refuses(DecisionUnknown, DecisionConflict)
     async def activate(self, request: ActivateRequest, /) -> ActivateAnswer:
         """A decision made with `"activate": false` is about to be shown: what still may be."""
         with _errors_as_http():
             return await activate(self.engine, request.decision_id, datetime.now(UTC))
 
     @bentoml.api(route="/v1/explain")
+    @refuses(DecisionUnknown, NotRepeatable)
     async def explain(self, request: ExplainRequest, /) -> ExplainAnswer:
         """A past decision with all that led to it, as it was then."""
         with _errors_as_http():
             return await asyncio.to_thread(self._replay().explain, request.decision_id)
 
     @bentoml.api(route="/v1/replay")
+    @refuses(DecisionUnknown)
     async def replay(self, request: ReplayRequest, /) -> ReplayAnswer:
         """Decides once more from the record: is the answer the same, and if not, why."""
         with _errors_as_http():
@@ -197,6 +205,7 @@ class NextBestAction:
             return await asyncio.to_thread(replay, request.decision_id, request.catalog)
 
     @bentoml.api(route="/v1/outcomes")
+    @refuses(InvalidRequest, DecisionUnknown, DecisionConflict)
     async def outcomes(self, request: OutcomeRequest, /) -> OutcomeAnswer:
         """What followed a decision. May come late, or twice, or be taken back."""
         with _errors_as_http():
@@ -206,6 +215,7 @@ class NextBestAction:
         return answer
 
     @bentoml.api(route="/v1/events")
+    @refuses(NotVisible, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
     async def events(self, request: EventsRequest, /, ctx: bentoml.Context) -> EventsAnswer:
         """What happened. Each event is taken or rejected by itself; the same again is no harm."""
         with _errors_as_http():
@@ -218,6 +228,7 @@ class NextBestAction:
         return answer
 
     @bentoml.api(route="/v1/link")
+    @refuses(InvalidData, CustomerForgotten, NotVisible)
     async def link(self, request: LinkRequest, /) -> LinkAnswer:
         """Two keys are one person: their histories are joined, features and counters restated."""
         with _errors_as_http():
@@ -225,6 +236,7 @@ class NextBestAction:
             return LinkAnswer(changed=changed, customers=self._behind(request.keys))
 
     @bentoml.api(route="/v1/unlink")
+    @refuses(InvalidData, IdentityUnknown, NotVisible)
     async def unlink(self, request: LinkRequest, /) -> LinkAnswer:
         """Two keys are not one person after all: each side gets back what happened under it."""
         with _errors_as_http():
@@ -232,12 +244,14 @@ class NextBestAction:
             return LinkAnswer(changed=changed, customers=self._behind(request.keys))
 
     @bentoml.api(route="/v1/customer")
+    @refuses(InvalidRequest, InvalidData, CustomerForgotten)
     async def customer(self, request: CustomerRequest, /) -> CustomerView:
         """One customer as a whole: who, in the middle of what, with which past and predictions."""
         with _errors_as_http():
             return await asyncio.to_thread(view_customer, request, self.engine, datetime.now(UTC))
 
     @bentoml.api(route="/v1/forget")
+    @refuses(InvalidData, CustomerForgotten, NotVisible)
     async def forget(self, request: ForgetRequest, /) -> ForgetAnswer:
         """Erase a customer everywhere; they are refused until that is lifted."""
         now, spelling = datetime.now(UTC), self.engine.spelling
@@ -328,7 +342,16 @@ class _Readiness:
 
 
 _ready = _Readiness()
-NextBestAction.add_asgi_middleware(Border, readiness=_ready)  # type: ignore[attr-defined]
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return describe(NextBestAction, _STATUS)
+
+
+NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
+    Border, readiness=_ready, document=_document
+)
 
 
 def _open_features(domain: Any) -> OnlineFeatures:

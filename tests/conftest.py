@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +17,50 @@ import pytest
 from features.catalog import Catalog
 from features.domain import Domain, load_domain
 from features.ledger import Ledger
+from features.locks import held
 from features.playbook import load_catalog
+from tests.postgres import Postgres, find_binaries, postgresql
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY, SHOP = Path(__file__).parent / "toy", Path(__file__).parent / "shop"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+# What takes longest, longest first: were it left for the end, one of two workers would be idle.
+SLOWEST = (
+    "training/test_two_other_businesses.py",  # meanwhile the other worker makes the grocer
+    "serving/test_service.py",
+    "serving/test_forget.py",
+    "serving/test_parity.py",
+    "serving/test_kill.py",
+    "training/test_pipeline.py",
+    "serving/test_events.py",
+    "test_notebooks.py",
+    "serving/test_cli.py",
+    "features/test_merge_property.py",
+    "training/test_registry.py",
+    "features/test_point_in_time.py",
+    "serving/test_customer.py",
+    "serving/test_bento.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Or pytest-xdist would begin with the files that hold the most tests.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(SLOWEST)}
+    here = ROOT / "tests"
+    items.sort(key=lambda item: place.get(str(item.path.relative_to(here)), len(place)))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The marker `databases` says on which a test gets its ledger, in turn."""
+    marked = metafunc.definition.get_closest_marker("databases")
+    if marked and "ledger_url" in metafunc.fixturenames:
+        metafunc.parametrize("ledger_url", marked.args, indirect=True)
 
 
 @pytest.fixture
@@ -41,10 +81,38 @@ def toy_catalog(toy_domain: Domain) -> Catalog:
     return load_catalog(TOY / "actions.yaml", toy_domain)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of our own; where it is not installed, its tests are skipped."""
+    binaries = find_binaries()
+    if binaries is None:
+        why = "PostgreSQL is not installed: initdb is neither on the PATH nor where Debian has it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    with postgresql(binaries) as server:
+        yield server
+
+
 @pytest.fixture
-def ledger(tmp_path: Path):
+def postgres_url(postgres: Postgres) -> str:
+    """A new, empty database."""
+    return postgres.database()
+
+
+@pytest.fixture
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty ledger may be made; see `pytest_generate_tests`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.emptied()
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
     """An empty ledger on disk."""
-    opened = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    opened = Ledger(ledger_url)
     yield opened
     opened.close()
 
@@ -61,30 +129,59 @@ class Built:
 
 @pytest.fixture(scope="session")
 def grocer(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Real data, features and models, made once as a newcomer would: by `nba quickstart`."""
-    folder = tmp_path_factory.mktemp("grocer")
-    env = {
-        "NBA_HOME": str(folder / "home"),
-        "NBA_MLFLOW_URI": f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}",
-        "NBA_MLFLOW_ARTIFACTS": str(folder / "mlruns" / "artifacts"),
-    }
-    done = nba(["quickstart"], env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Built(folder, folder / "home", env, done.stdout)
+    """Real data, features and models, made as a newcomer would: by `nba quickstart`."""
+    return _copy(_made_once(tmp_path_factory, "grocer", ["quickstart"]), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def first_day(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The grocer before anything happened: `nba build` was run, nothing is known, no models."""
-    folder = tmp_path_factory.mktemp("first-day")
-    env = {
-        "NBA_HOME": str(folder / "home"),
-        "NBA_MLFLOW_URI": f"sqlite:///{folder / 'no-models.db'}",
-        "NBA_LEARNER": "false",
-    }
-    done = nba(["build"], env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Built(folder, folder / "home", env, done.stdout)
+    made = _made_once(tmp_path_factory, "first-day", ["build"], NBA_LEARNER="false")
+    return _copy(made, tmp_path_factory)
+
+
+def _made_once(
+    factory: pytest.TempPathFactory, name: str, command: list[str], **more: str
+) -> Built:
+    """A home that a command has made, for all workers of pytest-xdist; to be copied only."""
+    with once(factory, name) as (folder, there):
+        env = {
+            "NBA_HOME": str(folder / "home"),
+            "NBA_MLFLOW_URI": f"sqlite:///{folder / 'mlflow.db'}",
+            "NBA_MLFLOW_ARTIFACTS": str(folder / "artifacts"),
+            **more,
+        }
+        said = folder / "said.txt"
+        if not there:
+            done = nba(command, env)
+            assert done.returncode == 0, done.stdout + done.stderr
+            said.write_text(done.stdout, encoding="utf-8")
+    return Built(folder, folder / "home", env, said.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def once(factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
+    """A folder that all workers of pytest-xdist share, held while it is filled; and whether an
+    earlier one has filled it."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, full = base / name, base / f"{name}.full"
+    with held(base / f"{name}.lock", wait=True):
+        there = full.exists()
+        if not there:
+            shutil.rmtree(folder, ignore_errors=True)  # of one who did not come to the end
+            folder.mkdir()
+        yield folder, there
+        full.touch()
+
+
+def _copy(made: Built, factory: pytest.TempPathFactory) -> Built:
+    """A home, and the MLflow of its models, of a worker's own: somebody may write into it."""
+    folder = factory.mktemp(made.folder.name)
+    shutil.copytree(made.folder, folder, dirs_exist_ok=True)
+    mlflow = f"sqlite:///{folder / 'mlflow.db'}"  # which knows where the artifacts lie
+    env = {**made.env, "NBA_HOME": str(folder / "home"), "NBA_MLFLOW_URI": mlflow}
+    return Built(folder, folder / "home", env, made.output)
 
 
 @pytest.fixture(scope="session")

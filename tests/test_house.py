@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import SLOWEST
+
 ROOT = Path(__file__).parents[1]
 FLOORS = ["features", "training", "serving"]  # a floor may import itself and the floors before it
 ROOMS = sorted(
@@ -108,3 +110,7 @@ def test_the_top_level_holds_what_was_agreed():
 def test_requirements_are_plain_pins():
     for line in (ROOT / "requirements.txt").read_text().splitlines():
         assert re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z]+\])?==[A-Za-z0-9.+!]+", line), line
+
+
+def test_the_files_that_are_to_be_tested_first_exist():
+    assert [name for name in SLOWEST if not (ROOT / "tests" / name).is_file()] == []

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbformat import NotebookNode
 
-from tests.conftest import HELPDESK, ROOT, TELCO, Built, published
+from tests.conftest import ROOT, Built
+from tests.parity import environment
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# Makes homes of its own, from files that are not ours to keep.
+# Trains two businesses for minutes: tests/training/test_two_other_businesses.py runs it, and then
+# judges the models that it made.
 OTHERS = ROOT / "notebooks" / "02_two_other_businesses.ipynb"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_to_its_end(
-    path: Path, request: pytest.FixtureRequest, monkeypatch, tmp_path
-):
-    for name in [name for name in os.environ if name.startswith("NBA_")]:
-        monkeypatch.delenv(name)
-    if path == OTHERS:
-        for name in (TELCO, HELPDESK):
-            published(name)  # or skip
-        monkeypatch.setenv("TMPDIR", str(tmp_path))  # where its folders are made
-    else:
-        grocer: Built = request.getfixturevalue("grocer")
-        for name, value in grocer.env.items():
-            monkeypatch.setenv(name, value)
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
-    answers = [cell for cell in notebook.cells if cell.get("outputs")]
+def executed(notebook: NotebookNode, env: Mapping[str, str]) -> list[NotebookNode]:
+    """Run a notebook; the cells that show something."""
+    with environment(env):
+        NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
+    return [cell for cell in notebook.cells if cell.get("outputs")]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in NOTEBOOKS if path != OTHERS], ids=lambda path: path.stem
+)
+def test_a_notebook_runs_to_its_end(path: Path, grocer: Built):
+    answers = executed(nbformat.read(path, as_version=4), grocer.env)
     assert answers, "a notebook shows something"
 
 

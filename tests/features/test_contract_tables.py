@@ -92,6 +92,15 @@ def test_the_account_is_the_column_that_the_domain_names(read, toy_domain, cell,
     assert json.loads(customer["attributes"]).get("company") == kept  # so that it goes online too
 
 
+@pytest.mark.parametrize(("table", "column"), [("customers", "company"), ("outcomes", "action_id")])
+def test_a_text_that_not_every_database_keeps_is_refused(read, toy_domain, table, column):
+    domain = toy_domain.model_copy(update={"account": "company"})
+    with pytest.raises(
+        InvalidData, match=rf"{column} is 'a\\x00b'. Expected a text without .* NUL"
+    ):
+        read(table, domain=domain, **{column: "a\0b"})
+
+
 def test_without_an_account_in_the_domain_there_is_none(read):
     assert read("customers", company="Acme")["account"] is None
 

@@ -9,9 +9,9 @@ import pytest
 
 from features import tables
 from features.dataset import decided_actions, fingerprint, labelled, training_frame
-from features.domain import Moments
 from features.model_input import ModelInput
 from features.tables import insert_new, micros
+from features.targets import Moments
 
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)

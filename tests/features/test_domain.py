@@ -1,7 +1,6 @@
 """One file describes a business: what it may say, and what it hears when it says otherwise."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -11,7 +10,6 @@ from features.domain import VOCABULARY, Domain, JourneyKind, load_domain
 from features.errors import InvalidDomain
 from features.settings import GROCERY
 
-TOY = Path(__file__).parents[1] / "toy" / "domain.yaml"
 VISIT = {
     "description": "Opened the app.",
     "journey": "use",
@@ -19,19 +17,6 @@ VISIT = {
     "touchpoint": "internal",
     "signal": "passive",
 }
-
-
-@pytest.fixture
-def load(tmp_path):
-    """The toy business with some of its keys changed, as a person would change the file."""
-
-    def changed(**keys):
-        content = {**yaml.safe_load(TOY.read_text(encoding="utf-8")), **keys}
-        path = tmp_path / "domain.yaml"
-        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        return load_domain(path)
-
-    return changed
 
 
 def test_the_toy_business_is_read_as_written(toy_domain):
@@ -53,12 +38,12 @@ def test_the_intents_are_the_values_of_the_property_in_their_order(toy_domain):
     assert toy_domain.intents == ("small", "big")
 
 
-def test_a_business_without_intent_has_no_intents(load):
-    assert load(intent=None).intents == ()
+def test_a_business_without_intent_has_no_intents(toy):
+    assert toy(intent=None).intents == ()
 
 
-def test_a_business_may_be_nothing_but_one_kind_of_event(load):
-    domain = load(events={"visit": VISIT}, attributes={}, churn=None, intent=None)
+def test_a_business_may_be_nothing_but_one_kind_of_event(toy):
+    domain = toy(events={"visit": VISIT}, attributes={}, churn=None, intent=None)
     assert (domain.attributes, domain.churn, domain.moments) == ({}, None, None)
 
 
@@ -134,9 +119,9 @@ def _moments(first, last, test_from):
         ),
     ],
 )
-def test_a_rule_that_is_broken_is_named(load, keys, said):
+def test_a_rule_that_is_broken_is_named(toy, keys, said):
     with pytest.raises(InvalidDomain) as caught:
-        load(**keys)
+        toy(**keys)
     assert said in str(caught.value)
     assert "Correct that line" in str(caught.value)
 
@@ -162,40 +147,36 @@ def test_a_rule_that_is_broken_is_named(load, keys, said):
         ({"attributes": {"state": {"type": "number"}}}, "state:"),
     ],
 )
-def test_a_rule_between_several_keys_leads_to_the_line_to_correct(load, tmp_path, keys, line):
+def test_a_rule_between_several_keys_leads_to_the_line_to_correct(toy, tmp_path, keys, line):
     with pytest.raises(InvalidDomain) as caught:
-        load(**keys)
+        toy(**keys)
     number = int(re.search(r"domain\.yaml, line (\d+): ", str(caught.value))[1])
     lines = (tmp_path / "domain.yaml").read_text(encoding="utf-8").splitlines()
     assert lines[number - 1].strip() == line
 
 
 @pytest.mark.parametrize("values", [["a-b", "a_b"], ["a b", "a.b"], ["plus", "Plus"], ["a", "a"]])
-def test_category_values_differ_in_a_letter_or_a_digit(load, values):
+def test_category_values_differ_in_a_letter_or_a_digit(toy, values):
     plan = {"type": "category", "values": values}
     with pytest.raises(
         InvalidDomain, match=r"attributes\.plan\.values .* differ in letters or dig"
     ):
-        load(attributes={"plan": plan})
+        toy(attributes={"plan": plan})
     with pytest.raises(InvalidDomain, match=r"events\.visit\.properties\.plan\.values is "):
-        load(events={"visit": {**VISIT, "properties": {"plan": plan}}}, churn=None, intent=None)
+        toy(events={"visit": {**VISIT, "properties": {"plan": plan}}}, churn=None, intent=None)
 
 
-def test_category_values_may_hold_other_signs_as_long_as_they_differ(load):
+def test_category_values_may_hold_other_signs_as_long_as_they_differ(toy):
     plan = {"type": "category", "values": ["a-b", "a_c", "a1", "a2"]}
-    assert load(attributes={"plan": plan}).attributes["plan"].values == ("a-b", "a_c", "a1", "a2")
+    assert toy(attributes={"plan": plan}).attributes["plan"].values == ("a-b", "a_c", "a1", "a2")
 
 
 @pytest.mark.parametrize("name", ["customer_id", "event_timestamp", "state"])
-def test_an_attribute_may_not_have_the_name_of_a_column_of_ours(load, name):
+def test_an_attribute_may_not_have_the_name_of_a_column_of_ours(toy, name):
     with pytest.raises(
         InvalidDomain, match=rf"attributes\.{name} is .* Expected another name; this"
     ):
-        load(attributes={name: {"type": "number"}})
-
-
-def test_the_first_test_moment_may_be_the_last_of_all(load):
-    assert load(moments=_moments("2026-03-01", "2026-05-01", "2026-05-01")).moments.every_days == 7
+        toy(attributes={name: {"type": "number"}})
 
 
 def _with(**properties):
@@ -204,178 +185,86 @@ def _with(**properties):
 
 
 @pytest.mark.parametrize("measure", ["nps", "csat", "ces", "rating"])
-def test_a_score_has_the_scale_that_the_field_has_agreed_on(load, measure):
+def test_a_score_has_the_scale_that_the_field_has_agreed_on(toy, measure):
     ends = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7), "rating": (1, 5)}[measure]
     score = {"type": "number", "min": ends[0], "max": ends[1], "measures": measure}
-    assert load(**_with(score=score)).events["visit"].properties["score"].measures == measure
+    assert toy(**_with(score=score)).events["visit"].properties["score"].measures == measure
     for end, value in (("min", ends[0] - 1), ("max", ends[1] + 1), ("min", None), ("max", None)):
         with pytest.raises(InvalidDomain, match=rf"score\.{end} is {value}\. .* of {measure} "):
-            load(**_with(score={**score, end: value}))
+            toy(**_with(score={**score, end: value}))
 
 
-def test_money_has_no_scale_but_is_a_number(load):
+def test_money_has_no_scale_but_is_a_number(toy):
     spent = {"type": "number", "measures": "spend"}
-    assert load(**_with(spent=spent)).events["visit"].properties["spent"].measures == "spend"
+    assert toy(**_with(spent=spent)).events["visit"].properties["spent"].measures == "spend"
     with pytest.raises(
         InvalidDomain, match=r"spent\.measures is 'spend'\. Expected nothing, unless"
     ):
-        load(**_with(spent={"type": "text", "measures": "spend"}))
+        toy(**_with(spent={"type": "text", "measures": "spend"}))
 
 
-def test_an_event_measures_a_thing_once(load):
+def test_an_event_measures_a_thing_once(toy):
     score = {"type": "number", "min": 0, "max": 10, "measures": "nps"}
     stars = {"type": "number", "min": 1, "max": 5, "measures": "rating"}
-    assert load(**_with(one=score, two=stars))
+    assert toy(**_with(one=score, two=stars))
     with pytest.raises(InvalidDomain, match=r"visit\.properties is .* each thing measured once"):
-        load(**_with(one=score, two=score))
+        toy(**_with(one=score, two=score))
 
 
-def test_a_number_does_not_end_before_it_begins(load):
-    assert load(**_with(n={"type": "number", "min": 1, "max": 1}))
+def test_a_number_does_not_end_before_it_begins(toy):
+    assert toy(**_with(n={"type": "number", "min": 1, "max": 1}))
     with pytest.raises(
         InvalidDomain, match=r"n\.max is 1\. Expected a number that is not below min"
     ):
-        load(**_with(n={"type": "number", "min": 2, "max": 1}))
+        toy(**_with(n={"type": "number", "min": 2, "max": 1}))
 
 
-def test_consent_is_for_a_purpose(load):
+def test_consent_is_for_a_purpose(toy):
     yes = {**VISIT, "consent": "given", "properties": {"purpose": {"type": "text"}}}
-    assert load(events={"visit": yes}, churn=None, intent=None).events["visit"].consent == "given"
+    assert toy(events={"visit": yes}, churn=None, intent=None).events["visit"].consent == "given"
     with pytest.raises(InvalidDomain, match=r"visit\.consent is 'given'\. .*'purpose' beside it"):
-        load(events={"visit": {**yes, "properties": {}}}, churn=None, intent=None)
+        toy(events={"visit": {**yes, "properties": {}}}, churn=None, intent=None)
 
 
-def test_a_journey_that_nobody_describes_is_no_problem_and_never_lapses(load):
-    kinds = load(journeys={"purchase": {"problem": True, "lapse_days": 3}}).journey_kinds
+def test_a_journey_that_nobody_describes_is_no_problem_and_never_lapses(toy):
+    kinds = toy(journeys={"purchase": {"problem": True, "lapse_days": 3}}).journey_kinds
     assert kinds == {"use": JourneyKind(), "purchase": JourneyKind(problem=True, lapse_days=3)}
     assert list(kinds) == ["use", "purchase"], "in the order of the events"
 
 
-def test_a_journey_is_named_by_an_event(load):
+def test_a_journey_is_named_by_an_event(toy):
     with pytest.raises(InvalidDomain, match=r"journeys\.refund is .* Expected a journey that some"):
-        load(journeys={"refund": {"problem": True}})
+        toy(journeys={"refund": {"problem": True}})
 
 
-def test_churn_may_be_an_event_that_happens(load):
-    churn = load(churn={"event": "order", "when": "happens"}).churn
-    assert (churn.when, churn.active_days, churn.silent_days) == ("happens", None, None)
-
-
-@pytest.mark.parametrize(
-    ("churn", "said"),
-    [
-        ({}, "churn.active_days is None. Expected a number, and one for silent_days."),
-        ({"active_days": 3}, "Expected a number, and one for silent_days."),
-        ({"silent_days": 3}, "churn.active_days is None."),
-        ({"when": "happens", "active_days": 3}, "churn.when is 'happens'. Expected silent, or no"),
-        ({"when": "happens", "silent_days": 3}, "churn.when is 'happens'. Expected silent, or no"),
-        ({"when": "never"}, "churn.when is 'never'."),
-    ],
-)
-def test_only_silence_has_a_length(load, churn, said):
-    with pytest.raises(InvalidDomain) as caught:
-        load(churn={"event": "order", **churn})
-    assert said in str(caught.value)
-
-
-def test_intent_may_be_asked_after_each_event_and_have_an_end(load):
-    assert load(intent=AFTER_EACH).intents == ("small", "big")
-    assert load(intent={**AFTER_EACH, "end": "none"}).intents == ("small", "big", "none")
-
-
-DAYS = {"active_days": 3, "within_days": 3}
-
-
-@pytest.mark.parametrize(
-    ("intent", "said"),
-    [
-        (
-            {"ask": "at_moments"},
-            "intent.active_days is None. Expected a number, and one for within",
-        ),
-        ({"ask": "at_moments", "active_days": 3}, "Expected a number, and one for within_days."),
-        ({"ask": "at_moments", "within_days": 3}, "intent.active_days is None."),
-        (
-            {"ask": "at_moments", **DAYS, "end": "none"},
-            "intent.end is 'none'. Expected nothing, un",
-        ),
-        ({"active_days": 3}, "intent.ask is 'after_each'. Expected at_moments, or no active_days"),
-        ({"within_days": 3}, "intent.ask is 'after_each'. Expected at_moments, or no active_days"),
-        ({"ask": "sometimes"}, "intent.ask is 'sometimes'."),
-        ({"end": ""}, "intent.end is ''."),
-    ],
-)
-def test_only_moments_have_spans_and_only_what_follows_has_an_end(load, intent, said):
-    with pytest.raises(InvalidDomain) as caught:
-        load(intent={**AFTER_EACH, **intent})
-    assert said in str(caught.value)
-
-
-DATED = _moments("2026-03-01", "2026-05-01", "2026-04-01")
-
-
-@pytest.mark.parametrize("way", [DATED, {"test_where": {"plan": "plus"}}, {"folds": 5}])
-def test_a_model_is_judged_on_later_time_or_on_some_customers_or_on_each_fold(load, way):
-    moments = load(moments=way).moments
-    assert set(moments.model_dump(exclude_none=True)) == set(way)
-
-
-@pytest.mark.parametrize(
-    ("moments", "said"),
-    [
-        ({}, "moments is {}. Expected one of: four dates, test_where, folds."),
-        ({"folds": 5, "test_where": {"plan": "plus"}}, "Expected one of: four dates, test_where"),
-        ({"folds": 5, **DATED}, "Expected one of: four dates, test_where, folds."),
-        ({"folds": 5, "first": "2026-03-01"}, "Expected one of: four dates, test_where, folds."),
-        ({"folds": 1}, "moments.folds is 1."),
-        ({"test_where": {}}, "moments.test_where is {}. Expected one attribute and its value."),
-        ({"test_where": {"plan": "plus", "age_years": "3"}}, "Expected one attribute and its val"),
-        (
-            {"test_where": {"plan": "gold"}},
-            "moments.test_where is {'plan': 'gold'}. Expected a cat",
-        ),
-        ({"test_where": {"age_years": "3"}}, "Expected a category of 'attributes' and its value."),
-        ({"test_where": {"colour": "red"}}, "Expected a category of 'attributes' and its value."),
-        *(
-            ({name: day for name, day in DATED.items() if name != gone}, f"moments.{gone} is None.")
-            for gone in DATED
-        ),
-    ],
-)
-def test_there_is_one_way_to_judge_and_it_is_whole(load, moments, said):
-    with pytest.raises(InvalidDomain) as caught:
-        load(moments=moments)
-    assert said in str(caught.value)
-
-
-def test_a_customer_may_belong_to_an_account(load):
-    assert load(account="company").account == "company"
+def test_a_customer_may_belong_to_an_account(toy):
+    assert toy(account="company").account == "company"
 
 
 @pytest.mark.parametrize("name", ["customer_id", "identifiers", "event_timestamp", "state"])
-def test_the_account_is_no_column_of_ours(load, name):
+def test_the_account_is_no_column_of_ours(toy, name):
     with pytest.raises(InvalidDomain, match=rf"account is '{name}'\. Expected another name"):
-        load(account=name)
+        toy(account=name)
 
 
-def test_the_account_is_no_attribute(load):
+def test_the_account_is_no_attribute(toy):
     with pytest.raises(InvalidDomain, match=r"attributes\.plan is .* Expected another name; this"):
-        load(account="plan")
+        toy(account="plan")
 
 
 @pytest.mark.parametrize("name", ["event_id", "customer_id", "type", "occurred_at", "channel"])
-def test_a_property_may_not_have_the_name_of_a_column_of_ours(load, name):
+def test_a_property_may_not_have_the_name_of_a_column_of_ours(toy, name):
     with pytest.raises(InvalidDomain, match=rf"properties\.{name} is .* Expected another name"):
-        load(**_with(**{name: {"type": "text"}}))
+        toy(**_with(**{name: {"type": "text"}}))
 
 
-def test_namespaces_of_identifiers_say_how_spellings_become_one(load):
+def test_namespaces_of_identifiers_say_how_spellings_become_one(toy):
     cookie = {"anonymous": True}
-    known = load(identifiers={"email": {"normalize": "lower"}, "cookie": cookie}).identifiers
+    known = toy(identifiers={"email": {"normalize": "lower"}, "cookie": cookie}).identifiers
     assert (known["email"].normalize, known["email"].anonymous) == ("lower", False)
     assert (known["cookie"].normalize, known["cookie"].anonymous) == ("as_is", True)
     with pytest.raises(InvalidDomain, match=r"identifiers\.email\.normalize is 'upper'"):
-        load(identifiers={"email": {"normalize": "upper"}})
+        toy(identifiers={"email": {"normalize": "upper"}})
 
 
 # What touches most businesses, by the names that the vocabulary gives it.
@@ -440,9 +329,9 @@ def test_an_own_event_may_join_a_shared_journey():
     assert _shared(["call"], events={"letter": letter}).journeys["complaint"].problem
 
 
-def test_no_vocabulary_brings_nothing(load):
-    assert set(load().events) == {"visit", "order"}
-    assert load().journeys == {}
+def test_no_vocabulary_brings_nothing(toy):
+    assert set(toy().events) == {"visit", "order"}
+    assert toy().journeys == {}
 
 
 def test_an_own_definition_wins():
@@ -461,8 +350,8 @@ def test_amounts_are_in_the_currency_of_the_domain():
         assert list(events["refund"].properties) == [f"amount_{currency}"]
 
 
-def test_churn_and_intent_may_speak_of_shared_events(load):
-    domain = load(
+def test_churn_and_intent_may_speak_of_shared_events(toy):
+    domain = toy(
         vocabulary=["delivery"],
         churn={"event": "delivery", "when": "happens"},
         intent={"event": "delivery", "property": "status", "ask": "after_each"},
@@ -490,7 +379,7 @@ def test_churn_and_intent_may_speak_of_shared_events(load):
         ({"vocabulary": "all", "currency": None}, "currency is None"),
     ],
 )
-def test_what_the_vocabulary_cannot_give_is_named(load, keys, said):
+def test_what_the_vocabulary_cannot_give_is_named(toy, keys, said):
     with pytest.raises(InvalidDomain) as caught:
-        load(**{"churn": None, "intent": None, **keys})
+        toy(**{"churn": None, "intent": None, **keys})
     assert said in str(caught.value)

@@ -16,6 +16,8 @@ from features.locks import only_build
 from features.tombstones import raise_tombstones
 from tests.conftest import NOW
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 A_WHILE_S = 0.3
 
 

@@ -17,6 +17,8 @@ from features.errors import InvalidSetting
 from features.feedback import Score, ces, csat, feedback, nps, rating
 from features.tables import insert_new
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 JANUARY = datetime(2026, 1, 15, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 MEASURES = [nps, csat, ces, rating]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import identity, tables
-from features.errors import IdentityUnknown, InvalidData
+from features.errors import IdentityUnknown, InvalidData, shown
 from features.identity import (
     IDENTIFIER,
     Spelling,
@@ -20,6 +20,8 @@ from features.identity import (
 )
 from features.ledger import Ledger
 from tests.features.live import DAY, NOW, SHOP, add, customer, decision, person, rows
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 SPELLING = Spelling(SHOP)
 ANY = Spelling(SHOP.model_copy(update={"identifiers": {}}))
@@ -91,7 +93,7 @@ def test_the_spellings_of_an_identifier_are_made_one(sent, kept):
 def test_what_is_no_identifier_is_refused_and_named(text):
     with pytest.raises(InvalidData) as refused:
         SPELLING.identifier(text)
-    assert repr(text) in str(refused.value)
+    assert shown(text) in str(refused.value)
 
 
 def test_an_unknown_namespace_is_refused_with_those_there_are():
@@ -169,6 +171,8 @@ def test_any_number_of_keys_is_resolved_on_any_database(ledger, number):
     asked = [f"card:{one}" for one in range(number)] + ["card:7"]
 
     def few_variables(connection):
+        if connection.dialect.name == "postgresql":  # takes 65,535, however it was built
+            return resolve_each(connection, asked)
         limited = connection.connection.driver_connection
         before = limited.setlimit(9, 32_766)  # SQLITE_LIMIT_VARIABLE_NUMBER as it comes
         try:

@@ -30,6 +30,8 @@ from tests.features.live import (
     rows,
 )
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 ORDER = {"kind": "order", "amount_eur": 5, "size": "small"}
 
 
@@ -60,7 +62,9 @@ def is_right(ledger, shown, *keys):
     for key in keys:
         np.testing.assert_array_equal(shown.states[key], folded(ledger, key))
         np.testing.assert_array_equal(kept_state(ledger, key), folded(ledger, key))
-        assert kept(ledger)[key].online
+        row = kept(ledger)[key]
+        assert row.online
+        assert row.last_at in (None, shown.at[key])
     return True
 
 

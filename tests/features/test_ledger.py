@@ -30,6 +30,8 @@ from features.tables import (
     set_meta,
 )
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 REPEATABLE = settings(derandomize=True, database=None, deadline=None)
 zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
 moments = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=zones)
@@ -143,19 +145,24 @@ def test_what_was_answered_can_be_read_at_once(ledger):
         assert len(_keys(ledger)) == number + 1
 
 
-def test_what_was_answered_can_be_read_by_a_second_ledger_on_the_file(ledger, tmp_path):
-    other = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+def test_what_was_answered_can_be_read_by_a_second_ledger_at_once(ledger):
+    other = Ledger(ledger.url)
     ledger.write_now(_note("k"))
     assert _keys(other) == ["k"]
     other.close()
 
 
-def test_rows_survive_reopening(tmp_path):
-    url = f"sqlite:///{tmp_path / 'new' / 'folder' / 'ledger.db'}"
-    first = Ledger(url)
+def test_a_folder_that_is_not_there_is_made(tmp_path):
+    path = tmp_path / "new" / "folder" / "ledger.db"
+    Ledger(f"sqlite:///{path}").close()
+    assert path.exists()
+
+
+def test_rows_survive_reopening(ledger_url):
+    first = Ledger(ledger_url)
     first.write_now(_note("k"))
     first.close()
-    again = Ledger(url)
+    again = Ledger(ledger_url)
     assert _keys(again) == ["k"]
     again.close()
 
@@ -204,6 +211,7 @@ def test_another_table_in_the_same_file_does_not_make_it_a_ledger_of_another_sch
     ledger.close()
 
 
+@pytest.mark.databases("sqlite")
 def test_events_lie_in_the_order_in_which_they_are_folded(ledger, now):
     """Whoever comes first, whenever it was written: customer, time, id."""
     order = [("c1", 0, "b"), ("c1", 1, "a"), ("c1", 1, "c"), ("c2", 0, "d")]
@@ -221,8 +229,8 @@ def test_one_event_id_is_kept_once_whoever_it_speaks_of(ledger, now):
     assert ledger.write_now(lambda connection: insert_new(connection, events, rows)) == 1
 
 
-def test_closing_finishes_what_waits(tmp_path):
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+def test_closing_finishes_what_waits(ledger_url):
+    ledger = Ledger(ledger_url)
     futures = _submit_as_one_group(ledger, [_note(f"k{number}") for number in range(5)])
     ledger.close()
     assert [future.result(0) for future in futures] == [1] * 5
@@ -310,8 +318,8 @@ def test_a_coroutine_that_gave_up_waiting_does_not_stop_the_writer(ledger):
 
 
 @pytest.mark.parametrize("written", [0, 1])
-def test_a_closed_ledger_takes_no_more_work(tmp_path, written):
-    closed = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+def test_a_closed_ledger_takes_no_more_work(ledger_url, written):
+    closed = Ledger(ledger_url)
     for number in range(written):
         closed.write_now(_note(f"k{number}"))
     closed.close()
@@ -326,8 +334,8 @@ def test_waiting_coroutines_get_their_own_results(ledger):
     assert asyncio.run(write_all()) == list(range(50))
 
 
-def test_two_ledgers_on_one_file_count_every_row_exactly_once(tmp_path):
-    ledgers = [Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") for _ in range(2)]
+def test_two_ledgers_in_one_place_count_every_row_exactly_once(ledger_url):
+    ledgers = [Ledger(ledger_url) for _ in range(2)]
     rows = [{"customer_id": f"c{number}", "attributes": "{}"} for number in range(120)]
     # Both ways of counting: a batch, and a single row.
     parts = [rows[start : start + 9] for start in range(0, 108, 9)] + [[row] for row in rows[108:]]

@@ -16,6 +16,8 @@ from features.identity import unlink
 from features.load import CHECKED, LOADED, Report, is_loaded, load_folder, shift_of
 from features.tombstones import raise_tombstones
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 AT = "2026-11-22T10:00:00Z"
 CUSTOMERS = pd.DataFrame(
     {
@@ -479,6 +481,7 @@ def test_a_dry_run_checks_what_was_checked_before(folder, load):
     assert told == [("check events", 3, 3)]
 
 
+@pytest.mark.databases("sqlite")
 def test_one_cell_in_the_middle_of_a_large_file_makes_it_another_file(folder, load, rows):
     many = [f"c{number}" for number in range(20_000)]
     people = pd.DataFrame({"customer_id": many, "note": "x" * 20})
@@ -489,6 +492,7 @@ def test_one_cell_in_the_middle_of_a_large_file_makes_it_another_file(folder, lo
     assert ("d10000",) in rows(tables.customers, "customer_id")
 
 
+@pytest.mark.databases("sqlite")
 def test_a_transaction_never_names_more_keys_than_a_database_takes(
     folder, load, ledger, monkeypatch
 ):

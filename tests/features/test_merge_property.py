@@ -8,7 +8,7 @@ be the same. `MERGE_STORIES=5000 pytest tests/features/test_merge_property.py` t
 import asyncio
 import os
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -206,7 +206,19 @@ def _same(state, truth):
 @pytest.fixture(scope="module")
 def ledgers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("merge")
-    opened = [Ledger(f"sqlite:///{folder / name}.db") for name in ("lived", "reference")]
+    with _opened(f"sqlite:///{folder / name}.db" for name in ("lived", "reference")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def on_postgresql(postgres):
+    with _opened(postgres.database() for _ in ("lived", "reference")) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(urls):
+    opened = [Ledger(url) for url in urls]
     yield opened
     for one in opened:
         one.close()
@@ -226,6 +238,18 @@ def lived_and_reference(ledgers, story):
 )
 @given(story=stories)
 def test_a_link_that_is_undone_leaves_no_trace(ledgers, story):
+    _leaves_no_trace(ledgers, story)
+
+
+@settings(
+    max_examples=int(STORIES or 25), derandomize=STORIES is None, deadline=None, database=None
+)
+@given(story=stories)
+def test_a_link_that_is_undone_leaves_no_trace_on_postgresql(on_postgresql, story):
+    _leaves_no_trace(on_postgresql, story)
+
+
+def _leaves_no_trace(ledgers, story):
     lived, reference = lived_and_reference(ledgers, story)
     assert differences(lived, reference) == []
     assert unlike_its_events(lived) == []

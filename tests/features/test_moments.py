@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from features import tables
-from features.domain import Churn, Intent, Moments
 from features.errors import InvalidData
 from features.moments import churn_moments, intent_moments
 from features.tables import insert_new
+from features.targets import Churn, Intent, Moments
 
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)

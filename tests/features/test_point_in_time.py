@@ -190,6 +190,7 @@ def test_a_history_that_keeps_one_state_each_or_every_one_tells_the_same(
         assert is_exact(lived, store, moments(chance, lived))
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_two_processes_fold_what_one_does(lived, store):
     before = kept_rows(store)
     # The children take EVERY as it comes; every state they keep is among ours, and the last is.
@@ -227,6 +228,7 @@ def test_an_event_at_the_very_instant_of_the_last_one_is_in_the_past_too(
     assert is_exact(ledger, store, asked)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_the_past_of_the_merged_and_of_the_parted_is_exact(lived, store, worker, chance):
     pairs = [("c1", "c2"), ("c3", "card:1"), ("cookie:1", "c8")]
     for pair in pairs:
@@ -242,6 +244,7 @@ def test_the_past_of_the_merged_and_of_the_parted_is_exact(lived, store, worker,
     assert is_shown(lived, store)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
     ledger, lived, store, worker, chance, monkeypatch
 ):
@@ -335,6 +338,7 @@ def test_the_merged_have_the_facts_of_all_their_keys_in_a_build(ledger, store, w
     assert {name: row[name] for name in merged} == merged
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_accounts_are_shown_and_kept_like_customers(lived, store, worker):
     acme = account_key("acme")
     newest = kept_rows(store).groupby("customer_id").tail(1).set_index("customer_id")

@@ -15,6 +15,8 @@ from features.profiles import (
 )
 from tests.features.live import NOW, SHOP, add, person
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
 def people(ledger):

@@ -106,6 +106,12 @@ def test_a_value_we_cannot_use_is_named_with_its_remedy(name, value):
     assert "Correct or unset it. Known variables: NBA_HOME, NBA_DOMAIN," in message
 
 
+def test_the_password_in_a_misspelled_variable_is_not_told():
+    with pytest.raises(InvalidSetting, match=r"NBA_LEDGR_URL is 'postgresql://\*\*\*@db") as caught:
+        load_settings({"NBA_LEDGR_URL": "postgresql://nba:p@ss/w0rd@db:5432/nba"})
+    assert "w0rd" not in str(caught.value) and "db:5432/nba" in str(caught.value)
+
+
 def test_settings_do_not_change_once_read():
     with pytest.raises(ValidationError, match="frozen"):
         load_settings({}).port = 1

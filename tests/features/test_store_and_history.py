@@ -1,5 +1,6 @@
 """The ledger folded into a real Feast: what training and serving read back from it."""
 
+import importlib
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import typeguard
 
 from features import history, tables
 from features.history import build_features
@@ -307,3 +309,16 @@ def test_our_own_marker_cannot_be_asked_for_and_a_state_of_another_layout_is_not
     assert not re.match(ID_PATTERN, MARKER)
     store.write_packed(["odd"], [[1.0, 2.0]], [NOW])
     assert store.online("odd") is None
+
+
+def test_feast_is_imported_without_checks_of_types_and_others_keep_theirs(store):
+    feast = importlib.import_module("feast")  # the gateway has; here it is only looked at
+    for kind in (feast.Entity, feast.FeatureView, feast.FeatureService):
+        assert "typeguard" not in kind.__init__.__code__.co_names
+
+    @typeguard.typechecked
+    def halved(number: int) -> float:
+        return number / 2
+
+    with pytest.raises(typeguard.TypeCheckError):
+        halved("4")

@@ -8,6 +8,8 @@ from features.ledger import Ledger
 from features.tombstones import forgotten, key_hash, lift, raise_tombstones, refuse_forgotten
 from tests.features.live import NOW, rows
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 KEYS = ["c1", "email:a@b.it"]
 
 
@@ -48,6 +50,7 @@ def test_who_is_back_is_taken_in_again(forgetful):
     assert forgetful.write_now(lambda connection: lift(connection, ["c1"])) == 0
 
 
+@pytest.mark.databases("sqlite")
 def test_a_tombstone_names_nobody_without_the_salt_of_its_ledger(forgetful, tmp_path):
     other = Ledger(f"sqlite:///{tmp_path / 'other.db'}")
     other.write_now(lambda connection: raise_tombstones(connection, KEYS, NOW))

@@ -72,8 +72,10 @@ def call(
     app: App,
     *parts: bytes,
     path: str = "/v1/decide",
+    method: str = "POST",
     headers: Sequence[tuple[bytes, bytes]] = (JSON,),
     readiness: Callable[[], tuple[int, dict[str, Any]]] = ready,
+    document: Callable[[], dict[str, Any]] | None = None,
 ) -> Answer:
     """Send a request whose body comes in these parts."""
     waiting = list(parts or (b"{}",))
@@ -86,8 +88,8 @@ def call(
     async def send(message: dict[str, Any]) -> None:
         sent.append(dict(message))
 
-    scope = {"type": "http", "path": path, "headers": headers}
-    asyncio.run(Border(app, readiness)(scope, receive, send))
+    scope = {"type": "http", "method": method, "path": path, "headers": headers}
+    asyncio.run(Border(app, readiness, document)(scope, receive, send))
     return Answer(sent)
 
 
@@ -123,7 +125,7 @@ def test_each_part_of_a_good_answer_is_sent_before_the_next_is_made():
     async def send(message: dict[str, Any]) -> None:
         sent.append(message["type"].removeprefix("http.response."))
 
-    scope = {"type": "http", "path": "/v1/decide", "headers": [JSON]}
+    scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": [JSON]}
     asyncio.run(Border(app, ready)(scope, receive, send))
     assert sent == ["start", "made a part", "body", "made another", "body"]
 
@@ -150,7 +152,7 @@ def test_after_the_body_the_application_still_hears_the_caller_leave():
     async def send(message: dict[str, Any]) -> None:
         raise AssertionError(message)
 
-    scope = {"type": "http", "path": "/v1/decide", "headers": [JSON]}
+    scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": [JSON]}
     asyncio.run(Border(app, ready)(scope, receive, send))
     assert heard == ["http.request", "http.disconnect"]
 
@@ -300,6 +302,42 @@ def test_of_many_findings_the_first_five_are_told():
     many = [{"type": "missing", "loc": [f"f{number}"], "msg": ""} for number in range(9)]
     told = one_form(json.dumps({"detail": many}).encode())["error"]
     assert told.count("is missing") == 5
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "QUERY"])
+def test_another_method_is_told_which_one_to_use(method):
+    app = App(
+        405, (b"Method Not Allowed",), [(b"allow", b"POST"), (b"content-type", b"text/plain")]
+    )
+    answer = call(app, method=method)
+    assert (answer.status, answer.headers[b"allow"]) == (405, b"POST")
+    assert answer.json == {"error": f"{method} is not answered at '/v1/decide'. Send POST."}
+
+
+def test_a_path_that_is_none_is_told_where_the_routes_stand():
+    app = App(404, (b"Not Found",), [(b"content-type", b"text/plain")])
+    answer = call(app, path="/v1/decider")
+    assert answer.status == 404 and b"allow" not in answer.headers
+    told = "'/v1/decider' is not a route of this service. /docs.json names them all."
+    assert answer.json == {"error": told}
+
+
+def test_no_refusal_gives_back_a_megabyte():
+    long = "x" * 2**20
+    assert len(call(App(404, (b"Not Found",)), path=f"/v1/{long}").body) < 300
+    assert len(call(App(), headers=[(b"content-type", long.encode())]).body) < 300
+    extra = details(DecideRequest, {"customer_id": "c1", "channel": "app", long: 1})
+    assert len(call(App(400, (extra,))).body) < 300
+
+
+# The OpenAPI document --------------------------------------------------------------------------
+
+
+def test_the_document_is_answered_without_asking_the_application():
+    app = App()
+    answer = call(app, path="/docs.json", headers=(), document=lambda: {"openapi": "3.1.0"})
+    assert (answer.status, answer.json) == (200, {"openapi": "3.1.0"})
+    assert app.scopes == []
 
 
 # Readiness and other scopes --------------------------------------------------------------------

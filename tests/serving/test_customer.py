@@ -159,7 +159,8 @@ def test_entries_say_what_they_were(server, storied):
     by_kind = {entry["kind"]: entry["content"] for entry in entries}
     assert by_kind["event"] == {
         "type": "visit", "channel": "app", "key": "storied", "properties": {},
-        "journey": "purchase", "stage": "discovery", "signal": "passive",
+        "journey": "purchase", "stage": "discovery",
+        "touchpoint": "internal", "signal": "passive",
     }  # fmt: skip
     assert (by_kind["decision"]["channel"], by_kind["decision"]["key"]) == ("app", "storied")
     assert by_kind["outcome"]["outcome"] == "clicked"

@@ -25,6 +25,8 @@ from serving.outcomes import record_outcome
 from training.bandit import Bandit, Encoder, Posterior, RewardModel
 from training.params import BanditParams, ClassifierParams, TrainingParams
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CLASSIFIER = ClassifierParams(service="unused", lightgbm={"rounds": 1})
 PARAMS = TrainingParams(

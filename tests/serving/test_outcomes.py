@@ -15,6 +15,8 @@ from features.ledger import Ledger
 from serving.contract import OutcomeAnswer, OutcomeRequest
 from serving.outcomes import record_outcome
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 LATER = timedelta(hours=2)
 
 
@@ -217,3 +219,11 @@ def test_a_retraction_cannot_be_taken_back(tell):
     back = tell(retracts=told.outcome_id)
     with pytest.raises(DecisionUnknown, match="itself no retraction"):
         tell(retracts=back.outcome_id)
+
+
+def test_an_outcome_that_we_named_can_be_taken_back_however_long_its_name_is(tell, ledger, now):
+    decided(ledger, now, "d" * 200, "call_back")
+    first = tell(decision_id="d" * 200)
+    assert len(first.outcome_id) > 200
+    back = tell(decision_id="d" * 200, retracts=first.outcome_id)
+    assert back.status == "recorded"

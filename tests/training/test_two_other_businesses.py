@@ -1,55 +1,62 @@
 """Two other real businesses, adopted with two YAML files and tables: `nba import`, `load`, `build`
-and `train`, as a person would, and the figures that come of it."""
+and `train`, as the notebook shows a person how to, and the figures that come of it."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from datetime import timedelta
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 
 from features.domain import load_domain
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.moments import intent_moments
-from features.settings import GROCERY, load_settings
+from features.settings import load_settings
 from tests.conftest import HELPDESK, TELCO, Built, nba, published
+from tests.test_notebooks import OTHERS, executed
 from training.bandit import Bandit
 from training.registry import Registry
 
 
-def adopt(business: str, file: Path, folder: Path, model: str) -> Built:
-    """From the published file to a trained model."""
-    env = {
-        "NBA_HOME": str(folder / "home"),
-        "NBA_DOMAIN": str(GROCERY.with_name(f"{business}.yaml")),
-        "NBA_MLFLOW_URI": f"sqlite:///{folder / 'mlflow.db'}",
-        "NBA_MLFLOW_ARTIFACTS": str(folder / "artifacts"),
-    }
-    said, tables = "", str(folder / "tables")
-    for command in (
-        ["import", business, "--file", str(file), "--to", tables],
-        ["load", tables],
-        ["build"],
-        ["train", model, "--promote"],
-    ):
-        done = nba(command, env)
-        assert done.returncode == 0, done.stdout + done.stderr
-        said += done.stdout
-    return Built(folder, folder / "home", env, said)
-
-
 @pytest.fixture(scope="module")
-def telco(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return adopt("telco", published(TELCO), tmp_path_factory.mktemp("telco"), "churn")
+def businesses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Built]:
+    """Both, from the published files to trained models, as the notebook makes them."""
+    for name in (TELCO, HELPDESK):
+        published(name)  # or skip
+    folder = tmp_path_factory.mktemp("others")
+    notebook = nbformat.read(OTHERS, as_version=4)
+    notebook.cells.append(new_code_cell("import json; print(json.dumps(homes))"))
+    *shown, last = executed(notebook, {**os.environ, "TMPDIR": str(folder)})
+    homes = json.loads(printed([last]))
+    return {name: built(env, shown, name) for name, env in homes.items()}
 
 
-@pytest.fixture(scope="module")
-def helpdesk(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return adopt("helpdesk", published(HELPDESK), tmp_path_factory.mktemp("helpdesk"), "intent")
+def built(env: dict[str, str], shown: list[NotebookNode], name: str) -> Built:
+    own = [cell for cell in shown if f'nba("{name}"' in cell.source]
+    return Built(Path(env["NBA_HOME"]).parent, Path(env["NBA_HOME"]), env, printed(own))
+
+
+def printed(cells: list[NotebookNode]) -> str:
+    return "".join(out.text for cell in cells for out in cell.outputs if "text" in out)
+
+
+@pytest.fixture
+def telco(businesses: dict[str, Built]) -> Built:
+    return businesses["telco"]
+
+
+@pytest.fixture
+def helpdesk(businesses: dict[str, Built]) -> Built:
+    return businesses["helpdesk"]
 
 
 def figure(built: Built, name: str) -> float:
@@ -89,6 +96,7 @@ def test_an_event_log_alone_is_enough_to_foresee_the_next_step(helpdesk: Built):
     assert "judged on other customers" in helpdesk.output
     assert figure(helpdesk, "accuracy") >= 0.72  # a Markov chain: 0.703
     assert figure(helpdesk, "log_loss_over_prior") < 0.5
+    assert "intent: version 1 is champion." in helpdesk.output
 
 
 def test_the_answers_are_the_next_steps_of_the_published_file(helpdesk: Built):

@@ -1,0 +1,505 @@
+"""Fuzzes the service with schemathesis, against its own OpenAPI document: the three verbs most.
+
+    python -m tests.fuzz --cases 6000
+
+Of each route, five kinds of case: *known*, requests in which customers, decisions, channels and
+actions are real, so that most reach the end; *lawful*, anything that the document allows; *broken*,
+known requests with one thing the document forbids; *edges*, schemathesis' own list of boundary
+values, methods and content types; *raw*, known requests spoilt as bytes, in ways that no JSON
+library would write. Whatever comes back must be no 5xx, and documented: status, content type, body.
+Afterwards the server must be as well as before, and its log without a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import requests
+import schemathesis
+import sqlalchemy as sa
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.table import Table
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from features import tables
+from features.catalog import load_catalog
+from features.domain import Domain, EventType, load_domain
+from features.ledger import Ledger
+from features.settings import GROCERY, load_settings
+from tests.server import Server, running
+
+VERBS = ("/v1/decide", "/v1/outcomes", "/v1/events")
+LAST = "/v1/forget"  # what it erases, the others could not be asked about any more
+# Of a route's cases that are drawn; its edges are as many as there are, and are sent first.
+SHARES = {"known": 0.6, "lawful": 0.1, "broken": 0.1, "raw": 0.2}
+OTHER_CASES = 40  # drawn for each route that is none of the three verbs
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    unsupported_method,
+    allow_header_conformance,
+]
+CUSTOMERS, PAST = 12, 30  # customers, and decisions of an earlier day, that cases refer to
+FRESH = {"type": "string", "pattern": "^fuzz-[a-z0-9]{6,12}$"}  # an id, in a schema
+out = Console(width=120)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a request may name and be understood."""
+
+    domain: Domain
+    actions: Sequence[str]
+    outcomes: Sequence[str]
+    customers: Sequence[str]
+    identifiers: Sequence[str]
+    decisions: Mapping[str, str]
+    """Of each earlier decision, its first action."""
+    outcome_ids: Mapping[str, str]
+    """Of some decisions, an outcome that can be taken back."""
+    moments: Sequence[str]
+
+
+@dataclass
+class Found:
+    """How many cases of each route and kind got which status, and what must not have come."""
+
+    counts: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def cases(self, path: str | None = None) -> int:
+        return sum(n for (route, _, _), n in self.counts.items() if path in (None, route))
+
+    def share(self, path: str, kind: str, status: int) -> float:
+        """Of the cases of a route and kind, those that got a status."""
+        of_kind = sum(
+            n for (route, one, _), n in self.counts.items() if (route, one) == (path, kind)
+        )
+        return self.counts[path, kind, status] / max(of_kind, 1)
+
+
+def fuzz(server: Server, document: dict[str, Any], known: Known, cases: int, seed: int) -> Found:
+    """Send about so many cases to the three verbs and some to the other routes; check each answer.
+
+    The same seed sends the same cases. A failure ends its kind of case, and is told with the
+    smallest request that shows it.
+    """
+    base = f"http://127.0.0.1:{server.port}"
+    before = _health(server)
+    paths = [path for path, item in document["paths"].items() if "post" in item]
+    paths.sort(key=lambda path: (path not in VERBS, path == LAST, path))
+    found = Found()
+    with requests.Session() as session:
+        for path in paths:
+            send = _Sender(session, found, path)
+            send.all("edges", _edges(document, path, base))
+            drawn = OTHER_CASES
+            if path in VERBS:
+                drawn = max(cases // len(VERBS) - found.cases(path), OTHER_CASES)
+            for kind, strategy in _strategies(document, known, path, base).items():
+                send.drawn(kind, strategy, round(drawn * SHARES[kind]), seed)
+    if (after := _health(server)) != before:
+        found.failures.append(f"/readyz was {before}, and is {after}")
+    if "Traceback" in server.log.read_text():
+        found.failures.append(f"The server's log has a traceback: {server.log.read_text()}")
+    return found
+
+
+def _health(server: Server) -> Any:
+    status, answer = server.get("/readyz")
+    return status, answer["status"], answer["degraded"]
+
+
+def acquaint(server: Server, domain: Domain, customers: Sequence[str], now: datetime) -> Known:
+    """Let things happen on the server that the cases can refer to."""
+    catalog = load_catalog(GROCERY.with_suffix(".actions.yaml"), domain)
+    identifiers = [f"{name}:{number}" for name in domain.identifiers for number in (7, 77, 777)]
+    moments = [(now - timedelta(hours=7 * back)).isoformat() for back in range(1, 40)]
+    seen = [
+        {"event_id": f"before-{number}", "type": "visit", "occurred_at": moments[number],
+         "channel": "app", "customer_id": customer}
+        for number, customer in enumerate(customers)
+    ]  # fmt: skip
+    _asked(server, "/v1/events", {"events": seen})
+    decisions, outcome_ids = {}, {}
+    for number in range(PAST):
+        name = f"earlier-{number}"
+        body = {"customer_id": customers[number % len(customers)], "channel": "app"}
+        answer = _asked(server, "/v1/decide", {**body, "decision_id": name})
+        decisions[name] = answer["actions"][0]["action_id"]
+        if number % 3 == 0:
+            body = {"decision_id": name, "outcome": "accepted"}
+            outcome_ids[name] = _asked(server, "/v1/outcomes", body)["outcome_id"]
+    _asked(server, "/v1/decide", {"customer_id": "gone", "channel": "app"})
+    _asked(server, "/v1/forget", {"customer_id": "gone"})
+    return Known(
+        domain, list(catalog.actions), list(catalog.outcomes), [*customers, "gone", "stranger"],
+        identifiers, decisions, outcome_ids, moments,
+    )  # fmt: skip
+
+
+def _asked(server: Server, path: str, body: object) -> Any:
+    status, answer = server.post(path, body)
+    assert status == 200, answer
+    return answer
+
+
+# The cases -------------------------------------------------------------------------------------
+
+
+def _strategies(
+    document: dict[str, Any], known: Known, path: str, base: str
+) -> dict[str, st.SearchStrategy[Any]]:
+    """Cases to be drawn, of each kind; a raw one goes with its bytes and headers."""
+    served, narrow = _loaded(document, base), _loaded(narrowed(document, known), base)
+    good = narrow[path]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE)
+    bad = narrow[path]["POST"].as_strategy(generation_mode=GenerationMode.NEGATIVE)
+    anything = served[path]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE)
+    return {"known": good, "lawful": anything, "broken": bad, "raw": spoilt(good)}
+
+
+def _edges(document: dict[str, Any], path: str, base: str) -> Iterator[Case]:
+    served = _loaded(document, base)
+    modes = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+    yield from served.iter_coverage_cases(
+        served[path]["POST"], generation_modes=modes, generation_config=served.config.generation
+    )
+
+
+def _loaded(document: dict[str, Any], base: str) -> Any:
+    loaded = schemathesis.openapi.from_dict(document)
+    loaded.config.update(base_url=base)
+    return loaded
+
+
+def narrowed(document: dict[str, Any], known: Known) -> dict[str, Any]:
+    """The document with the names of one business in it: what it allows is understood."""
+    narrow = deepcopy(document)
+    schemas = narrow["components"]["schemas"]
+    events = schemas["EventsRequest"]["properties"]["events"]
+    events |= {"maxItems": 8, "items": _any_event(events["items"], known)}
+    names = _names(known)
+    for schema in [one for name, one in schemas.items() if name.endswith("Request")]:
+        schema["properties"] |= {name: names[name] for name in names & schema["properties"].keys()}
+    decide = schemas["DecideRequest"]
+    decide["required"] = [*decide["required"], "context"]
+    ids = [{"type": "null"}, FRESH, {"enum": list(known.decisions)}]
+    decide["properties"]["decision_id"] = {"anyOf": ids}
+    outcome = schemas["OutcomeRequest"]
+    schemas["OutcomeRequest"] = {
+        "anyOf": [
+            outcome | {"properties": outcome["properties"] | _after(name, known)}
+            for name in known.decisions
+        ]
+    }
+    return narrow
+
+
+def _names(known: Known) -> dict[str, Any]:
+    """What is understood under a name, in whatever request it stands."""
+    keys = [*known.customers, *known.identifiers]
+    actions = {"type": "array", "items": {"enum": known.actions}, "maxItems": 4}
+    page = {
+        "type": "object",
+        "properties": {"page": {"type": "string"}, "cart": {"type": "number"}},
+    }
+    return {
+        "customer_id": {"enum": known.customers},
+        "identifiers": {"type": "array", "items": {"enum": known.identifiers}, "maxItems": 3},
+        "keys": {"type": "array", "items": {"enum": keys}, "minItems": 2, "maxItems": 2},
+        "channel": {"enum": known.domain.channels},
+        "decision_id": {"enum": list(known.decisions)},
+        "exclude": actions,
+        "actions": {"anyOf": [{"type": "null"}, actions]},
+        "context": page | {"required": ["page"]},
+        "before": {"type": "null"},
+    }
+
+
+def _any_event(event: dict[str, Any], known: Known) -> dict[str, Any]:
+    """An event of one of the kinds that the domain has."""
+    names = {name: of for name, of in _names(known).items() if name in event["properties"]}
+    names |= {"event_id": FRESH, "occurred_at": {"enum": known.moments}}
+    kinds = []
+    for name, kind in known.domain.events.items():
+        properties = event["properties"] | names | _happening(name, kind)
+        required = [*event["required"], *(["properties"] if _needs(kind) else [])]
+        kinds.append(event | {"properties": properties, "required": required})
+    return {"anyOf": kinds}
+
+
+def _after(decision_id: str, known: Known) -> dict[str, Any]:
+    """What can follow a decision."""
+    action = known.decisions[decision_id]
+    back = [known.outcome_ids[decision_id]] if decision_id in known.outcome_ids else []
+    return {
+        "decision_id": {"const": decision_id},
+        "action_id": {"enum": [None, action]},
+        "outcome": {"enum": known.outcomes},
+        "occurred_at": {"type": "null"},
+        "outcome_id": {"anyOf": [{"type": "null"}, FRESH]},
+        "retracts": {"enum": [None, *back]},
+    }
+
+
+def _happening(name: str, kind: EventType) -> dict[str, Any]:
+    """An event of a kind, with the properties that the domain knows."""
+    properties = {one: _value(known) for one, known in kind.properties.items()}
+    content = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"type": {"const": name}, "properties": content | {"required": _needs(kind)}}
+
+
+def _needs(kind: EventType) -> list[str]:
+    return [name for name, known in kind.properties.items() if known.required]
+
+
+def _value(known: Any) -> dict[str, Any]:
+    if known.type == "category":
+        return {"enum": list(known.values)}
+    if known.type == "text":
+        return {"type": "string", "maxLength": 40}
+    bounds = {"minimum": known.min, "maximum": known.max}
+    return {"type": "number", "minimum": -1e9, "maximum": 1e9} | {
+        name: bound for name, bound in bounds.items() if bound is not None
+    }
+
+
+# Spoilt as bytes -------------------------------------------------------------------------------
+
+TOKENS = [
+    b"1e400", b"-1e400", b"NaN", b"-Infinity", b"9" * 4300, b"9" * 4301, b"-" + b"9" * 400,
+    b"9223372036854775808", b"1e308", b"-0.0", b"5e-324", b"01", b"1.", b".5", b"+1", b"0x1F",
+    b'"\\u0000"', b'"a\\u0000b"', b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\uFFFF"', b'"\\x41"',
+    b'"\x00"', b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"', "\"\u202e\u0301'; --\"".encode(),
+    b'""', b'" "', b'"' + b"x" * 300 + b'"', b'"' + b"x" * 20_000 + b'"', b"'single'",
+    b"true", b"null", b"[]", b"{}", b"[[[]]]", b'{"": {"b": null}}', b'{"a": 1, "a": 2}',
+    *(b"[" * depth + b"]" * depth for depth in (50, 120, 180, 195, 197, 198, 199, 200, 201, 5000)),
+    *(b'{"a":' * depth + b"1" + b"}" * depth for depth in (50, 180, 195, 197, 198, 199, 201)),
+    b'"0001-01-01T00:00:00+14:00"', b'"9999-12-31T23:59:59-14:00"', b'"2026-02-30T00:00:00Z"',
+    b'"2026-11-22T24:00:00Z"', b'"2026-11-22T10:00:60Z"', b"1795341600", b"-1e15",
+]  # fmt: skip
+TYPES = [
+    "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+    "application/vnd.bentoml+pickle", "application/octet-stream", "application/json;charset=utf-16",
+    "APPLICATION/JSON", "application/json;;;", "application/json, text/plain", "json", "*/*", "",
+]  # fmt: skip
+HEADERS = [
+    {"accept": "text/html"}, {"content-encoding": "gzip"}, {"expect": "100-continue"},
+    {"x-forwarded-for": "\x80"}, {"cookie": "a" * 4000}, {"range": "bytes=0-1"},
+    {"x-http-method-override": "DELETE"}, {"traceparent": "00-zz-zz-zz"}, {"host": "elsewhere"},
+    {"bentoml-payload-meta": "{}"}, {"args-number": "2"}, {"if-match": "*"},
+    {"authorization": "Bearer \xff"}, {"transfer-encoding": "chunked"},
+]  # fmt: skip
+HERE = "@@here@@"
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """A case, and the bytes and headers that go in its place."""
+
+    case: Case
+    content: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> Spoilt:
+    """A good case with one thing wrong that JSON libraries would not write."""
+    case = draw(cases)
+    content = json.dumps(case.body).encode()
+    way = draw(st.sampled_from(["value", "value", "value", "bytes", "twice", "headers"]))
+    if way == "value":
+        return Spoilt(case, _replaced(case.body, draw))
+    if way == "twice":
+        name = draw(st.sampled_from(sorted(case.body)))
+        again = draw(st.sampled_from(TOKENS))
+        return Spoilt(case, content[:-1] + b', "%s": %s}' % (name.encode(), again))
+    if way == "bytes":
+        return Spoilt(case, _damaged(content, draw))
+    headers = {"content-type": draw(st.sampled_from(TYPES))} if draw(st.booleans()) else {}
+    return Spoilt(case, content, headers or draw(st.sampled_from(HEADERS)))
+
+
+def _replaced(body: dict[str, Any], draw: st.DrawFn) -> bytes:
+    """One value, however deep, or one name, becomes something that is hard to read."""
+    copy = deepcopy(body)
+    holder, place = draw(st.sampled_from(list(_places(copy))))
+    token = draw(st.sampled_from(TOKENS))
+    if isinstance(holder, dict) and draw(st.integers(0, 4)) == 0:
+        holder[HERE] = holder.pop(place)
+        token = token if token.startswith(b'"') else b'"%s"' % token.replace(b'"', b"'")
+    else:
+        holder[place] = HERE
+    return json.dumps(copy).encode().replace(b'"%s"' % HERE.encode(), token)
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    inside = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, one in inside:
+        yield value, name
+        if isinstance(one, dict | list):
+            yield from _places(one)
+
+
+def _damaged(content: bytes, draw: st.DrawFn) -> bytes:
+    at = draw(st.integers(0, len(content)))
+    ways: list[Callable[[], bytes]] = [
+        lambda: content[:at],
+        lambda: content[:at] + draw(st.binary(min_size=1, max_size=3)) + content[at:],
+        lambda: content + content,
+        lambda: b"[" + content + b"]",
+        lambda: b"\xef\xbb\xbf" + content,
+        lambda: content.decode().encode("utf-16"),
+        lambda: gzip.compress(content, mtime=0),
+        lambda: json.dumps(content.decode()).encode(),
+        lambda: draw(st.sampled_from([b"", b" ", b"null", b"0", b"\x00", b"{}", b"[]"])),
+        lambda: content[:-1] + b" " * (4 * 2**20 + 1) + b"}",
+    ]
+    return draw(st.sampled_from(ways))()
+
+
+# Sending ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Sender:
+    """Sends the cases of a route, counts the answers and notes the failures."""
+
+    session: requests.Session
+    found: Found
+    path: str
+
+    def all(self, kind: str, cases: Iterator[Case]) -> None:
+        for case in cases:
+            try:
+                self.one(kind, case)
+            except FailureGroup as failure:
+                self.found.failures.append(_told(self.path, kind, failure))
+
+    def drawn(self, kind: str, strategy: st.SearchStrategy[Any], count: int, seed: int) -> None:
+        @hypothesis.seed(seed)
+        @settings(
+            max_examples=max(count, 1),
+            database=None,
+            deadline=None,
+            print_blob=False,
+            report_multiple_bugs=False,
+            verbosity=Verbosity.quiet,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(strategy)
+        def send(case: Case | Spoilt) -> None:
+            self.one(kind, case)
+
+        try:
+            send()
+        except FailureGroup as failure:
+            self.found.failures.append(_told(self.path, kind, failure))
+
+    def one(self, kind: str, drawn: Case | Spoilt) -> None:
+        case, more = (drawn, {}) if isinstance(drawn, Case) else (drawn.case, _instead(drawn))
+        response = case.call(session=self.session, **more)
+        self.found.counts[self.path, kind, response.status_code] += 1
+        case.validate_response(response, checks=CHECKS)
+
+
+def _instead(spoilt: Spoilt) -> dict[str, Any]:
+    headers = {"content-type": "application/json", **spoilt.headers}
+    if headers.pop("transfer-encoding", None):
+        half = len(spoilt.content) // 2
+        return {"data": iter([spoilt.content[:half], spoilt.content[half:]]), "headers": headers}
+    return {"data": spoilt.content, "headers": headers}
+
+
+def _told(path: str, kind: str, failure: FailureGroup) -> str:
+    return f"{path}, {kind}: {failure}"
+
+
+# Telling ---------------------------------------------------------------------------------------
+
+
+def table(found: Found) -> Table:
+    """The count of cases by route, kind and status, and the share that got 200."""
+    statuses = sorted({status for _, _, status in found.counts})
+    told = Table("route", "kind", "cases", *map(str, statuses), "share of 200")
+    rows = sorted({(route, kind) for route, kind, _ in found.counts})
+    verbs = [row for row in rows if row[0] in VERBS]
+    for name, of in [*((" ".join(row), [row]) for row in rows), ("verbs", verbs), ("all", rows)]:
+        counts = [sum(found.counts[*row, status] for row in of) for status in statuses]
+        share = sum(found.counts[*row, 200] for row in of) / sum(counts)
+        route, _, kind = name.partition(" ")
+        told.add_row(route, kind, str(sum(counts)), *(str(n or "") for n in counts), f"{share:.0%}")
+    return told
+
+
+def _learned(server: Server, home: Path) -> bool:
+    """Whether the learner has digested every outcome that was taken."""
+    ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
+    waiting = sa.select(sa.func.count()).where(~tables.outcomes.c.learned)
+    try:
+        return bool(server.wait_for(lambda: not ledger.read(lambda c: c.execute(waiting).scalar())))
+    except AssertionError:
+        return False
+    finally:
+        ledger.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Fuzz the three verbs.")
+    parser.add_argument("--cases", type=int, default=6000)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    home_settings = load_settings()
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch) / "home"  # a copy: fuzzing must not fill the real ledger
+        shutil.copytree(home_settings.home, home)
+        env = {
+            "NBA_MLFLOW_URI": home_settings.mlflow_uri,
+            "NBA_MLFLOW_ARTIFACTS": str(home_settings.mlflow_artifacts),
+        }
+        customers = [f"h{number}" for number in range(1, CUSTOMERS + 1)]
+        with running(home, env) as server:
+            known = acquaint(server, load_domain(GROCERY), customers, datetime.now(UTC))
+            document = server.get("/docs.json")[1]
+            found = fuzz(server, document, known, asked.cases, asked.seed)
+            if not _learned(server, home):
+                found.failures.append("The learner does not get on with what was sent.")
+    out.print(table(found))
+    for failure in found.failures:
+        out.print(failure, markup=False)
+    verdict = "FAIL" if found.failures else "PASS"
+    out.print(
+        f"{verdict}: {found.cases():,} cases, {len(found.failures)} failures; seed {asked.seed}"
+    )
+    return len(found.failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
