@@ -33,6 +33,9 @@ SLOWEST = (
     "serving/test_forget.py",
     "serving/test_parity.py",
     "serving/test_kill.py",
+    "serving/test_caps.py",
+    "serving/test_replay_http.py",
+    "serving/test_story.py",
     "training/test_pipeline.py",
     "serving/test_events.py",
     "test_notebooks.py",
@@ -187,25 +190,25 @@ def _copy(made: Built, factory: pytest.TempPathFactory) -> Built:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """A little business of our own, its few customers loaded; each test brings a catalogue."""
-    return opened_shop(tmp_path_factory.mktemp("shop"))
+    with once(tmp_path_factory, "shop") as (folder, there):
+        return opened_shop(folder, there)
 
 
-def opened_shop(folder: Path) -> Built:
-    """The home of the shop before its first customer calls."""
+def opened_shop(folder: Path, there: bool = False) -> Built:
+    """The home of the shop before its first customer calls, to be copied only."""
     env = {
         "NBA_HOME": str(folder / "home"),
         "NBA_DOMAIN": str(SHOP / "domain.yaml"),
         "NBA_MLFLOW_URI": f"sqlite:///{folder / 'no-models.db'}",
         "NBA_LEARNER": "false",
     }
-    (folder / "tables").mkdir()
-    shutil.copy(SHOP / "customers.csv", folder / "tables")
-    said = ""
-    for command in (["load", str(folder / "tables")], ["build"]):
-        done = nba(command, env)
-        assert done.returncode == 0, done.stdout + done.stderr
-        said += done.stdout
-    return Built(folder, folder / "home", env, said)
+    if not there:
+        (folder / "tables").mkdir()
+        shutil.copy(SHOP / "customers.csv", folder / "tables")
+        for command in (["load", str(folder / "tables")], ["build"]):
+            done = nba(command, env)
+            assert done.returncode == 0, done.stdout + done.stderr
+    return Built(folder, folder / "home", env, "")
 
 
 def nba(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
