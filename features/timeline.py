@@ -100,7 +100,8 @@ def contacts(connection: sa.Connection, customer_id: str, now: datetime) -> dict
 
 
 def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> list[dict[str, Any]]:
-    """The last word on each purpose, on a channel or on all (``channel`` null)."""
+    """The last word on each purpose, on a channel or on all (``channel`` null), in the order in
+    which they were said: a later one on all overrules an earlier one on a channel."""
     kinds = {name: event.consent for name, event in domain.events.items() if event.consent}
     asked = {"customer": customer_id, "kinds": list(kinds)}
     said: dict[tuple[str, str | None], dict[str, Any]] = {}
@@ -108,6 +109,7 @@ def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> lis
         properties = from_json(row.properties)
         purpose, channel = properties.get("purpose", ""), properties.get("for_channel")
         told = {"given": kinds[row.type] == "given", "since": row.occurred_at}
+        said.pop((purpose, channel), None)  # or it would keep the place of an earlier word
         said[purpose, channel] = {"purpose": purpose, "channel": channel, **told}
     return list(said.values())
 

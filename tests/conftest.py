@@ -22,7 +22,7 @@ from features.playbook import load_catalog
 from tests.postgres import Postgres, find_binaries, postgresql
 
 ROOT = Path(__file__).resolve().parents[1]
-TOY = Path(__file__).parent / "toy"
+TOY, SHOP = Path(__file__).parent / "toy", Path(__file__).parent / "shop"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -33,6 +33,9 @@ SLOWEST = (
     "serving/test_forget.py",
     "serving/test_parity.py",
     "serving/test_kill.py",
+    "serving/test_caps.py",
+    "serving/test_replay_http.py",
+    "serving/test_story.py",
     "training/test_pipeline.py",
     "serving/test_events.py",
     "test_notebooks.py",
@@ -182,6 +185,30 @@ def _copy(made: Built, factory: pytest.TempPathFactory) -> Built:
     mlflow = f"sqlite:///{folder / 'mlflow.db'}"  # which knows where the artifacts lie
     env = {**made.env, "NBA_HOME": str(folder / "home"), "NBA_MLFLOW_URI": mlflow}
     return Built(folder, folder / "home", env, made.output)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A little business of our own, its few customers loaded; each test brings a catalogue."""
+    with once(tmp_path_factory, "shop") as (folder, there):
+        return opened_shop(folder, there)
+
+
+def opened_shop(folder: Path, there: bool = False) -> Built:
+    """The home of the shop before its first customer calls, to be copied only."""
+    env = {
+        "NBA_HOME": str(folder / "home"),
+        "NBA_DOMAIN": str(SHOP / "domain.yaml"),
+        "NBA_MLFLOW_URI": f"sqlite:///{folder / 'no-models.db'}",
+        "NBA_LEARNER": "false",
+    }
+    if not there:
+        (folder / "tables").mkdir()
+        shutil.copy(SHOP / "customers.csv", folder / "tables")
+        for command in (["load", str(folder / "tables")], ["build"]):
+            done = nba(command, env)
+            assert done.returncode == 0, done.stdout + done.stderr
+    return Built(folder, folder / "home", env, "")
 
 
 def nba(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:

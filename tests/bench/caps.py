@@ -1,0 +1,390 @@
+"""Caps under concurrency: 64 callers, two workers, identities that merge meanwhile.
+
+    python -m tests.bench.caps --rounds 20
+
+Each contact, in the order of commits (`tests/journal.py`), is held against all that was shown to
+the same person before it. Who that is, is measured twice: as the ledger had it at that moment; and
+as callers had been told when they asked, for that is what the answer to a merge promises. Beside
+that, what was answered under each customer id is counted from the answers alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from rich.console import Console
+
+from features import tables
+from features.ledger import Ledger
+from tests.conftest import Built, opened_shop
+from tests.journal import Contact, counts, family, keep_journal, read_journal
+from tests.postgres import find_binaries, postgresql
+from tests.server import Server, running
+
+CALLERS = 64
+PAIRS = 100  # of customers who turn out to be one, each with a cookie
+out = Console(width=120)
+
+GROUPS = {"offer": "offers", "news": "news", "invite": "invitations"}
+ACTIONS = {f"{name}_{number}": GROUPS[name] for name in GROUPS for number in range(1, 5)}
+CAPS: list[dict[str, Any]] = [
+    {"at_most": 9, "days": 7},
+    {"at_most": 2, "days": 7, "each": ["action"]},
+    {"at_most": 4, "days": 7, "groups": ["offers"]},
+    {"at_most": 6, "days": 7, "each": ["channel"]},
+    {"at_most": 5, "days": 7, "groups": ["invitations"], "per": "account"},
+]
+CATALOG = {
+    "outcomes": {"accepted": {"acceptance": 1}},
+    "control_group": {"share": 0.2},
+    "contact_policy": {"caps": CAPS},
+    "actions": {
+        name: {
+            # Worth so much that hardly anything but a cap keeps it from being shown.
+            "issue": "grow", "group": group, "value": 100, "cost": 0,
+            "prior": {"acceptance": 0.9}, "attribution_days": 1,
+            "treatments": {"app": {"title": name}, "web": {"title": name}},
+        }
+        for name, group in ACTIONS.items()
+    },
+}  # fmt: skip
+
+
+class Scene(NamedTuple):
+    """What all callers ask at once, about whom."""
+
+    people: Sequence[str]
+    actions: Sequence[str] | None
+    channels: Sequence[str]
+    cap: int  # which of the caps this runs into
+
+
+SCENES = {
+    "all": Scene(["one"], None, ["app", "web"], 0),
+    "action": Scene(["one"], ["offer_1"], ["app", "web"], 1),
+    "group": Scene(["one"], [f"offer_{i}" for i in range(1, 5)], ["app", "web"], 2),
+    "channel": Scene(["one"], None, ["app"], 3),
+    "account": Scene(["ann", "bob"], [f"invite_{i}" for i in range(1, 5)], ["app", "web"], 4),
+}
+
+
+@dataclass
+class Told:
+    """What the callers were told, and when they had begun to ask; times by their one clock.
+
+    Attributes
+    ----------
+    begun : by decision, when the request that may have shown it was
+    shown : by decision, the customer id of the answer, the channel, and what may be shown
+    merged : by family, when a merge was answered, and of which two keys
+    """
+
+    begun: dict[str, float] = field(default_factory=dict)
+    shown: dict[str, tuple[str, str, list[str]]] = field(default_factory=dict)
+    merged: dict[str, list[tuple[float, str, str]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def owners(self, contact: Contact) -> dict[str, str]:
+        """Who was one person, for all that was known when the contact was asked for."""
+        name: dict[str, str] = {}
+        for answered, left, right in self.merged.get(family(contact.key), ()):
+            if answered < self.begun[contact.decision_id]:
+                one, other = name.setdefault(left, left), name.setdefault(right, right)
+                name = {key: one if who == other else who for key, who in name.items()}
+        return name
+
+
+@dataclass
+class Round:
+    """What one round of callers found.
+
+    Attributes
+    ----------
+    reached : by scene, how many contacts the cap it runs into came to
+    beyond : families whose sides had more than a cap allows when they became one
+    """
+
+    database: str
+    number: int
+    decisions: int = 0
+    merges: int = 0
+    contacts: int = 0
+    beyond: int = 0
+    seconds: float = 0.0
+    reached: dict[str, int] = field(default_factory=dict)
+    breaches: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        told = (
+            f"{self.database:<10} round {self.number:>2}: {self.decisions:,} decisions and "
+            f"{self.merges} merges in {self.seconds:.1f} s, {self.contacts:,} contacts; "
+            f"{len(self.breaches)} breaches"
+        )
+        return told + "".join(f"\n    {one}" for one in self.breaches[:5])
+
+
+@dataclass
+class Caller:
+    """One of those who ask at once, over a connection of their own."""
+
+    server: Server
+    told: Told
+    rng: np.random.Generator
+
+    def decide(
+        self, who: Mapping[str, Any], name: str, channels: Sequence[str], actions: Any = None
+    ) -> None:
+        """Ask for 1 or 3 slots; every third time to show it later, which is at once."""
+        later, channel = self.rng.random() < 1 / 3, str(self.rng.choice(channels))
+        begun = time.monotonic()
+        body = {**who, "channel": channel, "decision_id": name, "actions": actions}
+        body |= {"slots": int(self.rng.choice([1, 3])), "activate": not later}
+        answer = self._post("/v1/decide", body)
+        shown = [one["action_id"] for one in answer["actions"] if one["action_id"] != "no_action"]
+        if later:
+            begun = time.monotonic()
+            shown = self._post("/v1/activate", {"decision_id": name})["activated"]
+        self.told.begun[name] = begun
+        self.told.shown[name] = answer["customer_id"], channel, shown
+
+    def merge(self, left: str, right: str) -> None:
+        """Say that two are one: of a cookie an event tells, of a customer an agent."""
+        if right.startswith("cookie:"):
+            event = {
+                "event_id": f"both-{left}", "type": "visit", "channel": "web",
+                "occurred_at": datetime.now(UTC).isoformat(),
+                "customer_id": left, "identifiers": [right],
+            }  # fmt: skip
+            assert self._post("/v1/events", {"events": [event]})["accepted"] == 1
+        else:
+            body = {"keys": [left, right], "cause": "told an agent"}
+            assert self._post("/v1/link", body)["changed"]
+        self.told.merged[family(left)].append((time.monotonic(), left, right))
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        status, answer = self.server.post(path, body)
+        assert status == 200, (path, body, status, answer)
+        return answer
+
+
+class Load(NamedTuple):
+    """How much is asked in a round: by each caller about one customer, and while many merge."""
+
+    each: int
+    meanwhile: int
+
+
+FULL, SMALL = Load(3, 1600), Load(2, 640)
+
+
+def rounds(
+    built: Built, home: Path, url: str, count: int, load: Load, seed: int
+) -> Iterator[Round]:
+    """Rounds on one server of two workers; the ledger grows, the customers are new each time.
+
+    Parameters
+    ----------
+    built, home
+        The shop, and a copy of its home for this server alone.
+    url
+        Of an empty ledger.
+    """
+    catalog = home / "actions.yaml"
+    catalog.write_text(yaml.safe_dump(CATALOG))
+    env = {**built.env, "NBA_HOME": str(home), "NBA_ACTIONS": str(catalog), "NBA_LEDGER_URL": url}
+    ledger = Ledger(url)
+    keep_journal(ledger)
+    _found_accounts(ledger, count)
+    with running(home, {**env, "NBA_WORKERS": "2"}) as server:
+        connections = _of_both_workers(server)
+        for number in range(1, count + 1):
+            told = Told()
+            callers = [
+                Caller(connection, told, np.random.default_rng([seed, number, place]))
+                for place, connection in enumerate(connections)
+            ]
+            began = time.monotonic()
+            for name, scene in SCENES.items():
+                _all_at_once(
+                    [_asking(one, scene, f"{number}-{name}", load.each) for one in callers]
+                )
+            rng = np.random.default_rng([seed, number])
+            _all_at_once(_merging(callers, number, load.meanwhile, rng))
+            found = Round(ledger.engine.dialect.name, number, len(told.begun))
+            found.seconds = time.monotonic() - began
+            judge(found, told, read_journal(ledger))
+            yield found
+    ledger.close()
+
+
+def _found_accounts(ledger: Ledger, count: int) -> None:
+    rows = [
+        {"customer_id": f"{kin}-{name}", "attributes": "{}", "account": kin}
+        for kin in (f"{number}-account" for number in range(1, count + 1))
+        for name in SCENES["account"].people
+    ]
+    ledger.write_now(lambda connection: tables.insert_new(connection, tables.customers, rows))
+
+
+def _of_both_workers(server: Server) -> list[Server]:
+    """A connection for each caller; neither worker has all of them."""
+    found = server.of_each_worker(2)
+    found += [server.again() for _ in range(CALLERS - 2)]
+    _all_at_once([partial(one.get, "/livez") for one in found])
+    return found
+
+
+def _all_at_once(work: Sequence[Callable[[], Any]]) -> None:
+    with ThreadPoolExecutor(CALLERS) as pool:
+        for done in [pool.submit(one) for one in work]:
+            done.result()
+
+
+def _asking(caller: Caller, scene: Scene, name: str, times: int) -> Callable[[], None]:
+    place = caller.rng.integers(2**62)
+
+    def ask() -> None:
+        for number in range(times):
+            who = {"customer_id": f"{name}-{caller.rng.choice(scene.people)}"}
+            caller.decide(who, f"{name}-{place}-{number}", scene.channels, scene.actions)
+
+    return ask
+
+
+def _merging(
+    callers: Sequence[Caller], number: int, times: int, rng: np.random.Generator
+) -> list[Callable[[], None]]:
+    """For each caller, what to do: decisions about anybody, and here and there a merge."""
+    todo: list[list[Callable[[], None]]] = [[] for _ in callers]
+    for ask in range(times):
+        kin = f"{number}-{rng.integers(PAIRS)}"
+        keys = [f"{kin}-left", f"cookie:{kin}-left", f"{kin}-right", f"cookie:{kin}-right"]
+        one = keys[rng.integers(4)]
+        who = {"identifiers": [one]} if one.startswith("cookie:") else {"customer_id": one}
+        mine = ask % CALLERS
+        decide = partial(callers[mine].decide, who, f"{kin}-{ask}", ["app", "web"])
+        todo[mine].append(decide)
+    for pair in range(PAIRS):
+        left, right = f"{number}-{pair}-left", f"{number}-{pair}-right"
+        for two in ((left, f"cookie:{left}"), (right, f"cookie:{right}"), (left, right)):
+            mine = int(rng.integers(CALLERS))
+            todo[mine].insert(
+                int(rng.integers(len(todo[mine]) + 1)), partial(callers[mine].merge, *two)
+            )
+
+    def follow(steps: Sequence[Callable[[], None]]) -> None:
+        for step in steps:
+            step()
+
+    return [partial(follow, steps) for steps in todo]
+
+
+def judge(found: Round, told: Told, journal: Mapping[str, Sequence[Contact]]) -> None:
+    """Hold what was shown in a round against the caps."""
+    found.merges = sum(map(len, told.merged.values()))
+    for kin, contacts in journal.items():
+        number, _, name = kin.partition("-")
+        if number != str(found.number):
+            continue
+        found.contacts += len(contacts)
+        account = name == "account"
+        by_ledger = list(counts(contacts, CAPS, lambda one: one.owners, account))
+        by_callers = counts(contacts, CAPS, told.owners, account)
+        found.breaches += [one.breach for one in (*by_ledger, *by_callers) if one.breach]
+        found.breaches += _misplaced(contacts)
+        if name in SCENES:
+            found.reached[name] = max(
+                (one.count for one in by_ledger if one.cap == SCENES[name].cap), default=0
+            )
+        else:
+            found.beyond += len(contacts) > CAPS[0]["at_most"]
+    kept = {
+        (one.decision_id, one.action_id)
+        for kin, contacts in journal.items()
+        for one in contacts
+        if kin.startswith(f"{found.number}-")
+    }
+    answered = {(name, one) for name, (_, _, shown) in told.shown.items() for one in shown}
+    found.breaches += [f"answered or kept, not both: {one}" for one in sorted(kept ^ answered)]
+    found.breaches += _by_answers(told)
+
+
+def _misplaced(contacts: Sequence[Contact]) -> Iterator[str]:
+    for one in contacts:
+        owner = one.owners.get(one.key, one.key)
+        if one.customer_id != owner:
+            yield f"{one.decision_id} was kept for {one.customer_id}, but {one.key} is {owner}"
+
+
+def _by_answers(told: Told) -> Iterator[str]:
+    """What was answered under each customer id, for the caps of one customer."""
+    tallies: Counter[tuple[Any, ...]] = Counter()
+    for customer_id, channel, shown in told.shown.values():
+        for action in shown:
+            for number, cap in enumerate(CAPS):
+                each = cap.get("each", ())
+                if ACTIONS[action] in cap.get("groups", [ACTIONS[action]]):
+                    alike = action if "action" in each else channel if "channel" in each else ""
+                    tallies[customer_id, number, alike] += 1
+    for (customer_id, number, alike), count in tallies.items():
+        if count > CAPS[number]["at_most"]:
+            yield f"{count} answers to {customer_id}: cap {number} {alike}"
+
+
+@contextmanager
+def ledgers(folder: Path) -> Iterator[dict[str, str]]:
+    """Addresses of empty ledgers: on SQLite and, where its programs are, on PostgreSQL."""
+    urls = {"sqlite": f"sqlite:///{folder / 'caps.db'}"}
+    binaries = find_binaries()
+    if binaries is None:
+        out.print("PostgreSQL is not installed; SQLite alone is looked at.")
+        yield urls
+        return
+    with postgresql(binaries) as server:
+        yield {**urls, "postgresql": server.database()}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Caps under concurrent callers and merges.")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
+    asked = parser.parse_args()
+    out.print(f"seed {asked.seed}")
+    done: list[Round] = []
+    with tempfile.TemporaryDirectory() as scratch, ledgers(Path(scratch)) as urls:
+        shop = opened_shop(Path(scratch))
+        for database, url in urls.items():
+            home = Path(scratch) / database
+            shutil.copytree(shop.home, home)
+            for one in rounds(shop, home, url, asked.rounds, FULL, asked.seed):
+                out.print(str(one))
+                done.append(one)
+    failed = [one for one in done if one.breaches]
+    out.print(
+        f"{'FAIL' if failed else 'PASS'}: {len(done) - len(failed)} of {len(done)} rounds; "
+        f"{sum(one.decisions for one in done):,} decisions, "
+        f"{sum(one.merges for one in done):,} merges, "
+        f"{sum(len(one.breaches) for one in done)} breaches."
+    )
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
