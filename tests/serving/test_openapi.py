@@ -33,15 +33,8 @@ from features.events import read_event
 from features.identity import Spelling
 from features.settings import GROCERY
 from serving.border import MAX_BODY_BYTES, REFUSED
-from serving.contract import (
-    Error,
-    EventsAnswer,
-    LinkAnswer,
-    LinkRequest,
-    OutcomeAnswer,
-    OutcomeRequest,
-    Readiness,
-)
+from serving.contract import Error, EventsAnswer, OutcomeAnswer, OutcomeRequest, Readiness
+from serving.contract_customer import LinkAnswer, LinkRequest
 from serving.openapi import EVERYWHERE, describe, refuses, routes, status_of
 from serving.service import _STATUS, NextBestAction
 from tests.conftest import NOW, Built
