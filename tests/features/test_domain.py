@@ -310,12 +310,16 @@ def test_shared_events_measure_what_they_are_named_for():
     assert measured == {**scores, "review": "rating", "purchase": "spend"}
 
 
-def test_a_complaint_is_a_problem_from_its_opening_to_its_closing():
+def test_a_problem_lasts_from_its_opening_to_its_closing():
     domain = _shared()
     problems = [name for name, kind in domain.journey_kinds.items() if kind.problem]
-    assert problems == ["complaint"]
-    steps = {name: event.step for name, event in domain.events.items()}
-    assert (steps["complaint_opened"], steps["complaint_closed"]) == ("starts", "ends")
+    assert problems == ["complaint", "outage", "cancellation"]
+    for begins, ends in (
+        ("complaint_opened", "complaint_closed"),
+        ("outage_began", "outage_ended"),
+        ("cancellation_asked", "cancellation_withdrawn"),
+    ):
+        assert (domain.events[begins].step, domain.events[ends].step) == ("starts", "ends")
 
 
 def test_a_part_of_the_vocabulary_brings_its_journeys_along():
