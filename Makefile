@@ -34,11 +34,14 @@ format: $(DONE)  ## Put imports and lines into the form that lint asks for.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-decide bench-events bench-history  ## Speed: decisions, events, history (15 minutes).
+bench: bench-eligibility bench-decide bench-events bench-history  ## Speed (15 minutes).
 
 bench-decide: $(DONE)  ## Speed of /v1/decide against a no-op of the same server.
 	$(BIN)/nba quickstart
 	$(BIN)/python -m tests.bench.decide
+
+bench-eligibility: $(DONE)  ## 3,000 conditions of 1,000 actions, asked in one decision.
+	$(BIN)/python -m tests.bench.eligibility
 
 bench-events: $(DONE)  ## Events a second on one worker, durable and visible.
 	$(BIN)/nba quickstart
@@ -54,6 +57,13 @@ bench-parity: $(DONE)  ## Features served against features of history, and every
 bench-kill: $(DONE)  ## kill -9 during ingestion, 20 times.
 	$(BIN)/python -m tests.bench.kill --rounds 20
 
+bench-caps: $(DONE)  ## 64 callers at once, and merges meanwhile: is a cap ever passed? 20 rounds.
+	$(BIN)/python -m tests.bench.caps --rounds 20
+
+bench-replay: $(DONE)  ## 10,000 decisions, each decided again from the log.
+	$(BIN)/nba quickstart
+	$(BIN)/python -m tests.bench.replay --decisions 10000
+
 bench-fuzz: $(DONE)  ## 6,000 requests that schemathesis makes up; counts by route and status.
 	$(BIN)/nba quickstart
 	$(BIN)/python -m tests.fuzz --cases 6000
@@ -68,4 +78,4 @@ clean:  ## Forget data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test lint format mlflow bento clean
-.PHONY: bench bench-decide bench-events bench-history bench-parity bench-kill bench-fuzz
+.PHONY: bench bench-eligibility bench-caps bench-replay bench-decide bench-events bench-history bench-parity bench-kill bench-fuzz

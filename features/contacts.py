@@ -55,6 +55,17 @@ _HISTORY = (
     .order_by(_COLUMNS.shown_at, _COLUMNS.decision_id, _COLUMNS.action_id)
 )
 
+# An imported outcome need not name the action: the decision has only one.
+_NAMED = sa.bindparam("action", type_=sa.Text)
+_SAID = (
+    sa.update(tables.contacts)
+    .where(
+        _COLUMNS.decision_id == sa.bindparam("decision"),
+        sa.or_(_COLUMNS.action_id == _NAMED, _NAMED == ""),
+    )
+    .values(said=sa.bindparam("kept"))
+)
+
 
 def history(
     connection: sa.Connection, customer_ids: Sequence[str], since: datetime
@@ -76,7 +87,7 @@ def note_contacts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) 
 
 def note_said(connection: sa.Connection, decision_ids: Iterable[str]) -> None:
     """Bring up to date what was said to the contacts of these decisions."""
-    outcomes, contacts = tables.outcomes.c, tables.contacts.c
+    outcomes, news = tables.outcomes.c, list[dict[str, str]]()
     held: dict[tuple[str, str], list[Any]] = {}
     for row in among(connection, sa.select(tables.outcomes), outcomes.decision_id, decision_ids):
         held.setdefault((row.decision_id, row.action_id), []).append(row)
@@ -86,8 +97,7 @@ def note_said(connection: sa.Connection, decision_ids: Iterable[str]) -> None:
         for row in rows:
             if not row.retracts and row.outcome_id not in gone:
                 said[row.outcome] = max(said.get(row.outcome, 0), micros(row.occurred_at))
-        mine = contacts.decision_id == decision_id
-        if action_id:  # an imported outcome need not name it: the decision has only one
-            mine &= contacts.action_id == action_id
         kept = json.dumps(said) if said else ""
-        connection.execute(sa.update(tables.contacts).where(mine).values(said=kept))
+        news.append({"decision": decision_id, "action": action_id, "kept": kept})
+    if news:
+        connection.execute(_SAID, news)

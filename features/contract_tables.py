@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,7 @@ from features import tables
 from features.catalog import NO_ACTION, Catalog
 from features.domain import EVENT_COLUMNS, Domain
 from features.errors import InvalidData
-from features.events import Event, as_kept, as_utc, check_event, is_finite_number
+from features.events import MAX_NUMBER, Event, as_kept, as_utc, check_event, is_finite_number
 from features.identity import ID_LENGTH, ID_PATTERN, Spelling
 
 Row = dict[str, Any]
@@ -123,9 +123,11 @@ def _read_decision(row: Row, business: Business, parsed: Parsed) -> None:
             "subject": subject,
             "customer_id": subject,  # until it is known whose key that is
             "decided_at": decided_at,
+            "activated_at": decided_at,
             "channel": channel,
             "action_id": action_id,
             "probability": probability,
+            "arm": None,
             "served": False,
             "window_ends_at": decided_at + timedelta(days=action.attribution_days if action else 0),
         }
@@ -138,6 +140,8 @@ def _read_outcome(row: Row, business: Business, parsed: Parsed) -> None:
     if outcome not in catalog.outcomes:
         raise _bad("outcome", outcome, f"one of {', '.join(catalog.outcomes)}")
     value, unnamed = _number(row, "value"), f"{decision_id}:{outcome}"
+    if value is not None and abs(value) > MAX_NUMBER:
+        raise _bad("value", value, f"a number between -{MAX_NUMBER:g} and {MAX_NUMBER:g}")
     occurred_at = _time(row, "occurred_at")
     parsed.rows.setdefault(tables.outcomes, []).append(
         {
@@ -148,9 +152,21 @@ def _read_outcome(row: Row, business: Business, parsed: Parsed) -> None:
             "value": value,
             "occurred_at": occurred_at,
             "received_at": occurred_at,
+            "shared_id": _id(row, "shared_id") if "shared_id" in row else None,
             "learned": True,  # by the warm start, which reads imported decisions as a whole
         }
     )
+
+
+def contacts_of(decisions: Sequence[Row], catalog: Catalog) -> list[Row]:
+    """What imported decisions showed, as rows of the contact history."""
+    return [
+        {name: row[name] for name in ("decision_id", "action_id", "subject", "customer_id")}
+        | {"shown_at": row["activated_at"], "channel": row["channel"]}
+        | {"action_group": catalog.actions[row["action_id"]].group}
+        for row in decisions
+        if row["action_id"] != NO_ACTION
+    ]
 
 
 READERS: dict[str, Reader] = {

@@ -18,8 +18,9 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from features import tables
+from features.attribution import SHOWN_COLUMNS, Attributed, attributed, shown_by
 from features.catalog import Catalog
-from features.credit import Said, credit
+from features.credit import Shown, credit
 from features.domain import Domain
 from features.ledger import Ledger
 from features.model_input import ModelInput
@@ -151,26 +152,22 @@ def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataF
         Columns customer_id, event_timestamp (the decision, UTC), action_id, channel, acceptance.
     """
     columns = tables.decisions.c
-    imported = [~columns.served, columns.window_ends_at <= now]
-    query = sa.select(tables.decisions).where(*imported)
+    # Without a record: what was decided here but not shown yet is not served either.
+    imported = [~columns.served, columns.record.is_(None), columns.window_ends_at <= now]
+    query = sa.select(*SHOWN_COLUMNS, columns.customer_id, columns.channel).where(*imported)
     query = query.order_by(columns.decided_at, columns.decision_id)
-    about = sa.select(tables.outcomes).join(
-        tables.decisions, columns.decision_id == tables.outcomes.c.decision_id
-    )
-    decided, outcomes = ledger.read(
-        lambda c: (c.execute(query).all(), c.execute(about.where(*imported)).all())
-    )
-    said: dict[str, list[Said]] = {}
-    for row in outcomes:
-        one = Said(row.outcome_id, row.outcome, row.occurred_at, row.retracts)
-        said.setdefault(row.decision_id, []).append(one)
+
+    def read(connection: sa.Connection) -> tuple[list[tuple[Any, Shown]], Attributed]:
+        known = (row for row in connection.execute(query) if row.action_id in catalog.actions)
+        decided = [(row, shown) for row in known for shown in shown_by(row)]
+        return decided, attributed(connection, [shown for _, shown in decided], catalog)
+
+    decided, told = ledger.read(read)
     rows = []
-    for row in decided:
-        if row.action_id in catalog.actions:
-            heard = said.get(row.decision_id, ())
-            # The window has closed: whoever said nothing did not accept.
-            taught = credit(heard, row.decided_at, row.window_ends_at, now, catalog) or 0.0
-            rows.append((row.customer_id, row.decided_at, row.action_id, row.channel, taught))
+    for (row, _), touch in zip(decided, told.touches, strict=True):
+        # The window has closed: whoever said nothing did not accept.
+        taught = credit(touch, told.shares, now, catalog) or 0.0
+        rows.append((row.customer_id, row.decided_at, row.action_id, row.channel, taught))
     names = ["customer_id", "event_timestamp", "action_id", "channel", "acceptance"]
     frame = pd.DataFrame(rows, columns=names)
     frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)

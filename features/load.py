@@ -20,7 +20,8 @@ import yaml
 
 from features import tables
 from features.catalog import Catalog
-from features.contract_tables import READERS, Business, Parsed, Row
+from features.contacts import note_contacts, note_said
+from features.contract_tables import READERS, Business, Parsed, Row, contacts_of
 from features.domain import Domain
 from features.errors import InvalidData
 from features.files import open_table
@@ -247,6 +248,10 @@ def _bring_in(
     kept, left_out = _without_forgotten(connection, parsed)
     strangers = _strangers(connection, kept.rows.get(tables.customers, ()))
     counts = [tables.insert_new(connection, table, rows) for table, rows in kept.rows.items()]
+    shown = contacts_of(kept.rows.get(tables.decisions, ()), business.catalog)
+    note_contacts(connection, shown)
+    told_of = {row["decision_id"] for row in kept.rows.get(tables.outcomes, ())}
+    note_said(connection, sorted(told_of))
     merged = link_all(connection, business.spelling, kept.links, "the table of customers", now)
     done = append(connection, business.spelling, kept.events, now)
     left_out += [str(error) for error in done.refused.values()]
@@ -273,8 +278,10 @@ def _without_forgotten(connection: sa.Connection, parsed: Parsed) -> tuple[Parse
             elif table is tables.outcomes and row["decision_id"] not in decided:
                 left_out.append(f"decision_id {row['decision_id']!r} is not in the ledger")
             else:
-                behind_it = {"customer_id": behind.get(subject, subject)}
-                row = row | behind_it if table is tables.decisions else row
+                if table is tables.decisions:
+                    row = row | {"customer_id": behind.get(subject, subject)}
+                elif table is tables.outcomes:  # it need not name the action: there is only one
+                    row = row | {"action_id": row["action_id"] or decided[row["decision_id"]]}
                 kept.rows.setdefault(table, []).append(row)
     for customer_id, identifier in parsed.links:
         if identifier in erased and customer_id not in erased:
@@ -290,11 +297,12 @@ def _strangers(connection: sa.Connection, customers: Sequence[Row]) -> set[str]:
     return named - {*connection.execute(sa.select(column).where(column.in_(named))).scalars()}
 
 
-def _decided(connection: sa.Connection, outcomes: Sequence[Row]) -> set[str]:
-    """The decisions that outcomes speak of, those that the ledger has."""
-    column = tables.decisions.c.decision_id
-    asked = {row["decision_id"] for row in outcomes}
-    return set(connection.execute(sa.select(column).where(column.in_(asked))).scalars())
+def _decided(connection: sa.Connection, outcomes: Sequence[Row]) -> dict[str, str]:
+    """The decisions that outcomes speak of, those that the ledger has, and their first actions."""
+    columns = tables.decisions.c
+    query = sa.select(columns.decision_id, columns.action_id)
+    query = query.where(columns.decision_id.in_({row["decision_id"] for row in outcomes}))
+    return {row.decision_id: row.action_id for row in connection.execute(query)}
 
 
 def _have_refolded(

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
-from features.events import MAX_KEYS, SOMEBODY, Id, SentEvent, UtcTime, is_finite_number
+from features.events import MAX_KEYS, MAX_NUMBER, SOMEBODY, Id, SentEvent, UtcTime, is_finite_number
 from features.identity import ID_LENGTH, ID_PATTERN
 from serving.explanation import Explanation
 
@@ -34,12 +34,14 @@ Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_KEYS)]
 OutcomeId = Annotated[str, Field(min_length=1, max_length=3 * ID_LENGTH, pattern=ID_PATTERN)]
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
+    """What a caller may send."""
+
     # An unknown field is a typing mistake; taking it in silence would hide it.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _About(_Request):
+class About(Request):
     """Somebody, by customer id or by identifiers."""
 
     model_config = ConfigDict(json_schema_extra=SOMEBODY)
@@ -54,7 +56,7 @@ class _About(_Request):
         return self
 
 
-class DecideRequest(_About):
+class DecideRequest(About):
     """Who is in front of us, and where."""
 
     channel: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["app"])
@@ -156,10 +158,10 @@ class Decision(BaseModel):
     activated: bool = True  # false: nothing counts as shown before /v1/activate
 
 
-class ActivateRequest(_Request):
+class ActivateRequest(Request):
     """Which decision, made with `"activate": false`, is about to be shown."""
 
-    decision_id: Id
+    decision_id: Id = Field(examples=["visit-8812"])
 
 
 class ActivateAnswer(BaseModel):
@@ -171,10 +173,10 @@ class ActivateAnswer(BaseModel):
     removed: list[Removed]
 
 
-class ReplayRequest(_Request):
+class ReplayRequest(Request):
     """Which decision to repeat: with the catalogue of now, or with that of then."""
 
-    decision_id: Id
+    decision_id: Id = Field(examples=["visit-8812"])
     catalog: Literal["now", "then"] = "now"
 
 
@@ -195,10 +197,10 @@ class ReplayAnswer(BaseModel):
     differences: list[Difference] = []
 
 
-class ExplainRequest(_Request):
+class ExplainRequest(Request):
     """Which past decision to explain."""
 
-    decision_id: Id
+    decision_id: Id = Field(examples=["visit-8812"])
 
 
 class ExplainAnswer(BaseModel):
@@ -209,7 +211,7 @@ class ExplainAnswer(BaseModel):
     as_logged: bool
 
 
-class EventsRequest(_Request):
+class EventsRequest(Request):
     """What happened, in any order; each event is taken or rejected by itself."""
 
     events: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)] = Field(
@@ -245,130 +247,28 @@ class EventsAnswer(BaseModel):
     error: str | None = None  # the first reason, where no event was taken
 
 
-class LinkRequest(_Request):
-    """Two keys (customer ids or identifiers) that are one person, or are not."""
+class OutcomeRequest(Request):
+    """What followed a decision; with ``retracts`` or ``revises``, what did not, or otherwise.
 
-    keys: tuple[Identifier, Identifier] = Field(examples=[["h1", "email:a@b.it"]])
-    cause: Cause = Field(examples=["told an agent"])
-
-
-class LinkAnswer(BaseModel):
-    """The customers behind the two keys now: one if they were merged, two if they were parted."""
-
-    changed: bool
-    customers: list[str]
-
-
-class CustomerRequest(_About):
-    """Whom to show, and which page of the timeline: newest first."""
-
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    before: Annotated[str, Field(max_length=300)] | None = None  # `next` of the page before
-
-
-class LinkView(BaseModel):
-    """Why two keys are, or were, one person."""
-
-    left: str
-    right: str
-    cause: str
-    linked_at: UtcTime
-    undone_at: UtcTime | None
-    undone_cause: str | None
-
-
-class JourneyView(BaseModel):
-    """A journey that is under way; ``open`` says how many of its kind."""
-
-    journey: str
-    stage: str
-    problem: bool
-    open: int
-    opened_at: UtcTime
-    stage_since: UtcTime
-
-
-class TimelineEntry(BaseModel):
-    """An event, a decision or an outcome."""
-
-    kind: str
-    at: UtcTime
-    id: str
-    content: dict[str, Any]
-
-
-class FeedbackView(BaseModel):
-    """One measure over all answers of the customer; null where too few answered."""
-
-    measure: str
-    answers: int
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-class Contacts(BaseModel):
-    """How often something was shown: ever, and in the last 1, 7 and 30 days."""
-
-    last_at: UtcTime | None
-    channels: dict[str, dict[str, int]]
-    actions: dict[str, dict[str, int]]
-
-
-class Consent(BaseModel):
-    """The last word on a purpose; ``channel`` null means on all."""
-
-    purpose: str
-    channel: str | None
-    given: bool
-    since: UtcTime
-
-
-class CustomerView(BaseModel):
-    """All we know of one customer."""
-
-    customer_id: str
-    known: bool
-    account: str | None
-    attributes: dict[str, str]
-    identifiers: list[str]
-    links: list[LinkView]
-    journeys: list[JourneyView]
-    predictions: Predictions
-    models: dict[str, str | None]
-    feedback: list[FeedbackView]
-    contacts: Contacts
-    consents: list[Consent]
-    timeline: list[TimelineEntry]
-    next: str | None
-    degraded: list[str]
-
-
-class ForgetRequest(_About):
-    """Whom to forget, or, with ``lift``, whom to take in again."""
-
-    lift: bool = False
-
-
-class ForgetAnswer(BaseModel):
-    """What was erased; the models that learned from the customer do not unlearn by themselves."""
-
-    status: Literal["forgotten", "lifted"]
-    erased: dict[str, int]
-    trained_on: list[str] | None  # null: MLflow did not answer
-    remark: str
-
-
-class OutcomeRequest(_Request):
-    """What followed a decision."""
+    ``shared_id`` names what happened, such as an order number: told of several decisions, it is
+    credited once. What a revision leaves out (``value``, ``occurred_at``, ``shared_id``) stays.
+    """
 
     decision_id: Id = Field(examples=["visit-8812"])
     action_id: Id | None = None
     outcome: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["accepted"])
-    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    value: Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER, allow_inf_nan=False)] | None = None
     occurred_at: UtcTime | None = None
     outcome_id: Id | None = None
+    shared_id: Id | None = None
     retracts: OutcomeId | None = None
+    revises: OutcomeId | None = None
+
+    @model_validator(mode="after")
+    def _one_change(self) -> Self:
+        if self.retracts and self.revises:
+            raise ValueError("retracts and revises are both there; send one of them")
+        return self
 
 
 class OutcomeAnswer(BaseModel):

@@ -14,13 +14,13 @@ from features.identity import keys_of, links_of
 from features.profiles import attributes_of
 from features.timeline import Entry, Place, consents, contacts, timeline
 from features.tombstones import who
-from serving.contract import (
+from serving.contract import Predictions
+from serving.contract_customer import (
     CustomerRequest,
     CustomerView,
     FeedbackView,
     JourneyView,
     LinkView,
-    Predictions,
     TimelineEntry,
 )
 from serving.engine import Engine

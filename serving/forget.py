@@ -9,7 +9,7 @@ from datetime import datetime
 from features.erasure import Erased, Erasure
 from features.identity import Spelling
 from features.tombstones import hashes
-from serving.contract import ForgetAnswer, ForgetRequest
+from serving.contract_customer import ForgetAnswer, ForgetRequest
 from training.registry import Registry
 
 log = logging.getLogger(__name__)

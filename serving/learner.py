@@ -12,54 +12,57 @@ or a retraction revises the credit, and the posterior with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import sqlalchemy as sa
-from pydantic_core import from_json
 
 from features import tables
-from features.catalog import NO_ACTION, Catalog
-from features.credit import Said, credit
-from features.databases import BUSY_MS
+from features.attribution import sharing
+from features.catalog import Catalog
 from features.domain import Domain
 from features.ledger import Ledger
 from features.model_input import ModelInput
-from features.tables import EPOCH, replace
+from features.tables import EPOCH, get_meta, set_meta
+from serving.lessons import (
+    BATCH,
+    Lesson,
+    closed_windows,
+    mark_learned,
+    read_decided,
+    read_lessons,
+    unlearned,
+    write_credits,
+)
 from serving.models import PRIOR
 from training.bandit import Bandit, Encoder, Posterior
 from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
 
-BATCH = 2_000  # decisions a step; keeps the writing transaction short
-SETTLE = timedelta(milliseconds=BUSY_MS)  # after that a decision is on disk, or has failed
 KEPT_SNAPSHOTS = 10_000
 STATE = "bandit"  # key of our row in learner_state
+PUBLISHED_UNDER = "learner catalogue"  # a fact of the ledger: fingerprint of the last snapshot's
 
 Champion = Callable[[], tuple[str, Bandit] | None]
 
 
-class Decided(NamedTuple):
-    """What the ledger knows of one decided action."""
+class Catalogs(Protocol):
+    """Has the catalogue that holds now; another one after each step, if need be."""
 
-    decision_id: str
-    action_id: str
-    channel: str
-    row: list[float]
-    decided_at: datetime
-    window_ends_at: datetime
+    @property
+    def catalog(self) -> Catalog: ...
 
 
-class Lesson(NamedTuple):
-    """A credit that is new or revised; None: does not count (before, or any more)."""
+class _News(NamedTuple):
+    """What a step found: outcomes to be marked, what they teach, windows that have closed."""
 
-    decided: Decided
-    old: float | None
-    new: float | None
+    outcome_ids: list[str]
+    lessons: list[Lesson]
+    windows_closed_at: datetime
 
 
 @dataclass
@@ -70,6 +73,7 @@ class _State:
     posterior: Posterior
     windows_closed_at: datetime
     revision: int  # raised with each write: a second learner on the same ledger is noticed
+    published_under: str | None  # the catalogue of the last snapshot; None: there is none
 
 
 class Outpaced(RuntimeError):
@@ -81,6 +85,10 @@ class Learner:
 
     Parameters
     ----------
+    catalogs
+        Where the catalogue comes from. When it changes, a snapshot with the new priors is
+        published; what was credited under the old one stays until it is asked for again, by another
+        outcome or because the window closes.
     champion
         Says which bandit to build on; None if MLflow has none or does not answer.
     """
@@ -89,13 +97,13 @@ class Learner:
         self,
         ledger: Ledger,
         domain: Domain,
-        catalog: Catalog,
+        catalogs: Catalogs,
         params: TrainingParams,
         champion: Champion,
     ) -> None:
         self._ledger = ledger
         self._domain = domain
-        self._catalog = catalog
+        self._catalogs = catalogs
         self._params = params
         self._champion = champion
         self._input = ModelInput(domain)
@@ -104,22 +112,20 @@ class Learner:
 
     def step(self, now: datetime) -> bool:
         """Learn what is new by ``now``; say whether a snapshot was published."""
-        state = self._state
-        news = self._ledger.read(_unlearned)
-        closed, closed_at = self._ledger.read(
-            lambda connection: _closed_windows(connection, state.windows_closed_at, now)
-        )
-        asked = list(dict.fromkeys([*news.values(), *closed]))
-        lessons = self._ledger.read(lambda connection: self._lessons(connection, asked, now))
-        if not lessons:  # a customer saw it, or a window closed on no_action: nothing to learn
-            state.windows_closed_at = closed_at
-            if news:
-                self._ledger.write_now(lambda c: _mark_learned(c, list(news)))
+        state, catalog = self._state, self._catalogs.catalog
+        news = self._ledger.read(lambda connection: self._look(connection, now, catalog))
+        changed = state.published_under not in (None, catalog.fingerprint)
+        if not news.lessons and not changed:
+            # A customer saw it, or a window closed on no_action: nothing to learn.
+            state.windows_closed_at = news.windows_closed_at
+            if news.outcome_ids:
+                self._ledger.write_now(lambda c: mark_learned(c, news.outcome_ids))
             return False
         # A copy, so that memory is never ahead of the disk: it counts once it is written.
-        new = _State(state.base, state.posterior.copy(), closed_at, state.revision)
-        self._count(new.posterior, lessons)
-        self._publish(new, lessons, list(news), now)
+        posterior = state.posterior.copy()
+        self._count(posterior, news.lessons)
+        new = replace(state, posterior=posterior, windows_closed_at=news.windows_closed_at)
+        self._publish(new, news.lessons, news.outcome_ids, catalog, now)
         return True
 
     def rebase(self, now: datetime) -> bool:
@@ -136,25 +142,26 @@ class Learner:
                 log.warning("Bandit %s was trained for another domain file; not built on", base)
             self._refused = base
             return False
-        state = self._state
-        posterior = self._recounted(bandit.posterior)
-        new = _State(base, posterior, state.windows_closed_at, state.revision)
-        self._publish(new, [], [], now)
+        new = replace(self._state, base=base, posterior=self._recounted(bandit.posterior))
+        self._publish(new, [], [], self._catalogs.catalog, now)
         log.info("Learning on top of bandit %s", base)
         return True
 
     def _restored(self) -> _State:
         columns = tables.learner_state.c
         query = sa.select(tables.learner_state).where(columns.key == STATE)
-        found = self._ledger.read(lambda connection: connection.execute(query).first())
+        found, under = self._ledger.read(
+            lambda c: (c.execute(query).first(), get_meta(c, PUBLISHED_UNDER))
+        )
         if found is not None:
             posterior = Posterior.from_bytes(found.posterior)
             if self._fits(posterior.encoder):
-                return _State(found.base, posterior, found.windows_closed_at, found.revision)
+                closed_at, revision = found.windows_closed_at, found.revision
+                return _State(found.base, posterior, closed_at, revision, under)
             log.warning("The stored posterior is of another domain file; starting without it")
         blank = Posterior(Encoder.blank(self._domain.channels), self._params.bandit.ridge)
         revision = found.revision if found is not None else 0
-        return _State(PRIOR, self._recounted(blank), EPOCH, revision)
+        return _State(PRIOR, self._recounted(blank), EPOCH, revision, under)
 
     def _recounted(self, posterior: Posterior) -> Posterior:
         """A posterior with all credits of the ledger on top."""
@@ -164,8 +171,10 @@ class Learner:
             part = credits[start : start + BATCH]
             acceptance = {(c.decision_id, c.action_id): c.acceptance for c in part}
             ids = list(dict.fromkeys(c.decision_id for c in part))
-            decided = self._ledger.read(lambda c, ids=ids: self._decided(c, ids))  # type: ignore[misc]
-            known = ((one, acceptance.get((one.decision_id, one.action_id))) for one in decided)
+            decided = self._ledger.read(
+                lambda c, ids=ids: read_decided(c, ids, self._input.fingerprint)  # type: ignore[misc]
+            )
+            known = ((one, acceptance.get(one.shown.key)) for one in decided)
             lessons = [Lesson(one, None, new) for one, new in known if new is not None]
             self._count(posterior, lessons)
         return posterior
@@ -173,42 +182,14 @@ class Learner:
     def _fits(self, encoder: Encoder) -> bool:
         return set(encoder.features) <= set(self._input.names)
 
-    def _lessons(
-        self, connection: sa.Connection, decision_ids: Sequence[str], now: datetime
-    ) -> list[Lesson]:
-        decided = self._decided(connection, decision_ids)
-        outcomes = _outcomes(connection, decision_ids)
-        old = _credits(connection, decision_ids)
-        lessons = []
-        for one in decided:
-            key = (one.decision_id, one.action_id)
-            said = outcomes.get(key, ())
-            new = credit(said, one.decided_at, one.window_ends_at, now, self._catalog)
-            if new != old.get(key):
-                lessons.append(Lesson(one, old.get(key), new))
-        return lessons
-
-    def _decided(self, connection: sa.Connection, decision_ids: Sequence[str]) -> list[Decided]:
-        columns = tables.decisions.c
-        query = sa.select(
-            columns.decision_id,
-            columns.channel,
-            columns.record,
-            columns.answer,
-            columns.decided_at,
-        ).where(columns.decision_id.in_(decision_ids), columns.served)
-        found = []
-        for decision_id, channel, record_text, answer, decided_at in connection.execute(query):
-            record = from_json(record_text)
-            if record["features_layout"] != self._input.fingerprint:
-                continue  # decided under another domain file: its numbers mean something else
-            row = [np.nan if value is None else value for value in record["features"]]
-            for action_id in (action["action_id"] for action in from_json(answer)["actions"]):
-                if action_id != NO_ACTION:
-                    days = record["attribution_days"][action_id]
-                    ends_at = decided_at + timedelta(days=days)
-                    found.append(Decided(decision_id, action_id, channel, row, decided_at, ends_at))
-        return found
+    def _look(self, connection: sa.Connection, now: datetime, catalog: Catalog) -> _News:
+        news = unlearned(connection)
+        closed, closed_at = closed_windows(connection, self._state.windows_closed_at, now)
+        # Who shares in an outcome may have lost its credit, or got it back.
+        shared = sorted(sharing(connection, news.values()))
+        asked = list(dict.fromkeys([*news.values(), *closed, *shared]))
+        lessons = read_lessons(connection, asked, self._input.fingerprint, now, catalog)
+        return _News(list(news), lessons, closed_at)
 
     def _count(self, posterior: Posterior, lessons: Iterable[Lesson]) -> None:
         """Take the old credits back and add the new ones."""
@@ -221,7 +202,7 @@ class Learner:
         posterior.learn(
             np.array([one.row for one, _, _ in counted])[:, columns],
             [one.channel for one, _, _ in counted],
-            [one.action_id for one, _, _ in counted],
+            [one.shown.action_id for one, _, _ in counted],
             np.array([acceptance for _, acceptance, _ in counted]),
             np.array([count for _, _, count in counted]),
         )
@@ -231,6 +212,7 @@ class Learner:
         state: _State,
         lessons: Sequence[Lesson],
         outcome_ids: Sequence[str],
+        catalog: Catalog,
         now: datetime,
     ) -> None:
         """Write a new state and what it rests on; it is ours once that is on disk."""
@@ -242,15 +224,16 @@ class Learner:
             "posterior": state.posterior.to_bytes(),
             "revision": state.revision + 1,
         }
-        payload = state.posterior.model(self._catalog.priors).to_bytes()
+        payload = state.posterior.model(catalog.priors).to_bytes()
         snapshot = {"base": state.base, "published_at": now, "payload": payload}
 
         def write(connection: sa.Connection) -> None:
             if _revision(connection) != state.revision:
                 raise Outpaced("another learner has written to this ledger; reading its state")
-            _write_credits(connection, lessons)
-            _mark_learned(connection, outcome_ids)
-            replace(connection, tables.learner_state, [kept])
+            write_credits(connection, lessons)
+            mark_learned(connection, outcome_ids)
+            tables.replace(connection, tables.learner_state, [kept])
+            set_meta(connection, PUBLISHED_UNDER, catalog.fingerprint)
             insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
             sequence = connection.execute(insert, snapshot).scalar_one()
             old = tables.snapshots.c.sequence <= sequence - KEPT_SNAPSHOTS
@@ -261,76 +244,11 @@ class Learner:
         except Outpaced:
             self._state = self._restored()
             raise
-        state.revision += 1
-        self._state = state
+        under = catalog.fingerprint
+        self._state = replace(state, revision=state.revision + 1, published_under=under)
 
 
 def _revision(connection: sa.Connection) -> int:
     columns = tables.learner_state.c
     query = sa.select(columns.revision).where(columns.key == STATE)
     return connection.execute(query).scalar() or 0
-
-
-def _mark_learned(connection: sa.Connection, outcome_ids: Sequence[str]) -> None:
-    mine = tables.outcomes.c.outcome_id.in_(outcome_ids)
-    connection.execute(tables.outcomes.update().where(mine).values(learned=True))
-
-
-def _unlearned(connection: sa.Connection) -> dict[str, str]:
-    """Outcomes not learned yet, with the decision of each."""
-    columns = tables.outcomes.c
-    query = sa.select(columns.outcome_id, columns.decision_id).where(~columns.learned)
-    rows = connection.execute(query.order_by(columns.received_at).limit(BATCH))
-    return {row.outcome_id: row.decision_id for row in rows}
-
-
-def _closed_windows(
-    connection: sa.Connection, closed_at: datetime, now: datetime
-) -> tuple[list[str], datetime]:
-    """Decisions whose window has ended since ``closed_at``, and until when that is complete."""
-    columns = tables.decisions.c
-    until = now - SETTLE
-    query = (
-        sa.select(columns.decision_id, columns.window_ends_at)
-        .where(columns.served, columns.window_ends_at > closed_at, columns.window_ends_at <= until)
-        .order_by(columns.window_ends_at)
-        .limit(BATCH)
-    )
-    rows = connection.execute(query).all()
-    if len(rows) == BATCH:  # more wait; those of the last instant are looked at again
-        until = rows[-1].window_ends_at - timedelta(microseconds=1)
-    return [row.decision_id for row in rows], max(until, closed_at)
-
-
-def _outcomes(
-    connection: sa.Connection, decision_ids: Sequence[str]
-) -> Mapping[tuple[str, str], list[Said]]:
-    columns = tables.outcomes.c
-    query = sa.select(tables.outcomes).where(columns.decision_id.in_(decision_ids))
-    found: dict[tuple[str, str], list[Said]] = {}
-    for row in connection.execute(query):
-        said = Said(row.outcome_id, row.outcome, row.occurred_at, row.retracts)
-        found.setdefault((row.decision_id, row.action_id), []).append(said)
-    return found
-
-
-def _credits(
-    connection: sa.Connection, decision_ids: Sequence[str]
-) -> Mapping[tuple[str, str], float]:
-    columns = tables.credits.c
-    query = sa.select(tables.credits).where(columns.decision_id.in_(decision_ids))
-    return {(c.decision_id, c.action_id): c.acceptance for c in connection.execute(query)}
-
-
-def _write_credits(connection: sa.Connection, lessons: Sequence[Lesson]) -> None:
-    kept = [
-        {"decision_id": one.decision_id, "action_id": one.action_id, "acceptance": new}
-        for one, _, new in lessons
-        if new is not None
-    ]
-    replace(connection, tables.credits, kept)
-    columns = tables.credits.c
-    for one, _, new in lessons:
-        if new is None:
-            mine = (columns.decision_id == one.decision_id) & (columns.action_id == one.action_id)
-            connection.execute(tables.credits.delete().where(mine))

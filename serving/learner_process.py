@@ -16,13 +16,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from features.catalog import Catalog
 from features.domain import load_domain
 from features.ledger import Ledger
-from features.playbook import load_catalog
+from features.model_input import ModelInput
 from features.settings import Settings, load_settings
+from serving.catalog_file import CatalogFile
 from serving.learner import Learner
 from training.bandit import Bandit
 from training.params import load_params
@@ -32,6 +36,13 @@ log = logging.getLogger("nba.learner")
 
 STEADY_S = 60.0  # a learner that ran this long has recovered
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0  # between two starts
+
+
+@dataclass
+class _Latest:
+    """The catalogue as it was last read."""
+
+    catalog: Catalog
 
 
 class LearnerProcess:
@@ -80,19 +91,18 @@ def run(settings: Settings) -> None:
     domain = load_domain(settings.domain)
     ledger = Ledger(settings.ledger_url)
     registry = Registry(settings)
+    file = CatalogFile(settings.actions, domain, ModelInput(domain))
+    latest = _Latest(file.read().catalog)
     with _alone(settings.home / "learner.lock"):
-        learner = Learner(
-            ledger,
-            domain,
-            load_catalog(settings.actions, domain),
-            load_params(),
-            lambda: _champion(registry),
-        )
+        champion = partial(_champion, registry)
+        learner = Learner(ledger, domain, latest, load_params(), champion)
         next_look = 0.0
         while True:
             try:
                 if time.monotonic() >= next_look:
                     next_look = time.monotonic() + settings.models_every_s
+                    if (playbook := file.changed()) is not None:
+                        latest.catalog = playbook.catalog
                     learner.rebase(datetime.now(UTC))
                 learner.step(datetime.now(UTC))
             except Exception:  # a locked database or a full disk passes; learning must go on

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 
-from features.errors import NbaError
+from features.errors import LedgerDown, NbaError
 from serving.border import REFUSED
 from serving.contract import Error, Readiness
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Statuses = Mapping[type[NbaError], HTTPStatus]
 
+EVERYWHERE = (LedgerDown,)  # what any route may raise
 JSON = "application/json"
 SCHEMAS = "#/components/schemas/{model}"
 _NOTE = "_refusals"
@@ -144,7 +145,7 @@ def _reasons(
 ) -> Iterator[tuple[HTTPStatus, list[str]]]:
     """Each status other than 200 that may come, and why it does."""
     found: dict[HTTPStatus, list[str]] = {status: [why] for status, why in REFUSED.items()}
-    for error in refusals.errors:
+    for error in (*refusals.errors, *(kind for kind in EVERYWHERE if kind in statuses)):
         status = status_of(error, statuses)
         found.setdefault(status, []).append(_first_line(error))
     for status, body in refusals.bodies.items():

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
@@ -20,8 +19,6 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 
-from features.domain import load_domain
-from features.erasure import Erasure
 from features.errors import (
     CustomerForgotten,
     DecisionConflict,
@@ -35,56 +32,40 @@ from features.errors import (
     NotVisible,
 )
 from features.identity import resolve
-from features.ingest import Ingest
-from features.ledger import Ledger
-from features.model_input import ModelInput
-from features.playbook import Playbook
 from features.settings import load_settings
-from features.states import States
-from features.store import FeatureStore
 from serving import monitoring
 from serving.activation import activate
-from serving.archive import Archive, remember_catalog
 from serving.border import Border, QuietRefusals, tell
-from serving.catalog_file import CatalogFile
 from serving.contract import (
     ActivateAnswer,
     ActivateRequest,
-    CustomerRequest,
-    CustomerView,
     DecideRequest,
     Decision,
     EventsAnswer,
     EventsRequest,
     ExplainAnswer,
     ExplainRequest,
-    ForgetAnswer,
-    ForgetRequest,
-    LinkAnswer,
-    LinkRequest,
     OutcomeAnswer,
     OutcomeRequest,
     ReplayAnswer,
     ReplayRequest,
 )
+from serving.contract_customer import (
+    CustomerRequest,
+    CustomerView,
+    ForgetAnswer,
+    ForgetRequest,
+    LinkAnswer,
+    LinkRequest,
+)
 from serving.customer import view_customer
-from serving.desk import Desk
-from serving.engine import Engine
-from serving.features_online import OnlineFeatures
 from serving.forget import forget
-from serving.learner_process import LearnerProcess
-from serving.models import ModelWatcher
 from serving.openapi import describe, refuses
 from serving.outcomes import record_outcome
 from serving.replay import Replay
-from training.params import load_params
-from training.registry import Registry
+from serving.upkeep import Upkeep
 
-log = logging.getLogger(__name__)
 settings = load_settings()
-
-LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
-CATALOG_EVERY_S = 1.0
 
 _STATUS: dict[type[NbaError], HTTPStatus] = {
     InvalidRequest: HTTPStatus.BAD_REQUEST,
@@ -126,26 +107,9 @@ class NextBestAction:
     """Decides for one customer while they wait, and learns from what followed."""
 
     def __init__(self) -> None:
-        domain, params = load_domain(settings.domain), load_params()
-        model_input = ModelInput(domain)
-        self.catalog_file = CatalogFile(settings.actions, domain, model_input)
-        playbook = self.catalog_file.read()
-        self.ledger = Ledger(settings.ledger_url)
-        remember_catalog(self.ledger, playbook.catalog, datetime.now(UTC))
-        self.features = _open_features(domain)
-        self.registry = Registry(settings)
-        self.watcher = ModelWatcher(self.registry, self.ledger, domain, playbook.catalog, params)
-        self.watcher.refresh()
-        self.archive = Archive(self.registry, self.ledger, domain, params)
-        desk = Desk(playbook, self.watcher.current, model_input)
-        self.engine = Engine(domain, model_input, self.features, self.ledger, desk)
-        self.ingest = Ingest(
-            self.ledger, self.features, domain, States(model_input.fold, self.features.state)
-        )
-        self.erasure = Erasure(self.ledger, self.features, settings.home)
-        self.learner = LearnerProcess()
-        self.ledger_problem = ""
-        self.tasks: list[asyncio.Task[None]] = []
+        self.upkeep = upkeep = Upkeep(settings)
+        self.ledger, self.registry, self.archive = upkeep.ledger, upkeep.registry, upkeep.archive
+        self.engine, self.ingest, self.erasure = upkeep.engine, upkeep.ingest, upkeep.erasure
         _ready.service = self
 
     @bentoml.on_startup
@@ -153,12 +117,7 @@ class NextBestAction:
         """Begin what goes on beside the requests, and settle the heap."""
         for handler in logging.getLogger("bentoml").handlers + logging.getLogger().handlers:
             handler.addFilter(QuietRefusals())
-        self.tasks = [
-            asyncio.create_task(_every(settings.models_every_s, self._watch_models)),
-            asyncio.create_task(_every(settings.learn_every_s, self._watch_learner)),
-            asyncio.create_task(_every(LEDGER_EVERY_S, self._watch_ledger)),
-            asyncio.create_task(_every(CATALOG_EVERY_S, self._watch_catalog)),
-        ]
+        self.upkeep.begin()
         # The collector would walk everything that was imported, for 100 ms, in mid-request.
         gc.collect()
         gc.freeze()
@@ -166,12 +125,7 @@ class NextBestAction:
     @bentoml.on_shutdown
     async def end(self) -> None:
         """Stop the learner and finish what is being written."""
-        for task in self.tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        self.learner.stop()
-        self.ledger.close()
+        await self.upkeep.end()
 
     @bentoml.api(route="/v1/decide")
     @refuses(InvalidRequest, InvalidData, CustomerForgotten, DecisionConflict)
@@ -276,54 +230,6 @@ class NextBestAction:
         kept = self.engine.spelling.each(keys)
         return self.ledger.read(lambda c: list(dict.fromkeys(resolve(c, [key]) for key in kept)))
 
-    @property
-    def degraded(self) -> list[str]:
-        """What is missing or broken, in sentences for people."""
-        learner = [self.learner.problem] if self.learner.problem else []
-        catalog = [self.catalog_file.problem] if self.catalog_file.problem else []
-        models = self.engine.desk.models.degraded
-        return [*models, *self.features.degraded, *catalog, *learner]
-
-    async def _watch_ledger(self) -> None:
-        """Whether decisions can be written: takes the write lock and gives it back."""
-        try:
-            await asyncio.wait_for(self.ledger.write(lambda connection: None), LEDGER_WITHIN_S)
-            self.ledger_problem = ""
-        except Exception as error:
-            log.exception("The ledger cannot be written")
-            self.ledger_problem = f"ledger: cannot be written ({type(error).__name__})"
-
-    async def _watch_models(self) -> None:
-        await asyncio.to_thread(self.features.refresh)
-        if not self.features.degraded:  # what a crash, or a build beside us, left waiting
-            await asyncio.to_thread(self.erasure.finish)
-            await self.ingest.show(datetime.now(UTC))
-        if await asyncio.to_thread(self.watcher.refresh):
-            log.info("Now serving %s", dict(self.watcher.current.versions))
-        self.engine.desk = self.engine.desk.with_models(self.watcher.current)
-        monitoring.DEGRADED.set(len(self.degraded))
-
-    async def _watch_catalog(self) -> None:
-        """Take a changed catalogue, as a whole, or keep the old one and say why."""
-        playbook = await asyncio.to_thread(self.catalog_file.changed)
-        if playbook is None:
-            return
-        await asyncio.to_thread(self._take_catalog, playbook)
-        log.info("Now deciding with catalogue %s", playbook.catalog.fingerprint)
-
-    def _take_catalog(self, playbook: Playbook) -> None:
-        remember_catalog(self.ledger, playbook.catalog, datetime.now(UTC))
-        self.watcher.follow(playbook.catalog)
-        models, engine = self.watcher.current, self.engine
-        engine.desk = Desk(playbook, models, engine.model_input)
-
-    async def _watch_learner(self) -> None:
-        # The index is 1 in the first worker, and missing where there is only one process.
-        if settings.learner and (bentoml.server_context.worker_index or 1) == 1:
-            self.learner.keep_alive(time.monotonic())
-        await asyncio.to_thread(self.watcher.refresh_snapshot)
-        self.engine.desk = self.engine.desk.with_models(self.watcher.current)
-
 
 class _Readiness:
     """What `/readyz` tells; filled in when the service has started."""
@@ -333,12 +239,8 @@ class _Readiness:
     def __call__(self) -> tuple[int, dict[str, Any]]:
         if self.service is None:
             return 503, {"status": "starting", "degraded": [], "models": {}}
-        if problem := self.service.ledger_problem:
-            return 503, {"status": "not ready", "degraded": [problem], "models": {}}
-        degraded = self.service.degraded
-        versions = dict(self.service.engine.desk.models.versions)
-        status = "degraded" if degraded else "ready"
-        return 200, {"status": status, "degraded": degraded, "models": versions}
+        found: tuple[int, dict[str, Any]] = self.service.upkeep.readiness()
+        return found
 
 
 _ready = _Readiness()
@@ -352,21 +254,3 @@ def _document() -> dict[str, Any]:
 NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
     Border, readiness=_ready, document=_document
 )
-
-
-def _open_features(domain: Any) -> OnlineFeatures:
-    try:
-        return OnlineFeatures(FeatureStore(settings, domain))
-    except Exception as error:  # a broken feature store must not stop the server
-        log.exception("The feature store could not be opened")
-        return OnlineFeatures(None, f"the store could not be opened ({type(error).__name__})")
-
-
-async def _every(seconds: float, work: Any) -> None:
-    """Do some work again and again; a failure is logged and tried again."""
-    while True:
-        try:
-            await work()
-        except Exception:
-            log.exception("A background task failed; trying again")
-        await asyncio.sleep(seconds)

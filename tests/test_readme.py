@@ -17,15 +17,13 @@ from features.settings import GROCERY, Settings
 from serving.cli import app
 from serving.contract import (
     ActivateRequest,
-    CustomerRequest,
     DecideRequest,
     EventsRequest,
-    ForgetRequest,
     LiftRequest,
-    LinkRequest,
     OutcomeRequest,
     ReplayRequest,
 )
+from serving.contract_customer import CustomerRequest, ForgetRequest, LinkRequest
 from tests.conftest import NOW
 
 ROOT = Path(__file__).parents[1]

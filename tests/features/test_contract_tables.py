@@ -169,9 +169,11 @@ def test_a_decision_is_an_imported_one_with_a_window_of_its_action(read, now):
         "subject": "c1",
         "customer_id": "c1",
         "decided_at": now,
+        "activated_at": now,
         "channel": "app",
         "action_id": "discount",
         "probability": 0.25,
+        "arm": None,
         "served": False,
         "window_ends_at": now + timedelta(days=14),
     }

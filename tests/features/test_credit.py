@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from features.credit import Said, credit
+from features.credit import Said, Shown, credit, touch
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 INSIDE, OUTSIDE = 3 * DAY, 15 * DAY  # after the decision; its window is 14 days
@@ -63,9 +63,11 @@ INSIDE, OUTSIDE = 3 * DAY, 15 * DAY  # after the decision; its window is 14 days
 )
 def test_the_credit_of_a_decided_action(outcomes, asked, taught, toy_catalog, now):
     happened = [Said(name, outcome, now + when, gone) for name, outcome, when, gone in outcomes]
-    assert credit(happened, now, now + 14 * DAY, now + asked, toy_catalog) == taught
+    heard = touch(Shown("d1", "discount", now, now + 14 * DAY), happened, toy_catalog)
+    assert credit(heard, {}, now + asked, toy_catalog) == taught
 
 
 def test_what_was_said_before_the_decision_is_not_put_down_to_it(toy_catalog, now):
     early = [Said("o1", "accepted", now - HOUR)]
-    assert credit(early, now, now + DAY, now + HOUR, toy_catalog) is None
+    heard = touch(Shown("d1", "discount", now, now + DAY), early, toy_catalog)
+    assert credit(heard, {}, now + HOUR, toy_catalog) is None

@@ -155,6 +155,7 @@ def decided(ledger):
             "subject": "c1",
             "customer_id": "c1",
             "decided_at": MOMENT,
+            "activated_at": MOMENT,
             "channel": "app",
             "action_id": "discount",
             "probability": None,
@@ -165,7 +166,7 @@ def decided(ledger):
             {
                 "outcome_id": f"{decision['decision_id']}-{number}",
                 "decision_id": decision["decision_id"],
-                "action_id": "",
+                "action_id": decision["action_id"],
                 "outcome": outcome,
                 "value": None,
                 "occurred_at": MOMENT + after,

@@ -270,6 +270,7 @@ def test_namespaces_of_identifiers_say_how_spellings_become_one(toy):
 # What touches most businesses, by the names that the vocabulary gives it.
 SHARED = {
     *("nps", "csat", "ces", "review", "complaint_opened", "complaint_closed"),
+    *("outage_began", "outage_ended", "cancellation_asked", "cancellation_withdrawn"),
     *("consent_given", "consent_withdrawn", "call", "chat", "visit", "page_view", "purchase"),
     *("refund", "delivery", "social_post", "advert", "referral"),
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -16,12 +16,11 @@ from features.catalog import Catalog
 from features.domain import Domain
 from features.ledger import Ledger
 from features.model_input import ModelInput
-from features.store import Known
-from serving.contract import DecideRequest, OutcomeRequest
-from serving.engine import Engine
+from serving.contract import OutcomeRequest
 from serving.learner import Learner, Outpaced
 from serving.models import PRIOR
 from serving.outcomes import record_outcome
+from tests.decided import decided
 from training.bandit import Bandit, Encoder, Posterior, RewardModel
 from training.params import BanditParams, ClassifierParams, TrainingParams
 
@@ -46,64 +45,31 @@ def after(n: int, y: float) -> float:
 
 
 @dataclass
-class FakeFeatures:
-    """Everybody is of an age that their name tells: c41 is 41."""
-
-    degraded: tuple[str, ...] = ()
-
-    def online(self, customer_id: str) -> Known:
-        return Known({"plan": "basic", "age_years": customer_id[1:]}, None)
-
-
-@dataclass
-class FakeModels:
-    """Always takes the first action that is left."""
-
-    expected: Mapping[str, float]
-    versions: Mapping[str, str | None] = field(default_factory=dict)
-    degraded: tuple[str, ...] = ()
-
-    def churn(self, row: np.ndarray) -> None:
-        return None
-
-    def intent(self, row: np.ndarray) -> None:
-        return None
-
-    def acceptance(self, row: np.ndarray, channel: str) -> Mapping[str, float]:
-        return self.expected
-
-    def probabilities(self, expected_reward: np.ndarray) -> np.ndarray:
-        allowed = np.flatnonzero(~np.isnan(expected_reward))
-        return np.eye(len(expected_reward))[allowed[0]]
-
-
-@dataclass
 class Shop:
-    """A ledger with a real engine before it and learners behind it."""
+    """A ledger with decisions in it and learners behind it; holds the catalogue of the moment."""
 
     ledger: Ledger
     domain: Domain
     catalog: Catalog
     now: datetime
 
-    def __post_init__(self) -> None:
-        models = FakeModels(dict.fromkeys(self.catalog.actions, 0.5))
-        self.engine = Engine(
-            self.domain, self.catalog, ModelInput(self.domain), FakeFeatures(), models, self.ledger
-        )
-
     def learner(self, champion: Callable[[], object] = lambda: None) -> Learner:
-        return Learner(self.ledger, self.domain, self.catalog, PARAMS, champion)
+        return Learner(self.ledger, self.domain, self, PARAMS, champion)
 
-    def decide(self, decision_id: str, customer_id: str = "c40", **fields: object) -> None:
-        asked = {
-            "decision_id": decision_id,
-            "customer_id": customer_id,
-            "channel": "app",
-            "actions": ("discount",),
-        }
-        request = DecideRequest.model_validate(asked | fields)
-        asyncio.run(self.engine.decide(request, self.now))
+    def decide(
+        self,
+        decision_id: str,
+        customer_id: str = "c40",
+        actions: tuple[str, ...] = ("discount",),
+        **changed: object,
+    ) -> None:
+        """Everybody is of an age that their name tells: c41 is 41."""
+        model_input = ModelInput(self.domain)
+        attributes = {"plan": "basic", "age_years": customer_id[1:]}
+        row = model_input.read(attributes, None, self.now.timestamp())
+        days = {name: self.catalog.actions[name].attribution_days for name in actions}
+        about = {"customer_id": customer_id, "layout": model_input.fingerprint, "row": row}
+        decided(self.ledger, decision_id, self.now, days, **about, **changed)
 
     def tell(self, decision_id: str, outcome: str, **fields: object) -> str:
         told = {"decision_id": decision_id, "outcome": outcome, "occurred_at": self.now + HOUR}
@@ -227,7 +193,7 @@ def test_an_outcome_within_its_window_that_arrives_late_revises_the_silence(shop
 
 
 def test_each_slot_of_a_decision_learns_from_its_own_outcomes(shop):
-    shop.decide("d1", actions=("call_back", "discount"), slots=2)
+    shop.decide("d1", actions=("call_back", "discount"))
     shop.tell("d1", "accepted", action_id="call_back")
     shop.tell("d1", "rejected", action_id="discount")
     shop.learner().step(shop.now + HOUR)
@@ -236,7 +202,7 @@ def test_each_slot_of_a_decision_learns_from_its_own_outcomes(shop):
 
 def test_each_action_has_its_own_window(shop):
     """The call may be answered for 7 days, the discount for 14."""
-    shop.decide("d1", actions=("call_back", "discount"), slots=2)
+    shop.decide("d1", actions=("call_back", "discount"))
     for action in ("call_back", "discount"):
         shop.tell("d1", "accepted", action_id=action, occurred_at=shop.now + 10 * DAY)
     shop.learner().step(shop.now + 11 * DAY)
@@ -244,7 +210,7 @@ def test_each_action_has_its_own_window(shop):
 
 
 def test_an_outcome_of_a_lower_rank_is_taken_back_without_naming_its_action(shop):
-    shop.decide("d1", actions=("call_back", "discount"), slots=2)
+    shop.decide("d1", actions=("call_back", "discount"))
     told = shop.tell("d1", "accepted", action_id="discount")
     learner = shop.learner()
     learner.step(shop.now + HOUR)

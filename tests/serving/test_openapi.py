@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -24,22 +26,16 @@ from features.errors import (
     InvalidEvent,
     InvalidRequest,
     NbaError,
+    NotRepeatable,
     NotVisible,
 )
 from features.events import read_event
 from features.identity import Spelling
 from features.settings import GROCERY
 from serving.border import MAX_BODY_BYTES, REFUSED
-from serving.contract import (
-    Error,
-    EventsAnswer,
-    LinkAnswer,
-    LinkRequest,
-    OutcomeAnswer,
-    OutcomeRequest,
-    Readiness,
-)
-from serving.openapi import describe, refuses, routes, status_of
+from serving.contract import Error, EventsAnswer, OutcomeAnswer, OutcomeRequest, Readiness
+from serving.contract_customer import LinkAnswer, LinkRequest
+from serving.openapi import EVERYWHERE, describe, refuses, routes, status_of
 from serving.service import _STATUS, NextBestAction
 from tests.conftest import NOW, Built
 from tests.server import Server, running
@@ -143,7 +139,9 @@ def test_the_event_of_the_example_is_one_of_the_grocers():
 def test_no_route_may_raise_an_error_without_a_status():
     named = {error for route in OURS for error in route.refusals.errors}
     assert {error for error in named if status_of(error, _STATUS) >= 500} <= {NotVisible}
-    assert named == set(_STATUS), "an error in _STATUS that no route refuses with, or the reverse"
+    assert named | {*EVERYWHERE} == set(_STATUS), (
+        "an error in _STATUS that no route refuses with, or the reverse"
+    )
 
 
 # Every error of every route, provoked -----------------------------------------------------------
@@ -155,6 +153,11 @@ PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/decide", InvalidData, {"identifiers": ["fax:1"], "channel": "app"}),
     ("/v1/decide", CustomerForgotten, {"customer_id": "gone", "channel": "app"}),
     ("/v1/decide", DecisionConflict, {"customer_id": "h2", "channel": "app", "decision_id": "d1"}),
+    ("/v1/activate", DecisionUnknown, {"decision_id": "none"}),
+    ("/v1/activate", DecisionConflict, {"decision_id": "d1"}),
+    ("/v1/explain", DecisionUnknown, {"decision_id": "none"}),
+    ("/v1/explain", NotRepeatable, {"decision_id": "d9"}),
+    ("/v1/replay", DecisionUnknown, {"decision_id": "none"}),
     ("/v1/outcomes", InvalidRequest, {"decision_id": "d1", "outcome": "loved"}),
     ("/v1/outcomes", DecisionUnknown, {"decision_id": "none", "outcome": "accepted"}),
     (
@@ -189,17 +192,21 @@ def test_what_is_provoked_below_is_all_that_the_routes_say_they_refuse():
 
 @pytest.fixture(scope="module")
 def server(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that has decided once and forgotten somebody."""
+    """A server that has decided, forgotten somebody, and lost the catalogue of one decision."""
     home: Path = tmp_path_factory.mktemp("openapi") / "home"
     shutil.copytree(first_day.home, home)
     with running(home, {**first_day.env, "NBA_HOME": str(home)}) as started:
         for path, body in (
             ("/v1/decide", {"customer_id": "h1", "channel": "app", "decision_id": "d1"}),
             ("/v1/outcomes", {"decision_id": "d1", "outcome": "shown", "outcome_id": "o1"}),
+            ("/v1/decide", {"customer_id": "h9", "channel": "app", "decision_id": "d9"}),
             ("/v1/decide", {"customer_id": "gone", "channel": "app"}),
             ("/v1/forget", {"customer_id": "gone"}),
         ):
             assert started.post(path, body)[0] == 200
+        with closing(sqlite3.connect(home / "ledger.db", isolation_level=None)) as ledger:
+            lost = "UPDATE decisions SET record = json_set(record, '$.catalog', 'lost')"
+            ledger.execute(f"{lost} WHERE decision_id = 'd9'")
         yield started
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -14,35 +13,18 @@ from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.ledger import Ledger
 from serving.contract import OutcomeAnswer, OutcomeRequest
 from serving.outcomes import record_outcome
+from tests.decided import decided
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 LATER = timedelta(hours=2)
 
 
-def decided(ledger: Ledger, now: datetime, decision_id: str, *actions: str) -> None:
-    """A served decision of these actions, best rank first."""
-    row = {
-        "decision_id": decision_id,
-        "subject": "c1",
-        "customer_id": "c1",
-        "decided_at": now,
-        "channel": "app",
-        "action_id": actions[0],
-        "probability": 0.5,
-        "served": True,
-        "window_ends_at": now + timedelta(days=14),
-        "record": "{}",
-        "answer": json.dumps({"actions": [{"action_id": action} for action in actions]}),
-    }
-    ledger.write_now(lambda c: c.execute(tables.decisions.insert(), row))
-
-
 @pytest.fixture
 def tell(ledger, toy_catalog, now):
     """Tells of an outcome of decision d1 (call_back, then discount) two hours after it."""
-    decided(ledger, now, "d1", "call_back", "discount")
-    decided(ledger, now, "d2", "discount")
+    decided(ledger, "d1", now, {"call_back": 7, "discount": 14})
+    decided(ledger, "d2", now, {"discount": 14})
 
     def send(outcome: str = "accepted", **fields: object) -> OutcomeAnswer:
         whole = {"decision_id": "d1", "outcome": outcome} | fields
@@ -131,7 +113,7 @@ def test_an_id_that_comes_back_with_another_content_is_a_conflict(tell, ledger, 
         (
             {"action_id": "talk_plus"},
             InvalidRequest,
-            "action_id is 'talk_plus'. Expected one of this decision's: call_back, discount",
+            "action_id is 'talk_plus'. .* decision 'd1' has shown: call_back, discount",
         ),
         (
             {"occurred_at": "2026-11-22T09:59:59Z"},
@@ -186,6 +168,7 @@ def test_an_imported_decision_takes_outcomes_of_its_one_action(tell, ledger, now
         "subject": "c1",
         "customer_id": "c1",
         "decided_at": now,
+        "activated_at": now,
         "channel": "app",
         "action_id": "discount",
         "served": False,
@@ -193,7 +176,7 @@ def test_an_imported_decision_takes_outcomes_of_its_one_action(tell, ledger, now
     }
     ledger.write_now(lambda c: c.execute(tables.decisions.insert(), imported))
     assert tell(decision_id="old").status == "recorded"
-    with pytest.raises(InvalidRequest, match="one of this decision's: discount"):
+    with pytest.raises(InvalidRequest, match="decision 'old' has shown: discount"):
         tell(decision_id="old", action_id="call_back")
 
 
@@ -222,7 +205,7 @@ def test_a_retraction_cannot_be_taken_back(tell):
 
 
 def test_an_outcome_that_we_named_can_be_taken_back_however_long_its_name_is(tell, ledger, now):
-    decided(ledger, now, "d" * 200, "call_back")
+    decided(ledger, "d" * 200, now, {"call_back": 7})
     first = tell(decision_id="d" * 200)
     assert len(first.outcome_id) > 200
     back = tell(decision_id="d" * 200, retracts=first.outcome_id)

@@ -1,0 +1,72 @@
+"""Decisions as the engine leaves them in the ledger, for tests of what follows from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from features import tables
+from features.catalog import NO_ACTION
+from features.contacts import note_contacts
+from features.ledger import Ledger
+
+
+def decided(
+    ledger: Ledger,
+    decision_id: str,
+    at: datetime,
+    days: Mapping[str, float],
+    *,
+    customer_id: str = "c1",
+    channel: str = "app",
+    layout: str = "",
+    row: Sequence[float] = (),
+    **changed: Any,
+) -> None:
+    """Put a decision that showed these actions, each with its window in days, best rank first.
+
+    With ``activated_at=None, served=False`` it waits; without actions it showed `no_action`.
+    """
+    shown_at = changed.get("activated_at", at)
+    first, *_ = names = [*days] or [NO_ACTION]
+    record = {"features_layout": layout, "attribution_days": days}
+    decision = {
+        "decision_id": decision_id,
+        "subject": customer_id,
+        "customer_id": customer_id,
+        "decided_at": at,
+        "activated_at": at,
+        "channel": channel,
+        "action_id": first,
+        "probability": 0.5,
+        "arm": "policy",
+        "served": True,
+        "window_ends_at": (shown_at or at) + timedelta(days=max(days.values(), default=0)),
+        "features": np.array(row, dtype="<f8").tobytes(),
+        "record": json.dumps(record),
+        "answer": json.dumps({"actions": [{"action_id": name} for name in names]}),
+    }
+    kept = json.loads(changed["activation"])["activated"] if "activation" in changed else names
+    contacts = [
+        {
+            "decision_id": decision_id,
+            "action_id": name,
+            "subject": customer_id,
+            "customer_id": customer_id,
+            "shown_at": shown_at,
+            "channel": channel,
+            "action_group": "any",
+        }
+        for name in days
+        if name in kept and shown_at is not None
+    ]
+
+    def put(connection: Any) -> None:
+        connection.execute(tables.decisions.insert(), decision | changed)
+        note_contacts(connection, contacts)
+
+    ledger.write_now(put)
