@@ -102,6 +102,42 @@ def _which(text: str) -> Literal["now", "then"]:
 
 
 @review.command()
+def lift(
+    since: Annotated[
+        str | None, typer.Option(help="Decisions shown from this day or time on (UTC).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As /v1/lift answers.")] = False,
+) -> None:
+    """What the policy earns more than the control group, a customer, with its 95 % interval.
+
+    Example: nba lift --since 2026-01-01
+
+    Example: nba lift --since 2026-01-01 --until 2026-02-01 --json
+    """
+    from serving.steps import measured_lift
+
+    with plain_errors():
+        begin, end = (
+            text if text is None else moment(name, text)
+            for name, text in (("since", since), ("until", until))
+        )
+        view = measured_lift(begin, end)
+        if as_json:
+            typer.echo(view.model_dump_json(indent=2))
+            return
+        table = Table("arm", "customers", "decisions", "open", "reward", "a customer", "a decision")
+        for name, arm in (("policy", view.policy), ("control", view.control)):
+            figures = (arm.reward, arm.reward_per_customer, arm.reward_per_decision)
+            money = ("" if one is None else f"{one:,.2f}" for one in figures)
+            counts = (arm.customers, arm.decisions, arm.open_decisions)
+            table.add_row(name, *(f"{count:,}" for count in counts), *money)
+        out.print(table)
+        for text in (view.in_words, *view.remarks):
+            _say(text)
+
+
+@review.command()
 def feedback(
     by: Annotated[
         list[str] | None,

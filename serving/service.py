@@ -60,8 +60,10 @@ from serving.contract_customer import (
     LinkAnswer,
     LinkRequest,
 )
+from serving.contract_lift import LiftRequest, LiftView
 from serving.customer import view_customer
 from serving.forget import forget
+from serving.lift import view_lift
 from serving.openapi import describe, refuses
 from serving.outcomes import record_outcome
 from serving.replay import Replay
@@ -205,6 +207,15 @@ class NextBestAction:
         """One customer as a whole: who, in the middle of what, with which past and predictions."""
         with _errors_as_http():
             return await asyncio.to_thread(view_customer, request, self.engine, datetime.now(UTC))
+
+    @bentoml.api(route="/v1/lift")
+    @refuses(InvalidRequest)
+    async def lift(self, request: LiftRequest, /) -> LiftView:
+        """What the policy earns more than the control group, a customer, and how sure that is."""
+        engine, now = self.engine, datetime.now(UTC)
+        about = self.ledger, engine.domain, engine.desk.playbook.catalog
+        with _errors_as_http():
+            return await asyncio.to_thread(view_lift, *about, request.since, request.until, now)
 
     @bentoml.api(route="/v1/forget")
     @refuses(InvalidData, CustomerForgotten, NotVisible)

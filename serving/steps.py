@@ -27,6 +27,8 @@ from features.store import FeatureStore
 from features.tables import EPOCH
 from serving.archive import Archive
 from serving.contract import ReplayAnswer
+from serving.contract_lift import LiftView
+from serving.lift import view_lift
 from serving.replay import Replay
 from training.params import load_params
 from training.pipeline import Result, Sources, train, trainable
@@ -135,6 +137,14 @@ def replayed(
     for done, answer in enumerate(replay.since(begin, limit, with_catalog), start=1):
         yield answer
         report("replay", done, count)
+
+
+def measured_lift(since: datetime | None, until: datetime | None) -> LiftView:
+    """What the policy earned more than the control group."""
+    settings = load_settings()
+    domain = load_domain(settings.domain)
+    ledger, catalog = Ledger(settings.ledger_url), load_catalog(settings.actions, domain)
+    return view_lift(ledger, domain, catalog, since, until, datetime.now(UTC))
 
 
 def compact() -> None:
