@@ -102,6 +102,50 @@ def _which(text: str) -> Literal["now", "then"]:
 
 
 @review.command()
+def lift(
+    since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, for a program.")] = False,
+) -> None:
+    """Show what the policy earns more than the control group, with its 95 % interval.
+
+    Customers are compared, not decisions; the sizes of the two arms are checked.
+
+    Example: nba lift --since 2026-11-01
+    """
+    from serving.steps import lift_of
+
+    with plain_errors():
+        begin, end = (
+            text if text is None else moment(name, text)
+            for name, text in (("since", since), ("until", until))
+        )
+        found = lift_of(begin, end)
+        if as_json:
+            _say(found.model_dump_json(indent=1))
+            return
+        unit = found.currency.upper()
+        table = Table("arm", "customers", "decisions", f"{unit} a customer", f"{unit} a decision")
+        for name, arm in (("policy", found.policy), ("control", found.control)):
+            means = (arm.reward_per_customer, arm.reward_per_decision)
+            figures = ["" if mean is None else f"{mean:.3f}" for mean in means]
+            table.add_row(name, f"{arm.customers:,}", f"{arm.decisions:,}", *figures)
+        out.print(table)
+        ratio = found.sample_ratio
+        if ratio.p_value is not None:
+            share = f"{ratio.found_control:.2%} of the customers, {ratio.expected_control:.2%}"
+            _say(f"Control group: {share} expected, p = {ratio.p_value:.3g}.")
+        if found.in_both:
+            _say(f"{found.in_both:,} customers were merged across the arms and are left out.")
+        if found.open:
+            _say(f"{found.open:,} decisions may still be followed by outcomes.")
+        if found.forgotten_actions:
+            gone = ", ".join(found.forgotten_actions)
+            _say(f"No more in the catalogue, and counted 0: {gone}.")
+        _say(found.verdict)
+
+
+@review.command()
 def feedback(
     by: Annotated[
         list[str] | None,

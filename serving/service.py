@@ -60,8 +60,10 @@ from serving.contract_customer import (
     LinkAnswer,
     LinkRequest,
 )
+from serving.contract_lift import LiftRequest, LiftView
 from serving.customer import view_customer
 from serving.forget import forget
+from serving.lift import view_lift
 from serving.openapi import describe, refuses
 from serving.outcomes import record_outcome
 from serving.replay import Replay
@@ -159,6 +161,14 @@ class NextBestAction:
         with _errors_as_http():
             replay = self._replay().replay
             return await asyncio.to_thread(replay, request.decision_id, request.catalog)
+
+    @bentoml.api(route="/v1/lift")
+    async def lift(self, request: LiftRequest, /) -> LiftView:
+        """What the policy earns more than the control group, with its interval."""
+        catalog, currency = self.engine.desk.playbook.catalog, self.engine.domain.currency
+        with _errors_as_http():
+            now = datetime.now(UTC)
+            return await asyncio.to_thread(view_lift, request, self.ledger, catalog, currency, now)
 
     @bentoml.api(route="/v1/outcomes")
     @refuses(InvalidRequest, DecisionUnknown, DecisionConflict)
