@@ -135,6 +135,13 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     def delete(table: sa.Table, where: sa.ColumnElement[bool]) -> int:
         return connection.execute(sa.delete(table).where(where)).rowcount
 
+    # Who shared in their outcomes has a larger share now.
+    told = tables.outcomes.c
+    shared = sa.select(told.shared_id).where(
+        told.decision_id.in_(mine), told.shared_id.is_not(None)
+    )
+    asked_again = sa.update(tables.outcomes).where(told.shared_id.in_(shared))
+    connection.execute(asked_again.values(learned=False))
     learned = delete(tables.credits, tables.credits.c.decision_id.in_(mine))
     outcomes = delete(tables.outcomes, tables.outcomes.c.decision_id.in_(mine))
     delete(tables.contacts, tables.contacts.c.customer_id.in_(customers))

@@ -67,6 +67,10 @@ class Entry:
     content: dict[str, Any]
 
 
+# Of an outcome.
+TOLD = ("decision_id", "action_id", "outcome", "value", "shared_id", "retracts", "revises")
+
+
 def timeline(
     connection: sa.Connection, customer_id: str, domain: Domain, limit: int, before: Place | None
 ) -> tuple[list[Entry], Place | None]:

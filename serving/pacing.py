@@ -288,7 +288,10 @@ def _level(pace: Pace, target: Target, elapsed: float) -> float:
     least = target.at_least or 0.0
     if pace.spent >= least:
         return 0.0
-    level -= elapsed * _due(pace, least, target) * _step(pace, least, target)
+    # The plan aims one standard deviation of a count higher, or chance would often leave a
+    # minimum a few short.
+    aim = least + math.sqrt(least * target.unit)
+    level -= elapsed * _due(pace, aim, target) * _step(pace, least, target)
     return max(level, LOWEST)
 
 
@@ -309,10 +312,10 @@ def _step(pace: Pace, bound: float, target: Target) -> float:
 def _remembered(pace: Pace, target: Target, elapsed: float, level: float) -> float:
     """How much of what was learned still holds.
 
-    A day's target at most. If many spendings fell due and none came, the price was far off or
-    nobody called; either way it is found again by steps as large as a beginner's.
+    A day's target at most. When many spendings fell due and none came, the price was far off or
+    nobody called; either way it is then sought with the large steps of a beginner.
     """
     bound = target.at_most if target.at_most is not None and level >= 0 else target.at_least
     spendings = max(1.0, (bound or 0.0) / target.unit)
     missed = _due(pace, bound or 0.0, target) * elapsed
-    return min(pace.learned, spendings, spendings * LULL / max(missed, LULL))
+    return min(pace.learned, spendings, spendings * (LULL / max(missed, LULL)) ** 2)

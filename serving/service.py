@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import bentoml
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
+from starlette.staticfiles import StaticFiles
 
 from features.errors import (
     CustomerForgotten,
@@ -251,6 +253,10 @@ def _document() -> dict[str, Any]:
     return describe(NextBestAction, _STATUS)
 
 
+CONSOLE = Path(__file__).with_name("console")
+NextBestAction.mount_asgi_app(  # type: ignore[attr-defined]
+    StaticFiles(directory=CONSOLE, html=True), path="/console", name="console"
+)
 NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
     Border, readiness=_ready, document=_document
 )

@@ -264,6 +264,8 @@ def test_a_cell_that_must_be_there_is_named(parse, table, column):
         ("outcomes", "decision_id", "d 1", "at most 200 characters and no spaces"),
         ("outcomes", "outcome_id", "o 1", "at most 200 characters and no spaces"),
         ("outcomes", "value", float("inf"), "a finite number, or empty"),
+        ("outcomes", "value", 1e16, "a number between -1e+15 and 1e+15"),
+        ("outcomes", "shared_id", "order 7", "at most 200 characters and no spaces"),
         (
             "outcomes",
             "occurred_at",

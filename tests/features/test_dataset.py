@@ -6,6 +6,7 @@ from math import nan
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from features import tables
 from features.dataset import decided_actions, fingerprint, labelled, training_frame
@@ -215,7 +216,13 @@ def test_a_decided_action_is_told_with_customer_time_and_channel(decided, toy_ca
 
 
 @pytest.mark.parametrize(
-    "changed", [{"served": True}, {"action_id": "no_action"}, {"action_id": "no_longer_offered"}]
+    "changed",
+    [
+        {"served": True},
+        {"record": "{}", "activated_at": None},
+        {"action_id": "no_action"},
+        {"action_id": "no_longer_offered"},
+    ],
 )
 def test_our_own_decisions_and_doing_nothing_are_left_out(decided, toy_catalog, changed):
     assert decided_actions(decided(("accepted", DAY), **changed), toy_catalog, CLOSED).empty
@@ -227,6 +234,15 @@ def test_our_own_decisions_and_doing_nothing_are_left_out(decided, toy_catalog, 
 def test_a_decision_counts_once_its_window_has_passed(decided, toy_catalog, now, acceptance):
     frame = decided_actions(decided(("accepted", TICK)), toy_catalog, MOMENT + now)
     assert frame["acceptance"].tolist() == acceptance
+
+
+def test_an_order_that_is_told_of_two_decisions_is_an_acceptance_of_the_last(decided, toy_catalog):
+    decided(("accepted", DAY), decision_id="a")
+    ledger = decided(("accepted", DAY), decision_id="b", activated_at=MOMENT + TICK)
+    shared = sa.update(tables.outcomes).values(shared_id="order-7")
+    ledger.write_now(lambda connection: connection.execute(shared))
+    frame = decided_actions(ledger, toy_catalog, CLOSED)
+    assert frame["acceptance"].tolist() == [0.0, 1.0]
 
 
 def test_decided_actions_stand_in_order_of_time(decided, toy_catalog):

@@ -612,6 +612,47 @@ def test_times_finer_than_ours_are_the_same_at_the_second_load(folder, load, row
     assert set(rows(tables.events, "occurred_at")) == {(now,)}
 
 
+def _said(rows):
+    said = rows(tables.contacts, "decision_id", "said")
+    return {decision_id: json.loads(text or "{}") for decision_id, text in said}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_imported_decisions_are_contacts_with_what_was_said_to_them(
+    folder, load, rows, now, ending
+):
+    load(folder(ALL, ending))
+    names = ("decision_id", "action_id", "subject", "customer_id", "channel", "action_group")
+    assert rows(tables.contacts, *names, "shown_at") == [
+        ("d1", "discount", "c1", "c1", "app", "promotion", now)
+    ]
+    assert _said(rows) == {"d1": {"accepted": tables.micros(now)}}
+    assert rows(tables.decisions, "arm", "served", "activated_at") == [
+        (None, False, now),
+        (None, False, now),
+    ]
+    assert rows(tables.outcomes, "action_id") == [("discount",)]
+
+
+def test_outcomes_that_are_loaded_later_reach_the_contacts_of_then(folder, load, rows, now):
+    load(folder({name: ALL[name] for name in ("customers", "decisions")}))
+    assert _said(rows) == {"d1": {}}
+    load(folder({"outcomes": OUTCOMES}))
+    assert _said(rows) == {"d1": {"accepted": tables.micros(now)}}
+
+
+def test_a_contact_follows_its_decision_when_customers_are_merged(folder, load, rows):
+    shared = CUSTOMERS.assign(identifiers=["card:1", None, "card:1"])
+    decided = DECISIONS.assign(customer_id=["c3", "c2"])
+    load(folder(ALL | {"customers": shared, "decisions": decided}))
+    assert rows(tables.contacts, "customer_id", "subject") == [("c1", "c3")]
+
+
+def test_outcomes_may_name_what_happened(folder, load, rows):
+    load(folder(ALL | {"outcomes": OUTCOMES.assign(shared_id=["order-7"])}))
+    assert rows(tables.outcomes, "shared_id") == [("order-7",)]
+
+
 def test_an_outcome_without_its_decision_is_left_out_and_reported(folder, load, rows):
     strange = pd.concat([OUTCOMES, OUTCOMES.assign(decision_id="d9")])
     *_, report = load(folder(ALL | {"outcomes": strange}))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from features import tables
 from features.catalog import Catalog
 from features.domain import Domain
+from features.erasure import Erasure
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from serving.contract import OutcomeRequest
@@ -94,6 +99,21 @@ class Shop:
     def credits(self) -> dict[tuple[str, str], float]:
         rows = self.ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
         return {(row.decision_id, row.action_id): row.acceptance for row in rows}
+
+
+def changed(catalog: Catalog, **fields: Any) -> Catalog:
+    """The catalogue with other fields; ``prior`` is that of the discount."""
+    content = catalog.model_dump(mode="json")
+    if "prior" in fields:
+        content["actions"]["discount"]["prior"] = fields.pop("prior")
+    return Catalog.model_validate(content | fields)
+
+
+class Forgetful:
+    """An online store in which nobody is."""
+
+    def erase(self, customer_ids: object, at_most: int | None = None) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -305,6 +325,210 @@ def test_a_decision_under_another_layout_of_features_is_left_out(shop):
     learner.step(shop.now + HOUR)
     assert shop.credits() == {}
     assert not learner.step(shop.now + HOUR)  # and does not come up again
+
+
+# Activated later, shared, revised ---------------------------------------------------------------
+
+
+def test_what_waits_to_be_activated_teaches_nothing(shop):
+    shop.decide("d1", activated_at=None, served=False)
+    assert not shop.learner().step(shop.now + 15 * DAY)
+    assert shop.credits() == {}
+
+
+def test_the_window_of_what_was_activated_later_begins_then(shop):
+    late = shop.now + 5 * DAY
+    shop.decide("d1", activated_at=late, activation=json.dumps({"activated": ["discount"]}))
+    shop.tell("d1", "accepted", occurred_at=late + 14 * DAY)
+    shop.learner().step(late + 15 * DAY)
+    assert shop.credits() == {("d1", "discount"): 1.0}
+
+
+def test_an_action_that_was_withdrawn_when_it_was_activated_is_not_learned(shop):
+    activation = json.dumps({"activated": ["discount"]})
+    shop.decide("d1", actions=("call_back", "discount"), activation=activation)
+    shop.learner().step(shop.now + 15 * DAY)
+    assert shop.credits() == {("d1", "discount"): 0.0}
+
+
+def test_the_credit_of_an_order_moves_to_the_last_who_is_told_of_it_and_back(shop):
+    learner = shop.learner()
+    shop.decide("d1")
+    shop.decide("d2", activated_at=shop.now + HOUR, customer_id="c60")
+    shop.tell("d1", "accepted", occurred_at=shop.now + 2 * HOUR, shared_id="order-7")
+    learner.step(shop.now + 2 * HOUR)
+    assert shop.credits() == {("d1", "discount"): 1.0}
+    told = shop.tell("d2", "accepted", occurred_at=shop.now + 2 * HOUR, shared_id="order-7")
+    learner.step(shop.now + 2 * HOUR)
+    assert shop.credits() == {("d2", "discount"): 1.0}
+    assert shop.expects() == pytest.approx(after(1, 1.0))
+    shop.tell("d2", "accepted", occurred_at=shop.now + 3 * HOUR, retracts=told)
+    learner.step(shop.now + 3 * HOUR)
+    assert shop.credits() == {("d1", "discount"): 1.0}
+    assert shop.expects() == pytest.approx(after(1, 1.0))
+
+
+def test_the_credit_of_an_order_is_divided_evenly_if_the_catalogue_says_so(shop):
+    shop.catalog = changed(shop.catalog, attribution="even")
+    learner = shop.learner()
+    for number in (1, 2):
+        shop.decide(f"d{number}")
+        shop.tell(f"d{number}", "accepted", shared_id="order-7")
+        learner.step(shop.now + HOUR)
+    assert shop.credits() == {("d1", "discount"): 0.5, ("d2", "discount"): 0.5}
+
+
+def test_who_loses_an_order_after_their_window_falls_silent(shop):
+    learner = shop.learner()
+    shop.decide("d1")
+    shop.decide("d2", activated_at=shop.now + HOUR)
+    shop.tell("d1", "accepted", occurred_at=shop.now + 2 * HOUR, shared_id="order-7")
+    learner.step(shop.now + 15 * DAY)
+    assert shop.credits() == {("d1", "discount"): 1.0, ("d2", "discount"): 0.0}
+    shop.tell("d2", "accepted", occurred_at=shop.now + 2 * HOUR, shared_id="order-7")
+    learner.step(shop.now + 16 * DAY)
+    assert shop.credits() == {("d1", "discount"): 0.0, ("d2", "discount"): 1.0}
+
+
+def test_an_imported_decision_may_have_the_credit_of_an_order(shop):
+    late = shop.now + HOUR
+    shop.decide("old", activated_at=late, served=False, record=None, answer=None, features=None)
+    shop.decide("d1")
+    for decision_id in ("d1", "old"):
+        at = shop.now + 2 * HOUR
+        shop.tell(decision_id, "accepted", occurred_at=at, shared_id="order-7")
+    shop.learner().step(shop.now + 2 * HOUR)
+    assert shop.credits() == {}
+
+
+def test_a_revision_takes_the_place_of_what_was_learned(shop):
+    learner = shop.learner()
+    shop.decide("d1")
+    told = shop.tell("d1", "accepted")
+    learner.step(shop.now + HOUR)
+    revision = shop.tell("d1", "rejected", revises=told)
+    learner.step(shop.now + HOUR)
+    assert shop.credits() == {("d1", "discount"): 0.0}
+    shop.tell("d1", "rejected", retracts=revision)
+    learner.step(shop.now + HOUR)
+    assert shop.credits() == {}
+
+
+def test_a_decision_that_shares_with_somebody_who_is_forgotten_gets_the_credit_back(shop, tmp_path):
+    learner = shop.learner()
+    shop.decide("d1", customer_id="c40")
+    shop.decide("d2", customer_id="c60", activated_at=shop.now + HOUR)
+    for decision_id in ("d1", "d2"):
+        at = shop.now + 2 * HOUR
+        shop.tell(decision_id, "accepted", occurred_at=at, shared_id="order-7")
+    learner.step(shop.now + 2 * HOUR)
+    assert shop.credits() == {("d2", "discount"): 1.0}
+    Erasure(shop.ledger, Forgetful(), tmp_path).forget(["c60"], shop.now + 3 * HOUR)
+    learner.step(shop.now + 3 * HOUR)
+    assert shop.credits() == {("d1", "discount"): 1.0}
+
+
+EVERY = ("d1", "d2", "d3")
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Outcomes of three decisions with changes of what was told before; between them, steps."""
+    story: list[dict[str, Any]] = []
+    for number in range(draw(st.integers(2, 8))):
+        if draw(st.booleans()):
+            story.append({"step": draw(st.integers(1, 20))})
+        open_to_change = [one for one in story if "step" not in one and not one["changed"]]
+        change = draw(st.sampled_from(["told", "told", "retracts", "revises"]))
+        told = {
+            "decision_id": draw(st.sampled_from(EVERY)),
+            "outcome": draw(st.sampled_from(["accepted", "rejected", "clicked"])),
+            "outcome_id": f"o{number}",
+            "hours": draw(st.integers(3, 400)),
+            "shared_id": draw(st.sampled_from([None, "order-7", "order-8"])),
+            "changed": False,
+        }
+        if change != "told" and open_to_change:
+            earlier = draw(st.sampled_from(open_to_change))
+            earlier["changed"] = True
+            told |= {"decision_id": earlier["decision_id"], change: earlier["outcome_id"]}
+            told["changed"] = change == "retracts"
+        story.append(told)
+    return story
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(stories(), st.sampled_from(["last_touch", "first_touch", "even"]))
+def test_learning_along_the_way_ends_where_learning_at_the_end_does(
+    toy_domain, toy_catalog, tmp_path_factory, now, story, rule
+):
+    catalog = changed(toy_catalog, attribution=rule)
+    found = []
+    for along_the_way in (True, False):
+        ledger = Ledger(f"sqlite:///{tmp_path_factory.mktemp('story') / 'ledger.db'}")
+        shop = Shop(ledger, toy_domain, catalog, now)
+        for number, decision_id in enumerate(EVERY):
+            shop.decide(decision_id, f"c{40 + number}", activated_at=now + number * HOUR)
+        learner = shop.learner()
+        for one in story:
+            if "step" in one and along_the_way:
+                learner = shop.learner() if one["step"] % 2 else learner  # killed, and started
+                learner.step(now + one["step"] * DAY)
+            elif "step" not in one:
+                fields = {k: v for k, v in one.items() if k not in ("hours", "changed")}
+                shop.tell(**fields, occurred_at=now + one["hours"] * HOUR)
+        learner.step(now + 40 * DAY)
+        found.append((shop.credits(), shop.published()))
+        ledger.close()
+    (credits, model), (others, other) = found
+    assert credits == others
+    weights = [dict(zip(one.actions, one.weights, strict=True)) for one in (model, other)]
+    for action in toy_catalog.actions:
+        assert weights[0][action] == pytest.approx(weights[1][action], abs=1e-9)
+
+
+# The catalogue changes --------------------------------------------------------------------------
+
+
+def test_a_changed_catalogue_is_published_with_its_priors_and_only_once(shop):
+    learner = shop.learner()
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    learner.step(shop.now + HOUR)
+    shop.catalog = changed(shop.catalog, prior={"acceptance": 0.6, "weight": 10})
+    assert learner.step(shop.now + HOUR)
+    s = 1 / 10 + 1 / 100
+    assert shop.expects() == pytest.approx(0.6 + 0.4 * s / (1 + s))
+    assert not learner.step(shop.now + HOUR)
+
+
+def test_a_catalogue_that_changed_while_nobody_learned_is_published_after_the_restart(shop):
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    shop.learner().step(shop.now + HOUR)
+    shop.catalog = changed(shop.catalog, prior={"acceptance": 0.6, "weight": 10})
+    assert shop.learner().step(shop.now + HOUR)
+    assert not shop.learner().step(shop.now + HOUR)
+    assert len(shop.snapshots()) == 2
+
+
+def test_what_was_credited_under_another_catalogue_stays_until_it_is_asked_for_again(shop):
+    learner = shop.learner()
+    shop.decide("d1")
+    shop.tell("d1", "rejected")
+    learner.step(shop.now + HOUR)
+    outcomes = shop.catalog.model_dump()["outcomes"] | {"rejected": {"acceptance": 0.25}}
+    shop.catalog = changed(shop.catalog, outcomes=outcomes)
+    learner.step(shop.now + HOUR)
+    assert shop.credits() == {("d1", "discount"): 0.0}
+    shop.tell("d1", "clicked")
+    learner.step(shop.now + HOUR)
+    assert shop.credits() == {("d1", "discount"): 0.25}
 
 
 # Restarts and failures -------------------------------------------------------------------------

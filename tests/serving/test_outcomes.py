@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from features import tables
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.ledger import Ledger
+from serving import outcomes
 from serving.contract import OutcomeAnswer, OutcomeRequest
 from serving.outcomes import record_outcome
 from tests.decided import decided
@@ -210,3 +212,158 @@ def test_an_outcome_that_we_named_can_be_taken_back_however_long_its_name_is(tel
     assert len(first.outcome_id) > 200
     back = tell(decision_id="d" * 200, retracts=first.outcome_id)
     assert back.status == "recorded"
+
+
+# Activated later ---------------------------------------------------------------------------------
+
+
+def test_an_outcome_of_a_decision_that_nobody_activated_is_a_conflict(tell, ledger, now):
+    decided(ledger, "d3", now, {"discount": 14}, activated_at=None, served=False)
+    with pytest.raises(DecisionConflict, match="'d3' .*nobody has activated it.* /v1/activate"):
+        tell(decision_id="d3")
+    assert rows(ledger) == []
+
+
+def test_outcomes_of_a_decision_that_was_activated_later_count_from_then(tell, ledger, now):
+    activation = json.dumps({"activated": ["discount"]})
+    late = now + timedelta(hours=1)
+    windows = {"call_back": 7, "discount": 14}
+    decided(ledger, "d3", now, windows, activated_at=late, activation=activation)
+    with pytest.raises(InvalidRequest, match="before the decision of .* was shown"):
+        tell(decision_id="d3", occurred_at=now + timedelta(minutes=59))
+    with pytest.raises(InvalidRequest, match="action_id is 'call_back'.*'d3' has shown: discount"):
+        tell(decision_id="d3", action_id="call_back")
+    tell(decision_id="d3", occurred_at=late)
+    assert rows(ledger)[0].action_id == "discount"
+
+
+def test_where_all_was_withdrawn_nothing_can_follow(tell, ledger, now):
+    activation = json.dumps({"activated": []})
+    decided(ledger, "d3", now, {"discount": 14}, activation=activation)
+    with pytest.raises(InvalidRequest, match="has shown: none, as all were withdrawn"):
+        tell(decision_id="d3")
+
+
+# Revised -----------------------------------------------------------------------------------------
+
+
+def test_a_revision_says_what_is_new_and_keeps_the_rest(tell, ledger, now):
+    first = tell(value=20.0, occurred_at=now + timedelta(hours=1), shared_id="order-7")
+    answer = tell(value=15.0, revises=first.outcome_id)
+    assert answer.status == "recorded"
+    new = next(row for row in rows(ledger) if row.revises)
+    assert (new.revises, new.outcome, new.value) == (first.outcome_id, "accepted", 15.0)
+    assert (new.occurred_at, new.shared_id) == (now + timedelta(hours=1), "order-7")
+
+
+def test_a_revision_may_change_all_of_it(tell, ledger, now):
+    first = tell(value=20.0, occurred_at=now + timedelta(hours=1), shared_id="order-7")
+    earlier = now + timedelta(minutes=5)
+    new = {"value": 1.0, "occurred_at": earlier, "shared_id": "order-8"}
+    tell("rejected", revises=first.outcome_id, **new)
+    row = next(row for row in rows(ledger) if row.revises)
+    assert (row.outcome, row.value, row.occurred_at, row.shared_id) == (
+        *("rejected", 1.0, earlier, "order-8"),
+    )
+
+
+def test_the_same_revision_again_is_a_duplicate_and_another_one_a_conflict(tell, ledger):
+    first = tell(value=20.0)
+    once = tell(value=15.0, revises=first.outcome_id)
+    again = tell(value=15.0, revises=first.outcome_id)
+    assert (again.status, again.outcome_id) == ("duplicate", once.outcome_id)
+    with pytest.raises(DecisionConflict, match="is there with value 15.0"):
+        tell(value=14.0, revises=first.outcome_id)
+    with pytest.raises(DecisionConflict, match=f"was revised by '{once.outcome_id}'.*Name '"):
+        tell(value=14.0, revises=first.outcome_id, outcome_id="mine")
+    assert tell(value=14.0, revises=once.outcome_id).status == "recorded"
+    assert len(rows(ledger)) == 3
+
+
+def test_what_was_revised_is_taken_back_by_its_revision(tell):
+    first = tell()
+    revision = tell("rejected", revises=first.outcome_id)
+    with pytest.raises(DecisionConflict, match=f"Name '{revision.outcome_id}'"):
+        tell(retracts=first.outcome_id)
+    assert tell(retracts=revision.outcome_id).status == "recorded"
+
+
+def test_what_was_taken_back_cannot_be_revised(tell):
+    first = tell()
+    tell(retracts=first.outcome_id)
+    with pytest.raises(DecisionConflict, match="was taken back.*Send the outcome anew"):
+        tell("rejected", revises=first.outcome_id)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"revises": "o9"}, {"decision_id": "d2"}, {"action_id": "discount"}],
+    ids=["unknown", "of another decision", "of another action"],
+)
+def test_only_an_outcome_of_the_same_decision_and_action_can_be_revised(tell, fields):
+    first = tell()
+    with pytest.raises(DecisionUnknown, match="revises is '.*same decision and action"):
+        tell("rejected", **({"revises": first.outcome_id} | fields))
+
+
+def test_a_retraction_cannot_be_revised(tell):
+    back = tell(retracts=tell().outcome_id)
+    with pytest.raises(DecisionUnknown, match="itself no retraction"):
+        tell(revises=back.outcome_id)
+
+
+def test_an_outcome_of_a_lower_rank_is_revised_without_naming_its_action(tell, ledger):
+    first = tell(action_id="discount")
+    tell("rejected", revises=first.outcome_id)
+    assert {row.action_id for row in rows(ledger)} == {"discount"}
+
+
+def test_one_call_does_not_revise_and_retract(tell):
+    with pytest.raises(ValueError, match="retracts and revises are both there"):
+        tell(revises="o1", retracts="o2")
+
+
+# Shared, and seen by cool-downs ------------------------------------------------------------------
+
+
+def test_what_happened_has_a_name_that_several_decisions_may_share(tell, ledger):
+    tell(shared_id="order-7")
+    tell(decision_id="d2", shared_id="order-7")
+    assert {(row.decision_id, row.shared_id) for row in rows(ledger)} == {
+        ("d1", "order-7"),
+        ("d2", "order-7"),
+    }
+    with pytest.raises(DecisionConflict, match="is there with shared_id 'order-7'"):
+        tell(shared_id="order-8")
+
+
+def test_a_name_that_everything_shares_is_refused(tell, ledger, monkeypatch):
+    monkeypatch.setattr(outcomes, "MOST_SHARED", 2)
+    tell(shared_id="null")
+    tell("rejected", shared_id="null")
+    with pytest.raises(InvalidRequest, match="shared_id is 'null', of which 2 outcomes"):
+        tell(decision_id="d2", shared_id="null")
+    assert tell(shared_id="null").status == "duplicate"
+
+
+def test_what_was_said_is_kept_with_the_contact_and_goes_with_it(tell, ledger, now):
+    def said(decision_id: str = "d1") -> dict[str, object]:
+        columns = tables.contacts.c
+        query = sa.select(columns.action_id, columns.said).where(columns.decision_id == decision_id)
+        found = ledger.read(lambda connection: connection.execute(query).all())
+        return {row.action_id: json.loads(row.said or "{}") for row in found}
+
+    at = tables.micros(now + LATER)
+    first = tell("rejected")
+    assert said() == {"call_back": {"rejected": at}, "discount": {}}
+    revised = tell("clicked", revises=first.outcome_id)
+    assert said() == {"call_back": {"clicked": at}, "discount": {}}
+    tell(retracts=revised.outcome_id)
+    assert said() == {"call_back": {}, "discount": {}}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e16, -1e16])
+def test_a_value_that_cannot_be_counted_with_is_refused(tell, ledger, value):
+    with pytest.raises(ValueError, match="value"):
+        tell(value=value)
+    assert rows(ledger) == []
