@@ -103,38 +103,41 @@ def _which(text: str) -> Literal["now", "then"]:
 
 @review.command()
 def lift(
-    since: Annotated[
-        str | None, typer.Option(help="Decisions shown from this day or time on (UTC).")
-    ] = None,
+    since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
     until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As /v1/lift answers.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, for a program.")] = False,
 ) -> None:
-    """What the policy earns more than the control group, a customer, with its 95 % interval.
+    """Show what the policy earns more than the control group, with its 95 % interval.
 
-    Example: nba lift --since 2026-01-01
+    Customers are compared, not decisions; the sizes of the two arms are checked.
 
-    Example: nba lift --since 2026-01-01 --until 2026-02-01 --json
+    Example: nba lift --since 2026-11-01
     """
-    from serving.steps import measured_lift
+    from serving.steps import lift_of
 
     with plain_errors():
         begin, end = (
             text if text is None else moment(name, text)
             for name, text in (("since", since), ("until", until))
         )
-        view = measured_lift(begin, end)
+        found = lift_of(begin, end)
         if as_json:
-            typer.echo(view.model_dump_json(indent=2))
+            _say(found.model_dump_json(indent=1))
             return
-        table = Table("arm", "customers", "decisions", "open", "reward", "a customer", "a decision")
-        for name, arm in (("policy", view.policy), ("control", view.control)):
-            figures = (arm.reward, arm.reward_per_customer, arm.reward_per_decision)
-            money = ("" if one is None else f"{one:,.2f}" for one in figures)
-            counts = (arm.customers, arm.decisions, arm.open_decisions)
-            table.add_row(name, *(f"{count:,}" for count in counts), *money)
+        unit = found.currency.upper()
+        table = Table("arm", "customers", "decisions", f"{unit} a customer", f"{unit} a decision")
+        for name, arm in (("policy", found.policy), ("control", found.control)):
+            means = (arm.reward_per_customer, arm.reward_per_decision)
+            figures = ["" if mean is None else f"{mean:.3f}" for mean in means]
+            table.add_row(name, f"{arm.customers:,}", f"{arm.decisions:,}", *figures)
         out.print(table)
-        for text in (view.in_words, *view.remarks):
-            _say(text)
+        ratio = found.sample_ratio
+        if ratio.p_value is not None:
+            share = f"{ratio.found_control:.2%} of the customers, {ratio.expected_control:.2%}"
+            _say(f"Control group: {share} expected, p = {ratio.p_value:.3g}.")
+        for remark in found.remarks:
+            _say(remark)
+        _say(found.verdict)
 
 
 @review.command()

@@ -1,88 +1,81 @@
-"""Request and answer types of lift: what the policy earns more than chance."""
+"""Request and answer types of the lift: what the policy earns more than the control group."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, model_validator
 
 from features.events import UtcTime
 from serving.contract import Request
 
-Verdict = Literal["more", "less", "unclear", "not enough", "do not trust"]
-
 
 class LiftRequest(Request):
-    """Of which period: decisions shown from ``since`` on and before ``until``; else of all."""
+    """Of which time; without it, of all time."""
 
-    since: UtcTime | None = None
+    since: UtcTime | None = Field(None, examples=["2026-11-01T00:00:00Z"])
     until: UtcTime | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.since and self.until and not self.since < self.until:
+            raise ValueError("until is not after since; send a later one, or none")
+        return self
 
 
 class ArmView(BaseModel):
-    """Customers of one arm; money in the domain's currency, after the costs of showing."""
+    """One arm: its customers, their decisions, and what they brought, in the domain's currency."""
 
     customers: int
     decisions: int
-    open_decisions: int  # whose attribution window is open: their rewards may still change
-    reward: float
     reward_per_customer: float | None
     reward_per_decision: float | None
 
 
-class LiftFigure(BaseModel):
-    """Mean reward of a policy customer less that of a control customer, with 95 % intervals.
-
-    ``low`` and ``high`` are Welch's interval corrected for skewness, ``welch_low`` and
-    ``welch_high`` it as it is; ``percent`` is of the control's mean, null if that is not clearly
-    above 0; ``per_decision`` has no interval, as decisions of a customer are not independent.
-    """
-
-    per_customer: float
-    low: float
-    high: float
-    welch_low: float
-    welch_high: float
-    percent: float | None
-    percent_low: float | None
-    percent_high: float | None
-    per_decision: float
-
-
-class RatioView(BaseModel):
-    """How many customers should be in the control group, and whether as many are."""
-
-    expected_share: float
-    share: float
-    p_value: float
-    warning: str | None
-
-
-class LiftDay(BaseModel):
-    """The figures up to the end of a day (UTC); null as long as there are too few customers."""
+class LiftOfDay(BaseModel):
+    """The lift of all that was shown up to a day."""
 
     day: date
-    policy: float | None
-    control: float | None
-    lift: float | None
-    low: float | None
-    high: float | None
+    value: float
+    low: float
+    high: float
+
+
+class SampleRatio(BaseModel):
+    """Whether the arms are as large as the catalogue says; null where nobody was decided for."""
+
+    expected_control: float
+    found_control: float | None
+    p_value: float | None
+    trusted: bool
 
 
 class LiftView(BaseModel):
-    """Lift as it is known now; ``lift`` is null where ``verdict`` is "not enough"."""
+    """What a customer brings more under the policy than under random allowed actions.
 
-    since: UtcTime | None
-    until: UtcTime | None
-    known_at: UtcTime
+    ``low`` and ``high`` are Welch's 95 % interval corrected for skewness, ``welch_low`` and
+    ``welch_high`` the plain one. ``relative`` is in parts of the control's mean, null where that is
+    not clearly above 0. ``per_decision`` is an aside: decisions of a customer hang together, so it
+    has no interval.
+    """
+
     currency: str
-    verdict: Verdict
-    in_words: str
-    lift: LiftFigure | None
     policy: ArmView
     control: ArmView
-    in_both_arms: int
-    sample_ratio: RatioView | None
-    remarks: list[str]
-    days: list[LiftDay]
+    in_both: int  # customers seen in both arms, after a merge: counted in neither
+    open: int  # decisions whose outcomes may still come; counted with what is known
+    lift: float | None
+    low: float | None
+    high: float | None
+    welch_low: float | None
+    welch_high: float | None
+    relative: float | None
+    relative_low: float | None
+    relative_high: float | None
+    per_decision: float | None
+    sample_ratio: SampleRatio
+    verdict: str
+    remarks: list[str]  # what to bear in mind, in sentences
+    days: list[LiftOfDay]
+    forgotten_actions: list[str]  # no more in the catalogue: they count 0

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -32,7 +32,6 @@ from training.params import TrainingParams
 from training.registry import Registry
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 PRIOR = "prior"  # base version of a bandit that was never trained
 
 
@@ -51,6 +50,8 @@ class ServedModels:
         the learner's snapshot behind a dot.
     degraded : tuple of str
         What is missing, in sentences for people.
+    catalog : str or None
+        Fingerprint of the catalogue whose actions and priors they speak of; None: of any.
     """
 
     reward: RewardModel
@@ -60,6 +61,7 @@ class ServedModels:
     intent_model: Classifier | None = None
     versions: Mapping[str, str | None] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
+    catalog: str | None = None
 
     def churn(self, row: Floats) -> float | None:
         """Chance of churn for one row of model input."""
@@ -73,11 +75,6 @@ class ServedModels:
             return None
         chances = self.intent_model.probabilities(row[None, :])[0].tolist()
         return dict(zip(self.intent_model.classes, chances, strict=True))
-
-    @property
-    def actions(self) -> tuple[str, ...]:
-        """The actions that `acceptance` speaks of: those of the catalogue, in its order."""
-        return self.reward.actions
 
     def acceptance(self, row: Floats, channel: str) -> Floats:
         """Chance that each action of the catalogue is accepted, shape (n_actions,)."""
@@ -145,26 +142,32 @@ class ModelWatcher:
             return self._swap(self._with_snapshot(self.current))
 
     def follow(self, catalog: Catalog) -> None:
-        """Serve the actions of another catalogue; ``current`` speaks of them at once."""
+        """Serve the actions of another catalogue; ``current`` speaks of them at once.
+
+        Made from champion or snapshot, as replay will: what ``current`` holds was made for the
+        catalogue before.
+        """
         with self._looking:
             self._catalog = catalog
-            reward = self.current.reward.for_priors(self._priors())
-            self.current = replace(self.current, reward=reward)
+            self._swap(self._with_snapshot(self._assembled(self.current.degraded)))
 
     def _champions(self) -> ServedModels:
         problems: list[str] = []
-        found: dict[str, Classifier | None] = {
-            name: self._champion(name, self._classifier, problems) for name in self._wanted
-        }
-        bandit = self._champion("bandit", self._bandit, problems)
-        new = self._bare(tuple(dict.fromkeys(problems)))
+        for name in self._wanted:
+            self._look_up(name, self._classifier, problems)
+        self._look_up("bandit", self._bandit, problems)
+        return self._assembled(tuple(dict.fromkeys(problems)))
+
+    def _assembled(self, degraded: tuple[str, ...]) -> ServedModels:
+        """What was loaded, for the catalogue of now."""
+        found: dict[str, Any] = {name: model for name, (_, model) in self._loaded.items()}
         new = replace(
-            new,
+            self._bare(degraded),
             churn_model=found.get("churn"),
             intent_model=found.get("intent"),
             versions={name: self._version(name) for name in (*self._wanted, "bandit")},
         )
-        return new if bandit is None else self._with_bandit(new, bandit)
+        return self._with_bandit(new, found["bandit"]) if "bandit" in found else new
 
     def _swap(self, new: ServedModels) -> bool:
         changed = (new.versions, new.degraded) != (self.current.versions, self.current.degraded)
@@ -178,10 +181,11 @@ class ModelWatcher:
             columns=np.empty(0, dtype=np.intp),
             versions=dict.fromkeys((*self._wanted, "bandit")),
             degraded=degraded,
+            catalog=self._catalog.fingerprint,
         )
 
-    def _champion(self, name: str, load: Callable[..., T], problems: list[str]) -> T | None:
-        """The champion, read once for each version; the last good one if MLflow is down."""
+    def _look_up(self, name: str, load: Callable[..., object], problems: list[str]) -> None:
+        """Load the champion, once for each version; the last good one stays if MLflow is down."""
         try:
             version = self._registry.champion(name)
             if version is None:
@@ -195,8 +199,6 @@ class ModelWatcher:
         except Exception as error:  # a broken artifact must not stop the server
             log.exception("Model %s could not be read", name)
             problems.append(f"{name}: the champion could not be read ({type(error).__name__})")
-        kept = self._loaded.get(name)
-        return kept[1] if kept else None  # type: ignore[return-value]
 
     def _classifier(self, folder: Path) -> Classifier:
         model = Classifier.load(folder)

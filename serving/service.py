@@ -162,6 +162,14 @@ class NextBestAction:
             replay = self._replay().replay
             return await asyncio.to_thread(replay, request.decision_id, request.catalog)
 
+    @bentoml.api(route="/v1/lift")
+    async def lift(self, request: LiftRequest, /) -> LiftView:
+        """What the policy earns more than the control group, with its interval."""
+        catalog, currency = self.engine.desk.playbook.catalog, self.engine.domain.currency
+        with _errors_as_http():
+            now = datetime.now(UTC)
+            return await asyncio.to_thread(view_lift, request, self.ledger, catalog, currency, now)
+
     @bentoml.api(route="/v1/outcomes")
     @refuses(InvalidRequest, DecisionUnknown, DecisionConflict)
     async def outcomes(self, request: OutcomeRequest, /) -> OutcomeAnswer:
@@ -207,15 +215,6 @@ class NextBestAction:
         """One customer as a whole: who, in the middle of what, with which past and predictions."""
         with _errors_as_http():
             return await asyncio.to_thread(view_customer, request, self.engine, datetime.now(UTC))
-
-    @bentoml.api(route="/v1/lift")
-    @refuses(InvalidRequest)
-    async def lift(self, request: LiftRequest, /) -> LiftView:
-        """What the policy earns more than the control group, a customer, and how sure that is."""
-        engine, now = self.engine, datetime.now(UTC)
-        about = self.ledger, engine.domain, engine.desk.playbook.catalog
-        with _errors_as_http():
-            return await asyncio.to_thread(view_lift, *about, request.since, request.until, now)
 
     @bentoml.api(route="/v1/forget")
     @refuses(InvalidData, CustomerForgotten, NotVisible)

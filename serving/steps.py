@@ -27,7 +27,7 @@ from features.store import FeatureStore
 from features.tables import EPOCH
 from serving.archive import Archive
 from serving.contract import ReplayAnswer
-from serving.contract_lift import LiftView
+from serving.contract_lift import LiftRequest, LiftView
 from serving.lift import view_lift
 from serving.replay import Replay
 from training.params import load_params
@@ -139,12 +139,19 @@ def replayed(
         report("replay", done, count)
 
 
-def measured_lift(since: datetime | None, until: datetime | None) -> LiftView:
-    """What the policy earned more than the control group."""
+def lift_of(since: datetime | None, until: datetime | None) -> LiftView:
+    """What the policy earns more than the control group."""
     settings = load_settings()
     domain = load_domain(settings.domain)
+    if since and until and since >= until:
+        raise InvalidSetting(
+            f"until is {until.isoformat()}, not after since.",
+            expected="a later time",
+            remedy="Correct --until.",
+        )
+    request = LiftRequest(since=since, until=until)
     ledger, catalog = Ledger(settings.ledger_url), load_catalog(settings.actions, domain)
-    return view_lift(ledger, domain, catalog, since, until, datetime.now(UTC))
+    return view_lift(request, ledger, catalog, domain.currency, datetime.now(UTC))
 
 
 def compact() -> None:

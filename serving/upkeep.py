@@ -56,6 +56,7 @@ class Upkeep:
         model_input = ModelInput(domain)
         self._catalog_file = CatalogFile(settings.actions, domain, model_input)
         playbook = self._catalog_file.read()
+        self._next: Playbook | None = None  # a catalogue that is good, and not yet taken over
         self.ledger = Ledger(settings.ledger_url)
         remember_catalog(self.ledger, playbook.catalog, datetime.now(UTC))
         self.features = _open_features(settings, domain)
@@ -128,17 +129,18 @@ class Upkeep:
 
     async def _watch_catalog(self) -> None:
         """Take a changed catalogue, as a whole, or keep the old one and say why."""
-        playbook = await asyncio.to_thread(self._catalog_file.changed)
-        if playbook is None:
+        self._next = await asyncio.to_thread(self._catalog_file.changed) or self._next
+        if self._next is None:
             return
-        await asyncio.to_thread(self._take_catalog, playbook)
-        log.info("Now deciding with catalogue %s", playbook.catalog.fingerprint)
+        # Set from the loop, as the looks at models do: none overwrites the other's with an older.
+        self.engine.desk = await asyncio.to_thread(self._desk_with, self._next)
+        self._next = None
+        log.info("Now deciding with catalogue %s", self.engine.desk.playbook.catalog.fingerprint)
 
-    def _take_catalog(self, playbook: Playbook) -> None:
+    def _desk_with(self, playbook: Playbook) -> Desk:
         remember_catalog(self.ledger, playbook.catalog, datetime.now(UTC))
         self._watcher.follow(playbook.catalog)
-        models, engine = self._watcher.current, self.engine
-        engine.desk = Desk(playbook, models, engine.model_input)
+        return Desk(playbook, self._watcher.current, self.engine.model_input)
 
     async def _watch_learner(self) -> None:
         # The index is 1 in the first worker, and missing where there is only one process.

@@ -19,11 +19,11 @@ from serving.contract import (
     ActivateRequest,
     DecideRequest,
     EventsRequest,
-    LiftRequest,
     OutcomeRequest,
     ReplayRequest,
 )
 from serving.contract_customer import CustomerRequest, ForgetRequest, LinkRequest
+from serving.contract_lift import LiftRequest
 from tests.conftest import NOW
 
 ROOT = Path(__file__).parents[1]

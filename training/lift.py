@@ -22,7 +22,7 @@ UPPER = 0.975  # an interval of 95 % leaves 2.5 % on either side
 FEWEST = 2  # customers in an arm, to tell how much they differ
 FEW = 20  # customers of an arm who earned something else than most; below, intervals are too short
 EXPECTED = 5  # customers in an arm from which on chi-square is close enough (Cochran, 1954)
-SUSPICIOUS = 0.001
+SUSPICIOUS = 0.001  # p value below which the split is not what it should be
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +78,6 @@ class Figure:
     relative_high: float
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRatio:
-    """Whether as many customers are in the control group as should be."""
-
-    expected_share: float
-    p_value: float
-
-    @property
-    def suspicious(self) -> bool:
-        """Whether chance alone would hardly ever split them so."""
-        return self.p_value < SUSPICIOUS
-
-
 @dataclass(frozen=True)
 class Lift:
     """What a table of rewards says.
@@ -101,6 +88,8 @@ class Lift:
         None if there are too few customers to say anything.
     in_both : int
         Customers who were seen in both arms, after a merge; counted in neither.
+    ratio_p : float or None
+        See `sample_ratio_p`; of ``control_share``, which the catalogue says.
     by_day : DataFrame
         Columns day, policy, control (mean reward a customer so far), lift, low, high; ``nan`` as
         long as there are too few.
@@ -109,8 +98,9 @@ class Lift:
     policy: Arm
     control: Arm
     figure: Figure | None
-    ratio: SampleRatio | None
     in_both: int
+    control_share: float
+    ratio_p: float | None
     by_day: pd.DataFrame
 
 
@@ -134,8 +124,8 @@ def lift(table: pd.DataFrame, control_share: float) -> Lift:
     if min(policy.customers, control.customers) >= FEWEST:
         figure = _figure(*(_moments(sums[name].iloc[[-1]]) for name in ("policy", "control")))
         figure = figure if isfinite(figure.low) else None
-    ratio = sample_ratio(policy.customers, control.customers, control_share)
-    return Lift(policy, control, figure, ratio, len(mixed), by_day)
+    ratio_p = sample_ratio_p(policy.customers, control.customers, control_share)
+    return Lift(policy, control, figure, len(mixed), control_share, ratio_p, by_day)
 
 
 def interval(
@@ -209,28 +199,34 @@ def ratio_interval(
     return middle - half, middle + half
 
 
-def sample_ratio(policy: int, control: int, share: float) -> SampleRatio | None:
-    """Whether the split is what it should be: chi-square, or the exact test where few are expected.
+def sample_ratio_p(policy: int, control: int, share: float) -> float | None:
+    """How likely a split at least as uneven is, if customers were drawn with this share.
+
+    Chi-square, or the exact binomial test where few are expected.
+
+    Parameters
+    ----------
+    policy, control : int
+        Customers in each arm.
+    share : float, in [0, 1]
+        Of the control group.
 
     Returns
     -------
-    SampleRatio or None
-        None if there is nobody, or nobody is expected in the control group and nobody is there.
+    float or None
+        None where there is nobody.
 
     References
     ----------
-    Fabijan et al. (2019), "Diagnosing Sample Ratio Mismatch in Online Controlled Experiments",
-    KDD; the bound of `SUSPICIOUS` is theirs in use.
+    Fabijan et al. (2019), "Diagnosing Sample Ratio Mismatch in Online Controlled Experiments".
     """
-    n = policy + control
-    if not n or (share == 0 and not control):
+    total = policy + control
+    if not total:
         return None
-    expected = n * (1 - share), n * share
+    expected = total * (1 - share), total * share
     if min(expected) >= EXPECTED:
-        p_value = chisquare([policy, control], expected).pvalue
-    else:
-        p_value = binomtest(control, n, share).pvalue
-    return SampleRatio(share, float(p_value))
+        return float(chisquare([policy, control], expected).pvalue)
+    return float(binomtest(control, total, share).pvalue)
 
 
 def _arm(mine: pd.DataFrame) -> Arm:

@@ -42,10 +42,7 @@ class FakeModels:
     degraded: tuple[str, ...] = ()
     foreseen: float | None = 0.25
     intents: Mapping[str, float] | None = None
-
-    @property
-    def actions(self) -> tuple[str, ...]:
-        return tuple(self.expected)
+    catalog: str | None = None
 
     def churn(self, row: np.ndarray) -> float | None:
         return self.foreseen

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from features import tables
+from features.catalog import Catalog
 from features.ledger import Ledger
 from features.model_input import ModelInput
-from serving.models import ModelWatcher
+from features.playbook import Playbook
+from serving.desk import Desk
+from serving.models import ModelWatcher, ServedModels
 from training.bandit import Bandit, Encoder, Posterior
 from training.classifier import Classifier, fit_classifier, forward_splits
 from training.params import BanditParams, ClassifierParams, TrainingParams
@@ -72,6 +75,11 @@ def a_bandit(
     return Bandit(posterior, greed=5.0)
 
 
+def accepted(models: ServedModels, row: np.ndarray, channel: str = "app") -> dict[str, float]:
+    """What they expect of each action."""
+    return dict(zip(models.reward.actions, models.acceptance(row, channel).tolist(), strict=True))
+
+
 def publish(ledger: Ledger, now: object, base: str, bandit: Bandit) -> int:
     """A snapshot as the learner would write it."""
     base = base if base == "prior" or "@" in base else f"{base}@{RUN[:8]}"
@@ -114,7 +122,7 @@ def test_without_champions_it_decides_from_priors_and_says_so(watcher, row):
     now = watcher.current
     assert now.churn(row) is None
     assert now.intent(row) is None
-    assert now.acceptance(row, "app") == pytest.approx(PRIORS)
+    assert accepted(now, row) == pytest.approx(PRIORS)
     assert now.versions == {"churn": None, "intent": None, "bandit": None}
     assert now.degraded == tuple(f"{name}: {NONE_YET}" for name in ("churn", "intent", "bandit"))
 
@@ -126,7 +134,7 @@ def test_without_a_bandit_the_greed_is_that_of_the_params(watcher):
 
 
 def test_it_can_be_asked_before_its_first_look(watcher, row):
-    assert watcher.current.acceptance(row, "phone") == pytest.approx(PRIORS)
+    assert accepted(watcher.current, row, "phone") == pytest.approx(PRIORS)
 
 
 def test_a_business_without_churn_misses_no_churn_model(registry, ledger, toy_domain, toy_catalog):
@@ -152,8 +160,8 @@ def test_champions_serve_under_their_versions(watcher, registry, churn, toy_doma
     assert now.churn(row) == churn.probabilities(row[None, :])[0, 1]
     assert list(now.intent(row)) == ["small", "big"]
     assert sum(now.intent(row).values()) == pytest.approx(1)
-    assert now.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
-    assert now.acceptance(row, "app")["call_back"] == pytest.approx(0.3)
+    assert accepted(now, row)["discount"] == pytest.approx(LEARNED)
+    assert accepted(now, row)["call_back"] == pytest.approx(0.3)
 
 
 def test_the_bandit_brings_its_own_greed(watcher, registry):
@@ -177,9 +185,9 @@ def test_a_promotion_is_swapped_in_whole(watcher, registry, row):
     registry.promote("bandit", "8", a_bandit(accepted=0.0))
     assert watcher.refresh()
     assert watcher.current.versions["bandit"] == "8"
-    assert watcher.current.acceptance(row, "app")["discount"] < 0.2
+    assert accepted(watcher.current, row)["discount"] < 0.2
     # Who began with the old set ends with it.
-    assert before.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
+    assert accepted(before, row)["discount"] == pytest.approx(LEARNED)
 
 
 def test_a_champion_that_was_taken_away_no_longer_serves(watcher, registry, churn, row):
@@ -201,10 +209,10 @@ def test_while_mlflow_is_down_the_last_good_models_stay_and_a_sentence_says_so(
     registry.promote("churn", "3", churn)
     registry.promote("bandit", "7", a_bandit())
     watcher.refresh()
-    good = watcher.current.churn(row), watcher.current.acceptance(row, "app")
+    good = watcher.current.churn(row), accepted(watcher.current, row)
     registry.down = True
     assert watcher.refresh()
-    assert (watcher.current.churn(row), watcher.current.acceptance(row, "app")) == good
+    assert (watcher.current.churn(row), accepted(watcher.current, row)) == good
     assert watcher.current.versions == {"churn": "3", "intent": None, "bandit": "7"}
     assert "bandit: MLflow does not answer. Expected an answer. Start it." in (
         watcher.current.degraded
@@ -217,7 +225,7 @@ def test_while_mlflow_is_down_the_last_good_models_stay_and_a_sentence_says_so(
 def test_down_from_the_beginning_it_decides_from_priors(watcher, registry, row):
     registry.down = True
     watcher.refresh()
-    assert watcher.current.acceptance(row, "app") == pytest.approx(PRIORS)
+    assert accepted(watcher.current, row) == pytest.approx(PRIORS)
     assert len(watcher.current.degraded) == 3
 
 
@@ -246,7 +254,7 @@ def test_a_misfit_does_not_push_out_the_good_model_before_it(watcher, registry, 
 def test_a_bandit_trained_on_other_features_is_refused_with_a_sentence(watcher, registry, row):
     registry.promote("bandit", "7", a_bandit(features=("somebody_elses",)))
     watcher.refresh()
-    assert watcher.current.acceptance(row, "app") == pytest.approx(PRIORS)
+    assert accepted(watcher.current, row) == pytest.approx(PRIORS)
     sentence = "bandit: was trained for another domain file; run 'nba train --promote'"
     assert sentence in watcher.current.degraded
 
@@ -260,7 +268,7 @@ def test_a_misfit_bandit_does_not_push_out_the_good_one_nor_its_snapshots(
     registry.promote("bandit", "7", a_bandit(features=("somebody_elses",)))
     watcher.refresh()
     assert watcher.current.versions["bandit"] == f"6.{mine}"
-    assert watcher.current.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
+    assert accepted(watcher.current, row)["discount"] == pytest.approx(LEARNED)
 
 
 def test_a_registry_made_anew_is_not_taken_for_the_old_one(watcher, registry, ledger, now, row):
@@ -275,7 +283,7 @@ def test_files_that_cannot_be_read_cost_their_model_only(watcher, registry, chur
     registry.champions["bandit"] = "7"  # and no files
     watcher.refresh()
     assert watcher.current.churn(row) is not None
-    assert watcher.current.acceptance(row, "app") == pytest.approx(PRIORS)
+    assert accepted(watcher.current, row) == pytest.approx(PRIORS)
     broken = "bandit: the champion could not be read (FileNotFoundError)"
     assert broken in watcher.current.degraded
 
@@ -290,7 +298,7 @@ def test_a_snapshot_on_the_champions_base_is_preferred(watcher, registry, ledger
     watcher.refresh()
     assert watcher.current.versions["bandit"] == f"7.{mine}"
     expected = 0.2 + 0.3 * 1.1 / 2.1
-    assert watcher.current.acceptance(row, "app")["discount"] == pytest.approx(expected)
+    assert accepted(watcher.current, row)["discount"] == pytest.approx(expected)
     assert watcher.current.policy.greed == 5.0
 
 
@@ -299,7 +307,7 @@ def test_without_a_champion_the_newest_snapshot_serves(watcher, ledger, now, row
     newest = publish(ledger, now, "prior", a_bandit(accepted=1.0))
     watcher.refresh()
     assert watcher.current.versions["bandit"] == f"prior.{newest}"
-    assert watcher.current.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
+    assert accepted(watcher.current, row)["discount"] == pytest.approx(LEARNED)
 
 
 def test_a_new_snapshot_is_found_by_the_cheap_look_alone(watcher, registry, ledger, now, row):
@@ -311,7 +319,7 @@ def test_a_new_snapshot_is_found_by_the_cheap_look_alone(watcher, registry, ledg
     assert watcher.refresh_snapshot()
     assert not watcher.refresh_snapshot()
     assert watcher.current.versions["bandit"] == f"7.{number}"
-    assert watcher.current.acceptance(row, "app")["discount"] == pytest.approx(LEARNED)
+    assert accepted(watcher.current, row)["discount"] == pytest.approx(LEARNED)
     assert registry.read == asked
 
 
@@ -357,6 +365,53 @@ def test_an_action_that_is_new_in_the_catalogue_does_as_its_prior_says(
     wider = toy_catalog.model_copy(update={"actions": toy_catalog.actions | {"gift": gift}})
     watcher = ModelWatcher(registry, ledger, toy_domain, wider, PARAMS)
     watcher.refresh()
-    expected = watcher.current.acceptance(row, "app")
+    expected = accepted(watcher.current, row)
     assert expected["gift"] == pytest.approx(0.2)
     assert expected["discount"] == pytest.approx(LEARNED)
+
+
+# Another catalogue -----------------------------------------------------------------------------
+
+
+def with_priors(catalog: Catalog, **priors: float) -> Catalog:
+    """The catalogue with some of its actions, each believed in as much as told."""
+    content = catalog.model_dump(by_alias=True)
+    actions = {name: content["actions"][name] for name in priors}
+    for name, acceptance in priors.items():
+        actions[name]["prior"]["acceptance"] = acceptance
+    return Catalog.model_validate(content | {"actions": actions})
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_catalogue_that_changes_is_followed_as_if_it_had_been_there_from_the_start(
+    registry, ledger, toy_domain, toy_catalog, now, row, published
+):
+    """Replay reads champion or snapshot anew; it must find what was decided with."""
+    registry.promote("bandit", "1", a_bandit())
+    if published:
+        publish(ledger, now, "1", a_bandit(accepted=0.5))
+    watcher = ModelWatcher(registry, ledger, toy_domain, toy_catalog, PARAMS)
+    watcher.refresh()
+    for other in (
+        with_priors(toy_catalog, call_back=0.3),  # the one we have learned of goes
+        with_priors(toy_catalog, call_back=0.3, discount=0.6),  # and is back
+    ):
+        watcher.follow(other)
+        fresh = ModelWatcher(registry, ledger, toy_domain, other, PARAMS)
+        fresh.refresh()
+        assert watcher.current.versions == fresh.current.versions
+        assert accepted(watcher.current, row) == accepted(fresh.current, row)
+
+
+def test_models_of_another_catalogue_are_not_mixed_with_a_desk(
+    registry, ledger, toy_domain, toy_catalog
+):
+    """The same actions with other priors: a decision of both could not be repeated."""
+    model_input = ModelInput(toy_domain)
+    watcher = ModelWatcher(registry, ledger, toy_domain, toy_catalog, PARAMS)
+    desk = Desk(Playbook(toy_catalog, toy_domain, model_input), watcher.current, model_input)
+    other = with_priors(toy_catalog, call_back=0.9, discount=0.2, talk_plus=0.1)
+    watcher.follow(other)
+    assert desk.with_models(watcher.current) is desk
+    watcher.follow(toy_catalog)
+    assert desk.with_models(watcher.current).models is watcher.current

@@ -25,7 +25,7 @@ from tests.serving.test_events import event, send
 from tests.serving.test_service import copied, decide
 
 pytestmark = pytest.mark.server
-MANY = 25
+MANY = 12
 NUMBERS = count()
 NIGHT, MORNING = time(21), time(8)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from training.lift import interval, lift, ratio_interval, sample_ratio
+from training.lift import SUSPICIOUS, interval, lift, ratio_interval, sample_ratio_p
 
 
 def table(policy: np.ndarray, control: np.ndarray, day: int = 0) -> pd.DataFrame:
@@ -147,24 +147,31 @@ def test_there_is_no_ratio_to_what_is_not_clearly_above_zero(bottom):
 
 
 def test_the_sample_ratio_is_chi_square_or_exact_where_few_are_expected():
-    found = sample_ratio(9_900, 100, 0.02)
-    assert found.p_value == pytest.approx(stats.chisquare([9_900, 100], [9_800, 200]).pvalue)
-    assert found.suspicious
-    assert sample_ratio(98, 4, 0.02).p_value == pytest.approx(stats.binomtest(4, 102, 0.02).pvalue)
+    chi_square = stats.chisquare([9_900, 100], [9_800, 200]).pvalue
+    assert sample_ratio_p(9_900, 100, 0.02) == pytest.approx(chi_square)
+    exact = stats.binomtest(4, 102, 0.02).pvalue
+    assert sample_ratio_p(98, 4, 0.02) == pytest.approx(exact)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
 def test_the_check_of_the_split_is_silent_where_it_is_right_and_fires_where_not(share):
     rng = np.random.default_rng(11)
-    right = rng.binomial(20_000, share, size=2_000)
-    wrong = rng.binomial(20_000, 0.7 * share, size=200)
-    fired = [sample_ratio(20_000 - int(one), int(one), share).suspicious for one in right]
-    assert np.mean(fired) <= 0.001 + 4 * np.sqrt(0.001 / 2_000)
-    assert all(sample_ratio(20_000 - int(one), int(one), share).suspicious for one in wrong)
+    right = [sample_ratio_p(5_000 - n, n, share) for n in rng.binomial(5_000, share, 2_000)]
+    wrong = [sample_ratio_p(20_000 - n, n, share) for n in rng.binomial(20_000, 0.6 * share, 200)]
+    assert np.mean(np.array(right) < SUSPICIOUS) <= 0.001 + 4 * np.sqrt(0.001 / 2_000)
+    assert (np.array(wrong) < SUSPICIOUS).all()
+
+
+@pytest.mark.parametrize(
+    ("policy", "control", "uneven"),
+    [(9800, 200, False), (9780, 220, False), (9700, 300, True), (9990, 10, True), (49, 1, False)],
+)
+def test_the_check_of_the_sample_ratio_fires_when_it_should(policy, control, uneven):
+    assert (sample_ratio_p(policy, control, 0.02) < SUSPICIOUS) == uneven
 
 
 def test_nobody_in_the_control_group_is_no_surprise_only_where_nobody_should_be():
-    assert sample_ratio(0, 0, 0.02) is None
-    assert sample_ratio(5_000, 0, 0.0) is None
-    assert sample_ratio(5_000, 0, 0.02).suspicious
-    assert sample_ratio(5_000, 3, 0.0).suspicious
+    assert sample_ratio_p(0, 0, 0.02) is None
+    assert sample_ratio_p(5_000, 0, 0.0) == 1.0
+    assert sample_ratio_p(5_000, 0, 0.02) < SUSPICIOUS
+    assert sample_ratio_p(5_000, 3, 0.0) < SUSPICIOUS
