@@ -322,4 +322,4 @@ def _remembered(pace: Pace, target: Target, elapsed: float, level: float) -> flo
     bound = target.at_most if target.at_most is not None and level >= 0 else target.at_least
     spendings = max(1.0, (bound or 0.0) / target.unit)
     missed = _due(pace, bound or 0.0, target) * elapsed
-    return min(pace.learned, spendings, spendings * (LULL / max(missed, LULL)) ** 2)
+    return min(pace.learned, spendings * (LULL / max(missed, LULL)) ** 2)

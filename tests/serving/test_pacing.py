@@ -311,10 +311,10 @@ def test_what_a_minimum_needed_is_known_the_next_morning():
 
 def test_after_months_a_price_still_moves_as_after_a_day():
     target, row = Target(30, None, VALUE), None
-    for hour in range(90 * 24):
-        moment = PLAIN.moment(MIDNIGHT + timedelta(hours=hour))
-        row = advance(row, target, moment) if fits(row, target, moment) else row
-    assert 24 <= row.learned <= 31
+    for spending in range(90 * 30):  # as planned, every 48 minutes
+        moment = PLAIN.moment(MIDNIGHT + timedelta(minutes=48 * spending + 24))
+        row = advance(row, target, moment)
+    assert row.spent == 30 and 20 <= row.learned <= 31
 
 
 def test_days_without_a_row_change_nothing():
