@@ -161,7 +161,7 @@ class Pace:
 
     day: date  # the business's day that `spent` belongs to
     spent: float  # on that day, in units
-    price: float  # after the last spending, in currency per unit; below 0: a subsidy
+    price: float  # after the last spending, per unit; below 0: a subsidy, until the minimum is met
     at: datetime  # of the last spending
     learned: float  # how many spendings the price was learned from, a day's target at most
 
@@ -179,7 +179,9 @@ def price(pace: Pace | None, target: Target, moment: Moment) -> float:
         0 for a maximum that will not be reached; below 0 only while a minimum is not reached.
     """
     pace, elapsed = _today(pace, target, moment)
-    return _price(_level(pace, target, elapsed), target)
+    level = _level(pace, target, elapsed)
+    reached = pace.spent >= (target.at_least or 0.0)
+    return _price(max(level, 0.0) if reached else level, target)
 
 
 def left(pace: Pace | None, target: Target, moment: Moment) -> float:
@@ -286,8 +288,10 @@ def _level(pace: Pace, target: Target, elapsed: float) -> float:
                 return level - speed * elapsed
             level, elapsed = 0.0, elapsed - level / speed
     least = target.at_least or 0.0
-    if pace.spent >= least:
+    if not least:
         return 0.0
+    if pace.spent >= least:  # no subsidy is due today, but tomorrow may need as much again
+        return level
     # The plan aims one standard deviation of a count higher, or chance would often leave a
     # minimum a few short.
     aim = least + math.sqrt(least * target.unit)
@@ -318,4 +322,4 @@ def _remembered(pace: Pace, target: Target, elapsed: float, level: float) -> flo
     bound = target.at_most if target.at_most is not None and level >= 0 else target.at_least
     spendings = max(1.0, (bound or 0.0) / target.unit)
     missed = _due(pace, bound or 0.0, target) * elapsed
-    return min(pace.learned, spendings, spendings * (LULL / max(missed, LULL)) ** 2)
+    return min(pace.learned, spendings * (LULL / max(missed, LULL)) ** 2)

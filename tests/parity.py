@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
 import os
 import shutil
 import subprocess
@@ -318,13 +317,13 @@ def _channel(business: Business) -> str:
 def logged(home: Path, domain: Domain) -> pd.DataFrame:
     """The features in the log of decisions, by customer."""
     columns = tables.decisions.c
-    query = sa.select(columns.subject, columns.decided_at, columns.record)
+    query = sa.select(columns.subject, columns.decided_at, columns.features)
     query = query.where(columns.decision_id.startswith("parity-"))
     ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
     rows = ledger.read(lambda connection: connection.execute(query).all())
     ledger.close()
     names = ModelInput(domain).names
-    read = [json.loads(row.record)["features"] for row in rows]
+    read = [np.frombuffer(row.features) for row in rows]
     frame = pd.DataFrame(read, columns=list(names), index=[row.subject for row in rows])
     return frame.astype(np.float64).assign(decided_at=[row.decided_at for row in rows]).sort_index()
 

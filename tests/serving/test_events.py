@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -75,10 +74,10 @@ def read_by(ledger: Ledger, decision_id: str) -> dict[str, float]:
 
 def read_by_all(ledger: Ledger, prefix: str) -> dict[str, dict[str, float]]:
     columns = tables.decisions.c
-    query = sa.select(columns.decision_id, columns.record)
+    query = sa.select(columns.decision_id, columns.features)
     query = query.where(columns.decision_id.startswith(prefix, autoescape=True))
     return {
-        row.decision_id: dict(zip(NAMES, json.loads(row.record)["features"], strict=True))
+        row.decision_id: dict(zip(NAMES, np.frombuffer(row.features).tolist(), strict=True))
         for row in rows(ledger, query)
     }
 
