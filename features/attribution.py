@@ -106,8 +106,8 @@ def _told(
     )
     told: dict[tuple[str, str], list[Said]] = {}
     for row in among(connection, query, columns.decision_id, decision_ids):
-        said = Said._make(getattr(row, name) for name in Said._fields)
-        told.setdefault((row.decision_id, row.action_id), []).append(said)
+        cells: list[Any] = list(row)
+        told.setdefault((cells[0], cells[1]), []).append(Said._make(cells[2:]))
     return told
 
 
