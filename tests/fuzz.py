@@ -46,9 +46,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from features import tables
-from features.catalog import load_catalog
 from features.domain import Domain, EventType, load_domain
 from features.ledger import Ledger
+from features.playbook import load_catalog
 from features.settings import GROCERY, load_settings
 from tests.server import Server, running
 
@@ -81,8 +81,10 @@ class Known:
     identifiers: Sequence[str]
     decisions: Mapping[str, str]
     """Of each earlier decision, its first action."""
+    held: Sequence[str]
+    """Earlier decisions that can be activated."""
     outcome_ids: Mapping[str, str]
-    """Of some decisions, an outcome that can be taken back."""
+    """Of some decisions, an outcome that can be taken back or revised."""
     moments: Sequence[str]
 
 
@@ -156,11 +158,15 @@ def acquaint(server: Server, domain: Domain, customers: Sequence[str], now: date
         if number % 3 == 0:
             body = {"decision_id": name, "outcome": "accepted"}
             outcome_ids[name] = _asked(server, "/v1/outcomes", body)["outcome_id"]
+    held = [f"held-{number}" for number in range(PAST // 3)]
+    for number, name in enumerate(held):
+        body = {"customer_id": customers[number % len(customers)], "channel": "app"}
+        _asked(server, "/v1/decide", {**body, "decision_id": name, "activate": False})
     _asked(server, "/v1/decide", {"customer_id": "gone", "channel": "app"})
     _asked(server, "/v1/forget", {"customer_id": "gone"})
     return Known(
         domain, list(catalog.actions), list(catalog.outcomes), [*customers, "gone", "stranger"],
-        identifiers, decisions, outcome_ids, moments,
+        identifiers, decisions, held, outcome_ids, moments,
     )  # fmt: skip
 
 
@@ -214,8 +220,9 @@ def narrowed(document: dict[str, Any], known: Known) -> dict[str, Any]:
     outcome = schemas["OutcomeRequest"]
     schemas["OutcomeRequest"] = {
         "anyOf": [
-            outcome | {"properties": outcome["properties"] | _after(name, known)}
+            outcome | {"properties": outcome["properties"] | _after(name, known) | change}
             for name in known.decisions
+            for change in _changes(known.outcome_ids.get(name))
         ]
     }
     return narrow
@@ -234,7 +241,7 @@ def _names(known: Known) -> dict[str, Any]:
         "identifiers": {"type": "array", "items": {"enum": known.identifiers}, "maxItems": 3},
         "keys": {"type": "array", "items": {"enum": keys}, "minItems": 2, "maxItems": 2},
         "channel": {"enum": known.domain.channels},
-        "decision_id": {"enum": list(known.decisions)},
+        "decision_id": {"enum": [*known.held, *known.decisions]},
         "exclude": actions,
         "actions": {"anyOf": [{"type": "null"}, actions]},
         "context": page | {"required": ["page"]},
@@ -256,16 +263,22 @@ def _any_event(event: dict[str, Any], known: Known) -> dict[str, Any]:
 
 def _after(decision_id: str, known: Known) -> dict[str, Any]:
     """What can follow a decision."""
-    action = known.decisions[decision_id]
-    back = [known.outcome_ids[decision_id]] if decision_id in known.outcome_ids else []
     return {
         "decision_id": {"const": decision_id},
-        "action_id": {"enum": [None, action]},
+        "action_id": {"enum": [None, known.decisions[decision_id]]},
         "outcome": {"enum": known.outcomes},
         "occurred_at": {"type": "null"},
         "outcome_id": {"anyOf": [{"type": "null"}, FRESH]},
-        "retracts": {"enum": [None, *back]},
+        "shared_id": {"anyOf": [{"type": "null"}, FRESH]},
     }
+
+
+def _changes(outcome_id: str | None) -> list[dict[str, Any]]:
+    """An outcome that changes none, and, where there is an earlier one, one that changes that."""
+    nothing = {"retracts": {"type": "null"}, "revises": {"type": "null"}}
+    if outcome_id is None:
+        return [nothing]
+    return [nothing, *(nothing | {name: {"const": outcome_id}} for name in nothing)]
 
 
 def _happening(name: str, kind: EventType) -> dict[str, Any]:
