@@ -20,6 +20,7 @@ from serving.choice import settle, weigh
 from serving.contract import DecideRequest, Decision, Difference, ExplainAnswer, ReplayAnswer
 from serving.desk import Desk
 from serving.record import contacts_again
+from training.registry import RegistryDown
 
 BATCH = 500  # decisions read at once
 SHOWN = 20  # differences that are named
@@ -83,7 +84,7 @@ class Replay:
         try:
             again = self._again(row, record, catalog, explain=True)
             plain = self._again(row, record, catalog)
-        except ModelMissing as error:
+        except (ModelMissing, RegistryDown) as error:
             raise _gone(decision_id, str(error)) from error
         return ExplainAnswer(decision=again, as_logged=plain.model_dump_json() == row.answer)
 

@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from features.ledger import Ledger
 from tests.conftest import Built
+from tests.decided import decided
 from tests.server import Server, running
 
 pytestmark = pytest.mark.server
@@ -86,3 +89,21 @@ def test_the_address_without_a_slash_leads_there(server):
     connection.request("GET", "/console")
     answer = connection.getresponse()
     assert answer.status == 307 and answer.getheader("location").endswith("/console/")
+
+
+def test_the_lift_is_drawn_with_its_course_and_what_to_bear_in_mind(page, server):
+    """Decisions of three earlier days beside those of today; a quarter is in the control group."""
+    ledger = Ledger(f"sqlite:///{server.log.parent / 'ledger.db'}")
+    for number in range(80):
+        arm = "control" if number % 4 == 0 else "policy"
+        at = datetime.now(UTC) - timedelta(days=1 + number % 3, hours=1)
+        about = {"customer_id": f"past{number}", "arm": arm}
+        decided(ledger, f"past{number}", at, {"fuel_points": 14}, **about)
+        if number % 3:
+            told = {"decision_id": f"past{number}", "outcome": "accepted"}
+            assert server.post("/v1/outcomes", told)[0] == 200
+    ledger.close()
+    shown = page()
+    assert "<polyline" in shown and "<polygon" in shown
+    assert "decisions may still be followed by outcomes" in shown
+    assert "Do not trust the lift" in shown
