@@ -34,6 +34,7 @@ SLOWEST = (
     "serving/test_parity.py",
     "serving/test_kill.py",
     "serving/test_caps.py",
+    "serving/test_replay_http.py",
     "serving/test_story.py",
     "training/test_pipeline.py",
     "serving/test_events.py",

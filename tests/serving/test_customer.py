@@ -197,7 +197,7 @@ def test_somebody_nobody_knows_is_no_error(server):
     empty = ("links", "journeys", "feedback", "consents", "timeline")
     assert [answer[name] for name in empty] == [[]] * len(empty)
     assert answer["contacts"] == {"last_at": None, "channels": {}, "actions": {}}
-    assert answer["predictions"] == {"churn": None, "intent": None}
+    assert answer["predictions"] == {"churn": None, "intent": None, "stage": None}
 
 
 def test_a_merge_and_its_undoing_are_shown_with_cause_and_restate_story_and_counters(server):
