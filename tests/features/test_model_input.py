@@ -130,7 +130,7 @@ def test_what_is_only_said_about_the_business_is_no_other_layout(model_input, to
         _with_event(
             toy_domain, "visit", properties={"page": Property(type="text", remembered=False)}
         ),
-        toy_domain.model_copy(update={"churn": None, "intent": None, "stage": None}),
+        toy_domain.model_copy(update={"churn": None, "intent": None}),
     ):
         assert ModelInput(changed).layout == model_input.layout
         assert ModelInput(changed).fingerprint == model_input.fingerprint

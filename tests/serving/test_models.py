@@ -138,7 +138,7 @@ def test_it_can_be_asked_before_its_first_look(watcher, row):
 
 
 def test_a_business_without_churn_misses_no_churn_model(registry, ledger, toy_domain, toy_catalog):
-    plain = toy_domain.model_copy(update={"churn": None, "intent": None, "stage": None})
+    plain = toy_domain.model_copy(update={"churn": None, "intent": None})
     watcher = ModelWatcher(registry, ledger, plain, toy_catalog, PARAMS)
     watcher.refresh()
     assert watcher.current.versions == {"bandit": None}
