@@ -238,9 +238,9 @@ def _misread(
             yield f"a decision for {customer} was refused: {answer}"
             continue
         columns = tables.decisions.c
-        query = sa.select(columns.record, columns.decided_at).where(columns.decision_id == name)
+        query = sa.select(columns.features, columns.decided_at).where(columns.decision_id == name)
         row = ledger.read(lambda c, query=query: c.execute(query).one())
-        read = np.array(json.loads(row.record)["features"], dtype=float)
+        read = np.frombuffer(row.features)
         at_s = row.decided_at.timestamp()
         expected = model_input.read({}, folded[customer], at_s)
         if not np.allclose(read, np.array(expected), rtol=1e-6, atol=0, equal_nan=True):

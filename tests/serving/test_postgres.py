@@ -18,10 +18,10 @@ import pytest
 import sqlalchemy as sa
 
 from features import tables
-from features.catalog import load_catalog
 from features.domain import load_domain
 from features.ledger import Ledger
 from features.load import load_folder
+from features.playbook import load_catalog
 from features.settings import GROCERY, actions_beside
 from tests.conftest import nba
 from tests.postgres import Postgres
