@@ -124,3 +124,17 @@ def test_a_decision_waits_for_as_long_as_the_catalogue_says(engine, now):
 def test_a_decision_we_never_made_is_unknown(engine, now):
     with pytest.raises(DecisionUnknown, match="'never'"):
         shown(engine, "never", now)
+
+
+def test_what_is_activated_first_counts_for_the_rest(toy_domain, toy_catalog, ledger, now):
+    twice = {"caps": [{"at_most": 2, "days": 7}]}
+    catalog = changed(toy_catalog, contact_policy=twice, control_group={"share": 0})
+    greedy = FakeModels({"call_back": 0.4, "discount": 0.9, "talk_plus": 0.9}, greed=1e9)
+    engine = engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, greedy)
+    decide(engine, now, decision_id="d1", slots=2, activate=False)
+    decide(engine, now, decision_id="d2", actions=("discount",))  # one of two is used up
+    answer = shown(engine, "d1", now)
+    assert answer.activated == ["discount"]
+    assert [(one.action_id, one.rule) for one in answer.removed] == [
+        ("call_back", "contact_policy.caps.0")
+    ]
