@@ -15,6 +15,7 @@ from features.errors import ModelMissing
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.playbook import Playbook
+from serving.contact_policy import ContactPolicy
 from serving.desk import Desk
 from serving.models import PRIOR, ServedModels, blank_reward, columns_of
 from training.bandit import Bandit, RewardModel
@@ -56,6 +57,7 @@ class Archive:
         self._input = ModelInput(domain)
         self._desk = lru_cache(KEPT)(self._make_desk)
         self._playbook = lru_cache(KEPT)(self._make_playbook)
+        self._reach = lru_cache(KEPT)(self._find_reach)
         self._classifier = lru_cache(KEPT)(self._load_classifier)
         self._bandit = lru_cache(KEPT)(self._load_bandit)
         self._snapshot = lru_cache(KEPT)(self._load_snapshot)
@@ -72,9 +74,17 @@ class Archive:
         content = self._ledger.read(lambda connection: connection.execute(query).scalar())
         return None if content is None else Catalog.model_validate_json(content)
 
+    def looks_back_days(self, fingerprint: str) -> float:
+        """How far back a catalogue's contact policy looked; 0 if it is not in the ledger."""
+        return self._reach(fingerprint)
+
     def desk(self, catalog: Catalog, versions: Mapping[str, str | None]) -> Desk:
         """What was decided with."""
         return self._desk(_Hashed(catalog), tuple(sorted(versions.items())))
+
+    def _find_reach(self, fingerprint: str) -> float:
+        catalog = self.catalog(fingerprint)
+        return ContactPolicy(self._playbook(_Hashed(catalog))).days if catalog else 0.0
 
     def _make_desk(self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]) -> Desk:
         playbook = self._playbook(catalog)
