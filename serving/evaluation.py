@@ -158,7 +158,8 @@ class Evaluation:
         columns = tables.decisions.c
         read = (columns.features, columns.answer, columns.customer_id, columns.channel)
         query = sa.select(*SHOWN_COLUMNS, *read).where(columns.decision_id.in_(names))
-        rows = self._ledger.read(lambda connection: list(connection.execute(query)))
+        found = self._ledger.read(lambda c: {row.decision_id: row for row in c.execute(query)})
+        rows = [found[name] for name in names if name in found]
         usable = [(row, record) for row in rows if (record := self._usable(row)) is not None]
         earned = self._earned([first for row, _ in usable if (first := _first(row)) is not None])
         for row, record in usable:
