@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -87,6 +88,12 @@ def replay(
             raise typer.Exit(BROKEN)
 
 
+def _period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """What --since and --until say; None leaves that side open."""
+    begin = None if since is None else moment("since", since)
+    return begin, None if until is None else moment("until", until)
+
+
 def _say(text: str) -> None:
     out.print(text, markup=False, soft_wrap=True)
 
@@ -118,10 +125,7 @@ def lift(
     from serving.steps import lift_of
 
     with plain_errors():
-        begin, end = (
-            text if text is None else moment(name, text)
-            for name, text in (("since", since), ("until", until))
-        )
+        begin, end = _period(since, until)
         found = lift_of(begin, end)
         if as_json:
             _say(found.model_dump_json(indent=1))
@@ -166,7 +170,6 @@ def evaluate(
     Example: nba evaluate --catalog new.actions.yaml
     """
     from features.errors import InvalidSetting
-    from serving.steps import Wish, evaluated
 
     with plain_errors():
         if policy is None and catalog is None:
@@ -175,10 +178,9 @@ def evaluate(
                 expected="what is to be judged",
                 remedy="Name one, or both: 'nba evaluate --policy challenger'.",
             )
-        begin, end = (
-            text if text is None else moment(name, text)
-            for name, text in (("since", since), ("until", until))
-        )
+        from serving.steps import Wish, evaluated
+
+        begin, end = _period(since, until)
         with progress() as report:
             found = evaluated(Wish(policy, catalog), begin, end, limit, report)
         if as_json:
@@ -235,10 +237,7 @@ def feedback(
     with plain_errors():
         settings = load_settings()
         domain = load_domain(settings.domain)
-        begin, end = (
-            text if text is None else moment(name, text)
-            for name, text in (("since", since), ("until", until))
-        )
+        begin, end = _period(since, until)
         groups = by or []
         ledger = Ledger(settings.ledger_url)
         if customer is not None:
