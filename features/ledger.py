@@ -17,12 +17,12 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from features import databases, tables
+from features.connections import Connections
 from features.errors import InvalidSetting, NbaError
 
 T = TypeVar("T")
@@ -59,6 +59,8 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = databases.open_database(url)
+        self._reads = Connections(self.engine, read_only=True)
+        self._writes = Connections(self.engine, read_only=False)
         try:
             with self.engine.begin() as connection:
                 _create(connection, url)
@@ -92,7 +94,7 @@ class Ledger:
 
     def read(self, work: Work[T]) -> T:
         """Read in a transaction of its own; sees everything committed before, and nothing after."""
-        with databases.answering(), self._reading() as connection:
+        with databases.answering(), self._reads.transaction() as connection:
             return work(connection)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Any]:
@@ -103,7 +105,7 @@ class Ledger:
         rows : int
             How many are held in memory.
         """
-        with databases.answering(), self._reading() as connection:
+        with databases.answering(), self._reads.transaction() as connection:
             yield from connection.execute(query.execution_options(yield_per=rows))
 
     def compact(self, at_most: int | None = None) -> bool:
@@ -128,14 +130,9 @@ class Ledger:
         if self._writer is not None:
             self._waiting.put(None)
             self._writer.join()
+        self._reads.close()
+        self._writes.close()
         self.engine.dispose()
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        connected = self.engine.connect().execution_options(read_only=True)
-        # Ended with a commit: at a rollback psycopg forgets the statements it has prepared.
-        with connected as connection, connection.begin():
-            yield connection
 
     def _write_groups(self) -> None:
         while True:
@@ -164,7 +161,7 @@ class Ledger:
         answers: list[tuple[Future[Any], Any]] = []
         refusals: list[tuple[Future[Any], NbaError]] = []
         try:
-            with self.engine.begin() as connection:
+            with self._writes.transaction() as connection:
                 for work, future in group:
                     try:
                         answers.append((future, work(connection)))
