@@ -23,6 +23,14 @@ class _Ready(NamedTuple):
     positions: tuple[str, ...] | None  # of its parameters; None where they go by name
     turned: tuple[tuple[str, Callable[[Any], Any]], ...]  # what a value becomes for the driver
 
+    def given(self, values: Mapping[str, Any]) -> Any:
+        """The values as the driver takes them."""
+        if self.turned:
+            values = {**values, **{name: turn(values[name]) for name, turn in self.turned}}
+        if self.positions is None:
+            return values
+        return [values[name] for name in self.positions]
+
 
 class Statement:
     """A statement of SQLAlchemy that takes its values by name.
@@ -63,17 +71,18 @@ class Statement:
 
     def _run(self, connection: sa.Connection, values: Mapping[str, Any]) -> Any:
         ready = self._ready.get(connection.dialect.name) or self._prepared(connection.dialect)
-        if ready.turned:
-            values = {**values, **{name: turn(values[name]) for name, turn in ready.turned}}
-        if ready.positions is None:
-            return say(connection, ready.text, values)
-        return say(connection, ready.text, [values[name] for name in ready.positions])
+        try:
+            given = ready.given(values)
+        except Exception as error:  # a value that is missing, or of a type that is not kept
+            raise sa.exc.StatementError(
+                repr(error), ready.text, None, error, hide_parameters=True
+            ) from error
+        return say(connection, ready.text, given)
 
     def _prepared(self, dialect: sa.Dialect) -> _Ready:
         made = self._made.compile(dialect=dialect, column_keys=self._columns)
         turned = []
         for bound, name in made.bind_names.items():
-            # None is no value to turn: a processor of SQLAlchemy lets it through.
             turn = bound.type.dialect_impl(dialect).bind_processor(dialect)
             if turn is not None:
                 turned.append((name, turn))

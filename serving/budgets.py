@@ -100,8 +100,11 @@ class Spending:
         self.prices: Floats = np.zeros(len(playbook.actions))
         self.out: NDArray[np.bool_] = np.zeros(len(playbook.actions), dtype=bool)
         self.changed: dict[str, Any] = {}
+        self._now = {
+            purse.rule: price(self._paces.get(purse.rule), purse.target, moment) for purse in purses
+        }
         for purse in purses:
-            now = price(self._paces.get(purse.rule), purse.target, moment)
+            now = self._now[purse.rule]
             for action, amount in purse.spends.items():
                 self.prices[action] += now * amount
         self._too_dear = np.zeros_like(self.out)
@@ -120,6 +123,7 @@ class Spending:
             pace = advance(pace, purse.target, self._moment, purse.spends[action])
             self._paces[purse.rule] = pace
             self.changed[purse.rule] = _state(pace)
+            self._now[purse.rule] = price(pace, purse.target, self._moment)
         if touched:
             self._look()
 
@@ -155,13 +159,7 @@ class Spending:
         for purse in mine:
             if not self._fits(purse, action):
                 return purse
-        paces = self._paces
-        return max(
-            mine,
-            key=lambda purse: (
-                price(paces.get(purse.rule), purse.target, self._moment) * purse.spends[action]
-            ),
-        )
+        return max(mine, key=lambda purse: self._now[purse.rule] * purse.spends[action])
 
 
 def _drawn_on(purse: _Purse, out: NDArray[np.bool_]) -> bool:

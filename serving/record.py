@@ -129,7 +129,7 @@ def keep(
         "window_ends_at": now + timedelta(days=max(days.values(), default=0.0)),
         "features": asked.row.tobytes(),
         "record": to_json(record).decode(),
-        "answer": decision.model_dump_json(),
+        "answer": decision.as_json,
     }
     _APPEND.run(connection, row)
     if served and shown:
