@@ -6,13 +6,15 @@ needs for a small transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from features.databases import is_lost
 
+T = TypeVar("T")
 RESTING = 2  # of each kind at most; what is more goes back to the pool
 
 
@@ -45,10 +47,27 @@ class Connections:
         except BaseException:
             connection.close()  # the pool sees to it that nothing is left over
             raise
-        if len(self._resting) < RESTING:
-            self._resting.append(connection)
-        else:
-            connection.close()
+        self._rest(connection)
+
+    def without_transaction(self, work: Callable[[sa.Connection], T]) -> T:
+        """What some work makes of a connection; done again if that was cut while it rested.
+
+        Each `Statement` sees what was committed before it. What asks through SQLAlchemy begins
+        a transaction, which is committed at the end.
+        """
+        while True:
+            connection, rested = self._taken()
+            try:
+                answer = work(connection)
+                if connection.in_transaction():
+                    connection.commit()
+            except BaseException as error:
+                connection.close()
+                if not (rested and is_lost(error)):
+                    raise
+            else:
+                self._rest(connection)
+                return answer
 
     def close(self) -> None:
         """Give all that rest back to the pool."""
@@ -57,14 +76,24 @@ class Connections:
 
     def _begun(self) -> tuple[sa.Connection, sa.RootTransaction]:
         while True:
-            try:
-                connection, rested = self._resting.pop(), True
-            except IndexError:
-                connection, rested = self._engine.connect(), False
-                connection.execution_options(read_only=self._read_only)
+            connection, rested = self._taken()
             try:
                 return connection, connection.begin()
             except BaseException as error:
                 connection.close()
                 if not (rested and is_lost(error)):
                     raise
+
+    def _taken(self) -> tuple[sa.Connection, bool]:
+        """A connection, and whether it has rested: then it may have been cut meanwhile."""
+        try:
+            return self._resting.pop(), True
+        except IndexError:
+            connection = self._engine.connect()
+            return connection.execution_options(read_only=self._read_only), False
+
+    def _rest(self, connection: sa.Connection) -> None:
+        if len(self._resting) < RESTING:
+            self._resting.append(connection)
+        else:
+            connection.close()

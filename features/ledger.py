@@ -108,6 +108,14 @@ class Ledger:
         with databases.answering(), self._reads.transaction() as connection:
             return work(connection)
 
+    def glance(self, work: Work[T]) -> T:
+        """Read without a transaction, for work that is done again in one before it counts.
+
+        Each question sees what was committed before it, so two may speak of two moments.
+        """
+        with databases.answering():
+            return self._reads.without_transaction(work)
+
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Any]:
         """The rows of a query, a few at a time, all of one moment; closed when it is exhausted.
 

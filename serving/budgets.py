@@ -97,7 +97,7 @@ class Spending:
     ) -> None:
         self._playbook, self._purses, self._moment = playbook, purses, moment
         self._paces = {name: _pace(state) for name, state in states.items()}
-        self.prices: Floats = np.zeros(len(playbook.actions))
+        prices = [0.0] * len(playbook.actions)  # a list: numpy takes long over single numbers
         self.out: NDArray[np.bool_] = np.zeros(len(playbook.actions), dtype=bool)
         self.changed: dict[str, Any] = {}
         self._now = {
@@ -106,13 +106,14 @@ class Spending:
         for purse in purses:
             now = self._now[purse.rule]
             for action, amount in purse.spends.items():
-                self.prices[action] += now * amount
+                prices[action] += now * amount
+        self.prices: Floats = np.array(prices)
         self._too_dear = np.zeros_like(self.out)
         if priority is not None:
             worth = playbook.value * playbook.lever
             for action in {action for purse in purses for action in purse.spends}:
-                asked = float(self.prices[action]), float(worth[action])
-                self._too_dear[action] = priced_out(float(priority[action]), *asked)
+                if priced_out(float(priority[action]), prices[action], float(worth[action])):
+                    self._too_dear[action] = True
         self._look()
 
     def spend(self, action: int) -> None:
@@ -147,7 +148,8 @@ class Spending:
         self.out = self._too_dear.copy()
         for purse in self._purses:
             for action in purse.spends:
-                self.out[action] |= not self._fits(purse, action)
+                if not self._fits(purse, action):
+                    self.out[action] = True
 
     def _fits(self, purse: _Purse, action: int) -> bool:
         pace = self._paces.get(purse.rule)

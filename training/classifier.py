@@ -79,9 +79,11 @@ class Classifier:
 
     def probabilities(self, x: Floats) -> Floats:
         """Chance of each class, shape (n, n_classes), for ``x`` of shape (n, n_features)."""
-        alone = len(x) == 1
-        logits = _both(self._single.scores(x[0])[None, :]) if alone else _logits(self.booster, x)
-        return self.scaling.apply(logits)
+        if len(x) != 1:
+            return self.scaling.apply(_logits(self.booster, x))
+        raw = self._single.scores(x[0])
+        logits = np.array((0.0, raw[0])) if len(raw) == 1 else raw
+        return self.scaling.apply(logits[None, :])
 
     @cached_property
     def _single(self) -> SingleRow:
@@ -315,9 +317,7 @@ def _boost(
 
 
 def _logits(booster: Any, x: Floats) -> Floats:
-    return _both(np.asarray(booster.predict(x, raw_score=True)).reshape(len(x), -1))
-
-
-def _both(raw: Floats) -> Floats:
-    """Scores of all classes; of two, LightGBM gives the log odds of the second, shape (n, 1)."""
-    return np.concatenate([np.zeros_like(raw), raw], axis=1) if raw.shape[1] == 1 else raw
+    raw = np.asarray(booster.predict(x, raw_score=True, num_threads=1 if len(x) == 1 else 0))
+    if raw.ndim == 1:  # two classes: LightGBM gives the log odds of the second
+        return np.column_stack([np.zeros(len(raw)), raw])
+    return raw
