@@ -262,6 +262,17 @@ def test_health_and_metrics_are_there(server):
     assert "nba_decisions_total{" in server.get("/metrics")[1]
 
 
+def test_what_is_sent_is_the_very_text_that_was_logged(server, written):
+    connection, asked = server.connect(), '{"customer_id": "h1", "channel": "app"}'
+    connection.request("POST", "/v1/decide", asked, {"content-type": "application/json"})
+    answer = connection.getresponse()
+    sent = answer.read().decode()
+    assert answer.getheader("content-type") == "application/json"
+    columns = tables.decisions.c
+    query = sa.select(columns.answer).where(columns.decision_id == json.loads(sent)["decision_id"])
+    assert written.read(lambda c: c.execute(query).scalar_one()) == sent
+
+
 def test_every_route_stands_in_the_openapi_document(server):
     paths = server.get("/docs.json")[1]["paths"]
     assert {"/v1/decide", "/v1/outcomes", "/livez", "/readyz", "/metrics"} <= set(paths)
