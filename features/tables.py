@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from features.statements import Statement
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FRESH = "fresh states"  # of a connection: keys whose states its transaction has moved
 BUILT = "features built"  # the fact that `nba build` came to its end
+FEW = 2  # rows that are written one by one, past the layers of SQLAlchemy
 SCHEMA = "4"  # raised when a table changes; a ledger of another schema is refused
 
 
@@ -230,15 +233,19 @@ def insert_new(
     connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
 ) -> int:
     """Insert the rows whose primary key is not there yet; say how many that were."""
-    if not rows:
-        return 0
+    if len(rows) <= FEW:
+        ready = _ready(_insert_new, table, connection.dialect.name)
+        return sum(max(ready(*row).count(connection, row), 0) for row in rows)
     statement = _insert_new(table, connection.dialect.name)
     return max(connection.execute(statement, list(rows)).rowcount, 0)
 
 
 def replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, or overwrite those with the same primary key."""
-    if not rows:
+    if len(rows) <= FEW:
+        ready = _ready(_replace, table, connection.dialect.name)
+        for row in rows:
+            ready(*row).run(connection, row)
         return
     connection.execute(_replace(table, connection.dialect.name), list(rows))
 
@@ -266,6 +273,12 @@ def _replace(table: sa.Table, dialect: str) -> Any:
     rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
     keys = list(table.primary_key.columns)
     return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+@cache
+def _ready(made: Callable[..., Any], table: sa.Table, dialect: str) -> Callable[..., Statement]:
+    """Statements for one row, by its columns."""
+    return cache(lambda *columns: Statement(made(table, dialect), columns))
 
 
 def _insert(table: sa.Table, dialect: str) -> Any:
