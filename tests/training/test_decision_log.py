@@ -126,6 +126,11 @@ def test_a_log_of_which_little_speaks_for_the_policy_has_no_number():
     assert all(isinstance(answer, Estimate) for answer in enough.values())
 
 
+def test_many_decisions_of_few_customers_are_few():
+    subject = np.array([f"c{i % 40}" for i in range(1000)])
+    assert "of 40 customers" in reason(evaluate(log(subject=subject), always(1)))
+
+
 def test_too_few_who_earned_anything_is_said():
     reward = np.zeros(1000)
     reward[:8] = 20.0

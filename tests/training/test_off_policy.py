@@ -142,7 +142,7 @@ def test_the_logged_policy_judged_by_its_own_probabilities_earned_what_it_earned
 @pytest.mark.parametrize("interval", ["skewness", "bootstrap"])
 def test_a_comparison_is_paired(interval):
     """Who earns 10 whatever we do widens the interval of a value, not that of a difference."""
-    x, log, target, truth = logged(n=4000)
+    x, log, target, _ = logged(n=2000)
     rng = np.random.default_rng(3)
     anyway = 10.0 * rng.integers(0, 2, size=len(x))
     richer = Log(log.reward + anyway, log.action, log.logged_probability)
@@ -154,6 +154,16 @@ def test_a_comparison_is_paired(interval):
     assert more.low > 0  # the target is greedy
     own = compare(richer, target, None, expected, interval=interval)["doubly_robust"]
     assert own.value == pytest.approx(alone.value - richer.reward.mean())
+
+
+def test_bernsteins_bound_of_a_difference_holds_both_values():
+    x, log, target, _ = logged(n=2000)
+    uniform = np.full_like(target, 1 / 3)
+    both = [evaluate(log, each, interval="bernstein", level=0.975) for each in (target, uniform)]
+    more = compare(log, target, uniform, interval="bernstein")
+    for method, answer in more.items():
+        assert answer.low == pytest.approx(both[0][method].low - both[1][method].high)
+        assert answer.high == pytest.approx(both[0][method].high - both[1][method].low)
 
 
 def test_a_comparison_of_a_policy_with_itself_is_nothing():

@@ -74,8 +74,8 @@ def test_the_bernstein_bound_of_a_ratio_solves_the_bound_of_the_mean():
 @pytest.mark.parametrize("interval", [skewness_interval, bootstrap_interval])
 def test_skewed_means_are_held_as_often_as_said(interval):
     """Lognormal, 60 customers: Student's interval holds the truth in 90 %, on one side only."""
-    rounds, hits, students = 400, 0, 0
-    extra = {"seed": 1, "resamples": 400} if interval is bootstrap_interval else {}
+    rounds, hits, students = 300, 0, 0
+    extra = {"seed": 1, "resamples": 300} if interval is bootstrap_interval else {}
     for seed in range(rounds):
         values = np.random.default_rng(seed).lognormal(0.0, 1.0, 60)
         low, high = interval(mean_of(values), None, level=0.95, **extra)
@@ -86,9 +86,14 @@ def test_skewed_means_are_held_as_often_as_said(interval):
     assert hits / rounds == pytest.approx(0.94, abs=3 * sqrt(0.06 * 0.94 / rounds))
 
 
-@pytest.mark.parametrize("customers", [1, 2])
-def test_customers_who_do_not_differ_leave_no_doubt_and_a_single_one_all(customers):
-    ratio = mean_of(np.full(customers, 2.0))
-    assert skewness_interval(ratio, None, 0.95) == (2.0, 2.0) or customers == 1
-    low, high = bernstein_interval(ratio, 1.0, 0.95)
-    assert low < 2.0 < high and (customers == 2 or high == np.inf)
+def test_customers_who_do_not_differ_leave_no_doubt():
+    assert skewness_interval(mean_of([2.0, 2.0]), None, 0.95) == (2.0, 2.0)
+    assert bootstrap_interval(mean_of([2.0, 2.0]), None, 0.95, seed=1) == (2.0, 2.0)
+
+
+def test_a_single_customer_tells_nothing():
+    one = mean_of([2.0])
+    nothing = (-np.inf, np.inf)
+    assert skewness_interval(one, None, 0.95) == nothing
+    assert bootstrap_interval(one, None, 0.95, seed=1) == nothing
+    assert bernstein_interval(one, 1.0, 0.95) == nothing
