@@ -151,7 +151,8 @@ def support(log: Log, target: Floats, weight: Floats) -> NoSupport | None:
     """Why the log cannot tell what the policy would have earned; None if it can.
 
     Whatever the log could have taken, weights average 1. Where they clearly average less, the
-    policy takes what the log never would; where more, the logged probabilities are wrong.
+    policy takes what the log never would; or, as where they average more, the logged
+    probabilities are wrong.
     """
     could = np.isin(np.arange(target.shape[1]), log.action)
     known = log.allowed if log.allowed is not None else np.broadcast_to(could, target.shape)
@@ -165,12 +166,12 @@ def support(log: Log, target: Floats, weight: Floats) -> NoSupport | None:
     elif high < 1:
         reason = (
             f"The weights average {weight.mean():.3f} instead of 1: it often takes what the log "
-            "would not."
+            "would not, or the logged probabilities are higher than the true ones."
         )
     elif low > 1:
         reason = (
             f"The weights average {weight.mean():.3f} instead of 1: the logged probabilities are "
-            "not those with which the actions were taken."
+            "lower than those with which the actions were taken."
         )
     elif speak < FEWEST_EFFECTIVE:
         reason = (

@@ -116,7 +116,7 @@ def test_a_hole_that_nobody_told_of_shows_in_the_weights():
 
 def test_logged_probabilities_that_are_not_those_of_the_log_are_found_out():
     found = evaluate(log(logged_probability=np.full(1000, 0.3)), np.full((1000, 2), 0.5))
-    assert "not those with which the actions were taken" in reason(found)
+    assert "lower than those with which the actions were taken" in reason(found)
 
 
 def test_a_log_of_which_little_speaks_for_the_policy_has_no_number():
