@@ -116,9 +116,13 @@ class ActionValues:
         self.n_actions = n_actions
         self._trees = _grown(contexts, action, reward) if kind == "trees" else None
         if self._trees is None:
-            self._center = np.nan_to_num(np.nanmean(contexts, axis=0))
-            scale = np.nanstd(contexts, axis=0)
-            self._scale = np.where(scale > 1e-9 * np.maximum(1.0, abs(self._center)), scale, np.inf)
+            seen = np.isfinite(contexts)
+            known = np.maximum(seen.sum(axis=0), 1)
+            self._center = np.where(seen, contexts, 0.0).sum(axis=0) / known
+            spread = np.where(seen, contexts - self._center, 0.0)
+            scale = np.sqrt((spread**2).sum(axis=0) / known)
+            varies = scale > 1e-9 * np.maximum(1.0, np.abs(self._center))
+            self._scale = np.where(varies, scale, np.inf)  # what is the same for all tells nothing
             self._weights = _lines(self._vectors(contexts), action, reward, n_actions)
 
     def expected(self, contexts: Floats) -> Floats:

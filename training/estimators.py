@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 Method = Literal["direct", "ips", "snips", "doubly_robust", "switch"]
 
 TAUS = 20  # thresholds that `switch` chooses from
+MOST_BELIEVED = 0.5  # of the weight, above tau; the model must be tested on the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,8 @@ def switch_threshold(
     Believing the model above tau costs the policy's probability there times the model's error. The
     bound that Wang, Agarwal & Dudik (2017, section 4.1) take for the error, the largest reward, is
     so wide that hardly any log is ever switched. Ours is what the model errs below tau on what the
-    policy would do, plus two standard errors; a tau whose residuals above it clearly contradict
-    that is not taken. All arguments of shape (n_decisions,).
+    policy would do, plus two standard errors. A tau is not taken if its residuals above clearly
+    contradict that, or if more of the policy's choices lie above than below. All arguments of shape (n_decisions,).
     """
     one = np.ones(len(m))
     taus = np.unique(np.quantile(weight, np.linspace(0, 1, TAUS + 1), method="higher"))
@@ -110,7 +111,7 @@ def switch_threshold(
     for tau in taus[::-1]:
         below = np.where(weight <= tau, weight, 0.0)
         above = weight - below
-        if not below.any():
+        if below.sum() < (1 - MOST_BELIEVED) * weight.sum():
             continue
         bias = 0.0
         if above.any():

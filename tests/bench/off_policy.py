@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 POOL, FEATURES = 4000, 5
 INTERVALS: tuple[Interval, ...] = ("skewness", "bootstrap", "bernstein")
 KINDS: tuple[Kind, ...] = ("ridge", "trees")
-REFITS = 50
+REFITS = 20
 out = Console()
 
 
@@ -148,10 +148,11 @@ def shoot(
         yield method, "skewness, less logged", here.kind, hit
     if refits:
         foreseen = (here.target * expected).sum(axis=1)
-        half = 1.96 * foreseen.std() / np.sqrt(len(foreseen))
         value = float(foreseen.mean())
-        yield "direct", "of its predictions", here.kind, shot(value, value - half, value + half)
-        yield "direct", "refitted bootstrap", here.kind, shot(value, *refitted(here, seed, refits))
+        errors = foreseen.std() / np.sqrt(len(foreseen)), refitted(here, seed, refits)
+        for way, error in zip(("of its predictions", "refitted bootstrap"), errors, strict=True):
+            hit = shot(value, value - 1.96 * error, value + 1.96 * error)
+            yield "direct", way, here.kind, hit
 
 
 def _figures(answer: Estimate | NoSupport, shot: Callable[..., Shot]) -> Shot | None:
@@ -160,8 +161,8 @@ def _figures(answer: Estimate | NoSupport, shot: Callable[..., Shot]) -> Shot | 
     return shot(answer.value, answer.low, answer.high, answer.note)
 
 
-def refitted(here: World, seed: int, refits: int) -> tuple[float, float]:
-    """Percentiles of the direct method, customers resampled and ridge fitted again each time."""
+def refitted(here: World, seed: int, refits: int) -> float:
+    """Spread of the direct method, customers resampled and ridge fitted again each time."""
     rng, log = np.random.default_rng(seed), here.log
     unit, values = log.unit, []
     rows_of = np.split(np.argsort(unit, kind="stable"), np.cumsum(np.bincount(unit))[:-1])
@@ -172,8 +173,7 @@ def refitted(here: World, seed: int, refits: int) -> tuple[float, float]:
         again = Log(log.reward[rows], log.action[rows], log.logged_probability[rows], subject)
         foreseen = cross_fitted(here.contexts[rows], again, here.target.shape[1], seed=seed)
         values.append(float((here.target[rows] * foreseen).sum(axis=1).mean()))
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+    return float(np.std(values, ddof=1))
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def test_a_model_explains_what_there_is(kind, share):
 def test_it_is_repeatable_and_copes_with_what_is_unknown_or_the_same_for_all(kind):
     x, log, _ = linear(n=500)
     x[::7, 0] = np.nan
-    x[:, 2] = 5.0
+    x[:, 1], x[:, 2] = np.nan, 5.0
     first, again = (cross_fitted(x, log, 5, kind=kind, seed=2) for _ in range(2))
     assert (first == again).all() and np.isfinite(first).all()
     assert first.shape == (500, 5)  # the fifth action was never taken
