@@ -103,7 +103,8 @@ def switch_threshold(
     bound that Wang, Agarwal & Dudik (2017, section 4.1) take for the error, the largest reward, is
     so wide that hardly any log is ever switched. Ours is what the model errs below tau on what the
     policy would do, plus two standard errors. A tau is not taken if its residuals above clearly
-    contradict that, or if more of the policy's choices lie above than below. All arguments of shape (n_decisions,).
+    contradict that, or if more of the policy's choices lie above than below. All arguments are of
+    shape (n_decisions,).
     """
     one = np.ones(len(m))
     taus = np.unique(np.quantile(weight, np.linspace(0, 1, TAUS + 1), method="higher"))

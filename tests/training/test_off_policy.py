@@ -12,7 +12,7 @@ from scipy import stats
 from tests.bench.off_policy import shoot
 from tests.conftest import published
 from training.cross_fitting import cross_fitted
-from training.decision_log import Log, NoSupport
+from training.decision_log import Log
 from training.off_policy import compare, evaluate
 
 METHODS = ("direct", "ips", "snips", "doubly_robust", "switch")
@@ -179,16 +179,3 @@ def test_a_wrong_model_is_found_out_by_the_log():
     assert found["direct"].low < truth < found["direct"].high < 1
     assert "contradicts" in found["direct"].note
     assert found["doubly_robust"].value == pytest.approx(truth, abs=0.3)
-
-
-def test_switch_believes_the_model_where_weights_are_huge_and_rewards_are_noise():
-    rng = np.random.default_rng(5)
-    n = 4000
-    rare = rng.random(n) < 0.004
-    log = Log(rng.normal(size=n), rare.astype(np.int64), np.where(rare, 0.004, 0.996))
-    target = np.tile([0.7, 0.3], (n, 1))
-    found = evaluate(log, target, np.zeros((n, 2)))
-    answer = found["switch"]
-    if isinstance(answer, NoSupport):
-        pytest.fail(answer.reason)
-    assert "the model is believed" in answer.note
