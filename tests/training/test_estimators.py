@@ -38,8 +38,10 @@ def test_the_model_is_not_believed_where_the_log_contradicts_it():
 
 
 def test_the_model_is_not_believed_on_most_of_what_the_policy_would_do():
-    log, _, expected = noisy()
-    assert evaluate(log, np.tile([0.4, 0.6], (4000, 1)), expected)["switch"].note == ""
+    log, _, expected = noisy(rare=0.01)
+    for wanted, believed in ((0.4, True), (0.6, False)):
+        target = np.tile([1 - wanted, wanted], (4000, 1))
+        assert bool(evaluate(log, target, expected)["switch"].note) == believed
 
 
 def test_the_value_and_the_interval_follow_from_the_threshold():
