@@ -117,11 +117,12 @@ class ActionValues:
         self._trees = _grown(contexts, action, reward) if kind == "trees" else None
         if self._trees is None:
             seen = np.isfinite(contexts)
-            count = np.maximum(seen.sum(axis=0), 1)  # of a feature that nobody knows, too
-            self._center = np.where(seen, contexts, 0.0).sum(axis=0) / count
+            known = np.maximum(seen.sum(axis=0), 1)
+            self._center = np.where(seen, contexts, 0.0).sum(axis=0) / known
             spread = np.where(seen, contexts - self._center, 0.0)
-            scale = np.sqrt((spread**2).sum(axis=0) / count)
-            self._scale = np.where(scale > 1e-9 * np.maximum(1.0, abs(self._center)), scale, np.inf)
+            scale = np.sqrt((spread**2).sum(axis=0) / known)
+            varies = scale > 1e-9 * np.maximum(1.0, np.abs(self._center))
+            self._scale = np.where(varies, scale, np.inf)  # what is the same for all tells nothing
             self._weights = _lines(self._vectors(contexts), action, reward, n_actions)
 
     def expected(self, contexts: Floats) -> Floats:

@@ -18,7 +18,7 @@ from training.lift import straightened
 
 Floats = NDArray[np.float64]
 
-FEWEST_EFFECTIVE = 50.0  # decisions that speak for a policy; below, no number is given
+FEWEST_EFFECTIVE = 50.0  # customers who speak for a policy; below, no number is given
 MOST_UNSUPPORTED = 0.01  # of the policy's probability, on actions that the log could not take
 SURE = 4.0  # standard errors by which weights must miss their mean of 1 to be called wrong
 ROUNDING = 1e-6  # by which probabilities may miss their sum
@@ -139,7 +139,10 @@ def weights(log: Log, target: Floats) -> Floats:
 
 
 def effective_decisions(weight: Floats) -> float:
-    """How many decisions of equal weight would tell as much: (sum w)^2 / sum w^2 (Kish, 1965)."""
+    """How many decisions of equal weight would tell as much: (sum w)^2 / sum w^2 (Kish, 1965).
+
+    Of customers' summed weights: how many customers would.
+    """
     square = float((weight**2).sum())
     return float(weight.sum()) ** 2 / square if square else 0.0
 
@@ -148,37 +151,38 @@ def support(log: Log, target: Floats, weight: Floats) -> NoSupport | None:
     """Why the log cannot tell what the policy would have earned; None if it can.
 
     Whatever the log could have taken, weights average 1. Where they clearly average less, the
-    policy takes what the log never would; where more, the logged probabilities are wrong.
+    policy takes what the log never would; or, as where they average more, the logged
+    probabilities are wrong.
     """
     could = np.isin(np.arange(target.shape[1]), log.action)
     known = log.allowed if log.allowed is not None else np.broadcast_to(could, target.shape)
     covered = min(float(np.where(known, target, 0.0).sum() / len(target)), 1.0)
-    effective = effective_decisions(weight)
-    low, high = _mean_weight(log, weight)
+    effective, unit = effective_decisions(weight), log.unit
+    speak = effective_decisions(np.asarray(np.bincount(unit, weight), np.float64))
+    low, high = _mean_weight(unit, weight)
     reason = None
     if covered < 1 - MOST_UNSUPPORTED:
         reason = f"{1 - covered:.1%} of its choices fall on actions that the log could not take."
     elif high < 1:
         reason = (
             f"The weights average {weight.mean():.3f} instead of 1: it often takes what the log "
-            "would not."
+            "would not, or the logged probabilities are higher than the true ones."
         )
     elif low > 1:
         reason = (
             f"The weights average {weight.mean():.3f} instead of 1: the logged probabilities are "
-            "not those with which the actions were taken."
+            "lower than those with which the actions were taken."
         )
-    elif effective < FEWEST_EFFECTIVE:
+    elif speak < FEWEST_EFFECTIVE:
         reason = (
-            f"Only {effective:.0f} of {len(weight)} decisions effectively speak for it; "
+            f"Only {speak:.0f} of {int(unit.max()) + 1} customers effectively speak for it; "
             f"{FEWEST_EFFECTIVE:.0f} are needed."
         )
     return NoSupport(reason, covered, effective, len(weight)) if reason else None
 
 
-def _mean_weight(log: Log, weight: Floats) -> tuple[float, float]:
+def _mean_weight(unit: NDArray[np.int64], weight: Floats) -> tuple[float, float]:
     """Interval of the mean weight, `SURE` standard errors wide on either side but for skewness."""
-    unit = log.unit
     total, size = np.bincount(unit, weight), np.bincount(unit)
     mean, n = float(weight.mean()), len(size)
     off = (total - mean * size) / size.mean()

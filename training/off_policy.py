@@ -8,7 +8,8 @@ other customers: `training.cross_fitting`), and m the mean of q over the policy'
 * ``ips``            mean of w r
 * ``snips``          sum of w r / sum of w
 * ``doubly_robust``  mean of m + w (r - q)
-* ``switch``         the same, with w (r - q) left out where w is above tau
+* ``switch``         the same, with w (r - q) left out where w is above tau; its interval is longer
+                     by what the model may err there
 
 Where the log cannot tell, the answer is `NoSupport` and no number.
 """
@@ -22,8 +23,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import InvalidLog, InvalidSetting
+from features.errors import InvalidSetting
 from training.decision_log import Log, NoSupport, effective_decisions, support, weights
+from training.estimators import Method, Part, parts
 from training.off_policy_intervals import (
     Ratio,
     bernstein_interval,
@@ -34,11 +36,9 @@ from training.off_policy_intervals import (
 __all__ = ["Estimate", "Interval", "Log", "Method", "NoSupport", "compare", "evaluate"]
 
 Floats = NDArray[np.float64]
-Method = Literal["direct", "ips", "snips", "doubly_robust", "switch"]
 Interval = Literal["skewness", "bootstrap", "bernstein"]
 
 FEW = 20  # customers who tell; below, intervals are too short (training/lift.py)
-TAUS = 20  # thresholds that `switch` chooses from
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +66,6 @@ class Estimate:
     n: int
     customers: int
     note: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One estimator before it is added up: values of decisions, and what bounds them.
-
-    Attributes
-    ----------
-    top, bottom : shape (n_decisions,)
-    centre : shape (n_decisions,)
-        What is added up for the value itself; differs from ``top`` for ``direct`` only.
-    width : float
-        Largest less smallest value that a decision can have.
-    """
-
-    top: Floats
-    bottom: Floats
-    centre: Floats
-    width: float
-    note: str = ""
 
 
 def evaluate(
@@ -137,26 +117,11 @@ def evaluate(
     """
     _check(level)
     weight = weights(log, target)
+    found = parts(log, target, weight, expected)
     lacking = support(log, target, weight)
-    parts = _parts(log, target, weight, expected)
     if lacking:
-        return dict.fromkeys(parts, lacking)
-    unit, effective = log.unit, effective_decisions(weight)
-    found: dict[Method, Estimate | NoSupport] = {}
-    for method, part in parts.items():
-        ratio = Ratio.of(unit, part.top, part.bottom)
-        if interval == "skewness":
-            low, high = skewness_interval(ratio, None, level)
-        elif interval == "bootstrap":
-            low, high = bootstrap_interval(ratio, None, level, seed)
-        else:
-            width = part.width * float(np.bincount(unit).max())
-            low, high = bernstein_interval(ratio, width, level)
-        value = float(part.centre.sum() / part.bottom.sum())
-        note = _note(part, log, weight, (low, value, high))
-        n, customers = len(log.reward), len(ratio.top)
-        found[method] = Estimate(method, interval, value, low, high, effective, n, customers, note)
-    return found
+        return dict.fromkeys(found, lacking)
+    return _estimates(log, weight, [found], interval, level, seed)
 
 
 def compare(
@@ -165,7 +130,7 @@ def compare(
     other: Floats | None = None,
     expected: Floats | None = None,
     *,
-    interval: Literal["skewness", "bootstrap"] = "skewness",
+    interval: Interval = "skewness",
     level: float = 0.95,
     seed: int = 0,
 ) -> Mapping[Method, Estimate | NoSupport]:
@@ -181,104 +146,76 @@ def compare(
     See `evaluate` for the rest. ``effective_decisions`` is the smaller one of both policies.
     """
     _check(level)
-    both = [(target, weights(log, target))]
-    if other is not None:
-        both.append((other, weights(log, other)))
-    sides = [_parts(log, policy, weight, expected) for policy, weight in both]
-    lacking = [support(log, policy, weight) for policy, weight in both]
-    if first := next((each for each in lacking if each), None):
-        return dict.fromkeys(sides[0], first)
+    policies = [target] if other is None else [target, other]
+    ways = [weights(log, policy) for policy in policies]
+    sides = [parts(log, policy, way, expected) for policy, way in zip(policies, ways, strict=True)]
+    for policy, way in zip(policies, ways, strict=True):
+        lacking = support(log, policy, way)
+        if lacking:
+            return dict.fromkeys(sides[0], lacking)
     if other is None:
-        one = np.ones(len(log.reward))
-        sides.append(dict.fromkeys(sides[0], _Part(log.reward, one, log.reward, 0.0)))
-    unit, effective = log.unit, min(effective_decisions(weight) for _, weight in both)
+        earned = Part(log.reward, np.ones(len(log.reward)), log.reward, float(np.ptp(log.reward)))
+        sides.append(dict.fromkeys(sides[0], earned))
+    weakest = min(ways, key=effective_decisions)
+    return _estimates(log, weakest, sides, interval, level, seed)
+
+
+def _estimates(
+    log: Log,
+    weight: Floats,
+    sides: list[dict[Method, Part]],
+    interval: Interval,
+    level: float,
+    seed: int,
+) -> dict[Method, Estimate | NoSupport]:
+    """Of one policy, or of the first less the second; by each method."""
+    unit, effective, few = log.unit, effective_decisions(weight), _few(log, weight)
+    customers = int(unit.max()) + 1
     found: dict[Method, Estimate | NoSupport] = {}
-    for method, part in sides[0].items():
-        less = sides[1][method]
-        ratios = [Ratio.of(unit, each.top, each.bottom) for each in (part, less)]
-        if interval == "skewness":
-            low, high = skewness_interval(ratios[0], ratios[1], level)
-        else:
-            low, high = bootstrap_interval(ratios[0], ratios[1], level, seed)
-        value, base = (float(side.centre.sum() / side.bottom.sum()) for side in (part, less))
-        note = _note(part, log, both[0][1], (low, value - base, high))
-        n, customers = len(unit), len(ratios[0].top)
+    for method in sides[0]:
+        mine = [side[method] for side in sides]
+        low, high = _bounds(unit, mine, interval, level, seed)
+        bias = sum(part.bias for part in mine)
+        low, high = low - bias, high + bias
+        value = mine[0].value - sum(part.value for part in mine[1:])
+        notes = [*(part.note for part in mine), few]
+        if not low <= value <= high:
+            notes.append("The log contradicts the reward model: believe the interval.")
+        note = " ".join(filter(None, notes))
         found[method] = Estimate(
-            method, interval, value - base, low, high, effective, n, customers, note
+            method, interval, value, low, high, effective, len(unit), customers, note
         )
     return found
 
 
-def _parts(
-    log: Log, target: Floats, weight: Floats, expected: Floats | None
-) -> dict[Method, _Part]:
-    """What each estimator adds up."""
-    r, one = log.reward, np.ones(len(log.reward))
-    largest, least, most = float(weight.max()), float(r.min()), float(r.max())
-    weighted = weight * r
-    spans = largest * (max(most, 0.0) - min(least, 0.0)), largest * (most - least)
-    parts: dict[Method, _Part] = {
-        "ips": _Part(weighted, one, weighted, spans[0]),
-        "snips": _Part(weighted, weight, weighted, spans[1]),
-    }
-    if expected is None:
-        return parts
-    if expected.shape != target.shape or not np.isfinite(expected).all():
-        raise InvalidLog(
-            f"Expected rewards have shape {expected.shape}, or are not all finite.",
-            expected=f"a finite number for each probability of the policy, {target.shape}",
-            remedy="Take them from training.cross_fitting.cross_fitted.",
-        )
-    m = (target * expected).sum(axis=1)
-    residual = r - expected[np.arange(len(r)), log.action]
-    reach = float(np.ptp(m))
-    robust, width = m + weight * residual, reach + largest * float(np.ptp(residual))
-    tau = switch_threshold(log.unit, weight, m, residual, most - least)
-    kept = np.where(weight <= tau, weight, 0.0)
-    switched = m + kept * residual
-    switched_width = reach + min(tau, largest) * float(np.ptp(residual))
-    left_out = float(np.where(weight > tau, weight, 0.0).sum() / max(weight.sum(), 1e-300))
-    told = f"Above a weight of {tau:.3g} the model is believed: {left_out:.1%} of the weight."
-    parts["direct"] = _Part(robust, one, m, width)
-    parts["doubly_robust"] = _Part(robust, one, robust, width)
-    parts["switch"] = _Part(switched, one, switched, switched_width, told if left_out else "")
-    return parts
+def _bounds(
+    unit: NDArray[np.int64], mine: list[Part], interval: Interval, level: float, seed: int
+) -> tuple[float, float]:
+    ratios = [Ratio.of(unit, part.top, part.bottom) for part in mine]
+    less = ratios[1] if len(ratios) > 1 else None
+    if interval == "skewness":
+        return skewness_interval(ratios[0], less, level)
+    if interval == "bootstrap":
+        return bootstrap_interval(ratios[0], less, level, seed)
+    most = float(np.bincount(unit).max())
+    level = 1 - (1 - level) / len(ratios)  # each may miss; both bounds hold together this often
+    bounds = [
+        bernstein_interval(ratio, part.width * most, level)
+        for ratio, part in zip(ratios, mine, strict=True)
+    ]
+    low, high = bounds[0]
+    return (low - bounds[1][1], high - bounds[1][0]) if less else (low, high)
 
 
-def switch_threshold(
-    unit: NDArray[np.int64], weight: Floats, m: Floats, residual: Floats, span: float
-) -> float:
-    """The tau with the least variance + squared bias, both as the log tells.
-
-    The bias is bounded by the policy's probability above tau times ``span``, the range of the
-    reward: cautious, so that little is left to a model that may be wrong (Wang, Agarwal & Dudik
-    2017, section 4.1). ``unit``, ``weight``, ``m``, ``residual``: shape (n_decisions,).
-    """
-    taus = np.unique(np.quantile(weight, np.linspace(0, 1, TAUS + 1), method="higher"))
-    best, least = float(taus[-1]), np.inf
-    for tau in taus[::-1]:
-        kept = np.where(weight <= tau, weight, 0.0)
-        moved = Ratio.of(unit, m + kept * residual, np.ones(len(m))).influence
-        bias = float((weight - kept).mean()) * span
-        error = float((moved**2).mean()) / len(moved) + bias**2
-        if error < least:
-            best, least = float(tau), error
-    return best
-
-
-def _note(part: _Part, log: Log, weight: Floats, figures: tuple[float, float, float]) -> str:
-    """What to keep in mind about an estimate."""
-    low, value, high = figures
-    notes = [part.note] if part.note else []
-    if not low <= value <= high:
-        notes.append("The log contradicts the reward model: believe the interval.")
+def _few(log: Log, weight: Floats) -> str:
+    """A warning if hardly any customer tells; else empty."""
     spoke = weight > 0
     values, counts = np.unique(log.reward[spoke], return_counts=True)
-    telling = spoke.copy()
-    telling[spoke] = log.reward[spoke] != values[counts.argmax()]
-    if (tell := len(np.unique(log.unit[telling]))) < FEW:
-        notes.append(f"Only {tell} customers earned anything else than most: too short.")
-    return " ".join(notes)
+    telling = spoke & (log.reward != values[counts.argmax()])
+    tell = len(np.unique(log.unit[telling]))
+    if tell >= FEW:
+        return ""
+    return f"Only {tell} customers earned anything else than most: the interval is too short."
 
 
 def _check(level: float) -> None:

@@ -67,7 +67,9 @@ def skewness_interval(ratio: Ratio, less: Ratio | None, level: float) -> tuple[f
     value = ratio.value - (less.value if less else 0.0)
     n = len(moved)
     deviation = sqrt(float((moved**2).mean()))
-    if n < 2 or not deviation:
+    if n < 2:
+        return -np.inf, np.inf
+    if not deviation:
         return value, value
     skewness = np.array(float((moved**3).mean()) / deviation**3 / sqrt(n))
     error, t = deviation / sqrt(n - 1), np.array(stdtrit(n - 1, (1 + level) / 2))
@@ -91,6 +93,8 @@ def bootstrap_interval(
     parts = [ratio.top, ratio.bottom] + ([less.top, less.bottom] if less else [])
     columns = np.column_stack(parts)
     n, width = columns.shape
+    if n < 2:
+        return -np.inf, np.inf
     squares = (columns[:, :, None] * columns[:, None, :]).reshape(n, -1)
     value, error = (float(found[0]) for found in _studied(np.ones((1, n)), columns, squares))
     rng = np.random.default_rng(seed)
