@@ -1,4 +1,8 @@
-"""How we try actions whose worth we do not know yet: exact probabilities, and a draw by them."""
+"""How we try actions whose worth we do not know yet: exact probabilities, and a draw by them.
+
+* `ProbabilityMatching` tries an action as often as it may be the best: by uncertainty.
+* `InverseGapPolicy` tries it the less, the further it trails: by its mean alone.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,16 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr, ndtr
 
 from features.errors import InvalidSetting, NothingAllowed
-from training.bandit import Floats
+
+Floats = NDArray[np.float64]
 
 GREEDIEST = 1e9
+REACH = 4.5  # standard deviations; what lies further out has a chance of 3e-6 and is left out
+NODES = np.linspace(-REACH, REACH, 13)  # where each action's density is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,106 @@ class InverseGapPolicy:
         chance[best] = 0.0
         chance[best] = 1.0 - chance.sum()
         return chance
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilityMatching:
+    """Choose an action as often as it is the best one, by what we believe of each.
+
+    Beliefs are normal and independent, with means m and standard deviations s. Thompson sampling
+    draws from them and takes the best, so the chance of an action is known to nobody; here that
+    chance is computed::
+
+        p(a) = integral over z of  density_a(z) * product over b != a of  chance(b below z)
+
+    An action is tried because it may be the best, not because it is near the best: what is well
+    known to be worse is left alone, what is hardly known is tried more. With two actions of means
+    1 and 0 and standard deviations 0.6 and 0.8, p = (0.84, 0.16): their difference is 1 +- 1.
+
+    Parameters
+    ----------
+    least : float, from 0 to 0.1
+        A chance below it becomes exactly 0: the action is certainly worse. So every chance above
+        0 is at least this, which is what bounds the weights of off-policy evaluation.
+
+    References
+    ----------
+    Thompson (1933), "On the likelihood that one unknown probability exceeds another in view of
+    the evidence of two samples"; Russo et al. (2018), "A Tutorial on Thompson Sampling", section 3.
+    """
+
+    least: float = 0.001
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= 0.1:  # written so that nan fails too
+            raise InvalidSetting(
+                f"least is {self.least!r}.",
+                expected="a chance from 0 to 0.1",
+                remedy="0.001 leaves alone what is best once in a thousand times.",
+            )
+
+    def probabilities(self, expected_reward: Floats, deviation: Floats) -> Floats:
+        """Chance of each allowed action.
+
+        Parameters
+        ----------
+        expected_reward : shape (n_actions,)
+            ``nan`` marks an action that is not allowed.
+        deviation : shape (n_actions,), >= 0, in the same unit
+            Standard deviation of what we believe; 0 is certain. Not read where not allowed.
+
+        Returns
+        -------
+        shape (n_actions,)
+            Sums to 1; each is 0 or at least ``least``, but for rounding.
+
+        Raises
+        ------
+        NothingAllowed
+            If all are ``nan``; the engine always allows `no_action`.
+        """
+        allowed = np.flatnonzero(~np.isnan(expected_reward))
+        if not len(allowed):
+            raise NothingAllowed(
+                "The policy was given no allowed action.",
+                expected="at least one finite expected reward",
+                remedy="Allow 'no_action'.",
+            )
+        mean, sd = expected_reward[allowed], deviation[allowed]
+        floor = (mean - REACH * sd).max()  # the best is above it, whichever it is
+        alive = mean + REACH * sd >= floor
+        chance = _chances_of_best(mean[alive], sd[alive], floor)
+        kept = np.where(chance >= min(self.least, chance.max()), chance, 0.0)
+        result = np.zeros(len(expected_reward))
+        result[allowed[alive]] = kept / kept.sum()
+        return result
+
+
+def _chances_of_best(mean: Floats, sd: Floats, floor: float) -> Floats:
+    """Chance that each of some independent normals is the greatest; they share ties.
+
+    The certain ones (sd 0) are one at most: the greatest of them, at ``floor`` or below.
+    """
+    certain = sd == 0
+    chance = np.zeros(len(mean))
+    if not certain.all():
+        m, s = mean[~certain], sd[~certain]
+        if certain.any():
+            floor = max(floor, float(mean[certain].max()))
+        nodes = np.sort((m[:, None] + s[:, None] * NODES).ravel())
+        nodes = np.append(floor, nodes[nodes > floor])
+        t = (nodes[:, None] - m) / s
+        below = log_ndtr(t)
+        others = np.exp(below.sum(axis=1, keepdims=True) - below)
+        mass = np.diff(ndtr(t), axis=0)
+        chance[~certain] = (mass * (others[1:] + others[:-1]) / 2).sum(axis=0)
+        if certain.any():
+            best = certain & (mean == mean[certain].max())
+            chance[best] = np.exp(below[0].sum()) / best.sum()
+    else:
+        best = mean == mean.max()
+        chance[best] = 1 / best.sum()
+    return chance
 
 
 def draw(probabilities: Floats, decision_id: str) -> int:
