@@ -16,7 +16,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FRESH = "fresh states"  # of a connection: keys whose states its transaction has moved
 BUILT = "features built"  # the fact that `nba build` came to its end
 FEW = 2  # rows that are written one by one, past the layers of SQLAlchemy
-SCHEMA = "4"  # raised when a table changes; a ledger of another schema is refused
+SCHEMA = "5"  # raised when a table changes; a ledger of another schema is refused
 
 
 class UtcMicros(sa.TypeDecorator[datetime]):
@@ -128,11 +128,13 @@ tombstones = sa.Table(
     sa.Column("key_hash", _TEXT, primary_key=True),
     sa.Column("forgotten_at", UtcMicros, nullable=False),
 )
-# `served`: ours, and shown; what was decided with `activate: false` is not, until it is activated.
+# `serial` counts them: the learner's clock. `served`: ours, and shown; what was decided with
+# `activate: false` is not, until it is activated.
 decisions = sa.Table(
     "decisions",
     metadata,
-    sa.Column("decision_id", _TEXT, primary_key=True),
+    sa.Column("serial", _SERIAL, primary_key=True, autoincrement=True),
+    sa.Column("decision_id", _TEXT, nullable=False, unique=True),
     sa.Column("subject", _TEXT, nullable=False),
     sa.Column("customer_id", _TEXT, nullable=False),
     sa.Column("decided_at", UtcMicros, nullable=False),
@@ -207,14 +209,14 @@ credits = sa.Table(
     sa.Column("action_id", _TEXT, primary_key=True),
     sa.Column("acceptance", sa.Float, nullable=False),
 )
-# The learner's posterior, replaced in the transaction that marks its outcomes as learned.
+# What the learner knows, replaced in the transaction that marks its outcomes as learned.
 learner_state = sa.Table(
     "learner_state",
     metadata,
     sa.Column("key", _TEXT, primary_key=True),
     sa.Column("base", _TEXT, nullable=False),  # bandit version it started from
     sa.Column("windows_closed_at", UtcMicros, nullable=False),
-    sa.Column("posterior", sa.LargeBinary, nullable=False),
+    sa.Column("knowledge", sa.LargeBinary, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
 )
 # What the workers swap in. Old ones go: a decision's record holds its own chances.

@@ -17,7 +17,7 @@ from features.playbook import Playbook
 from features.tables import from_micros, micros
 from serving.contact_policy import Reason
 from serving.pacing import Calendar, Moment, Pace, Target, advance, fits, price, priced_out
-from training.bandit import Floats
+from training.encoder import Floats
 
 
 @dataclass(frozen=True, slots=True)

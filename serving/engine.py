@@ -30,7 +30,7 @@ from serving.choice import settle, weigh
 from serving.contract import DecideRequest, Decision
 from serving.desk import Desk
 from serving.record import contacts_of, keep, paces_of
-from training.bandit import Floats
+from training.encoder import Floats
 
 
 class Features(Protocol):

@@ -33,7 +33,7 @@ from serving.choice import Settled, settle, weigh
 from serving.desk import Desk
 from serving.record import contacts_again, contacts_of
 from serving.replay import asked_again
-from training.bandit import Floats
+from training.encoder import Floats
 
 BATCH = 500  # decisions read at once
 OPEN = "their outcomes may still come"

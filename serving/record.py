@@ -111,6 +111,7 @@ def keep(
         "features_layout": fingerprint,
         "attribution_days": days,
         "removed": settled.rules,
+        "experts": _experts(desk, weighed, shown),
         **_candidates(desk, weighed, settled),
     }
     first, served = decision.actions[0], request.activate
@@ -148,12 +149,18 @@ def contacts_again(record: Mapping[str, Any], customer_id: str) -> list[Contact]
     return [Contact(customer_id if own else "", *rest) for own, *rest in record["contacts"]]
 
 
+def _experts(desk: Desk, weighed: Weighed, shown: Sequence[str]) -> dict[str, list[float]]:
+    """What each expert expected of the shown actions: judged by, when their outcomes come."""
+    index = desk.playbook.index
+    return {name: weighed.believed.experts[:, index[name]].tolist() for name in shown}
+
+
 def _candidates(desk: Desk, weighed: Weighed, settled: Settled) -> dict[str, Any]:
     """The actions that could be drawn first, and what spoke for each."""
     names = (*desk.playbook.actions, NO_ACTION)
     held = settled.candidates.tolist()
     nothing = len(desk.playbook.actions)
-    acceptance, priority = weighed.acceptance.tolist(), weighed.priority.tolist()
+    acceptance, priority = weighed.believed.acceptance.tolist(), weighed.priority.tolist()
     return {
         "candidates": [names[index] for index in held],
         "acceptance": [0.0 if index == nothing else acceptance[index] for index in held],

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from features.errors import InvalidSetting
 from training.contributions import Contributions
-from training.encoder import CHANNEL, CLIP, Encoder
+from training.encoder import Encoder
 from training.experts import Errors
 from training.exploration import ProbabilityMatching
 from training.fading import Fading
 from training.heads import LiveHead, basis_of
 from training.outcome_log import OutcomeLog, Outcomes
 from training.posterior import Posterior
-from training.reward_model import SURE, RewardModel, normalised
+from training.reward_model import RewardModel, normalised
 from training.trees import Trees
 
 __all__ = [
@@ -397,7 +396,7 @@ class ContextualBandit:
         return x
 
     def _check_outcomes(self, actions: NDArray[np.intp], rewards: Floats, counts: Floats) -> None:
-        if len(actions) and not (0 <= actions.min() and actions.max() < self._n_actions):
+        if len(actions) and not (actions.min() >= 0 and actions.max() < self._n_actions):
             raise InvalidSetting(
                 f"Actions go from {actions.min()} to {actions.max()}.",
                 expected=f"numbers from 0 to {self._n_actions - 1}",

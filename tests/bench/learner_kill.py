@@ -37,6 +37,7 @@ from serving.lessons import SETTLE
 from serving.outcomes import record_outcome
 from tests.conftest import ROOT, TOY
 from tests.decided import decided
+from training.knowledge import Knowledge
 
 EVERY_S = 0.02  # between two steps of the learners
 SURE_S = 120.0  # longer than a learner needs to start and to catch up
@@ -87,22 +88,18 @@ class Side:
         rows = self.ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
         return {(row.decision_id, row.action_id): row.acceptance for row in rows}
 
-    def posterior(self) -> dict[str, np.ndarray]:
-        """The arrays of the posterior as it lies on disk, the actions sorted by name."""
-        payload = self._scalar(sa.select(tables.learner_state.c.posterior))
-        return knowledge(payload)
+    def knowledge(self) -> dict[str, np.ndarray]:
+        """What was learned as it lies on disk, in an order that does not hang on who came first."""
+        known = Knowledge.from_bytes(self._scalar(sa.select(tables.learner_state.c.knowledge)))
+        found = {"errors": known.errors.products}
+        for life, memory in known.memories.items():
+            order = np.argsort(memory.actions)
+            found |= {f"second of {life}": memory.second[order]}
+            found |= {f"first of {life}": memory.first[order]}
+        return found
 
     def _scalar(self, query: sa.Select) -> object:
         return self.ledger.read(lambda connection: connection.execute(query).scalar())
-
-
-def knowledge(payload: bytes) -> dict[str, np.ndarray]:
-    """What a stored posterior holds, in an order that does not hang on who came first."""
-    from training.bandit import Posterior
-
-    posterior = Posterior.from_bytes(payload)
-    order = np.argsort(posterior.actions)
-    return {"second": posterior.second[order], "first": posterior.first[order]}
 
 
 @dataclass
@@ -132,9 +129,10 @@ class Feeder:
         at = now - timedelta(days=days) + timedelta(seconds=2) if quiet else now
         age = str(self.rng.integers(20, 70))
         row = self.input.read({"plan": "plus", "age_years": age}, None, at.timestamp())
+        said = self.rng.random(3).tolist()
         for side in self.sides:
-            layout = self.input.fingerprint
-            decided(side.ledger, name, at, {action: days}, layout=layout, row=row)
+            about = {"layout": self.input.fingerprint, "row": row, "experts": {action: said}}
+            decided(side.ledger, name, at, {action: days}, **about)
         if not quiet:
             outcome = str(self.rng.choice(["accepted", "rejected", "clicked"]))
             self._tell(now, decision_id=name, outcome=outcome, outcome_id=f"o-{name}")
@@ -233,9 +231,10 @@ def _differences(calm: Side, hunted: Side) -> Iterator[str]:
     if calm.credited() != hunted.credited():
         others = set(calm.credited().items()) ^ set(hunted.credited().items())
         yield f"{len(others)} credits differ, such as {min(others)}"
-    ours, theirs = calm.posterior(), hunted.posterior()
+    ours, theirs = calm.knowledge(), hunted.knowledge()
     for name, array in ours.items():
-        if not np.allclose(array, theirs[name], rtol=1e-9, atol=1e-9):
+        largest = max(1.0, float(np.abs(array).max()))
+        if not np.allclose(array, theirs[name], rtol=1e-9, atol=1e-9 * largest):
             yield f"{name} differs by up to {np.abs(array - theirs[name]).max():g}"
 
 

@@ -18,6 +18,7 @@ from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.playbook import Playbook
 from features.store import Known
+from serving.arbitration import Believed
 from serving.contact_policy import ContactPolicy
 from serving.contract import DecideRequest, Decision
 from serving.desk import Desk
@@ -54,8 +55,9 @@ class FakeModels:
     def intent(self, row: np.ndarray) -> dict[str, float] | None:
         return None if self.intents is None else dict(self.intents)
 
-    def acceptance(self, row: np.ndarray, channel: str) -> np.ndarray:
-        return np.array(list(self.expected.values()))
+    def believe(self, row: np.ndarray, channel: str) -> Believed:
+        expected = np.array(list(self.expected.values()))
+        return Believed(expected, np.zeros(len(expected)), expected[None, :])
 
     def why_churn(self, row: np.ndarray) -> None:
         return None
@@ -65,7 +67,7 @@ class FakeModels:
     def why_acceptance(self, row: np.ndarray, channel: str, actions: object) -> None:
         return None
 
-    def probabilities(self, expected_reward: np.ndarray) -> np.ndarray:
+    def probabilities(self, expected_reward: np.ndarray, deviation: np.ndarray) -> np.ndarray:
         return InverseGapPolicy(self.greed).probabilities(expected_reward)
 
 
