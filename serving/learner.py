@@ -207,9 +207,9 @@ class Learner:
         n_experts = len(knowledge.errors.products)
         unknown = [np.nan] * n_experts  # of a decision made with other experts, too
         said = [one.said if len(one.said) == n_experts else unknown for one, _, _ in counted]
-        rows = np.array([one.row for one, _, _ in counted]).reshape(len(counted), -1)
+        rows = [one.row[columns] for one, _, _ in counted]
         return Outcomes(
-            rows=rows[:, columns] if len(counted) else np.empty((0, len(columns))),
+            rows=np.array(rows).reshape(len(counted), len(columns)),
             channels=[one.channel for one, _, _ in counted],
             actions=[one.shown.action_id for one, _, _ in counted],
             acceptance=np.array([acceptance for _, acceptance, _ in counted]),
