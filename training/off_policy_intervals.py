@@ -96,20 +96,20 @@ def bootstrap_interval(
     if n < 2:
         return -np.inf, np.inf
     squares = (columns[:, :, None] * columns[:, None, :]).reshape(n, -1)
-    value, error = (float(found[0]) for found in _studied(np.ones((1, n)), columns, squares))
+    value, error = (float(found[0]) for found in studied(np.ones((1, n)), columns, squares))
     rng = np.random.default_rng(seed)
     found = []
     for count in _batches(resamples, n):
         drawn = rng.integers(n, size=(count, n)) + n * np.arange(count)[:, None]
         times = np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)
-        again, spread = _studied(times, columns, squares)
+        again, spread = studied(times, columns, squares)
         with np.errstate(divide="ignore", invalid="ignore"):
             found.append(np.where(spread > 0, (again - value) / spread, 0.0))
     below, above = np.quantile(np.concatenate(found), [(1 - level) / 2, (1 + level) / 2])
     return value - float(above) * error, value - float(below) * error
 
 
-def _studied(times: Floats, columns: Floats, squares: Floats) -> tuple[Floats, Floats]:
+def studied(times: Floats, columns: Floats, squares: Floats) -> tuple[Floats, Floats]:
     """Estimate and its error, shape (n_samples,), of customers taken so many ``times`` each."""
     n, width = columns.shape
     sums = times @ columns

@@ -35,6 +35,7 @@ POOL, FEATURES = 4000, 5
 INTERVALS: tuple[Interval, ...] = ("skewness", "bootstrap", "bernstein")
 KINDS: tuple[Kind, ...] = ("ridge", "trees")
 REFITS = 20
+FIRST = 10_000  # `switch` was chosen in worlds 0 to 499, so it is judged in others
 out = Console()
 
 
@@ -179,7 +180,7 @@ def refitted(here: World, seed: int, refits: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0, help="number of the first world")
+    parser.add_argument("--seed", type=int, default=FIRST, help="number of the first world")
     parser.add_argument("--refits", type=int, default=REFITS)
     asked = parser.parse_args()
     began = time.perf_counter()
