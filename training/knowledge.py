@@ -20,7 +20,7 @@ from training.experts import Errors
 from training.fading import Fading
 from training.params import BanditParams
 from training.posterior import Posterior, Priors
-from training.reward_model import RewardModel
+from training.reward_model import SURE, RewardModel
 from training.trees import Trees
 
 Floats = NDArray[np.float64]
@@ -139,9 +139,9 @@ class Knowledge:
             Of each action: prior acceptance and its weight, and the group whose other actions it
             starts from; see `Posterior.head`.
         """
-        now = self.newest
+        now, noise = self.newest, self._noise(priors)
         heads = tuple(
-            self.memories[head.memory].head(priors, groups, head.ridge, now)
+            self.memories[head.memory].head(priors, groups, head.ridge, now).noisier(noise)
             for head in params.heads
         )
         start = next(iter(self.memories.values())).noise()
@@ -150,15 +150,26 @@ class Knowledge:
         products = self.errors.products * seen_from_now
         cautions = np.array([head.caution for head in params.heads])
         debts = np.array([*(head.debt for head in params.heads), params.trees.debt])
-        squares = np.maximum(np.diag(products)[:-1], 0.0)
         return RewardModel.mixed(
             self.encoder,
             {action: acceptance for action, (acceptance, _) in priors.items()},
             heads,
-            cautions**2 * (start + squares) / (1.0 + max(count, 0.0)),
+            cautions**2,
             self._shares(products, max(count, 0.0), debts * start),
             self.trees,
         )
+
+    def _noise(self, priors: Priors) -> Floats:
+        """Variance of one acceptance of each action, shape (n_actions,): p (1 - p), with p between
+        what the prior says and what was seen."""
+        first = next(iter(self.memories.values()))
+        rates = []
+        for action, (acceptance, weight) in priors.items():
+            seen = max(first.counted(action), 0.0)
+            told = seen * first.rate(action) if seen else 0.0
+            rates.append((weight * acceptance + told) / (weight + seen))
+        p = np.clip(np.array(rates), 1 - SURE, SURE)
+        return p * (1 - p)
 
     def _shares(self, products: Floats, count: float, debts: Floats) -> Floats:
         """How far each expert is believed; trees that are not there, not at all."""
