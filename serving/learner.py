@@ -29,6 +29,7 @@ from features.model_input import ModelInput
 from features.tables import EPOCH, get_meta, set_meta
 from serving.lessons import (
     BATCH,
+    Decided,
     Lesson,
     closed_windows,
     mark_learned,
@@ -38,7 +39,9 @@ from serving.lessons import (
     write_credits,
 )
 from serving.models import PRIOR
-from training.bandit import Bandit, Encoder, Posterior
+from training.bandit_version import Bandit
+from training.encoder import Encoder
+from training.knowledge import Knowledge, Outcomes
 from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
@@ -70,7 +73,7 @@ class _State:
     """What is kept between steps; the table `learner_state` holds the same."""
 
     base: str
-    posterior: Posterior
+    knowledge: Knowledge
     windows_closed_at: datetime
     revision: int  # raised with each write: a second learner on the same ledger is noticed
     published_under: str | None  # the catalogue of the last snapshot; None: there is none
@@ -121,10 +124,9 @@ class Learner:
             if news.outcome_ids:
                 self._ledger.write_now(lambda c: mark_learned(c, news.outcome_ids))
             return False
-        # A copy, so that memory is never ahead of the disk: it counts once it is written.
-        posterior = state.posterior.copy()
-        self._count(posterior, news.lessons)
-        new = replace(state, posterior=posterior, windows_closed_at=news.windows_closed_at)
+        # Another one, so that memory is never ahead of the disk: it counts once it is written.
+        knowledge = self._with(state.knowledge, news.lessons)
+        new = replace(state, knowledge=knowledge, windows_closed_at=news.windows_closed_at)
         self._publish(new, news.lessons, news.outcome_ids, catalog, now)
         return True
 
@@ -137,12 +139,12 @@ class Learner:
         if champion is None or champion[0] == self._state.base:
             return False
         base, bandit = champion
-        if not self._fits(bandit.posterior.encoder):
+        if not self._fits(bandit.imported.encoder):
             if base != self._refused:
                 log.warning("Bandit %s was trained for another domain file; not built on", base)
             self._refused = base
             return False
-        new = replace(self._state, base=base, posterior=self._recounted(bandit.posterior))
+        new = replace(self._state, base=base, knowledge=self._recounted(bandit.imported))
         self._publish(new, [], [], self._catalogs.catalog, now)
         log.info("Learning on top of bandit %s", base)
         return True
@@ -154,19 +156,18 @@ class Learner:
             lambda c: (c.execute(query).first(), get_meta(c, PUBLISHED_UNDER))
         )
         if found is not None:
-            posterior = Posterior.from_bytes(found.posterior)
-            if self._fits(posterior.encoder):
+            knowledge = Knowledge.from_bytes(found.knowledge)
+            if self._fits(knowledge.encoder):
                 closed_at, revision = found.windows_closed_at, found.revision
-                return _State(found.base, posterior, closed_at, revision, under)
-            log.warning("The stored posterior is of another domain file; starting without it")
-        blank = Posterior(Encoder.blank(self._domain.channels), self._params.bandit.ridge)
+                return _State(found.base, knowledge, closed_at, revision, under)
+            log.warning("What was stored is of another domain file; starting without it")
+        blank = Knowledge.blank(Encoder.blank(self._domain.channels), self._params.bandit)
         revision = found.revision if found is not None else 0
         return _State(PRIOR, self._recounted(blank), EPOCH, revision, under)
 
-    def _recounted(self, posterior: Posterior) -> Posterior:
-        """A posterior with all credits of the ledger on top."""
+    def _recounted(self, knowledge: Knowledge) -> Knowledge:
+        """With all credits of the ledger on top."""
         credits = self._ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
-        posterior = posterior.copy()
         for start in range(0, len(credits), BATCH):
             part = credits[start : start + BATCH]
             acceptance = {(c.decision_id, c.action_id): c.acceptance for c in part}
@@ -176,8 +177,8 @@ class Learner:
             )
             known = ((one, acceptance.get(one.shown.key)) for one in decided)
             lessons = [Lesson(one, None, new) for one, new in known if new is not None]
-            self._count(posterior, lessons)
-        return posterior
+            knowledge = self._with(knowledge, lessons)
+        return knowledge
 
     def _fits(self, encoder: Encoder) -> bool:
         return set(encoder.features) <= set(self._input.names)
@@ -191,20 +192,30 @@ class Learner:
         lessons = read_lessons(connection, asked, self._input.fingerprint, now, catalog)
         return _News(list(news), lessons, closed_at)
 
-    def _count(self, posterior: Posterior, lessons: Iterable[Lesson]) -> None:
+    def _with(self, knowledge: Knowledge, lessons: Iterable[Lesson]) -> Knowledge:
         """Take the old credits back and add the new ones."""
         counted = [(one, old, -1.0) for one, old, _ in lessons if old is not None]
         counted += [(one, new, 1.0) for one, _, new in lessons if new is not None]
-        if not counted:
-            return
+        return knowledge.learn(self._outcomes(counted, knowledge))
+
+    def _outcomes(
+        self, counted: Sequence[tuple[Decided, float, float]], knowledge: Knowledge
+    ) -> Outcomes:
+        """Decided actions with an acceptance and what it counts, as they are learned from."""
         index = {name: number for number, name in enumerate(self._input.names)}
-        columns = [index[name] for name in posterior.encoder.features]
-        posterior.learn(
-            np.array([one.row for one, _, _ in counted])[:, columns],
-            [one.channel for one, _, _ in counted],
-            [one.shown.action_id for one, _, _ in counted],
-            np.array([acceptance for _, acceptance, _ in counted]),
-            np.array([count for _, _, count in counted]),
+        columns = [index[name] for name in knowledge.encoder.features]
+        n_experts = len(knowledge.errors.products)
+        unknown = [np.nan] * n_experts  # of a decision made with other experts, too
+        said = [one.said if len(one.said) == n_experts else unknown for one, _, _ in counted]
+        rows = np.array([one.row for one, _, _ in counted]).reshape(len(counted), -1)
+        return Outcomes(
+            rows=rows[:, columns] if len(counted) else np.empty((0, len(columns))),
+            channels=[one.channel for one, _, _ in counted],
+            actions=[one.shown.action_id for one, _, _ in counted],
+            acceptance=np.array([acceptance for _, acceptance, _ in counted]),
+            count=np.array([count for _, _, count in counted]),
+            at=np.array([one.serial for one, _, _ in counted], dtype=np.float64),
+            said=np.array(said, dtype=np.float64).reshape(len(counted), n_experts),
         )
 
     def _publish(
@@ -221,10 +232,11 @@ class Learner:
             "key": STATE,
             "base": state.base,
             "windows_closed_at": state.windows_closed_at,
-            "posterior": state.posterior.to_bytes(),
+            "knowledge": state.knowledge.to_bytes(),
             "revision": state.revision + 1,
         }
-        payload = state.posterior.model(catalog.priors).to_bytes()
+        model = state.knowledge.model(catalog.priors, catalog.groups_of, self._params.bandit)
+        payload = model.to_bytes()
         snapshot = {"base": state.base, "published_at": now, "payload": payload}
 
         def write(connection: sa.Connection) -> None:

@@ -28,7 +28,7 @@ from features.model_input import ModelInput
 from features.settings import Settings, load_settings
 from serving.catalog_file import CatalogFile
 from serving.learner import Learner
-from training.bandit import Bandit
+from training.bandit_version import Bandit
 from training.params import load_params
 from training.registry import Registry
 

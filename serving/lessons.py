@@ -16,18 +16,30 @@ from features.catalog import Catalog
 from features.credit import Shown, credit
 from features.databases import BUSY_MS
 from features.identity import among
-from training.bandit import Floats
+from training.encoder import Floats
 
 BATCH = 2_000  # decisions a step; keeps the writing transaction short
 SETTLE = timedelta(milliseconds=BUSY_MS)  # after that a decision is on disk, or has failed
 
 
 class Decided(NamedTuple):
-    """A shown action, and what the models read of the customer then, shape (n_features,)."""
+    """A shown action, and what was known when it was decided.
+
+    Attributes
+    ----------
+    row : shape (n_features,)
+        What the models read of the customer.
+    serial : int
+        How many decisions there were before.
+    said : list of float
+        What each expert expected; empty if that was not noted.
+    """
 
     shown: Shown
     channel: str
     row: Floats
+    serial: int
+    said: Sequence[float]
 
 
 class Lesson(NamedTuple):
@@ -47,13 +59,19 @@ def read_decided(
     else.
     """
     columns = tables.decisions.c
-    query = sa.select(*SHOWN_COLUMNS, columns.channel, columns.features).where(columns.served)
+    read = (columns.channel, columns.features, columns.serial)
+    query = sa.select(*SHOWN_COLUMNS, *read).where(columns.served)
     found = []
     for one in among(connection, query, columns.decision_id, decision_ids):
-        if one.features is None or from_json(one.record)["features_layout"] != layout:
+        record = from_json(one.record) if one.features is not None else {}
+        if record.get("features_layout") != layout:
             continue
         row = np.frombuffer(one.features, dtype="<f8").astype(np.float64)
-        found += [Decided(shown, one.channel, row) for shown in shown_by(one)]
+        said = record.get("experts", {})
+        found += [
+            Decided(shown, one.channel, row, one.serial, said.get(shown.action_id, ()))
+            for shown in shown_by(one)
+        ]
     return found
 
 

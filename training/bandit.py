@@ -1,16 +1,10 @@
-"""The contextual bandit: learns from the reward of what was chosen, and chooses so as to learn.
+"""The contextual bandit as one policy, usable alone: `predict`, `learn`, `explain`.
 
-* `ContextualBandit` is the whole policy, usable alone: `predict`, `learn`, `explain`.
-* `Bandit` is what the registry keeps of one trained for the service, whose parts are rooms of
-  their own: `training.encoder`, `training.posterior`, `training.reward_model`,
-  `training.exploration`. They are the same in both.
+In the service its parts work apart: the learner keeps sums (`training.knowledge`), the server a
+`training.reward_model`, the choice is `training.exploration`. They are the same in both.
 """
 
 from __future__ import annotations
-
-import json
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,23 +13,7 @@ from features.errors import InvalidSetting
 from training.bandit_settings import BanditSettings, check
 from training.belief import Belief
 from training.contributions import Contributions
-from training.encoder import CHANNEL, CLIP, Encoder
 from training.exploration import ProbabilityMatching
-from training.posterior import Posterior
-from training.reward_model import SURE, RewardModel
-
-__all__ = [
-    "CHANNEL",
-    "CLIP",
-    "SURE",
-    "Bandit",
-    "BanditSettings",
-    "ContextualBandit",
-    "Encoder",
-    "Floats",
-    "Posterior",
-    "RewardModel",
-]
 
 Floats = NDArray[np.float64]
 
@@ -171,33 +149,3 @@ class ContextualBandit:
                 expected="finite numbers",
                 remedy="Leave out what is still pending; learn it when it is known.",
             )
-
-
-@dataclass(frozen=True)
-class Bandit:
-    """A trained bandit as the registry keeps it.
-
-    Attributes
-    ----------
-    posterior : Posterior
-        Of the imported decisions; what was served since is the learner's to add.
-    greed : float
-        Of `training.exploration.InverseGapPolicy`.
-    """
-
-    posterior: Posterior
-    greed: float
-
-    def save(self, folder: Path) -> None:
-        """Write it as two files."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "posterior.npz").write_bytes(self.posterior.to_bytes())
-        note = {"greed": self.greed}
-        (folder / "bandit.json").write_text(json.dumps(note), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> Bandit:
-        """Read what `save` wrote."""
-        note = json.loads((folder / "bandit.json").read_text(encoding="utf-8"))
-        posterior = Posterior.from_bytes((folder / "posterior.npz").read_bytes())
-        return cls(posterior, **note)

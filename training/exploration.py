@@ -82,7 +82,7 @@ class InverseGapPolicy:
                 expected="at least one finite expected reward",
                 remedy="Allow 'no_action'.",
             )
-        best = int(np.nanargmax(expected_reward))
+        best = int(np.where(allowed, expected_reward, -np.inf).argmax())
         gap = expected_reward[best] - expected_reward
         chance = np.where(allowed, 1.0 / (allowed.sum() + self.greed * gap), 0.0)
         chance[best] = 0.0

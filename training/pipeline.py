@@ -24,7 +24,7 @@ from features.point_in_time import History
 from features.progress import Progress, quiet
 from features.store import FeatureStore
 from features.tombstones import hashes
-from training.bandit import Bandit
+from training.bandit_version import Bandit
 from training.churn import CLASSES, churn_data, judge_churn
 from training.intent import intent_data, judge_intent
 from training.judging import Judged, fit_and_judge
@@ -163,7 +163,7 @@ def _train_bandit(sources: Sources, progress: Progress) -> Trained:
     )
     progress("train bandit", 1, 2)
     encoder = fit_encoder(decided, sources.ledger, sources.history, domain, params, sources.now)
-    bandit = Bandit(warm_start(decided, encoder, params), params.greed)
+    bandit = Bandit(warm_start(decided, encoder, sources.catalog, params), params)
     metrics = judge_warm_start(decided, domain, sources.catalog, params)
     example = pd.DataFrame([encoder.center] * EXAMPLE_ROWS, columns=list(encoder.features))
     example["channel"] = domain.channels[0]
@@ -174,7 +174,7 @@ def _train_bandit(sources: Sources, progress: Progress) -> Trained:
         example=example,
         predict=lambda x: expected_acceptance(bandit, x),
         params=params.model_dump(exclude={"gates"})
-        | {"actions": ",".join(bandit.posterior.actions), "judged_on": "later decisions"},
+        | {"actions": ",".join(bandit.knowledge.actions), "judged_on": "later decisions"},
         metrics=metrics,
         features=encoder.features,
         data_fingerprint=fingerprint(decided.rows, decided.acceptance),
