@@ -122,6 +122,11 @@ class ContextualBandit:
         return self._belief.explain(self._contexts(np.asarray(context)[None])[0])
 
     @property
+    def fitted_at(self) -> int:
+        """How many outcomes had come when something was last fitted anew."""
+        return self._belief.fitted_at
+
+    @property
     def shares(self) -> Floats:
         """How far each linear expert and, last, the trees are believed, shape (n_experts,)."""
         return self._belief.shares

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 FIRST_ENCODED = 8  # outcomes; before that, contexts are taken as they come
-TREES_DEBT = 10.0  # outcomes' worth of error by which trees must have been better to be heard
+TREES_DEBT = 50.0  # outcomes' worth of error by which trees must have been better to be heard
 SHARES_GROWTH = 1.05  # shares are reckoned again when there are so many times as many outcomes
 
 
@@ -73,6 +73,11 @@ class Belief:
     def shares(self) -> Floats:
         """How far each linear expert and, last, the trees are believed, shape (n_experts,)."""
         return self._shares.copy()
+
+    @property
+    def fitted_at(self) -> int:
+        """How many outcomes had come when something was last fitted anew."""
+        return self._fitted_at
 
     def expect(self, x: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation for contexts (n, n_features), each (n, n_actions)."""
@@ -217,7 +222,7 @@ class Belief:
         penalties[:] = np.reshape(self._settings.ridges, (-1, 1, 1))
         penalties[:, :, 0] = 1.0
         self._live = LiveHeads(second, first, penalties, start, basis)
-        total = self._log.total
+        total = self._fitted_at = self._log.total
         self._next_solve = max(total + 1, total * self._settings.solve_growth)
         if self._settings.half_life is not None:  # the prior fades in as the outcomes fade out
             self._next_solve = min(self._next_solve, total + 1 + self._settings.half_life / 10)
