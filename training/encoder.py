@@ -20,6 +20,7 @@ CLIP = 3.0  # standard deviations: one odd customer must not move a linear model
 CHANNEL = "channel="  # begins the name of a channel's 0/1; no feature is called so
 PITCH = 0.6  # how fast waves turn: radians, for a customer who is typically far from average
 STRAIGHT = 0.5  # of the width, at most, for features as they are; the rest is for waves
+HIGH = np.sqrt(2)  # of a wave, so that it is 1 in the mean square, like a feature
 FLAT = 1e-9  # below this a wave's argument has not left 0, and its slope stands in for its change
 
 
@@ -122,7 +123,7 @@ class Encoder:
         vectors[:, 1 : 1 + self.inputs] = self._inputs(rows, channels)
         if len(self.phases):
             turned = vectors[:, 1 : 1 + self.inputs] @ self.frequencies.T + self.phases
-            vectors[:, 1 + self.inputs :] = np.sqrt(2) * np.cos(turned)
+            vectors[:, 1 + self.inputs :] = HIGH * np.cos(turned)
         return vectors
 
     @property
@@ -155,8 +156,8 @@ class Encoder:
         """
         inputs = self._inputs(row[None, :], (channel,))[0]
         straight, waved = weights[:, 1 : 1 + self.inputs], weights[:, 1 + self.inputs :]
-        baseline = weights[:, 0] + np.sqrt(2) * waved @ np.cos(self.phases)
-        slopes = straight + np.sqrt(2) * (waved * self._slope(inputs)) @ self._turns()
+        baseline = weights[:, 0] + HIGH * waved @ np.cos(self.phases)
+        slopes = straight + HIGH * (waved * self._slope(inputs)) @ self._turns()
         known = len(self.features)
         z = self._standardised(row[None, :])[0]
         on_features = slopes[:, : self.inputs - len(self.channels)]
@@ -181,13 +182,16 @@ class Encoder:
         z = self._standardised(rows)
         if len(self.axes):
             z = z @ self.axes.T
+        if not self.channels:
+            return z
         here = [[float(channel == known) for known in self.channels] for channel in channels]
         return np.column_stack([z, np.array(here).reshape(len(rows), len(self.channels))])
 
     def _standardised(self, rows: Floats) -> Floats:
-        # nan first: what is unknown counts as average.
-        z = np.where(np.isnan(rows), 0.0, (rows - self.center) / self.scale)
-        return np.clip(z, -CLIP, CLIP)
+        z = (rows - self.center) / self.scale
+        z[np.isnan(z)] = 0.0  # what is unknown counts as average
+        found: Floats = np.minimum(np.maximum(z, -CLIP), CLIP)
+        return found
 
     @property
     def note(self) -> dict[str, Any]:

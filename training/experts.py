@@ -66,7 +66,9 @@ class Errors:
 
         ``debts``, shape (n_experts,), are squared errors that each expert starts with.
         """
-        return smallest_mixture(self.products + np.diag(debts if debts is not None else 0.0 * self.squares))
+        return smallest_mixture(
+            self.products + np.diag(debts if debts is not None else 0.0 * self.squares)
+        )
 
 
 def smallest_mixture(products: Floats) -> Floats:
@@ -78,7 +80,8 @@ def smallest_mixture(products: Floats) -> Floats:
     n = len(products)
     doubt = DOUBT * max(float(np.diag(products).min()), 1e-12)
     steady = products + doubt * np.eye(n)
-    best, smallest = np.full(n, 1.0 / n), np.inf
+    best = np.full(n, 1.0 / n)
+    smallest = np.inf
     for size in range(1, n + 1):
         for some in combinations(range(n), size):
             part = steady[np.ix_(some, some)]
@@ -87,8 +90,9 @@ def smallest_mixture(products: Floats) -> Floats:
                 continue
             value = float(w @ part @ w)
             if value < smallest:
-                smallest, best = value, np.zeros(n)
-                best[list(some)] = w
+                smallest = value
+                best[:] = 0.0
+                np.put(best, some, w)
     return best
 
 
@@ -97,8 +101,8 @@ def _unbounded(part: Floats) -> Floats | None:
     if len(part) == 1:
         return np.ones(1)
     try:
-        w: Floats = np.linalg.solve(part, np.ones(len(part)))
+        w = np.linalg.solve(part, np.ones(len(part)))
     except np.linalg.LinAlgError:
         return None
     total = w.sum()
-    return w / total if total > 0 else None
+    return np.asarray(w / total, dtype=np.float64) if total > 0 else None

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtr
+from scipy.special import ndtr
 
 from features.errors import InvalidSetting, NothingAllowed
 
 Floats = NDArray[np.float64]
 
 GREEDIEST = 1e9
-REACH = 4.5  # standard deviations; what lies further out has a chance of 3e-6 and is left out
-NODES = np.linspace(-REACH, REACH, 13)  # where each action's density is looked at
+REACH = 4.0  # standard deviations; what lies further out has a chance of 3e-5 and is left out
+NODES = np.linspace(-REACH, REACH, 9)  # where each action's density is looked at
+FAINT = 1e-30  # a chance that stands in for smaller ones, so that it has a logarithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class ProbabilityMatching:
         NothingAllowed
             If all are ``nan``; the engine always allows `no_action`.
         """
-        allowed = np.flatnonzero(~np.isnan(expected_reward))
+        allowed = (expected_reward == expected_reward).nonzero()[0]  # not nan
         if not len(allowed):
             raise NothingAllowed(
                 "The policy was given no allowed action.",
@@ -163,30 +164,33 @@ class ProbabilityMatching:
 
 
 def _chances_of_best(mean: Floats, sd: Floats, floor: float) -> Floats:
-    """Chance that each of some independent normals is the greatest; they share ties.
-
-    The certain ones (sd 0) are one at most: the greatest of them, at ``floor`` or below.
-    """
+    """Chance that each of some independent normals is the greatest, given that it is above
+    ``floor``; those that are certain (sd 0) share ties."""
     certain = sd == 0
+    if not certain.any():
+        return _chances_above(mean, sd, floor)[0]
     chance = np.zeros(len(mean))
-    if not certain.all():
-        m, s = mean[~certain], sd[~certain]
-        if certain.any():
-            floor = max(floor, float(mean[certain].max()))
-        nodes = np.sort((m[:, None] + s[:, None] * NODES).ravel())
-        nodes = np.append(floor, nodes[nodes > floor])
-        t = (nodes[:, None] - m) / s
-        below = log_ndtr(t)
-        others = np.exp(below.sum(axis=1, keepdims=True) - below)
-        mass = np.diff(ndtr(t), axis=0)
-        chance[~certain] = (mass * (others[1:] + others[:-1]) / 2).sum(axis=0)
-        if certain.any():
-            best = certain & (mean == mean[certain].max())
-            chance[best] = np.exp(below[0].sum()) / best.sum()
-    else:
-        best = mean == mean.max()
-        chance[best] = 1 / best.sum()
+    floor = max(floor, float(mean[certain].max()))
+    chance[~certain], none_above = _chances_above(mean[~certain], sd[~certain], floor)
+    best = certain & (mean == floor)
+    chance[best] = none_above / max(1, best.sum())
     return chance
+
+
+def _chances_above(mean: Floats, sd: Floats, floor: float) -> tuple[Floats, float]:
+    """Chance that each is the greatest and above ``floor``, and that none is above it.
+
+    The integral is a sum over cells between nodes: an action's own chance of a cell is exact, that
+    of the others to be below is the mean of both ends.
+    """
+    nodes = (mean[:, None] + sd[:, None] * NODES).ravel()
+    nodes = np.concatenate(([floor], np.sort(nodes[nodes > floor])))
+    below = np.maximum(ndtr((nodes[:, None] - mean) / sd), FAINT)
+    logs = np.log(below)
+    total = logs.sum(axis=1, keepdims=True)
+    others = np.exp(total - logs)
+    chance: Floats = ((below[1:] - below[:-1]) * (others[1:] + others[:-1])).sum(axis=0) / 2
+    return chance, float(np.exp(total[0, 0]))
 
 
 def draw(probabilities: Floats, decision_id: str) -> int:

@@ -50,11 +50,14 @@ class Fading:
         """What outcomes of these times weigh in the sums."""
         if self.half_life is None:
             return np.ones(np.shape(at))
-        return np.exp2((np.asarray(at, dtype=np.float64) - self.epoch) / self.half_life)
+        weights: Floats = np.exp2((np.asarray(at, dtype=np.float64) - self.epoch) / self.half_life)
+        return weights
 
     def shrink(self, now: float) -> float:
         """What the sums are to be multiplied by, seen from ``now``."""
-        return 1.0 if self.half_life is None else float(np.exp2((self.epoch - now) / self.half_life))
+        return (
+            1.0 if self.half_life is None else float(np.exp2((self.epoch - now) / self.half_life))
+        )
 
     def moved(self, newest: float) -> tuple[Fading, float]:
         """One for outcomes as new as ``newest``, and what sums so far are to be multiplied by."""

@@ -1,7 +1,7 @@
 """Linear heads: what sums over outcomes say of each action, and how sure that is.
 
 * `solve` turns sums into a `Head`, the posterior of Bayesian ridge regression.
-* `LiveHead` follows one outcome after another without solving anew; it equals `solve`.
+* `LiveHeads` follow one outcome after another without solving anew; they equal `solve`.
 
 How sure: the variance of a mean takes a matrix for each action, too much to be published every few
 seconds and to be multiplied at every decision. So the matrices are kept on one common basis, on
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.blas import dger
+from scipy.linalg.blas import sger
 
 Floats = NDArray[np.float64]
 
@@ -97,8 +97,13 @@ def solve(second: Floats, first: Floats, penalty: Floats, prior: Floats, basis: 
     return Head(weights, variance, basis, float(penalty.max(initial=1.0)))
 
 
-class LiveHead:
-    """A head that learns outcome by outcome; rank-one updates of the inverse of A + D.
+class LiveHeads:
+    """Heads of several ridges that learn outcome by outcome; rank-one updates of (A + D)^-1.
+
+    Parameters
+    ----------
+    penalties : shape (n_heads, n_actions, width)
+        Of each head; the other parameters are those of `solve`.
 
     References
     ----------
@@ -107,22 +112,55 @@ class LiveHead:
     """
 
     def __init__(
-        self, second: Floats, first: Floats, penalty: Floats, prior: Floats, basis: Floats
+        self, second: Floats, first: Floats, penalties: Floats, prior: Floats, basis: Floats
     ) -> None:
-        self.head = solve(second, first, penalty, prior, basis)
-        unit = np.eye(second.shape[1])
-        self._inverse = np.stack(
-            [cho_solve(cho_factor(a + np.diag(d)), unit) for a, d in zip(second, penalty)]  # noqa: B905
+        heads = [solve(second, first, penalty, prior, basis) for penalty in penalties]
+        unit = np.eye(len(basis))
+        self._basis = basis
+        self._ridges = [head.ridge for head in heads]
+        self._weights = np.stack([head.weights for head in heads])
+        self._variance = np.stack([head.variance for head in heads])
+        self._inverse = np.array(
+            [
+                [cho_solve(cho_factor(a + np.diag(d)), unit) for a, d in zip(second, penalty)]  # noqa: B905
+                for penalty in penalties
+            ],
+            dtype=np.float32,  # half the memory to walk through; solved anew before it matters
         )
 
-    def absorb(self, action: int, vector: Floats, error: float, count: float) -> None:
-        """Learn that ``action`` fell short of what followed by ``error``, counted ``count`` > 0."""
-        inverse = self._inverse[action]
-        step = inverse @ vector
-        reach = 1.0 / count + step @ vector
-        self.head.weights[action] += step * (error / reach)
-        # In place: the inverse is symmetric, so its transpose is the layout that BLAS wants.
-        dger(-1.0 / reach, step, step, a=inverse.T, overwrite_a=1)
-        along = self.head.basis.T @ vector
-        variance = self.head.variance[action]
-        self.head.variance[action] = variance / (1.0 + count * along**2 * variance)
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def heads(self) -> tuple[Head, ...]:
+        """Each by itself, as it is now."""
+        each = zip(self._weights.copy(), self._variance.copy(), self._ridges, strict=True)
+        return tuple(
+            Head(weights, variance, self._basis, ridge) for weights, variance, ridge in each
+        )
+
+    def mean(self, vectors: Floats) -> Floats:
+        """`Head.mean` of each, shape (n_heads, n, n_actions)."""
+        return self._of_each(vectors, self._weights)
+
+    def spread(self, vectors: Floats) -> Floats:
+        """`Head.spread` of each, shape (n_heads, n, n_actions)."""
+        return self._of_each((vectors @ self._basis) ** 2, self._variance)
+
+    def absorb(self, action: int, vector: Floats, reward: float, count: float) -> None:
+        """Learn that ``action`` earned ``reward``, less the mean, counted ``count`` > 0."""
+        steps = self._inverse[:, action] @ vector.astype(np.float32)
+        reaches = 1.0 / count + steps @ vector
+        weights = self._weights[:, action]
+        weights += steps * ((reward - weights @ vector) / reaches)[:, None]
+        for inverse, step, reach in zip(self._inverse[:, action], steps, reaches, strict=True):
+            # In place: it is symmetric, so its transpose is the layout that BLAS wants.
+            sger(-1.0 / reach, step, step, a=inverse.T, overwrite_a=1)
+        along = (vector @ self._basis) ** 2
+        variance = self._variance[:, action]
+        variance /= 1.0 + count * along * variance
+
+    def _of_each(self, vectors: Floats, values: Floats) -> Floats:
+        n_heads, n_actions, width = values.shape
+        flat = vectors @ values.reshape(-1, width).T
+        found: Floats = flat.reshape(len(vectors), n_heads, n_actions).swapaxes(0, 1)
+        return found

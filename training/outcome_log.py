@@ -40,9 +40,17 @@ class OutcomeLog:
         self, contexts: Floats, actions: NDArray[np.intp], rewards: Floats, counts: Floats
     ) -> None:
         """Add outcomes in their order; each one's time is the number of those before it."""
+        width = contexts.shape[1]
         for start in range(0, len(contexts), self._memory):
             part = slice(start, start + self._memory)
-            self._add(np.column_stack([contexts, rewards, counts, actions])[part])
+            times = np.arange(self.total, self.total + len(contexts[part]))
+            self._make_room(self.total + len(times))
+            where = times % self._memory
+            self._table[where, :width] = contexts[part]
+            for column, values in enumerate((rewards, counts, actions), width):
+                self._table[where, column] = values[part]
+            self._table[where, width + 3] = times
+            self.total += len(times)
 
     def newest(self, n: int | None = None) -> Outcomes:
         """The ``n`` that were added last, in their order; all that are held, if not given."""
@@ -52,14 +60,9 @@ class OutcomeLog:
         actions = table[:, width + 2].astype(np.intp)
         return Outcomes(table[:, :width], actions, *table[:, [width, width + 1, width + 3]].T)
 
-    def _add(self, rows: Floats) -> None:
-        end = self.total + len(rows)
+    def _make_room(self, end: int) -> None:
         if end > len(self._table) < self._memory:
             size = min(self._memory, max(end, 2 * len(self._table)))
             grown = np.empty((size, self._table.shape[1]))
             grown[: self.total] = self._table[: self.total]
             self._table = grown
-        times = np.arange(self.total, end)
-        self._table[times % self._memory, :-1] = rows
-        self._table[times % self._memory, -1] = times
-        self.total = end

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,7 +195,9 @@ class RewardModel:
     def from_bytes(cls, payload: bytes) -> RewardModel:
         """What `to_bytes` wrote."""
         note, arrays = unpack(payload)
-        parts = [arrays.get(f"head_{name}", []) for name in ("weights", "variance", "basis")]
+        parts: list[Any] = [
+            arrays.get(f"head_{name}", []) for name in ("weights", "variance", "basis")
+        ]
         return cls(
             Encoder.of(note, arrays),
             tuple(note["actions"]),
@@ -215,15 +217,15 @@ class RewardModel:
         if of_trees is None:
             return linear
         share = np.where(np.isnan(of_trees), 0.0, self.shares[-1])
-        return (1 - share) * linear + share * np.nan_to_num(of_trees)
+        mean: Floats = (1 - share) * linear + share * np.nan_to_num(of_trees)
+        return mean
 
 
 def normalised(shares: Floats) -> Floats:
     """Shares of the heads among themselves; the first stands in where none has any."""
-    total = shares.sum()
-    if total > 0:
-        return shares / total
-    return np.eye(len(shares))[0]
+    total = float(shares.sum())
+    among: Floats = shares / total if total > 0 else np.eye(len(shares))[0]
+    return among
 
 
 def _rearranged(values: Floats, taken: NDArray[np.intp], fresh: Floats) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import lightgbm as lgb
@@ -91,7 +91,7 @@ class Trees:
             What each outcome counts; a negative one takes an equal outcome back.
         """
         known, ways = tuple(sorted(set(actions))), tuple(sorted(set(channels)))
-        codes = _codes(channels, ways), _codes(actions, known)
+        codes = _codes(tuple(channels), ways), _codes(tuple(actions), known)
         table, y, weight = _canonical(np.column_stack([rows, *codes]), reward, count)
         if len(np.unique(y)) < 2:
             return None
@@ -136,9 +136,10 @@ class Trees:
         """All pairs of row and action as the trees read them, the actions of a row together."""
         n = len(actions)
         table = np.empty((len(rows) * n, rows.shape[1] + 2))
-        table[:, :-2] = np.repeat(rows, n, axis=0)
-        table[:, -2] = np.repeat(_codes(channels, self.channels), n)
-        table[:, -1] = np.tile(_codes(actions, self.actions), len(rows))
+        wide = table.reshape(len(rows), n, -1)
+        wide[:, :, :-2] = rows[:, None, :]
+        wide[:, :, -2] = _codes(tuple(channels), self.channels)[:, None]
+        wide[:, :, -1] = _codes(tuple(actions), self.actions)
         return table
 
     @property
@@ -147,7 +148,8 @@ class Trees:
         return {"actions": self.actions, "channels": self.channels, "text": self.text}
 
 
-def _codes(texts: Sequence[str], known: Sequence[str]) -> Floats:
+@lru_cache(maxsize=64)  # the actions of a catalogue are the same at each decision
+def _codes(texts: tuple[str, ...], known: tuple[str, ...]) -> Floats:
     index = {text: float(number) for number, text in enumerate(known)}
     return np.array([index.get(text, np.nan) for text in texts])
 
@@ -157,6 +159,6 @@ def _canonical(table: Floats, y: Floats, count: Floats) -> tuple[Floats, Floats,
     whole = np.column_stack([table, y]) + 0.0  # -0.0 and 0.0 are one
     keys = np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in whole])
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    weight = np.bincount(group, weights=count)
+    weight: Floats = np.bincount(group, weights=count).astype(np.float64)
     left = weight > 1e-9 * max(1.0, float(np.abs(count).max(initial=0.0)))
     return table[first[left]], y[first[left]], weight[left]
