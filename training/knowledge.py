@@ -225,6 +225,6 @@ class Knowledge:
             Fading(note["half_life"], note["epoch"]),
             note["newest"],
             note["counted"],
-            None if note["trees"] is None else Trees(**note["trees"]),
+            None if note["trees"] is None else Trees.of(note["trees"]),
             note["fitted_on"],
         )
