@@ -182,7 +182,7 @@ def test_an_outcome_we_cannot_use_is_named_in_the_error(outcome, message):
 
 @pytest.mark.parametrize(("name", "at_least"), [("segment", 0.80), ("page_blocks", 0.90)])
 def test_a_small_bake_off_of_real_sets(name, at_least):
-    """`make bench-bandit` does it at full length and against others; guessing earns 0.14 and 0.2."""
+    """`make bench-bandit` does it at full length, against others; guessing earns 0.14 and 0.2."""
     published(f"multiclass/{name}.csv.gz")
     given = problem(name, seed=0, rows=800)
     ours = Ours(given.contexts.shape[1], given.n_actions)
