@@ -74,6 +74,10 @@ bench-fuzz: $(DONE)  ## 6,000 requests that schemathesis makes up; counts by rou
 bench-off-policy: $(DONE)  ## 500 worlds: do off-policy intervals hold the truth as often as they say?
 	$(BIN)/python -m tests.bench.off_policy
 
+bench-bandit: $(DONE)  ## Our bandit against Vowpal Wabbit and MABWiser on 8 real sets (15 minutes).
+	-$(BIN)/pip install --progress-bar off --quiet mabwiser==2.7.4 vowpalwabbit==9.11.9
+	$(BIN)/python -m tests.bench.bandit
+
 bench-hillstrom: $(DONE)  ## Does a learned policy beat the best fixed arm? 20 half splits of real e-mails.
 	$(BIN)/python -m tests.bench.hillstrom
 
@@ -87,4 +91,4 @@ clean:  ## Forget data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test lint format mlflow bento clean
-.PHONY: bench bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-caps bench-replay bench-fuzz bench-off-policy bench-hillstrom
+.PHONY: bench bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-hillstrom

@@ -44,7 +44,7 @@ class BanditSettings:
 
     width: int = 160
     ridges: tuple[float, ...] = (1.0, 100.0)
-    cautions: tuple[float, ...] = (0.2, 0.5)
+    cautions: tuple[float, ...] = (0.15, 0.5)
     debts: tuple[float, ...] = (0.0, 150.0)
     trees_from: int = 100
     refit_growth: float = 1.5

@@ -62,6 +62,10 @@ class Trees:
     channels: tuple[str, ...]
     text: str
 
+    def __post_init__(self) -> None:
+        for name in ("actions", "channels"):  # JSON knows lists only
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     @cached_property
     def _booster(self) -> Any:
         return lgb.Booster(model_str=self.text)

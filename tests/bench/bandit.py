@@ -150,7 +150,7 @@ def _learners(only: Sequence[str] | None) -> dict[str, Callable[[Problem, int], 
     for name, make in rivals().items():
         found[name] = lambda given, seed, make=make: make(given.n_actions, seed)  # type: ignore[misc]
     if len(found) == 1:
-        out.print("No rivals are installed (pip install -e '.[bench]'); ours runs alone.")
+        out.print("No rivals are installed (the extra 'bench'); ours runs alone.")
     return {name: found[name] for name in only or found}
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from features.errors import InvalidSetting
 from training.encoder import Encoder
+from training.fading import Fading
 from training.posterior import Posterior
 
 NAN = float("nan")
@@ -136,3 +137,79 @@ def test_an_empty_posterior_survives_its_bytes_and_can_learn():
 def test_a_ridge_we_cannot_use_is_named_in_the_error(ridge):
     with pytest.raises(InvalidSetting, match=f"ridge is {ridge!r}. Expected a finite number > 0"):
         Posterior(an_encoder(), ridge)
+
+
+# What fades, and what siblings expect ----------------------------------------------------------
+
+
+def faded(*parts: tuple, half_life: float = 10.0) -> Posterior:
+    posterior = Posterior(an_encoder(), ridge=5.0, fading=Fading(half_life))
+    for part in parts:
+        posterior.learn(*part)
+    return posterior
+
+
+def dated(n: int, seed: int, start: float) -> tuple:
+    at = start + np.random.default_rng(seed).uniform(0, 5, n)
+    return (*some_outcomes(n, seed), at)
+
+
+def test_an_outcome_of_one_half_life_ago_counts_half():
+    rows, channels, actions, y, count = some_outcomes(40, seed=21)
+    old = faded((rows, channels, actions, y, count, np.full(40, 90.0)))
+    half = learned((rows, channels, actions, y, count / 2))
+    now = old.model(PRIORS, now=100.0)
+    assert now.weights == pytest.approx(half.model(PRIORS).weights)
+
+
+def test_fading_outcomes_may_come_in_any_order_and_be_taken_back():
+    """400 half-lives lie between them: the epoch has moved on meanwhile."""
+    early, late = dated(30, seed=22, start=0.0), dated(30, seed=23, start=4_000.0)
+    wrong = dated(20, seed=24, start=3_990.0)
+    forth, back = faded(early, wrong, late), faded(late, early, wrong)
+    for posterior in (forth, back):
+        posterior.learn(*wrong[:4], -wrong[4], wrong[5])
+        expected = faded(late).model(PRIORS, now=4_005.0).weights  # early ones are forgotten
+        assert posterior.model(PRIORS, now=4_005.0).weights == pytest.approx(expected, abs=1e-9)
+
+
+def test_outcomes_that_fade_need_their_times():
+    with pytest.raises(InvalidSetting, match="without their times. Expected 'at', in days"):
+        faded(some_outcomes(3, seed=25))
+
+
+def test_a_new_action_starts_where_the_others_of_its_group_are():
+    n = 200
+    rows = np.random.default_rng(26).normal([40.0, 3.0], [10.0, 2.0], (n, 2))
+    likes = (rows[:, 0] > 40).astype(float)  # the older accept
+    posterior = learned((rows, ["app"] * n, ["call"] * n, likes, np.ones(n)))
+    priors = PRIORS | {"visit": (0.2, 10.0)}
+    groups = {"call": "talk", "visit": "talk", "discount": "money"}
+    old, young = posterior.model(priors, groups).acceptance(
+        np.array([[55.0, 3.0], [25.0, 3.0]]), ["app", "app"]
+    )
+    assert old[2] > young[2] + 0.3
+    assert old[1] == young[1] == pytest.approx(0.2)  # alone in its group
+    apart = posterior.model(priors).acceptance(np.array([[55.0, 3.0]]), ["app"])
+    assert apart[0, 2] == pytest.approx(0.2)
+
+
+def test_own_outcomes_outweigh_those_of_the_group():
+    n = 2_000
+    rows = np.tile([[40.0, 3.0]], (n, 1))
+    told = learned(
+        (rows, ["app"] * n, ["call"] * n, np.ones(n), np.ones(n)),
+        (rows, ["app"] * n, ["discount"] * n, np.zeros(n), np.ones(n)),
+    )
+    groups = dict.fromkeys(PRIORS, "all")
+    call, discount = told.model(PRIORS, groups).acceptance(rows[:1], ["app"])[0]
+    assert call > 0.98 and discount < 0.02
+
+
+def test_noise_is_the_variance_about_the_rates():
+    n = 1_000
+    rows = np.tile([[40.0, 3.0]], (n, 1))
+    y = np.tile([1.0, 0.0, 0.0, 0.0], n // 4)
+    told = learned((rows, ["app"] * n, ["call"] * n, y, np.ones(n)))
+    assert told.noise() == pytest.approx(0.25 * 0.75, rel=0.01)
+    assert learned().noise() == 0.25

@@ -8,6 +8,7 @@ import pytest
 from tests.training.test_posterior import CHANNELS, PRIORS, an_encoder, learned, some_outcomes
 from training.encoder import CHANNEL, Encoder
 from training.reward_model import SURE, RewardModel
+from training.trees import Trees
 
 NAN = float("nan")
 
@@ -79,3 +80,74 @@ def test_a_reward_model_survives_its_bytes():
     rows = np.array([[55.0, NAN]])
     assert back.actions == model.actions
     assert back.acceptance(rows, ["app"]).tolist() == model.acceptance(rows, ["app"]).tolist()
+
+
+# Several experts -------------------------------------------------------------------------------
+
+
+def mixed(shares: list[float], seed: int = 40) -> RewardModel:
+    """Two heads of other ridges and trees, all of the same outcomes."""
+    told = some_outcomes(400, seed)
+    posterior, encoder = learned(told), an_encoder()
+    heads = (posterior.head(PRIORS), posterior.head(PRIORS, ridge=50.0))
+    priors = {action: prior for action, (prior, _) in PRIORS.items()}
+    trees = Trees.fit(*told)
+    return RewardModel.mixed(encoder, priors, heads, np.array([0.2, 0.1]), np.array(shares), trees)
+
+
+ROWS, HERE = np.array([[55.0, 1.0], [20.0, NAN]]), ["app", "phone"]
+
+
+def test_the_mean_is_the_mixture_of_what_the_experts_say():
+    shares = [0.5, 0.2, 0.3]
+    found = mixed(shares).expect(ROWS, HERE)
+    assert found.experts.shape == (3, 2, 2)
+    assert found.mean == pytest.approx(np.einsum("e,ena->na", shares, found.experts))
+    assert found.mean == pytest.approx(mixed(shares).acceptance(ROWS, HERE))
+    assert np.ptp(found.experts, axis=0).min() > 1e-3  # they do not agree, so the test can fail
+
+
+def test_who_has_no_share_is_not_heard():
+    first = mixed([1.0, 0.0, 0.0]).expect(ROWS, HERE)
+    assert first.mean == pytest.approx(first.experts[0])
+    trees = mixed([0.0, 0.0, 1.0]).expect(ROWS, HERE)
+    assert trees.mean == pytest.approx(trees.experts[2])
+    assert (trees.deviation > 0).all()  # trees are not sure of anything: the first head tells
+
+
+def test_the_deviation_is_the_mixture_of_what_the_heads_are_unsure_of():
+    model = mixed([0.6, 0.2, 0.2])
+    vectors = model.encoder.encode(ROWS, HERE)
+    each = [np.sqrt(n * head.spread(vectors)) for n, head in zip(model.noise, model.heads)]  # noqa: B905
+    expected = 0.75 * each[0] + 0.25 * each[1]
+    assert model.expect(ROWS, HERE).deviation == pytest.approx(expected)
+
+
+def test_more_outcomes_make_it_surer():
+    few, many = learned(some_outcomes(20, seed=41)), learned(some_outcomes(2_000, seed=41))
+    unsure = few.model(PRIORS).expect(ROWS, HERE).deviation
+    assert (many.model(PRIORS).expect(ROWS, HERE).deviation < unsure / 2).all()
+
+
+def test_an_action_that_is_new_to_the_trees_is_left_to_the_heads():
+    model = mixed([0.5, 0.2, 0.3]).for_priors({"gift": 0.07, "call": 0.3})
+    found = model.expect(ROWS, HERE)
+    assert found.mean[:, 0] == pytest.approx([0.07, 0.07])
+    assert (found.deviation[:, 0] > found.deviation[:, 1]).all()  # nobody knows it yet
+    assert found.mean[:, 1] == pytest.approx(mixed([0.5, 0.2, 0.3]).expect(ROWS, HERE).mean[:, 0])
+
+
+@pytest.mark.parametrize("channel", [*CHANNELS, "fax"])
+def test_contributions_of_a_mixture_add_up_as_well(channel):
+    model = mixed([0.5, 0.2, 0.3]).for_priors({"gift": 0.2, "call": 0.3, "discount": 0.2})
+    found = model.contributions(ROWS[0], channel)
+    assert found.features == ("age", "visits", f"{CHANNEL}app", f"{CHANNEL}phone")
+    assert found.scores == pytest.approx(model.acceptance(ROWS[:1], [channel])[0], abs=1e-9)
+
+
+def test_a_mixture_survives_its_bytes():
+    model = mixed([0.5, 0.2, 0.3])
+    now, back = (
+        each.expect(ROWS, HERE) for each in (model, RewardModel.from_bytes(model.to_bytes()))
+    )
+    assert [part.tolist() for part in back] == [part.tolist() for part in now]
