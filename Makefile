@@ -57,6 +57,9 @@ bench-parity: $(DONE)  ## Features served against features of history, and every
 bench-kill: $(DONE)  ## kill -9 during ingestion, 20 times.
 	$(BIN)/python -m tests.bench.kill --rounds 20
 
+bench-learner-kill: $(DONE)  ## kill -9 of the learner, 20 times, beside one that is left alone.
+	$(BIN)/python -m tests.bench.learner_kill --kills 20
+
 bench-caps: $(DONE)  ## 64 callers at once, and merges meanwhile: is a cap ever passed? 20 rounds.
 	$(BIN)/python -m tests.bench.caps --rounds 20
 
@@ -84,4 +87,4 @@ clean:  ## Forget data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test lint format mlflow bento clean
-.PHONY: bench bench-eligibility bench-caps bench-replay bench-decide bench-events bench-history bench-parity bench-kill bench-fuzz bench-off-policy bench-hillstrom
+.PHONY: bench bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-caps bench-replay bench-fuzz bench-off-policy bench-hillstrom
