@@ -28,6 +28,12 @@ def test_without_skewness_it_is_students_interval():
     assert (low, high) == pytest.approx(student)
 
 
+def test_heavy_tails_leave_few_degrees_of_freedom():
+    values = np.array([-10.0, 10.0, *np.zeros(98)])  # kurtosis 50
+    low, high = skewness_interval(mean_of(values), None, 0.9)
+    assert (low, high) == pytest.approx(stats.t.interval(0.9, 200 / 49, 0.0, stats.sem(values)))
+
+
 def test_the_bootstrap_comes_close_to_students_interval_where_that_holds():
     values = np.random.default_rng(2).normal(3.0, 1.0, 400)
     found = bootstrap_interval(mean_of(values), None, 0.95, seed=1, resamples=4000)
