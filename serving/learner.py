@@ -32,7 +32,10 @@ from serving.lessons import (
     Decided,
     Lesson,
     closed_windows,
+    credited,
     mark_learned,
+    newest_credited,
+    read_credits,
     read_decided,
     read_lessons,
     unlearned,
@@ -149,6 +152,40 @@ class Learner:
         log.info("Learning on top of bandit %s", base)
         return True
 
+    @property
+    def counted(self) -> float:
+        """How many outcomes were learned, imported ones among them."""
+        return self._state.knowledge.counted
+
+    def wants_trees(self) -> bool:
+        """Whether enough was learned since the trees were fitted, to fit them anew."""
+        return self._state.knowledge.wants_trees(self._params.bandit)
+
+    def fit_trees(self) -> Knowledge:
+        """What is known now, with trees of the newest credits; takes seconds, changes nothing.
+
+        May run beside `step`; `adopt` then brings the trees in.
+        """
+        knowledge, newest = self._state.knowledge, self._params.bandit.trees.newest
+        ids = self._ledger.read(lambda connection: newest_credited(connection, newest))
+        parts = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
+        counted = [
+            (one, acceptance, 1.0) for part in parts for one, acceptance in self._credited(part)
+        ]
+        return knowledge.with_trees(self._outcomes(counted, knowledge), knowledge.counted)
+
+    def adopt(self, fitted: Knowledge, now: datetime) -> None:
+        """Publish with the trees that `fit_trees` came to."""
+        new = replace(self._state, knowledge=self._state.knowledge.with_trees_of(fitted))
+        self._publish(new, [], [], self._catalogs.catalog, now)
+
+    def version(self) -> Bandit:
+        """What is known now, as the registry keeps it."""
+        state, champion = self._state, self._champion()
+        built_on = champion is not None and champion[0] == state.base
+        imported = champion[1].imported if champion and built_on else self._blank()
+        return Bandit(state.knowledge, self._params.bandit, imported)
+
     def _restored(self) -> _State:
         columns = tables.learner_state.c
         query = sa.select(tables.learner_state).where(columns.key == STATE)
@@ -161,24 +198,30 @@ class Learner:
                 closed_at, revision = found.windows_closed_at, found.revision
                 return _State(found.base, knowledge, closed_at, revision, under)
             log.warning("What was stored is of another domain file; starting without it")
-        blank = Knowledge.blank(Encoder.blank(self._domain.channels), self._params.bandit)
         revision = found.revision if found is not None else 0
-        return _State(PRIOR, self._recounted(blank), EPOCH, revision, under)
+        return _State(PRIOR, self._recounted(self._blank()), EPOCH, revision, under)
+
+    def _blank(self) -> Knowledge:
+        return Knowledge.blank(Encoder.blank(self._domain.channels), self._params.bandit)
 
     def _recounted(self, knowledge: Knowledge) -> Knowledge:
         """With all credits of the ledger on top."""
-        credits = self._ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
-        for start in range(0, len(credits), BATCH):
-            part = credits[start : start + BATCH]
-            acceptance = {(c.decision_id, c.action_id): c.acceptance for c in part}
-            ids = list(dict.fromkeys(c.decision_id for c in part))
-            decided = self._ledger.read(
-                lambda c, ids=ids: read_decided(c, ids, self._input.fingerprint)  # type: ignore[misc]
-            )
-            known = ((one, acceptance.get(one.shown.key)) for one in decided)
-            lessons = [Lesson(one, None, new) for one, new in known if new is not None]
+        ids = self._ledger.read(credited)
+        for start in range(0, len(ids), BATCH):
+            known = self._credited(ids[start : start + BATCH])
+            lessons = [Lesson(one, None, acceptance) for one, acceptance in known]
             knowledge = self._with(knowledge, lessons)
         return knowledge
+
+    def _credited(self, decision_ids: Sequence[str]) -> list[tuple[Decided, float]]:
+        """What was credited to the actions of some decisions."""
+
+        def read(connection: sa.Connection) -> list[tuple[Decided, float]]:
+            kept = read_credits(connection, decision_ids)
+            decided = read_decided(connection, decision_ids, self._input.fingerprint)
+            return [(one, kept[one.shown.key]) for one in decided if one.shown.key in kept]
+
+        return self._ledger.read(read)
 
     def _fits(self, encoder: Encoder) -> bool:
         return set(encoder.features) <= set(self._input.names)
@@ -207,9 +250,9 @@ class Learner:
         n_experts = len(knowledge.errors.products)
         unknown = [np.nan] * n_experts  # of a decision made with other experts, too
         said = [one.said if len(one.said) == n_experts else unknown for one, _, _ in counted]
-        rows = np.array([one.row for one, _, _ in counted]).reshape(len(counted), -1)
+        rows = [one.row[columns] for one, _, _ in counted]
         return Outcomes(
-            rows=rows[:, columns] if len(counted) else np.empty((0, len(columns))),
+            rows=np.array(rows).reshape(len(counted), len(columns)),
             channels=[one.channel for one, _, _ in counted],
             actions=[one.shown.action_id for one, _, _ in counted],
             acceptance=np.array([acceptance for _, acceptance, _ in counted]),

@@ -134,6 +134,22 @@ def read_credits(
     return {(row.decision_id, row.action_id): row.acceptance for row in found}
 
 
+def credited(connection: sa.Connection) -> list[str]:
+    """All decisions to which anything was credited."""
+    columns = tables.credits.c
+    query = sa.select(columns.decision_id).distinct().order_by(columns.decision_id)
+    return list(connection.execute(query).scalars())
+
+
+def newest_credited(connection: sa.Connection, count: int) -> list[str]:
+    """The latest decisions to which anything was credited, the newest first."""
+    decided = tables.decisions.c
+    mine = tables.credits.c.decision_id == decided.decision_id
+    query = sa.select(decided.decision_id).where(sa.exists().where(mine))
+    query = query.order_by(decided.serial.desc()).limit(count)
+    return list(connection.execute(query).scalars())
+
+
 def write_credits(connection: sa.Connection, lessons: Sequence[Lesson]) -> None:
     """Note what is counted now."""
     new = [(one.shown, new) for one, _, new in lessons if new is not None]

@@ -102,9 +102,10 @@ def switch_threshold(
     Believing the model above tau costs the policy's probability there times the model's error. The
     bound that Wang, Agarwal & Dudik (2017, section 4.1) take for the error, the largest reward, is
     so wide that hardly any log is ever switched. Ours is what the model errs below tau on what the
-    policy would do, plus two standard errors. A tau is not taken if its residuals above clearly
-    contradict that, or if more of the policy's choices lie above than below. All arguments are of
-    shape (n_decisions,).
+    policy would do, plus two standard errors; or what the few weighted residuals above say, if that
+    is more. (The former alone was not enough: where a policy is greedy, models err on the actions
+    that it wants most.) And no more of the policy's choices may lie above than below. All arguments
+    are of shape (n_decisions,).
     """
     one = np.ones(len(m))
     taus = np.unique(np.quantile(weight, np.linspace(0, 1, TAUS + 1), method="higher"))
@@ -117,10 +118,8 @@ def switch_threshold(
         bias = 0.0
         if above.any():
             wrong = Ratio.of(unit, below * residual, below)
-            bias = float(above.mean()) * (abs(wrong.value) + 2 * _error(wrong))
-            seen = Ratio.of(unit, above * residual, one)
-            if abs(seen.value) > bias + 2 * _error(seen):
-                continue
+            tested = float(above.mean()) * (abs(wrong.value) + 2 * _error(wrong))
+            bias = max(tested, abs(float((above * residual).mean())))
         found = _error(Ratio.of(unit, m + below * residual, one)) ** 2 + bias**2
         if found < least:
             best, least = (float(tau), bias), found

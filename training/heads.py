@@ -52,6 +52,10 @@ class Head:
         found: Floats = (vectors @ self.basis) ** 2 @ self.variance.T
         return found
 
+    def noisier(self, noise: Floats) -> Head:
+        """The same, of actions whose outcomes vary by ``noise``, shape (n_actions,)."""
+        return replace(self, variance=self.variance * noise[:, None])
+
     def rearranged(self, taken: NDArray[np.intp]) -> Head:
         """The actions of these indices; -1 is one of which nothing is known."""
         width = len(self.basis)

@@ -20,7 +20,7 @@ from training.experts import Errors
 from training.fading import Fading
 from training.params import BanditParams
 from training.posterior import Posterior, Priors
-from training.reward_model import RewardModel
+from training.reward_model import SURE, RewardModel
 from training.trees import Trees
 
 Floats = NDArray[np.float64]
@@ -67,15 +67,18 @@ class Knowledge:
         Of the errors: experts are judged on the shortest memory.
     newest : float
         The latest `Outcomes.at`: from there, what fades is looked at.
+    counted : float
+        How many outcomes were learned.
     trees : Trees or None
     fitted_on : float
-        How many outcomes the trees were fitted on.
+        How many outcomes had been learned when the trees were fitted.
     """
 
     memories: Mapping[float | None, Posterior]
     errors: Errors
     fading: Fading
     newest: float = 0.0
+    counted: float = 0.0
     trees: Trees | None = None
     fitted_on: float = 0.0
 
@@ -120,15 +123,25 @@ class Knowledge:
         noted = np.isfinite(outcomes.said).all(axis=1)
         weight = outcomes.count * fading.weights(outcomes.at)
         errors = errors.learn(outcomes.said[noted], outcomes.acceptance[noted], weight[noted])
-        return replace(self, memories=memories, errors=errors, fading=fading, newest=newest)
+        counted = self.counted + float(outcomes.count.sum())
+        return replace(
+            self, memories=memories, errors=errors, fading=fading, newest=newest, counted=counted
+        )
 
-    def wants_trees(self, counted: float, params: BanditParams) -> bool:
-        """Whether so many outcomes are reason enough to fit the trees anew."""
-        return counted >= max(params.trees.at_least, params.trees.growth * self.fitted_on)
+    def wants_trees(self, params: BanditParams) -> bool:
+        """Whether enough was learned since the trees were fitted, to fit them anew."""
+        return self.counted >= max(params.trees.at_least, params.trees.growth * self.fitted_on)
 
-    def with_trees(self, trees: Trees | None, fitted_on: float) -> Knowledge:
-        """The same with other trees."""
-        return replace(self, trees=trees, fitted_on=fitted_on)
+    def with_trees(self, outcomes: Outcomes, counted: float) -> Knowledge:
+        """With trees of some outcomes, fitted when ``counted`` had been learned."""
+        trees = Trees.fit(
+            outcomes.rows, outcomes.channels, outcomes.actions, outcomes.acceptance, outcomes.count
+        )
+        return replace(self, trees=trees or self.trees, fitted_on=counted)
+
+    def with_trees_of(self, other: Knowledge) -> Knowledge:
+        """With the trees that another one has fitted."""
+        return replace(self, trees=other.trees, fitted_on=other.fitted_on)
 
     def model(self, priors: Priors, groups: Mapping[str, str], params: BanditParams) -> RewardModel:
         """What a server needs, for the actions of a catalogue.
@@ -139,9 +152,9 @@ class Knowledge:
             Of each action: prior acceptance and its weight, and the group whose other actions it
             starts from; see `Posterior.head`.
         """
-        now = self.newest
+        now, noise = self.newest, self._noise(priors)
         heads = tuple(
-            self.memories[head.memory].head(priors, groups, head.ridge, now)
+            self.memories[head.memory].head(priors, groups, head.ridge, now).noisier(noise)
             for head in params.heads
         )
         start = next(iter(self.memories.values())).noise()
@@ -150,15 +163,27 @@ class Knowledge:
         products = self.errors.products * seen_from_now
         cautions = np.array([head.caution for head in params.heads])
         debts = np.array([*(head.debt for head in params.heads), params.trees.debt])
-        squares = np.maximum(np.diag(products)[:-1], 0.0)
         return RewardModel.mixed(
             self.encoder,
             {action: acceptance for action, (acceptance, _) in priors.items()},
             heads,
-            cautions**2 * (start + squares) / (1.0 + max(count, 0.0)),
+            cautions**2,
             self._shares(products, max(count, 0.0), debts * start),
             self.trees,
         )
+
+    def _noise(self, priors: Priors) -> Floats:
+        """Variance of one acceptance of each action, shape (n_actions,): p (1 - p), with p between
+        what the prior says and what was seen."""
+        first = next(iter(self.memories.values()))
+        rates = []
+        for action, (acceptance, weight) in priors.items():
+            seen = max(first.counted(action), 0.0)
+            told = seen * first.rate(action) if seen else 0.0
+            rates.append((weight * acceptance + told) / (weight + seen))
+        p = np.clip(np.array(rates), 1 - SURE, SURE)
+        noise: Floats = p * (1 - p)
+        return noise
 
     def _shares(self, products: Floats, count: float, debts: Floats) -> Floats:
         """How far each expert is believed; trees that are not there, not at all."""
@@ -176,6 +201,7 @@ class Knowledge:
             "half_life": self.fading.half_life,
             "epoch": self.fading.epoch,
             "newest": self.newest,
+            "counted": self.counted,
             "trees": None if self.trees is None else self.trees.note,
             "fitted_on": self.fitted_on,
         }
@@ -198,6 +224,7 @@ class Knowledge:
             Errors(arrays["products"], note["count"]),
             Fading(note["half_life"], note["epoch"]),
             note["newest"],
-            None if note["trees"] is None else Trees(**note["trees"]),
+            note["counted"],
+            None if note["trees"] is None else Trees.of(note["trees"]),
             note["fitted_on"],
         )

@@ -206,7 +206,7 @@ class RewardModel:
             tuple(Head(*one) for one in zip(*parts, note["ridges"], strict=True)),
             arrays["noise"],
             arrays["shares"],
-            None if note["trees"] is None else Trees(**note["trees"]),
+            None if note["trees"] is None else Trees.of(note["trees"]),
         )
 
     def _of_trees(self, rows: Floats, channels: Sequence[str]) -> Floats | None:

@@ -7,7 +7,7 @@ heads (`training.posterior`) learn on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -148,8 +148,13 @@ class Trees:
 
     @property
     def note(self) -> dict[str, Any]:
-        """What the constructor takes, for JSON."""
+        """What `of` reads back, for JSON."""
         return {"actions": self.actions, "channels": self.channels, "text": self.text}
+
+    @classmethod
+    def of(cls, note: Mapping[str, Any]) -> Trees:
+        """What `note` describes."""
+        return cls(tuple(note["actions"]), tuple(note["channels"]), note["text"])
 
 
 @lru_cache(maxsize=64)  # the actions of a catalogue are the same at each decision

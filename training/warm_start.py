@@ -27,7 +27,6 @@ from training.encoder import Encoder, Floats
 from training.knowledge import Knowledge, Outcomes
 from training.metrics import log_loss, roc_auc
 from training.params import BanditParams
-from training.trees import Trees
 
 JUDGED_FROM = 0.6  # of the decisions in order of time; the later ones are judged on
 
@@ -118,13 +117,8 @@ def _taught(
     n_experts = len(params.heads) + 1
     unsaid = np.full((len(chosen), n_experts), np.nan)
     outcomes = _outcomes(decided, chosen, knowledge.encoder, params, unsaid)
-    knowledge = knowledge.learn(outcomes)
-    if not knowledge.wants_trees(len(chosen), params):
-        return knowledge
-    trees = Trees.fit(
-        outcomes.rows, outcomes.channels, outcomes.actions, outcomes.acceptance, outcomes.count
-    )
-    return knowledge.with_trees(trees, len(chosen) * params.warm_start_weight)
+    knowledge, enough = knowledge.learn(outcomes), len(chosen) >= params.trees.at_least
+    return knowledge.with_trees(outcomes, knowledge.counted) if enough else knowledge
 
 
 def _outcomes(

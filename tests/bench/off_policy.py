@@ -181,11 +181,12 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0, help="number of the first world")
     parser.add_argument("--refits", type=int, default=REFITS)
+    parser.add_argument("--intervals", nargs="+", choices=INTERVALS, default=INTERVALS)
     asked = parser.parse_args()
     began = time.perf_counter()
     shots: dict[tuple[str, str], list[tuple[str, Shot | None]]] = defaultdict(list)
     for seed in range(asked.seed, asked.seed + asked.worlds):
-        for method, interval, kind, shot in shoot(seed, INTERVALS, asked.refits):
+        for method, interval, kind, shot in shoot(seed, tuple(asked.intervals), asked.refits):
             shots[method, interval].append((kind, shot))
     out.print(_table(shots, asked.worlds))
     out.print(f"{time.perf_counter() - began:.0f} s")

@@ -39,12 +39,12 @@ def test_a_gate_says_what_is_wrong_with_a_value(gate, value, wrong):
         ("least: 0.001", "least: -1", "bandit.least is -1. Expected .*greater than or equal to 0"),
         ("least: 0.001", "least: .nan", "bandit.least is nan. Expected "),
         ("memory: 6000", "memory: .inf", "bandit.heads.1.memory is inf. Expected .*finite"),
-        ("ridge: 100.0", "ridge: 0", "bandit.heads.0.ridge is 0. Expected .*greater than 0"),
-        ("ridge: 100.0", "ridge: .inf", "bandit.heads.0.ridge is inf. Expected .*finite"),
+        ("ridge: 300.0", "ridge: 0", "bandit.heads.0.ridge is 0. Expected .*greater than 0"),
+        ("ridge: 300.0", "ridge: .inf", "bandit.heads.0.ridge is inf. Expected .*finite"),
         ("warm_start_weight: 0.3", "warm_start_weight: 2", "bandit.warm_start_weight is 2"),
         ("seed: 7", "seed: soon", "line 3: seed is 'soon'. Expected .*integer"),
         ("seed: 7", "seed: 7\nsede: 8", "line 4: sede is 8. Expected .*not permitted"),
-        ("ridge: 100.0", "rigde: 100.0", "bandit.heads.0.ridge .*Expected field required"),
+        ("ridge: 300.0", "rigde: 300.0", "bandit.heads.0.ridge .*Expected field required"),
     ],
 )
 def test_a_bad_line_is_named_with_what_should_stand_there(tmp_path, was, now, message):
