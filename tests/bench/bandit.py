@@ -170,9 +170,9 @@ def _print_table(
     table = Table("mean reward", *learners, "best of the others")
     others = [index for index, who in enumerate(learners) if who != OURS]
     best = reward[:, others].max(axis=1) if others else np.full(len(sets), np.nan)
-    for name, row, other in zip(sets, reward, best, strict=True):
-        table.add_row(name, *(f"{value:.4f}" for value in row), f"{other:.4f}")
-    table.add_row("mean", *(f"{value:.4f}" for value in reward.mean(axis=0)), f"{best.mean():.4f}")
+    each = np.column_stack([reward, best])
+    for name, row in zip([*sets, "mean"], [*each, each.mean(axis=0)], strict=True):
+        table.add_row(name, *("-" if np.isnan(value) else f"{value:.4f}" for value in row))
     ranks = (reward[:, None, :] > reward[:, :, None]).sum(axis=2) + 1
     table.add_row("mean rank", *(f"{rank:.1f}" for rank in ranks.mean(axis=0)), "")
     out.print(table)
