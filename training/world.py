@@ -154,6 +154,10 @@ class World:
         self._moments = Moments(who, channel, contexts, self._allowed(who, channel))
         return self._moments
 
+    def known(self, who: Ints) -> Floats:
+        """What is known this evening of customers, here or not, shape (n, n_features)."""
+        return seen(self.state, self.people, who, np.full(len(who), -1), self.day + 1)
+
     def expected(self) -> Floats:
         """The truth: what each action is worth for each moment of this morning, in euro.
 
@@ -212,7 +216,7 @@ class World:
     def _browse(self, who: Ints, chance: Floats) -> None:
         """They look at pages, mostly about what they need; an open purchase goes on."""
         state, need = self.state, self.state.need[who]
-        other = np.floor(chance[1] * (len(PAGES) + 4)).astype(np.int64)
+        other = np.floor(chance[1] * 2 * len(PAGES)).astype(np.int64)
         anything = np.where(other < len(PAGES), other, -1)
         page = np.where((chance[0] < CLEAR) & (need != NOTHING), need - 1, anything)
         state.page[who] = page

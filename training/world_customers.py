@@ -89,9 +89,9 @@ def draw_customers(n: int, rng: np.random.Generator) -> Customers:
         needs=_softmax(_need_logits(n, young, old, home_size, plan, tenure, rng)),
         affinity=_affinity(n, age, home_size, plan, tenure, rng),
         habit=_softmax(habit),
-        liking=liking + rng.normal(0, 0.25, liking.shape),
+        liking=liking + rng.normal(0, 0.15, liking.shape),
         visits=rng.beta(2.5, 5, n),
-        temper=rng.lognormal(-0.05, 0.3, n) * (1 + 0.3 * old),
+        temper=rng.lognormal(-0.03, 0.25, n) * (1 + 0.3 * old),
         loyalty=-7.6 - 0.004 * tenure + 0.3 * young + rng.normal(0, 0.4, n),
         content=rng.normal(0, 0.5, n) - 0.2 * rural,
     )
@@ -120,7 +120,7 @@ def _need_logits(
 def _affinity(
     n: int, age: Floats, home_size: Floats, plan: Ints, tenure: Floats, rng: np.random.Generator
 ) -> Floats:
-    taste = rng.normal(0, 0.3, (n, K))
+    taste = rng.normal(0, 0.25, (n, K))
     column = {name: index for index, name in enumerate(NAMES)}
     taste[:, column["more_data"]] += 0.5 * (plan == 0) - 0.7 * (plan == 2)
     # Neither the youngest nor the oldest buy telephones at our price.

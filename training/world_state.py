@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.world_actions import CHANNELS, HELP, NEEDS, NOTHING, PRICE, Bools, Floats, Ints
-from training.world_customers import PLANS, Customers
+from training.world_customers import PLANS, YEAR_MONTHS, Customers
 
 NEED_LASTS_DAYS = 25.0
 FATIGUE_KEPT = 0.85  # of a day's fatigue on the next
@@ -23,7 +23,8 @@ CLEAR = 0.9  # chance that a page shows what a customer needs
 ANGER, FATIGUE, PROBLEM, DEAR, BOUND = 1.1, 0.30, 1.1, 1.3, 1.0
 PAGES = NEEDS[1:]
 TOPIC_KEPT, CALL_KEPT, CONTACT_KEPT = 0.87, 0.93, 0.93  # of counters, a day
-COMPLAINS, ANSWERS = 0.12, 0.06  # chance a day
+MARGIN_EUR = 20.0  # of a month; unit of the feature
+COMPLAINS, ANSWERS = 0.12, 0.1  # chance a day
 
 FEATURES = (
     *("age", "young", "old", "home_size", *(f"plan_{plan}" for plan in PLANS), "rural"),
@@ -152,7 +153,7 @@ def overnight(state: State, people: Customers, rng: np.random.Generator) -> None
         (state.bought, 0.97),
     ):
         counter *= kept
-    now = 0.5 * state.satisfaction - 1.5 * state.problem + rng.normal(0, 0.7, n)
+    now = 0.5 * state.satisfaction - 1.5 * state.problem + rng.normal(0, 0.4, n)
     state.usage = 0.7 * state.usage + 0.3 * now
     calls = chance[6] < np.where(state.problem, 0.4, np.where(state.need == HELP, 0.1, 0.01))
     state.calls += calls
@@ -223,13 +224,14 @@ def seen(state: State, people: Customers, who: Ints, channel: Ints, day: int) ->
     who : shape (n,)
         Indexes of customers.
     channel : shape (n,)
-        Index into `CHANNELS` of the moment.
+        Index into `CHANNELS` of the moment; -1: they are not here, so there is no page either.
     """
-    age, plan, page = people.age[who], people.plan[who], state.page[who]
+    age, plan = people.age[who], people.plan[who]
+    page = np.where(channel < 0, -1, state.page[who])
     columns: list[NDArray[np.generic]] = [
         (age - 46) / 17, age < 32, age > 60, people.home_size[who] - 2,
         *(plan == index for index in range(len(PLANS))), people.rural[who],
-        np.log1p(people.tenure_months[who]) - 3, people.margin_eur[who] / 10 - 1.8,
+        np.log1p(people.tenure_months[who]) - 3, people.margin_eur[who] / MARGIN_EUR,
         *(channel == index for index in range(len(CHANNELS))),
         *(page == index for index in range(len(PAGES))),
         *state.topics[who].T,
@@ -240,3 +242,9 @@ def seen(state: State, people: Customers, who: Ints, channel: Ints, day: int) ->
         np.log1p(day - state.seen_on[who]), state.discounted[who] > 0, state.bought[who],
     ]  # fmt: skip
     return np.column_stack(columns).astype(np.float64)
+
+
+def lost_eur(contexts: Floats) -> Floats:
+    """What is lost with customers who leave, shape (n,); anybody can see their margin."""
+    margin: Floats = contexts[:, FEATURES.index("margin")] * MARGIN_EUR
+    return YEAR_MONTHS * margin
