@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 MEMORY_DAYS = 45
 RIDGE = 2.0  # in acceptances
 EASIEST = 0.05  # acceptance of an action nobody was shown yet
-STEPS = 3  # of Newton's method, from the fit before
+STEPS = 4  # of Newton's method, from the fit before
 
 
 @dataclass
@@ -89,5 +89,6 @@ def _fitted(x: Floats, y: Floats, weights: Floats) -> Floats:
         chance = _chance(x, weights)
         slope = vectors.T @ (y - chance) - penalty * (weights - prior)
         curve = (vectors * (chance * (1 - chance))[:, None]).T @ vectors + np.diag(penalty)
-        weights = weights + np.linalg.solve(curve, slope)
+        step = np.linalg.solve(curve, slope)
+        weights = weights + step / max(1.0, float(np.abs(step).max()))
     return weights

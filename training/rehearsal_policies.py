@@ -84,7 +84,7 @@ class OraclePolicy(RandomPolicy):
 
 
 class PropensityPolicy:
-    """Learns who accepts what, and offers what is likeliest to be accepted, whatever it is worth."""
+    """Learns who accepts what; offers what is likeliest to be accepted, whatever it is worth."""
 
     name = "propensity"
 

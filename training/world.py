@@ -151,6 +151,7 @@ class World:
         self._browse(who, chance[2:, who])
         contexts = seen(self.state, self.people, who, channel, self.day)
         self.state.seen_on[who] = self.day
+        self.state.moments[who, channel] += 1
         self._moments = Moments(who, channel, contexts, self._allowed(who, channel))
         return self._moments
 
@@ -223,7 +224,7 @@ class World:
         some = page >= 0
         state.topics[who[some], page[some]] += 1
         buying = (need > NOTHING) & (need < PRICE) & (page == need - 1)
-        state.stage[who] = np.minimum(state.stage[who] + (buying & (chance[1] < 0.5)), STAGES)
+        state.stage[who] = np.minimum(state.stage[who] + (buying & (chance[1] < 0.7)), STAGES)
 
     def _allowed(self, who: Ints, channel: Ints) -> Bools:
         """Eligibility, contact policy, and nothing is promoted while a problem is open."""

@@ -65,8 +65,8 @@ ACTIONS = (
     _promotion("streaming", "fun", 28.0, 0.30, -3.9),
     _promotion("family_line", "family", 60.0, 0.50, -4.7),
     # Gives margin away; wakes those who did not think of the price.
-    Action("price_cut", "retention", PRICE, -16.0, 0.30, 0.5, -1.4, 1.8),
-    Action("call_back", "service", -1, 0.0, 4.00, 0.5, 0.3, 1.0, ("app", "web", "call_centre")),
+    Action("price_cut", "retention", PRICE, -8.0, 0.30, 0.5, -1.4, 1.8),
+    Action("call_back", "service", -1, 0.0, 2.50, 0.5, 0.3, 1.0, ("app", "web", "call_centre")),
     Action("how_to", "service", HELP, 0.0, 0.20, 0.4, -1.2, 1.6, ("app", "web", "email")),
 )
 NAMES = tuple(action.name for action in ACTIONS)

@@ -75,7 +75,7 @@ def draw_customers(n: int, rng: np.random.Generator) -> Customers:
     plan = rng.choice(3, n, p=[0.4, 0.4, 0.2])
     rural = rng.random(n) < 0.3
     tenure = np.minimum(rng.exponential(30.0, n), 180.0).astype(np.float64)
-    margin = np.array([11.0, 18.0, 30.0])[plan] * rng.lognormal(0, 0.2, n)
+    margin = np.array([4.0, 7.0, 12.0])[plan] * rng.lognormal(0, 0.2, n)
     habit = np.column_stack([1.2 * young - 0.9 * old, np.zeros(n), 1.0 * old - 0.9, np.zeros(n)])
     habit += rng.normal(0, 0.7, (n, len(CHANNELS)))
     liking = 0.5 * (habit - habit.mean(axis=1, keepdims=True))
@@ -92,7 +92,7 @@ def draw_customers(n: int, rng: np.random.Generator) -> Customers:
         liking=liking + rng.normal(0, 0.15, liking.shape),
         visits=rng.beta(2.5, 5, n),
         temper=rng.lognormal(-0.03, 0.25, n) * (1 + 0.3 * old),
-        loyalty=-7.6 - 0.004 * tenure + 0.3 * young + rng.normal(0, 0.4, n),
+        loyalty=-6.4 - 0.004 * tenure + 0.3 * young + rng.normal(0, 0.4, n),
         content=rng.normal(0, 0.5, n) - 0.2 * rural,
     )
 

@@ -18,12 +18,13 @@ PROBLEM_ANGERS, UNHELPED_ANGERS = 0.06, 0.03  # satisfaction a day
 SUPPORT_BEGINS, SUPPORT_ENDS = 0.5, 0.1
 ONBOARDING_DAYS, DISCOUNT_DAYS = 12, 90
 STAGES = 3  # of a purchase, beyond being aware of it
+DIP = -0.6  # usage below it is a dip
 CLEAR = 0.9  # chance that a page shows what a customer needs
 # Logit of leaving on a day, for each unit of ...
 ANGER, FATIGUE, PROBLEM, DEAR, BOUND = 1.1, 0.30, 1.1, 1.3, 1.0
 PAGES = NEEDS[1:]
 TOPIC_KEPT, CALL_KEPT, CONTACT_KEPT = 0.87, 0.93, 0.93  # of counters, a day
-MARGIN_EUR = 20.0  # of a month; unit of the feature
+MARGIN_EUR = 7.0  # of a month; unit of the feature
 COMPLAINS, ANSWERS = 0.12, 0.1  # chance a day
 
 FEATURES = (
@@ -31,8 +32,9 @@ FEATURES = (
     *("tenure", "margin", *(f"channel_{channel}" for channel in CHANNELS)),
     *(f"page_{page}" for page in PAGES),
     *(f"topic_{page}" for page in PAGES),
-    *("stage", "support_open", "onboarding", "problem_open", "usage", "nps", "nps_known"),
-    *("calls", "contacts", "promotions", "quiet_days", "discounted", "bought"),
+    *(f"stage_{page}" for page in PAGES[: PRICE - 1]),
+    *("support_open", "onboarding", "problem_open", "usage", "usage_dip", "nps", "nps_known"),
+    *("calls", "contacts", "promotions", "quiet_days", "discounted", "bought", "here_often"),
 )
 
 
@@ -70,6 +72,8 @@ class State:
         Counters that fade.
     seen_on : shape (n,)
         Day of the moment before.
+    moments : shape (n, n_channels)
+        How many there were on each channel, since they are customers.
     """
 
     here: Bools
@@ -91,6 +95,7 @@ class State:
     promotions: Floats
     bought: Floats
     seen_on: Ints
+    moments: Floats
 
 
 def first_state(people: Customers, rng: np.random.Generator) -> State:
@@ -117,6 +122,7 @@ def first_state(people: Customers, rng: np.random.Generator) -> State:
         promotions=np.zeros(n),
         bought=np.zeros(n),
         seen_on=whole - 1,
+        moments=rng.poisson(8 * people.habit).astype(np.float64),
     )
 
 
@@ -153,7 +159,8 @@ def overnight(state: State, people: Customers, rng: np.random.Generator) -> None
         (state.bought, 0.97),
     ):
         counter *= kept
-    now = 0.5 * state.satisfaction - 1.5 * state.problem + rng.normal(0, 0.4, n)
+    now = 0.5 * state.satisfaction - 1.6 * state.problem - 0.4 * state.fatigue
+    now += rng.normal(0, 0.4, n)
     state.usage = 0.7 * state.usage + 0.3 * now
     calls = chance[6] < np.where(state.problem, 0.4, np.where(state.need == HELP, 0.1, 0.01))
     state.calls += calls
@@ -228,6 +235,7 @@ def seen(state: State, people: Customers, who: Ints, channel: Ints, day: int) ->
     """
     age, plan = people.age[who], people.plan[who]
     page = np.where(channel < 0, -1, state.page[who])
+    often = (state.moments[who] + 0.5) / (state.moments[who].sum(axis=1, keepdims=True) + 2.0)
     columns: list[NDArray[np.generic]] = [
         (age - 46) / 17, age < 32, age > 60, people.home_size[who] - 2,
         *(plan == index for index in range(len(PLANS))), people.rural[who],
@@ -235,11 +243,13 @@ def seen(state: State, people: Customers, who: Ints, channel: Ints, day: int) ->
         *(channel == index for index in range(len(CHANNELS))),
         *(page == index for index in range(len(PAGES))),
         *state.topics[who].T,
-        state.stage[who], state.support_open[who], state.onboarding[who] > 0,
-        state.problem_open[who], state.usage[who],
+        *(state.stage[who] * (state.need[who] == index + 1) for index in range(PRICE - 1)),
+        state.support_open[who], state.onboarding[who] > 0,
+        state.problem_open[who], state.usage[who], state.usage[who] < DIP,
         np.nan_to_num(state.nps[who]), ~np.isnan(state.nps[who]),
         state.calls[who], state.contacts[who], state.promotions[who],
         np.log1p(day - state.seen_on[who]), state.discounted[who] > 0, state.bought[who],
+        np.where(channel < 0, 0.0, often[np.arange(len(who)), channel]),
     ]  # fmt: skip
     return np.column_stack(columns).astype(np.float64)
 
