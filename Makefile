@@ -57,6 +57,9 @@ bench-parity: $(DONE)  ## Features served against features of history, and every
 bench-kill: $(DONE)  ## kill -9 during ingestion, 20 times.
 	$(BIN)/python -m tests.bench.kill --rounds 20
 
+bench-learner-kill: $(DONE)  ## kill -9 of the learner, 20 times, beside one that is left alone.
+	$(BIN)/python -m tests.bench.learner_kill --kills 20
+
 bench-caps: $(DONE)  ## 64 callers at once, and merges meanwhile: is a cap ever passed? 20 rounds.
 	$(BIN)/python -m tests.bench.caps --rounds 20
 
@@ -68,6 +71,16 @@ bench-fuzz: $(DONE)  ## 6,000 requests that schemathesis makes up; counts by rou
 	$(BIN)/nba quickstart
 	$(BIN)/python -m tests.fuzz --cases 6000
 
+bench-off-policy: $(DONE)  ## 500 worlds: do off-policy intervals hold the truth as often as they say?
+	$(BIN)/python -m tests.bench.off_policy
+
+bench-bandit: $(DONE)  ## Our bandit against Vowpal Wabbit and MABWiser on 8 real sets (15 minutes).
+	-$(BIN)/pip install --progress-bar off --quiet mabwiser==2.7.4 vowpalwabbit==9.11.9
+	$(BIN)/python -m tests.bench.bandit
+
+bench-hillstrom: $(DONE)  ## Does a learned policy beat the best fixed arm? 20 half splits of real e-mails.
+	$(BIN)/python -m tests.bench.hillstrom
+
 mlflow: $(DONE)  ## MLflow's pages on port 5000.
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --port 5000
 
@@ -78,4 +91,4 @@ clean:  ## Forget data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test lint format mlflow bento clean
-.PHONY: bench bench-eligibility bench-caps bench-replay bench-decide bench-events bench-history bench-parity bench-kill bench-fuzz
+.PHONY: bench bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-hillstrom

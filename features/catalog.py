@@ -169,6 +169,11 @@ class Catalog(Frozen):
             for name, action in self.actions.items()
         }
 
+    @property
+    def groups_of(self) -> dict[str, str]:
+        """For each action its group."""
+        return {name: action.group for name, action in self.actions.items()}
+
     def group_of(self, action: Action) -> Group:
         """What is said of an action's group."""
         return self.groups.get(action.group, UNDESCRIBED)

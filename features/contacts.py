@@ -16,6 +16,7 @@ from pydantic_core import from_json
 
 from features import tables
 from features.identity import among
+from features.statements import Statement
 from features.tables import micros
 
 
@@ -48,13 +49,11 @@ _HISTORY = (
         sa.type_coerce(_COLUMNS.shown_at, sa.BigInteger),
         _COLUMNS.said,
     )
-    .where(
-        _COLUMNS.customer_id.in_(sa.bindparam("customers", expanding=True)),
-        _COLUMNS.shown_at > sa.bindparam("since", type_=tables.UtcMicros),
-    )
+    .where(_COLUMNS.shown_at > sa.bindparam("since", type_=tables.UtcMicros))
     .order_by(_COLUMNS.shown_at, _COLUMNS.decision_id, _COLUMNS.action_id)
 )
-
+_OF_ONE = Statement(_HISTORY.where(_COLUMNS.customer_id == sa.bindparam("customer")))
+_OF_SOME = _HISTORY.where(_COLUMNS.customer_id.in_(sa.bindparam("customers", expanding=True)))
 # An imported outcome need not name the action: the decision has only one.
 _NAMED = sa.bindparam("action", type_=sa.Text)
 _SAID = (
@@ -71,12 +70,14 @@ def history(
     connection: sa.Connection, customer_ids: Sequence[str], since: datetime
 ) -> list[Contact]:
     """Every contact after a moment with one of these customers, the oldest first."""
-    asked = {"customers": customer_ids, "since": since}
+    rows: Iterable[Any]
+    if len(customer_ids) == 1:
+        rows = _OF_ONE.rows(connection, {"customer": customer_ids[0], "since": since})
+    else:
+        rows = connection.execute(_OF_SOME, {"customers": customer_ids, "since": since})
     return [
         Contact(customer_id, action_id, group, channel, shown_us, from_json(said) if said else {})
-        for customer_id, action_id, group, channel, shown_us, said in connection.execute(
-            _HISTORY, asked
-        )
+        for customer_id, action_id, group, channel, shown_us, said in rows
     ]
 
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from features import tables
 from features.errors import InvalidSetting, LedgerDown
+from features.statements import say
 
 BUSY_MS = 30_000  # a writer waits that long for the others, then gives up
 # A network that swallows everything is noticed after some ten seconds, not after two hours.
@@ -226,7 +227,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.info.pop(tables.FRESH, None)
     # The write lock at once: a transaction that begins by reading could not be promoted later
     # when another process has written meanwhile.
-    connection.exec_driver_sql("BEGIN" if _reads(connection) else "BEGIN IMMEDIATE")
+    say(connection, "BEGIN" if _reads(connection) else "BEGIN IMMEDIATE")
 
 
 def _begin_postgresql(connection: sa.Connection) -> None:
@@ -237,7 +238,7 @@ def _begin_postgresql(connection: sa.Connection) -> None:
         # commits. In this level each statement sees what was committed before it; in a higher
         # one the picture would be of the moment before we had the lock.
         begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITER})"
-    connection.exec_driver_sql(begin, execution_options={"no_parameters": True})
+    say(connection, begin)
 
 
 def _reads(connection: sa.Connection) -> bool:

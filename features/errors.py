@@ -6,6 +6,7 @@
     x InvalidCondition  a condition or formula in one does
   x InvalidData         a contract table breaks the domain's rules          exit code 2
     x InvalidEvent      one event does; says which field of it
+    x InvalidLog        logged decisions cannot carry the judgement asked
   x InvalidRequest      a caller's request breaks the API contract          HTTP 400
   x IdentityUnknown     a link that does not hold cannot be undone          HTTP 404
   x CustomerForgotten   the customer was erased and must not come back      HTTP 410
@@ -70,6 +71,10 @@ class InvalidEvent(InvalidData):
     def __init__(self, field: str, sentences: str) -> None:
         Exception.__init__(self, sentences)
         self.field = field
+
+
+class InvalidLog(InvalidData):
+    """Logged decisions, or the policy to judge on them, cannot carry the judgement asked."""
 
 
 class InvalidRequest(NbaError):

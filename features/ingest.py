@@ -70,7 +70,7 @@ class Ingest:
         self._domain = domain
         self._spelling = Spelling(domain)
         self._states = states
-        self._shown_in: sa.Connection | None = None  # all that waits was shown in its transaction
+        self._shown_in: sa.RootTransaction | None = None  # all that waits was shown in it
 
     async def take(self, sent: Sequence[Any], now: datetime) -> Taken:
         """Take events in; when this returns, the next decision on any worker sees them.
@@ -159,10 +159,11 @@ class Ingest:
             ) from error
 
     def _publish(self, connection: sa.Connection, now: datetime) -> int:
-        if connection is self._shown_in:  # a neighbour of the same group has shown everything
+        transaction = connection.get_transaction()
+        if transaction is self._shown_in:  # a neighbour of the same group has shown everything
             return 0
         count = publish(connection, self._online, self._states, now)
-        self._shown_in = connection if count < PUBLISHED else None
+        self._shown_in = transaction if count < PUBLISHED else None
         return count
 
     def _checked(

@@ -17,17 +17,32 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from features import databases, tables
+from features.connections import Connections
 from features.errors import InvalidSetting, NbaError
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
-Unit = tuple[Work[Any], Future[Any]]
+
+
+class Awaited(NamedTuple):
+    """Who waits for a unit of work in an event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Whether they still wait, as a `Future` of threads says it."""
+        return not self.future.cancelled()
+
+
+Unit = tuple[Work[Any], Future[Any] | Awaited]
+Done = tuple[Future[Any] | Awaited, Any, BaseException | None]  # with an answer, or an error
 
 GROUP = 256  # units of work that share one commit at most
 
@@ -59,6 +74,8 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = databases.open_database(url)
+        self._reads = Connections(self.engine, read_only=True)
+        self._writes = Connections(self.engine, read_only=False)
         try:
             with self.engine.begin() as connection:
                 _create(connection, url)
@@ -71,20 +88,16 @@ class Ledger:
 
     def submit(self, work: Work[T]) -> Future[T]:
         """Queue a unit of work; the future is done once it is committed, or it raised."""
-        with self._starting:
-            if self._closed:
-                raise LedgerClosed("the ledger is closed; nothing can be written any more")
-            if self._writer is None:
-                self._writer = threading.Thread(target=self._write_groups, name="ledger")
-                self._writer.daemon = True
-                self._writer.start()
-            future: Future[T] = Future()
-            self._waiting.put((work, future))
-            return future
+        future: Future[T] = Future()
+        self._queue((work, future))
+        return future
 
     async def write(self, work: Work[T]) -> T:
         """Run a unit of work in the next group commit."""
-        return await asyncio.wrap_future(self.submit(work))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue((work, Awaited(loop, future)))
+        return await future
 
     def write_now(self, work: Work[T]) -> T:
         """The same for callers that are not asynchronous."""
@@ -92,8 +105,16 @@ class Ledger:
 
     def read(self, work: Work[T]) -> T:
         """Read in a transaction of its own; sees everything committed before, and nothing after."""
-        with databases.answering(), self._reading() as connection:
+        with databases.answering(), self._reads.transaction() as connection:
             return work(connection)
+
+    def glance(self, work: Work[T]) -> T:
+        """Read without a transaction, for work that is done again in one before it counts.
+
+        Each question sees what was committed before it, so two may speak of two moments.
+        """
+        with databases.answering():
+            return self._reads.without_transaction(work)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Any]:
         """The rows of a query, a few at a time, all of one moment; closed when it is exhausted.
@@ -103,7 +124,7 @@ class Ledger:
         rows : int
             How many are held in memory.
         """
-        with databases.answering(), self._reading() as connection:
+        with databases.answering(), self._reads.transaction() as connection:
             yield from connection.execute(query.execution_options(yield_per=rows))
 
     def compact(self, at_most: int | None = None) -> bool:
@@ -128,14 +149,19 @@ class Ledger:
         if self._writer is not None:
             self._waiting.put(None)
             self._writer.join()
+        self._reads.close()
+        self._writes.close()
         self.engine.dispose()
 
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        connected = self.engine.connect().execution_options(read_only=True)
-        # Ended with a commit: at a rollback psycopg forgets the statements it has prepared.
-        with connected as connection, connection.begin():
-            yield connection
+    def _queue(self, unit: Unit) -> None:
+        with self._starting:
+            if self._closed:
+                raise LedgerClosed("the ledger is closed; nothing can be written any more")
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write_groups, name="ledger")
+                self._writer.daemon = True
+                self._writer.start()
+            self._waiting.put(unit)
 
     def _write_groups(self) -> None:
         while True:
@@ -161,15 +187,14 @@ class Ledger:
         return group, True
 
     def _commit(self, group: list[Unit]) -> None:
-        answers: list[tuple[Future[Any], Any]] = []
-        refusals: list[tuple[Future[Any], NbaError]] = []
+        done: list[Done] = []
         try:
-            with self.engine.begin() as connection:
-                for work, future in group:
+            with self._writes.transaction() as connection:
+                for work, waiting in group:
                     try:
-                        answers.append((future, work(connection)))
+                        done.append((waiting, work(connection), None))
                     except NbaError as refusal:  # it has written nothing; the others go on
-                        refusals.append((future, refusal))
+                        done.append((waiting, None, refusal))
                     except Exception as error:
                         if databases.is_lost(error):  # apart, they would fare no better
                             raise
@@ -178,18 +203,42 @@ class Ledger:
             # It took the others back; apart, only that one fails. Rare, so the good case is
             # spared a savepoint for each unit.
             if len(group) == 1:
-                group[0][1].set_exception(databases.plain(failed.__cause__ or failed))
+                _answer([(group[0][1], None, databases.plain(failed.__cause__ or failed))])
             else:
                 for unit in group:
                     self._commit([unit])
         except Exception as lost:  # no lock, no disk: nothing of the group is written
-            for _, future in group:
-                future.set_exception(databases.plain(lost))
+            _answer([(waiting, None, databases.plain(lost)) for _, waiting in group])
         else:
-            for future, answer in answers:
-                future.set_result(answer)
-            for future, reason in refusals:
-                future.set_exception(reason)
+            _answer(done)
+
+
+def _answer(done: list[Done]) -> None:
+    """Tell everybody who waits; an event loop is woken once for all of its own."""
+    of_loop: dict[asyncio.AbstractEventLoop, list[Done]] = {}
+    for one in done:
+        waiting, answer, error = one
+        if isinstance(waiting, Awaited):
+            of_loop.setdefault(waiting.loop, []).append(one)
+        elif error is not None:
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(answer)
+    for loop, some in of_loop.items():
+        with suppress(RuntimeError):  # it was closed: nobody waits there any more
+            loop.call_soon_threadsafe(_answer_here, some)
+
+
+def _answer_here(done: list[Done]) -> None:
+    """The same from within their event loop, as its futures ask for."""
+    for waiting, answer, error in done:
+        future = waiting.future if isinstance(waiting, Awaited) else waiting
+        if future.done():  # who waited hung up in the middle of the commit
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(answer)
 
 
 def _create(connection: sa.Connection, url: str) -> None:

@@ -45,6 +45,8 @@ class Settings(BaseModel):
     """`NBA_LEARNER`: whether the server's first worker keeps the learner running beside it."""
     learn_every_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """`NBA_LEARN_EVERY_S`: pause between two looks at the ledger for new outcomes."""
+    version_every_s: Annotated[float, Field(ge=10, allow_inf_nan=False)] = 86_400.0
+    """`NBA_VERSION_EVERY_S`: pause between two versions of what was learned, logged to MLflow."""
     models_every_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
     """`NBA_MODELS_EVERY_S`: pause between two looks at MLflow for a promoted model."""
     noop: bool = False

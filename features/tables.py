@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -10,10 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from features.statements import Statement
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FRESH = "fresh states"  # of a connection: keys whose states its transaction has moved
 BUILT = "features built"  # the fact that `nba build` came to its end
-SCHEMA = "4"  # raised when a table changes; a ledger of another schema is refused
+FEW = 2  # rows that are written one by one, past the layers of SQLAlchemy
+SCHEMA = "5"  # raised when a table changes; a ledger of another schema is refused
 
 
 class UtcMicros(sa.TypeDecorator[datetime]):
@@ -125,11 +128,13 @@ tombstones = sa.Table(
     sa.Column("key_hash", _TEXT, primary_key=True),
     sa.Column("forgotten_at", UtcMicros, nullable=False),
 )
-# `served`: ours, and shown; what was decided with `activate: false` is not, until it is activated.
+# `serial` counts them: the learner's clock. `served`: ours, and shown; what was decided with
+# `activate: false` is not, until it is activated.
 decisions = sa.Table(
     "decisions",
     metadata,
-    sa.Column("decision_id", _TEXT, primary_key=True),
+    sa.Column("serial", _SERIAL, primary_key=True, autoincrement=True),
+    sa.Column("decision_id", _TEXT, nullable=False, unique=True),
     sa.Column("subject", _TEXT, nullable=False),
     sa.Column("customer_id", _TEXT, nullable=False),
     sa.Column("decided_at", UtcMicros, nullable=False),
@@ -204,14 +209,14 @@ credits = sa.Table(
     sa.Column("action_id", _TEXT, primary_key=True),
     sa.Column("acceptance", sa.Float, nullable=False),
 )
-# The learner's posterior, replaced in the transaction that marks its outcomes as learned.
+# What the learner knows, replaced in the transaction that marks its outcomes as learned.
 learner_state = sa.Table(
     "learner_state",
     metadata,
     sa.Column("key", _TEXT, primary_key=True),
     sa.Column("base", _TEXT, nullable=False),  # bandit version it started from
     sa.Column("windows_closed_at", UtcMicros, nullable=False),
-    sa.Column("posterior", sa.LargeBinary, nullable=False),
+    sa.Column("knowledge", sa.LargeBinary, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
 )
 # What the workers swap in. Old ones go: a decision's record holds its own chances.
@@ -230,15 +235,19 @@ def insert_new(
     connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
 ) -> int:
     """Insert the rows whose primary key is not there yet; say how many that were."""
-    if not rows:
-        return 0
+    if len(rows) <= FEW:
+        ready = _ready(_insert_new, table, connection.dialect.name)
+        return sum(max(ready(*row).count(connection, row), 0) for row in rows)
     statement = _insert_new(table, connection.dialect.name)
     return max(connection.execute(statement, list(rows)).rowcount, 0)
 
 
 def replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, or overwrite those with the same primary key."""
-    if not rows:
+    if len(rows) <= FEW:
+        ready = _ready(_replace, table, connection.dialect.name)
+        for row in rows:
+            ready(*row).run(connection, row)
         return
     connection.execute(_replace(table, connection.dialect.name), list(rows))
 
@@ -266,6 +275,12 @@ def _replace(table: sa.Table, dialect: str) -> Any:
     rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
     keys = list(table.primary_key.columns)
     return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+@cache
+def _ready(made: Callable[..., Any], table: sa.Table, dialect: str) -> Callable[..., Statement]:
+    """Statements for one row, by its columns."""
+    return cache(lambda *columns: Statement(made(table, dialect), columns))
 
 
 def _insert(table: sa.Table, dialect: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,18 +15,9 @@ from features import tables
 from features.contacts import history
 from features.domain import Domain
 from features.errors import InvalidRequest
+from features.statements import Statement, any_of, numbered
 
 SPANS_DAYS = (1, 7, 30)  # of the contact counters
-# Made once: putting the expression together would take longer than the database does.
-_EVENTS = tables.events.c
-_CONSENTS = (
-    sa.select(_EVENTS.type, _EVENTS.occurred_at, _EVENTS.properties)
-    .where(
-        _EVENTS.customer_id == sa.bindparam("customer"),
-        _EVENTS.type.in_(sa.bindparam("kinds", expanding=True)),
-    )
-    .order_by(_EVENTS.occurred_at, _EVENTS.event_id)
-)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -107,15 +99,26 @@ def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> lis
     """The last word on each purpose, on a channel or on all (``channel`` null), in the order in
     which they were said: a later one on all overrules an earlier one on a channel."""
     kinds = {name: event.consent for name, event in domain.events.items() if event.consent}
-    asked = {"customer": customer_id, "kinds": list(kinds)}
+    if not kinds:
+        return []
+    asked = {"customer": customer_id} | numbered("kind", kinds)
     said: dict[tuple[str, str | None], dict[str, Any]] = {}
-    for row in connection.execute(_CONSENTS, asked):
-        properties = from_json(row.properties)
+    for kind, at_us, sent in _consents(len(kinds)).rows(connection, asked):
+        properties = from_json(sent)
         purpose, channel = properties.get("purpose", ""), properties.get("for_channel")
-        told = {"given": kinds[row.type] == "given", "since": row.occurred_at}
+        told = {"given": kinds[kind] == "given", "since": tables.from_micros(at_us)}
         said.pop((purpose, channel), None)  # or it would keep the place of an earlier word
         said[purpose, channel] = {"purpose": purpose, "channel": channel, **told}
     return list(said.values())
+
+
+@cache
+def _consents(kinds: int) -> Statement:
+    columns = tables.events.c
+    said = columns.type.in_(any_of("kind", kinds))
+    query = sa.select(columns.type, columns.occurred_at, columns.properties)
+    query = query.where(columns.customer_id == sa.bindparam("customer"), said)
+    return Statement(query.order_by(columns.occurred_at, columns.event_id))
 
 
 def _events(

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from features import tables
 from features.errors import CustomerForgotten
 from features.identity import among, resolve, resolve_each
+from features.statements import Statement
 
 
 def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
@@ -49,11 +50,13 @@ def refuse_forgotten(connection: sa.Connection, keys: Iterable[str]) -> None:
 
 
 # Made once: putting the expression together would take longer than the database does.
-_WHO = sa.select(
-    sa.select(tables.identities.c.customer_id)
-    .where(tables.identities.c.key == sa.bindparam("key"))
-    .scalar_subquery(),
-    sa.exists(sa.select(tables.tombstones.c.key_hash)),
+_WHO = Statement(
+    sa.select(
+        sa.select(tables.identities.c.customer_id)
+        .where(tables.identities.c.key == sa.bindparam("key"))
+        .scalar_subquery(),
+        sa.exists(sa.select(tables.tombstones.c.key_hash)),
+    )
 )
 
 
@@ -65,7 +68,7 @@ def who(connection: sa.Connection, keys: Sequence[str]) -> str:
     CustomerForgotten
         If one of the keys is of somebody who was.
     """
-    customer_id, some_forgotten = connection.execute(_WHO, {"key": keys[0]}).one()
+    [(customer_id, some_forgotten)] = _WHO.rows(connection, {"key": keys[0]})
     if some_forgotten:
         refuse_forgotten(connection, keys)
     if customer_id is None and len(keys) > 1:

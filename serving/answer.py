@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.catalog import NO_ACTION
 from features.playbook import Playbook
 from features.situation import Situation
-from serving.arbitration import worth_in_words
+from serving.arbitration import Believed, worth_in_words
 from serving.budgets import Spending
 from serving.contact_policy import Judgement
 from serving.contract import (
@@ -34,7 +34,7 @@ from serving.explanation import (
     exploration_share,
     exploration_text,
 )
-from training.bandit import Floats
+from training.encoder import Floats
 
 EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
 
@@ -78,9 +78,10 @@ class Weighed:
     predictions: Predictions
     situation: Situation
     ruling: Ruling
-    acceptance: Floats
+    believed: Believed
     weights: Floats
     priority: Floats
+    doubt: Floats  # of the priority, its standard deviation
     reasons: Reasoning | None  # only where somebody asks for it: it takes milliseconds
 
 
@@ -113,7 +114,7 @@ def chosen_action(
             reasons=["Nothing is shown; that costs nothing and may be worth most."],
         )
     name, channel = playbook.actions[index], asked.request.channel
-    acceptance, weight = float(weighed.acceptance[index]), float(weighed.weights[index])
+    acceptance, weight = float(weighed.believed.acceptance[index]), float(weighed.weights[index])
     priority = float(weighed.priority[index])
     names = playbook.situations.names
     wanted = playbook.names_in_treatment(name, channel)
@@ -223,7 +224,7 @@ def explanation(
             Candidate(
                 action_id=name,
                 probability=probability,
-                acceptance=float(weighed.acceptance[index]),
+                acceptance=float(weighed.believed.acceptance[index]),
                 context_weight=float(weighed.weights[index]),
                 priority=float(weighed.priority[index]),
                 shadow_price=float(spending.prices[index]),

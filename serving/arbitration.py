@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from features.playbook import Playbook
 from features.situation import Situation
-from training.bandit import Floats
+from training.encoder import Floats
+
+
+class Believed(NamedTuple):
+    """What is believed of each action of a catalogue, for one customer.
+
+    Attributes
+    ----------
+    acceptance : shape (n_actions,)
+    deviation : shape (n_actions,)
+        How sure that is: its standard deviation.
+    experts : shape (n_experts, n_actions)
+        What each expert alone expects; kept with the decision, so that they can be judged.
+    """
+
+    acceptance: Floats
+    deviation: Floats
+    experts: Floats
 
 
 def context_weights(playbook: Playbook, holds: NDArray[np.bool_]) -> Floats:
@@ -46,6 +65,27 @@ def priorities(
     }
     worth = playbook.formula.values(vectors, situation.numbers, situation.texts)
     return np.where(np.isfinite(worth), worth, -playbook.cost)
+
+
+def doubts(playbook: Playbook, believed: Believed, weights: Floats, situation: Situation) -> Floats:
+    """How sure each priority is: its standard deviation, in the domain's currency.
+
+    Exact where the priority is linear in the acceptance, as it is without a formula; with one,
+    half of what it differs between one standard deviation below and above.
+
+    Parameters
+    ----------
+    weights : shape (n_actions,)
+    """
+    mean, deviation, _ = believed
+    if playbook.formula is None:
+        spread: Floats = deviation * weights * playbook.value * playbook.lever
+        return spread
+    below, above = (
+        priorities(playbook, np.clip(mean + sign * deviation, 0.0, 1.0), weights, situation)
+        for sign in (-1.0, 1.0)
+    )
+    return np.abs(above - below) / 2
 
 
 def worth_in_words(playbook: Playbook, action: int, acceptance: float, weight: float,

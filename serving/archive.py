@@ -15,13 +15,15 @@ from features.errors import ModelMissing
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.playbook import Playbook
+from serving.contact_policy import ContactPolicy
 from serving.desk import Desk
 from serving.models import PRIOR, ServedModels, blank_reward, columns_of
-from training.bandit import Bandit, RewardModel
+from training.bandit_version import Bandit
 from training.classifier import Classifier
-from training.exploration import InverseGapPolicy
+from training.exploration import ProbabilityMatching
 from training.params import TrainingParams
 from training.registry import Registry
+from training.reward_model import RewardModel
 
 T = TypeVar("T")
 KEPT = 64  # desks and models held in memory
@@ -56,6 +58,7 @@ class Archive:
         self._input = ModelInput(domain)
         self._desk = lru_cache(KEPT)(self._make_desk)
         self._playbook = lru_cache(KEPT)(self._make_playbook)
+        self._reach = lru_cache(KEPT)(self._find_reach)
         self._classifier = lru_cache(KEPT)(self._load_classifier)
         self._bandit = lru_cache(KEPT)(self._load_bandit)
         self._snapshot = lru_cache(KEPT)(self._load_snapshot)
@@ -72,9 +75,17 @@ class Archive:
         content = self._ledger.read(lambda connection: connection.execute(query).scalar())
         return None if content is None else Catalog.model_validate_json(content)
 
+    def looks_back_days(self, fingerprint: str) -> float:
+        """How far back a catalogue's contact policy looked; 0 if it is not in the ledger."""
+        return self._reach(fingerprint)
+
     def desk(self, catalog: Catalog, versions: Mapping[str, str | None]) -> Desk:
         """What was decided with."""
         return self._desk(_Hashed(catalog), tuple(sorted(versions.items())))
+
+    def _find_reach(self, fingerprint: str) -> float:
+        catalog = self.catalog(fingerprint)
+        return ContactPolicy(self._playbook(_Hashed(catalog))).days if catalog else 0.0
 
     def _make_desk(self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]) -> Desk:
         playbook = self._playbook(catalog)
@@ -86,10 +97,10 @@ class Archive:
 
     def _models(self, versions: Mapping[str, str | None], playbook: Playbook) -> ServedModels:
         churn, intent = versions.get("churn"), versions.get("intent")
-        reward, greed = self._reward(versions.get("bandit"), playbook)
+        reward, least = self._reward(versions.get("bandit"), playbook)
         return ServedModels(
             reward=reward,
-            policy=InverseGapPolicy(greed),
+            policy=ProbabilityMatching(least),
             columns=columns_of(reward, self._input),
             churn_model=self._classifier("churn", churn) if churn else None,
             intent_model=self._classifier("intent", intent) if intent else None,
@@ -97,17 +108,18 @@ class Archive:
         )
 
     def _reward(self, version: str | None, playbook: Playbook) -> tuple[RewardModel, float]:
-        """The reward model and the greed of a version such as 3, 3.17, prior.17 or None."""
-        priors = playbook.catalog.priors
+        """The reward model of a version such as 3, 3.17, prior.17 or None, and its `least`."""
+        catalog, params = playbook.catalog, self._params.bandit
+        priors = catalog.priors
         acceptance = {name: prior for name, (prior, _) in priors.items()}
         number, _, sequence = (version or PRIOR).partition(".")
         bandit = None if number == PRIOR else self._bandit(number)
-        greed = bandit.greed if bandit else self._params.bandit.greed
+        least = (bandit.params if bandit else params).least
         if sequence:
-            return self._snapshot(int(sequence)).for_priors(acceptance), greed
+            return self._snapshot(int(sequence)).for_priors(acceptance), least
         if bandit is None:
-            return blank_reward(self._domain).for_priors(acceptance), greed
-        return bandit.posterior.model(priors), greed
+            return blank_reward(self._domain, catalog, params), least
+        return bandit.knowledge.model(priors, catalog.groups_of, bandit.params), least
 
     def _load_classifier(self, name: str, number: str) -> Classifier:
         return self._load(name, number, Classifier.load)

@@ -17,7 +17,7 @@ from features.playbook import Playbook
 from features.tables import from_micros, micros
 from serving.contact_policy import Reason
 from serving.pacing import Calendar, Moment, Pace, Target, advance, fits, price, priced_out
-from training.bandit import Floats
+from training.encoder import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +97,23 @@ class Spending:
     ) -> None:
         self._playbook, self._purses, self._moment = playbook, purses, moment
         self._paces = {name: _pace(state) for name, state in states.items()}
-        self.prices: Floats = np.zeros(len(playbook.actions))
+        prices = [0.0] * len(playbook.actions)  # a list: numpy takes long over single numbers
         self.out: NDArray[np.bool_] = np.zeros(len(playbook.actions), dtype=bool)
         self.changed: dict[str, Any] = {}
+        self._now = {
+            purse.rule: price(self._paces.get(purse.rule), purse.target, moment) for purse in purses
+        }
         for purse in purses:
-            now = price(self._paces.get(purse.rule), purse.target, moment)
+            now = self._now[purse.rule]
             for action, amount in purse.spends.items():
-                self.prices[action] += now * amount
+                prices[action] += now * amount
+        self.prices: Floats = np.array(prices)
         self._too_dear = np.zeros_like(self.out)
         if priority is not None:
             worth = playbook.value * playbook.lever
             for action in {action for purse in purses for action in purse.spends}:
-                asked = float(self.prices[action]), float(worth[action])
-                self._too_dear[action] = priced_out(float(priority[action]), *asked)
+                if priced_out(float(priority[action]), prices[action], float(worth[action])):
+                    self._too_dear[action] = True
         self._look()
 
     def spend(self, action: int) -> None:
@@ -120,6 +124,7 @@ class Spending:
             pace = advance(pace, purse.target, self._moment, purse.spends[action])
             self._paces[purse.rule] = pace
             self.changed[purse.rule] = _state(pace)
+            self._now[purse.rule] = price(pace, purse.target, self._moment)
         if touched:
             self._look()
 
@@ -143,7 +148,8 @@ class Spending:
         self.out = self._too_dear.copy()
         for purse in self._purses:
             for action in purse.spends:
-                self.out[action] |= not self._fits(purse, action)
+                if not self._fits(purse, action):
+                    self.out[action] = True
 
     def _fits(self, purse: _Purse, action: int) -> bool:
         pace = self._paces.get(purse.rule)
@@ -155,13 +161,7 @@ class Spending:
         for purse in mine:
             if not self._fits(purse, action):
                 return purse
-        paces = self._paces
-        return max(
-            mine,
-            key=lambda purse: (
-                price(paces.get(purse.rule), purse.target, self._moment) * purse.spends[action]
-            ),
-        )
+        return max(mine, key=lambda purse: self._now[purse.rule] * purse.spends[action])
 
 
 def _drawn_on(purse: _Purse, out: NDArray[np.bool_]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,6 +14,7 @@ from serving.terminal import BROKEN, err, moment, out, plain_errors, progress
 
 if TYPE_CHECKING:
     from features.feedback import Row
+    from serving.contract_evaluation import EvaluationView
 
 review = typer.Typer()
 SHOWN = 10  # decisions that are not identical, by name
@@ -85,6 +88,12 @@ def replay(
             raise typer.Exit(BROKEN)
 
 
+def _period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """What --since and --until say; None leaves that side open."""
+    begin = None if since is None else moment("since", since)
+    return begin, None if until is None else moment("until", until)
+
+
 def _say(text: str) -> None:
     out.print(text, markup=False, soft_wrap=True)
 
@@ -116,10 +125,7 @@ def lift(
     from serving.steps import lift_of
 
     with plain_errors():
-        begin, end = (
-            text if text is None else moment(name, text)
-            for name, text in (("since", since), ("until", until))
-        )
+        begin, end = _period(since, until)
         found = lift_of(begin, end)
         if as_json:
             _say(found.model_dump_json(indent=1))
@@ -138,6 +144,70 @@ def lift(
         for remark in found.remarks:
             _say(remark)
         _say(found.verdict)
+
+
+@review.command()
+def evaluate(
+    policy: Annotated[
+        str | None, typer.Option(help="Bandit to judge: challenger, previous or a version.")
+    ] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(help="Catalogue to judge: other caps, levers, rules.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Decisions from this day or time on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20_000,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, for a program.")] = False,
+) -> None:
+    """Estimate what another policy or catalogue would have earned on decisions already made.
+
+    The real engine decides again; what it would choose is weighed against what followed. Where the
+    log cannot tell, the answer is "not enough support" and no number. A policy that has learned
+    from decisions looks better on them than it is: name, with --since, a time after its training.
+
+    Example: nba evaluate --policy challenger --since 2026-11-01
+
+    Example: nba evaluate --catalog new.actions.yaml
+    """
+    from features.errors import InvalidSetting
+
+    with plain_errors():
+        if policy is None and catalog is None:
+            raise InvalidSetting(
+                "Neither --policy nor --catalog is given.",
+                expected="what is to be judged",
+                remedy="Name one, or both: 'nba evaluate --policy challenger'.",
+            )
+        from serving.steps import Wish, evaluated
+
+        begin, end = _period(since, until)
+        with progress() as report:
+            found = evaluated(Wish(policy, catalog), begin, end, limit, report)
+        if as_json:
+            _say(found.model_dump_json(indent=1))
+        else:
+            _tell(found)
+
+
+def _tell(found: EvaluationView) -> None:
+    unit = found.currency.upper()
+    table = Table("estimator", f"{unit} a decision", "95 % interval", "effective decisions")
+    if found.decided is not None:
+        table.add_row("as it was decided", f"{found.decided:.3f}", "", f"{found.decisions:,}")
+    for one in found.estimates:
+        value = "" if one.value is None else f"{one.value:.3f}"
+        interval = "" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
+        table.add_row(one.method, value, interval, f"{one.effective_decisions:,.0f}")
+    out.print(table)
+    shares = Table("action", "share, as decided", "as it would be")
+    for share in found.shares:
+        shares.add_row(share.action_id, f"{share.decided:.1%}", f"{share.wanted:.1%}")
+    out.print(shares)
+    for remark in dict.fromkeys([*(one.note for one in found.estimates if one.note)]):
+        _say(remark)
+    for remark in found.remarks:
+        _say(remark)
+    _say(found.verdict)
 
 
 @review.command()
@@ -167,10 +237,7 @@ def feedback(
     with plain_errors():
         settings = load_settings()
         domain = load_domain(settings.domain)
-        begin, end = (
-            text if text is None else moment(name, text)
-            for name, text in (("since", since), ("until", until))
-        )
+        begin, end = _period(since, until)
         groups = by or []
         ledger = Ledger(settings.ledger_url)
         if customer is not None:

@@ -5,6 +5,7 @@ Bounds stand here so that bad input is refused with the field's name before anyt
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -156,6 +157,11 @@ class Decision(BaseModel):
     explanation: DecisionExplanation | None = None
     degraded: list[str]
     activated: bool = True  # false: nothing counts as shown before /v1/activate
+
+    @cached_property
+    def as_json(self) -> str:
+        """The text that is logged and sent; made once, so nothing may be changed afterwards."""
+        return self.model_dump_json()
 
 
 class ActivateRequest(Request):

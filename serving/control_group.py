@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from features.policies import ControlGroup
-from training.bandit import Floats
+from training.encoder import Floats
 
 Arm = Literal["policy", "control"]
 

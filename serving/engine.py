@@ -30,7 +30,7 @@ from serving.choice import settle, weigh
 from serving.contract import DecideRequest, Decision
 from serving.desk import Desk
 from serving.record import contacts_of, keep, paces_of
-from training.bandit import Floats
+from training.encoder import Floats
 
 
 class Features(Protocol):
@@ -125,7 +125,8 @@ class Engine:
             customer_id = who(connection, keys)
             return customer_id, self.consents(connection, desk, customer_id, request.channel)
 
-        customer_id, agreed = self.ledger.read(read)
+        # If who that is changes between the two questions, `_settle` sees it, and we ask again.
+        customer_id, agreed = self.ledger.glance(read)
         known = self.features.online(customer_id)
         return Asked(
             decision_id=decision_id,

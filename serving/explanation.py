@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from features.errors import NothingAllowed
 from features.model_input import ModelInput
 from features.words import CATEGORY, SHARE, Words, amount, spoken
-from training.bandit import CHANNEL
 from training.contributions import Contributions, Floats
+from training.encoder import CHANNEL
 
 Scale = Literal[
     "log odds before calibration",

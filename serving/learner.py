@@ -29,16 +29,22 @@ from features.model_input import ModelInput
 from features.tables import EPOCH, get_meta, set_meta
 from serving.lessons import (
     BATCH,
+    Decided,
     Lesson,
     closed_windows,
+    credited,
     mark_learned,
+    newest_credited,
+    read_credits,
     read_decided,
     read_lessons,
     unlearned,
     write_credits,
 )
 from serving.models import PRIOR
-from training.bandit import Bandit, Encoder, Posterior
+from training.bandit_version import Bandit
+from training.encoder import Encoder
+from training.knowledge import Knowledge, Outcomes
 from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
@@ -70,7 +76,7 @@ class _State:
     """What is kept between steps; the table `learner_state` holds the same."""
 
     base: str
-    posterior: Posterior
+    knowledge: Knowledge
     windows_closed_at: datetime
     revision: int  # raised with each write: a second learner on the same ledger is noticed
     published_under: str | None  # the catalogue of the last snapshot; None: there is none
@@ -121,10 +127,9 @@ class Learner:
             if news.outcome_ids:
                 self._ledger.write_now(lambda c: mark_learned(c, news.outcome_ids))
             return False
-        # A copy, so that memory is never ahead of the disk: it counts once it is written.
-        posterior = state.posterior.copy()
-        self._count(posterior, news.lessons)
-        new = replace(state, posterior=posterior, windows_closed_at=news.windows_closed_at)
+        # Another one, so that memory is never ahead of the disk: it counts once it is written.
+        knowledge = self._with(state.knowledge, news.lessons)
+        new = replace(state, knowledge=knowledge, windows_closed_at=news.windows_closed_at)
         self._publish(new, news.lessons, news.outcome_ids, catalog, now)
         return True
 
@@ -137,15 +142,49 @@ class Learner:
         if champion is None or champion[0] == self._state.base:
             return False
         base, bandit = champion
-        if not self._fits(bandit.posterior.encoder):
+        if not self._fits(bandit.imported.encoder):
             if base != self._refused:
                 log.warning("Bandit %s was trained for another domain file; not built on", base)
             self._refused = base
             return False
-        new = replace(self._state, base=base, posterior=self._recounted(bandit.posterior))
+        new = replace(self._state, base=base, knowledge=self._recounted(bandit.imported))
         self._publish(new, [], [], self._catalogs.catalog, now)
         log.info("Learning on top of bandit %s", base)
         return True
+
+    @property
+    def counted(self) -> float:
+        """How many outcomes were learned, imported ones among them."""
+        return self._state.knowledge.counted
+
+    def wants_trees(self) -> bool:
+        """Whether enough was learned since the trees were fitted, to fit them anew."""
+        return self._state.knowledge.wants_trees(self._params.bandit)
+
+    def fit_trees(self) -> Knowledge:
+        """What is known now, with trees of the newest credits; takes seconds, changes nothing.
+
+        May run beside `step`; `adopt` then brings the trees in.
+        """
+        knowledge, newest = self._state.knowledge, self._params.bandit.trees.newest
+        ids = self._ledger.read(lambda connection: newest_credited(connection, newest))
+        parts = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
+        counted = [
+            (one, acceptance, 1.0) for part in parts for one, acceptance in self._credited(part)
+        ]
+        return knowledge.with_trees(self._outcomes(counted, knowledge), knowledge.counted)
+
+    def adopt(self, fitted: Knowledge, now: datetime) -> None:
+        """Publish with the trees that `fit_trees` came to."""
+        new = replace(self._state, knowledge=self._state.knowledge.with_trees_of(fitted))
+        self._publish(new, [], [], self._catalogs.catalog, now)
+
+    def version(self) -> Bandit:
+        """What is known now, as the registry keeps it."""
+        state, champion = self._state, self._champion()
+        built_on = champion is not None and champion[0] == state.base
+        imported = champion[1].imported if champion and built_on else self._blank()
+        return Bandit(state.knowledge, self._params.bandit, imported)
 
     def _restored(self) -> _State:
         columns = tables.learner_state.c
@@ -154,30 +193,35 @@ class Learner:
             lambda c: (c.execute(query).first(), get_meta(c, PUBLISHED_UNDER))
         )
         if found is not None:
-            posterior = Posterior.from_bytes(found.posterior)
-            if self._fits(posterior.encoder):
+            knowledge = Knowledge.from_bytes(found.knowledge)
+            if self._fits(knowledge.encoder):
                 closed_at, revision = found.windows_closed_at, found.revision
-                return _State(found.base, posterior, closed_at, revision, under)
-            log.warning("The stored posterior is of another domain file; starting without it")
-        blank = Posterior(Encoder.blank(self._domain.channels), self._params.bandit.ridge)
+                return _State(found.base, knowledge, closed_at, revision, under)
+            log.warning("What was stored is of another domain file; starting without it")
         revision = found.revision if found is not None else 0
-        return _State(PRIOR, self._recounted(blank), EPOCH, revision, under)
+        return _State(PRIOR, self._recounted(self._blank()), EPOCH, revision, under)
 
-    def _recounted(self, posterior: Posterior) -> Posterior:
-        """A posterior with all credits of the ledger on top."""
-        credits = self._ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
-        posterior = posterior.copy()
-        for start in range(0, len(credits), BATCH):
-            part = credits[start : start + BATCH]
-            acceptance = {(c.decision_id, c.action_id): c.acceptance for c in part}
-            ids = list(dict.fromkeys(c.decision_id for c in part))
-            decided = self._ledger.read(
-                lambda c, ids=ids: read_decided(c, ids, self._input.fingerprint)  # type: ignore[misc]
-            )
-            known = ((one, acceptance.get(one.shown.key)) for one in decided)
-            lessons = [Lesson(one, None, new) for one, new in known if new is not None]
-            self._count(posterior, lessons)
-        return posterior
+    def _blank(self) -> Knowledge:
+        return Knowledge.blank(Encoder.blank(self._domain.channels), self._params.bandit)
+
+    def _recounted(self, knowledge: Knowledge) -> Knowledge:
+        """With all credits of the ledger on top."""
+        ids = self._ledger.read(credited)
+        for start in range(0, len(ids), BATCH):
+            known = self._credited(ids[start : start + BATCH])
+            lessons = [Lesson(one, None, acceptance) for one, acceptance in known]
+            knowledge = self._with(knowledge, lessons)
+        return knowledge
+
+    def _credited(self, decision_ids: Sequence[str]) -> list[tuple[Decided, float]]:
+        """What was credited to the actions of some decisions."""
+
+        def read(connection: sa.Connection) -> list[tuple[Decided, float]]:
+            kept = read_credits(connection, decision_ids)
+            decided = read_decided(connection, decision_ids, self._input.fingerprint)
+            return [(one, kept[one.shown.key]) for one in decided if one.shown.key in kept]
+
+        return self._ledger.read(read)
 
     def _fits(self, encoder: Encoder) -> bool:
         return set(encoder.features) <= set(self._input.names)
@@ -191,20 +235,30 @@ class Learner:
         lessons = read_lessons(connection, asked, self._input.fingerprint, now, catalog)
         return _News(list(news), lessons, closed_at)
 
-    def _count(self, posterior: Posterior, lessons: Iterable[Lesson]) -> None:
+    def _with(self, knowledge: Knowledge, lessons: Iterable[Lesson]) -> Knowledge:
         """Take the old credits back and add the new ones."""
         counted = [(one, old, -1.0) for one, old, _ in lessons if old is not None]
         counted += [(one, new, 1.0) for one, _, new in lessons if new is not None]
-        if not counted:
-            return
+        return knowledge.learn(self._outcomes(counted, knowledge))
+
+    def _outcomes(
+        self, counted: Sequence[tuple[Decided, float, float]], knowledge: Knowledge
+    ) -> Outcomes:
+        """Decided actions with an acceptance and what it counts, as they are learned from."""
         index = {name: number for number, name in enumerate(self._input.names)}
-        columns = [index[name] for name in posterior.encoder.features]
-        posterior.learn(
-            np.array([one.row for one, _, _ in counted])[:, columns],
-            [one.channel for one, _, _ in counted],
-            [one.shown.action_id for one, _, _ in counted],
-            np.array([acceptance for _, acceptance, _ in counted]),
-            np.array([count for _, _, count in counted]),
+        columns = [index[name] for name in knowledge.encoder.features]
+        n_experts = len(knowledge.errors.products)
+        unknown = [np.nan] * n_experts  # of a decision made with other experts, too
+        said = [one.said if len(one.said) == n_experts else unknown for one, _, _ in counted]
+        rows = [one.row[columns] for one, _, _ in counted]
+        return Outcomes(
+            rows=np.array(rows).reshape(len(counted), len(columns)),
+            channels=[one.channel for one, _, _ in counted],
+            actions=[one.shown.action_id for one, _, _ in counted],
+            acceptance=np.array([acceptance for _, acceptance, _ in counted]),
+            count=np.array([count for _, _, count in counted]),
+            at=np.array([one.serial for one, _, _ in counted], dtype=np.float64),
+            said=np.array(said, dtype=np.float64).reshape(len(counted), n_experts),
         )
 
     def _publish(
@@ -221,10 +275,11 @@ class Learner:
             "key": STATE,
             "base": state.base,
             "windows_closed_at": state.windows_closed_at,
-            "posterior": state.posterior.to_bytes(),
+            "knowledge": state.knowledge.to_bytes(),
             "revision": state.revision + 1,
         }
-        payload = state.posterior.model(catalog.priors).to_bytes()
+        model = state.knowledge.model(catalog.priors, catalog.groups_of, self._params.bandit)
+        payload = model.to_bytes()
         snapshot = {"base": state.base, "published_at": now, "payload": payload}
 
         def write(connection: sa.Connection) -> None:

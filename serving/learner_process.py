@@ -28,7 +28,8 @@ from features.model_input import ModelInput
 from features.settings import Settings, load_settings
 from serving.catalog_file import CatalogFile
 from serving.learner import Learner
-from training.bandit import Bandit
+from serving.learner_versions import Beside, to_registry
+from training.bandit_version import Bandit
 from training.params import load_params
 from training.registry import Registry
 
@@ -96,6 +97,8 @@ def run(settings: Settings) -> None:
     with _alone(settings.home / "learner.lock"):
         champion = partial(_champion, registry)
         learner = Learner(ledger, domain, latest, load_params(), champion)
+        write = to_registry(registry, domain)
+        beside = Beside(learner, write, settings.version_every_s, time.monotonic())
         next_look = 0.0
         while True:
             try:
@@ -105,6 +108,7 @@ def run(settings: Settings) -> None:
                         latest.catalog = playbook.catalog
                     learner.rebase(datetime.now(UTC))
                 learner.step(datetime.now(UTC))
+                beside.look(datetime.now(UTC), time.monotonic())
             except Exception:  # a locked database or a full disk passes; learning must go on
                 log.exception("This round of learning failed; trying again")
             time.sleep(settings.learn_every_s)

@@ -16,18 +16,30 @@ from features.catalog import Catalog
 from features.credit import Shown, credit
 from features.databases import BUSY_MS
 from features.identity import among
-from training.bandit import Floats
+from training.encoder import Floats
 
 BATCH = 2_000  # decisions a step; keeps the writing transaction short
 SETTLE = timedelta(milliseconds=BUSY_MS)  # after that a decision is on disk, or has failed
 
 
 class Decided(NamedTuple):
-    """A shown action, and what the models read of the customer then, shape (n_features,)."""
+    """A shown action, and what was known when it was decided.
+
+    Attributes
+    ----------
+    row : shape (n_features,)
+        What the models read of the customer.
+    serial : int
+        How many decisions there were before.
+    said : list of float
+        What each expert expected; empty if that was not noted.
+    """
 
     shown: Shown
     channel: str
     row: Floats
+    serial: int
+    said: Sequence[float]
 
 
 class Lesson(NamedTuple):
@@ -47,13 +59,19 @@ def read_decided(
     else.
     """
     columns = tables.decisions.c
-    query = sa.select(*SHOWN_COLUMNS, columns.channel, columns.features).where(columns.served)
+    read = (columns.channel, columns.features, columns.serial)
+    query = sa.select(*SHOWN_COLUMNS, *read).where(columns.served)
     found = []
     for one in among(connection, query, columns.decision_id, decision_ids):
-        if one.features is None or from_json(one.record)["features_layout"] != layout:
+        record = from_json(one.record) if one.features is not None else {}
+        if record.get("features_layout") != layout:
             continue
         row = np.frombuffer(one.features, dtype="<f8").astype(np.float64)
-        found += [Decided(shown, one.channel, row) for shown in shown_by(one)]
+        said = record.get("experts", {})
+        found += [
+            Decided(shown, one.channel, row, one.serial, said.get(shown.action_id, ()))
+            for shown in shown_by(one)
+        ]
     return found
 
 
@@ -114,6 +132,22 @@ def read_credits(
     columns = tables.credits.c
     found = among(connection, sa.select(tables.credits), columns.decision_id, decision_ids)
     return {(row.decision_id, row.action_id): row.acceptance for row in found}
+
+
+def credited(connection: sa.Connection) -> list[str]:
+    """All decisions to which anything was credited."""
+    columns = tables.credits.c
+    query = sa.select(columns.decision_id).distinct().order_by(columns.decision_id)
+    return list(connection.execute(query).scalars())
+
+
+def newest_credited(connection: sa.Connection, count: int) -> list[str]:
+    """The latest decisions to which anything was credited, the newest first."""
+    decided = tables.decisions.c
+    mine = tables.credits.c.decision_id == decided.decision_id
+    query = sa.select(decided.decision_id).where(sa.exists().where(mine))
+    query = query.order_by(decided.serial.desc()).limit(count)
+    return list(connection.execute(query).scalars())
 
 
 def write_credits(connection: sa.Connection, lessons: Sequence[Lesson]) -> None:

@@ -24,12 +24,16 @@ from features.errors import NbaError
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.tables import snapshots
-from training.bandit import Bandit, Encoder, Floats, RewardModel
+from serving.arbitration import Believed
+from training.bandit_version import Bandit
 from training.classifier import Classifier
 from training.contributions import Contributions
-from training.exploration import InverseGapPolicy
-from training.params import TrainingParams
+from training.encoder import Encoder, Floats
+from training.exploration import ProbabilityMatching
+from training.knowledge import Knowledge
+from training.params import BanditParams, TrainingParams
 from training.registry import Registry
+from training.reward_model import RewardModel
 
 log = logging.getLogger(__name__)
 PRIOR = "prior"  # base version of a bandit that was never trained
@@ -55,7 +59,7 @@ class ServedModels:
     """
 
     reward: RewardModel
-    policy: InverseGapPolicy
+    policy: ProbabilityMatching
     columns: NDArray[np.intp]
     churn_model: Classifier | None = None
     intent_model: Classifier | None = None
@@ -76,10 +80,10 @@ class ServedModels:
         chances = self.intent_model.probabilities(row[None, :])[0].tolist()
         return dict(zip(self.intent_model.classes, chances, strict=True))
 
-    def acceptance(self, row: Floats, channel: str) -> Floats:
-        """Chance that each action of the catalogue is accepted, shape (n_actions,)."""
-        chances: Floats = self.reward.acceptance(row[None, self.columns], (channel,))[0]
-        return chances
+    def believe(self, row: Floats, channel: str) -> Believed:
+        """Chance that each action of the catalogue is accepted, and how sure that is."""
+        found = self.reward.expect(row[None, self.columns], (channel,))
+        return Believed(found.mean[0], found.deviation[0], found.experts[:, 0])
 
     def why_churn(self, row: Floats) -> Contributions | None:
         """What each feature adds to churn; None where there is no model."""
@@ -95,9 +99,9 @@ class ServedModels:
         """What each feature and the channel add to the acceptance of some actions."""
         return self.reward.contributions(row[self.columns], channel, actions)
 
-    def probabilities(self, expected_reward: Floats) -> Floats:
-        """Chance of choosing each action, see `InverseGapPolicy`."""
-        return self.policy.probabilities(expected_reward)
+    def probabilities(self, expected_reward: Floats, deviation: Floats) -> Floats:
+        """Chance of choosing each action, see `ProbabilityMatching`."""
+        return self.policy.probabilities(expected_reward, deviation)
 
 
 class ModelWatcher:
@@ -121,12 +125,12 @@ class ModelWatcher:
     ) -> None:
         self._registry = registry
         self._ledger = ledger
+        self._domain = domain
         self._catalog = catalog
         self._params = params
         self._input = ModelInput(domain)
         self._loaded: dict[str, tuple[str, object]] = {}  # by name: version, model
         self._wanted = tuple(name for name in ("churn", "intent") if getattr(domain, name))
-        self._blank = blank_reward(domain)
         self.current = self._bare(degraded=())
         # Both looks run in threads of their own; the slower must not undo the faster.
         self._looking = threading.Lock()
@@ -176,8 +180,8 @@ class ModelWatcher:
 
     def _bare(self, degraded: tuple[str, ...]) -> ServedModels:
         return ServedModels(
-            reward=self._blank.for_priors(self._priors()),
-            policy=InverseGapPolicy(self._params.bandit.greed),
+            reward=blank_reward(self._domain, self._catalog, self._params.bandit),
+            policy=ProbabilityMatching(self._params.bandit.least),
             columns=np.empty(0, dtype=np.intp),
             versions=dict.fromkeys((*self._wanted, "bandit")),
             degraded=degraded,
@@ -208,7 +212,7 @@ class ModelWatcher:
 
     def _bandit(self, folder: Path) -> Bandit:
         bandit = Bandit.load(folder)
-        if not set(bandit.posterior.encoder.features) <= set(self._input.names):
+        if not set(bandit.knowledge.encoder.features) <= set(self._input.names):
             raise Misfit("was trained for another domain file; run 'nba train --promote'")
         return bandit
 
@@ -216,8 +220,9 @@ class ModelWatcher:
         return self._loaded[name][0].split("@")[0] if name in self._loaded else None
 
     def _with_bandit(self, models: ServedModels, bandit: Bandit) -> ServedModels:
-        models = replace(models, policy=InverseGapPolicy(bandit.greed))
-        reward = bandit.posterior.model(self._catalog.priors)
+        models = replace(models, policy=ProbabilityMatching(bandit.params.least))
+        catalog = self._catalog
+        reward = bandit.knowledge.model(catalog.priors, catalog.groups_of, bandit.params)
         return self._with_reward(models, reward, self._version("bandit"))
 
     def _with_snapshot(self, models: ServedModels) -> ServedModels:
@@ -256,9 +261,10 @@ class ModelWatcher:
         return {name: acceptance for name, (acceptance, _) in self._catalog.priors.items()}
 
 
-def blank_reward(domain: Domain) -> RewardModel:
-    """A reward model that has learned nothing, of no action yet."""
-    return RewardModel(Encoder.blank(domain.channels), (), np.empty(0), np.empty((0, 0)))
+def blank_reward(domain: Domain, catalog: Catalog, params: BanditParams) -> RewardModel:
+    """A reward model that has learned nothing: each action does as its prior says."""
+    blank = Knowledge.blank(Encoder.blank(domain.channels), params)
+    return blank.model(catalog.priors, catalog.groups_of, params)
 
 
 def columns_of(reward: RewardModel, model_input: ModelInput) -> NDArray[np.intp]:

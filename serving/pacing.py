@@ -254,7 +254,7 @@ def _today(pace: Pace | None, target: Target, moment: Moment) -> tuple[Pace, flo
     if pace is None:
         first = target.scale if target.at_most is not None else 0.0
         return Pace(moment.day, 0.0, first, moment.at, learned=0.0), moment.gone
-    gone = _gone(calendar.remaining(pace.day, pace.at))
+    gone = _gone_by(calendar, pace.day, pace.at)
     if pace.day == moment.day:
         return pace, max(0.0, moment.gone - gone)
     if pace.day > moment.day:  # just after midnight, by a clock that is behind
@@ -263,6 +263,12 @@ def _today(pace: Pace | None, target: Target, moment: Moment) -> tuple[Pace, flo
     level = _level(pace, target, rest)
     learned = _remembered(pace, target, rest, level)
     return Pace(moment.day, 0.0, _price(level, target), moment.at, learned), moment.gone
+
+
+@lru_cache(maxsize=1024)
+def _gone_by(calendar: Calendar, day: date, at: datetime) -> float:
+    """The time of the plan gone by when a row was written: many decisions find the same rows."""
+    return _gone(calendar.remaining(day, at))
 
 
 def _gone(remaining: float) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,18 @@ from features import tables
 from features.catalog import NO_ACTION
 from features.contacts import Contact, history, note_contacts
 from features.profiles import account_key, account_of, members_of
+from features.statements import Statement, any_of, numbered
 from serving.answer import Asked, Weighed
 from serving.choice import Settled
 from serving.contract import Decision
 from serving.desk import Desk
 
-_PACES = sa.select(tables.paces.c.name, tables.paces.c.state).where(
-    tables.paces.c.name.in_(sa.bindparam("names", expanding=True))
+_COLUMNS = (
+    *("decision_id", "subject", "customer_id", "decided_at", "channel", "action_id"),
+    *("probability", "arm", "served", "activated_at", "window_ends_at"),
+    *("features", "record", "answer"),
 )
+_APPEND = Statement(tables.decisions.insert(), _COLUMNS)
 
 
 def contacts_of(
@@ -46,8 +51,15 @@ def paces_of(connection: sa.Connection, desk: Desk, out: NDArray[np.bool_]) -> d
     names = desk.pacer.names(out)
     if not names:
         return {}
-    rows = connection.execute(_PACES, {"names": names})
+    rows = _paces(len(names)).rows(connection, numbered("name", names))
     return {name: from_json(state) for name, state in rows}
+
+
+@cache
+def _paces(names: int) -> Statement:
+    columns = tables.paces.c
+    query = sa.select(columns.name, columns.state)
+    return Statement(query.where(columns.name.in_(any_of("name", names))))
 
 
 def keep_paces(connection: sa.Connection, changed: Mapping[str, Any]) -> None:
@@ -99,6 +111,7 @@ def keep(
         "features_layout": fingerprint,
         "attribution_days": days,
         "removed": settled.rules,
+        "experts": _experts(desk, weighed, shown),
         **_candidates(desk, weighed, settled),
     }
     first, served = decision.actions[0], request.activate
@@ -117,9 +130,9 @@ def keep(
         "window_ends_at": now + timedelta(days=max(days.values(), default=0.0)),
         "features": asked.row.tobytes(),
         "record": to_json(record).decode(),
-        "answer": decision.model_dump_json(),
+        "answer": decision.as_json,
     }
-    connection.execute(tables.decisions.insert(), row)
+    _APPEND.run(connection, row)
     if served and shown:
         who = (decision.decision_id, subject, decision.customer_id, request.channel)
         note_contacts(connection, contact_rows(desk, *who, shown, now))
@@ -136,12 +149,18 @@ def contacts_again(record: Mapping[str, Any], customer_id: str) -> list[Contact]
     return [Contact(customer_id if own else "", *rest) for own, *rest in record["contacts"]]
 
 
+def _experts(desk: Desk, weighed: Weighed, shown: Sequence[str]) -> dict[str, list[float]]:
+    """What each expert expected of the shown actions: judged by, when their outcomes come."""
+    index = desk.playbook.index
+    return {name: weighed.believed.experts[:, index[name]].tolist() for name in shown}
+
+
 def _candidates(desk: Desk, weighed: Weighed, settled: Settled) -> dict[str, Any]:
     """The actions that could be drawn first, and what spoke for each."""
     names = (*desk.playbook.actions, NO_ACTION)
     held = settled.candidates.tolist()
     nothing = len(desk.playbook.actions)
-    acceptance, priority = weighed.acceptance.tolist(), weighed.priority.tolist()
+    acceptance, priority = weighed.believed.acceptance.tolist(), weighed.priority.tolist()
     return {
         "candidates": [names[index] for index in held],
         "acceptance": [0.0 if index == nothing else acceptance[index] for index in held],

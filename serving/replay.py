@@ -164,8 +164,17 @@ def decide_again(
     desk: Desk, row: Any, record: Mapping[str, Any], answer: Mapping[str, Any], explain: bool
 ) -> Decision:
     """The choice, once more, from what was kept of it."""
+    asked = asked_again(row, record, answer, explain)
+    contacts = contacts_again(record, asked.customer_id)
+    return settle(desk, asked, weigh(desk, asked), contacts, record["paces"]).decision
+
+
+def asked_again(
+    row: Any, record: Mapping[str, Any], answer: Mapping[str, Any], explain: bool
+) -> Asked:
+    """What a logged decision rested on before the ledger was locked."""
     sent = record["request"] | ({"explain": True} if explain else {})
-    asked = Asked(
+    return Asked(
         decision_id=row.decision_id,
         request=DecideRequest.model_validate(sent),
         customer_id=answer["customer_id"],
@@ -176,8 +185,6 @@ def decide_again(
         versions=answer["models"],
         degraded=answer["degraded"],
     )
-    contacts = contacts_again(record, asked.customer_id)
-    return settle(desk, asked, weigh(desk, asked), contacts, record["paces"]).decision
 
 
 def _differences(then: Any, now: Any, field: str = "") -> Iterator[Difference]:

@@ -19,6 +19,7 @@ from typing import Any
 import bentoml
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from features.errors import (
@@ -138,7 +139,9 @@ class NextBestAction:
         with _errors_as_http():
             decision = await self.engine.decide(request, datetime.now(UTC))
         monitoring.count_decision(decision, request.channel)
-        return decision
+        # The very text that was logged: BentoML sends what is a response already as it is.
+        sent: Any = Response(decision.as_json, media_type="application/json")
+        return sent  # type: ignore[no-any-return]
 
     @bentoml.api(route="/v1/activate")
     @refuses(DecisionUnknown, DecisionConflict)

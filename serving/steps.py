@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from features.domain import load_domain
 from features.erasure import Erasure
@@ -27,13 +27,24 @@ from features.store import FeatureStore
 from features.tables import EPOCH
 from serving.archive import Archive
 from serving.contract import ReplayAnswer
+from serving.contract_evaluation import EvaluationView
 from serving.contract_lift import LiftRequest, LiftView
+from serving.evaluation import Evaluation, Wanted
+from serving.judgement import judge
 from serving.lift import view_lift
 from serving.replay import Replay
 from training.params import load_params
 from training.pipeline import Result, Sources, train, trainable
 from training.registry import Registry
 from training.tuning import Best, search
+
+
+class Wish(NamedTuple):
+    """What is to be judged: a version of the bandit (or its alias), a catalogue's file, or both."""
+
+    policy: str | None
+    catalog: Path | None
+
 
 PUBLISHED = {"telco": telco.write_tables, "helpdesk": helpdesk.write_tables}  # read a file
 SOURCES = ("completejourney", *PUBLISHED)
@@ -152,6 +163,28 @@ def lift_of(since: datetime | None, until: datetime | None) -> LiftView:
     request = LiftRequest(since=since, until=until)
     ledger, catalog = Ledger(settings.ledger_url), load_catalog(settings.actions, domain)
     return view_lift(request, ledger, catalog, domain.currency, datetime.now(UTC))
+
+
+def evaluated(
+    wanted: Wish, since: datetime | None, until: datetime | None, limit: int, report: Progress
+) -> EvaluationView:
+    """What another policy or catalogue would have earned on the decisions of the log."""
+    settings = load_settings()
+    domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
+    params, registry = load_params(), Registry(settings)
+    archive, now = Archive(registry, ledger, domain, params), datetime.now(UTC)
+    catalog = load_catalog(settings.actions, domain)
+    versions = {}
+    if wanted.policy is not None:
+        versions["bandit"] = registry.version("bandit", wanted.policy).version
+    other = catalog if wanted.catalog is None else load_catalog(wanted.catalog, domain)
+    run = Evaluation(ledger, archive, catalog, domain.channels, domain.account is not None)
+    asked = Wanted(other, versions)
+    trial = run.run(asked, now, since or EPOCH, until, limit, report)
+    report("estimate", 0, 1)
+    view = judge(trial, domain.currency, params.seed)
+    report("estimate", 1, 1)
+    return view
 
 
 def compact() -> None:

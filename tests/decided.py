@@ -25,6 +25,7 @@ def decided(
     channel: str = "app",
     layout: str = "",
     row: Sequence[float] = (),
+    experts: Mapping[str, Sequence[float]] | None = None,
     **changed: Any,
 ) -> None:
     """Put a decision that showed these actions, each with its window in days, best rank first.
@@ -33,7 +34,7 @@ def decided(
     """
     shown_at = changed.get("activated_at", at)
     first, *_ = names = [*days] or [NO_ACTION]
-    record = {"features_layout": layout, "attribution_days": days}
+    record = {"features_layout": layout, "attribution_days": days, "experts": experts or {}}
     decision = {
         "decision_id": decision_id,
         "subject": customer_id,

@@ -53,3 +53,9 @@ class Contributions:
             baseline=self.baseline - chances @ self.baseline,
             effects=self.effects - chances @ self.effects,
         )
+
+    def widened(self, features: tuple[str, ...]) -> Contributions:
+        """The same of more features, in another order; what was not among them adds 0."""
+        effects = np.zeros((len(self.of), len(features)))
+        effects[:, [features.index(name) for name in self.features]] = self.effects
+        return replace(self, features=features, effects=effects)

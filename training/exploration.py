@@ -1,4 +1,8 @@
-"""How we try actions whose worth we do not know yet: exact probabilities, and a draw by them."""
+"""How we try actions whose worth we do not know yet: exact probabilities, and a draw by them.
+
+* `ProbabilityMatching` tries an action as often as it may be the best: by uncertainty.
+* `InverseGapPolicy` tries it the less, the further it trails: by its mean alone.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,17 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from features.errors import InvalidSetting, NothingAllowed
-from training.bandit import Floats
+
+Floats = NDArray[np.float64]
 
 GREEDIEST = 1e9
+REACH = 4.0  # standard deviations; what lies further out has a chance of 3e-5 and is left out
+NODES = np.linspace(-REACH, REACH, 9)  # where each action's density is looked at
+FAINT = 1e-30  # a chance that stands in for smaller ones, so that it has a logarithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +82,115 @@ class InverseGapPolicy:
                 expected="at least one finite expected reward",
                 remedy="Allow 'no_action'.",
             )
-        best = int(np.nanargmax(expected_reward))
+        best = int(np.where(allowed, expected_reward, -np.inf).argmax())
         gap = expected_reward[best] - expected_reward
         chance = np.where(allowed, 1.0 / (allowed.sum() + self.greed * gap), 0.0)
         chance[best] = 0.0
         chance[best] = 1.0 - chance.sum()
         return chance
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilityMatching:
+    """Choose an action as often as it is the best one, by what we believe of each.
+
+    Beliefs are normal and independent, with means m and standard deviations s. Thompson sampling
+    draws from them and takes the best, so the chance of an action is known to nobody; here that
+    chance is computed::
+
+        p(a) = integral over z of  density_a(z) * product over b != a of  chance(b below z)
+
+    An action is tried because it may be the best, not because it is near the best: what is well
+    known to be worse is left alone, what is hardly known is tried more. With two actions of means
+    1 and 0 and standard deviations 0.6 and 0.8, p = (0.84, 0.16): their difference is 1 +- 1.
+
+    Parameters
+    ----------
+    least : float, from 0 to 0.1
+        A chance below it becomes exactly 0: the action is certainly worse. So every chance above
+        0 is at least this, which is what bounds the weights of off-policy evaluation.
+
+    References
+    ----------
+    Thompson (1933), "On the likelihood that one unknown probability exceeds another in view of
+    the evidence of two samples"; Russo et al. (2018), "A Tutorial on Thompson Sampling", section 3.
+    """
+
+    least: float = 0.001
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= 0.1:  # written so that nan fails too
+            raise InvalidSetting(
+                f"least is {self.least!r}.",
+                expected="a chance from 0 to 0.1",
+                remedy="0.001 leaves alone what is best once in a thousand times.",
+            )
+
+    def probabilities(self, expected_reward: Floats, deviation: Floats) -> Floats:
+        """Chance of each allowed action.
+
+        Parameters
+        ----------
+        expected_reward : shape (n_actions,)
+            ``nan`` marks an action that is not allowed.
+        deviation : shape (n_actions,), >= 0, in the same unit
+            Standard deviation of what we believe; 0 is certain. Not read where not allowed.
+
+        Returns
+        -------
+        shape (n_actions,)
+            Sums to 1; each is 0 or at least ``least``, but for rounding.
+
+        Raises
+        ------
+        NothingAllowed
+            If all are ``nan``; the engine always allows `no_action`.
+        """
+        allowed = (expected_reward == expected_reward).nonzero()[0]  # not nan
+        if not len(allowed):
+            raise NothingAllowed(
+                "The policy was given no allowed action.",
+                expected="at least one finite expected reward",
+                remedy="Allow 'no_action'.",
+            )
+        mean, sd = expected_reward[allowed], deviation[allowed]
+        floor = (mean - REACH * sd).max()  # the best is above it, whichever it is
+        alive = mean + REACH * sd >= floor
+        chance = _chances_of_best(mean[alive], sd[alive], floor)
+        kept = np.where(chance >= min(self.least, chance.max()), chance, 0.0)
+        result = np.zeros(len(expected_reward))
+        result[allowed[alive]] = kept / kept.sum()
+        return result
+
+
+def _chances_of_best(mean: Floats, sd: Floats, floor: float) -> Floats:
+    """Chance that each of some independent normals is the greatest, given that it is above
+    ``floor``; those that are certain (sd 0) share ties."""
+    certain = sd == 0
+    if not certain.any():
+        return _chances_above(mean, sd, floor)[0]
+    chance = np.zeros(len(mean))
+    floor = max(floor, float(mean[certain].max()))
+    chance[~certain], none_above = _chances_above(mean[~certain], sd[~certain], floor)
+    best = certain & (mean == floor)
+    chance[best] = none_above / max(1, best.sum())
+    return chance
+
+
+def _chances_above(mean: Floats, sd: Floats, floor: float) -> tuple[Floats, float]:
+    """Chance that each is the greatest and above ``floor``, and that none is above it.
+
+    The integral is a sum over cells between nodes: an action's own chance of a cell is exact, that
+    of the others to be below is the mean of both ends.
+    """
+    nodes = (mean[:, None] + sd[:, None] * NODES).ravel()
+    nodes = np.concatenate(([floor], np.sort(nodes[nodes > floor])))
+    below = np.maximum(ndtr((nodes[:, None] - mean) / sd), FAINT)
+    logs = np.log(below)
+    total = logs.sum(axis=1, keepdims=True)
+    others = np.exp(total - logs)
+    chance: Floats = ((below[1:] - below[:-1]) * (others[1:] + others[:-1])).sum(axis=0) / 2
+    return chance, float(np.exp(total[0, 0]))
 
 
 def draw(probabilities: Floats, decision_id: str) -> int:

@@ -165,13 +165,21 @@ def interval(
     if not skewed:
         return middle - t * error, middle + t * error
     return (
-        middle - _straightened(t, skewness) * error,
-        middle - _straightened(-t, skewness) * error,
+        middle - straightened(t, skewness) * error,
+        middle - straightened(-t, skewness) * error,
     )
 
 
-def _straightened(t: Floats, skewness: Floats) -> Floats:
-    """Hall's transformation backwards: the statistic that becomes ``t``."""
+def straightened(t: Floats, skewness: Floats) -> Floats:
+    """Hall's transformation backwards: the statistic that becomes ``t``.
+
+    Parameters
+    ----------
+    t
+        Quantiles of a statistic without skewness.
+    skewness
+        Of the mean: that of one value, divided by the root of how many there are.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         found = 3 / skewness * (np.cbrt(1 + skewness * (t - skewness / 6)) - 1)
     return np.where(np.abs(skewness) < 1e-6, t, found)

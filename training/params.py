@@ -48,12 +48,32 @@ class ClassifierParams(_Frozen):
     gates: dict[str, Gate] = {}
 
 
+class HeadParams(_Frozen):
+    """Of one linear expert; params.yaml says what each means."""
+
+    ridge: Positive
+    caution: Annotated[float, Field(ge=0, le=10)]
+    debt: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    memory: Annotated[float, Field(ge=10, allow_inf_nan=False)] | None = None
+
+
+class TreesParams(_Frozen):
+    """Of the trees, the last expert."""
+
+    at_least: Annotated[int, Field(ge=1)]
+    growth: Annotated[float, Field(gt=1, allow_inf_nan=False)]
+    newest: Annotated[int, Field(ge=1)]
+    debt: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class BanditParams(_Frozen):
     """Of the bandit; params.yaml says what each means."""
 
     service: str
-    greed: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    ridge: Positive
+    width: Annotated[int, Field(ge=2, le=1000)]
+    heads: Annotated[tuple[HeadParams, ...], Field(min_length=1, max_length=4)]
+    trees: TreesParams
+    least: Annotated[float, Field(ge=0, le=0.1)]
     warm_start_weight: Annotated[float, Field(ge=0, le=1)]
     gates: dict[str, Gate] = {}
 

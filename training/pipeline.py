@@ -7,7 +7,7 @@ logged decisions       -> outcomes         -> bandit         -> MLflow (challeng
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -24,7 +24,7 @@ from features.point_in_time import History
 from features.progress import Progress, quiet
 from features.store import FeatureStore
 from features.tombstones import hashes
-from training.bandit import Bandit
+from training.bandit_version import Bandit
 from training.churn import CLASSES, churn_data, judge_churn
 from training.intent import intent_data, judge_intent
 from training.judging import Judged, fit_and_judge
@@ -151,7 +151,7 @@ def _fit(
             "reliability.png": reliability_plot(judged.y, judged.p, model.classes),
             "importance.png": importance_plot(model.features, model.gain),
         },
-        customers=_hashed(sources, data.customer_ids[data.train]),
+        customers=_hashed(sources.ledger, data.customer_ids[data.train]),
     )
 
 
@@ -163,30 +163,42 @@ def _train_bandit(sources: Sources, progress: Progress) -> Trained:
     )
     progress("train bandit", 1, 2)
     encoder = fit_encoder(decided, sources.ledger, sources.history, domain, params, sources.now)
-    bandit = Bandit(warm_start(decided, encoder, params), params.greed)
+    bandit = Bandit(warm_start(decided, encoder, sources.catalog, params), params)
     metrics = judge_warm_start(decided, domain, sources.catalog, params)
+    progress("train bandit", 2, 2)
+    made = bandit_version(bandit, domain, metrics, "later decisions")
+    return replace(
+        made,
+        data_fingerprint=fingerprint(decided.rows, decided.acceptance),
+        gate_failures=_gate_failures(params.gates, metrics),
+        customers=_hashed(sources.ledger, decided.customer_ids),
+    )
+
+
+def bandit_version(
+    bandit: Bandit, domain: Domain, metrics: Mapping[str, float], judged_on: str
+) -> Trained:
+    """A bandit as the registry takes it."""
+    encoder = bandit.knowledge.encoder
     example = pd.DataFrame([encoder.center] * EXAMPLE_ROWS, columns=list(encoder.features))
     example["channel"] = domain.channels[0]
-    progress("train bandit", 2, 2)
+    actions = {"actions": ",".join(bandit.knowledge.actions), "judged_on": judged_on}
     return Trained(
         name="bandit",
         save=bandit.save,
         example=example,
         predict=lambda x: expected_acceptance(bandit, x),
-        params=params.model_dump(exclude={"gates"})
-        | {"actions": ",".join(bandit.posterior.actions), "judged_on": "later decisions"},
+        params=bandit.params.model_dump(exclude={"gates"}) | actions,
         metrics=metrics,
         features=encoder.features,
-        data_fingerprint=fingerprint(decided.rows, decided.acceptance),
-        gate_failures=_gate_failures(params.gates, metrics),
-        customers=_hashed(sources, decided.customer_ids),
+        data_fingerprint="",
     )
 
 
-def _hashed(sources: Sources, customer_ids: Iterable[str]) -> frozenset[str]:
+def _hashed(ledger: Ledger, customer_ids: Iterable[str]) -> frozenset[str]:
     """Whom a model learned from, so that it can be said when one of them is forgotten."""
     keys = set(customer_ids)
-    return frozenset(sources.ledger.read(lambda connection: hashes(connection, keys)))
+    return frozenset(ledger.read(lambda connection: hashes(connection, keys)))
 
 
 def _gate_failures(gates: Mapping[str, Gate], metrics: Mapping[str, float]) -> tuple[str, ...]:

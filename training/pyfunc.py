@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
-from training.bandit import Bandit
+from training.bandit_version import Bandit
 from training.classifier import Classifier
 
 
@@ -39,9 +39,9 @@ class BanditModel(PythonModel):  # type: ignore[misc]
 
 def expected_acceptance(bandit: Bandit, rows: pd.DataFrame) -> pd.DataFrame:
     """What a bandit expects of the actions it was trained on."""
-    posterior = bandit.posterior
-    priors = {action: (posterior.rate(action), 1.0) for action in posterior.actions}
-    model = posterior.model(priors)
-    features = rows[list(posterior.encoder.features)].to_numpy(dtype=np.float64)
+    knowledge = bandit.knowledge
+    priors = {action: (knowledge.rate(action), 1.0) for action in knowledge.actions}
+    model = knowledge.model(priors, {}, bandit.params)
+    features = rows[list(knowledge.encoder.features)].to_numpy(dtype=np.float64)
     chances = model.acceptance(features, rows["channel"].tolist())
     return pd.DataFrame(chances, columns=list(model.actions))

@@ -5,7 +5,8 @@ ordinary MLflow `pyfunc` model. A data scientist loads it with
 `mlflow.pyfunc.load_model("models:/churn@champion")`; the server reads the same folder without
 the wrapper.
 
-Aliases: `champion` serves, `challenger` was trained last, `previous` served before the champion.
+Aliases: `champion` serves, `challenger` was trained last, `previous` served before the champion,
+`learned` is what the learner knew when it last logged that.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+LEARNED = "learned"
 EXPERIMENT = "next-best-action"
 GATES = "gates"  # tag of a model version: "passed", or what failed
 TRAINED_ON = "trained_on.txt"  # file of a version: whom it learned from, by keyed hash
@@ -90,8 +92,8 @@ class Registry:
         prefix = "sqlite:///"
         return not self._uri.startswith(prefix) or Path(self._uri.removeprefix(prefix)).exists()
 
-    def log(self, trained: Trained) -> str:
-        """Log a run with its model, register it as challenger, and say which version it is."""
+    def log(self, trained: Trained, alias: str = CHALLENGER) -> str:
+        """Log a run with its model, register it under an alias, and say which version it is."""
         import mlflow
         from mlflow.models import infer_signature
 
@@ -117,7 +119,7 @@ class Registry:
                 registered_model_name=trained.name,
             )
         number = str(logged.registered_model_version)
-        client.set_registered_model_alias(trained.name, CHALLENGER, number)
+        client.set_registered_model_alias(trained.name, alias, number)
         verdict = "; ".join(trained.gate_failures) or "passed"
         client.set_model_version_tag(trained.name, number, GATES, verdict)
         return number

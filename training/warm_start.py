@@ -8,7 +8,7 @@ is whether the earlier ones foretell the later.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -23,7 +23,8 @@ from features.domain import Domain
 from features.errors import InvalidData
 from features.ledger import Ledger
 from features.model_input import ModelInput
-from training.bandit import Encoder, Floats, Posterior
+from training.encoder import Encoder, Floats
+from training.knowledge import Knowledge, Outcomes
 from training.metrics import log_loss, roc_auc
 from training.params import BanditParams
 
@@ -87,22 +88,71 @@ def read_decided(
 def warm_start(
     decided: Decided,
     encoder: Encoder,
+    catalog: Catalog,
     params: BanditParams,
     which: NDArray[np.bool_] | None = None,
-) -> Posterior:
-    """The posterior after all decisions, or after ``which`` of them (shape (n,))."""
+) -> Knowledge:
+    """What all decisions teach, or ``which`` of them (shape (n,)).
+
+    How far each expert is believed comes from the later ones, as those foretold them who knew the
+    earlier ones only.
+    """
     if which is None:
         which = np.ones(len(decided.rows), dtype=np.bool_)
     chosen = np.flatnonzero(which)
-    posterior = Posterior(encoder, params.ridge)
-    posterior.learn(
-        decided.read_by(encoder)[chosen],
-        [decided.channels[index] for index in chosen],
-        [decided.actions[index] for index in chosen],
-        decided.acceptance[chosen],
-        np.full(len(chosen), params.warm_start_weight),
+    blank = Knowledge.blank(encoder, params)
+    if not len(chosen):
+        return blank
+    earlier, later = np.split(chosen, [int(len(chosen) * JUDGED_FROM)])
+    known = _taught(blank, decided, earlier, params)
+    said = _said(known, decided, later, catalog, params)
+    errors = blank.learn(_outcomes(decided, later, encoder, params, said)).errors
+    return replace(_taught(blank, decided, chosen, params), errors=errors)
+
+
+def _taught(
+    knowledge: Knowledge, decided: Decided, chosen: NDArray[np.intp], params: BanditParams
+) -> Knowledge:
+    """With the sums of the chosen decisions and, if they are enough, trees of them."""
+    n_experts = len(params.heads) + 1
+    unsaid = np.full((len(chosen), n_experts), np.nan)
+    outcomes = _outcomes(decided, chosen, knowledge.encoder, params, unsaid)
+    knowledge, enough = knowledge.learn(outcomes), len(chosen) >= params.trees.at_least
+    return knowledge.with_trees(outcomes, knowledge.counted) if enough else knowledge
+
+
+def _outcomes(
+    decided: Decided,
+    chosen: NDArray[np.intp],
+    encoder: Encoder,
+    params: BanditParams,
+    said: Floats,
+) -> Outcomes:
+    return Outcomes(
+        rows=decided.read_by(encoder)[chosen],
+        channels=[decided.channels[index] for index in chosen],
+        actions=[decided.actions[index] for index in chosen],
+        acceptance=decided.acceptance[chosen],
+        count=np.full(len(chosen), params.warm_start_weight),
+        at=np.zeros(len(chosen)),  # before all that is served
+        said=said,
     )
-    return posterior
+
+
+def _said(
+    known: Knowledge,
+    decided: Decided,
+    chosen: NDArray[np.intp],
+    catalog: Catalog,
+    params: BanditParams,
+) -> Floats:
+    """What each expert expected of the chosen decisions, shape (n, n_experts)."""
+    model = known.model(catalog.priors, {}, params)
+    taken = [model.actions.index(decided.actions[index]) for index in chosen]
+    channels = [decided.channels[index] for index in chosen]
+    experts = model.expect(decided.read_by(known.encoder)[chosen], channels).experts
+    said: Floats = experts[:, np.arange(len(chosen)), taken].T
+    return said
 
 
 def fit_encoder(
@@ -131,7 +181,7 @@ def fit_encoder(
             )
         moments = pd.DataFrame({"customer_id": everybody, "event_timestamp": pd.Timestamp(now)})
         rows = training_frame(history, moments, params.service, domain).to_numpy()
-    return Encoder.fit(rows, decided.features, domain.channels)
+    return Encoder.fit(rows, decided.features, domain.channels, params.width)
 
 
 def judge_warm_start(
@@ -156,8 +206,10 @@ def judge_warm_start(
     later = np.flatnonzero([at > cut for at in decided.at])
     if not earlier.any() or len(np.unique(y[later])) < 2:
         return metrics
-    encoder = Encoder.fit(decided.rows[earlier], decided.features, domain.channels)
-    model = warm_start(decided, encoder, params, earlier).model(catalog.priors)
+    rows = decided.rows[earlier]
+    encoder = Encoder.fit(rows, decided.features, domain.channels, params.width)
+    knowledge = warm_start(decided, encoder, catalog, params, earlier)
+    model = knowledge.model(catalog.priors, catalog.groups_of, params)
     taken = [decided.actions[index] for index in later]
     rows = decided.read_by(encoder)[later]
     chances = model.acceptance(rows, [decided.channels[index] for index in later])

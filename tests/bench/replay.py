@@ -37,7 +37,7 @@ from serving.contract import ReplayAnswer
 from serving.replay import Replay
 from tests.server import Server, running
 from training.params import load_params
-from training.registry import Registry
+from training.registry import CHAMPION, Registry, Version
 
 CALLERS, PHASES = 4, 4
 PEOPLE = 300  # households that are asked for
@@ -52,12 +52,14 @@ class Business:
     Attributes
     ----------
     answers : as they were sent, in no order
+    churn : the versions of the churn model that were champion, the last one last
     """
 
     server: Server
     env: Mapping[str, str]
     rng: np.random.Generator
     answers: list[dict[str, Any]] = field(default_factory=list)
+    churn: list[str] = field(default_factory=list)
 
     def live(self, decisions: int) -> None:
         """Decide, and between the phases: events, merges, outcomes that teach, a promotion."""
@@ -123,8 +125,10 @@ class Business:
     def _promote(self) -> None:
         """A churn model that says something else becomes champion."""
         registry = Registry(load_settings(self.env))
-        number = _another_churn(registry, Path(self.env["NBA_HOME"]) / "another")
+        champion = registry.version("churn", CHAMPION)
+        number = _another_churn(registry, champion, Path(self.env["NBA_HOME"]) / "another")
         registry.promote("churn", number, force=True)
+        self.churn = [champion.version, number]
         self.serves("churn", lambda version: version == number)
 
 
@@ -162,10 +166,8 @@ def _request(rng: np.random.Generator, name: str) -> dict[str, Any]:
     return body
 
 
-def _another_churn(registry: Registry, folder: Path) -> str:
+def _another_churn(registry: Registry, champion: Version, folder: Path) -> str:
     """A version of the champion's trees that is half as sure of itself."""
-    champion = registry.champion("churn")
-    assert champion is not None
     files = registry.folder(champion)
     shutil.copytree(files.parents[1], folder)
     note = folder / files.relative_to(files.parents[1]) / "classifier.json"

@@ -436,3 +436,36 @@ def test_a_refusal_is_its_callers_own_and_runs_nobody_else_twice(ledger):
     for future in good:
         future.result()
     assert runs == list(range(5))
+
+
+def test_an_event_loop_is_woken_once_for_all_of_its_own_in_a_group(ledger, monkeypatch):
+    woken = []
+
+    async def several():
+        loop = asyncio.get_running_loop()
+        go, plain = _keep_busy(ledger), loop.call_soon_threadsafe
+        writes = [asyncio.create_task(ledger.write(_note(f"k{number}"))) for number in range(5)]
+        await asyncio.sleep(0)  # they have asked
+        monkeypatch.setattr(
+            loop, "call_soon_threadsafe", lambda *asked: (woken.append(asked), plain(*asked))
+        )
+        go.set()
+        return await asyncio.gather(*writes)
+
+    assert asyncio.run(several()) == [1] * 5
+    assert len(woken) == 1
+    assert len(_keys(ledger)) == 5
+
+
+def test_a_loop_that_was_closed_meanwhile_takes_no_other_s_answer_along(ledger):
+    async def leave():
+        asyncio.get_running_loop().create_task(ledger.write(_note("left")))
+        await asyncio.sleep(0)
+
+    go, loop = _keep_busy(ledger), asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+    other = ledger.submit(_note("stays"))
+    go.set()
+    assert other.result(10) == 1
+    assert ledger.submit(_note("later")).result(10) == 1

@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
+import sqlalchemy as sa
 
+from features import tables
 from features.catalog import Catalog
 from features.domain import Domain
+from features.errors import ModelMissing
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.playbook import Playbook
 from features.store import Known
+from serving.arbitration import Believed
+from serving.contact_policy import ContactPolicy
 from serving.contract import DecideRequest, Decision
 from serving.desk import Desk
 from serving.engine import Engine
@@ -50,8 +55,9 @@ class FakeModels:
     def intent(self, row: np.ndarray) -> dict[str, float] | None:
         return None if self.intents is None else dict(self.intents)
 
-    def acceptance(self, row: np.ndarray, channel: str) -> np.ndarray:
-        return np.array(list(self.expected.values()))
+    def believe(self, row: np.ndarray, channel: str) -> Believed:
+        expected = np.array(list(self.expected.values()))
+        return Believed(expected, np.zeros(len(expected)), expected[None, :])
 
     def why_churn(self, row: np.ndarray) -> None:
         return None
@@ -61,7 +67,7 @@ class FakeModels:
     def why_acceptance(self, row: np.ndarray, channel: str, actions: object) -> None:
         return None
 
-    def probabilities(self, expected_reward: np.ndarray) -> np.ndarray:
+    def probabilities(self, expected_reward: np.ndarray, deviation: np.ndarray) -> np.ndarray:
         return InverseGapPolicy(self.greed).probabilities(expected_reward)
 
 
@@ -85,3 +91,44 @@ def decide(engine: Engine, now: datetime, **fields: object) -> Decision:
     """Ask for one decision, for c1 on the app unless said otherwise."""
     asked = DecideRequest.model_validate({"customer_id": "c1", "channel": "app"} | fields)
     return asyncio.run(engine.decide(asked, now))
+
+
+@dataclass
+class FakeArchive:
+    """Has the models of every version at hand: each expects another acceptance."""
+
+    domain: object
+    ledger: object
+    lost: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        self.input = ModelInput(self.domain)
+        self.fingerprint = self.input.fingerprint
+        self._made = {}
+
+    def _playbook(self, catalog):
+        name = catalog.fingerprint
+        if name not in self._made:
+            self._made[name] = Playbook(catalog, self.domain, self.input)
+        return self._made[name]
+
+    def catalog(self, fingerprint):
+        query = sa.select(tables.catalogs.c.content).where(
+            tables.catalogs.c.fingerprint == fingerprint
+        )
+        content = self.ledger.read(lambda c: c.execute(query).scalar())
+        return content and Catalog.model_validate_json(content)
+
+    def looks_back_days(self, fingerprint):
+        return ContactPolicy(self._playbook(self.catalog(fingerprint))).days
+
+    def desk(self, catalog, versions):
+        if versions["bandit"] in self.lost:
+            raise ModelMissing("Bandit is gone.", expected="one", remedy="None.")
+        playbook = self._playbook(catalog)
+        return Desk(playbook, models_of(catalog, versions["bandit"]), self.input)
+
+
+def models_of(catalog, version):
+    chance = 0.1 + 0.05 * int(version)
+    return FakeModels(dict.fromkeys(catalog.actions, chance), versions={"bandit": version})

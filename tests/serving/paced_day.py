@@ -15,7 +15,7 @@ import numpy as np
 
 from serving import pacing
 from serving.pacing import Calendar, Pace, Target
-from training.bandit import Floats
+from training.encoder import Floats
 from training.exploration import InverseGapPolicy, draw
 
 DAY_S = 86_400

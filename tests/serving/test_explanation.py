@@ -19,10 +19,11 @@ from serving.explanation import (
     exploration_share,
     exploration_text,
 )
-from training.bandit import Encoder, RewardModel
 from training.classifier import fit_classifier
 from training.contributions import Contributions
+from training.encoder import Encoder
 from training.exploration import InverseGapPolicy
+from training.reward_model import RewardModel
 
 AT_S = 1_780_000_000.0
 DAY_S = 86_400.0

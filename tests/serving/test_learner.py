@@ -25,9 +25,13 @@ from serving.contract import OutcomeRequest
 from serving.learner import Learner, Outpaced
 from serving.models import PRIOR
 from serving.outcomes import record_outcome
+from tests.bandits import PLAIN, bandit, outcomes
 from tests.decided import decided
-from training.bandit import Bandit, Encoder, Posterior, RewardModel
-from training.params import BanditParams, ClassifierParams, TrainingParams
+from training.bandit_version import Bandit
+from training.encoder import Encoder
+from training.knowledge import Knowledge
+from training.params import ClassifierParams, TrainingParams
+from training.reward_model import RewardModel
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -37,7 +41,7 @@ PARAMS = TrainingParams(
     seed=7,
     churn=CLASSIFIER,
     intent=CLASSIFIER,
-    bandit=BanditParams(service="unused", greed=20, ridge=100, warm_start_weight=0.3),
+    bandit=PLAIN,
 )
 # One outcome y of discount (prior 0.2, weight 10), seen through a constant and a channel (ridge
 # 100), moves the expectation there by (y - 0.2) x s / (1 + s) with s = 1/10 + 1/100, by
@@ -247,7 +251,7 @@ def test_a_closed_window_of_no_action_publishes_nothing(shop):
 
 def test_a_champion_of_another_domain_is_not_built_on_and_learning_goes_on(shop):
     strange = Encoder(("shoe_size",), ("app",), np.zeros(1), np.ones(1))
-    champion = ("9", Bandit(Posterior(strange, 100.0), 20.0))
+    champion = ("9", Bandit(Knowledge.blank(strange, PLAIN), PLAIN))
     learner = shop.learner(lambda: champion)
     assert not learner.rebase(shop.now)
     shop.decide("d1")
@@ -582,11 +586,11 @@ def test_a_failure_in_the_middle_of_publishing_undoes_all_of_it(shop, monkeypatc
     shop.decide("d1")
     shop.tell("d1", "accepted")
 
-    def broken(self: Posterior, priors: object) -> RewardModel:
+    def broken(self: Knowledge, *asked: object) -> RewardModel:
         raise ArithmeticError("singular")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Posterior, "model", broken)
+        patched.setattr(Knowledge, "model", broken)
         with pytest.raises(ArithmeticError):
             learner.step(shop.now + HOUR)
     assert shop.credits() == {}
@@ -602,10 +606,9 @@ def a_champion(version: str, accepted: float, n: int = 10) -> Callable[[], tuple
 
     def read() -> tuple[str, Bandit]:
         center, scale = np.array([40.0]), np.array([10.0])
-        posterior = Posterior(Encoder(("age_years",), ("app", "phone"), center, scale), 100.0)
-        same = np.full((n, 1), 40.0), ["app"] * n, ["discount"] * n
-        posterior.learn(*same, np.full(n, accepted), np.ones(n))
-        return version, Bandit(posterior, greed=20.0)
+        encoder = Encoder(("age_years",), ("app", "phone"), center, scale)
+        told = outcomes(np.full((n, 1), 40.0), ["app"] * n, ["discount"] * n, [accepted] * n)
+        return version, bandit(encoder, told)
 
     return read
 

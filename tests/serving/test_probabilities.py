@@ -25,6 +25,7 @@ from features.contacts import note_contacts
 from features.ledger import Ledger
 from features.store import Known
 from serving import choice
+from serving.arbitration import Believed
 from serving.contract import DecideRequest
 from tests.serving.fakes import FakeModels, engine_of
 
@@ -50,8 +51,9 @@ def expected(age: float) -> list[float]:
 class ByAge(FakeModels):
     """Expects of each customer something else."""
 
-    def acceptance(self, row: np.ndarray, channel: str) -> np.ndarray:
-        return np.array(expected(row[-1]))
+    def believe(self, row: np.ndarray, channel: str) -> Believed:
+        found = np.array(expected(row[-1]))
+        return Believed(found, np.zeros(len(found)), found[None, :])
 
 
 class Draw(NamedTuple):

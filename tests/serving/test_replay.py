@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -11,15 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from features import tables
-from features.catalog import Catalog
-from features.errors import DecisionUnknown, ModelMissing, NotRepeatable
-from features.model_input import ModelInput
-from features.playbook import Playbook
+from features.errors import DecisionUnknown, NotRepeatable
 from features.store import Known
 from serving.archive import remember_catalog
-from serving.desk import Desk
 from serving.replay import Replay
-from tests.serving.fakes import FakeModels, changed, decide, engine_of
+from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of
 
 PLUS = Known({"plan": "plus", "age_years": "41"}, None)
 RULES = {
@@ -34,37 +29,6 @@ RULES = {
     "arbitration": {"context_weights": [{"when": "context_page == 'help'", "weight": 2}]},
     "control_group": {"share": 0.3},
 }
-
-
-@dataclass
-class FakeArchive:
-    """Has the models of every version at hand: each expects another acceptance."""
-
-    domain: object
-    ledger: object
-    lost: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        self.input = ModelInput(self.domain)
-        self.fingerprint = self.input.fingerprint
-
-    def catalog(self, fingerprint):
-        query = sa.select(tables.catalogs.c.content).where(
-            tables.catalogs.c.fingerprint == fingerprint
-        )
-        content = self.ledger.read(lambda c: c.execute(query).scalar())
-        return content and Catalog.model_validate_json(content)
-
-    def desk(self, catalog, versions):
-        if versions["bandit"] in self.lost:
-            raise ModelMissing("Bandit is gone.", expected="one", remedy="None.")
-        playbook = Playbook(catalog, self.domain, self.input)
-        return Desk(playbook, models_of(catalog, versions["bandit"]), self.input)
-
-
-def models_of(catalog, version):
-    chance = 0.1 + 0.05 * int(version)
-    return FakeModels(dict.fromkeys(catalog.actions, chance), versions={"bandit": version})
 
 
 @pytest.fixture

@@ -72,8 +72,10 @@ def test_decisions_of_all_kinds_are_repeated_to_the_byte(server, place):
     business = Business(server, place.env, np.random.default_rng(20261122))
     business.live(DECISIONS)
     of_kind = kinds(business.answers)
+    both_churns = [f"churn {version}" for version in business.churn]
+    assert len(both_churns) == 2
     for kind in ("control arm", "policy arm", "3 slots", "explained", "deferred", "stranger",
-                 "churn 1", "churn 2"):  # fmt: skip
+                 *both_churns):  # fmt: skip
         assert of_kind[kind] >= 4, of_kind
     assert of_kind["snapshots"] >= 2
     done = nba(["replay", "--since", since.isoformat()], place.env)

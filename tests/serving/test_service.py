@@ -25,7 +25,7 @@ from features.ledger import Ledger
 from features.settings import load_settings
 from tests.conftest import Built, nba
 from tests.server import Server, free_port, running
-from training.registry import Registry
+from training.registry import CHAMPION, Registry
 
 pytestmark = pytest.mark.server
 MB = 2**20
@@ -33,10 +33,14 @@ FAST = {"NBA_LEARN_EVERY_S": "0.2", "NBA_MODELS_EVERY_S": "1"}
 
 
 def copied(grocer: Built, folder: Path) -> tuple[Path, dict[str, str]]:
-    """A home of one's own, so that no test meets what another one wrote."""
-    home = folder / "home"
+    """A home and an MLflow of one's own, so that no test meets what another one wrote."""
+    home, models = folder / "home", folder / "mlflow.db"
     shutil.copytree(grocer.home, home)
-    return home, {**grocer.env, **FAST, "NBA_HOME": str(home)}
+    theirs = Path(grocer.env["NBA_MLFLOW_URI"].removeprefix("sqlite:///"))
+    if theirs.exists():
+        shutil.copy(theirs, models)
+    own = {"NBA_HOME": str(home), "NBA_MLFLOW_URI": f"sqlite:///{models}"}
+    return home, {**grocer.env, **FAST, **own}
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +262,17 @@ def test_health_and_metrics_are_there(server):
     assert "nba_decisions_total{" in server.get("/metrics")[1]
 
 
+def test_what_is_sent_is_the_very_text_that_was_logged(server, written):
+    connection, asked = server.connect(), '{"customer_id": "h1", "channel": "app"}'
+    connection.request("POST", "/v1/decide", asked, {"content-type": "application/json"})
+    answer = connection.getresponse()
+    sent = answer.read().decode()
+    assert answer.getheader("content-type") == "application/json"
+    columns = tables.decisions.c
+    query = sa.select(columns.answer).where(columns.decision_id == json.loads(sent)["decision_id"])
+    assert written.read(lambda c: c.execute(query).scalar_one()) == sent
+
+
 def test_every_route_stands_in_the_openapi_document(server):
     paths = server.get("/docs.json")[1]["paths"]
     assert {"/v1/decide", "/v1/outcomes", "/livez", "/readyz", "/metrics"} <= set(paths)
@@ -271,8 +286,9 @@ def test_a_worker_stays_under_500_mb(server):
 def test_promotion_and_rollback_drop_no_request(server, home):
     """Another version, the same trees again, is promoted and rolled back while requests go on."""
     _, env = home
-    first = Registry(load_settings(env)).champion("churn")
-    mlflow.MlflowClient().copy_model_version(f"models:/churn/{first.version}", "churn")
+    first = Registry(load_settings(env)).version("churn", CHAMPION).version
+    made = mlflow.MlflowClient().copy_model_version(f"models:/churn/{first}", "churn")
+    second = str(made.version)
     failures: list[Any] = []
     stop = threading.Event()
 
@@ -287,8 +303,8 @@ def test_promotion_and_rollback_drop_no_request(server, home):
     asking.start()
     try:
         for command, version in (
-            (["promote", "churn", "--version", "2"], "2"),
-            (["rollback", "churn"], "1"),
+            (["promote", "churn", "--version", second], second),
+            (["rollback", "churn"], first),
         ):
             assert nba(command, env).returncode == 0
             server.wait_for(

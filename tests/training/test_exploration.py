@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import InvalidSetting, NothingAllowed
-from training.exploration import InverseGapPolicy, draw
+from training.exploration import InverseGapPolicy, ProbabilityMatching, draw
 
 NAN = float("nan")
 rewards = st.lists(
@@ -76,3 +76,65 @@ def test_the_same_id_draws_the_same_action_for_ever():
 def test_a_sum_a_rounding_error_below_1_still_draws_an_allowed_action():
     chance = np.array([1e-9, 1e-9, 0.0])
     assert {draw(chance, f"d-{i}") for i in range(50)} == {1}
+
+
+# Probability matching --------------------------------------------------------------------------
+
+
+def matched(mean: list[float], sd: list[float], least: float = 0.0) -> np.ndarray:
+    return ProbabilityMatching(least).probabilities(np.array(mean), np.array(sd))
+
+
+def test_matching_gives_the_worked_example_of_its_docstring():
+    assert matched([1.0, 0.0], [0.6, 0.8]) == pytest.approx([0.841, 0.159], abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_chance_is_how_often_the_action_is_best(seed):
+    rng = np.random.default_rng(seed)
+    n, draws = int(rng.integers(2, 12)), 100_000
+    mean, sd = rng.normal(size=n), np.exp(rng.normal(size=n) - 1)
+    best = (mean + sd * rng.normal(size=(draws, n))).argmax(axis=1)
+    often = np.bincount(best, minlength=n) / draws
+    # 4 standard errors, and what the sum over cells leaves of the integral.
+    assert matched(mean, sd) == pytest.approx(often, abs=4 * 0.5 / np.sqrt(draws) + 0.01)
+
+
+def test_what_is_hardly_known_is_tried_more_than_what_is_known_to_trail():
+    known, unknown = matched([1.0, 0.5], [0.1, 0.1]), matched([1.0, 0.5], [0.1, 2.0])
+    assert unknown[1] > 0.3 > 0.01 > known[1]
+
+
+def test_what_is_certainly_worse_is_left_alone_and_the_rest_is_not_below_the_least():
+    chance = matched([1.0, 0.9, 0.6, -3.0], [0.1, 0.1, 0.1, 0.1], least=0.01)
+    assert chance[3] == 0 and chance.sum() == pytest.approx(1)
+    assert chance[chance > 0].min() >= 0.01
+
+
+def test_matching_never_picks_what_is_not_allowed():
+    assert matched([NAN, 0.0, NAN], [1.0, 1.0, NAN]).tolist() == [0.0, 1.0, 0.0]
+    with pytest.raises(NothingAllowed, match="no allowed action"):
+        matched([NAN], [1.0])
+
+
+def test_one_that_is_certain_wins_if_nobody_is_above_it():
+    """no_action earns 0, for sure: here both others are above it with a chance of a half."""
+    chance = matched([0.0, 0.0, 0.0], [0.0, 1.0, 1.0])
+    assert chance == pytest.approx([0.25, 0.375, 0.375], abs=0.005)
+
+
+@pytest.mark.parametrize("sd", [0.0, 1e-12])
+def test_the_better_of_two_that_are_certain_is_chosen_and_equals_share(sd):
+    assert matched([0.0, 2.0, 1.0], [sd] * 3).tolist() == [0, 1, 0]
+    assert matched([2.0, 2.0], [sd] * 2) == pytest.approx([0.5, 0.5])
+
+
+def test_the_unit_of_rewards_does_not_matter():
+    mean, sd = np.array([0.3, 0.1, 0.25]), np.array([0.1, 0.3, 0.2])
+    assert matched(1e6 * mean - 5, 1e6 * sd) == pytest.approx(matched(mean, sd))
+
+
+@pytest.mark.parametrize("least", [-0.01, 0.2, NAN])
+def test_a_least_chance_we_cannot_use_is_named_in_the_error(least):
+    with pytest.raises(InvalidSetting, match=f"least is {least!r}. Expected a chance from 0"):
+        ProbabilityMatching(least)

@@ -10,7 +10,7 @@ from training.params import PARAMS, Gate, load_params
 
 def test_the_packaged_file_is_good():
     params = load_params()
-    assert params.bandit.greed > 0
+    assert params.bandit.heads[0].memory is None
     assert params.churn.lightgbm.rounds > 0
     assert params.churn.gates["roc_auc"].min is not None
 
@@ -36,15 +36,15 @@ def test_a_gate_says_what_is_wrong_with_a_value(gate, value, wrong):
 @pytest.mark.parametrize(
     ("was", "now", "message"),
     [
-        ("greed: 20.0", "greed: -1", "bandit.greed is -1. Expected .*greater than or equal to 0"),
-        ("greed: 20.0", "greed: .nan", "bandit.greed is nan. Expected .*finite"),
-        ("greed: 20.0", "greed: .inf", "bandit.greed is inf. Expected .*finite"),
-        ("ridge: 100.0", "ridge: 0", "bandit.ridge is 0. Expected .*greater than 0"),
-        ("ridge: 100.0", "ridge: .inf", "bandit.ridge is inf. Expected .*finite"),
+        ("least: 0.001", "least: -1", "bandit.least is -1. Expected .*greater than or equal to 0"),
+        ("least: 0.001", "least: .nan", "bandit.least is nan. Expected "),
+        ("memory: 6000", "memory: .inf", "bandit.heads.1.memory is inf. Expected .*finite"),
+        ("ridge: 300.0", "ridge: 0", "bandit.heads.0.ridge is 0. Expected .*greater than 0"),
+        ("ridge: 300.0", "ridge: .inf", "bandit.heads.0.ridge is inf. Expected .*finite"),
         ("warm_start_weight: 0.3", "warm_start_weight: 2", "bandit.warm_start_weight is 2"),
         ("seed: 7", "seed: soon", "line 3: seed is 'soon'. Expected .*integer"),
         ("seed: 7", "seed: 7\nsede: 8", "line 4: sede is 8. Expected .*not permitted"),
-        ("ridge: 100.0", "rigde: 100.0", "bandit.ridge .*Expected field required"),
+        ("ridge: 300.0", "rigde: 300.0", "bandit.heads.0.ridge .*Expected field required"),
     ],
 )
 def test_a_bad_line_is_named_with_what_should_stand_there(tmp_path, was, now, message):

@@ -14,7 +14,9 @@ import pytest
 
 from features.errors import GateFailed, ModelMissing
 from features.settings import Settings, load_settings
-from training.bandit import Bandit, Encoder, Posterior
+from tests.bandits import PLAIN, bandit, outcomes
+from training.bandit_version import Bandit
+from training.encoder import Encoder
 from training.pyfunc import expected_acceptance
 from training.registry import Registry, RegistryDown, Trained
 
@@ -35,11 +37,8 @@ def on_sqlite(folder: Path) -> Registry:
 
 def a_bandit(acceptance: float) -> Bandit:
     """Of one action that was always accepted alike; knows the channels only."""
-    posterior = Posterior(Encoder.blank(("app", "phone")), ridge=100.0)
-    posterior.learn(
-        np.empty((4, 0)), ["app"] * 4, ["discount"] * 4, np.full(4, acceptance), np.ones(4)
-    )
-    return Bandit(posterior, greed=20.0)
+    told = outcomes(np.empty((4, 0)), ["app"] * 4, ["discount"] * 4, [acceptance] * 4)
+    return bandit(Encoder.blank(("app", "phone")), told)
 
 
 def trained(bandit: Bandit, *gate_failures: str) -> Trained:
@@ -48,8 +47,8 @@ def trained(bandit: Bandit, *gate_failures: str) -> Trained:
         save=bandit.save,
         example=pd.DataFrame({"channel": ["app"]}),
         predict=lambda rows: expected_acceptance(bandit, rows),
-        params={"greed": bandit.greed},
-        metrics={"mean_acceptance": bandit.posterior.rate("discount")},
+        params={"least": bandit.params.least},
+        metrics={"mean_acceptance": bandit.knowledge.rate("discount")},
         features=("age", "visits"),
         data_fingerprint="f00d",
         gate_failures=gate_failures,
@@ -108,8 +107,8 @@ def test_what_was_logged_last_is_the_challenger_and_nothing_serves_yet(registry)
 def test_a_version_gives_back_the_bandit_that_was_logged(registry):
     registry.promote("bandit", "2", force=True)
     back = Bandit.load(registry.folder(registry.champion("bandit")))
-    assert back.greed == 20.0
-    assert back.posterior.to_bytes() == a_bandit(0.5).posterior.to_bytes()
+    assert back.params == PLAIN
+    assert back.knowledge.to_bytes() == a_bandit(0.5).knowledge.to_bytes()
 
 
 def test_a_data_scientist_loads_the_champion_with_mlflow_alone(registry):
@@ -127,7 +126,7 @@ def test_a_run_says_what_the_model_was_made_of(registry):
     newest = registry.versions()[0]
     run = mlflow.get_run(newest.run_id)
     assert run.data.tags["data_fingerprint"] == "f00d"
-    assert run.data.params["greed"] == "20.0"
+    assert run.data.params["least"] == "0.001"
     assert run.data.metrics["mean_acceptance"] == 0.75
 
 

@@ -23,7 +23,7 @@ from features.moments import intent_moments
 from features.settings import load_settings
 from tests.conftest import HELPDESK, TELCO, Built, nba, published
 from tests.test_notebooks import OTHERS, executed
-from training.bandit import Bandit
+from training.bandit_version import Bandit
 from training.registry import Registry
 
 
@@ -85,7 +85,7 @@ def test_without_campaigns_the_bandit_reads_only_what_differs_between_customers(
     settings = load_settings(telco.env)
     registry, domain = Registry(settings), load_domain(settings.domain)
     bandit = Bandit.load(registry.folder(registry.champion("bandit")))
-    read = set(bandit.posterior.encoder.features)
+    read = set(bandit.knowledge.encoder.features)
     assert set(domain.attributes) <= read
     # Who left, left at the same moment: how long ago that is tells nobody apart.
     assert "cancelled_silence_days" in ModelInput(domain).names

@@ -1,0 +1,43 @@
+"""Small bandits for tests of what is built on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from training.bandit_version import Bandit
+from training.encoder import Encoder
+from training.knowledge import Knowledge, Outcomes
+from training.params import BanditParams
+
+# One head that never forgets, and no trees: what it comes to can be reckoned by hand.
+PLAIN = BanditParams(
+    service="unused",
+    width=8,
+    heads=({"ridge": 100.0, "caution": 1.0},),
+    trees={"at_least": 1_000_000, "growth": 2.0, "newest": 1, "debt": 0.0},
+    least=0.001,
+    warm_start_weight=0.3,
+)
+
+
+def outcomes(
+    rows: np.ndarray,
+    channels: Sequence[str],
+    actions: Sequence[str],
+    acceptance: Sequence[float],
+    count: float = 1.0,
+    n_experts: int = 2,
+) -> Outcomes:
+    """Of the first decisions of a ledger; nobody noted what the experts said."""
+    n = len(channels)
+    return Outcomes(
+        rows, channels, actions, np.array(acceptance, dtype=np.float64), np.full(n, count),
+        np.arange(n, dtype=np.float64), np.full((n, n_experts), np.nan),
+    )  # fmt: skip
+
+
+def bandit(encoder: Encoder, told: Outcomes, params: BanditParams = PLAIN) -> Bandit:
+    """One that has learned some outcomes."""
+    return Bandit(Knowledge.blank(encoder, params).learn(told), params)

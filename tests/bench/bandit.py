@@ -1,0 +1,201 @@
+"""Our bandit against Vowpal Wabbit and MABWiser, on classification sets made bandit problems.
+
+    python -m tests.bench.bandit
+    python -m tests.bench.bandit --sets letter vehicle --seeds 0 --only ours
+
+An action is a class; who names the right one earns 1, and nobody is told which it would have been.
+Each set is shuffled, its first 6,000 rows pass once, and what counts is the mean reward on the
+way. Features are standardised, categories are 0/1 columns. The same uniform numbers draw the
+actions of everybody. Beside the eight sets with published figures stand others on which nothing
+was tuned (`--sets others`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import sklearn.datasets
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from tests.bench.rivals import Rival, rivals
+from training.bandit import ContextualBandit
+
+ROWS = 6_000
+DATA = Path(__file__).parents[3] / "shared" / "data"
+EIGHT = (
+    *("pendigits", "satimage", "segment", "vehicle"),
+    *("nursery", "page_blocks", "spambase", "letter"),
+)
+SHIPPED = ("digits", "wine", "breast_cancer", "iris")  # with scikit-learn
+TABLES = {  # file, target, columns that tell it or mean nothing
+    "shoppers": ("online_shoppers_intention.csv.gz", "Revenue", []),
+    "bank": ("bank_additional_full.csv.gz", "y", ["duration"]),
+    "telco": ("telco_customer_churn.csv.gz", "Churn", ["customerID", "TotalCharges"]),
+}
+OTHERS = (*SHIPPED, *TABLES)
+OURS = "ours"
+out = Console(width=180)
+
+
+class Problem(NamedTuple):
+    """Contexts (n, d), the right action of each (n,), how many there are, uniforms (n,)."""
+
+    contexts: np.ndarray
+    right: np.ndarray
+    n_actions: int
+    uniforms: np.ndarray
+
+
+class Run(NamedTuple):
+    """Mean reward; microseconds of one predict and one learn; milliseconds a row of refits."""
+
+    reward: float
+    predict_us: float
+    learn_us: float
+    refit_ms: float = 0.0
+
+
+class Ours:
+    """`ContextualBandit`, row by row."""
+
+    def __init__(self, n_features: int, n_actions: int) -> None:
+        self.bandit = ContextualBandit(n_features, n_actions)
+
+    def predict(self, context: np.ndarray) -> np.ndarray:
+        return self.bandit.predict(context[None])[0]
+
+    def learn(self, context: np.ndarray, action: int, reward: float, probability: float) -> None:
+        self.bandit.learn(context[None], [action], [reward])
+
+
+def problem(name: str, seed: int, rows: int = ROWS) -> Problem:
+    """A set as a bandit problem."""
+    x, y = _table(name)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(y))[:rows]
+    x, y = x[order], y[order]
+    scale = x.std(axis=0)
+    contexts = (x - x.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    return Problem(contexts, y, int(y.max()) + 1, rng.random(len(y)))
+
+
+def _table(name: str) -> tuple[np.ndarray, np.ndarray]:
+    if name in SHIPPED:
+        found = getattr(sklearn.datasets, f"load_{name}")()
+        return found.data.astype(float), found.target
+    file, target, left_out = TABLES.get(name, (f"multiclass/{name}.csv.gz", "target", []))
+    table = pd.read_csv(DATA / file).drop(columns=left_out)
+    x = pd.get_dummies(table.drop(columns=target)).to_numpy(dtype=float)
+    return x, pd.factorize(table[target], sort=True)[0]
+
+
+def play(given: Problem, learner: Rival) -> Run:
+    """One pass."""
+    reward = predict_s = learn_s = refit_s = 0.0
+    bandit = getattr(learner, "bandit", None)
+    for context, right, uniform in zip(given.contexts, given.right, given.uniforms, strict=True):
+        began = time.perf_counter()
+        chances = learner.predict(context)
+        predict_s += time.perf_counter() - began
+        cumulated = chances.cumsum()
+        action = int(np.searchsorted(cumulated, uniform * cumulated[-1], side="right"))
+        earned = float(action == right)
+        reward += earned
+        fitted_at = bandit.fitted_at if bandit else 0
+        began = time.perf_counter()
+        learner.learn(context, action, earned, float(chances[action]))
+        took = time.perf_counter() - began
+        if bandit and bandit.fitted_at != fitted_at:
+            refit_s += took
+        else:
+            learn_s += took
+    n = len(given.right)
+    return Run(reward / n, predict_s / n * 1e6, learn_s / n * 1e6, refit_s / n * 1e3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", nargs="+", default=["eight"], help="eight, others, or names")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", help=f"{OURS}, or names of the table's columns")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    asked = parser.parse_args()
+    learners = _learners(asked.only)
+    named = {"eight": EIGHT, "others": OTHERS}
+    sets = [name for given in asked.sets for name in named.get(given, (given,))]
+    played: dict[tuple[str, str], list[Run]] = {}
+    with threadpool_limits(1):  # matrices this small are slower on two cores
+        for name in sets:
+            for seed in asked.seeds:
+                given = problem(name, seed, asked.rows)
+                for who, make in learners.items():
+                    played.setdefault((name, who), []).append(play(given, make(given, seed)))
+            out.print(f"{name}: " + _said(played, name, list(learners)), highlight=False)
+    _print_table(played, sets, list(learners))
+    _print_times(played, sets, list(learners))
+
+
+def _learners(only: Sequence[str] | None) -> dict[str, Callable[[Problem, int], Rival]]:
+    found: dict[str, Callable[[Problem, int], Rival]] = {
+        OURS: lambda given, seed: Ours(given.contexts.shape[1], given.n_actions)
+    }
+    for name, make in rivals().items():
+        found[name] = lambda given, seed, make=make: make(given.n_actions, seed)  # type: ignore[misc]
+    if len(found) == 1:
+        out.print("No rivals are installed (the extra 'bench'); ours runs alone.")
+    return {name: found[name] for name in only or found}
+
+
+def _mean(runs: Sequence[Run], field: str = "reward") -> float:
+    return float(np.mean([getattr(run, field) for run in runs]))
+
+
+def _said(played: dict[tuple[str, str], list[Run]], name: str, learners: list[str]) -> str:
+    return ", ".join(f"{who} {_mean(played[name, who]):.3f}" for who in learners)
+
+
+def _print_table(
+    played: dict[tuple[str, str], list[Run]], sets: list[str], learners: list[str]
+) -> None:
+    """Mean reward of each on each set, their means and ranks, and who is best of the others."""
+    reward = np.array([[_mean(played[name, who]) for who in learners] for name in sets])
+    table = Table("mean reward", *learners, "best of the others")
+    others = [index for index, who in enumerate(learners) if who != OURS]
+    best = reward[:, others].max(axis=1) if others else np.full(len(sets), np.nan)
+    for name, row, other in zip(sets, reward, best, strict=True):
+        table.add_row(name, *(f"{value:.4f}" for value in row), f"{other:.4f}")
+    table.add_row("mean", *(f"{value:.4f}" for value in reward.mean(axis=0)), f"{best.mean():.4f}")
+    ranks = (reward[:, None, :] > reward[:, :, None]).sum(axis=2) + 1
+    table.add_row("mean rank", *(f"{rank:.1f}" for rank in ranks.mean(axis=0)), "")
+    out.print(table)
+    if OURS in learners and others:
+        ours = reward[:, learners.index(OURS)]
+        out.print(
+            f"Ours is at least the best of the others on {(ours >= best).sum()} of {len(sets)}."
+        )
+
+
+def _print_times(
+    played: dict[tuple[str, str], list[Run]], sets: list[str], learners: list[str]
+) -> None:
+    table = Table("a row", *learners)
+    for title, field in (
+        ("predict, us", "predict_us"),
+        ("learn, us", "learn_us"),
+        ("refits, ms", "refit_ms"),
+    ):
+        each = [np.mean([_mean(played[name, who], field) for name in sets]) for who in learners]
+        table.add_row(title, *(f"{value:.2f}" for value in each))
+    out.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""Kill -9 of the learner in the middle of its work: does it end where one that was left alone does?
+
+    python -m tests.bench.learner_kill --kills 20
+
+The same decisions and outcomes (late ones, revised ones, taken back ones, and silence) go into two
+ledgers at once. Beside one of them a learner runs undisturbed; the other's is killed again and
+again, at any moment. In the end both must have counted the same, to the last digits of a sum.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy as sa
+from rich.console import Console
+
+from features import tables
+from features.domain import load_domain
+from features.ledger import Ledger
+from features.model_input import ModelInput
+from features.playbook import load_catalog
+from serving.contract import OutcomeRequest
+from serving.lessons import SETTLE
+from serving.outcomes import record_outcome
+from tests.conftest import ROOT, TOY
+from tests.decided import decided
+from training.knowledge import Knowledge
+
+EVERY_S = 0.02  # between two steps of the learners
+SURE_S = 120.0  # longer than a learner needs to start and to catch up
+out = Console(width=120)
+
+
+@dataclass
+class Side:
+    """A ledger, and the learner beside it."""
+
+    home: Path
+    ledger: Ledger
+    process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def opened(cls, home: Path) -> Side:
+        return cls(home, Ledger(f"sqlite:///{home / 'ledger.db'}"))
+
+    def start(self) -> None:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("NBA_")}
+        ours = {
+            "NBA_HOME": str(self.home),
+            "NBA_DOMAIN": str(TOY / "domain.yaml"),
+            "NBA_MLFLOW_URI": f"sqlite:///{self.home / 'no-models.db'}",
+            "NBA_LEARN_EVERY_S": str(EVERY_S),
+        }
+        with (self.home / "learner.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "serving.learner_process"],
+                env=env | ours, cwd=ROOT, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def revision(self) -> int:
+        """How often the learner has written."""
+        return int(self._scalar(sa.select(tables.learner_state.c.revision)) or 0)
+
+    def unlearned(self) -> int:
+        columns = tables.outcomes.c
+        waiting = sa.select(sa.func.count()).where(columns.learned.is_(False))
+        return int(self._scalar(waiting))
+
+    def credited(self) -> dict[tuple[str, str], float]:
+        rows = self.ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
+        return {(row.decision_id, row.action_id): row.acceptance for row in rows}
+
+    def knowledge(self) -> dict[str, np.ndarray]:
+        """What was learned as it lies on disk, in an order that does not hang on who came first."""
+        known = Knowledge.from_bytes(self._scalar(sa.select(tables.learner_state.c.knowledge)))
+        found = {"errors": known.errors.products}
+        for life, memory in known.memories.items():
+            order = np.argsort(memory.actions)
+            found |= {f"second of {life}": memory.second[order]}
+            found |= {f"first of {life}": memory.first[order]}
+        return found
+
+    def _scalar(self, query: sa.Select) -> object:
+        return self.ledger.read(lambda connection: connection.execute(query).scalar())
+
+
+@dataclass
+class Feeder:
+    """Makes up what happens, and tells both ledgers."""
+
+    sides: tuple[Side, ...]
+    rng: np.random.Generator
+    silence: bool
+    told: list[str] = field(default_factory=list)
+    decisions: int = 0
+
+    def __post_init__(self) -> None:
+        domain = load_domain(TOY / "domain.yaml")
+        self.catalog = load_catalog(TOY / "actions.yaml", domain)
+        self.input = ModelInput(domain)
+
+    def something(self) -> None:
+        """A decision, mostly with an outcome; now and then one of before is changed."""
+        self.decisions += 1
+        name = f"d{self.decisions}"
+        action = str(self.rng.choice(["discount", "call_back"]))
+        days = self.catalog.actions[action].attribution_days
+        now = datetime.now(UTC)
+        quiet = self.silence and self.rng.random() < 0.3
+        # What is answered by silence was shown so long ago that its window closes soon.
+        at = now - timedelta(days=days) + timedelta(seconds=2) if quiet else now
+        age = str(self.rng.integers(20, 70))
+        row = self.input.read({"plan": "plus", "age_years": age}, None, at.timestamp())
+        said = self.rng.random(3).tolist()
+        for side in self.sides:
+            about = {"layout": self.input.fingerprint, "row": row, "experts": {action: said}}
+            decided(side.ledger, name, at, {action: days}, **about)
+        if not quiet:
+            outcome = str(self.rng.choice(["accepted", "rejected", "clicked"]))
+            self._tell(now, decision_id=name, outcome=outcome, outcome_id=f"o-{name}")
+            self.told.append(name)
+        if self.told and self.rng.random() < 0.2:
+            self._change(now)
+
+    def _change(self, now: datetime) -> None:
+        name = self.told.pop(int(self.rng.integers(len(self.told))))
+        way = str(self.rng.choice(["retracts", "revises"]))
+        outcome = str(self.rng.choice(["accepted", "rejected"]))
+        about = {"decision_id": name, "outcome": outcome, "outcome_id": f"{way}-{name}"}
+        self._tell(now, **about, **{way: f"o-{name}"})
+
+    def _tell(self, now: datetime, **fields: object) -> None:
+        request = OutcomeRequest.model_validate({**fields, "occurred_at": now})
+        for side in self.sides:
+            asyncio.run(record_outcome(request, side.ledger, self.catalog, now))
+
+
+@dataclass
+class Ended:
+    """What was found when all was told."""
+
+    kills: int
+    in_the_middle: int  # kills that came while outcomes were waiting to be learned
+    decisions: int
+    credits: int
+    mistakes: list[str]
+
+
+def killed(folder: Path, kills: int, seed: int, silence: bool) -> Ended:
+    """Kill one of two learners again and again, then compare what they know."""
+    rng = np.random.default_rng(seed)
+    calm, hunted = Side.opened(folder / "calm"), Side.opened(folder / "hunted")
+    feeder = Feeder((calm, hunted), rng, silence)
+    in_the_middle = 0
+    calm.start()
+    try:
+        with _feeding(feeder):
+            for _ in range(kills):
+                before = hunted.revision()
+                hunted.start()
+                _wait(lambda before=before: hunted.revision() > before)
+                time.sleep(float(rng.uniform(0, 3 * EVERY_S)))
+                hunted.kill()
+                in_the_middle += hunted.unlearned() > 0
+        hunted.start()
+        _wait(lambda: not calm.unlearned() and not hunted.unlearned())
+        if silence:
+            time.sleep(SETTLE.total_seconds() + 5)
+            _wait(lambda: len(calm.credited()) == len(hunted.credited()))
+    finally:
+        for side in (calm, hunted):
+            if side.process is not None:
+                side.kill()
+    mistakes = list(_differences(calm, hunted))
+    credits = len(calm.credited())
+    for side in (calm, hunted):
+        side.ledger.close()
+    return Ended(kills, in_the_middle, feeder.decisions, credits, mistakes)
+
+
+@contextmanager
+def _feeding(feeder: Feeder) -> Iterator[None]:
+    """Something happens all the time, in a thread."""
+    enough, broken = threading.Event(), list[BaseException]()
+
+    def feed() -> None:
+        try:
+            while not enough.is_set():
+                feeder.something()
+        except BaseException as error:
+            broken.append(error)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+    if broken:
+        raise broken[0]
+
+
+def _wait(holds: object) -> None:
+    end = time.monotonic() + SURE_S
+    while not holds():  # type: ignore[operator]
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {SURE_S:g} s; see learner.log")
+        time.sleep(0.005)
+
+
+def _differences(calm: Side, hunted: Side) -> Iterator[str]:
+    if calm.credited() != hunted.credited():
+        others = set(calm.credited().items()) ^ set(hunted.credited().items())
+        yield f"{len(others)} credits differ, such as {min(others)}"
+    ours, theirs = calm.knowledge(), hunted.knowledge()
+    for name, array in ours.items():
+        largest = max(1.0, float(np.abs(array).max()))
+        if not np.allclose(array, theirs[name], rtol=1e-9, atol=1e-9 * largest):
+            yield f"{name} differs by up to {np.abs(array - theirs[name]).max():g}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Kill -9 of the learner, and what it knows then.")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        ended = killed(Path(scratch), asked.kills, asked.seed, silence=True)
+    verdict = "; ".join(ended.mistakes) or "the same credits and the same posterior"
+    out.print(
+        f"seed {asked.seed}: {ended.kills} kills, {ended.in_the_middle} of them with outcomes "
+        f"waiting; {ended.decisions:,} decisions, {ended.credits:,} credits: {verdict}."
+    )
+    return 1 if ended.mistakes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""Do the intervals of off-policy evaluation hold the truth as often as they say?
+
+    python -m tests.bench.off_policy --worlds 500
+
+Each world draws customers from a pool of its own, so what the judged policy really earns is
+computed, not sampled. Worlds differ in the number of actions (3 to 10) and decisions (500 to
+5,000), in the reward (yes or no, or skewed money), in whether customers decide once or several
+times, and in how far the truth is from linear; the log comes from an exploring policy.
+
+Errors and widths are in standard deviations of the logged reward. "of its predictions" and
+"refitted bootstrap" are two intervals of the direct method that are commonly used, and that
+`training.off_policy` does not offer, for the reason that the table shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from scipy.special import expit, softmax
+
+from training.cross_fitting import Kind, cross_fitted
+from training.decision_log import Log, NoSupport
+from training.off_policy import Estimate, Interval, compare, evaluate
+
+Floats = NDArray[np.float64]
+POOL, FEATURES = 4000, 5
+INTERVALS: tuple[Interval, ...] = ("skewness", "bootstrap", "bernstein")
+KINDS: tuple[Kind, ...] = ("ridge", "trees")
+REFITS = 20
+out = Console()
+
+
+@dataclass(frozen=True)
+class World:
+    """One log, the policy to judge on it, and what that policy really earns.
+
+    Attributes
+    ----------
+    contexts : shape (n_decisions, n_features)
+    target : shape (n_decisions, n_actions)
+    truth, logged_truth : float
+        What the judged policy earns, and what the one that decided does.
+    """
+
+    kind: str
+    log: Log
+    contexts: Floats
+    target: Floats
+    truth: float
+    logged_truth: float
+
+
+def world(seed: int) -> World:
+    """Draw one. Even seeds: yes or no; odd seeds: money."""
+    rng = np.random.default_rng(seed)
+    n_actions, money = int(rng.integers(3, 11)), seed % 2 == 1
+    pool = rng.normal(size=(POOL, FEATURES))
+    pool[:, 0] = pool[:, 0] > 0.5
+    score = _scores(rng, pool, n_actions)
+    chance = expit(score - rng.uniform(0.0, 1.5))
+    size = np.exp(2.5 + 0.3 * pool[:, 1]) if money else np.ones(POOL)
+    logged = _policy(score + rng.normal(scale=1.0, size=n_actions), 1.0, rng.uniform(0.15, 0.5))
+    target = _policy(score + rng.normal(scale=0.5, size=n_actions), 3.0, 0.05)
+    n = int(np.exp(rng.uniform(np.log(500), np.log(5000))))
+    customer = _customers(rng, n)
+    row = rng.integers(POOL, size=customer[-1] + 1)[customer]
+    action = (logged[row].cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    reward = (rng.random(n) < chance[row, action]).astype(np.float64)
+    if money:
+        reward *= size[row] * np.exp(0.8 * rng.normal(size=n) - 0.32)
+    subject = np.array([f"c{number}" for number in customer])
+    log = Log(reward, action, logged[row, action], subject if len(set(customer)) < n else None)
+    truths = [
+        float((policy * chance * size[:, None]).sum(axis=1).mean()) for policy in (target, logged)
+    ]
+    return World("money" if money else "yes or no", log, pool[row], target[row], *truths)
+
+
+def _scores(rng: np.random.Generator, pool: Floats, n_actions: int) -> Floats:
+    """How much each action appeals to each of the pool: lines, and in most worlds bends."""
+    lines = pool @ rng.normal(scale=0.4, size=(FEATURES, n_actions))
+    bends = np.sin(2 * pool[:, [1]]) * rng.normal(size=n_actions)
+    bends += pool[:, [2]] * pool[:, [3]] * rng.normal(scale=0.5, size=n_actions)
+    scores: Floats = lines + rng.choice([0.0, 0.5, 1.0]) * bends
+    return scores
+
+
+def _policy(score: Floats, greed: float, floor: float) -> Floats:
+    """Greedier the higher ``greed``; a share ``floor`` of the choices is uniform."""
+    chances: Floats = (1 - floor) * softmax(greed * score, axis=1) + floor / score.shape[1]
+    return chances
+
+
+def _customers(rng: np.random.Generator, n: int) -> NDArray[np.int64]:
+    """Number of the customer of each decision: one each, or one to five."""
+    if rng.random() < 0.5:
+        return np.arange(n)
+    sizes = rng.integers(1, 6, size=n)
+    return np.repeat(np.arange(n), sizes)[:n]
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One interval in one world."""
+
+    error: float
+    covered: bool
+    missed_above: bool
+    width: float
+    noise: float
+    noted: bool
+
+
+Found = tuple[str, str, str, Shot | None]  # estimator, interval, kind of world; None: no support
+
+
+def shoot(
+    seed: int, intervals: tuple[Interval, ...], refits: int = 0, kinds: tuple[Kind, ...] = KINDS
+) -> Iterator[Found]:
+    """Every estimator and interval in one world; reward models take turns."""
+    here = world(seed)
+    model = kinds[seed // 2 % len(kinds)]
+    expected = cross_fitted(here.contexts, here.log, here.target.shape[1], seed=seed, kind=model)
+    noise = float(here.log.reward.std())
+
+    def shot(
+        value: float, low: float, high: float, note: str = "", truth: float = here.truth
+    ) -> Shot:
+        covered, above = low <= truth <= high, truth > high
+        return Shot(value - truth, covered, above, high - low, noise, bool(note))
+
+    for interval in intervals:
+        found = evaluate(here.log, here.target, expected, interval=interval, seed=seed)
+        for method, answer in found.items():
+            yield method, interval, here.kind, _figures(answer, shot)
+    more = compare(here.log, here.target, None, expected)
+    truth = here.truth - here.logged_truth
+    for method, answer in more.items():
+        hit = _figures(answer, lambda *figures: shot(*figures, truth=truth))
+        yield method, "skewness, less logged", here.kind, hit
+    if refits:
+        foreseen = (here.target * expected).sum(axis=1)
+        value = float(foreseen.mean())
+        errors = foreseen.std() / np.sqrt(len(foreseen)), refitted(here, seed, refits)
+        for way, error in zip(("of its predictions", "refitted bootstrap"), errors, strict=True):
+            hit = shot(value, value - 1.96 * error, value + 1.96 * error)
+            yield "direct", way, here.kind, hit
+
+
+def _figures(answer: Estimate | NoSupport, shot: Callable[..., Shot]) -> Shot | None:
+    if isinstance(answer, NoSupport):
+        return None
+    return shot(answer.value, answer.low, answer.high, answer.note)
+
+
+def refitted(here: World, seed: int, refits: int) -> float:
+    """Spread of the direct method, customers resampled and ridge fitted again each time."""
+    rng, log = np.random.default_rng(seed), here.log
+    unit, values = log.unit, []
+    rows_of = np.split(np.argsort(unit, kind="stable"), np.cumsum(np.bincount(unit))[:-1])
+    for _ in range(refits):
+        drawn = rng.integers(len(rows_of), size=len(rows_of))
+        rows = np.concatenate([rows_of[customer] for customer in drawn])
+        subject = np.repeat(drawn, [len(rows_of[customer]) for customer in drawn]).astype(str)
+        again = Log(log.reward[rows], log.action[rows], log.logged_probability[rows], subject)
+        foreseen = cross_fitted(here.contexts[rows], again, here.target.shape[1], seed=seed)
+        values.append(float((here.target[rows] * foreseen).sum(axis=1).mean()))
+    return float(np.std(values, ddof=1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worlds", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0, help="number of the first world")
+    parser.add_argument("--refits", type=int, default=REFITS)
+    parser.add_argument("--intervals", nargs="+", choices=INTERVALS, default=INTERVALS)
+    asked = parser.parse_args()
+    began = time.perf_counter()
+    shots: dict[tuple[str, str], list[tuple[str, Shot | None]]] = defaultdict(list)
+    for seed in range(asked.seed, asked.seed + asked.worlds):
+        for method, interval, kind, shot in shoot(seed, tuple(asked.intervals), asked.refits):
+            shots[method, interval].append((kind, shot))
+    out.print(_table(shots, asked.worlds))
+    out.print(f"{time.perf_counter() - began:.0f} s")
+
+
+def _table(shots: dict[tuple[str, str], list[tuple[str, Shot | None]]], worlds: int) -> Table:
+    error = 100 * np.sqrt(0.95 * 0.05 / worlds)
+    table = Table(title=f"{worlds} worlds, intervals of 95 %, standard error {error:.1f} %")
+    for column in ("estimator", "interval", "worlds", "covered", "yes or no", "money"):
+        table.add_column(column, no_wrap=True)
+    for column in ("below", "above", "bias", "rmse", "width", "noted"):
+        table.add_column(column, no_wrap=True)
+    for (method, interval), found in sorted(shots.items()):
+        given = [(kind, shot) for kind, shot in found if shot]
+        covered = {
+            name: np.mean([shot.covered for kind, shot in given if kind == name])
+            for name in ("yes or no", "money")
+        }
+        all_ = [shot for _, shot in given]
+        scaled = np.array([shot.error / shot.noise for shot in all_])
+        table.add_row(
+            method, interval, f"{len(all_)}/{len(found)}",
+            f"{np.mean([shot.covered for shot in all_]):.1%}",
+            *(f"{covered[name]:.1%}" for name in ("yes or no", "money")),
+            f"{np.mean([not s.covered and not s.missed_above for s in all_]):.1%}",
+            f"{np.mean([s.missed_above for s in all_]):.1%}",
+            f"{scaled.mean():+.4f}", f"{np.sqrt((scaled**2).mean()):.4f}",
+            f"{np.mean([s.width / s.noise for s in all_]):.3f}",
+            f"{sum(s.noted for s in all_)}",
+        )  # fmt: skip
+    return table
+
+
+if __name__ == "__main__":
+    main()

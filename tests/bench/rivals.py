@@ -1,0 +1,89 @@
+"""Other people's bandits behind our two verbs, for `tests.bench.bandit`.
+
+Vowpal Wabbit and MABWiser are the extra `bench`; what is not installed is left out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+VOWPAL_WABBIT = {
+    "VW epsilon": "--epsilon 0.05",
+    "VW SquareCB": "--squarecb",
+    "VW cover": "--cover 5",
+    "VW bag": "--bag 5",
+    "VW RegCB": "--regcb",
+}
+
+
+class Rival(Protocol):
+    """Is asked and told, row by row."""
+
+    def predict(self, context: np.ndarray) -> np.ndarray:
+        """Chances of the actions, shape (n_actions,)."""
+
+    def learn(
+        self, context: np.ndarray, action: int, reward: float, probability: float
+    ) -> None: ...
+
+
+class VowpalWabbit:
+    """Interactions of context and action, as its authors advise for such sets."""
+
+    def __init__(self, n_actions: int, explorer: str, seed: int) -> None:
+        from vowpalwabbit import Workspace
+
+        asked = "--cb_explore_adf -q xa --ignore_linear x --quiet"
+        self._model = Workspace(f"{asked} {explorer} --random_seed {seed}")
+        self._n_actions = n_actions
+
+    def predict(self, context: np.ndarray) -> np.ndarray:
+        chances = np.array(self._model.predict(self._example(context)))
+        return chances / chances.sum()
+
+    def learn(self, context: np.ndarray, action: int, reward: float, probability: float) -> None:
+        self._model.learn(self._example(context, f"0:{-reward}:{probability}", action))
+
+    def _example(self, context: np.ndarray, label: str = "", chosen: int = -1) -> list[str]:
+        shared = " ".join(f"{number}:{value:.6g}" for number, value in enumerate(context))
+        lines = [f"shared |x {shared}"]
+        for action in range(self._n_actions):
+            lines.append(f"{label if action == chosen else ''} |a a{action}")
+        return lines
+
+
+class MabWiser:
+    """A policy that names one action."""
+
+    def __init__(self, n_actions: int, policy: str, alpha: float, seed: int) -> None:
+        from mabwiser.mab import MAB, LearningPolicy
+
+        chosen = getattr(LearningPolicy, policy)(alpha=alpha)
+        self._model: Any = MAB(list(range(n_actions)), chosen, seed=seed)
+        self._n_actions, self._begun = n_actions, False
+
+    def predict(self, context: np.ndarray) -> np.ndarray:
+        if not self._begun:
+            return np.full(self._n_actions, 1 / self._n_actions)
+        return np.eye(self._n_actions)[self._model.predict([context])]
+
+    def learn(self, context: np.ndarray, action: int, reward: float, probability: float) -> None:
+        teach = self._model.partial_fit if self._begun else self._model.fit
+        teach(decisions=[action], rewards=[reward], contexts=[context])
+        self._begun = True
+
+
+def rivals() -> dict[str, Callable[[int, int], Rival]]:
+    """Those that are installed: given n_actions and a seed, each makes one."""
+    found: dict[str, Callable[[int, int], Rival]] = {}
+    if importlib.util.find_spec("vowpalwabbit"):
+        for name, explorer in VOWPAL_WABBIT.items():
+            found[name] = lambda n, seed, explorer=explorer: VowpalWabbit(n, explorer, seed)  # type: ignore[misc]
+    if importlib.util.find_spec("mabwiser"):
+        found["LinUCB 0.5"] = lambda n, seed: MabWiser(n, "LinUCB", 0.5, seed)
+        found["LinTS 0.1"] = lambda n, seed: MabWiser(n, "LinTS", 0.1, seed)
+    return found

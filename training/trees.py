@@ -1,0 +1,173 @@
+"""Boosted trees of what each action earns: they find what no straight line and no wave shows.
+
+Trees cannot learn from one outcome, so they are fitted again now and then; in between the linear
+heads (`training.posterior`) learn on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+ROUNDS = 60
+SETTINGS = {
+    "num_leaves": 15,
+    "min_data_in_leaf": 5,
+    "learning_rate": 0.1,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "min_data_per_group": 5,
+    "cat_smooth": 1.0,
+    # The same outcomes must give the same trees, on any number of cores.
+    "seed": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,
+    "verbosity": -1,
+}
+CHANCES = "cross_entropy"  # the objective for rewards from 0 to 1; others are fitted by squares
+
+
+class Effects(NamedTuple):
+    """Baseline, shape (n_actions,), and effects, shape (n_actions, n_features + 1): the channel's
+    last. They add up to `Trees.reward`; ``nan`` where that is."""
+
+    baseline: Floats
+    effects: Floats
+
+
+@dataclass(frozen=True)
+class Trees:
+    """One model of all actions: reads a row of features, the channel and the action.
+
+    Attributes
+    ----------
+    actions, channels : tuple of str
+        Those it was fitted on, by their codes.
+    text : str
+        The model as LightGBM writes it.
+    """
+
+    actions: tuple[str, ...]
+    channels: tuple[str, ...]
+    text: str
+
+    def __post_init__(self) -> None:
+        for name in ("actions", "channels"):  # JSON knows lists only
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @cached_property
+    def _booster(self) -> Any:
+        return lgb.Booster(model_str=self.text)
+
+    @cached_property
+    def _is_chance(self) -> bool:
+        return f"objective={CHANCES}" in self.text
+
+    @classmethod
+    def fit(
+        cls,
+        rows: Floats,
+        channels: Sequence[str],
+        actions: Sequence[str],
+        reward: Floats,
+        count: Floats,
+    ) -> Trees | None:
+        """Fit on outcomes, in whatever order they come; None if they leave nothing to learn.
+
+        Parameters
+        ----------
+        rows : shape (n, n_features)
+            ``nan`` is unknown.
+        channels, actions : n texts
+        reward : shape (n,)
+        count : shape (n,)
+            What each outcome counts; a negative one takes an equal outcome back.
+        """
+        known, ways = tuple(sorted(set(actions))), tuple(sorted(set(channels)))
+        codes = _codes(tuple(channels), ways), _codes(tuple(actions), known)
+        table, y, weight = _canonical(np.column_stack([rows, *codes]), reward, count)
+        if len(np.unique(y)) < 2:
+            return None
+        width = table.shape[1]
+        objective = CHANCES if y.min() >= 0 and y.max() <= 1 else "regression"
+        data = lgb.Dataset(
+            table,
+            y,
+            weight=weight,
+            categorical_feature=[width - 2, width - 1],
+            params={"verbosity": -1, "min_data_in_bin": 1},
+        )
+        booster = lgb.train(SETTINGS | {"objective": objective}, data, ROUNDS)
+        return cls(known, ways, booster.model_to_string())
+
+    def reward(self, rows: Floats, channels: Sequence[str], actions: Sequence[str]) -> Floats:
+        """What each of ``actions`` is expected to earn, shape (n, n_actions), for n rows.
+
+        ``nan`` where the trees have never seen the action.
+        """
+        table = self._table(rows, channels, actions)
+        found = self._booster.predict(table, num_threads=1)
+        unknown = np.isnan(table[:, -1])
+        return np.where(unknown, np.nan, found).reshape(len(rows), len(actions))
+
+    def effects(self, row: Floats, channel: str, actions: Sequence[str]) -> Effects:
+        """What each feature adds to `reward`, for one row.
+
+        LightGBM's contributions are exact Shapley values of the trees' score. Where that is a
+        chance's log-odds, all are stretched alike, so that they add up on the scale of chances.
+        """
+        table = self._table(row[None, :], (channel,), actions)
+        parts = np.asarray(self._booster.predict(table, num_threads=1, pred_contrib=True))
+        reward = self.reward(row[None, :], (channel,), actions)[0]
+        score, base = parts.sum(axis=1), parts[:, -1] + parts[:, -2]  # -2: the action's own
+        at_base = 1 / (1 + np.exp(-base)) if self._is_chance else base
+        moved = np.abs(score - base) > 1e-9
+        stretch = np.where(moved, (reward - at_base) / np.where(moved, score - base, 1.0), 0.0)
+        return Effects(reward - stretch * (score - base), parts[:, :-2] * stretch[:, None])
+
+    def _table(self, rows: Floats, channels: Sequence[str], actions: Sequence[str]) -> Floats:
+        """All pairs of row and action as the trees read them, the actions of a row together."""
+        n = len(actions)
+        table = np.empty((len(rows) * n, rows.shape[1] + 2))
+        wide = table.reshape(len(rows), n, -1)
+        wide[:, :, :-2] = rows[:, None, :]
+        wide[:, :, -2] = _codes(tuple(channels), self.channels)[:, None]
+        wide[:, :, -1] = _codes(tuple(actions), self.actions)
+        return table
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What `of` reads back, for JSON."""
+        return {"actions": self.actions, "channels": self.channels, "text": self.text}
+
+    @classmethod
+    def of(cls, note: Mapping[str, Any]) -> Trees:
+        """What `note` describes."""
+        return cls(tuple(note["actions"]), tuple(note["channels"]), note["text"])
+
+
+@lru_cache(maxsize=64)  # the actions of a catalogue are the same at each decision
+def _codes(texts: tuple[str, ...], known: tuple[str, ...]) -> Floats:
+    index = {text: float(number) for number, text in enumerate(known)}
+    return np.array([index.get(text, np.nan) for text in texts])
+
+
+def _canonical(table: Floats, y: Floats, count: Floats) -> tuple[Floats, Floats, Floats]:
+    """The outcomes that still count, in an order that does not depend on how they came."""
+    whole = np.column_stack([table, y]) + 0.0  # -0.0 and 0.0 are one
+    keys = np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in whole])
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    weight: Floats = np.bincount(group, weights=count).astype(np.float64)
+    left = weight > 1e-9 * max(1.0, float(np.abs(count).max(initial=0.0)))
+    return table[first[left]], y[first[left]], weight[left]
