@@ -52,15 +52,15 @@ def rehearse(
 def _show(found: Rehearsal) -> None:
     from training.rehearsal_judgement import leads, standings
 
-    table = Table("policy", "EUR a customer", "last third", "left", "of the oracle's gain",
-                  "last third", "caps broken")  # fmt: skip
+    table = Table(
+        "policy", "EUR a customer", "left", "of oracle's gain", "in last third", "caps broken"
+    )
     for one in standings(found):
         played = one.name if one.played == one.name else f"{one.name} ({one.played})"
-        gains = [_figure(part, 1, "%", 100) for part in (one.of_oracle, one.late_of_oracle)]
-        churn = _figure(one.churn, 2, "%", 100)
-        table.add_row(
-            played, _figure(one.value), _figure(one.late), churn, *gains, f"{one.breaches}"
-        )
+        parts = (one.of_oracle, one.late_of_oracle)
+        gains = ["" if part is None else f"{part.value:.1%}" for part in parts]
+        churn = f"{one.churn.value:.2%}"
+        table.add_row(played, f"{one.value.value:.2f}", churn, *gains, f"{one.breaches}")
     out.print(table)
     ahead = leads(found)
     if not ahead:

@@ -28,8 +28,9 @@ LASTING = np.array(
     [not name.startswith(("page_", "channel_", "quiet", "here")) for name in FEATURES]
 )
 # Any contact, contacts of a kind, each action: as it stands in the catalogue.
-KINDS = np.unique([action.kind for action in ACTIONS], return_inverse=True)[1]
-FAMILIES = (np.arange(K) > 0, KINDS, np.arange(K))
+KINDS = np.unique([action.kind for action in ACTIONS], return_inverse=True)[1].astype(np.int64)
+EACH = np.arange(K, dtype=np.int64)
+FAMILIES = (np.minimum(EACH, 1), KINDS, EACH)
 
 
 class OurPolicy:
@@ -45,7 +46,7 @@ class OurPolicy:
 
     def worth(self, contexts: Floats) -> Floats:
         """Expected worth of each action, in euro, shape (n, K)."""
-        worth = self._heads.acceptance(contexts) * self._values() - COST
+        worth: Floats = self._heads.acceptance(contexts) * self._values() - COST
         if self._retention is None:
             return worth
         leaving = 1 - np.exp(-LASTS_DAYS * self._retention.leaving(contexts))
@@ -73,7 +74,8 @@ class OurPolicy:
             bought += np.bincount(one.actions, weights=accepted, minlength=K)
             earned = (one.earned_eur + COST[one.actions]) * accepted
             kept += np.bincount(one.actions, weights=earned, minlength=K)
-        return kept / bought
+        values: Floats = kept / bought
+        return values
 
     def _fit_retention(self) -> None:
         kept = self._heads.log.days

@@ -139,9 +139,11 @@ RULES = (
 
 
 def _best(score: Floats, allowed: Bools) -> Floats:
-    return np.eye(K)[np.where(allowed, score, -np.inf).argmax(axis=1)]
+    chosen: Floats = np.eye(K)[np.where(allowed, score, -np.inf).argmax(axis=1)]
+    return chosen
 
 
 def _if_allowed(actions: Ints, allowed: Bools) -> Floats:
     free = allowed[np.arange(len(actions)), actions]
-    return np.eye(K)[np.where(free, actions, 0)]
+    chosen: Floats = np.eye(K)[np.where(free, actions, 0)]
+    return chosen

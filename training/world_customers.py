@@ -69,12 +69,13 @@ class Customers:
 
 def draw_customers(n: int, rng: np.random.Generator) -> Customers:
     """Customers at random."""
-    age = np.clip(rng.normal(46.0, 17.0, n), 18.0, 90.0).astype(np.float64)
+    age: Floats = np.clip(rng.normal(46.0, 17.0, n), 18.0, 90.0)
     young, old = (age < 32).astype(np.float64), (age > 60).astype(np.float64)
-    home_size = 1.0 + rng.binomial(4, np.where((age > 28) & (age < 55), 0.5, 0.2))
+    grown = np.where((age > 28) & (age < 55), 0.5, 0.2)
+    home_size = 1.0 + rng.binomial(4, grown).astype(np.float64)
     plan = rng.choice(3, n, p=[0.4, 0.4, 0.2])
     rural = rng.random(n) < 0.3
-    tenure = np.minimum(rng.exponential(30.0, n), 180.0).astype(np.float64)
+    tenure: Floats = np.minimum(rng.exponential(30.0, n), 180.0)
     margin = np.array([4.0, 7.0, 12.0])[plan] * rng.lognormal(0, 0.2, n)
     habit = np.column_stack([1.2 * young - 0.9 * old, np.zeros(n), 1.0 * old - 0.9, np.zeros(n)])
     habit += rng.normal(0, 0.7, (n, len(CHANNELS)))
