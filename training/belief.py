@@ -124,8 +124,10 @@ class Belief:
         _, vectors, expected = self._seen
         self._seen = None
         said = expected[:, np.arange(len(x)), actions].T
-        at = np.arange(self._log.total, self._log.total + len(x), dtype=np.float64)
-        weights = counts * self._fading.weights(at)
+        weights = counts
+        if self._settings.half_life is not None:
+            at = np.arange(self._log.total, self._log.total + len(x), dtype=np.float64)
+            weights = counts * self._fading.weights(at)
         # What is taken back was a misunderstanding; how well it was foretold is not looked at.
         self._errors = self._errors.learn(said, rewards, np.maximum(weights, 0.0))
         for vector, action, reward, weight in zip(vectors, actions, rewards, weights, strict=True):
