@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from training.rehearsal_judgement import Estimate
 
 rehearsing = typer.Typer()
+FIRST = 1  # seed of the first world
 
 
 @rehearsing.command()
@@ -26,6 +27,12 @@ def rehearse(
         str, typer.Option(help="Some of ours, fixed, rules, random, propensity, oracle.")
     ] = "ours,fixed,rules,random,propensity,oracle",
     picture: Annotated[Path | None, typer.Option(help="A PNG to draw it to.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Rehearse this server; the first world only.")
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="Only write the first world's customers there.")
+    ] = None,
 ) -> None:
     """Rehearse policies in a simulated business whose truth is known, before customers meet them.
 
@@ -34,19 +41,46 @@ def rehearse(
     Example: nba rehearse --customers 500 --days 30 --seeds 1
 
     Example: nba rehearse --customers 20000 --days 90 --seeds 5 --picture rehearsal.png
+
+    Example: nba rehearse --customers 300 --tables world/ && nba load world/
+
+    Example: nba rehearse --customers 300 --days 20 --url http://localhost:3000
     """
     from training.rehearsal_cast import rehearse as hold
 
     with plain_errors():
+        if tables is not None:
+            from serving.rehearsal_client import write_customers
+
+            out.print(f"Written: {write_customers(tables, customers, FIRST)}", soft_wrap=True)
+            return
+        if url is not None:
+            _rehearse_server(url, customers, days)
+            return
         names = [name.strip() for name in policies.split(",") if name.strip()]
         with progress() as report:
-            found = hold(customers, days, range(1, seeds + 1), names, report)
+            found = hold(customers, days, range(FIRST, FIRST + seeds), names, report)
         _show(found)
         if picture is not None:
             from training.rehearsal_picture import draw_rehearsal
 
             draw_rehearsal(found, picture)
             out.print(f"Drawn to {picture}.", soft_wrap=True)
+
+
+def _rehearse_server(url: str, customers: int, days: int) -> None:
+    from serving.rehearsal_client import rehearse_server
+
+    with progress() as report:
+        met = rehearse_server(url, customers, days, FIRST, report)
+    table = Table("arm", "customers", "EUR a customer")
+    for arm, mine in (("policy", met.seen & ~met.control), ("control", met.seen & met.control)):
+        mean = f"{met.value_of_customer_eur[mine].mean():.2f}" if mine.any() else ""
+        table.add_row(arm, f"{int(mine.sum()):,}", mean)
+    out.print(table)
+    out.print(f"{met.decisions:,} decisions; the world would not have allowed {met.refused:,}.")
+    if met.lead is not None:
+        out.print(f"Policy less control group: {_figure(met.lead)} EUR a customer.", markup=False)
 
 
 def _show(found: Rehearsal) -> None:

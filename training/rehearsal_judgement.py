@@ -107,6 +107,27 @@ def over_worlds(parts: Sequence[Floats]) -> Estimate:
     return _interval(float(means[0]), spread, len(only))
 
 
+def difference(first: Floats, second: Floats) -> Estimate | None:
+    """Mean of the first customers less that of the second ones, by Welch (1947); None of fewer than
+    two on a side.
+
+    Parameters
+    ----------
+    first, second : shapes (n,), (m,)
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    parts = [group.var(ddof=1) / len(group) for group in (first, second)]
+    whole = sum(parts)
+    value = float(first.mean() - second.mean())
+    if not whole:
+        return Estimate(value, value, value)
+    sizes = (len(first), len(second))
+    freedom = whole**2 / sum(part**2 / (n - 1) for part, n in zip(parts, sizes, strict=True))
+    half = float(stdtrit(freedom, UPPER)) * sqrt(whole)
+    return Estimate(value, value - half, value + half)
+
+
 def _interval(value: float, error: float, n: int) -> Estimate:
     half = float(stdtrit(max(n - 1, 1), UPPER)) * error
     return Estimate(value, value - half, value + half)
