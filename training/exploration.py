@@ -201,8 +201,8 @@ def _nodes(mean: Floats, sd: Floats, floor: float) -> Floats:
     nodes = np.concatenate(([floor], nodes[nodes > floor]))
     nodes.sort()
     cell = np.floor((nodes - floor) / (CELL * sd.min()))
-    kept = np.append(True, cell[1:] != cell[:-1])
-    kept[-1] = True  # or what lies in the last cell would be lost
+    kept = np.ones(len(nodes), dtype=bool)  # the last one always, or its cell would be lost
+    kept[1:-1] = cell[1:-1] != cell[:-2]
     return nodes[kept]
 
 
@@ -214,6 +214,6 @@ def draw(probabilities: Floats, decision_id: str) -> int:
     """
     digest = hashlib.sha256(decision_id.encode()).digest()
     uniform = int.from_bytes(digest[:7], "big") / 2**56
-    index = int(np.searchsorted(np.cumsum(probabilities), uniform, side="right"))
+    index = int(probabilities.cumsum().searchsorted(uniform, side="right"))
     # The sum may end a rounding error below 1; then the last allowed action is meant.
-    return min(index, int(np.flatnonzero(probabilities)[-1]))
+    return min(index, int(probabilities.nonzero()[0][-1]))
