@@ -156,9 +156,7 @@ class WhoRemoved:
         self._actions = playbook.actions
         asked: list[Ruling | Judgement | Spending] = [ruling, judgement, spending]
         # Backwards, so that the first who removes an action stands.
-        first = {
-            index: one for one in reversed(asked) for index in np.flatnonzero(one.out).tolist()
-        }
+        first = {index: one for one in reversed(asked) for index in one.out.nonzero()[0].tolist()}
         self._first = dict(sorted(first.items()))
 
     def rules(self) -> dict[str, str]:

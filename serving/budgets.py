@@ -110,9 +110,9 @@ class Spending:
         self.prices: Floats = np.array(prices)
         self._too_dear = np.zeros_like(self.out)
         if priority is not None:
-            worth = playbook.value * playbook.lever
+            worth, ranked = (playbook.value * playbook.lever).tolist(), priority.tolist()
             for action in {action for purse in purses for action in purse.spends}:
-                if priced_out(float(priority[action]), prices[action], float(worth[action])):
+                if priced_out(ranked[action], prices[action], worth[action]):
                     self._too_dear[action] = True
         self._look()
 

@@ -34,6 +34,8 @@ from serving.desk import Desk
 from training.encoder import Floats
 from training.exploration import draw
 
+NOTHING = np.zeros(1)  # what `no_action` brings, and how unsure that is
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -115,9 +117,9 @@ def settle(
     # Before slots are filled, which counts.
     removed = WhoRemoved(desk.playbook, weighed.ruling, judgement, spending)
     rules, in_words = removed.rules(), removed.in_words() if request.explain else None
-    adjusted = np.append(weighed.priority - spending.prices, 0.0)
+    adjusted = np.concatenate((weighed.priority - spending.prices, NOTHING))
     first, picks = _pick(desk, asked, weighed, judgement, spending, adjusted, arm)
-    candidates = np.flatnonzero(first > 0)
+    candidates = first.nonzero()[0]
     probabilities = first[candidates]
     told = weighed.reasons and explanation(
         desk, weighed, weighed.reasons, spending, candidates, probabilities, adjusted
@@ -160,7 +162,7 @@ def _pick(
     picks : list of Pick
         Best rank first; at least one.
     """
-    nothing, doubt = len(adjusted) - 1, np.append(weighed.doubt, 0.0)
+    nothing, doubt = len(adjusted) - 1, np.concatenate((weighed.doubt, NOTHING))
     taken = np.zeros(nothing, dtype=bool)
     chances_of_slot: list[Floats] = []
     picks: list[Pick] = []

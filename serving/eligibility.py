@@ -52,7 +52,7 @@ class Engagement:
         _refuse_unknown("exclude", request.exclude, playbook)
         # Written in the order of importance from the last to the first: the first one stands.
         code = np.zeros(len(playbook.actions), dtype=np.int8)
-        failed = np.flatnonzero(~holds[self._condition])
+        failed = (~holds[self._condition]).nonzero()[0]
         first = np.full(len(playbook.actions), -1, dtype=np.intp)
         first[self._owner[failed[::-1]]] = failed[::-1]
         code[first >= 0] = CONDITION

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -184,8 +185,17 @@ class Encoder:
             z = z @ self.axes.T
         if not self.channels:
             return z
-        here = [[float(channel == known) for known in self.channels] for channel in channels]
-        return np.column_stack([z, np.array(here).reshape(len(rows), len(self.channels))])
+        found = np.zeros((len(rows), self.inputs))
+        straight = self.inputs - len(self.channels)
+        found[:, :straight] = z
+        for number, channel in enumerate(channels):
+            if channel in self._places:
+                found[number, straight + self._places[channel]] = 1.0
+        return found
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {channel: number for number, channel in enumerate(self.channels)}
 
     def _standardised(self, rows: Floats) -> Floats:
         z = (rows - self.center) / self.scale

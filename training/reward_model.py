@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,25 +104,25 @@ class RewardModel:
         shape (n, n_actions), strictly between 0 and 1
         """
         linear = self.prior + self.encoder.encode(rows, channels) @ self.weights.T
-        return np.clip(self._with_trees(linear, self._of_trees(rows, channels)), 1 - SURE, SURE)
+        return self._mixed(linear, self._of_trees(rows, channels))
 
     def expect(self, rows: Floats, channels: Sequence[str]) -> Expectation:
         """Mean, standard deviation and each expert's own mean; see `acceptance`."""
+        n, n_heads = len(rows), len(self.heads)
         vectors = self.encoder.encode(rows, channels)
-        linear = self.prior + vectors @ self.weights.T
+        # One product for the mixture and all heads: of one customer, calls take the time.
+        flat = vectors @ self._all_weights
+        by_expert = self.prior + flat.reshape(n, 1 + n_heads, -1).swapaxes(0, 1)
+        linear = by_expert[0]
         of_trees = self._of_trees(rows, channels)
-        mean = np.clip(self._with_trees(linear, of_trees), 1 - SURE, SURE)
-        deviation = np.zeros_like(mean)
-        for share, noise, head in zip(
-            normalised(self.shares[:-1]), self.noise, self.heads, strict=False
-        ):
-            deviation += share * np.sqrt(noise * head.spread(vectors))
-        said = [self.prior + head.mean(vectors) for head in self.heads]
+        said = np.empty_like(by_expert)
+        said[:n_heads] = by_expert[1:]
         if of_trees is None:
-            said.append(np.broadcast_to(self.prior, linear.shape))
+            said[-1] = self.prior
         else:
-            said.append(np.where(np.isnan(of_trees), linear, of_trees))
-        return Expectation(mean, deviation, np.clip(np.stack(said), 0.0, 1.0))
+            said[-1] = np.where(self._known_to_trees, of_trees, linear)
+        deviation = self._deviation(vectors)
+        return Expectation(self._mixed(linear, of_trees), deviation, _between(said, 0.0, 1.0))
 
     def contributions(
         self, row: Floats, channel: str, actions: Sequence[str] | None = None
@@ -218,16 +219,58 @@ class RewardModel:
             else None,
         )
 
+    @cached_property
+    def _all_weights(self) -> Floats:
+        """Of the mixture and of each head, shape (width, (1 + n_heads) x n_actions)."""
+        every = [self.weights, *(head.weights for head in self.heads)]
+        return np.ascontiguousarray(np.concatenate(every).T)
+
+    @cached_property
+    def _bases(self) -> list[tuple[Floats, Floats, Floats]]:
+        """For each basis, what `_deviation` needs of the heads on it: the basis, their variances,
+        shape (width, n_heads x n_actions), times their noise, and their shares."""
+        found: list[tuple[Floats, list[Floats], list[float]]] = []
+        shares = normalised(self.shares[:-1]).tolist()
+        for share, noise, head in zip(shares, self.noise, self.heads, strict=False):
+            if not found or not np.array_equal(found[-1][0], head.basis):
+                found.append((head.basis, [], []))
+            found[-1][1].append(noise * head.variance.T)
+            found[-1][2].append(share)
+        return [
+            (basis, np.ascontiguousarray(np.hstack(variances)), np.array(shares))
+            for basis, variances, shares in found
+        ]
+
+    def _deviation(self, vectors: Floats) -> Floats:
+        """Of the heads, each by its share; they mostly stand on one basis."""
+        deviation = np.zeros((len(vectors), len(self.actions)))
+        for basis, variances, shares in self._bases:
+            variance = (vectors @ basis) ** 2 @ variances
+            deviation += shares @ np.sqrt(variance).reshape(len(vectors), len(shares), -1)
+        return deviation
+
     def _of_trees(self, rows: Floats, channels: Sequence[str]) -> Floats | None:
         """What the trees expect, ``nan`` of actions that they do not know; None without trees."""
         return None if self.trees is None else self.trees.reward(rows, channels, self.actions)
 
-    def _with_trees(self, linear: Floats, of_trees: Floats | None) -> Floats:
-        if of_trees is None:
-            return linear
-        share = np.where(np.isnan(of_trees), 0.0, self.shares[-1])
-        mean: Floats = (1 - share) * linear + share * np.nan_to_num(of_trees)
-        return mean
+    @cached_property
+    def _known_to_trees(self) -> NDArray[np.bool_]:
+        known = np.zeros(len(self.actions), dtype=bool)
+        return known if self.trees is None else self.trees.knows(self.actions)
+
+    def _mixed(self, linear: Floats, of_trees: Floats | None) -> Floats:
+        """What heads and trees expect together, kept strictly between 0 and 1."""
+        if of_trees is not None:
+            share = self.shares[-1]
+            both = (1 - share) * linear + share * of_trees
+            linear = np.where(self._known_to_trees, both, linear)
+        return _between(linear, 1 - SURE, SURE)
+
+
+def _between(values: Floats, low: float, high: float) -> Floats:
+    """Like `numpy.clip`, in a quarter of the time where there are few."""
+    found: Floats = np.minimum(np.maximum(values, low), high)
+    return found
 
 
 def normalised(shares: Floats) -> Floats:

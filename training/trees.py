@@ -16,6 +16,8 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from training.single_row import FewRows
+
 Floats = NDArray[np.float64]
 
 ROUNDS = 60
@@ -71,6 +73,10 @@ class Trees:
         return lgb.Booster(model_str=self.text)
 
     @cached_property
+    def _scorer(self) -> FewRows:
+        return FewRows(self._booster)
+
+    @cached_property
     def _is_chance(self) -> bool:
         return f"objective={CHANCES}" in self.text
 
@@ -116,10 +122,15 @@ class Trees:
 
         ``nan`` where the trees have never seen the action.
         """
-        table = self._table(rows, channels, actions)
-        found = self._booster.predict(table, num_threads=1)
-        unknown = np.isnan(table[:, -1])
-        return np.where(unknown, np.nan, found).reshape(len(rows), len(actions))
+        found = self._scorer.predict(self._table(rows, channels, actions))
+        found = found.reshape(len(rows), len(actions))
+        found[:, ~self.knows(actions)] = np.nan
+        return found
+
+    def knows(self, actions: Sequence[str]) -> NDArray[np.bool_]:
+        """Which actions the trees have seen, shape (n_actions,)."""
+        known: NDArray[np.bool_] = ~np.isnan(_codes(tuple(actions), self.actions))
+        return known
 
     def effects(self, row: Floats, channel: str, actions: Sequence[str]) -> Effects:
         """What each feature adds to `reward`, for one row.
