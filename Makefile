@@ -60,9 +60,6 @@ bench-kill: $(DONE)  ## kill -9 during ingestion, 20 times.
 bench-learner-kill: $(DONE)  ## kill -9 of the learner, 20 times, beside one that is left alone.
 	$(BIN)/python -m tests.bench.learner_kill --kills 20
 
-bench-learning: $(DONE)  ## How soon the best action is found, and found again after a change (20 minutes).
-	$(BIN)/python -m tests.bench.learning --minutes 20
-
 bench-caps: $(DONE)  ## 64 callers at once, and merges meanwhile: is a cap ever passed? 20 rounds.
 	$(BIN)/python -m tests.bench.caps --rounds 20
 
@@ -84,6 +81,12 @@ bench-bandit: $(DONE)  ## Our bandit against Vowpal Wabbit and MABWiser on 8 rea
 bench-hillstrom: $(DONE)  ## Does a learned policy beat the best fixed arm? 20 half splits of real e-mails.
 	$(BIN)/python -m tests.bench.hillstrom
 
+bench-rehearsal: $(DONE)  ## Six policies in five simulated worlds: 20,000 customers, 90 days (15 minutes).
+	$(BIN)/nba rehearse --customers 20000 --days 90 --seeds 5
+
+bench-learning: $(DONE)  ## How soon is a segment's best action found, live? 50 decisions a second, 20 minutes.
+	$(BIN)/python -m tests.bench.learning --minutes 20
+
 mlflow: $(DONE)  ## MLflow's pages on port 5000.
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --port 5000
 
@@ -94,4 +97,4 @@ clean:  ## Forget data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test lint format mlflow bento clean
-.PHONY: bench bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-hillstrom
+.PHONY: bench bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-hillstrom bench-rehearsal

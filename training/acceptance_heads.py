@@ -20,7 +20,8 @@ Floats = NDArray[np.float64]
 MEMORY_DAYS = 45
 RIDGE = 2.0  # in acceptances
 EASIEST = 0.05  # acceptance of an action nobody was shown yet
-STEPS = 4  # of Newton's method, from the fit before
+STEPS = 4  # of Newton's method, from the fit before, at most
+SETTLED = 0.01  # a step in which no weight changes by more is the last one
 
 
 @dataclass
@@ -90,5 +91,8 @@ def _fitted(x: Floats, y: Floats, weights: Floats) -> Floats:
         slope = vectors.T @ (y - chance) - penalty * (weights - prior)
         curve = (vectors * (chance * (1 - chance))[:, None]).T @ vectors + np.diag(penalty)
         step = np.linalg.solve(curve, slope)
-        weights = weights + step / max(1.0, float(np.abs(step).max()))
+        longest = float(np.abs(step).max())
+        weights = weights + step / max(1.0, longest)
+        if longest < SETTLED:
+            break
     return weights

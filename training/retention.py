@@ -28,7 +28,8 @@ Ints = NDArray[np.int64]
 RIDGE = 5.0  # of the weights of features, in leavers
 FACTOR_RIDGE, OWN_RIDGE = 20.0, 2000.0  # of an action's correction: in all, and by features
 SHIFT_RIDGE = 50.0  # in decisions
-STEPS = 5  # of Newton's method; from an old fit on, it has settled by then
+STEPS = 6  # of Newton's method, at most
+SETTLED = 0.01  # a step in which no weight changes by more is the last one
 STEEPEST = 30.0  # no chance is smaller than exp(-STEEPEST)
 LARGEST = 2.0  # change that one decision is credited with, in logs
 MOST = 1.0  # an action makes leaving at most exp(MOST) times likelier than the others do
@@ -166,7 +167,10 @@ def _fitted(v: Floats, left: Floats, offset: Floats, penalty: Floats, weights: F
         slope = v.T @ (left - mean) - penalty * weights
         curve = (v * mean[:, None]).T @ v + np.diag(penalty)
         step = np.linalg.solve(curve, slope)
-        weights = weights + step / max(1.0, float(np.abs(step).max()))
+        longest = float(np.abs(step).max())
+        weights = weights + step / max(1.0, longest)
+        if longest < SETTLED:
+            break
     return weights
 
 
