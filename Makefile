@@ -60,6 +60,9 @@ bench-kill: $(DONE)  ## kill -9 during ingestion, 20 times.
 bench-learner-kill: $(DONE)  ## kill -9 of the learner, 20 times, beside one that is left alone.
 	$(BIN)/python -m tests.bench.learner_kill --kills 20
 
+bench-learning: $(DONE)  ## How soon the best action is found, and found again after a change (20 minutes).
+	$(BIN)/python -m tests.bench.learning --minutes 20
+
 bench-caps: $(DONE)  ## 64 callers at once, and merges meanwhile: is a cap ever passed? 20 rounds.
 	$(BIN)/python -m tests.bench.caps --rounds 20
 
@@ -91,4 +94,4 @@ clean:  ## Forget data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test lint format mlflow bento clean
-.PHONY: bench bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-hillstrom
+.PHONY: bench bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-hillstrom

@@ -229,6 +229,14 @@ snapshots = sa.Table(
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sqlite_autoincrement=True,
 )
+# What many snapshots share (serving/snapshots.py), by the hash of its content.
+snapshot_parts = sa.Table(
+    "snapshot_parts",
+    metadata,
+    sa.Column("digest", _TEXT, primary_key=True),
+    sa.Column("last_sequence", sa.BigInteger, nullable=False),  # the latest that needs it
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+)
 
 
 def insert_new(

@@ -18,6 +18,7 @@ from features.playbook import Playbook
 from serving.contact_policy import ContactPolicy
 from serving.desk import Desk
 from serving.models import PRIOR, ServedModels, blank_reward, columns_of
+from serving.snapshots import numbered
 from training.bandit_version import Bandit
 from training.classifier import Classifier
 from training.exploration import ProbabilityMatching
@@ -131,16 +132,14 @@ class Archive:
         return load(self._registry.folder(self._registry.version(name, number)))
 
     def _load_snapshot(self, sequence: int) -> RewardModel:
-        columns = tables.snapshots.c
-        query = sa.select(columns.payload).where(columns.sequence == sequence)
-        payload = self._ledger.read(lambda connection: connection.execute(query).scalar())
-        if payload is None:
+        found = self._ledger.read(lambda connection: numbered(connection, sequence))
+        if found is None:
             raise ModelMissing(
                 f"Snapshot {sequence} of the bandit is no longer kept.",
                 expected="a snapshot of the ledger",
                 remedy="Only the newest are kept; the answer and the record stand as logged.",
             )
-        return RewardModel.from_bytes(payload)
+        return found.model
 
 
 class _Hashed:

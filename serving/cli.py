@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from serving.cli_rehearse import rehearsing
 from serving.cli_review import review
 from serving.terminal import BROKEN, REFUSED, err, out, plain_errors, progress
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 
 app.add_typer(review)
+app.add_typer(rehearsing)
 
 OneModel = Annotated[str, typer.Argument(help="churn, intent or bandit.")]
 

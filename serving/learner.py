@@ -42,6 +42,7 @@ from serving.lessons import (
     write_credits,
 )
 from serving.models import PRIOR
+from serving.snapshots import parcel, publish
 from training.bandit_version import Bandit
 from training.encoder import Encoder
 from training.knowledge import Knowledge, Outcomes
@@ -49,7 +50,6 @@ from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
 
-KEPT_SNAPSHOTS = 10_000
 STATE = "bandit"  # key of our row in learner_state
 PUBLISHED_UNDER = "learner catalogue"  # a fact of the ledger: fingerprint of the last snapshot's
 
@@ -279,8 +279,7 @@ class Learner:
             "revision": state.revision + 1,
         }
         model = state.knowledge.model(catalog.priors, catalog.groups_of, self._params.bandit)
-        payload = model.to_bytes()
-        snapshot = {"base": state.base, "published_at": now, "payload": payload}
+        ready = parcel(model)
 
         def write(connection: sa.Connection) -> None:
             if _revision(connection) != state.revision:
@@ -289,10 +288,7 @@ class Learner:
             mark_learned(connection, outcome_ids)
             tables.replace(connection, tables.learner_state, [kept])
             set_meta(connection, PUBLISHED_UNDER, catalog.fingerprint)
-            insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
-            sequence = connection.execute(insert, snapshot).scalar_one()
-            old = tables.snapshots.c.sequence <= sequence - KEPT_SNAPSHOTS
-            connection.execute(tables.snapshots.delete().where(old))
+            publish(connection, state.base, ready, now)
 
         try:
             self._ledger.write_now(write)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from features.catalog import Catalog
@@ -23,8 +22,8 @@ from features.domain import Domain
 from features.errors import NbaError
 from features.ledger import Ledger
 from features.model_input import ModelInput
-from features.tables import snapshots
 from serving.arbitration import Believed
+from serving.snapshots import newest
 from training.bandit_version import Bandit
 from training.classifier import Classifier
 from training.contributions import Contributions
@@ -228,10 +227,11 @@ class ModelWatcher:
     def _with_snapshot(self, models: ServedModels) -> ServedModels:
         """Prefer what the learner published for this champion; without one, its newest."""
         base = self._loaded["bandit"][0] if "bandit" in self._loaded else None
-        found = self._newest_snapshot(base, after=_sequence(models.versions.get("bandit")))
+        after = _sequence(models.versions.get("bandit"))
+        found = self._ledger.read(lambda connection: newest(connection, base, after))
         if found is None:
             return models
-        reward = RewardModel.from_bytes(found.payload).for_priors(self._priors())
+        reward = found.model.for_priors(self._priors())
         number = found.base.split("@")[0]
         return self._with_reward(models, reward, f"{number}.{found.sequence}")
 
@@ -244,18 +244,6 @@ class ModelWatcher:
         columns = columns_of(reward, self._input)
         versions = {**models.versions, "bandit": version}
         return replace(models, reward=reward, columns=columns, versions=versions)
-
-    def _newest_snapshot(self, base: str | None, after: int) -> Any:
-        columns = snapshots.c
-        query = (
-            sa.select(columns.sequence, columns.base, columns.payload)
-            .where(columns.sequence > after)
-            .order_by(columns.sequence.desc())
-            .limit(1)
-        )
-        if base is not None:
-            query = query.where(columns.base == base)
-        return self._ledger.read(lambda connection: connection.execute(query).first())
 
     def _priors(self) -> dict[str, float]:
         return {name: acceptance for name, (acceptance, _) in self._catalog.priors.items()}

@@ -81,7 +81,7 @@ class Belief:
 
     def expect(self, x: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation for contexts (n, n_features), each (n, n_actions)."""
-        self._seen = _Seen(x, *self._said(x))
+        self._seen = _Seen(x.copy(), *self._said(x))  # the caller may fill the same array again
         spread = np.sqrt(self._live.spread(self._seen.vectors))
         return _mixture(self._shares, self._seen.said), _mixture(self._caution, spread)
 
@@ -89,8 +89,8 @@ class Belief:
         """Learn outcomes, in parts that end where something is fitted anew."""
         start = 0
         while start < len(x):
-            room = max(1, int(np.ceil(self._next_solve)) - self._log.total)
-            part = slice(start, start + min(room, self._settings.memory))
+            room = max(1, int(self._next_solve) - self._log.total)
+            part = slice(start, start + room)
             self._absorb(x[part], actions[part], rewards[part], counts[part])
             start = part.stop
 
@@ -124,8 +124,10 @@ class Belief:
         _, vectors, expected = self._seen
         self._seen = None
         said = expected[:, np.arange(len(x)), actions].T
-        at = np.arange(self._log.total, self._log.total + len(x), dtype=np.float64)
-        weights = counts * self._fading.weights(at)
+        weights = counts
+        if self._settings.half_life is not None:
+            at = np.arange(self._log.total, self._log.total + len(x), dtype=np.float64)
+            weights = counts * self._fading.weights(at)
         # What is taken back was a misunderstanding; how well it was foretold is not looked at.
         self._errors = self._errors.learn(said, rewards, np.maximum(weights, 0.0))
         for vector, action, reward, weight in zip(vectors, actions, rewards, weights, strict=True):
@@ -223,7 +225,9 @@ class Belief:
         penalties[:, :, 0] = 1.0
         self._live = LiveHeads(second, first, penalties, start, basis)
         total = self._fitted_at = self._log.total
-        self._next_solve = max(total + 1, total * self._settings.solve_growth)
+        # Before the log lets go of what is not summed up yet.
+        grown = min(total * self._settings.solve_growth, total + self._settings.memory)
+        self._next_solve = max(total + 1, grown)
         if self._settings.half_life is not None:  # the prior fades in as the outcomes fade out
             self._next_solve = min(self._next_solve, total + 1 + self._settings.half_life / 10)
 

@@ -167,9 +167,9 @@ class ProbabilityMatching:
 def _chances_of_best(mean: Floats, sd: Floats, floor: float) -> Floats:
     """Chance that each of some independent normals is the greatest, given that it is above
     ``floor``; those that are certain (sd 0) share ties."""
-    certain = sd == 0
-    if not certain.any():
+    if sd.min() > 0:
         return _chances_above(mean, sd, floor)[0]
+    certain = sd == 0
     chance = np.zeros(len(mean))
     floor = max(floor, float(mean[certain].max()))
     none_above = 1.0

@@ -40,6 +40,13 @@ class OutcomeLog:
         self, contexts: Floats, actions: NDArray[np.intp], rewards: Floats, counts: Floats
     ) -> None:
         """Add outcomes in their order; each one's time is the number of those before it."""
+        if len(contexts) == 1:  # rows mostly come one at a time: without index arrays
+            self._make_room(self.total + 1)
+            row = self._table[self.total % self._memory]
+            row[:-4] = contexts[0]
+            row[-4:] = rewards[0], counts[0], actions[0], self.total
+            self.total += 1
+            return
         width = contexts.shape[1]
         for start in range(0, len(contexts), self._memory):
             part = slice(start, start + self._memory)

@@ -22,6 +22,8 @@ from training.trees import Trees
 
 Floats = NDArray[np.float64]
 
+# Of the arrays of `RewardModel.to_bytes`, those that stay for long.
+LASTING = ("center", "scale", "axes", "frequencies", "phases", "trees")
 SURE = 0.999  # no acceptance is believed closer to 0 or 1 than this allows
 
 
@@ -182,14 +184,18 @@ class RewardModel:
         note = {
             "actions": self.actions,
             "ridges": [head.ridge for head in self.heads],
-            "trees": None if self.trees is None else self.trees.note,
+            "trees": self.trees is not None and {**self.trees.note, "text": ""},
         }
         arrays = {"prior": self.prior, "weights": self.weights, "noise": self.noise}
         arrays |= {"shares": self.shares}
+        if self.trees is not None:
+            arrays["trees"] = np.frombuffer(self.trees.text.encode(), dtype=np.uint8)
         if self.heads:
             arrays["head_weights"] = np.stack([head.weights for head in self.heads])
-            arrays["head_variance"] = np.stack([head.variance for head in self.heads])
-            arrays["head_basis"] = np.stack([head.basis for head in self.heads])
+            # How sure one is need not be known to 16 digits; this is most of a snapshot.
+            variance = np.stack([head.variance for head in self.heads]).astype(np.float32)
+            basis = np.stack([head.basis for head in self.heads]).astype(np.float32)
+            arrays |= {"head_variance": variance, "head_basis": basis}  # type: ignore[dict-item]
         return pack(self.encoder.note | note, **self.encoder.arrays, **arrays)
 
     @classmethod
@@ -197,7 +203,8 @@ class RewardModel:
         """What `to_bytes` wrote."""
         note, arrays = unpack(payload)
         parts: list[Any] = [
-            arrays.get(f"head_{name}", []) for name in ("weights", "variance", "basis")
+            np.asarray(arrays.get(f"head_{name}", []), dtype=np.float64)
+            for name in ("weights", "variance", "basis")
         ]
         return cls(
             Encoder.of(note, arrays),
@@ -207,7 +214,9 @@ class RewardModel:
             tuple(Head(*one) for one in zip(*parts, note["ridges"], strict=True)),
             arrays["noise"],
             arrays["shares"],
-            None if note["trees"] is None else Trees.of(note["trees"]),
+            Trees.of(note["trees"] | {"text": arrays["trees"].tobytes().decode()})
+            if note["trees"]
+            else None,
         )
 
     @cached_property

@@ -175,10 +175,16 @@ def _codes(texts: tuple[str, ...], known: tuple[str, ...]) -> Floats:
 
 
 def _canonical(table: Floats, y: Floats, count: Floats) -> tuple[Floats, Floats, Floats]:
-    """The outcomes that still count, in an order that does not depend on how they came."""
+    """The outcomes that still count, in an order that does not depend on how they came.
+
+    Equal ones stay apart: LightGBM asks how many rows a leaf holds, not what they weigh.
+    """
     whole = np.column_stack([table, y]) + 0.0  # -0.0 and 0.0 are one
     keys = np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in whole])
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    weight: Floats = np.bincount(group, weights=count).astype(np.float64)
+    weight = np.bincount(group, weights=count)
+    there = np.bincount(group, weights=np.sign(count)).astype(np.int64)
     left = weight > 1e-9 * max(1.0, float(np.abs(count).max(initial=0.0)))
-    return table[first[left]], y[first[left]], weight[left]
+    there = np.where(left, np.maximum(there, 1), 0)
+    kept = np.repeat(first, there)
+    return table[kept], y[kept], np.repeat(weight / np.maximum(there, 1), there)

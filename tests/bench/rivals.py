@@ -14,10 +14,12 @@ import numpy as np
 VOWPAL_WABBIT = {
     "VW epsilon": "--epsilon 0.05",
     "VW SquareCB": "--squarecb",
-    "VW cover": "--cover 5",
+    "VW cover": "--cover 5 --nounif",
     "VW bag": "--bag 5",
-    "VW RegCB": "--regcb",
+    "VW RegCB": "--regcbopt",
 }
+# It takes costs from 0 to 1; the others learned better from -1 to 0.
+COST_OF_NOTHING = {"--regcbopt": 1.0}
 
 
 class Rival(Protocol):
@@ -39,14 +41,14 @@ class VowpalWabbit:
 
         asked = "--cb_explore_adf -q xa --ignore_linear x --quiet"
         self._model = Workspace(f"{asked} {explorer} --random_seed {seed}")
-        self._n_actions = n_actions
+        self._n_actions, self._cost = n_actions, COST_OF_NOTHING.get(explorer, 0.0)
 
     def predict(self, context: np.ndarray) -> np.ndarray:
         chances = np.array(self._model.predict(self._example(context)))
         return chances / chances.sum()
 
     def learn(self, context: np.ndarray, action: int, reward: float, probability: float) -> None:
-        self._model.learn(self._example(context, f"0:{-reward}:{probability}", action))
+        self._model.learn(self._example(context, f"0:{self._cost - reward}:{probability}", action))
 
     def _example(self, context: np.ndarray, label: str = "", chosen: int = -1) -> list[str]:
         shared = " ".join(f"{number}:{value:.6g}" for number, value in enumerate(context))

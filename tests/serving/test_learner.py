@@ -25,6 +25,7 @@ from serving.contract import OutcomeRequest
 from serving.learner import Learner, Outpaced
 from serving.models import PRIOR
 from serving.outcomes import record_outcome
+from serving.snapshots import newest
 from tests.bandits import PLAIN, bandit, outcomes
 from tests.decided import decided
 from training.bandit_version import Bandit
@@ -92,7 +93,9 @@ class Shop:
         return self.ledger.read(lambda c: c.execute(query).all())
 
     def published(self) -> RewardModel:
-        return RewardModel.from_bytes(self.snapshots()[-1].payload)
+        found = self.ledger.read(lambda connection: newest(connection, None, 0))
+        assert found is not None
+        return found.model
 
     def expects(self, action: str = "discount", channel: str = "app", age: float = 40.0) -> float:
         """Of the newest snapshot; the row holds the age, if the snapshot reads one."""

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features import tables
 from features.catalog import Catalog
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.playbook import Playbook
+from serving import snapshots
 from serving.desk import Desk
 from serving.models import ModelWatcher, ServedModels
 from tests.bandits import PLAIN, bandit, outcomes
@@ -87,10 +87,8 @@ def publish(ledger: Ledger, now: object, base: str, bandit: Bandit) -> int:
     """A snapshot as the learner would write it."""
     base = base if base == "prior" or "@" in base else f"{base}@{RUN[:8]}"
     priors = {name: (p, 10.0) for name, p in PRIORS.items()}
-    payload = bandit.knowledge.model(priors, {}, bandit.params).to_bytes()
-    row = {"base": base, "published_at": now, "payload": payload}
-    insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
-    return ledger.write_now(lambda c: c.execute(insert, row).scalar_one())
+    ready = snapshots.parcel(bandit.knowledge.model(priors, {}, bandit.params))
+    return ledger.write_now(lambda c: snapshots.publish(c, base, ready, now))
 
 
 @pytest.fixture

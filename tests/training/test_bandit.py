@@ -67,9 +67,9 @@ def test_a_world_that_turns_is_learned_anew_where_old_outcomes_fade():
             ContextualBandit(4, 3, BanditSettings(width=24, half_life=half_life)),
             World(3),
         )
-        lived(bandit, world, 100)
+        lived(bandit, world, 60)
         world.turned = True
-        shares[half_life] = lived(bandit, world, 90)
+        shares[half_life] = lived(bandit, world, 60)
     assert shares[100.0] > 0.7 > shares[None] + 0.1
 
 
@@ -84,6 +84,34 @@ def test_what_was_taken_back_leaves_what_would_have_been_expected_without_it():
     one.learn(wrong, [0, 1, 2], [9.0, 9.0, 9.0], counts=[-1.0, -1.0, -1.0])
     for mine, theirs in zip(one.explain(x[0]).scores, other.explain(x[0]).scores, strict=True):
         assert mine == pytest.approx(theirs, abs=0.05)
+
+
+def test_an_array_that_is_filled_again_is_learned_as_it_is_now():
+    world, settings = World(12), BanditSettings(width=24, trees_from=10_000)
+    x, other = world.contexts(40), world.contexts(1)
+    one, two = ContextualBandit(4, 3, settings), ContextualBandit(4, 3, settings)
+    row = np.empty((1, 4))
+    for bandit in (one, two):
+        bandit.learn(x, np.arange(40) % 3, np.arange(40) % 2)
+    row[:] = x[:1]
+    one.predict(row)
+    row[:] = other
+    one.learn(row, [1], [5.0])
+    two.learn(other, [1], [5.0])
+    assert one.predict(other).tolist() == two.predict(other).tolist()
+
+
+def test_outcomes_that_the_log_has_let_go_of_still_count():
+    rng, n = np.random.default_rng(13), 7_000
+    x, actions = rng.normal(size=(n, 2)), rng.integers(0, 2, n)
+    reward = (x[:, 0] > 0) == (actions == 0)
+    scores = []
+    for memory in (2_048, 100_000):
+        settings = BanditSettings(width=8, trees_from=10**9, memory=memory, solve_growth=3.0)
+        bandit = ContextualBandit(2, 2, settings)
+        bandit.learn(x, actions, reward)
+        scores.append(bandit.explain([1.0, 0.0]).scores.tolist())
+    assert scores[0] == pytest.approx(scores[1], abs=2e-3)
 
 
 def test_the_same_outcomes_give_the_same_chances():

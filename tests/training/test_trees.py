@@ -82,3 +82,12 @@ def test_trees_survive_their_note():
     trees = Trees.fit(*outcomes())
     back, row = Trees(**trees.note), np.array([[0.7, NAN, -2.0]])
     assert back.reward(row, ["app"], ["up"]) == trees.reward(row, ["app"], ["up"])
+
+
+def test_outcomes_that_are_alike_count_each_for_itself():
+    """Of customers of two kinds only, the trees must still tell the kinds apart."""
+    rows = np.tile([[20.0], [60.0]], (40, 1))
+    liked = (rows[:, 0] < 40).astype(np.float64)
+    trees = Trees.fit(rows, ["app"] * 80, ["mail"] * 80, liked, np.ones(80))
+    found = trees.reward(np.array([[20.0], [60.0]]), ("app", "app"), ("mail",))[:, 0]
+    assert found[0] > 0.9 and found[1] < 0.1

@@ -1,0 +1,113 @@
+"""Our policy in a rehearsal: acceptance x value - cost, less what it does to the chance of leaving.
+
+The parts are those of the service: who accepts what (`training/acceptance_heads.py`), who leaves
+(`training/retention.py`), and inverse-gap exploration, greedier as it knows more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.acceptance_heads import AcceptanceHeads
+from training.rehearsal import BLAMED_DAYS, LOOKS_DAYS, Report
+from training.retention import Later, Retention, Watched
+from training.world_actions import ACTIONS, COST, VALUE, Bools, K
+from training.world_state import FEATURES, lost_eur
+
+Floats = NDArray[np.float64]
+
+LASTS_DAYS = 40.0  # what an action does to leaving goes on for so long, about
+GREED = 2.0  # in 1/euro, times the root of how many decisions were learned from
+SEEN_AFTER_DAYS = 3  # by then a contact shows in what we know of a customer
+# What only holds while the customer is here says nothing of leaving.
+LASTING = np.array(
+    [not name.startswith(("page_", "channel_", "quiet", "here")) for name in FEATURES]
+)
+# Any contact, contacts of a kind, each action: as it stands in the catalogue.
+KINDS = np.unique([action.kind for action in ACTIONS], return_inverse=True)[1].astype(np.int64)
+EACH = np.arange(K, dtype=np.int64)
+FAMILIES = (np.minimum(EACH, 1), KINDS, EACH)
+
+
+class OurPolicy:
+    """Learns what each action brings and what it does to the chance of leaving."""
+
+    name = "ours"
+
+    def __init__(self) -> None:
+        self._heads = AcceptanceHeads(len(FEATURES))
+        self._retention: Retention | None = None
+        self._later: dict[int, Later] = {}
+        self._learned = 0
+
+    def worth(self, contexts: Floats) -> Floats:
+        """Expected worth of each action, in euro, shape (n, K)."""
+        worth: Floats = self._heads.acceptance(contexts) * self._values() - COST
+        if self._retention is None:
+            return worth
+        leaving = 1 - np.exp(-LASTS_DAYS * self._retention.leaving(contexts))
+        held: Floats = worth - lost_eur(contexts)[:, None] * leaving
+        return held
+
+    def predict(self, contexts: Floats, allowed: Bools) -> Floats:
+        """See `training.rehearsal.Policy`."""
+        return by_gap(self.worth(contexts), allowed, GREED * np.sqrt(1.0 + self._learned))
+
+    def learn(self, reports: Sequence[Report]) -> None:
+        """See `training.rehearsal.Policy`."""
+        for one in reports:
+            if one.age_days == SEEN_AFTER_DAYS:
+                self._later[one.day] = Later(one.contexts, one.actions, one.now)
+            self._learned += len(one.actions) * (one.age_days == LOOKS_DAYS[0])
+        if self._heads.learn(reports) and self._later:
+            self._fit_retention()
+
+    def _values(self) -> Floats:
+        """What an acceptance brings when returns are counted, shape (K,)."""
+        bought, kept = np.full(K, 1.0), VALUE.copy()
+        for one in self._heads.log.days.values():
+            accepted = one.accepted * 1.0
+            bought += np.bincount(one.actions, weights=accepted, minlength=K)
+            earned = (one.earned_eur + COST[one.actions]) * accepted
+            kept += np.bincount(one.actions, weights=earned, minlength=K)
+        values: Floats = kept / bought
+        return values
+
+    def _fit_retention(self) -> None:
+        kept = self._heads.log.days
+        self._later = {day: one for day, one in self._later.items() if day in kept}
+        watched = [
+            Watched(
+                one.contexts,
+                one.actions,
+                one.left.astype(np.float64),
+                np.full(len(one.left), float(min(one.age_days, BLAMED_DAYS))),
+            )
+            for one in kept.values()
+        ]
+        self._retention = Retention.fit(
+            Watched(*_joined(watched)),
+            Later(*_joined(list(self._later.values()))),
+            FAMILIES,
+            LASTING,
+            self._retention,
+        )
+
+
+def _joined(parts: Sequence[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def by_gap(worth: Floats, allowed: Bools, greed: float) -> Floats:
+    """`training.exploration.InverseGapPolicy` for many customers at once, shape (n, K)."""
+    expected = np.where(allowed, worth, -np.inf)
+    best, rows = expected.argmax(axis=1), np.arange(len(worth))
+    gap = np.where(allowed, expected[rows, best][:, None] - expected, 0.0)
+    chance = np.where(allowed, 1 / (allowed.sum(axis=1, keepdims=True) + greed * gap), 0.0)
+    chance[rows, best] = 0.0
+    chance[rows, best] = 1.0 - chance.sum(axis=1)
+    return chance
