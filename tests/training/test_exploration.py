@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,3 +139,22 @@ def test_the_unit_of_rewards_does_not_matter():
 def test_a_least_chance_we_cannot_use_is_named_in_the_error(least):
     with pytest.raises(InvalidSetting, match=f"least is {least!r}. Expected a chance from 0"):
         ProbabilityMatching(least)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chances_are_those_of_a_finer_integral(seed):
+    rng = np.random.default_rng(seed)
+    mean = np.append(rng.normal(1.0, 0.7, 24), 0.0)
+    sd = np.append(rng.uniform(0.2, 1.5, 24), 0.0)  # the last one is `no_action`
+    z = np.linspace(0.0, 12.0, 20_001)[:, None]
+    below = norm.cdf(z, mean[:-1], sd[:-1])
+    own = np.diff(below, axis=0)
+    others = below.prod(axis=1, keepdims=True) / below
+    exact = np.append((own * (others[1:] + others[:-1]) / 2).sum(axis=0), below[0].prod())
+    found = ProbabilityMatching(least=0.0).probabilities(mean, sd)
+    np.testing.assert_allclose(found, exact, atol=0.002)
+
+
+def test_when_all_are_certain_the_best_one_is_chosen():
+    found = ProbabilityMatching().probabilities(np.array([1.0, 2.0, np.nan]), np.zeros(3))
+    assert found.tolist() == [0.0, 1.0, 0.0]
