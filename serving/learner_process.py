@@ -26,6 +26,7 @@ from features.domain import load_domain
 from features.ledger import Ledger
 from features.model_input import ModelInput
 from features.settings import Settings, load_settings
+from features.threads import one_thread
 from serving.catalog_file import CatalogFile
 from serving.learner import Learner
 from serving.learner_versions import Beside, to_registry
@@ -89,6 +90,7 @@ class LearnerProcess:
 
 def run(settings: Settings) -> None:
     """Learn until interrupted."""
+    one_thread()
     domain = load_domain(settings.domain)
     ledger = Ledger(settings.ledger_url)
     registry = Registry(settings)

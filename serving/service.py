@@ -36,6 +36,7 @@ from features.errors import (
 )
 from features.identity import resolve
 from features.settings import load_settings
+from features.threads import one_thread
 from serving import monitoring
 from serving.activation import activate
 from serving.border import Border, QuietRefusals, tell
@@ -112,6 +113,7 @@ class NextBestAction:
     """Decides for one customer while they wait, and learns from what followed."""
 
     def __init__(self) -> None:
+        one_thread()
         self.upkeep = upkeep = Upkeep(settings)
         self.ledger, self.registry, self.archive = upkeep.ledger, upkeep.registry, upkeep.archive
         self.engine, self.ingest, self.erasure = upkeep.engine, upkeep.ingest, upkeep.erasure
