@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from features.errors import InvalidSetting, NothingAllowed
 from training.exploration import InverseGapPolicy, ProbabilityMatching, draw
