@@ -284,7 +284,8 @@ def _gone(remaining: float) -> float:
 
 def _level(pace: Pace, target: Target, elapsed: float) -> float:
     """How far the price, as a level, has fallen since the row was written."""
-    level = math.asinh(pace.price / (GRAIN * target.scale))
+    # A row that was written under a larger scale may hold more than this one's.
+    level = max(math.asinh(pace.price / (GRAIN * target.scale)), LOWEST)
     if level > 0:
         if target.at_most is None:  # there was one when the row was written
             level = 0.0

@@ -433,6 +433,12 @@ def test_a_price_is_finite_and_within_its_bounds_whatever_the_row(situation, amo
             assert price(row, target, moment) >= 0
 
 
+def test_a_subsidy_of_a_larger_scale_is_cut_also_where_the_minimum_is_reached():
+    target, moment = Target(None, 1.0, 1.0), noon()
+    written = Pace(day=moment.day, spent=5.0, price=-10.0, at=moment.at, learned=1.0)
+    assert -1 <= advance(written, target, moment, 0.0).price <= 0
+
+
 @given(situations(), amounts)
 def test_who_has_spent_more_pays_more(situation, more):
     row, target, calendar, moments = situation
