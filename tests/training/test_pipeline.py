@@ -96,7 +96,8 @@ def test_a_business_without_past_decisions_gets_a_bandit_that_can_learn(sources,
     )
     assert len(found.rows) == 0
     encoder = fit_encoder(found, sources.ledger, sources.history, sources.domain, params, now)
-    assert encoder.width > 80 and warm_start(found, encoder, params).actions == ()
+    assert encoder.width == params.width
+    assert warm_start(found, encoder, sources.catalog, params).actions == ()
     assert judge_warm_start(found, sources.domain, sources.catalog, params) == {
         "logged_decisions": 0.0
     }
