@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -347,3 +350,16 @@ def test_there_are_no_more_folds_than_customers():
     ids, y = np.array(["a", "a", "b"], dtype=object), np.array([0, 1, 1])
     held_out = [left_out.tolist() for _, left_out in customer_splits(ids, y, 5, SEED)]
     assert sorted(held_out) == [[0, 1], [2]]
+
+
+def test_threads_that_wait_for_each_other_give_up_their_cores():
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import training.classifier"],
+        env={**environment, "OMP_DISPLAY_ENV": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    policies = [line.split("=")[1] for line in loaded.stderr.splitlines() if "WAIT_POLICY" in line]
+    assert {policy.strip() for policy in policies} == {"'PASSIVE'"}
