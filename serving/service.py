@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -34,11 +32,8 @@ from features.errors import (
     NotRepeatable,
     NotVisible,
 )
-from features.identity import resolve
 from features.settings import load_settings
-from features.threads import one_thread
 from serving import monitoring
-from serving.activation import activate
 from serving.border import Border, QuietRefusals, tell
 from serving.contract import (
     ActivateAnswer,
@@ -63,13 +58,7 @@ from serving.contract_customer import (
     LinkRequest,
 )
 from serving.contract_lift import LiftRequest, LiftView
-from serving.customer import view_customer
-from serving.forget import forget
-from serving.lift import view_lift
 from serving.openapi import describe, refuses
-from serving.outcomes import record_outcome
-from serving.replay import Replay
-from serving.upkeep import Upkeep
 
 settings = load_settings()
 
@@ -113,18 +102,16 @@ class NextBestAction:
     """Decides for one customer while they wait, and learns from what followed."""
 
     def __init__(self) -> None:
-        one_thread()
-        self.upkeep = upkeep = Upkeep(settings)
-        self.ledger, self.registry, self.archive = upkeep.ledger, upkeep.registry, upkeep.archive
-        self.engine, self.ingest, self.erasure = upkeep.engine, upkeep.ingest, upkeep.erasure
-        _ready.service = self
+        from serving.worker import Worker  # takes seconds, which only a worker has to spend
+
+        self.worker = _ready.worker = Worker(settings)
 
     @bentoml.on_startup
     async def begin(self) -> None:
         """Begin what goes on beside the requests, and settle the heap."""
         for handler in logging.getLogger("bentoml").handlers + logging.getLogger().handlers:
             handler.addFilter(QuietRefusals())
-        self.upkeep.begin()
+        self.worker.begin()
         # The collector would walk everything that was imported, for 100 ms, in mid-request.
         gc.collect()
         gc.freeze()
@@ -132,14 +119,14 @@ class NextBestAction:
     @bentoml.on_shutdown
     async def end(self) -> None:
         """Stop the learner and finish what is being written."""
-        await self.upkeep.end()
+        await self.worker.end()
 
     @bentoml.api(route="/v1/decide")
     @refuses(InvalidRequest, InvalidData, CustomerForgotten, DecisionConflict)
     async def decide(self, request: DecideRequest, /) -> Decision:
         """Which one action, or which few, serve this customer best now; why, with what chance."""
         with _errors_as_http():
-            decision = await self.engine.decide(request, datetime.now(UTC))
+            decision = await self.worker.decide(request)
         monitoring.count_decision(decision, request.channel)
         # The very text that was logged: BentoML sends what is a response already as it is.
         sent: Any = Response(decision.as_json, media_type="application/json")
@@ -150,38 +137,34 @@ class NextBestAction:
     async def activate(self, request: ActivateRequest, /) -> ActivateAnswer:
         """A decision made with `"activate": false` is about to be shown: what still may be."""
         with _errors_as_http():
-            return await activate(self.engine, request.decision_id, datetime.now(UTC))
+            return await self.worker.activate(request.decision_id)
 
     @bentoml.api(route="/v1/explain")
     @refuses(DecisionUnknown, NotRepeatable)
     async def explain(self, request: ExplainRequest, /) -> ExplainAnswer:
         """A past decision with all that led to it, as it was then."""
         with _errors_as_http():
-            return await asyncio.to_thread(self._replay().explain, request.decision_id)
+            return await self.worker.explain(request)
 
     @bentoml.api(route="/v1/replay")
     @refuses(DecisionUnknown)
     async def replay(self, request: ReplayRequest, /) -> ReplayAnswer:
         """Decides once more from the record: is the answer the same, and if not, why."""
         with _errors_as_http():
-            replay = self._replay().replay
-            return await asyncio.to_thread(replay, request.decision_id, request.catalog)
+            return await self.worker.replay(request)
 
     @bentoml.api(route="/v1/lift")
     async def lift(self, request: LiftRequest, /) -> LiftView:
         """What the policy earns more than the control group, with its interval."""
-        catalog, currency = self.engine.desk.playbook.catalog, self.engine.domain.currency
         with _errors_as_http():
-            now = datetime.now(UTC)
-            return await asyncio.to_thread(view_lift, request, self.ledger, catalog, currency, now)
+            return await self.worker.lift(request)
 
     @bentoml.api(route="/v1/outcomes")
     @refuses(InvalidRequest, DecisionUnknown, DecisionConflict)
     async def outcomes(self, request: OutcomeRequest, /) -> OutcomeAnswer:
         """What followed a decision. May come late, or twice, or be taken back."""
         with _errors_as_http():
-            catalog = self.engine.desk.playbook.catalog
-            answer = await record_outcome(request, self.ledger, catalog, datetime.now(UTC))
+            answer = await self.worker.outcomes(request)
         monitoring.OUTCOMES.labels(request.outcome, answer.status).inc()
         return answer
 
@@ -190,7 +173,7 @@ class NextBestAction:
     async def events(self, request: EventsRequest, /, ctx: bentoml.Context) -> EventsAnswer:
         """What happened. Each event is taken or rejected by itself; the same again is no harm."""
         with _errors_as_http():
-            taken = await self.ingest.take(request.events, datetime.now(UTC))
+            taken = await self.worker.events(request)
             answer = EventsAnswer.model_validate(taken, from_attributes=True)
         if not taken.accepted and not taken.duplicates:
             ctx.response.status_code = HTTPStatus.BAD_REQUEST
@@ -203,35 +186,28 @@ class NextBestAction:
     async def link(self, request: LinkRequest, /) -> LinkAnswer:
         """Two keys are one person: their histories are joined, features and counters restated."""
         with _errors_as_http():
-            changed = await self.ingest.link(request.keys, request.cause, datetime.now(UTC))
-            return LinkAnswer(changed=changed, customers=self._behind(request.keys))
+            return await self.worker.link(request)
 
     @bentoml.api(route="/v1/unlink")
     @refuses(InvalidData, IdentityUnknown, NotVisible)
     async def unlink(self, request: LinkRequest, /) -> LinkAnswer:
         """Two keys are not one person after all: each side gets back what happened under it."""
         with _errors_as_http():
-            changed = await self.ingest.unlink(request.keys, request.cause, datetime.now(UTC))
-            return LinkAnswer(changed=changed, customers=self._behind(request.keys))
+            return await self.worker.unlink(request)
 
     @bentoml.api(route="/v1/customer")
     @refuses(InvalidRequest, InvalidData, CustomerForgotten)
     async def customer(self, request: CustomerRequest, /) -> CustomerView:
         """One customer as a whole: who, in the middle of what, with which past and predictions."""
         with _errors_as_http():
-            return await asyncio.to_thread(view_customer, request, self.engine, datetime.now(UTC))
+            return await self.worker.customer(request)
 
     @bentoml.api(route="/v1/forget")
     @refuses(InvalidData, CustomerForgotten, NotVisible)
     async def forget(self, request: ForgetRequest, /) -> ForgetAnswer:
         """Erase a customer everywhere; they are refused until that is lifted."""
-        now, spelling = datetime.now(UTC), self.engine.spelling
         with _errors_as_http():
-            answer = await asyncio.to_thread(
-                forget, request, self.erasure, spelling, self.registry, now
-            )
-            await self.ingest.show(now)
-            return answer
+            return await self.worker.forget(request)
 
     if settings.noop:
 
@@ -240,23 +216,16 @@ class NextBestAction:
             """What the server itself costs: the measure that `make bench` divides by."""
             return {}
 
-    def _replay(self) -> Replay:
-        return Replay(self.ledger, self.archive, self.engine.desk.playbook.catalog)
-
-    def _behind(self, keys: tuple[str, ...]) -> list[str]:
-        kept = self.engine.spelling.each(keys)
-        return self.ledger.read(lambda c: list(dict.fromkeys(resolve(c, [key]) for key in kept)))
-
 
 class _Readiness:
     """What `/readyz` tells; filled in when the service has started."""
 
-    service: Any = None
+    worker: Any = None
 
     def __call__(self) -> tuple[int, dict[str, Any]]:
-        if self.service is None:
+        if self.worker is None:
             return 503, {"status": "starting", "degraded": [], "models": {}}
-        found: tuple[int, dict[str, Any]] = self.service.upkeep.readiness()
+        found: tuple[int, dict[str, Any]] = self.worker.readiness()
         return found
 
 

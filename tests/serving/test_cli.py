@@ -56,6 +56,18 @@ def test_help_does_not_load_the_heavy_libraries():
     assert done.stdout.strip().endswith("[]")
 
 
+def test_the_process_that_starts_the_workers_does_not_load_what_only_they_need():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, serving.service\n"
+        "print([m for m in ('feast', 'mlflow', 'lightgbm', 'pandas', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
 def test_quickstart_prints_the_figures_and_promotes(grocer: Built):
     for expected in ("roc_auc", "expected_calibration_error", "churn: version 1 is champion."):
         assert expected in grocer.output
