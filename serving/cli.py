@@ -1,7 +1,7 @@
 """The command `nba`: from data to a running server, and back to an older model.
 
-What each command does is in `serving/steps.py`, imported when it runs: `nba --help` must answer
-at once, and Feast alone takes seconds.
+What each command does is in `serving/steps.py` and `steps_data.py`, imported when it runs:
+`nba --help` must answer at once, and Feast alone takes seconds.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def import_source(
 
     Example: nba import helpdesk --file helpdesk.csv.gz --to /tmp/helpdesk
     """
-    from serving.steps import import_tables
+    from serving.steps_data import import_tables
 
     with plain_errors(), progress() as report:
         folder, shift = import_tables(source, file, to, report)
@@ -169,7 +169,7 @@ def quickstart() -> None:
 
     Example: nba quickstart
     """
-    from serving.steps import has_data, has_features, import_tables, without_champion
+    from serving.steps_data import has_data, has_features, import_tables
 
     with plain_errors():
         if has_data():
@@ -182,6 +182,8 @@ def quickstart() -> None:
             out.print("The features are online already.")
         else:
             _build()
+        from serving.steps import without_champion
+
         missing = without_champion()
         for model in missing:
             _train(model, promote=True)
@@ -197,7 +199,7 @@ def compact() -> None:
 
     Example: nba compact
     """
-    from serving.steps import compact as compact_all
+    from serving.steps_data import compact as compact_all
 
     with plain_errors():
         compact_all()
@@ -230,7 +232,7 @@ def learn() -> None:
 
 
 def _load(folder: Path, dry_run: bool) -> None:
-    from serving.steps import load_tables
+    from serving.steps_data import load_tables
 
     with progress() as report:
         found = load_tables(folder, dry_run, report)
@@ -242,7 +244,7 @@ def _load(folder: Path, dry_run: bool) -> None:
 
 
 def _build() -> None:
-    from serving.steps import build as build_all
+    from serving.steps_data import build as build_all
 
     with progress() as report:
         count = build_all(report)

@@ -1,4 +1,5 @@
-"""What the command `nba` does, step by step.
+"""What the command `nba` does with models and decisions, step by step; `serving/steps_data.py`
+has those that come before.
 
 Apart from `serving/cli.py` because this room imports Feast, MLflow and LightGBM, which takes
 seconds; the command imports it when a step is run, not when somebody asks for help.
@@ -6,23 +7,18 @@ seconds; the command imports it when a step is run, not when somebody asks for h
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from features.domain import load_domain
-from features.erasure import Erasure
 from features.errors import InvalidSetting
-from features.history import build_features
 from features.ledger import Ledger
-from features.load import Report, is_loaded, load_folder
 from features.model_input import ModelInput
 from features.playbook import Playbook, load_catalog, load_playbook
 from features.progress import Progress
 from features.settings import load_settings
-from features.sources import completejourney, helpdesk, telco
 from features.store import FeatureStore
 from features.tables import EPOCH
 from serving.archive import Archive
@@ -44,61 +40,6 @@ class Wish(NamedTuple):
 
     policy: str | None
     catalog: Path | None
-
-
-PUBLISHED = {"telco": telco.write_tables, "helpdesk": helpdesk.write_tables}  # read a file
-SOURCES = ("completejourney", *PUBLISHED)
-
-
-def import_tables(
-    source: str, file: Path | None, to: Path | None, report: Progress
-) -> tuple[Path, timedelta]:
-    """Write the contract tables of a real data set; where to, and how far its times moved."""
-    if source not in SOURCES:
-        raise InvalidSetting(
-            f"source is {source!r}.", expected=" or ".join(SOURCES), remedy="Name one of them."
-        )
-    folder, shift = to or load_settings().home / "sources" / source, timedelta()
-    report(f"import {source}", 0, 1)
-    if source in PUBLISHED:
-        PUBLISHED[source](_given(source, file), folder)
-    elif file is not None:
-        raise InvalidSetting(
-            f"--file is {str(file)!r}.",
-            expected=f"none: {source} comes as a package",
-            remedy="Leave it out.",
-        )
-    else:
-        shift = completejourney.write_tables(folder, datetime.now(UTC))
-    report(f"import {source}", 1, 1)
-    return folder, shift
-
-
-def _given(source: str, file: Path | None) -> Path:
-    if file is None:
-        raise InvalidSetting(
-            "--file is not given.",
-            expected=f"the published table of {source}",
-            remedy=f"Name it: 'nba import {source} --file PATH'.",
-        )
-    return file
-
-
-def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[Report]:
-    """Check a folder's tables, and bring them into the ledger unless it is a dry run."""
-    settings = load_settings()
-    domain = load_domain(settings.domain)
-    catalog = load_catalog(settings.actions, domain)
-    ledger = Ledger(settings.ledger_url)
-    return load_folder(folder, ledger, domain, catalog, datetime.now(UTC), report, dry_run)
-
-
-def build(report: Progress) -> int:
-    """Fold all events and put the features online; how many events."""
-    sources = _sources()
-    return build_features(
-        sources.ledger, sources.store, sources.domain, sources.now, report, os.cpu_count() or 1
-    )
 
 
 def train_models(model: str | None, promote: bool, report: Progress) -> Iterator[Result]:
@@ -185,22 +126,6 @@ def evaluated(
     view = judge(trial, domain.currency, params.seed)
     report("estimate", 1, 1)
     return view
-
-
-def compact() -> None:
-    """Write the ledger and the online store anew."""
-    sources = _sources()
-    Erasure(sources.ledger, sources.store, load_settings().home).compact()
-
-
-def has_data() -> bool:
-    """Whether tables were loaded."""
-    return is_loaded(Ledger(load_settings().ledger_url))
-
-
-def has_features() -> bool:
-    """Whether the online store can serve."""
-    return _sources().store.why_unusable() is None
 
 
 def without_champion() -> list[str]:

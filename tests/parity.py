@@ -257,7 +257,7 @@ def home_of(folder: Path, business: Business) -> dict[str, str]:
 
 def prepared(folder: Path, business: Business) -> Path:
     """A home that knows the customers, built before any event."""
-    from serving import steps
+    from serving import steps_data as steps
 
     tables_of = folder / "tables"
     tables_of.mkdir(parents=True)
@@ -293,7 +293,7 @@ def live(home: Path, business: Business, play: Play, tree: Path = ROOT) -> pd.Da
 
 def build(env: Mapping[str, str]) -> None:
     """What `nba build` does, without a process that imports everything anew."""
-    from serving import steps
+    from serving import steps_data as steps
 
     with environment(env):
         steps.build(_quiet)
@@ -367,7 +367,7 @@ def batch_in(tree: Path, folder: Path, business: Business, served: pd.DataFrame)
 
 def _frame_of(folder: Path, asked: Path, found: Path) -> None:
     """What `batch_in` runs."""
-    from serving import steps
+    from serving import steps_data as steps
 
     steps.load_tables(folder, False, _quiet)
     steps.build(_quiet)

@@ -56,16 +56,21 @@ def test_help_does_not_load_the_heavy_libraries():
     assert done.stdout.strip().endswith("[]")
 
 
-def test_the_process_that_starts_the_workers_does_not_load_what_only_they_need():
+@pytest.mark.parametrize(
+    ("room", "spared"),
+    [
+        # The process that starts the workers reads the routes only.
+        ("serving.service", ("feast", "mlflow", "lightgbm", "pandas", "scipy")),
+        ("serving.steps_data", ("mlflow", "lightgbm", "sklearn", "bentoml")),
+    ],
+)
+def test_who_does_not_need_the_heavy_libraries_does_not_load_them(room, spared):
     import subprocess
     import sys
 
-    code = (
-        "import sys, serving.service\n"
-        "print([m for m in ('feast', 'mlflow', 'lightgbm', 'pandas', 'scipy') if m in sys.modules])"
-    )
+    code = f"import sys, {room}; print([name for name in {spared} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("[]")
+    assert done.stdout.strip() == "[]"
 
 
 def test_quickstart_prints_the_figures_and_promotes(grocer: Built):
