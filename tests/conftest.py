@@ -19,6 +19,7 @@ from features.domain import Domain, load_domain
 from features.ledger import Ledger
 from features.locks import held
 from features.playbook import load_catalog
+from features.threads import one_thread
 from tests.postgres import Postgres, find_binaries, postgresql
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,6 +66,10 @@ SLOWEST = (
 def pytest_configure(config: pytest.Config) -> None:
     # Or pytest-xdist would begin with the files that hold the most tests.
     config.option.loadscopereorder = False
+    # Several workers share the cores: linear algebra on one thread each, as in server and learner
+    # (which see to it themselves), also in what is loaded later and in the commands we run.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    one_thread()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

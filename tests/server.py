@@ -127,7 +127,8 @@ def start(home: Path, env: Mapping[str, str], target: str = "serving.service:Nex
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)
     log = home / f"server-{port}.log"
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("NBA_")}
+    ours = ("NBA_", "OPENBLAS_")  # as a person would start it
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     command = [sys.executable, "-m", "bentoml", "serve", target, "--port", str(port)]
     with log.open("wb") as file:
         began = time.monotonic()
