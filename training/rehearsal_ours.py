@@ -1,6 +1,6 @@
 """Our policy in a rehearsal: acceptance x value - cost, less what it does to the chance of leaving.
 
-The parts are those of the service: who accepts what (`training/acceptance_heads.py`), who leaves
+The parts are those of the service: who accepts what (`training/acceptance_model.py`), who leaves
 (`training/retention.py`), and inverse-gap exploration, greedier as it knows more.
 """
 
@@ -12,25 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.acceptance_heads import AcceptanceHeads
+from training.acceptance_model import AcceptanceModel
 from training.rehearsal import BLAMED_DAYS, LOOKS_DAYS, Report
 from training.retention import Later, Retention, Watched
-from training.world_actions import ACTIONS, COST, VALUE, Bools, K
+from training.world_actions import COST, PROMOTIONS, VALUE, Bools, K
 from training.world_state import FEATURES, lost_eur
 
 Floats = NDArray[np.float64]
 
-LASTS_DAYS = 40.0  # what an action does to leaving goes on for so long, about
+LASTS_DAYS = 35.0  # what an action does to leaving goes on for so long, about
 GREED = 2.0  # in 1/euro, times the root of how many decisions were learned from
 SEEN_AFTER_DAYS = 3  # by then a contact shows in what we know of a customer
 # What only holds while the customer is here says nothing of leaving.
 LASTING = np.array(
     [not name.startswith(("page_", "channel_", "quiet", "here")) for name in FEATURES]
 )
-# Any contact, contacts of a kind, each action: as it stands in the catalogue.
-KINDS = np.unique([action.kind for action in ACTIONS], return_inverse=True)[1].astype(np.int64)
+# Any contact; then all promotions together, and each other action by itself.
 EACH = np.arange(K, dtype=np.int64)
-FAMILIES = (np.minimum(EACH, 1), KINDS, EACH)
+FAMILIES = (np.minimum(EACH, 1), np.where(PROMOTIONS, PROMOTIONS.argmax(), EACH))
 
 
 class OurPolicy:
@@ -39,14 +38,14 @@ class OurPolicy:
     name = "ours"
 
     def __init__(self) -> None:
-        self._heads = AcceptanceHeads(len(FEATURES))
+        self._model = AcceptanceModel(len(FEATURES))
         self._retention: Retention | None = None
         self._later: dict[int, Later] = {}
         self._learned = 0
 
     def worth(self, contexts: Floats) -> Floats:
         """Expected worth of each action, in euro, shape (n, K)."""
-        worth: Floats = self._heads.acceptance(contexts) * self._values() - COST
+        worth: Floats = self._model.acceptance(contexts) * self._values() - COST
         if self._retention is None:
             return worth
         leaving = 1 - np.exp(-LASTS_DAYS * self._retention.leaving(contexts))
@@ -63,13 +62,13 @@ class OurPolicy:
             if one.age_days == SEEN_AFTER_DAYS:
                 self._later[one.day] = Later(one.contexts, one.actions, one.now)
             self._learned += len(one.actions) * (one.age_days == LOOKS_DAYS[0])
-        if self._heads.learn(reports) and self._later:
+        if self._model.learn(reports) and self._later:
             self._fit_retention()
 
     def _values(self) -> Floats:
         """What an acceptance brings when returns are counted, shape (K,)."""
         bought, kept = np.full(K, 1.0), VALUE.copy()
-        for one in self._heads.log.days.values():
+        for one in self._model.log.days.values():
             accepted = one.accepted * 1.0
             bought += np.bincount(one.actions, weights=accepted, minlength=K)
             earned = (one.earned_eur + COST[one.actions]) * accepted
@@ -78,7 +77,7 @@ class OurPolicy:
         return values
 
     def _fit_retention(self) -> None:
-        kept = self._heads.log.days
+        kept = self._model.log.days
         self._later = {day: one for day, one in self._later.items() if day in kept}
         watched = [
             Watched(

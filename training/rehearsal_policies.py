@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.acceptance_heads import AcceptanceHeads
+from training.acceptance_model import AcceptanceModel
 from training.rehearsal import Report
 from training.world import World
 from training.world_actions import NAMES, Bools, Floats, Ints, K
@@ -89,19 +89,19 @@ class PropensityPolicy:
     name = "propensity"
 
     def __init__(self) -> None:
-        self._heads = AcceptanceHeads(len(FEATURES))
+        self._model = AcceptanceModel(len(FEATURES))
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
         """See `training.rehearsal.Policy`: the likeliest action, and one in twenty at random."""
         offered = allowed.copy()
         offered[:, 0] = ~allowed[:, 1:].any(axis=1)
-        likeliest = _best(self._heads.acceptance(contexts), offered)
+        likeliest = _best(self._model.acceptance(contexts), offered)
         chances: Floats = 0.95 * likeliest + 0.05 * offered / offered.sum(axis=1, keepdims=True)
         return chances
 
     def learn(self, reports: Sequence[Report]) -> None:
         """See `training.rehearsal.Policy`."""
-        self._heads.learn(reports)
+        self._model.learn(reports)
 
 
 _PAGES = {"data": "more_data", "device": "new_phone", "fun": "streaming", "family": "family_line"}

@@ -4,9 +4,12 @@ Leaving is rare (one customer in a thousand on a day) and costly, so what one de
 cannot be seen, and what an action does to it in a given situation hardly, even over a hundred
 thousand decisions. But what a contact does to what we know of a customer (less use, a bad score,
 three promotions in a week) shows within days, and what that means for leaving is learned from all
-customers. So an action is credited with the change in *expected* leaving. How customers are treated
-depends on how they are, which may bend that; who really left then says how far each action as a
-whole has to be corrected.
+customers. So an action is credited with the change in *expected* leaving. What cannot be seen
+days later is missed by that; who really left then says how far actions have to be corrected.
+
+Both learn from how customers happened to be treated, which depends on how they were. So what is
+usual is learned from all that was known when it was decided, and with the actions' effects taken
+out.
 
 References
 ----------
@@ -26,11 +29,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 RIDGE = 5.0  # of the weights of features, in leavers
-FACTOR_RIDGE, OWN_RIDGE = 20.0, 2000.0  # of an action's correction: in all, and by features
+FACTOR_RIDGE = 200.0  # of a family's correction, in leavers
+SLOPE_RIDGE = 5000.0  # of how that differs by features; in the narrowest families only
 SHIFT_RIDGE = 50.0  # in decisions
 STEPS = 6  # of Newton's method, at most
 SETTLED = 0.01  # a step in which no weight changes by more is the last one
 STEEPEST = 30.0  # no chance is smaller than exp(-STEEPEST)
+TURNS = 2  # what is usual and what actions add are learned in turns
 LARGEST = 2.0  # change that one decision is credited with, in logs
 MOST = 1.0  # an action makes leaving at most exp(MOST) times likelier than the others do
 
@@ -76,18 +81,17 @@ class Retention:
 
     Attributes
     ----------
-    lasting : shape (n_features,), of bool
-        Which features say something of leaving; the others only hold while the customer is here.
     usual : shape (1 + n_features,)
-        0 for features that do not last.
+    lasting : shape (1 + n_features,)
+        The same from what lasts alone; 0 for features that only hold while the customer is here.
     shift : shape (n_actions, 1 + n_features)
-        What an action changes, by what could be seen later.
+        What an action changes beside what doing nothing does, by what could be seen later.
     factor : shape (n_actions, 1 + n_features)
-        By how much that has to be corrected, by who left; hardly by features.
+        By how much that has to be corrected, by who left.
     """
 
-    lasting: NDArray[np.bool_]
     usual: Floats
+    lasting: Floats
     shift: Floats
     factor: Floats
 
@@ -100,27 +104,33 @@ class Retention:
         lasting: NDArray[np.bool_],
         start: Retention | None = None,
     ) -> Retention:
-        """Learn all three parts.
+        """Learn all parts.
 
         Parameters
         ----------
         families
             Each of shape (n_actions,): to which family an action belongs, the widest families
             first. A correction that an action shares with its family is learned from all of it.
+            Action 0 does nothing.
+        lasting : shape (n_features,)
+            Which features still say something when the customer is gone.
         start
             An earlier fit, to begin from.
         """
-        kept = np.append(True, lasting)
-        v = _with_one(watched.x)
+        v, offset = _with_one(watched.x), np.log(watched.days)
         average = np.log((watched.left.sum() + 0.5) / watched.days.sum())
-        usual = start.usual.copy() if start else np.append(average, np.zeros(len(lasting)))
-        penalty = np.append(1e-6, np.full(int(lasting.sum()), RIDGE))
-        offset = np.log(watched.days)
-        usual[kept] = _fitted(v[:, kept], watched.left, offset, penalty, usual[kept])
-        shift = _shift(later, usual, len(families[0]))
-        expected = offset + v @ usual + (v * shift[watched.actions]).sum(axis=1)
-        factor = _factor(v, watched, expected, families)
-        return cls(lasting, usual, shift, factor)
+        begun = np.append(average, np.zeros(len(lasting)))
+        usual, weights = (start.usual, start.lasting.copy()) if start else (begun, begun.copy())
+        kept = np.append(True, lasting)
+        weights[kept] = _fitted(v[:, kept], watched.left, offset, _penalty(kept), weights[kept])
+        shift = _shift(later, weights, len(families[0]))
+        factor = np.zeros_like(shift)
+        for _ in range(TURNS):
+            effect = (v * (shift + factor)[watched.actions]).sum(axis=1)
+            usual = _fitted(v, watched.left, offset + effect, _penalty(kept | True), usual)
+            expected = offset + v @ usual + (v * shift[watched.actions]).sum(axis=1)
+            factor = _factor(v, watched, expected, families)
+        return cls(usual, weights, shift, factor)
 
     def leaving(self, x: Floats) -> Floats:
         """Chance to leave on a day, after each action, shape (n, n_actions)."""
@@ -131,8 +141,8 @@ class Retention:
 
 
 def _shift(later: Later, usual: Floats, n_actions: int) -> Floats:
-    """Ridge regression, for each action, of how the log chance of leaving changed after it; what
-    all actions have in common is learned of all of them."""
+    """Ridge regression, for each action, of how the log chance of leaving changed after it, less
+    that after action 0; what all actions have in common is learned of all of them."""
     change = np.clip((later.now - later.x) @ usual[1:], -LARGEST, LARGEST)
     v = _with_one(later.x)
     penalty = SHIFT_RIDGE * np.eye(v.shape[1])
@@ -142,20 +152,23 @@ def _shift(later: Later, usual: Floats, n_actions: int) -> Floats:
         mine = later.actions == action
         part, rest = v[mine], change[mine] - v[mine] @ common
         shift[action] = common + np.linalg.solve(part.T @ part + penalty, part.T @ rest)
+    shift -= shift[0]
     return shift
 
 
 def _factor(v: Floats, watched: Watched, expected: Floats, families: Sequence[Ints]) -> Floats:
     """What each family of actions adds to the log chances that were ``expected``, shape (n,)."""
     factor = np.zeros((len(families[0]), v.shape[1]))
-    prior = np.append(FACTOR_RIDGE, np.full(v.shape[1] - 1, OWN_RIDGE))
     for family in families:
+        slopes = family is families[-1]
         for one in np.unique(family):
             mine = (family == one)[watched.actions]
-            part = v[mine]
-            known = expected[mine] + (part * factor[watched.actions[mine]]).sum(axis=1)
-            left, nothing = watched.left[mine], np.zeros(v.shape[1])
-            factor[family == one] += _fitted(part, left, known, prior, nothing)
+            part = v[mine] if slopes else v[mine, :1]
+            known = expected[mine] + (v[mine] * factor[watched.actions[mine]]).sum(axis=1)
+            prior = np.append(FACTOR_RIDGE, np.full(part.shape[1] - 1, SLOPE_RIDGE))
+            found = _fitted(part, watched.left[mine], known, prior, np.zeros(part.shape[1]))
+            factor[family == one, : len(found)] += found
+    factor -= factor[0]
     return factor
 
 
@@ -172,6 +185,11 @@ def _fitted(v: Floats, left: Floats, offset: Floats, penalty: Floats, weights: F
         if longest < SETTLED:
             break
     return weights
+
+
+def _penalty(kept: NDArray[np.bool_]) -> Floats:
+    """Of the features that are kept, the first of which is the 1."""
+    return np.append(1e-6, np.full(int(kept.sum()) - 1, RIDGE))
 
 
 def _exp(linear: Floats) -> Floats:

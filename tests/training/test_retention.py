@@ -48,9 +48,25 @@ def test_what_later_days_hide_is_corrected_by_who_left(sample):
     assert raised[1] - raised[0] > 0.2 and raised[2] - raised[0] < -0.2
 
 
-def test_a_feature_that_does_not_last_says_nothing_of_leaving(sample):
+def test_an_action_is_not_credited_with_what_it_does_to_a_feature_that_does_not_last(sample):
     found = fitted(*sample, lasting=(False, True))
-    assert found.usual[1] == 0
+    assert found.lasting[1] == 0
+    assert found.usual[1] > 0.5  # it tells who is about to leave all the same
+    assert np.abs(found.shift).max() < 0.05 < 0.3 < np.abs(fitted(*sample).shift).max()
+
+
+def test_what_is_usual_does_not_hide_that_those_in_danger_were_treated():
+    """Action 1 halves the danger, but is given to those who are in twice as much."""
+    rng = np.random.default_rng(8)
+    n = 60_000
+    x = rng.integers(0, 2, (n, 1)).astype(float)
+    actions = np.where(rng.random(n) < np.where(x[:, 0] > 0, 0.9, 0.1), 1, 0)
+    chance = 0.004 * np.exp(0.7 * x[:, 0] - 0.7 * actions)
+    left = (rng.random(n) < 1 - np.exp(-14 * chance)).astype(float)
+    watched, later = Watched(x, actions, left, np.full(n, 14.0)), Later(x, actions, x)
+    found = Retention.fit(watched, later, (np.array([0, 1]),), np.array([True]))
+    effect = np.log(found.leaving(x[:2])[:, 1] / found.leaving(x[:2])[:, 0])
+    assert ((effect < -0.3) & (effect > -0.8)).all()  # -0.25, if what is usual is learned once
 
 
 def test_an_action_that_was_never_taken_does_what_its_family_does(sample):

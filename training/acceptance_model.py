@@ -1,14 +1,17 @@
-"""The chance that each action is accepted, by logistic regression, from a log of reports.
+"""The chance that each action is accepted, from a log of reports.
 
-For rehearsals, where a hundred thousand decisions a second are asked of it. It keeps the log of the
-last weeks and fits anew now and then.
+For rehearsals, where a hundred thousand decisions a second are asked of it. It keeps the log and
+fits anew now and then: a logistic regression for each action, which is good with few acceptances,
+and boosted trees of what that leaves unexplained, which are better with many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,11 +20,26 @@ from training.world_actions import K
 
 Floats = NDArray[np.float64]
 
-MEMORY_DAYS = 45
+MEMORY_DAYS = 90
 RIDGE = 2.0  # in acceptances
 EASIEST = 0.05  # acceptance of an action nobody was shown yet
 STEPS = 4  # of Newton's method, from the fit before, at most
 SETTLED = 0.01  # a step in which no weight changes by more is the last one
+TREES_FROM = 30  # acceptances of an action
+ROUNDS = 60
+TREES = {
+    "objective": "binary",
+    "num_leaves": 31,
+    "learning_rate": 0.06,
+    "min_data_in_leaf": 30,
+    "lambda_l2": 5.0,
+    "num_threads": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "seed": 1,
+    "verbosity": -1,
+}
+STEEPEST = 30.0  # log-odds
 
 
 @dataclass
@@ -43,17 +61,21 @@ def due(day: int) -> bool:
     return day < 14 or (day % 3 == 0 if day < 35 else day % 7 == 0)
 
 
-class AcceptanceHeads:
-    """One logistic regression for each action."""
+class AcceptanceModel:
+    """For each action a logistic regression, and trees on top of it."""
 
     def __init__(self, n_features: int) -> None:
         self.weights = np.zeros((K, 1 + n_features))
         self.weights[:, 0] = np.log(EASIEST / (1 - EASIEST))
         self.log, self._evening = Log(), 0
+        self._trees: dict[int, Any] = {}
 
     def acceptance(self, contexts: Floats) -> Floats:
         """Shape (n, K), of contexts (n, n_features); `no_action` has 0."""
-        chance: Floats = _chance(contexts, self.weights.T)
+        odds = _odds(contexts, self.weights.T)
+        for action, trees in self._trees.items():
+            odds[:, action] += trees.predict(contexts, raw_score=True, num_threads=1)
+        chance = _chance(odds)
         chance[:, 0] = 0.0
         return chance
 
@@ -72,12 +94,21 @@ class AcceptanceHeads:
             if mine.any():
                 x, y = contexts[mine], accepted[mine].astype(np.float64)
                 self.weights[action] = _fitted(x, y, self.weights[action])
+                if y.sum() >= TREES_FROM:
+                    begun = _odds(x, self.weights[action])
+                    data = lgb.Dataset(x, y, init_score=begun, params={"verbosity": -1})
+                    self._trees[action] = lgb.train(TREES, data, ROUNDS)
         return True
 
 
-def _chance(contexts: Floats, weights: Floats) -> Floats:
-    linear = weights[0] + contexts @ weights[1:]
-    chance: Floats = 1 / (1 + np.exp(-np.clip(linear, -30, 30)))
+def _odds(contexts: Floats, weights: Floats) -> Floats:
+    """Log-odds, shape (n,) or (n, K) like the weights."""
+    linear: Floats = np.clip(weights[0] + contexts @ weights[1:], -STEEPEST, STEEPEST)
+    return linear
+
+
+def _chance(odds: Floats) -> Floats:
+    chance: Floats = 1 / (1 + np.exp(-odds))
     return chance
 
 
@@ -87,7 +118,7 @@ def _fitted(x: Floats, y: Floats, weights: Floats) -> Floats:
     penalty = np.append(0.1, np.full(x.shape[1], RIDGE))
     prior = np.append(np.log(EASIEST / (1 - EASIEST)), np.zeros(x.shape[1]))
     for _ in range(STEPS):
-        chance = _chance(x, weights)
+        chance = _chance(_odds(x, weights))
         slope = vectors.T @ (y - chance) - penalty * (weights - prior)
         curve = (vectors * (chance * (1 - chance))[:, None]).T @ vectors + np.diag(penalty)
         step = np.linalg.solve(curve, slope)
