@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.blas import sger
+from scipy.linalg.blas import saxpy, ssymv, ssyr
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,9 @@ def solve(second: Floats, first: Floats, penalty: Floats, prior: Floats, basis: 
 class LiveHeads:
     """Heads of several ridges that learn outcome by outcome; rank-one updates of (A + D)^-1.
 
+    All is kept in single precision, and of each inverse one triangle only: what takes the time is
+    to walk through them. They are solved anew long before rounding matters.
+
     Parameters
     ----------
     penalties : shape (n_heads, n_actions, width)
@@ -117,50 +121,62 @@ class LiveHeads:
         heads = [solve(second, first, penalty, prior, basis) for penalty in penalties]
         unit = np.eye(len(basis))
         self._basis = basis
+        self._turn = basis.astype(np.float32)
         self._ridges = [head.ridge for head in heads]
-        self._weights = np.stack([head.weights for head in heads])
-        self._variance = np.stack([head.variance for head in heads])
-        self._inverse = np.array(
+        self._weights = np.stack([head.weights for head in heads]).astype(np.float32)
+        self._variance = np.stack([head.variance for head in heads]).astype(np.float32)
+        self._inverses = [  # of each head of each action, column after column as BLAS wants them
             [
-                [cho_solve(cho_factor(a + np.diag(d)), unit) for a, d in zip(second, penalty)]  # noqa: B905
-                for penalty in penalties
-            ],
-            dtype=np.float32,  # half the memory to walk through; solved anew before it matters
-        )
+                np.asfortranarray(cho_solve(cho_factor(a + np.diag(d)), unit), dtype=np.float32)
+                for d in penalty
+            ]
+            for a, penalty in zip(second, penalties.swapaxes(0, 1), strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self._weights)
 
     def heads(self) -> tuple[Head, ...]:
         """Each by itself, as it is now."""
-        each = zip(self._weights.copy(), self._variance.copy(), self._ridges, strict=True)
-        return tuple(
-            Head(weights, variance, self._basis, ridge) for weights, variance, ridge in each
-        )
+        weights, variance = self._weights.astype(np.float64), self._variance.astype(np.float64)
+        each = zip(weights, variance, self._ridges, strict=True)
+        return tuple(Head(w, v, self._basis, ridge) for w, v, ridge in each)
 
-    def mean(self, vectors: Floats) -> Floats:
+    def mean(self, vectors: Singles) -> Singles:
         """`Head.mean` of each, shape (n_heads, n, n_actions)."""
         return self._of_each(vectors, self._weights)
 
-    def spread(self, vectors: Floats) -> Floats:
-        """`Head.spread` of each, shape (n_heads, n, n_actions)."""
-        return self._of_each((vectors @ self._basis) ** 2, self._variance)
+    def along(self, vectors: Singles) -> Singles:
+        """Squares of vectors, shape (n, width), along each axis of the basis, of that shape."""
+        turned: Singles = vectors @ self._turn
+        return turned * turned
 
-    def absorb(self, action: int, vector: Floats, reward: float, count: float) -> None:
-        """Learn that ``action`` earned ``reward``, less the mean, counted ``count`` > 0."""
-        steps = self._inverse[:, action] @ vector.astype(np.float32)
-        reaches = 1.0 / count + steps @ vector
-        weights = self._weights[:, action]
-        weights += steps * ((reward - weights @ vector) / reaches)[:, None]
-        for inverse, step, reach in zip(self._inverse[:, action], steps, reaches, strict=True):
-            # In place: it is symmetric, so its transpose is the layout that BLAS wants.
-            sger(-1.0 / reach, step, step, a=inverse.T, overwrite_a=1)
-        along = (vector @ self._basis) ** 2
+    def spread(self, along: Singles) -> Singles:
+        """`Head.spread` of each, shape (n_heads, n, n_actions), by what `along` says."""
+        return self._of_each(along, self._variance)
+
+    def absorb(
+        self, action: int, vector: Singles, along: Singles, reward: float, count: float
+    ) -> None:
+        """Learn that ``action`` earned ``reward``, less the mean, counted ``count`` > 0.
+
+        Parameters
+        ----------
+        vector, along : shape (width,)
+            The second is what `along` says of the first.
+        """
+        inverses = self._inverses[action]
+        steps = [ssymv(1.0, inverse, vector) for inverse in inverses]
+        reaches = [1.0 / count + float(step @ vector) for step in steps]
+        for weights, step, reach in zip(self._weights[:, action], steps, reaches, strict=True):
+            saxpy(step, weights, a=(reward - float(weights @ vector)) / reach)
+        for inverse, step, reach in zip(inverses, steps, reaches, strict=True):
+            ssyr(-1.0 / reach, step, a=inverse, overwrite_a=1)
         variance = self._variance[:, action]
-        variance /= 1.0 + count * along * variance
+        variance /= np.float32(1.0) + np.float32(count) * along * variance
 
-    def _of_each(self, vectors: Floats, values: Floats) -> Floats:
+    def _of_each(self, vectors: Singles, values: Singles) -> Singles:
         n_heads, n_actions, width = values.shape
         flat = vectors @ values.reshape(-1, width).T
-        found: Floats = flat.reshape(len(vectors), n_heads, n_actions).swapaxes(0, 1)
+        found: Singles = flat.reshape(len(vectors), n_heads, n_actions).swapaxes(0, 1)
         return found

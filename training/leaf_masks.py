@@ -106,9 +106,7 @@ class LeafMasks:
         left = values <= self._threshold
         if np.isnan(rows).any():
             left |= np.isnan(values) & self._unknown_left
-        masks: Masks = np.bitwise_and.reduce(
-            np.where(left, self._left, self._right), axis=1, initial=0xFFFF
-        )
+        masks: Masks = np.bitwise_and.reduce(np.where(left, self._left, self._right), axis=1)
         return masks
 
     def of_categories(self, column: int, codes: Iterable[int]) -> Masks:

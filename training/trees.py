@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from training.leaf_masks import LeafMasks, Masks
 
@@ -88,6 +89,10 @@ class Trees:
         return self._masks.of_categories(-1, [*range(len(self.actions)), -1])
 
     @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.actions)
+
+    @cached_property
     def _is_chance(self) -> bool:
         return f"objective={CHANCES}" in self.text
 
@@ -133,19 +138,18 @@ class Trees:
 
         ``nan`` where the trees have never seen the action.
         """
-        places = _places(tuple(actions), self.actions)
-        of_actions = self._of_actions.take(places, axis=0, mode="wrap")  # -1 is the last
-        of_channels = self._of_channels.take(
-            _places(tuple(channels), self.channels), axis=0, mode="wrap"
-        )
+        wanted = _places(tuple(actions), self.actions), _places(tuple(channels), self.channels)
+        of_actions = self._of_actions.take(wanted[0], axis=0, mode="wrap")  # -1 is the last
+        of_channels = self._of_channels.take(wanted[1], axis=0, mode="wrap")
         found = np.empty((len(rows), len(actions)))
         for start in range(0, len(rows), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             open_leaves = self._masks.of_rows(rows[part]) & of_channels[part]
             found[part] = self._masks.scores(open_leaves[:, None] & of_actions)
         if self._is_chance:
-            found = 1 / (1 + np.exp(-found))
-        found[:, places < 0] = np.nan
+            expit(found, out=found)
+        if not set(actions).issubset(self._known):
+            found[:, ~self.knows(actions)] = np.nan
         return found
 
     def knows(self, actions: Sequence[str]) -> NDArray[np.bool_]:
