@@ -106,7 +106,7 @@ class ContextualBandit:
         x = self._contexts(contexts)
         chosen = np.asarray(actions, dtype=np.intp).reshape(len(x))
         earned = np.asarray(rewards, dtype=np.float64).reshape(len(x))
-        counted = np.ones(len(x)) if counts is None else np.asarray(counts, dtype=np.float64)
+        counted = np.asarray([1.0] * len(x) if counts is None else counts, dtype=np.float64)
         self._check_outcomes(chosen, earned, counted)
         self._belief.learn(x, chosen, earned, counted)
 
@@ -146,8 +146,9 @@ class ContextualBandit:
         return x
 
     def _check_outcomes(self, actions: NDArray[np.intp], rewards: Floats, counts: Floats) -> None:
-        # Python is faster than numpy at one outcome, and most come alone.
-        lowest, highest = min(actions.tolist(), default=0), max(actions.tolist(), default=0)
+        # Most outcomes come alone, and at one of them Python is faster than numpy.
+        listed = actions.tolist()
+        lowest, highest = min(listed, default=0), max(listed, default=0)
         if not (lowest >= 0 and highest < self._n_actions):
             raise InvalidSetting(
                 f"Actions go from {lowest} to {highest}.",

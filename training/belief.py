@@ -27,7 +27,7 @@ Indices = NDArray[np.intp]
 
 FIRST_ENCODED = 8  # outcomes; before that, contexts are taken as they come
 TREES_DEBT = 50.0  # outcomes' worth of error by which trees must have been better to be heard
-SHARES_GROWTH = 1.05  # shares are reckoned again when there are so many times as many outcomes
+SHARES_GROWTH = 1.1  # shares are reckoned again when there are so many times as many outcomes
 
 
 class _Seen(NamedTuple):
@@ -144,18 +144,18 @@ class Belief:
         if seen is None or seen.x != x.tobytes():
             seen = self._see(x)
         self._seen = None
-        weights = counts
+        weights = counts.tolist()
         if self._settings.half_life is not None:
             at = np.arange(self._log.total, self._log.total + len(x), dtype=np.float64)
-            weights = counts * self._fading.weights(at)
-        each = zip(actions.tolist(), rewards.tolist(), weights.tolist(), strict=True)
+            weights = (counts * self._fading.weights(at)).tolist()
+        each = zip(actions.tolist(), rewards.tolist(), weights, strict=True)
         for number, (action, reward, weight) in enumerate(each):
             if weight > 0:
                 self._unjudged.append(_Unjudged(seen.said[:, number, action], reward, weight))
                 vector, along = seen.vectors[number], seen.along[number]
                 self._live.absorb(action, vector, along, reward - self._mean, weight / self._unit)
         self._log.append(x, actions, rewards, counts)
-        if self._log.total >= self._next_solve or counts.min(initial=0.0) < 0:
+        if self._log.total >= self._next_solve or min(weights, default=0) < 0:
             self._renew()
         elif self._log.total >= self._next_shares:
             self._reckon()

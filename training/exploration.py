@@ -151,8 +151,10 @@ class ProbabilityMatching:
         NothingAllowed
             If all are ``nan``; the engine always allows `no_action`.
         """
-        mean = np.fmax(expected_reward, -np.inf)  # of what is not allowed: below all others
-        best = int(mean.argmax())
+        mean, best = expected_reward, int(expected_reward.argmax())
+        if np.isnan(mean[best]):  # to argmax, nan is the greatest; here it is below all others
+            mean = np.fmax(mean, -np.inf)
+            best = int(mean.argmax())
         if mean[best] == -np.inf:
             raise NothingAllowed(
                 "The policy was given no allowed action.",

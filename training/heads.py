@@ -125,6 +125,7 @@ class LiveHeads:
         self._ridges = [head.ridge for head in heads]
         self._weights = np.stack([head.weights for head in heads]).astype(np.float32)
         self._variance = np.stack([head.variance for head in heads]).astype(np.float32)
+        self._precision = 1.0 / self._variance
         self._inverses = [  # of each head of each action, column after column as BLAS wants them
             [
                 np.asfortranarray(cho_solve(cho_factor(a + np.diag(d)), unit), dtype=np.float32)
@@ -168,12 +169,13 @@ class LiveHeads:
         inverses = self._inverses[action]
         steps = [ssymv(1.0, inverse, vector) for inverse in inverses]
         reaches = [1.0 / count + float(step @ vector) for step in steps]
-        for weights, step, reach in zip(self._weights[:, action], steps, reaches, strict=True):
+        each = zip(inverses, self._weights[:, action], steps, reaches, strict=True)
+        for inverse, weights, step, reach in each:  # both are written to in place
             saxpy(step, weights, a=(reward - float(weights @ vector)) / reach)
-        for inverse, step, reach in zip(inverses, steps, reaches, strict=True):
             ssyr(-1.0 / reach, step, a=inverse, overwrite_a=1)
-        variance = self._variance[:, action]
-        variance /= np.float32(1.0) + np.float32(count) * along * variance
+        precision = self._precision[:, action]
+        precision += count * along
+        np.reciprocal(precision, out=self._variance[:, action])
 
     def _of_each(self, vectors: Singles, values: Singles) -> Singles:
         n_heads, n_actions, width = values.shape

@@ -15,6 +15,7 @@ order of leaves does not matter.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ class LeafMasks:
         """
         values = rows.take(self._column, axis=1)
         left = values <= self._threshold
-        if np.isnan(rows).any():
+        if math.isnan(rows.sum()):  # only if one of them is, and sooner known
             left |= np.isnan(values) & self._unknown_left
         masks: Masks = np.bitwise_and.reduce(np.where(left, self._left, self._right), axis=1)
         return masks
