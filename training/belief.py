@@ -27,7 +27,7 @@ Indices = NDArray[np.intp]
 
 FIRST_ENCODED = 8  # outcomes; before that, contexts are taken as they come
 TREES_DEBT = 50.0  # outcomes' worth of error by which trees must have been better to be heard
-SHARES_GROWTH = 1.1  # shares are reckoned again when there are so many times as many outcomes
+SHARES_GROWTH = 1.05  # shares are reckoned again when there are so many times as many outcomes
 
 
 class _Seen(NamedTuple):

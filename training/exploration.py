@@ -152,7 +152,7 @@ class ProbabilityMatching:
             If all are ``nan``; the engine always allows `no_action`.
         """
         mean, best = expected_reward, int(expected_reward.argmax())
-        if np.isnan(mean[best]):  # to argmax, nan is the greatest; here it is below all others
+        if math.isnan(mean[best]):  # to argmax, nan is the greatest; here it is below all others
             mean = np.fmax(mean, -np.inf)
             best = int(mean.argmax())
         if mean[best] == -np.inf:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import saxpy, ssymv, ssyr
+from scipy.linalg.lapack import dpotri
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -90,12 +91,17 @@ def solve(second: Floats, first: Floats, penalty: Floats, prior: Floats, basis: 
     Bishop (2006), "Pattern Recognition and Machine Learning", section 3.3.
     """
     weights = np.empty_like(first)
-    variance = np.empty_like(first)
     for index, (a, d) in enumerate(zip(second, penalty, strict=True)):
         factor = cho_factor(a + np.diag(d))
         weights[index] = prior[index] + cho_solve(factor, first[index] - a @ prior[index])
-        variance[index] = 1.0 / (np.einsum("ij,ij->j", basis, a @ basis) + d @ basis**2)
-    return Head(weights, variance, basis, float(penalty.max(initial=1.0)))
+    precision = _learned(second, basis) + penalty @ basis**2
+    return Head(weights, 1.0 / precision, basis, float(penalty.max(initial=1.0)))
+
+
+def _learned(second: Floats, basis: Floats) -> Floats:
+    """What outcomes add to the precision along each axis, shape (n_actions, width)."""
+    found: Floats = np.einsum("ij,nij->nj", basis, second @ basis)
+    return found
 
 
 class LiveHeads:
@@ -118,21 +124,22 @@ class LiveHeads:
     def __init__(
         self, second: Floats, first: Floats, penalties: Floats, prior: Floats, basis: Floats
     ) -> None:
-        heads = [solve(second, first, penalty, prior, basis) for penalty in penalties]
-        unit = np.eye(len(basis))
-        self._basis = basis
-        self._turn = basis.astype(np.float32)
-        self._ridges = [head.ridge for head in heads]
-        self._weights = np.stack([head.weights for head in heads]).astype(np.float32)
-        self._variance = np.stack([head.variance for head in heads]).astype(np.float32)
-        self._precision = 1.0 / self._variance
-        self._inverses = [  # of each head of each action, column after column as BLAS wants them
-            [
-                np.asfortranarray(cho_solve(cho_factor(a + np.diag(d)), unit), dtype=np.float32)
-                for d in penalty
-            ]
-            for a, penalty in zip(second, penalties.swapaxes(0, 1), strict=True)
-        ]
+        n_heads, n_actions, _ = penalties.shape
+        weights = np.empty_like(penalties)
+        self._inverses: list[list[Singles]] = [[] for _ in range(n_actions)]  # one of each head
+        for head, action in np.ndindex(n_heads, n_actions):
+            a, start = second[action], prior[action]
+            factor, _ = cho_factor(a + np.diag(penalties[head, action]))
+            weights[head, action] = start + cho_solve((factor, False), first[action] - a @ start)
+            inverse, _ = dpotri(factor)
+            # Column after column as BLAS wants them; else it would work on copies.
+            self._inverses[action].append(np.asfortranarray(inverse, dtype=np.float32))
+        self._basis, self._turn = basis, basis.astype(np.float32)
+        self._ridges = [float(penalty.max(initial=1.0)) for penalty in penalties]
+        self._weights = weights.astype(np.float32)
+        precision = _learned(second, basis) + penalties @ basis**2
+        self._precision = precision.astype(np.float32)
+        self._variance = 1.0 / self._precision
 
     def __len__(self) -> int:
         return len(self._weights)
@@ -166,11 +173,10 @@ class LiveHeads:
         vector, along : shape (width,)
             The second is what `along` says of the first.
         """
-        inverses = self._inverses[action]
-        steps = [ssymv(1.0, inverse, vector) for inverse in inverses]
-        reaches = [1.0 / count + float(step @ vector) for step in steps]
-        each = zip(inverses, self._weights[:, action], steps, reaches, strict=True)
-        for inverse, weights, step, reach in each:  # both are written to in place
+        each = zip(self._inverses[action], self._weights[:, action], strict=True)
+        for inverse, weights in each:  # both are written to in place
+            step = ssymv(1.0, inverse, vector)
+            reach = 1.0 / count + float(step @ vector)
             saxpy(step, weights, a=(reward - float(weights @ vector)) / reach)
             ssyr(-1.0 / reach, step, a=inverse, overwrite_a=1)
         precision = self._precision[:, action]
