@@ -78,14 +78,14 @@ def smallest_mixture(products: Floats) -> Floats:
     be played off against each other.
     """
     n = len(products)
-    doubt = DOUBT * max(float(np.diag(products).min()), 1e-12)
+    doubt = DOUBT * max(float(products.diagonal().min()), 1e-12)
     steady = products + doubt * np.eye(n)
     best = np.zeros(n)
     alone = int(steady.diagonal().argmin())
     best[alone], smallest = 1.0, float(steady[alone, alone])
     for size in range(n, 1, -1):
-        for some in combinations(range(n), size):
-            part = steady[np.ix_(some, some)]
+        for some in map(list, combinations(range(n), size)):
+            part = steady[some][:, some]
             w = _unbounded(part)
             if w is None or w.min() < 0:
                 continue
@@ -93,7 +93,7 @@ def smallest_mixture(products: Floats) -> Floats:
             if value < smallest:
                 smallest = value
                 best[:] = 0.0
-                best[list(some)] = w
+                best[some] = w
             if size == n:  # no bound stood in the way, so no subset can do better
                 return best
     return best
