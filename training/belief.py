@@ -38,8 +38,8 @@ class _Seen(NamedTuple):
     x : bytes
         The caller may fill the same array again; and ``nan`` equals itself as bytes.
     vectors, along : shape (n, width)
-        What the encoder makes of contexts, and `LiveHeads.along` of that.
-    said : shape (n_experts, n, n_actions)
+        What the encoder makes of contexts, and where that points (`LiveHeads.look`).
+    said : shape (n, n_experts, n_actions)
         What each expert expects.
     """
 
@@ -55,12 +55,6 @@ class _Unjudged(NamedTuple):
     said: Floats
     reward: float
     weight: float
-
-
-def _mixture(shares: Floats, values: Floats) -> Floats:
-    """Sum over experts, shape (n, n_actions), of values of shape (n_experts, n, n_actions)."""
-    found: Floats = (shares @ values.reshape(len(shares), -1)).reshape(values.shape[1:])
-    return found
 
 
 class Belief:
@@ -102,8 +96,8 @@ class Belief:
     def expect(self, x: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation for contexts (n, n_features), each (n, n_actions)."""
         self._seen = self._see(x)
-        spread = np.sqrt(self._live.spread(self._seen.along))
-        return _mixture(self._shares, self._seen.said), _mixture(self._caution, spread)
+        deviation = np.sqrt(self._live.spread(self._seen.along))
+        return self._shares @ self._seen.said, self._caution @ deviation
 
     def learn(self, x: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
         """Learn outcomes, in parts that end where something is fitted anew."""
@@ -129,13 +123,14 @@ class Belief:
     def _see(self, x: Floats) -> _Seen:
         rows, nowhere = x.take(self._kept, axis=1), ("",) * len(x)
         vectors = self._encoder.encode(rows, nowhere).astype(np.float32)
-        said = np.empty((len(self._live) + 1, len(x), len(self._actions)))
-        np.add(self._live.mean(vectors), self._mean, out=said[:-1])
+        means, along = self._live.look(vectors)
+        said = np.empty((len(x), len(self._live) + 1, len(self._actions)))
+        np.add(means, self._mean, out=said[:, :-1])
         if self._trees is None:
-            said[-1] = self._mean
+            said[:, -1] = self._mean
         else:
-            said[-1] = self._trees.reward(rows, nowhere, self._actions)
-        return _Seen(x.tobytes(), vectors, self._live.along(vectors), said)
+            said[:, -1] = self._trees.reward(rows, nowhere, self._actions)
+        return _Seen(x.tobytes(), vectors, along, said)
 
     def _absorb(self, x: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
         """Learn outcomes among which nothing is fitted anew."""
@@ -151,7 +146,7 @@ class Belief:
         each = zip(actions.tolist(), rewards.tolist(), weights, strict=True)
         for number, (action, reward, weight) in enumerate(each):
             if weight > 0:
-                self._unjudged.append(_Unjudged(seen.said[:, number, action], reward, weight))
+                self._unjudged.append(_Unjudged(seen.said[number, :, action], reward, weight))
                 vector, along = seen.vectors[number], seen.along[number]
                 self._live.absorb(action, vector, along, reward - self._mean, weight / self._unit)
         self._log.append(x, actions, rewards, counts)

@@ -134,9 +134,11 @@ class LiveHeads:
             inverse, _ = dpotri(factor)
             # Column after column as BLAS wants them; else it would work on copies.
             self._inverses[action].append(np.asfortranarray(inverse, dtype=np.float32))
-        self._basis, self._turn = basis, basis.astype(np.float32)
+        self._basis = basis
         self._ridges = [float(penalty.max(initial=1.0)) for penalty in penalties]
-        self._weights = weights.astype(np.float32)
+        # What every vector is multiplied by, at once: the weights of all heads, then the axes.
+        self._rows = np.vstack([*weights, basis.T]).astype(np.float32)
+        self._weights: Singles = self._rows[: n_heads * n_actions].reshape(weights.shape)  # a view
         precision = _learned(second, basis) + penalties @ basis**2
         self._precision = precision.astype(np.float32)
         self._variance = 1.0 / self._precision
@@ -150,18 +152,21 @@ class LiveHeads:
         each = zip(weights, variance, self._ridges, strict=True)
         return tuple(Head(w, v, self._basis, ridge) for w, v, ridge in each)
 
-    def mean(self, vectors: Singles) -> Singles:
-        """`Head.mean` of each, shape (n_heads, n, n_actions)."""
-        return self._of_each(vectors, self._weights)
+    def look(self, vectors: Singles) -> tuple[Singles, Singles]:
+        """`Head.mean` of each, shape (n, n_heads, n_actions), and where the vectors point.
 
-    def along(self, vectors: Singles) -> Singles:
-        """Squares of vectors, shape (n, width), along each axis of the basis, of that shape."""
-        turned: Singles = vectors @ self._turn
-        return turned * turned
+        The second has the shape (n, width): squares along each axis of the basis.
+        """
+        n_heads, n_actions, width = self._weights.shape
+        found = vectors @ self._rows.T
+        means = found[:, :-width].reshape(len(vectors), n_heads, n_actions)
+        return means, np.square(found[:, -width:])
 
     def spread(self, along: Singles) -> Singles:
-        """`Head.spread` of each, shape (n_heads, n, n_actions), by what `along` says."""
-        return self._of_each(along, self._variance)
+        """`Head.spread` of each, shape (n, n_heads, n_actions), of vectors ``along`` the axes."""
+        n_heads, n_actions, width = self._variance.shape
+        found = along @ self._variance.reshape(-1, width).T
+        return found.reshape(len(along), n_heads, n_actions)
 
     def absorb(
         self, action: int, vector: Singles, along: Singles, reward: float, count: float
@@ -171,7 +176,7 @@ class LiveHeads:
         Parameters
         ----------
         vector, along : shape (width,)
-            The second is what `along` says of the first.
+            The second is what `look` says of the first.
         """
         each = zip(self._inverses[action], self._weights[:, action], strict=True)
         for inverse, weights in each:  # both are written to in place
@@ -182,9 +187,3 @@ class LiveHeads:
         precision = self._precision[:, action]
         precision += count * along
         np.reciprocal(precision, out=self._variance[:, action])
-
-    def _of_each(self, vectors: Singles, values: Singles) -> Singles:
-        n_heads, n_actions, width = values.shape
-        flat = vectors @ values.reshape(-1, width).T
-        found: Singles = flat.reshape(len(vectors), n_heads, n_actions).swapaxes(0, 1)
-        return found

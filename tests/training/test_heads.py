@@ -38,7 +38,7 @@ def test_following_each_outcome_ends_where_solving_all_of_them_does():
     basis = basis_of(second)
     live = LiveHeads(second, first, penalties(), START, basis)
     for v, a, y, c in zip(*after, strict=True):
-        live.absorb(int(a), v, live.along(v[None])[0], float(y), float(c))
+        live.absorb(int(a), v, live.look(v[None])[1][0], float(y), float(c))
     both = sums(*(np.concatenate(pair) for pair in zip(before, after, strict=True)))
     for head, penalty in zip(live.heads(), penalties(), strict=True):
         solved = solve(*both, penalty, START, basis)
@@ -53,9 +53,10 @@ def test_all_heads_at_once_say_what_each_says_alone():
     second, first = sums(*outcomes(50, seed=3))
     live = LiveHeads(second, first, penalties(), START, basis_of(second))
     vectors = outcomes(4, seed=4)[0]
+    means, along = live.look(vectors)
     for number, head in enumerate(live.heads()):
-        assert live.mean(vectors)[number] == pytest.approx(head.mean(vectors))
-        assert live.spread(live.along(vectors))[number] == pytest.approx(head.spread(vectors))
+        assert means[:, number] == pytest.approx(head.mean(vectors))
+        assert live.spread(along)[:, number] == pytest.approx(head.spread(vectors))
 
 
 def test_the_spread_is_the_exact_variance_where_actions_saw_the_same_customers():
