@@ -211,8 +211,9 @@ def _chances_above(mean: Floats, sd: Floats, floor: float) -> tuple[Floats, floa
     """Chance that each is the greatest and above ``floor``, and that none is above it.
 
     The integral is a sum over cells between nodes: an action's own chance of a cell is exact, that
-    of the others to be below is the mean of both ends. Measured on decisions for the grocer, 24
-    actions each: no chance is off by more than 0.0011.
+    of the others to be below is the mean of both ends. Measured on random beliefs of 24 actions:
+    no chance is off by more than 0.0011 where deviations differ (0.2 to 1.5), and by more than
+    0.006 where they hardly do (0.7 to 0.9).
     """
     nodes = _nodes(mean, sd, floor)
     below = np.maximum(ndtr((nodes[:, None] - mean) / sd), FAINT)
