@@ -6,6 +6,9 @@ In the service its parts work apart: the learner keeps sums (`training.knowledge
 
 from __future__ import annotations
 
+from itertools import chain
+from math import isfinite
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -71,9 +74,10 @@ class ContextualBandit:
         mean, deviation = self._belief.expect(x)
         if allowed is not None:
             mean = np.where(np.asarray(allowed, dtype=np.bool_), mean, np.nan)
-        return np.stack(
-            [self._policy.probabilities(m, d) for m, d in zip(mean, deviation, strict=True)]
-        ).reshape(mean.shape)
+        chances = np.empty_like(mean)
+        for number in range(len(mean)):
+            chances[number] = self._policy.probabilities(mean[number], deviation[number])
+        return chances
 
     def learn(
         self,
@@ -102,7 +106,7 @@ class ContextualBandit:
         x = self._contexts(contexts)
         chosen = np.asarray(actions, dtype=np.intp).reshape(len(x))
         earned = np.asarray(rewards, dtype=np.float64).reshape(len(x))
-        counted = np.ones(len(x)) if counts is None else np.asarray(counts, dtype=np.float64)
+        counted = np.asarray([1.0] * len(x) if counts is None else counts, dtype=np.float64)
         self._check_outcomes(chosen, earned, counted)
         self._belief.learn(x, chosen, earned, counted)
 
@@ -142,13 +146,16 @@ class ContextualBandit:
         return x
 
     def _check_outcomes(self, actions: NDArray[np.intp], rewards: Floats, counts: Floats) -> None:
-        if len(actions) and not (actions.min() >= 0 and actions.max() < self._n_actions):
+        # Most outcomes come alone, and at one of them Python is faster than numpy.
+        listed = actions.tolist()
+        lowest, highest = min(listed, default=0), max(listed, default=0)
+        if not (lowest >= 0 and highest < self._n_actions):
             raise InvalidSetting(
-                f"Actions go from {actions.min()} to {actions.max()}.",
+                f"Actions go from {lowest} to {highest}.",
                 expected=f"numbers from 0 to {self._n_actions - 1}",
                 remedy="Give the index that was drawn from `predict`.",
             )
-        if not (np.isfinite(rewards).all() and np.isfinite(counts).all()):
+        if not all(map(isfinite, chain(rewards.tolist(), counts.tolist()))):
             raise InvalidSetting(
                 "Some reward or count is not a number.",
                 expected="finite numbers",

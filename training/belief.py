@@ -17,7 +17,7 @@ from training.contributions import Contributions
 from training.encoder import Encoder
 from training.experts import Errors
 from training.fading import Fading
-from training.heads import LiveHeads, basis_of
+from training.heads import LiveHeads, Singles, basis_of
 from training.outcome_log import OutcomeLog, Outcomes
 from training.reward_model import RewardModel, normalised
 from training.trees import Trees
@@ -31,17 +31,30 @@ SHARES_GROWTH = 1.05  # shares are reckoned again when there are so many times a
 
 
 class _Seen(NamedTuple):
-    """Contexts, their vectors, and what each expert expected of each action."""
+    """Contexts as bytes, and what was found for them.
 
-    x: Floats
-    vectors: Floats
+    Attributes
+    ----------
+    x : bytes
+        The caller may fill the same array again; and ``nan`` equals itself as bytes.
+    vectors, along : shape (n, width)
+        What the encoder makes of contexts, and where that points (`LiveHeads.look`).
+    said : shape (n, n_experts, n_actions)
+        What each expert expects.
+    """
+
+    x: bytes
+    vectors: Singles
+    along: Singles
     said: Floats
 
 
-def _mixture(shares: Floats, values: Floats) -> Floats:
-    """Sum over experts, shape (n, n_actions), of values of shape (n_experts, n, n_actions)."""
-    found: Floats = (shares @ values.reshape(len(shares), -1)).reshape(values.shape[1:])
-    return found
+class _Unjudged(NamedTuple):
+    """An outcome, what each expert expected of it, shape (n_experts,), and what it counts."""
+
+    said: Floats
+    reward: float
+    weight: float
 
 
 class Belief:
@@ -63,6 +76,7 @@ class Belief:
         self._trees: Trees | None = None
         n_experts = len(settings.ridges) + 1
         self._errors = Errors(np.zeros((n_experts, n_experts)), 0.0)
+        self._unjudged: list[_Unjudged] = []
         self._next_solve = self._next_fit = self._next_shares = self._next_encoding = 0.0
         self._seen: _Seen | None = None
         self._forget_sums()
@@ -81,9 +95,9 @@ class Belief:
 
     def expect(self, x: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation for contexts (n, n_features), each (n, n_actions)."""
-        self._seen = _Seen(x.copy(), *self._said(x))  # the caller may fill the same array again
-        spread = np.sqrt(self._live.spread(self._seen.vectors))
-        return _mixture(self._shares, self._seen.said), _mixture(self._caution, spread)
+        self._seen = self._see(x)
+        deviation = np.sqrt(self._live.spread(self._seen.along))
+        return self._shares @ self._seen.said, self._caution @ deviation
 
     def learn(self, x: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
         """Learn outcomes, in parts that end where something is fitted anew."""
@@ -106,38 +120,50 @@ class Belief:
         )
         return model.contributions(row[self._kept], "").widened(self._names)
 
-    def _said(self, x: Floats) -> tuple[Floats, Floats]:
-        """Vectors, and what each expert expects, shape (n_experts, n, n_actions)."""
-        rows, nowhere = x[:, self._kept], ("",) * len(x)
-        vectors = self._encoder.encode(rows, nowhere)
-        said = np.full((len(self._live) + 1, len(x), len(self._actions)), self._mean)
-        said[:-1] += self._live.mean(vectors)
-        if self._trees is not None:
-            said[-1] = self._trees.reward(rows, nowhere, self._actions)
-        return vectors, said
+    def _see(self, x: Floats) -> _Seen:
+        rows, nowhere = x.take(self._kept, axis=1), ("",) * len(x)
+        vectors = self._encoder.encode(rows, nowhere).astype(np.float32)
+        means, along = self._live.look(vectors)
+        said = np.empty((len(x), len(self._live) + 1, len(self._actions)))
+        np.add(means, self._mean, out=said[:, :-1])
+        if self._trees is None:
+            said[:, -1] = self._mean
+        else:
+            said[:, -1] = self._trees.reward(rows, nowhere, self._actions)
+        return _Seen(x.tobytes(), vectors, along, said)
 
     def _absorb(self, x: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
         """Learn outcomes among which nothing is fitted anew."""
         # Most are learned just after they were decided: what was expected then is still known.
-        if self._seen is None or not np.array_equal(self._seen.x, x):
-            self._seen = _Seen(x, *self._said(x))
-        _, vectors, expected = self._seen
+        seen = self._seen
+        if seen is None or seen.x != x.tobytes():
+            seen = self._see(x)
         self._seen = None
-        said = expected[:, np.arange(len(x)), actions].T
-        weights = counts
+        weights = counts.tolist()
         if self._settings.half_life is not None:
             at = np.arange(self._log.total, self._log.total + len(x), dtype=np.float64)
-            weights = counts * self._fading.weights(at)
-        # What is taken back was a misunderstanding; how well it was foretold is not looked at.
-        self._errors = self._errors.learn(said, rewards, np.maximum(weights, 0.0))
-        for vector, action, reward, weight in zip(vectors, actions, rewards, weights, strict=True):
+            weights = (counts * self._fading.weights(at)).tolist()
+        each = zip(actions.tolist(), rewards.tolist(), weights, strict=True)
+        for number, (action, reward, weight) in enumerate(each):
             if weight > 0:
-                self._live.absorb(action, vector, reward - self._mean, weight / self._unit)
+                self._unjudged.append(_Unjudged(seen.said[number, :, action], reward, weight))
+                vector, along = seen.vectors[number], seen.along[number]
+                self._live.absorb(action, vector, along, reward - self._mean, weight / self._unit)
         self._log.append(x, actions, rewards, counts)
-        if self._log.total >= self._next_solve or (counts < 0).any():
+        if self._log.total >= self._next_solve or min(weights, default=0) < 0:
             self._renew()
-        elif self._errors.count >= self._next_shares:
+        elif self._log.total >= self._next_shares:
             self._reckon()
+
+    def _judge(self) -> None:
+        """Add up the errors of outcomes since the last time.
+
+        What is taken back was a misunderstanding; how well it was foretold is not looked at.
+        """
+        if self._unjudged:
+            said, rewards, weights = (np.array(part) for part in zip(*self._unjudged, strict=True))
+            self._errors = self._errors.learn(said, rewards, weights)
+            self._unjudged.clear()
 
     def _reckon(self) -> None:
         """Look again at how far each expert is to be believed, and how sure it is.
@@ -145,12 +171,13 @@ class Belief:
         The noise of a head is its mean squared error, as if it had once erred like the rewards'
         own variance.
         """
+        self._judge()
         start = self._variance() * self._unit
         self._shares = self._errors.shares(np.append(self._settings.debts, TREES_DEBT) * start)
         products = np.diag(self._errors.products)[:-1]
         noise = (start + products) / (self._unit + self._errors.count)
         self._caution = normalised(self._shares[:-1]) * self._settings.cautions * np.sqrt(noise)
-        self._next_shares = self._errors.count * SHARES_GROWTH
+        self._next_shares = self._log.total * SHARES_GROWTH
 
     def _renew(self) -> None:
         """Fit the encoder and the trees where it is time, and solve the heads."""
@@ -200,6 +227,7 @@ class Belief:
         if scale != 1.0:
             self._second, self._first = self._second * scale, self._first * scale
             self._square *= scale
+            self._judge()
             self._errors = Errors(self._errors.products * scale, self._errors.count * scale)
         weights = outcomes.counts * self._fading.weights(outcomes.at)
         vectors = self._encoder.encode(

@@ -107,12 +107,12 @@ class Encoder:
         """Knows channels only: for a business whose bandit was never trained."""
         return cls((), tuple(channels), np.empty(0), np.empty(0))
 
-    @property
+    @cached_property
     def inputs(self) -> int:
         """How many numbers the waves are made of."""
         return (len(self.axes) or len(self.features)) + len(self.channels)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Length of a vector."""
         return 1 + self.inputs + len(self.phases)
@@ -120,12 +120,18 @@ class Encoder:
     def encode(self, rows: Floats, channels: Sequence[str]) -> Floats:
         """Vectors, shape (n, width), from ``rows`` of shape (n, n_features) and n channels."""
         vectors = np.empty((len(rows), self.width))
-        vectors[:, 0] = 1.0
-        vectors[:, 1 : 1 + self.inputs] = self._inputs(rows, channels)
+        straight, waves = vectors[:, : 1 + self.inputs], vectors[:, 1 + self.inputs :]
+        straight[:, 0] = 1.0
+        straight[:, 1:] = self._inputs(rows, channels)
         if len(self.phases):
-            turned = vectors[:, 1 : 1 + self.inputs] @ self.frequencies.T + self.phases
-            vectors[:, 1 + self.inputs :] = HIGH * np.cos(turned)
+            np.cos(straight @ self._waving, out=waves)
+            waves *= HIGH
         return vectors
+
+    @cached_property
+    def _waving(self) -> Floats:
+        """Phases over frequencies, shape (1 + inputs, n_waves): a vector begins with 1."""
+        return np.vstack([self.phases, self._turns().T])
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -199,8 +205,9 @@ class Encoder:
 
     def _standardised(self, rows: Floats) -> Floats:
         z = (rows - self.center) / self.scale
-        z[np.isnan(z)] = 0.0  # what is unknown counts as average
-        found: Floats = np.minimum(np.maximum(z, -CLIP), CLIP)
+        np.copyto(z, 0.0, where=np.isnan(z))  # what is unknown counts as average
+        np.maximum(z, -CLIP, out=z)
+        found: Floats = np.minimum(z, CLIP, out=z)
         return found
 
     @property

@@ -78,31 +78,32 @@ def smallest_mixture(products: Floats) -> Floats:
     be played off against each other.
     """
     n = len(products)
-    doubt = DOUBT * max(float(np.diag(products).min()), 1e-12)
+    doubt = DOUBT * max(float(products.diagonal().min()), 1e-12)
     steady = products + doubt * np.eye(n)
-    best = np.full(n, 1.0 / n)
-    smallest = np.inf
-    for size in range(1, n + 1):
-        for some in combinations(range(n), size):
-            part = steady[np.ix_(some, some)]
+    best = np.zeros(n)
+    alone = int(steady.diagonal().argmin())
+    best[alone], smallest = 1.0, float(steady[alone, alone])
+    for size in range(n, 1, -1):
+        for some in map(list, combinations(range(n), size)):
+            part = steady[some][:, some]
             w = _unbounded(part)
-            if w is None or (w < 0).any():
+            if w is None or w.min() < 0:
                 continue
             value = float(w @ part @ w)
             if value < smallest:
                 smallest = value
                 best[:] = 0.0
-                np.put(best, some, w)
+                best[some] = w
+            if size == n:  # no bound stood in the way, so no subset can do better
+                return best
     return best
 
 
 def _unbounded(part: Floats) -> Floats | None:
     """The w with sum 1, of any signs, that makes w' part w smallest."""
-    if len(part) == 1:
-        return np.ones(1)
     try:
         w = np.linalg.solve(part, np.ones(len(part)))
     except np.linalg.LinAlgError:
         return None
-    total = w.sum()
+    total = float(w.sum())
     return np.asarray(w / total, dtype=np.float64) if total > 0 else None

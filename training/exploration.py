@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from features.errors import InvalidSetting, NothingAllowed
 
@@ -21,6 +24,7 @@ GREEDIEST = 1e9
 REACH = 4.0  # standard deviations; what lies further out has a chance of 3e-5 and is left out
 NODES = np.linspace(-REACH, REACH, 13)  # where each action's density is looked at
 CELL = 0.25  # standard deviations of the surest; of the nodes of such a cell one is enough
+STEPS = np.arange(65.0)  # where so many cells are all there is, their ends are the nodes
 FAINT = 1e-30  # a chance that stands in for smaller ones, so that it can be divided by
 
 
@@ -147,26 +151,42 @@ class ProbabilityMatching:
         NothingAllowed
             If all are ``nan``; the engine always allows `no_action`.
         """
-        allowed = (expected_reward == expected_reward).nonzero()[0]  # not nan
-        if not len(allowed):
+        mean, best = expected_reward, int(expected_reward.argmax())
+        if math.isnan(mean[best]):  # to argmax, nan is the greatest; here it is below all others
+            mean = np.fmax(mean, -np.inf)
+            best = int(mean.argmax())
+        if mean[best] == -np.inf:
             raise NothingAllowed(
                 "The policy was given no allowed action.",
                 expected="at least one finite expected reward",
                 remedy="Allow 'no_action'.",
             )
-        mean, sd = expected_reward[allowed], deviation[allowed]
-        floor = (mean - REACH * sd).max()  # the best is above it, whichever it is
-        alive = mean + REACH * sd >= floor
-        chance = _chances_of_best(mean[alive], sd[alive], floor)
-        kept = np.where(chance >= min(self.least, chance.max()), chance, 0.0)
-        result = np.zeros(len(expected_reward))
-        result[allowed[alive]] = kept / kept.sum()
-        return result
+        chance = np.zeros(len(mean))
+        # The chance to be better than the best alone: no action is the best of all more often.
+        apart = np.hypot(deviation, deviation[best])
+        alive = (mean[best] - mean <= _furthest(self.least) * apart).nonzero()[0]
+        if len(alive) == 1:
+            chance[best] = 1.0
+            return chance
+        found = _chances_of_best(mean[alive], deviation[alive])
+        found[found < min(self.least, found.max())] = 0.0
+        chance[alive] = found / found.sum()
+        return chance
 
 
-def _chances_of_best(mean: Floats, sd: Floats, floor: float) -> Floats:
-    """Chance that each of some independent normals is the greatest, given that it is above
-    ``floor``; those that are certain (sd 0) share ties."""
+@lru_cache(maxsize=8)
+def _furthest(least: float) -> float:
+    """So many standard deviations of their difference may a mean trail another, if it is to be
+    above it with a chance of ``least``."""
+    return min(-float(ndtri(least)), 2 * REACH)
+
+
+def _chances_of_best(mean: Floats, sd: Floats) -> Floats:
+    """Chance that each of some independent normals is the greatest; those that are certain (sd 0)
+    share ties."""
+    if len(mean) == 2:
+        return _chances_of_two(mean.tolist(), sd.tolist())
+    floor = (mean - REACH * sd).max()  # the best is above it, whichever it is
     if sd.min() > 0:
         return _chances_above(mean, sd, floor)[0]
     certain = sd == 0
@@ -180,12 +200,20 @@ def _chances_of_best(mean: Floats, sd: Floats, floor: float) -> Floats:
     return chance
 
 
+def _chances_of_two(mean: Sequence[float], sd: Sequence[float]) -> Floats:
+    """Chance that each of two is the greater: their difference is normal, too."""
+    apart = math.hypot(*sd) * math.sqrt(2)
+    ahead = (mean[0] - mean[1]) / apart if apart else 0.0  # certain and still alive: they are equal
+    return np.array([math.erfc(-ahead) / 2, math.erfc(ahead) / 2])
+
+
 def _chances_above(mean: Floats, sd: Floats, floor: float) -> tuple[Floats, float]:
     """Chance that each is the greatest and above ``floor``, and that none is above it.
 
     The integral is a sum over cells between nodes: an action's own chance of a cell is exact, that
-    of the others to be below is the mean of both ends. Measured on decisions for the grocer, 24
-    actions each: no chance is off by more than 0.0011.
+    of the others to be below is the mean of both ends. Measured on random beliefs of 24 actions:
+    no chance is off by more than 0.0011 where deviations differ (0.2 to 1.5), and by more than
+    0.006 where they hardly do (0.7 to 0.9).
     """
     nodes = _nodes(mean, sd, floor)
     below = np.maximum(ndtr((nodes[:, None] - mean) / sd), FAINT)
@@ -197,10 +225,13 @@ def _chances_above(mean: Floats, sd: Floats, floor: float) -> tuple[Floats, floa
 
 def _nodes(mean: Floats, sd: Floats, floor: float) -> Floats:
     """Where to look at the densities, from the floor up: all that they are made of, but few."""
+    step, top = CELL * float(sd.min()), float((mean + REACH * sd).max())
+    if top - floor <= step * STEPS[-2]:
+        return floor + step * STEPS[: 2 + int((top - floor) / step)]
     nodes = (mean[:, None] + sd[:, None] * NODES).ravel()
     nodes = np.concatenate(([floor], nodes[nodes > floor]))
     nodes.sort()
-    cell = np.floor((nodes - floor) / (CELL * sd.min()))
+    cell = np.floor((nodes - floor) / step)
     kept = np.ones(len(nodes), dtype=bool)  # the last one always, or its cell would be lost
     kept[1:-1] = cell[1:-1] != cell[:-2]
     return nodes[kept]

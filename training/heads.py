@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.blas import sger
+from scipy.linalg.blas import saxpy, ssymv, ssyr
+from scipy.linalg.lapack import dpotri
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,24 @@ def solve(second: Floats, first: Floats, penalty: Floats, prior: Floats, basis: 
     Bishop (2006), "Pattern Recognition and Machine Learning", section 3.3.
     """
     weights = np.empty_like(first)
-    variance = np.empty_like(first)
     for index, (a, d) in enumerate(zip(second, penalty, strict=True)):
         factor = cho_factor(a + np.diag(d))
         weights[index] = prior[index] + cho_solve(factor, first[index] - a @ prior[index])
-        variance[index] = 1.0 / (np.einsum("ij,ij->j", basis, a @ basis) + d @ basis**2)
-    return Head(weights, variance, basis, float(penalty.max(initial=1.0)))
+    precision = _learned(second, basis) + penalty @ basis**2
+    return Head(weights, 1.0 / precision, basis, float(penalty.max(initial=1.0)))
+
+
+def _learned(second: Floats, basis: Floats) -> Floats:
+    """What outcomes add to the precision along each axis, shape (n_actions, width)."""
+    found: Floats = np.einsum("ij,nij->nj", basis, second @ basis)
+    return found
 
 
 class LiveHeads:
     """Heads of several ridges that learn outcome by outcome; rank-one updates of (A + D)^-1.
+
+    All is kept in single precision, and of each inverse one triangle only: what takes the time is
+    to walk through them. They are solved anew long before rounding matters.
 
     Parameters
     ----------
@@ -114,53 +124,66 @@ class LiveHeads:
     def __init__(
         self, second: Floats, first: Floats, penalties: Floats, prior: Floats, basis: Floats
     ) -> None:
-        heads = [solve(second, first, penalty, prior, basis) for penalty in penalties]
-        unit = np.eye(len(basis))
+        n_heads, n_actions, _ = penalties.shape
+        weights = np.empty_like(penalties)
+        self._inverses: list[list[Singles]] = [[] for _ in range(n_actions)]  # one of each head
+        for head, action in np.ndindex(n_heads, n_actions):
+            a, start = second[action], prior[action]
+            factor, _ = cho_factor(a + np.diag(penalties[head, action]))
+            weights[head, action] = start + cho_solve((factor, False), first[action] - a @ start)
+            inverse, _ = dpotri(factor)
+            # Column after column as BLAS wants them; else it would work on copies.
+            self._inverses[action].append(np.asfortranarray(inverse, dtype=np.float32))
         self._basis = basis
-        self._ridges = [head.ridge for head in heads]
-        self._weights = np.stack([head.weights for head in heads])
-        self._variance = np.stack([head.variance for head in heads])
-        self._inverse = np.array(
-            [
-                [cho_solve(cho_factor(a + np.diag(d)), unit) for a, d in zip(second, penalty)]  # noqa: B905
-                for penalty in penalties
-            ],
-            dtype=np.float32,  # half the memory to walk through; solved anew before it matters
-        )
+        self._ridges = [float(penalty.max(initial=1.0)) for penalty in penalties]
+        # What every vector is multiplied by, at once: the weights of all heads, then the axes.
+        self._rows = np.vstack([*weights, basis.T]).astype(np.float32)
+        self._weights: Singles = self._rows[: n_heads * n_actions].reshape(weights.shape)  # a view
+        precision = _learned(second, basis) + penalties @ basis**2
+        self._precision = precision.astype(np.float32)
+        self._variance = 1.0 / self._precision
 
     def __len__(self) -> int:
         return len(self._weights)
 
     def heads(self) -> tuple[Head, ...]:
         """Each by itself, as it is now."""
-        each = zip(self._weights.copy(), self._variance.copy(), self._ridges, strict=True)
-        return tuple(
-            Head(weights, variance, self._basis, ridge) for weights, variance, ridge in each
-        )
+        weights, variance = self._weights.astype(np.float64), self._variance.astype(np.float64)
+        each = zip(weights, variance, self._ridges, strict=True)
+        return tuple(Head(w, v, self._basis, ridge) for w, v, ridge in each)
 
-    def mean(self, vectors: Floats) -> Floats:
-        """`Head.mean` of each, shape (n_heads, n, n_actions)."""
-        return self._of_each(vectors, self._weights)
+    def look(self, vectors: Singles) -> tuple[Singles, Singles]:
+        """`Head.mean` of each, shape (n, n_heads, n_actions), and where the vectors point.
 
-    def spread(self, vectors: Floats) -> Floats:
-        """`Head.spread` of each, shape (n_heads, n, n_actions)."""
-        return self._of_each((vectors @ self._basis) ** 2, self._variance)
+        The second has the shape (n, width): squares along each axis of the basis.
+        """
+        n_heads, n_actions, width = self._weights.shape
+        found = vectors @ self._rows.T
+        means = found[:, :-width].reshape(len(vectors), n_heads, n_actions)
+        return means, np.square(found[:, -width:])
 
-    def absorb(self, action: int, vector: Floats, reward: float, count: float) -> None:
-        """Learn that ``action`` earned ``reward``, less the mean, counted ``count`` > 0."""
-        steps = self._inverse[:, action] @ vector.astype(np.float32)
-        reaches = 1.0 / count + steps @ vector
-        weights = self._weights[:, action]
-        weights += steps * ((reward - weights @ vector) / reaches)[:, None]
-        for inverse, step, reach in zip(self._inverse[:, action], steps, reaches, strict=True):
-            # In place: it is symmetric, so its transpose is the layout that BLAS wants.
-            sger(-1.0 / reach, step, step, a=inverse.T, overwrite_a=1)
-        along = (vector @ self._basis) ** 2
-        variance = self._variance[:, action]
-        variance /= 1.0 + count * along * variance
+    def spread(self, along: Singles) -> Singles:
+        """`Head.spread` of each, shape (n, n_heads, n_actions), of vectors ``along`` the axes."""
+        n_heads, n_actions, width = self._variance.shape
+        found = along @ self._variance.reshape(-1, width).T
+        return found.reshape(len(along), n_heads, n_actions)
 
-    def _of_each(self, vectors: Floats, values: Floats) -> Floats:
-        n_heads, n_actions, width = values.shape
-        flat = vectors @ values.reshape(-1, width).T
-        found: Floats = flat.reshape(len(vectors), n_heads, n_actions).swapaxes(0, 1)
-        return found
+    def absorb(
+        self, action: int, vector: Singles, along: Singles, reward: float, count: float
+    ) -> None:
+        """Learn that ``action`` earned ``reward``, less the mean, counted ``count`` > 0.
+
+        Parameters
+        ----------
+        vector, along : shape (width,)
+            The second is what `look` says of the first.
+        """
+        each = zip(self._inverses[action], self._weights[:, action], strict=True)
+        for inverse, weights in each:  # both are written to in place
+            step = ssymv(1.0, inverse, vector)
+            reach = 1.0 / count + float(step @ vector)
+            saxpy(step, weights, a=(reward - float(weights @ vector)) / reach)
+            ssyr(-1.0 / reach, step, a=inverse, overwrite_a=1)
+        precision = self._precision[:, action]
+        precision += count * along
+        np.reciprocal(precision, out=self._variance[:, action])

@@ -1,13 +1,9 @@
-"""The scores of one row, or of a few, by LightGBM's own ways for just that.
+"""The scores of one row, by LightGBM's own way for just that.
 
 `Booster.predict` is made for tables: it checks, copies and configures anew at each call, for
 some 0.2 ms, which is ten times what the trees take. LightGBM's library has a second entry that
 is configured once (`LGBM_BoosterPredictForMatSingleRowFast`); its Python package offers no door
 to it, so this room goes through the package's own handle of the library.
-
-* `SingleRow` gives the raw score of one row.
-* `FewRows` gives what `Booster.predict` gives of some rows; thirty at once take two thirds of what
-  they take one by one.
 """
 
 from __future__ import annotations
@@ -23,8 +19,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# C_API_DTYPE_FLOAT64, C_API_PREDICT_NORMAL and C_API_PREDICT_RAW_SCORE of LightGBM's c_api.h
-_FLOAT64, _NORMAL, _RAW_SCORE = 1, 0, 1
+# C_API_DTYPE_FLOAT64 and C_API_PREDICT_RAW_SCORE of LightGBM's c_api.h
+_FLOAT64, _RAW_SCORE = 1, 1
 _ALL_ROUNDS = -1
 
 
@@ -85,64 +81,6 @@ class SingleRow:
     def __del__(self) -> None:
         if self._config:
             _LIB.LGBM_FastConfigFree(self._config)
-
-
-class FewRows:
-    """Scores small tables, one score for each row; several threads may ask.
-
-    Parameters
-    ----------
-    booster
-        Of one score a row. Is kept alive; must not be trained on meanwhile.
-
-    Raises
-    ------
-    ValueError
-        If the booster gives several scores a row.
-    """
-
-    def __init__(self, booster: lgb.Booster) -> None:
-        if booster.num_model_per_iteration() != 1:
-            raise ValueError(f"{booster.num_model_per_iteration()} scores a row; 1 is expected")
-        self._booster: Any = booster
-        self._width = booster.num_feature()
-        self._rounds = _rounds(booster)
-
-    def predict(self, table: Floats) -> Floats:
-        """What `Booster.predict` says, shape (n,).
-
-        Parameters
-        ----------
-        table : shape (n, n_features)
-
-        Raises
-        ------
-        ValueError
-            If the rows are of another length: LightGBM would read beyond their end.
-        """
-        if table.ndim != 2 or table.shape[1] != self._width:
-            raise ValueError(f"a table of shape {table.shape} for trees of {self._width} features")
-        whole = np.ascontiguousarray(table, dtype=np.float64)
-        scores = np.empty(len(whole))
-        if not len(whole):
-            return scores
-        _safe_call(
-            _LIB.LGBM_BoosterPredictForMat(
-                self._booster._handle,
-                ctypes.c_void_p(whole.ctypes.data),
-                _FLOAT64,
-                ctypes.c_int32(len(whole)),
-                ctypes.c_int32(self._width),
-                1,  # row after row
-                _NORMAL,
-                0,  # from the first round on
-                self._rounds,
-                b"num_threads=1",
-                ctypes.byref(ctypes.c_int64(0)),
-                ctypes.c_void_p(scores.ctypes.data),
-            )
-        )
-        return scores
 
 
 def _rounds(booster: lgb.Booster) -> int:

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from training.single_row import FewRows
+from training.leaf_masks import LeafMasks, Masks
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +38,7 @@ SETTINGS = {
     "num_threads": 1,
     "verbosity": -1,
 }
+AT_ONCE = 128  # rows whose leaves are looked up together: few enough to stay in the cache
 CHANCES = "cross_entropy"  # the objective for rewards from 0 to 1; others are fitted by squares
 
 
@@ -73,8 +75,22 @@ class Trees:
         return lgb.Booster(model_str=self.text)
 
     @cached_property
-    def _scorer(self) -> FewRows:
-        return FewRows(self._booster)
+    def _masks(self) -> LeafMasks:
+        return LeafMasks(self.text)
+
+    @cached_property
+    def _of_channels(self) -> Masks:
+        """Leaves that splits on the channel leave over, by `_places`; last, of an unknown one."""
+        return self._masks.of_categories(-2, [*range(len(self.channels)), -1])
+
+    @cached_property
+    def _of_actions(self) -> Masks:
+        """Leaves that splits on the action leave over, by `_places`; last, of an unknown one."""
+        return self._masks.of_categories(-1, [*range(len(self.actions)), -1])
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.actions)
 
     @cached_property
     def _is_chance(self) -> bool:
@@ -122,14 +138,23 @@ class Trees:
 
         ``nan`` where the trees have never seen the action.
         """
-        found = self._scorer.predict(self._table(rows, channels, actions))
-        found = found.reshape(len(rows), len(actions))
-        found[:, ~self.knows(actions)] = np.nan
+        wanted = _places(tuple(actions), self.actions), _places(tuple(channels), self.channels)
+        of_actions = self._of_actions.take(wanted[0], axis=0, mode="wrap")  # -1 is the last
+        of_channels = self._of_channels.take(wanted[1], axis=0, mode="wrap")
+        found = np.empty((len(rows), len(actions)))
+        for start in range(0, len(rows), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            open_leaves = self._masks.of_rows(rows[part]) & of_channels[part]
+            found[part] = self._masks.scores(open_leaves[:, None] & of_actions)
+        if self._is_chance:
+            expit(found, out=found)
+        if not set(actions).issubset(self._known):
+            found[:, ~self.knows(actions)] = np.nan
         return found
 
     def knows(self, actions: Sequence[str]) -> NDArray[np.bool_]:
         """Which actions the trees have seen, shape (n_actions,)."""
-        known: NDArray[np.bool_] = ~np.isnan(_codes(tuple(actions), self.actions))
+        known: NDArray[np.bool_] = _places(tuple(actions), self.actions) >= 0
         return known
 
     def effects(self, row: Floats, channel: str, actions: Sequence[str]) -> Effects:
@@ -138,7 +163,10 @@ class Trees:
         LightGBM's contributions are exact Shapley values of the trees' score. Where that is a
         chance's log-odds, all are stretched alike, so that they add up on the scale of chances.
         """
-        table = self._table(row[None, :], (channel,), actions)
+        table = np.empty((len(actions), len(row) + 2))
+        table[:, :-2] = row
+        table[:, -2] = _codes((channel,), self.channels)
+        table[:, -1] = _codes(tuple(actions), self.actions)
         parts = np.asarray(self._booster.predict(table, num_threads=1, pred_contrib=True))
         reward = self.reward(row[None, :], (channel,), actions)[0]
         score, base = parts.sum(axis=1), parts[:, -1] + parts[:, -2]  # -2: the action's own
@@ -146,16 +174,6 @@ class Trees:
         moved = np.abs(score - base) > 1e-9
         stretch = np.where(moved, (reward - at_base) / np.where(moved, score - base, 1.0), 0.0)
         return Effects(reward - stretch * (score - base), parts[:, :-2] * stretch[:, None])
-
-    def _table(self, rows: Floats, channels: Sequence[str], actions: Sequence[str]) -> Floats:
-        """All pairs of row and action as the trees read them, the actions of a row together."""
-        n = len(actions)
-        table = np.empty((len(rows) * n, rows.shape[1] + 2))
-        wide = table.reshape(len(rows), n, -1)
-        wide[:, :, :-2] = rows[:, None, :]
-        wide[:, :, -2] = _codes(tuple(channels), self.channels)[:, None]
-        wide[:, :, -1] = _codes(tuple(actions), self.actions)
-        return table
 
     @property
     def note(self) -> dict[str, Any]:
@@ -169,9 +187,16 @@ class Trees:
 
 
 @lru_cache(maxsize=64)  # the actions of a catalogue are the same at each decision
+def _places(texts: tuple[str, ...], known: tuple[str, ...]) -> NDArray[np.intp]:
+    """Where each text stands among those known; -1 is not among them."""
+    index = {text: number for number, text in enumerate(known)}
+    return np.array([index.get(text, -1) for text in texts], dtype=np.intp)
+
+
 def _codes(texts: tuple[str, ...], known: tuple[str, ...]) -> Floats:
-    index = {text: float(number) for number, text in enumerate(known)}
-    return np.array([index.get(text, np.nan) for text in texts])
+    """`_places` as LightGBM reads them: ``nan`` is not known."""
+    places = _places(texts, known)
+    return np.where(places < 0, np.nan, places)
 
 
 def _canonical(table: Floats, y: Floats, count: Floats) -> tuple[Floats, Floats, Floats]:

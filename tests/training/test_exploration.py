@@ -141,18 +141,36 @@ def test_a_least_chance_we_cannot_use_is_named_in_the_error(least):
         ProbabilityMatching(least)
 
 
+def test_two_that_may_be_best_are_weighed_exactly():
+    chance = matched([1.0, 0.0, -50.0], [0.6, 0.8, 1.0], least=0.001)
+    assert chance == pytest.approx([norm.cdf(1), norm.cdf(-1), 0.0])
+
+
+def test_what_is_left_out_as_too_unlikely_would_have_been_set_to_0_anyway():
+    rng = np.random.default_rng(3)
+    mean, sd = rng.normal(0.0, 0.4, 30), rng.uniform(0.1, 0.6, 30)
+    whole, least = matched(mean, sd), 0.001
+    chance = matched(mean, sd, least)
+    assert 3 < (chance > 0).sum() < (whole > 0).sum()
+    assert chance == pytest.approx(np.where(whole >= least, whole, 0.0), abs=0.003)
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_chances_are_those_of_a_finer_integral(seed):
+@pytest.mark.parametrize(
+    ("unsure", "tolerance"),
+    [((0.2, 1.5), 0.002), ((0.7, 0.9), 0.007)],  # too many even cells, and few enough of them
+)
+def test_chances_are_those_of_a_finer_integral(seed, unsure, tolerance):
     rng = np.random.default_rng(seed)
     mean = np.append(rng.normal(1.0, 0.7, 24), 0.0)
-    sd = np.append(rng.uniform(0.2, 1.5, 24), 0.0)  # the last one is `no_action`
+    sd = np.append(rng.uniform(*unsure, 24), 0.0)  # the last one is `no_action`
     z = np.linspace(0.0, 12.0, 20_001)[:, None]
     below = norm.cdf(z, mean[:-1], sd[:-1])
     own = np.diff(below, axis=0)
     others = below.prod(axis=1, keepdims=True) / below
     exact = np.append((own * (others[1:] + others[:-1]) / 2).sum(axis=0), below[0].prod())
     found = ProbabilityMatching(least=0.0).probabilities(mean, sd)
-    np.testing.assert_allclose(found, exact, atol=0.002)
+    np.testing.assert_allclose(found, exact, atol=tolerance)
 
 
 def test_when_all_are_certain_the_best_one_is_chosen():

@@ -9,7 +9,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from training.single_row import FewRows, SingleRow
+from training.single_row import SingleRow
 
 N, WIDTH = 400, 7
 
@@ -88,53 +88,3 @@ def test_it_keeps_its_trees_alive():
     del booster
     gc.collect()
     np.testing.assert_array_equal(single.scores(x[0]), wanted)
-
-
-def a_scorer_of_chances(**more):
-    """Of rewards from 0 to 1, with two categories, as `training.trees` fits them."""
-    rng = np.random.default_rng(6)
-    x = np.column_stack([rng.normal(size=(N, WIDTH - 2)), rng.integers(0, 5, (N, 2))])
-    x[rng.random(x.shape) < 0.2] = np.nan
-    params = {"objective": "cross_entropy", "num_leaves": 5, "verbosity": -1, "num_threads": 1}
-    data = lgb.Dataset(x, rng.random(N), categorical_feature=[WIDTH - 2, WIDTH - 1])
-    booster = lgb.train(params | more, data, 20)
-    return FewRows(booster), booster, x
-
-
-@pytest.mark.parametrize("objective", ["cross_entropy", "regression"])
-@pytest.mark.parametrize("n", [0, 1, 30, N])
-def test_a_table_is_predicted_the_same_to_the_bit(objective, n):
-    few, booster, x = a_scorer_of_chances(objective=objective)
-    scattered = np.asfortranarray(x)[:n]
-    told = booster.predict(x, num_threads=1)[:n]
-    np.testing.assert_array_equal(few.predict(scattered), told)
-    assert len(np.unique(told)) >= min(n, 20)  # the test can fail
-
-
-def test_a_category_never_seen_is_predicted_the_same_to_the_bit():
-    few, booster, x = a_scorer_of_chances()
-    x[:, -1] = 77.0
-    np.testing.assert_array_equal(few.predict(x), booster.predict(x, num_threads=1))
-
-
-@pytest.mark.parametrize("shape", [(WIDTH,), (3, WIDTH - 1), (3, WIDTH + 1), (1, 3, WIDTH)])
-def test_a_table_of_another_shape_is_refused(shape):
-    few, _, _ = a_scorer_of_chances()
-    with pytest.raises(ValueError, match="trees of 7 features"):
-        few.predict(np.zeros(shape))
-
-
-def test_several_scores_a_row_are_refused():
-    booster, _ = a_booster(3)
-    with pytest.raises(ValueError, match="3 scores a row"):
-        FewRows(booster)
-
-
-def test_threads_that_predict_at_once_get_each_their_own():
-    few, booster, x = a_scorer_of_chances()
-    told = booster.predict(x, num_threads=1)
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda n: few.predict(x[n : n + 20]), list(range(0, N, 20)) * 50))
-    for number, one in enumerate(found):
-        begin = number % (N // 20) * 20
-        np.testing.assert_array_equal(one, told[begin : begin + 20])
