@@ -15,16 +15,16 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from training.regression import fitted, logistic, with_one
 from training.rehearsal import Report
 from training.world_actions import K
 
 Floats = NDArray[np.float64]
 
 MEMORY_DAYS = 90
-RIDGE = 2.0  # in acceptances
+RIDGE, EASE_RIDGE = 2.0, 0.1  # of features, and of an action's ease for all; in acceptances
 EASIEST = 0.05  # acceptance of an action nobody was shown yet
 STEPS = 4  # of Newton's method, from the fit before, at most
-SETTLED = 0.01  # a step in which no weight changes by more is the last one
 TREES_FROM = 30  # acceptances of an action
 ROUNDS = 60
 TREES = {
@@ -39,7 +39,6 @@ TREES = {
     "seed": 1,
     "verbosity": -1,
 }
-STEEPEST = 30.0  # log-odds
 
 
 @dataclass
@@ -65,17 +64,18 @@ class AcceptanceModel:
     """For each action a logistic regression, and trees on top of it."""
 
     def __init__(self, n_features: int) -> None:
-        self.weights = np.zeros((K, 1 + n_features))
-        self.weights[:, 0] = np.log(EASIEST / (1 - EASIEST))
+        self._prior = np.append(np.log(EASIEST / (1 - EASIEST)), np.zeros(n_features))
+        self._penalty = np.append(EASE_RIDGE, np.full(n_features, RIDGE))
+        self.weights = np.tile(self._prior, (K, 1))
         self.log, self._evening = Log(), 0
         self._trees: dict[int, Any] = {}
 
     def acceptance(self, contexts: Floats) -> Floats:
         """Shape (n, K), of contexts (n, n_features); `no_action` has 0."""
-        odds = _odds(contexts, self.weights.T)
+        odds = with_one(contexts) @ self.weights.T
         for action, trees in self._trees.items():
             odds[:, action] += trees.predict(contexts, raw_score=True, num_threads=1)
-        chance = _chance(odds)
+        chance, _ = logistic(odds)
         chance[:, 0] = 0.0
         return chance
 
@@ -92,38 +92,15 @@ class AcceptanceModel:
         for action in range(1, K):
             mine = actions == action
             if mine.any():
-                x, y = contexts[mine], accepted[mine].astype(np.float64)
-                self.weights[action] = _fitted(x, y, self.weights[action])
-                if y.sum() >= TREES_FROM:
-                    begun = _odds(x, self.weights[action])
-                    data = lgb.Dataset(x, y, init_score=begun, params={"verbosity": -1})
-                    self._trees[action] = lgb.train(TREES, data, ROUNDS)
+                self._fit(action, contexts[mine], accepted[mine].astype(np.float64))
         return True
 
-
-def _odds(contexts: Floats, weights: Floats) -> Floats:
-    """Log-odds, shape (n,) or (n, K) like the weights."""
-    linear: Floats = np.clip(weights[0] + contexts @ weights[1:], -STEEPEST, STEEPEST)
-    return linear
-
-
-def _chance(odds: Floats) -> Floats:
-    chance: Floats = 1 / (1 + np.exp(-odds))
-    return chance
-
-
-def _fitted(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Newton's method on the penalised likelihood (McCullagh & Nelder, 1989, section 4.4)."""
-    vectors = np.column_stack([np.ones(len(x)), x])
-    penalty = np.append(0.1, np.full(x.shape[1], RIDGE))
-    prior = np.append(np.log(EASIEST / (1 - EASIEST)), np.zeros(x.shape[1]))
-    for _ in range(STEPS):
-        chance = _chance(_odds(x, weights))
-        slope = vectors.T @ (y - chance) - penalty * (weights - prior)
-        curve = (vectors * (chance * (1 - chance))[:, None]).T @ vectors + np.diag(penalty)
-        step = np.linalg.solve(curve, slope)
-        longest = float(np.abs(step).max())
-        weights = weights + step / max(1.0, longest)
-        if longest < SETTLED:
-            break
-    return weights
+    def _fit(self, action: int, x: Floats, y: Floats) -> None:
+        v, begun = with_one(x), self.weights[action]
+        self.weights[action] = fitted(
+            v, y, logistic, self._penalty, self._prior, begun, steps=STEPS
+        )
+        if y.sum() >= TREES_FROM:
+            odds = v @ self.weights[action]
+            data = lgb.Dataset(x, y, init_score=odds, params={"verbosity": -1})
+            self._trees[action] = lgb.train(TREES, data, ROUNDS)

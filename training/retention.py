@@ -25,6 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from training.regression import fitted, rare, with_one
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -33,8 +35,6 @@ FACTOR_RIDGE = 200.0  # of a family's correction, in leavers
 SLOPE_RIDGE = 5000.0  # of how that differs by features; in the narrowest families only
 SHIFT_RIDGE = 50.0  # in decisions
 STEPS = 6  # of Newton's method, at most
-SETTLED = 0.01  # a step in which no weight changes by more is the last one
-STEEPEST = 30.0  # no chance is smaller than exp(-STEEPEST)
 TURNS = 2  # what is usual and what actions add are learned in turns
 LARGEST = 2.0  # change that one decision is credited with, in logs
 MOST = 1.0  # an action makes leaving at most exp(MOST) times likelier than the others do
@@ -117,34 +117,35 @@ class Retention:
         start
             An earlier fit, to begin from.
         """
-        v, offset = _with_one(watched.x), np.log(watched.days)
+        v, offset = with_one(watched.x), np.log(watched.days)
         average = np.log((watched.left.sum() + 0.5) / watched.days.sum())
         begun = np.append(average, np.zeros(len(lasting)))
         usual, weights = (start.usual, start.lasting.copy()) if start else (begun, begun.copy())
         kept = np.append(True, lasting)
-        weights[kept] = _fitted(v[:, kept], watched.left, offset, _penalty(kept), weights[kept])
+        weights[kept] = _rates(v[:, kept], watched.left, offset, _penalty(kept), weights[kept])
         shift = _shift(later, weights, len(families[0]))
         factor = np.zeros_like(shift)
         for _ in range(TURNS):
             effect = (v * (shift + factor)[watched.actions]).sum(axis=1)
-            usual = _fitted(v, watched.left, offset + effect, _penalty(kept | True), usual)
+            usual = _rates(v, watched.left, offset + effect, _penalty(kept | True), usual)
             expected = offset + v @ usual + (v * shift[watched.actions]).sum(axis=1)
             factor = _factor(v, watched, expected, families)
         return cls(usual, weights, shift, factor)
 
     def leaving(self, x: Floats) -> Floats:
         """Chance to leave on a day, after each action, shape (n, n_actions)."""
-        v = _with_one(x)
+        v = with_one(x)
         effect = v @ (self.shift + self.factor).T
         middle = effect.mean(axis=1, keepdims=True)
-        return _exp((v @ self.usual)[:, None] + middle + np.clip(effect - middle, -MOST, MOST))
+        apart = np.clip(effect - middle, -MOST, MOST)
+        return rare((v @ self.usual)[:, None] + middle + apart)[0]
 
 
 def _shift(later: Later, usual: Floats, n_actions: int) -> Floats:
     """Ridge regression, for each action, of how the log chance of leaving changed after it, less
     that after action 0; what all actions have in common is learned of all of them."""
     change = np.clip((later.now - later.x) @ usual[1:], -LARGEST, LARGEST)
-    v = _with_one(later.x)
+    v = with_one(later.x)
     penalty = SHIFT_RIDGE * np.eye(v.shape[1])
     common = np.linalg.solve(v.T @ v + penalty, v.T @ change)
     shift = np.empty((n_actions, v.shape[1]))
@@ -166,36 +167,18 @@ def _factor(v: Floats, watched: Watched, expected: Floats, families: Sequence[In
             part = v[mine] if slopes else v[mine, :1]
             known = expected[mine] + (v[mine] * factor[watched.actions[mine]]).sum(axis=1)
             prior = np.append(FACTOR_RIDGE, np.full(part.shape[1] - 1, SLOPE_RIDGE))
-            found = _fitted(part, watched.left[mine], known, prior, np.zeros(part.shape[1]))
+            found = _rates(part, watched.left[mine], known, prior, np.zeros(part.shape[1]))
             factor[family == one, : len(found)] += found
     factor -= factor[0]
     return factor
 
 
-def _fitted(v: Floats, left: Floats, offset: Floats, penalty: Floats, weights: Floats) -> Floats:
-    """Poisson regression: Newton's method on the penalised likelihood, in steps that cannot
-    overshoot far (McCullagh & Nelder, 1989, "Generalized Linear Models", sections 2.5 and 6.2)."""
-    for _ in range(STEPS):
-        mean = _exp(offset + v @ weights)
-        slope = v.T @ (left - mean) - penalty * weights
-        curve = (v * mean[:, None]).T @ v + np.diag(penalty)
-        step = np.linalg.solve(curve, slope)
-        longest = float(np.abs(step).max())
-        weights = weights + step / max(1.0, longest)
-        if longest < SETTLED:
-            break
-    return weights
+def _rates(v: Floats, left: Floats, offset: Floats, penalty: Floats, start: Floats) -> Floats:
+    """Poisson regression with a prior of 0, see `fitted`."""
+    nothing = np.zeros_like(penalty)
+    return fitted(v, left, rare, penalty, nothing, start, steps=STEPS, offset=offset)
 
 
 def _penalty(kept: NDArray[np.bool_]) -> Floats:
     """Of the features that are kept, the first of which is the 1."""
     return np.append(1e-6, np.full(int(kept.sum()) - 1, RIDGE))
-
-
-def _exp(linear: Floats) -> Floats:
-    grown: Floats = np.exp(np.clip(linear, -STEEPEST, 0.0))
-    return grown
-
-
-def _with_one(x: Floats) -> Floats:
-    return np.column_stack([np.ones(len(x)), x])
