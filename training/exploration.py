@@ -59,7 +59,7 @@ class InverseGapPolicy:
             raise InvalidSetting(
                 f"greed is {self.greed!r}.",
                 expected=f"a number from 0 to {GREEDIEST:g}, in 1/currency",
-                remedy="Set bandit.greed in training/params.yaml; 20 is a calm start.",
+                remedy="20 is a calm start.",
             )
 
     def probabilities(self, expected_reward: Floats) -> Floats:
@@ -67,12 +67,12 @@ class InverseGapPolicy:
 
         Parameters
         ----------
-        expected_reward : shape (n_actions,), in the domain's currency
+        expected_reward : shape (..., n_actions), in the domain's currency
             ``nan`` marks an action that is not allowed.
 
         Returns
         -------
-        shape (n_actions,)
+        shape (..., n_actions)
             Sums to 1; what is not allowed has exactly 0, what is allowed more than 0.
 
         Raises
@@ -81,17 +81,18 @@ class InverseGapPolicy:
             If all are ``nan``; the engine always allows `no_action`.
         """
         allowed = ~np.isnan(expected_reward)
-        if not allowed.any():
+        if not allowed.any(axis=-1).all():
             raise NothingAllowed(
                 "The policy was given no allowed action.",
                 expected="at least one finite expected reward",
                 remedy="Allow 'no_action'.",
             )
-        best = int(np.where(allowed, expected_reward, -np.inf).argmax())
-        gap = expected_reward[best] - expected_reward
-        chance = np.where(allowed, 1.0 / (allowed.sum() + self.greed * gap), 0.0)
-        chance[best] = 0.0
-        chance[best] = 1.0 - chance.sum()
+        best = np.where(allowed, expected_reward, -np.inf).argmax(axis=-1, keepdims=True)
+        gap = np.take_along_axis(expected_reward, best, axis=-1) - expected_reward
+        n_allowed = allowed.sum(axis=-1, keepdims=True)
+        chance = np.where(allowed, 1.0 / (n_allowed + self.greed * gap), 0.0)
+        np.put_along_axis(chance, best, 0.0, axis=-1)
+        np.put_along_axis(chance, best, 1.0 - chance.sum(axis=-1, keepdims=True), axis=-1)
         return chance
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.acceptance_model import AcceptanceModel
+from training.exploration import InverseGapPolicy
 from training.rehearsal import BLAMED_DAYS, LOOKS_DAYS, Report
 from training.retention import Later, Retention, Watched
 from training.world_actions import COST, PROMOTIONS, VALUE, Bools, K
@@ -54,7 +55,8 @@ class OurPolicy:
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
         """See `training.rehearsal.Policy`."""
-        return by_gap(self.worth(contexts), allowed, GREED * np.sqrt(1.0 + self._learned))
+        policy = InverseGapPolicy(GREED * float(np.sqrt(1.0 + self._learned)))
+        return policy.probabilities(np.where(allowed, self.worth(contexts), np.nan))
 
     def learn(self, reports: Sequence[Report]) -> None:
         """See `training.rehearsal.Policy`."""
@@ -99,14 +101,3 @@ class OurPolicy:
 
 def _joined(parts: Sequence[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-
-def by_gap(worth: Floats, allowed: Bools, greed: float) -> Floats:
-    """`training.exploration.InverseGapPolicy` for many customers at once, shape (n, K)."""
-    expected = np.where(allowed, worth, -np.inf)
-    best, rows = expected.argmax(axis=1), np.arange(len(worth))
-    gap = np.where(allowed, expected[rows, best][:, None] - expected, 0.0)
-    chance = np.where(allowed, 1 / (allowed.sum(axis=1, keepdims=True) + greed * gap), 0.0)
-    chance[rows, best] = 0.0
-    chance[rows, best] = 1.0 - chance.sum(axis=1)
-    return chance

@@ -50,6 +50,15 @@ def test_probabilities_sum_to_1_and_are_above_0_exactly_where_allowed(rewards, g
 def test_nothing_allowed_is_an_error_that_says_what_to_allow():
     with pytest.raises(NothingAllowed, match="no allowed action.*Allow 'no_action'"):
         InverseGapPolicy(greed=10).probabilities(np.array([NAN, NAN]))
+    with pytest.raises(NothingAllowed, match="no allowed action"):
+        InverseGapPolicy(greed=10).probabilities(np.array([[1.0, 0.0], [NAN, NAN]]))
+
+
+def test_inverse_gap_of_many_rows_is_that_of_each():
+    rows = np.array([[1.0, 0.0, NAN], [0.0, 2.0, 1.0]])
+    chance = InverseGapPolicy(greed=10).probabilities(rows)
+    assert chance[0] == pytest.approx([11 / 12, 1 / 12, 0])
+    assert chance[1] == pytest.approx([1 / 23, 1 - 1 / 23 - 1 / 13, 1 / 13])
 
 
 @pytest.mark.parametrize("greed", [-1.0, NAN, float("inf"), float("-inf")])

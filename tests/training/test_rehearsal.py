@@ -9,7 +9,6 @@ from features.errors import InvalidSetting
 from training.rehearsal import BLAMED_DAYS, LOOKS_DAYS, checked, live
 from training.rehearsal_cast import POLICIES, rehearse
 from training.rehearsal_judgement import leads, standings
-from training.rehearsal_ours import by_gap
 from training.rehearsal_picture import draw_rehearsal
 from training.rehearsal_policies import RULES, FixedPolicy, OraclePolicy, RandomPolicy
 from training.world import World
@@ -160,11 +159,3 @@ def test_the_oracle_takes_what_is_truly_worth_most_of_what_is_allowed():
     chosen = OraclePolicy(world=world).predict(moments.contexts, moments.allowed).argmax(axis=1)
     truth = np.where(moments.allowed, world.expected(), -np.inf)
     assert (truth[np.arange(len(chosen)), chosen] == truth.max(axis=1)).all()
-
-
-def test_by_gap_is_the_inverse_gap_policy_of_many_at_once():
-    worth = np.array([[1.0, 0.0, 5.0], [0.0, 2.0, 1.0]])
-    allowed = np.array([[True, True, False], [True, True, True]])
-    chances = by_gap(worth, allowed, greed=10)
-    assert chances[0] == pytest.approx([11 / 12, 1 / 12, 0])
-    assert chances[1] == pytest.approx([1 / 23, 1 - 1 / 23 - 1 / 13, 1 / 13])
