@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import product
+from multiprocessing import get_context
+
+from threadpoolctl import threadpool_limits
 
 from features.errors import InvalidSetting
 from training.rehearsal import Course, Policy, live
@@ -22,7 +27,6 @@ POLICIES = ("ours", "fixed", "rules", "random", "propensity", "oracle")
 PILOT_SEED = 1_000_003  # no rehearsal is held in this world
 PILOT_CUSTOMERS = 4_000
 
-Make = Callable[[World], Policy]
 Report = Callable[[str, int, int], None]
 
 
@@ -47,6 +51,7 @@ def rehearse(
     seeds: Sequence[int],
     policies: Sequence[str] = POLICIES,
     report: Report = lambda what, done, of: None,
+    processes: int = 1,
 ) -> Rehearsal:
     """Let policies live through the same worlds.
 
@@ -59,6 +64,9 @@ def rehearse(
         did best in a pilot, in a world of its own.
     report
         Told of progress.
+    processes
+        How many worlds are lived through at once; the result is the same. Ours takes 1.6 GB in a
+        world of 20,000 customers for 90 days.
 
     Raises
     ------
@@ -78,36 +86,58 @@ def rehearse(
             expected="one world and one policy at least",
             remedy="Raise --seeds, or name --policies.",
         )
-    cast = {name: _make(name, customers, days, report) for name in dict.fromkeys(policies)}
-    courses: dict[str, list[Course]] = {name: [] for name in cast}
-    for name, make in cast.items():
-        for number, seed in enumerate(seeds):
-
-            def passed(day: int, name: str = name, number: int = number) -> None:
-                report(f"rehearse {name}", number * days + day, len(seeds) * days)
-
-            courses[name].append(live(make, World(customers, seed, days), seed, passed))
+    names = tuple(dict.fromkeys(policies))
+    chosen = {name: _chosen(name, customers, days, report) for name in names}
+    parts = [(name, chosen[name], customers, days, seed) for name, seed in product(names, seeds)]
+    lived: dict[tuple[str, int], Course] = {}
+    for done, (key, course) in enumerate(_lived(parts, processes), 1):
+        lived[key] = course
+        report("rehearse", done, len(parts))
+    courses = {name: [lived[name, seed] for seed in seeds] for name in names}
     return Rehearsal(customers, days, tuple(seeds), courses)
 
 
-def _make(name: str, customers: int, days: int, report: Report) -> Make:
+_Part = tuple[str, RandomPolicy | None, int, int, int]  # name, who plays it, customers, days, seed
+
+
+def _lived(parts: Sequence[_Part], processes: int) -> Iterator[tuple[tuple[str, int], Course]]:
+    """Name, seed and course of each part, in the order in which they end."""
+    if processes == 1:
+        yield from (((part[0], part[-1]), _live(part)) for part in parts)
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        begun = {pool.submit(_live, part): (part[0], part[-1]) for part in parts}
+        for ended in as_completed(begun):
+            yield begun[ended], ended.result()
+
+
+def _live(part: _Part) -> Course:
+    name, chosen, customers, days, seed = part
+    world = World(customers, seed, days)
+    with threadpool_limits(1, "blas"):  # sums do not depend on the machine's cores, then
+        return live(lambda world: chosen or _fresh(name, world), world, seed)
+
+
+def _fresh(name: str, world: World) -> Policy:
+    """One that knows nothing yet, or all."""
+    if name == "ours":
+        return OurPolicy()
+    return PropensityPolicy() if name == "propensity" else OraclePolicy(world=world)
+
+
+def _chosen(name: str, customers: int, days: int, report: Report) -> RandomPolicy | None:
+    """Who plays a policy that does not learn; None of the others."""
     if name == "fixed":
         fixed = [FixedPolicy(f"always {action}", action) for action in NAMES[1:]]
         return _best_in_pilot(fixed, customers, days, report)
     if name == "rules":
         return _best_in_pilot(RULES, customers, days, report)
-    makers: dict[str, Make] = {
-        "ours": lambda world: OurPolicy(),
-        "random": lambda world: RandomPolicy(),
-        "propensity": lambda world: PropensityPolicy(),
-        "oracle": lambda world: OraclePolicy(world=world),
-    }
-    return makers[name]
+    return RandomPolicy() if name == "random" else None
 
 
 def _best_in_pilot(
     candidates: Sequence[RandomPolicy], customers: int, days: int, report: Report
-) -> Make:
+) -> RandomPolicy:
     """The one that brings most in a smaller world of the same kind."""
 
     def value(number: int, one: RandomPolicy) -> float:
@@ -117,5 +147,4 @@ def _best_in_pilot(
         return float(course.value_of_customer_eur.mean())
 
     values = [value(number, one) for number, one in enumerate(candidates)]
-    best = candidates[values.index(max(values))]
-    return lambda world: best
+    return candidates[values.index(max(values))]

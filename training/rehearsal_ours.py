@@ -1,7 +1,8 @@
 """Our policy in a rehearsal: acceptance x value - cost, less what it does to the chance of leaving.
 
-The parts are those of the service: who accepts what (`training/acceptance_model.py`), who leaves
-(`training/retention.py`), and inverse-gap exploration, greedier as it knows more.
+The parts: who accepts what (`training/acceptance_model.py`), who leaves (`training/retention.py`),
+and inverse-gap exploration, greedier as it knows more. On the first days, while nothing is known of
+what a contact does, few are made.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Floats = NDArray[np.float64]
 LASTS_DAYS = 35.0  # what an action does to leaving goes on for so long, about
 GREED = 2.0  # in 1/euro, times the root of how many decisions were learned from
 SEEN_AFTER_DAYS = 3  # by then a contact shows in what we know of a customer
+CAREFUL = 0.3  # of the moments may be used for a contact before it is known what contacts do
 # What only holds while the customer is here says nothing of leaving.
 LASTING = np.array(
     [not name.startswith(("page_", "channel_", "quiet", "here")) for name in FEATURES]
@@ -55,6 +57,8 @@ class OurPolicy:
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
         """See `training.rehearsal.Policy`."""
+        if self._retention is None:
+            return _carefully(allowed)
         policy = InverseGapPolicy(GREED * float(np.sqrt(1.0 + self._learned)))
         return policy.probabilities(np.where(allowed, self.worth(contexts), np.nan))
 
@@ -97,6 +101,16 @@ class OurPolicy:
             LASTING,
             self._retention,
         )
+
+
+def _carefully(allowed: Bools) -> Floats:
+    """Few contacts, each action alike: enough to learn from, too few to drive many away."""
+    contacts = allowed.copy()
+    contacts[:, 0] = False
+    count = contacts.sum(axis=1, keepdims=True)
+    chances: Floats = contacts * (CAREFUL / np.maximum(count, 1))
+    chances[:, 0] = 1.0 - chances.sum(axis=1)
+    return chances
 
 
 def _joined(parts: Sequence[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:

@@ -9,6 +9,7 @@ from features.errors import InvalidSetting
 from training.rehearsal import BLAMED_DAYS, LOOKS_DAYS, checked, live
 from training.rehearsal_cast import POLICIES, rehearse
 from training.rehearsal_judgement import leads, standings
+from training.rehearsal_ours import CAREFUL, OurPolicy
 from training.rehearsal_picture import draw_rehearsal
 from training.rehearsal_policies import RULES, FixedPolicy, OraclePolicy, RandomPolicy
 from training.world import World
@@ -91,8 +92,9 @@ def test_leads_are_differences_customer_by_customer(rehearsal):
     assert np.isnan(found["random"].relative)  # random loses money: nothing to divide by
 
 
-def test_the_same_seeds_give_the_same_rehearsal():
-    one, same = (rehearse(120, 12, [3], ["ours", "propensity"]) for _ in range(2))
+def test_the_same_seeds_give_the_same_rehearsal_on_any_number_of_processes():
+    names = ["ours", "propensity"]
+    one, same = (rehearse(120, 12, [3], names, processes=n) for n in (1, 2))
     for name in one.courses:
         first, second = one.courses[name][0], same.courses[name][0]
         assert np.array_equal(first.value_of_customer_eur, second.value_of_customer_eur)
@@ -159,3 +161,11 @@ def test_the_oracle_takes_what_is_truly_worth_most_of_what_is_allowed():
     chosen = OraclePolicy(world=world).predict(moments.contexts, moments.allowed).argmax(axis=1)
     truth = np.where(moments.allowed, world.expected(), -np.inf)
     assert (truth[np.arange(len(chosen)), chosen] == truth.max(axis=1)).all()
+
+
+def test_ours_makes_few_contacts_while_it_knows_nothing():
+    contexts = np.zeros((2, len(FEATURES)))
+    allowed = np.array([[True] * K, [True] + [False] * (K - 1)])
+    chances = OurPolicy().predict(contexts, allowed)
+    assert chances[0] == pytest.approx([1 - CAREFUL] + [CAREFUL / (K - 1)] * (K - 1))
+    assert chances[1].tolist() == [1.0] + [0.0] * (K - 1)
