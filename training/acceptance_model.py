@@ -57,7 +57,7 @@ class Log:
 
 def due(day: int) -> bool:
     """Whether to fit anew this evening: each day at first, then less often."""
-    return day < 14 or (day % 3 == 0 if day < 35 else day % 7 == 0)
+    return day < 14 or (day % 3 == 0 if day < 35 else day % 4 == 0)
 
 
 class AcceptanceModel:

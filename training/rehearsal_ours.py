@@ -22,7 +22,7 @@ from training.world_state import FEATURES, lost_eur
 
 Floats = NDArray[np.float64]
 
-LASTS_DAYS = 35.0  # what an action does to leaving goes on for so long, about
+LASTS_DAYS = 45.0  # what an action does to leaving goes on for so long, about
 GREED = 2.0  # in 1/euro, times the root of how many decisions were learned from
 SEEN_AFTER_DAYS = 3  # by then a contact shows in what we know of a customer
 CAREFUL = 0.3  # of the moments may be used for a contact before it is known what contacts do

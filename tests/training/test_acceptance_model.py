@@ -72,7 +72,7 @@ def test_what_is_older_than_the_memory_is_forgotten():
 def test_fits_daily_at_first_and_less_often_later():
     days = [day for day in range(1, 90) if due(day)]
     assert days[:13] == list(range(1, 14))
-    assert set(np.diff(days[-4:])) == {7}
+    assert set(np.diff(days[-4:])) == {4}
     model = AcceptanceModel(2)
     model._evening = 89
     assert not model.learn([report(89, alone, n=10)])
