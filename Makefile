@@ -74,17 +74,17 @@ bench-fuzz: $(DONE)  ## 6,000 requests that schemathesis makes up; counts by rou
 bench-off-policy: $(DONE)  ## 500 worlds: do off-policy intervals hold the truth as often as they say?
 	$(BIN)/python -m tests.bench.off_policy
 
-bench-bandit: $(DONE)  ## Our bandit against Vowpal Wabbit and MABWiser on real sets (35 minutes).
+bench-bandit: $(DONE)  ## Our bandit against Vowpal Wabbit and MABWiser on real sets (40 minutes).
 	-$(BIN)/pip install --progress-bar off --quiet mabwiser==2.7.4 vowpalwabbit==9.11.9
 	$(BIN)/python -m tests.bench.bandit
 
 bench-hillstrom: $(DONE)  ## Does a learned policy beat the best fixed arm? 20 half splits of real e-mails.
 	$(BIN)/python -m tests.bench.hillstrom
 
-bench-rehearsal: $(DONE)  ## Six policies in five simulated worlds: 20,000 customers, 90 days (45 minutes).
+bench-rehearsal: $(DONE)  ## Six policies in five simulated worlds: 20,000 customers, 90 days (20 minutes).
 	$(BIN)/nba rehearse --customers 20000 --days 90 --seeds 5
 
-bench-ceiling: $(DONE)  ## How much of the oracle's gain can be had by what a business can see? (10 minutes).
+bench-ceiling: $(DONE)  ## How much of the oracle's gain can be had by what a business can see? (3 minutes).
 	$(BIN)/python -m tests.bench.ceiling
 
 bench-learning: $(DONE)  ## How soon is a segment's best action found, live? 50 decisions a second, 20 minutes.

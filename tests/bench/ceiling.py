@@ -89,7 +89,7 @@ def informed(customers: int) -> Informed:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--customers", type=int, default=10_000)
+    parser.add_argument("--customers", type=int, default=5_000)
     parser.add_argument("--seeds", type=int, default=2)
     asked = parser.parse_args()
     pupil = informed(asked.customers)
