@@ -128,7 +128,6 @@ def live(
     make: Callable[[World], Policy],
     world: World,
     seed: int,
-    report: Callable[[int], None] = lambda day: None,
 ) -> Course:
     """Let a policy decide for all days of a world that has just begun.
 
@@ -138,8 +137,6 @@ def live(
         Makes the policy; is given the world, which only the oracle looks at.
     seed : int
         Of the draws from its probabilities.
-    report
-        Told each day that has passed.
     """
     policy = make(world)
     customers = len(world.people.age)
@@ -165,7 +162,6 @@ def live(
         due = [one for one in open_days if day - one.day in LOOKS_DAYS]
         policy.learn([_report(one, left_on, world) for one in due])
         open_days = [one for one in open_days if day - one.day < LOOKS_DAYS[-1]]
-        report(day + 1)
     over = breaches(world.contacts.shown)
     gone = left_on < world.days
     return Course(policy.name, by_day, lost, value, late, gone, shown.astype(np.int64), over)
