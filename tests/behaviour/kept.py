@@ -1,0 +1,235 @@
+"""The kept decisions: where they lie, what they were made with, and how they are made once more.
+
+Nothing in the fixture names a module of ours, so it outlives every move of the program. A folder
+for each business holds `domain.yaml`, `ledger.db.gz`, `models/<name>/<version>/` as the models save
+themselves, and `expected.json.gz`: what else was told of each decision. `grocer.json.gz` holds
+what was known and foreseen of real households.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from features import tables
+from features.catalog import Catalog
+from features.domain import Domain, load_domain
+from features.errors import ModelMissing
+from features.ledger import Ledger
+from features.model_input import ModelInput
+from serving.archive import Archive
+from serving.choice import settle, weigh
+from serving.record import contacts_again, keep
+from serving.replay import Replay, asked_again
+from training.params import load_params
+from training.registry import Version
+
+FIXTURE = Path(__file__).parent / "fixture"
+BUSINESSES = ("shop", "world")
+# What a decision writes; the rest of its row comes later, by merges and activation.
+WRITTEN = (
+    *("decision_id", "subject", "decided_at", "channel", "action_id", "probability", "arm"),
+    *("features", "record", "answer"),
+)
+
+
+@dataclass
+class Folders:
+    """A registry of folders: ``champions`` says which version of each model serves."""
+
+    root: Path
+    champions: dict[str, str]
+
+    def champion(self, name: str) -> Version | None:
+        """The version that serves; None if there is none."""
+        return self.version(name, self.champions[name]) if name in self.champions else None
+
+    def version(self, name: str, version: str) -> Version:
+        """A version by its number.
+
+        Raises
+        ------
+        ModelMissing
+            If there is no such folder.
+        """
+        if not (self.root / name / version).is_dir():
+            raise ModelMissing(f"{name} {version} is gone.", expected="a folder", remedy="None.")
+        return Version(name, version, (), "passed", f"kept{version}")
+
+    def folder(self, version: Version) -> Path:
+        """Where its files lie."""
+        return self.root / version.name / version.version
+
+
+@dataclass
+class Kept:
+    """One business of the fixture, opened on a copy of its ledger."""
+
+    name: str
+    domain: Domain
+    ledger: Ledger
+    archive: Archive
+
+    @property
+    def replay(self) -> Replay:
+        """It repeats decisions, each with the catalogue of then."""
+        return Replay(self.ledger, self.archive, self.catalogs()[-1])
+
+    def catalogs(self) -> list[Catalog]:
+        """All that were decided with, the oldest first."""
+        columns = tables.catalogs.c
+        query = sa.select(columns.content).order_by(columns.first_used_at)
+        found = self.ledger.read(lambda connection: list(connection.execute(query).scalars()))
+        return [Catalog.model_validate_json(one) for one in found]
+
+    def rows(self, table: sa.Table = tables.decisions) -> list[Any]:
+        """All of a table; decisions in the order in which they were made."""
+        query = sa.select(table)
+        query = query.order_by(table.c.serial) if table is tables.decisions else query
+        return self.ledger.read(lambda connection: list(connection.execute(query)))
+
+    def decisions(self) -> list[Any]:
+        """Those of our own."""
+        return [row for row in self.rows() if row.answer is not None]
+
+    def rebuilt(self, row: Any, scratch: Ledger) -> tuple[Any, dict[str, Any]]:
+        """A decision made and kept once more: its row in another ledger, and what it spent."""
+        record, answer = json.loads(row.record), json.loads(row.answer)
+        catalog = self.archive.catalog(record["catalog"])
+        assert catalog is not None
+        desk = self.archive.desk(catalog, answer["models"])
+        asked = asked_again(row, record, answer, explain=False)
+        weighed = weigh(desk, asked)
+        contacts = contacts_again(record, asked.customer_id)
+        settled = settle(desk, asked, weighed, contacts, record["paces"])
+        layout = ModelInput(self.domain).fingerprint
+        facts = contacts, record["paces"], row.subject, layout
+        scratch.write_now(lambda c: keep(c, desk, asked, weighed, settled, *facts))
+        query = sa.select(tables.decisions).where(tables.decisions.c.decision_id == row.decision_id)
+        again = scratch.read(lambda connection: connection.execute(query).one())
+        return again, json.loads(json.dumps(settled.spending.changed))
+
+    def told(self, row: Any, scratch: Ledger) -> dict[str, Any]:
+        """All else that a decision tells: its explanation as of then, and what it spent."""
+        explained = self.replay.explain(row.decision_id).model_dump(mode="json")
+        return {"explained": explained, "spent": self.rebuilt(row, scratch)[1]}
+
+
+def opened(name: str, scratch: Path) -> Kept:
+    """A business of the fixture: its ledger is unpacked into ``scratch``, as opening writes."""
+    return kept_in(name, FIXTURE / name, Ledger(f"sqlite:///{unpacked(name, scratch)}"))
+
+
+def kept_in(name: str, folder: Path, ledger: Ledger) -> Kept:
+    """A business whose domain and models lie in a folder."""
+    domain = load_domain(folder / "domain.yaml")
+    registry: Any = Folders(folder / "models", {})
+    return Kept(name, domain, ledger, Archive(registry, ledger, domain, load_params()))
+
+
+def read_json(path: Path) -> Any:
+    """Read what `write_json` wrote."""
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write the same bytes for the same content."""
+    text = json.dumps(content, separators=(",", ":"), sort_keys=True)
+    path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+
+
+def kinds(businesses: list[Kept]) -> Counter[str]:
+    """How many decisions there are of each kind."""
+    found: Counter[str] = Counter()
+    for business in businesses:
+        catalogs = [one.fingerprint for one in business.catalogs()]
+        for row in business.decisions():
+            found.update(_kinds(business.name, row, catalogs))
+    return found
+
+
+def _kinds(name: str, row: Any, catalogs: list[str]) -> set[str]:
+    """What one decision is."""
+    answer, record = json.loads(row.answer), json.loads(row.record)
+    request, models = record["request"], answer["models"]
+    shown = [one["action_id"] for one in answer["actions"]]
+    activation = json.loads(row.activation) if row.activation else None
+    base, dot, _ = (models["bandit"] or "none").partition(".")
+    said = {
+        "all": True,
+        "explained": answer["explanation"] is not None,
+        "deferred": not answer["activated"],
+        "activated later": activation is not None,
+        "activated in part": activation is not None and bool(activation["removed"]),
+        "never activated": not answer["activated"] and activation is None,
+        "no_action": shown == ["no_action"],
+        "drawn against the best": row.probability < 0.5,
+        "known": answer["known"],
+        "stranger": not answer["known"],
+        "degraded": bool(answer["degraded"]),
+        "merged since": row.customer_id != answer["customer_id"],
+        "merged before": row.subject != answer["customer_id"],
+        "context": "context" in request,
+        "placement": "placement" in request,
+        "only some actions": "actions" in request,
+        "without some actions": "exclude" in request,
+        "by identifiers": "identifiers" in request,
+        "paced": bool(record["paces"]),
+        "contacts looked at": bool(record["contacts"]),
+        "contacts of colleagues": any(not own for own, *_ in record["contacts"]),
+        "consents looked at": bool(record["consents"]),
+        "consent withdrawn": not all(record["consents"].values()),
+    }
+    return {kind for kind, holds in said.items() if holds} | {
+        f"of the {name}",
+        f"{name} catalogue {catalogs.index(record['catalog']) + 1}",
+        f"{answer['arm']} arm",
+        f"{len(shown)} shown",
+        f"{request.get('slots', 1)} slots",
+        f"bandit {base}{dot and '.N'}",
+        f"churn {models.get('churn')}",
+        f"intent {models.get('intent')}",
+        *(f"removed by {rule}" for rule in record["removed"].values()),
+    }
+
+
+def counted(name: str, scratch: Path) -> dict[str, int]:
+    """How many rows each table of a kept ledger has, as it lies there, whatever opens it later."""
+    with closing(sqlite3.connect(unpacked(name, scratch))) as connection:
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        names = [one for (one,) in connection.execute(query)]
+        counts = {one: connection.execute(f'SELECT count(*) FROM "{one}"') for one in sorted(names)}
+        return {one: count.fetchone()[0] for one, count in counts.items()}
+
+
+def schema_of(name: str, scratch: Path) -> str:
+    """The schema of a kept ledger, as it lies there."""
+    with closing(sqlite3.connect(unpacked(name, scratch))) as connection:
+        query = "SELECT value FROM meta WHERE key = 'schema'"
+        return str(connection.execute(query).fetchone()[0])
+
+
+def unpacked(name: str, scratch: Path) -> Path:
+    """A copy of a kept ledger; opening one writes to it."""
+    path = scratch / f"{name}.db"
+    path.write_bytes(gzip.decompress((FIXTURE / name / "ledger.db.gz").read_bytes()))
+    return path
+
+
+def run(coroutine: Any) -> Any:
+    """Run to the end."""
+    return asyncio.run(coroutine)
+
+
+def scratch_ledger(folder: Path) -> Any:
+    """An empty ledger, closed at the end of a ``with`` block."""
+    return closing(Ledger(f"sqlite:///{folder / 'scratch.db'}"))

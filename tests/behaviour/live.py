@@ -1,0 +1,247 @@
+"""A business that lives without a server: its clock is set by us, its online store is memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import tables
+from features.catalog import Catalog
+from features.domain import Domain
+from features.erasure import Erasure
+from features.ingest import Ingest
+from features.journey import Fold, State
+from features.ledger import Ledger
+from features.load import load_folder
+from features.model_input import ModelInput
+from features.playbook import Playbook
+from features.profiles import account_key
+from features.states import States
+from features.store import Known
+from serving.activation import activate
+from serving.archive import remember_catalog
+from serving.contract import DecideRequest, Decision, OutcomeRequest
+from serving.desk import Desk
+from serving.engine import Engine
+from serving.learner import Learner
+from serving.models import ModelWatcher
+from serving.outcomes import record_outcome
+from tests.behaviour.kept import Folders, run
+from training.bandit_version import Bandit
+from training.classifier import customer_splits, fit_classifier
+from training.encoder import Encoder
+from training.knowledge import Knowledge, Outcomes
+from training.params import load_params
+
+SMALL = {"rounds": 8, "num_leaves": 5, "min_child_samples": 20, "learning_rate": 0.2}
+WIDTH = 14  # of the bandit's vectors: an action costs its square
+
+
+class Online:
+    """An online store in memory."""
+
+    degraded: Sequence[str] = ()
+
+    def __init__(self, domain: Domain) -> None:
+        self._fold, self._account = Fold(domain), domain.account
+        self._states: dict[str, State | None] = {}
+        self._profiles: dict[str, Mapping[str, str]] = {}
+
+    def write_packed(
+        self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
+    ) -> None:
+        """Keep states."""
+        self._states |= {
+            key: self._fold.unpack(one) for key, one in zip(customer_ids, packed, strict=True)
+        }
+
+    def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None:
+        """Keep attributes."""
+        self._profiles |= profiles
+
+    def erase(self, customer_ids: Sequence[str], at_most: int | None = None) -> bool:
+        """Forget."""
+        for key in customer_ids:
+            self._states.pop(key, None)
+            self._profiles.pop(key, None)
+        return True
+
+    def state(self, key: str) -> State | None:
+        """The state that is shown of somebody."""
+        return self._states.get(key)
+
+    def online(self, customer_id: str) -> Known | None:
+        """All that is known of a customer; None if nothing is."""
+        state = self._states.get(customer_id)
+        facts = self._profiles.get(customer_id, {})
+        if state is None and not facts:
+            return None
+        account = facts.get(self._account) if self._account else None
+        return Known(facts, state, self._states.get(account_key(account)) if account else None)
+
+
+class Live:
+    """A business with its models and its learner; ``now`` is its clock."""
+
+    def __init__(self, folder: Path, domain: Domain, catalog: Catalog, now: datetime) -> None:
+        self.folder, self.domain, self.catalog, self.now = folder, domain, catalog, now
+        self.params = load_params()
+        self.input = ModelInput(domain)
+        self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
+        self.online = Online(domain)
+        self.registry: Any = Folders(folder / "models", {})
+        remember_catalog(self.ledger, catalog, now)
+        self._watcher = ModelWatcher(self.registry, self.ledger, domain, catalog, self.params)
+        self._watcher.refresh()
+        playbook = Playbook(catalog, domain, self.input)
+        desk = Desk(playbook, self._watcher.current, self.input)
+        self.engine = Engine(domain, self.input, self.online, self.ledger, desk)
+        states = States(self.input.fold, self.online.state)
+        self.ingest = Ingest(self.ledger, self.online, domain, states)
+        self.learner = Learner(self.ledger, domain, self, self.params, self._champion)
+        self.decided: dict[str, Decision] = {}
+
+    def load(self, tables_folder: Path) -> None:
+        """Bring contract tables in, and put them online."""
+        built = self.now.isoformat()
+        self.ledger.write_now(lambda c: tables.set_meta(c, tables.BUILT, built))
+        reports = load_folder(tables_folder, self.ledger, self.domain, self.catalog, self.now)
+        assert all(one.passed for one in reports), reports
+        run(self.ingest.show(self.now))
+
+    def passes(self, **time: float) -> None:
+        """Time goes by."""
+        self.now += timedelta(**time)
+
+    def decide(self, decision_id: str, customer_id: str | None, channel: str, **more: Any) -> None:
+        """One decision, three minutes after what was before."""
+        self.passes(minutes=3)
+        named = {"customer_id": customer_id} if customer_id else {}
+        body = {"decision_id": decision_id, "channel": channel} | named | more
+        request = DecideRequest.model_validate(body)
+        self.decided[decision_id] = run(self.engine.decide(request, self.now))
+
+    def activate(self, decision_id: str) -> None:
+        """What was deferred is shown."""
+        self.passes(minutes=1)
+        run(activate(self.engine, decision_id, self.now))
+
+    def happens(
+        self, event_id: str, customer_id: str, kind: str, channel: str, /, **more: Any
+    ) -> None:
+        """An event; what it does not know itself are its properties."""
+        self.passes(seconds=20)
+        sent = {
+            "event_id": event_id,
+            "type": kind,
+            "occurred_at": (self.now - timedelta(hours=more.pop("hours_ago", 0))).isoformat(),
+            "channel": channel,
+            "customer_id": customer_id,
+            "identifiers": more.pop("identifiers", []),
+            "properties": more,
+        }
+        taken = run(self.ingest.take([sent], self.now))
+        assert taken.accepted == 1, taken
+
+    def link(self, left: str, right: str, cause: str) -> None:
+        """Two keys are one person."""
+        self.passes(seconds=20)
+        run(self.ingest.link((left, right), cause, self.now))
+
+    def unlink(self, left: str, right: str, cause: str) -> None:
+        """They are not, after all."""
+        self.passes(seconds=20)
+        run(self.ingest.unlink((left, right), cause, self.now))
+
+    def tell(self, decision_id: str, outcome: str, **more: Any) -> str:
+        """An outcome of a decision that showed something; its id, or nothing."""
+        shown = self.decided[decision_id].actions[0].action_id
+        if shown == "no_action" and "action_id" not in more:
+            return ""
+        self.passes(seconds=20)
+        body = {"decision_id": decision_id, "outcome": outcome, "occurred_at": self.now} | more
+        request = OutcomeRequest.model_validate(body)
+        told = run(record_outcome(request, self.ledger, self.catalog, self.now))
+        return told.outcome_id
+
+    def learn(self, trees: bool = False) -> None:
+        """The learner takes a step, and may fit trees; what it publishes is served."""
+        self.passes(seconds=20)
+        self.learner.rebase(self.now)
+        self.learner.step(self.now)
+        if trees:
+            self.learner.adopt(self.learner.fit_trees(), self.now)
+        self._watcher.refresh_snapshot()
+        self.engine.desk = self.engine.desk.with_models(self._watcher.current)
+
+    def promote(self, **versions: str) -> None:
+        """Versions become champions."""
+        self.registry.champions |= versions
+        self._watcher.refresh()
+        self.engine.desk = self.engine.desk.with_models(self._watcher.current)
+
+    def take_over(self, catalog: Catalog) -> None:
+        """Another catalogue from now on."""
+        self.passes(seconds=20)
+        self.catalog = catalog
+        remember_catalog(self.ledger, catalog, self.now)
+        self._watcher.follow(catalog)
+        playbook = Playbook(catalog, self.domain, self.input)
+        self.engine.desk = Desk(playbook, self._watcher.current, self.input)
+
+    def forget(self, key: str) -> None:
+        """Somebody is erased."""
+        self.passes(seconds=20)
+        Erasure(self.ledger, self.online, self.folder).forget([key], self.now)
+
+    def _champion(self) -> tuple[str, Bandit] | None:
+        version = self.registry.champion("bandit")
+        return version and (version.base, Bandit.load(self.registry.folder(version)))
+
+
+def save_classifier(
+    folder: Path,
+    domain: Domain,
+    classes: tuple[str, ...],
+    rows: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+) -> None:
+    """Fit and save a small classifier."""
+    who = np.arange(len(rows)).astype(object)
+    splits = customer_splits(who, labels, 3, seed)
+    names = ModelInput(domain).names
+    fit_classifier(rows, labels, splits, names, classes, SMALL, seed).save(folder)
+
+
+def save_bandit(
+    folder: Path,
+    domain: Domain,
+    rows: np.ndarray,
+    channels: Sequence[str],
+    actions: Sequence[str],
+    accepted: np.ndarray,
+) -> None:
+    """Fit and save a small bandit, with trees, that learned from some outcomes."""
+    served = load_params().bandit
+    params = served.model_copy(update={"width": WIDTH})
+    names = ModelInput(domain).names
+    encoder = Encoder.fit(rows, names, domain.channels, WIDTH, seed=7)
+    blank = Knowledge.blank(encoder, params)
+    n, columns = len(rows), [names.index(name) for name in encoder.features]
+    outcomes = Outcomes(
+        rows[:, columns],
+        channels,
+        actions,
+        accepted.astype(np.float64),
+        np.full(n, served.warm_start_weight),
+        np.zeros(n),
+        np.full((n, len(blank.errors.products)), np.nan),
+    )
+    learned = blank.learn(outcomes)
+    Bandit(replace(learned.with_trees(outcomes, learned.counted)), params).save(folder)

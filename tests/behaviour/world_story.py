@@ -1,0 +1,127 @@
+"""The kept world: customers of `training/world.py` call, as in `nba rehearse`, for some days."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.domain import Domain, load_domain
+from features.model_input import ModelInput
+from features.playbook import load_catalog
+from features.settings import PACKAGE, actions_beside
+from serving.rehearsal_client import customer_id, write_customers
+from tests.behaviour.live import Live, save_bandit, save_classifier
+from training.world import Moments, World
+from training.world_actions import CHANNELS, NAMES
+from training.world_state import PAGES
+
+BEGIN = datetime(2026, 10, 12, 9, tzinfo=UTC)
+WORLD = PACKAGE / "domains" / "world.yaml"
+CUSTOMERS, DAYS = 14, 40  # of the kept world
+DECISIONS = 18
+WATCHED, WATCHED_DAYS = 250, 30  # of another world, that the models are fitted on
+
+
+def live_through(folder: Path, seed: int) -> Live:
+    """Let the days pass; the folder then holds domain, ledger and models."""
+    shutil.copy(WORLD, folder / "domain.yaml")
+    domain = load_domain(folder / "domain.yaml")
+    _models(folder / "models", domain, seed)
+    live = Live(folder, domain, load_catalog(actions_beside(WORLD), domain), BEGIN)
+    write_customers(folder / "tables", CUSTOMERS, seed)
+    live.load(folder / "tables")
+    world = World(CUSTOMERS, seed, DAYS)
+    told: list[tuple[int, str, str]] = []
+    while len(live.decided) < DECISIONS:
+        _day(live, world, told)
+    return live
+
+
+def _day(live: Live, world: World, told: list[tuple[int, str, str]]) -> None:
+    """One day: what happened, who called, what is told in the evening."""
+    live.now = BEGIN + timedelta(days=world.day + 1)
+    moments = world.morning()
+    for who, kind, channel, more in _events(world, moments):
+        live.happens(f"{world.day}-{who}-{kind}", customer_id(who), kind, channel, **more)
+    if world.day == 1:
+        live.promote(churn="1")
+    if world.day == 2:
+        live.promote(bandit="1")
+    actions, ids = np.zeros(len(moments.who), dtype=np.int64), list[str]()
+    for row, (who, channel) in enumerate(zip(moments.who, moments.channel, strict=True)):
+        if len(live.decided) == DECISIONS:
+            break
+        page = world.state.page[who]
+        more = {"context": {"page": PAGES[page]}} if page >= 0 else {}
+        more |= {"explain": len(live.decided) % 3 == 0, "slots": 1 + (len(live.decided) % 5 == 4)}
+        ids.append(f"world-{world.day}-{who}")
+        live.decide(ids[-1], customer_id(who), CHANNELS[channel], **more)
+        chosen = NAMES.index(live.decided[ids[-1]].actions[0].action_id)
+        actions[row] = chosen if moments.allowed[row, chosen] else 0
+    followed = world.act(actions)
+    for row, name in enumerate(ids):
+        if actions[row]:
+            after = int(followed.after_days[row]) if followed.accepted[row] else 2
+            outcome = "accepted" if followed.accepted[row] else "ignored"
+            told.append((world.day + after, name, outcome))
+    live.passes(hours=6)
+    for one in [one for one in told if one[0] <= world.day]:
+        told.remove(one)
+        live.tell(one[1], one[2])
+    live.learn(trees=world.day == 3)
+    for who in np.flatnonzero(world.evening()).tolist():
+        live.happens(f"{world.day}-{who}-left", customer_id(who), "left", "web")
+
+
+def _events(world: World, moments: Moments) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
+    """Who looked at a page today, and who has a problem for the first day, or no more."""
+    before = getattr(world, "complained", np.zeros(len(world.people.age), dtype=np.bool_))
+    opened = world.state.problem_open
+    for who in np.flatnonzero((opened != before) & world.state.here).tolist():
+        yield who, "complaint_opened" if opened[who] else "complaint_closed", "web", {}
+    world.complained = opened.copy()  # type: ignore[attr-defined]
+    for who, channel in zip(moments.who.tolist(), moments.channel.tolist(), strict=True):
+        if world.state.page[who] >= 0:
+            page = {"page": PAGES[world.state.page[who]]}
+            yield who, "page_view", CHANNELS[channel], page
+
+
+def _models(folder: Path, domain: Domain, seed: int) -> None:
+    """Small models of another world that was only watched, with actions drawn at random."""
+    world = World(WATCHED, seed + 1, WATCHED_DAYS)
+    model_input, rng = ModelInput(domain), np.random.default_rng(seed)
+    with write_customers(folder / "people", WATCHED, seed + 1).open(encoding="utf-8") as file:
+        people = list(csv.DictReader(file))
+    shutil.rmtree(folder / "people")
+    fold = model_input.fold
+    states = [fold.empty() for _ in people]
+    rows, channels, names, accepted, who_of, day_of = [], [], [], [], [], []
+    left_on = np.full(WATCHED, 10_000)
+    for day in range(WATCHED_DAYS):
+        at_s = (BEGIN - timedelta(days=WATCHED_DAYS - day)).timestamp()
+        moments = world.morning()
+        for who, kind, channel, more in _events(world, moments):
+            states[who] = fold.advance(states[who], kind, channel, at_s, more)
+        free = moments.allowed
+        actions = np.array([rng.choice(np.flatnonzero(one)) for one in free], dtype=np.int64)
+        followed = world.act(actions)
+        for row, who in enumerate(moments.who.tolist()):
+            rows.append(model_input.read(people[who], states[who], at_s))
+            channels.append(CHANNELS[moments.channel[row]])
+            names.append(NAMES[actions[row]])
+            accepted.append(bool(followed.accepted[row]))
+            who_of.append(who)
+            day_of.append(day)
+        left_on[world.evening()] = day
+    x, days = np.array(rows), np.array(day_of)
+    leaves = (left_on[np.array(who_of)] - days <= 20).astype(np.int64)
+    save_classifier(folder / "churn" / "1", domain, ("stay", "churn"), x, leaves, seed)
+    some = [index for index, name in enumerate(names) if name != NAMES[0]]
+    told = [channels[one] for one in some], [names[one] for one in some]
+    save_bandit(folder / "bandit" / "1", domain, x[some], *told, np.array(accepted)[some])
