@@ -1,4 +1,4 @@
-"""What was known and foreseen of real households: of each, digests and predictions only.
+"""Of real households only digests and predictions are kept.
 
 The importer moves the grocer's year by whole weeks into the present, so the moment of reading is
 counted from the last event there is; nothing that a model reads hangs on the calendar.
@@ -28,7 +28,7 @@ READ_AFTER = timedelta(days=1)  # the last event of the ledger
 
 
 def households(env: Mapping[str, str]) -> dict[str, Any]:
-    """The households of a built home, read without changing anything there.
+    """This reads the households of a built home.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def households(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def digest(numbers: np.ndarray) -> str:
-    """Of float64 numbers, to the last bit; all that are not known are alike."""
+    """This hashes float64 numbers to the last bit; all that are not known are alike."""
     known = np.ascontiguousarray(numbers, dtype="<f8").copy()
     known[np.isnan(known)] = np.nan
     known[known == 0.0] = 0.0  # whatever its sign

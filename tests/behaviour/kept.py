@@ -1,4 +1,4 @@
-"""The kept decisions: where they lie, what they were made with, and how they are made once more.
+"""The kept decisions lie here; this opens them and makes each once more.
 
 Nothing in the fixture names a module of ours, so it outlives every move of the program. A folder
 for each business holds `domain.yaml`, `ledger.db.gz`, `models/<name>/<version>/` as the models save
@@ -18,14 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from features import tables
 from features.catalog import Catalog
 from features.domain import Domain, load_domain
 from features.errors import ModelMissing
+from features.identity import links_of
 from features.ledger import Ledger
 from features.model_input import ModelInput
+from features.profiles import account_key, account_of, attributes_of
+from features.states import events_of
 from serving.archive import Archive
 from serving.choice import settle, weigh
 from serving.record import contacts_again, keep
@@ -44,17 +48,17 @@ WRITTEN = (
 
 @dataclass
 class Folders:
-    """A registry of folders: ``champions`` says which version of each model serves."""
+    """It is a registry of folders; ``champions`` says which version of each model serves."""
 
     root: Path
     champions: dict[str, str]
 
     def champion(self, name: str) -> Version | None:
-        """The version that serves; None if there is none."""
+        """It finds the version that serves; None if there is none."""
         return self.version(name, self.champions[name]) if name in self.champions else None
 
     def version(self, name: str, version: str) -> Version:
-        """A version by its number.
+        """It finds a version by its number.
 
         Raises
         ------
@@ -66,13 +70,13 @@ class Folders:
         return Version(name, version, (), "passed", f"kept{version}")
 
     def folder(self, version: Version) -> Path:
-        """Where its files lie."""
+        """The files of a version lie here."""
         return self.root / version.name / version.version
 
 
 @dataclass
 class Kept:
-    """One business of the fixture, opened on a copy of its ledger."""
+    """It is one business of the fixture, opened on a copy of its ledger."""
 
     name: str
     domain: Domain
@@ -80,29 +84,34 @@ class Kept:
     archive: Archive
 
     @property
+    def input(self) -> ModelInput:
+        """It says what models read."""
+        return ModelInput(self.domain)
+
+    @property
     def replay(self) -> Replay:
         """It repeats decisions, each with the catalogue of then."""
         return Replay(self.ledger, self.archive, self.catalogs()[-1])
 
     def catalogs(self) -> list[Catalog]:
-        """All that were decided with, the oldest first."""
+        """These were decided with, the oldest first."""
         columns = tables.catalogs.c
         query = sa.select(columns.content).order_by(columns.first_used_at)
         found = self.ledger.read(lambda connection: list(connection.execute(query).scalars()))
         return [Catalog.model_validate_json(one) for one in found]
 
     def rows(self, table: sa.Table = tables.decisions) -> list[Any]:
-        """All of a table; decisions in the order in which they were made."""
+        """It reads all of a table; decisions in the order in which they were made."""
         query = sa.select(table)
         query = query.order_by(table.c.serial) if table is tables.decisions else query
         return self.ledger.read(lambda connection: list(connection.execute(query)))
 
     def decisions(self) -> list[Any]:
-        """Those of our own."""
+        """These are the decisions of our own."""
         return [row for row in self.rows() if row.answer is not None]
 
     def rebuilt(self, row: Any, scratch: Ledger) -> tuple[Any, dict[str, Any]]:
-        """A decision made and kept once more: its row in another ledger, and what it spent."""
+        """A decision is made and kept once more, in another ledger: its row, and what it spent."""
         record, answer = json.loads(row.record), json.loads(row.answer)
         catalog = self.archive.catalog(record["catalog"])
         assert catalog is not None
@@ -111,44 +120,68 @@ class Kept:
         weighed = weigh(desk, asked)
         contacts = contacts_again(record, asked.customer_id)
         settled = settle(desk, asked, weighed, contacts, record["paces"])
-        layout = ModelInput(self.domain).fingerprint
+        layout = self.input.fingerprint
         facts = contacts, record["paces"], row.subject, layout
         scratch.write_now(lambda c: keep(c, desk, asked, weighed, settled, *facts))
         query = sa.select(tables.decisions).where(tables.decisions.c.decision_id == row.decision_id)
         again = scratch.read(lambda connection: connection.execute(query).one())
         return again, json.loads(json.dumps(settled.spending.changed))
 
+    def read_again(self, row: Any) -> Any:
+        """The row of a decision is read again from events and facts; None for customers who were
+        ever linked: they were others then."""
+
+        def state(connection: sa.Connection, key: str) -> list[float] | None:
+            folded, seen = self.input.fold.empty(), False
+            for _, kind, channel, at_us, properties in events_of(connection, key):
+                if at_us <= tables.micros(row.decided_at):
+                    told = json.loads(properties)
+                    folded = self.input.fold.advance(folded, kind, channel, at_us / 1e6, told)
+                    seen = True
+            return folded if seen else None
+
+        def read(connection: sa.Connection) -> Any:
+            if links_of(connection, [row.subject]):
+                return None
+            facts, account = attributes_of(connection, row.subject), None
+            if company := account_of(connection, row.subject):
+                account = state(connection, account_key(company))
+            at_s, mine = row.decided_at.timestamp(), state(connection, row.subject)
+            return np.array(self.input.read(facts, mine, at_s, account)).tobytes()
+
+        return self.ledger.read(read)
+
     def told(self, row: Any, scratch: Ledger) -> dict[str, Any]:
-        """All else that a decision tells: its explanation as of then, and what it spent."""
+        """A decision tells more than its row: its explanation as of then, and what it spent."""
         explained = self.replay.explain(row.decision_id).model_dump(mode="json")
         return {"explained": explained, "spent": self.rebuilt(row, scratch)[1]}
 
 
 def opened(name: str, scratch: Path) -> Kept:
-    """A business of the fixture: its ledger is unpacked into ``scratch``, as opening writes."""
+    """This opens a business on a copy of its ledger in ``scratch``, as opening writes."""
     return kept_in(name, FIXTURE / name, Ledger(f"sqlite:///{unpacked(name, scratch)}"))
 
 
 def kept_in(name: str, folder: Path, ledger: Ledger) -> Kept:
-    """A business whose domain and models lie in a folder."""
+    """This opens a business whose domain and models lie in a folder."""
     domain = load_domain(folder / "domain.yaml")
     registry: Any = Folders(folder / "models", {})
     return Kept(name, domain, ledger, Archive(registry, ledger, domain, load_params()))
 
 
 def read_json(path: Path) -> Any:
-    """Read what `write_json` wrote."""
+    """This reads what `write_json` wrote."""
     return json.loads(gzip.decompress(path.read_bytes()))
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write the same bytes for the same content."""
+    """This writes the same bytes for the same content."""
     text = json.dumps(content, separators=(",", ":"), sort_keys=True)
     path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 
 
 def kinds(businesses: list[Kept]) -> Counter[str]:
-    """How many decisions there are of each kind."""
+    """This counts the decisions of each kind."""
     found: Counter[str] = Counter()
     for business in businesses:
         catalogs = [one.fingerprint for one in business.catalogs()]
@@ -158,7 +191,7 @@ def kinds(businesses: list[Kept]) -> Counter[str]:
 
 
 def _kinds(name: str, row: Any, catalogs: list[str]) -> set[str]:
-    """What one decision is."""
+    """This names the kinds that one decision is of."""
     answer, record = json.loads(row.answer), json.loads(row.record)
     request, models = record["request"], answer["models"]
     shown = [one["action_id"] for one in answer["actions"]]
@@ -203,7 +236,7 @@ def _kinds(name: str, row: Any, catalogs: list[str]) -> set[str]:
 
 
 def counted(name: str, scratch: Path) -> dict[str, int]:
-    """How many rows each table of a kept ledger has, as it lies there, whatever opens it later."""
+    """This counts the rows of each table of a kept ledger, as it lies there."""
     with closing(sqlite3.connect(unpacked(name, scratch))) as connection:
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         names = [one for (one,) in connection.execute(query)]
@@ -212,24 +245,24 @@ def counted(name: str, scratch: Path) -> dict[str, int]:
 
 
 def schema_of(name: str, scratch: Path) -> str:
-    """The schema of a kept ledger, as it lies there."""
+    """This reads the schema of a kept ledger, as it lies there."""
     with closing(sqlite3.connect(unpacked(name, scratch))) as connection:
         query = "SELECT value FROM meta WHERE key = 'schema'"
         return str(connection.execute(query).fetchone()[0])
 
 
 def unpacked(name: str, scratch: Path) -> Path:
-    """A copy of a kept ledger; opening one writes to it."""
+    """This copies a kept ledger, as opening one writes to it."""
     path = scratch / f"{name}.db"
     path.write_bytes(gzip.decompress((FIXTURE / name / "ledger.db.gz").read_bytes()))
     return path
 
 
 def run(coroutine: Any) -> Any:
-    """Run to the end."""
+    """This runs a coroutine to its end."""
     return asyncio.run(coroutine)
 
 
 def scratch_ledger(folder: Path) -> Any:
-    """An empty ledger, closed at the end of a ``with`` block."""
+    """This makes an empty ledger, closed at the end of a ``with`` block."""
     return closing(Ledger(f"sqlite:///{folder / 'scratch.db'}"))

@@ -43,7 +43,7 @@ WIDTH = 14  # of the bandit's vectors: an action costs its square
 
 
 class Online:
-    """An online store in memory."""
+    """It is an online store in memory."""
 
     degraded: Sequence[str] = ()
 
@@ -55,28 +55,28 @@ class Online:
     def write_packed(
         self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
     ) -> None:
-        """Keep states."""
+        """It keeps states."""
         self._states |= {
             key: self._fold.unpack(one) for key, one in zip(customer_ids, packed, strict=True)
         }
 
     def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None:
-        """Keep attributes."""
+        """It keeps attributes."""
         self._profiles |= profiles
 
     def erase(self, customer_ids: Sequence[str], at_most: int | None = None) -> bool:
-        """Forget."""
+        """It forgets customers."""
         for key in customer_ids:
             self._states.pop(key, None)
             self._profiles.pop(key, None)
         return True
 
     def state(self, key: str) -> State | None:
-        """The state that is shown of somebody."""
+        """It shows the state of somebody."""
         return self._states.get(key)
 
     def online(self, customer_id: str) -> Known | None:
-        """All that is known of a customer; None if nothing is."""
+        """It tells all that is known of a customer; None if nothing is."""
         state = self._states.get(customer_id)
         facts = self._profiles.get(customer_id, {})
         if state is None and not facts:
@@ -86,7 +86,7 @@ class Online:
 
 
 class Live:
-    """A business with its models and its learner; ``now`` is its clock."""
+    """It is a business with its models and its learner; ``now`` is its clock."""
 
     def __init__(self, folder: Path, domain: Domain, catalog: Catalog, now: datetime) -> None:
         self.folder, self.domain, self.catalog, self.now = folder, domain, catalog, now
@@ -107,7 +107,7 @@ class Live:
         self.decided: dict[str, Decision] = {}
 
     def load(self, tables_folder: Path) -> None:
-        """Bring contract tables in, and put them online."""
+        """It brings contract tables in, and puts them online."""
         built = self.now.isoformat()
         self.ledger.write_now(lambda c: tables.set_meta(c, tables.BUILT, built))
         reports = load_folder(tables_folder, self.ledger, self.domain, self.catalog, self.now)
@@ -119,7 +119,7 @@ class Live:
         self.now += timedelta(**time)
 
     def decide(self, decision_id: str, customer_id: str | None, channel: str, **more: Any) -> None:
-        """One decision, three minutes after what was before."""
+        """It decides once, three minutes after what was before."""
         self.passes(minutes=3)
         named = {"customer_id": customer_id} if customer_id else {}
         body = {"decision_id": decision_id, "channel": channel} | named | more
@@ -127,14 +127,14 @@ class Live:
         self.decided[decision_id] = run(self.engine.decide(request, self.now))
 
     def activate(self, decision_id: str) -> None:
-        """What was deferred is shown."""
+        """It shows what was deferred."""
         self.passes(minutes=1)
         run(activate(self.engine, decision_id, self.now))
 
     def happens(
         self, event_id: str, customer_id: str, kind: str, channel: str, /, **more: Any
     ) -> None:
-        """An event; what it does not know itself are its properties."""
+        """It takes an event in; what is not named here are its properties."""
         self.passes(seconds=20)
         sent = {
             "event_id": event_id,
@@ -159,7 +159,7 @@ class Live:
         run(self.ingest.unlink((left, right), cause, self.now))
 
     def tell(self, decision_id: str, outcome: str, **more: Any) -> str:
-        """An outcome of a decision that showed something; its id, or nothing."""
+        """It takes an outcome in, if the decision showed something; its id, or nothing."""
         shown = self.decided[decision_id].actions[0].action_id
         if shown == "no_action" and "action_id" not in more:
             return ""
@@ -186,7 +186,7 @@ class Live:
         self.engine.desk = self.engine.desk.with_models(self._watcher.current)
 
     def take_over(self, catalog: Catalog) -> None:
-        """Another catalogue from now on."""
+        """It decides with another catalogue from now on."""
         self.passes(seconds=20)
         self.catalog = catalog
         remember_catalog(self.ledger, catalog, self.now)
@@ -212,7 +212,7 @@ def save_classifier(
     labels: np.ndarray,
     seed: int,
 ) -> None:
-    """Fit and save a small classifier."""
+    """This fits and saves a small classifier."""
     who = np.arange(len(rows)).astype(object)
     splits = customer_splits(who, labels, 3, seed)
     names = ModelInput(domain).names
@@ -227,7 +227,7 @@ def save_bandit(
     actions: Sequence[str],
     accepted: np.ndarray,
 ) -> None:
-    """Fit and save a small bandit, with trees, that learned from some outcomes."""
+    """This fits and saves a small bandit, with trees, that learned from some outcomes."""
     served = load_params().bandit
     params = served.model_copy(update={"width": WIDTH})
     names = ModelInput(domain).names

@@ -1,4 +1,4 @@
-"""Makes the kept decisions anew: only after they were changed on purpose.
+"""This makes the kept decisions anew, only after they were changed on purpose.
 
     python -m tests.behaviour.make_fixture --grocer /path/to/home --mlflow sqlite:////path/mlflow.db
 
@@ -51,7 +51,7 @@ out = Console(width=120)
 
 
 def make(fixture: Path, seed: int = SEED) -> None:
-    """Live through the stories and keep what came of them."""
+    """This lives through the stories and keeps what came of them."""
     for name in BUSINESSES:
         shutil.rmtree(fixture / name, ignore_errors=True)
         with tempfile.TemporaryDirectory() as scratch:
@@ -69,7 +69,7 @@ def make(fixture: Path, seed: int = SEED) -> None:
 
 
 def _packed(ledger: Path) -> bytes:
-    """One file, without what lingers."""
+    """This packs a ledger into one file, without what lingers."""
     whole = ledger.with_name("whole.db")
     with closing(sqlite3.connect(ledger)) as connection:
         connection.execute("VACUUM INTO ?", (str(whole),))
@@ -77,7 +77,7 @@ def _packed(ledger: Path) -> bytes:
 
 
 def _show() -> None:
-    """What `test_behaviour.py` has to count."""
+    """This prints the numbers that `test_behaviour.py` has to count."""
     with tempfile.TemporaryDirectory() as scratch:
         businesses = [opened(name, Path(scratch)) for name in BUSINESSES]
         found: dict[str, Any] = {"KINDS": dict(sorted(kinds(businesses).items()))}

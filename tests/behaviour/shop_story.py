@@ -1,4 +1,4 @@
-"""The kept shop: that of `tests/shop` with the orders, churn and intent of `tests/toy`."""
+"""The kept shop is that of `tests/shop` with the orders, churn and intent of `tests/toy`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KINDS = ("visit", "page_view", "purchase", "call", "complaint_opened", "complain
 
 
 def live_through(folder: Path, seed: int) -> Live:
-    """Tell the story; the folder then holds domain, ledger and models."""
+    """This tells the story; the folder then holds domain, ledger and models."""
     domain = _domain(folder)
     catalog = load_catalog(HERE / "shop.actions.yaml", domain)
     _models(folder / "models", domain, catalog, seed)
@@ -151,7 +151,7 @@ def _domain(folder: Path) -> Domain:
 
 
 def _later(catalog: Catalog, domain: Domain) -> Catalog:
-    """The second catalogue: values, weights, caps and a formula are others, an action is gone."""
+    """The second catalogue has other values, priors, caps and a formula; an action is gone."""
     content: dict[str, Any] = catalog.model_dump(mode="json", by_alias=True)
     del content["actions"]["spring_sale"]
     content["actions"]["discount"] |= {"value": 11.0, "lever": 0.9}
@@ -163,7 +163,7 @@ def _later(catalog: Catalog, domain: Domain) -> Catalog:
 
 
 def _customers(folder: Path) -> Path:
-    """The customers of the shop, with the attributes of the toy."""
+    """This writes the customers of the shop, with the attributes of the toy."""
     there = folder / "tables"
     there.mkdir()
     with (TESTS / "shop" / "customers.csv").open(encoding="utf-8") as file:
@@ -180,7 +180,7 @@ def _customers(folder: Path) -> Path:
 
 
 def _models(folder: Path, domain: Domain, catalog: Catalog, seed: int) -> None:
-    """Small models of pretended customers, in whom there is something to find."""
+    """This fits small models of pretended customers, in whom there is something to find."""
     rng = np.random.default_rng(seed)
     names = ModelInput(domain).names
     rows = _rows(domain, rng)
@@ -207,7 +207,7 @@ def _models(folder: Path, domain: Domain, catalog: Catalog, seed: int) -> None:
 
 
 def _rows(domain: Domain, rng: np.random.Generator) -> np.ndarray:
-    """Rows of pretended customers."""
+    """This makes rows of pretended customers."""
     model_input, zones = ModelInput(domain), domain.attributes["zone"].values
     fold, end_s = model_input.fold, BEGIN.timestamp()
     rows, colleague = [], None

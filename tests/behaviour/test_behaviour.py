@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from features import tables
+from features.states import States, to_bytes
 from features.tables import EPOCH
 from tests.behaviour.kept import (
     BUSINESSES,
@@ -29,6 +31,7 @@ from tests.behaviour.kept import (
 from tests.conftest import Built
 
 DECISIONS = {"shop": 32, "world": 18}
+READ_AGAIN = {"shop": 20, "world": 18}  # those of customers who were never linked
 SIZE = 1_500_000  # bytes, at most
 CLOSE = 1e-12
 KINDS = {
@@ -136,7 +139,7 @@ businesses = pytest.mark.parametrize("name", BUSINESSES)
 
 @pytest.fixture
 def kept(name: str, tmp_path: Path) -> Iterator[Kept]:
-    """A business, opened on a copy of its ledger."""
+    """It is a business, opened on a copy of its ledger."""
     business = opened(name, tmp_path)
     yield business
     business.ledger.close()
@@ -183,6 +186,27 @@ def test_every_record_is_rebuilt_as_it_was_kept(name, kept, tmp_path):
 
 
 @businesses
+def test_the_features_of_a_decision_are_folded_and_read_as_before(name, kept):
+    rows = [(row, again) for row in kept.decisions() if (again := kept.read_again(row)) is not None]
+    names = kept.input.names
+    for row, again in rows:
+        then, now = np.frombuffer(row.features), np.frombuffer(again)
+        same = (then == now) | (np.isnan(then) & np.isnan(now))
+        assert [names[index] for index in np.flatnonzero(~same)] == [], row.decision_id
+    assert len(rows) == READ_AGAIN[name]
+
+
+@businesses
+def test_the_states_of_customers_are_folded_as_before(name, kept):
+    states = States(kept.input.fold)
+    rows = [row for row in kept.rows(tables.journey_states) if row.state is not None]
+    for row in rows:
+        newest, _ = kept.ledger.read(lambda c, row=row: states.refold(c, row.customer_id))
+        assert to_bytes(kept.input.fold, newest.state) == row.state, row.customer_id
+    assert len(rows) == ROWS[name]["journey_states"]
+
+
+@businesses
 def test_the_same_is_shown_to_the_customer_again(name, kept, tmp_path):
     shown = tables.contacts.c
     columns = shown.decision_id, shown.action_id, shown.subject, shown.shown_at, shown.action_group
@@ -210,7 +234,7 @@ def test_every_decision_is_explained_as_before_and_spends_as_much(name, kept, tm
 
 @pytest.fixture(scope="module")
 def households(grocer: Built) -> tuple[dict, dict]:
-    """What is known and foreseen of 200 households of the grocer: then, and now."""
+    """These are 200 households of the grocer, then and now."""
     from tests.behaviour.households import households
 
     return read_json(FIXTURE / "grocer.json.gz"), households(grocer.env)

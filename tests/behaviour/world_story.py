@@ -1,4 +1,4 @@
-"""The kept world: customers of `training/world.py` call, as in `nba rehearse`, for some days."""
+"""Customers of the simulated world call, as in `nba rehearse`, for some days."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WATCHED, WATCHED_DAYS = 250, 30  # of another world, that the models are fitted 
 
 
 def live_through(folder: Path, seed: int) -> Live:
-    """Let the days pass; the folder then holds domain, ledger and models."""
+    """This lets the days pass; the folder then holds domain, ledger and models."""
     shutil.copy(WORLD, folder / "domain.yaml")
     domain = load_domain(folder / "domain.yaml")
     _models(folder / "models", domain, seed)
@@ -44,7 +44,7 @@ def live_through(folder: Path, seed: int) -> Live:
 
 
 def _day(live: Live, world: World, told: list[tuple[int, str, str]]) -> None:
-    """One day: what happened, who called, what is told in the evening."""
+    """One day passes: events in the morning, then calls, outcomes in the evening."""
     live.now = BEGIN + timedelta(days=world.day + 1)
     moments = world.morning()
     for who, kind, channel, more in _events(world, moments):
@@ -80,7 +80,7 @@ def _day(live: Live, world: World, told: list[tuple[int, str, str]]) -> None:
 
 
 def _events(world: World, moments: Moments) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
-    """Who looked at a page today, and who has a problem for the first day, or no more."""
+    """This names those who looked at a page, or whose problem began or ended today."""
     before = getattr(world, "complained", np.zeros(len(world.people.age), dtype=np.bool_))
     opened = world.state.problem_open
     for who in np.flatnonzero((opened != before) & world.state.here).tolist():
@@ -93,7 +93,7 @@ def _events(world: World, moments: Moments) -> Iterator[tuple[int, str, str, dic
 
 
 def _models(folder: Path, domain: Domain, seed: int) -> None:
-    """Small models of another world that was only watched, with actions drawn at random."""
+    """This fits small models of another world, watched with actions drawn at random."""
     world = World(WATCHED, seed + 1, WATCHED_DAYS)
     model_input, rng = ModelInput(domain), np.random.default_rng(seed)
     with write_customers(folder / "people", WATCHED, seed + 1).open(encoding="utf-8") as file:
