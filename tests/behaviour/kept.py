@@ -205,7 +205,7 @@ def _kinds(name: str, row: Any, catalogs: list[str]) -> set[str]:
         "activated in part": activation is not None and bool(activation["removed"]),
         "never activated": not answer["activated"] and activation is None,
         "no_action": shown == ["no_action"],
-        "drawn against the best": row.probability < 0.5,
+        "drawn with less than half": row.probability < 0.5,
         "known": answer["known"],
         "stranger": not answer["known"],
         "degraded": bool(answer["degraded"]),

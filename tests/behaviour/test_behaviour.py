@@ -62,7 +62,7 @@ KINDS = {
     "control arm": 7,
     "deferred": 5,
     "degraded": 29,
-    "drawn against the best": 25,
+    "drawn with less than half": 25,
     "explained": 16,
     "intent 1": 21,
     "intent None": 29,
