@@ -136,7 +136,8 @@ def _third_day(shop: Live) -> None:
     shop.happens("e9", "anchorage", "visit", "app", identifiers=["cookie:gone"])
     shop.tell("s33", "clicked")
     shop.forget("anchorage")  # s33 with them: 32 are left
-    shop.tell("s30", "accepted")  # not yet learned
+    said = shop.tell("s30", "accepted", value=3.0)
+    shop.tell("s30", "rejected", revises=said)  # neither is learned yet
 
 
 def _domain(folder: Path) -> Domain:

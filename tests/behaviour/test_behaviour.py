@@ -108,7 +108,7 @@ ROWS = {
         "learner_state": 1,
         "links": 6,
         "meta": 6,
-        "outcomes": 12,
+        "outcomes": 13,
         "paces": 3,
         "snapshot_parts": 9,
         "snapshots": 6,
