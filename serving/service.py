@@ -33,23 +33,7 @@ from features.errors import (
     NotVisible,
 )
 from features.settings import load_settings
-from serving import monitoring
-from serving.border import Border, QuietRefusals, tell
-from serving.contract import (
-    ActivateAnswer,
-    ActivateRequest,
-    DecideRequest,
-    Decision,
-    EventsAnswer,
-    EventsRequest,
-    ExplainAnswer,
-    ExplainRequest,
-    OutcomeAnswer,
-    OutcomeRequest,
-    ReplayAnswer,
-    ReplayRequest,
-)
-from serving.contract_customer import (
+from serving.contract.customers import (
     CustomerRequest,
     CustomerView,
     ForgetAnswer,
@@ -57,8 +41,21 @@ from serving.contract_customer import (
     LinkAnswer,
     LinkRequest,
 )
-from serving.contract_lift import LiftRequest, LiftView
-from serving.openapi import describe, refuses
+from serving.contract.decisions import (
+    ActivateAnswer,
+    ActivateRequest,
+    DecideRequest,
+    Decision,
+    ExplainAnswer,
+    ExplainRequest,
+    ReplayAnswer,
+    ReplayRequest,
+)
+from serving.contract.events import EventsAnswer, EventsRequest, OutcomeAnswer, OutcomeRequest
+from serving.contract.lift import LiftRequest, LiftView
+from serving.server import monitoring
+from serving.server.middleware import Border, QuietRefusals, tell
+from serving.server.openapi import describe, refuses
 
 settings = load_settings()
 
@@ -102,7 +99,7 @@ class NextBestAction:
     """Decides for one customer while they wait, and learns from what followed."""
 
     def __init__(self) -> None:
-        from serving.worker import Worker  # takes seconds, which only a worker has to spend
+        from serving.server.worker import Worker  # takes seconds, which only a worker has to spend
 
         self.worker = _ready.worker = Worker(settings)
 

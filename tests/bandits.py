@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.bandit_version import Bandit
-from training.encoder import Encoder
-from training.knowledge import Knowledge, Outcomes
+from training.bandit.artifact import Bandit
+from training.bandit.bandit_state import Knowledge, Outcomes
+from training.bandit.encoder import Encoder
 from training.params import BanditParams
 
 # One head that never forgets, and no trees: what it comes to can be reckoned by hand.

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from features.catalog import Catalog
-from features.domain import Domain, load_domain
-from features.ledger import Ledger
-from features.locks import held
-from features.playbook import load_catalog
+from features.business.catalog import Catalog
+from features.business.domain import Domain, load_domain
+from features.ledger.ledger import Ledger
+from features.store.locks import held
 from features.threads import one_thread
+from serving.catalog.compiled_catalog import load_catalog
 from tests.postgres import Postgres, find_binaries, postgresql
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,37 +29,37 @@ NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 # What takes longest, longest first: were it left for the end, one of two workers would be idle.
 SLOWEST = (
-    "training/test_two_other_businesses.py",  # meanwhile the other worker makes the grocer
+    "training/pipeline/test_two_other_businesses.py",  # meanwhile the other worker makes the grocer
     "serving/test_service.py",
-    "serving/test_parity.py",
-    "serving/test_forget.py",
-    "serving/test_caps.py",
-    "serving/test_fuzz.py",
-    "training/test_bandit.py",
-    "serving/test_replay_http.py",
-    "serving/test_kill.py",
+    "serving/server/test_parity.py",
+    "serving/server/test_forget.py",
+    "serving/policies/test_caps.py",
+    "serving/server/test_fuzz.py",
+    "training/bandit/test_contextual_bandit.py",
+    "serving/audit/test_replay_http.py",
+    "serving/server/test_kill.py",
     "test_notebooks.py",
-    "serving/test_pacing.py",
-    "training/test_pipeline.py",
-    "serving/test_postgres.py",
-    "serving/test_events.py",
-    "training/test_rehearsal.py",
-    "features/test_point_in_time.py",
-    "serving/test_rehearsal_client.py",
-    "features/test_merge_property.py",
-    "serving/test_evaluate_http.py",
-    "serving/test_story.py",
-    "serving/test_learner_kill.py",
-    "serving/test_lift.py",
-    "serving/test_bento.py",
-    "serving/test_probabilities.py",
-    "serving/test_openapi.py",
-    "serving/test_console.py",
-    "features/test_load.py",
-    "serving/test_cli.py",
-    "serving/test_customer.py",
-    "serving/test_learner_versions.py",
-    "training/test_registry.py",
+    "serving/policies/test_pacing.py",
+    "training/pipeline/test_train.py",
+    "serving/server/test_postgres.py",
+    "serving/server/test_events.py",
+    "training/simulation/test_rollout.py",
+    "features/datasets/test_point_in_time.py",
+    "serving/cli/test_simulate_server.py",
+    "features/ingest/test_merge_property.py",
+    "serving/audit/test_evaluate_http.py",
+    "serving/server/test_story.py",
+    "serving/learn/test_learner_kill.py",
+    "serving/audit/test_lift.py",
+    "serving/server/test_bento.py",
+    "serving/decide/test_probabilities.py",
+    "serving/server/test_openapi.py",
+    "serving/console/test_console.py",
+    "features/ingest/test_load_tables.py",
+    "serving/cli/test_main.py",
+    "serving/server/test_customer.py",
+    "serving/learn/test_maintenance.py",
+    "training/pipeline/test_registry.py",
 )
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from features import tables
-from features.catalog import NO_ACTION
-from features.contacts import note_contacts
-from features.ledger import Ledger
+from features.business.catalog import NO_ACTION
+from features.customers.contacts import note_contacts
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 
 
 def decided(

@@ -45,11 +45,11 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from features import tables
-from features.domain import Domain, EventType, load_domain
-from features.ledger import Ledger
-from features.playbook import load_catalog
+from features.business.domain import Domain, EventType, load_domain
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.settings import GROCERY, load_settings
+from serving.catalog.compiled_catalog import load_catalog
 from tests.server import Server, running
 
 VERBS = ("/v1/decide", "/v1/outcomes", "/v1/events")

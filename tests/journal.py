@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from features.ledger import Ledger
+from features.ledger.ledger import Ledger
 
 _NOTED = ("decision_id", "action_id", "action_group", "channel", "key", "customer_id")
 JOURNAL = sa.Table(

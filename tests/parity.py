@@ -32,14 +32,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from features import tables
-from features.dataset import training_frame
-from features.domain import Domain, load_domain
-from features.ledger import Ledger
-from features.model_input import ModelInput
-from features.point_in_time import History
+from features.business.domain import Domain, load_domain
+from features.datasets.dataset import training_frame
+from features.datasets.point_in_time import History
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.settings import GROCERY, actions_beside, load_settings
-from features.store import FeatureStore
+from features.store.feast_store import FeatureStore
 from tests.conftest import nba
 from tests.server import ROOT, Server, running
 
@@ -257,7 +257,7 @@ def home_of(folder: Path, business: Business) -> dict[str, str]:
 
 def prepared(folder: Path, business: Business) -> Path:
     """A home that knows the customers, built before any event."""
-    from serving import steps_data as steps
+    from serving.cli import steps_data as steps
 
     tables_of = folder / "tables"
     tables_of.mkdir(parents=True)
@@ -293,7 +293,7 @@ def live(home: Path, business: Business, play: Play, tree: Path = ROOT) -> pd.Da
 
 def build(env: Mapping[str, str]) -> None:
     """What `nba build` does, without a process that imports everything anew."""
-    from serving import steps_data as steps
+    from serving.cli import steps_data as steps
 
     with environment(env):
         steps.build(_quiet)
@@ -367,7 +367,7 @@ def batch_in(tree: Path, folder: Path, business: Business, served: pd.DataFrame)
 
 def _frame_of(folder: Path, asked: Path, found: Path) -> None:
     """What `batch_in` runs."""
-    from serving import steps_data as steps
+    from serving.cli import steps_data as steps
 
     steps.load_tables(folder, False, _quiet)
     steps.build(_quiet)
@@ -433,77 +433,107 @@ class Mutation:
 
 _no_bytecode = shutil.ignore_patterns("__pycache__")
 _IN_EITHER = (  # the arithmetic that both share
-    ("features/rhythm.py", "MEMORY = 0.7 ", "MEMORY = 0.71 "),
-    ("features/rhythm.py", "exp2(-elapsed_s / half_life_s)", "exp2(-elapsed_s / half_life_s / 2)"),
-    ("features/rhythm.py", "new_week = 1.0 if first or", "new_week = 1.0 if"),
-    ("features/rhythm.py", "start + GAP] = gap_days", "start + GAP] = gap_days + 1e-4"),
-    ("features/signals.py", "state[start + 1] += amount", "state[start + 1] = amount"),
-    ("features/signals.py", "sessions_n + 1.0", "sessions_n + 2.0"),
+    ("features/journeys/recency_frequency.py", "MEMORY = 0.7 ", "MEMORY = 0.71 "),
+    (
+        "features/journeys/recency_frequency.py",
+        "exp2(-elapsed_s / half_life_s)",
+        "exp2(-elapsed_s / half_life_s / 2)",
+    ),
+    ("features/journeys/recency_frequency.py", "new_week = 1.0 if first or", "new_week = 1.0 if"),
+    (
+        "features/journeys/recency_frequency.py",
+        "start + GAP] = gap_days",
+        "start + GAP] = gap_days + 1e-4",
+    ),
+    ("features/journeys/aggregates.py", "state[start + 1] += amount", "state[start + 1] = amount"),
+    ("features/journeys/aggregates.py", "sessions_n + 1.0", "sessions_n + 2.0"),
 )
 MUTATIONS = (
-    Mutation("live", "features/states.py", "sorted(events, key=_order)", "events"),
+    Mutation("live", "features/journeys/journey_states.py", "sorted(events, key=_order)", "events"),
     Mutation(
         "live",
-        "features/states.py",
+        "features/journeys/journey_states.py",
         "state = state if (row.last_at, row.last_event_id) < events[0].order else None",
         "pass",
     ),
-    Mutation("live", "features/states.py", "for event in events:", "for event in events[:1]:"),
     Mutation(
         "live",
-        "features/states.py",
+        "features/journeys/journey_states.py",
+        "for event in events:",
+        "for event in events[:1]:",
+    ),
+    Mutation(
+        "live",
+        "features/journeys/journey_states.py",
         "channel, at_us / MICROS, from_json(properties))",
         "channel, at_us / MICROS, {})",
     ),
-    Mutation("live", "features/ingest.py", "earlier[event.event_id] = content", "pass"),
-    Mutation(
-        "live", "features/ingest.py", "behind.get(event.subject, event.subject)", "event.subject"
-    ),
-    Mutation("live", "features/ingest.py", "for other in event.keys[1:]:", "for other in ():"),
+    Mutation("live", "features/ingest/live_events.py", "earlier[event.event_id] = content", "pass"),
     Mutation(
         "live",
-        "features/identity.py",
+        "features/ingest/live_events.py",
+        "behind.get(event.subject, event.subject)",
+        "event.subject",
+    ),
+    Mutation(
+        "live", "features/ingest/live_events.py", "for other in event.keys[1:]:", "for other in ():"
+    ),
+    Mutation(
+        "live",
+        "features/customers/identity.py",
         "(tables.identities, tables.events, tables.dec",
         "(tables.identities, tables.dec",
     ),
     Mutation(
         "live",
-        "features/ingest.py",
+        "features/ingest/live_events.py",
         "self._restate(connection, done.restated, done.gone, now)",
         "pass",
     ),
-    Mutation("live", "serving/engine.py", "now.timestamp(), acc", "now.timestamp() + 60, acc"),
+    Mutation(
+        "live", "serving/decide/engine.py", "now.timestamp(), acc", "now.timestamp() + 60, acc"
+    ),
     *(Mutation("live", *one) for one in _IN_EITHER),
     Mutation(
         "batch",
-        "features/history.py",
+        "features/store/build.py",
         "channel, at_us / MICROS, from_json(properties))",
         "channel, at_us / MICROS, {})",
     ),
     Mutation(
-        "batch", "features/history.py", "= fold.empty(), -1,", "= fold.empty(), next(events)[3],"
+        "batch",
+        "features/store/build.py",
+        "= fold.empty(), -1,",
+        "= fold.empty(), next(events)[3],",
     ),
-    Mutation("batch", "features/point_in_time.py", "if event_us > folded", "if event_us >= folded"),
     Mutation(
         "batch",
-        "features/point_in_time.py",
+        "features/datasets/point_in_time.py",
+        "if event_us > folded",
+        "if event_us >= folded",
+    ),
+    Mutation(
+        "batch",
+        "features/datasets/point_in_time.py",
         "state, folded_us = known, kept_us",
         "state = known",
     ),
     Mutation(
         "batch",
-        "features/states.py",
+        "features/journeys/journey_states.py",
         "order_by(columns.customer_id, columns.occurred_at, columns.event_id)",
         "order_by(columns.customer_id, columns.occurred_at.desc())",
     ),
-    Mutation("batch", "features/dataset.py", "at_us / 1e6, of", "at_us / 1e6 + 60, of"),
+    Mutation("batch", "features/datasets/dataset.py", "at_us / 1e6, of", "at_us / 1e6 + 60, of"),
     Mutation(
         "batch",
-        "features/load.py",
+        "features/ingest/load_tables.py",
         "business.spelling, kept.events, now",
         "business.spelling, kept.events[1:], now",
     ),
-    Mutation("batch", "features/contract_tables.py", "as_kept(properties, event_type)", "{}"),
+    Mutation(
+        "batch", "features/ingest/contract_tables.py", "as_kept(properties, event_type)", "{}"
+    ),
     *(Mutation("batch", *one) for one in _IN_EITHER),
 )
 
@@ -575,7 +605,7 @@ def main() -> int:
         folder = Path(scratch)
         source = asked.source
         if source is None:
-            from features.sources.completejourney import write_tables
+            from features.ingest.sources.completejourney import write_tables
 
             source = folder / "source"
             write_tables(source, now)
@@ -619,8 +649,8 @@ def _try_all(grocer: Compared, folder: Path, customers: int) -> bool:
 
 # No bug: the copied tree itself must not make a difference.
 CONTROLS = (
-    Mutation("live", "features/states.py", "MICROS = 1e6", "MICROS = 1e6"),
-    Mutation("batch", "features/states.py", "MICROS = 1e6", "MICROS = 1e6"),
+    Mutation("live", "features/journeys/journey_states.py", "MICROS = 1e6", "MICROS = 1e6"),
+    Mutation("batch", "features/journeys/journey_states.py", "MICROS = 1e6", "MICROS = 1e6"),
 )
 
 if __name__ == "__main__":

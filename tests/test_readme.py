@@ -10,20 +10,15 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from features.domain import load_domain
-from features.events import read_event
-from features.identity import Spelling
+from features.business.domain import load_domain
+from features.customers.identity import Spelling
+from features.journeys.events import read_event
 from features.settings import GROCERY, Settings
-from serving.cli import app
-from serving.contract import (
-    ActivateRequest,
-    DecideRequest,
-    EventsRequest,
-    OutcomeRequest,
-    ReplayRequest,
-)
-from serving.contract_customer import CustomerRequest, ForgetRequest, LinkRequest
-from serving.contract_lift import LiftRequest
+from serving.cli.main import app
+from serving.contract.customers import CustomerRequest, ForgetRequest, LinkRequest
+from serving.contract.decisions import ActivateRequest, DecideRequest, ReplayRequest
+from serving.contract.events import EventsRequest, OutcomeRequest
+from serving.contract.lift import LiftRequest
 from tests.conftest import NOW
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from features.yaml_file import load_yaml
+from features.business.yaml_file import load_yaml
 
 PARAMS = Path(__file__).with_name("params.yaml")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

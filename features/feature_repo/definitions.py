@@ -2,7 +2,7 @@
 
 `feast apply` imports every .py file beside feature_store.yaml as a module of its own and
 *deletes* what it no longer finds, so this folder holds this one file. What the columns are is
-said by the domain file; what they mean, by the fold (features/journey.py).
+said by the domain file; what they mean, by the fold (features/journeys/fold.py).
 """
 
 from datetime import timedelta
@@ -11,8 +11,8 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSo
 from feast.types import Array, Float64, String
 from feast.value_type import ValueType
 
-from features.domain import load_domain
-from features.model_input import ModelInput
+from features.business.domain import load_domain
+from features.journeys.model_input import ModelInput
 from features.settings import load_settings
 
 settings = load_settings()

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from features import tables
-from features.domain import load_domain
-from features.ledger import Ledger
-from features.model_input import ModelInput
+from features.business.domain import load_domain
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.settings import load_settings
-from features.store import FeatureStore
-from training.classifier import Classifier
-from training.registry import CHAMPION, Registry
+from features.store.feast_store import FeatureStore
+from training.models.classifier import Classifier
+from training.pipeline.registry import CHAMPION, Registry
 
 HOUSEHOLDS, EVERY = 200, 12  # so many, one of twelve in the order of their ids
 READ_AFTER = timedelta(days=1)  # the last event of the ledger

@@ -21,21 +21,21 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from features import tables
-from features.catalog import Catalog
-from features.domain import Domain, load_domain
+from features.business.catalog import Catalog
+from features.business.domain import Domain, load_domain
+from features.customers.identity import links_of
+from features.customers.profiles import account_key, account_of, attributes_of
 from features.errors import ModelMissing
-from features.identity import links_of
-from features.ledger import Ledger
-from features.model_input import ModelInput
-from features.profiles import account_key, account_of, attributes_of
-from features.states import events_of
-from serving.archive import Archive
-from serving.choice import settle, weigh
-from serving.record import contacts_again, keep
-from serving.replay import Replay, asked_again
+from features.journeys.journey_states import events_of
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from serving.audit.archive import Archive
+from serving.audit.replay import Replay, asked_again
+from serving.decide.choice import settle, weigh
+from serving.decide.decision_record import contacts_again, keep
 from training.params import load_params
-from training.registry import Version
+from training.pipeline.registry import Version
 
 FIXTURE = Path(__file__).parent / "fixture"
 BUSINESSES = ("shop", "world")

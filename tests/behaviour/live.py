@@ -10,32 +10,33 @@ from typing import Any
 
 import numpy as np
 
-from features import tables
-from features.catalog import Catalog
-from features.domain import Domain
-from features.erasure import Erasure
-from features.ingest import Ingest
-from features.journey import Fold, State
-from features.ledger import Ledger
-from features.load import load_folder
-from features.model_input import ModelInput
-from features.playbook import Playbook
-from features.profiles import account_key
-from features.states import States
-from features.store import Known
-from serving.activation import activate
-from serving.archive import remember_catalog
-from serving.contract import DecideRequest, Decision, OutcomeRequest
-from serving.desk import Desk
-from serving.engine import Engine
-from serving.learner import Learner
-from serving.models import ModelWatcher
-from serving.outcomes import record_outcome
+from features.business.catalog import Catalog
+from features.business.domain import Domain
+from features.customers.profiles import account_key
+from features.ingest.erasure import Erasure
+from features.ingest.live_events import Ingest
+from features.ingest.load_tables import load_folder
+from features.journeys.fold import Fold, State
+from features.journeys.journey_states import States
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.store.feast_store import Known
+from serving.audit.archive import remember_catalog
+from serving.catalog.compiled_catalog import Playbook
+from serving.contract.decisions import DecideRequest, Decision
+from serving.contract.events import OutcomeRequest
+from serving.decide.activation import activate
+from serving.decide.decision_setup import Desk
+from serving.decide.engine import Engine
+from serving.decide.outcomes import record_outcome
+from serving.learn.learner import Learner
+from serving.models.watcher import ModelWatcher
 from tests.behaviour.kept import Folders, run
-from training.bandit_version import Bandit
-from training.classifier import customer_splits, fit_classifier
-from training.encoder import Encoder
-from training.knowledge import Knowledge, Outcomes
+from training.bandit.artifact import Bandit
+from training.bandit.bandit_state import Knowledge, Outcomes
+from training.bandit.encoder import Encoder
+from training.models.classifier import customer_splits, fit_classifier
 from training.params import load_params
 
 SMALL = {"rounds": 8, "num_leaves": 5, "min_child_samples": 20, "learning_rate": 0.2}

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from features.catalog import Catalog
-from features.domain import Domain, load_domain
-from features.model_input import ModelInput
-from features.playbook import load_catalog
+from features.business.catalog import Catalog
+from features.business.domain import Domain, load_domain
+from features.journeys.model_input import ModelInput
+from serving.catalog.compiled_catalog import load_catalog
 from tests.behaviour.live import Live, save_bandit, save_classifier
 
 HERE = Path(__file__).parent

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from features import tables
-from features.states import States, to_bytes
-from features.tables import EPOCH
+from features.journeys.journey_states import States, to_bytes
+from features.ledger import tables
+from features.ledger.tables import EPOCH
 from tests.behaviour.kept import (
     BUSINESSES,
     FIXTURE,

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from features.domain import Domain, load_domain
-from features.model_input import ModelInput
-from features.playbook import load_catalog
+from features.business.domain import Domain, load_domain
+from features.journeys.model_input import ModelInput
 from features.settings import PACKAGE, actions_beside
-from serving.rehearsal_client import customer_id, write_customers
+from serving.catalog.compiled_catalog import load_catalog
+from serving.cli.simulate_server import customer_id, write_customers
 from tests.behaviour.live import Live, save_bandit, save_classifier
-from training.world import Moments, World
-from training.world_actions import CHANNELS, NAMES
-from training.world_state import PAGES
+from training.simulation.actions import CHANNELS, NAMES
+from training.simulation.customer_state import PAGES
+from training.simulation.world import Moments, World
 
 BEGIN = datetime(2026, 10, 12, 9, tzinfo=UTC)
 WORLD = PACKAGE / "domains" / "world.yaml"

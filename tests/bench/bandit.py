@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from tests.bench import hillstrom
 from tests.bench.rivals import Rival, rivals
-from training.bandit import ContextualBandit
+from training.bandit.contextual_bandit import ContextualBandit
 
 ROWS = 6_000
 DATA = Path(__file__).parents[3] / "shared" / "data"

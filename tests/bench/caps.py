@@ -30,8 +30,8 @@ import numpy as np
 import yaml
 from rich.console import Console
 
-from features import tables
-from features.ledger import Ledger
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 from tests.conftest import Built, opened_shop
 from tests.journal import Contact, counts, family, keep_journal, read_journal
 from tests.postgres import find_binaries, postgresql

@@ -19,11 +19,11 @@ import lightgbm as lgb
 import numpy as np
 from rich.console import Console
 
-from training.rehearsal import Course, Policy, Report, live
-from training.rehearsal_cast import PILOT_SEED
-from training.rehearsal_policies import OraclePolicy, RandomPolicy
-from training.world import World
-from training.world_actions import Bools, Floats, K
+from training.simulation.actions import Bools, Floats, K
+from training.simulation.baselines import OraclePolicy, RandomPolicy
+from training.simulation.rollout import Course, Policy, Report, live
+from training.simulation.tournament import PILOT_SEED
+from training.simulation.world import World
 
 DAYS = 90
 TAUGHT_IN = tuple(PILOT_SEED + number for number in (1, 2, 3))  # no rehearsal is held there
@@ -44,7 +44,7 @@ class Teacher:
         self._oracle = OraclePolicy(world=world)
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `training.rehearsal.Policy`."""
+        """See `training.simulation.rollout.Policy`."""
         if self._world.day % EVERY_DAYS == 0:
             self._notes.append((contexts, self._world.expected()))
         return self._oracle.predict(contexts, allowed)
@@ -66,7 +66,7 @@ class Informed:
         ]
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `training.rehearsal.Policy`."""
+        """See `training.simulation.rollout.Policy`."""
         worth = np.zeros((len(contexts), K))
         for action, trees in enumerate(self._trees, 1):
             worth[:, action] = trees.predict(contexts)

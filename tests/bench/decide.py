@@ -22,8 +22,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from features import tables
-from features.ledger import Ledger
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.settings import load_settings
 from tests.server import Server, running
 

@@ -18,8 +18,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from features.conditions import Conditions, Texts
-from features.expressions import Kind, Names
+from serving.catalog.conditions import Conditions, Texts
+from serving.catalog.expressions import Kind, Names
 
 ACTIONS, EACH, ALLOWED_MS = 1000, 3, 1.0
 NUMBERS, TRUTHS, TEXTS = 500, 50, 50

@@ -23,13 +23,13 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
-from features import tables
-from features.domain import load_domain
-from features.ledger import Ledger
-from features.model_input import ModelInput
+from features.business.domain import load_domain
+from features.journeys.journey_states import States
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.settings import load_settings
-from features.states import States
-from features.store import FeatureStore
+from features.store.feast_store import FeatureStore
 from tests.server import Server, running
 
 BATCH = 20

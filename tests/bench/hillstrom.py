@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from training.cross_fitting import ActionValues, cross_fitted
-from training.decision_log import Log
-from training.off_policy import Estimate, compare, evaluate
-from training.policy_learning import learn_policy
+from training.evaluation.log import Log
+from training.evaluation.off_policy import Estimate, compare, evaluate
+from training.evaluation.policy_learning import learn_policy
+from training.evaluation.reward_regression import ActionValues, cross_fitted
 
 Floats = NDArray[np.float64]
 FILE = Path(__file__).parents[3] / "shared" / "data" / "hillstrom.csv.gz"

@@ -26,7 +26,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from features.ledger import Ledger
+from features.ledger.ledger import Ledger
 
 GIB = 2**30
 EACH = 100  # events of a customer

@@ -32,13 +32,13 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 from rich.console import Console
 
-from features import tables
-from features.domain import load_domain
-from features.fold_part import State
-from features.ledger import Ledger
-from features.model_input import ModelInput
+from features.business.domain import load_domain
+from features.journeys.model_input import ModelInput
+from features.journeys.state import State
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.settings import GROCERY, load_settings
-from features.store import FeatureStore
+from features.store.feast_store import FeatureStore
 from tests.conftest import nba
 from tests.parity import environment
 from tests.server import Server, start, stop

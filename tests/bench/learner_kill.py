@@ -27,17 +27,17 @@ import numpy as np
 import sqlalchemy as sa
 from rich.console import Console
 
-from features import tables
-from features.domain import load_domain
-from features.ledger import Ledger
-from features.model_input import ModelInput
-from features.playbook import load_catalog
-from serving.contract import OutcomeRequest
-from serving.lessons import SETTLE
-from serving.outcomes import record_outcome
+from features.business.domain import load_domain
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from serving.catalog.compiled_catalog import load_catalog
+from serving.contract.events import OutcomeRequest
+from serving.decide.outcomes import record_outcome
+from serving.learn.credits import SETTLE
 from tests.conftest import ROOT, TOY
 from tests.decided import decided
-from training.knowledge import Knowledge
+from training.bandit.bandit_state import Knowledge
 
 EVERY_S = 0.02  # between two steps of the learners
 SURE_S = 120.0  # longer than a learner needs to start and to catch up
@@ -66,7 +66,7 @@ class Side:
         }
         with (self.home / "learner.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "serving.learner_process"],
+                [sys.executable, "-m", "serving.learn.process"],
                 env=env | ours, cwd=ROOT, stdout=log, stderr=log,
             )  # fmt: skip
 

@@ -9,7 +9,7 @@ times, and in how far the truth is from linear; the log comes from an exploring 
 
 Errors and widths are in standard deviations of the logged reward. "of its predictions" and
 "refitted bootstrap" are two intervals of the direct method that are commonly used, and that
-`training.off_policy` does not offer, for the reason that the table shows.
+`training.evaluation.off_policy` does not offer, for the reason that the table shows.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import expit, softmax
 
-from training.cross_fitting import Kind, cross_fitted
-from training.decision_log import Log, NoSupport
-from training.off_policy import Estimate, Interval, compare, evaluate
+from training.evaluation.log import Log, NoSupport
+from training.evaluation.off_policy import Estimate, Interval, compare, evaluate
+from training.evaluation.reward_regression import Kind, cross_fitted
 
 Floats = NDArray[np.float64]
 POOL, FEATURES = 4000, 5

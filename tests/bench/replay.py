@@ -27,17 +27,17 @@ import numpy as np
 import yaml
 from rich.console import Console
 
-from features.domain import load_domain
-from features.ledger import Ledger
-from features.model_input import ModelInput
-from features.playbook import load_playbook
+from features.business.domain import load_domain
+from features.journeys.model_input import ModelInput
+from features.ledger.ledger import Ledger
 from features.settings import GROCERY, actions_beside, load_settings
-from serving.archive import Archive
-from serving.contract import ReplayAnswer
-from serving.replay import Replay
+from serving.audit.archive import Archive
+from serving.audit.replay import Replay
+from serving.catalog.compiled_catalog import load_playbook
+from serving.contract.decisions import ReplayAnswer
 from tests.server import Server, running
 from training.params import load_params
-from training.registry import CHAMPION, Registry, Version
+from training.pipeline.registry import CHAMPION, Registry, Version
 
 CALLERS, PHASES = 4, 4
 PEOPLE = 300  # households that are asked for

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from features.domain import Domain, load_domain
+from features.business.domain import Domain, load_domain
 from tests.conftest import TOY
 
 

@@ -11,14 +11,14 @@ import sqlalchemy as sa
 import yaml
 from pydantic_core import from_json
 
-from features import tables
-from features.domain import Domain
-from features.identity import resolve
-from features.ingest import Ingest
-from features.journey import Fold, State
-from features.ledger import Ledger
-from features.profiles import ACCOUNT, members_of
-from features.states import States, from_bytes
+from features.business.domain import Domain
+from features.customers.identity import resolve
+from features.customers.profiles import ACCOUNT, members_of
+from features.ingest.live_events import Ingest
+from features.journeys.fold import Fold, State
+from features.journeys.journey_states import States, from_bytes
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)

@@ -10,20 +10,20 @@ from datetime import datetime
 import numpy as np
 import sqlalchemy as sa
 
-from features import tables
-from features.catalog import Catalog
-from features.domain import Domain
+from features.business.catalog import Catalog
+from features.business.domain import Domain
 from features.errors import ModelMissing
-from features.ledger import Ledger
-from features.model_input import ModelInput
-from features.playbook import Playbook
-from features.store import Known
-from serving.arbitration import Believed
-from serving.contact_policy import ContactPolicy
-from serving.contract import DecideRequest, Decision
-from serving.desk import Desk
-from serving.engine import Engine
-from training.exploration import InverseGapPolicy
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.store.feast_store import Known
+from serving.catalog.compiled_catalog import Playbook
+from serving.contract.decisions import DecideRequest, Decision
+from serving.decide.decision_setup import Desk
+from serving.decide.engine import Engine
+from serving.policies.contact_policy import ContactPolicy
+from training.bandit.exploration import InverseGapPolicy
+from training.bandit.reward_model import Believed
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Whole days of decisions, drawn by the real policy at the prices of `serving.pacing`.
+"""Whole days of decisions, drawn by the real policy at the prices of `serving.policies.pacing`.
 
 What a day earned is the expectation over the policy's probabilities, not over drawn rewards, and
 is compared with what the same policy would have earned at the best price that stays the same all
@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from serving import pacing
-from serving.pacing import Calendar, Pace, Target
-from training.encoder import Floats
-from training.exploration import InverseGapPolicy, draw
+from serving.policies import pacing
+from serving.policies.pacing import Calendar, Pace, Target
+from training.bandit.encoder import Floats
+from training.bandit.exploration import InverseGapPolicy, draw
 
 DAY_S = 86_400
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)

@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from features import tables
-from features.ledger import Ledger
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.settings import load_settings
 from tests.conftest import Built, nba
 from tests.server import Server, free_port, running
-from training.registry import CHAMPION, Registry
+from training.pipeline.registry import CHAMPION, Registry
 
 pytestmark = pytest.mark.server
 MB = 2**20

@@ -1,0 +1,216 @@
+"""What we can do for a customer: the action catalogue, edited by business people."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from features.business.catalog_rules import (
+    Arbitration,
+    Budget,
+    Clock,
+    Condition,
+    ContactPolicy,
+    ContextKey,
+    ControlGroup,
+    Frozen,
+    Group,
+    Kind,
+    Money,
+    Pacing,
+    Purpose,
+    SignedMoney,
+    Volume,
+    WindowDays,
+)
+from features.business.domain import Domain, Name
+
+NO_ACTION = "no_action"
+UNDESCRIBED = Group()  # a group that no line describes: nothing special about it
+
+
+class Outcome(Frozen):
+    """What an outcome says about acceptance; ``None``: nothing yet.
+
+    A ``reaction`` ends a row of showings without one; if not said, whatever speaks of acceptance.
+    """
+
+    acceptance: Annotated[float, Field(ge=0, le=1)] | None
+    reaction: bool | None = None
+
+    @property
+    def is_reaction(self) -> bool:
+        """Whether the customer has reacted."""
+        return self.acceptance is not None if self.reaction is None else self.reaction
+
+
+class Expected(Frozen):
+    """An outcome that an action may have: what it earns, and until when it is put down to it.
+
+    ``reward: told`` takes the ``value`` that comes with the outcome.
+    """
+
+    reward: SignedMoney | Literal["told"]
+    attribution_days: WindowDays | None = None  # if not said, the action's
+
+
+class Prior(Frozen):
+    """The acceptance we believe in before there are outcomes, worth ``weight`` observations."""
+
+    acceptance: Annotated[float, Field(gt=0, lt=1)]
+    weight: Annotated[float, Field(gt=0, le=1e6)] = 30.0
+
+
+class Action(Frozen):
+    """One thing we could do. ``value`` and ``cost`` are in the domain's currency."""
+
+    issue: Name
+    group: Name
+    description: str = ""
+    value: Money
+    cost: Money
+    lever: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
+    prior: Prior
+    attribution_days: WindowDays
+    outcomes: dict[Name, Expected] = {}  # if none is named: acceptance x value
+    start: AwareDatetime | None = None
+    end: AwareDatetime | None = None
+    eligibility: tuple[Condition, ...] = ()
+    applicability: tuple[Condition, ...] = ()
+    suitability: tuple[Condition, ...] = ()
+    volume: Volume | None = None
+    budget: Name | None = None
+    treatments: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _times_in_order(self) -> Self:
+        if self.start and self.end and not self.start < self.end:
+            raise ValueError("end: a time after start")
+        for name, expected in self.outcomes.items():
+            if (expected.attribution_days or 0) > self.attribution_days:
+                raise ValueError(
+                    f"outcomes.{name}.attribution_days: at most the action's own, "
+                    f"{self.attribution_days:g}"
+                )
+        return self
+
+    def runs_at(self, now: datetime) -> bool:
+        """Whether it has begun and not ended."""
+        return not (self.start and now < self.start) and not (self.end and now >= self.end)
+
+
+class Catalog(Frozen):
+    """All actions, what may follow from them, and the rules by which one is chosen."""
+
+    context: dict[Name, ContextKey] = {}
+    clock: Clock = Clock()
+    outcomes: Annotated[dict[Name, Outcome], Field(min_length=1)]
+    attribution: Literal["last_touch", "first_touch", "even"] = "last_touch"
+    purposes: dict[Name, Purpose] = {}
+    groups: dict[Name, Group] = {}
+    contact_policy: ContactPolicy = ContactPolicy()
+    arbitration: Arbitration = Arbitration()
+    budgets: dict[Name, Budget] = {}
+    pacing: Pacing = Pacing()
+    control_group: ControlGroup = ControlGroup()
+    actions: Annotated[dict[Name, Action], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _no_action_is_ours(self) -> Self:
+        if NO_ACTION in self.actions:
+            raise ValueError(f"actions.{NO_ACTION}: no such line; it is always there by itself")
+        return self
+
+    @model_validator(mode="after")
+    def _names_that_exist(self) -> Self:
+        for name, action in self.actions.items():
+            _refuse_unknown(f"actions.{name}.outcomes", action.outcomes, self.outcomes)
+            if action.budget and action.budget not in self.budgets:
+                raise ValueError(f"actions.{name}.budget: one of {', '.join(self.budgets)}")
+        for name, group in self.groups.items():
+            if group.purpose and group.purpose not in self.purposes:
+                raise ValueError(f"groups.{name}.purpose: one of {', '.join(self.purposes)}")
+        groups = {action.group for action in self.actions.values()} | set(self.groups)
+        issues = {action.issue for action in self.actions.values()}
+        policy = self.contact_policy
+        for kind in ("caps", "cool_downs", "quiet_hours"):
+            for index, scope in enumerate(getattr(policy, kind)):
+                where = f"contact_policy.{kind}.{index}"
+                _refuse_unknown(f"{where}.groups", scope.groups, groups)
+                _refuse_unknown(f"{where}.actions", scope.actions, self.actions)
+        for index, rule in enumerate(policy.cool_downs):
+            _refuse_unknown(f"contact_policy.cool_downs.{index}.after", rule.after, self.outcomes)
+        for index, weight in enumerate(self.arbitration.context_weights):
+            where = f"arbitration.context_weights.{index}"
+            _refuse_unknown(f"{where}.issues", weight.issues, issues)
+            _refuse_unknown(f"{where}.groups", weight.groups, groups)
+            _refuse_unknown(f"{where}.actions", weight.actions, self.actions)
+        return self
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the content: two catalogues with one fingerprint decide alike.
+
+        Kept once computed, as each decision logs it; a changed catalogue is read anew, never
+        made by ``model_copy``.
+        """
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    @property
+    def priors(self) -> dict[str, tuple[float, float]]:
+        """For each action its prior acceptance, and how many observations that is worth."""
+        return {
+            name: (action.prior.acceptance, action.prior.weight)
+            for name, action in self.actions.items()
+        }
+
+    @property
+    def groups_of(self) -> dict[str, str]:
+        """For each action its group."""
+        return {name: action.group for name, action in self.actions.items()}
+
+    def group_of(self, action: Action) -> Group:
+        """What is said of an action's group."""
+        return self.groups.get(action.group, UNDESCRIBED)
+
+    def kind_of(self, group: str) -> Kind:
+        """What kind of action a group holds."""
+        return self.groups.get(group, UNDESCRIBED).kind
+
+    def offered_on(self, channel: str) -> Iterable[str]:
+        """Actions that have a treatment for the channel, in the order of the file."""
+        return (name for name, action in self.actions.items() if channel in action.treatments)
+
+
+def _refuse_unknown(where: str, named: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for name in named:
+        if name not in known:
+            raise ValueError(f"{where}: some of {', '.join(known)}; not {name}")
+
+
+def refuse_misfits(catalog: Catalog, domain: Domain) -> None:
+    """What a catalogue can only break beside a domain: its channels and outcomes of attributes.
+
+    Raises
+    ------
+    ValueError
+        Names the key first, see `features.business.yaml_file.load_yaml`.
+    """
+    for name, action in catalog.actions.items():
+        _refuse_unknown(f"actions.{name}.treatments", action.treatments, domain.channels)
+    policy = catalog.contact_policy
+    _refuse_unknown("contact_policy.outbound", policy.outbound, domain.channels)
+    for kind in ("caps", "cool_downs", "quiet_hours"):
+        for index, scope in enumerate(getattr(policy, kind)):
+            where = f"contact_policy.{kind}.{index}.channels"
+            _refuse_unknown(where, scope.channels, domain.channels)
+    zone = catalog.clock.attribute
+    known = domain.attributes.get(zone) if zone else None
+    if zone and not (known and known.read and known.type == "category"):
+        raise ValueError("clock.attribute: an attribute of the domain that is a category")

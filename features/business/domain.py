@@ -1,0 +1,249 @@
+"""One file describes a business: its attributes, events, and what churn and intent mean there.
+
+Everything else in the house is the same for every business; `domains/grocery.yaml` is the
+worked example. What is foreseen of its customers has a room of its own, `features/business/label_definitions.py`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import Field, model_validator
+
+from features.business.label_definitions import Churn, Intent, Moments
+from features.business.yaml_file import Days, Frozen, load_yaml
+from features.business.yaml_file import Name as Name  # the catalogue takes it from here
+
+VOCABULARY = Path(__file__).with_name("domains") / "vocabulary.yaml"
+Stage = Literal["awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+# What a score can be, by what it measures: the scales that the field has agreed on.
+SCALES = {"nps": (0.0, 10.0), "csat": (1.0, 5.0), "ces": (1.0, 7.0), "rating": (1.0, 5.0)}
+
+# Columns of our own, beside attributes and beside the properties of events.
+RESERVED = ("customer_id", "identifiers", "event_timestamp", "state")
+EVENT_COLUMNS = ("event_id", "customer_id", "identifiers", "type", "occurred_at", "channel")
+
+
+def slug(value: str) -> str:
+    """A category value as part of a feature's name."""
+    return "".join(c if c.isalnum() else "_" for c in value.lower())
+
+
+class Namespace(Frozen):
+    """A kind of identifier, how its spellings are made one, and whether it names a person."""
+
+    normalize: Literal["as_is", "lower", "digits"] = "as_is"
+    anonymous: bool = False  # such as a cookie: gives its name away to whatever it is linked with
+    description: str = ""
+
+
+class Attribute(Frozen):
+    """A slow fact about a customer. List ``values`` by size, if they have one: models use it."""
+
+    type: Literal["number", "category"]
+    values: tuple[str, ...] = ()
+    description: str = ""
+    read: bool = True  # by models; false for facts that are only kept, such as a test split
+
+    @model_validator(mode="after")
+    def _categories_list_their_values(self) -> Self:
+        if (self.type == "category") != bool(self.values):
+            raise ValueError("values: some for type category, none for another type")
+        if len({slug(value) for value in self.values}) < len(self.values):
+            raise ValueError("values: texts that differ in letters or digits")
+        return self
+
+
+class Property(Attribute):
+    """A detail of an event. A number is summed, a category is counted, if it is ``remembered``."""
+
+    type: Literal["number", "category", "text"]  # type: ignore[assignment]
+    min: float | None = None
+    max: float | None = None
+    required: bool = False
+    remembered: bool = True
+    measures: Literal["spend", "nps", "csat", "ces", "rating"] | None = None
+
+    @model_validator(mode="after")
+    def _measures_on_its_scale(self) -> Self:
+        if self.measures and self.type != "number":
+            raise ValueError("measures: nothing, unless the type is number")
+        low, high = SCALES.get(self.measures or "", (self.min, self.max))
+        if self.min != low:
+            raise ValueError(f"min: {low:g}, where the scale of {self.measures} begins")
+        if self.max != high:
+            raise ValueError(f"max: {high:g}, where the scale of {self.measures} ends")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("max: a number that is not below min")
+        return self
+
+
+class JourneyKind(Frozen):
+    """What a customer may be trying to get done.
+
+    It is open from its first event until one that ``ends`` it, or until nothing has happened for
+    ``lapse_days``. While a ``problem`` is open, nothing is sold.
+    """
+
+    problem: bool = False
+    lapse_days: Days | None = None
+    description: str = ""
+
+
+class EventType(Frozen):
+    """A kind of event: where in a journey it happens and how we come to know of it."""
+
+    description: str
+    journey: Name
+    stage: Stage
+    step: Literal["starts", "moves", "ends"] = "moves"  # what it does to its journey
+    touchpoint: Literal["internal", "external", "peripheral"]  # ours, shared, or of others
+    signal: Literal["direct", "passive"]  # the customer tells us, or shows us
+    consent: Literal["given", "withdrawn"] | None = None
+    properties: dict[Name, Property] = {}
+
+    @model_validator(mode="after")
+    def _consent_has_a_purpose(self) -> Self:
+        if self.consent and "purpose" not in self.properties:
+            raise ValueError("consent: a property 'purpose' beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _measures_a_thing_once(self) -> Self:
+        measured = [known.measures for known in self.properties.values() if known.measures]
+        if len(measured) > len(set(measured)):
+            raise ValueError("properties: each thing measured once")
+        return self
+
+
+class Domain(Frozen):
+    """A whole business, as read from its YAML file."""
+
+    name: Name
+    currency: Annotated[str, Field(pattern=r"^[a-z]{3}$")]
+    channels: Annotated[tuple[Name, ...], Field(min_length=1)]
+    identifiers: dict[Name, Namespace] = {}  # if empty, any namespace is taken as it comes
+    attributes: dict[Name, Attribute] = {}
+    account: Name | None = None  # column of customers
+    vocabulary: Literal["all"] | tuple[Name, ...] = ()
+    journeys: dict[Name, JourneyKind] = {}
+    events: Annotated[dict[Name, EventType], Field(min_length=1)]
+    session_minutes: Annotated[float, Field(gt=0, le=1440, allow_inf_nan=False)] = 30
+    half_lives_days: Annotated[tuple[Days, ...], Field(min_length=1)] = (7, 28, 112)
+    churn: Churn | None = None
+    intent: Intent | None = None
+    moments: Moments | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_vocabulary(cls, content: Any) -> Any:
+        """Put the shared event types that the file asks for before its own."""
+        if not isinstance(content, dict) or not content.get("vocabulary"):
+            return content
+        wanted, shared = content["vocabulary"], _vocabulary()
+        own, kinds = content.get("events") or {}, content.get("journeys") or {}
+        if not all(isinstance(part, dict) for part in (own, kinds)):
+            return content  # refused by the fields themselves
+        known = list(shared["events"])
+        names = known if wanted == "all" else wanted
+        if not isinstance(names, list | tuple):
+            raise ValueError("vocabulary: all, or a list of names")
+        for name in names:
+            if name not in known:
+                raise ValueError(f"vocabulary: some of {', '.join(known)}; not {name}")
+        currency = str(content.get("currency"))
+        events = {name: _in_currency(shared["events"][name], currency) for name in names} | own
+        # A list, for what a file may hold by mistake cannot always be put into a set.
+        used = [event.get("journey") for event in events.values() if isinstance(event, dict)]
+        kept = {name: kind for name, kind in shared["journeys"].items() if name in used}
+        return {**content, "events": events, "journeys": kept | kinds}
+
+    @model_validator(mode="after")
+    def _names_that_exist(self) -> Self:
+        for label, definition in (("churn", self.churn), ("intent", self.intent)):
+            if definition and definition.event not in self.events:
+                raise ValueError(f"{label}.event: one of {', '.join(self.events)}")
+        for name, value in ((self.moments and self.moments.test_where) or {}).items():
+            known = self.attributes.get(name)
+            if known is None or value not in known.values:
+                raise ValueError("moments.test_where: a category of 'attributes' and its value")
+        for name in self.journeys:
+            if name not in self.journey_kinds:
+                raise ValueError(f"journeys.{name}: a journey that some event names")
+        return self
+
+    @model_validator(mode="after")
+    def _intents_are_classes(self) -> Self:
+        if self.intent is None:
+            return self
+        known = self.events[self.intent.event].properties.get(self.intent.property)
+        if known is None or known.type != "category":
+            raise ValueError(f"intent.property: a category of {self.intent.event}")
+        if self.intent.end in known.values:
+            raise ValueError(f"intent.end: a text that is no value of {self.intent.property}")
+        return self
+
+    @model_validator(mode="after")
+    def _half_lives_rise(self) -> Self:
+        if list(self.half_lives_days) != sorted(set(self.half_lives_days)):
+            raise ValueError("half_lives_days: numbers that rise")
+        return self
+
+    @model_validator(mode="after")
+    def _our_columns_stay_ours(self) -> Self:
+        another = "another name; this one is ours"
+        if self.account in RESERVED:
+            raise ValueError(f"account: {another}")
+        for name in self.attributes:
+            if name in (*RESERVED, self.account):
+                raise ValueError(f"attributes.{name}: {another}")
+        for event, described in self.events.items():
+            for name in described.properties:
+                if name in EVENT_COLUMNS:
+                    raise ValueError(f"events.{event}.properties.{name}: {another}")
+        return self
+
+    @property
+    def intents(self) -> tuple[str, ...]:
+        """The classes that the intent model tells apart."""
+        if self.intent is None:
+            return ()
+        values = self.events[self.intent.event].properties[self.intent.property].values
+        return (*values, self.intent.end) if self.intent.end else values
+
+    @property
+    def profile_columns(self) -> tuple[str, ...]:
+        """What is kept of a customer beside the journey: attributes, and the account."""
+        return (*self.attributes, self.account) if self.account else tuple(self.attributes)
+
+    @property
+    def journey_kinds(self) -> dict[str, JourneyKind]:
+        """Every journey that an event names, described or not, in the order of the events."""
+        named = dict.fromkeys(described.journey for described in self.events.values())
+        return {name: self.journeys.get(name, JourneyKind()) for name in named}
+
+
+@cache
+def _vocabulary() -> Any:
+    return yaml.safe_load(VOCABULARY.read_text(encoding="utf-8"))
+
+
+def _in_currency(event: Any, currency: str) -> Any:
+    properties = event.get("properties", {})
+    named = {name.replace("currency", currency): kept for name, kept in properties.items()}
+    return {**event, "properties": named}
+
+
+def load_domain(path: Path) -> Domain:
+    """Read a domain file.
+
+    Raises
+    ------
+    InvalidDomain
+        If it breaks a rule; names file, line, key and remedy.
+    """
+    return load_yaml(path, Domain)

@@ -1,0 +1,99 @@
+"""What is foreseen of the customers of a business: what churn and intent mean there, when we ask,
+and on which answers a model is judged. Parts of the domain file, see `features/business/domain.py`."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from features.business.yaml_file import Days, Frozen, Name
+
+
+class Churn(Frozen):
+    """Either silence or an event.
+
+    ``when: silent``: with ``event`` in the last ``active_days``, without in the next
+    ``silent_days``. ``when: happens``: ``event`` is the leaving itself (a contract cancelled);
+    asked once for each customer, from the time before anybody left.
+    """
+
+    event: Name
+    when: Literal["silent", "happens"] = "silent"
+    active_days: Days | None = None
+    silent_days: Days | None = None
+
+    @model_validator(mode="after")
+    def _silence_has_a_length(self) -> Self:
+        given = self.active_days is not None, self.silent_days is not None
+        if self.when == "silent" and not all(given):
+            raise ValueError("active_days: a number, and one for silent_days")
+        if self.when == "happens" and any(given):
+            raise ValueError("when: silent, or no active_days and no silent_days")
+        return self
+
+
+class Intent(Frozen):
+    """What the customer wants next: ``property`` of the next ``event``.
+
+    ``ask: at_moments``: of customers with one in the last ``active_days``, who come back within
+    ``within_days``. ``ask: after_each``: after each such event; where none follows, the answer is
+    the class ``end`` if that is named.
+    """
+
+    event: Name
+    property: Name
+    ask: Literal["at_moments", "after_each"] = "at_moments"
+    active_days: Days | None = None
+    within_days: Days | None = None
+    end: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+
+    @model_validator(mode="after")
+    def _moments_have_a_length(self) -> Self:
+        given = self.active_days is not None, self.within_days is not None
+        if self.ask == "at_moments" and not all(given):
+            raise ValueError("active_days: a number, and one for within_days")
+        if self.ask == "after_each" and any(given):
+            raise ValueError("ask: at_moments, or no active_days and no within_days")
+        if self.ask == "at_moments" and self.end:
+            raise ValueError("end: nothing, unless 'ask' is after_each")
+        return self
+
+
+class Moments(Frozen):
+    """When we ask "and what happened next?", and on which answers a model is judged.
+
+    Judged on later time: ``first``, ``last``, ``every_days`` and ``test_from``, in the calendar of
+    the original data. On some customers: ``test_where``, an attribute and its value. On all,
+    each left out once: ``folds``, for data without time.
+    """
+
+    first: date | None = None
+    last: date | None = None
+    every_days: Annotated[int, Field(ge=1)] | None = None
+    test_from: date | None = None
+    test_where: dict[Name, str] | None = None
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        dated = (self.first, self.last, self.every_days, self.test_from)
+        ways = [any(dated), self.test_where is not None, self.folds is not None]
+        if sum(ways) != 1:
+            raise ValueError("one of: four dates, test_where, folds")
+        if self.test_where is not None and len(self.test_where) != 1:
+            raise ValueError("test_where: one attribute and its value")
+        if any(dated) and not all(dated):
+            names = ("first", "last", "every_days", "test_from")
+            missing = next(name for name in names if getattr(self, name) is None)
+            raise ValueError(f"{missing}: a value, for {', '.join(names)} go together")
+        # All of them or none, says the line before.
+        if (
+            self.first
+            and self.test_from
+            and self.last
+            and not (self.first < self.test_from <= self.last)
+        ):
+            raise ValueError("test_from: a day after first and not after last")
+        return self

@@ -1,0 +1,1 @@
+"""Each customer: identity, contacts, consents, answers, and those who were forgotten."""

@@ -1,0 +1,110 @@
+"""Who was forgotten: keyed hashes, by which somebody can be refused but not named."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from features.customers.identity import among, resolve, resolve_each
+from features.errors import CustomerForgotten
+from features.ledger import tables
+from features.ledger.statements import Statement
+
+
+def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
+    """Which of these keys belong to a forgotten customer."""
+    any_at_all = sa.exists(sa.select(tables.tombstones.c.key_hash))
+    salt, some = connection.execute(
+        sa.select(tables.meta.c.value, any_at_all).where(tables.meta.c.key == "salt")
+    ).one()
+    if not some:
+        return set()
+    hashed = {key_hash(salt, key): key for key in keys}
+    column = tables.tombstones.c.key_hash
+    return {hashed[row[0]] for row in among(connection, sa.select(column), column, hashed)}
+
+
+def forgotten_error(key: str) -> CustomerForgotten:
+    """Why something about a forgotten customer is refused."""
+    return CustomerForgotten(
+        f"{key!r} belongs to a customer who was forgotten.",
+        expected="somebody else",
+        remedy='If they are back and agree, lift it: /v1/forget with "lift": true.',
+    )
+
+
+def refuse_forgotten(connection: sa.Connection, keys: Iterable[str]) -> None:
+    """Refuse keys of a forgotten customer.
+
+    Raises
+    ------
+    CustomerForgotten
+        Names one of them.
+    """
+    for key in forgotten(connection, keys):
+        raise forgotten_error(key)
+
+
+# Made once: putting the expression together would take longer than the database does.
+_WHO = Statement(
+    sa.select(
+        sa.select(tables.identities.c.customer_id)
+        .where(tables.identities.c.key == sa.bindparam("key"))
+        .scalar_subquery(),
+        sa.exists(sa.select(tables.tombstones.c.key_hash)),
+    )
+)
+
+
+def who(connection: sa.Connection, keys: Sequence[str]) -> str:
+    """The customer behind the keys, in one query for the common case: one key, nobody forgotten.
+
+    Raises
+    ------
+    CustomerForgotten
+        If one of the keys is of somebody who was.
+    """
+    [(customer_id, some_forgotten)] = _WHO.rows(connection, {"key": keys[0]})
+    if some_forgotten:
+        refuse_forgotten(connection, keys)
+    if customer_id is None and len(keys) > 1:
+        return resolve(connection, keys)
+    return str(customer_id or keys[0])
+
+
+def subject_of(connection: sa.Connection, keys: Sequence[str], customer_id: str) -> str:
+    """The key under which something about a customer is kept: the first that is theirs.
+
+    Kept under another, it would not be given back when links are undone.
+    """
+    if len(keys) == 1:
+        return keys[0]
+    behind = resolve_each(connection, keys)
+    return next((key for key in keys if behind.get(key, key) == customer_id), customer_id)
+
+
+def raise_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime) -> None:
+    """Refuse these keys from now on."""
+    rows = [{"key_hash": one, "forgotten_at": at} for one in hashes(connection, keys)]
+    tables.insert_new(connection, tables.tombstones, rows)
+
+
+def lift(connection: sa.Connection, keys: Iterable[str]) -> int:
+    """Take these keys in again; how many of them were refused."""
+    refused = tables.tombstones.c.key_hash.in_(hashes(connection, keys))
+    return connection.execute(sa.delete(tables.tombstones).where(refused)).rowcount
+
+
+def hashes(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
+    """Keys as tombstones and model versions know them."""
+    salt = str(tables.get_meta(connection, "salt"))
+    return [key_hash(salt, key) for key in keys]
+
+
+def key_hash(salt: str, key: str) -> str:
+    """A key as the tombstones know it: without the ledger's salt nobody can try names on it."""
+    return hmac.new(salt.encode(), key.encode(), hashlib.sha256).hexdigest()

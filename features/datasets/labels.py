@@ -1,0 +1,237 @@
+"""When we ask "and what happened next?", and what did: labelled moments, from the ledger alone.
+
+There are two ways to ask. At the dates of the domain's protocol, every active customer: did they
+fall silent, what did they come for? Or where the customer's own events ask: just before anybody
+left, or right after each event. What was known at a moment stands in `features/datasets/dataset.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from pydantic_core import from_json
+
+from features.business.domain import Domain
+from features.errors import InvalidData
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.ledger.tables import EPOCH
+
+DAY_US = 86_400_000_000
+EVERY_DAYS = 14  # between two moments, where the domain names no protocol
+
+
+class Moment(NamedTuple):
+    """A customer, a time to decide at, what happened next, and from when on that was known."""
+
+    customer_id: str
+    at_us: int
+    label: int
+    settled_us: int
+
+
+def churn_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFrame:
+    """Whom we could have lost at each moment, and whether we did.
+
+    Returns
+    -------
+    DataFrame
+        Columns customer_id, event_timestamp (UTC), label (1: then silent for
+        ``churn.silent_days``, or left by ``churn.event``), settled_at (UTC).
+
+    Raises
+    ------
+    InvalidData
+        If the domain defines no churn, or the ledger is too short for it.
+    """
+    rule = _defined(domain, "churn")
+    if rule.when == "happens":
+        return _frame(_before_anybody_left(ledger, rule.event))
+    asked = _asked(ledger, domain, shift, rule.event, rule.active_days, rule.silent_days)
+    ahead_us = int(rule.silent_days * DAY_US)
+    return _frame(
+        Moment(one.customer_id, one.at_us, int(not one.came), one.at_us + ahead_us) for one in asked
+    )
+
+
+def intent_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFrame:
+    """Customers who came back, and what for: after each event, or at the protocol's dates.
+
+    Returns
+    -------
+    DataFrame
+        Columns customer_id, event_timestamp (UTC), label (index into ``domain.intents``),
+        settled_at (UTC).
+
+    Raises
+    ------
+    InvalidData
+        If the domain defines no intent, or the ledger is too short for it.
+    """
+    rule = _defined(domain, "intent")
+    index = {value: number for number, value in enumerate(domain.intents)}
+    if rule.ask == "after_each":
+        return _frame(_after_each(ledger, domain, shift, index))
+    days = rule.active_days, rule.within_days
+    asked = _asked(ledger, domain, shift, rule.event, *days, rule.property)
+    ahead_us = int(rule.within_days * DAY_US)
+    # An event need not say what it was for; that is no label.
+    return _frame(
+        Moment(one.customer_id, one.at_us, index[one.value], one.at_us + ahead_us)
+        for one in asked
+        if one.came and one.value in index
+    )
+
+
+def midnight(day: date, shift: timedelta) -> int:
+    """Start of a day of the original calendar, microseconds since 1970."""
+    moment = datetime.combine(day, time(), tzinfo=UTC) + shift
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def _defined(domain: Domain, what: str) -> Any:
+    rule = getattr(domain, what)
+    if rule is None:
+        raise InvalidData(
+            f"The domain {domain.name!r} defines no {what}.",
+            expected=f"a section '{what}:' in the domain file",
+            remedy="Add it, or train another model.",
+        )
+    return rule
+
+
+def _before_anybody_left(ledger: Ledger, event_type: str) -> Iterator[Moment]:
+    """Each customer once, just before the first of them left; whoever leaves later counts too."""
+    left = {customer_id: at_us[0] for customer_id, at_us, _ in _times(ledger, event_type)}
+    if not left:
+        raise _no_events()
+    moment = int(min(left.values())) - 1
+    columns = tables.customers.c
+    query = sa.select(columns.customer_id).order_by(columns.customer_id)
+    for customer_id in ledger.read(lambda c: list(c.execute(query).scalars())):
+        # That somebody stayed is never settled; it is taken at its word when it is asked.
+        yield Moment(customer_id, moment, int(customer_id in left), moment)
+
+
+def _after_each(
+    ledger: Ledger, domain: Domain, shift: timedelta, index: dict[str, int]
+) -> Iterator[Moment]:
+    """Right after each event: what the customer's next one was for, or that it was the last.
+
+    Of several events at one instant only the last is asked after: they are one moment, and what
+    is known then is known after all of them. What the ledger does not go on to tell counts as
+    the end, so load stories that are over.
+    """
+    rule, plan = _defined(domain, "intent"), domain.moments
+    first = midnight(plan.first, shift) if plan and plan.first else None
+    after = midnight(plan.last, shift) + DAY_US if plan and plan.last else None
+    found = False
+    for customer_id, at_us, values in _times(ledger, rule.event, rule.property):
+        found = True
+        for here, at in enumerate(at_us):
+            ahead = here + 1
+            if (first is not None and at < first) or (after is not None and at >= after):
+                continue
+            if ahead == len(at_us):
+                if rule.end:  # known at once: nobody can say from when on nothing more came
+                    yield Moment(customer_id, int(at), index[rule.end], int(at))
+            elif at_us[ahead] > at and values[ahead] in index:
+                yield Moment(customer_id, int(at), index[values[ahead]], int(at_us[ahead]))
+    if not found:
+        raise _no_events()
+
+
+class _Asked(NamedTuple):
+    """An active customer at a moment, and the first event after it if it came in time."""
+
+    customer_id: str
+    at_us: int
+    came: bool
+    value: str
+
+
+def _asked(
+    ledger: Ledger,
+    domain: Domain,
+    shift: timedelta,
+    event_type: str,
+    active_days: float,
+    ahead_days: float,
+    prop: str = "",
+) -> Iterator[_Asked]:
+    active_us, ahead_us = int(active_days * DAY_US), int(ahead_days * DAY_US)
+    events = list(_times(ledger, event_type, prop))
+    for moment in _moments(domain, shift, events, active_us, ahead_us):
+        for customer_id, at_us, values in events:
+            known = int(np.searchsorted(at_us, moment, side="right"))
+            if known == 0 or at_us[known - 1] < moment - active_us:
+                continue
+            came = known < len(at_us) and bool(at_us[known] <= moment + ahead_us)
+            yield _Asked(customer_id, moment, came, values[known] if came and prop else "")
+
+
+_Times = tuple[str, NDArray[np.int64], list[str]]
+
+
+def _times(ledger: Ledger, event_type: str, prop: str = "") -> Iterator[_Times]:
+    """Customer, times of the events of one type, and a property of each if one is named."""
+    columns = tables.events.c
+    at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
+    query = (
+        sa.select(columns.customer_id, at, columns.properties)
+        .where(columns.type == event_type)
+        .order_by(columns.customer_id, columns.occurred_at, columns.event_id)
+    )
+    rows = ledger.read(lambda connection: connection.execute(query).all())
+    start = 0
+    for end in range(1, len(rows) + 1):
+        if end == len(rows) or rows[end][0] != rows[start][0]:
+            part = rows[start:end]
+            values = [from_json(row[2]).get(prop, "") for row in part] if prop else []
+            yield rows[start][0], np.array([row[1] for row in part], dtype=np.int64), values
+            start = end
+
+
+def _moments(
+    domain: Domain, shift: timedelta, events: list[_Times], active_us: int, ahead_us: int
+) -> list[int]:
+    """The times to ask at: the domain's protocol, or each 14 days of what the ledger spans."""
+    if not events:
+        raise _no_events()
+    # A label that looks past the end of the ledger would call everybody silent.
+    settled = max(int(at_us[-1]) for _, at_us, _ in events) - ahead_us
+    first = min(int(at_us[0]) for _, at_us, _ in events) + active_us
+    last, step = settled, EVERY_DAYS * DAY_US
+    plan = domain.moments
+    if plan and plan.first and plan.last and plan.every_days:
+        first, step = midnight(plan.first, shift), plan.every_days * DAY_US
+        last = min(midnight(plan.last, shift), settled)
+    if last < first:
+        raise InvalidData(
+            "The ledger is too short: no moment has both a past and a settled future.",
+            expected=f"more than {(active_us + ahead_us) / DAY_US:g} days of events",
+            remedy="Load a longer history, or shorten the spans in the domain file.",
+        )
+    return list(range(first, last + 1, step))
+
+
+def _no_events() -> InvalidData:
+    return InvalidData(
+        "The ledger holds no events to learn from.",
+        expected="events of the type that churn and intent name",
+        remedy="Load some: 'nba load FOLDER'.",
+    )
+
+
+def _frame(moments: Iterable[Moment]) -> pd.DataFrame:
+    names = ["customer_id", "event_timestamp", "label", "settled_at"]
+    frame = pd.DataFrame(moments, columns=names)
+    for name in ("event_timestamp", "settled_at"):
+        frame[name] = pd.to_datetime(frame[name], unit="us", utc=True)
+    return frame

@@ -1,0 +1,1 @@
+"""Data on its way in (live events, tables, importers) and out (erasure)."""

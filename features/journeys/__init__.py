@@ -1,0 +1,1 @@
+"""The fold from events to features, its parts, and their descriptions."""

@@ -1,0 +1,224 @@
+"""The event: something that happened to a customer, checked against the domain at the border."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from math import isfinite
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
+
+from features.business.domain import Domain, EventType, Property
+from features.customers.identity import ID_LENGTH, ID_PATTERN, Spelling
+from features.errors import InvalidData, InvalidEvent, shown
+
+FIRST_YEAR, LAST_YEAR = 1970, 2199  # outside, a time is a mistake; windows reach past its end
+CLOCKS = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ours
+MAX_TEXT = 10_000  # characters of one text property
+MAX_NUMBER = 1e15  # of a property, either way: sums of many such must stay finite and exact enough
+MAX_KEYS = 20
+
+
+def as_utc(moment: datetime) -> datetime:
+    """The same moment in UTC.
+
+    Raises
+    ------
+    ValueError
+        If it has no time zone, or lies outside of `FIRST_YEAR` to `LAST_YEAR`.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a time with a time zone, such as 2026-11-22T10:00:00Z")
+    if not FIRST_YEAR < moment.year < LAST_YEAR:
+        raise ValueError(f"a time between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return moment.astimezone(UTC)
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
+Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=ID_PATTERN)]
+# In a JSON schema: a customer id, or at least one identifier.
+SOMEBODY: JsonDict = {
+    "anyOf": [
+        {"required": ["customer_id"], "properties": {"customer_id": {"type": "string"}}},
+        {"required": ["identifiers"], "properties": {"identifiers": {"minItems": 1}}},
+    ]
+}
+
+
+class SentEvent(BaseModel):
+    """An event as a channel sends it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=SOMEBODY)
+
+    event_id: Id = Field(examples=["till-7-20261122-0815"])
+    type: Annotated[str, Field(max_length=60)] = Field(examples=["visit"])
+    occurred_at: UtcTime
+    channel: Annotated[str, Field(max_length=60)] = Field(examples=["app"])
+    customer_id: Id | None = Field(None, examples=["h1"])
+    identifiers: Annotated[tuple[str, ...], Field(max_length=MAX_KEYS)] = ()
+    properties: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Event:
+    """Immutable.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        Customer id and identifiers; all name the same person. It is kept under the first one.
+    occurred_at : aware UTC
+    """
+
+    event_id: str
+    keys: tuple[str, ...]
+    type: str
+    occurred_at: datetime
+    channel: str
+    properties: Mapping[str, Any]
+
+    @property
+    def subject(self) -> str:
+        """The key under which it is kept, whoever the customer behind it may be."""
+        return self.keys[0]
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        """Events are folded in this order."""
+        return self.occurred_at, self.event_id
+
+    @cached_property
+    def properties_json(self) -> str:
+        """The properties as the ledger keeps them."""
+        return json.dumps(self.properties, sort_keys=True)
+
+
+def read_event(sent: Any, domain: Domain, spelling: Spelling, now: datetime) -> Event:
+    """An event of a channel, checked in full.
+
+    Raises
+    ------
+    InvalidEvent
+        Names the field, its value and what to do.
+    """
+    try:
+        one = SentEvent.model_validate(sent)
+    except ValidationError as error:
+        raise _broken(error) from None
+    if one.occurred_at > now + CLOCKS:
+        raise _invalid("occurred_at", one.occurred_at.isoformat(), "a time that has passed")
+    try:
+        keys = spelling.keys(one.customer_id, one.identifiers)
+    except InvalidData as error:
+        raise InvalidEvent("identifiers", str(error)) from None
+    properties = as_kept(one.properties, domain.events.get(one.type))
+    event = Event(one.event_id, keys, one.type, one.occurred_at, one.channel, properties)
+    check_event(event, domain)
+    return event
+
+
+def as_kept(properties: Mapping[str, Any], event_type: EventType | None) -> dict[str, Any]:
+    """Properties with numbers as floats, so that 5 and 5.0 are one content."""
+    known = event_type.properties if event_type else {}
+    return {
+        name: float(value)
+        if name in known and known[name].type == "number" and is_finite_number(value)
+        else value
+        for name, value in properties.items()
+    }
+
+
+def check_event(event: Event, domain: Domain) -> None:
+    """Refuse an event that the domain does not describe.
+
+    Raises
+    ------
+    InvalidEvent
+        Names the field, its value and what to do.
+    """
+    if not event.keys:
+        raise _invalid("customer_id", None, "a customer_id, or at least one of identifiers")
+    event_type = domain.events.get(event.type)
+    if event_type is None:
+        raise _invalid("type", event.type, f"one of {', '.join(domain.events)}")
+    if event.channel not in domain.channels:
+        raise _invalid("channel", event.channel, f"one of {', '.join(domain.channels)}")
+    if event.occurred_at.utcoffset() != UTC.utcoffset(None):
+        raise _invalid("occurred_at", event.occurred_at, "a time with a time zone, in UTC")
+    _check_properties(event, event_type)
+
+
+def _check_properties(event: Event, event_type: EventType) -> None:
+    for name, known in event_type.properties.items():
+        if name in event.properties:
+            _check_value(f"properties.{name}", event.properties[name], known)
+        elif known.required:
+            raise _invalid(f"properties.{name}", None, f"a {known.type}")
+    for name in event.properties:
+        if name not in event_type.properties:
+            known_names = ", ".join(event_type.properties) or "none"
+            raise _invalid(f"properties.{name}", event.properties[name], f"one of: {known_names}")
+
+
+def _check_value(field: str, value: Any, known: Property) -> None:
+    if known.type == "category" and value not in known.values:
+        raise _invalid(field, value, f"one of {', '.join(known.values)}")
+    if known.type == "text":
+        if not isinstance(value, str):
+            raise _invalid(field, value, "a text")
+        if len(value) > MAX_TEXT:
+            raise _invalid(field, value, f"at most {MAX_TEXT:,} characters")
+        if not _is_unicode(value):
+            raise _invalid(field, value, "a text in Unicode, without halves of characters")
+    if known.type == "number":
+        if not is_finite_number(value):
+            raise _invalid(field, value, "a finite number")
+        if abs(value) > MAX_NUMBER:
+            raise _invalid(field, value, f"a number between -{MAX_NUMBER:g} and {MAX_NUMBER:g}")
+        if known.min is not None and value < known.min:
+            raise _invalid(field, value, f"at least {known.min:g}")
+        if known.max is not None and value > known.max:
+            raise _invalid(field, value, f"at most {known.max:g}")
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether a value can be counted with; True and False cannot, nor can 10**400."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written down and read again; a lone surrogate cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _invalid(field: str, value: object, expected: str) -> InvalidEvent:
+    remedy = "Correct the event, or describe it in the domain file."
+    return InvalidEvent(field, f"{field} is {shown(value)}. Expected {expected}. {remedy}")
+
+
+def _broken(error: ValidationError) -> InvalidEvent:
+    """The first finding of pydantic in our words."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the event"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return InvalidEvent(field, f"{field} is missing. Send it.")
+    if first["type"] == "extra_forbidden":
+        return InvalidEvent(field, f"{field} is not a field of an event. Leave it out.")
+    said = f"{message[:1].lower()}{message[1:]}"
+    value = shown(first["input"])
+    return InvalidEvent(field, f"{field} is {value}: {said}. Correct it and send it again.")

@@ -1,0 +1,171 @@
+"""What a model reads about a customer: journey features, attributes, and how their account does.
+
+Training and serving both come through here, so no model can meet a column in another place or
+of another meaning than it was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from math import nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.business.domain import Attribute, Domain
+from features.journeys.descriptions import (
+    AMOUNT,
+    CATEGORY,
+    NUMBER,
+    Quantity,
+    Words,
+    is_plural,
+    spoken,
+)
+from features.journeys.fold import Fold, State
+
+PACKING = "parts"  # how `Fold.pack` keeps a state; another word when that changes
+
+
+class ModelInput:
+    """The row of numbers that every model of a business reads.
+
+    Attributes
+    ----------
+    fold : Fold
+        How a state becomes journey features.
+    names : tuple of str
+        Name of each number, in order: journey features, attributes that models read, features of
+        the account.
+    layout, fingerprint : str
+        Of how a state and a row are laid out and of the rules behind their numbers; one made under
+        another layout cannot be read.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        self.fold = Fold(domain)
+        self._currency = domain.currency
+        self._attributes = tuple(kept for kept in domain.attributes.items() if kept[1].read)
+        self._of_account = _of_account(self.fold, domain)
+        self.names = (
+            *self.fold.feature_names,
+            *(name for name, _ in self._attributes),
+            *(f"account_{self.fold.feature_names[index]}" for index in self._of_account),
+        )
+        # With the values: another order of them gives the same names another meaning.
+        attributes = [f"{name}={known.type}:{known.values}" for name, known in self._attributes]
+        rules = _rules(domain)
+        kept = (PACKING, *self.fold.state_fields)
+        self.layout = _fingerprint(*kept, *domain.attributes, *rules)
+        self.fingerprint = _fingerprint(*self.names, *attributes, *rules)
+        self._nothing = self.fold.empty()
+        self._stranger = np.array(self.fold.read(self._nothing, 0.0))
+
+    @cached_property
+    def words(self) -> Mapping[str, Words]:
+        """What each number is in plain English, by its name, in the order of ``names``.
+
+        Made when first asked for: decisions that nobody asks to explain do without.
+        """
+        journey = self.fold.words()
+        words = {name: journey[name] for name in self.fold.feature_names}
+        for name, known in self._attributes:
+            words[name] = _words_of_attribute(name, known, self._currency)
+        for index in self._of_account:
+            name = self.fold.feature_names[index]
+            words[f"account_{name}"] = journey[name].of_account()
+        return words
+
+    def read(
+        self,
+        attributes: Mapping[str, str | None],
+        state: State | None,
+        at_s: float,
+        account_state: State | None = None,
+    ) -> list[float]:
+        """The row for one customer at one moment.
+
+        Parameters
+        ----------
+        attributes
+            Values by name; what is missing or unheard of becomes ``nan``.
+        state : shape (len(fold.state_fields),), or None for a customer without a past
+        at_s : float
+            The moment, seconds since 1970 (UTC).
+        account_state : shape (len(fold.state_fields),), or None
+            Of the account that the customer belongs to: all its members' events, folded as one.
+
+        Returns
+        -------
+        shape (len(names),)
+        """
+        row = self.fold.read(self._nothing if state is None else state, at_s)
+        row += [_number(attributes.get(name), known) for name, known in self._attributes]
+        if self._of_account:
+            account = self.fold.read(account_state or self._nothing, at_s)
+            row += [account[index] for index in self._of_account]
+        return row
+
+    def has_past(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which rows, shape (n, len(names)), are of customers with at least one event."""
+        journey = rows[:, : len(self._stranger)]
+        alike = (journey == self._stranger) | (np.isnan(journey) & np.isnan(self._stranger))
+        past: NDArray[np.bool_] = ~alike.all(axis=1)
+        return past
+
+
+def _of_account(fold: Fold, domain: Domain) -> tuple[int, ...]:
+    """Which features of an account its members' models read: what goes on there, and how much."""
+    if domain.account is None:
+        return ()
+    longest = f"{domain.half_lives_days[-1]:g}d"
+    wanted = {"events_n", "open_journeys", "open_problems", "problem_age_days"}
+    wanted |= {f"{name}_silence_days" for name in domain.events}
+    wanted |= {f"{name}_per_week_{longest}" for name in domain.events}
+    wanted |= {name for name in fold.feature_names if name.startswith("feedback_")}
+    return tuple(index for index, name in enumerate(fold.feature_names) if name in wanted)
+
+
+def _number(value: str | None, known: Attribute) -> float:
+    if value is None:
+        return nan
+    if known.type == "category":
+        return float(known.values.index(value)) if value in known.values else nan
+    try:
+        return float(value)
+    except ValueError:
+        return nan
+
+
+def _words_of_attribute(name: str, known: Attribute, currency: str) -> Words:
+    if known.type == "category":
+        label = spoken(name)
+        return Words(label, CATEGORY, f"{_are(label)} {AMOUNT}", values=known.values)
+    quantity = Quantity.named(name, currency)
+    if quantity.counts_itself:
+        label = f"number of {quantity.label}"
+        return Words(label, quantity.unit, f"{label} is {NUMBER}")
+    return Words(quantity.description, quantity.unit, f"{_are(quantity.label)} {AMOUNT}")
+
+
+def _are(label: str) -> str:
+    return f"{label} are" if is_plural(label) else f"{label} is"
+
+
+def _rules(domain: Domain) -> list[str]:
+    """What of the domain moves a state, or is read from it, although it is in no name."""
+    rules = [f"session {domain.session_minutes:g}"]
+    for name, kind in domain.journey_kinds.items():
+        rules.append(f"{name} {kind.problem} {kind.lapse_days}")
+    for name, event in domain.events.items():
+        rules.append(f"{name} {event.journey} {event.stage} {event.step}")
+        for property_name, known in event.properties.items():
+            if known.measures:
+                rules.append(f"{name} {property_name} {known.measures}")
+    return rules
+
+
+def _fingerprint(*names: str) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]

@@ -1,0 +1,165 @@
+"""What a customer is in the middle of: several journeys at once, each with its stage and age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, nan
+
+from features.business.domain import STAGES, EventType, JourneyKind
+from features.journeys.descriptions import AMOUNT, CATEGORY, DAYS, Words, spoken
+from features.journeys.state import DAY_S, State
+
+OPEN_N, OPENED_AT, STAGE, STAGE_AT, LAST_AT = range(5)
+WIDTH = 5
+STAGE_INDEX = {stage: float(index) for index, stage in enumerate(STAGES)}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJourney:
+    """A journey that is under way.
+
+    Attributes
+    ----------
+    count : int
+        How many of the kind are open, such as two complaints; the times are of the oldest.
+    opened_at_s, stage_at_s : float
+        Since when it is open, and in its stage, seconds since 1970 (UTC).
+    """
+
+    kind: str
+    stage: str
+    problem: bool
+    count: int
+    opened_at_s: float
+    stage_at_s: float
+
+
+class JourneyPart:
+    """One kind of journey of a customer.
+
+    It is opened by its first event, or once more by one that ``starts`` it; closed by one that
+    ``ends`` it; and forgotten when it has lapsed. Of several that are open, the stage is that of
+    the last event that did not end one.
+    """
+
+    def __init__(self, start: int, name: str, kind: JourneyKind) -> None:
+        self._start = start
+        self._lapse_s = inf if kind.lapse_days is None else kind.lapse_days * DAY_S
+        self.kind, self.problem = name, kind.problem
+        name = f"journey_{name}"
+        self.fields = tuple(
+            f"{name}_{kept}" for kept in ("open_n", "opened_at", "stage", "stage_at", "last_at")
+        )
+        self.names = tuple(f"{name}_{read}" for read in ("open", "age_days", "stage", "stage_days"))
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name."""
+        name, label = f"journey_{self.kind}", f"{spoken(self.kind)} journey"
+        none = f"no open {label}"
+        return {
+            f"{name}_open": Words(
+                f"{label}, how many are open",
+                "journeys",
+                f"{AMOUNT} open of the kind {spoken(self.kind)}",
+            ),
+            f"{name}_age_days": Words(
+                f"{label}, since when one is open", DAYS, f"{label} open for {AMOUNT}", none
+            ),
+            f"{name}_stage": Words(
+                f"{label}, its stage",
+                CATEGORY,
+                f"{label} at the stage {AMOUNT}",
+                none,
+                values=STAGES,
+            ),
+            f"{name}_stage_days": Words(
+                f"{label}, since when at its stage",
+                DAYS,
+                f"{label} at its stage for {AMOUNT}",
+                none,
+            ),
+        }
+
+    def empty(self) -> State:
+        """Nothing is under way."""
+        return [0.0, nan, nan, nan, nan]
+
+    def advance(self, state: State, at_s: float, event: EventType) -> None:
+        """An event of this journey happened."""
+        start = self._start
+        open_n, opened_at, stage, stage_at, last_at = state[start : start + WIDTH]
+        if open_n and at_s - last_at > self._lapse_s:
+            open_n = 0.0
+        if event.step == "ends":
+            open_n = max(open_n - 1.0, 0.0)
+        elif open_n == 0.0:
+            open_n, opened_at, stage = 1.0, at_s, nan
+        elif event.step == "starts":
+            open_n += 1.0
+        here = STAGE_INDEX[event.stage]
+        if open_n == 0.0:  # as if it had never been: see `Fold.pack`
+            state[start : start + WIDTH] = self.empty()
+            return
+        if event.step != "ends" and stage != here:  # also when it was nan
+            stage, stage_at = here, at_s
+        state[start : start + WIDTH] = [open_n, opened_at, stage, stage_at, at_s]
+
+    def read(self, features: list[float], state: State, at_s: float) -> None:
+        """Append the features at a moment."""
+        if not self.is_open(state, at_s):
+            features += [0.0, nan, nan, nan]
+            return
+        open_n, opened_at, stage, stage_at = state[self._start : self._start + 4]
+        age_s, stage_s = max(at_s - opened_at, 0.0), max(at_s - stage_at, 0.0)
+        features += [open_n, age_s / DAY_S, stage, stage_s / DAY_S]
+
+    def is_open(self, state: State, at_s: float) -> bool:
+        """Whether it is under way at a moment."""
+        start = self._start
+        return state[start] > 0.0 and at_s - state[start + LAST_AT] <= self._lapse_s
+
+    def tell(self, state: State, at_s: float) -> OpenJourney | None:
+        """The journey in words, if it is under way."""
+        if not self.is_open(state, at_s):
+            return None
+        open_n, opened_at, stage, stage_at = state[self._start : self._start + 4]
+        name = STAGES[int(stage)]
+        return OpenJourney(self.kind, name, self.problem, int(open_n), opened_at, stage_at)
+
+
+class JourneyTotals:
+    """How much is under way, and how much of it is a problem; keeps no number of its own."""
+
+    fields: tuple[str, ...] = ()
+    names = ("open_journeys", "open_problems", "problem_age_days")
+
+    def __init__(self, parts: tuple[JourneyPart, ...]) -> None:
+        self._parts = parts
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name."""
+        return {
+            "open_journeys": Words("open journeys in all", "journeys", f"{AMOUNT} open in all"),
+            "open_problems": Words("open problems", "problems", f"{AMOUNT} open"),
+            "problem_age_days": Words(
+                "age of the oldest open problem",
+                DAYS,
+                f"oldest problem open for {AMOUNT}",
+                "no open problem",
+            ),
+        }
+
+    def empty(self) -> State:
+        """It keeps nothing."""
+        return []
+
+    def read(self, features: list[float], state: State, at_s: float) -> None:
+        """Append the totals at a moment; the age is that of the oldest problem."""
+        told = [journey for part in self._parts if (journey := part.tell(state, at_s))]
+        problems = [journey for journey in told if journey.problem]
+        oldest = min((journey.opened_at_s for journey in problems), default=nan)
+        features += [
+            float(sum(journey.count for journey in told)),
+            float(sum(journey.count for journey in problems)),
+            max((at_s - oldest) / DAY_S, 0.0) if problems else nan,
+        ]

@@ -1,0 +1,231 @@
+"""How often something happens, and how long it has been: of one event type, or on one channel.
+
+Counters decay exponentially and are anchored at the last event, so nothing needs to be written
+while a customer is silent.
+"""
+
+from __future__ import annotations
+
+from math import exp2, log, log1p, nan, sqrt
+
+from features.journeys.descriptions import Quantity, Words, spoken, thing
+from features.journeys.recency_frequency_text import words_of_rhythm
+from features.journeys.state import DAY_S, WEEK_S, State
+
+LN_2 = log(2.0)
+N, FIRST_AT, LAST_AT, GAP_MEAN, GAP_M2, GAP = range(6)
+HEAD = 6
+RHYTHM = 4  # decayed numbers that are always kept: events, weeks with events, gaps, squared gaps
+YOUNG = 0.05  # a memory is at least this full, so that one event is not read as a storm
+MEMORY = 0.7  # weight of the past when a category is seen: the last 3 events make two thirds
+PRIOR_GAPS = 3.0  # the assumed spread counts like this many gaps
+PRIOR_GAP_SD = 0.7  # spread of log gaps assumed before there are any: about a factor of two
+
+
+class Rhythm:
+    """The rhythm of one kind of thing.
+
+    Its numbers, in this order: ``n, first_at, last_at, gap_mean, gap_m2, gap``; then for each
+    category value its last time and its share of recent events; then for each half-life the
+    decayed counts of events and of weeks with events, the decayed sums of gaps and of their
+    squares, of each number, and the decayed count of each category value.
+
+    Parameters
+    ----------
+    name : str
+        Prefix of its fields and features.
+    start : int
+        Where its stretch of the state begins.
+    half_lives_days : rising
+    numbers : names of number properties, summed
+    values : pairs of a category property and one of its values, counted
+    labels : how names speak of each of ``values``
+    quantities : what each of ``numbers`` is
+    noun : str
+        What happens, for people; the name as words, if it is not given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        start: int,
+        half_lives_days: tuple[float, ...],
+        numbers: tuple[str, ...] = (),
+        values: tuple[tuple[str, str], ...] = (),
+        labels: tuple[str, ...] = (),
+        quantities: tuple[Quantity, ...] = (),
+        noun: str = "",
+    ) -> None:
+        self._name, self._noun, self._labels = name, noun, labels
+        self._half_lives_days, self._quantities = half_lives_days, quantities
+        self._start = start
+        self._half_lives_s = tuple(days * DAY_S for days in half_lives_days)
+        self._values = len(values)
+        self._decayed = start + HEAD + 2 * len(values)
+        self._width = RHYTHM + len(numbers) + len(values)
+        self.numbers, self.values = numbers, values
+        self.fields = _fields(name, half_lives_days, numbers, labels)
+        self.names = _names(name, half_lives_days, numbers, labels)
+        self._nothing = self._read_nothing()
+
+    def words(self) -> dict[str, Words]:
+        """What each feature is in plain English, by its name."""
+        quantities = self._quantities or (Quantity.named(name, "") for name in self.numbers)
+        kinds = (f"{spoken(name)} '{spoken(value)}'" for name, value in self.values)
+        return words_of_rhythm(
+            self._name,
+            self._noun or thing(self._name),
+            self._half_lives_days,
+            dict(zip(self.numbers, quantities, strict=True)),
+            dict(zip(self._labels, kinds, strict=True)),
+        )
+
+    def empty(self) -> State:
+        """Nothing has happened yet."""
+        head = [0.0, nan, nan, 0.0, 0.0, nan]
+        return head + [nan, 0.0] * self._values + [0.0] * (self._width * len(self._half_lives_s))
+
+    def advance(self, state: State, at_s: float, numbers: list[float], seen: list[float]) -> None:
+        """It happened once more.
+
+        Parameters
+        ----------
+        state : changed in place
+        at_s : float
+            Seconds since 1970 (UTC), not before the last time.
+        numbers : shape (len(self.numbers),)
+        seen : shape (len(self.values),), 1 for each category value of the event, else 0
+        """
+        start = self._start
+        first = state[start + N] == 0.0
+        last_at = at_s if first else state[start + LAST_AT]
+        elapsed_s = at_s - last_at
+        gap_days = elapsed_s / DAY_S
+        if first:
+            state[start + FIRST_AT] = at_s
+        else:
+            self._add_gap(state, gap_days)
+        state[start + N] += 1.0
+        state[start + LAST_AT] = at_s
+        if seen:
+            self._remember(state, seen, at_s, first)
+        new_week = 1.0 if first or at_s // WEEK_S > last_at // WEEK_S else 0.0
+        amounts = [1.0, new_week, gap_days, gap_days * gap_days, *numbers, *seen]
+        begin = self._decayed
+        for half_life_s in self._half_lives_s:
+            keep = exp2(-elapsed_s / half_life_s)
+            end = begin + self._width
+            kept = state[begin:end]
+            state[begin:end] = [old * keep + new for old, new in zip(kept, amounts, strict=True)]
+            begin = end
+
+    def read(self, features: list[float], state: State, at_s: float) -> None:
+        """Append the features at a moment; ``nan`` where there is no such past."""
+        start = self._start
+        n, first_at, last_at, mean, m2, gap_days = state[start : start + HEAD]
+        if n == 0.0:
+            features += self._nothing
+            return
+        # A clock that runs behind the one that stamped the event must not turn silence negative.
+        known_s, silence_s = max(at_s - first_at, 0.0), max(at_s - last_at, 0.0)
+        silence_days = silence_s / DAY_S
+        gap_mean, gap_sd = _spread(n, mean, m2)
+        silence_log = log1p(silence_days)
+        features += [known_s / DAY_S, silence_days, gap_days, gap_mean, gap_sd]
+        features += [(silence_log - gap_mean) / gap_sd, silence_log - gap_mean]
+
+        index = start + HEAD
+        for _ in range(self._values):
+            # In this order: max(nan, 0.0) is nan, as it should be for what was never seen.
+            features += [max((at_s - state[index]) / DAY_S, 0.0), state[index + 1]]
+            index += 2
+
+        per_week = []
+        width = self._width
+        for half_life_s in self._half_lives_s:
+            count, weeks, gaps, gaps_sq = state[index : index + RHYTHM]
+            keep = exp2(-silence_s / half_life_s)
+            per_week.append(count * keep * _weekly(known_s, half_life_s))
+            # Mean gap as met by a visitor at a random time: long gaps count by their length.
+            features += [per_week[-1], weeks * keep, gaps_sq / gaps if gaps else nan]
+            features += [amount / count for amount in state[index + RHYTHM : index + width]]
+            index += width
+        slow = per_week[-1]  # 0 when even the longest memory has forgotten
+        features += [recent / slow if slow else nan for recent in per_week[:-1]]
+
+    def recently(self, state: State, at_s: float) -> float:
+        """Decayed count of events under the longest half-life."""
+        if state[self._start + N] == 0.0:
+            return 0.0
+        silence_s = max(at_s - state[self._start + LAST_AT], 0.0)
+        longest = self._decayed + self._width * (len(self._half_lives_s) - 1)
+        return state[longest] * exp2(-silence_s / self._half_lives_s[-1])
+
+    def _add_gap(self, state: State, gap_days: float) -> None:
+        """Mean and squared deviations of log gaps, one at a time (Welford, 1962)."""
+        start, gap = self._start, log1p(gap_days)
+        delta = gap - state[start + GAP_MEAN]
+        state[start + GAP_MEAN] += delta / state[start + N]
+        state[start + GAP_M2] += delta * (gap - state[start + GAP_MEAN])
+        state[start + GAP] = gap_days
+
+    def _remember(self, state: State, seen: list[float], at_s: float, first: bool) -> None:
+        """When each category value was last seen, and its share of the recent events."""
+        index = self._start + HEAD
+        for here in seen:
+            if here:
+                state[index] = at_s
+            share = here if first else MEMORY * state[index + 1] + (1.0 - MEMORY) * here
+            state[index + 1] = share
+            index += 2
+
+    def _read_nothing(self) -> list[float]:
+        lives = len(self._half_lives_s)
+        per_life = [0.0, 0.0] + [nan] * (self._width - 3)
+        return [nan] * 7 + [nan, 0.0] * self._values + per_life * lives + [nan] * (lives - 1)
+
+
+def _fields(
+    name: str, half_lives_days: tuple[float, ...], numbers: tuple[str, ...], labels: tuple[str, ...]
+) -> tuple[str, ...]:
+    fields = [f"{name}_n", f"{name}_first_at", f"{name}_last_at"]
+    fields += [f"{name}_gap_mean", f"{name}_gap_m2", f"{name}_gap_days"]
+    for label in labels:
+        fields += [f"{name}_{label}_last_at", f"{name}_{label}_share"]
+    for days in half_lives_days:
+        fields += [f"{name}_{kept}_{days:g}d" for kept in ("n", "weeks", "gap", "gap_sq")]
+        fields += [f"{name}_{kept}_{days:g}d" for kept in (*numbers, *labels)]
+    return tuple(fields)
+
+
+def _names(
+    name: str, half_lives_days: tuple[float, ...], numbers: tuple[str, ...], labels: tuple[str, ...]
+) -> tuple[str, ...]:
+    names = [f"{name}_known_days", f"{name}_silence_days", f"{name}_gap_days"]
+    names += [f"{name}_gap_mean", f"{name}_gap_sd", f"{name}_silence_z", f"{name}_silence_ratio"]
+    for label in labels:
+        names += [f"{name}_{label}_silence_days", f"{name}_{label}_last_share"]
+    for days in half_lives_days:
+        names += [f"{name}_{read}_{days:g}d" for read in ("per_week", "active_weeks", "wait_days")]
+        names += [f"{name}_{number}_mean_{days:g}d" for number in numbers]
+        names += [f"{name}_{label}_share_{days:g}d" for label in labels]
+    names += [f"{name}_trend_{days:g}d" for days in half_lives_days[:-1]]
+    return tuple(names)
+
+
+def _weekly(known_s: float, half_life_s: float) -> float:
+    """Turns a decayed count into events per week.
+
+    A memory that began ``known_s`` ago has filled to 1 - 2^(-known/half-life) of what it would
+    hold in the long run; without this, every customer seems to speed up while a data set is young.
+    """
+    full = max(1.0 - exp2(-known_s / half_life_s), YOUNG)
+    return LN_2 * WEEK_S / half_life_s / full
+
+
+def _spread(n: float, gap_mean: float, gap_m2: float) -> tuple[float, float]:
+    """Mean and spread of log gaps; the spread is drawn to a prior while gaps are few."""
+    gaps = n - 1.0
+    if gaps == 0.0:
+        return nan, nan
+    return gap_mean, sqrt((gap_m2 + PRIOR_GAPS * PRIOR_GAP_SD**2) / (gaps + PRIOR_GAPS))

@@ -1,0 +1,146 @@
+"""What the features of a rhythm (`features/journeys/recency_frequency.py`) are in plain English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import exp, expm1
+
+from features.journeys.descriptions import (
+    AMOUNT,
+    DAYS,
+    NUMBER,
+    SHARE,
+    TIMES,
+    WEEKLY,
+    Quantity,
+    Words,
+    lately,
+    stretch,
+)
+
+OFTEN = "long ones counting most"  # the mean that a visitor at a random time would meet
+
+
+def words_of_rhythm(
+    name: str,
+    noun: str,
+    half_lives_days: tuple[float, ...],
+    quantities: Mapping[str, Quantity],
+    kinds: Mapping[str, str],
+) -> dict[str, Words]:
+    """Words by the name of each feature.
+
+    Parameters
+    ----------
+    name, noun : str
+        What begins the names, and what happens, for people.
+    half_lives_days : rising
+    quantities
+        What each number property is, by its name.
+    kinds
+        Each category value for people ("status 'late'"), by its label in the names.
+    """
+    words = _of_pauses(name, noun)
+    for label, kind in kinds.items():
+        words |= _of_kind(f"{name}_{label}", noun, kind)
+    for days in half_lives_days:
+        words |= _recently(name, noun, days)
+        for kept, quantity in quantities.items():
+            words[f"{name}_{kept}_mean_{days:g}d"] = _of_mean(noun, quantity, days)
+        for label, kind in kinds.items():
+            words[f"{name}_{label}_share_{days:g}d"] = _of_share(noun, kind, days)
+    for days in half_lives_days[:-1]:
+        words[f"{name}_trend_{days:g}d"] = _of_trend(noun, days, half_lives_days[-1])
+    return words
+
+
+def _of_pauses(name: str, noun: str) -> dict[str, Words]:
+    """Of what is known from all events."""
+    never, alone = f"no {noun} yet", f"no second {noun} yet"
+    first, last = f"since the first {noun}", f"since the last {noun}"
+    gap = f"between the last {noun} and the one before"
+    pause, silence = f"from one {noun} to the next", f"silence since the last {noun}"
+    return {
+        f"{name}_known_days": Words(f"time {first}", DAYS, f"{AMOUNT} {first}", never),
+        f"{name}_silence_days": Words(f"time {last}", DAYS, f"{AMOUNT} {last}", never),
+        f"{name}_gap_days": Words(f"time {gap}", DAYS, f"{AMOUNT} {gap}", alone),
+        f"{name}_gap_mean": Words(
+            f"usual time {pause}", DAYS, f"usually {AMOUNT} {pause}", alone, told=expm1
+        ),
+        f"{name}_gap_sd": Words(
+            f"factor by which the times {pause} vary",
+            TIMES,
+            f"times {pause} vary by a factor of {NUMBER}",
+            alone,
+            told=exp,
+        ),
+        f"{name}_silence_z": Words(
+            f"{silence}, against the usual one and how much that varies",
+            "standard deviations",
+            f"{silence} is {AMOUNT} longer than usual",
+            alone,
+            below=f"{silence} is {AMOUNT} shorter than usual",
+        ),
+        f"{name}_silence_ratio": Words(
+            f"{silence}, as a multiple of the usual one",
+            TIMES,
+            f"{silence} is about {NUMBER} times as long as usual",
+            alone,
+            told=exp,
+        ),
+    }
+
+
+def _of_kind(name: str, noun: str, kind: str) -> dict[str, Words]:
+    last = f"since the last {noun} with {kind}"
+    few = f"of the last few {noun} events"
+    return {
+        f"{name}_silence_days": Words(
+            f"time {last}", DAYS, f"{AMOUNT} {last}", f"no {noun} with {kind} yet"
+        ),
+        f"{name}_last_share": Words(f"{kind}, its share {few}", SHARE, f"{kind} in {AMOUNT} {few}"),
+    }
+
+
+def _recently(name: str, noun: str, days: float) -> dict[str, Words]:
+    """Of one half-life."""
+    recently, pause = lately(days), f"from one {noun} to the next"
+    # Half-lives of two weeks hold up to three and a half: no count "over the last two weeks".
+    weeks = f"with any {noun}, each counting half after {stretch(days)}"
+    return {
+        f"{name}_per_week_{days:g}d": Words(
+            f"{noun}, how often a week {recently}", WEEKLY, f"{noun} {AMOUNT} {recently}"
+        ),
+        f"{name}_active_weeks_{days:g}d": Words(f"weeks {weeks}", "weeks", f"{AMOUNT} {weeks}"),
+        f"{name}_wait_days_{days:g}d": Words(
+            f"average time {pause} {recently}, {OFTEN}",
+            DAYS,
+            f"on average {AMOUNT} {pause} {recently}, {OFTEN}",
+            f"no second {noun} yet",
+        ),
+    }
+
+
+def _of_mean(noun: str, quantity: Quantity, days: float) -> Words:
+    each = f"per {noun} on average {lately(days)}"
+    told = AMOUNT if quantity.counts_itself else f"{quantity.label} of {AMOUNT}"
+    return Words(
+        f"{quantity.description} {each}", quantity.unit, f"{told} {each}", f"no {noun} yet"
+    )
+
+
+def _of_share(noun: str, kind: str, days: float) -> Words:
+    recent = f"of the {noun} events {lately(days)}"
+    return Words(
+        f"{kind}, its share {recent}", SHARE, f"{kind} in {AMOUNT} {recent}", f"no {noun} yet"
+    )
+
+
+def _of_trend(noun: str, days: float, longest_days: float) -> Words:
+    against = f"{lately(days)} as over the last {stretch(longest_days)}"
+    return Words(
+        f"{noun}, how many times as often {against}",
+        TIMES,
+        f"{noun} {NUMBER} times as often {against}",
+        f"no recent {noun}",
+    )

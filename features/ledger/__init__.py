@@ -1,0 +1,1 @@
+"""The durable memory: tables, group commit, SQLite and PostgreSQL."""

@@ -1,1 +1,0 @@
-"""Importers: each turns one real data set into the four contract tables."""

@@ -1,0 +1,1 @@
+"""Feast: building, reading and writing the feature store."""

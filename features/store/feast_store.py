@@ -1,0 +1,310 @@
+"""The gateway to Feast; nobody else imports it.
+
+`online` for a decision, `as_of` for training, `write` for what just happened, `erase` for who wants
+to be forgotten. Importing Feast takes seconds, so it happens when a store is
+opened, not when this file is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import sqlite3
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+
+from features.business.domain import Domain
+from features.customers.profiles import account_key
+from features.errors import InvalidData, NotVisible
+from features.journeys.fold import State
+from features.journeys.model_input import ModelInput
+from features.ledger.databases import vacuum
+from features.settings import PACKAGE, Settings
+from features.store.online_rows import OnlineRows, plain
+
+REPO = PACKAGE / "feature_repo"
+KEY = ["customer_id", "event_timestamp"]
+SERVED = "decide_v1"  # the feature service that a decision reads
+# A row of our own: tells an empty online store from an unknown customer. No caller can ask for
+# it, because no id of a customer may have a space.
+MARKER = "nba built"
+
+
+class Known(NamedTuple):
+    """What the online store holds of a customer."""
+
+    attributes: Mapping[str, str]
+    state: State | None
+    account_state: State | None = None
+
+
+class FeatureStore:
+    """Feast, opened for one business.
+
+    Parameters
+    ----------
+    settings
+        Says where registry, online store and history are.
+    domain
+        Says which columns there are.
+    """
+
+    def __init__(self, settings: Settings, domain: Domain) -> None:
+        with _unchecked():
+            from feast import FeatureStore as Feast
+            from feast import RepoConfig
+            from feast.infra.key_encoding_utils import serialize_entity_key
+            from feast.infra.online_stores.helpers import get_online_store_from_config
+            from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+            from feast.protos.feast.types.Value_pb2 import DoubleList, Value
+
+        self._value, self._numbers = Value, DoubleList
+        self._entity_key, self._serialize = EntityKey, serialize_entity_key
+
+        model_input = ModelInput(domain)
+        self._layout = model_input.layout
+        self._fold = model_input.fold
+        self._attributes = domain.profile_columns or ("customer_since",)
+        self._account = domain.account
+        self._folder = settings.home / "feast"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        config = yaml.safe_load((REPO / "feature_store.yaml").read_text(encoding="utf-8"))
+        for part, file in (("registry", "registry.db"), ("online_store", "online.db")):
+            if "path" in config[part]:
+                config[part]["path"] = str(self._folder / file)
+        logging.getLogger("feast").setLevel(logging.WARNING)
+        self._feast: Any = Feast(config=RepoConfig(**config, repo_path=REPO))
+        self._store: Any = get_online_store_from_config(self._feast.config.online_store)
+        # Apart: a decision must not read what a write beside it has not committed yet.
+        self._writer: Any = get_online_store_from_config(self._feast.config.online_store)
+        self._views: list[Any] = []
+        self._rows: OnlineRows | None = None
+        self._written: dict[str, Any] = {}
+
+    @property
+    def journey_folder(self) -> Path:
+        """The offline history: parquet files of states, see `features/store/build.py`."""
+        return self._folder / "customer_journey"
+
+    @property
+    def profile_file(self) -> Path:
+        """The offline profiles: one row for each customer."""
+        return self._folder / "customer_profile.parquet"
+
+    def apply(self) -> None:
+        """Tell Feast's registry what `feature_repo/definitions.py` defines."""
+        found = _definitions()
+        kinds = ("Entity", "FeatureView", "FeatureService", "PushSource")
+        self._feast.apply([x for x in vars(found).values() if type(x).__name__ in kinds])
+        self._views, self._rows, self._written = [], None, {}
+        if self._feast.config.online_store.type == "sqlite":
+            # The mode stays with the file: readers and a writer no longer wait for each other.
+            path = Path(self._feast.config.online_store.path)
+            with contextlib.closing(sqlite3.connect(path)) as opened:
+                opened.execute("PRAGMA journal_mode=WAL")
+
+    def mark_built(self, at: datetime) -> None:
+        """Note in the online store itself that it was filled."""
+        self.write_packed([MARKER], [[]], [at])
+
+    def why_unusable(self) -> str | None:
+        """A sentence if the online store cannot serve this business, else None."""
+        from feast.errors import FeastObjectNotFoundException
+
+        try:
+            view = self._feast.get_feature_view("customer_journey")
+        except FeastObjectNotFoundException:
+            return "the feature registry is empty; run 'nba build'"
+        if view.tags.get("layout") != self._layout:
+            return "the features were built for another domain file; run 'nba build'"
+        try:
+            filled = "state" in self._online(MARKER)
+        except Exception as error:  # each kind of store has its own way to say that it is not there
+            return f"the online store cannot be read ({type(error).__name__}); run 'nba build'"
+        return None if filled else "the online store is empty; run 'nba build'"
+
+    def online(self, customer_id: str) -> Known | None:
+        """What is known of a customer now; None if nothing is."""
+        found = self._online(customer_id)
+        state = self._readable(found.pop("state", None))
+        if state is None and not found:
+            return None
+        account = found.get(self._account) if self._account else None
+        of_account = self._online(account_key(account)) if account else {}
+        return Known(found, state, self._readable(of_account.get("state")))
+
+    def _readable(self, state: State | None) -> State | None:
+        """None for a state of another layout."""
+        return None if state is None else self._fold.unpack(state)
+
+    def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
+        """What the history keeps of customers at moments; see `features.datasets.dataset.History.as_of`.
+
+        ``state`` is the latest kept one before or at the moment, packed.
+
+        Notes
+        -----
+        The left join is not decoration. Feast's file store drops a moment that precedes the
+        customer's first feature row (its DuckDB store, which we use, does not); without the join
+        a model would never be shown the customers of whom nothing was known yet.
+        """
+        asked = moments[KEY].drop_duplicates()
+        wanted = self._feast.get_feature_service(service)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            known: pd.DataFrame = self._feast.get_historical_features(asked, wanted).to_df()
+        # DuckDB hands times back in another unit; a merge needs the same one on both sides.
+        known["event_timestamp"] = known["event_timestamp"].astype(moments["event_timestamp"].dtype)
+        return moments[KEY].merge(known, on=KEY, how="left", validate="many_to_one")
+
+    def write(
+        self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
+    ) -> None:
+        """Put the newest states online. Write whole states, never one event's share of one.
+
+        Parameters
+        ----------
+        customer_ids : shape (n,)
+        states : shape (n, len(Fold.state_fields))
+        at : shape (n,), aware UTC, of the last event
+        """
+        self.write_packed(customer_ids, [self._fold.pack(state) for state in states], at)
+
+    def write_packed(
+        self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
+    ) -> None:
+        """`write` for states that `Fold.pack` has made small already."""
+        values = [{"state": self._value(double_list_val=self._numbers(val=one))} for one in packed]
+        self._write("customer_journey", customer_ids, values, at)
+
+    def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None:
+        """Put attributes online, by customer; what is not told is written as unknown."""
+        value = self._value
+        values = [
+            {name: value(string_val=p[name]) if name in p else value() for name in self._attributes}
+            for p in profiles.values()
+        ]
+        self._write("customer_profile", list(profiles), values, [at] * len(profiles))
+
+    def erase(self, customer_ids: Sequence[str], at_most: int | None = None) -> bool:
+        """Take customers out of the online store.
+
+        Parameters
+        ----------
+        at_most : int, bytes
+            Do not write a larger file anew; some bytes may linger in its free space then.
+
+        Returns
+        -------
+        bool
+            Whether nothing lingers.
+
+        Raises
+        ------
+        NotVisible
+            If the store is of a kind that we cannot delete from.
+        """
+        kind = self._feast.config.online_store.type
+        if kind != "sqlite":
+            raise NotVisible(
+                f"The online store is of type {kind!r}.",
+                expected="sqlite, the one kind that we know how to erase from",
+                remedy="Delete the customer there by hand, then ask again.",
+            )
+        keys = [self._serialized(customer_id) for customer_id in customer_ids]
+        path = Path(self._feast.config.online_store.path)
+        with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as opened:
+            opened.execute("PRAGMA secure_delete=ON")
+            for view in ("customer_profile", "customer_journey"):
+                table = f"{self._feast.config.project}_{view}"
+                for key in keys:
+                    opened.execute(f'DELETE FROM "{table}" WHERE entity_key = ?', (key,))
+            return vacuum(opened.cursor(), at_most)
+
+    def _write(
+        self,
+        view: str,
+        customer_ids: Sequence[str],
+        values: Sequence[dict[str, Any]],
+        at: Sequence[datetime],
+    ) -> None:
+        """Through the online store's own writing, which Feast's `write_to_online_store` calls too:
+        a third of the time, because no data frame is put together for one customer."""
+        rows = [
+            (self._key(customer_id), named, moment, None)
+            for customer_id, named, moment in zip(customer_ids, values, at, strict=True)
+        ]
+        if view not in self._written:  # Feast would make the view anew from its registry each time
+            self._written[view] = self._feast.get_feature_view(view, allow_registry_cache=True)
+        self._writer.online_write_batch(self._feast.config, self._written[view], rows, None)
+
+    def _key(self, customer_id: str) -> Any:
+        value = self._value(string_val=customer_id)
+        return self._entity_key(join_keys=["customer_id"], entity_values=[value])
+
+    def _serialized(self, customer_id: str) -> bytes:
+        version = self._feast.config.entity_key_serialization_version
+        return bytes(self._serialize(self._key(customer_id), version))
+
+    def _online(self, customer_id: str) -> dict[str, Any]:
+        """Values by name, without those that are empty.
+
+        Through the online store's own reading, which Feast's `get_online_features` calls too: a
+        third of the time, because no response of many rows is put together for one customer. Of
+        SQLite its tables, in a third of that.
+        """
+        if not self._views:
+            self._look_up_views()
+        if self._rows:
+            rows = self._rows.of(self._serialized(customer_id))
+            found = {name: plain(self._value.FromString(packed)) for name, packed in rows}
+        else:
+            key, found = self._key(customer_id), {}
+            for view in self._views:
+                [(_, values)] = self._store.online_read(self._feast.config, view, [key])
+                found |= {name: plain(value) for name, value in (values or {}).items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _look_up_views(self) -> None:
+        config = self._feast.config
+        views = self._feast.get_feature_service(SERVED).feature_view_projections
+        self._views = [self._feast.get_feature_view(view.name) for view in views]
+        if config.online_store.type == "sqlite":
+            tables = [f"{config.project}_{view.name}" for view in self._views]
+            self._rows = OnlineRows(Path(config.online_store.path), tables)
+
+
+@contextlib.contextmanager
+def _unchecked() -> Iterator[None]:
+    """For importing Feast: typeguard leaves its classes as they are, as it does under `python -O`.
+    To write checks of types into them would take two thirds of the time, some three seconds."""
+    import typeguard
+
+    typechecked = typeguard.typechecked
+    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        typeguard.typechecked = typechecked
+
+
+def _definitions() -> ModuleType:
+    # By path, as Feast's own command does: the folder is not one of our packages.
+    spec = importlib.util.spec_from_file_location("feature_definitions", REPO / "definitions.py")
+    if spec is None or spec.loader is None:
+        raise InvalidData(
+            f"{REPO / 'definitions.py'} cannot be loaded.",
+            expected="the Feast definitions of this package",
+            remedy="Install the package again.",
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

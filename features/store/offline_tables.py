@@ -1,0 +1,49 @@
+"""The Arrow tables that Feast reads offline: journey states and profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+_TIME = pa.timestamp("us", tz="UTC")  # DuckDB cannot compare nanoseconds with a time zone
+
+
+JOURNEY_SCHEMA = pa.schema(
+    {"customer_id": pa.string(), "event_timestamp": _TIME, "state": pa.list_(pa.float64())}
+)
+
+
+def journey_table(
+    customer_ids: Sequence[str], at_us: Sequence[int], packed: Sequence[Sequence[float]]
+) -> pa.Table:
+    """Rows of the offline history.
+
+    Parameters
+    ----------
+    customer_ids : shape (n_rows,)
+    at_us : shape (n_rows,), whole microseconds since 1970
+    packed : n_rows states as `Fold.pack` leaves them, each of its own length
+    """
+    columns = [
+        pa.array(customer_ids, pa.string()),
+        pa.array(at_us, pa.int64()).cast(_TIME),
+        pa.array(packed, pa.list_(pa.float64())),
+    ]
+    return pa.table(columns, schema=JOURNEY_SCHEMA)
+
+
+def profile_table(
+    customer_ids: Sequence[str], attributes: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> pa.Table:
+    """Rows of the offline profiles; attributes carry no date, so they count as always known."""
+    columns: dict[str, Any] = {
+        "customer_id": pa.array(customer_ids, pa.string()),
+        "event_timestamp": pa.array(np.zeros(len(customer_ids), dtype=np.int64)).cast(_TIME),
+    }
+    for name in names or ["customer_since"]:
+        values = [None if (v := row.get(name)) is None else str(v) for row in attributes]
+        columns[name] = pa.array(values, pa.string())
+    return pa.table(columns)

@@ -1,0 +1,1 @@
+"""Logged decisions made again: replay, explanation, policy evaluation and lift."""

@@ -1,0 +1,155 @@
+"""What was decided with in the past: catalogues from the ledger, models from MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from features.business.catalog import Catalog
+from features.business.domain import Domain
+from features.errors import ModelMissing
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from serving.catalog.compiled_catalog import Playbook
+from serving.decide.decision_setup import Desk
+from serving.models.served_models import PRIOR, ServedModels, blank_reward, columns_of
+from serving.models.snapshots import numbered
+from serving.policies.contact_policy import ContactPolicy
+from training.bandit.artifact import Bandit
+from training.bandit.exploration import ProbabilityMatching
+from training.bandit.reward_model import RewardModel
+from training.models.classifier import Classifier
+from training.params import TrainingParams
+from training.pipeline.registry import Registry
+
+T = TypeVar("T")
+KEPT = 64  # desks and models held in memory
+
+
+def remember_catalog(ledger: Ledger, catalog: Catalog, now: Any) -> None:
+    """Keep a catalogue that is about to be decided with."""
+    row = {
+        "fingerprint": catalog.fingerprint,
+        "first_used_at": now,
+        "content": catalog.model_dump_json(),
+    }
+    ledger.write_now(lambda connection: tables.insert_new(connection, tables.catalogs, [row]))
+
+
+class Archive:
+    """Finds what a decision was made with; keeps the latest that were asked for.
+
+    Raises
+    ------
+    ModelMissing
+        From `desk`, if a model or a snapshot is gone.
+    """
+
+    def __init__(
+        self, registry: Registry, ledger: Ledger, domain: Domain, params: TrainingParams
+    ) -> None:
+        self._registry = registry
+        self._ledger = ledger
+        self._domain = domain
+        self._params = params
+        self._input = ModelInput(domain)
+        self._desk = lru_cache(KEPT)(self._make_desk)
+        self._playbook = lru_cache(KEPT)(self._make_playbook)
+        self._reach = lru_cache(KEPT)(self._find_reach)
+        self._classifier = lru_cache(KEPT)(self._load_classifier)
+        self._bandit = lru_cache(KEPT)(self._load_bandit)
+        self._snapshot = lru_cache(KEPT)(self._load_snapshot)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model input of this business; rows of another one mean something else."""
+        return self._input.fingerprint
+
+    def catalog(self, fingerprint: str) -> Catalog | None:
+        """A catalogue that was decided with, or None."""
+        columns = tables.catalogs.c
+        query = sa.select(columns.content).where(columns.fingerprint == fingerprint)
+        content = self._ledger.read(lambda connection: connection.execute(query).scalar())
+        return None if content is None else Catalog.model_validate_json(content)
+
+    def looks_back_days(self, fingerprint: str) -> float:
+        """How far back a catalogue's contact policy looked; 0 if it is not in the ledger."""
+        return self._reach(fingerprint)
+
+    def desk(self, catalog: Catalog, versions: Mapping[str, str | None]) -> Desk:
+        """What was decided with."""
+        return self._desk(_Hashed(catalog), tuple(sorted(versions.items())))
+
+    def _find_reach(self, fingerprint: str) -> float:
+        catalog = self.catalog(fingerprint)
+        return ContactPolicy(self._playbook(_Hashed(catalog))).days if catalog else 0.0
+
+    def _make_desk(self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]) -> Desk:
+        playbook = self._playbook(catalog)
+        models = self._models(dict(versions), playbook)
+        return Desk(playbook, models, self._input)
+
+    def _make_playbook(self, catalog: _Hashed) -> Playbook:
+        return Playbook(catalog.content, self._domain, self._input)
+
+    def _models(self, versions: Mapping[str, str | None], playbook: Playbook) -> ServedModels:
+        churn, intent = versions.get("churn"), versions.get("intent")
+        reward, least = self._reward(versions.get("bandit"), playbook)
+        return ServedModels(
+            reward=reward,
+            policy=ProbabilityMatching(least),
+            columns=columns_of(reward, self._input),
+            churn_model=self._classifier("churn", churn) if churn else None,
+            intent_model=self._classifier("intent", intent) if intent else None,
+            versions=versions,
+        )
+
+    def _reward(self, version: str | None, playbook: Playbook) -> tuple[RewardModel, float]:
+        """The reward model of a version such as 3, 3.17, prior.17 or None, and its `least`."""
+        catalog, params = playbook.catalog, self._params.bandit
+        priors = catalog.priors
+        acceptance = {name: prior for name, (prior, _) in priors.items()}
+        number, _, sequence = (version or PRIOR).partition(".")
+        bandit = None if number == PRIOR else self._bandit(number)
+        least = (bandit.params if bandit else params).least
+        if sequence:
+            return self._snapshot(int(sequence)).for_priors(acceptance), least
+        if bandit is None:
+            return blank_reward(self._domain, catalog, params), least
+        return bandit.knowledge.model(priors, catalog.groups_of, bandit.params), least
+
+    def _load_classifier(self, name: str, number: str) -> Classifier:
+        return self._load(name, number, Classifier.load)
+
+    def _load_bandit(self, number: str) -> Bandit:
+        return self._load("bandit", number, Bandit.load)
+
+    def _load(self, name: str, number: str, load: Callable[[Any], T]) -> T:
+        return load(self._registry.folder(self._registry.version(name, number)))
+
+    def _load_snapshot(self, sequence: int) -> RewardModel:
+        found = self._ledger.read(lambda connection: numbered(connection, sequence))
+        if found is None:
+            raise ModelMissing(
+                f"Snapshot {sequence} of the bandit is no longer kept.",
+                expected="a snapshot of the ledger",
+                remedy="Only the newest are kept; the answer and the record stand as logged.",
+            )
+        return found.model
+
+
+class _Hashed:
+    """A catalogue as a key: told apart by its fingerprint."""
+
+    def __init__(self, content: Catalog) -> None:
+        self.content = content
+
+    def __hash__(self) -> int:
+        return hash(self.content.fingerprint)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashed) and self.content.fingerprint == other.content.fingerprint

@@ -1,0 +1,143 @@
+"""What the policy earns more than the control group: figures, and what may be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from math import isfinite
+
+import numpy as np
+
+from features.business.catalog import Catalog
+from features.ledger.ledger import Ledger
+from features.outcomes.rewards import rewards
+from serving.contract.lift import ArmView, LiftOfDay, LiftRequest, LiftView, SampleRatio
+from training.evaluation.lift import FEW, FEWEST, SUSPICIOUS, Arm, Figure, Lift, lift
+
+DAYS = 60  # points of the course at most
+EPOCH = date(1970, 1, 1)
+
+
+def view_lift(
+    request: LiftRequest, ledger: Ledger, catalog: Catalog, currency: str, now: datetime
+) -> LiftView:
+    """The lift of a period, under the catalogue of now, as far as outcomes are known now.
+
+    Only what is put down to a decision is counted: what customers do unprompted is in neither arm.
+    """
+    earned = rewards(ledger, catalog, now, request.since, request.until)
+    found = lift(earned.table, catalog.control_group.share)
+    figure = found.figure
+    return LiftView(
+        currency=currency,
+        policy=_arm(found.policy),
+        control=_arm(found.control),
+        in_both=found.in_both,
+        open=found.policy.open + found.control.open,
+        lift=figure.value if figure else None,
+        low=figure.low if figure else None,
+        high=figure.high if figure else None,
+        welch_low=figure.welch_low if figure else None,
+        welch_high=figure.welch_high if figure else None,
+        relative=_known(figure.relative) if figure else None,
+        relative_low=_known(figure.relative_low) if figure else None,
+        relative_high=_known(figure.relative_high) if figure else None,
+        per_decision=_known(found.policy.per_decision - found.control.per_decision),
+        sample_ratio=_sample_ratio(found),
+        verdict=_verdict(found, currency.upper()),
+        remarks=list(_remarks(found, earned.forgotten)),
+        days=_course(found),
+        forgotten_actions=earned.forgotten,
+    )
+
+
+def _arm(arm: Arm) -> ArmView:
+    return ArmView(
+        customers=arm.customers,
+        decisions=arm.decisions,
+        reward_per_customer=_known(arm.per_customer),
+        reward_per_decision=_known(arm.per_decision),
+    )
+
+
+def _sample_ratio(found: Lift) -> SampleRatio:
+    everybody = found.policy.customers + found.control.customers
+    p_value = found.ratio_p
+    return SampleRatio(
+        expected_control=found.control_share,
+        found_control=found.control.customers / everybody if everybody else None,
+        p_value=p_value,
+        trusted=p_value is None or p_value >= SUSPICIOUS,
+    )
+
+
+def _course(found: Lift) -> list[LiftOfDay]:
+    """The lift up to each day; of a long time, of some days only."""
+    rows = found.by_day.dropna().to_dict("records")
+    some = np.unique(np.linspace(0, len(rows) - 1, DAYS).astype(int)) if len(rows) > DAYS else None
+    return [
+        LiftOfDay(
+            day=EPOCH + timedelta(days=int(row["day"])),
+            value=row["lift"],
+            low=row["low"],
+            high=row["high"],
+        )
+        for row in (rows if some is None else [rows[index] for index in some])
+    ]
+
+
+def _verdict(found: Lift, unit: str) -> str:
+    if found.ratio_p is not None and found.ratio_p < SUSPICIOUS:
+        return _split(found)
+    figure = found.figure
+    if figure is None:
+        if min(found.policy.customers, found.control.customers) < FEWEST:
+            return f"Not enough yet: each arm needs at least {FEWEST} customers."
+        return "Not enough yet: in each arm, all customers have brought the same."
+    return _told(figure, unit)
+
+
+def _told(figure: Figure, unit: str) -> str:
+    if figure.low <= 0 <= figure.high:
+        return (
+            f"Not certain yet: the difference is {figure.value:.2f} {unit} "
+            f"({figure.low:.2f} to {figure.high:.2f}), but may well be 0."
+        )
+    low, high = sorted((abs(figure.low), abs(figure.high)))
+    said = f"{abs(figure.value):.2f} {unit} ({low:.2f} to {high:.2f})"
+    if figure.value > 0:
+        return f"The policy earns {said} more for each customer than chance."
+    return f"The policy earns {said} less for each customer than chance: look at the rules."
+
+
+def _split(found: Lift) -> str:
+    """What a mismatch of the sample ratio means, before any figure is believed."""
+    everybody = found.policy.customers + found.control.customers
+    return (
+        "Do not trust the lift: the split is not what the catalogue says. "
+        f"{found.control.customers:,} of {everybody:,} customers are in the control group "
+        f"({found.control.customers / everybody:.1%}), and the catalogue says "
+        f"{found.control_share:.1%}. Was the share or the salt changed in this period, were many "
+        "customers merged, or does a channel ask for some of them only?"
+    )
+
+
+def _remarks(found: Lift, forgotten: list[str]) -> Iterator[str]:
+    if still := found.policy.open + found.control.open:
+        yield f"{still:,} decisions may still be followed by outcomes; they count as known now."
+    if found.in_both:
+        yield (
+            f"{found.in_both:,} customers were merged across the arms and are counted in neither."
+        )
+    fewest = min(found.policy.telling, found.control.telling)
+    if found.figure and fewest < FEW:
+        yield (
+            f"In one arm only {fewest:,} customers have brought anything else than most did: the "
+            f"interval may be too short. Wait for at least {FEW}."
+        )
+    if forgotten:
+        yield f"No more in the catalogue, and counted 0: {', '.join(forgotten)}."
+
+
+def _known(value: float) -> float | None:
+    return value if isfinite(value) else None

@@ -1,0 +1,214 @@
+"""Repeats a logged decision from its record, and explains it as it was then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features.business.catalog import Catalog
+from features.errors import DecisionUnknown, ModelMissing, NotRepeatable
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from serving.audit.archive import Archive
+from serving.contract.decisions import (
+    DecideRequest,
+    Decision,
+    Difference,
+    ExplainAnswer,
+    ReplayAnswer,
+)
+from serving.decide.choice import settle, weigh
+from serving.decide.decision_record import contacts_again
+from serving.decide.decision_setup import Desk
+from serving.decide.step_results import Asked
+from training.pipeline.registry import RegistryDown
+
+BATCH = 500  # decisions read at once
+SHOWN = 20  # differences that are named
+
+
+class Replay:
+    """Repeats decisions.
+
+    Parameters
+    ----------
+    catalog
+        The one that serves now.
+    """
+
+    def __init__(self, ledger: Ledger, archive: Archive, catalog: Catalog) -> None:
+        self._ledger = ledger
+        self._archive = archive
+        self._now = catalog
+
+    def replay(self, decision_id: str, with_catalog: str = "now") -> ReplayAnswer:
+        """Decide again from the record; whether the answer is the same to the byte.
+
+        Raises
+        ------
+        DecisionUnknown
+            If there is no such decision of ours.
+        """
+        return self._compare(self._found(decision_id), with_catalog)
+
+    def since(
+        self, since: datetime, limit: int | None, with_catalog: str = "now"
+    ) -> Iterator[ReplayAnswer]:
+        """The same for all decisions from a time on, the oldest first."""
+        names = self._names(since, limit)
+        for start in range(0, len(names), BATCH):
+            some = names[start : start + BATCH]
+            rows = {row.decision_id: row for row in self._rows(some)}
+            yield from (self._compare(rows[name], with_catalog) for name in some if name in rows)
+
+    def count(self, since: datetime, limit: int | None) -> int:
+        """How many decisions that are."""
+        return len(self._names(since, limit))
+
+    def explain(self, decision_id: str) -> ExplainAnswer:
+        """The decision with everything that led to it, as it was then.
+
+        Raises
+        ------
+        DecisionUnknown
+            If there is no such decision of ours.
+        NotRepeatable
+            If what it was made with is gone.
+        """
+        row = self._found(decision_id)
+        record = from_json(row.record)
+        if record["features_layout"] != self._archive.fingerprint:
+            raise _gone(decision_id, "the domain file has changed since")
+        catalog = self._archive.catalog(record["catalog"])
+        if catalog is None:
+            raise _gone(decision_id, "its catalogue is not in the ledger")
+        try:
+            again = self._again(row, record, catalog, explain=True)
+            plain = self._again(row, record, catalog)
+        except (ModelMissing, RegistryDown) as error:
+            raise _gone(decision_id, str(error)) from error
+        return ExplainAnswer(decision=again, as_logged=plain.model_dump_json() == row.answer)
+
+    def _compare(self, row: Any, with_catalog: str) -> ReplayAnswer:
+        record = from_json(row.record)
+        then = record["catalog"]
+        catalog = self._now if with_catalog == "now" else self._archive.catalog(then)
+        causes = self._causes(record, catalog)
+        if catalog is None or record["features_layout"] != self._archive.fingerprint:
+            return ReplayAnswer(decision_id=row.decision_id, identical=False, causes=causes)
+        try:
+            again = self._again(row, record, catalog)
+        except Exception as error:  # whatever a changed catalogue or a lost model leads to
+            causes.append(str(error))
+            return ReplayAnswer(decision_id=row.decision_id, identical=False, causes=causes)
+        answer = again.model_dump_json()
+        if answer == row.answer:
+            return ReplayAnswer(decision_id=row.decision_id, identical=True)
+        return ReplayAnswer(
+            decision_id=row.decision_id,
+            identical=False,
+            causes=causes or ["nothing that we keep has changed: the program itself, or the log"],
+            differences=list(_differences(from_json(row.answer), from_json(answer)))[:SHOWN],
+        )
+
+    def _causes(self, record: Mapping[str, Any], catalog: Catalog | None) -> list[str]:
+        """What is known to be different from then."""
+        causes = []
+        if record["features_layout"] != self._archive.fingerprint:
+            causes.append("domain: the domain file has changed since; its features mean another")
+        if catalog is None:
+            causes.append(f"catalog: {record['catalog']} is not in the ledger")
+        elif catalog.fingerprint != record["catalog"]:
+            then = self._archive.catalog(record["catalog"])
+            before = then.model_dump(mode="json") if then else {}
+            found = list(_differences(before, catalog.model_dump(mode="json"))) if then else []
+            named = "; ".join(f"{one.field} was {one.then!r}, is {one.now!r}" for one in found[:5])
+            causes.append(
+                f"catalog: decided with {record['catalog']}, now {catalog.fingerprint}"
+                + (f" ({named})" if named else "")
+            )
+        return causes
+
+    def _again(
+        self, row: Any, record: Mapping[str, Any], catalog: Catalog, explain: bool = False
+    ) -> Decision:
+        answer = from_json(row.answer)
+        desk = self._archive.desk(catalog, answer["models"])
+        return decide_again(desk, row, record, answer, explain)
+
+    def _names(self, since: datetime, limit: int | None) -> list[str]:
+        columns = tables.decisions.c
+        query = sa.select(columns.decision_id)
+        query = query.where(columns.answer.is_not(None), columns.decided_at >= since)
+        query = query.order_by(columns.decided_at, columns.decision_id).limit(limit)
+        return self._ledger.read(lambda connection: list(connection.execute(query).scalars()))
+
+    def _found(self, decision_id: str) -> Any:
+        for row in self._rows([decision_id]):
+            return row
+        raise DecisionUnknown(
+            f"decision_id {decision_id!r} is not of a decision that we have made.",
+            expected="the decision_id of an answer of /v1/decide",
+            remedy="Send the id exactly as it was answered.",
+        )
+
+    def _rows(self, decision_ids: list[str]) -> list[Any]:
+        columns = tables.decisions.c
+        query = sa.select(
+            columns.decision_id, columns.decided_at, columns.features, columns.record,
+            columns.answer,
+        ).where(columns.decision_id.in_(decision_ids), columns.answer.is_not(None))  # fmt: skip
+        return self._ledger.read(lambda connection: list(connection.execute(query)))
+
+
+def decide_again(
+    desk: Desk, row: Any, record: Mapping[str, Any], answer: Mapping[str, Any], explain: bool
+) -> Decision:
+    """The choice, once more, from what was kept of it."""
+    asked = asked_again(row, record, answer, explain)
+    contacts = contacts_again(record, asked.customer_id)
+    return settle(desk, asked, weigh(desk, asked), contacts, record["paces"]).decision
+
+
+def asked_again(
+    row: Any, record: Mapping[str, Any], answer: Mapping[str, Any], explain: bool
+) -> Asked:
+    """What a logged decision rested on before the ledger was locked."""
+    sent = record["request"] | ({"explain": True} if explain else {})
+    return Asked(
+        decision_id=row.decision_id,
+        request=DecideRequest.model_validate(sent),
+        customer_id=answer["customer_id"],
+        decided_at=row.decided_at,
+        known=answer["known"],
+        row=np.frombuffer(row.features),
+        consents=record["consents"],
+        versions=answer["models"],
+        degraded=answer["degraded"],
+    )
+
+
+def _differences(then: Any, now: Any, field: str = "") -> Iterator[Difference]:
+    """Where two JSON contents differ."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for name in dict.fromkeys([*then, *now]):
+            inner = f"{field}.{name}" if field else str(name)
+            yield from _differences(then.get(name), now.get(name), inner)
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        for index, pair in enumerate(zip(then, now, strict=True)):
+            yield from _differences(*pair, f"{field}.{index}")
+    elif then != now:
+        yield Difference(field=field, then=then, now=now)
+
+
+def _gone(decision_id: str, why: str) -> NotRepeatable:
+    return NotRepeatable(
+        f"decision_id {decision_id!r} cannot be repeated: {why}",
+        expected="a decision whose catalogue, domain and models are still here",
+        remedy="Its answer stands as logged; /v1/customer shows it.",
+    )

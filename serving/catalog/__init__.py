@@ -1,0 +1,1 @@
+"""The compiled catalogue: conditions, wordings and the context of a decision."""

@@ -1,0 +1,74 @@
+"""The action catalogue on disk: read when the service starts, and again when it changes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from features.business.domain import Domain
+from features.errors import NbaError
+from features.journeys.model_input import ModelInput
+from serving.catalog.compiled_catalog import Playbook, load_playbook
+
+log = logging.getLogger(__name__)
+
+
+class CatalogFile:
+    """Looks after one file.
+
+    Attributes
+    ----------
+    problem : str
+        Why the file as it is now cannot be used, and the one before stays; empty if it can.
+    """
+
+    def __init__(self, path: Path, domain: Domain, model_input: ModelInput) -> None:
+        self._path = path
+        self._domain = domain
+        self._input = model_input
+        self._content = b""
+        self._seen: tuple[int, int] | None = None
+        self.problem = ""
+
+    def read(self) -> Playbook:
+        """The catalogue, checked and compiled.
+
+        Raises
+        ------
+        InvalidDomain
+            If it breaks a rule; names file, line, key and remedy.
+        """
+        self._seen = self._stamp()
+        self._content = self._bytes()
+        return load_playbook(self._path, self._domain, self._input)
+
+    def changed(self) -> Playbook | None:
+        """The new catalogue if the file has changed and is good; None otherwise."""
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return None
+        content, before = self._bytes(), self._content
+        self._seen, self._content = stamp, content
+        if content == before:
+            return None
+        try:
+            playbook = load_playbook(self._path, self._domain, self._input)
+        except NbaError as error:
+            log.error("The catalogue was not taken over: %s", error)
+            self.problem = f"catalog: {error} The one before stays."
+            return None
+        self.problem = ""
+        return playbook
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:  # while an editor replaces it
+            return None
+        return found.st_mtime_ns, found.st_size
+
+    def _bytes(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except OSError:
+            return b""

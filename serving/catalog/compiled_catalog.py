@@ -1,0 +1,168 @@
+"""The catalogue made ready to decide with: conditions and wordings compiled, numbers in columns.
+
+Made as a whole or not at all, so that a mistake in one line of the file is found when it is
+read, by file, line and key, and never by a customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.business.catalog import NO_ACTION, Action, Catalog, refuse_misfits
+from features.business.domain import Domain
+from features.business.yaml_file import load_yaml
+from features.errors import InvalidCondition
+from features.journeys.model_input import ModelInput
+from serving.catalog.conditions import Conditions, Formula
+from serving.catalog.decision_context import Situations
+from serving.catalog.treatments import Treatment
+
+Floats = NDArray[np.float64]
+T = TypeVar("T")
+LEVELS = ("eligibility", "applicability", "suitability")
+FORMULA_NAMES = ("acceptance", "context_weight", "value", "lever", "cost")
+
+
+class Playbook:
+    """A catalogue, compiled for one business.
+
+    Raises
+    ------
+    ValueError
+        If a line breaks a rule; names its key first, see `features.business.yaml_file.load_yaml`.
+
+    Attributes
+    ----------
+    actions : tuple of str
+        In the order of the file; all columns have this order.
+    value, lever, cost : shape (n_actions,)
+        Money in the domain's currency.
+    conditions : Conditions
+        Each distinct text of the catalogue once.
+    rules : list of (action, level, condition)
+        Positions: which action needs which condition, in the order in which they are asked.
+    weights : list of (condition, mask shape (n_actions,), weight)
+    """
+
+    def __init__(self, catalog: Catalog, domain: Domain, model_input: ModelInput) -> None:
+        refuse_misfits(catalog, domain)
+        self.catalog, self.currency = catalog, domain.currency
+        self.actions = tuple(catalog.actions)
+        each = list(catalog.actions.values())
+        self.value = np.array([action.value for action in each])
+        self.lever = np.array([action.lever for action in each])
+        self.cost = np.array([action.cost for action in each])
+        self.groups = tuple(action.group for action in each)
+        self.kinds = tuple(catalog.kind_of(group) for group in self.groups)
+        self.index = {name: number for number, name in enumerate(self.actions)}
+        self.situations = Situations(domain, catalog, model_input)
+        self._compile(catalog)
+        self._treatments = {
+            (name, channel): self._treatment(name, channel, content)
+            for name, action in catalog.actions.items()
+            for channel, content in action.treatments.items()
+        }
+        self.offered = {
+            channel: np.array([channel in action.treatments for action in each])
+            for channel in domain.channels
+        }
+
+    def mask(self, **wanted: Iterable[str]) -> NDArray[np.bool_]:
+        """Which actions are meant, shape (n_actions,): ``issues``, ``groups``, ``actions`` or
+        ``kinds``; what is left empty means all."""
+        have: dict[str, tuple[str, ...]] = {
+            "issues": tuple(action.issue for action in self.catalog.actions.values()),
+            "groups": self.groups,
+            "actions": self.actions,
+            "kinds": self.kinds,
+        }
+        mask = np.ones(len(self.actions), dtype=bool)
+        for name, some in wanted.items():
+            if chosen := set(some):
+                mask &= np.array([one in chosen for one in have[name]])
+        return mask
+
+    def action(self, name: str) -> Action | None:
+        """An action by name; None for `no_action`."""
+        return None if name == NO_ACTION else self.catalog.actions[name]
+
+    def treatment(self, name: str, channel: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The wording of an action for a channel, filled in."""
+        return self._treatments[name, channel].fill(values)
+
+    def names_in_treatment(self, name: str, channel: str) -> tuple[str, ...]:
+        """What the wording of an action for a channel is filled in with."""
+        return self._treatments[name, channel].names
+
+    def _compile(self, catalog: Catalog) -> None:
+        names, position = self.situations.names, dict[str, int]()
+        self.rules: list[tuple[int, int, int]] = []
+        keys: list[str] = []
+
+        def add(text: str, key: str) -> int:
+            if text not in position:
+                keys.append(key)
+            return position.setdefault(text, len(position))
+
+        for number, (name, action) in enumerate(catalog.actions.items()):
+            for level, kind in enumerate(LEVELS):
+                for index, text in enumerate(getattr(action, kind)):
+                    condition = add(text, f"actions.{name}.{kind}.{index}")
+                    self.rules.append((number, level, condition))
+        self.weights = [
+            (
+                add(weight.when, f"arbitration.context_weights.{index}.when"),
+                self.mask(issues=weight.issues, groups=weight.groups, actions=weight.actions),
+                weight.weight,
+            )
+            for index, weight in enumerate(catalog.arbitration.context_weights)
+        ]
+        self.texts = tuple(position)
+        try:
+            self.conditions = Conditions(names, self.texts)
+        except InvalidCondition:
+            for text, key in zip(self.texts, keys, strict=True):
+                _compiled(key, lambda text=text: Conditions(names, [text]))  # type: ignore[misc]
+            raise
+        formula = catalog.arbitration.formula
+        self.formula: Formula | None = None
+        if formula is not None:
+            self.formula = _compiled(
+                "arbitration.formula", lambda: Formula(names, formula, FORMULA_NAMES)
+            )
+
+    def _treatment(self, name: str, channel: str, content: Mapping[str, Any]) -> Treatment:
+        try:
+            return Treatment(content, self.situations.names)
+        except ValueError as error:
+            raise ValueError(f"actions.{name}.treatments.{channel}.{error}") from error
+
+
+def _compiled(key: str, compile_it: Callable[[], T]) -> T:
+    try:
+        return compile_it()
+    except InvalidCondition as error:
+        raise ValueError(f"{key}: an expression that we can read. {error}") from error
+
+
+def load_playbook(path: Path, domain: Domain, model_input: ModelInput) -> Playbook:
+    """Read, check and compile an action catalogue.
+
+    Raises
+    ------
+    InvalidDomain
+        If it breaks a rule; names file, line, key and remedy.
+    """
+    made: list[Playbook] = []
+    load_yaml(path, Catalog, lambda catalog: made.append(Playbook(catalog, domain, model_input)))
+    return made[0]
+
+
+def load_catalog(path: Path, domain: Domain) -> Catalog:
+    """The same for those who only need its content."""
+    return load_playbook(path, domain, ModelInput(domain)).catalog

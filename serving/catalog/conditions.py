@@ -1,0 +1,247 @@
+"""Conditions of the engagement policy, and custom formulas of arbitration, computed at speed.
+
+A thousand actions have some three thousand conditions, and one decision asks them all; an
+interpreter takes microseconds for each. So they are laid out once, as one plan of some ten numpy
+calls: equal parts are computed once, and operations of one sort that wait for the same are
+computed together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from math import nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.catalog.expressions import Names, Reader, Term
+
+Numbers = NDArray[np.float64]
+Texts = Mapping[str, str | None]
+
+
+def _divide(left: Numbers, right: Numbers) -> Numbers:
+    unknown = np.full(left.shape, nan)
+    divided: Numbers = np.divide(left, right, out=unknown, where=right != 0)
+    return divided
+
+
+def _coalesce(value: Numbers, instead: Numbers) -> Numbers:
+    known: Numbers = np.where(np.isnan(value), instead, value)
+    return known
+
+
+# By rule-engine's words for them. Truths are 0 and 1, what is unknown is nan: neither equal to,
+# above nor below anything, which is the rule of IEEE 754, of numpy and ours.
+OPERATIONS: dict[str, Callable[..., NDArray[Any]]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "tdiv": _divide,
+    "minus": np.negative,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "unknown": np.isnan,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "not": np.logical_not,
+    "coalesce": _coalesce,
+    "choose": np.where,
+}
+
+
+class Conditions:
+    """Many conditions, computed together.
+
+    Plain data once compiled: may be pickled, and asked by several threads at the same time.
+
+    Parameters
+    ----------
+    names : Names
+        What the conditions may speak of.
+    texts : sequence of str
+        The conditions, shape (n_conditions,), in the language of serving/catalog/expressions.py.
+
+    Attributes
+    ----------
+    texts : tuple of str
+        The same, to say which one removed an action.
+
+    Raises
+    ------
+    InvalidCondition
+        For the first one that breaks the language, names what there is not, or mixes kinds.
+
+    Examples
+    --------
+    >>> names = Names({"churn": "number", "plan": "text"})
+    >>> policy = Conditions(names, ["churn > 0.3", "plan == 'gold' or churn == null"])
+    >>> policy.holds(np.array([nan]), {"plan": "silver"})
+    array([False,  True])
+    """
+
+    def __init__(self, names: Names, texts: Sequence[str]) -> None:
+        reader = Reader(names)
+        terms = {text: reader.condition(text) for text in dict.fromkeys(texts)}
+        self.texts = tuple(texts)
+        self._names_in = {text: _names_in(term) for text, term in terms.items()}
+        self._plan = _Plan([terms[text] for text in texts])
+        self._positions = np.array([names.position[name] for name in self._plan.numbers], np.intp)
+
+    def holds(self, numbers: Numbers, texts: Texts) -> NDArray[np.bool_]:
+        """Which conditions hold, shape (n_conditions,).
+
+        Parameters
+        ----------
+        numbers : shape (n_numbers,)
+            At ``Names.position``; ``nan`` is unknown.
+        texts
+            By name; ``None``, or no entry, is unknown.
+        """
+        held: NDArray[np.bool_] = self._plan.run(numbers[self._positions], texts) == 1
+        return held
+
+    def names_in(self, index: int) -> tuple[str, ...]:
+        """The names that the condition at ``index`` speaks of, in the order of its text."""
+        return self._names_in[self.texts[index]]
+
+
+class Formula:
+    """A number for each of n candidates at once.
+
+    Parameters
+    ----------
+    names : Names
+        What is known about the customer: the same for each candidate.
+    text : str
+        Such as ``acceptance * context_weight * value * lever - cost``.
+    of_each : sequence of str, at least one
+        Names of numbers that each candidate has its own of.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The names that the formula speaks of, in the order of its text.
+
+    Raises
+    ------
+    InvalidCondition
+        If it breaks the language, names what there is not, or mixes kinds.
+    """
+
+    def __init__(self, names: Names, text: str, of_each: Sequence[str]) -> None:
+        term = Reader(Names({**names.kinds, **dict.fromkeys(of_each, "number")})).formula(text)
+        self.text = text
+        self.names = _names_in(term)
+        self._of_each = tuple(of_each)
+        self._position = names.position
+        self._plan = _Plan([term])
+
+    def values(self, vectors: Mapping[str, Numbers], numbers: Numbers, texts: Texts) -> Numbers:
+        """The formula's number of each candidate, shape (n,).
+
+        ``nan`` where the formula needs something unknown, divides by zero or exceeds a float.
+
+        Parameters
+        ----------
+        vectors : mapping of str to shape (n,)
+            One for each name in ``of_each``.
+        numbers, texts
+            As for ``Conditions.holds``.
+        """
+        count = len(vectors[self._of_each[0]])
+        used = np.empty((len(self._plan.numbers), count))
+        for row, name in zip(used, self._plan.numbers, strict=True):
+            row[:] = vectors[name] if name in self._of_each else numbers[self._position[name]]
+        (values,) = self._plan.run(used, texts)
+        return np.where(np.isfinite(values), values, nan)
+
+
+class _Plan:
+    """Computes many terms in few steps; each term has a register.
+
+    Registers stand in the order in which they are filled: numbers, texts, constants, then the
+    operations, by how deep they nest and by their sort.
+
+    Attributes
+    ----------
+    numbers, texts : tuple of str
+        The names whose values ``run`` needs.
+    """
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        turns: dict[Term, tuple[int, str]] = {}
+        for term in terms:
+            for part in term.parts():
+                turns[part] = turns.get(part) or _turn(part, turns)
+        registers = {term: at for at, term in enumerate(sorted(turns, key=turns.__getitem__))}
+        names = [term for term in registers if term.op == "name"]
+        self.numbers = tuple(str(name.value) for name in names if name.kind != "text")
+        self.texts = tuple(str(name.value) for name in names if name.kind == "text")
+        self._codes: dict[str, float] = {}
+        self._start = np.full(len(registers), nan)
+        for term, at in registers.items():
+            if isinstance(term.value, float):
+                self._start[at] = term.value
+            elif term.op == "constant":
+                self._start[at] = self._codes.setdefault(term.value, float(len(self._codes)))
+        self._steps = []
+        for _, together in groupby((term for term in registers if term.of), turns.__getitem__):
+            group = list(together)
+            first = registers[group[0]]
+            of = np.array([[registers[part] for part in term.of] for term in group]).T
+            self._steps.append((group[0].op, slice(first, first + len(group)), of))
+        self._results = np.array([registers[term] for term in terms], np.intp)
+
+    def run(self, numbers: Numbers, texts: Texts) -> Numbers:
+        """The values of all terms, shape (n_terms, ...), a truth being 0 or 1.
+
+        Parameters
+        ----------
+        numbers : shape (len(self.numbers), ...)
+            One of each, or a vector of each.
+        texts
+            By name; ``None``, or no entry, is unknown.
+        """
+        registers = np.empty((len(self._start), *numbers.shape[1:]))
+        # Turned round, so that one value for each register fills a vector where it is one.
+        registers.T[...] = self._start
+        registers[: len(numbers)] = numbers
+        registers.T[..., len(numbers) : len(numbers) + len(self.texts)] = self._encoded(texts)
+        with np.errstate(all="ignore"):
+            for op, into, of in self._steps:
+                registers[into] = OPERATIONS[op](*registers[of])
+        return registers[self._results]
+
+    def _encoded(self, texts: Texts) -> list[float]:
+        """A code for each text: its own if a condition names it, else one below zero."""
+        others: dict[str, float] = {}
+        codes = []
+        for name in self.texts:
+            text = texts.get(name)
+            if text is None:
+                codes.append(nan)
+            else:
+                code = self._codes.get(text)
+                codes.append(others.setdefault(text, -1.0 - len(others)) if code is None else code)
+        return codes
+
+
+def _turn(term: Term, turns: Mapping[Term, tuple[int, str]]) -> tuple[int, str]:
+    """What is computed when: smaller first, equal together; needs the turns of its parts."""
+    if term.op == "name":
+        return -1, "text" if term.kind == "text" else "number"
+    if term.op == "constant":
+        return 0, ""
+    return 1 + max(0, *(turns[part][0] for part in term.of)), term.op
+
+
+def _names_in(term: Term) -> tuple[str, ...]:
+    named = (str(part.value) for part in term.parts() if part.op == "name")
+    return tuple(dict.fromkeys(named))

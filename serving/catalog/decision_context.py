@@ -1,0 +1,193 @@
+"""What a decision may look at: the names that conditions, context weights and wordings use.
+
+The features and attributes by their own names, and beside them what the models foresee (`churn`,
+`intent`, `intent_<class>`), where we are (`channel`, `placement`, `context_<key>`), when it is
+for the customer (`hour`, `weekday`), how far they are (`stage`), what they agreed to
+(`consent_<purpose>`), and whether we know them (`known`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from math import isnan, nan
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.business.catalog import Catalog
+from features.business.domain import STAGES, Domain, slug
+from features.errors import InvalidRequest
+from features.journeys.model_input import ModelInput
+from serving.catalog.expressions import Kind, Names
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is known beside the features when a decision is made.
+
+    Attributes
+    ----------
+    churn : float or None
+        Chance; None where there is no model.
+    intent : chance of each class, or None
+    context : mapping
+        As `Situations.context` has checked it.
+    consents : whether consent is given, by purpose
+    local : datetime
+        The moment on the customer's clock.
+    """
+
+    channel: str
+    placement: str | None
+    context: Mapping[str, Any]
+    known: bool
+    churn: float | None
+    intent: Mapping[str, float] | None
+    consents: Mapping[str, bool]
+    local: datetime
+
+
+class Situation(NamedTuple):
+    """The values of all names at one decision: numbers shape (n_numbers,), unknown is ``nan``;
+    texts by name, unknown is None."""
+
+    numbers: Floats
+    texts: Mapping[str, str | None]
+
+    def value(self, name: str, names: Names) -> float | str | None:
+        """One of them."""
+        if name in self.texts:
+            return self.texts[name]
+        number = float(self.numbers[names.position[name]])
+        return None if isnan(number) else number
+
+
+class Situations:
+    """Reads situations; made once for a catalogue and a domain.
+
+    Raises
+    ------
+    ValueError
+        If two things would have one name.
+
+    Attributes
+    ----------
+    names : Names
+        All that a condition may name.
+    """
+
+    def __init__(self, domain: Domain, catalog: Catalog, model_input: ModelInput) -> None:
+        categories = {
+            name: known.values
+            for name, known in domain.attributes.items()
+            if known.read and known.type == "category"
+        }
+        position = {name: index for index, name in enumerate(model_input.names)}
+        self._columns = np.array(
+            [index for name, index in position.items() if name not in categories], dtype=np.intp
+        )
+        self._categories = [(name, position[name], values) for name, values in categories.items()]
+        self._stages = [
+            (position[f"journey_{name}_stage"], position[f"journey_{name}_stage_days"])
+            for name in domain.journey_kinds
+        ]
+        self._keys = catalog.context
+        self._intents = domain.intents
+        self._purposes = tuple(catalog.purposes)
+        kinds: list[tuple[str, Kind]] = [
+            *((name, "number") for name in position if name not in categories),
+            *(("churn", "number"), ("hour", "number"), ("weekday", "number"), ("known", "truth")),
+            *((f"intent_{slug(intent)}", "number") for intent in self._intents),
+            *((f"consent_{purpose}", "truth") for purpose in self._purposes),
+            *((f"context_{key}", kept.type) for key, kept in self._keys.items()),
+            *((name, "text") for name in (*categories, "channel", "placement", "stage", "intent")),
+        ]
+        twins = sorted({name for name, _ in kinds if sum(name == other for other, _ in kinds) > 1})
+        if twins:
+            raise ValueError(
+                f"context: names that are free; {twins[0]} would mean two things in a condition"
+            )
+        self.names = Names(dict(kinds))
+
+    def context(self, sent: Mapping[str, Any]) -> dict[str, Any]:
+        """The keys of a caller's context that the catalogue describes.
+
+        Raises
+        ------
+        InvalidRequest
+            If one of them is of another type than described.
+        """
+        kept = {}
+        for key, described in self._keys.items():
+            value = sent.get(key)
+            if value is None:
+                continue
+            good: dict[str, Any] = {"number": (int, float), "text": str, "truth": bool}
+            numeric_truth = described.type == "number" and isinstance(value, bool)
+            if not isinstance(value, good[described.type]) or numeric_truth:
+                raise InvalidRequest(
+                    f"context.{key} is {value!r}.",
+                    expected=f"a {described.type}",
+                    remedy="Correct it, or leave it out.",
+                )
+            kept[key] = value
+        return kept
+
+    def read(self, row: Floats, moment: Moment) -> Situation:
+        """The values at one moment.
+
+        Parameters
+        ----------
+        row : shape (len(model_input.names),)
+            What the models read of the customer.
+        """
+        intent = moment.intent or {}
+        context = moment.context
+        local = moment.local
+        extras = [
+            nan if moment.churn is None else moment.churn,
+            local.hour + local.minute / 60,
+            float(local.isoweekday()),
+            float(moment.known),
+            *(intent.get(name, nan) for name in self._intents),
+            *(float(moment.consents.get(purpose, False)) for purpose in self._purposes),
+            *(
+                float(context.get(key, nan))
+                for key, kept in self._keys.items()
+                if kept.type != "text"
+            ),
+        ]
+        texts: dict[str, str | None] = {
+            name: None if isnan(row[index]) else values[int(row[index])]
+            for name, index, values in self._categories
+        }
+        texts |= {
+            "channel": moment.channel,
+            "placement": moment.placement,
+            "stage": self.stage(row),
+            "intent": max(intent, key=intent.__getitem__) if intent else None,
+        }
+        for key, kept in self._keys.items():
+            if kept.type == "text":
+                texts[f"context_{key}"] = context.get(key)
+        return Situation(np.concatenate([row[self._columns], extras]), texts)
+
+    def category(self, row: Floats, name: str | None) -> str | None:
+        """The text behind an attribute that is a category; None if unknown, or for no name."""
+        for known, index, values in self._categories:
+            if known == name and not isnan(row[index]):
+                return values[int(row[index])]
+        return None
+
+    def stage(self, row: Floats) -> str | None:
+        """How far the customer is: the stage of the open journey that moved last, if any."""
+        best, newest = None, np.inf
+        for stage, days in self._stages:
+            if row[days] < newest:  # nan where no such journey is open
+                best, newest = int(row[stage]), row[days]
+        return None if best is None else STAGES[best]

@@ -1,0 +1,273 @@
+"""The command `nba`: from data to a running server, and back to an older model.
+
+What each command does is in `serving/cli/steps.py` and `steps_data.py`, imported when it runs:
+`nba --help` must answer at once, and Feast alone takes seconds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from serving.cli.review import review
+from serving.cli.simulate import rehearsing
+from serving.cli.terminal import BROKEN, REFUSED, err, out, plain_errors, progress
+
+if TYPE_CHECKING:
+    from training.pipeline.train import Result
+
+app = typer.Typer(
+    help="Decides, while the customer waits, which one action is worth most.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+app.add_typer(review)
+app.add_typer(rehearsing)
+
+OneModel = Annotated[str, typer.Argument(help="churn, intent or bandit.")]
+
+
+@app.command("import")
+def import_source(
+    source: Annotated[
+        str, typer.Argument(help="completejourney, telco or helpdesk.")
+    ] = "completejourney",
+    file: Annotated[
+        Path | None, typer.Option(help="The published table; completejourney needs none.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
+) -> None:
+    """Turn a real data set into the contract tables.
+
+    Example: nba import completejourney --to /tmp/grocery
+
+    Example: nba import telco --file telco_customer_churn.csv.gz --to /tmp/telco
+
+    Example: nba import helpdesk --file helpdesk.csv.gz --to /tmp/helpdesk
+    """
+    from serving.cli.steps_data import import_tables
+
+    with plain_errors(), progress() as report:
+        folder, shift = import_tables(source, file, to, report)
+        moved = f"; all times moved by {shift.days // 7} weeks" if shift else ""
+        out.print(f"Tables in {folder}{moved}.", soft_wrap=True)
+
+
+@app.command()
+def load(
+    folder: Annotated[Path, typer.Argument(help="Holds customers, events, decisions, outcomes.")],
+    dry_run: Annotated[bool, typer.Option(help="Check only; write nothing.")] = False,
+) -> None:
+    """Check the contract tables of a folder and bring them into the ledger.
+
+    Example: nba load my-business/ --dry-run
+    """
+    with plain_errors():
+        _load(folder, dry_run)
+
+
+@app.command()
+def build() -> None:
+    """Fold all events into features and put the newest ones online.
+
+    Example: nba build
+    """
+    with plain_errors():
+        _build()
+
+
+@app.command()
+def train(
+    model: Annotated[str | None, typer.Argument(help="churn, intent or bandit; else all.")] = None,
+    promote: Annotated[bool, typer.Option(help="Make it champion if its gates pass.")] = False,
+) -> None:
+    """Train models, judge them on what they have not seen, and log them to MLflow as challengers.
+
+    Example: nba train churn --promote
+    """
+    with plain_errors():
+        _train(model, promote)
+
+
+@app.command()
+def tune(
+    model: Annotated[str, typer.Argument(help="churn or intent")],
+    trials: Annotated[int, typer.Option(min=1, help="How many settings to try.")] = 30,
+) -> None:
+    """Search better LightGBM settings with Optuna, on the training moments only.
+
+    Example: nba tune churn --trials 50
+    """
+    from serving.cli.steps import tune_model
+
+    with plain_errors():
+        with progress() as report:
+            best = tune_model(model, trials, report)
+        out.print(f"Log loss on moments held out: {best.before:.5f} before, {best.after:.5f} now.")
+        out.print(f"Put this under {model}.lightgbm in training/params.yaml:")
+        for name, value in best.params.items():
+            out.print(f"    {name}: {value:.6g}")
+
+
+@app.command()
+def models() -> None:
+    """List the model versions in MLflow and which of them serve.
+
+    Example: nba models
+    """
+    from features.settings import load_settings
+    from training.pipeline.registry import Registry
+
+    with plain_errors():
+        table = Table("model", "version", "aliases", "gates")
+        for version in Registry(load_settings()).versions():
+            row = (version.name, version.version, ", ".join(version.aliases), version.gates)
+            table.add_row(*row)
+        out.print(table)
+
+
+@app.command()
+def promote(
+    model: OneModel,
+    version: Annotated[str | None, typer.Option(help="Default: the challenger.")] = None,
+    force: Annotated[bool, typer.Option(help="Although a gate was missed.")] = False,
+) -> None:
+    """Make a version the champion. Running servers swap it in within seconds.
+
+    Example: nba promote churn --version 3
+    """
+    from features.settings import load_settings
+    from training.pipeline.registry import Registry
+
+    with plain_errors():
+        now = Registry(load_settings()).promote(model, version, force)
+        out.print(f"{model}: version {now} is champion.")
+
+
+@app.command()
+def rollback(model: OneModel) -> None:
+    """Make the champion before this one the champion again.
+
+    Example: nba rollback churn
+    """
+    from features.settings import load_settings
+    from training.pipeline.registry import Registry
+
+    with plain_errors():
+        now = Registry(load_settings()).roll_back(model)
+        out.print(f"{model}: version {now} is champion again.")
+
+
+@app.command()
+def quickstart() -> None:
+    """Real data, features and models, from nothing; does only what is not there yet.
+
+    Example: nba quickstart
+    """
+    from serving.cli.steps_data import has_data, has_features, import_tables
+
+    with plain_errors():
+        if has_data():
+            out.print("The ledger holds data already.")
+        else:
+            with progress() as report:
+                folder, _ = import_tables("completejourney", None, None, report)
+            _load(folder, dry_run=False)
+        if has_features():
+            out.print("The features are online already.")
+        else:
+            _build()
+        from serving.cli.steps import without_champion
+
+        missing = without_champion()
+        for model in missing:
+            _train(model, promote=True)
+        if not missing:
+            out.print("All models have a champion already.")
+
+
+@app.command()
+def compact() -> None:
+    """Write the ledger and the online store anew, so that nothing that was deleted lingers.
+
+    Nobody can write meanwhile: some seconds for each gigabyte.
+
+    Example: nba compact
+    """
+    from serving.cli.steps_data import compact as compact_all
+
+    with plain_errors():
+        compact_all()
+        out.print("Nothing that was deleted lingers in the files.")
+
+
+@app.command()
+def serve() -> None:
+    """Start the server, and say what to try once it is ready.
+
+    Example: NBA_PORT=8080 NBA_WORKERS=2 nba serve
+    """
+    from serving.cli.serve import serve_until_stopped
+
+    with plain_errors():
+        raise typer.Exit(serve_until_stopped(lambda text: out.print(text, soft_wrap=True)))
+
+
+@app.command()
+def learn() -> None:
+    """Run the learner by itself, for servers that were started with NBA_LEARNER=false.
+
+    Example: NBA_LEARNER=false nba serve & nba learn
+    """
+    from features.settings import load_settings
+    from serving.learn.process import run
+
+    with plain_errors():
+        run(load_settings())
+
+
+def _load(folder: Path, dry_run: bool) -> None:
+    from serving.cli.steps_data import load_tables
+
+    with progress() as report:
+        found = load_tables(folder, dry_run, report)
+    for table in found:
+        out.print(str(table), soft_wrap=True, markup=False)
+    if not all(table.passed for table in found):
+        err.print("Nothing was loaded. Correct the tables and try again.")
+        raise typer.Exit(REFUSED)
+
+
+def _build() -> None:
+    from serving.cli.steps_data import build as build_all
+
+    with progress() as report:
+        count = build_all(report)
+    out.print(f"{count:,} events folded; features are online.")
+
+
+def _train(model: str | None, promote: bool) -> None:
+    from serving.cli.steps import train_models
+
+    failed = []
+    with progress() as report:
+        for result in train_models(model, promote, report):
+            _show(result, promote)
+            failed += [f"{result.name}: {why}" for why in result.gate_failures]
+    if failed:
+        err.print(f"Gates missed, not promoted: {'; '.join(failed)}.")
+        raise typer.Exit(BROKEN)
+
+
+def _show(result: Result, promoted: bool) -> None:
+    table = Table(f"{result.name} version {result.version}", f"judged on {result.judged_on}")
+    for name, value in result.metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    out.print(table)
+    if promoted and not result.gate_failures:
+        out.print(f"{result.name}: version {result.version} is champion.")

@@ -1,0 +1,261 @@
+"""The commands of `nba` that look at what may be decided, what was, and what people answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from serving.cli.terminal import BROKEN, err, moment, out, plain_errors, progress
+
+if TYPE_CHECKING:
+    from features.customers.satisfaction import Row
+    from serving.contract.evaluation import EvaluationView
+
+review = typer.Typer()
+SHOWN = 10  # decisions that are not identical, by name
+
+
+@review.command()
+def catalog(
+    names: Annotated[bool, typer.Option(help="List what a condition may speak of.")] = False,
+) -> None:
+    """Check the action catalogue as a server would: conditions, wordings, names, rules.
+
+    Example: NBA_ACTIONS=new.actions.yaml nba catalog
+
+    Example: nba catalog --names
+    """
+    from serving.cli.steps import playbook
+
+    with plain_errors():
+        made = playbook()
+        if names:
+            for name, kind in made.situations.names.kinds.items():
+                out.print(f"{kind:<7} {name}", markup=False, highlight=False)
+            return
+        rules = made.catalog.contact_policy
+        out.print(
+            f"{len(made.actions)} actions, {len(made.texts)} conditions, {len(rules.caps)} caps, "
+            f"{len(rules.cool_downs)} cool-downs: good. Fingerprint {made.catalog.fingerprint}.",
+            soft_wrap=True,
+        )
+
+
+@review.command()
+def replay(
+    since: Annotated[
+        str | None, typer.Option(help="Decisions from this day or time on (UTC); else all.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, oldest first.")] = None,
+    with_catalog: Annotated[
+        str, typer.Option("--catalog", help="now, or then: the one it was decided with.")
+    ] = "now",
+    decision: Annotated[str | None, typer.Option(help="Only this decision_id.")] = None,
+) -> None:
+    """Decide again from the log, and count the answers that come out the same, to the byte.
+
+    Exit code 1 if one does not.
+
+    Example: nba replay --since 2026-11-01
+
+    Example: nba replay --decision visit-8812 --catalog then
+    """
+    from serving.cli.steps import replayed
+
+    with plain_errors():
+        same, others = 0, []
+        with progress() as report:
+            begin = moment("since", since) if since else None
+            for answer in replayed(begin, limit, _which(with_catalog), decision, report):
+                if answer.identical:
+                    same += 1
+                else:
+                    others.append(answer)
+        out.print(f"{same + len(others):,} decisions replayed, {same:,} identical.")
+        for answer in others[:SHOWN]:
+            _say(f"{answer.decision_id}: {'; '.join(answer.causes)}")
+            for one in answer.differences[:3]:
+                _say(f"    {one.field}: {one.then!r} then, {one.now!r} now")
+        if len(others) > SHOWN:
+            _say(f"... and {len(others) - SHOWN:,} more.")
+        if others:
+            err.print(f"{len(others):,} are not identical.")
+            raise typer.Exit(BROKEN)
+
+
+def _period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """What --since and --until say; None leaves that side open."""
+    begin = None if since is None else moment("since", since)
+    return begin, None if until is None else moment("until", until)
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def _which(text: str) -> Literal["now", "then"]:
+    from features.errors import InvalidSetting
+
+    if text == "now":
+        return "now"
+    if text == "then":
+        return "then"
+    raise InvalidSetting(
+        f"catalog is {text!r}.", expected="now or then", remedy="Correct --catalog."
+    )
+
+
+@review.command()
+def lift(
+    since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, for a program.")] = False,
+) -> None:
+    """Show what the policy earns more than the control group, with its 95 % interval.
+
+    Customers are compared, not decisions; the sizes of the two arms are checked.
+
+    Example: nba lift --since 2026-11-01
+    """
+    from serving.cli.steps import lift_of
+
+    with plain_errors():
+        begin, end = _period(since, until)
+        found = lift_of(begin, end)
+        if as_json:
+            _say(found.model_dump_json(indent=1))
+            return
+        unit = found.currency.upper()
+        table = Table("arm", "customers", "decisions", f"{unit} a customer", f"{unit} a decision")
+        for name, arm in (("policy", found.policy), ("control", found.control)):
+            means = (arm.reward_per_customer, arm.reward_per_decision)
+            figures = ["" if mean is None else f"{mean:.3f}" for mean in means]
+            table.add_row(name, f"{arm.customers:,}", f"{arm.decisions:,}", *figures)
+        out.print(table)
+        ratio = found.sample_ratio
+        if ratio.p_value is not None:
+            share = f"{ratio.found_control:.2%} of the customers, {ratio.expected_control:.2%}"
+            _say(f"Control group: {share} expected, p = {ratio.p_value:.3g}.")
+        for remark in found.remarks:
+            _say(remark)
+        _say(found.verdict)
+
+
+@review.command()
+def evaluate(
+    policy: Annotated[
+        str | None, typer.Option(help="Bandit to judge: challenger, previous or a version.")
+    ] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(help="Catalogue to judge: other caps, levers, rules.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Decisions from this day or time on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20_000,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, for a program.")] = False,
+) -> None:
+    """Estimate what another policy or catalogue would have earned on decisions already made.
+
+    The real engine decides again; what it would choose is weighed against what followed. Where the
+    log cannot tell, the answer is "not enough support" and no number. A policy that has learned
+    from decisions looks better on them than it is: name, with --since, a time after its training.
+
+    Example: nba evaluate --policy challenger --since 2026-11-01
+
+    Example: nba evaluate --catalog new.actions.yaml
+    """
+    from features.errors import InvalidSetting
+
+    with plain_errors():
+        if policy is None and catalog is None:
+            raise InvalidSetting(
+                "Neither --policy nor --catalog is given.",
+                expected="what is to be judged",
+                remedy="Name one, or both: 'nba evaluate --policy challenger'.",
+            )
+        from serving.cli.steps import Wish, evaluated
+
+        begin, end = _period(since, until)
+        with progress() as report:
+            found = evaluated(Wish(policy, catalog), begin, end, limit, report)
+        if as_json:
+            _say(found.model_dump_json(indent=1))
+        else:
+            _tell(found)
+
+
+def _tell(found: EvaluationView) -> None:
+    unit = found.currency.upper()
+    table = Table("estimator", f"{unit} a decision", "95 % interval", "effective decisions")
+    if found.decided is not None:
+        table.add_row("as it was decided", f"{found.decided:.3f}", "", f"{found.decisions:,}")
+    for one in found.estimates:
+        value = "" if one.value is None else f"{one.value:.3f}"
+        interval = "" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
+        table.add_row(one.method, value, interval, f"{one.effective_decisions:,.0f}")
+    out.print(table)
+    shares = Table("action", "share, as decided", "as it would be")
+    for share in found.shares:
+        shares.add_row(share.action_id, f"{share.decided:.1%}", f"{share.wanted:.1%}")
+    out.print(shares)
+    for remark in dict.fromkeys([*(one.note for one in found.estimates if one.note)]):
+        _say(remark)
+    for remark in found.remarks:
+        _say(remark)
+    _say(found.verdict)
+
+
+@review.command()
+def feedback(
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="customer, journey, stage, channel, type, month, week or day."),
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
+    customer: Annotated[
+        str | None, typer.Option(help="Only of this one (id or identifier).")
+    ] = None,
+) -> None:
+    """Show what customers answered: NPS, CSAT, CES and stars, each with its 95 % interval.
+
+    nps: % promoters - % detractors. csat: % of 4 and 5. ces: mean of 1 to 7. rating: mean stars.
+
+    Example: nba feedback --by journey --by month --since 2026-01-01
+    """
+    from features.business.domain import load_domain
+    from features.customers.identity import Spelling, resolve
+    from features.customers.satisfaction import feedback as measure
+    from features.ledger.ledger import Ledger
+    from features.settings import load_settings
+
+    with plain_errors():
+        settings = load_settings()
+        domain = load_domain(settings.domain)
+        begin, end = _period(since, until)
+        groups = by or []
+        ledger = Ledger(settings.ledger_url)
+        if customer is not None:
+            key = Spelling(domain).customer(customer)
+            customer = ledger.read(lambda connection: resolve(connection, [key]))
+        rows = measure(ledger, domain, groups, begin, end, customer)
+        if rows:
+            out.print(_answers(rows, groups))
+        else:
+            out.print("Nobody answered: no event of that time holds a score.")
+
+
+def _answers(rows: list[Row], by: list[str]) -> Table:
+    table = Table("measure", *by, "answers", "value", "95 % interval")
+    for row in rows:
+        score = row.score
+        unknown = score.low != score.low  # nan: of one answer alone, nobody knows how sure it is
+        interval = "" if unknown else f"{score.low:.2f} to {score.high:.2f}"
+        group = [escape(text) for text in row.group]
+        table.add_row(row.measure, *group, f"{score.answers:,}", f"{score.value:.2f}", interval)
+    return table

@@ -1,0 +1,114 @@
+"""Starts the BentoML server as a child and tells a newcomer what to try."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from features.business.domain import load_domain
+from features.errors import InvalidSetting
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.settings import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+READY_WITHIN_S = 60.0
+
+
+def serve_until_stopped(say: Callable[[str], None]) -> int:
+    """Run the server until it ends or is interrupted.
+
+    Returns
+    -------
+    int
+        The server's exit code.
+    """
+    settings = load_settings()
+    _refuse_taken(settings.port)
+    command = [sys.executable, "-m", "bentoml", "serve", "serving.service:NextBestAction"]
+    command += ["--port", str(settings.port), "--working-dir", str(ROOT)]
+    server = subprocess.Popen(command, env={**os.environ, **_for_child(settings)})
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    threading.Thread(target=_greet, args=(settings, server, say), daemon=True).start()
+    while True:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:  # the terminal has told the child as well
+            continue
+
+
+def _refuse_taken(port: int) -> None:
+    """A server that is there already would be taken for ours."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            raise InvalidSetting(
+                f"NBA_PORT is {port}, and somebody listens there already.",
+                expected="a free port",
+                remedy="Stop the other server, or set NBA_PORT to another port.",
+            ) from None
+
+
+def _for_child(settings: Settings) -> dict[str, str]:
+    # The server runs in another folder; what was relative to this one must not be.
+    given = settings.model_dump(mode="json")
+    return {f"NBA_{name}".upper(): str(value) for name, value in given.items()}
+
+
+def _greet(settings: Settings, server: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
+    end = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < end and server.poll() is None:
+        answer = _readiness(settings.port)
+        if answer is not None:
+            break
+        time.sleep(0.2)
+    else:
+        if server.poll() is None:
+            say(
+                f"Not ready after {READY_WITHIN_S:.0f} s; /readyz on port {settings.port} says why."
+            )
+        return
+    for missing in answer["degraded"]:
+        say(f"Missing: {missing}")
+    domain = load_domain(settings.domain)
+    body = json.dumps({"customer_id": _somebody(settings), "channel": domain.channels[0]})
+    say(f"Ready on port {settings.port}. Try:\n")
+    say(
+        f"curl -s localhost:{settings.port}/v1/decide "
+        f"-H 'content-type: application/json' \\\n  -d '{body}'\n"
+    )
+
+
+def _readiness(port: int) -> dict[str, list[str]] | None:
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        content: dict[str, list[str]] = json.loads(answer.read())
+        return content if answer.status == 200 else None
+    except (OSError, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+def _somebody(settings: Settings) -> str:
+    """A real customer to try it with."""
+    query = sa.select(tables.customers.c.customer_id).order_by(tables.customers.c.customer_id)
+    ledger = Ledger(settings.ledger_url)
+    found = ledger.read(lambda connection: connection.execute(query.limit(1)).scalar())
+    ledger.close()
+    return str(found or "somebody")

@@ -1,0 +1,101 @@
+"""What the command `nba` does with data: import, load, build.
+
+Apart from `serving/cli/steps.py`, which imports MLflow, LightGBM and all that decides: tables are
+checked, and features built, some seconds sooner without them.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from features.business.domain import Domain, load_domain
+from features.errors import InvalidSetting
+from features.ingest.erasure import Erasure
+from features.ingest.load_tables import Report, is_loaded, load_folder
+from features.ingest.sources import completejourney, helpdesk, telco
+from features.ledger.ledger import Ledger
+from features.progress import Progress
+from features.settings import load_settings
+from features.store.build import build_features
+from features.store.feast_store import FeatureStore
+from serving.catalog.compiled_catalog import load_catalog
+
+PUBLISHED = {"telco": telco.write_tables, "helpdesk": helpdesk.write_tables}  # read a file
+SOURCES = ("completejourney", *PUBLISHED)
+
+
+def import_tables(
+    source: str, file: Path | None, to: Path | None, report: Progress
+) -> tuple[Path, timedelta]:
+    """Write the contract tables of a real data set; where to, and how far its times moved."""
+    if source not in SOURCES:
+        raise InvalidSetting(
+            f"source is {source!r}.", expected=" or ".join(SOURCES), remedy="Name one of them."
+        )
+    folder, shift = to or load_settings().home / "sources" / source, timedelta()
+    report(f"import {source}", 0, 1)
+    if source in PUBLISHED:
+        PUBLISHED[source](_given(source, file), folder)
+    elif file is not None:
+        raise InvalidSetting(
+            f"--file is {str(file)!r}.",
+            expected=f"none: {source} comes as a package",
+            remedy="Leave it out.",
+        )
+    else:
+        shift = completejourney.write_tables(folder, datetime.now(UTC))
+    report(f"import {source}", 1, 1)
+    return folder, shift
+
+
+def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[Report]:
+    """Check a folder's tables, and bring them into the ledger unless it is a dry run."""
+    settings = load_settings()
+    domain = load_domain(settings.domain)
+    catalog = load_catalog(settings.actions, domain)
+    ledger = Ledger(settings.ledger_url)
+    return load_folder(folder, ledger, domain, catalog, datetime.now(UTC), report, dry_run)
+
+
+def build(report: Progress) -> int:
+    """Fold all events and put the features online; how many events."""
+    domain, ledger, store = _opened()
+    return build_features(ledger, store, domain, datetime.now(UTC), report, os.cpu_count() or 1)
+
+
+def compact() -> None:
+    """Write the ledger and the online store anew."""
+    _, ledger, store = _opened()
+    Erasure(ledger, store, load_settings().home).compact()
+
+
+def has_data() -> bool:
+    """Whether tables were loaded."""
+    return is_loaded(Ledger(load_settings().ledger_url))
+
+
+def has_features() -> bool:
+    """Whether the online store can serve."""
+    _, _, store = _opened()
+    return store.why_unusable() is None
+
+
+def _opened() -> tuple[Domain, Ledger, FeatureStore]:
+    """The business, its ledger and its store; a catalogue that is broken is told of at once."""
+    settings = load_settings()
+    domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
+    store = FeatureStore(settings, domain)
+    load_catalog(settings.actions, domain)
+    return domain, ledger, store
+
+
+def _given(source: str, file: Path | None) -> Path:
+    if file is None:
+        raise InvalidSetting(
+            "--file is not given.",
+            expected=f"the published table of {source}",
+            remedy=f"Name it: 'nba import {source} --file PATH'.",
+        )
+    return file

@@ -1,0 +1,1 @@
+"""A whole decision: inputs, score, select, record, answer; activation and outcomes."""

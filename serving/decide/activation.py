@@ -1,0 +1,144 @@
+"""Shows what was decided with `activate: false`: the contact policy is asked again, in the same
+transaction that counts the contacts, so that no cap is passed however many decisions wait."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features.customers.contacts import note_contacts
+from features.errors import DecisionConflict, DecisionUnknown
+from features.ledger import tables
+from serving.contract.decisions import ActivateAnswer, Decision, Removed
+from serving.decide.decision_record import (
+    contact_rows,
+    contacts_of,
+    keep_paces,
+    paces_of,
+    shown_actions,
+)
+from serving.decide.decision_setup import Desk
+from serving.decide.engine import Engine
+
+
+async def activate(engine: Engine, decision_id: str, now: datetime) -> ActivateAnswer:
+    """Let a decision be shown, or what is still allowed of it. The same again is no harm.
+
+    Raises
+    ------
+    DecisionUnknown
+        If there is no such decision of ours.
+    DecisionConflict
+        If it was shown when it was made, or waited too long.
+    """
+    desk = engine.desk
+    while True:
+        row = engine.ledger.read(lambda connection: _row(connection, decision_id))
+        if row.activation is not None:
+            return ActivateAnswer.model_validate_json(row.activation)
+        _refuse(row, desk, now)
+        # As they are now: a complaint since the decision counts.
+        known = engine.features.online(row.customer_id)
+        features = engine.row(known, now)
+        answer = await engine.ledger.write(
+            lambda connection, row=row, features=features: _activate(  # type: ignore[misc]
+                connection, engine, desk, row, features, now
+            )
+        )
+        if answer is not None:
+            return answer
+
+
+def _row(connection: sa.Connection, decision_id: str) -> Any:
+    query = sa.select(tables.decisions).where(tables.decisions.c.decision_id == decision_id)
+    row = connection.execute(query).first()
+    if row is None or row.answer is None:
+        raise DecisionUnknown(
+            f"decision_id {decision_id!r} is not of a decision that we have made.",
+            expected="the decision_id of an answer of /v1/decide",
+            remedy="Send the id exactly as it was answered.",
+        )
+    return row
+
+
+def _refuse(row: Any, desk: Desk, now: datetime) -> None:
+    if row.served:
+        raise DecisionConflict(
+            f"decision_id {row.decision_id!r} counted as shown when it was made.",
+            expected='a decision that was asked for with "activate": false',
+            remedy="Nothing is left to do.",
+        )
+    hours = desk.playbook.catalog.contact_policy.activate_within_hours
+    if now > row.decided_at + timedelta(hours=hours):
+        raise DecisionConflict(
+            f"decision_id {row.decision_id!r} was made at {row.decided_at.isoformat()}.",
+            expected=f"a decision of the last {hours:g} hours",
+            remedy="Ask /v1/decide again.",
+        )
+
+
+def _activate(
+    connection: sa.Connection,
+    engine: Engine,
+    desk: Desk,
+    row: Any,
+    features: Any,
+    now: datetime,
+) -> ActivateAnswer | None:
+    """None if the decision belongs to another customer by now."""
+    latest = _row(connection, row.decision_id)
+    if latest.customer_id != row.customer_id:
+        return None
+    if latest.activation is not None:  # somebody was quicker
+        return ActivateAnswer.model_validate_json(latest.activation)
+    customer_id, channel = row.customer_id, row.channel
+    accounts = engine.domain.account is not None
+    contacts = contacts_of(connection, desk, accounts, customer_id, now)
+    consents = engine.consents(connection, desk, customer_id, channel)
+    facts = desk.facts(customer_id, channel, now, features, consents, contacts)
+    judgement = desk.contact_policy.judge(facts)
+    paces = paces_of(connection, desk, np.zeros(len(desk.playbook.actions), dtype=bool))
+    spending = desk.pacer.open(paces, now)
+    shown, removed = list[str](), list[Removed]()
+    decision = Decision.model_validate_json(row.answer)
+    for name in shown_actions(decision):
+        index = desk.playbook.index.get(name)
+        if index is None:
+            reason = "it is no longer in the catalogue"
+            removed.append(Removed(action_id=name, rule="catalog", reason=reason))
+        elif judgement.out[index] or spending.out[index]:
+            said = judgement.why(index) if judgement.out[index] else spending.why(index)
+            removed.append(Removed(action_id=name, **said._asdict()))
+        else:
+            shown.append(name)
+            judgement.count(index)
+            spending.spend(index)
+    answer = ActivateAnswer(
+        decision_id=row.decision_id, activated_at=now, activated=shown, removed=removed
+    )
+    _write(connection, desk, latest, answer)
+    keep_paces(connection, spending.changed)
+    return answer
+
+
+def _write(connection: sa.Connection, desk: Desk, row: Any, answer: ActivateAnswer) -> None:
+    now, shown = answer.activated_at, answer.activated
+    windows = from_json(row.record)["attribution_days"]
+    longest = max((windows[name] for name in shown), default=0.0)
+    columns = tables.decisions.c
+    update = sa.update(tables.decisions).where(columns.decision_id == row.decision_id)
+    connection.execute(
+        update.values(
+            served=True,
+            activated_at=now,
+            activation=answer.model_dump_json(),
+            window_ends_at=now + timedelta(days=longest),
+        )
+    )
+    if shown:
+        who = (row.decision_id, row.subject, row.customer_id, row.channel)
+        note_contacts(connection, contact_rows(desk, *who, shown, now))

@@ -1,0 +1,178 @@
+"""A choice in words: what was chosen and why, what was removed and by what, what speaks for it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.business.catalog import NO_ACTION
+from serving.catalog.compiled_catalog import Playbook
+from serving.contract.decisions import (
+    Candidate,
+    ChosenAction,
+    DecisionExplanation,
+    Predictions,
+    Removed,
+)
+from serving.decide.decision_setup import Desk
+from serving.decide.explanation import (
+    explain_acceptance,
+    explain_churn,
+    explain_intent,
+    exploration_share,
+    exploration_text,
+)
+from serving.decide.step_results import Asked, Pick, Reasoning, Weighed
+from serving.policies.arbitration import worth_in_words
+from serving.policies.budgets import Spending
+from serving.policies.contact_policy import Judgement
+from serving.policies.eligibility import NO_TREATMENT, Ruling
+from training.bandit.encoder import Floats
+
+EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
+
+
+def chosen_action(
+    desk: Desk,
+    asked: Asked,
+    weighed: Weighed,
+    spending: Spending,
+    pick: Pick,
+    rank: int,
+    arm: str,
+) -> ChosenAction:
+    playbook, index = desk.playbook, pick.action
+    if index == len(playbook.actions):
+        return ChosenAction(
+            action_id=NO_ACTION,
+            rank=rank,
+            treatment={},
+            probability=pick.chance,
+            acceptance=0.0,
+            priority=0.0,
+            reasons=["Nothing is shown; that costs nothing and may be worth most."],
+        )
+    name, channel = playbook.actions[index], asked.request.channel
+    acceptance, weight = float(weighed.believed.acceptance[index]), float(weighed.weights[index])
+    priority = float(weighed.priority[index])
+    names = playbook.situations.names
+    wanted = playbook.names_in_treatment(name, channel)
+    values = {used: weighed.situation.value(used, names) for used in wanted}
+    why = worth_in_words(playbook, index, acceptance, weight, priority, desk.playbook.currency)
+    return ChosenAction(
+        action_id=name,
+        rank=rank,
+        treatment=playbook.treatment(name, channel, values),
+        probability=pick.chance,
+        acceptance=acceptance,
+        priority=priority,
+        reasons=[why, *_why_this(desk.playbook.currency, spending, pick, arm)],
+    )
+
+
+def _why_this(currency: str, spending: Spending, pick: Pick, arm: str) -> list[str]:
+    unit = currency.upper()
+    price = float(spending.prices[pick.action])
+    paced = []
+    if price > 0:
+        paced = [f"Held back by {price:.2f} {unit}, so that its volume or budget lasts all day."]
+    elif price < 0:
+        paced = [f"Pushed by {-price:.2f} {unit}, so that it reaches its volume of the day."]
+    if arm == "control":
+        return [*paced, "Control group: drawn evenly from all allowed actions."]
+    if pick.gap > 0:
+        gap = f"Tried to learn: the best action promises {pick.gap:.2f} {unit} more."
+        return [*paced, gap]
+    return [*paced, "Promises most of the allowed actions."]
+
+
+class WhoRemoved:
+    """Who says of an action that it is out, in the order in which they are asked."""
+
+    def __init__(
+        self, playbook: Playbook, ruling: Ruling, judgement: Judgement, spending: Spending
+    ) -> None:
+        self._actions = playbook.actions
+        asked: list[Ruling | Judgement | Spending] = [ruling, judgement, spending]
+        # Backwards, so that the first who removes an action stands.
+        first = {index: one for one in reversed(asked) for index in one.out.nonzero()[0].tolist()}
+        self._first = dict(sorted(first.items()))
+
+    def rules(self) -> dict[str, str]:
+        """The first rule that removed each action that the channel could show."""
+        found = {self._actions[index]: who.rule(index) for index, who in self._first.items()}
+        return {name: rule for name, rule in found.items() if rule != NO_TREATMENT}
+
+    def in_words(self) -> list[Removed]:
+        """Every action that is out, with the first rule that removed it and the value found."""
+        found = []
+        for index, who in self._first.items():
+            said = who.why(index)
+            if not isinstance(said, Removed):
+                said = Removed(action_id=self._actions[index], **said._asdict())
+            found.append(said)
+        return found
+
+
+def reasoning(
+    desk: Desk, asked: Asked, ruling: Ruling, priority: Floats, predictions: Predictions
+) -> Reasoning:
+    """Feature contributions to churn, to each intent, and to the acceptance of what is allowed."""
+    models, row, known = desk.models, asked.row, desk.model_input
+    churn, intent = models.why_churn(row), models.why_intent(row)
+    left = np.where(ruling.out, -np.inf, priority)
+    best = np.argsort(-left, kind="stable")[:EXPLAINED].tolist()
+    names = [desk.playbook.actions[index] for index in best if not ruling.out[index]]
+    channel, chances = asked.request.channel, predictions.intent
+    accepted = models.why_acceptance(row, channel, names) if names else None
+    return Reasoning(
+        explain_churn(churn, known, row) if churn else None,
+        [*explain_intent(intent, chances, known, row).values()] if intent and chances else [],
+        explain_acceptance(accepted, channel, known, row) if accepted else {},
+    )
+
+
+def explanation(
+    desk: Desk,
+    weighed: Weighed,
+    reasons: Reasoning,
+    spending: Spending,
+    candidates: NDArray[np.intp],
+    probabilities: Floats,
+    adjusted: Floats,
+) -> DecisionExplanation:
+    """What spoke for each candidate of the first slot, and how much is tried out.
+
+    Parameters
+    ----------
+    candidates, probabilities : shape (n_candidates,)
+    adjusted : shape (n_actions + 1,)
+        Priorities less shadow prices, what the probabilities were made of.
+    """
+    names = (*desk.playbook.actions, NO_ACTION)
+    share = exploration_share(probabilities, adjusted[candidates])
+    found = []
+    for index, probability in zip(candidates.tolist(), probabilities.tolist(), strict=True):
+        name = names[index]
+        if name == NO_ACTION:
+            found.append(Candidate(action_id=name, probability=probability))
+            continue
+        found.append(
+            Candidate(
+                action_id=name,
+                probability=probability,
+                acceptance=float(weighed.believed.acceptance[index]),
+                context_weight=float(weighed.weights[index]),
+                priority=float(weighed.priority[index]),
+                shadow_price=float(spending.prices[index]),
+                contributions=reasons.acceptance.get(name),
+            )
+        )
+    found.sort(key=lambda one: -one.probability)
+    return DecisionExplanation(
+        exploration=share,
+        in_words=exploration_text(share),
+        churn=reasons.churn,
+        intent=reasons.intent,
+        candidates=found,
+    )

@@ -1,0 +1,94 @@
+"""What is decided with: a playbook, its policies made ready, and the models that serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from features.customers.contacts import Contact
+from features.journeys.model_input import ModelInput
+from serving.catalog.compiled_catalog import Playbook
+from serving.policies.budgets import Pacer
+from serving.policies.contact_counts import Facts
+from serving.policies.contact_policy import ContactPolicy
+from serving.policies.eligibility import Engagement
+from training.bandit.encoder import Floats
+from training.bandit.reward_model import Believed
+from training.contributions import Contributions
+
+
+class Models(Protocol):
+    """What deciding asks of the models; `serving/models/served_models.py` has the real ones."""
+
+    @property
+    def versions(self) -> Mapping[str, str | None]: ...
+    @property
+    def degraded(self) -> Sequence[str]: ...
+    @property
+    def catalog(self) -> str | None: ...
+    def churn(self, row: Floats) -> float | None: ...
+    def intent(self, row: Floats) -> dict[str, float] | None: ...
+    def believe(self, row: Floats, channel: str) -> Believed: ...
+    def why_churn(self, row: Floats) -> Contributions | None: ...
+    def why_intent(self, row: Floats) -> Contributions | None: ...
+    def why_acceptance(
+        self, row: Floats, channel: str, actions: Sequence[str]
+    ) -> Contributions | None: ...
+    def probabilities(self, expected_reward: Floats, deviation: Floats) -> Floats: ...
+
+
+class Desk:
+    """What is decided with, for one business.
+
+    Swapped as a whole, so that no decision sees half of a change.
+    """
+
+    def __init__(self, playbook: Playbook, models: Models, model_input: ModelInput) -> None:
+        self.playbook = playbook
+        self.models = models
+        self.model_input = model_input
+        self.engagement = Engagement(playbook)
+        self.contact_policy = ContactPolicy(playbook)
+        self.pacer = Pacer(playbook)
+        at = {name: index for index, name in enumerate(model_input.names)}
+        self._problems_at = at.get("open_problems")
+        self._account_at = at.get("account_open_problems")
+
+    def local(self, row: Floats, now: datetime) -> datetime:
+        """A moment on the clock of the customer whose row it is."""
+        clock = self.playbook.catalog.clock
+        named = self.playbook.situations.category(row, clock.attribute)
+        return now.astimezone(clock.of_customer(named))
+
+    def facts(
+        self,
+        customer_id: str,
+        channel: str,
+        now: datetime,
+        row: Floats,
+        consents: Mapping[str, bool],
+        contacts: Sequence[Contact],
+    ) -> Facts:
+        """What the contact policy looks at."""
+        mine, account = self._problems_at, self._account_at
+        return Facts(
+            customer_id=customer_id,
+            channel=channel,
+            now=now,
+            local=self.local(row, now),
+            contacts=contacts,
+            consents=consents,
+            problems=0.0 if mine is None else float(row[mine]),
+            account_problems=0.0 if account is None else float(row[account]),
+        )
+
+    def with_models(self, models: Models) -> Desk:
+        """The same policies with other models, unless those speak of another catalogue: it is
+        being swapped in at this moment, and brings its own."""
+        mine = self.playbook.catalog.fingerprint
+        if models is self.models or models.catalog not in (None, mine):
+            return self
+        other = object.__new__(Desk)
+        other.__dict__ = {**self.__dict__, "models": models}
+        return other

@@ -1,0 +1,218 @@
+"""Takes in what followed a decision: once each, late or not, revised or taken back if need be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features.business.catalog import NO_ACTION, Catalog
+from features.customers.contacts import note_said
+from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.outcomes.attribution import activated
+from serving.contract.events import OutcomeAnswer, OutcomeRequest
+
+CLOCKS = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ours
+MOST_SHARED = 1_000  # outcomes of one thing that happened; more, and the id names no such thing
+_COLUMNS = tables.outcomes.c
+
+
+async def record_outcome(
+    request: OutcomeRequest, ledger: Ledger, catalog: Catalog, now: datetime
+) -> OutcomeAnswer:
+    """Write an outcome; it is on disk, and seen by cool-downs, when this returns.
+
+    Without ``outcome_id``, decision, action and outcome name it: the same again is a duplicate,
+    also when it was taken back or revised meanwhile. A revision takes the place of an outcome of
+    the same decision and action, and what it leaves out stays as it was; taking a revision back
+    does not bring back what it revised.
+
+    Raises
+    ------
+    InvalidRequest
+        If outcome, action or time make no sense for the decision.
+    DecisionUnknown
+        If there is no such decision, or nothing to retract or to revise.
+    DecisionConflict
+        If the decision was not activated yet, ``outcome_id`` comes back with another content, or
+        what it changes does not hold any more.
+    """
+    if request.occurred_at and request.occurred_at > now + CLOCKS:
+        raise InvalidRequest(
+            f"occurred_at is {request.occurred_at.isoformat()}, in the future.",
+            expected="a time that has passed",
+            remedy="Send the time of the outcome in UTC, or leave it out for now.",
+        )
+    if request.outcome not in catalog.outcomes:
+        raise InvalidRequest(
+            f"outcome is {request.outcome!r}.",
+            expected=f"one of {', '.join(catalog.outcomes)}",
+            remedy="Correct it, or add the outcome to the action catalogue.",
+        )
+
+    def write(connection: sa.Connection) -> OutcomeAnswer:
+        row = _row(connection, request, now)
+        earlier = _outcome(connection, row["outcome_id"])
+        if earlier is not None:
+            _check_same(earlier, row)
+        else:
+            _check_holds(connection, request)
+            _check_shared(connection, row["shared_id"])
+            connection.execute(tables.outcomes.insert(), row)
+            note_said(connection, [request.decision_id])
+        status = "duplicate" if earlier is not None else "recorded"
+        return OutcomeAnswer(outcome_id=row["outcome_id"], status=status)
+
+    return await ledger.write(write)
+
+
+def _row(connection: sa.Connection, request: OutcomeRequest, now: datetime) -> dict[str, Any]:
+    """The outcome as it is kept, if it makes sense for the decision."""
+    action_id = _action_of(connection, request)
+    row = {
+        "outcome_id": request.outcome_id or f"{request.decision_id}:{action_id}:{request.outcome}",
+        "decision_id": request.decision_id,
+        "action_id": action_id,
+        "outcome": request.outcome,
+        "value": request.value,
+        "occurred_at": request.occurred_at or now,
+        "received_at": now,
+        "shared_id": request.shared_id,
+        "retracts": request.retracts,
+        "revises": request.revises,
+        "learned": False,
+    }
+    changed = _changed(connection, request)
+    if changed is None:
+        return row
+    row["action_id"] = changed.action_id
+    what = "retracted" if request.retracts else "revised"
+    row["outcome_id"] = request.outcome_id or f"{changed.outcome_id}:{what}"
+    if request.revises:
+        kept = ("value", "occurred_at", "shared_id")
+        row |= {name: getattr(changed, name) for name in kept if getattr(request, name) is None}
+    return row
+
+
+def _action_of(connection: sa.Connection, request: OutcomeRequest) -> str:
+    """The action that the outcome speaks of; checks it against the decision."""
+    decision = _decision(connection, request)
+    if request.occurred_at and request.occurred_at < decision.activated_at:
+        raise InvalidRequest(
+            f"occurred_at is {request.occurred_at.isoformat()}, "
+            f"before the decision of {decision.activated_at.isoformat()} was shown.",
+            expected="a time after that",
+            remedy="Send the time of the outcome, with its time zone.",
+        )
+    answered = from_json(decision.answer)["actions"] if decision.answer else []
+    actions: list[str] = [one["action_id"] for one in answered] or [decision.action_id]
+    kept = activated(decision)
+    if kept is not None:  # showing nothing is not withdrawn
+        actions = [action_id for action_id in actions if action_id in (*kept, NO_ACTION)]
+    if not actions or (request.action_id and request.action_id not in actions):
+        raise InvalidRequest(
+            f"action_id is {request.action_id!r}.",
+            expected=f"one that decision {request.decision_id!r} has shown: "
+            f"{', '.join(actions) or 'none, as all were withdrawn when it was activated'}",
+            remedy="Send the action that the customer saw, or leave it out for the first.",
+        )
+    return request.action_id or actions[0]
+
+
+def _decision(connection: sa.Connection, request: OutcomeRequest) -> Any:
+    columns = tables.decisions.c
+    query = sa.select(columns.answer, columns.action_id, columns.activated_at, columns.activation)
+    found = connection.execute(query.where(columns.decision_id == request.decision_id)).first()
+    if found is None:
+        raise DecisionUnknown(
+            f"decision_id {request.decision_id!r} is not in the ledger.",
+            expected="the decision_id of an answer of /v1/decide",
+            remedy="Send the id exactly as it was answered.",
+        )
+    if found.activated_at is None:
+        raise DecisionConflict(
+            f"decision_id {request.decision_id!r} was made with 'activate': false, "
+            "and nobody has activated it.",
+            expected="outcomes of what a customer was shown",
+            remedy="Send it to /v1/activate when it is shown, then its outcomes.",
+        )
+    return found
+
+
+def _changed(connection: sa.Connection, request: OutcomeRequest) -> Any:
+    """The outcome that is taken back or revised; None if none is."""
+    field = "retracts" if request.retracts else "revises"
+    name = request.retracts or request.revises
+    if name is None:
+        return None
+    found = _outcome(connection, name)
+    # An imported outcome need not name the action.
+    wrong_action = found and found.action_id and request.action_id not in (None, found.action_id)
+    if found is None or found.decision_id != request.decision_id or found.retracts or wrong_action:
+        raise DecisionUnknown(
+            f"{field} is {name!r}.",
+            expected="the outcome_id of an outcome of the same decision and action, "
+            "itself no retraction",
+            remedy="Send the id exactly as it was answered; for an outcome that holds again, "
+            "send it anew with an outcome_id of its own.",
+        )
+    return found
+
+
+def _outcome(connection: sa.Connection, outcome_id: str) -> Any:
+    query = sa.select(tables.outcomes).where(_COLUMNS.outcome_id == outcome_id)
+    return connection.execute(query).first()
+
+
+def _check_same(stored: Any, row: Mapping[str, object]) -> None:
+    compared = ("decision_id", "action_id", "outcome", "value", "shared_id", "retracts", "revises")
+    for field in compared:
+        kept = getattr(stored, field)
+        if kept != row[field]:
+            raise DecisionConflict(
+                f"outcome_id {row['outcome_id']!r} is there with {field} {kept!r}.",
+                expected="one id for one outcome",
+                remedy="Send a new outcome_id; correct the old one with 'revises', or take it "
+                "back with 'retracts'.",
+            )
+
+
+def _check_holds(connection: sa.Connection, request: OutcomeRequest) -> None:
+    """Refuse to change what was changed already; taking back twice does no harm."""
+    name = request.retracts or request.revises
+    if name is None:
+        return
+    by = _COLUMNS.revises == name
+    if request.revises:
+        by |= _COLUMNS.retracts == name
+    mine = sa.select(tables.outcomes).where(_COLUMNS.decision_id == request.decision_id, by)
+    change = connection.execute(mine.order_by(_COLUMNS.outcome_id)).first()
+    if change is None:
+        return
+    if change.revises:
+        happened = f"revised by {change.outcome_id!r}"
+        remedy = f"Name {change.outcome_id!r}, which took its place."
+    else:
+        happened = "taken back"
+        remedy = "Send the outcome anew, with an outcome_id of its own."
+    raise DecisionConflict(
+        f"Outcome {name!r} was {happened}.", expected="an outcome that holds", remedy=remedy
+    )
+
+
+def _check_shared(connection: sa.Connection, shared_id: str | None) -> None:
+    if shared_id is None:
+        return
+    told = sa.select(_COLUMNS.outcome_id).where(_COLUMNS.shared_id == shared_id).limit(MOST_SHARED)
+    count = connection.execute(sa.select(sa.func.count()).select_from(told.subquery())).scalar_one()
+    if count >= MOST_SHARED:
+        raise InvalidRequest(
+            f"shared_id is {shared_id!r}, of which {MOST_SHARED:,} outcomes were told already.",
+            expected="the name of one thing that happened, such as an order number",
+            remedy="Send an id of its own for each, or leave it out.",
+        )

@@ -1,0 +1,1 @@
+"""The learner: from outcomes to credits to a published bandit."""

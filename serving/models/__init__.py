@@ -1,0 +1,1 @@
+"""The models that serve, replaced when a new version is promoted."""

@@ -1,0 +1,180 @@
+"""The watcher replaces the served models when another version is promoted or published."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.business.catalog import Catalog
+from features.business.domain import Domain
+from features.errors import NbaError
+from features.journeys.model_input import ModelInput
+from features.ledger.ledger import Ledger
+from serving.models.served_models import ServedModels, blank_reward, columns_of, log
+from serving.models.snapshots import newest
+from training.bandit.artifact import Bandit
+from training.bandit.exploration import ProbabilityMatching
+from training.bandit.reward_model import RewardModel
+from training.models.classifier import Classifier
+from training.params import TrainingParams
+from training.pipeline.registry import Registry
+
+
+class Misfit(Exception):
+    """A model reads features that this business does not have."""
+
+
+class ModelWatcher:
+    """Keeps a `ServedModels` up to date.
+
+    Parameters
+    ----------
+    registry, ledger
+        Where champions and snapshots come from.
+    domain, catalog, params
+        What to decide with while there are none.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        ledger: Ledger,
+        domain: Domain,
+        catalog: Catalog,
+        params: TrainingParams,
+    ) -> None:
+        self._registry = registry
+        self._ledger = ledger
+        self._domain = domain
+        self._catalog = catalog
+        self._params = params
+        self._input = ModelInput(domain)
+        self._loaded: dict[str, tuple[str, object]] = {}  # by name: version, model
+        self._wanted = tuple(name for name in ("churn", "intent") if getattr(domain, name))
+        self.current = self._bare(degraded=())
+        # Both looks run in threads of their own; the slower must not undo the faster.
+        self._looking = threading.Lock()
+
+    def refresh(self) -> bool:
+        """Look at MLflow and the ledger; say whether ``current`` changed."""
+        with self._looking:
+            return self._swap(self._with_snapshot(self._champions()))
+
+    def refresh_snapshot(self) -> bool:
+        """Look at the ledger only, which is cheap; say whether ``current`` changed."""
+        with self._looking:
+            return self._swap(self._with_snapshot(self.current))
+
+    def follow(self, catalog: Catalog) -> None:
+        """Serve the actions of another catalogue; ``current`` speaks of them at once.
+
+        Made from champion or snapshot, as replay will: what ``current`` holds was made for the
+        catalogue before.
+        """
+        with self._looking:
+            self._catalog = catalog
+            self._swap(self._with_snapshot(self._assembled(self.current.degraded)))
+
+    def _champions(self) -> ServedModels:
+        problems: list[str] = []
+        for name in self._wanted:
+            self._look_up(name, self._classifier, problems)
+        self._look_up("bandit", self._bandit, problems)
+        return self._assembled(tuple(dict.fromkeys(problems)))
+
+    def _assembled(self, degraded: tuple[str, ...]) -> ServedModels:
+        """What was loaded, for the catalogue of now."""
+        found: dict[str, Any] = {name: model for name, (_, model) in self._loaded.items()}
+        new = replace(
+            self._bare(degraded),
+            churn_model=found.get("churn"),
+            intent_model=found.get("intent"),
+            versions={name: self._version(name) for name in (*self._wanted, "bandit")},
+        )
+        return self._with_bandit(new, found["bandit"]) if "bandit" in found else new
+
+    def _swap(self, new: ServedModels) -> bool:
+        changed = (new.versions, new.degraded) != (self.current.versions, self.current.degraded)
+        self.current = new
+        return changed
+
+    def _bare(self, degraded: tuple[str, ...]) -> ServedModels:
+        return ServedModels(
+            reward=blank_reward(self._domain, self._catalog, self._params.bandit),
+            policy=ProbabilityMatching(self._params.bandit.least),
+            columns=np.empty(0, dtype=np.intp),
+            versions=dict.fromkeys((*self._wanted, "bandit")),
+            degraded=degraded,
+            catalog=self._catalog.fingerprint,
+        )
+
+    def _look_up(self, name: str, load: Callable[..., object], problems: list[str]) -> None:
+        """Load the champion, once for each version; the last good one stays if MLflow is down."""
+        try:
+            version = self._registry.champion(name)
+            if version is None:
+                problems.append(f"{name}: no champion in MLflow; run 'nba train --promote'")
+                self._loaded.pop(name, None)
+                return None
+            if self._loaded.get(name, ("",))[0] != version.base:
+                self._loaded[name] = (version.base, load(self._registry.folder(version)))
+        except (Misfit, NbaError) as error:
+            problems.append(f"{name}: {error}")
+        except Exception as error:  # a broken artifact must not stop the server
+            log.exception("Model %s could not be read", name)
+            problems.append(f"{name}: the champion could not be read ({type(error).__name__})")
+
+    def _classifier(self, folder: Path) -> Classifier:
+        model = Classifier.load(folder)
+        if model.features != self._input.names:
+            raise Misfit("was trained for another domain file; run 'nba train --promote'")
+        return model
+
+    def _bandit(self, folder: Path) -> Bandit:
+        bandit = Bandit.load(folder)
+        if not set(bandit.knowledge.encoder.features) <= set(self._input.names):
+            raise Misfit("was trained for another domain file; run 'nba train --promote'")
+        return bandit
+
+    def _version(self, name: str) -> str | None:
+        return self._loaded[name][0].split("@")[0] if name in self._loaded else None
+
+    def _with_bandit(self, models: ServedModels, bandit: Bandit) -> ServedModels:
+        models = replace(models, policy=ProbabilityMatching(bandit.params.least))
+        catalog = self._catalog
+        reward = bandit.knowledge.model(catalog.priors, catalog.groups_of, bandit.params)
+        return self._with_reward(models, reward, self._version("bandit"))
+
+    def _with_snapshot(self, models: ServedModels) -> ServedModels:
+        """Prefer what the learner published for this champion; without one, its newest."""
+        base = self._loaded["bandit"][0] if "bandit" in self._loaded else None
+        after = _sequence(models.versions.get("bandit"))
+        found = self._ledger.read(lambda connection: newest(connection, base, after))
+        if found is None:
+            return models
+        reward = found.model.for_priors(self._priors())
+        number = found.base.split("@")[0]
+        return self._with_reward(models, reward, f"{number}.{found.sequence}")
+
+    def _with_reward(
+        self, models: ServedModels, reward: RewardModel, version: str | None
+    ) -> ServedModels:
+        if not set(reward.encoder.features) <= set(self._input.names):
+            problem = "bandit: was trained for another domain file; run 'nba train --promote'"
+            return replace(models, degraded=tuple(dict.fromkeys([*models.degraded, problem])))
+        columns = columns_of(reward, self._input)
+        versions = {**models.versions, "bandit": version}
+        return replace(models, reward=reward, columns=columns, versions=versions)
+
+    def _priors(self) -> dict[str, float]:
+        return {name: acceptance for name, (acceptance, _) in self._catalog.priors.items()}
+
+
+def _sequence(version: str | None) -> int:
+    """The snapshot's number in a bandit version such as 3.17; 0 if it has none."""
+    return int(version.split(".")[1]) if version and "." in version else 0

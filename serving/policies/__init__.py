@@ -1,0 +1,1 @@
+"""The rules that remove or price actions, one family a module."""

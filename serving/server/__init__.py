@@ -1,0 +1,1 @@
+"""The server process: worker, background tasks, middleware, OpenAPI, metrics."""

@@ -1,0 +1,116 @@
+"""One customer as a whole: who they are, what they are in the middle of, what was and will be."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from features.customers.consents import consents
+from features.customers.contacts import contacts
+from features.customers.identity import keys_of, links_of
+from features.customers.profiles import attributes_of
+from features.customers.satisfaction import feedback
+from features.customers.timeline import Entry, Place, timeline
+from features.customers.tombstones import who
+from features.ledger import tables
+from serving.contract.customers import (
+    CustomerRequest,
+    CustomerView,
+    FeedbackView,
+    JourneyView,
+    LinkView,
+    TimelineEntry,
+)
+from serving.contract.decisions import Predictions
+from serving.decide.engine import Engine
+
+
+def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> CustomerView:
+    """Everything we know of a customer, on one page.
+
+    Raises
+    ------
+    InvalidRequest, InvalidData
+        If ``before`` or an identifier cannot be used.
+    CustomerForgotten
+        If the customer was erased.
+    """
+    keys = engine.spelling.keys(request.customer_id, request.identifiers)
+    before = Place.parse(request.before) if request.before else None
+
+    def read(connection: sa.Connection) -> dict[str, Any]:
+        customer_id = who(connection, keys)
+        all_keys = keys_of(connection, customer_id)
+        entries, following = timeline(connection, customer_id, engine.domain, request.limit, before)
+        return {
+            "customer_id": customer_id,
+            "attributes": attributes_of(connection, customer_id),
+            "identifiers": all_keys,
+            "links": [LinkView(**row._mapping) for row in links_of(connection, all_keys)],
+            "timeline": [_entry(one) for one in entries],
+            "next": str(following) if following else None,
+            "contacts": contacts(connection, customer_id, now),
+            "consents": consents(connection, customer_id, engine.domain),
+        }
+
+    found = engine.ledger.read(read)
+    customer_id = found["customer_id"]
+    known = engine.features.online(customer_id)
+    row = engine.row(known, now)
+    account, models = engine.domain.account, engine.desk.models
+    return CustomerView(
+        **found,
+        known=known is not None or bool(found["timeline"]),
+        account=found["attributes"].pop(account, None) if account else None,
+        journeys=_journeys(engine, known.state if known else None, now),
+        predictions=Predictions(
+            churn=models.churn(row),
+            intent=models.intent(row),
+            stage=engine.desk.playbook.situations.stage(row),
+        ),
+        models=dict(models.versions),
+        feedback=_feedback(engine, customer_id),
+        degraded=[*models.degraded, *engine.features.degraded],
+    )
+
+
+def _journeys(engine: Engine, state: Any, now: datetime) -> list[JourneyView]:
+    if state is None:
+        return []
+    told = engine.model_input.fold.open_journeys(state, now.timestamp())
+    return [
+        JourneyView(
+            journey=one.kind,
+            stage=one.stage,
+            problem=one.problem,
+            open=one.count,
+            opened_at=_at(one.opened_at_s),
+            stage_since=_at(one.stage_at_s),
+        )
+        for one in told
+    ]
+
+
+def _at(at_s: float) -> datetime:
+    return tables.from_micros(round(at_s * 1e6))
+
+
+def _entry(entry: Entry) -> TimelineEntry:
+    place = entry.place
+    at = tables.from_micros(place.at_us)
+    return TimelineEntry(kind=place.kind, at=at, id=place.id, content=entry.content)
+
+
+def _feedback(engine: Engine, customer_id: str) -> list[FeedbackView]:
+    rows = feedback(engine.ledger, engine.domain, [], customer_id=customer_id)
+    return [
+        FeedbackView(measure=row.measure, **{k: _number(v) for k, v in row.score._asdict().items()})
+        for row in rows
+    ]
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,66 @@
+"""Forgets a customer for a caller, and says what that cannot reach: models that learned of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+
+from features.customers.identity import Spelling
+from features.customers.tombstones import hashes
+from features.ingest.erasure import Erased, Erasure
+from serving.contract.customers import ForgetAnswer, ForgetRequest
+from training.pipeline.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+def forget(
+    request: ForgetRequest, erasure: Erasure, spelling: Spelling, registry: Registry, now: datetime
+) -> ForgetAnswer:
+    """Erase a customer, or let one who was erased come back.
+
+    Raises
+    ------
+    InvalidData
+        If an identifier cannot be used.
+    CustomerForgotten
+        If the customer was forgotten already.
+    NotVisible
+        If the feature store cannot erase now; the ledger has, and the rest is done at the next
+        start.
+    """
+    keys = spelling.keys(request.customer_id, request.identifiers)
+    if request.lift:
+        count = erasure.lift(keys)
+        remark = "They are taken in again from now on; what was erased stays erased."
+        return ForgetAnswer(status="lifted", erased={"keys": count}, trained_on=[], remark=remark)
+    erased = erasure.forget(keys, now)
+    return ForgetAnswer(
+        status="forgotten",
+        erased={
+            "keys": len(erased.keys),
+            "events": erased.events,
+            "decisions": len(erased.decision_ids),
+            "outcomes": erased.outcomes,
+        },
+        trained_on=_trained_on(erased, erasure, registry),
+        remark=" ".join(_remarks(erased)),
+    )
+
+
+def _remarks(erased: Erased) -> Iterator[str]:
+    yield "Models keep what they learned: retrain and promote those named in trained_on."
+    if erased.learned:
+        yield "The bandit counted their outcomes; 'nba train bandit --promote' begins anew."
+    if erased.lingers:
+        yield "Files are large; 'nba compact' wipes their free space at a quiet hour."
+
+
+def _trained_on(erased: Erased, erasure: Erasure, registry: Registry) -> list[str] | None:
+    hashed = erasure.ledger.read(lambda connection: hashes(connection, erased.keys))
+    try:
+        return [f"{one.name} {one.version}" for one in registry.trained_on(hashed)]
+    except Exception:  # MLflow that is down must not keep anybody from being forgotten
+        log.exception("MLflow could not say which models were trained on a forgotten customer")
+        return None

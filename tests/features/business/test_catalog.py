@@ -1,0 +1,129 @@
+"""The action catalogue: what business people may write, and what they are told otherwise."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from features.business.domain import load_domain
+from features.errors import InvalidDomain
+from features.settings import GROCERY, actions_beside
+from serving.catalog.compiled_catalog import load_catalog
+
+TOY = Path(__file__).parents[1] / "toy" / "actions.yaml"
+
+
+@pytest.fixture
+def load(tmp_path, toy_domain):
+    """The toy catalogue after ``change`` was made to its content."""
+
+    def changed(change=lambda content: None):
+        content = yaml.safe_load(TOY.read_text(encoding="utf-8"))
+        change(content)
+        path = tmp_path / "actions.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return load_catalog(path, toy_domain)
+
+    return changed
+
+
+def _set(where, value):
+    """A change of one key, named by its path."""
+
+    def change(content):
+        *parents, last = where.split(".")
+        for name in parents:
+            content = content[name]
+        content[last] = value
+
+    return change
+
+
+def _line_named(message):
+    """The line of the file that an error leads to."""
+    path, number = re.match(r"(.+), line (\d+): ", message).groups()
+    return Path(path).read_text(encoding="utf-8").splitlines()[int(number) - 1].strip()
+
+
+def test_the_toy_catalogue_is_read_as_written(toy_catalog):
+    assert list(toy_catalog.actions) == ["call_back", "discount", "talk_plus"]
+    assert toy_catalog.actions["call_back"].treatments["phone"] == {"title": "We call you back"}
+    assert toy_catalog.outcomes["clicked"].acceptance is None
+    assert toy_catalog.outcomes["accepted"].acceptance == 1
+
+
+def test_the_packaged_grocery_has_a_good_catalogue():
+    catalog = load_catalog(actions_beside(GROCERY), load_domain(GROCERY))
+    assert "coupons_personal" in catalog.actions
+
+
+@pytest.mark.parametrize(
+    ("channel", "actions"),
+    [("app", ["call_back", "discount"]), ("phone", ["call_back", "talk_plus"]), ("shop", [])],
+)
+def test_only_actions_with_a_treatment_for_the_channel_are_offered(toy_catalog, channel, actions):
+    assert list(toy_catalog.offered_on(channel)) == actions
+
+
+def test_lever_and_prior_weight_have_defaults(load):
+    action = load(_set("actions.discount.prior", {"acceptance": 0.5})).actions["discount"]
+    assert (action.lever, action.prior.weight) == (1.0, 30.0)
+
+
+def test_the_fingerprint_is_of_the_content_and_of_nothing_else(load, toy_catalog):
+    assert load().fingerprint == toy_catalog.fingerprint
+    assert load(_set("actions.discount.value", 5.01)).fingerprint != toy_catalog.fingerprint
+    wording = _set("actions.discount.treatments.app.title", "Eleven percent off")
+    assert load(wording).fingerprint != toy_catalog.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        ("actions", {}, "actions is {}"),
+        ("outcomes", {}, "outcomes is {}"),
+        ("outcomes.clicked.acceptance", 1.1, "outcomes.clicked.acceptance is 1.1"),
+        ("actions.discount.value", -1, "actions.discount.value is -1"),
+        ("actions.discount.cost", float("nan"), "actions.discount.cost is nan"),
+        ("actions.discount.lever", 0, "actions.discount.lever is 0"),
+        ("actions.discount.prior.acceptance", 0, "actions.discount.prior.acceptance is 0"),
+        ("actions.discount.prior.acceptance", 1, "actions.discount.prior.acceptance is 1"),
+        ("actions.discount.prior.weight", 0, "actions.discount.prior.weight is 0"),
+        ("actions.discount.attribution_days", 0, "actions.discount.attribution_days is 0"),
+        ("actions.discount.attribution_days", 367, "actions.discount.attribution_days is 367"),
+        ("actions.discount.treatments", {}, "actions.discount.treatments is {}"),
+        ("actions.discount.prize", 3, "actions.discount.prize is 3"),
+    ],
+)
+def test_a_value_we_cannot_use_is_named(load, where, value, said):
+    with pytest.raises(InvalidDomain) as caught:
+        load(_set(where, value))
+    assert f"{said}." in str(caught.value)
+    assert "Correct that line" in str(caught.value)
+
+
+def test_an_action_needs_a_value(load):
+    with pytest.raises(InvalidDomain, match=r"actions\.discount\.value is .*Field required"):
+        load(lambda content: content["actions"]["discount"].pop("value"))
+
+
+def test_no_action_cannot_be_written_because_it_is_always_there(load):
+    def call_one_no_action(content):
+        content["actions"]["no_action"] = content["actions"].pop("discount")
+
+    with pytest.raises(InvalidDomain) as caught:
+        load(call_one_no_action)
+    message = str(caught.value)
+    assert "actions.no_action is {" in message
+    assert "Expected no such line; it is always there by itself." in message
+    assert _line_named(message) == "no_action:"
+
+
+def test_a_channel_the_business_does_not_have_is_named_with_those_it_has(load):
+    with pytest.raises(InvalidDomain) as caught:
+        load(_set("actions.discount.treatments", {"fax": {"title": "Ten percent off"}}))
+    message = str(caught.value)
+    assert "actions.discount.treatments is {'fax'" in message
+    assert "Expected some of app, phone; not fax." in message
+    assert _line_named(message) == "treatments:"

@@ -1,0 +1,184 @@
+"""What a person who edits a YAML file is told when a line in it is wrong."""
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from features.business.domain import Domain
+from features.business.yaml_file import load_yaml
+from features.errors import InvalidDomain
+
+
+class Shelf(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    width_cm: int = Field(gt=0)
+    books: list[str] = []
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if len(self.books) > self.width_cm:
+            raise ValueError("at most one book for each centimetre")
+        return self
+
+
+class House(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    shelves: dict[str, Shelf] = {}
+
+    @model_validator(mode="after")
+    def _names_in_use(self):
+        if "attic" in self.shelves:
+            raise ValueError("shelves.attic: another name; that is a room")
+        if "full" in self.shelves and not self.shelves["full"].books:
+            raise ValueError("shelves.full.books: at least one")
+        return self
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to_file(text):
+        path = tmp_path / "house.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return to_file
+
+
+def test_a_good_file_becomes_the_type(write):
+    house = load_yaml(write("name: café\nshelves:\n  low: {width_cm: 3, books: [a, b]}\n"), House)
+    assert house == House(name="café", shelves={"low": Shelf(width_cm=3, books=["a", "b"])})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("name: x\nshelves:\n  low:\n    width_cm: 0\n", 4, "shelves.low.width_cm is 0."),
+        ("name: x\n\n# why\nshelves: {low: {width_cm: a}}\n", 4, "shelves.low.width_cm is 'a'."),
+        (
+            "name: x\nshelves:\n  low:\n    width_cm: 2\n    books:\n    - a\n    - 7\n",
+            7,
+            ".1 is 7.",
+        ),
+        ("name: x\ncolour: red\n", 2, "colour is 'red'."),
+        ("name: x\nshelves:\n  low:\n    books: []\n", 3, "shelves.low.width_cm is"),
+        ("\n# first\nshelves: {}\n", 3, "name is {'shelves': {}}."),
+        ("name: 7\n", 1, "name is 7."),
+    ],
+)
+def test_a_broken_rule_names_line_key_and_value(write, text, line, said):
+    path = write(text)
+    with pytest.raises(InvalidDomain) as caught:
+        load_yaml(path, House)
+    message = str(caught.value)
+    assert message.startswith(f"{path}, line {line}: ")
+    assert said in message
+    assert message.endswith("Correct that line; nothing was changed.")
+
+
+def test_a_rule_of_our_own_is_said_in_its_own_words(write):
+    text = "name: x\nshelves:\n  low: {width_cm: 1, books: [a, b]}\n"
+    with pytest.raises(InvalidDomain, match=r"Expected at most one book for each centimetre\."):
+        load_yaml(write(text), House)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (
+            "name: x\nshelves:\n  top: {width_cm: 1}\n  attic: {width_cm: 2}\n",
+            4,
+            "shelves.attic is {'width_cm': 2}. Expected another name; that is a room.",
+        ),
+        (
+            "name: x\nshelves:\n  full:\n    width_cm: 1\n    books: []\n",
+            5,
+            "shelves.full.books is []. Expected at least one.",
+        ),
+        (
+            "name: x\nshelves:\n  full: {width_cm: 1}\n",
+            3,
+            "shelves.full.books is None. Expected at least one.",
+        ),
+    ],
+)
+def test_a_rule_of_our_own_may_name_a_key_further_down(write, text, line, said):
+    path = write(text)
+    with pytest.raises(InvalidDomain) as caught:
+        load_yaml(path, House)
+    assert str(caught.value).startswith(f"{path}, line {line}: {said}")
+
+
+def test_a_long_value_is_shortened(write):
+    with pytest.raises(InvalidDomain) as caught:
+        load_yaml(write(f"name: [{'a' * 500}]\n"), House)
+    assert "aaa..." in str(caught.value)
+    assert "a" * 100 not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: x\nname: y\n", "line 2: 'name' stands already in line 1."),
+        (
+            "name: x\nshelves:\n  low: {width_cm: 1}\n  top: {width_cm: 1}\n  low: {width_cm: 2}\n",
+            "line 5: 'low' stands already in line 3.",
+        ),
+        ("name: x\nlist:\n- a: 1\n  b: 2\n  a: 3\n", "line 5: 'a' stands already in line 3."),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(write, text, said):
+    with pytest.raises(InvalidDomain) as caught:
+        load_yaml(write(text), House)
+    assert said in str(caught.value)
+    assert "Rename or delete one of the two" in str(caught.value)
+
+
+def test_one_key_in_two_places_is_no_repetition(write):
+    text = "name: x\nshelves: {low: {width_cm: 1}, top: {width_cm: 1}}\n"
+    assert set(load_yaml(write(text), House).shelves) == {"low", "top"}
+
+
+def test_a_missing_file_is_named_with_its_remedy(tmp_path):
+    with pytest.raises(InvalidDomain, match=r"nowhere\.yaml cannot be read.*Check the path"):
+        load_yaml(tmp_path / "nowhere.yaml", House)
+
+
+def test_what_is_not_yaml_is_named_with_its_line(write):
+    with pytest.raises(InvalidDomain, match="cannot be read: .*line 2.*Check the path and the ind"):
+        load_yaml(write("name: x\nshelves: [a\n"), House)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"name: caf\xe9\n", "can't decode byte 0xe9"),
+        (b"name: x\nborn: 2017-13-45\n", "month must be in 1..12"),
+        (b"name: !ours x\n", "for the tag '!ours' in .* line 1"),
+        (b"name: x\n? [a, b]\n: y\n", "line 2 has a key that is not a plain word"),
+        (b"name: x\n? {a: b}\n: y\n", "line 2 has a key that is not a plain word"),
+        (b"name: &a [*a]\n", "recursion"),
+        (b"name: &a {b: *a}\n", "recursion"),
+    ],
+    ids=["not UTF-8", "date", "tag", "list as key", "mapping as key", "loop", "loop in a mapping"],
+)
+def test_what_no_yaml_of_ours_may_hold_is_said_in_a_sentence(tmp_path, content, said):
+    path = tmp_path / "house.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InvalidDomain, match=f"cannot be read: .*{said}.* Expected a YAML file in"):
+        load_yaml(path, House)
+
+
+@pytest.mark.parametrize("text", ["", "# only a remark\n", "- a\n- b\n", "just words\n"])
+def test_a_file_without_a_mapping_is_told_where_to_start(write, text):
+    with pytest.raises(InvalidDomain, match=r"holds no mapping.*Start from a file in"):
+        load_yaml(write(text), House)
+
+
+@pytest.mark.parametrize("value", ["!!bool maybe", "!!int ''", "!!timestamp abc"])
+def test_a_value_that_its_tag_cannot_read_is_a_sentence(tmp_path, value):
+    path = tmp_path / "odd.yaml"
+    path.write_text(f"name: {value}\n")
+    with pytest.raises(InvalidDomain, match="odd.yaml cannot be read"):
+        load_yaml(path, Domain)

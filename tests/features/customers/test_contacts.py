@@ -1,0 +1,99 @@
+"""What was shown and said to it is remembered, moves with its key, and is forgotten with it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from features.customers.contacts import history, note_contacts, note_said
+from features.customers.identity import Spelling, link, unlink
+from features.ledger import tables
+
+
+@pytest.fixture
+def show(ledger, now):
+    def shown(decision_id, customer="c1", days_ago=1, action="discount"):
+        row = {
+            "decision_id": decision_id, "action_id": action, "subject": customer,
+            "customer_id": customer, "shown_at": now - timedelta(days=days_ago),
+            "channel": "app", "action_group": "promotion",
+        }  # fmt: skip
+        return ledger.write_now(lambda c: note_contacts(c, [row]))
+
+    return shown
+
+
+@pytest.fixture
+def say(ledger, now):
+    def said(outcome_id, outcome, decision_id="d1", minutes=0, **more):
+        at = now + timedelta(minutes=minutes)
+        row = {
+            "outcome_id": outcome_id, "decision_id": decision_id, "action_id": "discount",
+            "outcome": outcome, "occurred_at": at, "received_at": at, "learned": False,
+        }  # fmt: skip
+
+        def write(connection):
+            tables.insert_new(connection, tables.outcomes, [row | more])
+            note_said(connection, [decision_id])
+
+        ledger.write_now(write)
+
+    return said
+
+
+@pytest.fixture
+def told(ledger, now):
+    def read(*customers, days=30):
+        return ledger.read(lambda c: history(c, customers, now - timedelta(days=days)))
+
+    return read
+
+
+def test_a_contact_is_kept_once_and_read_back_oldest_first(show, told, now):
+    assert (show("d2", days_ago=1), show("d1", days_ago=2), show("d1", days_ago=2)) == (1, 1, 0)
+    found = told("c1")
+    assert [one.shown_us for one in found] == [
+        tables.micros(now - timedelta(days=days)) for days in (2, 1)
+    ]
+    assert found[0][:4] == ("c1", "discount", "promotion", "app")
+    assert found[0].said == {}
+
+
+def test_only_those_of_the_window_and_of_the_customers_asked_for(show, told):
+    show("d1", days_ago=8)
+    show("d2", days_ago=6)
+    show("d3", customer="c2")
+    assert len(told("c1", days=7)) == 1
+    assert len(told("c1", "c2", days=7)) == 2
+
+
+def test_what_was_said_is_remembered_with_its_last_time(show, say, told, now):
+    show("d1")
+    say("o1", "clicked", minutes=1)
+    say("o2", "clicked", minutes=5)
+    say("o3", "rejected", minutes=3)
+    at = {"clicked": 5, "rejected": 3}
+    assert told("c1")[0].said == {
+        name: tables.micros(now + timedelta(minutes=minutes)) for name, minutes in at.items()
+    }
+
+
+def test_what_is_taken_back_or_revised_is_not_said_any_more(show, say, told):
+    show("d1")
+    say("o1", "rejected")
+    say("o2", "rejected", retracts="o1")
+    assert told("c1")[0].said == {}
+    say("o3", "rejected", minutes=1)
+    say("o4", "accepted", minutes=2, revises="o3")
+    assert list(told("c1")[0].said) == ["accepted"]
+
+
+def test_contacts_move_with_their_key_and_come_back(show, told, ledger, toy_domain, now):
+    show("d1", customer="cookie:1")
+    show("d2", customer="c1")
+    pair, spelling = ("c1", "cookie:1"), Spelling(toy_domain)
+    ledger.write_now(lambda c: link(c, spelling, pair, "test", now))
+    assert len(told("c1")) == 2 and told("cookie:1") == []
+    ledger.write_now(lambda c: unlink(c, pair, "a mistake", now))
+    assert len(told("c1")) == 1 and len(told("cookie:1")) == 1

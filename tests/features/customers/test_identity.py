@@ -1,0 +1,386 @@
+"""Many identifiers, one customer; and two again, if that was a mistake."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.customers import identity
+from features.customers.identity import (
+    IDENTIFIER,
+    Spelling,
+    keys_of,
+    link_all,
+    links_of,
+    resolve,
+    resolve_each,
+)
+from features.errors import IdentityUnknown, InvalidData, shown
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from tests.features.live import DAY, NOW, SHOP, add, customer, decision, person, rows
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+SPELLING = Spelling(SHOP)
+ANY = Spelling(SHOP.model_copy(update={"identifiers": {}}))
+
+
+def link(ledger, *pair, again=False, cause="they said so", at=NOW):
+    merged = ledger.write_now(lambda c: identity.link(c, SPELLING, pair, cause, at, again))
+    return merged and merged[:2]
+
+
+def link_each(ledger, *pairs):
+    return [link(ledger, *pair) for pair in pairs]
+
+
+def unlink(ledger, *pair, at=NOW):
+    return ledger.write_now(lambda c: identity.unlink(c, pair, "a mistake", at))
+
+
+def keys(ledger, customer_id):
+    return ledger.read(lambda connection: keys_of(connection, customer_id))
+
+
+def happened(ledger, *subjects):
+    """One event and one decision under each key."""
+    for subject in subjects:
+        who = {"customer_id": customer(ledger, subject), "subject": subject}
+        what = {"type": "view", "channel": "web", "properties": "{}", "occurred_at": NOW}
+        add(ledger, tables.events, {**who, **what, "event_id": f"e-{subject}"})
+        add(ledger, tables.decisions, decision(subject, subject, who["customer_id"]))
+
+
+def whose(ledger):
+    """Whose the events are, by their subjects; checked to be those whose the decisions are."""
+    found = [
+        {row.subject: row.customer_id for row in rows(ledger, table)}
+        for table in (tables.events, tables.decisions)
+    ]
+    assert found[0] == found[1]
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("email:Ann@B.IT", "email:ann@b.it"),
+        (" email: Ann@b.it ", "email:ann@b.it"),
+        ("email:É@b.it", "email:é@b.it"),
+        ("phone:+39 (055) 12-34", "phone:390551234"),
+        ("phone:0039 055 1234", "phone:390551234"),
+        ("phone:00390551234", "phone:390551234"),
+        ("phone:0551234", "phone:0551234"),
+        ("card:AbC-7", "card:AbC-7"),
+        ("card:x:y", "card:x:y"),
+    ],
+)
+def test_the_spellings_of_an_identifier_are_made_one(sent, kept):
+    assert SPELLING.identifier(sent) == kept
+    assert SPELLING.identifier(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "card", "card:", ":1", "Card:1", "2card:1", "card:1 2", "fax:1", "ann@b.it"),
+        *("phone:none", "phone:00", "email: ", "card:\x00", "card:a\x7fb", "card:1\n2"),
+        "card:" + 200 * "x",
+    ],
+)
+def test_what_is_no_identifier_is_refused_and_named(text):
+    with pytest.raises(InvalidData) as refused:
+        SPELLING.identifier(text)
+    assert shown(text) in str(refused.value)
+
+
+def test_an_unknown_namespace_is_refused_with_those_there_are():
+    with pytest.raises(InvalidData, match="email, phone, card, cookie, such as email:123"):
+        SPELLING.identifier("fax:1")
+
+
+def test_without_namespaces_any_is_taken_as_it_comes():
+    assert ANY.identifier("fax:Ab") == "fax:Ab"
+    assert ANY.customer("fax:Ab") == "fax:Ab"
+    with pytest.raises(InvalidData):
+        ANY.identifier("no-namespace")
+
+
+@pytest.mark.parametrize("text", ["card:1", "e_mail2:a@b.it", "url:http://x/y:z"])
+def test_a_namespace_and_a_value_make_an_identifier(text):
+    assert IDENTIFIER.fullmatch(text)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("c1", "c1"),
+        ("Ann@B.it", "Ann@B.it"),
+        ("email:Ann@B.it", "email:ann@b.it"),
+        ("phone:0039-055", "phone:39055"),
+        ("fax:Ab", "fax:Ab"),  # nobody's namespace, so a name like another
+        (":x", ":x"),
+    ],
+)
+def test_a_customer_id_is_kept_as_it_is_unless_it_is_an_identifier(sent, kept):
+    assert SPELLING.customer(sent) == kept
+
+
+@pytest.mark.parametrize("text", ["", "c 1", "c1\n", "c\x001", "email:", "phone:x"])
+def test_a_customer_id_that_nobody_could_ask_for_is_refused(text):
+    with pytest.raises(InvalidData):
+        SPELLING.customer(text)
+
+
+def test_all_keys_of_a_caller_the_customer_id_first_each_once():
+    named = ["email:A@b.it", "phone:0039 1", "email:a@B.it", "phone:391"]
+    assert SPELLING.keys("c1", named) == ("c1", "email:a@b.it", "phone:391")
+    assert SPELLING.keys("email:a@b.it", named) == ("email:a@b.it", "phone:391")
+    assert SPELLING.keys(None, []) == ()
+    assert SPELLING.each(["c1", "email:A@b.it", "c1"]) == ["c1", "email:a@b.it", "c1"]
+
+
+def test_a_customer_id_is_the_best_name_and_a_cookie_the_worst():
+    ranks = [SPELLING.rank(key) for key in ("c1", "fax:1", "email:a@b.it", "cookie:1")]
+    assert ranks == [identity.NAMED, identity.NAMED, identity.IDENTIFIED, identity.ANONYMOUS]
+    assert ANY.rank("c1") < ANY.rank("cookie:1") == identity.IDENTIFIED
+
+
+def test_a_stranger_is_kept_under_the_first_key(ledger):
+    assert customer(ledger, "cookie:x", "cookie:y") == "cookie:x"
+    assert keys(ledger, "cookie:x") == ["cookie:x"]
+
+
+def test_the_first_key_we_know_decides(ledger):
+    link_each(ledger, ("c1", "card:1"), ("c2", "card:2"))
+    assert customer(ledger, "cookie:new", "card:2", "card:1") == "c2"
+    assert customer(ledger, "card:1", "card:2") == "c1"
+
+
+def test_a_key_is_compared_as_it_is_written(ledger):
+    link(ledger, "c1", "card:1")
+    assert customer(ledger, "card:1 OR 1=1") == "card:1 OR 1=1"
+    assert customer(ledger, "CARD:1") == "CARD:1"
+
+
+@pytest.mark.parametrize("number", [0, 3, 70_000])
+def test_any_number_of_keys_is_resolved_on_any_database(ledger, number):
+    link(ledger, "c1", "card:7")
+    asked = [f"card:{one}" for one in range(number)] + ["card:7"]
+
+    def few_variables(connection):
+        if connection.dialect.name == "postgresql":  # takes 65,535, however it was built
+            return resolve_each(connection, asked)
+        limited = connection.connection.driver_connection
+        before = limited.setlimit(9, 32_766)  # SQLITE_LIMIT_VARIABLE_NUMBER as it comes
+        try:
+            return resolve_each(connection, asked)
+        finally:
+            limited.setlimit(9, before)
+
+    assert ledger.read(few_variables) == {"card:7": "c1"}
+
+
+@pytest.mark.parametrize(
+    ("pair", "survivor"),
+    [
+        (("cookie:1", "email:a@b.it"), "email:a@b.it"),
+        (("email:a@b.it", "c1"), "c1"),
+        (("cookie:1", "c1"), "c1"),
+        (("c2", "c1"), "c2"),  # the one that was heard of first
+        (("card:1", "email:a@b.it"), "card:1"),
+    ],
+)
+def test_the_best_name_survives_a_merge_and_of_equals_the_oldest(ledger, pair, survivor):
+    happened(ledger, *pair)
+    assert link(ledger, *pair) == (survivor, next(key for key in pair if key != survivor))
+    assert set(whose(ledger).values()) == {survivor}
+    assert keys(ledger, survivor)[0] == survivor
+
+
+def test_a_chain_of_links_is_one_customer_by_its_best_name(ledger):
+    happened(ledger, "cookie:1", "cookie:2", "email:a@b.it", "c1")
+    link_each(
+        ledger, ("cookie:1", "cookie:2"), ("cookie:2", "email:a@b.it"), ("email:a@b.it", "c1")
+    )
+    assert set(whose(ledger).values()) == {"c1"}
+    assert keys(ledger, "c1") == ["c1", "email:a@b.it", "cookie:1", "cookie:2"]
+
+
+def test_two_chains_become_one(ledger):
+    link_each(ledger, ("c1", "card:1"), ("c2", "card:2"))
+    assert link(ledger, "card:2", "card:1") == ("c1", "c2")
+    assert set(
+        ledger.read(lambda c: resolve_each(c, ["c1", "c2", "card:1", "card:2"])).values()
+    ) == {"c1"}
+
+
+def test_a_link_that_is_there_or_with_oneself_merges_nobody(ledger):
+    link_each(ledger, ("c1", "card:1"), ("c1", "card:2"))
+    assert (
+        link_each(ledger, ("c1", "card:1"), ("card:1", "c1"), ("c1", "c1"), ("card:1", "card:2"))
+        == [None] * 4
+    )
+    assert len(rows(ledger, tables.links)) == 3
+
+
+def test_undoing_a_link_gives_each_side_what_happened_under_its_keys(ledger):
+    happened(ledger, "c1", "card:1", "c2", "card:2")
+    link_each(ledger, ("c1", "card:1"), ("c2", "card:2"), ("card:1", "card:2"))
+    happened(ledger, "cookie:9")
+    link(ledger, "cookie:9", "card:2")
+    assert set(whose(ledger).values()) == {"c1"}
+    assert unlink(ledger, "card:2", "card:1") == ["c1", "c2"]
+    ones, others = ["c1", "card:1"], ["c2", "card:2", "cookie:9"]
+    assert whose(ledger) == dict.fromkeys(ones, "c1") | dict.fromkeys(others, "c2")
+    assert (keys(ledger, "c1"), keys(ledger, "c2")) == (ones, others)
+
+
+def test_the_side_without_the_name_is_named_anew(ledger):
+    happened(ledger, "cookie:1", "email:a@b.it", "cookie:2")
+    link_each(ledger, ("cookie:1", "email:a@b.it"), ("cookie:1", "cookie:2"))
+    assert unlink(ledger, "cookie:1", "email:a@b.it") == ["email:a@b.it", "cookie:1"]
+    assert whose(ledger)["cookie:2"] == "cookie:1"
+
+
+def test_what_hangs_together_otherwise_is_not_parted(ledger):
+    link_each(ledger, ("c1", "card:1"), ("card:1", "card:2"), ("c1", "card:2"))
+    happened(ledger, "card:1", "card:2")
+    assert unlink(ledger, "c1", "card:1") == []
+    assert set(whose(ledger).values()) == {"c1"}
+    assert unlink(ledger, "c1", "card:2") == ["c1", "card:1"]
+    assert set(whose(ledger).values()) == {"card:1"}
+
+
+def test_a_middle_that_is_parted_leaves_the_ends_where_their_links_are(ledger):
+    happened(ledger, "a", "b", "c", "d")
+    link_each(ledger, ("a", "b"), ("b", "c"), ("c", "d"))
+    assert unlink(ledger, "b", "c") == ["a", "c"]
+    assert whose(ledger) == {"a": "a", "b": "a", "c": "c", "d": "c"}
+
+
+def test_a_link_that_was_undone_is_made_again_by_people_only(ledger):
+    link(ledger, "c1", "card:1", cause="event e1")
+    unlink(ledger, "c1", "card:1")
+    assert link(ledger, "c1", "card:1", cause="event e2") is None
+    assert customer(ledger, "card:1") == "card:1"
+    assert link(ledger, "card:1", "c1", again=True) == ("c1", "card:1")
+    [row] = rows(ledger, tables.links)
+    assert (row.cause, row.undone_at, row.undone_cause) == ("they said so", None, None)
+    assert unlink(ledger, "c1", "card:1") == ["c1", "card:1"]
+
+
+def test_a_link_of_another_pair_still_joins_what_was_parted(ledger):
+    link_each(ledger, ("c1", "card:1"), ("c2", "card:2"))
+    unlink(ledger, "c1", "card:1")
+    assert link(ledger, "card:1", "c2") == ("c2", "card:1")
+    assert keys(ledger, "c1") == ["c1"]
+
+
+@pytest.mark.parametrize("pair", [("c1", "c9"), ("c8", "c9"), ("c1", "card:2"), ("c1", "c1")])
+def test_only_a_link_that_holds_can_be_undone(ledger, pair):
+    link_each(ledger, ("c1", "card:1"), ("card:1", "card:2"))
+    with pytest.raises(IdentityUnknown, match="No link holds between .*/v1/customer"):
+        unlink(ledger, *pair)
+
+
+def test_a_link_is_undone_once(ledger):
+    link(ledger, "c1", "card:1")
+    unlink(ledger, "c1", "card:1")
+    with pytest.raises(IdentityUnknown):
+        unlink(ledger, "card:1", "c1", at=NOW + DAY)
+    [row] = rows(ledger, tables.links)
+    assert (row.undone_at, row.undone_cause) == (NOW, "a mistake")
+
+
+def test_links_tell_why_and_since_when_the_undone_ones_too(ledger):
+    link(ledger, "c1", "card:1", cause="event e7", at=NOW)
+    link(ledger, "card:2", "c1", cause="told an agent", at=NOW - DAY)
+    link(ledger, "c2", "card:3")
+    unlink(ledger, "c1", "card:1", at=NOW + DAY)
+    told = ledger.read(lambda c: links_of(c, ["c1"]))
+    assert [(row.left, row.right, row.cause) for row in told] == [
+        ("c1", "card:2", "told an agent") if "c1" < "card:2" else ("card:2", "c1", "told an agent"),
+        ("c1", "card:1", "event e7"),
+    ]
+    assert [row.undone_at for row in told] == [None, NOW + DAY]
+
+
+def test_what_happened_to_a_stranger_comes_along_when_the_table_of_customers_names_them(ledger):
+    happened(ledger, "email:a@b.it", "c1", "card:1")
+    pairs = [("c1", "email:a@b.it"), ("c2", "card:2")]
+    merged = ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW))
+    assert merged == [("c1", "email:a@b.it", True)]
+    assert whose(ledger) == {"email:a@b.it": "c1", "c1": "c1", "card:1": "card:1"}
+
+
+def test_a_stranger_of_whom_facts_are_known_is_merged_too(ledger):
+    add(ledger, tables.customers, person("email:a@b.it"))
+    pairs = [("c1", "email:a@b.it")]
+    assert ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW)) == [
+        (*pairs[0], True)
+    ]
+
+
+def test_a_better_name_in_the_table_of_customers_survives(ledger):
+    pairs = [("cookie:1", "email:a@b.it")]
+    ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW))
+    assert customer(ledger, "cookie:1") == "email:a@b.it"
+
+
+named = st.sampled_from(["c1", "c2", "c3", "c4", "cookie:1"])
+identified = st.sampled_from(["card:1", "card:2", "card:3", "email:a", "cookie:1", "cookie:2"])
+one_pair = st.tuples(named, identified)
+
+
+@pytest.fixture(scope="module")
+def two_ledgers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("links")
+    opened = [Ledger(f"sqlite:///{folder / name}.db") for name in ("at once", "one by one")]
+    yield opened
+    for one in opened:
+        one.close()
+
+
+def _who_and_why(ledger):
+    known = {row.key: (row.customer_id, row.rank) for row in rows(ledger, tables.identities)}
+    pairs = sorted((row.left, row.right, row.undone_at) for row in rows(ledger, tables.links))
+    order = {who: keys(ledger, who) for who, _ in known.values()}
+    return known, order, pairs, whose(ledger)
+
+
+@settings(max_examples=40, derandomize=True, deadline=None, database=None)
+@given(
+    subjects=st.lists(st.one_of(named, identified), max_size=4, unique=True),
+    before=st.lists(one_pair, max_size=2),
+    undone=st.booleans(),
+    pairs=st.lists(one_pair, max_size=8),
+)
+def test_many_links_at_once_come_to_the_same_as_one_by_one(
+    two_ledgers, subjects, before, undone, pairs
+):
+    for ledger in two_ledgers:
+        for table in (tables.identities, tables.links, tables.events, tables.decisions):
+            ledger.write_now(lambda c, table=table: c.execute(sa.delete(table)))
+        happened(ledger, *subjects)
+        link_each(ledger, *before)
+        if undone and before and before[0][0] != before[0][1]:
+            unlink(ledger, *before[0])
+    at_once, one_by_one = two_ledgers
+    merged = at_once.write_now(lambda c: link_all(c, SPELLING, pairs, "they said so", NOW))
+    each = [pair for pair in link_each(one_by_one, *pairs) if pair]
+    assert _who_and_why(at_once) == _who_and_why(one_by_one)
+    # Whose past has changed is told in both ways; of a key that was never heard of, in one.
+    heard = {row.subject for row in rows(at_once, tables.events)}
+    assert {pair for pair in each if pair[1] in heard} <= {one[:2] for one in merged}
+
+
+def test_links_of_tables_are_dated_and_undone_like_others(ledger):
+    pairs = [("c1", "card:1"), ("c1", "card:2")]
+    ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW - timedelta(days=1)))
+    assert unlink(ledger, "card:1", "c1") == ["c1", "card:1"]
+    ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW))
+    assert ledger.read(lambda c: resolve(c, ["card:1"])) == "card:1"

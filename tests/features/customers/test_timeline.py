@@ -1,0 +1,35 @@
+"""What a customer's story comes to; its pages are in tests/serving/test_customer.py."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from features.business.domain import load_domain
+from features.customers.consents import consents
+from features.customers.identity import Spelling
+from features.ingest.live_events import append
+from features.journeys.events import read_event
+from tests.conftest import SHOP
+
+
+@pytest.fixture(scope="module")
+def domain():
+    return load_domain(SHOP / "domain.yaml")
+
+
+def test_the_words_on_consent_come_in_the_order_in_which_they_were_last_said(ledger, domain, now):
+    """A no on the app, a no on everything, and then a yes on the app: it holds there."""
+    said = [("withdrawn", "app"), ("withdrawn", None), ("given", "app")]
+    spelling, events = Spelling(domain), []
+    for number, (word, channel) in enumerate(said):
+        event = {
+            "event_id": f"e{number}", "type": f"consent_{word}", "channel": "app",
+            "occurred_at": (now + timedelta(hours=number - 9)).isoformat(), "customer_id": "ann",
+            "properties": {"purpose": "news"} | ({"for_channel": channel} if channel else {}),
+        }  # fmt: skip
+        events.append(read_event(event, domain, spelling, now))
+    ledger.write_now(lambda connection: append(connection, spelling, events, now))
+    found = ledger.read(lambda connection: consents(connection, "ann", domain))
+    assert [(one["channel"], one["given"]) for one in found] == [(None, False), ("app", True)]

@@ -1,0 +1,405 @@
+"""What was known at any moment, through a real Feast: after a build, and whatever came since."""
+
+import asyncio
+import json
+import random
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from features.customers.profiles import account_key
+from features.datasets.dataset import training_frame
+from features.datasets.point_in_time import History
+from features.ingest.erasure import Erasure
+from features.journeys.fold import Fold
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.settings import load_settings
+from features.store import build as history
+from features.store.build import build_features
+from features.store.feast_store import FeatureStore
+from tests.conftest import TOY
+from tests.features.live import (
+    DAY,
+    FOLD,
+    NOW,
+    SHOP,
+    add,
+    customer,
+    event,
+    folded,
+    kept,
+    kept_state,
+    live,
+    person,
+    rows,
+)
+
+SEED = 7
+PEOPLE = [f"c{number}" for number in range(9)] + ["card:1", "cookie:1"]
+TICK = timedelta(microseconds=1)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """So small that a few events make several parts, batches and kept states."""
+    monkeypatch.setattr(history, "EVERY", 4)
+    monkeypatch.setattr(history, "PART", 60)
+    monkeypatch.setattr(history, "ROWS", 5)
+    monkeypatch.setattr(history, "SHOWN", 3)
+    monkeypatch.setattr("features.datasets.point_in_time.ASKED", 4)
+
+
+def opened(monkeypatch, home, domain):
+    """A store for a domain of our own; Feast's definitions read it when they are applied."""
+    file = home / "domain.yaml"
+    file.write_text(yaml.safe_dump(json.loads(domain.model_dump_json()), sort_keys=False))
+    monkeypatch.setenv("NBA_HOME", str(home))
+    monkeypatch.setenv("NBA_DOMAIN", str(file))
+    monkeypatch.setenv("NBA_ACTIONS", str(TOY / "actions.yaml"))
+    return FeatureStore(load_settings(), domain)
+
+
+@pytest.fixture
+def store(monkeypatch, tmp_path):
+    store = opened(monkeypatch, tmp_path, SHOP)
+    store.apply()
+    return store
+
+
+class Online:
+    """What the live path asks of a store; as `serving/decide/online_features.py` does."""
+
+    def __init__(self, store):
+        self.write_packed, self.write_profiles = store.write_packed, store.write_profiles
+        self._store = store
+
+    def state(self, key):
+        known = self._store.online(key)
+        return known.state if known else None
+
+
+@pytest.fixture
+def worker(ledger, store):
+    return live(ledger, Online(store))
+
+
+def take(worker, *sent, now=NOW):
+    taken = asyncio.run(worker.take(sent, now))
+    assert taken.rejected == []
+
+
+def some_events(chance, count, first, days):
+    """Seeded events, many of them at one instant."""
+    for number in range(first, first + count):
+        at = NOW - chance.randrange(1, days * 4) * DAY / 4
+        kind = chance.choice(["view", "view", "order", "complaint"])
+        amount = {"amount_eur": chance.randrange(90)} if kind == "order" else {}
+        channel = chance.choice(SHOP.channels)
+        yield event(number, chance.choice(PEOPLE), at=at, kind=kind, channel=channel, **amount)
+
+
+@pytest.fixture
+def chance():
+    return random.Random(SEED)
+
+
+@pytest.fixture
+def lived(ledger, store, worker, chance):
+    """A ledger with a past, built."""
+    companies = [person(f"c{n}", ["acme", "beta"][n % 2]) for n in range(5)]
+    add(ledger, tables.customers, *companies, person("none", "acme"))
+    take(worker, *some_events(chance, 300, 0, 40))
+    build(ledger, store)
+    return ledger
+
+
+def build(ledger, store, now=NOW, **more):
+    return build_features(ledger, store, SHOP, now, **more)
+
+
+def moments(chance, ledger, count=150):
+    """Seeded moments, half of them at, or just before, an event."""
+    times = [row.occurred_at for row in rows(ledger, tables.events)]
+    who = [*PEOPLE, "nobody"]
+    asked = [
+        (
+            chance.choice(who),
+            chance.choice([chance.choice(times), NOW - chance.random() * 45 * DAY])
+            - chance.choice([0, 0, 1]) * TICK,
+        )
+        for _ in range(count)
+    ]
+    frame = pd.DataFrame(asked, columns=["customer_id", "event_timestamp"])
+    frame["event_timestamp"] = frame["event_timestamp"].astype("datetime64[us, UTC]")
+    return frame
+
+
+def is_exact(ledger, store, asked):
+    """Whether the past is what a fold of all events up to each moment makes of it."""
+    known = History(ledger, store, SHOP).as_of(asked, "churn_v1")
+    pd.testing.assert_frame_equal(known[list(asked)], asked)
+    for row in known.itertuples():
+        is_the_fold(row.state, ledger, row.customer_id, row.event_timestamp)
+        if isinstance(row.company, str):
+            company = account_key(row.company)
+            is_the_fold(row.account_state, ledger, company, row.event_timestamp)
+        else:
+            assert row.account_state is None
+    return True
+
+
+def is_the_fold(state, ledger, key, until):
+    truth = folded(ledger, key, until)
+    if FOLD.events_n(truth) == 0:
+        assert state is None
+    else:
+        np.testing.assert_array_equal(state, truth)
+
+
+def is_shown(ledger, store):
+    """Whether all customers and accounts are online as a fold of all their events makes them."""
+    who = {row.customer_id for row in rows(ledger, tables.events)}
+    for key in [*who, account_key("acme"), account_key("beta")]:
+        np.testing.assert_array_equal(store.online(key).state, folded(ledger, key), key)
+    return True
+
+
+def kept_rows(store):
+    frame = pq.read_table(store.journey_folder).to_pandas()
+    return frame.sort_values(["customer_id", "event_timestamp"], ignore_index=True)
+
+
+def test_the_past_is_exact_at_any_moment(lived, store, chance):
+    assert len(list(store.journey_folder.iterdir())) > 4
+    assert len(kept_rows(store)) < len(rows(lived, tables.events)) / 2
+    assert is_exact(lived, store, moments(chance, lived, 300))
+    assert is_shown(lived, store)
+
+
+def test_a_history_that_keeps_one_state_each_or_every_one_tells_the_same(
+    lived, store, chance, monkeypatch
+):
+    for every in (1, 1000):
+        monkeypatch.setattr(history, "EVERY", every)
+        build(lived, store)
+        assert is_exact(lived, store, moments(chance, lived))
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_two_processes_fold_what_one_does(lived, store):
+    before = kept_rows(store)
+    # The children take EVERY as it comes; every state they keep is among ours, and the last is.
+    build(lived, store, processes=2)
+    after = kept_rows(store)
+    newest = [one.groupby("customer_id").tail(1).reset_index(drop=True) for one in (before, after)]
+    pd.testing.assert_frame_equal(*newest)
+    assert is_shown(lived, store)
+
+
+def test_events_since_the_build_are_known_without_another_one(lived, store, worker, chance):
+    take(worker, *(event(900 + n, who, at=NOW - n * DAY / 9) for n, who in enumerate(PEOPLE)))
+    assert is_exact(lived, store, moments(chance, lived))
+    assert is_shown(lived, store)
+
+
+def test_late_events_since_the_build_are_in_the_past_too(lived, store, worker, chance):
+    take(worker, *some_events(chance, 60, 1000, 50))
+    assert is_exact(lived, store, moments(chance, lived))
+    assert is_shown(lived, store)
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["heard of", "unheard of since the build"])
+def test_an_event_at_the_very_instant_of_the_last_one_is_in_the_past_too(
+    ledger, store, worker, chance, heard
+):
+    take(worker, event(1, "c1", kind="order", amount_eur=3))
+    build(ledger, store)
+    if not heard:
+        ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
+    take(worker, event(2, "c1", kind="order", amount_eur=8))
+    asked = pd.DataFrame(
+        {"customer_id": ["c1"] * 3, "event_timestamp": [NOW - DAY, NOW, NOW + DAY]}
+    )
+    assert is_exact(ledger, store, asked)
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_the_past_of_the_merged_and_of_the_parted_is_exact(lived, store, worker, chance):
+    pairs = [("c1", "c2"), ("c3", "card:1"), ("cookie:1", "c8")]
+    for pair in pairs:
+        asyncio.run(worker.link(pair, "they said so", NOW))
+    assert is_exact(lived, store, moments(chance, lived))
+    assert is_shown(lived, store)
+    build(lived, store, NOW + DAY)
+    assert {row.restated_at for row in kept(lived).values()} == {None}
+    assert is_exact(lived, store, moments(chance, lived))
+    for pair in pairs:
+        asyncio.run(worker.unlink(pair, "a mistake", NOW + 2 * DAY))
+    assert is_exact(lived, store, moments(chance, lived))
+    assert is_shown(lived, store)
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
+    ledger, lived, store, worker, chance, monkeypatch
+):
+    ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
+    show, numbers = history._show, iter(range(2000, 3000))
+
+    def meanwhile(ledger, store, folded):
+        late = {"now": NOW + timedelta(hours=1)}
+        take(worker, *(event(next(numbers), who, at=NOW) for who in PEOPLE[:3]), **late)
+        take(worker, event(next(numbers), PEOPLE[4], at=NOW - 20 * DAY), **late)
+        show(ledger, store, folded)
+
+    monkeypatch.setattr(history, "_show", meanwhile)
+    build(ledger, store)
+    assert is_shown(ledger, store)
+    assert is_exact(ledger, store, moments(chance, ledger))
+
+
+def test_who_is_forgotten_while_a_part_is_shown_stays_forgotten(
+    ledger, lived, store, monkeypatch, tmp_path
+):
+    show = history._show
+
+    def meanwhile(ledger, store, folded):
+        if "c1" in folded.customer_ids:
+            Erasure(ledger, store, tmp_path).forget(["c1"], NOW)
+        show(ledger, store, folded)
+
+    monkeypatch.setattr(history, "_show", meanwhile)
+    build(ledger, store)
+    assert store.online("c1") is None
+    assert "c1" not in {*kept_rows(store)["customer_id"]}
+    assert is_shown(ledger, store)
+
+
+def test_what_is_taken_between_two_parts_is_not_lost(ledger, lived, store, worker, chance):
+    numbers = iter(range(2000, 3000))
+
+    def progress(what, done, total):
+        sent = [event(next(numbers), who, at=NOW - 3 * DAY) for who in PEOPLE]
+        take(worker, *sent, now=NOW + timedelta(hours=1))
+
+    build(ledger, store, progress=progress)
+    assert is_shown(ledger, store)
+    assert is_exact(ledger, store, moments(chance, ledger))
+
+
+def test_a_build_shows_what_waited(lived, store, worker):
+    broken = live(lived, Online(store))
+    broken._online.write_packed = None
+    with pytest.raises(Exception, match="The events are kept"):
+        take(broken, event(4000, "c1", at=NOW))
+    build(lived, store)
+    assert is_shown(lived, store)
+    assert all(row.online for row in kept(lived).values())
+
+
+def test_a_build_for_another_layout_begins_anew(lived, store, monkeypatch, tmp_path):
+    other = SHOP.model_copy(update={"half_lives_days": (7.0, 90.0)})
+    assert Fold(other).empty() == pytest.approx(FOLD.empty(), nan_ok=True)  # as wide as before
+    again = opened(monkeypatch, tmp_path, other)
+    assert "another domain file" in again.why_unusable()
+    build_features(lived, again, other, NOW)
+    assert again.why_unusable() is None
+    assert kept(lived) == {}
+    truth = folded(lived, "c1", fold=Fold(other))
+    np.testing.assert_array_equal(again.online("c1").state, truth)
+    take(live(lived, Online(again), other), event(5000, "c1", at=NOW))
+    np.testing.assert_array_equal(kept_state(lived, "c1"), folded(lived, "c1", fold=Fold(other)))
+
+
+def test_customers_without_events_are_shown_with_their_facts_only(ledger, store):
+    add(ledger, tables.customers, person("c1", plan="plus"))
+    assert build(ledger, store) == 0
+    known = store.online("c1")
+    assert ({**known.attributes}, known.state) == ({"plan": "plus"}, None)
+    assert store.why_unusable() is None
+
+
+def test_the_merged_have_the_facts_of_all_their_keys_in_a_build(ledger, store, worker):
+    add(ledger, tables.customers, person("c1", plan="plus"))
+    add(ledger, tables.customers, person("c2", plan="basic", age_years="41.0"))
+    build(ledger, store)
+    asyncio.run(worker.link(("c1", "c2"), "they said so", NOW))
+    merged = {"plan": "plus", "age_years": "41.0"}
+    assert {**store.online("c1").attributes} == merged
+    build(ledger, store)
+    assert {**store.online("c1").attributes} == merged
+    asked = pd.DataFrame({"customer_id": ["c1"], "event_timestamp": [NOW]})
+    [row] = store.as_of(asked, "churn_v1").to_dict("records")
+    assert {name: row[name] for name in merged} == merged
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_accounts_are_shown_and_kept_like_customers(lived, store, worker):
+    acme = account_key("acme")
+    newest = kept_rows(store).groupby("customer_id").tail(1).set_index("customer_id")
+    state = FOLD.unpack(newest.loc[acme, "state"].tolist())
+    np.testing.assert_array_equal(state, folded(lived, acme))
+    take(worker, event(6000, "c2", at=NOW))
+    np.testing.assert_array_equal(store.online(acme).state, folded(lived, acme))
+
+
+def test_a_past_without_a_single_account_is_exact_too(ledger, store, worker):
+    take(worker, event(1, "c1"))
+    build(ledger, store)
+    assert is_exact(ledger, store, pd.DataFrame({"customer_id": ["c1"], "event_timestamp": [NOW]}))
+
+
+def test_training_reads_what_serving_would_have_read_then(ledger, store, worker, chance):
+    model_input, served = ModelInput(SHOP), []
+    add(ledger, tables.customers, person("c1", "acme", plan="plus"), person("c2", "acme"))
+    build(ledger, store)
+    told = sorted(some_events(chance, 40, 0, 30), key=lambda one: one["occurred_at"])
+    asked = pd.DataFrame(
+        {
+            "customer_id": [(*one["identifiers"], one.get("customer_id"))[0] for one in told],
+            "event_timestamp": pd.to_datetime([one["occurred_at"] for one in told]),
+        }
+    )
+    for number, one in enumerate(told):
+        at = asked["event_timestamp"][number] + number * TICK  # no two at one instant
+        asked.loc[number, "event_timestamp"] = at
+        take(worker, {**one, "occurred_at": at.isoformat()})
+        known = store.online(asked["customer_id"][number])
+        row = known.attributes, known.state, at.timestamp(), known.account_state
+        served.append(model_input.read(*row))
+    trained = training_frame(History(ledger, store, SHOP), asked, "churn_v1", SHOP)
+    np.testing.assert_array_equal(trained.to_numpy(), np.array(served))
+
+
+def bytes_on_disk(store):
+    files = store.journey_folder.parent.glob("online.db*")
+    return b"".join(file.read_bytes() for file in files)
+
+
+def test_who_is_erased_leaves_no_byte_in_the_online_store(ledger, store, worker):
+    names = [f"person-{n:04}" for n in range(300)]
+    add(ledger, tables.customers, *(person(one, plan=one) for one in names[:2]))
+    build(ledger, store)
+    for number in range(3):  # rows that grow and move
+        take(worker, *(event(f"{one}-{number}", one, at=NOW) for one in names))
+    store.write_profiles({one: {"plan": f"plan of {one}"} for one in names}, NOW)
+    assert b"person-0007" in bytes_on_disk(store)
+    store.erase(["person-0007", "person-0299", "nobody"])
+    assert store.online("person-0007") is None
+    assert b"person-0007" not in bytes_on_disk(store)
+    assert b"person-0299" not in bytes_on_disk(store)
+    assert store.online("person-0008") is not None
+
+
+def test_the_erased_can_come_back(ledger, store, worker):
+    build(ledger, store)
+    take(worker, event(1, "c1"))
+    store.erase(["c1"])
+    take(worker, event(2, "c1", at=NOW))
+    np.testing.assert_array_equal(store.online("c1").state, folded(ledger, customer(ledger, "c1")))

@@ -1,0 +1,113 @@
+"""Two who clean the same files at once, in two workers or beside the regular look, take turns."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.customers.tombstones import raise_tombstones
+from features.errors import InvalidSetting, NotVisible
+from features.ingest.erasure import Erasure
+from features.store.build import _Folded, _show
+from features.store.locks import only_build
+from tests.conftest import NOW
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+A_WHILE_S = 0.3
+
+
+class SlowStore:
+    """An online store that waits a while for somebody else to come in."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.most = 0
+        self.second = threading.Event()
+
+    def erase(self, customer_ids, at_most=None) -> bool:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        if self.inside == 2:
+            self.second.set()
+        self.second.wait(A_WHILE_S)
+        self.inside -= 1
+        return True
+
+
+def test_only_one_cleans_the_files_at_a_time(ledger, tmp_path):
+    online = SlowStore()
+    erasure = Erasure(ledger, online, tmp_path)
+    with ThreadPoolExecutor(3) as pool:
+        for erased in pool.map(lambda key: erasure.forget([key], NOW), ["ann", "bob", "eve"]):
+            assert not erased.lingers
+    assert online.most == 1
+
+
+def test_who_comes_second_finds_nothing_left_to_do(ledger, tmp_path):
+    online = SlowStore()
+    online.second.set()
+    erasure = Erasure(ledger, online, tmp_path)
+    erasure.forget(["ann"], NOW)
+    online.most = 0
+    assert erasure.finish() and online.most == 0
+
+
+def test_a_build_that_folded_somebody_before_they_were_forgotten_does_not_show_them(ledger):
+    shown: list[str] = []
+
+    class Store:
+        def write_packed(self, customer_ids, packed, at) -> None:
+            shown.extend(customer_ids)
+
+    folded = _Folded(["ann", "bob"], [0, 0], [[0.0, 1.0], [0.0, 1.0]], 2)
+    ledger.write_now(lambda connection: raise_tombstones(connection, ["ann"], NOW))
+    _show(ledger, Store(), folded)
+    assert shown == ["bob"]
+
+
+def _half(folder):
+    folder.mkdir(parents=True)
+    file = folder / "00000.parquet"
+    file.write_bytes(b"PAR1 and so on")
+    return file
+
+
+def _erasure(ledger, home):
+    online = SlowStore()
+    online.second.set()
+    return Erasure(ledger, online, home)
+
+
+def test_what_a_build_that_was_cut_off_left_is_removed(ledger, tmp_path):
+    half = _half(tmp_path / "feast" / "customer_journey.part")
+    _erasure(ledger, tmp_path).forget(["ann"], NOW)
+    assert not half.exists()
+
+
+def test_what_a_build_is_writing_is_left_to_it(ledger, tmp_path):
+    half = _half(tmp_path / "feast" / "customer_journey.part")
+    with only_build(tmp_path / "feast" / "customer_journey"):
+        _erasure(ledger, tmp_path).forget(["ann"], NOW)
+    assert half.exists()
+
+
+def test_only_one_build_is_at_work(tmp_path):
+    folder = tmp_path / "customer_journey"
+    locked = pytest.raises(InvalidSetting, match=r"holds build\.lock")
+    with only_build(folder), locked, only_build(folder):
+        pass
+
+
+def test_a_file_that_is_half_written_is_cleaned_when_it_is_whole(ledger, tmp_path):
+    half = _half(tmp_path / "sources")
+    erasure = _erasure(ledger, tmp_path)
+    with pytest.raises(NotVisible, match="files follow by themselves"):
+        erasure.forget(["ann"], NOW)
+    pq.write_table(pa.table({"customer_id": ["ann", "bob"]}), half)
+    assert erasure.finish()
+    assert pq.read_table(half)["customer_id"].to_pylist() == ["bob"]

@@ -1,0 +1,295 @@
+"""A link that is undone leaves no trace: as if it had never been made, whatever happened between.
+
+Random stories are told to a real ledger and, without the links that were undone in the end, to
+another one; who is who, what is shown of everybody and what counts against their contacts must
+be the same. `MERGE_STORIES=5000 pytest tests/features/test_merge_property.py` tells more of them.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.customers import identity
+from features.customers.identity import resolve
+from features.customers.profiles import account_key
+from features.errors import NotVisible
+from features.ingest import live_events as ingest
+from features.journeys.journey_states import from_bytes
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from tests.features.live import (
+    FOLD,
+    MINUTE,
+    NOW,
+    SHOP,
+    Shown,
+    add,
+    customer,
+    decision,
+    event,
+    folded,
+    kept,
+    live,
+    person,
+    rows,
+)
+
+STORIES = os.environ.get("MERGE_STORIES")
+KEYS = ("c1", "c2", "c3", "email:a@b.it", "phone:39055", "cookie:1", "cookie:2")
+COMPANIES = {"c1": "acme", "c2": "acme", "c3": "beta", "phone:39055": "gamma"}
+LATER = (NOW + timedelta(days=3)).timestamp()
+
+
+class Told(NamedTuple):
+    """One thing that happens; what of it is used depends on ``what``."""
+
+    what: str
+    keys: tuple[str, ...] = ()
+    events: tuple[dict, ...] = ()
+    number: int = 0
+    down: bool = False
+
+
+@st.composite
+def sent_events(draw):
+    keys = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=3, unique=True))
+    # A customer id comes first, as in `Spelling.keys`; there is one at most.
+    keys.sort(key=lambda key: ":" in key)
+    keys = keys[:1] + [key for key in keys[1:] if ":" in key]
+    # Few possible times, so that many events share an instant and many come late.
+    at = NOW - draw(st.integers(0, 12)) * 2500 * MINUTE
+    kind = draw(st.sampled_from(["view", "order", "complaint"]))
+    more = {"channel": draw(st.sampled_from(SHOP.channels))}
+    if kind == "order":
+        size = draw(st.sampled_from(["small", "big"]))
+        more |= {"amount_eur": draw(st.integers(0, 90)), "size": size}
+    if kind == "complaint":
+        more |= {"score": draw(st.integers(0, 10))}
+    # Of few ids some come twice, alike (a duplicate) or not (refused).
+    return event(draw(st.integers(0, 60)), *keys, at=at, kind=kind, **more)
+
+
+two_keys = st.lists(st.sampled_from(KEYS), min_size=2, max_size=2, unique=True).map(tuple)
+
+
+@st.composite
+def happenings(draw):
+    what = draw(st.sampled_from([*["events"] * 4, "link", "unlink", "decide", "build"]))
+    if what == "events":
+        events = draw(st.lists(sent_events(), min_size=1, max_size=4))
+        return Told(what, events=tuple(events), down=draw(st.integers(0, 9)) == 0)
+    if what == "link":
+        return Told(what, draw(two_keys))
+    if what == "unlink":
+        return Told(what, number=draw(st.integers(0, 20)))
+    return Told(what, (draw(st.sampled_from(KEYS)),) if what == "decide" else ())
+
+
+stories = st.lists(happenings(), min_size=5, max_size=14)
+
+
+class World:
+    """A ledger, what is shown of it, and the live path between the two."""
+
+    def __init__(self, ledger):
+        self.ledger, self.shown = ledger, Shown()
+        self.live = live(ledger, self.shown)
+        ledger.write_now(_wipe)
+        add(ledger, tables.customers, *(person(key, name) for key, name in COMPANIES.items()))
+
+    async def tell(self, story, without=None):
+        """Let everything happen; or leave out some links from the start, and undo nothing."""
+        for minute, told in enumerate(story):
+            await self._happens(told, minute, NOW + minute * MINUTE, without)
+        await self.live.show(NOW)
+
+    async def _happens(self, told, minute, now, without):
+        if told.what == "events":
+            self.shown.broken = told.down
+            with suppress(NotVisible):
+                await self.live.take([_parted(one, without or ()) for one in told.events], now)
+            self.shown.broken = False
+        elif told.what == "link" and frozenset(told.keys) not in (without or ()):
+            await self.live.link(told.keys, "they said so", now)
+        elif told.what == "unlink" and without is None:
+            if pairs := sorted(map(sorted, _pairs(self.ledger, undone=False))):
+                left, right = pairs[told.number % len(pairs)]
+                await self.live.unlink((left, right), "a mistake", now)
+        elif told.what == "decide":
+            [key] = told.keys
+            row = decision(minute, key, customer(self.ledger, key))
+            add(self.ledger, tables.decisions, row | {"channel": SHOP.channels[minute % 2]})
+        elif told.what == "build":  # all are shown, so the ledger need not keep their states
+            await self.live.show(now)
+            self.ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
+
+
+def _wipe(connection):
+    for table in tables.metadata.sorted_tables:
+        if table is not tables.meta:
+            connection.execute(sa.delete(table))
+
+
+def _parted(sent, without):
+    """An event without the keys that it must not be linked with."""
+    keys = [*([sent["customer_id"]] if "customer_id" in sent else []), *sent["identifiers"]]
+    others = [one for one in sent["identifiers"] if frozenset({keys[0], one}) not in without]
+    return {**sent, "identifiers": others}
+
+
+def _pairs(ledger, undone):
+    found = rows(ledger, tables.links)
+    return {frozenset({row.left, row.right}) for row in found if bool(row.undone_at) == undone}
+
+
+def _behind(world):
+    """Who is behind each key, as the set of all keys of theirs, and by what name."""
+    who = world.ledger.read(lambda c: {key: resolve(c, [key]) for key in KEYS})
+    return {key: (name, {one for one in KEYS if who[one] == name}) for key, name in who.items()}
+
+
+def _contacts(world):
+    """How often each customer was met, by channel and action."""
+    met = {}
+    for row in rows(world.ledger, tables.decisions):
+        met.setdefault(row.customer_id, Counter()).update([(row.channel, row.action_id)])
+    return met
+
+
+def _features(world, who):
+    return FOLD.read(world.shown.states.get(who, FOLD.empty()), LATER)
+
+
+def differences(one, other):
+    """What a caller could tell two worlds apart by."""
+    found = []
+    here, there = _behind(one), _behind(other)
+    met_here, met_there = _contacts(one), _contacts(other)
+    for key in KEYS:
+        (name_here, keys_here), (name_there, keys_there) = here[key], there[key]
+        if keys_here != keys_there:
+            found.append(f"{key}: is one with {keys_here}, not {keys_there}")
+        if met_here.get(name_here) != met_there.get(name_there):
+            found.append(f"{key}: contacts")
+        numbers = _features(one, name_here), _features(other, name_there)
+        if not np.allclose(*numbers, rtol=1e-9, atol=0, equal_nan=True):
+            found.append(f"{key}: features")
+    return found
+
+
+def unlike_its_events(world):
+    """Customers and accounts of whom something else is kept or shown than their events make."""
+    known = {row.customer_id for row in rows(world.ledger, tables.events)}
+    known |= {account_key(company) for company in COMPANIES.values()}
+    states = kept(world.ledger)
+    found = []
+    for key in sorted(known | {*states}):
+        truth = folded(world.ledger, key)
+        if key in states and not _same(from_bytes(FOLD, states[key].state), truth):
+            found.append(f"{key}: kept")
+        if not _same(world.shown.states.get(key, FOLD.empty()), truth):
+            found.append(f"{key}: shown")
+    return found
+
+
+def _same(state, truth):
+    return np.array_equal(state, truth, equal_nan=True)
+
+
+@pytest.fixture(scope="module")
+def ledgers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("merge")
+    with _opened(f"sqlite:///{folder / name}.db" for name in ("lived", "reference")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def on_postgresql(postgres):
+    with _opened(postgres.database() for _ in ("lived", "reference")) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(urls):
+    opened = [Ledger(url) for url in urls]
+    yield opened
+    for one in opened:
+        one.close()
+
+
+def lived_and_reference(ledgers, story):
+    """The world as it went, and one that never saw the links that are undone at the end."""
+    lived, reference = map(World, ledgers)
+    asyncio.run(lived.tell(story))
+    undone = _pairs(lived.ledger, undone=True)
+    asyncio.run(reference.tell(story, undone))
+    return lived, reference
+
+
+@settings(
+    max_examples=int(STORIES or 150), derandomize=STORIES is None, deadline=None, database=None
+)
+@given(story=stories)
+def test_a_link_that_is_undone_leaves_no_trace(ledgers, story):
+    _leaves_no_trace(ledgers, story)
+
+
+@settings(
+    max_examples=int(STORIES or 25), derandomize=STORIES is None, deadline=None, database=None
+)
+@given(story=stories)
+def test_a_link_that_is_undone_leaves_no_trace_on_postgresql(on_postgresql, story):
+    _leaves_no_trace(on_postgresql, story)
+
+
+def _leaves_no_trace(ledgers, story):
+    lived, reference = lived_and_reference(ledgers, story)
+    assert differences(lived, reference) == []
+    assert unlike_its_events(lived) == []
+    assert unlike_its_events(reference) == []
+
+
+def _decisions_stay_behind(monkeypatch):
+    name = identity._name
+
+    def forgetful(connection, customer_id, part):
+        name(connection, customer_id, part)
+        stay = sa.update(tables.decisions).where(tables.decisions.c.subject.in_(part))
+        connection.execute(stay.values(customer_id=customer_id))
+
+    monkeypatch.setattr(identity, "_name", forgetful)
+
+
+def _nobody_is_folded_anew(monkeypatch):
+    monkeypatch.setattr(ingest, "restate", lambda connection, keys, now: None)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "seen"),
+    [
+        (_decisions_stay_behind, "cookie:1: contacts"),
+        (_nobody_is_folded_anew, "c1: features"),
+        (lambda monkeypatch: None, None),
+    ],
+    ids=["decisions stay behind", "nobody is folded anew", "as it is"],
+)
+def test_a_trace_would_be_seen(ledgers, monkeypatch, break_it, seen):
+    break_it(monkeypatch)
+    story = [
+        Told("events", events=(event(1, "c1"), event(2, "cookie:1"))),
+        Told("link", ("c1", "cookie:1")),
+        Told("events", events=(event(3, "cookie:1", at=NOW),)),
+        Told("decide", ("cookie:1",)),
+        Told("unlink"),
+    ]
+    found = differences(*lived_and_reference(ledgers, story))
+    assert seen in found if seen else found == []

@@ -1,0 +1,57 @@
+"""A company's account: all its members' events, folded as one by `nba build`."""
+
+import numpy as np
+import pandas as pd
+
+from features.business.domain import load_domain
+from features.customers.identity import Spelling
+from features.datasets.point_in_time import History
+from features.ingest.live_events import append
+from features.journeys.events import Event
+from features.journeys.fold import Fold
+from features.ledger.tables import customers, insert_new
+from features.settings import load_settings
+from features.store.build import build_features
+from features.store.feast_store import FeatureStore
+from tests.conftest import NOW, TOY
+
+DESK = TOY.parent / "desk" / "domain.yaml"
+MEMBERS = {"ann": "acme", "bob": "acme", "eve": "other", "joe": None}
+
+
+def test_an_account_is_built_from_the_events_of_its_members(ledger, tmp_path, monkeypatch):
+    monkeypatch.setenv("NBA_HOME", str(tmp_path))
+    monkeypatch.setenv("NBA_DOMAIN", str(DESK))
+    domain = load_domain(DESK)
+    store = FeatureStore(load_settings(), domain)
+    people = [
+        {
+            "customer_id": name,
+            "attributes": "{}" if account is None else f'{{"company": "{account}"}}',
+            "account": account,
+        }
+        for name, account in MEMBERS.items()
+    ]
+    at = {name: NOW - pd.Timedelta(days=days) for days, name in enumerate(MEMBERS, start=1)}
+    events = [
+        Event(f"e-{name}", (name,), "activity", at[name], "desk", {"name": "Closed"})
+        for name in MEMBERS
+    ]
+    ledger.write_now(lambda c: insert_new(c, customers, people))
+    ledger.write_now(lambda c: append(c, Spelling(domain), events, NOW))
+    build_features(ledger, store, domain, NOW)
+
+    fold = Fold(domain)
+    acme = fold.empty()
+    for name in ("bob", "ann"):
+        acme = fold.advance(acme, "activity", "desk", at[name].timestamp(), {"name": "Closed"})
+    assert np.array_equal(store.online("ann").account_state, acme, equal_nan=True)
+    assert fold.events_n(store.online("eve").account_state) == 1
+    assert store.online("joe").account_state is None
+    moments = pd.DataFrame(
+        {"customer_id": ["ann", "ann", "joe"], "event_timestamp": [NOW, at["bob"], NOW]}
+    )
+    moments["event_timestamp"] = pd.DatetimeIndex(moments["event_timestamp"]).as_unit("us")
+    known = History(ledger, store, domain).as_of(moments, "churn_v1")["account_state"]
+    assert np.array_equal(known[0], acme, equal_nan=True)
+    assert fold.events_n(known[1]) == 1 and known[2] is None

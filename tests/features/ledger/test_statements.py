@@ -1,0 +1,90 @@
+"""Statements that go past SQLAlchemy say, and refuse, the same as those that do not."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from features.ledger import tables
+from features.ledger.statements import Statement, any_of, numbered, say
+
+EVENTS = tables.events.c
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
+def row(number, at, **more):
+    return {
+        "event_id": f"e{number}",
+        "customer_id": "ann",
+        "subject": "ann",
+        "type": "visit",
+        "occurred_at": at,
+        "channel": "app",
+        "properties": '{"said": "50 % off: \\u00e9"}',
+        **more,
+    }
+
+
+@pytest.fixture
+def filled(ledger, now):
+    rows = [row(1, now), row(2, now, type="order"), row(3, now, customer_id="bob")]
+    ledger.write_now(lambda connection: tables.insert_new(connection, tables.events, rows))
+    return ledger
+
+
+def test_rows_are_those_of_sqlalchemy_with_times_as_whole_numbers(filled, now):
+    query = sa.select(EVENTS.event_id, EVENTS.occurred_at, EVENTS.properties)
+    query = query.where(EVENTS.customer_id == sa.bindparam("who")).order_by(EVENTS.event_id)
+    asked = {"who": "ann"}
+    plain = filled.read(lambda connection: connection.execute(query, asked).all())
+    rows = filled.read(lambda connection: Statement(query).rows(connection, asked))
+    assert rows == [(name, tables.micros(at), said) for name, at, said in plain]
+    assert [name for name, *_ in rows] == ["e1", "e2"]
+
+
+def test_one_of_some_texts_is_asked_for_by_number(filled):
+    kinds = EVENTS.type.in_(any_of("kind", 2))
+    asked = Statement(sa.select(EVENTS.event_id).where(kinds).order_by(EVENTS.event_id))
+    values = numbered("kind", ["order", "call"])
+    assert filled.glance(lambda connection: asked.rows(connection, values)) == [("e2",)]
+
+
+def test_the_first_row_or_none(filled):
+    asked = Statement(sa.select(EVENTS.event_id).where(EVENTS.type == sa.bindparam("kind")))
+    assert filled.glance(lambda connection: asked.first(connection, {"kind": "order"})) == ("e2",)
+    assert filled.glance(lambda connection: asked.first(connection, {"kind": "call"})) is None
+
+
+def test_an_insert_keeps_each_type_of_column_as_sqlalchemy_would(ledger, now):
+    kept = {
+        "customer_id": "ann", "state": b"\x00\xff", "last_at": now, "last_event_id": None,
+        "online": False, "profile_online": True, "restated_at": None,
+    }  # fmt: skip
+    insert = Statement(tables.journey_states.insert(), tuple(kept))
+    assert ledger.write_now(lambda connection: insert.count(connection, kept)) == 1
+    query = sa.select(tables.journey_states)
+    [found] = ledger.read(lambda connection: connection.execute(query).all())
+    assert {**found._mapping, "state": bytes(found.state)} == kept
+
+
+def test_what_the_database_refuses_is_raised_as_by_sqlalchemy_without_the_values(filled, now):
+    again = row(1, now)
+    insert = Statement(tables.events.insert(), tuple(again))
+    with pytest.raises(sa.exc.IntegrityError) as caught:
+        filled.write_now(lambda connection: insert.run(connection, again))
+    assert "50 % off" not in str(caught.value)
+    assert not caught.value.connection_invalidated
+    assert filled.read(lambda c: len(c.execute(sa.select(tables.events)).all())) == 3
+
+
+@pytest.mark.parametrize("wrong", [{}, {"kind": "order"}])
+def test_a_value_that_is_missing_is_a_statement_error(filled, wrong, now):
+    at = sa.bindparam("at", type_=tables.UtcMicros)
+    asked = Statement(sa.select(EVENTS.event_id).where(EVENTS.occurred_at == at))
+    with pytest.raises(sa.exc.StatementError, match="at"):
+        filled.glance(lambda connection: asked.rows(connection, wrong))
+
+
+def test_a_text_that_is_no_statement_is_a_database_error(ledger):
+    with pytest.raises(sa.exc.DBAPIError, match="SELEKT"), ledger.engine.begin() as connection:
+        say(connection, "SELEKT 1")

@@ -1,0 +1,113 @@
+"""`nba evaluate` on what a started server decided: another catalogue, and what cannot be asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from serving.cli.main import app
+from tests.conftest import Built, nba
+from tests.server import running
+
+pytestmark = pytest.mark.server
+ACCEPTS = {"tea": 0.6, "coffee": 0.2}
+CUSTOMERS = 400
+
+
+def catalog(**levers: float) -> dict:
+    """Two actions of equal value, whose windows close at once."""
+    actions = {
+        name: {
+            "issue": "serve",
+            "group": "service",
+            "value": 10,
+            "cost": 1,
+            "lever": levers.get(name, 1.0),
+            "prior": {"acceptance": 0.3, "weight": 1e6},
+            "attribution_days": 1e-5,
+            "treatments": {"app": {"title": name}},
+        }
+        for name in ACCEPTS
+    }
+    share = {"share": 0.5}
+    return {"outcomes": {"accepted": {"acceptance": 1}}, "actions": actions, "control_group": share}
+
+
+@pytest.fixture(scope="module")
+def lived(shop: Built, tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """A home in which two workers have decided for many, who answered."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    shutil.copytree(shop.home, folder / "home")
+    written(folder / "actions.yaml", catalog())
+    env = {**shop.env, "NBA_HOME": str(folder / "home"), "NBA_WORKERS": "2"}
+    env |= {"NBA_ACTIONS": str(folder / "actions.yaml")}
+    rng = np.random.default_rng(20261127)
+    with running(folder / "home", env) as server:
+        for number in range(CUSTOMERS):
+            body = {"customer_id": f"c{number}", "channel": "app", "decision_id": f"d{number}"}
+            _, answer = server.post("/v1/decide", body)
+            name = answer["actions"][0]["action_id"]
+            if rng.random() < ACCEPTS.get(name, 0):
+                told = {"decision_id": answer["decision_id"], "outcome": "accepted"}
+                assert server.post("/v1/outcomes", told)[0] == 200
+    return folder, env
+
+
+def written(path: Path, content: dict) -> Path:
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def in_process(arguments: list[str], env: dict[str, str]) -> Result:
+    """The command without a process of its own, which would import for seconds each time."""
+    return CliRunner().invoke(app, arguments, env={**env, "COLUMNS": "200"})
+
+
+def test_another_catalogue_is_judged_on_what_the_server_decided(lived):
+    folder, env = lived
+    other = written(folder / "other.yaml", catalog(tea=3.0))
+    done = nba(["evaluate", "--catalog", str(other), "--json"], env)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["decisions"], found["customers"]) == (CUSTOMERS, CUSTOMERS)
+    share = {one["action_id"]: one for one in found["shares"]}
+    assert share["tea"]["wanted"] > 0.8 > share["tea"]["decided"]
+    # The tea really earns 0.6 x 10 - 1 = 5 each time.
+    truth = sum(
+        one["wanted"] * (ACCEPTS.get(name, 0) * 10 - (name in ACCEPTS))
+        for name, one in share.items()
+    )
+    [robust] = [one for one in found["estimates"] if one["method"] == "doubly_robust"]
+    assert robust["low"] < truth < robust["high"]
+    assert found["gain"]["low"] > 0, found
+    assert found["verdict"].startswith("It would have earned more: +")
+
+
+def test_it_says_the_same_in_words(lived):
+    folder, env = lived
+    other = written(folder / "other.yaml", catalog(tea=3.0))
+    done = in_process(["evaluate", "--catalog", str(other)], env)
+    assert done.exit_code == 0, done.output
+    for said in ("as it was decided", "doubly_robust", "no_action", "It would have earned more: +"):
+        assert said in done.output
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ([], "Neither --policy nor --catalog is given."),
+        (["--policy", "9"], "MLflow has no 'bandit' with version or alias '9'."),
+        (["--catalog", "nowhere.yaml"], "nowhere.yaml"),
+        (["--policy", "9", "--since", "soon"], "since is 'soon'."),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_with_a_remedy(lived, asked, told):
+    done = in_process(["evaluate", *asked], lived[1])
+    assert done.exit_code == 2
+    assert told in done.output.replace("\n", " ")

@@ -1,0 +1,65 @@
+"""A started server is rehearsed over HTTP, as a business of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from features.errors import InvalidSetting
+from serving.cli.simulate_server import Caller, rehearse_server, write_customers
+from tests.conftest import ROOT, nba
+from tests.server import free_port, running
+
+DOMAIN = ROOT / "features" / "domains" / "world.yaml"
+CUSTOMERS, DAYS = 120, 12
+
+
+@pytest.fixture(scope="module")
+def met(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    env = {
+        "NBA_HOME": str(folder / "home"),
+        "NBA_DOMAIN": str(DOMAIN),
+        "NBA_MLFLOW_URI": f"sqlite:///{folder / 'no-models.db'}",
+        "NBA_LEARNER": "false",
+    }
+    write_customers(folder / "tables", CUSTOMERS, seed=1)
+    for command in (["load", str(folder / "tables")], ["build"]):
+        done = nba(command, env)
+        assert done.returncode == 0, done.stdout + done.stderr
+    with running(folder / "home", env) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        found = rehearse_server(url, CUSTOMERS, DAYS, seed=1)
+        status, lift = server.post("/v1/lift", {})
+        assert status == 200
+        yield found, lift
+
+
+@pytest.mark.server
+def test_customers_of_the_world_call_the_server_and_its_arms_are_compared(met):
+    found, _ = met
+    assert found.decisions > 200 and found.seen.sum() > CUSTOMERS / 2
+    assert 0 < found.control.sum() < CUSTOMERS / 2
+    assert found.lead is not None and found.lead.low < found.lead.value < found.lead.high
+
+
+@pytest.mark.server
+def test_the_world_would_have_allowed_nearly_all_that_the_server_decides(met):
+    found, _ = met  # what the world refuses, it refuses for what the server is not told of
+    assert found.refused <= 0.02 * found.decisions
+
+
+@pytest.mark.server
+def test_the_server_has_heard_of_outcomes(met):
+    _, lift = met
+    assert lift["policy"]["customers"] + lift["control"]["customers"] > CUSTOMERS / 2
+    assert lift["policy"]["reward_per_customer"] != 0
+
+
+def test_an_address_where_nobody_answers_says_what_to_do():
+    with pytest.raises(InvalidSetting, match="does not answer .* Expected a started server"):
+        rehearse_server(f"http://127.0.0.1:{free_port()}", 50, 1, seed=1)
+
+
+def test_what_is_no_address_is_refused():
+    with pytest.raises(InvalidSetting, match="url is 'localhost'. Expected an address such as"):
+        Caller("localhost")

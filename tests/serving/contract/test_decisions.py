@@ -1,0 +1,45 @@
+"""Bounds of requests that no single field's type can tell."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from serving.contract.decisions import MAX_CONTEXT_DEPTH, DecideRequest
+
+
+def asked(context: bytes) -> DecideRequest:
+    body = b'{"customer_id": "c1", "channel": "app", "context": %s}' % context
+    return DecideRequest.model_validate_json(body)
+
+
+def nested(depth: int) -> bytes:
+    return b'{"a": ' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+
+
+@pytest.mark.parametrize("depth", [MAX_CONTEXT_DEPTH + 1, 198, 200])
+def test_a_context_that_is_nested_too_deep_is_refused(depth):
+    """The deepest that a parser lets in could not be read back from within the log's record."""
+    with pytest.raises(ValidationError, match="is nested more than 20 deep; send it flatter"):
+        asked(nested(depth))
+
+
+def test_the_deepest_context_can_be_logged_and_read_again():
+    context = asked(nested(MAX_CONTEXT_DEPTH)).context
+    assert from_json(to_json({"record": {"request": {"context": context}}}))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-1e400", "1" + "0" * 400])
+@pytest.mark.parametrize("place", ['{"a": %s}', '{"a": {"b": [0, %s]}}'])
+def test_a_number_of_the_context_that_a_float_cannot_hold_is_refused(number, place):
+    """The log would keep null in its place, and repeating the decision would give another one."""
+    with pytest.raises(ValidationError, match="has a number that is not finite"):
+        asked((place % number).encode())
+
+
+def test_an_ordinary_context_stays_as_it_is():
+    context = {"page": "offers", "cart": 17.5, "items": [1, 2], "new": True, "ref": None}
+    assert asked(json.dumps(context).encode()).context == context

@@ -1,0 +1,369 @@
+"""Taking in what followed: once each, late or not, and taken back if need be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from serving.contract.events import OutcomeAnswer, OutcomeRequest
+from serving.decide import outcomes
+from serving.decide.outcomes import record_outcome
+from tests.decided import decided
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+LATER = timedelta(hours=2)
+
+
+@pytest.fixture
+def tell(ledger, toy_catalog, now):
+    """Tells of an outcome of decision d1 (call_back, then discount) two hours after it."""
+    decided(ledger, "d1", now, {"call_back": 7, "discount": 14})
+    decided(ledger, "d2", now, {"discount": 14})
+
+    def send(outcome: str = "accepted", **fields: object) -> OutcomeAnswer:
+        whole = {"decision_id": "d1", "outcome": outcome} | fields
+        request = OutcomeRequest.model_validate(whole)
+        return asyncio.run(record_outcome(request, ledger, toy_catalog, now + LATER))
+
+    return send
+
+
+def rows(ledger: Ledger) -> list[sa.Row]:
+    return ledger.read(lambda c: c.execute(sa.select(tables.outcomes)).all())
+
+
+def test_an_outcome_is_on_disk_when_it_is_answered(tell, ledger, now):
+    answer = tell(value=3.5, outcome_id="o1")
+    [row] = rows(ledger)
+    assert (answer.outcome_id, answer.status) == ("o1", "recorded")
+    assert (row.outcome_id, row.decision_id, row.outcome, row.value) == (
+        "o1",
+        "d1",
+        "accepted",
+        3.5,
+    )
+    assert (row.received_at, row.retracts, row.learned) == (now + LATER, None, False)
+
+
+def test_without_an_action_the_first_of_the_decision_is_meant(tell, ledger):
+    tell()
+    assert rows(ledger)[0].action_id == "call_back"
+
+
+def test_an_outcome_may_speak_of_a_lower_rank(tell, ledger):
+    tell(action_id="discount")
+    assert rows(ledger)[0].action_id == "discount"
+
+
+def test_without_a_time_it_happened_now_and_otherwise_then(tell, ledger, now):
+    tell("accepted")
+    tell("rejected", occurred_at=now + timedelta(minutes=5))
+    happened = {row.outcome: row.occurred_at for row in rows(ledger)}
+    assert happened == {"accepted": now + LATER, "rejected": now + timedelta(minutes=5)}
+
+
+@pytest.mark.parametrize("outcome_id", [None, "o1"])
+def test_the_same_outcome_again_is_a_duplicate(tell, ledger, outcome_id):
+    once, again = tell(outcome_id=outcome_id), tell(outcome_id=outcome_id)
+    assert (once.status, again.status) == ("recorded", "duplicate")
+    assert once.outcome_id == again.outcome_id
+    assert len(rows(ledger)) == 1
+
+
+def test_without_an_id_other_decisions_actions_and_outcomes_are_other_outcomes(tell, ledger):
+    tell()
+    assert tell("rejected").status == "recorded"
+    assert tell(action_id="discount").status == "recorded"
+    assert tell(decision_id="d2").status == "recorded"
+    assert len(rows(ledger)) == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"outcome": "rejected"}, "outcome 'accepted'"),
+        ({"decision_id": "d2"}, "decision_id 'd1'"),
+        ({"action_id": "discount"}, "action_id 'call_back'"),
+        ({"value": 2.0}, "value 1.0"),
+    ],
+)
+def test_an_id_that_comes_back_with_another_content_is_a_conflict(tell, ledger, changed, field):
+    first = {"outcome_id": "o1", "value": 1.0}
+    tell(**first)
+    with pytest.raises(DecisionConflict, match=f"'o1' is there with {field}.*'retracts'"):
+        tell(**(first | changed))
+    assert len(rows(ledger)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"decision_id": "d9"}, DecisionUnknown, "decision_id 'd9' is not in the ledger"),
+        (
+            {"outcome": "acepted"},
+            InvalidRequest,
+            "outcome is 'acepted'. Expected one of clicked, accepted, rejected",
+        ),
+        (
+            {"action_id": "talk_plus"},
+            InvalidRequest,
+            "action_id is 'talk_plus'. .* decision 'd1' has shown: call_back, discount",
+        ),
+        (
+            {"occurred_at": "2026-11-22T09:59:59Z"},
+            InvalidRequest,
+            "occurred_at is 2026-11-22T09:59:59.*before the decision of 2026-11-22T10:00:00",
+        ),
+        ({"retracts": "o9"}, DecisionUnknown, "retracts is 'o9'. .*same decision"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_makes_no_sense_is_named_and_not_kept(tell, ledger, fields, error, message):
+    with pytest.raises(error, match=message):
+        tell(**fields)
+    assert rows(ledger) == []
+
+
+def test_an_outcome_at_the_very_moment_of_the_decision_is_taken(tell, now):
+    assert tell(occurred_at=now).status == "recorded"
+
+
+def test_a_time_in_another_zone_is_the_same_moment(tell, ledger, now):
+    tell(occurred_at="2026-11-22T12:30:00+02:00")
+    assert rows(ledger)[0].occurred_at == now + timedelta(minutes=30)
+
+
+def test_an_outcome_is_taken_back_by_its_id(tell, ledger):
+    told = tell()
+    back = tell(retracts=told.outcome_id)
+    assert back.status == "recorded"
+    [row] = [row for row in rows(ledger) if row.retracts]
+    assert (row.outcome_id, row.retracts) == (back.outcome_id, told.outcome_id)
+    assert not row.learned
+
+
+def test_taking_back_twice_is_a_duplicate(tell, ledger):
+    told = tell()
+    once, again = tell(retracts=told.outcome_id), tell(retracts=told.outcome_id)
+    assert (once.status, again.status) == ("recorded", "duplicate")
+    assert len(rows(ledger)) == 2
+
+
+def test_an_outcome_of_another_decision_cannot_be_taken_back(tell, ledger):
+    told = tell()
+    with pytest.raises(DecisionUnknown, match=f"retracts is '{told.outcome_id}'"):
+        tell(decision_id="d2", retracts=told.outcome_id)
+    assert len(rows(ledger)) == 1
+
+
+def test_an_imported_decision_takes_outcomes_of_its_one_action(tell, ledger, now):
+    imported = {
+        "decision_id": "old",
+        "subject": "c1",
+        "customer_id": "c1",
+        "decided_at": now,
+        "activated_at": now,
+        "channel": "app",
+        "action_id": "discount",
+        "served": False,
+        "window_ends_at": now,
+    }
+    ledger.write_now(lambda c: c.execute(tables.decisions.insert(), imported))
+    assert tell(decision_id="old").status == "recorded"
+    with pytest.raises(InvalidRequest, match="decision 'old' has shown: discount"):
+        tell(decision_id="old", action_id="call_back")
+
+
+def test_many_tellers_of_one_outcome_at_once_are_counted_once(tell, ledger, toy_catalog, now):
+    request = OutcomeRequest(decision_id="d1", outcome="accepted")
+
+    async def all_at_once() -> list[OutcomeAnswer]:
+        asked = (record_outcome(request, ledger, toy_catalog, now + LATER) for _ in range(20))
+        return await asyncio.gather(*asked)
+
+    answers = [answer.status for answer in asyncio.run(all_at_once())]
+    assert sorted(answers) == ["duplicate"] * 19 + ["recorded"]
+    assert len(rows(ledger)) == 1
+
+
+def test_an_outcome_from_the_future_is_refused(tell, now):
+    with pytest.raises(InvalidRequest, match="occurred_at is .*, in the future"):
+        tell(occurred_at=now + timedelta(days=1))
+
+
+def test_a_retraction_cannot_be_taken_back(tell):
+    told = tell()
+    back = tell(retracts=told.outcome_id)
+    with pytest.raises(DecisionUnknown, match="itself no retraction"):
+        tell(retracts=back.outcome_id)
+
+
+def test_an_outcome_that_we_named_can_be_taken_back_however_long_its_name_is(tell, ledger, now):
+    decided(ledger, "d" * 200, now, {"call_back": 7})
+    first = tell(decision_id="d" * 200)
+    assert len(first.outcome_id) > 200
+    back = tell(decision_id="d" * 200, retracts=first.outcome_id)
+    assert back.status == "recorded"
+
+
+# Activated later ---------------------------------------------------------------------------------
+
+
+def test_an_outcome_of_a_decision_that_nobody_activated_is_a_conflict(tell, ledger, now):
+    decided(ledger, "d3", now, {"discount": 14}, activated_at=None, served=False)
+    with pytest.raises(DecisionConflict, match="'d3' .*nobody has activated it.* /v1/activate"):
+        tell(decision_id="d3")
+    assert rows(ledger) == []
+
+
+def test_outcomes_of_a_decision_that_was_activated_later_count_from_then(tell, ledger, now):
+    activation = json.dumps({"activated": ["discount"]})
+    late = now + timedelta(hours=1)
+    windows = {"call_back": 7, "discount": 14}
+    decided(ledger, "d3", now, windows, activated_at=late, activation=activation)
+    with pytest.raises(InvalidRequest, match="before the decision of .* was shown"):
+        tell(decision_id="d3", occurred_at=now + timedelta(minutes=59))
+    with pytest.raises(InvalidRequest, match="action_id is 'call_back'.*'d3' has shown: discount"):
+        tell(decision_id="d3", action_id="call_back")
+    tell(decision_id="d3", occurred_at=late)
+    assert rows(ledger)[0].action_id == "discount"
+
+
+def test_where_all_was_withdrawn_nothing_can_follow(tell, ledger, now):
+    activation = json.dumps({"activated": []})
+    decided(ledger, "d3", now, {"discount": 14}, activation=activation)
+    with pytest.raises(InvalidRequest, match="has shown: none, as all were withdrawn"):
+        tell(decision_id="d3")
+
+
+# Revised -----------------------------------------------------------------------------------------
+
+
+def test_a_revision_says_what_is_new_and_keeps_the_rest(tell, ledger, now):
+    first = tell(value=20.0, occurred_at=now + timedelta(hours=1), shared_id="order-7")
+    answer = tell(value=15.0, revises=first.outcome_id)
+    assert answer.status == "recorded"
+    new = next(row for row in rows(ledger) if row.revises)
+    assert (new.revises, new.outcome, new.value) == (first.outcome_id, "accepted", 15.0)
+    assert (new.occurred_at, new.shared_id) == (now + timedelta(hours=1), "order-7")
+
+
+def test_a_revision_may_change_all_of_it(tell, ledger, now):
+    first = tell(value=20.0, occurred_at=now + timedelta(hours=1), shared_id="order-7")
+    earlier = now + timedelta(minutes=5)
+    new = {"value": 1.0, "occurred_at": earlier, "shared_id": "order-8"}
+    tell("rejected", revises=first.outcome_id, **new)
+    row = next(row for row in rows(ledger) if row.revises)
+    assert (row.outcome, row.value, row.occurred_at, row.shared_id) == (
+        *("rejected", 1.0, earlier, "order-8"),
+    )
+
+
+def test_the_same_revision_again_is_a_duplicate_and_another_one_a_conflict(tell, ledger):
+    first = tell(value=20.0)
+    once = tell(value=15.0, revises=first.outcome_id)
+    again = tell(value=15.0, revises=first.outcome_id)
+    assert (again.status, again.outcome_id) == ("duplicate", once.outcome_id)
+    with pytest.raises(DecisionConflict, match="is there with value 15.0"):
+        tell(value=14.0, revises=first.outcome_id)
+    with pytest.raises(DecisionConflict, match=f"was revised by '{once.outcome_id}'.*Name '"):
+        tell(value=14.0, revises=first.outcome_id, outcome_id="mine")
+    assert tell(value=14.0, revises=once.outcome_id).status == "recorded"
+    assert len(rows(ledger)) == 3
+
+
+def test_what_was_revised_is_taken_back_by_its_revision(tell):
+    first = tell()
+    revision = tell("rejected", revises=first.outcome_id)
+    with pytest.raises(DecisionConflict, match=f"Name '{revision.outcome_id}'"):
+        tell(retracts=first.outcome_id)
+    assert tell(retracts=revision.outcome_id).status == "recorded"
+
+
+def test_what_was_taken_back_cannot_be_revised(tell):
+    first = tell()
+    tell(retracts=first.outcome_id)
+    with pytest.raises(DecisionConflict, match="was taken back.*Send the outcome anew"):
+        tell("rejected", revises=first.outcome_id)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"revises": "o9"}, {"decision_id": "d2"}, {"action_id": "discount"}],
+    ids=["unknown", "of another decision", "of another action"],
+)
+def test_only_an_outcome_of_the_same_decision_and_action_can_be_revised(tell, fields):
+    first = tell()
+    with pytest.raises(DecisionUnknown, match="revises is '.*same decision and action"):
+        tell("rejected", **({"revises": first.outcome_id} | fields))
+
+
+def test_a_retraction_cannot_be_revised(tell):
+    back = tell(retracts=tell().outcome_id)
+    with pytest.raises(DecisionUnknown, match="itself no retraction"):
+        tell(revises=back.outcome_id)
+
+
+def test_an_outcome_of_a_lower_rank_is_revised_without_naming_its_action(tell, ledger):
+    first = tell(action_id="discount")
+    tell("rejected", revises=first.outcome_id)
+    assert {row.action_id for row in rows(ledger)} == {"discount"}
+
+
+def test_one_call_does_not_revise_and_retract(tell):
+    with pytest.raises(ValueError, match="retracts and revises are both there"):
+        tell(revises="o1", retracts="o2")
+
+
+# Shared, and seen by cool-downs ------------------------------------------------------------------
+
+
+def test_what_happened_has_a_name_that_several_decisions_may_share(tell, ledger):
+    tell(shared_id="order-7")
+    tell(decision_id="d2", shared_id="order-7")
+    assert {(row.decision_id, row.shared_id) for row in rows(ledger)} == {
+        ("d1", "order-7"),
+        ("d2", "order-7"),
+    }
+    with pytest.raises(DecisionConflict, match="is there with shared_id 'order-7'"):
+        tell(shared_id="order-8")
+
+
+def test_a_name_that_everything_shares_is_refused(tell, ledger, monkeypatch):
+    monkeypatch.setattr(outcomes, "MOST_SHARED", 2)
+    tell(shared_id="null")
+    tell("rejected", shared_id="null")
+    with pytest.raises(InvalidRequest, match="shared_id is 'null', of which 2 outcomes"):
+        tell(decision_id="d2", shared_id="null")
+    assert tell(shared_id="null").status == "duplicate"
+
+
+def test_what_was_said_is_kept_with_the_contact_and_goes_with_it(tell, ledger, now):
+    def said(decision_id: str = "d1") -> dict[str, object]:
+        columns = tables.contacts.c
+        query = sa.select(columns.action_id, columns.said).where(columns.decision_id == decision_id)
+        found = ledger.read(lambda connection: connection.execute(query).all())
+        return {row.action_id: json.loads(row.said or "{}") for row in found}
+
+    at = tables.micros(now + LATER)
+    first = tell("rejected")
+    assert said() == {"call_back": {"rejected": at}, "discount": {}}
+    revised = tell("clicked", revises=first.outcome_id)
+    assert said() == {"call_back": {"clicked": at}, "discount": {}}
+    tell(retracts=revised.outcome_id)
+    assert said() == {"call_back": {}, "discount": {}}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e16, -1e16])
+def test_a_value_that_cannot_be_counted_with_is_refused(tell, ledger, value):
+    with pytest.raises(ValueError, match="value"):
+        tell(value=value)
+    assert rows(ledger) == []

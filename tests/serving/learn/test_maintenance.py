@@ -1,0 +1,112 @@
+"""Beside the learner's steps: trees are fitted anew, and what is known becomes a version."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from serving.learn.learner import Learner
+from serving.learn.maintenance import Beside, to_registry
+from tests.serving.learn.test_learner import HOUR, PARAMS, Shop, a_champion, after
+from tests.training.pipeline.test_registry import on_sqlite
+from training.bandit.artifact import Bandit
+
+TREES = PARAMS.bandit.trees.model_copy(update={"at_least": 60, "growth": 2.0, "newest": 1000})
+GROWN = PARAMS.model_copy(update={"bandit": PARAMS.bandit.model_copy(update={"trees": TREES})})
+
+
+@pytest.fixture
+def shop(ledger, toy_domain, toy_catalog, now) -> Shop:
+    return Shop(ledger, toy_domain, toy_catalog, now)
+
+
+def taught(shop: Shop, count: int, begin: int = 0) -> None:
+    """The young accept, the old do not."""
+    for number in range(begin, begin + count):
+        age = 20 if number % 2 else 60
+        shop.decide(f"d{number}", f"c{age}")
+        shop.tell(f"d{number}", "accepted" if age == 20 else "rejected")
+
+
+def test_trees_are_fitted_when_enough_was_learned_and_not_before(shop):
+    learner = Learner(shop.ledger, shop.domain, shop, GROWN, a_champion("4", 0.5, n=2))
+    learner.rebase(shop.now)
+    beside = Beside(learner, write=lambda bandit: "", every_s=1e9, now_s=0.0)
+    taught(shop, 40)
+    learner.step(shop.now + HOUR)
+    beside.look(shop.now, 1.0)
+    assert not learner.wants_trees()
+    taught(shop, 40, begin=40)
+    learner.step(shop.now + HOUR)
+    assert learner.wants_trees()
+    assert shop.published().trees is None
+    beside.look(shop.now, 2.0)
+    beside.close()  # waits for what was begun
+    beside.look(shop.now + HOUR, 3.0)
+    trees = shop.published().trees
+    assert trees is not None and not learner.wants_trees()
+    found = trees.reward(np.array([[20.0], [60.0]]), ("app", "app"), ("discount",))[:, 0]
+    assert found[0] > 0.7 and found[1] < 0.3
+    again = shop.learner()  # a restarted one has them
+    again.step(shop.now + 2 * HOUR)
+    assert again.fit_trees().trees is not None
+
+
+def test_a_version_is_logged_when_it_is_time_and_something_was_learned(shop):
+    learner, written = shop.learner(), list[Bandit]()
+
+    def write(bandit: Bandit) -> str:
+        written.append(bandit)
+        return str(len(written))
+
+    beside = Beside(learner, write, every_s=100.0, now_s=0.0)
+    beside.look(shop.now, 150.0)
+    assert not written, "nothing was learned"
+    taught(shop, 2)
+    learner.step(shop.now + HOUR)
+    beside.look(shop.now, 200.0)
+    assert not written, "it is not time"
+    beside.look(shop.now, 260.0)
+    beside.close()
+    assert [one.knowledge.counted for one in written] == [2.0]
+
+
+def test_a_version_under_an_alias_of_its_own_serves_and_is_not_counted_twice(
+    shop, tmp_path, toy_domain
+):
+    registry = on_sqlite(tmp_path)
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    learner = shop.learner(a_champion("4", accepted=0.5, n=10))
+    learner.rebase(shop.now + HOUR)
+    learner.step(shop.now + HOUR)
+    number = to_registry(registry, toy_domain)(learner.version())
+    [version] = registry.versions()
+    assert (version.version, version.aliases) == (number, ("learned",))
+
+    back = Bandit.load(registry.folder(version))
+    row, priors = np.full((1, 1), 40.0), shop.catalog.priors
+    served = back.knowledge.model(priors, {}, back.params).acceptance(row, ["app"])
+    at = list(priors).index("discount")
+    # Ten times 0.5 and once 1, all at the encoder's center.
+    assert served[0, at] == pytest.approx(after(11, 6 / 11))
+    promoted = shop.learner(lambda: ("5", back))
+    assert promoted.rebase(shop.now + 2 * HOUR)
+    assert shop.expects() == pytest.approx(after(11, 6 / 11))
+
+
+def test_a_version_that_cannot_be_logged_is_tried_again_later(shop):
+    learner, tries = shop.learner(), []
+
+    def write(bandit: Bandit) -> str:
+        tries.append(bandit)
+        raise OSError("MLflow is down")
+
+    beside = Beside(learner, write, every_s=100.0, now_s=0.0)
+    taught(shop, 2)
+    learner.step(shop.now + HOUR)
+    beside.look(shop.now, 101.0)
+    beside.close()
+    with pytest.raises(OSError, match="MLflow is down"):
+        beside.look(shop.now, 102.0)
+    assert len(tries) == 1

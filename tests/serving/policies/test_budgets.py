@@ -1,0 +1,142 @@
+"""Volumes and budgets in a decision: what they remove, what they cost, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from features.journeys.model_input import ModelInput
+from serving.catalog.compiled_catalog import Playbook
+from serving.policies.budgets import Pacer
+from tests.serving.fakes import FakeModels, changed, decide, engine_of
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def catalog(toy_catalog):
+    def said(budgets=None, **actions):
+        content = toy_catalog.model_dump(by_alias=True)["actions"]
+        for name, more in actions.items():
+            content[name] |= more
+        parts = {"actions": content, "budgets": budgets or {}, "control_group": {"share": 0}}
+        return changed(toy_catalog, **parts)
+
+    return said
+
+
+@pytest.fixture
+def pacer(catalog, toy_domain):
+    def made(budgets=None, **actions):
+        return Pacer(Playbook(catalog(budgets, **actions), toy_domain, ModelInput(toy_domain)))
+
+    return made
+
+
+def kept(spending):
+    """What was spent, as the ledger gives it back."""
+    return json.loads(json.dumps(spending.changed))
+
+
+def test_what_nobody_limits_costs_nothing(pacer):
+    free = pacer()
+    assert free.names(np.zeros(3, dtype=bool)) == []
+    opened = free.open({}, NOON)
+    assert not opened.prices.any() and not opened.out.any()
+    opened.spend(0)
+    assert opened.changed == {}
+
+
+def test_a_volume_is_used_up_and_no_more(pacer):
+    three = pacer(discount={"volume": {"at_most": 3}})
+    states = {}
+    for count in range(3):
+        opened = three.open(states, NOON)
+        assert not opened.out.any(), count
+        opened.spend(1)
+        states |= kept(opened)
+    opened = three.open(states, NOON)
+    assert opened.out.tolist() == [False, True, False]
+    assert opened.rule(1) == "actions.discount.volume"
+    assert opened.why(1).reason == "3 of at most 3 of today are used up"
+    assert not three.open(states, NOON + timedelta(days=1)).out.any()
+
+
+def test_a_budget_is_shared_and_an_action_that_costs_more_than_is_left_is_out(pacer):
+    shared = {"budget": "spring"}
+    two = pacer({"spring": {"at_most": 2.4}}, call_back=shared, discount=shared)
+    states = {}
+    for action in (0, 1):  # 1.00 and 0.50
+        opened = two.open(states, NOON)
+        opened.spend(action)
+        states |= kept(opened)
+    opened = two.open(states, NOON)
+    assert opened.out.tolist() == [True, False, False]  # 0.90 is left
+    assert opened.why(0).reason == "1.5 of at most 2.4 of today are used up"
+    assert opened.why(0).rule == "budgets.spring"
+
+
+def test_the_slots_of_one_decision_share_what_is_left(pacer):
+    one = pacer(
+        {"spring": {"at_most": 1}}, call_back={"budget": "spring"}, discount={"budget": "spring"}
+    )
+    opened = one.open({}, NOON)
+    opened.spend(1)
+    assert opened.out.tolist() == [True, False, False]
+
+
+def test_who_is_worth_less_than_the_price_is_left_out_with_the_price(pacer):
+    scarce = pacer(discount={"volume": {"at_most": 10}})
+    morning = NOON.replace(hour=0, minute=1)
+    opened = scarce.open({}, morning, np.array([2.0, 0.5, 1.0]))
+    assert opened.prices[1] > 0.5 and opened.prices[0] == 0
+    assert opened.out.tolist() == [False, True, False]
+    assert opened.why(1).reason.startswith("so that it lasts all day it costs ")
+    rich = scarce.open({}, morning, np.array([2.0, 1e3, 1.0]))
+    assert not rich.out.any()
+
+
+def test_a_minimum_pushes_more_the_longer_it_is_not_reached(pacer):
+    wanted = pacer(discount={"volume": {"at_least": 100}})
+    prices = [wanted.open({}, NOON.replace(hour=hour)).prices[1] for hour in (1, 6, 18)]
+    assert 0 >= prices[0] >= prices[1] >= prices[2] and prices[2] < 0
+
+
+def test_a_free_action_draws_on_no_budget(pacer):
+    free = {"budget": "spring", "cost": 0}
+    made = pacer({"spring": {"at_most": 1}}, call_back=free)
+    assert made.names(np.zeros(3, dtype=bool)) == []
+
+
+def test_only_what_is_still_drawn_on_is_asked_for(pacer):
+    two = pacer(discount={"volume": {"at_most": 3}}, talk_plus={"volume": {"at_most": 3}})
+    assert two.names(np.array([False, True, False])) == ["actions.talk_plus.volume"]
+
+
+def test_over_a_day_decisions_stop_at_the_volume_and_not_before(catalog, toy_domain, ledger):
+    limited = catalog(discount={"volume": {"at_most": 5}})
+    greedy = FakeModels({"call_back": 0.1, "discount": 0.9, "talk_plus": 0.1}, greed=1e9)
+    engine = engine_of(limited, toy_domain, ledger, {}, greedy)
+    midnight = NOON.replace(hour=0)
+    answers = [
+        decide(engine, midnight + timedelta(minutes=12 * number), explain=True)
+        for number in range(120)
+    ]
+    shown = [answer.actions[0].action_id == "discount" for answer in answers]
+    assert sum(shown) == 5
+    assert sum(shown[:60]) in (2, 3)  # half of it in half of the day
+    gone = {one.action_id: one.rule for one in answers[-1].removed}
+    assert gone["discount"] == "actions.discount.volume"
+
+
+def test_what_is_decided_but_not_shown_spends_nothing(catalog, toy_domain, ledger):
+    limited = catalog(discount={"volume": {"at_most": 1}})
+    greedy = FakeModels({"call_back": 0.1, "discount": 0.9, "talk_plus": 0.1}, greed=1e9)
+    engine = engine_of(limited, toy_domain, ledger, {}, greedy)
+    late = NOON.replace(hour=23, minute=58)
+    for number in range(3):
+        [first] = decide(engine, late, customer_id=f"c{number}", activate=False).actions
+        assert first.action_id == "discount"

@@ -1,0 +1,97 @@
+"""What goes on beside the requests: a catalogue that was edited is taken over, sooner or later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from features.settings import load_settings
+from serving.decide.decision_setup import Desk, Models
+from serving.server import background as room
+from serving.server.background import Upkeep
+from tests.conftest import SHOP
+
+
+def no_store(*_: object) -> None:
+    raise OSError("no feature store in this test")
+
+
+@pytest.fixture
+def upkeep(tmp_path, monkeypatch) -> Upkeep:
+    """A worker of the shop without Feast, MLflow and learner, that looks all the time."""
+    monkeypatch.setattr(room, "FeatureStore", no_store)
+    monkeypatch.setattr(room, "CATALOG_EVERY_S", 0.001)
+    actions = tmp_path / "actions.yaml"
+    actions.write_text((SHOP / "actions.yaml").read_text())
+    return Upkeep(
+        load_settings(
+            {
+                "NBA_HOME": str(tmp_path / "home"),
+                "NBA_DOMAIN": str(SHOP / "domain.yaml"),
+                "NBA_ACTIONS": str(actions),
+                "NBA_MLFLOW_URI": f"sqlite:///{tmp_path / 'none.db'}",
+                "NBA_LEARNER": "false",
+                "NBA_LEARN_EVERY_S": "0.001",
+                "NBA_MODELS_EVERY_S": "0.001",
+            }
+        )
+    )
+
+
+def edit(upkeep: Upkeep, before: str, after: str) -> None:
+    path = upkeep._settings.actions
+    path.write_text(path.read_text().replace(before, after))
+
+
+def kept_up_until(upkeep: Upkeep, holds: Callable[[], bool]) -> None:
+    async def look() -> None:
+        upkeep.begin()
+        try:
+            async with asyncio.timeout(20):
+                while not holds():
+                    await asyncio.sleep(0.001)
+        finally:
+            await upkeep.end()
+
+    asyncio.run(look())
+
+
+def value(upkeep: Upkeep) -> float:
+    return upkeep.engine.desk.playbook.catalog.actions["hello"].value
+
+
+def test_an_edited_catalogue_is_decided_with(upkeep):
+    edit(upkeep, "value: 1", "value: 2")
+    kept_up_until(upkeep, lambda: value(upkeep) == 2)
+    assert upkeep.engine.desk.models.catalog == upkeep.engine.desk.playbook.catalog.fingerprint
+
+
+def test_an_edit_is_not_lost_when_the_ledger_fails_at_that_moment(upkeep, monkeypatch):
+    edit(upkeep, "value: 1", "value: 2")
+    remember, failures = room.remember_catalog, iter([OSError("disk"), OSError("still")])
+
+    def fail_twice(*asked: object) -> None:
+        for failure in failures:
+            raise failure
+        remember(*asked)
+
+    monkeypatch.setattr(room, "remember_catalog", fail_twice)
+    kept_up_until(upkeep, lambda: value(upkeep) == 2)
+
+
+def test_a_look_at_models_does_not_bring_the_catalogue_before_back(upkeep, monkeypatch):
+    """However long that look takes, and whatever comes in between."""
+    with_models = Desk.with_models
+
+    def slow(desk: Desk, models: Models) -> Desk:
+        end = time.monotonic() + 0.05
+        while upkeep.engine.desk is desk and time.monotonic() < end:
+            time.sleep(0)  # lets other threads go on, if they would
+        return with_models(desk, models)
+
+    monkeypatch.setattr(Desk, "with_models", slow)
+    edit(upkeep, "value: 1", "value: 2")
+    kept_up_until(upkeep, lambda: value(upkeep) == 2)

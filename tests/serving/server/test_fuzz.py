@@ -1,0 +1,69 @@
+"""The three verbs under fuzzing: no 5xx, and nothing that the OpenAPI document does not tell."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from features.business.domain import load_domain
+from features.settings import GROCERY
+from tests.conftest import Built
+from tests.fuzz import VERBS, Known, acquaint, fuzz, table
+from tests.server import Server, running
+
+pytestmark = pytest.mark.server
+CASES = 1500
+
+
+@pytest.fixture(scope="module")
+def server(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home: Path = tmp_path_factory.mktemp("fuzz") / "home"
+    shutil.copytree(first_day.home, home)
+    with running(home, {**first_day.env, "NBA_HOME": str(home)}) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def known(server: Server) -> Known:
+    customers = [f"c{number}" for number in range(12)]
+    return acquaint(server, load_domain(GROCERY), customers, datetime.now(UTC))
+
+
+def test_no_request_meets_a_5xx_or_an_answer_that_is_not_documented(server, known, capfd):
+    found = fuzz(server, server.get("/docs.json")[1], known, CASES, seed=0)
+    with capfd.disabled():
+        Console(file=sys.stderr, width=120).print(table(found))
+    assert not found.failures, "\n\n".join(found.failures)
+    assert sum(map(found.cases, VERBS)) >= 0.95 * CASES
+    for path in VERBS:  # most of the requests that can be understood reach the end
+        assert found.share(path, "known", 200) > 0.5
+
+
+def without_404(document: dict[str, Any]) -> None:
+    del document["paths"]["/v1/outcomes"]["post"]["responses"]["404"]
+
+
+def with_other_errors(document: dict[str, Any]) -> None:
+    document["components"]["schemas"]["Error"]["properties"]["error"] = {"type": "integer"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (without_404, "Undocumented status code"),
+        (with_other_errors, "Response violates schema"),
+    ],
+)
+def test_fuzzing_notices_a_document_that_is_not_true(server, known, spoil, told):
+    document = server.get("/docs.json")[1]
+    document["paths"] = {"/v1/outcomes": document["paths"]["/v1/outcomes"]}
+    spoil(document)
+    found = fuzz(server, document, known, 300, seed=0)
+    assert told in "\n".join(found.failures)

@@ -1,0 +1,272 @@
+"""The OpenAPI document tells what the service does: each status that it names can be met, and no
+error that a route raises is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import pytest
+import schemathesis
+
+from features.business.domain import load_domain
+from features.customers.identity import Spelling
+from features.errors import (
+    CustomerForgotten,
+    DecisionConflict,
+    DecisionUnknown,
+    IdentityUnknown,
+    InvalidData,
+    InvalidEvent,
+    InvalidRequest,
+    NbaError,
+    NotRepeatable,
+    NotVisible,
+)
+from features.journeys.events import read_event
+from features.settings import GROCERY
+from serving.contract.customers import LinkAnswer, LinkRequest
+from serving.contract.events import EventsAnswer, OutcomeAnswer, OutcomeRequest
+from serving.contract.requests import Error, Readiness
+from serving.server.middleware import MAX_BODY_BYTES, REFUSED
+from serving.server.openapi import EVERYWHERE, describe, refuses, routes, status_of
+from serving.service import _STATUS, NextBestAction
+from tests.conftest import NOW, Built
+from tests.server import Server, running
+
+OURS = routes(NextBestAction)
+DOCUMENT = describe(NextBestAction, _STATUS)
+PATHS = [route.path for route in OURS]
+STATUSES = {DecisionUnknown: HTTPStatus.NOT_FOUND, InvalidData: HTTPStatus.BAD_REQUEST}
+
+
+def answers(path: str, document: dict[str, Any] = DOCUMENT) -> dict[str, Any]:
+    return document["paths"][path]["post"]["responses"]
+
+
+def body_of(answer: dict[str, Any]) -> Any:
+    return answer["content"]["application/json"]["schema"]
+
+
+def ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+# A small service of our own ---------------------------------------------------------------------
+
+
+@bentoml.service(name="small", traffic={"timeout": 3})
+class Small:
+    """Tells of little."""
+
+    @bentoml.api(route="/v1/told")
+    @refuses(DecisionUnknown, InvalidEvent, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
+    async def told(self, request: OutcomeRequest, /, ctx: bentoml.Context) -> OutcomeAnswer:
+        """What followed."""
+        raise NotImplementedError
+
+    @bentoml.api(route="/v1/quiet")
+    async def quiet(self, request: LinkRequest, /) -> LinkAnswer:
+        raise NotImplementedError
+
+
+SMALL = describe(Small, STATUSES)
+
+
+def test_a_route_is_told_with_what_it_takes_and_what_it_answers():
+    post = SMALL["paths"]["/v1/told"]["post"]
+    assert (post["operationId"], post["description"]) == ("told", "What followed.")
+    takes = post["requestBody"]
+    assert takes["required"] and body_of(takes) == ref("OutcomeRequest")
+    assert body_of(post["responses"]["200"]) == ref("OutcomeAnswer")
+    assert post["responses"]["200"]["description"] == OutcomeAnswer.__doc__
+    assert {"OutcomeRequest", "OutcomeAnswer", "Error"} <= set(SMALL["components"]["schemas"])
+
+
+def test_a_route_may_answer_what_its_errors_are_answered_with_and_what_every_route_refuses():
+    assert set(answers("/v1/told", SMALL)) == {"200", "400", "404", "413", "415", "504"}
+    assert set(answers("/v1/quiet", SMALL)) == {"200", "400", "413", "415", "504"}
+    assert answers("/v1/told", SMALL)["404"]["description"] == DecisionUnknown.__doc__
+    assert answers("/v1/told", SMALL)["504"]["description"].startswith("It took longer than 3 s.")
+
+
+def test_the_body_of_an_error_is_one_sentence_or_what_the_route_says():
+    assert body_of(answers("/v1/told", SMALL)["404"]) == ref("Error")
+    both = {"anyOf": [ref("Error"), ref("EventsAnswer")]}
+    assert body_of(answers("/v1/told", SMALL)["400"]) == both
+    assert "EventsAnswer: What became of" in answers("/v1/told", SMALL)["400"]["description"]
+
+
+def test_what_may_be_null_is_told_so():
+    value = SMALL["components"]["schemas"]["OutcomeRequest"]["properties"]["value"]
+    assert [one["type"] for one in value["anyOf"]] == ["number", "null"]
+
+
+def test_an_error_has_the_status_of_its_kind_and_one_that_nobody_thought_of_has_500():
+    assert status_of(InvalidEvent, STATUSES) == HTTPStatus.BAD_REQUEST
+    assert status_of(NotVisible, STATUSES) == HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+# The document of the service itself -------------------------------------------------------------
+
+
+def test_the_document_keeps_the_rules_of_openapi():
+    schemathesis.openapi.from_dict(DOCUMENT).validate()
+
+
+def test_every_route_says_what_it_does_and_gives_an_example_that_it_takes():
+    for route in OURS:
+        assert route.says, f"{route.path} has no docstring"
+        takes = DOCUMENT["paths"][route.path]["post"]["requestBody"]["content"]
+        example = takes["application/json"].get("example")
+        assert example, f"no field of {route.request.__name__} has examples"
+        route.request.model_validate(example)
+
+
+def test_the_event_of_the_example_is_one_of_the_grocers():
+    post = DOCUMENT["paths"]["/v1/events"]["post"]
+    domain = load_domain(GROCERY)
+    for event in post["requestBody"]["content"]["application/json"]["example"]["events"]:
+        read_event(event, domain, Spelling(domain), NOW)
+
+
+def test_no_route_may_raise_an_error_without_a_status():
+    named = {error for route in OURS for error in route.refusals.errors}
+    assert {error for error in named if status_of(error, _STATUS) >= 500} <= {NotVisible}
+    assert named | {*EVERYWHERE} == set(_STATUS), (
+        "an error in _STATUS that no route refuses with, or the reverse"
+    )
+
+
+# Every error of every route, provoked -----------------------------------------------------------
+
+KEYS = {"cause": "told an agent"}
+SEEN = {"event_id": "e1", "type": "visit", "occurred_at": "2026-11-20T10:00:00Z", "channel": "app"}
+PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
+    ("/v1/decide", InvalidRequest, {"customer_id": "h1", "channel": "tv"}),
+    ("/v1/decide", InvalidData, {"identifiers": ["fax:1"], "channel": "app"}),
+    ("/v1/decide", CustomerForgotten, {"customer_id": "gone", "channel": "app"}),
+    ("/v1/decide", DecisionConflict, {"customer_id": "h2", "channel": "app", "decision_id": "d1"}),
+    ("/v1/activate", DecisionUnknown, {"decision_id": "none"}),
+    ("/v1/activate", DecisionConflict, {"decision_id": "d1"}),
+    ("/v1/explain", DecisionUnknown, {"decision_id": "none"}),
+    ("/v1/explain", NotRepeatable, {"decision_id": "d9"}),
+    ("/v1/replay", DecisionUnknown, {"decision_id": "none"}),
+    ("/v1/outcomes", InvalidRequest, {"decision_id": "d1", "outcome": "loved"}),
+    ("/v1/outcomes", DecisionUnknown, {"decision_id": "none", "outcome": "accepted"}),
+    (
+        "/v1/outcomes",
+        DecisionConflict,
+        {"decision_id": "d1", "outcome": "clicked", "outcome_id": "o1"},
+    ),
+    ("/v1/link", InvalidData, {"keys": ["card:", "h1"], **KEYS}),
+    ("/v1/link", CustomerForgotten, {"keys": ["gone", "h1"], **KEYS}),
+    ("/v1/unlink", InvalidData, {"keys": ["card:", "h1"], **KEYS}),
+    ("/v1/unlink", IdentityUnknown, {"keys": ["h1", "h2"], **KEYS}),
+    ("/v1/customer", InvalidRequest, {"customer_id": "h1", "before": "yesterday"}),
+    ("/v1/customer", InvalidData, {"identifiers": ["fax:1"]}),
+    ("/v1/customer", CustomerForgotten, {"customer_id": "gone"}),
+    ("/v1/forget", InvalidData, {"identifiers": ["fax:1"]}),
+    ("/v1/forget", CustomerForgotten, {"customer_id": "gone"}),
+]
+# Where the online store is broken. The first one leaves something behind that cannot be shown.
+BLIND: list[tuple[str, type[NbaError], dict[str, Any]]] = [
+    ("/v1/events", NotVisible, {"events": [{**SEEN, "customer_id": "h1"}]}),
+    ("/v1/link", NotVisible, {"keys": ["h1", "card:1"], **KEYS}),
+    ("/v1/unlink", NotVisible, {"keys": ["h1", "card:1"], **KEYS}),
+    ("/v1/forget", NotVisible, {"customer_id": "h1"}),
+]
+
+
+def test_what_is_provoked_below_is_all_that_the_routes_say_they_refuse():
+    """Who adds a route, or an error to one, shows here how to meet it."""
+    said = {(route.path, error) for route in OURS for error in route.refusals.errors}
+    assert {(path, error) for path, error, _ in PROVOKED + BLIND} == said
+
+
+@pytest.fixture(scope="module")
+def server(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that has decided, forgotten somebody, and lost the catalogue of one decision."""
+    home: Path = tmp_path_factory.mktemp("openapi") / "home"
+    shutil.copytree(first_day.home, home)
+    with running(home, {**first_day.env, "NBA_HOME": str(home)}) as started:
+        for path, body in (
+            ("/v1/decide", {"customer_id": "h1", "channel": "app", "decision_id": "d1"}),
+            ("/v1/outcomes", {"decision_id": "d1", "outcome": "shown", "outcome_id": "o1"}),
+            ("/v1/decide", {"customer_id": "h9", "channel": "app", "decision_id": "d9"}),
+            ("/v1/decide", {"customer_id": "gone", "channel": "app"}),
+            ("/v1/forget", {"customer_id": "gone"}),
+        ):
+            assert started.post(path, body)[0] == 200
+        with closing(sqlite3.connect(home / "ledger.db", isolation_level=None)) as ledger:
+            lost = "UPDATE decisions SET record = json_set(record, '$.catalog', 'lost')"
+            ledger.execute(f"{lost} WHERE decision_id = 'd9'")
+        yield started
+
+
+@pytest.mark.server
+def test_the_server_answers_this_document(server):
+    assert server.get("/docs.json") == (200, json.loads(json.dumps(DOCUMENT)))
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(("path", "error", "body"), PROVOKED)
+def test_an_error_comes_with_the_status_that_is_documented(server, path, error, body):
+    status, answer = server.post(path, body)
+    assert status == status_of(error, _STATUS), answer
+    assert Error.model_validate(answer, extra="forbid").error
+    assert error.__doc__.splitlines()[0] in answers(path)[str(status)]["description"]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("path", PATHS)
+def test_every_route_refuses_what_every_route_refuses(server, path):
+    assert {str(int(status)) for status in REFUSED} <= set(answers(path))
+    json_type = {"content-type": "application/json"}
+    large = {**json_type, "content-length": str(MAX_BODY_BYTES + 1)}
+    for status, body, headers in (
+        (400, b"{nope", json_type),
+        (413, b"", large),
+        (415, b"{}", {"content-type": "text/plain"}),
+    ):
+        connection = server.connect()
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        assert answer.status == status
+        assert Error.model_validate_json(answer.read(), extra="forbid").error
+        connection.close()
+
+
+@pytest.mark.server
+def test_of_events_that_none_could_be_taken_of_each_is_told_why(server):
+    status, answer = server.post("/v1/events", {"events": [{}, 7]})
+    assert status == 400
+    told = EventsAnswer.model_validate(answer)
+    assert [one.index for one in told.rejected] == [0, 1] and told.error == told.rejected[0].error
+
+
+@pytest.mark.server
+def test_readiness_is_what_the_document_says(server):
+    status, answer = server.get("/readyz")
+    assert status == 200
+    assert Readiness.model_validate(answer, extra="forbid").status == "degraded"
+
+
+@pytest.mark.server
+def test_what_cannot_be_shown_comes_with_the_status_that_is_documented(first_day, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(first_day.home, home)
+    (home / "feast" / "online.db").unlink()
+    with running(home, {**first_day.env, "NBA_HOME": str(home)}) as server:
+        for path, error, body in BLIND:
+            status, answer = server.post(path, body)
+            assert status == status_of(error, _STATUS), (path, answer)
+            assert Error.model_validate(answer, extra="forbid").error
+            assert error.__doc__.splitlines()[0] in answers(path)[str(status)]["description"]

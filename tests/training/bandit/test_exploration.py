@@ -1,0 +1,187 @@
+"""Exploration: probabilities that are exact, and draws that keep to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from features.errors import InvalidSetting, NothingAllowed
+from training.bandit.exploration import InverseGapPolicy, ProbabilityMatching, draw
+
+NAN = float("nan")
+rewards = st.lists(
+    st.one_of(st.just(NAN), st.floats(-1e6, 1e6, allow_nan=False)), min_size=1, max_size=40
+).filter(lambda values: not np.isnan(values).all())
+
+
+def test_matches_the_worked_example_in_the_docstring():
+    chance = InverseGapPolicy(greed=10).probabilities(np.array([1.0, 0.0]))
+    assert chance == pytest.approx([11 / 12, 1 / 12])
+
+
+def test_without_greed_all_allowed_actions_are_tried_alike():
+    chance = InverseGapPolicy(greed=0).probabilities(np.array([5.0, NAN, -5.0, 0.0]))
+    assert chance == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
+
+
+def test_the_only_allowed_action_is_certain():
+    assert InverseGapPolicy(greed=20).probabilities(np.array([NAN, -3.0])).tolist() == [0.0, 1.0]
+
+
+def test_an_action_that_trails_further_is_tried_less():
+    chance = InverseGapPolicy(greed=20).probabilities(np.array([0.5, 2.0, 1.0, 1.9]))
+    assert chance.argsort().tolist() == [0, 2, 3, 1]
+
+
+@settings(deadline=None)  # a busy machine is no counterexample
+@given(rewards=rewards, greed=st.floats(0, 1e6))
+def test_probabilities_sum_to_1_and_are_above_0_exactly_where_allowed(rewards, greed):
+    expected = np.array(rewards)
+    chance = InverseGapPolicy(greed).probabilities(expected)
+    assert abs(chance.sum() - 1) <= 1e-12
+    assert ((chance > 0) == ~np.isnan(expected)).all()
+    assert (chance[np.isnan(expected)] == 0).all()
+    assert chance[np.nanargmax(expected)] >= chance.max() - 1e-12
+
+
+def test_nothing_allowed_is_an_error_that_says_what_to_allow():
+    with pytest.raises(NothingAllowed, match="no allowed action.*Allow 'no_action'"):
+        InverseGapPolicy(greed=10).probabilities(np.array([NAN, NAN]))
+    with pytest.raises(NothingAllowed, match="no allowed action"):
+        InverseGapPolicy(greed=10).probabilities(np.array([[1.0, 0.0], [NAN, NAN]]))
+
+
+def test_inverse_gap_of_many_rows_is_that_of_each():
+    rows = np.array([[1.0, 0.0, NAN], [0.0, 2.0, 1.0]])
+    chance = InverseGapPolicy(greed=10).probabilities(rows)
+    assert chance[0] == pytest.approx([11 / 12, 1 / 12, 0])
+    assert chance[1] == pytest.approx([1 / 23, 1 - 1 / 23 - 1 / 13, 1 / 13])
+
+
+@pytest.mark.parametrize("greed", [-1.0, NAN, float("inf"), float("-inf")])
+def test_a_greed_we_cannot_use_is_named_in_the_error(greed):
+    with pytest.raises(InvalidSetting, match=f"greed is {greed!r}. Expected a number from 0 to"):
+        InverseGapPolicy(greed)
+
+
+def test_each_action_is_drawn_as_often_as_its_probability_says():
+    chance = np.array([0.0, 0.5, 0.3, 0.0, 0.15, 0.05, 0.0])
+    n = 10_000
+    drawn = np.bincount([draw(chance, f"decision-{i}") for i in range(n)], minlength=7)
+    # 4 standard errors of a share of n draws; exactly 0 where the probability is 0.
+    tolerance = 4 * np.sqrt(chance * (1 - chance) / n)
+    assert (np.abs(drawn / n - chance) <= tolerance).all()
+
+
+def test_the_same_id_draws_the_same_action_for_ever():
+    chance = np.full(1000, 1 / 1000)
+    # sha256("d-1") begins 0741a320...; 0x0741a320 / 2^32 is 0.02834.
+    assert draw(chance, "d-1") == draw(chance, "d-1") == 28
+    assert len({draw(chance, f"d-{i}") for i in range(20)}) > 15
+
+
+def test_a_sum_a_rounding_error_below_1_still_draws_an_allowed_action():
+    chance = np.array([1e-9, 1e-9, 0.0])
+    assert {draw(chance, f"d-{i}") for i in range(50)} == {1}
+
+
+# Probability matching --------------------------------------------------------------------------
+
+
+def matched(mean: list[float], sd: list[float], least: float = 0.0) -> np.ndarray:
+    return ProbabilityMatching(least).probabilities(np.array(mean), np.array(sd))
+
+
+def test_matching_gives_the_worked_example_of_its_docstring():
+    assert matched([1.0, 0.0], [0.6, 0.8]) == pytest.approx([0.841, 0.159], abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_chance_is_how_often_the_action_is_best(seed):
+    rng = np.random.default_rng(seed)
+    n, draws = int(rng.integers(2, 12)), 100_000
+    mean, sd = rng.normal(size=n), np.exp(rng.normal(size=n) - 1)
+    best = (mean + sd * rng.normal(size=(draws, n))).argmax(axis=1)
+    often = np.bincount(best, minlength=n) / draws
+    # 4 standard errors, and what the sum over cells leaves of the integral.
+    assert matched(mean, sd) == pytest.approx(often, abs=4 * 0.5 / np.sqrt(draws) + 0.01)
+
+
+def test_what_is_hardly_known_is_tried_more_than_what_is_known_to_trail():
+    known, unknown = matched([1.0, 0.5], [0.1, 0.1]), matched([1.0, 0.5], [0.1, 2.0])
+    assert unknown[1] > 0.3 > 0.01 > known[1]
+
+
+def test_what_is_certainly_worse_is_left_alone_and_the_rest_is_not_below_the_least():
+    chance = matched([1.0, 0.9, 0.6, -3.0], [0.1, 0.1, 0.1, 0.1], least=0.01)
+    assert chance[3] == 0 and chance.sum() == pytest.approx(1)
+    assert chance[chance > 0].min() >= 0.01
+
+
+def test_matching_never_picks_what_is_not_allowed():
+    assert matched([NAN, 0.0, NAN], [1.0, 1.0, NAN]).tolist() == [0.0, 1.0, 0.0]
+    with pytest.raises(NothingAllowed, match="no allowed action"):
+        matched([NAN], [1.0])
+
+
+def test_one_that_is_certain_wins_if_nobody_is_above_it():
+    """no_action earns 0, for sure: here both others are above it with a chance of a half."""
+    chance = matched([0.0, 0.0, 0.0], [0.0, 1.0, 1.0])
+    assert chance == pytest.approx([0.25, 0.375, 0.375], abs=0.005)
+
+
+@pytest.mark.parametrize("sd", [0.0, 1e-12])
+def test_the_better_of_two_that_are_certain_is_chosen_and_equals_share(sd):
+    assert matched([0.0, 2.0, 1.0], [sd] * 3).tolist() == [0, 1, 0]
+    assert matched([2.0, 2.0], [sd] * 2) == pytest.approx([0.5, 0.5])
+
+
+def test_the_unit_of_rewards_does_not_matter():
+    mean, sd = np.array([0.3, 0.1, 0.25]), np.array([0.1, 0.3, 0.2])
+    assert matched(1e6 * mean - 5, 1e6 * sd) == pytest.approx(matched(mean, sd))
+
+
+@pytest.mark.parametrize("least", [-0.01, 0.2, NAN])
+def test_a_least_chance_we_cannot_use_is_named_in_the_error(least):
+    with pytest.raises(InvalidSetting, match=f"least is {least!r}. Expected a chance from 0"):
+        ProbabilityMatching(least)
+
+
+def test_two_that_may_be_best_are_weighed_exactly():
+    chance = matched([1.0, 0.0, -50.0], [0.6, 0.8, 1.0], least=0.001)
+    assert chance == pytest.approx([norm.cdf(1), norm.cdf(-1), 0.0])
+
+
+def test_what_is_left_out_as_too_unlikely_would_have_been_set_to_0_anyway():
+    rng = np.random.default_rng(3)
+    mean, sd = rng.normal(0.0, 0.4, 30), rng.uniform(0.1, 0.6, 30)
+    whole, least = matched(mean, sd), 0.001
+    chance = matched(mean, sd, least)
+    assert 3 < (chance > 0).sum() < (whole > 0).sum()
+    assert chance == pytest.approx(np.where(whole >= least, whole, 0.0), abs=0.003)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("unsure", "tolerance"),
+    [((0.2, 1.5), 0.002), ((0.7, 0.9), 0.007)],  # too many even cells, and few enough of them
+)
+def test_chances_are_those_of_a_finer_integral(seed, unsure, tolerance):
+    rng = np.random.default_rng(seed)
+    mean = np.append(rng.normal(1.0, 0.7, 24), 0.0)
+    sd = np.append(rng.uniform(*unsure, 24), 0.0)  # the last one is `no_action`
+    z = np.linspace(0.0, 12.0, 20_001)[:, None]
+    below = norm.cdf(z, mean[:-1], sd[:-1])
+    own = np.diff(below, axis=0)
+    others = below.prod(axis=1, keepdims=True) / below
+    exact = np.append((own * (others[1:] + others[:-1]) / 2).sum(axis=0), below[0].prod())
+    found = ProbabilityMatching(least=0.0).probabilities(mean, sd)
+    np.testing.assert_allclose(found, exact, atol=tolerance)
+
+
+def test_when_all_are_certain_the_best_one_is_chosen():
+    found = ProbabilityMatching().probabilities(np.array([1.0, 2.0, np.nan]), np.zeros(3))
+    assert found.tolist() == [0.0, 1.0, 0.0]

@@ -1,0 +1,161 @@
+"""The reward model: what is expected, how sure that is, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.training.bandit.test_statistics import (
+    CHANNELS,
+    PRIORS,
+    an_encoder,
+    learned,
+    some_outcomes,
+)
+from training.bandit.encoder import CHANNEL, Encoder
+from training.bandit.reward_model import SURE, RewardModel
+from training.bandit.trees import Trees
+
+NAN = float("nan")
+
+
+def test_a_new_action_is_expected_to_do_as_its_prior_says():
+    model = learned(some_outcomes(60, seed=8)).model(PRIORS)
+    today = model.for_priors({"gift": 0.07, "call": 0.3})
+    rows = np.array([[55.0, 1.0], [20.0, 9.0]])
+    now, before = today.acceptance(rows, CHANNELS), model.acceptance(rows, CHANNELS)
+    assert today.actions == ("gift", "call")
+    assert now[:, 0].tolist() == pytest.approx([0.07, 0.07])
+    assert now[:, 1].tolist() == before[:, 0].tolist()
+
+
+def test_no_acceptance_is_believed_certain():
+    sure = RewardModel(
+        Encoder.blank(CHANNELS),
+        ("yes", "no"),
+        np.array([0.5, 0.5]),
+        np.array([[9.0] * 3, [-9.0] * 3]),
+    )
+    assert sure.acceptance(np.empty((1, 0)), ["app"])[0] == pytest.approx([SURE, 1 - SURE])
+
+
+def unclipped(model: RewardModel, row: np.ndarray, channel: str) -> np.ndarray:
+    vector = model.encoder.encode(row[None, :], (channel,))[0]
+    return model.prior + model.weights @ vector
+
+
+@pytest.mark.parametrize("channel", [*CHANNELS, "fax"])
+@pytest.mark.parametrize("row", [[44.0, 9.0], [NAN, 3.5], [9_000.0, -9_000.0]])
+def test_contributions_add_up_to_the_acceptance_before_it_is_clipped(row, channel):
+    model, customer = learned(some_outcomes(400, seed=31)).model(PRIORS), np.array(row)
+    found = model.contributions(customer, channel)
+    assert found.of == model.actions
+    assert found.features == ("age", "visits", f"{CHANNEL}app", f"{CHANNEL}phone")
+    assert found.effects.shape == (2, 4)
+    assert found.scores == pytest.approx(unclipped(model, customer, channel), abs=1e-12)
+    clipped = np.clip(found.scores, 1 - SURE, SURE)
+    assert clipped == pytest.approx(model.acceptance(customer[None, :], (channel,))[0], abs=1e-12)
+
+
+def test_a_contribution_worked_by_hand():
+    weights = np.array([[0.01, 0.05, -0.02, 0.1, -0.3]])
+    model = RewardModel(an_encoder(), ("call",), np.array([0.2]), weights)
+    found = model.contributions(np.array([60.0, NAN]), "app")
+    assert found.baseline == pytest.approx([0.21])
+    # Two standard deviations older; visits unknown, so average; on the app and not on the phone.
+    assert found.effects == pytest.approx(np.array([[0.1, 0.0, 0.1, 0.0]]))
+
+
+def test_contributions_of_some_actions_are_those_of_all_of_them():
+    model, row = learned(some_outcomes(400, seed=32)).model(PRIORS), np.array([30.0, 1.0])
+    every, one = model.contributions(row, "app"), model.contributions(row, "app", ["discount"])
+    assert one.of == ("discount",)
+    assert one.effects.tolist() == every.effects[1:].tolist()
+    assert one.scores.tolist() == every.scores[1:].tolist()
+
+
+def test_a_bandit_that_was_never_trained_explains_with_its_priors():
+    blank = RewardModel(Encoder.blank(CHANNELS), (), np.empty(0), np.empty((0, 0)))
+    found = blank.for_priors({"call": 0.3}).contributions(np.empty(0), "app")
+    assert (found.scores.tolist(), found.effects.any()) == ([0.3], False)
+
+
+def test_a_reward_model_survives_its_bytes():
+    model = learned(some_outcomes(60, seed=9)).model(PRIORS)
+    back = RewardModel.from_bytes(model.to_bytes())
+    rows = np.array([[55.0, NAN]])
+    assert back.actions == model.actions
+    assert back.acceptance(rows, ["app"]).tolist() == model.acceptance(rows, ["app"]).tolist()
+
+
+# Several experts -------------------------------------------------------------------------------
+
+
+def mixed(shares: list[float], seed: int = 40) -> RewardModel:
+    """Two heads of other ridges and trees, all of the same outcomes."""
+    told = some_outcomes(400, seed)
+    posterior, encoder = learned(told), an_encoder()
+    heads = (posterior.head(PRIORS), posterior.head(PRIORS, ridge=50.0))
+    priors = {action: prior for action, (prior, _) in PRIORS.items()}
+    trees = Trees.fit(*told)
+    return RewardModel.mixed(encoder, priors, heads, np.array([0.2, 0.1]), np.array(shares), trees)
+
+
+ROWS, HERE = np.array([[55.0, 1.0], [20.0, NAN]]), ["app", "phone"]
+
+
+def test_the_mean_is_the_mixture_of_what_the_experts_say():
+    shares = [0.5, 0.2, 0.3]
+    found = mixed(shares).expect(ROWS, HERE)
+    assert found.experts.shape == (3, 2, 2)
+    assert found.mean == pytest.approx(np.einsum("e,ena->na", shares, found.experts))
+    assert found.mean == pytest.approx(mixed(shares).acceptance(ROWS, HERE))
+    assert np.ptp(found.experts, axis=0).min() > 1e-3  # they do not agree, so the test can fail
+
+
+def test_who_has_no_share_is_not_heard():
+    first = mixed([1.0, 0.0, 0.0]).expect(ROWS, HERE)
+    assert first.mean == pytest.approx(first.experts[0])
+    trees = mixed([0.0, 0.0, 1.0]).expect(ROWS, HERE)
+    assert trees.mean == pytest.approx(trees.experts[2])
+    assert (trees.deviation > 0).all()  # trees are not sure of anything: the first head tells
+
+
+def test_the_deviation_is_the_mixture_of_what_the_heads_are_unsure_of():
+    model = mixed([0.6, 0.2, 0.2])
+    vectors = model.encoder.encode(ROWS, HERE)
+    each = [np.sqrt(n * head.spread(vectors)) for n, head in zip(model.noise, model.heads)]  # noqa: B905
+    expected = 0.75 * each[0] + 0.25 * each[1]
+    assert model.expect(ROWS, HERE).deviation == pytest.approx(expected)
+
+
+def test_more_outcomes_make_it_surer():
+    few, many = learned(some_outcomes(20, seed=41)), learned(some_outcomes(2_000, seed=41))
+    unsure = few.model(PRIORS).expect(ROWS, HERE).deviation
+    assert (many.model(PRIORS).expect(ROWS, HERE).deviation < unsure / 2).all()
+
+
+def test_an_action_that_is_new_to_the_trees_is_left_to_the_heads():
+    model = mixed([0.5, 0.2, 0.3]).for_priors({"gift": 0.07, "call": 0.3})
+    found = model.expect(ROWS, HERE)
+    assert found.mean[:, 0] == pytest.approx([0.07, 0.07])
+    assert (found.deviation[:, 0] > found.deviation[:, 1]).all()  # nobody knows it yet
+    assert found.mean[:, 1] == pytest.approx(mixed([0.5, 0.2, 0.3]).expect(ROWS, HERE).mean[:, 0])
+
+
+@pytest.mark.parametrize("channel", [*CHANNELS, "fax"])
+def test_contributions_of_a_mixture_add_up_as_well(channel):
+    model = mixed([0.5, 0.2, 0.3]).for_priors({"gift": 0.2, "call": 0.3, "discount": 0.2})
+    found = model.contributions(ROWS[0], channel)
+    assert found.features == ("age", "visits", f"{CHANNEL}app", f"{CHANNEL}phone")
+    assert found.scores == pytest.approx(model.acceptance(ROWS[:1], [channel])[0], abs=1e-9)
+
+
+def test_a_mixture_survives_its_bytes():
+    model = mixed([0.5, 0.2, 0.3])
+    now, back = (
+        each.expect(ROWS, HERE) for each in (model, RewardModel.from_bytes(model.to_bytes()))
+    )
+    assert back.mean.tolist() == now.mean.tolist()
+    assert back.experts.tolist() == now.experts.tolist()
+    assert back.deviation == pytest.approx(now.deviation, rel=1e-6)

@@ -1,0 +1,26 @@
+"""Arrays as bytes."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from training.bandit.serialization import pack, unpack
+
+
+def test_what_is_packed_comes_back():
+    arrays = {"weights": np.array([[1.5, np.nan], [-0.0, np.inf]]), "none": np.empty((0, 3))}
+    note, back = unpack(pack({"actions": ["call"], "ridge": 2.5}, **arrays))
+    assert note == {"actions": ["call"], "ridge": 2.5}
+    assert {name: (array.shape, array.tobytes()) for name, array in back.items()} == {
+        name: (array.shape, array.tobytes()) for name, array in arrays.items()
+    }
+
+
+def test_what_would_have_to_be_unpickled_is_refused():
+    file = io.BytesIO()
+    np.savez(file, note=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        unpack(file.getvalue())

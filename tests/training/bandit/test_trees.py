@@ -1,0 +1,93 @@
+"""Trees: the same outcomes give the same trees, whatever order they come in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.bandit.trees import Trees
+
+NAN = float("nan")
+
+
+def outcomes(n: int = 400, seed: int = 0, price: float = 1.0) -> tuple:
+    """Whoever is above 0 in the first feature accepts 'up', others do not; all may like 'down'."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n, 3))
+    channels, actions = rng.choice(["app", "phone"], n), rng.choice(["up", "down"], n)
+    up = np.where(rows[:, 0] > 0, np.where(channels == "app", 0.9, 0.7), 0.1)
+    chance = np.where(actions == "up", up, 0.4)
+    rows[rng.random((n, 3)) < 0.05] = NAN
+    reward = (rng.random(n) < chance) * price
+    return rows, channels.tolist(), actions.tolist(), reward, np.ones(n)
+
+
+def shuffled(given: tuple, seed: int) -> tuple:
+    order = np.random.default_rng(seed).permutation(len(given[0]))
+    return tuple(
+        [part[i] for i in order] if isinstance(part, list) else part[order] for part in given
+    )
+
+
+def joined(one: tuple, other: tuple) -> tuple:
+    return tuple(
+        a + b if isinstance(a, list) else np.concatenate([a, b])
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_find_an_interaction():
+    trees = Trees.fit(*outcomes(2_000))
+    chances = trees.reward(np.array([[1.0, 0, 0], [-1.0, 0, 0]]), ["app", "app"], ["up", "down"])
+    assert chances == pytest.approx(np.array([[0.9, 0.4], [0.1, 0.4]]), abs=0.15)
+
+
+def test_the_order_of_outcomes_does_not_matter():
+    given = outcomes()
+    assert Trees.fit(*shuffled(given, 1)).text == Trees.fit(*given).text
+
+
+def test_what_was_taken_back_was_never_learned():
+    given, wrong = outcomes(), outcomes(50, seed=9)
+    back = (*wrong[:4], -wrong[4])
+    assert Trees.fit(*joined(joined(wrong, given), back)).text == Trees.fit(*given).text
+    assert Trees.fit(*joined(wrong, given)).text != Trees.fit(*given).text  # the test can fail
+
+
+def test_an_action_never_seen_has_no_expectation():
+    trees = Trees.fit(*outcomes())
+    chances = trees.reward(np.zeros((2, 3)), ["app", "fax"], ["up", "new"])
+    assert np.isnan(chances).tolist() == [[False, True]] * 2
+
+
+def test_where_all_rewards_are_alike_there_is_nothing_to_fit():
+    rows, channels, actions, reward, count = outcomes()
+    assert Trees.fit(rows, channels, actions, np.zeros_like(reward), count) is None
+    assert Trees.fit(rows[:0], [], [], reward[:0], count[:0]) is None
+
+
+@pytest.mark.parametrize("price", [1.0, 30.0])  # chances, and money
+def test_effects_add_up_to_the_expected_reward(price):
+    trees = Trees.fit(*outcomes(price=price))
+    row = np.array([0.7, NAN, -0.5])
+    found = trees.effects(row, "app", ["down", "up"])
+    assert found.effects.shape == (2, 4)
+    whole = trees.reward(row[None, :], ["app"], ["down", "up"])[0]
+    assert found.baseline + found.effects.sum(axis=1) == pytest.approx(whole)
+    assert found.effects[1, 0] > abs(found.effects[1, 2])  # the first feature is what matters
+    assert (whole.max() > 1) == (price > 1)
+
+
+def test_trees_survive_their_note():
+    trees = Trees.fit(*outcomes())
+    back, row = Trees(**trees.note), np.array([[0.7, NAN, -2.0]])
+    assert back.reward(row, ["app"], ["up"]) == trees.reward(row, ["app"], ["up"])
+
+
+def test_outcomes_that_are_alike_count_each_for_itself():
+    """Of customers of two kinds only, the trees must still tell the kinds apart."""
+    rows = np.tile([[20.0], [60.0]], (40, 1))
+    liked = (rows[:, 0] < 40).astype(np.float64)
+    trees = Trees.fit(rows, ["app"] * 80, ["mail"] * 80, liked, np.ones(80))
+    found = trees.reward(np.array([[20.0], [60.0]]), ("app", "app"), ("mail",))[:, 0]
+    assert found[0] > 0.9 and found[1] < 0.1

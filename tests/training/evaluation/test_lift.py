@@ -1,0 +1,177 @@
+"""Lift: intervals that cover a known truth, and a check of the split that fires when it should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from training.evaluation.lift import SUSPICIOUS, interval, lift, ratio_interval, sample_ratio_p
+
+
+def table(policy: np.ndarray, control: np.ndarray, day: int = 0) -> pd.DataFrame:
+    """One decision of each customer, with its reward."""
+    reward = np.concatenate([policy, control])
+    arms = ["policy"] * len(policy) + ["control"] * len(control)
+    return pd.DataFrame(
+        {
+            "customer_id": [f"c{number}" for number in range(len(reward))],
+            "arm": arms,
+            "day": day,
+            "decisions": 1,
+            "open": 0,
+            "reward": reward,
+        }
+    )
+
+
+def drawn(seed: int, policy: int, control: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rewards as they are: a showing costs, one customer in ten earns something, few much."""
+    rng = np.random.default_rng(seed)
+
+    def one(size: int) -> np.ndarray:
+        return np.where(rng.random(size) < 0.1, rng.lognormal(2.0, 0.5, size), 0.0) - 0.1
+
+    return one(policy), one(control)
+
+
+def test_the_plain_interval_is_welchs():
+    policy, control = drawn(7, 500, 60)
+    figure = lift(table(policy, control), 0.1).figure
+    welch = stats.ttest_ind(policy, control, equal_var=False).confidence_interval(0.95)
+    assert figure.value == pytest.approx(policy.mean() - control.mean())
+    assert (figure.welch_low, figure.welch_high) == pytest.approx((welch.low, welch.high))
+
+
+def test_without_skewness_both_intervals_are_the_same():
+    half = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    figure = lift(table(half + 3, half), 0.5).figure
+    assert (figure.low, figure.high) == pytest.approx((figure.welch_low, figure.welch_high))
+
+
+def coverage(skewed: bool, policy: int, control: int) -> tuple[float, float]:
+    """In how many of 2,000 samples without any lift the interval lies above 0, and covers it."""
+    samples = [drawn(seed, policy, control) for seed in range(2_000)]
+    arms = (np.array([one[0] for one in samples]), np.array([one[1] for one in samples]))
+    n = tuple(np.full(len(arm), float(arm.shape[1])) for arm in arms)
+    mean = tuple(arm.mean(axis=1) for arm in arms)
+    variance = tuple(arm.var(axis=1, ddof=1) for arm in arms)
+    third = tuple(((arm - arm.mean(axis=1)[:, None]) ** 3).mean(axis=1) for arm in arms)
+    low, high = interval(n, mean, variance, third, skewed=skewed)
+    return float((low > 0).mean()), float(((low <= 0) & (high >= 0)).mean())
+
+
+def test_the_interval_covers_the_truth_where_welchs_promises_lifts_that_are_not_there():
+    """200 customers are in the control group, and 20 of them earn something."""
+    # 4 standard errors of a share of 2,000 samples.
+    tolerance = 4 * np.sqrt(0.05 * 0.95 / 2_000)
+    false_lifts, covered = coverage(True, 2_000, 200)
+    assert covered == pytest.approx(0.95, abs=tolerance)
+    assert false_lifts < 0.025 + tolerance
+    assert coverage(False, 2_000, 200)[0] > 0.025 + tolerance  # the correction earns its place
+
+
+def test_a_lift_that_is_there_is_found_and_its_size_covered():
+    policy, control = drawn(7, 20_000, 1_000)
+    figure = lift(table(policy + 0.4, control), 1 / 21).figure
+    assert figure.low > 0 and figure.low < 0.4 < figure.high
+    mean = control.mean()
+    assert figure.relative == pytest.approx((policy.mean() + 0.4) / mean - 1)
+    assert figure.relative_low < figure.relative < figure.relative_high
+
+
+@pytest.mark.parametrize(
+    ("policy", "control"),
+    [([], []), ([1.0, 2.0], [1.0]), ([1.0], [1.0, 2.0]), ([1.0, 1.0], [0.0, 0.0])],
+    ids=["nobody", "one in the control group", "one outside", "all alike within their arm"],
+)
+def test_of_too_few_there_is_no_figure(policy, control):
+    assert lift(table(np.array(policy), np.array(control)), 0.5).figure is None
+
+
+def test_customers_count_and_not_their_decisions():
+    """One customer with a hundred decisions must not outweigh the others."""
+    busy = pd.concat([table(np.full(3, 1.0), np.array([0.0, 2.0]))] * 100)
+    found = lift(busy, 0.4)
+    assert (found.policy.customers, found.policy.decisions) == (3, 300)
+    assert (found.policy.per_customer, found.policy.per_decision) == (100.0, 1.0)
+    assert found.figure.value == 0.0
+
+
+def test_who_was_seen_in_both_arms_is_counted_in_neither():
+    rows = table(np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0, 50.0]))
+    rows.loc[5, "customer_id"] = "c0"
+    found = lift(rows, 0.5)
+    assert found.in_both == 1
+    assert (found.policy.customers, found.control.customers) == (2, 2)
+    assert found.figure.value == pytest.approx(2.5 - 0.5)
+
+
+def test_each_day_shows_what_was_known_of_the_period_up_to_it():
+    policy, control = drawn(3, 200, 40)
+    first = table(policy, control, day=10)
+    second = table(policy[:50] + 1, control[:10] - 1, day=12)
+    second.loc[second["arm"] == "control", "customer_id"] = [f"c{200 + n}" for n in range(10)]
+    found = lift(pd.concat([second, first]), 0.2)
+    assert found.by_day["day"].tolist() == [10, 12]
+    early = lift(first, 0.2)
+    assert found.by_day.iloc[0].to_dict() == pytest.approx(early.by_day.iloc[0].to_dict())
+    last = found.by_day.iloc[-1]
+    assert last["lift"] == pytest.approx(found.figure.value)
+    assert (last["low"], last["high"]) == pytest.approx((found.figure.low, found.figure.high))
+    whole = policy.copy()
+    whole[:50] += policy[:50] + 1
+    assert last["policy"] == pytest.approx(whole.mean())
+
+
+def test_a_day_without_a_control_customer_has_no_figure_yet():
+    rows = pd.concat([table(np.array([1.0, 2.0]), np.array([])), table(np.ones(2), np.ones(2), 1)])
+    by_day = lift(rows, 0.5).by_day
+    assert np.isnan(by_day["lift"].iloc[0]) and np.isfinite(by_day["lift"].iloc[1])
+
+
+def test_the_ratio_is_fiellers_and_covers_the_truth():
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(2_000):
+        top, bottom = rng.normal(6.0, 1.0), rng.normal(4.0, 0.5)
+        low, high = ratio_interval((top, bottom), (1.0, 0.5), 1.959964)
+        covered += low <= 1.5 <= high
+    assert covered / 2_000 == pytest.approx(0.95, abs=4 * np.sqrt(0.05 * 0.95 / 2_000))
+
+
+@pytest.mark.parametrize("bottom", [0.9, 0.0, -3.0])
+def test_there_is_no_ratio_to_what_is_not_clearly_above_zero(bottom):
+    assert np.isnan(ratio_interval((6.0, bottom), (1.0, 0.5), 1.96)).all()
+
+
+def test_the_sample_ratio_is_chi_square_or_exact_where_few_are_expected():
+    chi_square = stats.chisquare([9_900, 100], [9_800, 200]).pvalue
+    assert sample_ratio_p(9_900, 100, 0.02) == pytest.approx(chi_square)
+    exact = stats.binomtest(4, 102, 0.02).pvalue
+    assert sample_ratio_p(98, 4, 0.02) == pytest.approx(exact)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+def test_the_check_of_the_split_is_silent_where_it_is_right_and_fires_where_not(share):
+    rng = np.random.default_rng(11)
+    right = [sample_ratio_p(5_000 - n, n, share) for n in rng.binomial(5_000, share, 2_000)]
+    wrong = [sample_ratio_p(20_000 - n, n, share) for n in rng.binomial(20_000, 0.6 * share, 200)]
+    assert np.mean(np.array(right) < SUSPICIOUS) <= 0.001 + 4 * np.sqrt(0.001 / 2_000)
+    assert (np.array(wrong) < SUSPICIOUS).all()
+
+
+@pytest.mark.parametrize(
+    ("policy", "control", "uneven"),
+    [(9800, 200, False), (9780, 220, False), (9700, 300, True), (9990, 10, True), (49, 1, False)],
+)
+def test_the_check_of_the_sample_ratio_fires_when_it_should(policy, control, uneven):
+    assert (sample_ratio_p(policy, control, 0.02) < SUSPICIOUS) == uneven
+
+
+def test_nobody_in_the_control_group_is_no_surprise_only_where_nobody_should_be():
+    assert sample_ratio_p(0, 0, 0.02) is None
+    assert sample_ratio_p(5_000, 0, 0.0) == 1.0
+    assert sample_ratio_p(5_000, 0, 0.02) < SUSPICIOUS
+    assert sample_ratio_p(5_000, 3, 0.0) < SUSPICIOUS

@@ -1,0 +1,84 @@
+"""How a `ContextualBandit` learns: its settings, and what they may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.errors import InvalidSetting
+from training.bandit.decay import Fading
+from training.bandit.exploration import ProbabilityMatching
+
+SETTLED = 2_048  # outcomes after which means and spreads of the features move no more
+
+
+@dataclass(frozen=True, slots=True)
+class BanditSettings:
+    """How a `ContextualBandit` learns; the defaults are those of all published figures.
+
+    Parameters
+    ----------
+    width : int
+        Length of the vector that a context is turned into (`Encoder.fit`).
+    ridges : floats > 0, in outcomes
+        One linear expert for each: what its prior is worth. A weak prior learns fast where
+        rewards follow from contexts, a strong one is not fooled by noise.
+    cautions : floats >= 0, as many
+        What is believed of an action is this many times as unsure as the expert's posterior says.
+    debts : floats >= 0, as many
+        By how many outcomes' worth of error an expert must have been better before it is heard.
+    trees_from : int
+        Outcomes from which on trees are fitted as a further expert.
+    refit_growth, solve_growth : float > 1
+        Trees are fitted, and heads solved, when there are so many times as many outcomes.
+    half_life : float or None, in outcomes
+        After so many more an outcome counts half; None: the world does not change.
+    least : float
+        Of `ProbabilityMatching`.
+    memory : int
+        Newest outcomes that are kept for fitting encoder and trees.
+    seed : int
+        Of the encoder's waves.
+    """
+
+    width: int = 160
+    ridges: tuple[float, ...] = (1.0, 100.0)
+    cautions: tuple[float, ...] = (0.15, 0.5)
+    debts: tuple[float, ...] = (0.0, 150.0)
+    trees_from: int = 100
+    refit_growth: float = 1.5
+    solve_growth: float = 1.3
+    half_life: float | None = None
+    least: float = 0.001
+    memory: int = 100_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        several = len(self.ridges)
+        check("width", self.width, self.width >= 2, "a whole number >= 2", "160 is a good start.")
+        check(
+            "ridges",
+            self.ridges,
+            several > 0 and all(0 < ridge < np.inf for ridge in self.ridges),
+            "one finite number > 0 or more",
+            "(1, 100) suits clear and noisy rewards.",
+        )
+        for name in ("cautions", "debts"):
+            values = getattr(self, name)
+            fine = len(values) == several and all(0 <= value < np.inf for value in values)
+            check(name, values, fine, "a finite number >= 0 for each ridge", "Give as many.")
+        for name in ("refit_growth", "solve_growth"):
+            growth = getattr(self, name)
+            check(name, growth, 1 < growth < np.inf, "a finite number > 1", "1.5 is calm.")
+        for name, lowest in (("trees_from", 1), ("memory", SETTLED)):
+            value = getattr(self, name)
+            check(name, value, value >= lowest, f"a number >= {lowest}", f"Take {lowest}.")
+        Fading(self.half_life)
+        ProbabilityMatching(self.least)
+
+
+def check(name: str, value: object, fine: bool, expected: str, remedy: str) -> None:
+    """Refuse the value of a setting that is not fine."""
+    if not fine:
+        raise InvalidSetting(f"{name} is {value!r}.", expected=expected, remedy=remedy)

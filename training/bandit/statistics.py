@@ -1,0 +1,243 @@
+"""What outcomes have taught of each action, as sums: in any order, and any of them taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import InvalidSetting
+from training.bandit.decay import Fading
+from training.bandit.encoder import Encoder
+from training.bandit.linear import Head, basis_of, solve
+from training.bandit.reward_model import RewardModel
+from training.bandit.serialization import pack, unpack
+
+Floats = NDArray[np.float64]
+Priors = Mapping[str, tuple[float, float]]
+
+
+@dataclass
+class Posterior:
+    """Sums over outcomes, for each action; Bayesian ridge regression of acceptance.
+
+    With vectors v, acceptances y in [0, 1] and counts c::
+
+        A = sum of c v v'      b = sum of c y v      s = sum of c y^2
+        weights = (A + D)^-1 (b - prior * A[0])      D = diag(prior weight, ridge, ridge, …)
+
+    The prior stays outside the sums (A[0] is the sum of c v, as v[0] is 1), so it can be edited
+    in the catalogue at any time.
+
+    Attributes
+    ----------
+    second : shape (n_actions, width, width)
+        A of each action.
+    first : shape (n_actions, width)
+        b of each action.
+    square : shape (n_actions,)
+        s of each action.
+    fading : Fading
+        How outcomes weigh by their time, in days.
+    """
+
+    encoder: Encoder
+    ridge: float
+    actions: tuple[str, ...] = ()
+    second: Floats = field(default_factory=lambda: np.empty(0))
+    first: Floats = field(default_factory=lambda: np.empty(0))
+    square: Floats = field(default_factory=lambda: np.empty(0))
+    fading: Fading = field(default_factory=Fading)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ridge < np.inf:  # written so that nan fails too
+            raise InvalidSetting(
+                f"ridge is {self.ridge!r}.",
+                expected="a finite number > 0, in observations",
+                remedy="Set bandit.ridge in training/params.yaml; 100 is a calm start.",
+            )
+        if not self.actions:
+            width = self.encoder.width
+            self.second, self.first = np.zeros((0, width, width)), np.zeros((0, width))
+            self.square = np.zeros(0)
+
+    def learn(
+        self,
+        rows: Floats,
+        channels: Sequence[str],
+        actions: Sequence[str],
+        acceptance: Floats,
+        count: Floats,
+        at: Floats | None = None,
+    ) -> None:
+        """Add outcomes; a negative count takes one back.
+
+        Parameters
+        ----------
+        rows : shape (n, n_features)
+        channels, actions : n texts
+        acceptance : shape (n,), in [0, 1]
+        count : shape (n,)
+            What each outcome counts.
+        at : shape (n,), in days since 1970
+            When each was decided; needed where outcomes fade.
+        """
+        if self.fading.half_life is not None:
+            count = count * self._faded(np.zeros(0) if at is None else at)
+        vectors = self.encoder.encode(rows, channels)
+        chosen = np.array(actions, dtype=object)
+        for action in dict.fromkeys(actions):
+            index, mine = self._row(action), chosen == action
+            v, c = vectors[mine], count[mine]
+            self.second[index] += (v * c[:, None]).T @ v
+            self.first[index] += (c * acceptance[mine]) @ v
+            self.square[index] += c @ acceptance[mine] ** 2
+
+    def copy(self) -> Posterior:
+        """One that can learn apart from this one."""
+        return replace(
+            self,
+            second=self.second.copy(),
+            first=self.first.copy(),
+            square=self.square.copy(),
+        )
+
+    def counted(self, action: str) -> float:
+        """Outcomes of an action so far."""
+        return float(self.second[self.actions.index(action)][0, 0]) if action in self.actions else 0
+
+    def rate(self, action: str) -> float:
+        """Mean acceptance of an action so far; ``nan`` if there were no outcomes."""
+        count = self.counted(action)
+        return float(self.first[self.actions.index(action)][0]) / count if count else np.nan
+
+    def noise(self) -> float:
+        """Variance of acceptance about each action's own rate; 0.25 is assumed at first."""
+        count = self.second[:, 0, 0]
+        rates = self.first[:, 0] / np.where(count > 0, count, 1.0)
+        about = float(np.maximum(self.square - rates * self.first[:, 0], 0.0).sum())
+        return (0.25 + about) / (1.0 + float(np.maximum(count, 0.0).sum()))
+
+    def head(
+        self,
+        priors: Priors,
+        groups: Mapping[str, str] | None = None,
+        ridge: float | None = None,
+        now: float | None = None,
+    ) -> Head:
+        """What the sums say of the actions of a catalogue.
+
+        Parameters
+        ----------
+        priors
+            For each action, its prior acceptance and the weight of that.
+        groups
+            Actions of one group expect of each other what they do not know themselves: the prior
+            weights of one are what all the *others* of its group have taught. So a new action
+            starts where its siblings are. An action without a group, or alone in it, starts from
+            its prior acceptance.
+        ridge
+            Another one than `Posterior.ridge`.
+        now : in days since 1970
+            From when outcomes are seen, where they fade.
+
+        Returns
+        -------
+        Head
+            Of the differences from the prior acceptance; actions in the order of ``priors``.
+        """
+        second, first, penalty = self._gathered(priors, ridge or self.ridge, now)
+        basis = basis_of(second)
+        start = np.zeros_like(first)
+        for group in _families(priors, groups or {}):
+            whole = second[group].sum(axis=0), first[group].sum(axis=0)
+            siblings = whole[0] - second[group], whole[1] - first[group]
+            start[group] = solve(*siblings, penalty[group], start[group], basis).weights
+        return solve(second, first, penalty, start, basis)
+
+    def model(
+        self,
+        priors: Priors,
+        groups: Mapping[str, str] | None = None,
+        now: float | None = None,
+    ) -> RewardModel:
+        """What a server needs; see `head` for what is asked."""
+        head = self.head(priors, groups, now=now)
+        mean = np.array([acceptance for acceptance, _ in priors.values()])
+        noise = np.array([self.noise()])
+        return RewardModel(self.encoder, tuple(priors), mean, head.weights, (head,), noise)
+
+    def to_bytes(self) -> bytes:
+        """All of it, without pickles."""
+        note = {
+            "actions": self.actions,
+            "ridge": self.ridge,
+            "half_life": self.fading.half_life,
+            "epoch": self.fading.epoch,
+        }
+        sums = {"second": self.second, "first": self.first, "square": self.square}
+        return pack(self.encoder.note | note, **self.encoder.arrays, **sums)
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> Posterior:
+        """What `to_bytes` wrote."""
+        note, arrays = unpack(payload)
+        return cls(
+            Encoder.of(note, arrays),
+            note["ridge"],
+            tuple(note["actions"]),
+            arrays["second"],
+            arrays["first"],
+            arrays["square"],
+            Fading(note["half_life"], note["epoch"]),
+        )
+
+    def _faded(self, at: Floats) -> Floats:
+        """Weights of outcomes by their time; moves the epoch on before they grow too large."""
+        if not len(at):
+            raise InvalidSetting(
+                "Outcomes that fade came without their times.",
+                expected="'at', in days since 1970, for each",
+                remedy="Give the time of the decision, or leave half_life out.",
+            )
+        self.fading, scale = self.fading.moved(float(np.max(at)))
+        if scale != 1.0:
+            self.second, self.first = self.second * scale, self.first * scale
+            self.square = self.square * scale
+        return self.fading.weights(at)
+
+    def _gathered(
+        self, priors: Priors, ridge: float, now: float | None
+    ) -> tuple[Floats, Floats, Floats]:
+        """A, b less what the prior explains, and D of each action of a catalogue."""
+        width = self.encoder.width
+        second, first = np.zeros((len(priors), width, width)), np.zeros((len(priors), width))
+        penalty = np.full((len(priors), width), ridge)
+        penalty[:, 0] = [weight for _, weight in priors.values()]
+        shrink = 1.0 if now is None else self.fading.shrink(now)
+        for index, (action, (acceptance, _)) in enumerate(priors.items()):
+            if action in self.actions:
+                row = self.actions.index(action)
+                second[index] = shrink * self.second[row]
+                first[index] = shrink * (self.first[row] - acceptance * self.second[row][0])
+        return second, first, penalty
+
+    def _row(self, action: str) -> int:
+        if action not in self.actions:
+            width = self.encoder.width
+            self.actions += (action,)
+            self.second = np.concatenate([self.second, np.zeros((1, width, width))])
+            self.first = np.concatenate([self.first, np.zeros((1, width))])
+            self.square = np.append(self.square, 0.0)
+        return self.actions.index(action)
+
+
+def _families(priors: Priors, groups: Mapping[str, str]) -> list[list[int]]:
+    """The rows of the actions of each group that has more than one."""
+    found: dict[str, list[int]] = {}
+    for index, action in enumerate(priors):
+        if action in groups:
+            found.setdefault(groups[action], []).append(index)
+    return [rows for rows in found.values() if len(rows) > 1]

@@ -1,0 +1,215 @@
+"""Boosted trees of what each action earns: they find what no straight line and no wave shows.
+
+Trees cannot learn from one outcome, so they are fitted again now and then; in between the linear
+heads (`training.bandit.contextual_bandit.statistics`) learn on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from training.bandit.leaf_masks import LeafMasks, Masks
+
+Floats = NDArray[np.float64]
+
+ROUNDS = 60
+SETTINGS = {
+    "num_leaves": 15,
+    "min_data_in_leaf": 5,
+    "learning_rate": 0.1,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "min_data_per_group": 5,
+    "cat_smooth": 1.0,
+    # The same outcomes must give the same trees, on any number of cores.
+    "seed": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,
+    "verbosity": -1,
+}
+AT_ONCE = 128  # rows whose leaves are looked up together: few enough to stay in the cache
+CHANCES = "cross_entropy"  # the objective for rewards from 0 to 1; others are fitted by squares
+
+
+class Effects(NamedTuple):
+    """Baseline, shape (n_actions,), and effects, shape (n_actions, n_features + 1): the channel's
+    last. They add up to `Trees.reward`; ``nan`` where that is."""
+
+    baseline: Floats
+    effects: Floats
+
+
+@dataclass(frozen=True)
+class Trees:
+    """One model of all actions: reads a row of features, the channel and the action.
+
+    Attributes
+    ----------
+    actions, channels : tuple of str
+        Those it was fitted on, by their codes.
+    text : str
+        The model as LightGBM writes it.
+    """
+
+    actions: tuple[str, ...]
+    channels: tuple[str, ...]
+    text: str
+
+    def __post_init__(self) -> None:
+        for name in ("actions", "channels"):  # JSON knows lists only
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @cached_property
+    def _booster(self) -> Any:
+        return lgb.Booster(model_str=self.text)
+
+    @cached_property
+    def _masks(self) -> LeafMasks:
+        return LeafMasks(self.text)
+
+    @cached_property
+    def _of_channels(self) -> Masks:
+        """Leaves that splits on the channel leave over, by `_places`; last, of an unknown one."""
+        return self._masks.of_categories(-2, [*range(len(self.channels)), -1])
+
+    @cached_property
+    def _of_actions(self) -> Masks:
+        """Leaves that splits on the action leave over, by `_places`; last, of an unknown one."""
+        return self._masks.of_categories(-1, [*range(len(self.actions)), -1])
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.actions)
+
+    @cached_property
+    def _is_chance(self) -> bool:
+        return f"objective={CHANCES}" in self.text
+
+    @classmethod
+    def fit(
+        cls,
+        rows: Floats,
+        channels: Sequence[str],
+        actions: Sequence[str],
+        reward: Floats,
+        count: Floats,
+    ) -> Trees | None:
+        """Fit on outcomes, in whatever order they come; None if they leave nothing to learn.
+
+        Parameters
+        ----------
+        rows : shape (n, n_features)
+            ``nan`` is unknown.
+        channels, actions : n texts
+        reward : shape (n,)
+        count : shape (n,)
+            What each outcome counts; a negative one takes an equal outcome back.
+        """
+        known, ways = tuple(sorted(set(actions))), tuple(sorted(set(channels)))
+        codes = _codes(tuple(channels), ways), _codes(tuple(actions), known)
+        table, y, weight = _canonical(np.column_stack([rows, *codes]), reward, count)
+        if len(np.unique(y)) < 2:
+            return None
+        width = table.shape[1]
+        objective = CHANCES if y.min() >= 0 and y.max() <= 1 else "regression"
+        data = lgb.Dataset(
+            table,
+            y,
+            weight=weight,
+            categorical_feature=[width - 2, width - 1],
+            params={"verbosity": -1, "min_data_in_bin": 1},
+        )
+        booster = lgb.train(SETTINGS | {"objective": objective}, data, ROUNDS)
+        return cls(known, ways, booster.model_to_string())
+
+    def reward(self, rows: Floats, channels: Sequence[str], actions: Sequence[str]) -> Floats:
+        """What each of ``actions`` is expected to earn, shape (n, n_actions), for n rows.
+
+        ``nan`` where the trees have never seen the action.
+        """
+        wanted = _places(tuple(actions), self.actions), _places(tuple(channels), self.channels)
+        of_actions = self._of_actions.take(wanted[0], axis=0, mode="wrap")  # -1 is the last
+        of_channels = self._of_channels.take(wanted[1], axis=0, mode="wrap")
+        found = np.empty((len(rows), len(actions)))
+        for start in range(0, len(rows), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            open_leaves = self._masks.of_rows(rows[part]) & of_channels[part]
+            found[part] = self._masks.scores(open_leaves[:, None] & of_actions)
+        if self._is_chance:
+            expit(found, out=found)
+        if not set(actions).issubset(self._known):
+            found[:, ~self.knows(actions)] = np.nan
+        return found
+
+    def knows(self, actions: Sequence[str]) -> NDArray[np.bool_]:
+        """Which actions the trees have seen, shape (n_actions,)."""
+        known: NDArray[np.bool_] = _places(tuple(actions), self.actions) >= 0
+        return known
+
+    def effects(self, row: Floats, channel: str, actions: Sequence[str]) -> Effects:
+        """What each feature adds to `reward`, for one row.
+
+        LightGBM's contributions are exact Shapley values of the trees' score. Where that is a
+        chance's log-odds, all are stretched alike, so that they add up on the scale of chances.
+        """
+        table = np.empty((len(actions), len(row) + 2))
+        table[:, :-2] = row
+        table[:, -2] = _codes((channel,), self.channels)
+        table[:, -1] = _codes(tuple(actions), self.actions)
+        parts = np.asarray(self._booster.predict(table, num_threads=1, pred_contrib=True))
+        reward = self.reward(row[None, :], (channel,), actions)[0]
+        score, base = parts.sum(axis=1), parts[:, -1] + parts[:, -2]  # -2: the action's own
+        at_base = 1 / (1 + np.exp(-base)) if self._is_chance else base
+        moved = np.abs(score - base) > 1e-9
+        stretch = np.where(moved, (reward - at_base) / np.where(moved, score - base, 1.0), 0.0)
+        return Effects(reward - stretch * (score - base), parts[:, :-2] * stretch[:, None])
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What `of` reads back, for JSON."""
+        return {"actions": self.actions, "channels": self.channels, "text": self.text}
+
+    @classmethod
+    def of(cls, note: Mapping[str, Any]) -> Trees:
+        """What `note` describes."""
+        return cls(tuple(note["actions"]), tuple(note["channels"]), note["text"])
+
+
+@lru_cache(maxsize=64)  # the actions of a catalogue are the same at each decision
+def _places(texts: tuple[str, ...], known: tuple[str, ...]) -> NDArray[np.intp]:
+    """Where each text stands among those known; -1 is not among them."""
+    index = {text: number for number, text in enumerate(known)}
+    return np.array([index.get(text, -1) for text in texts], dtype=np.intp)
+
+
+def _codes(texts: tuple[str, ...], known: tuple[str, ...]) -> Floats:
+    """`_places` as LightGBM reads them: ``nan`` is not known."""
+    places = _places(texts, known)
+    return np.where(places < 0, np.nan, places)
+
+
+def _canonical(table: Floats, y: Floats, count: Floats) -> tuple[Floats, Floats, Floats]:
+    """The outcomes that still count, in an order that does not depend on how they came.
+
+    Equal ones stay apart: LightGBM asks how many rows a leaf holds, not what they weigh.
+    """
+    whole = np.column_stack([table, y]) + 0.0  # -0.0 and 0.0 are one
+    keys = np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in whole])
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    weight = np.bincount(group, weights=count)
+    there = np.bincount(group, weights=np.sign(count)).astype(np.int64)
+    left = weight > 1e-9 * max(1.0, float(np.abs(count).max(initial=0.0)))
+    there = np.where(left, np.maximum(there, 1), 0)
+    kept = np.repeat(first, there)
+    return table[kept], y[kept], np.repeat(weight / np.maximum(there, 1), there)

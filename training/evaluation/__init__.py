@@ -1,0 +1,1 @@
+"""The value of a policy: earned (lift) or estimated (off-policy)."""

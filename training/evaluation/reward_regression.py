@@ -1,0 +1,165 @@
+"""Reward models for judging: what each action earns, foreseen by a model of other customers.
+
+A model that has seen a reward remembers part of it, and an estimate made with it is too sure of
+itself. So customers are dealt into folds, and each is foreseen by a model of the other folds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import InvalidLog
+from training.evaluation.log import Log
+
+Floats = NDArray[np.float64]
+Kind = Literal["ridge", "trees"]
+
+FOLDS = 5
+RIDGE = 10.0  # decisions that speak for "no difference", in every direction
+TREES = {
+    "objective": "regression",
+    "learning_rate": 0.05,
+    "num_leaves": 15,
+    "min_data_in_leaf": 50,
+    "lambda_l2": 10.0,
+    "cat_smooth": 10.0,
+    "min_data_per_group": 20,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,
+    "verbose": -1,
+}
+ROUNDS = 80
+
+
+def folds_of(log: Log, folds: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
+    """Fold of each decision, shape (n_decisions,): by a hash of the customer, the same for ever."""
+    if log.subject is None:
+        names, position = [str(row) for row in range(len(log.reward))], log.unit
+    else:
+        unique, position = np.unique(log.subject, return_inverse=True)
+        names = [str(name) for name in unique]
+    digests = (hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in names)
+    fold = np.array([int.from_bytes(digest[:7], "big") % folds for digest in digests])
+    dealt: NDArray[np.int64] = fold[position]
+    return dealt
+
+
+def cross_fitted(
+    contexts: Floats,
+    log: Log,
+    n_actions: int,
+    *,
+    folds: int = FOLDS,
+    seed: int = 0,
+    kind: Kind = "ridge",
+) -> Floats:
+    """Reward that each action would earn of each logged decision.
+
+    Parameters
+    ----------
+    contexts : shape (n_decisions, n_features)
+        What was known at the decision; unknown is ``nan``.
+    folds : int, >= 2
+    seed : int
+        Of the folds and of the trees.
+    kind
+        ``ridge``: linear, for each action as it differs from all; ``trees``: LightGBM.
+
+    Returns
+    -------
+    shape (n_decisions, n_actions), in the unit of the reward
+
+    Raises
+    ------
+    InvalidLog
+        If there are fewer customers than it takes to fill two folds.
+    """
+    fold = folds_of(log, folds, seed)
+    if len(contexts) != len(fold) or len(np.unique(fold)) < 2:
+        raise InvalidLog(
+            f"There are {len(contexts)} contexts, and customers in {len(np.unique(fold))} of "
+            f"{folds} folds.",
+            expected=f"a context for each of {len(fold)} decisions, and customers in two folds",
+            remedy="Take more customers, or fewer folds but at least 2.",
+        )
+    expected = np.empty((len(contexts), n_actions))
+    for left_out in np.unique(fold):
+        other, here = fold != left_out, fold == left_out
+        model = ActionValues(contexts[other], log.action[other], log.reward[other], n_actions, kind)
+        expected[here] = model.expected(contexts[here])
+    return expected
+
+
+class ActionValues:
+    """What each action earns of whom, fitted on some decisions.
+
+    Parameters
+    ----------
+    contexts : shape (n_decisions, n_features)
+    action, reward : shape (n_decisions,)
+    """
+
+    def __init__(
+        self,
+        contexts: Floats,
+        action: NDArray[np.int64],
+        reward: Floats,
+        n_actions: int,
+        kind: Kind = "ridge",
+    ) -> None:
+        self.n_actions = n_actions
+        self._trees = _grown(contexts, action, reward) if kind == "trees" else None
+        if self._trees is None:
+            seen = np.isfinite(contexts)
+            known = np.maximum(seen.sum(axis=0), 1)
+            self._center = np.where(seen, contexts, 0.0).sum(axis=0) / known
+            spread = np.where(seen, contexts - self._center, 0.0)
+            scale = np.sqrt((spread**2).sum(axis=0) / known)
+            varies = scale > 1e-9 * np.maximum(1.0, np.abs(self._center))
+            self._scale = np.where(varies, scale, np.inf)  # what is the same for all tells nothing
+            self._weights = _lines(self._vectors(contexts), action, reward, n_actions)
+
+    def expected(self, contexts: Floats) -> Floats:
+        """Reward of each action, shape (n, n_actions), for ``contexts`` (n, n_features)."""
+        if self._trees is None:
+            linear: Floats = self._vectors(contexts) @ self._weights.T
+            return linear
+        told = np.empty((len(contexts), self.n_actions))
+        for action in range(self.n_actions):
+            told[:, action] = self._trees.predict(
+                np.column_stack([np.full(len(contexts), action), contexts]), num_threads=1
+            )
+        return told
+
+    def _vectors(self, contexts: Floats) -> Floats:
+        z = np.nan_to_num((contexts - self._center) / self._scale)
+        return np.column_stack([np.ones(len(z)), z])
+
+
+def _lines(x: Floats, action: NDArray[np.int64], reward: Floats, n_actions: int) -> Floats:
+    """Weights, shape (n_actions, width): one line for all, and how each action differs from it."""
+    ridge = RIDGE * np.eye(x.shape[1])
+    ridge[0, 0] = 1e-6  # the mean itself is not pulled towards 0
+    common = np.linalg.solve(x.T @ x + ridge, x.T @ reward)
+    ridge[0, 0] = RIDGE
+    left = reward - x @ common
+    weights = np.tile(common, (n_actions, 1))
+    for index in range(n_actions):
+        mine = x[action == index]
+        if len(mine):
+            pull = mine.T @ left[action == index]
+            weights[index] += np.linalg.solve(mine.T @ mine + ridge, pull)
+    return weights
+
+
+def _grown(contexts: Floats, action: NDArray[np.int64], reward: Floats) -> lgb.Booster:
+    """Trees over the context and, as a category, the action."""
+    rows = np.column_stack([action.astype(np.float64), contexts])
+    data = lgb.Dataset(rows, reward, categorical_feature=[0], params={"verbose": -1})
+    return lgb.train(dict(TREES), data, ROUNDS)

@@ -1,0 +1,1 @@
+"""Churn, intent and retention models: fitted, calibrated, validated."""

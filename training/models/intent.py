@@ -1,0 +1,34 @@
+"""Intent: what a customer comes for next."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from features.business.domain import Domain
+from features.datasets.dataset import History, Labelled, labelled
+from features.datasets.labels import intent_moments
+from features.ledger.ledger import Ledger
+from training.models.metrics import log_loss, prior_log_loss
+from training.models.validation import Judged
+from training.params import ClassifierParams
+
+
+def intent_data(
+    ledger: Ledger, history: History, domain: Domain, shift: timedelta, params: ClassifierParams
+) -> Labelled:
+    """Labelled moments with what was known at each."""
+    moments = intent_moments(ledger, domain, shift)
+    return labelled(moments, history, params.service, domain, shift)
+
+
+def judge_intent(judged: Judged) -> dict[str, float]:
+    """Figures on moments that were not trained on; with folds, of the pooled predictions."""
+    y, p = judged.y, judged.p
+    loss = log_loss(y, p)
+    prior = judged.mean(lambda part: prior_log_loss(part.train_y, part.y, p.shape[1]))
+    return {
+        "log_loss": loss,
+        "prior_log_loss": prior,
+        "log_loss_over_prior": loss / prior,
+        "accuracy": float((p.argmax(axis=1) == y).mean()),
+    }

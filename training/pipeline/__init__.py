@@ -1,0 +1,1 @@
+"""Training runs: train, warm start, tune, register, promote."""

@@ -1,0 +1,220 @@
+"""The training graph: read, fit, judge, log, and promote what passes its gates.
+
+ledger + Feast history -> labelled moments -> churn, intent  -> MLflow (challenger)
+logged decisions       -> outcomes         -> bandit         -> MLflow (challenger)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import pandas as pd
+
+from features.business.catalog import Catalog
+from features.business.domain import Domain
+from features.customers.tombstones import hashes
+from features.datasets.dataset import Labelled, fingerprint
+from features.datasets.point_in_time import History
+from features.errors import InvalidSetting
+from features.ingest.load_tables import shift_of
+from features.journeys.model_input import ModelInput
+from features.ledger.ledger import Ledger
+from features.progress import Progress, quiet
+from features.store.feast_store import FeatureStore
+from training.bandit.artifact import Bandit
+from training.models.churn import CLASSES, churn_data, judge_churn
+from training.models.intent import intent_data, judge_intent
+from training.models.metrics import importance_plot, reliability_plot
+from training.models.validation import Judged, fit_and_judge
+from training.params import ClassifierParams, Gate, TrainingParams
+from training.pipeline.pyfunc import expected_acceptance
+from training.pipeline.registry import Registry, Trained
+from training.pipeline.warm_start import fit_encoder, judge_warm_start, read_decided, warm_start
+
+MODELS = ("churn", "intent", "bandit")
+EXAMPLE_ROWS = 3
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that training reads."""
+
+    ledger: Ledger
+    store: FeatureStore
+    domain: Domain
+    catalog: Catalog
+    params: TrainingParams
+    now: datetime
+
+    @cached_property
+    def history(self) -> History:
+        """What was known of customers in the past."""
+        return History(self.ledger, self.store, self.domain)
+
+    @property
+    def shift(self) -> timedelta:
+        return shift_of(self.ledger)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of training one model."""
+
+    name: str
+    version: str
+    metrics: Mapping[str, float]
+    gate_failures: tuple[str, ...]
+    judged_on: str
+
+
+def train(name: str, sources: Sources, registry: Registry, progress: Progress = quiet) -> Result:
+    """Train one of `MODELS`, log it to MLflow and register it as challenger.
+
+    Raises
+    ------
+    InvalidData
+        If the domain does not define what the model predicts, or there are no data for it.
+    """
+    trained = _TRAINERS[name](sources, progress)
+    progress(f"log {name}", 0, 1)
+    version = registry.log(trained)
+    progress(f"log {name}", 1, 1)
+    judged_on = str(trained.params["judged_on"])
+    return Result(name, version, trained.metrics, trained.gate_failures, judged_on)
+
+
+def trainable(domain: Domain) -> tuple[str, ...]:
+    """The models that a business defines."""
+    return tuple(name for name in MODELS if name == "bandit" or getattr(domain, name))
+
+
+def _train_churn(sources: Sources, progress: Progress) -> Trained:
+    params = sources.params.churn
+    progress("read churn", 0, 1)
+    data = churn_data(sources.ledger, sources.history, sources.domain, sources.shift, params)
+    progress("read churn", 1, 1)
+    return _fit("churn", data, CLASSES, params, judge_churn, sources, progress)
+
+
+def _train_intent(sources: Sources, progress: Progress) -> Trained:
+    params = sources.params.intent
+    progress("read intent", 0, 1)
+    data = intent_data(sources.ledger, sources.history, sources.domain, sources.shift, params)
+    progress("read intent", 1, 1)
+    return _fit("intent", data, sources.domain.intents, params, judge_intent, sources, progress)
+
+
+def _fit(
+    name: str,
+    data: Labelled,
+    classes: tuple[str, ...],
+    params: ClassifierParams,
+    figures: Callable[[Judged], dict[str, float]],
+    sources: Sources,
+    progress: Progress,
+) -> Trained:
+    model, judged = fit_and_judge(
+        name,
+        data,
+        ModelInput(sources.domain).names,
+        classes,
+        params.lightgbm.model_dump(),
+        sources.params.seed,
+        lambda done, of: progress(f"train {name}", done, of),
+    )
+    metrics = figures(judged)
+    columns = list(model.features)
+    return Trained(
+        name=name,
+        save=model.save,
+        example=pd.DataFrame(data.x[data.test][:EXAMPLE_ROWS], columns=columns),
+        predict=lambda x: pd.DataFrame(
+            model.probabilities(x[columns].to_numpy()), columns=list(model.classes)
+        ),
+        params={
+            **params.lightgbm.model_dump(),
+            "service": params.service,
+            "seed": sources.params.seed,
+            "train_moments": int(data.train.sum()),
+            "test_moments": int(data.test.sum()),
+            "shift_days": sources.shift.days,
+            "judged_on": f"{data.folds} folds" if data.folds else data.judged,
+        },
+        metrics=metrics,
+        features=model.features,
+        data_fingerprint=data.fingerprint,
+        gate_failures=_gate_failures(params.gates, metrics),
+        figures={
+            "reliability.png": reliability_plot(judged.y, judged.p, model.classes),
+            "importance.png": importance_plot(model.features, model.gain),
+        },
+        customers=_hashed(sources.ledger, data.customer_ids[data.train]),
+    )
+
+
+def _train_bandit(sources: Sources, progress: Progress) -> Trained:
+    domain, params = sources.domain, sources.params.bandit
+    progress("train bandit", 0, 2)
+    decided = read_decided(
+        sources.ledger, sources.history, domain, sources.catalog, params, sources.now
+    )
+    progress("train bandit", 1, 2)
+    encoder = fit_encoder(decided, sources.ledger, sources.history, domain, params, sources.now)
+    bandit = Bandit(warm_start(decided, encoder, sources.catalog, params), params)
+    metrics = judge_warm_start(decided, domain, sources.catalog, params)
+    progress("train bandit", 2, 2)
+    made = bandit_version(bandit, domain, metrics, "later decisions")
+    return replace(
+        made,
+        data_fingerprint=fingerprint(decided.rows, decided.acceptance),
+        gate_failures=_gate_failures(params.gates, metrics),
+        customers=_hashed(sources.ledger, decided.customer_ids),
+    )
+
+
+def bandit_version(
+    bandit: Bandit, domain: Domain, metrics: Mapping[str, float], judged_on: str
+) -> Trained:
+    """A bandit as the registry takes it."""
+    encoder = bandit.knowledge.encoder
+    example = pd.DataFrame([encoder.center] * EXAMPLE_ROWS, columns=list(encoder.features))
+    example["channel"] = domain.channels[0]
+    actions = {"actions": ",".join(bandit.knowledge.actions), "judged_on": judged_on}
+    return Trained(
+        name="bandit",
+        save=bandit.save,
+        example=example,
+        predict=lambda x: expected_acceptance(bandit, x),
+        params=bandit.params.model_dump(exclude={"gates"}) | actions,
+        metrics=metrics,
+        features=encoder.features,
+        data_fingerprint="",
+    )
+
+
+def _hashed(ledger: Ledger, customer_ids: Iterable[str]) -> frozenset[str]:
+    """Whom a model learned from, so that it can be said when one of them is forgotten."""
+    keys = set(customer_ids)
+    return frozenset(ledger.read(lambda connection: hashes(connection, keys)))
+
+
+def _gate_failures(gates: Mapping[str, Gate], metrics: Mapping[str, float]) -> tuple[str, ...]:
+    for name in gates:
+        if name not in metrics:
+            raise InvalidSetting(
+                f"training/params.yaml has a gate for {name!r}.",
+                expected=f"one of {', '.join(metrics)}",
+                remedy="Correct its name; nothing was logged.",
+            )
+    checked = ((name, gate.broken_by(metrics[name])) for name, gate in gates.items())
+    return tuple(f"{name} {wrong}" for name, wrong in checked if wrong)
+
+
+_TRAINERS: dict[str, Callable[[Sources, Progress], Trained]] = {
+    "churn": _train_churn,
+    "intent": _train_intent,
+    "bandit": _train_bandit,
+}
