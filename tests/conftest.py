@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain, load_domain
 from features.ledger.ledger import Ledger
 from features.store.locks import held
-from features.threads import one_thread
 from serving.catalog.compiled_catalog import load_catalog
 from tests.postgres import Postgres, find_binaries, postgresql
 
@@ -69,7 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Several workers share the cores: linear algebra on one thread each, as in server and learner
     # (which see to it themselves), also in what is loaded later and in the commands we run.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    one_thread()
+    # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
+    threadpool_limits(limits=1, user_api="blas")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

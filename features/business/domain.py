@@ -17,7 +17,7 @@ from features.business.label_definitions import Churn, Intent, Moments
 from features.business.yaml_file import Days, Frozen, load_yaml
 from features.business.yaml_file import Name as Name  # the catalogue takes it from here
 
-VOCABULARY = Path(__file__).with_name("domains") / "vocabulary.yaml"
+VOCABULARY = Path(__file__).parents[1] / "domains" / "vocabulary.yaml"
 Stage = Literal["awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 # What a score can be, by what it measures: the scales that the field has agreed on.

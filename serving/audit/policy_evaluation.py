@@ -34,7 +34,7 @@ from serving.decide.choice import settle, weigh
 from serving.decide.decision_record import contacts_again, contacts_of
 from serving.decide.decision_setup import Desk
 from serving.decide.step_results import Settled
-from training.bandit.encoder import Floats
+from training.arrays import Floats
 
 BATCH = 500  # decisions read at once
 OPEN = "their outcomes may still come"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.business.catalog import NO_ACTION, Action, Catalog, refuse_misfits
 from features.business.domain import Domain
@@ -21,8 +20,8 @@ from features.journeys.model_input import ModelInput
 from serving.catalog.conditions import Conditions, Formula
 from serving.catalog.decision_context import Situations
 from serving.catalog.treatments import Treatment
+from training.arrays import Bools
 
-Floats = NDArray[np.float64]
 T = TypeVar("T")
 LEVELS = ("eligibility", "applicability", "suitability")
 FORMULA_NAMES = ("acceptance", "context_weight", "value", "lever", "cost")
@@ -72,7 +71,7 @@ class Playbook:
             for channel in domain.channels
         }
 
-    def mask(self, **wanted: Iterable[str]) -> NDArray[np.bool_]:
+    def mask(self, **wanted: Iterable[str]) -> Bools:
         """Which actions are meant, shape (n_actions,): ``issues``, ``groups``, ``actions`` or
         ``kinds``; what is left empty means all."""
         have: dict[str, tuple[str, ...]] = {

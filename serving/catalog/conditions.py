@@ -17,19 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.catalog.expressions import Names, Reader, Term
+from training.arrays import Bools, Floats
 
-Numbers = NDArray[np.float64]
 Texts = Mapping[str, str | None]
 
 
-def _divide(left: Numbers, right: Numbers) -> Numbers:
+def _divide(left: Floats, right: Floats) -> Floats:
     unknown = np.full(left.shape, nan)
-    divided: Numbers = np.divide(left, right, out=unknown, where=right != 0)
+    divided: Floats = np.divide(left, right, out=unknown, where=right != 0)
     return divided
 
 
-def _coalesce(value: Numbers, instead: Numbers) -> Numbers:
-    known: Numbers = np.where(np.isnan(value), instead, value)
+def _coalesce(value: Floats, instead: Floats) -> Floats:
+    known: Floats = np.where(np.isnan(value), instead, value)
     return known
 
 
@@ -94,7 +94,7 @@ class Conditions:
         self._plan = _Plan([terms[text] for text in texts])
         self._positions = np.array([names.position[name] for name in self._plan.numbers], np.intp)
 
-    def holds(self, numbers: Numbers, texts: Texts) -> NDArray[np.bool_]:
+    def holds(self, numbers: Floats, texts: Texts) -> Bools:
         """Which conditions hold, shape (n_conditions,).
 
         Parameters
@@ -104,7 +104,7 @@ class Conditions:
         texts
             By name; ``None``, or no entry, is unknown.
         """
-        held: NDArray[np.bool_] = self._plan.run(numbers[self._positions], texts) == 1
+        held: Bools = self._plan.run(numbers[self._positions], texts) == 1
         return held
 
     def names_in(self, index: int) -> tuple[str, ...]:
@@ -143,7 +143,7 @@ class Formula:
         self._position = names.position
         self._plan = _Plan([term])
 
-    def values(self, vectors: Mapping[str, Numbers], numbers: Numbers, texts: Texts) -> Numbers:
+    def values(self, vectors: Mapping[str, Floats], numbers: Floats, texts: Texts) -> Floats:
         """The formula's number of each candidate, shape (n,).
 
         ``nan`` where the formula needs something unknown, divides by zero or exceeds a float.
@@ -199,7 +199,7 @@ class _Plan:
             self._steps.append((group[0].op, slice(first, first + len(group)), of))
         self._results = np.array([registers[term] for term in terms], np.intp)
 
-    def run(self, numbers: Numbers, texts: Texts) -> Numbers:
+    def run(self, numbers: Floats, texts: Texts) -> Floats:
         """The values of all terms, shape (n_terms, ...), a truth being 0 or 1.
 
         Parameters

@@ -15,15 +15,13 @@ from math import isnan, nan
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.business.catalog import Catalog
 from features.business.domain import STAGES, Domain, slug
 from features.errors import InvalidRequest
 from features.journeys.model_input import ModelInput
 from serving.catalog.expressions import Kind, Names
-
-Floats = NDArray[np.float64]
+from training.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)

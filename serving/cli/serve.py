@@ -22,7 +22,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 60.0
 
 

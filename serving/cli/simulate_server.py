@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 
 from features.errors import InvalidSetting
-from training.simulation.actions import CHANNELS, NAMES, Bools, Floats, Ints
+from training.arrays import Bools, Floats, Ints
+from training.simulation.actions import CHANNELS, NAMES
 from training.simulation.customer_state import PAGES
 from training.simulation.customers import PLANS
 from training.simulation.report import Estimate, difference

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.business.catalog import NO_ACTION
 from serving.catalog.compiled_catalog import Playbook
@@ -27,7 +26,7 @@ from serving.policies.arbitration import worth_in_words
 from serving.policies.budgets import Spending
 from serving.policies.contact_policy import Judgement
 from serving.policies.eligibility import NO_TREATMENT, Ruling
-from training.bandit.encoder import Floats
+from training.arrays import Floats, Indices
 
 EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
 
@@ -137,7 +136,7 @@ def explanation(
     weighed: Weighed,
     reasons: Reasoning,
     spending: Spending,
-    candidates: NDArray[np.intp],
+    candidates: Indices,
     probabilities: Floats,
     adjusted: Floats,
 ) -> DecisionExplanation:

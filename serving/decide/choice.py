@@ -22,7 +22,7 @@ from serving.policies.arbitration import context_weights, doubts, priorities
 from serving.policies.budgets import Spending
 from serving.policies.contact_policy import Judgement
 from serving.policies.control_group import arm_of, evenly
-from training.bandit.encoder import Floats
+from training.arrays import Floats
 from training.bandit.exploration import draw
 
 NOTHING = np.zeros(1)  # what `no_action` brings, and how unsure that is

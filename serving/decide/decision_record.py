@@ -10,9 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 from pydantic_core import from_json, to_json
 
 from features.business.catalog import NO_ACTION
@@ -23,6 +21,7 @@ from features.ledger.statements import Statement, any_of, numbered
 from serving.contract.decisions import Decision
 from serving.decide.decision_setup import Desk
 from serving.decide.step_results import Asked, Settled, Weighed
+from training.arrays import Bools
 
 _COLUMNS = (
     *("decision_id", "subject", "customer_id", "decided_at", "channel", "action_id"),
@@ -45,7 +44,7 @@ def contacts_of(
     return history(connection, people, now - timedelta(days=policy.days))
 
 
-def paces_of(connection: sa.Connection, desk: Desk, out: NDArray[np.bool_]) -> dict[str, Any]:
+def paces_of(connection: sa.Connection, desk: Desk, out: Bools) -> dict[str, Any]:
     """The state of what the actions that are not out yet draw on."""
     names = desk.pacer.names(out)
     if not names:

@@ -13,7 +13,7 @@ from serving.policies.budgets import Pacer
 from serving.policies.contact_counts import Facts
 from serving.policies.contact_policy import ContactPolicy
 from serving.policies.eligibility import Engagement
-from training.bandit.encoder import Floats
+from training.arrays import Floats
 from training.bandit.reward_model import Believed
 from training.contributions import Contributions
 

@@ -30,7 +30,7 @@ from serving.decide.choice import settle, weigh
 from serving.decide.decision_record import contacts_of, keep, paces_of
 from serving.decide.decision_setup import Desk
 from serving.decide.step_results import Asked, Weighed
-from training.bandit.encoder import Floats
+from training.arrays import Floats
 
 
 class Features(Protocol):

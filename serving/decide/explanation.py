@@ -15,8 +15,9 @@ from features.errors import NothingAllowed
 from features.journeys.descriptions import CATEGORY, SHARE, Words, amount, spoken
 from features.journeys.model_input import ModelInput
 from serving.contract.decisions import Contribution, Explanation, Scale
+from training.arrays import Floats
 from training.bandit.encoder import CHANNEL
-from training.contributions import Contributions, Floats
+from training.contributions import Contributions
 
 STRONGEST = 5
 # The least that is worth telling: odds that change by a twentieth, half a percentage point.

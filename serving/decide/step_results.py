@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from serving.catalog.decision_context import Situation
 from serving.contract.decisions import (
     DecideRequest,
@@ -19,7 +16,7 @@ from serving.contract.decisions import (
 )
 from serving.policies.budgets import Spending
 from serving.policies.eligibility import Ruling
-from training.bandit.encoder import Floats
+from training.arrays import Floats, Indices
 from training.bandit.reward_model import Believed
 
 
@@ -92,6 +89,6 @@ class Settled:
 
     decision: Decision
     rules: Mapping[str, str]
-    candidates: NDArray[np.intp]
+    candidates: Indices
     probabilities: Floats
     spending: Spending

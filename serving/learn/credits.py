@@ -16,7 +16,7 @@ from features.ledger import tables
 from features.ledger.databases import BUSY_MS
 from features.outcomes.attribution import SHOWN_COLUMNS, attributed, shown_by
 from features.outcomes.credit_rules import Shown, credit
-from training.bandit.encoder import Floats
+from training.arrays import Floats
 
 BATCH = 2_000  # decisions a step; keeps the writing transaction short
 SETTLE = timedelta(milliseconds=BUSY_MS)  # after that a decision is on disk, or has failed

@@ -21,12 +21,13 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from features.business.catalog import Catalog
 from features.business.domain import load_domain
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
-from features.threads import one_thread
 from serving.catalog.catalog_file import CatalogFile
 from serving.learn.learner import Learner
 from serving.learn.maintenance import Beside, to_registry
@@ -78,7 +79,7 @@ class LearnerProcess:
         self._child = subprocess.Popen(
             [sys.executable, "-m", "serving.learn.process", "--until-stdin-closes"],
             stdin=subprocess.PIPE,
-            cwd=Path(__file__).resolve().parents[1],
+            cwd=Path(__file__).resolve().parents[2],
         )
 
     def stop(self) -> None:
@@ -90,7 +91,8 @@ class LearnerProcess:
 
 def run(settings: Settings) -> None:
     """Learn until interrupted."""
-    one_thread()
+    # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
+    threadpool_limits(limits=1, user_api="blas")
     domain = load_domain(settings.domain)
     ledger = Ledger(settings.ledger_url)
     registry = Registry(settings)

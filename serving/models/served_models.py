@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.journeys.model_input import ModelInput
+from training.arrays import Floats, Indices
 from training.bandit.bandit_state import Knowledge
-from training.bandit.encoder import Encoder, Floats
+from training.bandit.encoder import Encoder
 from training.bandit.exploration import ProbabilityMatching
 from training.bandit.reward_model import Believed, RewardModel
 from training.contributions import Contributions
@@ -46,7 +46,7 @@ class ServedModels:
 
     reward: RewardModel
     policy: ProbabilityMatching
-    columns: NDArray[np.intp]
+    columns: Indices
     churn_model: Classifier | None = None
     intent_model: Classifier | None = None
     versions: Mapping[str, str | None] = field(default_factory=dict)
@@ -96,7 +96,7 @@ def blank_reward(domain: Domain, catalog: Catalog, params: BanditParams) -> Rewa
     return blank.model(catalog.priors, catalog.groups_of, params)
 
 
-def columns_of(reward: RewardModel, model_input: ModelInput) -> NDArray[np.intp]:
+def columns_of(reward: RewardModel, model_input: ModelInput) -> Indices:
     """Where in a row of model input the features of a reward model stand."""
     index = {name: number for number, name in enumerate(model_input.names)}
     return np.array([index[name] for name in reward.encoder.features], dtype=np.intp)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from serving.catalog.compiled_catalog import Playbook
 from serving.catalog.decision_context import Situation
-from training.bandit.encoder import Floats
+from training.arrays import Bools, Floats
 from training.bandit.reward_model import Believed
 
 
-def context_weights(playbook: Playbook, holds: NDArray[np.bool_]) -> Floats:
+def context_weights(playbook: Playbook, holds: Bools) -> Floats:
     """What each action weighs in this situation, shape (n_actions,): the product of the context
     weights whose condition holds."""
     weights = np.ones(len(playbook.actions))

@@ -11,13 +11,12 @@ from datetime import date, datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.ledger.tables import from_micros, micros
 from serving.catalog.compiled_catalog import Playbook
 from serving.policies.contact_counts import Reason
 from serving.policies.pacing import Calendar, Moment, Pace, Target, advance, fits, price, priced_out
-from training.bandit.encoder import Floats
+from training.arrays import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Pacer:
         self._purses = tuple(_purses(playbook))
         self._calendar = Calendar(catalog.clock.of_business, catalog.pacing.hourly or None)
 
-    def names(self, out: NDArray[np.bool_]) -> list[str]:
+    def names(self, out: Bools) -> list[str]:
         """Of the rows whose state a decision needs, from which these actions are out already."""
         return [purse.rule for purse in self._purses if _drawn_on(purse, out)]
 
@@ -54,7 +53,7 @@ class Pacer:
         states: Mapping[str, Any],
         now: datetime,
         priority: Floats | None = None,
-        out: NDArray[np.bool_] | None = None,
+        out: Bools | None = None,
     ) -> Spending:
         """The purses at a moment.
 
@@ -98,7 +97,7 @@ class Spending:
         self._playbook, self._purses, self._moment = playbook, purses, moment
         self._paces = {name: _pace(state) for name, state in states.items()}
         prices = [0.0] * len(playbook.actions)  # a list: numpy takes long over single numbers
-        self.out: NDArray[np.bool_] = np.zeros(len(playbook.actions), dtype=bool)
+        self.out: Bools = np.zeros(len(playbook.actions), dtype=bool)
         self.changed: dict[str, Any] = {}
         self._now = {
             purse.rule: price(self._paces.get(purse.rule), purse.target, moment) for purse in purses
@@ -164,7 +163,7 @@ class Spending:
         return max(mine, key=lambda purse: self._now[purse.rule] * purse.spends[action])
 
 
-def _drawn_on(purse: _Purse, out: NDArray[np.bool_]) -> bool:
+def _drawn_on(purse: _Purse, out: Bools) -> bool:
     return any(not out[action] for action in purse.spends)
 
 

@@ -8,14 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.business.catalog_rules import Cap, CoolDown, Scope
 from features.customers.contacts import Contact
 from features.ledger.tables import from_micros
 from serving.catalog.compiled_catalog import Playbook
-
-Mask = NDArray[np.bool_]
+from training.arrays import Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ class _Count:
             self._counts[self._counted.code[action]] += 1
             self.full = self._full()
 
-    def _full(self) -> Mask:
+    def _full(self) -> Bools:
         return self._counted.mask & (self._counts >= self._rule.at_most)[self._counted.code]
 
     def why(self, action: int) -> Reason:
@@ -141,7 +139,7 @@ class _Count:
         return Reason(self.rule, words, count)
 
 
-def _scope_mask(playbook: Playbook, rule: Scope) -> Mask:
+def _scope_mask(playbook: Playbook, rule: Scope) -> Bools:
     return playbook.mask(groups=rule.groups, actions=rule.actions, kinds=rule.kinds)
 
 

@@ -16,7 +16,6 @@ from features.ledger.tables import from_micros, micros
 from serving.catalog.compiled_catalog import Playbook
 from serving.policies.contact_counts import (
     Facts,
-    Mask,
     Reason,
     _Count,
     _Counted,
@@ -25,13 +24,14 @@ from serving.policies.contact_counts import (
     _span_us,
     _speaks_of,
 )
+from training.arrays import Bools
 
 
 class _Verdict(NamedTuple):
     """What one rule says: which actions it removes, and why."""
 
     rule: str
-    mask: Mask
+    mask: Bools
     why: Callable[[int], Reason]
 
 
@@ -180,7 +180,7 @@ class Judgement:
             self._always |= verdict.mask
 
     @property
-    def out(self) -> Mask:
+    def out(self) -> Bools:
         """Which actions are removed, after what was counted so far."""
         out = self._always
         for cap in self._caps:

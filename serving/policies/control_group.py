@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from features.business.catalog_rules import ControlGroup
-from training.bandit.encoder import Floats
+from training.arrays import Floats
 
 Arm = Literal["policy", "control"]
 

@@ -13,6 +13,7 @@ from features.errors import InvalidRequest
 from serving.catalog.compiled_catalog import LEVELS, Playbook
 from serving.catalog.decision_context import Situation
 from serving.contract.decisions import DecideRequest, Removed
+from training.arrays import Bools, Indices
 
 CHANNEL, NOT_ASKED, EXCLUDED, DATES, CONDITION = range(1, 6)
 NO_TREATMENT = "treatments"
@@ -33,7 +34,7 @@ class Engagement:
         ]
 
     def judge(
-        self, request: DecideRequest, situation: Situation, holds: NDArray[np.bool_], now: datetime
+        self, request: DecideRequest, situation: Situation, holds: Bools, now: datetime
     ) -> Ruling:
         """Which actions stay.
 
@@ -84,10 +85,10 @@ class Ruling:
         channel: str,
         situation: Situation,
         code: NDArray[np.int8],
-        first: NDArray[np.intp],
-        level: NDArray[np.intp],
+        first: Indices,
+        level: Indices,
     ) -> None:
-        self.out: NDArray[np.bool_] = code > 0
+        self.out: Bools = code > 0
         self._playbook = playbook
         self._channel = channel
         self._situation = situation

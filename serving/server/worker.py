@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from features.customers.identity import resolve
 from features.ingest.live_events import Taken
 from features.settings import Settings
-from features.threads import one_thread
 from serving.audit.lift import view_lift
 from serving.audit.replay import Replay
 from serving.contract.customers import (
@@ -47,7 +48,8 @@ class Worker:
     """Opens what the routes need; see `Upkeep` for what it raises."""
 
     def __init__(self, settings: Settings) -> None:
-        one_thread()
+        # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
+        threadpool_limits(limits=1, user_api="blas")
         self._upkeep = upkeep = Upkeep(settings)
         self._ledger, self._registry, self._archive = upkeep.ledger, upkeep.registry, upkeep.archive
         self._engine, self._ingest, self._erasure = upkeep.engine, upkeep.ingest, upkeep.erasure

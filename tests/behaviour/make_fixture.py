@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
-from features.threads import one_thread
 from tests.behaviour import shop_story, world_story
 from tests.behaviour.kept import (
     BUSINESSES,
@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--mlflow", help="address of its MLflow")
     parser.add_argument("--only-grocer", action="store_true", help="leave the decisions alone")
     asked = parser.parse_args()
-    one_thread()
+    threadpool_limits(limits=1, user_api="blas")
     FIXTURE.mkdir(exist_ok=True)
     if not asked.only_grocer:
         make(FIXTURE)

@@ -15,7 +15,7 @@ import numpy as np
 
 from serving.policies import pacing
 from serving.policies.pacing import Calendar, Pace, Target
-from training.bandit.encoder import Floats
+from training.arrays import Floats
 from training.bandit.exploration import InverseGapPolicy, draw
 
 DAY_S = 86_400

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Floats
 from training.bandit.decay import Fading
 from training.bandit.encoder import Encoder
 from training.bandit.reward_model import SURE, RewardModel
@@ -22,8 +22,6 @@ from training.bandit.stacking import Errors
 from training.bandit.statistics import Posterior, Priors
 from training.bandit.trees import Trees
 from training.params import BanditParams
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Floats, Indices
 from training.bandit.bandit_settings import SETTLED, BanditSettings
 from training.bandit.decay import Fading
 from training.bandit.encoder import Encoder
@@ -21,9 +21,6 @@ from training.bandit.reward_model import RewardModel, normalised
 from training.bandit.stacking import Errors
 from training.bandit.trees import Trees
 from training.contributions import Contributions
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 FIRST_ENCODED = 8  # outcomes; before that, contexts are taken as they come
 TREES_DEBT = 50.0  # outcomes' worth of error by which trees must have been better to be heard

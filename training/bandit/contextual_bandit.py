@@ -10,15 +10,14 @@ from itertools import chain
 from math import isfinite
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from features.errors import InvalidSetting
+from training.arrays import Floats, Indices
 from training.bandit.bandit_settings import BanditSettings, check
 from training.bandit.belief import Belief
 from training.bandit.exploration import ProbabilityMatching
 from training.contributions import Contributions
-
-Floats = NDArray[np.float64]
 
 
 class ContextualBandit:
@@ -145,7 +144,7 @@ class ContextualBandit:
             )
         return x
 
-    def _check_outcomes(self, actions: NDArray[np.intp], rewards: Floats, counts: Floats) -> None:
+    def _check_outcomes(self, actions: Indices, rewards: Floats, counts: Floats) -> None:
         # Most outcomes come alone, and at one of them Python is faster than numpy.
         listed = actions.tolist()
         lowest, highest = min(listed, default=0), max(listed, default=0)

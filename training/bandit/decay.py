@@ -14,11 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.errors import InvalidSetting
-
-Floats = NDArray[np.float64]
+from training.arrays import Floats
 
 MOST = 30.0  # half-lives between epoch and newest outcome; a weight is 1e9 then
 

@@ -13,9 +13,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from training.arrays import Floats, Indices
 
 CLIP = 3.0  # standard deviations: one odd customer must not move a linear model
 CHANNEL = "channel="  # begins the name of a channel's 0/1; no feature is called so
@@ -231,7 +230,7 @@ class Encoder:
         )
 
 
-def _standard(x: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
+def _standard(x: Floats) -> tuple[Indices, Floats, Floats]:
     """Which columns vary, and the mean and standard deviation of those."""
     seen = np.isfinite(x)
     count = np.maximum(seen.sum(axis=0), 1)

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from features.errors import InvalidSetting, NothingAllowed
-
-Floats = NDArray[np.float64]
+from training.arrays import Floats
 
 GREEDIEST = 1e9
 REACH = 4.0  # standard deviations; what lies further out has a chance of 3e-5 and is left out

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from training.arrays import Floats
+
 Masks = NDArray[np.uint16]
 
 MOST_LEAVES = 16  # of a tree: one bit of a mask for each

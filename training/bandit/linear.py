@@ -19,7 +19,8 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import saxpy, ssymv, ssyr
 from scipy.linalg.lapack import dpotri
 
-Floats = NDArray[np.float64]
+from training.arrays import Floats, Indices
+
 Singles = NDArray[np.float32]
 
 
@@ -58,7 +59,7 @@ class Head:
         """The same, of actions whose outcomes vary by ``noise``, shape (n_actions,)."""
         return replace(self, variance=self.variance * noise[:, None])
 
-    def rearranged(self, taken: NDArray[np.intp]) -> Head:
+    def rearranged(self, taken: Indices) -> Head:
         """The actions of these indices; -1 is one of which nothing is known."""
         width = len(self.basis)
         weights = np.vstack([self.weights, np.zeros(width)])[taken]

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from training.arrays import Floats, Indices
 
 
 class Outcomes(NamedTuple):
     """Contexts (n, n_features), actions (n,), rewards (n,), counts (n,) and times (n,)."""
 
     contexts: Floats
-    actions: NDArray[np.intp]
+    actions: Indices
     rewards: Floats
     counts: Floats
     at: Floats
@@ -36,9 +35,7 @@ class OutcomeLog:
         """How many are held."""
         return min(self.total, self._memory)
 
-    def append(
-        self, contexts: Floats, actions: NDArray[np.intp], rewards: Floats, counts: Floats
-    ) -> None:
+    def append(self, contexts: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
         """Add outcomes in their order; each one's time is the number of those before it."""
         if len(contexts) == 1:  # rows mostly come one at a time: without index arrays
             self._make_room(self.total + 1)

@@ -12,15 +12,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from training.bandit.encoder import CHANNEL, Encoder, Floats
+from training.arrays import Bools, Floats, Indices
+from training.bandit.encoder import CHANNEL, Encoder
 from training.bandit.linear import Head
 from training.bandit.serialization import pack, unpack
 from training.bandit.trees import Trees
 from training.contributions import Contributions
-
-Floats = NDArray[np.float64]
 
 # Of the arrays of `RewardModel.to_bytes`, those that stay for long.
 LASTING = ("center", "scale", "axes", "frequencies", "phases", "trees")
@@ -254,7 +252,7 @@ class RewardModel:
         return None if self.trees is None else self.trees.reward(rows, channels, self.actions)
 
     @cached_property
-    def _known_to_trees(self) -> NDArray[np.bool_]:
+    def _known_to_trees(self) -> Bools:
         known = np.zeros(len(self.actions), dtype=bool)
         return known if self.trees is None else self.trees.knows(self.actions)
 
@@ -280,7 +278,7 @@ def normalised(shares: Floats) -> Floats:
     return among
 
 
-def _rearranged(values: Floats, taken: NDArray[np.intp], fresh: Floats) -> Floats:
+def _rearranged(values: Floats, taken: Indices, fresh: Floats) -> Floats:
     """Rows of values by index, ``fresh`` where that is -1."""
     padded = np.vstack([values.reshape(-1, len(fresh)), fresh])
     return padded[taken]

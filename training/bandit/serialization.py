@@ -8,17 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from training.arrays import Floats
 
 
-def pack(note: Mapping[str, Any], **arrays: NDArray[np.float64]) -> bytes:
+def pack(note: Mapping[str, Any], **arrays: Floats) -> bytes:
     """All of it as the bytes of an ``.npz`` file; the note becomes JSON in it."""
     file = io.BytesIO()
     np.savez(file, note=np.frombuffer(json.dumps(note).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
     return file.getvalue()
 
 
-def unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+def unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, Floats]]:
     """The note and the arrays that `pack` was given."""
     with np.load(io.BytesIO(payload), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}

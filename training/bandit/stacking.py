@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from training.arrays import Floats
 
 DOUBT = 0.01  # of the smallest error is added to each, so that two equal experts share
 

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.errors import InvalidSetting
+from training.arrays import Floats
 from training.bandit.decay import Fading
 from training.bandit.encoder import Encoder
 from training.bandit.linear import Head, basis_of, solve
 from training.bandit.reward_model import RewardModel
 from training.bandit.serialization import pack, unpack
 
-Floats = NDArray[np.float64]
 Priors = Mapping[str, tuple[float, float]]
 
 

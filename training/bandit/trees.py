@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 
 import lightgbm as lgb
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
+from training.arrays import Bools, Floats, Indices
 from training.bandit.leaf_masks import LeafMasks, Masks
-
-Floats = NDArray[np.float64]
 
 ROUNDS = 60
 SETTINGS = {
@@ -152,9 +150,9 @@ class Trees:
             found[:, ~self.knows(actions)] = np.nan
         return found
 
-    def knows(self, actions: Sequence[str]) -> NDArray[np.bool_]:
+    def knows(self, actions: Sequence[str]) -> Bools:
         """Which actions the trees have seen, shape (n_actions,)."""
-        known: NDArray[np.bool_] = _places(tuple(actions), self.actions) >= 0
+        known: Bools = _places(tuple(actions), self.actions) >= 0
         return known
 
     def effects(self, row: Floats, channel: str, actions: Sequence[str]) -> Effects:
@@ -187,7 +185,7 @@ class Trees:
 
 
 @lru_cache(maxsize=64)  # the actions of a catalogue are the same at each decision
-def _places(texts: tuple[str, ...], known: tuple[str, ...]) -> NDArray[np.intp]:
+def _places(texts: tuple[str, ...], known: tuple[str, ...]) -> Indices:
     """Where each text stands among those known; -1 is not among them."""
     index = {text: number for number, text in enumerate(known)}
     return np.array([index.get(text, -1) for text in texts], dtype=np.intp)

@@ -7,13 +7,12 @@ from math import sqrt
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.errors import InvalidLog
+from training.arrays import Floats, Ints
 from training.evaluation.intervals import Ratio
 from training.evaluation.log import Log
 
-Floats = NDArray[np.float64]
 Method = Literal["direct", "ips", "snips", "doubly_robust", "switch"]
 
 TAUS = 20  # thresholds that `switch` chooses from
@@ -95,7 +94,7 @@ def parts(log: Log, target: Floats, weight: Floats, expected: Floats | None) -> 
 
 
 def switch_threshold(
-    unit: NDArray[np.int64], weight: Floats, m: Floats, residual: Floats
+    unit: Ints, weight: Floats, m: Floats, residual: Floats
 ) -> tuple[float, float]:
     """The tau with the least variance + squared bias, and that bias, both as the log tells.
 

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from training.arrays import Floats, Ints
 from training.evaluation.lift import straightened
-
-Floats = NDArray[np.float64]
 
 RESAMPLES = 1000
 AT_ONCE = 4_000_000  # resampled customers held in memory
@@ -35,7 +33,7 @@ class Ratio:
     bottom: Floats
 
     @classmethod
-    def of(cls, unit: NDArray[np.int64], top: Floats, bottom: Floats) -> Ratio:
+    def of(cls, unit: Ints, top: Floats, bottom: Floats) -> Ratio:
         """From decisions, shape (n_decisions,); ``unit`` says whose each is."""
         above, below = (np.asarray(np.bincount(unit, each), np.float64) for each in (top, bottom))
         return cls(above, below)

@@ -12,11 +12,10 @@ from math import isfinite, nan, sqrt
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 from scipy.stats import binomtest, chisquare
 
-Floats = NDArray[np.float64]
+from training.arrays import Floats
 
 UPPER = 0.975  # an interval of 95 % leaves 2.5 % on either side
 FEWEST = 2  # customers in an arm, to tell how much they differ

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import InvalidLog
+from training.arrays import Bools, Floats, Ints
 from training.evaluation.lift import straightened
-
-Floats = NDArray[np.float64]
 
 FEWEST_EFFECTIVE = 50.0  # customers who speak for a policy; below, no number is given
 MOST_UNSUPPORTED = 0.01  # of the policy's probability, on actions that the log could not take
@@ -47,10 +46,10 @@ class Log:
     """
 
     reward: Floats
-    action: NDArray[np.int64]
+    action: Ints
     logged_probability: Floats
     subject: NDArray[np.str_] | None = None
-    allowed: NDArray[np.bool_] | None = None
+    allowed: Bools | None = None
 
     def __post_init__(self) -> None:
         n = len(self.reward)
@@ -79,7 +78,7 @@ class Log:
             )
 
     @property
-    def unit(self) -> NDArray[np.int64]:
+    def unit(self) -> Ints:
         """Number of the customer of each decision, shape (n_decisions,)."""
         if self.subject is None:
             return np.arange(len(self.reward), dtype=np.int64)
@@ -181,7 +180,7 @@ def support(log: Log, target: Floats, weight: Floats) -> NoSupport | None:
     return NoSupport(reason, covered, effective, len(weight)) if reason else None
 
 
-def _mean_weight(unit: NDArray[np.int64], weight: Floats) -> tuple[float, float]:
+def _mean_weight(unit: Ints, weight: Floats) -> tuple[float, float]:
     """Interval of the mean weight, `SURE` standard errors wide on either side but for skewness."""
     total, size = np.bincount(unit, weight), np.bincount(unit)
     mean, n = float(weight.mean()), len(size)
@@ -195,7 +194,7 @@ def _mean_weight(unit: NDArray[np.int64], weight: Floats) -> tuple[float, float]
     return float(low), float(high)
 
 
-def _refuse(wrong: NDArray[np.bool_], what: str, expected: str) -> None:
+def _refuse(wrong: Bools, what: str, expected: str) -> None:
     if wrong.any():
         raise InvalidLog(
             f"{int(wrong.sum())} of {len(wrong)} decisions have {what}; the first is number "

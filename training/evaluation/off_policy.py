@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.errors import InvalidSetting
+from training.arrays import Floats, Ints
 from training.evaluation.estimators import Method, Part, parts
 from training.evaluation.intervals import (
     Ratio,
@@ -35,7 +35,6 @@ from training.evaluation.log import Log, NoSupport, effective_decisions, support
 
 __all__ = ["Estimate", "Interval", "Log", "Method", "NoSupport", "compare", "evaluate"]
 
-Floats = NDArray[np.float64]
 Interval = Literal["skewness", "bootstrap", "bernstein"]
 
 FEW = 20  # customers who tell; below, intervals are too short (training/evaluation/lift.py)
@@ -189,7 +188,7 @@ def _estimates(
 
 
 def _bounds(
-    unit: NDArray[np.int64], mine: list[Part], interval: Interval, level: float, seed: int
+    unit: Ints, mine: list[Part], interval: Interval, level: float, seed: int
 ) -> tuple[float, float]:
     ratios = [Ratio.of(unit, part.top, part.bottom) for part in mine]
     less = ratios[1] if len(ratios) > 1 else None

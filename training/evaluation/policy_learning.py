@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Floats, Ints
 from training.evaluation.log import Log
 from training.evaluation.reward_regression import FOLDS, ActionValues, Kind, cross_fitted
-
-Floats = NDArray[np.float64]
 
 SURE = 1.645  # standard errors by which the gain must exceed 0: one-sided 95 %
 MARGINS = (0.0, 0.5, 0.8)  # quantiles of the foreseen gains; below one, the fixed action is kept
@@ -110,9 +108,7 @@ def learn_policy(
     return LearnedPolicy(fixed, n_actions, values, margin, gain, error)
 
 
-def _candidates(
-    foreseen: dict[Kind, Floats], fixed: int
-) -> Iterator[tuple[Kind, float, NDArray[np.int64]]]:
+def _candidates(foreseen: dict[Kind, Floats], fixed: int) -> Iterator[tuple[Kind, float, Ints]]:
     """Kind of model, margin, and the action of each decision."""
     for kind, expected in foreseen.items():
         promised = expected.max(axis=1) - expected[:, fixed]
@@ -122,15 +118,13 @@ def _candidates(
             yield kind, margin, _choices(expected, fixed, margin)
 
 
-def _choices(expected: Floats, fixed: int, margin: float) -> NDArray[np.int64]:
+def _choices(expected: Floats, fixed: int, margin: float) -> Ints:
     promised = expected.max(axis=1) - expected[:, fixed]
-    choice: NDArray[np.int64] = np.where(promised > margin, expected.argmax(axis=1), fixed)
+    choice: Ints = np.where(promised > margin, expected.argmax(axis=1), fixed)
     return choice
 
 
-def _gain(
-    unit: NDArray[np.int64], scores: Floats, choice: NDArray[np.int64], fixed: int
-) -> tuple[float, float]:
+def _gain(unit: Ints, scores: Floats, choice: Ints, fixed: int) -> tuple[float, float]:
     """Mean gain of a decision over the fixed action, and its standard error over customers."""
     gained = scores[np.arange(len(scores)), choice] - scores[:, fixed]
     mean, size = float(gained.mean()), np.bincount(unit)

@@ -11,12 +11,11 @@ from typing import Literal
 
 import lightgbm as lgb
 import numpy as np
-from numpy.typing import NDArray
 
 from features.errors import InvalidLog
+from training.arrays import Floats, Ints
 from training.evaluation.log import Log
 
-Floats = NDArray[np.float64]
 Kind = Literal["ridge", "trees"]
 
 FOLDS = 5
@@ -37,7 +36,7 @@ TREES = {
 ROUNDS = 80
 
 
-def folds_of(log: Log, folds: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
+def folds_of(log: Log, folds: int = FOLDS, seed: int = 0) -> Ints:
     """Fold of each decision, shape (n_decisions,): by a hash of the customer, the same for ever."""
     if log.subject is None:
         names, position = [str(row) for row in range(len(log.reward))], log.unit
@@ -46,7 +45,7 @@ def folds_of(log: Log, folds: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
         names = [str(name) for name in unique]
     digests = (hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in names)
     fold = np.array([int.from_bytes(digest[:7], "big") % folds for digest in digests])
-    dealt: NDArray[np.int64] = fold[position]
+    dealt: Ints = fold[position]
     return dealt
 
 
@@ -108,7 +107,7 @@ class ActionValues:
     def __init__(
         self,
         contexts: Floats,
-        action: NDArray[np.int64],
+        action: Ints,
         reward: Floats,
         n_actions: int,
         kind: Kind = "ridge",
@@ -142,7 +141,7 @@ class ActionValues:
         return np.column_stack([np.ones(len(z)), z])
 
 
-def _lines(x: Floats, action: NDArray[np.int64], reward: Floats, n_actions: int) -> Floats:
+def _lines(x: Floats, action: Ints, reward: Floats, n_actions: int) -> Floats:
     """Weights, shape (n_actions, width): one line for all, and how each action differs from it."""
     ridge = RIDGE * np.eye(x.shape[1])
     ridge[0, 0] = 1e-6  # the mean itself is not pulled towards 0
@@ -158,7 +157,7 @@ def _lines(x: Floats, action: NDArray[np.int64], reward: Floats, n_actions: int)
     return weights
 
 
-def _grown(contexts: Floats, action: NDArray[np.int64], reward: Floats) -> lgb.Booster:
+def _grown(contexts: Floats, action: Ints, reward: Floats) -> lgb.Booster:
     """Trees over the context and, as a category, the action."""
     rows = np.column_stack([action.astype(np.float64), contexts])
     data = lgb.Dataset(rows, reward, categorical_feature=[0], params={"verbose": -1})

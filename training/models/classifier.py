@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from training.arrays import Floats, Ints
 from training.contributions import Contributions
 from training.models.fast_predict import SingleRow
 
-Floats = NDArray[np.float64]
 Params = Mapping[str, Any]
-Split = tuple[NDArray[np.int64], NDArray[np.int64]]
+Split = tuple[Ints, Ints]
 
 BLOCKS = 3  # later parts of the training time that calibration is fitted on
 FOLDS = 5  # where there are too few moments to go forward in time
@@ -151,7 +151,7 @@ class Classifier:
 
 def fit_classifier(
     x: Floats,
-    y: NDArray[np.int64],
+    y: Ints,
     splits: list[Split],
     names: tuple[str, ...],
     classes: tuple[str, ...],
@@ -188,7 +188,7 @@ def fit_classifier(
 
 def forward_log_loss(
     x: Floats,
-    y: NDArray[np.int64],
+    y: Ints,
     splits: list[Split],
     names: tuple[str, ...],
     n_classes: int,
@@ -204,9 +204,7 @@ def forward_log_loss(
     return total / count
 
 
-def forward_splits(
-    at_us: NDArray[np.int64], label_us: int | NDArray[np.int64], seed: int
-) -> list[Split]:
+def forward_splits(at_us: Ints, label_us: int | Ints, seed: int) -> list[Split]:
     """Pairs of row numbers: what was settled by then, and a block of later moments.
 
     Parameters
@@ -234,7 +232,7 @@ def forward_splits(
 
 
 def customer_splits(
-    customer_ids: NDArray[np.object_], y: NDArray[np.int64], folds: int, seed: int
+    customer_ids: NDArray[np.object_], y: Ints, folds: int, seed: int
 ) -> list[Split]:
     """Pairs of row numbers: all but some customers, and those; each customer is left out once.
 
@@ -259,7 +257,7 @@ def customer_splits(
     ]
 
 
-def fit_scaling(logits: Floats, y: NDArray[np.int64]) -> Scaling:
+def fit_scaling(logits: Floats, y: Ints) -> Scaling:
     """The slope and biases under which what happened is most likely.
 
     Parameters
@@ -293,7 +291,7 @@ def _shuffled(n: int, seed: int) -> Iterator[Split]:
 
 def _boost(
     x: Floats,
-    y: NDArray[np.int64],
+    y: Ints,
     names: tuple[str, ...],
     n_classes: int,
     params: Params,

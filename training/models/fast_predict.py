@@ -15,9 +15,8 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 from lightgbm.basic import _LIB, _safe_call
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from training.arrays import Floats
 
 # C_API_DTYPE_FLOAT64 and C_API_PREDICT_RAW_SCORE of LightGBM's c_api.h
 _FLOAT64, _RAW_SCORE = 1, 1

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from training.arrays import Floats
 
 SETTLED = 0.01  # a step in which no weight changes by more is the last one
 STEEPEST = 30.0  # no chance is believed closer to 0 than exp(-STEEPEST)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import log_loss as _log_loss
 from sklearn.metrics import roc_auc_score
+
+from training.arrays import Floats, Ints
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,25 +16,23 @@ if TYPE_CHECKING:
 BINS = 10
 
 
-def roc_auc(y: NDArray[np.int64], p: NDArray[np.float64]) -> float:
+def roc_auc(y: Ints, p: Floats) -> float:
     """Chance that a positive is ranked above a negative. ``y`` in {0, 1}, shape (n,)."""
     return float(roc_auc_score(y, p))
 
 
-def log_loss(y: NDArray[np.int64], p: NDArray[np.float64]) -> float:
+def log_loss(y: Ints, p: Floats) -> float:
     """Mean -log of the probability given to what happened, in nats. ``p`` shape (n, n_classes)."""
     return float(_log_loss(y, p, labels=np.arange(p.shape[1])))
 
 
-def prior_log_loss(train_y: NDArray[np.int64], y: NDArray[np.int64], n_classes: int) -> float:
+def prior_log_loss(train_y: Ints, y: Ints, n_classes: int) -> float:
     """Log loss of always answering the class shares of the training moments."""
     shares = (np.bincount(train_y, minlength=n_classes) + 1) / (len(train_y) + n_classes)
     return log_loss(y, np.tile(shares, (len(y), 1)))
 
 
-def reliability(
-    y: NDArray[np.int64], p: NDArray[np.float64], bins: int = BINS
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+def reliability(y: Ints, p: Floats, bins: int = BINS) -> tuple[Floats, Floats, Ints]:
     """Mean prediction, observed share and count in bins of equal size, lowest first.
 
     Parameters
@@ -47,7 +46,7 @@ def reliability(
     return predicted, observed, np.array([len(group) for group in groups])
 
 
-def expected_calibration_error(y: NDArray[np.int64], p: NDArray[np.float64]) -> float:
+def expected_calibration_error(y: Ints, p: Floats) -> float:
     """Mean distance between prediction and what happened, over ten bins of equal size.
 
     References
@@ -59,9 +58,7 @@ def expected_calibration_error(y: NDArray[np.int64], p: NDArray[np.float64]) -> 
     return float(np.average(np.abs(predicted - observed), weights=count))
 
 
-def reliability_plot(
-    y: NDArray[np.int64], p: NDArray[np.float64], classes: tuple[str, ...]
-) -> Figure:
+def reliability_plot(y: Ints, p: Floats, classes: tuple[str, ...]) -> Figure:
     """One curve a class (one in all for two classes); on the diagonal, predictions hold.
 
     Parameters
@@ -80,7 +77,7 @@ def reliability_plot(
     return figure
 
 
-def importance_plot(names: tuple[str, ...], gain: NDArray[np.float64], most: int = 20) -> Figure:
+def importance_plot(names: tuple[str, ...], gain: Floats, most: int = 20) -> Figure:
     """The features that took most loss away (LightGBM gain, as a share of all)."""
     figure, axes = _figure("What the model looks at")
     top = np.argsort(gain)[-most:]

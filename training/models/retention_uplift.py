@@ -23,12 +23,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Bools, Floats, Ints
 from training.models.glm import fitted, rare, with_one
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 RIDGE = 5.0  # of the weights of features, in leavers
 FACTOR_RIDGE = 200.0  # of a family's correction, in leavers
@@ -101,7 +98,7 @@ class Retention:
         watched: Watched,
         later: Later,
         families: Sequence[Ints],
-        lasting: NDArray[np.bool_],
+        lasting: Bools,
         start: Retention | None = None,
     ) -> Retention:
         """Learn all parts.
@@ -179,6 +176,6 @@ def _rates(v: Floats, left: Floats, offset: Floats, penalty: Floats, start: Floa
     return fitted(v, left, rare, penalty, nothing, start, steps=STEPS, offset=offset)
 
 
-def _penalty(kept: NDArray[np.bool_]) -> Floats:
+def _penalty(kept: Bools) -> Floats:
     """Of the features that are kept, the first of which is the 1."""
     return np.append(1e-6, np.full(int(kept.sum()) - 1, RIDGE))

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.datasets.dataset import Labelled
 from features.errors import InvalidData
+from training.arrays import Bools, Floats, Ints
 from training.models.classifier import (
     FOLDS,
     Classifier,
-    Floats,
     Params,
     Split,
     customer_splits,
@@ -40,8 +39,8 @@ class Part:
     p : shape (n, n_classes), what it foresaw
     """
 
-    train_y: NDArray[np.int64]
-    y: NDArray[np.int64]
+    train_y: Ints
+    y: Ints
     p: Floats
 
 
@@ -52,7 +51,7 @@ class Judged:
     parts: tuple[Part, ...]
 
     @property
-    def y(self) -> NDArray[np.int64]:
+    def y(self) -> Ints:
         """What happened, all parts pooled, shape (n,)."""
         return np.concatenate([part.y for part in self.parts])
 
@@ -67,7 +66,7 @@ class Judged:
         return float(np.average([figure(part) for part in self.parts], weights=sizes))
 
 
-def calibration_splits(data: Labelled, rows: NDArray[np.bool_], seed: int) -> list[Split]:
+def calibration_splits(data: Labelled, rows: Bools, seed: int) -> list[Split]:
     """How calibration is fitted: the way the model will be judged. ``rows`` shape (n_moments,)."""
     if data.judged == "later time":
         ahead_us = data.settled_us[rows] - data.at_us[rows]
@@ -93,12 +92,12 @@ def fit_and_judge(
     """
     _enough(name, data)
 
-    def fit(rows: NDArray[np.bool_], report: Report = lambda done, of: None) -> Classifier:
+    def fit(rows: Bools, report: Report = lambda done, of: None) -> Classifier:
         splits = calibration_splits(data, rows, seed)
         x, y = data.x[rows], data.y[rows]
         return fit_classifier(x, y, splits, names, classes, params, seed, report)
 
-    def judge(model: Classifier, train: NDArray[np.bool_], test: NDArray[np.bool_]) -> Part:
+    def judge(model: Classifier, train: Bools, test: Bools) -> Part:
         return Part(data.y[train], data.y[test], model.probabilities(data.x[test]))
 
     if not data.folds:

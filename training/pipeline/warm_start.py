@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
@@ -23,8 +22,9 @@ from features.errors import InvalidData
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from training.arrays import Bools, Floats, Indices
 from training.bandit.bandit_state import Knowledge, Outcomes
-from training.bandit.encoder import Encoder, Floats
+from training.bandit.encoder import Encoder
 from training.models.metrics import log_loss, roc_auc
 from training.params import BanditParams
 
@@ -90,7 +90,7 @@ def warm_start(
     encoder: Encoder,
     catalog: Catalog,
     params: BanditParams,
-    which: NDArray[np.bool_] | None = None,
+    which: Bools | None = None,
 ) -> Knowledge:
     """What all decisions teach, or ``which`` of them (shape (n,)).
 
@@ -111,7 +111,7 @@ def warm_start(
 
 
 def _taught(
-    knowledge: Knowledge, decided: Decided, chosen: NDArray[np.intp], params: BanditParams
+    knowledge: Knowledge, decided: Decided, chosen: Indices, params: BanditParams
 ) -> Knowledge:
     """With the sums of the chosen decisions and, if they are enough, trees of them."""
     n_experts = len(params.heads) + 1
@@ -123,7 +123,7 @@ def _taught(
 
 def _outcomes(
     decided: Decided,
-    chosen: NDArray[np.intp],
+    chosen: Indices,
     encoder: Encoder,
     params: BanditParams,
     said: Floats,
@@ -142,7 +142,7 @@ def _outcomes(
 def _said(
     known: Knowledge,
     decided: Decided,
-    chosen: NDArray[np.intp],
+    chosen: Indices,
     catalog: Catalog,
     params: BanditParams,
 ) -> Floats:
@@ -224,7 +224,7 @@ def judge_warm_start(
     }
 
 
-def _rates(decided: Decided, which: NDArray[np.bool_]) -> dict[str, float]:
+def _rates(decided: Decided, which: Bools) -> dict[str, float]:
     actions = np.array(decided.actions, dtype=object)
     return {
         action: float(decided.acceptance[which & (actions == action)].mean())

@@ -13,13 +13,11 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
-from numpy.typing import NDArray
 
+from training.arrays import Floats
 from training.models.glm import fitted, logistic, with_one
 from training.simulation.actions import K
 from training.simulation.rollout import Report
-
-Floats = NDArray[np.float64]
 
 MEMORY_DAYS = 90
 RIDGE, EASE_RIDGE = 2.0, 0.1  # of features, and of an action's ease for all; in acceptances

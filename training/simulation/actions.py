@@ -12,9 +12,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
+from training.arrays import Bools, Ints
 
 CHANNELS = ("app", "web", "call_centre", "email")
 NEEDS = ("nothing", "data", "device", "fun", "family", "price", "help")

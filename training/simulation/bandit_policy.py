@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.arrays import Bools, Floats
 from training.bandit.exploration import InverseGapPolicy
 from training.models.retention_uplift import Later, Retention, Watched
 from training.simulation.acceptance_model import AcceptanceModel
-from training.simulation.actions import COST, PROMOTIONS, VALUE, Bools, K
+from training.simulation.actions import COST, PROMOTIONS, VALUE, K
 from training.simulation.customer_state import FEATURES, lost_eur
 from training.simulation.rollout import BLAMED_DAYS, LOOKS_DAYS, Report
-
-Floats = NDArray[np.float64]
 
 LASTS_DAYS = 45.0  # what an action does to leaving goes on for so long, about
 GREED = 2.0  # in 1/euro, times the root of how many decisions were learned from

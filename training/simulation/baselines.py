@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.arrays import Bools, Floats, Ints
 from training.simulation.acceptance_model import AcceptanceModel
-from training.simulation.actions import NAMES, Bools, Floats, Ints, K
+from training.simulation.actions import NAMES, K
 from training.simulation.customer_state import FEATURES
 from training.simulation.rollout import Report
 from training.simulation.world import World

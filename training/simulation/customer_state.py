@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.simulation.actions import CHANNELS, HELP, NEEDS, NOTHING, PRICE, Bools, Floats, Ints
+from training.arrays import Bools, Floats, Ints
+from training.simulation.actions import CHANNELS, HELP, NEEDS, NOTHING, PRICE
 from training.simulation.customers import PLANS, YEAR_MONTHS, Customers
 
 NEED_LASTS_DAYS = 25.0

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.simulation.actions import CHANNELS, NAMES, NEEDS, Bools, Floats, Ints, K
+from training.arrays import Bools, Floats, Ints
+from training.simulation.actions import CHANNELS, NAMES, NEEDS, K
 
 PLANS = ("small", "middle", "large")
 YEAR_MONTHS = 12.0  # of margin that leave with a customer

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from training.arrays import Floats, Ints
 from training.simulation.actions import (
     APPEAL,
     CALL_BACK,
@@ -18,8 +19,6 @@ from training.simulation.actions import (
     SERVED,
     TIRES,
     VALUE,
-    Floats,
-    Ints,
     K,
 )
 from training.simulation.customer_state import (

@@ -9,7 +9,7 @@ from math import nan, sqrt
 import numpy as np
 from scipy.special import stdtrit
 
-from training.simulation.actions import Floats
+from training.arrays import Floats
 from training.simulation.rollout import Course
 from training.simulation.tournament import Rehearsal
 

@@ -18,7 +18,8 @@ from typing import Protocol
 import numpy as np
 
 from features.errors import InvalidSetting
-from training.simulation.actions import Bools, Floats, Ints, K, breaches
+from training.arrays import Bools, Floats, Ints
+from training.simulation.actions import K, breaches
 from training.simulation.customer_state import pick
 from training.simulation.world import Followed, Moments, World
 

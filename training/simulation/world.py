@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.errors import InvalidSetting
+from training.arrays import Bools, Floats, Ints
 from training.simulation.actions import (
     CALL_BACK,
     COST,
@@ -37,10 +38,7 @@ from training.simulation.actions import (
     SHOWABLE,
     TIRES,
     VALUE,
-    Bools,
     Contacts,
-    Floats,
-    Ints,
 )
 from training.simulation.customer_state import (
     CLEAR,

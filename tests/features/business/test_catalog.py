@@ -11,7 +11,7 @@ from features.errors import InvalidDomain
 from features.settings import GROCERY, actions_beside
 from serving.catalog.compiled_catalog import load_catalog
 
-TOY = Path(__file__).parents[1] / "toy" / "actions.yaml"
+TOY = Path(__file__).parents[2] / "toy" / "actions.yaml"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from features.journeys.descriptions import Quantity, Words, amount, plain, spoke
 from features.journeys.model_input import ModelInput
 
 DOMAINS = Path(features.__file__).parent / "domains"
-TOY = Path(__file__).parents[1] / "toy" / "domain.yaml"
+TOY = Path(__file__).parents[2] / "toy" / "domain.yaml"
 FILES = {name: DOMAINS / f"{name}.yaml" for name in ("grocery", "telco", "helpdesk")} | {"toy": TOY}
 DAY_S = 86_400.0
 AT_S = 1_780_000_000.0

@@ -24,7 +24,7 @@ from features.store import build as history
 from features.store.build import build_features
 from features.store.feast_store import MARKER, FeatureStore, Known
 
-TOY = Path(__file__).parents[1] / "toy"
+TOY = Path(__file__).parents[2] / "toy"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
 CUSTOMERS = {

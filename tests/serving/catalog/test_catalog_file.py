@@ -11,7 +11,7 @@ from features.errors import InvalidDomain
 from features.journeys.model_input import ModelInput
 from serving.catalog.catalog_file import CatalogFile
 
-TOY = Path(__file__).parents[1] / "toy" / "actions.yaml"
+TOY = Path(__file__).parents[2] / "toy" / "actions.yaml"
 
 
 @pytest.fixture

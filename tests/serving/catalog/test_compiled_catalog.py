@@ -14,7 +14,7 @@ from features.journeys.model_input import ModelInput
 from features.settings import GROCERY, actions_beside
 from serving.catalog.compiled_catalog import Playbook, load_playbook
 
-TOY = Path(__file__).parents[1] / "toy" / "actions.yaml"
+TOY = Path(__file__).parents[2] / "toy" / "actions.yaml"
 
 
 @pytest.fixture
