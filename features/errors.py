@@ -17,7 +17,7 @@
   x NotRepeatable       what a decision was made with is gone               HTTP 409
   x ModelMissing        the registry holds no such model or version         exit code 2
   x GateFailed          a model is not good enough to be promoted           exit code 1
-  x RegistryDown        MLflow does not answer (training/pipeline/registry.py)       exit code 2
+  x RegistryDown        MLflow does not answer (`registry`)       exit code 2
   x NothingAllowed      a policy was asked to choose from nothing           a bug
 """
 

@@ -54,7 +54,7 @@ from serving.contract.decisions import (
 from serving.contract.events import EventsAnswer, EventsRequest, OutcomeAnswer, OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.server import monitoring
-from serving.server.middleware import Border, QuietRefusals, tell
+from serving.server.middleware import ErrorMiddleware, QuietRefusals, tell
 from serving.server.openapi import describe, refuses
 
 settings = load_settings()
@@ -239,5 +239,5 @@ NextBestAction.mount_asgi_app(  # type: ignore[attr-defined]
     StaticFiles(directory=CONSOLE, html=True), path="/console", name="console"
 )
 NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
-    Border, readiness=_ready, document=_document
+    ErrorMiddleware, readiness=_ready, document=_document
 )

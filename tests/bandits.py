@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import Knowledge, Outcomes
+from training.bandit.bandit_state import BanditState, Outcomes
 from training.bandit.encoder import Encoder
 from training.params import BanditParams
 
@@ -40,4 +40,4 @@ def outcomes(
 
 def bandit(encoder: Encoder, told: Outcomes, params: BanditParams = PLAIN) -> Bandit:
     """One that has learned some outcomes."""
-    return Bandit(Knowledge.blank(encoder, params).learn(told), params)
+    return Bandit(BanditState.blank(encoder, params).learn(told), params)

@@ -15,7 +15,7 @@ from features.business.catalog_rules import (
     Budget,
     Clock,
     Condition,
-    ContactPolicy,
+    ContactPolicyRules,
     ContextKey,
     ControlGroup,
     Frozen,
@@ -113,7 +113,7 @@ class Catalog(Frozen):
     attribution: Literal["last_touch", "first_touch", "even"] = "last_touch"
     purposes: dict[Name, Purpose] = {}
     groups: dict[Name, Group] = {}
-    contact_policy: ContactPolicy = ContactPolicy()
+    contact_policy: ContactPolicyRules = ContactPolicyRules()
     arbitration: Arbitration = Arbitration()
     budgets: dict[Name, Budget] = {}
     pacing: Pacing = Pacing()
@@ -200,7 +200,7 @@ def refuse_misfits(catalog: Catalog, domain: Domain) -> None:
     Raises
     ------
     ValueError
-        Names the key first, see `features.business.yaml_file.load_yaml`.
+        Names the key first, see `yaml_file.load_yaml`.
     """
     for name, action in catalog.actions.items():
         _refuse_unknown(f"actions.{name}.treatments", action.treatments, domain.channels)

@@ -124,7 +124,7 @@ class Suspension(Frozen):
     per: Literal["customer", "account"] = "account"  # account: a colleague's problem counts too
 
 
-class ContactPolicy(Frozen):
+class ContactPolicyRules(Frozen):
     """Should we now?"""
 
     outbound: tuple[Name, ...] = ()  # channels on which we go to the customer; else they came

@@ -1,7 +1,7 @@
 """One file describes a business: its attributes, events, and what churn and intent mean there.
 
 Everything else in the house is the same for every business; `domains/grocery.yaml` is the
-worked example. What is foreseen of its customers has a room of its own, `features/business/label_definitions.py`.
+worked example. What is foreseen of its customers has a room of its own, `label_definitions`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """What is foreseen of the customers of a business: what churn and intent mean there, when we ask,
-and on which answers a model is judged. Parts of the domain file, see `features/business/domain.py`."""
+and on which answers a model is judged. Parts of the domain file, see `domain`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From labelled moments to training frames.
 
 A moment is a customer and a time at which we could have decided; its label is what happened
-next (`features/datasets/labels.py`). `training_frame` puts beside each what was known then, and nothing
+next (`labels`). `training_frame` puts beside each what was known then, and nothing
 from later; `labelled` says which are for training and which for judging.
 """
 
@@ -24,13 +24,13 @@ from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.attribution import SHOWN_COLUMNS, Attributed, attributed, shown_by
-from features.outcomes.credit_rules import Shown, credit
+from features.outcomes.credit_rules import ShownAction, credit
 
 FOLDS = 5  # where all are asked at one moment and the domain names no protocol
 TEST_SHARE = 0.3  # of the moments, the latest, where the domain names no protocol
 
 
-class History(Protocol):
+class FeatureHistory(Protocol):
     """All we ask of the offline store here, so that a test can hand in a fake."""
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def fingerprint(*arrays: NDArray[Any]) -> str:
 
 
 def labelled(
-    moments: pd.DataFrame, history: History, service: str, domain: Domain, shift: timedelta
+    moments: pd.DataFrame, history: FeatureHistory, service: str, domain: Domain, shift: timedelta
 ) -> Labelled:
     """Put beside each labelled moment what was known then, and say what to judge on.
 
@@ -122,14 +122,14 @@ def labelled(
 
 
 def training_frame(
-    history: History, moments: pd.DataFrame, service: str, domain: Domain
+    history: FeatureHistory, moments: pd.DataFrame, service: str, domain: Domain
 ) -> pd.DataFrame:
     """What every model would have read at each moment.
 
     Parameters
     ----------
     moments, service
-        As for `History.as_of`.
+        As for `FeatureHistory.as_of`.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataF
     query = sa.select(*SHOWN_COLUMNS, columns.customer_id, columns.channel).where(*imported)
     query = query.order_by(columns.decided_at, columns.decision_id)
 
-    def read(connection: sa.Connection) -> tuple[list[tuple[Any, Shown]], Attributed]:
+    def read(connection: sa.Connection) -> tuple[list[tuple[Any, ShownAction]], Attributed]:
         known = (row for row in connection.execute(query) if row.action_id in catalog.actions)
         decided = [(row, shown) for row in known for shown in shown_by(row)]
         return decided, attributed(connection, [shown for _, shown in decided], catalog)

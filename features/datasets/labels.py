@@ -2,7 +2,7 @@
 
 There are two ways to ask. At the dates of the domain's protocol, every active customer: did they
 fall silent, what did they come for? Or where the customer's own events ask: just before anybody
-left, or right after each event. What was known at a moment stands in `features/datasets/dataset.py`.
+left, or right after each event. What was known at a moment stands in `dataset`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DAY_US = 86_400_000_000
 EVERY_DAYS = 14  # between two moments, where the domain names no protocol
 
 
-class Moment(NamedTuple):
+class LabelledMoment(NamedTuple):
     """A customer, a time to decide at, what happened next, and from when on that was known."""
 
     customer_id: str
@@ -56,7 +56,8 @@ def churn_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFr
     asked = _asked(ledger, domain, shift, rule.event, rule.active_days, rule.silent_days)
     ahead_us = int(rule.silent_days * DAY_US)
     return _frame(
-        Moment(one.customer_id, one.at_us, int(not one.came), one.at_us + ahead_us) for one in asked
+        LabelledMoment(one.customer_id, one.at_us, int(not one.came), one.at_us + ahead_us)
+        for one in asked
     )
 
 
@@ -83,7 +84,7 @@ def intent_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataF
     ahead_us = int(rule.within_days * DAY_US)
     # An event need not say what it was for; that is no label.
     return _frame(
-        Moment(one.customer_id, one.at_us, index[one.value], one.at_us + ahead_us)
+        LabelledMoment(one.customer_id, one.at_us, index[one.value], one.at_us + ahead_us)
         for one in asked
         if one.came and one.value in index
     )
@@ -106,7 +107,7 @@ def _defined(domain: Domain, what: str) -> Any:
     return rule
 
 
-def _before_anybody_left(ledger: Ledger, event_type: str) -> Iterator[Moment]:
+def _before_anybody_left(ledger: Ledger, event_type: str) -> Iterator[LabelledMoment]:
     """Each customer once, just before the first of them left; whoever leaves later counts too."""
     left = {customer_id: at_us[0] for customer_id, at_us, _ in _times(ledger, event_type)}
     if not left:
@@ -116,12 +117,12 @@ def _before_anybody_left(ledger: Ledger, event_type: str) -> Iterator[Moment]:
     query = sa.select(columns.customer_id).order_by(columns.customer_id)
     for customer_id in ledger.read(lambda c: list(c.execute(query).scalars())):
         # That somebody stayed is never settled; it is taken at its word when it is asked.
-        yield Moment(customer_id, moment, int(customer_id in left), moment)
+        yield LabelledMoment(customer_id, moment, int(customer_id in left), moment)
 
 
 def _after_each(
     ledger: Ledger, domain: Domain, shift: timedelta, index: dict[str, int]
-) -> Iterator[Moment]:
+) -> Iterator[LabelledMoment]:
     """Right after each event: what the customer's next one was for, or that it was the last.
 
     Of several events at one instant only the last is asked after: they are one moment, and what
@@ -140,9 +141,9 @@ def _after_each(
                 continue
             if ahead == len(at_us):
                 if rule.end:  # known at once: nobody can say from when on nothing more came
-                    yield Moment(customer_id, int(at), index[rule.end], int(at))
+                    yield LabelledMoment(customer_id, int(at), index[rule.end], int(at))
             elif at_us[ahead] > at and values[ahead] in index:
-                yield Moment(customer_id, int(at), index[values[ahead]], int(at_us[ahead]))
+                yield LabelledMoment(customer_id, int(at), index[values[ahead]], int(at_us[ahead]))
     if not found:
         raise _no_events()
 
@@ -229,7 +230,7 @@ def _no_events() -> InvalidData:
     )
 
 
-def _frame(moments: Iterable[Moment]) -> pd.DataFrame:
+def _frame(moments: Iterable[LabelledMoment]) -> pd.DataFrame:
     names = ["customer_id", "event_timestamp", "label", "settled_at"]
     frame = pd.DataFrame(moments, columns=names)
     for name in ("event_timestamp", "settled_at"):

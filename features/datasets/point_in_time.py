@@ -34,7 +34,7 @@ ASKED = 500  # customers whose events are read at a time
 
 
 class History:
-    """What was known of customers at any moment; see `features.datasets.dataset.History`.
+    """What was known of customers at any moment; see `dataset.History`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class History:
         self._columns = domain.profile_columns
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """See `features.datasets.dataset.History.as_of`."""
+        """See `dataset.History.as_of`."""
         known = self._store.as_of(moments, service)
         restated = self._ledger.read(_restated)
         self._correct_profiles(known, restated)

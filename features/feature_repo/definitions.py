@@ -2,7 +2,7 @@
 
 `feast apply` imports every .py file beside feature_store.yaml as a module of its own and
 *deletes* what it no longer finds, so this folder holds this one file. What the columns are is
-said by the domain file; what they mean, by the fold (features/journeys/fold.py).
+said by the domain file; what they mean, by the fold (`fold`).
 """
 
 from datetime import timedelta

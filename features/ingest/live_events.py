@@ -37,7 +37,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class IngestResult:
     """What became of the events of one call."""
 
     accepted: int
@@ -72,7 +72,7 @@ class Ingest:
         self._states = states
         self._shown_in: sa.RootTransaction | None = None  # all that waits was shown in it
 
-    async def take(self, sent: Sequence[Any], now: datetime) -> Taken:
+    async def take(self, sent: Sequence[Any], now: datetime) -> IngestResult:
         """Take events in; when this returns, the next decision on any worker sees them.
 
         Raises
@@ -89,7 +89,7 @@ class Ingest:
             for position, error in appended.refused.items():
                 rejected.append(Rejected(places[position], error.field, str(error)))
         await self.show(now)
-        return Taken(
+        return IngestResult(
             sum(map(len, appended.news.values())) if appended else 0,
             appended.duplicates if appended else 0,
             sorted(rejected),

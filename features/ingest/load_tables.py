@@ -40,7 +40,7 @@ UNREADABLE = (pa.ArrowInvalid, UnicodeDecodeError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class LoadReport:
     """What the check of one table found, and what was then brought in.
 
     Attributes
@@ -117,7 +117,7 @@ def load_folder(
     now: datetime,
     progress: Progress = quiet,
     dry_run: bool = False,
-) -> list[Report]:
+) -> list[LoadReport]:
     """Check the tables of a folder and bring them into the ledger.
 
     A load that was cut off goes on where it stopped; one that was finished changes nothing.
@@ -151,7 +151,7 @@ def load_folder(
     checked += "+".join(f"{table.name} {table.fingerprint}" for table in found)
     checked = hashlib.sha256(checked.encode()).hexdigest()
     if not dry_run and ledger.read(lambda c: tables.get_meta(c, CHECKED)) == checked:
-        reports = [Report(table.name, table.total, table.total, None) for table in found]
+        reports = [LoadReport(table.name, table.total, table.total, None) for table in found]
     else:
         reports = [_check(table, progress) for table in found]
     if dry_run or not all(report.passed for report in reports):
@@ -203,7 +203,7 @@ def _unreadable(path: Path, error: Exception) -> InvalidData:
     )
 
 
-def _check(table: _Table, progress: Progress) -> Report:
+def _check(table: _Table, progress: Progress) -> LoadReport:
     rows, good, first = 0, 0, None
     for rows, row in _rows(table.path):
         try:
@@ -214,10 +214,10 @@ def _check(table: _Table, progress: Progress) -> Report:
         if rows % BATCH == 0:
             progress(f"check {table.name}", rows, table.total)
     progress(f"check {table.name}", table.total, table.total)
-    return Report(table.name, rows, good, first)
+    return LoadReport(table.name, rows, good, first)
 
 
-def _load(table: _Table, ledger: Ledger, now: datetime, progress: Progress) -> Report:
+def _load(table: _Table, ledger: Ledger, now: datetime, progress: Progress) -> LoadReport:
     begun = ledger.read(lambda c: _loaded_so_far(c, table))
     added, refused, first = 0, 0, None
     progress(f"load {table.name}", begun, table.total)
@@ -231,7 +231,7 @@ def _load(table: _Table, ledger: Ledger, now: datetime, progress: Progress) -> R
         added, refused = added + new, refused + len(left_out)
         first = first or next(iter(left_out), None)
         progress(f"load {table.name}", number, table.total)
-    return Report(table.name, table.total, table.total, first, added, refused, begun)
+    return LoadReport(table.name, table.total, table.total, first, added, refused, begun)
 
 
 def _loaded_so_far(connection: sa.Connection, table: _Table) -> int:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from math import exp2, log, nan
 
 from features.business.domain import SCALES
-from features.journeys.descriptions import AMOUNT, DAYS, SHARE, Words, lately, points, spoken
-from features.journeys.recency_frequency import Rhythm
+from features.journeys.descriptions import (
+    AMOUNT,
+    DAYS,
+    SHARE,
+    FeatureDescription,
+    lately,
+    points,
+    spoken,
+)
+from features.journeys.recency_frequency import RecencyFrequency
 from features.journeys.state import DAY_S, WEEK_S, State
 
 MINUTE_S = 60.0
@@ -32,26 +40,26 @@ class Sessions:
         self._start = start
         self._session_s = session_s
 
-    def words(self) -> dict[str, Words]:
+    def words(self) -> dict[str, FeatureDescription]:
         """What each feature is in plain English, by its name."""
         return {
-            "events_n": Words("events in all", "events", f"{AMOUNT} in all"),
-            "known_days": Words(
+            "events_n": FeatureDescription("events in all", "events", f"{AMOUNT} in all"),
+            "known_days": FeatureDescription(
                 "time since the first event", DAYS, f"{AMOUNT} since the first event", NO_EVENT
             ),
-            "silence_days": Words(
+            "silence_days": FeatureDescription(
                 "time since the last event", DAYS, f"{AMOUNT} since the last event", NO_EVENT
             ),
-            "session_events": Words(
+            "session_events": FeatureDescription(
                 "events in the session under way", "events", f"{AMOUNT} in the session under way"
             ),
-            "session_minutes": Words(
+            "session_minutes": FeatureDescription(
                 "length of the session under way",
                 "minutes",
                 f"{AMOUNT} into the session under way",
                 "no session under way",
             ),
-            "sessions_n": Words("sessions in all", "sessions", f"{AMOUNT} in all"),
+            "sessions_n": FeatureDescription("sessions in all", "sessions", f"{AMOUNT} in all"),
         }
 
     def empty(self) -> State:
@@ -103,15 +111,15 @@ class Preference:
 
     fields: tuple[str, ...] = ()
 
-    def __init__(self, channels: dict[str, Rhythm]) -> None:
+    def __init__(self, channels: dict[str, RecencyFrequency]) -> None:
         self._channels = tuple(channels.values())
         self.names = tuple(f"channel_{name}_preference" for name in channels)
         self._spoken = tuple(spoken(name) for name in channels)
 
-    def words(self) -> dict[str, Words]:
+    def words(self) -> dict[str, FeatureDescription]:
         """What each feature is in plain English, by its name."""
         told = (
-            Words(
+            FeatureDescription(
                 f"share of the channel {channel} in the remembered events",
                 SHARE,
                 f"{AMOUNT} of the remembered events came through the channel {channel}",
@@ -156,21 +164,23 @@ class Spend:
             *(f"spend_per_week_{currency}_{life}" for life in lives),
         )
 
-    def words(self) -> dict[str, Words]:
+    def words(self) -> dict[str, FeatureDescription]:
         """What each feature is in plain English, by its name."""
         currency, never = self._currency, "nothing spent yet"
         unit = currency.upper()
         words = {
-            f"spend_total_{currency}": Words("spent in all", unit, f"{AMOUNT} spent in all"),
-            f"spend_mean_{currency}": Words(
+            f"spend_total_{currency}": FeatureDescription(
+                "spent in all", unit, f"{AMOUNT} spent in all"
+            ),
+            f"spend_mean_{currency}": FeatureDescription(
                 "spent each time, on average", unit, f"{AMOUNT} spent each time, on average", never
             ),
-            f"spend_last_{currency}": Words(
+            f"spend_last_{currency}": FeatureDescription(
                 "spent the last time", unit, f"{AMOUNT} spent the last time", never
             ),
         }
         for days in self._half_lives_days:
-            words[f"spend_per_week_{currency}_{days:g}d"] = Words(
+            words[f"spend_per_week_{currency}_{days:g}d"] = FeatureDescription(
                 f"spent a week {lately(days)}", f"{unit} a week", f"{AMOUNT} spent {lately(days)}"
             )
         return words
@@ -223,28 +233,30 @@ class Feedback:
             f"feedback_{measure}_{read}" for read in ("n", "last", "mean", "silence_days")
         )
 
-    def words(self) -> dict[str, Words]:
+    def words(self) -> dict[str, FeatureDescription]:
         """What each feature is in plain English, by its name."""
         name, label = f"feedback_{self._measure}", spoken(self._measure)
         scale, never = points(*SCALES[self._measure]), f"no score for {label} yet"
         answer = f"since the last score for {label}"
         return {
-            f"{name}_n": Words(
+            f"{name}_n": FeatureDescription(
                 f"scores for {label} in all", "scores", f"{AMOUNT} for {label} in all"
             ),
-            f"{name}_last": Words(
+            f"{name}_last": FeatureDescription(
                 f"the last score for {label}",
                 scale,
                 f"{AMOUNT} in the last score for {label}",
                 never,
             ),
-            f"{name}_mean": Words(
+            f"{name}_mean": FeatureDescription(
                 f"scores for {label} on average, the latest counting most",
                 scale,
                 f"{AMOUNT} in the scores for {label} on average, the latest counting most",
                 never,
             ),
-            f"{name}_silence_days": Words(f"time {answer}", DAYS, f"{AMOUNT} {answer}", never),
+            f"{name}_silence_days": FeatureDescription(
+                f"time {answer}", DAYS, f"{AMOUNT} {answer}", never
+            ),
         }
 
     def empty(self) -> State:

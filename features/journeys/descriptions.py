@@ -27,7 +27,7 @@ LENGTH_S = {"days": 86_400.0, "hours": 3_600.0, "minutes": 60.0, "seconds": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class FeatureDescription:
     """How to speak of one feature.
 
     Attributes
@@ -76,7 +76,7 @@ class Words:
             return self.below.format(amount=amount(-value, self.unit), number=plain(-value))
         return self.phrase.format(amount=amount(value, self.unit), number=plain(value))
 
-    def of_account(self) -> Words:
+    def of_account(self) -> FeatureDescription:
         """The same for all members of an account together."""
         return replace(
             self,

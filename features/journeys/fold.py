@@ -20,14 +20,14 @@ from typing import Any, TypeVar
 from features.business.domain import SCALES, Domain, EventType, slug
 from features.errors import InvalidDomain
 from features.journeys.aggregates import MINUTE_S, Feedback, Preference, Sessions, Spend
-from features.journeys.descriptions import Quantity, Words, spoken
+from features.journeys.descriptions import FeatureDescription, Quantity, spoken
 from features.journeys.open_journeys import JourneyPart, JourneyTotals, OpenJourney
-from features.journeys.recency_frequency import Rhythm
-from features.journeys.state import DAY_S, Part, State
+from features.journeys.recency_frequency import RecencyFrequency
+from features.journeys.state import DAY_S, FoldPart, State
 
 __all__ = ["DAY_S", "Fold", "OpenJourney", "State"]
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=FoldPart)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class _Moves:
     """What an event of one type moves."""
 
     event: EventType
-    rhythm: Rhythm
+    rhythm: RecencyFrequency
     journey: JourneyPart
     spend: tuple[tuple[str, Spend], ...]  # by the property that carries the amount
     scores: tuple[tuple[str, Feedback], ...]
@@ -63,13 +63,13 @@ class Fold:
     """
 
     def __init__(self, domain: Domain) -> None:
-        self._parts: list[Part] = []
+        self._parts: list[FoldPart] = []
         self._width = 0
         lives = domain.half_lives_days
         types = {name: self._add(self._rhythm(name, domain)) for name in domain.events}
         self._channels = {
             name: self._add(
-                Rhythm(
+                RecencyFrequency(
                     f"channel_{name}",
                     self._width,
                     lives,
@@ -203,7 +203,7 @@ class Fold:
             index += end - start
         return state
 
-    def words(self) -> dict[str, Words]:
+    def words(self) -> dict[str, FeatureDescription]:
         """What each feature is in plain English, by its name; for explanations only."""
         return {name: words for part in self._parts for name, words in part.words().items()}
 
@@ -225,7 +225,7 @@ class Fold:
         self._width += len(part.fields)
         return part
 
-    def _rhythm(self, name: str, domain: Domain) -> Rhythm:
+    def _rhythm(self, name: str, domain: Domain) -> RecencyFrequency:
         kept = {
             prop: known
             for prop, known in domain.events[name].properties.items()
@@ -239,12 +239,12 @@ class Fold:
             for prop in numbers
         )
         lives = domain.half_lives_days
-        return Rhythm(name, self._width, lives, numbers, values, labels, quantities)
+        return RecencyFrequency(name, self._width, lives, numbers, values, labels, quantities)
 
 
 def _moves(
     event: EventType,
-    rhythm: Rhythm,
+    rhythm: RecencyFrequency,
     journey: JourneyPart,
     spend: Spend | None,
     scores: Mapping[str, Feedback],

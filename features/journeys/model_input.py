@@ -19,8 +19,8 @@ from features.journeys.descriptions import (
     AMOUNT,
     CATEGORY,
     NUMBER,
+    FeatureDescription,
     Quantity,
-    Words,
     is_plural,
     spoken,
 )
@@ -64,7 +64,7 @@ class ModelInput:
         self._stranger = np.array(self.fold.read(self._nothing, 0.0))
 
     @cached_property
-    def words(self) -> Mapping[str, Words]:
+    def words(self) -> Mapping[str, FeatureDescription]:
         """What each number is in plain English, by its name, in the order of ``names``.
 
         Made when first asked for: decisions that nobody asks to explain do without.
@@ -139,15 +139,17 @@ def _number(value: str | None, known: Attribute) -> float:
         return nan
 
 
-def _words_of_attribute(name: str, known: Attribute, currency: str) -> Words:
+def _words_of_attribute(name: str, known: Attribute, currency: str) -> FeatureDescription:
     if known.type == "category":
         label = spoken(name)
-        return Words(label, CATEGORY, f"{_are(label)} {AMOUNT}", values=known.values)
+        return FeatureDescription(label, CATEGORY, f"{_are(label)} {AMOUNT}", values=known.values)
     quantity = Quantity.named(name, currency)
     if quantity.counts_itself:
         label = f"number of {quantity.label}"
-        return Words(label, quantity.unit, f"{label} is {NUMBER}")
-    return Words(quantity.description, quantity.unit, f"{_are(quantity.label)} {AMOUNT}")
+        return FeatureDescription(label, quantity.unit, f"{label} is {NUMBER}")
+    return FeatureDescription(
+        quantity.description, quantity.unit, f"{_are(quantity.label)} {AMOUNT}"
+    )
 
 
 def _are(label: str) -> str:

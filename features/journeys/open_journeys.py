@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf, nan
 
 from features.business.domain import STAGES, EventType, JourneyKind
-from features.journeys.descriptions import AMOUNT, CATEGORY, DAYS, Words, spoken
+from features.journeys.descriptions import AMOUNT, CATEGORY, DAYS, FeatureDescription, spoken
 from features.journeys.state import DAY_S, State
 
 OPEN_N, OPENED_AT, STAGE, STAGE_AT, LAST_AT = range(5)
@@ -52,27 +52,27 @@ class JourneyPart:
         )
         self.names = tuple(f"{name}_{read}" for read in ("open", "age_days", "stage", "stage_days"))
 
-    def words(self) -> dict[str, Words]:
+    def words(self) -> dict[str, FeatureDescription]:
         """What each feature is in plain English, by its name."""
         name, label = f"journey_{self.kind}", f"{spoken(self.kind)} journey"
         none = f"no open {label}"
         return {
-            f"{name}_open": Words(
+            f"{name}_open": FeatureDescription(
                 f"{label}, how many are open",
                 "journeys",
                 f"{AMOUNT} open of the kind {spoken(self.kind)}",
             ),
-            f"{name}_age_days": Words(
+            f"{name}_age_days": FeatureDescription(
                 f"{label}, since when one is open", DAYS, f"{label} open for {AMOUNT}", none
             ),
-            f"{name}_stage": Words(
+            f"{name}_stage": FeatureDescription(
                 f"{label}, its stage",
                 CATEGORY,
                 f"{label} at the stage {AMOUNT}",
                 none,
                 values=STAGES,
             ),
-            f"{name}_stage_days": Words(
+            f"{name}_stage_days": FeatureDescription(
                 f"{label}, since when at its stage",
                 DAYS,
                 f"{label} at its stage for {AMOUNT}",
@@ -136,12 +136,14 @@ class JourneyTotals:
     def __init__(self, parts: tuple[JourneyPart, ...]) -> None:
         self._parts = parts
 
-    def words(self) -> dict[str, Words]:
+    def words(self) -> dict[str, FeatureDescription]:
         """What each feature is in plain English, by its name."""
         return {
-            "open_journeys": Words("open journeys in all", "journeys", f"{AMOUNT} open in all"),
-            "open_problems": Words("open problems", "problems", f"{AMOUNT} open"),
-            "problem_age_days": Words(
+            "open_journeys": FeatureDescription(
+                "open journeys in all", "journeys", f"{AMOUNT} open in all"
+            ),
+            "open_problems": FeatureDescription("open problems", "problems", f"{AMOUNT} open"),
+            "problem_age_days": FeatureDescription(
                 "age of the oldest open problem",
                 DAYS,
                 f"oldest problem open for {AMOUNT}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import exp2, log, log1p, nan, sqrt
 
-from features.journeys.descriptions import Quantity, Words, spoken, thing
+from features.journeys.descriptions import FeatureDescription, Quantity, spoken, thing
 from features.journeys.recency_frequency_text import words_of_rhythm
 from features.journeys.state import DAY_S, WEEK_S, State
 
@@ -22,7 +22,7 @@ PRIOR_GAPS = 3.0  # the assumed spread counts like this many gaps
 PRIOR_GAP_SD = 0.7  # spread of log gaps assumed before there are any: about a factor of two
 
 
-class Rhythm:
+class RecencyFrequency:
     """The rhythm of one kind of thing.
 
     Its numbers, in this order: ``n, first_at, last_at, gap_mean, gap_m2, gap``; then for each
@@ -68,7 +68,7 @@ class Rhythm:
         self.names = _names(name, half_lives_days, numbers, labels)
         self._nothing = self._read_nothing()
 
-    def words(self) -> dict[str, Words]:
+    def words(self) -> dict[str, FeatureDescription]:
         """What each feature is in plain English, by its name."""
         quantities = self._quantities or (Quantity.named(name, "") for name in self.numbers)
         kinds = (f"{spoken(name)} '{spoken(value)}'" for name, value in self.values)

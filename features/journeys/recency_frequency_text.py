@@ -1,4 +1,4 @@
-"""What the features of a rhythm (`features/journeys/recency_frequency.py`) are in plain English."""
+"""What the features of a rhythm (`recency_frequency`) are in plain English."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from features.journeys.descriptions import (
     SHARE,
     TIMES,
     WEEKLY,
+    FeatureDescription,
     Quantity,
-    Words,
     lately,
     stretch,
 )
@@ -27,7 +27,7 @@ def words_of_rhythm(
     half_lives_days: tuple[float, ...],
     quantities: Mapping[str, Quantity],
     kinds: Mapping[str, str],
-) -> dict[str, Words]:
+) -> dict[str, FeatureDescription]:
     """Words by the name of each feature.
 
     Parameters
@@ -54,34 +54,34 @@ def words_of_rhythm(
     return words
 
 
-def _of_pauses(name: str, noun: str) -> dict[str, Words]:
+def _of_pauses(name: str, noun: str) -> dict[str, FeatureDescription]:
     """Of what is known from all events."""
     never, alone = f"no {noun} yet", f"no second {noun} yet"
     first, last = f"since the first {noun}", f"since the last {noun}"
     gap = f"between the last {noun} and the one before"
     pause, silence = f"from one {noun} to the next", f"silence since the last {noun}"
     return {
-        f"{name}_known_days": Words(f"time {first}", DAYS, f"{AMOUNT} {first}", never),
-        f"{name}_silence_days": Words(f"time {last}", DAYS, f"{AMOUNT} {last}", never),
-        f"{name}_gap_days": Words(f"time {gap}", DAYS, f"{AMOUNT} {gap}", alone),
-        f"{name}_gap_mean": Words(
+        f"{name}_known_days": FeatureDescription(f"time {first}", DAYS, f"{AMOUNT} {first}", never),
+        f"{name}_silence_days": FeatureDescription(f"time {last}", DAYS, f"{AMOUNT} {last}", never),
+        f"{name}_gap_days": FeatureDescription(f"time {gap}", DAYS, f"{AMOUNT} {gap}", alone),
+        f"{name}_gap_mean": FeatureDescription(
             f"usual time {pause}", DAYS, f"usually {AMOUNT} {pause}", alone, told=expm1
         ),
-        f"{name}_gap_sd": Words(
+        f"{name}_gap_sd": FeatureDescription(
             f"factor by which the times {pause} vary",
             TIMES,
             f"times {pause} vary by a factor of {NUMBER}",
             alone,
             told=exp,
         ),
-        f"{name}_silence_z": Words(
+        f"{name}_silence_z": FeatureDescription(
             f"{silence}, against the usual one and how much that varies",
             "standard deviations",
             f"{silence} is {AMOUNT} longer than usual",
             alone,
             below=f"{silence} is {AMOUNT} shorter than usual",
         ),
-        f"{name}_silence_ratio": Words(
+        f"{name}_silence_ratio": FeatureDescription(
             f"{silence}, as a multiple of the usual one",
             TIMES,
             f"{silence} is about {NUMBER} times as long as usual",
@@ -91,28 +91,32 @@ def _of_pauses(name: str, noun: str) -> dict[str, Words]:
     }
 
 
-def _of_kind(name: str, noun: str, kind: str) -> dict[str, Words]:
+def _of_kind(name: str, noun: str, kind: str) -> dict[str, FeatureDescription]:
     last = f"since the last {noun} with {kind}"
     few = f"of the last few {noun} events"
     return {
-        f"{name}_silence_days": Words(
+        f"{name}_silence_days": FeatureDescription(
             f"time {last}", DAYS, f"{AMOUNT} {last}", f"no {noun} with {kind} yet"
         ),
-        f"{name}_last_share": Words(f"{kind}, its share {few}", SHARE, f"{kind} in {AMOUNT} {few}"),
+        f"{name}_last_share": FeatureDescription(
+            f"{kind}, its share {few}", SHARE, f"{kind} in {AMOUNT} {few}"
+        ),
     }
 
 
-def _recently(name: str, noun: str, days: float) -> dict[str, Words]:
+def _recently(name: str, noun: str, days: float) -> dict[str, FeatureDescription]:
     """Of one half-life."""
     recently, pause = lately(days), f"from one {noun} to the next"
     # Half-lives of two weeks hold up to three and a half: no count "over the last two weeks".
     weeks = f"with any {noun}, each counting half after {stretch(days)}"
     return {
-        f"{name}_per_week_{days:g}d": Words(
+        f"{name}_per_week_{days:g}d": FeatureDescription(
             f"{noun}, how often a week {recently}", WEEKLY, f"{noun} {AMOUNT} {recently}"
         ),
-        f"{name}_active_weeks_{days:g}d": Words(f"weeks {weeks}", "weeks", f"{AMOUNT} {weeks}"),
-        f"{name}_wait_days_{days:g}d": Words(
+        f"{name}_active_weeks_{days:g}d": FeatureDescription(
+            f"weeks {weeks}", "weeks", f"{AMOUNT} {weeks}"
+        ),
+        f"{name}_wait_days_{days:g}d": FeatureDescription(
             f"average time {pause} {recently}, {OFTEN}",
             DAYS,
             f"on average {AMOUNT} {pause} {recently}, {OFTEN}",
@@ -121,24 +125,24 @@ def _recently(name: str, noun: str, days: float) -> dict[str, Words]:
     }
 
 
-def _of_mean(noun: str, quantity: Quantity, days: float) -> Words:
+def _of_mean(noun: str, quantity: Quantity, days: float) -> FeatureDescription:
     each = f"per {noun} on average {lately(days)}"
     told = AMOUNT if quantity.counts_itself else f"{quantity.label} of {AMOUNT}"
-    return Words(
+    return FeatureDescription(
         f"{quantity.description} {each}", quantity.unit, f"{told} {each}", f"no {noun} yet"
     )
 
 
-def _of_share(noun: str, kind: str, days: float) -> Words:
+def _of_share(noun: str, kind: str, days: float) -> FeatureDescription:
     recent = f"of the {noun} events {lately(days)}"
-    return Words(
+    return FeatureDescription(
         f"{kind}, its share {recent}", SHARE, f"{kind} in {AMOUNT} {recent}", f"no {noun} yet"
     )
 
 
-def _of_trend(noun: str, days: float, longest_days: float) -> Words:
+def _of_trend(noun: str, days: float, longest_days: float) -> FeatureDescription:
     against = f"{lately(days)} as over the last {stretch(longest_days)}"
-    return Words(
+    return FeatureDescription(
         f"{noun}, how many times as often {against}",
         TIMES,
         f"{noun} {NUMBER} times as often {against}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from features.journeys.descriptions import Words
+from features.journeys.descriptions import FeatureDescription
 
 State = list[float]
 
@@ -16,7 +16,7 @@ DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
 
 
-class Part(Protocol):
+class FoldPart(Protocol):
     """A stretch of the state. How an event moves it differs from part to part.
 
     Its first number is 0 as long as it is as empty as `empty` makes it.
@@ -30,7 +30,7 @@ class Part(Protocol):
     def names(self) -> tuple[str, ...]:
         """Name of each feature it reads."""
 
-    def words(self) -> dict[str, Words]:
+    def words(self) -> dict[str, FeatureDescription]:
         """What each feature is in plain English, by its name; for explanations only."""
 
     def empty(self) -> State:

@@ -1,6 +1,6 @@
 """The durable memory: customers, events, decisions, outcomes, and what the learner made of them.
 
-SQLAlchemy Core on SQLite or PostgreSQL (`features/ledger/databases.py`). Writers hand in *units of
+SQLAlchemy Core on SQLite or PostgreSQL (`databases`). Writers hand in *units of
 work*; one thread runs all that wait in one transaction (group commit), because a commit costs the
 disk the same 0.4 ms whether it carries one row or twenty. A unit reads and writes inside that
 transaction, so what it checks still holds when it is committed. Nobody is answered before the

@@ -168,7 +168,7 @@ contacts = sa.Table(
     sa.Column("said", _TEXT, nullable=False),
     sa.Index("contacts_of_customer", "customer_id", "shown_at"),
 )
-# How much of a volume or a budget of the day is spent, and its shadow price (serving/policies/pacing.py).
+# How much of a volume or a budget of the day is spent, and its shadow price (`pacing`).
 paces = sa.Table(
     "paces",
     metadata,
@@ -229,7 +229,7 @@ snapshots = sa.Table(
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sqlite_autoincrement=True,
 )
-# What many snapshots share (serving/models/snapshots.py), by the hash of its content.
+# What many snapshots share (`snapshots`), by the hash of its content.
 snapshot_parts = sa.Table(
     "snapshot_parts",
     metadata,

@@ -1,4 +1,4 @@
-"""From the ledger to `features.outcomes.credit_rules`: what was shown, what was told of it, who shares in it."""
+"""From the ledger to `credit_rules`: what was shown, what was told of it, who shares in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from pydantic_core import from_json
 from features.business.catalog import NO_ACTION, Catalog
 from features.customers.identity import among
 from features.ledger import tables
-from features.outcomes.credit_rules import Said, Shares, Shown, Touch, shares, touch
+from features.outcomes.credit_rules import (
+    AttributedAction,
+    ReportedOutcome,
+    Shares,
+    ShownAction,
+    shares,
+    touch,
+)
 
 # What `shown_by` reads of a decision.
 SHOWN_COLUMNS = tuple(
@@ -27,11 +34,13 @@ SHOWN_COLUMNS = tuple(
 class Attributed(NamedTuple):
     """Shown actions with what was told of them, and the shares in what others were told too."""
 
-    touches: list[Touch]
+    touches: list[AttributedAction]
     shares: Shares
 
 
-def attributed(connection: sa.Connection, shown: Sequence[Shown], catalog: Catalog) -> Attributed:
+def attributed(
+    connection: sa.Connection, shown: Sequence[ShownAction], catalog: Catalog
+) -> Attributed:
     """What is put down to shown actions, in their order.
 
     Reads the outcomes of their decisions, and whatever else shares in those, of whomever.
@@ -55,14 +64,14 @@ def sharing(connection: sa.Connection, decision_ids: Iterable[str]) -> set[str]:
     return _told_of_shared(connection, {row.shared_id for row in found})
 
 
-def shown_actions(connection: sa.Connection, decision_ids: Iterable[str]) -> Iterator[Shown]:
+def shown_actions(connection: sa.Connection, decision_ids: Iterable[str]) -> Iterator[ShownAction]:
     """What decisions showed; nothing of those that were not activated yet."""
     query = sa.select(*SHOWN_COLUMNS)
     for row in among(connection, query, tables.decisions.c.decision_id, decision_ids):
         yield from shown_by(row)
 
 
-def shown_by(row: Any) -> list[Shown]:
+def shown_by(row: Any) -> list[ShownAction]:
     """What one decision showed, best rank first; `no_action` shows nothing.
 
     Parameters
@@ -74,12 +83,12 @@ def shown_by(row: Any) -> list[Shown]:
     if at is None:
         return []
     if row.record is None:  # imported: of one action, and the window it had at that time
-        only = Shown(row.decision_id, row.action_id, at, row.window_ends_at)
+        only = ShownAction(row.decision_id, row.action_id, at, row.window_ends_at)
         return [only] if row.action_id != NO_ACTION else []
     days: dict[str, float] = from_json(row.record)["attribution_days"]
     kept = activated(row)
     return [
-        Shown(row.decision_id, action_id, at, at + timedelta(days=length))
+        ShownAction(row.decision_id, action_id, at, at + timedelta(days=length))
         for action_id, length in days.items()
         if kept is None or action_id in kept
     ]
@@ -91,23 +100,25 @@ def activated(row: Any) -> list[str] | None:
 
 
 def _touches(
-    shown: Iterable[Shown], told: dict[tuple[str, str], list[Said]], catalog: Catalog
-) -> list[Touch]:
+    shown: Iterable[ShownAction],
+    told: dict[tuple[str, str], list[ReportedOutcome]],
+    catalog: Catalog,
+) -> list[AttributedAction]:
     return [touch(one, told.get(one.key, ()), catalog) for one in shown]
 
 
 def _told(
     connection: sa.Connection, decision_ids: Iterable[str]
-) -> dict[tuple[str, str], list[Said]]:
+) -> dict[tuple[str, str], list[ReportedOutcome]]:
     """All outcomes of some decisions, by decision and action."""
     columns = tables.outcomes.c
     query = sa.select(
-        columns.decision_id, columns.action_id, *(columns[name] for name in Said._fields)
+        columns.decision_id, columns.action_id, *(columns[name] for name in ReportedOutcome._fields)
     )
-    told: dict[tuple[str, str], list[Said]] = {}
+    told: dict[tuple[str, str], list[ReportedOutcome]] = {}
     for row in among(connection, query, columns.decision_id, decision_ids):
         cells: list[Any] = list(row)
-        told.setdefault((cells[0], cells[1]), []).append(Said._make(cells[2:]))
+        told.setdefault((cells[0], cells[1]), []).append(ReportedOutcome._make(cells[2:]))
     return told
 
 

@@ -18,7 +18,7 @@ from features.business.catalog import Action, Catalog
 Shares = Mapping[tuple[str, str, str], float]
 
 
-class Shown(NamedTuple):
+class ShownAction(NamedTuple):
     """An action that a decision showed, and until when an outcome is put down to it."""
 
     decision_id: str
@@ -32,7 +32,7 @@ class Shown(NamedTuple):
         return self.decision_id, self.action_id
 
 
-class Said(NamedTuple):
+class ReportedOutcome(NamedTuple):
     """One outcome as it was told."""
 
     outcome_id: str
@@ -44,15 +44,17 @@ class Said(NamedTuple):
     shared_id: str | None = None
 
 
-class Touch(NamedTuple):
+class AttributedAction(NamedTuple):
     """A shown action with the outcomes that hold and are put down to it, if others do not share
     in them."""
 
-    shown: Shown
-    heard: tuple[Said, ...]
+    shown: ShownAction
+    heard: tuple[ReportedOutcome, ...]
 
 
-def touch(shown: Shown, outcomes: Iterable[Said], catalog: Catalog) -> Touch:
+def touch(
+    shown: ShownAction, outcomes: Iterable[ReportedOutcome], catalog: Catalog
+) -> AttributedAction:
     """Keep of all that was told of a shown action what holds and is put down to it.
 
     What a retraction or a revision names is gone for good: taking a revision back brings nothing
@@ -74,10 +76,10 @@ def touch(shown: Shown, outcomes: Iterable[Said], catalog: Catalog) -> Touch:
         and said.outcome in catalog.outcomes
         and shown.shown_at <= said.occurred_at <= _ends_at(shown, said.outcome, action)
     )
-    return Touch(shown, tuple(heard))
+    return AttributedAction(shown, tuple(heard))
 
 
-def shares(touches: Iterable[Touch], catalog: Catalog) -> Shares:
+def shares(touches: Iterable[AttributedAction], catalog: Catalog) -> Shares:
     """Who has which share in what several actions were told of.
 
     Those take part who were told of it in their window, by an outcome that speaks of acceptance or
@@ -90,7 +92,7 @@ def shares(touches: Iterable[Touch], catalog: Catalog) -> Shares:
     touches
         All that share in a ``shared_id``, for each that occurs in them.
     """
-    taking_part: dict[str, list[Shown]] = {}
+    taking_part: dict[str, list[ShownAction]] = {}
     for shown, heard in touches:
         action = catalog.actions.get(shown.action_id)
         for name in {one.shared_id for one in heard if _matters(one.outcome, action, catalog)}:
@@ -103,7 +105,9 @@ def shares(touches: Iterable[Touch], catalog: Catalog) -> Shares:
     }
 
 
-def credit(touch: Touch, shares: Shares, now: datetime, catalog: Catalog) -> float | None:
+def credit(
+    touch: AttributedAction, shares: Shares, now: datetime, catalog: Catalog
+) -> float | None:
     """The acceptance that outcomes speak of, once one does; 0 after a window of silence.
 
     What another action has got the credit for is not heard here.
@@ -124,7 +128,7 @@ def credit(touch: Touch, shares: Shares, now: datetime, catalog: Catalog) -> flo
     return 0.0 if now > touch.shown.ends_at else None
 
 
-def earned(touch: Touch, shares: Shares, catalog: Catalog) -> float:
+def earned(touch: AttributedAction, shares: Shares, catalog: Catalog) -> float:
     """What followed a shown action, in the domain's currency, before the cost of showing it.
 
     If the action lists ``outcomes`` in the catalogue: the sum of the rewards of those that are put
@@ -136,20 +140,20 @@ def earned(touch: Touch, shares: Shares, catalog: Catalog) -> float:
         return 0.0
     if not action.outcomes:  # silence is no acceptance, sooner or later
         return (credit(touch, shares, touch.shown.shown_at, catalog) or 0.0) * action.value
-    last: dict[str, Said] = {}
+    last: dict[str, ReportedOutcome] = {}
     for one in sorted(touch.heard, key=lambda one: (one.occurred_at, one.outcome_id)):
         if one.outcome in action.outcomes and _share(touch.shown, one, shares) > 0:
             last[one.outcome] = one
     return sum(_worth(one, action) * _share(touch.shown, one, shares) for one in last.values())
 
 
-def reward(touch: Touch, shares: Shares, catalog: Catalog) -> float:
+def reward(touch: AttributedAction, shares: Shares, catalog: Catalog) -> float:
     """What a shown action brought in the domain's currency: what it earned less its cost."""
     action = catalog.actions.get(touch.shown.action_id)
     return earned(touch, shares, catalog) - (action.cost if action else 0.0)
 
 
-def _ends_at(shown: Shown, outcome: str, action: Action | None) -> datetime:
+def _ends_at(shown: ShownAction, outcome: str, action: Action | None) -> datetime:
     """Until when an outcome is put down to the action: never longer than the decision said."""
     expected = action.outcomes.get(outcome) if action else None
     if expected is None or expected.attribution_days is None:
@@ -162,7 +166,7 @@ def _matters(outcome: str, action: Action | None, catalog: Catalog) -> bool:
     return listed or catalog.outcomes[outcome].acceptance is not None
 
 
-def _divided(those: list[Shown], catalog: Catalog) -> dict[Shown, float]:
+def _divided(those: list[ShownAction], catalog: Catalog) -> dict[ShownAction, float]:
     if catalog.attribution == "even":
         return dict.fromkeys(those, 1 / len(those))
     pick = max if catalog.attribution == "last_touch" else min
@@ -171,12 +175,12 @@ def _divided(those: list[Shown], catalog: Catalog) -> dict[Shown, float]:
     return {one: float(one == winner) for one in those}
 
 
-def _share(shown: Shown, said: Said, shares: Shares) -> float:
+def _share(shown: ShownAction, said: ReportedOutcome, shares: Shares) -> float:
     if said.shared_id is None:
         return 1.0
     return shares.get((said.shared_id, *shown.key), 0.0)
 
 
-def _worth(said: Said, action: Action) -> float:
+def _worth(said: ReportedOutcome, action: Action) -> float:
     told = action.outcomes[said.outcome].reward
     return (said.value or 0.0) if told == "told" else told

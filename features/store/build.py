@@ -2,7 +2,7 @@
 
 Customers are folded in contiguous parts, side by side; a part is one parquet file, so memory
 stays bounded and forgetting somebody rewrites one small file. A state is kept after each
-`EVERY` events of a customer and after the last one; `features/datasets/point_in_time.py` fills in what
+`EVERY` events of a customer and after the last one; `point_in_time` fills in what
 lies between.
 """
 

@@ -91,7 +91,7 @@ class FeatureStore:
 
     @property
     def journey_folder(self) -> Path:
-        """The offline history: parquet files of states, see `features/store/build.py`."""
+        """The offline history: parquet files of states, see `build`."""
         return self._folder / "customer_journey"
 
     @property
@@ -146,7 +146,7 @@ class FeatureStore:
         return None if state is None else self._fold.unpack(state)
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """What the history keeps of customers at moments; see `features.datasets.dataset.History.as_of`.
+        """What the history keeps of customers at moments; see `dataset.History.as_of`.
 
         ``state`` is the latest kept one before or at the moment, packed.
 

@@ -14,13 +14,13 @@ from features.errors import ModelMissing
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from serving.catalog.compiled_catalog import Playbook
-from serving.decide.decision_setup import Desk
+from serving.catalog.compiled_catalog import CompiledCatalog
+from serving.decide.decision_setup import DecisionSetup
 from serving.models.served_models import PRIOR, ServedModels, blank_reward, columns_of
 from serving.models.snapshots import numbered
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.artifact import Bandit
-from training.bandit.exploration import ProbabilityMatching
+from training.bandit.exploration import ThompsonProbabilities
 from training.bandit.reward_model import RewardModel
 from training.models.classifier import Classifier
 from training.params import TrainingParams
@@ -46,7 +46,7 @@ class Archive:
     Raises
     ------
     ModelMissing
-        From `desk`, if a model or a snapshot is gone.
+        From `setup`, if a model or a snapshot is gone.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Archive:
         """How far back a catalogue's contact policy looked; 0 if it is not in the ledger."""
         return self._reach(fingerprint)
 
-    def desk(self, catalog: Catalog, versions: Mapping[str, str | None]) -> Desk:
+    def setup(self, catalog: Catalog, versions: Mapping[str, str | None]) -> DecisionSetup:
         """What was decided with."""
         return self._desk(_Hashed(catalog), tuple(sorted(versions.items())))
 
@@ -88,29 +88,33 @@ class Archive:
         catalog = self.catalog(fingerprint)
         return ContactPolicy(self._playbook(_Hashed(catalog))).days if catalog else 0.0
 
-    def _make_desk(self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]) -> Desk:
-        playbook = self._playbook(catalog)
-        models = self._models(dict(versions), playbook)
-        return Desk(playbook, models, self._input)
+    def _make_desk(
+        self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]
+    ) -> DecisionSetup:
+        compiled = self._playbook(catalog)
+        models = self._models(dict(versions), compiled)
+        return DecisionSetup(compiled, models, self._input)
 
-    def _make_playbook(self, catalog: _Hashed) -> Playbook:
-        return Playbook(catalog.content, self._domain, self._input)
+    def _make_playbook(self, catalog: _Hashed) -> CompiledCatalog:
+        return CompiledCatalog(catalog.content, self._domain, self._input)
 
-    def _models(self, versions: Mapping[str, str | None], playbook: Playbook) -> ServedModels:
+    def _models(
+        self, versions: Mapping[str, str | None], compiled: CompiledCatalog
+    ) -> ServedModels:
         churn, intent = versions.get("churn"), versions.get("intent")
-        reward, least = self._reward(versions.get("bandit"), playbook)
+        reward, least = self._reward(versions.get("bandit"), compiled)
         return ServedModels(
             reward=reward,
-            policy=ProbabilityMatching(least),
+            policy=ThompsonProbabilities(least),
             columns=columns_of(reward, self._input),
             churn_model=self._classifier("churn", churn) if churn else None,
             intent_model=self._classifier("intent", intent) if intent else None,
             versions=versions,
         )
 
-    def _reward(self, version: str | None, playbook: Playbook) -> tuple[RewardModel, float]:
+    def _reward(self, version: str | None, compiled: CompiledCatalog) -> tuple[RewardModel, float]:
         """The reward model of a version such as 3, 3.17, prior.17 or None, and its `least`."""
-        catalog, params = playbook.catalog, self._params.bandit
+        catalog, params = compiled.catalog, self._params.bandit
         priors = catalog.priors
         acceptance = {name: prior for name, (prior, _) in priors.items()}
         number, _, sequence = (version or PRIOR).partition(".")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from features.business.catalog import NO_ACTION
-from serving.audit.policy_evaluation import Trial
+from serving.audit.policy_evaluation import ReplayedLog
 from serving.contract.evaluation import EstimateView, EvaluationView, ShareView
 from training.evaluation.log import NoSupport
 from training.evaluation.off_policy import Estimate, Log, compare, evaluate
@@ -16,7 +16,7 @@ from training.evaluation.reward_regression import cross_fitted, folds_of
 CERTAIN = 0.95
 
 
-def judge(trial: Trial, currency: str, seed: int) -> EvaluationView:
+def judge(trial: ReplayedLog, currency: str, seed: int) -> EvaluationView:
     """Estimate what the wanted policy would have earned, and whether that is more.
 
     Parameters
@@ -50,7 +50,7 @@ def judge(trial: Trial, currency: str, seed: int) -> EvaluationView:
     )
 
 
-def _log(trial: Trial) -> Log:
+def _log(trial: ReplayedLog) -> Log:
     rows = np.arange(len(trial.reward))
     return Log(
         reward=trial.reward,
@@ -61,7 +61,7 @@ def _log(trial: Trial) -> Log:
     )
 
 
-def _expected(trial: Trial, log: Log, seed: int) -> np.ndarray | None:
+def _expected(trial: ReplayedLog, log: Log, seed: int) -> np.ndarray | None:
     """What a model expects that has not seen the customer; None where there are too few of them."""
     if len(np.unique(folds_of(log, seed=seed))) < 2:
         return None
@@ -81,7 +81,7 @@ def _view(method: str, found: Estimate | NoSupport) -> EstimateView:
     )  # fmt: skip
 
 
-def _shares(trial: Trial) -> list[ShareView]:
+def _shares(trial: ReplayedLog) -> list[ShareView]:
     decided = np.bincount(trial.action, minlength=len(trial.actions)) / len(trial.action)
     wanted = trial.wanted.mean(axis=0)
     rows = zip(trial.actions, decided.tolist(), wanted.tolist(), strict=True)
@@ -104,7 +104,7 @@ def _verdict(gain: Estimate | NoSupport, unit: str) -> str:
     return f"Not certain: {said}, which may well be 0."
 
 
-def _remarks(trial: Trial) -> Iterator[str]:
+def _remarks(trial: ReplayedLog) -> Iterator[str]:
     left_out: Mapping[str, int] = trial.left_out
     for why, count in left_out.items():
         yield f"{count:,} decisions are left out: {why}."

@@ -1,7 +1,7 @@
 """What another policy, or another catalogue, would have earned: the real engine run over the log.
 
 Each logged decision is made again from its record, at another desk. What that desk would have
-chosen first, and with which chances, is weighed against what followed (`training/evaluation/off_policy.py`).
+chosen first, and with which chances, is weighed against what followed (`off_policy`).
 Judged is one step: what customers had been shown before is what the log says, not what the other
 policy would have shown them. Of several slots the first is judged.
 """
@@ -26,14 +26,14 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
 from features.outcomes.attribution import SHOWN_COLUMNS, attributed, shown_by
-from features.outcomes.credit_rules import Shown, reward
+from features.outcomes.credit_rules import ShownAction, reward
 from features.progress import Progress
 from serving.audit.archive import Archive
 from serving.audit.replay import asked_again
-from serving.decide.choice import settle, weigh
+from serving.decide.choice import score, select
 from serving.decide.decision_record import contacts_again, contacts_of
-from serving.decide.decision_setup import Desk
-from serving.decide.step_results import Settled
+from serving.decide.decision_setup import DecisionSetup
+from serving.decide.step_results import SelectedActions
 from training.arrays import Floats
 
 BATCH = 500  # decisions read at once
@@ -44,7 +44,7 @@ NOT_LOGGED = "their models or catalogue are gone"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EvaluationTarget:
     """What is judged.
 
     Attributes
@@ -59,7 +59,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class ReplayedLog:
     """Logged decisions and how the wanted policy would have made them.
 
     Attributes
@@ -91,7 +91,7 @@ class Trial:
 class _Judged(NamedTuple):
     row: Any
     record: Mapping[str, Any]
-    settled: Settled
+    selected: SelectedActions
     reward: float
 
 
@@ -117,13 +117,13 @@ class Evaluation:
 
     def run(
         self,
-        wanted: Wanted,
+        wanted: EvaluationTarget,
         now: datetime,
         since: datetime,
         until: datetime | None,
         limit: int | None,
         report: Progress,
-    ) -> Trial:
+    ) -> ReplayedLog:
         """Decide again all decisions of a period whose windows have closed, the newest first."""
         self._left_out = Counter()
         # Everybody is decided for by the policy: the control group is not what is judged.
@@ -155,7 +155,9 @@ class Evaluation:
         self._left_out[OPEN] += waiting
         return names
 
-    def _judged(self, names: Sequence[str], wanted: Wanted, policy: Catalog) -> Iterator[_Judged]:
+    def _judged(
+        self, names: Sequence[str], wanted: EvaluationTarget, policy: Catalog
+    ) -> Iterator[_Judged]:
         columns = tables.decisions.c
         read = (columns.features, columns.answer, columns.customer_id, columns.channel)
         query = sa.select(*SHOWN_COLUMNS, *read).where(columns.decision_id.in_(names))
@@ -164,9 +166,9 @@ class Evaluation:
         usable = [(row, record) for row in rows if (record := self._usable(row)) is not None]
         earned = self._earned([first for row, _ in usable if (first := _first(row)) is not None])
         for row, record in usable:
-            settled = self._again(row, record, wanted, policy)
-            if settled is not None:
-                yield _Judged(row, record, settled, earned.get(row.decision_id, 0.0))
+            selected = self._again(row, record, wanted, policy)
+            if selected is not None:
+                yield _Judged(row, record, selected, earned.get(row.decision_id, 0.0))
 
     def _usable(self, row: Any) -> Mapping[str, Any] | None:
         record: Mapping[str, Any] = from_json(row.record)
@@ -178,7 +180,7 @@ class Evaluation:
             return None
         return record
 
-    def _earned(self, shown: Sequence[Shown]) -> dict[str, float]:
+    def _earned(self, shown: Sequence[ShownAction]) -> dict[str, float]:
         """What each decision's first action brought, less its cost."""
         found = self._ledger.read(lambda c: attributed(c, shown, self._catalog))
         return {
@@ -187,27 +189,27 @@ class Evaluation:
         }
 
     def _again(
-        self, row: Any, record: Mapping[str, Any], wanted: Wanted, policy: Catalog
-    ) -> Settled | None:
+        self, row: Any, record: Mapping[str, Any], wanted: EvaluationTarget, policy: Catalog
+    ) -> SelectedActions | None:
         answer = from_json(row.answer)
         try:
-            desk = self._archive.desk(policy, {**answer["models"], **wanted.versions})
+            setup = self._archive.setup(policy, {**answer["models"], **wanted.versions})
         except ModelMissing:
             self._left_out[NOT_LOGGED] += 1
             return None
-        asked = asked_again(row, record, answer, explain=False)
-        contacts = self._contacts(desk, row, record, asked.customer_id)
-        return settle(desk, asked, weigh(desk, asked), contacts, record["paces"])
+        inputs = asked_again(row, record, answer, explain=False)
+        contacts = self._contacts(setup, row, record, inputs.customer_id)
+        return select(setup, inputs, score(setup, inputs), contacts, record["paces"])
 
     def _contacts(
-        self, desk: Desk, row: Any, record: Mapping[str, Any], customer_id: str
+        self, setup: DecisionSetup, row: Any, record: Mapping[str, Any], customer_id: str
     ) -> list[Contact]:
         """The contacts before a decision; from the ledger, if the record does not reach so far."""
-        if desk.contact_policy.days <= self._archive.looks_back_days(record["catalog"]):
+        if setup.contact_policy.days <= self._archive.looks_back_days(record["catalog"]):
             return contacts_again(record, customer_id)
         at = micros(row.decided_at)
         found = self._ledger.read(
-            lambda c: contacts_of(c, desk, self._accounts, customer_id, row.decided_at)
+            lambda c: contacts_of(c, setup, self._accounts, customer_id, row.decided_at)
         )
         return [
             one._replace(said={name: when for name, when in one.said.items() if when < at})
@@ -215,7 +217,7 @@ class Evaluation:
             if one.shown_us < at
         ]
 
-    def _trial(self, judged: Sequence[_Judged], policy: Catalog) -> Trial:
+    def _trial(self, judged: Sequence[_Judged], policy: Catalog) -> ReplayedLog:
         logged_names = {name for one in judged for name in one.record["candidates"]}
         known = {*policy.actions, *logged_names, *(one.row.action_id for one in judged)}
         actions = (*sorted(known - {NO_ACTION}), NO_ACTION)
@@ -225,11 +227,11 @@ class Evaluation:
         for number, one in enumerate(judged):
             held = [column[name] for name in one.record["candidates"]]
             logged[number, held] = one.record["probabilities"]
-            held = [column[names[index]] for index in one.settled.candidates]
-            wanted[number, held] = one.settled.probabilities
+            held = [column[names[index]] for index in one.selected.candidates]
+            wanted[number, held] = one.selected.probabilities
         channels = [[one.row.channel == name for name in self._channels] for one in judged]
         rows = [np.frombuffer(one.row.features) for one in judged]
-        return Trial(
+        return ReplayedLog(
             actions=actions,
             reward=np.array([one.reward for one in judged], dtype=np.float64),
             action=np.array([column[one.row.action_id] for one in judged], dtype=np.intp),
@@ -241,6 +243,6 @@ class Evaluation:
         )
 
 
-def _first(row: Any) -> Shown | None:
+def _first(row: Any) -> ShownAction | None:
     """The action of the first slot as it was shown, or None: nothing was, or not this."""
     return next((one for one in shown_by(row) if one.action_id == row.action_id), None)

@@ -22,10 +22,10 @@ from serving.contract.decisions import (
     ExplainAnswer,
     ReplayAnswer,
 )
-from serving.decide.choice import settle, weigh
+from serving.decide.choice import score, select
 from serving.decide.decision_record import contacts_again
-from serving.decide.decision_setup import Desk
-from serving.decide.step_results import Asked
+from serving.decide.decision_setup import DecisionSetup
+from serving.decide.step_results import DecisionInputs
 from training.pipeline.registry import RegistryDown
 
 BATCH = 500  # decisions read at once
@@ -138,8 +138,8 @@ class Replay:
         self, row: Any, record: Mapping[str, Any], catalog: Catalog, explain: bool = False
     ) -> Decision:
         answer = from_json(row.answer)
-        desk = self._archive.desk(catalog, answer["models"])
-        return decide_again(desk, row, record, answer, explain)
+        setup = self._archive.setup(catalog, answer["models"])
+        return decide_again(setup, row, record, answer, explain)
 
     def _names(self, since: datetime, limit: int | None) -> list[str]:
         columns = tables.decisions.c
@@ -167,20 +167,24 @@ class Replay:
 
 
 def decide_again(
-    desk: Desk, row: Any, record: Mapping[str, Any], answer: Mapping[str, Any], explain: bool
+    setup: DecisionSetup,
+    row: Any,
+    record: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    explain: bool,
 ) -> Decision:
     """The choice, once more, from what was kept of it."""
-    asked = asked_again(row, record, answer, explain)
-    contacts = contacts_again(record, asked.customer_id)
-    return settle(desk, asked, weigh(desk, asked), contacts, record["paces"]).decision
+    inputs = asked_again(row, record, answer, explain)
+    contacts = contacts_again(record, inputs.customer_id)
+    return select(setup, inputs, score(setup, inputs), contacts, record["paces"]).decision
 
 
 def asked_again(
     row: Any, record: Mapping[str, Any], answer: Mapping[str, Any], explain: bool
-) -> Asked:
+) -> DecisionInputs:
     """What a logged decision rested on before the ledger was locked."""
     sent = record["request"] | ({"explain": True} if explain else {})
-    return Asked(
+    return DecisionInputs(
         decision_id=row.decision_id,
         request=DecideRequest.model_validate(sent),
         customer_id=answer["customer_id"],

@@ -8,7 +8,7 @@ from pathlib import Path
 from features.business.domain import Domain
 from features.errors import NbaError
 from features.journeys.model_input import ModelInput
-from serving.catalog.compiled_catalog import Playbook, load_playbook
+from serving.catalog.compiled_catalog import CompiledCatalog, load_playbook
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class CatalogFile:
         self._seen: tuple[int, int] | None = None
         self.problem = ""
 
-    def read(self) -> Playbook:
+    def read(self) -> CompiledCatalog:
         """The catalogue, checked and compiled.
 
         Raises
@@ -42,7 +42,7 @@ class CatalogFile:
         self._content = self._bytes()
         return load_playbook(self._path, self._domain, self._input)
 
-    def changed(self) -> Playbook | None:
+    def changed(self) -> CompiledCatalog | None:
         """The new catalogue if the file has changed and is good; None otherwise."""
         stamp = self._stamp()
         if stamp == self._seen:
@@ -52,13 +52,13 @@ class CatalogFile:
         if content == before:
             return None
         try:
-            playbook = load_playbook(self._path, self._domain, self._input)
+            compiled = load_playbook(self._path, self._domain, self._input)
         except NbaError as error:
             log.error("The catalogue was not taken over: %s", error)
             self.problem = f"catalog: {error} The one before stays."
             return None
         self.problem = ""
-        return playbook
+        return compiled
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

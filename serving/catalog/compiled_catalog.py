@@ -18,7 +18,7 @@ from features.business.yaml_file import load_yaml
 from features.errors import InvalidCondition
 from features.journeys.model_input import ModelInput
 from serving.catalog.conditions import Conditions, Formula
-from serving.catalog.decision_context import Situations
+from serving.catalog.decision_context import ContextReader
 from serving.catalog.treatments import Treatment
 from training.arrays import Bools
 
@@ -27,13 +27,13 @@ LEVELS = ("eligibility", "applicability", "suitability")
 FORMULA_NAMES = ("acceptance", "context_weight", "value", "lever", "cost")
 
 
-class Playbook:
+class CompiledCatalog:
     """A catalogue, compiled for one business.
 
     Raises
     ------
     ValueError
-        If a line breaks a rule; names its key first, see `features.business.yaml_file.load_yaml`.
+        If a line breaks a rule; names its key first, see `yaml_file.load_yaml`.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Playbook:
         self.groups = tuple(action.group for action in each)
         self.kinds = tuple(catalog.kind_of(group) for group in self.groups)
         self.index = {name: number for number, name in enumerate(self.actions)}
-        self.situations = Situations(domain, catalog, model_input)
+        self.context_reader = ContextReader(domain, catalog, model_input)
         self._compile(catalog)
         self._treatments = {
             (name, channel): self._treatment(name, channel, content)
@@ -99,7 +99,7 @@ class Playbook:
         return self._treatments[name, channel].names
 
     def _compile(self, catalog: Catalog) -> None:
-        names, position = self.situations.names, dict[str, int]()
+        names, position = self.context_reader.names, dict[str, int]()
         self.rules: list[tuple[int, int, int]] = []
         keys: list[str] = []
 
@@ -137,7 +137,7 @@ class Playbook:
 
     def _treatment(self, name: str, channel: str, content: Mapping[str, Any]) -> Treatment:
         try:
-            return Treatment(content, self.situations.names)
+            return Treatment(content, self.context_reader.names)
         except ValueError as error:
             raise ValueError(f"actions.{name}.treatments.{channel}.{error}") from error
 
@@ -149,7 +149,7 @@ def _compiled(key: str, compile_it: Callable[[], T]) -> T:
         raise ValueError(f"{key}: an expression that we can read. {error}") from error
 
 
-def load_playbook(path: Path, domain: Domain, model_input: ModelInput) -> Playbook:
+def load_playbook(path: Path, domain: Domain, model_input: ModelInput) -> CompiledCatalog:
     """Read, check and compile an action catalogue.
 
     Raises
@@ -157,8 +157,10 @@ def load_playbook(path: Path, domain: Domain, model_input: ModelInput) -> Playbo
     InvalidDomain
         If it breaks a rule; names file, line, key and remedy.
     """
-    made: list[Playbook] = []
-    load_yaml(path, Catalog, lambda catalog: made.append(Playbook(catalog, domain, model_input)))
+    made: list[CompiledCatalog] = []
+    load_yaml(
+        path, Catalog, lambda catalog: made.append(CompiledCatalog(catalog, domain, model_input))
+    )
     return made[0]
 
 

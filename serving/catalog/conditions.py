@@ -66,7 +66,7 @@ class Conditions:
     names : Names
         What the conditions may speak of.
     texts : sequence of str
-        The conditions, shape (n_conditions,), in the language of serving/catalog/expressions.py.
+        The conditions, shape (n_conditions,), in the language of `expressions`.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ from training.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class RequestContext:
     """What is known beside the features when a decision is made.
 
     Attributes
@@ -34,7 +34,7 @@ class Moment:
         Chance; None where there is no model.
     intent : chance of each class, or None
     context : mapping
-        As `Situations.context` has checked it.
+        As `ContextReader.context` has checked it.
     consents : whether consent is given, by purpose
     local : datetime
         The moment on the customer's clock.
@@ -50,7 +50,7 @@ class Moment:
     local: datetime
 
 
-class Situation(NamedTuple):
+class DecisionContext(NamedTuple):
     """The values of all names at one decision: numbers shape (n_numbers,), unknown is ``nan``;
     texts by name, unknown is None."""
 
@@ -65,7 +65,7 @@ class Situation(NamedTuple):
         return None if isnan(number) else number
 
 
-class Situations:
+class ContextReader:
     """Reads situations; made once for a catalogue and a domain.
 
     Raises
@@ -136,7 +136,7 @@ class Situations:
             kept[key] = value
         return kept
 
-    def read(self, row: Floats, moment: Moment) -> Situation:
+    def read(self, row: Floats, moment: RequestContext) -> DecisionContext:
         """The values at one moment.
 
         Parameters
@@ -173,7 +173,7 @@ class Situations:
         for key, kept in self._keys.items():
             if kept.type == "text":
                 texts[f"context_{key}"] = context.get(key)
-        return Situation(np.concatenate([row[self._columns], extras]), texts)
+        return DecisionContext(np.concatenate([row[self._columns], extras]), texts)
 
     def category(self, row: Floats, name: str | None) -> str | None:
         """The text behind an attribute that is a category; None if unknown, or for no name."""

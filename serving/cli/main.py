@@ -1,6 +1,6 @@
 """The command `nba`: from data to a running server, and back to an older model.
 
-What each command does is in `serving/cli/steps.py` and `steps_data.py`, imported when it runs:
+What each command does is in `steps` and `steps_data.py`, imported when it runs:
 `nba --help` must answer at once, and Feast alone takes seconds.
 """
 

@@ -30,12 +30,12 @@ def catalog(
 
     Example: nba catalog --names
     """
-    from serving.cli.steps import playbook
+    from serving.cli.steps import compiled
 
     with plain_errors():
-        made = playbook()
+        made = compiled()
         if names:
-            for name, kind in made.situations.names.kinds.items():
+            for name, kind in made.context_reader.names.kinds.items():
                 out.print(f"{kind:<7} {name}", markup=False, highlight=False)
             return
         rules = made.catalog.contact_policy
@@ -178,11 +178,11 @@ def evaluate(
                 expected="what is to be judged",
                 remedy="Name one, or both: 'nba evaluate --policy challenger'.",
             )
-        from serving.cli.steps import Wish, evaluated
+        from serving.cli.steps import EvaluationRequest, evaluated
 
         begin, end = _period(since, until)
         with progress() as report:
-            found = evaluated(Wish(policy, catalog), begin, end, limit, report)
+            found = evaluated(EvaluationRequest(policy, catalog), begin, end, limit, report)
         if as_json:
             _say(found.model_dump_json(indent=1))
         else:

@@ -1,7 +1,7 @@
-"""What the command `nba` does with models and decisions, step by step; `serving/cli/steps_data.py`
+"""What the command `nba` does with models and decisions, step by step; `steps_data`
 has those that come before.
 
-Apart from `serving/cli/main.py` because this room imports Feast, MLflow and LightGBM, which takes
+Apart from `main` because this room imports Feast, MLflow and LightGBM, which takes
 seconds; the command imports it when a step is run, not when somebody asks for help.
 """
 
@@ -23,9 +23,9 @@ from features.store.feast_store import FeatureStore
 from serving.audit.archive import Archive
 from serving.audit.evaluation_report import judge
 from serving.audit.lift import view_lift
-from serving.audit.policy_evaluation import Evaluation, Wanted
+from serving.audit.policy_evaluation import Evaluation, EvaluationTarget
 from serving.audit.replay import Replay
-from serving.catalog.compiled_catalog import Playbook, load_catalog, load_playbook
+from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog, load_playbook
 from serving.contract.decisions import ReplayAnswer
 from serving.contract.evaluation import EvaluationView
 from serving.contract.lift import LiftRequest, LiftView
@@ -35,7 +35,7 @@ from training.pipeline.train import Result, Sources, train, trainable
 from training.pipeline.tuning import Best, search
 
 
-class Wish(NamedTuple):
+class EvaluationRequest(NamedTuple):
     """What is to be judged: a version of the bandit (or its alias), a catalogue's file, or both."""
 
     policy: str | None
@@ -62,7 +62,7 @@ def tune_model(model: str, trials: int, report: Progress) -> Best:
     return search(model, _sources(), trials, report)
 
 
-def playbook() -> Playbook:
+def compiled() -> CompiledCatalog:
     """The catalogue of these settings, checked and compiled."""
     settings = load_settings()
     domain = load_domain(settings.domain)
@@ -80,7 +80,7 @@ def replayed(
     settings = load_settings()
     domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
     archive = Archive(Registry(settings), ledger, domain, load_params())
-    replay = Replay(ledger, archive, playbook().catalog)
+    replay = Replay(ledger, archive, compiled().catalog)
     if decision_id is not None:
         yield replay.replay(decision_id, with_catalog)
         return
@@ -107,7 +107,11 @@ def lift_of(since: datetime | None, until: datetime | None) -> LiftView:
 
 
 def evaluated(
-    wanted: Wish, since: datetime | None, until: datetime | None, limit: int, report: Progress
+    wanted: EvaluationRequest,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    report: Progress,
 ) -> EvaluationView:
     """What another policy or catalogue would have earned on the decisions of the log."""
     settings = load_settings()
@@ -120,7 +124,7 @@ def evaluated(
         versions["bandit"] = registry.version("bandit", wanted.policy).version
     other = catalog if wanted.catalog is None else load_catalog(wanted.catalog, domain)
     run = Evaluation(ledger, archive, catalog, domain.channels, domain.account is not None)
-    asked = Wanted(other, versions)
+    asked = EvaluationTarget(other, versions)
     trial = run.run(asked, now, since or EPOCH, until, limit, report)
     report("estimate", 0, 1)
     view = judge(trial, domain.currency, params.seed)

@@ -1,6 +1,6 @@
 """What the command `nba` does with data: import, load, build.
 
-Apart from `serving/cli/steps.py`, which imports MLflow, LightGBM and all that decides: tables are
+Apart from `steps`, which imports MLflow, LightGBM and all that decides: tables are
 checked, and features built, some seconds sooner without them.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from features.business.domain import Domain, load_domain
 from features.errors import InvalidSetting
 from features.ingest.erasure import Erasure
-from features.ingest.load_tables import Report, is_loaded, load_folder
+from features.ingest.load_tables import LoadReport, is_loaded, load_folder
 from features.ingest.sources import completejourney, helpdesk, telco
 from features.ledger.ledger import Ledger
 from features.progress import Progress
@@ -50,7 +50,7 @@ def import_tables(
     return folder, shift
 
 
-def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[Report]:
+def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[LoadReport]:
     """Check a folder's tables, and bring them into the ledger unless it is a dry run."""
     settings = load_settings()
     domain = load_domain(settings.domain)

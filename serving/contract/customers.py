@@ -73,7 +73,7 @@ class FeedbackView(BaseModel):
     high: float | None
 
 
-class Contacts(BaseModel):
+class ContactsView(BaseModel):
     """How often something was shown: ever, and in the last 1, 7 and 30 days."""
 
     last_at: UtcTime | None
@@ -103,7 +103,7 @@ class CustomerView(BaseModel):
     predictions: Predictions
     models: dict[str, str | None]
     feedback: list[FeedbackView]
-    contacts: Contacts
+    contacts: ContactsView
     consents: list[Consent]
     timeline: list[TimelineEntry]
     next: str | None

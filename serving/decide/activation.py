@@ -21,7 +21,7 @@ from serving.decide.decision_record import (
     paces_of,
     shown_actions,
 )
-from serving.decide.decision_setup import Desk
+from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 
 
@@ -35,18 +35,18 @@ async def activate(engine: Engine, decision_id: str, now: datetime) -> ActivateA
     DecisionConflict
         If it was shown when it was made, or waited too long.
     """
-    desk = engine.desk
+    setup = engine.setup
     while True:
         row = engine.ledger.read(lambda connection: _row(connection, decision_id))
         if row.activation is not None:
             return ActivateAnswer.model_validate_json(row.activation)
-        _refuse(row, desk, now)
+        _refuse(row, setup, now)
         # As they are now: a complaint since the decision counts.
         known = engine.features.online(row.customer_id)
         features = engine.row(known, now)
         answer = await engine.ledger.write(
             lambda connection, row=row, features=features: _activate(  # type: ignore[misc]
-                connection, engine, desk, row, features, now
+                connection, engine, setup, row, features, now
             )
         )
         if answer is not None:
@@ -65,14 +65,14 @@ def _row(connection: sa.Connection, decision_id: str) -> Any:
     return row
 
 
-def _refuse(row: Any, desk: Desk, now: datetime) -> None:
+def _refuse(row: Any, setup: DecisionSetup, now: datetime) -> None:
     if row.served:
         raise DecisionConflict(
             f"decision_id {row.decision_id!r} counted as shown when it was made.",
             expected='a decision that was asked for with "activate": false',
             remedy="Nothing is left to do.",
         )
-    hours = desk.playbook.catalog.contact_policy.activate_within_hours
+    hours = setup.compiled.catalog.contact_policy.activate_within_hours
     if now > row.decided_at + timedelta(hours=hours):
         raise DecisionConflict(
             f"decision_id {row.decision_id!r} was made at {row.decided_at.isoformat()}.",
@@ -84,7 +84,7 @@ def _refuse(row: Any, desk: Desk, now: datetime) -> None:
 def _activate(
     connection: sa.Connection,
     engine: Engine,
-    desk: Desk,
+    setup: DecisionSetup,
     row: Any,
     features: Any,
     now: datetime,
@@ -97,35 +97,41 @@ def _activate(
         return ActivateAnswer.model_validate_json(latest.activation)
     customer_id, channel = row.customer_id, row.channel
     accounts = engine.domain.account is not None
-    contacts = contacts_of(connection, desk, accounts, customer_id, now)
-    consents = engine.consents(connection, desk, customer_id, channel)
-    facts = desk.facts(customer_id, channel, now, features, consents, contacts)
-    judgement = desk.contact_policy.judge(facts)
-    paces = paces_of(connection, desk, np.zeros(len(desk.playbook.actions), dtype=bool))
-    spending = desk.pacer.open(paces, now)
+    contacts = contacts_of(connection, setup, accounts, customer_id, now)
+    consents = engine.consents(connection, setup, customer_id, channel)
+    facts = setup.facts(customer_id, channel, now, features, consents, contacts)
+    contact_policy_result = setup.contact_policy.judge(facts)
+    paces = paces_of(connection, setup, np.zeros(len(setup.compiled.actions), dtype=bool))
+    spending = setup.pacer.open(paces, now)
     shown, removed = list[str](), list[Removed]()
     decision = Decision.model_validate_json(row.answer)
     for name in shown_actions(decision):
-        index = desk.playbook.index.get(name)
+        index = setup.compiled.index.get(name)
         if index is None:
             reason = "it is no longer in the catalogue"
             removed.append(Removed(action_id=name, rule="catalog", reason=reason))
-        elif judgement.out[index] or spending.out[index]:
-            said = judgement.why(index) if judgement.out[index] else spending.why(index)
+        elif contact_policy_result.out[index] or spending.out[index]:
+            said = (
+                contact_policy_result.why(index)
+                if contact_policy_result.out[index]
+                else spending.why(index)
+            )
             removed.append(Removed(action_id=name, **said._asdict()))
         else:
             shown.append(name)
-            judgement.count(index)
+            contact_policy_result.count(index)
             spending.spend(index)
     answer = ActivateAnswer(
         decision_id=row.decision_id, activated_at=now, activated=shown, removed=removed
     )
-    _write(connection, desk, latest, answer)
+    _write(connection, setup, latest, answer)
     keep_paces(connection, spending.changed)
     return answer
 
 
-def _write(connection: sa.Connection, desk: Desk, row: Any, answer: ActivateAnswer) -> None:
+def _write(
+    connection: sa.Connection, setup: DecisionSetup, row: Any, answer: ActivateAnswer
+) -> None:
     now, shown = answer.activated_at, answer.activated
     windows = from_json(row.record)["attribution_days"]
     longest = max((windows[name] for name in shown), default=0.0)
@@ -141,4 +147,4 @@ def _write(connection: sa.Connection, desk: Desk, row: Any, answer: ActivateAnsw
     )
     if shown:
         who = (row.decision_id, row.subject, row.customer_id, row.channel)
-        note_contacts(connection, contact_rows(desk, *who, shown, now))
+        note_contacts(connection, contact_rows(setup, *who, shown, now))

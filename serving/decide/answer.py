@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.business.catalog import NO_ACTION
-from serving.catalog.compiled_catalog import Playbook
+from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import (
     Candidate,
     ChosenAction,
@@ -13,7 +13,7 @@ from serving.contract.decisions import (
     Predictions,
     Removed,
 )
-from serving.decide.decision_setup import Desk
+from serving.decide.decision_setup import DecisionSetup
 from serving.decide.explanation import (
     explain_acceptance,
     explain_churn,
@@ -21,27 +21,27 @@ from serving.decide.explanation import (
     exploration_share,
     exploration_text,
 )
-from serving.decide.step_results import Asked, Pick, Reasoning, Weighed
+from serving.decide.step_results import DecisionInputs, Reasoning, ScoredActions, SlotDraw
 from serving.policies.arbitration import worth_in_words
 from serving.policies.budgets import Spending
-from serving.policies.contact_policy import Judgement
-from serving.policies.eligibility import NO_TREATMENT, Ruling
+from serving.policies.contact_policy import ContactPolicyResult
+from serving.policies.eligibility import NO_TREATMENT, EligibilityResult
 from training.arrays import Floats, Indices
 
 EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
 
 
 def chosen_action(
-    desk: Desk,
-    asked: Asked,
-    weighed: Weighed,
+    setup: DecisionSetup,
+    inputs: DecisionInputs,
+    scored: ScoredActions,
     spending: Spending,
-    pick: Pick,
+    pick: SlotDraw,
     rank: int,
     arm: str,
 ) -> ChosenAction:
-    playbook, index = desk.playbook, pick.action
-    if index == len(playbook.actions):
+    compiled, index = setup.compiled, pick.action
+    if index == len(compiled.actions):
         return ChosenAction(
             action_id=NO_ACTION,
             rank=rank,
@@ -51,25 +51,25 @@ def chosen_action(
             priority=0.0,
             reasons=["Nothing is shown; that costs nothing and may be worth most."],
         )
-    name, channel = playbook.actions[index], asked.request.channel
-    acceptance, weight = float(weighed.believed.acceptance[index]), float(weighed.weights[index])
-    priority = float(weighed.priority[index])
-    names = playbook.situations.names
-    wanted = playbook.names_in_treatment(name, channel)
-    values = {used: weighed.situation.value(used, names) for used in wanted}
-    why = worth_in_words(playbook, index, acceptance, weight, priority, desk.playbook.currency)
+    name, channel = compiled.actions[index], inputs.request.channel
+    acceptance, weight = float(scored.prediction.acceptance[index]), float(scored.weights[index])
+    priority = float(scored.priority[index])
+    names = compiled.context_reader.names
+    wanted = compiled.names_in_treatment(name, channel)
+    values = {used: scored.decision_context.value(used, names) for used in wanted}
+    why = worth_in_words(compiled, index, acceptance, weight, priority, setup.compiled.currency)
     return ChosenAction(
         action_id=name,
         rank=rank,
-        treatment=playbook.treatment(name, channel, values),
+        treatment=compiled.treatment(name, channel, values),
         probability=pick.chance,
         acceptance=acceptance,
         priority=priority,
-        reasons=[why, *_why_this(desk.playbook.currency, spending, pick, arm)],
+        reasons=[why, *_why_this(setup.compiled.currency, spending, pick, arm)],
     )
 
 
-def _why_this(currency: str, spending: Spending, pick: Pick, arm: str) -> list[str]:
+def _why_this(currency: str, spending: Spending, pick: SlotDraw, arm: str) -> list[str]:
     unit = currency.upper()
     price = float(spending.prices[pick.action])
     paced = []
@@ -85,16 +85,24 @@ def _why_this(currency: str, spending: Spending, pick: Pick, arm: str) -> list[s
     return [*paced, "Promises most of the allowed actions."]
 
 
-class WhoRemoved:
+class Removals:
     """Who says of an action that it is out, in the order in which they are asked."""
 
     def __init__(
-        self, playbook: Playbook, ruling: Ruling, judgement: Judgement, spending: Spending
+        self,
+        compiled: CompiledCatalog,
+        eligibility: EligibilityResult,
+        contact_policy_result: ContactPolicyResult,
+        spending: Spending,
     ) -> None:
-        self._actions = playbook.actions
-        asked: list[Ruling | Judgement | Spending] = [ruling, judgement, spending]
+        self._actions = compiled.actions
+        inputs: list[EligibilityResult | ContactPolicyResult | Spending] = [
+            eligibility,
+            contact_policy_result,
+            spending,
+        ]
         # Backwards, so that the first who removes an action stands.
-        first = {index: one for one in reversed(asked) for index in one.out.nonzero()[0].tolist()}
+        first = {index: one for one in reversed(inputs) for index in one.out.nonzero()[0].tolist()}
         self._first = dict(sorted(first.items()))
 
     def rules(self) -> dict[str, str]:
@@ -114,15 +122,19 @@ class WhoRemoved:
 
 
 def reasoning(
-    desk: Desk, asked: Asked, ruling: Ruling, priority: Floats, predictions: Predictions
+    setup: DecisionSetup,
+    inputs: DecisionInputs,
+    eligibility: EligibilityResult,
+    priority: Floats,
+    predictions: Predictions,
 ) -> Reasoning:
     """Feature contributions to churn, to each intent, and to the acceptance of what is allowed."""
-    models, row, known = desk.models, asked.row, desk.model_input
+    models, row, known = setup.models, inputs.row, setup.model_input
     churn, intent = models.why_churn(row), models.why_intent(row)
-    left = np.where(ruling.out, -np.inf, priority)
+    left = np.where(eligibility.out, -np.inf, priority)
     best = np.argsort(-left, kind="stable")[:EXPLAINED].tolist()
-    names = [desk.playbook.actions[index] for index in best if not ruling.out[index]]
-    channel, chances = asked.request.channel, predictions.intent
+    names = [setup.compiled.actions[index] for index in best if not eligibility.out[index]]
+    channel, chances = inputs.request.channel, predictions.intent
     accepted = models.why_acceptance(row, channel, names) if names else None
     return Reasoning(
         explain_churn(churn, known, row) if churn else None,
@@ -132,8 +144,8 @@ def reasoning(
 
 
 def explanation(
-    desk: Desk,
-    weighed: Weighed,
+    setup: DecisionSetup,
+    scored: ScoredActions,
     reasons: Reasoning,
     spending: Spending,
     candidates: Indices,
@@ -148,7 +160,7 @@ def explanation(
     adjusted : shape (n_actions + 1,)
         Priorities less shadow prices, what the probabilities were made of.
     """
-    names = (*desk.playbook.actions, NO_ACTION)
+    names = (*setup.compiled.actions, NO_ACTION)
     share = exploration_share(probabilities, adjusted[candidates])
     found = []
     for index, probability in zip(candidates.tolist(), probabilities.tolist(), strict=True):
@@ -160,9 +172,9 @@ def explanation(
             Candidate(
                 action_id=name,
                 probability=probability,
-                acceptance=float(weighed.believed.acceptance[index]),
-                context_weight=float(weighed.weights[index]),
-                priority=float(weighed.priority[index]),
+                acceptance=float(scored.prediction.acceptance[index]),
+                context_weight=float(scored.weights[index]),
+                priority=float(scored.priority[index]),
                 shadow_price=float(spending.prices[index]),
                 contributions=reasons.acceptance.get(name),
             )

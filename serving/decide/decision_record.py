@@ -19,8 +19,8 @@ from features.customers.profiles import account_key, account_of, members_of
 from features.ledger import tables
 from features.ledger.statements import Statement, any_of, numbered
 from serving.contract.decisions import Decision
-from serving.decide.decision_setup import Desk
-from serving.decide.step_results import Asked, Settled, Weighed
+from serving.decide.decision_setup import DecisionSetup
+from serving.decide.step_results import DecisionInputs, ScoredActions, SelectedActions
 from training.arrays import Bools
 
 _COLUMNS = (
@@ -32,10 +32,10 @@ _APPEND = Statement(tables.decisions.insert(), _COLUMNS)
 
 
 def contacts_of(
-    connection: sa.Connection, desk: Desk, accounts: bool, customer_id: str, now: datetime
+    connection: sa.Connection, setup: DecisionSetup, accounts: bool, customer_id: str, now: datetime
 ) -> list[Contact]:
     """The contacts that the contact policy looks at."""
-    policy = desk.contact_policy
+    policy = setup.contact_policy
     if not policy.days:
         return []
     people = [customer_id]
@@ -44,9 +44,9 @@ def contacts_of(
     return history(connection, people, now - timedelta(days=policy.days))
 
 
-def paces_of(connection: sa.Connection, desk: Desk, out: Bools) -> dict[str, Any]:
+def paces_of(connection: sa.Connection, setup: DecisionSetup, out: Bools) -> dict[str, Any]:
     """The state of what the actions that are not out yet draw on."""
-    names = desk.pacer.names(out)
+    names = setup.pacer.names(out)
     if not names:
         return {}
     rows = _paces(len(names)).rows(connection, numbered("name", names))
@@ -67,7 +67,7 @@ def keep_paces(connection: sa.Connection, changed: Mapping[str, Any]) -> None:
 
 
 def contact_rows(
-    desk: Desk, decision_id: str, subject: str, customer_id: str, channel: str,
+    setup: DecisionSetup, decision_id: str, subject: str, customer_id: str, channel: str,
     actions: Sequence[str], shown_at: datetime,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """A row of the contacts table for each action."""
@@ -79,38 +79,38 @@ def contact_rows(
             "customer_id": customer_id,
             "shown_at": shown_at,
             "channel": channel,
-            "action_group": desk.playbook.catalog.actions[name].group,
+            "action_group": setup.compiled.catalog.actions[name].group,
         }
         for name in actions
     ]
 
 
-def keep(
+def append_decision(
     connection: sa.Connection,
-    desk: Desk,
-    asked: Asked,
-    weighed: Weighed,
-    settled: Settled,
+    setup: DecisionSetup,
+    inputs: DecisionInputs,
+    scored: ScoredActions,
+    selected: SelectedActions,
     contacts: Sequence[Contact],
     paces: Mapping[str, Any],
     subject: str,
     fingerprint: str,
 ) -> None:
     """Append a decision; where it is shown at once, its contacts and what it spent."""
-    decision, request = settled.decision, asked.request
+    decision, request = selected.decision, inputs.request
     shown = shown_actions(decision)
-    days = {name: desk.playbook.catalog.actions[name].attribution_days for name in shown}
+    days = {name: setup.compiled.catalog.actions[name].attribution_days for name in shown}
     record = {
         "request": request.model_dump(mode="json", exclude_defaults=True),
-        "consents": asked.consents,
-        "contacts": [(one.customer_id == asked.customer_id, *one[1:]) for one in contacts],
+        "consents": inputs.consents,
+        "contacts": [(one.customer_id == inputs.customer_id, *one[1:]) for one in contacts],
         "paces": paces,
-        "catalog": desk.playbook.catalog.fingerprint,
+        "catalog": setup.compiled.catalog.fingerprint,
         "features_layout": fingerprint,
         "attribution_days": days,
-        "removed": settled.rules,
-        "experts": _experts(desk, weighed, shown),
-        **_candidates(desk, weighed, settled),
+        "removed": selected.rules,
+        "experts": _experts(setup, scored, shown),
+        **_candidates(setup, scored, selected),
     }
     first, served = decision.actions[0], request.activate
     now = decision.decided_at
@@ -126,15 +126,15 @@ def keep(
         "served": served,
         "activated_at": now if served else None,
         "window_ends_at": now + timedelta(days=max(days.values(), default=0.0)),
-        "features": asked.row.tobytes(),
+        "features": inputs.row.tobytes(),
         "record": to_json(record).decode(),
         "answer": decision.as_json,
     }
     _APPEND.run(connection, row)
     if served and shown:
         who = (decision.decision_id, subject, decision.customer_id, request.channel)
-        note_contacts(connection, contact_rows(desk, *who, shown, now))
-        keep_paces(connection, settled.spending.changed)
+        note_contacts(connection, contact_rows(setup, *who, shown, now))
+        keep_paces(connection, selected.spending.changed)
 
 
 def shown_actions(decision: Decision) -> list[str]:
@@ -147,21 +147,25 @@ def contacts_again(record: Mapping[str, Any], customer_id: str) -> list[Contact]
     return [Contact(customer_id if own else "", *rest) for own, *rest in record["contacts"]]
 
 
-def _experts(desk: Desk, weighed: Weighed, shown: Sequence[str]) -> dict[str, list[float]]:
+def _experts(
+    setup: DecisionSetup, scored: ScoredActions, shown: Sequence[str]
+) -> dict[str, list[float]]:
     """What each expert expected of the shown actions: judged by, when their outcomes come."""
-    index = desk.playbook.index
-    return {name: weighed.believed.experts[:, index[name]].tolist() for name in shown}
+    index = setup.compiled.index
+    return {name: scored.prediction.experts[:, index[name]].tolist() for name in shown}
 
 
-def _candidates(desk: Desk, weighed: Weighed, settled: Settled) -> dict[str, Any]:
+def _candidates(
+    setup: DecisionSetup, scored: ScoredActions, selected: SelectedActions
+) -> dict[str, Any]:
     """The actions that could be drawn first, and what spoke for each."""
-    names = (*desk.playbook.actions, NO_ACTION)
-    held = settled.candidates.tolist()
-    nothing = len(desk.playbook.actions)
-    acceptance, priority = weighed.believed.acceptance.tolist(), weighed.priority.tolist()
+    names = (*setup.compiled.actions, NO_ACTION)
+    held = selected.candidates.tolist()
+    nothing = len(setup.compiled.actions)
+    acceptance, priority = scored.prediction.acceptance.tolist(), scored.priority.tolist()
     return {
         "candidates": [names[index] for index in held],
         "acceptance": [0.0 if index == nothing else acceptance[index] for index in held],
         "priority": [0.0 if index == nothing else priority[index] for index in held],
-        "probabilities": settled.probabilities.tolist(),
+        "probabilities": selected.probabilities.tolist(),
     }

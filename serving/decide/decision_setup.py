@@ -8,18 +8,18 @@ from typing import Protocol
 
 from features.customers.contacts import Contact
 from features.journeys.model_input import ModelInput
-from serving.catalog.compiled_catalog import Playbook
+from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.policies.budgets import Pacer
 from serving.policies.contact_counts import Facts
 from serving.policies.contact_policy import ContactPolicy
 from serving.policies.eligibility import Engagement
 from training.arrays import Floats
-from training.bandit.reward_model import Believed
+from training.bandit.reward_model import Prediction
 from training.contributions import Contributions
 
 
 class Models(Protocol):
-    """What deciding asks of the models; `serving/models/served_models.py` has the real ones."""
+    """What deciding asks of the models; `served_models` has the real ones."""
 
     @property
     def versions(self) -> Mapping[str, str | None]: ...
@@ -29,7 +29,7 @@ class Models(Protocol):
     def catalog(self) -> str | None: ...
     def churn(self, row: Floats) -> float | None: ...
     def intent(self, row: Floats) -> dict[str, float] | None: ...
-    def believe(self, row: Floats, channel: str) -> Believed: ...
+    def believe(self, row: Floats, channel: str) -> Prediction: ...
     def why_churn(self, row: Floats) -> Contributions | None: ...
     def why_intent(self, row: Floats) -> Contributions | None: ...
     def why_acceptance(
@@ -38,27 +38,27 @@ class Models(Protocol):
     def probabilities(self, expected_reward: Floats, deviation: Floats) -> Floats: ...
 
 
-class Desk:
+class DecisionSetup:
     """What is decided with, for one business.
 
     Swapped as a whole, so that no decision sees half of a change.
     """
 
-    def __init__(self, playbook: Playbook, models: Models, model_input: ModelInput) -> None:
-        self.playbook = playbook
+    def __init__(self, compiled: CompiledCatalog, models: Models, model_input: ModelInput) -> None:
+        self.compiled = compiled
         self.models = models
         self.model_input = model_input
-        self.engagement = Engagement(playbook)
-        self.contact_policy = ContactPolicy(playbook)
-        self.pacer = Pacer(playbook)
+        self.engagement = Engagement(compiled)
+        self.contact_policy = ContactPolicy(compiled)
+        self.pacer = Pacer(compiled)
         at = {name: index for index, name in enumerate(model_input.names)}
         self._problems_at = at.get("open_problems")
         self._account_at = at.get("account_open_problems")
 
     def local(self, row: Floats, now: datetime) -> datetime:
         """A moment on the clock of the customer whose row it is."""
-        clock = self.playbook.catalog.clock
-        named = self.playbook.situations.category(row, clock.attribute)
+        clock = self.compiled.catalog.clock
+        named = self.compiled.context_reader.category(row, clock.attribute)
         return now.astimezone(clock.of_customer(named))
 
     def facts(
@@ -83,12 +83,12 @@ class Desk:
             account_problems=0.0 if account is None else float(row[account]),
         )
 
-    def with_models(self, models: Models) -> Desk:
+    def with_models(self, models: Models) -> DecisionSetup:
         """The same policies with other models, unless those speak of another catalogue: it is
         being swapped in at this moment, and brings its own."""
-        mine = self.playbook.catalog.fingerprint
+        mine = self.compiled.catalog.fingerprint
         if models is self.models or models.catalog not in (None, mine):
             return self
-        other = object.__new__(Desk)
+        other = object.__new__(DecisionSetup)
         other.__dict__ = {**self.__dict__, "models": models}
         return other

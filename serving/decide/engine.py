@@ -1,7 +1,7 @@
 """A whole decision on one page, in the order of its steps; no HTTP, no Feast, no MLflow.
 
 Everything it needs is handed in: who reads features, what is decided with, which ledger, and the
-time. The choice itself is pure and stands in `serving/decide/choice.py`.
+time. The choice itself is pure and stands in `choice`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.feast_store import Known
 from serving.contract.decisions import DecideRequest, Decision
-from serving.decide.choice import settle, weigh
-from serving.decide.decision_record import contacts_of, keep, paces_of
-from serving.decide.decision_setup import Desk
-from serving.decide.step_results import Asked, Weighed
+from serving.decide.choice import score, select
+from serving.decide.decision_record import append_decision, contacts_of, paces_of
+from serving.decide.decision_setup import DecisionSetup
+from serving.decide.step_results import DecisionInputs, ScoredActions
 from training.arrays import Floats
 
 
@@ -43,13 +43,13 @@ class Features(Protocol):
 
 @dataclass
 class Engine:
-    """Decides. ``desk`` and ``features`` may be swapped while it runs."""
+    """Decides. ``setup`` and ``features`` may be swapped while it runs."""
 
     domain: Domain
     model_input: ModelInput
     features: Features
     ledger: Ledger
-    desk: Desk
+    setup: DecisionSetup
 
     @cached_property
     def spelling(self) -> Spelling:
@@ -69,18 +69,18 @@ class Engine:
             If ``decision_id`` was used for another customer or channel.
         """
         self._check(request)
-        desk = self.desk  # one for the whole decision, whatever is swapped in meanwhile
+        setup = self.setup  # one for the whole decision, whatever is swapped in meanwhile
         keys = self.spelling.keys(request.customer_id, request.identifiers)
         decision_id = request.decision_id or uuid4().hex
         while True:
             # 1. Who is it, and what do we know? Read once.
-            asked = self._asked(desk, request, keys, decision_id, now)
+            inputs = self._asked(setup, request, keys, decision_id, now)
             # 2. What will they do, may we, and what is it worth?
-            weighed = weigh(desk, asked)
+            scored = score(setup, inputs)
             # 3. Should we now? Choose and log, in one transaction.
             decided = await self.ledger.write(
-                lambda connection, asked=asked, weighed=weighed: self._settle(  # type: ignore[misc]
-                    connection, desk, keys, asked, weighed
+                lambda connection, inputs=inputs, scored=scored: self._settle(  # type: ignore[misc]
+                    connection, setup, keys, inputs, scored
                 )
             )
             if decided is not None:
@@ -93,10 +93,10 @@ class Engine:
         return np.array(self.model_input.read(attributes, state, now.timestamp(), account))
 
     def consents(
-        self, connection: sa.Connection, desk: Desk, customer_id: str, channel: str
+        self, connection: sa.Connection, setup: DecisionSetup, customer_id: str, channel: str
     ) -> dict[str, bool]:
         """Whether consent is given on a channel, for each purpose of the catalogue."""
-        purposes = desk.playbook.catalog.purposes
+        purposes = setup.compiled.catalog.purposes
         if not purposes:
             return {}
         given = {name: purpose.unless_said == "given" for name, purpose in purposes.items()}
@@ -115,20 +115,20 @@ class Engine:
 
     def _asked(
         self,
-        desk: Desk,
+        setup: DecisionSetup,
         request: DecideRequest,
         keys: tuple[str, ...],
         decision_id: str,
         now: datetime,
-    ) -> Asked:
+    ) -> DecisionInputs:
         def read(connection: sa.Connection) -> tuple[str, Mapping[str, bool]]:
             customer_id = who(connection, keys)
-            return customer_id, self.consents(connection, desk, customer_id, request.channel)
+            return customer_id, self.consents(connection, setup, customer_id, request.channel)
 
         # If who that is changes between the two questions, `_settle` sees it, and we ask again.
         customer_id, agreed = self.ledger.glance(read)
         known = self.features.online(customer_id)
-        return Asked(
+        return DecisionInputs(
             decision_id=decision_id,
             request=request,
             customer_id=customer_id,
@@ -136,47 +136,53 @@ class Engine:
             known=known is not None,
             row=self.row(known, now),
             consents=agreed,
-            versions=desk.models.versions,
-            degraded=[*desk.models.degraded, *self.features.degraded],
+            versions=setup.models.versions,
+            degraded=[*setup.models.degraded, *self.features.degraded],
         )
 
     def _settle(
         self,
         connection: sa.Connection,
-        desk: Desk,
+        setup: DecisionSetup,
         keys: tuple[str, ...],
-        asked: Asked,
-        weighed: Weighed,
+        inputs: DecisionInputs,
+        scored: ScoredActions,
     ) -> Decision | None:
         """None if the keys lead to another customer by now."""
-        request = asked.request
-        if who(connection, keys) != asked.customer_id:
+        request = inputs.request
+        if who(connection, keys) != inputs.customer_id:
             return None
         if request.decision_id:  # ours are new by construction
-            earlier = _earlier(connection, asked)
+            earlier = _earlier(connection, inputs)
             if earlier is not None:
                 return earlier
         contacts = contacts_of(
-            connection, desk, self.domain.account is not None, asked.customer_id, asked.decided_at
+            connection,
+            setup,
+            self.domain.account is not None,
+            inputs.customer_id,
+            inputs.decided_at,
         )
-        paces = paces_of(connection, desk, weighed.ruling.out)
-        settled = settle(desk, asked, weighed, contacts, paces)
-        subject = subject_of(connection, keys, asked.customer_id)
+        paces = paces_of(connection, setup, scored.eligibility.out)
+        selected = select(setup, inputs, scored, contacts, paces)
+        subject = subject_of(connection, keys, inputs.customer_id)
         fingerprint = self.model_input.fingerprint
-        keep(connection, desk, asked, weighed, settled, contacts, paces, subject, fingerprint)
-        return settled.decision
+        append_decision(
+            connection, setup, inputs, scored, selected, contacts, paces, subject, fingerprint
+        )
+        return selected.decision
 
 
-def _earlier(connection: sa.Connection, asked: Asked) -> Decision | None:
+def _earlier(connection: sa.Connection, inputs: DecisionInputs) -> Decision | None:
     """The decision that was already made under this id."""
-    columns, channel = tables.decisions.c, asked.request.channel
+    columns, channel = tables.decisions.c, inputs.request.channel
     query = sa.select(columns.answer, columns.customer_id, columns.channel)
-    found = connection.execute(query.where(columns.decision_id == asked.decision_id)).first()
+    found = connection.execute(query.where(columns.decision_id == inputs.decision_id)).first()
     if found is None:
         return None
-    if (found.customer_id, found.channel) != (asked.customer_id, channel) or found.answer is None:
+    if (found.customer_id, found.channel) != (inputs.customer_id, channel) or found.answer is None:
         raise DecisionConflict(
-            f"decision_id {asked.decision_id!r} was used for customer {found.customer_id!r} "
+            f"decision_id {inputs.decision_id!r} was used for customer {found.customer_id!r} "
             f"on {found.channel!r}.",
             expected="one id for one decision",
             remedy="Send a new decision_id, or none.",

@@ -1,7 +1,7 @@
 """Why the models say what they say: each prediction as a sum of what was known, in words.
 
 Pure: what a model adds up comes from the model itself (`training/contributions.py`), what a
-feature is called from the fold (`features/journeys/descriptions.py`); here the strongest are told to people.
+feature is called from the fold (`descriptions`); here the strongest are told to people.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from features.errors import NothingAllowed
-from features.journeys.descriptions import CATEGORY, SHARE, Words, amount, spoken
+from features.journeys.descriptions import CATEGORY, SHARE, FeatureDescription, amount, spoken
 from features.journeys.model_input import ModelInput
 from serving.contract.decisions import Contribution, Explanation, Scale
 from training.arrays import Floats
@@ -145,7 +145,7 @@ class _Known:
         self._numbers = dict(zip(model_input.names, row.tolist(), strict=True))
         self._channel = channel
 
-    def fact(self, feature: str) -> tuple[Words, float]:
+    def fact(self, feature: str) -> tuple[FeatureDescription, float]:
         """The words of a feature, and its number."""
         if feature.startswith(CHANNEL):
             channel = feature.removeprefix(CHANNEL)
@@ -191,9 +191,9 @@ def _raises_acceptance(effect: float) -> str:
     return f"{'raises' if effect > 0 else 'lowers'} the acceptance by {points}"
 
 
-def _words_of_channel(channel: str) -> Words:
+def _words_of_channel(channel: str) -> FeatureDescription:
     label = spoken(channel)
-    return Words(
+    return FeatureDescription(
         f"whether the decision is for the channel {label}",
         CATEGORY,
         "the decision is for {amount}",

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class OnlineFeatures:
-    """The feature store as the engine sees it; see `serving.decide.engine.Features`.
+    """The feature store as the engine sees it; see `engine.Features`.
 
     Parameters
     ----------

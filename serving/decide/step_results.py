@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from serving.catalog.decision_context import Situation
+from serving.catalog.decision_context import DecisionContext
 from serving.contract.decisions import (
     DecideRequest,
     Decision,
@@ -15,13 +15,13 @@ from serving.contract.decisions import (
     Predictions,
 )
 from serving.policies.budgets import Spending
-from serving.policies.eligibility import Ruling
+from serving.policies.eligibility import EligibilityResult
 from training.arrays import Floats, Indices
-from training.bandit.reward_model import Believed
+from training.bandit.reward_model import Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DecisionInputs:
     """What a decision rests on before the ledger is locked.
 
     Attributes
@@ -53,20 +53,20 @@ class Reasoning(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class ScoredActions:
     """What models, engagement policy and arbitration made of it; columns are the playbook's."""
 
     predictions: Predictions
-    situation: Situation
-    ruling: Ruling
-    believed: Believed
+    decision_context: DecisionContext
+    eligibility: EligibilityResult
+    prediction: Prediction
     weights: Floats
     priority: Floats
-    doubt: Floats  # of the priority, its standard deviation
+    priority_deviation: Floats  # of the priority, its standard deviation
     reasons: Reasoning | None  # only where somebody asks for it: it takes milliseconds
 
 
-class Pick(NamedTuple):
+class SlotDraw(NamedTuple):
     """What one slot was filled with, and by how much it trails the best that was left for it."""
 
     action: int
@@ -75,7 +75,7 @@ class Pick(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SelectedActions:
     """A decision, and what is kept of how it came about.
 
     Attributes

@@ -15,7 +15,7 @@ from features.customers.identity import among
 from features.ledger import tables
 from features.ledger.databases import BUSY_MS
 from features.outcomes.attribution import SHOWN_COLUMNS, attributed, shown_by
-from features.outcomes.credit_rules import Shown, credit
+from features.outcomes.credit_rules import ShownAction, credit
 from training.arrays import Floats
 
 BATCH = 2_000  # decisions a step; keeps the writing transaction short
@@ -35,14 +35,14 @@ class Decided(NamedTuple):
         What each expert expected; empty if that was not noted.
     """
 
-    shown: Shown
+    shown: ShownAction
     channel: str
     row: Floats
     serial: int
     said: Sequence[float]
 
 
-class Lesson(NamedTuple):
+class CreditChange(NamedTuple):
     """A credit that is new or revised; None: does not count (before, or any more)."""
 
     decided: Decided
@@ -81,7 +81,7 @@ def read_lessons(
     layout: str,
     now: datetime,
     catalog: Catalog,
-) -> list[Lesson]:
+) -> list[CreditChange]:
     """What decisions teach by now, where it is not what was counted."""
     decided = read_decided(connection, decision_ids, layout)
     old = read_credits(connection, decision_ids)
@@ -91,7 +91,7 @@ def read_lessons(
         before = old.get(one.shown.key)
         new = credit(touch, told.shares, now, catalog)
         if new != before:
-            lessons.append(Lesson(one, before, new))
+            lessons.append(CreditChange(one, before, new))
     return lessons
 
 
@@ -150,7 +150,7 @@ def newest_credited(connection: sa.Connection, count: int) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def write_credits(connection: sa.Connection, lessons: Sequence[Lesson]) -> None:
+def write_credits(connection: sa.Connection, lessons: Sequence[CreditChange]) -> None:
     """Note what is counted now."""
     new = [(one.shown, new) for one, _, new in lessons if new is not None]
     kept = [

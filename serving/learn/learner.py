@@ -29,8 +29,8 @@ from features.ledger.tables import EPOCH, get_meta, set_meta
 from features.outcomes.attribution import sharing
 from serving.learn.credits import (
     BATCH,
+    CreditChange,
     Decided,
-    Lesson,
     closed_windows,
     credited,
     mark_learned,
@@ -44,7 +44,7 @@ from serving.learn.credits import (
 from serving.models.served_models import PRIOR
 from serving.models.snapshots import parcel, publish
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import Knowledge, Outcomes
+from training.bandit.bandit_state import BanditState, Outcomes
 from training.bandit.encoder import Encoder
 from training.params import TrainingParams
 
@@ -67,7 +67,7 @@ class _News(NamedTuple):
     """What a step found: outcomes to be marked, what they teach, windows that have closed."""
 
     outcome_ids: list[str]
-    lessons: list[Lesson]
+    lessons: list[CreditChange]
     windows_closed_at: datetime
 
 
@@ -76,7 +76,7 @@ class _State:
     """What is kept between steps; the table `learner_state` holds the same."""
 
     base: str
-    knowledge: Knowledge
+    knowledge: BanditState
     windows_closed_at: datetime
     revision: int  # raised with each write: a second learner on the same ledger is noticed
     published_under: str | None  # the catalogue of the last snapshot; None: there is none
@@ -87,7 +87,7 @@ class Outpaced(RuntimeError):
 
 
 class Learner:
-    """The one learner of a ledger; `serving.learn.process` sees to it that it is one.
+    """The one learner of a ledger; `process` sees to it that it is one.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class Learner:
         """Whether enough was learned since the trees were fitted, to fit them anew."""
         return self._state.knowledge.wants_trees(self._params.bandit)
 
-    def fit_trees(self) -> Knowledge:
+    def fit_trees(self) -> BanditState:
         """What is known now, with trees of the newest credits; takes seconds, changes nothing.
 
         May run beside `step`; `adopt` then brings the trees in.
@@ -174,7 +174,7 @@ class Learner:
         ]
         return knowledge.with_trees(self._outcomes(counted, knowledge), knowledge.counted)
 
-    def adopt(self, fitted: Knowledge, now: datetime) -> None:
+    def adopt(self, fitted: BanditState, now: datetime) -> None:
         """Publish with the trees that `fit_trees` came to."""
         new = replace(self._state, knowledge=self._state.knowledge.with_trees_of(fitted))
         self._publish(new, [], [], self._catalogs.catalog, now)
@@ -193,7 +193,7 @@ class Learner:
             lambda c: (c.execute(query).first(), get_meta(c, PUBLISHED_UNDER))
         )
         if found is not None:
-            knowledge = Knowledge.from_bytes(found.knowledge)
+            knowledge = BanditState.from_bytes(found.knowledge)
             if self._fits(knowledge.encoder):
                 closed_at, revision = found.windows_closed_at, found.revision
                 return _State(found.base, knowledge, closed_at, revision, under)
@@ -201,15 +201,15 @@ class Learner:
         revision = found.revision if found is not None else 0
         return _State(PRIOR, self._recounted(self._blank()), EPOCH, revision, under)
 
-    def _blank(self) -> Knowledge:
-        return Knowledge.blank(Encoder.blank(self._domain.channels), self._params.bandit)
+    def _blank(self) -> BanditState:
+        return BanditState.blank(Encoder.blank(self._domain.channels), self._params.bandit)
 
-    def _recounted(self, knowledge: Knowledge) -> Knowledge:
+    def _recounted(self, knowledge: BanditState) -> BanditState:
         """With all credits of the ledger on top."""
         ids = self._ledger.read(credited)
         for start in range(0, len(ids), BATCH):
             known = self._credited(ids[start : start + BATCH])
-            lessons = [Lesson(one, None, acceptance) for one, acceptance in known]
+            lessons = [CreditChange(one, None, acceptance) for one, acceptance in known]
             knowledge = self._with(knowledge, lessons)
         return knowledge
 
@@ -235,14 +235,14 @@ class Learner:
         lessons = read_lessons(connection, asked, self._input.fingerprint, now, catalog)
         return _News(list(news), lessons, closed_at)
 
-    def _with(self, knowledge: Knowledge, lessons: Iterable[Lesson]) -> Knowledge:
+    def _with(self, knowledge: BanditState, lessons: Iterable[CreditChange]) -> BanditState:
         """Take the old credits back and add the new ones."""
         counted = [(one, old, -1.0) for one, old, _ in lessons if old is not None]
         counted += [(one, new, 1.0) for one, _, new in lessons if new is not None]
         return knowledge.learn(self._outcomes(counted, knowledge))
 
     def _outcomes(
-        self, counted: Sequence[tuple[Decided, float, float]], knowledge: Knowledge
+        self, counted: Sequence[tuple[Decided, float, float]], knowledge: BanditState
     ) -> Outcomes:
         """Decided actions with an acceptance and what it counts, as they are learned from."""
         index = {name: number for number, name in enumerate(self._input.names)}
@@ -264,7 +264,7 @@ class Learner:
     def _publish(
         self,
         state: _State,
-        lessons: Sequence[Lesson],
+        lessons: Sequence[CreditChange],
         outcome_ids: Sequence[str],
         catalog: Catalog,
         now: datetime,

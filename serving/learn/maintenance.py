@@ -12,7 +12,7 @@ from datetime import datetime
 from features.business.domain import Domain
 from serving.learn.learner import Learner
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import Knowledge
+from training.bandit.bandit_state import BanditState
 from training.pipeline.registry import LEARNED, Registry
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 Logging = Callable[[Bandit], str]
 
 
-class Beside:
+class LearnerMaintenance:
     """Looks after trees and versions of one learner.
 
     Parameters
@@ -38,7 +38,7 @@ class Beside:
         self._next_version = now_s + every_s
         self._logged = learner.counted
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
-        self._trees: Future[Knowledge] | None = None
+        self._trees: Future[BanditState] | None = None
         self._version: Future[str] | None = None
 
     def look(self, now: datetime, now_s: float) -> None:

@@ -30,7 +30,7 @@ from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
 from serving.catalog.catalog_file import CatalogFile
 from serving.learn.learner import Learner
-from serving.learn.maintenance import Beside, to_registry
+from serving.learn.maintenance import LearnerMaintenance, to_registry
 from training.bandit.artifact import Bandit
 from training.params import load_params
 from training.pipeline.registry import Registry
@@ -102,14 +102,14 @@ def run(settings: Settings) -> None:
         champion = partial(_champion, registry)
         learner = Learner(ledger, domain, latest, load_params(), champion)
         write = to_registry(registry, domain)
-        beside = Beside(learner, write, settings.version_every_s, time.monotonic())
+        beside = LearnerMaintenance(learner, write, settings.version_every_s, time.monotonic())
         next_look = 0.0
         while True:
             try:
                 if time.monotonic() >= next_look:
                     next_look = time.monotonic() + settings.models_every_s
-                    if (playbook := file.changed()) is not None:
-                        latest.catalog = playbook.catalog
+                    if (compiled := file.changed()) is not None:
+                        latest.catalog = compiled.catalog
                     learner.rebase(datetime.now(UTC))
                 learner.step(datetime.now(UTC))
                 beside.look(datetime.now(UTC), time.monotonic())

@@ -17,10 +17,10 @@ from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.journeys.model_input import ModelInput
 from training.arrays import Floats, Indices
-from training.bandit.bandit_state import Knowledge
+from training.bandit.bandit_state import BanditState
 from training.bandit.encoder import Encoder
-from training.bandit.exploration import ProbabilityMatching
-from training.bandit.reward_model import Believed, RewardModel
+from training.bandit.exploration import ThompsonProbabilities
+from training.bandit.reward_model import Prediction, RewardModel
 from training.contributions import Contributions
 from training.models.classifier import Classifier
 from training.params import BanditParams
@@ -31,7 +31,7 @@ PRIOR = "prior"  # base version of a bandit that was never trained
 
 @dataclass(frozen=True)
 class ServedModels:
-    """What the engine decides with; see `serving.decide.decision_setup.Models`.
+    """What the engine decides with; see `decision_setup.Models`.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class ServedModels:
     """
 
     reward: RewardModel
-    policy: ProbabilityMatching
+    policy: ThompsonProbabilities
     columns: Indices
     churn_model: Classifier | None = None
     intent_model: Classifier | None = None
@@ -66,10 +66,10 @@ class ServedModels:
         chances = self.intent_model.probabilities(row[None, :])[0].tolist()
         return dict(zip(self.intent_model.classes, chances, strict=True))
 
-    def believe(self, row: Floats, channel: str) -> Believed:
+    def believe(self, row: Floats, channel: str) -> Prediction:
         """Chance that each action of the catalogue is accepted, and how sure that is."""
         found = self.reward.expect(row[None, self.columns], (channel,))
-        return Believed(found.mean[0], found.deviation[0], found.experts[:, 0])
+        return Prediction(found.mean[0], found.deviation[0], found.experts[:, 0])
 
     def why_churn(self, row: Floats) -> Contributions | None:
         """What each feature adds to churn; None where there is no model."""
@@ -86,13 +86,13 @@ class ServedModels:
         return self.reward.contributions(row[self.columns], channel, actions)
 
     def probabilities(self, expected_reward: Floats, deviation: Floats) -> Floats:
-        """Chance of choosing each action, see `ProbabilityMatching`."""
+        """Chance of choosing each action, see `ThompsonProbabilities`."""
         return self.policy.probabilities(expected_reward, deviation)
 
 
 def blank_reward(domain: Domain, catalog: Catalog, params: BanditParams) -> RewardModel:
     """A reward model that has learned nothing: each action does as its prior says."""
-    blank = Knowledge.blank(Encoder.blank(domain.channels), params)
+    blank = BanditState.blank(Encoder.blank(domain.channels), params)
     return blank.model(catalog.priors, catalog.groups_of, params)
 
 

@@ -18,7 +18,7 @@ from features.ledger.ledger import Ledger
 from serving.models.served_models import ServedModels, blank_reward, columns_of, log
 from serving.models.snapshots import newest
 from training.bandit.artifact import Bandit
-from training.bandit.exploration import ProbabilityMatching
+from training.bandit.exploration import ThompsonProbabilities
 from training.bandit.reward_model import RewardModel
 from training.models.classifier import Classifier
 from training.params import TrainingParams
@@ -106,7 +106,7 @@ class ModelWatcher:
     def _bare(self, degraded: tuple[str, ...]) -> ServedModels:
         return ServedModels(
             reward=blank_reward(self._domain, self._catalog, self._params.bandit),
-            policy=ProbabilityMatching(self._params.bandit.least),
+            policy=ThompsonProbabilities(self._params.bandit.least),
             columns=np.empty(0, dtype=np.intp),
             versions=dict.fromkeys((*self._wanted, "bandit")),
             degraded=degraded,
@@ -145,7 +145,7 @@ class ModelWatcher:
         return self._loaded[name][0].split("@")[0] if name in self._loaded else None
 
     def _with_bandit(self, models: ServedModels, bandit: Bandit) -> ServedModels:
-        models = replace(models, policy=ProbabilityMatching(bandit.params.least))
+        models = replace(models, policy=ThompsonProbabilities(bandit.params.least))
         catalog = self._catalog
         reward = bandit.knowledge.model(catalog.priors, catalog.groups_of, bandit.params)
         return self._with_reward(models, reward, self._version("bandit"))

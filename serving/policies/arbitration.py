@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from serving.catalog.compiled_catalog import Playbook
-from serving.catalog.decision_context import Situation
+from serving.catalog.compiled_catalog import CompiledCatalog
+from serving.catalog.decision_context import DecisionContext
 from training.arrays import Bools, Floats
-from training.bandit.reward_model import Believed
+from training.bandit.reward_model import Prediction
 
 
-def context_weights(playbook: Playbook, holds: Bools) -> Floats:
+def context_weights(compiled: CompiledCatalog, holds: Bools) -> Floats:
     """What each action weighs in this situation, shape (n_actions,): the product of the context
     weights whose condition holds."""
-    weights = np.ones(len(playbook.actions))
-    for condition, mask, weight in playbook.weights:
+    weights = np.ones(len(compiled.actions))
+    for condition, mask, weight in compiled.weights:
         if holds[condition]:
             weights[mask] *= weight
     return weights
 
 
 def priorities(
-    playbook: Playbook, acceptance: Floats, weights: Floats, situation: Situation
+    compiled: CompiledCatalog,
+    acceptance: Floats,
+    weights: Floats,
+    decision_context: DecisionContext,
 ) -> Floats:
     """What showing each action is expected to bring, in the domain's currency.
 
@@ -34,21 +37,26 @@ def priorities(
     ----------
     acceptance, weights : shape (n_actions,)
     """
-    if playbook.formula is None:
-        worth: Floats = acceptance * weights * playbook.value * playbook.lever - playbook.cost
+    if compiled.formula is None:
+        worth: Floats = acceptance * weights * compiled.value * compiled.lever - compiled.cost
         return worth
     vectors = {
         "acceptance": acceptance,
         "context_weight": weights,
-        "value": playbook.value,
-        "lever": playbook.lever,
-        "cost": playbook.cost,
+        "value": compiled.value,
+        "lever": compiled.lever,
+        "cost": compiled.cost,
     }
-    worth = playbook.formula.values(vectors, situation.numbers, situation.texts)
-    return np.where(np.isfinite(worth), worth, -playbook.cost)
+    worth = compiled.formula.values(vectors, decision_context.numbers, decision_context.texts)
+    return np.where(np.isfinite(worth), worth, -compiled.cost)
 
 
-def doubts(playbook: Playbook, believed: Believed, weights: Floats, situation: Situation) -> Floats:
+def priority_deviations(
+    compiled: CompiledCatalog,
+    prediction: Prediction,
+    weights: Floats,
+    decision_context: DecisionContext,
+) -> Floats:
     """How sure each priority is: its standard deviation, in the domain's currency.
 
     Exact where the priority is linear in the acceptance, as it is without a formula; with one,
@@ -58,28 +66,28 @@ def doubts(playbook: Playbook, believed: Believed, weights: Floats, situation: S
     ----------
     weights : shape (n_actions,)
     """
-    mean, deviation, _ = believed
-    if playbook.formula is None:
-        spread: Floats = deviation * weights * playbook.value * playbook.lever
+    mean, deviation, _ = prediction
+    if compiled.formula is None:
+        spread: Floats = deviation * weights * compiled.value * compiled.lever
         return spread
     below, above = (
-        priorities(playbook, np.clip(mean + sign * deviation, 0.0, 1.0), weights, situation)
+        priorities(compiled, np.clip(mean + sign * deviation, 0.0, 1.0), weights, decision_context)
         for sign in (-1.0, 1.0)
     )
     return np.abs(above - below) / 2
 
 
-def worth_in_words(playbook: Playbook, action: int, acceptance: float, weight: float,
+def worth_in_words(compiled: CompiledCatalog, action: int, acceptance: float, weight: float,
                    priority: float, currency: str) -> str:  # fmt: skip
     """How a priority came about."""
     unit = currency.upper()
-    if playbook.formula is not None:
-        formula = playbook.catalog.arbitration.formula
+    if compiled.formula is not None:
+        formula = compiled.catalog.arbitration.formula
         return f"{acceptance:.1%} chance of acceptance; {formula} = {priority:.2f} {unit}"
-    lever = playbook.lever[action]
+    lever = compiled.lever[action]
     return (
         f"{acceptance:.1%} chance of acceptance"
-        f"{'' if weight == 1 else f' x weight {weight:g}'} x {playbook.value[action]:.2f} {unit}"
+        f"{'' if weight == 1 else f' x weight {weight:g}'} x {compiled.value[action]:.2f} {unit}"
         f"{'' if lever == 1 else f' x lever {lever:g}'}"
-        f" - {playbook.cost[action]:.2f} {unit} cost = {priority:.2f} {unit}"
+        f" - {compiled.cost[action]:.2f} {unit} cost = {priority:.2f} {unit}"
     )

@@ -1,6 +1,6 @@
 """Volumes and budgets of the day, as a decision meets them: what they cost now, what is left.
 
-The arithmetic of a price is `serving/policies/pacing.py`; here stands which actions draw on what.
+The arithmetic of a price is `pacing`; here stands which actions draw on what.
 """
 
 from __future__ import annotations
@@ -13,9 +13,18 @@ from typing import Any
 import numpy as np
 
 from features.ledger.tables import from_micros, micros
-from serving.catalog.compiled_catalog import Playbook
+from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.policies.contact_counts import Reason
-from serving.policies.pacing import Calendar, Moment, Pace, Target, advance, fits, price, priced_out
+from serving.policies.pacing import (
+    Calendar,
+    Pace,
+    PlanTime,
+    Target,
+    advance,
+    fits,
+    price,
+    priced_out,
+)
 from training.arrays import Bools, Floats
 
 
@@ -38,10 +47,10 @@ class _Purse:
 class Pacer:
     """What the playbook paces."""
 
-    def __init__(self, playbook: Playbook) -> None:
-        catalog = playbook.catalog
-        self._playbook = playbook
-        self._purses = tuple(_purses(playbook))
+    def __init__(self, compiled: CompiledCatalog) -> None:
+        catalog = compiled.catalog
+        self._playbook = compiled
+        self._purses = tuple(_purses(compiled))
         self._calendar = Calendar(catalog.clock.of_business, catalog.pacing.hourly or None)
 
     def names(self, out: Bools) -> list[str]:
@@ -88,16 +97,16 @@ class Spending:
 
     def __init__(
         self,
-        playbook: Playbook,
+        compiled: CompiledCatalog,
         purses: tuple[_Purse, ...],
         states: Mapping[str, Any],
-        moment: Moment,
+        moment: PlanTime,
         priority: Floats | None,
     ) -> None:
-        self._playbook, self._purses, self._moment = playbook, purses, moment
+        self._playbook, self._purses, self._moment = compiled, purses, moment
         self._paces = {name: _pace(state) for name, state in states.items()}
-        prices = [0.0] * len(playbook.actions)  # a list: numpy takes long over single numbers
-        self.out: Bools = np.zeros(len(playbook.actions), dtype=bool)
+        prices = [0.0] * len(compiled.actions)  # a list: numpy takes long over single numbers
+        self.out: Bools = np.zeros(len(compiled.actions), dtype=bool)
         self.changed: dict[str, Any] = {}
         self._now = {
             purse.rule: price(self._paces.get(purse.rule), purse.target, moment) for purse in purses
@@ -109,7 +118,7 @@ class Spending:
         self.prices: Floats = np.array(prices)
         self._too_dear = np.zeros_like(self.out)
         if priority is not None:
-            worth, ranked = (playbook.value * playbook.lever).tolist(), priority.tolist()
+            worth, ranked = (compiled.value * compiled.lever).tolist(), priority.tolist()
             for action in {action for purse in purses for action in purse.spends}:
                 if priced_out(ranked[action], prices[action], worth[action]):
                     self._too_dear[action] = True
@@ -167,9 +176,9 @@ def _drawn_on(purse: _Purse, out: Bools) -> bool:
     return any(not out[action] for action in purse.spends)
 
 
-def _purses(playbook: Playbook) -> Iterator[_Purse]:
-    catalog = playbook.catalog
-    dearest = max(float((playbook.value * playbook.lever).max()), 1e-6)
+def _purses(compiled: CompiledCatalog) -> Iterator[_Purse]:
+    catalog = compiled.catalog
+    dearest = max(float((compiled.value * compiled.lever).max()), 1e-6)
     for index, (name, action) in enumerate(catalog.actions.items()):
         if action.volume:
             target = Target(action.volume.at_most, action.volume.at_least, dearest)

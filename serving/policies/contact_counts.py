@@ -12,7 +12,7 @@ import numpy as np
 from features.business.catalog_rules import Cap, CoolDown, Scope
 from features.customers.contacts import Contact
 from features.ledger.tables import from_micros
-from serving.catalog.compiled_catalog import Playbook
+from serving.catalog.compiled_catalog import CompiledCatalog
 from training.arrays import Bools
 
 
@@ -55,19 +55,19 @@ class _Counted:
     ``code`` gives each action the number of what it is counted with: itself, its group, or all.
     """
 
-    def __init__(self, playbook: Playbook, rule: Cap | CoolDown) -> None:
+    def __init__(self, compiled: CompiledCatalog, rule: Cap | CoolDown) -> None:
         self.rule = rule
-        self.mask = _scope_mask(playbook, rule)
-        self._kind_of = playbook.catalog.kind_of
+        self.mask = _scope_mask(compiled, rule)
+        self._kind_of = compiled.catalog.kind_of
         if "action" in rule.each:
-            self._codes, own = playbook.index, playbook.actions
+            self._codes, own = compiled.index, compiled.actions
         elif "group" in rule.each:
-            self._codes = {name: code for code, name in enumerate(dict.fromkeys(playbook.groups))}
-            own = playbook.groups
+            self._codes = {name: code for code, name in enumerate(dict.fromkeys(compiled.groups))}
+            own = compiled.groups
         else:
             self._codes, own = {}, ()
         self.size = max(len(self._codes), 1)
-        n_actions = len(playbook.actions)
+        n_actions = len(compiled.actions)
         codes = [self._codes[name] for name in own] if own else [0] * n_actions
         self.code = np.array(codes, dtype=np.intp)
 
@@ -139,8 +139,8 @@ class _Count:
         return Reason(self.rule, words, count)
 
 
-def _scope_mask(playbook: Playbook, rule: Scope) -> Bools:
-    return playbook.mask(groups=rule.groups, actions=rule.actions, kinds=rule.kinds)
+def _scope_mask(compiled: CompiledCatalog, rule: Scope) -> Bools:
+    return compiled.mask(groups=rule.groups, actions=rule.actions, kinds=rule.kinds)
 
 
 def _speaks_of(rule: Scope, channel: str, direction: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from features.business.catalog_rules import CoolDown
 from features.ledger.tables import from_micros, micros
-from serving.catalog.compiled_catalog import Playbook
+from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.policies.contact_counts import (
     Facts,
     Reason,
@@ -38,16 +38,16 @@ class _Verdict(NamedTuple):
 class ContactPolicy:
     """The contact policy of a playbook."""
 
-    def __init__(self, playbook: Playbook) -> None:
-        self._playbook = playbook
-        self._policy = playbook.catalog.contact_policy
+    def __init__(self, compiled: CompiledCatalog) -> None:
+        self._playbook = compiled
+        self._policy = compiled.catalog.contact_policy
         policy = self._policy
         self._outbound = set(policy.outbound)
-        self._caps = [_Counted(playbook, rule) for rule in policy.caps]
-        self._rests = [_Counted(playbook, rule) for rule in policy.cool_downs]
-        self._quiet = [_scope_mask(playbook, rule) for rule in policy.quiet_hours]
-        self._suspended = playbook.mask(kinds=policy.suspension.kinds)
-        catalog = playbook.catalog
+        self._caps = [_Counted(compiled, rule) for rule in policy.caps]
+        self._rests = [_Counted(compiled, rule) for rule in policy.cool_downs]
+        self._quiet = [_scope_mask(compiled, rule) for rule in policy.quiet_hours]
+        self._suspended = compiled.mask(kinds=policy.suspension.kinds)
+        catalog = compiled.catalog
         purposes = [catalog.group_of(action).purpose for action in catalog.actions.values()]
         self._needs = {
             purpose: np.array([purpose == needed for needed in purposes])
@@ -59,7 +59,7 @@ class ContactPolicy:
         counting = [counted.rule for counted in (*self._caps, *self._rests)]
         self.per_account = any(rule.per == "account" for rule in counting)
 
-    def judge(self, facts: Facts) -> Judgement:
+    def judge(self, facts: Facts) -> ContactPolicyResult:
         """Which actions are out, and why."""
         now_us = micros(facts.now)
         direction = "outbound" if facts.channel in self._outbound else "inbound"
@@ -73,7 +73,7 @@ class ContactPolicy:
             for index, counted in enumerate(self._caps)
             if counted.speaks_of(facts.channel, direction)
         ]
-        return Judgement(verdicts, caps, len(self._playbook.actions))
+        return ContactPolicyResult(verdicts, caps, len(self._playbook.actions))
 
     def _consent(self, facts: Facts) -> list[_Verdict]:
         found = []
@@ -163,7 +163,7 @@ class ContactPolicy:
         return {code: last[code] for code, row in rows.items() if row >= rule.after_showings}
 
 
-class Judgement:
+class ContactPolicyResult:
     """What the contact policy says of each action; caps go on counting while slots are filled.
 
     Attributes

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from features.business.catalog import NO_ACTION
 from features.errors import InvalidRequest
-from serving.catalog.compiled_catalog import LEVELS, Playbook
-from serving.catalog.decision_context import Situation
+from serving.catalog.compiled_catalog import LEVELS, CompiledCatalog
+from serving.catalog.decision_context import DecisionContext
 from serving.contract.decisions import DecideRequest, Removed
 from training.arrays import Bools, Indices
 
@@ -23,19 +23,19 @@ RULES = ("", NO_TREATMENT, "request.actions", "request.exclude", "dates")
 class Engagement:
     """The engagement policy of a playbook."""
 
-    def __init__(self, playbook: Playbook) -> None:
-        self._playbook = playbook
-        rules = np.array(playbook.rules, dtype=np.intp).reshape(-1, 3)
+    def __init__(self, compiled: CompiledCatalog) -> None:
+        self._playbook = compiled
+        rules = np.array(compiled.rules, dtype=np.intp).reshape(-1, 3)
         self._owner, self._level, self._condition = rules.T
         self._dated = [
             (number, action)
-            for number, action in enumerate(playbook.catalog.actions.values())
+            for number, action in enumerate(compiled.catalog.actions.values())
             if action.start or action.end
         ]
 
     def judge(
-        self, request: DecideRequest, situation: Situation, holds: Bools, now: datetime
-    ) -> Ruling:
+        self, request: DecideRequest, decision_context: DecisionContext, holds: Bools, now: datetime
+    ) -> EligibilityResult:
         """Which actions stay.
 
         Parameters
@@ -48,13 +48,13 @@ class Engagement:
         InvalidRequest
             If the caller names an action that the catalogue does not have.
         """
-        playbook = self._playbook
-        _refuse_unknown("actions", request.actions or (), playbook)
-        _refuse_unknown("exclude", request.exclude, playbook)
+        compiled = self._playbook
+        _refuse_unknown("actions", request.actions or (), compiled)
+        _refuse_unknown("exclude", request.exclude, compiled)
         # Written in the order of importance from the last to the first: the first one stands.
-        code = np.zeros(len(playbook.actions), dtype=np.int8)
+        code = np.zeros(len(compiled.actions), dtype=np.int8)
         failed = (~holds[self._condition]).nonzero()[0]
-        first = np.full(len(playbook.actions), -1, dtype=np.intp)
+        first = np.full(len(compiled.actions), -1, dtype=np.intp)
         first[self._owner[failed[::-1]]] = failed[::-1]
         code[first >= 0] = CONDITION
         for number, action in self._dated:
@@ -62,15 +62,17 @@ class Engagement:
                 code[number] = DATES
         for name in request.exclude:
             if name != NO_ACTION:
-                code[playbook.index[name]] = EXCLUDED
+                code[compiled.index[name]] = EXCLUDED
         if request.actions is not None:
             wanted = set(request.actions)
-            code[[name not in wanted for name in playbook.actions]] = NOT_ASKED
-        code[~playbook.offered[request.channel]] = CHANNEL
-        return Ruling(playbook, request.channel, situation, code, first, self._level)
+            code[[name not in wanted for name in compiled.actions]] = NOT_ASKED
+        code[~compiled.offered[request.channel]] = CHANNEL
+        return EligibilityResult(
+            compiled, request.channel, decision_context, code, first, self._level
+        )
 
 
-class Ruling:
+class EligibilityResult:
     """What the engagement policy said in one decision.
 
     Attributes
@@ -81,17 +83,17 @@ class Ruling:
 
     def __init__(
         self,
-        playbook: Playbook,
+        compiled: CompiledCatalog,
         channel: str,
-        situation: Situation,
+        decision_context: DecisionContext,
         code: NDArray[np.int8],
         first: Indices,
         level: Indices,
     ) -> None:
         self.out: Bools = code > 0
-        self._playbook = playbook
+        self._playbook = compiled
         self._channel = channel
-        self._situation = situation
+        self._situation = decision_context
         self._code, self._first, self._level = code, first, level
 
     def rule(self, action: int) -> str:
@@ -101,28 +103,28 @@ class Ruling:
 
     def why(self, action: int) -> Removed:
         """The same with words and the value found."""
-        playbook, code = self._playbook, int(self._code[action])
-        name = playbook.actions[action]
+        compiled, code = self._playbook, int(self._code[action])
+        name = compiled.actions[action]
         if code == CONDITION:
             return self._condition(name, action)
         reason = {
             CHANNEL: f"it has no treatment for {self._channel}",
             NOT_ASKED: "the caller did not ask for it",
             EXCLUDED: "the caller excluded it",
-            DATES: _dates(playbook, name),
+            DATES: _dates(compiled, name),
         }[code]
         return Removed(action_id=name, rule=RULES[code], reason=reason)
 
     def _condition(self, name: str, action: int) -> Removed:
-        playbook = self._playbook
-        condition = playbook.rules[self._first[action]][2]
-        names = playbook.situations.names
+        compiled = self._playbook
+        condition = compiled.rules[self._first[action]][2]
+        names = compiled.context_reader.names
         values = {
             used: self._situation.value(used, names)
-            for used in playbook.conditions.names_in(condition)
+            for used in compiled.conditions.names_in(condition)
         }
         found = ", ".join(f"{used} is {_shown(value)}" for used, value in values.items())
-        text = playbook.texts[condition]
+        text = compiled.texts[condition]
         return Removed(
             action_id=name,
             rule=self.rule(action),
@@ -131,8 +133,8 @@ class Ruling:
         )
 
 
-def _dates(playbook: Playbook, name: str) -> str:
-    action = playbook.catalog.actions[name]
+def _dates(compiled: CompiledCatalog, name: str) -> str:
+    action = compiled.catalog.actions[name]
     parts = [f"starts {action.start.isoformat()}"] if action.start else []
     parts += [f"ends {action.end.isoformat()}"] if action.end else []
     return f"it {' and '.join(parts)}"
@@ -144,11 +146,11 @@ def _shown(value: float | str | None) -> str:
     return repr(value) if isinstance(value, str) else f"{value:.4g}"
 
 
-def _refuse_unknown(field: str, named: Iterable[str], playbook: Playbook) -> None:
+def _refuse_unknown(field: str, named: Iterable[str], compiled: CompiledCatalog) -> None:
     for name in named:
-        if name != NO_ACTION and name not in playbook.index:
+        if name != NO_ACTION and name not in compiled.index:
             raise InvalidRequest(
                 f"{field} has {name!r}.",
                 expected="actions of the catalogue",
-                remedy=f"Use some of: {', '.join(playbook.actions[:50])}.",
+                remedy=f"Use some of: {', '.join(compiled.actions[:50])}.",
             )

@@ -68,7 +68,7 @@ class Calendar:
                 remedy="Give the traffic of each hour from 0 to 23 in any unit, or leave it out.",
             )
 
-    def moment(self, at: datetime) -> Moment:
+    def moment(self, at: datetime) -> PlanTime:
         """A moment as this calendar sees it; made once for all prices of a decision."""
         if at.tzinfo is None:
             raise InvalidSetting(
@@ -77,7 +77,7 @@ class Calendar:
                 remedy="Pass UTC times.",
             )
         day = at.astimezone(self.zone).date()
-        return Moment(self, at, day, _gone(self.remaining(day, at)))
+        return PlanTime(self, at, day, _gone(self.remaining(day, at)))
 
     def remaining(self, day: date, at: datetime) -> float:
         """The share of a day's traffic that is still to come, from 1 down to 0."""
@@ -90,7 +90,7 @@ class Calendar:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class PlanTime:
     """A moment, the business's day it belongs to, and the time of the plan gone by on that day."""
 
     calendar: Calendar
@@ -166,7 +166,7 @@ class Pace:
     learned: float  # how many spendings the price was learned from, a day's target at most
 
 
-def price(pace: Pace | None, target: Target, moment: Moment) -> float:
+def price(pace: Pace | None, target: Target, moment: PlanTime) -> float:
     """What a unit costs now: to be taken off the priority, times the units an action spends.
 
     Without a row the day began at the scale for a maximum (who is worth most comes first) and
@@ -184,7 +184,7 @@ def price(pace: Pace | None, target: Target, moment: Moment) -> float:
     return _price(max(level, 0.0) if reached else level, target)
 
 
-def left(pace: Pace | None, target: Target, moment: Moment) -> float:
+def left(pace: Pace | None, target: Target, moment: PlanTime) -> float:
     """How many units may still be spent today; ``inf`` without a maximum."""
     if target.at_most is None:
         return math.inf
@@ -192,7 +192,7 @@ def left(pace: Pace | None, target: Target, moment: Moment) -> float:
     return max(0.0, target.at_most - spent)
 
 
-def fits(pace: Pace | None, target: Target, moment: Moment, amount: float = 1.0) -> bool:
+def fits(pace: Pace | None, target: Target, moment: PlanTime, amount: float = 1.0) -> bool:
     """Whether ``amount`` may still be spent today; if not, the action is out by rule.
 
     Exact if row, draw and `advance` share one transaction. When several actions are drawn at
@@ -217,7 +217,7 @@ def priced_out(priority: float, charge: float, worth: float) -> bool:
     return charge > max(priority, GRAIN * worth)
 
 
-def advance(pace: Pace | None, target: Target, moment: Moment, amount: float = 1.0) -> Pace:
+def advance(pace: Pace | None, target: Target, moment: PlanTime, amount: float = 1.0) -> Pace:
     """The row after ``amount`` units were spent.
 
     A moment before the row's own (clocks of workers differ) counts as the row's own.
@@ -248,7 +248,7 @@ def advance(pace: Pace | None, target: Target, moment: Moment, amount: float = 1
     )
 
 
-def _today(pace: Pace | None, target: Target, moment: Moment) -> tuple[Pace, float]:
+def _today(pace: Pace | None, target: Target, moment: PlanTime) -> tuple[Pace, float]:
     """The row as the day finds it, and the time of the plan gone by since then."""
     calendar = moment.calendar
     if pace is None:

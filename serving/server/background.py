@@ -25,8 +25,8 @@ from features.settings import Settings
 from features.store.feast_store import FeatureStore
 from serving.audit.archive import Archive, remember_catalog
 from serving.catalog.catalog_file import CatalogFile
-from serving.catalog.compiled_catalog import Playbook
-from serving.decide.decision_setup import Desk
+from serving.catalog.compiled_catalog import CompiledCatalog
+from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 from serving.decide.online_features import OnlineFeatures
 from serving.learn.process import LearnerProcess
@@ -41,7 +41,7 @@ LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S = 1.0
 
 
-class Upkeep:
+class BackgroundTasks:
     """Opens what a worker needs, and keeps it up to date.
 
     Raises
@@ -55,17 +55,19 @@ class Upkeep:
         domain, params = load_domain(settings.domain), load_params()
         model_input = ModelInput(domain)
         self._catalog_file = CatalogFile(settings.actions, domain, model_input)
-        playbook = self._catalog_file.read()
-        self._next: Playbook | None = None  # a catalogue that is good, and not yet taken over
+        compiled = self._catalog_file.read()
+        self._next: CompiledCatalog | None = (
+            None  # a catalogue that is good, and not yet taken over
+        )
         self.ledger = Ledger(settings.ledger_url)
-        remember_catalog(self.ledger, playbook.catalog, datetime.now(UTC))
+        remember_catalog(self.ledger, compiled.catalog, datetime.now(UTC))
         self.features = _open_features(settings, domain)
         self.registry = Registry(settings)
-        self._watcher = ModelWatcher(self.registry, self.ledger, domain, playbook.catalog, params)
+        self._watcher = ModelWatcher(self.registry, self.ledger, domain, compiled.catalog, params)
         self._watcher.refresh()
         self.archive = Archive(self.registry, self.ledger, domain, params)
-        desk = Desk(playbook, self._watcher.current, model_input)
-        self.engine = Engine(domain, model_input, self.features, self.ledger, desk)
+        setup = DecisionSetup(compiled, self._watcher.current, model_input)
+        self.engine = Engine(domain, model_input, self.features, self.ledger, setup)
         states = States(model_input.fold, self.features.state)
         self.ingest = Ingest(self.ledger, self.features, domain, states)
         self.erasure = Erasure(self.ledger, self.features, settings.home)
@@ -94,7 +96,7 @@ class Upkeep:
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
         """What `/readyz` tells: a status and a body."""
-        versions = dict(self.engine.desk.models.versions)
+        versions = dict(self.engine.setup.models.versions)
         if self._ledger_problem:
             body = {"status": "not ready", "degraded": [self._ledger_problem], "models": {}}
             return 503, body
@@ -106,7 +108,7 @@ class Upkeep:
     def degraded(self) -> list[str]:
         """What is missing or broken, in sentences for people."""
         others = [one for one in (self._catalog_file.problem, self._learner.problem) if one]
-        return [*self.engine.desk.models.degraded, *self.features.degraded, *others]
+        return [*self.engine.setup.models.degraded, *self.features.degraded, *others]
 
     async def _watch_ledger(self) -> None:
         """Whether decisions can be written: takes the write lock and gives it back."""
@@ -124,7 +126,7 @@ class Upkeep:
             await self.ingest.show(datetime.now(UTC))
         if await asyncio.to_thread(self._watcher.refresh):
             log.info("Now serving %s", dict(self._watcher.current.versions))
-        self.engine.desk = self.engine.desk.with_models(self._watcher.current)
+        self.engine.setup = self.engine.setup.with_models(self._watcher.current)
         monitoring.DEGRADED.set(len(self.degraded))
 
     async def _watch_catalog(self) -> None:
@@ -133,21 +135,21 @@ class Upkeep:
         if self._next is None:
             return
         # Set from the loop, as the looks at models do: none overwrites the other's with an older.
-        self.engine.desk = await asyncio.to_thread(self._desk_with, self._next)
+        self.engine.setup = await asyncio.to_thread(self._desk_with, self._next)
         self._next = None
-        log.info("Now deciding with catalogue %s", self.engine.desk.playbook.catalog.fingerprint)
+        log.info("Now deciding with catalogue %s", self.engine.setup.compiled.catalog.fingerprint)
 
-    def _desk_with(self, playbook: Playbook) -> Desk:
-        remember_catalog(self.ledger, playbook.catalog, datetime.now(UTC))
-        self._watcher.follow(playbook.catalog)
-        return Desk(playbook, self._watcher.current, self.engine.model_input)
+    def _desk_with(self, compiled: CompiledCatalog) -> DecisionSetup:
+        remember_catalog(self.ledger, compiled.catalog, datetime.now(UTC))
+        self._watcher.follow(compiled.catalog)
+        return DecisionSetup(compiled, self._watcher.current, self.engine.model_input)
 
     async def _watch_learner(self) -> None:
         # The index is 1 in the first worker, and missing where there is only one process.
         if self._settings.learner and (bentoml.server_context.worker_index or 1) == 1:
             self._learner.keep_alive(time.monotonic())
         await asyncio.to_thread(self._watcher.refresh_snapshot)
-        self.engine.desk = self.engine.desk.with_models(self._watcher.current)
+        self.engine.setup = self.engine.setup.with_models(self._watcher.current)
 
 
 def _open_features(settings: Settings, domain: Any) -> OnlineFeatures:

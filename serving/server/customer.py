@@ -60,7 +60,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
     customer_id = found["customer_id"]
     known = engine.features.online(customer_id)
     row = engine.row(known, now)
-    account, models = engine.domain.account, engine.desk.models
+    account, models = engine.domain.account, engine.setup.models
     return CustomerView(
         **found,
         known=known is not None or bool(found["timeline"]),
@@ -69,7 +69,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
         predictions=Predictions(
             churn=models.churn(row),
             intent=models.intent(row),
-            stage=engine.desk.playbook.situations.stage(row),
+            stage=engine.setup.compiled.context_reader.stage(row),
         ),
         models=dict(models.versions),
         feedback=_feedback(engine, customer_id),

@@ -43,7 +43,7 @@ class ClientGone(Exception):
     """The caller hung up in the middle of the request."""
 
 
-class Border:
+class ErrorMiddleware:
     """Wraps the BentoML application.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from features.ingest.live_events import Taken
+from features.ingest.live_events import IngestResult
 from serving.contract.decisions import Decision
 
 DECISIONS = Counter("nba_decisions", "Actions chosen.", ["channel", "action", "arm", "known"])
@@ -27,7 +27,7 @@ def count_decision(decision: Decision, channel: str) -> None:
     PROBABILITY.observe(decision.actions[0].probability)
 
 
-def count_events(taken: Taken) -> None:
+def count_events(taken: IngestResult) -> None:
     """Count what became of the events of one call."""
     EVENTS.labels("accepted").inc(taken.accepted)
     EVENTS.labels("duplicate").inc(taken.duplicates)

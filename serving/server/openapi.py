@@ -41,7 +41,7 @@ def refuses(
     Parameters
     ----------
     errors
-        Errors of ours that it raises. What every route refuses (`serving.server.middleware.REFUSED`) need
+        Errors of ours that it raises. What every route refuses (`middleware.REFUSED`) need
         not be named.
     bodies
         Bodies that go with a status, where it is not ``{"error": "..."}`` alone.

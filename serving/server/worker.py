@@ -14,7 +14,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from features.customers.identity import resolve
-from features.ingest.live_events import Taken
+from features.ingest.live_events import IngestResult
 from features.settings import Settings
 from serving.audit.lift import view_lift
 from serving.audit.replay import Replay
@@ -39,18 +39,18 @@ from serving.contract.events import EventsRequest, OutcomeAnswer, OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.decide.activation import activate
 from serving.decide.outcomes import record_outcome
-from serving.server.background import Upkeep
+from serving.server.background import BackgroundTasks
 from serving.server.customer import view_customer
 from serving.server.forget import forget
 
 
 class Worker:
-    """Opens what the routes need; see `Upkeep` for what it raises."""
+    """Opens what the routes need; see `BackgroundTasks` for what it raises."""
 
     def __init__(self, settings: Settings) -> None:
         # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
         threadpool_limits(limits=1, user_api="blas")
-        self._upkeep = upkeep = Upkeep(settings)
+        self._upkeep = upkeep = BackgroundTasks(settings)
         self._ledger, self._registry, self._archive = upkeep.ledger, upkeep.registry, upkeep.archive
         self._engine, self._ingest, self._erasure = upkeep.engine, upkeep.ingest, upkeep.erasure
 
@@ -85,16 +85,16 @@ class Worker:
 
     async def lift(self, request: LiftRequest) -> LiftView:
         """What the policy earns more than the control group."""
-        catalog, currency = self._engine.desk.playbook.catalog, self._engine.domain.currency
+        catalog, currency = self._engine.setup.compiled.catalog, self._engine.domain.currency
         now = datetime.now(UTC)
         return await asyncio.to_thread(view_lift, request, self._ledger, catalog, currency, now)
 
     async def outcomes(self, request: OutcomeRequest) -> OutcomeAnswer:
         """Keep what followed a decision."""
-        catalog = self._engine.desk.playbook.catalog
+        catalog = self._engine.setup.compiled.catalog
         return await record_outcome(request, self._ledger, catalog, datetime.now(UTC))
 
-    async def events(self, request: EventsRequest) -> Taken:
+    async def events(self, request: EventsRequest) -> IngestResult:
         """Keep what happened, and make it visible."""
         return await self._ingest.take(request.events, datetime.now(UTC))
 
@@ -122,7 +122,7 @@ class Worker:
         return answer
 
     def _replay(self) -> Replay:
-        return Replay(self._ledger, self._archive, self._engine.desk.playbook.catalog)
+        return Replay(self._ledger, self._archive, self._engine.setup.compiled.catalog)
 
     def _behind(self, keys: Sequence[str]) -> list[str]:
         kept = self._engine.spelling.each(keys)

@@ -32,8 +32,8 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.audit.archive import Archive
 from serving.audit.replay import Replay, asked_again
-from serving.decide.choice import settle, weigh
-from serving.decide.decision_record import contacts_again, keep
+from serving.decide.choice import score, select
+from serving.decide.decision_record import append_decision, contacts_again
 from training.params import load_params
 from training.pipeline.registry import Version
 
@@ -115,17 +115,17 @@ class Kept:
         record, answer = json.loads(row.record), json.loads(row.answer)
         catalog = self.archive.catalog(record["catalog"])
         assert catalog is not None
-        desk = self.archive.desk(catalog, answer["models"])
-        asked = asked_again(row, record, answer, explain=False)
-        weighed = weigh(desk, asked)
-        contacts = contacts_again(record, asked.customer_id)
-        settled = settle(desk, asked, weighed, contacts, record["paces"])
+        setup = self.archive.setup(catalog, answer["models"])
+        inputs = asked_again(row, record, answer, explain=False)
+        scored = score(setup, inputs)
+        contacts = contacts_again(record, inputs.customer_id)
+        selected = select(setup, inputs, scored, contacts, record["paces"])
         layout = self.input.fingerprint
         facts = contacts, record["paces"], row.subject, layout
-        scratch.write_now(lambda c: keep(c, desk, asked, weighed, settled, *facts))
+        scratch.write_now(lambda c: append_decision(c, setup, inputs, scored, selected, *facts))
         query = sa.select(tables.decisions).where(tables.decisions.c.decision_id == row.decision_id)
         again = scratch.read(lambda connection: connection.execute(query).one())
-        return again, json.loads(json.dumps(settled.spending.changed))
+        return again, json.loads(json.dumps(selected.spending.changed))
 
     def read_again(self, row: Any) -> Any:
         """The row of a decision is read again from events and facts; None for customers who were

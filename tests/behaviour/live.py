@@ -23,18 +23,18 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.feast_store import Known
 from serving.audit.archive import remember_catalog
-from serving.catalog.compiled_catalog import Playbook
+from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import DecideRequest, Decision
 from serving.contract.events import OutcomeRequest
 from serving.decide.activation import activate
-from serving.decide.decision_setup import Desk
+from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 from serving.decide.outcomes import record_outcome
 from serving.learn.learner import Learner
 from serving.models.watcher import ModelWatcher
 from tests.behaviour.kept import Folders, run
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import Knowledge, Outcomes
+from training.bandit.bandit_state import BanditState, Outcomes
 from training.bandit.encoder import Encoder
 from training.models.classifier import customer_splits, fit_classifier
 from training.params import load_params
@@ -99,9 +99,9 @@ class Live:
         remember_catalog(self.ledger, catalog, now)
         self._watcher = ModelWatcher(self.registry, self.ledger, domain, catalog, self.params)
         self._watcher.refresh()
-        playbook = Playbook(catalog, domain, self.input)
-        desk = Desk(playbook, self._watcher.current, self.input)
-        self.engine = Engine(domain, self.input, self.online, self.ledger, desk)
+        compiled = CompiledCatalog(catalog, domain, self.input)
+        setup = DecisionSetup(compiled, self._watcher.current, self.input)
+        self.engine = Engine(domain, self.input, self.online, self.ledger, setup)
         states = States(self.input.fold, self.online.state)
         self.ingest = Ingest(self.ledger, self.online, domain, states)
         self.learner = Learner(self.ledger, domain, self, self.params, self._champion)
@@ -178,13 +178,13 @@ class Live:
         if trees:
             self.learner.adopt(self.learner.fit_trees(), self.now)
         self._watcher.refresh_snapshot()
-        self.engine.desk = self.engine.desk.with_models(self._watcher.current)
+        self.engine.setup = self.engine.setup.with_models(self._watcher.current)
 
     def promote(self, **versions: str) -> None:
         """Versions become champions."""
         self.registry.champions |= versions
         self._watcher.refresh()
-        self.engine.desk = self.engine.desk.with_models(self._watcher.current)
+        self.engine.setup = self.engine.setup.with_models(self._watcher.current)
 
     def take_over(self, catalog: Catalog) -> None:
         """It decides with another catalogue from now on."""
@@ -192,8 +192,8 @@ class Live:
         self.catalog = catalog
         remember_catalog(self.ledger, catalog, self.now)
         self._watcher.follow(catalog)
-        playbook = Playbook(catalog, self.domain, self.input)
-        self.engine.desk = Desk(playbook, self._watcher.current, self.input)
+        compiled = CompiledCatalog(catalog, self.domain, self.input)
+        self.engine.setup = DecisionSetup(compiled, self._watcher.current, self.input)
 
     def forget(self, key: str) -> None:
         """Somebody is erased."""
@@ -233,7 +233,7 @@ def save_bandit(
     params = served.model_copy(update={"width": WIDTH})
     names = ModelInput(domain).names
     encoder = Encoder.fit(rows, names, domain.channels, WIDTH, seed=7)
-    blank = Knowledge.blank(encoder, params)
+    blank = BanditState.blank(encoder, params)
     n, columns = len(rows), [names.index(name) for name in encoder.features]
     outcomes = Outcomes(
         rows[:, columns],

@@ -95,17 +95,17 @@ def main() -> int:
     parser.add_argument("--grocer", type=Path, help="home that `nba quickstart` has built")
     parser.add_argument("--mlflow", help="address of its MLflow")
     parser.add_argument("--only-grocer", action="store_true", help="leave the decisions alone")
-    asked = parser.parse_args()
+    inputs = parser.parse_args()
     threadpool_limits(limits=1, user_api="blas")
     FIXTURE.mkdir(exist_ok=True)
-    if not asked.only_grocer:
+    if not inputs.only_grocer:
         make(FIXTURE)
-    if asked.grocer:
+    if inputs.grocer:
         from tests.behaviour.households import households  # imports Feast, which takes seconds
 
-        env = {"NBA_HOME": str(asked.grocer)}
-        if asked.mlflow:
-            env["NBA_MLFLOW_URI"] = asked.mlflow
+        env = {"NBA_HOME": str(inputs.grocer)}
+        if inputs.mlflow:
+            env["NBA_MLFLOW_URI"] = inputs.mlflow
         write_json(FIXTURE / "grocer.json.gz", households(env))
         out.print(f"{len(read_json(FIXTURE / 'grocer.json.gz')['rows'])} households")
     _show()

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from training.simulation.actions import Bools, Floats, K
 from training.simulation.baselines import OraclePolicy, RandomPolicy
-from training.simulation.rollout import Course, Policy, Report, live
+from training.simulation.rollout import DayFeedback, Policy, RunResult, run_policy
 from training.simulation.tournament import PILOT_SEED
 from training.simulation.world import World
 
@@ -44,12 +44,12 @@ class Teacher:
         self._oracle = OraclePolicy(world=world)
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `training.simulation.rollout.Policy`."""
+        """See `rollout.Policy`."""
         if self._world.day % EVERY_DAYS == 0:
             self._notes.append((contexts, self._world.expected()))
         return self._oracle.predict(contexts, allowed)
 
-    def learn(self, reports: Sequence[Report]) -> None:
+    def learn(self, reports: Sequence[DayFeedback]) -> None:
         """Knows all."""
 
 
@@ -66,14 +66,14 @@ class Informed:
         ]
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `training.simulation.rollout.Policy`."""
+        """See `rollout.Policy`."""
         worth = np.zeros((len(contexts), K))
         for action, trees in enumerate(self._trees, 1):
             worth[:, action] = trees.predict(contexts)
         chosen: Floats = np.eye(K)[np.where(allowed, worth, -np.inf).argmax(axis=1)]
         return chosen
 
-    def learn(self, reports: Sequence[Report]) -> None:
+    def learn(self, reports: Sequence[DayFeedback]) -> None:
         """Has learned."""
 
 
@@ -81,7 +81,7 @@ def informed(customers: int) -> Informed:
     """One that was taught in worlds of its own."""
     notes: list[tuple[Floats, Floats]] = []
     for seed in TAUGHT_IN:
-        live(lambda world: Teacher(world, notes), World(customers, seed, DAYS), seed)
+        run_policy(lambda world: Teacher(world, notes), World(customers, seed, DAYS), seed)
     contexts, truth = (np.concatenate(part) for part in zip(*notes, strict=True))
     out.print(f"Taught the truth about {len(truth):,} moments in {len(TAUGHT_IN)} other worlds.")
     return Informed(contexts, truth)
@@ -98,10 +98,10 @@ def main() -> None:
         "informed": lambda world: pupil,
         "oracle": lambda world: OraclePolicy(world=world),
     }
-    courses: dict[str, list[Course]] = {name: [] for name in makers}
+    courses: dict[str, list[RunResult]] = {name: [] for name in makers}
     for seed in range(1, asked.seeds + 1):
         for name, make in makers.items():
-            courses[name].append(live(make, World(asked.customers, seed, DAYS), seed))
+            courses[name].append(run_policy(make, World(asked.customers, seed, DAYS), seed))
     for span, field in (
         ("all days", "value_of_customer_eur"),
         ("the last third", "late_value_of_customer_eur"),

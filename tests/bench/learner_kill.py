@@ -37,7 +37,7 @@ from serving.decide.outcomes import record_outcome
 from serving.learn.credits import SETTLE
 from tests.conftest import ROOT, TOY
 from tests.decided import decided
-from training.bandit.bandit_state import Knowledge
+from training.bandit.bandit_state import BanditState
 
 EVERY_S = 0.02  # between two steps of the learners
 SURE_S = 120.0  # longer than a learner needs to start and to catch up
@@ -90,7 +90,7 @@ class Side:
 
     def knowledge(self) -> dict[str, np.ndarray]:
         """What was learned as it lies on disk, in an order that does not hang on who came first."""
-        known = Knowledge.from_bytes(self._scalar(sa.select(tables.learner_state.c.knowledge)))
+        known = BanditState.from_bytes(self._scalar(sa.select(tables.learner_state.c.knowledge)))
         found = {"errors": known.errors.products}
         for life, memory in known.memories.items():
             order = np.argsort(memory.actions)

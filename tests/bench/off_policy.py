@@ -9,7 +9,7 @@ times, and in how far the truth is from linear; the log comes from an exploring 
 
 Errors and widths are in standard deviations of the logged reward. "of its predictions" and
 "refitted bootstrap" are two intervals of the direct method that are commonly used, and that
-`training.evaluation.off_policy` does not offer, for the reason that the table shows.
+`off_policy` does not offer, for the reason that the table shows.
 """
 
 from __future__ import annotations

@@ -212,8 +212,8 @@ def repeated(env: Mapping[str, str], since: datetime) -> Iterator[ReplayAnswer]:
     settings = load_settings(env)
     domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
     archive = Archive(Registry(settings), ledger, domain, load_params())
-    playbook = load_playbook(settings.actions, domain, ModelInput(domain))
-    yield from Replay(ledger, archive, playbook.catalog).since(since, None)
+    compiled = load_playbook(settings.actions, domain, ModelInput(domain))
+    yield from Replay(ledger, archive, compiled.catalog).since(since, None)
     ledger.close()
 
 

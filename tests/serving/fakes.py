@@ -17,13 +17,13 @@ from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.feast_store import Known
-from serving.catalog.compiled_catalog import Playbook
+from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import DecideRequest, Decision
-from serving.decide.decision_setup import Desk
+from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 from serving.policies.contact_policy import ContactPolicy
-from training.bandit.exploration import InverseGapPolicy
-from training.bandit.reward_model import Believed
+from training.bandit.exploration import InverseGapWeighting
+from training.bandit.reward_model import Prediction
 
 
 @dataclass
@@ -55,9 +55,9 @@ class FakeModels:
     def intent(self, row: np.ndarray) -> dict[str, float] | None:
         return None if self.intents is None else dict(self.intents)
 
-    def believe(self, row: np.ndarray, channel: str) -> Believed:
+    def believe(self, row: np.ndarray, channel: str) -> Prediction:
         expected = np.array(list(self.expected.values()))
-        return Believed(expected, np.zeros(len(expected)), expected[None, :])
+        return Prediction(expected, np.zeros(len(expected)), expected[None, :])
 
     def why_churn(self, row: np.ndarray) -> None:
         return None
@@ -68,7 +68,7 @@ class FakeModels:
         return None
 
     def probabilities(self, expected_reward: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-        return InverseGapPolicy(self.greed).probabilities(expected_reward)
+        return InverseGapWeighting(self.greed).probabilities(expected_reward)
 
 
 def engine_of(
@@ -76,10 +76,10 @@ def engine_of(
 ) -> Engine:
     """An engine that decides with a catalogue; each action is accepted by one in five."""
     model_input = ModelInput(domain)
-    playbook = Playbook(catalog, domain, model_input)
+    compiled = CompiledCatalog(catalog, domain, model_input)
     models = models or FakeModels(dict.fromkeys(catalog.actions, 0.2))
-    desk = Desk(playbook, models, model_input)
-    return Engine(domain, model_input, FakeFeatures(customers), ledger, desk)
+    setup = DecisionSetup(compiled, models, model_input)
+    return Engine(domain, model_input, FakeFeatures(customers), ledger, setup)
 
 
 def changed(catalog: Catalog, **parts: object) -> Catalog:
@@ -109,7 +109,7 @@ class FakeArchive:
     def _playbook(self, catalog):
         name = catalog.fingerprint
         if name not in self._made:
-            self._made[name] = Playbook(catalog, self.domain, self.input)
+            self._made[name] = CompiledCatalog(catalog, self.domain, self.input)
         return self._made[name]
 
     def catalog(self, fingerprint):
@@ -122,11 +122,11 @@ class FakeArchive:
     def looks_back_days(self, fingerprint):
         return ContactPolicy(self._playbook(self.catalog(fingerprint))).days
 
-    def desk(self, catalog, versions):
+    def setup(self, catalog, versions):
         if versions["bandit"] in self.lost:
             raise ModelMissing("Bandit is gone.", expected="one", remedy="None.")
-        playbook = self._playbook(catalog)
-        return Desk(playbook, models_of(catalog, versions["bandit"]), self.input)
+        compiled = self._playbook(catalog)
+        return DecisionSetup(compiled, models_of(catalog, versions["bandit"]), self.input)
 
 
 def models_of(catalog, version):

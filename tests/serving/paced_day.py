@@ -1,4 +1,4 @@
-"""Whole days of decisions, drawn by the real policy at the prices of `serving.policies.pacing`.
+"""Whole days of decisions, drawn by the real policy at the prices of `pacing`.
 
 What a day earned is the expectation over the policy's probabilities, not over drawn rewards, and
 is compared with what the same policy would have earned at the best price that stays the same all
@@ -16,7 +16,7 @@ import numpy as np
 from serving.policies import pacing
 from serving.policies.pacing import Calendar, Pace, Target
 from training.arrays import Floats
-from training.bandit.exploration import InverseGapPolicy, draw
+from training.bandit.exploration import InverseGapWeighting, draw
 
 DAY_S = 86_400
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -102,7 +102,7 @@ def live(
     explore_at_any_price: bool = False,
 ) -> Run:
     """Decide the whole day, one call after the other, as the decision's transaction does."""
-    policy = InverseGapPolicy(GREED)
+    policy = InverseGapWeighting(GREED)
     rows: list[Pace | None] = list(paces or [None] * len(paced))
     drawn, prices, value = np.zeros(len(day.seconds)), np.zeros((len(day.seconds), len(paced))), 0.0
     for call, worth in enumerate(day.priorities):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.bandit.bandit_state import Knowledge
+from training.bandit.bandit_state import BanditState
 from training.params import BanditParams
 
 
@@ -15,22 +15,22 @@ class Bandit:
 
     Attributes
     ----------
-    knowledge : Knowledge
+    knowledge : BanditState
         All of it: what a server decides with that knows nothing newer.
     params : BanditParams
         By which it was learned, and is decided with: kept, so that a decision can be repeated
         after params.yaml has changed.
-    start : Knowledge or None
+    start : BanditState or None
         Of it, what was learned from imported decisions only: a learner that builds on this
         version counts what was served on top, and must not count that twice. None: the same.
     """
 
-    knowledge: Knowledge
+    knowledge: BanditState
     params: BanditParams
-    start: Knowledge | None = None
+    start: BanditState | None = None
 
     @property
-    def imported(self) -> Knowledge:
+    def imported(self) -> BanditState:
         """What was learned from imported decisions."""
         return self.start or self.knowledge
 
@@ -46,7 +46,7 @@ class Bandit:
     def load(cls, folder: Path) -> Bandit:
         """Read what `save` wrote."""
         note = (folder / "bandit.json").read_text(encoding="utf-8")
-        knowledge = Knowledge.from_bytes((folder / "knowledge.npz").read_bytes())
+        knowledge = BanditState.from_bytes((folder / "knowledge.npz").read_bytes())
         start = folder / "start.npz"
-        imported = Knowledge.from_bytes(start.read_bytes()) if start.exists() else None
+        imported = BanditState.from_bytes(start.read_bytes()) if start.exists() else None
         return cls(knowledge, BanditParams.model_validate_json(note), imported)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.errors import InvalidSetting
-from training.bandit.decay import Fading
-from training.bandit.exploration import ProbabilityMatching
+from training.bandit.decay import Decay
+from training.bandit.exploration import ThompsonProbabilities
 
 SETTLED = 2_048  # outcomes after which means and spreads of the features move no more
 
@@ -35,7 +35,7 @@ class BanditSettings:
     half_life : float or None, in outcomes
         After so many more an outcome counts half; None: the world does not change.
     least : float
-        Of `ProbabilityMatching`.
+        Of `ThompsonProbabilities`.
     memory : int
         Newest outcomes that are kept for fitting encoder and trees.
     seed : int
@@ -74,8 +74,8 @@ class BanditSettings:
         for name, lowest in (("trees_from", 1), ("memory", SETTLED)):
             value = getattr(self, name)
             check(name, value, value >= lowest, f"a number >= {lowest}", f"Take {lowest}.")
-        Fading(self.half_life)
-        ProbabilityMatching(self.least)
+        Decay(self.half_life)
+        ThompsonProbabilities(self.least)
 
 
 def check(name: str, value: object, fine: bool, expected: str, remedy: str) -> None:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from training.arrays import Floats
-from training.bandit.decay import Fading
+from training.bandit.decay import Decay
 from training.bandit.encoder import Encoder
 from training.bandit.reward_model import SURE, RewardModel
 from training.bandit.serialization import pack, unpack
-from training.bandit.stacking import Errors
-from training.bandit.statistics import Posterior, Priors
+from training.bandit.stacking import ExpertErrors
+from training.bandit.statistics import ActionStatistics, Priors
 from training.bandit.trees import Trees
 from training.params import BanditParams
 
@@ -53,15 +53,15 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class BanditState:
     """What outcomes have taught; never changed, `learn` gives another one.
 
     Attributes
     ----------
     memories : by half-life in decisions (None: for ever), the sums of what is remembered
-    errors : Errors
+    errors : ExpertErrors
         Of the experts: the heads of `BanditParams.heads` in their order, then the trees.
-    fading : Fading
+    fading : Decay
         Of the errors: experts are judged on the shortest memory.
     newest : float
         The latest `Outcomes.at`: from there, what fades is looked at.
@@ -72,24 +72,25 @@ class Knowledge:
         How many outcomes had been learned when the trees were fitted.
     """
 
-    memories: Mapping[float | None, Posterior]
-    errors: Errors
-    fading: Fading
+    memories: Mapping[float | None, ActionStatistics]
+    errors: ExpertErrors
+    fading: Decay
     newest: float = 0.0
     counted: float = 0.0
     trees: Trees | None = None
     fitted_on: float = 0.0
 
     @classmethod
-    def blank(cls, encoder: Encoder, params: BanditParams) -> Knowledge:
+    def blank(cls, encoder: Encoder, params: BanditParams) -> BanditState:
         """Nothing was learned yet."""
         lives = list(dict.fromkeys(head.memory for head in params.heads))
         memories = {
-            life: Posterior(encoder, params.heads[0].ridge, fading=Fading(life)) for life in lives
+            life: ActionStatistics(encoder, params.heads[0].ridge, fading=Decay(life))
+            for life in lives
         }
         n = len(params.heads) + 1
         shortest = min((life for life in lives if life is not None), default=None)
-        return cls(memories, Errors(np.zeros((n, n)), 0.0), Fading(shortest))
+        return cls(memories, ExpertErrors(np.zeros((n, n)), 0.0), Decay(shortest))
 
     @property
     def encoder(self) -> Encoder:
@@ -105,7 +106,7 @@ class Knowledge:
         """Mean acceptance of an action so far; ``nan`` if there were no outcomes."""
         return next(iter(self.memories.values())).rate(action)
 
-    def learn(self, outcomes: Outcomes) -> Knowledge:
+    def learn(self, outcomes: Outcomes) -> BanditState:
         """With more outcomes."""
         if not len(outcomes.count):
             return self
@@ -117,7 +118,7 @@ class Knowledge:
             )  # fmt: skip
         newest = max(self.newest, float(outcomes.at.max()))
         fading, scale = self.fading.moved(newest)
-        errors = Errors(self.errors.products * scale, self.errors.count * scale)
+        errors = ExpertErrors(self.errors.products * scale, self.errors.count * scale)
         noted = np.isfinite(outcomes.said).all(axis=1)
         weight = outcomes.count * fading.weights(outcomes.at)
         errors = errors.learn(outcomes.said[noted], outcomes.acceptance[noted], weight[noted])
@@ -130,14 +131,14 @@ class Knowledge:
         """Whether enough was learned since the trees were fitted, to fit them anew."""
         return self.counted >= max(params.trees.at_least, params.trees.growth * self.fitted_on)
 
-    def with_trees(self, outcomes: Outcomes, counted: float) -> Knowledge:
+    def with_trees(self, outcomes: Outcomes, counted: float) -> BanditState:
         """With trees of some outcomes, fitted when ``counted`` had been learned."""
         trees = Trees.fit(
             outcomes.rows, outcomes.channels, outcomes.actions, outcomes.acceptance, outcomes.count
         )
         return replace(self, trees=trees or self.trees, fitted_on=counted)
 
-    def with_trees_of(self, other: Knowledge) -> Knowledge:
+    def with_trees_of(self, other: BanditState) -> BanditState:
         """With the trees that another one has fitted."""
         return replace(self, trees=other.trees, fitted_on=other.fitted_on)
 
@@ -148,7 +149,7 @@ class Knowledge:
         ----------
         priors, groups
             Of each action: prior acceptance and its weight, and the group whose other actions it
-            starts from; see `Posterior.head`.
+            starts from; see `ActionStatistics.head`.
         """
         now, noise = self.newest, self._noise(priors)
         heads = tuple(
@@ -185,7 +186,7 @@ class Knowledge:
 
     def _shares(self, products: Floats, count: float, debts: Floats) -> Floats:
         """How far each expert is believed; trees that are not there, not at all."""
-        shares = Errors(products, count).shares(debts)
+        shares = ExpertErrors(products, count).shares(debts)
         if self.trees is None:
             shares = np.append(shares[:-1], 0.0)
             shares = shares / shares.sum() if shares.sum() > 0 else np.eye(len(shares))[0]
@@ -210,17 +211,17 @@ class Knowledge:
         return pack(note, products=self.errors.products, **memories)  # type: ignore[arg-type]
 
     @classmethod
-    def from_bytes(cls, payload: bytes) -> Knowledge:
+    def from_bytes(cls, payload: bytes) -> BanditState:
         """What `to_bytes` wrote."""
         note, arrays = unpack(payload)
         memories = {
-            life: Posterior.from_bytes(arrays[f"memory_{number}"].tobytes())
+            life: ActionStatistics.from_bytes(arrays[f"memory_{number}"].tobytes())
             for number, life in enumerate(note["lives"])
         }
         return cls(
             memories,
-            Errors(arrays["products"], note["count"]),
-            Fading(note["half_life"], note["epoch"]),
+            ExpertErrors(arrays["products"], note["count"]),
+            Decay(note["half_life"], note["epoch"]),
             note["newest"],
             note["counted"],
             None if note["trees"] is None else Trees.of(note["trees"]),

@@ -1,8 +1,8 @@
 """What a `ContextualBandit` believes of each action, and how that changes with each outcome.
 
-Outcomes are summed up (`training.bandit.contextual_bandit.statistics` says how), linear heads follow each one of them
-(`training.bandit.linear`), and when there are enough new ones the encoder learns what is average, the
-trees are fitted anew (`training.bandit.trees`), and the heads are solved from the sums.
+Outcomes are summed up (`statistics` says how), linear heads follow each one of them
+(`linear`), and when there are enough new ones the encoder learns what is average, the
+trees are fitted anew (`trees`), and the heads are solved from the sums.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 
 from training.arrays import Floats, Indices
 from training.bandit.bandit_settings import SETTLED, BanditSettings
-from training.bandit.decay import Fading
+from training.bandit.decay import Decay
 from training.bandit.encoder import Encoder
 from training.bandit.linear import LiveHeads, Singles, basis_of
 from training.bandit.outcome_log import OutcomeLog, Outcomes
 from training.bandit.reward_model import RewardModel, normalised
-from training.bandit.stacking import Errors
+from training.bandit.stacking import ExpertErrors
 from training.bandit.trees import Trees
 from training.contributions import Contributions
 
@@ -67,12 +67,12 @@ class Belief:
         self._settings = settings
         self._names = tuple(f"x{number}" for number in range(n_features))
         self._actions = tuple(str(action) for action in range(n_actions))
-        self._fading = Fading(settings.half_life)
+        self._fading = Decay(settings.half_life)
         self._log = OutcomeLog(n_features, settings.memory)
         self._encoder = Encoder(self._names, (), np.zeros(n_features), np.ones(n_features))
         self._trees: Trees | None = None
         n_experts = len(settings.ridges) + 1
-        self._errors = Errors(np.zeros((n_experts, n_experts)), 0.0)
+        self._errors = ExpertErrors(np.zeros((n_experts, n_experts)), 0.0)
         self._unjudged: list[_Unjudged] = []
         self._next_solve = self._next_fit = self._next_shares = self._next_encoding = 0.0
         self._seen: _Seen | None = None
@@ -218,14 +218,14 @@ class Belief:
         self._square, self._summed = 0.0, 0
 
     def _sum_up(self, outcomes: Outcomes) -> None:
-        """Add outcomes to the sums, see `training.bandit.contextual_bandit.statistics`."""
+        """Add outcomes to the sums, see `statistics`."""
         newest = float(self._log.total)
         self._fading, scale = self._fading.moved(newest)
         if scale != 1.0:
             self._second, self._first = self._second * scale, self._first * scale
             self._square *= scale
             self._judge()
-            self._errors = Errors(self._errors.products * scale, self._errors.count * scale)
+            self._errors = ExpertErrors(self._errors.products * scale, self._errors.count * scale)
         weights = outcomes.counts * self._fading.weights(outcomes.at)
         vectors = self._encoder.encode(
             outcomes.contexts[:, self._kept], ("",) * len(outcomes.rewards)

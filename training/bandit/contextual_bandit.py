@@ -1,7 +1,7 @@
 """The contextual bandit as one policy, usable alone: `predict`, `learn`, `explain`.
 
-In the service its parts work apart: the learner keeps sums (`training.bandit.contextual_bandit.bandit_state`), the server a
-`training.bandit.contextual_bandit.reward_model`, the choice is `training.bandit.contextual_bandit.exploration`. They are the same in both.
+In the service its parts work apart: the learner keeps sums (`bandit_state`), the server a
+`reward_model`, the choice is `exploration`. They are the same in both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from features.errors import InvalidSetting
 from training.arrays import Floats, Indices
 from training.bandit.bandit_settings import BanditSettings, check
 from training.bandit.belief import Belief
-from training.bandit.exploration import ProbabilityMatching
+from training.bandit.exploration import ThompsonProbabilities
 from training.contributions import Contributions
 
 
@@ -25,7 +25,7 @@ class ContextualBandit:
 
     Each action has a Bayesian linear head on the encoded context for each of ``ridges``; trees
     are one more expert; the mixture that would have foretold best is believed
-    (`training.bandit.contextual_bandit.stacking`); an action is chosen as often as it may be the best one.
+    (`stacking`); an action is chosen as often as it may be the best one.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class ContextualBandit:
         check("n_actions", n_actions, n_actions >= 1, "a number >= 1", "Give it a choice.")
         self.settings = settings or BanditSettings()
         self._n_features, self._n_actions = n_features, n_actions
-        self._policy = ProbabilityMatching(self.settings.least)
+        self._policy = ThompsonProbabilities(self.settings.least)
         self._belief = Belief(n_features, n_actions, self.settings)
 
     def predict(self, contexts: ArrayLike, allowed: ArrayLike | None = None) -> Floats:

@@ -22,7 +22,7 @@ MOST = 30.0  # half-lives between epoch and newest outcome; a weight is 1e9 then
 
 
 @dataclass(frozen=True, slots=True)
-class Fading:
+class Decay:
     """Weights of outcomes by their time.
 
     Parameters
@@ -57,11 +57,11 @@ class Fading:
             1.0 if self.half_life is None else float(np.exp2((self.epoch - now) / self.half_life))
         )
 
-    def moved(self, newest: float) -> tuple[Fading, float]:
+    def moved(self, newest: float) -> tuple[Decay, float]:
         """One for outcomes as new as ``newest``, and what sums so far are to be multiplied by."""
         if self.half_life is None:
             return self, 1.0
         steps = np.floor((newest - self.epoch) / self.half_life)
         if steps <= MOST:
             return self, 1.0
-        return Fading(self.half_life, self.epoch + steps * self.half_life), float(np.exp2(-steps))
+        return Decay(self.half_life, self.epoch + steps * self.half_life), float(np.exp2(-steps))

@@ -1,7 +1,7 @@
 """How we try actions whose worth we do not know yet: exact probabilities, and a draw by them.
 
-* `ProbabilityMatching` tries an action as often as it may be the best: by uncertainty.
-* `InverseGapPolicy` tries it the less, the further it trails: by its mean alone.
+* `ThompsonProbabilities` tries an action as often as it may be the best: by uncertainty.
+* `InverseGapWeighting` tries it the less, the further it trails: by its mean alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FAINT = 1e-30  # a chance that stands in for smaller ones, so that it can be div
 
 
 @dataclass(frozen=True, slots=True)
-class InverseGapPolicy:
+class InverseGapWeighting:
     """Try an action less often the further it trails the best one.
 
     With K allowed actions, expected rewards r and best action b::
@@ -95,7 +95,7 @@ class InverseGapPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbabilityMatching:
+class ThompsonProbabilities:
     """Choose an action as often as it is the best one, by what we believe of each.
 
     Beliefs are normal and independent, with means m and standard deviations s. Thompson sampling

@@ -1,6 +1,6 @@
 """Linear heads: what sums over outcomes say of each action, and how sure that is.
 
-* `solve` turns sums into a `Head`, the posterior of Bayesian ridge regression.
+* `solve` turns sums into a `LinearPosterior`, the posterior of Bayesian ridge regression.
 * `LiveHeads` follow one outcome after another without solving anew; they equal `solve`.
 
 How sure: the variance of a mean takes a matrix for each action, too much to be published every few
@@ -25,7 +25,7 @@ Singles = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Head:
+class LinearPosterior:
     """Weights of each action and their variances, per unit of noise.
 
     Attributes
@@ -55,11 +55,11 @@ class Head:
         found: Floats = (vectors @ self.basis) ** 2 @ self.variance.T
         return found
 
-    def noisier(self, noise: Floats) -> Head:
+    def noisier(self, noise: Floats) -> LinearPosterior:
         """The same, of actions whose outcomes vary by ``noise``, shape (n_actions,)."""
         return replace(self, variance=self.variance * noise[:, None])
 
-    def rearranged(self, taken: Indices) -> Head:
+    def rearranged(self, taken: Indices) -> LinearPosterior:
         """The actions of these indices; -1 is one of which nothing is known."""
         width = len(self.basis)
         weights = np.vstack([self.weights, np.zeros(width)])[taken]
@@ -73,7 +73,9 @@ def basis_of(second: Floats) -> Floats:
     return basis
 
 
-def solve(second: Floats, first: Floats, penalty: Floats, prior: Floats, basis: Floats) -> Head:
+def solve(
+    second: Floats, first: Floats, penalty: Floats, prior: Floats, basis: Floats
+) -> LinearPosterior:
     """The posterior of each action: weights = (A + D)^-1 (b + D prior).
 
     Parameters
@@ -96,7 +98,7 @@ def solve(second: Floats, first: Floats, penalty: Floats, prior: Floats, basis: 
         factor = cho_factor(a + np.diag(d))
         weights[index] = prior[index] + cho_solve(factor, first[index] - a @ prior[index])
     precision = _learned(second, basis) + penalty @ basis**2
-    return Head(weights, 1.0 / precision, basis, float(penalty.max(initial=1.0)))
+    return LinearPosterior(weights, 1.0 / precision, basis, float(penalty.max(initial=1.0)))
 
 
 def _learned(second: Floats, basis: Floats) -> Floats:
@@ -147,14 +149,14 @@ class LiveHeads:
     def __len__(self) -> int:
         return len(self._weights)
 
-    def heads(self) -> tuple[Head, ...]:
+    def heads(self) -> tuple[LinearPosterior, ...]:
         """Each by itself, as it is now."""
         weights, variance = self._weights.astype(np.float64), self._variance.astype(np.float64)
         each = zip(weights, variance, self._ridges, strict=True)
-        return tuple(Head(w, v, self._basis, ridge) for w, v, ridge in each)
+        return tuple(LinearPosterior(w, v, self._basis, ridge) for w, v, ridge in each)
 
     def look(self, vectors: Singles) -> tuple[Singles, Singles]:
-        """`Head.mean` of each, shape (n, n_heads, n_actions), and where the vectors point.
+        """Computes each `LinearPosterior.mean`, shape (n, n_heads, n_actions), and the projections.
 
         The second has the shape (n, width): squares along each axis of the basis.
         """
@@ -164,7 +166,7 @@ class LiveHeads:
         return means, np.square(found[:, -width:])
 
     def spread(self, along: Singles) -> Singles:
-        """`Head.spread` of each, shape (n, n_heads, n_actions), of vectors ``along`` the axes."""
+        """Computes each `LinearPosterior.spread`, shape (n, n_heads, n_actions)."""
         n_heads, n_actions, width = self._variance.shape
         found = along @ self._variance.reshape(-1, width).T
         return found.reshape(len(along), n_heads, n_actions)

@@ -1,7 +1,7 @@
 """What a server needs of the bandit: the chance that each action is accepted, and how sure that is.
 
 Small, immutable, swapped in whole. It mixes experts: linear heads that learn from every outcome,
-and trees that are fitted now and then; see `training.bandit.contextual_bandit.bandit_state` for where they come from.
+and trees that are fitted now and then; see `bandit_state` for where they come from.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from training.arrays import Bools, Floats, Indices
 from training.bandit.encoder import CHANNEL, Encoder
-from training.bandit.linear import Head
+from training.bandit.linear import LinearPosterior
 from training.bandit.serialization import pack, unpack
 from training.bandit.trees import Trees
 from training.contributions import Contributions
@@ -35,7 +35,7 @@ class Expectation(NamedTuple):
         Standard deviation of what is believed of the mean.
     experts : shape (n_experts, n, n_actions)
         What each expert alone expects: the heads, then the trees. To be kept with a decision, so
-        that the experts can be judged when its outcome comes (`training.bandit.contextual_bandit.stacking`).
+        that the experts can be judged when its outcome comes (`stacking`).
     """
 
     mean: Floats
@@ -54,7 +54,7 @@ class RewardModel:
         Acceptance the catalogue believes in.
     weights : shape (n_actions, encoder.width)
         Posterior mean of how a customer differs from that; of all heads together.
-    heads : tuple of Head
+    heads : tuple of LinearPosterior
         The linear experts, one by one; none, if only the mean is asked for.
     noise : shape (n_heads,)
         Mean squared error of each head, times its caution squared.
@@ -68,7 +68,7 @@ class RewardModel:
     actions: tuple[str, ...]
     prior: Floats
     weights: Floats
-    heads: tuple[Head, ...] = ()
+    heads: tuple[LinearPosterior, ...] = ()
     noise: Floats = field(default_factory=lambda: np.empty(0))
     shares: Floats = field(default_factory=lambda: np.array([1.0, 0.0]))
     trees: Trees | None = None
@@ -78,7 +78,7 @@ class RewardModel:
         cls,
         encoder: Encoder,
         priors: Mapping[str, float],
-        heads: tuple[Head, ...],
+        heads: tuple[LinearPosterior, ...],
         noise: Floats,
         shares: Floats,
         trees: Trees | None = None,
@@ -209,7 +209,7 @@ class RewardModel:
             tuple(note["actions"]),
             arrays["prior"],
             arrays["weights"],
-            tuple(Head(*one) for one in zip(*parts, note["ridges"], strict=True)),
+            tuple(LinearPosterior(*one) for one in zip(*parts, note["ridges"], strict=True)),
             arrays["noise"],
             arrays["shares"],
             Trees.of(note["trees"] | {"text": arrays["trees"].tobytes().decode()})
@@ -284,7 +284,7 @@ def _rearranged(values: Floats, taken: Indices, fresh: Floats) -> Floats:
     return padded[taken]
 
 
-class Believed(NamedTuple):
+class Prediction(NamedTuple):
     """What is believed of each action of a catalogue, for one customer.
 
     Attributes

@@ -19,7 +19,7 @@ DOUBT = 0.01  # of the smallest error is added to each, so that two equal expert
 
 
 @dataclass(frozen=True)
-class Errors:
+class ExpertErrors:
     """Products of the experts' errors, added up over outcomes.
 
     With errors e = (what each expert said) - (what followed) and counts c::
@@ -38,11 +38,11 @@ class Errors:
     count: float
 
     @classmethod
-    def start(cls, squares: Sequence[float], count: float = 1.0) -> Errors:
+    def start(cls, squares: Sequence[float], count: float = 1.0) -> ExpertErrors:
         """As if each expert had erred by ``squares`` in the mean, ``count`` times."""
         return cls(np.diag(np.asarray(squares, dtype=np.float64)) * count, count)
 
-    def learn(self, said: Floats, followed: Floats, count: Floats) -> Errors:
+    def learn(self, said: Floats, followed: Floats, count: Floats) -> ExpertErrors:
         """With more outcomes; a negative count takes one back.
 
         Parameters
@@ -53,7 +53,7 @@ class Errors:
         """
         errors = said - followed[:, None]
         products = self.products + (errors * count[:, None]).T @ errors
-        return Errors(products, self.count + float(count.sum()))
+        return ExpertErrors(products, self.count + float(count.sum()))
 
     @property
     def squares(self) -> Floats:

@@ -9,9 +9,9 @@ import numpy as np
 
 from features.errors import InvalidSetting
 from training.arrays import Floats
-from training.bandit.decay import Fading
+from training.bandit.decay import Decay
 from training.bandit.encoder import Encoder
-from training.bandit.linear import Head, basis_of, solve
+from training.bandit.linear import LinearPosterior, basis_of, solve
 from training.bandit.reward_model import RewardModel
 from training.bandit.serialization import pack, unpack
 
@@ -19,7 +19,7 @@ Priors = Mapping[str, tuple[float, float]]
 
 
 @dataclass
-class Posterior:
+class ActionStatistics:
     """Sums over outcomes, for each action; Bayesian ridge regression of acceptance.
 
     With vectors v, acceptances y in [0, 1] and counts c::
@@ -38,7 +38,7 @@ class Posterior:
         b of each action.
     square : shape (n_actions,)
         s of each action.
-    fading : Fading
+    fading : Decay
         How outcomes weigh by their time, in days.
     """
 
@@ -48,7 +48,7 @@ class Posterior:
     second: Floats = field(default_factory=lambda: np.empty(0))
     first: Floats = field(default_factory=lambda: np.empty(0))
     square: Floats = field(default_factory=lambda: np.empty(0))
-    fading: Fading = field(default_factory=Fading)
+    fading: Decay = field(default_factory=Decay)
 
     def __post_init__(self) -> None:
         if not 0 < self.ridge < np.inf:  # written so that nan fails too
@@ -94,7 +94,7 @@ class Posterior:
             self.first[index] += (c * acceptance[mine]) @ v
             self.square[index] += c @ acceptance[mine] ** 2
 
-    def copy(self) -> Posterior:
+    def copy(self) -> ActionStatistics:
         """One that can learn apart from this one."""
         return replace(
             self,
@@ -125,7 +125,7 @@ class Posterior:
         groups: Mapping[str, str] | None = None,
         ridge: float | None = None,
         now: float | None = None,
-    ) -> Head:
+    ) -> LinearPosterior:
         """What the sums say of the actions of a catalogue.
 
         Parameters
@@ -138,7 +138,7 @@ class Posterior:
             starts where its siblings are. An action without a group, or alone in it, starts from
             its prior acceptance.
         ridge
-            Another one than `Posterior.ridge`.
+            Another one than `ActionStatistics.ridge`.
         now : in days since 1970
             From when outcomes are seen, where they fade.
 
@@ -180,7 +180,7 @@ class Posterior:
         return pack(self.encoder.note | note, **self.encoder.arrays, **sums)
 
     @classmethod
-    def from_bytes(cls, payload: bytes) -> Posterior:
+    def from_bytes(cls, payload: bytes) -> ActionStatistics:
         """What `to_bytes` wrote."""
         note, arrays = unpack(payload)
         return cls(
@@ -190,7 +190,7 @@ class Posterior:
             arrays["second"],
             arrays["first"],
             arrays["square"],
-            Fading(note["half_life"], note["epoch"]),
+            Decay(note["half_life"], note["epoch"]),
         )
 
     def _faded(self, at: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """Boosted trees of what each action earns: they find what no straight line and no wave shows.
 
 Trees cannot learn from one outcome, so they are fitted again now and then; in between the linear
-heads (`training.bandit.contextual_bandit.statistics`) learn on.
+heads (`statistics`) learn on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The five estimators of `training.evaluation.off_policy`, as values of decisions, not added up yet."""
+"""The five estimators of `off_policy`, as values of decisions, not added up yet."""
 
 from __future__ import annotations
 

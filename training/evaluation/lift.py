@@ -109,7 +109,7 @@ def lift(table: pd.DataFrame, control_share: float) -> Lift:
     Parameters
     ----------
     table : columns customer_id, arm, day, decisions, open, reward
-        From `features.outcomes.rewards.rewards`: one row for each customer, arm and day.
+        From `rewards.rewards`: one row for each customer, arm and day.
     control_share : float
         Which share of the customers the catalogue puts into the control group.
     """

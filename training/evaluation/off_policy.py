@@ -2,7 +2,7 @@
 
 Five estimators of its mean reward a decision. With w the policy's probability of the logged action
 divided by the logged one, r the reward, q(a) what a reward model expects of action a (fitted on
-other customers: `training.evaluation.reward_regression`), and m the mean of q over the policy's choices:
+other customers: `reward_regression`), and m the mean of q over the policy's choices:
 
 * ``direct``         mean of m
 * ``ips``            mean of w r
@@ -37,7 +37,7 @@ __all__ = ["Estimate", "Interval", "Log", "Method", "NoSupport", "compare", "eva
 
 Interval = Literal["skewness", "bootstrap", "bernstein"]
 
-FEW = 20  # customers who tell; below, intervals are too short (training/evaluation/lift.py)
+FEW = 20  # customers who tell; below, intervals are too short (`lift`)
 
 
 @dataclass(frozen=True, slots=True)

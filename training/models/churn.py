@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 
 from features.business.domain import Domain
-from features.datasets.dataset import History, Labelled, labelled
+from features.datasets.dataset import FeatureHistory, Labelled, labelled
 from features.datasets.labels import churn_moments
 from features.ledger.ledger import Ledger
 from training.models.metrics import expected_calibration_error, log_loss, roc_auc
@@ -18,7 +18,11 @@ CLASSES = ("stay", "churn")
 
 
 def churn_data(
-    ledger: Ledger, history: History, domain: Domain, shift: timedelta, params: ClassifierParams
+    ledger: Ledger,
+    history: FeatureHistory,
+    domain: Domain,
+    shift: timedelta,
+    params: ClassifierParams,
 ) -> Labelled:
     """Labelled moments with what was known at each."""
     moments = churn_moments(ledger, domain, shift)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from features.business.domain import Domain
-from features.datasets.dataset import History, Labelled, labelled
+from features.datasets.dataset import FeatureHistory, Labelled, labelled
 from features.datasets.labels import intent_moments
 from features.ledger.ledger import Ledger
 from training.models.metrics import log_loss, prior_log_loss
@@ -14,7 +14,11 @@ from training.params import ClassifierParams
 
 
 def intent_data(
-    ledger: Ledger, history: History, domain: Domain, shift: timedelta, params: ClassifierParams
+    ledger: Ledger,
+    history: FeatureHistory,
+    domain: Domain,
+    shift: timedelta,
+    params: ClassifierParams,
 ) -> Labelled:
     """Labelled moments with what was known at each."""
     moments = intent_moments(ledger, domain, shift)

@@ -37,7 +37,7 @@ LARGEST = 2.0  # change that one decision is credited with, in logs
 MOST = 1.0  # an action makes leaving at most exp(MOST) times likelier than the others do
 
 
-class Watched(NamedTuple):
+class Exposure(NamedTuple):
     """Decisions, and who left after them.
 
     Attributes
@@ -57,7 +57,7 @@ class Watched(NamedTuple):
     days: Floats
 
 
-class Later(NamedTuple):
+class Surrogate(NamedTuple):
     """Decisions, and what was known of the customers some days later.
 
     Attributes
@@ -95,8 +95,8 @@ class Retention:
     @classmethod
     def fit(
         cls,
-        watched: Watched,
-        later: Later,
+        watched: Exposure,
+        later: Surrogate,
         families: Sequence[Ints],
         lasting: Bools,
         start: Retention | None = None,
@@ -138,7 +138,7 @@ class Retention:
         return rare((v @ self.usual)[:, None] + middle + apart)[0]
 
 
-def _shift(later: Later, usual: Floats, n_actions: int) -> Floats:
+def _shift(later: Surrogate, usual: Floats, n_actions: int) -> Floats:
     """Ridge regression, for each action, of how the log chance of leaving changed after it, less
     that after action 0; what all actions have in common is learned of all of them."""
     change = np.clip((later.now - later.x) @ usual[1:], -LARGEST, LARGEST)
@@ -154,7 +154,7 @@ def _shift(later: Later, usual: Floats, n_actions: int) -> Floats:
     return shift
 
 
-def _factor(v: Floats, watched: Watched, expected: Floats, families: Sequence[Ints]) -> Floats:
+def _factor(v: Floats, watched: Exposure, expected: Floats, families: Sequence[Ints]) -> Floats:
     """What each family of actions adds to the log chances that were ``expected``, shape (n,)."""
     factor = np.zeros((len(families[0]), v.shape[1]))
     for family in families:

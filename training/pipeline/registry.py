@@ -54,7 +54,7 @@ class Trained:
     data_fingerprint: str
     gate_failures: tuple[str, ...] = ()
     figures: Mapping[str, Figure] = field(default_factory=dict)
-    customers: frozenset[str] = frozenset()  # keyed hashes, see features/customers/tombstones.py
+    customers: frozenset[str] = frozenset()  # keyed hashes, see `tombstones`
 
 
 @dataclass(frozen=True, slots=True)

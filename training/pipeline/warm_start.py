@@ -17,13 +17,13 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.datasets.dataset import History, decided_actions, training_frame
+from features.datasets.dataset import FeatureHistory, decided_actions, training_frame
 from features.errors import InvalidData
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from training.arrays import Bools, Floats, Indices
-from training.bandit.bandit_state import Knowledge, Outcomes
+from training.bandit.bandit_state import BanditState, Outcomes
 from training.bandit.encoder import Encoder
 from training.models.metrics import log_loss, roc_auc
 from training.params import BanditParams
@@ -32,7 +32,7 @@ JUDGED_FROM = 0.6  # of the decisions in order of time; the later ones are judge
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class ImportedDecision:
     """Imported decisions in order of time, with what was known when each was made.
 
     Attributes
@@ -61,12 +61,12 @@ class Decided:
 
 def read_decided(
     ledger: Ledger,
-    history: History,
+    history: FeatureHistory,
     domain: Domain,
     catalog: Catalog,
     params: BanditParams,
     now: datetime,
-) -> Decided:
+) -> ImportedDecision:
     """Read the imported decisions whose attribution window has closed; there may be none."""
     found = decided_actions(ledger, catalog, now)
     rows = training_frame(history, found, params.service, domain).to_numpy()
@@ -74,7 +74,7 @@ def read_decided(
     model_input = ModelInput(domain)
     known = model_input.has_past(rows)
     found = found[known]
-    return Decided(
+    return ImportedDecision(
         rows[known],
         model_input.names,
         found["acceptance"].to_numpy(dtype=np.float64),
@@ -86,12 +86,12 @@ def read_decided(
 
 
 def warm_start(
-    decided: Decided,
+    decided: ImportedDecision,
     encoder: Encoder,
     catalog: Catalog,
     params: BanditParams,
     which: Bools | None = None,
-) -> Knowledge:
+) -> BanditState:
     """What all decisions teach, or ``which`` of them (shape (n,)).
 
     How far each expert is believed comes from the later ones, as those foretold them who knew the
@@ -100,7 +100,7 @@ def warm_start(
     if which is None:
         which = np.ones(len(decided.rows), dtype=np.bool_)
     chosen = np.flatnonzero(which)
-    blank = Knowledge.blank(encoder, params)
+    blank = BanditState.blank(encoder, params)
     if not len(chosen):
         return blank
     earlier, later = np.split(chosen, [int(len(chosen) * JUDGED_FROM)])
@@ -111,8 +111,8 @@ def warm_start(
 
 
 def _taught(
-    knowledge: Knowledge, decided: Decided, chosen: Indices, params: BanditParams
-) -> Knowledge:
+    knowledge: BanditState, decided: ImportedDecision, chosen: Indices, params: BanditParams
+) -> BanditState:
     """With the sums of the chosen decisions and, if they are enough, trees of them."""
     n_experts = len(params.heads) + 1
     unsaid = np.full((len(chosen), n_experts), np.nan)
@@ -122,7 +122,7 @@ def _taught(
 
 
 def _outcomes(
-    decided: Decided,
+    decided: ImportedDecision,
     chosen: Indices,
     encoder: Encoder,
     params: BanditParams,
@@ -140,8 +140,8 @@ def _outcomes(
 
 
 def _said(
-    known: Knowledge,
-    decided: Decided,
+    known: BanditState,
+    decided: ImportedDecision,
     chosen: Indices,
     catalog: Catalog,
     params: BanditParams,
@@ -156,9 +156,13 @@ def _said(
 
 
 def fit_encoder(
-    decided: Decided, ledger: Ledger, history: History, domain: Domain, params: BanditParams,
+    decided: ImportedDecision,
+    ledger: Ledger,
+    history: FeatureHistory,
+    domain: Domain,
+    params: BanditParams,
     now: datetime,
-) -> Encoder:  # fmt: skip
+) -> Encoder:
     """Learn center and scale of the features, from the decisions or, without any, from everybody.
 
     Raises
@@ -185,7 +189,7 @@ def fit_encoder(
 
 
 def judge_warm_start(
-    decided: Decided, domain: Domain, catalog: Catalog, params: BanditParams
+    decided: ImportedDecision, domain: Domain, catalog: Catalog, params: BanditParams
 ) -> dict[str, float]:
     """How well the earlier decisions foretell the acceptance of the later ones.
 
@@ -224,7 +228,7 @@ def judge_warm_start(
     }
 
 
-def _rates(decided: Decided, which: Bools) -> dict[str, float]:
+def _rates(decided: ImportedDecision, which: Bools) -> dict[str, float]:
     actions = np.array(decided.actions, dtype=object)
     return {
         action: float(decided.acceptance[which & (actions == action)].mean())

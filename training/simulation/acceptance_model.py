@@ -17,7 +17,7 @@ import numpy as np
 from training.arrays import Floats
 from training.models.glm import fitted, logistic, with_one
 from training.simulation.actions import K
-from training.simulation.rollout import Report
+from training.simulation.rollout import DayFeedback
 
 MEMORY_DAYS = 90
 RIDGE, EASE_RIDGE = 2.0, 0.1  # of features, and of an action's ease for all; in acceptances
@@ -40,12 +40,12 @@ TREES = {
 
 
 @dataclass
-class Log:
+class AcceptanceLog:
     """The latest report of each day's decisions, the newest `MEMORY_DAYS` of them."""
 
-    days: dict[int, Report] = field(default_factory=dict)
+    days: dict[int, DayFeedback] = field(default_factory=dict)
 
-    def add(self, reports: Sequence[Report]) -> None:
+    def add(self, reports: Sequence[DayFeedback]) -> None:
         """A later report of the same day takes the place of the earlier one."""
         for report in reports:
             self.days[report.day] = report
@@ -65,7 +65,7 @@ class AcceptanceModel:
         self._prior = np.append(np.log(EASIEST / (1 - EASIEST)), np.zeros(n_features))
         self._penalty = np.append(EASE_RIDGE, np.full(n_features, RIDGE))
         self.weights = np.tile(self._prior, (K, 1))
-        self.log, self._evening = Log(), 0
+        self.log, self._evening = AcceptanceLog(), 0
         self._trees: dict[int, Any] = {}
 
     def acceptance(self, contexts: Floats) -> Floats:
@@ -77,7 +77,7 @@ class AcceptanceModel:
         chance[:, 0] = 0.0
         return chance
 
-    def learn(self, reports: Sequence[Report]) -> bool:
+    def learn(self, reports: Sequence[DayFeedback]) -> bool:
         """Take reports in, and fit anew if it is time; say whether it was."""
         self.log.add(reports)
         self._evening += 1

@@ -20,7 +20,7 @@ NOTHING, PRICE, HELP = 0, NEEDS.index("price"), NEEDS.index("help")
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class SimulatedAction:
     """One thing that can be done.
 
     Attributes
@@ -52,20 +52,22 @@ class Action:
     channels: tuple[str, ...] = CHANNELS
 
 
-def _promotion(name: str, need: str, value: float, cost: float, appeal: float) -> Action:
-    return Action(name, "promotion", NEEDS.index(need), value, cost, 1.0, appeal, 2.9)
+def _promotion(name: str, need: str, value: float, cost: float, appeal: float) -> SimulatedAction:
+    return SimulatedAction(name, "promotion", NEEDS.index(need), value, cost, 1.0, appeal, 2.9)
 
 
 ACTIONS = (
-    Action("no_action", "none"),
+    SimulatedAction("no_action", "none"),
     _promotion("more_data", "data", 36.0, 0.30, -4.3),
     _promotion("new_phone", "device", 80.0, 0.60, -5.0),
     _promotion("streaming", "fun", 28.0, 0.30, -3.9),
     _promotion("family_line", "family", 60.0, 0.50, -4.7),
     # Gives margin away; wakes those who did not think of the price.
-    Action("price_cut", "retention", PRICE, -8.0, 0.30, 0.5, -1.4, 1.8),
-    Action("call_back", "service", -1, 0.0, 2.50, 0.5, 0.3, 1.0, ("app", "web", "call_centre")),
-    Action("how_to", "service", HELP, 0.0, 0.20, 0.4, -1.2, 1.6, ("app", "web", "email")),
+    SimulatedAction("price_cut", "retention", PRICE, -8.0, 0.30, 0.5, -1.4, 1.8),
+    SimulatedAction(
+        "call_back", "service", -1, 0.0, 2.50, 0.5, 0.3, 1.0, ("app", "web", "call_centre")
+    ),
+    SimulatedAction("how_to", "service", HELP, 0.0, 0.20, 0.4, -1.2, 1.6, ("app", "web", "email")),
 )
 NAMES = tuple(action.name for action in ACTIONS)
 K = len(ACTIONS)
@@ -82,7 +84,7 @@ SHOWABLE: Bools = np.array(
 
 
 @dataclass(frozen=True, slots=True)
-class Cap:
+class SimulatedCap:
     """At most so many showings of these actions to a customer in a rolling window of days."""
 
     at_most: int
@@ -97,16 +99,16 @@ class Cap:
 
 _CONTACTS = NAMES[1:]
 CAPS = (
-    Cap(3, 7, tuple(action.name for action in ACTIONS if action.kind == "promotion")),
-    Cap(4, 7, _CONTACTS),
-    Cap(1, 60, ("price_cut",)),
-    Cap(1, 14, ("call_back",)),
-    Cap(2, 14, ("how_to",)),
+    SimulatedCap(3, 7, tuple(action.name for action in ACTIONS if action.kind == "promotion")),
+    SimulatedCap(4, 7, _CONTACTS),
+    SimulatedCap(1, 60, ("price_cut",)),
+    SimulatedCap(1, 14, ("call_back",)),
+    SimulatedCap(2, 14, ("how_to",)),
 )
 
 
 @dataclass
-class Contacts:
+class ContactCounts:
     """What was shown to whom on which day, and what the caps still allow.
 
     Attributes

@@ -1,6 +1,6 @@
 """Our policy in a rehearsal: acceptance x value - cost, less what it does to the chance of leaving.
 
-The parts: who accepts what (`training/simulation/acceptance_model.py`), who leaves (`training/models/retention_uplift.py`),
+The parts: who accepts what (`acceptance_model`), who leaves (`retention_uplift`),
 and inverse-gap exploration, greedier as it knows more. On the first days, while nothing is known of
 what a contact does, few are made.
 """
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.arrays import Bools, Floats
-from training.bandit.exploration import InverseGapPolicy
-from training.models.retention_uplift import Later, Retention, Watched
+from training.bandit.exploration import InverseGapWeighting
+from training.models.retention_uplift import Exposure, Retention, Surrogate
 from training.simulation.acceptance_model import AcceptanceModel
 from training.simulation.actions import COST, PROMOTIONS, VALUE, K
 from training.simulation.customer_state import FEATURES, lost_eur
-from training.simulation.rollout import BLAMED_DAYS, LOOKS_DAYS, Report
+from training.simulation.rollout import BLAMED_DAYS, LOOKS_DAYS, DayFeedback
 
 LASTS_DAYS = 45.0  # what an action does to leaving goes on for so long, about
 GREED = 2.0  # in 1/euro, times the root of how many decisions were learned from
@@ -42,7 +42,7 @@ class OurPolicy:
     def __init__(self) -> None:
         self._model = AcceptanceModel(len(FEATURES))
         self._retention: Retention | None = None
-        self._later: dict[int, Later] = {}
+        self._later: dict[int, Surrogate] = {}
         self._learned = 0
 
     def worth(self, contexts: Floats) -> Floats:
@@ -55,17 +55,17 @@ class OurPolicy:
         return held
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `training.simulation.rollout.Policy`."""
+        """See `rollout.Policy`."""
         if self._retention is None:
             return _carefully(allowed)
-        policy = InverseGapPolicy(GREED * float(np.sqrt(1.0 + self._learned)))
+        policy = InverseGapWeighting(GREED * float(np.sqrt(1.0 + self._learned)))
         return policy.probabilities(np.where(allowed, self.worth(contexts), np.nan))
 
-    def learn(self, reports: Sequence[Report]) -> None:
-        """See `training.simulation.rollout.Policy`."""
+    def learn(self, reports: Sequence[DayFeedback]) -> None:
+        """See `rollout.Policy`."""
         for one in reports:
             if one.age_days == SEEN_AFTER_DAYS:
-                self._later[one.day] = Later(one.contexts, one.actions, one.now)
+                self._later[one.day] = Surrogate(one.contexts, one.actions, one.now)
             self._learned += len(one.actions) * (one.age_days == LOOKS_DAYS[0])
         if self._model.learn(reports) and self._later:
             self._fit_retention()
@@ -85,7 +85,7 @@ class OurPolicy:
         kept = self._model.log.days
         self._later = {day: one for day, one in self._later.items() if day in kept}
         watched = [
-            Watched(
+            Exposure(
                 one.contexts,
                 one.actions,
                 one.left.astype(np.float64),
@@ -94,8 +94,8 @@ class OurPolicy:
             for one in kept.values()
         ]
         self._retention = Retention.fit(
-            Watched(*_joined(watched)),
-            Later(*_joined(list(self._later.values()))),
+            Exposure(*_joined(watched)),
+            Surrogate(*_joined(list(self._later.values()))),
             FAMILIES,
             LASTING,
             self._retention,

@@ -13,7 +13,7 @@ from training.arrays import Bools, Floats, Ints
 from training.simulation.acceptance_model import AcceptanceModel
 from training.simulation.actions import NAMES, K
 from training.simulation.customer_state import FEATURES
-from training.simulation.rollout import Report
+from training.simulation.rollout import DayFeedback
 from training.simulation.world import World
 
 COLUMN = {name: index for index, name in enumerate(FEATURES)}
@@ -26,11 +26,11 @@ class RandomPolicy:
     name: str = "random"
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `training.simulation.rollout.Policy`."""
+        """See `rollout.Policy`."""
         chances: Floats = allowed / allowed.sum(axis=1, keepdims=True)
         return chances
 
-    def learn(self, reports: Sequence[Report]) -> None:
+    def learn(self, reports: Sequence[DayFeedback]) -> None:
         """Learns nothing."""
 
 
@@ -41,7 +41,7 @@ class FixedPolicy(RandomPolicy):
     action: str = "no_action"
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `training.simulation.rollout.Policy`."""
+        """See `rollout.Policy`."""
         return _if_allowed(np.full(len(contexts), NAMES.index(self.action)), allowed)
 
 
@@ -62,7 +62,7 @@ class RulesPolicy(RandomPolicy):
     rules: tuple[Rule, ...] = ()
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `training.simulation.rollout.Policy`."""
+        """See `rollout.Policy`."""
         actions, open_ = np.zeros(len(contexts), dtype=np.int64), np.ones(len(contexts), dtype=bool)
         for rule in self.rules:
             index = NAMES.index(rule.action)
@@ -79,7 +79,7 @@ class OraclePolicy(RandomPolicy):
     world: World | None = None
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `training.simulation.rollout.Policy`; asks the world it was given."""
+        """See `rollout.Policy`; asks the world it was given."""
         assert self.world is not None
         return _best(self.world.expected(), allowed)
 
@@ -93,15 +93,15 @@ class PropensityPolicy:
         self._model = AcceptanceModel(len(FEATURES))
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `training.simulation.rollout.Policy`: the likeliest action, and one in twenty at random."""
+        """See `rollout.Policy`: the likeliest action, and one in twenty at random."""
         offered = allowed.copy()
         offered[:, 0] = ~allowed[:, 1:].any(axis=1)
         likeliest = _best(self._model.acceptance(contexts), offered)
         chances: Floats = 0.95 * likeliest + 0.05 * offered / offered.sum(axis=1, keepdims=True)
         return chances
 
-    def learn(self, reports: Sequence[Report]) -> None:
-        """See `training.simulation.rollout.Policy`."""
+    def learn(self, reports: Sequence[DayFeedback]) -> None:
+        """See `rollout.Policy`."""
         self._model.learn(reports)
 
 

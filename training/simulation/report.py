@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from training.arrays import Floats
-from training.simulation.rollout import Course
+from training.simulation.rollout import RunResult
 from training.simulation.tournament import Rehearsal
 
 UPPER = 0.975  # an interval of 95 % leaves 2.5 % on either side
@@ -148,7 +148,7 @@ def _standing(rehearsal: Rehearsal, name: str) -> Standing:
 
 
 def _of_oracle(
-    rehearsal: Rehearsal, name: str, value: Callable[[Course], Floats]
+    rehearsal: Rehearsal, name: str, value: Callable[[RunResult], Floats]
 ) -> Estimate | None:
     courses = rehearsal.courses
     if not {"oracle", "random"} <= set(courses):
@@ -161,7 +161,7 @@ def _of_oracle(
     return _interval(float(share.mean()), error, len(share))
 
 
-def _lead(ours: Sequence[Course], other: Sequence[Course], name: str) -> Lead:
+def _lead(ours: Sequence[RunResult], other: Sequence[RunResult], name: str) -> Lead:
     pairs = list(zip(ours, other, strict=True))
     value = over_worlds([a.value_of_customer_eur - b.value_of_customer_eur for a, b in pairs])
     churn = over_worlds([a.left.astype(np.float64) - b.left for a, b in pairs])

@@ -3,7 +3,7 @@
     course = live(lambda world: RandomPolicy(), World(customers=500, seed=7, days=30), seed=7)
     course.value_of_customer_eur.mean()
 
-The world (`training/simulation/world.py`) applies eligibility and contact policy to all policies alike; a
+The world (`world`) applies eligibility and contact policy to all policies alike; a
 policy chooses among what is left. Of the decisions of a day it is told what a business would know,
 after some days (`LOOKS_DAYS`), again and again: acceptances come late, some are taken back, some
 customers leave.
@@ -28,7 +28,7 @@ BLAMED_DAYS = 14  # who leaves within so many days of a decision leaves because 
 
 
 @dataclass(frozen=True)
-class Report:
+class DayFeedback:
     """What is told, some days later, of all decisions of a day; row i is one of them.
 
     Attributes
@@ -79,13 +79,13 @@ class Policy(Protocol):
         """
         ...
 
-    def learn(self, reports: Sequence[Report]) -> None:
+    def learn(self, reports: Sequence[DayFeedback]) -> None:
         """Take in what is told this evening; there may be nothing."""
         ...
 
 
 @dataclass(frozen=True)
-class Course:
+class RunResult:
     """How it went.
 
     Attributes
@@ -125,11 +125,11 @@ class _Day:
     followed: Followed
 
 
-def live(
+def run_policy(
     make: Callable[[World], Policy],
     world: World,
     seed: int,
-) -> Course:
+) -> RunResult:
     """Let a policy decide for all days of a world that has just begun.
 
     Parameters
@@ -165,7 +165,7 @@ def live(
         open_days = [one for one in open_days if day - one.day < LOOKS_DAYS[-1]]
     over = breaches(world.contacts.shown)
     gone = left_on < world.days
-    return Course(policy.name, by_day, lost, value, late, gone, shown.astype(np.int64), over)
+    return RunResult(policy.name, by_day, lost, value, late, gone, shown.astype(np.int64), over)
 
 
 def checked(chances: Floats, allowed: Bools) -> Floats:
@@ -188,12 +188,12 @@ def checked(chances: Floats, allowed: Bools) -> Floats:
     return chances
 
 
-def _report(one: _Day, left_on: Ints, world: World) -> Report:
+def _report(one: _Day, left_on: Ints, world: World) -> DayFeedback:
     """What is known by this evening of one day's decisions."""
     who, followed, age = one.moments.who, one.followed, world.day - one.day
     accepted = followed.accepted & (followed.after_days <= age)
     kept = accepted & (followed.back_after_days > age)
-    return Report(
+    return DayFeedback(
         one.day,
         age,
         one.moments.contexts,

@@ -20,7 +20,7 @@ from training.simulation.baselines import (
     PropensityPolicy,
     RandomPolicy,
 )
-from training.simulation.rollout import Course, Policy, live
+from training.simulation.rollout import Policy, RunResult, run_policy
 from training.simulation.world import World
 
 POLICIES = ("ours", "fixed", "rules", "random", "propensity", "oracle")
@@ -42,7 +42,7 @@ class Rehearsal:
     customers: int
     days: int
     seeds: tuple[int, ...]
-    courses: Mapping[str, Sequence[Course]]
+    courses: Mapping[str, Sequence[RunResult]]
 
 
 def rehearse(
@@ -89,7 +89,7 @@ def rehearse(
     names = tuple(dict.fromkeys(policies))
     chosen = {name: _chosen(name, customers, days, report) for name in names}
     parts = [(name, chosen[name], customers, days, seed) for name, seed in product(names, seeds)]
-    lived: dict[tuple[str, int], Course] = {}
+    lived: dict[tuple[str, int], RunResult] = {}
     for done, (key, course) in enumerate(_lived(parts, processes), 1):
         lived[key] = course
         report("rehearse", done, len(parts))
@@ -100,7 +100,7 @@ def rehearse(
 _Part = tuple[str, RandomPolicy | None, int, int, int]  # name, who plays it, customers, days, seed
 
 
-def _lived(parts: Sequence[_Part], processes: int) -> Iterator[tuple[tuple[str, int], Course]]:
+def _lived(parts: Sequence[_Part], processes: int) -> Iterator[tuple[tuple[str, int], RunResult]]:
     """Name, seed and course of each part, in the order in which they end."""
     if processes == 1:
         yield from (((part[0], part[-1]), _live(part)) for part in parts)
@@ -111,11 +111,11 @@ def _lived(parts: Sequence[_Part], processes: int) -> Iterator[tuple[tuple[str, 
             yield begun[ended], ended.result()
 
 
-def _live(part: _Part) -> Course:
+def _live(part: _Part) -> RunResult:
     name, chosen, customers, days, seed = part
     world = World(customers, seed, days)
     with threadpool_limits(1, "blas"):  # sums do not depend on the machine's cores, then
-        return live(lambda world: chosen or _fresh(name, world), world, seed)
+        return run_policy(lambda world: chosen or _fresh(name, world), world, seed)
 
 
 def _fresh(name: str, world: World) -> Policy:
@@ -142,7 +142,7 @@ def _best_in_pilot(
 
     def value(number: int, one: RandomPolicy) -> float:
         world = World(min(customers, PILOT_CUSTOMERS), PILOT_SEED, days)
-        course = live(lambda world: one, world, PILOT_SEED)
+        course = run_policy(lambda world: one, world, PILOT_SEED)
         report(f"pilot {one.name.split(':')[0].split(' ')[0]}", number + 1, len(candidates))
         return float(course.value_of_customer_eur.mean())
 

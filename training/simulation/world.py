@@ -7,11 +7,11 @@
         world.act(actions)
         world.evening()                            # some leave
 
-Customers (`training/simulation/customers.py`) are in several journeys at once, need now this and now
+Customers (`customers`) are in several journeys at once, need now this and now
 that, like some channels, tire, complain, or are angry and say nothing. What we do sells, helps,
-angers or holds them (`training/simulation/actions.py`); what follows comes days later, and some of it is
+angers or holds them (`actions`); what follows comes days later, and some of it is
 taken back. `World.expected` knows what nobody can know: the truth about each action
-(`training/simulation/ground_truth.py`).
+(`ground_truth`).
 
 Chances are drawn in the same order whatever the policy does: two policies with one seed meet the
 same customers with the same luck, so they can be compared in pairs.
@@ -38,7 +38,7 @@ from training.simulation.actions import (
     SHOWABLE,
     TIRES,
     VALUE,
-    Contacts,
+    ContactCounts,
 )
 from training.simulation.customer_state import (
     CLEAR,
@@ -136,7 +136,7 @@ class World:
         rng = np.random.default_rng([seed, 0])
         self.people = draw_customers(customers, rng)
         self.state = first_state(self.people, rng)
-        self.contacts = Contacts(customers, days)
+        self.contacts = ContactCounts(customers, days)
 
     def morning(self) -> Moments:
         """A new day begins: who is there, what is known of them, and what may be done."""

@@ -42,13 +42,13 @@ def one_moment(toy_domain):
     return toy_domain.model_copy(update={"moments": plan})
 
 
-def _asked(*rows, settled=timedelta(0)):
+def _asked(*rows, selected=timedelta(0)):
     frame = pd.DataFrame(rows, columns=["customer_id", "event_timestamp", "label"])
-    return frame.assign(settled_at=frame["event_timestamp"] + settled)
+    return frame.assign(settled_at=frame["event_timestamp"] + selected)
 
 
 def test_labelled_moments_stand_in_order_of_time_with_their_labels(one_moment):
-    moments = _asked(("b", MOMENT + DAY, 1), ("b", MOMENT, 0), ("a", MOMENT, 1), settled=DAY / 2)
+    moments = _asked(("b", MOMENT + DAY, 1), ("b", MOMENT, 0), ("a", MOMENT, 1), selected=DAY / 2)
     history = FakeHistory(a=("plus", "41", None), b=("basic", None, None))
     data = labelled(moments, history, "churn_v1", one_moment, NO_SHIFT)
     assert data.customer_ids.tolist() == ["a", "b", "b"]
@@ -62,7 +62,7 @@ def test_labelled_moments_stand_in_order_of_time_with_their_labels(one_moment):
 @pytest.mark.parametrize("shift", [NO_SHIFT, 7 * DAY])
 def test_the_protocol_says_where_the_test_begins(one_moment, shift):
     days = (0 * DAY, TICK, DAY - TICK, DAY)
-    moments = _asked(*(("a", MOMENT + shift + day, 0) for day in days), settled=DAY)
+    moments = _asked(*(("a", MOMENT + shift + day, 0) for day in days), selected=DAY)
     data = labelled(moments, FakeHistory(), "churn_v1", one_moment, shift)
     # Trained on only if the label was settled by the first test moment.
     assert data.train.tolist() == [True, False, False, False]
@@ -74,7 +74,7 @@ def test_without_a_protocol_the_last_three_tenths_of_the_moments_are_for_judging
     # Many customers at the last moment: moments are counted, not rows.
     rows = [("a", MOMENT + day * DAY, 0) for day in range(11)]
     rows += [(f"c{number}", MOMENT + 10 * DAY, 0) for number in range(50)]
-    moments = _asked(*rows, settled=2 * DAY)
+    moments = _asked(*rows, selected=2 * DAY)
     data = labelled(moments, FakeHistory(), "churn_v1", toy_domain, NO_SHIFT)
     assert data.train.sum() == 6  # days 0 to 5: a label of two days settled by day 7
     assert np.unique(data.at_us[data.test]).size == 4

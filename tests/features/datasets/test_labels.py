@@ -266,7 +266,7 @@ def _labels(moments):
         moments["settled_at"] - MOMENT,
         strict=True,
     )
-    return [(who, at, label, settled) for who, at, label, settled in rows]
+    return [(who, at, label, selected) for who, at, label, selected in rows]
 
 
 def test_after_each_event_the_next_one_of_the_same_customer_is_the_answer(ordered, after_each):

@@ -73,7 +73,7 @@ def store(monkeypatch, tmp_path):
 
 
 class Online:
-    """What the live path asks of a store; as `serving/decide/online_features.py` does."""
+    """What the live path asks of a store; as `online_features` does."""
 
     def __init__(self, store):
         self.write_packed, self.write_profiles = store.write_packed, store.write_profiles

@@ -19,7 +19,7 @@ from tests.features.live import (
     MINUTE,
     NOW,
     SHOP,
-    Shown,
+    ShownAction,
     add,
     customer,
     event,
@@ -38,7 +38,7 @@ ORDER = {"kind": "order", "amount_eur": 5, "size": "small"}
 
 @pytest.fixture
 def shown():
-    return Shown()
+    return ShownAction()
 
 
 @pytest.fixture
@@ -463,7 +463,7 @@ def test_the_clock_of_a_caller_may_be_ahead_by_minutes_not_by_days(worker):
 
 
 def test_what_a_transaction_has_moved_is_shown_by_the_next_one_only(ledger):
-    shown = Shown()
+    shown = ShownAction()
     worker = live(ledger, shown)
     good, _ = worker._checked([event(1, "c1", at=NOW)], NOW)
     with ledger.engine.begin() as connection:

@@ -13,7 +13,14 @@ from features.customers.identity import unlink
 from features.customers.tombstones import raise_tombstones
 from features.errors import InvalidData
 from features.ingest import load_tables as load_room
-from features.ingest.load_tables import CHECKED, LOADED, Report, is_loaded, load_folder, shift_of
+from features.ingest.load_tables import (
+    CHECKED,
+    LOADED,
+    LoadReport,
+    is_loaded,
+    load_folder,
+    shift_of,
+)
 from features.ledger import tables
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -338,23 +345,23 @@ def test_progress_ends_with_all_rows_checked_and_loaded(folder, load):
     ("report", "text"),
     [
         (
-            Report("events", 1234, 1234, None),
+            LoadReport("events", 1234, 1234, None),
             "PASS  events         1,234 of 1,234 rows are good",
         ),
         (
-            Report("events", 1234, 1234, None, 1200),
+            LoadReport("events", 1234, 1234, None, 1200),
             "PASS  events         1,234 of 1,234 rows are good; 1,200 new",
         ),
         (
-            Report("events", 9, 9, "why", 7, 2, 3),
+            LoadReport("events", 9, 9, "why", 7, 2, 3),
             "PASS  events             9 of 9 rows are good; 7 new; 2 left out: why; began at row 4",
         ),
         (
-            Report("events", 9, 9, None, 0, 0, 9),
+            LoadReport("events", 9, 9, None, 0, 0, 9),
             "PASS  events             9 of 9 rows are good",
         ),
         (
-            Report("customers", 3, 2, "row 2: plan is 'gold'."),
+            LoadReport("customers", 3, 2, "row 2: plan is 'gold'."),
             "FAIL  customers          2 of 3 rows are good; first: row 2: plan is 'gold'.",
         ),
     ],

@@ -5,7 +5,7 @@ from math import isnan, log, nan, sqrt
 import pytest
 
 from features.journeys.aggregates import MINUTE_S, Feedback, Preference, Sessions, Spend
-from features.journeys.recency_frequency import Rhythm
+from features.journeys.recency_frequency import RecencyFrequency
 from features.journeys.state import DAY_S
 
 AT_S = 1_780_000_000.0
@@ -113,8 +113,8 @@ def test_a_clock_behind_the_session_reads_nothing_negative(sessions):
 
 @pytest.fixture
 def channels():
-    app = Rhythm("channel_app", 0, (7.0, 28.0))
-    return {"app": app, "phone": Rhythm("channel_phone", len(app.fields), (7.0, 28.0))}
+    app = RecencyFrequency("channel_app", 0, (7.0, 28.0))
+    return {"app": app, "phone": RecencyFrequency("channel_phone", len(app.fields), (7.0, 28.0))}
 
 
 def _came(channels, *visits):

@@ -10,7 +10,15 @@ import pytest
 
 import features
 from features.business.domain import Domain, load_domain
-from features.journeys.descriptions import Quantity, Words, amount, plain, spoken, stretch, thing
+from features.journeys.descriptions import (
+    FeatureDescription,
+    Quantity,
+    amount,
+    plain,
+    spoken,
+    stretch,
+    thing,
+)
 from features.journeys.model_input import ModelInput
 
 DOMAINS = Path(features.__file__).parent / "domains"
@@ -70,7 +78,7 @@ def odd() -> ModelInput:
     return ModelInput(Domain.model_validate(ODD))
 
 
-def some_text(words: Words) -> str:
+def some_text(words: FeatureDescription) -> str:
     """The text for a number that no other rule of wording touches."""
     return words.text(0.0 if words.values else 3.0)
 

@@ -12,7 +12,7 @@ from features.journeys.recency_frequency import (
     PRIOR_GAP_SD,
     PRIOR_GAPS,
     YOUNG,
-    Rhythm,
+    RecencyFrequency,
 )
 from features.journeys.state import DAY_S, WEEK_S
 
@@ -44,7 +44,7 @@ def pasts(draw, least=1):
 
 def _rhythm(start=0, lives=LIVES):
     values = tuple(("kind", kind) for kind in KINDS)
-    return Rhythm("order", start, lives, ("amount",), values, ("kind_small", "kind_big"))
+    return RecencyFrequency("order", start, lives, ("amount",), values, ("kind_small", "kind_big"))
 
 
 def _folded(rhythm, events):
@@ -115,7 +115,7 @@ def test_what_never_happened_reads_as_nothing():
 
 @pytest.mark.parametrize("lives", [(7.0,), (7.0, 28.0), (0.5, 7.0, 112.0)])
 def test_every_number_has_one_name(lives):
-    for rhythm in (_rhythm(3, lives), Rhythm("visit", 3, lives)):
+    for rhythm in (_rhythm(3, lives), RecencyFrequency("visit", 3, lives)):
         assert len(rhythm.empty()) == len(rhythm.fields) == len(set(rhythm.fields))
         state = [nan] * 3 + rhythm.empty()
         for _ in range(2):

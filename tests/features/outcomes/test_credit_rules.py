@@ -11,7 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.business.catalog import Catalog
-from features.outcomes.credit_rules import Said, Shown, credit, earned, reward, shares, touch
+from features.outcomes.credit_rules import (
+    ReportedOutcome,
+    ShownAction,
+    credit,
+    earned,
+    reward,
+    shares,
+    touch,
+)
 from tests.conftest import NOW
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -68,14 +76,16 @@ INSIDE, OUTSIDE = 3 * DAY, 15 * DAY  # after the decision; its window is 14 days
     ],
 )
 def test_the_credit_of_a_decided_action(outcomes, asked, taught, toy_catalog, now):
-    happened = [Said(name, outcome, now + when, gone) for name, outcome, when, gone in outcomes]
-    heard = touch(Shown("d1", "discount", now, now + 14 * DAY), happened, toy_catalog)
+    happened = [
+        ReportedOutcome(name, outcome, now + when, gone) for name, outcome, when, gone in outcomes
+    ]
+    heard = touch(ShownAction("d1", "discount", now, now + 14 * DAY), happened, toy_catalog)
     assert credit(heard, {}, now + asked, toy_catalog) == taught
 
 
 def test_what_was_said_before_the_decision_is_not_put_down_to_it(toy_catalog, now):
-    early = [Said("o1", "accepted", now - HOUR)]
-    heard = touch(Shown("d1", "discount", now, now + DAY), early, toy_catalog)
+    early = [ReportedOutcome("o1", "accepted", now - HOUR)]
+    heard = touch(ShownAction("d1", "discount", now, now + DAY), early, toy_catalog)
     assert credit(heard, {}, now + HOUR, toy_catalog) is None
 
 
@@ -92,14 +102,16 @@ def business(toy_catalog: Catalog, attribution: str = "last_touch", **discount: 
     return Catalog.model_validate(content)
 
 
-def shown(decision_id: str, after: timedelta, action_id: str = "discount") -> Shown:
+def shown(decision_id: str, after: timedelta, action_id: str = "discount") -> ShownAction:
     at = NOW + after
-    return Shown(decision_id, action_id, at, at + 14 * DAY)
+    return ShownAction(decision_id, action_id, at, at + 14 * DAY)
 
 
 def judged(
-    told: Mapping[Shown, Sequence[Said]], catalog: Catalog, asked: timedelta = 9 * DAY
-) -> dict[Shown, tuple[float | None, float]]:
+    told: Mapping[ShownAction, Sequence[ReportedOutcome]],
+    catalog: Catalog,
+    asked: timedelta = 9 * DAY,
+) -> dict[ShownAction, tuple[float | None, float]]:
     """Credit and what was earned, of everything that was shown."""
     touches = [touch(one, outcomes, catalog) for one, outcomes in told.items()]
     divided = shares(touches, catalog)
@@ -112,8 +124,8 @@ def judged(
     }
 
 
-def said(outcome: str, after: timedelta, name: str = "o1", **more: Any) -> Said:
-    return Said(name, outcome, NOW + after, **more)
+def said(outcome: str, after: timedelta, name: str = "o1", **more: Any) -> ReportedOutcome:
+    return ReportedOutcome(name, outcome, NOW + after, **more)
 
 
 A, B = shown("a", 0 * DAY), shown("b", 2 * DAY)
@@ -172,7 +184,7 @@ def test_an_action_that_the_catalogue_has_no_more_earns_and_costs_nothing(toy_ca
 
 
 def test_a_window_of_an_outcome_never_outlasts_that_of_the_decision(toy_catalog):
-    short = Shown("a", "discount", NOW, NOW + 3 * DAY)
+    short = ShownAction("a", "discount", NOW, NOW + 3 * DAY)
     assert judged({short: [said("bought", 4 * DAY, value=9.0)]}, business(toy_catalog)) == {
         short: (0.0, 0.0)
     }
@@ -236,15 +248,15 @@ RULES = st.sampled_from(["last_touch", "first_touch", "even"])
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> list[tuple[Shown, Said]]:
+def stories(draw: st.DrawFn) -> list[tuple[ShownAction, ReportedOutcome]]:
     """What is told of four shown actions, with retractions and revisions, in order of arrival."""
-    story: list[tuple[Shown, Said]] = []
+    story: list[tuple[ShownAction, ReportedOutcome]] = []
     for number in range(draw(st.integers(1, 12))):
         one = draw(st.sampled_from(SHOWN))
         mine = [earlier.outcome_id for whose, earlier in story if whose == one]
         change = draw(st.sampled_from(["none", "none", "retracts", "revises"])) if mine else "none"
         changes = {change: draw(st.sampled_from(mine))} if change != "none" else {}
-        outcome = Said(
+        outcome = ReportedOutcome(
             f"o{number}",
             draw(st.sampled_from(["bought", "came", "accepted", "rejected", "clicked"])),
             NOW + draw(st.integers(0, 16)) * DAY,
@@ -256,8 +268,10 @@ def stories(draw: st.DrawFn) -> list[tuple[Shown, Said]]:
     return story
 
 
-def gathered(story: Iterable[tuple[Shown, Said]]) -> dict[Shown, list[Said]]:
-    told: dict[Shown, list[Said]] = {one: [] for one in SHOWN}
+def gathered(
+    story: Iterable[tuple[ShownAction, ReportedOutcome]],
+) -> dict[ShownAction, list[ReportedOutcome]]:
+    told: dict[ShownAction, list[ReportedOutcome]] = {one: [] for one in SHOWN}
     for one, outcome in story:
         told[one].append(outcome)
     return told
@@ -277,7 +291,7 @@ def test_what_was_taken_back_never_happened(toy_catalog, story, rule, data):
     catalog = business(toy_catalog, rule)
     plain = [one for one in story if not one[1].retracts and not one[1].revises]
     one, outcome = data.draw(st.sampled_from(plain))
-    back = Said("back", "clicked", NOW + DAY, retracts=outcome.outcome_id)
+    back = ReportedOutcome("back", "clicked", NOW + DAY, retracts=outcome.outcome_id)
     without = [entry for entry in story if entry[1] != outcome]
     assert judged(gathered([*story, (one, back)]), catalog) == judged(gathered(without), catalog)
 
@@ -288,7 +302,7 @@ def test_a_revision_counts_as_if_it_alone_had_been_told(toy_catalog, story, rule
     catalog = business(toy_catalog, rule)
     plain = [one for one in story if not one[1].retracts and not one[1].revises]
     one, outcome = data.draw(st.sampled_from(plain))
-    new = Said("new", "bought", NOW + 3 * DAY, value=5.0, shared_id="order-7")
+    new = ReportedOutcome("new", "bought", NOW + 3 * DAY, value=5.0, shared_id="order-7")
     without = [entry for entry in story if entry[1] != outcome]
     revised = judged(gathered([*story, (one, new._replace(revises=outcome.outcome_id))]), catalog)
     assert revised == judged(gathered([*without, (one, new)]), catalog)

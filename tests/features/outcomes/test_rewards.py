@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.ledger import tables
-from features.outcomes.credit_rules import Said, Shown, reward, shares, touch
+from features.outcomes.credit_rules import ReportedOutcome, ShownAction, reward, shares, touch
 from features.outcomes.rewards import DAY_US, rewards
 from tests.conftest import NOW
 from tests.decided import decided
@@ -159,7 +159,7 @@ def test_an_empty_ledger_has_an_empty_table(earned):
 
 
 def test_the_table_adds_up_to_the_rule_for_one_decision(ledger, tell, toy_catalog, earned):
-    """The table splits gains and costs; together they are `features.outcomes.credit_rules.reward`."""
+    """The table splits gains and costs; together they are `credit_rules.reward`."""
     outcomes = ["accepted", "rejected", "clicked", None]
     one_by_one = 0.0
     for number in range(24):
@@ -168,8 +168,8 @@ def test_the_table_adds_up_to_the_rule_for_one_decision(ledger, tell, toy_catalo
         heard = []
         if outcome := outcomes[number % 4]:
             tell(f"d{number}", outcome)
-            heard = [Said("o", outcome, NOW + HOUR)]
-        shown = Shown(f"d{number}", "discount", at, at + 14 * DAY)
+            heard = [ReportedOutcome("o", outcome, NOW + HOUR)]
+        shown = ShownAction(f"d{number}", "discount", at, at + 14 * DAY)
         found = touch(shown, heard, toy_catalog)
         one_by_one += reward(found, shares([found], toy_catalog), toy_catalog)
     assert earned()["reward"].sum() == pytest.approx(one_by_one)

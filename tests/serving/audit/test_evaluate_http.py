@@ -107,7 +107,7 @@ def test_it_says_the_same_in_words(lived):
         (["--policy", "9", "--since", "soon"], "since is 'soon'."),
     ],
 )
-def test_what_cannot_be_judged_is_refused_with_a_remedy(lived, asked, told):
-    done = in_process(["evaluate", *asked], lived[1])
+def test_what_cannot_be_judged_is_refused_with_a_remedy(lived, inputs, told):
+    done = in_process(["evaluate", *inputs], lived[1])
     assert done.exit_code == 2
     assert told in done.output.replace("\n", " ")

@@ -34,12 +34,12 @@ def engine(toy_domain, toy_catalog, ledger):
 
 def say(engine, now, decision_id, outcome="accepted", **more):
     request = OutcomeRequest(decision_id=decision_id, outcome=outcome, **more)
-    catalog = engine.desk.playbook.catalog
+    catalog = engine.setup.compiled.catalog
     return asyncio.run(record_outcome(request, engine.ledger, catalog, now))
 
 
 def measured(engine, now, **period):
-    catalog = engine.desk.playbook.catalog
+    catalog = engine.setup.compiled.catalog
     return view_lift(LiftRequest(**period), engine.ledger, catalog, "eur", now)
 
 
@@ -55,7 +55,7 @@ def lived(engine, now):
 
 def test_the_policy_earns_what_its_action_brings(lived, now):
     found = measured(lived, now + timedelta(days=1))
-    group = lived.desk.playbook.catalog.control_group
+    group = lived.setup.compiled.catalog.control_group
     inside = [n for n in range(60) if arm_of(f"c{n}", group) == "control"]
     assert (found.policy.customers, found.control.customers) == (60 - len(inside), len(inside))
     assert found.policy.reward_per_customer == pytest.approx(4.5)
@@ -73,7 +73,7 @@ def test_what_is_taken_back_is_not_counted(lived, now):
     who = next(
         n
         for n in range(60)
-        if arm_of(f"c{n}", lived.desk.playbook.catalog.control_group) == "policy"
+        if arm_of(f"c{n}", lived.setup.compiled.catalog.control_group) == "policy"
     )
     say(lived, later, f"d{who}", retracts=f"d{who}:discount:accepted")
     after = measured(lived, later)
@@ -81,7 +81,7 @@ def test_what_is_taken_back_is_not_counted(lived, now):
 
 
 def test_who_was_merged_across_the_arms_is_counted_in_neither(lived, toy_domain, now):
-    group = lived.desk.playbook.catalog.control_group
+    group = lived.setup.compiled.catalog.control_group
     arms = {arm: next(f"c{n}" for n in range(60) if arm_of(f"c{n}", group) == arm)
             for arm in ("policy", "control")}  # fmt: skip
     before = measured(lived, now)
@@ -102,7 +102,7 @@ def test_only_what_was_shown_in_the_period_counts(lived, now):
 
 
 def test_a_split_that_is_not_the_catalogues_is_told_before_any_figure(lived, now):
-    catalog = changed(lived.desk.playbook.catalog, control_group={"share": 0.02})
+    catalog = changed(lived.setup.compiled.catalog, control_group={"share": 0.02})
     found = view_lift(LiftRequest(), lived.ledger, catalog, "eur", now)
     assert not found.sample_ratio.trusted
     assert found.verdict.startswith("Do not trust the lift: ")

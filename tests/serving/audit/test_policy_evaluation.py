@@ -13,7 +13,13 @@ from features.progress import quiet
 from features.store.feast_store import Known
 from serving.audit.archive import remember_catalog
 from serving.audit.evaluation_report import judge
-from serving.audit.policy_evaluation import NOT_LOGGED, OPEN, OTHER_LAYOUT, Evaluation, Wanted
+from serving.audit.policy_evaluation import (
+    NOT_LOGGED,
+    OPEN,
+    OTHER_LAYOUT,
+    Evaluation,
+    EvaluationTarget,
+)
 from serving.contract.events import OutcomeRequest
 from serving.decide.outcomes import record_outcome
 from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of
@@ -44,7 +50,7 @@ def evaluation(toy_domain, catalog, ledger):
 def lived(engine, now, count=400, **fields):
     """Decisions for as many customers, each with what they said to it."""
     rng = np.random.default_rng(20261127)
-    catalog, answers = engine.desk.playbook.catalog, []
+    catalog, answers = engine.setup.compiled.catalog, []
     for number in range(count):
         at = now + timedelta(minutes=number)
         answer = decide(engine, at, customer_id=f"c{number}", decision_id=f"d{number}", **fields)
@@ -59,8 +65,10 @@ def lived(engine, now, count=400, **fields):
 
 
 def run(evaluation, catalog, now, versions=None, **changes):
-    asked = {"since": EPOCH, "until": None, "limit": None} | changes
-    return evaluation.run(Wanted(catalog, versions or {}), now + LATER, report=quiet, **asked)
+    inputs = {"since": EPOCH, "until": None, "limit": None} | changes
+    return evaluation.run(
+        EvaluationTarget(catalog, versions or {}), now + LATER, report=quiet, **inputs
+    )
 
 
 def truth(trial, catalog):
@@ -76,7 +84,7 @@ def truth(trial, catalog):
 
 def test_the_same_catalogue_and_models_would_decide_as_was_decided(engine, evaluation, now):
     lived(engine, now, 60)
-    trial = run(evaluation, engine.desk.playbook.catalog, now)
+    trial = run(evaluation, engine.setup.compiled.catalog, now)
     assert len(trial.reward) == 60
     policy = ~np.isclose(trial.logged.max(axis=1), 1 / 3)  # the others are the control group's
     assert 0 < policy.sum() < 60
@@ -86,8 +94,8 @@ def test_the_same_catalogue_and_models_would_decide_as_was_decided(engine, evalu
 
 def test_rewards_are_what_followed_the_first_action_less_its_cost(engine, evaluation, now):
     lived(engine, now, 60, slots=2)
-    trial = run(evaluation, engine.desk.playbook.catalog, now)
-    catalog = engine.desk.playbook.catalog
+    trial = run(evaluation, engine.setup.compiled.catalog, now)
+    catalog = engine.setup.compiled.catalog
     for name in ("call_back", "discount"):
         action = catalog.actions[name]
         mine = trial.reward[trial.action == trial.actions.index(name)]

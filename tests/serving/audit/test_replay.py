@@ -51,8 +51,8 @@ def a_few(engine, now):
     """Decisions of many kinds: slots, contexts, strangers, explained, deferred, model versions."""
     for number in range(60):
         if number == 30:
-            models = models_of(engine.desk.playbook.catalog, "2")
-            engine.desk = engine.desk.with_models(models)
+            models = models_of(engine.setup.compiled.catalog, "2")
+            engine.setup = engine.setup.with_models(models)
         fields = {
             "customer_id": ("c1", "stranger", f"c{number}")[number % 3],
             "channel": ("app", "phone")[number % 2],

@@ -54,8 +54,8 @@ def coupon(server: Server, **request: Any) -> dict[str, Any]:
     """A decision that shows the personal coupons."""
     for _ in range(50):
         name = f"coupon-{next(NUMBERS)}"
-        asked = {"customer_id": "h2222", "actions": ["coupons_personal"], "decision_id": name}
-        answer = decide(server, **asked, **request)
+        inputs = {"customer_id": "h2222", "actions": ["coupons_personal"], "decision_id": name}
+        answer = decide(server, **inputs, **request)
         if answer["actions"][0]["action_id"] == "coupons_personal":
             return answer
     raise AssertionError("the personal coupons are never shown")

@@ -12,7 +12,7 @@ from features.business.domain import load_domain
 from features.errors import InvalidDomain
 from features.journeys.model_input import ModelInput
 from features.settings import GROCERY, actions_beside
-from serving.catalog.compiled_catalog import Playbook, load_playbook
+from serving.catalog.compiled_catalog import CompiledCatalog, load_playbook
 
 TOY = Path(__file__).parents[2] / "toy" / "actions.yaml"
 
@@ -54,23 +54,23 @@ def test_every_packaged_catalogue_is_good():
 
 
 def test_columns_have_the_order_of_the_file(load):
-    playbook = load()
-    assert playbook.actions == ("call_back", "discount", "talk_plus")
-    assert playbook.value.tolist() == [10.0, 5.0, 20.0]
-    assert playbook.cost.tolist() == [1.0, 0.5, 2.0]
-    assert playbook.offered["app"].tolist() == [True, True, False]
-    assert playbook.mask(groups=["promotion"]).tolist() == [False, True, True]
-    assert playbook.mask(groups=["promotion"], issues=["grow"]).tolist() == [False, False, True]
-    assert playbook.mask().all()
+    compiled = load()
+    assert compiled.actions == ("call_back", "discount", "talk_plus")
+    assert compiled.value.tolist() == [10.0, 5.0, 20.0]
+    assert compiled.cost.tolist() == [1.0, 0.5, 2.0]
+    assert compiled.offered["app"].tolist() == [True, True, False]
+    assert compiled.mask(groups=["promotion"]).tolist() == [False, True, True]
+    assert compiled.mask(groups=["promotion"], issues=["grow"]).tolist() == [False, False, True]
+    assert compiled.mask().all()
 
 
 def test_a_condition_that_is_written_twice_is_computed_once(load):
-    playbook = load(
+    compiled = load(
         actions__discount__eligibility=["churn > 0.3", "known"],
         actions__call_back__suitability=["known"],
     )
-    assert sorted(playbook.texts) == ["churn > 0.3", "known"]
-    assert len(playbook.rules) == 3
+    assert sorted(compiled.texts) == ["churn > 0.3", "known"]
+    assert len(compiled.rules) == 3
 
 
 @pytest.mark.parametrize("level", ["eligibility", "applicability", "suitability"])
@@ -155,29 +155,29 @@ def test_a_rule_that_cannot_be_used_is_refused_with_the_remedy(load, changes, sa
 
 
 def test_a_catalogue_of_the_ledger_decides_like_the_file(load, toy_domain):
-    playbook = load(
+    compiled = load(
         contact_policy__quiet_hours=[{"from": "21:00", "until": "08:00"}],
         actions__discount__start="2026-01-02T00:00:00+01:00",
         actions__discount__eligibility=["churn > 0.3"],
     )
-    again = Catalog.model_validate_json(playbook.catalog.model_dump_json())
-    assert again.fingerprint == playbook.catalog.fingerprint
-    assert Playbook(again, toy_domain, ModelInput(toy_domain)).texts == playbook.texts
+    again = Catalog.model_validate_json(compiled.catalog.model_dump_json())
+    assert again.fingerprint == compiled.catalog.fingerprint
+    assert CompiledCatalog(again, toy_domain, ModelInput(toy_domain)).texts == compiled.texts
 
 
 def test_a_wording_is_filled_in_with_what_is_known(load):
     title = "{{ context_name or 'Hello' }}: {{ (order_silence_days or 0)|round|int }} days"
-    playbook = load(
+    compiled = load(
         context__name__type="text",
         actions__discount__treatments={"app": {"title": title, "tags": [1, "{{ plan }}"]}},
     )
-    assert playbook.names_in_treatment("discount", "app") == (
+    assert compiled.names_in_treatment("discount", "app") == (
         "context_name", "order_silence_days", "plan",
     )  # fmt: skip
     values = {"context_name": "Anna", "order_silence_days": 3.6, "plan": "plus"}
-    filled = playbook.treatment("discount", "app", values)
+    filled = compiled.treatment("discount", "app", values)
     assert filled == {"title": "Anna: 4 days", "tags": [1, "plus"]}
-    nobody = playbook.treatment("discount", "app", dict.fromkeys(values))
+    nobody = compiled.treatment("discount", "app", dict.fromkeys(values))
     assert nobody == {"title": "Hello: 0 days", "tags": [1, "None"]}
 
 

@@ -34,7 +34,7 @@ def engine(toy_domain, toy_catalog, ledger) -> Engine:
 
 def swap(engine: Engine, **changes: object) -> None:
     """Other models, while it runs."""
-    engine.desk = engine.desk.with_models(replace(engine.desk.models, **changes))
+    engine.setup = engine.setup.with_models(replace(engine.setup.models, **changes))
 
 
 def rows(ledger: Ledger) -> list[sa.Row]:
@@ -70,10 +70,10 @@ def test_the_same_decision_id_twice_gives_the_same_answer_and_one_row(engine, le
 
 
 def test_many_askers_of_one_id_at_once_get_one_answer(engine, ledger, now):
-    asked = DecideRequest(customer_id="c1", channel="app", decision_id="d1")
+    inputs = DecideRequest(customer_id="c1", channel="app", decision_id="d1")
 
     async def all_at_once() -> list[Decision]:
-        return await asyncio.gather(*(engine.decide(asked, now) for _ in range(20)))
+        return await asyncio.gather(*(engine.decide(inputs, now) for _ in range(20)))
 
     answers = asyncio.run(all_at_once())
     assert all(answer == answers[0] for answer in answers)
@@ -162,10 +162,10 @@ def test_each_action_is_chosen_as_often_as_its_probability_says(engine, ledger, 
     n = 400
 
     async def many() -> list[Decision]:
-        asked = [
+        inputs = [
             DecideRequest(customer_id="c1", channel="app", decision_id=f"d{i}") for i in range(n)
         ]
-        return await asyncio.gather(*(engine.decide(one, now) for one in asked))
+        return await asyncio.gather(*(engine.decide(one, now) for one in inputs))
 
     chosen = [decision.actions[0].action_id for decision in asyncio.run(many())]
     for action, chance in (("discount", 1 / 3.15), ("no_action", 1 / 3.2)):
@@ -257,6 +257,6 @@ def test_the_record_names_what_a_replay_needs(engine, ledger, now):
         "slots": 2,
         "decision_id": "d1",
     }
-    assert kept["catalog"] == engine.desk.playbook.catalog.fingerprint
+    assert kept["catalog"] == engine.setup.compiled.catalog.fingerprint
     assert kept["features_layout"] == engine.model_input.fingerprint
     assert len(features(ledger)) == len(engine.model_input.names)

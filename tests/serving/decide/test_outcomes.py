@@ -186,8 +186,8 @@ def test_many_tellers_of_one_outcome_at_once_are_counted_once(tell, ledger, toy_
     request = OutcomeRequest(decision_id="d1", outcome="accepted")
 
     async def all_at_once() -> list[OutcomeAnswer]:
-        asked = (record_outcome(request, ledger, toy_catalog, now + LATER) for _ in range(20))
-        return await asyncio.gather(*asked)
+        inputs = (record_outcome(request, ledger, toy_catalog, now + LATER) for _ in range(20))
+        return await asyncio.gather(*inputs)
 
     answers = [answer.status for answer in asyncio.run(all_at_once())]
     assert sorted(answers) == ["duplicate"] * 19 + ["recorded"]

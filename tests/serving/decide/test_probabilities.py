@@ -27,7 +27,7 @@ from features.store.feast_store import Known
 from serving.contract.decisions import DecideRequest
 from serving.decide import choice
 from tests.serving.fakes import FakeModels, engine_of
-from training.bandit.reward_model import Believed
+from training.bandit.reward_model import Prediction
 
 GREED, VALUE, COST, DAYS = 2.0, 10.0, 1.0, 7
 PER_ACTION, PER_OFFERS, SHARE = 2, 3, 0.3
@@ -51,9 +51,9 @@ def expected(age: float) -> list[float]:
 class ByAge(FakeModels):
     """Expects of each customer something else."""
 
-    def believe(self, row: np.ndarray, channel: str) -> Believed:
+    def believe(self, row: np.ndarray, channel: str) -> Prediction:
         found = np.array(expected(row[-1]))
-        return Believed(found, np.zeros(len(found)), found[None, :])
+        return Prediction(found, np.zeros(len(found)), found[None, :])
 
 
 class Draw(NamedTuple):
@@ -142,7 +142,7 @@ def log_of(
 
     async def one_round(number: int) -> None:
         at = now + timedelta(hours=20 * number)
-        asked = (
+        inputs = (
             DecideRequest(
                 customer_id=name,
                 channel="app",
@@ -151,7 +151,7 @@ def log_of(
             )
             for name in known
         )
-        await asyncio.gather(*(engine.decide(one, at) for one in asked))
+        await asyncio.gather(*(engine.decide(one, at) for one in inputs))
 
     for number in range(rounds):
         asyncio.run(one_round(number))
@@ -348,9 +348,9 @@ def best_is_logged(monkeypatch):
         seen.append(chances.max())
         return draw(chances, seed)
 
-    pick = choice.Pick
+    pick = choice.SlotDraw
     monkeypatch.setattr(choice, "draw", remember)
-    monkeypatch.setattr(choice, "Pick", lambda index, _, gap: pick(index, float(seen[-1]), gap))
+    monkeypatch.setattr(choice, "SlotDraw", lambda index, _, gap: pick(index, float(seen[-1]), gap))
 
 
 def drawn_by_the_customer(monkeypatch):

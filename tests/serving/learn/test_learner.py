@@ -29,7 +29,7 @@ from serving.models.snapshots import newest
 from tests.bandits import PLAIN, bandit, outcomes
 from tests.decided import decided
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import Knowledge
+from training.bandit.bandit_state import BanditState
 from training.bandit.encoder import Encoder
 from training.bandit.reward_model import RewardModel
 from training.params import ClassifierParams, TrainingParams
@@ -254,7 +254,7 @@ def test_a_closed_window_of_no_action_publishes_nothing(shop):
 
 def test_a_champion_of_another_domain_is_not_built_on_and_learning_goes_on(shop):
     strange = Encoder(("shoe_size",), ("app",), np.zeros(1), np.ones(1))
-    champion = ("9", Bandit(Knowledge.blank(strange, PLAIN), PLAIN))
+    champion = ("9", Bandit(BanditState.blank(strange, PLAIN), PLAIN))
     learner = shop.learner(lambda: champion)
     assert not learner.rebase(shop.now)
     shop.decide("d1")
@@ -589,11 +589,11 @@ def test_a_failure_in_the_middle_of_publishing_undoes_all_of_it(shop, monkeypatc
     shop.decide("d1")
     shop.tell("d1", "accepted")
 
-    def broken(self: Knowledge, *asked: object) -> RewardModel:
+    def broken(self: BanditState, *asked: object) -> RewardModel:
         raise ArithmeticError("singular")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Knowledge, "model", broken)
+        patched.setattr(BanditState, "model", broken)
         with pytest.raises(ArithmeticError):
             learner.step(shop.now + HOUR)
     assert shop.credits() == {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from serving.learn.learner import Learner
-from serving.learn.maintenance import Beside, to_registry
+from serving.learn.maintenance import LearnerMaintenance, to_registry
 from tests.serving.learn.test_learner import HOUR, PARAMS, Shop, a_champion, after
 from tests.training.pipeline.test_registry import on_sqlite
 from training.bandit.artifact import Bandit
@@ -31,7 +31,7 @@ def taught(shop: Shop, count: int, begin: int = 0) -> None:
 def test_trees_are_fitted_when_enough_was_learned_and_not_before(shop):
     learner = Learner(shop.ledger, shop.domain, shop, GROWN, a_champion("4", 0.5, n=2))
     learner.rebase(shop.now)
-    beside = Beside(learner, write=lambda bandit: "", every_s=1e9, now_s=0.0)
+    beside = LearnerMaintenance(learner, write=lambda bandit: "", every_s=1e9, now_s=0.0)
     taught(shop, 40)
     learner.step(shop.now + HOUR)
     beside.look(shop.now, 1.0)
@@ -59,7 +59,7 @@ def test_a_version_is_logged_when_it_is_time_and_something_was_learned(shop):
         written.append(bandit)
         return str(len(written))
 
-    beside = Beside(learner, write, every_s=100.0, now_s=0.0)
+    beside = LearnerMaintenance(learner, write, every_s=100.0, now_s=0.0)
     beside.look(shop.now, 150.0)
     assert not written, "nothing was learned"
     taught(shop, 2)
@@ -102,7 +102,7 @@ def test_a_version_that_cannot_be_logged_is_tried_again_later(shop):
         tries.append(bandit)
         raise OSError("MLflow is down")
 
-    beside = Beside(learner, write, every_s=100.0, now_s=0.0)
+    beside = LearnerMaintenance(learner, write, every_s=100.0, now_s=0.0)
     taught(shop, 2)
     learner.step(shop.now + HOUR)
     beside.look(shop.now, 101.0)

@@ -12,8 +12,8 @@ import pytest
 from features.business.catalog import Catalog
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
-from serving.catalog.compiled_catalog import Playbook
-from serving.decide.decision_setup import Desk
+from serving.catalog.compiled_catalog import CompiledCatalog
+from serving.decide.decision_setup import DecisionSetup
 from serving.models import snapshots
 from serving.models.served_models import ServedModels
 from serving.models.watcher import ModelWatcher
@@ -415,9 +415,11 @@ def test_models_of_another_catalogue_are_not_mixed_with_a_desk(
     """The same actions with other priors: a decision of both could not be repeated."""
     model_input = ModelInput(toy_domain)
     watcher = ModelWatcher(registry, ledger, toy_domain, toy_catalog, PARAMS)
-    desk = Desk(Playbook(toy_catalog, toy_domain, model_input), watcher.current, model_input)
+    setup = DecisionSetup(
+        CompiledCatalog(toy_catalog, toy_domain, model_input), watcher.current, model_input
+    )
     other = with_priors(toy_catalog, call_back=0.9, discount=0.2, talk_plus=0.1)
     watcher.follow(other)
-    assert desk.with_models(watcher.current) is desk
+    assert setup.with_models(watcher.current) is setup
     watcher.follow(toy_catalog)
-    assert desk.with_models(watcher.current).models is watcher.current
+    assert setup.with_models(watcher.current).models is watcher.current

@@ -7,8 +7,8 @@ import pytest
 
 from features.errors import InvalidDomain
 from features.journeys.model_input import ModelInput
-from serving.catalog.compiled_catalog import Playbook
-from serving.catalog.decision_context import Situation
+from serving.catalog.compiled_catalog import CompiledCatalog
+from serving.catalog.decision_context import DecisionContext
 from serving.policies.arbitration import context_weights, priorities, worth_in_words
 from tests.serving.fakes import changed, decide, engine_of
 
@@ -29,14 +29,14 @@ def book(toy_domain, toy_catalog):
 
     def made(arbitration=None, **action):
         parts = {"actions": {"offer": ACTION | action}, "arbitration": arbitration or {}}
-        return Playbook(changed(toy_catalog, **parts), toy_domain, ModelInput(toy_domain))
+        return CompiledCatalog(changed(toy_catalog, **parts), toy_domain, ModelInput(toy_domain))
 
     return made
 
 
-def worth(playbook, acceptance, weight=1.0):
-    nobody = Situation(np.full(len(playbook.situations.names.position), np.nan), {})
-    return priorities(playbook, np.array([acceptance]), np.array([weight]), nobody)[0]
+def worth(compiled, acceptance, weight=1.0):
+    nobody = DecisionContext(np.full(len(compiled.context_reader.names.position), np.nan), {})
+    return priorities(compiled, np.array([acceptance]), np.array([weight]), nobody)[0]
 
 
 def test_matches_the_worked_example_in_the_docstring(book):
@@ -60,13 +60,13 @@ def test_weight_and_lever_multiply_the_value_and_never_the_cost(
 
 
 def test_a_formula_of_the_catalogue_replaces_ours(book):
-    playbook = book({"formula": "acceptance * value * lever - 2 * cost"})
-    assert worth(playbook, 0.5) == pytest.approx(0.5 * 8 - 2 * 0.45)
+    compiled = book({"formula": "acceptance * value * lever - 2 * cost"})
+    assert worth(compiled, 0.5) == pytest.approx(0.5 * 8 - 2 * 0.45)
 
 
 def test_where_a_formula_has_no_value_the_action_is_worth_only_its_cost(book):
-    playbook = book({"formula": "acceptance * value * churn - cost"})
-    assert worth(playbook, 0.5) == pytest.approx(-0.45)  # churn is unknown
+    compiled = book({"formula": "acceptance * value * churn - cost"})
+    assert worth(compiled, 0.5) == pytest.approx(-0.45)  # churn is unknown
 
 
 def test_a_formula_that_names_what_is_not_there_is_refused_by_its_key(book):
@@ -80,9 +80,9 @@ def test_context_weights_multiply_where_their_condition_holds(book):
         {"when": "churn > 0.5", "weight": 3},
         {"when": "known", "weight": 5, "issues": ["keep"]},
     ]
-    playbook = book({"context_weights": weights})
+    compiled = book({"context_weights": weights})
     holds = np.array([True, False, True])
-    assert context_weights(playbook, holds) == pytest.approx([10.0])
+    assert context_weights(compiled, holds) == pytest.approx([10.0])
 
 
 def test_context_weights_by_stage_and_intent_reach_the_answer(toy_domain, toy_catalog, ledger, now):
@@ -99,11 +99,11 @@ def test_context_weights_by_stage_and_intent_reach_the_answer(toy_domain, toy_ca
 
 
 def test_the_sum_is_told_with_what_pulls_at_it(book):
-    playbook = book()
-    said = worth_in_words(playbook, 0, 0.12, 1.0, worth(playbook, 0.12), "eur")
+    compiled = book()
+    said = worth_in_words(compiled, 0, 0.12, 1.0, worth(compiled, 0.12), "eur")
     assert said == "12.0% chance of acceptance x 8.00 EUR - 0.45 EUR cost = 0.51 EUR"
-    playbook = book(value=10, cost=1, lever=1.5)
-    said = worth_in_words(playbook, 0, 0.5, 2.0, worth(playbook, 0.5, 2.0), "eur")
+    compiled = book(value=10, cost=1, lever=1.5)
+    said = worth_in_words(compiled, 0, 0.5, 2.0, worth(compiled, 0.5, 2.0), "eur")
     assert said == (
         "50.0% chance of acceptance x weight 2 x 10.00 EUR x lever 1.5 - 1.00 EUR cost = 14.00 EUR"
     )

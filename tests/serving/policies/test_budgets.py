@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from features.journeys.model_input import ModelInput
-from serving.catalog.compiled_catalog import Playbook
+from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.policies.budgets import Pacer
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 
@@ -31,7 +31,9 @@ def catalog(toy_catalog):
 @pytest.fixture
 def pacer(catalog, toy_domain):
     def made(budgets=None, **actions):
-        return Pacer(Playbook(catalog(budgets, **actions), toy_domain, ModelInput(toy_domain)))
+        return Pacer(
+            CompiledCatalog(catalog(budgets, **actions), toy_domain, ModelInput(toy_domain))
+        )
 
     return made
 

@@ -10,7 +10,7 @@ import pytest
 from features.customers.contacts import Contact
 from features.journeys.model_input import ModelInput
 from features.ledger.tables import micros
-from serving.catalog.compiled_catalog import Playbook
+from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.policies.contact_counts import Facts
 from serving.policies.contact_policy import ContactPolicy
 from tests.serving.fakes import changed
@@ -41,14 +41,20 @@ def judge(toy_domain, toy_catalog):
             "contact_policy": policy,
             "outcomes": toy_catalog.model_dump()["outcomes"] | {"shown": {"acceptance": None}},
         }
-        playbook = Playbook(changed(toy_catalog, **parts), toy_domain, ModelInput(toy_domain))
+        compiled = CompiledCatalog(
+            changed(toy_catalog, **parts), toy_domain, ModelInput(toy_domain)
+        )
         defaults = {"customer_id": "c1", "channel": "app", "now": NOW, "local": NOW}
         defaults |= {"consents": {"marketing": True}, "contacts": list(contacts)}
-        judgement = ContactPolicy(playbook).judge(Facts(**defaults | facts))
+        contact_policy_result = ContactPolicy(compiled).judge(Facts(**defaults | facts))
         for name in shown_now:
-            judgement.count(playbook.index[name])
-        out = [name for name, gone in zip(playbook.actions, judgement.out, strict=True) if gone]
-        return {name: judgement.why(playbook.index[name]) for name in out}
+            contact_policy_result.count(compiled.index[name])
+        out = [
+            name
+            for name, gone in zip(compiled.actions, contact_policy_result.out, strict=True)
+            if gone
+        ]
+        return {name: contact_policy_result.why(compiled.index[name]) for name in out}
 
     return judged
 

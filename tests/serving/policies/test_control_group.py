@@ -43,7 +43,7 @@ def engine(toy_domain, toy_catalog, ledger):
 
 
 def somebody(arm, engine, after=0):
-    group = engine.desk.playbook.catalog.control_group
+    group = engine.setup.compiled.catalog.control_group
     names = (f"c{i}" for i in range(after, 1000))
     return next(one for one in names if arm_of(one, group) == arm)
 

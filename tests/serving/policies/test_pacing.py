@@ -423,15 +423,15 @@ def rows(draw, calendar, target):
 
 
 @st.composite
-def situations(draw):
+def context_reader(draw):
     calendar, target = draw(calendars), draw(targets())
     row = draw(st.none() | rows(calendar, target))
     return row, target, calendar, sorted(draw(st.lists(instants, min_size=3, max_size=3)))
 
 
-@given(situations(), amounts)
-def test_a_price_is_finite_and_within_its_bounds_whatever_the_row(situation, amount):
-    row, target, calendar, moments = situation
+@given(context_reader(), amounts)
+def test_a_price_is_finite_and_within_its_bounds_whatever_the_row(decision_context, amount):
+    row, target, calendar, moments = decision_context
     for at in moments:
         moment = calendar.moment(at)
         row_after = advance(row, target, moment, amount)
@@ -449,9 +449,9 @@ def test_a_subsidy_of_a_larger_scale_is_cut_also_where_the_minimum_is_reached():
     assert -1 <= advance(written, target, moment, 0.0).price <= 0
 
 
-@given(situations(), amounts)
-def test_who_has_spent_more_pays_more(situation, more):
-    row, target, calendar, moments = situation
+@given(context_reader(), amounts)
+def test_who_has_spent_more_pays_more(decision_context, more):
+    row, target, calendar, moments = decision_context
     if row is None:
         return
     ahead = replace(row, spent=row.spent + more)
@@ -459,9 +459,9 @@ def test_who_has_spent_more_pays_more(situation, more):
         assert price(ahead, target, moment) >= price(row, target, moment) - 1e-9 * target.scale
 
 
-@given(situations(), st.floats(0, 1e3), st.floats(0, 1e3))
-def test_spending_raises_the_price_and_waiting_lowers_it(situation, amount, more):
-    row, target, calendar, moments = situation
+@given(context_reader(), st.floats(0, 1e3), st.floats(0, 1e3))
+def test_spending_raises_the_price_and_waiting_lowers_it(decision_context, amount, more):
+    row, target, calendar, moments = decision_context
     row = advance(row, target, calendar.moment(moments[0]), amount)
     slack = 1e-9 * (target.scale + abs(row.price))
     moment, later = map(calendar.moment, moments[1:])
@@ -475,9 +475,9 @@ def test_spending_raises_the_price_and_waiting_lowers_it(situation, amount, more
         assert price(row, target, later) <= now + slack
 
 
-@given(situations())
-def test_one_look_sees_what_many_would_have(situation):
-    row, target, calendar, moments = situation
+@given(context_reader())
+def test_one_look_sees_what_many_would_have(decision_context):
+    row, target, calendar, moments = decision_context
     first, between, last = map(calendar.moment, moments)
     row = advance(row, target, first, 1.0)
     if not row.day == between.day == last.day or between.at < row.at:
@@ -512,9 +512,9 @@ def test_a_lazy_price_is_the_sum_of_very_many_small_steps(calendar, most, least,
     assert lazily == pytest.approx(expected, rel=5e-3, abs=1e-5)
 
 
-@given(situations())
-def test_the_same_row_gives_the_same_price_for_ever(situation):
-    row, target, calendar, moments = situation
+@given(context_reader())
+def test_the_same_row_gives_the_same_price_for_ever(decision_context):
+    row, target, calendar, moments = decision_context
     moment = calendar.moment(moments[0])
     first = price(row, target, moment), advance(row, target, moment)
     pacing._shares.cache_clear()

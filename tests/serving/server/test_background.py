@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from features.settings import load_settings
-from serving.decide.decision_setup import Desk, Models
+from serving.decide.decision_setup import DecisionSetup, Models
 from serving.server import background as room
-from serving.server.background import Upkeep
+from serving.server.background import BackgroundTasks
 from tests.conftest import SHOP
 
 
@@ -20,13 +20,13 @@ def no_store(*_: object) -> None:
 
 
 @pytest.fixture
-def upkeep(tmp_path, monkeypatch) -> Upkeep:
+def upkeep(tmp_path, monkeypatch) -> BackgroundTasks:
     """A worker of the shop without Feast, MLflow and learner, that looks all the time."""
     monkeypatch.setattr(room, "FeatureStore", no_store)
     monkeypatch.setattr(room, "CATALOG_EVERY_S", 0.001)
     actions = tmp_path / "actions.yaml"
     actions.write_text((SHOP / "actions.yaml").read_text())
-    return Upkeep(
+    return BackgroundTasks(
         load_settings(
             {
                 "NBA_HOME": str(tmp_path / "home"),
@@ -41,12 +41,12 @@ def upkeep(tmp_path, monkeypatch) -> Upkeep:
     )
 
 
-def edit(upkeep: Upkeep, before: str, after: str) -> None:
+def edit(upkeep: BackgroundTasks, before: str, after: str) -> None:
     path = upkeep._settings.actions
     path.write_text(path.read_text().replace(before, after))
 
 
-def kept_up_until(upkeep: Upkeep, holds: Callable[[], bool]) -> None:
+def kept_up_until(upkeep: BackgroundTasks, holds: Callable[[], bool]) -> None:
     async def look() -> None:
         upkeep.begin()
         try:
@@ -59,14 +59,14 @@ def kept_up_until(upkeep: Upkeep, holds: Callable[[], bool]) -> None:
     asyncio.run(look())
 
 
-def value(upkeep: Upkeep) -> float:
-    return upkeep.engine.desk.playbook.catalog.actions["hello"].value
+def value(upkeep: BackgroundTasks) -> float:
+    return upkeep.engine.setup.compiled.catalog.actions["hello"].value
 
 
 def test_an_edited_catalogue_is_decided_with(upkeep):
     edit(upkeep, "value: 1", "value: 2")
     kept_up_until(upkeep, lambda: value(upkeep) == 2)
-    assert upkeep.engine.desk.models.catalog == upkeep.engine.desk.playbook.catalog.fingerprint
+    assert upkeep.engine.setup.models.catalog == upkeep.engine.setup.compiled.catalog.fingerprint
 
 
 def test_an_edit_is_not_lost_when_the_ledger_fails_at_that_moment(upkeep, monkeypatch):
@@ -84,14 +84,14 @@ def test_an_edit_is_not_lost_when_the_ledger_fails_at_that_moment(upkeep, monkey
 
 def test_a_look_at_models_does_not_bring_the_catalogue_before_back(upkeep, monkeypatch):
     """However long that look takes, and whatever comes in between."""
-    with_models = Desk.with_models
+    with_models = DecisionSetup.with_models
 
-    def slow(desk: Desk, models: Models) -> Desk:
+    def slow(setup: DecisionSetup, models: Models) -> DecisionSetup:
         end = time.monotonic() + 0.05
-        while upkeep.engine.desk is desk and time.monotonic() < end:
+        while upkeep.engine.setup is setup and time.monotonic() < end:
             time.sleep(0)  # lets other threads go on, if they would
-        return with_models(desk, models)
+        return with_models(setup, models)
 
-    monkeypatch.setattr(Desk, "with_models", slow)
+    monkeypatch.setattr(DecisionSetup, "with_models", slow)
     edit(upkeep, "value: 1", "value: 2")
     kept_up_until(upkeep, lambda: value(upkeep) == 2)

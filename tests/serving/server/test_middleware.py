@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from serving.contract.decisions import DecideRequest
 from serving.contract.events import OutcomeRequest
-from serving.server.middleware import MAX_BODY_BYTES, Border, QuietRefusals, one_form
+from serving.server.middleware import MAX_BODY_BYTES, ErrorMiddleware, QuietRefusals, one_form
 
 JSON = (b"content-type", b"application/json")
 
@@ -90,7 +90,7 @@ def call(
         sent.append(dict(message))
 
     scope = {"type": "http", "method": method, "path": path, "headers": headers}
-    asyncio.run(Border(app, readiness, document)(scope, receive, send))
+    asyncio.run(ErrorMiddleware(app, readiness, document)(scope, receive, send))
     return Answer(sent)
 
 
@@ -127,7 +127,7 @@ def test_each_part_of_a_good_answer_is_sent_before_the_next_is_made():
         sent.append(message["type"].removeprefix("http.response."))
 
     scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": [JSON]}
-    asyncio.run(Border(app, ready)(scope, receive, send))
+    asyncio.run(ErrorMiddleware(app, ready)(scope, receive, send))
     assert sent == ["start", "made a part", "body", "made another", "body"]
 
 
@@ -154,7 +154,7 @@ def test_after_the_body_the_application_still_hears_the_caller_leave():
         raise AssertionError(message)
 
     scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": [JSON]}
-    asyncio.run(Border(app, ready)(scope, receive, send))
+    asyncio.run(ErrorMiddleware(app, ready)(scope, receive, send))
     assert heard == ["http.request", "http.disconnect"]
 
 
@@ -361,7 +361,7 @@ def test_what_is_not_http_goes_straight_through():
     async def unused(*_: object) -> None:
         raise AssertionError("nobody sends or receives here")
 
-    asyncio.run(Border(app, ready)({"type": "lifespan"}, unused, unused))
+    asyncio.run(ErrorMiddleware(app, ready)({"type": "lifespan"}, unused, unused))
     assert app.scopes == ["lifespan"]
 
 
@@ -418,5 +418,5 @@ def test_half_a_request_reaches_nobody():
         raise AssertionError("there is nobody to answer")
 
     scope = {"type": "http", "path": "/v1/decide", "method": "POST", "headers": [JSON]}
-    asyncio.run(Border(app, ready)(scope, receive, send))
+    asyncio.run(ErrorMiddleware(app, ready)(scope, receive, send))
     assert app.bodies == []

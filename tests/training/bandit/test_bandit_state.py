@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.bandits import PLAIN
-from training.bandit.bandit_state import Knowledge, Outcomes
+from training.bandit.bandit_state import BanditState, Outcomes
 from training.bandit.encoder import Encoder
-from training.bandit.exploration import ProbabilityMatching
+from training.bandit.exploration import ThompsonProbabilities
 from training.bandit.reward_model import RewardModel
 from training.params import HeadParams, load_params
 
@@ -43,7 +43,7 @@ def taken(outcomes: Outcomes, which: np.ndarray, sign: float = 1.0) -> Outcomes:
     )
 
 
-def believed(knowledge: Knowledge, params=PARAMS) -> np.ndarray:
+def prediction(knowledge: BanditState, params=PARAMS) -> np.ndarray:
     found = knowledge.model(PRIORS, {}, params).expect(np.array([[0.7]]), ("app",))
     return np.concatenate([found.mean.ravel(), found.deviation.ravel(), found.experts.ravel()])
 
@@ -53,11 +53,11 @@ def test_outcomes_in_any_order_and_in_any_parts_come_to_the_same():
     # Longer than 30 half-lives of the shortest memory: its sums are rescaled on the way.
     outcomes = some(rng, 400)
     outcomes = replace(outcomes, at=outcomes.at * 1000)
-    at_once = Knowledge.blank(ENCODER, PARAMS).learn(outcomes)
-    one_by_one = Knowledge.blank(ENCODER, PARAMS)
+    at_once = BanditState.blank(ENCODER, PARAMS).learn(outcomes)
+    one_by_one = BanditState.blank(ENCODER, PARAMS)
     for part in np.array_split(rng.permutation(400), 40):
         one_by_one = one_by_one.learn(taken(outcomes, part))
-    assert believed(one_by_one) == pytest.approx(believed(at_once), rel=1e-9)
+    assert prediction(one_by_one) == pytest.approx(prediction(at_once), rel=1e-9)
     seen = [one.errors.products * one.fading.shrink(one.newest) for one in (one_by_one, at_once)]
     assert seen[0] == pytest.approx(seen[1], rel=1e-9)
 
@@ -65,23 +65,23 @@ def test_outcomes_in_any_order_and_in_any_parts_come_to_the_same():
 def test_what_is_taken_back_was_never_there():
     rng = np.random.default_rng(4)
     outcomes = some(rng, 300)
-    kept = Knowledge.blank(ENCODER, PARAMS).learn(taken(outcomes, np.arange(200)))
+    kept = BanditState.blank(ENCODER, PARAMS).learn(taken(outcomes, np.arange(200)))
     more = kept.learn(taken(outcomes, np.arange(200, 300)))
-    assert not np.allclose(believed(more), believed(kept), rtol=1e-3)  # the test can fail
+    assert not np.allclose(prediction(more), prediction(kept), rtol=1e-3)  # the test can fail
     back = more.learn(taken(outcomes, np.arange(200, 300), -1.0))
     # Seen from the newest decision, which was made all the same.
     kept = replace(kept, newest=more.newest)
-    assert believed(back) == pytest.approx(believed(kept), rel=1e-9)
+    assert prediction(back) == pytest.approx(prediction(kept), rel=1e-9)
 
 
 def test_bytes_give_back_everything():
     rng = np.random.default_rng(5)
     outcomes = some(rng, 300)
-    knowledge = Knowledge.blank(ENCODER, PARAMS).learn(outcomes).with_trees(outcomes, 300.0)
+    knowledge = BanditState.blank(ENCODER, PARAMS).learn(outcomes).with_trees(outcomes, 300.0)
     assert knowledge.trees is not None
-    back = Knowledge.from_bytes(knowledge.to_bytes())
+    back = BanditState.from_bytes(knowledge.to_bytes())
     assert back.to_bytes() == knowledge.to_bytes()
-    assert believed(back).tolist() == believed(knowledge).tolist()
+    assert prediction(back).tolist() == prediction(knowledge).tolist()
     model = knowledge.model(PRIORS, {}, PARAMS)
     again = RewardModel.from_bytes(model.to_bytes()).expect(np.array([[0.7]]), ("app",))
     assert again.mean.tolist() == model.expect(np.array([[0.7]]), ("app",)).mean.tolist()
@@ -91,14 +91,14 @@ def test_the_expert_who_foretold_best_is_believed_most():
     rng = np.random.default_rng(6)
     outcomes = some(rng, 2000)
     said = np.column_stack([np.full(2000, 0.5), 0.9 * outcomes.acceptance, np.full(2000, 0.4)])
-    knowledge = Knowledge.blank(ENCODER, PARAMS).learn(replace(outcomes, said=said))
+    knowledge = BanditState.blank(ENCODER, PARAMS).learn(replace(outcomes, said=said))
     assert knowledge.model(PRIORS, {}, PARAMS).shares.argmax() == 1
 
 
 def test_who_noted_nothing_is_not_judged():
     outcomes = some(np.random.default_rng(7), 50)
     silent = replace(outcomes, said=outcomes.said * np.nan)
-    knowledge = Knowledge.blank(ENCODER, PARAMS).learn(silent)
+    knowledge = BanditState.blank(ENCODER, PARAMS).learn(silent)
     assert knowledge.errors.count == 0
     assert knowledge.counted == 50
     assert knowledge.model(PRIORS, {}, PARAMS).shares[0] > 0.99
@@ -106,7 +106,7 @@ def test_who_noted_nothing_is_not_judged():
 
 def test_how_sure_an_acceptance_is_follows_its_own_rate():
     blank = Encoder.blank(("app",))
-    model = Knowledge.blank(blank, PLAIN).model({"a": (0.5, 10.0), "b": (0.02, 10.0)}, {}, PLAIN)
+    model = BanditState.blank(blank, PLAIN).model({"a": (0.5, 10.0), "b": (0.02, 10.0)}, {}, PLAIN)
     deviation = model.expect(np.empty((1, 0)), ("app",)).deviation[0]
     # p (1 - p) / 10 of the constant and / 100 of the channel.
     assert deviation == pytest.approx(np.sqrt(np.array([0.25, 0.0196]) * 0.11))
@@ -115,7 +115,7 @@ def test_how_sure_an_acceptance_is_follows_its_own_rate():
 def test_a_new_action_starts_where_its_group_is():
     rng = np.random.default_rng(8)
     outcomes = replace(some(rng, 500), actions=["mail"] * 500, acceptance=np.ones(500))
-    knowledge = Knowledge.blank(ENCODER, PARAMS).learn(outcomes)
+    knowledge = BanditState.blank(ENCODER, PARAMS).learn(outcomes)
     priors = PRIORS | {"letter": (0.1, 10.0)}
     groups = {"mail": "paper", "letter": "paper", "call": "voice"}
     model = knowledge.model(priors, groups, PARAMS)
@@ -129,7 +129,7 @@ def test_trees_are_wanted_when_enough_is_new():
     params = PARAMS.model_copy(
         update={"trees": PARAMS.trees.model_copy(update={"at_least": 300, "growth": 2.0})}
     )
-    knowledge = Knowledge.blank(ENCODER, params)
+    knowledge = BanditState.blank(ENCODER, params)
     assert not knowledge.learn(taken(outcomes, np.arange(299))).wants_trees(params)
     knowledge = knowledge.learn(outcomes)
     assert knowledge.wants_trees(params)
@@ -149,7 +149,7 @@ def test_after_the_world_turned_the_short_memory_finds_the_new_best_action(short
     customers = np.column_stack([rng.integers(0, 2, 200), rng.normal(size=(200, 3))])
     names = ("segment", "x", "y", "z")
     encoder = Encoder.fit(customers, names, ("app",), params.width)
-    knowledge, policy = Knowledge.blank(encoder, params), ProbabilityMatching(params.least)
+    knowledge, policy = BanditState.blank(encoder, params), ThompsonProbabilities(params.least)
     actions, priors = ["a", "b", "c"], dict.fromkeys("abc", (0.1, 30.0))
     rates = np.array([[0.3, 0.1, 0.1], [0.1, 0.3, 0.1]])
     chances = []

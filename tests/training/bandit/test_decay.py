@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidSetting
-from training.bandit.decay import MOST, Fading
+from training.bandit.decay import MOST, Decay
 
 
 def test_an_outcome_counts_half_after_one_half_life():
-    fading = Fading(half_life=10.0, epoch=100.0)
+    fading = Decay(half_life=10.0, epoch=100.0)
     assert (fading.weights(100.0) * fading.shrink(110.0)) == pytest.approx(0.5)
     assert (fading.weights(np.array([110.0, 90.0])) * fading.shrink(110.0)) == pytest.approx(
         [1.0, 0.25]
@@ -18,13 +18,13 @@ def test_an_outcome_counts_half_after_one_half_life():
 
 
 def test_without_a_half_life_nothing_fades():
-    assert Fading().weights(np.array([1.0, 1e9])).tolist() == [1.0, 1.0]
-    assert Fading().shrink(1e9) == 1.0
-    assert Fading().moved(1e9) == (Fading(), 1.0)
+    assert Decay().weights(np.array([1.0, 1e9])).tolist() == [1.0, 1.0]
+    assert Decay().shrink(1e9) == 1.0
+    assert Decay().moved(1e9) == (Decay(), 1.0)
 
 
 def test_the_epoch_moves_on_and_nothing_seen_from_now_changes():
-    old, newest = Fading(half_life=2.0), 2.0 * (MOST + 5) + 0.7
+    old, newest = Decay(half_life=2.0), 2.0 * (MOST + 5) + 0.7
     new, scale = old.moved(newest)
     assert new.epoch == 2.0 * (MOST + 5)
     for at in (0.0, 3.3, newest):
@@ -37,4 +37,4 @@ def test_the_epoch_moves_on_and_nothing_seen_from_now_changes():
 @pytest.mark.parametrize("half_life", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_half_life_we_cannot_use_is_named_in_the_error(half_life):
     with pytest.raises(InvalidSetting, match=f"half_life is {half_life!r}. Expected a finite"):
-        Fading(half_life)
+        Decay(half_life)

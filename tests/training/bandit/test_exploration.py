@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from features.errors import InvalidSetting, NothingAllowed
-from training.bandit.exploration import InverseGapPolicy, ProbabilityMatching, draw
+from training.bandit.exploration import InverseGapWeighting, ThompsonProbabilities, draw
 
 NAN = float("nan")
 rewards = st.lists(
@@ -18,21 +18,21 @@ rewards = st.lists(
 
 
 def test_matches_the_worked_example_in_the_docstring():
-    chance = InverseGapPolicy(greed=10).probabilities(np.array([1.0, 0.0]))
+    chance = InverseGapWeighting(greed=10).probabilities(np.array([1.0, 0.0]))
     assert chance == pytest.approx([11 / 12, 1 / 12])
 
 
 def test_without_greed_all_allowed_actions_are_tried_alike():
-    chance = InverseGapPolicy(greed=0).probabilities(np.array([5.0, NAN, -5.0, 0.0]))
+    chance = InverseGapWeighting(greed=0).probabilities(np.array([5.0, NAN, -5.0, 0.0]))
     assert chance == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
 
 
 def test_the_only_allowed_action_is_certain():
-    assert InverseGapPolicy(greed=20).probabilities(np.array([NAN, -3.0])).tolist() == [0.0, 1.0]
+    assert InverseGapWeighting(greed=20).probabilities(np.array([NAN, -3.0])).tolist() == [0.0, 1.0]
 
 
 def test_an_action_that_trails_further_is_tried_less():
-    chance = InverseGapPolicy(greed=20).probabilities(np.array([0.5, 2.0, 1.0, 1.9]))
+    chance = InverseGapWeighting(greed=20).probabilities(np.array([0.5, 2.0, 1.0, 1.9]))
     assert chance.argsort().tolist() == [0, 2, 3, 1]
 
 
@@ -40,7 +40,7 @@ def test_an_action_that_trails_further_is_tried_less():
 @given(rewards=rewards, greed=st.floats(0, 1e6))
 def test_probabilities_sum_to_1_and_are_above_0_exactly_where_allowed(rewards, greed):
     expected = np.array(rewards)
-    chance = InverseGapPolicy(greed).probabilities(expected)
+    chance = InverseGapWeighting(greed).probabilities(expected)
     assert abs(chance.sum() - 1) <= 1e-12
     assert ((chance > 0) == ~np.isnan(expected)).all()
     assert (chance[np.isnan(expected)] == 0).all()
@@ -49,14 +49,14 @@ def test_probabilities_sum_to_1_and_are_above_0_exactly_where_allowed(rewards, g
 
 def test_nothing_allowed_is_an_error_that_says_what_to_allow():
     with pytest.raises(NothingAllowed, match="no allowed action.*Allow 'no_action'"):
-        InverseGapPolicy(greed=10).probabilities(np.array([NAN, NAN]))
+        InverseGapWeighting(greed=10).probabilities(np.array([NAN, NAN]))
     with pytest.raises(NothingAllowed, match="no allowed action"):
-        InverseGapPolicy(greed=10).probabilities(np.array([[1.0, 0.0], [NAN, NAN]]))
+        InverseGapWeighting(greed=10).probabilities(np.array([[1.0, 0.0], [NAN, NAN]]))
 
 
 def test_inverse_gap_of_many_rows_is_that_of_each():
     rows = np.array([[1.0, 0.0, NAN], [0.0, 2.0, 1.0]])
-    chance = InverseGapPolicy(greed=10).probabilities(rows)
+    chance = InverseGapWeighting(greed=10).probabilities(rows)
     assert chance[0] == pytest.approx([11 / 12, 1 / 12, 0])
     assert chance[1] == pytest.approx([1 / 23, 1 - 1 / 23 - 1 / 13, 1 / 13])
 
@@ -64,7 +64,7 @@ def test_inverse_gap_of_many_rows_is_that_of_each():
 @pytest.mark.parametrize("greed", [-1.0, NAN, float("inf"), float("-inf")])
 def test_a_greed_we_cannot_use_is_named_in_the_error(greed):
     with pytest.raises(InvalidSetting, match=f"greed is {greed!r}. Expected a number from 0 to"):
-        InverseGapPolicy(greed)
+        InverseGapWeighting(greed)
 
 
 def test_each_action_is_drawn_as_often_as_its_probability_says():
@@ -92,7 +92,7 @@ def test_a_sum_a_rounding_error_below_1_still_draws_an_allowed_action():
 
 
 def matched(mean: list[float], sd: list[float], least: float = 0.0) -> np.ndarray:
-    return ProbabilityMatching(least).probabilities(np.array(mean), np.array(sd))
+    return ThompsonProbabilities(least).probabilities(np.array(mean), np.array(sd))
 
 
 def test_matching_gives_the_worked_example_of_its_docstring():
@@ -147,7 +147,7 @@ def test_the_unit_of_rewards_does_not_matter():
 @pytest.mark.parametrize("least", [-0.01, 0.2, NAN])
 def test_a_least_chance_we_cannot_use_is_named_in_the_error(least):
     with pytest.raises(InvalidSetting, match=f"least is {least!r}. Expected a chance from 0"):
-        ProbabilityMatching(least)
+        ThompsonProbabilities(least)
 
 
 def test_two_that_may_be_best_are_weighed_exactly():
@@ -178,10 +178,10 @@ def test_chances_are_those_of_a_finer_integral(seed, unsure, tolerance):
     own = np.diff(below, axis=0)
     others = below.prod(axis=1, keepdims=True) / below
     exact = np.append((own * (others[1:] + others[:-1]) / 2).sum(axis=0), below[0].prod())
-    found = ProbabilityMatching(least=0.0).probabilities(mean, sd)
+    found = ThompsonProbabilities(least=0.0).probabilities(mean, sd)
     np.testing.assert_allclose(found, exact, atol=tolerance)
 
 
 def test_when_all_are_certain_the_best_one_is_chosen():
-    found = ProbabilityMatching().probabilities(np.array([1.0, 2.0, np.nan]), np.zeros(3))
+    found = ThompsonProbabilities().probabilities(np.array([1.0, 2.0, np.nan]), np.zeros(3))
     assert found.tolist() == [0.0, 1.0, 0.0]

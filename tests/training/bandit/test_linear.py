@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.bandit.linear import Head, LiveHeads, basis_of, solve
+from training.bandit.linear import LinearPosterior, LiveHeads, basis_of, solve
 
 RIDGES, ACTIONS, WIDTH = (1.0, 30.0), 3, 6
 
@@ -81,7 +81,7 @@ def test_what_is_known_better_is_less_unsure():
 
 
 def test_an_action_that_nobody_knows_is_as_unsure_as_its_prior():
-    head = Head(np.ones((1, 2)), np.full((1, 2), 0.1), np.eye(2), ridge=4.0)
+    head = LinearPosterior(np.ones((1, 2)), np.full((1, 2), 0.1), np.eye(2), ridge=4.0)
     both = head.rearranged(np.array([-1, 0]))
     vector = np.array([[1.0, 1.0]])
     assert both.mean(vector).tolist() == [[0.0, 2.0]]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.bandit.stacking import Errors, smallest_mixture
+from training.bandit.stacking import ExpertErrors, smallest_mixture
 
 
 def followed(n: int = 400, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=n)
 
 
-def judged(said: np.ndarray, truth: np.ndarray) -> Errors:
+def judged(said: np.ndarray, truth: np.ndarray) -> ExpertErrors:
     n_experts = said.shape[1]
-    return Errors(np.zeros((n_experts, n_experts)), 0.0).learn(said, truth, np.ones(len(truth)))
+    return ExpertErrors(np.zeros((n_experts, n_experts)), 0.0).learn(
+        said, truth, np.ones(len(truth))
+    )
 
 
 def test_shares_worked_by_hand():
@@ -70,7 +72,7 @@ def test_a_debt_keeps_an_expert_silent_until_it_was_better_by_that_much():
 
 
 def test_mean_squares_are_those_of_each_expert():
-    errors = Errors.start([0.25, 1.0], count=2.0).learn(
+    errors = ExpertErrors.start([0.25, 1.0], count=2.0).learn(
         np.array([[1.0, 0.0]]), np.zeros(1), np.array([2.0])
     )
     assert errors.squares == pytest.approx([(0.5 + 2) / 4, 2 / 4])

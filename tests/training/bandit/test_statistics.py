@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidSetting
-from training.bandit.decay import Fading
+from training.bandit.decay import Decay
 from training.bandit.encoder import Encoder
-from training.bandit.statistics import Posterior
+from training.bandit.statistics import ActionStatistics
 
 NAN = float("nan")
 CHANNELS = ("app", "phone")
@@ -20,7 +20,7 @@ def an_encoder() -> Encoder:
 
 
 def some_outcomes(n: int, seed: int) -> tuple:
-    """Rows, channels, actions, acceptances and counts, as `Posterior.learn` takes them."""
+    """Rows, channels, actions, acceptances and counts, as `ActionStatistics.learn` takes them."""
     rng = np.random.default_rng(seed)
     rows = rng.normal([40.0, 3.0], [10.0, 2.0], (n, 2))
     rows[rng.random((n, 2)) < 0.1] = NAN
@@ -29,8 +29,8 @@ def some_outcomes(n: int, seed: int) -> tuple:
     return rows, channels, actions, rng.integers(0, 2, n).astype(float), rng.uniform(0.2, 1, n)
 
 
-def learned(*parts: tuple) -> Posterior:
-    posterior = Posterior(an_encoder(), ridge=5.0)
+def learned(*parts: tuple) -> ActionStatistics:
+    posterior = ActionStatistics(an_encoder(), ridge=5.0)
     for part in parts:
         posterior.learn(*part)
     return posterior
@@ -117,7 +117,7 @@ def test_a_prior_edited_later_is_as_if_it_had_always_been_so():
 
 def test_a_posterior_survives_its_bytes():
     posterior = learned(some_outcomes(40, seed=6))
-    back = Posterior.from_bytes(posterior.to_bytes())
+    back = ActionStatistics.from_bytes(posterior.to_bytes())
     assert (back.ridge, back.actions) == (posterior.ridge, posterior.actions)
     assert back.encoder.features == ("age", "visits")
     assert back.model(PRIORS).weights.tolist() == posterior.model(PRIORS).weights.tolist()
@@ -128,7 +128,7 @@ def test_a_posterior_survives_its_bytes():
 
 
 def test_an_empty_posterior_survives_its_bytes_and_can_learn():
-    back = Posterior.from_bytes(Posterior(an_encoder(), ridge=5.0).to_bytes())
+    back = ActionStatistics.from_bytes(ActionStatistics(an_encoder(), ridge=5.0).to_bytes())
     back.learn(*some_outcomes(40, seed=6))
     assert back.first.tolist() == learned(some_outcomes(40, seed=6)).first.tolist()
 
@@ -136,14 +136,14 @@ def test_an_empty_posterior_survives_its_bytes_and_can_learn():
 @pytest.mark.parametrize("ridge", [0.0, -1.0, NAN, float("inf")])
 def test_a_ridge_we_cannot_use_is_named_in_the_error(ridge):
     with pytest.raises(InvalidSetting, match=f"ridge is {ridge!r}. Expected a finite number > 0"):
-        Posterior(an_encoder(), ridge)
+        ActionStatistics(an_encoder(), ridge)
 
 
 # What fades, and what siblings expect ----------------------------------------------------------
 
 
-def faded(*parts: tuple, half_life: float = 10.0) -> Posterior:
-    posterior = Posterior(an_encoder(), ridge=5.0, fading=Fading(half_life))
+def faded(*parts: tuple, half_life: float = 10.0) -> ActionStatistics:
+    posterior = ActionStatistics(an_encoder(), ridge=5.0, fading=Decay(half_life))
     for part in parts:
         posterior.learn(*part)
     return posterior

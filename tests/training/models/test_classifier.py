@@ -266,8 +266,8 @@ def test_no_split_trains_on_a_label_that_was_not_settled_before_its_block_begins
     for known, later in splits:
         begins = at_us[later].min()
         assert (at_us[known] + label_us).max() <= begins and at_us[known].max() < begins
-        settled = (at_us + label_us <= begins) & (at_us < begins)
-        assert known.tolist() == np.flatnonzero(settled).tolist()  # nor leaves one out
+        selected = (at_us + label_us <= begins) & (at_us < begins)
+        assert known.tolist() == np.flatnonzero(selected).tolist()  # nor leaves one out
 
 
 def test_the_blocks_are_the_later_half_of_the_moments_each_once():
@@ -304,8 +304,8 @@ def test_each_label_may_look_ahead_by_a_length_of_its_own():
     ahead_us = np.random.default_rng(15).integers(0, 60, 1_000)
     for known, later in forward_splits(at_us, ahead_us, SEED):
         begins = at_us[later].min()
-        settled = (at_us + ahead_us <= begins) & (at_us < begins)
-        assert known.tolist() == np.flatnonzero(settled).tolist()
+        selected = (at_us + ahead_us <= begins) & (at_us < begins)
+        assert known.tolist() == np.flatnonzero(selected).tolist()
 
 
 def test_folds_are_drawn_by_the_seed():

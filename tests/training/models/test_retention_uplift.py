@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.models.retention_uplift import Later, Retention, Watched
+from training.models.retention_uplift import Exposure, Retention, Surrogate
 
 FAMILIES = (np.array([0, 1, 1]), np.array([0, 1, 2]))
 
@@ -22,7 +22,7 @@ def sample():
     chance = 0.003 * np.exp(0.8 * (x[:, 0] + pushed))
     left = (rng.random(n) < 1 - np.exp(-days * chance)).astype(float)
     now = x + np.column_stack([pushed, np.zeros(n)]) + rng.normal(0, 0.3, (n, 2))
-    return Watched(x, actions, left, days), Later(x, actions, now)
+    return Exposure(x, actions, left, days), Surrogate(x, actions, now)
 
 
 def fitted(watched, later, lasting=(True, True)):
@@ -43,7 +43,7 @@ def test_finds_who_leaves_and_what_each_action_does(sample):
 
 def test_what_later_days_hide_is_corrected_by_who_left(sample):
     watched, later = sample
-    nothing = Later(later.x, later.actions, later.x)
+    nothing = Surrogate(later.x, later.actions, later.x)
     raised = np.log(fitted(watched, nothing).leaving(np.zeros((1, 2)))[0])
     assert raised[1] - raised[0] > 0.2 and raised[2] - raised[0] < -0.2
 
@@ -63,7 +63,7 @@ def test_what_is_usual_does_not_hide_that_those_in_danger_were_treated():
     actions = np.where(rng.random(n) < np.where(x[:, 0] > 0, 0.9, 0.1), 1, 0)
     chance = 0.004 * np.exp(0.7 * x[:, 0] - 0.7 * actions)
     left = (rng.random(n) < 1 - np.exp(-14 * chance)).astype(float)
-    watched, later = Watched(x, actions, left, np.full(n, 14.0)), Later(x, actions, x)
+    watched, later = Exposure(x, actions, left, np.full(n, 14.0)), Surrogate(x, actions, x)
     found = Retention.fit(watched, later, (np.array([0, 1]),), np.array([True]))
     effect = np.log(found.leaving(x[:2])[:, 1] / found.leaving(x[:2])[:, 0])
     assert ((effect < -0.3) & (effect > -0.8)).all()  # -0.25, if what is usual is learned once
@@ -72,8 +72,8 @@ def test_what_is_usual_does_not_hide_that_those_in_danger_were_treated():
 def test_an_action_that_was_never_taken_does_what_its_family_does(sample):
     watched, later = sample
     here = watched.actions < 2
-    seen = Watched(*(part[here] for part in watched))
-    found = fitted(seen, Later(later.x[:0], later.actions[:0], later.now[:0]))
+    seen = Exposure(*(part[here] for part in watched))
+    found = fitted(seen, Surrogate(later.x[:0], later.actions[:0], later.now[:0]))
     factor = found.factor[:, 0]
     assert factor[2] > 0.1 and abs(factor[1] - factor[2]) < factor[2]
 

@@ -7,19 +7,19 @@ import pytest
 
 from training.simulation.acceptance_model import MEMORY_DAYS, AcceptanceModel, due
 from training.simulation.actions import K
-from training.simulation.rollout import Report
+from training.simulation.rollout import DayFeedback
 
 N = 20_000
 
 
-def report(day: int, truth, n: int = N, action: int | None = None, seed: int = 0) -> Report:
+def report(day: int, truth, n: int = N, action: int | None = None, seed: int = 0) -> DayFeedback:
     """Of a day on which each was shown any action, or one; ``truth`` of contexts (n, 2)."""
     rng = np.random.default_rng([seed, day])
     x = rng.choice([-1.0, 1.0], (n, 2))
     actions = rng.integers(0, K, n) if action is None else np.full(n, action)
     accepted = (rng.random(n) < truth(x)) & (actions > 0)
     zero = np.zeros(n)
-    return Report(day, 21, x, actions, accepted, zero, zero > 0, zero, x)
+    return DayFeedback(day, 21, x, actions, accepted, zero, zero > 0, zero, x)
 
 
 def alone(x):

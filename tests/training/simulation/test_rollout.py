@@ -12,7 +12,7 @@ from training.simulation.baselines import RULES, FixedPolicy, OraclePolicy, Rand
 from training.simulation.customer_state import FEATURES
 from training.simulation.rehearsal_picture import draw_rehearsal
 from training.simulation.report import leads, standings
-from training.simulation.rollout import BLAMED_DAYS, LOOKS_DAYS, checked, live
+from training.simulation.rollout import BLAMED_DAYS, LOOKS_DAYS, checked, run_policy
 from training.simulation.tournament import POLICIES, rehearse
 from training.simulation.world import World
 
@@ -35,7 +35,7 @@ def rehearsal():
 @pytest.fixture(scope="module")
 def told():
     listener = Listener()
-    course = live(lambda world: listener, World(1_500, 4, 30), 4)
+    course = run_policy(lambda world: listener, World(1_500, 4, 30), 4)
     return listener.told, course
 
 

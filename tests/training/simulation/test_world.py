@@ -15,7 +15,7 @@ from training.simulation.actions import (
     PROMOTIONS,
     TIRES,
     VALUE,
-    Contacts,
+    ContactCounts,
     K,
     breaches,
 )
@@ -219,7 +219,7 @@ def test_caps_hold_whatever_is_wished_and_a_breach_would_be_counted():
 
 
 def test_a_full_cap_closes_its_actions_and_opens_again():
-    contacts, who = Contacts(1, 70), np.array([0])
+    contacts, who = ContactCounts(1, 70), np.array([0])
     contacts.count(who, 0, np.array([PRICE_CUT]))
     assert not contacts.allowed(who, 59)[0, PRICE_CUT]
     assert contacts.allowed(who, 60)[0, PRICE_CUT]
