@@ -17,6 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from features.business.domain import load_domain
+from features.clock import monotonic_s
 from features.errors import InvalidSetting
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -69,8 +70,8 @@ def _for_child(settings: Settings) -> dict[str, str]:
 
 
 def _greet(settings: Settings, server: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
-    end = time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < end and server.poll() is None:
+    end = monotonic_s() + READY_WITHIN_S
+    while monotonic_s() < end and server.poll() is None:
         answer = _readiness(settings.port)
         if answer is not None:
             break

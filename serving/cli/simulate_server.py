@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
+from features.clock import utc_now
 from features.errors import InvalidSetting
 from training.arrays import Bools, Floats, Ints
 from training.simulation.actions import CHANNELS, NAMES
@@ -198,7 +198,7 @@ class _Calls:
         return {
             "event_id": f"{self.prefix}-{self.world.day}-{who}-{kind}",
             "type": kind,
-            "occurred_at": datetime.now(UTC).isoformat(),
+            "occurred_at": utc_now().isoformat(),
             "channel": channel,
             "customer_id": customer_id(who),
             "properties": properties or {},
@@ -231,7 +231,7 @@ def rehearse_server(
         If the server does not answer, or is another business's.
     """
     world = World(customers, seed, days)
-    stamp = datetime.now(UTC).strftime("%H%M%S%f")
+    stamp = utc_now().strftime("%H%M%S%f")
     calls = _Calls(world, Caller(url), f"world-{seed}-{stamp}")
     value = np.zeros(customers)
     for day in range(days):

@@ -8,11 +8,12 @@ seconds; the command imports it when a step is run, not when somebody asks for h
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from features.business.domain import load_domain
+from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
@@ -103,7 +104,7 @@ def lift_of(since: datetime | None, until: datetime | None) -> LiftView:
         )
     request = LiftRequest(since=since, until=until)
     ledger, catalog = Ledger(settings.ledger_url), load_catalog(settings.actions, domain)
-    return view_lift(request, ledger, catalog, domain.currency, datetime.now(UTC))
+    return view_lift(request, ledger, catalog, domain.currency, utc_now())
 
 
 def evaluated(
@@ -117,7 +118,7 @@ def evaluated(
     settings = load_settings()
     domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
     params, registry = load_params(), Registry(settings)
-    archive, now = Archive(registry, ledger, domain, params), datetime.now(UTC)
+    archive, now = Archive(registry, ledger, domain, params), utc_now()
     catalog = load_catalog(settings.actions, domain)
     versions = {}
     if wanted.policy is not None:
@@ -149,5 +150,5 @@ def _sources() -> Sources:
         domain=domain,
         catalog=load_catalog(settings.actions, domain),
         params=load_params(),
-        now=datetime.now(UTC),
+        now=utc_now(),
     )

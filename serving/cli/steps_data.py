@@ -7,10 +7,11 @@ checked, and features built, some seconds sooner without them.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from features.business.domain import Domain, load_domain
+from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.ingest.erasure import Erasure
 from features.ingest.load_tables import LoadReport, is_loaded, load_folder
@@ -45,7 +46,7 @@ def import_tables(
             remedy="Leave it out.",
         )
     else:
-        shift = completejourney.write_tables(folder, datetime.now(UTC))
+        shift = completejourney.write_tables(folder, utc_now())
     report(f"import {source}", 1, 1)
     return folder, shift
 
@@ -56,13 +57,13 @@ def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[LoadRepor
     domain = load_domain(settings.domain)
     catalog = load_catalog(settings.actions, domain)
     ledger = Ledger(settings.ledger_url)
-    return load_folder(folder, ledger, domain, catalog, datetime.now(UTC), report, dry_run)
+    return load_folder(folder, ledger, domain, catalog, utc_now(), report, dry_run)
 
 
 def build(report: Progress) -> int:
     """Fold all events and put the features online; how many events."""
     domain, ledger, store = _opened()
-    return build_features(ledger, store, domain, datetime.now(UTC), report, os.cpu_count() or 1)
+    return build_features(ledger, store, domain, utc_now(), report, os.cpu_count() or 1)
 
 
 def compact() -> None:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from features.business.catalog import Catalog
 from features.business.domain import load_domain
+from features.clock import monotonic_s, utc_now
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
@@ -102,17 +102,17 @@ def run(settings: Settings) -> None:
         champion = partial(_champion, registry)
         learner = Learner(ledger, domain, latest, load_params(), champion)
         write = to_registry(registry, domain)
-        beside = LearnerMaintenance(learner, write, settings.version_every_s, time.monotonic())
+        beside = LearnerMaintenance(learner, write, settings.version_every_s, monotonic_s())
         next_look = 0.0
         while True:
             try:
-                if time.monotonic() >= next_look:
-                    next_look = time.monotonic() + settings.models_every_s
+                if monotonic_s() >= next_look:
+                    next_look = monotonic_s() + settings.models_every_s
                     if (compiled := file.changed()) is not None:
                         latest.catalog = compiled.catalog
-                    learner.rebase(datetime.now(UTC))
-                learner.step(datetime.now(UTC))
-                beside.look(datetime.now(UTC), time.monotonic())
+                    learner.rebase(utc_now())
+                learner.step(utc_now())
+                beside.look(utc_now(), monotonic_s())
             except Exception:  # a locked database or a full disk passes; learning must go on
                 log.exception("This round of learning failed; trying again")
             time.sleep(settings.learn_every_s)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import bentoml
 
 from features.business.domain import load_domain
+from features.clock import monotonic_s, utc_now
 from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
 from features.journeys.journey_states import States
@@ -60,7 +59,7 @@ class BackgroundTasks:
             None  # a catalogue that is good, and not yet taken over
         )
         self.ledger = Ledger(settings.ledger_url)
-        remember_catalog(self.ledger, compiled.catalog, datetime.now(UTC))
+        remember_catalog(self.ledger, compiled.catalog, utc_now())
         self.features = _open_features(settings, domain)
         self.registry = Registry(settings)
         self._watcher = ModelWatcher(self.registry, self.ledger, domain, compiled.catalog, params)
@@ -123,7 +122,7 @@ class BackgroundTasks:
         await asyncio.to_thread(self.features.refresh)
         if not self.features.degraded:  # what a crash, or a build beside us, left waiting
             await asyncio.to_thread(self.erasure.finish)
-            await self.ingest.show(datetime.now(UTC))
+            await self.ingest.show(utc_now())
         if await asyncio.to_thread(self._watcher.refresh):
             log.info("Now serving %s", dict(self._watcher.current.versions))
         self.engine.setup = self.engine.setup.with_models(self._watcher.current)
@@ -140,14 +139,14 @@ class BackgroundTasks:
         log.info("Now deciding with catalogue %s", self.engine.setup.compiled.catalog.fingerprint)
 
     def _desk_with(self, compiled: CompiledCatalog) -> DecisionSetup:
-        remember_catalog(self.ledger, compiled.catalog, datetime.now(UTC))
+        remember_catalog(self.ledger, compiled.catalog, utc_now())
         self._watcher.follow(compiled.catalog)
         return DecisionSetup(compiled, self._watcher.current, self.engine.model_input)
 
     async def _watch_learner(self) -> None:
         # The index is 1 in the first worker, and missing where there is only one process.
         if self._settings.learner and (bentoml.server_context.worker_index or 1) == 1:
-            self._learner.keep_alive(time.monotonic())
+            self._learner.keep_alive(monotonic_s())
         await asyncio.to_thread(self._watcher.refresh_snapshot)
         self.engine.setup = self.engine.setup.with_models(self._watcher.current)
 

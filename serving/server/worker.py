@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from features.clock import utc_now
 from features.customers.identity import resolve
 from features.ingest.live_events import IngestResult
 from features.settings import Settings
@@ -68,11 +68,11 @@ class Worker:
 
     async def decide(self, request: DecideRequest) -> Decision:
         """Choose and log."""
-        return await self._engine.decide(request, datetime.now(UTC))
+        return await self._engine.decide(request, utc_now())
 
     async def activate(self, decision_id: str) -> ActivateAnswer:
         """What of a decision may still be shown."""
-        return await activate(self._engine, decision_id, datetime.now(UTC))
+        return await activate(self._engine, decision_id, utc_now())
 
     async def explain(self, request: ExplainRequest) -> ExplainAnswer:
         """All that led to a decision."""
@@ -86,35 +86,35 @@ class Worker:
     async def lift(self, request: LiftRequest) -> LiftView:
         """What the policy earns more than the control group."""
         catalog, currency = self._engine.setup.compiled.catalog, self._engine.domain.currency
-        now = datetime.now(UTC)
+        now = utc_now()
         return await asyncio.to_thread(view_lift, request, self._ledger, catalog, currency, now)
 
     async def outcomes(self, request: OutcomeRequest) -> OutcomeAnswer:
         """Keep what followed a decision."""
         catalog = self._engine.setup.compiled.catalog
-        return await record_outcome(request, self._ledger, catalog, datetime.now(UTC))
+        return await record_outcome(request, self._ledger, catalog, utc_now())
 
     async def events(self, request: EventsRequest) -> IngestResult:
         """Keep what happened, and make it visible."""
-        return await self._ingest.take(request.events, datetime.now(UTC))
+        return await self._ingest.take(request.events, utc_now())
 
     async def link(self, request: LinkRequest) -> LinkAnswer:
         """Join two keys."""
-        changed = await self._ingest.link(request.keys, request.cause, datetime.now(UTC))
+        changed = await self._ingest.link(request.keys, request.cause, utc_now())
         return LinkAnswer(changed=changed, customers=self._behind(request.keys))
 
     async def unlink(self, request: LinkRequest) -> LinkAnswer:
         """Part two keys."""
-        changed = await self._ingest.unlink(request.keys, request.cause, datetime.now(UTC))
+        changed = await self._ingest.unlink(request.keys, request.cause, utc_now())
         return LinkAnswer(changed=changed, customers=self._behind(request.keys))
 
     async def customer(self, request: CustomerRequest) -> CustomerView:
         """View one customer as a whole."""
-        return await asyncio.to_thread(view_customer, request, self._engine, datetime.now(UTC))
+        return await asyncio.to_thread(view_customer, request, self._engine, utc_now())
 
     async def forget(self, request: ForgetRequest) -> ForgetAnswer:
         """Erase a customer everywhere, and show the others as they are without them."""
-        now, spelling = datetime.now(UTC), self._engine.spelling
+        now, spelling = utc_now(), self._engine.spelling
         answer = await asyncio.to_thread(
             forget, request, self._erasure, spelling, self._registry, now
         )
