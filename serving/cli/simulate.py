@@ -12,7 +12,7 @@ from rich.table import Table
 from serving.cli.terminal import out, plain_errors, progress
 
 if TYPE_CHECKING:
-    from training.simulation.report import Estimate
+    from features.intervals import ConfidenceInterval
     from training.simulation.tournament import Rehearsal
 
 rehearsing = typer.Typer()
@@ -112,7 +112,9 @@ def _show(found: Rehearsal) -> None:
     out.print(table)
 
 
-def _figure(one: Estimate | None, digits: int = 2, unit: str = "", times: float = 1.0) -> str:
+def _figure(
+    one: ConfidenceInterval | None, digits: int = 2, unit: str = "", times: float = 1.0
+) -> str:
     if one is None:
         return ""
     value, low, high = (f"{times * part:.{digits}f}" for part in (one.value, one.low, one.high))

@@ -20,11 +20,12 @@ import pandas as pd
 
 from features.clock import utc_now
 from features.errors import InvalidSetting
+from features.intervals import ConfidenceInterval
 from training.arrays import Bools, Floats, Ints
 from training.simulation.actions import CHANNELS, NAMES
 from training.simulation.customer_state import PAGES
 from training.simulation.customers import PLANS
-from training.simulation.report import Estimate, difference
+from training.simulation.report import difference
 from training.simulation.world import Followed, Moments, World
 
 MOST_EVENTS = 500  # in one request
@@ -97,7 +98,7 @@ class Met:
     decisions, refused : int
         How many were made; and how many of them the world's own contact policy would not have
         allowed, and which were not shown.
-    lead : Estimate or None
+    lead : ConfidenceInterval or None
         Value of a customer of the policy less that of a control customer; None with too few.
     """
 
@@ -106,7 +107,7 @@ class Met:
     seen: Bools
     decisions: int
     refused: int
-    lead: Estimate | None
+    lead: ConfidenceInterval | None
 
 
 @dataclass

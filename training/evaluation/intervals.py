@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
-from scipy.special import stdtrit
 
+from features.intervals import hall_quantile, student_quantile
 from training.arrays import Floats, Ints
-from training.evaluation.lift import straightened
 
 RESAMPLES = 1000
 AT_ONCE = 4_000_000  # resampled customers held in memory
@@ -75,8 +74,8 @@ def skewness_interval(ratio: Ratio, less: Ratio | None, level: float) -> tuple[f
     skewness = np.array(float((moved**3).mean()) / deviation**3 / sqrt(n))
     heavy = max(float((moved**4).mean()) / deviation**4 - 1, 1e-9)
     freedom = min(2 * n / heavy, n - 1.0)
-    error, t = deviation / sqrt(n - 1), np.array(stdtrit(freedom, (1 + level) / 2))
-    low, high = (value - float(straightened(q, skewness)) * error for q in (t, -t))
+    error, t = deviation / sqrt(n - 1), student_quantile(freedom, level)
+    low, high = (value - float(hall_quantile(q, skewness)) * error for q in (t, -t))
     return low, high
 
 

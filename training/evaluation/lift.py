@@ -12,12 +12,11 @@ from math import isfinite, nan, sqrt
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 from scipy.stats import binomtest, chisquare
 
+from features.intervals import welch_interval
 from training.arrays import Floats
 
-UPPER = 0.975  # an interval of 95 % leaves 2.5 % on either side
 FEWEST = 2  # customers in an arm, to tell how much they differ
 FEW = 20  # customers of an arm who earned something else than most; below, intervals are too short
 EXPECTED = 5  # customers in an arm from which on chi-square is close enough (Cochran, 1954)
@@ -60,7 +59,7 @@ class Figure:
     Attributes
     ----------
     low, high : float
-        95 % interval, corrected for skewness (see `interval`).
+        95 % interval, corrected for skewness (see `welch_interval`).
     welch_low, welch_high : float
         Without that correction.
     relative, relative_low, relative_high : float
@@ -125,63 +124,6 @@ def lift(table: pd.DataFrame, control_share: float) -> Lift:
         figure = figure if isfinite(figure.low) else None
     ratio_p = sample_ratio_p(policy.customers, control.customers, control_share)
     return Lift(policy, control, figure, len(mixed), control_share, ratio_p, by_day)
-
-
-def interval(
-    n: tuple[Floats, Floats],
-    mean: tuple[Floats, Floats],
-    variance: tuple[Floats, Floats],
-    third: tuple[Floats, Floats],
-    skewed: bool = True,
-) -> tuple[Floats, Floats]:
-    """95 % interval of a difference of means, first less second; arrays of any one shape.
-
-    Welch's, with Satterthwaite's degrees of freedom. Rewards are skewed (most customers earn
-    nothing, few much) and the control group is small, which makes Welch's interval miss on one
-    side: with 5 % of the customers earning a lognormal amount, 200 of them in the control group
-    and 9,800 outside, it put the lift above the truth in 16 % instead of 2.5 % of the samples.
-    ``skewed`` passes the statistic through Hall's monotone transformation, which took that to 5 %.
-    Without skewness, both are the same.
-
-    Parameters
-    ----------
-    n, mean, variance, third
-        Of each group: customers, mean, sample variance, third central moment.
-
-    References
-    ----------
-    Welch (1947), "The generalization of 'Student's' problem when several different population
-    variances are involved", Biometrika 34; Hall (1992), "On the removal of skewness by
-    transformation", JRSS B 54; for two samples Zhou & Dinh (2005), "Nonparametric confidence
-    intervals for the one- and two-sample problems", Biostatistics 6(2).
-    """
-    parts = variance[0] / n[0], variance[1] / n[1]
-    square = parts[0] + parts[1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = square**2 / (parts[0] ** 2 / (n[0] - 1) + parts[1] ** 2 / (n[1] - 1))
-        skewness = (third[0] / n[0] ** 2 - third[1] / n[1] ** 2) / square**1.5
-    t, error, middle = stdtrit(freedom, UPPER), np.sqrt(square), mean[0] - mean[1]
-    if not skewed:
-        return middle - t * error, middle + t * error
-    return (
-        middle - straightened(t, skewness) * error,
-        middle - straightened(-t, skewness) * error,
-    )
-
-
-def straightened(t: Floats, skewness: Floats) -> Floats:
-    """Hall's transformation backwards: the statistic that becomes ``t``.
-
-    Parameters
-    ----------
-    t
-        Quantiles of a statistic without skewness.
-    skewness
-        Of the mean: that of one value, divided by the root of how many there are.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = 3 / skewness * (np.cbrt(1 + skewness * (t - skewness / 6)) - 1)
-    return np.where(np.abs(skewness) < 1e-6, t, found)
 
 
 def ratio_interval(
@@ -272,10 +214,8 @@ def _moments(sums: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
 
 def _figure(policy: tuple[Floats, ...], control: tuple[Floats, ...]) -> Figure:
     (n, mean, variance, third) = zip(policy, control, strict=True)
-    low, high = (float(bound[0]) for bound in interval(n, mean, variance, third))
-    welch_low, welch_high = (
-        float(bound[0]) for bound in interval(n, mean, variance, third, skewed=False)
-    )
+    low, high = (float(bound[0]) for bound in welch_interval(mean, variance, n, third))
+    welch_low, welch_high = (float(bound[0]) for bound in welch_interval(mean, variance, n))
     value = float(mean[0][0] - mean[1][0])
     error = [sqrt(float(v[0] / size[0])) for v, size in zip(variance, n, strict=True)]
     spread = sqrt(error[0] ** 2 + error[1] ** 2)
@@ -292,7 +232,7 @@ def _by_day(policy: pd.DataFrame, control: pd.DataFrame) -> pd.DataFrame:
     days = sorted({*policy.index, *control.index})
     known = [sums.reindex(days).ffill().fillna(0.0) for sums in (policy, control)]
     (n, mean, variance, third) = zip(*map(_moments, known), strict=True)
-    low, high = interval(n, mean, variance, third)
+    low, high = welch_interval(mean, variance, n, third)
     return pd.DataFrame(
         {
             "day": np.array(days, dtype=np.int64),

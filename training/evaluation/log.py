@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import InvalidLog
+from features.intervals import hall_quantile
 from training.arrays import Bools, Floats, Ints
-from training.evaluation.lift import straightened
 
 FEWEST_EFFECTIVE = 50.0  # customers who speak for a policy; below, no number is given
 MOST_UNSUPPORTED = 0.01  # of the policy's probability, on actions that the log could not take
@@ -190,7 +190,7 @@ def _mean_weight(unit: Ints, weight: Floats) -> tuple[float, float]:
         return mean - ROUNDING, mean + ROUNDING
     skewness = np.array(float((off**3).mean()) / deviation**3 / sqrt(n))
     error = deviation / sqrt(n - 1)
-    low, high = (mean - straightened(np.array(t), skewness) * error for t in (SURE, -SURE))
+    low, high = (mean - hall_quantile(np.array(t), skewness) * error for t in (SURE, -SURE))
     return float(low), float(high)
 
 

@@ -7,27 +7,11 @@ from dataclasses import dataclass
 from math import nan, sqrt
 
 import numpy as np
-from scipy.special import stdtrit
 
+from features.intervals import ConfidenceInterval, student_interval, welch_interval
 from training.arrays import Floats
 from training.simulation.rollout import RunResult
 from training.simulation.tournament import Rehearsal
-
-UPPER = 0.975  # an interval of 95 % leaves 2.5 % on either side
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its 95 % interval; ``nan`` bounds where nothing is known of its spread."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of 0."""
-        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +22,12 @@ class Standing:
     ----------
     played : str
         Which of the fixed actions or lists of rules it was.
-    value, late : Estimate
+    value, late : ConfidenceInterval
         Kept sales less costs less what was lost with those who left; of all days, and of the last
         third of them.
-    churn : Estimate
+    churn : ConfidenceInterval
         Share of the customers who left.
-    of_oracle, late_of_oracle : Estimate or None
+    of_oracle, late_of_oracle : ConfidenceInterval or None
         Part of the oracle's gain over random; None without the two.
     breaches : int
         Of caps, in all worlds.
@@ -51,11 +35,11 @@ class Standing:
 
     name: str
     played: str
-    value: Estimate
-    late: Estimate
-    churn: Estimate
-    of_oracle: Estimate | None
-    late_of_oracle: Estimate | None
+    value: ConfidenceInterval
+    late: ConfidenceInterval
+    churn: ConfidenceInterval
+    of_oracle: ConfidenceInterval | None
+    late_of_oracle: ConfidenceInterval | None
     breaches: int
 
 
@@ -65,15 +49,15 @@ class Lead:
 
     Attributes
     ----------
-    value, churn : Estimate
+    value, churn : ConfidenceInterval
         In euro a customer; in parts of all customers.
     relative : float
         The value in parts of the other's; ``nan`` where that is not above 0.
     """
 
     over: str
-    value: Estimate
-    churn: Estimate
+    value: ConfidenceInterval
+    churn: ConfidenceInterval
     relative: float
 
 
@@ -90,7 +74,7 @@ def leads(rehearsal: Rehearsal) -> list[Lead]:
     return [_lead(courses["ours"], courses[name], name) for name in courses if name != "ours"]
 
 
-def over_worlds(parts: Sequence[Floats]) -> Estimate:
+def over_worlds(parts: Sequence[Floats]) -> ConfidenceInterval:
     """Mean of numbers of customers, some worlds of them.
 
     Parameters
@@ -101,13 +85,15 @@ def over_worlds(parts: Sequence[Floats]) -> Estimate:
     """
     means = np.array([part.mean() for part in parts])
     if len(means) > 1:
-        return _interval(float(means.mean()), means.std(ddof=1) / sqrt(len(means)), len(means))
+        return student_interval(
+            float(means.mean()), means.std(ddof=1) / sqrt(len(means)), len(means)
+        )
     only = parts[0]
     spread = only.std(ddof=1) / sqrt(len(only)) if len(only) > 1 else nan
-    return _interval(float(means[0]), spread, len(only))
+    return student_interval(float(means[0]), spread, len(only))
 
 
-def difference(first: Floats, second: Floats) -> Estimate | None:
+def difference(first: Floats, second: Floats) -> ConfidenceInterval | None:
     """Mean of the first customers less that of the second ones, by Welch (1947); None of fewer than
     two on a side.
 
@@ -117,20 +103,14 @@ def difference(first: Floats, second: Floats) -> Estimate | None:
     """
     if min(len(first), len(second)) < 2:
         return None
-    parts = [group.var(ddof=1) / len(group) for group in (first, second)]
-    whole = sum(parts)
     value = float(first.mean() - second.mean())
-    if not whole:
-        return Estimate(value, value, value)
-    sizes = (len(first), len(second))
-    freedom = whole**2 / sum(part**2 / (n - 1) for part, n in zip(parts, sizes, strict=True))
-    half = float(stdtrit(freedom, UPPER)) * sqrt(whole)
-    return Estimate(value, value - half, value + half)
-
-
-def _interval(value: float, error: float, n: int) -> Estimate:
-    half = float(stdtrit(max(n - 1, 1), UPPER)) * error
-    return Estimate(value, value - half, value + half)
+    mean = np.asarray(first.mean()), np.asarray(second.mean())
+    variance = np.asarray(first.var(ddof=1)), np.asarray(second.var(ddof=1))
+    n = np.asarray(len(first), np.float64), np.asarray(len(second), np.float64)
+    if not (variance[0] or variance[1]):
+        return ConfidenceInterval(value, value, value)
+    low, high = welch_interval(mean, variance, n)
+    return ConfidenceInterval(value, float(low), float(high))
 
 
 def _standing(rehearsal: Rehearsal, name: str) -> Standing:
@@ -149,7 +129,7 @@ def _standing(rehearsal: Rehearsal, name: str) -> Standing:
 
 def _of_oracle(
     rehearsal: Rehearsal, name: str, value: Callable[[RunResult], Floats]
-) -> Estimate | None:
+) -> ConfidenceInterval | None:
     courses = rehearsal.courses
     if not {"oracle", "random"} <= set(courses):
         return None
@@ -158,7 +138,7 @@ def _of_oracle(
     )
     share = (mine - chance) / (best - chance)
     error = share.std(ddof=1) / sqrt(len(share)) if len(share) > 1 else nan
-    return _interval(float(share.mean()), error, len(share))
+    return student_interval(float(share.mean()), error, len(share))
 
 
 def _lead(ours: Sequence[RunResult], other: Sequence[RunResult], name: str) -> Lead:
