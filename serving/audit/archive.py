@@ -17,7 +17,7 @@ from features.ledger.ledger import Ledger
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
 from serving.models.served_models import PRIOR, ServedModels, blank_reward, columns_of
-from serving.models.snapshots import numbered
+from serving.models.snapshots import snapshot_numbered
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.artifact import Bandit
 from training.bandit.exploration import ThompsonProbabilities
@@ -30,7 +30,7 @@ T = TypeVar("T")
 KEPT = 64  # desks and models held in memory
 
 
-def remember_catalog(ledger: Ledger, catalog: Catalog, now: Any) -> None:
+def keep_catalog(ledger: Ledger, catalog: Catalog, now: Any) -> None:
     """Keep a catalogue that is about to be decided with."""
     row = {
         "fingerprint": catalog.fingerprint,
@@ -58,7 +58,7 @@ class Archive:
         self._params = params
         self._input = ModelInput(domain)
         self._desk = lru_cache(KEPT)(self._make_desk)
-        self._playbook = lru_cache(KEPT)(self._make_playbook)
+        self._compiled = lru_cache(KEPT)(self._make_playbook)
         self._reach = lru_cache(KEPT)(self._find_reach)
         self._classifier = lru_cache(KEPT)(self._load_classifier)
         self._bandit = lru_cache(KEPT)(self._load_bandit)
@@ -86,12 +86,12 @@ class Archive:
 
     def _find_reach(self, fingerprint: str) -> float:
         catalog = self.catalog(fingerprint)
-        return ContactPolicy(self._playbook(_Hashed(catalog))).days if catalog else 0.0
+        return ContactPolicy(self._compiled(_Hashed(catalog))).days if catalog else 0.0
 
     def _make_desk(
         self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]
     ) -> DecisionSetup:
-        compiled = self._playbook(catalog)
+        compiled = self._compiled(catalog)
         models = self._models(dict(versions), compiled)
         return DecisionSetup(compiled, models, self._input)
 
@@ -136,7 +136,7 @@ class Archive:
         return load(self._registry.folder(self._registry.version(name, number)))
 
     def _load_snapshot(self, sequence: int) -> RewardModel:
-        found = self._ledger.read(lambda connection: numbered(connection, sequence))
+        found = self._ledger.read(lambda connection: snapshot_numbered(connection, sequence))
         if found is None:
             raise ModelMissing(
                 f"Snapshot {sequence} of the bandit is no longer kept.",

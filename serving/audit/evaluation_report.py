@@ -16,7 +16,7 @@ from training.evaluation.reward_regression import cross_fitted, folds_of
 CERTAIN = 0.95
 
 
-def judge(trial: ReplayedLog, currency: str, seed: int) -> EvaluationView:
+def report_evaluation(trial: ReplayedLog, currency: str, seed: int) -> EvaluationView:
     """Estimate what the wanted policy would have earned, and whether that is more.
 
     Parameters

@@ -29,7 +29,7 @@ from features.outcomes.attribution import SHOWN_COLUMNS, attributed, shown_by
 from features.outcomes.credit_rules import ShownAction, reward
 from features.progress import Progress
 from serving.audit.archive import Archive
-from serving.audit.replay import asked_again
+from serving.audit.replay import inputs_from_record
 from serving.decide.choice import score, select
 from serving.decide.decision_record import contacts_again, contacts_of
 from serving.decide.decision_setup import DecisionSetup
@@ -197,7 +197,7 @@ class Evaluation:
         except ModelMissing:
             self._left_out[NOT_LOGGED] += 1
             return None
-        inputs = asked_again(row, record, answer, explain=False)
+        inputs = inputs_from_record(row, record, answer, explain=False)
         contacts = self._contacts(setup, row, record, inputs.customer_id)
         return select(setup, inputs, score(setup, inputs), contacts, record["paces"])
 

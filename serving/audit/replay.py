@@ -139,7 +139,7 @@ class Replay:
     ) -> Decision:
         answer = from_json(row.answer)
         setup = self._archive.setup(catalog, answer["models"])
-        return decide_again(setup, row, record, answer, explain)
+        return repeat_decision(setup, row, record, answer, explain)
 
     def _names(self, since: datetime, limit: int | None) -> list[str]:
         columns = tables.decisions.c
@@ -166,7 +166,7 @@ class Replay:
         return self._ledger.read(lambda connection: list(connection.execute(query)))
 
 
-def decide_again(
+def repeat_decision(
     setup: DecisionSetup,
     row: Any,
     record: Mapping[str, Any],
@@ -174,12 +174,12 @@ def decide_again(
     explain: bool,
 ) -> Decision:
     """The choice, once more, from what was kept of it."""
-    inputs = asked_again(row, record, answer, explain)
+    inputs = inputs_from_record(row, record, answer, explain)
     contacts = contacts_again(record, inputs.customer_id)
     return select(setup, inputs, score(setup, inputs), contacts, record["paces"]).decision
 
 
-def asked_again(
+def inputs_from_record(
     row: Any, record: Mapping[str, Any], answer: Mapping[str, Any], explain: bool
 ) -> DecisionInputs:
     """What a logged decision rested on before the ledger was locked."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from features.business.domain import Domain
 from features.errors import NbaError
 from features.journeys.model_input import ModelInput
-from serving.catalog.compiled_catalog import CompiledCatalog, load_playbook
+from serving.catalog.compiled_catalog import CompiledCatalog, load_compiled_catalog
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class CatalogFile:
         """
         self._seen = self._stamp()
         self._content = self._bytes()
-        return load_playbook(self._path, self._domain, self._input)
+        return load_compiled_catalog(self._path, self._domain, self._input)
 
     def changed(self) -> CompiledCatalog | None:
         """The new catalogue if the file has changed and is good; None otherwise."""
@@ -52,7 +52,7 @@ class CatalogFile:
         if content == before:
             return None
         try:
-            compiled = load_playbook(self._path, self._domain, self._input)
+            compiled = load_compiled_catalog(self._path, self._domain, self._input)
         except NbaError as error:
             log.error("The catalogue was not taken over: %s", error)
             self.problem = f"catalog: {error} The one before stays."

@@ -149,7 +149,7 @@ def _compiled(key: str, compile_it: Callable[[], T]) -> T:
         raise ValueError(f"{key}: an expression that we can read. {error}") from error
 
 
-def load_playbook(path: Path, domain: Domain, model_input: ModelInput) -> CompiledCatalog:
+def load_compiled_catalog(path: Path, domain: Domain, model_input: ModelInput) -> CompiledCatalog:
     """Read, check and compile an action catalogue.
 
     Raises
@@ -166,4 +166,4 @@ def load_playbook(path: Path, domain: Domain, model_input: ModelInput) -> Compil
 
 def load_catalog(path: Path, domain: Domain) -> Catalog:
     """The same for those who only need its content."""
-    return load_playbook(path, domain, ModelInput(domain)).catalog
+    return load_compiled_catalog(path, domain, ModelInput(domain)).catalog

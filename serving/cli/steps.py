@@ -22,11 +22,11 @@ from features.progress import Progress
 from features.settings import load_settings
 from features.store.feast_store import FeatureStore
 from serving.audit.archive import Archive
-from serving.audit.evaluation_report import judge
+from serving.audit.evaluation_report import report_evaluation
 from serving.audit.lift import view_lift
 from serving.audit.policy_evaluation import Evaluation, EvaluationTarget
 from serving.audit.replay import Replay
-from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog, load_playbook
+from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog, load_compiled_catalog
 from serving.contract.decisions import ReplayAnswer
 from serving.contract.evaluation import EvaluationView
 from serving.contract.lift import LiftRequest, LiftView
@@ -67,7 +67,7 @@ def compiled() -> CompiledCatalog:
     """The catalogue of these settings, checked and compiled."""
     settings = load_settings()
     domain = load_domain(settings.domain)
-    return load_playbook(settings.actions, domain, ModelInput(domain))
+    return load_compiled_catalog(settings.actions, domain, ModelInput(domain))
 
 
 def replayed(
@@ -128,7 +128,7 @@ def evaluated(
     asked = EvaluationTarget(other, versions)
     trial = run.run(asked, now, since or EPOCH, until, limit, report)
     report("estimate", 0, 1)
-    view = judge(trial, domain.currency, params.seed)
+    view = report_evaluation(trial, domain.currency, params.seed)
     report("estimate", 1, 1)
     return view
 

@@ -100,9 +100,9 @@ def _activate(
     contacts = contacts_of(connection, setup, accounts, customer_id, now)
     consents = engine.consents(connection, setup, customer_id, channel)
     facts = setup.facts(customer_id, channel, now, features, consents, contacts)
-    contact_policy_result = setup.contact_policy.judge(facts)
+    contact_policy_result = setup.contact_policy.evaluate(facts)
     paces = paces_of(connection, setup, np.zeros(len(setup.compiled.actions), dtype=bool))
-    spending = setup.pacer.open(paces, now)
+    pacing_result = setup.pacer.evaluate(paces, now)
     shown, removed = list[str](), list[Removed]()
     decision = Decision.model_validate_json(row.answer)
     for name in shown_actions(decision):
@@ -110,22 +110,22 @@ def _activate(
         if index is None:
             reason = "it is no longer in the catalogue"
             removed.append(Removed(action_id=name, rule="catalog", reason=reason))
-        elif contact_policy_result.out[index] or spending.out[index]:
+        elif contact_policy_result.out[index] or pacing_result.out[index]:
             said = (
                 contact_policy_result.why(index)
                 if contact_policy_result.out[index]
-                else spending.why(index)
+                else pacing_result.why(index)
             )
             removed.append(Removed(action_id=name, **said._asdict()))
         else:
             shown.append(name)
             contact_policy_result.count(index)
-            spending.spend(index)
+            pacing_result.spend(index)
     answer = ActivateAnswer(
         decision_id=row.decision_id, activated_at=now, activated=shown, removed=removed
     )
     _write(connection, setup, latest, answer)
-    keep_paces(connection, spending.changed)
+    keep_paces(connection, pacing_result.changed)
     return answer
 
 

@@ -22,8 +22,8 @@ from serving.decide.explanation import (
     exploration_text,
 )
 from serving.decide.step_results import DecisionInputs, Reasoning, ScoredActions, SlotDraw
-from serving.policies.arbitration import worth_in_words
-from serving.policies.budgets import Spending
+from serving.policies.arbitration import priority_text
+from serving.policies.budgets import PacingResult
 from serving.policies.contact_policy import ContactPolicyResult
 from serving.policies.eligibility import NO_TREATMENT, EligibilityResult
 from training.arrays import Floats, Indices
@@ -35,7 +35,7 @@ def chosen_action(
     setup: DecisionSetup,
     inputs: DecisionInputs,
     scored: ScoredActions,
-    spending: Spending,
+    pacing_result: PacingResult,
     pick: SlotDraw,
     rank: int,
     arm: str,
@@ -57,7 +57,7 @@ def chosen_action(
     names = compiled.context_reader.names
     wanted = compiled.names_in_treatment(name, channel)
     values = {used: scored.decision_context.value(used, names) for used in wanted}
-    why = worth_in_words(compiled, index, acceptance, weight, priority, setup.compiled.currency)
+    why = priority_text(compiled, index, acceptance, weight, priority, setup.compiled.currency)
     return ChosenAction(
         action_id=name,
         rank=rank,
@@ -65,13 +65,13 @@ def chosen_action(
         probability=pick.chance,
         acceptance=acceptance,
         priority=priority,
-        reasons=[why, *_why_this(setup.compiled.currency, spending, pick, arm)],
+        reasons=[why, *_why_this(setup.compiled.currency, pacing_result, pick, arm)],
     )
 
 
-def _why_this(currency: str, spending: Spending, pick: SlotDraw, arm: str) -> list[str]:
+def _why_this(currency: str, pacing_result: PacingResult, pick: SlotDraw, arm: str) -> list[str]:
     unit = currency.upper()
-    price = float(spending.prices[pick.action])
+    price = float(pacing_result.prices[pick.action])
     paced = []
     if price > 0:
         paced = [f"Held back by {price:.2f} {unit}, so that its volume or budget lasts all day."]
@@ -93,13 +93,13 @@ class Removals:
         compiled: CompiledCatalog,
         eligibility: EligibilityResult,
         contact_policy_result: ContactPolicyResult,
-        spending: Spending,
+        pacing_result: PacingResult,
     ) -> None:
         self._actions = compiled.actions
-        inputs: list[EligibilityResult | ContactPolicyResult | Spending] = [
+        inputs: list[EligibilityResult | ContactPolicyResult | PacingResult] = [
             eligibility,
             contact_policy_result,
-            spending,
+            pacing_result,
         ]
         # Backwards, so that the first who removes an action stands.
         first = {index: one for one in reversed(inputs) for index in one.out.nonzero()[0].tolist()}
@@ -147,7 +147,7 @@ def explanation(
     setup: DecisionSetup,
     scored: ScoredActions,
     reasons: Reasoning,
-    spending: Spending,
+    pacing_result: PacingResult,
     candidates: Indices,
     probabilities: Floats,
     adjusted: Floats,
@@ -175,7 +175,7 @@ def explanation(
                 acceptance=float(scored.prediction.acceptance[index]),
                 context_weight=float(scored.weights[index]),
                 priority=float(scored.priority[index]),
-                shadow_price=float(spending.prices[index]),
+                shadow_price=float(pacing_result.prices[index]),
                 contributions=reasons.acceptance.get(name),
             )
         )

@@ -19,9 +19,9 @@ from serving.decide.answer import Removals, chosen_action, explanation, reasonin
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import DecisionInputs, ScoredActions, SelectedActions, SlotDraw
 from serving.policies.arbitration import context_weights, priorities, priority_deviations
-from serving.policies.budgets import Spending
+from serving.policies.budgets import PacingResult
 from serving.policies.contact_policy import ContactPolicyResult
-from serving.policies.control_group import arm_of, evenly
+from serving.policies.control_group import arm_of, uniform_probabilities
 from training.arrays import Floats
 from training.bandit.exploration import draw
 
@@ -54,7 +54,9 @@ def score(setup: DecisionSetup, inputs: DecisionInputs) -> ScoredActions:
         ),
     )
     holds = compiled.conditions.holds(decision_context.numbers, decision_context.texts)
-    eligibility = setup.engagement.judge(request, decision_context, holds, inputs.decided_at)
+    eligibility = setup.engagement_policy.evaluate(
+        request, decision_context, holds, inputs.decided_at
+    )
     prediction = setup.models.believe(row, request.channel)
     weights = context_weights(compiled, holds)
     priority = priorities(compiled, prediction.acceptance, weights, decision_context)
@@ -95,18 +97,18 @@ def select(
     facts = setup.facts(
         inputs.customer_id, request.channel, now, inputs.row, inputs.consents, contacts
     )
-    contact_policy_result = setup.contact_policy.judge(facts)
-    spending = setup.pacer.open(paces, now, scored.priority, scored.eligibility.out)
+    contact_policy_result = setup.contact_policy.evaluate(facts)
+    pacing_result = setup.pacer.evaluate(paces, now, scored.priority, scored.eligibility.out)
     arm = arm_of(inputs.customer_id, setup.compiled.catalog.control_group)
     # Before slots are filled, which counts.
-    removed = Removals(setup.compiled, scored.eligibility, contact_policy_result, spending)
+    removed = Removals(setup.compiled, scored.eligibility, contact_policy_result, pacing_result)
     rules, in_words = removed.rules(), removed.in_words() if request.explain else None
-    adjusted = np.concatenate((scored.priority - spending.prices, NOTHING))
-    first, picks = _pick(setup, inputs, scored, contact_policy_result, spending, adjusted, arm)
+    adjusted = np.concatenate((scored.priority - pacing_result.prices, NOTHING))
+    first, picks = _pick(setup, inputs, scored, contact_policy_result, pacing_result, adjusted, arm)
     candidates = first.nonzero()[0]
     probabilities = first[candidates]
     told = scored.reasons and explanation(
-        setup, scored, scored.reasons, spending, candidates, probabilities, adjusted
+        setup, scored, scored.reasons, pacing_result, candidates, probabilities, adjusted
     )
     decision = Decision(
         decision_id=inputs.decision_id,
@@ -115,7 +117,7 @@ def select(
         decided_at=inputs.decided_at,
         arm=arm,
         actions=[
-            chosen_action(setup, inputs, scored, spending, pick, rank, arm)
+            chosen_action(setup, inputs, scored, pacing_result, pick, rank, arm)
             for rank, pick in enumerate(picks, start=1)
         ],
         predictions=scored.predictions,
@@ -125,7 +127,7 @@ def select(
         degraded=list(inputs.degraded),
         activated=request.activate,
     )
-    return SelectedActions(decision, rules, candidates, probabilities, spending)
+    return SelectedActions(decision, rules, candidates, probabilities, pacing_result)
 
 
 def _pick(
@@ -133,7 +135,7 @@ def _pick(
     inputs: DecisionInputs,
     scored: ScoredActions,
     contact_policy_result: ContactPolicyResult,
-    spending: Spending,
+    pacing_result: PacingResult,
     adjusted: Floats,
     arm: str,
 ) -> tuple[Floats, list[SlotDraw]]:
@@ -156,12 +158,16 @@ def _pick(
     while len(picks) < inputs.request.slots:
         left = adjusted.copy()
         left[:nothing][
-            scored.eligibility.out | contact_policy_result.out | spending.out | taken
+            scored.eligibility.out | contact_policy_result.out | pacing_result.out | taken
         ] = np.nan
         if picks and np.isnan(left[:nothing]).all():
             break
         control = arm == "control"
-        chances = evenly(left) if control else setup.models.probabilities(left, priority_deviation)
+        chances = (
+            uniform_probabilities(left)
+            if control
+            else setup.models.probabilities(left, priority_deviation)
+        )
         chances_of_slot.append(chances)
         slot = f"#{len(picks) + 1}" if picks else ""
         index = draw(chances, f"{inputs.decision_id}{slot}")
@@ -173,5 +179,5 @@ def _pick(
             break
         taken[index] = True
         contact_policy_result.count(index)
-        spending.spend(index)
+        pacing_result.spend(index)
     return chances_of_slot[0], picks

@@ -134,7 +134,7 @@ def append_decision(
     if served and shown:
         who = (decision.decision_id, subject, decision.customer_id, request.channel)
         note_contacts(connection, contact_rows(setup, *who, shown, now))
-        keep_paces(connection, selected.spending.changed)
+        keep_paces(connection, selected.pacing_result.changed)
 
 
 def shown_actions(decision: Decision) -> list[str]:

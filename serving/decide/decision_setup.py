@@ -9,10 +9,10 @@ from typing import Protocol
 from features.customers.contacts import Contact
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog
-from serving.policies.budgets import Pacer
-from serving.policies.contact_counts import Facts
+from serving.policies.budgets import BudgetPacer
+from serving.policies.contact_counts import ContactFacts
 from serving.policies.contact_policy import ContactPolicy
-from serving.policies.eligibility import Engagement
+from serving.policies.eligibility import EngagementPolicy
 from training.arrays import Floats
 from training.bandit.reward_model import Prediction
 from training.contributions import Contributions
@@ -48,9 +48,9 @@ class DecisionSetup:
         self.compiled = compiled
         self.models = models
         self.model_input = model_input
-        self.engagement = Engagement(compiled)
+        self.engagement_policy = EngagementPolicy(compiled)
         self.contact_policy = ContactPolicy(compiled)
-        self.pacer = Pacer(compiled)
+        self.pacer = BudgetPacer(compiled)
         at = {name: index for index, name in enumerate(model_input.names)}
         self._problems_at = at.get("open_problems")
         self._account_at = at.get("account_open_problems")
@@ -69,10 +69,10 @@ class DecisionSetup:
         row: Floats,
         consents: Mapping[str, bool],
         contacts: Sequence[Contact],
-    ) -> Facts:
+    ) -> ContactFacts:
         """What the contact policy looks at."""
         mine, account = self._problems_at, self._account_at
-        return Facts(
+        return ContactFacts(
             customer_id=customer_id,
             channel=channel,
             now=now,

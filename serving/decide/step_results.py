@@ -14,7 +14,7 @@ from serving.contract.decisions import (
     Explanation,
     Predictions,
 )
-from serving.policies.budgets import Spending
+from serving.policies.budgets import PacingResult
 from serving.policies.eligibility import EligibilityResult
 from training.arrays import Floats, Indices
 from training.bandit.reward_model import Prediction
@@ -91,4 +91,4 @@ class SelectedActions:
     rules: Mapping[str, str]
     candidates: Indices
     probabilities: Floats
-    spending: Spending
+    pacing_result: PacingResult

@@ -42,7 +42,7 @@ from serving.learn.credits import (
     write_credits,
 )
 from serving.models.served_models import PRIOR
-from serving.models.snapshots import parcel, publish
+from serving.models.snapshots import pack_model, publish
 from training.bandit.artifact import Bandit
 from training.bandit.bandit_state import BanditState, Outcomes
 from training.bandit.encoder import Encoder
@@ -279,7 +279,7 @@ class Learner:
             "revision": state.revision + 1,
         }
         model = state.knowledge.model(catalog.priors, catalog.groups_of, self._params.bandit)
-        ready = parcel(model)
+        ready = pack_model(model)
 
         def write(connection: sa.Connection) -> None:
             if _revision(connection) != state.revision:

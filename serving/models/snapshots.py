@@ -29,23 +29,23 @@ class Snapshot(NamedTuple):
     model: RewardModel
 
 
-class Parcel(NamedTuple):
+class PackedModel(NamedTuple):
     """A reward model made ready to be published, outside of any transaction."""
 
     payload: bytes
     parts: Mapping[str, bytes]
 
 
-def parcel(model: RewardModel) -> Parcel:
+def pack_model(model: RewardModel) -> PackedModel:
     """Take apart what is kept once."""
     note, arrays = unpack(model.to_bytes())
     apart = {name: pack({}, part=arrays.pop(name)) for name in LASTING if name in arrays}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in apart.items()}
     parts = {digests[name]: content for name, content in apart.items()}
-    return Parcel(pack({**note, LEFT_OUT: digests}, **arrays), parts)
+    return PackedModel(pack({**note, LEFT_OUT: digests}, **arrays), parts)
 
 
-def publish(connection: sa.Connection, base: str, ready: Parcel, now: datetime) -> int:
+def publish(connection: sa.Connection, base: str, ready: PackedModel, now: datetime) -> int:
     """Append a snapshot, let go of those that are too old, and say which number it has."""
     insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
     row = {"base": base, "published_at": now, "payload": ready.payload}
@@ -65,7 +65,7 @@ def publish(connection: sa.Connection, base: str, ready: Parcel, now: datetime) 
     return sequence
 
 
-def newest(connection: sa.Connection, base: str | None, after: int) -> Snapshot | None:
+def newest_snapshot(connection: sa.Connection, base: str | None, after: int) -> Snapshot | None:
     """The latest snapshot, of one base or of any; None if none is newer than ``after``."""
     columns = tables.snapshots.c
     query = sa.select(tables.snapshots).where(columns.sequence > after)
@@ -74,7 +74,7 @@ def newest(connection: sa.Connection, base: str | None, after: int) -> Snapshot 
     return _read(connection, query.order_by(columns.sequence.desc()).limit(1))
 
 
-def numbered(connection: sa.Connection, sequence: int) -> Snapshot | None:
+def snapshot_numbered(connection: sa.Connection, sequence: int) -> Snapshot | None:
     """A snapshot by its number; None if it is no longer kept."""
     columns = tables.snapshots.c
     return _read(connection, sa.select(tables.snapshots).where(columns.sequence == sequence))

@@ -16,7 +16,7 @@ from features.errors import NbaError
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from serving.models.served_models import ServedModels, blank_reward, columns_of, log
-from serving.models.snapshots import newest
+from serving.models.snapshots import newest_snapshot
 from training.bandit.artifact import Bandit
 from training.bandit.exploration import ThompsonProbabilities
 from training.bandit.reward_model import RewardModel
@@ -25,7 +25,7 @@ from training.params import TrainingParams
 from training.pipeline.registry import Registry
 
 
-class Misfit(Exception):
+class IncompatibleModel(Exception):
     """A model reads features that this business does not have."""
 
 
@@ -123,7 +123,7 @@ class ModelWatcher:
                 return None
             if self._loaded.get(name, ("",))[0] != version.base:
                 self._loaded[name] = (version.base, load(self._registry.folder(version)))
-        except (Misfit, NbaError) as error:
+        except (IncompatibleModel, NbaError) as error:
             problems.append(f"{name}: {error}")
         except Exception as error:  # a broken artifact must not stop the server
             log.exception("Model %s could not be read", name)
@@ -132,13 +132,17 @@ class ModelWatcher:
     def _classifier(self, folder: Path) -> Classifier:
         model = Classifier.load(folder)
         if model.features != self._input.names:
-            raise Misfit("was trained for another domain file; run 'nba train --promote'")
+            raise IncompatibleModel(
+                "was trained for another domain file; run 'nba train --promote'"
+            )
         return model
 
     def _bandit(self, folder: Path) -> Bandit:
         bandit = Bandit.load(folder)
         if not set(bandit.knowledge.encoder.features) <= set(self._input.names):
-            raise Misfit("was trained for another domain file; run 'nba train --promote'")
+            raise IncompatibleModel(
+                "was trained for another domain file; run 'nba train --promote'"
+            )
         return bandit
 
     def _version(self, name: str) -> str | None:
@@ -154,7 +158,7 @@ class ModelWatcher:
         """Prefer what the learner published for this champion; without one, its newest."""
         base = self._loaded["bandit"][0] if "bandit" in self._loaded else None
         after = _sequence(models.versions.get("bandit"))
-        found = self._ledger.read(lambda connection: newest(connection, base, after))
+        found = self._ledger.read(lambda connection: newest_snapshot(connection, base, after))
         if found is None:
             return models
         reward = found.model.for_priors(self._priors())

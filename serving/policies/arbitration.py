@@ -77,7 +77,7 @@ def priority_deviations(
     return np.abs(above - below) / 2
 
 
-def worth_in_words(compiled: CompiledCatalog, action: int, acceptance: float, weight: float,
+def priority_text(compiled: CompiledCatalog, action: int, acceptance: float, weight: float,
                    priority: float, currency: str) -> str:  # fmt: skip
     """How a priority came about."""
     unit = currency.upper()

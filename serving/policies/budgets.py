@@ -16,10 +16,10 @@ from features.ledger.tables import from_micros, micros
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.policies.contact_counts import Reason
 from serving.policies.pacing import (
-    Calendar,
-    Pace,
+    BudgetState,
+    DailyTarget,
     PlanTime,
-    Target,
+    TrafficProfile,
     advance,
     fits,
     price,
@@ -40,36 +40,36 @@ class _Purse:
     """
 
     rule: str
-    target: Target
+    target: DailyTarget
     spends: Mapping[int, float]
 
 
-class Pacer:
+class BudgetPacer:
     """What the playbook paces."""
 
     def __init__(self, compiled: CompiledCatalog) -> None:
         catalog = compiled.catalog
-        self._playbook = compiled
+        self._compiled = compiled
         self._purses = tuple(_purses(compiled))
-        self._calendar = Calendar(catalog.clock.of_business, catalog.pacing.hourly or None)
+        self._calendar = TrafficProfile(catalog.clock.of_business, catalog.pacing.hourly or None)
 
     def names(self, out: Bools) -> list[str]:
         """Of the rows whose state a decision needs, from which these actions are out already."""
         return [purse.rule for purse in self._purses if _drawn_on(purse, out)]
 
-    def open(
+    def evaluate(
         self,
         states: Mapping[str, Any],
         now: datetime,
         priority: Floats | None = None,
         out: Bools | None = None,
-    ) -> Spending:
+    ) -> PacingResult:
         """The purses at a moment.
 
         Parameters
         ----------
         states
-            As `Spending.changed` gave them, by name; what was never spent from is missing.
+            As `PacingResult.changed` gave them, by name; what was never spent from is missing.
         out : shape (n_actions,), optional
             Which actions are out already; what only they draw on is not looked at.
         priority : shape (n_actions,), optional
@@ -78,10 +78,10 @@ class Pacer:
         purses = self._purses
         if out is not None:
             purses = tuple(purse for purse in purses if _drawn_on(purse, out))
-        return Spending(self._playbook, purses, states, self._calendar.moment(now), priority)
+        return PacingResult(self._compiled, purses, states, self._calendar.moment(now), priority)
 
 
-class Spending:
+class PacingResult:
     """Prices and what is left, in one decision.
 
     Attributes
@@ -103,7 +103,7 @@ class Spending:
         moment: PlanTime,
         priority: Floats | None,
     ) -> None:
-        self._playbook, self._purses, self._moment = compiled, purses, moment
+        self._compiled, self._purses, self._moment = compiled, purses, moment
         self._paces = {name: _pace(state) for name, state in states.items()}
         prices = [0.0] * len(compiled.actions)  # a list: numpy takes long over single numbers
         self.out: Bools = np.zeros(len(compiled.actions), dtype=bool)
@@ -142,7 +142,7 @@ class Spending:
 
     def why(self, action: int) -> Reason:
         """The same with words and the value found."""
-        purse, unit = self._purse(action), self._playbook.currency.upper()
+        purse, unit = self._purse(action), self._compiled.currency.upper()
         pace = self._paces.get(purse.rule)
         if not self._fits(purse, action):
             spent = pace.spent if pace else 0.0
@@ -181,7 +181,7 @@ def _purses(compiled: CompiledCatalog) -> Iterator[_Purse]:
     dearest = max(float((compiled.value * compiled.lever).max()), 1e-6)
     for index, (name, action) in enumerate(catalog.actions.items()):
         if action.volume:
-            target = Target(action.volume.at_most, action.volume.at_least, dearest)
+            target = DailyTarget(action.volume.at_most, action.volume.at_least, dearest)
             yield _Purse(f"actions.{name}.volume", target, {index: 1.0})
     for name, budget in catalog.budgets.items():
         spends = {
@@ -191,12 +191,12 @@ def _purses(compiled: CompiledCatalog) -> Iterator[_Purse]:
         }
         if spends:
             mean, least = sum(spends.values()) / len(spends), min(spends.values())
-            target = Target(budget.at_most, None, dearest / least, mean)
+            target = DailyTarget(budget.at_most, None, dearest / least, mean)
             yield _Purse(f"budgets.{name}", target, spends)
 
 
-def _pace(state: Mapping[str, Any]) -> Pace:
-    return Pace(
+def _pace(state: Mapping[str, Any]) -> BudgetState:
+    return BudgetState(
         date.fromisoformat(state["day"]),
         state["spent"],
         state["price"],
@@ -205,7 +205,7 @@ def _pace(state: Mapping[str, Any]) -> Pace:
     )
 
 
-def _state(pace: Pace) -> dict[str, Any]:
+def _state(pace: BudgetState) -> dict[str, Any]:
     return {
         "day": pace.day.isoformat(),
         "spent": pace.spent,

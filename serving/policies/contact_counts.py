@@ -17,7 +17,7 @@ from training.arrays import Bools
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ContactFacts:
     """What the contact policy looks at, beside the catalogue.
 
     Attributes
@@ -75,7 +75,7 @@ class _Counted:
         """Whether it removes anything on a channel."""
         return _speaks_of(self.rule, channel, direction)
 
-    def of(self, facts: Facts, outbound: set[str]) -> list[tuple[Contact, int]]:
+    def of(self, facts: ContactFacts, outbound: set[str]) -> list[tuple[Contact, int]]:
         """The contacts that it counts, each with its code."""
         rule, found = self.rule, []
         for contact in facts.contacts:
@@ -105,7 +105,7 @@ class _Count:
     """A cap at work in one decision."""
 
     def __init__(
-        self, index: int, counted: _Counted, facts: Facts, outbound: set[str], now_us: int
+        self, index: int, counted: _Counted, facts: ContactFacts, outbound: set[str], now_us: int
     ) -> None:
         assert isinstance(counted.rule, Cap)
         self.rule = f"contact_policy.caps.{index}"

@@ -15,7 +15,7 @@ from features.business.catalog_rules import CoolDown
 from features.ledger.tables import from_micros, micros
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.policies.contact_counts import (
-    Facts,
+    ContactFacts,
     Reason,
     _Count,
     _Counted,
@@ -39,7 +39,7 @@ class ContactPolicy:
     """The contact policy of a playbook."""
 
     def __init__(self, compiled: CompiledCatalog) -> None:
-        self._playbook = compiled
+        self._compiled = compiled
         self._policy = compiled.catalog.contact_policy
         policy = self._policy
         self._outbound = set(policy.outbound)
@@ -59,7 +59,7 @@ class ContactPolicy:
         counting = [counted.rule for counted in (*self._caps, *self._rests)]
         self.per_account = any(rule.per == "account" for rule in counting)
 
-    def judge(self, facts: Facts) -> ContactPolicyResult:
+    def evaluate(self, facts: ContactFacts) -> ContactPolicyResult:
         """Which actions are out, and why."""
         now_us = micros(facts.now)
         direction = "outbound" if facts.channel in self._outbound else "inbound"
@@ -73,9 +73,9 @@ class ContactPolicy:
             for index, counted in enumerate(self._caps)
             if counted.speaks_of(facts.channel, direction)
         ]
-        return ContactPolicyResult(verdicts, caps, len(self._playbook.actions))
+        return ContactPolicyResult(verdicts, caps, len(self._compiled.actions))
 
-    def _consent(self, facts: Facts) -> list[_Verdict]:
+    def _consent(self, facts: ContactFacts) -> list[_Verdict]:
         found = []
         for purpose, mask in self._needs.items():
             if not facts.consents.get(purpose, False):
@@ -87,7 +87,7 @@ class ContactPolicy:
                 found.append(_Verdict(why.rule, mask, lambda _, why=why: why))  # type: ignore[misc]
         return found
 
-    def _suspension(self, facts: Facts) -> list[_Verdict]:
+    def _suspension(self, facts: ContactFacts) -> list[_Verdict]:
         whole = self._policy.suspension.per == "account"
         problems = max(facts.problems, facts.account_problems if whole else 0.0)
         if not problems > 0:
@@ -101,7 +101,7 @@ class ContactPolicy:
         )
         return [_Verdict(why.rule, self._suspended, lambda _: why)]
 
-    def _quiet_hours(self, facts: Facts, direction: str) -> list[_Verdict]:
+    def _quiet_hours(self, facts: ContactFacts, direction: str) -> list[_Verdict]:
         found = []
         clock = facts.local.time()
         for index, (rule, mask) in enumerate(
@@ -120,7 +120,7 @@ class ContactPolicy:
                 found.append(_Verdict(why.rule, mask, lambda _, why=why: why))  # type: ignore[misc]
         return found
 
-    def _cool_down(self, index: int, rest: _Counted, facts: Facts, now_us: int) -> _Verdict:
+    def _cool_down(self, index: int, rest: _Counted, facts: ContactFacts, now_us: int) -> _Verdict:
         rule = rest.rule
         assert isinstance(rule, CoolDown)
         began = (self._last_no if rule.after else self._shown_in_vain)(rest, rule, facts)
@@ -142,7 +142,7 @@ class ContactPolicy:
 
         return _Verdict(place, rest.mask & resting[rest.code], why)
 
-    def _last_no(self, rest: _Counted, rule: CoolDown, facts: Facts) -> dict[int, int]:
+    def _last_no(self, rest: _Counted, rule: CoolDown, facts: ContactFacts) -> dict[int, int]:
         last: dict[int, int] = {}
         for contact, code in rest.of(facts, self._outbound):
             for outcome in rule.after:
@@ -150,9 +150,9 @@ class ContactPolicy:
                     last[code] = max(last.get(code, at), at)
         return last
 
-    def _shown_in_vain(self, rest: _Counted, rule: CoolDown, facts: Facts) -> dict[int, int]:
+    def _shown_in_vain(self, rest: _Counted, rule: CoolDown, facts: ContactFacts) -> dict[int, int]:
         """When the last of enough showings without a reaction was."""
-        outcomes = self._playbook.catalog.outcomes
+        outcomes = self._compiled.catalog.outcomes
         rows: dict[int, int] = {}
         last: dict[int, int] = {}
         for contact, code in rest.of(facts, self._outbound):

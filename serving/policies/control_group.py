@@ -24,7 +24,7 @@ def arm_of(customer_id: str, group: ControlGroup) -> Arm:
     return "control" if uniform < group.share else "policy"
 
 
-def evenly(worth: Floats) -> Floats:
+def uniform_probabilities(worth: Floats) -> Floats:
     """The same chance for each allowed action, shape (n_actions,); ``nan`` is not allowed."""
     allowed = ~np.isnan(worth)
     return np.where(allowed, 1.0 / allowed.sum(), 0.0)

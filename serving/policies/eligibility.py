@@ -20,11 +20,11 @@ NO_TREATMENT = "treatments"
 RULES = ("", NO_TREATMENT, "request.actions", "request.exclude", "dates")
 
 
-class Engagement:
+class EngagementPolicy:
     """The engagement policy of a playbook."""
 
     def __init__(self, compiled: CompiledCatalog) -> None:
-        self._playbook = compiled
+        self._compiled = compiled
         rules = np.array(compiled.rules, dtype=np.intp).reshape(-1, 3)
         self._owner, self._level, self._condition = rules.T
         self._dated = [
@@ -33,7 +33,7 @@ class Engagement:
             if action.start or action.end
         ]
 
-    def judge(
+    def evaluate(
         self, request: DecideRequest, decision_context: DecisionContext, holds: Bools, now: datetime
     ) -> EligibilityResult:
         """Which actions stay.
@@ -48,7 +48,7 @@ class Engagement:
         InvalidRequest
             If the caller names an action that the catalogue does not have.
         """
-        compiled = self._playbook
+        compiled = self._compiled
         _refuse_unknown("actions", request.actions or (), compiled)
         _refuse_unknown("exclude", request.exclude, compiled)
         # Written in the order of importance from the last to the first: the first one stands.
@@ -91,7 +91,7 @@ class EligibilityResult:
         level: Indices,
     ) -> None:
         self.out: Bools = code > 0
-        self._playbook = compiled
+        self._compiled = compiled
         self._channel = channel
         self._situation = decision_context
         self._code, self._first, self._level = code, first, level
@@ -103,7 +103,7 @@ class EligibilityResult:
 
     def why(self, action: int) -> Removed:
         """The same with words and the value found."""
-        compiled, code = self._playbook, int(self._code[action])
+        compiled, code = self._compiled, int(self._code[action])
         name = compiled.actions[action]
         if code == CONDITION:
             return self._condition(name, action)
@@ -116,7 +116,7 @@ class EligibilityResult:
         return Removed(action_id=name, rule=RULES[code], reason=reason)
 
     def _condition(self, name: str, action: int) -> Removed:
-        compiled = self._playbook
+        compiled = self._compiled
         condition = compiled.rules[self._first[action]][2]
         names = compiled.context_reader.names
         values = {

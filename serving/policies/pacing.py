@@ -42,7 +42,7 @@ PIECE = timedelta(minutes=15)  # zones shift by whole quarters, so each lies in 
 
 
 @dataclass(frozen=True, slots=True)
-class Calendar:
+class TrafficProfile:
     """The days of a business, and how the traffic of a day is spread.
 
     Parameters
@@ -93,14 +93,14 @@ class Calendar:
 class PlanTime:
     """A moment, the business's day it belongs to, and the time of the plan gone by on that day."""
 
-    calendar: Calendar
+    calendar: TrafficProfile
     at: datetime
     day: date
     gone: float
 
 
 @lru_cache(maxsize=64)
-def _shares(calendar: Calendar, day: date) -> tuple[datetime, tuple[float, ...]]:
+def _shares(calendar: TrafficProfile, day: date) -> tuple[datetime, tuple[float, ...]]:
     """A day's start, and the share of traffic to come after each quarter of an hour from there."""
     start, end = (
         datetime.combine(midnight, time(0), calendar.zone).astimezone(UTC)
@@ -116,7 +116,7 @@ def _shares(calendar: Calendar, day: date) -> tuple[datetime, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class DailyTarget:
     """What a day should bring: of an action's volume, or of a budget that actions share.
 
     Parameters
@@ -156,7 +156,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class BudgetState:
     """The row that is kept of a volume or budget; written when something is spent, only then."""
 
     day: date  # the business's day that `spent` belongs to
@@ -166,7 +166,7 @@ class Pace:
     learned: float  # how many spendings the price was learned from, a day's target at most
 
 
-def price(pace: Pace | None, target: Target, moment: PlanTime) -> float:
+def price(pace: BudgetState | None, target: DailyTarget, moment: PlanTime) -> float:
     """What a unit costs now: to be taken off the priority, times the units an action spends.
 
     Without a row the day began at the scale for a maximum (who is worth most comes first) and
@@ -184,7 +184,7 @@ def price(pace: Pace | None, target: Target, moment: PlanTime) -> float:
     return _price(max(level, 0.0) if reached else level, target)
 
 
-def left(pace: Pace | None, target: Target, moment: PlanTime) -> float:
+def left(pace: BudgetState | None, target: DailyTarget, moment: PlanTime) -> float:
     """How many units may still be spent today; ``inf`` without a maximum."""
     if target.at_most is None:
         return math.inf
@@ -192,7 +192,9 @@ def left(pace: Pace | None, target: Target, moment: PlanTime) -> float:
     return max(0.0, target.at_most - spent)
 
 
-def fits(pace: Pace | None, target: Target, moment: PlanTime, amount: float = 1.0) -> bool:
+def fits(
+    pace: BudgetState | None, target: DailyTarget, moment: PlanTime, amount: float = 1.0
+) -> bool:
     """Whether ``amount`` may still be spent today; if not, the action is out by rule.
 
     Exact if row, draw and `advance` share one transaction. When several actions are drawn at
@@ -217,7 +219,9 @@ def priced_out(priority: float, charge: float, worth: float) -> bool:
     return charge > max(priority, GRAIN * worth)
 
 
-def advance(pace: Pace | None, target: Target, moment: PlanTime, amount: float = 1.0) -> Pace:
+def advance(
+    pace: BudgetState | None, target: DailyTarget, moment: PlanTime, amount: float = 1.0
+) -> BudgetState:
     """The row after ``amount`` units were spent.
 
     A moment before the row's own (clocks of workers differ) counts as the row's own.
@@ -239,7 +243,7 @@ def advance(pace: Pace | None, target: Target, moment: PlanTime, amount: float =
     level += amount / target.unit / math.sqrt(max(1.0, learned))
     if target.at_most is None:
         level = min(level, 0.0)
-    return Pace(
+    return BudgetState(
         day=pace.day,
         spent=pace.spent + amount,
         price=_price(level, target),
@@ -248,12 +252,14 @@ def advance(pace: Pace | None, target: Target, moment: PlanTime, amount: float =
     )
 
 
-def _today(pace: Pace | None, target: Target, moment: PlanTime) -> tuple[Pace, float]:
+def _today(
+    pace: BudgetState | None, target: DailyTarget, moment: PlanTime
+) -> tuple[BudgetState, float]:
     """The row as the day finds it, and the time of the plan gone by since then."""
     calendar = moment.calendar
     if pace is None:
         first = target.scale if target.at_most is not None else 0.0
-        return Pace(moment.day, 0.0, first, moment.at, learned=0.0), moment.gone
+        return BudgetState(moment.day, 0.0, first, moment.at, learned=0.0), moment.gone
     gone = _gone_by(calendar, pace.day, pace.at)
     if pace.day == moment.day:
         return pace, max(0.0, moment.gone - gone)
@@ -262,11 +268,11 @@ def _today(pace: Pace | None, target: Target, moment: PlanTime) -> tuple[Pace, f
     rest = _gone(0.0) - gone
     level = _level(pace, target, rest)
     learned = _remembered(pace, target, rest, level)
-    return Pace(moment.day, 0.0, _price(level, target), moment.at, learned), moment.gone
+    return BudgetState(moment.day, 0.0, _price(level, target), moment.at, learned), moment.gone
 
 
 @lru_cache(maxsize=1024)
-def _gone_by(calendar: Calendar, day: date, at: datetime) -> float:
+def _gone_by(calendar: TrafficProfile, day: date, at: datetime) -> float:
     """The time of the plan gone by when a row was written: many decisions find the same rows."""
     return _gone(calendar.remaining(day, at))
 
@@ -282,7 +288,7 @@ def _gone(remaining: float) -> float:
     return -math.log(LAST) + (LAST - remaining) / LAST
 
 
-def _level(pace: Pace, target: Target, elapsed: float) -> float:
+def _level(pace: BudgetState, target: DailyTarget, elapsed: float) -> float:
     """How far the price, as a level, has fallen since the row was written."""
     # A row that was written under a larger scale may hold more than this one's.
     level = max(math.asinh(pace.price / (GRAIN * target.scale)), LOWEST)
@@ -306,21 +312,21 @@ def _level(pace: Pace, target: Target, elapsed: float) -> float:
     return max(level, LOWEST)
 
 
-def _price(level: float, target: Target) -> float:
+def _price(level: float, target: DailyTarget) -> float:
     return GRAIN * target.scale * math.sinh(min(level, HIGHEST))
 
 
-def _due(pace: Pace, bound: float, target: Target) -> float:
+def _due(pace: BudgetState, bound: float, target: DailyTarget) -> float:
     """What is left of a bound, in spendings."""
     return max(0.0, bound - pace.spent) / target.unit
 
 
-def _step(pace: Pace, bound: float, target: Target) -> float:
+def _step(pace: BudgetState, bound: float, target: DailyTarget) -> float:
     """By how much the level moves for each spending, or for each that is due."""
     return 1 / math.sqrt(max(1.0, min(pace.learned, bound / target.unit)))
 
 
-def _remembered(pace: Pace, target: Target, elapsed: float, level: float) -> float:
+def _remembered(pace: BudgetState, target: DailyTarget, elapsed: float, level: float) -> float:
     """How much of what was learned still holds.
 
     A day's target at most. When many spendings fell due and none came, the price was far off or

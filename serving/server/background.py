@@ -22,7 +22,7 @@ from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.settings import Settings
 from features.store.feast_store import FeatureStore
-from serving.audit.archive import Archive, remember_catalog
+from serving.audit.archive import Archive, keep_catalog
 from serving.catalog.catalog_file import CatalogFile
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
@@ -59,7 +59,7 @@ class BackgroundTasks:
             None  # a catalogue that is good, and not yet taken over
         )
         self.ledger = Ledger(settings.ledger_url)
-        remember_catalog(self.ledger, compiled.catalog, utc_now())
+        keep_catalog(self.ledger, compiled.catalog, utc_now())
         self.features = _open_features(settings, domain)
         self.registry = Registry(settings)
         self._watcher = ModelWatcher(self.registry, self.ledger, domain, compiled.catalog, params)
@@ -139,7 +139,7 @@ class BackgroundTasks:
         log.info("Now deciding with catalogue %s", self.engine.setup.compiled.catalog.fingerprint)
 
     def _desk_with(self, compiled: CompiledCatalog) -> DecisionSetup:
-        remember_catalog(self.ledger, compiled.catalog, utc_now())
+        keep_catalog(self.ledger, compiled.catalog, utc_now())
         self._watcher.follow(compiled.catalog)
         return DecisionSetup(compiled, self._watcher.current, self.engine.model_input)
 

@@ -31,7 +31,7 @@ from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.audit.archive import Archive
-from serving.audit.replay import Replay, asked_again
+from serving.audit.replay import Replay, inputs_from_record
 from serving.decide.choice import score, select
 from serving.decide.decision_record import append_decision, contacts_again
 from training.params import load_params
@@ -116,7 +116,7 @@ class Kept:
         catalog = self.archive.catalog(record["catalog"])
         assert catalog is not None
         setup = self.archive.setup(catalog, answer["models"])
-        inputs = asked_again(row, record, answer, explain=False)
+        inputs = inputs_from_record(row, record, answer, explain=False)
         scored = score(setup, inputs)
         contacts = contacts_again(record, inputs.customer_id)
         selected = select(setup, inputs, scored, contacts, record["paces"])
@@ -125,7 +125,7 @@ class Kept:
         scratch.write_now(lambda c: append_decision(c, setup, inputs, scored, selected, *facts))
         query = sa.select(tables.decisions).where(tables.decisions.c.decision_id == row.decision_id)
         again = scratch.read(lambda connection: connection.execute(query).one())
-        return again, json.loads(json.dumps(selected.spending.changed))
+        return again, json.loads(json.dumps(selected.pacing_result.changed))
 
     def read_again(self, row: Any) -> Any:
         """The row of a decision is read again from events and facts; None for customers who were

@@ -22,7 +22,7 @@ from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.feast_store import Known
-from serving.audit.archive import remember_catalog
+from serving.audit.archive import keep_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import DecideRequest, Decision
 from serving.contract.events import OutcomeRequest
@@ -96,7 +96,7 @@ class Live:
         self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
         self.online = Online(domain)
         self.registry: Any = Folders(folder / "models", {})
-        remember_catalog(self.ledger, catalog, now)
+        keep_catalog(self.ledger, catalog, now)
         self._watcher = ModelWatcher(self.registry, self.ledger, domain, catalog, self.params)
         self._watcher.refresh()
         compiled = CompiledCatalog(catalog, domain, self.input)
@@ -190,7 +190,7 @@ class Live:
         """It decides with another catalogue from now on."""
         self.passes(seconds=20)
         self.catalog = catalog
-        remember_catalog(self.ledger, catalog, self.now)
+        keep_catalog(self.ledger, catalog, self.now)
         self._watcher.follow(catalog)
         compiled = CompiledCatalog(catalog, self.domain, self.input)
         self.engine.setup = DecisionSetup(compiled, self._watcher.current, self.input)

@@ -229,7 +229,7 @@ def rounds(
             _all_at_once(_merging(callers, number, load.meanwhile, rng))
             found = Round(ledger.engine.dialect.name, number, len(told.begun))
             found.seconds = time.monotonic() - began
-            judge(found, told, read_journal(ledger))
+            evaluate(found, told, read_journal(ledger))
             yield found
     ledger.close()
 
@@ -296,7 +296,7 @@ def _merging(
     return [partial(follow, steps) for steps in todo]
 
 
-def judge(found: Round, told: Told, journal: Mapping[str, Sequence[Contact]]) -> None:
+def evaluate(found: Round, told: Told, journal: Mapping[str, Sequence[Contact]]) -> None:
     """Hold what was shown in a round against the caps."""
     found.merges = sum(map(len, told.merged.values()))
     for kin, contacts in journal.items():

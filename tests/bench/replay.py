@@ -33,7 +33,7 @@ from features.ledger.ledger import Ledger
 from features.settings import GROCERY, actions_beside, load_settings
 from serving.audit.archive import Archive
 from serving.audit.replay import Replay
-from serving.catalog.compiled_catalog import load_playbook
+from serving.catalog.compiled_catalog import load_compiled_catalog
 from serving.contract.decisions import ReplayAnswer
 from tests.server import Server, running
 from training.params import load_params
@@ -212,7 +212,7 @@ def repeated(env: Mapping[str, str], since: datetime) -> Iterator[ReplayAnswer]:
     settings = load_settings(env)
     domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
     archive = Archive(Registry(settings), ledger, domain, load_params())
-    compiled = load_playbook(settings.actions, domain, ModelInput(domain))
+    compiled = load_compiled_catalog(settings.actions, domain, ModelInput(domain))
     yield from Replay(ledger, archive, compiled.catalog).since(since, None)
     ledger.close()
 

@@ -106,7 +106,7 @@ class FakeArchive:
         self.fingerprint = self.input.fingerprint
         self._made = {}
 
-    def _playbook(self, catalog):
+    def _compiled(self, catalog):
         name = catalog.fingerprint
         if name not in self._made:
             self._made[name] = CompiledCatalog(catalog, self.domain, self.input)
@@ -120,12 +120,12 @@ class FakeArchive:
         return content and Catalog.model_validate_json(content)
 
     def looks_back_days(self, fingerprint):
-        return ContactPolicy(self._playbook(self.catalog(fingerprint))).days
+        return ContactPolicy(self._compiled(self.catalog(fingerprint))).days
 
     def setup(self, catalog, versions):
         if versions["bandit"] in self.lost:
             raise ModelMissing("Bandit is gone.", expected="one", remedy="None.")
-        compiled = self._playbook(catalog)
+        compiled = self._compiled(catalog)
         return DecisionSetup(compiled, models_of(catalog, versions["bandit"]), self.input)
 
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from serving.policies import pacing
-from serving.policies.pacing import Calendar, Pace, Target
+from serving.policies.pacing import BudgetState, DailyTarget, TrafficProfile
 from training.arrays import Floats
 from training.bandit.exploration import InverseGapWeighting, draw
 
@@ -25,7 +25,7 @@ VALUE = 8.0  # of each action, so its priority is at most that
 BUSY = (1, 0.5, 0.3, 0.2, 0.2, 0.5, 1.5, 3, 5, 6, 6, 7, 8, 7, 6, 6, 6, 7, 9, 12, 14, 11, 6, 3)
 OPEN = (0,) * 8 + (1,) * 12 + (0,) * 4  # nobody calls at night
 UTC_ZONE = ZoneInfo("UTC")
-PLAIN, SHAPED = Calendar(UTC_ZONE), Calendar(UTC_ZONE, BUSY)
+PLAIN, SHAPED = TrafficProfile(UTC_ZONE), TrafficProfile(UTC_ZONE, BUSY)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Day:
 class Paced:
     """A target, and how much of it each action uses up."""
 
-    target: Target
+    target: DailyTarget
     amounts: dict[int, float]
 
 
@@ -55,7 +55,7 @@ class Run:
     drawn: Floats  # shape (n,), the index of the action
     prices: Floats  # shape (n, n_paced)
     value: float  # expected, in currency
-    paces: list[Pace | None]
+    paces: list[BudgetState | None]
 
     def by_hour(self, day: Day, paced: Paced) -> Floats:
         """Units spent in each hour, shape (24,)."""
@@ -95,15 +95,15 @@ def _arrivals(rng: np.random.Generator, calls: int, traffic: tuple[float, ...] |
 def live(
     day: Day,
     paced: list[Paced],
-    calendar: Calendar,
-    paces: list[Pace | None] | None = None,
+    calendar: TrafficProfile,
+    paces: list[BudgetState | None] | None = None,
     *,
     first_come: bool = False,
     explore_at_any_price: bool = False,
 ) -> Run:
     """Decide the whole day, one call after the other, as the decision's transaction does."""
     policy = InverseGapWeighting(GREED)
-    rows: list[Pace | None] = list(paces or [None] * len(paced))
+    rows: list[BudgetState | None] = list(paces or [None] * len(paced))
     drawn, prices, value = np.zeros(len(day.seconds)), np.zeros((len(day.seconds), len(paced))), 0.0
     for call, worth in enumerate(day.priorities):
         moment = calendar.moment(day.at(call))
@@ -161,7 +161,7 @@ def share_of_possible_gain(day: Day, paced: Paced, value: float) -> float:
     return (value - nothing) / (best - nothing)
 
 
-def plan_by_hour(calendar: Calendar, units: float) -> Floats:
+def plan_by_hour(calendar: TrafficProfile, units: float) -> Floats:
     """What each hour of a day of 24 hours should spend, shape (24,)."""
     weights = np.array(calendar.weights or (1.0,) * 24)
     return weights / weights.sum() * units

@@ -11,8 +11,8 @@ import pytest
 from features.ledger.tables import EPOCH
 from features.progress import quiet
 from features.store.feast_store import Known
-from serving.audit.archive import remember_catalog
-from serving.audit.evaluation_report import judge
+from serving.audit.archive import keep_catalog
+from serving.audit.evaluation_report import report_evaluation
 from serving.audit.policy_evaluation import (
     NOT_LOGGED,
     OPEN,
@@ -36,7 +36,7 @@ def catalog(toy_catalog):
 
 @pytest.fixture
 def engine(toy_domain, catalog, ledger, now):
-    remember_catalog(ledger, catalog, now)
+    keep_catalog(ledger, catalog, now)
     known = {f"c{number}": Known({"plan": "plus"}, None) for number in range(400)}
     return engine_of(catalog, toy_domain, ledger, known, models_of(catalog, "1"))
 
@@ -116,7 +116,7 @@ def test_another_lever_or_rule_is_judged_right_in_a_world_we_know(engine, evalua
     for other, more in OTHERS:
         wanted = changed(catalog, actions={n: a | other.get(n, {}) for n, a in actions.items()})
         trial = run(evaluation, wanted, now)
-        view = judge(trial, "eur", seed=7)
+        view = report_evaluation(trial, "eur", seed=7)
         share = {one.action_id: (one.decided, one.wanted) for one in view.shares}
         assert share[more][1] > share[more][0]
         found = {one.method: one for one in view.estimates}["doubly_robust"]
@@ -158,7 +158,7 @@ def test_a_policy_that_wants_what_the_log_never_took_gets_no_number(
     actions = catalog.model_dump(mode="json")["actions"]
     new = actions["discount"] | {"value": 500.0}
     wanted = changed(catalog, actions={"call_back": actions["call_back"], "new_one": new})
-    view = judge(run(evaluation, wanted, now), "eur", seed=7)
+    view = report_evaluation(run(evaluation, wanted, now), "eur", seed=7)
     assert view.verdict.startswith("Not enough support: ")
     assert view.gain.value is None
     assert all(one.value is None for one in view.estimates)
@@ -186,6 +186,6 @@ def test_the_period_and_the_limit_choose_which(engine, evaluation, catalog, now)
 
 
 def test_of_nothing_the_answer_is_a_sentence(evaluation, catalog, now):
-    view = judge(run(evaluation, catalog, now), "eur", seed=7)
+    view = report_evaluation(run(evaluation, catalog, now), "eur", seed=7)
     assert view.verdict.startswith("Not enough support: there is no decision")
     assert view.decided is None

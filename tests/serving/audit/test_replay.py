@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from features.errors import DecisionUnknown, NotRepeatable
 from features.ledger import tables
 from features.store.feast_store import Known
-from serving.audit.archive import remember_catalog
+from serving.audit.archive import keep_catalog
 from serving.audit.replay import Replay
 from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of
 
@@ -38,7 +38,7 @@ def catalog(toy_catalog):
 
 @pytest.fixture
 def engine(toy_domain, catalog, ledger, now):
-    remember_catalog(ledger, catalog, now)
+    keep_catalog(ledger, catalog, now)
     return engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, models_of(catalog, "1"))
 
 

@@ -12,7 +12,7 @@ from features.business.domain import load_domain
 from features.errors import InvalidDomain
 from features.journeys.model_input import ModelInput
 from features.settings import GROCERY, actions_beside
-from serving.catalog.compiled_catalog import CompiledCatalog, load_playbook
+from serving.catalog.compiled_catalog import CompiledCatalog, load_compiled_catalog
 
 TOY = Path(__file__).parents[2] / "toy" / "actions.yaml"
 
@@ -31,7 +31,7 @@ def load(tmp_path, toy_domain):
             inner[last] = value
         path = tmp_path / "actions.yaml"
         path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        return load_playbook(path, toy_domain, ModelInput(toy_domain))
+        return load_compiled_catalog(path, toy_domain, ModelInput(toy_domain))
 
     return read
 
@@ -49,7 +49,7 @@ def refused(load, **changes):
 def test_every_packaged_catalogue_is_good():
     for path in sorted(GROCERY.parent.glob("*.actions.yaml")):
         domain = load_domain(path.with_name(path.name.replace(".actions", "")))
-        assert load_playbook(path, domain, ModelInput(domain)).actions
+        assert load_compiled_catalog(path, domain, ModelInput(domain)).actions
     assert actions_beside(GROCERY).exists()
 
 

@@ -76,10 +76,10 @@ class Draw(NamedTuple):
 
     @property
     def chances(self) -> dict[str, float]:
-        return evenly(self.worth) if self.arm == "control" else by_gap(self.worth)
+        return uniform_probabilities(self.worth) if self.arm == "control" else by_gap(self.worth)
 
 
-def evenly(worth: dict[str, float]) -> dict[str, float]:
+def uniform_probabilities(worth: dict[str, float]) -> dict[str, float]:
     return dict.fromkeys(worth, 1 / len(worth))
 
 
@@ -333,7 +333,10 @@ def test_each_arm_tells_what_the_other_earns(firsts):
     earned = {arm: mean_and_error(rewards(draws)) for arm, draws in arms.items()}
     (policy, e_policy), (control, e_control) = earned["policy"], earned["control"]
     assert policy - control > 4 * np.hypot(e_policy, e_control), "else weights need not matter"
-    for arm, other, chances in (("policy", "control", evenly), ("control", "policy", by_gap)):
+    for arm, other, chances in (
+        ("policy", "control", uniform_probabilities),
+        ("control", "policy", by_gap),
+    ):
         weight = np.array([chances(one.worth)[one.drawn] / one.logged for one in arms[arm]])
         told, error = mean_and_error(weight * rewards(arms[arm]))
         mean, mean_error = earned[other]

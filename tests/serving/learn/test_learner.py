@@ -25,7 +25,7 @@ from serving.contract.events import OutcomeRequest
 from serving.decide.outcomes import record_outcome
 from serving.learn.learner import Learner, Outpaced
 from serving.models.served_models import PRIOR
-from serving.models.snapshots import newest
+from serving.models.snapshots import newest_snapshot
 from tests.bandits import PLAIN, bandit, outcomes
 from tests.decided import decided
 from training.bandit.artifact import Bandit
@@ -93,7 +93,7 @@ class Shop:
         return self.ledger.read(lambda c: c.execute(query).all())
 
     def published(self) -> RewardModel:
-        found = self.ledger.read(lambda connection: newest(connection, None, 0))
+        found = self.ledger.read(lambda connection: newest_snapshot(connection, None, 0))
         assert found is not None
         return found.model
 

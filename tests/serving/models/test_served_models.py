@@ -88,7 +88,7 @@ def publish(ledger: Ledger, now: object, base: str, bandit: Bandit) -> int:
     """A snapshot as the learner would write it."""
     base = base if base == "prior" or "@" in base else f"{base}@{RUN[:8]}"
     priors = {name: (p, 10.0) for name, p in PRIORS.items()}
-    ready = snapshots.parcel(bandit.knowledge.model(priors, {}, bandit.params))
+    ready = snapshots.pack_model(bandit.knowledge.model(priors, {}, bandit.params))
     return ledger.write_now(lambda c: snapshots.publish(c, base, ready, now))
 
 

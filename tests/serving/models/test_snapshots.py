@@ -31,14 +31,14 @@ def counted(ledger, table) -> int:
 
 
 def published(ledger, now, *models) -> list[int]:
-    ready = [snapshots.parcel(one) for one in models]
+    ready = [snapshots.pack_model(one) for one in models]
     return [ledger.write_now(lambda c, r=r: snapshots.publish(c, "7", r, now)) for r in ready]
 
 
 def test_what_is_published_comes_back_to_the_bit(ledger, now):
     mine = model(1.0)
     [number] = published(ledger, now, mine)
-    found = ledger.read(lambda c: snapshots.numbered(c, number))
+    found = ledger.read(lambda c: snapshots.snapshot_numbered(c, number))
     assert (found.sequence, found.base) == (number, "7")
     assert found.model.to_bytes() == mine.to_bytes()
     assert found.model.trees is not None
@@ -56,16 +56,16 @@ def test_what_two_snapshots_share_is_kept_once(ledger, now):
 
 def test_the_newest_of_a_base_is_found_and_nothing_older_than_what_one_has(ledger, now):
     first, second = published(ledger, now, model(1.0), model(0.5))
-    assert ledger.read(lambda c: snapshots.newest(c, "7", 0)).sequence == second
-    assert ledger.read(lambda c: snapshots.newest(c, None, first)).sequence == second
-    assert ledger.read(lambda c: snapshots.newest(c, "8", 0)) is None
-    assert ledger.read(lambda c: snapshots.newest(c, "7", second)) is None
+    assert ledger.read(lambda c: snapshots.newest_snapshot(c, "7", 0)).sequence == second
+    assert ledger.read(lambda c: snapshots.newest_snapshot(c, None, first)).sequence == second
+    assert ledger.read(lambda c: snapshots.newest_snapshot(c, "8", 0)) is None
+    assert ledger.read(lambda c: snapshots.newest_snapshot(c, "7", second)) is None
 
 
 def test_what_is_too_old_goes_with_the_parts_that_nobody_else_needs(ledger, now, monkeypatch):
     monkeypatch.setattr(snapshots, "KEPT", 2)
     old, *_ = published(ledger, now, model(1.0), model(0.5), model(0.5))
-    assert ledger.read(lambda c: snapshots.numbered(c, old)) is None
-    left = len(snapshots.parcel(model(0.5)).parts)
+    assert ledger.read(lambda c: snapshots.snapshot_numbered(c, old)) is None
+    left = len(snapshots.pack_model(model(0.5)).parts)
     assert counted(ledger, tables.snapshot_parts) == left, "the first one's trees went with it"
     assert counted(ledger, tables.snapshots) == 2

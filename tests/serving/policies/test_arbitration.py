@@ -9,7 +9,7 @@ from features.errors import InvalidDomain
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.catalog.decision_context import DecisionContext
-from serving.policies.arbitration import context_weights, priorities, worth_in_words
+from serving.policies.arbitration import context_weights, priorities, priority_text
 from tests.serving.fakes import changed, decide, engine_of
 
 ACTION = {
@@ -100,10 +100,10 @@ def test_context_weights_by_stage_and_intent_reach_the_answer(toy_domain, toy_ca
 
 def test_the_sum_is_told_with_what_pulls_at_it(book):
     compiled = book()
-    said = worth_in_words(compiled, 0, 0.12, 1.0, worth(compiled, 0.12), "eur")
+    said = priority_text(compiled, 0, 0.12, 1.0, worth(compiled, 0.12), "eur")
     assert said == "12.0% chance of acceptance x 8.00 EUR - 0.45 EUR cost = 0.51 EUR"
     compiled = book(value=10, cost=1, lever=1.5)
-    said = worth_in_words(compiled, 0, 0.5, 2.0, worth(compiled, 0.5, 2.0), "eur")
+    said = priority_text(compiled, 0, 0.5, 2.0, worth(compiled, 0.5, 2.0), "eur")
     assert said == (
         "50.0% chance of acceptance x weight 2 x 10.00 EUR x lever 1.5 - 1.00 EUR cost = 14.00 EUR"
     )

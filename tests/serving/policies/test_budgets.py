@@ -10,7 +10,7 @@ import pytest
 
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog
-from serving.policies.budgets import Pacer
+from serving.policies.budgets import BudgetPacer
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -31,22 +31,22 @@ def catalog(toy_catalog):
 @pytest.fixture
 def pacer(catalog, toy_domain):
     def made(budgets=None, **actions):
-        return Pacer(
+        return BudgetPacer(
             CompiledCatalog(catalog(budgets, **actions), toy_domain, ModelInput(toy_domain))
         )
 
     return made
 
 
-def kept(spending):
+def kept(pacing_result):
     """What was spent, as the ledger gives it back."""
-    return json.loads(json.dumps(spending.changed))
+    return json.loads(json.dumps(pacing_result.changed))
 
 
 def test_what_nobody_limits_costs_nothing(pacer):
     free = pacer()
     assert free.names(np.zeros(3, dtype=bool)) == []
-    opened = free.open({}, NOON)
+    opened = free.evaluate({}, NOON)
     assert not opened.prices.any() and not opened.out.any()
     opened.spend(0)
     assert opened.changed == {}
@@ -56,15 +56,15 @@ def test_a_volume_is_used_up_and_no_more(pacer):
     three = pacer(discount={"volume": {"at_most": 3}})
     states = {}
     for count in range(3):
-        opened = three.open(states, NOON)
+        opened = three.evaluate(states, NOON)
         assert not opened.out.any(), count
         opened.spend(1)
         states |= kept(opened)
-    opened = three.open(states, NOON)
+    opened = three.evaluate(states, NOON)
     assert opened.out.tolist() == [False, True, False]
     assert opened.rule(1) == "actions.discount.volume"
     assert opened.why(1).reason == "3 of at most 3 of today are used up"
-    assert not three.open(states, NOON + timedelta(days=1)).out.any()
+    assert not three.evaluate(states, NOON + timedelta(days=1)).out.any()
 
 
 def test_a_budget_is_shared_and_an_action_that_costs_more_than_is_left_is_out(pacer):
@@ -72,10 +72,10 @@ def test_a_budget_is_shared_and_an_action_that_costs_more_than_is_left_is_out(pa
     two = pacer({"spring": {"at_most": 2.4}}, call_back=shared, discount=shared)
     states = {}
     for action in (0, 1):  # 1.00 and 0.50
-        opened = two.open(states, NOON)
+        opened = two.evaluate(states, NOON)
         opened.spend(action)
         states |= kept(opened)
-    opened = two.open(states, NOON)
+    opened = two.evaluate(states, NOON)
     assert opened.out.tolist() == [True, False, False]  # 0.90 is left
     assert opened.why(0).reason == "1.5 of at most 2.4 of today are used up"
     assert opened.why(0).rule == "budgets.spring"
@@ -85,7 +85,7 @@ def test_the_slots_of_one_decision_share_what_is_left(pacer):
     one = pacer(
         {"spring": {"at_most": 1}}, call_back={"budget": "spring"}, discount={"budget": "spring"}
     )
-    opened = one.open({}, NOON)
+    opened = one.evaluate({}, NOON)
     opened.spend(1)
     assert opened.out.tolist() == [True, False, False]
 
@@ -93,17 +93,17 @@ def test_the_slots_of_one_decision_share_what_is_left(pacer):
 def test_who_is_worth_less_than_the_price_is_left_out_with_the_price(pacer):
     scarce = pacer(discount={"volume": {"at_most": 10}})
     morning = NOON.replace(hour=0, minute=1)
-    opened = scarce.open({}, morning, np.array([2.0, 0.5, 1.0]))
+    opened = scarce.evaluate({}, morning, np.array([2.0, 0.5, 1.0]))
     assert opened.prices[1] > 0.5 and opened.prices[0] == 0
     assert opened.out.tolist() == [False, True, False]
     assert opened.why(1).reason.startswith("so that it lasts all day it costs ")
-    rich = scarce.open({}, morning, np.array([2.0, 1e3, 1.0]))
+    rich = scarce.evaluate({}, morning, np.array([2.0, 1e3, 1.0]))
     assert not rich.out.any()
 
 
 def test_a_minimum_pushes_more_the_longer_it_is_not_reached(pacer):
     wanted = pacer(discount={"volume": {"at_least": 100}})
-    prices = [wanted.open({}, NOON.replace(hour=hour)).prices[1] for hour in (1, 6, 18)]
+    prices = [wanted.evaluate({}, NOON.replace(hour=hour)).prices[1] for hour in (1, 6, 18)]
     assert 0 >= prices[0] >= prices[1] >= prices[2] and prices[2] < 0
 
 

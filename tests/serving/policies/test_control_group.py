@@ -7,7 +7,7 @@ import pytest
 
 from features.business.catalog_rules import ControlGroup
 from features.customers.identity import Spelling, link
-from serving.policies.control_group import arm_of, evenly
+from serving.policies.control_group import arm_of, uniform_probabilities
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 
 
@@ -32,7 +32,12 @@ def test_a_larger_share_keeps_who_was_in_it():
 
 
 def test_the_chance_is_the_same_for_all_that_are_allowed():
-    assert evenly(np.array([3.0, np.nan, 0.1, 0.0])).tolist() == [1 / 3, 0.0, 1 / 3, 1 / 3]
+    assert uniform_probabilities(np.array([3.0, np.nan, 0.1, 0.0])).tolist() == [
+        1 / 3,
+        0.0,
+        1 / 3,
+        1 / 3,
+    ]
 
 
 @pytest.fixture

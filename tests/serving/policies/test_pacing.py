@@ -21,9 +21,9 @@ from features.errors import InvalidSetting
 from serving.policies import pacing
 from serving.policies.pacing import (
     CEILING,
-    Calendar,
-    Pace,
-    Target,
+    BudgetState,
+    DailyTarget,
+    TrafficProfile,
     advance,
     fits,
     left,
@@ -51,11 +51,13 @@ from tests.serving.paced_day import (
 
 SEEDS = range(1, 1 + int(os.environ.get("PACING_SEEDS", "2")))
 ROME = ZoneInfo("Europe/Rome")
-VOLUME = Paced(Target(600, None, VALUE), {0: 1.0})  # of about 2,000 that would be shown without it
+VOLUME = Paced(
+    DailyTarget(600, None, VALUE), {0: 1.0}
+)  # of about 2,000 that would be shown without it
 seeds = pytest.mark.parametrize("seed", SEEDS)
 
 
-def noon(calendar: Calendar = PLAIN, hours: float = 0.0) -> pacing.Moment:
+def noon(calendar: TrafficProfile = PLAIN, hours: float = 0.0) -> pacing.Moment:
     return calendar.moment(MIDNIGHT + timedelta(hours=12 + hours))
 
 
@@ -76,7 +78,7 @@ def two_days(traffic: str, seed: int) -> list[tuple[Day, Run]]:
     return lived
 
 
-def calendar_of(traffic: str) -> Calendar:
+def calendar_of(traffic: str) -> TrafficProfile:
     return SHAPED if traffic == "busy, and known" else PLAIN
 
 
@@ -127,7 +129,7 @@ def test_first_come_first_served_earns_less_and_has_nothing_left_in_the_evening(
 
 def test_a_day_of_twenty_thousand_decisions():
     day = a_day(4, calls=20_000)
-    paced = Paced(Target(1500, None, VALUE), {0: 1.0})
+    paced = Paced(DailyTarget(1500, None, VALUE), {0: 1.0})
     run = live(day, [paced], PLAIN)
     spent = run.by_hour(day, paced)
     assert 0.98 * 1500 <= spent.sum() <= 1500
@@ -138,7 +140,7 @@ def test_a_day_of_twenty_thousand_decisions():
 @pytest.mark.parametrize("wrong_by", [1 / 100, 100])
 def test_the_scale_need_not_be_right(wrong_by):
     day, _ = two_days("even", 1)[0]
-    paced = Paced(Target(600, None, VALUE * wrong_by), {0: 1.0})
+    paced = Paced(DailyTarget(600, None, VALUE * wrong_by), {0: 1.0})
     run = live(day, [paced], PLAIN)
     spent = run.by_hour(day, paced)
     assert 0.95 * 600 <= spent.sum() <= 600
@@ -148,7 +150,7 @@ def test_the_scale_need_not_be_right(wrong_by):
 
 @seeds
 def test_three_a_day_go_to_the_best_of_thousands_and_not_within_the_first_minutes(seed):
-    paced = Paced(Target(3, None, VALUE), {0: 1.0})
+    paced = Paced(DailyTarget(3, None, VALUE), {0: 1.0})
     day = a_day(seed)
 
     def spent(run: Run) -> np.ndarray:
@@ -173,7 +175,7 @@ def test_three_a_day_go_to_the_best_of_thousands_and_not_within_the_first_minute
 def test_a_maximum_that_would_not_be_reached_costs_nothing(more):
     day = a_day(8)
     wanted, value = at_price(day, VOLUME.amounts, 0.0)
-    paced = Paced(Target(round(wanted * more), None, VALUE), {0: 1.0})
+    paced = Paced(DailyTarget(round(wanted * more), None, VALUE), {0: 1.0})
     run = live(day, [paced], PLAIN)
     assert run.value >= 0.999 * value
     assert np.quantile(run.prices, 0.9) <= pacing.GRAIN * VALUE  # measured: 0.002
@@ -194,7 +196,7 @@ def test_an_hour_without_callers_is_made_up_for_without_a_rush():
 
 def test_a_shop_that_is_closed_at_night_spends_its_volume_if_it_says_so():
     day = a_day(9, traffic=OPEN)
-    said = live(day, [VOLUME], Calendar(ZoneInfo("UTC"), OPEN)).by_hour(day, VOLUME).sum()
+    said = live(day, [VOLUME], TrafficProfile(ZoneInfo("UTC"), OPEN)).by_hour(day, VOLUME).sum()
     assert said >= 0.98 * 600
     unsaid = live(day, [VOLUME], PLAIN).by_hour(day, VOLUME).sum()
     assert 0.7 * 600 <= unsaid <= 0.9 * 600  # four of its hours are planned for the night
@@ -208,7 +210,7 @@ WEAK = (-1.5, -1.7, -2.0, -4.0)  # the last action is shown some 145 times if no
 @seeds
 @pytest.mark.parametrize("traffic", TRAFFIC)
 def test_a_minimum_is_reached_and_not_at_the_cost_of_those_who_call_last(traffic, seed):
-    paced = Paced(Target(None, 400, VALUE), {3: 1.0})
+    paced = Paced(DailyTarget(None, 400, VALUE), {3: 1.0})
     day = a_day(seed, traffic=TRAFFIC[traffic], liking=WEAK)
     assert at_price(day, paced.amounts, 0.0)[0] < 200
     run = live(day, [paced], calendar_of(traffic))
@@ -223,7 +225,7 @@ def test_a_minimum_is_reached_and_not_at_the_cost_of_those_who_call_last(traffic
 def test_a_minimum_out_of_reach_costs_its_scale_and_no_more(seed):
     day = a_day(seed, liking=WEAK)
     day.priorities[np.random.default_rng(seed).random(len(day.seconds)) > 0.02, 3] = np.nan
-    run = live(day, [Paced(Target(None, 400, 2.0), {3: 1.0})], PLAIN)
+    run = live(day, [Paced(DailyTarget(None, 400, 2.0), {3: 1.0})], PLAIN)
     assert run.prices.min() == pytest.approx(-2.0)
     assert run.prices[-1, 0] == pytest.approx(-2.0)
     afternoon = ~np.isnan(day.priorities[:, 3]) & (day.seconds > 43_200)
@@ -236,7 +238,7 @@ def test_a_minimum_out_of_reach_costs_its_scale_and_no_more(seed):
 @seeds
 def test_a_minimum_that_is_reached_anyway_costs_nothing(seed):
     day = a_day(seed)
-    run = live(day, [Paced(Target(None, 30, VALUE), {3: 1.0})], PLAIN)
+    run = live(day, [Paced(DailyTarget(None, 30, VALUE), {3: 1.0})], PLAIN)
     assert (run.drawn == 3).sum() > 100
     assert run.prices.min() >= -0.01 * VALUE
     assert run.value >= 0.999 * at_price(day, {}, 0.0)[1]
@@ -246,7 +248,7 @@ def test_a_minimum_that_is_reached_anyway_costs_nothing(seed):
 @pytest.mark.parametrize("liking", [-1.5, -4.0])
 def test_an_exact_volume_is_both_paced_and_met(liking, seed):
     day = a_day(seed, liking=(liking, -1.7, -2.0, -2.3))
-    paced = Paced(Target(300, 300, VALUE), {0: 1.0})
+    paced = Paced(DailyTarget(300, 300, VALUE), {0: 1.0})
     run = live(day, [paced], PLAIN)
     spent = run.by_hour(day, paced)
     assert 0.98 * 300 <= spent.sum() <= 300  # measured: 298 and more
@@ -255,7 +257,7 @@ def test_an_exact_volume_is_both_paced_and_met(liking, seed):
 
 
 COSTS = (0.2, 0.5, 1.5, 0.3)
-BUDGET = Paced(Target(300, None, VALUE / 0.2, unit=0.73), {0: 0.2, 1: 0.5, 2: 1.5})
+BUDGET = Paced(DailyTarget(300, None, VALUE / 0.2, unit=0.73), {0: 0.2, 1: 0.5, 2: 1.5})
 
 
 @seeds
@@ -284,7 +286,7 @@ def test_a_budget_is_spent_on_what_brings_most_for_the_money():
 @seeds
 def test_a_volume_inside_a_budget_holds_with_it(seed):
     day = a_day(seed, cost=COSTS)
-    own = Paced(Target(100, None, VALUE), {0: 1.0})
+    own = Paced(DailyTarget(100, None, VALUE), {0: 1.0})
     run = live(day, [BUDGET, own], PLAIN)
     assert 0.95 * 100 <= run.by_hour(day, own).sum() <= 100
     assert 0.95 * 300 <= run.by_hour(day, BUDGET).sum() <= 300 * (1 + 1e-9)
@@ -309,7 +311,7 @@ def test_the_new_day_begins_with_nothing_spent_at_the_price_of_the_night():
 
 
 def test_what_a_minimum_needed_is_known_the_next_morning():
-    paced = Paced(Target(None, 400, VALUE), {3: 1.0})
+    paced = Paced(DailyTarget(None, 400, VALUE), {3: 1.0})
     day = a_day(1, liking=WEAK)
     run = live(day, [paced], PLAIN)
     [row] = run.paces
@@ -320,9 +322,9 @@ def test_what_a_minimum_needed_is_known_the_next_morning():
 
 
 def test_after_months_a_price_still_moves_as_after_a_day():
-    target, row = Target(30, None, VALUE), None
-    for spending in range(90 * 30):  # as planned, every 48 minutes
-        moment = PLAIN.moment(MIDNIGHT + timedelta(minutes=48 * spending + 24))
+    target, row = DailyTarget(30, None, VALUE), None
+    for pacing_result in range(90 * 30):  # as planned, every 48 minutes
+        moment = PLAIN.moment(MIDNIGHT + timedelta(minutes=48 * pacing_result + 24))
         row = advance(row, target, moment)
     assert row.spent == 30 and 20 <= row.learned <= 31
 
@@ -345,7 +347,7 @@ def test_a_clock_that_is_behind_at_midnight_does_not_bring_yesterday_back():
 
 def test_workers_whose_clocks_differ_share_one_row_exactly():
     rng = np.random.default_rng(7)
-    row, target = None, Target(50, None, VALUE)
+    row, target = None, DailyTarget(50, None, VALUE)
     for seconds in np.sort(rng.uniform(0, 86_400, 3000)):
         moment = PLAIN.moment(MIDNIGHT + timedelta(seconds=seconds + rng.uniform(-3, 3)))
         if moment.day != date(2026, 3, 2):
@@ -358,33 +360,35 @@ def test_workers_whose_clocks_differ_share_one_row_exactly():
 
 
 def test_a_changed_target_is_followed_from_the_row_as_it_is():
-    row = advance(None, Target(600, None, VALUE), noon(), 100)
-    lower, later = Target(80, None, VALUE), noon(hours=1)
+    row = advance(None, DailyTarget(600, None, VALUE), noon(), 100)
+    lower, later = DailyTarget(80, None, VALUE), noon(hours=1)
     assert left(row, lower, later) == 0 and not fits(row, lower, later)
-    assert fits(row, Target(200, None, VALUE), later)
-    assert price(row, Target(None, None, VALUE), later) == 0  # a limit that was taken away
-    assert price(row, Target(None, 50, VALUE), later) == 0  # a minimum reached before it was set
-    subsidised = Pace(row.day, 3, -1.0, row.at, 3)
-    assert price(subsidised, Target(None, 50, VALUE), later) < -1
-    assert price(subsidised, Target(600, None, VALUE), later) == 0
+    assert fits(row, DailyTarget(200, None, VALUE), later)
+    assert price(row, DailyTarget(None, None, VALUE), later) == 0  # a limit that was taken away
+    assert (
+        price(row, DailyTarget(None, 50, VALUE), later) == 0
+    )  # a minimum reached before it was set
+    subsidised = BudgetState(row.day, 3, -1.0, row.at, 3)
+    assert price(subsidised, DailyTarget(None, 50, VALUE), later) < -1
+    assert price(subsidised, DailyTarget(600, None, VALUE), later) == 0
 
 
 def test_a_target_of_nothing_allows_nothing():
-    target = Target(0, None, VALUE)
+    target = DailyTarget(0, None, VALUE)
     assert not fits(None, target, noon())
     assert fits(None, target, noon(), amount=0.0)  # an action that costs nothing
     assert 0 <= price(None, target, noon()) <= VALUE
 
 
 def test_a_minimum_of_nothing_and_no_target_at_all_have_no_price():
-    for target in (Target(None, None, VALUE), Target(None, 0, VALUE)):
+    for target in (DailyTarget(None, None, VALUE), DailyTarget(None, 0, VALUE)):
         row = advance(None, target, noon())
         assert price(None, target, noon()) == price(row, target, noon(hours=6)) == 0
         assert left(row, target, noon()) == np.inf and fits(row, target, noon(), 1e9)
 
 
 def test_tenths_add_up():
-    target, row = Target(0.3, None, 10.0, unit=0.1), None
+    target, row = DailyTarget(0.3, None, 10.0, unit=0.1), None
     for _ in range(3):
         assert fits(row, target, noon(), 0.1)
         row = advance(row, target, noon(), 0.1)
@@ -397,7 +401,7 @@ amounts = st.floats(0, 1e6)
 instants = st.integers(0, 3 * 86_400).map(lambda seconds: MIDNIGHT + timedelta(seconds=seconds))
 profiles = st.none() | st.lists(st.integers(0, 9), min_size=24, max_size=24).filter(any).map(tuple)
 calendars = st.builds(
-    Calendar, st.sampled_from(["UTC", "Europe/Rome", "Asia/Kolkata"]).map(ZoneInfo), profiles
+    TrafficProfile, st.sampled_from(["UTC", "Europe/Rome", "Asia/Kolkata"]).map(ZoneInfo), profiles
 )
 
 
@@ -405,7 +409,7 @@ calendars = st.builds(
 def targets(draw):
     least = draw(st.none() | st.floats(0, 1e6))
     most = draw(st.none() | st.floats(least or 0, 1e7))
-    return Target(most, least, draw(st.floats(1e-3, 1e6)), draw(st.floats(1e-3, 1e4)))
+    return DailyTarget(most, least, draw(st.floats(1e-3, 1e6)), draw(st.floats(1e-3, 1e4)))
 
 
 @st.composite
@@ -413,7 +417,7 @@ def rows(draw, calendar, target):
     """Any row, also one that was written under another target."""
     at = draw(instants)
     level = draw(st.floats(pacing.LOWEST, pacing.HIGHEST))
-    return Pace(
+    return BudgetState(
         day=calendar.moment(at).day,
         spent=draw(amounts),
         price=pacing.GRAIN * target.scale * float(np.sinh(level)) * draw(st.sampled_from([1, 10])),
@@ -444,8 +448,8 @@ def test_a_price_is_finite_and_within_its_bounds_whatever_the_row(decision_conte
 
 
 def test_a_subsidy_of_a_larger_scale_is_cut_also_where_the_minimum_is_reached():
-    target, moment = Target(None, 1.0, 1.0), noon()
-    written = Pace(day=moment.day, spent=5.0, price=-10.0, at=moment.at, learned=1.0)
+    target, moment = DailyTarget(None, 1.0, 1.0), noon()
+    written = BudgetState(day=moment.day, spent=5.0, price=-10.0, at=moment.at, learned=1.0)
     assert -1 <= advance(written, target, moment, 0.0).price <= 0
 
 
@@ -495,9 +499,9 @@ def test_one_look_sees_what_many_would_have(decision_context):
 )
 def test_a_lazy_price_is_the_sum_of_very_many_small_steps(calendar, most, least, spent, cost, hour):
     """Each small step spends nothing, and plans the rest of the target over the rest of the day."""
-    target, learned, steps = Target(most, least, VALUE), 40.0, 20_000
+    target, learned, steps = DailyTarget(most, least, VALUE), 40.0, 20_000
     start = MIDNIGHT + timedelta(hours=hour)
-    row = Pace(MIDNIGHT.date(), spent, cost, start, learned)
+    row = BudgetState(MIDNIGHT.date(), spent, cost, start, learned)
     level = np.arcsinh(cost / (pacing.GRAIN * VALUE))
     shares = [
         calendar.remaining(row.day, start + timedelta(hours=1) * step / steps)
@@ -518,7 +522,7 @@ def test_the_same_row_gives_the_same_price_for_ever(decision_context):
     moment = calendar.moment(moments[0])
     first = price(row, target, moment), advance(row, target, moment)
     pacing._shares.cache_clear()
-    again = Calendar(ZoneInfo(calendar.zone.key), calendar.weights).moment(
+    again = TrafficProfile(ZoneInfo(calendar.zone.key), calendar.weights).moment(
         moments[0].astimezone(ROME)
     )
     assert (price(row, target, again), advance(row, target, again)) == first
@@ -529,7 +533,7 @@ def test_the_same_row_gives_the_same_price_for_ever(decision_context):
     st.lists(st.tuples(st.integers(0, 20_000), st.floats(0, 30)), max_size=40),
 )
 def test_what_fits_is_never_too_much(most, calls):
-    target, row, at = Target(most, None, VALUE), None, MIDNIGHT
+    target, row, at = DailyTarget(most, None, VALUE), None, MIDNIGHT
     spent: dict[date, float] = {}
     for seconds, amount in calls:
         at += timedelta(seconds=seconds)
@@ -564,7 +568,7 @@ def test_what_costs_more_than_it_is_worth_is_priced_out(priority, charge, out):
     ("day", "hours"), [((2026, 3, 28), 24), ((2026, 3, 29), 23), ((2026, 10, 25), 25)]
 )
 def test_a_day_is_as_long_as_it_is_in_the_zone_of_the_business(day, hours):
-    calendar, start = Calendar(ROME), datetime(*day, tzinfo=ROME).astimezone(UTC)
+    calendar, start = TrafficProfile(ROME), datetime(*day, tzinfo=ROME).astimezone(UTC)
     for hour in range(hours):
         moment = calendar.moment(start + timedelta(hours=hour))
         assert moment.day == date(*day)
@@ -573,7 +577,7 @@ def test_a_day_is_as_long_as_it_is_in_the_zone_of_the_business(day, hours):
 
 
 def test_a_profile_is_read_off_the_local_clock():
-    calendar = Calendar(ROME, (0.0,) * 9 + (3.0, 1.0) + (0.0,) * 13)
+    calendar = TrafficProfile(ROME, (0.0,) * 9 + (3.0, 1.0) + (0.0,) * 13)
     july = date(2026, 7, 1)  # nine o'clock in Rome is seven in UTC
     for clock, remaining in (((6, 59), 1), ((7, 20), 0.75), ((8, 0), 0.25), ((9, 0), 0)):
         at = datetime(2026, 7, 1, *clock, tzinfo=UTC)
@@ -581,13 +585,15 @@ def test_a_profile_is_read_off_the_local_clock():
 
 
 def test_an_hour_that_comes_twice_counts_twice_and_one_that_is_skipped_not_at_all():
-    at_two = Calendar(ROME, (0.0, 0.0, 1.0, 1.0) + (0.0,) * 20)
+    at_two = TrafficProfile(ROME, (0.0, 0.0, 1.0, 1.0) + (0.0,) * 20)
     autumn, spring = date(2026, 10, 25), date(2026, 3, 29)
     midnight = datetime(2026, 10, 25, tzinfo=ROME).astimezone(UTC)
     assert at_two.remaining(autumn, midnight + timedelta(hours=4)) == pytest.approx(1 / 3)
     midnight = datetime(2026, 3, 29, tzinfo=ROME).astimezone(UTC)
     assert at_two.remaining(spring, midnight + timedelta(hours=2.5)) == pytest.approx(1 / 2)
-    skipped = Calendar(ROME, (0.0, 0.0, 1.0) + (0.0,) * 21)  # all of its traffic: taken as even
+    skipped = TrafficProfile(
+        ROME, (0.0, 0.0, 1.0) + (0.0,) * 21
+    )  # all of its traffic: taken as even
     assert skipped.remaining(spring, midnight + timedelta(hours=11.5)) == pytest.approx(1 / 2)
 
 
@@ -599,7 +605,7 @@ def test_an_hour_that_comes_twice_counts_twice_and_one_that_is_skipped_not_at_al
     st.datetimes(datetime(2010, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
 )
 def test_the_rest_of_a_day_shrinks_from_all_to_nothing_in_every_zone(zone, at):
-    calendar = Calendar(ZoneInfo(zone))
+    calendar = TrafficProfile(ZoneInfo(zone))
     moment = calendar.moment(at)
     shares = [
         calendar.remaining(moment.day, at + timedelta(minutes=minutes))
@@ -628,13 +634,13 @@ def test_the_rest_of_a_day_shrinks_from_all_to_nothing_in_every_zone(zone, at):
 )
 def test_a_target_that_makes_no_sense_is_named(most, least, scale, unit, sentence):
     with pytest.raises(InvalidSetting, match=sentence):
-        Target(most, least, scale, unit)
+        DailyTarget(most, least, scale, unit)
 
 
 @pytest.mark.parametrize("weights", [(1.0,) * 23, (0.0,) * 24, (-1.0,) + (1.0,) * 23])
 def test_a_profile_that_makes_no_sense_is_named(weights):
     with pytest.raises(InvalidSetting, match="weights of the day are .* Expected 24 numbers"):
-        Calendar(ROME, weights)
+        TrafficProfile(ROME, weights)
 
 
 def test_a_moment_without_a_zone_is_refused():

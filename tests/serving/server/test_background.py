@@ -71,14 +71,14 @@ def test_an_edited_catalogue_is_decided_with(upkeep):
 
 def test_an_edit_is_not_lost_when_the_ledger_fails_at_that_moment(upkeep, monkeypatch):
     edit(upkeep, "value: 1", "value: 2")
-    remember, failures = room.remember_catalog, iter([OSError("disk"), OSError("still")])
+    remember, failures = room.keep_catalog, iter([OSError("disk"), OSError("still")])
 
     def fail_twice(*asked: object) -> None:
         for failure in failures:
             raise failure
         remember(*asked)
 
-    monkeypatch.setattr(room, "remember_catalog", fail_twice)
+    monkeypatch.setattr(room, "keep_catalog", fail_twice)
     kept_up_until(upkeep, lambda: value(upkeep) == 2)
 
 

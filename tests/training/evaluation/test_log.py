@@ -73,9 +73,9 @@ def test_expectations_must_fit_the_policy(expected):
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 95, NAN])
 def test_a_level_we_cannot_use_is_named(level):
-    for judge in (evaluate, compare):
+    for report_evaluation in (evaluate, compare):
         with pytest.raises(InvalidSetting, match="level is"):
-            judge(log(), always(0), level=level)
+            report_evaluation(log(), always(0), level=level)
 
 
 def test_effective_decisions_are_kishs():
