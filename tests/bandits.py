@@ -33,9 +33,14 @@ def outcomes(
     """Of the first decisions of a ledger; nobody noted what the experts said."""
     n = len(channels)
     return Outcomes(
-        rows, channels, actions, np.array(acceptance, dtype=np.float64), np.full(n, count),
-        np.arange(n, dtype=np.float64), np.full((n, n_experts), np.nan),
-    )  # fmt: skip
+        rows,
+        channels,
+        actions,
+        np.array(acceptance, dtype=np.float64),
+        np.full(n, count),
+        np.arange(n, dtype=np.float64),
+        np.full((n, n_experts), np.nan),
+    )
 
 
 def bandit(encoder: Encoder, told: Outcomes, params: BanditParams = PLAIN) -> Bandit:

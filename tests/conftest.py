@@ -1,4 +1,4 @@
-"""What many tests share: a small business of our own, and the real grocer, built once."""
+"""Fixtures of many tests: a small business, and the real grocer, imported and built once."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def postgres_url(postgres: Postgres) -> str:
 
 @pytest.fixture
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where an empty ledger may be made; see `pytest_generate_tests`."""
+    """The URL of an empty ledger; see `pytest_generate_tests`."""
     if getattr(request, "param", "sqlite") == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.db'}"
     server: Postgres = request.getfixturevalue("postgres")

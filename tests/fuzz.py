@@ -72,7 +72,7 @@ out = Console(width=120)
 
 @dataclass(frozen=True)
 class Known:
-    """What a request may name and be understood."""
+    """The names that a request may use and that the server knows."""
 
     domain: Domain
     actions: Sequence[str]
@@ -90,7 +90,7 @@ class Known:
 
 @dataclass
 class Found:
-    """How many cases of each route and kind got which status, and what must not have come."""
+    """Counts of cases by route, kind and status, and the answers that must not occur."""
 
     counts: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -144,10 +144,15 @@ def acquaint(server: Server, domain: Domain, customers: Sequence[str], now: date
     identifiers = [f"{name}:{number}" for name in domain.identifiers for number in (7, 77, 777)]
     moments = [(now - timedelta(hours=7 * back)).isoformat() for back in range(1, 40)]
     seen = [
-        {"event_id": f"before-{number}", "type": "visit", "occurred_at": moments[number],
-         "channel": "app", "customer_id": customer}
+        {
+            "event_id": f"before-{number}",
+            "type": "visit",
+            "occurred_at": moments[number],
+            "channel": "app",
+            "customer_id": customer,
+        }
         for number, customer in enumerate(customers)
-    ]  # fmt: skip
+    ]
     _asked(server, "/v1/events", {"events": seen})
     decisions, outcome_ids = {}, {}
     for number in range(PAST):
@@ -165,9 +170,16 @@ def acquaint(server: Server, domain: Domain, customers: Sequence[str], now: date
     _asked(server, "/v1/decide", {"customer_id": "gone", "channel": "app"})
     _asked(server, "/v1/forget", {"customer_id": "gone"})
     return Known(
-        domain, list(catalog.actions), list(catalog.outcomes), [*customers, "gone", "stranger"],
-        identifiers, decisions, held, outcome_ids, moments,
-    )  # fmt: skip
+        domain,
+        list(catalog.actions),
+        list(catalog.outcomes),
+        [*customers, "gone", "stranger"],
+        identifiers,
+        decisions,
+        held,
+        outcome_ids,
+        moments,
+    )
 
 
 def _asked(server: Server, path: str, body: object) -> Any:
@@ -229,7 +241,7 @@ def narrowed(document: dict[str, Any], known: Known) -> dict[str, Any]:
 
 
 def _names(known: Known) -> dict[str, Any]:
-    """What is understood under a name, in whatever request it stands."""
+    """A JSON schema for each field name, the same in every request."""
     keys = [*known.customers, *known.identifiers]
     actions = {"type": "array", "items": {"enum": known.actions}, "maxItems": 4}
     page = {
@@ -262,7 +274,7 @@ def _any_event(event: dict[str, Any], known: Known) -> dict[str, Any]:
 
 
 def _after(decision_id: str, known: Known) -> dict[str, Any]:
-    """What can follow a decision."""
+    """A JSON schema for an outcome of a decision."""
     return {
         "decision_id": {"const": decision_id},
         "action_id": {"enum": [None, known.decisions[decision_id]]},
@@ -306,29 +318,85 @@ def _value(known: Any) -> dict[str, Any]:
 # Spoilt as bytes -------------------------------------------------------------------------------
 
 TOKENS = [
-    b"1e400", b"-1e400", b"NaN", b"-Infinity", b"9" * 4300, b"9" * 4301, b"-" + b"9" * 400,
-    b"9223372036854775808", b"1e308", b"-0.0", b"5e-324", b"01", b"1.", b".5", b"+1", b"0x1F",
-    b'"\\u0000"', b'"a\\u0000b"', b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\uFFFF"', b'"\\x41"',
-    b'"\x00"', b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"', "\"\u202e\u0301'; --\"".encode(),
-    b'""', b'" "', b'"' + b"x" * 300 + b'"', b'"' + b"x" * 20_000 + b'"', b"'single'",
-    b"true", b"null", b"[]", b"{}", b"[[[]]]", b'{"": {"b": null}}', b'{"a": 1, "a": 2}',
+    b"1e400",
+    b"-1e400",
+    b"NaN",
+    b"-Infinity",
+    b"9" * 4300,
+    b"9" * 4301,
+    b"-" + b"9" * 400,
+    b"9223372036854775808",
+    b"1e308",
+    b"-0.0",
+    b"5e-324",
+    b"01",
+    b"1.",
+    b".5",
+    b"+1",
+    b"0x1F",
+    b'"\\u0000"',
+    b'"a\\u0000b"',
+    b'"\\ud800"',
+    b'"\\udc00\\ud800"',
+    b'"\\uFFFF"',
+    b'"\\x41"',
+    b'"\x00"',
+    b'"\xff"',
+    b'"\xc0\x80"',
+    b'"\xed\xa0\x80"',
+    '"\u202e\u0301\'; --"'.encode(),
+    b'""',
+    b'" "',
+    b'"' + b"x" * 300 + b'"',
+    b'"' + b"x" * 20_000 + b'"',
+    b"'single'",
+    b"true",
+    b"null",
+    b"[]",
+    b"{}",
+    b"[[[]]]",
+    b'{"": {"b": null}}',
+    b'{"a": 1, "a": 2}',
     *(b"[" * depth + b"]" * depth for depth in (50, 120, 180, 195, 197, 198, 199, 200, 201, 5000)),
     *(b'{"a":' * depth + b"1" + b"}" * depth for depth in (50, 180, 195, 197, 198, 199, 201)),
-    b'"0001-01-01T00:00:00+14:00"', b'"9999-12-31T23:59:59-14:00"', b'"2026-02-30T00:00:00Z"',
-    b'"2026-11-22T24:00:00Z"', b'"2026-11-22T10:00:60Z"', b"1795341600", b"-1e15",
-]  # fmt: skip
+    b'"0001-01-01T00:00:00+14:00"',
+    b'"9999-12-31T23:59:59-14:00"',
+    b'"2026-02-30T00:00:00Z"',
+    b'"2026-11-22T24:00:00Z"',
+    b'"2026-11-22T10:00:60Z"',
+    b"1795341600",
+    b"-1e15",
+]
 TYPES = [
-    "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
-    "application/vnd.bentoml+pickle", "application/octet-stream", "application/json;charset=utf-16",
-    "APPLICATION/JSON", "application/json;;;", "application/json, text/plain", "json", "*/*", "",
-]  # fmt: skip
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/vnd.bentoml+pickle",
+    "application/octet-stream",
+    "application/json;charset=utf-16",
+    "APPLICATION/JSON",
+    "application/json;;;",
+    "application/json, text/plain",
+    "json",
+    "*/*",
+    "",
+]
 HEADERS = [
-    {"accept": "text/html"}, {"content-encoding": "gzip"}, {"expect": "100-continue"},
-    {"x-forwarded-for": "\x80"}, {"cookie": "a" * 4000}, {"range": "bytes=0-1"},
-    {"x-http-method-override": "DELETE"}, {"traceparent": "00-zz-zz-zz"}, {"host": "elsewhere"},
-    {"bentoml-payload-meta": "{}"}, {"args-number": "2"}, {"if-match": "*"},
-    {"authorization": "Bearer \xff"}, {"transfer-encoding": "chunked"},
-]  # fmt: skip
+    {"accept": "text/html"},
+    {"content-encoding": "gzip"},
+    {"expect": "100-continue"},
+    {"x-forwarded-for": "\x80"},
+    {"cookie": "a" * 4000},
+    {"range": "bytes=0-1"},
+    {"x-http-method-override": "DELETE"},
+    {"traceparent": "00-zz-zz-zz"},
+    {"host": "elsewhere"},
+    {"bentoml-payload-meta": "{}"},
+    {"args-number": "2"},
+    {"if-match": "*"},
+    {"authorization": "Bearer \xff"},
+    {"transfer-encoding": "chunked"},
+]
 HERE = "@@here@@"
 
 
@@ -475,7 +543,7 @@ def table(found: Found) -> Table:
 
 
 def _learned(server: Server, home: Path) -> bool:
-    """Whether the learner has digested every outcome that was taken."""
+    """Tell whether the learner has learned every outcome that was taken."""
     ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
     waiting = sa.select(sa.func.count()).where(~tables.outcomes.c.learned)
     try:

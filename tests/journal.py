@@ -1,4 +1,4 @@
-"""Who was shown what, in the order in which it was committed: the database keeps it itself.
+"""A journal of contacts in the order of their commits, kept by triggers of the database.
 
 Triggers note each contact, and each time a key came to belong to somebody. A ledger has one
 writer at a time, so the serial numbers are in the order of commits. Nothing of the program is
@@ -61,7 +61,7 @@ class Contact(NamedTuple):
 
 
 class Count(NamedTuple):
-    """How many contacts a cap counted after one more."""
+    """The number of contacts under a cap after one more contact."""
 
     cap: int
     count: int
@@ -70,7 +70,7 @@ class Count(NamedTuple):
 
     @property
     def breach(self) -> str:
-        """What is wrong, in words; empty if nothing is."""
+        """A sentence if the cap was passed; empty otherwise."""
         one = self.contact
         words = f"cap {self.cap}: {one.action_id} of decision {one.decision_id} was shown to "
         words += f"{one.key} as number {self.count} of at most {self.at_most}"
@@ -116,7 +116,7 @@ def counts(
     owners_of: Callable[[Contact], Mapping[str, str]],
     one_account: bool = False,
 ) -> Iterator[Count]:
-    """What each cap counts at each contact of one family; all of it within the caps' windows.
+    """Count each cap at each contact of one family; all contacts lie within the caps' windows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What serving reads is what training reads: real events, live over HTTP and in bulk, compared.
+"""Compares the features that serving reads with those that training reads, on real events.
 
     python -m tests.parity               # both businesses, and a table of what was compared
     python -m tests.parity --mutations   # each seeded bug of the list has to be noticed
@@ -181,7 +181,7 @@ def _activity(row: dict[str, Any]) -> Sent:
 
 @dataclass(frozen=True)
 class Play:
-    """What is sent, call after call, and how rough that is."""
+    """The calls to send, and how many events in them are late or repeated."""
 
     calls: list[list[Sent]]
     late: int  # events that come after a later one of their customer
@@ -247,7 +247,7 @@ def environment(env: Mapping[str, str]) -> Iterator[None]:
 
 
 def home_of(folder: Path, business: Business) -> dict[str, str]:
-    """Where a path of this business keeps its things: an environment."""
+    """The environment variables of a path of this business, with its home in a folder."""
     return {
         **business.env,
         "NBA_HOME": str(folder),
@@ -257,21 +257,21 @@ def home_of(folder: Path, business: Business) -> dict[str, str]:
 
 def prepared(folder: Path, business: Business) -> Path:
     """A home that knows the customers, built before any event."""
-    from serving.cli import steps_data as steps
+    from serving.cli import steps_data
 
     tables_of = folder / "tables"
     tables_of.mkdir(parents=True)
     business.customers.to_parquet(tables_of / "customers.parquet", index=False)
     env = home_of(folder / "home", business)
     with environment(env):
-        reports = steps.load_tables(tables_of, False, _quiet)
+        reports = steps_data.load_tables(tables_of, False, _quiet)
         assert all(report.passed for report in reports), reports
     build(env)
     return folder / "home"
 
 
 def live(home: Path, business: Business, play: Play, tree: Path = ROOT) -> pd.DataFrame:
-    """What serving read of each customer after all calls, by customer; and when, `decided_at`.
+    """Send all calls, decide for each customer; the features that serving read, and `decided_at`.
 
     Halfway, `nba build` runs beside the server, as it would every night.
     """
@@ -292,15 +292,15 @@ def live(home: Path, business: Business, play: Play, tree: Path = ROOT) -> pd.Da
 
 
 def build(env: Mapping[str, str]) -> None:
-    """What `nba build` does, without a process that imports everything anew."""
-    from serving.cli import steps_data as steps
+    """Do the same as `nba build`, without a new process that imports everything again."""
+    from serving.cli import steps_data
 
     with environment(env):
-        steps.build(_quiet)
+        steps_data.build(_quiet)
 
 
 def _send(server: Server, calls: list[list[Sent]]) -> Any:
-    """How many events were accepted, and how many were duplicates."""
+    """Send calls; the number of accepted events and of duplicates."""
     told = np.zeros(2, dtype=int)
     for call in calls:
         status, answer = server.post("/v1/events", {"events": call})
@@ -366,11 +366,11 @@ def batch_in(tree: Path, folder: Path, business: Business, served: pd.DataFrame)
 
 
 def _frame_of(folder: Path, asked: Path, found: Path) -> None:
-    """What `batch_in` runs."""
-    from serving.cli import steps_data as steps
+    """Run the batch path in this process; `batch_in` calls it in another."""
+    from serving.cli import steps_data
 
-    steps.load_tables(folder, False, _quiet)
-    steps.build(_quiet)
+    steps_data.load_tables(folder, False, _quiet)
+    steps_data.build(_quiet)
     frame_at(os.environ, pd.read_parquet(asked)).to_parquet(found)
 
 
@@ -387,7 +387,7 @@ def frame_at(env: Mapping[str, str], moments: pd.DataFrame) -> pd.DataFrame:
 
 
 def moments_of(served: pd.DataFrame) -> pd.DataFrame:
-    """Whom serving read, and when."""
+    """The customers and times at which serving read features."""
     at = pd.DatetimeIndex(served["decided_at"]).as_unit("us")
     return pd.DataFrame({"customer_id": served.index, "event_timestamp": at})
 
@@ -563,8 +563,8 @@ class Compared:
             return [str(broken)]
 
     def in_its_own_history(self) -> list[str]:
-        """What serving read against what training reads in the very home that was served from,
-        where some states are kept, some events came since, and some were late."""
+        """Compare serving with training in the home that was served from, where some states are
+        kept, some events came since, and some were late."""
         return differences(self.served, frame_at(self._env("live"), moments_of(self.served)))
 
     def _env(self, path: str) -> dict[str, str]:

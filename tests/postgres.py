@@ -72,7 +72,7 @@ class Postgres:
         return self.used
 
     def url(self, name: str) -> str:
-        """Where a database is, as `NBA_LEDGER_URL` takes it."""
+        """The URL of a database, as `NBA_LEDGER_URL` takes it."""
         return f"postgresql+psycopg://{USER}@/{name}?host={self.folder}"
 
     def files_with(self, url: str, text: str) -> set[str]:

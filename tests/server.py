@@ -71,8 +71,8 @@ class Server:
         return Server(self.process, self.port, 0.0, self.log)
 
     def place(self) -> tuple[int, int]:
-        """Which worker answers here, and over which of our ports: as long as both stay, nobody
-        has connected anew."""
+        """The worker that answers here, and the local port. While both stay the same, the
+        connection is the same."""
         if self._connection is None or self._connection.sock is None:
             assert self.get("/livez")[0] == 200
         assert self._connection is not None and self._connection.sock is not None
@@ -121,8 +121,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(home: Path, env: Mapping[str, str], target: str = "serving.service:NextBestAction",
-          cwd: Path = ROOT) -> Server:  # fmt: skip
+def start(
+    home: Path,
+    env: Mapping[str, str],
+    target: str = "serving.service:NextBestAction",
+    cwd: Path = ROOT,
+) -> Server:
     """Start a server on a free port and wait until it is ready."""
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)

@@ -57,17 +57,21 @@ CATALOG = {
     "actions": {
         name: {
             # Worth so much that hardly anything but a cap keeps it from being shown.
-            "issue": "grow", "group": group, "value": 100, "cost": 0,
-            "prior": {"acceptance": 0.9}, "attribution_days": 1,
+            "issue": "grow",
+            "group": group,
+            "value": 100,
+            "cost": 0,
+            "prior": {"acceptance": 0.9},
+            "attribution_days": 1,
             "treatments": {"app": {"title": name}, "web": {"title": name}},
         }
         for name, group in ACTIONS.items()
     },
-}  # fmt: skip
+}
 
 
 class Scene(NamedTuple):
-    """What all callers ask at once, about whom."""
+    """The requests that all callers send at once, and the customers they name."""
 
     people: Sequence[str]
     actions: Sequence[str] | None
@@ -86,7 +90,7 @@ SCENES = {
 
 @dataclass
 class Told:
-    """What the callers were told, and when they had begun to ask; times by their one clock.
+    """The answers that the callers got, and the times of their requests, by one clock.
 
     Attributes
     ----------
@@ -102,7 +106,7 @@ class Told:
     )
 
     def owners(self, contact: Contact) -> dict[str, str]:
-        """Who was one person, for all that was known when the contact was asked for."""
+        """The owner of each key, by the merges answered before the contact was asked for."""
         name: dict[str, str] = {}
         for answered, left, right in self.merged.get(family(contact.key), ()):
             if answered < self.begun[contact.decision_id]:
@@ -113,7 +117,7 @@ class Told:
 
 @dataclass
 class Round:
-    """What one round of callers found.
+    """The result of one round of callers.
 
     Attributes
     ----------
@@ -168,10 +172,13 @@ class Caller:
         """Say that two are one: of a cookie an event tells, of a customer an agent."""
         if right.startswith("cookie:"):
             event = {
-                "event_id": f"both-{left}", "type": "visit", "channel": "web",
+                "event_id": f"both-{left}",
+                "type": "visit",
+                "channel": "web",
                 "occurred_at": datetime.now(UTC).isoformat(),
-                "customer_id": left, "identifiers": [right],
-            }  # fmt: skip
+                "customer_id": left,
+                "identifiers": [right],
+            }
             assert self._post("/v1/events", {"events": [event]})["accepted"] == 1
         else:
             body = {"keys": [left, right], "cause": "told an agent"}
@@ -185,7 +192,7 @@ class Caller:
 
 
 class Load(NamedTuple):
-    """How much is asked in a round: by each caller about one customer, and while many merge."""
+    """The number of requests in a round: by each caller about one customer, and during merges."""
 
     each: int
     meanwhile: int
@@ -334,7 +341,7 @@ def _misplaced(contacts: Sequence[Contact]) -> Iterator[str]:
 
 
 def _by_answers(told: Told) -> Iterator[str]:
-    """What was answered under each customer id, for the caps of one customer."""
+    """Check the caps of one customer against the answers under each customer id."""
     tallies: Counter[tuple[Any, ...]] = Counter()
     for customer_id, channel, shown in told.shown.values():
         for action in shown:

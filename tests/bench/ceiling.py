@@ -1,4 +1,4 @@
-"""How much of the oracle's gain is there to be had by what a business can see?
+"""Measures the share of the oracle's gain that can be reached with the observable features.
 
     python -m tests.bench.ceiling
     python -m tests.bench.ceiling --customers 2000 --seeds 1

@@ -1,4 +1,4 @@
-"""How fast is /v1/decide? Against a no-op endpoint of the same server, in the same run.
+"""Measures the speed of /v1/decide against a no-op endpoint of the same server, in one run.
 
     make bench
 
@@ -80,8 +80,10 @@ def _customers(url: str) -> list[str]:
 def _starting(server: Server, when: str = "at rest") -> None:
     (worker,) = server.workers()
     memory = worker.memory_info().rss / MB
-    out.print(f"Worker ready after {server.ready_after_s:.1f} s (20 allowed); "
-              f"{memory:.0f} MB resident {when} (500 allowed).")  # fmt: skip
+    out.print(
+        f"Worker ready after {server.ready_after_s:.1f} s (20 allowed); "
+        f"{memory:.0f} MB resident {when} (500 allowed)."
+    )
 
 
 def _body(customer: str) -> str:

@@ -1,4 +1,4 @@
-"""How long do the conditions of 1,000 actions take for one decision?
+"""Measures the time that the conditions of 1,000 actions take in one decision.
 
     python -m tests.bench.eligibility
 

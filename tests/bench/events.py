@@ -1,4 +1,4 @@
-"""How many events a second does one worker take? On disk, folded and visible when acknowledged.
+"""Measures the events that one worker takes in a second: on disk, folded, visible when answered.
 
     make bench-events
 

@@ -1,4 +1,4 @@
-"""How long does history take? `nba build` over ledgers of growing size.
+"""Measures the time that `nba build` takes over ledgers of growing size.
 
     make bench-history
 

@@ -50,7 +50,7 @@ out = Console(width=120)
 
 @dataclass
 class Round:
-    """What one round of sending, killing and starting again found."""
+    """The result of one round of sending, killing and starting again."""
 
     number: int
     killed: str
@@ -102,9 +102,12 @@ class Sender:
             about["identifiers"] = [f"card:{about['customer_id']}"]
         kind = str(self.rng.choice(["visit", "page_view", "call", "chat"]))
         return {
-            "event_id": event_id, "type": kind, "occurred_at": at.isoformat(),
-            "channel": str(self.rng.choice(["app", "web"])), **about,
-        }  # fmt: skip
+            "event_id": event_id,
+            "type": kind,
+            "occurred_at": at.isoformat(),
+            "channel": str(self.rng.choice(["app", "web"])),
+            **about,
+        }
 
 
 def rounds(home: Path, env: Mapping[str, str], count: int, seed: int = 0) -> Iterator[Round]:
@@ -181,7 +184,7 @@ def _ready(server: Server) -> bool:
 def _mistakes(
     home: Path, env: Mapping[str, str], server: Server, acknowledged: set[str], number: int
 ) -> Iterator[str]:
-    """What is not as promised, in words."""
+    """Yield a sentence for each promise that was broken."""
     ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
     rows = ledger.read(lambda c: c.execute(sa.select(tables.events.c.event_id)).scalars().all())
     lost = acknowledged - {*rows}

@@ -67,8 +67,11 @@ class Side:
         with (self.home / "learner.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "serving.learn.process"],
-                env=env | ours, cwd=ROOT, stdout=log, stderr=log,
-            )  # fmt: skip
+                env=env | ours,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+            )
 
     def kill(self) -> None:
         assert self.process is not None
@@ -76,7 +79,7 @@ class Side:
         self.process.wait()
 
     def revision(self) -> int:
-        """How often the learner has written."""
+        """The number of times that the learner has written its state."""
         return int(self._scalar(sa.select(tables.learner_state.c.revision)) or 0)
 
     def unlearned(self) -> int:
@@ -89,7 +92,7 @@ class Side:
         return {(row.decision_id, row.action_id): row.acceptance for row in rows}
 
     def knowledge(self) -> dict[str, np.ndarray]:
-        """What was learned as it lies on disk, in an order that does not hang on who came first."""
+        """The learned arrays on disk, sorted so that the order of arrival does not matter."""
         known = BanditState.from_bytes(self._scalar(sa.select(tables.learner_state.c.knowledge)))
         found = {"errors": known.errors.products}
         for life, memory in known.memories.items():
@@ -155,7 +158,7 @@ class Feeder:
 
 @dataclass
 class Ended:
-    """What was found when all was told."""
+    """The result after all outcomes were sent and learned."""
 
     kills: int
     in_the_middle: int  # kills that came while outcomes were waiting to be learned

@@ -92,9 +92,14 @@ def cold_start() -> Iterator[Server]:
 
 def _catalog() -> dict[str, object]:
     action = {
-        "issue": "serve", "group": "drinks", "value": 10, "cost": 0, "attribution_days": 1,
-        "prior": {"acceptance": 0.1}, "treatments": {"app": {"title": "Something to drink?"}},
-    }  # fmt: skip
+        "issue": "serve",
+        "group": "drinks",
+        "value": 10,
+        "cost": 0,
+        "attribution_days": 1,
+        "prior": {"acceptance": 0.1},
+        "treatments": {"app": {"title": "Something to drink?"}},
+    }
     return {
         "outcomes": {"accepted": {"acceptance": 1}, "rejected": {"acceptance": 0}},
         "control_group": {"share": 0},
@@ -151,8 +156,12 @@ def _watch(server: Server, course: Course, began: float, seconds: float, change_
 def _chance(server: Server, segment: int, action: str) -> float:
     found = []
     for number in range(PROBED):
-        body = {"customer_id": f"c{segment + 2 * number}", "channel": "app", "explain": True,
-                "activate": False}  # fmt: skip
+        body = {
+            "customer_id": f"c{segment + 2 * number}",
+            "channel": "app",
+            "explain": True,
+            "activate": False,
+        }
         status, answer = server.post("/v1/decide", body)
         assert status == 200, answer
         of = {one["action_id"]: one["probability"] for one in answer["explanation"]["candidates"]}

@@ -85,7 +85,7 @@ def world(seed: int) -> World:
 
 
 def _scores(rng: np.random.Generator, pool: Floats, n_actions: int) -> Floats:
-    """How much each action appeals to each of the pool: lines, and in most worlds bends."""
+    """The appeal of each action to each customer of the pool: linear, in most worlds with bends."""
     lines = pool @ rng.normal(scale=0.4, size=(FEATURES, n_actions))
     bends = np.sin(2 * pool[:, [1]]) * rng.normal(size=n_actions)
     bends += pool[:, [2]] * pool[:, [3]] * rng.normal(scale=0.5, size=n_actions)
@@ -208,15 +208,18 @@ def _table(shots: dict[tuple[str, str], list[tuple[str, Shot | None]]], worlds: 
         all_ = [shot for _, shot in given]
         scaled = np.array([shot.error / shot.noise for shot in all_])
         table.add_row(
-            method, interval, f"{len(all_)}/{len(found)}",
+            method,
+            interval,
+            f"{len(all_)}/{len(found)}",
             f"{np.mean([shot.covered for shot in all_]):.1%}",
             *(f"{covered[name]:.1%}" for name in ("yes or no", "money")),
             f"{np.mean([not s.covered and not s.missed_above for s in all_]):.1%}",
             f"{np.mean([s.missed_above for s in all_]):.1%}",
-            f"{scaled.mean():+.4f}", f"{np.sqrt((scaled**2).mean()):.4f}",
+            f"{scaled.mean():+.4f}",
+            f"{np.sqrt((scaled**2).mean()):.4f}",
             f"{np.mean([s.width / s.noise for s in all_]):.3f}",
             f"{sum(s.noted for s in all_)}",
-        )  # fmt: skip
+        )
     return table
 
 

@@ -98,12 +98,16 @@ class Business:
         now, events = datetime.now(UTC), []
         for number in range(PEOPLE):
             kind = kinds[int(self.rng.integers(len(kinds)))]
-            events.append({
-                "event_id": f"between-{number}", "type": kind, "channel": "app",
-                "occurred_at": (now - timedelta(seconds=number)).isoformat(),
-                "customer_id": f"h{self.rng.integers(1, PEOPLE)}",
-                "properties": {"purpose": "marketing"} if kind.startswith("consent") else {},
-            })  # fmt: skip
+            events.append(
+                {
+                    "event_id": f"between-{number}",
+                    "type": kind,
+                    "channel": "app",
+                    "occurred_at": (now - timedelta(seconds=number)).isoformat(),
+                    "customer_id": f"h{self.rng.integers(1, PEOPLE)}",
+                    "properties": {"purpose": "marketing"} if kind.startswith("consent") else {},
+                }
+            )
         assert self.post("/v1/events", {"events": events})["accepted"] == len(events)
         for number in range(1, 21):
             keys = {"keys": [f"h{number}", f"h{number + 100}"], "cause": "one roof"}
@@ -218,7 +222,7 @@ def repeated(env: Mapping[str, str], since: datetime) -> Iterator[ReplayAnswer]:
 
 
 def kinds(answers: Sequence[Mapping[str, Any]]) -> Counter[str]:
-    """How many decisions there are of each kind."""
+    """Count the decisions of each kind."""
     found: Counter[str] = Counter()
     for answer in answers:
         found[f"{answer['arm']} arm"] += 1

@@ -1,4 +1,4 @@
-"""What tests of several rooms share."""
+"""Fixtures that the tests of several suites share."""
 
 from __future__ import annotations
 

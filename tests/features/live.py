@@ -1,4 +1,4 @@
-"""What the tests of the live path share: a small business, a store in memory, events, folds."""
+"""Shared by the tests of live events: a small business, a store in memory, events, folds."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def kept_state(ledger: Ledger, key: str) -> State:
 
 
 def customer(ledger: Ledger, *keys: str) -> str:
-    """Who is behind keys."""
+    """The customer that some keys belong to."""
     return ledger.read(lambda connection: resolve(connection, keys))
 
 

@@ -1,4 +1,4 @@
-"""What churn and intent mean, and how models are judged: what a domain file may say of it."""
+"""A domain file defines the churn and intent labels and the protocol of validation."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a person who edits a YAML file is told when a line in it is wrong."""
+"""An error in a YAML file names the line, the value and the remedy."""
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator

@@ -1,4 +1,4 @@
-"""What was shown and said to it is remembered, moves with its key, and is forgotten with it."""
+"""Contacts and their outcomes are kept under a key, move with it and are erased with it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from features.ledger import tables
 def show(ledger, now):
     def shown(decision_id, customer="c1", days_ago=1, action="discount"):
         row = {
-            "decision_id": decision_id, "action_id": action, "subject": customer,
-            "customer_id": customer, "shown_at": now - timedelta(days=days_ago),
-            "channel": "app", "action_group": "promotion",
-        }  # fmt: skip
+            "decision_id": decision_id,
+            "action_id": action,
+            "subject": customer,
+            "customer_id": customer,
+            "shown_at": now - timedelta(days=days_ago),
+            "channel": "app",
+            "action_group": "promotion",
+        }
         return ledger.write_now(lambda c: note_contacts(c, [row]))
 
     return shown
@@ -29,9 +33,14 @@ def say(ledger, now):
     def said(outcome_id, outcome, decision_id="d1", minutes=0, **more):
         at = now + timedelta(minutes=minutes)
         row = {
-            "outcome_id": outcome_id, "decision_id": decision_id, "action_id": "discount",
-            "outcome": outcome, "occurred_at": at, "received_at": at, "learned": False,
-        }  # fmt: skip
+            "outcome_id": outcome_id,
+            "decision_id": decision_id,
+            "action_id": "discount",
+            "outcome": outcome,
+            "occurred_at": at,
+            "received_at": at,
+            "learned": False,
+        }
 
         def write(connection):
             tables.insert_new(connection, tables.outcomes, [row | more])

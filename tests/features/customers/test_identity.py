@@ -55,7 +55,7 @@ def happened(ledger, *subjects):
 
 
 def whose(ledger):
-    """Whose the events are, by their subjects; checked to be those whose the decisions are."""
+    """The customer of each subject of events, checked to be the same as of decisions."""
     found = [
         {row.subject: row.customer_id for row in rows(ledger, table)}
         for table in (tables.events, tables.decisions)

@@ -1,4 +1,4 @@
-"""What customers say: the field's measures with known values, and the answers in the ledger."""
+"""Tests the measures of satisfaction on known values and on answers in the ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from features.business.domain import Domain
-from features.customers import satisfaction as room
+from features.customers import satisfaction
 from features.customers.satisfaction import Score, ces, csat, feedback, nps, rating
 from features.errors import InvalidSetting
 from features.ledger import tables
@@ -235,7 +235,7 @@ def test_an_event_type_that_the_domain_forgot_is_left_out(domain, said):
 )
 def test_each_grouping(domain, said, by, group):
     assert [row.group for row in feedback(said(score=9), domain, by=[by])] == [group]
-    assert by in room.GROUPINGS and len(room.GROUPINGS) == 8
+    assert by in satisfaction.GROUPINGS and len(satisfaction.GROUPINGS) == 8
 
 
 def test_groups_are_told_apart_and_counted(domain, said):
@@ -320,7 +320,7 @@ def test_rows_are_in_order_and_stages_in_that_of_the_way(domain, said):
 
 
 def test_more_answers_than_are_read_at_a_time(domain, said, monkeypatch):
-    monkeypatch.setattr(room, "ROWS", 2)
+    monkeypatch.setattr(satisfaction, "ROWS", 2)
     for score in (9, 9, 9, 0, 8):
         ledger = said(score=score)
     assert feedback(ledger, domain)[0].score == nps([9, 9, 9, 0, 8])

@@ -1,4 +1,4 @@
-"""What a customer's story comes to; its pages are in tests/serving/test_customer.py."""
+"""Tests the summary of a customer's timeline; its pages are tested over HTTP, at /v1/customer."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ def test_the_words_on_consent_come_in_the_order_in_which_they_were_last_said(led
     spelling, events = Spelling(domain), []
     for number, (word, channel) in enumerate(said):
         event = {
-            "event_id": f"e{number}", "type": f"consent_{word}", "channel": "app",
-            "occurred_at": (now + timedelta(hours=number - 9)).isoformat(), "customer_id": "ann",
+            "event_id": f"e{number}",
+            "type": f"consent_{word}",
+            "channel": "app",
+            "occurred_at": (now + timedelta(hours=number - 9)).isoformat(),
+            "customer_id": "ann",
             "properties": {"purpose": "news"} | ({"for_channel": channel} if channel else {}),
-        }  # fmt: skip
+        }
         events.append(read_event(event, domain, spelling, now))
     ledger.write_now(lambda connection: append(connection, spelling, events, now))
     found = ledger.read(lambda connection: consents(connection, "ann", domain))

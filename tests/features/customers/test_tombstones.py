@@ -1,4 +1,4 @@
-"""Who was forgotten can be refused, not named."""
+"""Tombstones let a forgotten customer be refused, but not named."""
 
 import pytest
 

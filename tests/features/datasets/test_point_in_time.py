@@ -1,4 +1,4 @@
-"""What was known at any moment, through a real Feast: after a build, and whatever came since."""
+"""Reads features as of any moment through a real Feast, after a build and after later events."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from features.journeys.fold import Fold
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.settings import load_settings
-from features.store import build as history
+from features.store import build
 from features.store.build import build_features
 from features.store.feast_store import FeatureStore
 from tests.conftest import TOY
@@ -48,10 +48,10 @@ TICK = timedelta(microseconds=1)
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """So small that a few events make several parts, batches and kept states."""
-    monkeypatch.setattr(history, "EVERY", 4)
-    monkeypatch.setattr(history, "PART", 60)
-    monkeypatch.setattr(history, "ROWS", 5)
-    monkeypatch.setattr(history, "SHOWN", 3)
+    monkeypatch.setattr(build, "EVERY", 4)
+    monkeypatch.setattr(build, "PART", 60)
+    monkeypatch.setattr(build, "ROWS", 5)
+    monkeypatch.setattr(build, "SHOWN", 3)
     monkeypatch.setattr("features.datasets.point_in_time.ASKED", 4)
 
 
@@ -73,7 +73,7 @@ def store(monkeypatch, tmp_path):
 
 
 class Online:
-    """What the live path asks of a store; as `online_features` does."""
+    """The part of the feature store that live events use."""
 
     def __init__(self, store):
         self.write_packed, self.write_profiles = store.write_packed, store.write_profiles
@@ -115,11 +115,11 @@ def lived(ledger, store, worker, chance):
     companies = [person(f"c{n}", ["acme", "beta"][n % 2]) for n in range(5)]
     add(ledger, tables.customers, *companies, person("none", "acme"))
     take(worker, *some_events(chance, 300, 0, 40))
-    build(ledger, store)
+    rebuild(ledger, store)
     return ledger
 
 
-def build(ledger, store, now=NOW, **more):
+def rebuild(ledger, store, now=NOW, **more):
     return build_features(ledger, store, SHOP, now, **more)
 
 
@@ -141,7 +141,7 @@ def moments(chance, ledger, count=150):
 
 
 def is_exact(ledger, store, asked):
-    """Whether the past is what a fold of all events up to each moment makes of it."""
+    """Assert that the state as of each moment is the fold of all events up to it."""
     known = History(ledger, store, SHOP).as_of(asked, "churn_v1")
     pd.testing.assert_frame_equal(known[list(asked)], asked)
     for row in known.itertuples():
@@ -163,7 +163,7 @@ def is_the_fold(state, ledger, key, until):
 
 
 def is_shown(ledger, store):
-    """Whether all customers and accounts are online as a fold of all their events makes them."""
+    """Assert that the online state of each customer and account is the fold of all their events."""
     who = {row.customer_id for row in rows(ledger, tables.events)}
     for key in [*who, account_key("acme"), account_key("beta")]:
         np.testing.assert_array_equal(store.online(key).state, folded(ledger, key), key)
@@ -186,8 +186,8 @@ def test_a_history_that_keeps_one_state_each_or_every_one_tells_the_same(
     lived, store, chance, monkeypatch
 ):
     for every in (1, 1000):
-        monkeypatch.setattr(history, "EVERY", every)
-        build(lived, store)
+        monkeypatch.setattr(build, "EVERY", every)
+        rebuild(lived, store)
         assert is_exact(lived, store, moments(chance, lived))
 
 
@@ -195,7 +195,7 @@ def test_a_history_that_keeps_one_state_each_or_every_one_tells_the_same(
 def test_two_processes_fold_what_one_does(lived, store):
     before = kept_rows(store)
     # The children take EVERY as it comes; every state they keep is among ours, and the last is.
-    build(lived, store, processes=2)
+    rebuild(lived, store, processes=2)
     after = kept_rows(store)
     newest = [one.groupby("customer_id").tail(1).reset_index(drop=True) for one in (before, after)]
     pd.testing.assert_frame_equal(*newest)
@@ -219,7 +219,7 @@ def test_an_event_at_the_very_instant_of_the_last_one_is_in_the_past_too(
     ledger, store, worker, chance, heard
 ):
     take(worker, event(1, "c1", kind="order", amount_eur=3))
-    build(ledger, store)
+    rebuild(ledger, store)
     if not heard:
         ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
     take(worker, event(2, "c1", kind="order", amount_eur=8))
@@ -236,7 +236,7 @@ def test_the_past_of_the_merged_and_of_the_parted_is_exact(lived, store, worker,
         asyncio.run(worker.link(pair, "they said so", NOW))
     assert is_exact(lived, store, moments(chance, lived))
     assert is_shown(lived, store)
-    build(lived, store, NOW + DAY)
+    rebuild(lived, store, NOW + DAY)
     assert {row.restated_at for row in kept(lived).values()} == {None}
     assert is_exact(lived, store, moments(chance, lived))
     for pair in pairs:
@@ -250,7 +250,7 @@ def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
     ledger, lived, store, worker, chance, monkeypatch
 ):
     ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
-    show, numbers = history._show, iter(range(2000, 3000))
+    show, numbers = build._show, iter(range(2000, 3000))
 
     def meanwhile(ledger, store, folded):
         late = {"now": NOW + timedelta(hours=1)}
@@ -258,8 +258,8 @@ def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
         take(worker, event(next(numbers), PEOPLE[4], at=NOW - 20 * DAY), **late)
         show(ledger, store, folded)
 
-    monkeypatch.setattr(history, "_show", meanwhile)
-    build(ledger, store)
+    monkeypatch.setattr(build, "_show", meanwhile)
+    rebuild(ledger, store)
     assert is_shown(ledger, store)
     assert is_exact(ledger, store, moments(chance, ledger))
 
@@ -267,15 +267,15 @@ def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
 def test_who_is_forgotten_while_a_part_is_shown_stays_forgotten(
     ledger, lived, store, monkeypatch, tmp_path
 ):
-    show = history._show
+    show = build._show
 
     def meanwhile(ledger, store, folded):
         if "c1" in folded.customer_ids:
             Erasure(ledger, store, tmp_path).forget(["c1"], NOW)
         show(ledger, store, folded)
 
-    monkeypatch.setattr(history, "_show", meanwhile)
-    build(ledger, store)
+    monkeypatch.setattr(build, "_show", meanwhile)
+    rebuild(ledger, store)
     assert store.online("c1") is None
     assert "c1" not in {*kept_rows(store)["customer_id"]}
     assert is_shown(ledger, store)
@@ -288,7 +288,7 @@ def test_what_is_taken_between_two_parts_is_not_lost(ledger, lived, store, worke
         sent = [event(next(numbers), who, at=NOW - 3 * DAY) for who in PEOPLE]
         take(worker, *sent, now=NOW + timedelta(hours=1))
 
-    build(ledger, store, progress=progress)
+    rebuild(ledger, store, progress=progress)
     assert is_shown(ledger, store)
     assert is_exact(ledger, store, moments(chance, ledger))
 
@@ -298,7 +298,7 @@ def test_a_build_shows_what_waited(lived, store, worker):
     broken._online.write_packed = None
     with pytest.raises(Exception, match="The events are kept"):
         take(broken, event(4000, "c1", at=NOW))
-    build(lived, store)
+    rebuild(lived, store)
     assert is_shown(lived, store)
     assert all(row.online for row in kept(lived).values())
 
@@ -319,7 +319,7 @@ def test_a_build_for_another_layout_begins_anew(lived, store, monkeypatch, tmp_p
 
 def test_customers_without_events_are_shown_with_their_facts_only(ledger, store):
     add(ledger, tables.customers, person("c1", plan="plus"))
-    assert build(ledger, store) == 0
+    assert rebuild(ledger, store) == 0
     known = store.online("c1")
     assert ({**known.attributes}, known.state) == ({"plan": "plus"}, None)
     assert store.why_unusable() is None
@@ -328,11 +328,11 @@ def test_customers_without_events_are_shown_with_their_facts_only(ledger, store)
 def test_the_merged_have_the_facts_of_all_their_keys_in_a_build(ledger, store, worker):
     add(ledger, tables.customers, person("c1", plan="plus"))
     add(ledger, tables.customers, person("c2", plan="basic", age_years="41.0"))
-    build(ledger, store)
+    rebuild(ledger, store)
     asyncio.run(worker.link(("c1", "c2"), "they said so", NOW))
     merged = {"plan": "plus", "age_years": "41.0"}
     assert {**store.online("c1").attributes} == merged
-    build(ledger, store)
+    rebuild(ledger, store)
     assert {**store.online("c1").attributes} == merged
     asked = pd.DataFrame({"customer_id": ["c1"], "event_timestamp": [NOW]})
     [row] = store.as_of(asked, "churn_v1").to_dict("records")
@@ -351,14 +351,14 @@ def test_accounts_are_shown_and_kept_like_customers(lived, store, worker):
 
 def test_a_past_without_a_single_account_is_exact_too(ledger, store, worker):
     take(worker, event(1, "c1"))
-    build(ledger, store)
+    rebuild(ledger, store)
     assert is_exact(ledger, store, pd.DataFrame({"customer_id": ["c1"], "event_timestamp": [NOW]}))
 
 
 def test_training_reads_what_serving_would_have_read_then(ledger, store, worker, chance):
     model_input, served = ModelInput(SHOP), []
     add(ledger, tables.customers, person("c1", "acme", plan="plus"), person("c2", "acme"))
-    build(ledger, store)
+    rebuild(ledger, store)
     told = sorted(some_events(chance, 40, 0, 30), key=lambda one: one["occurred_at"])
     asked = pd.DataFrame(
         {
@@ -385,7 +385,7 @@ def bytes_on_disk(store):
 def test_who_is_erased_leaves_no_byte_in_the_online_store(ledger, store, worker):
     names = [f"person-{n:04}" for n in range(300)]
     add(ledger, tables.customers, *(person(one, plan=one) for one in names[:2]))
-    build(ledger, store)
+    rebuild(ledger, store)
     for number in range(3):  # rows that grow and move
         take(worker, *(event(f"{one}-{number}", one, at=NOW) for one in names))
     store.write_profiles({one: {"plan": f"plan of {one}"} for one in names}, NOW)
@@ -398,7 +398,7 @@ def test_who_is_erased_leaves_no_byte_in_the_online_store(ledger, store, worker)
 
 
 def test_the_erased_can_come_back(ledger, store, worker):
-    build(ledger, store)
+    rebuild(ledger, store)
     take(worker, event(1, "c1"))
     store.erase(["c1"])
     take(worker, event(2, "c1", at=NOW))

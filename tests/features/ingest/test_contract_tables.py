@@ -1,4 +1,4 @@
-"""What a row of a contract table must hold, and which ledger rows it becomes."""
+"""Checks the rules for a row of a contract table, and the ledger rows that it becomes."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,7 @@ GOOD = {
 
 @pytest.fixture
 def parse(toy_domain, toy_catalog):
-    """What the good row of a table becomes after some of its cells changed (None: left out)."""
+    """Read the valid row of a table after some of its cells changed (None: left out)."""
 
     def changed(table, domain=toy_domain, **cells):
         row = {name: v for name, v in {**GOOD[table], **cells}.items() if v is not None}

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from features.business.domain import Domain
 from features.customers.tombstones import raise_tombstones
 from features.errors import CustomerForgotten, IdentityUnknown, NotVisible
-from features.ingest import live_events as ingest
+from features.ingest import live_events
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.features.live import (
@@ -59,7 +59,7 @@ def unlink(worker, *keys, now=NOW):
 
 
 def is_right(ledger, shown, *keys):
-    """Whether what is kept and what is shown is what the events make, folded from scratch."""
+    """Assert that the states in the ledger and online are the fold of all events."""
     for key in keys:
         np.testing.assert_array_equal(shown.states[key], folded(ledger, key))
         np.testing.assert_array_equal(kept_state(ledger, key), folded(ledger, key))
@@ -251,7 +251,7 @@ def test_a_merge_that_could_not_be_shown_is_shown_later(ledger, worker, shown):
 
 def test_more_states_than_one_transaction_takes_are_all_shown(ledger, worker, shown, monkeypatch):
     monkeypatch.setattr("features.journeys.journey_states.PUBLISHED", 3)
-    monkeypatch.setattr(ingest, "PUBLISHED", 3)
+    monkeypatch.setattr(live_events, "PUBLISHED", 3)
     take(worker, *(event(n, f"c{n}") for n in range(10)))
     assert is_right(ledger, shown, *(f"c{n}" for n in range(10)))
 

@@ -12,7 +12,7 @@ from features.business.domain import Namespace
 from features.customers.identity import unlink
 from features.customers.tombstones import raise_tombstones
 from features.errors import InvalidData
-from features.ingest import load_tables as load_room
+from features.ingest import load_tables
 from features.ingest.load_tables import (
     CHECKED,
     LOADED,
@@ -328,7 +328,7 @@ def test_a_folder_without_a_source_has_no_shift(folder, load, ledger):
 
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_the_size_of_a_batch_changes_nothing(folder, load, ledger, monkeypatch, batch):
-    monkeypatch.setattr(load_room, "BATCH", batch)
+    monkeypatch.setattr(load_tables, "BATCH", batch)
     reports = load(folder(ALL, "parquet"))
     assert [report.added for report in reports] == [3, 3, 2, 1]
     assert _counts(ledger)["links"] == 3
@@ -381,8 +381,8 @@ def test_a_csv_in_another_encoding_is_a_sentence(raw, load):
 @pytest.fixture
 def cut_off(monkeypatch, ledger):
     """Batches of one row; the disk fails once, at a given batch."""
-    monkeypatch.setattr(load_room, "BATCH", 1)
-    brought_in, seen = load_room._bring_in, []
+    monkeypatch.setattr(load_tables, "BATCH", 1)
+    brought_in, seen = load_tables._bring_in, []
 
     def at(batch):
         def fails_once(*arguments):
@@ -392,7 +392,7 @@ def cut_off(monkeypatch, ledger):
                 raise OSError("the disk is gone")
             return brought_in(*arguments)
 
-        monkeypatch.setattr(load_room, "_bring_in", fails_once)
+        monkeypatch.setattr(load_tables, "_bring_in", fails_once)
         return seen
 
     return at
@@ -430,7 +430,7 @@ def test_a_load_goes_on_in_the_middle_of_what_is_now_one_batch(
     path, batches = folder(ALL, ending), cut_off(5)
     with pytest.raises(OSError, match="the disk is gone"):
         load(path)
-    monkeypatch.setattr(load_room, "BATCH", 20_000)
+    monkeypatch.setattr(load_tables, "BATCH", 20_000)
     load(path)
     events = [[event.event_id for event in parsed.events] for _, parsed, *_ in batches[5:]]
     assert events == [["e2", "e3"], [], []]
@@ -440,7 +440,7 @@ def test_a_load_in_two_goes_makes_the_ledger_of_one(
     folder, load, ledger, cut_off, tmp_path, toy_domain, toy_catalog, now
 ):
     path = folder(ALL)
-    whole = load_room.Ledger(f"sqlite:///{tmp_path / 'whole.db'}")
+    whole = load_tables.Ledger(f"sqlite:///{tmp_path / 'whole.db'}")
     load_folder(path, whole, toy_domain, toy_catalog, now)
     cut_off(5)
     with pytest.raises(OSError, match="the disk is gone"):
@@ -504,7 +504,7 @@ def test_a_transaction_never_names_more_keys_than_a_database_takes(
     folder, load, ledger, monkeypatch
 ):
     """SQLite, as others build it, takes 32,766 values in one statement; here 50."""
-    monkeypatch.setattr(load_room, "KEYS", 30)
+    monkeypatch.setattr(load_tables, "KEYS", 30)
     sa.event.listen(
         ledger.engine,
         "checkout",
@@ -553,7 +553,7 @@ def test_an_event_is_kept_with_the_customer_of_the_table_of_customers(folder, lo
 
 @pytest.mark.parametrize("batch", [1, 2, 20_000])
 def test_two_customers_who_share_an_identifier_are_one(folder, load, rows, monkeypatch, batch):
-    monkeypatch.setattr(load_room, "BATCH", batch)
+    monkeypatch.setattr(load_tables, "BATCH", batch)
     shared = CUSTOMERS.assign(identifiers=["card:1", "card:1", "card:3"])
     load(folder(ALL | {"customers": shared}))
     keys = sorted(rows(tables.identities, "key", "customer_id"))

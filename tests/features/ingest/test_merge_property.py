@@ -22,7 +22,7 @@ from features.customers import identity
 from features.customers.identity import resolve
 from features.customers.profiles import account_key
 from features.errors import NotVisible
-from features.ingest import live_events as ingest
+from features.ingest import live_events
 from features.journeys.journey_states import from_bytes
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -152,13 +152,13 @@ def _pairs(ledger, undone):
 
 
 def _behind(world):
-    """Who is behind each key, as the set of all keys of theirs, and by what name."""
+    """The customer id of each key, and all keys of that customer."""
     who = world.ledger.read(lambda c: {key: resolve(c, [key]) for key in KEYS})
     return {key: (name, {one for one in KEYS if who[one] == name}) for key, name in who.items()}
 
 
 def _contacts(world):
-    """How often each customer was met, by channel and action."""
+    """Count the contacts of each customer, by channel and action."""
     met = {}
     for row in rows(world.ledger, tables.decisions):
         met.setdefault(row.customer_id, Counter()).update([(row.channel, row.action_id)])
@@ -170,7 +170,7 @@ def _features(world, who):
 
 
 def differences(one, other):
-    """What a caller could tell two worlds apart by."""
+    """List the differences between two worlds that a caller could see."""
     found = []
     here, there = _behind(one), _behind(other)
     met_here, met_there = _contacts(one), _contacts(other)
@@ -270,7 +270,7 @@ def _decisions_stay_behind(monkeypatch):
 
 
 def _nobody_is_folded_anew(monkeypatch):
-    monkeypatch.setattr(ingest, "restate", lambda connection, keys, now: None)
+    monkeypatch.setattr(live_events, "restate", lambda connection, keys, now: None)
 
 
 @pytest.mark.parametrize(

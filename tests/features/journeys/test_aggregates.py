@@ -1,4 +1,4 @@
-"""What runs through all event types, each worked by hand."""
+"""Tests the aggregates over all event types against values worked out by hand."""
 
 from math import isnan, log, nan, sqrt
 

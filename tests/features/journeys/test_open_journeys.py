@@ -1,4 +1,4 @@
-"""What a customer is in the middle of, each case worked by hand."""
+"""Tests the features of open journeys against cases worked out by hand."""
 
 from math import isnan, nan
 

@@ -57,9 +57,14 @@ def test_the_first_row_or_none(filled):
 
 def test_an_insert_keeps_each_type_of_column_as_sqlalchemy_would(ledger, now):
     kept = {
-        "customer_id": "ann", "state": b"\x00\xff", "last_at": now, "last_event_id": None,
-        "online": False, "profile_online": True, "restated_at": None,
-    }  # fmt: skip
+        "customer_id": "ann",
+        "state": b"\x00\xff",
+        "last_at": now,
+        "last_event_id": None,
+        "online": False,
+        "profile_online": True,
+        "restated_at": None,
+    }
     insert = Statement(tables.journey_states.insert(), tuple(kept))
     assert ledger.write_now(lambda connection: insert.count(connection, kept)) == 1
     query = sa.select(tables.journey_states)

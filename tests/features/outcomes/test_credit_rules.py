@@ -1,4 +1,4 @@
-"""What a shown action teaches and what it earned, by what was said of it and when."""
+"""Tests the credit and the reward of shown actions by their outcomes and the times of those."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ RULES = st.sampled_from(["last_touch", "first_touch", "even"])
 
 @st.composite
 def stories(draw: st.DrawFn) -> list[tuple[ShownAction, ReportedOutcome]]:
-    """What is told of four shown actions, with retractions and revisions, in order of arrival."""
+    """Draw outcomes of four shown actions, with retractions and revisions, in order of arrival."""
     story: list[tuple[ShownAction, ReportedOutcome]] = []
     for number in range(draw(st.integers(1, 12))):
         one = draw(st.sampled_from(SHOWN))

@@ -1,4 +1,4 @@
-"""What decisions earned, by customer and day: costs, late and shared outcomes, merges, periods."""
+"""Tests rewards by customer and day: costs, late and shared outcomes, merges, periods."""
 
 from __future__ import annotations
 

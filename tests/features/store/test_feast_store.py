@@ -20,7 +20,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import insert_new
 from features.settings import load_settings
-from features.store import build as history
+from features.store import build
 from features.store.build import build_features
 from features.store.feast_store import MARKER, FeatureStore, Known
 
@@ -299,7 +299,7 @@ def test_a_build_that_was_cut_off_leaves_the_old_history_and_nothing_in_the_way(
 
 def test_progress_ends_with_all_events_folded(monkeypatch, store, filled, toy_domain):
     told = []
-    monkeypatch.setattr(history, "PART", 2)
+    monkeypatch.setattr(build, "PART", 2)
     build_features(filled, store, toy_domain, NOW, lambda *said: told.append(said))
     assert [what for what, _, _ in told] == ["fold events"] * 3  # two of ann, three of tie, one
     assert told[-1] == ("fold events", len(EVENTS), len(EVENTS))

@@ -24,7 +24,7 @@ def store(toy_domain, tmp_path_factory):
 
 
 def both_ways(store, customer):
-    """What is read from the tables, and what Feast reads."""
+    """Read a customer from the SQLite tables, and through Feast."""
     straight = store.online(customer)
     rows, store._rows = store._rows, None
     assert rows is not None  # the first was straight

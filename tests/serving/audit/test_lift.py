@@ -82,8 +82,10 @@ def test_what_is_taken_back_is_not_counted(lived, now):
 
 def test_who_was_merged_across_the_arms_is_counted_in_neither(lived, toy_domain, now):
     group = lived.setup.compiled.catalog.control_group
-    arms = {arm: next(f"c{n}" for n in range(60) if arm_of(f"c{n}", group) == arm)
-            for arm in ("policy", "control")}  # fmt: skip
+    arms = {
+        arm: next(f"c{n}" for n in range(60) if arm_of(f"c{n}", group) == arm)
+        for arm in ("policy", "control")
+    }
     before = measured(lived, now)
     pair, spelling = tuple(arms.values()), Spelling(toy_domain)
     lived.ledger.write_now(lambda c: link(c, spelling, pair, "test", now))

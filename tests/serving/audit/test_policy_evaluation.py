@@ -72,7 +72,7 @@ def run(evaluation, catalog, now, versions=None, **changes):
 
 
 def truth(trial, catalog):
-    """What the wanted policy earns a decision, from how customers really are."""
+    """The true mean reward per decision of the evaluated policy, from the customers' real rates."""
     worth = [
         0.0
         if name == "no_action"

@@ -169,9 +169,15 @@ def test_a_past_decision_is_explained_as_it_was_then(engine, archive, catalog, l
 @pytest.mark.parametrize("verb", ["replay", "explain"])
 def test_a_decision_we_never_made_is_unknown(archive, catalog, ledger, now, verb):
     imported = {
-        "decision_id": "old", "subject": "c1", "customer_id": "c1", "decided_at": now,
-        "channel": "app", "action_id": "discount", "served": False, "window_ends_at": now,
-    }  # fmt: skip
+        "decision_id": "old",
+        "subject": "c1",
+        "customer_id": "c1",
+        "decided_at": now,
+        "channel": "app",
+        "action_id": "discount",
+        "served": False,
+        "window_ends_at": now,
+    }
     ledger.write_now(lambda c: c.execute(tables.decisions.insert(), imported))
     for name in ("old", "never"):
         with pytest.raises(DecisionUnknown, match=f"decision_id '{name}' is not of a decision"):

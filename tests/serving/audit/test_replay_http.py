@@ -62,7 +62,7 @@ def coupon(server: Server, **request: Any) -> dict[str, Any]:
 
 
 def worth(server: Server) -> str:
-    """How the worth of the personal coupons comes about."""
+    """The sentence that explains the priority of the personal coupons."""
     reasons: list[str] = coupon(server)["actions"][0]["reasons"]
     return reasons[0]
 
@@ -74,8 +74,15 @@ def test_decisions_of_all_kinds_are_repeated_to_the_byte(server, place):
     of_kind = kinds(business.answers)
     both_churns = [f"churn {version}" for version in business.churn]
     assert len(both_churns) == 2
-    for kind in ("control arm", "policy arm", "3 slots", "explained", "deferred", "stranger",
-                 *both_churns):  # fmt: skip
+    for kind in (
+        "control arm",
+        "policy arm",
+        "3 slots",
+        "explained",
+        "deferred",
+        "stranger",
+        *both_churns,
+    ):
         assert of_kind[kind] >= 4, of_kind
     assert of_kind["snapshots"] >= 2
     done = nba(["replay", "--since", since.isoformat()], place.env)

@@ -172,8 +172,10 @@ def test_a_wording_is_filled_in_with_what_is_known(load):
         actions__discount__treatments={"app": {"title": title, "tags": [1, "{{ plan }}"]}},
     )
     assert compiled.names_in_treatment("discount", "app") == (
-        "context_name", "order_silence_days", "plan",
-    )  # fmt: skip
+        "context_name",
+        "order_silence_days",
+        "plan",
+    )
     values = {"context_name": "Anna", "order_silence_days": 3.6, "plan": "plus"}
     filled = compiled.treatment("discount", "app", values)
     assert filled == {"title": "Anna: 4 days", "tags": [1, "plus"]}

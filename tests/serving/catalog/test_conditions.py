@@ -180,7 +180,7 @@ truths = st.deferred(
 
 
 def readable(kind, *written):
-    """What is folded to a division by zero, or is too long, has no value to compare."""
+    """Compile; skip examples with a constant division by zero or a text that is too long."""
     try:
         return kind(NAMES, *written)
     except InvalidCondition:

@@ -1,4 +1,4 @@
-"""What may be written in a condition or a formula, and what one is told who writes otherwise."""
+"""Tests the syntax of conditions and formulas, and the errors for everything else."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def server(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def page(server: Server, tmp_path: Path):
-    """What a browser shows of the console, as HTML, once its requests are answered."""
+    """The HTML of the console in a browser, once its requests are answered."""
     chromium = shutil.which("chromium")
     if chromium is None:
         assert not os.environ.get("CI"), "Chromium must be there when CI is set"

@@ -119,7 +119,7 @@ def test_an_explanation_goes_into_an_answer_and_cannot_be_changed(model_input, r
 
 
 def test_a_trained_model_is_explained_by_what_it_learned(model_input):
-    """Who has been silent leaves; that, and no other feature, is what the explanation tells."""
+    """Silent customers leave; the explanation names that feature and no other."""
     rng = np.random.default_rng(5)
     silent = model_input.names.index("visit_silence_days")
     x = rng.normal(size=(1_500, len(model_input.names)))

@@ -107,14 +107,18 @@ def catalog() -> Catalog:
             },
             "actions": {
                 name: {
-                    "issue": "grow", "group": group, "value": VALUE, "cost": COST,
-                    "prior": {"acceptance": base}, "attribution_days": 1,
+                    "issue": "grow",
+                    "group": group,
+                    "value": VALUE,
+                    "cost": COST,
+                    "prior": {"acceptance": base},
+                    "attribution_days": 1,
                     "treatments": {"app": {"title": name}},
                 }
                 for name, (group, base, _) in ACTIONS.items()
             },
         }
-    )  # fmt: skip
+    )
 
 
 def age_of(name: str) -> int:
@@ -167,17 +171,21 @@ def _shown_before(known, at: datetime, count: int) -> list[dict[str, object]]:
     rng = np.random.default_rng(11)
     return [
         {
-            "decision_id": f"before-{name}-{number}", "action_id": action, "subject": name,
-            "customer_id": name, "shown_at": at, "channel": "app",
+            "decision_id": f"before-{name}-{number}",
+            "action_id": action,
+            "subject": name,
+            "customer_id": name,
+            "shown_at": at,
+            "channel": "app",
             "action_group": ACTIONS[action][0],
         }
         for name in known
         for number, action in enumerate(rng.choice(list(ACTIONS), count).tolist())
-    ]  # fmt: skip
+    ]
 
 
 def _draws(rows: Sequence[sa.Row], before: Sequence[dict]) -> Iterator[Draw]:
-    """What was drawn, decision by decision in the order of time."""
+    """Yield the draws of all decisions in the order of time."""
     shown = defaultdict(list)
     for contact in before:
         shown[contact["customer_id"]].append((contact["shown_at"], contact["action_id"]))
@@ -215,7 +223,7 @@ def _draws(rows: Sequence[sa.Row], before: Sequence[dict]) -> Iterator[Draw]:
 
 
 def _allowed(promised: dict[str, float], recent: list[str], taken: list[str]) -> dict[str, float]:
-    """What the caps of the catalogue leave for a slot."""
+    """The probabilities of the actions that the caps of the catalogue leave for a slot."""
     seen = Counter([*recent, *taken])
     offers = sum(seen[name] for name, (group, *_) in ACTIONS.items() if group == "offers")
     free = {
@@ -245,7 +253,7 @@ def firsts(tmp_path_factory, toy_domain) -> list[Draw]:
 
 
 def rewards(draws: Sequence[Draw], seed: int = 3) -> np.ndarray:
-    """What followed each draw, in currency; shape (n_draws,)."""
+    """Draw the reward of each draw, in currency; shape (n_draws,)."""
     uniform = np.random.default_rng(seed).random(len(draws))
     accepted = uniform < [one.truth[one.drawn] for one in draws]
     cost = [0 if one.drawn == NO_ACTION else COST for one in draws]
@@ -269,7 +277,7 @@ def standardised_sums(draws: Sequence[Draw]) -> dict[tuple[str, int, str], float
 
 
 def wrongly_logged(draws: Sequence[Draw]) -> int:
-    """How many logged probabilities are not those of the rules."""
+    """Count the logged probabilities that differ from those of the rules."""
     shown = [one for one in draws if one.logged is not None]
     return sum(
         one.logged != one.kept or one.logged != pytest.approx(one.chances[one.drawn], rel=1e-9)

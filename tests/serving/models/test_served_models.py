@@ -1,4 +1,4 @@
-"""Which models serve: champions, the learner's newest, or priors, and what is said about it."""
+"""The models that serve are champions, the learner's newest version, or priors."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def a_bandit(
 
 
 def accepted(models: ServedModels, row: np.ndarray, channel: str = "app") -> dict[str, float]:
-    """What they expect of each action."""
+    """The predicted acceptance of each action."""
     return dict(
         zip(models.reward.actions, models.believe(row, channel).acceptance.tolist(), strict=True)
     )

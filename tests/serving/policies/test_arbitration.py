@@ -1,4 +1,4 @@
-"""What an action is worth, in numbers and in words."""
+"""Tests the priority of an action, in numbers and in words."""
 
 from __future__ import annotations
 

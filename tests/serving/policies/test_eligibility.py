@@ -15,7 +15,7 @@ PLUS = Known({"plan": "plus", "age_years": "41"}, None)
 
 @pytest.fixture
 def removed(toy_domain, toy_catalog, ledger, now):
-    """Who was removed by which rule, when the catalogue says this of the discount."""
+    """Check eligibility with conditions on the discount; the removed actions with their rules."""
 
     def asked(discount=None, models=None, customer="c1", parts=None, **fields):
         actions = toy_catalog.model_dump(by_alias=True)["actions"]

@@ -158,10 +158,15 @@ def test_entries_say_what_they_were(server, storied):
     entries = [entry for page in pages(server, 50, customer_id="storied") for entry in page]
     by_kind = {entry["kind"]: entry["content"] for entry in entries}
     assert by_kind["event"] == {
-        "type": "visit", "channel": "app", "key": "storied", "properties": {},
-        "journey": "purchase", "stage": "discovery",
-        "touchpoint": "internal", "signal": "passive",
-    }  # fmt: skip
+        "type": "visit",
+        "channel": "app",
+        "key": "storied",
+        "properties": {},
+        "journey": "purchase",
+        "stage": "discovery",
+        "touchpoint": "internal",
+        "signal": "passive",
+    }
     assert (by_kind["decision"]["channel"], by_kind["decision"]["key"]) == ("app", "storied")
     assert by_kind["outcome"]["outcome"] == "clicked"
 

@@ -52,8 +52,13 @@ def event(event_id: str, customer_id: str | None = None, **more: Any) -> dict[st
     who = {} if customer_id is None else {"customer_id": customer_id}
     at = datetime.now(UTC).isoformat()
     return {
-        "event_id": event_id, "type": "visit", "occurred_at": at, "channel": "app", **who, **more
-    }  # fmt: skip
+        "event_id": event_id,
+        "type": "visit",
+        "occurred_at": at,
+        "channel": "app",
+        **who,
+        **more,
+    }
 
 
 def basket(event_id: str, customer_id: str, **properties: Any) -> dict[str, Any]:
@@ -204,15 +209,21 @@ def test_a_call_that_is_no_list_of_1_to_500_events_is_refused_whole(server, writ
 
 def test_500_events_are_taken_in_one_call(server):
     assert send(server, *(event(f"500-{i:03}", f"of-500-{i % 7}") for i in range(500))) == {
-        "accepted": 500, "duplicates": 0, "rejected": [], "error": None,
-    }  # fmt: skip
+        "accepted": 500,
+        "duplicates": 0,
+        "rejected": [],
+        "error": None,
+    }
 
 
 def test_an_event_sent_twice_in_a_call_or_again_later_is_counted_once(server, written):
     one = basket("twice", "again", amount_usd=5)
     assert send(server, one, one) | {"rejected": 0} == {
-        "accepted": 1, "duplicates": 1, "rejected": 0, "error": None,
-    }  # fmt: skip
+        "accepted": 1,
+        "duplicates": 1,
+        "rejected": 0,
+        "error": None,
+    }
     # 5 and 5.0 are one amount, as they are for most who write JSON.
     again = one | {"properties": one["properties"] | {"amount_usd": 5.0}}
     assert send(server, again)["duplicates"] == 1

@@ -64,7 +64,7 @@ class Place:
         return Ledger(f"sqlite:///{self.home / 'ledger.db'}")
 
     def known_of_others(self) -> tuple[pd.DataFrame, list[Any]]:
-        """What training and serving read of other customers."""
+        """The features that training and serving read of other customers."""
         at = pd.DatetimeIndex([datetime(2026, 1, 15, tzinfo=UTC), datetime.now(UTC)]).as_unit("us")
         moments = pd.MultiIndex.from_product([self.others, at[:1]]).to_frame(index=False)
         moments.columns = ["customer_id", "event_timestamp"]
@@ -114,7 +114,7 @@ def _some_of(source: Path, to: Path, households: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def before(place: Place) -> tuple[pd.DataFrame, list[Any]]:
-    """What was known of the others before anybody was forgotten."""
+    """The features of the other customers before anybody was forgotten."""
     return place.known_of_others()
 
 

@@ -43,7 +43,7 @@ class App:
 
 @dataclass
 class Answer:
-    """What came out of the border, message by message."""
+    """The messages that the middleware sent."""
 
     messages: list[dict[str, Any]]
 
@@ -226,7 +226,7 @@ def test_only_our_own_routes_are_touched(path):
 
 
 def details(request: type[BaseModel], body: dict[str, Any]) -> bytes:
-    """What BentoML sends of pydantic's findings."""
+    """The body that BentoML sends for pydantic's errors."""
     with pytest.raises(ValidationError) as caught:
         request.model_validate(body)
     found = caught.value.errors(include_url=False, include_context=False)

@@ -69,7 +69,7 @@ class Small:
     @bentoml.api(route="/v1/told")
     @refuses(DecisionUnknown, InvalidEvent, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
     async def told(self, request: OutcomeRequest, /, ctx: bentoml.Context) -> OutcomeAnswer:
-        """What followed."""
+        """Take an outcome."""
         raise NotImplementedError
 
     @bentoml.api(route="/v1/quiet")
@@ -186,7 +186,7 @@ BLIND: list[tuple[str, type[NbaError], dict[str, Any]]] = [
 
 
 def test_what_is_provoked_below_is_all_that_the_routes_say_they_refuse():
-    """Who adds a route, or an error to one, shows here how to meet it."""
+    """A new route, or a new error of a route, needs a request here that causes it."""
     said = {(route.path, error) for route in OURS for error in route.refusals.errors}
     assert {(path, error) for path, error, _ in PROVOKED + BLIND} == said
 

@@ -40,7 +40,7 @@ def grocers(grocer: Built, tmp_path_factory: pytest.TempPathFactory) -> Compared
 
 
 @pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> Compared:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Compared:
     if not DESK_DATA.exists():
         pytest.skip(f"{DESK_DATA.name} is not in the folder shared/data beside the project")
     return compare(helpdesk(2500, datetime.now(UTC)), tmp_path_factory.mktemp("desk"))

@@ -74,20 +74,30 @@ def _load_tables(folder: Path, url: str) -> None:
     now = datetime.now(UTC)
     baskets = [
         {
-            "event_id": f"{one}-{day}", "customer_id": one, "type": "basket", "channel": "shop",
-            "occurred_at": (now - timedelta(days=day)).isoformat(), "amount_usd": 9.5,
+            "event_id": f"{one}-{day}",
+            "customer_id": one,
+            "type": "basket",
+            "channel": "shop",
+            "occurred_at": (now - timedelta(days=day)).isoformat(),
+            "amount_usd": 9.5,
             "mission": "fresh",
         }
         for one in who
         for day in range(1, DAYS, 2)
-    ]  # fmt: skip
+    ]
     pd.DataFrame(baskets).to_csv(folder / "events.csv", index=False)
     at = (now - timedelta(days=30)).isoformat()
     sent = [
-        {"decision_id": f"sent-{one}", "customer_id": one, "decided_at": at, "channel": "email",
-         "action_id": "coupons_personal", "probability": None}
+        {
+            "decision_id": f"sent-{one}",
+            "customer_id": one,
+            "decided_at": at,
+            "channel": "email",
+            "action_id": "coupons_personal",
+            "probability": None,
+        }
         for one in who[::2]
-    ]  # fmt: skip
+    ]
     pd.DataFrame(sent).to_csv(folder / "decisions.csv", index=False)
     said = [{"decision_id": f"sent-{who[0]}", "outcome": "accepted", "occurred_at": at}]
     pd.DataFrame(said).to_csv(folder / "outcomes.csv", index=False)

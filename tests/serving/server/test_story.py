@@ -53,15 +53,22 @@ CATALOG = {
     "control_group": {"share": 0},
     "actions": {
         name: {
-            "issue": "serve", "group": group, "value": 100, "cost": 0,
-            "prior": {"acceptance": 0.5}, "attribution_days": 7,
+            "issue": "serve",
+            "group": group,
+            "value": 100,
+            "cost": 0,
+            "prior": {"acceptance": 0.5},
+            "attribution_days": 7,
             "treatments": {channel: {"title": name} for channel in ("app", "web", "email")},
         }
         for name, group in {
-            "voucher": "offers", "bundle": "offers", "call_back": "help", "tip": "tips",
+            "voucher": "offers",
+            "bundle": "offers",
+            "call_back": "help",
+            "tip": "tips",
         }.items()
     },
-}  # fmt: skip
+}
 OFFERS = {"voucher", "bundle"}
 
 
@@ -202,8 +209,10 @@ def test_consent_is_withdrawn_and_given_on_one_channel(store):
         happened(store, f"consent_{word}", "eva", properties=about)
 
     def promoted() -> dict[str, bool]:
-        return {channel: bool(offered(store, channel, customer_id="eva") & OFFERS)
-                for channel in ("app", "web")}  # fmt: skip
+        return {
+            channel: bool(offered(store, channel, customer_id="eva") & OFFERS)
+            for channel in ("app", "web")
+        }
 
     assert promoted() == {"app": True, "web": True}
     say("withdrawn", "app")

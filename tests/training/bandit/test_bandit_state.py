@@ -1,4 +1,4 @@
-"""What the learner knows: sums in any order, experts that are judged, a world that turns."""
+"""Tests the learner's state: sums in any order, errors of the experts, a world that changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When `switch` believes the model, and what that costs its interval."""
+"""Tests the threshold of the switch estimator, and its effect on the interval."""
 
 from __future__ import annotations
 

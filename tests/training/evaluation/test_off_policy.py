@@ -141,7 +141,7 @@ def test_the_logged_policy_judged_by_its_own_probabilities_earned_what_it_earned
 
 @pytest.mark.parametrize("interval", ["skewness", "bootstrap"])
 def test_a_comparison_is_paired(interval):
-    """Who earns 10 whatever we do widens the interval of a value, not that of a difference."""
+    """A reward of 10 under any action widens the interval of a value, not of a difference."""
     x, log, target, _ = logged(n=2000)
     rng = np.random.default_rng(3)
     anyway = 10.0 * rng.integers(0, 2, size=len(x))

@@ -33,7 +33,7 @@ SEED = 11
 
 @dataclass(frozen=True)
 class World:
-    """What happened, and how likely each class was."""
+    """A sample of labels, and the true probability of each class."""
 
     x: NDArray[np.float64]
     y: NDArray[np.int64]

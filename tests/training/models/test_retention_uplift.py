@@ -1,4 +1,4 @@
-"""Who leaves, and what actions do to that, in samples whose truth is known."""
+"""Tests churn and the effect of actions on it, in samples whose truth is known."""
 
 from __future__ import annotations
 

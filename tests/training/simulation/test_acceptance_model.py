@@ -1,4 +1,4 @@
-"""Who accepts what, learned from reports whose truth is known."""
+"""Tests that acceptance is learned from reports whose truth is known."""
 
 from __future__ import annotations
 

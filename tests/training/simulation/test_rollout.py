@@ -143,8 +143,10 @@ def test_the_first_rule_that_holds_and_is_allowed_decides():
     allowed[2, CALL_BACK] = False
     chances = RULES[0].predict(contexts, allowed)
     assert [NAMES[index] for index in chances.argmax(axis=1)] == [
-        "more_data", "call_back", "more_data",
-    ]  # fmt: skip
+        "more_data",
+        "call_back",
+        "more_data",
+    ]
     assert (chances.sum(axis=1) == 1).all()
 
 
