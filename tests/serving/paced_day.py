@@ -30,7 +30,7 @@ PLAIN, SHAPED = TrafficProfile(UTC_ZONE), TrafficProfile(UTC_ZONE, BUSY)
 
 @dataclass(frozen=True)
 class Day:
-    """Who calls when, and what each action would be worth to them; the last one is no action."""
+    """The calls of a day and the priority of each action in each; the last column is no action."""
 
     seconds: Floats  # shape (n,), since midnight, sorted
     priorities: Floats  # shape (n, n_actions + 1), in currency; nan where not allowed
@@ -50,7 +50,7 @@ class Paced:
 
 @dataclass(frozen=True)
 class Run:
-    """What became of a day."""
+    """The result of a day."""
 
     drawn: Floats  # shape (n,), the index of the action
     prices: Floats  # shape (n, n_paced)
@@ -152,7 +152,7 @@ def in_hindsight(day: Day, amounts: dict[int, float], units: float) -> tuple[flo
 
 
 def share_of_possible_gain(day: Day, paced: Paced, value: float) -> float:
-    """What a scarce thing brought, over what it could have brought at hindsight's price."""
+    """The gain from a scarce resource, as a share of the gain at the best price in hindsight."""
     without = day.priorities.copy()
     without[:, list(paced.amounts)] = np.nan
     nothing = at_price(Day(day.seconds, without), {}, 0.0)[1]
@@ -162,7 +162,7 @@ def share_of_possible_gain(day: Day, paced: Paced, value: float) -> float:
 
 
 def plan_by_hour(calendar: TrafficProfile, units: float) -> Floats:
-    """What each hour of a day of 24 hours should spend, shape (24,)."""
+    """The units that the plan spends in each hour of a day of 24 hours, shape (24,)."""
     weights = np.array(calendar.weights or (1.0,) * 24)
     return weights / weights.sum() * units
 

@@ -39,7 +39,7 @@ def pacer(catalog, toy_domain):
 
 
 def kept(pacing_result):
-    """What was spent, as the ledger gives it back."""
+    """The spending, as the ledger gives it back."""
     return json.loads(json.dumps(pacing_result.changed))
 
 

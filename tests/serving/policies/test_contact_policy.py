@@ -32,7 +32,7 @@ def contact(action, days_ago, channel="app", customer="c1", **said):
 
 @pytest.fixture
 def evaluate(toy_domain, toy_catalog):
-    """What is out, by action, after these contacts."""
+    """Apply a contact policy after some contacts; the removed actions with their reasons."""
 
     def judged(policy, contacts=(), shown_now=(), **facts):
         parts = {
@@ -96,9 +96,15 @@ class TestCaps:
         assert evaluate(policy, contacts, channel="app") == {}
         assert len(evaluate(policy, contacts, channel="phone")) == 3
 
-    @pytest.mark.parametrize(("direction", "channel", "out"), [
-        ("outbound", "phone", 3), ("outbound", "app", 0), ("inbound", "app", 0), (None, "app", 3),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("direction", "channel", "out"),
+        [
+            ("outbound", "phone", 3),
+            ("outbound", "app", 0),
+            ("inbound", "app", 0),
+            (None, "app", 3),
+        ],
+    )
     def test_of_one_direction(self, evaluate, direction, channel, out):
         cap = {"at_most": 1, "days": 7} | ({"direction": direction} if direction else {})
         policy = {"outbound": ["phone"], "caps": [cap]}

@@ -1,4 +1,4 @@
-"""What goes on beside the requests: a catalogue that was edited is taken over, sooner or later."""
+"""Tests the background tasks: an edited catalogue is loaded while the server runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from features.settings import load_settings
 from serving.decide.decision_setup import DecisionSetup, Models
-from serving.server import background as room
+from serving.server import background
 from serving.server.background import BackgroundTasks
 from tests.conftest import SHOP
 
@@ -22,8 +22,8 @@ def no_store(*_: object) -> None:
 @pytest.fixture
 def upkeep(tmp_path, monkeypatch) -> BackgroundTasks:
     """A worker of the shop without Feast, MLflow and learner, that looks all the time."""
-    monkeypatch.setattr(room, "FeatureStore", no_store)
-    monkeypatch.setattr(room, "CATALOG_EVERY_S", 0.001)
+    monkeypatch.setattr(background, "FeatureStore", no_store)
+    monkeypatch.setattr(background, "CATALOG_EVERY_S", 0.001)
     actions = tmp_path / "actions.yaml"
     actions.write_text((SHOP / "actions.yaml").read_text())
     return BackgroundTasks(
@@ -71,14 +71,14 @@ def test_an_edited_catalogue_is_decided_with(upkeep):
 
 def test_an_edit_is_not_lost_when_the_ledger_fails_at_that_moment(upkeep, monkeypatch):
     edit(upkeep, "value: 1", "value: 2")
-    remember, failures = room.keep_catalog, iter([OSError("disk"), OSError("still")])
+    remember, failures = background.keep_catalog, iter([OSError("disk"), OSError("still")])
 
     def fail_twice(*asked: object) -> None:
         for failure in failures:
             raise failure
         remember(*asked)
 
-    monkeypatch.setattr(room, "keep_catalog", fail_twice)
+    monkeypatch.setattr(background, "keep_catalog", fail_twice)
     kept_up_until(upkeep, lambda: value(upkeep) == 2)
 
 
