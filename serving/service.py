@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bentoml
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from threadpoolctl import threadpool_limits
 
 from features.errors import (
     CustomerForgotten,
@@ -56,6 +57,9 @@ from serving.contract.lift import LiftRequest, LiftView
 from serving.server import monitoring
 from serving.server.middleware import ErrorMiddleware, QuietRefusals, tell
 from serving.server.openapi import describe, refuses
+
+if TYPE_CHECKING:
+    from serving.server.background import BackgroundTasks
 
 settings = load_settings()
 
@@ -99,24 +103,32 @@ class NextBestAction:
     """Decides for one customer while they wait, and learns from what followed."""
 
     def __init__(self) -> None:
-        from serving.server.worker import Worker  # takes seconds, which only a worker has to spend
+        # These imports take seconds, which only a worker process needs to spend.
+        from serving.server.background import BackgroundTasks
+        from serving.server.components import Components
+        from serving.server.worker import Worker
 
-        self.worker = _ready.worker = Worker(settings)
+        # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
+        threadpool_limits(limits=1, user_api="blas")
+        self.components = Components(settings)
+        self.worker = Worker(self.components)
+        self.background = _readiness.background = BackgroundTasks(self.components, settings)
 
     @bentoml.on_startup
-    async def begin(self) -> None:
-        """Begin what goes on beside the requests, and settle the heap."""
+    async def start(self) -> None:
+        """Start the background tasks, and keep the garbage collector away from what is loaded."""
         for handler in logging.getLogger("bentoml").handlers + logging.getLogger().handlers:
             handler.addFilter(QuietRefusals())
-        self.worker.begin()
-        # The collector would walk everything that was imported, for 100 ms, in mid-request.
+        self.background.start()
+        # The collector would walk all imported modules, for 100 ms, in the middle of a request.
         gc.collect()
         gc.freeze()
 
     @bentoml.on_shutdown
-    async def end(self) -> None:
-        """Stop the learner and finish what is being written."""
-        await self.worker.end()
+    async def stop(self) -> None:
+        """Stop the background tasks and the learner, and finish what is being written."""
+        await self.background.stop()
+        self.components.close()
 
     @bentoml.api(route="/v1/decide")
     @refuses(InvalidRequest, InvalidData, CustomerForgotten, DecisionConflict)
@@ -134,7 +146,7 @@ class NextBestAction:
     async def activate(self, request: ActivateRequest, /) -> ActivateAnswer:
         """A decision made with `"activate": false` is about to be shown: what still may be."""
         with _errors_as_http():
-            return await self.worker.activate(request.decision_id)
+            return await self.worker.activate(request)
 
     @bentoml.api(route="/v1/explain")
     @refuses(DecisionUnknown, NotRepeatable)
@@ -215,18 +227,17 @@ class NextBestAction:
 
 
 class _Readiness:
-    """What `/readyz` tells; filled in when the service has started."""
+    """Answers `/readyz`: 503 until the service has started, then what the background tasks find."""
 
-    worker: Any = None
+    background: BackgroundTasks | None = None
 
     def __call__(self) -> tuple[int, dict[str, Any]]:
-        if self.worker is None:
+        if self.background is None:
             return 503, {"status": "starting", "degraded": [], "models": {}}
-        found: tuple[int, dict[str, Any]] = self.worker.readiness()
-        return found
+        return self.background.readiness()
 
 
-_ready = _Readiness()
+_readiness = _Readiness()
 
 
 @cache
@@ -239,5 +250,5 @@ NextBestAction.mount_asgi_app(  # type: ignore[attr-defined]
     StaticFiles(directory=CONSOLE, html=True), path="/console", name="console"
 )
 NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
-    ErrorMiddleware, readiness=_ready, document=_document
+    ErrorMiddleware, readiness=_readiness, document=_document
 )

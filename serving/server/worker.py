@@ -1,21 +1,18 @@
-"""What a worker does behind the border: one method for each route of `serving/service.py`.
+"""Answers the routes of `serving.service` in one server process: one method for each route.
 
-Apart from there because this room imports pandas, SciPy and LightGBM, which takes seconds: the
-process that starts the workers reads the routes only, and need not wait for what it never does.
+These methods stand apart from the routes because the imports here (pandas, SciPy, LightGBM) take
+seconds. The process that starts the workers reads the routes only, and does not wait for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
-from threadpoolctl import threadpool_limits
-
+from features.business.catalog import Catalog
 from features.clock import utc_now
 from features.customers.identity import resolve
 from features.ingest.live_events import IngestResult
-from features.settings import Settings
 from serving.audit.lift import view_lift
 from serving.audit.replay import Replay
 from serving.contract.customers import (
@@ -28,6 +25,7 @@ from serving.contract.customers import (
 )
 from serving.contract.decisions import (
     ActivateAnswer,
+    ActivateRequest,
     DecideRequest,
     Decision,
     ExplainAnswer,
@@ -39,43 +37,30 @@ from serving.contract.events import EventsRequest, OutcomeAnswer, OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.decide.activation import activate
 from serving.decide.outcomes import record_outcome
-from serving.server.background import BackgroundTasks
+from serving.server.components import Components
 from serving.server.customer import view_customer
 from serving.server.forget import forget
 
 
 class Worker:
-    """Opens what the routes need; see `BackgroundTasks` for what it raises."""
+    """Hands each request, with the parts it needs and the time, to the function that answers it.
 
-    def __init__(self, settings: Settings) -> None:
-        # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
-        threadpool_limits(limits=1, user_api="blas")
-        self._upkeep = upkeep = BackgroundTasks(settings)
-        self._ledger, self._registry, self._archive = upkeep.ledger, upkeep.registry, upkeep.archive
-        self._engine, self._ingest, self._erasure = upkeep.engine, upkeep.ingest, upkeep.erasure
+    Work that reads without waiting for the event loop (replay, lift, customer) runs in a thread.
+    """
 
-    def begin(self) -> None:
-        """Begin what goes on beside the requests; from within the event loop."""
-        self._upkeep.begin()
-
-    async def end(self) -> None:
-        """Stop the learner and finish what is being written."""
-        await self._upkeep.end()
-
-    def readiness(self) -> tuple[int, dict[str, Any]]:
-        """What `/readyz` tells: a status and a body."""
-        return self._upkeep.readiness()
+    def __init__(self, components: Components) -> None:
+        self._parts = components
 
     async def decide(self, request: DecideRequest) -> Decision:
         """Choose and log."""
-        return await self._engine.decide(request, utc_now())
+        return await self._parts.engine.decide(request, utc_now())
 
-    async def activate(self, decision_id: str) -> ActivateAnswer:
-        """What of a decision may still be shown."""
-        return await activate(self._engine, decision_id, utc_now())
+    async def activate(self, request: ActivateRequest) -> ActivateAnswer:
+        """Withdraw the actions of an earlier decision that may not be shown any more."""
+        return await activate(self._parts.engine, request.decision_id, utc_now())
 
     async def explain(self, request: ExplainRequest) -> ExplainAnswer:
-        """All that led to a decision."""
+        """Return a past decision with the numbers and rules that led to it."""
         return await asyncio.to_thread(self._replay().explain, request.decision_id)
 
     async def replay(self, request: ReplayRequest) -> ReplayAnswer:
@@ -84,46 +69,52 @@ class Worker:
         return await asyncio.to_thread(replay, request.decision_id, request.catalog)
 
     async def lift(self, request: LiftRequest) -> LiftView:
-        """What the policy earns more than the control group."""
-        catalog, currency = self._engine.setup.compiled.catalog, self._engine.domain.currency
-        now = utc_now()
-        return await asyncio.to_thread(view_lift, request, self._ledger, catalog, currency, now)
+        """Compare the customers of the policy with those of the control group."""
+        catalog, currency = self._catalog, self._parts.engine.domain.currency
+        ledger = self._parts.ledger
+        return await asyncio.to_thread(view_lift, request, ledger, catalog, currency, utc_now())
 
     async def outcomes(self, request: OutcomeRequest) -> OutcomeAnswer:
-        """Keep what followed a decision."""
-        catalog = self._engine.setup.compiled.catalog
-        return await record_outcome(request, self._ledger, catalog, utc_now())
+        """Append an outcome to the ledger."""
+        return await record_outcome(request, self._parts.ledger, self._catalog, utc_now())
 
     async def events(self, request: EventsRequest) -> IngestResult:
-        """Keep what happened, and make it visible."""
-        return await self._ingest.take(request.events, utc_now())
+        """Append events to the ledger, and update the online features."""
+        return await self._parts.ingest.take(request.events, utc_now())
 
     async def link(self, request: LinkRequest) -> LinkAnswer:
-        """Join two keys."""
-        changed = await self._ingest.link(request.keys, request.cause, utc_now())
-        return LinkAnswer(changed=changed, customers=self._behind(request.keys))
+        """Merge the customers of two identifiers."""
+        changed = await self._parts.ingest.link(request.keys, request.cause, utc_now())
+        return LinkAnswer(changed=changed, customers=self._customers_of(request.keys))
 
     async def unlink(self, request: LinkRequest) -> LinkAnswer:
-        """Part two keys."""
-        changed = await self._ingest.unlink(request.keys, request.cause, utc_now())
-        return LinkAnswer(changed=changed, customers=self._behind(request.keys))
+        """Undo the link of two identifiers."""
+        changed = await self._parts.ingest.unlink(request.keys, request.cause, utc_now())
+        return LinkAnswer(changed=changed, customers=self._customers_of(request.keys))
 
     async def customer(self, request: CustomerRequest) -> CustomerView:
-        """View one customer as a whole."""
-        return await asyncio.to_thread(view_customer, request, self._engine, utc_now())
+        """Collect what is known of one customer."""
+        return await asyncio.to_thread(view_customer, request, self._parts.engine, utc_now())
 
     async def forget(self, request: ForgetRequest) -> ForgetAnswer:
-        """Erase a customer everywhere, and show the others as they are without them."""
-        now, spelling = utc_now(), self._engine.spelling
+        """Erase a customer, and update the online features of those who were linked to them."""
+        now, parts = utc_now(), self._parts
         answer = await asyncio.to_thread(
-            forget, request, self._erasure, spelling, self._registry, now
+            forget, request, parts.erasure, parts.engine.spelling, parts.registry, now
         )
-        await self._ingest.show(now)
+        await parts.ingest.show(now)
         return answer
 
-    def _replay(self) -> Replay:
-        return Replay(self._ledger, self._archive, self._engine.setup.compiled.catalog)
+    @property
+    def _catalog(self) -> Catalog:
+        return self._parts.engine.setup.compiled.catalog
 
-    def _behind(self, keys: Sequence[str]) -> list[str]:
-        kept = self._engine.spelling.each(keys)
-        return self._ledger.read(lambda c: list(dict.fromkeys(resolve(c, [key]) for key in kept)))
+    def _replay(self) -> Replay:
+        return Replay(self._parts.ledger, self._parts.archive, self._catalog)
+
+    def _customers_of(self, keys: Sequence[str]) -> list[str]:
+        """Customers behind some identifiers, each once, in the order of the identifiers."""
+        spelled = self._parts.engine.spelling.each(keys)
+        return self._parts.ledger.read(
+            lambda connection: list(dict.fromkeys(resolve(connection, [key]) for key in spelled))
+        )

@@ -47,7 +47,7 @@ def test_help_does_not_load_the_heavy_libraries():
     import sys
 
     code = (
-        "import sys; from serving.cli import app\n"
+        "import sys; from serving.cli.main import app\n"
         "try: app(['--help'])\n"
         "except SystemExit: pass\n"
         "print([m for m in ('feast', 'mlflow', 'bentoml', 'lightgbm') if m in sys.modules])"
@@ -61,7 +61,7 @@ def test_help_does_not_load_the_heavy_libraries():
     [
         # The process that starts the workers reads the routes only.
         ("serving.service", ("feast", "mlflow", "lightgbm", "pandas", "scipy")),
-        ("serving.cli.main.steps_data", ("mlflow", "lightgbm", "sklearn", "bentoml")),
+        ("serving.cli.steps_data", ("mlflow", "lightgbm", "sklearn", "bentoml")),
     ],
 )
 def test_who_does_not_need_the_heavy_libraries_does_not_load_them(room, spared):

@@ -1,10 +1,11 @@
-"""Tests the background tasks: an edited catalogue is loaded while the server runs."""
+"""Tests the background tasks: an edited catalogue is used sooner or later, whatever fails."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from features.settings import load_settings
 from serving.decide.decision_setup import DecisionSetup, Models
 from serving.server import background
 from serving.server.background import BackgroundTasks
+from serving.server.components import Components
 from tests.conftest import SHOP
 
 
@@ -19,58 +21,67 @@ def no_store(*_: object) -> None:
     raise OSError("no feature store in this test")
 
 
-@pytest.fixture
-def upkeep(tmp_path, monkeypatch) -> BackgroundTasks:
-    """A worker of the shop without Feast, MLflow and learner, that looks all the time."""
-    monkeypatch.setattr(background, "FeatureStore", no_store)
-    monkeypatch.setattr(background, "CATALOG_EVERY_S", 0.001)
-    actions = tmp_path / "actions.yaml"
-    actions.write_text((SHOP / "actions.yaml").read_text())
-    return BackgroundTasks(
-        load_settings(
+class Server:
+    """Components and background tasks of the shop, without Feast, MLflow and learner."""
+
+    def __init__(self, home: Path) -> None:
+        self.actions = home / "actions.yaml"
+        self.actions.write_text((SHOP / "actions.yaml").read_text())
+        settings = load_settings(
             {
-                "NBA_HOME": str(tmp_path / "home"),
+                "NBA_HOME": str(home / "home"),
                 "NBA_DOMAIN": str(SHOP / "domain.yaml"),
-                "NBA_ACTIONS": str(actions),
-                "NBA_MLFLOW_URI": f"sqlite:///{tmp_path / 'none.db'}",
+                "NBA_ACTIONS": str(self.actions),
+                "NBA_MLFLOW_URI": f"sqlite:///{home / 'none.db'}",
                 "NBA_LEARNER": "false",
                 "NBA_LEARN_EVERY_S": "0.001",
                 "NBA_MODELS_EVERY_S": "0.001",
             }
         )
-    )
+        self.components = Components(settings)
+        self.tasks = BackgroundTasks(self.components, settings)
+
+    @property
+    def setup(self) -> DecisionSetup:
+        return self.components.engine.setup
+
+    @property
+    def value(self) -> float:
+        return self.setup.compiled.catalog.actions["hello"].value
+
+    def edit_catalog(self) -> None:
+        self.actions.write_text(self.actions.read_text().replace("value: 1", "value: 2"))
+
+    def run_until(self, holds: Callable[[], bool]) -> None:
+        async def run() -> None:
+            self.tasks.start()
+            try:
+                async with asyncio.timeout(20):
+                    while not holds():
+                        await asyncio.sleep(0.001)
+            finally:
+                await self.tasks.stop()
+
+        asyncio.run(run())
 
 
-def edit(upkeep: BackgroundTasks, before: str, after: str) -> None:
-    path = upkeep._settings.actions
-    path.write_text(path.read_text().replace(before, after))
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr("serving.server.components.FeatureStore", no_store)
+    monkeypatch.setattr(background, "CATALOG_EVERY_S", 0.001)
+    opened = Server(tmp_path)
+    yield opened
+    opened.components.close()
 
 
-def kept_up_until(upkeep: BackgroundTasks, holds: Callable[[], bool]) -> None:
-    async def look() -> None:
-        upkeep.begin()
-        try:
-            async with asyncio.timeout(20):
-                while not holds():
-                    await asyncio.sleep(0.001)
-        finally:
-            await upkeep.end()
-
-    asyncio.run(look())
+def test_an_edited_catalogue_is_decided_with(server):
+    server.edit_catalog()
+    server.run_until(lambda: server.value == 2)
+    assert server.setup.models.catalog == server.setup.compiled.catalog.fingerprint
 
 
-def value(upkeep: BackgroundTasks) -> float:
-    return upkeep.engine.setup.compiled.catalog.actions["hello"].value
-
-
-def test_an_edited_catalogue_is_decided_with(upkeep):
-    edit(upkeep, "value: 1", "value: 2")
-    kept_up_until(upkeep, lambda: value(upkeep) == 2)
-    assert upkeep.engine.setup.models.catalog == upkeep.engine.setup.compiled.catalog.fingerprint
-
-
-def test_an_edit_is_not_lost_when_the_ledger_fails_at_that_moment(upkeep, monkeypatch):
-    edit(upkeep, "value: 1", "value: 2")
+def test_an_edit_is_not_lost_when_the_ledger_fails_at_that_moment(server, monkeypatch):
+    server.edit_catalog()
     remember, failures = background.keep_catalog, iter([OSError("disk"), OSError("still")])
 
     def fail_twice(*asked: object) -> None:
@@ -79,19 +90,36 @@ def test_an_edit_is_not_lost_when_the_ledger_fails_at_that_moment(upkeep, monkey
         remember(*asked)
 
     monkeypatch.setattr(background, "keep_catalog", fail_twice)
-    kept_up_until(upkeep, lambda: value(upkeep) == 2)
+    server.run_until(lambda: server.value == 2)
 
 
-def test_a_look_at_models_does_not_bring_the_catalogue_before_back(upkeep, monkeypatch):
-    """However long that look takes, and whatever comes in between."""
+def test_a_refresh_of_the_models_does_not_bring_the_catalogue_before_back(server, monkeypatch):
+    """However long the refresh takes, and whatever comes in between."""
     with_models = DecisionSetup.with_models
 
     def slow(setup: DecisionSetup, models: Models) -> DecisionSetup:
         end = time.monotonic() + 0.05
-        while upkeep.engine.setup is setup and time.monotonic() < end:
+        while server.setup is setup and time.monotonic() < end:
             time.sleep(0)  # lets other threads go on, if they would
         return with_models(setup, models)
 
     monkeypatch.setattr(DecisionSetup, "with_models", slow)
-    edit(upkeep, "value: 1", "value: 2")
-    kept_up_until(upkeep, lambda: value(upkeep) == 2)
+    server.edit_catalog()
+    server.run_until(lambda: server.value == 2)
+
+
+def test_a_server_without_a_feature_store_is_ready_and_names_what_is_missing(server):
+    status, answer = server.tasks.readiness()
+    assert (status, answer["status"]) == (200, "degraded")
+    assert any("the store could not be opened (OSError)" in one for one in answer["degraded"])
+
+
+def test_a_ledger_that_cannot_be_written_makes_the_server_not_ready(server, monkeypatch):
+    async def disk_full(work: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(server.components.ledger, "write", disk_full)
+        server.run_until(lambda: server.tasks.readiness()[0] == 503)
+    _, answer = server.tasks.readiness()
+    assert answer["degraded"] == ["ledger: cannot be written (OSError)"]

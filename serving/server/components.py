@@ -1,0 +1,67 @@
+"""Opens what one server process works with: ledger, feature store, models, catalogue and engine."""
+
+from __future__ import annotations
+
+import logging
+
+from features.business.domain import Domain, load_domain
+from features.clock import utc_now
+from features.ingest.erasure import Erasure
+from features.ingest.live_events import Ingest
+from features.journeys.journey_states import States
+from features.journeys.model_input import ModelInput
+from features.ledger.ledger import Ledger
+from features.settings import Settings
+from features.store.feast_store import FeatureStore
+from serving.audit.archive import Archive, keep_catalog
+from serving.catalog.catalog_file import CatalogFile
+from serving.decide.decision_setup import DecisionSetup
+from serving.decide.engine import Engine
+from serving.decide.online_features import OnlineFeatures
+from serving.models.watcher import ModelWatcher
+from training.params import load_params
+from training.pipeline.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+class Components:
+    """The opened parts that the routes (`Worker`) and the background tasks share.
+
+    Raises
+    ------
+    NbaError
+        If the domain or the catalogue breaks a rule, or the ledger cannot be opened.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        domain, params = load_domain(settings.domain), load_params()
+        model_input = ModelInput(domain)
+        self.catalog_file = CatalogFile(settings.actions, domain, model_input)
+        compiled = self.catalog_file.read()
+        self.ledger = Ledger(settings.ledger_url)
+        keep_catalog(self.ledger, compiled.catalog, utc_now())
+        self.features = _open_features(settings, domain)
+        self.registry = Registry(settings)
+        self.model_watcher = ModelWatcher(
+            self.registry, self.ledger, domain, compiled.catalog, params
+        )
+        self.model_watcher.refresh()
+        self.archive = Archive(self.registry, self.ledger, domain, params)
+        setup = DecisionSetup(compiled, self.model_watcher.current, model_input)
+        self.engine = Engine(domain, model_input, self.features, self.ledger, setup)
+        states = States(model_input.fold, self.features.state)
+        self.ingest = Ingest(self.ledger, self.features, domain, states)
+        self.erasure = Erasure(self.ledger, self.features, settings.home)
+
+    def close(self) -> None:
+        """Finish what is being written to the ledger, and close it."""
+        self.ledger.close()
+
+
+def _open_features(settings: Settings, domain: Domain) -> OnlineFeatures:
+    try:
+        return OnlineFeatures(FeatureStore(settings, domain))
+    except Exception as error:  # the server starts, decides without features, and says so
+        log.exception("The feature store could not be opened")
+        return OnlineFeatures(None, f"the store could not be opened ({type(error).__name__})")
