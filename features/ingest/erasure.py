@@ -140,8 +140,8 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     shared = sa.select(told.shared_id).where(
         told.decision_id.in_(mine), told.shared_id.is_not(None)
     )
-    asked_again = sa.update(tables.outcomes).where(told.shared_id.in_(shared))
-    connection.execute(asked_again.values(learned=False))
+    inputs_again = sa.update(tables.outcomes).where(told.shared_id.in_(shared))
+    connection.execute(inputs_again.values(learned=False))
     learned = delete(tables.credits, tables.credits.c.decision_id.in_(mine))
     outcomes = delete(tables.outcomes, tables.outcomes.c.decision_id.in_(mine))
     delete(tables.contacts, tables.contacts.c.customer_id.in_(customers))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -20,7 +20,6 @@ from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.catalog_rules import ControlGroup
-from features.customers.contacts import Contact
 from features.errors import ModelMissing
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -31,9 +30,9 @@ from features.progress import Progress
 from serving.audit.archive import Archive
 from serving.audit.replay import inputs_from_record
 from serving.decide.choice import score, select
-from serving.decide.decision_record import contacts_again, contacts_of
+from serving.decide.decision_record import contacts_of, locked_again
 from serving.decide.decision_setup import DecisionSetup
-from serving.decide.step_results import SelectedActions
+from serving.decide.step_results import LockedInputs, SelectedActions
 from training.arrays import Floats
 
 BATCH = 500  # decisions read at once
@@ -106,13 +105,11 @@ class Evaluation:
 
     def __init__(
         self, ledger: Ledger, archive: Archive, catalog: Catalog, channels: Sequence[str],
-        accounts: bool,
     ) -> None:  # fmt: skip
         self._ledger = ledger
         self._archive = archive
         self._catalog = catalog
         self._channels = tuple(channels)
-        self._accounts = accounts
         self._left_out: Counter[str] = Counter()
 
     def run(
@@ -198,24 +195,28 @@ class Evaluation:
             self._left_out[NOT_LOGGED] += 1
             return None
         inputs = inputs_from_record(row, record, answer, explain=False)
-        contacts = self._contacts(setup, row, record, inputs.customer_id)
-        return select(setup, inputs, score(setup, inputs), contacts, record["paces"])
+        locked = self._locked(setup, row, record, inputs.customer_id)
+        return select(setup, inputs, score(setup, inputs), locked)
 
-    def _contacts(
+    def _locked(
         self, setup: DecisionSetup, row: Any, record: Mapping[str, Any], customer_id: str
-    ) -> list[Contact]:
-        """The contacts before a decision; from the ledger, if the record does not reach so far."""
+    ) -> LockedInputs:
+        """Take the locked inputs from the record.
+
+        Where the other contact policy looks further back than the logged one, contacts are read
+        from the ledger.
+        """
+        locked = locked_again(record, customer_id)
         if setup.contact_policy.days <= self._archive.looks_back_days(record["catalog"]):
-            return contacts_again(record, customer_id)
+            return locked
         at = micros(row.decided_at)
-        found = self._ledger.read(
-            lambda c: contacts_of(c, setup, self._accounts, customer_id, row.decided_at)
-        )
-        return [
+        found = self._ledger.read(lambda c: contacts_of(c, setup, customer_id, row.decided_at))
+        contacts = [
             one._replace(said={name: when for name, when in one.said.items() if when < at})
             for one in found
             if one.shown_us < at
         ]
+        return replace(locked, contacts=contacts)
 
     def _trial(self, judged: Sequence[_Judged], policy: Catalog) -> ReplayedLog:
         logged_names = {name for one in judged for name in one.record["candidates"]}

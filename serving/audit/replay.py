@@ -23,7 +23,7 @@ from serving.contract.decisions import (
     ReplayAnswer,
 )
 from serving.decide.choice import score, select
-from serving.decide.decision_record import contacts_again
+from serving.decide.decision_record import locked_again
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import DecisionInputs
 from training.pipeline.registry import RegistryDown
@@ -175,8 +175,8 @@ def repeat_decision(
 ) -> Decision:
     """The choice, once more, from what was kept of it."""
     inputs = inputs_from_record(row, record, answer, explain)
-    contacts = contacts_again(record, inputs.customer_id)
-    return select(setup, inputs, score(setup, inputs), contacts, record["paces"]).decision
+    locked = locked_again(record, inputs.customer_id)
+    return select(setup, inputs, score(setup, inputs), locked).decision
 
 
 def inputs_from_record(
@@ -187,6 +187,7 @@ def inputs_from_record(
     return DecisionInputs(
         decision_id=row.decision_id,
         request=DecideRequest.model_validate(sent),
+        keys=(),
         customer_id=answer["customer_id"],
         decided_at=row.decided_at,
         known=answer["known"],

@@ -124,7 +124,7 @@ def evaluated(
     if wanted.policy is not None:
         versions["bandit"] = registry.version("bandit", wanted.policy).version
     other = catalog if wanted.catalog is None else load_catalog(wanted.catalog, domain)
-    run = Evaluation(ledger, archive, catalog, domain.channels, domain.account is not None)
+    run = Evaluation(ledger, archive, catalog, domain.channels)
     asked = EvaluationTarget(other, versions)
     trial = run.run(asked, now, since or EPOCH, until, limit, report)
     report("estimate", 0, 1)

@@ -1,32 +1,33 @@
-"""Shows what was decided with `activate: false`: the contact policy is asked again, in the same
-transaction that counts the contacts, so that no cap is passed however many decisions wait."""
+"""Activates decisions that were made with `activate: false`.
+
+The contact policy is applied again, in the transaction that counts the contacts, so that no cap is
+exceeded however many decisions wait.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from features.business.domain import Domain
 from features.customers.contacts import note_contacts
 from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
 from serving.contract.decisions import ActivateAnswer, Decision, Removed
-from serving.decide.decision_record import (
-    contact_rows,
-    contacts_of,
-    keep_paces,
-    paces_of,
-    shown_actions,
-)
+from serving.decide.decision_record import contact_rows, keep_paces, read_locked, shown_actions
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
+from serving.decide.inputs import consents_on, feature_row
+from training.arrays import Floats
 
 
 async def activate(engine: Engine, decision_id: str, now: datetime) -> ActivateAnswer:
-    """Let a decision be shown, or what is still allowed of it. The same again is no harm.
+    """Activate the actions of a decision that are still allowed; a second call changes nothing.
 
     Raises
     ------
@@ -41,16 +42,23 @@ async def activate(engine: Engine, decision_id: str, now: datetime) -> ActivateA
         if row.activation is not None:
             return ActivateAnswer.model_validate_json(row.activation)
         _refuse(row, setup, now)
-        # As they are now: a complaint since the decision counts.
+        # The features of now, because a complaint since the decision counts.
         known = engine.features.online(row.customer_id)
-        features = engine.row(known, now)
-        answer = await engine.ledger.write(
-            lambda connection, row=row, features=features: _activate(  # type: ignore[misc]
-                connection, engine, setup, row, features, now
-            )
-        )
+        features = feature_row(engine.model_input, known, now)
+        asked = _Activation(engine.domain, setup, row, features, now)
+        answer = await engine.ledger.write(partial(_activate, asked=asked))
         if answer is not None:
             return answer
+
+
+class _Activation(NamedTuple):
+    """One attempt to activate a decision: its row in the ledger, and the features of now."""
+
+    domain: Domain
+    setup: DecisionSetup
+    row: Any
+    features: Floats
+    now: datetime
 
 
 def _row(connection: sa.Connection, decision_id: str) -> Any:
@@ -81,28 +89,21 @@ def _refuse(row: Any, setup: DecisionSetup, now: datetime) -> None:
         )
 
 
-def _activate(
-    connection: sa.Connection,
-    engine: Engine,
-    setup: DecisionSetup,
-    row: Any,
-    features: Any,
-    now: datetime,
-) -> ActivateAnswer | None:
-    """None if the decision belongs to another customer by now."""
+def _activate(connection: sa.Connection, asked: _Activation) -> ActivateAnswer | None:
+    """Activate inside the transaction; None if the decision belongs to another customer by now."""
+    domain, setup, row, features, now = asked
     latest = _row(connection, row.decision_id)
     if latest.customer_id != row.customer_id:
         return None
-    if latest.activation is not None:  # somebody was quicker
+    if latest.activation is not None:  # another call was quicker
         return ActivateAnswer.model_validate_json(latest.activation)
     customer_id, channel = row.customer_id, row.channel
-    accounts = engine.domain.account is not None
-    contacts = contacts_of(connection, setup, accounts, customer_id, now)
-    consents = engine.consents(connection, setup, customer_id, channel)
-    facts = setup.facts(customer_id, channel, now, features, consents, contacts)
+    nothing_out = np.zeros(len(setup.compiled.actions), dtype=bool)
+    locked = read_locked(connection, setup, customer_id, now, nothing_out)
+    consents = consents_on(connection, domain, setup, customer_id, channel)
+    facts = setup.facts(customer_id, channel, now, features, consents, locked.contacts)
     contact_policy_result = setup.contact_policy.evaluate(facts)
-    paces = paces_of(connection, setup, np.zeros(len(setup.compiled.actions), dtype=bool))
-    pacing_result = setup.pacer.evaluate(paces, now)
+    pacing_result = setup.pacer.evaluate(locked.paces, now)
     shown, removed = list[str](), list[Removed]()
     decision = Decision.model_validate_json(row.answer)
     for name in shown_actions(decision):
@@ -111,12 +112,11 @@ def _activate(
             reason = "it is no longer in the catalogue"
             removed.append(Removed(action_id=name, rule="catalog", reason=reason))
         elif contact_policy_result.out[index] or pacing_result.out[index]:
-            said = (
-                contact_policy_result.why(index)
-                if contact_policy_result.out[index]
-                else pacing_result.why(index)
+            by_contact_policy = contact_policy_result.out[index]
+            why = (
+                contact_policy_result.why(index) if by_contact_policy else pacing_result.why(index)
             )
-            removed.append(Removed(action_id=name, **said._asdict()))
+            removed.append(Removed(action_id=name, **why._asdict()))
         else:
             shown.append(name)
             contact_policy_result.count(index)
@@ -146,5 +146,4 @@ def _write(
         )
     )
     if shown:
-        who = (row.decision_id, row.subject, row.customer_id, row.channel)
-        note_contacts(connection, contact_rows(setup, *who, shown, now))
+        note_contacts(connection, contact_rows(setup, row._mapping, shown, now))

@@ -1,4 +1,4 @@
-"""A choice in words: what was chosen and why, what was removed and by what, what speaks for it."""
+"""Puts a choice into words: the reasons for each action, the rules that removed others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from serving.decide.explanation import (
     exploration_share,
     exploration_text,
 )
-from serving.decide.step_results import DecisionInputs, Reasoning, ScoredActions, SlotDraw
+from serving.decide.step_results import DecisionInputs, Limits, Reasoning, ScoredActions, SlotDraw
 from serving.policies.arbitration import priority_text
 from serving.policies.budgets import PacingResult
 from serving.policies.contact_policy import ContactPolicyResult
@@ -35,18 +35,18 @@ def chosen_action(
     setup: DecisionSetup,
     inputs: DecisionInputs,
     scored: ScoredActions,
-    pacing_result: PacingResult,
-    pick: SlotDraw,
+    limits: Limits,
+    drawn: SlotDraw,
     rank: int,
-    arm: str,
 ) -> ChosenAction:
-    compiled, index = setup.compiled, pick.action
+    """Describe the action of a slot: treatment, numbers and reasons."""
+    compiled, index = setup.compiled, drawn.action
     if index == len(compiled.actions):
         return ChosenAction(
             action_id=NO_ACTION,
             rank=rank,
             treatment={},
-            probability=pick.chance,
+            probability=drawn.probability,
             acceptance=0.0,
             priority=0.0,
             reasons=["Nothing is shown; that costs nothing and may be worth most."],
@@ -55,38 +55,38 @@ def chosen_action(
     acceptance, weight = float(scored.prediction.acceptance[index]), float(scored.weights[index])
     priority = float(scored.priority[index])
     names = compiled.context_reader.names
-    wanted = compiled.names_in_treatment(name, channel)
-    values = {used: scored.decision_context.value(used, names) for used in wanted}
-    why = priority_text(compiled, index, acceptance, weight, priority, setup.compiled.currency)
+    used = compiled.names_in_treatment(name, channel)
+    values = {used_name: scored.decision_context.value(used_name, names) for used_name in used}
+    why = priority_text(compiled, index, acceptance, weight, priority, compiled.currency)
     return ChosenAction(
         action_id=name,
         rank=rank,
         treatment=compiled.treatment(name, channel, values),
-        probability=pick.chance,
+        probability=drawn.probability,
         acceptance=acceptance,
         priority=priority,
-        reasons=[why, *_why_this(setup.compiled.currency, pacing_result, pick, arm)],
+        reasons=[why, *_reasons(compiled.currency, limits, drawn)],
     )
 
 
-def _why_this(currency: str, pacing_result: PacingResult, pick: SlotDraw, arm: str) -> list[str]:
+def _reasons(currency: str, limits: Limits, drawn: SlotDraw) -> list[str]:
     unit = currency.upper()
-    price = float(pacing_result.prices[pick.action])
+    price = float(limits.pacing_result.prices[drawn.action])
     paced = []
     if price > 0:
         paced = [f"Held back by {price:.2f} {unit}, so that its volume or budget lasts all day."]
     elif price < 0:
         paced = [f"Pushed by {-price:.2f} {unit}, so that it reaches its volume of the day."]
-    if arm == "control":
+    if limits.arm == "control":
         return [*paced, "Control group: drawn evenly from all allowed actions."]
-    if pick.gap > 0:
-        gap = f"Tried to learn: the best action promises {pick.gap:.2f} {unit} more."
+    if drawn.gap > 0:
+        gap = f"Tried to learn: the best action promises {drawn.gap:.2f} {unit} more."
         return [*paced, gap]
     return [*paced, "Promises most of the allowed actions."]
 
 
 class Removals:
-    """Who says of an action that it is out, in the order in which they are asked."""
+    """Names the first rule that removed each action; engagement comes first, pacing last."""
 
     def __init__(
         self,
@@ -96,28 +96,28 @@ class Removals:
         pacing_result: PacingResult,
     ) -> None:
         self._actions = compiled.actions
-        inputs: list[EligibilityResult | ContactPolicyResult | PacingResult] = [
+        results: list[EligibilityResult | ContactPolicyResult | PacingResult] = [
             eligibility,
             contact_policy_result,
             pacing_result,
         ]
-        # Backwards, so that the first who removes an action stands.
-        first = {index: one for one in reversed(inputs) for index in one.out.nonzero()[0].tolist()}
+        # Backwards, so that the first policy that removes an action overwrites the later ones.
+        first = {index: one for one in reversed(results) for index in one.out.nonzero()[0].tolist()}
         self._first = dict(sorted(first.items()))
 
     def rules(self) -> dict[str, str]:
-        """The first rule that removed each action that the channel could show."""
-        found = {self._actions[index]: who.rule(index) for index, who in self._first.items()}
+        """Return the first rule that removed each action that the channel could show."""
+        found = {self._actions[index]: one.rule(index) for index, one in self._first.items()}
         return {name: rule for name, rule in found.items() if rule != NO_TREATMENT}
 
     def in_words(self) -> list[Removed]:
-        """Every action that is out, with the first rule that removed it and the value found."""
+        """List every removed action with the rule, and the value that the rule found."""
         found = []
-        for index, who in self._first.items():
-            said = who.why(index)
-            if not isinstance(said, Removed):
-                said = Removed(action_id=self._actions[index], **said._asdict())
-            found.append(said)
+        for index, one in self._first.items():
+            reason = one.why(index)
+            if not isinstance(reason, Removed):
+                reason = Removed(action_id=self._actions[index], **reason._asdict())
+            found.append(reason)
         return found
 
 
@@ -128,7 +128,7 @@ def reasoning(
     priority: Floats,
     predictions: Predictions,
 ) -> Reasoning:
-    """Feature contributions to churn, to each intent, and to the acceptance of what is allowed."""
+    """Compute feature contributions to churn, to each intent, and to acceptance."""
     models, row, known = setup.models, inputs.row, setup.model_input
     churn, intent = models.why_churn(row), models.why_intent(row)
     left = np.where(eligibility.out, -np.inf, priority)
@@ -146,22 +146,26 @@ def reasoning(
 def explanation(
     setup: DecisionSetup,
     scored: ScoredActions,
-    reasons: Reasoning,
-    pacing_result: PacingResult,
+    limits: Limits,
     candidates: Indices,
     probabilities: Floats,
-    adjusted: Floats,
-) -> DecisionExplanation:
-    """What spoke for each candidate of the first slot, and how much is tried out.
+) -> DecisionExplanation | None:
+    """Explain each candidate of the first slot, and how much is explored.
 
     Parameters
     ----------
     candidates, probabilities : shape (n_candidates,)
-    adjusted : shape (n_actions + 1,)
-        Priorities less shadow prices, what the probabilities were made of.
+
+    Returns
+    -------
+    DecisionExplanation or None
+        None if the request did not ask for it.
     """
+    reasons = scored.reasons
+    if reasons is None:
+        return None
     names = (*setup.compiled.actions, NO_ACTION)
-    share = exploration_share(probabilities, adjusted[candidates])
+    share = exploration_share(probabilities, limits.adjusted[candidates])
     found = []
     for index, probability in zip(candidates.tolist(), probabilities.tolist(), strict=True):
         name = names[index]
@@ -175,7 +179,7 @@ def explanation(
                 acceptance=float(scored.prediction.acceptance[index]),
                 context_weight=float(scored.weights[index]),
                 priority=float(scored.priority[index]),
-                shadow_price=float(pacing_result.prices[index]),
+                shadow_price=float(limits.pacing_result.prices[index]),
                 contributions=reasons.acceptance.get(name),
             )
         )

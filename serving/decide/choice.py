@@ -1,35 +1,36 @@
-"""The choice itself, from facts to an answer; pure, so that a logged decision can be repeated.
+"""The choice of actions, from inputs to an answer, without input or output.
 
-`score` is all that can be done before the ledger is locked; `select` is what must be done while
-it is: contact policy, pacing, probabilities, draw. The engine brings the facts and keeps the
-result; replay brings the facts from the log.
+`score` does all that can be done before the ledger is locked. `select` does the rest inside the
+transaction: contact policy, pacing, probabilities, draw. The engine and replay call the same two
+functions, so a logged decision can be made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 
-from features.customers.contacts import Contact
 from serving.catalog.decision_context import RequestContext
 from serving.contract.decisions import Decision, Predictions
 from serving.decide.answer import Removals, chosen_action, explanation, reasoning
 from serving.decide.decision_setup import DecisionSetup
-from serving.decide.step_results import DecisionInputs, ScoredActions, SelectedActions, SlotDraw
+from serving.decide.step_results import (
+    DecisionInputs,
+    Limits,
+    LockedInputs,
+    ScoredActions,
+    SelectedActions,
+    SlotDraw,
+)
 from serving.policies.arbitration import context_weights, priorities, priority_deviations
-from serving.policies.budgets import PacingResult
-from serving.policies.contact_policy import ContactPolicyResult
 from serving.policies.control_group import arm_of, uniform_probabilities
 from training.arrays import Floats
 from training.bandit.exploration import draw
 
-NOTHING = np.zeros(1)  # what `no_action` brings, and how unsure that is
+NOTHING = np.zeros(1)  # the priority of `no_action`, and its standard deviation
 
 
 def score(setup: DecisionSetup, inputs: DecisionInputs) -> ScoredActions:
-    """All that needs no lock.
+    """Predict churn and intent, apply the engagement policy, and compute priorities.
 
     Raises
     ------
@@ -60,124 +61,112 @@ def score(setup: DecisionSetup, inputs: DecisionInputs) -> ScoredActions:
     prediction = setup.models.believe(row, request.channel)
     weights = context_weights(compiled, holds)
     priority = priorities(compiled, prediction.acceptance, weights, decision_context)
-    priority_deviation = priority_deviations(compiled, prediction, weights, decision_context)
     predictions = Predictions(churn=churn, intent=intent, stage=decision_context.texts["stage"])
-    reasons = (
-        reasoning(setup, inputs, eligibility, priority, predictions) if request.explain else None
-    )
+    explained = request.explain
     return ScoredActions(
-        predictions,
-        decision_context,
-        eligibility,
-        prediction,
-        weights,
-        priority,
-        priority_deviation,
-        reasons,
+        predictions=predictions,
+        decision_context=decision_context,
+        eligibility=eligibility,
+        prediction=prediction,
+        weights=weights,
+        priority=priority,
+        priority_deviation=priority_deviations(compiled, prediction, weights, decision_context),
+        reasons=reasoning(setup, inputs, eligibility, priority, predictions) if explained else None,
     )
 
 
 def select(
-    setup: DecisionSetup,
-    inputs: DecisionInputs,
-    scored: ScoredActions,
-    contacts: Sequence[Contact],
-    paces: Mapping[str, Any],
+    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions, locked: LockedInputs
 ) -> SelectedActions:
-    """What must be done while nobody else can decide for the customer.
-
-    Parameters
-    ----------
-    contacts
-        Of the customer (and their account), as far back as the contact policy looks.
-    paces
-        State of each paced volume and budget, by name.
-    """
-    request, now = inputs.request, inputs.decided_at
-    facts = setup.facts(
-        inputs.customer_id, request.channel, now, inputs.row, inputs.consents, contacts
-    )
-    contact_policy_result = setup.contact_policy.evaluate(facts)
-    pacing_result = setup.pacer.evaluate(paces, now, scored.priority, scored.eligibility.out)
-    arm = arm_of(inputs.customer_id, setup.compiled.catalog.control_group)
-    # Before slots are filled, which counts.
-    removed = Removals(setup.compiled, scored.eligibility, contact_policy_result, pacing_result)
-    rules, in_words = removed.rules(), removed.in_words() if request.explain else None
-    adjusted = np.concatenate((scored.priority - pacing_result.prices, NOTHING))
-    first, picks = _pick(setup, inputs, scored, contact_policy_result, pacing_result, adjusted, arm)
+    """Apply contact policy and pacing, and draw an action for each slot."""
+    request, compiled = inputs.request, setup.compiled
+    limits = _limits(setup, inputs, scored, locked)
+    # Asked before slots are filled, because each filled slot is counted.
+    removals = Removals(compiled, scored.eligibility, limits.contact_policy, limits.pacing_result)
+    rules, in_words = removals.rules(), removals.in_words() if request.explain else None
+    first, draws = _fill_slots(setup, inputs, scored, limits)
     candidates = first.nonzero()[0]
     probabilities = first[candidates]
-    told = scored.reasons and explanation(
-        setup, scored, scored.reasons, pacing_result, candidates, probabilities, adjusted
-    )
     decision = Decision(
         decision_id=inputs.decision_id,
         customer_id=inputs.customer_id,
         known=inputs.known,
         decided_at=inputs.decided_at,
-        arm=arm,
+        arm=limits.arm,
         actions=[
-            chosen_action(setup, inputs, scored, pacing_result, pick, rank, arm)
-            for rank, pick in enumerate(picks, start=1)
+            chosen_action(setup, inputs, scored, limits, drawn, rank)
+            for rank, drawn in enumerate(draws, start=1)
         ],
         predictions=scored.predictions,
         models=dict(inputs.versions),
         removed=in_words,
-        explanation=told,
+        explanation=explanation(setup, scored, limits, candidates, probabilities),
         degraded=list(inputs.degraded),
         activated=request.activate,
     )
-    return SelectedActions(decision, rules, candidates, probabilities, pacing_result)
+    return SelectedActions(decision, rules, candidates, probabilities, limits.pacing_result)
 
 
-def _pick(
-    setup: DecisionSetup,
-    inputs: DecisionInputs,
-    scored: ScoredActions,
-    contact_policy_result: ContactPolicyResult,
-    pacing_result: PacingResult,
-    adjusted: Floats,
-    arm: str,
+def _limits(
+    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions, locked: LockedInputs
+) -> Limits:
+    facts = setup.facts(
+        inputs.customer_id,
+        inputs.request.channel,
+        inputs.decided_at,
+        inputs.row,
+        inputs.consents,
+        locked.contacts,
+    )
+    contact_policy_result = setup.contact_policy.evaluate(facts)
+    now, out = inputs.decided_at, scored.eligibility.out
+    pacing_result = setup.pacer.evaluate(locked.paces, now, scored.priority, out)
+    return Limits(
+        contact_policy=contact_policy_result,
+        pacing_result=pacing_result,
+        adjusted=np.concatenate((scored.priority - pacing_result.prices, NOTHING)),
+        arm=arm_of(inputs.customer_id, setup.compiled.catalog.control_group),
+    )
+
+
+def _fill_slots(
+    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions, limits: Limits
 ) -> tuple[Floats, list[SlotDraw]]:
-    """Fill the slots one after the other, each from what is left; stop at `no_action`.
+    """Draw an action for each slot from those that are left; stop at `no_action`.
 
     Returns
     -------
     probabilities : shape (n_actions + 1,)
         Of the first slot.
-    picks : list of SlotDraw
-        Best rank first; at least one.
+    draws : list of SlotDraw
+        The best rank first; at least one.
     """
-    nothing, priority_deviation = (
-        len(adjusted) - 1,
-        np.concatenate((scored.priority_deviation, NOTHING)),
-    )
-    taken = np.zeros(nothing, dtype=bool)
-    chances_of_slot: list[Floats] = []
-    picks: list[SlotDraw] = []
-    while len(picks) < inputs.request.slots:
-        left = adjusted.copy()
-        left[:nothing][
-            scored.eligibility.out | contact_policy_result.out | pacing_result.out | taken
-        ] = np.nan
-        if picks and np.isnan(left[:nothing]).all():
+    contact_policy, pacing_result = limits.contact_policy, limits.pacing_result
+    no_action = len(limits.adjusted) - 1
+    deviation = np.concatenate((scored.priority_deviation, NOTHING))
+    taken = np.zeros(no_action, dtype=bool)
+    probabilities_of_slot: list[Floats] = []
+    draws: list[SlotDraw] = []
+    while len(draws) < inputs.request.slots:
+        left = limits.adjusted.copy()
+        out = scored.eligibility.out | contact_policy.out | pacing_result.out | taken
+        left[:no_action][out] = np.nan
+        if draws and np.isnan(left[:no_action]).all():
             break
-        control = arm == "control"
+        control = limits.arm == "control"
         chances = (
-            uniform_probabilities(left)
-            if control
-            else setup.models.probabilities(left, priority_deviation)
+            uniform_probabilities(left) if control else setup.models.probabilities(left, deviation)
         )
-        chances_of_slot.append(chances)
-        slot = f"#{len(picks) + 1}" if picks else ""
+        probabilities_of_slot.append(chances)
+        slot = f"#{len(draws) + 1}" if draws else ""
         index = draw(chances, f"{inputs.decision_id}{slot}")
-        if index == nothing and picks:
+        if index == no_action and draws:
             break
         best = np.fmax.reduce(left)  # passes over nan, as `nanmax` does, in a tenth of the time
-        picks.append(SlotDraw(index, float(chances[index]), float(best - left[index])))
-        if index == nothing:
+        draws.append(SlotDraw(index, float(chances[index]), float(best - left[index])))
+        if index == no_action:
             break
         taken[index] = True
-        contact_policy_result.count(index)
+        contact_policy.count(index)
         pacing_result.spend(index)
-    return chances_of_slot[0], picks
+    return probabilities_of_slot[0], draws

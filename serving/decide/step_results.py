@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from features.customers.contacts import Contact
 from serving.catalog.decision_context import DecisionContext
 from serving.contract.decisions import (
     DecideRequest,
@@ -14,7 +15,9 @@ from serving.contract.decisions import (
     Explanation,
     Predictions,
 )
+from serving.decide.decision_setup import DecisionSetup
 from serving.policies.budgets import PacingResult
+from serving.policies.contact_policy import ContactPolicyResult
 from serving.policies.eligibility import EligibilityResult
 from training.arrays import Floats, Indices
 from training.bandit.reward_model import Prediction
@@ -22,19 +25,26 @@ from training.bandit.reward_model import Prediction
 
 @dataclass(frozen=True, slots=True)
 class DecisionInputs:
-    """What a decision rests on before the ledger is locked.
+    """The inputs of a decision that are read before the ledger is locked.
 
     Attributes
     ----------
+    keys : tuple of str
+        The customer id and the identifiers of the request, as they are spelled; empty when a
+        logged decision is made again.
     row : shape (n_features,)
-        What the models read of the customer.
-    consents : whether consent is given on this channel, by purpose
-    versions, degraded
-        Of the models, and what was missing.
+        The features that the models read.
+    consents : mapping
+        By purpose, whether the customer consents on the channel of the request.
+    versions : mapping
+        By model, the version that serves, or None.
+    degraded : sequence of str
+        Sentences about what was missing, such as a model or the feature store.
     """
 
     decision_id: str
     request: DecideRequest
+    keys: tuple[str, ...]
     customer_id: str
     decided_at: datetime
     known: bool
@@ -45,7 +55,7 @@ class DecisionInputs:
 
 
 class Reasoning(NamedTuple):
-    """Why the models say what they say of this customer; made before the ledger is locked."""
+    """Feature contributions to the predictions; computed before the ledger is locked."""
 
     churn: Explanation | None
     intent: list[Explanation]
@@ -54,7 +64,15 @@ class Reasoning(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ScoredActions:
-    """What models, engagement policy and arbitration made of it; columns are the playbook's."""
+    """Scores of all actions of the catalogue, in its order, before the ledger is locked.
+
+    Attributes
+    ----------
+    weights, priority, priority_deviation : shape (n_actions,)
+        Context weights; priorities and their standard deviations, in the domain's currency.
+    reasons : Reasoning or None
+        Only where the request asks for it, because it takes milliseconds.
+    """
 
     predictions: Predictions
     decision_context: DecisionContext
@@ -62,29 +80,76 @@ class ScoredActions:
     prediction: Prediction
     weights: Floats
     priority: Floats
-    priority_deviation: Floats  # of the priority, its standard deviation
-    reasons: Reasoning | None  # only where somebody asks for it: it takes milliseconds
+    priority_deviation: Floats
+    reasons: Reasoning | None
+
+
+@dataclass(frozen=True, slots=True)
+class LockedInputs:
+    """The inputs of a decision that are read in the transaction that appends it.
+
+    Attributes
+    ----------
+    contacts : sequence of Contact
+        Of the customer, and of their account where a rule counts per account, as far back as the
+        contact policy looks; the oldest first.
+    paces : mapping
+        By name, the state of each paced volume and budget.
+    """
+
+    contacts: Sequence[Contact]
+    paces: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits within which slots are filled; each filled slot changes the first two.
+
+    Attributes
+    ----------
+    adjusted : shape (n_actions + 1,)
+        Priorities less shadow prices; the last one is `no_action`.
+    arm : str
+        ``policy`` or ``control``.
+    """
+
+    contact_policy: ContactPolicyResult
+    pacing_result: PacingResult
+    adjusted: Floats
+    arm: str
 
 
 class SlotDraw(NamedTuple):
-    """What one slot was filled with, and by how much it trails the best that was left for it."""
+    """The action that was drawn for a slot.
+
+    Attributes
+    ----------
+    action : int
+        Its position in the catalogue; the number of actions stands for `no_action`.
+    probability : float
+        The chance with which it was drawn.
+    gap : float
+        By how much its priority is below the best of the slot, in the domain's currency.
+    """
 
     action: int
-    chance: float
+    probability: float
     gap: float
 
 
 @dataclass(frozen=True, slots=True)
 class SelectedActions:
-    """A decision, and what is kept of how it came about.
+    """A decision, and the facts about its first slot that are logged with it.
 
     Attributes
     ----------
-    candidates : positions of the actions that could be drawn first; `no_action` is the last one
+    rules : mapping
+        By action, the first rule that removed it; without the actions that have no treatment for
+        the channel.
+    candidates : shape (n_candidates,)
+        Positions of the actions that could be drawn for the first slot; `no_action` is the last.
     probabilities : shape (n_candidates,)
-        Of the first slot.
-    rules : by action, the first rule that removed it
-        Without those that have no treatment for the channel.
+        The chance of each candidate.
     """
 
     decision: Decision
@@ -92,3 +157,22 @@ class SelectedActions:
     candidates: Indices
     probabilities: Floats
     pacing_result: PacingResult
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteDecision:
+    """The results of all steps of a decision: its row in the ledger is made of them.
+
+    Attributes
+    ----------
+    subject : str
+        The key under which the decision happened. A merge changes whose decision it is, never its
+        subject.
+    """
+
+    setup: DecisionSetup
+    inputs: DecisionInputs
+    scored: ScoredActions
+    locked: LockedInputs
+    selected: SelectedActions
+    subject: str

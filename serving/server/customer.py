@@ -26,6 +26,7 @@ from serving.contract.customers import (
 )
 from serving.contract.decisions import Predictions
 from serving.decide.engine import Engine
+from serving.decide.inputs import feature_row
 
 
 def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> CustomerView:
@@ -59,7 +60,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
     found = engine.ledger.read(read)
     customer_id = found["customer_id"]
     known = engine.features.online(customer_id)
-    row = engine.row(known, now)
+    row = feature_row(engine.model_input, known, now)
     account, models = engine.domain.account, engine.setup.models
     return CustomerView(
         **found,

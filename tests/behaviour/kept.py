@@ -33,7 +33,8 @@ from features.ledger.ledger import Ledger
 from serving.audit.archive import Archive
 from serving.audit.replay import Replay, inputs_from_record
 from serving.decide.choice import score, select
-from serving.decide.decision_record import append_decision, contacts_again
+from serving.decide.decision_record import append_decision, locked_again
+from serving.decide.step_results import CompleteDecision
 from training.params import load_params
 from training.pipeline.registry import Version
 
@@ -118,11 +119,10 @@ class Kept:
         setup = self.archive.setup(catalog, answer["models"])
         inputs = inputs_from_record(row, record, answer, explain=False)
         scored = score(setup, inputs)
-        contacts = contacts_again(record, inputs.customer_id)
-        selected = select(setup, inputs, scored, contacts, record["paces"])
-        layout = self.input.fingerprint
-        facts = contacts, record["paces"], row.subject, layout
-        scratch.write_now(lambda c: append_decision(c, setup, inputs, scored, selected, *facts))
+        locked = locked_again(record, inputs.customer_id)
+        selected = select(setup, inputs, scored, locked)
+        complete = CompleteDecision(setup, inputs, scored, locked, selected, row.subject)
+        scratch.write_now(lambda c: append_decision(c, complete))
         query = sa.select(tables.decisions).where(tables.decisions.c.decision_id == row.decision_id)
         again = scratch.read(lambda connection: connection.execute(query).one())
         return again, json.loads(json.dumps(selected.pacing_result.changed))

@@ -44,7 +44,7 @@ def engine(toy_domain, catalog, ledger, now):
 @pytest.fixture
 def evaluation(toy_domain, catalog, ledger):
     archive = FakeArchive(toy_domain, ledger)
-    return Evaluation(ledger, archive, catalog, toy_domain.channels, accounts=False)
+    return Evaluation(ledger, archive, catalog, toy_domain.channels)
 
 
 def lived(engine, now, count=400, **fields):

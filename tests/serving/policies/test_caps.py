@@ -19,6 +19,7 @@ from features.customers.identity import Spelling, link
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest
+from serving.decide import decision_record
 from serving.decide.decision_record import contacts_of
 from tests.bench.caps import CAPS, CATALOG, PAIRS, SMALL, rounds
 from tests.conftest import SHOP, Built
@@ -79,7 +80,7 @@ def read_before_the_transaction(monkeypatch, ledger):
     def stale(_, *asked):
         return ledger.read(lambda apart: contacts_of(apart, *asked))
 
-    monkeypatch.setattr("serving.decide.engine.contacts_of", stale)
+    monkeypatch.setattr(decision_record, "contacts_of", stale)
 
 
 def test_many_at_once_in_one_transaction_exceed_no_cap(engine, ledger, now):

@@ -1,0 +1,133 @@
+"""Reads the inputs of a decision: customer, consents and features, before the ledger is locked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Protocol
+from uuid import uuid4
+
+import numpy as np
+import sqlalchemy as sa
+
+from features.business.domain import Domain
+from features.customers.consents import consents
+from features.customers.identity import Spelling
+from features.customers.tombstones import who
+from features.errors import InvalidRequest
+from features.journeys.model_input import ModelInput
+from features.ledger.ledger import Ledger
+from features.store.feast_store import Known
+from serving.contract.decisions import DecideRequest
+from serving.decide.decision_setup import DecisionSetup
+from serving.decide.step_results import DecisionInputs
+from training.arrays import Floats
+
+
+class Features(Protocol):
+    """Reads a customer's features, and says so if the feature store cannot answer."""
+
+    @property
+    def degraded(self) -> Sequence[str]: ...
+    def online(self, customer_id: str) -> Known | None: ...
+
+
+@dataclass
+class InputReader:
+    """Reads what a decision rests on; each input is read once a decision."""
+
+    domain: Domain
+    model_input: ModelInput
+    features: Features
+    ledger: Ledger
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """How the business spells identifiers."""
+        return Spelling(self.domain)
+
+    def read(
+        self,
+        setup: DecisionSetup,
+        request: DecideRequest,
+        keys: tuple[str, ...],
+        now: datetime,
+        decision_id: str,
+    ) -> DecisionInputs:
+        """Find the customer behind the keys, and read consents and features.
+
+        Raises
+        ------
+        CustomerForgotten
+            If the customer was erased.
+        """
+
+        def find(connection: sa.Connection) -> tuple[str, Mapping[str, bool]]:
+            customer_id = who(connection, keys)
+            return customer_id, consents_on(
+                connection, self.domain, setup, customer_id, request.channel
+            )
+
+        # Both are read without a transaction. `select_and_append` looks again at who the customer
+        # is; if a merge came between, the inputs are read anew.
+        customer_id, agreed = self.ledger.glance(find)
+        known = self.features.online(customer_id)
+        return DecisionInputs(
+            decision_id=decision_id,
+            request=request,
+            keys=keys,
+            customer_id=customer_id,
+            decided_at=now,
+            known=known is not None,
+            row=feature_row(self.model_input, known, now),
+            consents=agreed,
+            versions=setup.models.versions,
+            degraded=[*setup.models.degraded, *self.features.degraded],
+        )
+
+    def check(self, request: DecideRequest) -> tuple[str, ...]:
+        """Refuse a request that this business cannot answer; return its keys, as they are spelled.
+
+        Raises
+        ------
+        InvalidRequest, InvalidData
+            If the channel or an identifier is unknown to this business.
+        """
+        if request.channel not in self.domain.channels:
+            raise InvalidRequest(
+                f"channel is {request.channel!r}.",
+                expected=f"one of {', '.join(self.domain.channels)}",
+                remedy="Correct it, or add the channel to the domain file.",
+            )
+        return self.spelling.keys(request.customer_id, request.identifiers)
+
+
+def new_decision_id(request: DecideRequest) -> str:
+    """Return the id that the caller gave, or draw a new one."""
+    return request.decision_id or uuid4().hex
+
+
+def feature_row(model_input: ModelInput, known: Known | None, now: datetime) -> Floats:
+    """Compute the features that the models read of a customer at a time, shape (n_features,)."""
+    attributes, state, account = known or Known({}, None)
+    return np.array(model_input.read(attributes, state, now.timestamp(), account))
+
+
+def consents_on(
+    connection: sa.Connection,
+    domain: Domain,
+    setup: DecisionSetup,
+    customer_id: str,
+    channel: str,
+) -> dict[str, bool]:
+    """Read whether the customer consents on a channel, for each purpose of the catalogue."""
+    purposes = setup.compiled.catalog.purposes
+    if not purposes:
+        return {}
+    given = {name: purpose.unless_said == "given" for name, purpose in purposes.items()}
+    for word in consents(connection, customer_id, domain):  # the last one stands
+        if word["purpose"] in given and word["channel"] in (None, channel):
+            given[word["purpose"]] = word["given"]
+    return given
