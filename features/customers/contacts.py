@@ -27,7 +27,7 @@ class Contact(NamedTuple):
     ----------
     shown_us : int
         When, in microseconds since 1970 (UTC): as the ledger keeps it, and as JSON keeps it exact.
-    said : by outcome, when the customer last said so, in microseconds since 1970
+    outcomes_at : by outcome name, when it last occurred, in microseconds since 1970
     """
 
     customer_id: str
@@ -35,7 +35,7 @@ class Contact(NamedTuple):
     group: str
     channel: str
     shown_us: int
-    said: Mapping[str, int]
+    outcomes_at: Mapping[str, int]
 
 
 # Made once: putting the expression together would take longer than the database does.
@@ -47,7 +47,7 @@ _HISTORY = (
         _COLUMNS.action_group,
         _COLUMNS.channel,
         sa.type_coerce(_COLUMNS.shown_at, sa.BigInteger),
-        _COLUMNS.said,
+        _COLUMNS.outcomes_at,
     )
     .where(_COLUMNS.shown_at > sa.bindparam("since", type_=tables.UtcMicros))
     .order_by(_COLUMNS.shown_at, _COLUMNS.decision_id, _COLUMNS.action_id)
@@ -56,13 +56,13 @@ _OF_ONE = Statement(_HISTORY.where(_COLUMNS.customer_id == sa.bindparam("custome
 _OF_SOME = _HISTORY.where(_COLUMNS.customer_id.in_(sa.bindparam("customers", expanding=True)))
 # An imported outcome need not name the action: the decision has only one.
 _NAMED = sa.bindparam("action", type_=sa.Text)
-_SAID = (
+_UPDATE_OUTCOMES_AT = (
     sa.update(tables.contacts)
     .where(
         _COLUMNS.decision_id == sa.bindparam("decision"),
         sa.or_(_COLUMNS.action_id == _NAMED, _NAMED == ""),
     )
-    .values(said=sa.bindparam("kept"))
+    .values(outcomes_at=sa.bindparam("kept"))
 )
 
 
@@ -76,32 +76,35 @@ def history(
     else:
         rows = connection.execute(_OF_SOME, {"customers": customer_ids, "since": since})
     return [
-        Contact(customer_id, action_id, group, channel, shown_us, from_json(said) if said else {})
-        for customer_id, action_id, group, channel, shown_us, said in rows
+        Contact(customer_id, action_id, group, channel, shown_us, from_json(text) if text else {})
+        for customer_id, action_id, group, channel, shown_us, text in rows
     ]
 
 
 def note_contacts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Keep showings, each once; columns of the table without ``said``."""
-    return tables.insert_new(connection, tables.contacts, [{**row, "said": ""} for row in rows])
+    """Keep showings, each once; columns of the table without ``outcomes_at``."""
+    return tables.insert_new(
+        connection, tables.contacts, [{**row, "outcomes_at": ""} for row in rows]
+    )
 
 
-def note_said(connection: sa.Connection, decision_ids: Iterable[str]) -> None:
-    """Bring up to date what was said to the contacts of these decisions."""
+def update_outcomes_at(connection: sa.Connection, decision_ids: Iterable[str]) -> None:
+    """Recompute ``outcomes_at`` of the contacts of these decisions from their outcomes."""
     outcomes, news = tables.outcomes.c, list[dict[str, str]]()
     held: dict[tuple[str, str], list[Any]] = {}
     for row in among(connection, sa.select(tables.outcomes), outcomes.decision_id, decision_ids):
         held.setdefault((row.decision_id, row.action_id), []).append(row)
     for (decision_id, action_id), rows in held.items():
         gone = {row.retracts or row.revises for row in rows}
-        said: dict[str, int] = {}
+        outcomes_at: dict[str, int] = {}
         for row in rows:
             if not row.retracts and row.outcome_id not in gone:
-                said[row.outcome] = max(said.get(row.outcome, 0), micros(row.occurred_at))
-        kept = json.dumps(said) if said else ""
+                at_us = max(outcomes_at.get(row.outcome, 0), micros(row.occurred_at))
+                outcomes_at[row.outcome] = at_us
+        kept = json.dumps(outcomes_at) if outcomes_at else ""
         news.append({"decision": decision_id, "action": action_id, "kept": kept})
     if news:
-        connection.execute(_SAID, news)
+        connection.execute(_UPDATE_OUTCOMES_AT, news)
 
 
 SPANS_DAYS = (1, 7, 30)  # of the contact counters

@@ -20,7 +20,7 @@ import yaml
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.customers.contacts import note_contacts, note_said
+from features.customers.contacts import note_contacts, update_outcomes_at
 from features.customers.identity import link_all, resolve_each
 from features.customers.profiles import accounts_told_of
 from features.customers.tombstones import forgotten
@@ -251,7 +251,7 @@ def _bring_in(
     shown = contacts_of(kept.rows.get(tables.decisions, ()), business.catalog)
     note_contacts(connection, shown)
     told_of = {row["decision_id"] for row in kept.rows.get(tables.outcomes, ())}
-    note_said(connection, sorted(told_of))
+    update_outcomes_at(connection, sorted(told_of))
     merged = link_all(connection, business.spelling, kept.links, "the table of customers", now)
     done = append(connection, business.spelling, kept.events, now)
     left_out += [str(error) for error in done.refused.values()]

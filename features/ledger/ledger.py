@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from features.errors import InvalidSetting, NbaError
-from features.ledger import databases, tables
+from features.errors import NbaError
+from features.ledger import databases, migrations, tables
 from features.ledger.connections import Connections
 
 T = TypeVar("T")
@@ -66,7 +66,8 @@ class Ledger:
     Raises
     ------
     InvalidSetting
-        If the address cannot be one of a ledger, or the ledger there is of another program.
+        If the address cannot be one of a ledger, or the ledger there is of another schema: the
+        sentence says whether `nba migrate` helps.
     LedgerDown
         If the database does not answer, now or later in any of the methods.
     """
@@ -244,13 +245,8 @@ def _answer_here(done: list[Done]) -> None:
 def _create(connection: sa.Connection, url: str) -> None:
     """Make the tables, unless they are there; refuse those of an older or newer program."""
     there = sa.inspect(connection).has_table(tables.meta.name)
-    schema = tables.get_meta(connection, "schema") if there else tables.SCHEMA
-    if schema != tables.SCHEMA:
-        raise InvalidSetting(
-            f"NBA_LEDGER_URL is {databases.shown(url)}; its schema is {schema}.",
-            expected=f"schema {tables.SCHEMA}",
-            remedy="Name another ledger (or another NBA_HOME) and load your tables again.",
-        )
+    if there:
+        migrations.require_current_schema(tables.get_meta(connection, "schema"), url)
     databases.check_database(connection, url)
     tables.metadata.create_all(connection)
     tables.insert_new(connection, tables.meta, [{"key": "schema", "value": tables.SCHEMA}])

@@ -16,7 +16,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FRESH = "fresh states"  # of a connection: keys whose states its transaction has moved
 BUILT = "features built"  # the fact that `nba build` came to its end
 FEW = 2  # rows that are written one by one, past the layers of SQLAlchemy
-SCHEMA = "5"  # raised when a table changes; a ledger of another schema is refused
+SCHEMA = "6"  # raised by one, with a step in `migrations`, when a table changes
 
 
 class UtcMicros(sa.TypeDecorator[datetime]):
@@ -153,8 +153,8 @@ decisions = sa.Table(
     sa.Index("decisions_by_window", "served", "window_ends_at"),
 )
 # Every showing of an action: what caps and cool-downs are read from. The group is that of the
-# day, so that a changed catalogue does not forget. `said`: the outcomes that hold, as JSON from
-# their names to when they last occurred (microseconds), kept up to date by each outcome.
+# day, so that a changed catalogue does not forget. `outcomes_at`: the outcomes that hold, as JSON
+# from outcome name to when it last occurred (microseconds), kept up to date by each outcome.
 contacts = sa.Table(
     "contacts",
     metadata,
@@ -165,7 +165,7 @@ contacts = sa.Table(
     sa.Column("shown_at", UtcMicros, nullable=False),
     sa.Column("channel", _TEXT, nullable=False),
     sa.Column("action_group", _TEXT, nullable=False),
-    sa.Column("said", _TEXT, nullable=False),
+    sa.Column("outcomes_at", _TEXT, nullable=False),
     sa.Index("contacts_of_customer", "customer_id", "shown_at"),
 )
 # How much of a volume or a budget of the day is spent, and its shadow price (`pacing`).
@@ -216,7 +216,7 @@ learner_state = sa.Table(
     sa.Column("key", _TEXT, primary_key=True),
     sa.Column("base", _TEXT, nullable=False),  # bandit version it started from
     sa.Column("windows_closed_at", UtcMicros, nullable=False),
-    sa.Column("knowledge", sa.LargeBinary, nullable=False),
+    sa.Column("bandit_state", sa.LargeBinary, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
 )
 # What the workers swap in. Old ones go: a decision's record holds its own chances.

@@ -212,7 +212,9 @@ class Evaluation:
         at = micros(row.decided_at)
         found = self._ledger.read(lambda c: contacts_of(c, setup, customer_id, row.decided_at))
         contacts = [
-            one._replace(said={name: when for name, when in one.said.items() if when < at})
+            one._replace(
+                outcomes_at={name: when for name, when in one.outcomes_at.items() if when < at}
+            )
             for one in found
             if one.shown_us < at
         ]

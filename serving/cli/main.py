@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from serving.cli.migrate import migrate_and_say, migration
 from serving.cli.review import review
 from serving.cli.simulate import rehearsing
 from serving.cli.terminal import BROKEN, REFUSED, err, out, plain_errors, progress
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 app.add_typer(review)
 app.add_typer(rehearsing)
+app.add_typer(migration)
 
 OneModel = Annotated[str, typer.Argument(help="churn, intent or bandit.")]
 
@@ -169,9 +171,11 @@ def quickstart() -> None:
 
     Example: nba quickstart
     """
+    from features.settings import load_settings
     from serving.cli.steps_data import has_data, has_features, import_tables
 
     with plain_errors():
+        migrate_and_say(load_settings().ledger_url, out.print)
         if has_data():
             out.print("The ledger holds data already.")
         else:

@@ -22,6 +22,7 @@ from features.errors import InvalidSetting
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
+from serving.cli.migrate import migrate_and_say
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 60.0
@@ -37,6 +38,7 @@ def serve_until_stopped(say: Callable[[str], None]) -> int:
     """
     settings = load_settings()
     _refuse_taken(settings.port)
+    migrate_and_say(settings.ledger_url, say)  # the workers would refuse an older schema
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:NextBestAction"]
     command += ["--port", str(settings.port), "--working-dir", str(ROOT)]
     server = subprocess.Popen(command, env={**os.environ, **_for_child(settings)})

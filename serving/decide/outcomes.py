@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
-from features.customers.contacts import note_said
+from features.customers.contacts import update_outcomes_at
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -64,7 +64,7 @@ async def record_outcome(
             _check_holds(connection, request)
             _check_shared(connection, row["shared_id"])
             connection.execute(tables.outcomes.insert(), row)
-            note_said(connection, [request.decision_id])
+            update_outcomes_at(connection, [request.decision_id])
         status = "duplicate" if earlier is not None else "recorded"
         return OutcomeAnswer(outcome_id=row["outcome_id"], status=status)
 

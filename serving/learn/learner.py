@@ -193,7 +193,7 @@ class Learner:
             lambda c: (c.execute(query).first(), get_meta(c, PUBLISHED_UNDER))
         )
         if found is not None:
-            knowledge = BanditState.from_bytes(found.knowledge)
+            knowledge = BanditState.from_bytes(found.bandit_state)
             if self._fits(knowledge.encoder):
                 closed_at, revision = found.windows_closed_at, found.revision
                 return _State(found.base, knowledge, closed_at, revision, under)
@@ -275,7 +275,7 @@ class Learner:
             "key": STATE,
             "base": state.base,
             "windows_closed_at": state.windows_closed_at,
-            "knowledge": state.knowledge.to_bytes(),
+            "bandit_state": state.knowledge.to_bytes(),
             "revision": state.revision + 1,
         }
         model = state.knowledge.model(catalog.priors, catalog.groups_of, self._params.bandit)

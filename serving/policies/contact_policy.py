@@ -146,7 +146,7 @@ class ContactPolicy:
         last: dict[int, int] = {}
         for contact, code in rest.of(facts, self._outbound):
             for outcome in rule.after:
-                if (at := contact.said.get(outcome)) is not None:
+                if (at := contact.outcomes_at.get(outcome)) is not None:
                     last[code] = max(last.get(code, at), at)
         return last
 
@@ -156,7 +156,9 @@ class ContactPolicy:
         rows: dict[int, int] = {}
         last: dict[int, int] = {}
         for contact, code in rest.of(facts, self._outbound):
-            reacted = any(name in outcomes and outcomes[name].is_reaction for name in contact.said)
+            reacted = any(
+                name in outcomes and outcomes[name].is_reaction for name in contact.outcomes_at
+            )
             rows[code] = 0 if reacted else rows.get(code, 0) + 1
             last[code] = contact.shown_us
         assert rule.after_showings is not None

@@ -30,6 +30,7 @@ from features.journeys.journey_states import events_of
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.ledger.migrations import migrate
 from serving.audit.archive import Archive
 from serving.audit.replay import Replay, inputs_from_record
 from serving.decide.choice import score, select
@@ -158,8 +159,10 @@ class Kept:
 
 
 def opened(name: str, scratch: Path) -> Kept:
-    """This opens a business on a copy of its ledger in ``scratch``, as opening writes."""
-    return kept_in(name, FIXTURE / name, Ledger(f"sqlite:///{unpacked(name, scratch)}"))
+    """This opens a business on a copy of its ledger in ``scratch``, brought to today's schema."""
+    url = f"sqlite:///{unpacked(name, scratch)}"
+    migrate(url)
+    return kept_in(name, FIXTURE / name, Ledger(url))
 
 
 def kept_in(name: str, folder: Path, ledger: Ledger) -> Kept:

@@ -93,7 +93,7 @@ class Side:
 
     def knowledge(self) -> dict[str, np.ndarray]:
         """The learned arrays on disk, sorted so that the order of arrival does not matter."""
-        known = BanditState.from_bytes(self._scalar(sa.select(tables.learner_state.c.knowledge)))
+        known = BanditState.from_bytes(self._scalar(sa.select(tables.learner_state.c.bandit_state)))
         found = {"errors": known.errors.products}
         for life, memory in known.memories.items():
             order = np.argsort(memory.actions)

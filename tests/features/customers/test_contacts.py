@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from features.customers.contacts import history, note_contacts, note_said
+from features.customers.contacts import history, note_contacts, update_outcomes_at
 from features.customers.identity import Spelling, link, unlink
 from features.ledger import tables
 
@@ -44,7 +44,7 @@ def say(ledger, now):
 
         def write(connection):
             tables.insert_new(connection, tables.outcomes, [row | more])
-            note_said(connection, [decision_id])
+            update_outcomes_at(connection, [decision_id])
 
         ledger.write_now(write)
 
@@ -66,7 +66,7 @@ def test_a_contact_is_kept_once_and_read_back_oldest_first(show, told, now):
         tables.micros(now - timedelta(days=days)) for days in (2, 1)
     ]
     assert found[0][:4] == ("c1", "discount", "promotion", "app")
-    assert found[0].said == {}
+    assert found[0].outcomes_at == {}
 
 
 def test_only_those_of_the_window_and_of_the_customers_asked_for(show, told):
@@ -83,7 +83,7 @@ def test_what_was_said_is_remembered_with_its_last_time(show, say, told, now):
     say("o2", "clicked", minutes=5)
     say("o3", "rejected", minutes=3)
     at = {"clicked": 5, "rejected": 3}
-    assert told("c1")[0].said == {
+    assert told("c1")[0].outcomes_at == {
         name: tables.micros(now + timedelta(minutes=minutes)) for name, minutes in at.items()
     }
 
@@ -92,10 +92,10 @@ def test_what_is_taken_back_or_revised_is_not_said_any_more(show, say, told):
     show("d1")
     say("o1", "rejected")
     say("o2", "rejected", retracts="o1")
-    assert told("c1")[0].said == {}
+    assert told("c1")[0].outcomes_at == {}
     say("o3", "rejected", minutes=1)
     say("o4", "accepted", minutes=2, revises="o3")
-    assert list(told("c1")[0].said) == ["accepted"]
+    assert list(told("c1")[0].outcomes_at) == ["accepted"]
 
 
 def test_contacts_move_with_their_key_and_come_back(show, told, ledger, toy_domain, now):

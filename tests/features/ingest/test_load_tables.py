@@ -620,7 +620,7 @@ def test_times_finer_than_ours_are_the_same_at_the_second_load(folder, load, row
 
 
 def _said(rows):
-    said = rows(tables.contacts, "decision_id", "said")
+    said = rows(tables.contacts, "decision_id", "outcomes_at")
     return {decision_id: json.loads(text or "{}") for decision_id, text in said}
 
 

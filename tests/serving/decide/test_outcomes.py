@@ -349,9 +349,11 @@ def test_a_name_that_everything_shares_is_refused(tell, ledger, monkeypatch):
 def test_what_was_said_is_kept_with_the_contact_and_goes_with_it(tell, ledger, now):
     def said(decision_id: str = "d1") -> dict[str, object]:
         columns = tables.contacts.c
-        query = sa.select(columns.action_id, columns.said).where(columns.decision_id == decision_id)
+        query = sa.select(columns.action_id, columns.outcomes_at).where(
+            columns.decision_id == decision_id
+        )
         found = ledger.read(lambda connection: connection.execute(query).all())
-        return {row.action_id: json.loads(row.said or "{}") for row in found}
+        return {row.action_id: json.loads(row.outcomes_at or "{}") for row in found}
 
     at = tables.micros(now + LATER)
     first = tell("rejected")

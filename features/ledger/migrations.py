@@ -1,0 +1,159 @@
+"""Numbered migrations bring a ledger of an older schema up to the schema of this program.
+
+A change of the tables raises `tables.SCHEMA` by one and adds one `Migration` here. All pending
+migrations and the new schema number are one transaction, on SQLite and on PostgreSQL: after a
+failure the ledger is what it was before. Opening a ledger never migrates it, so a worker cannot
+change the tables under another one. `nba serve`, before it starts its workers, and `nba migrate`
+do.
+
+A migration is written in SQL, not with the tables of `tables`: those are the tables after the
+last migration. A new table needs no migration: opening a ledger creates the tables that are
+missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from features.errors import InvalidSetting, LedgerDown
+from features.ledger import databases, tables
+from features.ledger.connections import Connections
+
+
+class Migration(NamedTuple):
+    """One step, from a schema to the next.
+
+    Attributes
+    ----------
+    schema
+        The number of the schema after this step.
+    summary
+        The change, for people: half a sentence.
+    apply
+        Makes the change. It neither commits nor opens a connection of its own.
+    """
+
+    schema: int
+    summary: str
+    apply: Callable[[sa.Connection], None]
+
+
+class MigrationPlan(NamedTuple):
+    """The schema of a ledger, and the migrations that it needs or needed.
+
+    Attributes
+    ----------
+    found
+        The schema before any migration; None if there is no ledger at that address yet.
+    pending
+        In the order in which they are applied; empty if the ledger is up to date.
+    """
+
+    found: str | None
+    pending: tuple[Migration, ...]
+
+
+def _rename_outcomes_at_and_bandit_state(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE contacts RENAME COLUMN said TO outcomes_at")
+    connection.exec_driver_sql("ALTER TABLE learner_state RENAME COLUMN knowledge TO bandit_state")
+
+
+MIGRATIONS = (
+    Migration(
+        6,
+        "contacts.said is renamed outcomes_at, learner_state.knowledge is renamed bandit_state",
+        _rename_outcomes_at_and_bandit_state,
+    ),
+)
+
+
+def migrate(url: str, dry_run: bool = False) -> MigrationPlan:
+    """Apply the pending migrations of a ledger in one transaction.
+
+    Several processes may call this at once: the transaction has the write lock from its first
+    statement on, so the first process migrates and the others find the new schema.
+
+    Parameters
+    ----------
+    url
+        As `Ledger` takes it.
+    dry_run
+        Read the schema only, and write nothing to the ledger.
+
+    Raises
+    ------
+    InvalidSetting
+        If the address is of no ledger, or no migration begins at the schema of the ledger.
+    LedgerDown
+        If the database does not answer, or a migration fails; then nothing has changed.
+    """
+    engine = databases.open_database(url)
+    connections = Connections(engine, read_only=dry_run)
+    found: str | None = None
+    try:
+        with closing(connections), connections.transaction() as connection:
+            if not sa.inspect(connection).has_table(tables.meta.name):
+                return MigrationPlan(None, ())
+            found = tables.get_meta(connection, "schema")
+            plan = MigrationPlan(found, pending_migrations(found, url))
+            if not dry_run:
+                for migration in plan.pending:
+                    migration.apply(connection)
+                    tables.set_meta(connection, "schema", str(migration.schema))
+            return plan
+    except sa.exc.DBAPIError as error:
+        if found is None:
+            raise databases.not_opened(url, error) from error
+        raise _not_migrated(url, found, error) from error
+    finally:
+        engine.dispose()
+
+
+def require_current_schema(schema: str | None, url: str) -> None:
+    """Refuse a ledger whose schema is not that of this program.
+
+    Raises
+    ------
+    InvalidSetting
+        Its remedy is `nba migrate` if migrations lead from that schema to the one of today.
+    """
+    if pending_migrations(schema, url):
+        raise InvalidSetting(
+            f"NBA_LEDGER_URL is {databases.shown(url)}; its schema is {schema}.",
+            expected=f"schema {tables.SCHEMA}",
+            remedy="Run 'nba migrate'; it keeps all rows. 'nba serve' runs it at its start.",
+        )
+
+
+def pending_migrations(schema: str | None, url: str) -> tuple[Migration, ...]:
+    """List the migrations from a schema to the one of today.
+
+    Raises
+    ------
+    InvalidSetting
+        If none begins there: the ledger is older than all of them, or newer than the program.
+    """
+    if schema == tables.SCHEMA:
+        return ()
+    for number, migration in enumerate(MIGRATIONS):
+        if schema == str(migration.schema - 1):
+            return MIGRATIONS[number:]
+    raise InvalidSetting(
+        f"NBA_LEDGER_URL is {databases.shown(url)}; its schema is {schema}.",
+        expected=f"schema {tables.SCHEMA}",
+        remedy="Name another ledger (or another NBA_HOME) and load your tables again.",
+    )
+
+
+def _not_migrated(url: str, schema: str, error: sa.exc.DBAPIError) -> LedgerDown:
+    reason = " ".join(str(error.orig).split()).rstrip(".")
+    return LedgerDown(
+        f"NBA_LEDGER_URL is {databases.shown(url)}; its schema is still {schema}, because a "
+        f"migration failed: {reason}.",
+        expected="a ledger that no other process writes to",
+        remedy="Nothing was changed. Stop the other processes and run 'nba migrate' again.",
+    )

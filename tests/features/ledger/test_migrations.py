@@ -1,0 +1,279 @@
+"""A ledger of schema 5 comes up to the schema of today with all its rows, or stays as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from features.errors import InvalidSetting, LedgerDown
+from features.ledger import databases, migrations, tables
+from features.ledger.ledger import Ledger
+from features.ledger.migrations import MIGRATIONS, Migration, migrate
+from tests.behaviour.kept import BUSINESSES, unpacked
+
+RENAMED = {
+    ("contacts", "said"): "outcomes_at",
+    ("learner_state", "knowledge"): "bandit_state",
+}
+DECIDED = {"decision_id": "d1", "action_id": "discount"}
+
+
+def digests(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
+    """The number of rows, and the hash of all values, of each column of a SQLite ledger."""
+    found = {}
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        for (table,) in connection.execute(query).fetchall():
+            answer = connection.execute(f'SELECT * FROM "{table}"')
+            names = [column[0] for column in answer.description]
+            rows = sorted(answer.fetchall(), key=repr)
+            values = list(zip(*rows, strict=True)) or [()] * len(names)
+            for name, column in zip(names, values, strict=True):
+                found[table, name] = (len(rows), hashlib.sha256(repr(column).encode()).hexdigest())
+    return found
+
+
+@pytest.fixture(params=BUSINESSES)
+def kept(request, tmp_path):
+    """A copy of a kept ledger of schema 5, and its address."""
+    path = unpacked(request.param, tmp_path)
+    return path, f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def of_schema_5(request, tmp_path):
+    """The address of a ledger of schema 5 with a row in each changed table, on each database."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    ledger = Ledger(url)
+    contact = {
+        **DECIDED,
+        "subject": "ann",
+        "customer_id": "ann",
+        "shown_at": tables.EPOCH,
+        "channel": "app",
+        "action_group": "promotion",
+        "outcomes_at": json.dumps({"clicked": 5}),
+    }
+    state = {
+        "key": "bandit",
+        "base": "prior",
+        "windows_closed_at": tables.EPOCH,
+        "bandit_state": b"\x00learned",
+        "revision": 3,
+    }
+
+    def go_back(connection):
+        tables.insert_new(connection, tables.contacts, [contact])
+        tables.insert_new(connection, tables.learner_state, [state])
+        for (table, old), new in RENAMED.items():
+            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
+        tables.set_meta(connection, "schema", "5")
+
+    ledger.write_now(go_back)
+    ledger.close()
+    return url
+
+
+def schema_of(url):
+    engine = databases.open_database(url)
+    with engine.begin() as connection:
+        found = tables.get_meta(connection, "schema")
+    engine.dispose()
+    return found
+
+
+def columns_of(url, table):
+    engine = databases.open_database(url)
+    found = {column["name"] for column in sa.inspect(engine).get_columns(table)}
+    engine.dispose()
+    return found
+
+
+def test_the_migrations_are_numbered_without_a_gap_up_to_the_schema_of_today():
+    numbers = [migration.schema for migration in MIGRATIONS]
+    assert numbers == list(range(6, 6 + len(MIGRATIONS)))
+    assert str(numbers[-1]) == tables.SCHEMA
+
+
+def test_a_kept_ledger_comes_up_with_every_row_of_every_column(kept):
+    path, url = kept
+    before = digests(path)
+    plan = migrate(url)
+    assert (plan.found, [one.schema for one in plan.pending]) == ("5", [6])
+    after = digests(path)
+    expected = {(table, RENAMED.get((table, name), name)) for table, name in before}
+    assert set(after) == expected
+    changed = {
+        (table, name)
+        for table, name in before
+        if after[table, RENAMED.get((table, name), name)] != before[table, name]
+    }
+    assert changed == {("meta", "value")}  # the schema number
+    assert schema_of(url) == tables.SCHEMA
+
+
+def test_a_migrated_ledger_has_the_tables_and_indexes_of_a_new_one(kept, tmp_path):
+    _, url = kept
+    migrate(url)
+    new = f"sqlite:///{tmp_path / 'new.db'}"
+    for one in (url, new):
+        Ledger(one).close()
+
+    def shape(one):
+        engine = databases.open_database(one)
+        inspector = sa.inspect(engine)
+        found = {
+            name: (
+                [(c["name"], str(c["type"]), c["nullable"]) for c in inspector.get_columns(name)],
+                sorted(index["name"] for index in inspector.get_indexes(name)),
+            )
+            for name in inspector.get_table_names()
+        }
+        engine.dispose()
+        return found
+
+    assert shape(url) == shape(new)
+
+
+def test_what_a_contact_and_the_learner_held_is_read_under_the_new_names(of_schema_5):
+    with pytest.raises(InvalidSetting):
+        Ledger(of_schema_5)
+    plan = migrate(of_schema_5)
+    assert [one.schema for one in plan.pending] == [6]
+    ledger = Ledger(of_schema_5)
+    contact = ledger.read(lambda c: c.execute(sa.select(tables.contacts)).one())
+    state = ledger.read(lambda c: c.execute(sa.select(tables.learner_state)).one())
+    ledger.close()
+    assert json.loads(contact.outcomes_at) == {"clicked": 5}
+    assert (state.bandit_state, state.revision) == (b"\x00learned", 3)
+
+
+def test_a_second_migration_finds_nothing_to_do(of_schema_5):
+    migrate(of_schema_5)
+    assert migrate(of_schema_5) == (tables.SCHEMA, ())
+
+
+def test_a_dry_run_names_the_steps_and_changes_nothing(of_schema_5):
+    plan = migrate(of_schema_5, dry_run=True)
+    assert (plan.found, plan.pending) == ("5", MIGRATIONS)
+    assert schema_of(of_schema_5) == "5"
+    assert "said" in columns_of(of_schema_5, "contacts")
+
+
+def test_where_there_is_no_ledger_nothing_is_migrated_and_none_is_made(tmp_path):
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    assert migrate(url) == (None, ())
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as opened:
+        assert opened.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), None])
+def test_a_step_that_fails_leaves_the_ledger_of_schema_5_as_it_was(of_schema_5, monkeypatch, error):
+    def fail(connection):
+        connection.exec_driver_sql("ALTER TABLE contacts RENAME COLUMN subject TO whom")
+        if error is not None:
+            raise error
+        connection.exec_driver_sql("ALTER TABLE nowhere RENAME COLUMN a TO b")
+
+    broken = (*MIGRATIONS, Migration(7, "fails half-way", fail))
+    monkeypatch.setattr(migrations, "MIGRATIONS", broken)
+    monkeypatch.setattr(tables, "SCHEMA", "7")
+    with pytest.raises(ValueError if error else LedgerDown) as caught:
+        migrate(of_schema_5)
+    if error is None:
+        assert "its schema is still 5, because a migration failed: " in str(caught.value)
+        assert "nowhere" in str(caught.value)
+        assert str(caught.value).endswith("Stop the other processes and run 'nba migrate' again.")
+    assert schema_of(of_schema_5) == "5"
+    assert columns_of(of_schema_5, "contacts") >= {"said", "subject"}
+    assert "knowledge" in columns_of(of_schema_5, "learner_state")
+
+
+def test_several_steps_run_in_order_in_one_transaction(of_schema_5, monkeypatch):
+    def rename_again(connection):
+        connection.exec_driver_sql("ALTER TABLE contacts RENAME COLUMN outcomes_at TO reactions")
+
+    later = (*MIGRATIONS, Migration(7, "renames once more", rename_again))
+    monkeypatch.setattr(migrations, "MIGRATIONS", later)
+    monkeypatch.setattr(tables, "SCHEMA", "7")
+    assert [one.schema for one in migrate(of_schema_5).pending] == [6, 7]
+    assert schema_of(of_schema_5) == "7"
+    assert "reactions" in columns_of(of_schema_5, "contacts")
+
+
+def test_of_processes_that_migrate_at_once_one_does_it(of_schema_5):
+    with ThreadPoolExecutor(4) as pool:
+        plans = list(pool.map(migrate, [of_schema_5] * 4))
+    assert sorted(len(plan.pending) for plan in plans) == [0, 0, 0, 1]
+    assert schema_of(of_schema_5) == tables.SCHEMA
+
+
+def test_opening_a_ledger_of_schema_5_is_refused_with_the_command_that_helps(of_schema_5):
+    with pytest.raises(InvalidSetting) as caught:
+        Ledger(of_schema_5)
+    assert str(caught.value) == (
+        f"NBA_LEDGER_URL is {databases.shown(of_schema_5)}; its schema is 5. "
+        f"Expected schema {tables.SCHEMA}. Run 'nba migrate'; it keeps all rows. "
+        "'nba serve' runs it at its start."
+    )
+    assert schema_of(of_schema_5) == "5"
+
+
+@pytest.mark.parametrize("schema", ["4", "7", "99", "six", "05", ""])
+def test_a_ledger_that_is_too_old_or_too_new_is_neither_migrated_nor_opened(of_schema_5, schema):
+    engine = databases.open_database(of_schema_5)
+    with engine.begin() as connection:
+        tables.set_meta(connection, "schema", schema)
+    engine.dispose()
+    for refused in (migrate, Ledger):
+        with pytest.raises(InvalidSetting) as caught:
+            refused(of_schema_5)
+        assert f"its schema is {schema}. Expected schema {tables.SCHEMA}." in str(caught.value)
+        assert "Name another ledger" in str(caught.value)
+    assert schema_of(of_schema_5) == schema
+    assert "said" in columns_of(of_schema_5, "contacts")
+
+
+def test_a_ledger_that_somebody_is_writing_to_is_migrated_after_them(of_schema_5):
+    engine = databases.open_database(of_schema_5)
+    with ThreadPoolExecutor(1) as pool:
+        with engine.begin() as connection:
+            waiting = pool.submit(migrate, of_schema_5)
+            tables.set_meta(connection, "note", "written before the migration")
+            assert not waiting.done()
+        assert [one.schema for one in waiting.result(timeout=20).pending] == [6]
+    with engine.begin() as connection:
+        assert tables.get_meta(connection, "note") == "written before the migration"
+    engine.dispose()
+
+
+def test_a_reader_that_does_not_let_go_is_told_of_as_a_failed_migration(postgres_url, monkeypatch):
+    monkeypatch.setattr(databases, "BUSY_MS", 200)
+    Ledger(postgres_url).close()
+    engine = databases.open_database(postgres_url)
+    with engine.begin() as connection:
+        for (table, old), new in RENAMED.items():
+            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
+        tables.set_meta(connection, "schema", "5")
+    engine.dispose()
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as reader:
+        reader.execute("SELECT count(*) FROM contacts")  # holds the table until it ends
+        with pytest.raises(LedgerDown, match="its schema is still 5, because a migration failed"):
+            migrate(postgres_url)
+    assert [one.schema for one in migrate(postgres_url).pending] == [6]
+
+
+def test_a_database_that_does_not_answer_is_named():
+    with pytest.raises(LedgerDown, match="it cannot be opened"):
+        migrate("postgresql+psycopg://nba:secret@127.0.0.1:1/nba")
