@@ -1,7 +1,9 @@
-"""The README cannot lie: its commands, requests, settings and packages exist."""
+"""The four READMEs cannot lie: their commands, requests, classes, files, settings and packages
+exist."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import tomllib
@@ -16,44 +18,117 @@ from features.journeys.events import read_event
 from features.settings import GROCERY, Settings
 from serving.cli.main import app
 from serving.contract.customers import CustomerRequest, ForgetRequest, LinkRequest
-from serving.contract.decisions import ActivateRequest, DecideRequest, ReplayRequest
+from serving.contract.decisions import (
+    ActivateRequest,
+    DecideRequest,
+    Decision,
+    ExplainRequest,
+    ReplayRequest,
+)
 from serving.contract.events import EventsRequest, OutcomeRequest
 from serving.contract.lift import LiftRequest
 from tests.conftest import NOW
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = ("README.md", "features/README.md", "training/README.md", "serving/README.md")
+TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
+FIRST = TEXTS["README.md"]
+ALL = "\n".join(TEXTS.values())
 COMMANDS = set(get_command(app).commands)  # type: ignore[attr-defined]
-TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUESTS = {
+    "decide": DecideRequest,
+    "activate": ActivateRequest,
+    "outcomes": OutcomeRequest,
+    "events": EventsRequest,
+    "link": LinkRequest,
+    "unlink": LinkRequest,
+    "customer": CustomerRequest,
+    "forget": ForgetRequest,
+    "explain": ExplainRequest,
+    "replay": ReplayRequest,
+    "lift": LiftRequest,
+}
+PARTS = ("Context", "Choice", "Cost")
+MOST_LINES, MOST_WORDS, FIGURES = 160, 25, 8
+
+pages = pytest.mark.parametrize("page", PAGES)
 
 
-def test_every_command_in_the_readme_exists_and_every_command_is_in_it():
-    named = set(re.findall(r"\bnba ([a-z]+)", README))
+def section(page: str, title: str) -> str:
+    """The text of a section of a page, up to the next section of its level."""
+    return TEXTS[page].split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of the rows of the only table in a text, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines[1:]]
+
+
+def classes() -> dict[str, set[str]]:
+    """Names of the classes of the floors, each with the names of its methods and fields."""
+    found: dict[str, set[str]] = {}
+    for floor in ("features", "training", "serving"):
+        for path in (ROOT / floor).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    members = found.setdefault(node.name, set())
+                    members |= {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
+    return found
+
+
+def test_every_command_in_the_readmes_exists_and_every_command_is_in_them():
+    named = set(re.findall(r"\bnba ([a-z]+)", ALL))
     assert named == COMMANDS
 
 
-def test_every_make_target_in_the_readme_exists():
-    assert set(re.findall(r"`make ([a-z]+)|\$ make ([a-z]+)", README)) and all(
-        (first or second) in TARGETS
-        for first, second in re.findall(r"`make ([a-z]+)|\$ make ([a-z]+)", README)
-    )
+def test_every_make_target_in_the_readmes_exists_and_every_target_is_in_them():
+    named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", ALL))
+    benches = {target for target in TARGETS if target.startswith("bench-")}
+    assert named <= TARGETS
+    assert named >= TARGETS - benches
 
 
-def test_every_request_in_the_readme_is_accepted():
-    found = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", README, re.DOTALL)]
-    kinds = (DecideRequest, ActivateRequest, OutcomeRequest, EventsRequest, LinkRequest)
-    kinds += (CustomerRequest, ForgetRequest, ReplayRequest, LiftRequest)
-    for kind, content in zip(kinds, found, strict=True):
-        kind.model_validate(content)
-    domain = load_domain(GROCERY)
-    for event in found[3]["events"]:
-        read_event(event, domain, Spelling(domain), NOW)
+def test_every_benchmark_in_the_readmes_exists_and_every_benchmark_is_in_them():
+    made = dict(re.findall(r"^(bench-[a-z-]+):.*?\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE))
+    modules = set(re.findall(r"python -m (tests[a-z_.]+)", ALL))
+    for module in modules:
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+    for target, recipe in made.items():
+        runs = set(re.findall(r"python -m (tests[a-z_.]+)", recipe))
+        assert f"`make {target}`" in ALL or runs & modules, target
+
+
+def test_every_request_in_the_readmes_is_accepted():
+    domain, seen = load_domain(GROCERY), set()
+    for before, text in re.findall(r"(.*?)```json\n(.*?)```", ALL, re.DOTALL):
+        routes = set(re.findall(r"`POST /v1/([a-z]+)`", before))  # named since the last request
+        content = json.loads(text)
+        for route in routes:
+            REQUESTS[route].model_validate(content)
+        for event in content["events"] if "events" in routes else []:
+            read_event(event, domain, Spelling(domain), NOW)
+        assert routes
+        seen |= routes
+    assert seen == set(REQUESTS)
+
+
+def test_the_first_request_is_accepted_and_its_answer_has_the_form_of_a_decision():
+    sent, answered = re.search(r"-d '(\{.*?\})'\n(.*?)\n\n", FIRST, re.DOTALL).groups()
+    request = DecideRequest.model_validate_json(sent)
+    decision = Decision.model_validate_json(answered)
+    assert decision.customer_id == request.customer_id
+    assert set(json.loads(answered)) <= set(Decision.model_fields)
 
 
 def test_every_setting_is_in_the_readme_and_no_other():
-    named = set(re.findall(r"NBA_[A-Z_]+", README))
-    assert named == {f"NBA_{field}".upper() for field in Settings.model_fields}
+    known = {f"NBA_{field}".upper() for field in Settings.model_fields}
+    listed = {name for row in rows(section("README.md", "Settings")) for name in row[:1]}
+    assert set(re.findall(r"NBA_[A-Z_]+", " ".join(listed))) == known
+    assert set(re.findall(r"NBA_[A-Z_]+", ALL)) == known
 
 
 @pytest.mark.parametrize(
@@ -61,7 +136,69 @@ def test_every_setting_is_in_the_readme_and_no_other():
 )
 def test_every_dependency_has_its_line_and_its_pin(requirement):
     name = re.match(r"[A-Za-z0-9-]+", requirement)[0]
-    needs = README.split("## What it needs")[1].split("## Decisions")[0]
-    assert re.search(rf"\b{re.escape(name)}\b", needs)
+    listed = [row[0] for row in rows(section("README.md", "What it needs"))]
+    assert any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", cell) for cell in listed)
     pins = (ROOT / "requirements.txt").read_text().lower().replace("_", "-")
     assert re.search(rf"^{re.escape(name.lower())}==", pins, re.MULTILINE)
+
+
+@pages
+def test_every_link_leads_somewhere(page):
+    for link in re.findall(r"\]\(([^)]+)\)", TEXTS[page]):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path
+        assert target.exists(), link
+        if anchor:
+            heads = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            assert anchor in {head.lower().replace(" ", "-") for head in heads}, link
+
+
+@pages
+def test_every_file_that_is_named_exists(page):
+    folders = (ROOT, (ROOT / page).parent, ROOT / "features/domains")
+    named = set(re.findall(r"`([\w/]+\.(?:py|yaml|ipynb|txt|toml))`", TEXTS[page]))
+    yours = {"shop/domain.yaml", "shop/actions.yaml", "domain.yaml", "actions.yaml"}
+    for name in named - yours:
+        assert any((folder / name).exists() for folder in folders), name
+
+
+@pages
+def test_every_class_that_is_named_exists(page):
+    known = classes()
+    for name, member in re.findall(r"`([A-Z][a-z]\w*)(?:\.(\w+))?`", TEXTS[page]):
+        assert name in known, name
+        assert not member or member in known[name], f"{name}.{member}"
+
+
+@pages
+def test_no_line_of_prose_is_wider_than_100_characters(page):
+    assert not [
+        line for line in TEXTS[page].splitlines() if len(line) > 100 and not line.startswith("|")
+    ]
+
+
+def test_the_readme_is_short_and_ends_with_its_words():
+    assert len(FIRST.splitlines()) <= MOST_LINES
+    assert re.findall(r"^## (.+)$", FIRST, re.MULTILINE)[-1] == "Words"
+    assert 1 <= len(rows(section("README.md", "Words"))) <= MOST_WORDS
+
+
+def test_the_readme_shows_eight_figures_each_with_its_command():
+    figures = rows(section("README.md", "Figures"))
+    assert len(figures) == FIGURES
+    for figure in figures:
+        assert re.fullmatch(r"`(?:make|nba) [a-z -]+`", figure[-1])
+
+
+def test_every_figure_of_training_says_whether_its_policy_serves():
+    for what, _, serves, command in rows(section("training/README.md", "Figures")):
+        assert serves == "yes" or serves.startswith("no: "), what
+        assert re.match(r"`(?:make|nba|python -m) ", command), what
+
+
+@pytest.mark.parametrize("floor", ["features", "training", "serving"])
+def test_every_decision_has_a_context_a_choice_and_a_cost(floor):
+    decisions = re.split(r"^\* \*\*", section(f"{floor}/README.md", "Decisions"), flags=re.M)[1:]
+    assert decisions
+    for decision in decisions:
+        assert re.findall(r"(?<= )(Context|Choice|Cost):\s", decision) == [*PARTS], decision
