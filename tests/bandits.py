@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import BanditState, Outcomes
+from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
 from training.params import BanditParams
 
@@ -15,9 +15,9 @@ from training.params import BanditParams
 PLAIN = BanditParams(
     service="unused",
     width=8,
-    heads=({"ridge": 100.0, "caution": 1.0},),
+    linear_experts=({"ridge": 100.0, "caution": 1.0},),
     trees={"at_least": 1_000_000, "growth": 2.0, "newest": 1, "debt": 0.0},
-    least=0.001,
+    min_probability=0.001,
     warm_start_weight=0.3,
 )
 
@@ -29,10 +29,10 @@ def outcomes(
     acceptance: Sequence[float],
     count: float = 1.0,
     n_experts: int = 2,
-) -> Outcomes:
+) -> OutcomeBatch:
     """Of the first decisions of a ledger; nobody noted what the experts said."""
     n = len(channels)
-    return Outcomes(
+    return OutcomeBatch(
         rows,
         channels,
         actions,
@@ -43,6 +43,6 @@ def outcomes(
     )
 
 
-def bandit(encoder: Encoder, told: Outcomes, params: BanditParams = PLAIN) -> Bandit:
+def bandit(encoder: Encoder, told: OutcomeBatch, params: BanditParams = PLAIN) -> Bandit:
     """One that has learned some outcomes."""
     return Bandit(BanditState.blank(encoder, params).learn(told), params)

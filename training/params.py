@@ -1,20 +1,35 @@
-"""Reads params.yaml: how the models are trained, and when they are good enough."""
+"""Reads params.yaml: settings of the training, and bounds that a model must keep."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.business.yaml_file import load_yaml
 
 PARAMS = Path(__file__).with_name("params.yaml")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    former_names: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, content: Any) -> Any:
+        """Accept former names: params.yaml files and bandit.json of registered models have them.
+
+        A former name beside the present one is left as it is, and is then refused as unknown.
+        """
+        if not isinstance(content, dict):
+            return content
+        former = {old: new for old, new in cls.former_names.items() if new not in content}
+        return {former.get(name, name): value for name, value in content.items()}
 
 
 class Gate(_Frozen):
@@ -24,7 +39,7 @@ class Gate(_Frozen):
     max: float | None = None
 
     def broken_by(self, value: float) -> str | None:
-        """What is wrong with a value, or None."""
+        """Say which bound a value breaks; None if it keeps both."""
         if self.min is not None and not value >= self.min:
             return f"{value:.4f} is below {self.min:g}"
         if self.max is not None and not value <= self.max:
@@ -33,7 +48,7 @@ class Gate(_Frozen):
 
 
 class LightGbmParams(BaseModel):
-    """``rounds``, and whatever else LightGBM takes."""
+    """The number of ``rounds``, and any other parameter of LightGBM."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -41,45 +56,55 @@ class LightGbmParams(BaseModel):
 
 
 class ClassifierParams(_Frozen):
-    """Of churn or intent."""
+    """Settings of the churn model or of the intent model."""
 
     service: str
     lightgbm: LightGbmParams
     gates: dict[str, Gate] = {}
 
 
-class HeadParams(_Frozen):
-    """Of one linear expert; params.yaml says what each means."""
+class LinearExpertParams(_Frozen):
+    """Settings of one linear expert of the bandit; params.yaml describes each."""
+
+    former_names = {
+        "caution": "exploration_scale",
+        "debt": "handicap",
+        "memory": "half_life_decisions",
+    }
 
     ridge: Positive
-    caution: Annotated[float, Field(ge=0, le=10)]
-    debt: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    memory: Annotated[float, Field(ge=10, allow_inf_nan=False)] | None = None
+    exploration_scale: Annotated[float, Field(ge=0, le=10)]
+    handicap: AtLeastZero = 0.0
+    half_life_decisions: Annotated[float, Field(ge=10, allow_inf_nan=False)] | None = None
 
 
-class TreesParams(_Frozen):
-    """Of the trees, the last expert."""
+class BoostedTreesParams(_Frozen):
+    """Settings of the bandit's boosted trees, its last expert; params.yaml describes each."""
+
+    former_names = {"debt": "handicap"}
 
     at_least: Annotated[int, Field(ge=1)]
     growth: Annotated[float, Field(gt=1, allow_inf_nan=False)]
     newest: Annotated[int, Field(ge=1)]
-    debt: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    handicap: AtLeastZero
 
 
 class BanditParams(_Frozen):
-    """Of the bandit; params.yaml says what each means."""
+    """Settings of the bandit; params.yaml describes each."""
+
+    former_names = {"heads": "linear_experts", "least": "min_probability"}
 
     service: str
     width: Annotated[int, Field(ge=2, le=1000)]
-    heads: Annotated[tuple[HeadParams, ...], Field(min_length=1, max_length=4)]
-    trees: TreesParams
-    least: Annotated[float, Field(ge=0, le=0.1)]
+    linear_experts: Annotated[tuple[LinearExpertParams, ...], Field(min_length=1, max_length=4)]
+    trees: BoostedTreesParams
+    min_probability: Annotated[float, Field(ge=0, le=0.1)]
     warm_start_weight: Annotated[float, Field(ge=0, le=1)]
     gates: dict[str, Gate] = {}
 
 
 class TrainingParams(_Frozen):
-    """The whole file."""
+    """Settings of all models: the whole file."""
 
     seed: int
     churn: ClassifierParams

@@ -102,10 +102,10 @@ class Archive:
         self, versions: Mapping[str, str | None], compiled: CompiledCatalog
     ) -> ServedModels:
         churn, intent = versions.get("churn"), versions.get("intent")
-        reward, least = self._reward(versions.get("bandit"), compiled)
+        reward, min_probability = self._reward(versions.get("bandit"), compiled)
         return ServedModels(
             reward=reward,
-            policy=ThompsonProbabilities(least),
+            policy=ThompsonProbabilities(min_probability),
             columns=columns_of(reward, self._input),
             churn_model=self._classifier("churn", churn) if churn else None,
             intent_model=self._classifier("intent", intent) if intent else None,
@@ -113,18 +113,18 @@ class Archive:
         )
 
     def _reward(self, version: str | None, compiled: CompiledCatalog) -> tuple[RewardModel, float]:
-        """The reward model of a version such as 3, 3.17, prior.17 or None, and its `least`."""
+        """The reward model of a version (3, 3.17, prior.17 or None), and its `min_probability`."""
         catalog, params = compiled.catalog, self._params.bandit
         priors = catalog.priors
         acceptance = {name: prior for name, (prior, _) in priors.items()}
         number, _, sequence = (version or PRIOR).partition(".")
         bandit = None if number == PRIOR else self._bandit(number)
-        least = (bandit.params if bandit else params).least
+        min_probability = (bandit.params if bandit else params).min_probability
         if sequence:
-            return self._snapshot(int(sequence)).for_priors(acceptance), least
+            return self._snapshot(int(sequence)).for_priors(acceptance), min_probability
         if bandit is None:
-            return blank_reward(self._domain, catalog, params), least
-        return bandit.knowledge.model(priors, catalog.groups_of, bandit.params), least
+            return blank_reward(self._domain, catalog, params), min_probability
+        return bandit.state.model(priors, catalog.groups_of, bandit.params), min_probability
 
     def _load_classifier(self, name: str, number: str) -> Classifier:
         return self._load(name, number, Classifier.load)

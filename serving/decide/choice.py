@@ -58,7 +58,7 @@ def score(setup: DecisionSetup, inputs: DecisionInputs) -> ScoredActions:
     eligibility = setup.engagement_policy.evaluate(
         request, decision_context, holds, inputs.decided_at
     )
-    prediction = setup.models.believe(row, request.channel)
+    prediction = setup.models.predict(row, request.channel)
     weights = context_weights(compiled, holds)
     priority = priorities(compiled, prediction.acceptance, weights, decision_context)
     predictions = Predictions(churn=churn, intent=intent, stage=decision_context.texts["stage"])

@@ -31,15 +31,15 @@ class Decided(NamedTuple):
         What the models read of the customer.
     serial : int
         How many decisions there were before.
-    said : list of float
-        What each expert expected; empty if that was not noted.
+    expert_predictions : list of float
+        Acceptance that each expert predicted; empty if that was not recorded.
     """
 
     shown: ShownAction
     channel: str
     row: Floats
     serial: int
-    said: Sequence[float]
+    expert_predictions: Sequence[float]
 
 
 class CreditChange(NamedTuple):
@@ -67,9 +67,11 @@ def read_decided(
         if record.get("features_layout") != layout:
             continue
         row = np.frombuffer(one.features, dtype="<f8").astype(np.float64)
-        said = record.get("experts", {})
+        expert_predictions = record.get("experts", {})
         found += [
-            Decided(shown, one.channel, row, one.serial, said.get(shown.action_id, ()))
+            Decided(
+                shown, one.channel, row, one.serial, expert_predictions.get(shown.action_id, ())
+            )
             for shown in shown_by(one)
         ]
     return found

@@ -44,7 +44,7 @@ from serving.learn.credits import (
 from serving.models.served_models import PRIOR
 from serving.models.snapshots import pack_model, publish
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import BanditState, Outcomes
+from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
 from training.params import TrainingParams
 
@@ -76,7 +76,7 @@ class _State:
     """What is kept between steps; the table `learner_state` holds the same."""
 
     base: str
-    knowledge: BanditState
+    bandit_state: BanditState
     windows_closed_at: datetime
     revision: int  # raised with each write: a second learner on the same ledger is noticed
     published_under: str | None  # the catalogue of the last snapshot; None: there is none
@@ -128,8 +128,8 @@ class Learner:
                 self._ledger.write_now(lambda c: mark_learned(c, news.outcome_ids))
             return False
         # Another one, so that memory is never ahead of the disk: it counts once it is written.
-        knowledge = self._with(state.knowledge, news.lessons)
-        new = replace(state, knowledge=knowledge, windows_closed_at=news.windows_closed_at)
+        bandit_state = self._with(state.bandit_state, news.lessons)
+        new = replace(state, bandit_state=bandit_state, windows_closed_at=news.windows_closed_at)
         self._publish(new, news.lessons, news.outcome_ids, catalog, now)
         return True
 
@@ -147,7 +147,7 @@ class Learner:
                 log.warning("Bandit %s was trained for another domain file; not built on", base)
             self._refused = base
             return False
-        new = replace(self._state, base=base, knowledge=self._recounted(bandit.imported))
+        new = replace(self._state, base=base, bandit_state=self._recounted(bandit.imported))
         self._publish(new, [], [], self._catalogs.catalog, now)
         log.info("Learning on top of bandit %s", base)
         return True
@@ -155,28 +155,28 @@ class Learner:
     @property
     def counted(self) -> float:
         """How many outcomes were learned, imported ones among them."""
-        return self._state.knowledge.counted
+        return self._state.bandit_state.counted
 
     def wants_trees(self) -> bool:
         """Whether enough was learned since the trees were fitted, to fit them anew."""
-        return self._state.knowledge.wants_trees(self._params.bandit)
+        return self._state.bandit_state.wants_trees(self._params.bandit)
 
     def fit_trees(self) -> BanditState:
         """What is known now, with trees of the newest credits; takes seconds, changes nothing.
 
         May run beside `step`; `adopt` then brings the trees in.
         """
-        knowledge, newest = self._state.knowledge, self._params.bandit.trees.newest
+        bandit_state, newest = self._state.bandit_state, self._params.bandit.trees.newest
         ids = self._ledger.read(lambda connection: newest_credited(connection, newest))
         parts = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
         counted = [
             (one, acceptance, 1.0) for part in parts for one, acceptance in self._credited(part)
         ]
-        return knowledge.with_trees(self._outcomes(counted, knowledge), knowledge.counted)
+        return bandit_state.with_trees(self._outcomes(counted, bandit_state), bandit_state.counted)
 
     def adopt(self, fitted: BanditState, now: datetime) -> None:
         """Publish with the trees that `fit_trees` came to."""
-        new = replace(self._state, knowledge=self._state.knowledge.with_trees_of(fitted))
+        new = replace(self._state, bandit_state=self._state.bandit_state.with_trees_of(fitted))
         self._publish(new, [], [], self._catalogs.catalog, now)
 
     def version(self) -> Bandit:
@@ -184,7 +184,7 @@ class Learner:
         state, champion = self._state, self._champion()
         built_on = champion is not None and champion[0] == state.base
         imported = champion[1].imported if champion and built_on else self._blank()
-        return Bandit(state.knowledge, self._params.bandit, imported)
+        return Bandit(state.bandit_state, self._params.bandit, imported)
 
     def _restored(self) -> _State:
         columns = tables.learner_state.c
@@ -193,10 +193,10 @@ class Learner:
             lambda c: (c.execute(query).first(), get_meta(c, PUBLISHED_UNDER))
         )
         if found is not None:
-            knowledge = BanditState.from_bytes(found.bandit_state)
-            if self._fits(knowledge.encoder):
+            bandit_state = BanditState.from_bytes(found.bandit_state)
+            if self._fits(bandit_state.encoder):
                 closed_at, revision = found.windows_closed_at, found.revision
-                return _State(found.base, knowledge, closed_at, revision, under)
+                return _State(found.base, bandit_state, closed_at, revision, under)
             log.warning("What was stored is of another domain file; starting without it")
         revision = found.revision if found is not None else 0
         return _State(PRIOR, self._recounted(self._blank()), EPOCH, revision, under)
@@ -204,14 +204,14 @@ class Learner:
     def _blank(self) -> BanditState:
         return BanditState.blank(Encoder.blank(self._domain.channels), self._params.bandit)
 
-    def _recounted(self, knowledge: BanditState) -> BanditState:
+    def _recounted(self, bandit_state: BanditState) -> BanditState:
         """With all credits of the ledger on top."""
         ids = self._ledger.read(credited)
         for start in range(0, len(ids), BATCH):
             known = self._credited(ids[start : start + BATCH])
             lessons = [CreditChange(one, None, acceptance) for one, acceptance in known]
-            knowledge = self._with(knowledge, lessons)
-        return knowledge
+            bandit_state = self._with(bandit_state, lessons)
+        return bandit_state
 
     def _credited(self, decision_ids: Sequence[str]) -> list[tuple[Decided, float]]:
         """What was credited to the actions of some decisions."""
@@ -235,30 +235,31 @@ class Learner:
         lessons = read_lessons(connection, asked, self._input.fingerprint, now, catalog)
         return _News(list(news), lessons, closed_at)
 
-    def _with(self, knowledge: BanditState, lessons: Iterable[CreditChange]) -> BanditState:
+    def _with(self, bandit_state: BanditState, lessons: Iterable[CreditChange]) -> BanditState:
         """Take the old credits back and add the new ones."""
         counted = [(one, old, -1.0) for one, old, _ in lessons if old is not None]
         counted += [(one, new, 1.0) for one, _, new in lessons if new is not None]
-        return knowledge.learn(self._outcomes(counted, knowledge))
+        return bandit_state.learn(self._outcomes(counted, bandit_state))
 
     def _outcomes(
-        self, counted: Sequence[tuple[Decided, float, float]], knowledge: BanditState
-    ) -> Outcomes:
+        self, counted: Sequence[tuple[Decided, float, float]], bandit_state: BanditState
+    ) -> OutcomeBatch:
         """Decided actions with an acceptance and what it counts, as they are learned from."""
         index = {name: number for number, name in enumerate(self._input.names)}
-        columns = [index[name] for name in knowledge.encoder.features]
-        n_experts = len(knowledge.errors.products)
+        columns = [index[name] for name in bandit_state.encoder.features]
+        n_experts = len(bandit_state.errors.products)
         unknown = [np.nan] * n_experts  # of a decision made with other experts, too
-        said = [one.said if len(one.said) == n_experts else unknown for one, _, _ in counted]
+        predictions = [one.expert_predictions for one, _, _ in counted]
+        predictions = [one if len(one) == n_experts else unknown for one in predictions]
         rows = [one.row[columns] for one, _, _ in counted]
-        return Outcomes(
+        return OutcomeBatch(
             rows=np.array(rows).reshape(len(counted), len(columns)),
             channels=[one.channel for one, _, _ in counted],
             actions=[one.shown.action_id for one, _, _ in counted],
             acceptance=np.array([acceptance for _, acceptance, _ in counted]),
             count=np.array([count for _, _, count in counted]),
             at=np.array([one.serial for one, _, _ in counted], dtype=np.float64),
-            said=np.array(said, dtype=np.float64).reshape(len(counted), n_experts),
+            expert_predictions=np.array(predictions, dtype=np.float64).reshape(-1, n_experts),
         )
 
     def _publish(
@@ -275,10 +276,10 @@ class Learner:
             "key": STATE,
             "base": state.base,
             "windows_closed_at": state.windows_closed_at,
-            "bandit_state": state.knowledge.to_bytes(),
+            "bandit_state": state.bandit_state.to_bytes(),
             "revision": state.revision + 1,
         }
-        model = state.knowledge.model(catalog.priors, catalog.groups_of, self._params.bandit)
+        model = state.bandit_state.model(catalog.priors, catalog.groups_of, self._params.bandit)
         ready = pack_model(model)
 
         def write(connection: sa.Connection) -> None:

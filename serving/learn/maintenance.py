@@ -75,9 +75,9 @@ def to_registry(registry: Registry, domain: Domain) -> Logging:
     def write(bandit: Bandit) -> str:
         from training.pipeline.train import bandit_version  # pandas and more: when it is needed
 
-        squares = bandit.knowledge.errors.squares.tolist()
+        squares = bandit.state.errors.squares.tolist()
         metrics = {f"squared_error_of_expert_{n}": value for n, value in enumerate(squares)}
-        metrics["outcomes"] = bandit.knowledge.counted
+        metrics["outcomes"] = bandit.state.counted
         made = bandit_version(bandit, domain, metrics, "outcomes as they came")
         return registry.log(made, LEARNED)
 

@@ -66,10 +66,9 @@ class ServedModels:
         chances = self.intent_model.probabilities(row[None, :])[0].tolist()
         return dict(zip(self.intent_model.classes, chances, strict=True))
 
-    def believe(self, row: Floats, channel: str) -> Prediction:
+    def predict(self, row: Floats, channel: str) -> Prediction:
         """Chance that each action of the catalogue is accepted, and how sure that is."""
-        found = self.reward.expect(row[None, self.columns], (channel,))
-        return Prediction(found.mean[0], found.deviation[0], found.experts[:, 0])
+        return self.reward.predict(row[None, self.columns], (channel,)).of_customer(0)
 
     def why_churn(self, row: Floats) -> Contributions | None:
         """What each feature adds to churn; None where there is no model."""

@@ -106,7 +106,7 @@ class ModelWatcher:
     def _bare(self, degraded: tuple[str, ...]) -> ServedModels:
         return ServedModels(
             reward=blank_reward(self._domain, self._catalog, self._params.bandit),
-            policy=ThompsonProbabilities(self._params.bandit.least),
+            policy=ThompsonProbabilities(self._params.bandit.min_probability),
             columns=np.empty(0, dtype=np.intp),
             versions=dict.fromkeys((*self._wanted, "bandit")),
             degraded=degraded,
@@ -139,7 +139,7 @@ class ModelWatcher:
 
     def _bandit(self, folder: Path) -> Bandit:
         bandit = Bandit.load(folder)
-        if not set(bandit.knowledge.encoder.features) <= set(self._input.names):
+        if not set(bandit.state.encoder.features) <= set(self._input.names):
             raise IncompatibleModel(
                 "was trained for another domain file; run 'nba train --promote'"
             )
@@ -149,9 +149,9 @@ class ModelWatcher:
         return self._loaded[name][0].split("@")[0] if name in self._loaded else None
 
     def _with_bandit(self, models: ServedModels, bandit: Bandit) -> ServedModels:
-        models = replace(models, policy=ThompsonProbabilities(bandit.params.least))
+        models = replace(models, policy=ThompsonProbabilities(bandit.params.min_probability))
         catalog = self._catalog
-        reward = bandit.knowledge.model(catalog.priors, catalog.groups_of, bandit.params)
+        reward = bandit.state.model(catalog.priors, catalog.groups_of, bandit.params)
         return self._with_reward(models, reward, self._version("bandit"))
 
     def _with_snapshot(self, models: ServedModels) -> ServedModels:

@@ -91,11 +91,11 @@ class Side:
         rows = self.ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
         return {(row.decision_id, row.action_id): row.acceptance for row in rows}
 
-    def knowledge(self) -> dict[str, np.ndarray]:
+    def learned_sums(self) -> dict[str, np.ndarray]:
         """The learned arrays on disk, sorted so that the order of arrival does not matter."""
         known = BanditState.from_bytes(self._scalar(sa.select(tables.learner_state.c.bandit_state)))
         found = {"errors": known.errors.products}
-        for life, memory in known.memories.items():
+        for life, memory in known.statistics.items():
             order = np.argsort(memory.actions)
             found |= {f"second of {life}": memory.second[order]}
             found |= {f"first of {life}": memory.first[order]}
@@ -234,7 +234,7 @@ def _differences(calm: Side, hunted: Side) -> Iterator[str]:
     if calm.credited() != hunted.credited():
         others = set(calm.credited().items()) ^ set(hunted.credited().items())
         yield f"{len(others)} credits differ, such as {min(others)}"
-    ours, theirs = calm.knowledge(), hunted.knowledge()
+    ours, theirs = calm.learned_sums(), hunted.learned_sums()
     for name, array in ours.items():
         largest = max(1.0, float(np.abs(array).max()))
         if not np.allclose(array, theirs[name], rtol=1e-9, atol=1e-9 * largest):

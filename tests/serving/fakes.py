@@ -42,7 +42,7 @@ class FakeModels:
     """Expects the same of everybody, and explores in earnest."""
 
     expected: Mapping[str, float]
-    greed: float = 0.1
+    gamma: float = 0.1
     versions: Mapping[str, str | None] = field(default_factory=lambda: {"bandit": "3.17"})
     degraded: tuple[str, ...] = ()
     foreseen: float | None = 0.25
@@ -55,7 +55,7 @@ class FakeModels:
     def intent(self, row: np.ndarray) -> dict[str, float] | None:
         return None if self.intents is None else dict(self.intents)
 
-    def believe(self, row: np.ndarray, channel: str) -> Prediction:
+    def predict(self, row: np.ndarray, channel: str) -> Prediction:
         expected = np.array(list(self.expected.values()))
         return Prediction(expected, np.zeros(len(expected)), expected[None, :])
 
@@ -68,7 +68,7 @@ class FakeModels:
         return None
 
     def probabilities(self, expected_reward: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-        return InverseGapWeighting(self.greed).probabilities(expected_reward)
+        return InverseGapWeighting(self.gamma).probabilities(expected_reward)
 
 
 def engine_of(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from features.errors import InvalidDomain
-from training.params import PARAMS, Gate, load_params
+from training.params import PARAMS, BanditParams, Gate, load_params
 
 
 def test_the_packaged_file_is_good():
     params = load_params()
-    assert params.bandit.heads[0].memory is None
+    assert params.bandit.linear_experts[0].half_life_decisions is None
     assert params.churn.lightgbm.rounds > 0
     assert params.churn.gates["roc_auc"].min is not None
 
@@ -36,15 +36,27 @@ def test_a_gate_says_what_is_wrong_with_a_value(gate, value, wrong):
 @pytest.mark.parametrize(
     ("was", "now", "message"),
     [
-        ("least: 0.001", "least: -1", "bandit.least is -1. Expected .*greater than or equal to 0"),
-        ("least: 0.001", "least: .nan", "bandit.least is nan. Expected "),
-        ("memory: 6000", "memory: .inf", "bandit.heads.1.memory is inf. Expected .*finite"),
-        ("ridge: 300.0", "ridge: 0", "bandit.heads.0.ridge is 0. Expected .*greater than 0"),
-        ("ridge: 300.0", "ridge: .inf", "bandit.heads.0.ridge is inf. Expected .*finite"),
+        (
+            "min_probability: 0.001",
+            "min_probability: -1",
+            "bandit.min_probability is -1. Expected .*greater than or equal to 0",
+        ),
+        ("min_probability: 0.001", "min_probability: .nan", "bandit.min_probability is nan."),
+        (
+            "half_life_decisions: 6000",
+            "half_life_decisions: .inf",
+            "bandit.linear_experts.1.half_life_decisions is inf. Expected .*finite",
+        ),
+        (
+            "ridge: 300.0",
+            "ridge: 0",
+            "bandit.linear_experts.0.ridge is 0. Expected .*greater than 0",
+        ),
+        ("ridge: 300.0", "ridge: .inf", "bandit.linear_experts.0.ridge is inf. Expected .*finite"),
         ("warm_start_weight: 0.3", "warm_start_weight: 2", "bandit.warm_start_weight is 2"),
         ("seed: 7", "seed: soon", "line 3: seed is 'soon'. Expected .*integer"),
         ("seed: 7", "seed: 7\nsede: 8", "line 4: sede is 8. Expected .*not permitted"),
-        ("ridge: 300.0", "rigde: 300.0", "bandit.heads.0.ridge .*Expected field required"),
+        ("ridge: 300.0", "rigde: 300.0", "bandit.linear_experts.0.ridge .*Expected field required"),
     ],
 )
 def test_a_bad_line_is_named_with_what_should_stand_there(tmp_path, was, now, message):
@@ -53,6 +65,47 @@ def test_a_bad_line_is_named_with_what_should_stand_there(tmp_path, was, now, me
     path = tmp_path / "params.yaml"
     path.write_text(text.replace(was, now, 1), encoding="utf-8")
     with pytest.raises(InvalidDomain, match=f"(?i){message}"):
+        load_params(path)
+
+
+FORMER = {
+    "min_probability": "least",
+    "linear_experts": "heads",
+    "exploration_scale": "caution",
+    "handicap": "debt",
+    "half_life_decisions": "memory",
+}
+
+
+def with_former_names(text: str) -> str:
+    for name, former in FORMER.items():
+        assert f"{name}:" in text
+        text = text.replace(f"{name}:", f"{former}:")
+    return text
+
+
+def test_a_file_with_former_names_is_read(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(with_former_names(PARAMS.read_text(encoding="utf-8")), encoding="utf-8")
+    assert load_params(path) == load_params()
+
+
+def test_a_bandit_that_was_registered_under_former_names_is_read():
+    now = load_params().bandit
+    note = now.model_dump_json()
+    for name, former in FORMER.items():
+        note = note.replace(f'"{name}":', f'"{former}":')
+    assert note != now.model_dump_json()
+    assert BanditParams.model_validate_json(note) == now
+
+
+def test_a_former_name_beside_the_present_one_is_refused(tmp_path):
+    path = tmp_path / "params.yaml"
+    both = PARAMS.read_text(encoding="utf-8").replace(
+        "  min_probability: 0.001", "  min_probability: 0.001\n  least: 0.002"
+    )
+    path.write_text(both, encoding="utf-8")
+    with pytest.raises(InvalidDomain, match=r"bandit\.least is 0\.002\. Expected .*not permitted"):
         load_params(path)
 
 

@@ -1,4 +1,4 @@
-"""A version of the bandit as the registry keeps it."""
+"""Saves and loads a version of the bandit, as the model registry keeps it."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from training.params import BanditParams
 
 @dataclass(frozen=True)
 class Bandit:
-    """What was learned until a version was made.
+    """A version of the bandit.
 
     Attributes
     ----------
-    knowledge : BanditState
-        All of it: what a server decides with that knows nothing newer.
+    state : BanditState
+        All that was learned when the version was made. A server decides with it until the learner
+        publishes something newer.
     params : BanditParams
-        By which it was learned, and is decided with: kept, so that a decision can be repeated
-        after params.yaml has changed.
+        The settings with which it learns and decides. They are kept, so that a decision can be
+        replayed after params.yaml has changed.
     start : BanditState or None
-        Of it, what was learned from imported decisions only: a learner that builds on this
-        version counts what was served on top, and must not count that twice. None: the same.
+        What of it was learned from imported decisions only. A learner that builds on this version
+        adds the served decisions, and must not count those twice. None: the same as ``state``.
     """
 
-    knowledge: BanditState
+    state: BanditState
     params: BanditParams
     start: BanditState | None = None
 
     @property
     def imported(self) -> BanditState:
         """What was learned from imported decisions."""
-        return self.start or self.knowledge
+        return self.start or self.state
 
     def save(self, folder: Path) -> None:
-        """Write it as two or three files."""
+        """Write two or three files: knowledge.npz, bandit.json, and start.npz if it differs."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "knowledge.npz").write_bytes(self.knowledge.to_bytes())
+        (folder / "knowledge.npz").write_bytes(self.state.to_bytes())
         if self.start is not None:
             (folder / "start.npz").write_bytes(self.start.to_bytes())
         (folder / "bandit.json").write_text(self.params.model_dump_json(), encoding="utf-8")
@@ -46,7 +47,7 @@ class Bandit:
     def load(cls, folder: Path) -> Bandit:
         """Read what `save` wrote."""
         note = (folder / "bandit.json").read_text(encoding="utf-8")
-        knowledge = BanditState.from_bytes((folder / "knowledge.npz").read_bytes())
+        state = BanditState.from_bytes((folder / "knowledge.npz").read_bytes())
         start = folder / "start.npz"
         imported = BanditState.from_bytes(start.read_bytes()) if start.exists() else None
-        return cls(knowledge, BanditParams.model_validate_json(note), imported)
+        return cls(state, BanditParams.model_validate_json(note), imported)

@@ -24,17 +24,17 @@ class BanditSettings:
     ridges : floats > 0, in outcomes
         One linear expert for each: what its prior is worth. A weak prior learns fast where
         rewards follow from contexts, a strong one is not fooled by noise.
-    cautions : floats >= 0, as many
-        What is believed of an action is this many times as unsure as the expert's posterior says.
-    debts : floats >= 0, as many
-        By how many outcomes' worth of error an expert must have been better before it is heard.
+    exploration_scales : floats >= 0, as many
+        Factor on the standard deviation of each linear expert's posterior.
+    handicaps : floats >= 0, as many
+        Squared error, in outcomes' worth, with which each linear expert starts in the stacking.
     trees_from : int
         Outcomes from which on trees are fitted as a further expert.
     refit_growth, solve_growth : float > 1
         Trees are fitted, and heads solved, when there are so many times as many outcomes.
     half_life : float or None, in outcomes
         After so many more an outcome counts half; None: the world does not change.
-    least : float
+    min_probability : float
         Of `ThompsonProbabilities`.
     memory : int
         Newest outcomes that are kept for fitting encoder and trees.
@@ -44,13 +44,13 @@ class BanditSettings:
 
     width: int = 160
     ridges: tuple[float, ...] = (1.0, 100.0)
-    cautions: tuple[float, ...] = (0.15, 0.5)
-    debts: tuple[float, ...] = (0.0, 150.0)
+    exploration_scales: tuple[float, ...] = (0.15, 0.5)
+    handicaps: tuple[float, ...] = (0.0, 150.0)
     trees_from: int = 100
     refit_growth: float = 1.5
     solve_growth: float = 1.3
     half_life: float | None = None
-    least: float = 0.001
+    min_probability: float = 0.001
     memory: int = 100_000
     seed: int = 0
 
@@ -64,7 +64,7 @@ class BanditSettings:
             "one finite number > 0 or more",
             "(1, 100) suits clear and noisy rewards.",
         )
-        for name in ("cautions", "debts"):
+        for name in ("exploration_scales", "handicaps"):
             values = getattr(self, name)
             fine = len(values) == several and all(0 <= value < np.inf for value in values)
             check(name, values, fine, "a finite number >= 0 for each ridge", "Give as many.")
@@ -75,7 +75,7 @@ class BanditSettings:
             value = getattr(self, name)
             check(name, value, value >= lowest, f"a number >= {lowest}", f"Take {lowest}.")
         Decay(self.half_life)
-        ThompsonProbabilities(self.least)
+        ThompsonProbabilities(self.min_probability)
 
 
 def check(name: str, value: object, fine: bool, expected: str, remedy: str) -> None:

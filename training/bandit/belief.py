@@ -16,10 +16,10 @@ from training.bandit.bandit_settings import SETTLED, BanditSettings
 from training.bandit.decay import Decay
 from training.bandit.encoder import Encoder
 from training.bandit.linear import LiveHeads, Singles, basis_of
-from training.bandit.outcome_log import OutcomeLog, Outcomes
+from training.bandit.outcome_log import LoggedOutcomes, OutcomeLog
 from training.bandit.reward_model import RewardModel, normalised
 from training.bandit.stacking import ExpertErrors
-from training.bandit.trees import Trees
+from training.bandit.trees import BoostedTrees
 from training.contributions import Contributions
 
 FIRST_ENCODED = 8  # outcomes; before that, contexts are taken as they come
@@ -43,13 +43,13 @@ class _Seen(NamedTuple):
     x: bytes
     vectors: Singles
     along: Singles
-    said: Floats
+    expert_predictions: Floats
 
 
 class _Unjudged(NamedTuple):
     """An outcome, what each expert expected of it, shape (n_experts,), and what it counts."""
 
-    said: Floats
+    expert_predictions: Floats
     reward: float
     weight: float
 
@@ -70,7 +70,7 @@ class Belief:
         self._fading = Decay(settings.half_life)
         self._log = OutcomeLog(n_features, settings.memory)
         self._encoder = Encoder(self._names, (), np.zeros(n_features), np.ones(n_features))
-        self._trees: Trees | None = None
+        self._trees: BoostedTrees | None = None
         n_experts = len(settings.ridges) + 1
         self._errors = ExpertErrors(np.zeros((n_experts, n_experts)), 0.0)
         self._unjudged: list[_Unjudged] = []
@@ -81,20 +81,20 @@ class Belief:
         self._reckon()
 
     @property
-    def shares(self) -> Floats:
+    def expert_weights(self) -> Floats:
         """How far each linear expert and, last, the trees are believed, shape (n_experts,)."""
-        return self._shares.copy()
+        return self._expert_weights.copy()
 
     @property
     def fitted_at(self) -> int:
         """How many outcomes had come when something was last fitted anew."""
         return self._fitted_at
 
-    def expect(self, x: Floats) -> tuple[Floats, Floats]:
+    def predict(self, x: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation for contexts (n, n_features), each (n, n_actions)."""
         self._seen = self._see(x)
         deviation = np.sqrt(self._live.spread(self._seen.along))
-        return self._shares @ self._seen.said, self._caution @ deviation
+        return self._expert_weights @ self._seen.expert_predictions, self._caution @ deviation
 
     def learn(self, x: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
         """Learn outcomes, in parts that end where something is fitted anew."""
@@ -110,9 +110,9 @@ class Belief:
         model = RewardModel.mixed(
             self._encoder,
             dict.fromkeys(self._actions, self._mean),
-            self._live.heads(),
+            self._live.posteriors(),
             self._caution**2,
-            self._shares,
+            self._expert_weights,
             self._trees,
         )
         return model.contributions(row[self._kept], "").widened(self._names)
@@ -121,13 +121,13 @@ class Belief:
         rows, nowhere = x.take(self._kept, axis=1), ("",) * len(x)
         vectors = self._encoder.encode(rows, nowhere).astype(np.float32)
         means, along = self._live.look(vectors)
-        said = np.empty((len(x), len(self._live) + 1, len(self._actions)))
-        np.add(means, self._mean, out=said[:, :-1])
+        expert_predictions = np.empty((len(x), len(self._live) + 1, len(self._actions)))
+        np.add(means, self._mean, out=expert_predictions[:, :-1])
         if self._trees is None:
-            said[:, -1] = self._mean
+            expert_predictions[:, -1] = self._mean
         else:
-            said[:, -1] = self._trees.reward(rows, nowhere, self._actions)
-        return _Seen(x.tobytes(), vectors, along, said)
+            expert_predictions[:, -1] = self._trees.reward(rows, nowhere, self._actions)
+        return _Seen(x.tobytes(), vectors, along, expert_predictions)
 
     def _absorb(self, x: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
         """Learn outcomes among which nothing is fitted anew."""
@@ -143,7 +143,9 @@ class Belief:
         each = zip(actions.tolist(), rewards.tolist(), weights, strict=True)
         for number, (action, reward, weight) in enumerate(each):
             if weight > 0:
-                self._unjudged.append(_Unjudged(seen.said[number, :, action], reward, weight))
+                self._unjudged.append(
+                    _Unjudged(seen.expert_predictions[number, :, action], reward, weight)
+                )
                 vector, along = seen.vectors[number], seen.along[number]
                 self._live.absorb(action, vector, along, reward - self._mean, weight / self._unit)
         self._log.append(x, actions, rewards, counts)
@@ -158,8 +160,10 @@ class Belief:
         What is taken back was a misunderstanding; how well it was foretold is not looked at.
         """
         if self._unjudged:
-            said, rewards, weights = (np.array(part) for part in zip(*self._unjudged, strict=True))
-            self._errors = self._errors.learn(said, rewards, weights)
+            expert_predictions, rewards, weights = (
+                np.array(part) for part in zip(*self._unjudged, strict=True)
+            )
+            self._errors = self._errors.learn(expert_predictions, rewards, weights)
             self._unjudged.clear()
 
     def _reckon(self) -> None:
@@ -170,10 +174,16 @@ class Belief:
         """
         self._judge()
         start = self._variance() * self._unit
-        self._shares = self._errors.shares(np.append(self._settings.debts, TREES_DEBT) * start)
+        self._expert_weights = self._errors.expert_weights(
+            np.append(self._settings.handicaps, TREES_DEBT) * start
+        )
         products = np.diag(self._errors.products)[:-1]
         noise = (start + products) / (self._unit + self._errors.count)
-        self._caution = normalised(self._shares[:-1]) * self._settings.cautions * np.sqrt(noise)
+        self._caution = (
+            normalised(self._expert_weights[:-1])
+            * self._settings.exploration_scales
+            * np.sqrt(noise)
+        )
         self._next_shares = self._log.total * SHARES_GROWTH
 
     def _renew(self) -> None:
@@ -206,7 +216,7 @@ class Belief:
         names = [self._actions[action] for action in outcomes.actions]
         nowhere = ("",) * len(names)
         rows = outcomes.contexts[:, self._kept]
-        self._trees = Trees.fit(rows, nowhere, names, outcomes.rewards, counts)
+        self._trees = BoostedTrees.fit(rows, nowhere, names, outcomes.rewards, counts)
         self._next_fit = self._log.total * self._settings.refit_growth
 
     def _forget_sums(self) -> None:
@@ -217,7 +227,7 @@ class Belief:
         self._second, self._first = np.zeros((n, width, width)), np.zeros((n, width))
         self._square, self._summed = 0.0, 0
 
-    def _sum_up(self, outcomes: Outcomes) -> None:
+    def _sum_up(self, outcomes: LoggedOutcomes) -> None:
         """Add outcomes to the sums, see `statistics`."""
         newest = float(self._log.total)
         self._fading, scale = self._fading.moved(newest)

@@ -46,7 +46,7 @@ class ContextualBandit:
         check("n_actions", n_actions, n_actions >= 1, "a number >= 1", "Give it a choice.")
         self.settings = settings or BanditSettings()
         self._n_features, self._n_actions = n_features, n_actions
-        self._policy = ThompsonProbabilities(self.settings.least)
+        self._policy = ThompsonProbabilities(self.settings.min_probability)
         self._belief = Belief(n_features, n_actions, self.settings)
 
     def predict(self, contexts: ArrayLike, allowed: ArrayLike | None = None) -> Floats:
@@ -70,7 +70,7 @@ class ContextualBandit:
             If a row allows no action.
         """
         x = self._contexts(contexts)
-        mean, deviation = self._belief.expect(x)
+        mean, deviation = self._belief.predict(x)
         if allowed is not None:
             mean = np.where(np.asarray(allowed, dtype=np.bool_), mean, np.nan)
         chances = np.empty_like(mean)
@@ -130,9 +130,9 @@ class ContextualBandit:
         return self._belief.fitted_at
 
     @property
-    def shares(self) -> Floats:
+    def expert_weights(self) -> Floats:
         """How far each linear expert and, last, the trees are believed, shape (n_experts,)."""
-        return self._belief.shares
+        return self._belief.expert_weights
 
     def _contexts(self, contexts: ArrayLike) -> Floats:
         x = np.asarray(contexts, dtype=np.float64)

@@ -133,12 +133,12 @@ class Encoder:
         return np.vstack([self.phases, self._turns().T])
 
     @property
-    def named(self) -> tuple[str, ...]:
+    def effect_names(self) -> tuple[str, ...]:
         """What effects speak of: the features, then the channels (`CHANNEL` and the name)."""
         return (*self.features, *(CHANNEL + known for known in self.channels))
 
     def effects(self, weights: Floats, row: Floats, channel: str) -> tuple[Floats, Floats]:
-        """What each of `named` adds to ``weights . vector``, and the baseline to which.
+        """What each of `effect_names` adds to ``weights . vector``, and the baseline to which.
 
         Exact: baseline and effects add up. A straight feature adds its weight times its value; a
         wave's change since the average customer is shared out by how much each input turned it,

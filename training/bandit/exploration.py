@@ -18,7 +18,7 @@ from scipy.special import ndtr, ndtri
 from features.errors import InvalidSetting, NothingAllowed
 from training.arrays import Floats
 
-GREEDIEST = 1e9
+MAX_GAMMA = 1e9
 REACH = 4.0  # standard deviations; what lies further out has a chance of 3e-5 and is left out
 NODES = np.linspace(-REACH, REACH, 13)  # where each action's density is looked at
 CELL = 0.25  # standard deviations of the surest; of the nodes of such a cell one is enough
@@ -32,7 +32,7 @@ class InverseGapWeighting:
 
     With K allowed actions, expected rewards r and best action b::
 
-        p(a) = 1 / (K + greed * (r[b] - r[a]))     for a != b
+        p(a) = 1 / (K + gamma * (r[b] - r[a]))     for a != b
         p(b) = 1 - (sum of the others)
 
     Preferred to Thompson sampling because these probabilities are exact, and the probability in
@@ -40,7 +40,7 @@ class InverseGapWeighting:
 
     Parameters
     ----------
-    greed : float, >= 0, in 1/currency
+    gamma : float, >= 0, in 1/currency
         0 tries all allowed actions alike; 10 gives an action that trails by 1 among two allowed
         a chance of 1/12.
 
@@ -50,13 +50,13 @@ class InverseGapWeighting:
     Regression Oracles", Algorithm 1 (SquareCB); weighting after Abe & Long (1999).
     """
 
-    greed: float
+    gamma: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.greed <= GREEDIEST:  # written so that nan fails too
+        if not 0 <= self.gamma <= MAX_GAMMA:  # written so that nan fails too
             raise InvalidSetting(
-                f"greed is {self.greed!r}.",
-                expected=f"a number from 0 to {GREEDIEST:g}, in 1/currency",
+                f"gamma is {self.gamma!r}.",
+                expected=f"a number from 0 to {MAX_GAMMA:g}, in 1/currency",
                 remedy="20 is a calm start.",
             )
 
@@ -88,7 +88,7 @@ class InverseGapWeighting:
         best = np.where(allowed, expected_reward, -np.inf).argmax(axis=-1, keepdims=True)
         gap = np.take_along_axis(expected_reward, best, axis=-1) - expected_reward
         n_allowed = allowed.sum(axis=-1, keepdims=True)
-        chance = np.where(allowed, 1.0 / (n_allowed + self.greed * gap), 0.0)
+        chance = np.where(allowed, 1.0 / (n_allowed + self.gamma * gap), 0.0)
         np.put_along_axis(chance, best, 0.0, axis=-1)
         np.put_along_axis(chance, best, 1.0 - chance.sum(axis=-1, keepdims=True), axis=-1)
         return chance
@@ -110,7 +110,7 @@ class ThompsonProbabilities:
 
     Parameters
     ----------
-    least : float, from 0 to 0.1
+    min_probability : float, from 0 to 0.1
         A chance below it becomes exactly 0: the action is certainly worse. So every chance above
         0 is at least this, which is what bounds the weights of off-policy evaluation.
 
@@ -120,12 +120,12 @@ class ThompsonProbabilities:
     the evidence of two samples"; Russo et al. (2018), "A Tutorial on Thompson Sampling", section 3.
     """
 
-    least: float = 0.001
+    min_probability: float = 0.001
 
     def __post_init__(self) -> None:
-        if not 0 <= self.least <= 0.1:  # written so that nan fails too
+        if not 0 <= self.min_probability <= 0.1:  # written so that nan fails too
             raise InvalidSetting(
-                f"least is {self.least!r}.",
+                f"min_probability is {self.min_probability!r}.",
                 expected="a chance from 0 to 0.1",
                 remedy="0.001 leaves alone what is best once in a thousand times.",
             )
@@ -143,7 +143,7 @@ class ThompsonProbabilities:
         Returns
         -------
         shape (n_actions,)
-            Sums to 1; each is 0 or at least ``least``, but for rounding.
+            Sums to 1; each is 0 or at least ``min_probability``, but for rounding.
 
         Raises
         ------
@@ -163,21 +163,21 @@ class ThompsonProbabilities:
         chance = np.zeros(len(mean))
         # The chance to be better than the best alone: no action is the best of all more often.
         apart = np.hypot(deviation, deviation[best])
-        alive = (mean[best] - mean <= _furthest(self.least) * apart).nonzero()[0]
+        alive = (mean[best] - mean <= _furthest(self.min_probability) * apart).nonzero()[0]
         if len(alive) == 1:
             chance[best] = 1.0
             return chance
         found = _chances_of_best(mean[alive], deviation[alive])
-        found[found < min(self.least, found.max())] = 0.0
+        found[found < min(self.min_probability, found.max())] = 0.0
         chance[alive] = found / found.sum()
         return chance
 
 
 @lru_cache(maxsize=8)
-def _furthest(least: float) -> float:
+def _furthest(min_probability: float) -> float:
     """So many standard deviations of their difference may a mean trail another, if it is to be
-    above it with a chance of ``least``."""
-    return min(-float(ndtri(least)), 2 * REACH)
+    above it with a chance of ``min_probability``."""
+    return min(-float(ndtri(min_probability)), 2 * REACH)
 
 
 def _chances_of_best(mean: Floats, sd: Floats) -> Floats:

@@ -127,10 +127,10 @@ class LiveHeads:
     def __init__(
         self, second: Floats, first: Floats, penalties: Floats, prior: Floats, basis: Floats
     ) -> None:
-        n_heads, n_actions, _ = penalties.shape
+        n_posteriors, n_actions, _ = penalties.shape
         weights = np.empty_like(penalties)
         self._inverses: list[list[Singles]] = [[] for _ in range(n_actions)]  # one of each head
-        for head, action in np.ndindex(n_heads, n_actions):
+        for head, action in np.ndindex(n_posteriors, n_actions):
             a, start = second[action], prior[action]
             factor, _ = cho_factor(a + np.diag(penalties[head, action]))
             weights[head, action] = start + cho_solve((factor, False), first[action] - a @ start)
@@ -141,7 +141,9 @@ class LiveHeads:
         self._ridges = [float(penalty.max(initial=1.0)) for penalty in penalties]
         # What every vector is multiplied by, at once: the weights of all heads, then the axes.
         self._rows = np.vstack([*weights, basis.T]).astype(np.float32)
-        self._weights: Singles = self._rows[: n_heads * n_actions].reshape(weights.shape)  # a view
+        self._weights: Singles = self._rows[: n_posteriors * n_actions].reshape(
+            weights.shape
+        )  # a view
         precision = _learned(second, basis) + penalties @ basis**2
         self._precision = precision.astype(np.float32)
         self._variance = 1.0 / self._precision
@@ -149,7 +151,7 @@ class LiveHeads:
     def __len__(self) -> int:
         return len(self._weights)
 
-    def heads(self) -> tuple[LinearPosterior, ...]:
+    def posteriors(self) -> tuple[LinearPosterior, ...]:
         """Each by itself, as it is now."""
         weights, variance = self._weights.astype(np.float64), self._variance.astype(np.float64)
         each = zip(weights, variance, self._ridges, strict=True)
@@ -160,16 +162,16 @@ class LiveHeads:
 
         The second has the shape (n, width): squares along each axis of the basis.
         """
-        n_heads, n_actions, width = self._weights.shape
+        n_posteriors, n_actions, width = self._weights.shape
         found = vectors @ self._rows.T
-        means = found[:, :-width].reshape(len(vectors), n_heads, n_actions)
+        means = found[:, :-width].reshape(len(vectors), n_posteriors, n_actions)
         return means, np.square(found[:, -width:])
 
     def spread(self, along: Singles) -> Singles:
         """Computes each `LinearPosterior.spread`, shape (n, n_heads, n_actions)."""
-        n_heads, n_actions, width = self._variance.shape
+        n_posteriors, n_actions, width = self._variance.shape
         found = along @ self._variance.reshape(-1, width).T
-        return found.reshape(len(along), n_heads, n_actions)
+        return found.reshape(len(along), n_posteriors, n_actions)
 
     def absorb(
         self, action: int, vector: Singles, along: Singles, reward: float, count: float

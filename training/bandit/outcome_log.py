@@ -9,7 +9,7 @@ import numpy as np
 from training.arrays import Floats, Indices
 
 
-class Outcomes(NamedTuple):
+class LoggedOutcomes(NamedTuple):
     """Contexts (n, n_features), actions (n,), rewards (n,), counts (n,) and times (n,)."""
 
     contexts: Floats
@@ -56,13 +56,13 @@ class OutcomeLog:
             self._table[where, width + 3] = times
             self.total += len(times)
 
-    def newest(self, n: int | None = None) -> Outcomes:
+    def newest(self, n: int | None = None) -> LoggedOutcomes:
         """The ``n`` that were added last, in their order; all that are held, if not given."""
         n = len(self) if n is None else min(n, len(self))
         table = self._table[np.arange(self.total - n, self.total) % self._memory]
         width = table.shape[1] - 4
         actions = table[:, width + 2].astype(np.intp)
-        return Outcomes(table[:, :width], actions, *table[:, [width, width + 1, width + 3]].T)
+        return LoggedOutcomes(table[:, :width], actions, *table[:, [width, width + 1, width + 3]].T)
 
     def _make_room(self, end: int) -> None:
         if end > len(self._table) < self._memory:

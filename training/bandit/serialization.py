@@ -1,4 +1,4 @@
-"""Arrays and a note as bytes, without pickles: what is read back can run nothing."""
+"""Writes arrays and JSON as bytes, without pickles: reading them cannot run any code."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from training.arrays import Floats
 
 
 def pack(note: Mapping[str, Any], **arrays: Floats) -> bytes:
-    """All of it as the bytes of an ``.npz`` file; the note becomes JSON in it."""
+    """Return the bytes of an ``.npz`` file of the arrays, and of the note as JSON."""
     file = io.BytesIO()
     np.savez(file, note=np.frombuffer(json.dumps(note).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
     return file.getvalue()
 
 
 def unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, Floats]]:
-    """The note and the arrays that `pack` was given."""
+    """Return the note and the arrays that `pack` was given."""
     with np.load(io.BytesIO(payload), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     return json.loads(arrays.pop("note").tobytes()), arrays

@@ -1,8 +1,7 @@
-"""How far to believe each of several experts: by how well they foretold what followed.
+"""Stacking: weights of several experts from their past squared errors (Breiman 1996).
 
-Nothing here looks at what the experts are. What each of them expected is noted when a decision is
-made; when its outcome comes, their errors are added up. A sum again, so that outcomes may come in
-any order and be taken back.
+The experts' predictions are recorded when a decision is made; when its outcome comes, their errors
+are added up. That is a sum, so outcomes may come in any order and be retracted.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ import numpy as np
 
 from training.arrays import Floats
 
-DOUBT = 0.01  # of the smallest error is added to each, so that two equal experts share
+RIDGE_SHARE = 0.01  # of the smallest error is added to each, so that two equal experts share
 
 
 @dataclass(frozen=True)
 class ExpertErrors:
     """Products of the experts' errors, added up over outcomes.
 
-    With errors e = (what each expert said) - (what followed) and counts c::
+    With errors e = (each expert's prediction) - (outcome) and counts c::
 
         products = start + sum of c e e'      count = start + sum of c
 
-    The mixture with shares w then errs by w' products w / count in the mean square.
+    The mean squared error of the mixture with weights w is then w' products w / count.
 
     Attributes
     ----------
@@ -39,19 +38,20 @@ class ExpertErrors:
 
     @classmethod
     def start(cls, squares: Sequence[float], count: float = 1.0) -> ExpertErrors:
-        """As if each expert had erred by ``squares`` in the mean, ``count`` times."""
+        """Start as if the mean squared errors had been ``squares``, over ``count`` outcomes."""
         return cls(np.diag(np.asarray(squares, dtype=np.float64)) * count, count)
 
-    def learn(self, said: Floats, followed: Floats, count: Floats) -> ExpertErrors:
-        """With more outcomes; a negative count takes one back.
+    def learn(self, expert_predictions: Floats, outcomes: Floats, count: Floats) -> ExpertErrors:
+        """Return the sums with more outcomes.
 
         Parameters
         ----------
-        said : shape (n, n_experts)
-            What each expert expected when the decision was made.
-        followed, count : shape (n,)
+        expert_predictions : shape (n, n_experts)
+            Each expert's, when the decision was made.
+        outcomes, count : shape (n,)
+            A negative count retracts an equal outcome.
         """
-        errors = said - followed[:, None]
+        errors = expert_predictions - outcomes[:, None]
         products = self.products + (errors * count[:, None]).T @ errors
         return ExpertErrors(products, self.count + float(count.sum()))
 
@@ -60,32 +60,36 @@ class ExpertErrors:
         """Mean squared error of each expert, shape (n_experts,)."""
         return np.maximum(np.diag(self.products), 0.0) / max(self.count, 1e-9)
 
-    def shares(self, debts: Floats | None = None) -> Floats:
-        """The mixture that would have erred least, shape (n_experts,): none below 0, sum 1.
+    def expert_weights(self, handicaps: Floats | None = None) -> Floats:
+        """Weights of the mixture with the smallest squared error, shape (n_experts,).
 
-        ``debts``, shape (n_experts,), are squared errors that each expert starts with.
+        None is below 0; the sum is 1. ``handicaps``, shape (n_experts,), are squared errors that
+        are added to those of each expert.
         """
-        return smallest_mixture(
-            self.products + np.diag(debts if debts is not None else 0.0 * self.squares)
+        return stacking_weights(
+            self.products + np.diag(handicaps if handicaps is not None else 0.0 * self.squares)
         )
 
 
-def smallest_mixture(products: Floats) -> Floats:
-    """The w >= 0 with sum 1 that makes w' products w smallest; looks at every subset.
+def stacking_weights(products: Floats) -> Floats:
+    """Find the w >= 0 with sum 1 for which w' products w is smallest, by trying every subset.
 
-    Breiman (1996), "Stacked Regressions", section 3: without the bounds, experts that agree would
-    be played off against each other.
+    Without the bounds, experts that agree would get large weights of opposite signs.
+
+    References
+    ----------
+    Breiman (1996), "Stacked Regressions", section 3.
     """
     n = len(products)
-    doubt = DOUBT * max(float(products.diagonal().min()), 1e-12)
-    steady = products + doubt * np.eye(n)
+    ridge = RIDGE_SHARE * max(float(products.diagonal().min()), 1e-12)
+    steady = products + ridge * np.eye(n)
     best = np.zeros(n)
     alone = int(steady.diagonal().argmin())
     best[alone], smallest = 1.0, float(steady[alone, alone])
     for size in range(n, 1, -1):
         for some in map(list, combinations(range(n), size)):
             part = steady[some][:, some]
-            w = _unbounded(part)
+            w = _unbounded_weights(part)
             if w is None or w.min() < 0:
                 continue
             value = float(w @ part @ w)
@@ -93,13 +97,13 @@ def smallest_mixture(products: Floats) -> Floats:
                 smallest = value
                 best[:] = 0.0
                 best[some] = w
-            if size == n:  # no bound stood in the way, so no subset can do better
+            if size == n:  # no bound is active, so no subset has a smaller error
                 return best
     return best
 
 
-def _unbounded(part: Floats) -> Floats | None:
-    """The w with sum 1, of any signs, that makes w' part w smallest."""
+def _unbounded_weights(part: Floats) -> Floats | None:
+    """Find the w with sum 1, of any signs, for which w' part w is smallest."""
     try:
         w = np.linalg.solve(part, np.ones(len(part)))
     except np.linalg.LinAlgError:

@@ -48,7 +48,7 @@ class ActionStatistics:
     second: Floats = field(default_factory=lambda: np.empty(0))
     first: Floats = field(default_factory=lambda: np.empty(0))
     square: Floats = field(default_factory=lambda: np.empty(0))
-    fading: Decay = field(default_factory=Decay)
+    decay: Decay = field(default_factory=Decay)
 
     def __post_init__(self) -> None:
         if not 0 < self.ridge < np.inf:  # written so that nan fails too
@@ -83,7 +83,7 @@ class ActionStatistics:
         at : shape (n,), in days since 1970
             When each was decided; needed where outcomes fade.
         """
-        if self.fading.half_life is not None:
+        if self.decay.half_life is not None:
             count = count * self._faded(np.zeros(0) if at is None else at)
         vectors = self.encoder.encode(rows, channels)
         chosen = np.array(actions, dtype=object)
@@ -119,7 +119,7 @@ class ActionStatistics:
         about = float(np.maximum(self.square - rates * self.first[:, 0], 0.0).sum())
         return (0.25 + about) / (1.0 + float(np.maximum(count, 0.0).sum()))
 
-    def head(
+    def posterior(
         self,
         priors: Priors,
         groups: Mapping[str, str] | None = None,
@@ -162,19 +162,21 @@ class ActionStatistics:
         groups: Mapping[str, str] | None = None,
         now: float | None = None,
     ) -> RewardModel:
-        """What a server needs; see `head` for what is asked."""
-        head = self.head(priors, groups, now=now)
+        """What a server needs; see `posterior` for what is asked."""
+        posterior = self.posterior(priors, groups, now=now)
         mean = np.array([acceptance for acceptance, _ in priors.values()])
         noise = np.array([self.noise()])
-        return RewardModel(self.encoder, tuple(priors), mean, head.weights, (head,), noise)
+        return RewardModel(
+            self.encoder, tuple(priors), mean, posterior.weights, (posterior,), noise
+        )
 
     def to_bytes(self) -> bytes:
         """All of it, without pickles."""
         note = {
             "actions": self.actions,
             "ridge": self.ridge,
-            "half_life": self.fading.half_life,
-            "epoch": self.fading.epoch,
+            "half_life": self.decay.half_life,
+            "epoch": self.decay.epoch,
         }
         sums = {"second": self.second, "first": self.first, "square": self.square}
         return pack(self.encoder.note | note, **self.encoder.arrays, **sums)
@@ -201,11 +203,11 @@ class ActionStatistics:
                 expected="'at', in days since 1970, for each",
                 remedy="Give the time of the decision, or leave half_life out.",
             )
-        self.fading, scale = self.fading.moved(float(np.max(at)))
+        self.decay, scale = self.decay.moved(float(np.max(at)))
         if scale != 1.0:
             self.second, self.first = self.second * scale, self.first * scale
             self.square = self.square * scale
-        return self.fading.weights(at)
+        return self.decay.weights(at)
 
     def _gathered(
         self, priors: Priors, ridge: float, now: float | None
@@ -215,7 +217,7 @@ class ActionStatistics:
         second, first = np.zeros((len(priors), width, width)), np.zeros((len(priors), width))
         penalty = np.full((len(priors), width), ridge)
         penalty[:, 0] = [weight for _, weight in priors.values()]
-        shrink = 1.0 if now is None else self.fading.shrink(now)
+        shrink = 1.0 if now is None else self.decay.shrink(now)
         for index, (action, (acceptance, _)) in enumerate(priors.items()):
             if action in self.actions:
                 row = self.actions.index(action)

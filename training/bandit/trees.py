@@ -40,16 +40,16 @@ AT_ONCE = 128  # rows whose leaves are looked up together: few enough to stay in
 CHANCES = "cross_entropy"  # the objective for rewards from 0 to 1; others are fitted by squares
 
 
-class Effects(NamedTuple):
+class TreeContributions(NamedTuple):
     """Baseline, shape (n_actions,), and effects, shape (n_actions, n_features + 1): the channel's
-    last. They add up to `Trees.reward`; ``nan`` where that is."""
+    last. They add up to `BoostedTrees.reward`; ``nan`` where that is."""
 
     baseline: Floats
     effects: Floats
 
 
 @dataclass(frozen=True)
-class Trees:
+class BoostedTrees:
     """One model of all actions: reads a row of features, the channel and the action.
 
     Attributes
@@ -102,7 +102,7 @@ class Trees:
         actions: Sequence[str],
         reward: Floats,
         count: Floats,
-    ) -> Trees | None:
+    ) -> BoostedTrees | None:
         """Fit on outcomes, in whatever order they come; None if they leave nothing to learn.
 
         Parameters
@@ -155,7 +155,7 @@ class Trees:
         known: Bools = _places(tuple(actions), self.actions) >= 0
         return known
 
-    def effects(self, row: Floats, channel: str, actions: Sequence[str]) -> Effects:
+    def effects(self, row: Floats, channel: str, actions: Sequence[str]) -> TreeContributions:
         """What each feature adds to `reward`, for one row.
 
         LightGBM's contributions are exact Shapley values of the trees' score. Where that is a
@@ -171,7 +171,9 @@ class Trees:
         at_base = 1 / (1 + np.exp(-base)) if self._is_chance else base
         moved = np.abs(score - base) > 1e-9
         stretch = np.where(moved, (reward - at_base) / np.where(moved, score - base, 1.0), 0.0)
-        return Effects(reward - stretch * (score - base), parts[:, :-2] * stretch[:, None])
+        return TreeContributions(
+            reward - stretch * (score - base), parts[:, :-2] * stretch[:, None]
+        )
 
     @property
     def note(self) -> dict[str, Any]:
@@ -179,7 +181,7 @@ class Trees:
         return {"actions": self.actions, "channels": self.channels, "text": self.text}
 
     @classmethod
-    def of(cls, note: Mapping[str, Any]) -> Trees:
+    def of(cls, note: Mapping[str, Any]) -> BoostedTrees:
         """What `note` describes."""
         return cls(tuple(note["actions"]), tuple(note["channels"]), note["text"])
 

@@ -39,9 +39,9 @@ class BanditModel(PythonModel):  # type: ignore[misc]
 
 def expected_acceptance(bandit: Bandit, rows: pd.DataFrame) -> pd.DataFrame:
     """What a bandit expects of the actions it was trained on."""
-    knowledge = bandit.knowledge
-    priors = {action: (knowledge.rate(action), 1.0) for action in knowledge.actions}
-    model = knowledge.model(priors, {}, bandit.params)
-    features = rows[list(knowledge.encoder.features)].to_numpy(dtype=np.float64)
+    state = bandit.state
+    priors = {action: (state.rate(action), 1.0) for action in state.actions}
+    model = state.model(priors, {}, bandit.params)
+    features = rows[list(state.encoder.features)].to_numpy(dtype=np.float64)
     chances = model.acceptance(features, rows["channel"].tolist())
     return pd.DataFrame(chances, columns=list(model.actions))

@@ -179,10 +179,10 @@ def bandit_version(
     bandit: Bandit, domain: Domain, metrics: Mapping[str, float], judged_on: str
 ) -> Trained:
     """A bandit as the registry takes it."""
-    encoder = bandit.knowledge.encoder
+    encoder = bandit.state.encoder
     example = pd.DataFrame([encoder.center] * EXAMPLE_ROWS, columns=list(encoder.features))
     example["channel"] = domain.channels[0]
-    actions = {"actions": ",".join(bandit.knowledge.actions), "judged_on": judged_on}
+    actions = {"actions": ",".join(bandit.state.actions), "judged_on": judged_on}
     return Trained(
         name="bandit",
         save=bandit.save,

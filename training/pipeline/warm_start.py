@@ -23,7 +23,7 @@ from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from training.arrays import Bools, Floats, Indices
-from training.bandit.bandit_state import BanditState, Outcomes
+from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
 from training.models.metrics import log_loss, roc_auc
 from training.params import BanditParams
@@ -105,20 +105,20 @@ def warm_start(
         return blank
     earlier, later = np.split(chosen, [int(len(chosen) * JUDGED_FROM)])
     known = _taught(blank, decided, earlier, params)
-    said = _said(known, decided, later, catalog, params)
-    errors = blank.learn(_outcomes(decided, later, encoder, params, said)).errors
+    expert_predictions = _expert_predictions(known, decided, later, catalog, params)
+    errors = blank.learn(_outcomes(decided, later, encoder, params, expert_predictions)).errors
     return replace(_taught(blank, decided, chosen, params), errors=errors)
 
 
 def _taught(
-    knowledge: BanditState, decided: ImportedDecision, chosen: Indices, params: BanditParams
+    state: BanditState, decided: ImportedDecision, chosen: Indices, params: BanditParams
 ) -> BanditState:
     """With the sums of the chosen decisions and, if they are enough, trees of them."""
-    n_experts = len(params.heads) + 1
-    unsaid = np.full((len(chosen), n_experts), np.nan)
-    outcomes = _outcomes(decided, chosen, knowledge.encoder, params, unsaid)
-    knowledge, enough = knowledge.learn(outcomes), len(chosen) >= params.trees.at_least
-    return knowledge.with_trees(outcomes, knowledge.counted) if enough else knowledge
+    n_experts = len(params.linear_experts) + 1
+    no_predictions = np.full((len(chosen), n_experts), np.nan)
+    outcomes = _outcomes(decided, chosen, state.encoder, params, no_predictions)
+    state, enough = state.learn(outcomes), len(chosen) >= params.trees.at_least
+    return state.with_trees(outcomes, state.counted) if enough else state
 
 
 def _outcomes(
@@ -126,20 +126,20 @@ def _outcomes(
     chosen: Indices,
     encoder: Encoder,
     params: BanditParams,
-    said: Floats,
-) -> Outcomes:
-    return Outcomes(
+    expert_predictions: Floats,
+) -> OutcomeBatch:
+    return OutcomeBatch(
         rows=decided.read_by(encoder)[chosen],
         channels=[decided.channels[index] for index in chosen],
         actions=[decided.actions[index] for index in chosen],
         acceptance=decided.acceptance[chosen],
         count=np.full(len(chosen), params.warm_start_weight),
         at=np.zeros(len(chosen)),  # before all that is served
-        said=said,
+        expert_predictions=expert_predictions,
     )
 
 
-def _said(
+def _expert_predictions(
     known: BanditState,
     decided: ImportedDecision,
     chosen: Indices,
@@ -150,9 +150,9 @@ def _said(
     model = known.model(catalog.priors, {}, params)
     taken = [model.actions.index(decided.actions[index]) for index in chosen]
     channels = [decided.channels[index] for index in chosen]
-    experts = model.expect(decided.read_by(known.encoder)[chosen], channels).experts
-    said: Floats = experts[:, np.arange(len(chosen)), taken].T
-    return said
+    prediction = model.predict(decided.read_by(known.encoder)[chosen], channels)
+    found: Floats = prediction.expert_predictions[:, np.arange(len(chosen)), taken].T
+    return found
 
 
 def fit_encoder(
@@ -212,8 +212,8 @@ def judge_warm_start(
         return metrics
     rows = decided.rows[earlier]
     encoder = Encoder.fit(rows, decided.features, domain.channels, params.width)
-    knowledge = warm_start(decided, encoder, catalog, params, earlier)
-    model = knowledge.model(catalog.priors, catalog.groups_of, params)
+    state = warm_start(decided, encoder, catalog, params, earlier)
+    model = state.model(catalog.priors, catalog.groups_of, params)
     taken = [decided.actions[index] for index in later]
     rows = decided.read_by(encoder)[later]
     chances = model.acceptance(rows, [decided.channels[index] for index in later])

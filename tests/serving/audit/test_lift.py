@@ -28,7 +28,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 def engine(toy_domain, toy_catalog, ledger):
     """Half of the customers are in the control group; the policy always takes the discount."""
     catalog = changed(toy_catalog, control_group={"share": 0.5})
-    greedy = FakeModels({"call_back": 0.1, "discount": 0.9, "talk_plus": 0.1}, greed=1e9)
+    greedy = FakeModels({"call_back": 0.1, "discount": 0.9, "talk_plus": 0.1}, gamma=1e9)
     return engine_of(catalog, toy_domain, ledger, {}, greedy)
 
 

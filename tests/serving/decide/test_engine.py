@@ -189,7 +189,7 @@ def test_three_slots_are_filled_with_different_actions_best_rank_first(engine, n
 
 
 def test_the_second_slot_is_drawn_from_what_is_left(engine, now):
-    swap(engine, greed=1e9)  # as good as always the best
+    swap(engine, gamma=1e9)  # as good as always the best
     first, second = decide(engine, now, decision_id="d1", slots=2).actions
     assert (first.action_id, second.action_id) == ("call_back", "discount")
     assert second.probability == pytest.approx(1)
@@ -197,7 +197,7 @@ def test_the_second_slot_is_drawn_from_what_is_left(engine, now):
 
 
 def test_an_answer_shows_the_treatment_of_the_channel_and_says_why(engine, now):
-    swap(engine, greed=1e9)
+    swap(engine, gamma=1e9)
     [app] = decide(engine, now, channel="app").actions
     [phone] = decide(engine, now, channel="phone").actions
     assert (app.action_id, app.treatment) == ("call_back", {"title": "Shall we call?"})
@@ -242,7 +242,7 @@ def test_predictions_and_versions_are_those_of_the_models(engine, now):
     ("only", "days"), [(("call_back",), 7), (("discount",), 14), (("call_back", "discount"), 14)]
 )
 def test_the_window_is_the_longest_of_what_was_shown(engine, ledger, now, only, days):
-    swap(engine, greed=1e9)
+    swap(engine, gamma=1e9)
     assert len(decide(engine, now, actions=only, slots=2).actions) == len(only)
     assert rows(ledger)[0].window_ends_at == now + timedelta(days=days)
 

@@ -216,7 +216,7 @@ def test_a_model_that_reads_the_other_channels_too_is_told_as_it_is(model_input,
 
 def test_exploration_is_what_is_left_of_the_best():
     priorities = np.array([1.0, 3.0, np.nan, 0.0])
-    chances = InverseGapWeighting(greed=2.0).probabilities(priorities)
+    chances = InverseGapWeighting(gamma=2.0).probabilities(priorities)
     share = exploration_share(chances, priorities)
     # Three allowed, gaps of 2 and 3: 1 / (3 + 4) + 1 / (3 + 6).
     assert share == pytest.approx(1 / 7 + 1 / 9)

@@ -51,7 +51,7 @@ def expected(age: float) -> list[float]:
 class ByAge(FakeModels):
     """Expects of each customer something else."""
 
-    def believe(self, row: np.ndarray, channel: str) -> Prediction:
+    def predict(self, row: np.ndarray, channel: str) -> Prediction:
         found = np.array(expected(row[-1]))
         return Prediction(found, np.zeros(len(found)), found[None, :])
 
@@ -139,7 +139,7 @@ def log_of(
     names = [f"p{number}" for number in range(customers)]
     known = {name: Known({"age_years": str(age_of(name))}, None) for name in names}
     engine = engine_of(
-        catalog(), domain, ledger, known, ByAge(dict.fromkeys(ACTIONS, 0.0), greed=GREED)
+        catalog(), domain, ledger, known, ByAge(dict.fromkeys(ACTIONS, 0.0), gamma=GREED)
     )
     before = _shown_before(known, now - timedelta(days=1), seen_before)
     ledger.write_now(lambda connection: note_contacts(connection, before))

@@ -68,7 +68,7 @@ def test_a_version_is_logged_when_it_is_time_and_something_was_learned(shop):
     assert not written, "it is not time"
     beside.look(shop.now, 260.0)
     beside.close()
-    assert [one.knowledge.counted for one in written] == [2.0]
+    assert [one.state.counted for one in written] == [2.0]
 
 
 def test_a_version_under_an_alias_of_its_own_serves_and_is_not_counted_twice(
@@ -86,7 +86,7 @@ def test_a_version_under_an_alias_of_its_own_serves_and_is_not_counted_twice(
 
     back = Bandit.load(registry.folder(version))
     row, priors = np.full((1, 1), 40.0), shop.catalog.priors
-    served = back.knowledge.model(priors, {}, back.params).acceptance(row, ["app"])
+    served = back.state.model(priors, {}, back.params).acceptance(row, ["app"])
     at = list(priors).index("discount")
     # Ten times 0.5 and once 1, all at the encoder's center.
     assert served[0, at] == pytest.approx(after(11, 6 / 11))

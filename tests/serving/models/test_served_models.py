@@ -74,13 +74,13 @@ def a_bandit(
     width = len(features)
     encoder = Encoder(features, ("app", "phone"), np.zeros(width), np.ones(width))
     told = outcomes(np.zeros((n, width)), ["app"] * n, ["discount"] * n, [accepted] * n)
-    return bandit(encoder, told, PLAIN.model_copy(update={"least": 0.05}))
+    return bandit(encoder, told, PLAIN.model_copy(update={"min_probability": 0.05}))
 
 
 def accepted(models: ServedModels, row: np.ndarray, channel: str = "app") -> dict[str, float]:
     """The predicted acceptance of each action."""
     return dict(
-        zip(models.reward.actions, models.believe(row, channel).acceptance.tolist(), strict=True)
+        zip(models.reward.actions, models.predict(row, channel).acceptance.tolist(), strict=True)
     )
 
 
@@ -88,7 +88,7 @@ def publish(ledger: Ledger, now: object, base: str, bandit: Bandit) -> int:
     """A snapshot as the learner would write it."""
     base = base if base == "prior" or "@" in base else f"{base}@{RUN[:8]}"
     priors = {name: (p, 10.0) for name, p in PRIORS.items()}
-    ready = snapshots.pack_model(bandit.knowledge.model(priors, {}, bandit.params))
+    ready = snapshots.pack_model(bandit.state.model(priors, {}, bandit.params))
     return ledger.write_now(lambda c: snapshots.publish(c, base, ready, now))
 
 
@@ -305,7 +305,7 @@ def test_a_snapshot_on_the_champions_base_is_preferred(watcher, registry, ledger
     assert watcher.current.versions["bandit"] == f"7.{mine}"
     expected = 0.2 + 0.3 * 1.1 / 2.1
     assert accepted(watcher.current, row)["discount"] == pytest.approx(expected)
-    assert watcher.current.policy.least == 0.05
+    assert watcher.current.policy.min_probability == 0.05
 
 
 def test_without_a_champion_the_newest_snapshot_serves(watcher, ledger, now, row):

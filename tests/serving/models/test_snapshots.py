@@ -21,8 +21,8 @@ def model(accepted: float) -> RewardModel:
     encoder = Encoder.fit(ROWS, ("age",), ("app",), 8)
     said = np.where(ROWS[:, 0] < 40, accepted, 0.0)
     told = outcomes(ROWS, ["app"] * 80, ["mail"] * 80, said)
-    knowledge = bandit(encoder, told).knowledge.with_trees(told, 80.0)
-    return knowledge.model({"mail": (0.1, 10.0)}, {}, PLAIN)
+    state = bandit(encoder, told).state.with_trees(told, 80.0)
+    return state.model({"mail": (0.1, 10.0)}, {}, PLAIN)
 
 
 def counted(ledger, table) -> int:

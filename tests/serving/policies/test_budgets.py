@@ -120,7 +120,7 @@ def test_only_what_is_still_drawn_on_is_asked_for(pacer):
 
 def test_over_a_day_decisions_stop_at_the_volume_and_not_before(catalog, toy_domain, ledger):
     limited = catalog(discount={"volume": {"at_most": 5}})
-    greedy = FakeModels({"call_back": 0.1, "discount": 0.9, "talk_plus": 0.1}, greed=1e9)
+    greedy = FakeModels({"call_back": 0.1, "discount": 0.9, "talk_plus": 0.1}, gamma=1e9)
     engine = engine_of(limited, toy_domain, ledger, {}, greedy)
     midnight = NOON.replace(hour=0)
     answers = [
@@ -136,7 +136,7 @@ def test_over_a_day_decisions_stop_at_the_volume_and_not_before(catalog, toy_dom
 
 def test_what_is_decided_but_not_shown_spends_nothing(catalog, toy_domain, ledger):
     limited = catalog(discount={"volume": {"at_most": 1}})
-    greedy = FakeModels({"call_back": 0.1, "discount": 0.9, "talk_plus": 0.1}, greed=1e9)
+    greedy = FakeModels({"call_back": 0.1, "discount": 0.9, "talk_plus": 0.1}, gamma=1e9)
     engine = engine_of(limited, toy_domain, ledger, {}, greedy)
     late = NOON.replace(hour=23, minute=58)
     for number in range(3):

@@ -50,7 +50,7 @@ def engine(ledger):
     """The shop in process: many may ask at once, and share a transaction."""
     keep_journal(ledger)
     catalog = Catalog.model_validate(CATALOG)
-    eager = FakeModels(dict.fromkeys(catalog.actions, 0.9), greed=1e6)  # never does nothing
+    eager = FakeModels(dict.fromkeys(catalog.actions, 0.9), gamma=1e6)  # never does nothing
     return engine_of(catalog, load_domain(SHOP / "domain.yaml"), ledger, {}, eager)
 
 

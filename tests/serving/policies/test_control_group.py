@@ -43,7 +43,7 @@ def test_the_chance_is_the_same_for_all_that_are_allowed():
 @pytest.fixture
 def engine(toy_domain, toy_catalog, ledger):
     catalog = changed(toy_catalog, control_group={"share": 0.5})
-    greedy = FakeModels({"call_back": 0.9, "discount": 0.1, "talk_plus": 0.1}, greed=1e9)
+    greedy = FakeModels({"call_back": 0.9, "discount": 0.1, "talk_plus": 0.1}, gamma=1e9)
     return engine_of(catalog, toy_domain, ledger, {}, greedy)
 
 

@@ -8,44 +8,46 @@ import numpy as np
 import pytest
 
 from tests.bandits import PLAIN
-from training.bandit.bandit_state import BanditState, Outcomes
+from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
 from training.bandit.exploration import ThompsonProbabilities
 from training.bandit.reward_model import RewardModel
-from training.params import HeadParams, load_params
+from training.params import LinearExpertParams, load_params
 
 PARAMS = load_params().bandit
 PRIORS = {"call": (0.3, 10.0), "mail": (0.1, 10.0)}
 ENCODER = Encoder(("age",), ("app", "web"), np.zeros(1), np.ones(1))
 
 
-def some(rng: np.random.Generator, n: int, begin: int = 0, count: float = 1.0) -> Outcomes:
-    return Outcomes(
+def some(rng: np.random.Generator, n: int, begin: int = 0, count: float = 1.0) -> OutcomeBatch:
+    return OutcomeBatch(
         rows=rng.normal(size=(n, 1)),
         channels=rng.choice(["app", "web"], n).tolist(),
         actions=rng.choice(["call", "mail"], n).tolist(),
         acceptance=rng.integers(0, 2, n).astype(np.float64),
         count=np.full(n, count),
         at=begin + np.arange(n, dtype=np.float64),
-        said=rng.random((n, len(PARAMS.heads) + 1)),
+        expert_predictions=rng.random((n, len(PARAMS.linear_experts) + 1)),
     )
 
 
-def taken(outcomes: Outcomes, which: np.ndarray, sign: float = 1.0) -> Outcomes:
-    return Outcomes(
+def taken(outcomes: OutcomeBatch, which: np.ndarray, sign: float = 1.0) -> OutcomeBatch:
+    return OutcomeBatch(
         outcomes.rows[which],
         [outcomes.channels[index] for index in which],
         [outcomes.actions[index] for index in which],
         outcomes.acceptance[which],
         sign * outcomes.count[which],
         outcomes.at[which],
-        outcomes.said[which],
+        outcomes.expert_predictions[which],
     )
 
 
-def prediction(knowledge: BanditState, params=PARAMS) -> np.ndarray:
-    found = knowledge.model(PRIORS, {}, params).expect(np.array([[0.7]]), ("app",))
-    return np.concatenate([found.mean.ravel(), found.deviation.ravel(), found.experts.ravel()])
+def prediction(state: BanditState, params=PARAMS) -> np.ndarray:
+    found = state.model(PRIORS, {}, params).predict(np.array([[0.7]]), ("app",))
+    return np.concatenate(
+        [found.acceptance.ravel(), found.deviation.ravel(), found.expert_predictions.ravel()]
+    )
 
 
 def test_outcomes_in_any_order_and_in_any_parts_come_to_the_same():
@@ -58,7 +60,7 @@ def test_outcomes_in_any_order_and_in_any_parts_come_to_the_same():
     for part in np.array_split(rng.permutation(400), 40):
         one_by_one = one_by_one.learn(taken(outcomes, part))
     assert prediction(one_by_one) == pytest.approx(prediction(at_once), rel=1e-9)
-    seen = [one.errors.products * one.fading.shrink(one.newest) for one in (one_by_one, at_once)]
+    seen = [one.errors.products * one.decay.shrink(one.newest) for one in (one_by_one, at_once)]
     assert seen[0] == pytest.approx(seen[1], rel=1e-9)
 
 
@@ -77,37 +79,43 @@ def test_what_is_taken_back_was_never_there():
 def test_bytes_give_back_everything():
     rng = np.random.default_rng(5)
     outcomes = some(rng, 300)
-    knowledge = BanditState.blank(ENCODER, PARAMS).learn(outcomes).with_trees(outcomes, 300.0)
-    assert knowledge.trees is not None
-    back = BanditState.from_bytes(knowledge.to_bytes())
-    assert back.to_bytes() == knowledge.to_bytes()
-    assert prediction(back).tolist() == prediction(knowledge).tolist()
-    model = knowledge.model(PRIORS, {}, PARAMS)
-    again = RewardModel.from_bytes(model.to_bytes()).expect(np.array([[0.7]]), ("app",))
-    assert again.mean.tolist() == model.expect(np.array([[0.7]]), ("app",)).mean.tolist()
+    state = BanditState.blank(ENCODER, PARAMS).learn(outcomes).with_trees(outcomes, 300.0)
+    assert state.trees is not None
+    back = BanditState.from_bytes(state.to_bytes())
+    assert back.to_bytes() == state.to_bytes()
+    assert prediction(back).tolist() == prediction(state).tolist()
+    model = state.model(PRIORS, {}, PARAMS)
+    again = RewardModel.from_bytes(model.to_bytes()).predict(np.array([[0.7]]), ("app",))
+    assert (
+        again.acceptance.tolist() == model.predict(np.array([[0.7]]), ("app",)).acceptance.tolist()
+    )
 
 
 def test_the_expert_who_foretold_best_is_believed_most():
     rng = np.random.default_rng(6)
     outcomes = some(rng, 2000)
-    said = np.column_stack([np.full(2000, 0.5), 0.9 * outcomes.acceptance, np.full(2000, 0.4)])
-    knowledge = BanditState.blank(ENCODER, PARAMS).learn(replace(outcomes, said=said))
-    assert knowledge.model(PRIORS, {}, PARAMS).shares.argmax() == 1
+    expert_predictions = np.column_stack(
+        [np.full(2000, 0.5), 0.9 * outcomes.acceptance, np.full(2000, 0.4)]
+    )
+    state = BanditState.blank(ENCODER, PARAMS).learn(
+        replace(outcomes, expert_predictions=expert_predictions)
+    )
+    assert state.model(PRIORS, {}, PARAMS).expert_weights.argmax() == 1
 
 
 def test_who_noted_nothing_is_not_judged():
     outcomes = some(np.random.default_rng(7), 50)
-    silent = replace(outcomes, said=outcomes.said * np.nan)
-    knowledge = BanditState.blank(ENCODER, PARAMS).learn(silent)
-    assert knowledge.errors.count == 0
-    assert knowledge.counted == 50
-    assert knowledge.model(PRIORS, {}, PARAMS).shares[0] > 0.99
+    silent = replace(outcomes, expert_predictions=outcomes.expert_predictions * np.nan)
+    state = BanditState.blank(ENCODER, PARAMS).learn(silent)
+    assert state.errors.count == 0
+    assert state.counted == 50
+    assert state.model(PRIORS, {}, PARAMS).expert_weights[0] > 0.99
 
 
 def test_how_sure_an_acceptance_is_follows_its_own_rate():
     blank = Encoder.blank(("app",))
     model = BanditState.blank(blank, PLAIN).model({"a": (0.5, 10.0), "b": (0.02, 10.0)}, {}, PLAIN)
-    deviation = model.expect(np.empty((1, 0)), ("app",)).deviation[0]
+    deviation = model.predict(np.empty((1, 0)), ("app",)).deviation[0]
     # p (1 - p) / 10 of the constant and / 100 of the channel.
     assert deviation == pytest.approx(np.sqrt(np.array([0.25, 0.0196]) * 0.11))
 
@@ -115,10 +123,10 @@ def test_how_sure_an_acceptance_is_follows_its_own_rate():
 def test_a_new_action_starts_where_its_group_is():
     rng = np.random.default_rng(8)
     outcomes = replace(some(rng, 500), actions=["mail"] * 500, acceptance=np.ones(500))
-    knowledge = BanditState.blank(ENCODER, PARAMS).learn(outcomes)
+    state = BanditState.blank(ENCODER, PARAMS).learn(outcomes)
     priors = PRIORS | {"letter": (0.1, 10.0)}
     groups = {"mail": "paper", "letter": "paper", "call": "voice"}
-    model = knowledge.model(priors, groups, PARAMS)
+    model = state.model(priors, groups, PARAMS)
     call, mail, letter = model.acceptance(np.zeros((1, 1)), ("app",))[0]
     assert mail > 0.9
     assert letter > 0.9 > 0.31 > call
@@ -129,27 +137,30 @@ def test_trees_are_wanted_when_enough_is_new():
     params = PARAMS.model_copy(
         update={"trees": PARAMS.trees.model_copy(update={"at_least": 300, "growth": 2.0})}
     )
-    knowledge = BanditState.blank(ENCODER, params)
-    assert not knowledge.learn(taken(outcomes, np.arange(299))).wants_trees(params)
-    knowledge = knowledge.learn(outcomes)
-    assert knowledge.wants_trees(params)
-    fitted = knowledge.with_trees(outcomes, knowledge.counted)
+    state = BanditState.blank(ENCODER, params)
+    assert not state.learn(taken(outcomes, np.arange(299))).wants_trees(params)
+    state = state.learn(outcomes)
+    assert state.wants_trees(params)
+    fitted = state.with_trees(outcomes, state.counted)
     assert not fitted.wants_trees(params)
     assert fitted.learn(outcomes).wants_trees(params)
-    assert knowledge.learn(outcomes).with_trees_of(fitted).trees is fitted.trees
+    assert state.learn(outcomes).with_trees_of(fitted).trees is fitted.trees
 
 
 @pytest.mark.parametrize("short", [True, False])
 def test_after_the_world_turned_the_short_memory_finds_the_new_best_action(short):
     """6,000 decisions of one world, 9,000 of another; without the short memory, it is not found."""
-    long = HeadParams(ridge=300.0, caution=0.5)
-    heads = PARAMS.heads if short else (long,)
-    params = PARAMS.model_copy(update={"heads": heads, "width": 24})
+    long = LinearExpertParams(ridge=300.0, exploration_scale=0.5)
+    linear_experts = PARAMS.linear_experts if short else (long,)
+    params = PARAMS.model_copy(update={"linear_experts": linear_experts, "width": 24})
     rng = np.random.default_rng(10)
     customers = np.column_stack([rng.integers(0, 2, 200), rng.normal(size=(200, 3))])
     names = ("segment", "x", "y", "z")
     encoder = Encoder.fit(customers, names, ("app",), params.width)
-    knowledge, policy = BanditState.blank(encoder, params), ThompsonProbabilities(params.least)
+    state, policy = (
+        BanditState.blank(encoder, params),
+        ThompsonProbabilities(params.min_probability),
+    )
     actions, priors = ["a", "b", "c"], dict.fromkeys("abc", (0.1, 30.0))
     rates = np.array([[0.3, 0.1, 0.1], [0.1, 0.3, 0.1]])
     chances = []
@@ -157,15 +168,22 @@ def test_after_the_world_turned_the_short_memory_finds_the_new_best_action(short
         if step == 60:
             rates = rates[:, ::-1]  # c is best in one segment; b stays it in the other
         x = customers[rng.integers(200, size=100)]
-        found = knowledge.model(priors, {}, params).expect(x, ("app",) * 100)
-        p = np.stack([policy.probabilities(*both) for both in zip(found.mean, found.deviation)])  # noqa: B905
+        found = state.model(priors, {}, params).predict(x, ("app",) * 100)
+        p = np.stack(
+            [
+                policy.probabilities(*both)
+                for both in zip(found.acceptance, found.deviation, strict=True)
+            ]
+        )
         drawn = np.array([rng.choice(3, p=row) for row in p])
         y = (rng.random(100) < rates[x[:, 0].astype(int), drawn]).astype(np.float64)
         chances.append(p[x[:, 0] == 0].mean(axis=0))
-        said = found.experts[:, np.arange(100), drawn].T
+        expert_predictions = found.expert_predictions[:, np.arange(100), drawn].T
         taught = [actions[index] for index in drawn]
         at = 100.0 * step + np.arange(100)
-        knowledge = knowledge.learn(Outcomes(x, ["app"] * 100, taught, y, np.ones(100), at, said))
+        state = state.learn(
+            OutcomeBatch(x, ["app"] * 100, taught, y, np.ones(100), at, expert_predictions)
+        )
     before, after = np.mean(chances[50:60], axis=0), np.mean(chances[-10:], axis=0)
     assert before[0] > 0.5
     assert (after[2] > 0.5) == short

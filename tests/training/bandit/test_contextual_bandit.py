@@ -61,7 +61,7 @@ def test_the_unit_of_rewards_does_not_matter():
 
 
 def test_a_world_that_turns_is_learned_anew_where_old_outcomes_fade():
-    shares = {}
+    expert_weights = {}
     for half_life in (None, 100.0):
         bandit, world = (
             ContextualBandit(4, 3, BanditSettings(width=24, half_life=half_life)),
@@ -69,8 +69,8 @@ def test_a_world_that_turns_is_learned_anew_where_old_outcomes_fade():
         )
         lived(bandit, world, 60)
         world.turned = True
-        shares[half_life] = lived(bandit, world, 60)
-    assert shares[100.0] > 0.7 > shares[None] + 0.1
+        expert_weights[half_life] = lived(bandit, world, 60)
+    assert expert_weights[100.0] > 0.7 > expert_weights[None] + 0.1
 
 
 def test_what_was_taken_back_leaves_what_would_have_been_expected_without_it():
@@ -176,13 +176,16 @@ def test_an_explanation_adds_up_and_names_what_matters():
         ({"width": 1}, "width is 1. Expected a whole number >= 2"),
         ({"ridges": ()}, "ridges is \\(\\). Expected one finite number"),
         ({"ridges": (0.0, 1.0)}, "ridges is \\(0.0, 1.0\\)"),
-        ({"cautions": (1.0,)}, "cautions is \\(1.0,\\). Expected a finite number >= 0 for each"),
-        ({"debts": (0.0, NAN)}, "debts is"),
+        (
+            {"exploration_scales": (1.0,)},
+            "exploration_scales is \\(1.0,\\). Expected a finite number >= 0 for each",
+        ),
+        ({"handicaps": (0.0, NAN)}, "handicaps is"),
         ({"refit_growth": 1.0}, "refit_growth is 1.0. Expected a finite number > 1"),
         ({"solve_growth": NAN}, "solve_growth is nan"),
         ({"memory": 10}, "memory is 10. Expected a number >= 2048"),
         ({"half_life": 0.0}, "half_life is 0.0"),
-        ({"least": 0.5}, "least is 0.5"),
+        ({"min_probability": 0.5}, "min_probability is 0.5"),
     ],
 )
 def test_settings_we_cannot_use_are_named_in_the_error(settings, message):

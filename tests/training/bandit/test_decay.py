@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidSetting
-from training.bandit.decay import MOST, Decay
+from training.bandit.decay import MAX_HALF_LIVES, Decay
 
 
 def test_an_outcome_counts_half_after_one_half_life():
-    fading = Decay(half_life=10.0, epoch=100.0)
-    assert (fading.weights(100.0) * fading.shrink(110.0)) == pytest.approx(0.5)
-    assert (fading.weights(np.array([110.0, 90.0])) * fading.shrink(110.0)) == pytest.approx(
+    decay = Decay(half_life=10.0, epoch=100.0)
+    assert (decay.weights(100.0) * decay.shrink(110.0)) == pytest.approx(0.5)
+    assert (decay.weights(np.array([110.0, 90.0])) * decay.shrink(110.0)) == pytest.approx(
         [1.0, 0.25]
     )
 
@@ -24,9 +24,9 @@ def test_without_a_half_life_nothing_fades():
 
 
 def test_the_epoch_moves_on_and_nothing_seen_from_now_changes():
-    old, newest = Decay(half_life=2.0), 2.0 * (MOST + 5) + 0.7
+    old, newest = Decay(half_life=2.0), 2.0 * (MAX_HALF_LIVES + 5) + 0.7
     new, scale = old.moved(newest)
-    assert new.epoch == 2.0 * (MOST + 5)
+    assert new.epoch == 2.0 * (MAX_HALF_LIVES + 5)
     for at in (0.0, 3.3, newest):
         before = old.weights(at) * old.shrink(newest)
         assert new.weights(at) * new.shrink(newest) == pytest.approx(before)

@@ -102,7 +102,7 @@ def test_effects_add_up_to_what_the_weights_make_of_a_vector(n_features, channel
     row[1] = NAN
     baseline, effects = encoder.effects(weights, row, channel)
     whole = weights @ encoder.encode(row[None, :], [channel])[0]
-    assert effects.shape == (2, len(encoder.named))
+    assert effects.shape == (2, len(encoder.effect_names))
     assert baseline + effects.sum(axis=1) == pytest.approx(whole, abs=1e-9)
     assert effects[:, 1].tolist() == [0, 0]  # unknown: average, and so no cause of anything
 

@@ -18,29 +18,29 @@ rewards = st.lists(
 
 
 def test_matches_the_worked_example_in_the_docstring():
-    chance = InverseGapWeighting(greed=10).probabilities(np.array([1.0, 0.0]))
+    chance = InverseGapWeighting(gamma=10).probabilities(np.array([1.0, 0.0]))
     assert chance == pytest.approx([11 / 12, 1 / 12])
 
 
-def test_without_greed_all_allowed_actions_are_tried_alike():
-    chance = InverseGapWeighting(greed=0).probabilities(np.array([5.0, NAN, -5.0, 0.0]))
+def test_with_a_gamma_of_0_all_allowed_actions_are_tried_alike():
+    chance = InverseGapWeighting(gamma=0).probabilities(np.array([5.0, NAN, -5.0, 0.0]))
     assert chance == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
 
 
 def test_the_only_allowed_action_is_certain():
-    assert InverseGapWeighting(greed=20).probabilities(np.array([NAN, -3.0])).tolist() == [0.0, 1.0]
+    assert InverseGapWeighting(gamma=20).probabilities(np.array([NAN, -3.0])).tolist() == [0.0, 1.0]
 
 
 def test_an_action_that_trails_further_is_tried_less():
-    chance = InverseGapWeighting(greed=20).probabilities(np.array([0.5, 2.0, 1.0, 1.9]))
+    chance = InverseGapWeighting(gamma=20).probabilities(np.array([0.5, 2.0, 1.0, 1.9]))
     assert chance.argsort().tolist() == [0, 2, 3, 1]
 
 
 @settings(deadline=None)  # a busy machine is no counterexample
-@given(rewards=rewards, greed=st.floats(0, 1e6))
-def test_probabilities_sum_to_1_and_are_above_0_exactly_where_allowed(rewards, greed):
+@given(rewards=rewards, gamma=st.floats(0, 1e6))
+def test_probabilities_sum_to_1_and_are_above_0_exactly_where_allowed(rewards, gamma):
     expected = np.array(rewards)
-    chance = InverseGapWeighting(greed).probabilities(expected)
+    chance = InverseGapWeighting(gamma).probabilities(expected)
     assert abs(chance.sum() - 1) <= 1e-12
     assert ((chance > 0) == ~np.isnan(expected)).all()
     assert (chance[np.isnan(expected)] == 0).all()
@@ -49,22 +49,22 @@ def test_probabilities_sum_to_1_and_are_above_0_exactly_where_allowed(rewards, g
 
 def test_nothing_allowed_is_an_error_that_says_what_to_allow():
     with pytest.raises(NothingAllowed, match="no allowed action.*Allow 'no_action'"):
-        InverseGapWeighting(greed=10).probabilities(np.array([NAN, NAN]))
+        InverseGapWeighting(gamma=10).probabilities(np.array([NAN, NAN]))
     with pytest.raises(NothingAllowed, match="no allowed action"):
-        InverseGapWeighting(greed=10).probabilities(np.array([[1.0, 0.0], [NAN, NAN]]))
+        InverseGapWeighting(gamma=10).probabilities(np.array([[1.0, 0.0], [NAN, NAN]]))
 
 
 def test_inverse_gap_of_many_rows_is_that_of_each():
     rows = np.array([[1.0, 0.0, NAN], [0.0, 2.0, 1.0]])
-    chance = InverseGapWeighting(greed=10).probabilities(rows)
+    chance = InverseGapWeighting(gamma=10).probabilities(rows)
     assert chance[0] == pytest.approx([11 / 12, 1 / 12, 0])
     assert chance[1] == pytest.approx([1 / 23, 1 - 1 / 23 - 1 / 13, 1 / 13])
 
 
-@pytest.mark.parametrize("greed", [-1.0, NAN, float("inf"), float("-inf")])
-def test_a_greed_we_cannot_use_is_named_in_the_error(greed):
-    with pytest.raises(InvalidSetting, match=f"greed is {greed!r}. Expected a number from 0 to"):
-        InverseGapWeighting(greed)
+@pytest.mark.parametrize("gamma", [-1.0, NAN, float("inf"), float("-inf")])
+def test_a_gamma_we_cannot_use_is_named_in_the_error(gamma):
+    with pytest.raises(InvalidSetting, match=f"gamma is {gamma!r}. Expected a number from 0 to"):
+        InverseGapWeighting(gamma)
 
 
 def test_each_action_is_drawn_as_often_as_its_probability_says():
@@ -91,8 +91,8 @@ def test_a_sum_a_rounding_error_below_1_still_draws_an_allowed_action():
 # Probability matching --------------------------------------------------------------------------
 
 
-def matched(mean: list[float], sd: list[float], least: float = 0.0) -> np.ndarray:
-    return ThompsonProbabilities(least).probabilities(np.array(mean), np.array(sd))
+def matched(mean: list[float], sd: list[float], min_probability: float = 0.0) -> np.ndarray:
+    return ThompsonProbabilities(min_probability).probabilities(np.array(mean), np.array(sd))
 
 
 def test_matching_gives_the_worked_example_of_its_docstring():
@@ -116,7 +116,7 @@ def test_what_is_hardly_known_is_tried_more_than_what_is_known_to_trail():
 
 
 def test_what_is_certainly_worse_is_left_alone_and_the_rest_is_not_below_the_least():
-    chance = matched([1.0, 0.9, 0.6, -3.0], [0.1, 0.1, 0.1, 0.1], least=0.01)
+    chance = matched([1.0, 0.9, 0.6, -3.0], [0.1, 0.1, 0.1, 0.1], min_probability=0.01)
     assert chance[3] == 0 and chance.sum() == pytest.approx(1)
     assert chance[chance > 0].min() >= 0.01
 
@@ -144,24 +144,26 @@ def test_the_unit_of_rewards_does_not_matter():
     assert matched(1e6 * mean - 5, 1e6 * sd) == pytest.approx(matched(mean, sd))
 
 
-@pytest.mark.parametrize("least", [-0.01, 0.2, NAN])
-def test_a_least_chance_we_cannot_use_is_named_in_the_error(least):
-    with pytest.raises(InvalidSetting, match=f"least is {least!r}. Expected a chance from 0"):
-        ThompsonProbabilities(least)
+@pytest.mark.parametrize("min_probability", [-0.01, 0.2, NAN])
+def test_a_min_probability_we_cannot_use_is_named_in_the_error(min_probability):
+    with pytest.raises(
+        InvalidSetting, match=f"min_probability is {min_probability!r}. Expected a chance from 0"
+    ):
+        ThompsonProbabilities(min_probability)
 
 
 def test_two_that_may_be_best_are_weighed_exactly():
-    chance = matched([1.0, 0.0, -50.0], [0.6, 0.8, 1.0], least=0.001)
+    chance = matched([1.0, 0.0, -50.0], [0.6, 0.8, 1.0], min_probability=0.001)
     assert chance == pytest.approx([norm.cdf(1), norm.cdf(-1), 0.0])
 
 
 def test_what_is_left_out_as_too_unlikely_would_have_been_set_to_0_anyway():
     rng = np.random.default_rng(3)
     mean, sd = rng.normal(0.0, 0.4, 30), rng.uniform(0.1, 0.6, 30)
-    whole, least = matched(mean, sd), 0.001
-    chance = matched(mean, sd, least)
+    whole, min_probability = matched(mean, sd), 0.001
+    chance = matched(mean, sd, min_probability)
     assert 3 < (chance > 0).sum() < (whole > 0).sum()
-    assert chance == pytest.approx(np.where(whole >= least, whole, 0.0), abs=0.003)
+    assert chance == pytest.approx(np.where(whole >= min_probability, whole, 0.0), abs=0.003)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -178,7 +180,7 @@ def test_chances_are_those_of_a_finer_integral(seed, unsure, tolerance):
     own = np.diff(below, axis=0)
     others = below.prod(axis=1, keepdims=True) / below
     exact = np.append((own * (others[1:] + others[:-1]) / 2).sum(axis=0), below[0].prod())
-    found = ThompsonProbabilities(least=0.0).probabilities(mean, sd)
+    found = ThompsonProbabilities(min_probability=0.0).probabilities(mean, sd)
     np.testing.assert_allclose(found, exact, atol=tolerance)
 
 

@@ -40,13 +40,13 @@ def test_following_each_outcome_ends_where_solving_all_of_them_does():
     for v, a, y, c in zip(*after, strict=True):
         live.absorb(int(a), v, live.look(v[None])[1][0], float(y), float(c))
     both = sums(*(np.concatenate(pair) for pair in zip(before, after, strict=True)))
-    for head, penalty in zip(live.heads(), penalties(), strict=True):
+    for head, penalty in zip(live.posteriors(), penalties(), strict=True):
         solved = solve(*both, penalty, START, basis)
         # What is followed is in single precision.
         assert head.weights == pytest.approx(solved.weights, abs=1e-5)
         assert head.variance == pytest.approx(solved.variance, rel=1e-5)
     moved = solve(second, first, penalties()[0], START, basis)
-    assert not np.allclose(live.heads()[0].weights, moved.weights, atol=1e-2)  # the test can fail
+    assert not np.allclose(live.posteriors()[0].weights, moved.weights, atol=1e-2)  # the test can fail
 
 
 def test_all_heads_at_once_say_what_each_says_alone():
@@ -54,7 +54,7 @@ def test_all_heads_at_once_say_what_each_says_alone():
     live = LiveHeads(second, first, penalties(), START, basis_of(second))
     vectors = outcomes(4, seed=4)[0]
     means, along = live.look(vectors)
-    for number, head in enumerate(live.heads()):
+    for number, head in enumerate(live.posteriors()):
         assert means[:, number] == pytest.approx(head.mean(vectors))
         assert live.spread(along)[:, number] == pytest.approx(head.spread(vectors))
 

@@ -13,8 +13,8 @@ from tests.training.bandit.test_statistics import (
     some_outcomes,
 )
 from training.bandit.encoder import CHANNEL, Encoder
-from training.bandit.reward_model import SURE, RewardModel
-from training.bandit.trees import Trees
+from training.bandit.reward_model import MAX_ACCEPTANCE, RewardModel
+from training.bandit.trees import BoostedTrees
 
 NAN = float("nan")
 
@@ -36,7 +36,9 @@ def test_no_acceptance_is_believed_certain():
         np.array([0.5, 0.5]),
         np.array([[9.0] * 3, [-9.0] * 3]),
     )
-    assert sure.acceptance(np.empty((1, 0)), ["app"])[0] == pytest.approx([SURE, 1 - SURE])
+    assert sure.acceptance(np.empty((1, 0)), ["app"])[0] == pytest.approx(
+        [MAX_ACCEPTANCE, 1 - MAX_ACCEPTANCE]
+    )
 
 
 def unclipped(model: RewardModel, row: np.ndarray, channel: str) -> np.ndarray:
@@ -53,7 +55,7 @@ def test_contributions_add_up_to_the_acceptance_before_it_is_clipped(row, channe
     assert found.features == ("age", "visits", f"{CHANNEL}app", f"{CHANNEL}phone")
     assert found.effects.shape == (2, 4)
     assert found.scores == pytest.approx(unclipped(model, customer, channel), abs=1e-12)
-    clipped = np.clip(found.scores, 1 - SURE, SURE)
+    clipped = np.clip(found.scores, 1 - MAX_ACCEPTANCE, MAX_ACCEPTANCE)
     assert clipped == pytest.approx(model.acceptance(customer[None, :], (channel,))[0], abs=1e-12)
 
 
@@ -91,56 +93,64 @@ def test_a_reward_model_survives_its_bytes():
 # Several experts -------------------------------------------------------------------------------
 
 
-def mixed(shares: list[float], seed: int = 40) -> RewardModel:
+def mixed(expert_weights: list[float], seed: int = 40) -> RewardModel:
     """Two heads of other ridges and trees, all of the same outcomes."""
     told = some_outcomes(400, seed)
-    posterior, encoder = learned(told), an_encoder()
-    heads = (posterior.head(PRIORS), posterior.head(PRIORS, ridge=50.0))
+    statistics, encoder = learned(told), an_encoder()
+    posteriors = (statistics.posterior(PRIORS), statistics.posterior(PRIORS, ridge=50.0))
     priors = {action: prior for action, (prior, _) in PRIORS.items()}
-    trees = Trees.fit(*told)
-    return RewardModel.mixed(encoder, priors, heads, np.array([0.2, 0.1]), np.array(shares), trees)
+    trees = BoostedTrees.fit(*told)
+    return RewardModel.mixed(
+        encoder, priors, posteriors, np.array([0.2, 0.1]), np.array(expert_weights), trees
+    )
 
 
 ROWS, HERE = np.array([[55.0, 1.0], [20.0, NAN]]), ["app", "phone"]
 
 
 def test_the_mean_is_the_mixture_of_what_the_experts_say():
-    shares = [0.5, 0.2, 0.3]
-    found = mixed(shares).expect(ROWS, HERE)
-    assert found.experts.shape == (3, 2, 2)
-    assert found.mean == pytest.approx(np.einsum("e,ena->na", shares, found.experts))
-    assert found.mean == pytest.approx(mixed(shares).acceptance(ROWS, HERE))
-    assert np.ptp(found.experts, axis=0).min() > 1e-3  # they do not agree, so the test can fail
+    expert_weights = [0.5, 0.2, 0.3]
+    found = mixed(expert_weights).predict(ROWS, HERE)
+    assert found.expert_predictions.shape == (3, 2, 2)
+    assert found.acceptance == pytest.approx(
+        np.einsum("e,ena->na", expert_weights, found.expert_predictions)
+    )
+    assert found.acceptance == pytest.approx(mixed(expert_weights).acceptance(ROWS, HERE))
+    assert (
+        np.ptp(found.expert_predictions, axis=0).min() > 1e-3
+    )  # they do not agree, so the test can fail
 
 
 def test_who_has_no_share_is_not_heard():
-    first = mixed([1.0, 0.0, 0.0]).expect(ROWS, HERE)
-    assert first.mean == pytest.approx(first.experts[0])
-    trees = mixed([0.0, 0.0, 1.0]).expect(ROWS, HERE)
-    assert trees.mean == pytest.approx(trees.experts[2])
+    first = mixed([1.0, 0.0, 0.0]).predict(ROWS, HERE)
+    assert first.acceptance == pytest.approx(first.expert_predictions[0])
+    trees = mixed([0.0, 0.0, 1.0]).predict(ROWS, HERE)
+    assert trees.acceptance == pytest.approx(trees.expert_predictions[2])
     assert (trees.deviation > 0).all()  # trees are not sure of anything: the first head tells
 
 
 def test_the_deviation_is_the_mixture_of_what_the_heads_are_unsure_of():
     model = mixed([0.6, 0.2, 0.2])
     vectors = model.encoder.encode(ROWS, HERE)
-    each = [np.sqrt(n * head.spread(vectors)) for n, head in zip(model.noise, model.heads)]  # noqa: B905
+    each = [np.sqrt(n * head.spread(vectors)) for n, head in zip(model.noise, model.posteriors)]  # noqa: B905
     expected = 0.75 * each[0] + 0.25 * each[1]
-    assert model.expect(ROWS, HERE).deviation == pytest.approx(expected)
+    assert model.predict(ROWS, HERE).deviation == pytest.approx(expected)
 
 
 def test_more_outcomes_make_it_surer():
     few, many = learned(some_outcomes(20, seed=41)), learned(some_outcomes(2_000, seed=41))
-    unsure = few.model(PRIORS).expect(ROWS, HERE).deviation
-    assert (many.model(PRIORS).expect(ROWS, HERE).deviation < unsure / 2).all()
+    unsure = few.model(PRIORS).predict(ROWS, HERE).deviation
+    assert (many.model(PRIORS).predict(ROWS, HERE).deviation < unsure / 2).all()
 
 
 def test_an_action_that_is_new_to_the_trees_is_left_to_the_heads():
     model = mixed([0.5, 0.2, 0.3]).for_priors({"gift": 0.07, "call": 0.3})
-    found = model.expect(ROWS, HERE)
-    assert found.mean[:, 0] == pytest.approx([0.07, 0.07])
+    found = model.predict(ROWS, HERE)
+    assert found.acceptance[:, 0] == pytest.approx([0.07, 0.07])
     assert (found.deviation[:, 0] > found.deviation[:, 1]).all()  # nobody knows it yet
-    assert found.mean[:, 1] == pytest.approx(mixed([0.5, 0.2, 0.3]).expect(ROWS, HERE).mean[:, 0])
+    assert found.acceptance[:, 1] == pytest.approx(
+        mixed([0.5, 0.2, 0.3]).predict(ROWS, HERE).acceptance[:, 0]
+    )
 
 
 @pytest.mark.parametrize("channel", [*CHANNELS, "fax"])
@@ -154,8 +164,8 @@ def test_contributions_of_a_mixture_add_up_as_well(channel):
 def test_a_mixture_survives_its_bytes():
     model = mixed([0.5, 0.2, 0.3])
     now, back = (
-        each.expect(ROWS, HERE) for each in (model, RewardModel.from_bytes(model.to_bytes()))
+        each.predict(ROWS, HERE) for each in (model, RewardModel.from_bytes(model.to_bytes()))
     )
-    assert back.mean.tolist() == now.mean.tolist()
-    assert back.experts.tolist() == now.experts.tolist()
+    assert back.acceptance.tolist() == now.acceptance.tolist()
+    assert back.expert_predictions.tolist() == now.expert_predictions.tolist()
     assert back.deviation == pytest.approx(now.deviation, rel=1e-6)

@@ -143,7 +143,7 @@ def test_a_ridge_we_cannot_use_is_named_in_the_error(ridge):
 
 
 def faded(*parts: tuple, half_life: float = 10.0) -> ActionStatistics:
-    posterior = ActionStatistics(an_encoder(), ridge=5.0, fading=Decay(half_life))
+    posterior = ActionStatistics(an_encoder(), ridge=5.0, decay=Decay(half_life))
     for part in parts:
         posterior.learn(*part)
     return posterior

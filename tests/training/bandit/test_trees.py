@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.bandit.trees import Trees
+from training.bandit.trees import BoostedTrees
 
 NAN = float("nan")
 
@@ -37,38 +37,42 @@ def joined(one: tuple, other: tuple) -> tuple:
 
 
 def test_find_an_interaction():
-    trees = Trees.fit(*outcomes(2_000))
+    trees = BoostedTrees.fit(*outcomes(2_000))
     chances = trees.reward(np.array([[1.0, 0, 0], [-1.0, 0, 0]]), ["app", "app"], ["up", "down"])
     assert chances == pytest.approx(np.array([[0.9, 0.4], [0.1, 0.4]]), abs=0.15)
 
 
 def test_the_order_of_outcomes_does_not_matter():
     given = outcomes()
-    assert Trees.fit(*shuffled(given, 1)).text == Trees.fit(*given).text
+    assert BoostedTrees.fit(*shuffled(given, 1)).text == BoostedTrees.fit(*given).text
 
 
 def test_what_was_taken_back_was_never_learned():
     given, wrong = outcomes(), outcomes(50, seed=9)
     back = (*wrong[:4], -wrong[4])
-    assert Trees.fit(*joined(joined(wrong, given), back)).text == Trees.fit(*given).text
-    assert Trees.fit(*joined(wrong, given)).text != Trees.fit(*given).text  # the test can fail
+    assert (
+        BoostedTrees.fit(*joined(joined(wrong, given), back)).text == BoostedTrees.fit(*given).text
+    )
+    assert (
+        BoostedTrees.fit(*joined(wrong, given)).text != BoostedTrees.fit(*given).text
+    )  # the test can fail
 
 
 def test_an_action_never_seen_has_no_expectation():
-    trees = Trees.fit(*outcomes())
+    trees = BoostedTrees.fit(*outcomes())
     chances = trees.reward(np.zeros((2, 3)), ["app", "fax"], ["up", "new"])
     assert np.isnan(chances).tolist() == [[False, True]] * 2
 
 
 def test_where_all_rewards_are_alike_there_is_nothing_to_fit():
     rows, channels, actions, reward, count = outcomes()
-    assert Trees.fit(rows, channels, actions, np.zeros_like(reward), count) is None
-    assert Trees.fit(rows[:0], [], [], reward[:0], count[:0]) is None
+    assert BoostedTrees.fit(rows, channels, actions, np.zeros_like(reward), count) is None
+    assert BoostedTrees.fit(rows[:0], [], [], reward[:0], count[:0]) is None
 
 
 @pytest.mark.parametrize("price", [1.0, 30.0])  # chances, and money
 def test_effects_add_up_to_the_expected_reward(price):
-    trees = Trees.fit(*outcomes(price=price))
+    trees = BoostedTrees.fit(*outcomes(price=price))
     row = np.array([0.7, NAN, -0.5])
     found = trees.effects(row, "app", ["down", "up"])
     assert found.effects.shape == (2, 4)
@@ -79,8 +83,8 @@ def test_effects_add_up_to_the_expected_reward(price):
 
 
 def test_trees_survive_their_note():
-    trees = Trees.fit(*outcomes())
-    back, row = Trees(**trees.note), np.array([[0.7, NAN, -2.0]])
+    trees = BoostedTrees.fit(*outcomes())
+    back, row = BoostedTrees(**trees.note), np.array([[0.7, NAN, -2.0]])
     assert back.reward(row, ["app"], ["up"]) == trees.reward(row, ["app"], ["up"])
 
 
@@ -88,6 +92,6 @@ def test_outcomes_that_are_alike_count_each_for_itself():
     """Of customers of two kinds only, the trees must still tell the kinds apart."""
     rows = np.tile([[20.0], [60.0]], (40, 1))
     liked = (rows[:, 0] < 40).astype(np.float64)
-    trees = Trees.fit(rows, ["app"] * 80, ["mail"] * 80, liked, np.ones(80))
+    trees = BoostedTrees.fit(rows, ["app"] * 80, ["mail"] * 80, liked, np.ones(80))
     found = trees.reward(np.array([[20.0], [60.0]]), ("app", "app"), ("mail",))[:, 0]
     assert found[0] > 0.9 and found[1] < 0.1

@@ -47,8 +47,8 @@ def trained(bandit: Bandit, *gate_failures: str) -> Trained:
         save=bandit.save,
         example=pd.DataFrame({"channel": ["app"]}),
         predict=lambda rows: expected_acceptance(bandit, rows),
-        params={"least": bandit.params.least},
-        metrics={"mean_acceptance": bandit.knowledge.rate("discount")},
+        params={"min_probability": bandit.params.min_probability},
+        metrics={"mean_acceptance": bandit.state.rate("discount")},
         features=("age", "visits"),
         data_fingerprint="f00d",
         gate_failures=gate_failures,
@@ -108,7 +108,7 @@ def test_a_version_gives_back_the_bandit_that_was_logged(registry):
     registry.promote("bandit", "2", force=True)
     back = Bandit.load(registry.folder(registry.champion("bandit")))
     assert back.params == PLAIN
-    assert back.knowledge.to_bytes() == a_bandit(0.5).knowledge.to_bytes()
+    assert back.state.to_bytes() == a_bandit(0.5).state.to_bytes()
 
 
 def test_a_data_scientist_loads_the_champion_with_mlflow_alone(registry):
@@ -126,7 +126,7 @@ def test_a_run_says_what_the_model_was_made_of(registry):
     newest = registry.versions()[0]
     run = mlflow.get_run(newest.run_id)
     assert run.data.tags["data_fingerprint"] == "f00d"
-    assert run.data.params["least"] == "0.001"
+    assert run.data.params["min_probability"] == "0.001"
     assert run.data.metrics["mean_acceptance"] == 0.75
 
 

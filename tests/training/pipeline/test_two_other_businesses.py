@@ -85,7 +85,7 @@ def test_without_campaigns_the_bandit_reads_only_what_differs_between_customers(
     settings = load_settings(telco.env)
     registry, domain = Registry(settings), load_domain(settings.domain)
     bandit = Bandit.load(registry.folder(registry.champion("bandit")))
-    read = set(bandit.knowledge.encoder.features)
+    read = set(bandit.state.encoder.features)
     assert set(domain.attributes) <= read
     # Who left, left at the same moment: how long ago that is tells nobody apart.
     assert "cancelled_silence_days" in ModelInput(domain).names

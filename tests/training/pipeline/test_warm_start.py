@@ -30,7 +30,7 @@ def test_features_that_do_not_vary_change_nothing_that_is_learned():
     assert encoder.features == ("a", "b")
     one = warm_start(lean, encoder, CATALOG, PARAMS)
     other = warm_start(wide, encoder, CATALOG, PARAMS)
-    assert one.memories[None].second.shape == (1, 4, 4)
+    assert one.statistics[None].second.shape == (1, 4, 4)
     assert one.to_bytes() == other.to_bytes()
 
 
