@@ -125,7 +125,7 @@ def append_decision(connection: sa.Connection, complete: CompleteDecision) -> No
 def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, Any]:
     """The JSON beside the answer: what `select` and `score` need to make the decision again."""
     setup, inputs, locked = complete.setup, complete.inputs, complete.locked
-    experts, index = complete.scored.prediction.experts, setup.compiled.index
+    experts, index = complete.scored.prediction.expert_predictions, setup.compiled.index
     return {
         "request": inputs.request.model_dump(mode="json", exclude_defaults=True),
         "consents": inputs.consents,

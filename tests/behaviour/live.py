@@ -34,7 +34,7 @@ from serving.learn.learner import Learner
 from serving.models.watcher import ModelWatcher
 from tests.behaviour.kept import Folders, run
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import BanditState, Outcomes
+from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
 from training.models.classifier import customer_splits, fit_classifier
 from training.params import load_params
@@ -235,7 +235,7 @@ def save_bandit(
     encoder = Encoder.fit(rows, names, domain.channels, WIDTH, seed=7)
     blank = BanditState.blank(encoder, params)
     n, columns = len(rows), [names.index(name) for name in encoder.features]
-    outcomes = Outcomes(
+    outcomes = OutcomeBatch(
         rows[:, columns],
         channels,
         actions,

@@ -141,7 +141,7 @@ def test_the_record_holds_exact_probabilities_over_all_candidates(engine, ledger
     assert kept["candidates"] == ["call_back", "discount", "no_action"]
     assert sum(kept["probabilities"]) == pytest.approx(1, abs=1e-12)
     assert min(kept["probabilities"]) > 0
-    # 0.3 x 10 - 1, 0.2 x 5 - 0.5, and nothing for nothing; greed 0.1 among three.
+    # 0.3 x 10 - 1, 0.2 x 5 - 0.5, and nothing for nothing; gamma 0.1 among three.
     assert kept["priority"] == pytest.approx([2.0, 0.5, 0.0])
     assert kept["probabilities"][1:] == pytest.approx([1 / 3.15, 1 / 3.2])
     first = decision.actions[0]

@@ -46,7 +46,9 @@ def test_following_each_outcome_ends_where_solving_all_of_them_does():
         assert head.weights == pytest.approx(solved.weights, abs=1e-5)
         assert head.variance == pytest.approx(solved.variance, rel=1e-5)
     moved = solve(second, first, penalties()[0], START, basis)
-    assert not np.allclose(live.posteriors()[0].weights, moved.weights, atol=1e-2)  # the test can fail
+    assert not np.allclose(
+        live.posteriors()[0].weights, moved.weights, atol=1e-2
+    )  # the test can fail
 
 
 def test_all_heads_at_once_say_what_each_says_alone():
