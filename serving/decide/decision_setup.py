@@ -1,4 +1,4 @@
-"""What is decided with: a playbook, its policies made ready, and the models that serve."""
+"""The catalogue, policies and models used for a decision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.contributions import Contributions
 
 
 class Models(Protocol):
-    """What deciding asks of the models; `served_models` has the real ones."""
+    """The methods of the models that a decision calls; `ServedModels` implements them."""
 
     @property
     def versions(self) -> Mapping[str, str | None]: ...
@@ -39,9 +39,9 @@ class Models(Protocol):
 
 
 class DecisionSetup:
-    """What is decided with, for one business.
+    """The catalogue, policies and models used for a decision.
 
-    Swapped as a whole, so that no decision sees half of a change.
+    Replaced as one object, so a decision never sees half of a change.
     """
 
     def __init__(self, compiled: CompiledCatalog, models: Models, model_input: ModelInput) -> None:
@@ -56,7 +56,7 @@ class DecisionSetup:
         self._account_at = at.get("account_open_problems")
 
     def local(self, row: Floats, now: datetime) -> datetime:
-        """A moment on the clock of the customer whose row it is."""
+        """Convert a time to the time zone of the customer whose features are ``row``."""
         clock = self.compiled.catalog.clock
         named = self.compiled.context_reader.category(row, clock.attribute)
         return now.astimezone(clock.of_customer(named))
@@ -70,7 +70,7 @@ class DecisionSetup:
         consents: Mapping[str, bool],
         contacts: Sequence[Contact],
     ) -> ContactFacts:
-        """What the contact policy looks at."""
+        """Collect the facts that the contact policy needs."""
         mine, account = self._problems_at, self._account_at
         return ContactFacts(
             customer_id=customer_id,
@@ -84,8 +84,11 @@ class DecisionSetup:
         )
 
     def with_models(self, models: Models) -> DecisionSetup:
-        """The same policies with other models, unless those speak of another catalogue: it is
-        being swapped in at this moment, and brings its own."""
+        """Return a copy with other models.
+
+        Models of another catalogue are ignored: that catalogue is being put in place at this
+        moment, and its setup brings its own models.
+        """
         mine = self.compiled.catalog.fingerprint
         if models is self.models or models.catalog not in (None, mine):
             return self

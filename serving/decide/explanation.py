@@ -1,7 +1,7 @@
-"""Why the models say what they say: each prediction as a sum of what was known, in words.
+"""Explains predictions to people: the features with the strongest contributions, in words.
 
-Pure: what a model adds up comes from the model itself (`training/contributions.py`), what a
-feature is called from the fold (`descriptions`); here the strongest are told to people.
+Contributions come from the model itself (`Contributions`), the words of a feature from the fold
+(`FeatureDescription`). Nothing is read or written here.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from training.bandit.encoder import CHANNEL
 from training.contributions import Contributions
 
 STRONGEST = 5
-# The least that is worth telling: odds that change by a twentieth, half a percentage point.
+# Smaller effects are not told: odds that change by less than a twentieth, half a percentage point.
 LEAST_LOG_ODDS, LEAST_ACCEPTANCE = 0.05, 0.005
 
 
 class _Question(NamedTuple):
-    """What is explained, from which effect on it is told, and how an effect is said."""
+    """A prediction to explain, the least effect that is told, and the wording of an effect."""
 
     of: str
     scale: Scale
@@ -36,14 +36,14 @@ class _Question(NamedTuple):
 def explain_churn(
     found: Contributions, model_input: ModelInput, row: Floats, most: int = STRONGEST
 ) -> Explanation:
-    """What makes this customer likely, or unlikely, to leave.
+    """Explain how likely this customer is to leave.
 
     Parameters
     ----------
     found
         `Classifier.contributions` of the churn model to ``row``.
     row : shape (len(model_input.names),)
-        What was known when it was decided.
+        The features at the time of the decision.
     most : int
         How many features to tell at most.
     """
@@ -58,15 +58,15 @@ def explain_intent(
     row: Floats,
     most: int = STRONGEST,
 ) -> dict[str, Explanation]:
-    """What speaks for and against each intent, the likeliest first.
+    """Explain each intent, the likeliest first.
 
     Parameters
     ----------
     found
         `Classifier.contributions` of the intent model to ``row``.
     chances
-        Calibrated, of each intent. An effect is told against the average of all intents weighted
-        by them, so that its sign is that of the change of the chance.
+        The calibrated chance of each intent. An effect is measured against the average of all
+        intents, weighted by their chances, so that its sign is that of the change of the chance.
     row, most
         See `explain_churn`.
     """
@@ -88,7 +88,7 @@ def explain_acceptance(
     row: Floats,
     most: int = STRONGEST,
 ) -> dict[str, Explanation]:
-    """What speaks for and against the acceptance of each action, in percentage points.
+    """Explain the acceptance of each action, in percentage points.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def explain_acceptance(
 
 
 def exploration_share(probabilities: Floats, priorities: Floats) -> float:
-    """The chance that a decision takes another action than the best: 1 - probability of the best.
+    """Compute the chance that a decision takes another action than the best one.
 
     Parameters
     ----------
@@ -131,14 +131,14 @@ def exploration_share(probabilities: Floats, priorities: Floats) -> float:
 
 
 def exploration_text(share: float) -> str:
-    """The same in words."""
+    """Say an exploration share in words."""
     if share < 1e-9:  # what is left of a sum that should be 1
         return "Nothing is tried out: such decisions always take the best action."
     return f"To learn, {amount(share, SHARE)} of such decisions take another action than the best."
 
 
 class _Known:
-    """What was known: the row and, for the acceptance, the channel."""
+    """The features of a decision and, for the acceptance, its channel."""
 
     def __init__(self, model_input: ModelInput, row: Floats, channel: str = "") -> None:
         self._words = model_input.words
@@ -146,7 +146,7 @@ class _Known:
         self._channel = channel
 
     def fact(self, feature: str) -> tuple[FeatureDescription, float]:
-        """The words of a feature, and its number."""
+        """Return the description of a feature, and its value."""
         if feature.startswith(CHANNEL):
             channel = feature.removeprefix(CHANNEL)
             return _words_of_channel(channel), float(channel == self._channel)

@@ -1,4 +1,4 @@
-"""Reads and writes features; a store that fails costs a decision its knowledge, not its answer."""
+"""Reads and writes online features; if the store fails, decisions are made without features."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ log = logging.getLogger(__name__)
 
 
 class OnlineFeatures:
-    """The feature store as the engine sees it; see `engine.Features`.
+    """The online feature store, as the engine and ingestion use it; implements `Features`.
 
     Parameters
     ----------
     store
         None if it could not be opened.
     problem
-        Why not, in a sentence.
+        A sentence that says why the store could not be opened.
     """
 
     def __init__(self, store: FeatureStore | None, problem: str = "") -> None:
@@ -31,11 +31,11 @@ class OnlineFeatures:
 
     @property
     def degraded(self) -> tuple[str, ...]:
-        """What is wrong, in sentences for people."""
+        """Sentences for people that say what is wrong; empty if nothing is."""
         return (f"features: {self._problem}",) if self._problem else ()
 
     def online(self, customer_id: str) -> Known | None:
-        """What is known of a customer; None if nothing is, or the store cannot say."""
+        """Read a customer's features; None if there are none, or the store fails."""
         if self._store is None or self._problem:
             return None
         try:
@@ -46,14 +46,14 @@ class OnlineFeatures:
             return None
 
     def state(self, customer_id: str) -> State | None:
-        """The state that is shown of a customer."""
+        """Read a customer's journey state; None if there is none."""
         known = self.online(customer_id)
         return known.state if known else None
 
     def write_packed(
         self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
     ) -> None:
-        """Put states online, see `FeatureStore.write_packed`.
+        """Write states online; see `FeatureStore.write_packed`.
 
         Raises
         ------
@@ -63,11 +63,11 @@ class OnlineFeatures:
         self._usable().write_packed(customer_ids, packed, at)
 
     def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None:
-        """Put attributes online, see `FeatureStore.write_profiles`; raises like `write_packed`."""
+        """Write attributes online (`FeatureStore.write_profiles`); raises like `write_packed`."""
         self._usable().write_profiles(profiles, at)
 
     def erase(self, customer_ids: Sequence[str], at_most: int | None = None) -> bool:
-        """Take customers out, see `FeatureStore.erase`; raises like `write_packed`."""
+        """Erase customers; see `FeatureStore.erase`. Raises like `write_packed`."""
         return self._usable().erase(customer_ids, at_most)
 
     def _usable(self) -> FeatureStore:
@@ -80,7 +80,7 @@ class OnlineFeatures:
         return self._store
 
     def refresh(self) -> None:
-        """Look again whether the store can be used."""
+        """Check again whether the store can be used."""
         if self._store is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""Takes in what followed a decision: once each, late or not, revised or taken back if need be."""
+"""Records outcomes of decisions: each once, also late, revised or retracted."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from features.ledger.ledger import Ledger
 from features.outcomes.attribution import activated
 from serving.contract.events import OutcomeAnswer, OutcomeRequest
 
-CLOCKS = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ours
-MOST_SHARED = 1_000  # outcomes of one thing that happened; more, and the id names no such thing
+CLOCKS = timedelta(minutes=5)  # a caller's clock may be ahead of ours by this much
+MOST_SHARED = 1_000  # outcomes with one shared_id; more, and it names no single thing
 _COLUMNS = tables.outcomes.c
 
 
 async def record_outcome(
     request: OutcomeRequest, ledger: Ledger, catalog: Catalog, now: datetime
 ) -> OutcomeAnswer:
-    """Write an outcome; it is on disk, and seen by cool-downs, when this returns.
+    """Write an outcome; it is on disk, and cool-downs see it, when this returns.
 
-    Without ``outcome_id``, decision, action and outcome name it: the same again is a duplicate,
-    also when it was taken back or revised meanwhile. A revision takes the place of an outcome of
-    the same decision and action, and what it leaves out stays as it was; taking a revision back
-    does not bring back what it revised.
+    Without ``outcome_id``, decision, action and outcome identify it: the same outcome again is a
+    duplicate, also when it was retracted or revised meanwhile. A revision replaces an outcome of
+    the same decision and action; fields that it leaves out keep their values. Retracting a
+    revision does not restore the outcome that it replaced.
 
     Raises
     ------
     InvalidRequest
-        If outcome, action or time make no sense for the decision.
+        If outcome, action or time do not fit the decision.
     DecisionUnknown
         If there is no such decision, or nothing to retract or to revise.
     DecisionConflict
-        If the decision was not activated yet, ``outcome_id`` comes back with another content, or
-        what it changes does not hold any more.
+        If the decision was not activated yet, ``outcome_id`` was used with another content, or
+        the outcome to change was retracted or revised already.
     """
     if request.occurred_at and request.occurred_at > now + CLOCKS:
         raise InvalidRequest(
@@ -72,7 +72,7 @@ async def record_outcome(
 
 
 def _row(connection: sa.Connection, request: OutcomeRequest, now: datetime) -> dict[str, Any]:
-    """The outcome as it is kept, if it makes sense for the decision."""
+    """Make the row of the outcomes table, if the outcome fits the decision."""
     action_id = _action_of(connection, request)
     row = {
         "outcome_id": request.outcome_id or f"{request.decision_id}:{action_id}:{request.outcome}",
@@ -100,7 +100,7 @@ def _row(connection: sa.Connection, request: OutcomeRequest, now: datetime) -> d
 
 
 def _action_of(connection: sa.Connection, request: OutcomeRequest) -> str:
-    """The action that the outcome speaks of; checks it against the decision."""
+    """Find the action of an outcome, and check it against the decision."""
     decision = _decision(connection, request)
     if request.occurred_at and request.occurred_at < decision.activated_at:
         raise InvalidRequest(
@@ -112,7 +112,7 @@ def _action_of(connection: sa.Connection, request: OutcomeRequest) -> str:
     answered = from_json(decision.answer)["actions"] if decision.answer else []
     actions: list[str] = [one["action_id"] for one in answered] or [decision.action_id]
     kept = activated(decision)
-    if kept is not None:  # showing nothing is not withdrawn
+    if kept is not None:  # `no_action` is never withdrawn
         actions = [action_id for action_id in actions if action_id in (*kept, NO_ACTION)]
     if not actions or (request.action_id and request.action_id not in actions):
         raise InvalidRequest(
@@ -145,7 +145,7 @@ def _decision(connection: sa.Connection, request: OutcomeRequest) -> Any:
 
 
 def _changed(connection: sa.Connection, request: OutcomeRequest) -> Any:
-    """The outcome that is taken back or revised; None if none is."""
+    """Find the outcome that is retracted or revised; None if the request changes none."""
     field = "retracts" if request.retracts else "revises"
     name = request.retracts or request.revises
     if name is None:
@@ -183,7 +183,7 @@ def _check_same(stored: Any, row: Mapping[str, object]) -> None:
 
 
 def _check_holds(connection: sa.Connection, request: OutcomeRequest) -> None:
-    """Refuse to change what was changed already; taking back twice does no harm."""
+    """Refuse to change an outcome that was changed already; retracting twice does no harm."""
     name = request.retracts or request.revises
     if name is None:
         return

@@ -1,0 +1,69 @@
+"""Inputs of a decision: the customer, consents and features, each read once and checked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from features.customers.identity import link
+from features.errors import InvalidRequest
+from features.store.feast_store import Known
+from serving.contract.decisions import DecideRequest
+from serving.decide.inputs import feature_row, new_decision_id
+from tests.serving.fakes import FakeModels, engine_of
+
+EXPECTED = {"call_back": 0.3, "discount": 0.2, "talk_plus": 0.1}
+PLUS = Known({"plan": "plus", "age_years": "41"}, None)
+
+
+@pytest.fixture
+def engine(toy_domain, toy_catalog, ledger):
+    return engine_of(toy_catalog, toy_domain, ledger, {"c1": PLUS}, FakeModels(EXPECTED))
+
+
+def read(engine, now, **fields):
+    request = DecideRequest.model_validate({"channel": "app"} | fields)
+    keys = engine.inputs.check(request)
+    return engine.inputs.read(engine.setup, request, keys, now, "d1")
+
+
+def test_features_are_those_of_the_customer_at_the_time_of_the_decision(engine, now):
+    inputs = read(engine, now, customer_id="c1")
+    assert (inputs.customer_id, inputs.known, inputs.decided_at) == ("c1", True, now)
+    expected = feature_row(engine.model_input, PLUS, now)
+    np.testing.assert_array_equal(inputs.row, expected)
+    assert inputs.row[engine.model_input.names.index("age_years")] == 41
+
+
+def test_a_stranger_has_the_features_of_nobody(engine, now):
+    inputs = read(engine, now, customer_id="stranger")
+    assert not inputs.known
+    np.testing.assert_array_equal(inputs.row, feature_row(engine.model_input, None, now))
+
+
+def test_keys_of_one_person_lead_to_one_customer(engine, ledger, now):
+    pair, spelling = ("c1", "email:a@b.it"), engine.spelling
+    ledger.write_now(lambda connection: link(connection, spelling, pair, "login", now))
+    inputs = read(engine, now, identifiers=["email:a@b.it"])
+    assert inputs.customer_id == "c1"
+    assert inputs.keys == ("email:a@b.it",)
+
+
+def test_a_broken_store_and_missing_models_are_named(engine, now):
+    engine.features.degraded = ("features: the store is gone",)
+    inputs = read(engine, now, customer_id="c1")
+    assert inputs.degraded == ["features: the store is gone"]
+    assert inputs.versions == {"bandit": "3.17"}
+
+
+def test_a_channel_that_the_business_does_not_have_is_named_with_those_it_has(engine):
+    request = DecideRequest(customer_id="c1", channel="fax")
+    with pytest.raises(InvalidRequest, match="channel is 'fax'. Expected one of app"):
+        engine.inputs.check(request)
+
+
+def test_the_callers_id_is_kept_and_drawn_ids_differ():
+    ours = DecideRequest(customer_id="c1", channel="app")
+    theirs = DecideRequest(customer_id="c1", channel="app", decision_id="visit-1")
+    assert new_decision_id(theirs) == "visit-1"
+    assert new_decision_id(ours) != new_decision_id(ours)
