@@ -18,24 +18,20 @@ from scipy.special import expit
 
 from training.arrays import Bools, Floats, Indices
 from training.bandit.leaf_masks import LeafMasks, Masks
+from training.models.lightgbm_settings import boosting_settings
 
 ROUNDS = 60
-SETTINGS = {
-    "num_leaves": 15,
-    "min_data_in_leaf": 5,
-    "learning_rate": 0.1,
-    "feature_fraction": 0.8,
-    "bagging_fraction": 0.8,
-    "bagging_freq": 1,
-    "min_data_per_group": 5,
-    "cat_smooth": 1.0,
-    # The same outcomes must give the same trees, on any number of cores.
-    "seed": 1,
-    "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": 1,
-    "verbosity": -1,
-}
+SETTINGS = boosting_settings(
+    # An action has few outcomes at first, so leaves and categories may be small.
+    min_data_in_leaf=5,
+    min_data_per_group=5,
+    cat_smooth=1.0,
+    # Random parts of features and outcomes keep trees of so small leaves from overfitting.
+    learning_rate=0.1,
+    feature_fraction=0.8,
+    bagging_fraction=0.8,
+    bagging_freq=1,
+)
 AT_ONCE = 128  # rows whose leaves are looked up together: few enough to stay in the cache
 CHANCES = "cross_entropy"  # the objective for rewards from 0 to 1; others are fitted by squares
 

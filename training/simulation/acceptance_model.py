@@ -16,6 +16,7 @@ import numpy as np
 
 from training.arrays import Floats
 from training.models.glm import fitted, logistic, with_one
+from training.models.lightgbm_settings import boosting_settings
 from training.simulation.actions import K
 from training.simulation.rollout import DayFeedback
 
@@ -25,18 +26,14 @@ EASIEST = 0.05  # acceptance of an action nobody was shown yet
 STEPS = 4  # of Newton's method, from the fit before, at most
 TREES_FROM = 30  # acceptances of an action
 ROUNDS = 60
-TREES = {
-    "objective": "binary",
-    "num_leaves": 31,
-    "learning_rate": 0.06,
-    "min_data_in_leaf": 30,
-    "lambda_l2": 5.0,
-    "num_threads": 1,
-    "deterministic": True,
-    "force_row_wise": True,
-    "seed": 1,
-    "verbosity": -1,
-}
+TREES = boosting_settings(
+    # On top of a logistic regression's log-odds, for one action with many outcomes.
+    objective="binary",
+    num_leaves=31,
+    learning_rate=0.06,
+    min_data_in_leaf=30,
+    lambda_l2=5.0,
+)
 
 
 @dataclass
