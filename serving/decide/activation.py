@@ -111,12 +111,10 @@ def _activate(connection: sa.Connection, asked: _Activation) -> ActivateAnswer |
         if index is None:
             reason = "it is no longer in the catalogue"
             removed.append(Removed(action_id=name, rule="catalog", reason=reason))
-        elif contact_policy_result.out[index] or pacing_result.out[index]:
-            by_contact_policy = contact_policy_result.out[index]
-            why = (
-                contact_policy_result.why(index) if by_contact_policy else pacing_result.why(index)
-            )
-            removed.append(Removed(action_id=name, **why._asdict()))
+        elif contact_policy_result.out[index]:
+            removed.append(contact_policy_result.why(index))
+        elif pacing_result.out[index]:
+            removed.append(pacing_result.why(index))
         else:
             shown.append(name)
             contact_policy_result.count(index)

@@ -26,6 +26,7 @@ from serving.policies.arbitration import priority_text
 from serving.policies.budgets import PacingResult
 from serving.policies.contact_policy import ContactPolicyResult
 from serving.policies.eligibility import NO_TREATMENT, EligibilityResult
+from serving.policies.policy_result import PolicyResult
 from training.arrays import Floats, Indices
 
 EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
@@ -96,11 +97,7 @@ class Removals:
         pacing_result: PacingResult,
     ) -> None:
         self._actions = compiled.actions
-        results: list[EligibilityResult | ContactPolicyResult | PacingResult] = [
-            eligibility,
-            contact_policy_result,
-            pacing_result,
-        ]
+        results: list[PolicyResult] = [eligibility, contact_policy_result, pacing_result]
         # Backwards, so that the first policy that removes an action overwrites the later ones.
         first = {index: one for one in reversed(results) for index in one.out.nonzero()[0].tolist()}
         self._first = dict(sorted(first.items()))
@@ -112,13 +109,7 @@ class Removals:
 
     def in_words(self) -> list[Removed]:
         """List every removed action with the rule, and the value that the rule found."""
-        found = []
-        for index, one in self._first.items():
-            reason = one.why(index)
-            if not isinstance(reason, Removed):
-                reason = Removed(action_id=self._actions[index], **reason._asdict())
-            found.append(reason)
-        return found
+        return [result.why(index) for index, result in self._first.items()]
 
 
 def reasoning(

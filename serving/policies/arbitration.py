@@ -1,4 +1,4 @@
-"""Which is worth most: an acceptance turned into a priority, in the domain's currency."""
+"""Arbitration computes each action's priority from its acceptance, in the domain's currency."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from training.bandit.reward_model import Prediction
 
 
 def context_weights(compiled: CompiledCatalog, holds: Bools) -> Floats:
-    """What each action weighs in this situation, shape (n_actions,): the product of the context
-    weights whose condition holds."""
+    """Weight of each action, shape (n_actions,): the product of the context weights that apply.
+
+    Parameters
+    ----------
+    holds : shape (n_conditions,)
+        Which conditions of the catalogue hold in this decision context.
+    """
     weights = np.ones(len(compiled.actions))
     for condition, mask, weight in compiled.weights:
         if holds[condition]:
@@ -26,20 +31,21 @@ def priorities(
     weights: Floats,
     decision_context: DecisionContext,
 ) -> Floats:
-    """What showing each action is expected to bring, in the domain's currency.
+    """The expected value of showing each action, shape (n_actions,), in the domain's currency.
 
         priority = acceptance x context weight x value x lever - cost
 
-    With acceptance 0.12, value 8.00, lever 1 and cost 0.45: 0.51. Or what the catalogue's formula
-    makes of the same numbers; where that has no value, the action is worth nothing but its cost.
+    With acceptance 0.12, value 8.00, lever 1 and cost 0.45 the priority is 0.51. If the catalogue
+    has a formula of its own, the formula computes the priority from the same numbers. Where it
+    gives no number, the priority is minus the cost.
 
     Parameters
     ----------
     acceptance, weights : shape (n_actions,)
     """
     if compiled.formula is None:
-        worth: Floats = acceptance * weights * compiled.value * compiled.lever - compiled.cost
-        return worth
+        linear: Floats = acceptance * weights * compiled.value * compiled.lever - compiled.cost
+        return linear
     vectors = {
         "acceptance": acceptance,
         "context_weight": weights,
@@ -47,8 +53,8 @@ def priorities(
         "lever": compiled.lever,
         "cost": compiled.cost,
     }
-    worth = compiled.formula.values(vectors, decision_context.numbers, decision_context.texts)
-    return np.where(np.isfinite(worth), worth, -compiled.cost)
+    found = compiled.formula.values(vectors, decision_context.numbers, decision_context.texts)
+    return np.where(np.isfinite(found), found, -compiled.cost)
 
 
 def priority_deviations(
@@ -57,10 +63,11 @@ def priority_deviations(
     weights: Floats,
     decision_context: DecisionContext,
 ) -> Floats:
-    """How sure each priority is: its standard deviation, in the domain's currency.
+    """Standard deviation of each priority, shape (n_actions,), in the domain's currency.
 
-    Exact where the priority is linear in the acceptance, as it is without a formula; with one,
-    half of what it differs between one standard deviation below and above.
+    It is exact without a formula, because the priority is then linear in the acceptance. With a
+    formula it is half the difference between the priorities at one standard deviation of the
+    acceptance below and above its mean.
 
     Parameters
     ----------
@@ -77,9 +84,15 @@ def priority_deviations(
     return np.abs(above - below) / 2
 
 
-def priority_text(compiled: CompiledCatalog, action: int, acceptance: float, weight: float,
-                   priority: float, currency: str) -> str:  # fmt: skip
-    """How a priority came about."""
+def priority_text(
+    compiled: CompiledCatalog,
+    action: int,
+    acceptance: float,
+    weight: float,
+    priority: float,
+    currency: str,
+) -> str:
+    """The calculation of one action's priority, as a sentence for people."""
     unit = currency.upper()
     if compiled.formula is not None:
         formula = compiled.catalog.arbitration.formula

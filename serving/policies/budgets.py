@@ -1,6 +1,6 @@
-"""Volumes and budgets of the day, as a decision meets them: what they cost now, what is left.
+"""Daily volumes and budgets in a decision: their shadow prices, and what is left of them.
 
-The arithmetic of a price is `pacing`; here stands which actions draw on what.
+`BudgetPacer` knows which action spends which volume or budget. `shadow_price` computes a price.
 """
 
 from __future__ import annotations
@@ -14,29 +14,28 @@ import numpy as np
 
 from features.ledger.tables import from_micros, micros
 from serving.catalog.compiled_catalog import CompiledCatalog
-from serving.policies.contact_counts import Reason
+from serving.contract.decisions import Removed
 from serving.policies.pacing import (
     BudgetState,
     DailyTarget,
-    PlanTime,
-    TrafficProfile,
-    advance,
+    after_spending,
     fits,
-    price,
     priced_out,
+    shadow_price,
 )
+from serving.policies.plan_time import PlanTime, TrafficProfile
 from training.arrays import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)
-class _Purse:
-    """Something that is paced: an action's volume, or a budget that actions share.
+class _PacedBudget:
+    """An action's daily volume, or a daily budget that actions share.
 
     Attributes
     ----------
     rule : str
-        Its place in the catalogue, which is also the name of its row in the ledger.
-    spends : by position of the action, how many units showing it spends
+        Key in the catalogue, which is also the name of its row in the ledger.
+    spends : units that showing an action spends, by position of the action
     """
 
     rule: str
@@ -45,17 +44,23 @@ class _Purse:
 
 
 class BudgetPacer:
-    """What the playbook paces."""
+    """The volumes and budgets of a catalogue."""
 
     def __init__(self, compiled: CompiledCatalog) -> None:
         catalog = compiled.catalog
         self._compiled = compiled
-        self._purses = tuple(_purses(compiled))
-        self._calendar = TrafficProfile(catalog.clock.of_business, catalog.pacing.hourly or None)
+        self._budgets = tuple(_budgets(compiled))
+        self._profile = TrafficProfile(catalog.clock.of_business, catalog.pacing.hourly or None)
 
     def names(self, out: Bools) -> list[str]:
-        """Of the rows whose state a decision needs, from which these actions are out already."""
-        return [purse.rule for purse in self._purses if _drawn_on(purse, out)]
+        """Names of the ledger rows that a decision needs.
+
+        Parameters
+        ----------
+        out : shape (n_actions,)
+            Actions that are removed already; a row that only they use is not needed.
+        """
+        return [budget.rule for budget in self._budgets if _used(budget, out)]
 
     def evaluate(
         self,
@@ -64,125 +69,132 @@ class BudgetPacer:
         priority: Floats | None = None,
         out: Bools | None = None,
     ) -> PacingResult:
-        """The purses at a moment.
+        """Compute prices and removals for one decision.
 
         Parameters
         ----------
         states
-            As `PacingResult.changed` gave them, by name; what was never spent from is missing.
-        out : shape (n_actions,), optional
-            Which actions are out already; what only they draw on is not looked at.
+            As in `PacingResult.changed`, by name; a name without a spend event is missing.
         priority : shape (n_actions,), optional
-            What each action is worth to the customer: one whose price is higher is out.
+            Priority of each action; an action whose price is higher is removed.
+        out : shape (n_actions,), optional
+            Actions that are removed already; a budget that only they use is skipped.
         """
-        purses = self._purses
+        budgets = self._budgets
         if out is not None:
-            purses = tuple(purse for purse in purses if _drawn_on(purse, out))
-        return PacingResult(self._compiled, purses, states, self._calendar.moment(now), priority)
+            budgets = tuple(budget for budget in budgets if _used(budget, out))
+        plan_time = self._profile.plan_time(now)
+        return PacingResult(self._compiled, budgets, states, plan_time, priority)
 
 
 class PacingResult:
-    """Prices and what is left, in one decision.
+    """Prices and removals of volumes and budgets in one decision.
 
     Attributes
     ----------
     prices : shape (n_actions,), in the domain's currency
-        What showing each action costs beside its own cost; below 0 where a minimum pushes it.
+        Shadow price of showing each action, beside its cost; below 0 where a minimum pushes it.
     out : shape (n_actions,)
-        Which actions are removed: nothing is left for them, or they are worth less than the
-        price. Goes on while slots are filled.
+        Mask of the removed actions: nothing is left for them, or their price exceeds their
+        priority. The mask grows while slots are filled.
     changed : states by name
-        What was spent from, to be kept.
+        What the ledger must store after the actions that were shown.
     """
 
     def __init__(
         self,
         compiled: CompiledCatalog,
-        purses: tuple[_Purse, ...],
+        budgets: tuple[_PacedBudget, ...],
         states: Mapping[str, Any],
-        moment: PlanTime,
+        now: PlanTime,
         priority: Floats | None,
     ) -> None:
-        self._compiled, self._purses, self._moment = compiled, purses, moment
-        self._paces = {name: _pace(state) for name, state in states.items()}
+        self._compiled, self._budgets, self._now = compiled, budgets, now
+        self._states = {name: _from_json(state) for name, state in states.items()}
         prices = [0.0] * len(compiled.actions)  # a list: numpy takes long over single numbers
         self.out: Bools = np.zeros(len(compiled.actions), dtype=bool)
         self.changed: dict[str, Any] = {}
-        self._now = {
-            purse.rule: price(self._paces.get(purse.rule), purse.target, moment) for purse in purses
+        self._unit_prices = {
+            budget.rule: shadow_price(self._states.get(budget.rule), budget.target, now)
+            for budget in budgets
         }
-        for purse in purses:
-            now = self._now[purse.rule]
-            for action, amount in purse.spends.items():
-                prices[action] += now * amount
+        for budget in budgets:
+            unit_price = self._unit_prices[budget.rule]
+            for action, amount in budget.spends.items():
+                prices[action] += unit_price * amount
         self.prices: Floats = np.array(prices)
-        self._too_dear = np.zeros_like(self.out)
+        self._priced_out = np.zeros_like(self.out)
         if priority is not None:
             worth, ranked = (compiled.value * compiled.lever).tolist(), priority.tolist()
-            for action in {action for purse in purses for action in purse.spends}:
+            for action in {action for budget in budgets for action in budget.spends}:
                 if priced_out(ranked[action], prices[action], worth[action]):
-                    self._too_dear[action] = True
-        self._look()
+                    self._priced_out[action] = True
+        self._update_out()
 
     def spend(self, action: int) -> None:
-        """An action is shown."""
-        touched = [purse for purse in self._purses if action in purse.spends]
-        for purse in touched:
-            pace = self._paces.get(purse.rule)
-            pace = advance(pace, purse.target, self._moment, purse.spends[action])
-            self._paces[purse.rule] = pace
-            self.changed[purse.rule] = _state(pace)
-            self._now[purse.rule] = price(pace, purse.target, self._moment)
+        """Spend the units of an action that this decision shows."""
+        touched = [budget for budget in self._budgets if action in budget.spends]
+        for budget in touched:
+            state = after_spending(
+                self._states.get(budget.rule), budget.target, self._now, budget.spends[action]
+            )
+            self._states[budget.rule] = state
+            self.changed[budget.rule] = _to_json(state)
+            self._unit_prices[budget.rule] = shadow_price(state, budget.target, self._now)
         if touched:
-            self._look()
+            self._update_out()
 
     def rule(self, action: int) -> str:
-        """What removes an action, by its place in the catalogue."""
-        return self._purse(action).rule
+        """Key in the catalogue of the volume or budget that removes an action."""
+        return self._removing(action).rule
 
-    def why(self, action: int) -> Reason:
-        """The same with words and the value found."""
-        purse, unit = self._purse(action), self._compiled.currency.upper()
-        pace = self._paces.get(purse.rule)
-        if not self._fits(purse, action):
-            spent = pace.spent if pace else 0.0
-            of = f"{spent:,.10g} of at most {purse.target.at_most or 0:,.10g} of today are used up"
-            return Reason(purse.rule, of, spent)
-        dear = float(self.prices[action])
-        words = f"so that it lasts all day it costs {dear:,.2f} {unit} more, and is not worth that"
-        return Reason(purse.rule, words, dear)
+    def why(self, action: int) -> Removed:
+        """The volume or budget that removes an action, with its reason and the value found."""
+        budget, unit = self._removing(action), self._compiled.currency.upper()
+        state = self._states.get(budget.rule)
+        if not self._fits(budget, action):
+            value = state.spent if state else 0.0
+            most = budget.target.at_most or 0
+            reason = f"{value:,.10g} of at most {most:,.10g} of today are used up"
+        else:
+            value = float(self.prices[action])
+            reason = (
+                f"so that it lasts all day it costs {value:,.2f} {unit} more, and is not worth that"
+            )
+        name = self._compiled.actions[action]
+        return Removed(action_id=name, rule=budget.rule, reason=reason, value=value)
 
-    def _look(self) -> None:
-        self.out = self._too_dear.copy()
-        for purse in self._purses:
-            for action in purse.spends:
-                if not self._fits(purse, action):
+    def _update_out(self) -> None:
+        self.out = self._priced_out.copy()
+        for budget in self._budgets:
+            for action in budget.spends:
+                if not self._fits(budget, action):
                     self.out[action] = True
 
-    def _fits(self, purse: _Purse, action: int) -> bool:
-        pace = self._paces.get(purse.rule)
-        return fits(pace, purse.target, self._moment, purse.spends[action])
+    def _fits(self, budget: _PacedBudget, action: int) -> bool:
+        state = self._states.get(budget.rule)
+        return fits(state, budget.target, self._now, budget.spends[action])
 
-    def _purse(self, action: int) -> _Purse:
-        """The purse that removes an action: one that is empty, else the dearest."""
-        mine = [purse for purse in self._purses if action in purse.spends]
-        for purse in mine:
-            if not self._fits(purse, action):
-                return purse
-        return max(mine, key=lambda purse: self._now[purse.rule] * purse.spends[action])
-
-
-def _drawn_on(purse: _Purse, out: Bools) -> bool:
-    return any(not out[action] for action in purse.spends)
+    def _removing(self, action: int) -> _PacedBudget:
+        """The budget that removes an action: one that is used up, else the most expensive."""
+        used = [budget for budget in self._budgets if action in budget.spends]
+        for budget in used:
+            if not self._fits(budget, action):
+                return budget
+        return max(used, key=lambda budget: self._unit_prices[budget.rule] * budget.spends[action])
 
 
-def _purses(compiled: CompiledCatalog) -> Iterator[_Purse]:
+def _used(budget: _PacedBudget, out: Bools) -> bool:
+    return any(not out[action] for action in budget.spends)
+
+
+def _budgets(compiled: CompiledCatalog) -> Iterator[_PacedBudget]:
     catalog = compiled.catalog
-    dearest = max(float((compiled.value * compiled.lever).max()), 1e-6)
+    highest = max(float((compiled.value * compiled.lever).max()), 1e-6)
     for index, (name, action) in enumerate(catalog.actions.items()):
         if action.volume:
-            target = DailyTarget(action.volume.at_most, action.volume.at_least, dearest)
-            yield _Purse(f"actions.{name}.volume", target, {index: 1.0})
+            target = DailyTarget(action.volume.at_most, action.volume.at_least, highest)
+            yield _PacedBudget(f"actions.{name}.volume", target, {index: 1.0})
     for name, budget in catalog.budgets.items():
         spends = {
             index: action.cost
@@ -190,12 +202,12 @@ def _purses(compiled: CompiledCatalog) -> Iterator[_Purse]:
             if action.budget == name and action.cost > 0
         }
         if spends:
-            mean, least = sum(spends.values()) / len(spends), min(spends.values())
-            target = DailyTarget(budget.at_most, None, dearest / least, mean)
-            yield _Purse(f"budgets.{name}", target, spends)
+            mean, cheapest = sum(spends.values()) / len(spends), min(spends.values())
+            target = DailyTarget(budget.at_most, None, highest / cheapest, mean)
+            yield _PacedBudget(f"budgets.{name}", target, spends)
 
 
-def _pace(state: Mapping[str, Any]) -> BudgetState:
+def _from_json(state: Mapping[str, Any]) -> BudgetState:
     return BudgetState(
         date.fromisoformat(state["day"]),
         state["spent"],
@@ -205,11 +217,11 @@ def _pace(state: Mapping[str, Any]) -> BudgetState:
     )
 
 
-def _state(pace: BudgetState) -> dict[str, Any]:
+def _to_json(state: BudgetState) -> dict[str, Any]:
     return {
-        "day": pace.day.isoformat(),
-        "spent": pace.spent,
-        "price": pace.price,
-        "at": micros(pace.at),
-        "learned": pace.learned,
+        "day": state.day.isoformat(),
+        "spent": state.spent,
+        "price": state.price,
+        "at": micros(state.at),
+        "learned": state.learned,
     }

@@ -1,11 +1,11 @@
-"""Counts of earlier contacts, as the rules of the contact policy need them."""
+"""Counts of earlier contacts: they decide the caps and cool-downs of the contact policy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,17 +18,18 @@ from training.arrays import Bools
 
 @dataclass(frozen=True, slots=True)
 class ContactFacts:
-    """What the contact policy looks at, beside the catalogue.
+    """The input of the contact policy, beside the catalogue.
 
     Attributes
     ----------
     contacts
-        With the customer and, where a rule is per account, with their colleagues; oldest first.
+        Earlier contacts with the customer and, where a rule is per account, with the other
+        customers of the account; oldest first.
     consents : whether consent is given, by purpose, on this channel
     problems, account_problems : float
-        Open problem journeys of the customer, and of their account.
+        Number of open problem journeys of the customer, and of their account.
     local : datetime
-        Now, on the customer's clock.
+        Time of the decision, on the customer's clock.
     """
 
     customer_id: str
@@ -41,23 +42,23 @@ class ContactFacts:
     account_problems: float = 0.0
 
 
-class Reason(NamedTuple):
-    """Why an action is out: the rule's place in the catalogue, words, and the value found."""
+class CountingRule:
+    """A cap or a cool-down, compiled for the actions of a catalogue.
 
-    rule: str
-    reason: str
-    value: Any
+    The rule counts each action alone, by its group, or together with all others. Actions that are
+    counted together have the same number in ``code``.
 
-
-class _Counted:
-    """A rule that counts contacts, laid out for the actions of a playbook.
-
-    ``code`` gives each action the number of what it is counted with: itself, its group, or all.
+    Attributes
+    ----------
+    mask : shape (n_actions,)
+        Actions that the rule can remove.
+    code : shape (n_actions,)
+        Number of the counter of each action, below ``size``.
     """
 
     def __init__(self, compiled: CompiledCatalog, rule: Cap | CoolDown) -> None:
         self.rule = rule
-        self.mask = _scope_mask(compiled, rule)
+        self.mask = scope_mask(compiled, rule)
         self._kind_of = compiled.catalog.kind_of
         if "action" in rule.each:
             self._codes, own = compiled.index, compiled.actions
@@ -71,18 +72,18 @@ class _Counted:
         codes = [self._codes[name] for name in own] if own else [0] * n_actions
         self.code = np.array(codes, dtype=np.intp)
 
-    def speaks_of(self, channel: str, direction: str) -> bool:
-        """Whether it removes anything on a channel."""
-        return _speaks_of(self.rule, channel, direction)
+    def applies_to(self, channel: str, direction: str) -> bool:
+        """Whether the rule can remove an action on a channel."""
+        return applies_to(self.rule, channel, direction)
 
-    def of(self, facts: ContactFacts, outbound: set[str]) -> list[tuple[Contact, int]]:
-        """The contacts that it counts, each with its code."""
+    def counted(self, facts: ContactFacts, outbound: set[str]) -> list[tuple[Contact, int]]:
+        """The contacts that the rule counts, each with the number of its counter."""
         rule, found = self.rule, []
         for contact in facts.contacts:
-            theirs = contact.customer_id == facts.customer_id or rule.per == "account"
+            of_subject = contact.customer_id == facts.customer_id or rule.per == "account"
             here = "channel" not in rule.each or contact.channel == facts.channel
             direction = "outbound" if contact.channel in outbound else "inbound"
-            if not (theirs and here and _speaks_of(rule, contact.channel, direction)):
+            if not (of_subject and here and applies_to(rule, contact.channel, direction)):
                 continue
             if rule.groups and contact.group not in rule.groups:
                 continue
@@ -101,56 +102,72 @@ class _Counted:
         return self._codes.get(contact.group) if "group" in self.rule.each else 0
 
 
-class _Count:
-    """A cap at work in one decision."""
+class CapCounts:
+    """The counters of one cap in one decision; they grow while the slots are filled.
+
+    Attributes
+    ----------
+    mask : shape (n_actions,)
+        Actions whose counter has reached the cap.
+    """
 
     def __init__(
-        self, index: int, counted: _Counted, facts: ContactFacts, outbound: set[str], now_us: int
+        self,
+        index: int,
+        counting: CountingRule,
+        facts: ContactFacts,
+        outbound: set[str],
+        now_us: int,
     ) -> None:
-        assert isinstance(counted.rule, Cap)
+        assert isinstance(counting.rule, Cap)
         self.rule = f"contact_policy.caps.{index}"
-        self._counted, self._rule = counted, counted.rule
-        since = now_us - _span_us(counted.rule.days)
+        self._counting, self._cap = counting, counting.rule
+        since = now_us - days_to_us(counting.rule.days)
         self._times: dict[int, list[int]] = {}
-        self._counts = np.zeros(counted.size, dtype=np.int64)
-        for contact, code in counted.of(facts, outbound):
+        self._counts = np.zeros(counting.size, dtype=np.int64)
+        for contact, code in counting.counted(facts, outbound):
             if contact.shown_us > since:
                 self._times.setdefault(code, []).append(contact.shown_us)
                 self._counts[code] += 1
-        self.full = self._full()
+        self.mask = self._reached()
 
     def add(self, action: int) -> None:
-        """One more contact."""
-        if self._counted.mask[action]:
-            self._counts[self._counted.code[action]] += 1
-            self.full = self._full()
+        """Count one more contact."""
+        if self._counting.mask[action]:
+            self._counts[self._counting.code[action]] += 1
+            self.mask = self._reached()
 
-    def _full(self) -> Bools:
-        return self._counted.mask & (self._counts >= self._rule.at_most)[self._counted.code]
-
-    def why(self, action: int) -> Reason:
-        """How full it is, and when it is free again."""
-        rule, code = self._rule, int(self._counted.code[action])
+    def reason(self, action: int) -> tuple[str, Any]:
+        """The count of an action in words, with the time when the cap allows it again."""
+        cap, code = self._cap, int(self._counting.code[action])
         count, times = int(self._counts[code]), self._times.get(code, [])
-        words = f"{count} of at most {rule.at_most} contacts in {rule.days:g} days"
-        if 0 < rule.at_most <= len(times):
-            free = times[len(times) - rule.at_most] + _span_us(rule.days)
-            words += f"; free again {_moment(from_micros(free))}"
-        return Reason(self.rule, words, count)
+        text = f"{count} of at most {cap.at_most} contacts in {cap.days:g} days"
+        if 0 < cap.at_most <= len(times):
+            free_us = times[len(times) - cap.at_most] + days_to_us(cap.days)
+            text += f"; free again {time_text(from_micros(free_us))}"
+        return text, count
+
+    def _reached(self) -> Bools:
+        counting = self._counting
+        return counting.mask & (self._counts >= self._cap.at_most)[counting.code]
 
 
-def _scope_mask(compiled: CompiledCatalog, rule: Scope) -> Bools:
+def scope_mask(compiled: CompiledCatalog, rule: Scope) -> Bools:
+    """Actions within the scope of a rule, shape (n_actions,)."""
     return compiled.mask(groups=rule.groups, actions=rule.actions, kinds=rule.kinds)
 
 
-def _speaks_of(rule: Scope, channel: str, direction: str) -> bool:
+def applies_to(rule: Scope, channel: str, direction: str) -> bool:
+    """Whether a channel and its direction (inbound or outbound) are within the scope of a rule."""
     here = not rule.channels or channel in rule.channels
     return here and rule.direction in (None, direction)
 
 
-def _span_us(days: float) -> int:
+def days_to_us(days: float) -> int:
+    """Microseconds in a number of days."""
     return timedelta(days=days) // timedelta(microseconds=1)
 
 
-def _moment(at: datetime) -> str:
+def time_text(at: datetime) -> str:
+    """A UTC time for people, to the minute."""
     return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -1,51 +1,63 @@
-"""Should we now? Consent, suspension, quiet hours, cool-downs and caps, each with what it found.
+"""The contact policy removes actions by consent, suspension, quiet hours, cool-downs and caps.
 
-Compiled once for a catalogue; asked inside the transaction that appends the decision, with the
-contacts read there, so that no cap is passed under any concurrency. Pure: no clock, no input.
+The policy is compiled once for a catalogue. It is evaluated inside the ledger transaction that
+appends the decision, with the contacts read there, so no cap is exceeded under concurrency. It is
+a pure function of its input: it reads no clock and no database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from features.business.catalog_rules import CoolDown
 from features.ledger.tables import from_micros, micros
 from serving.catalog.compiled_catalog import CompiledCatalog
+from serving.contract.decisions import Removed
 from serving.policies.contact_counts import (
+    CapCounts,
     ContactFacts,
-    Reason,
-    _Count,
-    _Counted,
-    _moment,
-    _scope_mask,
-    _span_us,
-    _speaks_of,
+    CountingRule,
+    applies_to,
+    days_to_us,
+    scope_mask,
+    time_text,
 )
 from training.arrays import Bools
 
 
-class _Verdict(NamedTuple):
-    """What one rule says: which actions it removes, and why."""
+class FixedRemovals(NamedTuple):
+    """The actions that one rule removes, whatever the slots of the decision are filled with.
+
+    ``reason`` gives the sentence and the value found for an action by its position.
+    """
 
     rule: str
     mask: Bools
-    why: Callable[[int], Reason]
+    reason: Callable[[int], tuple[str, Any]]
 
 
 class ContactPolicy:
-    """The contact policy of a playbook."""
+    """The compiled contact policy of a catalogue.
+
+    Attributes
+    ----------
+    days : float
+        How far back contacts matter.
+    per_account : bool
+        Whether a rule counts the contacts of the whole account.
+    """
 
     def __init__(self, compiled: CompiledCatalog) -> None:
         self._compiled = compiled
         self._policy = compiled.catalog.contact_policy
         policy = self._policy
         self._outbound = set(policy.outbound)
-        self._caps = [_Counted(compiled, rule) for rule in policy.caps]
-        self._rests = [_Counted(compiled, rule) for rule in policy.cool_downs]
-        self._quiet = [_scope_mask(compiled, rule) for rule in policy.quiet_hours]
+        self._caps = [CountingRule(compiled, rule) for rule in policy.caps]
+        self._cool_downs = [CountingRule(compiled, rule) for rule in policy.cool_downs]
+        self._quiet = [scope_mask(compiled, rule) for rule in policy.quiet_hours]
         self._suspended = compiled.mask(kinds=policy.suspension.kinds)
         catalog = compiled.catalog
         purposes = [catalog.group_of(action).purpose for action in catalog.actions.values()]
@@ -53,55 +65,48 @@ class ContactPolicy:
             purpose: np.array([purpose == needed for needed in purposes])
             for purpose in catalog.purposes
         }
+        # A rejection starts a cool-down, and may come until the attribution window closes.
         longest = max(action.attribution_days for action in catalog.actions.values())
-        rests = [rest.days + longest for rest in policy.cool_downs]  # a no may come late
-        self.days = max([cap.days for cap in policy.caps] + rests, default=0.0)
-        counting = [counted.rule for counted in (*self._caps, *self._rests)]
+        cool_down_days = [rule.days + longest for rule in policy.cool_downs]
+        self.days = max([cap.days for cap in policy.caps] + cool_down_days, default=0.0)
+        counting = [counting.rule for counting in (*self._caps, *self._cool_downs)]
         self.per_account = any(rule.per == "account" for rule in counting)
 
     def evaluate(self, facts: ContactFacts) -> ContactPolicyResult:
-        """Which actions are out, and why."""
+        """Apply all rules to the facts of one decision."""
         now_us = micros(facts.now)
         direction = "outbound" if facts.channel in self._outbound else "inbound"
-        verdicts = [*self._consent(facts), *self._suspension(facts)]
-        verdicts += self._quiet_hours(facts, direction)
-        for index, rest in enumerate(self._rests):
-            if rest.speaks_of(facts.channel, direction):
-                verdicts.append(self._cool_down(index, rest, facts, now_us))
+        fixed = [*self._consent(facts), *self._suspension(facts)]
+        fixed += self._quiet_hours(facts, direction)
+        for index, counting in enumerate(self._cool_downs):
+            if counting.applies_to(facts.channel, direction):
+                fixed.append(self._cool_down(index, counting, facts, now_us))
         caps = [
-            _Count(index, counted, facts, self._outbound, now_us)
-            for index, counted in enumerate(self._caps)
-            if counted.speaks_of(facts.channel, direction)
+            CapCounts(index, counting, facts, self._outbound, now_us)
+            for index, counting in enumerate(self._caps)
+            if counting.applies_to(facts.channel, direction)
         ]
-        return ContactPolicyResult(verdicts, caps, len(self._compiled.actions))
+        return ContactPolicyResult(self._compiled.actions, fixed, caps)
 
-    def _consent(self, facts: ContactFacts) -> list[_Verdict]:
+    def _consent(self, facts: ContactFacts) -> list[FixedRemovals]:
         found = []
         for purpose, mask in self._needs.items():
             if not facts.consents.get(purpose, False):
-                why = Reason(
-                    "contact_policy.consent",
-                    f"there is no consent for {purpose} on {facts.channel}",
-                    purpose,
-                )
-                found.append(_Verdict(why.rule, mask, lambda _, why=why: why))  # type: ignore[misc]
+                reason = f"there is no consent for {purpose} on {facts.channel}", purpose
+                found.append(_same_for_all("contact_policy.consent", mask, reason))
         return found
 
-    def _suspension(self, facts: ContactFacts) -> list[_Verdict]:
-        whole = self._policy.suspension.per == "account"
-        problems = max(facts.problems, facts.account_problems if whole else 0.0)
+    def _suspension(self, facts: ContactFacts) -> list[FixedRemovals]:
+        per_account = self._policy.suspension.per == "account"
+        problems = max(facts.problems, facts.account_problems if per_account else 0.0)
         if not problems > 0:
             return []
-        theirs = "the customer has" if facts.problems > 0 else "somebody of the account has"
+        subject = "the customer has" if facts.problems > 0 else "somebody of the account has"
         plural = "s" if problems > 1 else ""
-        why = Reason(
-            "contact_policy.suspension",
-            f"{theirs} {problems:.0f} open problem{plural}; nothing is promoted meanwhile",
-            problems,
-        )
-        return [_Verdict(why.rule, self._suspended, lambda _: why)]
+        text = f"{subject} {problems:.0f} open problem{plural}; nothing is promoted meanwhile"
+        return [_same_for_all("contact_policy.suspension", self._suspended, (text, problems))]
 
-    def _quiet_hours(self, facts: ContactFacts, direction: str) -> list[_Verdict]:
+    def _quiet_hours(self, facts: ContactFacts, direction: str) -> list[FixedRemovals]:
         found = []
         clock = facts.local.time()
         for index, (rule, mask) in enumerate(
@@ -110,100 +115,110 @@ class ContactPolicy:
             over_midnight = rule.begin > rule.until
             after, before = clock >= rule.begin, clock < rule.until
             quiet = (after or before) if over_midnight else (after and before)
-            if quiet and _speaks_of(rule, facts.channel, direction):
-                why = Reason(
-                    f"contact_policy.quiet_hours.{index}",
+            if quiet and applies_to(rule, facts.channel, direction):
+                text = (
                     f"it is {clock:%H:%M} for the customer; "
-                    f"quiet from {rule.begin:%H:%M} until {rule.until:%H:%M}",
-                    f"{clock:%H:%M}",
+                    f"quiet from {rule.begin:%H:%M} until {rule.until:%H:%M}"
                 )
-                found.append(_Verdict(why.rule, mask, lambda _, why=why: why))  # type: ignore[misc]
+                name = f"contact_policy.quiet_hours.{index}"
+                found.append(_same_for_all(name, mask, (text, f"{clock:%H:%M}")))
         return found
 
-    def _cool_down(self, index: int, rest: _Counted, facts: ContactFacts, now_us: int) -> _Verdict:
-        rule = rest.rule
+    def _cool_down(
+        self, index: int, counting: CountingRule, facts: ContactFacts, now_us: int
+    ) -> FixedRemovals:
+        rule = counting.rule
         assert isinstance(rule, CoolDown)
-        began = (self._last_no if rule.after else self._shown_in_vain)(rest, rule, facts)
-        until = {code: at + _span_us(rule.days) for code, at in began.items()}
-        resting = np.zeros(rest.size, dtype=bool)
-        for code, end in until.items():
-            resting[code] = now_us < end
-        said = " or ".join(rule.after) if rule.after else f"{rule.after_showings} showings in vain"
+        began_us = (self._last_outcomes if rule.after else self._ignored)(counting, rule, facts)
+        end_us = {code: at + days_to_us(rule.days) for code, at in began_us.items()}
+        cooling = np.zeros(counting.size, dtype=bool)
+        for code, end in end_us.items():
+            cooling[code] = now_us < end
+        cause = " or ".join(rule.after) if rule.after else f"{rule.after_showings} showings in vain"
 
-        place = f"contact_policy.cool_downs.{index}"
+        def reason(action: int) -> tuple[str, Any]:
+            end = time_text(from_micros(end_us[int(counting.code[action])]))
+            return f"it rests {rule.days:g} days after {cause}, until {end}", end
 
-        def why(action: int) -> Reason:
-            end = from_micros(until[int(rest.code[action])])
-            return Reason(
-                place,
-                f"it rests {rule.days:g} days after {said}, until {_moment(end)}",
-                _moment(end),
-            )
+        name = f"contact_policy.cool_downs.{index}"
+        return FixedRemovals(name, counting.mask & cooling[counting.code], reason)
 
-        return _Verdict(place, rest.mask & resting[rest.code], why)
-
-    def _last_no(self, rest: _Counted, rule: CoolDown, facts: ContactFacts) -> dict[int, int]:
+    def _last_outcomes(
+        self, counting: CountingRule, rule: CoolDown, facts: ContactFacts
+    ) -> dict[int, int]:
+        """Time in microseconds of the last outcome that starts the cool-down, by counter."""
         last: dict[int, int] = {}
-        for contact, code in rest.of(facts, self._outbound):
+        for contact, code in counting.counted(facts, self._outbound):
             for outcome in rule.after:
                 if (at := contact.outcomes_at.get(outcome)) is not None:
                     last[code] = max(last.get(code, at), at)
         return last
 
-    def _shown_in_vain(self, rest: _Counted, rule: CoolDown, facts: ContactFacts) -> dict[int, int]:
-        """When the last of enough showings without a reaction was."""
+    def _ignored(
+        self, counting: CountingRule, rule: CoolDown, facts: ContactFacts
+    ) -> dict[int, int]:
+        """Time in microseconds of the last contact, by counter, where enough contacts in a row
+        had no reaction."""
         outcomes = self._compiled.catalog.outcomes
-        rows: dict[int, int] = {}
+        in_a_row: dict[int, int] = {}
         last: dict[int, int] = {}
-        for contact, code in rest.of(facts, self._outbound):
+        for contact, code in counting.counted(facts, self._outbound):
             reacted = any(
                 name in outcomes and outcomes[name].is_reaction for name in contact.outcomes_at
             )
-            rows[code] = 0 if reacted else rows.get(code, 0) + 1
+            in_a_row[code] = 0 if reacted else in_a_row.get(code, 0) + 1
             last[code] = contact.shown_us
         assert rule.after_showings is not None
-        return {code: last[code] for code, row in rows.items() if row >= rule.after_showings}
+        return {
+            code: last[code] for code, count in in_a_row.items() if count >= rule.after_showings
+        }
 
 
 class ContactPolicyResult:
-    """What the contact policy says of each action; caps go on counting while slots are filled.
+    """The actions that the contact policy removes from one decision.
 
-    Attributes
-    ----------
-    out : shape (n_actions,)
-        Which actions are removed now.
+    The counters of the caps grow while the slots of the decision are filled.
     """
 
-    def __init__(self, verdicts: list[_Verdict], caps: list[_Count], n_actions: int) -> None:
-        self._fixed = verdicts
+    def __init__(
+        self, actions: Sequence[str], fixed: list[FixedRemovals], caps: list[CapCounts]
+    ) -> None:
+        self._actions = actions
+        self._fixed = fixed
         self._caps = caps
-        self._always = np.zeros(n_actions, dtype=bool)
-        for verdict in verdicts:
-            self._always |= verdict.mask
+        self._fixed_out = np.zeros(len(actions), dtype=bool)
+        for removals in fixed:
+            self._fixed_out |= removals.mask
 
     @property
     def out(self) -> Bools:
-        """Which actions are removed, after what was counted so far."""
-        out = self._always
+        """Mask of the removed actions after the slots filled so far, shape (n_actions,)."""
+        out = self._fixed_out
         for cap in self._caps:
-            out = out | cap.full
+            out = out | cap.mask
         return out
 
     def count(self, action: int) -> None:
-        """An action is shown in this decision: it counts for the slots that follow."""
+        """Count an action that this decision shows, for the slots that follow."""
         for cap in self._caps:
             cap.add(action)
 
     def rule(self, action: int) -> str:
-        """The first rule that removes an action, by its place in the catalogue."""
+        """Key in the catalogue of the first rule that removes an action."""
         return self._first(action).rule
 
-    def why(self, action: int) -> Reason:
-        """The same with words and the value found."""
-        return self._first(action).why(action)
+    def why(self, action: int) -> Removed:
+        """The first rule that removes an action, with its reason and the value it found."""
+        first = self._first(action)
+        reason, value = first.reason(action)
+        name = self._actions[action]
+        return Removed(action_id=name, rule=first.rule, reason=reason, value=value)
 
-    def _first(self, action: int) -> _Verdict | _Count:
-        for verdict in self._fixed:
-            if verdict.mask[action]:
-                return verdict
-        return next(cap for cap in self._caps if cap.full[action])
+    def _first(self, action: int) -> FixedRemovals | CapCounts:
+        rules: list[FixedRemovals | CapCounts] = [*self._fixed, *self._caps]
+        return next(rule for rule in rules if rule.mask[action])
+
+
+def _same_for_all(rule: str, mask: Bools, reason: tuple[str, Any]) -> FixedRemovals:
+    """Removals that have the same reason for each action."""
+    return FixedRemovals(rule, mask, lambda _: reason)

@@ -14,17 +14,23 @@ Arm = Literal["policy", "control"]
 
 
 def arm_of(customer_id: str, group: ControlGroup) -> Arm:
-    """Which arm a customer is in: the same for ever, on every machine, for one salt.
+    """The arm of a customer; it is always the same for one salt, on every machine.
 
-    The hash of salt and customer serves as a uniform random number; who is merged takes the arm
-    of whom they became.
+    The hash of salt and customer id serves as a uniform random number. A merged customer has the
+    arm of the customer id that stayed.
     """
     digest = hashlib.sha256(f"{group.salt}:{customer_id}".encode()).digest()
     uniform = int.from_bytes(digest[:7], "big") / 2**56
     return "control" if uniform < group.share else "policy"
 
 
-def uniform_probabilities(worth: Floats) -> Floats:
-    """The same chance for each allowed action, shape (n_actions,); ``nan`` is not allowed."""
-    allowed = ~np.isnan(worth)
+def uniform_probabilities(priority: Floats) -> Floats:
+    """The same probability for each allowed action, shape (n_actions,).
+
+    Parameters
+    ----------
+    priority : shape (n_actions,)
+        ``nan`` for an action that is not allowed.
+    """
+    allowed = ~np.isnan(priority)
     return np.where(allowed, 1.0 / allowed.sum(), 0.0)

@@ -1,4 +1,4 @@
-"""May we? What the caller, the catalogue's dates and the engagement policy rule out, and why."""
+"""Eligibility removes actions by the request, their dates and the engagement policy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RULES = ("", NO_TREATMENT, "request.actions", "request.exclude", "dates")
 
 
 class EngagementPolicy:
-    """The engagement policy of a playbook."""
+    """The compiled engagement policy of a catalogue."""
 
     def __init__(self, compiled: CompiledCatalog) -> None:
         self._compiled = compiled
@@ -36,12 +36,12 @@ class EngagementPolicy:
     def evaluate(
         self, request: DecideRequest, decision_context: DecisionContext, holds: Bools, now: datetime
     ) -> EligibilityResult:
-        """Which actions stay.
+        """Remove the actions that are not eligible for one decision.
 
         Parameters
         ----------
         holds : shape (n_conditions,)
-            Which conditions of the playbook hold in this situation.
+            Which conditions of the catalogue hold in this decision context.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class EngagementPolicy:
         compiled = self._compiled
         _refuse_unknown("actions", request.actions or (), compiled)
         _refuse_unknown("exclude", request.exclude, compiled)
-        # Written in the order of importance from the last to the first: the first one stands.
+        # The rules are written from the last to the first, so the first rule overwrites the others.
         code = np.zeros(len(compiled.actions), dtype=np.int8)
         failed = (~holds[self._condition]).nonzero()[0]
         first = np.full(len(compiled.actions), -1, dtype=np.intp)
@@ -64,8 +64,8 @@ class EngagementPolicy:
             if name != NO_ACTION:
                 code[compiled.index[name]] = EXCLUDED
         if request.actions is not None:
-            wanted = set(request.actions)
-            code[[name not in wanted for name in compiled.actions]] = NOT_ASKED
+            requested = set(request.actions)
+            code[[name not in requested for name in compiled.actions]] = NOT_ASKED
         code[~compiled.offered[request.channel]] = CHANNEL
         return EligibilityResult(
             compiled, request.channel, decision_context, code, first, self._level
@@ -73,12 +73,12 @@ class EngagementPolicy:
 
 
 class EligibilityResult:
-    """What the engagement policy said in one decision.
+    """The actions that are not eligible for one decision.
 
     Attributes
     ----------
     out : shape (n_actions,)
-        Which actions are removed.
+        Mask of the removed actions.
     """
 
     def __init__(
@@ -93,16 +93,16 @@ class EligibilityResult:
         self.out: Bools = code > 0
         self._compiled = compiled
         self._channel = channel
-        self._situation = decision_context
+        self._decision_context = decision_context
         self._code, self._first, self._level = code, first, level
 
     def rule(self, action: int) -> str:
-        """The first rule that removes an action, by the action's position."""
+        """Name of the first rule that removes an action."""
         code = int(self._code[action])
         return LEVELS[self._level[self._first[action]]] if code == CONDITION else RULES[code]
 
     def why(self, action: int) -> Removed:
-        """The same with words and the value found."""
+        """The first rule that removes an action, with its reason and the values it found."""
         compiled, code = self._compiled, int(self._code[action])
         name = compiled.actions[action]
         if code == CONDITION:
@@ -120,7 +120,7 @@ class EligibilityResult:
         condition = compiled.rules[self._first[action]][2]
         names = compiled.context_reader.names
         values = {
-            used: self._situation.value(used, names)
+            used: self._decision_context.value(used, names)
             for used in compiled.conditions.names_in(condition)
         }
         found = ", ".join(f"{used} is {_shown(value)}" for used, value in values.items())

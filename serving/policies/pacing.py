@@ -1,135 +1,63 @@
-"""Spreads a day's volume or budget over the day: a shadow price, as a pure function of one row.
+"""Budget pacing: a shadow price spreads a day's volume or budget over the day.
 
-What is scarce gets a price, which is taken off the priority of the actions that use it up; the
-price rises with each unit spent and falls with the time in which nothing is. So the customers
-for whom an action is worth most get it, at any hour, and not those who call first. A minimum is
-the same with the opposite sign: a price below 0 is a subsidy, and grows while too little is spent.
+The shadow price is taken off the priority of the actions that use a scarce volume or budget. It
+rises with each unit spent and falls with the time in which nothing is spent. So the customers for
+whom an action is worth most get it, at any hour, and not those who come first. A minimum works
+with the opposite sign: a price below 0 is a subsidy, and grows while too little is spent.
 
 The method is online dual mirror descent (Balseiro, Lu & Mirrokni, 2023, "The Best of Many
-Worlds", Algorithm 1; with gradient steps it is the adaptive pacing of Balseiro & Gur, 2019) along
-a plan shaped by the day's traffic (Agarwal et al., 2014, "Budget Pacing for Targeted Online
-Advertisements at LinkedIn")::
+Worlds", Algorithm 1; with gradient steps it is the adaptive pacing of Balseiro & Gur, 2019) in
+the plan time of `TrafficProfile`::
 
     level <- level + (units spent - units planned meanwhile) / sqrt(units learned from)
-    price  = grain * sinh(level)                               kept in [-scale, CEILING * scale]
+    price  = RESOLUTION * scale * sinh(level)                  kept in [-scale, CEILING * scale]
 
-The mirror map is the hypentropy of Ghai, Hazan & Singer (2020): the price moves by steps near 0
-and by percent elsewhere, so nothing needs to be known of what the action is really worth.
-Plain gradient steps were rejected, as their size would have to be tuned to just that. The step
-shrinks as in AdaGrad (Duchi, Hazan & Singer, 2011), but only until a day's target has been seen,
-so the price can follow a business that changes.
+The level is the dual variable. The mirror map is the hypentropy of Ghai, Hazan & Singer (2020):
+the price moves by constant steps near 0 and by percent elsewhere, so the worth of the action need
+not be known. Plain gradient steps were rejected, because their size depends on that worth. The
+step shrinks as in AdaGrad (Duchi, Hazan & Singer, 2011), but only until a day's target has been
+seen, so the price can follow a business that changes.
 
-No input or output, no clock, no chance: a row, a target and a moment give one price, for ever.
+All functions are pure: the same state, target and time always give the same price.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from features.errors import InvalidSetting
+from serving.policies.plan_time import PlanTime, TrafficProfile, plan_elapsed
 
-GRAIN = 1e-3  # of the scale: prices below it are as good as none, those above move by percent
-CEILING = 1e4  # times the scale: a dam against overflow, no price needs to come near it
-LOWEST, HIGHEST = -math.asinh(1 / GRAIN), math.asinh(CEILING / GRAIN)  # the same as levels
-LAST = 0.01  # of the day: in what remains, the plan no longer quickens, or it would end infinite
-LULL = 4.0  # spendings due without one, after which less and less of what was learned holds
+RESOLUTION = 1e-3  # of the scale: smaller prices have no effect, larger ones move by percent
+CEILING = 1e4  # times the scale: prevents an overflow; no price needs to come near it
+MIN_LEVEL, MAX_LEVEL = -math.asinh(1 / RESOLUTION), math.asinh(CEILING / RESOLUTION)
+MISSED = 4.0  # spend events due without any; from then on the price forgets what it learned
 ROUNDING = 1e-9  # of the maximum: 0.1 + 0.1 + 0.1 fits into 0.3
-PIECE = timedelta(minutes=15)  # zones shift by whole quarters, so each lies in one hour
-
-
-@dataclass(frozen=True, slots=True)
-class TrafficProfile:
-    """The days of a business, and how the traffic of a day is spread.
-
-    Parameters
-    ----------
-    zone : ZoneInfo
-        Where the business's midnight is. Days of 23 and 25 hours are as long as they are.
-    weights : 24 numbers >= 0, optional
-        The traffic expected in each hour of the local clock, in any unit; by default all hours
-        alike. A profile that is far off costs value, never exactness.
-    """
-
-    zone: ZoneInfo
-    weights: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.weights is None:
-            return
-        usable = all(math.isfinite(weight) and weight >= 0 for weight in self.weights)
-        if len(self.weights) != 24 or not usable or not sum(self.weights) > 0:
-            raise InvalidSetting(
-                f"weights of the day are {list(self.weights)!r}.",
-                expected="24 numbers >= 0, one for each hour, not all 0",
-                remedy="Give the traffic of each hour from 0 to 23 in any unit, or leave it out.",
-            )
-
-    def moment(self, at: datetime) -> PlanTime:
-        """A moment as this calendar sees it; made once for all prices of a decision."""
-        if at.tzinfo is None:
-            raise InvalidSetting(
-                f"The moment {at.isoformat()} has no time zone.",
-                expected="an aware time",
-                remedy="Pass UTC times.",
-            )
-        day = at.astimezone(self.zone).date()
-        return PlanTime(self, at, day, _gone(self.remaining(day, at)))
-
-    def remaining(self, day: date, at: datetime) -> float:
-        """The share of a day's traffic that is still to come, from 1 down to 0."""
-        start, shares = _shares(self, day)
-        whole, part = divmod((at - start) / PIECE, 1.0)
-        if not 0 <= whole < len(shares) - 1:
-            return 1.0 if whole < 0 else 0.0
-        before, after = shares[int(whole)], shares[int(whole) + 1]
-        return before + part * (after - before)
-
-
-@dataclass(frozen=True, slots=True)
-class PlanTime:
-    """A moment, the business's day it belongs to, and the time of the plan gone by on that day."""
-
-    calendar: TrafficProfile
-    at: datetime
-    day: date
-    gone: float
-
-
-@lru_cache(maxsize=64)
-def _shares(calendar: TrafficProfile, day: date) -> tuple[datetime, tuple[float, ...]]:
-    """A day's start, and the share of traffic to come after each quarter of an hour from there."""
-    start, end = (
-        datetime.combine(midnight, time(0), calendar.zone).astimezone(UTC)
-        for midnight in (day, day + timedelta(days=1))
-    )
-    begins = [start + PIECE * piece for piece in range(math.ceil((end - start) / PIECE))]
-    weights = calendar.weights or (1.0,) * 24
-    traffic = [weights[begin.astimezone(calendar.zone).hour] for begin in begins]
-    if not sum(traffic):  # all of it was expected in the hour that the clocks skip today
-        traffic = [1.0] * len(begins)
-    shares = [sum(traffic[piece:]) / sum(traffic) for piece in range(len(begins))]
-    return start, (*shares, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class DailyTarget:
-    """What a day should bring: of an action's volume, or of a budget that actions share.
+    """The limits of one day for an action's volume, or for a budget that actions share.
 
     Parameters
     ----------
     at_most, at_least : float, >= 0, in units
-        Actions for a volume, currency for a budget; ``None`` for no limit.
+        The unit is one showing for a volume, the currency for a budget. ``None`` is no limit.
     scale : float, > 0, in currency per unit
-        What one unit may be worth at most: for a volume the largest value x lever of the
+        Upper bound of what one unit is worth: for a volume the largest value x lever of the
         catalogue, for a budget that divided by the smallest cost. Only the order of magnitude
-        matters. A subsidy never exceeds it, so an action is never forced upon customers at more
-        than the best outcome of any action is worth, however far the minimum is out of reach.
+        matters. A subsidy never exceeds the scale, so an action is never pushed at a loss of more
+        than the best outcome of any action, however far the minimum is out of reach.
     unit : float, > 0, in units
-        What is usually spent at once: 1 for a volume, the mean cost of its actions for a budget.
+        Size of a typical spend event: 1 for a volume, the mean cost of its actions for a budget.
+
+    Raises
+    ------
+    InvalidSetting
+        If a limit, the scale or the unit is out of its range.
     """
 
     at_most: float | None
@@ -157,79 +85,81 @@ class DailyTarget:
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """The row that is kept of a volume or budget; written when something is spent, only then."""
+    """The stored state of one volume or budget; written only when something is spent."""
 
-    day: date  # the business's day that `spent` belongs to
+    day: date  # day of the business that `spent` belongs to
     spent: float  # on that day, in units
-    price: float  # after the last spending, per unit; below 0: a subsidy, until the minimum is met
-    at: datetime  # of the last spending
-    learned: float  # how many spendings the price was learned from, a day's target at most
+    price: float  # after the last spend event, per unit; below 0 is a subsidy
+    at: datetime  # of the last spend event
+    learned: float  # spend events that the price was learned from, a day's target at most
 
 
-def price(pace: BudgetState | None, target: DailyTarget, moment: PlanTime) -> float:
-    """What a unit costs now: to be taken off the priority, times the units an action spends.
+def shadow_price(state: BudgetState | None, target: DailyTarget, now: PlanTime) -> float:
+    """The price of a unit now: subtract it from the priority, times the units an action spends.
 
-    Without a row the day began at the scale for a maximum (who is worth most comes first) and
-    at 0 for a minimum. From one day to the next the price is kept; days without a row are no
-    evidence and change nothing.
+    Without a state, the day begins at the scale for a maximum (only the customers worth most are
+    served at first) and at 0 for a minimum. The price is kept from one day to the next; days
+    without a spend event change nothing.
 
     Returns
     -------
     float, in [-scale, CEILING x scale], in currency per unit
         0 for a maximum that will not be reached; below 0 only while a minimum is not reached.
     """
-    pace, elapsed = _today(pace, target, moment)
-    level = _level(pace, target, elapsed)
-    reached = pace.spent >= (target.at_least or 0.0)
+    state, elapsed = _state_today(state, target, now)
+    level = _level(state, target, elapsed)
+    reached = state.spent >= (target.at_least or 0.0)
     return _price(max(level, 0.0) if reached else level, target)
 
 
-def left(pace: BudgetState | None, target: DailyTarget, moment: PlanTime) -> float:
-    """How many units may still be spent today; ``inf`` without a maximum."""
+def units_left(state: BudgetState | None, target: DailyTarget, now: PlanTime) -> float:
+    """Units that may still be spent today; ``inf`` without a maximum."""
     if target.at_most is None:
         return math.inf
-    spent = 0.0 if pace is None or pace.day < moment.day else pace.spent
+    spent = 0.0 if state is None or state.day < now.day else state.spent
     return max(0.0, target.at_most - spent)
 
 
 def fits(
-    pace: BudgetState | None, target: DailyTarget, moment: PlanTime, amount: float = 1.0
+    state: BudgetState | None, target: DailyTarget, now: PlanTime, amount: float = 1.0
 ) -> bool:
-    """Whether ``amount`` may still be spent today; if not, the action is out by rule.
+    """Whether ``amount`` may still be spent today; if not, the action is removed.
 
-    Exact if row, draw and `advance` share one transaction. When several actions are drawn at
-    once, advance after each, and ask again before the next.
+    The maximum is exact if reading the state, the draw and `after_spending` share one
+    transaction. When several actions are drawn at once, call `after_spending` for each before the
+    next one is checked.
     """
-    return amount <= left(pace, target, moment) + ROUNDING * (target.at_most or 0.0)
+    return amount <= units_left(state, target, now) + ROUNDING * (target.at_most or 0.0)
 
 
 def priced_out(priority: float, charge: float, worth: float) -> bool:
-    """Whether prices leave nothing of what an action is worth to this customer.
+    """Whether the prices of an action exceed its priority for this customer.
 
-    To be taken out by rule, because exploration tries what trails, too: of thousands of
-    decisions that would spend a maximum of three on whoever calls first, at any price.
+    Such an action is removed and not only ranked last: exploration also draws actions with a low
+    rank. Over thousands of decisions exploration would spend a maximum of three on the first
+    customers, at any price.
 
     Parameters
     ----------
     charge : float, in currency
         The sum of price x units spent over the action's volume and budgets.
     worth : float, >= 0, in currency
-        The action's value x lever. Charges below GRAIN x worth take nothing out.
+        The action's value x lever. Charges below RESOLUTION x worth remove nothing.
     """
-    return charge > max(priority, GRAIN * worth)
+    return charge > max(priority, RESOLUTION * worth)
 
 
-def advance(
-    pace: BudgetState | None, target: DailyTarget, moment: PlanTime, amount: float = 1.0
+def after_spending(
+    state: BudgetState | None, target: DailyTarget, now: PlanTime, amount: float = 1.0
 ) -> BudgetState:
-    """The row after ``amount`` units were spent.
+    """The state after ``amount`` units were spent.
 
-    A moment before the row's own (clocks of workers differ) counts as the row's own.
+    A time before the state's own (clocks of workers differ) counts as the state's own.
 
     Raises
     ------
     InvalidSetting
-        If the amount is no number >= 0. Whether it fits is for `fits` to say.
+        If the amount is no number >= 0. `fits` checks the maximum, this function does not.
     """
     if not 0 <= amount < math.inf:
         raise InvalidSetting(
@@ -237,102 +167,90 @@ def advance(
             expected="a number >= 0",
             remedy="Correct the action's cost in the catalogue.",
         )
-    pace, elapsed = _today(pace, target, moment)
-    level = _level(pace, target, elapsed)
-    learned = _remembered(pace, target, elapsed, level) + amount / target.unit
+    state, elapsed = _state_today(state, target, now)
+    level = _level(state, target, elapsed)
+    learned = _learned(state, target, elapsed, level) + amount / target.unit
     level += amount / target.unit / math.sqrt(max(1.0, learned))
     if target.at_most is None:
         level = min(level, 0.0)
     return BudgetState(
-        day=pace.day,
-        spent=pace.spent + amount,
+        day=state.day,
+        spent=state.spent + amount,
         price=_price(level, target),
-        at=max(moment.at, pace.at),
+        at=max(now.at, state.at),
         learned=learned,
     )
 
 
-def _today(
-    pace: BudgetState | None, target: DailyTarget, moment: PlanTime
+def _state_today(
+    state: BudgetState | None, target: DailyTarget, now: PlanTime
 ) -> tuple[BudgetState, float]:
-    """The row as the day finds it, and the time of the plan gone by since then."""
-    calendar = moment.calendar
-    if pace is None:
+    """The state carried over to today, and the plan time that has passed since."""
+    if state is None:
         first = target.scale if target.at_most is not None else 0.0
-        return BudgetState(moment.day, 0.0, first, moment.at, learned=0.0), moment.gone
-    gone = _gone_by(calendar, pace.day, pace.at)
-    if pace.day == moment.day:
-        return pace, max(0.0, moment.gone - gone)
-    if pace.day > moment.day:  # just after midnight, by a clock that is behind
-        return pace, 0.0
-    rest = _gone(0.0) - gone
-    level = _level(pace, target, rest)
-    learned = _remembered(pace, target, rest, level)
-    return BudgetState(moment.day, 0.0, _price(level, target), moment.at, learned), moment.gone
+        return BudgetState(now.day, 0.0, first, now.at, learned=0.0), now.elapsed
+    written = _elapsed_at(now.profile, state.day, state.at)
+    if state.day == now.day:
+        return state, max(0.0, now.elapsed - written)
+    if state.day > now.day:  # this worker's clock is behind, just after midnight
+        return state, 0.0
+    rest = plan_elapsed(0.0) - written
+    level = _level(state, target, rest)
+    learned = _learned(state, target, rest, level)
+    return BudgetState(now.day, 0.0, _price(level, target), now.at, learned), now.elapsed
 
 
 @lru_cache(maxsize=1024)
-def _gone_by(calendar: TrafficProfile, day: date, at: datetime) -> float:
-    """The time of the plan gone by when a row was written: many decisions find the same rows."""
-    return _gone(calendar.remaining(day, at))
+def _elapsed_at(profile: TrafficProfile, day: date, at: datetime) -> float:
+    """The plan time at which a state was written; cached, as many decisions read one state."""
+    return plan_elapsed(profile.remaining(day, at))
 
 
-def _gone(remaining: float) -> float:
-    """The time of the plan, in which what is left falls due at a rate of 1.
-
-    The plan is made anew at each moment: what is left, over what remains of the day's traffic.
-    Its integral is a logarithm, so one long step gives what many short ones would.
-    """
-    if remaining >= LAST:
-        return -math.log(remaining)
-    return -math.log(LAST) + (LAST - remaining) / LAST
-
-
-def _level(pace: BudgetState, target: DailyTarget, elapsed: float) -> float:
-    """How far the price, as a level, has fallen since the row was written."""
-    # A row that was written under a larger scale may hold more than this one's.
-    level = max(math.asinh(pace.price / (GRAIN * target.scale)), LOWEST)
+def _level(state: BudgetState, target: DailyTarget, elapsed: float) -> float:
+    """The level after a plan time without a spend event."""
+    # A state that was written under a larger scale may hold more than this one's.
+    level = max(math.asinh(state.price / (RESOLUTION * target.scale)), MIN_LEVEL)
     if level > 0:
-        if target.at_most is None:  # there was one when the row was written
+        if target.at_most is None:  # there was a maximum when the state was written
             level = 0.0
         else:
-            speed = _due(pace, target.at_most, target) * _step(pace, target.at_most, target)
+            speed = _due(state, target.at_most, target) * _step(state, target.at_most, target)
             if speed * elapsed <= level:
                 return level - speed * elapsed
             level, elapsed = 0.0, elapsed - level / speed
     least = target.at_least or 0.0
     if not least:
         return 0.0
-    if pace.spent >= least:  # no subsidy is due today, but tomorrow may need as much again
+    if state.spent >= least:  # no subsidy is due today, but tomorrow may need as much again
         return level
     # The plan aims one standard deviation of a count higher, or chance would often leave a
     # minimum a few short.
     aim = least + math.sqrt(least * target.unit)
-    level -= elapsed * _due(pace, aim, target) * _step(pace, least, target)
-    return max(level, LOWEST)
+    level -= elapsed * _due(state, aim, target) * _step(state, least, target)
+    return max(level, MIN_LEVEL)
 
 
 def _price(level: float, target: DailyTarget) -> float:
-    return GRAIN * target.scale * math.sinh(min(level, HIGHEST))
+    return RESOLUTION * target.scale * math.sinh(min(level, MAX_LEVEL))
 
 
-def _due(pace: BudgetState, bound: float, target: DailyTarget) -> float:
-    """What is left of a bound, in spendings."""
-    return max(0.0, bound - pace.spent) / target.unit
+def _due(state: BudgetState, bound: float, target: DailyTarget) -> float:
+    """The rest of a bound, in spend events."""
+    return max(0.0, bound - state.spent) / target.unit
 
 
-def _step(pace: BudgetState, bound: float, target: DailyTarget) -> float:
-    """By how much the level moves for each spending, or for each that is due."""
-    return 1 / math.sqrt(max(1.0, min(pace.learned, bound / target.unit)))
+def _step(state: BudgetState, bound: float, target: DailyTarget) -> float:
+    """Change of the level for each spend event, or for each that is due."""
+    return 1 / math.sqrt(max(1.0, min(state.learned, bound / target.unit)))
 
 
-def _remembered(pace: BudgetState, target: DailyTarget, elapsed: float, level: float) -> float:
-    """How much of what was learned still holds.
+def _learned(state: BudgetState, target: DailyTarget, elapsed: float, level: float) -> float:
+    """The spend events that the price may still count as learned from, a day's target at most.
 
-    A day's target at most. When many spendings fell due and none came, the price was far off or
-    nobody called; either way it is then sought with the large steps of a beginner.
+    When many spend events fell due and none came, the price was far off or there was no traffic.
+    Then the price is sought again with large steps.
     """
     bound = target.at_most if target.at_most is not None and level >= 0 else target.at_least
-    spendings = max(1.0, (bound or 0.0) / target.unit)
-    missed = _due(pace, bound or 0.0, target) * elapsed
-    return min(pace.learned, spendings * (LULL / max(missed, LULL)) ** 2)
+    events = max(1.0, (bound or 0.0) / target.unit)
+    missed = _due(state, bound or 0.0, target) * elapsed
+    return min(state.learned, events * (MISSED / max(missed, MISSED)) ** 2)

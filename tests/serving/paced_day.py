@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from serving.policies import pacing
-from serving.policies.pacing import BudgetState, DailyTarget, TrafficProfile
+from serving.policies.pacing import BudgetState, DailyTarget
+from serving.policies.plan_time import TrafficProfile
 from training.arrays import Floats
 from training.bandit.exploration import InverseGapWeighting, draw
 
@@ -95,7 +96,7 @@ def _arrivals(rng: np.random.Generator, calls: int, traffic: tuple[float, ...] |
 def live(
     day: Day,
     paced: list[Paced],
-    calendar: TrafficProfile,
+    profile: TrafficProfile,
     paces: list[BudgetState | None] | None = None,
     *,
     first_come: bool = False,
@@ -106,11 +107,11 @@ def live(
     rows: list[BudgetState | None] = list(paces or [None] * len(paced))
     drawn, prices, value = np.zeros(len(day.seconds)), np.zeros((len(day.seconds), len(paced))), 0.0
     for call, worth in enumerate(day.priorities):
-        moment = calendar.moment(day.at(call))
+        moment = profile.plan_time(day.at(call))
         charge, out = np.zeros(len(worth)), np.isnan(worth)
         for one, (row, each) in enumerate(zip(rows, paced, strict=True)):
             if not first_come:
-                prices[call, one] = pacing.price(row, each.target, moment)
+                prices[call, one] = pacing.shadow_price(row, each.target, moment)
             for action, amount in each.amounts.items():
                 out[action] |= not pacing.fits(row, each.target, moment, amount)
                 charge[action] += prices[call, one] * amount
@@ -123,14 +124,14 @@ def live(
         for one, each in enumerate(paced):
             if action in each.amounts:
                 amount = each.amounts[action]
-                rows[one] = pacing.advance(rows[one], each.target, moment, amount)
+                rows[one] = pacing.after_spending(rows[one], each.target, moment, amount)
     return Run(drawn, prices, value, rows)
 
 
 def at_price(day: Day, amounts: dict[int, float], price: float) -> tuple[float, float]:
     """Expected units spent and value of a day at one price that stays, without a limit."""
     charge = np.array([price * amounts.get(a, 0.0) for a in range(day.priorities.shape[1])])
-    out = charge > np.maximum(day.priorities, pacing.GRAIN * VALUE)
+    out = charge > np.maximum(day.priorities, pacing.RESOLUTION * VALUE)
     adjusted = np.where(out, np.nan, day.priorities - charge)
     gap = np.nanmax(adjusted, axis=1, keepdims=True) - adjusted
     chance = 1 / ((~np.isnan(adjusted)).sum(axis=1, keepdims=True) + GREED * gap)
@@ -161,9 +162,9 @@ def share_of_possible_gain(day: Day, paced: Paced, value: float) -> float:
     return (value - nothing) / (best - nothing)
 
 
-def plan_by_hour(calendar: TrafficProfile, units: float) -> Floats:
+def plan_by_hour(profile: TrafficProfile, units: float) -> Floats:
     """The units that the plan spends in each hour of a day of 24 hours, shape (24,)."""
-    weights = np.array(calendar.weights or (1.0,) * 24)
+    weights = np.array(profile.weights or (1.0,) * 24)
     return weights / weights.sum() * units
 
 
