@@ -34,7 +34,7 @@ from rich.table import Table
 
 from features.business.domain import Domain, load_domain
 from features.datasets.dataset import training_frame
-from features.datasets.point_in_time import History
+from features.datasets.point_in_time import PointInTimeFeatures
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -380,7 +380,7 @@ def frame_at(env: Mapping[str, str], moments: pd.DataFrame) -> pd.DataFrame:
         settings = load_settings()
         domain = load_domain(settings.domain)
         ledger = Ledger(settings.ledger_url)
-        history = History(ledger, FeatureStore(settings, domain), domain)
+        history = PointInTimeFeatures(ledger, FeatureStore(settings, domain), domain)
         frame = training_frame(history, moments, "churn_v1", domain)
         ledger.close()
     return frame.set_axis(moments["customer_id"], axis=0)

@@ -2,7 +2,7 @@
 
 A moment is a customer and a time at which we could have decided; its label is what happened
 next (`labels`). `training_frame` puts beside each what was known then, and nothing
-from later; `labelled` says which are for training and which for judging.
+from later; `labelled_dataset` says which are for training and which for judging.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from features.datasets.labels import midnight
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.outcomes.attribution import SHOWN_COLUMNS, Attributed, attributed, shown_by
+from features.outcomes.attribution import DECISION_COLUMNS, Attribution, read_attribution, shown_by
 from features.outcomes.credit_rules import ShownAction, credit
 
 FOLDS = 5  # where all are asked at one moment and the domain names no protocol
 TEST_SHARE = 0.3  # of the moments, the latest, where the domain names no protocol
 
 
-class FeatureHistory(Protocol):
+class HistoricalFeatures(Protocol):
     """All we ask of the offline store here, so that a test can hand in a fake."""
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
@@ -53,7 +53,7 @@ class FeatureHistory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledDataset:
     """Training material for one model, in order of time.
 
     Attributes
@@ -66,7 +66,7 @@ class Labelled:
     train, test : shape (n_moments,), bool
         What to train on and what to judge on: later time, other customers, or, with ``folds``,
         all for both, each customer judged by a model that has not seen it.
-    judged : "later time", "other customers" or "folds"
+    split_by : "later time", "other customers" or "folds"
     folds : int
         How many; 0 if there are none.
     """
@@ -78,7 +78,7 @@ class Labelled:
     customer_ids: NDArray[np.object_]
     train: NDArray[np.bool_]
     test: NDArray[np.bool_]
-    judged: Literal["later time", "other customers", "folds"]
+    split_by: Literal["later time", "other customers", "folds"]
     folds: int = 0
 
     @property
@@ -92,9 +92,13 @@ def fingerprint(*arrays: NDArray[Any]) -> str:
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
 
 
-def labelled(
-    moments: pd.DataFrame, history: FeatureHistory, service: str, domain: Domain, shift: timedelta
-) -> Labelled:
+def labelled_dataset(
+    moments: pd.DataFrame,
+    history: HistoricalFeatures,
+    service: str,
+    domain: Domain,
+    shift: timedelta,
+) -> LabelledDataset:
     """Put beside each labelled moment what was known then, and say what to judge on.
 
     By time, a moment is trained on only if its label was settled before the first test moment.
@@ -107,8 +111,8 @@ def labelled(
     moments = moments.sort_values(["event_timestamp", "customer_id"], ignore_index=True)
     known = history.as_of(moments, service)
     at_us, settled_us = _to_us(moments["event_timestamp"]), _to_us(moments["settled_at"])
-    train, test, judged, folds = _split(domain, shift, known, at_us, settled_us)
-    return Labelled(
+    train, test, split_by, folds = _split(domain, shift, known, at_us, settled_us)
+    return LabelledDataset(
         x=_rows(known, at_us, domain).to_numpy(),
         y=moments["label"].to_numpy(dtype=np.int64),
         at_us=at_us,
@@ -116,20 +120,20 @@ def labelled(
         customer_ids=moments["customer_id"].to_numpy(dtype=object),
         train=train,
         test=test,
-        judged=judged,
+        split_by=split_by,
         folds=folds,
     )
 
 
 def training_frame(
-    history: FeatureHistory, moments: pd.DataFrame, service: str, domain: Domain
+    history: HistoricalFeatures, moments: pd.DataFrame, service: str, domain: Domain
 ) -> pd.DataFrame:
     """What every model would have read at each moment.
 
     Parameters
     ----------
     moments, service
-        As for `FeatureHistory.as_of`.
+        As for `HistoricalFeatures.as_of`.
 
     Returns
     -------
@@ -154,20 +158,20 @@ def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataF
     columns = tables.decisions.c
     # Without a record: what was decided here but not shown yet is not served either.
     imported = [~columns.served, columns.record.is_(None), columns.window_ends_at <= now]
-    query = sa.select(*SHOWN_COLUMNS, columns.customer_id, columns.channel).where(*imported)
+    query = sa.select(*DECISION_COLUMNS, columns.customer_id, columns.channel).where(*imported)
     query = query.order_by(columns.decided_at, columns.decision_id)
 
-    def read(connection: sa.Connection) -> tuple[list[tuple[Any, ShownAction]], Attributed]:
+    def read(connection: sa.Connection) -> tuple[list[tuple[Any, ShownAction]], Attribution]:
         known = (row for row in connection.execute(query) if row.action_id in catalog.actions)
         decided = [(row, shown) for row in known for shown in shown_by(row)]
-        return decided, attributed(connection, [shown for _, shown in decided], catalog)
+        return decided, read_attribution(connection, [shown for _, shown in decided], catalog)
 
-    decided, told = ledger.read(read)
+    decided, attribution = ledger.read(read)
     rows = []
-    for (row, _), touch in zip(decided, told.touches, strict=True):
+    for (row, _), action in zip(decided, attribution.actions, strict=True):
         # The window has closed: whoever said nothing did not accept.
-        taught = credit(touch, told.shares, now, catalog) or 0.0
-        rows.append((row.customer_id, row.decided_at, row.action_id, row.channel, taught))
+        acceptance = credit(action, attribution.shares, now, catalog) or 0.0
+        rows.append((row.customer_id, row.decided_at, row.action_id, row.channel, acceptance))
     names = ["customer_id", "event_timestamp", "action_id", "channel", "acceptance"]
     frame = pd.DataFrame(rows, columns=names)
     frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)

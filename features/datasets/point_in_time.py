@@ -33,8 +33,8 @@ from features.store.feast_store import FeatureStore
 ASKED = 500  # customers whose events are read at a time
 
 
-class History:
-    """What was known of customers at any moment; see `dataset.History`.
+class PointInTimeFeatures:
+    """What was known of customers at any moment; see `dataset.PointInTimeFeatures`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class History:
         self._columns = domain.profile_columns
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """See `dataset.History.as_of`."""
+        """See `dataset.PointInTimeFeatures.as_of`."""
         known = self._store.as_of(moments, service)
         restated = self._ledger.read(_restated)
         self._correct_profiles(known, restated)

@@ -1,7 +1,7 @@
 """The four contract tables: what a row must hold, and what it becomes in the ledger.
 
 Each reader takes one row, refuses it by raising `InvalidData`, or adds what it makes of it to a
-`Parsed`. The same rules check a table and load it.
+`ParsedRows`. The same rules check a table and load it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Business:
 
 
 @dataclass
-class Parsed:
+class ParsedRows:
     """What rows become: rows of the ledger, links between keys, and events; `keys` names everybody
     whom they speak of."""
 
@@ -58,10 +58,10 @@ class Parsed:
     keys: set[str] = field(default_factory=set)
 
 
-Reader = Callable[[Row, Business, Parsed], None]
+Reader = Callable[[Row, Business, ParsedRows], None]
 
 
-def _read_customer(row: Row, business: Business, parsed: Parsed) -> None:
+def _read_customer(row: Row, business: Business, parsed: ParsedRows) -> None:
     domain = business.domain
     customer_id = business.spelling.customer(_id(row, "customer_id"))
     attributes = {}
@@ -87,7 +87,7 @@ def _read_customer(row: Row, business: Business, parsed: Parsed) -> None:
     parsed.keys.update((customer_id, *identifiers))
 
 
-def _read_event(row: Row, business: Business, parsed: Parsed) -> None:
+def _read_event(row: Row, business: Business, parsed: ParsedRows) -> None:
     domain = business.domain
     event_type = domain.events.get(str(_need(row, "type")))
     known = event_type.properties if event_type else {}
@@ -110,7 +110,7 @@ def _read_event(row: Row, business: Business, parsed: Parsed) -> None:
     parsed.keys.update(event.keys)
 
 
-def _read_decision(row: Row, business: Business, parsed: Parsed) -> None:
+def _read_decision(row: Row, business: Business, parsed: ParsedRows) -> None:
     domain, catalog = business.domain, business.catalog
     action_id, channel = str(_need(row, "action_id")), str(_need(row, "channel"))
     if action_id != NO_ACTION and action_id not in catalog.actions:
@@ -141,7 +141,7 @@ def _read_decision(row: Row, business: Business, parsed: Parsed) -> None:
     )
 
 
-def _read_outcome(row: Row, business: Business, parsed: Parsed) -> None:
+def _read_outcome(row: Row, business: Business, parsed: ParsedRows) -> None:
     catalog = business.catalog
     decision_id, outcome = _id(row, "decision_id"), str(_need(row, "outcome"))
     if outcome not in catalog.outcomes:

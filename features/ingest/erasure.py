@@ -38,7 +38,7 @@ class Online(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
+class ErasureResult:
     """What was taken out of the ledger."""
 
     keys: list[str]
@@ -63,7 +63,7 @@ class Erasure:
     online: Online
     home: Path
 
-    def forget(self, keys: Sequence[str], now: datetime) -> Erased:
+    def forget(self, keys: Sequence[str], now: datetime) -> ErasureResult:
         """Erase whoever stands behind the keys; they are refused from now on.
 
         Raises
@@ -122,7 +122,7 @@ class Erasure:
             yield from sorted((self.home / "sources").glob(f"**/*.{ending}"))
 
 
-def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Erased:
+def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> ErasureResult:
     refuse_forgotten(connection, keys)
     # Each key by itself: whoever stands behind one of them is meant.
     customers = list(dict.fromkeys(resolve(connection, [key]) for key in keys))
@@ -157,7 +157,7 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     _read_tables_again(connection)
     note = json.dumps([all_keys, decision_ids])
     tables.set_meta(connection, f"{ERASING}{now.isoformat()}", note)
-    return Erased(all_keys, decision_ids, events, outcomes, learned)
+    return ErasureResult(all_keys, decision_ids, events, outcomes, learned)
 
 
 def _read_tables_again(connection: sa.Connection) -> None:

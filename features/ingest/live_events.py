@@ -28,7 +28,7 @@ from features.ledger.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Rejected:
+class Rejection:
     """An event that was not taken: which one of the call, which field, and why."""
 
     index: int
@@ -42,10 +42,10 @@ class IngestResult:
 
     accepted: int
     duplicates: int
-    rejected: list[Rejected]
+    rejected: list[Rejection]
 
 
-class Appended(NamedTuple):
+class AppendResult(NamedTuple):
     """What became of events that broke no rule."""
 
     news: dict[str, list[Event]]  # by customer
@@ -87,7 +87,7 @@ class Ingest:
             appended = await self._ledger.write(lambda c: self._append(c, events, now))
             places = list(good)
             for position, error in appended.refused.items():
-                rejected.append(Rejected(places[position], error.field, str(error)))
+                rejected.append(Rejection(places[position], error.field, str(error)))
         await self.show(now)
         return IngestResult(
             sum(map(len, appended.news.values())) if appended else 0,
@@ -168,16 +168,18 @@ class Ingest:
 
     def _checked(
         self, sent: Sequence[Any], now: datetime
-    ) -> tuple[dict[int, Event], list[Rejected]]:
+    ) -> tuple[dict[int, Event], list[Rejection]]:
         good, rejected = {}, []
         for index, one in enumerate(sent):
             try:
                 good[index] = read_event(one, self._domain, self._spelling, now)
             except InvalidEvent as error:
-                rejected.append(Rejected(index, error.field, str(error)))
+                rejected.append(Rejection(index, error.field, str(error)))
         return good, rejected
 
-    def _append(self, connection: sa.Connection, events: list[Event], now: datetime) -> Appended:
+    def _append(
+        self, connection: sa.Connection, events: list[Event], now: datetime
+    ) -> AppendResult:
         done = append(connection, self._spelling, events, now)
         self._restate(connection, done.restated, done.gone, now)
         news = {key: new for key, new in done.news.items() if key not in done.restated}
@@ -202,7 +204,7 @@ class Ingest:
 
 def append(
     connection: sa.Connection, spelling: Spelling, events: Sequence[Event], now: datetime
-) -> Appended:
+) -> AppendResult:
     """Keep events that are new, each under its customer, and the links that they tell of."""
     fresh, duplicates, refused = _sorted_out(connection, events)
     restated: set[str] = set()
@@ -222,7 +224,7 @@ def append(
         news.setdefault(behind.get(event.subject, event.subject), []).append(event)
     rows = [_row(event, customer_id) for customer_id, new in news.items() for event in new]
     tables.insert_new(connection, tables.events, rows)
-    return Appended(news, duplicates, refused, restated, gone)
+    return AppendResult(news, duplicates, refused, restated, gone)
 
 
 def _sorted_out(

@@ -25,7 +25,7 @@ from features.customers.identity import link_all, resolve_each
 from features.customers.profiles import accounts_told_of
 from features.customers.tombstones import forgotten
 from features.errors import InvalidData
-from features.ingest.contract_tables import READERS, Business, Parsed, Row, contacts_of
+from features.ingest.contract_tables import READERS, Business, ParsedRows, Row, contacts_of
 from features.ingest.live_events import append
 from features.journeys.journey_states import drop, restate
 from features.ledger import tables
@@ -97,14 +97,14 @@ class _Table:
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
-    def parsed(self, after: int = 0) -> Iterator[tuple[int, Parsed]]:
+    def parsed(self, after: int = 0) -> Iterator[tuple[int, ParsedRows]]:
         """Batches of rows from the one after ``after`` on: number of the last row, and content."""
-        parsed, number, done = Parsed(), after, after
+        parsed, number, done = ParsedRows(), after, after
         for number, row in _rows(self.path, after):
             READERS[self.name](row, self.business, parsed)
             if number - done == BATCH or len(parsed.keys) >= KEYS:
                 yield number, parsed
-                parsed, done = Parsed(), number
+                parsed, done = ParsedRows(), number
         if number > done:
             yield number, parsed
 
@@ -207,7 +207,7 @@ def _check(table: _Table, progress: Progress) -> LoadReport:
     rows, good, first = 0, 0, None
     for rows, row in _rows(table.path):
         try:
-            READERS[table.name](row, table.business, Parsed())
+            READERS[table.name](row, table.business, ParsedRows())
             good += 1
         except InvalidData as error:
             first = first or f"row {rows}: {error}"
@@ -223,7 +223,7 @@ def _load(table: _Table, ledger: Ledger, now: datetime, progress: Progress) -> L
     progress(f"load {table.name}", begun, table.total)
     for number, parsed in table.parsed(begun):
 
-        def bring_in(c: sa.Connection, parsed: Parsed = parsed, number: int = number) -> Any:
+        def bring_in(c: sa.Connection, parsed: ParsedRows = parsed, number: int = number) -> Any:
             tables.set_meta(c, f"{LOADED}{table.name}", f"{table.fingerprint} {number}")
             return _bring_in(c, parsed, table.business, now)
 
@@ -242,7 +242,7 @@ def _loaded_so_far(connection: sa.Connection, table: _Table) -> int:
 
 
 def _bring_in(
-    connection: sa.Connection, parsed: Parsed, business: Business, now: datetime
+    connection: sa.Connection, parsed: ParsedRows, business: Business, now: datetime
 ) -> tuple[int, list[str]]:
     """Write a batch; how many rows were new, and why others were left out."""
     kept, left_out = _without_forgotten(connection, parsed)
@@ -263,13 +263,15 @@ def _bring_in(
     return sum(counts) + sum(map(len, done.news.values())), left_out
 
 
-def _without_forgotten(connection: sa.Connection, parsed: Parsed) -> tuple[Parsed, list[str]]:
+def _without_forgotten(
+    connection: sa.Connection, parsed: ParsedRows
+) -> tuple[ParsedRows, list[str]]:
     """Rows about forgotten customers stay out (events are seen to by `append`)."""
     erased = forgotten(connection, parsed.keys)
     named = parsed.keys - erased if tables.decisions in parsed.rows else ()
     behind = resolve_each(connection, named)
     decided = _decided(connection, parsed.rows.get(tables.outcomes, ()))
-    kept, left_out = Parsed(events=parsed.events), list[str]()
+    kept, left_out = ParsedRows(events=parsed.events), list[str]()
     for table, rows in parsed.rows.items():
         for row in rows:
             subject = row.get("subject") or row.get("customer_id", "")

@@ -1,4 +1,4 @@
-"""From the ledger to `credit_rules`: what was shown, what was told of it, who shares in it."""
+"""Reads shown actions and their outcomes from the ledger, for the rules of credit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from features.customers.identity import among
 from features.ledger import tables
 from features.outcomes.credit_rules import (
     AttributedAction,
+    CreditShares,
     ReportedOutcome,
-    Shares,
     ShownAction,
-    shares,
-    touch,
+    attribute_outcomes,
+    credit_shares,
 )
 
-# What `shown_by` reads of a decision.
-SHOWN_COLUMNS = tuple(
+# The columns of a decision that `shown_by` needs.
+DECISION_COLUMNS = tuple(
     tables.decisions.c[name]
     for name in (
         *("decision_id", "action_id", "decided_at", "activated_at", "window_ends_at"),
@@ -31,58 +31,59 @@ SHOWN_COLUMNS = tuple(
 )
 
 
-class Attributed(NamedTuple):
-    """Shown actions with what was told of them, and the shares in what others were told too."""
+class Attribution(NamedTuple):
+    """Shown actions with their outcomes, and the shares of credit for shared outcomes."""
 
-    touches: list[AttributedAction]
-    shares: Shares
+    actions: list[AttributedAction]
+    shares: CreditShares
 
 
-def attributed(
+def read_attribution(
     connection: sa.Connection, shown: Sequence[ShownAction], catalog: Catalog
-) -> Attributed:
-    """What is put down to shown actions, in their order.
+) -> Attribution:
+    """Attribute outcomes to shown actions; the result has the order of ``shown``.
 
-    Reads the outcomes of their decisions, and whatever else shares in those, of whomever.
+    Also reads every other decision that shares an outcome with these, of any customer: the
+    shares of credit depend on them.
     """
-    told = _told(connection, {one.decision_id for one in shown})
-    mine = {said.shared_id for outcomes in told.values() for said in outcomes} - {None}
-    touches = _touches(shown, told, catalog)
-    if not mine:
-        return Attributed(touches, {})
-    those = sorted(_told_of_shared(connection, mine) - {one.decision_id for one in shown})
-    others = list(shown_actions(connection, those))
-    theirs = _touches(others, _told(connection, those), catalog)
-    return Attributed(touches, shares([*touches, *theirs], catalog))
+    reported = _reported(connection, {one.decision_id for one in shown})
+    shared = {one.shared_id for outcomes in reported.values() for one in outcomes} - {None}
+    actions = _attributed(shown, reported, catalog)
+    if not shared:
+        return Attribution(actions, {})
+    other_ids = sorted(_decisions_of(connection, shared) - {one.decision_id for one in shown})
+    others = list(shown_actions(connection, other_ids))
+    sharers = _attributed(others, _reported(connection, other_ids), catalog)
+    return Attribution(actions, credit_shares([*actions, *sharers], catalog))
 
 
-def sharing(connection: sa.Connection, decision_ids: Iterable[str]) -> set[str]:
-    """The decisions that were told of something that one of these was told of too."""
+def sharing_decisions(connection: sa.Connection, decision_ids: Iterable[str]) -> set[str]:
+    """The decisions that share an outcome with one of these, these included."""
     columns = tables.outcomes.c
     query = sa.select(columns.shared_id).where(columns.shared_id.is_not(None)).distinct()
     found = among(connection, query, columns.decision_id, decision_ids)
-    return _told_of_shared(connection, {row.shared_id for row in found})
+    return _decisions_of(connection, {row.shared_id for row in found})
 
 
 def shown_actions(connection: sa.Connection, decision_ids: Iterable[str]) -> Iterator[ShownAction]:
-    """What decisions showed; nothing of those that were not activated yet."""
-    query = sa.select(*SHOWN_COLUMNS)
+    """The actions that decisions showed; none of a decision that is not activated yet."""
+    query = sa.select(*DECISION_COLUMNS)
     for row in among(connection, query, tables.decisions.c.decision_id, decision_ids):
         yield from shown_by(row)
 
 
 def shown_by(row: Any) -> list[ShownAction]:
-    """What one decision showed, best rank first; `no_action` shows nothing.
+    """The actions that one decision showed, best rank first; `no_action` is not among them.
 
     Parameters
     ----------
     row
-        With the `SHOWN_COLUMNS` of a decision.
+        With the `DECISION_COLUMNS` of a decision.
     """
     at = row.activated_at
     if at is None:
         return []
-    if row.record is None:  # imported: of one action, and the window it had at that time
+    if row.record is None:  # imported: one action, with the window of the time of the import
         only = ShownAction(row.decision_id, row.action_id, at, row.window_ends_at)
         return [only] if row.action_id != NO_ACTION else []
     days: dict[str, float] = from_json(row.record)["attribution_days"]
@@ -95,19 +96,19 @@ def shown_by(row: Any) -> list[ShownAction]:
 
 
 def activated(row: Any) -> list[str] | None:
-    """The actions that were shown when a decision was activated later; None if it was at once."""
+    """The actions that a later activation showed; None if the decision was shown at once."""
     return from_json(row.activation)["activated"] if row.activation else None
 
 
-def _touches(
+def _attributed(
     shown: Iterable[ShownAction],
-    told: dict[tuple[str, str], list[ReportedOutcome]],
+    reported: dict[tuple[str, str], list[ReportedOutcome]],
     catalog: Catalog,
 ) -> list[AttributedAction]:
-    return [touch(one, told.get(one.key, ()), catalog) for one in shown]
+    return [attribute_outcomes(one, reported.get(one.key, ()), catalog) for one in shown]
 
 
-def _told(
+def _reported(
     connection: sa.Connection, decision_ids: Iterable[str]
 ) -> dict[tuple[str, str], list[ReportedOutcome]]:
     """All outcomes of some decisions, by decision and action."""
@@ -115,14 +116,15 @@ def _told(
     query = sa.select(
         columns.decision_id, columns.action_id, *(columns[name] for name in ReportedOutcome._fields)
     )
-    told: dict[tuple[str, str], list[ReportedOutcome]] = {}
+    found: dict[tuple[str, str], list[ReportedOutcome]] = {}
     for row in among(connection, query, columns.decision_id, decision_ids):
         cells: list[Any] = list(row)
-        told.setdefault((cells[0], cells[1]), []).append(ReportedOutcome._make(cells[2:]))
-    return told
+        found.setdefault((cells[0], cells[1]), []).append(ReportedOutcome._make(cells[2:]))
+    return found
 
 
-def _told_of_shared(connection: sa.Connection, shared_ids: Iterable[str | None]) -> set[str]:
+def _decisions_of(connection: sa.Connection, shared_ids: Iterable[str | None]) -> set[str]:
+    """The decisions that have an outcome with one of these ``shared_id``."""
     columns = tables.outcomes.c
     query = sa.select(columns.decision_id).distinct()
     names = [name for name in shared_ids if name is not None]

@@ -1,8 +1,8 @@
-"""What a shown action teaches, and what it earned: one rule for learner, warm start and lift.
+"""Rules of credit and reward for a shown action, shared by learner, warm start and lift.
 
-An outcome *holds* unless it was taken back or revised. It is put down to an action if it occurred
-within its window, which begins when the action was shown. What is told of several decisions under
-one ``shared_id`` happened once: the catalogue's ``attribution`` says who has which share of it.
+An outcome *holds* unless it was retracted or revised. It is attributed to an action if it occurred
+within the action's window, which begins when the action was shown. Outcomes of several decisions
+with one ``shared_id`` are one event: the catalogue's ``attribution`` rule divides its credit.
 Nothing here depends on the order in which outcomes arrived.
 """
 
@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 from features.business.catalog import Action, Catalog
 
-# Of (shared_id, decision_id, action_id): which part of what happened is that action's.
-Shares = Mapping[tuple[str, str, str], float]
+# By (shared_id, decision_id, action_id): the share of the credit that goes to that action.
+CreditShares = Mapping[tuple[str, str, str], float]
 
 
 class ShownAction(NamedTuple):
-    """An action that a decision showed, and until when an outcome is put down to it."""
+    """An action that a decision showed, and the end of its attribution window."""
 
     decision_id: str
     action_id: str
@@ -33,7 +33,7 @@ class ShownAction(NamedTuple):
 
 
 class ReportedOutcome(NamedTuple):
-    """One outcome as it was told."""
+    """One outcome as it was reported."""
 
     outcome_id: str
     outcome: str
@@ -45,116 +45,121 @@ class ReportedOutcome(NamedTuple):
 
 
 class AttributedAction(NamedTuple):
-    """A shown action with the outcomes that hold and are put down to it, if others do not share
-    in them."""
+    """A shown action with the outcomes that hold and occurred in its window.
+
+    Some of the outcomes may be shared with other actions; see `credit_shares`.
+    """
 
     shown: ShownAction
-    heard: tuple[ReportedOutcome, ...]
+    outcomes: tuple[ReportedOutcome, ...]
 
 
-def touch(
-    shown: ShownAction, outcomes: Iterable[ReportedOutcome], catalog: Catalog
+def attribute_outcomes(
+    shown: ShownAction, reported: Iterable[ReportedOutcome], catalog: Catalog
 ) -> AttributedAction:
-    """Keep of all that was told of a shown action what holds and is put down to it.
+    """Keep the reported outcomes of a shown action that hold and occurred in its window.
 
-    What a retraction or a revision names is gone for good: taking a revision back brings nothing
-    back. An outcome that the catalogue knows no more says nothing.
+    An outcome that a retraction or a revision names is void for good: retracting the revision does
+    not restore it. An outcome that the catalogue does not define any more is ignored.
 
     Parameters
     ----------
-    outcomes
-        Of this action of this decision, in any order.
+    reported
+        Outcomes of this action of this decision, in any order.
     """
-    outcomes = list(outcomes)
-    gone = {said.retracts or said.revises for said in outcomes}
+    reported = list(reported)
+    void = {one.retracts or one.revises for one in reported}
     action = catalog.actions.get(shown.action_id)
-    heard = (
-        said
-        for said in outcomes
-        if not said.retracts
-        and said.outcome_id not in gone
-        and said.outcome in catalog.outcomes
-        and shown.shown_at <= said.occurred_at <= _ends_at(shown, said.outcome, action)
+    outcomes = (
+        one
+        for one in reported
+        if not one.retracts
+        and one.outcome_id not in void
+        and one.outcome in catalog.outcomes
+        and shown.shown_at <= one.occurred_at <= _ends_at(shown, one.outcome, action)
     )
-    return AttributedAction(shown, tuple(heard))
+    return AttributedAction(shown, tuple(outcomes))
 
 
-def shares(touches: Iterable[AttributedAction], catalog: Catalog) -> Shares:
-    """Who has which share in what several actions were told of.
+def credit_shares(actions: Iterable[AttributedAction], catalog: Catalog) -> CreditShares:
+    """Divide the credit for each shared outcome between the actions that it was reported for.
 
-    Those take part who were told of it in their window, by an outcome that speaks of acceptance or
-    earns something. ``last_touch`` gives it to the action that was shown last, ``first_touch`` to
-    the first, and of several at one instant to the one whose decision's and own name sorts first;
-    ``even`` gives all alike.
+    An action takes part if the outcome occurred in its window and is one of acceptance or reward.
+    ``last_touch`` gives all credit to the action that was shown last, ``first_touch`` to the one
+    that was shown first; of several at one instant the first by decision id and action id gets it.
+    ``even`` gives all the same share.
 
     Parameters
     ----------
-    touches
-        All that share in a ``shared_id``, for each that occurs in them.
+    actions
+        For each ``shared_id`` that occurs in them, all actions that it was reported for.
     """
-    taking_part: dict[str, list[ShownAction]] = {}
-    for shown, heard in touches:
+    sharers: dict[str, list[ShownAction]] = {}
+    for shown, outcomes in actions:
         action = catalog.actions.get(shown.action_id)
-        for name in {one.shared_id for one in heard if _matters(one.outcome, action, catalog)}:
+        for name in {one.shared_id for one in outcomes if _matters(one.outcome, action, catalog)}:
             if name is not None:
-                taking_part.setdefault(name, []).append(shown)
+                sharers.setdefault(name, []).append(shown)
     return {
         (name, *one.key): share
-        for name, those in taking_part.items()
-        for one, share in _divided(those, catalog).items()
+        for name, among in sharers.items()
+        for one, share in _divided(among, catalog).items()
     }
 
 
 def credit(
-    touch: AttributedAction, shares: Shares, now: datetime, catalog: Catalog
+    action: AttributedAction, shares: CreditShares, now: datetime, catalog: Catalog
 ) -> float | None:
-    """The acceptance that outcomes speak of, once one does; 0 after a window of silence.
+    """The acceptance of a shown action: the largest that its outcomes report, else 0 at the end.
 
-    What another action has got the credit for is not heard here.
+    A shared outcome whose credit went to another action is ignored.
 
     Returns
     -------
     float or None
-        Acceptance in [0, 1]; None while there is nothing to say.
+        Acceptance in [0, 1]; 0 if the window closed without an outcome of acceptance; None while
+        the window is open and there is no such outcome.
     """
-    clear = [
+    reported = [
         acceptance * share
-        for one in touch.heard
+        for one in action.outcomes
         if (acceptance := catalog.outcomes[one.outcome].acceptance) is not None
-        and (share := _share(touch.shown, one, shares)) > 0
+        and (share := _share(action.shown, one, shares)) > 0
     ]
-    if clear:
-        return max(clear)
-    return 0.0 if now > touch.shown.ends_at else None
+    if reported:
+        return max(reported)
+    return 0.0 if now > action.shown.ends_at else None
 
 
-def earned(touch: AttributedAction, shares: Shares, catalog: Catalog) -> float:
-    """What followed a shown action, in the domain's currency, before the cost of showing it.
+def earned(action: AttributedAction, shares: CreditShares, catalog: Catalog) -> float:
+    """The reward of a shown action in the domain's currency, before the cost of showing it.
 
-    If the action lists ``outcomes`` in the catalogue: the sum of the rewards of those that are put
-    down to it, each name once, as last said, times its share. Else acceptance x value. An action
-    that the catalogue has no more earns nothing.
+    If the action lists ``outcomes`` in the catalogue, it is the sum of the rewards of those that
+    are attributed to it, times their shares; each outcome name counts once, by its latest report.
+    Else it is acceptance x value. An action that the catalogue does not have any more earns 0.
     """
-    action = catalog.actions.get(touch.shown.action_id)
-    if action is None:
+    listed = catalog.actions.get(action.shown.action_id)
+    if listed is None:
         return 0.0
-    if not action.outcomes:  # silence is no acceptance, sooner or later
-        return (credit(touch, shares, touch.shown.shown_at, catalog) or 0.0) * action.value
-    last: dict[str, ReportedOutcome] = {}
-    for one in sorted(touch.heard, key=lambda one: (one.occurred_at, one.outcome_id)):
-        if one.outcome in action.outcomes and _share(touch.shown, one, shares) > 0:
-            last[one.outcome] = one
-    return sum(_worth(one, action) * _share(touch.shown, one, shares) for one in last.values())
+    if not listed.outcomes:  # without an outcome the acceptance is 0, before or after the window
+        return (credit(action, shares, action.shown.shown_at, catalog) or 0.0) * listed.value
+    latest: dict[str, ReportedOutcome] = {}
+    for one in sorted(action.outcomes, key=lambda one: (one.occurred_at, one.outcome_id)):
+        if one.outcome in listed.outcomes and _share(action.shown, one, shares) > 0:
+            latest[one.outcome] = one
+    return sum(
+        _reward_of(one, listed) * _share(action.shown, one, shares) for one in latest.values()
+    )
 
 
-def reward(touch: AttributedAction, shares: Shares, catalog: Catalog) -> float:
-    """What a shown action brought in the domain's currency: what it earned less its cost."""
-    action = catalog.actions.get(touch.shown.action_id)
-    return earned(touch, shares, catalog) - (action.cost if action else 0.0)
+def reward(action: AttributedAction, shares: CreditShares, catalog: Catalog) -> float:
+    """The reward of a shown action in the domain's currency: what it earned less its cost."""
+    listed = catalog.actions.get(action.shown.action_id)
+    return earned(action, shares, catalog) - (listed.cost if listed else 0.0)
 
 
 def _ends_at(shown: ShownAction, outcome: str, action: Action | None) -> datetime:
-    """Until when an outcome is put down to the action: never longer than the decision said."""
+    """The end of an outcome's own window, at the latest the end that the decision logged."""
     expected = action.outcomes.get(outcome) if action else None
     if expected is None or expected.attribution_days is None:
         return shown.ends_at
@@ -166,21 +171,21 @@ def _matters(outcome: str, action: Action | None, catalog: Catalog) -> bool:
     return listed or catalog.outcomes[outcome].acceptance is not None
 
 
-def _divided(those: list[ShownAction], catalog: Catalog) -> dict[ShownAction, float]:
+def _divided(among: list[ShownAction], catalog: Catalog) -> dict[ShownAction, float]:
     if catalog.attribution == "even":
-        return dict.fromkeys(those, 1 / len(those))
+        return dict.fromkeys(among, 1 / len(among))
     pick = max if catalog.attribution == "last_touch" else min
-    at = pick(one.shown_at for one in those)
-    winner = min(one for one in those if one.shown_at == at)  # the names break the tie
-    return {one: float(one == winner) for one in those}
+    at = pick(one.shown_at for one in among)
+    winner = min(one for one in among if one.shown_at == at)  # the ids break the tie
+    return {one: float(one == winner) for one in among}
 
 
-def _share(shown: ShownAction, said: ReportedOutcome, shares: Shares) -> float:
-    if said.shared_id is None:
+def _share(shown: ShownAction, outcome: ReportedOutcome, shares: CreditShares) -> float:
+    if outcome.shared_id is None:
         return 1.0
-    return shares.get((said.shared_id, *shown.key), 0.0)
+    return shares.get((outcome.shared_id, *shown.key), 0.0)
 
 
-def _worth(said: ReportedOutcome, action: Action) -> float:
-    told = action.outcomes[said.outcome].reward
-    return (said.value or 0.0) if told == "told" else told
+def _reward_of(outcome: ReportedOutcome, action: Action) -> float:
+    defined = action.outcomes[outcome.outcome].reward
+    return (outcome.value or 0.0) if defined == "told" else defined

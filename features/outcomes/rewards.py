@@ -1,4 +1,4 @@
-"""What decisions earned, by customer and day: the table that lift is measured on."""
+"""Sums the rewards of decisions by customer, arm and day: the table that lift is computed from."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import sqlalchemy as sa
 from features.business.catalog import Catalog
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.outcomes.attribution import SHOWN_COLUMNS, attributed, shown_by
+from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
 from features.outcomes.credit_rules import earned
 
 DAY_US = 86_400_000_000
 ROWS = 20_000  # read at a time; bounds the memory
 KEYS = ["customer_id", "arm", "day"]
-# Aggregated here as whole microseconds: a day of the calendar is a number in every database.
+# Days are computed from whole microseconds: every database can divide numbers.
 _DECIDED, _SHOWN = tables.decisions.c, tables.contacts.c
-# Not plainly "served": an index on that would lead through all rows in the order of windows.
-OURS = [_DECIDED.served.is_not(sa.false()), _DECIDED.arm.is_not(None)]
+# Not simply "served": with that the database would use the index on windows, and read all rows.
+SERVED = [_DECIDED.served.is_not(sa.false()), _DECIDED.arm.is_not(None)]
 _DAY = (sa.type_coerce(_DECIDED.activated_at, sa.BigInteger) // DAY_US).label("day")
 
 
 @dataclass(frozen=True)
 class Rewards:
-    """What served decisions brought.
+    """The rewards of served decisions.
 
     Attributes
     ----------
     table : DataFrame
         One row for each customer, arm and day (UTC): columns customer_id, arm, day (days since
         1970), decisions, open (of those, decisions whose window is open), reward.
-    forgotten : list of str
-        Actions that were shown and that the catalogue has no more; they count 0.
+    unknown_actions : list of str
+        Actions that were shown and that the catalogue does not have any more; they count 0.
     """
 
     table: pd.DataFrame
-    forgotten: list[str]
+    unknown_actions: list[str]
 
 
 def rewards(
@@ -49,45 +49,44 @@ def rewards(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Rewards:
-    """Add up what decisions of a period earned, less what showing them cost.
+    """Sum the rewards of the decisions of a period, less the costs of showing them.
 
-    A decision belongs to the moment at which it was shown, and to whoever is the customer now;
-    what it earned is known as of ``now``, under the catalogue of now.
+    A decision belongs to the day on which it was shown, and to the customer who has its key now.
+    Its outcomes are those known at ``now``; values and costs come from ``catalog``.
 
     Parameters
     ----------
     since, until : aware
-        Shown from ``since`` on and before ``until``; None leaves that side open.
+        The period of showing, from ``since`` on and before ``until``; None: no limit.
     """
     decided = _decided(ledger, _in_period(_DECIDED.activated_at, since, until), now)
     shown = _shown(ledger, _in_period(_SHOWN.shown_at, since, until))
     cost = shown["action_id"].map({name: action.cost for name, action in catalog.actions.items()})
-    forgotten = sorted(shown.loc[cost.isna(), "action_id"].unique())
+    unknown = sorted(shown.loc[cost.isna(), "action_id"].unique())
     costs = cost.fillna(0.0).groupby(shown["decision_id"]).sum()
     gains = _gains(ledger, _in_period(_DECIDED.activated_at, since, until), catalog)
-    decided["reward"] = decided["decision_id"].map(gains).fillna(0.0) - decided["decision_id"].map(
-        costs
-    ).fillna(0.0)
+    names = decided["decision_id"]
+    decided["reward"] = names.map(gains).fillna(0.0) - names.map(costs).fillna(0.0)
     grouped = decided.groupby(KEYS, as_index=False)
     table = grouped.agg(
         decisions=("reward", "size"), open=("open", "sum"), reward=("reward", "sum")
     )
-    return Rewards(table, forgotten)
+    return Rewards(table, unknown)
 
 
 def _in_period(at: Any, since: datetime | None, until: datetime | None) -> list[Any]:
-    begun = [] if since is None else [at >= since]
-    return begun if until is None else [*begun, at < until]
+    limits = [] if since is None else [at >= since]
+    return limits if until is None else [*limits, at < until]
 
 
 def _decided(ledger: Ledger, period: list[Any], now: datetime) -> pd.DataFrame:
-    still = sa.case((_DECIDED.window_ends_at > now, 1), else_=0)
-    query = sa.select(_DECIDED.decision_id, _DECIDED.customer_id, _DECIDED.arm, _DAY, still)
-    return _frame(ledger, query.where(*OURS, *period), ["decision_id", *KEYS, "open"])
+    is_open = sa.case((_DECIDED.window_ends_at > now, 1), else_=0)
+    query = sa.select(_DECIDED.decision_id, _DECIDED.customer_id, _DECIDED.arm, _DAY, is_open)
+    return _frame(ledger, query.where(*SERVED, *period), ["decision_id", *KEYS, "open"])
 
 
 def _shown(ledger: Ledger, period: list[Any]) -> pd.DataFrame:
-    """What imported decisions showed is among it; it meets none of ours."""
+    """Every shown action; those of imported decisions match no served decision and drop out."""
     query = sa.select(_SHOWN.decision_id, _SHOWN.action_id).where(*period)
     return _frame(ledger, query, ["decision_id", "action_id"])
 
@@ -98,16 +97,16 @@ def _frame(ledger: Ledger, query: sa.Select[Any], names: list[str]) -> pd.DataFr
 
 
 def _gains(ledger: Ledger, period: list[Any], catalog: Catalog) -> pd.Series[float]:
-    """What each decision earned that was told of something by which it may have."""
-    told = sa.select(tables.outcomes.c.decision_id).where(
+    """The earned reward of each decision that has an outcome which may earn something."""
+    reported = sa.select(tables.outcomes.c.decision_id).where(
         tables.outcomes.c.outcome.in_(_earning(catalog))
     )
-    query = sa.select(*SHOWN_COLUMNS).where(*OURS, *period, _DECIDED.decision_id.in_(told))
+    query = sa.select(*DECISION_COLUMNS).where(*SERVED, *period, _DECIDED.decision_id.in_(reported))
     shown = [one for row in ledger.stream(query, ROWS) for one in shown_by(row)]
-    found = ledger.read(lambda connection: attributed(connection, shown, catalog))
-    gains = [earned(touch, found.shares, catalog) for touch in found.touches]
-    whose = pd.Series([one.decision_id for one in shown], dtype="object")
-    return pd.Series(gains, dtype="float64").groupby(whose).sum()
+    found = ledger.read(lambda connection: read_attribution(connection, shown, catalog))
+    gains = [earned(action, found.shares, catalog) for action in found.actions]
+    decision_ids = pd.Series([one.decision_id for one in shown], dtype="object")
+    return pd.Series(gains, dtype="float64").groupby(decision_ids).sum()
 
 
 def _earning(catalog: Catalog) -> list[str]:

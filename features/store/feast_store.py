@@ -38,7 +38,7 @@ SERVED = "decide_v1"  # the feature service that a decision reads
 MARKER = "nba built"
 
 
-class Known(NamedTuple):
+class CustomerFeatures(NamedTuple):
     """What the online store holds of a customer."""
 
     attributes: Mapping[str, str]
@@ -131,7 +131,7 @@ class FeatureStore:
             return f"the online store cannot be read ({type(error).__name__}); run 'nba build'"
         return None if filled else "the online store is empty; run 'nba build'"
 
-    def online(self, customer_id: str) -> Known | None:
+    def online(self, customer_id: str) -> CustomerFeatures | None:
         """What is known of a customer now; None if nothing is."""
         found = self._online(customer_id)
         state = self._readable(found.pop("state", None))
@@ -139,14 +139,14 @@ class FeatureStore:
             return None
         account = found.get(self._account) if self._account else None
         of_account = self._online(account_key(account)) if account else {}
-        return Known(found, state, self._readable(of_account.get("state")))
+        return CustomerFeatures(found, state, self._readable(of_account.get("state")))
 
     def _readable(self, state: State | None) -> State | None:
         """None for a state of another layout."""
         return None if state is None else self._fold.unpack(state)
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """What the history keeps of customers at moments; see `dataset.History.as_of`.
+        """What the history keeps of customers at moments; see `dataset.PointInTimeFeatures.as_of`.
 
         ``state`` is the latest kept one before or at the moment, packed.
 

@@ -45,9 +45,9 @@ def view_lift(
         per_decision=_known(found.policy.per_decision - found.control.per_decision),
         sample_ratio=_sample_ratio(found),
         verdict=_verdict(found, currency.upper()),
-        remarks=list(_remarks(found, earned.forgotten)),
+        remarks=list(_remarks(found, earned.unknown_actions)),
         days=_course(found),
-        forgotten_actions=earned.forgotten,
+        forgotten_actions=earned.unknown_actions,
     )
 
 

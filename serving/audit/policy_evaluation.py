@@ -24,7 +24,7 @@ from features.errors import ModelMissing
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
-from features.outcomes.attribution import SHOWN_COLUMNS, attributed, shown_by
+from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
 from features.outcomes.credit_rules import ShownAction, reward
 from features.progress import Progress
 from serving.audit.archive import Archive
@@ -157,7 +157,7 @@ class Evaluation:
     ) -> Iterator[_Judged]:
         columns = tables.decisions.c
         read = (columns.features, columns.answer, columns.customer_id, columns.channel)
-        query = sa.select(*SHOWN_COLUMNS, *read).where(columns.decision_id.in_(names))
+        query = sa.select(*DECISION_COLUMNS, *read).where(columns.decision_id.in_(names))
         found = self._ledger.read(lambda c: {row.decision_id: row for row in c.execute(query)})
         rows = [found[name] for name in names if name in found]
         usable = [(row, record) for row in rows if (record := self._usable(row)) is not None]
@@ -179,10 +179,9 @@ class Evaluation:
 
     def _earned(self, shown: Sequence[ShownAction]) -> dict[str, float]:
         """What each decision's first action brought, less its cost."""
-        found = self._ledger.read(lambda c: attributed(c, shown, self._catalog))
+        found = self._ledger.read(lambda c: read_attribution(c, shown, self._catalog))
         return {
-            touch.shown.decision_id: reward(touch, found.shares, self._catalog)
-            for touch in found.touches
+            one.shown.decision_id: reward(one, found.shares, self._catalog) for one in found.actions
         }
 
     def _again(

@@ -14,7 +14,7 @@ from features.business.catalog import Catalog
 from features.customers.identity import among
 from features.ledger import tables
 from features.ledger.databases import BUSY_MS
-from features.outcomes.attribution import SHOWN_COLUMNS, attributed, shown_by
+from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
 from features.outcomes.credit_rules import ShownAction, credit
 from training.arrays import Floats
 
@@ -60,7 +60,7 @@ def read_decided(
     """
     columns = tables.decisions.c
     read = (columns.channel, columns.features, columns.serial)
-    query = sa.select(*SHOWN_COLUMNS, *read).where(columns.served)
+    query = sa.select(*DECISION_COLUMNS, *read).where(columns.served)
     found = []
     for one in among(connection, query, columns.decision_id, decision_ids):
         record = from_json(one.record) if one.features is not None else {}
@@ -87,11 +87,11 @@ def read_lessons(
     """What decisions teach by now, where it is not what was counted."""
     decided = read_decided(connection, decision_ids, layout)
     old = read_credits(connection, decision_ids)
-    told = attributed(connection, [one.shown for one in decided], catalog)
+    told = read_attribution(connection, [one.shown for one in decided], catalog)
     lessons = []
-    for one, touch in zip(decided, told.touches, strict=True):
+    for one, action in zip(decided, told.actions, strict=True):
         before = old.get(one.shown.key)
-        new = credit(touch, told.shares, now, catalog)
+        new = credit(action, told.shares, now, catalog)
         if new != before:
             lessons.append(CreditChange(one, before, new))
     return lessons

@@ -26,7 +26,7 @@ from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import EPOCH, get_meta, set_meta
-from features.outcomes.attribution import sharing
+from features.outcomes.attribution import sharing_decisions
 from serving.learn.credits import (
     BATCH,
     CreditChange,
@@ -230,7 +230,7 @@ class Learner:
         news = unlearned(connection)
         closed, closed_at = closed_windows(connection, self._state.windows_closed_at, now)
         # Who shares in an outcome may have lost its credit, or got it back.
-        shared = sorted(sharing(connection, news.values()))
+        shared = sorted(sharing_decisions(connection, news.values()))
         asked = list(dict.fromkeys([*news.values(), *closed, *shared]))
         lessons = read_lessons(connection, asked, self._input.fingerprint, now, catalog)
         return _News(list(news), lessons, closed_at)

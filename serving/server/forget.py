@@ -8,7 +8,7 @@ from datetime import datetime
 
 from features.customers.identity import Spelling
 from features.customers.tombstones import hashes
-from features.ingest.erasure import Erased, Erasure
+from features.ingest.erasure import Erasure, ErasureResult
 from serving.contract.customers import ForgetAnswer, ForgetRequest
 from training.pipeline.registry import Registry
 
@@ -49,7 +49,7 @@ def forget(
     )
 
 
-def _remarks(erased: Erased) -> Iterator[str]:
+def _remarks(erased: ErasureResult) -> Iterator[str]:
     yield "Models keep what they learned: retrain and promote those named in trained_on."
     if erased.learned:
         yield "The bandit counted their outcomes; 'nba train bandit --promote' begins anew."
@@ -57,7 +57,7 @@ def _remarks(erased: Erased) -> Iterator[str]:
         yield "Files are large; 'nba compact' wipes their free space at a quiet hour."
 
 
-def _trained_on(erased: Erased, erasure: Erasure, registry: Registry) -> list[str] | None:
+def _trained_on(erased: ErasureResult, erasure: Erasure, registry: Registry) -> list[str] | None:
     hashed = erasure.ledger.read(lambda connection: hashes(connection, erased.keys))
     try:
         return [f"{one.name} {one.version}" for one in registry.trained_on(hashed)]

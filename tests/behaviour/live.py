@@ -21,7 +21,7 @@ from features.journeys.journey_states import States
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.store.feast_store import Known
+from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import DecideRequest, Decision
@@ -76,14 +76,16 @@ class Online:
         """It shows the state of somebody."""
         return self._states.get(key)
 
-    def online(self, customer_id: str) -> Known | None:
+    def online(self, customer_id: str) -> CustomerFeatures | None:
         """It tells all that is known of a customer; None if nothing is."""
         state = self._states.get(customer_id)
         facts = self._profiles.get(customer_id, {})
         if state is None and not facts:
             return None
         account = facts.get(self._account) if self._account else None
-        return Known(facts, state, self._states.get(account_key(account)) if account else None)
+        return CustomerFeatures(
+            facts, state, self._states.get(account_key(account)) if account else None
+        )
 
 
 class Live:

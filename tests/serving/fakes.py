@@ -16,7 +16,7 @@ from features.errors import ModelMissing
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.store.feast_store import Known
+from features.store.feast_store import CustomerFeatures
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import DecideRequest, Decision
 from serving.decide.decision_setup import DecisionSetup
@@ -30,10 +30,10 @@ from training.bandit.reward_model import Prediction
 class FakeFeatures:
     """Knows the customers it was given."""
 
-    customers: Mapping[str, Known] = field(default_factory=dict)
+    customers: Mapping[str, CustomerFeatures] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
 
-    def online(self, customer_id: str) -> Known | None:
+    def online(self, customer_id: str) -> CustomerFeatures | None:
         return self.customers.get(customer_id)
 
 
@@ -72,7 +72,11 @@ class FakeModels:
 
 
 def engine_of(
-    catalog: Catalog, domain: Domain, ledger: Ledger, customers: Mapping[str, Known], models=None
+    catalog: Catalog,
+    domain: Domain,
+    ledger: Ledger,
+    customers: Mapping[str, CustomerFeatures],
+    models=None,
 ) -> Engine:
     """An engine that decides with a catalogue; each action is accepted by one in five."""
     model_input = ModelInput(domain)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 
 from features.business.domain import Domain
-from features.datasets.dataset import FeatureHistory, Labelled, labelled
+from features.datasets.dataset import HistoricalFeatures, LabelledDataset, labelled_dataset
 from features.datasets.labels import churn_moments
 from features.ledger.ledger import Ledger
 from training.models.metrics import expected_calibration_error, log_loss, roc_auc
@@ -19,14 +19,14 @@ CLASSES = ("stay", "churn")
 
 def churn_data(
     ledger: Ledger,
-    history: FeatureHistory,
+    history: HistoricalFeatures,
     domain: Domain,
     shift: timedelta,
     params: ClassifierParams,
-) -> Labelled:
+) -> LabelledDataset:
     """Labelled moments with what was known at each."""
     moments = churn_moments(ledger, domain, shift)
-    return labelled(moments, history, params.service, domain, shift)
+    return labelled_dataset(moments, history, params.service, domain, shift)
 
 
 def judge_churn(judged: Judged) -> dict[str, float]:

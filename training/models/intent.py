@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from features.business.domain import Domain
-from features.datasets.dataset import FeatureHistory, Labelled, labelled
+from features.datasets.dataset import HistoricalFeatures, LabelledDataset, labelled_dataset
 from features.datasets.labels import intent_moments
 from features.ledger.ledger import Ledger
 from training.models.metrics import log_loss, prior_log_loss
@@ -15,14 +15,14 @@ from training.params import ClassifierParams
 
 def intent_data(
     ledger: Ledger,
-    history: FeatureHistory,
+    history: HistoricalFeatures,
     domain: Domain,
     shift: timedelta,
     params: ClassifierParams,
-) -> Labelled:
+) -> LabelledDataset:
     """Labelled moments with what was known at each."""
     moments = intent_moments(ledger, domain, shift)
-    return labelled(moments, history, params.service, domain, shift)
+    return labelled_dataset(moments, history, params.service, domain, shift)
 
 
 def judge_intent(judged: Judged) -> dict[str, float]:

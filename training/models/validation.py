@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.datasets.dataset import Labelled
+from features.datasets.dataset import LabelledDataset
 from features.errors import InvalidData
 from training.arrays import Bools, Floats, Ints
 from training.models.classifier import (
@@ -66,9 +66,9 @@ class Judged:
         return float(np.average([figure(part) for part in self.parts], weights=sizes))
 
 
-def calibration_splits(data: Labelled, rows: Bools, seed: int) -> list[Split]:
+def calibration_splits(data: LabelledDataset, rows: Bools, seed: int) -> list[Split]:
     """How calibration is fitted: the way the model will be judged. ``rows`` shape (n_moments,)."""
-    if data.judged == "later time":
+    if data.split_by == "later time":
         ahead_us = data.settled_us[rows] - data.at_us[rows]
         return forward_splits(data.at_us[rows], ahead_us, seed)
     return customer_splits(data.customer_ids[rows], data.y[rows], FOLDS, seed)
@@ -76,7 +76,7 @@ def calibration_splits(data: Labelled, rows: Bools, seed: int) -> list[Split]:
 
 def fit_and_judge(
     name: str,
-    data: Labelled,
+    data: LabelledDataset,
     names: tuple[str, ...],
     classes: tuple[str, ...],
     params: Params,
@@ -115,7 +115,7 @@ def fit_and_judge(
     return model, Judged(tuple(parts))
 
 
-def _enough(name: str, data: Labelled) -> None:
+def _enough(name: str, data: LabelledDataset) -> None:
     trained, judged = data.y[data.train], int(data.test.sum())
     if len(np.unique(trained)) >= 2 and judged and len(np.unique(data.customer_ids)) >= data.folds:
         return

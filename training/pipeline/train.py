@@ -16,8 +16,8 @@ import pandas as pd
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.customers.tombstones import hashes
-from features.datasets.dataset import Labelled, fingerprint
-from features.datasets.point_in_time import History
+from features.datasets.dataset import LabelledDataset, fingerprint
+from features.datasets.point_in_time import PointInTimeFeatures
 from features.errors import InvalidSetting
 from features.ingest.load_tables import shift_of
 from features.journeys.model_input import ModelInput
@@ -50,9 +50,9 @@ class Sources:
     now: datetime
 
     @cached_property
-    def history(self) -> History:
+    def history(self) -> PointInTimeFeatures:
         """What was known of customers in the past."""
-        return History(self.ledger, self.store, self.domain)
+        return PointInTimeFeatures(self.ledger, self.store, self.domain)
 
     @property
     def shift(self) -> timedelta:
@@ -109,7 +109,7 @@ def _train_intent(sources: Sources, progress: Progress) -> Trained:
 
 def _fit(
     name: str,
-    data: Labelled,
+    data: LabelledDataset,
     classes: tuple[str, ...],
     params: ClassifierParams,
     figures: Callable[[Judged], dict[str, float]],
@@ -141,7 +141,7 @@ def _fit(
             "train_moments": int(data.train.sum()),
             "test_moments": int(data.test.sum()),
             "shift_days": sources.shift.days,
-            "judged_on": f"{data.folds} folds" if data.folds else data.judged,
+            "judged_on": f"{data.folds} folds" if data.folds else data.split_by,
         },
         metrics=metrics,
         features=model.features,

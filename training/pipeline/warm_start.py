@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.datasets.dataset import FeatureHistory, decided_actions, training_frame
+from features.datasets.dataset import HistoricalFeatures, decided_actions, training_frame
 from features.errors import InvalidData
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
@@ -61,7 +61,7 @@ class ImportedDecision:
 
 def read_decided(
     ledger: Ledger,
-    history: FeatureHistory,
+    history: HistoricalFeatures,
     domain: Domain,
     catalog: Catalog,
     params: BanditParams,
@@ -158,7 +158,7 @@ def _expert_predictions(
 def fit_encoder(
     decided: ImportedDecision,
     ledger: Ledger,
-    history: FeatureHistory,
+    history: HistoricalFeatures,
     domain: Domain,
     params: BanditParams,
     now: datetime,

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.label_definitions import Moments
-from features.datasets.dataset import decided_actions, fingerprint, labelled, training_frame
+from features.datasets.dataset import decided_actions, fingerprint, labelled_dataset, training_frame
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.tables import insert_new, micros
@@ -50,7 +50,7 @@ def _asked(*rows, selected=timedelta(0)):
 def test_labelled_moments_stand_in_order_of_time_with_their_labels(one_moment):
     moments = _asked(("b", MOMENT + DAY, 1), ("b", MOMENT, 0), ("a", MOMENT, 1), selected=DAY / 2)
     history = FakeHistory(a=("plus", "41", None), b=("basic", None, None))
-    data = labelled(moments, history, "churn_v1", one_moment, NO_SHIFT)
+    data = labelled_dataset(moments, history, "churn_v1", one_moment, NO_SHIFT)
     assert data.customer_ids.tolist() == ["a", "b", "b"]
     assert data.y.tolist() == [1, 0, 1]
     assert data.at_us.tolist() == [micros(MOMENT), micros(MOMENT), micros(MOMENT + DAY)]
@@ -63,11 +63,11 @@ def test_labelled_moments_stand_in_order_of_time_with_their_labels(one_moment):
 def test_the_protocol_says_where_the_test_begins(one_moment, shift):
     days = (0 * DAY, TICK, DAY - TICK, DAY)
     moments = _asked(*(("a", MOMENT + shift + day, 0) for day in days), selected=DAY)
-    data = labelled(moments, FakeHistory(), "churn_v1", one_moment, shift)
+    data = labelled_dataset(moments, FakeHistory(), "churn_v1", one_moment, shift)
     # Trained on only if the label was settled by the first test moment.
     assert data.train.tolist() == [True, False, False, False]
     assert data.test.tolist() == [False, False, False, True]
-    assert (data.judged, data.folds) == ("later time", 0)
+    assert (data.split_by, data.folds) == ("later time", 0)
 
 
 def test_without_a_protocol_the_last_three_tenths_of_the_moments_are_for_judging(toy_domain):
@@ -75,7 +75,7 @@ def test_without_a_protocol_the_last_three_tenths_of_the_moments_are_for_judging
     rows = [("a", MOMENT + day * DAY, 0) for day in range(11)]
     rows += [(f"c{number}", MOMENT + 10 * DAY, 0) for number in range(50)]
     moments = _asked(*rows, selected=2 * DAY)
-    data = labelled(moments, FakeHistory(), "churn_v1", toy_domain, NO_SHIFT)
+    data = labelled_dataset(moments, FakeHistory(), "churn_v1", toy_domain, NO_SHIFT)
     assert data.train.sum() == 6  # days 0 to 5: a label of two days settled by day 7
     assert np.unique(data.at_us[data.test]).size == 4
 
@@ -85,24 +85,24 @@ def test_the_customers_that_the_domain_sets_aside_are_judged_on_at_any_time(toy_
     domain = toy_domain.model_copy(update={"moments": plan})
     history = FakeHistory(a=("plus", "41", None), b=("basic", None, None))
     moments = _asked(("a", MOMENT, 0), ("b", MOMENT + DAY, 1), ("c", MOMENT + 2 * DAY, 0))
-    data = labelled(moments, history, "intent_v1", domain, NO_SHIFT)
+    data = labelled_dataset(moments, history, "intent_v1", domain, NO_SHIFT)
     assert data.test.tolist() == [True, False, False]
     assert data.train.tolist() == [False, True, True]
-    assert (data.judged, data.folds) == ("other customers", 0)
+    assert (data.split_by, data.folds) == ("other customers", 0)
 
 
 @pytest.mark.parametrize("plan", [Moments(folds=3), None], ids=["asked for", "one moment only"])
 def test_with_folds_everybody_is_for_training_and_for_judging(toy_domain, plan):
     domain = toy_domain.model_copy(update={"moments": plan})
     moments = _asked(("a", MOMENT, 0), ("b", MOMENT, 1))
-    data = labelled(moments, FakeHistory(), "churn_v1", domain, NO_SHIFT)
+    data = labelled_dataset(moments, FakeHistory(), "churn_v1", domain, NO_SHIFT)
     assert data.train.all() and data.test.all()
-    assert (data.judged, data.folds) == ("folds", 3 if plan else 5)
+    assert (data.split_by, data.folds) == ("folds", 3 if plan else 5)
 
 
 def test_where_nobody_is_asked_there_is_nothing_to_train_or_to_judge_on(toy_domain):
     nobody = _asked(("a", MOMENT, 0)).iloc[:0]
-    data = labelled(nobody, FakeHistory(), "churn_v1", toy_domain, NO_SHIFT)
+    data = labelled_dataset(nobody, FakeHistory(), "churn_v1", toy_domain, NO_SHIFT)
     assert len(data.x) == len(data.train) == len(data.test) == 0
 
 

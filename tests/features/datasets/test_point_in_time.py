@@ -14,7 +14,7 @@ import yaml
 
 from features.customers.profiles import account_key
 from features.datasets.dataset import training_frame
-from features.datasets.point_in_time import History
+from features.datasets.point_in_time import PointInTimeFeatures
 from features.ingest.erasure import Erasure
 from features.journeys.fold import Fold
 from features.journeys.model_input import ModelInput
@@ -142,7 +142,7 @@ def moments(chance, ledger, count=150):
 
 def is_exact(ledger, store, asked):
     """Assert that the state as of each moment is the fold of all events up to it."""
-    known = History(ledger, store, SHOP).as_of(asked, "churn_v1")
+    known = PointInTimeFeatures(ledger, store, SHOP).as_of(asked, "churn_v1")
     pd.testing.assert_frame_equal(known[list(asked)], asked)
     for row in known.itertuples():
         is_the_fold(row.state, ledger, row.customer_id, row.event_timestamp)
@@ -373,7 +373,7 @@ def test_training_reads_what_serving_would_have_read_then(ledger, store, worker,
         known = store.online(asked["customer_id"][number])
         row = known.attributes, known.state, at.timestamp(), known.account_state
         served.append(model_input.read(*row))
-    trained = training_frame(History(ledger, store, SHOP), asked, "churn_v1", SHOP)
+    trained = training_frame(PointInTimeFeatures(ledger, store, SHOP), asked, "churn_v1", SHOP)
     np.testing.assert_array_equal(trained.to_numpy(), np.array(served))
 
 

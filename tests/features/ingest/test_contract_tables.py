@@ -9,7 +9,7 @@ import pytest
 
 from features.business.domain import Namespace
 from features.errors import InvalidData, InvalidEvent
-from features.ingest.contract_tables import READERS, Business, Parsed
+from features.ingest.contract_tables import READERS, Business, ParsedRows
 from features.ledger import tables
 
 AT = "2026-11-22T10:00:00Z"
@@ -42,7 +42,7 @@ def parse(toy_domain, toy_catalog):
 
     def changed(table, domain=toy_domain, **cells):
         row = {name: v for name, v in {**GOOD[table], **cells}.items() if v is not None}
-        parsed = Parsed()
+        parsed = ParsedRows()
         READERS[table](row, Business(domain, toy_catalog), parsed)
         return parsed
 
@@ -115,7 +115,7 @@ def test_a_customer_who_is_known_by_an_identifier_is_spelled_like_one(parse, toy
 
 
 def test_rows_are_added_to_what_was_parsed_before(toy_domain, toy_catalog):
-    parsed, business = Parsed(), Business(toy_domain, toy_catalog)
+    parsed, business = ParsedRows(), Business(toy_domain, toy_catalog)
     for customer_id in ("c1", "c2"):
         READERS["customers"]({"customer_id": customer_id}, business, parsed)
     [rows] = parsed.rows.values()

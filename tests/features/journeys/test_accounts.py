@@ -5,7 +5,7 @@ import pandas as pd
 
 from features.business.domain import load_domain
 from features.customers.identity import Spelling
-from features.datasets.point_in_time import History
+from features.datasets.point_in_time import PointInTimeFeatures
 from features.ingest.live_events import append
 from features.journeys.events import Event
 from features.journeys.fold import Fold
@@ -52,6 +52,6 @@ def test_an_account_is_built_from_the_events_of_its_members(ledger, tmp_path, mo
         {"customer_id": ["ann", "ann", "joe"], "event_timestamp": [NOW, at["bob"], NOW]}
     )
     moments["event_timestamp"] = pd.DatetimeIndex(moments["event_timestamp"]).as_unit("us")
-    known = History(ledger, store, domain).as_of(moments, "churn_v1")["account_state"]
+    known = PointInTimeFeatures(ledger, store, domain).as_of(moments, "churn_v1")["account_state"]
     assert np.array_equal(known[0], acme, equal_nan=True)
     assert fold.events_n(known[1]) == 1 and known[2] is None

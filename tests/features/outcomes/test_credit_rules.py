@@ -14,11 +14,11 @@ from features.business.catalog import Catalog
 from features.outcomes.credit_rules import (
     ReportedOutcome,
     ShownAction,
+    attribute_outcomes,
     credit,
+    credit_shares,
     earned,
     reward,
-    shares,
-    touch,
 )
 from tests.conftest import NOW
 
@@ -27,7 +27,7 @@ INSIDE, OUTSIDE = 3 * DAY, 15 * DAY  # after the decision; its window is 14 days
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "asked", "taught"),
+    ("outcomes", "asked", "expected"),
     [
         ([], INSIDE, None),
         ([], 14 * DAY, None),
@@ -75,18 +75,20 @@ INSIDE, OUTSIDE = 3 * DAY, 15 * DAY  # after the decision; its window is 14 days
         "an outcome the catalogue forgot",
     ],
 )
-def test_the_credit_of_a_decided_action(outcomes, asked, taught, toy_catalog, now):
+def test_the_credit_of_a_decided_action(outcomes, asked, expected, toy_catalog, now):
     happened = [
         ReportedOutcome(name, outcome, now + when, gone) for name, outcome, when, gone in outcomes
     ]
-    heard = touch(ShownAction("d1", "discount", now, now + 14 * DAY), happened, toy_catalog)
-    assert credit(heard, {}, now + asked, toy_catalog) == taught
+    action = attribute_outcomes(
+        ShownAction("d1", "discount", now, now + 14 * DAY), happened, toy_catalog
+    )
+    assert credit(action, {}, now + asked, toy_catalog) == expected
 
 
 def test_what_was_said_before_the_decision_is_not_put_down_to_it(toy_catalog, now):
     early = [ReportedOutcome("o1", "accepted", now - HOUR)]
-    heard = touch(ShownAction("d1", "discount", now, now + DAY), early, toy_catalog)
-    assert credit(heard, {}, now + HOUR, toy_catalog) is None
+    action = attribute_outcomes(ShownAction("d1", "discount", now, now + DAY), early, toy_catalog)
+    assert credit(action, {}, now + HOUR, toy_catalog) is None
 
 
 # Windows of outcomes, revisions, sharing, rewards ------------------------------------------------
@@ -107,20 +109,20 @@ def shown(decision_id: str, after: timedelta, action_id: str = "discount") -> Sh
     return ShownAction(decision_id, action_id, at, at + 14 * DAY)
 
 
-def judged(
+def results(
     told: Mapping[ShownAction, Sequence[ReportedOutcome]],
     catalog: Catalog,
     asked: timedelta = 9 * DAY,
 ) -> dict[ShownAction, tuple[float | None, float]]:
     """Credit and what was earned, of everything that was shown."""
-    touches = [touch(one, outcomes, catalog) for one, outcomes in told.items()]
-    divided = shares(touches, catalog)
+    actions = [attribute_outcomes(one, outcomes, catalog) for one, outcomes in told.items()]
+    shares = credit_shares(actions, catalog)
     return {
         one.shown: (
-            credit(one, divided, NOW + asked, catalog),
-            earned(one, divided, catalog),
+            credit(one, shares, NOW + asked, catalog),
+            earned(one, shares, catalog),
         )
-        for one in touches
+        for one in actions
     }
 
 
@@ -168,24 +170,27 @@ A, B = shown("a", 0 * DAY), shown("b", 2 * DAY)
 )
 def test_what_a_shown_action_earned(outcomes, earnings, toy_catalog):
     catalog = business(toy_catalog)
-    assert judged({A: outcomes}, catalog)[A][1] == earnings
-    assert reward(touch(A, outcomes, catalog), {}, catalog) == earnings - 0.5
+    assert results({A: outcomes}, catalog)[A][1] == earnings
+    assert reward(attribute_outcomes(A, outcomes, catalog), {}, catalog) == earnings - 0.5
 
 
 def test_an_action_that_lists_no_outcomes_earns_its_value_by_acceptance(toy_catalog):
-    assert judged({A: [said("accepted", DAY)]}, toy_catalog)[A] == (1.0, 5.0)
-    assert judged({A: [said("rejected", DAY)]}, toy_catalog)[A] == (0.0, 0.0)
-    assert judged({A: []}, toy_catalog)[A] == (None, 0.0)
+    assert results({A: [said("accepted", DAY)]}, toy_catalog)[A] == (1.0, 5.0)
+    assert results({A: [said("rejected", DAY)]}, toy_catalog)[A] == (0.0, 0.0)
+    assert results({A: []}, toy_catalog)[A] == (None, 0.0)
 
 
 def test_an_action_that_the_catalogue_has_no_more_earns_and_costs_nothing(toy_catalog):
     gone = shown("a", 0 * DAY, "of_last_year")
-    assert reward(touch(gone, [said("accepted", DAY)], toy_catalog), {}, toy_catalog) == 0.0
+    assert (
+        reward(attribute_outcomes(gone, [said("accepted", DAY)], toy_catalog), {}, toy_catalog)
+        == 0.0
+    )
 
 
 def test_a_window_of_an_outcome_never_outlasts_that_of_the_decision(toy_catalog):
     short = ShownAction("a", "discount", NOW, NOW + 3 * DAY)
-    assert judged({short: [said("bought", 4 * DAY, value=9.0)]}, business(toy_catalog)) == {
+    assert results({short: [said("bought", 4 * DAY, value=9.0)]}, business(toy_catalog)) == {
         short: (0.0, 0.0)
     }
 
@@ -201,7 +206,7 @@ def test_a_window_of_an_outcome_never_outlasts_that_of_the_decision(toy_catalog)
 def test_one_order_told_of_two_decisions_is_credited_once(rule, credits, earnings, toy_catalog):
     order = {"value": 30.0, "shared_id": "order-7"}
     told = {A: [said("bought", 3 * DAY, **order)], B: [said("bought", 3 * DAY, "o2", **order)]}
-    found = judged(told, business(toy_catalog, rule), asked=4 * DAY)
+    found = results(told, business(toy_catalog, rule), asked=4 * DAY)
     assert (found[A][0], found[B][0]) == credits
     assert (found[A][1], found[B][1]) == earnings
 
@@ -211,13 +216,13 @@ def test_another_name_of_what_happened_is_still_the_same_thing(toy_catalog):
         A: [said("accepted", 3 * DAY, shared_id="order-7")],
         B: [said("bought", 3 * DAY, "o2", value=30.0, shared_id="order-7")],
     }
-    assert judged(told, business(toy_catalog), asked=4 * DAY) == {A: (None, 0.0), B: (1.0, 30.0)}
+    assert results(told, business(toy_catalog), asked=4 * DAY) == {A: (None, 0.0), B: (1.0, 30.0)}
 
 
 def test_who_was_told_of_it_outside_of_their_window_takes_no_part(toy_catalog):
     order = {"value": 30.0, "shared_id": "order-7"}
     told = {A: [said("bought", 5 * DAY, **order)], B: [said("bought", 8 * DAY, "o2", **order)]}
-    assert judged(told, business(toy_catalog))[A] == (1.0, 30.0)
+    assert results(told, business(toy_catalog))[A] == (1.0, 30.0)
 
 
 def test_who_saw_it_without_a_word_about_acceptance_takes_no_part(toy_catalog):
@@ -225,7 +230,7 @@ def test_who_saw_it_without_a_word_about_acceptance_takes_no_part(toy_catalog):
         A: [said("bought", 3 * DAY, value=30.0, shared_id="order-7")],
         B: [said("clicked", 3 * DAY, "o2", shared_id="order-7")],
     }
-    assert judged(told, business(toy_catalog))[A] == (1.0, 30.0)
+    assert results(told, business(toy_catalog))[A] == (1.0, 30.0)
 
 
 @pytest.mark.parametrize("rule", ["last_touch", "first_touch"])
@@ -233,7 +238,7 @@ def test_of_two_shown_at_one_instant_the_name_decides(rule, toy_catalog):
     order = {"value": 30.0, "shared_id": "order-7"}
     twin = shown("0", 0 * DAY)
     told = {A: [said("bought", DAY, **order)], twin: [said("bought", DAY, "o2", **order)]}
-    found = judged(told, business(toy_catalog, rule))
+    found = results(told, business(toy_catalog, rule))
     assert (found[A][1], found[twin][1]) == (0.0, 30.0)
 
 
@@ -282,7 +287,7 @@ def gathered(
 def test_the_order_of_arrival_does_not_matter(toy_catalog, story, rule, chance):
     catalog = business(toy_catalog, rule)
     shuffled = chance.sample(story, len(story))
-    assert judged(gathered(shuffled), catalog) == judged(gathered(story), catalog)
+    assert results(gathered(shuffled), catalog) == results(gathered(story), catalog)
 
 
 @CASES
@@ -293,7 +298,7 @@ def test_what_was_taken_back_never_happened(toy_catalog, story, rule, data):
     one, outcome = data.draw(st.sampled_from(plain))
     back = ReportedOutcome("back", "clicked", NOW + DAY, retracts=outcome.outcome_id)
     without = [entry for entry in story if entry[1] != outcome]
-    assert judged(gathered([*story, (one, back)]), catalog) == judged(gathered(without), catalog)
+    assert results(gathered([*story, (one, back)]), catalog) == results(gathered(without), catalog)
 
 
 @CASES
@@ -304,8 +309,8 @@ def test_a_revision_counts_as_if_it_alone_had_been_told(toy_catalog, story, rule
     one, outcome = data.draw(st.sampled_from(plain))
     new = ReportedOutcome("new", "bought", NOW + 3 * DAY, value=5.0, shared_id="order-7")
     without = [entry for entry in story if entry[1] != outcome]
-    revised = judged(gathered([*story, (one, new._replace(revises=outcome.outcome_id))]), catalog)
-    assert revised == judged(gathered([*without, (one, new)]), catalog)
+    revised = results(gathered([*story, (one, new._replace(revises=outcome.outcome_id))]), catalog)
+    assert revised == results(gathered([*without, (one, new)]), catalog)
 
 
 @CASES
@@ -323,6 +328,6 @@ def test_what_is_shared_brings_its_reward_once_and_at_most_one_acceptance(
     told = {
         one: [said("bought", day * DAY, f"o{number}", **order)] for number, one in enumerate(among)
     }
-    found = judged(told, catalog)
+    found = results(told, catalog)
     assert sum(earnings for _, earnings in found.values()) == pytest.approx(30.0)
     assert sum(taught or 0.0 for taught, _ in found.values()) == pytest.approx(1.0)

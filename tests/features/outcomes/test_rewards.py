@@ -11,7 +11,13 @@ import pytest
 import sqlalchemy as sa
 
 from features.ledger import tables
-from features.outcomes.credit_rules import ReportedOutcome, ShownAction, reward, shares, touch
+from features.outcomes.credit_rules import (
+    ReportedOutcome,
+    ShownAction,
+    attribute_outcomes,
+    credit_shares,
+    reward,
+)
 from features.outcomes.rewards import DAY_US, rewards
 from tests.conftest import NOW
 from tests.decided import decided
@@ -53,7 +59,7 @@ def earned(ledger, toy_catalog):
     return read
 
 
-def told(table: pd.DataFrame) -> dict[str, float]:
+def by_customer(table: pd.DataFrame) -> dict[str, float]:
     return dict(zip(table["customer_id"], table["reward"], strict=True))
 
 
@@ -62,7 +68,7 @@ def test_a_showing_costs_and_an_acceptance_is_worth_its_value(ledger, tell, earn
     decided(ledger, "d2", NOW, DISCOUNT, customer_id="c2")
     tell("d2")
     tell("d2", "clicked")
-    assert told(earned()) == {"c1": -0.5, "c2": 4.5}
+    assert by_customer(earned()) == {"c1": -0.5, "c2": 4.5}
 
 
 def test_rows_are_of_a_customer_an_arm_and_a_day(ledger, tell, earned):
@@ -82,16 +88,16 @@ def test_rows_are_of_a_customer_an_arm_and_a_day(ledger, tell, earned):
 def test_showing_nothing_earns_and_costs_nothing_but_its_customer_counts(ledger, tell, earned):
     decided(ledger, "d1", NOW, {})
     tell("d1", action_id="no_action")
-    assert told(earned()) == {"c1": 0.0}
+    assert by_customer(earned()) == {"c1": 0.0}
 
 
 def test_each_action_that_was_shown_costs_and_none_that_was_withdrawn(ledger, earned):
     both = {"call_back": 7, "discount": 14}
     decided(ledger, "d1", NOW, both)
-    assert told(earned()) == {"c1": -1.5}
+    assert by_customer(earned()) == {"c1": -1.5}
     activation = json.dumps({"activated": ["discount"]})
     decided(ledger, "d2", NOW, both, customer_id="c2", activation=activation)
-    assert told(earned())["c2"] == -0.5
+    assert by_customer(earned())["c2"] == -0.5
 
 
 def test_only_what_was_served_by_us_counts(ledger, earned):
@@ -110,20 +116,20 @@ def test_a_decision_is_open_until_its_window_ends(ledger, earned):
 
 def test_late_revised_and_retracted_outcomes_change_what_was_earned(ledger, tell, earned):
     decided(ledger, "d1", NOW, DISCOUNT)
-    assert told(earned(20 * DAY)) == {"c1": -0.5}
+    assert by_customer(earned(20 * DAY)) == {"c1": -0.5}
     tell("d1", occurred_at=NOW + 13 * DAY, received_at=NOW + 20 * DAY)
-    assert told(earned(20 * DAY)) == {"c1": 4.5}
+    assert by_customer(earned(20 * DAY)) == {"c1": 4.5}
     tell("d1", "rejected", revises="d1:accepted")
-    assert told(earned(20 * DAY)) == {"c1": -0.5}
+    assert by_customer(earned(20 * DAY)) == {"c1": -0.5}
     tell("d1", name="again")
     tell("d1", name="back", retracts="again")
-    assert told(earned(20 * DAY)) == {"c1": -0.5}
+    assert by_customer(earned(20 * DAY)) == {"c1": -0.5}
 
 
 def test_what_came_after_the_window_is_not_earned(ledger, tell, earned):
     decided(ledger, "d1", NOW, DISCOUNT)
     tell("d1", occurred_at=NOW + 14 * DAY + HOUR)
-    assert told(earned(20 * DAY)) == {"c1": -0.5}
+    assert by_customer(earned(20 * DAY)) == {"c1": -0.5}
 
 
 def test_an_order_is_earned_once_even_if_one_of_those_who_share_it_is_not_asked_for(
@@ -133,24 +139,24 @@ def test_an_order_is_earned_once_even_if_one_of_those_who_share_it_is_not_asked_
     decided(ledger, "d2", NOW, DISCOUNT, customer_id="c2")
     for decision_id in ("d1", "d2"):
         tell(decision_id, shared_id="order-7")
-    assert told(earned()) == {"c1": -0.5, "c2": 4.5}
-    assert told(earned(until=NOW)) == {"c1": -0.5}
+    assert by_customer(earned()) == {"c1": -0.5, "c2": 4.5}
+    assert by_customer(earned(until=NOW)) == {"c1": -0.5}
 
 
 def test_a_period_takes_decisions_by_when_they_were_shown(ledger, earned):
     decided(ledger, "d1", NOW, DISCOUNT, customer_id="c1")
     late = {"activated_at": NOW + DAY, "activation": json.dumps({"activated": ["discount"]})}
     decided(ledger, "d2", NOW, DISCOUNT, customer_id="c2", **late)
-    assert told(earned(2 * DAY, since=NOW + DAY)) == {"c2": -0.5}
-    assert told(earned(2 * DAY, until=NOW + DAY)) == {"c1": -0.5}
-    assert told(earned(2 * DAY, since=NOW, until=NOW + 2 * DAY)) == {"c1": -0.5, "c2": -0.5}
+    assert by_customer(earned(2 * DAY, since=NOW + DAY)) == {"c2": -0.5}
+    assert by_customer(earned(2 * DAY, until=NOW + DAY)) == {"c1": -0.5}
+    assert by_customer(earned(2 * DAY, since=NOW, until=NOW + 2 * DAY)) == {"c1": -0.5, "c2": -0.5}
 
 
 def test_an_action_that_the_catalogue_has_no_more_counts_zero_and_is_named(ledger, toy_catalog):
     decided(ledger, "d1", NOW, {"of_last_year": 14})
     found = rewards(ledger, toy_catalog, NOW + DAY)
-    assert found.forgotten == ["of_last_year"]
-    assert told(found.table) == {"c1": 0.0}
+    assert found.unknown_actions == ["of_last_year"]
+    assert by_customer(found.table) == {"c1": 0.0}
 
 
 def test_an_empty_ledger_has_an_empty_table(earned):
@@ -159,19 +165,19 @@ def test_an_empty_ledger_has_an_empty_table(earned):
 
 
 def test_the_table_adds_up_to_the_rule_for_one_decision(ledger, tell, toy_catalog, earned):
-    """The table splits gains and costs; together they are `credit_rules.reward`."""
+    """The table splits gains and costs; together they are `reward`."""
     outcomes = ["accepted", "rejected", "clicked", None]
     one_by_one = 0.0
     for number in range(24):
         at = NOW - number * HOUR
         decided(ledger, f"d{number}", at, DISCOUNT, customer_id=f"c{number % 5}")
-        heard = []
+        reported = []
         if outcome := outcomes[number % 4]:
             tell(f"d{number}", outcome)
-            heard = [ReportedOutcome("o", outcome, NOW + HOUR)]
+            reported = [ReportedOutcome("o", outcome, NOW + HOUR)]
         shown = ShownAction(f"d{number}", "discount", at, at + 14 * DAY)
-        found = touch(shown, heard, toy_catalog)
-        one_by_one += reward(found, shares([found], toy_catalog), toy_catalog)
+        found = attribute_outcomes(shown, reported, toy_catalog)
+        one_by_one += reward(found, credit_shares([found], toy_catalog), toy_catalog)
     assert earned()["reward"].sum() == pytest.approx(one_by_one)
     assert earned()["decisions"].sum() == 24
 
@@ -181,4 +187,4 @@ def test_a_merged_customer_has_the_rewards_of_both(ledger, earned):
     decided(ledger, "d2", NOW, DISCOUNT, customer_id="c2")
     merged = sa.update(tables.decisions).values(customer_id="c1")
     ledger.write_now(lambda connection: connection.execute(merged))
-    assert told(earned()) == {"c1": -1.0}
+    assert by_customer(earned()) == {"c1": -1.0}

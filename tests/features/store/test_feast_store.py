@@ -13,7 +13,7 @@ import pytest
 import typeguard
 
 from features.customers.identity import ID_PATTERN
-from features.datasets.point_in_time import History
+from features.datasets.point_in_time import PointInTimeFeatures
 from features.journeys.fold import Fold
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
@@ -22,7 +22,7 @@ from features.ledger.tables import insert_new
 from features.settings import load_settings
 from features.store import build
 from features.store.build import build_features
-from features.store.feast_store import MARKER, FeatureStore, Known
+from features.store.feast_store import MARKER, CustomerFeatures, FeatureStore
 
 TOY = Path(__file__).parents[2] / "toy"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -88,7 +88,7 @@ def store(filled, toy_domain, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def past(filled, store, toy_domain):
-    return History(filled, store, toy_domain)
+    return PointInTimeFeatures(filled, store, toy_domain)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_online_knows_nothing_of_a_stranger(store):
 
 
 def test_a_customer_without_events_has_attributes_and_no_state(store):
-    assert store.online("new") == Known({"plan": "basic"}, None)
+    assert store.online("new") == CustomerFeatures({"plan": "basic"}, None)
 
 
 def test_a_customer_without_a_profile_has_a_state_and_no_attributes(store, fold):

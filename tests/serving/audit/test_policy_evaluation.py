@@ -10,7 +10,7 @@ import pytest
 
 from features.ledger.tables import EPOCH
 from features.progress import quiet
-from features.store.feast_store import Known
+from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.audit.evaluation_report import report_evaluation
 from serving.audit.policy_evaluation import (
@@ -37,7 +37,7 @@ def catalog(toy_catalog):
 @pytest.fixture
 def engine(toy_domain, catalog, ledger, now):
     keep_catalog(ledger, catalog, now)
-    known = {f"c{number}": Known({"plan": "plus"}, None) for number in range(400)}
+    known = {f"c{number}": CustomerFeatures({"plan": "plus"}, None) for number in range(400)}
     return engine_of(catalog, toy_domain, ledger, known, models_of(catalog, "1"))
 
 

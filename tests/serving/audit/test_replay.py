@@ -11,12 +11,12 @@ import sqlalchemy as sa
 
 from features.errors import DecisionUnknown, NotRepeatable
 from features.ledger import tables
-from features.store.feast_store import Known
+from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.audit.replay import Replay
 from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of
 
-PLUS = Known({"plan": "plus", "age_years": "41"}, None)
+PLUS = CustomerFeatures({"plan": "plus", "age_years": "41"}, None)
 RULES = {
     "context": {"page": {"type": "text"}},
     "groups": {"promotion": {"kind": "promotion", "purpose": "marketing"}},

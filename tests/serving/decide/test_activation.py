@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from features.customers.identity import Spelling, link
 from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
-from features.store.feast_store import Known
+from features.store.feast_store import CustomerFeatures
 from serving.decide.activation import activate
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 
-PLUS = Known({"plan": "plus"}, None)
+PLUS = CustomerFeatures({"plan": "plus"}, None)
 ONCE = {"caps": [{"at_most": 1, "days": 7, "groups": ["promotion"]}]}
 
 

@@ -15,14 +15,14 @@ from features.customers.identity import link
 from features.errors import DecisionConflict, InvalidRequest
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.store.feast_store import Known
+from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest, Decision
 from serving.decide.engine import Engine
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 from training.bandit.exploration import draw
 
 EXPECTED = {"call_back": 0.3, "discount": 0.2, "talk_plus": 0.1}
-PLUS = Known({"plan": "plus", "age_years": "41"}, None)
+PLUS = CustomerFeatures({"plan": "plus", "age_years": "41"}, None)
 
 
 @pytest.fixture

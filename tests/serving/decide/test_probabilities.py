@@ -23,7 +23,7 @@ from features.business.catalog import NO_ACTION, Catalog
 from features.customers.contacts import note_contacts
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.store.feast_store import Known
+from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide import choice
 from tests.serving.fakes import FakeModels, engine_of
@@ -137,7 +137,7 @@ def log_of(
     """
     ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
     names = [f"p{number}" for number in range(customers)]
-    known = {name: Known({"age_years": str(age_of(name))}, None) for name in names}
+    known = {name: CustomerFeatures({"age_years": str(age_of(name))}, None) for name in names}
     engine = engine_of(
         catalog(), domain, ledger, known, ByAge(dict.fromkeys(ACTIONS, 0.0), gamma=GREED)
     )

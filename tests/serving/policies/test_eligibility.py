@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from features.errors import InvalidRequest
-from features.store.feast_store import Known
+from features.store.feast_store import CustomerFeatures
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 
-PLUS = Known({"plan": "plus", "age_years": "41"}, None)
+PLUS = CustomerFeatures({"plan": "plus", "age_years": "41"}, None)
 
 
 @pytest.fixture

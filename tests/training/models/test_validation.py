@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features.datasets.dataset import Labelled
+from features.datasets.dataset import LabelledDataset
 from features.errors import InvalidData
 from training.models.churn import CLASSES, judge_churn
 from training.models.intent import judge_intent
@@ -15,7 +15,7 @@ PARAMS = {"rounds": 20, "num_leaves": 31, "learning_rate": 0.3, "min_child_sampl
 SEED = 5
 
 
-def some_moments(n: int, rows_each: int = 2, **changed) -> Labelled:
+def some_moments(n: int, rows_each: int = 2, **changed) -> LabelledDataset:
     """Customers who can be learned by heart: a number of their own says nothing of the others."""
     rng = np.random.default_rng(1)
     own = np.repeat(np.arange(n), rows_each)
@@ -28,13 +28,13 @@ def some_moments(n: int, rows_each: int = 2, **changed) -> Labelled:
         "customer_ids": np.array([f"c{number}" for number in own], dtype=object),
         "train": everybody,
         "test": everybody,
-        "judged": "folds",
+        "split_by": "folds",
         "folds": 4,
     }
-    return Labelled(**(content | changed))
+    return LabelledDataset(**(content | changed))
 
 
-def run(data: Labelled):
+def run(data: LabelledDataset):
     return fit_and_judge("churn", data, ("own", "noise"), CLASSES, PARAMS, SEED)
 
 
@@ -59,7 +59,7 @@ def test_with_folds_each_moment_is_judged_once():
 
 def test_without_folds_the_model_that_is_kept_is_the_one_that_is_judged():
     test = np.arange(200) >= 150
-    data = some_moments(100, train=~test, test=test, judged="other customers", folds=0)
+    data = some_moments(100, train=~test, test=test, split_by="other customers", folds=0)
     model, judged = run(data)
     [part] = judged.parts
     assert part.y.tolist() == data.y[test].tolist()
@@ -69,10 +69,10 @@ def test_without_folds_the_model_that_is_kept_is_the_one_that_is_judged():
 
 def test_calibration_is_fitted_as_the_model_is_judged():
     rows = np.arange(200) < 150
-    by_time = some_moments(100, judged="later time", folds=0)
+    by_time = some_moments(100, split_by="later time", folds=0)
     for known, later in calibration_splits(by_time, rows, SEED):
         assert known.max() < later.min()
-    data = some_moments(100, judged="other customers", folds=0)
+    data = some_moments(100, split_by="other customers", folds=0)
     for known, left_out in calibration_splits(data, rows, SEED):
         ids = data.customer_ids[rows]
         assert set(ids[known]).isdisjoint(ids[left_out])
@@ -82,8 +82,8 @@ def test_calibration_is_fitted_as_the_model_is_judged():
     "changed",
     [
         {"y": np.zeros(20, dtype=np.int64)},
-        {"test": np.zeros(20, dtype=np.bool_), "judged": "other customers", "folds": 0},
-        {"train": np.zeros(20, dtype=np.bool_), "judged": "later time", "folds": 0},
+        {"test": np.zeros(20, dtype=np.bool_), "split_by": "other customers", "folds": 0},
+        {"train": np.zeros(20, dtype=np.bool_), "split_by": "later time", "folds": 0},
         {"folds": 11},
     ],
     ids=["one outcome", "nothing to judge on", "nothing to train on", "more folds than customers"],
