@@ -19,7 +19,7 @@ from features.customers.tombstones import who
 from features.errors import InvalidRequest
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
-from features.store.feast_store import Known
+from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import DecisionInputs
@@ -31,7 +31,7 @@ class Features(Protocol):
 
     @property
     def degraded(self) -> Sequence[str]: ...
-    def online(self, customer_id: str) -> Known | None: ...
+    def online(self, customer_id: str) -> CustomerFeatures | None: ...
 
 
 @dataclass
@@ -109,9 +109,9 @@ def new_decision_id(request: DecideRequest) -> str:
     return request.decision_id or uuid4().hex
 
 
-def feature_row(model_input: ModelInput, known: Known | None, now: datetime) -> Floats:
+def feature_row(model_input: ModelInput, known: CustomerFeatures | None, now: datetime) -> Floats:
     """Compute the features that the models read of a customer at a time, shape (n_features,)."""
-    attributes, state, account = known or Known({}, None)
+    attributes, state, account = known or CustomerFeatures({}, None)
     return np.array(model_input.read(attributes, state, now.timestamp(), account))
 
 

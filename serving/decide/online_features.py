@@ -8,7 +8,7 @@ from datetime import datetime
 
 from features.errors import NotVisible
 from features.journeys.state import State
-from features.store.feast_store import FeatureStore, Known
+from features.store.feast_store import CustomerFeatures, FeatureStore
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class OnlineFeatures:
         """Sentences for people that say what is wrong; empty if nothing is."""
         return (f"features: {self._problem}",) if self._problem else ()
 
-    def online(self, customer_id: str) -> Known | None:
+    def online(self, customer_id: str) -> CustomerFeatures | None:
         """Read a customer's features; None if there are none, or the store fails."""
         if self._store is None or self._problem:
             return None
