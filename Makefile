@@ -81,8 +81,8 @@ bench-bandit: $(DONE)  ## Compare the notebook's bandit with Vowpal Wabbit and M
 bench-hillstrom: $(DONE)  ## Compare a learned policy with the best fixed arm on 20 splits of Hillstrom.
 	$(BIN)/python -m tests.bench.hillstrom
 
-bench-rehearsal: $(DONE)  ## Play six policies in five simulated worlds (20 minutes).
-	$(BIN)/nba rehearse --customers 20000 --days 90 --seeds 5
+bench-simulation: $(DONE)  ## Play six policies in five simulated worlds (20 minutes).
+	$(BIN)/nba simulate --customers 20000 --days 90 --seeds 5
 
 bench-ceiling: $(DONE)  ## Measure the share of the oracle's gain that visible features allow (3 minutes).
 	$(BIN)/python -m tests.bench.ceiling
@@ -100,4 +100,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test lint format mlflow bento clean
-.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-hillstrom bench-rehearsal
+.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-hillstrom bench-simulation

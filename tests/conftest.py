@@ -43,7 +43,7 @@ SLOWEST = (
     "training/pipeline/test_train.py",
     "serving/server/test_postgres.py",
     "serving/server/test_events.py",
-    "training/simulation/test_rollout.py",
+    "training/simulation/test_tournament.py",
     "features/datasets/test_point_in_time.py",
     "serving/cli/test_simulate_server.py",
     "features/ingest/test_merge_property.py",

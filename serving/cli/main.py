@@ -14,7 +14,7 @@ from rich.table import Table
 
 from serving.cli.migrate import migrate_and_say, migration
 from serving.cli.review import review
-from serving.cli.simulate import rehearsing
+from serving.cli.simulate import simulation
 from serving.cli.terminal import BROKEN, REFUSED, err, out, plain_errors, progress
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(review)
-app.add_typer(rehearsing)
+app.add_typer(simulation)
 app.add_typer(migration)
 
 OneModel = Annotated[str, typer.Argument(help="churn, intent or bandit.")]

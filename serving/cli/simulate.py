@@ -1,4 +1,4 @@
-"""`nba rehearse`: policies against each other in a simulated business, or a server in it."""
+"""The command `nba simulate`: compares policies, or tests a server, in a simulated business."""
 
 from __future__ import annotations
 
@@ -13,110 +13,121 @@ from serving.cli.terminal import out, plain_errors, progress
 
 if TYPE_CHECKING:
     from features.intervals import ConfidenceInterval
-    from training.simulation.tournament import Rehearsal
+    from training.simulation.tournament import TournamentResult
 
-rehearsing = typer.Typer()
-FIRST = 1  # seed of the first world
+simulation = typer.Typer()
+FIRST_SEED = 1
 CORES = os.cpu_count() or 1
 
 
-@rehearsing.command()
-def rehearse(
-    customers: Annotated[int, typer.Option(min=1, help="In each world.")] = 2_000,
-    days: Annotated[int, typer.Option(min=1, help="How long each world goes on.")] = 60,
-    seeds: Annotated[int, typer.Option(min=1, help="How many worlds.")] = 3,
+@simulation.command()
+def simulate(
+    customers: Annotated[int, typer.Option(min=1, help="Customers in each world.")] = 2_000,
+    days: Annotated[int, typer.Option(min=1, help="Days in each world.")] = 60,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of worlds.")] = 3,
     policies: Annotated[
-        str, typer.Option(help="Some of ours, fixed, rules, random, propensity, oracle.")
-    ] = "ours,fixed,rules,random,propensity,oracle",
+        str, typer.Option(help="Some of batch_bandit, fixed, rules, random, propensity, oracle.")
+    ] = "batch_bandit,fixed,rules,random,propensity,oracle",
     processes: Annotated[
-        int, typer.Option(min=1, help="How many worlds at once; 0.3 to 1.6 GB each.")
+        int, typer.Option(min=1, help="Worlds played in parallel; 0.3 to 1.6 GB each.")
     ] = CORES,
-    picture: Annotated[Path | None, typer.Option(help="A PNG to draw it to.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG file to draw the result to.")] = None,
     url: Annotated[
-        str | None, typer.Option(help="Rehearse this server; the first world only.")
+        str | None, typer.Option(help="Test this server instead, in the first world.")
     ] = None,
     tables: Annotated[
-        Path | None, typer.Option(help="Only write the first world's customers there.")
+        Path | None, typer.Option(help="Only write the customers of the first world there.")
     ] = None,
 ) -> None:
-    """Rehearse policies in a simulated business whose truth is known, before customers meet them.
+    """Compare policies in a simulated business with known truth, before customers meet them.
 
-    Value: kept sales less costs less a year's margin of everybody who left, for each customer.
+    Value: sales that were not returned, less costs, less a year's margin of each customer who left;
+    per customer.
 
-    Example: nba rehearse --customers 500 --days 30 --seeds 1
+    Example: nba simulate --customers 500 --days 30 --seeds 1
 
-    Example: nba rehearse --customers 20000 --days 90 --seeds 5 --picture rehearsal.png
+    Example: nba simulate --customers 20000 --days 90 --seeds 5 --picture simulation.png
 
-    Example: nba rehearse --customers 300 --tables world/ && nba load world/
+    Example: nba simulate --customers 300 --tables world/ && nba load world/
 
-    Example: nba rehearse --customers 300 --days 20 --url http://localhost:3000
+    Example: nba simulate --customers 300 --days 20 --url http://localhost:3000
     """
-    from training.simulation.tournament import rehearse as hold
+    from training.simulation.tournament import run_tournament
 
     with plain_errors():
         if tables is not None:
             from serving.cli.simulate_server import write_customers
 
-            out.print(f"Written: {write_customers(tables, customers, FIRST)}", soft_wrap=True)
+            out.print(f"Written: {write_customers(tables, customers, FIRST_SEED)}", soft_wrap=True)
             return
         if url is not None:
-            _rehearse_server(url, customers, days)
+            _test_server(url, customers, days)
             return
         names = [name.strip() for name in policies.split(",") if name.strip()]
-        with progress() as report:
-            found = hold(customers, days, range(FIRST, FIRST + seeds), names, report, processes)
-        _show(found)
+        worlds = range(FIRST_SEED, FIRST_SEED + seeds)
+        with progress() as show:
+            tournament = run_tournament(customers, days, worlds, names, show, processes)
+        _print_summaries(tournament)
+        _print_differences(tournament)
         if picture is not None:
-            from training.simulation.rehearsal_picture import draw_rehearsal
+            from training.simulation.picture import draw_tournament
 
-            draw_rehearsal(found, picture)
+            draw_tournament(tournament, picture)
             out.print(f"Drawn to {picture}.", soft_wrap=True)
 
 
-def _rehearse_server(url: str, customers: int, days: int) -> None:
-    from serving.cli.simulate_server import rehearse_server
+def _test_server(url: str, customers: int, days: int) -> None:
+    from serving.cli.simulate_server import simulate_server
 
-    with progress() as report:
-        met = rehearse_server(url, customers, days, FIRST, report)
+    with progress() as show:
+        result = simulate_server(url, customers, days, FIRST_SEED, show)
     table = Table("arm", "customers", "EUR a customer")
-    for arm, mine in (("policy", met.seen & ~met.control), ("control", met.seen & met.control)):
-        mean = f"{met.value_of_customer_eur[mine].mean():.2f}" if mine.any() else ""
-        table.add_row(arm, f"{int(mine.sum()):,}", mean)
+    for arm, in_arm in (("policy", ~result.control), ("control", result.control)):
+        members = result.decided & in_arm
+        mean = f"{result.value_of_customer_eur[members].mean():.2f}" if members.any() else ""
+        table.add_row(arm, f"{int(members.sum()):,}", mean)
     out.print(table)
-    out.print(f"{met.decisions:,} decisions; the world would not have allowed {met.refused:,}.")
-    if met.lead is not None:
-        out.print(f"Policy less control group: {_figure(met.lead)} EUR a customer.", markup=False)
+    out.print(f"{result.decisions:,} decisions; the world did not allow {result.refused:,}.")
+    if result.lift is not None:
+        out.print(
+            f"Policy less control group: {_figure(result.lift)} EUR a customer.", markup=False
+        )
 
 
-def _show(found: Rehearsal) -> None:
-    from training.simulation.report import leads, standings
+def _print_summaries(tournament: TournamentResult) -> None:
+    from training.simulation.report import policy_summaries
 
     table = Table(
-        "policy", "EUR a customer", "left", "of oracle's gain", "in last third", "caps broken"
+        "policy",
+        "EUR a customer",
+        "left",
+        "of oracle's gain over random",
+        "in last third",
+        "caps exceeded",
     )
-    for one in standings(found):
-        played = one.name if one.played == one.name else f"{one.name} ({one.played})"
-        parts = (one.of_oracle, one.late_of_oracle)
-        gains = ["" if part is None else f"{part.value:.1%}" for part in parts]
+    for one in policy_summaries(tournament):
+        name = one.name if one.variant == one.name else f"{one.name} ({one.variant})"
+        shares = (one.oracle_share, one.late_oracle_share)
+        gains = ["" if share is None else f"{share.value:.1%}" for share in shares]
         churn = f"{one.churn.value:.2%}"
-        table.add_row(played, f"{one.value.value:.2f}", churn, *gains, f"{one.breaches}")
+        table.add_row(name, f"{one.value.value:.2f}", churn, *gains, f"{one.cap_violations}")
     out.print(table)
-    ahead = leads(found)
-    if not ahead:
+
+
+def _print_differences(tournament: TournamentResult) -> None:
+    from training.simulation.report import COMPARED, policy_differences
+
+    differences = policy_differences(tournament)
+    if not differences:
         return
-    table = Table("ours against", "EUR a customer", "in parts of theirs", "left, points")
-    for lead in ahead:
-        relative = "" if lead.relative != lead.relative else f"{lead.relative:+.1%}"
-        churn = _figure(lead.churn, 2, "", 100)
-        table.add_row(lead.over, _figure(lead.value), relative, churn)
+    table = Table(f"{COMPARED} less", "EUR a customer", "relative", "left, percentage points")
+    for one in differences:
+        relative = "" if one.relative != one.relative else f"{one.relative:+.1%}"
+        table.add_row(one.other, _figure(one.value), relative, _figure(one.churn, 100))
     out.print(table)
 
 
-def _figure(
-    one: ConfidenceInterval | None, digits: int = 2, unit: str = "", times: float = 1.0
-) -> str:
-    if one is None:
-        return ""
-    value, low, high = (f"{times * part:.{digits}f}" for part in (one.value, one.low, one.high))
-    interval = "" if one.low != one.low else f" [{low}, {high}]"  # nan: nobody knows how sure it is
-    return f"{value}{unit}{interval}"
+def _figure(interval: ConfidenceInterval, times: float = 1.0) -> str:
+    value, low, high = (f"{times * part:.2f}" for part in interval)
+    known = interval.low == interval.low  # nan: too few values for an interval
+    return f"{value} [{low}, {high}]" if known else value

@@ -1,14 +1,14 @@
-"""A server in a rehearsal: the customers of a simulated world call it over HTTP.
+"""Tests a server over HTTP with the customers of a simulated world.
 
-Its days pass as fast as the server answers, so the windows of its contact policy, which count real
-time, do not move on: no customer is shown more than they allow in one window. What it earns is
-known from the world; the server's control group, drawn by itself, is what it is compared with.
+Simulated days pass as fast as the server answers. The windows of its contact policy count real
+time and so do not move on: a customer is shown no more than one window allows. The value is known
+from the world, and is compared with that of the server's own control group.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
@@ -21,20 +21,21 @@ import pandas as pd
 from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.intervals import ConfidenceInterval
+from features.progress import Progress, quiet
 from training.arrays import Bools, Floats, Ints
 from training.simulation.actions import CHANNELS, NAMES
 from training.simulation.customer_state import PAGES
 from training.simulation.customers import PLANS
 from training.simulation.report import difference
-from training.simulation.world import Followed, Moments, World
+from training.simulation.world import ActionOutcomes, Arrivals, World
 
-MOST_EVENTS = 500  # in one request
+MAX_EVENTS = 500  # in one request
 IGNORED_AFTER_DAYS = 7
 TIMEOUT_S = 30
 
 
-class Caller:
-    """Speaks to a server.
+class ServerClient:
+    """HTTP client of a server.
 
     Parameters
     ----------
@@ -55,12 +56,12 @@ class Caller:
         self._connection = kind(parts.netloc, timeout=TIMEOUT_S)
 
     def post(self, path: str, body: Any) -> Any:
-        """The parsed answer.
+        """Send a JSON body and return the parsed answer.
 
         Raises
         ------
         InvalidSetting
-            If nobody answers, or the server refuses; with what it said.
+            If the server does not answer, or answers with an error, which is quoted.
         """
         try:
             content = json.dumps(body)
@@ -78,137 +79,146 @@ class Caller:
             raise InvalidSetting(
                 f"{self._url}{path} answered {answer.status}: {text[:300]}.",
                 expected="a server of features/domains/world.yaml that knows the customers",
-                remedy="Load them: nba rehearse --tables FOLDER, then nba load FOLDER.",
+                remedy="Load them: nba simulate --tables FOLDER, then nba load FOLDER.",
             )
         return json.loads(text)
 
 
 @dataclass(frozen=True)
-class Met:
-    """How a server did.
+class ServerResult:
+    """Value of a server's customers by arm, and counts of its decisions.
 
     Attributes
     ----------
     value_of_customer_eur : shape (n_customers,)
-        Kept sales less costs less what was lost with those who left.
+        Sales that were not returned, less costs, less the loss if the customer left.
     control : shape (n_customers,)
-        Who was in the server's control group.
-    seen : shape (n_customers,)
-        Of whom anything was decided.
+        True for members of the server's control group.
+    decided : shape (n_customers,)
+        True for customers with at least one decision.
     decisions, refused : int
-        How many were made; and how many of them the world's own contact policy would not have
-        allowed, and which were not shown.
+        Decisions made, and those whose action the world's contact policy did not allow; the
+        latter were not shown.
     lead : ConfidenceInterval or None
-        Value of a customer of the policy less that of a control customer; None with too few.
+        Mean value of the policy's customers less that of the control group; None with fewer than
+        two customers in an arm.
     """
 
     value_of_customer_eur: Floats
     control: Bools
-    seen: Bools
+    decided: Bools
     decisions: int
     refused: int
-    lead: ConfidenceInterval | None
+    lift: ConfidenceInterval | None
 
 
 @dataclass
-class _Calls:
-    """A world whose customers call a server."""
+class _ServerSimulation:
+    """A world whose customers send events and requests to a server."""
 
     world: World
-    caller: Caller
+    client: ServerClient
     prefix: str
     due: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
-    complained: Bools = field(init=False)
+    reported: Bools = field(init=False)
     control: Bools = field(init=False)
-    seen: Bools = field(init=False)
+    decided: Bools = field(init=False)
     decisions: int = 0
     refused: int = 0
 
     def __post_init__(self) -> None:
-        n = len(self.world.people.age)
-        self.complained, self.control, self.seen = (np.zeros(n, dtype=np.bool_) for _ in range(3))
+        n = len(self.world.traits.age)
+        self.reported, self.control, self.decided = (np.zeros(n, dtype=np.bool_) for _ in range(3))
 
-    def morning(self) -> Moments:
-        """A day begins, and the server hears what has happened."""
-        moments, state = self.world.morning(), self.world.state
-        changed = np.flatnonzero((state.problem_open != self.complained) & state.here).tolist()
+    def begin_day(self) -> Arrivals:
+        """Begin a day and send its events."""
+        arrivals, state = self.world.begin_day(), self.world.state
+        changed = np.flatnonzero((state.problem_open != self.reported) & state.active).tolist()
         events = [
-            self._event(who, "complaint_opened" if state.problem_open[who] else "complaint_closed")
-            for who in changed
+            self._event(
+                customer, "complaint_opened" if state.problem_open[customer] else "complaint_closed"
+            )
+            for customer in changed
         ]
-        self.complained = state.problem_open.copy()
-        for who, channel in zip(moments.who, moments.channel, strict=True):
-            if state.page[who] >= 0:
-                page = {"page": PAGES[state.page[who]]}
-                events.append(self._event(who, "page_view", CHANNELS[channel], page))
+        self.reported = state.problem_open.copy()
+        for customer, channel in zip(arrivals.customer, arrivals.channel, strict=True):
+            if state.page[customer] >= 0:
+                page = {"page": PAGES[state.page[customer]]}
+                events.append(self._event(customer, "page_view", CHANNELS[channel], page))
         self._send(events)
-        return moments
+        return arrivals
 
-    def decide(self, moments: Moments) -> tuple[Ints, list[str]]:
-        """What the server decides for each moment, and the decisions' ids."""
-        actions, ids = np.zeros(len(moments.who), dtype=np.int64), []
-        for row, (who, channel) in enumerate(zip(moments.who, moments.channel, strict=True)):
-            page = self.world.state.page[who]
+    def decide(self, arrivals: Arrivals) -> tuple[Ints, list[str]]:
+        """Request a decision for each arrival; return the shown actions and the decision ids."""
+        actions, ids = np.zeros(len(arrivals.customer), dtype=np.int64), []
+        for row, (customer, channel) in enumerate(
+            zip(arrivals.customer, arrivals.channel, strict=True)
+        ):
+            page = self.world.state.page[customer]
             body: dict[str, Any] = {
-                "customer_id": customer_id(who),
+                "customer_id": customer_id(customer),
                 "channel": CHANNELS[channel],
                 "context": {"page": PAGES[page]} if page >= 0 else {},
-                "decision_id": f"{self.prefix}-{self.world.day}-{who}",
+                "decision_id": f"{self.prefix}-{self.world.day}-{customer}",
             }
-            answer = self.caller.post("/v1/decide", body)
+            answer = self.client.post("/v1/decide", body)
             action = NAMES.index(answer["actions"][0]["action_id"])
-            self.control[who], self.seen[who] = answer["arm"] == "control", True
+            self.control[customer], self.decided[customer] = answer["arm"] == "control", True
             self.decisions += 1
-            if moments.allowed[row, action]:
+            if arrivals.allowed[row, action]:
                 actions[row] = action
             else:
                 self.refused += 1
             ids.append(body["decision_id"])
         return actions, ids
 
-    def note(self, actions: Ints, ids: Sequence[str], followed: Followed) -> None:
-        """Remember what has to be told, and when."""
+    def schedule(self, actions: Ints, ids: Sequence[str], outcomes: ActionOutcomes) -> None:
+        """Schedule the outcomes to be sent on later days."""
         today = self.world.day
         for row, action in enumerate(actions):
             if action == 0:
                 continue
             about = {"decision_id": ids[row], "action_id": NAMES[action]}
-            if not followed.accepted[row]:
-                self._later(today + IGNORED_AFTER_DAYS, about | {"outcome": "ignored"})
+            if not outcomes.accepted[row]:
+                self._add(today + IGNORED_AFTER_DAYS, about | {"outcome": "ignored"})
                 continue
-            told = about | {"outcome": "accepted", "outcome_id": f"{ids[row]}-yes"}
-            self._later(today + int(followed.after_days[row]), told)
-            back = about | {"outcome": "accepted", "retracts": f"{ids[row]}-yes"}
-            self._later(today + int(followed.back_after_days[row]), back)
+            accepted = about | {"outcome": "accepted", "outcome_id": f"{ids[row]}-yes"}
+            self._add(today + int(outcomes.accepted_after_days[row]), accepted)
+            returned = about | {"outcome": "accepted", "retracts": f"{ids[row]}-yes"}
+            self._add(today + int(outcomes.returned_after_days[row]), returned)
 
-    def evening(self) -> Bools:
-        """What is due is told; some customers leave."""
+    def end_day(self) -> Bools:
+        """Send the outcomes that are due, end the day, and send events for customers who left."""
         for outcome in self.due.pop(self.world.day, []):
-            self.caller.post("/v1/outcomes", outcome)
-        left = self.world.evening()
-        self._send([self._event(who, "left") for who in np.flatnonzero(left).tolist()])
+            self.client.post("/v1/outcomes", outcome)
+        left = self.world.end_day()
+        self._send([self._event(customer, "left") for customer in np.flatnonzero(left).tolist()])
         return left
 
-    def _later(self, day: int, outcome: dict[str, Any]) -> None:
-        if day < self.world.days:  # nobody is there to tell it after that
+    def _add(self, day: int, outcome: dict[str, Any]) -> None:
+        if day < self.world.days:  # the simulation is over then
             self.due.setdefault(day, []).append(outcome)
 
     def _event(
-        self, who: int, kind: str, channel: str = "web", properties: dict[str, Any] | None = None
+        self,
+        customer: int,
+        kind: str,
+        channel: str = "web",
+        properties: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         return {
-            "event_id": f"{self.prefix}-{self.world.day}-{who}-{kind}",
+            "event_id": f"{self.prefix}-{self.world.day}-{customer}-{kind}",
             "type": kind,
             "occurred_at": utc_now().isoformat(),
             "channel": channel,
-            "customer_id": customer_id(who),
+            "customer_id": customer_id(customer),
             "properties": properties or {},
         }
 
     def _send(self, events: Sequence[dict[str, Any]]) -> None:
-        for start in range(0, len(events), MOST_EVENTS):
-            body = {"events": events[start : start + MOST_EVENTS]}
-            answer = self.caller.post("/v1/events", body)
+        for start in range(0, len(events), MAX_EVENTS):
+            body = {"events": events[start : start + MAX_EVENTS]}
+            answer = self.client.post("/v1/events", body)
             if answer["rejected"]:
                 raise InvalidSetting(
                     f"The server rejected an event: {answer['rejected'][0]['error']}",
@@ -217,54 +227,56 @@ class _Calls:
                 )
 
 
-def rehearse_server(
+def simulate_server(
     url: str,
     customers: int,
     days: int,
     seed: int,
-    report: Callable[[str, int, int], None] = lambda what, done, of: None,
-) -> Met:
-    """Let the customers of a world call a server for some days.
+    progress: Progress = quiet,
+) -> ServerResult:
+    """Let the customers of a world use a server for some days.
 
     Raises
     ------
     InvalidSetting
-        If the server does not answer, or is another business's.
+        If the server does not answer, or serves another business.
     """
     world = World(customers, seed, days)
-    stamp = utc_now().strftime("%H%M%S%f")
-    calls = _Calls(world, Caller(url), f"world-{seed}-{stamp}")
+    suffix = utc_now().strftime("%H%M%S%f")
+    server = _ServerSimulation(world, ServerClient(url), f"world-{seed}-{suffix}")
     value = np.zeros(customers)
     for day in range(days):
-        moments = calls.morning()
-        actions, ids = calls.decide(moments)
-        followed = world.act(actions)
-        calls.note(actions, ids, followed)
-        value[moments.who] += followed.kept_eur
-        value -= calls.evening() * world.people.lost_eur
-        report("rehearse the server", day + 1, days)
-    policy, control = calls.seen & ~calls.control, calls.seen & calls.control
-    lead = difference(value[policy], value[control])
-    return Met(value, calls.control, calls.seen, calls.decisions, calls.refused, lead)
+        arrivals = server.begin_day()
+        actions, ids = server.decide(arrivals)
+        outcomes = world.act(actions)
+        server.schedule(actions, ids, outcomes)
+        value[arrivals.customer] += outcomes.net_value_eur
+        value -= server.end_day() * world.traits.lost_eur
+        progress("simulate server", day + 1, days)
+    policy, control = server.decided & ~server.control, server.decided & server.control
+    lift = difference(value[policy], value[control])
+    return ServerResult(
+        value, server.control, server.decided, server.decisions, server.refused, lift
+    )
 
 
-def customer_id(who: int) -> str:
-    """Of a customer of a world, by number."""
-    return f"w{who}"
+def customer_id(customer: int) -> str:
+    """Return the id of a customer of a world, by number."""
+    return f"w{customer}"
 
 
 def write_customers(folder: Path, customers: int, seed: int) -> Path:
-    """The customers of a world as a contract table for `nba load`."""
-    people = World(customers, seed, 1).people
+    """Write the customers of a world as a table for `nba load`."""
+    traits = World(customers, seed, 1).traits
     table = pd.DataFrame(
         {
-            "customer_id": [customer_id(who) for who in range(customers)],
-            "age": people.age.round().astype(int),
-            "home_size": people.home_size.astype(int),
-            "plan": _named(PLANS, people.plan),
-            "rural": _named(("no", "yes"), people.rural.astype(np.int64)),
-            "tenure_months": people.tenure_months.round(1),
-            "margin_eur": people.margin_eur.round(2),
+            "customer_id": [customer_id(customer) for customer in range(customers)],
+            "age": traits.age.round().astype(int),
+            "home_size": traits.home_size.astype(int),
+            "plan": _names_of(PLANS, traits.plan),
+            "rural": _names_of(("no", "yes"), traits.rural.astype(np.int64)),
+            "tenure_months": traits.tenure_months.round(1),
+            "margin_eur": traits.margin_eur.round(2),
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -273,5 +285,5 @@ def write_customers(folder: Path, customers: int, seed: int) -> Path:
     return path
 
 
-def _named(names: Sequence[str], indexes: Iterable[int]) -> list[str]:
+def _names_of(names: Sequence[str], indexes: Iterable[int]) -> list[str]:
     return [names[index] for index in indexes]

@@ -1,4 +1,4 @@
-"""Customers of the simulated world call, as in `nba rehearse`, for some days."""
+"""Customers of the simulated world call, as in `nba simulate`, for some days."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from serving.cli.simulate_server import customer_id, write_customers
 from tests.behaviour.live import Live, save_bandit, save_classifier
 from training.simulation.actions import CHANNELS, NAMES
 from training.simulation.customer_state import PAGES
-from training.simulation.world import Moments, World
+from training.simulation.world import Arrivals, World
 
 BEGIN = datetime(2026, 10, 12, 9, tzinfo=UTC)
 WORLD = PACKAGE / "domains" / "world.yaml"
@@ -46,50 +46,54 @@ def live_through(folder: Path, seed: int) -> Live:
 def _day(live: Live, world: World, told: list[tuple[int, str, str]]) -> None:
     """One day passes: events in the morning, then calls, outcomes in the evening."""
     live.now = BEGIN + timedelta(days=world.day + 1)
-    moments = world.morning()
-    for who, kind, channel, more in _events(world, moments):
-        live.happens(f"{world.day}-{who}-{kind}", customer_id(who), kind, channel, **more)
+    arrivals = world.begin_day()
+    for customer, kind, channel, more in _events(world, arrivals):
+        live.happens(f"{world.day}-{customer}-{kind}", customer_id(customer), kind, channel, **more)
     if world.day == 1:
         live.promote(churn="1")
     if world.day == 2:
         live.promote(bandit="1")
-    actions, ids = np.zeros(len(moments.who), dtype=np.int64), list[str]()
-    for row, (who, channel) in enumerate(zip(moments.who, moments.channel, strict=True)):
+    actions, ids = np.zeros(len(arrivals.customer), dtype=np.int64), list[str]()
+    for row, (customer, channel) in enumerate(
+        zip(arrivals.customer, arrivals.channel, strict=True)
+    ):
         if len(live.decided) == DECISIONS:
             break
-        page = world.state.page[who]
+        page = world.state.page[customer]
         more = {"context": {"page": PAGES[page]}} if page >= 0 else {}
         more |= {"explain": len(live.decided) % 3 == 0, "slots": 1 + (len(live.decided) % 5 == 4)}
-        ids.append(f"world-{world.day}-{who}")
-        live.decide(ids[-1], customer_id(who), CHANNELS[channel], **more)
+        ids.append(f"world-{world.day}-{customer}")
+        live.decide(ids[-1], customer_id(customer), CHANNELS[channel], **more)
         chosen = NAMES.index(live.decided[ids[-1]].actions[0].action_id)
-        actions[row] = chosen if moments.allowed[row, chosen] else 0
-    followed = world.act(actions)
+        actions[row] = chosen if arrivals.allowed[row, chosen] else 0
+    outcomes = world.act(actions)
     for row, name in enumerate(ids):
         if actions[row]:
-            after = int(followed.after_days[row]) if followed.accepted[row] else 2
-            outcome = "accepted" if followed.accepted[row] else "ignored"
+            after = int(outcomes.accepted_after_days[row]) if outcomes.accepted[row] else 2
+            outcome = "accepted" if outcomes.accepted[row] else "ignored"
             told.append((world.day + after, name, outcome))
     live.passes(hours=6)
     for one in [one for one in told if one[0] <= world.day]:
         told.remove(one)
         live.tell(one[1], one[2])
     live.learn(trees=world.day == 3)
-    for who in np.flatnonzero(world.evening()).tolist():
-        live.happens(f"{world.day}-{who}-left", customer_id(who), "left", "web")
+    for customer in np.flatnonzero(world.end_day()).tolist():
+        live.happens(f"{world.day}-{customer}-left", customer_id(customer), "left", "web")
 
 
-def _events(world: World, moments: Moments) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
+def _events(world: World, arrivals: Arrivals) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
     """This names those who looked at a page, or whose problem began or ended today."""
-    before = getattr(world, "complained", np.zeros(len(world.people.age), dtype=np.bool_))
+    before = getattr(world, "complained", np.zeros(len(world.traits.age), dtype=np.bool_))
     opened = world.state.problem_open
-    for who in np.flatnonzero((opened != before) & world.state.here).tolist():
-        yield who, "complaint_opened" if opened[who] else "complaint_closed", "web", {}
+    for customer in np.flatnonzero((opened != before) & world.state.active).tolist():
+        yield customer, "complaint_opened" if opened[customer] else "complaint_closed", "web", {}
     world.complained = opened.copy()  # type: ignore[attr-defined]
-    for who, channel in zip(moments.who.tolist(), moments.channel.tolist(), strict=True):
-        if world.state.page[who] >= 0:
-            page = {"page": PAGES[world.state.page[who]]}
-            yield who, "page_view", CHANNELS[channel], page
+    for customer, channel in zip(
+        arrivals.customer.tolist(), arrivals.channel.tolist(), strict=True
+    ):
+        if world.state.page[customer] >= 0:
+            page = {"page": PAGES[world.state.page[customer]]}
+            yield customer, "page_view", CHANNELS[channel], page
 
 
 def _models(folder: Path, domain: Domain, seed: int) -> None:
@@ -105,20 +109,20 @@ def _models(folder: Path, domain: Domain, seed: int) -> None:
     left_on = np.full(WATCHED, 10_000)
     for day in range(WATCHED_DAYS):
         at_s = (BEGIN - timedelta(days=WATCHED_DAYS - day)).timestamp()
-        moments = world.morning()
-        for who, kind, channel, more in _events(world, moments):
-            states[who] = fold.advance(states[who], kind, channel, at_s, more)
-        free = moments.allowed
+        arrivals = world.begin_day()
+        for customer, kind, channel, more in _events(world, arrivals):
+            states[customer] = fold.advance(states[customer], kind, channel, at_s, more)
+        free = arrivals.allowed
         actions = np.array([rng.choice(np.flatnonzero(one)) for one in free], dtype=np.int64)
-        followed = world.act(actions)
-        for row, who in enumerate(moments.who.tolist()):
-            rows.append(model_input.read(people[who], states[who], at_s))
-            channels.append(CHANNELS[moments.channel[row]])
+        outcomes = world.act(actions)
+        for row, customer in enumerate(arrivals.customer.tolist()):
+            rows.append(model_input.read(people[customer], states[customer], at_s))
+            channels.append(CHANNELS[arrivals.channel[row]])
             names.append(NAMES[actions[row]])
-            accepted.append(bool(followed.accepted[row]))
-            who_of.append(who)
+            accepted.append(bool(outcomes.accepted[row]))
+            who_of.append(customer)
             day_of.append(day)
-        left_on[world.evening()] = day
+        left_on[world.end_day()] = day
     x, days = np.array(rows), np.array(day_of)
     leaves = (left_on[np.array(who_of)] - days <= 20).astype(np.int64)
     save_classifier(folder / "churn" / "1", domain, ("stay", "churn"), x, leaves, seed)

@@ -1,12 +1,12 @@
-"""Measures the share of the oracle's gain that can be reached with the observable features.
+"""Measures the share of the oracle's gain that a policy can reach with the observed features.
 
     python -m tests.bench.ceiling
     python -m tests.bench.ceiling --customers 2000 --seeds 1
 
-The oracle of a rehearsal knows what each customer needs, likes and bears. Here a policy plays that
-is told the truth too, but about decisions in other worlds, and may look at features only: boosted
-trees of the true worth of each action. What it misses, hardly anybody could learn; what ours misses
-beside that, ours could.
+The oracle of a simulation knows the hidden needs and preferences of each customer. Here a policy is
+fitted on the true expected values too, but on those of decisions in other worlds and as a function
+of the features: boosted trees for each action. Its distance to the oracle cannot be learned from
+the features; the distance of another policy to it could be.
 """
 
 from __future__ import annotations
@@ -27,65 +27,68 @@ from training.simulation.tournament import PILOT_SEED
 from training.simulation.world import World
 
 DAYS = 90
-TAUGHT_IN = tuple(PILOT_SEED + number for number in (1, 2, 3))  # no rehearsal is held there
-EVERY_DAYS = 3  # customers hardly change from one day to the next
-LEAST_EUR, MOST_EUR = -30.0, 60.0  # what lies beyond is as bad, or as good
+TRAINING_SEEDS = tuple(PILOT_SEED + number for number in (1, 2, 3))  # no tournament is played there
+EVERY_DAYS = 3  # features change little from one day to the next
+MIN_EUR, MAX_EUR = -30.0, 60.0  # expected values are clipped to this range
 ROUNDS = 150
 # The truth has no noise: more leaves. Nothing else runs beside it: all cores.
 TREES = boosting_settings(num_leaves=31, min_data_in_leaf=50, num_threads=0)
 out = Console(width=110)
 
 
-class Teacher:
-    """Decides like the oracle, and notes features and truth."""
+class RecordingOracle:
+    """Decides like the oracle, and records features and true values."""
 
-    name = "teacher"
+    name = "recording oracle"
 
-    def __init__(self, world: World, notes: list[tuple[Floats, Floats]]) -> None:
-        self._world, self._notes = world, notes
+    def __init__(self, world: World, records: list[tuple[Floats, Floats]]) -> None:
+        self._world, self._records = world, records
         self._oracle = OraclePolicy(world=world)
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
         """See `rollout.Policy`."""
         if self._world.day % EVERY_DAYS == 0:
-            self._notes.append((contexts, self._world.expected()))
+            self._records.append((contexts, self._world.expected()))
         return self._oracle.predict(contexts, allowed)
 
-    def learn(self, reports: Sequence[DayFeedback]) -> None:
-        """Knows all."""
+    def learn(self, feedback: Sequence[DayFeedback]) -> None:
+        """Ignore the feedback."""
 
 
 class Informed:
-    """Trees of the true worth of each action, by features."""
+    """Boosted trees that predict the true value of each action from the features."""
 
     name = "informed"
 
     def __init__(self, contexts: Floats, truth: Floats) -> None:
-        worth = np.clip(np.nan_to_num(truth, neginf=LEAST_EUR), LEAST_EUR, MOST_EUR)
+        value = np.clip(np.nan_to_num(truth, neginf=MIN_EUR), MIN_EUR, MAX_EUR)
         self._trees: list[Any] = [
-            lgb.train(TREES, lgb.Dataset(contexts, worth[:, action]), ROUNDS)
+            lgb.train(TREES, lgb.Dataset(contexts, value[:, action]), ROUNDS)
             for action in range(1, K)
         ]
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
         """See `rollout.Policy`."""
-        worth = np.zeros((len(contexts), K))
+        value = np.zeros((len(contexts), K))
         for action, trees in enumerate(self._trees, 1):
-            worth[:, action] = trees.predict(contexts)
-        chosen: Floats = np.eye(K)[np.where(allowed, worth, -np.inf).argmax(axis=1)]
+            value[:, action] = trees.predict(contexts)
+        chosen: Floats = np.eye(K)[np.where(allowed, value, -np.inf).argmax(axis=1)]
         return chosen
 
-    def learn(self, reports: Sequence[DayFeedback]) -> None:
-        """Has learned."""
+    def learn(self, feedback: Sequence[DayFeedback]) -> None:
+        """Ignore the feedback."""
 
 
 def informed(customers: int) -> Informed:
-    """One that was taught in worlds of its own."""
-    notes: list[tuple[Floats, Floats]] = []
-    for seed in TAUGHT_IN:
-        run_policy(lambda world: Teacher(world, notes), World(customers, seed, DAYS), seed)
-    contexts, truth = (np.concatenate(part) for part in zip(*notes, strict=True))
-    out.print(f"Taught the truth about {len(truth):,} moments in {len(TAUGHT_IN)} other worlds.")
+    """Fit an informed policy on the training worlds."""
+    records: list[tuple[Floats, Floats]] = []
+    for seed in TRAINING_SEEDS:
+        run_policy(
+            lambda world: RecordingOracle(world, records), World(customers, seed, DAYS), seed
+        )
+    contexts, truth = (np.concatenate(part) for part in zip(*records, strict=True))
+    worlds = len(TRAINING_SEEDS)
+    out.print(f"Fitted on the true values of {len(truth):,} decisions in {worlds} other worlds.")
     return Informed(contexts, truth)
 
 
@@ -93,28 +96,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=5_000)
     parser.add_argument("--seeds", type=int, default=2)
-    asked = parser.parse_args()
-    pupil = informed(asked.customers)
+    arguments = parser.parse_args()
+    fitted = informed(arguments.customers)
     makers: dict[str, Callable[[World], Policy]] = {
         "random": lambda world: RandomPolicy(),
-        "informed": lambda world: pupil,
+        "informed": lambda world: fitted,
         "oracle": lambda world: OraclePolicy(world=world),
     }
-    courses: dict[str, list[RunResult]] = {name: [] for name in makers}
-    for seed in range(1, asked.seeds + 1):
+    runs: dict[str, list[RunResult]] = {name: [] for name in makers}
+    for seed in range(1, arguments.seeds + 1):
         for name, make in makers.items():
-            courses[name].append(run_policy(make, World(asked.customers, seed, DAYS), seed))
+            runs[name].append(run_policy(make, World(arguments.customers, seed, DAYS), seed))
     for span, field in (
         ("all days", "value_of_customer_eur"),
         ("the last third", "late_value_of_customer_eur"),
     ):
-        least, mine, most = (
-            float(np.mean([getattr(course, field).mean() for course in courses[name]]))
+        random, policy, oracle = (
+            float(np.mean([getattr(run, field).mean() for run in runs[name]]))
             for name in ("random", "informed", "oracle")
         )
+        share = (policy - random) / (oracle - random)
         out.print(
-            f"In {span}: {mine:.2f} EUR a customer, {(mine - least) / (most - least):.1%} of the "
-            f"oracle's gain over random ({most:.2f} and {least:.2f} EUR)."
+            f"In {span}: {policy:.2f} EUR a customer, {share:.1%} of the oracle's gain over random "
+            f"({oracle:.2f} and {random:.2f} EUR)."
         )
 
 

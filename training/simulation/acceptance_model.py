@@ -1,8 +1,8 @@
-"""The chance that each action is accepted, from a log of reports.
+"""Predicts the acceptance of each action, fitted on a log of feedback.
 
-For rehearsals, where a hundred thousand decisions a second are asked of it. It keeps the log and
-fits anew now and then: a logistic regression for each action, which is good with few acceptances,
-and boosted trees of what that leaves unexplained, which are better with many.
+For the simulation, which asks for a hundred thousand predictions a second. Each action has a
+logistic regression, which is accurate with few acceptances, and boosted trees on its residuals,
+which are accurate with many. Both are refitted at intervals.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from training.simulation.actions import K
 from training.simulation.rollout import DayFeedback
 
 MEMORY_DAYS = 90
-RIDGE, EASE_RIDGE = 2.0, 0.1  # of features, and of an action's ease for all; in acceptances
-EASIEST = 0.05  # acceptance of an action nobody was shown yet
-STEPS = 4  # of Newton's method, from the fit before, at most
-TREES_FROM = 30  # acceptances of an action
+RIDGE, INTERCEPT_RIDGE = (
+    2.0,
+    0.1,
+)  # penalties of the slopes and of an action's intercept, in acceptances
+PRIOR_ACCEPTANCE = 0.05  # of an action that was never shown
+STEPS = 4  # of Newton's method from the last fit, at most
+TREES_MIN_ACCEPTANCES = 30  # acceptances of an action
 ROUNDS = 60
 TREES = boosting_settings(
     # On top of a logistic regression's log-odds, for one action with many outcomes.
@@ -38,64 +41,66 @@ TREES = boosting_settings(
 
 @dataclass
 class AcceptanceLog:
-    """The latest report of each day's decisions, the newest `MEMORY_DAYS` of them."""
+    """Latest feedback on each day's decisions, of the last `MEMORY_DAYS` days."""
 
     days: dict[int, DayFeedback] = field(default_factory=dict)
 
-    def add(self, reports: Sequence[DayFeedback]) -> None:
-        """A later report of the same day takes the place of the earlier one."""
-        for report in reports:
-            self.days[report.day] = report
+    def add(self, feedback: Sequence[DayFeedback]) -> None:
+        """Add feedback; newer feedback on the same day replaces older."""
+        for one in feedback:
+            self.days[one.day] = one
         for day in [day for day in self.days if day <= max(self.days) - MEMORY_DAYS]:
             del self.days[day]
 
 
-def due(day: int) -> bool:
-    """Whether to fit anew this evening: each day at first, then less often."""
+def refit_due(day: int) -> bool:
+    """True if the model is refitted on this day: each day at first, then less often."""
     return day < 14 or (day % 3 == 0 if day < 35 else day % 4 == 0)
 
 
 class AcceptanceModel:
-    """For each action a logistic regression, and trees on top of it."""
+    """A logistic regression for each action, and boosted trees on its residuals."""
 
     def __init__(self, n_features: int) -> None:
-        self._prior = np.append(np.log(EASIEST / (1 - EASIEST)), np.zeros(n_features))
-        self._penalty = np.append(EASE_RIDGE, np.full(n_features, RIDGE))
+        self._prior = np.append(
+            np.log(PRIOR_ACCEPTANCE / (1 - PRIOR_ACCEPTANCE)), np.zeros(n_features)
+        )
+        self._penalty = np.append(INTERCEPT_RIDGE, np.full(n_features, RIDGE))
         self.weights = np.tile(self._prior, (K, 1))
-        self.log, self._evening = AcceptanceLog(), 0
+        self.log, self._day = AcceptanceLog(), 0
         self._trees: dict[int, Any] = {}
 
     def acceptance(self, contexts: Floats) -> Floats:
-        """Shape (n, K), of contexts (n, n_features); `no_action` has 0."""
-        odds = with_one(contexts) @ self.weights.T
+        """Predict acceptance, shape (n, K), for contexts (n, n_features); 0 for `no_action`."""
+        logit = with_one(contexts) @ self.weights.T
         for action, trees in self._trees.items():
-            odds[:, action] += trees.predict(contexts, raw_score=True, num_threads=1)
-        chance, _ = logistic(odds)
+            logit[:, action] += trees.predict(contexts, raw_score=True, num_threads=1)
+        chance, _ = logistic(logit)
         chance[:, 0] = 0.0
         return chance
 
-    def learn(self, reports: Sequence[DayFeedback]) -> bool:
-        """Take reports in, and fit anew if it is time; say whether it was."""
-        self.log.add(reports)
-        self._evening += 1
-        if not self.log.days or not due(self._evening):
+    def learn(self, feedback: Sequence[DayFeedback]) -> bool:
+        """Add feedback, and refit if it is due; return True if the model was refitted."""
+        self.log.add(feedback)
+        self._day += 1
+        if not self.log.days or not refit_due(self._day):
             return False
         days = self.log.days.values()
         contexts = np.concatenate([one.contexts for one in days])
         actions = np.concatenate([one.actions for one in days])
         accepted = np.concatenate([one.accepted for one in days])
         for action in range(1, K):
-            mine = actions == action
-            if mine.any():
-                self._fit(action, contexts[mine], accepted[mine].astype(np.float64))
+            rows = actions == action
+            if rows.any():
+                self._fit(action, contexts[rows], accepted[rows].astype(np.float64))
         return True
 
     def _fit(self, action: int, x: Floats, y: Floats) -> None:
-        v, begun = with_one(x), self.weights[action]
+        v, start = with_one(x), self.weights[action]
         self.weights[action] = fitted(
-            v, y, logistic, self._penalty, self._prior, begun, steps=STEPS
+            v, y, logistic, self._penalty, self._prior, start, steps=STEPS
         )
-        if y.sum() >= TREES_FROM:
-            odds = v @ self.weights[action]
-            data = lgb.Dataset(x, y, init_score=odds, params={"verbosity": -1})
+        if y.sum() >= TREES_MIN_ACCEPTANCES:
+            logit = v @ self.weights[action]
+            data = lgb.Dataset(x, y, init_score=logit, params={"verbosity": -1})
             self._trees[action] = lgb.train(TREES, data, ROUNDS)

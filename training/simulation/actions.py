@@ -1,7 +1,7 @@
-"""What can be done in the simulated business, what is known of it, and how often it may be done.
+"""The actions of the simulated business, their true effects, and the contact policy's caps.
 
-The numbers are the truth of the world. A policy is told names, kinds and money; what tires,
-tempts or angers whom it has to find out.
+A policy knows names, kinds, values and costs. The effects on acceptance, fatigue and satisfaction
+are the truth of the world; a policy has to learn them.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ NOTHING, PRICE, HELP = 0, NEEDS.index("price"), NEEDS.index("help")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedAction:
-    """One thing that can be done.
+    """An action with its true effects.
 
     Attributes
     ----------
     kind : str
         promotion, retention, service, or none.
     need : int
-        What it serves, an index into `NEEDS`; -1 serves none of them.
+        Index into `NEEDS` of the need that the action serves; -1: none of them.
     value_eur, cost_eur : float
-        What an acceptance brings, and what each showing costs.
-    tires : float
-        What a showing adds to the fatigue of an average customer.
-    appeal : float
-        Logit of being accepted by an average customer who does not need it.
-    match : float
-        Added to that where the customer needs it.
+        Value of an acceptance, and cost of each showing.
+    fatigue : float
+        Fatigue that a showing adds to an average customer.
+    base_logit : float
+        Logit of acceptance by an average customer who does not need the action.
+    need_logit : float
+        Added to ``base_logit`` where the customer needs the action.
     channels : tuple of str
-        Where it can be shown.
+        Channels on which the action can be shown.
     """
 
     name: str
@@ -46,14 +46,16 @@ class SimulatedAction:
     need: int = -1
     value_eur: float = 0.0
     cost_eur: float = 0.0
-    tires: float = 0.0
-    appeal: float = -inf
-    match: float = 0.0
+    fatigue: float = 0.0
+    base_logit: float = -inf
+    need_logit: float = 0.0
     channels: tuple[str, ...] = CHANNELS
 
 
-def _promotion(name: str, need: str, value: float, cost: float, appeal: float) -> SimulatedAction:
-    return SimulatedAction(name, "promotion", NEEDS.index(need), value, cost, 1.0, appeal, 2.9)
+def _promotion(
+    name: str, need: str, value: float, cost: float, base_logit: float
+) -> SimulatedAction:
+    return SimulatedAction(name, "promotion", NEEDS.index(need), value, cost, 1.0, base_logit, 2.9)
 
 
 ACTIONS = (
@@ -62,7 +64,7 @@ ACTIONS = (
     _promotion("new_phone", "device", 80.0, 0.60, -5.0),
     _promotion("streaming", "fun", 28.0, 0.30, -3.9),
     _promotion("family_line", "family", 60.0, 0.50, -4.7),
-    # Gives margin away; wakes those who did not think of the price.
+    # Costs margin, and makes customers unhappy who did not think of the price.
     SimulatedAction("price_cut", "retention", PRICE, -8.0, 0.30, 0.5, -1.4, 1.8),
     SimulatedAction(
         "call_back", "service", -1, 0.0, 2.50, 0.5, 0.3, 1.0, ("app", "web", "call_centre")
@@ -73,19 +75,19 @@ NAMES = tuple(action.name for action in ACTIONS)
 K = len(ACTIONS)
 PROMOTIONS = np.array([action.kind == "promotion" for action in ACTIONS])
 PRICE_CUT, CALL_BACK, HOW_TO = (NAMES.index(one) for one in ("price_cut", "call_back", "how_to"))
-SERVED = np.array([action.need for action in ACTIONS])
-VALUE, COST, TIRES, APPEAL, MATCH = (
+ACTION_NEED = np.array([action.need for action in ACTIONS])
+VALUE, COST, FATIGUE_PER_CONTACT, BASE_LOGIT, NEED_LOGIT = (
     np.array([getattr(action, name) for action in ACTIONS])
-    for name in ("value_eur", "cost_eur", "tires", "appeal", "match")
+    for name in ("value_eur", "cost_eur", "fatigue", "base_logit", "need_logit")
 )
-SHOWABLE: Bools = np.array(
+CHANNEL_ALLOWED: Bools = np.array(
     [[channel in action.channels for action in ACTIONS] for channel in CHANNELS]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCap:
-    """At most so many showings of these actions to a customer in a rolling window of days."""
+    """Limits the showings of some actions to a customer in a rolling window of days."""
 
     at_most: int
     days: int
@@ -93,7 +95,7 @@ class SimulatedCap:
 
     @property
     def counts(self) -> Bools:
-        """Which actions count, shape (K,)."""
+        """True for the actions that are counted, shape (K,)."""
         return np.array([name in self.actions for name in NAMES])
 
 
@@ -109,12 +111,12 @@ CAPS = (
 
 @dataclass
 class ContactCounts:
-    """What was shown to whom on which day, and what the caps still allow.
+    """Records the action shown to each customer on each day, and applies the caps.
 
     Attributes
     ----------
     shown : shape (n_customers, n_days)
-        Index of the action; 0 where nothing was.
+        Index of the action; 0 where none was shown.
     """
 
     customers: int
@@ -124,22 +126,24 @@ class ContactCounts:
     def __post_init__(self) -> None:
         self.shown = np.zeros((self.customers, self.days), dtype=np.int8)
 
-    def allowed(self, who: Ints, day: int) -> Bools:
-        """Which actions may be shown to these customers today, shape (n, K)."""
-        free = np.ones((len(who), K), dtype=np.bool_)
+    def allowed(self, customer: Ints, day: int) -> Bools:
+        """True for the actions that the caps allow today, shape (n, K)."""
+        free = np.ones((len(customer), K), dtype=np.bool_)
         for cap in CAPS:
-            recent = self.shown[who, max(0, day - cap.days + 1) : day + 1]
+            recent = self.shown[customer, max(0, day - cap.days + 1) : day + 1]
             full = cap.counts[recent].sum(axis=1) >= cap.at_most
             free[np.ix_(full, cap.counts)] = False
         return free
 
-    def count(self, who: Ints, day: int, actions: Ints) -> None:
-        """These were shown today."""
-        self.shown[who, day] = actions
+    def count(self, customer: Ints, day: int, actions: Ints) -> None:
+        """Record that these actions were shown today."""
+        self.shown[customer, day] = actions
 
 
-def breaches(shown: NDArray[np.int8]) -> int:
-    """How many windows hold more than a cap allows; counted from the record alone.
+def cap_violations(shown: NDArray[np.int8]) -> int:
+    """Count the windows that hold more showings than a cap allows.
+
+    Counted from the shown actions alone, without `ContactCounts.allowed`.
 
     Parameters
     ----------

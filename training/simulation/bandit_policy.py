@@ -1,8 +1,8 @@
-"""Our policy in a rehearsal: acceptance x value - cost, less what it does to the chance of leaving.
+"""A batch bandit policy: expected value = acceptance x value - cost - added churn x loss.
 
-The parts: who accepts what (`acceptance_model`), who leaves (`retention_uplift`),
-and inverse-gap exploration, greedier as it knows more. On the first days, while nothing is known of
-what a contact does, few are made.
+`AcceptanceModel` predicts acceptance, `Retention` predicts churn, and `InverseGapWeighting`
+explores, more greedily with more data. On the first days, before a churn model can be fitted, few
+contacts are made. This policy is played in the simulation only; the service uses another one.
 """
 
 from __future__ import annotations
@@ -19,98 +19,98 @@ from training.models.retention_uplift import Exposure, Retention, Surrogate
 from training.simulation.acceptance_model import AcceptanceModel
 from training.simulation.actions import COST, PROMOTIONS, VALUE, K
 from training.simulation.customer_state import FEATURES, lost_eur
-from training.simulation.rollout import BLAMED_DAYS, LOOKS_DAYS, DayFeedback
+from training.simulation.rollout import CHURN_ATTRIBUTION_DAYS, FEEDBACK_AGES_DAYS, DayFeedback
 
-LASTS_DAYS = 45.0  # what an action does to leaving goes on for so long, about
-GREED = 2.0  # in 1/euro, times the root of how many decisions were learned from
-SEEN_AFTER_DAYS = 3  # by then a contact shows in what we know of a customer
-CAREFUL = 0.3  # of the moments may be used for a contact before it is known what contacts do
-# What only holds while the customer is here says nothing of leaving.
-LASTING = np.array(
+EFFECT_DAYS = 45.0  # approximate duration of an action's effect on churn
+GAMMA = 2.0  # of inverse-gap weighting, in 1/euro, per square root of a decision
+SURROGATE_AGE_DAYS = 3  # after a decision, when its effect shows in the customer's features
+FIRST_CONTACT_SHARE = 0.3  # of the arrivals, before the first churn model
+# Features that only have a value on arrival do not predict later churn.
+PERSISTENT = np.array(
     [not name.startswith(("page_", "channel_", "quiet", "here")) for name in FEATURES]
 )
-# Any contact; then all promotions together, and each other action by itself.
-EACH = np.arange(K, dtype=np.int64)
-FAMILIES = (np.minimum(EACH, 1), np.where(PROMOTIONS, PROMOTIONS.argmax(), EACH))
+# First any contact; then all promotions together, and each other action alone.
+_EACH = np.arange(K, dtype=np.int64)
+FAMILIES = (np.minimum(_EACH, 1), np.where(PROMOTIONS, PROMOTIONS.argmax(), _EACH))
 
 
-class OurPolicy:
-    """Learns what each action brings and what it does to the chance of leaving."""
+class BatchBanditPolicy:
+    """Learns the acceptance of each action and its effect on churn, in batches."""
 
-    name = "ours"
+    name = "batch bandit"
 
     def __init__(self) -> None:
         self._model = AcceptanceModel(len(FEATURES))
         self._retention: Retention | None = None
-        self._later: dict[int, Surrogate] = {}
+        self._surrogates: dict[int, Surrogate] = {}
         self._learned = 0
 
-    def worth(self, contexts: Floats) -> Floats:
-        """Expected worth of each action, in euro, shape (n, K)."""
-        worth: Floats = self._model.acceptance(contexts) * self._values() - COST
+    def value(self, contexts: Floats) -> Floats:
+        """Predict the value of each action, in euro, shape (n, K)."""
+        value: Floats = self._model.acceptance(contexts) * self._values() - COST
         if self._retention is None:
-            return worth
-        leaving = 1 - np.exp(-LASTS_DAYS * self._retention.leaving(contexts))
-        held: Floats = worth - lost_eur(contexts)[:, None] * leaving
-        return held
+            return value
+        leaving = 1 - np.exp(-EFFECT_DAYS * self._retention.leaving(contexts))
+        net: Floats = value - lost_eur(contexts)[:, None] * leaving
+        return net
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
         """See `rollout.Policy`."""
         if self._retention is None:
-            return _carefully(allowed)
-        policy = InverseGapWeighting(GREED * float(np.sqrt(1.0 + self._learned)))
-        return policy.probabilities(np.where(allowed, self.worth(contexts), np.nan))
+            return _few_contacts(allowed)
+        policy = InverseGapWeighting(GAMMA * float(np.sqrt(1.0 + self._learned)))
+        return policy.probabilities(np.where(allowed, self.value(contexts), np.nan))
 
-    def learn(self, reports: Sequence[DayFeedback]) -> None:
+    def learn(self, feedback: Sequence[DayFeedback]) -> None:
         """See `rollout.Policy`."""
-        for one in reports:
-            if one.age_days == SEEN_AFTER_DAYS:
-                self._later[one.day] = Surrogate(one.contexts, one.actions, one.now)
-            self._learned += len(one.actions) * (one.age_days == LOOKS_DAYS[0])
-        if self._model.learn(reports) and self._later:
+        for one in feedback:
+            if one.age_days == SURROGATE_AGE_DAYS:
+                self._surrogates[one.day] = Surrogate(one.contexts, one.actions, one.now)
+            self._learned += len(one.actions) * (one.age_days == FEEDBACK_AGES_DAYS[0])
+        if self._model.learn(feedback) and self._surrogates:
             self._fit_retention()
 
     def _values(self) -> Floats:
-        """What an acceptance brings when returns are counted, shape (K,)."""
-        bought, kept = np.full(K, 1.0), VALUE.copy()
+        """Estimate the value of an acceptance with returns deducted, shape (K,)."""
+        count, kept = np.full(K, 1.0), VALUE.copy()
         for one in self._model.log.days.values():
             accepted = one.accepted * 1.0
-            bought += np.bincount(one.actions, weights=accepted, minlength=K)
+            count += np.bincount(one.actions, weights=accepted, minlength=K)
             earned = (one.earned_eur + COST[one.actions]) * accepted
             kept += np.bincount(one.actions, weights=earned, minlength=K)
-        values: Floats = kept / bought
+        values: Floats = kept / count
         return values
 
     def _fit_retention(self) -> None:
         kept = self._model.log.days
-        self._later = {day: one for day, one in self._later.items() if day in kept}
-        watched = [
+        self._surrogates = {day: one for day, one in self._surrogates.items() if day in kept}
+        exposures = [
             Exposure(
                 one.contexts,
                 one.actions,
                 one.left.astype(np.float64),
-                np.full(len(one.left), float(min(one.age_days, BLAMED_DAYS))),
+                np.full(len(one.left), float(min(one.age_days, CHURN_ATTRIBUTION_DAYS))),
             )
             for one in kept.values()
         ]
         self._retention = Retention.fit(
-            Exposure(*_joined(watched)),
-            Surrogate(*_joined(list(self._later.values()))),
+            Exposure(*_concatenated(exposures)),
+            Surrogate(*_concatenated(list(self._surrogates.values()))),
             FAMILIES,
-            LASTING,
+            PERSISTENT,
             self._retention,
         )
 
 
-def _carefully(allowed: Bools) -> Floats:
-    """Few contacts, each action alike: enough to learn from, too few to drive many away."""
+def _few_contacts(allowed: Bools) -> Floats:
+    """Contact a share `FIRST_CONTACT_SHARE`, uniformly: enough to learn, with little churn."""
     contacts = allowed.copy()
     contacts[:, 0] = False
     count = contacts.sum(axis=1, keepdims=True)
-    chances: Floats = contacts * (CAREFUL / np.maximum(count, 1))
-    chances[:, 0] = 1.0 - chances.sum(axis=1)
-    return chances
+    probabilities: Floats = contacts * (FIRST_CONTACT_SHARE / np.maximum(count, 1))
+    probabilities[:, 0] = 1.0 - probabilities.sum(axis=1)
+    return probabilities
 
 
-def _joined(parts: Sequence[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
+def _concatenated(parts: Sequence[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
     return [np.concatenate(column) for column in zip(*parts, strict=True)]

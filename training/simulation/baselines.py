@@ -1,6 +1,4 @@
-"""Who is rehearsed beside ours: chance, one action for all, a marketer's rules, propensity, and the
-oracle, who knows what nobody can know.
-"""
+"""Policies to compare with: random, a fixed action, lists of rules, propensity, and the oracle."""
 
 from __future__ import annotations
 
@@ -21,22 +19,22 @@ COLUMN = {name: index for index, name in enumerate(FEATURES)}
 
 @dataclass(frozen=True)
 class RandomPolicy:
-    """Any allowed action, each alike."""
+    """Chooses uniformly among the allowed actions."""
 
     name: str = "random"
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
         """See `rollout.Policy`."""
-        chances: Floats = allowed / allowed.sum(axis=1, keepdims=True)
-        return chances
+        probabilities: Floats = allowed / allowed.sum(axis=1, keepdims=True)
+        return probabilities
 
-    def learn(self, reports: Sequence[DayFeedback]) -> None:
-        """Learns nothing."""
+    def learn(self, feedback: Sequence[DayFeedback]) -> None:
+        """Ignore the feedback."""
 
 
 @dataclass(frozen=True)
 class FixedPolicy(RandomPolicy):
-    """One action for everybody, whenever it is allowed; else none."""
+    """Chooses one action whenever it is allowed, else `no_action`."""
 
     action: str = "no_action"
 
@@ -47,45 +45,49 @@ class FixedPolicy(RandomPolicy):
 
 @dataclass(frozen=True)
 class Rule:
-    """Where a feature is above a number: this action."""
+    """Names an action for customers with a feature above a threshold."""
 
     feature: str
-    above: float
+    threshold: float
     action: str
 
 
 @dataclass(frozen=True)
 class RulesPolicy(RandomPolicy):
-    """A marketer's list: the first rule that holds, and whose action is allowed, decides; else
-    nothing is done."""
+    """Chooses by the first rule that holds and whose action is allowed, else `no_action`."""
 
     rules: tuple[Rule, ...] = ()
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
         """See `rollout.Policy`."""
-        actions, open_ = np.zeros(len(contexts), dtype=np.int64), np.ones(len(contexts), dtype=bool)
+        actions, undecided = (
+            np.zeros(len(contexts), dtype=np.int64),
+            np.ones(len(contexts), dtype=bool),
+        )
         for rule in self.rules:
             index = NAMES.index(rule.action)
-            holds = open_ & allowed[:, index] & (contexts[:, COLUMN[rule.feature]] > rule.above)
-            actions[holds], open_ = index, open_ & ~holds
+            holds = (
+                undecided & allowed[:, index] & (contexts[:, COLUMN[rule.feature]] > rule.threshold)
+            )
+            actions[holds], undecided = index, undecided & ~holds
         return _if_allowed(actions, allowed)
 
 
 @dataclass(frozen=True)
 class OraclePolicy(RandomPolicy):
-    """Takes what is truly worth most now."""
+    """Chooses the allowed action with the highest true expected value."""
 
     name: str = "oracle"
     world: World | None = None
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `rollout.Policy`; asks the world it was given."""
+        """See `rollout.Policy`; reads the truth of its world."""
         assert self.world is not None
-        return _best(self.world.expected(), allowed)
+        return _greedy(self.world.expected(), allowed)
 
 
 class PropensityPolicy:
-    """Learns who accepts what; offers what is likeliest to be accepted, whatever it is worth."""
+    """Chooses the action with the highest learned acceptance, without regard to its value."""
 
     name = "propensity"
 
@@ -93,58 +95,58 @@ class PropensityPolicy:
         self._model = AcceptanceModel(len(FEATURES))
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `rollout.Policy`: the likeliest action, and one in twenty at random."""
+        """See `rollout.Policy`: epsilon-greedy with epsilon 0.05."""
         offered = allowed.copy()
         offered[:, 0] = ~allowed[:, 1:].any(axis=1)
-        likeliest = _best(self._model.acceptance(contexts), offered)
-        chances: Floats = 0.95 * likeliest + 0.05 * offered / offered.sum(axis=1, keepdims=True)
-        return chances
+        greedy = _greedy(self._model.acceptance(contexts), offered)
+        probabilities: Floats = 0.95 * greedy + 0.05 * offered / offered.sum(axis=1, keepdims=True)
+        return probabilities
 
-    def learn(self, reports: Sequence[DayFeedback]) -> None:
+    def learn(self, feedback: Sequence[DayFeedback]) -> None:
         """See `rollout.Policy`."""
-        self._model.learn(reports)
+        self._model.learn(feedback)
 
 
 _PAGES = {"data": "more_data", "device": "new_phone", "fun": "streaming", "family": "family_line"}
-_SELL = tuple(Rule(f"page_{page}", 0, action) for page, action in _PAGES.items())
+_SALES = tuple(Rule(f"page_{page}", 0, action) for page, action in _PAGES.items())
 _INTEREST = tuple(Rule(f"topic_{page}", 0.8, action) for page, action in _PAGES.items())
-_CARE = (Rule("problem_open", 0, "call_back"), Rule("page_help", 0, "how_to"))
-_KEEP = (Rule("page_price", 0, "price_cut"),)
+_SERVICE = (Rule("problem_open", 0, "call_back"), Rule("page_help", 0, "how_to"))
+_RETENTION = (Rule("page_price", 0, "price_cut"),)
 RULES = (
-    # What they look at is what they are offered.
-    RulesPolicy("rules: page", _CARE + _SELL),
-    RulesPolicy("rules: page, price", _CARE + _KEEP + _SELL),
-    # What they have looked at lately, too.
-    RulesPolicy("rules: interest", _CARE + _SELL + _INTEREST),
-    # Care first: calls, new buyers, open questions.
+    # Offer the product of the viewed page.
+    RulesPolicy("rules: page", _SERVICE + _SALES),
+    RulesPolicy("rules: page, price", _SERVICE + _RETENTION + _SALES),
+    # Also the product of the pages viewed lately.
+    RulesPolicy("rules: interest", _SERVICE + _SALES + _INTEREST),
+    # Service first: calls, new buyers, open questions.
     RulesPolicy(
         "rules: care",
-        _CARE
+        _SERVICE
         + (Rule("calls", 0.9, "call_back"), Rule("onboarding", 0, "how_to"))
         + (Rule("support_open", 0, "how_to"),)
-        + _SELL,
+        + _SALES,
     ),
-    # By segment: the young get streaming, families a line, the others data.
+    # By segment: young customers get streaming, families a line, others data.
     RulesPolicy(
         "rules: segment",
-        _CARE
+        _SERVICE
         + (Rule("young", 0, "streaming"), Rule("home_size", 0.5, "family_line"))
         + (Rule("old", 0, "how_to"), Rule("plan_small", 0, "more_data")),
     ),
-    # By stage: only who has come far in a purchase is offered something.
+    # By stage: offer a product only to customers who have viewed its page often.
     RulesPolicy(
         "rules: stage",
-        _CARE + tuple(Rule(f"topic_{page}", 1.6, action) for page, action in _PAGES.items()),
+        _SERVICE + tuple(Rule(f"topic_{page}", 1.6, action) for page, action in _PAGES.items()),
     ),
 )
 
 
-def _best(score: Floats, allowed: Bools) -> Floats:
+def _greedy(score: Floats, allowed: Bools) -> Floats:
     chosen: Floats = np.eye(K)[np.where(allowed, score, -np.inf).argmax(axis=1)]
     return chosen
 
 
 def _if_allowed(actions: Ints, allowed: Bools) -> Floats:
-    free = allowed[np.arange(len(actions)), actions]
-    chosen: Floats = np.eye(K)[np.where(free, actions, 0)]
+    possible = allowed[np.arange(len(actions)), actions]
+    chosen: Floats = np.eye(K)[np.where(possible, actions, 0)]
     return chosen

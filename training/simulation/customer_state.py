@@ -1,4 +1,4 @@
-"""How the simulated customers are today, what of it shows, and how a day changes it."""
+"""The changing state of the simulated customers, its observed features, and its daily changes."""
 
 from __future__ import annotations
 
@@ -9,24 +9,35 @@ from numpy.typing import NDArray
 
 from training.arrays import Bools, Floats, Ints
 from training.simulation.actions import CHANNELS, HELP, NEEDS, NOTHING, PRICE
-from training.simulation.customers import PLANS, YEAR_MONTHS, Customers
+from training.simulation.customers import MARGIN_MONTHS, PLANS, CustomerTraits
 
-NEED_LASTS_DAYS = 25.0
-FATIGUE_KEPT = 0.85  # of a day's fatigue on the next
-CONTENT_AGAIN = 0.06  # of the way back to the usual satisfaction in a day
-PROBLEM_BEGINS, PROBLEM_ENDS = 0.005, 0.05  # chance a day; twice as often in the country
-PROBLEM_ANGERS, UNHELPED_ANGERS = 0.06, 0.03  # satisfaction a day
-SUPPORT_BEGINS, SUPPORT_ENDS = 0.5, 0.1
+NEED_DAYS = 25.0
+FATIGUE_RETENTION = 0.85  # share of the fatigue that is left on the next day
+SATISFACTION_RECOVERY = 0.06  # share of the way back to the baseline in a day
+PROBLEM_START, PROBLEM_END = 0.005, 0.05  # probability a day; twice the start in the country
+PROBLEM_DISSATISFACTION, UNHELPED_DISSATISFACTION = 0.06, 0.03  # satisfaction lost a day
+SUPPORT_START, SUPPORT_END = 0.5, 0.1
 ONBOARDING_DAYS, DISCOUNT_DAYS = 12, 90
-STAGES = 3  # of a purchase, beyond being aware of it
-DIP = -0.6  # usage below it is a dip
-CLEAR = 0.9  # chance that a page shows what a customer needs
-# Logit of leaving on a day, for each unit of ...
-ANGER, FATIGUE, PROBLEM, DEAR, BOUND = 1.1, 0.30, 1.1, 1.3, 1.0
+STAGES = 3  # of a purchase, after awareness
+USAGE_DIP = -0.6  # usage below it counts as a dip
+PAGE_SHOWS_NEED = 0.9  # probability that a customer with a need views its page
+# Added to the logit of churn on a day for each unit of dissatisfaction, fatigue, problem,
+# price sensitivity, and subtracted while a discount holds.
+CHURN_DISSATISFACTION, CHURN_FATIGUE, CHURN_PROBLEM, CHURN_PRICE, CHURN_DISCOUNT = (
+    1.1,
+    0.30,
+    1.1,
+    1.3,
+    1.0,
+)
 PAGES = NEEDS[1:]
-TOPIC_KEPT, CALL_KEPT, CONTACT_KEPT = 0.87, 0.93, 0.93  # of counters, a day
-MARGIN_EUR = 7.0  # of a month; unit of the feature
-COMPLAINS, ANSWERS = 0.12, 0.1  # chance a day
+TOPIC_RETENTION, CALL_RETENTION, CONTACT_RETENTION = (
+    0.87,
+    0.93,
+    0.93,
+)  # share of a counter that is left on the next day
+MARGIN_EUR = 7.0  # a month; unit of the feature
+COMPLAINT_PROBABILITY, SURVEY_PROBABILITY = 0.12, 0.1  # probability a day
 
 FEATURES = (
     *("age", "young", "old", "home_size", *(f"plan_{plan}" for plan in PLANS), "rural"),
@@ -40,44 +51,44 @@ FEATURES = (
 
 
 @dataclass
-class State:
-    """Of n customers, today. The first part is hidden, the second can be seen.
+class CustomerState:
+    """State of n customers today. The attributes up to ``problem`` are hidden, the others observed.
 
     Attributes
     ----------
     here : shape (n,)
-        Who has not left.
+        True for customers who have not left.
     need : shape (n,)
         Index into `NEEDS`.
     satisfaction, fatigue : shape (n,)
-        0 is usual, and rested.
+        0: an average satisfaction, and no fatigue.
     problem : shape (n,)
-        Whether something is wrong, said or not.
+        True if the customer has a problem, reported or not.
     usage : shape (n,)
-        How much they use us; falls while something is wrong, and with satisfaction. Noisy.
+        Use of the service, with noise; falls with a problem, fatigue and dissatisfaction.
     problem_open : shape (n,)
-        Whether they said so; the service may suspend promotions on it.
+        True if the customer has reported the problem; promotions are suspended then.
     stage : shape (n,)
-        How far an open purchase has come, 0 to `STAGES`.
+        Stage of an open purchase, 0 to `STAGES`.
     support_open : shape (n,)
-        Whether a question waits for an answer.
+        True if a support question is open.
     onboarding, discounted : shape (n,)
-        Days that are left of it.
+        Days that are left of onboarding, of a discount.
     topics : shape (n, n_pages)
-        Pages seen, each fading.
+        Counts of page views, with exponential decay.
     page : shape (n,)
-        Index into `PAGES` of the page they are on today, -1 for none.
+        Index into `PAGES` of the page viewed today; -1: none.
     nps : shape (n,)
-        Last score, from -1 (0 of 10) to 1; ``nan``: never asked.
+        Last survey score, from -1 (0 of 10) to 1; ``nan``: none yet.
     calls, contacts, promotions, bought : shape (n,)
-        Counters that fade.
+        Counts with exponential decay.
     seen_on : shape (n,)
-        Day of the moment before.
+        Day of the last arrival.
     moments : shape (n, n_channels)
-        How many there were on each channel, since they are customers.
+        Number of arrivals on each channel.
     """
 
-    here: Bools
+    active: Bools
     need: Ints
     satisfaction: Floats
     fatigue: Floats
@@ -95,20 +106,20 @@ class State:
     contacts: Floats
     promotions: Floats
     bought: Floats
-    seen_on: Ints
-    moments: Floats
+    last_day: Ints
+    channel_counts: Floats
 
 
-def first_state(people: Customers, rng: np.random.Generator) -> State:
-    """How they are when we meet them."""
-    n = len(people.age)
+def initial_state(traits: CustomerTraits, rng: np.random.Generator) -> CustomerState:
+    """Draw the state of the customers before the first day."""
+    n = len(traits.age)
     whole, none = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.bool_)
-    return State(
-        here=~none,
-        need=pick(people.needs, rng.random(n)),
-        satisfaction=people.content + rng.normal(0, 0.3, n),
+    return CustomerState(
+        active=~none,
+        need=sample_categorical(traits.need_shares, rng.random(n)),
+        satisfaction=traits.baseline_satisfaction + rng.normal(0, 0.3, n),
         fatigue=np.zeros(n),
-        problem=rng.random(n) < PROBLEM_BEGINS / PROBLEM_ENDS,
+        problem=rng.random(n) < PROBLEM_START / PROBLEM_END,
         usage=np.zeros(n),
         problem_open=none.copy(),
         stage=whole.copy(),
@@ -122,140 +133,189 @@ def first_state(people: Customers, rng: np.random.Generator) -> State:
         contacts=np.zeros(n),
         promotions=np.zeros(n),
         bought=np.zeros(n),
-        seen_on=whole - 1,
-        moments=rng.poisson(8 * people.habit).astype(np.float64),
+        last_day=whole - 1,
+        channel_counts=rng.poisson(8 * traits.channel_share).astype(np.float64),
     )
 
 
-def pick(chances: Floats, uniform: Floats) -> Ints:
-    """An index for each row of ``chances`` (n, k), by a uniform number each (n,)."""
-    index = (chances.cumsum(axis=1) < uniform[:, None]).sum(axis=1)
-    # A sum may end a rounding error below 1; then the last that has a chance is meant.
-    last = chances.shape[1] - 1 - (chances[:, ::-1] > 0).argmax(axis=1)
+def sample_categorical(probabilities: Floats, uniform: Floats) -> Ints:
+    """Draw an index for each row of ``probabilities`` (n, k), by inversion of ``uniform`` (n,)."""
+    index = (probabilities.cumsum(axis=1) < uniform[:, None]).sum(axis=1)
+    # The sum may be a rounding error below 1; the last index with a probability is drawn then.
+    last = probabilities.shape[1] - 1 - (probabilities[:, ::-1] > 0).argmax(axis=1)
     found: Ints = np.minimum(index, last)
     return found
 
 
-def overnight(state: State, people: Customers, rng: np.random.Generator) -> None:
-    """A night passes: needs and journeys move on, problems come and go, fatigue wears off.
+def advance_day(state: CustomerState, traits: CustomerTraits, rng: np.random.Generator) -> None:
+    """Change needs, journeys, problems, satisfaction and fatigue from one day to the next.
 
-    Draws as many numbers whatever has happened, so that two policies meet the same chances.
+    The number of draws does not depend on the state: two policies meet the same random numbers.
     """
-    n = len(people.age)
-    chance = rng.random((9, n))
-    _needs_change(state, people, chance[:3])
-    _problems(state, people, chance[3:6])
-    state.satisfaction += CONTENT_AGAIN * (people.content - state.satisfaction)
-    state.satisfaction -= PROBLEM_ANGERS * state.problem
-    state.satisfaction -= UNHELPED_ANGERS * (state.need == HELP)
+    n = len(traits.age)
+    uniform = rng.random((9, n))
+    _change_needs(state, traits, uniform[:3])
+    _change_problems(state, traits, uniform[3:6])
+    state.satisfaction += SATISFACTION_RECOVERY * (
+        traits.baseline_satisfaction - state.satisfaction
+    )
+    state.satisfaction -= PROBLEM_DISSATISFACTION * state.problem
+    state.satisfaction -= UNHELPED_DISSATISFACTION * (state.need == HELP)
     np.clip(state.satisfaction, -3, 3, out=state.satisfaction)
-    state.fatigue *= FATIGUE_KEPT
+    state.fatigue *= FATIGUE_RETENTION
     state.onboarding = np.maximum(state.onboarding - 1, 0)
     state.discounted = np.maximum(state.discounted - 1, 0)
     for counter, kept in (
-        (state.topics, TOPIC_KEPT),
-        (state.calls, CALL_KEPT),
-        (state.contacts, CONTACT_KEPT),
-        (state.promotions, FATIGUE_KEPT),
+        (state.topics, TOPIC_RETENTION),
+        (state.calls, CALL_RETENTION),
+        (state.contacts, CONTACT_RETENTION),
+        (state.promotions, FATIGUE_RETENTION),
         (state.bought, 0.97),
     ):
         counter *= kept
     now = 0.5 * state.satisfaction - 1.6 * state.problem - 0.4 * state.fatigue
     now += rng.normal(0, 0.4, n)
     state.usage = 0.7 * state.usage + 0.3 * now
-    calls = chance[6] < np.where(state.problem, 0.4, np.where(state.need == HELP, 0.1, 0.01))
+    calls = uniform[6] < np.where(state.problem, 0.4, np.where(state.need == HELP, 0.1, 0.01))
     state.calls += calls
-    answered = chance[7] < ANSWERS
+    answered = uniform[7] < SURVEY_PROBABILITY
     score = np.clip(0.2 + 0.45 * state.satisfaction + rng.normal(0, 0.3, n), -1, 1)
     state.nps = np.where(answered, score, state.nps)
 
 
-def _needs_change(state: State, people: Customers, chance: Floats) -> None:
-    changes = chance[0] < 1 / NEED_LASTS_DAYS
-    new = pick(people.needs, chance[1])
+def _change_needs(state: CustomerState, traits: CustomerTraits, uniform: Floats) -> None:
+    changes = uniform[0] < 1 / NEED_DAYS
+    new = sample_categorical(traits.need_shares, uniform[1])
     state.stage = np.where(changes & (new != state.need), 0, state.stage)
     state.need = np.where(changes, new, state.need)
     wants_help = state.need == HELP
-    state.support_open |= wants_help & (chance[2] < SUPPORT_BEGINS)
-    solved = state.support_open & (~wants_help | (chance[2] > 1 - SUPPORT_ENDS))
+    state.support_open |= wants_help & (uniform[2] < SUPPORT_START)
+    solved = state.support_open & (~wants_help | (uniform[2] > 1 - SUPPORT_END))
     state.support_open &= ~solved
     state.need = np.where(solved & wants_help, NOTHING, state.need)
 
 
-def _problems(state: State, people: Customers, chance: Floats) -> None:
-    begins = ~state.problem & (chance[0] < PROBLEM_BEGINS * (1 + people.rural))
-    ends = state.problem & (chance[1] < PROBLEM_ENDS)
-    state.problem = (state.problem | begins) & ~ends
-    said = state.problem & (chance[2] < COMPLAINS)
-    state.problem_open = (state.problem_open | said) & state.problem
+def _change_problems(state: CustomerState, traits: CustomerTraits, uniform: Floats) -> None:
+    starts = ~state.problem & (uniform[0] < PROBLEM_START * (1 + traits.rural))
+    ends = state.problem & (uniform[1] < PROBLEM_END)
+    state.problem = (state.problem | starts) & ~ends
+    reported = state.problem & (uniform[2] < COMPLAINT_PROBABILITY)
+    state.problem_open = (state.problem_open | reported) & state.problem
 
 
-def leaving(
-    loyalty: Floats, satisfaction: Floats, fatigue: Floats, problem: Floats, dear: Floats,
-    bound: Floats,
-) -> Floats:  # fmt: skip
-    """Chance to leave on a day; all of one shape, or of shapes that fit together.
+def churn_probability(
+    churn_logit: Floats,
+    satisfaction: Floats,
+    fatigue: Floats,
+    problem: Floats,
+    price: Floats,
+    held: Floats,
+) -> Floats:
+    """Compute the probability that a customer leaves on a day; shapes broadcast.
 
     Parameters
     ----------
-    loyalty
-        Of `Customers`.
-    problem, dear, bound
-        Chance that something is wrong, that they find us dear, that a discount holds them (who is
-        held finds nothing dear); 0 or 1 where that is known.
+    churn_logit
+        Of `CustomerTraits`.
+    problem, price, held
+        Probability of a problem, of a need for a lower price, and of a running discount; 0 or 1
+        where the state is known. A customer with a discount does not need a lower price.
     """
-    odds = np.exp(loyalty - ANGER * satisfaction + FATIGUE * fatigue)
-    chance = np.zeros_like(odds)
-    for wrong, share in ((PROBLEM, problem), (0.0, 1 - problem)):
-        for more, part in (
-            (DEAR, dear * (1 - bound)),
-            (0.0, (1 - dear) * (1 - bound)),
-            (-BOUND, bound),
+    odds = np.exp(churn_logit - CHURN_DISSATISFACTION * satisfaction + CHURN_FATIGUE * fatigue)
+    total = np.zeros_like(odds)
+    for problem_logit, problem_share in ((CHURN_PROBLEM, problem), (0.0, 1 - problem)):
+        for price_logit, share in (
+            (CHURN_PRICE, price * (1 - held)),
+            (0.0, (1 - price) * (1 - held)),
+            (-CHURN_DISCOUNT, held),
         ):
-            raised = odds * np.exp(wrong + more)
-            chance += share * part * raised / (1 + raised)
-    return chance
+            raised = odds * np.exp(problem_logit + price_logit)
+            total += problem_share * share * raised / (1 + raised)
+    return total
 
 
-def leaving_today(state: State, people: Customers) -> Floats:
-    """Chance that each leaves this evening, shape (n,)."""
-    facts = state.problem, state.need == PRICE, state.discounted > 0
-    known = (fact.astype(np.float64) for fact in facts)
-    return leaving(people.loyalty, state.satisfaction, state.fatigue, *known)
+def churn_today(state: CustomerState, traits: CustomerTraits) -> Floats:
+    """Compute the probability that each customer leaves today, shape (n,)."""
+    flags = state.problem, state.need == PRICE, state.discounted > 0
+    known = (flag.astype(np.float64) for flag in flags)
+    return churn_probability(traits.churn_logit, state.satisfaction, state.fatigue, *known)
 
 
-def seen(state: State, people: Customers, who: Ints, channel: Ints, day: int) -> Floats:
-    """What a service knows of these customers, shape (n, len(FEATURES)); about 0 to 1 or standard.
+def observed_features(
+    state: CustomerState, traits: CustomerTraits, customer: Ints, channel: Ints, day: int
+) -> Floats:
+    """Compute what a service knows of some customers, shape (n, len(FEATURES)).
+
+    The columns are those of `FEATURES`, scaled to about [0, 1] or to about unit variance.
 
     Parameters
     ----------
-    who : shape (n,)
+    customer : shape (n,)
         Indexes of customers.
     channel : shape (n,)
-        Index into `CHANNELS` of the moment; -1: they are not here, so there is no page either.
+        Index into `CHANNELS` of the arrival; -1: the customer has not arrived, and views no page.
     """
-    age, plan = people.age[who], people.plan[who]
-    page = np.where(channel < 0, -1, state.page[who])
-    often = (state.moments[who] + 0.5) / (state.moments[who].sum(axis=1, keepdims=True) + 2.0)
-    columns: list[NDArray[np.generic]] = [
-        (age - 46) / 17, age < 32, age > 60, people.home_size[who] - 2,
-        *(plan == index for index in range(len(PLANS))), people.rural[who],
-        np.log1p(people.tenure_months[who]) - 3, people.margin_eur[who] / MARGIN_EUR,
+    columns = [
+        *_profile(traits, customer),
         *(channel == index for index in range(len(CHANNELS))),
-        *(page == index for index in range(len(PAGES))),
-        *state.topics[who].T,
-        *(state.stage[who] * (state.need[who] == index + 1) for index in range(PRICE - 1)),
-        state.support_open[who], state.onboarding[who] > 0,
-        state.problem_open[who], state.usage[who], state.usage[who] < DIP,
-        np.nan_to_num(state.nps[who]), ~np.isnan(state.nps[who]),
-        state.calls[who], state.contacts[who], state.promotions[who],
-        np.log1p(day - state.seen_on[who]), state.discounted[who] > 0, state.bought[who],
-        np.where(channel < 0, 0.0, often[np.arange(len(who)), channel]),
-    ]  # fmt: skip
+        *_journey(state, customer, channel),
+        *_history(state, customer, channel, day),
+    ]
     return np.column_stack(columns).astype(np.float64)
 
 
+_Columns = list[NDArray[np.generic]]
+
+
+def _profile(traits: CustomerTraits, customer: Ints) -> _Columns:
+    age, plan = traits.age[customer], traits.plan[customer]
+    return [
+        (age - 46) / 17,
+        age < 32,
+        age > 60,
+        traits.home_size[customer] - 2,
+        *(plan == index for index in range(len(PLANS))),
+        traits.rural[customer],
+        np.log1p(traits.tenure_months[customer]) - 3,
+        traits.margin_eur[customer] / MARGIN_EUR,
+    ]
+
+
+def _journey(state: CustomerState, customer: Ints, channel: Ints) -> _Columns:
+    """Pages, topics and open journeys."""
+    page = np.where(channel < 0, -1, state.page[customer])
+    need, stage = state.need[customer], state.stage[customer]
+    return [
+        *(page == index for index in range(len(PAGES))),
+        *state.topics[customer].T,
+        *(stage * (need == index + 1) for index in range(PRICE - 1)),
+        state.support_open[customer],
+        state.onboarding[customer] > 0,
+        state.problem_open[customer],
+    ]
+
+
+def _history(state: CustomerState, customer: Ints, channel: Ints, day: int) -> _Columns:
+    """Usage, scores and counts."""
+    counts = state.channel_counts[customer]
+    share = (counts + 0.5) / (counts.sum(axis=1, keepdims=True) + 2.0)
+    nps = state.nps[customer]
+    return [
+        state.usage[customer],
+        state.usage[customer] < USAGE_DIP,
+        np.nan_to_num(nps),
+        ~np.isnan(nps),
+        state.calls[customer],
+        state.contacts[customer],
+        state.promotions[customer],
+        np.log1p(day - state.last_day[customer]),
+        state.discounted[customer] > 0,
+        state.bought[customer],
+        np.where(channel < 0, 0.0, share[np.arange(len(customer)), channel]),
+    ]
+
+
 def lost_eur(contexts: Floats) -> Floats:
-    """What is lost with customers who leave, shape (n,); anybody can see their margin."""
+    """Compute the loss if a customer leaves, shape (n,), from the observed margin."""
     margin: Floats = contexts[:, FEATURES.index("margin")] * MARGIN_EUR
-    return YEAR_MONTHS * margin
+    return MARGIN_MONTHS * margin

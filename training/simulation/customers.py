@@ -1,7 +1,7 @@
-"""Who lives in the simulated world: what can be seen of a customer, and what cannot.
+"""Fixed traits of the simulated customers, observed and hidden.
 
-What a customer needs, likes and bears follows in part from what can be seen (age, plan, ...), not
-always in a straight line, and in part from nothing that anybody can see.
+The hidden traits depend in part on the observed ones (age, plan, ...), not always linearly, and
+in part on noise that no feature shows.
 """
 
 from __future__ import annotations
@@ -14,37 +14,38 @@ from training.arrays import Bools, Floats, Ints
 from training.simulation.actions import CHANNELS, NAMES, NEEDS, K
 
 PLANS = ("small", "middle", "large")
-YEAR_MONTHS = 12.0  # of margin that leave with a customer
+MARGIN_MONTHS = 12.0  # of margin that are lost when a customer leaves
 
 
 @dataclass(frozen=True)
-class Customers:
-    """What stays the same about each of n customers.
+class CustomerTraits:
+    """Traits of n customers that do not change over time.
 
     Attributes
     ----------
     age, home_size, tenure_months, margin_eur : shape (n,)
-        Can be seen; the margin is of a month.
+        Observed. The margin is per month.
     plan : shape (n,)
-        Can be seen; an index into `PLANS`.
+        Observed. Index into `PLANS`.
     rural : shape (n,)
-        Can be seen; more goes wrong there.
+        Observed. Problems are more frequent in the country.
     needs : shape (n, n_needs)
-        Hidden: chance of each need when needs change.
+        Hidden. Probability of each need when the need changes.
     affinity : shape (n, K)
-        Hidden: logit of acceptance above an average customer's.
+        Hidden. Added to the logit of acceptance of an average customer.
     habit : shape (n, n_channels)
-        Hidden: chance that a moment is on the channel.
+        Hidden. Probability that an arrival is on the channel.
     liking : shape (n, n_channels)
-        Hidden: logit of acceptance there; where they dislike it, contacts tire more.
+        Hidden. Added to the logit of acceptance on the channel; on a disliked channel a contact
+        adds more fatigue.
     visits : shape (n,)
-        Hidden: chance of a moment on a day.
+        Hidden. Probability of an arrival on a day.
     temper : shape (n,)
-        Hidden: how much a contact tires, 1 on average.
+        Hidden. Multiplies the fatigue of a contact; 1 on average.
     loyalty : shape (n,)
-        Hidden: logit of leaving on a day, when all is well.
+        Hidden. Logit of churn on a day at satisfaction 0, without fatigue or problem.
     content : shape (n,)
-        Hidden: the satisfaction that they return to.
+        Hidden. Satisfaction to which the customer returns over time.
     """
 
     age: Floats
@@ -53,23 +54,23 @@ class Customers:
     margin_eur: Floats
     plan: Ints
     rural: Bools
-    needs: Floats
+    need_shares: Floats
     affinity: Floats
-    habit: Floats
-    liking: Floats
-    visits: Floats
-    temper: Floats
-    loyalty: Floats
-    content: Floats
+    channel_share: Floats
+    channel_preference: Floats
+    visit_probability: Floats
+    fatigue_sensitivity: Floats
+    churn_logit: Floats
+    baseline_satisfaction: Floats
 
     @property
     def lost_eur(self) -> Floats:
-        """What is lost with each when they leave: a year's margin, shape (n,)."""
-        return YEAR_MONTHS * self.margin_eur
+        """Loss if the customer leaves: the margin of a year, shape (n,)."""
+        return MARGIN_MONTHS * self.margin_eur
 
 
-def draw_customers(n: int, rng: np.random.Generator) -> Customers:
-    """Customers at random."""
+def draw_traits(n: int, rng: np.random.Generator) -> CustomerTraits:
+    """Draw the traits of n customers."""
     age: Floats = np.clip(rng.normal(46.0, 17.0, n), 18.0, 90.0)
     young, old = (age < 32).astype(np.float64), (age > 60).astype(np.float64)
     grown = np.where((age > 28) & (age < 55), 0.5, 0.2)
@@ -78,24 +79,26 @@ def draw_customers(n: int, rng: np.random.Generator) -> Customers:
     rural = rng.random(n) < 0.3
     tenure: Floats = np.minimum(rng.exponential(30.0, n), 180.0)
     margin = np.array([4.0, 7.0, 12.0])[plan] * rng.lognormal(0, 0.2, n)
-    habit = np.column_stack([1.2 * young - 0.9 * old, np.zeros(n), 1.0 * old - 0.9, np.zeros(n)])
-    habit += rng.normal(0, 0.7, (n, len(CHANNELS)))
-    liking = 0.5 * (habit - habit.mean(axis=1, keepdims=True))
-    return Customers(
+    channel_share = np.column_stack(
+        [1.2 * young - 0.9 * old, np.zeros(n), 1.0 * old - 0.9, np.zeros(n)]
+    )
+    channel_share += rng.normal(0, 0.7, (n, len(CHANNELS)))
+    channel_preference = 0.5 * (channel_share - channel_share.mean(axis=1, keepdims=True))
+    return CustomerTraits(
         age,
         home_size,
         tenure,
         margin,
         plan,
         rural,
-        needs=_softmax(_need_logits(n, young, old, home_size, plan, tenure, rng)),
+        need_shares=_softmax(_need_logits(n, young, old, home_size, plan, tenure, rng)),
         affinity=_affinity(n, age, home_size, plan, tenure, rng),
-        habit=_softmax(habit),
-        liking=liking + rng.normal(0, 0.15, liking.shape),
-        visits=rng.beta(2.5, 5, n),
-        temper=rng.lognormal(-0.03, 0.25, n) * (1 + 0.3 * old),
-        loyalty=-6.4 - 0.004 * tenure + 0.3 * young + rng.normal(0, 0.4, n),
-        content=rng.normal(0, 0.5, n) - 0.2 * rural,
+        channel_share=_softmax(channel_share),
+        channel_preference=channel_preference + rng.normal(0, 0.15, channel_preference.shape),
+        visit_probability=rng.beta(2.5, 5, n),
+        fatigue_sensitivity=rng.lognormal(-0.03, 0.25, n) * (1 + 0.3 * old),
+        churn_logit=-6.4 - 0.004 * tenure + 0.3 * young + rng.normal(0, 0.4, n),
+        baseline_satisfaction=rng.normal(0, 0.5, n) - 0.2 * rural,
     )
 
 

@@ -1,5 +1,6 @@
-"""The truth of the simulated world: how likely an action is accepted, what it does to a customer,
-and so what it is worth. Only the oracle may ask.
+"""The true effects of actions: acceptance, returns, satisfaction, fatigue, churn, expected value.
+
+`World` draws outcomes from them. Of the policies, only `OraclePolicy` reads them.
 """
 
 from __future__ import annotations
@@ -8,120 +9,146 @@ import numpy as np
 
 from training.arrays import Floats, Ints
 from training.simulation.actions import (
-    APPEAL,
+    ACTION_NEED,
+    BASE_LOGIT,
     CALL_BACK,
     COST,
+    FATIGUE_PER_CONTACT,
     HOW_TO,
-    MATCH,
+    NEED_LOGIT,
     PRICE,
     PRICE_CUT,
     PROMOTIONS,
-    SERVED,
-    TIRES,
     VALUE,
     K,
 )
 from training.simulation.customer_state import (
-    CONTENT_AGAIN,
-    FATIGUE_KEPT,
-    NEED_LASTS_DAYS,
-    PROBLEM_ANGERS,
-    PROBLEM_BEGINS,
-    PROBLEM_ENDS,
-    State,
-    leaving,
+    FATIGUE_RETENTION,
+    NEED_DAYS,
+    PROBLEM_DISSATISFACTION,
+    PROBLEM_END,
+    PROBLEM_START,
+    SATISFACTION_RECOVERY,
+    CustomerState,
+    churn_probability,
 )
-from training.simulation.customers import Customers
+from training.simulation.customers import CustomerTraits
 
-AHEAD_DAYS = 45  # by then a contact is forgotten
-RETURNED, RETURNED_UNNEEDED = 0.05, 0.3  # of purchases
-
-
-def acceptance(state: State, people: Customers, who: Ints, channel: Ints) -> Floats:
-    """Chance that each action is accepted, shape (n, K)."""
-    need, stage = state.need[who][:, None], state.stage[who][:, None]
-    wanted = need == SERVED
-    logit = APPEAL + people.affinity[who] + wanted * (MATCH + 0.35 * stage * PROMOTIONS)
-    logit[:, CALL_BACK] += MATCH[CALL_BACK] * state.problem[who]
-    logit[:, HOW_TO] += 0.8 * (state.onboarding[who] > 0)
-    logit += people.liking[who, channel][:, None] + 0.3 * state.satisfaction[who][:, None]
-    logit -= 0.3 * state.fatigue[who][:, None] + 1.0 * PROMOTIONS * state.problem[who][:, None]
-    logit -= 1.5 * PROMOTIONS * np.minimum(state.bought[who], 1)[:, None] * ~wanted
-    logit[state.discounted[who] > 0, PRICE_CUT] = -np.inf
-    chance: Floats = 1 / (1 + np.exp(-logit))
-    return chance
+HORIZON_DAYS = 45  # the effect of a contact on churn is over by then
+RETURN_IF_NEEDED, RETURN_IF_NOT_NEEDED = 0.05, 0.3  # probability that a purchase is returned
 
 
-def returned(state: State, who: Ints) -> Floats:
-    """Chance that what was bought is brought back, shape (n, K)."""
-    wanted = state.need[who][:, None] == SERVED
-    return PROMOTIONS * np.where(wanted, RETURNED, RETURNED_UNNEEDED)
+def acceptance_probability(
+    state: CustomerState, traits: CustomerTraits, customer: Ints, channel: Ints
+) -> Floats:
+    """Compute the probability that each action is accepted, shape (n, K)."""
+    need, stage = state.need[customer][:, None], state.stage[customer][:, None]
+    wanted = need == ACTION_NEED
+    logit = (
+        BASE_LOGIT + traits.affinity[customer] + wanted * (NEED_LOGIT + 0.35 * stage * PROMOTIONS)
+    )
+    logit[:, CALL_BACK] += NEED_LOGIT[CALL_BACK] * state.problem[customer]
+    logit[:, HOW_TO] += 0.8 * (state.onboarding[customer] > 0)
+    logit += (
+        traits.channel_preference[customer, channel][:, None]
+        + 0.3 * state.satisfaction[customer][:, None]
+    )
+    logit -= (
+        0.3 * state.fatigue[customer][:, None] + 1.0 * PROMOTIONS * state.problem[customer][:, None]
+    )
+    logit -= 1.5 * PROMOTIONS * np.minimum(state.bought[customer], 1)[:, None] * ~wanted
+    logit[state.discounted[customer] > 0, PRICE_CUT] = -np.inf
+    probability: Floats = 1 / (1 + np.exp(-logit))
+    return probability
 
 
-def moods(state: State, who: Ints) -> tuple[Floats, Floats]:
-    """What each action adds to satisfaction where it is refused, and where it is accepted.
+def return_probability(state: CustomerState, customer: Ints) -> Floats:
+    """Compute the probability that an accepted action is returned, shape (n, K)."""
+    wanted = state.need[customer][:, None] == ACTION_NEED
+    return PROMOTIONS * np.where(wanted, RETURN_IF_NEEDED, RETURN_IF_NOT_NEEDED)
 
-    Shapes (n, K). Whoever has a problem, said or not, is angered by promotions; who did not think
-    of the price is woken by a discount; a call about nothing is a nuisance.
+
+def satisfaction_changes(state: CustomerState, customer: Ints) -> tuple[Floats, Floats]:
+    """Compute what each action adds to satisfaction if it is refused, and if it is accepted.
+
+    Both of shape (n, K). A promotion lowers the satisfaction of a customer with a problem, reported
+    or not. A discount lowers that of a customer who does not need a lower price, and a call lowers
+    that of a customer without a problem.
     """
-    need, problem = state.need[who][:, None], state.problem[who][:, None]
-    wanted = need == SERVED
+    need, problem = state.need[customer][:, None], state.problem[customer][:, None]
+    wanted = need == ACTION_NEED
     refused = PROMOTIONS * np.where(problem, -0.5, np.where(wanted, 0.0, -0.06))
     accepted = np.maximum(refused, 0.0) + 0.15 * PROMOTIONS
     refused[:, PRICE_CUT] = np.where(wanted[:, PRICE_CUT], 0.05, -0.35)
     accepted[:, PRICE_CUT] = np.where(wanted[:, PRICE_CUT], 0.3, -0.2)
     refused[:, CALL_BACK] = np.where(problem[:, 0], 0.1, -0.1)
     accepted[:, CALL_BACK] = np.where(problem[:, 0], 0.8, 0.0)
-    welcome = wanted[:, HOW_TO] | (state.onboarding[who] > 0)
+    welcome = wanted[:, HOW_TO] | (state.onboarding[customer] > 0)
     refused[:, HOW_TO] = np.where(welcome, 0.0, -0.05)
     accepted[:, HOW_TO] = np.where(welcome, 0.45, 0.05)
     return refused, accepted
 
 
-def tired(people: Customers, who: Ints, channel: Ints) -> Floats:
-    """What each action adds to fatigue, shape (n, K): more where they dislike the channel."""
-    each: Floats = people.temper[who] * np.exp(-0.5 * people.liking[who, channel])
-    tires: Floats = np.multiply.outer(each, TIRES)
-    return tires
+def fatigue_added(traits: CustomerTraits, customer: Ints, channel: Ints) -> Floats:
+    """Compute the fatigue that each action adds, shape (n, K): more on a disliked channel."""
+    each: Floats = traits.fatigue_sensitivity[customer] * np.exp(
+        -0.5 * traits.channel_preference[customer, channel]
+    )
+    fatigue: Floats = np.multiply.outer(each, FATIGUE_PER_CONTACT)
+    return fatigue
 
 
-def expected(state: State, people: Customers, who: Ints, channel: Ints) -> Floats:
-    """What each action is worth now, in euro, shape (n, K); `no_action` is worth 0.
+def expected(state: CustomerState, traits: CustomerTraits, customer: Ints, channel: Ints) -> Floats:
+    """Compute the expected value of each action now, in euro, shape (n, K); 0 for `no_action`.
 
-        acceptance x value x (1 - returned) - cost - (chance of leaving it adds) x a year's margin
+        acceptance x value x (1 - return) - cost - added churn x margin of a year
 
-    The chance of leaving within `AHEAD_DAYS` follows a customer's mean path, in which nothing more
-    is shown. That is the truth but for curvature, and for what a contact costs later contacts.
+    The churn probability within `HORIZON_DAYS` follows the customer's mean path without further
+    contacts. Two effects are left out: the mean path is not the mean over paths, and a contact
+    changes what later contacts earn.
     """
-    chance = acceptance(state, people, who, channel)
-    earned = chance * VALUE * (1 - returned(state, who)) - COST
-    leaves = _leaving_ahead(state, people, who, channel, chance)
-    added = leaves - leaves[:, :1]
-    worth: Floats = earned - added * people.lost_eur[who][:, None]
-    return worth
+    probability = acceptance_probability(state, traits, customer, channel)
+    earned = probability * VALUE * (1 - return_probability(state, customer)) - COST
+    churn = _churn_within_horizon(state, traits, customer, channel, probability)
+    added = churn - churn[:, :1]
+    value: Floats = earned - added * traits.lost_eur[customer][:, None]
+    return value
 
 
-def _leaving_ahead(
-    state: State, people: Customers, who: Ints, channel: Ints, chance: Floats
+def _churn_within_horizon(
+    state: CustomerState, traits: CustomerTraits, customer: Ints, channel: Ints, probability: Floats
 ) -> Floats:
-    """Chance that each leaves within `AHEAD_DAYS` after each action, shape (n, K)."""
-    loyalty = people.loyalty[who][:, None]
-    refused, accepted = moods(state, who)
-    content = people.content[who][:, None]
-    anger = state.satisfaction[who][:, None] + refused + chance * (accepted - refused) - content
-    fatigue = state.fatigue[who][:, None] + tired(people, who, channel)
-    problem = np.repeat(state.problem[who].astype(np.float64)[:, None], K, axis=1)
-    problem[:, CALL_BACK] *= 1 - chance[:, CALL_BACK]
-    bound = np.repeat((state.discounted[who] > 0).astype(np.float64)[:, None], K, axis=1)
-    bound[:, PRICE_CUT] += (1 - bound[:, PRICE_CUT]) * chance[:, PRICE_CUT]
-    dear = np.repeat((state.need[who] == PRICE).astype(np.float64)[:, None], K, axis=1)
-    stays, often = np.ones_like(anger), people.needs[who, PRICE][:, None]
-    begins = (PROBLEM_BEGINS * (1 + people.rural[who]))[:, None]
-    for _ in range(AHEAD_DAYS):
-        stays *= 1 - leaving(loyalty, content + anger, fatigue, problem, dear, bound)
-        anger = anger * (1 - CONTENT_AGAIN) - PROBLEM_ANGERS * problem
-        fatigue = fatigue * FATIGUE_KEPT
-        problem = problem * (1 - PROBLEM_ENDS) + (1 - problem) * begins
-        dear = dear + (often - dear) / NEED_LASTS_DAYS
-    gone: Floats = 1 - stays
-    return gone
+    """Compute the probability of churn within `HORIZON_DAYS` after each action, shape (n, K)."""
+    churn_logit = traits.churn_logit[customer][:, None]
+    refused, accepted = satisfaction_changes(state, customer)
+    baseline = traits.baseline_satisfaction[customer][:, None]
+    deviation = (
+        state.satisfaction[customer][:, None]
+        + refused
+        + probability * (accepted - refused)
+        - baseline
+    )
+    fatigue = state.fatigue[customer][:, None] + fatigue_added(traits, customer, channel)
+    problem = np.repeat(state.problem[customer].astype(np.float64)[:, None], K, axis=1)
+    problem[:, CALL_BACK] *= 1 - probability[:, CALL_BACK]
+    held = np.repeat((state.discounted[customer] > 0).astype(np.float64)[:, None], K, axis=1)
+    held[:, PRICE_CUT] += (1 - held[:, PRICE_CUT]) * probability[:, PRICE_CUT]
+    price = np.repeat((state.need[customer] == PRICE).astype(np.float64)[:, None], K, axis=1)
+    stays = np.ones_like(deviation)
+    price_share = traits.need_shares[customer, PRICE][:, None]
+    starts = (PROBLEM_START * (1 + traits.rural[customer]))[:, None]
+    for _ in range(HORIZON_DAYS):
+        stays *= 1 - churn_probability(
+            churn_logit,
+            baseline + deviation,
+            fatigue,
+            problem,
+            price,
+            held,
+        )
+        deviation = deviation * (1 - SATISFACTION_RECOVERY) - PROBLEM_DISSATISFACTION * problem
+        fatigue = fatigue * FATIGUE_RETENTION
+        problem = problem * (1 - PROBLEM_END) + (1 - problem) * starts
+        price = price + (price_share - price) / NEED_DAYS
+    churned: Floats = 1 - stays
+    return churned

@@ -1,4 +1,4 @@
-"""What a rehearsal says: who earned what, who lost whom, and how sure that is."""
+"""Summarises a tournament: value and churn of each policy, differences, and their intervals."""
 
 from __future__ import annotations
 
@@ -11,91 +11,95 @@ import numpy as np
 from features.intervals import ConfidenceInterval, student_interval, welch_interval
 from training.arrays import Floats
 from training.simulation.rollout import RunResult
-from training.simulation.tournament import Rehearsal
+from training.simulation.tournament import TournamentResult
+
+COMPARED = "batch_bandit"  # the policy from which the others are subtracted
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One policy. Money in euro for each customer at the beginning.
+class PolicySummary:
+    """Results of one policy. Money in euro per customer of the first day.
 
     Attributes
     ----------
-    played : str
-        Which of the fixed actions or lists of rules it was.
-    value, late : ConfidenceInterval
-        Kept sales less costs less what was lost with those who left; of all days, and of the last
-        third of them.
+    variant : str
+        The fixed action or list of rules that was played; else the policy's name.
+    value, late_value : ConfidenceInterval
+        Sales that were not returned, less costs, less the loss of customers who left: of all days,
+        and of the last third of the days.
     churn : ConfidenceInterval
         Share of the customers who left.
-    of_oracle, late_of_oracle : ConfidenceInterval or None
-        Part of the oracle's gain over random; None without the two.
-    breaches : int
-        Of caps, in all worlds.
+    oracle_share, late_oracle_share : ConfidenceInterval or None
+        (value - random) / (oracle - random); None if one of the two was not played.
+    cap_violations : int
+        Windows in which a cap was exceeded, in all worlds.
     """
 
     name: str
-    played: str
+    variant: str
     value: ConfidenceInterval
-    late: ConfidenceInterval
+    late_value: ConfidenceInterval
     churn: ConfidenceInterval
-    of_oracle: ConfidenceInterval | None
-    late_of_oracle: ConfidenceInterval | None
-    breaches: int
+    oracle_share: ConfidenceInterval | None
+    late_oracle_share: ConfidenceInterval | None
+    cap_violations: int
 
 
 @dataclass(frozen=True, slots=True)
-class Lead:
-    """Ours less another policy, customer by customer in the same worlds.
+class PolicyDifference:
+    """The batch bandit less another policy, paired by customer in the same worlds.
 
     Attributes
     ----------
+    other : str
     value, churn : ConfidenceInterval
-        In euro a customer; in parts of all customers.
+        In euro per customer; in shares of all customers.
     relative : float
-        The value in parts of the other's; ``nan`` where that is not above 0.
+        The value as a share of the other policy's; ``nan`` where that is not above 0.
     """
 
-    over: str
+    other: str
     value: ConfidenceInterval
     churn: ConfidenceInterval
     relative: float
 
 
-def standings(rehearsal: Rehearsal) -> list[Standing]:
-    """Of all policies, in the order they were named."""
-    return [_standing(rehearsal, name) for name in rehearsal.courses]
+def policy_summaries(tournament: TournamentResult) -> list[PolicySummary]:
+    """Summarise all policies, in the order in which they were named."""
+    return [_summary(tournament, name) for name in tournament.runs]
 
 
-def leads(rehearsal: Rehearsal) -> list[Lead]:
-    """Of ours over each other policy; none if ours did not play."""
-    courses = rehearsal.courses
-    if "ours" not in courses:
+def policy_differences(tournament: TournamentResult) -> list[PolicyDifference]:
+    """Compare the batch bandit with each other policy; empty if it was not played."""
+    runs = tournament.runs
+    if COMPARED not in runs:
         return []
-    return [_lead(courses["ours"], courses[name], name) for name in courses if name != "ours"]
+    return [_difference(runs[COMPARED], runs[name], name) for name in runs if name != COMPARED]
 
 
-def over_worlds(parts: Sequence[Floats]) -> ConfidenceInterval:
-    """Mean of numbers of customers, some worlds of them.
+def mean_over_worlds(values: Sequence[Floats]) -> ConfidenceInterval:
+    """Compute the mean of customers' values over one or several worlds.
 
     Parameters
     ----------
-    parts : each of shape (n_customers,)
-        With several worlds, Student's interval over the worlds' means: what a policy happened to
-        learn is as much luck as whom it met. With one, over the customers: only the latter.
+    values : each of shape (n_customers,)
+        With several worlds the interval is Student's over the means of the worlds: it holds the
+        randomness of learning and of the customers. With one world it is over the customers, and
+        holds the latter only.
     """
-    means = np.array([part.mean() for part in parts])
+    means = np.array([value.mean() for value in values])
     if len(means) > 1:
-        return student_interval(
-            float(means.mean()), means.std(ddof=1) / sqrt(len(means)), len(means)
-        )
-    only = parts[0]
-    spread = only.std(ddof=1) / sqrt(len(only)) if len(only) > 1 else nan
-    return student_interval(float(means[0]), spread, len(only))
+        error = means.std(ddof=1) / sqrt(len(means))
+        return student_interval(float(means.mean()), error, len(means))
+    only = values[0]
+    error = only.std(ddof=1) / sqrt(len(only)) if len(only) > 1 else nan
+    return student_interval(float(means[0]), error, len(only))
 
 
 def difference(first: Floats, second: Floats) -> ConfidenceInterval | None:
-    """Mean of the first customers less that of the second ones, by Welch (1947); None of fewer than
-    two on a side.
+    """Compute the mean of the first customers less that of the second, with Welch's interval.
+
+    None if a group has fewer than two customers.
 
     Parameters
     ----------
@@ -113,37 +117,39 @@ def difference(first: Floats, second: Floats) -> ConfidenceInterval | None:
     return ConfidenceInterval(value, float(low), float(high))
 
 
-def _standing(rehearsal: Rehearsal, name: str) -> Standing:
-    mine = rehearsal.courses[name]
-    return Standing(
+def _summary(tournament: TournamentResult, name: str) -> PolicySummary:
+    runs = tournament.runs[name]
+    return PolicySummary(
         name,
-        mine[0].name,
-        over_worlds([one.value_of_customer_eur for one in mine]),
-        over_worlds([one.late_value_of_customer_eur for one in mine]),
-        over_worlds([one.left.astype(np.float64) for one in mine]),
-        _of_oracle(rehearsal, name, lambda one: one.value_of_customer_eur),
-        _of_oracle(rehearsal, name, lambda one: one.late_value_of_customer_eur),
-        sum(one.breaches for one in mine),
+        runs[0].name,
+        mean_over_worlds([run.value_of_customer_eur for run in runs]),
+        mean_over_worlds([run.late_value_of_customer_eur for run in runs]),
+        mean_over_worlds([run.left.astype(np.float64) for run in runs]),
+        _oracle_share(tournament, name, lambda run: run.value_of_customer_eur),
+        _oracle_share(tournament, name, lambda run: run.late_value_of_customer_eur),
+        sum(run.cap_violations for run in runs),
     )
 
 
-def _of_oracle(
-    rehearsal: Rehearsal, name: str, value: Callable[[RunResult], Floats]
+def _oracle_share(
+    tournament: TournamentResult, name: str, value: Callable[[RunResult], Floats]
 ) -> ConfidenceInterval | None:
-    courses = rehearsal.courses
-    if not {"oracle", "random"} <= set(courses):
+    runs = tournament.runs
+    if not {"oracle", "random"} <= set(runs):
         return None
-    mine, best, chance = (
-        np.array([value(one).mean() for one in courses[who]]) for who in (name, "oracle", "random")
+    policy, oracle, random = (
+        np.array([value(run).mean() for run in runs[one]]) for one in (name, "oracle", "random")
     )
-    share = (mine - chance) / (best - chance)
+    share = (policy - random) / (oracle - random)
     error = share.std(ddof=1) / sqrt(len(share)) if len(share) > 1 else nan
     return student_interval(float(share.mean()), error, len(share))
 
 
-def _lead(ours: Sequence[RunResult], other: Sequence[RunResult], name: str) -> Lead:
-    pairs = list(zip(ours, other, strict=True))
-    value = over_worlds([a.value_of_customer_eur - b.value_of_customer_eur for a, b in pairs])
-    churn = over_worlds([a.left.astype(np.float64) - b.left for a, b in pairs])
-    theirs = float(np.mean([one.value_of_customer_eur.mean() for one in other]))
-    return Lead(name, value, churn, value.value / theirs if theirs > 0 else nan)
+def _difference(
+    policy: Sequence[RunResult], other: Sequence[RunResult], name: str
+) -> PolicyDifference:
+    pairs = list(zip(policy, other, strict=True))
+    value = mean_over_worlds([a.value_of_customer_eur - b.value_of_customer_eur for a, b in pairs])
+    churn = mean_over_worlds([a.left.astype(np.float64) - b.left for a, b in pairs])
+    mean = float(np.mean([run.value_of_customer_eur.mean() for run in other]))
+    return PolicyDifference(name, value, churn, value.value / mean if mean > 0 else nan)

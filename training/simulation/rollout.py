@@ -1,12 +1,11 @@
-"""A policy lives through a simulated world: it decides each day, and learns what it is told, late.
+"""Plays a policy in a simulated world: it decides each day, and gets feedback with a delay.
 
-    course = live(lambda world: RandomPolicy(), World(customers=500, seed=7, days=30), seed=7)
-    course.value_of_customer_eur.mean()
+    result = run_policy(lambda world: RandomPolicy(), World(customers=500, seed=7, days=30), seed=7)
+    result.value_of_customer_eur.mean()
 
-The world (`world`) applies eligibility and contact policy to all policies alike; a
-policy chooses among what is left. Of the decisions of a day it is told what a business would know,
-after some days (`LOOKS_DAYS`), again and again: acceptances come late, some are taken back, some
-customers leave.
+The world applies eligibility and contact policy to all policies alike; a policy chooses among the
+allowed actions. It gets feedback on the decisions of each day several times, at the ages
+`FEEDBACK_AGES_DAYS`, because acceptances come late, some are returned, and some customers leave.
 """
 
 from __future__ import annotations
@@ -19,35 +18,35 @@ import numpy as np
 
 from features.errors import InvalidSetting
 from training.arrays import Bools, Floats, Ints
-from training.simulation.actions import K, breaches
-from training.simulation.customer_state import pick
-from training.simulation.world import Followed, Moments, World
+from training.simulation.actions import K, cap_violations
+from training.simulation.customer_state import sample_categorical
+from training.simulation.world import ActionOutcomes, Arrivals, World
 
-LOOKS_DAYS = (1, 3, 7, 14, 21)  # after a decision; by the last one, all that can follow has
-BLAMED_DAYS = 14  # who leaves within so many days of a decision leaves because of it, or despite it
+FEEDBACK_AGES_DAYS = (1, 3, 7, 14, 21)  # after a decision; by the last, all outcomes are known
+CHURN_ATTRIBUTION_DAYS = 14  # a customer who leaves later is no outcome of the decision
 
 
 @dataclass(frozen=True)
 class DayFeedback:
-    """What is told, some days later, of all decisions of a day; row i is one of them.
+    """Outcomes of all decisions of a day, as known some days later; row i is one decision.
 
     Attributes
     ----------
     day, age_days : int
-        When they were made, and how long ago that is.
+        Day of the decisions, and days since then.
     contexts : shape (n, n_features)
-        As they were then.
+        Features at the time of the decision.
     actions : shape (n,)
     accepted : shape (n,)
-        Whether the action was accepted, as far as is known.
+        True if an acceptance is known by now.
     earned_eur : shape (n,)
-        What it brought so far: what was bought and not brought back, less the cost.
+        Value accepted and not returned so far, less the cost.
     left : shape (n,)
-        Whether the customer has left since; not later than `BLAMED_DAYS` after.
+        True if the customer has left since, within `CHURN_ATTRIBUTION_DAYS`.
     lost_eur : shape (n,)
-        What a customer's leaving loses.
+        Loss if the customer leaves.
     now : shape (n, n_features)
-        What is known of the same customers this evening; of those who left, when they did.
+        Features of the same customers at the end of today; of customers who left, their last ones.
     """
 
     day: int
@@ -62,15 +61,17 @@ class DayFeedback:
 
 
 class Policy(Protocol):
-    """What can be rehearsed."""
+    """A policy that can be played in a simulated world."""
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """Name for tables."""
         ...
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """Chance of each action, shape (n, K); 0 where it is not allowed, 1 in all.
+        """Compute the probability of each action, shape (n, K).
+
+        Each row sums to 1 and is 0 for actions that are not allowed.
 
         Parameters
         ----------
@@ -79,30 +80,31 @@ class Policy(Protocol):
         """
         ...
 
-    def learn(self, reports: Sequence[DayFeedback]) -> None:
-        """Take in what is told this evening; there may be nothing."""
+    def learn(self, feedback: Sequence[DayFeedback]) -> None:
+        """Learn from the feedback of today, which may be empty."""
         ...
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How it went.
+    """The value that a policy earned in one world, and the customers who left.
 
     Attributes
     ----------
     value_eur : shape (n_days,)
-        Kept sales less costs of the day's decisions, less what was lost with those who left.
+        Sales that were not returned, less costs, of the day's decisions, less the loss of the
+        customers who left on the day.
     lost : shape (n_days,)
-        Customers who left.
+        Number of customers who left on each day.
     value_of_customer_eur : shape (n_customers,)
-        The same value, by customer.
+        The same value by customer.
     late_value_of_customer_eur : shape (n_customers,)
-        That of the last third of the days.
+        The same of the last third of the days.
     left : shape (n_customers,)
     shown : shape (K,)
-        How often each action was chosen.
+        Number of decisions for each action.
     breaches : int
-        Windows in which a cap was exceeded.
+        Number of windows in which a cap was exceeded.
     """
 
     name: str
@@ -112,17 +114,17 @@ class RunResult:
     late_value_of_customer_eur: Floats
     left: Bools
     shown: Ints
-    breaches: int
+    cap_violations: int
 
 
 @dataclass(frozen=True)
 class _Day:
-    """The decisions of a day, until all is told of them."""
+    """The decisions of a day whose outcomes are not all known."""
 
     day: int
-    moments: Moments
+    arrivals: Arrivals
     actions: Ints
-    followed: Followed
+    outcomes: ActionOutcomes
 
 
 def run_policy(
@@ -130,77 +132,79 @@ def run_policy(
     world: World,
     seed: int,
 ) -> RunResult:
-    """Let a policy decide for all days of a world that has just begun.
+    """Let a policy decide on all days of a new world.
 
     Parameters
     ----------
     make
-        Makes the policy; is given the world, which only the oracle looks at.
+        Makes the policy. Of the world that is passed, only the oracle reads the truth.
     seed : int
-        Of the draws from its probabilities.
+        Seed of the draws from the policy's probabilities.
     """
     policy = make(world)
-    customers = len(world.people.age)
-    value, late = np.zeros(customers), np.zeros(customers)
+    n_customers = len(world.traits.age)
+    value, late = np.zeros(n_customers), np.zeros(n_customers)
     by_day, lost, shown = np.zeros(world.days), np.zeros(world.days, dtype=np.int64), np.zeros(K)
-    left_on = np.full(customers, world.days + BLAMED_DAYS + max(LOOKS_DAYS))
+    left_on = np.full(n_customers, world.days + CHURN_ATTRIBUTION_DAYS + max(FEEDBACK_AGES_DAYS))
     open_days: list[_Day] = []
     for day in range(world.days):
-        moments = world.morning()
-        chances = checked(policy.predict(moments.contexts, moments.allowed), moments.allowed)
-        uniform = np.random.default_rng([seed, 2, day]).random(customers)
-        actions = pick(chances, uniform[moments.who])
-        followed = world.act(actions)
-        left = world.evening()
+        arrivals = world.begin_day()
+        probabilities = policy.predict(arrivals.contexts, arrivals.allowed)
+        probabilities = validate_probabilities(probabilities, arrivals.allowed)
+        uniform = np.random.default_rng([seed, 2, day]).random(n_customers)
+        actions = sample_categorical(probabilities, uniform[arrivals.customer])
+        outcomes = world.act(actions)
+        left = world.end_day()
         left_on[left] = day
-        change = -world.people.lost_eur * left
-        change[moments.who] += followed.kept_eur
+        change = -world.traits.lost_eur * left
+        change[arrivals.customer] += outcomes.net_value_eur
         value += change
         late += change * (day >= world.days - world.days // 3)
         by_day[day], lost[day] = change.sum(), left.sum()
         shown += np.bincount(actions, minlength=K)
-        open_days.append(_Day(day, moments, actions, followed))
-        due = [one for one in open_days if day - one.day in LOOKS_DAYS]
-        policy.learn([_report(one, left_on, world) for one in due])
-        open_days = [one for one in open_days if day - one.day < LOOKS_DAYS[-1]]
-    over = breaches(world.contacts.shown)
-    gone = left_on < world.days
-    return RunResult(policy.name, by_day, lost, value, late, gone, shown.astype(np.int64), over)
+        open_days.append(_Day(day, arrivals, actions, outcomes))
+        due = [one for one in open_days if day - one.day in FEEDBACK_AGES_DAYS]
+        policy.learn([_feedback(one, left_on, world) for one in due])
+        open_days = [one for one in open_days if day - one.day < FEEDBACK_AGES_DAYS[-1]]
+    violations = cap_violations(world.contacts.shown)
+    churned = left_on < world.days
+    counts = shown.astype(np.int64)
+    return RunResult(policy.name, by_day, lost, value, late, churned, counts, violations)
 
 
-def checked(chances: Floats, allowed: Bools) -> Floats:
-    """The same chances, if they are.
+def validate_probabilities(probabilities: Floats, allowed: Bools) -> Floats:
+    """Return the probabilities unchanged if each row is a distribution over allowed actions.
 
     Raises
     ------
     InvalidSetting
-        If a row does not add up to 1, or gives a chance to what is not allowed.
+        If a row does not sum to 1, or an action that is not allowed has a probability.
     """
-    wrong = (np.abs(chances.sum(axis=1) - 1) > 1e-6) | (chances < 0).any(axis=1)
-    wrong |= ((chances > 0) & ~allowed).any(axis=1)
+    wrong = (np.abs(probabilities.sum(axis=1) - 1) > 1e-6) | (probabilities < 0).any(axis=1)
+    wrong |= ((probabilities > 0) & ~allowed).any(axis=1)
     if wrong.any():
         raise InvalidSetting(
-            f"{int(wrong.sum())} of {len(wrong)} rows of probabilities are not: "
-            f"{chances[wrong][0].round(4).tolist()}.",
-            expected="at least 0, 1 in all, and 0 for what is not allowed",
+            f"{int(wrong.sum())} of {len(wrong)} rows are no probabilities: "
+            f"{probabilities[wrong][0].round(4).tolist()}.",
+            expected="numbers from 0 on that sum to 1, and 0 for actions that are not allowed",
             remedy="Correct the policy's predict.",
         )
-    return chances
+    return probabilities
 
 
-def _report(one: _Day, left_on: Ints, world: World) -> DayFeedback:
-    """What is known by this evening of one day's decisions."""
-    who, followed, age = one.moments.who, one.followed, world.day - one.day
-    accepted = followed.accepted & (followed.after_days <= age)
-    kept = accepted & (followed.back_after_days > age)
+def _feedback(one: _Day, left_on: Ints, world: World) -> DayFeedback:
+    """Collect the outcomes of one day's decisions that are known by today."""
+    customer, outcomes, age = one.arrivals.customer, one.outcomes, world.day - one.day
+    accepted = outcomes.accepted & (outcomes.accepted_after_days <= age)
+    kept = accepted & (outcomes.returned_after_days > age)
     return DayFeedback(
         one.day,
         age,
-        one.moments.contexts,
+        one.arrivals.contexts,
         one.actions,
         accepted,
-        kept * followed.value_eur - followed.cost_eur,
-        left_on[who] <= min(world.day, one.day + BLAMED_DAYS),
-        world.people.lost_eur[who],
-        world.known(who),
+        kept * outcomes.value_eur - outcomes.cost_eur,
+        left_on[customer] <= min(world.day, one.day + CHURN_ATTRIBUTION_DAYS),
+        world.traits.lost_eur[customer],
+        world.known(customer),
     )

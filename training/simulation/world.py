@@ -1,20 +1,20 @@
-"""A simulated business whose truth is known: a policy is rehearsed here before it meets customers.
+"""A simulated business with known truth, on which policies are compared.
 
     world = World(customers=500, seed=7)
     for _ in range(30):
-        moments = world.morning()                  # who is there today, and what may be done
-        actions = ...                              # a policy's choice for each
+        arrivals = world.begin_day()     # the customers who arrive, and the allowed actions
+        actions = ...                    # one action for each arrival
         world.act(actions)
-        world.evening()                            # some leave
+        world.end_day()                  # some customers leave
 
-Customers (`customers`) are in several journeys at once, need now this and now
-that, like some channels, tire, complain, or are angry and say nothing. What we do sells, helps,
-angers or holds them (`actions`); what follows comes days later, and some of it is
-taken back. `World.expected` knows what nobody can know: the truth about each action
-(`ground_truth`).
+Customers (`CustomerTraits`, `CustomerState`) are in several journeys at once, have changing needs,
+prefer some channels, get tired of contacts, and have problems that they may not report. Actions
+(`ACTIONS`) sell, help, annoy or retain them. Outcomes follow days later, and some acceptances are
+returned. `World.expected` is the true expected value of each action.
 
-Chances are drawn in the same order whatever the policy does: two policies with one seed meet the
-same customers with the same luck, so they can be compared in pairs.
+Random numbers are drawn in the same order whatever the policy does. Two policies with one seed meet
+the same customers and the same random numbers, so they can be compared in pairs (common random
+numbers).
 """
 
 from __future__ import annotations
@@ -26,106 +26,112 @@ import numpy as np
 from features.errors import InvalidSetting
 from training.arrays import Bools, Floats, Ints
 from training.simulation.actions import (
+    ACTION_NEED,
     CALL_BACK,
+    CHANNEL_ALLOWED,
     COST,
+    FATIGUE_PER_CONTACT,
     HOW_TO,
     NEEDS,
     NOTHING,
     PRICE,
     PRICE_CUT,
     PROMOTIONS,
-    SERVED,
-    SHOWABLE,
-    TIRES,
     VALUE,
     ContactCounts,
 )
 from training.simulation.customer_state import (
-    CLEAR,
     DISCOUNT_DAYS,
     ONBOARDING_DAYS,
+    PAGE_SHOWS_NEED,
     PAGES,
     STAGES,
-    first_state,
-    leaving_today,
-    overnight,
-    pick,
-    seen,
+    advance_day,
+    churn_today,
+    initial_state,
+    observed_features,
+    sample_categorical,
 )
-from training.simulation.customers import draw_customers
-from training.simulation.ground_truth import acceptance, expected, moods, returned, tired
+from training.simulation.customers import draw_traits
+from training.simulation.ground_truth import (
+    acceptance_probability,
+    expected,
+    fatigue_added,
+    return_probability,
+    satisfaction_changes,
+)
 
-FAMILY_FROM = 2  # people at home
-SUPPOSED_DAYS = 365  # a world does not last longer
+FAMILY_MIN_HOME_SIZE = 2  # people at home, for the family action
+MAX_DAYS = 365  # longest duration of a world
 
 
 @dataclass(frozen=True)
-class Moments:
-    """Who can be reached today; row i of everything is one customer.
+class Arrivals:
+    """The customers who can be reached today; row i of each array is one of them.
 
     Attributes
     ----------
     who, channel : shape (n,)
-        Index of the customer, and into `CHANNELS`.
+        Index of the customer, and index into `CHANNELS`.
     contexts : shape (n, n_features)
-        What can be known of them, in the order of `FEATURES`.
+        Observed features, in the order of `FEATURES`.
     allowed : shape (n, K)
-        What eligibility and contact policy leave; `no_action` always.
+        True for actions that eligibility and contact policy allow; `no_action` always.
     """
 
-    who: Ints
+    customer: Ints
     channel: Ints
     contexts: Floats
     allowed: Bools
 
 
 @dataclass(frozen=True)
-class Followed:
-    """What the actions of a day lead to; nobody is told before the days are over.
+class ActionOutcomes:
+    """Outcomes of the actions of a day. A policy learns of them only after their delay.
 
     Attributes
     ----------
     accepted : shape (n,)
     value_eur : shape (n,)
-        Of the acceptance; 0 where there was none.
+        Value of the acceptance; 0 where there is none.
     cost_eur : shape (n,)
     after_days : shape (n,)
-        Until the acceptance is known.
+        Days from the decision to the acceptance.
     back_after_days : shape (n,)
-        Until it is taken back, counted from the decision; beyond a world's days where it is not.
+        Days from the decision to the return; above `MAX_DAYS` where nothing is returned.
     """
 
     accepted: Bools
     value_eur: Floats
     cost_eur: Floats
-    after_days: Ints
-    back_after_days: Ints
+    accepted_after_days: Ints
+    returned_after_days: Ints
 
     @property
-    def kept_eur(self) -> Floats:
-        """What is left of the value in the end, less the cost, shape (n,)."""
-        kept = self.back_after_days > SUPPOSED_DAYS
+    def net_value_eur(self) -> Floats:
+        """Value that was not returned, less the cost, shape (n,)."""
+        kept = self.returned_after_days > MAX_DAYS
         return np.where(kept, self.value_eur, 0.0) - self.cost_eur
 
 
 class World:
-    """A business of some customers, day after day.
+    """A simulated business, played day by day.
 
     Parameters
     ----------
     customers, seed : int
-        The same numbers, the same world.
+        Worlds of the same numbers are equal.
     days : int
-        How long it can go on.
+        Days that can be played.
 
     Raises
     ------
     InvalidSetting
-        If there are no customers, or more days than a year.
+        If there are no customers, or more than `MAX_DAYS` days.
     """
 
     def __init__(self, customers: int, seed: int, days: int = 90) -> None:
-        for name, value, most in (("customers", customers, 10**7), ("days", days, SUPPOSED_DAYS)):
+        for name, value, most in (("customers", customers, 10**7), ("days", days, MAX_DAYS)):
             if not 1 <= value <= most:
                 raise InvalidSetting(
                     f"{name} is {value!r}.",
@@ -134,121 +140,130 @@ class World:
                 )
         self.days, self.day, self._seed = days, -1, seed
         rng = np.random.default_rng([seed, 0])
-        self.people = draw_customers(customers, rng)
-        self.state = first_state(self.people, rng)
+        self.traits = draw_traits(customers, rng)
+        self.state = initial_state(self.traits, rng)
         self.contacts = ContactCounts(customers, days)
 
-    def morning(self) -> Moments:
-        """A new day begins: who is there, what is known of them, and what may be done."""
+    def begin_day(self) -> Arrivals:
+        """Begin a new day and draw the arrivals."""
         self.day += 1
         self._rng = np.random.default_rng([self._seed, 1, self.day])
-        overnight(self.state, self.people, self._rng)
-        chance = self._rng.random((4, len(self.people.age)))
-        who = np.flatnonzero(self.state.here & (chance[0] < self.people.visits))
-        channel = pick(self.people.habit[who], chance[1][who])
-        self._browse(who, chance[2:, who])
-        contexts = seen(self.state, self.people, who, channel, self.day)
-        self.state.seen_on[who] = self.day
-        self.state.moments[who, channel] += 1
-        self._moments = Moments(who, channel, contexts, self._allowed(who, channel))
-        return self._moments
+        advance_day(self.state, self.traits, self._rng)
+        uniform = self._rng.random((4, len(self.traits.age)))
+        customer = np.flatnonzero(self.state.active & (uniform[0] < self.traits.visit_probability))
+        channel = sample_categorical(self.traits.channel_share[customer], uniform[1][customer])
+        self._visit_pages(customer, uniform[2:, customer])
+        contexts = observed_features(self.state, self.traits, customer, channel, self.day)
+        self.state.last_day[customer] = self.day
+        self.state.channel_counts[customer, channel] += 1
+        self._arrivals = Arrivals(customer, channel, contexts, self._allowed(customer, channel))
+        return self._arrivals
 
-    def known(self, who: Ints) -> Floats:
-        """What is known this evening of customers, here or not, shape (n, n_features)."""
-        return seen(self.state, self.people, who, np.full(len(who), -1), self.day + 1)
+    def known(self, customer: Ints) -> Floats:
+        """Compute the features of customers at the end of the day, shape (n, n_features).
+
+        They need not have arrived today, nor still be customers.
+        """
+        return observed_features(
+            self.state, self.traits, customer, np.full(len(customer), -1), self.day + 1
+        )
 
     def expected(self) -> Floats:
-        """The truth: what each action is worth for each moment of this morning, in euro.
+        """Compute the true expected value of each action for today's arrivals, in euro, (n, K).
 
-        What its acceptance brings (returns counted), less the cost, less what it adds to the
-        chance of leaving times what is lost with the customer. Shape (n, K).
+        Value of the acceptance with returns deducted, less the cost, less the added probability of
+        churn times the loss if the customer leaves.
         """
-        moments = self._moments
-        return expected(self.state, self.people, moments.who, moments.channel)
+        arrivals = self._arrivals
+        return expected(self.state, self.traits, arrivals.customer, arrivals.channel)
 
-    def act(self, actions: Ints) -> Followed:
-        """Show each customer of this morning one action.
+    def act(self, actions: Ints) -> ActionOutcomes:
+        """Show one action to each of today's arrivals, and draw the outcomes.
 
         Parameters
         ----------
         actions : shape (n,)
-            Indexes into `ACTIONS`, each allowed.
+            Indexes into `ACTIONS`, each one allowed.
 
         Raises
         ------
         InvalidSetting
-            If one is not allowed.
+            If an action is not allowed.
         """
-        moments, rows = self._moments, np.arange(len(self._moments.who))
-        if not moments.allowed[rows, actions].all():
-            forbidden = int((~moments.allowed[rows, actions]).sum())
+        arrivals, rows = self._arrivals, np.arange(len(self._arrivals.customer))
+        if not arrivals.allowed[rows, actions].all():
+            forbidden = int((~arrivals.allowed[rows, actions]).sum())
             raise InvalidSetting(
                 f"{forbidden} of {len(rows)} actions are not allowed.",
-                expected="actions that the moments allow",
-                remedy="Give what is not allowed the probability 0.",
+                expected="actions that are allowed for their arrivals",
+                remedy="Give actions that are not allowed the probability 0.",
             )
-        who, state = moments.who, self.state
-        chance = self._rng.random((4, len(self.people.age)))[:, who]
-        chances = acceptance(state, self.people, who, moments.channel)[rows, actions]
-        accepted = chance[0] < chances
-        back = returned(state, who)[rows, actions]
-        matched = accepted & (chance[1] < back)
-        after = np.minimum(np.floor(np.log(chance[2]) / np.log(0.6)), 6).astype(np.int64)
-        found = Followed(
+        customer, state = arrivals.customer, self.state
+        uniform = self._rng.random((4, len(self.traits.age)))[:, customer]
+        probability = acceptance_probability(state, self.traits, customer, arrivals.channel)[
+            rows, actions
+        ]
+        accepted = uniform[0] < probability
+        return_rate = return_probability(state, customer)[rows, actions]
+        returned = accepted & (uniform[1] < return_rate)
+        delay = np.minimum(np.floor(np.log(uniform[2]) / np.log(0.6)), 6).astype(np.int64)
+        outcomes = ActionOutcomes(
             accepted,
             np.where(accepted, VALUE[actions], 0.0),
             COST[actions],
-            after,
-            np.where(matched, after + 3 + np.floor(chance[3] * 10), SUPPOSED_DAYS + 1).astype(int),
+            delay,
+            np.where(returned, delay + 3 + np.floor(uniform[3] * 10), MAX_DAYS + 1).astype(int),
         )
-        self._feel(who, moments.channel, actions, accepted)
-        self.contacts.count(who, self.day, actions)
-        return found
+        self._update_states(customer, arrivals.channel, actions, accepted)
+        self.contacts.count(customer, self.day, actions)
+        return outcomes
 
-    def evening(self) -> Bools:
-        """The day ends: who leaves now, shape (n_customers,)."""
-        chance = self._rng.random(len(self.people.age))
-        left: Bools = self.state.here & (chance < leaving_today(self.state, self.people))
-        self.state.here &= ~left
+    def end_day(self) -> Bools:
+        """End the day and draw the customers who leave, shape (n_customers,)."""
+        uniform = self._rng.random(len(self.traits.age))
+        left: Bools = self.state.active & (uniform < churn_today(self.state, self.traits))
+        self.state.active &= ~left
         return left
 
-    def _browse(self, who: Ints, chance: Floats) -> None:
-        """They look at pages, mostly about what they need; an open purchase goes on."""
-        state, need = self.state, self.state.need[who]
-        other = np.floor(chance[1] * 2 * len(PAGES)).astype(np.int64)
-        anything = np.where(other < len(PAGES), other, -1)
-        page = np.where((chance[0] < CLEAR) & (need != NOTHING), need - 1, anything)
-        state.page[who] = page
-        some = page >= 0
-        state.topics[who[some], page[some]] += 1
+    def _visit_pages(self, customer: Ints, uniform: Floats) -> None:
+        """Draw page views, mostly of the needed page, and advance open purchases."""
+        state, need = self.state, self.state.need[customer]
+        other = np.floor(uniform[1] * 2 * len(PAGES)).astype(np.int64)
+        any_page = np.where(other < len(PAGES), other, -1)
+        page = np.where((uniform[0] < PAGE_SHOWS_NEED) & (need != NOTHING), need - 1, any_page)
+        state.page[customer] = page
+        viewed = page >= 0
+        state.topics[customer[viewed], page[viewed]] += 1
         buying = (need > NOTHING) & (need < PRICE) & (page == need - 1)
-        state.stage[who] = np.minimum(state.stage[who] + (buying & (chance[1] < 0.7)), STAGES)
+        state.stage[customer] = np.minimum(
+            state.stage[customer] + (buying & (uniform[1] < 0.7)), STAGES
+        )
 
-    def _allowed(self, who: Ints, channel: Ints) -> Bools:
-        """Eligibility, contact policy, and nothing is promoted while a problem is open."""
-        free = SHOWABLE[channel] & self.contacts.allowed(who, self.day)
-        free[np.ix_(self.state.problem_open[who], PROMOTIONS)] = False
-        family = PROMOTIONS & (NEEDS.index("family") == SERVED)
-        free[np.ix_(self.people.home_size[who] < FAMILY_FROM, family)] = False
-        return free
+    def _allowed(self, customer: Ints, channel: Ints) -> Bools:
+        """Apply eligibility and contact policy: no promotion while a problem is reported."""
+        allowed = CHANNEL_ALLOWED[channel] & self.contacts.allowed(customer, self.day)
+        allowed[np.ix_(self.state.problem_open[customer], PROMOTIONS)] = False
+        family = PROMOTIONS & (NEEDS.index("family") == ACTION_NEED)
+        allowed[np.ix_(self.traits.home_size[customer] < FAMILY_MIN_HOME_SIZE, family)] = False
+        return allowed
 
-    def _feel(self, who: Ints, channel: Ints, actions: Ints, accepted: Bools) -> None:
-        """What being shown an action, and accepting it, does to a customer."""
-        state, rows = self.state, np.arange(len(who))
-        refused, pleased = moods(state, who)
-        mood = np.where(accepted, pleased[rows, actions], refused[rows, actions])
-        state.satisfaction[who] += mood
-        state.fatigue[who] += tired(self.people, who, channel)[rows, actions]
-        state.contacts[who] += TIRES[actions] > 0
-        state.promotions[who] += PROMOTIONS[actions]
+    def _update_states(self, customer: Ints, channel: Ints, actions: Ints, accepted: Bools) -> None:
+        """Change the customers' states by the actions shown and accepted."""
+        state, rows = self.state, np.arange(len(customer))
+        if_refused, if_accepted = satisfaction_changes(state, customer)
+        change = np.where(accepted, if_accepted[rows, actions], if_refused[rows, actions])
+        state.satisfaction[customer] += change
+        state.fatigue[customer] += fatigue_added(self.traits, customer, channel)[rows, actions]
+        state.contacts[customer] += FATIGUE_PER_CONTACT[actions] > 0
+        state.promotions[customer] += PROMOTIONS[actions]
         bought, helped = accepted & PROMOTIONS[actions], accepted & (actions == HOW_TO)
-        state.onboarding[who[bought]] = ONBOARDING_DAYS
-        state.bought[who[bought]] += 1
-        served = bought & (SERVED[actions] == state.need[who])
-        served |= helped & (state.need[who] == SERVED[HOW_TO])
-        state.need[who[served]], state.stage[who[served]] = NOTHING, 0
-        state.support_open[who[helped]] = False
-        state.onboarding[who[helped]] = 0
-        state.discounted[who[accepted & (actions == PRICE_CUT)]] = DISCOUNT_DAYS
-        solved = who[accepted & (actions == CALL_BACK)]
+        state.onboarding[customer[bought]] = ONBOARDING_DAYS
+        state.bought[customer[bought]] += 1
+        served = bought & (ACTION_NEED[actions] == state.need[customer])
+        served |= helped & (state.need[customer] == ACTION_NEED[HOW_TO])
+        state.need[customer[served]], state.stage[customer[served]] = NOTHING, 0
+        state.support_open[customer[helped]] = False
+        state.onboarding[customer[helped]] = 0
+        state.discounted[customer[accepted & (actions == PRICE_CUT)]] = DISCOUNT_DAYS
+        solved = customer[accepted & (actions == CALL_BACK)]
         state.problem[solved] = state.problem_open[solved] = False

@@ -1,11 +1,11 @@
-"""A started server is rehearsed over HTTP, as a business of its own."""
+"""The customers of a simulated world use a started server over HTTP."""
 
 from __future__ import annotations
 
 import pytest
 
 from features.errors import InvalidSetting
-from serving.cli.simulate_server import Caller, rehearse_server, write_customers
+from serving.cli.simulate_server import ServerClient, simulate_server, write_customers
 from tests.conftest import ROOT, nba
 from tests.server import free_port, running
 
@@ -14,7 +14,7 @@ CUSTOMERS, DAYS = 120, 12
 
 
 @pytest.fixture(scope="module")
-def met(tmp_path_factory):
+def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     env = {
         "NBA_HOME": str(folder / "home"),
@@ -28,38 +28,38 @@ def met(tmp_path_factory):
         assert done.returncode == 0, done.stdout + done.stderr
     with running(folder / "home", env) as server:
         url = f"http://127.0.0.1:{server.port}"
-        found = rehearse_server(url, CUSTOMERS, DAYS, seed=1)
+        found = simulate_server(url, CUSTOMERS, DAYS, seed=1)
         status, lift = server.post("/v1/lift", {})
         assert status == 200
         yield found, lift
 
 
 @pytest.mark.server
-def test_customers_of_the_world_call_the_server_and_its_arms_are_compared(met):
-    found, _ = met
-    assert found.decisions > 200 and found.seen.sum() > CUSTOMERS / 2
+def test_customers_of_the_world_call_the_server_and_its_arms_are_compared(result):
+    found, _ = result
+    assert found.decisions > 200 and found.decided.sum() > CUSTOMERS / 2
     assert 0 < found.control.sum() < CUSTOMERS / 2
-    assert found.lead is not None and found.lead.low < found.lead.value < found.lead.high
+    assert found.lift is not None and found.lift.low < found.lift.value < found.lift.high
 
 
 @pytest.mark.server
-def test_the_world_would_have_allowed_nearly_all_that_the_server_decides(met):
-    found, _ = met  # what the world refuses, it refuses for what the server is not told of
+def test_the_world_would_have_allowed_nearly_all_that_the_server_decides(result):
+    found, _ = result  # what the world refuses, it refuses for what the server is not told of
     assert found.refused <= 0.02 * found.decisions
 
 
 @pytest.mark.server
-def test_the_server_has_heard_of_outcomes(met):
-    _, lift = met
+def test_the_server_has_heard_of_outcomes(result):
+    _, lift = result
     assert lift["policy"]["customers"] + lift["control"]["customers"] > CUSTOMERS / 2
     assert lift["policy"]["reward_per_customer"] != 0
 
 
 def test_an_address_where_nobody_answers_says_what_to_do():
     with pytest.raises(InvalidSetting, match="does not answer .* Expected a started server"):
-        rehearse_server(f"http://127.0.0.1:{free_port()}", 50, 1, seed=1)
+        simulate_server(f"http://127.0.0.1:{free_port()}", 50, 1, seed=1)
 
 
 def test_what_is_no_address_is_refused():
     with pytest.raises(InvalidSetting, match="url is 'localhost'. Expected an address such as"):
-        Caller("localhost")
+        ServerClient("localhost")

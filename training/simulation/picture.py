@@ -1,0 +1,57 @@
+"""Draws a tournament: cumulative value, cumulative churn, and differences with their intervals.
+
+Apart from `report`, so that only this module loads matplotlib.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from training.simulation.report import policy_differences
+from training.simulation.tournament import TournamentResult
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+COLORS = {
+    "batch_bandit": "#c2410c",
+    "oracle": "#15803d",
+    "rules": "#1d4ed8",
+    "fixed": "#7c3aed",
+    "propensity": "#a16207",
+    "random": "#6b7280",
+}
+
+
+def draw_tournament(tournament: TournamentResult, path: Path) -> None:
+    """Write the picture as PNG."""
+    figure, (values, churn, differences) = plt.subplots(
+        1, 3, figsize=(16, 4.5), layout="constrained"
+    )
+    days = np.arange(1, tournament.days + 1)
+    for name, runs in tournament.runs.items():
+        value = np.mean([run.value_eur.cumsum() for run in runs], axis=0)
+        lost = np.mean([run.lost.cumsum() for run in runs], axis=0)
+        values.plot(days, value / tournament.customers, label=name, color=COLORS[name])
+        churn.plot(days, 100 * lost / tournament.customers, label=name, color=COLORS[name])
+    values.set(title="Cumulative value", xlabel="day", ylabel="euro a customer")
+    churn.set(title="Cumulative churn", xlabel="day", ylabel="% of the customers")
+    values.legend()
+    _draw_differences(differences, tournament)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _draw_differences(axes: Any, tournament: TournamentResult) -> None:
+    found = policy_differences(tournament)
+    for row, one in enumerate(found):
+        error = [[one.value.value - one.value.low], [one.value.high - one.value.value]]
+        axes.errorbar(one.value.value, row, xerr=error, fmt="o", color=COLORS[one.other])
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set(title="Batch bandit less the others, 95 %", xlabel="euro a customer")
+    axes.set_yticks(range(len(found)), [one.other for one in found])
