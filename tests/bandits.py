@@ -1,4 +1,4 @@
-"""Small bandits for tests of what is built on them."""
+"""Makes small bandits for tests of other modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
 from training.params import BanditParams
 
-# One head that never forgets, and no trees: what it comes to can be reckoned by hand.
+# One linear expert without decay, and no trees: its predictions can be computed by hand.
 PLAIN = BanditParams(
     service="unused",
     width=8,
@@ -30,7 +30,7 @@ def outcomes(
     count: float = 1.0,
     n_experts: int = 2,
 ) -> OutcomeBatch:
-    """Of the first decisions of a ledger; nobody noted what the experts said."""
+    """Outcomes of the first decisions of a ledger; the experts' predictions were not recorded."""
     n = len(channels)
     return OutcomeBatch(
         rows,
@@ -44,5 +44,5 @@ def outcomes(
 
 
 def bandit(encoder: Encoder, told: OutcomeBatch, params: BanditParams = PLAIN) -> Bandit:
-    """One that has learned some outcomes."""
+    """Return a bandit that has learned some outcomes."""
     return Bandit(BanditState.blank(encoder, params).learn(told), params)

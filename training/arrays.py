@@ -1,4 +1,4 @@
-"""The array types that this floor and `serving` name in signatures."""
+"""Array types in the signatures of training and serving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each feature adds to a score: the explanation that every model of ours can give exactly."""
+"""Explanations: what each feature adds to a score. Every model of ours gives them exactly."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from training.arrays import Floats
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
-    """For one customer, each of several scores as a sum: score = baseline + its effects.
+    """Scores for one customer as sums: score = baseline + effects of the features.
 
     Attributes
     ----------
     of : tuple of str
-        What is scored: classes, or actions.
+        The scored classes or actions.
     features : tuple of str
     baseline : shape (len(of),)
-        The score of nobody in particular.
+        Each score before any feature is known.
     effects : shape (len(of), len(features))
         What each feature adds for this customer, in the unit of the score.
     """
@@ -31,21 +31,22 @@ class Contributions:
 
     @property
     def scores(self) -> Floats:
-        """Shape (len(of),)."""
+        """Baseline + effects, shape (len(of),)."""
         total: Floats = self.baseline + self.effects.sum(axis=1)
         return total
 
     def against_average(self, chances: Floats) -> Contributions:
-        """How far each score lies above the average of all of them, as sums again.
+        """Return each score's difference from the mean of all scores, as sums again.
 
-        Under a softmax a score means nothing alone: what lifts all scores alike changes no
-        chance. Class k gains by a feature exactly if that lifts its score by more than the
-        average, weighted by the chances: d p[k] = p[k] (d s[k] - sum of p[j] d s[j]).
+        Under a softmax a score has no meaning alone: a feature that raises all scores by the same
+        changes no probability. The probability of class k rises by a feature if its score rises
+        more than the mean, weighted by the probabilities:
+        d p[k] = p[k] (d s[k] - sum of p[j] d s[j]).
 
         Parameters
         ----------
         chances : shape (len(of),)
-            Of each class for this customer; they sum to 1.
+            Probability of each class for this customer; they sum to 1.
         """
         return replace(
             self,
@@ -54,7 +55,7 @@ class Contributions:
         )
 
     def widened(self, features: tuple[str, ...]) -> Contributions:
-        """The same of more features, in another order; what was not among them adds 0."""
+        """Return the contributions of more features, in another order; a new one adds 0."""
         effects = np.zeros((len(self.of), len(features)))
         effects[:, [features.index(name) for name in self.features]] = self.effects
         return replace(self, features=features, effects=effects)

@@ -1,4 +1,4 @@
-"""Sums, and what they mean under a softmax."""
+"""Tests contributions: they add up, and their differences explain a softmax."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_against_the_average_the_sums_still_add_up():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_sign_against_the_average_is_that_of_the_change_of_the_chance(seed):
-    """Chances of calibrated scores, moved a little along what one feature adds."""
+    """Probabilities of calibrated scores, moved a little along the effects of one feature."""
     rng = np.random.default_rng(seed)
     found = Contributions(
         ("a", "b", "c", "d"), ("x", "y", "z"), rng.normal(size=4), rng.normal(size=(4, 3))

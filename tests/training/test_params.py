@@ -1,4 +1,4 @@
-"""The file of training parameters: what it must say, and how a gate speaks when it is missed."""
+"""Tests the file of training parameters, and the sentence of a gate that is missed."""
 
 from __future__ import annotations
 

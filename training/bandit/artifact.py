@@ -32,7 +32,7 @@ class Bandit:
 
     @property
     def imported(self) -> BanditState:
-        """What was learned from imported decisions."""
+        """The state that was learned from imported decisions."""
         return self.start or self.state
 
     def save(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""How a `ContextualBandit` learns: its settings, and what they may be."""
+"""Settings of a `ContextualBandit`, and their bounds."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from features.errors import InvalidSetting
 from training.bandit.decay import Decay
 from training.bandit.exploration import ThompsonProbabilities
 
-SETTLED = 2_048  # outcomes after which means and spreads of the features move no more
+ENCODED_UNTIL = 2_048  # outcomes; after that, means and deviations of the features stay as they are
 
 
 @dataclass(frozen=True, slots=True)
 class BanditSettings:
-    """How a `ContextualBandit` learns; the defaults are those of all published figures.
+    """Settings of a `ContextualBandit`; published figures are those of the defaults.
 
     Parameters
     ----------
     width : int
-        Length of the vector that a context is turned into (`Encoder.fit`).
+        Length of the vector that encodes a context (`Encoder.fit`).
     ridges : floats > 0, in outcomes
-        One linear expert for each: what its prior is worth. A weak prior learns fast where
-        rewards follow from contexts, a strong one is not fooled by noise.
+        One linear expert for each: the precision of its prior. With a weak prior it learns fast
+        where contexts tell the rewards; with a strong one it does not overfit noise.
     exploration_scales : floats >= 0, as many
         Factor on the standard deviation of each linear expert's posterior.
     handicaps : floats >= 0, as many
@@ -31,15 +31,15 @@ class BanditSettings:
     trees_from : int
         Outcomes from which on trees are fitted as a further expert.
     refit_growth, solve_growth : float > 1
-        Trees are fitted, and heads solved, when there are so many times as many outcomes.
+        Trees are fitted again, and linear experts solved, at so many times as many outcomes.
     half_life : float or None, in outcomes
-        After so many more an outcome counts half; None: the world does not change.
+        An outcome counts half after so many more; None: nothing decays.
     min_probability : float
         Of `ThompsonProbabilities`.
     memory : int
         Newest outcomes that are kept for fitting encoder and trees.
     seed : int
-        Of the encoder's waves.
+        Of the encoder's random Fourier features.
     """
 
     width: int = 160
@@ -70,8 +70,8 @@ class BanditSettings:
             check(name, values, fine, "a finite number >= 0 for each ridge", "Give as many.")
         for name in ("refit_growth", "solve_growth"):
             growth = getattr(self, name)
-            check(name, growth, 1 < growth < np.inf, "a finite number > 1", "1.5 is calm.")
-        for name, lowest in (("trees_from", 1), ("memory", SETTLED)):
+            check(name, growth, 1 < growth < np.inf, "a finite number > 1", "Start with 1.5.")
+        for name, lowest in (("trees_from", 1), ("memory", ENCODED_UNTIL)):
             value = getattr(self, name)
             check(name, value, value >= lowest, f"a number >= {lowest}", f"Take {lowest}.")
         Decay(self.half_life)
@@ -79,6 +79,6 @@ class BanditSettings:
 
 
 def check(name: str, value: object, fine: bool, expected: str, remedy: str) -> None:
-    """Refuse the value of a setting that is not fine."""
+    """Raise `InvalidSetting` for the value of a setting that is not fine."""
     if not fine:
         raise InvalidSetting(f"{name} is {value!r}.", expected=expected, remedy=remedy)

@@ -137,7 +137,7 @@ class BanditState:
         )
 
     def wants_trees(self, params: BanditParams) -> bool:
-        """Whether enough outcomes came since the trees were fitted to fit them again."""
+        """Tell if enough outcomes came since the last fit of the trees to fit them again."""
         return self.counted >= max(params.trees.at_least, params.trees.growth * self.fitted_on)
 
     def with_trees(self, outcomes: OutcomeBatch, counted: float) -> BanditState:
@@ -165,7 +165,7 @@ class BanditState:
         posteriors = tuple(
             self.statistics[expert.half_life_decisions]
             .posterior(priors, groups, expert.ridge, now)
-            .noisier(noise)
+            .scaled_by_noise(noise)
             for expert in experts
         )
         start = self._first.noise()

@@ -1,7 +1,7 @@
-"""The contextual bandit as one policy, usable alone: `predict`, `learn`, `explain`.
+"""The contextual bandit as one object that can be used alone: `predict`, `learn`, `explain`.
 
-In the service its parts work apart: the learner keeps sums (`bandit_state`), the server a
-`reward_model`, the choice is `exploration`. They are the same in both.
+The service uses its parts separately: the learner keeps a `BanditState`, the server a
+`RewardModel` and a policy of `exploration`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from training.contributions import Contributions
 class ContextualBandit:
     """Chooses among actions by context and learns from the rewards of those that were chosen.
 
-    Each action has a Bayesian linear head on the encoded context for each of ``ridges``; trees
-    are one more expert; the mixture that would have foretold best is believed
-    (`stacking`); an action is chosen as often as it may be the best one.
+    Each action has a Bayesian ridge regression on the encoded context (Agrawal & Goyal 2013) for
+    each of ``ridges``; boosted trees are one more expert; their predictions are mixed by stacking
+    (Breiman 1996). An action is chosen with the probability that it is the best one.
 
     Parameters
     ----------
@@ -50,19 +50,19 @@ class ContextualBandit:
         self._belief = Belief(n_features, n_actions, self.settings)
 
     def predict(self, contexts: ArrayLike, allowed: ArrayLike | None = None) -> Floats:
-        """Chance of each action, for each context.
+        """Compute the probability of each action, for each context.
 
         Parameters
         ----------
         contexts : shape (n, n_features)
             ``nan`` is unknown.
         allowed : shape (n, n_actions), of bool
-            All, if not given.
+            Default: all are.
 
         Returns
         -------
         shape (n, n_actions)
-            Rows sum to 1; what is not allowed, or certainly worse, has exactly 0.
+            Rows sum to 1; an action that is not allowed, or too improbable, has exactly 0.
 
         Raises
         ------
@@ -85,17 +85,17 @@ class ContextualBandit:
         rewards: ArrayLike,
         counts: ArrayLike | None = None,
     ) -> None:
-        """Learn what the chosen actions earned; late or in batches as well as at once.
+        """Learn the rewards of chosen actions: at once, late, or in batches.
 
         Parameters
         ----------
         contexts : shape (n, n_features)
-            As they were when it was decided.
+            As they were at the decision.
         actions : shape (n,), of int
         rewards : shape (n,)
             In any unit.
         counts : shape (n,)
-            What each outcome counts: 1, if not given; a negative one takes an outcome back.
+            Weight of each outcome; default: 1. A negative one retracts an outcome.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class ContextualBandit:
         self._belief.learn(x, chosen, earned, counted)
 
     def explain(self, context: ArrayLike) -> Contributions:
-        """What each feature adds to the expected reward of each action.
+        """Explain the expected reward of each action by what each feature adds.
 
         Parameters
         ----------
@@ -126,12 +126,12 @@ class ContextualBandit:
 
     @property
     def fitted_at(self) -> int:
-        """How many outcomes had come when something was last fitted anew."""
+        """Number of outcomes when something was last fitted again."""
         return self._belief.fitted_at
 
     @property
     def expert_weights(self) -> Floats:
-        """How far each linear expert and, last, the trees are believed, shape (n_experts,)."""
+        """Stacking weight of each linear expert and, last, of the trees, shape (n_experts,)."""
         return self._belief.expert_weights
 
     def _contexts(self, contexts: ArrayLike) -> Floats:
@@ -145,7 +145,7 @@ class ContextualBandit:
         return x
 
     def _check_outcomes(self, actions: Indices, rewards: Floats, counts: Floats) -> None:
-        # Most outcomes come alone, and at one of them Python is faster than numpy.
+        # Most outcomes come one by one, and for one of them Python is faster than numpy.
         listed = actions.tolist()
         lowest, highest = min(listed, default=0), max(listed, default=0)
         if not (lowest >= 0 and highest < self._n_actions):

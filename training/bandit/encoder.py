@@ -1,8 +1,8 @@
-"""A customer and a channel as the vector that the reward model is linear in.
+"""Encodes a customer and a channel as the vector that the linear experts read.
 
-Straight features alone miss what two of them mean together, trees alone learn nothing between two
-refits. Waves are in between: cosines of random combinations of the features, in which a linear
-model can write any smooth function, and which can be counted in sums like any other feature.
+A model that is linear in the features misses interactions; trees learn nothing between two fits.
+Random Fourier features are in between: cosines of random combinations of the features. A model that
+is linear in them can approximate any smooth function, and it still learns from sums.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ import numpy as np
 
 from training.arrays import Floats, Indices
 
-CLIP = 3.0  # standard deviations: one odd customer must not move a linear model
-CHANNEL = "channel="  # begins the name of a channel's 0/1; no feature is called so
-PITCH = 0.6  # how fast waves turn: radians, for a customer who is typically far from average
-STRAIGHT = 0.5  # of the width, at most, for features as they are; the rest is for waves
-HIGH = np.sqrt(2)  # of a wave, so that it is 1 in the mean square, like a feature
-FLAT = 1e-9  # below this a wave's argument has not left 0, and its slope stands in for its change
+CLIP = 3.0  # standard deviations: one outlier must not move a linear model
+CHANNEL = "channel="  # begins the name of a channel's indicator; no feature's name begins so
+# Root mean square of a Fourier feature's argument over customers, in radians, less its phase.
+FREQUENCY_SCALE = 0.6
+LINEAR_SHARE = 0.5  # of the width, at most, for the features themselves; the rest is Fourier's
+AMPLITUDE = np.sqrt(2)  # makes the mean square of a Fourier feature 1, like that of a feature
+TINY = 1e-9  # an argument below it counts as 0: the slope there replaces the quotient
 
 
 @dataclass(frozen=True)
 class Encoder:
     """Turns rows of features and channels into vectors.
 
-    The vector is: 1, the standardised features (what is unknown counts as average) or their
-    principal axes, one 0/1 for each channel, and the waves::
+    The vector is: 1, the inputs, and the Fourier features. Inputs are the standardised features
+    (an unknown one counts as average) or their principal components, and one indicator (0 or 1) for
+    each channel. The Fourier features are::
 
-        wave[j] = sqrt(2) cos(frequency[j] . inputs + phase[j])
-
-    where the inputs are all but the 1.
+        fourier[j] = sqrt(2) cos(frequencies[j] . inputs + phases[j])
 
     Attributes
     ----------
     features : tuple of str
-        Which features, by their names in `ModelInput.names`, in that order.
+        Names of the features in `ModelInput.names`, in their order.
     center, scale : shape (n_features,)
-        Mean and standard deviation of each on the training moments.
+        Mean and standard deviation of each on the training rows.
     axes : shape (n_axes, n_features) or (0, 0)
-        Principal axes that stand for many features; (0, 0): the features stand for themselves.
-    frequencies : shape (n_waves, n_inputs)
-    phases : shape (n_waves,)
+        Principal axes that replace the features where these are many; (0, 0): they do not.
+    frequencies : shape (n_fourier, n_inputs)
+    phases : shape (n_fourier,)
 
     References
     ----------
@@ -71,31 +71,31 @@ class Encoder:
     ) -> Encoder:
         """Learn center, scale and axes from rows ``x`` of shape (n, n_features).
 
-        Only the features that vary there are kept: an action costs width squared memory, and
-        what is the same for everybody tells nobody apart. What begins to vary later counts from
+        Only features that vary there are kept: the memory of an action is width squared, and a
+        constant feature tells no customers apart. A feature that begins to vary later is read from
         the next training on.
 
         Parameters
         ----------
         width
-            Of the vectors: where the features leave room, waves fill it; if they take more than
-            half of it, principal axes stand for them. None: as many as there are features, and
-            no waves.
+            Length of the vectors. Features that need more than half of it are replaced by their
+            principal components; Fourier features fill the rest. None: there are as many inputs as
+            features and channels, and no Fourier features.
         seed
-            Of the waves.
+            Of the random frequencies and phases.
         """
         kept, center, scale = _standard(x)
         names = tuple(features[int(index)] for index in kept)
-        straight = cls(names, tuple(channels), center, scale)
+        linear = cls(names, tuple(channels), center, scale)
         if width is None or not len(kept):
-            return straight
-        most = max(1, int(STRAIGHT * (width - 1 - len(channels))))
-        axes, spread = np.empty((0, 0)), float(len(kept))
+            return linear
+        most = max(1, int(LINEAR_SHARE * (width - 1 - len(channels))))
+        axes, total_variance = np.empty((0, 0)), float(len(kept))
         if len(kept) > most:
-            axes, spread = _principal(straight._standardised(x[:, kept]), most)
+            axes, total_variance = _principal(linear._standardised(x[:, kept]), most)
         inputs = (len(axes) or len(kept)) + len(channels)
-        pace = np.full(inputs, PITCH)
-        pace[: inputs - len(channels)] /= np.sqrt(max(spread, FLAT))
+        pace = np.full(inputs, FREQUENCY_SCALE)
+        pace[: inputs - len(channels)] /= np.sqrt(max(total_variance, TINY))
         rng = np.random.default_rng(seed)
         frequencies = _directions(max(0, width - 1 - inputs), inputs, rng) * pace
         phases = rng.uniform(0, 2 * np.pi, len(frequencies))
@@ -103,12 +103,12 @@ class Encoder:
 
     @classmethod
     def blank(cls, channels: Sequence[str]) -> Encoder:
-        """Knows channels only: for a business whose bandit was never trained."""
+        """Return an encoder of channels only, for a business whose bandit was never trained."""
         return cls((), tuple(channels), np.empty(0), np.empty(0))
 
     @cached_property
     def inputs(self) -> int:
-        """How many numbers the waves are made of."""
+        """Number of inputs of the Fourier features."""
         return (len(self.axes) or len(self.features)) + len(self.channels)
 
     @cached_property
@@ -117,32 +117,32 @@ class Encoder:
         return 1 + self.inputs + len(self.phases)
 
     def encode(self, rows: Floats, channels: Sequence[str]) -> Floats:
-        """Vectors, shape (n, width), from ``rows`` of shape (n, n_features) and n channels."""
+        """Encode ``rows`` of shape (n, n_features) and n channels; shape (n, width)."""
         vectors = np.empty((len(rows), self.width))
-        straight, waves = vectors[:, : 1 + self.inputs], vectors[:, 1 + self.inputs :]
-        straight[:, 0] = 1.0
-        straight[:, 1:] = self._inputs(rows, channels)
+        linear, fourier = vectors[:, : 1 + self.inputs], vectors[:, 1 + self.inputs :]
+        linear[:, 0] = 1.0
+        linear[:, 1:] = self._inputs(rows, channels)
         if len(self.phases):
-            np.cos(straight @ self._waving, out=waves)
-            waves *= HIGH
+            np.cos(linear @ self._arguments, out=fourier)
+            fourier *= AMPLITUDE
         return vectors
 
     @cached_property
-    def _waving(self) -> Floats:
-        """Phases over frequencies, shape (1 + inputs, n_waves): a vector begins with 1."""
-        return np.vstack([self.phases, self._turns().T])
+    def _arguments(self) -> Floats:
+        """Phases over frequencies, shape (1 + n_inputs, n_fourier): a vector begins with 1."""
+        return np.vstack([self.phases, self._frequency_matrix().T])
 
     @property
     def effect_names(self) -> tuple[str, ...]:
-        """What effects speak of: the features, then the channels (`CHANNEL` and the name)."""
+        """Names of `effects`: the features, then the channels (`CHANNEL` and the name)."""
         return (*self.features, *(CHANNEL + known for known in self.channels))
 
     def effects(self, weights: Floats, row: Floats, channel: str) -> tuple[Floats, Floats]:
-        """What each of `effect_names` adds to ``weights . vector``, and the baseline to which.
+        """Split ``weights . vector`` into a baseline and what each of `effect_names` adds to it.
 
-        Exact: baseline and effects add up. A straight feature adds its weight times its value; a
-        wave's change since the average customer is shared out by how much each input turned it,
-        which is the path integral of the gradient from that customer to this one.
+        Baseline and effects add up exactly. An input adds its weight times its value. The change
+        of a Fourier feature from the average customer to this one is divided among the inputs by
+        integrated gradients: each gets the integral of its partial derivative on the straight path.
 
         Parameters
         ----------
@@ -152,8 +152,8 @@ class Encoder:
         Returns
         -------
         baseline : shape (n,)
-            Of an average customer on none of the channels.
-        effects : shape (n, len(named))
+            For an average customer on none of the channels.
+        effects : shape (n, len(effect_names))
 
         References
         ----------
@@ -161,9 +161,9 @@ class Encoder:
         (integrated gradients; for cosines the integral is known).
         """
         inputs = self._inputs(row[None, :], (channel,))[0]
-        straight, waved = weights[:, 1 : 1 + self.inputs], weights[:, 1 + self.inputs :]
-        baseline = weights[:, 0] + HIGH * waved @ np.cos(self.phases)
-        slopes = straight + HIGH * (waved * self._slope(inputs)) @ self._turns()
+        linear, fourier = weights[:, 1 : 1 + self.inputs], weights[:, 1 + self.inputs :]
+        baseline = weights[:, 0] + AMPLITUDE * fourier @ np.cos(self.phases)
+        slopes = linear + AMPLITUDE * (fourier * self._slope(inputs)) @ self._frequency_matrix()
         known = len(self.features)
         z = self._standardised(row[None, :])[0]
         on_features = slopes[:, : self.inputs - len(self.channels)]
@@ -174,14 +174,15 @@ class Encoder:
         return baseline, np.column_stack([on_features * z[:known], on_channels * ones])
 
     def _slope(self, inputs: Floats) -> Floats:
-        """Mean slope of each wave on the straight way from 0 to the inputs."""
-        turned = self._turns() @ inputs
-        still = np.abs(turned) < FLAT
-        change = np.cos(turned + self.phases) - np.cos(self.phases)
-        slope: Floats = np.where(still, -np.sin(self.phases), change / np.where(still, 1, turned))
+        """Mean derivative of each cosine on the straight path from 0 to the inputs."""
+        argument = self._frequency_matrix() @ inputs
+        at_0 = np.abs(argument) < TINY
+        change = np.cos(argument + self.phases) - np.cos(self.phases)
+        slope: Floats = np.where(at_0, -np.sin(self.phases), change / np.where(at_0, 1, argument))
         return slope
 
-    def _turns(self) -> Floats:
+    def _frequency_matrix(self) -> Floats:
+        """The frequencies, of shape (0, n_inputs) too where there are none."""
         return self.frequencies.reshape(len(self.phases), self.inputs)
 
     def _inputs(self, rows: Floats, channels: Sequence[str]) -> Floats:
@@ -191,11 +192,11 @@ class Encoder:
         if not self.channels:
             return z
         found = np.zeros((len(rows), self.inputs))
-        straight = self.inputs - len(self.channels)
-        found[:, :straight] = z
+        first_channel = self.inputs - len(self.channels)
+        found[:, :first_channel] = z
         for number, channel in enumerate(channels):
             if channel in self._places:
-                found[number, straight + self._places[channel]] = 1.0
+                found[number, first_channel + self._places[channel]] = 1.0
         return found
 
     @cached_property
@@ -204,14 +205,14 @@ class Encoder:
 
     def _standardised(self, rows: Floats) -> Floats:
         z = (rows - self.center) / self.scale
-        np.copyto(z, 0.0, where=np.isnan(z))  # what is unknown counts as average
+        np.copyto(z, 0.0, where=np.isnan(z))  # an unknown feature counts as average
         np.maximum(z, -CLIP, out=z)
         found: Floats = np.minimum(z, CLIP, out=z)
         return found
 
     @property
     def note(self) -> dict[str, Any]:
-        """What `of` reads back, beside `arrays`."""
+        """The names, for JSON; `of` reads them and `arrays`."""
         return {"features": self.features, "channels": self.channels}
 
     @property
@@ -222,7 +223,7 @@ class Encoder:
 
     @classmethod
     def of(cls, note: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Encoder:
-        """What `note` and `arrays` describe; others may stand among them."""
+        """Return the encoder of a `note` and `arrays`; further keys are ignored."""
         return cls(
             tuple(note["features"]),
             tuple(note["channels"]),
@@ -231,18 +232,18 @@ class Encoder:
 
 
 def _standard(x: Floats) -> tuple[Indices, Floats, Floats]:
-    """Which columns vary, and the mean and standard deviation of those."""
+    """Indices of the columns that vary, and their means and standard deviations."""
     seen = np.isfinite(x)
     count = np.maximum(seen.sum(axis=0), 1)
     center = np.where(seen, x, 0.0).sum(axis=0) / count
-    spread = np.where(seen, x - center, 0.0)
-    scale = np.sqrt((spread**2).sum(axis=0) / count)
+    difference = np.where(seen, x - center, 0.0)
+    scale = np.sqrt((difference**2).sum(axis=0) / count)
     kept = np.flatnonzero(scale >= 1e-9 * np.maximum(1.0, np.abs(center)))
     return kept, center[kept], scale[kept]
 
 
 def _principal(z: Floats, n: int) -> tuple[Floats, float]:
-    """The first n principal axes of standardised rows, and the variance that they carry.
+    """The first n principal axes of standardised rows, and the variance along them.
 
     Signs are fixed, so that the same rows give the same axes on any machine.
     """
@@ -253,10 +254,13 @@ def _principal(z: Floats, n: int) -> tuple[Floats, float]:
 
 
 def _directions(n: int, inputs: int, rng: np.random.Generator) -> Floats:
-    """n directions as long as normal ones, orthogonal in blocks: they waste fewer waves."""
+    """n random frequencies, with the lengths of normal vectors, orthogonal in blocks.
+
+    Orthogonal ones approximate the kernel better than independent ones (Yu et al. 2016).
+    """
     blocks = []
     for _ in range(0, n, max(inputs, 1)):
-        turned, _ = np.linalg.qr(rng.normal(size=(inputs, inputs)))
+        orthogonal, _ = np.linalg.qr(rng.normal(size=(inputs, inputs)))
         length = np.sqrt(rng.chisquare(inputs, inputs))
-        blocks.append(turned * length[:, None])
+        blocks.append(orthogonal * length[:, None])
     return np.concatenate([*blocks, np.empty((0, inputs))])[:n]

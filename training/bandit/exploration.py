@@ -1,7 +1,7 @@
-"""How we try actions whose worth we do not know yet: exact probabilities, and a draw by them.
+"""Exploration policies: exact probabilities of the actions, and a draw by them.
 
-* `ThompsonProbabilities` tries an action as often as it may be the best: by uncertainty.
-* `InverseGapWeighting` tries it the less, the further it trails: by its mean alone.
+* `ThompsonProbabilities`: the probability that an action is the best, by means and uncertainty.
+* `InverseGapWeighting`: smaller, the further an action trails the best one; by means alone.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from features.errors import InvalidSetting, NothingAllowed
 from training.arrays import Floats
 
 MAX_GAMMA = 1e9
-REACH = 4.0  # standard deviations; what lies further out has a chance of 3e-5 and is left out
-NODES = np.linspace(-REACH, REACH, 13)  # where each action's density is looked at
-CELL = 0.25  # standard deviations of the surest; of the nodes of such a cell one is enough
-STEPS = np.arange(65.0)  # where so many cells are all there is, their ends are the nodes
-FAINT = 1e-30  # a chance that stands in for smaller ones, so that it can be divided by
+REACH = 4.0  # standard deviations; the tail beyond it has a probability of 3e-5 and is left out
+NODES = np.linspace(-REACH, REACH, 13)  # where each action's density is evaluated
+CELL = 0.25  # of the smallest standard deviation; one node in such a cell is enough
+STEPS = np.arange(65.0)  # if so many cells cover the range, their ends are the nodes
+SMALLEST = 1e-30  # replaces smaller probabilities, so that one can divide by it
 
 
 @dataclass(frozen=True, slots=True)
 class InverseGapWeighting:
-    """Try an action less often the further it trails the best one.
+    """Inverse-gap weighting: an action is chosen less often, the further it trails the best one.
 
     With K allowed actions, expected rewards r and best action b::
 
@@ -41,8 +41,8 @@ class InverseGapWeighting:
     Parameters
     ----------
     gamma : float, >= 0, in 1/currency
-        0 tries all allowed actions alike; 10 gives an action that trails by 1 among two allowed
-        a chance of 1/12.
+        With 0 all allowed actions have the same probability. With 10, the worse one of two actions
+        that differ by 1 has the probability 1/12.
 
     References
     ----------
@@ -57,11 +57,11 @@ class InverseGapWeighting:
             raise InvalidSetting(
                 f"gamma is {self.gamma!r}.",
                 expected=f"a number from 0 to {MAX_GAMMA:g}, in 1/currency",
-                remedy="20 is a calm start.",
+                remedy="Start with 20.",
             )
 
     def probabilities(self, expected_reward: Floats) -> Floats:
-        """Chance of each allowed action.
+        """Compute the probability of each action.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class InverseGapWeighting:
         Returns
         -------
         shape (..., n_actions)
-            Sums to 1; what is not allowed has exactly 0, what is allowed more than 0.
+            Sums to 1; exactly 0 for an action that is not allowed, above 0 for an allowed one.
 
         Raises
         ------
@@ -96,23 +96,23 @@ class InverseGapWeighting:
 
 @dataclass(frozen=True, slots=True)
 class ThompsonProbabilities:
-    """Choose an action as often as it is the best one, by what we believe of each.
+    """The exact choice probabilities of Thompson sampling: that each action is the best one.
 
-    Beliefs are normal and independent, with means m and standard deviations s. Thompson sampling
-    draws from them and takes the best, so the chance of an action is known to nobody; here that
-    chance is computed::
+    The posteriors of expected rewards are normal and independent, with means m and standard
+    deviations s. Thompson sampling draws from them and takes the best, so its probabilities are not
+    known. Here they are computed::
 
-        p(a) = integral over z of  density_a(z) * product over b != a of  chance(b below z)
+        p(a) = integral over z of  density_a(z) * product over b != a of  P(reward of b < z)
 
-    An action is tried because it may be the best, not because it is near the best: what is well
-    known to be worse is left alone, what is hardly known is tried more. With two actions of means
-    1 and 0 and standard deviations 0.6 and 0.8, p = (0.84, 0.16): their difference is 1 +- 1.
+    An action is explored because it may be the best, not because it is near the best. With two
+    actions of means 1 and 0 and standard deviations 0.6 and 0.8, p = (0.84, 0.16): the difference
+    of their rewards is 1 +- 1.
 
     Parameters
     ----------
     min_probability : float, from 0 to 0.1
-        A chance below it becomes exactly 0: the action is certainly worse. So every chance above
-        0 is at least this, which is what bounds the weights of off-policy evaluation.
+        A smaller probability becomes exactly 0. So every probability above 0 is at least this,
+        which bounds the importance weights of off-policy evaluation.
 
     References
     ----------
@@ -126,19 +126,19 @@ class ThompsonProbabilities:
         if not 0 <= self.min_probability <= 0.1:  # written so that nan fails too
             raise InvalidSetting(
                 f"min_probability is {self.min_probability!r}.",
-                expected="a chance from 0 to 0.1",
-                remedy="0.001 leaves alone what is best once in a thousand times.",
+                expected="a probability from 0 to 0.1",
+                remedy="0.001 excludes actions that are the best less than once in 1,000 times.",
             )
 
     def probabilities(self, expected_reward: Floats, deviation: Floats) -> Floats:
-        """Chance of each allowed action.
+        """Compute the probability of each action.
 
         Parameters
         ----------
         expected_reward : shape (n_actions,)
             ``nan`` marks an action that is not allowed.
         deviation : shape (n_actions,), >= 0, in the same unit
-            Standard deviation of what we believe; 0 is certain. Not read where not allowed.
+            Standard deviation of the expected reward; not read where an action is not allowed.
 
         Returns
         -------
@@ -151,7 +151,7 @@ class ThompsonProbabilities:
             If all are ``nan``; the engine always allows `no_action`.
         """
         mean, best = expected_reward, int(expected_reward.argmax())
-        if math.isnan(mean[best]):  # to argmax, nan is the greatest; here it is below all others
+        if math.isnan(mean[best]):  # argmax takes nan for the greatest; here it must be the least
             mean = np.fmax(mean, -np.inf)
             best = int(mean.argmax())
         if mean[best] == -np.inf:
@@ -161,7 +161,8 @@ class ThompsonProbabilities:
                 remedy="Allow 'no_action'.",
             )
         chance = np.zeros(len(mean))
-        # The chance to be better than the best alone: no action is the best of all more often.
+        # An action is the best of all at most as often as it is better than the one with the best
+        # mean. So most actions can be left out before the integral.
         apart = np.hypot(deviation, deviation[best])
         alive = (mean[best] - mean <= _furthest(self.min_probability) * apart).nonzero()[0]
         if len(alive) == 1:
@@ -175,17 +176,21 @@ class ThompsonProbabilities:
 
 @lru_cache(maxsize=8)
 def _furthest(min_probability: float) -> float:
-    """So many standard deviations of their difference may a mean trail another, if it is to be
-    above it with a chance of ``min_probability``."""
+    """The distance at which an action is still better with ``min_probability``.
+
+    It is that between the two means, in standard deviations of the difference.
+    """
     return min(-float(ndtri(min_probability)), 2 * REACH)
 
 
 def _chances_of_best(mean: Floats, sd: Floats) -> Floats:
-    """Chance that each of some independent normals is the greatest; those that are certain (sd 0)
-    share ties."""
+    """Probability of each of some independent normal variables to be the greatest.
+
+    Of several constants (sd 0) with the same value, each gets the same part.
+    """
     if len(mean) == 2:
         return _chances_of_two(mean.tolist(), sd.tolist())
-    floor = (mean - REACH * sd).max()  # the best is above it, whichever it is
+    floor = (mean - REACH * sd).max()  # the greatest is above it, whichever it is
     if sd.min() > 0:
         return _chances_above(mean, sd, floor)[0]
     certain = sd == 0
@@ -200,22 +205,22 @@ def _chances_of_best(mean: Floats, sd: Floats) -> Floats:
 
 
 def _chances_of_two(mean: Sequence[float], sd: Sequence[float]) -> Floats:
-    """Chance that each of two is the greater: their difference is normal, too."""
+    """Probability of each of two normal variables to be the greater: their difference is normal."""
     apart = math.hypot(*sd) * math.sqrt(2)
-    ahead = (mean[0] - mean[1]) / apart if apart else 0.0  # certain and still alive: they are equal
+    ahead = (mean[0] - mean[1]) / apart if apart else 0.0  # two constants left over: they are equal
     return np.array([math.erfc(-ahead) / 2, math.erfc(ahead) / 2])
 
 
 def _chances_above(mean: Floats, sd: Floats, floor: float) -> tuple[Floats, float]:
-    """Chance that each is the greatest and above ``floor``, and that none is above it.
+    """Probability that each is the greatest and above ``floor``, and that none is above it.
 
-    The integral is a sum over cells between nodes: an action's own chance of a cell is exact, that
-    of the others to be below is the mean of both ends. Measured on random beliefs of 24 actions:
-    no chance is off by more than 0.0011 where deviations differ (0.2 to 1.5), and by more than
-    0.006 where they hardly do (0.7 to 0.9).
+    The integral is a sum over cells between nodes. A variable's own probability of a cell is exact;
+    that of the others to be below it is the mean of those at both ends. Measured on random normals
+    of 24 actions: no probability is wrong by more than 0.0011 where deviations differ (0.2 to 1.5),
+    and by more than 0.006 where they hardly do (0.7 to 0.9).
     """
     nodes = _nodes(mean, sd, floor)
-    below = np.maximum(ndtr((nodes[:, None] - mean) / sd), FAINT)
+    below = np.maximum(ndtr((nodes[:, None] - mean) / sd), SMALLEST)
     none_above = below.prod(axis=1)
     others = none_above[:, None] / below
     chance: Floats = ((below[1:] - below[:-1]) * (others[1:] + others[:-1])).sum(axis=0) / 2
@@ -223,7 +228,7 @@ def _chances_above(mean: Floats, sd: Floats, floor: float) -> tuple[Floats, floa
 
 
 def _nodes(mean: Floats, sd: Floats, floor: float) -> Floats:
-    """Where to look at the densities, from the floor up: all that they are made of, but few."""
+    """Points at which the integrand is evaluated, from the floor up; dense where a density is."""
     step, top = CELL * float(sd.min()), float((mean + REACH * sd).max())
     if top - floor <= step * STEPS[-2]:
         return floor + step * STEPS[: 2 + int((top - floor) / step)]
@@ -231,19 +236,19 @@ def _nodes(mean: Floats, sd: Floats, floor: float) -> Floats:
     nodes = np.concatenate(([floor], nodes[nodes > floor]))
     nodes.sort()
     cell = np.floor((nodes - floor) / step)
-    kept = np.ones(len(nodes), dtype=bool)  # the last one always, or its cell would be lost
+    kept = np.ones(len(nodes), dtype=bool)  # the last node too, or its cell would be missing
     kept[1:-1] = cell[1:-1] != cell[:-2]
     return nodes[kept]
 
 
 def draw(probabilities: Floats, decision_id: str) -> int:
-    """The index that ``decision_id`` picks: the same id, the same action, for ever.
+    """Draw an index by the probabilities; the same ``decision_id`` always draws the same one.
 
-    The hash of the id serves as the uniform random number, so a decision can be repeated from
-    its record, and a retried request cannot draw twice.
+    The hash of the id is the uniform random number. So a decision can be replayed from its record,
+    and a repeated request cannot draw twice.
     """
     digest = hashlib.sha256(decision_id.encode()).digest()
     uniform = int.from_bytes(digest[:7], "big") / 2**56
     index = int(probabilities.cumsum().searchsorted(uniform, side="right"))
-    # The sum may end a rounding error below 1; then the last allowed action is meant.
+    # The sum may be below 1 by a rounding error; then it is the last allowed action.
     return min(index, int(probabilities.nonzero()[0][-1]))

@@ -1,10 +1,10 @@
-"""Where one row ends up in all of a model's trees, for every action at once.
+"""Finds the leaves of one row in all trees of a model, for every action at once.
 
 Walking down each tree for each pair of a row and an action repeats most steps: only splits on the
-action differ between them. So a split says which leaves it rules out, as bits; what is left after
-all splits of a tree is the one leaf that walking down would reach. The splits on numbers are
-looked at once a row, those on categories once a model. Ten actions of one row take a seventh of
-what LightGBM's `predict` takes.
+action differ between them. So each split gives the leaves that it rules out, as bits. After all
+splits of a tree one leaf is left over, the one that walking down would reach. Splits on numbers are
+evaluated once for a row, those on categories once for a model. Ten actions of one row take a
+seventh of the time of LightGBM's `predict`.
 
 References
 ----------
@@ -26,18 +26,18 @@ from training.arrays import Floats
 
 Masks = NDArray[np.uint16]
 
-MOST_LEAVES = 16  # of a tree: one bit of a mask for each
-_LEAF_OF = np.zeros(1 << MOST_LEAVES, dtype=np.intp)  # of a mask with one bit
-_LEAF_OF[1 << np.arange(MOST_LEAVES)] = np.arange(MOST_LEAVES)
+MAX_LEAVES = 16  # of a tree: one bit of a mask for each
+_LEAF_OF = np.zeros(1 << MAX_LEAVES, dtype=np.intp)  # of a mask with one bit
+_LEAF_OF[1 << np.arange(MAX_LEAVES)] = np.arange(MAX_LEAVES)
 
 # Bits of decision_type in LightGBM's model text (include/LightGBM/tree.h).
 _CATEGORICAL, _DEFAULT_LEFT, _MISSING_IS_ZERO, _MISSING_IS_NAN = 1, 2, 4, 8
 
 
 class _Split(NamedTuple):
-    """One split: which rows go left, and the leaves that are left over on either side.
+    """One split of a tree, with the leaves that remain possible on either side.
 
-    ``categories`` are those that go left, None for a split on a number.
+    ``categories`` are those that go left; None for a split on a number.
     """
 
     tree: int
@@ -50,17 +50,17 @@ class _Split(NamedTuple):
 
 
 class LeafMasks:
-    """A boosted model of one score a row, with at most `MOST_LEAVES` leaves a tree.
+    """A boosted model with one score for a row, and at most `MAX_LEAVES` leaves in a tree.
 
     Parameters
     ----------
     text : str
-        The model as LightGBM writes it.
+        The model in LightGBM's text format.
 
     Raises
     ------
     ValueError
-        If it gives several scores a row, a tree has more leaves, or is of a kind not read here.
+        If it gives several scores for a row, or a tree has more leaves or is of another kind.
     """
 
     def __init__(self, text: str) -> None:
@@ -71,15 +71,15 @@ class LeafMasks:
         trees = [_fields(part) for part in text.split("\nend of trees")[0].split("\nTree=")[1:]]
         self._splits = [split for n, tree in enumerate(trees) for split in _splits_of(n, tree)]
         self._all = np.array([(1 << int(tree["num_leaves"])) - 1 for tree in trees], np.uint16)
-        self._starts = np.arange(len(trees)) * MOST_LEAVES
-        self._values = np.zeros(len(trees) * MOST_LEAVES)
+        self._starts = np.arange(len(trees)) * MAX_LEAVES
+        self._values = np.zeros(len(trees) * MAX_LEAVES)
         for start, tree in zip(self._starts, trees, strict=True):
             values = _numbers(tree, "leaf_value")
             self._values[start : start + len(values)] = values
         numeric = [split for split in self._splits if split.categories is None]
         depth = max(np.bincount([split.tree for split in numeric], minlength=1))
-        # Split s of each tree side by side, so that masks are and-ed along the trees; where a tree
-        # has fewer, both sides leave it all.
+        # Row s holds split s of each tree, so that one call combines the masks of all trees. A tree
+        # with fewer splits is filled up with some that leave all its leaves possible.
         self._column = np.zeros((depth, len(trees)), dtype=np.intp)
         self._threshold = np.zeros((depth, len(trees)))
         self._unknown_left = np.zeros((depth, len(trees)), dtype=bool)
@@ -93,7 +93,7 @@ class LeafMasks:
             self._left[place], self._right[place] = split.left, split.right
 
     def of_rows(self, rows: Floats) -> Masks:
-        """Leaves that the splits on numbers leave over.
+        """Masks of the leaves that remain possible after the splits on numbers.
 
         Parameters
         ----------
@@ -106,20 +106,20 @@ class LeafMasks:
         """
         values = rows.take(self._column, axis=1)
         left = values <= self._threshold
-        if math.isnan(rows.sum()):  # only if one of them is, and sooner known
+        if math.isnan(rows.sum()):  # faster than looking at each
             left |= np.isnan(values) & self._unknown_left
         masks: Masks = np.bitwise_and.reduce(np.where(left, self._left, self._right), axis=1)
         return masks
 
     def of_categories(self, column: int, codes: Iterable[int]) -> Masks:
-        """Leaves that the splits on one column of categories leave over.
+        """Masks of the leaves that remain possible after the splits on one column of categories.
 
         Parameters
         ----------
         column
-            Of the model; -1 is its last.
+            Its number in the model; -1 is the last.
         codes
-            Whole numbers; -1 is unknown.
+            The categories, as whole numbers; -1 is unknown.
 
         Returns
         -------
@@ -134,12 +134,13 @@ class LeafMasks:
         return masks
 
     def scores(self, masks: Masks) -> Floats:
-        """Raw scores, shape (...,), where all splits together leave over ``masks``.
+        """Raw scores, shape (...,), by the one leaf that remains possible in each tree.
 
         Parameters
         ----------
         masks : shape (..., n_trees)
-            With one bit each: of rows and of all columns of categories, and-ed.
+            Those of a row and of all columns of categories, combined by a bitwise and; so each has
+            one bit.
         """
         found: Floats = self._values.take(_LEAF_OF.take(masks) + self._starts).sum(axis=-1)
         return found
@@ -154,10 +155,10 @@ def _numbers(tree: Mapping[str, str], name: str) -> list[float]:
 
 
 def _splits_of(number: int, tree: Mapping[str, str]) -> Iterable[_Split]:
-    """The splits of one tree; children below 0 are leaves, the first one -1."""
+    """Yield the splits of one tree; children below 0 are leaves, the first one -1."""
     n_leaves = int(tree["num_leaves"])
-    if n_leaves > MOST_LEAVES or tree.get("is_linear", "0") != "0":
-        raise ValueError(f"tree {number} is linear or has {n_leaves} leaves; {MOST_LEAVES} at most")
+    if n_leaves > MAX_LEAVES or tree.get("is_linear", "0") != "0":
+        raise ValueError(f"tree {number} is linear or has {n_leaves} leaves; {MAX_LEAVES} at most")
     names = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
     nodes = list(zip(*(_numbers(tree, name) for name in names), strict=True))
     below = [0] * len(nodes)
@@ -171,7 +172,7 @@ def _splits_of(number: int, tree: Mapping[str, str]) -> Iterable[_Split]:
     for column, threshold, kind, left, right in nodes:
         if int(kind) & _MISSING_IS_ZERO:
             raise ValueError(f"tree {number} takes 0 for unknown, which is not read here")
-        # Where nothing was unknown in training, LightGBM takes what is unknown now for 0.
+        # If no value was unknown in training, LightGBM takes an unknown value for 0.
         unknown_left = int(kind) & _DEFAULT_LEFT if int(kind) & _MISSING_IS_NAN else threshold >= 0
         yield _Split(
             number,
@@ -185,7 +186,7 @@ def _splits_of(number: int, tree: Mapping[str, str]) -> Iterable[_Split]:
 
 
 def _categories(tree: Mapping[str, str], number: int) -> frozenset[int]:
-    """Those that go left at a tree's categorical split of this number: bits in 32-bit words."""
+    """The categories that go left at this categorical split: bits in words of 32 bits."""
     start, end = (int(bound) for bound in _numbers(tree, "cat_boundaries")[number : number + 2])
     words = [int(word) for word in tree["cat_threshold"].split()[start:end]]
     return frozenset(bit for bit in range(32 * len(words)) if words[bit // 32] >> bit % 32 & 1)

@@ -1,12 +1,12 @@
-"""Linear heads: what sums over outcomes say of each action, and how sure that is.
+"""Bayesian ridge regression of each action's rewards, from sums over its outcomes.
 
-* `solve` turns sums into a `LinearPosterior`, the posterior of Bayesian ridge regression.
-* `LiveHeads` follow one outcome after another without solving anew; they equal `solve`.
+* `solve` turns sums into a `LinearPosterior`.
+* `LiveHeads` updates posteriors outcome by outcome, without solving again; they equal `solve`'s.
 
-How sure: the variance of a mean takes a matrix for each action, too much to be published every few
-seconds and to be multiplied at every decision. So the matrices are kept on one common basis, on
-which they are nearly diagonal: the principal axes of all vectors that were learned from. Measured
-on eight sets of real data, exploring by the exact variance earned no more (0.838 and 0.838).
+The exact posterior covariance is a matrix for each action, too much to be published every few
+seconds and to be multiplied in every decision. So only variances along one common basis are kept,
+the principal axes of all vectors that were learned from; covariances are nearly diagonal there.
+Measured on eight data sets, exploring by the exact variance earned no more (0.838 and 0.838).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LinearPosterior:
-    """Weights of each action and their variances, per unit of noise.
+    """Posterior of each action's weights, with variances per unit of noise.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class LinearPosterior:
     basis : shape (width, width)
         Orthonormal; its columns are the axes.
     ridge : float
-        How many outcomes the prior is worth of an action that is not known yet.
+        Precision of the prior, in outcomes; an action without outcomes has the variance 1 / ridge.
     """
 
     weights: Floats
@@ -46,21 +46,21 @@ class LinearPosterior:
     ridge: float = 1.0
 
     def mean(self, vectors: Floats) -> Floats:
-        """Shape (n, n_actions), from vectors of shape (n, width)."""
+        """Mean of each action's reward, shape (n, n_actions), for vectors of shape (n, width)."""
         found: Floats = vectors @ self.weights.T
         return found
 
-    def spread(self, vectors: Floats) -> Floats:
+    def mean_variance(self, vectors: Floats) -> Floats:
         """Variance of `mean` for a noise of variance 1, shape (n, n_actions)."""
         found: Floats = (vectors @ self.basis) ** 2 @ self.variance.T
         return found
 
-    def noisier(self, noise: Floats) -> LinearPosterior:
-        """The same, of actions whose outcomes vary by ``noise``, shape (n_actions,)."""
+    def scaled_by_noise(self, noise: Floats) -> LinearPosterior:
+        """Scale the variances by those of the actions' noise, shape (n_actions,)."""
         return replace(self, variance=self.variance * noise[:, None])
 
-    def rearranged(self, taken: Indices) -> LinearPosterior:
-        """The actions of these indices; -1 is one of which nothing is known."""
+    def for_actions(self, taken: Indices) -> LinearPosterior:
+        """Return the posterior of the actions of these indices; -1 is one without outcomes."""
         width = len(self.basis)
         weights = np.vstack([self.weights, np.zeros(width)])[taken]
         variance = np.vstack([self.variance, np.full(width, 1 / self.ridge)])[taken]
@@ -68,7 +68,7 @@ class LinearPosterior:
 
 
 def basis_of(second: Floats) -> Floats:
-    """Principal axes of everything learned from, given A of each action (n, width, width)."""
+    """Principal axes of all vectors that were learned from, given A of each action."""
     _, basis = np.linalg.eigh(second.sum(axis=0))
     return basis
 
@@ -76,7 +76,7 @@ def basis_of(second: Floats) -> Floats:
 def solve(
     second: Floats, first: Floats, penalty: Floats, prior: Floats, basis: Floats
 ) -> LinearPosterior:
-    """The posterior of each action: weights = (A + D)^-1 (b + D prior).
+    """Solve for the posterior of each action: weights = (A + D)^-1 (b + D prior).
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def solve(
     first : shape (n_actions, width)
         b = sum of c y v.
     penalty : shape (n_actions, width)
-        The diagonal of D: how many outcomes each prior weight is worth.
+        The diagonal of D: the precision of each prior weight, in outcomes.
     prior : shape (n_actions, width)
-        Weights before any outcome.
+        Prior mean of the weights.
 
     References
     ----------
@@ -102,21 +102,21 @@ def solve(
 
 
 def _learned(second: Floats, basis: Floats) -> Floats:
-    """What outcomes add to the precision along each axis, shape (n_actions, width)."""
+    """Precision that outcomes add along each axis, shape (n_actions, width)."""
     found: Floats = np.einsum("ij,nij->nj", basis, second @ basis)
     return found
 
 
 class LiveHeads:
-    """Heads of several ridges that learn outcome by outcome; rank-one updates of (A + D)^-1.
+    """Posteriors for several ridges that learn outcome by outcome: rank-one updates of (A + D)^-1.
 
-    All is kept in single precision, and of each inverse one triangle only: what takes the time is
-    to walk through them. They are solved anew long before rounding matters.
+    All is kept in single precision, and of each inverse one triangle only, because reading them
+    from memory takes the time. They are solved again long before rounding errors matter.
 
     Parameters
     ----------
-    penalties : shape (n_heads, n_actions, width)
-        Of each head; the other parameters are those of `solve`.
+    penalties : shape (n_posteriors, n_actions, width)
+        For each posterior; the other parameters are those of `solve`.
 
     References
     ----------
@@ -129,17 +129,17 @@ class LiveHeads:
     ) -> None:
         n_posteriors, n_actions, _ = penalties.shape
         weights = np.empty_like(penalties)
-        self._inverses: list[list[Singles]] = [[] for _ in range(n_actions)]  # one of each head
-        for head, action in np.ndindex(n_posteriors, n_actions):
+        self._inverses: list[list[Singles]] = [[] for _ in range(n_actions)]  # for each posterior
+        for number, action in np.ndindex(n_posteriors, n_actions):
             a, start = second[action], prior[action]
-            factor, _ = cho_factor(a + np.diag(penalties[head, action]))
-            weights[head, action] = start + cho_solve((factor, False), first[action] - a @ start)
+            factor, _ = cho_factor(a + np.diag(penalties[number, action]))
+            weights[number, action] = start + cho_solve((factor, False), first[action] - a @ start)
             inverse, _ = dpotri(factor)
-            # Column after column as BLAS wants them; else it would work on copies.
+            # In column order, which BLAS updates in place; else it would work on copies.
             self._inverses[action].append(np.asfortranarray(inverse, dtype=np.float32))
         self._basis = basis
         self._ridges = [float(penalty.max(initial=1.0)) for penalty in penalties]
-        # What every vector is multiplied by, at once: the weights of all heads, then the axes.
+        # Every vector is multiplied by all of these at once: all weights, then the axes.
         self._rows = np.vstack([*weights, basis.T]).astype(np.float32)
         self._weights: Singles = self._rows[: n_posteriors * n_actions].reshape(
             weights.shape
@@ -152,23 +152,26 @@ class LiveHeads:
         return len(self._weights)
 
     def posteriors(self) -> tuple[LinearPosterior, ...]:
-        """Each by itself, as it is now."""
+        """Return each posterior as it is now."""
         weights, variance = self._weights.astype(np.float64), self._variance.astype(np.float64)
         each = zip(weights, variance, self._ridges, strict=True)
         return tuple(LinearPosterior(w, v, self._basis, ridge) for w, v, ridge in each)
 
     def look(self, vectors: Singles) -> tuple[Singles, Singles]:
-        """Computes each `LinearPosterior.mean`, shape (n, n_heads, n_actions), and the projections.
+        """Compute the means of each posterior, and the squared projections on the basis.
 
-        The second has the shape (n, width): squares along each axis of the basis.
+        Returns
+        -------
+        means : shape (n, n_posteriors, n_actions)
+        along : shape (n, width)
         """
         n_posteriors, n_actions, width = self._weights.shape
         found = vectors @ self._rows.T
         means = found[:, :-width].reshape(len(vectors), n_posteriors, n_actions)
         return means, np.square(found[:, -width:])
 
-    def spread(self, along: Singles) -> Singles:
-        """Computes each `LinearPosterior.spread`, shape (n, n_heads, n_actions)."""
+    def mean_variance(self, along: Singles) -> Singles:
+        """Compute each posterior's variance of the mean, shape (n, n_posteriors, n_actions)."""
         n_posteriors, n_actions, width = self._variance.shape
         found = along @ self._variance.reshape(-1, width).T
         return found.reshape(len(along), n_posteriors, n_actions)
@@ -181,7 +184,7 @@ class LiveHeads:
         Parameters
         ----------
         vector, along : shape (width,)
-            The second is what `look` says of the first.
+            The second is the projection by `look` of the first.
         """
         each = zip(self._inverses[action], self._weights[:, action], strict=True)
         for inverse, weights in each:  # both are written to in place

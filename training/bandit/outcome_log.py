@@ -1,4 +1,4 @@
-"""The outcomes a `ContextualBandit` has learned from, for what is fitted anew now and then."""
+"""Keeps the newest outcomes of a `ContextualBandit`, for fitting its encoder and trees."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class LoggedOutcomes(NamedTuple):
 
 
 class OutcomeLog:
-    """The newest outcomes, ``memory`` of them at most.
+    """The newest outcomes, at most ``memory`` of them.
 
-    One table that grows by doubling and then runs in a ring: adding one costs no more when there
-    are many.
+    They are rows of one table, which doubles as it grows and is then a ring buffer. So adding an
+    outcome takes the same time however many there are.
     """
 
     def __init__(self, n_features: int, memory: int) -> None:
@@ -32,12 +32,12 @@ class OutcomeLog:
         self.total = 0
 
     def __len__(self) -> int:
-        """How many are held."""
+        """Number of outcomes in the log."""
         return min(self.total, self._memory)
 
     def append(self, contexts: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
-        """Add outcomes in their order; each one's time is the number of those before it."""
-        if len(contexts) == 1:  # rows mostly come one at a time: without index arrays
+        """Append outcomes in their order; the time of each is the number of those before it."""
+        if len(contexts) == 1:  # the usual case; index arrays would take more time
             self._make_room(self.total + 1)
             row = self._table[self.total % self._memory]
             row[:-4] = contexts[0]
@@ -57,7 +57,7 @@ class OutcomeLog:
             self.total += len(times)
 
     def newest(self, n: int | None = None) -> LoggedOutcomes:
-        """The ``n`` that were added last, in their order; all that are held, if not given."""
+        """Return the last ``n`` outcomes in their order; default: all in the log."""
         n = len(self) if n is None else min(n, len(self))
         table = self._table[np.arange(self.total - n, self.total) % self._memory]
         width = table.shape[1] - 4

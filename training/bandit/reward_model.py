@@ -27,7 +27,7 @@ MAX_ACCEPTANCE = 0.999  # no acceptance is expected above it, or below 1 - MAX_A
 
 
 class Prediction(NamedTuple):
-    """What the model predicts for each action: for n customers, or for one.
+    """Predictions for each action: for n customers, or for one.
 
     Attributes
     ----------
@@ -188,7 +188,7 @@ class RewardModel:
             actions=tuple(priors),
             prior=np.array(list(priors.values())),
             weights=np.vstack([self.weights.reshape(-1, width), np.zeros(width)])[taken],
-            posteriors=tuple(one.rearranged(taken) for one in self.posteriors),
+            posteriors=tuple(one.for_actions(taken) for one in self.posteriors),
         )
 
     def to_bytes(self) -> bytes:

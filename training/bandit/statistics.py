@@ -1,4 +1,4 @@
-"""What outcomes have taught of each action, as sums: in any order, and any of them taken back."""
+"""Sums over the outcomes of each action: in any order, and any outcome can be retracted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.bandit.linear import LinearPosterior, basis_of, solve
 from training.bandit.reward_model import RewardModel
 from training.bandit.serialization import pack, unpack
 
-Priors = Mapping[str, tuple[float, float]]
+Priors = Mapping[str, tuple[float, float]]  # of each action: acceptance, weight in outcomes
 
 
 @dataclass
@@ -27,8 +27,8 @@ class ActionStatistics:
         A = sum of c v v'      b = sum of c y v      s = sum of c y^2
         weights = (A + D)^-1 (b - prior * A[0])      D = diag(prior weight, ridge, ridge, …)
 
-    The prior stays outside the sums (A[0] is the sum of c v, as v[0] is 1), so it can be edited
-    in the catalogue at any time.
+    The prior acceptance is not part of the sums (A[0] is the sum of c v, as v[0] is 1), so it can
+    be edited in the catalogue at any time.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class ActionStatistics:
     square : shape (n_actions,)
         s of each action.
     fading : Decay
-        How outcomes weigh by their time, in days.
+        Weights of outcomes by their time.
     """
 
     encoder: Encoder
@@ -54,8 +54,8 @@ class ActionStatistics:
         if not 0 < self.ridge < np.inf:  # written so that nan fails too
             raise InvalidSetting(
                 f"ridge is {self.ridge!r}.",
-                expected="a finite number > 0, in observations",
-                remedy="Set bandit.ridge in training/params.yaml; 100 is a calm start.",
+                expected="a finite number > 0, in outcomes",
+                remedy="Set it in bandit.linear_experts of training/params.yaml; start with 100.",
             )
         if not self.actions:
             width = self.encoder.width
@@ -71,7 +71,7 @@ class ActionStatistics:
         count: Floats,
         at: Floats | None = None,
     ) -> None:
-        """Add outcomes; a negative count takes one back.
+        """Add outcomes.
 
         Parameters
         ----------
@@ -79,12 +79,17 @@ class ActionStatistics:
         channels, actions : n texts
         acceptance : shape (n,), in [0, 1]
         count : shape (n,)
-            What each outcome counts.
-        at : shape (n,), in days since 1970
-            When each was decided; needed where outcomes fade.
+            Weight of each outcome; a negative one retracts an equal outcome.
+        at : shape (n,), in the unit of the half-life
+            Time of each decision; required where outcomes decay.
+
+        Raises
+        ------
+        InvalidSetting
+            If outcomes decay, and their times are missing.
         """
         if self.decay.half_life is not None:
-            count = count * self._faded(np.zeros(0) if at is None else at)
+            count = count * self._decayed(np.zeros(0) if at is None else at)
         vectors = self.encoder.encode(rows, channels)
         chosen = np.array(actions, dtype=object)
         for action in dict.fromkeys(actions):
@@ -95,7 +100,7 @@ class ActionStatistics:
             self.square[index] += c @ acceptance[mine] ** 2
 
     def copy(self) -> ActionStatistics:
-        """One that can learn apart from this one."""
+        """Copy the sums, so that the copy can learn without changing these."""
         return replace(
             self,
             second=self.second.copy(),
@@ -104,7 +109,7 @@ class ActionStatistics:
         )
 
     def counted(self, action: str) -> float:
-        """Outcomes of an action so far."""
+        """Count the outcomes of an action, by their weights."""
         return float(self.second[self.actions.index(action)][0, 0]) if action in self.actions else 0
 
     def rate(self, action: str) -> float:
@@ -113,7 +118,7 @@ class ActionStatistics:
         return float(self.first[self.actions.index(action)][0]) / count if count else np.nan
 
     def noise(self) -> float:
-        """Variance of acceptance about each action's own rate; 0.25 is assumed at first."""
+        """Variance of acceptance about each action's own rate; 0.25 counts as one outcome."""
         count = self.second[:, 0, 0]
         rates = self.first[:, 0] / np.where(count > 0, count, 1.0)
         about = float(np.maximum(self.square - rates * self.first[:, 0], 0.0).sum())
@@ -126,34 +131,33 @@ class ActionStatistics:
         ridge: float | None = None,
         now: float | None = None,
     ) -> LinearPosterior:
-        """What the sums say of the actions of a catalogue.
+        """Solve for the posterior of the actions of a catalogue.
 
         Parameters
         ----------
         priors
-            For each action, its prior acceptance and the weight of that.
+            For each action, its prior acceptance and the weight of that, in outcomes.
         groups
-            Actions of one group expect of each other what they do not know themselves: the prior
-            weights of one are what all the *others* of its group have taught. So a new action
-            starts where its siblings are. An action without a group, or alone in it, starts from
-            its prior acceptance.
+            Group of each action. The prior weights of an action are the posterior of all the
+            *other* actions of its group together, so a new action starts where its group is. An
+            action without a group, or alone in one, starts from its prior acceptance.
         ridge
-            Another one than `ActionStatistics.ridge`.
-        now : in days since 1970
-            From when outcomes are seen, where they fade.
+            Replaces `ActionStatistics.ridge`.
+        now : in the unit of the half-life
+            Outcomes decay until then. None: until the epoch of `decay`.
 
         Returns
         -------
-        Head
+        LinearPosterior
             Of the differences from the prior acceptance; actions in the order of ``priors``.
         """
         second, first, penalty = self._gathered(priors, ridge or self.ridge, now)
         basis = basis_of(second)
         start = np.zeros_like(first)
-        for group in _families(priors, groups or {}):
+        for group in _groups_of_several(priors, groups or {}):
             whole = second[group].sum(axis=0), first[group].sum(axis=0)
-            siblings = whole[0] - second[group], whole[1] - first[group]
-            start[group] = solve(*siblings, penalty[group], start[group], basis).weights
+            others = whole[0] - second[group], whole[1] - first[group]
+            start[group] = solve(*others, penalty[group], start[group], basis).weights
         return solve(second, first, penalty, start, basis)
 
     def model(
@@ -162,7 +166,7 @@ class ActionStatistics:
         groups: Mapping[str, str] | None = None,
         now: float | None = None,
     ) -> RewardModel:
-        """What a server needs; see `posterior` for what is asked."""
+        """Return the reward model of one linear expert; parameters are those of `posterior`."""
         posterior = self.posterior(priors, groups, now=now)
         mean = np.array([acceptance for acceptance, _ in priors.values()])
         noise = np.array([self.noise()])
@@ -171,7 +175,7 @@ class ActionStatistics:
         )
 
     def to_bytes(self) -> bytes:
-        """All of it, without pickles."""
+        """Serialise the sums without pickles; inverse of `from_bytes`."""
         note = {
             "actions": self.actions,
             "ridge": self.ridge,
@@ -183,7 +187,7 @@ class ActionStatistics:
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> ActionStatistics:
-        """What `to_bytes` wrote."""
+        """Read what `to_bytes` wrote."""
         note, arrays = unpack(payload)
         return cls(
             Encoder.of(note, arrays),
@@ -195,13 +199,13 @@ class ActionStatistics:
             Decay(note["half_life"], note["epoch"]),
         )
 
-    def _faded(self, at: Floats) -> Floats:
-        """Weights of outcomes by their time; moves the epoch on before they grow too large."""
+    def _decayed(self, at: Floats) -> Floats:
+        """Weights of outcomes by their time; moves the epoch on before weights grow too large."""
         if not len(at):
             raise InvalidSetting(
-                "Outcomes that fade came without their times.",
-                expected="'at', in days since 1970, for each",
-                remedy="Give the time of the decision, or leave half_life out.",
+                "Outcomes that decay came without their times.",
+                expected="'at' for each, in the unit of the half-life",
+                remedy="Give the times of the decisions, or leave half_life out.",
             )
         self.decay, scale = self.decay.moved(float(np.max(at)))
         if scale != 1.0:
@@ -212,7 +216,7 @@ class ActionStatistics:
     def _gathered(
         self, priors: Priors, ridge: float, now: float | None
     ) -> tuple[Floats, Floats, Floats]:
-        """A, b less what the prior explains, and D of each action of a catalogue."""
+        """A, b minus the part that the prior explains, and D, of each action of a catalogue."""
         width = self.encoder.width
         second, first = np.zeros((len(priors), width, width)), np.zeros((len(priors), width))
         penalty = np.full((len(priors), width), ridge)
@@ -235,8 +239,8 @@ class ActionStatistics:
         return self.actions.index(action)
 
 
-def _families(priors: Priors, groups: Mapping[str, str]) -> list[list[int]]:
-    """The rows of the actions of each group that has more than one."""
+def _groups_of_several(priors: Priors, groups: Mapping[str, str]) -> list[list[int]]:
+    """Indices of the actions of each group that has more than one."""
     found: dict[str, list[int]] = {}
     for index, action in enumerate(priors):
         if action in groups:

@@ -1,7 +1,7 @@
-"""Boosted trees of what each action earns: they find what no straight line and no wave shows.
+"""Boosted trees that predict the reward of each action.
 
-Trees cannot learn from one outcome, so they are fitted again now and then; in between the linear
-heads (`statistics`) learn on.
+They find interactions that the linear experts miss. Trees cannot learn from one outcome, so they
+are fitted again now and then; in between, the linear experts (`ActionStatistics`) learn on.
 """
 
 from __future__ import annotations
@@ -32,13 +32,19 @@ SETTINGS = boosting_settings(
     bagging_fraction=0.8,
     bagging_freq=1,
 )
-AT_ONCE = 128  # rows whose leaves are looked up together: few enough to stay in the cache
-CHANCES = "cross_entropy"  # the objective for rewards from 0 to 1; others are fitted by squares
+BATCH = 128  # rows whose leaves are looked up together: few enough to stay in the CPU's cache
+CROSS_ENTROPY = "cross_entropy"  # objective for rewards from 0 to 1; else it is squared error
 
 
 class TreeContributions(NamedTuple):
-    """Baseline, shape (n_actions,), and effects, shape (n_actions, n_features + 1): the channel's
-    last. They add up to `BoostedTrees.reward`; ``nan`` where that is."""
+    """Rewards as sums of a baseline and effects; ``nan`` where `BoostedTrees.reward` is.
+
+    Attributes
+    ----------
+    baseline : shape (n_actions,)
+    effects : shape (n_actions, n_features + 1)
+        Of each feature and, last, of the channel.
+    """
 
     baseline: Floats
     effects: Floats
@@ -46,14 +52,14 @@ class TreeContributions(NamedTuple):
 
 @dataclass(frozen=True)
 class BoostedTrees:
-    """One model of all actions: reads a row of features, the channel and the action.
+    """One boosted model for all actions; it reads a row of features, the channel and the action.
 
     Attributes
     ----------
     actions, channels : tuple of str
-        Those it was fitted on, by their codes.
+        Those it was fitted on; a code is an index into them.
     text : str
-        The model as LightGBM writes it.
+        The model in LightGBM's text format.
     """
 
     actions: tuple[str, ...]
@@ -73,13 +79,13 @@ class BoostedTrees:
         return LeafMasks(self.text)
 
     @cached_property
-    def _of_channels(self) -> Masks:
-        """Leaves that splits on the channel leave over, by `_places`; last, of an unknown one."""
+    def _channel_masks(self) -> Masks:
+        """Masks by `_places` of the channel; last, of an unknown one."""
         return self._masks.of_categories(-2, [*range(len(self.channels)), -1])
 
     @cached_property
-    def _of_actions(self) -> Masks:
-        """Leaves that splits on the action leave over, by `_places`; last, of an unknown one."""
+    def _action_masks(self) -> Masks:
+        """Masks by `_places` of the action; last, of an unknown one."""
         return self._masks.of_categories(-1, [*range(len(self.actions)), -1])
 
     @cached_property
@@ -87,8 +93,9 @@ class BoostedTrees:
         return frozenset(self.actions)
 
     @cached_property
-    def _is_chance(self) -> bool:
-        return f"objective={CHANCES}" in self.text
+    def _is_probability(self) -> bool:
+        """True if raw scores are log-odds."""
+        return f"objective={CROSS_ENTROPY}" in self.text
 
     @classmethod
     def fit(
@@ -99,7 +106,7 @@ class BoostedTrees:
         reward: Floats,
         count: Floats,
     ) -> BoostedTrees | None:
-        """Fit on outcomes, in whatever order they come; None if they leave nothing to learn.
+        """Fit on outcomes in any order; None if their rewards do not differ.
 
         Parameters
         ----------
@@ -108,7 +115,7 @@ class BoostedTrees:
         channels, actions : n texts
         reward : shape (n,)
         count : shape (n,)
-            What each outcome counts; a negative one takes an equal outcome back.
+            Weight of each outcome; a negative one retracts an equal outcome.
         """
         known, ways = tuple(sorted(set(actions))), tuple(sorted(set(channels)))
         codes = _codes(tuple(channels), ways), _codes(tuple(actions), known)
@@ -116,7 +123,7 @@ class BoostedTrees:
         if len(np.unique(y)) < 2:
             return None
         width = table.shape[1]
-        objective = CHANCES if y.min() >= 0 and y.max() <= 1 else "regression"
+        objective = CROSS_ENTROPY if y.min() >= 0 and y.max() <= 1 else "regression"
         data = lgb.Dataset(
             table,
             y,
@@ -128,34 +135,35 @@ class BoostedTrees:
         return cls(known, ways, booster.model_to_string())
 
     def reward(self, rows: Floats, channels: Sequence[str], actions: Sequence[str]) -> Floats:
-        """What each of ``actions`` is expected to earn, shape (n, n_actions), for n rows.
+        """Predict the reward of each of ``actions`` for n rows, shape (n, n_actions).
 
-        ``nan`` where the trees have never seen the action.
+        ``nan`` for an action that the trees were not fitted on.
         """
         wanted = _places(tuple(actions), self.actions), _places(tuple(channels), self.channels)
-        of_actions = self._of_actions.take(wanted[0], axis=0, mode="wrap")  # -1 is the last
-        of_channels = self._of_channels.take(wanted[1], axis=0, mode="wrap")
+        of_actions = self._action_masks.take(wanted[0], axis=0, mode="wrap")  # -1 is the last
+        of_channels = self._channel_masks.take(wanted[1], axis=0, mode="wrap")
         found = np.empty((len(rows), len(actions)))
-        for start in range(0, len(rows), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
+        for start in range(0, len(rows), BATCH):
+            part = slice(start, start + BATCH)
             open_leaves = self._masks.of_rows(rows[part]) & of_channels[part]
             found[part] = self._masks.scores(open_leaves[:, None] & of_actions)
-        if self._is_chance:
+        if self._is_probability:
             expit(found, out=found)
         if not set(actions).issubset(self._known):
             found[:, ~self.knows(actions)] = np.nan
         return found
 
     def knows(self, actions: Sequence[str]) -> Bools:
-        """Which actions the trees have seen, shape (n_actions,)."""
+        """Tell which actions the trees were fitted on, shape (n_actions,)."""
         known: Bools = _places(tuple(actions), self.actions) >= 0
         return known
 
     def effects(self, row: Floats, channel: str, actions: Sequence[str]) -> TreeContributions:
-        """What each feature adds to `reward`, for one row.
+        """Explain `reward` for one row by what each feature and the channel add.
 
-        LightGBM's contributions are exact Shapley values of the trees' score. Where that is a
-        chance's log-odds, all are stretched alike, so that they add up on the scale of chances.
+        LightGBM's contributions are exact Shapley values of the raw score (Lundberg et al. 2020).
+        If the score is log-odds, all of them are multiplied by one factor for each action, so that
+        they add up to the reward.
         """
         table = np.empty((len(actions), len(row) + 2))
         table[:, :-2] = row
@@ -164,7 +172,7 @@ class BoostedTrees:
         parts = np.asarray(self._booster.predict(table, num_threads=1, pred_contrib=True))
         reward = self.reward(row[None, :], (channel,), actions)[0]
         score, base = parts.sum(axis=1), parts[:, -1] + parts[:, -2]  # -2: the action's own
-        at_base = 1 / (1 + np.exp(-base)) if self._is_chance else base
+        at_base = 1 / (1 + np.exp(-base)) if self._is_probability else base
         moved = np.abs(score - base) > 1e-9
         stretch = np.where(moved, (reward - at_base) / np.where(moved, score - base, 1.0), 0.0)
         return TreeContributions(
@@ -173,34 +181,34 @@ class BoostedTrees:
 
     @property
     def note(self) -> dict[str, Any]:
-        """What `of` reads back, for JSON."""
+        """The model, for JSON; `of` reads it."""
         return {"actions": self.actions, "channels": self.channels, "text": self.text}
 
     @classmethod
     def of(cls, note: Mapping[str, Any]) -> BoostedTrees:
-        """What `note` describes."""
+        """Return the model of a `note`."""
         return cls(tuple(note["actions"]), tuple(note["channels"]), note["text"])
 
 
 @lru_cache(maxsize=64)  # the actions of a catalogue are the same at each decision
 def _places(texts: tuple[str, ...], known: tuple[str, ...]) -> Indices:
-    """Where each text stands among those known; -1 is not among them."""
+    """Index of each text among the known ones; -1 if it is not among them."""
     index = {text: number for number, text in enumerate(known)}
     return np.array([index.get(text, -1) for text in texts], dtype=np.intp)
 
 
 def _codes(texts: tuple[str, ...], known: tuple[str, ...]) -> Floats:
-    """`_places` as LightGBM reads them: ``nan`` is not known."""
+    """`_places` as LightGBM reads them: ``nan`` is unknown."""
     places = _places(texts, known)
     return np.where(places < 0, np.nan, places)
 
 
 def _canonical(table: Floats, y: Floats, count: Floats) -> tuple[Floats, Floats, Floats]:
-    """The outcomes that still count, in an order that does not depend on how they came.
+    """Return the outcomes that were not retracted, in an order that does not depend on theirs.
 
-    Equal ones stay apart: LightGBM asks how many rows a leaf holds, not what they weigh.
+    Equal outcomes remain separate rows: LightGBM counts the rows of a leaf, not their weights.
     """
-    whole = np.column_stack([table, y]) + 0.0  # -0.0 and 0.0 are one
+    whole = np.column_stack([table, y]) + 0.0  # makes -0.0 and 0.0 equal
     keys = np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in whole])
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     weight = np.bincount(group, weights=count)

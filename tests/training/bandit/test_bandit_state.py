@@ -19,7 +19,9 @@ PRIORS = {"call": (0.3, 10.0), "mail": (0.1, 10.0)}
 ENCODER = Encoder(("age",), ("app", "web"), np.zeros(1), np.ones(1))
 
 
-def some(rng: np.random.Generator, n: int, begin: int = 0, count: float = 1.0) -> OutcomeBatch:
+def some_outcomes(
+    rng: np.random.Generator, n: int, begin: int = 0, count: float = 1.0
+) -> OutcomeBatch:
     return OutcomeBatch(
         rows=rng.normal(size=(n, 1)),
         channels=rng.choice(["app", "web"], n).tolist(),
@@ -31,7 +33,7 @@ def some(rng: np.random.Generator, n: int, begin: int = 0, count: float = 1.0) -
     )
 
 
-def taken(outcomes: OutcomeBatch, which: np.ndarray, sign: float = 1.0) -> OutcomeBatch:
+def subset(outcomes: OutcomeBatch, which: np.ndarray, sign: float = 1.0) -> OutcomeBatch:
     return OutcomeBatch(
         outcomes.rows[which],
         [outcomes.channels[index] for index in which],
@@ -50,27 +52,27 @@ def prediction(state: BanditState, params=PARAMS) -> np.ndarray:
     )
 
 
-def test_outcomes_in_any_order_and_in_any_parts_come_to_the_same():
+def test_outcomes_in_any_order_and_any_batches_give_the_same_state():
     rng = np.random.default_rng(3)
     # Longer than 30 half-lives of the shortest memory: its sums are rescaled on the way.
-    outcomes = some(rng, 400)
+    outcomes = some_outcomes(rng, 400)
     outcomes = replace(outcomes, at=outcomes.at * 1000)
     at_once = BanditState.blank(ENCODER, PARAMS).learn(outcomes)
     one_by_one = BanditState.blank(ENCODER, PARAMS)
     for part in np.array_split(rng.permutation(400), 40):
-        one_by_one = one_by_one.learn(taken(outcomes, part))
+        one_by_one = one_by_one.learn(subset(outcomes, part))
     assert prediction(one_by_one) == pytest.approx(prediction(at_once), rel=1e-9)
     seen = [one.errors.products * one.decay.shrink(one.newest) for one in (one_by_one, at_once)]
     assert seen[0] == pytest.approx(seen[1], rel=1e-9)
 
 
-def test_what_is_taken_back_was_never_there():
+def test_a_retracted_outcome_leaves_no_trace():
     rng = np.random.default_rng(4)
-    outcomes = some(rng, 300)
-    kept = BanditState.blank(ENCODER, PARAMS).learn(taken(outcomes, np.arange(200)))
-    more = kept.learn(taken(outcomes, np.arange(200, 300)))
+    outcomes = some_outcomes(rng, 300)
+    kept = BanditState.blank(ENCODER, PARAMS).learn(subset(outcomes, np.arange(200)))
+    more = kept.learn(subset(outcomes, np.arange(200, 300)))
     assert not np.allclose(prediction(more), prediction(kept), rtol=1e-3)  # the test can fail
-    back = more.learn(taken(outcomes, np.arange(200, 300), -1.0))
+    back = more.learn(subset(outcomes, np.arange(200, 300), -1.0))
     # Seen from the newest decision, which was made all the same.
     kept = replace(kept, newest=more.newest)
     assert prediction(back) == pytest.approx(prediction(kept), rel=1e-9)
@@ -78,7 +80,7 @@ def test_what_is_taken_back_was_never_there():
 
 def test_bytes_give_back_everything():
     rng = np.random.default_rng(5)
-    outcomes = some(rng, 300)
+    outcomes = some_outcomes(rng, 300)
     state = BanditState.blank(ENCODER, PARAMS).learn(outcomes).with_trees(outcomes, 300.0)
     assert state.trees is not None
     back = BanditState.from_bytes(state.to_bytes())
@@ -91,9 +93,9 @@ def test_bytes_give_back_everything():
     )
 
 
-def test_the_expert_who_foretold_best_is_believed_most():
+def test_the_expert_with_the_smallest_errors_gets_the_largest_weight():
     rng = np.random.default_rng(6)
-    outcomes = some(rng, 2000)
+    outcomes = some_outcomes(rng, 2000)
     expert_predictions = np.column_stack(
         [np.full(2000, 0.5), 0.9 * outcomes.acceptance, np.full(2000, 0.4)]
     )
@@ -103,8 +105,8 @@ def test_the_expert_who_foretold_best_is_believed_most():
     assert state.model(PRIORS, {}, PARAMS).expert_weights.argmax() == 1
 
 
-def test_who_noted_nothing_is_not_judged():
-    outcomes = some(np.random.default_rng(7), 50)
+def test_a_decision_without_recorded_predictions_adds_no_errors():
+    outcomes = some_outcomes(np.random.default_rng(7), 50)
     silent = replace(outcomes, expert_predictions=outcomes.expert_predictions * np.nan)
     state = BanditState.blank(ENCODER, PARAMS).learn(silent)
     assert state.errors.count == 0
@@ -112,7 +114,7 @@ def test_who_noted_nothing_is_not_judged():
     assert state.model(PRIORS, {}, PARAMS).expert_weights[0] > 0.99
 
 
-def test_how_sure_an_acceptance_is_follows_its_own_rate():
+def test_the_deviation_of_an_acceptance_follows_its_rate():
     blank = Encoder.blank(("app",))
     model = BanditState.blank(blank, PLAIN).model({"a": (0.5, 10.0), "b": (0.02, 10.0)}, {}, PLAIN)
     deviation = model.predict(np.empty((1, 0)), ("app",)).deviation[0]
@@ -122,7 +124,7 @@ def test_how_sure_an_acceptance_is_follows_its_own_rate():
 
 def test_a_new_action_starts_where_its_group_is():
     rng = np.random.default_rng(8)
-    outcomes = replace(some(rng, 500), actions=["mail"] * 500, acceptance=np.ones(500))
+    outcomes = replace(some_outcomes(rng, 500), actions=["mail"] * 500, acceptance=np.ones(500))
     state = BanditState.blank(ENCODER, PARAMS).learn(outcomes)
     priors = PRIORS | {"letter": (0.1, 10.0)}
     groups = {"mail": "paper", "letter": "paper", "call": "voice"}
@@ -133,12 +135,12 @@ def test_a_new_action_starts_where_its_group_is():
 
 
 def test_trees_are_wanted_when_enough_is_new():
-    outcomes = some(np.random.default_rng(9), 300)
+    outcomes = some_outcomes(np.random.default_rng(9), 300)
     params = PARAMS.model_copy(
         update={"trees": PARAMS.trees.model_copy(update={"at_least": 300, "growth": 2.0})}
     )
     state = BanditState.blank(ENCODER, params)
-    assert not state.learn(taken(outcomes, np.arange(299))).wants_trees(params)
+    assert not state.learn(subset(outcomes, np.arange(299))).wants_trees(params)
     state = state.learn(outcomes)
     assert state.wants_trees(params)
     fitted = state.with_trees(outcomes, state.counted)
@@ -148,8 +150,8 @@ def test_trees_are_wanted_when_enough_is_new():
 
 
 @pytest.mark.parametrize("short", [True, False])
-def test_after_the_world_turned_the_short_memory_finds_the_new_best_action(short):
-    """6,000 decisions of one world, 9,000 of another; without the short memory, it is not found."""
+def test_after_a_change_of_the_world_the_short_half_life_finds_the_new_best_action(short):
+    """6,000 decisions in one world, then 9,000 in another; only a short half-life finds it."""
     long = LinearExpertParams(ridge=300.0, exploration_scale=0.5)
     linear_experts = PARAMS.linear_experts if short else (long,)
     params = PARAMS.model_copy(update={"linear_experts": linear_experts, "width": 24})

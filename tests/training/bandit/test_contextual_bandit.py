@@ -1,4 +1,4 @@
-"""The bandit alone: it learns, says with which chance it chooses, and why."""
+"""Tests the bandit alone: it learns, gives exact probabilities, and explains them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL = BanditSettings(width=24)
 
 
 class World:
-    """Three actions; which is best is told by the sign of two features."""
+    """Three actions; the signs of two features tell the best one."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
@@ -50,17 +50,20 @@ def lived(
 # Learning --------------------------------------------------------------------------------------
 
 
-def test_finds_out_what_is_best_for_whom():
+def test_the_best_action_of_each_context_is_learned():
     assert lived(ContextualBandit(4, 3, SMALL), World(1), 120) > 0.85  # by chance: 0.33
 
 
 def test_the_unit_of_rewards_does_not_matter():
-    """The same choices in clicks and in euros, until trees come, which are not fitted alike."""
+    """Rewards in clicks and in euros give the same choices, until trees are fitted.
+
+    The objective of the trees is another one for rewards above 1.
+    """
     one = lived(ContextualBandit(4, 3, SMALL), World(2), 15)
     assert lived(ContextualBandit(4, 3, SMALL), World(2), 15, scale=1024.0) == one
 
 
-def test_a_world_that_turns_is_learned_anew_where_old_outcomes_fade():
+def test_a_changed_world_is_learned_where_old_outcomes_decay():
     expert_weights = {}
     for half_life in (None, 100.0):
         bandit, world = (
@@ -73,7 +76,7 @@ def test_a_world_that_turns_is_learned_anew_where_old_outcomes_fade():
     assert expert_weights[100.0] > 0.7 > expert_weights[None] + 0.1
 
 
-def test_what_was_taken_back_leaves_what_would_have_been_expected_without_it():
+def test_retracted_outcomes_leave_the_predictions_without_them():
     world, settings = World(4), BanditSettings(width=24, trees_from=10_000)
     x, wrong = world.contexts(60), world.contexts(3)
     actions, reward = np.arange(60) % 3, np.arange(60) % 2
@@ -86,7 +89,7 @@ def test_what_was_taken_back_leaves_what_would_have_been_expected_without_it():
         assert mine == pytest.approx(theirs, abs=0.05)
 
 
-def test_an_array_that_is_filled_again_is_learned_as_it_is_now():
+def test_an_array_that_was_overwritten_is_learned_as_it_is_now():
     world, settings = World(12), BanditSettings(width=24, trees_from=10_000)
     x, other = world.contexts(40), world.contexts(1)
     one, two = ContextualBandit(4, 3, settings), ContextualBandit(4, 3, settings)
@@ -101,7 +104,7 @@ def test_an_array_that_is_filled_again_is_learned_as_it_is_now():
     assert one.predict(other).tolist() == two.predict(other).tolist()
 
 
-def test_outcomes_that_the_log_has_let_go_of_still_count():
+def test_outcomes_that_the_log_has_dropped_still_count():
     rng, n = np.random.default_rng(13), 7_000
     x, actions = rng.normal(size=(n, 2)), rng.integers(0, 2, n)
     reward = (x[:, 0] > 0) == (actions == 0)
@@ -114,7 +117,7 @@ def test_outcomes_that_the_log_has_let_go_of_still_count():
     assert scores[0] == pytest.approx(scores[1], abs=2e-3)
 
 
-def test_the_same_outcomes_give_the_same_chances():
+def test_the_same_outcomes_give_the_same_probabilities():
     one, other = ContextualBandit(4, 3, SMALL), ContextualBandit(4, 3, SMALL)
     lived(one, World(5), 40), lived(other, World(5), 40)
     x = World(6).contexts(5)
@@ -124,12 +127,12 @@ def test_the_same_outcomes_give_the_same_chances():
 # Choosing --------------------------------------------------------------------------------------
 
 
-def test_knowing_nothing_all_actions_are_tried_alike():
+def test_without_outcomes_all_actions_have_the_same_probability():
     chances = ContextualBandit(4, 3).predict(World(7).contexts(2))
     assert chances == pytest.approx(np.full((2, 3), 1 / 3), abs=1e-6)
 
 
-def test_what_is_not_allowed_has_no_chance():
+def test_an_action_that_is_not_allowed_has_probability_0():
     bandit, world = ContextualBandit(4, 3, SMALL), World(8)
     lived(bandit, world, 30)
     x, allowed = world.contexts(4), np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 1, 1]], bool)
@@ -213,7 +216,7 @@ def test_an_outcome_we_cannot_use_is_named_in_the_error(outcome, message):
 
 @pytest.mark.parametrize(("name", "at_least"), [("segment", 0.80), ("page_blocks", 0.90)])
 def test_a_small_bake_off_of_real_sets(name, at_least):
-    """`make bench-bandit` does it at full length, against others; guessing earns 0.14 and 0.2."""
+    """Guessing earns 0.14 and 0.2; `make bench-bandit` runs all sets in full, with rivals."""
     published(f"multiclass/{name}.csv.gz")
     given = problem(name, seed=0, rows=800)
     ours = Ours(given.contexts.shape[1], given.n_actions)

@@ -1,4 +1,4 @@
-"""Fading: what is old counts less, in any order, and can be taken back."""
+"""Tests the decay: old outcomes count less, in any order, and can be retracted."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def test_an_outcome_counts_half_after_one_half_life():
     )
 
 
-def test_without_a_half_life_nothing_fades():
+def test_without_a_half_life_nothing_decays():
     assert Decay().weights(np.array([1.0, 1e9])).tolist() == [1.0, 1.0]
     assert Decay().shrink(1e9) == 1.0
     assert Decay().moved(1e9) == (Decay(), 1.0)
 
 
-def test_the_epoch_moves_on_and_nothing_seen_from_now_changes():
+def test_moving_the_epoch_changes_no_weight_as_of_now():
     old, newest = Decay(half_life=2.0), 2.0 * (MAX_HALF_LIVES + 5) + 0.7
     new, scale = old.moved(newest)
     assert new.epoch == 2.0 * (MAX_HALF_LIVES + 5)

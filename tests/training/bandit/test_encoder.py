@@ -1,11 +1,11 @@
-"""The encoder: what the models are linear in, and what of it each feature is to blame for."""
+"""Tests the encoder: its vectors, and the effects of features on a linear model of them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from training.bandit.encoder import CLIP, PITCH, Encoder
+from training.bandit.encoder import CLIP, FREQUENCY_SCALE, Encoder
 
 NAN = float("nan")
 CHANNELS = ("app", "phone")
@@ -20,20 +20,20 @@ def test_a_vector_is_one_then_standardised_features_then_channels():
     assert vectors.tolist() == [[1, 1.0, -0.5, 0, 1], [1, 0, 0, 1, 0]]
 
 
-def test_what_is_unknown_counts_as_average():
+def test_an_unknown_feature_counts_as_average():
     assert an_encoder().encode(np.array([[NAN, 3.0]]), ["app"]).tolist() == [[1, 0, 0, 1, 0]]
 
 
-def test_one_odd_customer_is_clipped():
+def test_an_outlier_is_clipped():
     odd = np.array([[4_000.0, -4_000.0], [np.inf, -np.inf]])
     assert an_encoder().encode(odd, ["app", "app"])[:, 1:3].tolist() == [[CLIP, -CLIP]] * 2
 
 
-def test_a_channel_never_heard_of_is_no_channel():
+def test_an_unknown_channel_is_no_channel():
     assert an_encoder().encode(np.array([[40.0, 3.0]]), ["fax"]).tolist() == [[1, 0, 0, 0, 0]]
 
 
-def test_fitting_learns_mean_and_spread_of_what_is_known_and_varies():
+def test_fitting_learns_mean_and_deviation_of_features_that_vary():
     x = np.array([[NAN, 1.0, 7.0, 0.0], [NAN, 3.0, 7.0, 4.0], [NAN, NAN, 7.0, NAN]])
     encoder = Encoder.fit(x, ("never_seen", "a", "constant", "b"), CHANNELS)
     assert encoder.features == ("a", "b")
@@ -42,7 +42,7 @@ def test_fitting_learns_mean_and_spread_of_what_is_known_and_varies():
     assert encoder.width == 1 + 2 + 2
 
 
-def test_a_large_constant_column_is_seen_as_constant():
+def test_a_large_constant_column_is_constant_despite_rounding():
     # Its mean is not quite its value: the spread is rounding error, not knowledge.
     assert Encoder.fit(np.full((100, 1), 1e9 + 0.1), ["x"], []).features == ()
 
@@ -56,48 +56,48 @@ def test_a_blank_encoder_knows_channels_only():
 # Waves and axes --------------------------------------------------------------------------------
 
 
-def a_wavy_encoder(n_features: int = 3, width: int = 40, n: int = 200) -> Encoder:
+def a_fourier_encoder(n_features: int = 3, width: int = 40, n: int = 200) -> Encoder:
     x = np.random.default_rng(0).normal(size=(n, n_features)) * 5 + 2
     names = [f"f{number}" for number in range(n_features)]
     return Encoder.fit(x, names, CHANNELS, width, seed=3)
 
 
-def test_waves_fill_the_width_that_features_and_channels_leave():
-    assert a_wavy_encoder().width == 40
-    assert len(a_wavy_encoder().phases) == 40 - 1 - 3 - 2
+def test_fourier_features_fill_the_width_that_features_and_channels_leave():
+    assert a_fourier_encoder().width == 40
+    assert len(a_fourier_encoder().phases) == 40 - 1 - 3 - 2
     assert Encoder.fit(np.eye(3), ("a", "b", "c"), CHANNELS).width == 1 + 3 + 2
 
 
-def test_axes_stand_for_features_that_would_leave_no_room():
-    encoder = a_wavy_encoder(n_features=60)
+def test_principal_axes_replace_too_many_features():
+    encoder = a_fourier_encoder(n_features=60)
     assert encoder.axes.shape == (18, 60)  # half of what 1 and the channels leave of 40
     assert encoder.width == 40
     assert encoder.axes @ encoder.axes.T == pytest.approx(np.eye(18), abs=1e-9)
 
 
-def test_products_of_waves_are_a_gaussian_kernel():
-    """Rahimi & Recht: on average over waves, wave(a) wave(b) = exp(-|a - b|^2 / 2)."""
-    encoder = a_wavy_encoder(width=4_000)
+def test_products_of_fourier_features_are_a_gaussian_kernel():
+    """Rahimi & Recht: on average over features, f(a) f(b) = exp(-|a - b|^2 / 2)."""
+    encoder = a_fourier_encoder(width=4_000)
     rows = np.array([[2.0, 2.0, 2.0], [7.0, -1.0, 4.0]])
-    waves = encoder.encode(rows, ["app", "app"])[:, 1 + encoder.inputs :]
+    fourier = encoder.encode(rows, ["app", "app"])[:, 1 + encoder.inputs :]
     a, b = encoder._inputs(rows, ["app", "app"])
-    # Frequencies have the standard deviation PITCH / sqrt(3), so the kernel is wider by that.
-    truth = np.exp(-(((a - b) * PITCH) ** 2).sum() / 3 / 2)
-    products = waves[0] * waves[1]
+    # The standard deviation of frequencies is not 1, but this, so the kernel is as much wider.
+    truth = np.exp(-(((a - b) * FREQUENCY_SCALE) ** 2).sum() / 3 / 2)
+    products = fourier[0] * fourier[1]
     error = products.std() / np.sqrt(len(products))
     assert products.mean() == pytest.approx(truth, abs=4 * error)
     assert error < 0.02  # the test can fail
 
 
 def test_the_same_rows_give_the_same_encoder():
-    one, other = a_wavy_encoder(60), a_wavy_encoder(60)
+    one, other = a_fourier_encoder(60), a_fourier_encoder(60)
     assert all(one.arrays[name].tolist() == other.arrays[name].tolist() for name in one.arrays)
 
 
 @pytest.mark.parametrize("channel", ["app", "fax"])
 @pytest.mark.parametrize("n_features", [3, 60])
-def test_effects_add_up_to_what_the_weights_make_of_a_vector(n_features, channel):
-    encoder, rng = a_wavy_encoder(n_features), np.random.default_rng(1)
+def test_effects_add_up_to_the_product_of_weights_and_vector(n_features, channel):
+    encoder, rng = a_fourier_encoder(n_features), np.random.default_rng(1)
     weights, row = rng.normal(size=(2, encoder.width)), rng.normal(size=n_features) * 9
     row[1] = NAN
     baseline, effects = encoder.effects(weights, row, channel)
@@ -108,7 +108,7 @@ def test_effects_add_up_to_what_the_weights_make_of_a_vector(n_features, channel
 
 
 def test_an_average_customer_on_no_channel_is_the_baseline():
-    encoder = a_wavy_encoder()
+    encoder = a_fourier_encoder()
     weights = np.random.default_rng(2).normal(size=(2, encoder.width))
     baseline, effects = encoder.effects(weights, encoder.center, "fax")
     assert effects == pytest.approx(np.zeros_like(effects), abs=1e-12)
@@ -117,6 +117,6 @@ def test_an_average_customer_on_no_channel_is_the_baseline():
 
 
 def test_an_encoder_survives_its_note_and_arrays():
-    encoder, row = a_wavy_encoder(60), np.random.default_rng(3).normal(size=(1, 60))
+    encoder, row = a_fourier_encoder(60), np.random.default_rng(3).normal(size=(1, 60))
     back = Encoder.of(encoder.note, encoder.arrays)
     assert back.encode(row, ["app"]).tolist() == encoder.encode(row, ["app"]).tolist()

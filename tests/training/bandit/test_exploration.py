@@ -1,4 +1,4 @@
-"""Exploration: probabilities that are exact, and draws that keep to them."""
+"""Tests the exploration policies: exact probabilities, and draws by them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_matches_the_worked_example_in_the_docstring():
     assert chance == pytest.approx([11 / 12, 1 / 12])
 
 
-def test_with_a_gamma_of_0_all_allowed_actions_are_tried_alike():
+def test_with_a_gamma_of_0_all_allowed_actions_have_the_same_probability():
     chance = InverseGapWeighting(gamma=0).probabilities(np.array([5.0, NAN, -5.0, 0.0]))
     assert chance == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
 
@@ -31,7 +31,7 @@ def test_the_only_allowed_action_is_certain():
     assert InverseGapWeighting(gamma=20).probabilities(np.array([NAN, -3.0])).tolist() == [0.0, 1.0]
 
 
-def test_an_action_that_trails_further_is_tried_less():
+def test_an_action_that_trails_further_is_chosen_less_often():
     chance = InverseGapWeighting(gamma=20).probabilities(np.array([0.5, 2.0, 1.0, 1.9]))
     assert chance.argsort().tolist() == [0, 2, 3, 1]
 
@@ -76,7 +76,7 @@ def test_each_action_is_drawn_as_often_as_its_probability_says():
     assert (np.abs(drawn / n - chance) <= tolerance).all()
 
 
-def test_the_same_id_draws_the_same_action_for_ever():
+def test_the_same_id_always_draws_the_same_action():
     chance = np.full(1000, 1 / 1000)
     # sha256("d-1") begins 0741a320...; 0x0741a320 / 2^32 is 0.02834.
     assert draw(chance, "d-1") == draw(chance, "d-1") == 28
@@ -91,77 +91,77 @@ def test_a_sum_a_rounding_error_below_1_still_draws_an_allowed_action():
 # Probability matching --------------------------------------------------------------------------
 
 
-def matched(mean: list[float], sd: list[float], min_probability: float = 0.0) -> np.ndarray:
+def thompson(mean: list[float], sd: list[float], min_probability: float = 0.0) -> np.ndarray:
     return ThompsonProbabilities(min_probability).probabilities(np.array(mean), np.array(sd))
 
 
-def test_matching_gives_the_worked_example_of_its_docstring():
-    assert matched([1.0, 0.0], [0.6, 0.8]) == pytest.approx([0.841, 0.159], abs=0.01)
+def test_thompson_probabilities_give_the_worked_example_of_the_docstring():
+    assert thompson([1.0, 0.0], [0.6, 0.8]) == pytest.approx([0.841, 0.159], abs=0.01)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_chance_is_how_often_the_action_is_best(seed):
+def test_a_probability_is_how_often_the_action_is_best(seed):
     rng = np.random.default_rng(seed)
     n, draws = int(rng.integers(2, 12)), 100_000
     mean, sd = rng.normal(size=n), np.exp(rng.normal(size=n) - 1)
     best = (mean + sd * rng.normal(size=(draws, n))).argmax(axis=1)
     often = np.bincount(best, minlength=n) / draws
     # 4 standard errors, and what the sum over cells leaves of the integral.
-    assert matched(mean, sd) == pytest.approx(often, abs=4 * 0.5 / np.sqrt(draws) + 0.01)
+    assert thompson(mean, sd) == pytest.approx(often, abs=4 * 0.5 / np.sqrt(draws) + 0.01)
 
 
-def test_what_is_hardly_known_is_tried_more_than_what_is_known_to_trail():
-    known, unknown = matched([1.0, 0.5], [0.1, 0.1]), matched([1.0, 0.5], [0.1, 2.0])
+def test_an_uncertain_action_is_explored_more_than_one_that_surely_trails():
+    known, unknown = thompson([1.0, 0.5], [0.1, 0.1]), thompson([1.0, 0.5], [0.1, 2.0])
     assert unknown[1] > 0.3 > 0.01 > known[1]
 
 
-def test_what_is_certainly_worse_is_left_alone_and_the_rest_is_not_below_the_least():
-    chance = matched([1.0, 0.9, 0.6, -3.0], [0.1, 0.1, 0.1, 0.1], min_probability=0.01)
+def test_a_probability_is_0_or_at_least_the_min_probability():
+    chance = thompson([1.0, 0.9, 0.6, -3.0], [0.1, 0.1, 0.1, 0.1], min_probability=0.01)
     assert chance[3] == 0 and chance.sum() == pytest.approx(1)
     assert chance[chance > 0].min() >= 0.01
 
 
-def test_matching_never_picks_what_is_not_allowed():
-    assert matched([NAN, 0.0, NAN], [1.0, 1.0, NAN]).tolist() == [0.0, 1.0, 0.0]
+def test_thompson_probabilities_are_0_where_not_allowed():
+    assert thompson([NAN, 0.0, NAN], [1.0, 1.0, NAN]).tolist() == [0.0, 1.0, 0.0]
     with pytest.raises(NothingAllowed, match="no allowed action"):
-        matched([NAN], [1.0])
+        thompson([NAN], [1.0])
 
 
-def test_one_that_is_certain_wins_if_nobody_is_above_it():
-    """no_action earns 0, for sure: here both others are above it with a chance of a half."""
-    chance = matched([0.0, 0.0, 0.0], [0.0, 1.0, 1.0])
+def test_a_certain_reward_wins_if_no_other_is_above_it():
+    """no_action earns exactly 0; each of the two others is better with probability 1/2."""
+    chance = thompson([0.0, 0.0, 0.0], [0.0, 1.0, 1.0])
     assert chance == pytest.approx([0.25, 0.375, 0.375], abs=0.005)
 
 
 @pytest.mark.parametrize("sd", [0.0, 1e-12])
-def test_the_better_of_two_that_are_certain_is_chosen_and_equals_share(sd):
-    assert matched([0.0, 2.0, 1.0], [sd] * 3).tolist() == [0, 1, 0]
-    assert matched([2.0, 2.0], [sd] * 2) == pytest.approx([0.5, 0.5])
+def test_the_better_of_two_certain_rewards_is_chosen_and_equal_ones_share(sd):
+    assert thompson([0.0, 2.0, 1.0], [sd] * 3).tolist() == [0, 1, 0]
+    assert thompson([2.0, 2.0], [sd] * 2) == pytest.approx([0.5, 0.5])
 
 
 def test_the_unit_of_rewards_does_not_matter():
     mean, sd = np.array([0.3, 0.1, 0.25]), np.array([0.1, 0.3, 0.2])
-    assert matched(1e6 * mean - 5, 1e6 * sd) == pytest.approx(matched(mean, sd))
+    assert thompson(1e6 * mean - 5, 1e6 * sd) == pytest.approx(thompson(mean, sd))
 
 
 @pytest.mark.parametrize("min_probability", [-0.01, 0.2, NAN])
 def test_a_min_probability_we_cannot_use_is_named_in_the_error(min_probability):
     with pytest.raises(
-        InvalidSetting, match=f"min_probability is {min_probability!r}. Expected a chance from 0"
+        InvalidSetting, match=f"min_probability is {min_probability!r}. Expected a prob"
     ):
         ThompsonProbabilities(min_probability)
 
 
-def test_two_that_may_be_best_are_weighed_exactly():
-    chance = matched([1.0, 0.0, -50.0], [0.6, 0.8, 1.0], min_probability=0.001)
+def test_two_actions_that_may_be_best_get_their_exact_probabilities():
+    chance = thompson([1.0, 0.0, -50.0], [0.6, 0.8, 1.0], min_probability=0.001)
     assert chance == pytest.approx([norm.cdf(1), norm.cdf(-1), 0.0])
 
 
-def test_what_is_left_out_as_too_unlikely_would_have_been_set_to_0_anyway():
+def test_actions_that_are_left_out_would_have_been_set_to_0():
     rng = np.random.default_rng(3)
     mean, sd = rng.normal(0.0, 0.4, 30), rng.uniform(0.1, 0.6, 30)
-    whole, min_probability = matched(mean, sd), 0.001
-    chance = matched(mean, sd, min_probability)
+    whole, min_probability = thompson(mean, sd), 0.001
+    chance = thompson(mean, sd, min_probability)
     assert 3 < (chance > 0).sum() < (whole > 0).sum()
     assert chance == pytest.approx(np.where(whole >= min_probability, whole, 0.0), abs=0.003)
 
@@ -171,7 +171,7 @@ def test_what_is_left_out_as_too_unlikely_would_have_been_set_to_0_anyway():
     ("unsure", "tolerance"),
     [((0.2, 1.5), 0.002), ((0.7, 0.9), 0.007)],  # too many even cells, and few enough of them
 )
-def test_chances_are_those_of_a_finer_integral(seed, unsure, tolerance):
+def test_probabilities_are_those_of_a_finer_integral(seed, unsure, tolerance):
     rng = np.random.default_rng(seed)
     mean = np.append(rng.normal(1.0, 0.7, 24), 0.0)
     sd = np.append(rng.uniform(*unsure, 24), 0.0)  # the last one is `no_action`

@@ -1,4 +1,4 @@
-"""Leaf masks: they end in the leaves that LightGBM ends in."""
+"""Tests that leaf masks find the leaves that LightGBM finds."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from training.bandit.leaf_masks import MOST_LEAVES, LeafMasks
+from training.bandit.leaf_masks import MAX_LEAVES, LeafMasks
 
 N, WIDTH, KINDS, WAYS = 500, 7, 3, 6
 NAN = float("nan")
 
 
 def a_booster(unknown: float = 0.2, **more) -> lgb.Booster:
-    """On five numbers and two categories, with some unknown."""
+    """A model of five numbers and two categories, with some values unknown."""
     rng = np.random.default_rng(6)
     kinds, ways = rng.integers(0, KINDS, N), rng.integers(0, WAYS, N)
     x = np.column_stack([rng.normal(size=(N, WIDTH - 2)), kinds, ways])
@@ -77,8 +77,8 @@ def test_trees_that_split_on_categories_only_or_not_at_all_are_read_too():
 
 
 def test_trees_with_more_leaves_than_bits_are_refused():
-    text = a_booster(num_leaves=MOST_LEAVES + 5).model_to_string()
-    with pytest.raises(ValueError, match=f"has {MOST_LEAVES + 5} leaves; {MOST_LEAVES} at most"):
+    text = a_booster(num_leaves=MAX_LEAVES + 5).model_to_string()
+    with pytest.raises(ValueError, match=f"has {MAX_LEAVES + 5} leaves; {MAX_LEAVES} at most"):
         LeafMasks(text)
 
 

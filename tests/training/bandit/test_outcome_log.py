@@ -1,4 +1,4 @@
-"""The log of a bandit: the newest outcomes, in their order."""
+"""Tests the log of outcomes: the newest ones, in their order."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def test_holds_the_newest_in_their_order(n, at_once):
     assert log.newest(3).at.tolist() == expected[-3:].tolist()
 
 
-def test_nothing_is_held_at_first():
+def test_a_new_log_is_empty():
     assert filled(0, memory=10, at_once=1).newest().contexts.shape == (0, 2)

@@ -1,4 +1,4 @@
-"""The reward model: what is expected, how sure that is, and why."""
+"""Tests the reward model: expected acceptance, its deviation, and its explanation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.bandit.trees import BoostedTrees
 NAN = float("nan")
 
 
-def test_a_new_action_is_expected_to_do_as_its_prior_says():
+def test_the_expected_acceptance_of_a_new_action_is_its_prior():
     model = learned(some_outcomes(60, seed=8)).model(PRIORS)
     today = model.for_priors({"gift": 0.07, "call": 0.3})
     rows = np.array([[55.0, 1.0], [20.0, 9.0]])
@@ -29,7 +29,7 @@ def test_a_new_action_is_expected_to_do_as_its_prior_says():
     assert now[:, 1].tolist() == before[:, 0].tolist()
 
 
-def test_no_acceptance_is_believed_certain():
+def test_no_acceptance_is_expected_to_be_0_or_1():
     sure = RewardModel(
         Encoder.blank(CHANNELS),
         ("yes", "no"),
@@ -59,7 +59,7 @@ def test_contributions_add_up_to_the_acceptance_before_it_is_clipped(row, channe
     assert clipped == pytest.approx(model.acceptance(customer[None, :], (channel,))[0], abs=1e-12)
 
 
-def test_a_contribution_worked_by_hand():
+def test_a_contribution_computed_by_hand():
     weights = np.array([[0.01, 0.05, -0.02, 0.1, -0.3]])
     model = RewardModel(an_encoder(), ("call",), np.array([0.2]), weights)
     found = model.contributions(np.array([60.0, NAN]), "app")
@@ -94,7 +94,7 @@ def test_a_reward_model_survives_its_bytes():
 
 
 def mixed(expert_weights: list[float], seed: int = 40) -> RewardModel:
-    """Two heads of other ridges and trees, all of the same outcomes."""
+    """Two linear experts with different ridges, and trees, all of the same outcomes."""
     told = some_outcomes(400, seed)
     statistics, encoder = learned(told), an_encoder()
     posteriors = (statistics.posterior(PRIORS), statistics.posterior(PRIORS, ridge=50.0))
@@ -108,7 +108,7 @@ def mixed(expert_weights: list[float], seed: int = 40) -> RewardModel:
 ROWS, HERE = np.array([[55.0, 1.0], [20.0, NAN]]), ["app", "phone"]
 
 
-def test_the_mean_is_the_mixture_of_what_the_experts_say():
+def test_the_acceptance_is_the_mixture_of_the_experts_predictions():
     expert_weights = [0.5, 0.2, 0.3]
     found = mixed(expert_weights).predict(ROWS, HERE)
     assert found.expert_predictions.shape == (3, 2, 2)
@@ -121,7 +121,7 @@ def test_the_mean_is_the_mixture_of_what_the_experts_say():
     )  # they do not agree, so the test can fail
 
 
-def test_who_has_no_share_is_not_heard():
+def test_an_expert_with_weight_0_does_not_count():
     first = mixed([1.0, 0.0, 0.0]).predict(ROWS, HERE)
     assert first.acceptance == pytest.approx(first.expert_predictions[0])
     trees = mixed([0.0, 0.0, 1.0]).predict(ROWS, HERE)
@@ -129,21 +129,24 @@ def test_who_has_no_share_is_not_heard():
     assert (trees.deviation > 0).all()  # trees are not sure of anything: the first head tells
 
 
-def test_the_deviation_is_the_mixture_of_what_the_heads_are_unsure_of():
+def test_the_deviation_is_the_mixture_of_the_posteriors_deviations():
     model = mixed([0.6, 0.2, 0.2])
     vectors = model.encoder.encode(ROWS, HERE)
-    each = [np.sqrt(n * head.spread(vectors)) for n, head in zip(model.noise, model.posteriors)]  # noqa: B905
+    each = [
+        np.sqrt(noise * posterior.mean_variance(vectors))
+        for noise, posterior in zip(model.noise, model.posteriors, strict=True)
+    ]
     expected = 0.75 * each[0] + 0.25 * each[1]
     assert model.predict(ROWS, HERE).deviation == pytest.approx(expected)
 
 
-def test_more_outcomes_make_it_surer():
+def test_more_outcomes_make_the_deviation_smaller():
     few, many = learned(some_outcomes(20, seed=41)), learned(some_outcomes(2_000, seed=41))
     unsure = few.model(PRIORS).predict(ROWS, HERE).deviation
     assert (many.model(PRIORS).predict(ROWS, HERE).deviation < unsure / 2).all()
 
 
-def test_an_action_that_is_new_to_the_trees_is_left_to_the_heads():
+def test_an_action_that_is_new_to_the_trees_is_predicted_by_the_linear_experts():
     model = mixed([0.5, 0.2, 0.3]).for_priors({"gift": 0.07, "call": 0.3})
     found = model.predict(ROWS, HERE)
     assert found.acceptance[:, 0] == pytest.approx([0.07, 0.07])

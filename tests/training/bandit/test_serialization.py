@@ -1,4 +1,4 @@
-"""Arrays as bytes."""
+"""Tests arrays and a note as bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from training.bandit.serialization import pack, unpack
 
 
-def test_what_is_packed_comes_back():
+def test_unpack_returns_what_was_packed():
     arrays = {"weights": np.array([[1.5, np.nan], [-0.0, np.inf]]), "none": np.empty((0, 3))}
     note, back = unpack(pack({"actions": ["call"], "ridge": 2.5}, **arrays))
     assert note == {"actions": ["call"], "ridge": 2.5}
@@ -19,7 +19,7 @@ def test_what_is_packed_comes_back():
     }
 
 
-def test_what_would_have_to_be_unpickled_is_refused():
+def test_a_pickled_array_is_refused():
     file = io.BytesIO()
     np.savez(file, note=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):

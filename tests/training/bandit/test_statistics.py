@@ -1,4 +1,4 @@
-"""The posterior: sums that can be taken back, and a ridge we can check."""
+"""Tests the sums of each action: outcomes can be retracted, and the ridge is checked by numpy."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def take(outcomes: tuple, which: slice) -> tuple:
     return tuple(part[which] for part in outcomes)
 
 
-def taken_back(outcomes: tuple) -> tuple:
+def retracted(outcomes: tuple) -> tuple:
     return (*outcomes[:4], -outcomes[4])
 
 
 def test_weights_equal_a_brute_force_ridge_solution():
-    """The prior and the ridge as extra rows of one least-squares problem, solved by numpy."""
+    """Solve by numpy, with the prior and the ridge as extra rows of one least-squares problem."""
     rows, channels, actions, y, count = some_outcomes(200, seed=1)
     model = learned((rows, channels, actions, y, count)).model(PRIORS)
     vectors = an_encoder().encode(rows, channels)
@@ -68,9 +68,9 @@ def test_order_does_not_matter():
     assert np.allclose(once.weights, in_parts.weights, atol=1e-12)
 
 
-def test_learning_then_taking_back_gives_the_posterior_before():
+def test_learning_and_retracting_gives_the_posterior_before():
     before, late = some_outcomes(50, seed=3), some_outcomes(30, seed=4)
-    posterior = learned(before, late, taken_back(late))
+    posterior = learned(before, late, retracted(late))
     expected = learned(before)
     assert np.allclose(posterior.model(PRIORS).weights, expected.model(PRIORS).weights)
     assert np.allclose(
@@ -99,7 +99,7 @@ def test_many_outcomes_outweigh_the_prior():
     assert model.acceptance(rows[:1], ["app"])[0, 0] == pytest.approx(0.25, abs=1e-3)
 
 
-def test_actions_learn_apart_from_each_other():
+def test_actions_learn_independently():
     row = np.array([[50.0, 3.0]])
     model = learned((row, ["app"], ["call"], np.ones(1), np.ones(1))).model(PRIORS)
     call, discount = model.acceptance(row, ["app"])[0]
@@ -107,7 +107,7 @@ def test_actions_learn_apart_from_each_other():
     assert discount == pytest.approx(0.2)
 
 
-def test_a_prior_edited_later_is_as_if_it_had_always_been_so():
+def test_a_prior_that_is_edited_later_counts_as_if_it_had_always_been_so():
     posterior = learned(some_outcomes(40, seed=5))
     posterior.model(PRIORS)
     edited = {"call": (0.6, 3.0)}
@@ -142,7 +142,7 @@ def test_a_ridge_we_cannot_use_is_named_in_the_error(ridge):
 # What fades, and what siblings expect ----------------------------------------------------------
 
 
-def faded(*parts: tuple, half_life: float = 10.0) -> ActionStatistics:
+def decayed(*parts: tuple, half_life: float = 10.0) -> ActionStatistics:
     posterior = ActionStatistics(an_encoder(), ridge=5.0, decay=Decay(half_life))
     for part in parts:
         posterior.learn(*part)
@@ -156,26 +156,26 @@ def dated(n: int, seed: int, start: float) -> tuple:
 
 def test_an_outcome_of_one_half_life_ago_counts_half():
     rows, channels, actions, y, count = some_outcomes(40, seed=21)
-    old = faded((rows, channels, actions, y, count, np.full(40, 90.0)))
+    old = decayed((rows, channels, actions, y, count, np.full(40, 90.0)))
     half = learned((rows, channels, actions, y, count / 2))
     now = old.model(PRIORS, now=100.0)
     assert now.weights == pytest.approx(half.model(PRIORS).weights)
 
 
-def test_fading_outcomes_may_come_in_any_order_and_be_taken_back():
-    """400 half-lives lie between them: the epoch has moved on meanwhile."""
+def test_decaying_outcomes_may_come_in_any_order_and_be_retracted():
+    """400 half-lives lie between the outcomes, so the epoch has moved on."""
     early, late = dated(30, seed=22, start=0.0), dated(30, seed=23, start=4_000.0)
     wrong = dated(20, seed=24, start=3_990.0)
-    forth, back = faded(early, wrong, late), faded(late, early, wrong)
+    forth, back = decayed(early, wrong, late), decayed(late, early, wrong)
     for posterior in (forth, back):
         posterior.learn(*wrong[:4], -wrong[4], wrong[5])
-        expected = faded(late).model(PRIORS, now=4_005.0).weights  # early ones are forgotten
+        expected = decayed(late).model(PRIORS, now=4_005.0).weights  # early ones are forgotten
         assert posterior.model(PRIORS, now=4_005.0).weights == pytest.approx(expected, abs=1e-9)
 
 
-def test_outcomes_that_fade_need_their_times():
-    with pytest.raises(InvalidSetting, match="without their times. Expected 'at', in days"):
-        faded(some_outcomes(3, seed=25))
+def test_outcomes_that_decay_need_their_times():
+    with pytest.raises(InvalidSetting, match="without their times. Expected 'at' for each, in"):
+        decayed(some_outcomes(3, seed=25))
 
 
 def test_a_new_action_starts_where_the_others_of_its_group_are():

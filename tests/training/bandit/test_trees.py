@@ -1,4 +1,4 @@
-"""Trees: the same outcomes give the same trees, whatever order they come in."""
+"""Tests boosted trees: the same outcomes give the same trees, in any order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAN = float("nan")
 
 
 def outcomes(n: int = 400, seed: int = 0, price: float = 1.0) -> tuple:
-    """Whoever is above 0 in the first feature accepts 'up', others do not; all may like 'down'."""
+    """Customers with a first feature above 0 accept 'up', others do not; any may accept 'down'."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(n, 3))
     channels, actions = rng.choice(["app", "phone"], n), rng.choice(["up", "down"], n)
@@ -36,7 +36,7 @@ def joined(one: tuple, other: tuple) -> tuple:
     )
 
 
-def test_find_an_interaction():
+def test_trees_find_an_interaction():
     trees = BoostedTrees.fit(*outcomes(2_000))
     chances = trees.reward(np.array([[1.0, 0, 0], [-1.0, 0, 0]]), ["app", "app"], ["up", "down"])
     assert chances == pytest.approx(np.array([[0.9, 0.4], [0.1, 0.4]]), abs=0.15)
@@ -47,7 +47,7 @@ def test_the_order_of_outcomes_does_not_matter():
     assert BoostedTrees.fit(*shuffled(given, 1)).text == BoostedTrees.fit(*given).text
 
 
-def test_what_was_taken_back_was_never_learned():
+def test_a_retracted_outcome_does_not_change_the_trees():
     given, wrong = outcomes(), outcomes(50, seed=9)
     back = (*wrong[:4], -wrong[4])
     assert (
@@ -58,13 +58,13 @@ def test_what_was_taken_back_was_never_learned():
     )  # the test can fail
 
 
-def test_an_action_never_seen_has_no_expectation():
+def test_an_unknown_action_has_no_prediction():
     trees = BoostedTrees.fit(*outcomes())
     chances = trees.reward(np.zeros((2, 3)), ["app", "fax"], ["up", "new"])
     assert np.isnan(chances).tolist() == [[False, True]] * 2
 
 
-def test_where_all_rewards_are_alike_there_is_nothing_to_fit():
+def test_equal_rewards_leave_nothing_to_fit():
     rows, channels, actions, reward, count = outcomes()
     assert BoostedTrees.fit(rows, channels, actions, np.zeros_like(reward), count) is None
     assert BoostedTrees.fit(rows[:0], [], [], reward[:0], count[:0]) is None
@@ -88,8 +88,8 @@ def test_trees_survive_their_note():
     assert back.reward(row, ["app"], ["up"]) == trees.reward(row, ["app"], ["up"])
 
 
-def test_outcomes_that_are_alike_count_each_for_itself():
-    """Of customers of two kinds only, the trees must still tell the kinds apart."""
+def test_equal_outcomes_count_as_several():
+    """Even if there are only two kinds of customers, the trees distinguish them."""
     rows = np.tile([[20.0], [60.0]], (40, 1))
     liked = (rows[:, 0] < 40).astype(np.float64)
     trees = BoostedTrees.fit(rows, ["app"] * 80, ["mail"] * 80, liked, np.ones(80))
