@@ -1,1 +1,1 @@
-"""The learner: from outcomes to credits to a published bandit."""
+"""The learner: turns outcomes into credits, and credits into a published bandit."""

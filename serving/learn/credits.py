@@ -1,4 +1,4 @@
-"""What the learner reads of the ledger, and writes beside its posterior: lessons and credits."""
+"""Reads and writes the learner's tables: logged actions, outcomes not learned yet, and credits."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ BATCH = 2_000  # decisions a step; keeps the writing transaction short
 SETTLE = timedelta(milliseconds=BUSY_MS)  # after that a decision is on disk, or has failed
 
 
-class Decided(NamedTuple):
-    """A shown action, and what was known when it was decided.
+class LoggedAction(NamedTuple):
+    """A shown action, with what the decision's record holds of its customer and its models.
 
     Attributes
     ----------
     row : shape (n_features,)
-        What the models read of the customer.
+        The customer's features at the time of the decision.
     serial : int
-        How many decisions there were before.
+        The number of decisions that the ledger held before this one.
     expert_predictions : list of float
-        Acceptance that each expert predicted; empty if that was not recorded.
+        The acceptance that each expert of the bandit predicted; empty if it was not logged.
     """
 
     shown: ShownAction
@@ -43,20 +43,26 @@ class Decided(NamedTuple):
 
 
 class CreditChange(NamedTuple):
-    """A credit that is new or revised; None: does not count (before, or any more)."""
+    """A credit that is new, revised or taken back.
 
-    decided: Decided
+    Attributes
+    ----------
+    old, new : float in [0, 1] or None
+        Acceptance that was counted before and that counts now; None: none counts.
+    """
+
+    action: LoggedAction
     old: float | None
     new: float | None
 
 
-def read_decided(
+def read_logged_actions(
     connection: sa.Connection, decision_ids: Iterable[str], layout: str
-) -> list[Decided]:
-    """The actions that served decisions have shown.
+) -> list[LoggedAction]:
+    """Read the actions that served decisions have shown.
 
-    What was decided under another layout of features is left out: its numbers mean something
-    else.
+    A decision that was made with another layout of features is left out: its numbers stand for
+    other features.
     """
     columns = tables.decisions.c
     read = (columns.channel, columns.features, columns.serial)
@@ -67,38 +73,36 @@ def read_decided(
         if record.get("features_layout") != layout:
             continue
         row = np.frombuffer(one.features, dtype="<f8").astype(np.float64)
-        expert_predictions = record.get("experts", {})
+        predictions = record.get("experts", {})
         found += [
-            Decided(
-                shown, one.channel, row, one.serial, expert_predictions.get(shown.action_id, ())
-            )
+            LoggedAction(shown, one.channel, row, one.serial, predictions.get(shown.action_id, ()))
             for shown in shown_by(one)
         ]
     return found
 
 
-def read_lessons(
+def read_credit_changes(
     connection: sa.Connection,
     decision_ids: Sequence[str],
     layout: str,
     now: datetime,
     catalog: Catalog,
 ) -> list[CreditChange]:
-    """What decisions teach by now, where it is not what was counted."""
-    decided = read_decided(connection, decision_ids, layout)
+    """Compute the credits of decisions as of ``now``; return those that differ from the table."""
+    actions = read_logged_actions(connection, decision_ids, layout)
     old = read_credits(connection, decision_ids)
-    told = read_attribution(connection, [one.shown for one in decided], catalog)
-    lessons = []
-    for one, action in zip(decided, told.actions, strict=True):
-        before = old.get(one.shown.key)
-        new = credit(action, told.shares, now, catalog)
+    attribution = read_attribution(connection, [one.shown for one in actions], catalog)
+    changes = []
+    for action, attributed in zip(actions, attribution.actions, strict=True):
+        before = old.get(action.shown.key)
+        new = credit(attributed, attribution.shares, now, catalog)
         if new != before:
-            lessons.append(CreditChange(one, before, new))
-    return lessons
+            changes.append(CreditChange(action, before, new))
+    return changes
 
 
-def unlearned(connection: sa.Connection) -> dict[str, str]:
-    """Outcomes not learned yet, with the decision of each."""
+def unlearned_outcomes(connection: sa.Connection) -> dict[str, str]:
+    """Outcomes not learned yet, the first received first: outcome_id to decision_id."""
     columns = tables.outcomes.c
     query = sa.select(columns.outcome_id, columns.decision_id).where(~columns.learned)
     rows = connection.execute(query.order_by(columns.received_at).limit(BATCH))
@@ -108,13 +112,21 @@ def unlearned(connection: sa.Connection) -> dict[str, str]:
 def closed_windows(
     connection: sa.Connection, closed_at: datetime, now: datetime
 ) -> tuple[list[str], datetime]:
-    """Decisions whose window has ended since ``closed_at``, and until when that is complete."""
+    """Find the decisions whose attribution window has ended since ``closed_at``.
+
+    Returns
+    -------
+    list of str
+        Their decision_ids.
+    datetime
+        The end of the time that was searched; the next search begins there.
+    """
     ends_at = tables.decisions.c.window_ends_at
     until = now - SETTLE
     closed = [tables.decisions.c.served, ends_at > closed_at, ends_at <= until]
     query = sa.select(ends_at).where(*closed).order_by(ends_at).offset(BATCH - 1).limit(1)
     last = connection.execute(query).scalar()
-    if last is not None:  # more may wait; those of the last instant stay together
+    if last is not None:  # there may be more; those that end at the same instant stay together
         until = last
         closed[-1] = ends_at <= until
     found = sa.select(tables.decisions.c.decision_id).where(*closed).order_by(ends_at)
@@ -122,7 +134,7 @@ def closed_windows(
 
 
 def mark_learned(connection: sa.Connection, outcome_ids: Sequence[str]) -> None:
-    """These outcomes need not be looked at again."""
+    """Keep outcomes out of `unlearned_outcomes` from now on."""
     mine = tables.outcomes.c.outcome_id.in_(outcome_ids)
     connection.execute(tables.outcomes.update().where(mine).values(learned=True))
 
@@ -130,21 +142,21 @@ def mark_learned(connection: sa.Connection, outcome_ids: Sequence[str]) -> None:
 def read_credits(
     connection: sa.Connection, decision_ids: Sequence[str]
 ) -> Mapping[tuple[str, str], float]:
-    """What was counted for decided actions."""
+    """Read the acceptance that was counted, by (decision_id, action_id)."""
     columns = tables.credits.c
     found = among(connection, sa.select(tables.credits), columns.decision_id, decision_ids)
     return {(row.decision_id, row.action_id): row.acceptance for row in found}
 
 
-def credited(connection: sa.Connection) -> list[str]:
-    """All decisions to which anything was credited."""
+def credited_decisions(connection: sa.Connection) -> list[str]:
+    """All decisions that have a credit."""
     columns = tables.credits.c
     query = sa.select(columns.decision_id).distinct().order_by(columns.decision_id)
     return list(connection.execute(query).scalars())
 
 
-def newest_credited(connection: sa.Connection, count: int) -> list[str]:
-    """The latest decisions to which anything was credited, the newest first."""
+def newest_credited_decisions(connection: sa.Connection, count: int) -> list[str]:
+    """The ``count`` latest decisions that have a credit, the newest first."""
     decided = tables.decisions.c
     mine = tables.credits.c.decision_id == decided.decision_id
     query = sa.select(decided.decision_id).where(sa.exists().where(mine))
@@ -152,17 +164,21 @@ def newest_credited(connection: sa.Connection, count: int) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def write_credits(connection: sa.Connection, lessons: Sequence[CreditChange]) -> None:
-    """Note what is counted now."""
-    new = [(one.shown, new) for one, _, new in lessons if new is not None]
-    kept = [
-        {"decision_id": shown.decision_id, "action_id": shown.action_id, "acceptance": acceptance}
-        for shown, acceptance in new
+def write_credits(connection: sa.Connection, changes: Sequence[CreditChange]) -> None:
+    """Write the credits that count now, and delete those that do not count any more."""
+    counted = [
+        {
+            "decision_id": action.shown.decision_id,
+            "action_id": action.shown.action_id,
+            "acceptance": new,
+        }
+        for action, _, new in changes
+        if new is not None
     ]
-    tables.replace(connection, tables.credits, kept)
+    tables.replace(connection, tables.credits, counted)
     columns = tables.credits.c
-    for (shown, *_), _, taught in lessons:
-        if taught is None:
-            mine = columns.decision_id == shown.decision_id
-            mine &= columns.action_id == shown.action_id
+    for action, _, new in changes:
+        if new is None:
+            mine = columns.decision_id == action.shown.decision_id
+            mine &= columns.action_id == action.shown.action_id
             connection.execute(tables.credits.delete().where(mine))

@@ -1,6 +1,8 @@
-"""What the learner does beside its steps, in a thread of its own: it fits trees anew when enough
-was learned, and logs versions of what it knows to MLflow. Both take seconds; outcomes go on being
-learned meanwhile."""
+"""Runs the learner's slow tasks in a thread of their own, while it goes on learning outcomes.
+
+It fits the trees again when enough was learned, and logs versions of the bandit to MLflow. Both
+take seconds.
+"""
 
 from __future__ import annotations
 
@@ -17,63 +19,70 @@ from training.pipeline.registry import LEARNED, Registry
 
 log = logging.getLogger(__name__)
 
-Logging = Callable[[Bandit], str]
+LogVersion = Callable[[Bandit], str]
 
 
 class LearnerMaintenance:
-    """Looks after trees and versions of one learner.
+    """Fits trees and logs versions for one learner.
 
     Parameters
     ----------
+    log_version
+        Logs a bandit, and returns the number of its version.
     every_s : float
-        Pause between two versions; there is none while nothing new was learned.
-    write
-        Logs a version, and says which it is.
+        Pause between two versions; no version is logged while nothing new was learned.
+    now_s : float
+        Monotonic time, in seconds.
     """
 
-    def __init__(self, learner: Learner, write: Logging, every_s: float, now_s: float) -> None:
+    def __init__(
+        self, learner: Learner, log_version: LogVersion, every_s: float, now_s: float
+    ) -> None:
         self._learner = learner
-        self._write = write
+        self._log_version = log_version
         self._every_s = every_s
-        self._next_version = now_s + every_s
-        self._logged = learner.counted
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
+        self._next_version_s = now_s + every_s
+        self._counted_in_version = learner.counted
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="learner-maintenance")
         self._trees: Future[BanditState] | None = None
         self._version: Future[str] | None = None
 
-    def look(self, now: datetime, now_s: float) -> None:
-        """Begin what is due, and take over what is done; at once.
+    def check(self, now: datetime, now_s: float) -> None:
+        """Start the tasks that are due, and use the results of those that are done; does not wait.
 
         Parameters
         ----------
         now_s : float
-            Any steady clock, in seconds.
+            Monotonic time, in seconds.
         """
         if self._trees is not None and self._trees.done():
             done, self._trees = self._trees, None
-            self._learner.adopt(done.result(), now)
-            log.info("Trees were fitted anew")
+            self._learner.adopt_trees(done.result(), now)
+            log.info("Trees were fitted again")
         if self._trees is None and self._learner.wants_trees():
             self._trees = self._pool.submit(self._learner.fit_trees)
         if self._version is not None and self._version.done():
             finished, self._version = self._version, None
             log.info("What was learned is logged as bandit %s", finished.result())
-        if self._version is None and now_s >= self._next_version:
-            self._next_version = now_s + self._every_s
-            if self._learner.counted != self._logged:
-                self._logged = self._learner.counted
-                self._version = self._pool.submit(self._write, self._learner.version())
+        if self._version is None and now_s >= self._next_version_s:
+            self._next_version_s = now_s + self._every_s
+            if self._learner.counted != self._counted_in_version:
+                self._counted_in_version = self._learner.counted
+                self._version = self._pool.submit(self._log_version, self._learner.version())
 
     def close(self) -> None:
-        """Wait for what was begun."""
+        """Wait for the tasks that were started."""
         self._pool.shutdown()
 
 
-def to_registry(registry: Registry, domain: Domain) -> Logging:
-    """Logs versions to MLflow, under an alias of their own: nobody's challenger is replaced."""
+def log_to_registry(registry: Registry, domain: Domain) -> LogVersion:
+    """Return a function that logs versions to MLflow.
 
-    def write(bandit: Bandit) -> str:
-        from training.pipeline.train import bandit_version  # pandas and more: when it is needed
+    They get the alias `LEARNED`, so that the challenger of a training run is not replaced.
+    """
+
+    def log_version(bandit: Bandit) -> str:
+        from training.pipeline.train import bandit_version  # imports pandas; only when it is needed
 
         squares = bandit.state.errors.squares.tolist()
         metrics = {f"squared_error_of_expert_{n}": value for n, value in enumerate(squares)}
@@ -81,4 +90,4 @@ def to_registry(registry: Registry, domain: Domain) -> Logging:
         made = bandit_version(bandit, domain, metrics, "outcomes as they came")
         return registry.log(made, LEARNED)
 
-    return write
+    return log_version

@@ -1,8 +1,9 @@
-"""Runs the learner beside the server, once: `python -m serving.learner_process`.
+"""Runs the learner as a process beside the server: `python -m serving.learn.process`.
 
-The first worker of a server starts it and keeps it alive. It holds a lock in the home, so that a
-second one on this machine waits (one on another machine is noticed by the ledger's revision); and
-it ends when the pipe from its parent closes, however the parent died.
+The first worker of a server starts the process and starts it again when it has ended. It holds a
+lock in the home, so that a second learner on this machine waits. A second one on another machine is
+noticed by the ledger's revision. The process ends when the pipe from its parent closes, however the
+parent ended.
 """
 
 from __future__ import annotations
@@ -16,13 +17,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from features.business.catalog import Catalog
 from features.business.domain import load_domain
 from features.clock import monotonic_s, utc_now
 from features.journeys.model_input import ModelInput
@@ -30,26 +29,25 @@ from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
 from serving.catalog.catalog_file import CatalogFile
 from serving.learn.learner import Learner
-from serving.learn.maintenance import LearnerMaintenance, to_registry
+from serving.learn.maintenance import LearnerMaintenance, log_to_registry
 from training.bandit.artifact import Bandit
 from training.params import load_params
 from training.pipeline.registry import Registry
 
 log = logging.getLogger("nba.learner")
 
-STEADY_S = 60.0  # a learner that ran this long has recovered
+RECOVERED_S = 60.0  # a learner that has run this long starts again after the shortest pause
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0  # between two starts
 
 
-@dataclass
-class _Latest:
-    """The catalogue as it was last read."""
-
-    catalog: Catalog
-
-
 class LearnerProcess:
-    """A handle for the parent: start it, look after it, stop it."""
+    """Starts and stops the learner's process; used by the parent.
+
+    Attributes
+    ----------
+    problem : str
+        One sentence if the process has ended by itself; empty otherwise.
+    """
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
@@ -58,15 +56,15 @@ class LearnerProcess:
         self.problem = ""
 
     def keep_alive(self, now_s: float) -> None:
-        """Start the learner if it does not run; after an early end, wait longer each time.
+        """Start the process if it does not run; after an early end, wait longer each time.
 
         Parameters
         ----------
         now_s : float
-            Any steady clock, in seconds.
+            Monotonic time, in seconds.
         """
         if self._child is not None and self._child.poll() is None:
-            if now_s - self._started_at > STEADY_S:
+            if now_s - self._started_at > RECOVERED_S:
                 self._pause_s, self.problem = FIRST_PAUSE_S, ""
             return
         if self._child is not None:
@@ -83,7 +81,7 @@ class LearnerProcess:
         )
 
     def stop(self) -> None:
-        """End it and wait; its transactions see to it that nothing is lost."""
+        """End the process and wait; its transactions are done or undone, so nothing is lost."""
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()
             self._child.wait(timeout=10)
@@ -96,41 +94,43 @@ def run(settings: Settings) -> None:
     domain = load_domain(settings.domain)
     ledger = Ledger(settings.ledger_url)
     registry = Registry(settings)
-    file = CatalogFile(settings.actions, domain, ModelInput(domain))
-    latest = _Latest(file.read().catalog)
-    with _alone(settings.home / "learner.lock"):
-        champion = partial(_champion, registry)
-        learner = Learner(ledger, domain, latest, load_params(), champion)
-        write = to_registry(registry, domain)
-        beside = LearnerMaintenance(learner, write, settings.version_every_s, monotonic_s())
-        next_look = 0.0
+    catalog_file = CatalogFile(settings.actions, domain, ModelInput(domain))
+    catalog = catalog_file.read().catalog
+    with _locked(settings.home / "learner.lock"):
+        read_champion = partial(_read_champion, registry)
+        learner = Learner(ledger, domain, catalog, load_params(), read_champion)
+        log_version = log_to_registry(registry, domain)
+        every_s = settings.version_every_s
+        maintenance = LearnerMaintenance(learner, log_version, every_s, monotonic_s())
+        next_refresh_s = 0.0
         while True:
             try:
-                if monotonic_s() >= next_look:
-                    next_look = monotonic_s() + settings.models_every_s
-                    if (compiled := file.changed()) is not None:
-                        latest.catalog = compiled.catalog
+                if monotonic_s() >= next_refresh_s:
+                    next_refresh_s = monotonic_s() + settings.models_every_s
+                    if (compiled := catalog_file.changed()) is not None:
+                        learner.catalog = compiled.catalog
                     learner.rebase(utc_now())
                 learner.step(utc_now())
-                beside.look(utc_now(), monotonic_s())
+                maintenance.check(utc_now(), monotonic_s())
             except Exception:  # a locked database or a full disk passes; learning must go on
                 log.exception("This round of learning failed; trying again")
             time.sleep(settings.learn_every_s)
 
 
-def _champion(registry: Registry) -> tuple[str, Bandit] | None:
+def _read_champion(registry: Registry) -> tuple[str, Bandit] | None:
     try:
         version = registry.champion("bandit")
         if version is None:
             return None
         return version.base, Bandit.load(registry.folder(version))
-    except Exception as error:  # MLflow is down: go on with what we have
+    except Exception as error:  # MLflow is down; the learner goes on with what it has
         log.warning("%s", error)
         return None
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
+    """Wait until no other learner of this home runs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -138,9 +138,11 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
+    """End this process when the parent's end of the pipe is closed."""
+
     def wait() -> None:
         sys.stdin.buffer.read()
-        os._exit(0)  # at once: the parent is gone, and a transaction is either done or not
+        os._exit(0)  # at once: a transaction is either done or undone
 
     threading.Thread(target=wait, daemon=True).start()
 

@@ -106,7 +106,7 @@ class Live:
         self.engine = Engine(domain, self.input, self.online, self.ledger, setup)
         states = States(self.input.fold, self.online.state)
         self.ingest = Ingest(self.ledger, self.online, domain, states)
-        self.learner = Learner(self.ledger, domain, self, self.params, self._champion)
+        self.learner = Learner(self.ledger, domain, catalog, self.params, self._champion)
         self.decided: dict[str, Decision] = {}
 
     def load(self, tables_folder: Path) -> None:
@@ -191,7 +191,7 @@ class Live:
     def take_over(self, catalog: Catalog) -> None:
         """It decides with another catalogue from now on."""
         self.passes(seconds=20)
-        self.catalog = catalog
+        self.catalog = self.learner.catalog = catalog
         keep_catalog(self.ledger, catalog, self.now)
         self._watcher.follow(catalog)
         compiled = CompiledCatalog(catalog, self.domain, self.input)

@@ -23,7 +23,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.contract.events import OutcomeRequest
 from serving.decide.outcomes import record_outcome
-from serving.learn.learner import Learner, Outpaced
+from serving.learn.learner import Learner, RevisionConflict
 from serving.models.served_models import PRIOR
 from serving.models.snapshots import newest_snapshot
 from tests.bandits import PLAIN, bandit, outcomes
@@ -56,7 +56,7 @@ def after(n: int, y: float) -> float:
 
 @dataclass
 class Shop:
-    """A ledger with decisions in it and learners behind it; holds the catalogue of the moment."""
+    """A ledger with decisions, its catalogue, and the learners that read both."""
 
     ledger: Ledger
     domain: Domain
@@ -64,7 +64,7 @@ class Shop:
     now: datetime
 
     def learner(self, champion: Callable[[], object] = lambda: None) -> Learner:
-        return Learner(self.ledger, self.domain, self, PARAMS, champion)
+        return Learner(self.ledger, self.domain, self.catalog, PARAMS, champion)
 
     def decide(
         self,
@@ -297,7 +297,7 @@ def test_a_second_learner_on_one_ledger_is_noticed_and_gives_way_to_what_is_writ
     assert first.step(shop.now + HOUR)
     shop.decide("d2")
     shop.tell("d2", "accepted")
-    with pytest.raises(Outpaced):
+    with pytest.raises(RevisionConflict):
         second.step(shop.now + HOUR)
     assert second.step(shop.now + HOUR)
     assert shop.expects() == pytest.approx(after(2, 1.0))
@@ -507,7 +507,7 @@ def test_a_changed_catalogue_is_published_with_its_priors_and_only_once(shop):
     shop.decide("d1")
     shop.tell("d1", "accepted")
     learner.step(shop.now + HOUR)
-    shop.catalog = changed(shop.catalog, prior={"acceptance": 0.6, "weight": 10})
+    shop.catalog = learner.catalog = changed(shop.catalog, prior={"acceptance": 0.6, "weight": 10})
     assert learner.step(shop.now + HOUR)
     s = 1 / 10 + 1 / 100
     assert shop.expects() == pytest.approx(0.6 + 0.4 * s / (1 + s))
@@ -530,7 +530,7 @@ def test_what_was_credited_under_another_catalogue_stays_until_it_is_asked_for_a
     shop.tell("d1", "rejected")
     learner.step(shop.now + HOUR)
     outcomes = shop.catalog.model_dump()["outcomes"] | {"rejected": {"acceptance": 0.25}}
-    shop.catalog = changed(shop.catalog, outcomes=outcomes)
+    shop.catalog = learner.catalog = changed(shop.catalog, outcomes=outcomes)
     learner.step(shop.now + HOUR)
     assert shop.credits() == {("d1", "discount"): 0.0}
     shop.tell("d1", "clicked")

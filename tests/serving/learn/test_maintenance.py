@@ -1,4 +1,4 @@
-"""Beside the learner's steps: trees are fitted anew, and what is known becomes a version."""
+"""The learner's slow tasks: trees are fitted again, and the bandit is logged as a version."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from serving.learn.learner import Learner
-from serving.learn.maintenance import LearnerMaintenance, to_registry
+from serving.learn.maintenance import LearnerMaintenance, log_to_registry
 from tests.serving.learn.test_learner import HOUR, PARAMS, Shop, a_champion, after
 from tests.training.pipeline.test_registry import on_sqlite
 from training.bandit.artifact import Bandit
@@ -29,20 +29,20 @@ def taught(shop: Shop, count: int, begin: int = 0) -> None:
 
 
 def test_trees_are_fitted_when_enough_was_learned_and_not_before(shop):
-    learner = Learner(shop.ledger, shop.domain, shop, GROWN, a_champion("4", 0.5, n=2))
+    learner = Learner(shop.ledger, shop.domain, shop.catalog, GROWN, a_champion("4", 0.5, n=2))
     learner.rebase(shop.now)
-    beside = LearnerMaintenance(learner, write=lambda bandit: "", every_s=1e9, now_s=0.0)
+    maintenance = LearnerMaintenance(learner, log_version=lambda bandit: "", every_s=1e9, now_s=0.0)
     taught(shop, 40)
     learner.step(shop.now + HOUR)
-    beside.look(shop.now, 1.0)
+    maintenance.check(shop.now, 1.0)
     assert not learner.wants_trees()
     taught(shop, 40, begin=40)
     learner.step(shop.now + HOUR)
     assert learner.wants_trees()
     assert shop.published().trees is None
-    beside.look(shop.now, 2.0)
-    beside.close()  # waits for what was begun
-    beside.look(shop.now + HOUR, 3.0)
+    maintenance.check(shop.now, 2.0)
+    maintenance.close()  # waits for what was begun
+    maintenance.check(shop.now + HOUR, 3.0)
     trees = shop.published().trees
     assert trees is not None and not learner.wants_trees()
     found = trees.reward(np.array([[20.0], [60.0]]), ("app", "app"), ("discount",))[:, 0]
@@ -59,15 +59,15 @@ def test_a_version_is_logged_when_it_is_time_and_something_was_learned(shop):
         written.append(bandit)
         return str(len(written))
 
-    beside = LearnerMaintenance(learner, write, every_s=100.0, now_s=0.0)
-    beside.look(shop.now, 150.0)
+    maintenance = LearnerMaintenance(learner, write, every_s=100.0, now_s=0.0)
+    maintenance.check(shop.now, 150.0)
     assert not written, "nothing was learned"
     taught(shop, 2)
     learner.step(shop.now + HOUR)
-    beside.look(shop.now, 200.0)
+    maintenance.check(shop.now, 200.0)
     assert not written, "it is not time"
-    beside.look(shop.now, 260.0)
-    beside.close()
+    maintenance.check(shop.now, 260.0)
+    maintenance.close()
     assert [one.state.counted for one in written] == [2.0]
 
 
@@ -80,7 +80,7 @@ def test_a_version_under_an_alias_of_its_own_serves_and_is_not_counted_twice(
     learner = shop.learner(a_champion("4", accepted=0.5, n=10))
     learner.rebase(shop.now + HOUR)
     learner.step(shop.now + HOUR)
-    number = to_registry(registry, toy_domain)(learner.version())
+    number = log_to_registry(registry, toy_domain)(learner.version())
     [version] = registry.versions()
     assert (version.version, version.aliases) == (number, ("learned",))
 
@@ -102,11 +102,11 @@ def test_a_version_that_cannot_be_logged_is_tried_again_later(shop):
         tries.append(bandit)
         raise OSError("MLflow is down")
 
-    beside = LearnerMaintenance(learner, write, every_s=100.0, now_s=0.0)
+    maintenance = LearnerMaintenance(learner, write, every_s=100.0, now_s=0.0)
     taught(shop, 2)
     learner.step(shop.now + HOUR)
-    beside.look(shop.now, 101.0)
-    beside.close()
+    maintenance.check(shop.now, 101.0)
+    maintenance.close()
     with pytest.raises(OSError, match="MLflow is down"):
-        beside.look(shop.now, 102.0)
+        maintenance.check(shop.now, 102.0)
     assert len(tries) == 1
