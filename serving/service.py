@@ -1,6 +1,7 @@
-"""The border of the service: types in, types out, errors translated once.
+"""The routes of the service: typed requests and answers, and the HTTP status of each error.
 
-`bentoml serve serving.service:NextBestAction`, or `nba serve`, which says what to try.
+Start it with `bentoml serve serving.service:NextBestAction`, or with `nba serve`, which prints a
+request to try once the server is ready.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ from serving.contract.decisions import (
 from serving.contract.events import EventsAnswer, EventsRequest, OutcomeAnswer, OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.server import monitoring
-from serving.server.middleware import ErrorMiddleware, QuietRefusals, tell
+from serving.server.middleware import ErrorMiddleware, QuietRefusals, send_sentence
 from serving.server.openapi import describe, refuses
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ _STATUS: dict[type[NbaError], HTTPStatus] = {
 
 @contextmanager
 def _errors_as_http() -> Iterator[None]:
-    """Turn our errors into BentoML's, which keeps the text of 4xx and hides that of 5xx."""
+    """Raise our errors as BentoML's, which sends the text of a 4xx and hides that of a 5xx."""
     try:
         yield
     except NbaError as error:
@@ -87,10 +88,10 @@ def _errors_as_http() -> Iterator[None]:
             HTTPStatus.INTERNAL_SERVER_ERROR,
         )
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            tell(str(error))
+            send_sentence(str(error))
         raise BentoMLException(str(error), error_code=status) from error
-    except ValidationError as error:  # ours, not the caller's: BentoML would make a 400 of it
-        raise RuntimeError("an answer of ours breaks its own type") from error
+    except ValidationError as error:  # our fault, not the caller's: BentoML would answer 400
+        raise RuntimeError("the service made an answer that breaks its own type") from error
 
 
 @bentoml.service(
@@ -133,45 +134,51 @@ class NextBestAction:
     @bentoml.api(route="/v1/decide")
     @refuses(InvalidRequest, InvalidData, CustomerForgotten, DecisionConflict)
     async def decide(self, request: DecideRequest, /) -> Decision:
-        """Which one action, or which few, serve this customer best now; why, with what chance."""
+        """Choose the action, or the few actions, that serve this customer best now.
+
+        The answer gives reasons, and the probability with which each action was chosen.
+        """
         with _errors_as_http():
             decision = await self.worker.decide(request)
         monitoring.count_decision(decision, request.channel)
-        # The very text that was logged: BentoML sends what is a response already as it is.
+        # The text that was logged: BentoML sends a response unchanged.
         sent: Any = Response(decision.as_json, media_type="application/json")
         return sent  # type: ignore[no-any-return]
 
     @bentoml.api(route="/v1/activate")
     @refuses(DecisionUnknown, DecisionConflict)
     async def activate(self, request: ActivateRequest, /) -> ActivateAnswer:
-        """A decision made with `"activate": false` is about to be shown: what still may be."""
+        """Activate a decision that was made with `"activate": false` and is shown now.
+
+        The answer names the actions that may still be shown; the others are withdrawn.
+        """
         with _errors_as_http():
             return await self.worker.activate(request)
 
     @bentoml.api(route="/v1/explain")
     @refuses(DecisionUnknown, NotRepeatable)
     async def explain(self, request: ExplainRequest, /) -> ExplainAnswer:
-        """A past decision with all that led to it, as it was then."""
+        """Return a past decision with the features, predictions and rules that led to it."""
         with _errors_as_http():
             return await self.worker.explain(request)
 
     @bentoml.api(route="/v1/replay")
     @refuses(DecisionUnknown)
     async def replay(self, request: ReplayRequest, /) -> ReplayAnswer:
-        """Decides once more from the record: is the answer the same, and if not, why."""
+        """Decide once more from the record; say if the answer is the same, and if not, why."""
         with _errors_as_http():
             return await self.worker.replay(request)
 
     @bentoml.api(route="/v1/lift")
     async def lift(self, request: LiftRequest, /) -> LiftView:
-        """What the policy earns more than the control group, with its interval."""
+        """Estimate what the policy earns more than the control group, with an interval."""
         with _errors_as_http():
             return await self.worker.lift(request)
 
     @bentoml.api(route="/v1/outcomes")
     @refuses(InvalidRequest, DecisionUnknown, DecisionConflict)
     async def outcomes(self, request: OutcomeRequest, /) -> OutcomeAnswer:
-        """What followed a decision. May come late, or twice, or be taken back."""
+        """Record what followed a decision. It may come late, or twice, or be taken back."""
         with _errors_as_http():
             answer = await self.worker.outcomes(request)
         monitoring.OUTCOMES.labels(request.outcome, answer.status).inc()
@@ -180,41 +187,41 @@ class NextBestAction:
     @bentoml.api(route="/v1/events")
     @refuses(NotVisible, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
     async def events(self, request: EventsRequest, /, ctx: bentoml.Context) -> EventsAnswer:
-        """What happened. Each event is taken or rejected by itself; the same again is no harm."""
+        """Record events. Each is accepted or rejected by itself; a repeated one changes nothing."""
         with _errors_as_http():
-            taken = await self.worker.events(request)
-            answer = EventsAnswer.model_validate(taken, from_attributes=True)
-        if not taken.accepted and not taken.duplicates:
+            result = await self.worker.events(request)
+            answer = EventsAnswer.model_validate(result, from_attributes=True)
+        if not result.accepted and not result.duplicates:
             ctx.response.status_code = HTTPStatus.BAD_REQUEST
-            answer.error = taken.rejected[0].error
-        monitoring.count_events(taken)
+            answer.error = result.rejected[0].error
+        monitoring.count_events(result)
         return answer
 
     @bentoml.api(route="/v1/link")
     @refuses(InvalidData, CustomerForgotten, NotVisible)
     async def link(self, request: LinkRequest, /) -> LinkAnswer:
-        """Two keys are one person: their histories are joined, features and counters restated."""
+        """Link two identifiers of one person: histories are merged, features computed again."""
         with _errors_as_http():
             return await self.worker.link(request)
 
     @bentoml.api(route="/v1/unlink")
     @refuses(InvalidData, IdentityUnknown, NotVisible)
     async def unlink(self, request: LinkRequest, /) -> LinkAnswer:
-        """Two keys are not one person after all: each side gets back what happened under it."""
+        """Undo a link: each customer gets back the events of their own identifiers."""
         with _errors_as_http():
             return await self.worker.unlink(request)
 
     @bentoml.api(route="/v1/customer")
     @refuses(InvalidRequest, InvalidData, CustomerForgotten)
     async def customer(self, request: CustomerRequest, /) -> CustomerView:
-        """One customer as a whole: who, in the middle of what, with which past and predictions."""
+        """Return one customer: identifiers, attributes, journeys, timeline and predictions."""
         with _errors_as_http():
             return await self.worker.customer(request)
 
     @bentoml.api(route="/v1/forget")
     @refuses(InvalidData, CustomerForgotten, NotVisible)
     async def forget(self, request: ForgetRequest, /) -> ForgetAnswer:
-        """Erase a customer everywhere; they are refused until that is lifted."""
+        """Erase a customer everywhere, and refuse them until they are readmitted."""
         with _errors_as_http():
             return await self.worker.forget(request)
 
@@ -222,7 +229,7 @@ class NextBestAction:
 
         @bentoml.api(route="/v1/noop")
         async def noop(self, request: DecideRequest, /) -> dict[str, Any]:
-            """What the server itself costs: the measure that `make bench` divides by."""
+            """Answer nothing: the server's own cost, which `make bench-decide` divides by."""
             return {}
 
 

@@ -1,4 +1,4 @@
-"""One customer as a whole: who they are, what they are in the middle of, what was and will be."""
+"""Collects what is known of one customer: profile, open journeys, timeline and predictions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from serving.decide.inputs import feature_row
 
 
 def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> CustomerView:
-    """Everything we know of a customer, on one page.
+    """Read everything that is known of a customer.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
 def _journeys(engine: Engine, state: Any, now: datetime) -> list[JourneyView]:
     if state is None:
         return []
-    told = engine.model_input.fold.open_journeys(state, now.timestamp())
+    journeys = engine.model_input.fold.open_journeys(state, now.timestamp())
     return [
         JourneyView(
             journey=one.kind,
@@ -91,7 +91,7 @@ def _journeys(engine: Engine, state: Any, now: datetime) -> list[JourneyView]:
             opened_at=_at(one.opened_at_s),
             stage_since=_at(one.stage_at_s),
         )
-        for one in told
+        for one in journeys
     ]
 
 

@@ -1,4 +1,4 @@
-"""Forgets a customer for a caller, and says what that cannot reach: models that learned of them."""
+"""Erases a customer for a caller, and names the models that have learned from their data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def forget(
     request: ForgetRequest, erasure: Erasure, spelling: Spelling, registry: Registry, now: datetime
 ) -> ForgetAnswer:
-    """Erase a customer, or let one who was erased come back.
+    """Erase a customer, or readmit one who was erased.
 
     Raises
     ------
@@ -61,6 +61,6 @@ def _trained_on(erased: ErasureResult, erasure: Erasure, registry: Registry) -> 
     hashed = erasure.ledger.read(lambda connection: hashes(connection, erased.keys))
     try:
         return [f"{one.name} {one.version}" for one in registry.trained_on(hashed)]
-    except Exception:  # MLflow that is down must not keep anybody from being forgotten
+    except Exception:  # a customer is forgotten also while MLflow is down
         log.exception("MLflow could not say which models were trained on a forgotten customer")
         return None

@@ -1,8 +1,8 @@
-"""The border of the API: refuses what is too large, and gives every error one form.
+"""The middleware refuses bodies that are too large, and gives every error one form.
 
-BentoML sends an error as a list, or as a stock phrase with a list of details; a caller should
-meet one form everywhere: ``{"error": "one sentence"}``. It also answers `/readyz` with an empty
-line, where an operator wants to read what is missing. One ASGI middleware puts both right.
+BentoML sends an error as a list, or as a stock phrase with a list of details. This middleware sends
+``{"error": "one sentence"}`` instead. BentoML also answers `/readyz` with an empty line; here it
+names what is missing.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 NO_ROUTE = ("Not Found", "Method Not Allowed")  # as Starlette says it, in plain text
-# What every route of ours refuses, and why: the OpenAPI document tells so.
+# Statuses with which every route may refuse a request, and the reason in the OpenAPI document.
 REFUSED: Mapping[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The body is not JSON, or not a request of this route.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"The body is larger than {MAX_BODY_BYTES:,} bytes.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The content is not of type application/json.",
 }
-# What a failure of ours (5xx) has to tell the caller; BentoML would send a stock phrase.
-_told: ContextVar[list[str]] = ContextVar("told")
+# Sentences for the caller about a failure of ours (5xx); BentoML would send a stock phrase.
+_sentences: ContextVar[list[str]] = ContextVar("sentences")
 
 
-def tell(sentence: str) -> None:
-    """Say what went wrong on our side, to the caller of this request."""
-    _told.get([]).append(sentence)
+def send_sentence(sentence: str) -> None:
+    """Answer the current request with this sentence, if its status is an error."""
+    _sentences.get([]).append(sentence)
 
 
 class ClientGone(Exception):
-    """The caller hung up in the middle of the request."""
+    """The caller closed the connection before the whole request had come."""
 
 
 class ErrorMiddleware:
-    """Wraps the BentoML application.
+    """ASGI middleware around the BentoML application.
 
     Parameters
     ----------
     readiness
-        What `/readyz` answers: a status code and a body.
+        Returns the status code and the body of `/readyz`.
     document
-        What `/docs.json` answers; without it, BentoML does.
+        Returns the body of `/docs.json`; without it, BentoML answers that path.
     """
 
     def __init__(
@@ -94,20 +94,20 @@ class ErrorMiddleware:
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-        async def replay() -> Message:
+        async def repeat() -> Message:
             return whole.pop() if whole else await receive()
 
-        told: list[str] = []
-        _told.set(told)
-        await self._app(scope, replay, _Answer(send, told, scope).send)
+        sentences: list[str] = []
+        _sentences.set(sentences)
+        await self._app(scope, repeat, _ErrorForm(send, sentences, scope).send)
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The body, or None if it is too large: its announced length need not be true."""
+    """Read the body; None if it is too large, because its announced length may be false."""
     parts, size = [], 0
     while True:
         message = await receive()
-        if message["type"] == "http.disconnect":  # half a request is none
+        if message["type"] == "http.disconnect":  # half a request is not handled
             raise ClientGone
         part = message.get("body", b"")
         parts.append(part)
@@ -122,12 +122,12 @@ def _header(message: Message, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in message["headers"] if key == name), "")
 
 
-class _Answer:
-    """Lets good answers through as they come; holds an error back until it is whole."""
+class _ErrorForm:
+    """Sends good answers on as they come; collects an error and sends it in one form."""
 
-    def __init__(self, send: Send, told: list[str], scope: Scope) -> None:
+    def __init__(self, send: Send, sentences: list[str], scope: Scope) -> None:
         self._send = send
-        self._told = told
+        self._sentences = sentences
         self._scope = scope
         self._start: Message | None = None
         self._body = b""
@@ -141,7 +141,9 @@ class _Answer:
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
                 status, allowed = self._start["status"], _header(self._start, b"allow")
-                content = {"error": self._told[0]} if self._told else one_form(self._body)
+                content = (
+                    {"error": self._sentences[0]} if self._sentences else error_form(self._body)
+                )
                 if content["error"] in NO_ROUTE:
                     content["error"] = _no_route(self._scope, allowed)
                 more = [(b"allow", allowed.encode())] if allowed else []
@@ -149,15 +151,15 @@ class _Answer:
 
 
 def _no_route(scope: Scope, allowed: str) -> str:
-    """Where there is no such path, or no such method of it."""
+    """Say that there is no such path, or no such method of it."""
     path = shown(scope["path"])
     if allowed:
         return f"{scope['method']} is not answered at {path}. Send {allowed}."
     return f"{path} is not a route of this service. /docs.json names them all."
 
 
-def one_form(body: bytes) -> dict[str, Any]:
-    """An error of BentoML, or of anything below it, as ``{"error": "one sentence"}``."""
+def error_form(body: bytes) -> dict[str, Any]:
+    """Rewrite an error of BentoML or Starlette as ``{"error": "one sentence"}``."""
     try:
         content = json.loads(body)
     except ValueError:
@@ -167,14 +169,14 @@ def one_form(body: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         return {"error": str(content)}
     if isinstance(content.get("error"), str) and "detail" not in content:
-        return content  # with what else there is to say, such as which events were rejected
+        return content  # it may hold more, such as the rejected events
     if isinstance(details := content.get("detail"), list) and details:
         return {"error": " ".join(_detail(detail) for detail in details[:5])}
     return {"error": str(content.get("error") or content.get("detail") or content)}
 
 
 def _detail(detail: Any) -> str:
-    """One finding of pydantic as a sentence with the field's name and the remedy."""
+    """Turn one error of pydantic into a sentence with the field's name and the remedy."""
     if not isinstance(detail, dict):
         return str(detail)
     field = cut(".".join(str(part) for part in detail.get("loc", ())))
@@ -212,7 +214,7 @@ async def _answer(
 
 
 class QuietRefusals(logging.Filter):
-    """Keeps the traceback of a refused request out of the log; the caller has the sentence."""
+    """Keeps tracebacks of refused requests out of the log; the caller gets the sentence."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

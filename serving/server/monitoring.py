@@ -1,4 +1,4 @@
-"""What Prometheus reads at `/metrics`, beside BentoML's own request times."""
+"""Metrics that Prometheus reads at `/metrics`, beside BentoML's own request times."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from features.ingest.live_events import IngestResult
 from serving.contract.decisions import Decision
 
 DECISIONS = Counter("nba_decisions", "Actions chosen.", ["channel", "action", "arm", "known"])
-EVENTS = Counter("nba_events", "Events sent to us.", ["status"])
-OUTCOMES = Counter("nba_outcomes", "Outcomes taken in.", ["outcome", "status"])
+EVENTS = Counter("nba_events", "Events received.", ["status"])
+OUTCOMES = Counter("nba_outcomes", "Outcomes received.", ["outcome", "status"])
 PROBABILITY = Histogram(
     "nba_probability",
-    "Probability of the action chosen first; a policy that explores less moves to the right.",
+    "Probability of the action of rank 1; higher for a policy that explores less.",
     buckets=(0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0),
 )
 DEGRADED = Gauge(
@@ -27,8 +27,8 @@ def count_decision(decision: Decision, channel: str) -> None:
     PROBABILITY.observe(decision.actions[0].probability)
 
 
-def count_events(taken: IngestResult) -> None:
-    """Count what became of the events of one call."""
-    EVENTS.labels("accepted").inc(taken.accepted)
-    EVENTS.labels("duplicate").inc(taken.duplicates)
-    EVENTS.labels("rejected").inc(len(taken.rejected))
+def count_events(result: IngestResult) -> None:
+    """Count the accepted, duplicate and rejected events of one request."""
+    EVENTS.labels("accepted").inc(result.accepted)
+    EVENTS.labels("duplicate").inc(result.duplicates)
+    EVENTS.labels("rejected").inc(len(result.rejected))

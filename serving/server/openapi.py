@@ -1,7 +1,7 @@
-"""The OpenAPI document: made from the routes' types, and from what each route says it refuses.
+"""Makes the OpenAPI document from the routes' types and the errors that each route declares.
 
-BentoML makes one too, but it forgets what may be null and names statuses that never come; and a
-document that is wrong is worse than none, because clients are generated from it.
+BentoML's own document leaves out that a field may be null, and names statuses that never come.
+Clients are generated from the document, so it has to be exact.
 """
 
 from __future__ import annotations
@@ -20,14 +20,20 @@ from serving.server.middleware import REFUSED
 Function = TypeVar("Function", bound=Callable[..., Any])
 Statuses = Mapping[type[NbaError], HTTPStatus]
 
-EVERYWHERE = (LedgerDown,)  # what any route may raise
+EVERYWHERE = (LedgerDown,)  # errors that every route may raise
 JSON = "application/json"
 SCHEMAS = "#/components/schemas/{model}"
 _NOTE = "_refusals"
 
 
 class Refusals(NamedTuple):
-    """What a route may answer instead of its answer."""
+    """Errors that a route may answer with.
+
+    Attributes
+    ----------
+    bodies
+        Types of the bodies that go with a status, where it is not ``{"error": "..."}`` alone.
+    """
 
     errors: tuple[type[NbaError], ...] = ()
     bodies: Mapping[HTTPStatus, Any] = {}
@@ -36,13 +42,13 @@ class Refusals(NamedTuple):
 def refuses(
     *errors: type[NbaError], bodies: Mapping[HTTPStatus, type[BaseModel]] | None = None
 ) -> Callable[[Function], Function]:
-    """Note on a route, below ``@bentoml.api``, what it may answer instead of its answer.
+    """Declare the errors of a route; stands below ``@bentoml.api``.
 
     Parameters
     ----------
     errors
-        Errors of ours that it raises. What every route refuses (`middleware.REFUSED`) need
-        not be named.
+        Errors of ours that the route raises. Those of every route (`middleware.REFUSED`) need
+        not be declared.
     bodies
         Bodies that go with a status, where it is not ``{"error": "..."}`` alone.
     """
@@ -55,36 +61,36 @@ def refuses(
 
 
 class Route(NamedTuple):
-    """A route as its function describes it."""
+    """A route, read from its function."""
 
     name: str
     path: str
-    says: str
+    description: str
     request: Any
     answer: Any
     refusals: Refusals
 
 
 def routes(service: Any) -> list[Route]:
-    """Our routes of a BentoML service, in the order in which they stand there."""
+    """The routes of a BentoML service, in the order of their definition."""
     return [_route(name, api) for name, api in service.apis.items()]
 
 
 def _route(name: str, api: Any) -> Route:
     hints = get_type_hints(api.func)
-    taken = next(iter(list(inspect.signature(api.func).parameters)[1:]))
+    request = next(iter(list(inspect.signature(api.func).parameters)[1:]))
     refusals = getattr(api.func, _NOTE, Refusals())
-    says = inspect.getdoc(api.func) or ""
-    return Route(name, api.route, says, hints[taken], hints["return"], refusals)
+    description = inspect.getdoc(api.func) or ""
+    return Route(name, api.route, description, hints[request], hints["return"], refusals)
 
 
 def describe(service: Any, statuses: Statuses) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of a BentoML service.
+    """Make the OpenAPI 3.1 document of a BentoML service.
 
     Parameters
     ----------
     statuses
-        The status that each kind of error is answered with.
+        The status of each kind of error.
     """
     ours = routes(service)
     schemas, components = _schemas(ours)
@@ -100,21 +106,21 @@ def describe(service: Any, statuses: Statuses) -> dict[str, Any]:
         "paths": {
             **{route.path: {"post": _post(route, schemas, statuses, timeout)} for route in ours},
             "/readyz": {"get": _readyz(schemas)},
-            "/livez": {"get": _get("Whether the process lives.", "It does.")},
-            "/metrics": {"get": _get("Counters for Prometheus.", "In Prometheus' text format.")},
+            "/livez": {"get": _get("Liveness: the process runs.", "The process runs.")},
+            "/metrics": {"get": _get("Metrics for Prometheus.", "In Prometheus' text format.")},
         },
         "components": {"schemas": components},
     }
 
 
 def _schemas(ours: list[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
-    """Of each type its schema, and the parts to which these refer."""
-    taken = [(route.request, "validation") for route in ours]
-    given = [(route.answer, "serialization") for route in ours]
+    """Return the schema of each type, and the components that the schemas refer to."""
+    requests = [(route.request, "validation") for route in ours]
+    answers = [(route.answer, "serialization") for route in ours]
     others = [body for route in ours for body in route.refusals.bodies.values()]
-    given += [(body, "serialization") for body in (*others, Error, Readiness)]
-    named = [(one, mode, TypeAdapter(one)) for one, mode in [*taken, *given]]
-    found, rest = TypeAdapter.json_schemas(named, ref_template=SCHEMAS)  # type: ignore[arg-type]
+    answers += [(body, "serialization") for body in (*others, Error, Readiness)]
+    types = [(one, mode, TypeAdapter(one)) for one, mode in [*requests, *answers]]
+    found, rest = TypeAdapter.json_schemas(types, ref_template=SCHEMAS)  # type: ignore[arg-type]
     return {one: schema for (one, _), schema in found.items()}, rest.get("$defs", {})
 
 
@@ -122,9 +128,9 @@ def _post(
     route: Route, schemas: Mapping[Any, Any], statuses: Statuses, timeout_s: float | None
 ) -> dict[str, Any]:
     reasons = dict(_reasons(route.refusals, statuses, timeout_s))
-    takes: dict[str, Any] = {"schema": schemas[route.request]}
+    content: dict[str, Any] = {"schema": schemas[route.request]}
     if example := _example(route.request):
-        takes["example"] = example
+        content["example"] = example
     answers = {"200": _answer(_first_line(route.answer), schemas[route.answer])}
     for status in sorted(reasons):
         body = schemas[Error]
@@ -133,9 +139,9 @@ def _post(
         answers[str(int(status))] = _answer(" ".join(reasons[status]), body)
     return {
         "operationId": route.name,
-        "description": route.says,
+        "description": route.description,
         "tags": ["API"],
-        "requestBody": {"required": True, "content": {JSON: takes}},
+        "requestBody": {"required": True, "content": {JSON: content}},
         "responses": answers,
     }
 
@@ -143,27 +149,27 @@ def _post(
 def _reasons(
     refusals: Refusals, statuses: Statuses, timeout_s: float | None
 ) -> Iterator[tuple[HTTPStatus, list[str]]]:
-    """Each status other than 200 that may come, and why it does."""
-    found: dict[HTTPStatus, list[str]] = {status: [why] for status, why in REFUSED.items()}
+    """Each status other than 200, with the reasons for it."""
+    found: dict[HTTPStatus, list[str]] = {status: [reason] for status, reason in REFUSED.items()}
     for error in (*refusals.errors, *(kind for kind in EVERYWHERE if kind in statuses)):
         status = status_of(error, statuses)
         found.setdefault(status, []).append(_first_line(error))
     for status, body in refusals.bodies.items():
         found.setdefault(status, []).append(f"Or, as {body.__name__}: {_first_line(body)}")
     if timeout_s:
-        why = f"It took longer than {timeout_s:g} s. Send it again."
-        found.setdefault(HTTPStatus.GATEWAY_TIMEOUT, []).append(why)
+        reason = f"It took longer than {timeout_s:g} s. Send it again."
+        found.setdefault(HTTPStatus.GATEWAY_TIMEOUT, []).append(reason)
     yield from found.items()
 
 
 def status_of(kind: type[NbaError], statuses: Statuses) -> HTTPStatus:
-    """The status that errors of this kind are answered with; 500 if nobody thought of them."""
+    """The status of this kind of error; 500 if ``statuses`` does not name it."""
     fitting = (status for other, status in statuses.items() if issubclass(kind, other))
     return next(fitting, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _example(request: Any) -> dict[str, Any]:
-    """A request put together from the examples that its fields give."""
+    """Make a request from the examples of its fields."""
     fields = getattr(request, "model_fields", {})
     return {name: field.examples[0] for name, field in fields.items() if field.examples}
 
@@ -171,21 +177,21 @@ def _example(request: Any) -> dict[str, Any]:
 def _readyz(schemas: Mapping[Any, Any]) -> dict[str, Any]:
     body = schemas[Readiness]
     answers = {
-        "200": _answer("Send requests. What is degraded, is named.", body),
-        "503": _answer("Not yet, or not now.", body),
+        "200": _answer("Ready for requests; `degraded` names what is missing or broken.", body),
+        "503": _answer("Not ready: still starting, or decisions cannot be written.", body),
     }
-    says = "Whether decisions can be made and logged, with which models, and what is missing."
-    return {"description": says, "tags": ["Operators"], "responses": answers}
+    text = "Readiness: decisions can be made and logged; names the models, and what is missing."
+    return {"description": text, "tags": ["Operators"], "responses": answers}
 
 
-def _get(says: str, answer: str) -> dict[str, Any]:
+def _get(text: str, answer: str) -> dict[str, Any]:
     content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     answers = {"200": {"description": answer, "content": content}}
-    return {"description": says, "tags": ["Operators"], "responses": answers}
+    return {"description": text, "tags": ["Operators"], "responses": answers}
 
 
-def _answer(says: str, schema: Any) -> dict[str, Any]:
-    return {"description": says, "content": {JSON: {"schema": schema}}}
+def _answer(text: str, schema: Any) -> dict[str, Any]:
+    return {"description": text, "content": {JSON: {"schema": schema}}}
 
 
 def _first_line(of: Any) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from serving.contract.decisions import DecideRequest
 from serving.contract.events import OutcomeRequest
-from serving.server.middleware import MAX_BODY_BYTES, ErrorMiddleware, QuietRefusals, one_form
+from serving.server.middleware import MAX_BODY_BYTES, ErrorMiddleware, QuietRefusals, error_form
 
 JSON = (b"content-type", b"application/json")
 
@@ -296,12 +296,12 @@ def test_pydantics_findings_become_a_sentence_with_the_field(request_type, body,
     ],
 )
 def test_every_error_takes_one_form(body, sentence):
-    assert one_form(body) == {"error": sentence}
+    assert error_form(body) == {"error": sentence}
 
 
 def test_of_many_findings_the_first_five_are_told():
     many = [{"type": "missing", "loc": [f"f{number}"], "msg": ""} for number in range(9)]
-    told = one_form(json.dumps({"detail": many}).encode())["error"]
+    told = error_form(json.dumps({"detail": many}).encode())["error"]
     assert told.count("is missing") == 5
 
 
@@ -401,7 +401,7 @@ def test_the_content_type_may_be_written_in_capitals():
 
 
 def test_details_that_are_plain_texts_are_passed_on():
-    assert one_form(b'{"detail": ["too", "much"]}') == {"error": "too much"}
+    assert error_form(b'{"detail": ["too", "much"]}') == {"error": "too much"}
 
 
 def test_half_a_request_reaches_nobody():

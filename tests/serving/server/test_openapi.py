@@ -64,7 +64,7 @@ def ref(name: str) -> dict[str, str]:
 
 @bentoml.service(name="small", traffic={"timeout": 3})
 class Small:
-    """Tells of little."""
+    """A service with two routes."""
 
     @bentoml.api(route="/v1/told")
     @refuses(DecisionUnknown, InvalidEvent, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
@@ -82,7 +82,7 @@ SMALL = describe(Small, STATUSES)
 
 def test_a_route_is_told_with_what_it_takes_and_what_it_answers():
     post = SMALL["paths"]["/v1/told"]["post"]
-    assert (post["operationId"], post["description"]) == ("told", "What followed.")
+    assert (post["operationId"], post["description"]) == ("told", "Take an outcome.")
     takes = post["requestBody"]
     assert takes["required"] and body_of(takes) == ref("OutcomeRequest")
     assert body_of(post["responses"]["200"]) == ref("OutcomeAnswer")
@@ -123,7 +123,7 @@ def test_the_document_keeps_the_rules_of_openapi():
 
 def test_every_route_says_what_it_does_and_gives_an_example_that_it_takes():
     for route in OURS:
-        assert route.says, f"{route.path} has no docstring"
+        assert route.description, f"{route.path} has no docstring"
         takes = DOCUMENT["paths"][route.path]["post"]["requestBody"]["content"]
         example = takes["application/json"].get("example")
         assert example, f"no field of {route.request.__name__} has examples"
