@@ -15,8 +15,8 @@ from training.params import BanditParams
 PLAIN = BanditParams(
     service="unused",
     width=8,
-    linear_experts=({"ridge": 100.0, "caution": 1.0},),
-    trees={"at_least": 1_000_000, "growth": 2.0, "newest": 1, "debt": 0.0},
+    linear_experts=({"ridge": 100.0, "exploration_scale": 1.0},),
+    trees={"at_least": 1_000_000, "growth": 2.0, "newest": 1, "handicap": 0.0},
     min_probability=0.001,
     warm_start_weight=0.3,
 )

@@ -1,18 +1,18 @@
-"""Our bandit against Vowpal Wabbit and MABWiser, on classification sets made bandit problems.
+"""Compares `ContextualBandit` with Vowpal Wabbit and MABWiser on classification data sets.
 
     python -m tests.bench.bandit
     python -m tests.bench.bandit --sets letter vehicle --seeds 0 --only ours
 
-An action is a class; who names the right one earns 1, and nobody is told which it would have been.
-The first 6,000 rows of each set are shuffled and pass once; what counts is the mean reward on the
-way. Features are standardised, categories are 0/1 columns. The same uniform numbers draw the
-actions of everybody. Beside the eight sets with published figures stand others on which nothing
-was tuned (`--sets others`).
+A data set becomes a bandit problem: an action is a class, the reward is 1 for the right class and
+else 0, and a learner sees the reward of its own action only. The first 6,000 rows of each set are
+shuffled and pass once; the figure is the mean reward over all of them. Features are standardised,
+categories are 0/1 columns. The same uniform numbers draw the actions of all learners. Settings were
+tuned on the eight sets of the published figures; `--sets others` runs sets without any tuning.
 
-On Hillstrom's e-mails, which were sent at random, only the rows count in which a bandit wants the
-e-mail that was sent; then it is told whether a visit followed. What it earns there is what it would
-have earned (Li et al. (2011), "Unbiased Offline Evaluation of Contextual-bandit-based News Article
-Recommendation Algorithms", Algorithm 1).
+Hillstrom's e-mails were sent at random. There, only the rows count in which a learner draws the
+e-mail that was sent; it then learns whether a visit followed. The mean reward of these rows is an
+unbiased estimate of that in use (Li et al. 2011, "Unbiased Offline Evaluation of Contextual-bandit-
+based News Article Recommendation Algorithms", Algorithm 1).
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ EIGHT = (
     *("nursery", "page_blocks", "spambase", "letter"),
 )
 SHIPPED = ("digits", "wine", "breast_cancer", "iris")  # with scikit-learn
-TABLES = {  # file, target, columns that tell it or mean nothing
+TABLES = {  # file, target, columns to leave out: they contain the target, or are keys
     "shoppers": ("online_shoppers_intention.csv.gz", "Revenue", []),
     "bank": ("bank_additional_full.csv.gz", "y", ["duration"]),
     "telco": ("telco_customer_churn.csv.gz", "Churn", ["customerID", "TotalCharges"]),
 }
 OTHERS = (*SHIPPED, *TABLES)
-MADE = "10 actions, 20 features"  # a made-up set, for the time that a row takes
+MADE = "10 actions, 20 features"  # a synthetic set, for the time that a row takes
 OURS = "ours"
 out = Console(width=200)
 
 
 class Problem(NamedTuple):
-    """Contexts (n, d), the right action of each (n,), how many there are, uniforms (n,)."""
+    """Contexts (n, d), the right action of each (n,), the number of actions, uniforms (n,)."""
 
     contexts: np.ndarray
     right: np.ndarray
@@ -62,7 +62,7 @@ class Problem(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Mean reward; microseconds of one predict and one learn; milliseconds a row of refits."""
+    """Mean reward; microseconds of one predict and one learn; milliseconds of refits per row."""
 
     reward: float
     predict_us: float
@@ -71,7 +71,7 @@ class Run(NamedTuple):
 
 
 class Ours:
-    """`ContextualBandit`, row by row."""
+    """Plays `ContextualBandit` row by row."""
 
     def __init__(self, n_features: int, n_actions: int) -> None:
         self.bandit = ContextualBandit(n_features, n_actions)
@@ -84,7 +84,7 @@ class Ours:
 
 
 def problem(name: str, seed: int, rows: int = ROWS) -> Problem:
-    """A set as a bandit problem."""
+    """Make a bandit problem of a data set."""
     x, y = (part[:rows] for part in _table(name))
     y = np.unique(y, return_inverse=True)[1]
     rng = np.random.default_rng(seed)
@@ -110,7 +110,7 @@ def _table(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def emails(seed: int) -> tuple[Problem, np.ndarray]:
-    """Hillstrom's e-mails: ``right`` is what was sent; and whether a visit followed, shape (n,)."""
+    """Return Hillstrom's e-mails, with those sent as ``right``, and visits of shape (n,)."""
     contexts, arm, rewards = hillstrom.read(hillstrom.FILE)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(arm))
@@ -120,7 +120,7 @@ def emails(seed: int) -> tuple[Problem, np.ndarray]:
 
 
 def replay(sent: Problem, visits: np.ndarray, learner: Rival) -> float:
-    """Mean reward of the rows in which the learner wants what was sent."""
+    """Mean reward of the rows in which the learner draws the e-mail that was sent."""
     earned = []
     for context, arm, visit, uniform in zip(
         sent.contexts, sent.right, visits, sent.uniforms, strict=True
@@ -133,7 +133,7 @@ def replay(sent: Problem, visits: np.ndarray, learner: Rival) -> float:
 
 
 def play(given: Problem, learner: Rival) -> Run:
-    """One pass."""
+    """Play each row once."""
     reward = predict_s = learn_s = refit_s = 0.0
     bandit = getattr(learner, "bandit", None)
     for context, right, uniform in zip(given.contexts, given.right, given.uniforms, strict=True):
@@ -214,7 +214,7 @@ def _said(played: dict[tuple[str, str], list[Run]], name: str, learners: list[st
 def _print_table(
     played: dict[tuple[str, str], list[Run]], sets: list[str], learners: list[str]
 ) -> None:
-    """Mean reward of each on each set, their means and ranks, and who is best of the others."""
+    """Print the mean reward of each learner on each set, means and ranks, and the best rival."""
     reward = np.array([[_mean(played[name, who]) for who in learners] for name in sets])
     table = Table("mean reward", *learners, "best of the others")
     others = [index for index, who in enumerate(learners) if who != OURS]
@@ -235,7 +235,7 @@ def _print_table(
 def _print_emails(
     learners: dict[str, Callable[[Problem, int], Rival]], seeds: Sequence[int]
 ) -> None:
-    """Visits of each in 100, and those of each e-mail sent to all."""
+    """Print the percentage of visits by each learner, and by each e-mail if sent to all."""
     table = Table("visits, %", *learners, *hillstrom.ARMS)
     earned: dict[str, list[float]] = {name: [] for name in learners}
     with threadpool_limits(1):

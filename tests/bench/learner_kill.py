@@ -1,10 +1,11 @@
-"""Kill -9 of the learner in the middle of its work: does it end where one that was left alone does?
+"""Kills the learner with SIGKILL while it works, and compares its state with an undisturbed one.
 
     python -m tests.bench.learner_kill --kills 20
 
-The same decisions and outcomes (late ones, revised ones, taken back ones, and silence) go into two
-ledgers at once. Beside one of them a learner runs undisturbed; the other's is killed again and
-again, at any moment. In the end both must have counted the same, to the last digits of a sum.
+The same decisions and outcomes go into two ledgers at once: late, revised and retracted outcomes,
+and decisions without any. One ledger's learner runs undisturbed; the other's is killed again and
+again, at random moments. In the end both must hold the same credits and, up to rounding, the same
+sums.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ out = Console(width=120)
 
 @dataclass
 class Side:
-    """A ledger, and the learner beside it."""
+    """A ledger and its learner process."""
 
     home: Path
     ledger: Ledger
@@ -107,7 +108,7 @@ class Side:
 
 @dataclass
 class Feeder:
-    """Makes up what happens, and tells both ledgers."""
+    """Writes the same random decisions and outcomes to all ledgers."""
 
     sides: tuple[Side, ...]
     rng: np.random.Generator
@@ -121,14 +122,14 @@ class Feeder:
         self.input = ModelInput(domain)
 
     def something(self) -> None:
-        """A decision, mostly with an outcome; now and then one of before is changed."""
+        """Write a decision, mostly with an outcome; sometimes revise or retract an earlier one."""
         self.decisions += 1
         name = f"d{self.decisions}"
         action = str(self.rng.choice(["discount", "call_back"]))
         days = self.catalog.actions[action].attribution_days
         now = datetime.now(UTC)
         quiet = self.silence and self.rng.random() < 0.3
-        # What is answered by silence was shown so long ago that its window closes soon.
+        # A decision without any outcome is so old that its attribution window closes soon.
         at = now - timedelta(days=days) + timedelta(seconds=2) if quiet else now
         age = str(self.rng.integers(20, 70))
         row = self.input.read({"plan": "plus", "age_years": age}, None, at.timestamp())
@@ -168,40 +169,43 @@ class Ended:
 
 
 def killed(folder: Path, kills: int, seed: int, silence: bool) -> Ended:
-    """Kill one of two learners again and again, then compare what they know."""
+    """Kill one of two learners again and again, then compare credits and states."""
     rng = np.random.default_rng(seed)
-    calm, hunted = Side.opened(folder / "calm"), Side.opened(folder / "hunted")
-    feeder = Feeder((calm, hunted), rng, silence)
+    undisturbed, interrupted = (
+        Side.opened(folder / "undisturbed"),
+        Side.opened(folder / "interrupted"),
+    )
+    feeder = Feeder((undisturbed, interrupted), rng, silence)
     in_the_middle = 0
-    calm.start()
+    undisturbed.start()
     try:
         with _feeding(feeder):
             for _ in range(kills):
-                before = hunted.revision()
-                hunted.start()
-                _wait(lambda before=before: hunted.revision() > before)
+                before = interrupted.revision()
+                interrupted.start()
+                _wait(lambda before=before: interrupted.revision() > before)
                 time.sleep(float(rng.uniform(0, 3 * EVERY_S)))
-                hunted.kill()
-                in_the_middle += hunted.unlearned() > 0
-        hunted.start()
-        _wait(lambda: not calm.unlearned() and not hunted.unlearned())
+                interrupted.kill()
+                in_the_middle += interrupted.unlearned() > 0
+        interrupted.start()
+        _wait(lambda: not undisturbed.unlearned() and not interrupted.unlearned())
         if silence:
             time.sleep(SETTLE.total_seconds() + 5)
-            _wait(lambda: len(calm.credited()) == len(hunted.credited()))
+            _wait(lambda: len(undisturbed.credited()) == len(interrupted.credited()))
     finally:
-        for side in (calm, hunted):
+        for side in (undisturbed, interrupted):
             if side.process is not None:
                 side.kill()
-    mistakes = list(_differences(calm, hunted))
-    credits = len(calm.credited())
-    for side in (calm, hunted):
+    mistakes = list(_differences(undisturbed, interrupted))
+    credits = len(undisturbed.credited())
+    for side in (undisturbed, interrupted):
         side.ledger.close()
     return Ended(kills, in_the_middle, feeder.decisions, credits, mistakes)
 
 
 @contextmanager
 def _feeding(feeder: Feeder) -> Iterator[None]:
-    """Something happens all the time, in a thread."""
+    """Write decisions and outcomes all the time, in a thread."""
     enough, broken = threading.Event(), list[BaseException]()
 
     def feed() -> None:
@@ -230,11 +234,11 @@ def _wait(holds: object) -> None:
         time.sleep(0.005)
 
 
-def _differences(calm: Side, hunted: Side) -> Iterator[str]:
-    if calm.credited() != hunted.credited():
-        others = set(calm.credited().items()) ^ set(hunted.credited().items())
+def _differences(undisturbed: Side, interrupted: Side) -> Iterator[str]:
+    if undisturbed.credited() != interrupted.credited():
+        others = set(undisturbed.credited().items()) ^ set(interrupted.credited().items())
         yield f"{len(others)} credits differ, such as {min(others)}"
-    ours, theirs = calm.learned_sums(), hunted.learned_sums()
+    ours, theirs = undisturbed.learned_sums(), interrupted.learned_sums()
     for name, array in ours.items():
         largest = max(1.0, float(np.abs(array).max()))
         if not np.allclose(array, theirs[name], rtol=1e-9, atol=1e-9 * largest):
@@ -242,7 +246,9 @@ def _differences(calm: Side, hunted: Side) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Kill -9 of the learner, and what it knows then.")
+    parser = argparse.ArgumentParser(
+        description="Kill the learner again and again, and compare its state with another one's."
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     asked = parser.parse_args()

@@ -1,6 +1,6 @@
-"""Other people's bandits behind our two verbs, for `tests.bench.bandit`.
+"""Wraps Vowpal Wabbit and MABWiser with `predict` and `learn`, for `tests.bench.bandit`.
 
-Vowpal Wabbit and MABWiser are the extra `bench`; what is not installed is left out.
+Both are in the extra `bench`; one that is not installed is left out.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ COST_OF_NOTHING = {"--regcbopt": 1.0}
 
 
 class Rival(Protocol):
-    """Is asked and told, row by row."""
+    """A learner that plays row by row."""
 
     def predict(self, context: np.ndarray) -> np.ndarray:
-        """Chances of the actions, shape (n_actions,)."""
+        """Probabilities of the actions, shape (n_actions,)."""
 
     def learn(
         self, context: np.ndarray, action: int, reward: float, probability: float
@@ -34,7 +34,7 @@ class Rival(Protocol):
 
 
 class VowpalWabbit:
-    """Interactions of context and action, as its authors advise for such sets."""
+    """Vowpal Wabbit with interactions of context and action, as its authors advise."""
 
     def __init__(self, n_actions: int, explorer: str, seed: int) -> None:
         from vowpalwabbit import Workspace
@@ -59,7 +59,7 @@ class VowpalWabbit:
 
 
 class MabWiser:
-    """A policy that names one action."""
+    """A policy of MABWiser; it chooses one action with probability 1."""
 
     def __init__(self, n_actions: int, policy: str, alpha: float, seed: int) -> None:
         from mabwiser.mab import MAB, LearningPolicy
@@ -80,7 +80,7 @@ class MabWiser:
 
 
 def rivals() -> dict[str, Callable[[int, int], Rival]]:
-    """Those that are installed: given n_actions and a seed, each makes one."""
+    """Return the installed rivals by name; each makes a learner of n_actions and a seed."""
     found: dict[str, Callable[[int, int], Rival]] = {}
     if importlib.util.find_spec("vowpalwabbit"):
         for name, explorer in VOWPAL_WABBIT.items():

@@ -38,7 +38,7 @@ class ActionStatistics:
         b of each action.
     square : shape (n_actions,)
         s of each action.
-    fading : Decay
+    decay : Decay
         Weights of outcomes by their time.
     """
 

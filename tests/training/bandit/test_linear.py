@@ -78,8 +78,8 @@ def test_more_outcomes_give_a_smaller_variance():
     second, first = sums(*outcomes(30, seed=7))
     second[1], first[1] = second[1] * 100, first[1] * 100
     one = solve(second, first, penalties()[0], START, basis_of(second))
-    mean_variance = one.mean_variance(outcomes(10, seed=8)[0])
-    assert mean_variance[:, 1].mean() < mean_variance[:, [0, 2]].mean() / 1.5
+    variance = one.mean_variance(outcomes(10, seed=8)[0])
+    assert variance[:, 1].mean() < variance[:, [0, 2]].mean() / 1.5
 
 
 def test_an_action_without_outcomes_has_the_variance_of_its_prior():
