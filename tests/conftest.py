@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from features.business.catalog import Catalog
 from features.business.domain import Domain, load_domain
 from features.ledger.ledger import Ledger
-from features.store.locks import held
+from features.store.locks import file_lock
 from serving.catalog.compiled_catalog import load_catalog
 from tests.postgres import Postgres, find_binaries, postgresql
 
@@ -189,7 +189,7 @@ def once(factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, boo
     base = factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder, full = base / name, base / f"{name}.full"
-    with held(base / f"{name}.lock", wait=True):
+    with file_lock(base / f"{name}.lock", wait=True):
         there = full.exists()
         if not there:
             shutil.rmtree(folder, ignore_errors=True)  # of one who did not come to the end

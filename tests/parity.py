@@ -491,18 +491,18 @@ MUTATIONS = (
         "pass",
     ),
     Mutation(
-        "live", "serving/decide/engine.py", "now.timestamp(), acc", "now.timestamp() + 60, acc"
+        "live", "serving/decide/inputs.py", "now.timestamp(), acc", "now.timestamp() + 60, acc"
     ),
     *(Mutation("live", *one) for one in _IN_EITHER),
     Mutation(
         "batch",
-        "features/store/build.py",
+        "features/store/fold_parts.py",
         "channel, at_us / MICROS, from_json(properties))",
         "channel, at_us / MICROS, {})",
     ),
     Mutation(
         "batch",
-        "features/store/build.py",
+        "features/store/fold_parts.py",
         "= fold.empty(), -1,",
         "= fold.empty(), next(events)[3],",
     ),

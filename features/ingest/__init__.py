@@ -1,1 +1,1 @@
-"""Data on its way in (live events, tables, importers) and out (erasure)."""
+"""Brings data in (live events, tables, importers) and erases customers."""

@@ -24,7 +24,7 @@ from features.ingest.load_tables import LOADED
 from features.journeys.journey_states import drop, restate
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.store.locks import discard_unfinished, held
+from features.store.locks import discard_partial_build, file_lock
 from features.store.table_files import rewrite
 
 ERASING = "erasing "  # begins the name of a fact: files that still have to be cleaned
@@ -92,12 +92,12 @@ class Erasure:
             return True
         # One at a time, in all workers: of two who write a file anew, the later would bring back
         # whom the other has taken out.
-        with held(self.home / "erasing.lock", wait=True):
+        with file_lock(self.home / "erasing.lock", wait=True):
             return self._finish(at_most)
 
     def _finish(self, at_most: int | None) -> bool:
         clean = True
-        discard_unfinished(self.home / "feast" / "customer_journey")
+        discard_partial_build(self.home / "feast" / "customer_journey")
         for name, note in self.ledger.read(_to_do):
             keys, decision_ids = json.loads(note)
             clean &= self.online.erase(keys, at_most)

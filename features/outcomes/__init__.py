@@ -1,1 +1,1 @@
-"""The outcomes of shown actions: which action gets the credit, and the reward."""
+"""Attributes outcomes to shown actions, and computes their credit and reward."""

@@ -1,1 +1,1 @@
-"""Feast: building, reading and writing the feature store."""
+"""Builds, reads and writes the feature store, Feast."""

@@ -1,66 +1,30 @@
-"""From the ledger to Feast: a history of states for training, the newest one online.
-
-Customers are folded in contiguous parts, side by side; a part is one parquet file, so memory
-stays bounded and forgetting somebody rewrites one small file. A state is kept after each
-`EVERY` events of a customer and after the last one; `point_in_time` fills in what
-lies between.
-"""
+"""Builds the feature store from the ledger: offline tables for training, newest states online."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
-from itertools import groupby, islice
-from multiprocessing import get_context
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.customers.profiles import account_key, all_attributes
+from features.customers.profiles import all_attributes
 from features.customers.tombstones import forgotten
-from features.journeys.fold import Fold
-from features.journeys.journey_states import MICROS, States, events_of, in_order, publish
+from features.journeys.journey_states import States, publish
 from features.journeys.model_input import ModelInput
-from features.journeys.state import State
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
 from features.store.feast_store import FeatureStore
-from features.store.locks import only_build, unfinished
-from features.store.offline_tables import JOURNEY_SCHEMA, journey_table, profile_table
+from features.store.fold_parts import FoldedPart, customer_ranges, fold_accounts, fold_ranges
+from features.store.locks import build_lock, partial_path
+from features.store.offline_tables import JOURNEY_SCHEMA, profile_table
 from features.store.table_files import rewrite
 
-EVERY = 32  # events of a customer between two kept states
-PART = 100_000  # events of one part, more or less
-ROWS = 2_000  # of history written at a time
-FETCHED = 5_000  # events read at a time
-SHOWN = 250  # states put online in one transaction: decisions wait that long
-
-
-class _Range(NamedTuple):
-    """The customers from ``first`` to ``last``, both included, and how many events they have."""
-
-    first: str
-    last: str
-    events: int
-
-
-class _Folded(NamedTuple):
-    """The newest states of a part, packed."""
-
-    customer_ids: list[str]
-    last_us: list[int]
-    states: list[list[float]]
-    events: int
+ONLINE_AT_ONCE = 250  # customers written online in one transaction, which decisions wait for
 
 
 def build_features(
@@ -71,22 +35,27 @@ def build_features(
     progress: Progress = quiet,
     processes: int = 1,
 ) -> int:
-    """Fold the whole ledger, write Feast's history and put the newest states online.
+    """Fold the whole ledger, write the offline tables and put the newest states online.
 
-    May run beside a server: what that has shown of newer events is left alone.
+    May run beside a server: states that the server wrote online meanwhile are not overwritten.
 
     Parameters
     ----------
     now : aware UTC
     processes : int
-        How many fold side by side.
+        The number of processes that fold in parallel.
 
     Returns
     -------
     int
-        How many events were folded.
+        The number of events folded.
+
+    Raises
+    ------
+    InvalidSetting
+        If another build is running.
     """
-    with only_build(store.journey_folder):
+    with build_lock(store.journey_folder):
         return _build(ledger, store, domain, now, progress, processes)
 
 
@@ -102,26 +71,21 @@ def _build(
     model_input = ModelInput(domain)
     restated = ledger.write_now(lambda c: _begin(c, model_input.layout))
     customers = _write_profiles(ledger, store, domain, now)
-    part_folder = unfinished(store.journey_folder)
-    shutil.rmtree(part_folder, ignore_errors=True)
-    part_folder.mkdir(parents=True)
-    ranges = ledger.read(_ranges)
+    folder = partial_path(store.journey_folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    ranges = ledger.read(customer_ranges)
     total, done = sum(one.events for one in ranges), 0
-    # Feast wants a file to read, even where nothing has happened yet.
-    pq.write_table(JOURNEY_SCHEMA.empty_table(), part_folder / "empty.parquet")
-    for folded in _fold_all(ledger.url, domain, ranges, part_folder, processes):
-        _show(ledger, store, folded)
+    # Feast needs a file to read, even if there are no events yet.
+    pq.write_table(JOURNEY_SCHEMA.empty_table(), folder / "empty.parquet")
+    for folded in fold_ranges(ledger.url, domain, ranges, folder, processes):
+        _write_online(ledger, store, folded)
         customers |= {*folded.customer_ids}
         done += folded.events
         progress("fold events", done, total)
     if domain.account:
-        _show(ledger, store, _fold_accounts(ledger, model_input.fold, part_folder))
-    shutil.rmtree(store.journey_folder, ignore_errors=True)
-    part_folder.replace(store.journey_folder)
-    # Who was forgotten while we read is in what we wrote.
-    if gone := ledger.read(lambda c: forgotten(c, customers)):
-        for file in (store.profile_file, *sorted(store.journey_folder.glob("*.parquet"))):
-            rewrite(file, {"customer_id": gone})
+        _write_online(ledger, store, fold_accounts(ledger, model_input.fold, folder))
+    _replace_tables(ledger, store, folder, customers)
     ledger.write_now(lambda c: _end(c, now, restated))
     while ledger.write_now(lambda c: publish(c, store, States(model_input.fold), now)):
         pass
@@ -129,17 +93,29 @@ def _build(
     return total
 
 
+def _replace_tables(ledger: Ledger, store: FeatureStore, folder: Path, customers: set[str]) -> None:
+    """Put the new tables in place of the old ones, without customers forgotten meanwhile."""
+    shutil.rmtree(store.journey_folder, ignore_errors=True)
+    folder.replace(store.journey_folder)
+    # A customer who was forgotten while events were read is still in the tables just written.
+    if gone := ledger.read(lambda c: forgotten(c, customers)):
+        for file in (store.profile_file, *sorted(store.journey_folder.glob("*.parquet"))):
+            rewrite(file, {"customer_id": gone})
+
+
 def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: datetime) -> set[str]:
-    """Write attributes to history and online; whose."""
+    """Write the attributes of all customers, offline and online; the ids of the customers."""
     profiles = dict(sorted(ledger.read(all_attributes).items()))
     customer_ids = list(profiles)
     table = profile_table(customer_ids, list(profiles.values()), domain.profile_columns)
-    part = unfinished(store.profile_file)
+    part = partial_path(store.profile_file)
     pq.write_table(table, part)
-    part.replace(store.profile_file)  # readers meet the old file or the new one
-    for begin in range(0, len(profiles), SHOWN):
+    part.replace(store.profile_file)  # readers see the old file or the new one
+    for begin in range(0, len(profiles), ONLINE_AT_ONCE):
 
-        def put(connection: sa.Connection, some: slice = slice(begin, begin + SHOWN)) -> None:
+        def put(
+            connection: sa.Connection, some: slice = slice(begin, begin + ONLINE_AT_ONCE)
+        ) -> None:
             ids = customer_ids[some]
             gone = forgotten(connection, ids)
             store.write_profiles({one: profiles[one] for one in ids if one not in gone}, now)
@@ -149,13 +125,13 @@ def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: da
 
 
 def _begin(connection: sa.Connection, layout: str) -> dict[str, datetime]:
-    """States of another domain file are of no use; the others have to be shown again.
+    """Delete states of another layout, and mark the others as not online.
 
     Returns
     -------
     dict
-        The customers whom the history that we are about to write will be right about again, and
-        since when it was not.
+        Customers whose past had changed since the last build, and when it did. The new tables
+        will be right about them.
     """
     kept = tables.journey_states
     if tables.get_meta(connection, "layout") != layout:
@@ -168,7 +144,7 @@ def _begin(connection: sa.Connection, layout: str) -> dict[str, datetime]:
 
 
 def _end(connection: sa.Connection, now: datetime, restated: Mapping[str, datetime]) -> None:
-    """Settle what was restated before we began to read, and not again since."""
+    """Clear the marks of ``restated``, but for customers whose past changed during the build."""
     columns = tables.journey_states.c
     for customer_id, at in restated.items():
         same = (columns.customer_id == customer_id) & (columns.restated_at == at)
@@ -176,105 +152,17 @@ def _end(connection: sa.Connection, now: datetime, restated: Mapping[str, dateti
     tables.set_meta(connection, tables.BUILT, now.isoformat())
 
 
-def _ranges(connection: sa.Connection) -> list[_Range]:
-    """Neighbouring customers with some `PART` events together."""
-    column = tables.events.c.customer_id
-    query = sa.select(column, sa.func.count()).group_by(column).order_by(column)
-    found: list[_Range] = []
-    for customer_id, count in connection.execute(query):
-        if found and found[-1].events + count <= PART:
-            found[-1] = _Range(found[-1].first, customer_id, found[-1].events + count)
-        else:
-            found.append(_Range(customer_id, customer_id, count))
-    return found
-
-
-def _fold_all(
-    url: str, domain: Domain, ranges: Sequence[_Range], folder: Path, processes: int
-) -> Iterator[_Folded]:
-    jobs = [(url, domain, one, folder / f"{i:05}.parquet") for i, one in enumerate(ranges)]
-    if processes == 1 or len(jobs) < 2:
-        yield from (_fold_part(*job) for job in jobs)
-        return
-    # Spawned, not forked: the ledger's threads and Feast's would not survive a fork.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(_fold_part, *job) for job in jobs[: 2 * processes]}
-        rest = iter(jobs[2 * processes :])
-        while running:  # a few at a time, so that results do not pile up in memory
-            done = next(as_completed(running))
-            running.remove(done)
-            running |= {pool.submit(_fold_part, *job) for job in islice(rest, 1)}
-            yield done.result()
-
-
-def _fold_part(url: str, domain: Domain, part: _Range, file: Path) -> _Folded:
-    """Fold the customers of one part, and write their history."""
-    column = tables.events.c.customer_id
-    query = in_order().where(column >= part.first, column <= part.last)
-    ledger = Ledger(url)
-    by_customer = groupby(ledger.stream(query, FETCHED), key=itemgetter(0))
-    folded = _write_history(Fold(domain), by_customer, file)
-    ledger.close()
-    return folded
-
-
-def _fold_accounts(ledger: Ledger, fold: Fold, folder: Path) -> _Folded:
-    """Accounts are folded like customers, from the events of all their members."""
-    column = tables.customers.c.account
-    query = sa.select(column).where(column.is_not(None)).distinct().order_by(column)
-    keys = [account_key(one) for one in ledger.read(lambda c: list(c.execute(query).scalars()))]
-    told = ((key, ledger.read(partial(_rows_of, key=key))) for key in keys)
-    return _write_history(fold, (one for one in told if one[1]), folder / "accounts.parquet")
-
-
-def _rows_of(connection: sa.Connection, key: str) -> list[Any]:
-    """Events of an account, as those of a customer look; read before the connection closes."""
-    return [(key, *event[1:]) for event in events_of(connection, key)]
-
-
-def _write_history(fold: Fold, events: Iterable[tuple[str, Iterable[Any]]], file: Path) -> _Folded:
-    """Fold the events of each customer or account, and write the states to keep into a file."""
-    rows, newest, count = _Rows(fold), _Rows(fold), 0
-    with pq.ParquetWriter(file, JOURNEY_SCHEMA) as writer:
-        for key, own in events:
-            at_us, state = _fold_customer(fold, own, partial(rows.add, key))
-            newest.add(key, at_us, state)
-            count += fold.events_n(state)
-            if len(rows.at_us) >= ROWS:
-                writer.write_table(rows.table())
-                rows = _Rows(fold)
-        if rows.at_us:
-            writer.write_table(rows.table())
-    return _Folded(newest.customer_ids, newest.at_us, newest.states, count)
-
-
-def _fold_customer(
-    fold: Fold, events: Iterable[Any], keep: Callable[[int, State], None]
-) -> tuple[int, State]:
-    """The time of the last event and the state after it; some states on the way are kept."""
-    state, last_us, since = fold.empty(), -1, 0
-    for _, kind, channel, at_us, properties in events:
-        # Never between two events of one instant: at that instant both have happened.
-        if since >= EVERY and at_us > last_us:
-            keep(last_us, state)
-            since = 0
-        state = fold.advance(state, kind, channel, at_us / MICROS, from_json(properties))
-        last_us, since = at_us, since + 1
-    keep(last_us, state)
-    return last_us, state
-
-
-def _show(ledger: Ledger, store: FeatureStore, folded: _Folded) -> None:
-    """Put the newest states online, but for customers who were heard of, or forgotten, since."""
-    for begin in range(0, len(folded.customer_ids), SHOWN):
-        some = slice(begin, begin + SHOWN)
+def _write_online(ledger: Ledger, store: FeatureStore, folded: FoldedPart) -> None:
+    """Put newest states online, but not of customers with later events, or forgotten, meanwhile."""
+    for begin in range(0, len(folded.customer_ids), ONLINE_AT_ONCE):
+        some = slice(begin, begin + ONLINE_AT_ONCE)
 
         def put(connection: sa.Connection, some: slice = some) -> None:
             column = tables.journey_states.c.customer_id
             ids = folded.customer_ids[some]
             query = sa.select(column).where(column.in_(ids))
-            heard = set(connection.execute(query).scalars()) | forgotten(connection, ids)
-            rows = [i for i, one in enumerate(ids, start=some.start) if one not in heard]
+            skipped = set(connection.execute(query).scalars()) | forgotten(connection, ids)
+            rows = [i for i, one in enumerate(ids, start=some.start) if one not in skipped]
             store.write_packed(
                 [folded.customer_ids[i] for i in rows],
                 [folded.states[i] for i in rows],
@@ -282,21 +170,3 @@ def _show(ledger: Ledger, store: FeatureStore, folded: _Folded) -> None:
             )
 
         ledger.write_now(put)
-
-
-class _Rows:
-    """Rows of history, packed: a state takes a fifth of the space."""
-
-    def __init__(self, fold: Fold) -> None:
-        self._fold = fold
-        self.customer_ids: list[str] = []
-        self.at_us: list[int] = []
-        self.states: list[list[float]] = []
-
-    def add(self, customer_id: str, at_us: int, state: State) -> None:
-        self.customer_ids.append(customer_id)
-        self.at_us.append(at_us)
-        self.states.append(self._fold.pack(state))
-
-    def table(self) -> pa.Table:
-        return journey_table(self.customer_ids, self.at_us, self.states)

@@ -1,21 +1,17 @@
-"""The gateway to Feast; nobody else imports it.
+"""The feature store: the only module that imports Feast.
 
-`online` for a decision, `as_of` for training, `write` for what just happened, `erase` for who wants
-to be forgotten. Importing Feast takes seconds, so it happens when a store is
-opened, not when this file is read.
+`online` reads features for a decision, `as_of` for training. `write` takes new states, `erase`
+deletes customers. To import Feast takes seconds, so it happens when a store is opened, not when
+this module is imported.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import logging
-import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -23,23 +19,22 @@ import yaml
 
 from features.business.domain import Domain
 from features.customers.profiles import account_key
-from features.errors import InvalidData, NotVisible
+from features.errors import NotVisible
 from features.journeys.fold import State
 from features.journeys.model_input import ModelInput
-from features.ledger.databases import vacuum
-from features.settings import PACKAGE, Settings
-from features.store.online_rows import OnlineRows, plain
+from features.settings import Settings
+from features.store.feast_import import REPO, load_definitions, without_type_checks
+from features.store.online_rows import OnlineRows, erase_rows, plain, use_write_ahead_log
 
-REPO = PACKAGE / "feature_repo"
 KEY = ["customer_id", "event_timestamp"]
 SERVED = "decide_v1"  # the feature service that a decision reads
-# A row of our own: tells an empty online store from an unknown customer. No caller can ask for
-# it, because no id of a customer may have a space.
+# The key of a row that tells an empty online store from an unknown customer. No caller can ask
+# for it, because the id of a customer has no space.
 MARKER = "nba built"
 
 
 class CustomerFeatures(NamedTuple):
-    """What the online store holds of a customer."""
+    """The attributes and journey states that the online store holds of a customer."""
 
     attributes: Mapping[str, str]
     state: State | None
@@ -52,13 +47,13 @@ class FeatureStore:
     Parameters
     ----------
     settings
-        Says where registry, online store and history are.
+        Its home holds the registry, the online store and the offline tables.
     domain
-        Says which columns there are.
+        Defines the columns.
     """
 
     def __init__(self, settings: Settings, domain: Domain) -> None:
-        with _unchecked():
+        with without_type_checks():
             from feast import FeatureStore as Feast
             from feast import RepoConfig
             from feast.infra.key_encoding_utils import serialize_entity_key
@@ -83,7 +78,7 @@ class FeatureStore:
         logging.getLogger("feast").setLevel(logging.WARNING)
         self._feast: Any = Feast(config=RepoConfig(**config, repo_path=REPO))
         self._store: Any = get_online_store_from_config(self._feast.config.online_store)
-        # Apart: a decision must not read what a write beside it has not committed yet.
+        # A connection of its own: a decision must not read rows that are not committed yet.
         self._writer: Any = get_online_store_from_config(self._feast.config.online_store)
         self._views: list[Any] = []
         self._rows: OnlineRows | None = None
@@ -91,32 +86,29 @@ class FeatureStore:
 
     @property
     def journey_folder(self) -> Path:
-        """The offline history: parquet files of states, see `build`."""
+        """The offline table of journey states: one parquet file for each part of the customers."""
         return self._folder / "customer_journey"
 
     @property
     def profile_file(self) -> Path:
-        """The offline profiles: one row for each customer."""
+        """The offline table of attributes: one row for each customer."""
         return self._folder / "customer_profile.parquet"
 
     def apply(self) -> None:
-        """Tell Feast's registry what `feature_repo/definitions.py` defines."""
-        found = _definitions()
+        """Register the definitions of `feature_repo/definitions.py` with Feast."""
+        found = load_definitions()
         kinds = ("Entity", "FeatureView", "FeatureService", "PushSource")
         self._feast.apply([x for x in vars(found).values() if type(x).__name__ in kinds])
         self._views, self._rows, self._written = [], None, {}
         if self._feast.config.online_store.type == "sqlite":
-            # The mode stays with the file: readers and a writer no longer wait for each other.
-            path = Path(self._feast.config.online_store.path)
-            with contextlib.closing(sqlite3.connect(path)) as opened:
-                opened.execute("PRAGMA journal_mode=WAL")
+            use_write_ahead_log(Path(self._feast.config.online_store.path))
 
     def mark_built(self, at: datetime) -> None:
-        """Note in the online store itself that it was filled."""
+        """Write a row that says that the online store was filled."""
         self.write_packed([MARKER], [[]], [at])
 
     def why_unusable(self) -> str | None:
-        """A sentence if the online store cannot serve this business, else None."""
+        """The reason why the online store cannot serve this business, as a sentence; else None."""
         from feast.errors import FeastObjectNotFoundException
 
         try:
@@ -127,12 +119,12 @@ class FeatureStore:
             return "the features were built for another domain file; run 'nba build'"
         try:
             filled = "state" in self._online(MARKER)
-        except Exception as error:  # each kind of store has its own way to say that it is not there
+        except Exception as error:  # each kind of store raises another error if it is not there
             return f"the online store cannot be read ({type(error).__name__}); run 'nba build'"
         return None if filled else "the online store is empty; run 'nba build'"
 
     def online(self, customer_id: str) -> CustomerFeatures | None:
-        """What is known of a customer now; None if nothing is."""
+        """Read the features of a customer; None if the store holds nothing of it."""
         found = self._online(customer_id)
         state = self._readable(found.pop("state", None))
         if state is None and not found:
@@ -142,51 +134,51 @@ class FeatureStore:
         return CustomerFeatures(found, state, self._readable(of_account.get("state")))
 
     def _readable(self, state: State | None) -> State | None:
-        """None for a state of another layout."""
+        """Unpack a state; None for a state of another layout."""
         return None if state is None else self._fold.unpack(state)
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """What the history keeps of customers at moments; see `dataset.PointInTimeFeatures.as_of`.
+        """Read the offline tables as of moments; see `HistoricalFeatures.as_of`.
 
         ``state`` is the latest kept one before or at the moment, packed.
 
         Notes
         -----
-        The left join is not decoration. Feast's file store drops a moment that precedes the
-        customer's first feature row (its DuckDB store, which we use, does not); without the join
-        a model would never be shown the customers of whom nothing was known yet.
+        The left join is needed. Feast's file store drops a moment before the customer's first
+        feature row (its DuckDB store, which we use, does not). Without the join a model would
+        never be trained on customers without a past.
         """
-        asked = moments[KEY].drop_duplicates()
-        wanted = self._feast.get_feature_service(service)
+        entities = moments[KEY].drop_duplicates()
+        features = self._feast.get_feature_service(service)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            known: pd.DataFrame = self._feast.get_historical_features(asked, wanted).to_df()
-        # DuckDB hands times back in another unit; a merge needs the same one on both sides.
+            known: pd.DataFrame = self._feast.get_historical_features(entities, features).to_df()
+        # DuckDB returns times in another unit; a merge needs the same unit on both sides.
         known["event_timestamp"] = known["event_timestamp"].astype(moments["event_timestamp"].dtype)
         return moments[KEY].merge(known, on=KEY, how="left", validate="many_to_one")
 
     def write(
         self, customer_ids: Sequence[str], states: Sequence[State], at: Sequence[datetime]
     ) -> None:
-        """Put the newest states online. Write whole states, never one event's share of one.
+        """Put states online, each the fold of all events of its customer.
 
         Parameters
         ----------
         customer_ids : shape (n,)
         states : shape (n, len(Fold.state_fields))
-        at : shape (n,), aware UTC, of the last event
+        at : shape (n,), aware UTC, the time of the last event
         """
         self.write_packed(customer_ids, [self._fold.pack(state) for state in states], at)
 
     def write_packed(
         self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
     ) -> None:
-        """`write` for states that `Fold.pack` has made small already."""
+        """Put states online that `Fold.pack` has packed; see `write`."""
         values = [{"state": self._value(double_list_val=self._numbers(val=one))} for one in packed]
         self._write("customer_journey", customer_ids, values, at)
 
     def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None:
-        """Put attributes online, by customer; what is not told is written as unknown."""
+        """Put attributes online, by customer; a missing attribute is written as unknown."""
         value = self._value
         values = [
             {name: value(string_val=p[name]) if name in p else value() for name in self._attributes}
@@ -195,24 +187,25 @@ class FeatureStore:
         self._write("customer_profile", list(profiles), values, [at] * len(profiles))
 
     def erase(self, customer_ids: Sequence[str], at_most: int | None = None) -> bool:
-        """Take customers out of the online store.
+        """Delete customers from the online store.
 
         Parameters
         ----------
         at_most : int, bytes
-            Do not write a larger file anew; some bytes may linger in its free space then.
+            A larger file is not written anew; some bytes may then remain in its free space.
 
         Returns
         -------
         bool
-            Whether nothing lingers.
+            Whether no bytes remain.
 
         Raises
         ------
         NotVisible
-            If the store is of a kind that we cannot delete from.
+            If the store is of a kind from which we cannot delete.
         """
-        kind = self._feast.config.online_store.type
+        config = self._feast.config
+        kind = config.online_store.type
         if kind != "sqlite":
             raise NotVisible(
                 f"The online store is of type {kind!r}.",
@@ -220,14 +213,8 @@ class FeatureStore:
                 remedy="Delete the customer there by hand, then ask again.",
             )
         keys = [self._serialized(customer_id) for customer_id in customer_ids]
-        path = Path(self._feast.config.online_store.path)
-        with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as opened:
-            opened.execute("PRAGMA secure_delete=ON")
-            for view in ("customer_profile", "customer_journey"):
-                table = f"{self._feast.config.project}_{view}"
-                for key in keys:
-                    opened.execute(f'DELETE FROM "{table}" WHERE entity_key = ?', (key,))
-            return vacuum(opened.cursor(), at_most)
+        tables = [f"{config.project}_{view}" for view in ("customer_profile", "customer_journey")]
+        return erase_rows(Path(config.online_store.path), tables, keys, at_most)
 
     def _write(
         self,
@@ -236,13 +223,15 @@ class FeatureStore:
         values: Sequence[dict[str, Any]],
         at: Sequence[datetime],
     ) -> None:
-        """Through the online store's own writing, which Feast's `write_to_online_store` calls too:
-        a third of the time, because no data frame is put together for one customer."""
+        """Write through the online store itself, as Feast's `write_to_online_store` does.
+
+        It takes a third of the time, because no data frame is built for one customer.
+        """
         rows = [
             (self._key(customer_id), named, moment, None)
             for customer_id, named, moment in zip(customer_ids, values, at, strict=True)
         ]
-        if view not in self._written:  # Feast would make the view anew from its registry each time
+        if view not in self._written:  # Feast would rebuild the view from its registry each time
             self._written[view] = self._feast.get_feature_view(view, allow_registry_cache=True)
         self._writer.online_write_batch(self._feast.config, self._written[view], rows, None)
 
@@ -255,11 +244,11 @@ class FeatureStore:
         return bytes(self._serialize(self._key(customer_id), version))
 
     def _online(self, customer_id: str) -> dict[str, Any]:
-        """Values by name, without those that are empty.
+        """Read the values of a customer by name, without empty ones.
 
-        Through the online store's own reading, which Feast's `get_online_features` calls too: a
-        third of the time, because no response of many rows is put together for one customer. Of
-        SQLite its tables, in a third of that.
+        It reads through the online store itself, as Feast's `get_online_features` does: a third of
+        the time, because no response of many rows is built for one customer. From SQLite it reads
+        the tables, in a third of that.
         """
         if not self._views:
             self._look_up_views()
@@ -280,31 +269,3 @@ class FeatureStore:
         if config.online_store.type == "sqlite":
             tables = [f"{config.project}_{view.name}" for view in self._views]
             self._rows = OnlineRows(Path(config.online_store.path), tables)
-
-
-@contextlib.contextmanager
-def _unchecked() -> Iterator[None]:
-    """For importing Feast: typeguard leaves its classes as they are, as it does under `python -O`.
-    To write checks of types into them would take two thirds of the time, some three seconds."""
-    import typeguard
-
-    typechecked = typeguard.typechecked
-    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        typeguard.typechecked = typechecked
-
-
-def _definitions() -> ModuleType:
-    # By path, as Feast's own command does: the folder is not one of our packages.
-    spec = importlib.util.spec_from_file_location("feature_definitions", REPO / "definitions.py")
-    if spec is None or spec.loader is None:
-        raise InvalidData(
-            f"{REPO / 'definitions.py'} cannot be loaded.",
-            expected="the Feast definitions of this package",
-            remedy="Install the package again.",
-        )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -1,4 +1,4 @@
-"""Who works on the files of a home: one at a time, and nothing is left of one that was cut off."""
+"""File locks of a home: one process writes its files at a time, and partial files are removed."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from features.errors import InvalidSetting
 
 
 @contextlib.contextmanager
-def held(path: Path, wait: bool) -> Iterator[None]:
-    """Hold a lock file; the system gives it back if we are killed.
+def file_lock(path: Path, wait: bool) -> Iterator[None]:
+    """Hold a lock file; the operating system releases the lock if the process is killed.
 
     Raises
     ------
     InvalidSetting
-        If somebody else holds it and we are not to wait.
+        If another process holds the lock and ``wait`` is False.
     """
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise InvalidSetting(
-                f"Somebody else is at work here and holds {path.name}.",
+                f"Another process is at work here and holds {path.name}.",
                 expected="one at a time",
                 remedy="Wait until the other is done.",
             ) from None
         yield
 
 
-def only_build(journey_folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Hold the lock of a history while it is built; see `held`."""
-    return held(journey_folder.parent / "build.lock", wait=False)
+def build_lock(journey_folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock of a build of the offline tables; see `file_lock`."""
+    return file_lock(journey_folder.parent / "build.lock", wait=False)
 
 
-def unfinished(journey_folder: Path) -> Path:
-    """Where a history is written before it takes the place of the old one."""
-    return journey_folder.with_suffix(".part")
+def partial_path(path: Path) -> Path:
+    """The path at which a file or folder is written before it replaces the old one."""
+    return path.with_suffix(".part")
 
 
-def discard_unfinished(journey_folder: Path) -> None:
-    """Remove what a build that was cut off left; one that is at work is left alone."""
+def discard_partial_build(journey_folder: Path) -> None:
+    """Remove the files of a build that was interrupted; a running build is left alone."""
     if journey_folder.parent.exists():
-        with contextlib.suppress(InvalidSetting), only_build(journey_folder):
-            shutil.rmtree(unfinished(journey_folder), ignore_errors=True)
+        with contextlib.suppress(InvalidSetting), build_lock(journey_folder):
+            shutil.rmtree(partial_path(journey_folder), ignore_errors=True)

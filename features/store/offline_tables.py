@@ -19,13 +19,13 @@ JOURNEY_SCHEMA = pa.schema(
 def journey_table(
     customer_ids: Sequence[str], at_us: Sequence[int], packed: Sequence[Sequence[float]]
 ) -> pa.Table:
-    """Rows of the offline history.
+    """Make the offline table of journey states.
 
     Parameters
     ----------
     customer_ids : shape (n_rows,)
     at_us : shape (n_rows,), whole microseconds since 1970
-    packed : n_rows states as `Fold.pack` leaves them, each of its own length
+    packed : n_rows states from `Fold.pack`, each of its own length
     """
     columns = [
         pa.array(customer_ids, pa.string()),
@@ -38,7 +38,7 @@ def journey_table(
 def profile_table(
     customer_ids: Sequence[str], attributes: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> pa.Table:
-    """Rows of the offline profiles; attributes carry no date, so they count as always known."""
+    """Make the offline table of attributes; they have no dates, so they count as always known."""
     columns: dict[str, Any] = {
         "customer_id": pa.array(customer_ids, pa.string()),
         "event_timestamp": pa.array(np.zeros(len(customer_ids), dtype=np.int64)).cast(_TIME),

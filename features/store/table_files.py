@@ -1,5 +1,4 @@
-"""Tables in parquet and CSV files: opened, and rid of rows, so that a reader meets the old file or
-the new one."""
+"""Opens CSV and parquet tables, and rewrites them without some rows atomically."""
 
 from __future__ import annotations
 
@@ -15,12 +14,12 @@ import pyarrow.parquet as pq
 
 
 def open_table(file: Path) -> ds.Dataset:
-    """A table, read in batches when it is asked for rows; all cells of a CSV file are texts.
+    """Open a table that is read in batches; all cells of a CSV file are texts.
 
     Raises
     ------
     pyarrow.ArrowInvalid, UnicodeDecodeError, OSError
-        Now or when rows are read, if the file is no table.
+        At once or when rows are read, if the file is not a table.
     """
     if file.suffix == ".parquet":
         return ds.dataset(file, format="parquet")
@@ -32,8 +31,14 @@ def open_table(file: Path) -> ds.Dataset:
 
 
 def rewrite(file: Path, gone: dict[str, set[str]]) -> None:
-    """The same file without the rows of the forgotten, if it has any."""
-    read, write = _HOW[file.suffix]
+    """Write a file anew without some rows; a reader sees the old file or the new one.
+
+    Parameters
+    ----------
+    gone
+        By column, the values whose rows are left out. Without such rows the file is not touched.
+    """
+    read, write = _FORMATS[file.suffix]
     table = read(file)
     keep = pa.array([True] * len(table), pa.bool_())
     for column in gone.keys() & {*table.column_names}:
@@ -54,7 +59,7 @@ def _read_csv(file: Path) -> pa.Table:
     return open_table(file).to_table()
 
 
-_HOW: dict[str, tuple[Callable[[Path], pa.Table], Callable[[pa.Table, Path], None]]] = {
+_FORMATS: dict[str, tuple[Callable[[Path], pa.Table], Callable[[pa.Table, Path], None]]] = {
     ".parquet": (pq.read_table, pq.write_table),
     ".csv": (_read_csv, pa_csv.write_csv),
 }

@@ -1,1 +1,1 @@
-"""Importers of published data sets."""
+"""Converts published data sets to contract tables."""

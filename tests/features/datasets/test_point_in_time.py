@@ -20,7 +20,7 @@ from features.journeys.fold import Fold
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.settings import load_settings
-from features.store import build
+from features.store import build, fold_parts
 from features.store.build import build_features
 from features.store.feast_store import FeatureStore
 from tests.conftest import TOY
@@ -48,10 +48,10 @@ TICK = timedelta(microseconds=1)
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """So small that a few events make several parts, batches and kept states."""
-    monkeypatch.setattr(build, "EVERY", 4)
-    monkeypatch.setattr(build, "PART", 60)
-    monkeypatch.setattr(build, "ROWS", 5)
-    monkeypatch.setattr(build, "SHOWN", 3)
+    monkeypatch.setattr(fold_parts, "KEEP_EVERY", 4)
+    monkeypatch.setattr(fold_parts, "PART_EVENTS", 60)
+    monkeypatch.setattr(fold_parts, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(build, "ONLINE_AT_ONCE", 3)
     monkeypatch.setattr("features.datasets.point_in_time.ASKED", 4)
 
 
@@ -186,7 +186,7 @@ def test_a_history_that_keeps_one_state_each_or_every_one_tells_the_same(
     lived, store, chance, monkeypatch
 ):
     for every in (1, 1000):
-        monkeypatch.setattr(build, "EVERY", every)
+        monkeypatch.setattr(fold_parts, "KEEP_EVERY", every)
         rebuild(lived, store)
         assert is_exact(lived, store, moments(chance, lived))
 
@@ -250,7 +250,7 @@ def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
     ledger, lived, store, worker, chance, monkeypatch
 ):
     ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
-    show, numbers = build._show, iter(range(2000, 3000))
+    show, numbers = build._write_online, iter(range(2000, 3000))
 
     def meanwhile(ledger, store, folded):
         late = {"now": NOW + timedelta(hours=1)}
@@ -258,7 +258,7 @@ def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
         take(worker, event(next(numbers), PEOPLE[4], at=NOW - 20 * DAY), **late)
         show(ledger, store, folded)
 
-    monkeypatch.setattr(build, "_show", meanwhile)
+    monkeypatch.setattr(build, "_write_online", meanwhile)
     rebuild(ledger, store)
     assert is_shown(ledger, store)
     assert is_exact(ledger, store, moments(chance, ledger))
@@ -267,14 +267,14 @@ def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
 def test_who_is_forgotten_while_a_part_is_shown_stays_forgotten(
     ledger, lived, store, monkeypatch, tmp_path
 ):
-    show = build._show
+    show = build._write_online
 
     def meanwhile(ledger, store, folded):
         if "c1" in folded.customer_ids:
             Erasure(ledger, store, tmp_path).forget(["c1"], NOW)
         show(ledger, store, folded)
 
-    monkeypatch.setattr(build, "_show", meanwhile)
+    monkeypatch.setattr(build, "_write_online", meanwhile)
     rebuild(ledger, store)
     assert store.online("c1") is None
     assert "c1" not in {*kept_rows(store)["customer_id"]}

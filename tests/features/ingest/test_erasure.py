@@ -12,8 +12,9 @@ import pytest
 from features.customers.tombstones import raise_tombstones
 from features.errors import InvalidSetting, NotVisible
 from features.ingest.erasure import Erasure
-from features.store.build import _Folded, _show
-from features.store.locks import only_build
+from features.store.build import _write_online
+from features.store.fold_parts import FoldedPart
+from features.store.locks import build_lock
 from tests.conftest import NOW
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -64,9 +65,9 @@ def test_a_build_that_folded_somebody_before_they_were_forgotten_does_not_show_t
         def write_packed(self, customer_ids, packed, at) -> None:
             shown.extend(customer_ids)
 
-    folded = _Folded(["ann", "bob"], [0, 0], [[0.0, 1.0], [0.0, 1.0]], 2)
+    folded = FoldedPart(["ann", "bob"], [0, 0], [[0.0, 1.0], [0.0, 1.0]], 2)
     ledger.write_now(lambda connection: raise_tombstones(connection, ["ann"], NOW))
-    _show(ledger, Store(), folded)
+    _write_online(ledger, Store(), folded)
     assert shown == ["bob"]
 
 
@@ -91,7 +92,7 @@ def test_what_a_build_that_was_cut_off_left_is_removed(ledger, tmp_path):
 
 def test_what_a_build_is_writing_is_left_to_it(ledger, tmp_path):
     half = _half(tmp_path / "feast" / "customer_journey.part")
-    with only_build(tmp_path / "feast" / "customer_journey"):
+    with build_lock(tmp_path / "feast" / "customer_journey"):
         _erasure(ledger, tmp_path).forget(["ann"], NOW)
     assert half.exists()
 
@@ -99,7 +100,7 @@ def test_what_a_build_is_writing_is_left_to_it(ledger, tmp_path):
 def test_only_one_build_is_at_work(tmp_path):
     folder = tmp_path / "customer_journey"
     locked = pytest.raises(InvalidSetting, match=r"holds build\.lock")
-    with only_build(folder), locked, only_build(folder):
+    with build_lock(folder), locked, build_lock(folder):
         pass
 
 
