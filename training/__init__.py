@@ -1,8 +1,8 @@
-"""What we learn: churn, intent, the bandit, and how each is judged and promoted."""
+"""Learns churn, intent and the contextual bandit; evaluates, registers and promotes them."""
 
 import os
 
 # LightGBM's threads wait for each other thousands of times in one training. By default they do so
 # without giving up their cores: beside anything else that computes, a training then takes five
-# times as long. Read when LightGBM is loaded, and so set before any room of this floor is.
+# times as long. LightGBM reads it when it is loaded, so it is set before any module of this floor.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

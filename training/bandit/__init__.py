@@ -1,1 +1,1 @@
-"""The contextual bandit."""
+"""Learns the reward of each action from outcomes, and explores: the contextual bandit."""

@@ -35,8 +35,8 @@ class InverseGapWeighting:
         p(a) = 1 / (K + gamma * (r[b] - r[a]))     for a != b
         p(b) = 1 - (sum of the others)
 
-    Preferred to Thompson sampling because these probabilities are exact, and the probability in
-    the ledger is the one that off-policy evaluation divides by.
+    The probabilities need no posterior, and are exact: off-policy evaluation divides by them. The
+    service explores by `ThompsonProbabilities` instead, which also counts the uncertainty.
 
     Parameters
     ----------
