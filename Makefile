@@ -22,8 +22,11 @@ serve: $(DONE)  ## Import the data, train the models, and start the server on po
 	$(BIN)/nba quickstart
 	$(BIN)/nba serve
 
-test: $(DONE)  ## Run the whole test suite.
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(DONE)  ## Run the whole test suite (10 minutes).
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+
+test-fast: $(DONE)  ## Run the tests without processes, but the slow ones (90 seconds).
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --fast
 
 lint: $(DONE)  ## Run ruff, ruff format --check and mypy --strict.
 	$(BIN)/ruff check .
@@ -99,5 +102,5 @@ bento: $(DONE)  ## Build the bento for `bentoml serve next_best_action:latest`.
 clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
-.PHONY: help install serve test lint format mlflow bento clean
+.PHONY: help install serve test test-fast lint format mlflow bento clean
 .PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-hillstrom bench-simulation

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +18,10 @@ from features.business.domain import Domain, load_domain
 from features.ledger.ledger import Ledger
 from features.store.locks import file_lock
 from serving.catalog.compiled_catalog import load_catalog
+from tests import fast_mode
+from tests.commands import ROOT, nba, nba_in_process
 from tests.postgres import Postgres, find_binaries, postgresql
 
-ROOT = Path(__file__).resolve().parents[1]
 TOY, SHOP = Path(__file__).parent / "toy", Path(__file__).parent / "shop"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -63,7 +62,14 @@ SLOWEST = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    what = "no server, no database process, no notebook, no command, no slow test"
+    parser.addoption("--fast", action="store_true", help=f"{what} (`make test-fast`)")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("fast"):
+        fast_mode.switch_on()
     # Or pytest-xdist would begin with the files that hold the most tests.
     config.option.loadscopereorder = False
     # Several workers share the cores: linear algebra on one thread each, as in server and learner
@@ -73,7 +79,17 @@ def pytest_configure(config: pytest.Config) -> None:
     threadpool_limits(limits=1, user_api="blas")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """In the fast mode, files whose tests are all left out are not even imported."""
+    fast = config.getoption("fast") and collection_path.suffix == ".py"
+    return True if fast and fast_mode.all_left_out(collection_path) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("fast"):
+        out = [item for item in items if fast_mode.left_out(item)]
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if not fast_mode.left_out(item)]
     place = {name: number for number, name in enumerate(SLOWEST)}
     here = ROOT / "tests"
     items.sort(key=lambda item: place.get(str(item.path.relative_to(here)), len(place)))
@@ -226,22 +242,9 @@ def opened_shop(folder: Path, there: bool = False) -> Built:
         (folder / "tables").mkdir()
         shutil.copy(SHOP / "customers.csv", folder / "tables")
         for command in (["load", str(folder / "tables")], ["build"]):
-            done = nba(command, env)
+            done = nba_in_process(command, env)
             assert done.returncode == 0, done.stdout + done.stderr
     return Built(folder, folder / "home", env, "")
-
-
-def nba(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the command as a person would."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("NBA_")}
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("nba")), *arguments],
-        env={**clean, **env, "COLUMNS": "200"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def published(name: str) -> Path:

@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,7 +39,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY, actions_beside, load_settings
 from features.store.feast_store import FeatureStore
-from tests.conftest import nba
+from tests.commands import environment, nba_in_process
 from tests.server import ROOT, Server, running
 
 SEED = 20261122
@@ -232,20 +231,6 @@ def _out_of_order(sequence: Iterable[tuple[float, tuple[str, int]]]) -> int:
     return late
 
 
-@contextmanager
-def environment(env: Mapping[str, str]) -> Iterator[None]:
-    """These variables, and no other of ours, for the length of a ``with`` block."""
-    before, env = dict(os.environ), dict(env)
-    for name in [name for name in os.environ if name.startswith("NBA_")]:
-        del os.environ[name]
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def home_of(folder: Path, business: Business) -> dict[str, str]:
     """The environment variables of a path of this business, with its home in a folder."""
     return {
@@ -333,7 +318,7 @@ def batch(folder: Path, business: Business) -> dict[str, str]:
     write_tables(folder, business)
     env = home_of(folder / "home", business)
     for arguments in (["load", str(folder)], ["build"]):
-        done = nba(arguments, env)
+        done = nba_in_process(arguments, env)
         assert done.returncode == 0, done.stdout + done.stderr
     return env
 

@@ -18,6 +18,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from tests.fast_mode import refuse_in_fast_mode
+
 READY_WITHIN_S = 30.0
 INSTALLED = "/usr/lib/postgresql"  # where Debian keeps what is not on the PATH
 USER = "postgres"
@@ -125,6 +127,7 @@ class Postgres:
 @contextmanager
 def postgresql(binaries: Path) -> Iterator[Postgres]:
     """A server for the length of a ``with`` block; nothing of it stays."""
+    refuse_in_fast_mode("PostgreSQL")
     # Not in pytest's folders: nobody else may enter them, and PostgreSQL refuses to run as root.
     folder = Path(tempfile.mkdtemp(prefix="nba-postgres-"))
     server = Postgres(binaries, folder, _somebody_else())

@@ -17,7 +17,9 @@ from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.commands import ROOT
+from tests.fast_mode import refuse_in_fast_mode
+
 READY_WITHIN_S = 60.0
 
 
@@ -128,6 +130,7 @@ def start(
     cwd: Path = ROOT,
 ) -> Server:
     """Start a server on a free port and wait until it is ready."""
+    refuse_in_fast_mode("a server")
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)
     log = home / f"server-{port}.log"

@@ -10,8 +10,9 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from tests.conftest import ROOT, Built, published
-from tests.parity import environment
+from tests.commands import ROOT, environment
+from tests.conftest import Built, published
+from tests.fast_mode import refuse_in_fast_mode
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Trains two businesses for minutes: tests/training/test_two_other_businesses.py runs it, and then
@@ -23,6 +24,7 @@ READS = {"03_policy_and_off_policy_evaluation": "hillstrom.csv.gz"}
 
 def executed(notebook: NotebookNode, env: Mapping[str, str]) -> list[NotebookNode]:
     """Run a notebook; the cells that show something."""
+    refuse_in_fast_mode("the kernel of a notebook")
     with environment(env):
         NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
     return [cell for cell in notebook.cells if cell.get("outputs")]

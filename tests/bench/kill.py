@@ -39,8 +39,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY, load_settings
 from features.store.feast_store import FeatureStore
-from tests.conftest import nba
-from tests.parity import environment
+from tests.commands import environment, nba
 from tests.server import Server, start, stop
 
 THREADS, CUSTOMERS = 4, 30

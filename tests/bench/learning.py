@@ -26,7 +26,8 @@ import numpy as np
 import yaml
 from rich.console import Console
 
-from tests.conftest import SHOP, nba
+from tests.commands import nba
+from tests.conftest import SHOP
 from tests.server import Server, running
 
 A_SECOND, AFTER_S = 50, 2.0

@@ -23,7 +23,8 @@ import sqlalchemy as sa
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import load_settings
-from tests.conftest import Built, nba
+from tests.commands import nba_in_process
+from tests.conftest import Built
 from tests.server import Server, free_port, running
 from training.pipeline.registry import CHAMPION, Registry
 
@@ -306,7 +307,7 @@ def test_promotion_and_rollback_drop_no_request(server, home):
             (["promote", "churn", "--version", second], second),
             (["rollback", "churn"], first),
         ):
-            assert nba(command, env).returncode == 0
+            assert nba_in_process(command, env).returncode == 0
             server.wait_for(
                 lambda version=version: server.get("/readyz")[1]["models"]["churn"] == version
             )

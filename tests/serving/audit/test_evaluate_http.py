@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
 
-from serving.cli.main import app
-from tests.conftest import Built, nba
+from tests.commands import nba_in_process
+from tests.conftest import Built
 from tests.server import running
 
 pytestmark = pytest.mark.server
@@ -64,15 +63,10 @@ def written(path: Path, content: dict) -> Path:
     return path
 
 
-def in_process(arguments: list[str], env: dict[str, str]) -> Result:
-    """The command without a process of its own, which would import for seconds each time."""
-    return CliRunner().invoke(app, arguments, env={**env, "COLUMNS": "200"})
-
-
 def test_another_catalogue_is_judged_on_what_the_server_decided(lived):
     folder, env = lived
     other = written(folder / "other.yaml", catalog(tea=3.0))
-    done = nba(["evaluate", "--catalog", str(other), "--json"], env)
+    done = nba_in_process(["evaluate", "--catalog", str(other), "--json"], env)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["decisions"], found["customers"]) == (CUSTOMERS, CUSTOMERS)
@@ -92,14 +86,14 @@ def test_another_catalogue_is_judged_on_what_the_server_decided(lived):
 def test_it_says_the_same_in_words(lived):
     folder, env = lived
     other = written(folder / "other.yaml", catalog(tea=3.0))
-    done = in_process(["evaluate", "--catalog", str(other)], env)
-    assert done.exit_code == 0, done.output
+    done = nba_in_process(["evaluate", "--catalog", str(other)], env)
+    assert done.returncode == 0, done.stderr
     for said in ("as it was decided", "doubly_robust", "no_action", "It would have earned more: +"):
-        assert said in done.output
+        assert said in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("inputs", "told"),
     [
         ([], "Neither --policy nor --catalog is given."),
         (["--policy", "9"], "MLflow has no 'bandit' with version or alias '9'."),
@@ -108,6 +102,6 @@ def test_it_says_the_same_in_words(lived):
     ],
 )
 def test_what_cannot_be_judged_is_refused_with_a_remedy(lived, inputs, told):
-    done = in_process(["evaluate", *inputs], lived[1])
-    assert done.exit_code == 2
-    assert told in done.output.replace("\n", " ")
+    done = nba_in_process(["evaluate", *inputs], lived[1])
+    assert done.returncode == 2
+    assert told in (done.stdout + done.stderr).replace("\n", " ")

@@ -15,7 +15,8 @@ from serving.contract.events import OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.decide.outcomes import record_outcome
 from serving.policies.control_group import arm_of
-from tests.conftest import NOW, nba
+from tests.commands import nba_in_process
+from tests.conftest import NOW
 from tests.decided import decided
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 
@@ -247,10 +248,10 @@ def test_a_long_course_has_some_of_its_days_and_the_last(ledger, toy_catalog):
 
 def test_the_command_tells_the_lift_to_people_and_to_programs(tmp_path):
     env = {"NBA_HOME": str(tmp_path)}
-    done = nba(["lift"], env)
+    done = nba_in_process(["lift"], env)
     assert done.returncode == 0, done.stderr
     assert "Not enough yet: each arm needs at least 2 customers." in done.stdout
-    done = nba(["lift", "--since", "2026-01-01", "--json"], env)
+    done = nba_in_process(["lift", "--since", "2026-01-01", "--json"], env)
     assert json.loads(done.stdout)["lift"] is None
-    done = nba(["lift", "--since", "2026-02-01", "--until", "2026-01-01"], env)
+    done = nba_in_process(["lift", "--since", "2026-02-01", "--until", "2026-01-01"], env)
     assert done.returncode == 2 and "Correct --until" in done.stderr

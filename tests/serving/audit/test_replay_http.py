@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from tests.bench.replay import Business, Opened, both_workers, kinds, opened
-from tests.conftest import Built, nba
+from tests.commands import nba_in_process
+from tests.conftest import Built
 from tests.server import Server, running
 from tests.serving.test_service import decide
 
@@ -85,7 +86,7 @@ def test_decisions_of_all_kinds_are_repeated_to_the_byte(server, place):
     ):
         assert of_kind[kind] >= 4, of_kind
     assert of_kind["snapshots"] >= 2
-    done = nba(["replay", "--since", since.isoformat()], place.env)
+    done = nba_in_process(["replay", "--since", since.isoformat()], place.env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{DECISIONS} decisions replayed, {DECISIONS} identical." in done.stdout
     for one in business.answers[:5]:

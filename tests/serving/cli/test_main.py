@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 from typer.main import get_command
-from typer.testing import CliRunner, Result
 
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import insert_new
-from serving.cli import terminal
 from serving.cli.main import app
-from tests.conftest import Built, nba
-from tests.parity import environment
+from tests.commands import nba, nba_in_process
+from tests.conftest import Built
 
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 
@@ -27,19 +24,6 @@ COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 def test_every_command_explains_itself_with_an_example(command):
     text = get_command(app).commands[command].help  # type: ignore[attr-defined]
     assert f"Example: {'NBA_' if command in ('serve', 'learn') else 'nba ' + command}" in text
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str], dict[str, str]], Result]:
-    """Runs the command in this process: to import everything anew takes seconds each time."""
-
-    def run(arguments: list[str], env: dict[str, str]) -> Result:
-        for console in (terminal.out, terminal.err):
-            monkeypatch.setattr(console, "width", 200)
-        with environment(env):
-            return CliRunner().invoke(app, arguments)
-
-    return run
 
 
 def test_help_does_not_load_the_heavy_libraries():
@@ -79,13 +63,13 @@ def test_quickstart_prints_the_figures_and_promotes(grocer: Built):
 
 
 def test_quickstart_a_second_time_does_nothing_over_again(grocer: Built):
-    done = nba(["quickstart"], grocer.env)
+    done = nba_in_process(["quickstart"], grocer.env)
     assert done.returncode == 0
     assert "holds data already" in done.stdout and "champion already" in done.stdout
 
 
 def test_models_lists_versions_and_aliases(grocer: Built):
-    done = nba(["models"], grocer.env)
+    done = nba_in_process(["models"], grocer.env)
     assert all(name in done.stdout for name in ("bandit", "churn", "intent", "champion"))
 
 
@@ -107,10 +91,10 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "env", "sentence"), WRONG)
 def test_what_the_caller_can_correct_ends_with_code_2_and_a_sentence(
-    grocer: Built, here, arguments, env, sentence
+    grocer: Built, arguments, env, sentence
 ):
-    done = here(arguments, {**grocer.env, **env})
-    assert done.exit_code == 2
+    done = nba_in_process(arguments, {**grocer.env, **env})
+    assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -179,9 +163,9 @@ def test_feedback_shows_each_measure_of_each_group(asked):
         (["--customer", "nobody"], []),
     ],
 )
-def test_feedback_of_a_time_or_of_a_customer(asked, here, more, groups):
-    done = here(["feedback", "--by", "customer", *more], asked)
-    assert done.exit_code == 0, done.stderr
+def test_feedback_of_a_time_or_of_a_customer(asked, more, groups):
+    done = nba_in_process(["feedback", "--by", "customer", *more], asked)
+    assert done.returncode == 0, done.stderr
     assert [cells[1] for cells in _cells(done.stdout)[1:]] == groups
     assert ("Nobody answered" in done.stdout) == (not groups)
 
@@ -197,10 +181,8 @@ def test_feedback_of_a_time_or_of_a_customer(asked, here, more, groups):
         (["--since", "2026-02-01", "--until", "2026-01-01"], "until is 2026-01-01T00:00:00+00:00."),
     ],
 )
-def test_feedback_that_cannot_be_shown_ends_with_code_2_and_a_sentence(
-    asked, here, arguments, sentence
-):
-    done = here(["feedback", *arguments], asked)
-    assert done.exit_code == 2
+def test_feedback_that_cannot_be_shown_ends_with_code_2_and_a_sentence(asked, arguments, sentence):
+    done = nba_in_process(["feedback", *arguments], asked)
+    assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,7 +6,7 @@ import pytest
 
 from features.errors import InvalidSetting
 from serving.cli.simulate_server import ServerClient, simulate_server, write_customers
-from tests.conftest import ROOT, nba
+from tests.commands import ROOT, nba_in_process
 from tests.server import free_port, running
 
 DOMAIN = ROOT / "features" / "domains" / "world.yaml"
@@ -24,7 +24,7 @@ def result(tmp_path_factory):
     }
     write_customers(folder / "tables", CUSTOMERS, seed=1)
     for command in (["load", str(folder / "tables")], ["build"]):
-        done = nba(command, env)
+        done = nba_in_process(command, env)
         assert done.returncode == 0, done.stdout + done.stderr
     with running(folder / "home", env) as server:
         url = f"http://127.0.0.1:{server.port}"

@@ -21,8 +21,9 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY, load_settings
 from features.store.feast_store import FeatureStore
-from tests.conftest import Built, nba
-from tests.parity import environment, frame_at
+from tests.commands import environment, nba_in_process
+from tests.conftest import Built
+from tests.parity import frame_at
 from tests.server import Server, running
 from tests.serving.server.test_events import event, kept, send
 from tests.serving.test_service import copied, decide, rows
@@ -122,7 +123,7 @@ def before(place: Place) -> tuple[pd.DataFrame, list[Any]]:
 def somebody(place: Place, before: Any) -> Somebody:
     """The household, given more identifiers, decisions and outcomes; then forgotten."""
     server, household = place.server, place.household
-    done = nba(["load", str(place.tables)], place.env)
+    done = nba_in_process(["load", str(place.tables)], place.env)
     assert done.returncode == 0 and "left out" not in done.stdout, done.stdout + done.stderr
     email, cookie, phone = "email:forget.me@example.org", "cookie:forget-me-17", "+39 555 010 0999"
     complaint = {"type": "complaint_opened", "properties": {"text": SECRET}}
@@ -293,7 +294,7 @@ def test_nobody_else_is_touched(place, somebody, before):
 
 
 def test_loading_the_same_tables_again_leaves_their_rows_out_and_says_so(place, somebody):
-    done = nba(["load", str(place.tables)], place.env)
+    done = nba_in_process(["load", str(place.tables)], place.env)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = {line.split()[1]: line for line in done.stdout.splitlines() if line.startswith("PASS")}
     for name in ("customers", "events", "decisions", "outcomes"):
@@ -316,7 +317,7 @@ def test_who_comes_back_and_agrees_begins_anew(place, somebody):
     assert decide(server, customer_id=household)["known"] is True
     answer = server.post("/v1/customer", {"customer_id": household})[1]
     assert [one["id"] for one in answer["timeline"] if one["kind"] == "event"] == ["back-again"]
-    done = nba(["load", str(place.tables)], place.env)
+    done = nba_in_process(["load", str(place.tables)], place.env)
     assert done.returncode == 0 and "left out" not in done.stdout, done.stdout + done.stderr
     ledger = place.ledger()
     assert len(kept_of(ledger, household)) > 30

@@ -23,7 +23,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY, actions_beside
 from serving.catalog.compiled_catalog import load_catalog
-from tests.conftest import nba
+from tests.commands import nba_in_process
 from tests.postgres import Postgres
 from tests.server import Server, running
 from tests.serving.server.test_events import basket, event, read_by, send
@@ -56,7 +56,7 @@ def place(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "NBA_MLFLOW_URI": f"sqlite:///{folder / 'no-models.db'}",
     }
     _load_tables(folder / "tables", url)
-    done = nba(["build"], env)
+    done = nba_in_process(["build"], env)
     assert done.returncode == 0, done.stdout + done.stderr
     with running(folder / "home", {**env, "NBA_WORKERS": "2"}) as server:
         server.wait_for(lambda: len(server.workers()) == 2)
@@ -219,7 +219,7 @@ def test_who_is_forgotten_leaves_no_byte_in_the_tables_and_is_refused(place):
     assert answer["erased"] == {"keys": 2, "events": 2, "decisions": 1, "outcomes": 1}
     # At this very moment the learner, or a worker, may be reading: then the command follows.
     if "nba compact" in answer["remark"]:
-        assert nba(["compact"], place.env).returncode == 0
+        assert nba_in_process(["compact"], place.env).returncode == 0
     assert place.postgres.files_with(place.url, SECRET) == set()
     about = {"identifiers": [email], "channel": "app"}
     assert server.post("/v1/decide", about)[0] == 410

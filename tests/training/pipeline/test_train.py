@@ -20,7 +20,8 @@ from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
 from features.store.feast_store import FeatureStore
 from serving.catalog.compiled_catalog import load_catalog
-from tests.conftest import Built, nba
+from tests.commands import nba
+from tests.conftest import Built
 from training.models.classifier import Classifier
 from training.params import load_params
 from training.pipeline.registry import Registry

@@ -21,7 +21,8 @@ from features.datasets.labels import intent_moments
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.settings import load_settings
-from tests.conftest import HELPDESK, TELCO, Built, nba, published
+from tests.commands import nba_in_process
+from tests.conftest import HELPDESK, TELCO, Built, published
 from tests.test_notebooks import OTHERS, executed
 from training.bandit.artifact import Bandit
 from training.pipeline.registry import Registry
@@ -74,13 +75,13 @@ def test_attributes_and_one_leaving_are_enough_to_foresee_churn(telco: Built):
 
 
 def test_what_is_judged_by_folds_is_not_tuned(telco: Built):
-    done = nba(["tune", "churn", "--trials", "1"], telco.env)
+    done = nba_in_process(["tune", "churn", "--trials", "1"], telco.env)
     assert done.returncode == 2
     assert "churn is judged by folds: every customer is one to judge on." in done.stderr
 
 
 def test_without_campaigns_the_bandit_reads_only_what_differs_between_customers(telco: Built):
-    done = nba(["train", "bandit", "--promote"], telco.env)
+    done = nba_in_process(["train", "bandit", "--promote"], telco.env)
     assert done.returncode == 0, done.stdout + done.stderr
     settings = load_settings(telco.env)
     registry, domain = Registry(settings), load_domain(settings.domain)
