@@ -33,7 +33,7 @@ def forgotten_error(key: str) -> CustomerForgotten:
     return CustomerForgotten(
         f"{key!r} belongs to a customer who was forgotten.",
         expected="somebody else",
-        remedy='If they are back and agree, lift it: /v1/forget with "lift": true.',
+        remedy='If they are back and agree, send "readmit": true to /v1/forget.',
     )
 
 
@@ -93,8 +93,8 @@ def raise_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetim
     tables.insert_new(connection, tables.tombstones, rows)
 
 
-def lift(connection: sa.Connection, keys: Iterable[str]) -> int:
-    """Take these keys in again; how many of them were refused."""
+def readmit(connection: sa.Connection, keys: Iterable[str]) -> int:
+    """Remove the tombstones of these keys; say how many of the keys had one."""
     refused = tables.tombstones.c.key_hash.in_(hashes(connection, keys))
     return connection.execute(sa.delete(tables.tombstones).where(refused)).rowcount
 

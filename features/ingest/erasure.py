@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from features.customers.identity import keys_of, resolve
 from features.customers.profiles import accounts_told_of
-from features.customers.tombstones import lift, raise_tombstones, refuse_forgotten
+from features.customers.tombstones import raise_tombstones, readmit, refuse_forgotten
 from features.errors import NotVisible
 from features.ingest.load_tables import LOADED
 from features.journeys.journey_states import drop, restate
@@ -77,12 +77,12 @@ class Erasure:
         erased = self.ledger.write_now(lambda connection: _erase(connection, keys, now))
         return replace(erased, lingers=not self.finish())
 
-    def lift(self, keys: Sequence[str]) -> int:
-        """Take the keys in again; how many of them were refused."""
+    def readmit(self, keys: Sequence[str]) -> int:
+        """Let a forgotten customer come back; say how many of the keys were refused."""
 
         def take_in(connection: sa.Connection) -> int:
             _read_tables_again(connection)
-            return lift(connection, keys)
+            return readmit(connection, keys)
 
         return self.ledger.write_now(take_in)
 

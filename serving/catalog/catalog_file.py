@@ -1,4 +1,4 @@
-"""The action catalogue on disk: read when the service starts, and again when it changes."""
+"""Reads the action catalogue from disk, when the service starts and when the file changes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 
 class CatalogFile:
-    """Looks after one file.
+    """One catalogue file, read again when it changes.
 
     Attributes
     ----------
     problem : str
-        Why the file as it is now cannot be used, and the one before stays; empty if it can.
+        Reason why the changed file cannot be used and the catalogue before stays; empty if none.
     """
 
     def __init__(self, path: Path, domain: Domain, model_input: ModelInput) -> None:
@@ -31,19 +31,19 @@ class CatalogFile:
         self.problem = ""
 
     def read(self) -> CompiledCatalog:
-        """The catalogue, checked and compiled.
+        """Read, check and compile the catalogue.
 
         Raises
         ------
         InvalidDomain
-            If it breaks a rule; names file, line, key and remedy.
+            If the file breaks a rule; names file, line, key and remedy.
         """
         self._seen = self._stamp()
         self._content = self._bytes()
         return load_compiled_catalog(self._path, self._domain, self._input)
 
     def changed(self) -> CompiledCatalog | None:
-        """The new catalogue if the file has changed and is good; None otherwise."""
+        """The new catalogue if the file has changed and is valid; None otherwise."""
         stamp = self._stamp()
         if stamp == self._seen:
             return None
@@ -63,7 +63,7 @@ class CatalogFile:
     def _stamp(self) -> tuple[int, int] | None:
         try:
             found = self._path.stat()
-        except OSError:  # while an editor replaces it
+        except OSError:  # an editor replaces the file at this moment
             return None
         return found.st_mtime_ns, found.st_size
 

@@ -1,7 +1,7 @@
-"""The catalogue made ready to decide with: conditions and wordings compiled, numbers in columns.
+"""The compiled catalogue: conditions and treatments are compiled, numbers stand in columns.
 
-Made as a whole or not at all, so that a mistake in one line of the file is found when it is
-read, by file, line and key, and never by a customer.
+The whole catalogue is compiled when it is read. A mistake is then reported with its file, line
+and key, and never reaches a customer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class CompiledCatalog:
     Raises
     ------
     ValueError
-        If a line breaks a rule; names its key first, see `yaml_file.load_yaml`.
+        If a line breaks a rule; the message begins with its key, see `load_yaml`.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class CompiledCatalog:
     conditions : Conditions
         Each distinct text of the catalogue once.
     rules : list of (action, level, condition)
-        Positions: which action needs which condition, in the order in which they are asked.
+        Positions: each action with a condition that it needs, in the order of evaluation.
     weights : list of (condition, mask shape (n_actions,), weight)
     """
 
@@ -71,9 +71,14 @@ class CompiledCatalog:
             for channel in domain.channels
         }
 
-    def mask(self, **wanted: Iterable[str]) -> Bools:
-        """Which actions are meant, shape (n_actions,): ``issues``, ``groups``, ``actions`` or
-        ``kinds``; what is left empty means all."""
+    def mask(self, **scope: Iterable[str]) -> Bools:
+        """Mask of the actions within a scope, shape (n_actions,).
+
+        Parameters
+        ----------
+        scope
+            Names by ``issues``, ``groups``, ``actions`` or ``kinds``; an empty one means all.
+        """
         have: dict[str, tuple[str, ...]] = {
             "issues": tuple(action.issue for action in self.catalog.actions.values()),
             "groups": self.groups,
@@ -81,9 +86,9 @@ class CompiledCatalog:
             "kinds": self.kinds,
         }
         mask = np.ones(len(self.actions), dtype=bool)
-        for name, some in wanted.items():
-            if chosen := set(some):
-                mask &= np.array([one in chosen for one in have[name]])
+        for name, values in scope.items():
+            if chosen := set(values):
+                mask &= np.array([value in chosen for value in have[name]])
         return mask
 
     def action(self, name: str) -> Action | None:
@@ -91,11 +96,11 @@ class CompiledCatalog:
         return None if name == NO_ACTION else self.catalog.actions[name]
 
     def treatment(self, name: str, channel: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The wording of an action for a channel, filled in."""
+        """The treatment of an action on a channel, with the values filled in."""
         return self._treatments[name, channel].fill(values)
 
     def names_in_treatment(self, name: str, channel: str) -> tuple[str, ...]:
-        """What the wording of an action for a channel is filled in with."""
+        """Names whose values the treatment of an action on a channel needs."""
         return self._treatments[name, channel].names
 
     def _compile(self, catalog: Catalog) -> None:
@@ -155,7 +160,7 @@ def load_compiled_catalog(path: Path, domain: Domain, model_input: ModelInput) -
     Raises
     ------
     InvalidDomain
-        If it breaks a rule; names file, line, key and remedy.
+        If the file breaks a rule; names file, line, key and remedy.
     """
     made: list[CompiledCatalog] = []
     load_yaml(
@@ -165,5 +170,5 @@ def load_compiled_catalog(path: Path, domain: Domain, model_input: ModelInput) -
 
 
 def load_catalog(path: Path, domain: Domain) -> Catalog:
-    """The same for those who only need its content."""
+    """Read and check an action catalogue; raises like `load_compiled_catalog`."""
     return load_compiled_catalog(path, domain, ModelInput(domain)).catalog

@@ -1,9 +1,9 @@
-"""Conditions of the engagement policy, and custom formulas of arbitration, computed at speed.
+"""Vectorised conditions of the engagement policy, and formulas of arbitration.
 
-A thousand actions have some three thousand conditions, and one decision asks them all; an
-interpreter takes microseconds for each. So they are laid out once, as one plan of some ten numpy
-calls: equal parts are computed once, and operations of one sort that wait for the same are
-computed together.
+A thousand actions have some three thousand conditions, and one decision evaluates all of them. An
+interpreter takes microseconds for each. So all conditions are compiled once into one plan of some
+ten numpy calls: equal subexpressions are computed once, and operations of the same kind and depth
+are computed together.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def _divide(left: Floats, right: Floats) -> Floats:
     return divided
 
 
-def _coalesce(value: Floats, instead: Floats) -> Floats:
-    known: Floats = np.where(np.isnan(value), instead, value)
+def _coalesce(value: Floats, default: Floats) -> Floats:
+    known: Floats = np.where(np.isnan(value), default, value)
     return known
 
 
-# By rule-engine's words for them. Truths are 0 and 1, what is unknown is nan: neither equal to,
-# above nor below anything, which is the rule of IEEE 754, of numpy and ours.
+# The keys are rule-engine's names of the operations. Truths are 0 and 1. An unknown value is nan,
+# which by IEEE 754 is neither equal to, above nor below anything.
 OPERATIONS: dict[str, Callable[..., NDArray[Any]]] = {
     "add": np.add,
     "sub": np.subtract,
@@ -59,24 +59,24 @@ OPERATIONS: dict[str, Callable[..., NDArray[Any]]] = {
 class Conditions:
     """Many conditions, computed together.
 
-    Plain data once compiled: may be pickled, and asked by several threads at the same time.
+    A compiled object does not change: it may be pickled, and used by several threads at once.
 
     Parameters
     ----------
     names : Names
-        What the conditions may speak of.
+        Names that the conditions may use.
     texts : sequence of str
         The conditions, shape (n_conditions,), in the language of `expressions`.
 
     Attributes
     ----------
     texts : tuple of str
-        The same, to say which one removed an action.
+        The conditions, to name the one that removed an action.
 
     Raises
     ------
     InvalidCondition
-        For the first one that breaks the language, names what there is not, or mixes kinds.
+        For the first condition that breaks the language, uses an unknown name, or mixes kinds.
 
     Examples
     --------
@@ -95,44 +95,44 @@ class Conditions:
         self._positions = np.array([names.position[name] for name in self._plan.numbers], np.intp)
 
     def holds(self, numbers: Floats, texts: Texts) -> Bools:
-        """Which conditions hold, shape (n_conditions,).
+        """Mask of the conditions that hold, shape (n_conditions,).
 
         Parameters
         ----------
         numbers : shape (n_numbers,)
-            At ``Names.position``; ``nan`` is unknown.
+            Values at ``Names.position``; ``nan`` is unknown.
         texts
-            By name; ``None``, or no entry, is unknown.
+            Values by name; ``None``, or no entry, is unknown.
         """
         held: Bools = self._plan.run(numbers[self._positions], texts) == 1
         return held
 
     def names_in(self, index: int) -> tuple[str, ...]:
-        """The names that the condition at ``index`` speaks of, in the order of its text."""
+        """The names that the condition at ``index`` uses, in the order of its text."""
         return self._names_in[self.texts[index]]
 
 
 class Formula:
-    """A number for each of n candidates at once.
+    """A formula that computes one number for each of n actions.
 
     Parameters
     ----------
     names : Names
-        What is known about the customer: the same for each candidate.
+        Names of values that are the same for each action.
     text : str
         Such as ``acceptance * context_weight * value * lever - cost``.
     of_each : sequence of str, at least one
-        Names of numbers that each candidate has its own of.
+        Names of numbers that differ between actions.
 
     Attributes
     ----------
     names : tuple of str
-        The names that the formula speaks of, in the order of its text.
+        The names that the formula uses, in the order of its text.
 
     Raises
     ------
     InvalidCondition
-        If it breaks the language, names what there is not, or mixes kinds.
+        If the formula breaks the language, uses an unknown name, or mixes kinds.
     """
 
     def __init__(self, names: Names, text: str, of_each: Sequence[str]) -> None:
@@ -144,9 +144,9 @@ class Formula:
         self._plan = _Plan([term])
 
     def values(self, vectors: Mapping[str, Floats], numbers: Floats, texts: Texts) -> Floats:
-        """The formula's number of each candidate, shape (n,).
+        """The formula's value for each action, shape (n,).
 
-        ``nan`` where the formula needs something unknown, divides by zero or exceeds a float.
+        The value is ``nan`` where a name is unknown, a divisor is 0 or a float overflows.
 
         Parameters
         ----------
@@ -164,10 +164,10 @@ class Formula:
 
 
 class _Plan:
-    """Computes many terms in few steps; each term has a register.
+    """Computes many terms in few numpy calls; each term has a register.
 
     Registers stand in the order in which they are filled: numbers, texts, constants, then the
-    operations, by how deep they nest and by their sort.
+    operations, ordered by their depth and kind.
 
     Attributes
     ----------
@@ -176,11 +176,11 @@ class _Plan:
     """
 
     def __init__(self, terms: Sequence[Term]) -> None:
-        turns: dict[Term, tuple[int, str]] = {}
+        keys: dict[Term, tuple[int, str]] = {}
         for term in terms:
             for part in term.parts():
-                turns[part] = turns.get(part) or _turn(part, turns)
-        registers = {term: at for at, term in enumerate(sorted(turns, key=turns.__getitem__))}
+                keys[part] = keys.get(part) or _sort_key(part, keys)
+        registers = {term: at for at, term in enumerate(sorted(keys, key=keys.__getitem__))}
         names = [term for term in registers if term.op == "name"]
         self.numbers = tuple(str(name.value) for name in names if name.kind != "text")
         self.texts = tuple(str(name.value) for name in names if name.kind == "text")
@@ -192,7 +192,7 @@ class _Plan:
             elif term.op == "constant":
                 self._start[at] = self._codes.setdefault(term.value, float(len(self._codes)))
         self._steps = []
-        for _, together in groupby((term for term in registers if term.of), turns.__getitem__):
+        for _, together in groupby((term for term in registers if term.of), keys.__getitem__):
             group = list(together)
             first = registers[group[0]]
             of = np.array([[registers[part] for part in term.of] for term in group]).T
@@ -205,12 +205,12 @@ class _Plan:
         Parameters
         ----------
         numbers : shape (len(self.numbers), ...)
-            One of each, or a vector of each.
+            One value of each, or a vector of each.
         texts
-            By name; ``None``, or no entry, is unknown.
+            Values by name; ``None``, or no entry, is unknown.
         """
         registers = np.empty((len(self._start), *numbers.shape[1:]))
-        # Turned round, so that one value for each register fills a vector where it is one.
+        # Transposed, so that one value for each register is broadcast over a vector.
         registers.T[...] = self._start
         registers[: len(numbers)] = numbers
         registers.T[..., len(numbers) : len(numbers) + len(self.texts)] = self._encoded(texts)
@@ -220,7 +220,7 @@ class _Plan:
         return registers[self._results]
 
     def _encoded(self, texts: Texts) -> list[float]:
-        """A code for each text: its own if a condition names it, else one below zero."""
+        """A code for each text; below 0 if no condition contains the text."""
         others: dict[str, float] = {}
         codes = []
         for name in self.texts:
@@ -233,13 +233,16 @@ class _Plan:
         return codes
 
 
-def _turn(term: Term, turns: Mapping[Term, tuple[int, str]]) -> tuple[int, str]:
-    """What is computed when: smaller first, equal together; needs the turns of its parts."""
+def _sort_key(term: Term, keys: Mapping[Term, tuple[int, str]]) -> tuple[int, str]:
+    """Sort key of a term: smaller keys are computed first, equal keys in one numpy call.
+
+    ``keys`` must hold the keys of the parts of the term.
+    """
     if term.op == "name":
         return -1, "text" if term.kind == "text" else "number"
     if term.op == "constant":
         return 0, ""
-    return 1 + max(0, *(turns[part][0] for part in term.of)), term.op
+    return 1 + max(0, *(keys[part][0] for part in term.of)), term.op
 
 
 def _names_in(term: Term) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
-"""What a decision may look at: the names that conditions, context weights and wordings use.
+"""The decision context: the values that conditions, context weights and treatments may use.
 
-The features and attributes by their own names, and beside them what the models foresee (`churn`,
-`intent`, `intent_<class>`), where we are (`channel`, `placement`, `context_<key>`), when it is
-for the customer (`hour`, `weekday`), how far they are (`stage`), what they agreed to
-(`consent_<purpose>`), and whether we know them (`known`).
+Features and attributes have their own names. The other names are the predictions (`churn`,
+`intent`, `intent_<class>`), the place (`channel`, `placement`, `context_<key>`), the customer's
+local time (`hour`, `weekday`), the `stage` of their journey, their consents
+(`consent_<purpose>`), and whether the customer is `known`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,18 +27,18 @@ from training.arrays import Floats
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What is known beside the features when a decision is made.
+    """The values that a request and the predictions add to the features.
 
     Attributes
     ----------
     churn : float or None
-        Chance; None where there is no model.
-    intent : chance of each class, or None
+        Probability; None without a model.
+    intent : probability of each class, or None
     context : mapping
-        As `ContextReader.context` has checked it.
+        Checked by `ContextReader.context`.
     consents : whether consent is given, by purpose
     local : datetime
-        The moment on the customer's clock.
+        Time of the decision, on the customer's clock.
     """
 
     channel: str
@@ -51,14 +52,16 @@ class RequestContext:
 
 
 class DecisionContext(NamedTuple):
-    """The values of all names at one decision: numbers shape (n_numbers,), unknown is ``nan``;
-    texts by name, unknown is None."""
+    """The values of all names in one decision.
+
+    ``numbers`` has shape (n_numbers,), and ``nan`` is unknown; in ``texts``, None is unknown.
+    """
 
     numbers: Floats
     texts: Mapping[str, str | None]
 
     def value(self, name: str, names: Names) -> float | str | None:
-        """One of them."""
+        """The value of one name; None if unknown."""
         if name in self.texts:
             return self.texts[name]
         number = float(self.numbers[names.position[name]])
@@ -66,17 +69,17 @@ class DecisionContext(NamedTuple):
 
 
 class ContextReader:
-    """Reads situations; made once for a catalogue and a domain.
+    """Builds the context of each decision; made once for a catalogue and a domain.
 
     Raises
     ------
     ValueError
-        If two things would have one name.
+        If two values would have the same name.
 
     Attributes
     ----------
     names : Names
-        All that a condition may name.
+        All names that a condition may use.
     """
 
     def __init__(self, domain: Domain, catalog: Catalog, model_input: ModelInput) -> None:
@@ -105,20 +108,22 @@ class ContextReader:
             *((f"context_{key}", kept.type) for key, kept in self._keys.items()),
             *((name, "text") for name in (*categories, "channel", "placement", "stage", "intent")),
         ]
-        twins = sorted({name for name, _ in kinds if sum(name == other for other, _ in kinds) > 1})
-        if twins:
+        counts = Counter(name for name, _ in kinds)
+        duplicates = sorted(name for name, count in counts.items() if count > 1)
+        if duplicates:
             raise ValueError(
-                f"context: names that are free; {twins[0]} would mean two things in a condition"
+                f"context: names that are free; {duplicates[0]} would mean two things in "
+                "a condition"
             )
         self.names = Names(dict(kinds))
 
     def context(self, sent: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys of a caller's context that the catalogue describes.
+        """Check a caller's context and keep the keys that the catalogue describes.
 
         Raises
         ------
         InvalidRequest
-            If one of them is of another type than described.
+            If a value has another type than described.
         """
         kept = {}
         for key, described in self._keys.items():
@@ -136,24 +141,24 @@ class ContextReader:
             kept[key] = value
         return kept
 
-    def read(self, row: Floats, moment: RequestContext) -> DecisionContext:
-        """The values at one moment.
+    def read(self, row: Floats, request: RequestContext) -> DecisionContext:
+        """The context of one decision.
 
         Parameters
         ----------
         row : shape (len(model_input.names),)
-            What the models read of the customer.
+            Model input of the customer.
         """
-        intent = moment.intent or {}
-        context = moment.context
-        local = moment.local
+        intent = request.intent or {}
+        context = request.context
+        local = request.local
         extras = [
-            nan if moment.churn is None else moment.churn,
+            nan if request.churn is None else request.churn,
             local.hour + local.minute / 60,
             float(local.isoweekday()),
-            float(moment.known),
+            float(request.known),
             *(intent.get(name, nan) for name in self._intents),
-            *(float(moment.consents.get(purpose, False)) for purpose in self._purposes),
+            *(float(request.consents.get(purpose, False)) for purpose in self._purposes),
             *(
                 float(context.get(key, nan))
                 for key, kept in self._keys.items()
@@ -165,8 +170,8 @@ class ContextReader:
             for name, index, values in self._categories
         }
         texts |= {
-            "channel": moment.channel,
-            "placement": moment.placement,
+            "channel": request.channel,
+            "placement": request.placement,
             "stage": self.stage(row),
             "intent": max(intent, key=intent.__getitem__) if intent else None,
         }
@@ -176,14 +181,14 @@ class ContextReader:
         return DecisionContext(np.concatenate([row[self._columns], extras]), texts)
 
     def category(self, row: Floats, name: str | None) -> str | None:
-        """The text behind an attribute that is a category; None if unknown, or for no name."""
+        """The text of a categorical attribute; None if it is unknown, or ``name`` is None."""
         for known, index, values in self._categories:
             if known == name and not isnan(row[index]):
                 return values[int(row[index])]
         return None
 
     def stage(self, row: Floats) -> str | None:
-        """How far the customer is: the stage of the open journey that moved last, if any."""
+        """The stage of the open journey with the latest event; None without an open journey."""
         best, newest = None, np.inf
         for stage, days in self._stages:
             if row[days] < newest:  # nan where no such journey is open

@@ -1,20 +1,20 @@
-"""The language in which business people write conditions and formulas, read into terms.
+"""The language of conditions and formulas in a catalogue, parsed into terms.
 
-rule-engine's parser defines the language; of it we take what can neither hang nor surprise:
+The language is the part of rule-engine's that can neither hang nor surprise:
 
     churn > 0.3 and not (plan == 'gold' or region in ['north', 'south'])
     spend / orders >= 2 * usual_order          + - * / between numbers
-    churn != null                              is it known?
+    churn != null                              true if churn is known
     acceptance * (worth ?? 10) - cost          10 where worth is not known
-    stage == 'use' ? 1.5 : 1                   the one or the other
+    stage == 'use' ? 1.5 : 1                   1.5 in that stage, else 1
 
 A comparison with an unknown value is false; only ``!=``, always the opposite of ``==``, is then
 true, and so is ``not`` of anything false. Arithmetic with an unknown value, and a division by
 zero, give an unknown value.
 
-While it parses, the library computes what holds no name: ``1 << 99999999999`` or a catastrophic
-pattern would stop the process before there is a tree to look at. What is not of our language is
-therefore refused by its spelling, before the library sees it.
+While the library parses, it computes expressions that hold no name: ``1 << 99999999999`` or a
+catastrophic pattern would stop the process before there is a syntax tree. Other syntax is
+therefore refused by a regular expression, before the library reads the text.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from features.errors import InvalidCondition
 
 Kind = Literal["number", "text", "truth"]
 
-LONGEST = 500  # characters: bounds the time to read a text
-DEEPEST = 30  # operations in operations: bounds the time to compute it
+MAX_LENGTH = 500  # characters: bounds the time to parse a text
+MAX_DEPTH = 30  # nested operations: bounds the time to compute a term
 _LANGUAGE = re.compile(
     r"""(?: [ \t\n]+
     | (?:and|or|not|in)\b
@@ -43,34 +43,34 @@ _LANGUAGE = re.compile(
     | [=!<>]= | <(?!<) | >(?!>) | \*(?!\*) | /(?!/) | \?\? | [-+()\[\],?:] )*+""",
     re.VERBOSE | re.ASCII,
 )
-_CALLED = {"number": "a number", "text": "a text", "truth": "true or false", "null": "null"}
+_KIND_TEXT = {"number": "a number", "text": "a text", "truth": "true or false", "null": "null"}
 _REMEDY = {
     "number": "Ask about texts, truths and null with == or !=; (consent ? 1 : 0) is a number.",
     "truth": "Compare it, as in churn > 0.3 or plan in ['gold', 'silver'].",
 }
-_LEFT_OUT = {
+_UNSUPPORTED = {
     ast.FunctionCallExpression: "a function call",
     ast.GetItemExpression: "an item in brackets",
     ast.GetSliceExpression: "a part in brackets",
     ast.ContainsExpression: "'in' without a list behind it",
     ast.ArrayExpression: "a list without 'in' before it",
 }
-# What these give may be unknown; what other operations give as a truth is 0 or 1.
+# These operations may give an unknown value; all others give a truth of 0 or 1.
 _MAY_BE_UNKNOWN = {"name", "constant", "coalesce", "choose"}
 
 
 class Names:
-    """The words that a business has for what it knows about a customer.
+    """The names that conditions and formulas of a business may use, and their kinds.
 
     Parameters
     ----------
     kinds : mapping of str to Kind
-        In the order of the row that decisions are made from; a truth is a number there, 0 or 1.
+        In the order of the numbers of a decision context, where a truth is 0 or 1.
 
     Attributes
     ----------
     position : dict of str to int
-        Where in the row a number or a truth stands; texts are handed over by name.
+        Position of each number or truth in the numbers; texts are passed by name.
     """
 
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
@@ -82,16 +82,16 @@ class Names:
 class Term(NamedTuple):
     """A part of an expression: a name, a constant, or an operation on other terms.
 
-    Equal parts of many expressions are equal terms, and so are computed once.
+    Equal parts of many expressions are equal terms, so they are computed once.
     """
 
-    op: str  # "name", "constant", or one of features.conditions.OPERATIONS
+    op: str  # "name", "constant", or a key of `OPERATIONS`
     kind: Kind | Literal["null"]
     of: tuple[Term, ...] = ()
     value: str | float = ""
 
     def parts(self) -> Iterator[Term]:
-        """All terms it is made of, itself the last."""
+        """All terms within the term, and at last the term itself."""
         for part in self.of:
             yield from part.parts()
         yield self
@@ -101,43 +101,43 @@ _NULL = Term("constant", "null")
 _NO, _YES = Term("constant", "truth", (), 0.0), Term("constant", "truth", (), 1.0)
 
 
-class _Misfit(Exception):
-    """What is wrong, what was expected, and the remedy; the text it is wrong of comes later."""
+class _InvalidExpression(Exception):
+    """The mistake, the expectation and the remedy; `InvalidCondition` adds the text."""
 
 
 class Reader:
-    """Reads texts into terms, in the words of one business."""
+    """Parses texts into terms, with the names of one business."""
 
     def __init__(self, names: Names) -> None:
         self._kinds = names.kinds
-        # The library is told the names but not their kinds: it would let text == number pass,
-        # and of other mistakes it does not say where they are.
+        # The library knows the names but not their kinds: its own check accepts text == number,
+        # and does not say where another mistake is.
         anything = dict.fromkeys(names.kinds, DataType.UNDEFINED)
         self._context = Context(type_resolver=anything, default_timezone="utc")
 
     def condition(self, text: str) -> Term:
-        """The term of a text that is true or false.
+        """Parse a text that is true or false.
 
         Raises
         ------
         InvalidCondition
-            If the text breaks the language, names what the business does not have, or mixes kinds.
+            If the text breaks the language, uses an unknown name, or mixes kinds.
         """
         return self._read(text, "truth")
 
     def formula(self, text: str) -> Term:
-        """The term of a text that is a number; raises like ``condition``."""
+        """Parse a text that is a number; raises like ``condition``."""
         return self._read(text, "number")
 
     def _read(self, text: str, kind: Kind) -> Term:
         try:
-            _refuse_foreign(text)
+            _refuse_other_syntax(text)
             term = _of_kind(kind, self._term(Rule(text, self._context).statement.expression))
-            if _depth(term) > DEEPEST:
+            if _depth(term) > MAX_DEPTH:
                 raise RecursionError
             return term
-        except _Misfit as misfit:
-            wrong, expected, remedy = misfit.args
+        except _InvalidExpression as invalid:
+            wrong, expected, remedy = invalid.args
         except SymbolResolutionError as error:
             wrong, expected, remedy = self._unknown(error.symbol_name)
         except RuleSyntaxError as error:
@@ -145,13 +145,13 @@ class Reader:
             wrong, expected = f"cannot be read at {at}", "an expression such as churn > 0.3"
             remedy = "Look for a missing operator, quote or bracket there."
         except RecursionError:
-            wrong, expected = "nests too deep", f"at most {DEEPEST} operations in one another"
+            wrong, expected = "nests too deep", f"at most {MAX_DEPTH} operations in one another"
             remedy = "Split it, or take out what is not needed."
         except (EngineError, ArithmeticError) as error:
             why = getattr(error, "message", "") or type(error).__name__
             wrong, expected = f"cannot be computed ({why})", "constants that go together"
             remedy = "Write it in a simpler way."
-        shown = text if len(text) <= LONGEST else f"{text[:60]}..."
+        shown = text if len(text) <= MAX_LENGTH else f"{text[:60]}..."
         raise InvalidCondition(f"`{shown}` {wrong}.", expected=expected, remedy=remedy) from None
 
     def _unknown(self, name: str) -> tuple[str, str, str]:
@@ -173,29 +173,31 @@ class Reader:
             case ast.FloatExpression(value=value) if isfinite(value):
                 return Term("constant", "number", (), float(value))
             case ast.FloatExpression():
-                raise _Misfit("has a number too large", "at most 1e308", "Write a smaller one.")
+                raise _InvalidExpression(
+                    "has a number too large", "at most 1e308", "Write a smaller one."
+                )
             case ast.StringExpression(value=value):
                 return Term("constant", "text", (), value)
             case ast.LogicExpression(type=op):
-                return _joined(op, [self._truth(part) for part in _chained(op, node)])
+                return _balanced(op, [self._truth(part) for part in _operands(op, node)])
             case ast.UnaryExpression(type="not", right=right):
                 return Term("not", "truth", (self._truth(right),))
             case ast.UnaryExpression(right=right):
                 return Term("minus", "number", (self._number(right),))
             case ast.ContainsExpression(member=member, container=ast.ArrayExpression(value=listed)):
-                return _among(self._term(member), [self._term(item) for item in listed])
+                return _membership(self._term(member), [self._term(item) for item in listed])
             case ast.ArithmeticComparisonExpression(type=op, left=left, right=right):
                 return Term(op, "truth", (self._number(left), self._number(right)))
             case ast.ComparisonExpression(type=op, left=left, right=right):
-                return _same(op, self._term(left), self._term(right))
+                return _equality(op, self._term(left), self._term(right))
             case ast.BinaryExpressionBase(type=op, left=left, right=right):
                 return Term(op, "number", (self._number(left), self._number(right)))
             case ast.CoalesceExpression(left=left, right=right):
-                return _either("coalesce", self._term(left), self._term(right))
+                return _branch("coalesce", self._term(left), self._term(right))
             case ast.TernaryExpression(condition=asked, case_true=yes, case_false=no):
-                return _either("choose", self._term(yes), self._term(no), self._truth(asked))
-        raise _Misfit(
-            f"has {_LEFT_OUT.get(type(node), type(node).__name__)}",
+                return _branch("choose", self._term(yes), self._term(no), self._truth(asked))
+        raise _InvalidExpression(
+            f"has {_UNSUPPORTED.get(type(node), type(node).__name__)}",
             "comparisons, arithmetic and lists of constants after 'in'",
             "Write it with these; the rest of rule-engine's language is left out on purpose.",
         )
@@ -207,39 +209,41 @@ class Reader:
         return _of_kind("number", self._term(node))
 
 
-def _refuse_foreign(text: str) -> None:
-    if len(text) > LONGEST:
-        raise _Misfit(
+def _refuse_other_syntax(text: str) -> None:
+    if len(text) > MAX_LENGTH:
+        raise _InvalidExpression(
             f"is {len(text)} characters long",
-            f"at most {LONGEST}",
+            f"at most {MAX_LENGTH}",
             "Split it: all conditions of a list must hold.",
         )
-    foreign = _LANGUAGE.sub("", text, count=1)
-    if foreign:
-        first = re.findall(r"\w+|.{1,2}", foreign, re.DOTALL)[0]
-        raise _Misfit(
-            f"has {first} at character {len(text) - len(foreign) + 1}",
+    rest = _LANGUAGE.sub("", text, count=1)
+    if rest:
+        first = re.findall(r"\w+|.{1,2}", rest, re.DOTALL)[0]
+        raise _InvalidExpression(
+            f"has {first} at character {len(text) - len(rest) + 1}",
             "names, numbers, texts in quotes, and or not in true false null, "
             "== != < <= > >= + - * / ?? ? : ( ) [ ] and commas",
             "Powers, patterns, attributes and functions are left out on purpose.",
         )
 
 
-def _said(term: Term) -> str:
-    called = _CALLED[term.kind]
+def _described(term: Term) -> str:
+    kind_text = _KIND_TEXT[term.kind]
     match term:
         case Term("name", value=name):
-            return f"{name} ({called})"
+            return f"{name} ({kind_text})"
         case Term("constant", "number", value=value):
-            return f"{value:g} ({called})"
+            return f"{value:g} ({kind_text})"
         case Term("constant", "text", value=value):
-            return f"'{value}' ({called})"
-    return called
+            return f"'{value}' ({kind_text})"
+    return kind_text
 
 
 def _of_kind(kind: Kind, term: Term) -> Term:
     if term.kind != kind:
-        raise _Misfit(f"has {_said(term)}", f"{_CALLED[kind]} in its place", _REMEDY[kind])
+        raise _InvalidExpression(
+            f"has {_described(term)}", f"{_KIND_TEXT[kind]} in its place", _REMEDY[kind]
+        )
     if kind == "truth" and term.op in _MAY_BE_UNKNOWN:
         return Term("eq", "truth", (term, _YES))
     return term
@@ -249,48 +253,48 @@ def _depth(term: Term) -> int:
     return max((1 + _depth(part) for part in term.of), default=0)
 
 
-def _alike(left: Term, right: Term) -> None:
+def _check_same_kind(left: Term, right: Term) -> None:
     if left.kind != right.kind or left.kind == "null":
-        raise _Misfit(
-            f"puts {_said(left)} beside {_said(right)}",
+        raise _InvalidExpression(
+            f"puts {_described(left)} beside {_described(right)}",
             "two values of one kind",
             "Texts stand in quotes, numbers do not.",
         )
 
 
-def _same(op: str, left: Term, right: Term) -> Term:
+def _equality(op: str, left: Term, right: Term) -> Term:
     if _NULL in (left, right):
         unknown = Term("unknown", "truth", (left if right == _NULL else right,))
         return unknown if op == "eq" else Term("not", "truth", (unknown,))
-    _alike(left, right)
+    _check_same_kind(left, right)
     return Term(op, "truth", (left, right))
 
 
-def _among(member: Term, listed: Sequence[Term]) -> Term:
+def _membership(member: Term, listed: Sequence[Term]) -> Term:
     if not listed or any(item.op != "constant" or item.kind == "null" for item in listed):
-        raise _Misfit(
+        raise _InvalidExpression(
             "has an empty list, or more than constants in it",
             "such as in ['gold', 'silver'] or in [1, 2]",
             "Ask for names and null with == and or.",
         )
-    return _joined("or", [_same("eq", member, item) for item in listed])
+    return _balanced("or", [_equality("eq", member, item) for item in listed])
 
 
-def _either(op: str, one: Term, other: Term, *asked: Term) -> Term:
-    _alike(one, other)
+def _branch(op: str, one: Term, other: Term, *asked: Term) -> Term:
+    _check_same_kind(one, other)
     return Term(op, one.kind, (*asked, one, other))
 
 
-def _chained(op: str, node: Any) -> list[Any]:
-    """The parts of ``a and b and c``, which the library nests to the left."""
+def _operands(op: str, node: Any) -> list[Any]:
+    """The operands of ``a and b and c``, which the library nests to the left."""
     if isinstance(node, ast.LogicExpression) and node.type == op:
-        return [*_chained(op, node.left), *_chained(op, node.right)]
+        return [*_operands(op, node.left), *_operands(op, node.right)]
     return [node]
 
 
-def _joined(op: str, terms: Sequence[Term]) -> Term:
-    """A balanced tree: depth costs time in a plan, and this one is as deep as its logarithm."""
+def _balanced(op: str, terms: Sequence[Term]) -> Term:
+    """Join terms in a balanced tree, because each level of depth costs time in a plan."""
     if len(terms) == 1:
         return terms[0]
     half = len(terms) // 2
-    return Term(op, "truth", (_joined(op, terms[:half]), _joined(op, terms[half:])))
+    return Term(op, "truth", (_balanced(op, terms[:half]), _balanced(op, terms[half:])))

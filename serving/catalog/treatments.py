@@ -1,4 +1,4 @@
-"""The wording of an action on a channel: any JSON content whose texts may hold `{{ names }}`."""
+"""Treatments: JSON payloads of an action on a channel, whose texts may hold `{{ names }}`."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ MAX_TEXT = 5000
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """Runs wordings of people who may not run code here; nor fill the memory: ``'a' * 10**9``."""
+    """Renders templates whose authors may not run code, nor fill the memory: ``'a' * 10**9``."""
 
     intercepted_binops = frozenset({"*", "**"})
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Products of numbers only."""
+        """Multiply numbers only."""
         if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):
             raise SecurityError(f"{operator} is for numbers only, and ** for none")
         return super().call_binop(context, operator, left, right)
 
 
-# Names are checked when the catalogue is read; `StrictUndefined` is a second net.
+# Names are checked when the catalogue is read; `StrictUndefined` is a second check.
 _ENVIRONMENT = _Sandbox(undefined=StrictUndefined, autoescape=False)
 
 
 class Treatment:
-    """A payload whose templates are compiled.
+    """A payload with compiled templates.
 
     ``{"title": "{{ context_first_name or 'Hello' }}, {{ (order_n or 0)|int }} orders so far"}``.
-    A value that is unknown is None there.
+    An unknown value is None in a template.
 
     Raises
     ------
     ValueError
-        If a text is no template, or names what a situation does not have; begins with the key.
+        If a text is no template, or uses an unknown name; the message begins with the key.
 
     Attributes
     ----------
     names : tuple of str
-        What its texts are filled in with.
+        Names whose values the texts need.
     """
 
     def __init__(self, content: Mapping[str, Any], known: Names) -> None:
@@ -59,14 +59,14 @@ class Treatment:
     def fill(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The payload with its texts filled in.
 
-        Where values break a text (a division by zero), it is filled in as for somebody of whom
-        nothing is known: that was tried when the catalogue was read.
+        If the values cause an error (a division by zero), all names count as unknown: rendering
+        with unknown values was checked when the catalogue was read.
         """
         if not self._templates:
             return dict(self._content)
         try:
             filled: dict[str, Any] = self._fill(self._content, values)
-        except Exception:  # whatever a filter raises about a value
+        except Exception:  # a filter may raise anything about a value
             filled = self._fill(self._content, dict.fromkeys(self.names))
         return filled
 

@@ -1,10 +1,10 @@
-"""Request and answer types about a customer: who they are, their whole story, forgetting them."""
+"""Request and answer types of `/v1/link`, `/v1/unlink`, `/v1/customer` and `/v1/forget`."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from features.journeys.events import UtcTime
 from serving.contract.decisions import Predictions
@@ -12,28 +12,28 @@ from serving.contract.requests import About, Cause, Identifier, Request
 
 
 class LinkRequest(Request):
-    """Two keys (customer ids or identifiers) that are one person, or are not."""
+    """Two keys (customer ids or identifiers) to link as one customer, or to unlink."""
 
     keys: tuple[Identifier, Identifier] = Field(examples=[["h1", "email:a@b.it"]])
     cause: Cause = Field(examples=["told an agent"])
 
 
 class LinkAnswer(BaseModel):
-    """The customers behind the two keys now: one if they were merged, two if they were parted."""
+    """The customers behind the two keys now: one if they are merged, two if they are not."""
 
     changed: bool
     customers: list[str]
 
 
 class CustomerRequest(About):
-    """Whom to show, and which page of the timeline: newest first."""
+    """A customer, and a page of their timeline. The newest entries come first."""
 
     limit: Annotated[int, Field(ge=1, le=200)] = 50
-    before: Annotated[str, Field(max_length=300)] | None = None  # `next` of the page before
+    before: Annotated[str, Field(max_length=300)] | None = None  # `next` of the previous page
 
 
 class LinkView(BaseModel):
-    """Why two keys are, or were, one person."""
+    """A link between two keys of one customer, its cause, and its end if it was undone."""
 
     left: str
     right: str
@@ -44,7 +44,7 @@ class LinkView(BaseModel):
 
 
 class JourneyView(BaseModel):
-    """A journey that is under way; ``open`` says how many of its kind."""
+    """An open journey; ``open`` is the number of open journeys of this kind."""
 
     journey: str
     stage: str
@@ -64,7 +64,7 @@ class TimelineEntry(BaseModel):
 
 
 class FeedbackView(BaseModel):
-    """One measure over all answers of the customer; null where too few answered."""
+    """One satisfaction measure over all answers of the customer; null if they are too few."""
 
     measure: str
     answers: int
@@ -74,7 +74,7 @@ class FeedbackView(BaseModel):
 
 
 class ContactsView(BaseModel):
-    """How often something was shown: ever, and in the last 1, 7 and 30 days."""
+    """Numbers of contacts: in total, and in the last 1, 7 and 30 days."""
 
     last_at: UtcTime | None
     channels: dict[str, dict[str, int]]
@@ -82,7 +82,7 @@ class ContactsView(BaseModel):
 
 
 class Consent(BaseModel):
-    """The last word on a purpose; ``channel`` null means on all."""
+    """The latest consent or refusal for a purpose; ``channel`` is null if it holds on all."""
 
     purpose: str
     channel: str | None
@@ -91,7 +91,7 @@ class Consent(BaseModel):
 
 
 class CustomerView(BaseModel):
-    """All we know of one customer."""
+    """Everything known about one customer."""
 
     customer_id: str
     known: bool
@@ -111,15 +111,26 @@ class CustomerView(BaseModel):
 
 
 class ForgetRequest(About):
-    """Whom to forget, or, with ``lift``, whom to take in again."""
+    """A customer to forget, or, with ``readmit``, a forgotten customer to readmit."""
 
-    lift: bool = False
+    readmit: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_name(cls, sent: Any) -> Any:
+        """Name the new field to callers that send the old one."""
+        if isinstance(sent, dict) and "lift" in sent:
+            raise ValueError('lift is not a field of /v1/forget; send "readmit" in its place')
+        return sent
 
 
 class ForgetAnswer(BaseModel):
-    """What was erased; the models that learned from the customer do not unlearn by themselves."""
+    """Counts of erased rows, and the model versions that were trained on the customer.
 
-    status: Literal["forgotten", "lifted"]
+    A trained model does not change when a customer is forgotten; it must be trained again.
+    """
+
+    status: Literal["forgotten", "readmitted"]
     erased: dict[str, int]
-    trained_on: list[str] | None  # null: MLflow did not answer
+    trained_on: list[str] | None  # null if MLflow did not answer
     remark: str

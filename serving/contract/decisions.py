@@ -1,6 +1,7 @@
-"""Request and answer types of the API; DESIGN of each field is in the README's API section.
+"""Request and answer types of the routes that decide, activate, replay and explain.
 
-Bounds stand here so that bad input is refused with the field's name before anything happens.
+The types check the bounds of each field, so bad input is refused with the field's name before
+any work is done.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MAX_SLOTS = 10
 
 
 class DecideRequest(About):
-    """Who is in front of us, and where."""
+    """A customer, the channel and place where they are, and the constraints on the answer."""
 
     channel: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["app"])
     placement: Annotated[str, Field(max_length=200)] | None = None
@@ -51,18 +52,18 @@ class DecideRequest(About):
 
 
 def _check_plain(value: Any, depth: int) -> None:
-    """Refuse what the log of decisions could not give back as it was."""
+    """Refuse content that the decision log could not store and return unchanged."""
     if isinstance(value, dict | list):
         if depth > MAX_CONTEXT_DEPTH:
             raise ValueError(f"is nested more than {MAX_CONTEXT_DEPTH} deep; send it flatter")
-        for one in value.values() if isinstance(value, dict) else value:
-            _check_plain(one, depth + 1)
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_plain(part, depth + 1)
     elif not isinstance(value, str | bool | None) and not is_finite_number(value):
         raise ValueError("has a number that is not finite; send another, or a text")
 
 
 class ChosenAction(BaseModel):
-    """One action of the answer, best rank first."""
+    """One action of the answer; rank 1 comes first."""
 
     action_id: str
     rank: int
@@ -74,15 +75,15 @@ class ChosenAction(BaseModel):
 
 
 class Predictions(BaseModel):
-    """What the models foresee; null where there is no model."""
+    """The predictions of the models; null where there is no model."""
 
     churn: Chance | None
     intent: dict[str, float] | None
-    stage: str | None = None  # of the open journey that moved last
+    stage: str | None = None  # of the open journey with the latest event
 
 
 class Removed(BaseModel):
-    """An action that was taken out, the rule that did it, and the value it found."""
+    """An action that was removed, the first rule that removed it, and the value the rule found."""
 
     action_id: str
     rule: str
@@ -91,19 +92,19 @@ class Removed(BaseModel):
 
 
 class Candidate(BaseModel):
-    """An action that could have been drawn first, and what spoke for it."""
+    """An action that could have been drawn for the first slot, with the parts of its priority."""
 
     action_id: str
     probability: Chance
     acceptance: Chance = 0.0
     context_weight: float = 1.0
     priority: float = 0.0
-    shadow_price: float = 0.0  # of its volume and budget of the day
+    shadow_price: float = 0.0  # of its daily volume and budget
     contributions: Explanation | None = None  # to the acceptance
 
 
 class DecisionExplanation(BaseModel):
-    """What led to a decision; ``exploration`` is the chance that another than the best is taken."""
+    """The causes of a decision; ``exploration`` is the probability that not the best is chosen."""
 
     exploration: Chance
     in_words: str
@@ -126,22 +127,22 @@ class Decision(BaseModel):
     removed: list[Removed] | None
     explanation: DecisionExplanation | None = None
     degraded: list[str]
-    activated: bool = True  # false: nothing counts as shown before /v1/activate
+    activated: bool = True  # if false, nothing counts as shown before /v1/activate
 
     @cached_property
     def as_json(self) -> str:
-        """The text that is logged and sent; made once, so nothing may be changed afterwards."""
+        """The JSON that is logged and sent. It is cached: do not change the decision later."""
         return self.model_dump_json()
 
 
 class ActivateRequest(Request):
-    """Which decision, made with `"activate": false`, is about to be shown."""
+    """A decision made with `"activate": false` that is about to be shown."""
 
     decision_id: Id = Field(examples=["visit-8812"])
 
 
 class ActivateAnswer(BaseModel):
-    """What may be shown, and what may not any more."""
+    """The actions that may be shown, and those that are no longer allowed."""
 
     decision_id: str
     activated_at: UtcTime
@@ -150,14 +151,14 @@ class ActivateAnswer(BaseModel):
 
 
 class ReplayRequest(Request):
-    """Which decision to repeat: with the catalogue of now, or with that of then."""
+    """A decision to repeat, with the catalogue of now or of then."""
 
     decision_id: Id = Field(examples=["visit-8812"])
     catalog: Literal["now", "then"] = "now"
 
 
 class Difference(BaseModel):
-    """A field that is not what it was."""
+    """A field whose value differs."""
 
     field: str
     then: Any
@@ -165,7 +166,7 @@ class Difference(BaseModel):
 
 
 class ReplayAnswer(BaseModel):
-    """Whether a decision comes out the same, to the byte; if not, why and where."""
+    """The result of repeating a decision: identical to the byte, or the causes and differences."""
 
     decision_id: str
     identical: bool
@@ -174,14 +175,14 @@ class ReplayAnswer(BaseModel):
 
 
 class ExplainRequest(Request):
-    """Which past decision to explain."""
+    """A past decision to explain."""
 
     decision_id: Id = Field(examples=["visit-8812"])
 
 
 class ExplainAnswer(BaseModel):
-    """A decision with all that led to it; ``as_logged`` says whether repeating it gave what was
-    answered then."""
+    """A decision with its explanation; ``as_logged`` is true if repeating the decision gave the
+    logged answer."""
 
     decision: Decision
     as_logged: bool
@@ -195,9 +196,9 @@ Scale = Literal[
 
 
 class Contribution(BaseModel):
-    """What one feature adds to a prediction; ``text`` says it for people.
+    """The effect of one feature on a prediction; ``text`` is a sentence for people.
 
-    ``value`` is null if nothing is known; ``effect`` is on the scale of its `Explanation`.
+    ``value`` is null if it is unknown; ``effect`` is on the scale of the `Explanation`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -210,7 +211,7 @@ class Contribution(BaseModel):
 
 
 class Explanation(BaseModel):
-    """One score as a sum: baseline + effects of the strongest + ``others``."""
+    """One score as a sum: baseline, effects of the strongest features, and ``others``."""
 
     model_config = ConfigDict(frozen=True)
 

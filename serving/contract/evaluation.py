@@ -1,4 +1,4 @@
-"""What `nba evaluate` answers: what another policy or catalogue would have earned, and how sure."""
+"""Answer types of `nba evaluate`: off-policy estimates for another policy or catalogue."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pydantic import BaseModel
 
 
 class EstimateView(BaseModel):
-    """One estimator's reward a decision, in the domain's currency, with its 95 % interval.
+    """One estimator's reward per decision, in the domain's currency, with its 95 % interval.
 
-    Null figures: the log cannot tell; ``note`` says why.
+    The figures are null if the log does not support an estimate; ``note`` says why.
     """
 
     method: str
@@ -20,7 +20,10 @@ class EstimateView(BaseModel):
 
 
 class ShareView(BaseModel):
-    """How often an action comes first: as it was decided, and as it would be."""
+    """The share of decisions in which an action fills the first slot.
+
+    ``decided`` is the share in the log, ``wanted`` the share under the evaluated policy.
+    """
 
     action_id: str
     decided: float
@@ -28,10 +31,10 @@ class ShareView(BaseModel):
 
 
 class EvaluationView(BaseModel):
-    """A policy or catalogue, judged on decisions that were made without it.
+    """The off-policy evaluation of a policy or catalogue on decisions that were made without it.
 
-    ``decided`` is what those really earned. ``gain`` is the doubly robust estimate of what the
-    wanted one earns more, of the same decisions; null if the log cannot tell.
+    ``decided`` is the mean reward of the logged decisions. ``gain`` is the doubly robust estimate
+    of the difference to the evaluated policy on the same decisions; null without support.
     """
 
     currency: str

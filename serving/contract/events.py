@@ -20,7 +20,7 @@ from serving.contract.requests import MAX_EVENTS, OutcomeId, Request
 
 
 class EventsRequest(Request):
-    """What happened, in any order; each event is taken or rejected by itself."""
+    """Events in any order. Each event is accepted or rejected by itself."""
 
     events: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)] = Field(
         json_schema_extra={"items": SentEvent.model_json_schema()},
@@ -39,7 +39,7 @@ class EventsRequest(Request):
 
 
 class RejectedEvent(BaseModel):
-    """An event that was not taken: its place in the call, the field, and what to do."""
+    """An event that was not accepted: its index in the request, the field, and the remedy."""
 
     index: int
     field: str
@@ -47,19 +47,23 @@ class RejectedEvent(BaseModel):
 
 
 class EventsAnswer(BaseModel):
-    """What became of the events. Accepted means: on disk, and seen by the very next decision."""
+    """Numbers of accepted and duplicate events, and the rejected ones.
+
+    An accepted event is on disk, and the next decision sees it.
+    """
 
     accepted: int
     duplicates: int
     rejected: list[RejectedEvent]
-    error: str | None = None  # the first reason, where no event was taken
+    error: str | None = None  # the first reason, if no event was accepted
 
 
 class OutcomeRequest(Request):
-    """What followed a decision; with ``retracts`` or ``revises``, what did not, or otherwise.
+    """An outcome of a decision.
 
-    ``shared_id`` names what happened, such as an order number: told of several decisions, it is
-    credited once. What a revision leaves out (``value``, ``occurred_at``, ``shared_id``) stays.
+    ``retracts`` takes an earlier outcome back, ``revises`` replaces one. Fields that a revision
+    leaves out (``value``, ``occurred_at``, ``shared_id``) keep their value. ``shared_id`` names
+    what happened, such as an order number: reported for several decisions, it is credited once.
     """
 
     decision_id: Id = Field(examples=["visit-8812"])
@@ -80,7 +84,7 @@ class OutcomeRequest(Request):
 
 
 class OutcomeAnswer(BaseModel):
-    """How the outcome was taken."""
+    """The id under which an outcome was recorded, or had been recorded before."""
 
     outcome_id: str
     status: Literal["recorded", "duplicate"]

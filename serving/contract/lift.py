@@ -1,4 +1,4 @@
-"""Request and answer types of the lift: what the policy earns more than the control group."""
+"""Request and answer types of `/v1/lift`: mean reward of the policy less the control group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.contract.requests import Request
 
 
 class LiftRequest(Request):
-    """Of which time; without it, of all time."""
+    """A period; without it, all decisions count."""
 
     since: UtcTime | None = Field(None, examples=["2026-11-01T00:00:00Z"])
     until: UtcTime | None = None
@@ -25,7 +25,7 @@ class LiftRequest(Request):
 
 
 class ArmView(BaseModel):
-    """One arm: its customers, their decisions, and what they brought, in the domain's currency."""
+    """One arm: its customers, decisions and mean rewards, in the domain's currency."""
 
     customers: int
     decisions: int
@@ -34,7 +34,7 @@ class ArmView(BaseModel):
 
 
 class LiftOfDay(BaseModel):
-    """The lift of all that was shown up to a day."""
+    """The lift of all decisions up to a day, with its interval."""
 
     day: date
     value: float
@@ -43,7 +43,7 @@ class LiftOfDay(BaseModel):
 
 
 class SampleRatio(BaseModel):
-    """Whether the arms are as large as the catalogue says; null where nobody was decided for."""
+    """The check that the arms are as large as the catalogue says; null without decisions."""
 
     expected_control: float
     found_control: float | None
@@ -52,19 +52,19 @@ class SampleRatio(BaseModel):
 
 
 class LiftView(BaseModel):
-    """What a customer brings more under the policy than under random allowed actions.
+    """The lift: reward per customer under the policy less that under random allowed actions.
 
     ``low`` and ``high`` are Welch's 95 % interval corrected for skewness, ``welch_low`` and
-    ``welch_high`` the plain one. ``relative`` is in parts of the control's mean, null where that is
-    not clearly above 0. ``per_decision`` is an aside: decisions of a customer hang together, so it
-    has no interval.
+    ``welch_high`` the uncorrected one. ``relative`` is the lift divided by the control's mean; it
+    is null unless that mean is clearly above 0. ``per_decision`` has no interval, because the
+    decisions of a customer are correlated.
     """
 
     currency: str
     policy: ArmView
     control: ArmView
-    in_both: int  # customers seen in both arms, after a merge: counted in neither
-    open: int  # decisions whose outcomes may still come; counted with what is known
+    in_both: int  # customers in both arms after a merge; they are counted in neither
+    open: int  # decisions whose attribution window is open; known outcomes count
     lift: float | None
     low: float | None
     high: float | None
@@ -76,6 +76,6 @@ class LiftView(BaseModel):
     per_decision: float | None
     sample_ratio: SampleRatio
     verdict: str
-    remarks: list[str]  # what to bear in mind, in sentences
+    remarks: list[str]  # limits of the figures, in sentences
     days: list[LiftOfDay]
-    forgotten_actions: list[str]  # no more in the catalogue: they count 0
+    forgotten_actions: list[str]  # no longer in the catalogue; their reward counts as 0

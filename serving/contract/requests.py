@@ -1,4 +1,4 @@
-"""The parts that several request and answer types share."""
+"""Types that several requests and answers share."""
 
 from __future__ import annotations
 
@@ -20,34 +20,25 @@ from features.journeys.events import (
 
 MAX_EVENTS = 500
 
-
 Chance = Annotated[float, Field(ge=0, le=1)]
-
-
-# As people write them; the domain file says how their spellings are made one.
+# Identifiers come as people write them; `Spelling` normalises them by the domain file.
 Identifier = Annotated[str, Field(min_length=1, max_length=ID_LENGTH)]
-
-
-# Of all characters PostgreSQL keeps no NUL.
+# PostgreSQL cannot store the NUL character.
 Cause = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
-
-
 Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_KEYS)]
-
-
-# Ours are put together from a decision, an action and an outcome.
+# The service makes an outcome id of a decision id, an action and an outcome.
 OutcomeId = Annotated[str, Field(min_length=1, max_length=3 * ID_LENGTH, pattern=ID_PATTERN)]
 
 
 class Request(BaseModel):
-    """What a caller may send."""
+    """Base of all requests; unknown fields are refused."""
 
-    # An unknown field is a typing mistake; taking it in silence would hide it.
+    # An unknown field is probably misspelt; ignoring it would hide the mistake.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class About(Request):
-    """Somebody, by customer id or by identifiers."""
+    """A customer, by customer id or by identifiers."""
 
     model_config = ConfigDict(json_schema_extra=SOMEBODY)
 
@@ -62,13 +53,13 @@ class About(Request):
 
 
 class Error(BaseModel):
-    """Why a request was refused: what happened, what was expected, what to do."""
+    """The reason of a refusal: the value that was sent, what is expected, and the remedy."""
 
     error: str = Field(examples=["channel is missing. Send it."])
 
 
 class Readiness(BaseModel):
-    """Whether to send requests here, what is missing, and which models serve."""
+    """Readiness of the server, with missing parts and the served model versions."""
 
     status: Literal["starting", "not ready", "degraded", "ready"]
     degraded: list[str]

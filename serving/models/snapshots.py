@@ -1,7 +1,7 @@
-"""Snapshots of the bandit in the ledger: what the learner publishes, servers swap in, replay finds.
+"""Snapshots of the bandit in the ledger: the learner publishes them, servers and replay read them.
 
-A snapshot is a reward model. What of it seldom changes, the encoder and the trees, is kept once for
-all snapshots that share it: thousands are kept, so that decisions can be repeated.
+A snapshot is a reward model. Its encoder and trees seldom change, so they are stored once for all
+snapshots that share them. Thousands of snapshots are kept, so that decisions can be repeated.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from features.ledger import tables
 from training.bandit.reward_model import LASTING, RewardModel
 from training.bandit.serialization import pack, unpack
 
-KEPT = 10_000  # snapshots
-LEFT_OUT = "parts"  # in the note of a snapshot: digests of what is kept apart, by name
+KEPT = 10_000  # snapshots; older ones are deleted
+PARTS = "parts"  # key in the note of a snapshot: digests of the parts that are stored apart
 
 
 class Snapshot(NamedTuple):
@@ -30,28 +30,31 @@ class Snapshot(NamedTuple):
 
 
 class PackedModel(NamedTuple):
-    """A reward model made ready to be published, outside of any transaction."""
+    """A serialized reward model, ready to be published.
+
+    ``parts`` holds the encoder and the trees by their digest.
+    """
 
     payload: bytes
     parts: Mapping[str, bytes]
 
 
 def pack_model(model: RewardModel) -> PackedModel:
-    """Take apart what is kept once."""
+    """Serialize a reward model; this takes long, so call it outside of any transaction."""
     note, arrays = unpack(model.to_bytes())
-    apart = {name: pack({}, part=arrays.pop(name)) for name in LASTING if name in arrays}
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in apart.items()}
-    parts = {digests[name]: content for name, content in apart.items()}
-    return PackedModel(pack({**note, LEFT_OUT: digests}, **arrays), parts)
+    shared = {name: pack({}, part=arrays.pop(name)) for name in LASTING if name in arrays}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in shared.items()}
+    parts = {digests[name]: content for name, content in shared.items()}
+    return PackedModel(pack({**note, PARTS: digests}, **arrays), parts)
 
 
-def publish(connection: sa.Connection, base: str, ready: PackedModel, now: datetime) -> int:
-    """Append a snapshot, let go of those that are too old, and say which number it has."""
+def publish(connection: sa.Connection, base: str, packed: PackedModel, now: datetime) -> int:
+    """Append a snapshot, delete those beyond `KEPT`, and return the number of the new one."""
     insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
-    row = {"base": base, "published_at": now, "payload": ready.payload}
+    row = {"base": base, "published_at": now, "payload": packed.payload}
     sequence: int = connection.execute(insert, row).scalar_one()
     columns = tables.snapshot_parts.c
-    for digest, content in ready.parts.items():
+    for digest, content in packed.parts.items():
         used = tables.snapshot_parts.update().where(columns.digest == digest)
         if not connection.execute(used.values(last_sequence=sequence)).rowcount:
             new = {"digest": digest, "last_sequence": sequence, "payload": content}
@@ -66,7 +69,7 @@ def publish(connection: sa.Connection, base: str, ready: PackedModel, now: datet
 
 
 def newest_snapshot(connection: sa.Connection, base: str | None, after: int) -> Snapshot | None:
-    """The latest snapshot, of one base or of any; None if none is newer than ``after``."""
+    """The newest snapshot of one base, or of any; None if none is newer than ``after``."""
     columns = tables.snapshots.c
     query = sa.select(tables.snapshots).where(columns.sequence > after)
     if base is not None:
@@ -85,10 +88,12 @@ def _read(connection: sa.Connection, query: sa.Select[tuple[object, ...]]) -> Sn
     if row is None:
         return None
     note, arrays = unpack(row.payload)
-    digests = note.pop(LEFT_OUT, {})
+    digests = note.pop(PARTS, {})
     columns = tables.snapshot_parts.c
-    wanted = sa.select(columns.digest, columns.payload).where(columns.digest.in_(digests.values()))
-    found = {part.digest: part.payload for part in connection.execute(wanted)}
+    query_parts = sa.select(columns.digest, columns.payload).where(
+        columns.digest.in_(digests.values())
+    )
+    found = {part.digest: part.payload for part in connection.execute(query_parts)}
     for name, digest in digests.items():
         arrays[name] = unpack(found[digest])[1]["part"]
     return Snapshot(row.sequence, row.base, RewardModel.from_bytes(pack(note, **arrays)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from features.business.domain import Domain
 from features.errors import NbaError
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
-from serving.models.served_models import ServedModels, blank_reward, columns_of, log
+from serving.models.served_models import ServedModels, blank_reward, columns_of
 from serving.models.snapshots import newest_snapshot
 from training.bandit.artifact import Bandit
 from training.bandit.exploration import ThompsonProbabilities
@@ -24,20 +25,22 @@ from training.models.classifier import Classifier
 from training.params import TrainingParams
 from training.pipeline.registry import Registry
 
+log = logging.getLogger(__name__)
+
 
 class IncompatibleModel(Exception):
-    """A model reads features that this business does not have."""
+    """A model reads features that the domain file does not describe."""
 
 
 class ModelWatcher:
-    """Keeps a `ServedModels` up to date.
+    """Keeps ``current``, the `ServedModels`, up to date.
 
     Parameters
     ----------
     registry, ledger
-        Where champions and snapshots come from.
+        Sources of champions and snapshots.
     domain, catalog, params
-        What to decide with while there are none.
+        The priors and settings that serve while there is no champion and no snapshot.
     """
 
     def __init__(
@@ -55,66 +58,65 @@ class ModelWatcher:
         self._params = params
         self._input = ModelInput(domain)
         self._loaded: dict[str, tuple[str, object]] = {}  # by name: version, model
-        self._wanted = tuple(name for name in ("churn", "intent") if getattr(domain, name))
-        self.current = self._bare(degraded=())
-        # Both looks run in threads of their own; the slower must not undo the faster.
-        self._looking = threading.Lock()
+        self._classifiers = tuple(name for name in ("churn", "intent") if getattr(domain, name))
+        self.current = self._untrained(degraded=())
+        # Both refreshes run in threads of their own; the slower must not undo the faster.
+        self._refreshing = threading.Lock()
 
     def refresh(self) -> bool:
-        """Look at MLflow and the ledger; say whether ``current`` changed."""
-        with self._looking:
+        """Read MLflow and the ledger; return whether ``current`` changed."""
+        with self._refreshing:
             return self._swap(self._with_snapshot(self._champions()))
 
     def refresh_snapshot(self) -> bool:
-        """Look at the ledger only, which is cheap; say whether ``current`` changed."""
-        with self._looking:
+        """Read only the ledger, which is fast; return whether ``current`` changed."""
+        with self._refreshing:
             return self._swap(self._with_snapshot(self.current))
 
     def follow(self, catalog: Catalog) -> None:
-        """Serve the actions of another catalogue; ``current`` speaks of them at once.
+        """Serve the actions of another catalogue; ``current`` has them when this returns.
 
-        Made from champion or snapshot, as replay will: what ``current`` holds was made for the
-        catalogue before.
+        The models are built again from champion and snapshot, as replay will build them.
         """
-        with self._looking:
+        with self._refreshing:
             self._catalog = catalog
             self._swap(self._with_snapshot(self._assembled(self.current.degraded)))
 
     def _champions(self) -> ServedModels:
         problems: list[str] = []
-        for name in self._wanted:
-            self._look_up(name, self._classifier, problems)
-        self._look_up("bandit", self._bandit, problems)
+        for name in self._classifiers:
+            self._load_champion(name, self._load_classifier, problems)
+        self._load_champion("bandit", self._load_bandit, problems)
         return self._assembled(tuple(dict.fromkeys(problems)))
 
     def _assembled(self, degraded: tuple[str, ...]) -> ServedModels:
-        """What was loaded, for the catalogue of now."""
-        found: dict[str, Any] = {name: model for name, (_, model) in self._loaded.items()}
+        """The loaded champions, for the current catalogue."""
+        loaded: dict[str, Any] = {name: model for name, (_, model) in self._loaded.items()}
         new = replace(
-            self._bare(degraded),
-            churn_model=found.get("churn"),
-            intent_model=found.get("intent"),
-            versions={name: self._version(name) for name in (*self._wanted, "bandit")},
+            self._untrained(degraded),
+            churn_model=loaded.get("churn"),
+            intent_model=loaded.get("intent"),
+            versions={name: self._version(name) for name in (*self._classifiers, "bandit")},
         )
-        return self._with_bandit(new, found["bandit"]) if "bandit" in found else new
+        return self._with_bandit(new, loaded["bandit"]) if "bandit" in loaded else new
 
     def _swap(self, new: ServedModels) -> bool:
         changed = (new.versions, new.degraded) != (self.current.versions, self.current.degraded)
         self.current = new
         return changed
 
-    def _bare(self, degraded: tuple[str, ...]) -> ServedModels:
+    def _untrained(self, degraded: tuple[str, ...]) -> ServedModels:
         return ServedModels(
             reward=blank_reward(self._domain, self._catalog, self._params.bandit),
             policy=ThompsonProbabilities(self._params.bandit.min_probability),
             columns=np.empty(0, dtype=np.intp),
-            versions=dict.fromkeys((*self._wanted, "bandit")),
+            versions=dict.fromkeys((*self._classifiers, "bandit")),
             degraded=degraded,
             catalog=self._catalog.fingerprint,
         )
 
-    def _look_up(self, name: str, load: Callable[..., object], problems: list[str]) -> None:
-        """Load the champion, once for each version; the last good one stays if MLflow is down."""
+    def _load_champion(self, name: str, load: Callable[..., object], problems: list[str]) -> None:
+        """Load the champion if its version is new; keep the loaded one if MLflow cannot be read."""
         try:
             version = self._registry.champion(name)
             if version is None:
@@ -129,7 +131,7 @@ class ModelWatcher:
             log.exception("Model %s could not be read", name)
             problems.append(f"{name}: the champion could not be read ({type(error).__name__})")
 
-    def _classifier(self, folder: Path) -> Classifier:
+    def _load_classifier(self, folder: Path) -> Classifier:
         model = Classifier.load(folder)
         if model.features != self._input.names:
             raise IncompatibleModel(
@@ -137,7 +139,7 @@ class ModelWatcher:
             )
         return model
 
-    def _bandit(self, folder: Path) -> Bandit:
+    def _load_bandit(self, folder: Path) -> Bandit:
         bandit = Bandit.load(folder)
         if not set(bandit.state.encoder.features) <= set(self._input.names):
             raise IncompatibleModel(
@@ -155,7 +157,7 @@ class ModelWatcher:
         return self._with_reward(models, reward, self._version("bandit"))
 
     def _with_snapshot(self, models: ServedModels) -> ServedModels:
-        """Prefer what the learner published for this champion; without one, its newest."""
+        """Use the newest snapshot of this champion; without a champion, the newest of all."""
         base = self._loaded["bandit"][0] if "bandit" in self._loaded else None
         after = _sequence(models.versions.get("bandit"))
         found = self._ledger.read(lambda connection: newest_snapshot(connection, base, after))

@@ -31,10 +31,12 @@ def forget(
         start.
     """
     keys = spelling.keys(request.customer_id, request.identifiers)
-    if request.lift:
-        count = erasure.lift(keys)
+    if request.readmit:
+        count = erasure.readmit(keys)
         remark = "They are taken in again from now on; what was erased stays erased."
-        return ForgetAnswer(status="lifted", erased={"keys": count}, trained_on=[], remark=remark)
+        return ForgetAnswer(
+            status="readmitted", erased={"keys": count}, trained_on=[], remark=remark
+        )
     erased = erasure.forget(keys, now)
     return ForgetAnswer(
         status="forgotten",

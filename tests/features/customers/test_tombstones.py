@@ -5,8 +5,8 @@ import pytest
 from features.customers.tombstones import (
     forgotten,
     key_hash,
-    lift,
     raise_tombstones,
+    readmit,
     refuse_forgotten,
 )
 from features.errors import CustomerForgotten
@@ -39,7 +39,7 @@ def test_every_key_of_the_forgotten_is_known_and_no_other(forgetful):
 
 
 def test_a_refusal_says_what_to_do(forgetful):
-    with pytest.raises(CustomerForgotten, match=r"'c1' belongs .* /v1/forget with \"lift\": true"):
+    with pytest.raises(CustomerForgotten, match=r"'c1' belongs .* send \"readmit\": true to"):
         forgetful.read(lambda connection: refuse_forgotten(connection, ["c2", "c1"]))
     forgetful.read(lambda connection: refuse_forgotten(connection, ["c2"]))
 
@@ -51,9 +51,9 @@ def test_forgetting_twice_keeps_the_first_time(forgetful):
 
 
 def test_who_is_back_is_taken_in_again(forgetful):
-    assert forgetful.write_now(lambda connection: lift(connection, ["c1", "c2"])) == 1
+    assert forgetful.write_now(lambda connection: readmit(connection, ["c1", "c2"])) == 1
     assert asked(forgetful, *KEYS) == {"email:a@b.it"}
-    assert forgetful.write_now(lambda connection: lift(connection, ["c1"])) == 0
+    assert forgetful.write_now(lambda connection: readmit(connection, ["c1"])) == 0
 
 
 @pytest.mark.databases("sqlite")

@@ -686,7 +686,7 @@ def test_rows_about_a_forgotten_customer_are_left_out_and_reported(folder, load,
     assert [report.first_offender for report in reports] == [
         "a row of customers is about a forgotten customer",
         "'c1' belongs to a customer who was forgotten. Expected somebody else. "
-        'If they are back and agree, lift it: /v1/forget with "lift": true.',
+        'If they are back and agree, send "readmit": true to /v1/forget.',
         "a row of decisions is about a forgotten customer",
         "decision_id 'd1' is not in the ledger",
     ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from features.errors import InvalidCondition, InvalidDomain
 from serving.catalog import expressions
-from serving.catalog.expressions import DEEPEST, LONGEST, Kind, Names, Reader
+from serving.catalog.expressions import MAX_DEPTH, MAX_LENGTH, Kind, Names, Reader
 
 NUMBERS = (
     "churn",
@@ -149,7 +149,7 @@ def test_a_broken_condition_is_a_broken_file():
         "{'a': 1}['a'] > churn",
         "plan == '\\x41'",
         "# true",
-        "-" * (LONGEST - 9) + "churn > 1",
+        "-" * (MAX_LENGTH - 9) + "churn > 1",
         "not " * 120 + "consent",
         "churn" + " - churn" * 61 + " > 1",
         "consent and (not (" * 27 + "consent" + ")" * 54,
@@ -164,12 +164,12 @@ def test_hostile_texts_are_refused_at_once(text):
 
 
 def test_length_and_depth_end_exactly_where_they_are_said_to():
-    assert READER.condition("consent".ljust(LONGEST)).kind == "truth"
+    assert READER.condition("consent".ljust(MAX_LENGTH)).kind == "truth"
     with pytest.raises(InvalidCondition, match="^`consent {53}...` is 501 characters long."):
-        READER.condition("consent".ljust(LONGEST + 1))
-    assert READER.formula("churn" + " + cost" * DEEPEST).kind == "number"
+        READER.condition("consent".ljust(MAX_LENGTH + 1))
+    assert READER.formula("churn" + " + cost" * MAX_DEPTH).kind == "number"
     with pytest.raises(InvalidCondition, match="nests too deep. Expected at most 30 operations"):
-        READER.formula("churn" + " + cost" * (DEEPEST + 1))
+        READER.formula("churn" + " + cost" * (MAX_DEPTH + 1))
 
 
 def test_equal_parts_of_two_texts_are_one_term():

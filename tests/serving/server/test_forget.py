@@ -258,9 +258,9 @@ def test_every_key_of_theirs_is_refused_everywhere_with_the_remedy(place, somebo
         ):
             status, answer = server.post(path, body)
             assert (status, list(answer)) == (410, ["error"]), (path, answer)
-            assert "was forgotten" in answer["error"] and '"lift": true' in answer["error"]
+            assert "was forgotten" in answer["error"] and '"readmit": true' in answer["error"]
         status, answer = server.post("/v1/events", {"events": [event("back", **about)]})
-        assert status == 400 and '"lift": true' in answer["error"]
+        assert status == 400 and '"readmit": true' in answer["error"]
         assert answer["rejected"][0]["field"] == "identifiers"
     ledger = place.ledger()
     assert kept(ledger, "back") == []
@@ -309,9 +309,13 @@ def test_loading_the_same_tables_again_leaves_their_rows_out_and_says_so(place, 
 
 def test_who_comes_back_and_agrees_begins_anew(place, somebody):
     server, household = place.server, somebody.customer_id
-    asked = {"customer_id": household, "identifiers": somebody.keys[1:], "lift": True}
+    asked = {"customer_id": household, "identifiers": somebody.keys[1:]}
+    status, answer = server.post("/v1/forget", asked | {"lift": True})  # the name of before
+    assert status == 400 and "lift is not a field" in answer["error"], answer
+    assert 'send "readmit"' in answer["error"]
+    asked["readmit"] = True
     status, answer = server.post("/v1/forget", asked)
-    assert (status, answer["status"], answer["erased"]) == (200, "lifted", {"keys": 5})
+    assert (status, answer["status"], answer["erased"]) == (200, "readmitted", {"keys": 5})
     assert decide(server, customer_id=household)["known"] is False
     send(server, event("back-again", household))
     assert decide(server, customer_id=household)["known"] is True

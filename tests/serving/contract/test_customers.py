@@ -1,0 +1,39 @@
+"""Requests about a customer: bounds, and the field whose name has changed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from serving.contract.customers import CustomerRequest, ForgetRequest, LinkRequest
+
+
+def test_forgetting_is_the_default_and_readmitting_is_asked_for():
+    assert not ForgetRequest(customer_id="c1").readmit
+    assert ForgetRequest.model_validate_json('{"customer_id": "c1", "readmit": true}').readmit
+
+
+@pytest.mark.parametrize("value", [True, False, None])
+def test_the_old_name_of_readmit_is_refused_and_the_new_one_named(value):
+    with pytest.raises(ValidationError, match='lift is not a field .*; send "readmit"'):
+        ForgetRequest.model_validate_json(json.dumps({"customer_id": "c1", "lift": value}))
+
+
+def test_a_request_that_is_no_object_is_still_refused_as_such():
+    with pytest.raises(ValidationError, match="valid dictionary|Input should be an object"):
+        ForgetRequest.model_validate_json('"lift"')
+
+
+@pytest.mark.parametrize("limit", [0, 201])
+def test_a_page_of_the_timeline_has_1_to_200_entries(limit):
+    with pytest.raises(ValidationError, match="limit"):
+        CustomerRequest(customer_id="c1", limit=limit)
+
+
+def test_a_link_needs_two_keys_and_a_cause_that_the_database_can_keep():
+    assert LinkRequest(keys=("h1", "email:a@b.it"), cause="told an agent").keys[0] == "h1"
+    for keys, cause in ((["h1"], "told"), (["h1", "h2"], ""), (["h1", "h2"], "a\x00b")):
+        with pytest.raises(ValidationError):
+            LinkRequest.model_validate({"keys": keys, "cause": cause})

@@ -1,0 +1,87 @@
+"""A registry on a folder, toy models, and snapshots as the learner would publish them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from features.ledger.ledger import Ledger
+from serving.models import snapshots
+from serving.models.served_models import ServedModels
+from tests.bandits import PLAIN, bandit, outcomes
+from training.bandit.artifact import Bandit
+from training.bandit.encoder import Encoder
+from training.models.classifier import Classifier, fit_classifier, forward_splits
+from training.params import ClassifierParams, TrainingParams
+from training.pipeline.registry import RegistryDown, Version
+
+CLASSIFIER = ClassifierParams(service="unused", lightgbm={"rounds": 1})
+PARAMS = TrainingParams(
+    seed=7,
+    churn=CLASSIFIER,
+    intent=CLASSIFIER,
+    bandit=PLAIN,
+)
+PRIORS = {"call_back": 0.3, "discount": 0.2, "talk_plus": 0.1}
+RUN = "run-of-this-registry"
+# 10 outcomes at the center, against weight 10 on the constant and ridge 100 on the channel.
+LEARNED = 0.2 + 0.8 * (10 * 0.11) / (1 + 10 * 0.11)
+
+
+@dataclass
+class FakeRegistry:
+    """Champions as folders under a root; notes which were read."""
+
+    root: Path
+    champions: dict[str, str] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
+    down: bool = False
+
+    def champion(self, name: str) -> Version | None:
+        if self.down:
+            raise RegistryDown("MLflow does not answer.", expected="an answer", remedy="Start it.")
+        number = self.champions.get(name)
+        return Version(name, number, (), "passed", RUN) if number else None
+
+    def folder(self, version: Version) -> Path:
+        self.read.append(f"{version.name} {version.version}")
+        return self.root / version.name / version.version
+
+    def promote(self, name: str, number: str, model: Classifier | Bandit) -> None:
+        model.save(self.root / name / number)
+        self.champions[name] = number
+
+
+def a_classifier(names: Sequence[str], classes: tuple[str, ...]) -> Classifier:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(200, len(names))), np.arange(200) % len(classes)
+    splits = forward_splits(np.zeros(200, dtype=np.int64), 1, seed=4)
+    return fit_classifier(x, y, splits, tuple(names), classes, {"rounds": 2}, seed=4)
+
+
+def a_bandit(
+    accepted: float = 1.0, features: tuple[str, ...] = ("age_years",), n: int = 10
+) -> Bandit:
+    """Saw ``n`` discounts in the app, all accepted alike, at the center of its features."""
+    width = len(features)
+    encoder = Encoder(features, ("app", "phone"), np.zeros(width), np.ones(width))
+    told = outcomes(np.zeros((n, width)), ["app"] * n, ["discount"] * n, [accepted] * n)
+    return bandit(encoder, told, PLAIN.model_copy(update={"min_probability": 0.05}))
+
+
+def accepted(models: ServedModels, row: np.ndarray, channel: str = "app") -> dict[str, float]:
+    """The predicted acceptance of each action."""
+    return dict(
+        zip(models.reward.actions, models.predict(row, channel).acceptance.tolist(), strict=True)
+    )
+
+
+def publish(ledger: Ledger, now: object, base: str, bandit: Bandit) -> int:
+    """A snapshot as the learner would write it."""
+    base = base if base == "prior" or "@" in base else f"{base}@{RUN[:8]}"
+    priors = {name: (p, 10.0) for name, p in PRIORS.items()}
+    ready = snapshots.pack_model(bandit.state.model(priors, {}, bandit.params))
+    return ledger.write_now(lambda c: snapshots.publish(c, base, ready, now))
