@@ -101,7 +101,7 @@ def test_the_body_of_an_error_is_one_sentence_or_what_the_route_says():
     assert body_of(answers("/v1/told", SMALL)["404"]) == ref("Error")
     both = {"anyOf": [ref("Error"), ref("EventsAnswer")]}
     assert body_of(answers("/v1/told", SMALL)["400"]) == both
-    assert "EventsAnswer: What became of" in answers("/v1/told", SMALL)["400"]["description"]
+    assert "EventsAnswer: Numbers of accepted" in answers("/v1/told", SMALL)["400"]["description"]
 
 
 def test_what_may_be_null_is_told_so():
