@@ -1,1 +1,1 @@
-"""What we know: events, customers, journeys, the feature store and the ledger."""
+"""This floor keeps data and computes features: events, journeys, feature store, ledger."""

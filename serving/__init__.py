@@ -1,1 +1,1 @@
-"""What we do: the decision engine, the service, the learner, the command."""
+"""This floor decides: the decision engine, the server, the learner and the command `nba`."""

@@ -51,7 +51,7 @@ SLOWEST = (
     "serving/learn/test_learner_kill.py",
     "serving/audit/test_lift.py",
     "serving/server/test_bento.py",
-    "serving/decide/test_probabilities.py",
+    "serving/decide/test_choice.py",
     "serving/server/test_openapi.py",
     "serving/console/test_console.py",
     "features/ingest/test_load_tables.py",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -136,3 +137,29 @@ class FakeArchive:
 def models_of(catalog, version):
     chance = 0.1 + 0.05 * int(version)
     return FakeModels(dict.fromkeys(catalog.actions, chance), versions={"bandit": version})
+
+
+EXPECTED = {"call_back": 0.3, "discount": 0.2, "talk_plus": 0.1}
+PLUS = CustomerFeatures({"plan": "plus", "age_years": "41"}, None)
+
+
+def swap(engine: Engine, **changes: object) -> None:
+    """Replace the models while the engine runs."""
+    engine.setup = engine.setup.with_models(replace(engine.setup.models, **changes))
+
+
+def rows(ledger: Ledger) -> list[sa.Row]:
+    """Read all decisions."""
+    return ledger.read(lambda c: c.execute(sa.select(tables.decisions)).all())
+
+
+def record(ledger: Ledger) -> dict:
+    """Read the record of the only decision."""
+    [row] = rows(ledger)
+    return json.loads(row.record)
+
+
+def features(ledger: Ledger) -> list[float]:
+    """Read the features of the only decision."""
+    [row] = rows(ledger)
+    return np.frombuffer(row.features).tolist()

@@ -7,18 +7,9 @@ import pytest
 
 from features.customers.identity import link
 from features.errors import InvalidRequest
-from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide.inputs import feature_row, new_decision_id
-from tests.serving.fakes import FakeModels, engine_of
-
-EXPECTED = {"call_back": 0.3, "discount": 0.2, "talk_plus": 0.1}
-PLUS = CustomerFeatures({"plan": "plus", "age_years": "41"}, None)
-
-
-@pytest.fixture
-def engine(toy_domain, toy_catalog, ledger):
-    return engine_of(toy_catalog, toy_domain, ledger, {"c1": PLUS}, FakeModels(EXPECTED))
+from tests.serving.fakes import PLUS
 
 
 def read(engine, now, **fields):

@@ -1,0 +1,132 @@
+"""The ledger transaction of a decision: it selects, appends one row, and refuses a used id."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from features.customers.identity import link
+from features.errors import DecisionConflict
+from features.ledger import tables
+from serving.contract.decisions import DecideRequest
+from serving.decide.choice import score
+from serving.decide.decision_record import contacts_of, locked_again, select_and_append
+from serving.decide.step_results import LockedInputs
+from tests.serving.fakes import (
+    EXPECTED,
+    PLUS,
+    FakeModels,
+    changed,
+    decide,
+    engine_of,
+    features,
+    record,
+    rows,
+    swap,
+)
+
+
+@pytest.mark.parametrize("other", [{"customer_id": "c2"}, {"channel": "phone"}])
+def test_an_id_used_for_somebody_or_somewhere_else_is_a_conflict(engine, ledger, now, other):
+    decide(engine, now, decision_id="d1")
+    with pytest.raises(DecisionConflict, match="'d1' was used for customer 'c1' on 'app'"):
+        decide(engine, now, decision_id="d1", **other)
+    assert len(rows(ledger)) == 1
+
+
+def test_an_id_of_an_imported_decision_is_a_conflict(engine, ledger, now):
+    imported = {
+        "decision_id": "old",
+        "subject": "c1",
+        "customer_id": "c1",
+        "decided_at": now,
+        "channel": "app",
+        "action_id": "discount",
+        "served": False,
+        "window_ends_at": now,
+    }
+    ledger.write_now(lambda c: c.execute(tables.decisions.insert(), imported))
+    with pytest.raises(DecisionConflict, match="'old' was used"):
+        decide(engine, now, decision_id="old")
+
+
+def test_the_record_holds_exact_probabilities_over_all_candidates(engine, ledger, now):
+    decision = decide(engine, now, decision_id="d1")
+    kept = record(ledger)
+    assert kept["candidates"] == ["call_back", "discount", "no_action"]
+    assert sum(kept["probabilities"]) == pytest.approx(1, abs=1e-12)
+    assert min(kept["probabilities"]) > 0
+    # 0.3 x 10 - 1, 0.2 x 5 - 0.5, and nothing for nothing; gamma 0.1 among three.
+    assert kept["priority"] == pytest.approx([2.0, 0.5, 0.0])
+    assert kept["probabilities"][1:] == pytest.approx([1 / 3.15, 1 / 3.2])
+    first = decision.actions[0]
+    assert first.probability == kept["probabilities"][kept["candidates"].index(first.action_id)]
+
+
+@pytest.mark.parametrize(
+    ("only", "days"), [(("call_back",), 7), (("discount",), 14), (("call_back", "discount"), 14)]
+)
+def test_the_window_is_the_longest_of_what_was_shown(engine, ledger, now, only, days):
+    swap(engine, gamma=1e9)
+    assert len(decide(engine, now, actions=only, slots=2).actions) == len(only)
+    assert rows(ledger)[0].window_ends_at == now + timedelta(days=days)
+
+
+def test_the_record_names_what_a_replay_needs(engine, ledger, now):
+    decide(engine, now, decision_id="d1", slots=2, placement="home")
+    kept = record(ledger)
+    assert kept["request"] == {
+        "customer_id": "c1",
+        "channel": "app",
+        "placement": "home",
+        "slots": 2,
+        "decision_id": "d1",
+    }
+    assert kept["catalog"] == engine.setup.compiled.catalog.fingerprint
+    assert kept["features_layout"] == engine.model_input.fingerprint
+    assert len(features(ledger)) == len(engine.model_input.names)
+
+
+def steps(engine, now, **fields):
+    """Read and score, as the engine does before the transaction."""
+    request = DecideRequest.model_validate({"customer_id": "c1", "channel": "app"} | fields)
+    keys = engine.inputs.check(request)
+    inputs = engine.inputs.read(engine.setup, request, keys, now, request.decision_id or "new")
+    return {"setup": engine.setup, "inputs": inputs, "scored": score(engine.setup, inputs)}
+
+
+def test_a_customer_who_was_merged_since_the_inputs_were_read_is_not_decided_for(
+    engine, ledger, now
+):
+    before = steps(engine, now, customer_id="c2")
+    ledger.write_now(lambda c: link(c, engine.spelling, ("c1", "c2"), "told", now))
+    assert ledger.write_now(lambda c: select_and_append(c, **before)) is None
+    assert rows(ledger) == []
+    after = steps(engine, now, customer_id="c2")
+    assert ledger.write_now(lambda c: select_and_append(c, **after)).customer_id == "c1"
+
+
+def test_what_is_shown_at_once_is_a_contact_and_what_waits_is_not(engine, ledger, now):
+    swap(engine, gamma=1e9)
+    ledger.write_now(lambda c: select_and_append(c, **steps(engine, now, decision_id="d1")))
+    waiting = steps(engine, now, decision_id="d2", activate=False)
+    ledger.write_now(lambda c: select_and_append(c, **waiting))
+    shown = ledger.read(lambda c: c.execute(sa.select(tables.contacts)).all())
+    assert [(one.decision_id, one.action_id) for one in shown] == [("d1", "call_back")]
+    assert [row.activated_at for row in rows(ledger)] == [now, None]
+
+
+def test_the_locked_inputs_come_back_from_the_record(toy_catalog, toy_domain, ledger, now):
+    cap = {"at_most": 9, "days": 7}
+    catalog = changed(toy_catalog, control_group={"share": 0}, contact_policy={"caps": [cap]})
+    models = FakeModels(EXPECTED, gamma=1e9)
+    engine = engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, models)
+    decide(engine, now - timedelta(hours=1), decision_id="d0")
+    read = ledger.read(lambda c: contacts_of(c, engine.setup, "c1", now))
+    decide(engine, now, decision_id="d1")
+    [kept] = [json.loads(row.record) for row in rows(ledger) if row.decision_id == "d1"]
+    assert [(one.customer_id, one.action_id) for one in read] == [("c1", "call_back")]
+    assert locked_again(kept, "c1") == LockedInputs(read, {})
