@@ -26,12 +26,12 @@ from __future__ import annotations
 MAX_SHOWN = 80  # characters of a value that a refusal quotes
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """A value as a refusal quotes it; who sends a megabyte does not get one back."""
-    return cut(repr(value))
+    return truncated(repr(value))
 
 
-def cut(text: str) -> str:
+def truncated(text: str) -> str:
     """A text as a refusal names it, not longer than `MAX_SHOWN`."""
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 

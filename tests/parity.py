@@ -513,11 +513,14 @@ MUTATIONS = (
     Mutation(
         "batch",
         "features/ingest/load_tables.py",
-        "business.spelling, kept.events, now",
-        "business.spelling, kept.events[1:], now",
+        "business.normalizer, kept.events, now",
+        "business.normalizer, kept.events[1:], now",
     ),
     Mutation(
-        "batch", "features/ingest/contract_tables.py", "as_kept(properties, event_type)", "{}"
+        "batch",
+        "features/ingest/contract_tables.py",
+        "normalize_properties(properties, event_type)",
+        "{}",
     ),
     *(Mutation("batch", *one) for one in _IN_EITHER),
 )

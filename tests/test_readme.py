@@ -13,8 +13,8 @@ import pytest
 from typer.main import get_command
 
 from features.business.domain import load_domain
-from features.customers.identity import Spelling
-from features.journeys.events import read_event
+from features.customers.identity import KeyNormalizer
+from features.journeys.events import parse_event
 from features.settings import GROCERY, Settings
 from serving.cli.main import app
 from serving.contract.customers import CustomerRequest, ForgetRequest, LinkRequest
@@ -110,7 +110,7 @@ def test_every_request_in_the_readmes_is_accepted():
         for route in routes:
             REQUESTS[route].model_validate(content)
         for event in content["events"] if "events" in routes else []:
-            read_event(event, domain, Spelling(domain), NOW)
+            parse_event(event, domain, KeyNormalizer(domain), NOW)
         assert routes
         seen |= routes
     assert seen == set(REQUESTS)

@@ -49,7 +49,7 @@ class Outcome(Frozen):
         return self.acceptance is not None if self.reaction is None else self.reaction
 
 
-class Expected(Frozen):
+class ExpectedOutcome(Frozen):
     """An outcome that an action may have: what it earns, and until when it is put down to it.
 
     ``reward: told`` takes the ``value`` that comes with the outcome.
@@ -77,7 +77,7 @@ class Action(Frozen):
     lever: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     prior: Prior
     attribution_days: WindowDays
-    outcomes: dict[Name, Expected] = {}  # if none is named: acceptance x value
+    outcomes: dict[Name, ExpectedOutcome] = {}  # if none is named: acceptance x value
     start: AwareDatetime | None = None
     end: AwareDatetime | None = None
     eligibility: tuple[Condition, ...] = ()
@@ -194,7 +194,7 @@ def _refuse_unknown(where: str, named: Iterable[str], known: Iterable[str]) -> N
             raise ValueError(f"{where}: some of {', '.join(known)}; not {name}")
 
 
-def refuse_misfits(catalog: Catalog, domain: Domain) -> None:
+def check_against_domain(catalog: Catalog, domain: Domain) -> None:
     """What a catalogue can only break beside a domain: its channels and outcomes of attributes.
 
     Raises

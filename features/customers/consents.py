@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from features.business.domain import Domain
 from features.ledger import tables
-from features.ledger.statements import Statement, any_of, numbered
+from features.ledger.statements import Statement, list_parameters, list_values
 
 
 def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> list[dict[str, Any]]:
@@ -19,7 +19,7 @@ def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> lis
     kinds = {name: event.consent for name, event in domain.events.items() if event.consent}
     if not kinds:
         return []
-    asked = {"customer": customer_id} | numbered("kind", kinds)
+    asked = {"customer": customer_id} | list_values("kind", kinds)
     said: dict[tuple[str, str | None], dict[str, Any]] = {}
     for kind, at_us, sent in _consents(len(kinds)).rows(connection, asked):
         properties = from_json(sent)
@@ -33,7 +33,7 @@ def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> lis
 @cache
 def _consents(kinds: int) -> Statement:
     columns = tables.events.c
-    said = columns.type.in_(any_of("kind", kinds))
+    said = columns.type.in_(list_parameters("kind", kinds))
     query = sa.select(columns.type, columns.occurred_at, columns.properties)
     query = query.where(columns.customer_id == sa.bindparam("customer"), said)
     return Statement(query.order_by(columns.occurred_at, columns.event_id))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features.customers.identity import among
+from features.customers.identity import select_in_batches
 from features.ledger import tables
 from features.ledger.statements import Statement
 from features.ledger.tables import micros
@@ -92,7 +92,9 @@ def update_outcomes_at(connection: sa.Connection, decision_ids: Iterable[str]) -
     """Recompute ``outcomes_at`` of the contacts of these decisions from their outcomes."""
     outcomes, news = tables.outcomes.c, list[dict[str, str]]()
     held: dict[tuple[str, str], list[Any]] = {}
-    for row in among(connection, sa.select(tables.outcomes), outcomes.decision_id, decision_ids):
+    for row in select_in_batches(
+        connection, sa.select(tables.outcomes), outcomes.decision_id, decision_ids
+    ):
         held.setdefault((row.decision_id, row.action_id), []).append(row)
     for (decision_id, action_id), rows in held.items():
         gone = {row.retracts or row.revises for row in rows}
@@ -110,7 +112,7 @@ def update_outcomes_at(connection: sa.Connection, decision_ids: Iterable[str]) -
 SPANS_DAYS = (1, 7, 30)  # of the contact counters
 
 
-def contacts(connection: sa.Connection, customer_id: str, now: datetime) -> dict[str, Any]:
+def contact_summary(connection: sa.Connection, customer_id: str, now: datetime) -> dict[str, Any]:
     """What the customer was shown: when last, and how often on each channel and of each action.
 
     Restated by a merge and its undoing, because contacts are found by who the customer is now.

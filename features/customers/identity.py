@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.errors import IdentityUnknown, InvalidData, shown
+from features.errors import IdentityUnknown, InvalidData, quoted
 from features.ledger import tables
 
 # No spaces and no control characters: PostgreSQL keeps no NUL, and nobody can see the others.
@@ -31,16 +31,16 @@ NAMED, IDENTIFIED, ANONYMOUS = range(3)  # ranks: a customer id, an identifier, 
 class Merge(NamedTuple):
     """Two customers became one: ``loser`` is ``survivor`` now.
 
-    ``joined`` says whether ``loser`` had events or facts of its own; if not, such as a cookie
+    ``loser_had_data`` is false for a key without events or facts of its own, such as a cookie
     that was never seen before, nothing about ``survivor`` has changed.
     """
 
     survivor: str
     loser: str
-    joined: bool
+    loser_had_data: bool
 
 
-class Spelling:
+class KeyNormalizer:
     """Makes the spellings of an identifier one, as the domain file says for each namespace."""
 
     def __init__(self, domain: Domain) -> None:
@@ -123,7 +123,7 @@ def resolve_each(connection: sa.Connection, keys: Iterable[str]) -> dict[str, st
     """The customer behind each key that was ever linked."""
     columns = tables.identities.c
     query = sa.select(columns.key, columns.customer_id)
-    found = among(connection, query, columns.key, keys)
+    found = select_in_batches(connection, query, columns.key, keys)
     return {row.key: row.customer_id for row in found}
 
 
@@ -145,7 +145,7 @@ def links_of(connection: sa.Connection, keys: Sequence[str]) -> list[Any]:
 
 def link(
     connection: sa.Connection,
-    spelling: Spelling,
+    normalizer: KeyNormalizer,
     pair: tuple[str, str],
     cause: str,
     at: datetime,
@@ -173,8 +173,8 @@ def link(
     if left == right or (earlier and (earlier.undone_at is None or not again)):
         return None
     row = {"left": left, "right": right, "cause": cause, "linked_at": at}
-    tables.replace(connection, tables.links, [row | {"undone_at": None, "undone_cause": None}])
-    nodes = [{"key": key, "customer_id": key, "rank": spelling.rank(key)} for key in pair]
+    tables.upsert(connection, tables.links, [row | {"undone_at": None, "undone_cause": None}])
+    nodes = [{"key": key, "customer_id": key, "rank": normalizer.rank(key)} for key in pair]
     for node in nodes:  # one by one: their order is their age
         tables.insert_new(connection, tables.identities, [node])
     behind = set(resolve_each(connection, pair).values())
@@ -182,17 +182,17 @@ def link(
         return None
     survivor, loser = _by_rank(connection, behind)
     facts = tables.customers.c.customer_id.in_(keys_of(connection, loser))
-    joined = connection.execute(sa.select(sa.exists().where(facts))).scalar_one()
+    loser_had_data = connection.execute(sa.select(sa.exists().where(facts))).scalar_one()
     for table in (tables.identities, tables.events, tables.decisions, tables.contacts):
         moved = sa.update(table).where(table.c.customer_id == loser)
         count = connection.execute(moved.values(customer_id=survivor)).rowcount
-        joined = joined or (table is tables.events and count > 0)
-    return Merge(survivor, loser, joined)
+        loser_had_data = loser_had_data or (table is tables.events and count > 0)
+    return Merge(survivor, loser, loser_had_data)
 
 
 def link_all(
     connection: sa.Connection,
-    spelling: Spelling,
+    normalizer: KeyNormalizer,
     pairs: Sequence[tuple[str, str]],
     cause: str,
     at: datetime,
@@ -213,12 +213,12 @@ def link_all(
         customer_id, identifier = pair
         behind = known.get(customer_id, customer_id)
         strange = identifier not in known and identifier not in lived
-        strange = strange and spelling.rank(identifier) >= spelling.rank(behind)
+        strange = strange and normalizer.rank(identifier) >= normalizer.rank(behind)
         (new if strange else rest).append(pair)
         nodes.setdefault(customer_id, behind)
         nodes.setdefault(identifier, behind if strange else identifier)
     rows = [
-        {"key": key, "customer_id": behind, "rank": spelling.rank(key)}
+        {"key": key, "customer_id": behind, "rank": normalizer.rank(key)}
         for key, behind in nodes.items()
         if key not in known
     ]
@@ -226,7 +226,7 @@ def link_all(
     sides = {"cause": cause, "linked_at": at}
     links = [{"left": min(pair), "right": max(pair)} | sides for pair in new]
     tables.insert_new(connection, tables.links, links)
-    merged = (link(connection, spelling, pair, cause, at) for pair in rest)
+    merged = (link(connection, normalizer, pair, cause, at) for pair in rest)
     return [pair for pair in merged if pair]
 
 
@@ -296,11 +296,14 @@ def _lived(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
     """Keys that we know something of, although they were never linked."""
     kept = tables.events, tables.decisions, tables.customers
     columns = [table.c.customer_id for table in kept]
-    asked = (among(connection, sa.select(column).distinct(), column, keys) for column in columns)
+    asked = (
+        select_in_batches(connection, sa.select(column).distinct(), column, keys)
+        for column in columns
+    )
     return {row[0] for found in asked for row in found}
 
 
-def among(
+def select_in_batches(
     connection: sa.Connection, query: sa.Select[Any], column: sa.Column[str], keys: Iterable[str]
 ) -> Iterator[sa.Row[Any]]:
     """The rows whose column is one of many keys, however many."""
@@ -319,7 +322,7 @@ def _by_rank(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
 
 def _invalid(text: str, expected: str) -> InvalidData:
     return InvalidData(
-        f"identifiers has {shown(text)}.",
+        f"identifiers has {quoted(text)}.",
         expected=expected,
         remedy="Correct it, or describe its namespace under 'identifiers' in the domain file.",
     )

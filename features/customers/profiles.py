@@ -58,7 +58,7 @@ def accounts_of(connection: sa.Connection, customer_ids: Iterable[str]) -> dict[
     return {one: account_key(account) for one, account in found if account}
 
 
-def accounts_told_of(connection: sa.Connection, customer_ids: Iterable[str]) -> set[str]:
+def all_accounts_of(connection: sa.Connection, customer_ids: Iterable[str]) -> set[str]:
     """The keys of all accounts that any key of the customers was ever said to belong to: those
     whose events change when customers are merged or parted."""
     told = (row.account for one in customer_ids for row in _rows(connection, one))

@@ -16,7 +16,7 @@ from features.ledger import tables
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class TimelineCursor:
     """Where in a timeline an entry stands; entries of one instant are told apart by kind and id."""
 
     at_us: int
@@ -27,7 +27,7 @@ class Place:
         return f"{self.at_us}:{self.kind}:{self.id}"
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, text: str) -> TimelineCursor:
         """What `str` made.
 
         Raises
@@ -47,10 +47,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimelineItem:
     """Something that happened, that we chose, or that followed."""
 
-    place: Place
+    cursor: TimelineCursor
     content: dict[str, Any]
 
 
@@ -59,28 +59,36 @@ TOLD = ("decision_id", "action_id", "outcome", "value", "shared_id", "retracts",
 
 
 def timeline(
-    connection: sa.Connection, customer_id: str, domain: Domain, limit: int, before: Place | None
-) -> tuple[list[Entry], Place | None]:
+    connection: sa.Connection,
+    customer_id: str,
+    domain: Domain,
+    limit: int,
+    before: TimelineCursor | None,
+) -> tuple[list[TimelineItem], TimelineCursor | None]:
     """A page of the story, the newest first, and where the next page begins (None: nowhere)."""
     entries = [
         *_events(connection, customer_id, domain, limit, before),
         *_decisions(connection, customer_id, limit, before),
         *_outcomes(connection, customer_id, limit, before),
     ]
-    found = [entry for entry in entries if before is None or entry.place < before]
-    found.sort(key=lambda entry: entry.place, reverse=True)
+    found = [entry for entry in entries if before is None or entry.cursor < before]
+    found.sort(key=lambda entry: entry.cursor, reverse=True)
     more = len(found) > limit
-    return found[:limit], found[limit - 1].place if more else None
+    return found[:limit], found[limit - 1].cursor if more else None
 
 
 def _events(
-    connection: sa.Connection, customer_id: str, domain: Domain, limit: int, before: Place | None
-) -> Iterable[Entry]:
+    connection: sa.Connection,
+    customer_id: str,
+    domain: Domain,
+    limit: int,
+    before: TimelineCursor | None,
+) -> Iterable[TimelineItem]:
     columns = tables.events.c
     query = sa.select(tables.events).where(columns.customer_id == customer_id)
     for row in _newest(connection, query, columns.occurred_at, columns.event_id, limit, before):
-        place = Place(tables.micros(row.occurred_at), "event", row.event_id)
-        yield Entry(place, _told(row, domain))
+        cursor = TimelineCursor(tables.micros(row.occurred_at), "event", row.event_id)
+        yield TimelineItem(cursor, _told(row, domain))
 
 
 def _told(row: Any, domain: Domain) -> dict[str, Any]:
@@ -97,26 +105,28 @@ def _told(row: Any, domain: Domain) -> dict[str, Any]:
 
 
 def _decisions(
-    connection: sa.Connection, customer_id: str, limit: int, before: Place | None
-) -> Iterable[Entry]:
+    connection: sa.Connection, customer_id: str, limit: int, before: TimelineCursor | None
+) -> Iterable[TimelineItem]:
     columns = tables.decisions.c
     query = sa.select(tables.decisions).where(columns.customer_id == customer_id)
     for row in _newest(connection, query, columns.decided_at, columns.decision_id, limit, before):
-        place = Place(tables.micros(row.decided_at), "decision", row.decision_id)
-        yield Entry(place, {"channel": row.channel, "key": row.subject, "actions": _actions(row)})
+        cursor = TimelineCursor(tables.micros(row.decided_at), "decision", row.decision_id)
+        yield TimelineItem(
+            cursor, {"channel": row.channel, "key": row.subject, "actions": _actions(row)}
+        )
 
 
 def _outcomes(
-    connection: sa.Connection, customer_id: str, limit: int, before: Place | None
-) -> Iterable[Entry]:
+    connection: sa.Connection, customer_id: str, limit: int, before: TimelineCursor | None
+) -> Iterable[TimelineItem]:
     columns = tables.outcomes.c
     mine = tables.decisions.c.decision_id == columns.decision_id
     query = sa.select(tables.outcomes).join(tables.decisions, mine)
     query = query.where(tables.decisions.c.customer_id == customer_id)
     names = ("decision_id", "action_id", "outcome", "value", "retracts")
     for row in _newest(connection, query, columns.occurred_at, columns.outcome_id, limit, before):
-        place = Place(tables.micros(row.occurred_at), "outcome", row.outcome_id)
-        yield Entry(place, {name: getattr(row, name) for name in names})
+        cursor = TimelineCursor(tables.micros(row.occurred_at), "outcome", row.outcome_id)
+        yield TimelineItem(cursor, {name: getattr(row, name) for name in names})
 
 
 def _newest(
@@ -125,7 +135,7 @@ def _newest(
     at: sa.Column[datetime],
     name: sa.Column[str],
     limit: int,
-    before: Place | None,
+    before: TimelineCursor | None,
 ) -> Sequence[Any]:
     """Rows not after a place, newest first: one more than a page, beside those at its instant."""
     query = query.order_by(at.desc(), name.desc())

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from features.customers.identity import among, resolve, resolve_each
+from features.customers.identity import resolve, resolve_each, select_in_batches
 from features.errors import CustomerForgotten
 from features.ledger import tables
 from features.ledger.statements import Statement
@@ -23,9 +23,11 @@ def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
     ).one()
     if not some:
         return set()
-    hashed = {key_hash(salt, key): key for key in keys}
+    hashed = {hash_key(salt, key): key for key in keys}
     column = tables.tombstones.c.key_hash
-    return {hashed[row[0]] for row in among(connection, sa.select(column), column, hashed)}
+    return {
+        hashed[row[0]] for row in select_in_batches(connection, sa.select(column), column, hashed)
+    }
 
 
 def forgotten_error(key: str) -> CustomerForgotten:
@@ -50,7 +52,7 @@ def refuse_forgotten(connection: sa.Connection, keys: Iterable[str]) -> None:
 
 
 # Made once: putting the expression together would take longer than the database does.
-_WHO = Statement(
+_RESOLVE = Statement(
     sa.select(
         sa.select(tables.identities.c.customer_id)
         .where(tables.identities.c.key == sa.bindparam("key"))
@@ -60,7 +62,7 @@ _WHO = Statement(
 )
 
 
-def who(connection: sa.Connection, keys: Sequence[str]) -> str:
+def resolve_customer(connection: sa.Connection, keys: Sequence[str]) -> str:
     """The customer behind the keys, in one query for the common case: one key, nobody forgotten.
 
     Raises
@@ -68,7 +70,7 @@ def who(connection: sa.Connection, keys: Sequence[str]) -> str:
     CustomerForgotten
         If one of the keys is of somebody who was.
     """
-    [(customer_id, some_forgotten)] = _WHO.rows(connection, {"key": keys[0]})
+    [(customer_id, some_forgotten)] = _RESOLVE.rows(connection, {"key": keys[0]})
     if some_forgotten:
         refuse_forgotten(connection, keys)
     if customer_id is None and len(keys) > 1:
@@ -87,24 +89,24 @@ def subject_of(connection: sa.Connection, keys: Sequence[str], customer_id: str)
     return next((key for key in keys if behind.get(key, key) == customer_id), customer_id)
 
 
-def raise_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime) -> None:
+def add_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime) -> None:
     """Refuse these keys from now on."""
-    rows = [{"key_hash": one, "forgotten_at": at} for one in hashes(connection, keys)]
+    rows = [{"key_hash": one, "forgotten_at": at} for one in hash_keys(connection, keys)]
     tables.insert_new(connection, tables.tombstones, rows)
 
 
 def readmit(connection: sa.Connection, keys: Iterable[str]) -> int:
     """Remove the tombstones of these keys; say how many of the keys had one."""
-    refused = tables.tombstones.c.key_hash.in_(hashes(connection, keys))
+    refused = tables.tombstones.c.key_hash.in_(hash_keys(connection, keys))
     return connection.execute(sa.delete(tables.tombstones).where(refused)).rowcount
 
 
-def hashes(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
+def hash_keys(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
     """Keys as tombstones and model versions know them."""
     salt = str(tables.get_meta(connection, "salt"))
-    return [key_hash(salt, key) for key in keys]
+    return [hash_key(salt, key) for key in keys]
 
 
-def key_hash(salt: str, key: str) -> str:
+def hash_key(salt: str, key: str) -> str:
     """A key as the tombstones know it: without the ledger's salt nobody can try names on it."""
     return hmac.new(salt.encode(), key.encode(), hashlib.sha256).hexdigest()

@@ -23,7 +23,7 @@ from pydantic_core import from_json
 from features.business.domain import Domain
 from features.customers.profiles import ACCOUNT, account_key, attributes_of
 from features.journeys.fold import Fold
-from features.journeys.journey_states import MICROS, events_of, in_order
+from features.journeys.journey_states import MICROS, events_in_fold_order, events_of
 from features.journeys.model_input import ModelInput
 from features.journeys.state import State
 from features.ledger import tables
@@ -106,7 +106,7 @@ class PointInTimeFeatures:
         customer_ids = [key for key in customer_ids if not key.startswith(ACCOUNT)]
         for begin in range(0, len(customer_ids), ASKED):
             some = customer_ids[begin : begin + ASKED]
-            query = in_order().where(tables.events.c.customer_id.in_(some))
+            query = events_in_fold_order().where(tables.events.c.customer_id.in_(some))
             rows = self._ledger.read(lambda c, query=query: c.execute(query).all())  # type: ignore[misc]
             start = 0
             for end in range(1, len(rows) + 1):

@@ -19,15 +19,15 @@ import sqlalchemy as sa
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.domain import EVENT_COLUMNS, Domain
-from features.customers.identity import ID_LENGTH, ID_PATTERN, Spelling
+from features.customers.identity import ID_LENGTH, ID_PATTERN, KeyNormalizer
 from features.errors import InvalidData
 from features.journeys.events import (
     MAX_NUMBER,
     Event,
-    as_kept,
     as_utc,
     check_event,
     is_finite_number,
+    normalize_properties,
 )
 from features.ledger import tables
 
@@ -42,9 +42,9 @@ class Business:
     catalog: Catalog
 
     @cached_property
-    def spelling(self) -> Spelling:
+    def normalizer(self) -> KeyNormalizer:
         """How identifiers are spelled."""
-        return Spelling(self.domain)
+        return KeyNormalizer(self.domain)
 
 
 @dataclass
@@ -63,7 +63,7 @@ Reader = Callable[[Row, Business, ParsedRows], None]
 
 def _read_customer(row: Row, business: Business, parsed: ParsedRows) -> None:
     domain = business.domain
-    customer_id = business.spelling.customer(_id(row, "customer_id"))
+    customer_id = business.normalizer.customer(_id(row, "customer_id"))
     attributes = {}
     for name, known in domain.attributes.items():
         value = row.get(name)
@@ -75,7 +75,7 @@ def _read_customer(row: Row, business: Business, parsed: ParsedRows) -> None:
     account = _kept(row, domain.account) if domain.account else None
     if account is not None:
         attributes[str(domain.account)] = account  # travels with them; no model reads it
-    identifiers = business.spelling.keys(None, _identifiers(row))
+    identifiers = business.normalizer.keys(None, _identifiers(row))
     parsed.rows.setdefault(tables.customers, []).append(
         {
             "customer_id": customer_id,
@@ -99,11 +99,11 @@ def _read_event(row: Row, business: Business, parsed: ParsedRows) -> None:
     named = _id(row, "customer_id") if "customer_id" in row else None
     event = Event(
         _id(row, "event_id"),
-        business.spelling.keys(named, _identifiers(row)),
+        business.normalizer.keys(named, _identifiers(row)),
         str(row["type"]),
         _time(row, "occurred_at"),
         str(_need(row, "channel")),
-        as_kept(properties, event_type),
+        normalize_properties(properties, event_type),
     )
     check_event(event, domain)
     parsed.events.append(event)
@@ -122,7 +122,7 @@ def _read_decision(row: Row, business: Business, parsed: ParsedRows) -> None:
         raise _bad("probability", probability, "a number in (0, 1], or empty if nobody logged it")
     decided_at = _time(row, "decided_at")
     action = catalog.actions.get(action_id)
-    subject = business.spelling.customer(_id(row, "customer_id"))
+    subject = business.normalizer.customer(_id(row, "customer_id"))
     parsed.keys.add(subject)
     parsed.rows.setdefault(tables.decisions, []).append(
         {

@@ -17,11 +17,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from features.customers.identity import keys_of, resolve
-from features.customers.profiles import accounts_told_of
-from features.customers.tombstones import raise_tombstones, readmit, refuse_forgotten
+from features.customers.profiles import all_accounts_of
+from features.customers.tombstones import add_tombstones, readmit, refuse_forgotten
 from features.errors import NotVisible
 from features.ingest.load_tables import LOADED
-from features.journeys.journey_states import drop, restate
+from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.locks import discard_partial_build, file_lock
@@ -127,7 +127,7 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     # Each key by itself: whoever stands behind one of them is meant.
     customers = list(dict.fromkeys(resolve(connection, [key]) for key in keys))
     all_keys = [key for customer_id in customers for key in keys_of(connection, customer_id)]
-    accounts = accounts_told_of(connection, customers)
+    accounts = all_accounts_of(connection, customers)
     decided = tables.decisions.c
     mine = sa.select(decided.decision_id).where(decided.customer_id.in_(customers))
     decision_ids = list(connection.execute(mine).scalars())
@@ -151,9 +151,9 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     delete(tables.identities, tables.identities.c.key.in_(all_keys))
     sides = tables.links.c.left.in_(all_keys) | tables.links.c.right.in_(all_keys)
     delete(tables.links, sides)
-    drop(connection, all_keys)
-    restate(connection, sorted(accounts), now)
-    raise_tombstones(connection, all_keys, now)
+    delete_states(connection, all_keys)
+    request_refold(connection, sorted(accounts), now)
+    add_tombstones(connection, all_keys, now)
     _read_tables_again(connection)
     note = json.dumps([all_keys, decision_ids])
     tables.set_meta(connection, f"{ERASING}{now.isoformat()}", note)

@@ -17,12 +17,19 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.customers.identity import Spelling, among, link, resolve_each, unlink
-from features.customers.profiles import accounts_of, accounts_told_of
+from features.customers.identity import KeyNormalizer, link, resolve_each, select_in_batches, unlink
+from features.customers.profiles import accounts_of, all_accounts_of
 from features.customers.tombstones import forgotten, forgotten_error, refuse_forgotten
 from features.errors import InvalidEvent, NbaError, NotVisible
-from features.journeys.events import Event, read_event
-from features.journeys.journey_states import PUBLISHED, OnlineStore, States, drop, publish, restate
+from features.journeys.events import Event, parse_event
+from features.journeys.journey_states import (
+    STATES_PER_WRITE,
+    JourneyStates,
+    OnlineStore,
+    delete_states,
+    publish_states,
+    request_refold,
+)
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 
@@ -64,11 +71,13 @@ class Ingest:
         Where events are kept, and where their states are shown.
     """
 
-    def __init__(self, ledger: Ledger, online: OnlineStore, domain: Domain, states: States) -> None:
+    def __init__(
+        self, ledger: Ledger, online: OnlineStore, domain: Domain, states: JourneyStates
+    ) -> None:
         self._ledger = ledger
         self._online = online
         self._domain = domain
-        self._spelling = Spelling(domain)
+        self._spelling = KeyNormalizer(domain)
         self._states = states
         self._shown_in: sa.RootTransaction | None = None  # all that waits was shown in it
 
@@ -108,7 +117,7 @@ class Ingest:
             refuse_forgotten(connection, pair)
             merged = link(connection, self._spelling, pair, cause, now, again=True)
             if merged:
-                restated = {merged.survivor} if merged.joined else set()
+                restated = {merged.survivor} if merged.loser_had_data else set()
                 self._restate(connection, restated, {merged.loser}, now)
             return merged is not None
 
@@ -147,7 +156,7 @@ class Ingest:
     async def show(self, now: datetime) -> None:
         """Write every state that waits to the online store."""
         try:
-            while await self._ledger.write(partial(self._publish, now=now)) == PUBLISHED:
+            while await self._ledger.write(partial(self._publish, now=now)) == STATES_PER_WRITE:
                 pass
         except NbaError:
             raise
@@ -162,8 +171,8 @@ class Ingest:
         transaction = connection.get_transaction()
         if transaction is self._shown_in:  # a neighbour of the same group has shown everything
             return 0
-        count = publish(connection, self._online, self._states, now)
-        self._shown_in = transaction if count < PUBLISHED else None
+        count = publish_states(connection, self._online, self._states, now)
+        self._shown_in = transaction if count < STATES_PER_WRITE else None
         return count
 
     def _checked(
@@ -172,7 +181,7 @@ class Ingest:
         good, rejected = {}, []
         for index, one in enumerate(sent):
             try:
-                good[index] = read_event(one, self._domain, self._spelling, now)
+                good[index] = parse_event(one, self._domain, self._spelling, now)
             except InvalidEvent as error:
                 rejected.append(Rejection(index, error.field, str(error)))
         return good, rejected
@@ -193,17 +202,17 @@ class Ingest:
         self, connection: sa.Connection, customers: set[str], gone: set[str], now: datetime
     ) -> None:
         if gone:
-            drop(connection, gone)
+            delete_states(connection, gone)
         if customers:
-            accounts = accounts_told_of(connection, customers) if self._domain.account else set()
-            restate(connection, [*customers, *sorted(accounts)], now)
+            accounts = all_accounts_of(connection, customers) if self._domain.account else set()
+            request_refold(connection, [*customers, *sorted(accounts)], now)
 
     def _accounts(self, connection: sa.Connection, customers: Iterable[str]) -> dict[str, str]:
         return accounts_of(connection, list(customers)) if self._domain.account else {}
 
 
 def append(
-    connection: sa.Connection, spelling: Spelling, events: Sequence[Event], now: datetime
+    connection: sa.Connection, normalizer: KeyNormalizer, events: Sequence[Event], now: datetime
 ) -> AppendResult:
     """Keep events that are new, each under its customer, and the links that they tell of."""
     fresh, duplicates, refused = _sorted_out(connection, events)
@@ -212,10 +221,10 @@ def append(
     for event in fresh:
         for other in event.keys[1:]:
             pair = (event.subject, other)
-            merged = link(connection, spelling, pair, f"event {event.event_id}", now)
+            merged = link(connection, normalizer, pair, f"event {event.event_id}", now)
             if merged:
                 # Who was to be folded anew, and was merged away, is part of the survivor.
-                anew = merged.joined or merged.loser in restated
+                anew = merged.loser_had_data or merged.loser in restated
                 restated = (restated | ({merged.survivor} if anew else set())) - {merged.loser}
                 gone.add(merged.loser)
     behind = resolve_each(connection, {event.subject for event in fresh}) if fresh else {}
@@ -257,7 +266,7 @@ def _stored(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, An
     columns = tables.events.c
     content = (columns.subject, columns.type, columns.occurred_at, columns.channel)
     query = sa.select(columns.event_id, *content, columns.properties)
-    found = among(connection, query, columns.event_id, event_ids)
+    found = select_in_batches(connection, query, columns.event_id, event_ids)
     return {row[0]: tuple(row[1:]) for row in found}
 
 

@@ -22,12 +22,12 @@ from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.customers.contacts import note_contacts, update_outcomes_at
 from features.customers.identity import link_all, resolve_each
-from features.customers.profiles import accounts_told_of
+from features.customers.profiles import all_accounts_of
 from features.customers.tombstones import forgotten
 from features.errors import InvalidData
 from features.ingest.contract_tables import READERS, Business, ParsedRows, Row, contacts_of
 from features.ingest.live_events import append
-from features.journeys.journey_states import drop, restate
+from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
@@ -252,8 +252,8 @@ def _bring_in(
     note_contacts(connection, shown)
     told_of = {row["decision_id"] for row in kept.rows.get(tables.outcomes, ())}
     update_outcomes_at(connection, sorted(told_of))
-    merged = link_all(connection, business.spelling, kept.links, "the table of customers", now)
-    done = append(connection, business.spelling, kept.events, now)
+    merged = link_all(connection, business.normalizer, kept.links, "the table of customers", now)
+    done = append(connection, business.normalizer, kept.events, now)
     left_out += [str(error) for error in done.refused.values()]
     gone = {one.loser for one in merged} | done.gone
     behind = resolve_each(connection, strangers)
@@ -311,10 +311,10 @@ def _have_refolded(
     connection: sa.Connection, changed: set[str], gone: set[str], now: datetime
 ) -> None:
     """Features that were built already are wrong about these customers until they are refolded."""
-    if tables.get_meta(connection, tables.BUILT) is None:
+    if tables.get_meta(connection, tables.FEATURES_BUILT) is None:
         return
-    drop(connection, gone)
-    restate(connection, [*changed, *sorted(accounts_told_of(connection, changed))], now)
+    delete_states(connection, gone)
+    request_refold(connection, [*changed, *sorted(all_accounts_of(connection, changed))], now)
 
 
 def _note_source(connection: sa.Connection, folder: Path, domain: Domain) -> None:

@@ -10,9 +10,9 @@ from features.journeys.descriptions import (
     DAYS,
     SHARE,
     FeatureDescription,
-    lately,
-    points,
-    spoken,
+    humanize,
+    recent_period,
+    scale_unit,
 )
 from features.journeys.recency_frequency import RecencyFrequency
 from features.journeys.state import DAY_S, WEEK_S, State
@@ -40,8 +40,8 @@ class Sessions:
         self._start = start
         self._session_s = session_s
 
-    def words(self) -> dict[str, FeatureDescription]:
-        """What each feature is in plain English, by its name."""
+    def descriptions(self) -> dict[str, FeatureDescription]:
+        """Describe each feature in plain English, by its name."""
         return {
             "events_n": FeatureDescription("events in all", "events", f"{AMOUNT} in all"),
             "known_days": FeatureDescription(
@@ -114,10 +114,10 @@ class Preference:
     def __init__(self, channels: dict[str, RecencyFrequency]) -> None:
         self._channels = tuple(channels.values())
         self.names = tuple(f"channel_{name}_preference" for name in channels)
-        self._spoken = tuple(spoken(name) for name in channels)
+        self._spoken = tuple(humanize(name) for name in channels)
 
-    def words(self) -> dict[str, FeatureDescription]:
-        """What each feature is in plain English, by its name."""
+    def descriptions(self) -> dict[str, FeatureDescription]:
+        """Describe each feature in plain English, by its name."""
         told = (
             FeatureDescription(
                 f"share of the channel {channel} in the remembered events",
@@ -164,11 +164,11 @@ class Spend:
             *(f"spend_per_week_{currency}_{life}" for life in lives),
         )
 
-    def words(self) -> dict[str, FeatureDescription]:
-        """What each feature is in plain English, by its name."""
+    def descriptions(self) -> dict[str, FeatureDescription]:
+        """Describe each feature in plain English, by its name."""
         currency, never = self._currency, "nothing spent yet"
         unit = currency.upper()
-        words = {
+        descriptions = {
             f"spend_total_{currency}": FeatureDescription(
                 "spent in all", unit, f"{AMOUNT} spent in all"
             ),
@@ -180,10 +180,12 @@ class Spend:
             ),
         }
         for days in self._half_lives_days:
-            words[f"spend_per_week_{currency}_{days:g}d"] = FeatureDescription(
-                f"spent a week {lately(days)}", f"{unit} a week", f"{AMOUNT} spent {lately(days)}"
+            descriptions[f"spend_per_week_{currency}_{days:g}d"] = FeatureDescription(
+                f"spent a week {recent_period(days)}",
+                f"{unit} a week",
+                f"{AMOUNT} spent {recent_period(days)}",
             )
-        return words
+        return descriptions
 
     def empty(self) -> State:
         """Nothing was spent yet."""
@@ -233,10 +235,10 @@ class Feedback:
             f"feedback_{measure}_{read}" for read in ("n", "last", "mean", "silence_days")
         )
 
-    def words(self) -> dict[str, FeatureDescription]:
-        """What each feature is in plain English, by its name."""
-        name, label = f"feedback_{self._measure}", spoken(self._measure)
-        scale, never = points(*SCALES[self._measure]), f"no score for {label} yet"
+    def descriptions(self) -> dict[str, FeatureDescription]:
+        """Describe each feature in plain English, by its name."""
+        name, label = f"feedback_{self._measure}", humanize(self._measure)
+        scale, never = scale_unit(*SCALES[self._measure]), f"no score for {label} yet"
         answer = f"since the last score for {label}"
         return {
             f"{name}_n": FeatureDescription(

@@ -41,11 +41,11 @@ class FeatureDescription:
         ``{number}`` if the phrase names the unit itself.
     unknown : str
         Why it may have no value: "no order yet".
-    below : str
+    phrase_if_negative : str
         The phrase for a negative value, which is then told without its sign.
     values : tuple of str
         The categories that the numbers 0, 1, … stand for.
-    told : function
+    to_value : function
         Turns the number that models read into the value that people are told.
     """
 
@@ -53,15 +53,15 @@ class FeatureDescription:
     unit: str
     phrase: str
     unknown: str = ""
-    below: str = ""
+    phrase_if_negative: str = ""
     values: tuple[str, ...] = ()
-    told: Callable[[float], float] = float
+    to_value: Callable[[float], float] = float
 
     def value(self, number: float) -> float | str | None:
         """The value in ``unit``, or the category; None if it is unknown."""
         if not isfinite(number):
             return None
-        return self.values[int(number)] if self.values else self.told(number)
+        return self.values[int(number)] if self.values else self.to_value(number)
 
     def text(self, number: float) -> str:
         """The feature and its value in a phrase, such as "62 days since the last order"."""
@@ -71,10 +71,14 @@ class FeatureDescription:
                 return f"nothing known about {self.description}"
             return f"{self.unknown} ({self.description})"
         if isinstance(value, str):
-            return self.phrase.format(amount=spoken(value))
-        if value < 0 and self.below:
-            return self.below.format(amount=amount(-value, self.unit), number=plain(-value))
-        return self.phrase.format(amount=amount(value, self.unit), number=plain(value))
+            return self.phrase.format(amount=humanize(value))
+        if value < 0 and self.phrase_if_negative:
+            return self.phrase_if_negative.format(
+                amount=format_amount(-value, self.unit), number=format_number(-value)
+            )
+        return self.phrase.format(
+            amount=format_amount(value, self.unit), number=format_number(value)
+        )
 
     def of_account(self) -> FeatureDescription:
         """The same for all members of an account together."""
@@ -83,7 +87,8 @@ class FeatureDescription:
             description=f"{self.description}, in the whole account",
             phrase=f"in the whole account, {self.phrase}",
             unknown=self.unknown and f"in the whole account, {self.unknown}",
-            below=self.below and f"in the whole account, {self.below}",
+            phrase_if_negative=self.phrase_if_negative
+            and f"in the whole account, {self.phrase_if_negative}",
         )
 
 
@@ -102,12 +107,12 @@ class Quantity:
         label, _, suffix = name.rpartition("_")
         unit = currency.upper() if suffix == currency else SUFFIXES.get(suffix)
         if label and unit:
-            return cls(spoken(label), unit)
+            return cls(humanize(label), unit)
         if is_plural(name):
-            return cls(spoken(name), spoken(name))
+            return cls(humanize(name), humanize(name))
         if low is not None and high is not None:
-            return cls(spoken(name), points(low, high))
-        return cls(spoken(name), PLAIN)
+            return cls(humanize(name), scale_unit(low, high))
+        return cls(humanize(name), PLAIN)
 
     @property
     def counts_itself(self) -> bool:
@@ -121,48 +126,48 @@ class Quantity:
         return self.label if unitless else f"{self.label} in {self.unit}"
 
 
-def spoken(name: str) -> str:
+def humanize(name: str) -> str:
     """A name or a category as people say it; without braces, for it goes into a phrase."""
     words = name.translate(_UNBRACED).split(" ")
     return " ".join(word.upper() if word in ACRONYMS else word for word in words)
 
 
-def thing(event_type: str) -> str:
+def event_noun(event_type: str) -> str:
     """An event type as a noun; a lone participle is none in English, so it is quoted."""
-    label = spoken(event_type)
+    label = humanize(event_type)
     return f"event '{label}'" if label.endswith("ed") and " " not in label else label
 
 
-def points(low: float, high: float) -> str:
+def scale_unit(low: float, high: float) -> str:
     """The unit of a scale."""
     return f"points ({low:g} to {high:g})"
 
 
-def lately(half_life_days: float) -> str:
+def recent_period(half_life_days: float) -> str:
     """Where a decayed number looks, "over the last 56 days or so"; exact, as names are too."""
-    return f"over the last {stretch(half_life_days)} or so"
+    return f"over the last {duration(half_life_days)} or so"
 
 
-def stretch(days: float) -> str:
+def duration(days: float) -> str:
     """A half-life, in the largest unit that it fills."""
-    unit = _fitting(days * LENGTH_S[DAYS])
-    return _one(f"{days * LENGTH_S[DAYS] / LENGTH_S[unit]:.6g} {unit}").removeprefix("1 ")
+    unit = _largest_unit(days * LENGTH_S[DAYS])
+    return _singular(f"{days * LENGTH_S[DAYS] / LENGTH_S[unit]:.6g} {unit}").removeprefix("1 ")
 
 
-def amount(value: float, unit: str) -> str:
+def format_amount(value: float, unit: str) -> str:
     """A value with its unit: "62 days", "2.5 hours", "38%", "1,235 EUR a week"."""
     if unit == SHARE:
-        return f"{plain(100 * value)}%"
+        return f"{format_number(100 * value)}%"
     if unit == PLAIN:
-        return plain(value)
+        return format_number(value)
     if unit in LENGTH_S:
         seconds = value * LENGTH_S[unit]
-        unit = _fitting(seconds)
+        unit = _largest_unit(seconds)
         value = seconds / LENGTH_S[unit]
-    return _one(f"{plain(value)} {unit}")
+    return _singular(f"{format_number(value)} {unit}")
 
 
-def plain(value: float) -> str:
+def format_number(value: float) -> str:
     """A number with two digits that count, or all before the point: 0.038, 9.4, 62, 1,235."""
     if value == 0:
         return "0"
@@ -171,13 +176,13 @@ def plain(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 9.95 else f"{value:.2g}"
 
 
-def _fitting(seconds: float) -> str:
+def _largest_unit(seconds: float) -> str:
     return next(
         (unit for unit, length_s in LENGTH_S.items() if abs(seconds) >= length_s), "seconds"
     )
 
 
-def _one(text: str) -> str:
+def _singular(text: str) -> str:
     """The singular, if it is 1 of something: "1 day", "1 time a week"."""
     return re.sub(r"^(1 [^(]*?)s(?= a week| \(|$)", r"\1", text)
 

@@ -14,11 +14,11 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from features.business.domain import Domain, EventType, Property
-from features.customers.identity import ID_LENGTH, ID_PATTERN, Spelling
-from features.errors import InvalidData, InvalidEvent, shown
+from features.customers.identity import ID_LENGTH, ID_PATTERN, KeyNormalizer
+from features.errors import InvalidData, InvalidEvent, quoted
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # outside, a time is a mistake; windows reach past its end
-CLOCKS = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ours
+MAX_CLOCK_SKEW = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ours
 MAX_TEXT = 10_000  # characters of one text property
 MAX_NUMBER = 1e15  # of a property, either way: sums of many such must stay finite and exact enough
 MAX_KEYS = 20
@@ -42,7 +42,7 @@ def as_utc(moment: datetime) -> datetime:
 UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
 Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=ID_PATTERN)]
 # In a JSON schema: a customer id, or at least one identifier.
-SOMEBODY: JsonDict = {
+CUSTOMER_ID_OR_IDENTIFIERS: JsonDict = {
     "anyOf": [
         {"required": ["customer_id"], "properties": {"customer_id": {"type": "string"}}},
         {"required": ["identifiers"], "properties": {"identifiers": {"minItems": 1}}},
@@ -53,7 +53,9 @@ SOMEBODY: JsonDict = {
 class SentEvent(BaseModel):
     """An event as a channel sends it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=SOMEBODY)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra=CUSTOMER_ID_OR_IDENTIFIERS
+    )
 
     event_id: Id = Field(examples=["till-7-20261122-0815"])
     type: Annotated[str, Field(max_length=60)] = Field(examples=["visit"])
@@ -98,7 +100,7 @@ class Event:
         return json.dumps(self.properties, sort_keys=True)
 
 
-def read_event(sent: Any, domain: Domain, spelling: Spelling, now: datetime) -> Event:
+def parse_event(sent: Any, domain: Domain, normalizer: KeyNormalizer, now: datetime) -> Event:
     """An event of a channel, checked in full.
 
     Raises
@@ -110,19 +112,21 @@ def read_event(sent: Any, domain: Domain, spelling: Spelling, now: datetime) -> 
         one = SentEvent.model_validate(sent)
     except ValidationError as error:
         raise _broken(error) from None
-    if one.occurred_at > now + CLOCKS:
+    if one.occurred_at > now + MAX_CLOCK_SKEW:
         raise _invalid("occurred_at", one.occurred_at.isoformat(), "a time that has passed")
     try:
-        keys = spelling.keys(one.customer_id, one.identifiers)
+        keys = normalizer.keys(one.customer_id, one.identifiers)
     except InvalidData as error:
         raise InvalidEvent("identifiers", str(error)) from None
-    properties = as_kept(one.properties, domain.events.get(one.type))
+    properties = normalize_properties(one.properties, domain.events.get(one.type))
     event = Event(one.event_id, keys, one.type, one.occurred_at, one.channel, properties)
     check_event(event, domain)
     return event
 
 
-def as_kept(properties: Mapping[str, Any], event_type: EventType | None) -> dict[str, Any]:
+def normalize_properties(
+    properties: Mapping[str, Any], event_type: EventType | None
+) -> dict[str, Any]:
     """Properties with numbers as floats, so that 5 and 5.0 are one content."""
     known = event_type.properties if event_type else {}
     return {
@@ -207,7 +211,7 @@ def _is_unicode(text: str) -> bool:
 
 def _invalid(field: str, value: object, expected: str) -> InvalidEvent:
     remedy = "Correct the event, or describe it in the domain file."
-    return InvalidEvent(field, f"{field} is {shown(value)}. Expected {expected}. {remedy}")
+    return InvalidEvent(field, f"{field} is {quoted(value)}. Expected {expected}. {remedy}")
 
 
 def _broken(error: ValidationError) -> InvalidEvent:
@@ -220,5 +224,5 @@ def _broken(error: ValidationError) -> InvalidEvent:
     if first["type"] == "extra_forbidden":
         return InvalidEvent(field, f"{field} is not a field of an event. Leave it out.")
     said = f"{message[:1].lower()}{message[1:]}"
-    value = shown(first["input"])
+    value = quoted(first["input"])
     return InvalidEvent(field, f"{field} is {value}: {said}. Correct it and send it again.")

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from features.business.domain import SCALES, Domain, EventType, slug
 from features.errors import InvalidDomain
 from features.journeys.aggregates import MINUTE_S, Feedback, Preference, Sessions, Spend
-from features.journeys.descriptions import FeatureDescription, Quantity, spoken
+from features.journeys.descriptions import FeatureDescription, Quantity, humanize
 from features.journeys.open_journeys import JourneyPart, JourneyTotals, OpenJourney
 from features.journeys.recency_frequency import RecencyFrequency
 from features.journeys.state import DAY_S, FoldPart, State
@@ -73,7 +73,7 @@ class Fold:
                     f"channel_{name}",
                     self._width,
                     lives,
-                    noun=f"event on the channel {spoken(name)}",
+                    noun=f"event on the channel {humanize(name)}",
                 )
             )
             for name in domain.channels
@@ -203,9 +203,9 @@ class Fold:
             index += end - start
         return state
 
-    def words(self) -> dict[str, FeatureDescription]:
-        """What each feature is in plain English, by its name; for explanations only."""
-        return {name: words for part in self._parts for name, words in part.words().items()}
+    def descriptions(self) -> dict[str, FeatureDescription]:
+        """Describe each feature in plain English, by its name; for explanations only."""
+        return {name: one for part in self._parts for name, one in part.descriptions().items()}
 
     def open_journeys(self, state: State, at_s: float) -> list[OpenJourney]:
         """What the customer is in the middle of, the oldest first."""

@@ -22,14 +22,16 @@ from features.journeys.state import State
 from features.ledger import tables
 
 MICROS = 1e6
-PUBLISHED = 500  # states written online in one transaction
+STATES_PER_WRITE = 500  # states written online in one transaction
 
 
 # Made once: putting the expressions together would take longer than the database does.
 _AMONG = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
 _KEPT = sa.select(tables.journey_states).where(_AMONG)
 _OTHERS = tables.journey_states.c.customer_id.not_in(sa.bindparam("fresh", expanding=True))
-_WAITING = sa.select(tables.journey_states).where(tables.waiting, _OTHERS).limit(PUBLISHED)
+_WAITING = (
+    sa.select(tables.journey_states).where(tables.unpublished, _OTHERS).limit(STATES_PER_WRITE)
+)
 _SHOWN = sa.update(tables.journey_states).where(_AMONG).values(online=True, profile_online=True)
 
 
@@ -42,7 +44,7 @@ class OnlineStore(Protocol):
     def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None: ...
 
 
-class Newest(NamedTuple):
+class FoldedState(NamedTuple):
     """A state, and the event it ends with (none for a customer without events)."""
 
     state: State
@@ -51,7 +53,7 @@ class Newest(NamedTuple):
 
 
 @dataclass(frozen=True)
-class States:
+class JourneyStates:
     """Keeps `journey_states`. All methods run inside a transaction of the ledger's writer.
 
     Parameters
@@ -81,10 +83,10 @@ class States:
             self._advanced(connection, key, kept.get(key), sorted(events, key=_order), now)
             for key, events in news.items()
         ]
-        tables.replace(connection, tables.journey_states, rows)
+        tables.upsert(connection, tables.journey_states, rows)
         _note_fresh(connection, news)
 
-    def refold(self, connection: sa.Connection, key: str) -> tuple[Newest, list[str]]:
+    def refold(self, connection: sa.Connection, key: str) -> tuple[FoldedState, list[str]]:
         """The state after all events of a customer or account, and the ids of those."""
         state, last_at, ids = self.fold.empty(), None, []
         for event_id, kind, channel, at_us, properties in events_of(connection, key):
@@ -92,7 +94,7 @@ class States:
             last_at = at_us
             ids.append(event_id)
         at = None if last_at is None else tables.from_micros(last_at)
-        return Newest(state, at, ids[-1] if ids else None), ids
+        return FoldedState(state, at, ids[-1] if ids else None), ids
 
     def _advanced(
         self, connection: sa.Connection, key: str, row: Any, events: Sequence[Event], now: datetime
@@ -105,7 +107,7 @@ class States:
             for event in events:
                 at_s = tables.micros(event.occurred_at) / MICROS
                 state = self.fold.advance(state, event.type, event.channel, at_s, event.properties)
-            newest = Newest(state, *events[-1].order)
+            newest = FoldedState(state, *events[-1].order)
         else:
             newest, ids = self.refold(connection, key)
             late = ids[-len(events) :] != [event.event_id for event in events]
@@ -139,7 +141,7 @@ class States:
         return from_bytes(self.fold, row.state)
 
 
-def restate(connection: sa.Connection, keys: Iterable[str], now: datetime) -> None:
+def request_refold(connection: sa.Connection, keys: Iterable[str], now: datetime) -> None:
     """Have customers folded anew: their past, or who they are, has changed."""
     blank: dict[str, Any] = {
         "state": None,
@@ -149,28 +151,30 @@ def restate(connection: sa.Connection, keys: Iterable[str], now: datetime) -> No
     }
     blank |= {"online": False, "profile_online": False}
     rows = [{"customer_id": key, **blank} for key in dict.fromkeys(keys)]
-    tables.replace(connection, tables.journey_states, rows)
+    tables.upsert(connection, tables.journey_states, rows)
     _note_fresh(connection, [row["customer_id"] for row in rows])
 
 
 def _note_fresh(connection: sa.Connection, keys: Iterable[str]) -> None:
-    connection.info.setdefault(tables.FRESH, set()).update(keys)
+    connection.info.setdefault(tables.CHANGED_STATES, set()).update(keys)
 
 
-def drop(connection: sa.Connection, keys: Iterable[str]) -> None:
+def delete_states(connection: sa.Connection, keys: Iterable[str]) -> None:
     """Forget the states of customers who are no more."""
     gone = tables.journey_states.c.customer_id.in_(list(keys))
     connection.execute(sa.delete(tables.journey_states).where(gone))
 
 
-def publish(connection: sa.Connection, online: OnlineStore, states: States, now: datetime) -> int:
-    """Write states that wait to the online store; how many, at most `PUBLISHED`.
+def publish_states(
+    connection: sa.Connection, online: OnlineStore, states: JourneyStates, now: datetime
+) -> int:
+    """Write states that wait to the online store; how many, at most `STATES_PER_WRITE`.
 
     The caller holds the ledger's write lock meanwhile, so newer is never overwritten with older.
     States that a neighbour in the same transaction has just moved wait for the next one.
     """
     # Not those of this very transaction: if it were cut off now, they would be shown, and gone.
-    fresh = list(connection.info.get(tables.FRESH, ()))
+    fresh = list(connection.info.get(tables.CHANGED_STATES, ()))
     rows = connection.execute(_WAITING, {"fresh": fresh}).all()
     if not rows:
         return 0
@@ -198,14 +202,14 @@ def publish(connection: sa.Connection, online: OnlineStore, states: States, now:
 
 
 def _note_refolded(
-    connection: sa.Connection, fold: Fold, refolded: Mapping[str, Newest], rows: Sequence[Any]
+    connection: sa.Connection, fold: Fold, refolded: Mapping[str, FoldedState], rows: Sequence[Any]
 ) -> None:
     anew = [
         {**row._mapping, **newest._asdict(), "state": to_bytes(fold, newest.state)}
         for row in rows
         if (newest := refolded.get(row.customer_id))
     ]
-    tables.replace(connection, tables.journey_states, anew)
+    tables.upsert(connection, tables.journey_states, anew)
 
 
 def to_bytes(fold: Fold, state: State) -> bytes:
@@ -241,7 +245,7 @@ def events_of(connection: sa.Connection, key: str) -> Iterator[Any]:
     yield from connection.execute(query)
 
 
-def in_order() -> Any:
+def events_in_fold_order() -> Any:
     """Customer, type, channel, time (microseconds) and properties of events, as they are folded."""
     columns = tables.events.c
     # Times as the integers they are: 10 million datetimes would take longer than the fold.

@@ -21,8 +21,8 @@ from features.journeys.descriptions import (
     NUMBER,
     FeatureDescription,
     Quantity,
+    humanize,
     is_plural,
-    spoken,
 )
 from features.journeys.fold import Fold, State
 
@@ -64,19 +64,19 @@ class ModelInput:
         self._stranger = np.array(self.fold.read(self._nothing, 0.0))
 
     @cached_property
-    def words(self) -> Mapping[str, FeatureDescription]:
+    def descriptions(self) -> Mapping[str, FeatureDescription]:
         """What each number is in plain English, by its name, in the order of ``names``.
 
         Made when first asked for: decisions that nobody asks to explain do without.
         """
-        journey = self.fold.words()
-        words = {name: journey[name] for name in self.fold.feature_names}
+        journey = self.fold.descriptions()
+        descriptions = {name: journey[name] for name in self.fold.feature_names}
         for name, known in self._attributes:
-            words[name] = _words_of_attribute(name, known, self._currency)
+            descriptions[name] = _describe_attribute(name, known, self._currency)
         for index in self._of_account:
             name = self.fold.feature_names[index]
-            words[f"account_{name}"] = journey[name].of_account()
-        return words
+            descriptions[f"account_{name}"] = journey[name].of_account()
+        return descriptions
 
     def read(
         self,
@@ -139,9 +139,9 @@ def _number(value: str | None, known: Attribute) -> float:
         return nan
 
 
-def _words_of_attribute(name: str, known: Attribute, currency: str) -> FeatureDescription:
+def _describe_attribute(name: str, known: Attribute, currency: str) -> FeatureDescription:
     if known.type == "category":
-        label = spoken(name)
+        label = humanize(name)
         return FeatureDescription(label, CATEGORY, f"{_are(label)} {AMOUNT}", values=known.values)
     quantity = Quantity.named(name, currency)
     if quantity.counts_itself:

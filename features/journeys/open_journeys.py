@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf, nan
 
 from features.business.domain import STAGES, EventType, JourneyKind
-from features.journeys.descriptions import AMOUNT, CATEGORY, DAYS, FeatureDescription, spoken
+from features.journeys.descriptions import AMOUNT, CATEGORY, DAYS, FeatureDescription, humanize
 from features.journeys.state import DAY_S, State
 
 OPEN_N, OPENED_AT, STAGE, STAGE_AT, LAST_AT = range(5)
@@ -52,15 +52,15 @@ class JourneyPart:
         )
         self.names = tuple(f"{name}_{read}" for read in ("open", "age_days", "stage", "stage_days"))
 
-    def words(self) -> dict[str, FeatureDescription]:
-        """What each feature is in plain English, by its name."""
-        name, label = f"journey_{self.kind}", f"{spoken(self.kind)} journey"
+    def descriptions(self) -> dict[str, FeatureDescription]:
+        """Describe each feature in plain English, by its name."""
+        name, label = f"journey_{self.kind}", f"{humanize(self.kind)} journey"
         none = f"no open {label}"
         return {
             f"{name}_open": FeatureDescription(
                 f"{label}, how many are open",
                 "journeys",
-                f"{AMOUNT} open of the kind {spoken(self.kind)}",
+                f"{AMOUNT} open of the kind {humanize(self.kind)}",
             ),
             f"{name}_age_days": FeatureDescription(
                 f"{label}, since when one is open", DAYS, f"{label} open for {AMOUNT}", none
@@ -136,8 +136,8 @@ class JourneyTotals:
     def __init__(self, parts: tuple[JourneyPart, ...]) -> None:
         self._parts = parts
 
-    def words(self) -> dict[str, FeatureDescription]:
-        """What each feature is in plain English, by its name."""
+    def descriptions(self) -> dict[str, FeatureDescription]:
+        """Describe each feature in plain English, by its name."""
         return {
             "open_journeys": FeatureDescription(
                 "open journeys in all", "journeys", f"{AMOUNT} open in all"

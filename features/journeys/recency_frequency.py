@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from math import exp2, log, log1p, nan, sqrt
 
-from features.journeys.descriptions import FeatureDescription, Quantity, spoken, thing
-from features.journeys.recency_frequency_text import words_of_rhythm
+from features.journeys.descriptions import FeatureDescription, Quantity, event_noun, humanize
+from features.journeys.recency_frequency_text import describe_recency_frequency
 from features.journeys.state import DAY_S, WEEK_S, State
 
 LN_2 = log(2.0)
@@ -68,13 +68,13 @@ class RecencyFrequency:
         self.names = _names(name, half_lives_days, numbers, labels)
         self._nothing = self._read_nothing()
 
-    def words(self) -> dict[str, FeatureDescription]:
-        """What each feature is in plain English, by its name."""
+    def descriptions(self) -> dict[str, FeatureDescription]:
+        """Describe each feature in plain English, by its name."""
         quantities = self._quantities or (Quantity.named(name, "") for name in self.numbers)
-        kinds = (f"{spoken(name)} '{spoken(value)}'" for name, value in self.values)
-        return words_of_rhythm(
+        kinds = (f"{humanize(name)} '{humanize(value)}'" for name, value in self.values)
+        return describe_recency_frequency(
             self._name,
-            self._noun or thing(self._name),
+            self._noun or event_noun(self._name),
             self._half_lives_days,
             dict(zip(self.numbers, quantities, strict=True)),
             dict(zip(self._labels, kinds, strict=True)),

@@ -14,14 +14,14 @@ from features.journeys.descriptions import (
     WEEKLY,
     FeatureDescription,
     Quantity,
-    lately,
-    stretch,
+    duration,
+    recent_period,
 )
 
 OFTEN = "long ones counting most"  # the mean that a visitor at a random time would meet
 
 
-def words_of_rhythm(
+def describe_recency_frequency(
     name: str,
     noun: str,
     half_lives_days: tuple[float, ...],
@@ -40,21 +40,21 @@ def words_of_rhythm(
     kinds
         Each category value for people ("status 'late'"), by its label in the names.
     """
-    words = _of_pauses(name, noun)
+    descriptions = _of_gaps(name, noun)
     for label, kind in kinds.items():
-        words |= _of_kind(f"{name}_{label}", noun, kind)
+        descriptions |= _of_kind(f"{name}_{label}", noun, kind)
     for days in half_lives_days:
-        words |= _recently(name, noun, days)
+        descriptions |= _recently(name, noun, days)
         for kept, quantity in quantities.items():
-            words[f"{name}_{kept}_mean_{days:g}d"] = _of_mean(noun, quantity, days)
+            descriptions[f"{name}_{kept}_mean_{days:g}d"] = _of_mean(noun, quantity, days)
         for label, kind in kinds.items():
-            words[f"{name}_{label}_share_{days:g}d"] = _of_share(noun, kind, days)
+            descriptions[f"{name}_{label}_share_{days:g}d"] = _of_share(noun, kind, days)
     for days in half_lives_days[:-1]:
-        words[f"{name}_trend_{days:g}d"] = _of_trend(noun, days, half_lives_days[-1])
-    return words
+        descriptions[f"{name}_trend_{days:g}d"] = _of_trend(noun, days, half_lives_days[-1])
+    return descriptions
 
 
-def _of_pauses(name: str, noun: str) -> dict[str, FeatureDescription]:
+def _of_gaps(name: str, noun: str) -> dict[str, FeatureDescription]:
     """Of what is known from all events."""
     never, alone = f"no {noun} yet", f"no second {noun} yet"
     first, last = f"since the first {noun}", f"since the last {noun}"
@@ -65,28 +65,28 @@ def _of_pauses(name: str, noun: str) -> dict[str, FeatureDescription]:
         f"{name}_silence_days": FeatureDescription(f"time {last}", DAYS, f"{AMOUNT} {last}", never),
         f"{name}_gap_days": FeatureDescription(f"time {gap}", DAYS, f"{AMOUNT} {gap}", alone),
         f"{name}_gap_mean": FeatureDescription(
-            f"usual time {pause}", DAYS, f"usually {AMOUNT} {pause}", alone, told=expm1
+            f"usual time {pause}", DAYS, f"usually {AMOUNT} {pause}", alone, to_value=expm1
         ),
         f"{name}_gap_sd": FeatureDescription(
             f"factor by which the times {pause} vary",
             TIMES,
             f"times {pause} vary by a factor of {NUMBER}",
             alone,
-            told=exp,
+            to_value=exp,
         ),
         f"{name}_silence_z": FeatureDescription(
             f"{silence}, against the usual one and how much that varies",
             "standard deviations",
             f"{silence} is {AMOUNT} longer than usual",
             alone,
-            below=f"{silence} is {AMOUNT} shorter than usual",
+            phrase_if_negative=f"{silence} is {AMOUNT} shorter than usual",
         ),
         f"{name}_silence_ratio": FeatureDescription(
             f"{silence}, as a multiple of the usual one",
             TIMES,
             f"{silence} is about {NUMBER} times as long as usual",
             alone,
-            told=exp,
+            to_value=exp,
         ),
     }
 
@@ -106,9 +106,9 @@ def _of_kind(name: str, noun: str, kind: str) -> dict[str, FeatureDescription]:
 
 def _recently(name: str, noun: str, days: float) -> dict[str, FeatureDescription]:
     """Of one half-life."""
-    recently, pause = lately(days), f"from one {noun} to the next"
+    recently, pause = recent_period(days), f"from one {noun} to the next"
     # Half-lives of two weeks hold up to three and a half: no count "over the last two weeks".
-    weeks = f"with any {noun}, each counting half after {stretch(days)}"
+    weeks = f"with any {noun}, each counting half after {duration(days)}"
     return {
         f"{name}_per_week_{days:g}d": FeatureDescription(
             f"{noun}, how often a week {recently}", WEEKLY, f"{noun} {AMOUNT} {recently}"
@@ -126,7 +126,7 @@ def _recently(name: str, noun: str, days: float) -> dict[str, FeatureDescription
 
 
 def _of_mean(noun: str, quantity: Quantity, days: float) -> FeatureDescription:
-    each = f"per {noun} on average {lately(days)}"
+    each = f"per {noun} on average {recent_period(days)}"
     told = AMOUNT if quantity.counts_itself else f"{quantity.label} of {AMOUNT}"
     return FeatureDescription(
         f"{quantity.description} {each}", quantity.unit, f"{told} {each}", f"no {noun} yet"
@@ -134,14 +134,14 @@ def _of_mean(noun: str, quantity: Quantity, days: float) -> FeatureDescription:
 
 
 def _of_share(noun: str, kind: str, days: float) -> FeatureDescription:
-    recent = f"of the {noun} events {lately(days)}"
+    recent = f"of the {noun} events {recent_period(days)}"
     return FeatureDescription(
         f"{kind}, its share {recent}", SHARE, f"{kind} in {AMOUNT} {recent}", f"no {noun} yet"
     )
 
 
 def _of_trend(noun: str, days: float, longest_days: float) -> FeatureDescription:
-    against = f"{lately(days)} as over the last {stretch(longest_days)}"
+    against = f"{recent_period(days)} as over the last {duration(longest_days)}"
     return FeatureDescription(
         f"{noun}, how many times as often {against}",
         TIMES,

@@ -30,8 +30,8 @@ class FoldPart(Protocol):
     def names(self) -> tuple[str, ...]:
         """Name of each feature it reads."""
 
-    def words(self) -> dict[str, FeatureDescription]:
-        """What each feature is in plain English, by its name; for explanations only."""
+    def descriptions(self) -> dict[str, FeatureDescription]:
+        """Describe each feature in plain English, by its name; for explanations only."""
 
     def empty(self) -> State:
         """Its numbers while nothing has happened, shape (len(fields),)."""

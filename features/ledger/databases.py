@@ -66,7 +66,8 @@ def open_database(url: str) -> sa.Engine:
         engine = sa.create_engine(address, pool_pre_ping=True, connect_args=arguments, **common)
     except ImportError:
         raise InvalidSetting(
-            f"NBA_LEDGER_URL is {shown(url)}, and the driver of PostgreSQL is not installed.",
+            f"NBA_LEDGER_URL is {without_password(url)}, and the driver of PostgreSQL is not "
+            "installed.",
             expected="the package psycopg",
             remedy="Install it: pip install 'psycopg[binary]'.",
         ) from None
@@ -76,7 +77,7 @@ def open_database(url: str) -> sa.Engine:
     return engine
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """An address without its password."""
     address = sa.make_url(url)
     if "password" in address.query:
@@ -118,7 +119,7 @@ def not_opened(url: str, error: sa.exc.DBAPIError) -> LedgerDown:
     """Why a ledger could not be opened, in the words of its database."""
     said = " ".join(str(error.orig).split()).rstrip(".")
     return LedgerDown(
-        f"NBA_LEDGER_URL is {shown(url)}; it cannot be opened: {said}.",
+        f"NBA_LEDGER_URL is {without_password(url)}; it cannot be opened: {said}.",
         expected="a database that answers and lets us write",
         remedy="Start it, or correct the address.",
     )
@@ -137,7 +138,7 @@ def check_database(connection: sa.Connection, url: str) -> None:
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
     if encoding != "UTF8":
         raise InvalidSetting(
-            f"NBA_LEDGER_URL is {shown(url)}; its encoding is {encoding}.",
+            f"NBA_LEDGER_URL is {without_password(url)}; its encoding is {encoding}.",
             expected="UTF8",
             remedy="Create it anew: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0.",
         )
@@ -201,7 +202,7 @@ def _address(url: str) -> sa.URL:
     except sa.exc.ArgumentError:
         said = "NBA_LEDGER_URL is not an address"  # which may hold a password
     except KeyError:
-        said = f"NBA_LEDGER_URL is {shown(url)}"
+        said = f"NBA_LEDGER_URL is {without_password(url)}"
     raise InvalidSetting(f"{said}.", expected=SHAPES, remedy="Correct it, or unset it.")
 
 
@@ -224,14 +225,14 @@ def _prepare_postgresql(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.info.pop(tables.FRESH, None)
+    connection.info.pop(tables.CHANGED_STATES, None)
     # The write lock at once: a transaction that begins by reading could not be promoted later
     # when another process has written meanwhile.
     say(connection, "BEGIN" if _reads(connection) else "BEGIN IMMEDIATE")
 
 
 def _begin_postgresql(connection: sa.Connection) -> None:
-    connection.info.pop(tables.FRESH, None)
+    connection.info.pop(tables.CHANGED_STATES, None)
     begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     if not _reads(connection):
         # One writer at a time, as SQLite has it: what a unit has read stays true until it

@@ -109,7 +109,7 @@ class Ledger:
         with databases.answering(), self._reads.transaction() as connection:
             return work(connection)
 
-    def glance(self, work: Work[T]) -> T:
+    def read_autocommit(self, work: Work[T]) -> T:
         """Read without a transaction, for work that is done again in one before it counts.
 
         Each question sees what was committed before it, so two may speak of two moments.

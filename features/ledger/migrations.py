@@ -123,7 +123,7 @@ def require_current_schema(schema: str | None, url: str) -> None:
     """
     if pending_migrations(schema, url):
         raise InvalidSetting(
-            f"NBA_LEDGER_URL is {databases.shown(url)}; its schema is {schema}.",
+            f"NBA_LEDGER_URL is {databases.without_password(url)}; its schema is {schema}.",
             expected=f"schema {tables.SCHEMA}",
             remedy="Run 'nba migrate'; it keeps all rows. 'nba serve' runs it at its start.",
         )
@@ -143,7 +143,7 @@ def pending_migrations(schema: str | None, url: str) -> tuple[Migration, ...]:
         if schema == str(migration.schema - 1):
             return MIGRATIONS[number:]
     raise InvalidSetting(
-        f"NBA_LEDGER_URL is {databases.shown(url)}; its schema is {schema}.",
+        f"NBA_LEDGER_URL is {databases.without_password(url)}; its schema is {schema}.",
         expected=f"schema {tables.SCHEMA}",
         remedy="Name another ledger (or another NBA_HOME) and load your tables again.",
     )
@@ -152,8 +152,8 @@ def pending_migrations(schema: str | None, url: str) -> tuple[Migration, ...]:
 def _not_migrated(url: str, schema: str, error: sa.exc.DBAPIError) -> LedgerDown:
     reason = " ".join(str(error.orig).split()).rstrip(".")
     return LedgerDown(
-        f"NBA_LEDGER_URL is {databases.shown(url)}; its schema is still {schema}, because a "
-        f"migration failed: {reason}.",
+        f"NBA_LEDGER_URL is {databases.without_password(url)}; its schema is still {schema}, "
+        f"because a migration failed: {reason}.",
         expected="a ledger that no other process writes to",
         remedy="Nothing was changed. Stop the other processes and run 'nba migrate' again.",
     )

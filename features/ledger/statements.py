@@ -92,13 +92,13 @@ class Statement:
         return ready
 
 
-def any_of(name: str, count: int) -> list[sa.BindParameter[str]]:
+def list_parameters(name: str, count: int) -> list[sa.BindParameter[str]]:
     """Parameters for one of some texts: a statement that has them is made once for each count."""
     return [sa.bindparam(f"{name}_{number}", type_=sa.Text) for number in range(count)]
 
 
-def numbered(name: str, values: Iterable[str]) -> dict[str, str]:
-    """The values of `any_of`."""
+def list_values(name: str, values: Iterable[str]) -> dict[str, str]:
+    """The values of `list_parameters`."""
     return {f"{name}_{number}": value for number, value in enumerate(values)}
 
 

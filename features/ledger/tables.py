@@ -13,9 +13,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from features.ledger.statements import Statement
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FRESH = "fresh states"  # of a connection: keys whose states its transaction has moved
-BUILT = "features built"  # the fact that `nba build` came to its end
-FEW = 2  # rows that are written one by one, past the layers of SQLAlchemy
+CHANGED_STATES = "fresh states"  # of a connection: keys whose states its transaction has moved
+FEATURES_BUILT = "features built"  # the fact that `nba build` came to its end
+ROW_BY_ROW = 2  # rows that are written one by one, past the layers of SQLAlchemy
 SCHEMA = "6"  # raised by one, with a step in `migrations`, when a table changes
 
 
@@ -114,12 +114,12 @@ journey_states = sa.Table(
     sa.Column("profile_online", sa.Boolean, nullable=False),
     sa.Column("restated_at", UtcMicros),  # since then the offline history is wrong about it
 )
-waiting = sa.not_(sa.and_(journey_states.c.online, journey_states.c.profile_online))
+unpublished = sa.not_(sa.and_(journey_states.c.online, journey_states.c.profile_online))
 sa.Index(
     "journey_states_waiting",
     journey_states.c.customer_id,
-    sqlite_where=waiting,
-    postgresql_where=waiting,
+    sqlite_where=unpublished,
+    postgresql_where=unpublished,
 )
 # Keyed hashes of the keys of forgotten customers: enough to refuse them, too little to name them.
 tombstones = sa.Table(
@@ -243,21 +243,21 @@ def insert_new(
     connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
 ) -> int:
     """Insert the rows whose primary key is not there yet; say how many that were."""
-    if len(rows) <= FEW:
+    if len(rows) <= ROW_BY_ROW:
         ready = _ready(_insert_new, table, connection.dialect.name)
         return sum(max(ready(*row).count(connection, row), 0) for row in rows)
     statement = _insert_new(table, connection.dialect.name)
     return max(connection.execute(statement, list(rows)).rowcount, 0)
 
 
-def replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, or overwrite those with the same primary key."""
-    if len(rows) <= FEW:
-        ready = _ready(_replace, table, connection.dialect.name)
+    if len(rows) <= ROW_BY_ROW:
+        ready = _ready(_upsert, table, connection.dialect.name)
         for row in rows:
             ready(*row).run(connection, row)
         return
-    connection.execute(_replace(table, connection.dialect.name), list(rows))
+    connection.execute(_upsert(table, connection.dialect.name), list(rows))
 
 
 def get_meta(connection: sa.Connection, key: str) -> str | None:
@@ -267,7 +267,7 @@ def get_meta(connection: sa.Connection, key: str) -> str | None:
 
 def set_meta(connection: sa.Connection, key: str, value: str) -> None:
     """Note a fact about the ledger as a whole."""
-    replace(connection, meta, [{"key": key, "value": value}])
+    upsert(connection, meta, [{"key": key, "value": value}])
 
 
 # Made once for each table: putting a statement together takes longer than the database does.
@@ -278,7 +278,7 @@ def _insert_new(table: sa.Table, dialect: str) -> Any:
 
 
 @cache
-def _replace(table: sa.Table, dialect: str) -> Any:
+def _upsert(table: sa.Table, dialect: str) -> Any:
     statement = _insert(table, dialect)
     rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
     keys = list(table.primary_key.columns)

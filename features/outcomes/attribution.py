@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
-from features.customers.identity import among
+from features.customers.identity import select_in_batches
 from features.ledger import tables
 from features.outcomes.credit_rules import (
     AttributedAction,
@@ -61,14 +61,14 @@ def sharing_decisions(connection: sa.Connection, decision_ids: Iterable[str]) ->
     """The decisions that share an outcome with one of these, these included."""
     columns = tables.outcomes.c
     query = sa.select(columns.shared_id).where(columns.shared_id.is_not(None)).distinct()
-    found = among(connection, query, columns.decision_id, decision_ids)
+    found = select_in_batches(connection, query, columns.decision_id, decision_ids)
     return _decisions_of(connection, {row.shared_id for row in found})
 
 
 def shown_actions(connection: sa.Connection, decision_ids: Iterable[str]) -> Iterator[ShownAction]:
     """The actions that decisions showed; none of a decision that is not activated yet."""
     query = sa.select(*DECISION_COLUMNS)
-    for row in among(connection, query, tables.decisions.c.decision_id, decision_ids):
+    for row in select_in_batches(connection, query, tables.decisions.c.decision_id, decision_ids):
         yield from shown_by(row)
 
 
@@ -117,7 +117,7 @@ def _reported(
         columns.decision_id, columns.action_id, *(columns[name] for name in ReportedOutcome._fields)
     )
     found: dict[tuple[str, str], list[ReportedOutcome]] = {}
-    for row in among(connection, query, columns.decision_id, decision_ids):
+    for row in select_in_batches(connection, query, columns.decision_id, decision_ids):
         cells: list[Any] = list(row)
         found.setdefault((cells[0], cells[1]), []).append(ReportedOutcome._make(cells[2:]))
     return found
@@ -128,4 +128,6 @@ def _decisions_of(connection: sa.Connection, shared_ids: Iterable[str | None]) -
     columns = tables.outcomes.c
     query = sa.select(columns.decision_id).distinct()
     names = [name for name in shared_ids if name is not None]
-    return {row.decision_id for row in among(connection, query, columns.shared_id, names)}
+    return {
+        row.decision_id for row in select_in_batches(connection, query, columns.shared_id, names)
+    }

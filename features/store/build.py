@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from features.business.domain import Domain
 from features.customers.profiles import all_attributes
 from features.customers.tombstones import forgotten
-from features.journeys.journey_states import States, publish
+from features.journeys.journey_states import JourneyStates, publish_states
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -87,7 +87,9 @@ def _build(
         _write_online(ledger, store, fold_accounts(ledger, model_input.fold, folder))
     _replace_tables(ledger, store, folder, customers)
     ledger.write_now(lambda c: _end(c, now, restated))
-    while ledger.write_now(lambda c: publish(c, store, States(model_input.fold), now)):
+    while ledger.write_now(
+        lambda c: publish_states(c, store, JourneyStates(model_input.fold), now)
+    ):
         pass
     store.mark_built(now)
     return total
@@ -149,7 +151,7 @@ def _end(connection: sa.Connection, now: datetime, restated: Mapping[str, dateti
     for customer_id, at in restated.items():
         same = (columns.customer_id == customer_id) & (columns.restated_at == at)
         connection.execute(sa.update(tables.journey_states).where(same).values(restated_at=None))
-    tables.set_meta(connection, tables.BUILT, now.isoformat())
+    tables.set_meta(connection, tables.FEATURES_BUILT, now.isoformat())
 
 
 def _write_online(ledger: Ledger, store: FeatureStore, folded: FoldedPart) -> None:

@@ -24,7 +24,7 @@ from pydantic_core import from_json
 from features.business.domain import Domain
 from features.customers.profiles import account_key
 from features.journeys.fold import Fold
-from features.journeys.journey_states import MICROS, events_of, in_order
+from features.journeys.journey_states import MICROS, events_in_fold_order, events_of
 from features.journeys.state import State
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -104,7 +104,7 @@ def fold_accounts(ledger: Ledger, fold: Fold, folder: Path) -> FoldedPart:
 
 def _fold_range(url: str, domain: Domain, part: CustomerRange, file: Path) -> FoldedPart:
     column = tables.events.c.customer_id
-    query = in_order().where(column >= part.first, column <= part.last)
+    query = events_in_fold_order().where(column >= part.first, column <= part.last)
     ledger = Ledger(url)
     by_customer = groupby(ledger.stream(query, EVENTS_AT_ONCE), key=itemgetter(0))
     folded = _write_part(Fold(domain), by_customer, file)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from features.business.catalog import NO_ACTION, Action, Catalog, refuse_misfits
+from features.business.catalog import NO_ACTION, Action, Catalog, check_against_domain
 from features.business.domain import Domain
 from features.business.yaml_file import load_yaml
 from features.errors import InvalidCondition
@@ -49,7 +49,7 @@ class CompiledCatalog:
     """
 
     def __init__(self, catalog: Catalog, domain: Domain, model_input: ModelInput) -> None:
-        refuse_misfits(catalog, domain)
+        check_against_domain(catalog, domain)
         self.catalog, self.currency = catalog, domain.currency
         self.actions = tuple(catalog.actions)
         each = list(catalog.actions.values())

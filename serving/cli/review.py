@@ -229,7 +229,7 @@ def feedback(
     Example: nba feedback --by journey --by month --since 2026-01-01
     """
     from features.business.domain import load_domain
-    from features.customers.identity import Spelling, resolve
+    from features.customers.identity import KeyNormalizer, resolve
     from features.customers.satisfaction import feedback as measure
     from features.ledger.ledger import Ledger
     from features.settings import load_settings
@@ -241,7 +241,7 @@ def feedback(
         groups = by or []
         ledger = Ledger(settings.ledger_url)
         if customer is not None:
-            key = Spelling(domain).customer(customer)
+            key = KeyNormalizer(domain).customer(customer)
             customer = ledger.read(lambda connection: resolve(connection, [key]))
         rows = measure(ledger, domain, groups, begin, end, customer)
         if rows:

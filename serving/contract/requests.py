@@ -13,8 +13,8 @@ from pydantic import (
 
 from features.customers.identity import ID_LENGTH, ID_PATTERN
 from features.journeys.events import (
+    CUSTOMER_ID_OR_IDENTIFIERS,
     MAX_KEYS,
-    SOMEBODY,
     Id,
 )
 
@@ -40,7 +40,7 @@ class Request(BaseModel):
 class About(Request):
     """A customer, by customer id or by identifiers."""
 
-    model_config = ConfigDict(json_schema_extra=SOMEBODY)
+    model_config = ConfigDict(json_schema_extra=CUSTOMER_ID_OR_IDENTIFIERS)
 
     customer_id: Id | None = Field(None, examples=["h1"])
     identifiers: Identifiers = ()

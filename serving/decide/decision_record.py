@@ -16,10 +16,10 @@ from pydantic_core import from_json, to_json
 from features.business.catalog import NO_ACTION
 from features.customers.contacts import Contact, history, note_contacts
 from features.customers.profiles import account_key, account_of, members_of
-from features.customers.tombstones import subject_of, who
+from features.customers.tombstones import resolve_customer, subject_of
 from features.errors import DecisionConflict
 from features.ledger import tables
-from features.ledger.statements import Statement, any_of, numbered
+from features.ledger.statements import Statement, list_parameters, list_values
 from serving.contract.decisions import Decision
 from serving.decide.choice import select
 from serving.decide.decision_setup import DecisionSetup
@@ -51,7 +51,7 @@ def select_and_append(
     DecisionConflict
         If ``decision_id`` was used for another customer or channel.
     """
-    if who(connection, inputs.keys) != inputs.customer_id:
+    if resolve_customer(connection, inputs.keys) != inputs.customer_id:
         return None
     if inputs.request.decision_id:  # an id that we drew is new
         earlier = _earlier(connection, inputs)
@@ -184,7 +184,7 @@ def contact_rows(
 def keep_paces(connection: sa.Connection, changed: Mapping[str, Any]) -> None:
     """Write the pacing states that spending has changed."""
     rows = [{"name": name, "state": to_json(state).decode()} for name, state in changed.items()]
-    tables.replace(connection, tables.paces, rows)
+    tables.upsert(connection, tables.paces, rows)
 
 
 def shown_actions(decision: Decision) -> list[str]:
@@ -196,7 +196,7 @@ def _paces_of(connection: sa.Connection, setup: DecisionSetup, out: Bools) -> di
     names = setup.pacer.names(out)
     if not names:
         return {}
-    rows = _paces(len(names)).rows(connection, numbered("name", names))
+    rows = _paces(len(names)).rows(connection, list_values("name", names))
     return {name: from_json(state) for name, state in rows}
 
 
@@ -204,7 +204,7 @@ def _paces_of(connection: sa.Connection, setup: DecisionSetup, out: Bools) -> di
 def _paces(names: int) -> Statement:
     columns = tables.paces.c
     query = sa.select(columns.name, columns.state)
-    return Statement(query.where(columns.name.in_(any_of("name", names))))
+    return Statement(query.where(columns.name.in_(list_parameters("name", names))))
 
 
 def _earlier(connection: sa.Connection, inputs: DecisionInputs) -> Decision | None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property, partial
 
 from features.business.domain import Domain
-from features.customers.identity import Spelling
+from features.customers.identity import KeyNormalizer
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest, Decision
@@ -37,9 +37,9 @@ class Engine:
         return InputReader(self.domain, self.model_input, self.features, self.ledger)
 
     @property
-    def spelling(self) -> Spelling:
+    def normalizer(self) -> KeyNormalizer:
         """How the business spells identifiers."""
-        return self.inputs.spelling
+        return self.inputs.normalizer
 
     async def decide(self, request: DecideRequest, now: datetime) -> Decision:
         """Decide for one customer; the decision is on disk when this returns.

@@ -12,7 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from features.errors import NothingAllowed
-from features.journeys.descriptions import CATEGORY, SHARE, FeatureDescription, amount, spoken
+from features.journeys.descriptions import (
+    CATEGORY,
+    SHARE,
+    FeatureDescription,
+    format_amount,
+    humanize,
+)
 from features.journeys.model_input import ModelInput
 from serving.contract.decisions import Contribution, Explanation, Scale
 from training.arrays import Floats
@@ -75,7 +81,7 @@ def explain_intent(
     known = _Known(model_input, row)
     explained = {}
     for intent in sorted(found.of, key=lambda intent: -chances[intent]):
-        said = _likelier(f"the intent '{spoken(intent)}'")
+        said = _likelier(f"the intent '{humanize(intent)}'")
         question = _Question(intent, scale, LEAST_LOG_ODDS, said)
         explained[intent] = _explain(question, against, known, most)
     return explained
@@ -134,14 +140,15 @@ def exploration_text(share: float) -> str:
     """Say an exploration share in words."""
     if share < 1e-9:  # what is left of a sum that should be 1
         return "Nothing is tried out: such decisions always take the best action."
-    return f"To learn, {amount(share, SHARE)} of such decisions take another action than the best."
+    often = format_amount(share, SHARE)
+    return f"To learn, {often} of such decisions take another action than the best."
 
 
 class _Known:
     """The features of a decision and, for the acceptance, its channel."""
 
     def __init__(self, model_input: ModelInput, row: Floats, channel: str = "") -> None:
-        self._words = model_input.words
+        self._words = model_input.descriptions
         self._numbers = dict(zip(model_input.names, row.tolist(), strict=True))
         self._channel = channel
 
@@ -187,12 +194,12 @@ def _likelier(what: str) -> Callable[[float], str]:
 
 
 def _raises_acceptance(effect: float) -> str:
-    points = amount(100 * abs(effect), "percentage points")
+    points = format_amount(100 * abs(effect), "percentage points")
     return f"{'raises' if effect > 0 else 'lowers'} the acceptance by {points}"
 
 
 def _words_of_channel(channel: str) -> FeatureDescription:
-    label = spoken(channel)
+    label = humanize(channel)
     return FeatureDescription(
         f"whether the decision is for the channel {label}",
         CATEGORY,

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from features.business.domain import Domain
 from features.customers.consents import consents
-from features.customers.identity import Spelling
-from features.customers.tombstones import who
+from features.customers.identity import KeyNormalizer
+from features.customers.tombstones import resolve_customer
 from features.errors import InvalidRequest
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
@@ -44,9 +44,9 @@ class InputReader:
     ledger: Ledger
 
     @cached_property
-    def spelling(self) -> Spelling:
+    def normalizer(self) -> KeyNormalizer:
         """How the business spells identifiers."""
-        return Spelling(self.domain)
+        return KeyNormalizer(self.domain)
 
     def read(
         self,
@@ -65,14 +65,14 @@ class InputReader:
         """
 
         def find(connection: sa.Connection) -> tuple[str, Mapping[str, bool]]:
-            customer_id = who(connection, keys)
+            customer_id = resolve_customer(connection, keys)
             return customer_id, consents_on(
                 connection, self.domain, setup, customer_id, request.channel
             )
 
         # Both are read without a transaction. `select_and_append` looks again at who the customer
         # is; if a merge came between, the inputs are read anew.
-        customer_id, agreed = self.ledger.glance(find)
+        customer_id, agreed = self.ledger.read_autocommit(find)
         known = self.features.online(customer_id)
         return DecisionInputs(
             decision_id=decision_id,
@@ -101,7 +101,7 @@ class InputReader:
                 expected=f"one of {', '.join(self.domain.channels)}",
                 remedy="Correct it, or add the channel to the domain file.",
             )
-        return self.spelling.keys(request.customer_id, request.identifiers)
+        return self.normalizer.keys(request.customer_id, request.identifiers)
 
 
 def new_decision_id(request: DecideRequest) -> str:

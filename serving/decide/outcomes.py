@@ -17,7 +17,7 @@ from features.ledger.ledger import Ledger
 from features.outcomes.attribution import activated
 from serving.contract.events import OutcomeAnswer, OutcomeRequest
 
-CLOCKS = timedelta(minutes=5)  # a caller's clock may be ahead of ours by this much
+MAX_CLOCK_SKEW = timedelta(minutes=5)  # a caller's clock may be ahead of ours by this much
 MOST_SHARED = 1_000  # outcomes with one shared_id; more, and it names no single thing
 _COLUMNS = tables.outcomes.c
 
@@ -42,7 +42,7 @@ async def record_outcome(
         If the decision was not activated yet, ``outcome_id`` was used with another content, or
         the outcome to change was retracted or revised already.
     """
-    if request.occurred_at and request.occurred_at > now + CLOCKS:
+    if request.occurred_at and request.occurred_at > now + MAX_CLOCK_SKEW:
         raise InvalidRequest(
             f"occurred_at is {request.occurred_at.isoformat()}, in the future.",
             expected="a time that has passed",

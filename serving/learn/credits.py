@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import Catalog
-from features.customers.identity import among
+from features.customers.identity import select_in_batches
 from features.ledger import tables
 from features.ledger.databases import BUSY_MS
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
@@ -68,7 +68,7 @@ def read_logged_actions(
     read = (columns.channel, columns.features, columns.serial)
     query = sa.select(*DECISION_COLUMNS, *read).where(columns.served)
     found = []
-    for one in among(connection, query, columns.decision_id, decision_ids):
+    for one in select_in_batches(connection, query, columns.decision_id, decision_ids):
         record = from_json(one.record) if one.features is not None else {}
         if record.get("features_layout") != layout:
             continue
@@ -144,7 +144,9 @@ def read_credits(
 ) -> Mapping[tuple[str, str], float]:
     """Read the acceptance that was counted, by (decision_id, action_id)."""
     columns = tables.credits.c
-    found = among(connection, sa.select(tables.credits), columns.decision_id, decision_ids)
+    found = select_in_batches(
+        connection, sa.select(tables.credits), columns.decision_id, decision_ids
+    )
     return {(row.decision_id, row.action_id): row.acceptance for row in found}
 
 
@@ -175,7 +177,7 @@ def write_credits(connection: sa.Connection, changes: Sequence[CreditChange]) ->
         for action, _, new in changes
         if new is not None
     ]
-    tables.replace(connection, tables.credits, counted)
+    tables.upsert(connection, tables.credits, counted)
     columns = tables.credits.c
     for action, _, new in changes:
         if new is None:

@@ -230,7 +230,7 @@ class Learner:
                 raise RevisionConflict("another learner has written to this ledger")
             write_credits(connection, credits)
             mark_learned(connection, outcome_ids)
-            tables.replace(connection, tables.learner_state, [row])
+            tables.upsert(connection, tables.learner_state, [row])
             set_meta(connection, PUBLISHED_UNDER, catalog.fingerprint)
             publish(connection, state.base, packed, now)
 

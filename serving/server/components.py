@@ -8,7 +8,7 @@ from features.business.domain import Domain, load_domain
 from features.clock import utc_now
 from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
-from features.journeys.journey_states import States
+from features.journeys.journey_states import JourneyStates
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.settings import Settings
@@ -50,7 +50,7 @@ class Components:
         self.archive = Archive(self.registry, self.ledger, domain, params)
         setup = DecisionSetup(compiled, self.model_watcher.current, model_input)
         self.engine = Engine(domain, model_input, self.features, self.ledger, setup)
-        states = States(model_input.fold, self.features.state)
+        states = JourneyStates(model_input.fold, self.features.state)
         self.ingest = Ingest(self.ledger, self.features, domain, states)
         self.erasure = Erasure(self.ledger, self.features, settings.home)
 

@@ -9,12 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from features.customers.consents import consents
-from features.customers.contacts import contacts
+from features.customers.contacts import contact_summary
 from features.customers.identity import keys_of, links_of
 from features.customers.profiles import attributes_of
 from features.customers.satisfaction import feedback
-from features.customers.timeline import Entry, Place, timeline
-from features.customers.tombstones import who
+from features.customers.timeline import TimelineCursor, TimelineItem, timeline
+from features.customers.tombstones import resolve_customer
 from features.ledger import tables
 from serving.contract.customers import (
     CustomerRequest,
@@ -39,11 +39,11 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
     CustomerForgotten
         If the customer was erased.
     """
-    keys = engine.spelling.keys(request.customer_id, request.identifiers)
-    before = Place.parse(request.before) if request.before else None
+    keys = engine.normalizer.keys(request.customer_id, request.identifiers)
+    before = TimelineCursor.parse(request.before) if request.before else None
 
     def read(connection: sa.Connection) -> dict[str, Any]:
-        customer_id = who(connection, keys)
+        customer_id = resolve_customer(connection, keys)
         all_keys = keys_of(connection, customer_id)
         entries, following = timeline(connection, customer_id, engine.domain, request.limit, before)
         return {
@@ -53,7 +53,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
             "links": [LinkView(**row._mapping) for row in links_of(connection, all_keys)],
             "timeline": [_entry(one) for one in entries],
             "next": str(following) if following else None,
-            "contacts": contacts(connection, customer_id, now),
+            "contacts": contact_summary(connection, customer_id, now),
             "consents": consents(connection, customer_id, engine.domain),
         }
 
@@ -99,10 +99,10 @@ def _at(at_s: float) -> datetime:
     return tables.from_micros(round(at_s * 1e6))
 
 
-def _entry(entry: Entry) -> TimelineEntry:
-    place = entry.place
-    at = tables.from_micros(place.at_us)
-    return TimelineEntry(kind=place.kind, at=at, id=place.id, content=entry.content)
+def _entry(entry: TimelineItem) -> TimelineEntry:
+    cursor = entry.cursor
+    at = tables.from_micros(cursor.at_us)
+    return TimelineEntry(kind=cursor.kind, at=at, id=cursor.id, content=entry.content)
 
 
 def _feedback(engine: Engine, customer_id: str) -> list[FeedbackView]:

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 
-from features.customers.identity import Spelling
-from features.customers.tombstones import hashes
+from features.customers.identity import KeyNormalizer
+from features.customers.tombstones import hash_keys
 from features.ingest.erasure import Erasure, ErasureResult
 from serving.contract.customers import ForgetAnswer, ForgetRequest
 from training.pipeline.registry import Registry
@@ -16,7 +16,11 @@ log = logging.getLogger(__name__)
 
 
 def forget(
-    request: ForgetRequest, erasure: Erasure, spelling: Spelling, registry: Registry, now: datetime
+    request: ForgetRequest,
+    erasure: Erasure,
+    normalizer: KeyNormalizer,
+    registry: Registry,
+    now: datetime,
 ) -> ForgetAnswer:
     """Erase a customer, or readmit one who was erased.
 
@@ -30,7 +34,7 @@ def forget(
         If the feature store cannot erase now; the ledger has, and the rest is done at the next
         start.
     """
-    keys = spelling.keys(request.customer_id, request.identifiers)
+    keys = normalizer.keys(request.customer_id, request.identifiers)
     if request.readmit:
         count = erasure.readmit(keys)
         remark = "They are taken in again from now on; what was erased stays erased."
@@ -60,7 +64,7 @@ def _remarks(erased: ErasureResult) -> Iterator[str]:
 
 
 def _trained_on(erased: ErasureResult, erasure: Erasure, registry: Registry) -> list[str] | None:
-    hashed = erasure.ledger.read(lambda connection: hashes(connection, erased.keys))
+    hashed = erasure.ledger.read(lambda connection: hash_keys(connection, erased.keys))
     try:
         return [f"{one.name} {one.version}" for one in registry.trained_on(hashed)]
     except Exception:  # a customer is forgotten also while MLflow is down

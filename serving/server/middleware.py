@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any
 
-from features.errors import cut, shown
+from features.errors import quoted, truncated
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -152,7 +152,7 @@ class _ErrorForm:
 
 def _no_route(scope: Scope, allowed: str) -> str:
     """Say that there is no such path, or no such method of it."""
-    path = shown(scope["path"])
+    path = quoted(scope["path"])
     if allowed:
         return f"{scope['method']} is not answered at {path}. Send {allowed}."
     return f"{path} is not a route of this service. /docs.json names them all."
@@ -179,7 +179,7 @@ def _detail(detail: Any) -> str:
     """Turn one error of pydantic into a sentence with the field's name and the remedy."""
     if not isinstance(detail, dict):
         return str(detail)
-    field = cut(".".join(str(part) for part in detail.get("loc", ())))
+    field = truncated(".".join(str(part) for part in detail.get("loc", ())))
     message = str(detail.get("msg", "is not valid")).removeprefix("Value error, ")
     if detail.get("type") == "missing":
         return f"{field} is missing. Send it."
@@ -197,7 +197,7 @@ def _too_large() -> dict[str, str]:
 
 
 def _not_json(content_type: str) -> dict[str, str]:
-    return {"error": f"content-type is {shown(content_type)}. Send 'application/json'."}
+    return {"error": f"content-type is {quoted(content_type)}. Send 'application/json'."}
 
 
 async def _answer(

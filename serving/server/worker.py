@@ -100,7 +100,7 @@ class Worker:
         """Erase a customer, and update the online features of those who were linked to them."""
         now, parts = utc_now(), self._parts
         answer = await asyncio.to_thread(
-            forget, request, parts.erasure, parts.engine.spelling, parts.registry, now
+            forget, request, parts.erasure, parts.engine.normalizer, parts.registry, now
         )
         await parts.ingest.show(now)
         return answer
@@ -114,7 +114,7 @@ class Worker:
 
     def _customers_of(self, keys: Sequence[str]) -> list[str]:
         """Customers behind some identifiers, each once, in the order of the identifiers."""
-        spelled = self._parts.engine.spelling.each(keys)
+        spelled = self._parts.engine.normalizer.each(keys)
         return self._parts.ledger.read(
             lambda connection: list(dict.fromkeys(resolve(connection, [key]) for key in spelled))
         )

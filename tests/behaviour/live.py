@@ -17,7 +17,7 @@ from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
 from features.ingest.load_tables import load_folder
 from features.journeys.fold import Fold, State
-from features.journeys.journey_states import States
+from features.journeys.journey_states import JourneyStates
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -104,7 +104,7 @@ class Live:
         compiled = CompiledCatalog(catalog, domain, self.input)
         setup = DecisionSetup(compiled, self._watcher.current, self.input)
         self.engine = Engine(domain, self.input, self.online, self.ledger, setup)
-        states = States(self.input.fold, self.online.state)
+        states = JourneyStates(self.input.fold, self.online.state)
         self.ingest = Ingest(self.ledger, self.online, domain, states)
         self.learner = Learner(self.ledger, domain, catalog, self.params, self._champion)
         self.decided: dict[str, Decision] = {}
@@ -112,7 +112,7 @@ class Live:
     def load(self, tables_folder: Path) -> None:
         """It brings contract tables in, and puts them online."""
         built = self.now.isoformat()
-        self.ledger.write_now(lambda c: tables.set_meta(c, tables.BUILT, built))
+        self.ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, built))
         reports = load_folder(tables_folder, self.ledger, self.domain, self.catalog, self.now)
         assert all(one.passed for one in reports), reports
         run(self.ingest.show(self.now))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from features.journeys.journey_states import States, to_bytes
+from features.journeys.journey_states import JourneyStates, to_bytes
 from features.ledger import tables
 from features.ledger.tables import EPOCH
 from tests.behaviour.kept import (
@@ -198,7 +198,7 @@ def test_the_features_of_a_decision_are_folded_and_read_as_before(name, kept):
 
 @businesses
 def test_the_states_of_customers_are_folded_as_before(name, kept):
-    states = States(kept.input.fold)
+    states = JourneyStates(kept.input.fold)
     rows = [row for row in kept.rows(tables.journey_states) if row.state is not None]
     for row in rows:
         newest, _ = kept.ledger.read(lambda c, row=row: states.refold(c, row.customer_id))

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from features.business.domain import load_domain
-from features.journeys.journey_states import States
+from features.journeys.journey_states import JourneyStates
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -113,7 +113,7 @@ def _check(settings: object, ledger: Ledger, sent: list[str]) -> None:
     assert kept.issuperset(sent) and len(set(sent)) == len(sent)
     domain = load_domain(settings.domain)  # type: ignore[attr-defined]
     store = FeatureStore(settings, domain)  # type: ignore[arg-type]
-    states = States(ModelInput(domain).fold)
+    states = JourneyStates(ModelInput(domain).fold)
     heard = sa.select(tables.journey_states.c.customer_id)
     customers = ledger.read(lambda c: list(c.execute(heard).scalars()))
     wrong = 0

@@ -16,7 +16,7 @@ from features.customers.identity import resolve
 from features.customers.profiles import ACCOUNT, members_of
 from features.ingest.live_events import Ingest
 from features.journeys.fold import Fold, State
-from features.journeys.journey_states import States, from_bytes
+from features.journeys.journey_states import JourneyStates, from_bytes
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 
@@ -99,7 +99,7 @@ class ShownAction:
 
 def live(ledger: Ledger, shown: ShownAction, domain: Domain = SHOP) -> Ingest:
     """The live path of one worker."""
-    return Ingest(ledger, shown, domain, States(Fold(domain), shown.state))
+    return Ingest(ledger, shown, domain, JourneyStates(Fold(domain), shown.state))
 
 
 def event(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.customers.tombstones import hashes
+from features.customers.tombstones import hash_keys
 from features.datasets.dataset import LabelledDataset, fingerprint
 from features.datasets.point_in_time import PointInTimeFeatures
 from features.errors import InvalidSetting
@@ -198,7 +198,7 @@ def bandit_version(
 def _hashed(ledger: Ledger, customer_ids: Iterable[str]) -> frozenset[str]:
     """Whom a model learned from, so that it can be said when one of them is forgotten."""
     keys = set(customer_ids)
-    return frozenset(ledger.read(lambda connection: hashes(connection, keys)))
+    return frozenset(ledger.read(lambda connection: hash_keys(connection, keys)))
 
 
 def _gate_failures(gates: Mapping[str, Gate], metrics: Mapping[str, float]) -> tuple[str, ...]:

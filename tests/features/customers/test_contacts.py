@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from features.customers.contacts import history, note_contacts, update_outcomes_at
-from features.customers.identity import Spelling, link, unlink
+from features.customers.identity import KeyNormalizer, link, unlink
 from features.ledger import tables
 
 
@@ -101,8 +101,8 @@ def test_what_is_taken_back_or_revised_is_not_said_any_more(show, say, told):
 def test_contacts_move_with_their_key_and_come_back(show, told, ledger, toy_domain, now):
     show("d1", customer="cookie:1")
     show("d2", customer="c1")
-    pair, spelling = ("c1", "cookie:1"), Spelling(toy_domain)
-    ledger.write_now(lambda c: link(c, spelling, pair, "test", now))
+    pair, normalizer = ("c1", "cookie:1"), KeyNormalizer(toy_domain)
+    ledger.write_now(lambda c: link(c, normalizer, pair, "test", now))
     assert len(told("c1")) == 2 and told("cookie:1") == []
     ledger.write_now(lambda c: unlink(c, pair, "a mistake", now))
     assert len(told("c1")) == 1 and len(told("cookie:1")) == 1

@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 from features.customers import identity
 from features.customers.identity import (
     IDENTIFIER,
-    Spelling,
+    KeyNormalizer,
     keys_of,
     link_all,
     links_of,
     resolve,
     resolve_each,
 )
-from features.errors import IdentityUnknown, InvalidData, shown
+from features.errors import IdentityUnknown, InvalidData, quoted
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.features.live import DAY, NOW, SHOP, add, customer, decision, person, rows
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
-SPELLING = Spelling(SHOP)
-ANY = Spelling(SHOP.model_copy(update={"identifiers": {}}))
+SPELLING = KeyNormalizer(SHOP)
+ANY = KeyNormalizer(SHOP.model_copy(update={"identifiers": {}}))
 
 
 def link(ledger, *pair, again=False, cause="they said so", at=NOW):
@@ -94,7 +94,7 @@ def test_the_spellings_of_an_identifier_are_made_one(sent, kept):
 def test_what_is_no_identifier_is_refused_and_named(text):
     with pytest.raises(InvalidData) as refused:
         SPELLING.identifier(text)
-    assert shown(text) in str(refused.value)
+    assert quoted(text) in str(refused.value)
 
 
 def test_an_unknown_namespace_is_refused_with_those_there_are():

@@ -2,12 +2,12 @@
 
 import pytest
 
-from features.customers.identity import Spelling, link
+from features.customers.identity import KeyNormalizer, link
 from features.customers.profiles import (
     account_key,
     account_of,
     accounts_of,
-    accounts_told_of,
+    all_accounts_of,
     all_attributes,
     attributes_of,
     members_of,
@@ -30,7 +30,7 @@ def people(ledger):
         person("c3", "acme"),
     )
     pair = "email:a@b.it", "c1"
-    ledger.write_now(lambda c: link(c, Spelling(SHOP), pair, "the table", NOW))
+    ledger.write_now(lambda c: link(c, KeyNormalizer(SHOP), pair, "the table", NOW))
     return lambda ask, *about: ledger.read(lambda connection: ask(connection, *about))
 
 
@@ -64,12 +64,12 @@ def test_members_are_customers_each_once(people):
 
 
 def test_a_customer_of_two_companies_belongs_to_one_and_touches_both(people, ledger):
-    ledger.write_now(lambda c: link(c, Spelling(SHOP), ("c3", "c1"), "they said so", NOW))
+    ledger.write_now(lambda c: link(c, KeyNormalizer(SHOP), ("c3", "c1"), "they said so", NOW))
     assert people(account_of, "c1") == "acme"  # c3 is a better name than the address
     assert people(members_of, account_key("beta")) == ["c2"]
-    assert people(accounts_told_of, ["c1"]) == {account_key("acme"), account_key("beta")}
+    assert people(all_accounts_of, ["c1"]) == {account_key("acme"), account_key("beta")}
 
 
 def test_the_key_of_an_account_is_no_id_of_a_customer(people):
     with pytest.raises(Exception, match="without spaces"):
-        Spelling(SHOP).customer(account_key("acme"))
+        KeyNormalizer(SHOP).customer(account_key("acme"))

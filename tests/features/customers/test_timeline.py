@@ -8,9 +8,9 @@ import pytest
 
 from features.business.domain import load_domain
 from features.customers.consents import consents
-from features.customers.identity import Spelling
+from features.customers.identity import KeyNormalizer
 from features.ingest.live_events import append
-from features.journeys.events import read_event
+from features.journeys.events import parse_event
 from tests.conftest import SHOP
 
 
@@ -22,7 +22,7 @@ def domain():
 def test_the_words_on_consent_come_in_the_order_in_which_they_were_last_said(ledger, domain, now):
     """A no on the app, a no on everything, and then a yes on the app: it holds there."""
     said = [("withdrawn", "app"), ("withdrawn", None), ("given", "app")]
-    spelling, events = Spelling(domain), []
+    normalizer, events = KeyNormalizer(domain), []
     for number, (word, channel) in enumerate(said):
         event = {
             "event_id": f"e{number}",
@@ -32,7 +32,7 @@ def test_the_words_on_consent_come_in_the_order_in_which_they_were_last_said(led
             "customer_id": "ann",
             "properties": {"purpose": "news"} | ({"for_channel": channel} if channel else {}),
         }
-        events.append(read_event(event, domain, spelling, now))
-    ledger.write_now(lambda connection: append(connection, spelling, events, now))
+        events.append(parse_event(event, domain, normalizer, now))
+    ledger.write_now(lambda connection: append(connection, normalizer, events, now))
     found = ledger.read(lambda connection: consents(connection, "ann", domain))
     assert [(one["channel"], one["given"]) for one in found] == [(None, False), ("app", True)]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.customers.tombstones import raise_tombstones
+from features.customers.tombstones import add_tombstones
 from features.errors import InvalidSetting, NotVisible
 from features.ingest.erasure import Erasure
 from features.store.build import _write_online
@@ -66,7 +66,7 @@ def test_a_build_that_folded_somebody_before_they_were_forgotten_does_not_show_t
             shown.extend(customer_ids)
 
     folded = FoldedPart(["ann", "bob"], [0, 0], [[0.0, 1.0], [0.0, 1.0]], 2)
-    ledger.write_now(lambda connection: raise_tombstones(connection, ["ann"], NOW))
+    ledger.write_now(lambda connection: add_tombstones(connection, ["ann"], NOW))
     _write_online(ledger, Store(), folded)
     assert shown == ["bob"]
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.customers.tombstones import raise_tombstones
+from features.customers.tombstones import add_tombstones
 from features.errors import CustomerForgotten, IdentityUnknown, NotVisible
 from features.ingest import live_events
 from features.ledger import tables
@@ -250,8 +250,8 @@ def test_a_merge_that_could_not_be_shown_is_shown_later(ledger, worker, shown):
 
 
 def test_more_states_than_one_transaction_takes_are_all_shown(ledger, worker, shown, monkeypatch):
-    monkeypatch.setattr("features.journeys.journey_states.PUBLISHED", 3)
-    monkeypatch.setattr(live_events, "PUBLISHED", 3)
+    monkeypatch.setattr("features.journeys.journey_states.STATES_PER_WRITE", 3)
+    monkeypatch.setattr(live_events, "STATES_PER_WRITE", 3)
     take(worker, *(event(n, f"c{n}") for n in range(10)))
     assert is_right(ledger, shown, *(f"c{n}" for n in range(10)))
 
@@ -373,7 +373,7 @@ def test_links_are_spelled_as_events_are(ledger, worker):
 
 
 def forget(ledger, *keys):
-    ledger.write_now(lambda connection: raise_tombstones(connection, keys, NOW))
+    ledger.write_now(lambda connection: add_tombstones(connection, keys, NOW))
 
 
 @pytest.mark.parametrize("keys", [["c1"], ["email:a@b.it"], ["card:2", "email:A@B.it"]])

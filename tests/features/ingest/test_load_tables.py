@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from features.business.domain import Namespace
 from features.customers.identity import unlink
-from features.customers.tombstones import raise_tombstones
+from features.customers.tombstones import add_tombstones
 from features.errors import InvalidData
 from features.ingest import load_tables
 from features.ingest.load_tables import (
@@ -671,7 +671,7 @@ def test_an_outcome_without_its_decision_is_left_out_and_reported(folder, load, 
 @pytest.fixture
 def forgotten(ledger, now):
     """Makes the ledger forget keys, before anything comes in."""
-    return lambda *keys: ledger.write_now(lambda c: raise_tombstones(c, keys, now))
+    return lambda *keys: ledger.write_now(lambda c: add_tombstones(c, keys, now))
 
 
 def test_rows_about_a_forgotten_customer_are_left_out_and_reported(folder, load, rows, forgotten):
@@ -719,7 +719,7 @@ def test_an_event_with_a_forgotten_identifier_is_left_out(folder, load, rows, fo
 @pytest.fixture
 def built(ledger, now):
     """Notes that features were built."""
-    ledger.write_now(lambda c: tables.set_meta(c, tables.BUILT, now.isoformat()))
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
 
 
 def _to_refold(rows):
@@ -747,7 +747,7 @@ def test_who_gained_facts_after_the_build_is_shown_anew(folder, load, rows, buil
 
 def test_what_was_there_already_makes_nobody_be_refolded(folder, load, rows, ledger, now):
     load(folder(ALL))
-    ledger.write_now(lambda c: tables.set_meta(c, tables.BUILT, now.isoformat()))
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
     load(folder({"customers": pd.concat([CUSTOMERS, CUSTOMERS.tail(1).assign(customer_id="c4")])}))
     assert _to_refold(rows) == {"c4"}
 
@@ -757,7 +757,7 @@ def test_a_merge_after_the_build_refolds_who_stays_and_drops_who_goes(
 ):
     load(folder(ALL))
     kept = {"customer_id": "c2", "state": b"", "online": True, "profile_online": True}
-    ledger.write_now(lambda c: tables.set_meta(c, tables.BUILT, now.isoformat()))
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
     ledger.write_now(lambda c: tables.insert_new(c, tables.journey_states, [kept]))
     link = {"event_id": "e9", "customer_id": "c1", "identifiers": "card:2", "type": "visit"}
     load(folder({"events": pd.DataFrame([link | {"occurred_at": AT, "channel": "app"}])}))
@@ -766,7 +766,7 @@ def test_a_merge_after_the_build_refolds_who_stays_and_drops_who_goes(
 
 def test_who_survives_one_merge_and_not_the_next_is_not_refolded(folder, load, rows, ledger, now):
     load(folder({"customers": CUSTOMERS.head(1)}))
-    ledger.write_now(lambda c: tables.set_meta(c, tables.BUILT, now.isoformat()))
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
     chain = {"customer_id": ["c2", "c3"], "identifiers": ["card:2", "card:2 card:1"]}
     load(folder({"customers": pd.DataFrame(chain)}))
     assert {customer for (customer,) in rows(tables.identities, "customer_id")} == {"c1"}

@@ -62,7 +62,7 @@ class Told(NamedTuple):
 @st.composite
 def sent_events(draw):
     keys = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=3, unique=True))
-    # A customer id comes first, as in `Spelling.keys`; there is one at most.
+    # A customer id comes first, as in `KeyNormalizer.keys`; there is one at most.
     keys.sort(key=lambda key: ":" in key)
     keys = keys[:1] + [key for key in keys[1:] if ":" in key]
     # Few possible times, so that many events share an instant and many come late.
@@ -270,7 +270,7 @@ def _decisions_stay_behind(monkeypatch):
 
 
 def _nobody_is_folded_anew(monkeypatch):
-    monkeypatch.setattr(live_events, "restate", lambda connection, keys, now: None)
+    monkeypatch.setattr(live_events, "request_refold", lambda connection, keys, now: None)
 
 
 @pytest.mark.parametrize(

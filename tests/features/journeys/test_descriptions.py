@@ -13,11 +13,11 @@ from features.business.domain import Domain, load_domain
 from features.journeys.descriptions import (
     FeatureDescription,
     Quantity,
-    amount,
-    plain,
-    spoken,
-    stretch,
-    thing,
+    duration,
+    event_noun,
+    format_amount,
+    format_number,
+    humanize,
 )
 from features.journeys.model_input import ModelInput
 
@@ -78,26 +78,35 @@ def odd() -> ModelInput:
     return ModelInput(Domain.model_validate(ODD))
 
 
-def some_text(words: FeatureDescription) -> str:
+def some_text(description: FeatureDescription) -> str:
     """The text for a number that no other rule of wording touches."""
-    return words.text(0.0 if words.values else 3.0)
+    return description.text(0.0 if description.values else 3.0)
 
 
 def test_every_feature_has_words_and_a_unit_in_the_order_of_the_row(model_input):
-    assert tuple(model_input.words) == model_input.names
-    for name, words in model_input.words.items():
-        assert words.description and words.unit, name
+    assert tuple(model_input.descriptions) == model_input.names
+    for name, description in model_input.descriptions.items():
+        assert description.description and description.unit, name
 
 
 def test_nothing_is_left_of_the_names_that_programs_use(model_input):
-    for name, words in model_input.words.items():
-        for said in (words.description, words.unit, some_text(words), words.text(nan)):
+    for name, description in model_input.descriptions.items():
+        for said in (
+            description.description,
+            description.unit,
+            some_text(description),
+            description.text(nan),
+        ):
             assert not re.search(r"[_{}\n]|  |None", said), (name, said)
 
 
 def test_no_two_features_are_told_alike(model_input):
-    for tell in (lambda words: words.description, some_text, lambda words: words.text(nan)):
-        told = [tell(words) for words in model_input.words.values()]
+    for tell in (
+        lambda description: description.description,
+        some_text,
+        lambda description: description.text(nan),
+    ):
+        told = [tell(one) for one in model_input.descriptions.values()]
         assert sorted({one for one in told if told.count(one) > 1}) == []
 
 
@@ -116,22 +125,22 @@ UNIT_OF_SUFFIX = {
 
 def test_units_are_those_that_the_names_end_with(model_input):
     met = 0
-    for name, words in model_input.words.items():
+    for name, description in model_input.descriptions.items():
         for pattern, unit in UNIT_OF_SUFFIX.items():
             found = re.search(f"{pattern}$", name)
             if found and not (unit == "times a week" and name.startswith("spend_")):
                 currency = next((kept for kept in found.groups() if kept in ("usd", "eur")), "")
-                assert words.unit == unit.format(currency.upper()), name
+                assert description.unit == unit.format(currency.upper()), name
                 met += 1
     assert met > 0.5 * len(model_input.names)
 
 
 def test_a_half_life_in_a_name_is_said_in_days_hours_or_minutes(model_input):
     seen = 0
-    for name, words in model_input.words.items():
+    for name, description in model_input.descriptions.items():
         if found := re.search(r"_([\d.]+)d$", name):
-            assert stretch(float(found[1])) in words.description, name
-            assert stretch(float(found[1])) in some_text(words), name
+            assert duration(float(found[1])) in description.description, name
+            assert duration(float(found[1])) in some_text(description), name
             seen += 1
     assert seen > 5
 
@@ -192,7 +201,7 @@ def test_a_half_life_in_a_name_is_said_in_days_hours_or_minutes(model_input):
     ],
 )
 def test_a_feature_and_its_number_in_words(toy, feature, number, text):
-    assert toy.words[feature].text(number) == text
+    assert toy.descriptions[feature].text(number) == text
 
 
 @pytest.mark.parametrize(
@@ -226,20 +235,20 @@ def test_a_feature_and_its_number_in_words(toy, feature, number, text):
     ],
 )
 def test_units_plurals_accounts_and_odd_names(odd, feature, number, text):
-    assert odd.words[feature].text(number) == text
+    assert odd.descriptions[feature].text(number) == text
 
 
 def test_the_value_is_in_the_unit_and_a_category_is_its_own_text(toy, odd):
-    assert toy.words["visit_gap_mean"].value(log(8)) == pytest.approx(7.0)
-    assert toy.words["visit_silence_days"].value(0.1) == 0.1
-    assert toy.words["visit_silence_days"].value(nan) is None
-    assert odd.words["tier"].value(1.0) == "no_tier"
+    assert toy.descriptions["visit_gap_mean"].value(log(8)) == pytest.approx(7.0)
+    assert toy.descriptions["visit_silence_days"].value(0.1) == 0.1
+    assert toy.descriptions["visit_silence_days"].value(nan) is None
+    assert odd.descriptions["tier"].value(1.0) == "no_tier"
 
 
 def test_charges_are_and_a_charge_is():
-    words = ModelInput(business("telco")).words
-    assert words["monthly_charges_usd"].text(70.35) == "monthly charges are 70 USD"
-    assert words["contract"].text(0.0) == "contract is Month-to-month"
+    description = ModelInput(business("telco")).descriptions
+    assert description["monthly_charges_usd"].text(70.35) == "monthly charges are 70 USD"
+    assert description["contract"].text(0.0) == "contract is Month-to-month"
 
 
 def test_what_the_fold_reads_of_a_known_past_is_told_as_it_was(toy):
@@ -249,7 +258,7 @@ def test_what_the_fold_reads_of_a_known_past_is_told_as_it_was(toy):
         properties = {"amount_eur": paid, "kind": kind}
         state = toy.fold.advance(state, "order", "app", AT_S - days * DAY_S, properties)
     row = dict(zip(toy.names, toy.read({"plan": "plus"}, state, AT_S), strict=True))
-    told = {name: toy.words[name].text(number) for name, number in row.items()}
+    told = {name: toy.descriptions[name].text(number) for name, number in row.items()}
     assert told["order_known_days"] == "9 days since the first order"
     assert told["order_silence_days"] == "2 days since the last order"
     assert told["order_gap_days"] == "7 days between the last order and the one before"
@@ -270,8 +279,8 @@ def test_what_the_fold_reads_of_a_known_past_is_told_as_it_was(toy):
 def test_words_are_made_only_when_somebody_asks():
     fresh = ModelInput(load_domain(TOY))
     fresh.read({}, None, AT_S)
-    assert "words" not in vars(fresh)
-    assert fresh.words is fresh.words
+    assert "descriptions" not in vars(fresh)
+    assert fresh.descriptions is fresh.descriptions
 
 
 @pytest.mark.parametrize(
@@ -292,7 +301,7 @@ def test_words_are_made_only_when_somebody_asks():
     ],
 )
 def test_numbers_for_people(number, text):
-    assert plain(number) == text
+    assert format_number(number) == text
 
 
 @pytest.mark.parametrize(
@@ -316,7 +325,7 @@ def test_numbers_for_people(number, text):
     ],
 )
 def test_amounts_for_people(value, unit, text):
-    assert amount(value, unit) == text
+    assert format_amount(value, unit) == text
 
 
 @pytest.mark.parametrize(
@@ -338,7 +347,7 @@ def test_a_name_and_its_bounds_tell_the_unit(name, bounds, label, unit):
 
 
 def test_names_as_people_say_them():
-    assert spoken("complaint_opened") == "complaint opened"
-    assert spoken("nps") == "NPS"
-    assert (thing("cancelled"), thing("page_view")) == ("event 'cancelled'", "page view")
-    assert (stretch(56.0), stretch(1.0), stretch(0.25)) == ("56 days", "day", "6 hours")
+    assert humanize("complaint_opened") == "complaint opened"
+    assert humanize("nps") == "NPS"
+    assert (event_noun("cancelled"), event_noun("page_view")) == ("event 'cancelled'", "page view")
+    assert (duration(56.0), duration(1.0), duration(0.25)) == ("56 days", "day", "6 hours")

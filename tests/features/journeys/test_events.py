@@ -8,19 +8,19 @@ import pytest
 from pydantic_core import from_json
 
 from features.business.domain import Namespace, Property
-from features.customers.identity import Spelling
+from features.customers.identity import KeyNormalizer
 from features.errors import InvalidData, InvalidEvent
 from features.journeys.events import (
-    CLOCKS,
+    MAX_CLOCK_SKEW,
     MAX_KEYS,
     MAX_NUMBER,
     MAX_TEXT,
     Event,
-    as_kept,
     as_utc,
     check_event,
     is_finite_number,
-    read_event,
+    normalize_properties,
+    parse_event,
 )
 
 ORDER = {"amount_eur": 12.5, "kind": "small", "note": "ring twice"}
@@ -47,7 +47,7 @@ def read(toy_domain, now):
 
     def changed(domain=toy_domain, **fields):
         sent = {name: v for name, v in {**SENT, **fields}.items() if v is not LEFT_OUT}
-        return read_event(sent, domain, Spelling(domain), now)
+        return parse_event(sent, domain, KeyNormalizer(domain), now)
 
     return changed
 
@@ -115,14 +115,16 @@ def test_what_the_ledger_keeps_can_be_read_again(read):
     assert from_json(event.properties_json) == event.properties
 
 
-@pytest.mark.parametrize("ahead", [timedelta(0), CLOCKS])
+@pytest.mark.parametrize("ahead", [timedelta(0), MAX_CLOCK_SKEW])
 def test_a_clock_may_be_a_little_ahead_of_ours(read, now, ahead):
     at = now + ahead
     assert read(occurred_at=at.isoformat()).occurred_at == at
 
 
 def test_a_time_to_come_is_refused_with_the_time(refused, now):
-    field, message = refused(occurred_at=(now + CLOCKS + timedelta(microseconds=1)).isoformat())
+    field, message = refused(
+        occurred_at=(now + MAX_CLOCK_SKEW + timedelta(microseconds=1)).isoformat()
+    )
     assert field == "occurred_at"
     assert message.startswith(
         "occurred_at is '2026-11-22T10:05:00.000001+00:00'. Expected a time that has passed."
@@ -212,7 +214,7 @@ def test_a_namespace_that_the_business_does_not_have_is_named(toy_domain, refuse
 @pytest.mark.parametrize("sent", ["visit", None, 5, [], [SENT]], ids=str)
 def test_what_is_no_event_at_all_is_quoted(toy_domain, now, sent):
     with pytest.raises(InvalidEvent) as caught:
-        read_event(sent, toy_domain, Spelling(toy_domain), now)
+        parse_event(sent, toy_domain, KeyNormalizer(toy_domain), now)
     assert caught.value.field == "the event"
     assert str(caught.value).startswith(f"the event is {sent!r:.70}")
 
@@ -240,7 +242,7 @@ def test_who_sends_a_megabyte_does_not_get_one_back(refused, fields):
 
 def test_numbers_are_kept_as_floats_and_the_rest_as_it_came(toy_domain):
     sent = {"amount_eur": 5, "kind": "small", "note": 7, "colour": 3}
-    kept = as_kept(sent, toy_domain.events["order"])
+    kept = normalize_properties(sent, toy_domain.events["order"])
     assert kept == sent
     assert [type(value) for value in kept.values()] == [float, str, int, int]
 
@@ -249,11 +251,13 @@ def test_numbers_are_kept_as_floats_and_the_rest_as_it_came(toy_domain):
     "value", ["5", True, None, float("inf"), 10**400], ids=lambda v: str(v)[:5]
 )
 def test_what_is_no_number_is_left_to_the_check(toy_domain, value):
-    assert as_kept({"amount_eur": value}, toy_domain.events["order"]) == {"amount_eur": value}
+    assert normalize_properties({"amount_eur": value}, toy_domain.events["order"]) == {
+        "amount_eur": value
+    }
 
 
 def test_properties_of_an_unknown_type_of_event_stay_as_they_came():
-    assert json.dumps(as_kept({"amount_eur": 5}, None)) == '{"amount_eur": 5}'
+    assert json.dumps(normalize_properties({"amount_eur": 5}, None)) == '{"amount_eur": 5}'
 
 
 # --- an event against the domain ---

@@ -100,8 +100,8 @@ def test_a_number_that_was_given_is_not_given_again(ledger):
 
 COUNT_UP = """
 import sys
-from features import tables
-from features.ledger import Ledger
+from features.ledger import tables
+from features.ledger.ledger import Ledger
 
 def up(connection):
     value = int(tables.get_meta(connection, "n") or 0) + 1

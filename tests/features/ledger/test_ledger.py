@@ -26,8 +26,8 @@ from features.ledger.tables import (
     insert_new,
     meta,
     micros,
-    replace,
     set_meta,
+    upsert,
 )
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -386,13 +386,13 @@ def test_replace_overwrites_the_row_with_the_same_key_alone(ledger):
     ledger.write_now(_note("a"))
     ledger.write_now(_note("b"))
     rows = [{"key": "a", "value": "new"}, {"key": "c", "value": "new"}]
-    ledger.write_now(lambda connection: replace(connection, meta, rows))
+    ledger.write_now(lambda connection: upsert(connection, meta, rows))
     found = ledger.read(lambda connection: [get_meta(connection, key) for key in "abc"])
     assert found == ["new", "x", "new"]
 
 
 def test_replacing_nothing_is_no_work(ledger):
-    ledger.write_now(lambda connection: replace(connection, meta, []))
+    ledger.write_now(lambda connection: upsert(connection, meta, []))
     assert _keys(ledger) == []
 
 

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.ledger import tables
-from features.ledger.statements import Statement, any_of, numbered, say
+from features.ledger.statements import Statement, list_parameters, list_values, say
 
 EVENTS = tables.events.c
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -43,16 +43,20 @@ def test_rows_are_those_of_sqlalchemy_with_times_as_whole_numbers(filled, now):
 
 
 def test_one_of_some_texts_is_asked_for_by_number(filled):
-    kinds = EVENTS.type.in_(any_of("kind", 2))
+    kinds = EVENTS.type.in_(list_parameters("kind", 2))
     asked = Statement(sa.select(EVENTS.event_id).where(kinds).order_by(EVENTS.event_id))
-    values = numbered("kind", ["order", "call"])
-    assert filled.glance(lambda connection: asked.rows(connection, values)) == [("e2",)]
+    values = list_values("kind", ["order", "call"])
+    assert filled.read_autocommit(lambda connection: asked.rows(connection, values)) == [("e2",)]
 
 
 def test_the_first_row_or_none(filled):
     asked = Statement(sa.select(EVENTS.event_id).where(EVENTS.type == sa.bindparam("kind")))
-    assert filled.glance(lambda connection: asked.first(connection, {"kind": "order"})) == ("e2",)
-    assert filled.glance(lambda connection: asked.first(connection, {"kind": "call"})) is None
+    assert filled.read_autocommit(
+        lambda connection: asked.first(connection, {"kind": "order"})
+    ) == ("e2",)
+    assert (
+        filled.read_autocommit(lambda connection: asked.first(connection, {"kind": "call"})) is None
+    )
 
 
 def test_an_insert_keeps_each_type_of_column_as_sqlalchemy_would(ledger, now):
@@ -87,7 +91,7 @@ def test_a_value_that_is_missing_is_a_statement_error(filled, wrong, now):
     at = sa.bindparam("at", type_=tables.UtcMicros)
     asked = Statement(sa.select(EVENTS.event_id).where(EVENTS.occurred_at == at))
     with pytest.raises(sa.exc.StatementError, match="at"):
-        filled.glance(lambda connection: asked.rows(connection, wrong))
+        filled.read_autocommit(lambda connection: asked.rows(connection, wrong))
 
 
 def test_a_text_that_is_no_statement_is_a_database_error(ledger):

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from features.customers.identity import Spelling, link
+from features.customers.identity import KeyNormalizer, link
 from features.ledger import tables
 from serving.audit.lift import view_lift
 from serving.contract.events import OutcomeRequest
@@ -88,8 +88,8 @@ def test_who_was_merged_across_the_arms_is_counted_in_neither(lived, toy_domain,
         for arm in ("policy", "control")
     }
     before = measured(lived, now)
-    pair, spelling = tuple(arms.values()), Spelling(toy_domain)
-    lived.ledger.write_now(lambda c: link(c, spelling, pair, "test", now))
+    pair, normalizer = tuple(arms.values()), KeyNormalizer(toy_domain)
+    lived.ledger.write_now(lambda c: link(c, normalizer, pair, "test", now))
     after = measured(lived, now)
     assert after.in_both == 1
     assert after.policy.customers == before.policy.customers - 1

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from features.customers.identity import Spelling, link
+from features.customers.identity import KeyNormalizer, link
 from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
 from features.store.feast_store import CustomerFeatures
@@ -103,8 +103,8 @@ def test_of_many_who_activate_at_once_one_gets_through(engine, ledger, now):
 def test_after_a_merge_it_counts_for_whom_they_became(engine, toy_domain, ledger, now):
     decide(engine, now, decision_id="d1", customer_id="cookie:1", activate=False)
     decide(engine, now, decision_id="d2")  # c1 has seen it
-    pair, spelling = ("c1", "cookie:1"), Spelling(toy_domain)
-    ledger.write_now(lambda c: link(c, spelling, pair, "test", now))
+    pair, normalizer = ("c1", "cookie:1"), KeyNormalizer(toy_domain)
+    ledger.write_now(lambda c: link(c, normalizer, pair, "test", now))
     assert shown(engine, "d1", now).activated == []
 
 

@@ -76,8 +76,8 @@ def test_a_stranger_is_answered_and_told_apart(engine, ledger, now):
 
 
 def test_identifiers_lead_to_their_customer(engine, ledger, now):
-    spelling = engine.spelling
-    ledger.write_now(lambda c: link(c, spelling, ("c1", "card:1"), "told", now))
+    normalizer = engine.normalizer
+    ledger.write_now(lambda c: link(c, normalizer, ("c1", "card:1"), "told", now))
     decision = decide(engine, now, customer_id=None, identifiers=("cookie:9", "card:1"))
     assert (decision.customer_id, decision.known) == ("c1", True)
 

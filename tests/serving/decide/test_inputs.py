@@ -33,8 +33,8 @@ def test_a_stranger_has_the_features_of_nobody(engine, now):
 
 
 def test_keys_of_one_person_lead_to_one_customer(engine, ledger, now):
-    pair, spelling = ("c1", "email:a@b.it"), engine.spelling
-    ledger.write_now(lambda connection: link(connection, spelling, pair, "login", now))
+    pair, normalizer = ("c1", "email:a@b.it"), engine.normalizer
+    ledger.write_now(lambda connection: link(connection, normalizer, pair, "login", now))
     inputs = read(engine, now, identifiers=["email:a@b.it"])
     assert inputs.customer_id == "c1"
     assert inputs.keys == ("email:a@b.it",)

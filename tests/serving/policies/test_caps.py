@@ -15,7 +15,7 @@ import pytest
 from features.business.catalog import Catalog
 from features.business.domain import load_domain
 from features.customers import identity
-from features.customers.identity import Spelling, link
+from features.customers.identity import KeyNormalizer, link
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest
@@ -100,8 +100,8 @@ def merge_after_five_each(engine, ledger, now):
     for who in ("one-left", "one-right"):
         for channel in ("app", "web", "app", "web", "app"):
             decide(engine, now, customer_id=who, channel=channel)
-    pair, spelling = ("one-left", "one-right"), Spelling(engine.domain)
-    ledger.write_now(lambda connection: link(connection, spelling, pair, "told", now))
+    pair, normalizer = ("one-left", "one-right"), KeyNormalizer(engine.domain)
+    ledger.write_now(lambda connection: link(connection, normalizer, pair, "told", now))
     for who in ("one-left", "one-right"):
         decide(engine, now, customer_id=who, channel="web")
 

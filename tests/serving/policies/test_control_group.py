@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.business.catalog_rules import ControlGroup
-from features.customers.identity import Spelling, link
+from features.customers.identity import KeyNormalizer, link
 from serving.policies.control_group import arm_of, uniform_probabilities
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 
@@ -84,6 +84,6 @@ def test_the_others_get_the_policy(engine, now):
 
 def test_who_is_merged_takes_the_arm_of_whom_they_became(engine, toy_domain, ledger, now):
     inside, outside = somebody("control", engine), somebody("policy", engine)
-    spelling = Spelling(toy_domain)
-    ledger.write_now(lambda c: link(c, spelling, (inside, f"x:{outside}"), "test", now))
+    normalizer = KeyNormalizer(toy_domain)
+    ledger.write_now(lambda c: link(c, normalizer, (inside, f"x:{outside}"), "test", now))
     assert decide(engine, now, customer_id=f"x:{outside}").arm == "control"

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.domain import load_domain
-from features.customers.tombstones import hashes
+from features.customers.tombstones import hash_keys
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY, load_settings
@@ -240,7 +240,7 @@ def test_the_answer_names_the_versions_that_learned_from_them(place, somebody):
     if not any(told.values()):
         pytest.skip("the pipeline does not tell the registry whom it trained on yet")
     ledger = place.ledger()
-    mine = {*ledger.read(lambda connection: hashes(connection, somebody.keys))}
+    mine = {*ledger.read(lambda connection: hash_keys(connection, somebody.keys))}
     ledger.close()
     expected = sorted(name for name, customers in told.items() if customers & mine)
     assert expected and sorted(somebody.erased["trained_on"]) == expected

@@ -17,7 +17,7 @@ import pytest
 import schemathesis
 
 from features.business.domain import load_domain
-from features.customers.identity import Spelling
+from features.customers.identity import KeyNormalizer
 from features.errors import (
     CustomerForgotten,
     DecisionConflict,
@@ -30,7 +30,7 @@ from features.errors import (
     NotRepeatable,
     NotVisible,
 )
-from features.journeys.events import read_event
+from features.journeys.events import parse_event
 from features.settings import GROCERY
 from serving.contract.customers import LinkAnswer, LinkRequest
 from serving.contract.events import EventsAnswer, OutcomeAnswer, OutcomeRequest
@@ -134,7 +134,7 @@ def test_the_event_of_the_example_is_one_of_the_grocers():
     post = DOCUMENT["paths"]["/v1/events"]["post"]
     domain = load_domain(GROCERY)
     for event in post["requestBody"]["content"]["application/json"]["example"]["events"]:
-        read_event(event, domain, Spelling(domain), NOW)
+        parse_event(event, domain, KeyNormalizer(domain), NOW)
 
 
 def test_no_route_may_raise_an_error_without_a_status():
