@@ -6,7 +6,6 @@ from features.customers.tombstones import (
     add_tombstones,
     forgotten,
     hash_key,
-    add_tombstones,
     readmit,
     refuse_forgotten,
 )
