@@ -19,8 +19,9 @@ import lightgbm as lgb
 import numpy as np
 from rich.console import Console
 
+from training.arrays import Bools, Floats
 from training.models.lightgbm_settings import boosting_settings
-from training.simulation.actions import Bools, Floats, K
+from training.simulation.actions import K
 from training.simulation.baselines import OraclePolicy, RandomPolicy
 from training.simulation.rollout import DayFeedback, Policy, RunResult, run_policy
 from training.simulation.tournament import PILOT_SEED

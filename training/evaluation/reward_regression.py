@@ -16,11 +16,13 @@ from features.errors import InvalidLog
 from training.arrays import Floats, Ints
 from training.evaluation.log import Log
 from training.models.lightgbm_settings import boosting_settings
+from training.models.ridge import ridge_by_action
 
 Kind = Literal["ridge", "trees"]
 
 FOLDS = 5
-RIDGE = 10.0  # decisions that speak for "no difference", in every direction
+RIDGE = 10.0  # penalty of a weight, in decisions
+MEAN_RIDGE = 1e-6  # penalty of the mean of all decisions, which is not shrunk towards 0
 TREES = boosting_settings(
     # Rewards are noisy, and no choice follows from a detail: large leaves, shrunk values.
     learning_rate=0.05,
@@ -117,7 +119,10 @@ class ActionValues:
             scale = np.sqrt((spread**2).sum(axis=0) / known)
             varies = scale > 1e-9 * np.maximum(1.0, np.abs(self._center))
             self._scale = np.where(varies, scale, np.inf)  # what is the same for all tells nothing
-            self._weights = _lines(self._vectors(contexts), action, reward, n_actions)
+            vectors = self._vectors(contexts)
+            penalty = np.full(vectors.shape[1], RIDGE)
+            shared = np.append(MEAN_RIDGE, penalty[1:])
+            self._weights = ridge_by_action(vectors, action, reward, n_actions, penalty, shared)
 
     def expected(self, contexts: Floats) -> Floats:
         """Reward of each action, shape (n, n_actions), for ``contexts`` (n, n_features)."""
@@ -134,22 +139,6 @@ class ActionValues:
     def _vectors(self, contexts: Floats) -> Floats:
         z = np.nan_to_num((contexts - self._center) / self._scale)
         return np.column_stack([np.ones(len(z)), z])
-
-
-def _lines(x: Floats, action: Ints, reward: Floats, n_actions: int) -> Floats:
-    """Weights, shape (n_actions, width): one line for all, and how each action differs from it."""
-    ridge = RIDGE * np.eye(x.shape[1])
-    ridge[0, 0] = 1e-6  # the mean itself is not pulled towards 0
-    common = np.linalg.solve(x.T @ x + ridge, x.T @ reward)
-    ridge[0, 0] = RIDGE
-    left = reward - x @ common
-    weights = np.tile(common, (n_actions, 1))
-    for index in range(n_actions):
-        mine = x[action == index]
-        if len(mine):
-            pull = mine.T @ left[action == index]
-            weights[index] += np.linalg.solve(mine.T @ mine + ridge, pull)
-    return weights
 
 
 def _grown(contexts: Floats, action: Ints, reward: Floats) -> lgb.Booster:

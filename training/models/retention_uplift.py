@@ -26,6 +26,7 @@ import numpy as np
 
 from training.arrays import Bools, Floats, Ints
 from training.models.glm import fitted, rare, with_one
+from training.models.ridge import ridge_by_action
 
 RIDGE = 5.0  # of the weights of features, in leavers
 FACTOR_RIDGE = 200.0  # of a family's correction, in leavers
@@ -143,13 +144,7 @@ def _shift(later: Surrogate, usual: Floats, n_actions: int) -> Floats:
     that after action 0; what all actions have in common is learned of all of them."""
     change = np.clip((later.now - later.x) @ usual[1:], -LARGEST, LARGEST)
     v = with_one(later.x)
-    penalty = SHIFT_RIDGE * np.eye(v.shape[1])
-    common = np.linalg.solve(v.T @ v + penalty, v.T @ change)
-    shift = np.empty((n_actions, v.shape[1]))
-    for action in range(n_actions):
-        mine = later.actions == action
-        part, rest = v[mine], change[mine] - v[mine] @ common
-        shift[action] = common + np.linalg.solve(part.T @ part + penalty, part.T @ rest)
+    shift = ridge_by_action(v, later.actions, change, n_actions, np.full(v.shape[1], SHIFT_RIDGE))
     shift -= shift[0]
     return shift
 
