@@ -12,7 +12,15 @@ from features.business.catalog import Catalog
 from features.ledger.ledger import Ledger
 from features.outcomes.rewards import rewards
 from serving.contract.lift import ArmView, LiftOfDay, LiftRequest, LiftView, SampleRatio
-from training.evaluation.lift import FEW, FEWEST, SUSPICIOUS, Arm, Figure, Lift, lift
+from training.evaluation.lift import (
+    FEW_INFORMATIVE_CUSTOMERS,
+    MIN_CUSTOMERS,
+    MISMATCH_P,
+    Arm,
+    Lift,
+    LiftEstimate,
+    lift,
+)
 
 DAYS = 60  # points of the course at most
 EPOCH = date(1970, 1, 1)
@@ -67,7 +75,7 @@ def _sample_ratio(found: Lift) -> SampleRatio:
         expected_control=found.control_share,
         found_control=found.control.customers / everybody if everybody else None,
         p_value=p_value,
-        trusted=p_value is None or p_value >= SUSPICIOUS,
+        trusted=p_value is None or p_value >= MISMATCH_P,
     )
 
 
@@ -87,17 +95,17 @@ def _course(found: Lift) -> list[LiftOfDay]:
 
 
 def _verdict(found: Lift, unit: str) -> str:
-    if found.ratio_p is not None and found.ratio_p < SUSPICIOUS:
+    if found.ratio_p is not None and found.ratio_p < MISMATCH_P:
         return _split(found)
     figure = found.figure
     if figure is None:
-        if min(found.policy.customers, found.control.customers) < FEWEST:
-            return f"Not enough yet: each arm needs at least {FEWEST} customers."
+        if min(found.policy.customers, found.control.customers) < MIN_CUSTOMERS:
+            return f"Not enough yet: each arm needs at least {MIN_CUSTOMERS} customers."
         return "Not enough yet: in each arm, all customers have brought the same."
     return _told(figure, unit)
 
 
-def _told(figure: Figure, unit: str) -> str:
+def _told(figure: LiftEstimate, unit: str) -> str:
     if figure.low <= 0 <= figure.high:
         return (
             f"Not certain yet: the difference is {figure.value:.2f} {unit} "
@@ -129,11 +137,11 @@ def _remarks(found: Lift, forgotten: list[str]) -> Iterator[str]:
         yield (
             f"{found.in_both:,} customers were merged across the arms and are counted in neither."
         )
-    fewest = min(found.policy.telling, found.control.telling)
-    if found.figure and fewest < FEW:
+    fewest = min(found.policy.informative, found.control.informative)
+    if found.figure and fewest < FEW_INFORMATIVE_CUSTOMERS:
         yield (
             f"In one arm only {fewest:,} customers have brought anything else than most did: the "
-            f"interval may be too short. Wait for at least {FEW}."
+            f"interval may be too short. Wait for at least {FEW_INFORMATIVE_CUSTOMERS}."
         )
     if forgotten:
         yield f"No more in the catalogue, and counted 0: {', '.join(forgotten)}."

@@ -164,8 +164,8 @@ def _figures(answer: Estimate | NoSupport, shot: Callable[..., Shot]) -> Shot | 
 def refitted(here: World, seed: int, refits: int) -> float:
     """Spread of the direct method, customers resampled and ridge fitted again each time."""
     rng, log = np.random.default_rng(seed), here.log
-    unit, values = log.unit, []
-    rows_of = np.split(np.argsort(unit, kind="stable"), np.cumsum(np.bincount(unit))[:-1])
+    customer, values = log.customer, []
+    rows_of = np.split(np.argsort(customer, kind="stable"), np.cumsum(np.bincount(customer))[:-1])
     for _ in range(refits):
         drawn = rng.integers(len(rows_of), size=len(rows_of))
         rows = np.concatenate([rows_of[customer] for customer in drawn])

@@ -1,4 +1,4 @@
-"""The five estimators of `off_policy`, as values of decisions, not added up yet."""
+"""The five estimators of `off_policy`, as terms of each decision that are not summed yet."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ import numpy as np
 
 from features.errors import InvalidLog
 from training.arrays import Floats, Ints
-from training.evaluation.intervals import Ratio
+from training.evaluation.intervals import RatioEstimate
 from training.evaluation.log import Log
 
 Method = Literal["direct", "ips", "snips", "doubly_robust", "switch"]
 
-TAUS = 20  # thresholds that `switch` chooses from
-MOST_BELIEVED = 0.5  # of the weight, above tau; the model must be tested on the rest
+THRESHOLDS = 20  # candidates for the threshold of ``switch``
+MAX_MODEL_SHARE = 0.5  # of the weight above tau; the model is tested on the rest
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One estimator of one policy: values of decisions, and what bounds them.
+class EstimatorTerms:
+    """Terms of one estimator for one policy: the estimate is sum(point) / sum(denominator).
 
     Attributes
     ----------
     top, bottom : shape (n_decisions,)
-    centre : shape (n_decisions,)
-        What is added up for the value itself; differs from ``top`` for ``direct`` only.
+    point : shape (n_decisions,)
+        What is added up for the value itself; differs from ``numerator`` for ``direct`` only.
     width : float
         Largest less smallest value that a decision can have.
     bias : float
         By which the value may be off for another reason than chance.
     """
 
-    top: Floats
-    bottom: Floats
-    centre: Floats
+    numerator: Floats
+    denominator: Floats
+    point: Floats
     width: float
     bias: float = 0.0
     note: str = ""
@@ -44,11 +44,13 @@ class Part:
     @property
     def value(self) -> float:
         """The estimate."""
-        return float(self.centre.sum() / self.bottom.sum())
+        return float(self.point.sum() / self.denominator.sum())
 
 
-def parts(log: Log, target: Floats, weight: Floats, expected: Floats | None) -> dict[Method, Part]:
-    """What each estimator adds up; only ``ips`` and ``snips`` if nothing is ``expected``.
+def estimator_terms(
+    log: Log, target: Floats, weight: Floats, expected: Floats | None
+) -> dict[Method, EstimatorTerms]:
+    """Compute the terms of each estimator; only ``ips`` and ``snips`` without ``expected``.
 
     Parameters
     ----------
@@ -58,15 +60,15 @@ def parts(log: Log, target: Floats, weight: Floats, expected: Floats | None) -> 
     Raises
     ------
     InvalidLog
-        If ``expected`` does not fit the policy or is not finite.
+        If ``expected`` has another shape than ``target``, or is not finite.
     """
     r, one = log.reward, np.ones(len(log.reward))
     largest, least, most = float(weight.max()), float(r.min()), float(r.max())
     weighted = weight * r
     spans = largest * (max(most, 0.0) - min(least, 0.0)), largest * (most - least)
-    found: dict[Method, Part] = {
-        "ips": Part(weighted, one, weighted, spans[0]),
-        "snips": Part(weighted, weight, weighted, spans[1]),
+    found: dict[Method, EstimatorTerms] = {
+        "ips": EstimatorTerms(weighted, one, weighted, spans[0]),
+        "snips": EstimatorTerms(weighted, weight, weighted, spans[1]),
     }
     if expected is None:
         return found
@@ -74,57 +76,79 @@ def parts(log: Log, target: Floats, weight: Floats, expected: Floats | None) -> 
         raise InvalidLog(
             f"Expected rewards have shape {expected.shape}, or are not all finite.",
             expected=f"a finite number for each probability of the policy, {target.shape}",
-            remedy="Take them from training.cross_fitting.cross_fitted.",
+            remedy="Take them from training.evaluation.reward_regression.cross_fitted.",
         )
     m = (target * expected).sum(axis=1)
     residual = r - expected[np.arange(len(r)), log.action]
-    reach = float(np.ptp(m))
-    robust, width = m + weight * residual, reach + largest * float(np.ptp(residual))
-    tau, bias = switch_threshold(log.unit, weight, m, residual)
+    model_range = float(np.ptp(m))
+    robust, width = m + weight * residual, model_range + largest * float(np.ptp(residual))
+    tau, bias = switch_threshold(log.customer, weight, m, residual)
     kept = np.where(weight <= tau, weight, 0.0)
     switched = m + kept * residual
-    switched_width = reach + min(tau, largest) * float(np.ptp(residual))
-    left_out = float(np.where(weight > tau, weight, 0.0).sum() / max(weight.sum(), 1e-300))
-    told = f"Above a weight of {tau:.3g} the model is believed: {left_out:.1%} of the weight."
-    told = told if left_out else ""
-    found["direct"] = Part(robust, one, m, width)
-    found["doubly_robust"] = Part(robust, one, robust, width)
-    found["switch"] = Part(switched, one, switched, switched_width, bias, told)
+    switched_width = model_range + min(tau, largest) * float(np.ptp(residual))
+    model_share = float(np.where(weight > tau, weight, 0.0).sum() / max(weight.sum(), 1e-300))
+    note = ""
+    if model_share:
+        note = (
+            f"The reward model replaces weights above {tau:.3g}, {model_share:.1%} of the weight."
+        )
+    found["direct"] = EstimatorTerms(robust, one, m, width)
+    found["doubly_robust"] = EstimatorTerms(robust, one, robust, width)
+    found["switch"] = EstimatorTerms(switched, one, switched, switched_width, bias, note)
     return found
 
 
 def switch_threshold(
-    unit: Ints, weight: Floats, m: Floats, residual: Floats
+    customer: Ints, weight: Floats, m: Floats, residual: Floats
 ) -> tuple[float, float]:
-    """The tau with the least variance + squared bias, and that bias, both as the log tells.
+    """Choose the threshold tau of ``switch`` by estimated variance + squared bias.
 
-    Believing the model above tau costs the policy's probability there times the model's error. The
-    bound that Wang, Agarwal & Dudik (2017, section 4.1) take for the error, the largest reward, is
-    so wide that hardly any log is ever switched. Ours is what the model errs below tau on what the
-    policy would do, plus two standard errors; or what the few weighted residuals above say, if that
-    is more. (The former alone was not enough: where a policy is greedy, models err on the actions
-    that it wants most.) And no more of the policy's choices may lie above than below. All arguments
-    are of shape (n_decisions,).
+    Above tau the reward model is used alone. Its bias there is the policy's probability above tau
+    times the model's error. Wang, Agarwal & Dudik (2017, section 4.1) bound the error by the
+    largest reward, which is so large that hardly any log is ever switched. Here the error is
+    estimated by the model's error below tau, weighted by the policy, plus two standard errors; or
+    by the weighted residuals above tau, if they are larger. (The former alone was too small: models
+    err most on the actions that a greedy policy prefers.) At most `MAX_MODEL_SHARE` of the weight
+    may be above tau.
+
+    Parameters
+    ----------
+    customer, weight, m, residual : shape (n_decisions,)
+        Number of the customer, importance weight, model's value of the policy, reward less the
+        model's prediction.
+
+    Returns
+    -------
+    tau, bias : float
+
+    References
+    ----------
+    Wang, Agarwal & Dudik (2017), "Optimal and adaptive off-policy evaluation in contextual
+    bandits".
     """
     one = np.ones(len(m))
-    taus = np.unique(np.quantile(weight, np.linspace(0, 1, TAUS + 1), method="higher"))
+    taus = np.unique(np.quantile(weight, np.linspace(0, 1, THRESHOLDS + 1), method="higher"))
     best, least = (float(taus[-1]), 0.0), np.inf
     for tau in taus[::-1]:
         below = np.where(weight <= tau, weight, 0.0)
         above = weight - below
-        if below.sum() < (1 - MOST_BELIEVED) * weight.sum():
+        if below.sum() < (1 - MAX_MODEL_SHARE) * weight.sum():
             continue
         bias = 0.0
         if above.any():
-            wrong = Ratio.of(unit, below * residual, below)
-            tested = float(above.mean()) * (abs(wrong.value) + 2 * _error(wrong))
-            bias = max(tested, abs(float((above * residual).mean())))
-        found = _error(Ratio.of(unit, m + below * residual, one)) ** 2 + bias**2
-        if found < least:
-            best, least = (float(tau), bias), found
+            model_error = RatioEstimate.of(customer, below * residual, below)
+            bound = float(above.mean()) * (
+                abs(model_error.value) + 2 * _standard_error(model_error)
+            )
+            bias = max(bound, abs(float((above * residual).mean())))
+        squared_error = (
+            _standard_error(RatioEstimate.of(customer, m + below * residual, one)) ** 2 + bias**2
+        )
+        if squared_error < least:
+            best, least = (float(tau), bias), squared_error
     return best
 
 
-def _error(ratio: Ratio) -> float:
-    """Standard error."""
-    return sqrt(float((ratio.influence**2).sum())) / len(ratio.top)
+def _standard_error(ratio: RatioEstimate) -> float:
+    """Compute the standard error of a ratio from its influences."""
+    return sqrt(float((ratio.influence**2).sum())) / len(ratio.numerator)

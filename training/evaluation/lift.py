@@ -1,8 +1,8 @@
-"""What the policy earns more than chance: customers it decides for against the control group.
+"""Estimates the lift: mean reward per customer of the policy less that of the control group.
 
-Customers are the units, as they were drawn into an arm as a whole; what their decisions earned is
-added up. All of it follows from sums of powers of what each customer earned, so every day's figure
-comes from the same pass as the last one.
+Customers are the units, because an arm is drawn for each customer; the rewards of a customer's
+decisions are summed. Mean, variance and skewness of each arm follow from sums of powers of these
+rewards, so the lift of every day is computed in one pass.
 """
 
 from __future__ import annotations
@@ -17,43 +17,46 @@ from scipy.stats import binomtest, chisquare
 from features.intervals import welch_interval
 from training.arrays import Floats
 
-FEWEST = 2  # customers in an arm, to tell how much they differ
-FEW = 20  # customers of an arm who earned something else than most; below, intervals are too short
-EXPECTED = 5  # customers in an arm from which on chi-square is close enough (Cochran, 1954)
-SUSPICIOUS = 0.001  # p value below which the split is not what it should be
+MIN_CUSTOMERS = 2  # customers in an arm, for a variance
+FEW_INFORMATIVE_CUSTOMERS = 20  # of an arm; with fewer, intervals are too short
+
+MIN_EXPECTED = 5  # expected customers in an arm for a chi-square test (Cochran 1954)
+MISMATCH_P = 0.001  # p-value of a sample ratio mismatch
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Customers of one arm. ``open``: decisions whose window is open; the rewards may still move.
+    """Sums over the customers of one arm.
 
     Attributes
     ----------
+    open : int
+        Decisions whose attribution window is open, so that the reward may still change.
     reward : float
-        Of all customers together, in the domain's currency, after costs.
-    telling : int
-        Customers whose reward is not the commonest one, such as 0: those who make the difference.
+        Sum over all customers, in the domain's currency, after costs.
+    informative : int
+        Customers with another reward than the most frequent one (mostly 0).
     """
 
     customers: int
     decisions: int
     open: int
     reward: float
-    telling: int
+    informative: int
 
     @property
     def per_customer(self) -> float:
-        """Mean reward; ``nan`` of nobody."""
+        """Mean reward per customer; ``nan`` without customers."""
         return self.reward / self.customers if self.customers else nan
 
     @property
     def per_decision(self) -> float:
-        """Mean reward; ``nan`` of nothing."""
+        """Mean reward per decision; ``nan`` without decisions."""
         return self.reward / self.decisions if self.decisions else nan
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class LiftEstimate:
     """Mean reward of a customer of the policy less that of a control customer.
 
     Attributes
@@ -61,9 +64,10 @@ class Figure:
     low, high : float
         95 % interval, corrected for skewness (see `welch_interval`).
     welch_low, welch_high : float
-        Without that correction.
+        95 % interval without that correction.
     relative, relative_low, relative_high : float
-        The same in parts of the control customers' mean; ``nan`` where that is not clearly above 0.
+        Lift as a share of the control group's mean, and its interval (see `ratio_interval`);
+        ``nan`` if that mean is not significantly above 0.
     """
 
     value: float
@@ -78,24 +82,24 @@ class Figure:
 
 @dataclass(frozen=True)
 class Lift:
-    """What a table of rewards says.
+    """Lift of a period, with the arms that it compares.
 
     Attributes
     ----------
-    figure : Figure or None
-        None if there are too few customers to say anything.
+    figure : LiftEstimate or None
+        None if an arm has fewer than `MIN_CUSTOMERS` customers, or no reward varies.
     in_both : int
-        Customers who were seen in both arms, after a merge; counted in neither.
+        Customers with decisions in both arms, after a merge; counted in neither.
     ratio_p : float or None
-        See `sample_ratio_p`; of ``control_share``, which the catalogue says.
+        p-value of the split, given ``control_share`` of the catalogue (see `sample_ratio_p`).
     by_day : DataFrame
-        Columns day, policy, control (mean reward a customer so far), lift, low, high; ``nan`` as
-        long as there are too few.
+        Columns day, policy, control (mean reward per customer up to the day), lift, low, high;
+        ``nan`` while there are too few customers.
     """
 
     policy: Arm
     control: Arm
-    figure: Figure | None
+    figure: LiftEstimate | None
     in_both: int
     control_share: float
     ratio_p: float | None
@@ -103,14 +107,14 @@ class Lift:
 
 
 def lift(table: pd.DataFrame, control_share: float) -> Lift:
-    """Compare the arms.
+    """Compare the two arms.
 
     Parameters
     ----------
     table : columns customer_id, arm, day, decisions, open, reward
-        From `rewards.rewards`: one row for each customer, arm and day.
+        From `rewards`: one row for each customer, arm and day.
     control_share : float
-        Which share of the customers the catalogue puts into the control group.
+        Share of the customers in the control group, by the catalogue.
     """
     arms = table.groupby("customer_id")["arm"].nunique()
     mixed = arms.index[arms > 1]
@@ -119,7 +123,7 @@ def lift(table: pd.DataFrame, control_share: float) -> Lift:
     sums = {name: _sums(table[table["arm"] == name]) for name in ("policy", "control")}
     by_day = _by_day(sums["policy"], sums["control"])
     figure = None
-    if min(policy.customers, control.customers) >= FEWEST:
+    if min(policy.customers, control.customers) >= MIN_CUSTOMERS:
         figure = _figure(*(_moments(sums[name].iloc[[-1]]) for name in ("policy", "control")))
         figure = figure if isfinite(figure.low) else None
     ratio_p = sample_ratio_p(policy.customers, control.customers, control_share)
@@ -129,41 +133,46 @@ def lift(table: pd.DataFrame, control_share: float) -> Lift:
 def ratio_interval(
     mean: tuple[float, float], error: tuple[float, float], t: float
 ) -> tuple[float, float]:
-    """Interval of the first mean divided by the second, by Fieller (1954); ``nan`` if the second
-    is not clearly above 0.
+    """Compute Fieller's interval of the first mean divided by the second.
+
+    ``nan`` if the second mean is not significantly above 0.
 
     Parameters
     ----------
     error
         Standard error of each mean.
     t : float
-        Quantile for the wanted confidence.
+        Quantile of the confidence level.
+
+    References
+    ----------
+    Fieller (1954), "Some problems in interval estimation", JRSS B 16.
     """
-    top, bottom = mean
-    g = (t * error[1] / bottom) ** 2 if bottom > 0 else 1.0
+    numerator, denominator = mean
+    g = (t * error[1] / denominator) ** 2 if denominator > 0 else 1.0
     if not g < 1:  # written so that nan fails too
         return nan, nan
-    spread = sqrt((1 - g) * error[0] ** 2 + (top / bottom * error[1]) ** 2)
-    middle, half = top / bottom / (1 - g), t * spread / bottom / (1 - g)
+    spread = sqrt((1 - g) * error[0] ** 2 + (numerator / denominator * error[1]) ** 2)
+    middle, half = numerator / denominator / (1 - g), t * spread / denominator / (1 - g)
     return middle - half, middle + half
 
 
 def sample_ratio_p(policy: int, control: int, share: float) -> float | None:
-    """How likely a split at least as uneven is, if customers were drawn with this share.
+    """Test for a sample ratio mismatch: the p-value of the split, given the planned share.
 
-    Chi-square, or the exact binomial test where few are expected.
+    A chi-square test, or the exact binomial test if an arm expects fewer than `MIN_EXPECTED`.
 
     Parameters
     ----------
     policy, control : int
         Customers in each arm.
     share : float, in [0, 1]
-        Of the control group.
+        Planned share of the control group.
 
     Returns
     -------
     float or None
-        None where there is nobody.
+        None without customers.
 
     References
     ----------
@@ -173,37 +182,37 @@ def sample_ratio_p(policy: int, control: int, share: float) -> float | None:
     if not total:
         return None
     expected = total * (1 - share), total * share
-    if min(expected) >= EXPECTED:
+    if min(expected) >= MIN_EXPECTED:
         return float(chisquare([policy, control], expected).pvalue)
     return float(binomtest(control, total, share).pvalue)
 
 
-def _arm(mine: pd.DataFrame) -> Arm:
-    whole = mine.groupby("customer_id")["reward"].sum().round(9)
-    commonest = int(whole.value_counts().iloc[0]) if len(whole) else 0
+def _arm(rows: pd.DataFrame) -> Arm:
+    rewards = rows.groupby("customer_id")["reward"].sum().round(9)
+    most_frequent = int(rewards.value_counts().iloc[0]) if len(rewards) else 0
     return Arm(
-        customers=len(whole),
-        decisions=int(mine["decisions"].sum()),
-        open=int(mine["open"].sum()),
-        reward=float(mine["reward"].sum()),
-        telling=len(whole) - commonest,
+        customers=len(rewards),
+        decisions=int(rows["decisions"].sum()),
+        open=int(rows["open"].sum()),
+        reward=float(rows["reward"].sum()),
+        informative=len(rewards) - most_frequent,
     )
 
 
-def _sums(mine: pd.DataFrame) -> pd.DataFrame:
-    """Sums of powers of what customers earned so far, by day: columns n, s1, s2, s3."""
-    mine = mine.sort_values(["customer_id", "day"])
-    after = mine.groupby("customer_id")["reward"].cumsum().to_numpy()
-    first = ~mine["customer_id"].duplicated().to_numpy()
-    before = np.where(first, 0.0, after - mine["reward"].to_numpy())
+def _sums(rows: pd.DataFrame) -> pd.DataFrame:
+    """Sum powers of the customers' rewards up to each day: columns n, s1, s2, s3."""
+    rows = rows.sort_values(["customer_id", "day"])
+    after = rows.groupby("customer_id")["reward"].cumsum().to_numpy()
+    first = ~rows["customer_id"].duplicated().to_numpy()
+    before = np.where(first, 0.0, after - rows["reward"].to_numpy())
     moved = {f"s{power}": after**power - before**power for power in (1, 2, 3)}
     moved["n"] = first.astype(np.float64)
-    daily = pd.DataFrame(moved).groupby(mine["day"].to_numpy()).sum()
+    daily = pd.DataFrame(moved).groupby(rows["day"].to_numpy()).sum()
     return daily.sort_index().cumsum()
 
 
 def _moments(sums: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
-    """Number, mean, sample variance and third central moment, one for each row of sums."""
+    """Compute n, mean, sample variance and third central moment for each row of sums."""
     n, s1, s2, s3 = (sums[name].to_numpy(dtype=np.float64) for name in ("n", "s1", "s2", "s3"))
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = s1 / n
@@ -212,7 +221,7 @@ def _moments(sums: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
     return n, mean, variance, third
 
 
-def _figure(policy: tuple[Floats, ...], control: tuple[Floats, ...]) -> Figure:
+def _figure(policy: tuple[Floats, ...], control: tuple[Floats, ...]) -> LiftEstimate:
     (n, mean, variance, third) = zip(policy, control, strict=True)
     low, high = (float(bound[0]) for bound in welch_interval(mean, variance, n, third))
     welch_low, welch_high = (float(bound[0]) for bound in welch_interval(mean, variance, n))
@@ -223,7 +232,7 @@ def _figure(policy: tuple[Floats, ...], control: tuple[Floats, ...]) -> Figure:
     means = float(mean[0][0]), float(mean[1][0])
     relative_low, relative_high = ratio_interval(means, (error[0], error[1]), t)
     relative = value / means[1] if isfinite(relative_low) else nan
-    return Figure(
+    return LiftEstimate(
         value, low, high, welch_low, welch_high, relative, relative_low - 1, relative_high - 1
     )
 

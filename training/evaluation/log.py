@@ -1,8 +1,8 @@
-"""Logged decisions as another policy is judged on them, and whether they can carry that at all.
+"""Logged decisions for deviates-policy evaluation, importance weights, and tests of their support.
 
-One action a decision: of a decision with several slots, log the first, or each slot as a decision
-of its own if the policy to be judged fills slots one by one. (A policy over whole lists would need
-the probability of the whole list, which soon is too small to divide by.)
+One action per decision: of a decision with several slots, log the first, or each slot as a decision
+of its own if the evaluated policy fills slots one by one. (A policy over whole lists would need the
+probability of the whole list, which soon is too small to divide by.)
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from features.errors import InvalidLog
 from features.intervals import hall_quantile
 from training.arrays import Bools, Floats, Ints
 
-FEWEST_EFFECTIVE = 50.0  # customers who speak for a policy; below, no number is given
-MOST_UNSUPPORTED = 0.01  # of the policy's probability, on actions that the log could not take
-SURE = 4.0  # standard errors by which weights must miss their mean of 1 to be called wrong
-ROUNDING = 1e-6  # by which probabilities may miss their sum
+MIN_EFFECTIVE_CUSTOMERS = 50.0  # effective sample size of customers; below, no number is given
+MAX_UNSUPPORTED = 0.01  # of the policy's probability, on actions that were not possible in the log
+MISMATCH_ERRORS = 4.0  # standard errors between the mean weight and 1 that count as a mismatch
+ROUNDING = 1e-6  # tolerance of the sums of probabilities
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What was decided, with which probability, and what came of it.
+    """Logged decisions: actions, their probabilities, and rewards.
 
     Attributes
     ----------
     reward : shape (n_decisions,), in the domain's currency
     action : shape (n_decisions,), index of the action that was taken
     logged_probability : shape (n_decisions,), in (0, 1]
-        With which the policy that decided took it.
+        Probability of the action under the policy that decided.
     subject : shape (n_decisions,), customer ids, or None
-        Decisions of one customer belong together; None: each decision is a customer of its own.
+        Decisions of one customer are dependent; None: each decision is of another customer.
     allowed : shape (n_decisions, n_actions), bool, or None
-        What the log could have taken. None: not known; the weights must tell.
+        True for actions with a probability above 0. None: unknown; the weights are tested instead.
 
     Raises
     ------
@@ -69,7 +69,7 @@ class Log:
         )
         _refuse(~(self.action >= 0), "a negative action", "the index of an action")
         if self.allowed is not None and (
-            np.ndim(self.allowed) != 2 or len(self.allowed) != n or not _took_allowed(self)
+            np.ndim(self.allowed) != 2 or len(self.allowed) != n or not _actions_are_allowed(self)
         ):
             raise InvalidLog(
                 f"allowed, of shape {np.shape(self.allowed)}, does not fit the actions taken.",
@@ -78,7 +78,7 @@ class Log:
             )
 
     @property
-    def unit(self) -> Ints:
+    def customer(self) -> Ints:
         """Number of the customer of each decision, shape (n_decisions,)."""
         if self.subject is None:
             return np.arange(len(self.reward), dtype=np.int64)
@@ -87,14 +87,14 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class NoSupport:
-    """The log cannot tell what the policy would have earned; no number is better than a wrong one.
+    """The log does not support an estimate, for the reason given.
 
     Attributes
     ----------
     reason : str
-        One sentence for people.
+        One sentence for the reader of a report.
     covered : float, in [0, 1]
-        Share of the policy's probability on actions that the log could have taken, as far as known.
+        Share of the policy's probability on actions that were possible in the log, as far as known.
     effective_decisions : float
         See `effective_decisions`.
     """
@@ -106,12 +106,12 @@ class NoSupport:
 
 
 def weights(log: Log, target: Floats) -> Floats:
-    """How much likelier the judged policy takes each logged action, shape (n_decisions,).
+    """Compute the importance weights, shape (n_decisions,): target / logged probability.
 
     Parameters
     ----------
     target : shape (n_decisions, n_actions)
-        Probabilities of the judged policy; each row sums to 1.
+        Probabilities of the evaluated policy; each row sums to 1.
 
     Raises
     ------
@@ -122,45 +122,46 @@ def weights(log: Log, target: Floats) -> Floats:
     wrong_shape = np.ndim(target) != 2 or len(target) != n or target.shape[1] <= highest
     if wrong_shape or (log.allowed is not None and log.allowed.shape != target.shape):
         raise InvalidLog(
-            f"The judged policy's probabilities have shape {np.shape(target)}.",
+            f"The evaluated policy's probabilities have shape {np.shape(target)}.",
             expected=f"{n} rows, one for each decision, and a column for each action "
             f"(the log took number {highest})",
-            remedy="Ask the policy about every logged decision and every action.",
+            remedy="Give the policy's probability of every action for every logged decision.",
         )
-    off = np.abs(target.sum(axis=1) - 1.0) > ROUNDING
+    wrong_sum = np.abs(target.sum(axis=1) - 1.0) > ROUNDING
     _refuse(
-        off | ~(target >= 0).all(axis=1),  # written so that nan fails too
-        "probabilities of the judged policy that are no distribution",
+        wrong_sum | ~(target >= 0).all(axis=1),  # written so that nan fails too
+        "probabilities of the evaluated policy that are no distribution",
         "numbers from 0 on that sum to 1",
     )
-    chosen: Floats = target[np.arange(n), log.action] / log.logged_probability
-    return chosen
+    weight: Floats = target[np.arange(n), log.action] / log.logged_probability
+    return weight
 
 
 def effective_decisions(weight: Floats) -> float:
-    """How many decisions of equal weight would tell as much: (sum w)^2 / sum w^2 (Kish, 1965).
+    """Compute the effective sample size of the weights, (sum w)^2 / sum w^2 (Kish 1965).
 
-    Of customers' summed weights: how many customers would.
+    It is the number of decisions of equal weight with the same variance. From weights summed by
+    customer, it is a number of customers.
     """
     square = float((weight**2).sum())
     return float(weight.sum()) ** 2 / square if square else 0.0
 
 
 def support(log: Log, target: Floats, weight: Floats) -> NoSupport | None:
-    """Why the log cannot tell what the policy would have earned; None if it can.
+    """Test if the log supports an estimate of the policy; None if it does, else the reason.
 
-    Whatever the log could have taken, weights average 1. Where they clearly average less, the
-    policy takes what the log never would; or, as where they average more, the logged
-    probabilities are wrong.
+    The weights of a supported policy have mean 1. A mean below 1 shows that the policy prefers
+    actions that the log never took, or that logged probabilities are too high; a mean above 1 shows
+    that they are too low.
     """
-    could = np.isin(np.arange(target.shape[1]), log.action)
-    known = log.allowed if log.allowed is not None else np.broadcast_to(could, target.shape)
-    covered = min(float(np.where(known, target, 0.0).sum() / len(target)), 1.0)
-    effective, unit = effective_decisions(weight), log.unit
-    speak = effective_decisions(np.asarray(np.bincount(unit, weight), np.float64))
-    low, high = _mean_weight(unit, weight)
+    in_log = np.isin(np.arange(target.shape[1]), log.action)
+    possible = log.allowed if log.allowed is not None else np.broadcast_to(in_log, target.shape)
+    covered = min(float(np.where(possible, target, 0.0).sum() / len(target)), 1.0)
+    effective, customer = effective_decisions(weight), log.customer
+    effective_customers = effective_decisions(np.asarray(np.bincount(customer, weight), np.float64))
+    low, high = _mean_weight(customer, weight)
     reason = None
-    if covered < 1 - MOST_UNSUPPORTED:
+    if covered < 1 - MAX_UNSUPPORTED:
         reason = f"{1 - covered:.1%} of its choices fall on actions that the log could not take."
     elif high < 1:
         reason = (
@@ -172,25 +173,28 @@ def support(log: Log, target: Floats, weight: Floats) -> NoSupport | None:
             f"The weights average {weight.mean():.3f} instead of 1: the logged probabilities are "
             "lower than those with which the actions were taken."
         )
-    elif speak < FEWEST_EFFECTIVE:
+    elif effective_customers < MIN_EFFECTIVE_CUSTOMERS:
         reason = (
-            f"Only {speak:.0f} of {int(unit.max()) + 1} customers effectively speak for it; "
-            f"{FEWEST_EFFECTIVE:.0f} are needed."
+            f"The weights of {int(customer.max()) + 1} customers have an effective sample size of "
+            f"{effective_customers:.0f}; {MIN_EFFECTIVE_CUSTOMERS:.0f} are needed."
         )
     return NoSupport(reason, covered, effective, len(weight)) if reason else None
 
 
-def _mean_weight(unit: Ints, weight: Floats) -> tuple[float, float]:
-    """Interval of the mean weight, `SURE` standard errors wide on either side but for skewness."""
-    total, size = np.bincount(unit, weight), np.bincount(unit)
+def _mean_weight(customer: Ints, weight: Floats) -> tuple[float, float]:
+    """Compute an interval of the mean weight: `MISMATCH_ERRORS` errors wide, skewness-corrected."""
+    total, size = np.bincount(customer, weight), np.bincount(customer)
     mean, n = float(weight.mean()), len(size)
-    off = (total - mean * size) / size.mean()
-    deviation = sqrt(float((off**2).mean()))
+    influence = (total - mean * size) / size.mean()
+    deviation = sqrt(float((influence**2).mean()))
     if n < 2 or deviation < ROUNDING:
         return mean - ROUNDING, mean + ROUNDING
-    skewness = np.array(float((off**3).mean()) / deviation**3 / sqrt(n))
+    skewness = np.array(float((influence**3).mean()) / deviation**3 / sqrt(n))
     error = deviation / sqrt(n - 1)
-    low, high = (mean - hall_quantile(np.array(t), skewness) * error for t in (SURE, -SURE))
+    low, high = (
+        mean - hall_quantile(np.array(t), skewness) * error
+        for t in (MISMATCH_ERRORS, -MISMATCH_ERRORS)
+    )
     return float(low), float(high)
 
 
@@ -200,11 +204,11 @@ def _refuse(wrong: Bools, what: str, expected: str) -> None:
             f"{int(wrong.sum())} of {len(wrong)} decisions have {what}; the first is number "
             f"{int(wrong.argmax())}.",
             expected=expected,
-            remedy="Leave out what no policy decided, and outcomes that are still open.",
+            remedy="Leave out decisions without a policy, and outcomes that are still open.",
         )
 
 
-def _took_allowed(log: Log) -> bool:
+def _actions_are_allowed(log: Log) -> bool:
     allowed = log.allowed
     assert allowed is not None
     inside = log.action < allowed.shape[1]

@@ -1,17 +1,18 @@
-"""What another policy would have earned on decisions that were already made.
+"""Estimates what another policy would have earned on logged decisions.
 
-Five estimators of its mean reward a decision. With w the policy's probability of the logged action
-divided by the logged one, r the reward, q(a) what a reward model expects of action a (fitted on
-other customers: `reward_regression`), and m the mean of q over the policy's choices:
+Five estimators of the policy's mean reward per decision. With r the reward, w the policy's
+probability of the logged action divided by the logged one, q(a) the reward of action a that a model
+predicts which was fitted on other customers (`reward_regression`), and m the mean of q under the
+policy:
 
 * ``direct``         mean of m
 * ``ips``            mean of w r
 * ``snips``          sum of w r / sum of w
 * ``doubly_robust``  mean of m + w (r - q)
-* ``switch``         the same, with w (r - q) left out where w is above tau; its interval is longer
-                     by what the model may err there
+* ``switch``         the same, without w (r - q) where w is above tau; its interval is longer by the
+                     estimated bias
 
-Where the log cannot tell, the answer is `NoSupport` and no number.
+Where the log does not support an estimate, the answer is `NoSupport` and no number.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ import numpy as np
 
 from features.errors import InvalidSetting
 from training.arrays import Floats, Ints
-from training.evaluation.estimators import Method, Part, parts
+from training.evaluation.estimators import EstimatorTerms, Method, estimator_terms
 from training.evaluation.intervals import (
-    Ratio,
+    RatioEstimate,
     bernstein_interval,
     bootstrap_interval,
     skewness_interval,
@@ -37,23 +38,23 @@ __all__ = ["Estimate", "Interval", "Log", "Method", "NoSupport", "compare", "eva
 
 Interval = Literal["skewness", "bootstrap", "bernstein"]
 
-FEW = 20  # customers who tell; below, intervals are too short (`lift`)
+FEW_INFORMATIVE_CUSTOMERS = 20  # informative customers; with fewer, intervals are too short
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Mean reward a decision under the judged policy, or a difference of two such.
+    """Estimated mean reward per decision of the evaluated policy, or a difference of two.
 
     Attributes
     ----------
     value, low, high : float, in the domain's currency
         Estimate and interval. The interval of ``direct`` need not hold its value: see `evaluate`.
     effective_decisions : float
-        How many decisions speak for it; below some hundreds, do not promote.
+        Effective sample size (see `effective_decisions`); below some hundreds, do not promote.
     customers : int
-        Who are independent of each other.
+        Number of customers, who are independent of each other.
     note : str
-        What to keep in mind; empty if nothing.
+        Remark on the estimate; empty if there is none.
     """
 
     method: Method
@@ -76,20 +77,22 @@ def evaluate(
     level: float = 0.95,
     seed: int = 0,
 ) -> Mapping[Method, Estimate | NoSupport]:
-    """What the policy would have earned, by each estimator.
+    """Estimate what the policy would have earned, by each estimator.
 
     Parameters
     ----------
     target : shape (n_decisions, n_actions)
-        Probabilities of the judged policy for each logged decision. It must not have learned
-        from this log, or its value looks too good.
+        Probabilities of the evaluated policy for each logged decision. A policy that has learned
+        from this log is overestimated.
     expected : shape (n_decisions, n_actions), or None
-        Rewards that a model expects which has not seen the customer. None: only ``ips``, ``snips``.
+        Predictions of a reward model that was fitted on other customers (`cross_fitted`). None:
+        only ``ips`` and ``snips``.
     interval
-        ``skewness``: Student's with the skewness removed; ``bootstrap``: of customers, studentised;
-        ``bernstein``: a bound, hence wider, as good as the observed ranges are the true ones.
+        ``skewness``: `skewness_interval`; ``bootstrap``: `bootstrap_interval`; ``bernstein``:
+        `bernstein_interval`, wider, and valid if the observed ranges are the true ones.
+    level : float, in (0, 1)
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Returns
     -------
@@ -98,28 +101,30 @@ def evaluate(
     Raises
     ------
     InvalidLog
-        If log, policy and model do not fit together.
+        If the shapes of log, policy and predictions differ, or a row is no distribution.
+    InvalidSetting
+        If the level is not between 0 and 1.
 
     Notes
     -----
-    The predictions of a model cannot tell how wrong they are, and the spread of them is far too
-    short an interval. What tells are the weighted residuals w (r - q) of customers it has not
-    seen. The interval of ``direct`` is therefore that of its value less the bias so measured,
-    which is the doubly robust one; where its value lies outside, the log contradicts the model.
+    The spread of a model's predictions does not show the model's bias, so an interval made from it
+    is far too short. The bias shows in the weighted residuals w (r - q) of customers outside the
+    model's fit. The interval of ``direct`` is therefore the doubly robust one, which removes that
+    bias; if the value of ``direct`` lies outside, the log contradicts the model.
 
     References
     ----------
     Horvitz & Thompson (1952) for ``ips``; Swaminathan & Joachims (2015), "The self-normalized
     estimator for counterfactual learning"; Dudik, Langford & Li (2011), "Doubly robust policy
     evaluation and learning"; Wang, Agarwal & Dudik (2017), "Optimal and adaptive off-policy
-    evaluation in contextual bandits", section 4.1 for tau.
+    evaluation in contextual bandits", for ``switch`` (tau: section 4.1).
     """
-    _check(level)
+    _check_level(level)
     weight = weights(log, target)
-    found = parts(log, target, weight, expected)
-    lacking = support(log, target, weight)
-    if lacking:
-        return dict.fromkeys(found, lacking)
+    found = estimator_terms(log, target, weight, expected)
+    no_support = support(log, target, weight)
+    if no_support:
+        return dict.fromkeys(found, no_support)
     return _estimates(log, weight, [found], interval, level, seed)
 
 
@@ -133,94 +138,103 @@ def compare(
     level: float = 0.95,
     seed: int = 0,
 ) -> Mapping[Method, Estimate | NoSupport]:
-    """What the policy would have earned more than another one on the same decisions.
+    """Estimate by how much more the policy would have earned than another one on the same log.
 
-    Paired: what both have in common, such as customers who buy anyway, does not widen the interval.
+    Paired: rewards that both policies have in common do not widen the interval.
 
     Parameters
     ----------
     other : shape (n_decisions, n_actions), or None
-        Probabilities of the other policy. None: what was really decided and earned.
+        Probabilities of the other policy. None: the logged actions and rewards.
 
     See `evaluate` for the rest. ``effective_decisions`` is the smaller one of both policies.
     """
-    _check(level)
+    _check_level(level)
     policies = [target] if other is None else [target, other]
-    ways = [weights(log, policy) for policy in policies]
-    sides = [parts(log, policy, way, expected) for policy, way in zip(policies, ways, strict=True)]
-    for policy, way in zip(policies, ways, strict=True):
-        lacking = support(log, policy, way)
-        if lacking:
-            return dict.fromkeys(sides[0], lacking)
+    policy_weights = [weights(log, policy) for policy in policies]
+    terms = [
+        estimator_terms(log, policy, weight, expected)
+        for policy, weight in zip(policies, policy_weights, strict=True)
+    ]
+    for policy, weight in zip(policies, policy_weights, strict=True):
+        no_support = support(log, policy, weight)
+        if no_support:
+            return dict.fromkeys(terms[0], no_support)
     if other is None:
-        earned = Part(log.reward, np.ones(len(log.reward)), log.reward, float(np.ptp(log.reward)))
-        sides.append(dict.fromkeys(sides[0], earned))
-    weakest = min(ways, key=effective_decisions)
-    return _estimates(log, weakest, sides, interval, level, seed)
+        logged = EstimatorTerms(
+            log.reward, np.ones(len(log.reward)), log.reward, float(np.ptp(log.reward))
+        )
+        terms.append(dict.fromkeys(terms[0], logged))
+    smallest = min(policy_weights, key=effective_decisions)
+    return _estimates(log, smallest, terms, interval, level, seed)
 
 
 def _estimates(
     log: Log,
     weight: Floats,
-    sides: list[dict[Method, Part]],
+    terms: list[dict[Method, EstimatorTerms]],
     interval: Interval,
     level: float,
     seed: int,
 ) -> dict[Method, Estimate | NoSupport]:
-    """Of one policy, or of the first less the second; by each method."""
-    unit, effective, few = log.unit, effective_decisions(weight), _few(log, weight)
-    customers = int(unit.max()) + 1
+    """Estimate the value of one policy, or of the first less the second, by each method."""
+    customer, effective = log.customer, effective_decisions(weight)
+    warning = _few_informative(log, weight)
+    customers = int(customer.max()) + 1
     found: dict[Method, Estimate | NoSupport] = {}
-    for method in sides[0]:
-        mine = [side[method] for side in sides]
-        low, high = _bounds(unit, mine, interval, level, seed)
-        bias = sum(part.bias for part in mine)
+    for method in terms[0]:
+        estimators = [one[method] for one in terms]
+        low, high = _bounds(customer, estimators, interval, level, seed)
+        bias = sum(part.bias for part in estimators)
         low, high = low - bias, high + bias
-        value = mine[0].value - sum(part.value for part in mine[1:])
-        notes = [*(part.note for part in mine), few]
+        value = estimators[0].value - sum(part.value for part in estimators[1:])
+        notes = [*(part.note for part in estimators), warning]
         if not low <= value <= high:
-            notes.append("The log contradicts the reward model: believe the interval.")
+            notes.append("The log contradicts the reward model: use the interval, not the value.")
         note = " ".join(filter(None, notes))
         found[method] = Estimate(
-            method, interval, value, low, high, effective, len(unit), customers, note
+            method, interval, value, low, high, effective, len(customer), customers, note
         )
     return found
 
 
 def _bounds(
-    unit: Ints, mine: list[Part], interval: Interval, level: float, seed: int
+    customer: Ints, estimators: list[EstimatorTerms], interval: Interval, level: float, seed: int
 ) -> tuple[float, float]:
-    ratios = [Ratio.of(unit, part.top, part.bottom) for part in mine]
-    less = ratios[1] if len(ratios) > 1 else None
+    ratios = [RatioEstimate.of(customer, part.numerator, part.denominator) for part in estimators]
+    subtracted = ratios[1] if len(ratios) > 1 else None
     if interval == "skewness":
-        return skewness_interval(ratios[0], less, level)
+        return skewness_interval(ratios[0], subtracted, level)
     if interval == "bootstrap":
-        return bootstrap_interval(ratios[0], less, level, seed)
-    most = float(np.bincount(unit).max())
-    level = 1 - (1 - level) / len(ratios)  # each may miss; both bounds hold together this often
+        return bootstrap_interval(ratios[0], subtracted, level, seed)
+    most = float(np.bincount(customer).max())
+    level = 1 - (1 - level) / len(ratios)  # Bonferroni: both bounds hold together at the level
     bounds = [
         bernstein_interval(ratio, part.width * most, level)
-        for ratio, part in zip(ratios, mine, strict=True)
+        for ratio, part in zip(ratios, estimators, strict=True)
     ]
     low, high = bounds[0]
-    return (low - bounds[1][1], high - bounds[1][0]) if less else (low, high)
+    return (low - bounds[1][1], high - bounds[1][0]) if subtracted else (low, high)
 
 
-def _few(log: Log, weight: Floats) -> str:
-    """A warning if hardly any customer tells; else empty."""
-    spoke = weight > 0
-    values, counts = np.unique(log.reward[spoke], return_counts=True)
-    telling = spoke & (log.reward != values[counts.argmax()])
-    tell = len(np.unique(log.unit[telling]))
-    if tell >= FEW:
+def _few_informative(log: Log, weight: Floats) -> str:
+    """Warn if few customers have another reward than the most frequent one; else empty."""
+    weighted = weight > 0
+    values, counts = np.unique(log.reward[weighted], return_counts=True)
+    differs = weighted & (log.reward != values[counts.argmax()])
+    informative = len(np.unique(log.customer[differs]))
+    if informative >= FEW_INFORMATIVE_CUSTOMERS:
         return ""
-    return f"Only {tell} customers earned anything else than most: the interval is too short."
+    return (
+        f"Only {informative} customers have another reward than the most frequent one: the "
+        "interval is too short."
+    )
 
 
-def _check(level: float) -> None:
+def _check_level(level: float) -> None:
     if not 0 < level < 1:  # written so that nan fails too
         raise InvalidSetting(
             f"level is {level!r}.",
             expected="a number between 0 and 1",
-            remedy="Take 0.95 for an interval that holds the truth in 95 of 100 cases.",
+            remedy="Use 0.95 for an interval that covers the true value in 95 of 100 cases.",
         )

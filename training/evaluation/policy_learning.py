@@ -1,8 +1,8 @@
-"""Learns from a batch of logged decisions which action suits whom, if that is worth it at all.
+"""Learns a policy from a batch of logged decisions, or the best fixed action if that is not worse.
 
-The best fixed action is hard to beat, and a greedy model that believes itself loses to it. So a
-personal policy must first prove its gain on customers its model has not seen; else all get the
-best fixed action.
+The best fixed action is hard to beat, and a policy that is greedy on a reward model often earns
+less. So a policy that distinguishes customers must first prove its gain on customers whom its model
+has not seen; otherwise all customers get the best fixed action.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from training.arrays import Floats, Ints
 from training.evaluation.log import Log
 from training.evaluation.reward_regression import FOLDS, ActionValues, Kind, cross_fitted
 
-SURE = 1.645  # standard errors by which the gain must exceed 0: one-sided 95 %
-MARGINS = (0.0, 0.5, 0.8)  # quantiles of the foreseen gains; below one, the fixed action is kept
-KINDS: tuple[Kind, ...] = ("ridge", "trees")
+ONE_SIDED_95 = 1.645  # standard errors by which the gain must exceed 0
+MARGINS = (0.0, 0.5, 0.8)  # quantiles of the predicted advantages; below, the fixed action is kept
+CANDIDATE_KINDS: tuple[Kind, ...] = ("ridge", "trees")
 
 
 @dataclass(frozen=True)
 class LearnedPolicy:
-    """Gives each customer the action that promises most, if it promises enough more than `fixed`.
+    """Chooses the action of highest predicted reward, or `fixed` if the advantage is small.
 
     Attributes
     ----------
     fixed : int
-        The best action for everybody.
+        The best action for all customers.
     values : ActionValues or None
-        None: nothing was gained by telling customers apart.
-    margin : float, in the unit of the reward
-        What another action must promise more than ``fixed``.
+        The reward model; None: the policy is the fixed action.
+    margin : float, in the customer of the reward
+        Predicted advantage over ``fixed`` above which another action is chosen.
     gain, error : float
-        Reward a decision above ``fixed`` of the best personal policy, on customers its model had
-        not seen, and the standard error; 0 if no candidate chose anything else.
+        Gain per decision of the best candidate over ``fixed``, on customers that its model has not
+        seen, and its standard error; 0 if no candidate chose another action.
     """
 
     fixed: int
@@ -47,7 +47,7 @@ class LearnedPolicy:
     error: float
 
     def probabilities(self, contexts: Floats) -> Floats:
-        """One-hot, shape (n, n_actions), for ``contexts`` of shape (n, n_features)."""
+        """Return one-hot rows, shape (n, n_actions), for ``contexts`` of shape (n, n_features)."""
         choice = np.full(len(contexts), self.fixed)
         if self.values is not None:
             choice = _choices(self.values.expected(contexts), self.fixed, self.margin)
@@ -56,9 +56,9 @@ class LearnedPolicy:
 
 
 def doubly_robust_scores(log: Log, expected: Floats) -> Floats:
-    """For each decision and action an unbiased guess of its reward, shape (n, n_actions).
+    """Compute an unbiased estimate of each decision's reward for each action, (n, n_actions).
 
-    The model's expectation, plus, for the action taken, residual / logged probability.
+    The model's prediction; for the logged action plus residual / logged probability.
 
     References
     ----------
@@ -75,10 +75,10 @@ def doubly_robust_scores(log: Log, expected: Floats) -> Floats:
 def learn_policy(
     contexts: Floats, log: Log, n_actions: int, *, folds: int = FOLDS, seed: int = 0
 ) -> LearnedPolicy:
-    """The best fixed action, or a personal policy that is surely better.
+    """Learn a policy that is significantly better than the best fixed action, else return that.
 
-    Candidates are greedy by each kind of model, with each margin; the one with the highest lower
-    bound of its gain is taken if that bound is above 0.
+    The candidates are greedy on a reward model of each kind, with each margin. The candidate with
+    the highest lower confidence bound of its doubly robust gain is chosen if the bound is above 0.
 
     Parameters
     ----------
@@ -88,19 +88,23 @@ def learn_policy(
     ------
     InvalidLog
         If there are too few customers for two folds.
+
+    References
+    ----------
+    Dudik, Langford & Li (2011); Athey & Wager (2021): see `doubly_robust_scores`.
     """
-    foreseen = {
+    predictions = {
         kind: cross_fitted(contexts, log, n_actions, folds=folds, seed=seed, kind=kind)
-        for kind in KINDS
+        for kind in CANDIDATE_KINDS
     }
-    scores = doubly_robust_scores(log, foreseen["ridge"])
+    scores = doubly_robust_scores(log, predictions["ridge"])
     fixed = int(scores.mean(axis=0).argmax())
     best: tuple[float, float, float, Kind | None] = (0.0, 0.0, 0.0, None)
     bound = -np.inf
-    for kind, margin, choice in _candidates(foreseen, fixed):
-        gain, error = _gain(log.unit, scores, choice, fixed)
-        if error and gain - SURE * error > bound:
-            bound, best = gain - SURE * error, (gain, error, margin, kind)
+    for kind, margin, choice in _candidates(predictions, fixed):
+        gain, error = _gain(log.customer, scores, choice, fixed)
+        if error and gain - ONE_SIDED_95 * error > bound:
+            bound, best = gain - ONE_SIDED_95 * error, (gain, error, margin, kind)
     gain, error, margin, chosen = best
     values = None
     if chosen is not None and bound > 0:
@@ -108,25 +112,25 @@ def learn_policy(
     return LearnedPolicy(fixed, n_actions, values, margin, gain, error)
 
 
-def _candidates(foreseen: dict[Kind, Floats], fixed: int) -> Iterator[tuple[Kind, float, Ints]]:
-    """Kind of model, margin, and the action of each decision."""
-    for kind, expected in foreseen.items():
-        promised = expected.max(axis=1) - expected[:, fixed]
-        above = promised[promised > 0]
+def _candidates(predictions: dict[Kind, Floats], fixed: int) -> Iterator[tuple[Kind, float, Ints]]:
+    """Yield the kind of model, the margin, and the action of each decision."""
+    for kind, expected in predictions.items():
+        advantage = expected.max(axis=1) - expected[:, fixed]
+        above = advantage[advantage > 0]
         for quantile in MARGINS if len(above) else ():
             margin = float(np.quantile(above, quantile)) if quantile else 0.0
             yield kind, margin, _choices(expected, fixed, margin)
 
 
 def _choices(expected: Floats, fixed: int, margin: float) -> Ints:
-    promised = expected.max(axis=1) - expected[:, fixed]
-    choice: Ints = np.where(promised > margin, expected.argmax(axis=1), fixed)
+    advantage = expected.max(axis=1) - expected[:, fixed]
+    choice: Ints = np.where(advantage > margin, expected.argmax(axis=1), fixed)
     return choice
 
 
-def _gain(unit: Ints, scores: Floats, choice: Ints, fixed: int) -> tuple[float, float]:
-    """Mean gain of a decision over the fixed action, and its standard error over customers."""
+def _gain(customer: Ints, scores: Floats, choice: Ints, fixed: int) -> tuple[float, float]:
+    """Compute the mean gain per decision over the fixed action, and its clustered error."""
     gained = scores[np.arange(len(scores)), choice] - scores[:, fixed]
-    mean, size = float(gained.mean()), np.bincount(unit)
-    off = (np.bincount(unit, gained) - mean * size) / size.mean()
+    mean, size = float(gained.mean()), np.bincount(customer)
+    off = (np.bincount(customer, gained) - mean * size) / size.mean()
     return mean, sqrt(float((off**2).sum())) / len(off)

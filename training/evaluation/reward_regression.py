@@ -1,7 +1,8 @@
-"""Reward models for judging: what each action earns, foreseen by a model of other customers.
+"""Reward models for off-policy evaluation, cross-fitted by customer.
 
-A model that has seen a reward remembers part of it, and an estimate made with it is too sure of
-itself. So customers are dealt into folds, and each is foreseen by a model of the other folds.
+A model overfits the rewards that it was fitted on, which biases an estimate made with it. So
+customers are divided into folds, and each fold is predicted by a model of the other folds
+(Chernozhukov et al. 2018, "Double/debiased machine learning", Econometrics Journal 21).
 """
 
 from __future__ import annotations
@@ -34,16 +35,19 @@ ROUNDS = 80
 
 
 def folds_of(log: Log, folds: int = FOLDS, seed: int = 0) -> Ints:
-    """Fold of each decision, shape (n_decisions,): by a hash of the customer, the same for ever."""
+    """Compute the fold of each decision, shape (n_decisions,), by a hash of the customer.
+
+    The fold of a customer does not depend on the rest of the log.
+    """
     if log.subject is None:
-        names, position = [str(row) for row in range(len(log.reward))], log.unit
+        names, position = [str(row) for row in range(len(log.reward))], log.customer
     else:
         unique, position = np.unique(log.subject, return_inverse=True)
         names = [str(name) for name in unique]
     digests = (hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in names)
     fold = np.array([int.from_bytes(digest[:7], "big") % folds for digest in digests])
-    dealt: Ints = fold[position]
-    return dealt
+    of_rows: Ints = fold[position]
+    return of_rows
 
 
 def cross_fitted(
@@ -55,17 +59,17 @@ def cross_fitted(
     seed: int = 0,
     kind: Kind = "ridge",
 ) -> Floats:
-    """Reward that each action would earn of each logged decision.
+    """Predict the reward of each action for each logged decision, cross-fitted.
 
     Parameters
     ----------
     contexts : shape (n_decisions, n_features)
-        What was known at the decision; unknown is ``nan``.
+        Features at the decision; unknown ones are ``nan``.
     folds : int, >= 2
     seed : int
-        Of the folds and of the trees.
+        Seed of the folds.
     kind
-        ``ridge``: linear, for each action as it differs from all; ``trees``: LightGBM.
+        ``ridge``: `ridge_by_action`; ``trees``: LightGBM with the action as a category.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def cross_fitted(
     Raises
     ------
     InvalidLog
-        If there are fewer customers than it takes to fill two folds.
+        If there are too few customers for two folds, or not one context per decision.
     """
     fold = folds_of(log, folds, seed)
     if len(contexts) != len(fold) or len(np.unique(fold)) < 2:
@@ -82,18 +86,20 @@ def cross_fitted(
             f"There are {len(contexts)} contexts, and customers in {len(np.unique(fold))} of "
             f"{folds} folds.",
             expected=f"a context for each of {len(fold)} decisions, and customers in two folds",
-            remedy="Take more customers, or fewer folds but at least 2.",
+            remedy="Use more customers, or fewer folds but at least 2.",
         )
     expected = np.empty((len(contexts), n_actions))
-    for left_out in np.unique(fold):
-        other, here = fold != left_out, fold == left_out
-        model = ActionValues(contexts[other], log.action[other], log.reward[other], n_actions, kind)
-        expected[here] = model.expected(contexts[here])
+    for held_out in np.unique(fold):
+        others, own = fold != held_out, fold == held_out
+        model = ActionValues(
+            contexts[others], log.action[others], log.reward[others], n_actions, kind
+        )
+        expected[own] = model.expected(contexts[own])
     return expected
 
 
 class ActionValues:
-    """What each action earns of whom, fitted on some decisions.
+    """A reward model: predicts the reward of each action from the context.
 
     Parameters
     ----------
@@ -110,7 +116,7 @@ class ActionValues:
         kind: Kind = "ridge",
     ) -> None:
         self.n_actions = n_actions
-        self._trees = _grown(contexts, action, reward) if kind == "trees" else None
+        self._trees = _fit_trees(contexts, action, reward) if kind == "trees" else None
         if self._trees is None:
             seen = np.isfinite(contexts)
             known = np.maximum(seen.sum(axis=0), 1)
@@ -118,31 +124,31 @@ class ActionValues:
             spread = np.where(seen, contexts - self._center, 0.0)
             scale = np.sqrt((spread**2).sum(axis=0) / known)
             varies = scale > 1e-9 * np.maximum(1.0, np.abs(self._center))
-            self._scale = np.where(varies, scale, np.inf)  # what is the same for all tells nothing
+            self._scale = np.where(varies, scale, np.inf)  # a constant feature has no weight
             vectors = self._vectors(contexts)
             penalty = np.full(vectors.shape[1], RIDGE)
             shared = np.append(MEAN_RIDGE, penalty[1:])
             self._weights = ridge_by_action(vectors, action, reward, n_actions, penalty, shared)
 
     def expected(self, contexts: Floats) -> Floats:
-        """Reward of each action, shape (n, n_actions), for ``contexts`` (n, n_features)."""
+        """Predict the reward of each action, (n, n_actions), for ``contexts`` (n, n_features)."""
         if self._trees is None:
             linear: Floats = self._vectors(contexts) @ self._weights.T
             return linear
-        told = np.empty((len(contexts), self.n_actions))
+        predicted = np.empty((len(contexts), self.n_actions))
         for action in range(self.n_actions):
-            told[:, action] = self._trees.predict(
+            predicted[:, action] = self._trees.predict(
                 np.column_stack([np.full(len(contexts), action), contexts]), num_threads=1
             )
-        return told
+        return predicted
 
     def _vectors(self, contexts: Floats) -> Floats:
         z = np.nan_to_num((contexts - self._center) / self._scale)
         return np.column_stack([np.ones(len(z)), z])
 
 
-def _grown(contexts: Floats, action: Ints, reward: Floats) -> lgb.Booster:
-    """Trees over the context and, as a category, the action."""
+def _fit_trees(contexts: Floats, action: Ints, reward: Floats) -> lgb.Booster:
+    """Fit trees on the context and, as a category, the action."""
     rows = np.column_stack([action.astype(np.float64), contexts])
     data = lgb.Dataset(rows, reward, categorical_feature=[0], params={"verbose": -1})
     return lgb.train(TREES, data, ROUNDS)

@@ -11,7 +11,7 @@ from features.datasets.dataset import HistoricalFeatures, LabelledDataset, label
 from features.datasets.labels import churn_moments
 from features.ledger.ledger import Ledger
 from training.models.metrics import expected_calibration_error, log_loss, roc_auc
-from training.models.validation import Judged, Part
+from training.models.validation import FoldPredictions, HeldOutPredictions
 from training.params import ClassifierParams
 
 CLASSES = ("stay", "churn")
@@ -29,7 +29,7 @@ def churn_data(
     return labelled_dataset(moments, history, params.service, domain, shift)
 
 
-def judge_churn(judged: Judged) -> dict[str, float]:
+def churn_metrics(judged: HeldOutPredictions) -> dict[str, float]:
     """Figures on moments that were not trained on.
 
     With folds, ``roc_auc`` is the mean over the folds, as the field reports it: predictions of
@@ -39,7 +39,7 @@ def judge_churn(judged: Judged) -> dict[str, float]:
     y, p = judged.y, judged.p
     ranking = tuple(part for part in judged.parts if len(np.unique(part.y)) == len(CLASSES))
     return {
-        "roc_auc": Judged(ranking or judged.parts).mean(_roc_auc),
+        "roc_auc": HeldOutPredictions(ranking or judged.parts).mean(_roc_auc),
         "expected_calibration_error": expected_calibration_error(y, p[:, 1]),
         "log_loss": log_loss(y, p),
         "churn_rate": float(y.mean()),
@@ -47,5 +47,5 @@ def judge_churn(judged: Judged) -> dict[str, float]:
     }
 
 
-def _roc_auc(part: Part) -> float:
+def _roc_auc(part: FoldPredictions) -> float:
     return roc_auc(part.y, part.p[:, 1])

@@ -24,7 +24,7 @@ from scipy.special import log_softmax
 
 from training.arrays import Floats, Ints
 from training.contributions import Contributions
-from training.models.fast_predict import SingleRow
+from training.models.fast_predict import SingleRowPredictor
 
 Params = Mapping[str, Any]
 Split = tuple[Ints, Ints]
@@ -86,8 +86,8 @@ class Classifier:
         return self.scaling.apply(logits[None, :])
 
     @cached_property
-    def _single(self) -> SingleRow:
-        return SingleRow(self.booster)
+    def _single(self) -> SingleRowPredictor:
+        return SingleRowPredictor(self.booster)
 
     def contributions(self, row: Floats) -> Contributions:
         """What each feature adds to the raw score of each class, for one customer.

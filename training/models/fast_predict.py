@@ -23,7 +23,7 @@ _FLOAT64, _RAW_SCORE = 1, 1
 _ALL_ROUNDS = -1
 
 
-class SingleRow:
+class SingleRowPredictor:
     """Scores rows one at a time; several threads may ask.
 
     Parameters

@@ -21,13 +21,13 @@ def logistic(linear: Floats) -> tuple[Floats, Floats]:
     return chance, chance * (1 - chance)
 
 
-def rare(linear: Floats) -> tuple[Floats, Floats]:
+def poisson(linear: Floats) -> tuple[Floats, Floats]:
     """Of what is rare, with log chances ``linear``: Poisson's."""
     chance = np.exp(np.clip(linear, -STEEPEST, 0.0))
     return chance, chance
 
 
-def fitted(
+def fit_glm(
     v: Floats,
     y: Floats,
     link: Link,
@@ -70,6 +70,6 @@ def fitted(
     return weights
 
 
-def with_one(x: Floats) -> Floats:
+def with_intercept(x: Floats) -> Floats:
     """Rows (n, n_features) behind a 1, shape (n, 1 + n_features)."""
     return np.column_stack([np.ones(len(x)), x])

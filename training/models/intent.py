@@ -9,7 +9,7 @@ from features.datasets.dataset import HistoricalFeatures, LabelledDataset, label
 from features.datasets.labels import intent_moments
 from features.ledger.ledger import Ledger
 from training.models.metrics import log_loss, prior_log_loss
-from training.models.validation import Judged
+from training.models.validation import HeldOutPredictions
 from training.params import ClassifierParams
 
 
@@ -25,7 +25,7 @@ def intent_data(
     return labelled_dataset(moments, history, params.service, domain, shift)
 
 
-def judge_intent(judged: Judged) -> dict[str, float]:
+def intent_metrics(judged: HeldOutPredictions) -> dict[str, float]:
     """Figures on moments that were not trained on; with folds, of the pooled predictions."""
     y, p = judged.y, judged.p
     loss = log_loss(y, p)

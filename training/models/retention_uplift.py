@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from training.arrays import Bools, Floats, Ints
-from training.models.glm import fitted, rare, with_one
+from training.models.glm import fit_glm, poisson, with_intercept
 from training.models.ridge import ridge_by_action
 
 RIDGE = 5.0  # of the weights of features, in leavers
@@ -115,7 +115,7 @@ class Retention:
         start
             An earlier fit, to begin from.
         """
-        v, offset = with_one(watched.x), np.log(watched.days)
+        v, offset = with_intercept(watched.x), np.log(watched.days)
         average = np.log((watched.left.sum() + 0.5) / watched.days.sum())
         begun = np.append(average, np.zeros(len(lasting)))
         usual, weights = (start.usual, start.lasting.copy()) if start else (begun, begun.copy())
@@ -132,18 +132,18 @@ class Retention:
 
     def leaving(self, x: Floats) -> Floats:
         """Chance to leave on a day, after each action, shape (n, n_actions)."""
-        v = with_one(x)
+        v = with_intercept(x)
         effect = v @ (self.shift + self.factor).T
         middle = effect.mean(axis=1, keepdims=True)
         apart = np.clip(effect - middle, -MOST, MOST)
-        return rare((v @ self.usual)[:, None] + middle + apart)[0]
+        return poisson((v @ self.usual)[:, None] + middle + apart)[0]
 
 
 def _shift(later: Surrogate, usual: Floats, n_actions: int) -> Floats:
     """Ridge regression, for each action, of how the log chance of leaving changed after it, less
     that after action 0; what all actions have in common is learned of all of them."""
     change = np.clip((later.now - later.x) @ usual[1:], -LARGEST, LARGEST)
-    v = with_one(later.x)
+    v = with_intercept(later.x)
     shift = ridge_by_action(v, later.actions, change, n_actions, np.full(v.shape[1], SHIFT_RIDGE))
     shift -= shift[0]
     return shift
@@ -166,9 +166,9 @@ def _factor(v: Floats, watched: Exposure, expected: Floats, families: Sequence[I
 
 
 def _rates(v: Floats, left: Floats, offset: Floats, penalty: Floats, start: Floats) -> Floats:
-    """Poisson regression with a prior of 0, see `fitted`."""
+    """Poisson regression with a prior of 0, see `fit_glm`."""
     nothing = np.zeros_like(penalty)
-    return fitted(v, left, rare, penalty, nothing, start, steps=STEPS, offset=offset)
+    return fit_glm(v, left, poisson, penalty, nothing, start, steps=STEPS, offset=offset)
 
 
 def _penalty(kept: Bools) -> Floats:

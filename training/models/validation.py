@@ -29,7 +29,7 @@ Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FoldPredictions:
     """What one model foresaw of moments it had not seen.
 
     Attributes
@@ -45,10 +45,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class HeldOutPredictions:
     """All predictions to judge by: one part, or one for each fold."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[FoldPredictions, ...]
 
     @property
     def y(self) -> Ints:
@@ -60,7 +60,7 @@ class Judged:
         """What was foreseen, all parts pooled, shape (n, n_classes)."""
         return np.concatenate([part.p for part in self.parts])
 
-    def mean(self, figure: Callable[[Part], float]) -> float:
+    def mean(self, figure: Callable[[FoldPredictions], float]) -> float:
         """A figure of each part, averaged by their sizes."""
         sizes = [len(part.y) for part in self.parts]
         return float(np.average([figure(part) for part in self.parts], weights=sizes))
@@ -74,7 +74,7 @@ def calibration_splits(data: LabelledDataset, rows: Bools, seed: int) -> list[Sp
     return customer_splits(data.customer_ids[rows], data.y[rows], FOLDS, seed)
 
 
-def fit_and_judge(
+def fit_and_validate(
     name: str,
     data: LabelledDataset,
     names: tuple[str, ...],
@@ -82,7 +82,7 @@ def fit_and_judge(
     params: Params,
     seed: int,
     report: Report = lambda done, of: None,
-) -> tuple[Classifier, Judged]:
+) -> tuple[Classifier, HeldOutPredictions]:
     """The model to keep, and predictions of moments that were not trained on.
 
     Raises
@@ -97,12 +97,12 @@ def fit_and_judge(
         x, y = data.x[rows], data.y[rows]
         return fit_classifier(x, y, splits, names, classes, params, seed, report)
 
-    def judge(model: Classifier, train: Bools, test: Bools) -> Part:
-        return Part(data.y[train], data.y[test], model.probabilities(data.x[test]))
+    def judge(model: Classifier, train: Bools, test: Bools) -> FoldPredictions:
+        return FoldPredictions(data.y[train], data.y[test], model.probabilities(data.x[test]))
 
     if not data.folds:
         model = fit(data.train, report)
-        return model, Judged((judge(model, data.train, data.test),))
+        return model, HeldOutPredictions((judge(model, data.train, data.test),))
     parts = []
     splits = customer_splits(data.customer_ids, data.y, data.folds, seed)
     for number, (_, left_out) in enumerate(splits):
@@ -112,7 +112,7 @@ def fit_and_judge(
     report(len(splits), len(splits) + 1)
     model = fit(data.train)
     report(len(splits) + 1, len(splits) + 1)
-    return model, Judged(tuple(parts))
+    return model, HeldOutPredictions(tuple(parts))
 
 
 def _enough(name: str, data: LabelledDataset) -> None:

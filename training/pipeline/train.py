@@ -25,14 +25,19 @@ from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
 from features.store.feast_store import FeatureStore
 from training.bandit.artifact import Bandit
-from training.models.churn import CLASSES, churn_data, judge_churn
-from training.models.intent import intent_data, judge_intent
+from training.models.churn import CLASSES, churn_data, churn_metrics
+from training.models.intent import intent_data, intent_metrics
 from training.models.metrics import importance_plot, reliability_plot
-from training.models.validation import Judged, fit_and_judge
+from training.models.validation import HeldOutPredictions, fit_and_validate
 from training.params import ClassifierParams, Gate, TrainingParams
 from training.pipeline.pyfunc import expected_acceptance
 from training.pipeline.registry import Registry, Trained
-from training.pipeline.warm_start import fit_encoder, judge_warm_start, read_decided, warm_start
+from training.pipeline.warm_start import (
+    fit_encoder,
+    read_imported_decisions,
+    warm_start,
+    warm_start_metrics,
+)
 
 MODELS = ("churn", "intent", "bandit")
 EXAMPLE_ROWS = 3
@@ -67,7 +72,7 @@ class Result:
     version: str
     metrics: Mapping[str, float]
     gate_failures: tuple[str, ...]
-    judged_on: str
+    evaluated_on: str
 
 
 def train(name: str, sources: Sources, registry: Registry, progress: Progress = quiet) -> Result:
@@ -82,8 +87,8 @@ def train(name: str, sources: Sources, registry: Registry, progress: Progress = 
     progress(f"log {name}", 0, 1)
     version = registry.log(trained)
     progress(f"log {name}", 1, 1)
-    judged_on = str(trained.params["judged_on"])
-    return Result(name, version, trained.metrics, trained.gate_failures, judged_on)
+    evaluated_on = str(trained.params["judged_on"])
+    return Result(name, version, trained.metrics, trained.gate_failures, evaluated_on)
 
 
 def trainable(domain: Domain) -> tuple[str, ...]:
@@ -96,7 +101,7 @@ def _train_churn(sources: Sources, progress: Progress) -> Trained:
     progress("read churn", 0, 1)
     data = churn_data(sources.ledger, sources.history, sources.domain, sources.shift, params)
     progress("read churn", 1, 1)
-    return _fit("churn", data, CLASSES, params, judge_churn, sources, progress)
+    return _fit("churn", data, CLASSES, params, churn_metrics, sources, progress)
 
 
 def _train_intent(sources: Sources, progress: Progress) -> Trained:
@@ -104,7 +109,7 @@ def _train_intent(sources: Sources, progress: Progress) -> Trained:
     progress("read intent", 0, 1)
     data = intent_data(sources.ledger, sources.history, sources.domain, sources.shift, params)
     progress("read intent", 1, 1)
-    return _fit("intent", data, sources.domain.intents, params, judge_intent, sources, progress)
+    return _fit("intent", data, sources.domain.intents, params, intent_metrics, sources, progress)
 
 
 def _fit(
@@ -112,11 +117,11 @@ def _fit(
     data: LabelledDataset,
     classes: tuple[str, ...],
     params: ClassifierParams,
-    figures: Callable[[Judged], dict[str, float]],
+    figures: Callable[[HeldOutPredictions], dict[str, float]],
     sources: Sources,
     progress: Progress,
 ) -> Trained:
-    model, judged = fit_and_judge(
+    model, judged = fit_and_validate(
         name,
         data,
         ModelInput(sources.domain).names,
@@ -158,13 +163,13 @@ def _fit(
 def _train_bandit(sources: Sources, progress: Progress) -> Trained:
     domain, params = sources.domain, sources.params.bandit
     progress("train bandit", 0, 2)
-    decided = read_decided(
+    decided = read_imported_decisions(
         sources.ledger, sources.history, domain, sources.catalog, params, sources.now
     )
     progress("train bandit", 1, 2)
     encoder = fit_encoder(decided, sources.ledger, sources.history, domain, params, sources.now)
     bandit = Bandit(warm_start(decided, encoder, sources.catalog, params), params)
-    metrics = judge_warm_start(decided, domain, sources.catalog, params)
+    metrics = warm_start_metrics(decided, domain, sources.catalog, params)
     progress("train bandit", 2, 2)
     made = bandit_version(bandit, domain, metrics, "later decisions")
     return replace(
@@ -176,13 +181,13 @@ def _train_bandit(sources: Sources, progress: Progress) -> Trained:
 
 
 def bandit_version(
-    bandit: Bandit, domain: Domain, metrics: Mapping[str, float], judged_on: str
+    bandit: Bandit, domain: Domain, metrics: Mapping[str, float], evaluated_on: str
 ) -> Trained:
     """A bandit as the registry takes it."""
     encoder = bandit.state.encoder
     example = pd.DataFrame([encoder.center] * EXAMPLE_ROWS, columns=list(encoder.features))
     example["channel"] = domain.channels[0]
-    actions = {"actions": ",".join(bandit.state.actions), "judged_on": judged_on}
+    actions = {"actions": ",".join(bandit.state.actions), "judged_on": evaluated_on}
     return Trained(
         name="bandit",
         save=bandit.save,

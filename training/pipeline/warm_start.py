@@ -32,7 +32,7 @@ JUDGED_FROM = 0.6  # of the decisions in order of time; the later ones are judge
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedDecision:
+class ImportedDecisions:
     """Imported decisions in order of time, with what was known when each was made.
 
     Attributes
@@ -59,14 +59,14 @@ class ImportedDecision:
         return self.rows[:, [index[name] for name in encoder.features]]
 
 
-def read_decided(
+def read_imported_decisions(
     ledger: Ledger,
     history: HistoricalFeatures,
     domain: Domain,
     catalog: Catalog,
     params: BanditParams,
     now: datetime,
-) -> ImportedDecision:
+) -> ImportedDecisions:
     """Read the imported decisions whose attribution window has closed; there may be none."""
     found = decided_actions(ledger, catalog, now)
     rows = training_frame(history, found, params.service, domain).to_numpy()
@@ -74,7 +74,7 @@ def read_decided(
     model_input = ModelInput(domain)
     known = model_input.has_past(rows)
     found = found[known]
-    return ImportedDecision(
+    return ImportedDecisions(
         rows[known],
         model_input.names,
         found["acceptance"].to_numpy(dtype=np.float64),
@@ -86,7 +86,7 @@ def read_decided(
 
 
 def warm_start(
-    decided: ImportedDecision,
+    decided: ImportedDecisions,
     encoder: Encoder,
     catalog: Catalog,
     params: BanditParams,
@@ -111,7 +111,7 @@ def warm_start(
 
 
 def _taught(
-    state: BanditState, decided: ImportedDecision, chosen: Indices, params: BanditParams
+    state: BanditState, decided: ImportedDecisions, chosen: Indices, params: BanditParams
 ) -> BanditState:
     """With the sums of the chosen decisions and, if they are enough, trees of them."""
     n_experts = len(params.linear_experts) + 1
@@ -122,7 +122,7 @@ def _taught(
 
 
 def _outcomes(
-    decided: ImportedDecision,
+    decided: ImportedDecisions,
     chosen: Indices,
     encoder: Encoder,
     params: BanditParams,
@@ -141,7 +141,7 @@ def _outcomes(
 
 def _expert_predictions(
     known: BanditState,
-    decided: ImportedDecision,
+    decided: ImportedDecisions,
     chosen: Indices,
     catalog: Catalog,
     params: BanditParams,
@@ -156,7 +156,7 @@ def _expert_predictions(
 
 
 def fit_encoder(
-    decided: ImportedDecision,
+    decided: ImportedDecisions,
     ledger: Ledger,
     history: HistoricalFeatures,
     domain: Domain,
@@ -188,8 +188,8 @@ def fit_encoder(
     return Encoder.fit(rows, decided.features, domain.channels, params.width)
 
 
-def judge_warm_start(
-    decided: ImportedDecision, domain: Domain, catalog: Catalog, params: BanditParams
+def warm_start_metrics(
+    decided: ImportedDecisions, domain: Domain, catalog: Catalog, params: BanditParams
 ) -> dict[str, float]:
     """How well the earlier decisions foretell the acceptance of the later ones.
 
@@ -228,7 +228,7 @@ def judge_warm_start(
     }
 
 
-def _rates(decided: ImportedDecision, which: Bools) -> dict[str, float]:
+def _rates(decided: ImportedDecisions, which: Bools) -> dict[str, float]:
     actions = np.array(decided.actions, dtype=object)
     return {
         action: float(decided.acceptance[which & (actions == action)].mean())

@@ -15,7 +15,7 @@ import lightgbm as lgb
 import numpy as np
 
 from training.arrays import Floats
-from training.models.glm import fitted, logistic, with_one
+from training.models.glm import fit_glm, logistic, with_intercept
 from training.models.lightgbm_settings import boosting_settings
 from training.simulation.actions import K
 from training.simulation.rollout import DayFeedback
@@ -72,7 +72,7 @@ class AcceptanceModel:
 
     def acceptance(self, contexts: Floats) -> Floats:
         """Predict acceptance, shape (n, K), for contexts (n, n_features); 0 for `no_action`."""
-        logit = with_one(contexts) @ self.weights.T
+        logit = with_intercept(contexts) @ self.weights.T
         for action, trees in self._trees.items():
             logit[:, action] += trees.predict(contexts, raw_score=True, num_threads=1)
         chance, _ = logistic(logit)
@@ -96,8 +96,8 @@ class AcceptanceModel:
         return True
 
     def _fit(self, action: int, x: Floats, y: Floats) -> None:
-        v, start = with_one(x), self.weights[action]
-        self.weights[action] = fitted(
+        v, start = with_intercept(x), self.weights[action]
+        self.weights[action] = fit_glm(
             v, y, logistic, self._penalty, self._prior, start, steps=STEPS
         )
         if y.sum() >= TREES_MIN_ACCEPTANCES:

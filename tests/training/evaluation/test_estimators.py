@@ -22,32 +22,32 @@ def noisy(seed=5, n=4000, rare=0.004, shift=0.0):
     return log, np.tile([0.7, 0.3], (n, 1)), np.zeros((n, 2))
 
 
-def test_the_model_is_believed_where_weights_are_huge_and_it_was_right_elsewhere():
+def test_the_model_replaces_huge_weights_if_it_was_right_elsewhere():
     found = evaluate(*noisy())
     switch, robust = found["switch"], found["doubly_robust"]
-    assert "the model is believed" in switch.note
+    assert "The reward model replaces weights" in switch.note
     assert switch.high - switch.low < (robust.high - robust.low) / 2
     assert switch.low < 0 < switch.high
 
 
-def test_the_model_is_not_believed_where_the_log_contradicts_it():
+def test_the_model_is_not_used_where_the_log_contradicts_it():
     found = evaluate(*noisy(shift=3.0))
     assert found["switch"].note == ""
     assert found["switch"].value == found["doubly_robust"].value
     assert found["switch"].low < 0.3 * 3.0 < found["switch"].high
 
 
-def test_the_model_is_not_believed_on_most_of_what_the_policy_would_do():
+def test_the_model_is_not_used_for_most_of_the_policys_weight():
     log, _, expected = noisy(rare=0.01)
-    for wanted, believed in ((0.4, True), (0.6, False)):
+    for wanted, replaced in ((0.4, True), (0.6, False)):
         target = np.tile([1 - wanted, wanted], (4000, 1))
-        assert bool(evaluate(log, target, expected)["switch"].note) == believed
+        assert bool(evaluate(log, target, expected)["switch"].note) == replaced
 
 
 def test_the_value_and_the_interval_follow_from_the_threshold():
     log, target, expected = noisy()
     weight = weights(log, target)
-    tau, bias = switch_threshold(log.unit, weight, np.zeros(4000), log.reward)
+    tau, bias = switch_threshold(log.customer, weight, np.zeros(4000), log.reward)
     below = np.where(weight <= tau, weight * log.reward, 0.0)
     error = below.std(ddof=1) / np.sqrt(4000)
     found = evaluate(log, target, expected)["switch"]

@@ -9,16 +9,16 @@ import pytest
 from scipy import stats
 
 from training.evaluation.intervals import (
-    Ratio,
+    RatioEstimate,
     bernstein_interval,
     bootstrap_interval,
     skewness_interval,
-    studied,
+    studentised,
 )
 
 
 def mean_of(values):
-    return Ratio(np.asarray(values, float), np.ones(len(values)))
+    return RatioEstimate(np.asarray(values, float), np.ones(len(values)))
 
 
 def test_without_skewness_it_is_students_interval():
@@ -50,32 +50,37 @@ def test_the_bootstrap_is_repeatable_and_its_seed_matters():
 def test_the_bootstraps_errors_are_those_of_the_influences():
     """For a difference of two ratios that have much in common."""
     rng = np.random.default_rng(3)
-    bottom = 1 + rng.random(80)
-    ratios = [Ratio(bottom + 0.1 * rng.random(80), bottom + 0.1 * rng.random(80)) for _ in range(2)]
-    columns = np.column_stack([part for ratio in ratios for part in (ratio.top, ratio.bottom)])
+    denominator = 1 + rng.random(80)
+    ratios = [
+        RatioEstimate(denominator + 0.1 * rng.random(80), denominator + 0.1 * rng.random(80))
+        for _ in range(2)
+    ]
+    columns = np.column_stack(
+        [part for ratio in ratios for part in (ratio.numerator, ratio.denominator)]
+    )
     squares = (columns[:, :, None] * columns[:, None, :]).reshape(80, 16)
-    [value], [error] = studied(np.ones((1, 80)), columns, squares)
-    moved = ratios[0].influence - ratios[1].influence
+    [value], [error] = studentised(np.ones((1, 80)), columns, squares)
+    influence = ratios[0].influence - ratios[1].influence
     assert value == pytest.approx(ratios[0].value - ratios[1].value)
-    assert error == pytest.approx(moved.std(ddof=1) / sqrt(80))
+    assert error == pytest.approx(influence.std(ddof=1) / sqrt(80))
 
 
 def test_the_bernstein_bound_of_a_mean_is_that_of_the_theorem():
     values = np.random.default_rng(4).random(200)
-    told = log(2 / 0.025)  # each side takes half of the 5 %, and theorem 4 has 2 / delta
-    half = sqrt(2 * values.var(ddof=1) * told / 200) + 7 * told / (3 * 199)
+    log_term = log(2 / 0.025)  # each side takes half of the 5 %, and theorem 4 has 2 / delta
+    half = sqrt(2 * values.var(ddof=1) * log_term / 200) + 7 * log_term / (3 * 199)
     found = bernstein_interval(mean_of(values), 1.0, 0.95)
     assert found == pytest.approx((values.mean() - half, values.mean() + half))
 
 
 def test_the_bernstein_bound_of_a_ratio_solves_the_bound_of_the_mean():
     rng = np.random.default_rng(5)
-    bottom = 1 + rng.random(300)
-    ratio = Ratio(bottom * rng.random(300), bottom)
-    told = log(2 / 0.025)
+    denominator = 1 + rng.random(300)
+    ratio = RatioEstimate(denominator * rng.random(300), denominator)
+    log_term = log(2 / 0.025)
     for v in bernstein_interval(ratio, 2.0, 0.95):
-        off = ratio.top - v * ratio.bottom
-        half = sqrt(2 * off.var(ddof=1) * told / 300) + 7 * 2.0 * told / (3 * 299)
+        off = ratio.numerator - v * ratio.denominator
+        half = sqrt(2 * off.var(ddof=1) * log_term / 300) + 7 * 2.0 * log_term / (3 * 299)
         assert abs(off.mean()) == pytest.approx(half)
 
 

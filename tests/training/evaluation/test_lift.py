@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from training.evaluation.lift import SUSPICIOUS, lift, ratio_interval, sample_ratio_p
+from training.evaluation.lift import MISMATCH_P, lift, ratio_interval, sample_ratio_p
 
 
 def table(policy: np.ndarray, control: np.ndarray, day: int = 0) -> pd.DataFrame:
@@ -113,15 +113,15 @@ def test_the_ratio_is_fiellers_and_covers_the_truth():
     rng = np.random.default_rng(5)
     covered = 0
     for _ in range(2_000):
-        top, bottom = rng.normal(6.0, 1.0), rng.normal(4.0, 0.5)
-        low, high = ratio_interval((top, bottom), (1.0, 0.5), 1.959964)
+        numerator, denominator = rng.normal(6.0, 1.0), rng.normal(4.0, 0.5)
+        low, high = ratio_interval((numerator, denominator), (1.0, 0.5), 1.959964)
         covered += low <= 1.5 <= high
     assert covered / 2_000 == pytest.approx(0.95, abs=4 * np.sqrt(0.05 * 0.95 / 2_000))
 
 
-@pytest.mark.parametrize("bottom", [0.9, 0.0, -3.0])
-def test_there_is_no_ratio_to_what_is_not_clearly_above_zero(bottom):
-    assert np.isnan(ratio_interval((6.0, bottom), (1.0, 0.5), 1.96)).all()
+@pytest.mark.parametrize("denominator", [0.9, 0.0, -3.0])
+def test_there_is_no_ratio_to_what_is_not_clearly_above_zero(denominator):
+    assert np.isnan(ratio_interval((6.0, denominator), (1.0, 0.5), 1.96)).all()
 
 
 def test_the_sample_ratio_is_chi_square_or_exact_where_few_are_expected():
@@ -136,8 +136,8 @@ def test_the_check_of_the_split_is_silent_where_it_is_right_and_fires_where_not(
     rng = np.random.default_rng(11)
     right = [sample_ratio_p(5_000 - n, n, share) for n in rng.binomial(5_000, share, 2_000)]
     wrong = [sample_ratio_p(20_000 - n, n, share) for n in rng.binomial(20_000, 0.6 * share, 200)]
-    assert np.mean(np.array(right) < SUSPICIOUS) <= 0.001 + 4 * np.sqrt(0.001 / 2_000)
-    assert (np.array(wrong) < SUSPICIOUS).all()
+    assert np.mean(np.array(right) < MISMATCH_P) <= 0.001 + 4 * np.sqrt(0.001 / 2_000)
+    assert (np.array(wrong) < MISMATCH_P).all()
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,11 @@ def test_the_check_of_the_split_is_silent_where_it_is_right_and_fires_where_not(
     [(9800, 200, False), (9780, 220, False), (9700, 300, True), (9990, 10, True), (49, 1, False)],
 )
 def test_the_check_of_the_sample_ratio_fires_when_it_should(policy, control, uneven):
-    assert (sample_ratio_p(policy, control, 0.02) < SUSPICIOUS) == uneven
+    assert (sample_ratio_p(policy, control, 0.02) < MISMATCH_P) == uneven
 
 
 def test_nobody_in_the_control_group_is_no_surprise_only_where_nobody_should_be():
     assert sample_ratio_p(0, 0, 0.02) is None
     assert sample_ratio_p(5_000, 0, 0.0) == 1.0
-    assert sample_ratio_p(5_000, 0, 0.02) < SUSPICIOUS
-    assert sample_ratio_p(5_000, 3, 0.0) < SUSPICIOUS
+    assert sample_ratio_p(5_000, 0, 0.02) < MISMATCH_P
+    assert sample_ratio_p(5_000, 3, 0.0) < MISMATCH_P

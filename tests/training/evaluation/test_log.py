@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidLog, InvalidSetting
-from training.evaluation.log import FEWEST_EFFECTIVE, Log, NoSupport, effective_decisions, weights
+from training.evaluation.log import (
+    MIN_EFFECTIVE_CUSTOMERS,
+    Log,
+    NoSupport,
+    effective_decisions,
+    weights,
+)
 from training.evaluation.off_policy import Estimate, compare, evaluate
 
 NAN = float("nan")
@@ -53,7 +59,10 @@ def test_a_log_of_nothing_is_refused():
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (np.full((1000, 2), 0.4), "1000 of 1000 decisions have probabilities of the judged policy"),
+        (
+            np.full((1000, 2), 0.4),
+            "1000 of 1000 decisions have probabilities of the evaluated policy",
+        ),
         (np.tile([1.5, -0.5], (1000, 1)), "that are no distribution"),
         (np.full((1000, 2), NAN), "that are no distribution"),
         (np.ones((1000, 1)), r"have shape \(1000, 1\)"),
@@ -120,8 +129,8 @@ def test_logged_probabilities_that_are_not_those_of_the_log_are_found_out():
 
 
 def test_a_log_of_which_little_speaks_for_the_policy_has_no_number():
-    n = int(2 * FEWEST_EFFECTIVE) - 40
-    assert "effectively speak for it" in reason(evaluate(log(n), always(1, n)))
+    n = int(2 * MIN_EFFECTIVE_CUSTOMERS) - 40
+    assert "have an effective sample size of" in reason(evaluate(log(n), always(1, n)))
     enough = evaluate(log(10 * n), always(1, 10 * n))
     assert all(isinstance(answer, Estimate) for answer in enough.values())
 
@@ -135,7 +144,7 @@ def test_too_few_who_earned_anything_is_said():
     reward = np.zeros(1000)
     reward[:8] = 20.0
     found = evaluate(log(reward=reward), np.full((1000, 2), 0.5))
-    assert "Only 8 customers earned anything else than most" in found["ips"].note
+    assert "Only 8 customers have another reward than the most frequent one" in found["ips"].note
 
 
 def test_a_sound_check_is_silent_in_nearly_all_sound_logs():

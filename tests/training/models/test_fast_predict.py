@@ -9,7 +9,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from training.models.fast_predict import SingleRow
+from training.models.fast_predict import SingleRowPredictor
 
 N, WIDTH = 400, 7
 
@@ -34,7 +34,7 @@ def expected(booster, x):
 @pytest.mark.parametrize("n_classes", [2, 3, 6])
 def test_every_score_is_the_same_to_the_bit(n_classes):
     booster, x = a_booster(n_classes)
-    single = SingleRow(booster)
+    single = SingleRowPredictor(booster)
     found = np.array([single.scores(row) for row in x])
     np.testing.assert_array_equal(found, expected(booster, x))
     assert len(np.unique(found)) > 10  # the test can fail
@@ -43,7 +43,7 @@ def test_every_score_is_the_same_to_the_bit(n_classes):
 def test_as_many_rounds_are_used_as_predict_uses():
     booster, x = a_booster(2)
     booster.best_iteration = 3
-    found = np.array([SingleRow(booster).scores(row) for row in x[:20]])
+    found = np.array([SingleRowPredictor(booster).scores(row) for row in x[:20]])
     np.testing.assert_array_equal(found, expected(booster, x[:20]))
     booster.best_iteration = -1
     assert (found != expected(booster, x[:20])).any()
@@ -51,7 +51,7 @@ def test_as_many_rounds_are_used_as_predict_uses():
 
 def test_a_row_that_lies_scattered_in_memory_or_in_other_numbers_is_read_right():
     booster, x = a_booster(3)
-    single = SingleRow(booster)
+    single = SingleRowPredictor(booster)
     columns = np.asfortranarray(x)
     np.testing.assert_array_equal(single.scores(columns[7]), single.scores(x[7]))
     whole = np.arange(WIDTH)
@@ -62,12 +62,12 @@ def test_a_row_that_lies_scattered_in_memory_or_in_other_numbers_is_read_right()
 def test_a_row_of_another_shape_is_refused(shape):
     booster, _ = a_booster(2)
     with pytest.raises(ValueError, match=f"for trees of {WIDTH} features"):
-        SingleRow(booster).scores(np.zeros(shape))
+        SingleRowPredictor(booster).scores(np.zeros(shape))
 
 
 def test_answers_stay_as_they_are_when_others_are_asked_for():
     booster, x = a_booster(3)
-    single = SingleRow(booster)
+    single = SingleRowPredictor(booster)
     first = single.scores(x[0])
     kept = first.copy()
     single.scores(x[1])
@@ -76,7 +76,7 @@ def test_answers_stay_as_they_are_when_others_are_asked_for():
 
 def test_threads_that_ask_at_once_get_each_their_own():
     booster, x = a_booster(4)
-    single, wanted = SingleRow(booster), expected(booster, x)
+    single, wanted = SingleRowPredictor(booster), expected(booster, x)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(single.scores, np.tile(x, (5, 1))))
     np.testing.assert_array_equal(np.array(found), np.tile(wanted, (5, 1)))
@@ -84,7 +84,7 @@ def test_threads_that_ask_at_once_get_each_their_own():
 
 def test_it_keeps_its_trees_alive():
     booster, x = a_booster(2)
-    wanted, single = expected(booster, x[:1])[0], SingleRow(booster)
+    wanted, single = expected(booster, x[:1])[0], SingleRowPredictor(booster)
     del booster
     gc.collect()
     np.testing.assert_array_equal(single.scores(x[0]), wanted)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.models.glm import fitted, logistic, rare, with_one
+from training.models.glm import fit_glm, logistic, poisson, with_intercept
 
 TRUE = np.array([-2.0, 0.7, -0.4])
 
 
 def drawn(link, true, n=40_000):
     rng = np.random.default_rng(5)
-    v = with_one(rng.normal(0, 1, (n, 2)))
+    v = with_intercept(rng.normal(0, 1, (n, 2)))
     return v, (rng.random(n) < link(v @ true)[0]).astype(float)
 
 
-@pytest.mark.parametrize("link", [logistic, rare])
+@pytest.mark.parametrize("link", [logistic, poisson])
 def test_finds_what_the_sample_was_made_with(link):
     true = TRUE if link is logistic else TRUE - [2.0, 0, 0]
     v, y = drawn(link, true)
     free = np.full(3, 1e-6)
-    found = fitted(v, y, link, free, np.zeros(3), np.array([-3.0, 0, 0]), steps=20)
+    found = fit_glm(v, y, link, free, np.zeros(3), np.array([-3.0, 0, 0]), steps=20)
     mean, variance = link(v @ found)
     error = np.sqrt(np.diag(np.linalg.inv((v * variance[:, None]).T @ v)))
     assert (np.abs(found - true) < 4 * error).all()
@@ -32,8 +32,8 @@ def test_finds_what_the_sample_was_made_with(link):
 def test_an_offset_is_known_and_not_learned():
     v, y = drawn(logistic, TRUE)
     free, start = np.full(3, 1e-6), np.zeros(3)
-    alone = fitted(v, y, logistic, free, start, start, steps=20)
-    rest = fitted(v, y, logistic, free, start, start, steps=20, offset=v @ np.array([1.0, 0, 0]))
+    alone = fit_glm(v, y, logistic, free, start, start, steps=20)
+    rest = fit_glm(v, y, logistic, free, start, start, steps=20, offset=v @ np.array([1.0, 0, 0]))
     assert rest == pytest.approx(alone - [1.0, 0, 0], abs=1e-3)
 
 
@@ -41,14 +41,14 @@ def test_what_nothing_was_seen_of_stays_as_believed_before():
     v, y = drawn(logistic, TRUE)
     v[:, 2] = 0.0
     prior = np.array([0.0, 0.0, 0.3])
-    found = fitted(v, y, logistic, np.full(3, 5.0), prior, np.zeros(3), steps=20)
+    found = fit_glm(v, y, logistic, np.full(3, 5.0), prior, np.zeros(3), steps=20)
     assert found[2] == pytest.approx(0.3)
-    few = fitted(v[:0], y[:0], logistic, np.full(3, 5.0), prior, np.zeros(3), steps=20)
+    few = fit_glm(v[:0], y[:0], logistic, np.full(3, 5.0), prior, np.zeros(3), steps=20)
     assert few == pytest.approx(prior)
 
 
 def test_the_strongest_signal_does_not_run_away():
-    v = with_one(np.array([[-1.0], [1.0]] * 50))
+    v = with_intercept(np.array([[-1.0], [1.0]] * 50))
     y = (v[:, 1] > 0).astype(float)  # separable: without a prior no weight is large enough
-    found = fitted(v, y, logistic, np.full(2, 0.1), np.zeros(2), np.zeros(2), steps=50)
+    found = fit_glm(v, y, logistic, np.full(2, 0.1), np.zeros(2), np.zeros(2), steps=50)
     assert np.isfinite(found).all() and 2 < found[1] < 10

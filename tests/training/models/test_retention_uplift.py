@@ -25,12 +25,12 @@ def sample():
     return Exposure(x, actions, left, days), Surrogate(x, actions, now)
 
 
-def fitted(watched, later, lasting=(True, True)):
+def fit_glm(watched, later, lasting=(True, True)):
     return Retention.fit(watched, later, FAMILIES, np.array(lasting))
 
 
 def test_finds_who_leaves_and_what_each_action_does(sample):
-    found = fitted(*sample)
+    found = fit_glm(*sample)
     error = 1 / np.sqrt(sample[0].left.sum())  # of a weight, in a Poisson regression
     assert found.usual[1] == pytest.approx(0.8, abs=4 * error)
     assert found.usual[2] == pytest.approx(0.0, abs=4 * error)
@@ -44,15 +44,15 @@ def test_finds_who_leaves_and_what_each_action_does(sample):
 def test_what_later_days_hide_is_corrected_by_who_left(sample):
     watched, later = sample
     nothing = Surrogate(later.x, later.actions, later.x)
-    raised = np.log(fitted(watched, nothing).leaving(np.zeros((1, 2)))[0])
+    raised = np.log(fit_glm(watched, nothing).leaving(np.zeros((1, 2)))[0])
     assert raised[1] - raised[0] > 0.2 and raised[2] - raised[0] < -0.2
 
 
 def test_an_action_is_not_credited_with_what_it_does_to_a_feature_that_does_not_last(sample):
-    found = fitted(*sample, lasting=(False, True))
+    found = fit_glm(*sample, lasting=(False, True))
     assert found.lasting[1] == 0
     assert found.usual[1] > 0.5  # it tells who is about to leave all the same
-    assert np.abs(found.shift).max() < 0.05 < 0.3 < np.abs(fitted(*sample).shift).max()
+    assert np.abs(found.shift).max() < 0.05 < 0.3 < np.abs(fit_glm(*sample).shift).max()
 
 
 def test_what_is_usual_does_not_hide_that_those_in_danger_were_treated():
@@ -73,19 +73,19 @@ def test_an_action_that_was_never_taken_does_what_its_family_does(sample):
     watched, later = sample
     here = watched.actions < 2
     seen = Exposure(*(part[here] for part in watched))
-    found = fitted(seen, Surrogate(later.x[:0], later.actions[:0], later.now[:0]))
+    found = fit_glm(seen, Surrogate(later.x[:0], later.actions[:0], later.now[:0]))
     factor = found.factor[:, 0]
     assert factor[2] > 0.1 and abs(factor[1] - factor[2]) < factor[2]
 
 
 def test_it_settles_where_it_began(sample):
-    once = fitted(*sample)
+    once = fit_glm(*sample)
     again = Retention.fit(*sample, FAMILIES, np.array([True, True]), start=once)
     assert again.usual == pytest.approx(once.usual, abs=1e-6)
 
 
 def test_nobody_left_is_no_reason_to_fail(sample):
     watched, later = sample
-    found = fitted(watched._replace(left=np.zeros(len(watched.left))), later)
+    found = fit_glm(watched._replace(left=np.zeros(len(watched.left))), later)
     assert np.isfinite(found.leaving(np.zeros((1, 2)))).all()
     assert (found.leaving(np.zeros((1, 2))) < 0.001).all()

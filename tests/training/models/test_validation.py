@@ -7,9 +7,14 @@ import pytest
 
 from features.datasets.dataset import LabelledDataset
 from features.errors import InvalidData
-from training.models.churn import CLASSES, judge_churn
-from training.models.intent import judge_intent
-from training.models.validation import Judged, Part, calibration_splits, fit_and_judge
+from training.models.churn import CLASSES, churn_metrics
+from training.models.intent import intent_metrics
+from training.models.validation import (
+    FoldPredictions,
+    HeldOutPredictions,
+    calibration_splits,
+    fit_and_validate,
+)
 
 PARAMS = {"rounds": 20, "num_leaves": 31, "learning_rate": 0.3, "min_child_samples": 1}
 SEED = 5
@@ -35,17 +40,19 @@ def some_moments(n: int, rows_each: int = 2, **changed) -> LabelledDataset:
 
 
 def run(data: LabelledDataset):
-    return fit_and_judge("churn", data, ("own", "noise"), CLASSES, PARAMS, SEED)
+    return fit_and_validate("churn", data, ("own", "noise"), CLASSES, PARAMS, SEED)
 
 
 def test_with_folds_nobody_is_predicted_by_a_model_that_knows_them():
     data = some_moments(1_000)
     model, judged = run(data)
-    by_heart = judge_churn(Judged((Part(data.y, data.y, model.probabilities(data.x)),)))
+    by_heart = churn_metrics(
+        HeldOutPredictions((FoldPredictions(data.y, data.y, model.probabilities(data.x)),))
+    )
     assert by_heart["roc_auc"] > 0.9  # the model that is kept has seen everybody
     # Out of fold it can only guess. The standard error of an AUC of 1/2 over 1,000 customers,
     # half of each kind, is 0.018.
-    assert judge_churn(judged)["roc_auc"] == pytest.approx(0.5, abs=4 * 0.018)
+    assert churn_metrics(judged)["roc_auc"] == pytest.approx(0.5, abs=4 * 0.018)
 
 
 def test_with_folds_each_moment_is_judged_once():
@@ -97,7 +104,7 @@ def test_too_little_to_train_or_to_judge_on_is_said(changed):
 
 def test_progress_counts_folds_and_the_model_that_is_kept():
     told = []
-    fit_and_judge(
+    fit_and_validate(
         *("churn", some_moments(20), ("own", "noise"), CLASSES, PARAMS, SEED),
         lambda done, of: told.append((done, of)),
     )
@@ -106,13 +113,13 @@ def test_progress_counts_folds_and_the_model_that_is_kept():
 
 def part(y, p):
     chances = np.array(p, dtype=np.float64)
-    return Part(np.array([0, 1]), np.array(y), np.column_stack([1 - chances, chances]))
+    return FoldPredictions(np.array([0, 1]), np.array(y), np.column_stack([1 - chances, chances]))
 
 
 def test_churn_ranks_within_each_fold_and_pools_the_rest():
     # Each fold ranks its own customers without fault; pooled, the low fold spoils the order.
     low, high = part([0, 1], [0.1, 0.2]), part([0, 1], [0.7, 0.8])
-    figures = judge_churn(Judged((low, high)))
+    figures = churn_metrics(HeldOutPredictions((low, high)))
     assert figures["roc_auc"] == 1.0
     assert figures["mean_prediction"] == pytest.approx(0.45)
     assert figures["churn_rate"] == 0.5
@@ -121,14 +128,14 @@ def test_churn_ranks_within_each_fold_and_pools_the_rest():
 def test_folds_weigh_by_their_size_and_one_without_leavers_ranks_nothing():
     right, wrong = part([0, 1], [0.1, 0.2]), part([0, 0, 1, 1], [0.7, 0.8, 0.1, 0.2])
     nobody_left = part([0, 0], [0.1, 0.9])
-    figures = judge_churn(Judged((right, wrong, nobody_left)))
+    figures = churn_metrics(HeldOutPredictions((right, wrong, nobody_left)))
     assert figures["roc_auc"] == pytest.approx(2 / 6)
     assert figures["churn_rate"] == pytest.approx(3 / 8)
 
 
 def test_intent_is_judged_on_the_pooled_predictions():
-    judged = Judged((part([0, 1], [0.1, 0.8]), part([0], [0.9])))
-    figures = judge_intent(judged)
+    judged = HeldOutPredictions((part([0, 1], [0.1, 0.8]), part([0], [0.9])))
+    figures = intent_metrics(judged)
     assert figures["accuracy"] == pytest.approx(2 / 3)
     assert figures["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.1]).mean())
     assert figures["prior_log_loss"] == pytest.approx(np.log(2))

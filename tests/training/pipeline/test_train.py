@@ -26,7 +26,12 @@ from training.models.classifier import Classifier
 from training.params import load_params
 from training.pipeline.registry import Registry
 from training.pipeline.train import Sources
-from training.pipeline.warm_start import fit_encoder, judge_warm_start, read_decided, warm_start
+from training.pipeline.warm_start import (
+    fit_encoder,
+    read_imported_decisions,
+    warm_start,
+    warm_start_metrics,
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +97,14 @@ def test_a_business_without_past_decisions_gets_a_bandit_that_can_learn(sources,
     """A moment before the first campaign: nothing is decided yet, everybody is known."""
     long_ago = now - timedelta(days=4000)
     params = sources.params.bandit
-    found = read_decided(
+    found = read_imported_decisions(
         sources.ledger, sources.history, sources.domain, sources.catalog, params, long_ago
     )
     assert len(found.rows) == 0
     encoder = fit_encoder(found, sources.ledger, sources.history, sources.domain, params, now)
     assert encoder.width == params.width
     assert warm_start(found, encoder, sources.catalog, params).actions == ()
-    assert judge_warm_start(found, sources.domain, sources.catalog, params) == {
+    assert warm_start_metrics(found, sources.domain, sources.catalog, params) == {
         "logged_decisions": 0.0
     }
 

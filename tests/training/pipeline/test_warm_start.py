@@ -9,16 +9,18 @@ import numpy as np
 
 from training.bandit.encoder import Encoder
 from training.params import load_params
-from training.pipeline.warm_start import ImportedDecision, warm_start
+from training.pipeline.warm_start import ImportedDecisions, warm_start
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PARAMS = load_params().bandit
 CATALOG = SimpleNamespace(priors={"call": (0.5, 10.0)}, groups_of={})
 
 
-def decided(rows: np.ndarray, features: tuple[str, ...]) -> ImportedDecision:
+def decided(rows: np.ndarray, features: tuple[str, ...]) -> ImportedDecisions:
     n = len(rows)
-    return ImportedDecision(rows, features, np.arange(n) % 2.0, [AT] * n, ["app"] * n, ["call"] * n)
+    return ImportedDecisions(
+        rows, features, np.arange(n) % 2.0, [AT] * n, ["app"] * n, ["call"] * n
+    )
 
 
 def test_features_that_do_not_vary_change_nothing_that_is_learned():
