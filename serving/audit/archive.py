@@ -1,4 +1,4 @@
-"""What was decided with in the past: catalogues from the ledger, models from MLflow."""
+"""Finds the catalogues and models of past decisions, in the ledger and in MLflow."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from training.params import TrainingParams
 from training.pipeline.registry import Registry
 
 T = TypeVar("T")
-KEPT = 64  # desks and models held in memory
+CACHED = 64  # setups, catalogues and models of each kind that stay in memory
 
 
 def keep_catalog(ledger: Ledger, catalog: Catalog, now: Any) -> None:
-    """Keep a catalogue that is about to be decided with."""
+    """Store a catalogue in the ledger before the first decision with it."""
     row = {
         "fingerprint": catalog.fingerprint,
         "first_used_at": now,
@@ -41,12 +41,12 @@ def keep_catalog(ledger: Ledger, catalog: Catalog, now: Any) -> None:
 
 
 class Archive:
-    """Finds what a decision was made with; keeps the latest that were asked for.
+    """Finds the setup of a past decision, and caches the latest ones.
 
     Raises
     ------
     ModelMissing
-        From `setup`, if a model or a snapshot is gone.
+        From `setup`, if a model or a snapshot no longer exists.
     """
 
     def __init__(
@@ -57,45 +57,45 @@ class Archive:
         self._domain = domain
         self._params = params
         self._input = ModelInput(domain)
-        self._desk = lru_cache(KEPT)(self._make_desk)
-        self._compiled = lru_cache(KEPT)(self._make_playbook)
-        self._reach = lru_cache(KEPT)(self._find_reach)
-        self._classifier = lru_cache(KEPT)(self._load_classifier)
-        self._bandit = lru_cache(KEPT)(self._load_bandit)
-        self._snapshot = lru_cache(KEPT)(self._load_snapshot)
+        self._setup = lru_cache(CACHED)(self._make_setup)
+        self._compiled = lru_cache(CACHED)(self._compile)
+        self._days = lru_cache(CACHED)(self._find_days)
+        self._classifier = lru_cache(CACHED)(self._load_classifier)
+        self._bandit = lru_cache(CACHED)(self._load_bandit)
+        self._snapshot = lru_cache(CACHED)(self._load_snapshot)
 
     @property
     def fingerprint(self) -> str:
-        """Of the model input of this business; rows of another one mean something else."""
+        """Fingerprint of the model input; rows with another one have other columns."""
         return self._input.fingerprint
 
     def catalog(self, fingerprint: str) -> Catalog | None:
-        """A catalogue that was decided with, or None."""
+        """A catalogue of past decisions; None if it is not in the ledger."""
         columns = tables.catalogs.c
         query = sa.select(columns.content).where(columns.fingerprint == fingerprint)
         content = self._ledger.read(lambda connection: connection.execute(query).scalar())
         return None if content is None else Catalog.model_validate_json(content)
 
     def looks_back_days(self, fingerprint: str) -> float:
-        """How far back a catalogue's contact policy looked; 0 if it is not in the ledger."""
-        return self._reach(fingerprint)
+        """Days that a catalogue's contact policy looks back; 0 if it is not in the ledger."""
+        return self._days(fingerprint)
 
     def setup(self, catalog: Catalog, versions: Mapping[str, str | None]) -> DecisionSetup:
-        """What was decided with."""
-        return self._desk(_Hashed(catalog), tuple(sorted(versions.items())))
+        """The setup of decisions with a catalogue and model versions."""
+        return self._setup(_CatalogKey(catalog), tuple(sorted(versions.items())))
 
-    def _find_reach(self, fingerprint: str) -> float:
+    def _find_days(self, fingerprint: str) -> float:
         catalog = self.catalog(fingerprint)
-        return ContactPolicy(self._compiled(_Hashed(catalog))).days if catalog else 0.0
+        return ContactPolicy(self._compiled(_CatalogKey(catalog))).days if catalog else 0.0
 
-    def _make_desk(
-        self, catalog: _Hashed, versions: tuple[tuple[str, str | None], ...]
+    def _make_setup(
+        self, catalog: _CatalogKey, versions: tuple[tuple[str, str | None], ...]
     ) -> DecisionSetup:
         compiled = self._compiled(catalog)
         models = self._models(dict(versions), compiled)
         return DecisionSetup(compiled, models, self._input)
 
-    def _make_playbook(self, catalog: _Hashed) -> CompiledCatalog:
+    def _compile(self, catalog: _CatalogKey) -> CompiledCatalog:
         return CompiledCatalog(catalog.content, self._domain, self._input)
 
     def _models(
@@ -146,8 +146,8 @@ class Archive:
         return found.model
 
 
-class _Hashed:
-    """A catalogue as a key: told apart by its fingerprint."""
+class _CatalogKey:
+    """A catalogue as a cache key: equal if the fingerprints are equal."""
 
     def __init__(self, content: Catalog) -> None:
         self.content = content
@@ -156,4 +156,6 @@ class _Hashed:
         return hash(self.content.fingerprint)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self.content.fingerprint == other.content.fingerprint
+        return (
+            isinstance(other, _CatalogKey) and self.content.fingerprint == other.content.fingerprint
+        )

@@ -1,4 +1,4 @@
-"""From the engine's run over the log to figures, a verdict, and what to bear in mind."""
+"""Reports an off-policy evaluation: estimates, a verdict, and remarks on their limits."""
 
 from __future__ import annotations
 
@@ -13,102 +13,119 @@ from training.evaluation.log import NoSupport
 from training.evaluation.off_policy import Estimate, Log, compare, evaluate
 from training.evaluation.reward_regression import cross_fitted, folds_of
 
-CERTAIN = 0.95
+CONFIDENCE = 0.95  # level of the intervals
 
 
-def report_evaluation(trial: ReplayedLog, currency: str, seed: int) -> EvaluationView:
-    """Estimate what the wanted policy would have earned, and whether that is more.
+def report_evaluation(replayed: ReplayedLog, currency: str, seed: int) -> EvaluationView:
+    """Estimate the reward of the evaluated policy, and its difference to the logged reward.
 
     Parameters
     ----------
+    currency : str
+        Currency of the domain, for the sentences.
     seed : int
-        Of the reward model's folds.
+        Seed of the folds of the reward regression.
     """
-    n, remarks = len(trial.reward), list(_remarks(trial))
-    customers = len(set(trial.customers))
+    n, remarks = len(replayed.reward), list(_remarks(replayed))
+    customers = len(set(replayed.customers))
     if not n:
-        verdict = "Not enough support: there is no decision of that time that can be judged."
+        verdict = "Not enough support: there is no decision of that time that can be evaluated."
         return EvaluationView(
-            currency=currency, decisions=0, customers=0, decided=None, estimates=[], gain=None,
-            shares=[], verdict=verdict, remarks=remarks,
-        )  # fmt: skip
-    log = _log(trial)
-    expected = _expected(trial, log, seed)
-    found = evaluate(log, trial.wanted, expected, level=CERTAIN)
-    more = compare(log, trial.wanted, None, expected, level=CERTAIN)
-    gain = more.get("doubly_robust", more["snips"])
+            currency=currency,
+            decisions=0,
+            customers=0,
+            decided=None,
+            estimates=[],
+            gain=None,
+            shares=[],
+            verdict=verdict,
+            remarks=remarks,
+        )
+    log = _log(replayed)
+    expected = _expected(replayed, log, seed)
+    found = evaluate(log, replayed.evaluated, expected, level=CONFIDENCE)
+    gains = compare(log, replayed.evaluated, None, expected, level=CONFIDENCE)
+    gain = gains.get("doubly_robust", gains["snips"])
     return EvaluationView(
         currency=currency,
         decisions=n,
         customers=customers,
-        decided=float(trial.reward.mean()),
-        estimates=[_view(method, one) for method, one in found.items()],
+        decided=float(replayed.reward.mean()),
+        estimates=[_view(method, estimate) for method, estimate in found.items()],
         gain=_view("doubly_robust" if expected is not None else "snips", gain),
-        shares=_shares(trial),
+        shares=_shares(replayed),
         verdict=_verdict(gain, currency.upper()),
         remarks=remarks,
     )
 
 
-def _log(trial: ReplayedLog) -> Log:
-    rows = np.arange(len(trial.reward))
+def _log(replayed: ReplayedLog) -> Log:
+    rows = np.arange(len(replayed.reward))
     return Log(
-        reward=trial.reward,
-        action=trial.action.astype(np.int64),
-        logged_probability=trial.logged[rows, trial.action],
-        subject=np.array(trial.customers),
-        allowed=trial.logged > 0,
+        reward=replayed.reward,
+        action=replayed.action.astype(np.int64),
+        logged_probability=replayed.logged[rows, replayed.action],
+        subject=np.array(replayed.customers),
+        allowed=replayed.logged > 0,
     )
 
 
-def _expected(trial: ReplayedLog, log: Log, seed: int) -> np.ndarray | None:
-    """What a model expects that has not seen the customer; None where there are too few of them."""
+def _expected(replayed: ReplayedLog, log: Log, seed: int) -> np.ndarray | None:
+    """Expected rewards by cross-fitting: no model has seen the customer. None with one fold."""
     if len(np.unique(folds_of(log, seed=seed))) < 2:
         return None
-    return cross_fitted(trial.contexts, log, len(trial.actions), seed=seed)
+    return cross_fitted(replayed.contexts, log, len(replayed.actions), seed=seed)
 
 
 def _view(method: str, found: Estimate | NoSupport) -> EstimateView:
     if isinstance(found, NoSupport):
         effective = found.effective_decisions
         return EstimateView(
-            method=method, value=None, low=None, high=None, effective_decisions=effective,
+            method=method,
+            value=None,
+            low=None,
+            high=None,
+            effective_decisions=effective,
             note=found.reason,
-        )  # fmt: skip
+        )
     return EstimateView(
-        method=method, value=found.value, low=found.low, high=found.high,
-        effective_decisions=found.effective_decisions, note=found.note,
-    )  # fmt: skip
+        method=method,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        effective_decisions=found.effective_decisions,
+        note=found.note,
+    )
 
 
-def _shares(trial: ReplayedLog) -> list[ShareView]:
-    decided = np.bincount(trial.action, minlength=len(trial.actions)) / len(trial.action)
-    wanted = trial.wanted.mean(axis=0)
-    rows = zip(trial.actions, decided.tolist(), wanted.tolist(), strict=True)
+def _shares(replayed: ReplayedLog) -> list[ShareView]:
+    decided = np.bincount(replayed.action, minlength=len(replayed.actions)) / len(replayed.action)
+    evaluated = replayed.evaluated.mean(axis=0)
+    rows = zip(replayed.actions, decided.tolist(), evaluated.tolist(), strict=True)
     found = [
-        ShareView(action_id=name, decided=was, wanted=would)
-        for name, was, would in rows
-        if was or would
+        ShareView(action_id=name, decided=logged, wanted=share)
+        for name, logged, share in rows
+        if logged or share
     ]
-    return sorted(found, key=lambda one: (one.action_id == NO_ACTION, -one.wanted))
+    return sorted(found, key=lambda share: (share.action_id == NO_ACTION, -share.wanted))
 
 
 def _verdict(gain: Estimate | NoSupport, unit: str) -> str:
     if isinstance(gain, NoSupport):
         return f"Not enough support: {gain.reason}"
-    said = f"{gain.value:+.3f} {unit} a decision ({gain.low:+.3f} to {gain.high:+.3f})"
+    text = f"{gain.value:+.3f} {unit} a decision ({gain.low:+.3f} to {gain.high:+.3f})"
     if gain.low > 0:
-        return f"It would have earned more: {said}."
+        return f"It would have earned more: {text}."
     if gain.high < 0:
-        return f"It would have earned less: {said}."
-    return f"Not certain: {said}, which may well be 0."
+        return f"It would have earned less: {text}."
+    return f"Not certain: {text}, which may well be 0."
 
 
-def _remarks(trial: ReplayedLog) -> Iterator[str]:
-    left_out: Mapping[str, int] = trial.left_out
+def _remarks(replayed: ReplayedLog) -> Iterator[str]:
+    left_out: Mapping[str, int] = replayed.left_out
     for why, count in left_out.items():
         yield f"{count:,} decisions are left out: {why}."
     yield (
-        "One decision at a time is judged: what customers had been shown before, and what was "
-        "spent, is what the log says. Rewards are counted under the catalogue of now."
+        "Each decision is evaluated by itself: earlier contacts and spending are those of the log. "
+        "Rewards are counted under the current catalogue."
     )

@@ -1,4 +1,4 @@
-"""What the policy earns more than the control group: figures, and what may be said of them."""
+"""Reports the lift: the policy's reward per customer less the control group's, with a verdict."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from training.evaluation.lift import (
     lift,
 )
 
-DAYS = 60  # points of the course at most
+MAX_DAYS = 60  # points of the lift by day
 EPOCH = date(1970, 1, 1)
 
 
 def view_lift(
     request: LiftRequest, ledger: Ledger, catalog: Catalog, currency: str, now: datetime
 ) -> LiftView:
-    """The lift of a period, under the catalogue of now, as far as outcomes are known now.
+    """The lift of a period, under the current catalogue and with the outcomes known now.
 
-    Only what is put down to a decision is counted: what customers do unprompted is in neither arm.
+    Only credited rewards count: purchases without a shown action count in neither arm.
     """
     earned = rewards(ledger, catalog, now, request.since, request.until)
     found = lift(earned.table, catalog.control_group.share)
@@ -54,7 +54,7 @@ def view_lift(
         sample_ratio=_sample_ratio(found),
         verdict=_verdict(found, currency.upper()),
         remarks=list(_remarks(found, earned.unknown_actions)),
-        days=_course(found),
+        days=_by_day(found),
         forgotten_actions=earned.unknown_actions,
     )
 
@@ -69,20 +69,24 @@ def _arm(arm: Arm) -> ArmView:
 
 
 def _sample_ratio(found: Lift) -> SampleRatio:
-    everybody = found.policy.customers + found.control.customers
+    total = found.policy.customers + found.control.customers
     p_value = found.ratio_p
     return SampleRatio(
         expected_control=found.control_share,
-        found_control=found.control.customers / everybody if everybody else None,
+        found_control=found.control.customers / total if total else None,
         p_value=p_value,
         trusted=p_value is None or p_value >= MISMATCH_P,
     )
 
 
-def _course(found: Lift) -> list[LiftOfDay]:
-    """The lift up to each day; of a long time, of some days only."""
+def _by_day(found: Lift) -> list[LiftOfDay]:
+    """The lift up to each day; a long period is thinned to `MAX_DAYS` days."""
     rows = found.by_day.dropna().to_dict("records")
-    some = np.unique(np.linspace(0, len(rows) - 1, DAYS).astype(int)) if len(rows) > DAYS else None
+    chosen = (
+        np.unique(np.linspace(0, len(rows) - 1, MAX_DAYS).astype(int))
+        if len(rows) > MAX_DAYS
+        else None
+    )
     return [
         LiftOfDay(
             day=EPOCH + timedelta(days=int(row["day"])),
@@ -90,41 +94,41 @@ def _course(found: Lift) -> list[LiftOfDay]:
             low=row["low"],
             high=row["high"],
         )
-        for row in (rows if some is None else [rows[index] for index in some])
+        for row in (rows if chosen is None else [rows[index] for index in chosen])
     ]
 
 
 def _verdict(found: Lift, unit: str) -> str:
     if found.ratio_p is not None and found.ratio_p < MISMATCH_P:
-        return _split(found)
+        return _mismatch_text(found)
     figure = found.figure
     if figure is None:
         if min(found.policy.customers, found.control.customers) < MIN_CUSTOMERS:
             return f"Not enough yet: each arm needs at least {MIN_CUSTOMERS} customers."
         return "Not enough yet: in each arm, all customers have brought the same."
-    return _told(figure, unit)
+    return _figure_text(figure, unit)
 
 
-def _told(figure: LiftEstimate, unit: str) -> str:
+def _figure_text(figure: LiftEstimate, unit: str) -> str:
     if figure.low <= 0 <= figure.high:
         return (
             f"Not certain yet: the difference is {figure.value:.2f} {unit} "
             f"({figure.low:.2f} to {figure.high:.2f}), but may well be 0."
         )
     low, high = sorted((abs(figure.low), abs(figure.high)))
-    said = f"{abs(figure.value):.2f} {unit} ({low:.2f} to {high:.2f})"
+    text = f"{abs(figure.value):.2f} {unit} ({low:.2f} to {high:.2f})"
     if figure.value > 0:
-        return f"The policy earns {said} more for each customer than chance."
-    return f"The policy earns {said} less for each customer than chance: look at the rules."
+        return f"The policy earns {text} more for each customer than chance."
+    return f"The policy earns {text} less for each customer than chance: look at the rules."
 
 
-def _split(found: Lift) -> str:
-    """What a mismatch of the sample ratio means, before any figure is believed."""
-    everybody = found.policy.customers + found.control.customers
+def _mismatch_text(found: Lift) -> str:
+    """The verdict when the sample ratio does not match the catalogue (SRM)."""
+    total = found.policy.customers + found.control.customers
     return (
         "Do not trust the lift: the split is not what the catalogue says. "
-        f"{found.control.customers:,} of {everybody:,} customers are in the control group "
-        f"({found.control.customers / everybody:.1%}), and the catalogue says "
+        f"{found.control.customers:,} of {total:,} customers are in the control group "
+        f"({found.control.customers / total:.1%}), and the catalogue says "
         f"{found.control_share:.1%}. Was the share or the salt changed in this period, were many "
         "customers merged, or does a channel ask for some of them only?"
     )

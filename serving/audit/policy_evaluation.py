@@ -1,9 +1,9 @@
-"""What another policy, or another catalogue, would have earned: the real engine run over the log.
+"""Off-policy evaluation: the engine repeats logged decisions with another policy or catalogue.
 
-Each logged decision is made again from its record, at another desk. What that desk would have
-chosen first, and with which chances, is weighed against what followed (`off_policy`).
-Judged is one step: what customers had been shown before is what the log says, not what the other
-policy would have shown them. Of several slots the first is judged.
+Each logged decision is repeated from its record with another setup. The probabilities of that
+setup are compared with the logged ones and the rewards that followed (`off_policy`). Each
+decision is evaluated by itself: earlier contacts are those of the log, not those that the other
+policy would have made. Of several slots only the first is evaluated.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ NOT_LOGGED = "their models or catalogue are gone"
 
 @dataclass(frozen=True, slots=True)
 class EvaluationTarget:
-    """What is judged.
+    """The catalogue and model versions to evaluate.
 
     Attributes
     ----------
     catalog : Catalog
     versions : by model
-        In place of those that a decision was made with; the others stay as they were.
+        They replace the logged versions; a model that is not named keeps its logged version.
     """
 
     catalog: Catalog
@@ -59,35 +59,37 @@ class EvaluationTarget:
 
 @dataclass(frozen=True, slots=True)
 class ReplayedLog:
-    """Logged decisions and how the wanted policy would have made them.
+    """Logged decisions, with the probabilities of the logging and of the evaluated policy.
 
     Attributes
     ----------
     actions : tuple of str
-        Of the columns; `no_action` is the last one.
+        Names of the columns; `no_action` is the last one.
     reward : shape (n,), in the domain's currency
-        What followed the first action, less its cost.
+        Credited reward of the first action, less its cost.
     action : shape (n,)
         Column of the action that was shown.
-    logged, wanted : shape (n, n_actions)
-        Chances of each action in the first slot: when it was decided, and as it would be now.
+    logged, evaluated : shape (n, n_actions)
+        Probability of each action in the first slot, under the logging and the evaluated policy.
     contexts : shape (n, n_contexts)
-        What the models read, and a 0/1 for each channel.
+        Model input, and a 0/1 column for each channel.
     customers : n texts
-    left_out : by reason, how many decisions are not judged
+    left_out : number of decisions that cannot be evaluated, by reason
     """
 
     actions: tuple[str, ...]
     reward: Floats
     action: np.ndarray[Any, np.dtype[np.intp]]
     logged: Floats
-    wanted: Floats
+    evaluated: Floats
     contexts: Floats
     customers: tuple[str, ...]
     left_out: Mapping[str, int]
 
 
-class _Judged(NamedTuple):
+class _RepeatedDecision(NamedTuple):
+    """A decision of the ledger, and the selection of the evaluated policy."""
+
     row: Any
     record: Mapping[str, Any]
     selected: SelectedActions
@@ -95,17 +97,17 @@ class _Judged(NamedTuple):
 
 
 class Evaluation:
-    """Runs the engine over the log.
+    """Repeats logged decisions with another catalogue or other models.
 
     Parameters
     ----------
     catalog
-        The one that serves now: by it, rewards are counted, whatever is judged.
+        The catalogue that serves now; rewards are counted under it.
     """
 
     def __init__(
-        self, ledger: Ledger, archive: Archive, catalog: Catalog, channels: Sequence[str],
-    ) -> None:  # fmt: skip
+        self, ledger: Ledger, archive: Archive, catalog: Catalog, channels: Sequence[str]
+    ) -> None:
         self._ledger = ledger
         self._archive = archive
         self._catalog = catalog
@@ -114,58 +116,60 @@ class Evaluation:
 
     def run(
         self,
-        wanted: EvaluationTarget,
+        target: EvaluationTarget,
         now: datetime,
         since: datetime,
         until: datetime | None,
         limit: int | None,
         report: Progress,
     ) -> ReplayedLog:
-        """Decide again all decisions of a period whose windows have closed, the newest first."""
+        """Repeat the decisions of a period whose attribution windows are closed, newest first."""
         self._left_out = Counter()
-        # Everybody is decided for by the policy: the control group is not what is judged.
-        policy = wanted.catalog.model_copy(update={"control_group": ControlGroup(share=0)})
+        # Without a control group, because the policy is evaluated.
+        policy = target.catalog.model_copy(update={"control_group": ControlGroup(share=0)})
         names = self._names(now, since, until, limit)
-        judged: list[_Judged] = []
+        repeated: list[_RepeatedDecision] = []
         for start in range(0, len(names), BATCH):
-            judged += self._judged(names[start : start + BATCH], wanted, policy)
+            repeated += self._repeated(names[start : start + BATCH], target, policy)
             report("decide again", min(start + BATCH, len(names)), len(names))
-        return self._trial(judged, policy)
+        return self._replayed_log(repeated, policy)
 
     def _names(
         self, now: datetime, since: datetime, until: datetime | None, limit: int | None
     ) -> list[str]:
         columns = tables.decisions.c
-        ours: list[Any] = [columns.served.is_not(sa.false()), columns.answer.is_not(None)]
-        ours += [columns.decided_at >= since]
-        ours += [] if until is None else [columns.decided_at < until]
+        conditions: list[Any] = [columns.served.is_not(sa.false()), columns.answer.is_not(None)]
+        conditions += [columns.decided_at >= since]
+        conditions += [] if until is None else [columns.decided_at < until]
         closed = columns.window_ends_at <= now
-        query = sa.select(columns.decision_id).where(*ours, closed)
+        query = sa.select(columns.decision_id).where(*conditions, closed)
         query = query.order_by(columns.decided_at.desc(), columns.decision_id).limit(limit)
-        still = sa.select(sa.func.count()).select_from(tables.decisions).where(*ours, ~closed)
+        open_windows = (
+            sa.select(sa.func.count()).select_from(tables.decisions).where(*conditions, ~closed)
+        )
 
         def read(connection: sa.Connection) -> tuple[list[str], int]:
             names = list(connection.execute(query).scalars())
-            return names, connection.execute(still).scalar_one()
+            return names, connection.execute(open_windows).scalar_one()
 
         names, waiting = self._ledger.read(read)
         self._left_out[OPEN] += waiting
         return names
 
-    def _judged(
-        self, names: Sequence[str], wanted: EvaluationTarget, policy: Catalog
-    ) -> Iterator[_Judged]:
+    def _repeated(
+        self, names: Sequence[str], target: EvaluationTarget, policy: Catalog
+    ) -> Iterator[_RepeatedDecision]:
         columns = tables.decisions.c
         read = (columns.features, columns.answer, columns.customer_id, columns.channel)
         query = sa.select(*DECISION_COLUMNS, *read).where(columns.decision_id.in_(names))
         found = self._ledger.read(lambda c: {row.decision_id: row for row in c.execute(query)})
         rows = [found[name] for name in names if name in found]
         usable = [(row, record) for row in rows if (record := self._usable(row)) is not None]
-        earned = self._earned([first for row, _ in usable if (first := _first(row)) is not None])
+        rewards = self._rewards([first for row, _ in usable if (first := _first(row)) is not None])
         for row, record in usable:
-            selected = self._again(row, record, wanted, policy)
+            selected = self._repeat(row, record, target, policy)
             if selected is not None:
-                yield _Judged(row, record, selected, earned.get(row.decision_id, 0.0))
+                yield _RepeatedDecision(row, record, selected, rewards.get(row.decision_id, 0.0))
 
     def _usable(self, row: Any) -> Mapping[str, Any] | None:
         record: Mapping[str, Any] = from_json(row.record)
@@ -177,19 +181,19 @@ class Evaluation:
             return None
         return record
 
-    def _earned(self, shown: Sequence[ShownAction]) -> dict[str, float]:
-        """What each decision's first action brought, less its cost."""
+    def _rewards(self, shown: Sequence[ShownAction]) -> dict[str, float]:
+        """Reward of each decision's first action less its cost, by decision id."""
         found = self._ledger.read(lambda c: read_attribution(c, shown, self._catalog))
         return {
             one.shown.decision_id: reward(one, found.shares, self._catalog) for one in found.actions
         }
 
-    def _again(
-        self, row: Any, record: Mapping[str, Any], wanted: EvaluationTarget, policy: Catalog
+    def _repeat(
+        self, row: Any, record: Mapping[str, Any], target: EvaluationTarget, policy: Catalog
     ) -> SelectedActions | None:
         answer = from_json(row.answer)
         try:
-            setup = self._archive.setup(policy, {**answer["models"], **wanted.versions})
+            setup = self._archive.setup(policy, {**answer["models"], **target.versions})
         except ModelMissing:
             self._left_out[NOT_LOGGED] += 1
             return None
@@ -219,32 +223,32 @@ class Evaluation:
         ]
         return replace(locked, contacts=contacts)
 
-    def _trial(self, judged: Sequence[_Judged], policy: Catalog) -> ReplayedLog:
-        logged_names = {name for one in judged for name in one.record["candidates"]}
-        known = {*policy.actions, *logged_names, *(one.row.action_id for one in judged)}
+    def _replayed_log(self, repeated: Sequence[_RepeatedDecision], policy: Catalog) -> ReplayedLog:
+        logged_names = {name for one in repeated for name in one.record["candidates"]}
+        known = {*policy.actions, *logged_names, *(one.row.action_id for one in repeated)}
         actions = (*sorted(known - {NO_ACTION}), NO_ACTION)
         column = {name: index for index, name in enumerate(actions)}
-        logged, wanted = np.zeros((2, len(judged), len(actions)))
+        logged, evaluated = np.zeros((2, len(repeated), len(actions)))
         names = (*policy.actions, NO_ACTION)
-        for number, one in enumerate(judged):
+        for number, one in enumerate(repeated):
             held = [column[name] for name in one.record["candidates"]]
             logged[number, held] = one.record["probabilities"]
             held = [column[names[index]] for index in one.selected.candidates]
-            wanted[number, held] = one.selected.probabilities
-        channels = [[one.row.channel == name for name in self._channels] for one in judged]
-        rows = [np.frombuffer(one.row.features) for one in judged]
+            evaluated[number, held] = one.selected.probabilities
+        channels = [[one.row.channel == name for name in self._channels] for one in repeated]
+        rows = [np.frombuffer(one.row.features) for one in repeated]
         return ReplayedLog(
             actions=actions,
-            reward=np.array([one.reward for one in judged], dtype=np.float64),
-            action=np.array([column[one.row.action_id] for one in judged], dtype=np.intp),
+            reward=np.array([one.reward for one in repeated], dtype=np.float64),
+            action=np.array([column[one.row.action_id] for one in repeated], dtype=np.intp),
             logged=logged,
-            wanted=wanted,
-            contexts=np.column_stack([rows, channels]) if judged else np.empty((0, 0)),
-            customers=tuple(one.row.customer_id for one in judged),
+            evaluated=evaluated,
+            contexts=np.column_stack([rows, channels]) if repeated else np.empty((0, 0)),
+            customers=tuple(one.row.customer_id for one in repeated),
             left_out={why: count for why, count in self._left_out.items() if count},
         )
 
 
 def _first(row: Any) -> ShownAction | None:
-    """The action of the first slot as it was shown, or None: nothing was, or not this."""
+    """The shown action of the first slot; None if that action was not shown."""
     return next((one for one in shown_by(row) if one.action_id == row.action_id), None)

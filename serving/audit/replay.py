@@ -1,4 +1,4 @@
-"""Repeats a logged decision from its record, and explains it as it was then."""
+"""Replay: repeats a logged decision from its record, and explains it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from serving.decide.step_results import DecisionInputs
 from training.pipeline.registry import RegistryDown
 
 BATCH = 500  # decisions read at once
-SHOWN = 20  # differences that are named
+MAX_DIFFERENCES = 20  # in one answer
 
 
 class Replay:
@@ -38,7 +38,7 @@ class Replay:
     Parameters
     ----------
     catalog
-        The one that serves now.
+        The catalogue that serves now.
     """
 
     def __init__(self, ledger: Ledger, archive: Archive, catalog: Catalog) -> None:
@@ -47,19 +47,19 @@ class Replay:
         self._now = catalog
 
     def replay(self, decision_id: str, with_catalog: str = "now") -> ReplayAnswer:
-        """Decide again from the record; whether the answer is the same to the byte.
+        """Repeat a decision from its record, and compare the answers to the byte.
 
         Raises
         ------
         DecisionUnknown
-            If there is no such decision of ours.
+            If the service made no such decision.
         """
         return self._compare(self._found(decision_id), with_catalog)
 
     def since(
         self, since: datetime, limit: int | None, with_catalog: str = "now"
     ) -> Iterator[ReplayAnswer]:
-        """The same for all decisions from a time on, the oldest first."""
+        """Replay all decisions since a time, the oldest first."""
         names = self._names(since, limit)
         for start in range(0, len(names), BATCH):
             some = names[start : start + BATCH]
@@ -67,18 +67,18 @@ class Replay:
             yield from (self._compare(rows[name], with_catalog) for name in some if name in rows)
 
     def count(self, since: datetime, limit: int | None) -> int:
-        """How many decisions that are."""
+        """Number of decisions that `since` replays."""
         return len(self._names(since, limit))
 
     def explain(self, decision_id: str) -> ExplainAnswer:
-        """The decision with everything that led to it, as it was then.
+        """Repeat a decision with the models and catalogue of then, and explain it.
 
         Raises
         ------
         DecisionUnknown
-            If there is no such decision of ours.
+            If the service made no such decision.
         NotRepeatable
-            If what it was made with is gone.
+            If the models or the catalogue of the decision no longer exist.
         """
         row = self._found(decision_id)
         record = from_json(row.record)
@@ -88,11 +88,11 @@ class Replay:
         if catalog is None:
             raise _gone(decision_id, "its catalogue is not in the ledger")
         try:
-            again = self._again(row, record, catalog, explain=True)
-            plain = self._again(row, record, catalog)
+            repeated = self._repeat(row, record, catalog, explain=True)
+            plain = self._repeat(row, record, catalog)
         except (ModelMissing, RegistryDown) as error:
             raise _gone(decision_id, str(error)) from error
-        return ExplainAnswer(decision=again, as_logged=plain.model_dump_json() == row.answer)
+        return ExplainAnswer(decision=repeated, as_logged=plain.model_dump_json() == row.answer)
 
     def _compare(self, row: Any, with_catalog: str) -> ReplayAnswer:
         record = from_json(row.record)
@@ -102,22 +102,24 @@ class Replay:
         if catalog is None or record["features_layout"] != self._archive.fingerprint:
             return ReplayAnswer(decision_id=row.decision_id, identical=False, causes=causes)
         try:
-            again = self._again(row, record, catalog)
-        except Exception as error:  # whatever a changed catalogue or a lost model leads to
+            repeated = self._repeat(row, record, catalog)
+        except Exception as error:  # a changed catalogue or a lost model may raise anything
             causes.append(str(error))
             return ReplayAnswer(decision_id=row.decision_id, identical=False, causes=causes)
-        answer = again.model_dump_json()
+        answer = repeated.model_dump_json()
         if answer == row.answer:
             return ReplayAnswer(decision_id=row.decision_id, identical=True)
         return ReplayAnswer(
             decision_id=row.decision_id,
             identical=False,
             causes=causes or ["nothing that we keep has changed: the program itself, or the log"],
-            differences=list(_differences(from_json(row.answer), from_json(answer)))[:SHOWN],
+            differences=list(_differences(from_json(row.answer), from_json(answer)))[
+                :MAX_DIFFERENCES
+            ],
         )
 
     def _causes(self, record: Mapping[str, Any], catalog: Catalog | None) -> list[str]:
-        """What is known to be different from then."""
+        """Known differences between the setup of then and of now."""
         causes = []
         if record["features_layout"] != self._archive.fingerprint:
             causes.append("domain: the domain file has changed since; its features mean another")
@@ -134,7 +136,7 @@ class Replay:
             )
         return causes
 
-    def _again(
+    def _repeat(
         self, row: Any, record: Mapping[str, Any], catalog: Catalog, explain: bool = False
     ) -> Decision:
         answer = from_json(row.answer)
@@ -159,10 +161,9 @@ class Replay:
 
     def _rows(self, decision_ids: list[str]) -> list[Any]:
         columns = tables.decisions.c
-        query = sa.select(
-            columns.decision_id, columns.decided_at, columns.features, columns.record,
-            columns.answer,
-        ).where(columns.decision_id.in_(decision_ids), columns.answer.is_not(None))  # fmt: skip
+        read = (columns.decision_id, columns.decided_at, columns.features, columns.record)
+        query = sa.select(*read, columns.answer)
+        query = query.where(columns.decision_id.in_(decision_ids), columns.answer.is_not(None))
         return self._ledger.read(lambda connection: list(connection.execute(query)))
 
 
@@ -173,7 +174,7 @@ def repeat_decision(
     answer: Mapping[str, Any],
     explain: bool,
 ) -> Decision:
-    """The choice, once more, from what was kept of it."""
+    """Repeat a decision from its record; returns the new answer."""
     inputs = inputs_from_record(row, record, answer, explain)
     locked = locked_again(record, inputs.customer_id)
     return select(setup, inputs, score(setup, inputs), locked).decision
@@ -182,7 +183,7 @@ def repeat_decision(
 def inputs_from_record(
     row: Any, record: Mapping[str, Any], answer: Mapping[str, Any], explain: bool
 ) -> DecisionInputs:
-    """What a logged decision rested on before the ledger was locked."""
+    """The inputs that a logged decision had before its ledger transaction."""
     sent = record["request"] | ({"explain": True} if explain else {})
     return DecisionInputs(
         decision_id=row.decision_id,
@@ -199,7 +200,7 @@ def inputs_from_record(
 
 
 def _differences(then: Any, now: Any, field: str = "") -> Iterator[Difference]:
-    """Where two JSON contents differ."""
+    """Yield the fields in which two JSON contents differ."""
     if isinstance(then, dict) and isinstance(now, dict):
         for name in dict.fromkeys([*then, *now]):
             inner = f"{field}.{name}" if field else str(name)

@@ -46,6 +46,9 @@ class FakeRegistry:
         number = self.champions.get(name)
         return Version(name, number, (), "passed", RUN) if number else None
 
+    def version(self, name: str, number: str) -> Version:
+        return Version(name, number, (), "passed", RUN)
+
     def folder(self, version: Version) -> Path:
         self.read.append(f"{version.name} {version.version}")
         return self.root / version.name / version.version

@@ -79,7 +79,7 @@ def truth(trial, catalog):
         else ACCEPTS.get(name, 0) * catalog.actions[name].value - catalog.actions[name].cost
         for name in trial.actions
     ]
-    return float((trial.wanted @ np.array(worth)).mean())
+    return float((trial.evaluated @ np.array(worth)).mean())
 
 
 def test_the_same_catalogue_and_models_would_decide_as_was_decided(engine, evaluation, now):
@@ -88,8 +88,8 @@ def test_the_same_catalogue_and_models_would_decide_as_was_decided(engine, evalu
     assert len(trial.reward) == 60
     policy = ~np.isclose(trial.logged.max(axis=1), 1 / 3)  # the others are the control group's
     assert 0 < policy.sum() < 60
-    assert np.array_equal(trial.logged[policy], trial.wanted[policy])
-    assert trial.wanted.sum(axis=1) == pytest.approx(1, abs=1e-12)
+    assert np.array_equal(trial.logged[policy], trial.evaluated[policy])
+    assert trial.evaluated.sum(axis=1) == pytest.approx(1, abs=1e-12)
 
 
 def test_rewards_are_what_followed_the_first_action_less_its_cost(engine, evaluation, now):
@@ -131,7 +131,7 @@ def test_another_version_of_the_bandit_is_asked_in_place_of_the_logged_one(
 ):
     lived(engine, now, 60)
     as_logged, other = run(evaluation, catalog, now), run(evaluation, catalog, now, {"bandit": "9"})
-    assert not np.allclose(as_logged.wanted, other.wanted)
+    assert not np.allclose(as_logged.evaluated, other.evaluated)
     assert np.array_equal(as_logged.logged, other.logged)
 
 
@@ -146,7 +146,7 @@ def test_a_cap_that_looks_further_back_than_the_record_reads_the_ledger(
     before = np.cumsum(shown) - shown
     wanted = changed(catalog, contact_policy={"caps": [{"at_most": 2, "days": 30}]})
     trial = run(evaluation, wanted, now)
-    allowed = trial.wanted[::-1, trial.actions.index("discount")] > 0  # the newest come first
+    allowed = trial.evaluated[::-1, trial.actions.index("discount")] > 0  # the newest come first
     assert allowed.tolist() == (before < 2).tolist()
     assert 0 < allowed.sum() < 12
 
