@@ -1,7 +1,7 @@
-"""The command `nba`: from data to a running server, and back to an older model.
+"""The command `nba`: imports data, builds features, trains and promotes models, and serves.
 
-What each command does is in `steps` and `steps_data.py`, imported when it runs:
-`nba --help` must answer at once, and Feast alone takes seconds.
+Each command imports `steps` or `steps_data` when it runs, because `nba --help` must answer at once
+and Feast alone takes seconds to import.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from training.pipeline.train import Result
 
 app = typer.Typer(
-    help="Decides, while the customer waits, which one action is worth most.",
+    help="Decides, while the customer waits, which action serves that customer best.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
@@ -62,7 +62,9 @@ def import_source(
 
 @app.command()
 def load(
-    folder: Annotated[Path, typer.Argument(help="Holds customers, events, decisions, outcomes.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with the tables customers, events, decisions, outcomes.")
+    ],
     dry_run: Annotated[bool, typer.Option(help="Check only; write nothing.")] = False,
 ) -> None:
     """Check the contract tables of a folder and bring them into the ledger.
@@ -86,9 +88,9 @@ def build() -> None:
 @app.command()
 def train(
     model: Annotated[str | None, typer.Argument(help="churn, intent or bandit; else all.")] = None,
-    promote: Annotated[bool, typer.Option(help="Make it champion if its gates pass.")] = False,
+    promote: Annotated[bool, typer.Option(help="Make champion if the gates pass.")] = False,
 ) -> None:
-    """Train models, judge them on what they have not seen, and log them to MLflow as challengers.
+    """Train models, evaluate them on unseen data, and log them to MLflow as challengers.
 
     Example: nba train churn --promote
     """
@@ -99,9 +101,9 @@ def train(
 @app.command()
 def tune(
     model: Annotated[str, typer.Argument(help="churn or intent")],
-    trials: Annotated[int, typer.Option(min=1, help="How many settings to try.")] = 30,
+    trials: Annotated[int, typer.Option(min=1, help="Number of settings to try.")] = 30,
 ) -> None:
-    """Search better LightGBM settings with Optuna, on the training moments only.
+    """Search for better LightGBM settings with Optuna, on the training moments only.
 
     Example: nba tune churn --trials 50
     """
@@ -110,7 +112,7 @@ def tune(
     with plain_errors():
         with progress() as report:
             best = tune_model(model, trials, report)
-        out.print(f"Log loss on moments held out: {best.before:.5f} before, {best.after:.5f} now.")
+        out.print(f"Log loss on held-out moments: {best.before:.5f} before, {best.after:.5f} now.")
         out.print(f"Put this under {model}.lightgbm in training/params.yaml:")
         for name, value in best.params.items():
             out.print(f"    {name}: {value:.6g}")
@@ -137,9 +139,9 @@ def models() -> None:
 def promote(
     model: OneModel,
     version: Annotated[str | None, typer.Option(help="Default: the challenger.")] = None,
-    force: Annotated[bool, typer.Option(help="Although a gate was missed.")] = False,
+    force: Annotated[bool, typer.Option(help="Promote even if the model missed a gate.")] = False,
 ) -> None:
-    """Make a version the champion. Running servers swap it in within seconds.
+    """Make a version the champion. Running servers use it within seconds.
 
     Example: nba promote churn --version 3
     """
@@ -153,7 +155,7 @@ def promote(
 
 @app.command()
 def rollback(model: OneModel) -> None:
-    """Make the champion before this one the champion again.
+    """Make the previous champion the champion again.
 
     Example: nba rollback churn
     """
@@ -167,7 +169,7 @@ def rollback(model: OneModel) -> None:
 
 @app.command()
 def quickstart() -> None:
-    """Real data, features and models, from nothing; does only what is not there yet.
+    """Import real data, build features and train models; skips what is done already.
 
     Example: nba quickstart
     """
@@ -186,9 +188,9 @@ def quickstart() -> None:
             out.print("The features are online already.")
         else:
             _build()
-        from serving.cli.steps import without_champion
+        from serving.cli.steps import models_without_champion
 
-        missing = without_champion()
+        missing = models_without_champion()
         for model in missing:
             _train(model, promote=True)
         if not missing:
@@ -197,9 +199,9 @@ def quickstart() -> None:
 
 @app.command()
 def compact() -> None:
-    """Write the ledger and the online store anew, so that nothing that was deleted lingers.
+    """Rewrite the files of the ledger and the online store, so that deleted data is wiped.
 
-    Nobody can write meanwhile: some seconds for each gigabyte.
+    Writers wait meanwhile: some seconds for each gigabyte.
 
     Example: nba compact
     """
@@ -207,12 +209,12 @@ def compact() -> None:
 
     with plain_errors():
         compact_all()
-        out.print("Nothing that was deleted lingers in the files.")
+        out.print("The files hold no deleted data any more.")
 
 
 @app.command()
 def serve() -> None:
-    """Start the server, and say what to try once it is ready.
+    """Start the server, and print a request to try once it is ready.
 
     Example: NBA_PORT=8080 NBA_WORKERS=2 nba serve
     """
@@ -224,7 +226,7 @@ def serve() -> None:
 
 @app.command()
 def learn() -> None:
-    """Run the learner by itself, for servers that were started with NBA_LEARNER=false.
+    """Run the learner alone, for servers that were started with NBA_LEARNER=false.
 
     Example: NBA_LEARNER=false nba serve & nba learn
     """
@@ -258,13 +260,13 @@ def _build() -> None:
 def _train(model: str | None, promote: bool) -> None:
     from serving.cli.steps import train_models
 
-    failed = []
+    missed = []
     with progress() as report:
         for result in train_models(model, promote, report):
             _show(result, promote)
-            failed += [f"{result.name}: {why}" for why in result.gate_failures]
-    if failed:
-        err.print(f"Gates missed, not promoted: {'; '.join(failed)}.")
+            missed += [f"{result.name}: {gate}" for gate in result.gate_failures]
+    if missed:
+        err.print(f"Gates missed, not promoted: {'; '.join(missed)}.")
         raise typer.Exit(BROKEN)
 
 

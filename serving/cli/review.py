@@ -1,4 +1,4 @@
-"""The commands of `nba` that look at what may be decided, what was, and what people answered."""
+"""The commands of `nba` that read only: catalog, replay, lift, evaluate and feedback."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from serving.contract.evaluation import EvaluationView
 
 review = typer.Typer()
-SHOWN = 10  # decisions that are not identical, by name
+MAX_SHOWN = 10  # decisions that are not identical, each with its differences
 
 
 @review.command()
 def catalog(
-    names: Annotated[bool, typer.Option(help="List what a condition may speak of.")] = False,
+    names: Annotated[bool, typer.Option(help="List the names that a condition may use.")] = False,
 ) -> None:
-    """Check the action catalogue as a server would: conditions, wordings, names, rules.
+    """Check the action catalogue as the server does: conditions, wordings, names, rules.
 
     Example: NBA_ACTIONS=new.actions.yaml nba catalog
 
     Example: nba catalog --names
     """
-    from serving.cli.steps import compiled
+    from serving.cli.steps import compile_catalog
 
     with plain_errors():
-        made = compiled()
+        made = compile_catalog()
         if names:
             for name, kind in made.context_reader.names.kinds.items():
                 out.print(f"{kind:<7} {name}", markup=False, highlight=False)
@@ -49,56 +49,60 @@ def catalog(
 @review.command()
 def replay(
     since: Annotated[
-        str | None, typer.Option(help="Decisions from this day or time on (UTC); else all.")
+        str | None, typer.Option(help="Decisions from this day or time on (UTC); default: all.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, oldest first.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of decisions, the oldest first.")
+    ] = None,
     with_catalog: Annotated[
-        str, typer.Option("--catalog", help="now, or then: the one it was decided with.")
+        str, typer.Option("--catalog", help="now: today's catalogue; then: that of the decision.")
     ] = "now",
     decision: Annotated[str | None, typer.Option(help="Only this decision_id.")] = None,
 ) -> None:
-    """Decide again from the log, and count the answers that come out the same, to the byte.
+    """Decide again from the log, and count the answers that are identical to the byte.
 
-    Exit code 1 if one does not.
+    The exit code is 1 if an answer is not identical.
 
     Example: nba replay --since 2026-11-01
 
     Example: nba replay --decision visit-8812 --catalog then
     """
-    from serving.cli.steps import replayed
+    from serving.cli.steps import replay_decisions
 
     with plain_errors():
         same, others = 0, []
         with progress() as report:
             begin = moment("since", since) if since else None
-            for answer in replayed(begin, limit, _which(with_catalog), decision, report):
+            for answer in replay_decisions(
+                begin, limit, _which_catalog(with_catalog), decision, report
+            ):
                 if answer.identical:
                     same += 1
                 else:
                     others.append(answer)
         out.print(f"{same + len(others):,} decisions replayed, {same:,} identical.")
-        for answer in others[:SHOWN]:
-            _say(f"{answer.decision_id}: {'; '.join(answer.causes)}")
+        for answer in others[:MAX_SHOWN]:
+            _print(f"{answer.decision_id}: {'; '.join(answer.causes)}")
             for one in answer.differences[:3]:
-                _say(f"    {one.field}: {one.then!r} then, {one.now!r} now")
-        if len(others) > SHOWN:
-            _say(f"... and {len(others) - SHOWN:,} more.")
+                _print(f"    {one.field}: {one.then!r} then, {one.now!r} now")
+        if len(others) > MAX_SHOWN:
+            _print(f"... and {len(others) - MAX_SHOWN:,} more.")
         if others:
             err.print(f"{len(others):,} are not identical.")
             raise typer.Exit(BROKEN)
 
 
 def _period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
-    """What --since and --until say; None leaves that side open."""
+    """Read --since and --until; None leaves that side open."""
     begin = None if since is None else moment("since", since)
     return begin, None if until is None else moment("until", until)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     out.print(text, markup=False, soft_wrap=True)
 
 
-def _which(text: str) -> Literal["now", "then"]:
+def _which_catalog(text: str) -> Literal["now", "then"]:
     from features.errors import InvalidSetting
 
     if text == "now":
@@ -114,21 +118,21 @@ def _which(text: str) -> Literal["now", "then"]:
 def lift(
     since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
     until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it, for a program.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
-    """Show what the policy earns more than the control group, with its 95 % interval.
+    """Show what the policy earns more than the control group, with a 95 % interval.
 
-    Customers are compared, not decisions; the sizes of the two arms are checked.
+    Compares customers, not decisions, and checks the sizes of the two arms.
 
     Example: nba lift --since 2026-11-01
     """
-    from serving.cli.steps import lift_of
+    from serving.cli.steps import compute_lift
 
     with plain_errors():
         begin, end = _period(since, until)
-        found = lift_of(begin, end)
+        found = compute_lift(begin, end)
         if as_json:
-            _say(found.model_dump_json(indent=1))
+            _print(found.model_dump_json(indent=1))
             return
         unit = found.currency.upper()
         table = Table("arm", "customers", "decisions", f"{unit} a customer", f"{unit} a decision")
@@ -140,30 +144,32 @@ def lift(
         ratio = found.sample_ratio
         if ratio.p_value is not None:
             share = f"{ratio.found_control:.2%} of the customers, {ratio.expected_control:.2%}"
-            _say(f"Control group: {share} expected, p = {ratio.p_value:.3g}.")
+            _print(f"Control group: {share} expected, p = {ratio.p_value:.3g}.")
         for remark in found.remarks:
-            _say(remark)
-        _say(found.verdict)
+            _print(remark)
+        _print(found.verdict)
 
 
 @review.command()
 def evaluate(
     policy: Annotated[
-        str | None, typer.Option(help="Bandit to judge: challenger, previous or a version.")
+        str | None, typer.Option(help="Bandit to evaluate: challenger, previous or a version.")
     ] = None,
     catalog: Annotated[
-        Path | None, typer.Option(help="Catalogue to judge: other caps, levers, rules.")
+        Path | None, typer.Option(help="Catalogue to evaluate: other caps, levers, rules.")
     ] = None,
     since: Annotated[str | None, typer.Option(help="Decisions from this day or time on.")] = None,
     until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20_000,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it, for a program.")] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, help="Maximum number of decisions, the newest.")
+    ] = 20_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
     """Estimate what another policy or catalogue would have earned on decisions already made.
 
-    The real engine decides again; what it would choose is weighed against what followed. Where the
-    log cannot tell, the answer is "not enough support" and no number. A policy that has learned
-    from decisions looks better on them than it is: name, with --since, a time after its training.
+    The engine decides again; off-policy estimators weight the logged outcomes by its probabilities.
+    If the log holds too little, the answer is "not enough support" and no number. A policy looks
+    better than it is on decisions that it has learned from: set --since to after its training.
 
     Example: nba evaluate --policy challenger --since 2026-11-01
 
@@ -175,21 +181,22 @@ def evaluate(
         if policy is None and catalog is None:
             raise InvalidSetting(
                 "Neither --policy nor --catalog is given.",
-                expected="what is to be judged",
+                expected="a policy or a catalogue to evaluate",
                 remedy="Name one, or both: 'nba evaluate --policy challenger'.",
             )
-        from serving.cli.steps import EvaluationRequest, evaluated
+        from serving.cli.steps import EvaluationRequest, evaluate_request
 
         begin, end = _period(since, until)
         with progress() as report:
-            found = evaluated(EvaluationRequest(policy, catalog), begin, end, limit, report)
+            request = EvaluationRequest(policy, catalog)
+            found = evaluate_request(request, begin, end, limit, report)
         if as_json:
-            _say(found.model_dump_json(indent=1))
+            _print(found.model_dump_json(indent=1))
         else:
-            _tell(found)
+            _print_evaluation(found)
 
 
-def _tell(found: EvaluationView) -> None:
+def _print_evaluation(found: EvaluationView) -> None:
     unit = found.currency.upper()
     table = Table("estimator", f"{unit} a decision", "95 % interval", "effective decisions")
     if found.decided is not None:
@@ -199,15 +206,15 @@ def _tell(found: EvaluationView) -> None:
         interval = "" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
         table.add_row(one.method, value, interval, f"{one.effective_decisions:,.0f}")
     out.print(table)
-    shares = Table("action", "share, as decided", "as it would be")
+    shares = Table("action", "share, as decided", "share, evaluated")
     for share in found.shares:
         shares.add_row(share.action_id, f"{share.decided:.1%}", f"{share.wanted:.1%}")
     out.print(shares)
     for remark in dict.fromkeys([*(one.note for one in found.estimates if one.note)]):
-        _say(remark)
+        _print(remark)
     for remark in found.remarks:
-        _say(remark)
-    _say(found.verdict)
+        _print(remark)
+    _print(found.verdict)
 
 
 @review.command()
@@ -219,10 +226,10 @@ def feedback(
     since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
     until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
     customer: Annotated[
-        str | None, typer.Option(help="Only of this one (id or identifier).")
+        str | None, typer.Option(help="Answers of this customer only (id or identifier).")
     ] = None,
 ) -> None:
-    """Show what customers answered: NPS, CSAT, CES and stars, each with its 95 % interval.
+    """Show customers' answers: NPS, CSAT, CES and stars, each with a 95 % interval.
 
     nps: % promoters - % detractors. csat: % of 4 and 5. ces: mean of 1 to 7. rating: mean stars.
 
@@ -247,14 +254,14 @@ def feedback(
         if rows:
             out.print(_answers(rows, groups))
         else:
-            out.print("Nobody answered: no event of that time holds a score.")
+            out.print("Nobody answered: no event of that time has a score.")
 
 
 def _answers(rows: list[Row], by: list[str]) -> Table:
     table = Table("measure", *by, "answers", "value", "95 % interval")
     for row in rows:
         score = row.score
-        unknown = score.low != score.low  # nan: of one answer alone, nobody knows how sure it is
+        unknown = score.low != score.low  # nan: one answer alone has no interval
         interval = "" if unknown else f"{score.low:.2f} to {score.high:.2f}"
         group = [escape(text) for text in row.group]
         table.add_row(row.measure, *group, f"{score.answers:,}", f"{score.value:.2f}", interval)

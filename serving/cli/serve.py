@@ -1,4 +1,4 @@
-"""Starts the BentoML server as a child and tells a newcomer what to try."""
+"""Starts the BentoML server as a child process and prints a request to try."""
 
 from __future__ import annotations
 
@@ -37,41 +37,44 @@ def serve_until_stopped(say: Callable[[str], None]) -> int:
         The server's exit code.
     """
     settings = load_settings()
-    _refuse_taken(settings.port)
+    _check_port_is_free(settings.port)
     migrate_and_say(settings.ledger_url, say)  # the workers would refuse an older schema
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:NextBestAction"]
     command += ["--port", str(settings.port), "--working-dir", str(ROOT)]
-    server = subprocess.Popen(command, env={**os.environ, **_for_child(settings)})
+    server = subprocess.Popen(command, env={**os.environ, **_child_environment(settings)})
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-    threading.Thread(target=_greet, args=(settings, server, say), daemon=True).start()
+    threading.Thread(target=_announce, args=(settings, server, say), daemon=True).start()
     while True:
         try:
             return server.wait()
-        except KeyboardInterrupt:  # the terminal has told the child as well
+        except KeyboardInterrupt:  # the terminal has interrupted the child, too
             continue
 
 
-def _refuse_taken(port: int) -> None:
-    """A server that is there already would be taken for ours."""
+def _check_port_is_free(port: int) -> None:
+    """Refuse a port in use: the server that listens there would be taken for ours."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))
         except OSError:
             raise InvalidSetting(
-                f"NBA_PORT is {port}, and somebody listens there already.",
+                f"NBA_PORT is {port}, and another process listens there already.",
                 expected="a free port",
                 remedy="Stop the other server, or set NBA_PORT to another port.",
             ) from None
 
 
-def _for_child(settings: Settings) -> dict[str, str]:
-    # The server runs in another folder; what was relative to this one must not be.
+def _child_environment(settings: Settings) -> dict[str, str]:
+    # The child runs in another folder, so it gets absolute paths.
     given = settings.model_dump(mode="json")
     return {f"NBA_{name}".upper(): str(value) for name, value in given.items()}
 
 
-def _greet(settings: Settings, server: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
+def _announce(
+    settings: Settings, server: subprocess.Popen[bytes], say: Callable[[str], None]
+) -> None:
+    """Wait until the server is ready; then print what is missing, and a request to try."""
     end = monotonic_s() + READY_WITHIN_S
     while monotonic_s() < end and server.poll() is None:
         answer = _readiness(settings.port)
@@ -87,7 +90,7 @@ def _greet(settings: Settings, server: subprocess.Popen[bytes], say: Callable[[s
     for missing in answer["degraded"]:
         say(f"Missing: {missing}")
     domain = load_domain(settings.domain)
-    body = json.dumps({"customer_id": _somebody(settings), "channel": domain.channels[0]})
+    body = json.dumps({"customer_id": _some_customer(settings), "channel": domain.channels[0]})
     say(f"Ready on port {settings.port}. Try:\n")
     say(
         f"curl -s localhost:{settings.port}/v1/decide "
@@ -108,8 +111,8 @@ def _readiness(port: int) -> dict[str, list[str]] | None:
         connection.close()
 
 
-def _somebody(settings: Settings) -> str:
-    """A real customer to try it with."""
+def _some_customer(settings: Settings) -> str:
+    """Return a customer of the ledger for the request to try."""
     query = sa.select(tables.customers.c.customer_id).order_by(tables.customers.c.customer_id)
     ledger = Ledger(settings.ledger_url)
     found = ledger.read(lambda connection: connection.execute(query.limit(1)).scalar())

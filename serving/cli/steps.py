@@ -1,8 +1,7 @@
-"""What the command `nba` does with models and decisions, step by step; `steps_data`
-has those that come before.
+"""The steps of `nba` that need models: train, tune, replay, lift, evaluate.
 
-Apart from `main` because this room imports Feast, MLflow and LightGBM, which takes
-seconds; the command imports it when a step is run, not when somebody asks for help.
+`main` imports this module only when a step runs, because its imports (Feast, MLflow, LightGBM) take
+seconds.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ from training.pipeline.tuning import Best, search
 
 
 class EvaluationRequest(NamedTuple):
-    """What is to be judged: a version of the bandit (or its alias), a catalogue's file, or both."""
+    """The target of an evaluation: a version or alias of the bandit, a catalogue file, or both."""
 
     policy: str | None
     catalog: Path | None
 
 
 def train_models(model: str | None, promote: bool, report: Progress) -> Iterator[Result]:
-    """Train one model or all; each is promoted if that is wished and its gates pass."""
+    """Train one model or all; if ``promote``, promote each whose gates pass."""
     sources, registry = _sources(), Registry(load_settings())
     names = trainable(sources.domain)
     if model is not None and model not in names:
@@ -59,29 +58,29 @@ def train_models(model: str | None, promote: bool, report: Progress) -> Iterator
 
 
 def tune_model(model: str, trials: int, report: Progress) -> Best:
-    """Search better LightGBM settings."""
+    """Search for better LightGBM settings."""
     return search(model, _sources(), trials, report)
 
 
-def compiled() -> CompiledCatalog:
-    """The catalogue of these settings, checked and compiled."""
+def compile_catalog() -> CompiledCatalog:
+    """Check and compile the catalogue that the settings name."""
     settings = load_settings()
     domain = load_domain(settings.domain)
     return load_compiled_catalog(settings.actions, domain, ModelInput(domain))
 
 
-def replayed(
+def replay_decisions(
     since: datetime | None,
     limit: int | None,
     with_catalog: Literal["now", "then"],
     decision_id: str | None,
     report: Progress,
 ) -> Iterator[ReplayAnswer]:
-    """Decide again from the log: one decision, or all from a time on."""
+    """Decide again from the log: one decision, or all since a time."""
     settings = load_settings()
     domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
     archive = Archive(Registry(settings), ledger, domain, load_params())
-    replay = Replay(ledger, archive, compiled().catalog)
+    replay = Replay(ledger, archive, compile_catalog().catalog)
     if decision_id is not None:
         yield replay.replay(decision_id, with_catalog)
         return
@@ -92,8 +91,8 @@ def replayed(
         report("replay", done, count)
 
 
-def lift_of(since: datetime | None, until: datetime | None) -> LiftView:
-    """What the policy earns more than the control group."""
+def compute_lift(since: datetime | None, until: datetime | None) -> LiftView:
+    """Compare the customers of the policy with those of the control group."""
     settings = load_settings()
     domain = load_domain(settings.domain)
     if since and until and since >= until:
@@ -107,34 +106,34 @@ def lift_of(since: datetime | None, until: datetime | None) -> LiftView:
     return view_lift(request, ledger, catalog, domain.currency, utc_now())
 
 
-def evaluated(
-    wanted: EvaluationRequest,
+def evaluate_request(
+    request: EvaluationRequest,
     since: datetime | None,
     until: datetime | None,
     limit: int,
     report: Progress,
 ) -> EvaluationView:
-    """What another policy or catalogue would have earned on the decisions of the log."""
+    """Estimate what another policy or catalogue would have earned on the logged decisions."""
     settings = load_settings()
     domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
     params, registry = load_params(), Registry(settings)
     archive, now = Archive(registry, ledger, domain, params), utc_now()
     catalog = load_catalog(settings.actions, domain)
     versions = {}
-    if wanted.policy is not None:
-        versions["bandit"] = registry.version("bandit", wanted.policy).version
-    other = catalog if wanted.catalog is None else load_catalog(wanted.catalog, domain)
-    run = Evaluation(ledger, archive, catalog, domain.channels)
-    asked = EvaluationTarget(other, versions)
-    trial = run.run(asked, now, since or EPOCH, until, limit, report)
+    if request.policy is not None:
+        versions["bandit"] = registry.version("bandit", request.policy).version
+    other = catalog if request.catalog is None else load_catalog(request.catalog, domain)
+    evaluation = Evaluation(ledger, archive, catalog, domain.channels)
+    target = EvaluationTarget(other, versions)
+    replayed = evaluation.run(target, now, since or EPOCH, until, limit, report)
     report("estimate", 0, 1)
-    view = report_evaluation(trial, domain.currency, params.seed)
+    view = report_evaluation(replayed, domain.currency, params.seed)
     report("estimate", 1, 1)
     return view
 
 
-def without_champion() -> list[str]:
-    """Models that this business defines and that nobody has promoted yet."""
+def models_without_champion() -> list[str]:
+    """Models that the domain file defines and that have no champion yet."""
     settings = load_settings()
     registry = Registry(settings)
     names = trainable(load_domain(settings.domain))

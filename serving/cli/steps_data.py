@@ -1,7 +1,6 @@
-"""What the command `nba` does with data: import, load, build.
+"""The steps of `nba` that need data only: import, load, build, compact.
 
-Apart from `steps`, which imports MLflow, LightGBM and all that decides: tables are
-checked, and features built, some seconds sooner without them.
+They do not import MLflow and LightGBM as `steps` does, so they begin some seconds sooner.
 """
 
 from __future__ import annotations
@@ -23,14 +22,25 @@ from features.store.build import build_features
 from features.store.feast_store import FeatureStore
 from serving.catalog.compiled_catalog import load_catalog
 
-PUBLISHED = {"telco": telco.write_tables, "helpdesk": helpdesk.write_tables}  # read a file
+PUBLISHED = {
+    "telco": telco.write_tables,
+    "helpdesk": helpdesk.write_tables,
+}  # these read a file that the user names
 SOURCES = ("completejourney", *PUBLISHED)
 
 
 def import_tables(
     source: str, file: Path | None, to: Path | None, report: Progress
 ) -> tuple[Path, timedelta]:
-    """Write the contract tables of a real data set; where to, and how far its times moved."""
+    """Write the contract tables of a real data set.
+
+    Returns
+    -------
+    Path
+        Folder of the tables.
+    timedelta
+        Shift that was added to all times.
+    """
     if source not in SOURCES:
         raise InvalidSetting(
             f"source is {source!r}.", expected=" or ".join(SOURCES), remedy="Name one of them."
@@ -38,7 +48,7 @@ def import_tables(
     folder, shift = to or load_settings().home / "sources" / source, timedelta()
     report(f"import {source}", 0, 1)
     if source in PUBLISHED:
-        PUBLISHED[source](_given(source, file), folder)
+        PUBLISHED[source](_required_file(source, file), folder)
     elif file is not None:
         raise InvalidSetting(
             f"--file is {str(file)!r}.",
@@ -61,30 +71,30 @@ def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[LoadRepor
 
 
 def build(report: Progress) -> int:
-    """Fold all events and put the features online; how many events."""
-    domain, ledger, store = _opened()
+    """Fold all events, put the features online, and return the number of events."""
+    domain, ledger, store = _open()
     return build_features(ledger, store, domain, utc_now(), report, os.cpu_count() or 1)
 
 
 def compact() -> None:
-    """Write the ledger and the online store anew."""
-    _, ledger, store = _opened()
+    """Rewrite the files of the ledger and the online store without deleted data."""
+    _, ledger, store = _open()
     Erasure(ledger, store, load_settings().home).compact()
 
 
 def has_data() -> bool:
-    """Whether tables were loaded."""
+    """Return True if tables were loaded."""
     return is_loaded(Ledger(load_settings().ledger_url))
 
 
 def has_features() -> bool:
-    """Whether the online store can serve."""
-    _, _, store = _opened()
+    """Return True if the online store can serve."""
+    _, _, store = _open()
     return store.why_unusable() is None
 
 
-def _opened() -> tuple[Domain, Ledger, FeatureStore]:
-    """The business, its ledger and its store; a catalogue that is broken is told of at once."""
+def _open() -> tuple[Domain, Ledger, FeatureStore]:
+    """Open domain, ledger and store, and refuse a broken catalogue before any work."""
     settings = load_settings()
     domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
     store = FeatureStore(settings, domain)
@@ -92,7 +102,7 @@ def _opened() -> tuple[Domain, Ledger, FeatureStore]:
     return domain, ledger, store
 
 
-def _given(source: str, file: Path | None) -> Path:
+def _required_file(source: str, file: Path | None) -> Path:
     if file is None:
         raise InvalidSetting(
             "--file is not given.",

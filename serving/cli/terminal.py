@@ -1,4 +1,4 @@
-"""How the command talks: progress on long work, a sentence instead of a traceback."""
+"""Terminal output of `nba`: progress bars, and a sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BROKEN, REFUSED = 1, 2  # exit codes
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Exit code 2 for what the caller can correct, 1 for a gate that was missed."""
+    """Print our errors as a sentence; exit with 1 for a missed gate, with 2 for all others."""
     try:
         yield
     except NbaError as error:
@@ -38,33 +38,31 @@ def plain_errors() -> Iterator[None]:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Bars on a terminal; elsewhere a line for each step that begins."""
+    """Show progress bars on a terminal; elsewhere print a line for each step that begins."""
     shown = err.is_terminal
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=err, disable=not shown) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def report(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=of)
+        def report(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total)
                 if not shown:
-                    sys.stderr.write(f"{what} ...\n")
-            bars.update(tasks[what], completed=done, total=of)
+                    sys.stderr.write(f"{step} ...\n")
+            bars.update(tasks[step], completed=done, total=total)
 
         yield report
 
 
 def moment(name: str, text: str) -> datetime:
-    """A day, or a time, as a person writes it; in UTC unless it says otherwise.
+    """Read a day or a time; without a time zone it is UTC.
 
     Raises
     ------
     InvalidSetting
-        If it is neither; names the option it was given to.
+        If the text is neither; names the option ``--name``.
     """
-    from features.journeys.events import (
-        as_utc,  # brings pydantic along, which help does not wait for
-    )
+    from features.journeys.events import as_utc  # imports pydantic: `nba --help` does not wait
 
     try:
         written = datetime.fromisoformat(text)

@@ -41,18 +41,18 @@ def test_help_does_not_load_the_heavy_libraries():
 
 
 @pytest.mark.parametrize(
-    ("room", "spared"),
+    ("name", "spared"),
     [
         # The process that starts the workers reads the routes only.
         ("serving.service", ("feast", "mlflow", "lightgbm", "pandas", "scipy")),
         ("serving.cli.steps_data", ("mlflow", "lightgbm", "sklearn", "bentoml")),
     ],
 )
-def test_who_does_not_need_the_heavy_libraries_does_not_load_them(room, spared):
+def test_a_module_that_does_not_need_the_heavy_libraries_does_not_load_them(name, spared):
     import subprocess
     import sys
 
-    code = f"import sys, {room}; print([name for name in {spared} if name in sys.modules])"
+    code = f"import sys, {name}; print([one for one in {spared} if one in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -106,7 +106,7 @@ def test_a_port_that_is_taken_is_named(grocer: Built):
         port = other.getsockname()[1]
         done = nba(["serve"], {**grocer.env, "NBA_PORT": str(port)})
     assert done.returncode == 2
-    assert f"NBA_PORT is {port}, and somebody listens there already" in done.stderr
+    assert f"NBA_PORT is {port}, and another process listens there already" in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_serve_migrates_before_it_starts_the_server(old, monkeypatch):
 
     monkeypatch.setattr(serve.subprocess, "Popen", Server)
     monkeypatch.setattr(serve.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(serve, "_greet", lambda *_: None)
+    monkeypatch.setattr(serve, "_announce", lambda *_: None)
     done = nba(["serve"], {**old, "NBA_PORT": str(free_port())})
     assert done.exit_code == 0, done.output
     assert f"The ledger was brought from schema 5 to {tables.SCHEMA}:" in done.stdout
