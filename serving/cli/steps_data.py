@@ -22,10 +22,8 @@ from features.store.build import build_features
 from features.store.feast_store import FeatureStore
 from serving.catalog.compiled_catalog import load_catalog
 
-PUBLISHED = {
-    "telco": telco.write_tables,
-    "helpdesk": helpdesk.write_tables,
-}  # these read a file that the user names
+# Importers of a published file, which the user names.
+PUBLISHED = {"telco": telco.write_tables, "helpdesk": helpdesk.write_tables}
 SOURCES = ("completejourney", *PUBLISHED)
 
 

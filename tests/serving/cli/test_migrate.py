@@ -11,7 +11,7 @@ from features.ledger.ledger import Ledger
 from features.settings import load_settings
 from serving.cli import serve
 from serving.cli.main import app
-from serving.server.worker import Worker
+from serving.server.components import Components
 from tests.behaviour.kept import FIXTURE, unpacked
 from tests.parity import environment
 from tests.server import free_port
@@ -99,5 +99,5 @@ def test_serve_migrates_before_it_starts_the_server(old, monkeypatch):
 
 def test_a_worker_that_bentoml_starts_refuses_the_old_ledger_and_leaves_it(old):
     with environment(old), pytest.raises(InvalidSetting, match="its schema is 5.*'nba migrate'"):
-        Worker(load_settings())
+        Components(load_settings())
     assert migrations.migrate(old["NBA_LEDGER_URL"], dry_run=True).found == "5"
