@@ -73,7 +73,7 @@ class CountingRule:
         self.code = np.array(codes, dtype=np.intp)
 
     def applies_to(self, channel: str, direction: str) -> bool:
-        """Whether the rule can remove an action on a channel."""
+        """True if the rule can remove an action on a channel."""
         return applies_to(self.rule, channel, direction)
 
     def counted(self, facts: ContactFacts, outbound: set[str]) -> list[tuple[Contact, int]]:
@@ -158,7 +158,7 @@ def scope_mask(compiled: CompiledCatalog, rule: Scope) -> Bools:
 
 
 def applies_to(rule: Scope, channel: str, direction: str) -> bool:
-    """Whether a channel and its direction (inbound or outbound) are within the scope of a rule."""
+    """True if a channel and its direction (inbound or outbound) are in the scope of a rule."""
     here = not rule.channels or channel in rule.channels
     return here and rule.direction in (None, direction)
 

@@ -123,7 +123,7 @@ def units_left(state: BudgetState | None, target: DailyTarget, now: PlanTime) ->
 def fits(
     state: BudgetState | None, target: DailyTarget, now: PlanTime, amount: float = 1.0
 ) -> bool:
-    """Whether ``amount`` may still be spent today; if not, the action is removed.
+    """True if ``amount`` may still be spent today; if not, the action is removed.
 
     The maximum is exact if reading the state, the draw and `after_spending` share one
     transaction. When several actions are drawn at once, call `after_spending` for each before the
@@ -133,7 +133,7 @@ def fits(
 
 
 def priced_out(priority: float, charge: float, worth: float) -> bool:
-    """Whether the prices of an action exceed its priority for this customer.
+    """True if the prices of an action exceed its priority for this customer.
 
     Such an action is removed and not only ranked last: exploration also draws actions with a low
     rank. Over thousands of decisions exploration would spend a maximum of three on the first

@@ -165,7 +165,7 @@ def test_a_catalogue_of_the_ledger_decides_like_the_file(load, toy_domain):
     assert CompiledCatalog(again, toy_domain, ModelInput(toy_domain)).texts == compiled.texts
 
 
-def test_a_wording_is_filled_in_with_what_is_known(load):
+def test_a_treatment_is_found_by_action_and_channel(load):
     title = "{{ context_name or 'Hello' }}: {{ (order_silence_days or 0)|round|int }} days"
     compiled = load(
         context__name__type="text",
@@ -195,7 +195,7 @@ def test_a_wording_is_filled_in_with_what_is_known(load):
         ("{{ 10 ** 10 }}", "numbers only"),
     ],
 )
-def test_a_wording_that_could_fail_before_a_customer_is_refused(load, title, said):
+def test_a_treatment_that_could_fail_before_a_customer_is_refused_with_its_line(load, title, said):
     sentence, line = refused(load, actions__discount__treatments={"app": {"title": title}})
     assert sentence.startswith("actions.discount.treatments.app.title is ")
     assert said in sentence

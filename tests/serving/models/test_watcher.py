@@ -43,7 +43,7 @@ def test_without_a_bandit_what_is_too_rarely_the_best_is_that_of_the_params(watc
     assert chances == pytest.approx([0.977, 0.023], abs=6e-3)
 
 
-def test_it_can_be_asked_before_its_first_look(watcher, row):
+def test_it_can_be_asked_before_its_first_refresh(watcher, row):
     assert accepted(watcher.current, row, "phone") == pytest.approx(PRIORS)
 
 
@@ -150,7 +150,7 @@ def test_a_classifier_trained_on_other_features_is_refused_with_a_sentence(
     assert sentence in watcher.current.degraded
 
 
-def test_a_misfit_does_not_push_out_the_good_model_before_it(watcher, registry, churn, row):
+def test_an_incompatible_model_does_not_replace_the_good_one(watcher, registry, churn, row):
     registry.promote("churn", "3", churn)
     watcher.refresh()
     registry.promote("churn", "4", a_classifier(("other",), ("stay", "churn")))
@@ -168,7 +168,7 @@ def test_a_bandit_trained_on_other_features_is_refused_with_a_sentence(watcher, 
     assert sentence in watcher.current.degraded
 
 
-def test_a_misfit_bandit_does_not_push_out_the_good_one_nor_its_snapshots(
+def test_an_incompatible_bandit_does_not_replace_the_good_one_nor_its_snapshots(
     watcher, registry, ledger, now, row
 ):
     registry.promote("bandit", "6", a_bandit())

@@ -33,7 +33,7 @@ def test_without_a_champion_the_newest_snapshot_serves(watcher, ledger, now, row
     assert accepted(watcher.current, row)["discount"] == pytest.approx(LEARNED)
 
 
-def test_a_new_snapshot_is_found_by_the_cheap_look_alone(watcher, registry, ledger, now, row):
+def test_a_new_snapshot_is_found_by_reading_the_ledger_alone(watcher, registry, ledger, now, row):
     registry.promote("bandit", "7", a_bandit(accepted=0.0))
     watcher.refresh()
     asked = list(registry.read)
@@ -46,7 +46,7 @@ def test_a_new_snapshot_is_found_by_the_cheap_look_alone(watcher, registry, ledg
     assert registry.read == asked
 
 
-def test_a_misfit_snapshot_is_told_of_once(watcher, ledger, now):
+def test_an_incompatible_snapshot_is_reported_once(watcher, ledger, now):
     publish(ledger, now, "prior", a_bandit(features=("somebody_elses",)))
     watcher.refresh()
     for _ in range(3):
@@ -56,7 +56,7 @@ def test_a_misfit_snapshot_is_told_of_once(watcher, ledger, now):
     ]
 
 
-def test_a_full_look_keeps_the_newest_snapshot(watcher, registry, ledger, now):
+def test_a_full_refresh_keeps_the_newest_snapshot(watcher, registry, ledger, now):
     registry.promote("bandit", "7", a_bandit())
     publish(ledger, now, "7", a_bandit())
     watcher.refresh()
@@ -97,7 +97,7 @@ def test_an_action_that_is_new_in_the_catalogue_does_as_its_prior_says(
 
 
 def with_priors(catalog: Catalog, **priors: float) -> Catalog:
-    """The catalogue with some of its actions, each believed in as much as told."""
+    """The catalogue with some of its actions, each with the given prior."""
     content = catalog.model_dump(by_alias=True)
     actions = {name: content["actions"][name] for name in priors}
     for name, acceptance in priors.items():
@@ -126,7 +126,7 @@ def test_a_catalogue_that_changes_is_followed_as_if_it_had_been_there_from_the_s
         assert accepted(watcher.current, row) == accepted(fresh.current, row)
 
 
-def test_models_of_another_catalogue_are_not_mixed_with_a_desk(
+def test_models_of_another_catalogue_are_not_mixed_with_a_setup(
     registry, ledger, toy_domain, toy_catalog
 ):
     """The same actions with other priors: a decision of both could not be repeated."""

@@ -25,7 +25,7 @@ ACTION = {
 
 @pytest.fixture
 def book(toy_domain, toy_catalog):
-    """A playbook of one action and what else is said of it."""
+    """A compiled catalogue of one action, with other content at some keys."""
 
     def made(arbitration=None, **action):
         parts = {"actions": {"offer": ACTION | action}, "arbitration": arbitration or {}}

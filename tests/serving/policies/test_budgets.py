@@ -1,4 +1,4 @@
-"""Volumes and budgets in a decision: what they remove, what they cost, and what is kept of it."""
+"""Volumes and budgets in a decision: removed actions, shadow prices and stored states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Should we now? Each rule removes what it should, says why, and nothing else."""
+"""Each rule of the contact policy removes the actions in its scope, and gives the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""May we? Each action is either kept or removed, by a rule that says its name."""
+"""Each action is eligible, or removed by a rule that is named."""
 
 from __future__ import annotations
 
