@@ -21,7 +21,7 @@ from features.journeys.events import (
 MAX_EVENTS = 500
 
 Chance = Annotated[float, Field(ge=0, le=1)]
-# Identifiers come as people write them; `Spelling` normalises them by the domain file.
+# Identifiers come as people write them; `KeyNormalizer` normalises them by the domain file.
 Identifier = Annotated[str, Field(min_length=1, max_length=ID_LENGTH)]
 # PostgreSQL cannot store the NUL character.
 Cause = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
