@@ -1,13 +1,13 @@
-"""Confidence intervals of a mean and of a difference of two means, by Student and by Welch."""
+"""Confidence intervals of a mean, of a share, and of a difference of two means."""
 
 from __future__ import annotations
 
-from math import nan
+from math import nan, sqrt
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +41,11 @@ def student_quantile(freedom: Floats | float, level: float = LEVEL) -> Floats:
     return np.asarray(stdtrit(freedom, (1 + level) / 2), dtype=np.float64)
 
 
+def normal_quantile(level: float = LEVEL) -> float:
+    """Compute the two-sided quantile z of the standard normal distribution."""
+    return float(ndtri((1 + level) / 2))
+
+
 def student_interval(
     mean: float, standard_error: float, n: int, level: float = LEVEL
 ) -> ConfidenceInterval:
@@ -61,6 +66,27 @@ def student_interval(
         return ConfidenceInterval(mean, nan, nan)
     half = float(student_quantile(n - 1, level)) * standard_error
     return ConfidenceInterval(mean, mean - half, mean + half)
+
+
+def wilson_interval(share: float, n: int, level: float = LEVEL) -> ConfidenceInterval:
+    """Compute Wilson's score interval of a share.
+
+    Parameters
+    ----------
+    share : float, in [0, 1]
+        The successes divided by n.
+    n : int, >= 1
+        Independent trials.
+
+    References
+    ----------
+    Wilson (1927), "Probable Inference, the Law of Succession, and Statistical Inference", Journal
+    of the American Statistical Association 22(158).
+    """
+    z = normal_quantile(level)
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return ConfidenceInterval(share, middle - half, middle + half)
 
 
 def welch_interval(

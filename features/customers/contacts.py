@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features.customers.identity import select_in_batches
 from features.ledger import tables
-from features.ledger.statements import Statement
+from features.ledger.statements import Statement, select_in_batches
 from features.ledger.tables import micros
 
 

@@ -1,38 +1,31 @@
-"""From identifiers to the one customer behind them, and back if that was a mistake.
+"""Identity resolution: links between keys decide which keys are one customer.
 
-A *key* is a customer id or an identifier. Links between keys are the truth; who the customer
-behind a key is follows from the links that hold: all keys that hang together are one customer,
-named by the key with the lowest rank, the oldest first. Events and decisions keep the key they
-happened under (``subject``), so a link that is undone gives each side back exactly its own.
+A *key* is a customer id or an identifier (`keys`). A customer is a connected component of the
+graph of keys and links. It is named by its key with the lowest rank; of equal ranks, by the
+oldest key. Events and decisions keep the key they happened under (``subject``), so a link that is
+undone gives each side back exactly its own.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from features.business.domain import Domain
-from features.errors import IdentityUnknown, InvalidData, quoted
+from features.customers.keys import KeyNormalizer
+from features.errors import IdentityUnknown
 from features.ledger import tables
-
-# No spaces and no control characters: PostgreSQL keeps no NUL, and nobody can see the others.
-ID_PATTERN = r"^[^\s\x00-\x1f\x7f]+$"
-ID_LENGTH = 200
-IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*:[^\s\x00-\x1f\x7f]+")
-ASKED = 10_000  # keys in one question: databases take 32,766 variables, or 65,535
-NAMED, IDENTIFIED, ANONYMOUS = range(3)  # ranks: a customer id, an identifier, a cookie
+from features.ledger.statements import select_in_batches
 
 
 class Merge(NamedTuple):
     """Two customers became one: ``loser`` is ``survivor`` now.
 
-    ``loser_had_data`` is false for a key without events or facts of its own, such as a cookie
-    that was never seen before, nothing about ``survivor`` has changed.
+    ``loser_had_data`` is false if ``loser`` had no events and no attributes of its own, such as a
+    cookie that was never seen before. Then the features of ``survivor`` have not changed.
     """
 
     survivor: str
@@ -40,87 +33,21 @@ class Merge(NamedTuple):
     loser_had_data: bool
 
 
-class KeyNormalizer:
-    """Makes the spellings of an identifier one, as the domain file says for each namespace."""
-
-    def __init__(self, domain: Domain) -> None:
-        self._namespaces = domain.identifiers
-
-    def identifier(self, text: str) -> str:
-        """An identifier as it is kept.
-
-        Raises
-        ------
-        InvalidData
-            If it is not ``namespace:value``, or of a namespace that the business does not have.
-        """
-        namespace, colon, value = text.strip().partition(":")
-        known = self._namespaces.get(namespace)
-        if self._namespaces and known is None:
-            expected = f"one of the namespaces {', '.join(self._namespaces)}, such as "
-            raise _invalid(text, expected + f"{next(iter(self._namespaces))}:123")
-        if known and known.normalize == "lower":
-            value = value.strip().lower()
-        if known and known.normalize == "digits":
-            value = re.sub(r"^00", "", re.sub(r"[^0-9]", "", value))
-        cleaned = f"{namespace}{colon}{value}"
-        if not IDENTIFIER.fullmatch(cleaned) or len(cleaned) > ID_LENGTH:
-            raise _invalid(text, "namespace:value, such as card:123")
-        return cleaned
-
-    def keys(self, customer_id: str | None, identifiers: Iterable[str]) -> tuple[str, ...]:
-        """All keys that a caller names somebody by, the customer id first, each once.
-
-        Raises
-        ------
-        InvalidData
-            If an identifier cannot be used.
-        """
-        named = [self.customer(customer_id)] if customer_id else []
-        return tuple(dict.fromkeys([*named, *map(self.identifier, identifiers)]))
-
-    def each(self, keys: Iterable[str]) -> list[str]:
-        """Customer ids and identifiers, in any mixture, as they are kept."""
-        return [self.customer(key) for key in keys]
-
-    def customer(self, customer_id: str) -> str:
-        """A customer id as it is kept: a stranger's is an identifier, and spelled like one.
-
-        Raises
-        ------
-        InvalidData
-            If it cannot be used.
-        """
-        if customer_id.partition(":")[0] in self._namespaces:
-            return self.identifier(customer_id)
-        if not re.fullmatch(ID_PATTERN, customer_id):
-            raise _invalid(customer_id, "a text without spaces")
-        return customer_id
-
-    def rank(self, key: str) -> int:
-        """How good a name for a customer a key is; the lowest is the best."""
-        namespace, colon, _ = key.partition(":")
-        known = self._namespaces.get(namespace)
-        if known is None:
-            return IDENTIFIED if colon and not self._namespaces else NAMED
-        return ANONYMOUS if known.anonymous else IDENTIFIED
-
-
 def resolve(connection: sa.Connection, keys: Sequence[str]) -> str:
-    """The customer whom these keys name.
+    """Find the customer whom these keys name.
 
     Returns
     -------
     str
-        The customer of the first key that was ever linked; else the first key itself, under
-        which a stranger is kept until we know more.
+        The customer of the first key that was ever linked; else the first key itself: a key that
+        was never linked is its own customer.
     """
     known = resolve_each(connection, keys)
     return next((known[key] for key in keys if key in known), keys[0])
 
 
 def resolve_each(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
-    """The customer behind each key that was ever linked."""
+    """Find the customer of each key that was ever linked."""
     columns = tables.identities.c
     query = sa.select(columns.key, columns.customer_id)
     found = select_in_batches(connection, query, columns.key, keys)
@@ -128,7 +55,7 @@ def resolve_each(connection: sa.Connection, keys: Iterable[str]) -> dict[str, st
 
 
 def keys_of(connection: sa.Connection, customer_id: str) -> list[str]:
-    """All keys of a customer, the one that names it first."""
+    """List the keys of a customer, beginning with the key that names it."""
     columns = tables.identities.c
     query = sa.select(columns.key).where(columns.customer_id == customer_id)
     found = connection.execute(query.order_by(columns.rank, columns.serial)).scalars()
@@ -136,7 +63,7 @@ def keys_of(connection: sa.Connection, customer_id: str) -> list[str]:
 
 
 def links_of(connection: sa.Connection, keys: Sequence[str]) -> list[Any]:
-    """Every link that touches one of the keys, the undone ones too, in the order of making."""
+    """List every link of one of the keys, undone links too, the oldest first."""
     columns = tables.links.c
     touched = sa.or_(columns.left.in_(keys), columns.right.in_(keys))
     query = sa.select(tables.links).where(touched)
@@ -151,15 +78,15 @@ def link(
     at: datetime,
     again: bool = False,
 ) -> Merge | None:
-    """Note that two keys are one person, and merge the customers behind them.
+    """Record that two keys are one person, and merge their customers.
 
     Parameters
     ----------
     cause : str
-        Why we believe it; kept with the link.
+        The evidence; kept with the link.
     again : bool
-        Whether a link that was undone is made again. People may say so; an event may not, or
-        the next page view would undo the undoing.
+        Make a link again that was undone. A person may ask for this. An event may not: the next
+        page view would undo the undoing.
 
     Returns
     -------
@@ -197,26 +124,27 @@ def link_all(
     cause: str,
     at: datetime,
 ) -> list[Merge]:
-    """`link` for many pairs of a customer id and an identifier; those that merged customers.
+    """Link many pairs of a customer id and an identifier; return the merges of customers.
 
-    An identifier that nobody heard of merges nobody, so most are written all at once.
+    The result is that of `link`, called for one pair after the other. A new identifier merges no
+    customers, so most links are inserted in one statement.
     """
     pairs = [pair for pair in pairs if pair[0] != pair[1]]
     known = resolve_each(connection, {key for pair in pairs for key in pair})
     times = Counter(identifier for _, identifier in pairs) + Counter({one for one, _ in pairs})
     unlinked = [key for key in times if key not in known]
-    lived = {key for key in unlinked if times[key] > 1} | _lived(connection, unlinked)
+    used = {key for key in unlinked if times[key] > 1} | _with_rows(connection, unlinked)
     new: list[tuple[str, str]] = []
     rest: list[tuple[str, str]] = []
-    nodes: dict[str, str] = {}  # in the order in which `link` would make them: it is their age
+    nodes: dict[str, str] = {}  # in the order in which `link` would insert them: it is their age
     for pair in pairs:
         customer_id, identifier = pair
         behind = known.get(customer_id, customer_id)
-        strange = identifier not in known and identifier not in lived
-        strange = strange and normalizer.rank(identifier) >= normalizer.rank(behind)
-        (new if strange else rest).append(pair)
+        isolated = identifier not in known and identifier not in used
+        isolated = isolated and normalizer.rank(identifier) >= normalizer.rank(behind)
+        (new if isolated else rest).append(pair)
         nodes.setdefault(customer_id, behind)
-        nodes.setdefault(identifier, behind if strange else identifier)
+        nodes.setdefault(identifier, behind if isolated else identifier)
     rows = [
         {"key": key, "customer_id": behind, "rank": normalizer.rank(key)}
         for key, behind in nodes.items()
@@ -231,12 +159,12 @@ def link_all(
 
 
 def unlink(connection: sa.Connection, pair: tuple[str, str], cause: str, at: datetime) -> list[str]:
-    """Undo a link; each side gets back the events and decisions that happened under its keys.
+    """Undo a link: each side gets back the events and decisions that happened under its keys.
 
     Returns
     -------
     list of str
-        The customers there are now, if that parted one; else nothing.
+        The customers after the split; empty if the keys are still connected otherwise.
 
     Raises
     ------
@@ -254,16 +182,16 @@ def unlink(connection: sa.Connection, pair: tuple[str, str], cause: str, at: dat
             remedy="Ask /v1/customer for the customer's links and name one of those.",
         )
     customer_id = resolve(connection, [left])
-    parts = _parts(connection, keys_of(connection, customer_id))
+    parts = _components(connection, keys_of(connection, customer_id))
     if len(parts) == 1:
         return []
     for part in parts:
-        _name(connection, customer_id, part)
+        _split_off(connection, customer_id, part)
     return [part[0] for part in parts]
 
 
-def _parts(connection: sa.Connection, keys: list[str]) -> list[list[str]]:
-    """The keys that still hang together, each group in the order of ``keys``."""
+def _components(connection: sa.Connection, keys: list[str]) -> list[list[str]]:
+    """Compute the connected components of some keys, each in the order of ``keys``."""
     columns = tables.links.c
     query = sa.select(columns.left, columns.right).where(
         columns.undone_at.is_(None), columns.left.in_(keys)
@@ -278,8 +206,8 @@ def _parts(connection: sa.Connection, keys: list[str]) -> list[list[str]]:
     return [[key for key in keys if key in group[first]] for first in firsts]
 
 
-def _name(connection: sa.Connection, customer_id: str, part: list[str]) -> None:
-    """Give a group of keys, and what happened under them, a customer of its own."""
+def _split_off(connection: sa.Connection, customer_id: str, part: list[str]) -> None:
+    """Move some keys, and what happened under them, to a customer of their own."""
     if part[0] == customer_id:
         return
     for table, key in (
@@ -292,8 +220,8 @@ def _name(connection: sa.Connection, customer_id: str, part: list[str]) -> None:
         connection.execute(mine.values(customer_id=part[0]))
 
 
-def _lived(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
-    """Keys that we know something of, although they were never linked."""
+def _with_rows(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Find the keys, never linked, that have events, decisions or attributes."""
     kept = tables.events, tables.decisions, tables.customers
     columns = [table.c.customer_id for table in kept]
     asked = (
@@ -303,26 +231,7 @@ def _lived(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
     return {row[0] for found in asked for row in found}
 
 
-def select_in_batches(
-    connection: sa.Connection, query: sa.Select[Any], column: sa.Column[str], keys: Iterable[str]
-) -> Iterator[sa.Row[Any]]:
-    """The rows whose column is one of many keys, however many."""
-    keys = list(keys)
-    for begin in range(0, len(keys), ASKED):
-        # By name: an expression with each key in it would take longer than the database does.
-        some = query.where(column.in_(sa.bindparam("keys", expanding=True)))
-        yield from connection.execute(some, {"keys": keys[begin : begin + ASKED]})
-
-
 def _by_rank(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
     columns = tables.identities.c
     query = sa.select(columns.key).where(columns.key.in_(list(keys)))
     return list(connection.execute(query.order_by(columns.rank, columns.serial)).scalars())
-
-
-def _invalid(text: str, expected: str) -> InvalidData:
-    return InvalidData(
-        f"identifiers has {quoted(text)}.",
-        expected=expected,
-        remedy="Correct it, or describe its namespace under 'identifiers' in the domain file.",
-    )

@@ -9,10 +9,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from features.customers.identity import resolve, resolve_each, select_in_batches
+from features.customers.identity import resolve, resolve_each
 from features.errors import CustomerForgotten
 from features.ledger import tables
-from features.ledger.statements import Statement
+from features.ledger.statements import Statement, select_in_batches
 
 
 def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.domain import EVENT_COLUMNS, Domain
-from features.customers.identity import ID_LENGTH, ID_PATTERN, KeyNormalizer
+from features.customers.keys import ID_LENGTH, ID_PATTERN, KeyNormalizer
 from features.errors import InvalidData
 from features.journeys.events import (
     MAX_NUMBER,

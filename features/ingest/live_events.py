@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.customers.identity import KeyNormalizer, link, resolve_each, select_in_batches, unlink
+from features.customers.identity import link, resolve_each, unlink
+from features.customers.keys import KeyNormalizer
 from features.customers.profiles import accounts_of, all_accounts_of
 from features.customers.tombstones import forgotten, forgotten_error, refuse_forgotten
 from features.errors import InvalidEvent, NbaError, NotVisible
@@ -32,6 +33,7 @@ from features.journeys.journey_states import (
 )
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.ledger.statements import select_in_batches
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from features.business.domain import Domain, EventType, Property
-from features.customers.identity import ID_LENGTH, ID_PATTERN, KeyNormalizer
+from features.customers.keys import ID_LENGTH, ID_PATTERN, KeyNormalizer
 from features.errors import InvalidData, InvalidEvent, quoted
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # outside, a time is a mistake; windows reach past its end

@@ -7,13 +7,14 @@ that all who catch them need not know.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 Row = tuple[Any, ...]
+KEYS_PER_QUERY = 10_000  # databases take 32,766 variables in one statement, or 65,535
 
 
 class _Ready(NamedTuple):
@@ -102,6 +103,17 @@ def list_values(name: str, values: Iterable[str]) -> dict[str, str]:
     return {f"{name}_{number}": value for number, value in enumerate(values)}
 
 
+def select_in_batches(
+    connection: sa.Connection, query: sa.Select[Any], column: sa.Column[str], keys: Iterable[str]
+) -> Iterator[sa.Row[Any]]:
+    """Select the rows whose column is one of some keys, however many these are."""
+    keys = list(keys)
+    for begin in range(0, len(keys), KEYS_PER_QUERY):
+        # By name: an expression with each key in it would take longer than the database does.
+        some = query.where(column.in_(sa.bindparam("keys", expanding=True)))
+        yield from connection.execute(some, {"keys": keys[begin : begin + KEYS_PER_QUERY]})
+
+
 def say(connection: sa.Connection, text: str, values: Any = None) -> Any:
     """Have the driver run a text in its own words; its cursor.
 
@@ -115,13 +127,18 @@ def say(connection: sa.Connection, text: str, values: Any = None) -> Any:
         return driver.execute(text) if values is None else driver.execute(text, values)
     except _errors(connection.dialect) as error:
         lost = connection.dialect.is_disconnect(error, driver, None)  # type: ignore[arg-type]
-        told = sa.exc.DBAPIError.instance(
-            text, None, error, _errors(connection.dialect),
-            hide_parameters=True, connection_invalidated=lost, dialect=connection.dialect,
-        )  # fmt: skip
+        wrapped = sa.exc.DBAPIError.instance(
+            text,
+            None,
+            error,
+            _errors(connection.dialect),
+            hide_parameters=True,
+            connection_invalidated=lost,
+            dialect=connection.dialect,
+        )
         if lost:
             connection.invalidate(error)
-        raise told from error
+        raise wrapped from error
 
 
 @cache

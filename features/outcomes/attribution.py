@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
-from features.customers.identity import select_in_batches
 from features.ledger import tables
+from features.ledger.statements import select_in_batches
 from features.outcomes.credit_rules import (
     AttributedAction,
     CreditShares,

@@ -13,7 +13,7 @@ from rich.table import Table
 from serving.cli.terminal import BROKEN, err, moment, out, plain_errors, progress
 
 if TYPE_CHECKING:
-    from features.customers.satisfaction import Row
+    from features.customers.satisfaction import GroupScore
     from serving.contract.evaluation import EvaluationView
 
 review = typer.Typer()
@@ -236,7 +236,8 @@ def feedback(
     Example: nba feedback --by journey --by month --since 2026-01-01
     """
     from features.business.domain import load_domain
-    from features.customers.identity import KeyNormalizer, resolve
+    from features.customers.identity import resolve
+    from features.customers.keys import KeyNormalizer
     from features.customers.satisfaction import feedback as measure
     from features.ledger.ledger import Ledger
     from features.settings import load_settings
@@ -257,7 +258,7 @@ def feedback(
             out.print("Nobody answered: no event of that time has a score.")
 
 
-def _answers(rows: list[Row], by: list[str]) -> Table:
+def _answers(rows: list[GroupScore], by: list[str]) -> Table:
     table = Table("measure", *by, "answers", "value", "95 % interval")
     for row in rows:
         score = row.score

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from features.business.domain import Domain
 from features.customers.consents import consents
-from features.customers.identity import KeyNormalizer
+from features.customers.keys import KeyNormalizer
 from features.customers.tombstones import resolve_customer
 from features.errors import InvalidRequest
 from features.journeys.model_input import ModelInput

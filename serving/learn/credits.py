@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import Catalog
-from features.customers.identity import select_in_batches
 from features.ledger import tables
 from features.ledger.databases import BUSY_MS
+from features.ledger.statements import select_in_batches
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
 from features.outcomes.credit_rules import ShownAction, credit
 from training.arrays import Floats

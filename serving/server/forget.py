@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 
-from features.customers.identity import KeyNormalizer
+from features.customers.keys import KeyNormalizer
 from features.customers.tombstones import hash_keys
 from features.ingest.erasure import Erasure, ErasureResult
 from serving.contract.customers import ForgetAnswer, ForgetRequest

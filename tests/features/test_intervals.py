@@ -11,9 +11,11 @@ from scipy import stats
 from features.intervals import (
     ConfidenceInterval,
     hall_quantile,
+    normal_quantile,
     student_interval,
     student_quantile,
     welch_interval,
+    wilson_interval,
 )
 
 
@@ -108,3 +110,17 @@ def test_the_interval_covers_the_truth_where_welchs_plain_interval_does_not():
     assert covered == pytest.approx(0.95, abs=tolerance)
     assert above < 0.025 + tolerance
     assert coverage(False, 2_000, 200)[0] > 0.025 + tolerance  # the correction earns its place
+
+
+def test_wilsons_interval_of_8_in_10_is_that_of_the_tables():
+    found = wilson_interval(0.8, 10)
+    assert (found.value, found.low, found.high) == pytest.approx((0.8, 0.49016, 0.94332), abs=1e-5)
+
+
+def test_wilsons_interval_of_a_share_of_0_does_not_shrink_to_a_point():
+    assert wilson_interval(0.0, 10)[1:] == pytest.approx((0.0, 0.27753), abs=1e-5)
+
+
+def test_the_normal_quantile_is_the_limit_of_students():
+    assert normal_quantile() == pytest.approx(1.959964, abs=1e-6)
+    assert float(student_quantile(1e9)) == pytest.approx(normal_quantile(), abs=1e-6)

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from features.customers.contacts import history, note_contacts, update_outcomes_at
-from features.customers.identity import KeyNormalizer, link, unlink
+from features.customers.identity import link, unlink
+from features.customers.keys import KeyNormalizer
 from features.ledger import tables
 
 

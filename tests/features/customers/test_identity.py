@@ -8,28 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.customers import identity
-from features.customers.identity import (
-    IDENTIFIER,
-    KeyNormalizer,
-    keys_of,
-    link_all,
-    links_of,
-    resolve,
-    resolve_each,
-)
-from features.errors import IdentityUnknown, InvalidData, quoted
+from features.customers.identity import keys_of, link_all, links_of, resolve, resolve_each
+from features.customers.keys import KeyNormalizer
+from features.errors import IdentityUnknown
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.features.live import DAY, NOW, SHOP, add, customer, decision, person, rows
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
-SPELLING = KeyNormalizer(SHOP)
-ANY = KeyNormalizer(SHOP.model_copy(update={"identifiers": {}}))
+NORMALIZER = KeyNormalizer(SHOP)
 
 
 def link(ledger, *pair, again=False, cause="they said so", at=NOW):
-    merged = ledger.write_now(lambda c: identity.link(c, SPELLING, pair, cause, at, again))
+    merged = ledger.write_now(lambda c: identity.link(c, NORMALIZER, pair, cause, at, again))
     return merged and merged[:2]
 
 
@@ -62,91 +54,6 @@ def whose(ledger):
     ]
     assert found[0] == found[1]
     return found[0]
-
-
-@pytest.mark.parametrize(
-    ("sent", "kept"),
-    [
-        ("email:Ann@B.IT", "email:ann@b.it"),
-        (" email: Ann@b.it ", "email:ann@b.it"),
-        ("email:É@b.it", "email:é@b.it"),
-        ("phone:+39 (055) 12-34", "phone:390551234"),
-        ("phone:0039 055 1234", "phone:390551234"),
-        ("phone:00390551234", "phone:390551234"),
-        ("phone:0551234", "phone:0551234"),
-        ("card:AbC-7", "card:AbC-7"),
-        ("card:x:y", "card:x:y"),
-    ],
-)
-def test_the_spellings_of_an_identifier_are_made_one(sent, kept):
-    assert SPELLING.identifier(sent) == kept
-    assert SPELLING.identifier(kept) == kept
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "card", "card:", ":1", "Card:1", "2card:1", "card:1 2", "fax:1", "ann@b.it"),
-        *("phone:none", "phone:00", "email: ", "card:\x00", "card:a\x7fb", "card:1\n2"),
-        "card:" + 200 * "x",
-    ],
-)
-def test_what_is_no_identifier_is_refused_and_named(text):
-    with pytest.raises(InvalidData) as refused:
-        SPELLING.identifier(text)
-    assert quoted(text) in str(refused.value)
-
-
-def test_an_unknown_namespace_is_refused_with_those_there_are():
-    with pytest.raises(InvalidData, match="email, phone, card, cookie, such as email:123"):
-        SPELLING.identifier("fax:1")
-
-
-def test_without_namespaces_any_is_taken_as_it_comes():
-    assert ANY.identifier("fax:Ab") == "fax:Ab"
-    assert ANY.customer("fax:Ab") == "fax:Ab"
-    with pytest.raises(InvalidData):
-        ANY.identifier("no-namespace")
-
-
-@pytest.mark.parametrize("text", ["card:1", "e_mail2:a@b.it", "url:http://x/y:z"])
-def test_a_namespace_and_a_value_make_an_identifier(text):
-    assert IDENTIFIER.fullmatch(text)
-
-
-@pytest.mark.parametrize(
-    ("sent", "kept"),
-    [
-        ("c1", "c1"),
-        ("Ann@B.it", "Ann@B.it"),
-        ("email:Ann@B.it", "email:ann@b.it"),
-        ("phone:0039-055", "phone:39055"),
-        ("fax:Ab", "fax:Ab"),  # nobody's namespace, so a name like another
-        (":x", ":x"),
-    ],
-)
-def test_a_customer_id_is_kept_as_it_is_unless_it_is_an_identifier(sent, kept):
-    assert SPELLING.customer(sent) == kept
-
-
-@pytest.mark.parametrize("text", ["", "c 1", "c1\n", "c\x001", "email:", "phone:x"])
-def test_a_customer_id_that_nobody_could_ask_for_is_refused(text):
-    with pytest.raises(InvalidData):
-        SPELLING.customer(text)
-
-
-def test_all_keys_of_a_caller_the_customer_id_first_each_once():
-    named = ["email:A@b.it", "phone:0039 1", "email:a@B.it", "phone:391"]
-    assert SPELLING.keys("c1", named) == ("c1", "email:a@b.it", "phone:391")
-    assert SPELLING.keys("email:a@b.it", named) == ("email:a@b.it", "phone:391")
-    assert SPELLING.keys(None, []) == ()
-    assert SPELLING.each(["c1", "email:A@b.it", "c1"]) == ["c1", "email:a@b.it", "c1"]
-
-
-def test_a_customer_id_is_the_best_name_and_a_cookie_the_worst():
-    ranks = [SPELLING.rank(key) for key in ("c1", "fax:1", "email:a@b.it", "cookie:1")]
-    assert ranks == [identity.NAMED, identity.NAMED, identity.IDENTIFIED, identity.ANONYMOUS]
-    assert ANY.rank("c1") < ANY.rank("cookie:1") == identity.IDENTIFIED
 
 
 def test_a_stranger_is_kept_under_the_first_key(ledger):
@@ -312,7 +219,7 @@ def test_links_tell_why_and_since_when_the_undone_ones_too(ledger):
 def test_what_happened_to_a_stranger_comes_along_when_the_table_of_customers_names_them(ledger):
     happened(ledger, "email:a@b.it", "c1", "card:1")
     pairs = [("c1", "email:a@b.it"), ("c2", "card:2")]
-    merged = ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW))
+    merged = ledger.write_now(lambda c: link_all(c, NORMALIZER, pairs, "the table", NOW))
     assert merged == [("c1", "email:a@b.it", True)]
     assert whose(ledger) == {"email:a@b.it": "c1", "c1": "c1", "card:1": "card:1"}
 
@@ -320,14 +227,14 @@ def test_what_happened_to_a_stranger_comes_along_when_the_table_of_customers_nam
 def test_a_stranger_of_whom_facts_are_known_is_merged_too(ledger):
     add(ledger, tables.customers, person("email:a@b.it"))
     pairs = [("c1", "email:a@b.it")]
-    assert ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW)) == [
+    assert ledger.write_now(lambda c: link_all(c, NORMALIZER, pairs, "the table", NOW)) == [
         (*pairs[0], True)
     ]
 
 
 def test_a_better_name_in_the_table_of_customers_survives(ledger):
     pairs = [("cookie:1", "email:a@b.it")]
-    ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW))
+    ledger.write_now(lambda c: link_all(c, NORMALIZER, pairs, "the table", NOW))
     assert customer(ledger, "cookie:1") == "email:a@b.it"
 
 
@@ -370,7 +277,7 @@ def test_many_links_at_once_come_to_the_same_as_one_by_one(
         if undone and before and before[0][0] != before[0][1]:
             unlink(ledger, *before[0])
     at_once, one_by_one = two_ledgers
-    merged = at_once.write_now(lambda c: link_all(c, SPELLING, pairs, "they said so", NOW))
+    merged = at_once.write_now(lambda c: link_all(c, NORMALIZER, pairs, "they said so", NOW))
     each = [pair for pair in link_each(one_by_one, *pairs) if pair]
     assert _who_and_why(at_once) == _who_and_why(one_by_one)
     # Whose past has changed is told in both ways; of a key that was never heard of, in one.
@@ -380,7 +287,7 @@ def test_many_links_at_once_come_to_the_same_as_one_by_one(
 
 def test_links_of_tables_are_dated_and_undone_like_others(ledger):
     pairs = [("c1", "card:1"), ("c1", "card:2")]
-    ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW - timedelta(days=1)))
+    ledger.write_now(lambda c: link_all(c, NORMALIZER, pairs, "the table", NOW - timedelta(days=1)))
     assert unlink(ledger, "card:1", "c1") == ["c1", "card:1"]
-    ledger.write_now(lambda c: link_all(c, SPELLING, pairs, "the table", NOW))
+    ledger.write_now(lambda c: link_all(c, NORMALIZER, pairs, "the table", NOW))
     assert ledger.read(lambda c: resolve(c, ["card:1"])) == "card:1"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from features.customers.identity import KeyNormalizer, link
+from features.customers.identity import link
+from features.customers.keys import KeyNormalizer
 from features.customers.profiles import (
     account_key,
     account_of,

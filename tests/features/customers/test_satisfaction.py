@@ -1,18 +1,18 @@
-"""Tests the measures of satisfaction on known values and on answers in the ledger."""
+"""Tests the answers in the ledger: which are read, how they are grouped and measured."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
-from math import isnan, nan
+from math import nan
 
-import numpy as np
 import pytest
 
 from features.business.domain import Domain
 from features.customers import satisfaction
-from features.customers.satisfaction import Score, ces, csat, feedback, nps, rating
+from features.customers.satisfaction import feedback
+from features.customers.satisfaction_scores import Score, ces, nps
 from features.errors import InvalidSetting
 from features.ledger import tables
 from features.ledger.tables import insert_new
@@ -21,112 +21,6 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 JANUARY = datetime(2026, 1, 15, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
-MEASURES = [nps, csat, ces, rating]
-
-
-@pytest.mark.parametrize(
-    ("score", "counts"),
-    [(0, -100), (6, -100), (6.5, 0), (7, 0), (8, 0), (8.9, 0), (9, 100), (10, 100)],
-)
-def test_promoters_begin_at_9_and_detractors_end_at_6(score, counts):
-    assert nps([score]).value == counts
-
-
-@pytest.mark.parametrize(("score", "counts"), [(1, 0), (3, 0), (4, 100), (5, 100)])
-def test_the_satisfied_say_4_or_5(score, counts):
-    assert csat([score]).value == counts
-
-
-@pytest.mark.parametrize(
-    ("measure", "scores", "value"),
-    [
-        (nps, [10] * 50 + [8] * 30 + [3] * 20, 30),
-        (nps, [0, 6, 7, 8, 9, 10], 0),
-        (nps, [0, 3, 6], -100),
-        (nps, [9, 10], 100),
-        (nps, [7, 8], 0),
-        (csat, [5, 4, 3, 2, 1], 40),
-        (csat, [1, 1], 0),
-        (ces, [7, 6, 5], 6),
-        (ces, [1, 7], 4),
-        (rating, [5, 4, 4, 2], 3.75),
-    ],
-)
-def test_worked_examples(measure, scores, value):
-    assert measure(scores)[:2] == (len(scores), value)
-
-
-@pytest.mark.parametrize("measure", MEASURES)
-def test_without_answers_nothing_is_known(measure):
-    nothing = measure([])
-    assert nothing.answers == 0
-    assert all(isnan(number) for number in nothing[1:])
-
-
-@pytest.mark.parametrize(
-    ("measure", "scores", "low", "high"),
-    [
-        # Adjusted Wald: p 50.75 / 103, d 20.75 / 103, variance (p + d - (p - d)^2) / 103.
-        (nps, [10] * 50 + [8] * 30 + [3] * 20, 14.051, 44.201),
-        # Wilson of 8 in 10, as in tables: 0.490 to 0.943.
-        (csat, [5] * 8 + [1] * 2, 49.016, 94.332),
-        (csat, [1] * 10, 0.0, 27.753),
-        (csat, [5] * 10, 72.247, 100.0),
-        # Student of 4, 5, 6: mean 5, standard error 1 / sqrt(3), t 4.3027; cut off at 7.
-        (ces, [4, 5, 6], 2.516, 7.0),
-        (rating, [3, 3, 4, 4, 3, 3, 4, 4], 3.053, 3.947),
-        (rating, [2, 2, 2], 2.0, 2.0),
-    ],
-)
-def test_intervals_by_hand(measure, scores, low, high):
-    assert measure(scores)[2:] == pytest.approx((low, high), abs=0.001)
-
-
-@pytest.mark.parametrize("measure", [ces, rating])
-def test_one_answer_alone_does_not_say_how_sure_a_mean_is(measure):
-    one = measure([5])
-    assert (one.answers, one.value) == (1, 5)
-    assert isnan(one.low) and isnan(one.high)
-
-
-@pytest.mark.parametrize(
-    ("measure", "scores", "lowest", "highest"),
-    [(nps, [0, 8, 10], -100, 100), (csat, [1, 5], 0, 100)],
-)
-def test_an_interval_holds_its_value_and_stays_on_the_scale(measure, scores, lowest, highest):
-    for score in scores:
-        for answers in range(1, 60):
-            measured = measure([score] * answers)
-            assert lowest <= measured.low <= measured.value <= measured.high <= highest
-
-
-@pytest.mark.parametrize(("scores", "end"), [([0] * 5, "low"), ([10] * 5, "high")])
-def test_customers_of_one_mind_do_not_make_an_nps_certain(scores, end):
-    measured = nps(scores)
-    assert getattr(measured, end) == measured.value, "cut off at the end of the scale"
-    assert 20 < measured.high - measured.low < 100
-
-
-@pytest.mark.parametrize(
-    ("measure", "scores", "chances"),
-    [
-        (nps, [3, 8, 10], [0.2, 0.3, 0.5]),
-        (csat, [2, 5], [0.3, 0.7]),
-        (ces, [2, 4, 5, 7], [0.1, 0.3, 0.4, 0.2]),
-    ],
-)
-def test_intervals_cover_the_truth_in_95_of_100_worlds(measure, scores, chances):
-    truth = sum(
-        chance * measure([score]).value for score, chance in zip(scores, chances, strict=True)
-    )
-    rng, worlds = np.random.default_rng(7), 2000
-    drawn = rng.choice(scores, p=chances, size=(worlds, 40)).tolist()
-    covered = sum(one.low <= truth <= one.high for one in map(measure, drawn)) / worlds
-    assert covered == pytest.approx(0.95, abs=0.02)  # 4 standard errors
-
-
-def test_equal_scores_have_no_spread_however_they_are_rounded():
-    assert rating([4.1] * 7).low == pytest.approx(4.1)
 
 
 @pytest.fixture
@@ -151,15 +45,15 @@ def domain():
 
 
 @pytest.fixture
-def said(ledger):
-    """Puts an event into the ledger."""
+def put(ledger):
+    """Inserts an event into the ledger."""
     number = count()
 
-    def put(event_type="nps", at=JANUARY, who="c1", channel="app", **properties):
+    def insert(event_type="nps", at=JANUARY, customer="c1", channel="app", **properties):
         row = {
             "event_id": f"e{next(number)}",
-            "customer_id": who,
-            "subject": who,
+            "customer_id": customer,
+            "subject": customer,
             "type": event_type,
             "occurred_at": at,
             "channel": channel,
@@ -168,7 +62,7 @@ def said(ledger):
         ledger.write_now(lambda connection: insert_new(connection, tables.events, [row]))
         return ledger
 
-    return put
+    return insert
 
 
 def _read(rows):
@@ -176,23 +70,23 @@ def _read(rows):
     return {(row.measure, *row.group): row.score[:2] for row in rows}
 
 
-def test_a_ledger_without_answers_has_no_rows(ledger, domain, said):
+def test_a_ledger_without_answers_has_no_rows(ledger, domain, put):
     assert feedback(ledger, domain) == []
-    said("visit")
-    said("purchase", amount_eur=5)
+    put("visit")
+    put("purchase", amount_eur=5)
     assert feedback(ledger, domain, by=["journey"]) == []
 
 
-def test_a_business_that_asks_nothing_has_no_rows(ledger, toy_domain, said):
-    said("visit", score=9)
+def test_a_business_that_asks_nothing_has_no_rows(ledger, toy_domain, put):
+    put("visit", score=9)
     assert feedback(ledger, toy_domain) == []
 
 
-def test_each_measure_is_read_from_the_property_that_the_domain_names(domain, said):
-    said("nps", score=9)
-    said("csat", score=4)
-    said("ces", score=6)
-    ledger = said("review", stars=3, text="So so.")
+def test_each_measure_is_read_from_the_property_that_the_domain_names(domain, put):
+    put("nps", score=9)
+    put("csat", score=4)
+    put("ces", score=6)
+    ledger = put("review", stars=3, text="So so.")
     rows = feedback(ledger, domain)
     assert _read(rows) == {
         ("nps",): (1, 100),
@@ -203,21 +97,21 @@ def test_each_measure_is_read_from_the_property_that_the_domain_names(domain, sa
     assert [row.measure for row in rows] == ["nps", "csat", "ces", "rating"]
 
 
-def test_an_event_may_answer_two_questions_or_one(domain, said):
-    said("survey", ease=7, mood=2, pages=9)
-    ledger = said("survey", ease=4)
+def test_an_event_may_answer_two_questions_or_one(domain, put):
+    put("survey", ease=7, mood=2, pages=9)
+    ledger = put("survey", ease=4)
     assert _read(feedback(ledger, domain)) == {("csat",): (1, 0), ("ces",): (2, 5.5)}
 
 
-def test_a_score_that_is_none_on_its_scale_is_no_answer(domain, said):
+def test_a_score_that_is_none_on_its_scale_is_no_answer(domain, put):
     for score in (11, -1, "9", None, True):
-        said("nps", score=score)
-    assert _read(feedback(said("nps", score=0), domain)) == {("nps",): (1, -100)}
+        put("nps", score=score)
+    assert _read(feedback(put("nps", score=0), domain)) == {("nps",): (1, -100)}
 
 
-def test_an_event_type_that_the_domain_forgot_is_left_out(domain, said):
-    said("old_survey", score=9)
-    assert _read(feedback(said("nps", score=0), domain)) == {("nps",): (1, -100)}
+def test_an_event_type_that_the_domain_forgot_is_left_out(domain, put):
+    put("old_survey", score=9)
+    assert _read(feedback(put("nps", score=0), domain)) == {("nps",): (1, -100)}
 
 
 @pytest.mark.parametrize(
@@ -233,16 +127,16 @@ def test_an_event_type_that_the_domain_forgot_is_left_out(domain, said):
         ("day", ("2026-01-15",)),
     ],
 )
-def test_each_grouping(domain, said, by, group):
-    assert [row.group for row in feedback(said(score=9), domain, by=[by])] == [group]
+def test_each_grouping(domain, put, by, group):
+    assert [row.group for row in feedback(put(score=9), domain, by=[by])] == [group]
     assert by in satisfaction.GROUPINGS and len(satisfaction.GROUPINGS) == 8
 
 
-def test_groups_are_told_apart_and_counted(domain, said):
-    said(score=9, who="c1", channel="app")
-    said(score=0, who="c1", channel="phone")
-    said(score=8, who="c1", channel="phone")
-    ledger = said(score=10, who="c2", channel="phone")
+def test_groups_are_told_apart_and_counted(domain, put):
+    put(score=9, customer="c1", channel="app")
+    put(score=0, customer="c1", channel="phone")
+    put(score=8, customer="c1", channel="phone")
+    ledger = put(score=10, customer="c2", channel="phone")
     assert _read(feedback(ledger, domain, by=["customer", "channel"])) == {
         ("nps", "c1", "app"): (1, 100),
         ("nps", "c1", "phone"): (2, -50),
@@ -251,11 +145,11 @@ def test_groups_are_told_apart_and_counted(domain, said):
     assert _read(feedback(ledger, domain, by=["channel"]))["nps", "phone"] == (3, 0)
 
 
-def test_an_answer_belongs_to_the_journey_it_speaks_of(domain, said):
-    said(score=0, about="refund")
-    said(score=9, about="moving")
-    said(score=10, about="the weather")
-    ledger = said(score=10)
+def test_an_answer_belongs_to_the_journey_it_speaks_of(domain, put):
+    put(score=0, about="refund")
+    put(score=9, about="moving")
+    put(score=10, about="the weather")
+    ledger = put(score=10)
     assert _read(feedback(ledger, domain, by=["journey"])) == {
         ("nps", "refund"): (1, -100),
         ("nps", "moving"): (1, 100),
@@ -278,14 +172,14 @@ def test_an_answer_belongs_to_the_journey_it_speaks_of(domain, said):
         ),
     ],
 )
-def test_periods_are_of_the_calendar_in_utc(domain, said, at, month, week, day):
-    (row,) = feedback(said(score=9, at=at), domain, by=["month", "week", "day"])
+def test_periods_are_of_the_calendar_in_utc(domain, put, at, month, week, day):
+    (row,) = feedback(put(score=9, at=at), domain, by=["month", "week", "day"])
     assert row.group == (month, week, day)
 
 
-def test_time_is_from_since_on_and_before_until(domain, said):
+def test_time_is_from_since_on_and_before_until(domain, put):
     for after in (-TICK, 0 * TICK, TICK, 2 * TICK):
-        ledger = said(score=9, at=JANUARY + after)
+        ledger = put(score=9, at=JANUARY + after)
 
     def answers(**times):
         return _read(feedback(ledger, domain, **times))["nps",][0]
@@ -298,18 +192,18 @@ def test_time_is_from_since_on_and_before_until(domain, said):
     assert answers(since=elsewhere, until=JANUARY + 2 * TICK) == 2
 
 
-def test_one_customer_alone(domain, said):
-    said(score=0, who="c1")
-    ledger = said(score=9, who="c2")
+def test_one_customer_alone(domain, put):
+    put(score=0, customer="c1")
+    ledger = put(score=9, customer="c2")
     assert _read(feedback(ledger, domain, customer_id="c2")) == {("nps",): (1, 100)}
     assert feedback(ledger, domain, customer_id="c3") == []
 
 
-def test_rows_are_in_order_and_stages_in_that_of_the_way(domain, said):
-    said("ces", score=5)
-    said("survey", ease=5)
-    said("survey", ease=5, at=JANUARY - timedelta(days=31))
-    ledger = said(score=5)
+def test_rows_are_in_order_and_stages_in_that_of_the_way(domain, put):
+    put("ces", score=5)
+    put("survey", ease=5)
+    put("survey", ease=5, at=JANUARY - timedelta(days=31))
+    ledger = put(score=5)
     rows = feedback(ledger, domain, by=["stage", "month"])
     assert [(row.measure, *row.group) for row in rows] == [
         ("nps", "advocacy", "2026-01"),
@@ -319,16 +213,16 @@ def test_rows_are_in_order_and_stages_in_that_of_the_way(domain, said):
     ]
 
 
-def test_more_answers_than_are_read_at_a_time(domain, said, monkeypatch):
+def test_more_answers_than_are_read_at_a_time(domain, put, monkeypatch):
     monkeypatch.setattr(satisfaction, "ROWS", 2)
     for score in (9, 9, 9, 0, 8):
-        ledger = said(score=score)
+        ledger = put(score=score)
     assert feedback(ledger, domain)[0].score == nps([9, 9, 9, 0, 8])
 
 
-def test_the_same_arithmetic_for_rows_and_for_lists(domain, said):
-    said("ces", score=2)
-    ledger = said("ces", score=7)
+def test_the_same_arithmetic_for_rows_and_for_lists(domain, put):
+    put("ces", score=2)
+    ledger = put("ces", score=7)
     assert feedback(ledger, domain)[0].score == ces([2, 7])
     assert ces([2, 7]) != Score(2, 4.5, nan, nan)
 

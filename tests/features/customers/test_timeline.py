@@ -8,7 +8,7 @@ import pytest
 
 from features.business.domain import load_domain
 from features.customers.consents import consents
-from features.customers.identity import KeyNormalizer
+from features.customers.keys import KeyNormalizer
 from features.ingest.live_events import append
 from features.journeys.events import parse_event
 from tests.conftest import SHOP

@@ -259,14 +259,14 @@ def _leaves_no_trace(ledgers, story):
 
 
 def _decisions_stay_behind(monkeypatch):
-    name = identity._name
+    name = identity._split_off
 
     def forgetful(connection, customer_id, part):
         name(connection, customer_id, part)
         stay = sa.update(tables.decisions).where(tables.decisions.c.subject.in_(part))
         connection.execute(stay.values(customer_id=customer_id))
 
-    monkeypatch.setattr(identity, "_name", forgetful)
+    monkeypatch.setattr(identity, "_split_off", forgetful)
 
 
 def _nobody_is_folded_anew(monkeypatch):

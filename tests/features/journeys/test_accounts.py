@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from features.business.domain import load_domain
-from features.customers.identity import KeyNormalizer
+from features.customers.keys import KeyNormalizer
 from features.datasets.point_in_time import PointInTimeFeatures
 from features.ingest.live_events import append
 from features.journeys.events import Event

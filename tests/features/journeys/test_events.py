@@ -8,7 +8,7 @@ import pytest
 from pydantic_core import from_json
 
 from features.business.domain import Namespace, Property
-from features.customers.identity import KeyNormalizer
+from features.customers.keys import KeyNormalizer
 from features.errors import InvalidData, InvalidEvent
 from features.journeys.events import (
     MAX_CLOCK_SKEW,

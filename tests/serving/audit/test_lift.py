@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from features.customers.identity import KeyNormalizer, link
+from features.customers.identity import link
+from features.customers.keys import KeyNormalizer
 from features.ledger import tables
 from serving.audit.lift import view_lift
 from serving.contract.events import OutcomeRequest

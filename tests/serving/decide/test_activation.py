@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from features.customers.identity import KeyNormalizer, link
+from features.customers.identity import link
+from features.customers.keys import KeyNormalizer
 from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
 from features.store.feast_store import CustomerFeatures

@@ -15,7 +15,8 @@ import pytest
 from features.business.catalog import Catalog
 from features.business.domain import load_domain
 from features.customers import identity
-from features.customers.identity import KeyNormalizer, link
+from features.customers.identity import link
+from features.customers.keys import KeyNormalizer
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest

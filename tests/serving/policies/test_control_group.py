@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from features.business.catalog_rules import ControlGroup
-from features.customers.identity import KeyNormalizer, link
+from features.customers.identity import link
+from features.customers.keys import KeyNormalizer
 from serving.policies.control_group import arm_of, uniform_probabilities
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 

@@ -17,7 +17,7 @@ import pytest
 import schemathesis
 
 from features.business.domain import load_domain
-from features.customers.identity import KeyNormalizer
+from features.customers.keys import KeyNormalizer
 from features.errors import (
     CustomerForgotten,
     DecisionConflict,
