@@ -36,7 +36,8 @@ from tests.behaviour.kept import Folders, run
 from training.bandit.artifact import Bandit
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
-from training.models.classifier import customer_splits, fit_classifier
+from training.models.classifier import fit_classifier
+from training.models.splits import customer_splits
 from training.params import load_params
 
 SMALL = {"rounds": 8, "num_leaves": 5, "min_child_samples": 20, "learning_rate": 0.2}

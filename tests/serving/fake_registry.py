@@ -14,7 +14,8 @@ from serving.models.served_models import ServedModels
 from tests.bandits import PLAIN, bandit, outcomes
 from training.bandit.artifact import Bandit
 from training.bandit.encoder import Encoder
-from training.models.classifier import Classifier, fit_classifier, forward_splits
+from training.models.classifier import Classifier, fit_classifier
+from training.models.splits import forward_splits
 from training.params import ClassifierParams, TrainingParams
 from training.pipeline.registry import RegistryDown, Version
 

@@ -1,4 +1,4 @@
-"""Churn: the chance that a customer now falls silent, or leaves."""
+"""The churn model: training data and metrics."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def churn_data(
     shift: timedelta,
     params: ClassifierParams,
 ) -> LabelledDataset:
-    """Labelled moments with what was known at each."""
+    """Read the labelled moments with the features that were known at each."""
     moments = churn_moments(ledger, domain, shift)
     return labelled_dataset(moments, history, params.service, domain, shift)
 
 
-def churn_metrics(judged: HeldOutPredictions) -> dict[str, float]:
-    """Figures on moments that were not trained on.
+def churn_metrics(predictions: HeldOutPredictions) -> dict[str, float]:
+    """Compute the metrics of churn on held-out rows.
 
-    With folds, ``roc_auc`` is the mean over the folds, as the field reports it: predictions of
-    different models are not ranked against each other, and a fold in which everybody or nobody
-    left ranks nothing. All else is of the pooled predictions.
+    With folds, ``roc_auc`` is the mean over the folds: predictions of different models cannot be
+    ranked against each other, and a fold with only one class is left out. The other metrics are of
+    the pooled predictions.
     """
-    y, p = judged.y, judged.p
-    ranking = tuple(part for part in judged.parts if len(np.unique(part.y)) == len(CLASSES))
+    y, p = predictions.y, predictions.p
+    ranked = tuple(fold for fold in predictions.folds if len(np.unique(fold.y)) == len(CLASSES))
     return {
-        "roc_auc": HeldOutPredictions(ranking or judged.parts).mean(_roc_auc),
+        "roc_auc": HeldOutPredictions(ranked or predictions.folds).mean(_roc_auc),
         "expected_calibration_error": expected_calibration_error(y, p[:, 1]),
         "log_loss": log_loss(y, p),
         "churn_rate": float(y.mean()),
@@ -47,5 +47,5 @@ def churn_metrics(judged: HeldOutPredictions) -> dict[str, float]:
     }
 
 
-def _roc_auc(part: FoldPredictions) -> float:
-    return roc_auc(part.y, part.p[:, 1])
+def _roc_auc(fold: FoldPredictions) -> float:
+    return roc_auc(fold.y, fold.p[:, 1])

@@ -1,9 +1,9 @@
-"""The scores of one row, by LightGBM's own way for just that.
+"""Predicts one row with LightGBM's single-row function.
 
-`Booster.predict` is made for tables: it checks, copies and configures anew at each call, for
-some 0.2 ms, which is ten times what the trees take. LightGBM's library has a second entry that
-is configured once (`LGBM_BoosterPredictForMatSingleRowFast`); its Python package offers no door
-to it, so this room goes through the package's own handle of the library.
+`Booster.predict` is made for tables: each call checks, copies and configures, which takes 0.2 ms,
+ten times as long as the trees. LightGBM's C library has a function that is configured once,
+`LGBM_BoosterPredictForMatSingleRowFast`. Its Python package does not export the function, so it is
+called through the package's handle of the library.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _ALL_ROUNDS = -1
 
 
 class SingleRowPredictor:
-    """Scores rows one at a time; several threads may ask.
+    """Predicts rows one at a time; safe for several threads.
 
     Parameters
     ----------
     booster
-        Is kept alive; must not be trained on meanwhile.
+        A reference is kept. It must not be trained further.
     """
 
     def __init__(self, booster: lgb.Booster) -> None:
         self._booster: Any = booster
         self._width = booster.num_feature()
         self._scores = np.empty(booster.num_model_per_iteration())
-        self._into = self._scores.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+        self._buffer = self._scores.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
         self._count = ctypes.c_int64(0)
-        self._counted = ctypes.byref(self._count)
+        self._count_reference = ctypes.byref(self._count)
         self._config = ctypes.c_void_p()
-        self._asking = threading.Lock()  # the scores are written to one place
+        self._lock = threading.Lock()  # all calls write their scores to one buffer
         _safe_call(
             _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
                 self._booster._handle,
@@ -55,7 +55,7 @@ class SingleRowPredictor:
         )
 
     def scores(self, row: Floats) -> Floats:
-        """Raw scores, shape (n_scores,): one for two classes, else one for each.
+        """Compute the raw scores, shape (n_scores,): one for two classes, else one per class.
 
         Parameters
         ----------
@@ -68,11 +68,14 @@ class SingleRowPredictor:
         """
         if row.shape != (self._width,):
             raise ValueError(f"a row of shape {row.shape} for trees of {self._width} features")
-        whole = np.ascontiguousarray(row, dtype=np.float64)
-        with self._asking:
+        contiguous = np.ascontiguousarray(row, dtype=np.float64)
+        with self._lock:
             _safe_call(
                 _LIB.LGBM_BoosterPredictForMatSingleRowFast(
-                    self._config, ctypes.c_void_p(whole.ctypes.data), self._counted, self._into
+                    self._config,
+                    ctypes.c_void_p(contiguous.ctypes.data),
+                    self._count_reference,
+                    self._buffer,
                 )
             )
             return self._scores.copy()
@@ -83,6 +86,6 @@ class SingleRowPredictor:
 
 
 def _rounds(booster: lgb.Booster) -> int:
-    """As many as `Booster.predict` takes: the best, where training was stopped early."""
+    """Return the number of rounds that `Booster.predict` uses: the best after early stopping."""
     best = booster.best_iteration
     return best if best > 0 else _ALL_ROUNDS

@@ -1,4 +1,4 @@
-"""Regression of what is counted: who accepts (logistic), who leaves (Poisson), with priors."""
+"""Penalised generalised linear models: logistic and Poisson regression with Gaussian priors."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 
 from training.arrays import Floats
 
-SETTLED = 0.01  # a step in which no weight changes by more is the last one
-STEEPEST = 30.0  # no chance is believed closer to 0 than exp(-STEEPEST)
+TOLERANCE = 0.01  # Newton's method stops when no weight changes by more
+MAX_LOGIT = 30.0  # linear predictors are clipped to this range
 
-# From linear predictors (n,), the expected counts and their variances, each (n,).
+# Maps linear predictors (n,) to means and variances, each (n,).
 Link = Callable[[Floats], tuple[Floats, Floats]]
 
 
 def logistic(linear: Floats) -> tuple[Floats, Floats]:
-    """Of what happens or does not, with log-odds ``linear``."""
-    chance = 1 / (1 + np.exp(-np.clip(linear, -STEEPEST, STEEPEST)))
-    return chance, chance * (1 - chance)
+    """Compute mean and variance of a binary outcome with log-odds ``linear``."""
+    mean = 1 / (1 + np.exp(-np.clip(linear, -MAX_LOGIT, MAX_LOGIT)))
+    return mean, mean * (1 - mean)
 
 
 def poisson(linear: Floats) -> tuple[Floats, Floats]:
-    """Of what is rare, with log chances ``linear``: Poisson's."""
-    chance = np.exp(np.clip(linear, -STEEPEST, 0.0))
-    return chance, chance
+    """Compute mean and variance of a rare outcome with log mean ``linear``, by Poisson."""
+    mean = np.exp(np.clip(linear, -MAX_LOGIT, 0.0))
+    return mean, mean
 
 
 def fit_glm(
@@ -38,20 +38,20 @@ def fit_glm(
     steps: int,
     offset: Floats | float = 0.0,
 ) -> Floats:
-    """Weights w that make ``y`` likely, where ``link(offset + v @ w)`` is expected.
+    """Fit weights w of the model E[y] = link(offset + v @ w), by penalised maximum likelihood.
 
-    Newton's method on the penalised likelihood, in steps that cannot overshoot far.
+    Uses Newton's method with steps of at most 1 in each weight.
 
     Parameters
     ----------
     v : shape (n, width)
     y : shape (n,)
     penalty, prior : shape (width,)
-        How many outcomes each prior weight is worth, and which it is.
+        Precision and mean of each weight's Gaussian prior.
     start : shape (width,)
-        Where to begin.
+        Initial weights.
     steps : int
-        At most.
+        Maximum number of Newton steps.
 
     References
     ----------
@@ -65,11 +65,11 @@ def fit_glm(
         step = np.linalg.solve(curve, slope)
         longest = float(np.abs(step).max())
         weights = weights + step / max(1.0, longest)
-        if longest < SETTLED:
+        if longest < TOLERANCE:
             break
     return weights
 
 
 def with_intercept(x: Floats) -> Floats:
-    """Rows (n, n_features) behind a 1, shape (n, 1 + n_features)."""
+    """Prepend a column of ones, shape (n, 1 + n_features)."""
     return np.column_stack([np.ones(len(x)), x])

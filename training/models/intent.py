@@ -1,4 +1,4 @@
-"""Intent: what a customer comes for next."""
+"""The intent model, which predicts the reason of a customer's next contact: data and metrics."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def intent_data(
     shift: timedelta,
     params: ClassifierParams,
 ) -> LabelledDataset:
-    """Labelled moments with what was known at each."""
+    """Read the labelled moments with the features that were known at each."""
     moments = intent_moments(ledger, domain, shift)
     return labelled_dataset(moments, history, params.service, domain, shift)
 
 
-def intent_metrics(judged: HeldOutPredictions) -> dict[str, float]:
-    """Figures on moments that were not trained on; with folds, of the pooled predictions."""
-    y, p = judged.y, judged.p
+def intent_metrics(predictions: HeldOutPredictions) -> dict[str, float]:
+    """Compute the metrics of intent on held-out rows; with folds, of the pooled predictions."""
+    y, p = predictions.y, predictions.p
     loss = log_loss(y, p)
-    prior = judged.mean(lambda part: prior_log_loss(part.train_y, part.y, p.shape[1]))
+    prior = predictions.mean(lambda fold: prior_log_loss(fold.train_y, fold.y, p.shape[1]))
     return {
         "log_loss": loss,
         "prior_log_loss": prior,

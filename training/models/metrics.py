@@ -1,4 +1,4 @@
-"""How good a prediction is: figures and the two pictures that go with them."""
+"""Metrics of probabilistic predictions, and plots of calibration and feature importance."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ BINS = 10
 
 
 def roc_auc(y: Ints, p: Floats) -> float:
-    """Chance that a positive is ranked above a negative. ``y`` in {0, 1}, shape (n,)."""
+    """Compute the probability that a positive is ranked above a negative; ``y`` is 0 or 1."""
     return float(roc_auc_score(y, p))
 
 
 def log_loss(y: Ints, p: Floats) -> float:
-    """Mean -log of the probability given to what happened, in nats. ``p`` shape (n, n_classes)."""
+    """Compute the mean -log p of the observed class, in nats; ``p`` of shape (n, n_classes)."""
     return float(_log_loss(y, p, labels=np.arange(p.shape[1])))
 
 
 def prior_log_loss(train_y: Ints, y: Ints, n_classes: int) -> float:
-    """Log loss of always answering the class shares of the training moments."""
+    """Compute the log loss of a constant prediction: the class shares of the training rows."""
     shares = (np.bincount(train_y, minlength=n_classes) + 1) / (len(train_y) + n_classes)
     return log_loss(y, np.tile(shares, (len(y), 1)))
 
 
 def reliability(y: Ints, p: Floats, bins: int = BINS) -> tuple[Floats, Floats, Ints]:
-    """Mean prediction, observed share and count in bins of equal size, lowest first.
+    """Compute mean prediction, observed share and count in bins of equal count, lowest first.
 
     Parameters
     ----------
     y : shape (n,), 0 or 1
-    p : shape (n,), predicted chance of 1
+    p : shape (n,), predicted probability of 1
     """
     groups = [group for group in np.array_split(np.argsort(p, kind="stable"), bins) if len(group)]
     predicted = np.array([p[group].mean() for group in groups])
@@ -47,7 +47,7 @@ def reliability(y: Ints, p: Floats, bins: int = BINS) -> tuple[Floats, Floats, I
 
 
 def expected_calibration_error(y: Ints, p: Floats) -> float:
-    """Mean distance between prediction and what happened, over ten bins of equal size.
+    """Compute the mean distance of predicted and observed shares over ten bins of equal count.
 
     References
     ----------
@@ -59,14 +59,14 @@ def expected_calibration_error(y: Ints, p: Floats) -> float:
 
 
 def reliability_plot(y: Ints, p: Floats, classes: tuple[str, ...]) -> Figure:
-    """One curve a class (one in all for two classes); on the diagonal, predictions hold.
+    """Draw one reliability curve per class (one in all for two classes); ideal is the diagonal.
 
     Parameters
     ----------
     y : shape (n,), class index
     p : shape (n, n_classes)
     """
-    figure, axes = _figure("Reliability on the test moments")
+    figure, axes = _figure("Reliability on the held-out rows")
     shown = range(1, len(classes)) if len(classes) == 2 else range(len(classes))
     for index in shown:
         predicted, observed, _ = reliability((y == index).astype(np.int64), p[:, index])
@@ -78,8 +78,8 @@ def reliability_plot(y: Ints, p: Floats, classes: tuple[str, ...]) -> Figure:
 
 
 def importance_plot(names: tuple[str, ...], gain: Floats, most: int = 20) -> Figure:
-    """The features that took most loss away (LightGBM gain, as a share of all)."""
-    figure, axes = _figure("What the model looks at")
+    """Draw the features with the largest loss reduction (LightGBM gain, as a share of all)."""
+    figure, axes = _figure("Importance of features")
     top = np.argsort(gain)[-most:]
     axes.barh([names[index] for index in top], gain[top] / max(gain.sum(), 1e-12))
     axes.set(xlabel="share of gain")

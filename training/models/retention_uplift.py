@@ -1,19 +1,19 @@
-"""Who leaves, and what an action does to that: seen days later instead of months.
+"""Predicts churn after each action, from a surrogate that is observed days after the action.
 
-Leaving is rare (one customer in a thousand on a day) and costly, so what one decision did to it
-cannot be seen, and what an action does to it in a given situation hardly, even over a hundred
-thousand decisions. But what a contact does to what we know of a customer (less use, a bad score,
-three promotions in a week) shows within days, and what that means for leaving is learned from all
-customers. So an action is credited with the change in *expected* leaving. What cannot be seen
-days later is missed by that; who really left then says how far actions have to be corrected.
+Churn is rare (group customer in a thousand per day) and costly. The effect of an action on churn in
+group context cannot be estimated from a hundred thousand decisions. But the effect of a contact on
+the customer's features (less use, a low score, three promotions in a week) shows within days, and
+the relation of features and churn is learned from all customers. So an action is credited with the
+change in predicted churn. Effects that do not show within days are missed; a correction factor per
+action, fitted on observed churn, adjusts for them.
 
-Both learn from how customers happened to be treated, which depends on how they were. So what is
-usual is learned from all that was known when it was decided, and with the actions' effects taken
-out.
+Both parts are fitted on actions that depended on the context. So the baseline is fitted on all
+features known at the decision, with the effects of the actions removed.
 
 References
 ----------
-Athey, Chetty, Imbens & Kang (2019), "The Surrogate Index".
+Athey, Chetty, Imbens & Kang (2019), "The surrogate index: combining short-term proxies to estimate
+long-term treatment effects more rapidly and precisely".
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from training.arrays import Bools, Floats, Ints
 from training.models.glm import fit_glm, poisson, with_intercept
 from training.models.ridge import ridge_by_action
 
-RIDGE = 5.0  # of the weights of features, in leavers
-FACTOR_RIDGE = 200.0  # of a family's correction, in leavers
-SLOPE_RIDGE = 5000.0  # of how that differs by features; in the narrowest families only
-SHIFT_RIDGE = 50.0  # in decisions
+RIDGE = 5.0  # precision of the weights, in churned customers
+FACTOR_RIDGE = 200.0  # precision of a correction's intercept, in churned customers
+SLOPE_RIDGE = 5000.0  # precision of a correction's slopes, in the narrowest groups only
+SHIFT_RIDGE = 50.0  # penalty of the effects on the surrogate, in decisions
 STEPS = 6  # of Newton's method, at most
-TURNS = 2  # what is usual and what actions add are learned in turns
-LARGEST = 2.0  # change that one decision is credited with, in logs
-MOST = 1.0  # an action makes leaving at most exp(MOST) times likelier than the others do
+ALTERNATIONS = 2  # between fitting the baseline and fitting the corrections
+MAX_CHANGE = 2.0  # of the log churn probability that one decision is credited with
+MAX_EFFECT = 1.0  # of an action on the log churn probability, relative to the mean action
 
 
 class Exposure(NamedTuple):
-    """Decisions, and who left after them.
+    """Decisions, and churn after them.
 
     Attributes
     ----------
     x : shape (n, n_features)
-        What was known when it was decided.
+        Features at the decision.
     actions : shape (n,)
     left : shape (n,), 0 or 1
-        Whether they left while we looked.
+        1 if the customer left within the observed days.
     days : shape (n,), > 0
-        How long we looked.
+        Number of observed days.
     """
 
     x: Floats
@@ -59,12 +59,12 @@ class Exposure(NamedTuple):
 
 
 class Surrogate(NamedTuple):
-    """Decisions, and what was known of the customers some days later.
+    """Decisions, and features of the customers some days later.
 
     Attributes
     ----------
     x, now : shape (n, n_features)
-        When it was decided, and later.
+        Features at the decision, and some days later.
     actions : shape (n,)
     """
 
@@ -75,20 +75,21 @@ class Surrogate(NamedTuple):
 
 @dataclass(frozen=True)
 class Retention:
-    """Chance to leave on a day: exp((usual + shift[action] + factor[action]) . v), v = (1, x).
+    """Daily churn probability: exp((baseline + shift[action] + factor[action]) . v), v = (1, x).
 
     Attributes
     ----------
-    usual : shape (1 + n_features,)
+    baseline : shape (1 + n_features,)
     lasting : shape (1 + n_features,)
-        The same from what lasts alone; 0 for features that only hold while the customer is here.
+        The baseline from persistent features alone; 0 for features that only have a value on
+        arrival.
     shift : shape (n_actions, 1 + n_features)
-        What an action changes beside what doing nothing does, by what could be seen later.
+        Effect of an action relative to action 0, estimated from the surrogate.
     factor : shape (n_actions, 1 + n_features)
-        By how much that has to be corrected, by who left.
+        Correction of the effect, estimated from observed churn.
     """
 
-    usual: Floats
+    baseline: Floats
     lasting: Floats
     shift: Floats
     factor: Floats
@@ -96,81 +97,87 @@ class Retention:
     @classmethod
     def fit(
         cls,
-        watched: Exposure,
-        later: Surrogate,
-        families: Sequence[Ints],
+        exposure: Exposure,
+        surrogate: Surrogate,
+        groupings: Sequence[Ints],
         lasting: Bools,
         start: Retention | None = None,
     ) -> Retention:
-        """Learn all parts.
+        """Fit all parts.
 
         Parameters
         ----------
-        families
-            Each of shape (n_actions,): to which family an action belongs, the widest families
-            first. A correction that an action shares with its family is learned from all of it.
-            Action 0 does nothing.
+        groupings
+            Each of shape (n_actions,): the group of each action, the widest grouping first. The
+            correction of a group is fitted on all its actions. Action 0 is no action.
         lasting : shape (n_features,)
-            Which features still say something when the customer is gone.
+            True for features that still have a value when the customer is gone.
         start
-            An earlier fit, to begin from.
+            An earlier fit as initial value.
         """
-        v, offset = with_intercept(watched.x), np.log(watched.days)
-        average = np.log((watched.left.sum() + 0.5) / watched.days.sum())
-        begun = np.append(average, np.zeros(len(lasting)))
-        usual, weights = (start.usual, start.lasting.copy()) if start else (begun, begun.copy())
-        kept = np.append(True, lasting)
-        weights[kept] = _rates(v[:, kept], watched.left, offset, _penalty(kept), weights[kept])
-        shift = _shift(later, weights, len(families[0]))
+        v, offset = with_intercept(exposure.x), np.log(exposure.days)
+        average = np.log((exposure.left.sum() + 0.5) / exposure.days.sum())
+        initial = np.append(average, np.zeros(len(lasting)))
+        baseline, weights = (
+            (start.baseline, start.lasting.copy()) if start else (initial, initial.copy())
+        )
+        is_lasting = np.append(True, lasting)
+        weights[is_lasting] = _rates(
+            v[:, is_lasting], exposure.left, offset, _penalty(is_lasting), weights[is_lasting]
+        )
+        shift = _shift(surrogate, weights, len(groupings[0]))
         factor = np.zeros_like(shift)
-        for _ in range(TURNS):
-            effect = (v * (shift + factor)[watched.actions]).sum(axis=1)
-            usual = _rates(v, watched.left, offset + effect, _penalty(kept | True), usual)
-            expected = offset + v @ usual + (v * shift[watched.actions]).sum(axis=1)
-            factor = _factor(v, watched, expected, families)
-        return cls(usual, weights, shift, factor)
+        for _ in range(ALTERNATIONS):
+            effect = (v * (shift + factor)[exposure.actions]).sum(axis=1)
+            baseline = _rates(
+                v, exposure.left, offset + effect, _penalty(is_lasting | True), baseline
+            )
+            expected = offset + v @ baseline + (v * shift[exposure.actions]).sum(axis=1)
+            factor = _factor(v, exposure, expected, groupings)
+        return cls(baseline, weights, shift, factor)
 
     def leaving(self, x: Floats) -> Floats:
-        """Chance to leave on a day, after each action, shape (n, n_actions)."""
+        """Predict the daily churn probability after each action, shape (n, n_actions)."""
         v = with_intercept(x)
         effect = v @ (self.shift + self.factor).T
-        middle = effect.mean(axis=1, keepdims=True)
-        apart = np.clip(effect - middle, -MOST, MOST)
-        return poisson((v @ self.usual)[:, None] + middle + apart)[0]
+        mean_effect = effect.mean(axis=1, keepdims=True)
+        relative = np.clip(effect - mean_effect, -MAX_EFFECT, MAX_EFFECT)
+        return poisson((v @ self.baseline)[:, None] + mean_effect + relative)[0]
 
 
-def _shift(later: Surrogate, usual: Floats, n_actions: int) -> Floats:
-    """Ridge regression, for each action, of how the log chance of leaving changed after it, less
-    that after action 0; what all actions have in common is learned of all of them."""
-    change = np.clip((later.now - later.x) @ usual[1:], -LARGEST, LARGEST)
-    v = with_intercept(later.x)
-    shift = ridge_by_action(v, later.actions, change, n_actions, np.full(v.shape[1], SHIFT_RIDGE))
+def _shift(surrogate: Surrogate, baseline: Floats, n_actions: int) -> Floats:
+    """Fit each action's effect on the predicted log churn probability, relative to action 0."""
+    change = np.clip((surrogate.now - surrogate.x) @ baseline[1:], -MAX_CHANGE, MAX_CHANGE)
+    v = with_intercept(surrogate.x)
+    shift = ridge_by_action(
+        v, surrogate.actions, change, n_actions, np.full(v.shape[1], SHIFT_RIDGE)
+    )
     shift -= shift[0]
     return shift
 
 
-def _factor(v: Floats, watched: Exposure, expected: Floats, families: Sequence[Ints]) -> Floats:
-    """What each family of actions adds to the log chances that were ``expected``, shape (n,)."""
-    factor = np.zeros((len(families[0]), v.shape[1]))
-    for family in families:
-        slopes = family is families[-1]
-        for one in np.unique(family):
-            mine = (family == one)[watched.actions]
-            part = v[mine] if slopes else v[mine, :1]
-            known = expected[mine] + (v[mine] * factor[watched.actions[mine]]).sum(axis=1)
+def _factor(v: Floats, exposure: Exposure, expected: Floats, groupings: Sequence[Ints]) -> Floats:
+    """Fit what each group of actions adds to the ``expected`` log churn probability, shape (n,)."""
+    factor = np.zeros((len(groupings[0]), v.shape[1]))
+    for grouping in groupings:
+        slopes = grouping is groupings[-1]
+        for group in np.unique(grouping):
+            rows = (grouping == group)[exposure.actions]
+            part = v[rows] if slopes else v[rows, :1]
+            known = expected[rows] + (v[rows] * factor[exposure.actions[rows]]).sum(axis=1)
             prior = np.append(FACTOR_RIDGE, np.full(part.shape[1] - 1, SLOPE_RIDGE))
-            found = _rates(part, watched.left[mine], known, prior, np.zeros(part.shape[1]))
-            factor[family == one, : len(found)] += found
+            found = _rates(part, exposure.left[rows], known, prior, np.zeros(part.shape[1]))
+            factor[grouping == group, : len(found)] += found
     factor -= factor[0]
     return factor
 
 
 def _rates(v: Floats, left: Floats, offset: Floats, penalty: Floats, start: Floats) -> Floats:
-    """Poisson regression with a prior of 0, see `fit_glm`."""
+    """Fit a Poisson regression with a prior mean of 0."""
     nothing = np.zeros_like(penalty)
     return fit_glm(v, left, poisson, penalty, nothing, start, steps=STEPS, offset=offset)
 
 
 def _penalty(kept: Bools) -> Floats:
-    """Of the features that are kept, the first of which is the 1."""
+    """Return the precision of the kept weights; the first is the intercept."""
     return np.append(1e-6, np.full(int(kept.sum()) - 1, RIDGE))

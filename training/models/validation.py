@@ -1,8 +1,9 @@
-"""Fits a classifier and judges it on what it has not seen.
+"""Fits a classifier and predicts rows that it was not fitted on.
 
-Later time, where the domain names dates; other customers, where it sets some aside; or folds,
-where there is neither: each customer is then predicted by a model of the others, and the model
-that is kept is one more, fitted on everybody, so the figures are of its like, not of itself.
+The held-out rows are later moments if the domain names dates, other customers if it sets some
+aside, and else folds of customers: each customer is predicted by a model of the other folds, and
+the model that is kept is fitted on all customers. With folds the metrics therefore describe models
+like the kept one, not the kept one itself.
 """
 
 from __future__ import annotations
@@ -14,29 +15,21 @@ import numpy as np
 
 from features.datasets.dataset import LabelledDataset
 from features.errors import InvalidData
+from features.progress import Progress, quiet
 from training.arrays import Bools, Floats, Ints
-from training.models.classifier import (
-    FOLDS,
-    Classifier,
-    Params,
-    Split,
-    customer_splits,
-    fit_classifier,
-    forward_splits,
-)
-
-Report = Callable[[int, int], None]
+from training.models.classifier import Classifier, Params, fit_classifier
+from training.models.splits import FOLDS, Split, customer_splits, forward_splits
 
 
 @dataclass(frozen=True, slots=True)
 class FoldPredictions:
-    """What one model foresaw of moments it had not seen.
+    """Predictions of one model for rows that it was not fitted on.
 
     Attributes
     ----------
-    train_y : shape (n_trained,), class index of what it was trained on
-    y : shape (n,), class index of what happened
-    p : shape (n, n_classes), what it foresaw
+    train_y : shape (n_trained,), class index of the rows that the model was fitted on
+    y : shape (n,), observed class index
+    p : shape (n, n_classes), predicted probabilities
     """
 
     train_y: Ints
@@ -46,28 +39,28 @@ class FoldPredictions:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutPredictions:
-    """All predictions to judge by: one part, or one for each fold."""
+    """All predictions for held-out rows: one fold, or several."""
 
-    parts: tuple[FoldPredictions, ...]
+    folds: tuple[FoldPredictions, ...]
 
     @property
     def y(self) -> Ints:
-        """What happened, all parts pooled, shape (n,)."""
-        return np.concatenate([part.y for part in self.parts])
+        """Observed class index of all folds, shape (n,)."""
+        return np.concatenate([fold.y for fold in self.folds])
 
     @property
     def p(self) -> Floats:
-        """What was foreseen, all parts pooled, shape (n, n_classes)."""
-        return np.concatenate([part.p for part in self.parts])
+        """Predicted probabilities of all folds, shape (n, n_classes)."""
+        return np.concatenate([fold.p for fold in self.folds])
 
-    def mean(self, figure: Callable[[FoldPredictions], float]) -> float:
-        """A figure of each part, averaged by their sizes."""
-        sizes = [len(part.y) for part in self.parts]
-        return float(np.average([figure(part) for part in self.parts], weights=sizes))
+    def mean(self, metric: Callable[[FoldPredictions], float]) -> float:
+        """Compute a metric on each fold, and its mean weighted by the folds' sizes."""
+        sizes = [len(fold.y) for fold in self.folds]
+        return float(np.average([metric(fold) for fold in self.folds], weights=sizes))
 
 
 def calibration_splits(data: LabelledDataset, rows: Bools, seed: int) -> list[Split]:
-    """How calibration is fitted: the way the model will be judged. ``rows`` shape (n_moments,)."""
+    """Split the rows, shape (n_moments,), for the calibration in the way of the validation."""
     if data.split_by == "later time":
         ahead_us = data.settled_us[rows] - data.at_us[rows]
         return forward_splits(data.at_us[rows], ahead_us, seed)
@@ -81,47 +74,51 @@ def fit_and_validate(
     classes: tuple[str, ...],
     params: Params,
     seed: int,
-    report: Report = lambda done, of: None,
+    progress: Progress = quiet,
 ) -> tuple[Classifier, HeldOutPredictions]:
-    """The model to keep, and predictions of moments that were not trained on.
+    """Fit the model to keep, and predict held-out rows.
 
     Raises
     ------
     InvalidData
-        If there is too little to train on or to judge on.
+        If there are too few rows to train on or to hold out.
     """
-    _enough(name, data)
+    _check_size(name, data)
 
-    def fit(rows: Bools, report: Report = lambda done, of: None) -> Classifier:
+    def show(what: str, done: int, of: int) -> None:
+        progress(f"train {name}", done, of)
+
+    def fit(rows: Bools, progress: Progress = quiet) -> Classifier:
         splits = calibration_splits(data, rows, seed)
         x, y = data.x[rows], data.y[rows]
-        return fit_classifier(x, y, splits, names, classes, params, seed, report)
+        return fit_classifier(x, y, splits, names, classes, params, seed, progress)
 
-    def judge(model: Classifier, train: Bools, test: Bools) -> FoldPredictions:
+    def predict(model: Classifier, train: Bools, test: Bools) -> FoldPredictions:
         return FoldPredictions(data.y[train], data.y[test], model.probabilities(data.x[test]))
 
     if not data.folds:
-        model = fit(data.train, report)
-        return model, HeldOutPredictions((judge(model, data.train, data.test),))
-    parts = []
+        model = fit(data.train, show)
+        return model, HeldOutPredictions((predict(model, data.train, data.test),))
+    folds = []
     splits = customer_splits(data.customer_ids, data.y, data.folds, seed)
-    for number, (_, left_out) in enumerate(splits):
-        report(number, len(splits) + 1)
-        test = np.isin(np.arange(len(data.y)), left_out)
-        parts.append(judge(fit(~test), ~test, test))
-    report(len(splits), len(splits) + 1)
+    for number, (_, held_out) in enumerate(splits):
+        show("", number, len(splits) + 1)
+        test = np.isin(np.arange(len(data.y)), held_out)
+        folds.append(predict(fit(~test), ~test, test))
+    show("", len(splits), len(splits) + 1)
     model = fit(data.train)
-    report(len(splits) + 1, len(splits) + 1)
-    return model, HeldOutPredictions(tuple(parts))
+    show("", len(splits) + 1, len(splits) + 1)
+    return model, HeldOutPredictions(tuple(folds))
 
 
-def _enough(name: str, data: LabelledDataset) -> None:
-    trained, judged = data.y[data.train], int(data.test.sum())
-    if len(np.unique(trained)) >= 2 and judged and len(np.unique(data.customer_ids)) >= data.folds:
+def _check_size(name: str, data: LabelledDataset) -> None:
+    trained, held_out = data.y[data.train], int(data.test.sum())
+    enough_customers = len(np.unique(data.customer_ids)) >= data.folds
+    if len(np.unique(trained)) >= 2 and held_out and enough_customers:
         return
     raise InvalidData(
-        f"There are {len(trained)} moments to train {name} on and {judged} to judge it on.",
+        f"There are {len(trained)} moments to train {name} on and {held_out} to evaluate it on.",
         expected="at least two different outcomes to train on, and some later moments or other "
-        "customers to judge on",
+        "customers to evaluate on",
         remedy="Load a longer history, or change 'moments' in the domain file.",
     )

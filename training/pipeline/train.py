@@ -128,7 +128,7 @@ def _fit(
         classes,
         params.lightgbm.model_dump(),
         sources.params.seed,
-        lambda done, of: progress(f"train {name}", done, of),
+        progress,
     )
     metrics = figures(judged)
     columns = list(model.features)

@@ -13,17 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from training.models.classifier import (
-    FOLDS,
-    Classifier,
-    Scaling,
-    customer_splits,
-    fit_classifier,
-    fit_scaling,
-    forward_log_loss,
-    forward_splits,
-)
+from training.models.calibration import Scaling
+from training.models.classifier import Classifier, fit_classifier, forward_log_loss
 from training.models.metrics import expected_calibration_error, log_loss
+from training.models.splits import forward_splits
 
 NAMES = ("signal", "noise")
 BINARY, TERNARY = ("stay", "churn"), ("a", "b", "c")
@@ -65,14 +58,14 @@ def intent() -> Classifier:
     return fit(a_world(6_000, 3, seed=2), TERNARY)
 
 
-def test_calibrated_probabilities_can_be_taken_at_their_word(churn):
+def test_calibrated_probabilities_match_observed_shares(churn):
     later = a_world(20_000, 2, seed=3)
     error = expected_calibration_error(later.y, churn.probabilities(later.x)[:, 1])
     # 4 standard errors of the share in one of ten bins, the worst case p = 1/2.
     assert error < 4 * 0.5 / np.sqrt(2_000)
 
 
-def test_what_is_overfitted_is_calibrated_back():
+def test_overfitted_probabilities_are_corrected():
     """Deep trees without restraint shout; the held-out blocks teach them to speak softly."""
     shouting = {"rounds": 150, "num_leaves": 63, "min_child_samples": 2}
     model = fit(a_world(3_000, 2, seed=4), BINARY, **shouting)
@@ -144,7 +137,7 @@ def test_progress_counts_to_the_end():
         BINARY,
         PARAMS | {"rounds": 2},
         SEED,
-        lambda done, of: told.append((done, of)),
+        lambda what, done, of: told.append((done, of)),
     )
     assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -208,154 +201,10 @@ def test_threads_that_explain_and_predict_at_once_get_what_one_alone_gets(intent
 # Calibration -----------------------------------------------------------------------------------
 
 
-def test_fit_scaling_recovers_the_slope_and_bias_of_a_world_we_know():
-    rng = np.random.default_rng(21)
-    n, slope, bias = 40_000, 0.5, 0.7
-    z = rng.normal(scale=2.0, size=n)
-    chance = 1 / (1 + np.exp(-(slope * z + bias)))
-    y = (rng.random(n) < chance).astype(np.int64)
-    found = fit_scaling(np.column_stack([np.zeros(n), z]), y)
-    # Standard errors from the Fisher information of this logistic regression.
-    design = np.column_stack([z, np.ones(n)])
-    information = (design * (chance * (1 - chance))[:, None]).T @ design
-    error = np.sqrt(np.diag(np.linalg.inv(information)))
-    shrunk = 0.01  # SHRINK pulls both a little towards 1 and 0
-    assert found.bias[0] == 0.0
-    assert abs(found.slope - slope) < 4 * error[0] + shrunk
-    assert abs(found.bias[1] - bias) < 4 * error[1] + shrunk
-
-
-def test_fit_scaling_recovers_one_bias_for_each_class():
-    rng = np.random.default_rng(22)
-    n, bias = 40_000, np.array([0.0, 0.8, -0.4])
-    logits = rng.normal(size=(n, 3))
-    chance = softmax(1.5 * logits + bias, axis=1)
-    y = (chance.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
-    found = fit_scaling(logits, y)
-    # 4 standard errors; each class has at least 15 % of the rows, so its log odds are known to
-    # 1 / sqrt(0.15 x 0.85 x n) or better, and 0.01 is for SHRINK.
-    tolerance = 4 / np.sqrt(0.15 * 0.85 * n) + 0.01
-    assert np.bincount(y).min() > 0.15 * n
-    assert found.bias == pytest.approx(bias, abs=tolerance)
-    assert found.slope == pytest.approx(1.5, abs=tolerance)
-
-
-def test_logits_that_are_right_already_are_left_alone():
-    rng = np.random.default_rng(23)
-    n = 40_000
-    logits = np.column_stack([np.zeros(n), rng.normal(scale=2.0, size=n)])
-    y = (rng.random(n) < softmax(logits, axis=1)[:, 1]).astype(np.int64)
-    found = fit_scaling(logits, y)
-    assert found.slope == pytest.approx(1.0, abs=0.05)  # the Fisher error is 0.01
-    assert found.bias == pytest.approx([0.0, 0.0], abs=0.06)  # and 0.013
-
-
-def test_scaling_is_a_softmax_of_slope_and_bias():
-    p = Scaling(2.0, (0.0, np.log(3.0))).apply(np.array([[0.0, 0.0], [0.0, -np.log(3.0)]]))
-    assert p.tolist() == [pytest.approx([0.25, 0.75]), pytest.approx([0.75, 0.25])]
-
-
-# Splits ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("label_us", [0, 1, 10, 35, 50])
-def test_no_split_trains_on_a_label_that_was_not_settled_before_its_block_begins(label_us):
-    at_us = a_world(1_000, 2, seed=13).at_us
-    splits = forward_splits(at_us, label_us, SEED)
-    assert len(splits) == 3
-    for known, later in splits:
-        begins = at_us[later].min()
-        assert (at_us[known] + label_us).max() <= begins and at_us[known].max() < begins
-        selected = (at_us + label_us <= begins) & (at_us < begins)
-        assert known.tolist() == np.flatnonzero(selected).tolist()  # nor leaves one out
-
-
-def test_the_blocks_are_the_later_half_of_the_moments_each_once():
-    at_us = np.repeat(np.arange(12) * 100, 3)
-    blocks = [at_us[later] for _, later in forward_splits(at_us, 100, SEED)]
-    assert [sorted(set(block.tolist())) for block in blocks] == [
-        [600, 700],
-        [800, 900],
-        [1000, 1100],
-    ]
-    assert sum(len(block) for block in blocks) == 18
-
-
-@pytest.mark.parametrize(
-    ("at_us", "label_us"),
-    [
-        (np.zeros(100, dtype=np.int64), 10),
-        (np.repeat([0, 100], 50), 10),
-        (np.repeat(np.arange(8), 12), 1_000),
-    ],
-    ids=["one moment", "two moments", "labels that look past the end"],
-)
-def test_falls_back_to_folds_where_time_is_too_short(at_us, label_us):
-    splits = forward_splits(at_us, label_us, SEED)
-    assert len(splits) == FOLDS
-    for known, later in splits:
-        assert sorted([*known, *later]) == list(range(len(at_us)))
-    held_out = np.concatenate([later for _, later in splits])
-    assert sorted(held_out) == list(range(len(at_us)))
-
-
-def test_each_label_may_look_ahead_by_a_length_of_its_own():
-    at_us = a_world(1_000, 2, seed=14).at_us
-    ahead_us = np.random.default_rng(15).integers(0, 60, 1_000)
-    for known, later in forward_splits(at_us, ahead_us, SEED):
-        begins = at_us[later].min()
-        selected = (at_us + ahead_us <= begins) & (at_us < begins)
-        assert known.tolist() == np.flatnonzero(selected).tolist()
-
-
-def test_folds_are_drawn_by_the_seed():
-    at_us = np.zeros(100, dtype=np.int64)
-
-    def first_fold(seed: int) -> list[int]:
-        return forward_splits(at_us, 10, seed)[0][1].tolist()
-
-    assert first_fold(1) == first_fold(1)
-    assert first_fold(1) != first_fold(2)
-
-
-def test_each_customer_is_left_out_once_with_all_its_rows():
-    rng = np.random.default_rng(31)
-    ids = rng.choice([f"c{number}" for number in range(40)], 200).astype(object)
-    splits = customer_splits(ids, rng.integers(0, 3, 200), 4, SEED)
-    assert sorted(np.concatenate([left_out for _, left_out in splits])) == list(range(200))
-    for known, left_out in splits:
-        assert sorted([*known, *left_out]) == list(range(200))
-        assert set(ids[known]).isdisjoint(ids[left_out])
-
-
-def test_every_fold_of_customers_has_its_share_of_each_class():
-    ids = np.array([f"c{number}" for number in range(103)], dtype=object)
-    y = (np.arange(103) < 12).astype(np.int64)
-    counts = [np.bincount(y[left_out]) for _, left_out in customer_splits(ids, y, 5, SEED)]
-    # Dealt out one by one: shares differ by one customer at most.
-    assert all(np.ptp(one_class) <= 1 for one_class in np.array(counts).T)
-
-
-def test_folds_of_customers_are_drawn_by_the_seed():
-    ids = np.array([f"c{number}" for number in range(50)], dtype=object)
-
-    def first(seed: int) -> list[int]:
-        return customer_splits(ids, np.zeros(50, dtype=np.int64), 5, seed)[0][1].tolist()
-
-    assert first(1) == first(1)
-    assert first(1) != first(2)
-
-
-def test_there_are_no_more_folds_than_customers():
-    ids, y = np.array(["a", "a", "b"], dtype=object), np.array([0, 1, 1])
-    held_out = [left_out.tolist() for _, left_out in customer_splits(ids, y, 5, SEED)]
-    assert sorted(held_out) == [[0, 1], [2]]
-
-
 def test_threads_that_wait_for_each_other_give_up_their_cores():
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     loaded = subprocess.run(
-        [sys.executable, "-c", "import training.classifier"],
+        [sys.executable, "-c", "import training.models.classifier"],
         env={**environment, "OMP_DISPLAY_ENV": "true"},
         capture_output=True,
         text=True,
