@@ -25,7 +25,7 @@ serve: $(DONE)  ## Import the data, train the models, and start the server on po
 test: $(DONE)  ## Run the whole test suite (10 minutes).
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
-test-fast: $(DONE)  ## Run the tests without processes, but the slow ones (90 seconds).
+test-fast: $(DONE)  ## Run the quick tests that start no other process (90 seconds).
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --fast
 
 lint: $(DONE)  ## Run ruff, ruff format --check and mypy --strict.
