@@ -127,14 +127,14 @@ class Evaluation:
         self._left_out = Counter()
         # Without a control group, because the policy is evaluated.
         policy = target.catalog.model_copy(update={"control_group": ControlGroup(share=0)})
-        names = self._names(now, since, until, limit)
+        names = self._decision_ids(now, since, until, limit)
         repeated: list[_RepeatedDecision] = []
         for start in range(0, len(names), BATCH):
             repeated += self._repeated(names[start : start + BATCH], target, policy)
             report("decide again", min(start + BATCH, len(names)), len(names))
         return self._replayed_log(repeated, policy)
 
-    def _names(
+    def _decision_ids(
         self, now: datetime, since: datetime, until: datetime | None, limit: int | None
     ) -> list[str]:
         columns = tables.decisions.c

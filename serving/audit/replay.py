@@ -54,13 +54,13 @@ class Replay:
         DecisionUnknown
             If the service made no such decision.
         """
-        return self._compare(self._found(decision_id), with_catalog)
+        return self._compare(self._logged_row(decision_id), with_catalog)
 
     def since(
         self, since: datetime, limit: int | None, with_catalog: str = "now"
     ) -> Iterator[ReplayAnswer]:
         """Replay all decisions since a time, the oldest first."""
-        names = self._names(since, limit)
+        names = self._decision_ids(since, limit)
         for start in range(0, len(names), BATCH):
             some = names[start : start + BATCH]
             rows = {row.decision_id: row for row in self._rows(some)}
@@ -68,7 +68,7 @@ class Replay:
 
     def count(self, since: datetime, limit: int | None) -> int:
         """Number of decisions that `since` replays."""
-        return len(self._names(since, limit))
+        return len(self._decision_ids(since, limit))
 
     def explain(self, decision_id: str) -> ExplainAnswer:
         """Repeat a decision with the models and catalogue of then, and explain it.
@@ -80,18 +80,18 @@ class Replay:
         NotRepeatable
             If the models or the catalogue of the decision no longer exist.
         """
-        row = self._found(decision_id)
+        row = self._logged_row(decision_id)
         record = from_json(row.record)
         if record["features_layout"] != self._archive.fingerprint:
-            raise _gone(decision_id, "the domain file has changed since")
+            raise _not_repeatable(decision_id, "the domain file has changed since")
         catalog = self._archive.catalog(record["catalog"])
         if catalog is None:
-            raise _gone(decision_id, "its catalogue is not in the ledger")
+            raise _not_repeatable(decision_id, "its catalogue is not in the ledger")
         try:
             repeated = self._repeat(row, record, catalog, explain=True)
             plain = self._repeat(row, record, catalog)
         except (ModelMissing, RegistryDown) as error:
-            raise _gone(decision_id, str(error)) from error
+            raise _not_repeatable(decision_id, str(error)) from error
         return ExplainAnswer(decision=repeated, as_logged=plain.model_dump_json() == row.answer)
 
     def _compare(self, row: Any, with_catalog: str) -> ReplayAnswer:
@@ -143,14 +143,14 @@ class Replay:
         setup = self._archive.setup(catalog, answer["models"])
         return repeat_decision(setup, row, record, answer, explain)
 
-    def _names(self, since: datetime, limit: int | None) -> list[str]:
+    def _decision_ids(self, since: datetime, limit: int | None) -> list[str]:
         columns = tables.decisions.c
         query = sa.select(columns.decision_id)
         query = query.where(columns.answer.is_not(None), columns.decided_at >= since)
         query = query.order_by(columns.decided_at, columns.decision_id).limit(limit)
         return self._ledger.read(lambda connection: list(connection.execute(query).scalars()))
 
-    def _found(self, decision_id: str) -> Any:
+    def _logged_row(self, decision_id: str) -> Any:
         for row in self._rows([decision_id]):
             return row
         raise DecisionUnknown(
@@ -212,7 +212,7 @@ def _differences(then: Any, now: Any, field: str = "") -> Iterator[Difference]:
         yield Difference(field=field, then=then, now=now)
 
 
-def _gone(decision_id: str, why: str) -> NotRepeatable:
+def _not_repeatable(decision_id: str, why: str) -> NotRepeatable:
     return NotRepeatable(
         f"decision_id {decision_id!r} cannot be repeated: {why}",
         expected="a decision whose catalogue, domain and models are still here",

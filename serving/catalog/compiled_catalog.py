@@ -39,8 +39,10 @@ class CompiledCatalog:
     ----------
     actions : tuple of str
         In the order of the file; all columns have this order.
-    value, lever, cost : shape (n_actions,)
-        Money in the domain's currency.
+    value, cost : shape (n_actions,)
+        In the domain's currency.
+    lever : shape (n_actions,)
+        Factor of the value.
     conditions : Conditions
         Each distinct text of the catalogue once.
     rules : list of (action, level, condition)

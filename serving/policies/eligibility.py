@@ -106,16 +106,16 @@ class EligibilityResult:
         compiled, code = self._compiled, int(self._code[action])
         name = compiled.actions[action]
         if code == CONDITION:
-            return self._condition(name, action)
+            return self._unmet_condition(name, action)
         reason = {
             CHANNEL: f"it has no treatment for {self._channel}",
             NOT_ASKED: "the caller did not ask for it",
             EXCLUDED: "the caller excluded it",
-            DATES: _dates(compiled, name),
+            DATES: _dates_text(compiled, name),
         }[code]
         return Removed(action_id=name, rule=RULES[code], reason=reason)
 
-    def _condition(self, name: str, action: int) -> Removed:
+    def _unmet_condition(self, name: str, action: int) -> Removed:
         compiled = self._compiled
         condition = compiled.rules[self._first[action]][2]
         names = compiled.context_reader.names
@@ -123,7 +123,7 @@ class EligibilityResult:
             used: self._decision_context.value(used, names)
             for used in compiled.conditions.names_in(condition)
         }
-        found = ", ".join(f"{used} is {_shown(value)}" for used, value in values.items())
+        found = ", ".join(f"{used} is {_value_text(value)}" for used, value in values.items())
         text = compiled.texts[condition]
         return Removed(
             action_id=name,
@@ -133,14 +133,14 @@ class EligibilityResult:
         )
 
 
-def _dates(compiled: CompiledCatalog, name: str) -> str:
+def _dates_text(compiled: CompiledCatalog, name: str) -> str:
     action = compiled.catalog.actions[name]
     parts = [f"starts {action.start.isoformat()}"] if action.start else []
     parts += [f"ends {action.end.isoformat()}"] if action.end else []
     return f"it {' and '.join(parts)}"
 
 
-def _shown(value: float | str | None) -> str:
+def _value_text(value: float | str | None) -> str:
     if value is None:
         return "unknown"
     return repr(value) if isinstance(value, str) else f"{value:.4g}"
