@@ -1,0 +1,72 @@
+"""Tests the start of the server; `tests.serving.test_service` tests a started one."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.settings import load_settings
+from serving.cli import serve
+from tests.commands import nba_in_process
+from tests.conftest import SHOP
+
+
+class Child:
+    """A server process that runs, or has ended."""
+
+    def __init__(self, code: int | None = None) -> None:
+        self._code = code
+
+    def poll(self) -> int | None:
+        return self._code
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return load_settings({"NBA_HOME": str(tmp_path), "NBA_DOMAIN": str(SHOP / "domain.yaml")})
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = nba_in_process(["serve"], {"NBA_HOME": str(tmp_path), "NBA_PORT": str(port)})
+    assert done.returncode == 2
+    assert f"NBA_PORT is {port}, and another process listens there already" in done.stderr
+
+
+def test_the_child_reads_the_same_settings_in_another_folder(settings):
+    env = serve._child_environment(settings)
+    assert load_settings(env) == settings
+    assert Path(env["NBA_HOME"]).is_absolute() and Path(env["NBA_DOMAIN"]).is_absolute()
+
+
+def test_when_the_server_is_ready_a_request_to_try_is_printed(settings, monkeypatch):
+    answers = iter([None, {"degraded": ["churn: no champion"]}])
+    monkeypatch.setattr(serve, "_readiness", lambda port: next(answers))
+    ledger = Ledger(settings.ledger_url)
+    row = {"customer_id": "c7", "attributes": "{}"}
+    ledger.write_now(lambda c: c.execute(tables.customers.insert(), row))
+    ledger.close()
+    said: list[str] = []
+    serve._announce(settings, Child(), said.append)
+    assert said[0] == "Missing: churn: no champion"
+    assert '"customer_id": "c7", "channel": "app"' in said[-1]
+
+
+def test_a_server_that_ended_is_not_announced(settings):
+    said: list[str] = []
+    serve._announce(settings, Child(code=1), said.append)
+    assert said == []
+
+
+def test_a_server_that_is_not_ready_in_time_is_told_of(settings, monkeypatch):
+    monkeypatch.setattr(serve, "READY_WITHIN_S", 0.0)
+    said: list[str] = []
+    serve._announce(settings, Child(), said.append)
+    assert said == [f"Not ready after 0 s; /readyz on port {settings.port} says why."]

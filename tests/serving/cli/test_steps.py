@@ -1,0 +1,57 @@
+"""Tests the refusals of the steps that need models, and the steps on a home without decisions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from features.errors import InvalidSetting, ModelMissing
+from serving.cli import steps
+from tests.commands import environment
+
+DAY = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def no_report(step: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _settings(shop):
+    with environment(shop.env):
+        yield
+
+
+def test_a_model_that_the_business_does_not_define_is_refused():
+    with pytest.raises(InvalidSetting, match="model is 'weather'. Expected one of bandit"):
+        list(steps.train_models("weather", promote=False, report=no_report))
+
+
+def test_every_model_of_a_new_home_is_without_champion():
+    assert steps.models_without_champion() == ["bandit"]
+
+
+def test_the_catalogue_of_the_settings_is_compiled():
+    assert list(steps.compile_catalog().catalog.actions) == ["hello"]
+
+
+@pytest.mark.parametrize("until", [DAY, DAY - timedelta(days=1)])
+def test_a_period_that_ends_before_it_begins_is_refused(until):
+    with pytest.raises(InvalidSetting, match="not after since"):
+        steps.compute_lift(DAY, until)
+
+
+def test_the_lift_of_no_decisions_is_unknown():
+    found = steps.compute_lift(None, None)
+    assert (found.policy.decisions, found.control.decisions) == (0, 0)
+
+
+def test_a_policy_that_the_registry_does_not_have_cannot_be_evaluated():
+    request = steps.EvaluationRequest("challenger", None)
+    with pytest.raises(ModelMissing):
+        steps.evaluate_request(request, None, None, 10, no_report)
+
+
+def test_of_no_decisions_none_is_replayed():
+    assert list(steps.replay_decisions(None, None, "now", None, no_report)) == []
