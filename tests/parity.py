@@ -457,7 +457,7 @@ MUTATIONS = (
     Mutation(
         "live",
         "features/ingest/live_events.py",
-        "behind.get(event.subject, event.subject)",
+        "customer_of.get(event.subject, event.subject)",
         "event.subject",
     ),
     Mutation(
@@ -472,7 +472,7 @@ MUTATIONS = (
     Mutation(
         "live",
         "features/ingest/live_events.py",
-        "self._restate(connection, done.restated, done.gone, now)",
+        "self._restate(connection, done.restated, done.merged_away, now)",
         "pass",
     ),
     Mutation(
@@ -512,7 +512,7 @@ MUTATIONS = (
     Mutation("batch", "features/datasets/dataset.py", "at_us / 1e6, of", "at_us / 1e6 + 60, of"),
     Mutation(
         "batch",
-        "features/ingest/load_tables.py",
+        "features/ingest/batch_writer.py",
         "business.normalizer, kept.events, now",
         "business.normalizer, kept.events[1:], now",
     ),

@@ -1,7 +1,7 @@
-"""The four contract tables: what a row must hold, and what it becomes in the ledger.
+"""Rules for the rows of the four contract tables, and their conversion to ledger rows.
 
-Each reader takes one row, refuses it by raising `InvalidData`, or adds what it makes of it to a
-`ParsedRows`. The same rules check a table and load it.
+Each reader takes one row. It raises `InvalidData` if the row breaks a rule; otherwise it adds the
+ledger rows to a `ParsedRows`. The same readers check a table and load it.
 """
 
 from __future__ import annotations
@@ -36,21 +36,23 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Business:
-    """What the rows are checked against."""
+    """The domain and the catalogue that rows are checked against."""
 
     domain: Domain
     catalog: Catalog
 
     @cached_property
     def normalizer(self) -> KeyNormalizer:
-        """How identifiers are spelled."""
+        """The rules by which identifiers are normalised."""
         return KeyNormalizer(self.domain)
 
 
 @dataclass
 class ParsedRows:
-    """What rows become: rows of the ledger, links between keys, and events; `keys` names everybody
-    whom they speak of."""
+    """Rows for the ledger, pairs of keys to link, and events.
+
+    ``keys`` holds every customer id and identifier that the rows name.
+    """
 
     rows: dict[sa.Table, list[Row]] = field(default_factory=dict)
     links: list[tuple[str, str]] = field(default_factory=list)
@@ -72,9 +74,9 @@ def _read_customer(row: Row, business: Business, parsed: ParsedRows) -> None:
         if known.type == "category" and _text(value) not in known.values:
             raise _bad(name, value, f"one of {', '.join(known.values)}, or empty")
         attributes[name] = str(_number(row, name)) if known.type == "number" else _text(value)
-    account = _kept(row, domain.account) if domain.account else None
+    account = _optional_text(row, domain.account) if domain.account else None
     if account is not None:
-        attributes[str(domain.account)] = account  # travels with them; no model reads it
+        attributes[str(domain.account)] = account  # stored with the attributes; no model reads it
     identifiers = business.normalizer.keys(None, _identifiers(row))
     parsed.rows.setdefault(tables.customers, []).append(
         {
@@ -119,7 +121,7 @@ def _read_decision(row: Row, business: Business, parsed: ParsedRows) -> None:
         raise _bad("channel", channel, f"one of {', '.join(domain.channels)}")
     probability = _number(row, "probability")
     if probability is not None and not 0 < probability <= 1:
-        raise _bad("probability", probability, "a number in (0, 1], or empty if nobody logged it")
+        raise _bad("probability", probability, "a number in (0, 1], or empty if it was not logged")
     decided_at = _time(row, "decided_at")
     action = catalog.actions.get(action_id)
     subject = business.normalizer.customer(_id(row, "customer_id"))
@@ -128,7 +130,7 @@ def _read_decision(row: Row, business: Business, parsed: ParsedRows) -> None:
         {
             "decision_id": _id(row, "decision_id"),
             "subject": subject,
-            "customer_id": subject,  # until it is known whose key that is
+            "customer_id": subject,  # until the key is resolved to a customer
             "decided_at": decided_at,
             "activated_at": decided_at,
             "channel": channel,
@@ -154,19 +156,19 @@ def _read_outcome(row: Row, business: Business, parsed: ParsedRows) -> None:
         {
             "outcome_id": _id(row, "outcome_id") if "outcome_id" in row else unnamed,
             "decision_id": decision_id,
-            "action_id": _kept(row, "action_id") or "",
+            "action_id": _optional_text(row, "action_id") or "",
             "outcome": outcome,
             "value": value,
             "occurred_at": occurred_at,
             "received_at": occurred_at,
             "shared_id": _id(row, "shared_id") if "shared_id" in row else None,
-            "learned": True,  # by the warm start, which reads imported decisions as a whole
+            "learned": True,  # the warm start learns from imported decisions
         }
     )
 
 
 def contacts_of(decisions: Sequence[Row], catalog: Catalog) -> list[Row]:
-    """What imported decisions showed, as rows of the contact history."""
+    """Make rows of the contact history from imported decisions."""
     return [
         {name: row[name] for name in ("decision_id", "action_id", "subject", "customer_id")}
         | {"shown_at": row["activated_at"], "channel": row["channel"]}
@@ -191,7 +193,7 @@ def _need(row: Row, column: str) -> Any:
 
 
 def _id(row: Row, column: str) -> str:
-    """An id that can also be asked for through the API."""
+    """An id that the API accepts, too."""
     value = _text(_need(row, column))
     if len(value) > ID_LENGTH or not re.fullmatch(ID_PATTERN, value):
         raise _bad(column, value, f"at most {ID_LENGTH} characters and no spaces")
@@ -199,7 +201,7 @@ def _id(row: Row, column: str) -> str:
 
 
 def _identifiers(row: Row) -> list[str]:
-    """Separated by spaces, as CSV needs it, or a list, as Parquet may have it."""
+    """Identifiers from a cell: separated by spaces, as in CSV, or a list, as in parquet."""
     cell = row.get("identifiers", "")
     return [_text(one) for one in cell] if isinstance(cell, list) else str(cell).split()
 
@@ -210,8 +212,8 @@ def _text(value: object) -> str:
     return f"{value:.0f}" if whole else str(value)
 
 
-def _kept(row: Row, column: str) -> str | None:
-    """A cell that is kept as the text it is; None if it is empty."""
+def _optional_text(row: Row, column: str) -> str | None:
+    """A cell as an unchanged text; None if it is empty."""
     if column not in row:
         return None
     value = _text(row[column])
@@ -224,7 +226,7 @@ def _number(row: Row, column: str) -> float | None:
     value = row.get(column)
     if value is None:
         return None
-    if isinstance(value, str | Decimal):  # CSV has texts only, Parquet may have decimals
+    if isinstance(value, str | Decimal):  # CSV has texts only, parquet may have decimals
         try:
             value = float(value)
         except ValueError:
@@ -246,7 +248,7 @@ def _time(row: Row, column: str) -> datetime:
     if not isinstance(value, datetime):
         raise _bad(column, value, "a time with a time zone, such as 2026-11-22T10:00:00Z")
     try:
-        # To the microsecond, as it is kept; a Timestamp of pandas may be finer.
+        # To the microsecond, as the ledger keeps it; a Timestamp of pandas may be finer.
         return tables.from_micros(tables.micros(as_utc(value)))
     except ValueError as error:
         raise _bad(column, value, str(error)) from None

@@ -1,7 +1,7 @@
-"""Forgets a customer: in the ledger, online, in the history and in the imported tables.
+"""Erases a customer from the ledger, the online store, the offline tables and imported files.
 
-The ledger goes first and notes what is still to be done in the files; if we are cut off in
-between, the next start goes on there. What stays is a tombstone, a keyed hash of each key.
+The ledger is first: the same transaction notes the files that are still to be cleaned. If the
+process ends in between, the next start continues. A tombstone remains, a keyed hash of each key.
 """
 
 from __future__ import annotations
@@ -27,78 +27,84 @@ from features.ledger.ledger import Ledger
 from features.store.locks import discard_partial_build, file_lock
 from features.store.table_files import rewrite
 
-ERASING = "erasing "  # begins the name of a fact: files that still have to be cleaned
-AT_ONCE = 200_000_000  # bytes of a file that is written anew while the service runs
+ERASING = "erasing "  # prefix of facts in the ledger: customers whose files are not clean yet
+AT_ONCE = 200_000_000  # bytes; larger files are not written anew while the service runs
 
 
-class Online(Protocol):
-    """What we ask of the feature store here."""
+class ErasableStore(Protocol):
+    """An online store that customers can be deleted from."""
 
     def erase(self, customer_ids: Sequence[str], at_most: int | None = None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureResult:
-    """What was taken out of the ledger."""
+    """The counts of rows erased from the ledger, and whether bytes remain in files."""
 
     keys: list[str]
     decision_ids: list[str]
     events: int
     outcomes: int
-    learned: int  # outcomes that the bandit had counted
-    lingers: bool = False  # in the free space of files that are too large to be written anew now
+    learned: int  # credits that the bandit had learned
+    lingers: bool = False  # bytes remain in the free space of files larger than `AT_ONCE`
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """Forgets customers, and lets them come back.
+    """Forgets customers, and readmits them.
 
     Parameters
     ----------
     home
-        The folder of feature files and imported tables.
+        The folder of the offline tables and the imported files.
     """
 
     ledger: Ledger
-    online: Online
+    online: ErasableStore
     home: Path
 
     def forget(self, keys: Sequence[str], now: datetime) -> ErasureResult:
-        """Erase whoever stands behind the keys; they are refused from now on.
+        """Erase the customers of the keys; all their keys are refused from now on.
 
         Raises
         ------
         CustomerForgotten
             If they were forgotten already.
         NotVisible
-            If the feature store cannot erase now, or a build is writing a file; the regular look
-            of the service, or its next start, will see to it.
+            If the feature store cannot erase now, or a build is writing a file. The service tries
+            again at regular times and at its next start.
         """
         erased = self.ledger.write_now(lambda connection: _erase(connection, keys, now))
         return replace(erased, lingers=not self.finish())
 
     def readmit(self, keys: Sequence[str]) -> int:
-        """Let a forgotten customer come back; say how many of the keys were refused."""
+        """Accept the keys again; the number of them that were refused before."""
 
-        def take_in(connection: sa.Connection) -> int:
+        def accept(connection: sa.Connection) -> int:
             _read_tables_again(connection)
             return readmit(connection, keys)
 
-        return self.ledger.write_now(take_in)
+        return self.ledger.write_now(accept)
 
     def finish(self, at_most: int | None = AT_ONCE) -> bool:
-        """Clean the files of all whom the ledger has forgotten; whether nothing lingers."""
-        if not self.ledger.read(_to_do):
+        """Clean the files of all customers that the ledger has erased.
+
+        Returns
+        -------
+        bool
+            Whether no bytes remain in the free space of files.
+        """
+        if not self.ledger.read(_pending):
             return True
-        # One at a time, in all workers: of two who write a file anew, the later would bring back
-        # whom the other has taken out.
+        # One worker at a time: of two that write a file anew, the later would bring back the rows
+        # that the other has left out.
         with file_lock(self.home / "erasing.lock", wait=True):
             return self._finish(at_most)
 
     def _finish(self, at_most: int | None) -> bool:
         clean = True
         discard_partial_build(self.home / "feast" / "customer_journey")
-        for name, note in self.ledger.read(_to_do):
+        for name, note in self.ledger.read(_pending):
             keys, decision_ids = json.loads(note)
             clean &= self.online.erase(keys, at_most)
             gone = {"customer_id": {*keys}, "identifiers": {*keys}, "decision_id": {*decision_ids}}
@@ -109,7 +115,7 @@ class Erasure:
         return self.ledger.compact(at_most) and clean
 
     def compact(self) -> None:
-        """Write the files anew, however large they are."""
+        """Write all files anew, of any size."""
         self.finish(at_most=None)
         self.online.erase([])
         self.ledger.compact()
@@ -124,7 +130,7 @@ class Erasure:
 
 def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> ErasureResult:
     refuse_forgotten(connection, keys)
-    # Each key by itself: whoever stands behind one of them is meant.
+    # Each key by itself: the keys may belong to several customers.
     customers = list(dict.fromkeys(resolve(connection, [key]) for key in keys))
     all_keys = [key for customer_id in customers for key in keys_of(connection, customer_id)]
     accounts = all_accounts_of(connection, customers)
@@ -135,13 +141,14 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     def delete(table: sa.Table, where: sa.ColumnElement[bool]) -> int:
         return connection.execute(sa.delete(table).where(where)).rowcount
 
-    # Who shared in their outcomes has a larger share now.
-    told = tables.outcomes.c
-    shared = sa.select(told.shared_id).where(
-        told.decision_id.in_(mine), told.shared_id.is_not(None)
+    # Other decisions that shared an outcome with the erased ones get a larger share of its credit,
+    # so their outcomes are learned again.
+    columns = tables.outcomes.c
+    shared = sa.select(columns.shared_id).where(
+        columns.decision_id.in_(mine), columns.shared_id.is_not(None)
     )
-    inputs_again = sa.update(tables.outcomes).where(told.shared_id.in_(shared))
-    connection.execute(inputs_again.values(learned=False))
+    learn_again = sa.update(tables.outcomes).where(columns.shared_id.in_(shared))
+    connection.execute(learn_again.values(learned=False))
     learned = delete(tables.credits, tables.credits.c.decision_id.in_(mine))
     outcomes = delete(tables.outcomes, tables.outcomes.c.decision_id.in_(mine))
     delete(tables.contacts, tables.contacts.c.customer_id.in_(customers))
@@ -161,13 +168,16 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
 
 
 def _read_tables_again(connection: sa.Connection) -> None:
-    """Have a table that was loaded before read from its first row if it is loaded again: it leaves
-    the rows of the forgotten out and says so, and brings in those of who came back."""
+    """Forget how far tables were loaded, so that the next load reads them from their first row.
+
+    It leaves out the rows of forgotten customers and reports them, and loads those of readmitted
+    customers.
+    """
     loaded = tables.meta.c.key.startswith(LOADED, autoescape=True)
     connection.execute(sa.delete(tables.meta).where(loaded))
 
 
-def _to_do(connection: sa.Connection) -> list[Any]:
+def _pending(connection: sa.Connection) -> list[Any]:
     query = sa.select(tables.meta.c.key, tables.meta.c.value)
     query = query.where(tables.meta.c.key.startswith(ERASING, autoescape=True))
     return list(connection.execute(query))
@@ -178,7 +188,7 @@ def _rewrite(file: Path, gone: dict[str, set[str]]) -> None:
         rewrite(file, gone)
     except pa.ArrowInvalid as error:
         raise NotVisible(
-            f"{file.name} in {file.parent.name} cannot be read; somebody may be writing it.",
+            f"{file.name} in {file.parent.name} cannot be read; another process may be writing it.",
             expected="whole files",
-            remedy="The ledger has forgotten them; the files follow by themselves.",
+            remedy="The ledger has forgotten them; the service cleans the files later by itself.",
         ) from error

@@ -1,9 +1,9 @@
-"""What happens to an event: checked, put down to a customer, kept, folded, made visible.
+"""Ingests live events: checks them, resolves customers, appends, folds and publishes states.
 
-Two short transactions: the first appends and folds, the second writes the states that wait to
-Feast's online store *while it holds the ledger's write lock*, so that two workers cannot
-overwrite newer with older; only then is the caller told. A crash between the two leaves states
-that wait, and whoever writes next, or starts next, makes them visible.
+There are two short transactions. The first appends and folds. The second writes the waiting states
+to Feast's online store *while it holds the ledger's write lock*, so that two workers cannot
+overwrite newer states with older ones. Only then is the caller answered. A crash between the two
+leaves waiting states; the next write, or the next start, publishes them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from features.ledger.statements import select_in_batches
 
 @dataclass(frozen=True, slots=True, order=True)
 class Rejection:
-    """An event that was not taken: which one of the call, which field, and why."""
+    """An event that was rejected: its index in the call, the wrong field, and the reason."""
 
     index: int
     field: str
@@ -47,7 +47,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What became of the events of one call."""
+    """The result of ingesting the events of one call."""
 
     accepted: int
     duplicates: int
@@ -55,22 +55,24 @@ class IngestResult:
 
 
 class AppendResult(NamedTuple):
-    """What became of events that broke no rule."""
+    """The result of appending events that broke no rule."""
 
-    news: dict[str, list[Event]]  # by customer
+    new_events: dict[str, list[Event]]  # by customer
     duplicates: int
     refused: dict[int, InvalidEvent]  # by position
-    restated: set[str]  # customers who gained a past
-    gone: set[str]  # customers who became part of another
+    restated: set[str]  # customers who gained events of another customer by a merge
+    merged_away: set[str]  # customers who became part of another
 
 
 class Ingest:
-    """Takes events in, and links, while the service runs.
+    """Ingests events and links of identifiers while the service runs.
 
     Parameters
     ----------
-    ledger, online
-        Where events are kept, and where their states are shown.
+    ledger
+        Events are appended to it.
+    online
+        States are published to it.
     """
 
     def __init__(
@@ -79,17 +81,19 @@ class Ingest:
         self._ledger = ledger
         self._online = online
         self._domain = domain
-        self._spelling = KeyNormalizer(domain)
+        self._normalizer = KeyNormalizer(domain)
         self._states = states
-        self._shown_in: sa.RootTransaction | None = None  # all that waits was shown in it
+        # The transaction in which all waiting states were published.
+        self._published_in: sa.RootTransaction | None = None
 
-    async def take(self, sent: Sequence[Any], now: datetime) -> IngestResult:
-        """Take events in; when this returns, the next decision on any worker sees them.
+    async def ingest(self, sent: Sequence[Any], now: datetime) -> IngestResult:
+        """Ingest events; when this returns, the next decision on any worker sees them.
 
         Raises
         ------
         NotVisible
-            If the feature store is down. The events are kept; the same call again is safe.
+            If the feature store is down. The events are in the ledger; the same call may be
+            repeated.
         """
         good, rejected = self._checked(sent, now)
         appended = None
@@ -99,66 +103,84 @@ class Ingest:
             places = list(good)
             for position, error in appended.refused.items():
                 rejected.append(Rejection(places[position], error.field, str(error)))
-        await self.show(now)
+        await self.publish(now)
         return IngestResult(
-            sum(map(len, appended.news.values())) if appended else 0,
+            sum(map(len, appended.new_events.values())) if appended else 0,
             appended.duplicates if appended else 0,
             sorted(rejected),
         )
 
     async def link(self, keys: tuple[str, str], cause: str, now: datetime) -> bool:
-        """Say that two keys are one person; whether that merged two customers.
+        """Link two keys of one person.
+
+        Returns
+        -------
+        bool
+            Whether two customers were merged.
 
         Raises
         ------
         CustomerForgotten
-            If one of them was.
+            If one of the keys belongs to a forgotten customer.
         """
 
         def join(connection: sa.Connection, pair: tuple[str, str]) -> bool:
             refuse_forgotten(connection, pair)
-            merged = link(connection, self._spelling, pair, cause, now, again=True)
+            merged = link(connection, self._normalizer, pair, cause, now, again=True)
             if merged:
                 restated = {merged.survivor} if merged.loser_had_data else set()
                 self._restate(connection, restated, {merged.loser}, now)
             return merged is not None
 
-        return await self._relate(keys, join, now)
+        return await self._change_link(keys, join, now)
 
     async def unlink(self, keys: tuple[str, str], cause: str, now: datetime) -> bool:
-        """Undo a link; whether that parted a customer in two.
+        """Undo a link of two keys.
+
+        Returns
+        -------
+        bool
+            Whether a customer was split in two.
 
         Raises
         ------
         IdentityUnknown
-            If no such link holds.
+            If there is no such link.
         """
 
-        def part(connection: sa.Connection, pair: tuple[str, str]) -> bool:
+        def split(connection: sa.Connection, pair: tuple[str, str]) -> bool:
             before = set(resolve_each(connection, pair).values())
             customers = unlink(connection, pair, cause, now)
-            if customers:  # else they hang together otherwise, and nothing changes for them
+            if customers:  # otherwise other links still connect the keys
                 self._restate(connection, {*customers}, before - {*customers}, now)
             return bool(customers)
 
-        return await self._relate(keys, part, now)
+        return await self._change_link(keys, split, now)
 
-    async def _relate(
+    async def _change_link(
         self,
         keys: tuple[str, str],
         change: Callable[[sa.Connection, tuple[str, str]], bool],
         now: datetime,
     ) -> bool:
-        """Change how two keys hang together, and show what came of it; what ``change`` says."""
-        left, right = self._spelling.each(keys)
+        """Run ``change`` on two keys and publish the states; the result of ``change``."""
+        left, right = self._normalizer.each(keys)
         changed = await self._ledger.write(lambda connection: change(connection, (left, right)))
-        await self.show(now)
+        await self.publish(now)
         return changed
 
-    async def show(self, now: datetime) -> None:
-        """Write every state that waits to the online store."""
+    async def publish(self, now: datetime) -> None:
+        """Write every waiting state to the online store.
+
+        Raises
+        ------
+        NotVisible
+            If the feature store is down.
+        """
         try:
-            while await self._ledger.write(partial(self._publish, now=now)) == STATES_PER_WRITE:
+            while (
+                await self._ledger.write(partial(self._publish_some, now=now)) == STATES_PER_WRITE
+            ):
                 pass
         except NbaError:
             raise
@@ -169,12 +191,12 @@ class Ingest:
                 remedy="The events are kept. Send them again when /readyz names no problem.",
             ) from error
 
-    def _publish(self, connection: sa.Connection, now: datetime) -> int:
+    def _publish_some(self, connection: sa.Connection, now: datetime) -> int:
         transaction = connection.get_transaction()
-        if transaction is self._shown_in:  # a neighbour of the same group has shown everything
+        if transaction is self._published_in:  # an earlier write of this group commit did it
             return 0
         count = publish_states(connection, self._online, self._states, now)
-        self._shown_in = transaction if count < STATES_PER_WRITE else None
+        self._published_in = transaction if count < STATES_PER_WRITE else None
         return count
 
     def _checked(
@@ -183,7 +205,7 @@ class Ingest:
         good, rejected = {}, []
         for index, one in enumerate(sent):
             try:
-                good[index] = parse_event(one, self._domain, self._spelling, now)
+                good[index] = parse_event(one, self._domain, self._normalizer, now)
             except InvalidEvent as error:
                 rejected.append(Rejection(index, error.field, str(error)))
         return good, rejected
@@ -191,20 +213,20 @@ class Ingest:
     def _append(
         self, connection: sa.Connection, events: list[Event], now: datetime
     ) -> AppendResult:
-        done = append(connection, self._spelling, events, now)
-        self._restate(connection, done.restated, done.gone, now)
-        news = {key: new for key, new in done.news.items() if key not in done.restated}
-        for customer_id, account in self._accounts(connection, news).items():
-            news.setdefault(account, []).extend(news[customer_id])
-        if news:
-            self._states.advance(connection, news, now)
+        done = append(connection, self._normalizer, events, now)
+        self._restate(connection, done.restated, done.merged_away, now)
+        new_events = {key: new for key, new in done.new_events.items() if key not in done.restated}
+        for customer_id, account in self._accounts(connection, new_events).items():
+            new_events.setdefault(account, []).extend(new_events[customer_id])
+        if new_events:
+            self._states.advance(connection, new_events, now)
         return done
 
     def _restate(
-        self, connection: sa.Connection, customers: set[str], gone: set[str], now: datetime
+        self, connection: sa.Connection, customers: set[str], merged_away: set[str], now: datetime
     ) -> None:
-        if gone:
-            delete_states(connection, gone)
+        if merged_away:
+            delete_states(connection, merged_away)
         if customers:
             accounts = all_accounts_of(connection, customers) if self._domain.account else set()
             request_refold(connection, [*customers, *sorted(accounts)], now)
@@ -216,32 +238,32 @@ class Ingest:
 def append(
     connection: sa.Connection, normalizer: KeyNormalizer, events: Sequence[Event], now: datetime
 ) -> AppendResult:
-    """Keep events that are new, each under its customer, and the links that they tell of."""
-    fresh, duplicates, refused = _sorted_out(connection, events)
+    """Append new events, each to its customer, and link the keys that an event names together."""
+    fresh, duplicates, refused = _classify(connection, events)
     restated: set[str] = set()
-    gone: set[str] = set()
+    merged_away: set[str] = set()
     for event in fresh:
         for other in event.keys[1:]:
             pair = (event.subject, other)
             merged = link(connection, normalizer, pair, f"event {event.event_id}", now)
             if merged:
-                # Who was to be folded anew, and was merged away, is part of the survivor.
-                anew = merged.loser_had_data or merged.loser in restated
-                restated = (restated | ({merged.survivor} if anew else set())) - {merged.loser}
-                gone.add(merged.loser)
-    behind = resolve_each(connection, {event.subject for event in fresh}) if fresh else {}
-    news: dict[str, list[Event]] = {}
+                # A customer to refold who is merged away becomes part of the survivor.
+                refold = merged.loser_had_data or merged.loser in restated
+                restated = (restated | ({merged.survivor} if refold else set())) - {merged.loser}
+                merged_away.add(merged.loser)
+    customer_of = resolve_each(connection, {event.subject for event in fresh}) if fresh else {}
+    new_events: dict[str, list[Event]] = {}
     for event in fresh:
-        news.setdefault(behind.get(event.subject, event.subject), []).append(event)
-    rows = [_row(event, customer_id) for customer_id, new in news.items() for event in new]
+        new_events.setdefault(customer_of.get(event.subject, event.subject), []).append(event)
+    rows = [_row(event, customer_id) for customer_id, new in new_events.items() for event in new]
     tables.insert_new(connection, tables.events, rows)
-    return AppendResult(news, duplicates, refused, restated, gone)
+    return AppendResult(new_events, duplicates, refused, restated, merged_away)
 
 
-def _sorted_out(
+def _classify(
     connection: sa.Connection, events: Sequence[Event]
 ) -> tuple[list[Event], int, dict[int, InvalidEvent]]:
-    """The events that are new, how many are not, and those that cannot be taken."""
+    """Divide events: the new ones, the number of duplicates, and errors by position."""
     earlier = _stored(connection, [event.event_id for event in events])
     erased = forgotten(connection, {key for event in events for key in event.keys})
     fresh: list[Event] = []
@@ -273,7 +295,7 @@ def _stored(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, An
 
 
 def _content(event: Event) -> Any:
-    """What an event says; two of one id must say the same."""
+    """The content of an event, by which a duplicate is told from another event with its id."""
     return event.subject, event.type, event.occurred_at, event.channel, event.properties_json
 
 

@@ -101,7 +101,7 @@ class BackgroundTasks:
         await asyncio.to_thread(parts.features.refresh)
         if not parts.features.degraded:
             await asyncio.to_thread(parts.erasure.finish)
-            await parts.ingest.show(utc_now())
+            await parts.ingest.publish(utc_now())
         if await asyncio.to_thread(parts.model_watcher.refresh):
             log.info("Now serving %s", dict(parts.model_watcher.current.versions))
         self._use_current_models()

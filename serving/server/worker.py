@@ -80,7 +80,7 @@ class Worker:
 
     async def events(self, request: EventsRequest) -> IngestResult:
         """Append events to the ledger, and update the online features."""
-        return await self._parts.ingest.take(request.events, utc_now())
+        return await self._parts.ingest.ingest(request.events, utc_now())
 
     async def link(self, request: LinkRequest) -> LinkAnswer:
         """Merge the customers of two identifiers."""
@@ -102,7 +102,7 @@ class Worker:
         answer = await asyncio.to_thread(
             forget, request, parts.erasure, parts.engine.normalizer, parts.registry, now
         )
-        await parts.ingest.show(now)
+        await parts.ingest.publish(now)
         return answer
 
     @property

@@ -116,7 +116,7 @@ class Live:
         self.ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, built))
         reports = load_folder(tables_folder, self.ledger, self.domain, self.catalog, self.now)
         assert all(one.passed for one in reports), reports
-        run(self.ingest.show(self.now))
+        run(self.ingest.publish(self.now))
 
     def passes(self, **time: float) -> None:
         """Time goes by."""
@@ -149,7 +149,7 @@ class Live:
             "identifiers": more.pop("identifiers", []),
             "properties": more,
         }
-        taken = run(self.ingest.take([sent], self.now))
+        taken = run(self.ingest.ingest([sent], self.now))
         assert taken.accepted == 1, taken
 
     def link(self, left: str, right: str, cause: str) -> None:

@@ -90,7 +90,7 @@ def worker(ledger, store):
 
 
 def take(worker, *sent, now=NOW):
-    taken = asyncio.run(worker.take(sent, now))
+    taken = asyncio.run(worker.ingest(sent, now))
     assert taken.rejected == []
 
 

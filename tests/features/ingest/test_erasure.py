@@ -107,7 +107,7 @@ def test_only_one_build_is_at_work(tmp_path):
 def test_a_file_that_is_half_written_is_cleaned_when_it_is_whole(ledger, tmp_path):
     half = _half(tmp_path / "sources")
     erasure = _erasure(ledger, tmp_path)
-    with pytest.raises(NotVisible, match="files follow by themselves"):
+    with pytest.raises(NotVisible, match="cleans the files later by itself"):
         erasure.forget(["ann"], NOW)
     pq.write_table(pa.table({"customer_id": ["ann", "bob"]}), half)
     assert erasure.finish()

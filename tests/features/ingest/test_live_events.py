@@ -47,7 +47,7 @@ def worker(ledger, shown):
 
 
 def take(worker, *sent, now=NOW):
-    return asyncio.run(worker.take(sent, now))
+    return asyncio.run(worker.ingest(sent, now))
 
 
 def link(worker, *keys, now=NOW):
@@ -105,8 +105,8 @@ def test_two_workers_take_an_event_once(ledger, worker, shown):
     async def both():
         sent = [event(number, "c1") for number in range(20)]
         return await asyncio.gather(
-            *(one.take(sent, NOW) for one in (worker, other)),
-            *(one.take(sent[::-1], NOW) for one in (worker, other)),
+            *(one.ingest(sent, NOW) for one in (worker, other)),
+            *(one.ingest(sent[::-1], NOW) for one in (worker, other)),
         )
 
     taken = asyncio.run(both())

@@ -110,13 +110,13 @@ class World:
         """Let everything happen; or leave out some links from the start, and undo nothing."""
         for minute, told in enumerate(story):
             await self._happens(told, minute, NOW + minute * MINUTE, without)
-        await self.live.show(NOW)
+        await self.live.publish(NOW)
 
     async def _happens(self, told, minute, now, without):
         if told.what == "events":
             self.shown.broken = told.down
             with suppress(NotVisible):
-                await self.live.take([_parted(one, without or ()) for one in told.events], now)
+                await self.live.ingest([_parted(one, without or ()) for one in told.events], now)
             self.shown.broken = False
         elif told.what == "link" and frozenset(told.keys) not in (without or ()):
             await self.live.link(told.keys, "they said so", now)
@@ -129,7 +129,7 @@ class World:
             row = decision(minute, key, customer(self.ledger, key))
             add(self.ledger, tables.decisions, row | {"channel": SHOP.channels[minute % 2]})
         elif told.what == "build":  # all are shown, so the ledger need not keep their states
-            await self.live.show(now)
+            await self.live.publish(now)
             self.ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
 
 

@@ -13,9 +13,11 @@ import pytest
 
 from tests.conftest import Built
 from tests.parity import (
+    CONTROLS,
     DESK_DATA,
     LATE,
     MUTATIONS,
+    ROOT,
     SEED,
     TWICE,
     Compared,
@@ -80,6 +82,11 @@ def test_the_features_compared_are_those_of_all_events(compared):
     if compared.business.name == "helpdesk":
         assert (known["account_events_n"] >= known["events_n"]).all()
         assert (known["account_events_n"] > known["events_n"]).any()
+
+
+def test_each_planted_mutation_changes_one_place_of_the_code():
+    planted = (*CONTROLS, *MUTATIONS)
+    assert [one for one in planted if (ROOT / one.file).read_text().count(one.old) != 1] == []
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -1,0 +1,99 @@
+"""Writes a batch of parsed rows to the ledger, without rows about forgotten customers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from features.customers.contacts import note_contacts, update_outcomes_at
+from features.customers.identity import link_all, resolve_each
+from features.customers.profiles import all_accounts_of
+from features.customers.tombstones import forgotten
+from features.ingest.contract_tables import Business, ParsedRows, Row, contacts_of
+from features.ingest.live_events import append
+from features.journeys.journey_states import delete_states, request_refold
+from features.ledger import tables
+
+
+def write_batch(
+    connection: sa.Connection, parsed: ParsedRows, business: Business, now: datetime
+) -> tuple[int, list[str]]:
+    """Write a batch in the caller's transaction; rows that are in the ledger stay as they are.
+
+    Returns
+    -------
+    tuple of int and list of str
+        The number of new rows, and for each row that was left out the reason.
+    """
+    kept, left_out = _without_forgotten(connection, parsed)
+    new_customers = _new_customers(connection, kept.rows.get(tables.customers, ()))
+    counts = [tables.insert_new(connection, table, rows) for table, rows in kept.rows.items()]
+    shown = contacts_of(kept.rows.get(tables.decisions, ()), business.catalog)
+    note_contacts(connection, shown)
+    decided = {row["decision_id"] for row in kept.rows.get(tables.outcomes, ())}
+    update_outcomes_at(connection, sorted(decided))
+    merged = link_all(connection, business.normalizer, kept.links, "the table of customers", now)
+    done = append(connection, business.normalizer, kept.events, now)
+    left_out += [str(error) for error in done.refused.values()]
+    merged_away = {one.loser for one in merged} | done.merged_away
+    customer_of = resolve_each(connection, new_customers)
+    changed = {one.survivor for one in merged} | done.restated | {*done.new_events}
+    changed |= {customer_of.get(key, key) for key in new_customers}
+    _mark_for_refold(connection, changed - merged_away, merged_away, now)
+    return sum(counts) + sum(map(len, done.new_events.values())), left_out
+
+
+def _without_forgotten(
+    connection: sa.Connection, parsed: ParsedRows
+) -> tuple[ParsedRows, list[str]]:
+    """Leave out rows about forgotten customers; `append` refuses events about them."""
+    erased = forgotten(connection, parsed.keys)
+    subjects = parsed.keys - erased if tables.decisions in parsed.rows else ()
+    customer_of = resolve_each(connection, subjects)
+    decided = _first_actions(connection, parsed.rows.get(tables.outcomes, ()))
+    kept, left_out = ParsedRows(events=parsed.events), list[str]()
+    for table, rows in parsed.rows.items():
+        for row in rows:
+            subject = row.get("subject") or row.get("customer_id", "")
+            if subject in erased:
+                left_out.append(f"a row of {table.name} is about a forgotten customer")
+            elif table is tables.outcomes and row["decision_id"] not in decided:
+                left_out.append(f"decision_id {row['decision_id']!r} is not in the ledger")
+            else:
+                if table is tables.decisions:
+                    row = row | {"customer_id": customer_of.get(subject, subject)}
+                elif table is tables.outcomes:  # it need not name the action: there is only one
+                    row = row | {"action_id": row["action_id"] or decided[row["decision_id"]]}
+                kept.rows.setdefault(table, []).append(row)
+    for customer_id, identifier in parsed.links:
+        if identifier in erased and customer_id not in erased:
+            left_out.append(f"an identifier of {customer_id!r} is of a forgotten customer")
+    kept.links = [pair for pair in parsed.links if not erased & {*pair}]
+    return kept, left_out
+
+
+def _new_customers(connection: sa.Connection, customers: Sequence[Row]) -> set[str]:
+    """The customers of whom the ledger has no attributes yet."""
+    column = tables.customers.c.customer_id
+    named = {row["customer_id"] for row in customers}
+    return named - {*connection.execute(sa.select(column).where(column.in_(named))).scalars()}
+
+
+def _first_actions(connection: sa.Connection, outcomes: Sequence[Row]) -> dict[str, str]:
+    """The first action of each decision that the outcomes name and the ledger has."""
+    columns = tables.decisions.c
+    query = sa.select(columns.decision_id, columns.action_id)
+    query = query.where(columns.decision_id.in_({row["decision_id"] for row in outcomes}))
+    return {row.decision_id: row.action_id for row in connection.execute(query)}
+
+
+def _mark_for_refold(
+    connection: sa.Connection, changed: set[str], merged_away: set[str], now: datetime
+) -> None:
+    """Mark customers whose built features are wrong now; before the first build there are none."""
+    if tables.get_meta(connection, tables.FEATURES_BUILT) is None:
+        return
+    delete_states(connection, merged_away)
+    request_refold(connection, [*changed, *sorted(all_accounts_of(connection, changed))], now)

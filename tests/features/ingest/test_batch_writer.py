@@ -1,0 +1,277 @@
+"""Writes batches: customers are resolved, forgotten ones left out, built features marked."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from features.business.domain import Namespace
+from features.customers.identity import unlink
+from features.customers.tombstones import add_tombstones
+from features.ingest import table_reader
+from features.ledger import tables
+from tests.features.ingest.toy_tables import (
+    ALL,
+    AT,
+    CUSTOMERS,
+    DECISIONS,
+    EVENTS,
+    OUTCOMES,
+)
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
+MORE_KEYS = pd.DataFrame(
+    {
+        "event_id": ["e1", "e2", "e3"],
+        "customer_id": ["c1", None, None],
+        "identifiers": ["card:1", "card:1", "cookie:x card:7"],
+        "type": "visit",
+        "occurred_at": AT,
+        "channel": "app",
+    }
+)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_events_name_their_customer_by_id_by_identifiers_or_by_both(folder, load, rows, ending):
+    load(folder({"events": MORE_KEYS}, ending))
+    assert sorted(rows(tables.events, "event_id", "subject", "customer_id")) == [
+        ("e1", "c1", "c1"),
+        ("e2", "card:1", "c1"),
+        ("e3", "cookie:x", "cookie:x"),
+    ]
+    assert sorted(rows(tables.links, "left", "right", "cause")) == [
+        ("c1", "card:1", "event e1"),
+        ("card:7", "cookie:x", "event e3"),
+    ]
+
+
+def test_an_event_is_kept_with_the_customer_of_the_table_of_customers(folder, load, rows):
+    load(folder({"customers": CUSTOMERS, "events": MORE_KEYS.delete_states(columns="customer_id")}))
+    kept = rows(tables.events, "customer_id", "event_id", "subject")
+    assert ("c1", "e1", "card:1") in kept and ("c1", "e2", "card:1") in kept
+
+
+@pytest.mark.parametrize("batch", [1, 2, 20_000])
+def test_two_customers_who_share_an_identifier_are_one(folder, load, rows, monkeypatch, batch):
+    monkeypatch.setattr(table_reader, "BATCH_ROWS", batch)
+    shared = CUSTOMERS.assign(identifiers=["card:1", "card:1", "card:3"])
+    load(folder(ALL | {"customers": shared}))
+    keys = sorted(rows(tables.identities, "key", "customer_id"))
+    assert keys == [("c1", "c1"), ("c2", "c1"), ("c3", "c3"), ("card:1", "c1"), ("card:3", "c3")]
+    assert {customer for customer, _ in rows(tables.events, "customer_id", "subject")} == {"c1"}
+    assert rows(tables.decisions, "customer_id", "subject") == [("c1", "c1"), ("c1", "c2")]
+    causes = {cause for (cause,) in rows(tables.links, "cause")}
+    assert causes == {"the table of customers"}
+
+
+def test_a_merge_of_the_table_of_customers_can_be_undone(folder, load, ledger, rows, now):
+    shared = CUSTOMERS.assign(identifiers=["card:1", "card:1", None])
+    load(folder(ALL | {"customers": shared}))
+    ledger.write_now(lambda c: unlink(c, ("c2", "card:1"), "a mistake", now))
+    assert rows(tables.decisions, "customer_id") == [("c1",), ("c2",)]
+    assert sorted(rows(tables.events, "event_id", "customer_id")) == [
+        *(("e1", "c1"), ("e2", "c1"), ("e3", "c2")),
+    ]
+
+
+def test_a_customers_account_comes_in(folder, load, rows, toy_domain):
+    domain = toy_domain.model_copy(update={"account": "company"})
+    people = CUSTOMERS.assign(company=["Acme & Sons", "7", None])
+    load(folder({"customers": people}), domain)
+    assert rows(tables.customers, "account") == [("Acme & Sons",), ("7",), (None,)]
+
+
+def test_identifiers_are_spelled_alike_in_all_tables(folder, load, rows, toy_domain):
+    emails = {"email": Namespace(normalize="lower")}
+    domain = toy_domain.model_copy(update={"identifiers": emails})
+    people = CUSTOMERS.assign(identifiers=["email:A@b.it", None, None])
+    visits = MORE_KEYS.assign(customer_id=None, identifiers="email:a@B.IT")
+    load(folder({"customers": people, "events": visits}), domain)
+    assert set(rows(tables.events, "customer_id", "subject")) == {("c1", "email:a@b.it")}
+
+
+def test_an_event_id_with_another_content_is_left_out_and_reported(folder, load, rows):
+    load(folder({"events": EVENTS}))
+    [report] = load(folder({"events": EVENTS.assign(amount_eur=[None, 99.0, 3.0])}))
+    assert (report.passed, report.added, report.refused) == (True, 0, 1)
+    assert report.first_offender.startswith(
+        "event_id is 'e2', which is there with another content."
+    )
+    assert "1 left out: event_id is 'e2'" in str(report)
+    contents = dict(rows(tables.events, "event_id", "properties"))
+    assert json.loads(contents["e2"])["amount_eur"] == 12.5
+
+
+def test_an_event_that_is_twice_in_a_file_comes_in_once(folder, load):
+    [report] = load(folder({"events": pd.concat([EVENTS, EVENTS])}))
+    assert (report.rows, report.added, report.refused) == (6, 3, 0)
+
+
+def test_times_finer_than_ours_are_the_same_at_the_second_load(folder, load, rows, now):
+    fine = EVENTS.assign(occurred_at="2026-11-22T10:00:00.000000789Z")
+    load(folder({"events": fine}, "parquet"))
+    longer = pd.concat([fine, fine.tail(1).assign(event_id="e4")])
+    [report] = load(folder({"events": longer}, "parquet"))
+    assert (report.added, report.refused) == (1, 0)
+    assert set(rows(tables.events, "occurred_at")) == {(now,)}
+
+
+def _said(rows):
+    said = rows(tables.contacts, "decision_id", "outcomes_at")
+    return {decision_id: json.loads(text or "{}") for decision_id, text in said}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_imported_decisions_are_contacts_with_what_was_said_to_them(
+    folder, load, rows, now, ending
+):
+    load(folder(ALL, ending))
+    names = ("decision_id", "action_id", "subject", "customer_id", "channel", "action_group")
+    assert rows(tables.contacts, *names, "shown_at") == [
+        ("d1", "discount", "c1", "c1", "app", "promotion", now)
+    ]
+    assert _said(rows) == {"d1": {"accepted": tables.micros(now)}}
+    assert rows(tables.decisions, "arm", "served", "activated_at") == [
+        (None, False, now),
+        (None, False, now),
+    ]
+    assert rows(tables.outcomes, "action_id") == [("discount",)]
+
+
+def test_outcomes_that_are_loaded_later_reach_the_contacts_of_then(folder, load, rows, now):
+    load(folder({name: ALL[name] for name in ("customers", "decisions")}))
+    assert _said(rows) == {"d1": {}}
+    load(folder({"outcomes": OUTCOMES}))
+    assert _said(rows) == {"d1": {"accepted": tables.micros(now)}}
+
+
+def test_a_contact_follows_its_decision_when_customers_are_merged(folder, load, rows):
+    shared = CUSTOMERS.assign(identifiers=["card:1", None, "card:1"])
+    decided = DECISIONS.assign(customer_id=["c3", "c2"])
+    load(folder(ALL | {"customers": shared, "decisions": decided}))
+    assert rows(tables.contacts, "customer_id", "subject") == [("c1", "c3")]
+
+
+def test_outcomes_may_name_what_happened(folder, load, rows):
+    load(folder(ALL | {"outcomes": OUTCOMES.assign(shared_id=["order-7"])}))
+    assert rows(tables.outcomes, "shared_id") == [("order-7",)]
+
+
+def test_an_outcome_without_its_decision_is_left_out_and_reported(folder, load, rows):
+    strange = pd.concat([OUTCOMES, OUTCOMES.assign(decision_id="d9")])
+    *_, report = load(folder(ALL | {"outcomes": strange}))
+    assert (report.passed, report.added, report.refused) == (True, 1, 1)
+    assert report.first_offender == "decision_id 'd9' is not in the ledger"
+    assert rows(tables.outcomes, "decision_id") == [("d1",)]
+
+
+@pytest.fixture
+def forgotten(ledger, now):
+    """Makes the ledger forget keys, before anything comes in."""
+    return lambda *keys: ledger.write_now(lambda c: add_tombstones(c, keys, now))
+
+
+def test_rows_about_a_forgotten_customer_are_left_out_and_reported(folder, load, rows, forgotten):
+    forgotten("c1", "card:1", "email:a@b.it")
+    reports = load(folder(ALL))
+    assert [(report.added, report.refused) for report in reports] == [
+        (2, 1),
+        (1, 2),
+        (1, 1),
+        (0, 1),
+    ]
+    assert [report.first_offender for report in reports] == [
+        "a row of customers is about a forgotten customer",
+        "'c1' belongs to a customer who was forgotten. Expected somebody else. "
+        'If they are back and agree, send "readmit": true to /v1/forget.',
+        "a row of decisions is about a forgotten customer",
+        "decision_id 'd1' is not in the ledger",
+    ]
+    assert rows(tables.customers, "customer_id") == [("c2",), ("c3",)]
+    assert rows(tables.events, "customer_id") == rows(tables.decisions, "customer_id") == [("c2",)]
+    keys = {key for (key,) in rows(tables.identities, "key")}
+    assert keys == {"c2", "card:2"}
+
+
+def test_an_identifier_of_a_forgotten_customer_links_nobody_and_is_reported(
+    folder, load, rows, forgotten
+):
+    forgotten("card:1")
+    [report] = load(folder({"customers": CUSTOMERS}))
+    assert (report.added, report.refused) == (3, 1)
+    assert report.first_offender == "an identifier of 'c1' is of a forgotten customer"
+    assert rows(tables.links, "left", "right") == [("c1", "email:a@b.it"), ("c2", "card:2")]
+
+
+def test_an_event_with_a_forgotten_identifier_is_left_out(folder, load, rows, forgotten):
+    forgotten("cookie:x")
+    [report] = load(folder({"events": MORE_KEYS}))
+    assert (report.added, report.refused) == (2, 1)
+    assert sorted(rows(tables.events, "event_id")) == [("e1",), ("e2",)]
+
+
+@pytest.fixture
+def built(ledger, now):
+    """Notes that features were built."""
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
+
+
+def _to_refold(rows):
+    names = ("customer_id", "state", "online", "profile_online")
+    found = rows(tables.journey_states, *names)
+    assert all(row[1:] == (None, False, False) for row in found)
+    return {row[0] for row in found}
+
+
+def test_before_the_first_build_nobody_has_to_be_refolded(folder, load, rows):
+    load(folder(ALL))
+    assert _to_refold(rows) == set()
+
+
+def test_who_gained_a_past_after_the_build_is_refolded(folder, load, rows, built, now):
+    load(folder({"events": EVENTS}))
+    assert _to_refold(rows) == {"c1", "c2"}
+    assert set(rows(tables.journey_states, "restated_at")) == {(now,)}
+
+
+def test_who_gained_facts_after_the_build_is_shown_anew(folder, load, rows, built):
+    load(folder({"customers": CUSTOMERS}))
+    assert _to_refold(rows) == {"c1", "c2", "c3"}
+
+
+def test_what_was_there_already_makes_nobody_be_refolded(folder, load, rows, ledger, now):
+    load(folder(ALL))
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
+    load(folder({"customers": pd.concat([CUSTOMERS, CUSTOMERS.tail(1).assign(customer_id="c4")])}))
+    assert _to_refold(rows) == {"c4"}
+
+
+def test_a_merge_after_the_build_refolds_who_stays_and_drops_who_goes(
+    folder, load, rows, ledger, now
+):
+    load(folder(ALL))
+    kept = {"customer_id": "c2", "state": b"", "online": True, "profile_online": True}
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
+    ledger.write_now(lambda c: tables.insert_new(c, tables.journey_states, [kept]))
+    link = {"event_id": "e9", "customer_id": "c1", "identifiers": "card:2", "type": "visit"}
+    load(folder({"events": pd.DataFrame([link | {"occurred_at": AT, "channel": "app"}])}))
+    assert _to_refold(rows) == {"c1"}
+
+
+def test_who_survives_one_merge_and_not_the_next_is_not_refolded(folder, load, rows, ledger, now):
+    load(folder({"customers": CUSTOMERS.head(1)}))
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
+    chain = {"customer_id": ["c2", "c3"], "identifiers": ["card:2", "card:2 card:1"]}
+    load(folder({"customers": pd.DataFrame(chain)}))
+    assert {customer for (customer,) in rows(tables.identities, "customer_id")} == {"c1"}
+    assert _to_refold(rows) == {"c1"}
+
+
+def test_the_account_of_who_gained_a_past_is_refolded_too(folder, load, rows, built, toy_domain):
+    domain = toy_domain.model_copy(update={"account": "company"})
+    people = CUSTOMERS.assign(company=["Acme", "Acme", None])
+    load(folder({"customers": people, "events": EVENTS}), domain)
+    assert _to_refold(rows) == {"c1", "c2", "c3", "account Acme"}
