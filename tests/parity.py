@@ -453,15 +453,20 @@ MUTATIONS = (
         "channel, at_us / MICROS, from_json(properties))",
         "channel, at_us / MICROS, {})",
     ),
-    Mutation("live", "features/ingest/live_events.py", "earlier[event.event_id] = content", "pass"),
+    Mutation(
+        "live", "features/ingest/append_events.py", "earlier[event.event_id] = content", "pass"
+    ),
     Mutation(
         "live",
-        "features/ingest/live_events.py",
+        "features/ingest/append_events.py",
         "customer_of.get(event.subject, event.subject)",
         "event.subject",
     ),
     Mutation(
-        "live", "features/ingest/live_events.py", "for other in event.keys[1:]:", "for other in ():"
+        "live",
+        "features/ingest/append_events.py",
+        "for other in event.keys[1:]:",
+        "for other in ():",
     ),
     Mutation(
         "live",

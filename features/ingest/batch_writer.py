@@ -11,8 +11,8 @@ from features.customers.contacts import note_contacts, update_outcomes_at
 from features.customers.identity import link_all, resolve_each
 from features.customers.profiles import all_accounts_of
 from features.customers.tombstones import forgotten
+from features.ingest.append_events import append_events
 from features.ingest.contract_tables import Business, ParsedRows, Row, contacts_of
-from features.ingest.live_events import append
 from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
 
@@ -35,7 +35,7 @@ def write_batch(
     decided = {row["decision_id"] for row in kept.rows.get(tables.outcomes, ())}
     update_outcomes_at(connection, sorted(decided))
     merged = link_all(connection, business.normalizer, kept.links, "the table of customers", now)
-    done = append(connection, business.normalizer, kept.events, now)
+    done = append_events(connection, business.normalizer, kept.events, now)
     left_out += [str(error) for error in done.refused.values()]
     merged_away = {one.loser for one in merged} | done.merged_away
     customer_of = resolve_each(connection, new_customers)
@@ -48,7 +48,7 @@ def write_batch(
 def _without_forgotten(
     connection: sa.Connection, parsed: ParsedRows
 ) -> tuple[ParsedRows, list[str]]:
-    """Leave out rows about forgotten customers; `append` refuses events about them."""
+    """Leave out rows about forgotten customers; `append_events` refuses events about them."""
     erased = forgotten(connection, parsed.keys)
     subjects = parsed.keys - erased if tables.decisions in parsed.rows else ()
     customer_of = resolve_each(connection, subjects)

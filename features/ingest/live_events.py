@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -20,8 +20,9 @@ from features.business.domain import Domain
 from features.customers.identity import link, resolve_each, unlink
 from features.customers.keys import KeyNormalizer
 from features.customers.profiles import accounts_of, all_accounts_of
-from features.customers.tombstones import forgotten, forgotten_error, refuse_forgotten
+from features.customers.tombstones import refuse_forgotten
 from features.errors import InvalidEvent, NbaError, NotVisible
+from features.ingest.append_events import AppendResult, append_events
 from features.journeys.events import Event, parse_event
 from features.journeys.journey_states import (
     STATES_PER_WRITE,
@@ -31,9 +32,7 @@ from features.journeys.journey_states import (
     publish_states,
     request_refold,
 )
-from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.ledger.statements import select_in_batches
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -52,16 +51,6 @@ class IngestResult:
     accepted: int
     duplicates: int
     rejected: list[Rejection]
-
-
-class AppendResult(NamedTuple):
-    """The result of appending events that broke no rule."""
-
-    new_events: dict[str, list[Event]]  # by customer
-    duplicates: int
-    refused: dict[int, InvalidEvent]  # by position
-    restated: set[str]  # customers who gained events of another customer by a merge
-    merged_away: set[str]  # customers who became part of another
 
 
 class Ingest:
@@ -213,7 +202,7 @@ class Ingest:
     def _append(
         self, connection: sa.Connection, events: list[Event], now: datetime
     ) -> AppendResult:
-        done = append(connection, self._normalizer, events, now)
+        done = append_events(connection, self._normalizer, events, now)
         self._restate(connection, done.restated, done.merged_away, now)
         new_events = {key: new for key, new in done.new_events.items() if key not in done.restated}
         for customer_id, account in self._accounts(connection, new_events).items():
@@ -233,79 +222,3 @@ class Ingest:
 
     def _accounts(self, connection: sa.Connection, customers: Iterable[str]) -> dict[str, str]:
         return accounts_of(connection, list(customers)) if self._domain.account else {}
-
-
-def append(
-    connection: sa.Connection, normalizer: KeyNormalizer, events: Sequence[Event], now: datetime
-) -> AppendResult:
-    """Append new events, each to its customer, and link the keys that an event names together."""
-    fresh, duplicates, refused = _classify(connection, events)
-    restated: set[str] = set()
-    merged_away: set[str] = set()
-    for event in fresh:
-        for other in event.keys[1:]:
-            pair = (event.subject, other)
-            merged = link(connection, normalizer, pair, f"event {event.event_id}", now)
-            if merged:
-                # A customer to refold who is merged away becomes part of the survivor.
-                refold = merged.loser_had_data or merged.loser in restated
-                restated = (restated | ({merged.survivor} if refold else set())) - {merged.loser}
-                merged_away.add(merged.loser)
-    customer_of = resolve_each(connection, {event.subject for event in fresh}) if fresh else {}
-    new_events: dict[str, list[Event]] = {}
-    for event in fresh:
-        new_events.setdefault(customer_of.get(event.subject, event.subject), []).append(event)
-    rows = [_row(event, customer_id) for customer_id, new in new_events.items() for event in new]
-    tables.insert_new(connection, tables.events, rows)
-    return AppendResult(new_events, duplicates, refused, restated, merged_away)
-
-
-def _classify(
-    connection: sa.Connection, events: Sequence[Event]
-) -> tuple[list[Event], int, dict[int, InvalidEvent]]:
-    """Divide events: the new ones, the number of duplicates, and errors by position."""
-    earlier = _stored(connection, [event.event_id for event in events])
-    erased = forgotten(connection, {key for event in events for key in event.keys})
-    fresh: list[Event] = []
-    duplicates, refused = 0, {}
-    for position, event in enumerate(events):
-        content = _content(event)
-        if erased and (key := next((key for key in event.keys if key in erased), None)):
-            refused[position] = InvalidEvent("identifiers", str(forgotten_error(key)))
-        elif event.event_id not in earlier:
-            earlier[event.event_id] = content
-            fresh.append(event)
-        elif earlier[event.event_id] == content:
-            duplicates += 1
-        else:
-            refused[position] = InvalidEvent(
-                "event_id",
-                f"event_id is {event.event_id!r}, which is there with another content. "
-                "Expected one id for one event. Send a new event_id.",
-            )
-    return fresh, duplicates, refused
-
-
-def _stored(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, Any]:
-    columns = tables.events.c
-    content = (columns.subject, columns.type, columns.occurred_at, columns.channel)
-    query = sa.select(columns.event_id, *content, columns.properties)
-    found = select_in_batches(connection, query, columns.event_id, event_ids)
-    return {row[0]: tuple(row[1:]) for row in found}
-
-
-def _content(event: Event) -> Any:
-    """The content of an event, by which a duplicate is told from another event with its id."""
-    return event.subject, event.type, event.occurred_at, event.channel, event.properties_json
-
-
-def _row(event: Event, customer_id: str) -> dict[str, Any]:
-    return {
-        "customer_id": customer_id,
-        "occurred_at": event.occurred_at,
-        "event_id": event.event_id,
-        "subject": event.subject,
-        "type": event.type,
-        "channel": event.channel,
-        "properties": event.properties_json,
-    }

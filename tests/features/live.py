@@ -70,7 +70,7 @@ SHOP = Domain.model_validate(
 FOLD = Fold(SHOP)
 
 
-class ShownAction:
+class InMemoryOnlineStore:
     """An online store in memory; `broken` makes it fail as a real one would."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class ShownAction:
         return self.states.get(key)
 
 
-def live(ledger: Ledger, shown: ShownAction, domain: Domain = SHOP) -> Ingest:
+def live(ledger: Ledger, shown: InMemoryOnlineStore, domain: Domain = SHOP) -> Ingest:
     """The live path of one worker."""
     return Ingest(ledger, shown, domain, JourneyStates(Fold(domain), shown.state))
 

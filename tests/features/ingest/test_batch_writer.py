@@ -49,7 +49,7 @@ def test_events_name_their_customer_by_id_by_identifiers_or_by_both(folder, load
 
 
 def test_an_event_is_kept_with_the_customer_of_the_table_of_customers(folder, load, rows):
-    load(folder({"customers": CUSTOMERS, "events": MORE_KEYS.delete_states(columns="customer_id")}))
+    load(folder({"customers": CUSTOMERS, "events": MORE_KEYS.drop(columns="customer_id")}))
     kept = rows(tables.events, "customer_id", "event_id", "subject")
     assert ("c1", "e1", "card:1") in kept and ("c1", "e2", "card:1") in kept
 

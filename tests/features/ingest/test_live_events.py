@@ -19,7 +19,7 @@ from tests.features.live import (
     MINUTE,
     NOW,
     SHOP,
-    ShownAction,
+    InMemoryOnlineStore,
     add,
     customer,
     event,
@@ -38,7 +38,7 @@ ORDER = {"kind": "order", "amount_eur": 5, "size": "small"}
 
 @pytest.fixture
 def shown():
-    return ShownAction()
+    return InMemoryOnlineStore()
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_a_crash_between_keeping_and_showing_is_made_good_by_the_next_call(
     async def gone(now):
         raise Crash
 
-    monkeypatch.setattr(worker, "show", gone)
+    monkeypatch.setattr(worker, "publish", gone)
     with pytest.raises(Crash):
         take(worker, event(1, "c1"))
     assert not kept(ledger)["c1"].online
@@ -244,7 +244,7 @@ def test_a_merge_that_could_not_be_shown_is_shown_later(ledger, worker, shown):
     with pytest.raises(NotVisible):
         link(worker, "c1", "c2")
     shown.broken = False
-    asyncio.run(worker.show(NOW))
+    asyncio.run(worker.publish(NOW))
     assert is_right(ledger, shown, "c1")
     assert set(kept(ledger)) == {"c1"}
 
@@ -463,13 +463,13 @@ def test_the_clock_of_a_caller_may_be_ahead_by_minutes_not_by_days(worker):
 
 
 def test_what_a_transaction_has_moved_is_shown_by_the_next_one_only(ledger):
-    shown = ShownAction()
+    shown = InMemoryOnlineStore()
     worker = live(ledger, shown)
     good, _ = worker._checked([event(1, "c1", at=NOW)], NOW)
     with ledger.engine.begin() as connection:
         worker._append(connection, list(good.values()), NOW)
-        assert worker._publish(connection, NOW) == 0
+        assert worker._publish_some(connection, NOW) == 0
         assert shown.states == {}  # cut off here, nobody has seen what was never kept
     with ledger.engine.begin() as connection:
-        assert worker._publish(connection, NOW) == 1
+        assert worker._publish_some(connection, NOW) == 1
     assert list(shown.states) == ["c1"]

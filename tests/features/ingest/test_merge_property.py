@@ -31,7 +31,7 @@ from tests.features.live import (
     MINUTE,
     NOW,
     SHOP,
-    ShownAction,
+    InMemoryOnlineStore,
     add,
     customer,
     decision,
@@ -101,7 +101,7 @@ class World:
     """A ledger, what is shown of it, and the live path between the two."""
 
     def __init__(self, ledger):
-        self.ledger, self.shown = ledger, ShownAction()
+        self.ledger, self.shown = ledger, InMemoryOnlineStore()
         self.live = live(ledger, self.shown)
         ledger.write_now(_wipe)
         add(ledger, tables.customers, *(person(key, name) for key, name in COMPANIES.items()))

@@ -1,0 +1,52 @@
+"""Appends events: new ones once, each to its customer, and links the keys that they name."""
+
+from datetime import timedelta
+
+import pytest
+
+from features.customers.keys import KeyNormalizer
+from features.ingest.append_events import append_events
+from features.journeys.events import parse_event
+from features.ledger import tables
+from tests.features.live import NOW, SHOP, event, rows
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+NORMALIZER = KeyNormalizer(SHOP)
+
+
+@pytest.fixture
+def append(ledger):
+    """Appends events in one transaction."""
+
+    def appended(*sent):
+        events = [parse_event(one, SHOP, NORMALIZER, NOW) for one in sent]
+        return ledger.write_now(lambda c: append_events(c, NORMALIZER, events, NOW))
+
+    return appended
+
+
+def test_new_events_are_given_by_customer_and_kept(append, ledger):
+    done = append(event(1, "ann"), event(2, "bob"), event(3, "ann"))
+    ids = {key: [one.event_id for one in new] for key, new in done.new_events.items()}
+    assert ids == {"ann": ["e1", "e3"], "bob": ["e2"]}
+    assert {row.event_id: row.customer_id for row in rows(ledger, tables.events)} == {
+        "e1": "ann",
+        "e2": "bob",
+        "e3": "ann",
+    }
+
+
+def test_the_same_event_is_a_duplicate_and_another_with_its_id_is_refused(append, ledger):
+    append(event(1, "ann"))
+    later = event(1, "ann", at=NOW - timedelta(hours=1))
+    done = append(event(1, "ann"), later, event(2, "ann"))
+    assert ([*done.new_events], done.duplicates, [*done.refused]) == (["ann"], 1, [1])
+    assert "event_id is 'e1', which is there with another content" in str(done.refused[1])
+    assert len(rows(ledger, tables.events)) == 2
+
+
+def test_keys_that_an_event_names_together_merge_their_customers(append):
+    append(event(1, "cookie:x"), event(2, "ann"))
+    done = append(event(3, "ann", "cookie:x"))
+    assert (done.restated, done.merged_away) == ({"ann"}, {"cookie:x"})
+    assert [*done.new_events] == ["ann"]
