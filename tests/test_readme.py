@@ -9,6 +9,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
@@ -28,6 +29,9 @@ from serving.contract.decisions import (
 from serving.contract.events import EventsRequest, OutcomeRequest
 from serving.contract.lift import LiftRequest
 from tests.conftest import NOW
+from training.evaluation.log import Log
+from training.evaluation.off_policy import Estimate, compare, evaluate
+from training.evaluation.reward_regression import cross_fitted
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "features/README.md", "training/README.md", "serving/README.md")
@@ -140,6 +144,30 @@ def test_every_dependency_has_its_line_and_its_pin(requirement):
     assert any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", cell) for cell in listed)
     pins = (ROOT / "requirements.txt").read_text().lower().replace("_", "-")
     assert re.search(rf"^{re.escape(name.lower())}==", pins, re.MULTILINE)
+
+
+def test_the_off_policy_evaluation_in_the_readme_runs():
+    n, n_actions, rng = 400, 2, np.random.default_rng(7)
+    action = rng.integers(n_actions, size=n)
+    given = {
+        "contexts": rng.normal(size=(n, 3)),
+        "action": action,
+        "reward": action + rng.normal(size=n),
+        "logged_probability": np.full(n, 1 / n_actions),
+        "subject": np.array([f"c{number}" for number in range(n)]),
+        "target": np.tile([0.2, 0.8], (n, 1)),
+        "n_actions": n_actions,
+    }
+    names = {"Log": Log, "cross_fitted": cross_fitted, "evaluate": evaluate, "compare": compare}
+    sample = section("training/README.md", "Contracts").split("### Off-policy evaluation")[1]
+    lines = re.findall(r"^    (.+)$", sample.split("\n### ")[0], re.MULTILINE)
+    assert len(lines) == 4
+    exec("\n".join(lines[:2]), names, given)
+    values, gains = (eval(line, names, given) for line in lines[2:])
+    estimators = re.findall(r"`([a-z_]+)`", sample.split("There are five estimators")[1])[:5]
+    assert list(values) == estimators
+    assert list(gains) == estimators[1:]  # the direct method has no counterpart in the log
+    assert all(isinstance(one, Estimate) for one in [*values.values(), *gains.values()])
 
 
 @pages
