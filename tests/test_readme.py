@@ -165,8 +165,7 @@ def test_the_off_policy_evaluation_in_the_readme_runs():
     exec("\n".join(lines[:2]), names, given)
     values, gains = (eval(line, names, given) for line in lines[2:])
     estimators = re.findall(r"`([a-z_]+)`", sample.split("There are five estimators")[1])[:5]
-    assert list(values) == estimators
-    assert list(gains) == estimators[1:]  # the direct method has no counterpart in the log
+    assert set(values) == set(gains) == set(estimators)
     assert all(isinstance(one, Estimate) for one in [*values.values(), *gains.values()])
 
 
