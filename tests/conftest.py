@@ -38,7 +38,7 @@ SLOWEST = (
     "serving/audit/test_replay_http.py",
     "serving/server/test_kill.py",
     "test_notebooks.py",
-    "serving/policies/test_pacing.py",
+    "serving/policies/test_paced_days.py",
     "training/pipeline/test_train.py",
     "serving/server/test_postgres.py",
     "serving/server/test_events.py",
