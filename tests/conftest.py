@@ -48,7 +48,7 @@ SLOWEST = (
     "features/ingest/test_merge_property.py",
     "serving/audit/test_evaluate_http.py",
     "serving/server/test_story.py",
-    "serving/learn/test_learner_kill.py",
+    "serving/learn/test_process.py",
     "serving/audit/test_lift.py",
     "serving/server/test_bento.py",
     "serving/decide/test_choice.py",

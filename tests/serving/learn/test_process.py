@@ -1,0 +1,119 @@
+"""Tests the learner's process: its start, its lock, and that kill -9 loses and repeats nothing.
+
+Two kills here; `python -m tests.bench.learner_kill --kills 20` does many, with silence among them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from typing import Any
+
+import pytest
+
+from serving.learn import process
+from serving.learn.process import FIRST_PAUSE_S, LONGEST_PAUSE_S, RECOVERED_S, LearnerProcess
+from tests.bench.learner_kill import killed
+
+
+class Child:
+    """A process that runs until it is given a code."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.returncode: int | None = None
+        self.terminated = False
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def terminate(self) -> None:
+        self.terminated, self.returncode = True, -15
+
+    def wait(self, timeout: float) -> None:
+        assert self.returncode is not None
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
+    started: list[Child] = []
+
+    def start(*arguments: Any, **options: Any) -> Child:
+        started.append(Child())
+        return started[-1]
+
+    monkeypatch.setattr(process.subprocess, "Popen", start)
+    return started
+
+
+@pytest.mark.server
+def test_after_kill_9_everything_is_counted_once(tmp_path):
+    ended = killed(tmp_path, kills=2, seed=20261127, silence=False)
+    assert ended.mistakes == []
+    assert ended.in_the_middle > 0, "nothing was waiting at any kill: that proves nothing"
+    assert ended.credits > 50
+
+
+def test_a_learner_that_runs_is_not_started_again(children):
+    learner = LearnerProcess()
+    for second in range(3):
+        learner.keep_alive(float(second))
+    assert len(children) == 1 and learner.problem == ""
+
+
+def test_a_learner_that_ends_early_is_started_again_after_longer_and_longer_pauses(children):
+    learner, now_s, pauses = LearnerProcess(), 0.0, []
+    learner.keep_alive(now_s)
+    for _ in range(8):
+        children[-1].returncode = 1
+        count, begin_s = len(children), now_s
+        while len(children) == count:
+            now_s += 0.5
+            learner.keep_alive(now_s)
+        pauses.append(now_s - begin_s)
+    assert pauses[:3] == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
+    assert max(pauses) == LONGEST_PAUSE_S == pauses[-1]
+    assert learner.problem == "learner: ended with code 1; see the log"
+
+
+def test_a_learner_that_has_recovered_is_no_problem_any_more(children):
+    learner = LearnerProcess()
+    learner.keep_alive(0.0)
+    children[-1].returncode = 1
+    learner.keep_alive(FIRST_PAUSE_S)
+    assert learner.problem
+    learner.keep_alive(FIRST_PAUSE_S + RECOVERED_S + 1)
+    assert learner.problem == "" and len(children) == 2
+
+
+def test_a_learner_that_was_started_is_ended(children):
+    learner = LearnerProcess()
+    learner.stop()  # there is none yet
+    learner.keep_alive(0.0)
+    learner.stop()
+    assert children[0].terminated
+
+
+def test_one_learner_of_a_home_holds_its_lock(tmp_path):
+    path = tmp_path / "home" / "learner.lock"
+    with process._locked(path), path.open("w") as second, pytest.raises(BlockingIOError):
+        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with path.open("w") as second:
+        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Down:
+    """A registry that does not answer."""
+
+    def champion(self, name: str) -> None:
+        raise OSError("MLflow is down")
+
+
+class Empty:
+    """A registry without a champion."""
+
+    def champion(self, name: str) -> None:
+        return None
+
+
+@pytest.mark.parametrize("registry", [Down(), Empty()])
+def test_without_an_answer_of_mlflow_there_is_no_champion_to_build_on(registry):
+    assert process._read_champion(registry) is None

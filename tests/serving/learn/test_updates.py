@@ -1,0 +1,106 @@
+"""Tests the updates of the bandit's state: what is added can be taken back and counted again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from features.journeys.model_input import ModelInput
+from serving.learn.credits import CreditChange, LoggedAction, read_logged_actions, write_credits
+from serving.learn.updates import BanditUpdates
+from tests.bandits import PLAIN
+from tests.decided import decided
+from training.bandit.bandit_state import BanditState
+from training.bandit.encoder import Encoder
+
+AGES = (20, 40, 60)
+
+
+@pytest.fixture
+def updates(ledger, toy_domain) -> BanditUpdates:
+    return BanditUpdates(ledger, toy_domain, PLAIN)
+
+
+@pytest.fixture
+def actions(ledger, toy_domain, updates, now) -> list[LoggedAction]:
+    """One shown discount for each age, in the ledger."""
+    model_input = ModelInput(toy_domain)
+    for age in AGES:
+        row = model_input.read({"plan": "basic", "age_years": str(age)}, None, now.timestamp())
+        decided(ledger, f"d{age}", now, {"discount": 14}, layout=updates.layout, row=row)
+    ids = [f"d{age}" for age in AGES]
+    return ledger.read(lambda c: read_logged_actions(c, ids, updates.layout))
+
+
+@pytest.fixture
+def reads_age() -> BanditState:
+    encoder = Encoder(("age_years",), ("app", "phone"), np.array([40.0]), np.array([10.0]))
+    return BanditState.blank(encoder, PLAIN)
+
+
+def changes(actions: list[LoggedAction]) -> list[CreditChange]:
+    pairs = zip(actions, (1.0, 0.5, 0.0), strict=False)
+    return [CreditChange(action, None, acceptance) for action, acceptance in pairs]
+
+
+def test_a_credit_moves_the_mean_acceptance_of_its_action(updates, actions, reads_age):
+    state = updates.apply(reads_age, changes(actions))
+    assert state.counted == 3
+    assert state.rate("discount") == pytest.approx(0.5)
+    assert reads_age.counted == 0, "the state before was changed"
+
+
+def test_a_credit_that_is_taken_back_leaves_the_state_as_it_was(updates, actions, reads_age):
+    before = updates.apply(reads_age, changes(actions)[:2])
+    added = updates.apply(before, changes(actions)[2:])
+    back = updates.apply(added, [CreditChange(actions[2], 0.0, None)])
+    assert back.counted == before.counted
+    assert back.rate("discount") == pytest.approx(before.rate("discount"))
+
+
+def test_a_revised_credit_counts_once(updates, actions, reads_age):
+    first = updates.apply(reads_age, changes(actions))
+    revised = updates.apply(first, [CreditChange(actions[2], 0.0, 1.0)])
+    assert revised.counted == 3
+    assert revised.rate("discount") == pytest.approx(2.5 / 3)
+
+
+def test_recounting_the_ledger_gives_what_was_added_along_the_way(
+    ledger, updates, actions, reads_age, toy_catalog, monkeypatch
+):
+    monkeypatch.setattr("serving.learn.updates.BATCH", 2)
+    ledger.write_now(lambda c: write_credits(c, changes(actions)))
+    recounted = updates.recount(reads_age)
+    added = updates.apply(reads_age, changes(actions))
+    assert recounted.counted == added.counted
+    model, other = (one.model(toy_catalog.priors, {}, PLAIN) for one in (recounted, added))
+    row = np.array([[20.0]])
+    found = model.acceptance(row, ["app"])
+    assert found == pytest.approx(other.acceptance(row, ["app"]))
+    assert found[0, model.actions.index("discount")] > toy_catalog.priors["discount"].acceptance
+
+
+def test_predictions_of_other_experts_do_not_count_towards_the_errors(updates, actions, reads_age):
+    n_experts = len(reads_age.errors.products)
+    fitting = [one._replace(expert_predictions=[0.5] * n_experts) for one in actions]
+    other = [one._replace(expert_predictions=[0.5] * (n_experts + 1)) for one in actions]
+    assert updates.apply(reads_age, changes(fitting)).errors.count > 0
+    assert updates.apply(reads_age, changes(other)).errors.count == 0
+
+
+def test_a_state_fits_if_the_domain_has_its_features(updates, reads_age):
+    assert updates.fits(updates.blank()) and updates.fits(reads_age)
+    strange = Encoder(("shoe_size",), ("app",), np.zeros(1), np.ones(1))
+    assert not updates.fits(BanditState.blank(strange, PLAIN))
+
+
+def test_trees_are_fitted_to_the_newest_credits(ledger, toy_domain, actions, reads_age):
+    trees = PLAIN.trees.model_copy(update={"newest": 2})
+    updates = BanditUpdates(ledger, toy_domain, PLAIN.model_copy(update={"trees": trees}))
+    ledger.write_now(lambda c: write_credits(c, changes(actions)))
+    state = updates.apply(reads_age, changes(actions))
+    fitted = updates.refit_trees(state)
+    assert fitted.fitted_on == state.counted
+    assert replace(fitted, trees=state.trees, fitted_on=state.fitted_on) == state
