@@ -63,10 +63,15 @@ def breaches(ledger: Ledger) -> list[str]:
 
 def ask_64_at_once(engine, now):
     asked = DecideRequest(customer_id="one-left", channel="app")
-    gate = threading.Event()
+    begun, gate = threading.Event(), threading.Event()
+
+    def hold(_):
+        begun.set()
+        gate.wait()
 
     async def all_of_them():
-        engine.ledger.submit(lambda _: gate.wait())  # until all wait for the next transaction
+        engine.ledger.submit(hold)  # until all wait for the next transaction
+        assert begun.wait(10)  # from here on, nobody comes into the same transaction any more
         asking = [asyncio.create_task(engine.decide(asked, now)) for _ in range(64)]
         await asyncio.sleep(0)
         gate.set()
