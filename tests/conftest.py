@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from threadpoolctl import threadpool_limits
@@ -21,44 +22,53 @@ from serving.catalog.compiled_catalog import load_catalog
 from tests import fast_mode
 from tests.commands import ROOT, nba, nba_in_process
 from tests.postgres import Postgres, find_binaries, postgresql
+from tests.server import Server, running
 
 TOY, SHOP = Path(__file__).parent / "toy", Path(__file__).parent / "shop"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
-# What takes longest, longest first: were it left for the end, one of two workers would be idle.
+# Files that share a started server: one worker of pytest-xdist runs them all, one after the other.
+FIRST_DAY = (
+    "serving/server/test_openapi.py",
+    "serving/server/test_story.py",
+    "serving/server/test_customer.py",
+    "serving/console/test_console.py",
+    "serving/server/test_without_models.py",
+)
+SHARING = dict.fromkeys(FIRST_DAY, "first_day_server")
+
+# The slowest files, in descending order of CPU time: were one of them left for the end, one of two
+# workers would be idle.
 SLOWEST = (
     "training/pipeline/test_two_other_businesses.py",  # meanwhile the other worker makes the grocer
     "serving/test_service.py",
     "serving/server/test_parity.py",
-    "serving/server/test_forget.py",
     "serving/policies/test_caps.py",
+    *FIRST_DAY,
     "serving/server/test_fuzz.py",
+    "serving/server/test_forget.py",
     "training/bandit/test_contextual_bandit.py",
+    "test_notebooks.py",
+    "serving/server/test_events.py",
+    "training/pipeline/test_train.py",
+    "serving/policies/test_paced_days.py",
     "serving/audit/test_replay_http.py",
     "serving/server/test_kill.py",
-    "test_notebooks.py",
-    "serving/policies/test_paced_days.py",
-    "training/pipeline/test_train.py",
     "serving/server/test_postgres.py",
-    "serving/server/test_events.py",
-    "training/simulation/test_tournament.py",
     "features/datasets/test_point_in_time.py",
-    "serving/cli/test_simulate_server.py",
     "features/ingest/test_merge_property.py",
-    "serving/audit/test_evaluate_http.py",
-    "serving/server/test_story.py",
-    "serving/learn/test_process.py",
-    "serving/audit/test_lift.py",
-    "serving/server/test_bento.py",
+    "training/simulation/test_tournament.py",
     "serving/decide/test_choice.py",
-    "serving/server/test_openapi.py",
-    "serving/console/test_console.py",
+    "serving/audit/test_evaluate_http.py",
+    "serving/server/test_bento.py",
+    "serving/cli/test_simulate_server.py",
+    "serving/learn/test_process.py",
     "features/ingest/test_load_tables.py",
     "serving/cli/test_main.py",
-    "serving/server/test_customer.py",
-    "serving/learn/test_maintenance.py",
     "training/pipeline/test_registry.py",
+    "serving/learn/test_maintenance.py",
+    "serving/audit/test_lift.py",
 )
 
 
@@ -93,6 +103,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     place = {name: number for number, name in enumerate(SLOWEST)}
     here = ROOT / "tests"
     items.sort(key=lambda item: place.get(str(item.path.relative_to(here)), len(place)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The scheduler of `--dist loadfile`, with the files of `SHARING` as if they were one."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class SharingServers(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return SHARING.get(file.removeprefix("tests/"), file)
+
+    return SharingServers(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -177,6 +202,21 @@ def first_day(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The grocer before anything happened: `nba build` was run, nothing is known, no models."""
     made = _made_once(tmp_path_factory, "first-day", ["build"], NBA_LEARNER="false")
     return _copy(made, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def first_day_server(
+    first_day: Built, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The grocer's server before anything happened: one worker, no learner, no models.
+
+    The tests of several files share it (`SHARING`), so each uses ids of its own.
+    """
+    home = tmp_path_factory.mktemp("first-day-server") / "home"
+    shutil.copytree(first_day.home, home)
+    env = {**first_day.env, "NBA_HOME": str(home), "NBA_MODELS_EVERY_S": "1"}
+    with running(home, env) as started:
+        yield started
 
 
 def _made_once(

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from features.ledger.ledger import Ledger
-from tests.conftest import Built
 from tests.decided import decided
-from tests.server import Server, running
+from tests.server import Server
 
 pytestmark = pytest.mark.server
 QUIET = (
@@ -24,14 +22,11 @@ QUIET = (
 
 
 @pytest.fixture(scope="module")
-def server(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home: Path = tmp_path_factory.mktemp("console") / "home"
-    shutil.copytree(first_day.home, home)
-    with running(home, {**first_day.env, "NBA_HOME": str(home)}) as started:
-        for number in range(40):
-            asked = {"customer_id": f"h{number}", "channel": "app", "decision_id": f"d{number}"}
-            assert started.post("/v1/decide", asked)[0] == 200
-        yield started
+def server(first_day_server: Server) -> Server:
+    for number in range(40):
+        asked = {"customer_id": f"h{number}", "channel": "app", "decision_id": f"d{number}"}
+        assert first_day_server.post("/v1/decide", asked)[0] == 200
+    return first_day_server
 
 
 @pytest.fixture

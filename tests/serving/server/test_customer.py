@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,19 +9,17 @@ from uuid import uuid4
 import pytest
 
 from features.business.catalog import NO_ACTION
-from tests.conftest import Built
-from tests.server import Server, running
+from tests.server import Server
 from tests.serving.server.test_events import event, send
-from tests.serving.test_service import copied, decide
+from tests.serving.test_service import decide
 
 pytestmark = pytest.mark.server
 SPANS = ("ever", "1d", "7d", "30d")
 
 
 @pytest.fixture(scope="module")
-def server(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(*copied(first_day, tmp_path_factory.mktemp("customer"))) as started:
-        yield started
+def server(first_day_server: Server) -> Server:
+    return first_day_server
 
 
 def ago(**how_long: float) -> str:

@@ -319,3 +319,15 @@ def test_a_session_that_goes_on_is_seen_and_an_old_one_is_not(server, written):
     features = read_by(written, "in-session")
     assert (features["session_events"], features["sessions_n"]) == (2, 2)
     assert features["session_minutes"] == pytest.approx(12, abs=0.5)
+
+
+def test_two_workers_log_one_decision_for_one_id(server, written):
+    def ask(number: int) -> Any:
+        return decide(server.again(), customer_id="h1", decision_id=f"both-{number // 8}")
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(400)))
+    assert all(answers[number] == answers[number // 8 * 8] for number in range(400))
+    columns = tables.decisions.c
+    query = sa.select(columns.decision_id).where(columns.decision_id.like("both-%"))
+    assert len(rows(written, query)) == 50

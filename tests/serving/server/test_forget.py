@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -192,13 +193,21 @@ def traces_in(home: Path, texts: list[str]) -> list[str]:
         if hit := needles.search(file.read_bytes()):
             found.append(f"{file.name}: {hit.group().decode()}")
         if file.suffix == ".parquet":  # packed, so its bytes prove nothing: look at the cells
-            table = pq.read_table(file)
-            for name in table.column_names:
-                if "list" not in str(table[name].type):
-                    cells = {str(cell) for cell in table[name].unique().to_pylist()}
-                    found += [f"{file.name}: {one}" for one in cells & set(texts)]
-                    words = {word for cell in cells for word in cell.split()}
-                    found += [f"{file.name}: {one}" for one in words & set(texts)]
+            stat = file.stat()
+            for words in words_of(file, stat.st_size, stat.st_mtime_ns, stat.st_ino):
+                found += [f"{file.name}: {one}" for one in words & set(texts)]
+    return found
+
+
+@cache
+def words_of(file: Path, size: int, changed_ns: int, inode: int) -> list[set[str]]:
+    """Of each column of a table, its cells and their words; read again when the file changes."""
+    table = pq.read_table(file)
+    found = []
+    for name in table.column_names:
+        if "list" not in str(table[name].type):
+            cells = {str(cell) for cell in table[name].unique().to_pylist()}
+            found += [cells, {word for cell in cells for word in cell.split()}]
     return found
 
 

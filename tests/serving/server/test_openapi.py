@@ -4,17 +4,14 @@ error that a route raises is missing."""
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import bentoml
 import pytest
-import schemathesis
 
 from features.business.domain import load_domain
 from features.customers.keys import KeyNormalizer
@@ -40,6 +37,7 @@ from serving.server.openapi import EVERYWHERE, describe, refuses, routes, status
 from serving.service import _STATUS, NextBestAction
 from tests.conftest import NOW, Built
 from tests.server import Server, running
+from tests.serving.test_service import copied, says_that_features_are_missing
 
 OURS = routes(NextBestAction)
 DOCUMENT = describe(NextBestAction, _STATUS)
@@ -118,6 +116,8 @@ def test_an_error_has_the_status_of_its_kind_and_one_that_nobody_thought_of_has_
 
 
 def test_the_document_keeps_the_rules_of_openapi():
+    import schemathesis  # takes 2 s, and `make test-fast` needs it in this test only
+
     schemathesis.openapi.from_dict(DOCUMENT).validate()
 
 
@@ -152,29 +152,33 @@ SEEN = {"event_id": "e1", "type": "visit", "occurred_at": "2026-11-20T10:00:00Z"
 PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/decide", InvalidRequest, {"customer_id": "h1", "channel": "tv"}),
     ("/v1/decide", InvalidData, {"identifiers": ["fax:1"], "channel": "app"}),
-    ("/v1/decide", CustomerForgotten, {"customer_id": "gone", "channel": "app"}),
-    ("/v1/decide", DecisionConflict, {"customer_id": "h2", "channel": "app", "decision_id": "d1"}),
+    ("/v1/decide", CustomerForgotten, {"customer_id": "api-gone", "channel": "app"}),
+    (
+        "/v1/decide",
+        DecisionConflict,
+        {"customer_id": "h2", "channel": "app", "decision_id": "api-1"},
+    ),
     ("/v1/activate", DecisionUnknown, {"decision_id": "none"}),
-    ("/v1/activate", DecisionConflict, {"decision_id": "d1"}),
+    ("/v1/activate", DecisionConflict, {"decision_id": "api-1"}),
     ("/v1/explain", DecisionUnknown, {"decision_id": "none"}),
-    ("/v1/explain", NotRepeatable, {"decision_id": "d9"}),
+    ("/v1/explain", NotRepeatable, {"decision_id": "api-9"}),
     ("/v1/replay", DecisionUnknown, {"decision_id": "none"}),
-    ("/v1/outcomes", InvalidRequest, {"decision_id": "d1", "outcome": "loved"}),
+    ("/v1/outcomes", InvalidRequest, {"decision_id": "api-1", "outcome": "loved"}),
     ("/v1/outcomes", DecisionUnknown, {"decision_id": "none", "outcome": "accepted"}),
     (
         "/v1/outcomes",
         DecisionConflict,
-        {"decision_id": "d1", "outcome": "clicked", "outcome_id": "o1"},
+        {"decision_id": "api-1", "outcome": "clicked", "outcome_id": "api-o1"},
     ),
     ("/v1/link", InvalidData, {"keys": ["card:", "h1"], **KEYS}),
-    ("/v1/link", CustomerForgotten, {"keys": ["gone", "h1"], **KEYS}),
+    ("/v1/link", CustomerForgotten, {"keys": ["api-gone", "h1"], **KEYS}),
     ("/v1/unlink", InvalidData, {"keys": ["card:", "h1"], **KEYS}),
     ("/v1/unlink", IdentityUnknown, {"keys": ["h1", "h2"], **KEYS}),
     ("/v1/customer", InvalidRequest, {"customer_id": "h1", "before": "yesterday"}),
     ("/v1/customer", InvalidData, {"identifiers": ["fax:1"]}),
-    ("/v1/customer", CustomerForgotten, {"customer_id": "gone"}),
+    ("/v1/customer", CustomerForgotten, {"customer_id": "api-gone"}),
     ("/v1/forget", InvalidData, {"identifiers": ["fax:1"]}),
-    ("/v1/forget", CustomerForgotten, {"customer_id": "gone"}),
+    ("/v1/forget", CustomerForgotten, {"customer_id": "api-gone"}),
 ]
 # Where the online store is broken. The first one leaves something behind that cannot be shown.
 BLIND: list[tuple[str, type[NbaError], dict[str, Any]]] = [
@@ -192,23 +196,21 @@ def test_what_is_provoked_below_is_all_that_the_routes_say_they_refuse():
 
 
 @pytest.fixture(scope="module")
-def server(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(first_day_server: Server) -> Server:
     """A server that has decided, forgotten somebody, and lost the catalogue of one decision."""
-    home: Path = tmp_path_factory.mktemp("openapi") / "home"
-    shutil.copytree(first_day.home, home)
-    with running(home, {**first_day.env, "NBA_HOME": str(home)}) as started:
-        for path, body in (
-            ("/v1/decide", {"customer_id": "h1", "channel": "app", "decision_id": "d1"}),
-            ("/v1/outcomes", {"decision_id": "d1", "outcome": "shown", "outcome_id": "o1"}),
-            ("/v1/decide", {"customer_id": "h9", "channel": "app", "decision_id": "d9"}),
-            ("/v1/decide", {"customer_id": "gone", "channel": "app"}),
-            ("/v1/forget", {"customer_id": "gone"}),
-        ):
-            assert started.post(path, body)[0] == 200
-        with closing(sqlite3.connect(home / "ledger.db", isolation_level=None)) as ledger:
-            lost = "UPDATE decisions SET record = json_set(record, '$.catalog', 'lost')"
-            ledger.execute(f"{lost} WHERE decision_id = 'd9'")
-        yield started
+    for path, body in (
+        ("/v1/decide", {"customer_id": "h1", "channel": "app", "decision_id": "api-1"}),
+        ("/v1/outcomes", {"decision_id": "api-1", "outcome": "shown", "outcome_id": "api-o1"}),
+        ("/v1/decide", {"customer_id": "h9", "channel": "app", "decision_id": "api-9"}),
+        ("/v1/decide", {"customer_id": "api-gone", "channel": "app"}),
+        ("/v1/forget", {"customer_id": "api-gone"}),
+    ):
+        assert first_day_server.post(path, body)[0] == 200
+    file = first_day_server.log.parent / "ledger.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as ledger:
+        lost = "UPDATE decisions SET record = json_set(record, '$.catalog', 'lost')"
+        ledger.execute(f"{lost} WHERE decision_id = 'api-9'")
+    return first_day_server
 
 
 @pytest.mark.server
@@ -259,14 +261,24 @@ def test_readiness_is_what_the_document_says(server):
     assert Readiness.model_validate(answer, extra="forbid").status == "degraded"
 
 
-@pytest.mark.server
-def test_what_cannot_be_shown_comes_with_the_status_that_is_documented(first_day, tmp_path):
-    home = tmp_path / "home"
-    shutil.copytree(first_day.home, home)
+@pytest.fixture(scope="module")
+def without_store(grocer: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the grocer whose online store was deleted."""
+    home, env = copied(grocer, tmp_path_factory.mktemp("without-store"))
     (home / "feast" / "online.db").unlink()
-    with running(home, {**first_day.env, "NBA_HOME": str(home)}) as server:
-        for path, error, body in BLIND:
-            status, answer = server.post(path, body)
-            assert status == status_of(error, _STATUS), (path, answer)
-            assert Error.model_validate(answer, extra="forbid").error
-            assert error.__doc__.splitlines()[0] in answers(path)[str(status)]["description"]
+    with running(home, {**env, "NBA_LEARNER": "false"}) as started:
+        yield started
+
+
+@pytest.mark.server
+def test_without_an_online_store_the_server_starts_and_says_so(without_store):
+    says_that_features_are_missing(without_store)
+
+
+@pytest.mark.server
+def test_what_cannot_be_shown_comes_with_the_status_that_is_documented(without_store):
+    for path, error, body in BLIND:
+        status, answer = without_store.post(path, body)
+        assert status == status_of(error, _STATUS), (path, answer)
+        assert Error.model_validate(answer, extra="forbid").error
+        assert error.__doc__.splitlines()[0] in answers(path)[str(status)]["description"]

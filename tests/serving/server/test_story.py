@@ -22,7 +22,7 @@ from serving.catalog.compiled_catalog import load_catalog
 from tests.conftest import SHOP, Built
 from tests.server import Server, running
 from tests.serving.server.test_events import event, send
-from tests.serving.test_service import copied, decide
+from tests.serving.test_service import decide
 
 pytestmark = pytest.mark.server
 MANY = 12
@@ -73,9 +73,8 @@ OFFERS = {"voucher", "bundle"}
 
 
 @pytest.fixture(scope="module")
-def grocer(first_day: Built, tmp_path_factory) -> Iterator[Server]:
-    with running(*copied(first_day, tmp_path_factory.mktemp("story"))) as started:
-        yield started
+def grocer(first_day_server: Server) -> Server:
+    return first_day_server
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +99,7 @@ def promotions() -> tuple[set[str], list[str]]:
 def offered(server: Server, channel: str = "app", **request: Any) -> set[str]:
     """All that many decisions offer."""
     asked = {"channel": channel, "slots": 3, **request}
-    answers = [decide(server, decision_id=f"story-{next(NUMBERS)}", **asked) for _ in range(MANY)]
+    answers = [decide(server, decision_id=f"offered-{next(NUMBERS)}", **asked) for _ in range(MANY)]
     return {one["action_id"] for answer in answers for one in answer["actions"]} - {"no_action"}
 
 
