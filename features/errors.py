@@ -1,4 +1,4 @@
-"""Every error we raise on purpose: what happened, what was expected, what to do.
+"""Errors that the program raises on purpose: what happened, what was expected, what to do.
 
 * NbaError
   x InvalidSetting      a setting or parameter has a value we cannot use    exit code 2
@@ -6,33 +6,33 @@
     x InvalidCondition  a condition or formula in one does
   x InvalidData         a contract table breaks the domain's rules          exit code 2
     x InvalidEvent      one event does; says which field of it
-    x InvalidLog        logged decisions cannot carry the judgement asked
+    x InvalidLog        logged decisions do not allow the evaluation asked for
   x InvalidRequest      a caller's request breaks the API contract          HTTP 400
   x IdentityUnknown     a link that does not hold cannot be undone          HTTP 404
   x CustomerForgotten   the customer was erased and must not come back      HTTP 410
-  x NotVisible          kept in the ledger, but the feature store is down   HTTP 503
+  x NotVisible          in the ledger, but the feature store is down        HTTP 503
   x LedgerDown          the ledger's database does not answer               HTTP 503
   x DecisionUnknown     an outcome names a decision we never made           HTTP 404
-  x DecisionConflict    an id comes back with another content               HTTP 409
-  x NotRepeatable       what a decision was made with is gone               HTTP 409
+  x DecisionConflict    an id is sent again with another content            HTTP 409
+  x NotRepeatable       a model or catalogue of a decision is gone          HTTP 409
   x ModelMissing        the registry holds no such model or version         exit code 2
   x GateFailed          a model is not good enough to be promoted           exit code 1
-  x RegistryDown        MLflow does not answer (`registry`)       exit code 2
+  x RegistryDown        MLflow does not answer (`registry`)                 exit code 2
   x NothingAllowed      a policy was asked to choose from nothing           a bug
 """
 
 from __future__ import annotations
 
-MAX_SHOWN = 80  # characters of a value that a refusal quotes
+MAX_SHOWN = 80  # characters of a value in an error sentence
 
 
 def quoted(value: object) -> str:
-    """A value as a refusal quotes it; who sends a megabyte does not get one back."""
+    """Quote a value for an error sentence, with at most `MAX_SHOWN` characters."""
     return truncated(repr(value))
 
 
 def truncated(text: str) -> str:
-    """A text as a refusal names it, not longer than `MAX_SHOWN`."""
+    """Truncate a text to at most `MAX_SHOWN` characters."""
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 
@@ -44,7 +44,7 @@ class NbaError(Exception):
 
 
 class InvalidSetting(NbaError):
-    """A setting or parameter has a value we cannot use."""
+    """A setting or parameter has a value that cannot be used."""
 
 
 class InvalidDomain(NbaError):
@@ -65,7 +65,7 @@ class InvalidEvent(InvalidData):
     Attributes
     ----------
     field : str
-        Which field of it, such as ``properties.score``.
+        The field of the event, such as ``properties.score``.
     """
 
     def __init__(self, field: str, sentences: str) -> None:
@@ -74,7 +74,7 @@ class InvalidEvent(InvalidData):
 
 
 class InvalidLog(InvalidData):
-    """Logged decisions, or the policy to judge on them, cannot carry the judgement asked."""
+    """Logged decisions, or the policy to evaluate, do not allow the evaluation asked for."""
 
 
 class InvalidRequest(NbaError):
@@ -86,11 +86,11 @@ class IdentityUnknown(NbaError):
 
 
 class CustomerForgotten(NbaError):
-    """The customer was erased and must not come back by itself."""
+    """The customer was erased and must be readmitted on purpose."""
 
 
 class NotVisible(NbaError):
-    """Events are kept in the ledger, but the feature store cannot show them to a decision."""
+    """Events are in the ledger, but the feature store cannot show them to a decision."""
 
 
 class LedgerDown(NbaError):
@@ -98,15 +98,15 @@ class LedgerDown(NbaError):
 
 
 class DecisionUnknown(NbaError):
-    """An outcome names a decision we never made."""
+    """An outcome names a decision that was never made."""
 
 
 class DecisionConflict(NbaError):
-    """An id comes back with another content."""
+    """An id is sent again with another content."""
 
 
 class NotRepeatable(NbaError):
-    """What a decision was made with is gone."""
+    """A model or catalogue with which a decision was made is gone."""
 
 
 class ModelMissing(NbaError):
@@ -118,4 +118,4 @@ class GateFailed(NbaError):
 
 
 class NothingAllowed(NbaError):
-    """A policy was asked to choose from nothing."""
+    """A policy was asked to choose although no action is allowed."""

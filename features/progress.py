@@ -1,11 +1,11 @@
-"""How long work says how far it is."""
+"""The callback by which long work reports its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-Progress = Callable[[str, int, int], None]  # what, done, of how many
+Progress = Callable[[str, int, int], None]  # step, done, total
 
 
-def quiet(what: str, done: int, of: int) -> None:
-    """A `Progress` that says nothing."""
+def quiet(step: str, done: int, total: int) -> None:
+    """Report nothing; a `Progress` for callers that show none."""

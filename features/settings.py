@@ -1,7 +1,7 @@
-"""The one reader of environment variables.
+"""Reads the settings from the `NBA_*` environment variables; no other module reads them.
 
-Every knob that differs between machines is an `NBA_*` variable with a default that works on a
-laptop; everything about a business stands in its YAML files instead.
+A setting that differs between machines is a variable with a default that works on a laptop. What
+belongs to a business is in its YAML files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GROCERY = PACKAGE / "domains" / "grocery.yaml"
 
 
 class Settings(BaseModel):
-    """Where things are kept and how the server runs; frozen once read."""
+    """Paths, addresses and options of the server; they cannot be changed after they were read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,7 +59,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises
     ------
     InvalidSetting
-        If a variable is unknown or cannot be used; names it and what it should be.
+        If a variable is unknown or has a value that cannot be used.
     """
     environ = os.environ if environ is None else environ
     given = {
@@ -98,13 +98,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _shown(value: object) -> object:
-    """A value without the password that it may hold: of a misspelled variable nobody knows what
-    it was to be."""
+    """Hide a password in a value. A misspelled variable may hold an address with a password."""
     return re.sub(r"://.*@", "://***@", value) if isinstance(value, str) else value
 
 
 def _absolute(url: str) -> str:
-    """A file of SQLite in full: the server does not run in the folder where it was named."""
+    """Make the path of an SQLite address absolute, as the server runs in another folder."""
     prefix = "sqlite:///"
     if not url.startswith(prefix) or url == prefix or ":memory:" in url:
         return url
@@ -112,6 +111,6 @@ def _absolute(url: str) -> str:
 
 
 def actions_beside(domain: Path) -> Path:
-    """The catalogue that belongs to a domain file: `x.yaml` has `x.actions.yaml`."""
+    """Find the catalogue of a domain file: `x.actions.yaml` beside `x.yaml`, or `actions.yaml`."""
     named = domain.with_name(f"{domain.stem}.actions.yaml")
     return named if named.exists() else domain.with_name("actions.yaml")

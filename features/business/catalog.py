@@ -1,4 +1,4 @@
-"""What we can do for a customer: the action catalogue, edited by business people."""
+"""The action catalogue: all actions and the rules for choosing one, as business people edit it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from features.business.catalog_rules import (
     ContactPolicyRules,
     ContextKey,
     ControlGroup,
-    Frozen,
     Group,
     Kind,
     Money,
@@ -28,16 +27,18 @@ from features.business.catalog_rules import (
     Volume,
     WindowDays,
 )
-from features.business.domain import Domain, Name
+from features.business.domain import Domain
+from features.business.yaml_file import Frozen, Name
 
 NO_ACTION = "no_action"
-UNDESCRIBED = Group()  # a group that no line describes: nothing special about it
+DEFAULT_GROUP = Group()  # stands for a group that the file does not describe
 
 
 class Outcome(Frozen):
-    """What an outcome says about acceptance; ``None``: nothing yet.
+    """An outcome and the acceptance that it stands for; ``None`` if it does not tell yet.
 
-    A ``reaction`` ends a row of showings without one; if not said, whatever speaks of acceptance.
+    A ``reaction`` ends a row of showings without a reaction. If ``reaction`` is left out, every
+    outcome with an acceptance is one.
     """
 
     acceptance: Annotated[float, Field(ge=0, le=1)] | None
@@ -45,29 +46,29 @@ class Outcome(Frozen):
 
     @property
     def is_reaction(self) -> bool:
-        """Whether the customer has reacted."""
+        """True if the outcome is a reaction of the customer."""
         return self.acceptance is not None if self.reaction is None else self.reaction
 
 
 class ExpectedOutcome(Frozen):
-    """An outcome that an action may have: what it earns, and until when it is put down to it.
+    """An outcome that an action may have: its reward, and how long it is credited to the action.
 
-    ``reward: told`` takes the ``value`` that comes with the outcome.
+    ``reward: told`` takes the ``value`` that is reported with the outcome.
     """
 
     reward: SignedMoney | Literal["told"]
-    attribution_days: WindowDays | None = None  # if not said, the action's
+    attribution_days: WindowDays | None = None  # default: that of the action
 
 
 class Prior(Frozen):
-    """The acceptance we believe in before there are outcomes, worth ``weight`` observations."""
+    """The expected acceptance before there are outcomes; it counts as ``weight`` observations."""
 
     acceptance: Annotated[float, Field(gt=0, lt=1)]
     weight: Annotated[float, Field(gt=0, le=1e6)] = 30.0
 
 
 class Action(Frozen):
-    """One thing we could do. ``value`` and ``cost`` are in the domain's currency."""
+    """One action. ``value`` and ``cost`` are in the domain's currency."""
 
     issue: Name
     group: Name
@@ -77,7 +78,7 @@ class Action(Frozen):
     lever: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     prior: Prior
     attribution_days: WindowDays
-    outcomes: dict[Name, ExpectedOutcome] = {}  # if none is named: acceptance x value
+    outcomes: dict[Name, ExpectedOutcome] = {}  # if empty, the reward is acceptance x value
     start: AwareDatetime | None = None
     end: AwareDatetime | None = None
     eligibility: tuple[Condition, ...] = ()
@@ -100,12 +101,12 @@ class Action(Frozen):
         return self
 
     def runs_at(self, now: datetime) -> bool:
-        """Whether it has begun and not ended."""
+        """True if the action has started and not ended."""
         return not (self.start and now < self.start) and not (self.end and now >= self.end)
 
 
 class Catalog(Frozen):
-    """All actions, what may follow from them, and the rules by which one is chosen."""
+    """All actions, their possible outcomes, and the rules for choosing an action."""
 
     context: dict[Name, ContextKey] = {}
     clock: Clock = Clock()
@@ -154,16 +155,16 @@ class Catalog(Frozen):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the content: two catalogues with one fingerprint decide alike.
+        """Hash of the content: two catalogues with the same fingerprint decide alike.
 
-        Kept once computed, as each decision logs it; a changed catalogue is read anew, never
+        It is computed once, as each decision logs it. So a changed catalogue must be read anew, not
         made by ``model_copy``.
         """
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @property
     def priors(self) -> dict[str, tuple[float, float]]:
-        """For each action its prior acceptance, and how many observations that is worth."""
+        """The prior acceptance of each action, and its weight in observations."""
         return {
             name: (action.prior.acceptance, action.prior.weight)
             for name, action in self.actions.items()
@@ -171,19 +172,19 @@ class Catalog(Frozen):
 
     @property
     def groups_of(self) -> dict[str, str]:
-        """For each action its group."""
+        """The group of each action."""
         return {name: action.group for name, action in self.actions.items()}
 
     def group_of(self, action: Action) -> Group:
-        """What is said of an action's group."""
-        return self.groups.get(action.group, UNDESCRIBED)
+        """Return the group of an action."""
+        return self.groups.get(action.group, DEFAULT_GROUP)
 
     def kind_of(self, group: str) -> Kind:
-        """What kind of action a group holds."""
-        return self.groups.get(group, UNDESCRIBED).kind
+        """Return the kind of the actions of a group."""
+        return self.groups.get(group, DEFAULT_GROUP).kind
 
     def offered_on(self, channel: str) -> Iterable[str]:
-        """Actions that have a treatment for the channel, in the order of the file."""
+        """Name the actions that have a treatment for the channel, in the order of the file."""
         return (name for name, action in self.actions.items() if channel in action.treatments)
 
 
@@ -195,12 +196,12 @@ def _refuse_unknown(where: str, named: Iterable[str], known: Iterable[str]) -> N
 
 
 def check_against_domain(catalog: Catalog, domain: Domain) -> None:
-    """What a catalogue can only break beside a domain: its channels and outcomes of attributes.
+    """Refuse a catalogue that names channels or attributes that the domain does not have.
 
     Raises
     ------
     ValueError
-        Names the key first, see `yaml_file.load_yaml`.
+        Begins with the key, see `yaml_file.load_yaml`.
     """
     for name, action in catalog.actions.items():
         _refuse_unknown(f"actions.{name}.treatments", action.treatments, domain.channels)

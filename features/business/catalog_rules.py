@@ -1,7 +1,7 @@
-"""What the catalogue may say beside its actions: groups, contact policy, arbitration, pacing.
+"""Types of the catalogue's rules: groups, contact policy, arbitration, budgets, pacing.
 
-Every rule of the contact policy has a `Scope`: which contacts it counts, and which candidates it
-can remove. Left out, a part of the scope means all.
+Every rule of the contact policy has a `Scope`. The scope says which contacts a rule counts and
+which candidates it can remove. A part of the scope that is left out means all.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from datetime import time
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from features.business.domain import Name
+from features.business.yaml_file import Frozen, Name
 
 _ZONES = available_timezones()
 Kind = Literal["promotion", "service", "other"]
@@ -23,31 +23,27 @@ WindowDays = Annotated[float, Field(gt=0, le=366)]
 Condition = Annotated[str, Field(min_length=1)]
 
 
-class Frozen(BaseModel):
-    """A part of the catalogue: nothing unknown in it, never changed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class ContextKey(Frozen):
-    """Something that a channel may tell of the moment, such as the page; conditions name it
-    ``context_<key>``."""
+    """A fact that a channel may send with a request, such as the page.
+
+    Conditions name it ``context_<key>``.
+    """
 
     type: Literal["number", "text", "truth"]
     description: str = ""
 
 
 class Purpose(Frozen):
-    """What a customer's data may be used for; what holds until they have said a word."""
+    """A purpose for which consent is needed; ``unless_said`` holds until the customer decides."""
 
     unless_said: Literal["given", "withdrawn"] = "given"
     description: str = ""
 
 
 class Group(Frozen):
-    """Actions that share their treatment by the contact policy.
+    """A group of actions that the contact policy treats alike.
 
-    A ``promotion`` is out while a problem is open; a ``service`` action is in.
+    While a problem is open, `Suspension` removes each ``promotion`` and keeps ``service`` actions.
     """
 
     kind: Kind = "other"
@@ -56,7 +52,7 @@ class Group(Frozen):
 
 
 class Scope(Frozen):
-    """Which channels, groups, actions, kinds and direction a rule speaks of."""
+    """The channels, groups, actions, kinds and direction to which a rule applies."""
 
     channels: tuple[Name, ...] = ()
     groups: tuple[Name, ...] = ()
@@ -66,11 +62,11 @@ class Scope(Frozen):
 
 
 class Cap(Scope):
-    """At most so many contacts in a rolling window.
+    """A cap allows at most so many contacts in a rolling window.
 
-    ``{at_most: 3, days: 7, groups: [offers]}``: of all offers together.
-    ``{at_most: 1, days: 30, each: [action]}``: of each action by itself.
-    ``{at_most: 2, days: 1, direction: outbound, per: account}``: to the whole account.
+    ``{at_most: 3, days: 7, groups: [offers]}`` caps all offers together.
+    ``{at_most: 1, days: 30, each: [action]}`` caps each action by itself.
+    ``{at_most: 2, days: 1, direction: outbound, per: account}`` caps the whole account.
     """
 
     at_most: Annotated[int, Field(ge=0, le=1_000_000)]
@@ -80,11 +76,11 @@ class Cap(Scope):
 
 
 class CoolDown(Scope):
-    """Silence after a no, or after showings without a reaction.
+    """A cool-down removes an action after a negative outcome, or after showings without a reaction.
 
-    ``{after: [rejected], days: 30}``: the rejected action rests for 30 days.
-    ``{after_showings: 4, days: 14, each: [group]}``: a group that was shown 4 times since the
-    last reaction to it rests for 14 days after the last showing.
+    ``{after: [rejected], days: 30}`` removes the rejected action for 30 days.
+    ``{after_showings: 4, days: 14, each: [group]}`` removes a group that was shown 4 times since
+    the last reaction to it, for 14 days after the last showing.
     """
 
     after: tuple[Name, ...] = ()
@@ -101,8 +97,10 @@ class CoolDown(Scope):
 
 
 class QuietHours(Scope):
-    """Nothing between two times of the customer's day; ``from`` 21:00 ``until`` 08:00 goes over
-    midnight."""
+    """Quiet hours remove actions between two times of the customer's day.
+
+    ``from`` 21:00 ``until`` 08:00 spans midnight.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -118,16 +116,16 @@ class QuietHours(Scope):
 
 
 class Suspension(Frozen):
-    """While a problem is open, these kinds of action are out."""
+    """Suspension removes these kinds of action while the customer has an open problem."""
 
     kinds: tuple[Kind, ...] = ("promotion",)
-    per: Literal["customer", "account"] = "account"  # account: a colleague's problem counts too
+    per: Literal["customer", "account"] = "account"  # account: with a colleague's problem, too
 
 
 class ContactPolicyRules(Frozen):
-    """Should we now?"""
+    """The contact policy decides which allowed actions may be shown now."""
 
-    outbound: tuple[Name, ...] = ()  # channels on which we go to the customer; else they came
+    outbound: tuple[Name, ...] = ()  # on these channels the business contacts the customer
     caps: Annotated[tuple[Cap, ...], Field(max_length=100)] = ()
     cool_downs: Annotated[tuple[CoolDown, ...], Field(max_length=100)] = ()
     quiet_hours: Annotated[tuple[QuietHours, ...], Field(max_length=100)] = ()
@@ -136,7 +134,7 @@ class ContactPolicyRules(Frozen):
 
 
 class Clock(Frozen):
-    """Whose midnight it is: of the business, and of a customer whose attribute names a zone."""
+    """The time zones of the business and of its customers; days begin at midnight there."""
 
     zone: str = "UTC"
     attribute: Name | None = None
@@ -150,16 +148,16 @@ class Clock(Frozen):
 
     @property
     def of_business(self) -> ZoneInfo:
-        """The zone in which a day of the business begins."""
+        """The time zone of the business."""
         return ZoneInfo(self.zone)
 
     def of_customer(self, named: str | None) -> ZoneInfo:
-        """The zone that the customer's attribute names, or that of the business."""
+        """Return the zone that the customer's attribute names, else that of the business."""
         return ZoneInfo(named) if named in _ZONES else self.of_business
 
 
 class ContextWeight(Frozen):
-    """What an action is worth more, or less, in a situation."""
+    """A weight multiplies the priority of some actions where its condition holds."""
 
     when: Condition
     weight: Annotated[float, Field(ge=0, le=100)]
@@ -169,22 +167,24 @@ class ContextWeight(Frozen):
 
 
 class Arbitration(Frozen):
-    """How actions are ranked; without a formula by
-    ``acceptance * context_weight * value * lever - cost``."""
+    """The ranking of actions by priority.
+
+    Without a formula the priority is ``acceptance * context_weight * value * lever - cost``.
+    """
 
     context_weights: tuple[ContextWeight, ...] = ()
     formula: Condition | None = None
 
 
 class Budget(Frozen):
-    """Money for one day, shared by the actions that name it."""
+    """A budget is money for one day, shared by the actions that name it."""
 
     at_most: Money
     description: str = ""
 
 
 class Volume(Frozen):
-    """How often an action is shown in one day."""
+    """The least and the largest number of showings of an action in one day."""
 
     at_most: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
     at_least: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
@@ -199,7 +199,7 @@ class Volume(Frozen):
 
 
 class Pacing(Frozen):
-    """How the day's volumes and budgets are spread: by time, or by 24 hourly weights."""
+    """The spread of volumes and budgets over a day: even, or by 24 hourly weights."""
 
     hourly: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = ()
 
@@ -212,9 +212,9 @@ class Pacing(Frozen):
 
 
 class ControlGroup(Frozen):
-    """A stable share of customers who get a random allowed action, so that lift can be measured.
+    """The control group is a stable share of customers who get a random allowed action.
 
-    Another ``salt`` draws another group.
+    It is what lift is measured against. Another ``salt`` draws another group.
     """
 
     share: Annotated[float, Field(ge=0, le=0.5)] = 0.02

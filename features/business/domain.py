@@ -1,7 +1,7 @@
-"""One file describes a business: its attributes, events, and what churn and intent mean there.
+"""The domain file describes a business: its attributes, events, and the labels churn and intent.
 
-Everything else in the house is the same for every business; `domains/grocery.yaml` is the
-worked example. What is foreseen of its customers has a room of its own, `label_definitions`.
+The code is the same for every business. `domains/grocery.yaml` is the worked example. The labels
+are defined in `label_definitions`.
 """
 
 from __future__ import annotations
@@ -14,40 +14,43 @@ import yaml
 from pydantic import Field, model_validator
 
 from features.business.label_definitions import Churn, Intent, Moments
-from features.business.yaml_file import Days, Frozen, load_yaml
-from features.business.yaml_file import Name as Name  # the catalogue takes it from here
+from features.business.yaml_file import Days, Frozen, Name, load_yaml
 
 VOCABULARY = Path(__file__).parents[1] / "domains" / "vocabulary.yaml"
 Stage = Literal["awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-# What a score can be, by what it measures: the scales that the field has agreed on.
+# The scale of each score, as the field has agreed on it.
 SCALES = {"nps": (0.0, 10.0), "csat": (1.0, 5.0), "ces": (1.0, 7.0), "rating": (1.0, 5.0)}
 
-# Columns of our own, beside attributes and beside the properties of events.
+# Columns of our own: no attribute and no property of an event may have their names.
 RESERVED = ("customer_id", "identifiers", "event_timestamp", "state")
 EVENT_COLUMNS = ("event_id", "customer_id", "identifiers", "type", "occurred_at", "channel")
 
 
 def slug(value: str) -> str:
-    """A category value as part of a feature's name."""
+    """Turn a category value into a part of a feature's name."""
     return "".join(c if c.isalnum() else "_" for c in value.lower())
 
 
 class Namespace(Frozen):
-    """A kind of identifier, how its spellings are made one, and whether it names a person."""
+    """A namespace of identifiers: how its values are normalized, and if they name a person."""
 
     normalize: Literal["as_is", "lower", "digits"] = "as_is"
-    anonymous: bool = False  # such as a cookie: gives its name away to whatever it is linked with
+    anonymous: bool = False  # such as a cookie: a customer is named by any other key first
     description: str = ""
 
 
 class Attribute(Frozen):
-    """A slow fact about a customer. List ``values`` by size, if they have one: models use it."""
+    """A fact about a customer that changes slowly.
+
+    The order of ``values`` matters: models read the position of a value as a number. List them by
+    size, if they have one.
+    """
 
     type: Literal["number", "category"]
     values: tuple[str, ...] = ()
     description: str = ""
-    read: bool = True  # by models; false for facts that are only kept, such as a test split
+    read: bool = True  # by models; false for a fact that is only stored, such as a test split
 
     @model_validator(mode="after")
     def _categories_list_their_values(self) -> Self:
@@ -59,7 +62,7 @@ class Attribute(Frozen):
 
 
 class Property(Attribute):
-    """A detail of an event. A number is summed, a category is counted, if it is ``remembered``."""
+    """A property of an event. If ``remembered``, a number is summed and a category is counted."""
 
     type: Literal["number", "category", "text"]  # type: ignore[assignment]
     min: float | None = None
@@ -83,10 +86,10 @@ class Property(Attribute):
 
 
 class JourneyKind(Frozen):
-    """What a customer may be trying to get done.
+    """A kind of journey: something that a customer wants to get done.
 
-    It is open from its first event until one that ``ends`` it, or until nothing has happened for
-    ``lapse_days``. While a ``problem`` is open, nothing is sold.
+    A journey is open from its first event until an event that ``ends`` it, or until it had no event
+    for ``lapse_days``. While a ``problem`` is open, the contact policy suspends promotions.
     """
 
     problem: bool = False
@@ -95,12 +98,12 @@ class JourneyKind(Frozen):
 
 
 class EventType(Frozen):
-    """A kind of event: where in a journey it happens and how we come to know of it."""
+    """A type of event: its journey and stage, its touchpoint, and its properties."""
 
     description: str
     journey: Name
     stage: Stage
-    step: Literal["starts", "moves", "ends"] = "moves"  # what it does to its journey
+    step: Literal["starts", "moves", "ends"] = "moves"  # its effect on the journey
     touchpoint: Literal["internal", "external", "peripheral"]  # ours, shared, or of others
     signal: Literal["direct", "passive"]  # the customer tells us, or shows us
     consent: Literal["given", "withdrawn"] | None = None
@@ -121,7 +124,7 @@ class EventType(Frozen):
 
 
 class Domain(Frozen):
-    """A whole business, as read from its YAML file."""
+    """A business, as read from its domain file."""
 
     name: Name
     currency: Annotated[str, Field(pattern=r"^[a-z]{3}$")]
@@ -141,13 +144,13 @@ class Domain(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _with_vocabulary(cls, content: Any) -> Any:
-        """Put the shared event types that the file asks for before its own."""
+        """Put the shared event types that the file names before its own."""
         if not isinstance(content, dict) or not content.get("vocabulary"):
             return content
         wanted, shared = content["vocabulary"], _vocabulary()
         own, kinds = content.get("events") or {}, content.get("journeys") or {}
         if not all(isinstance(part, dict) for part in (own, kinds)):
-            return content  # refused by the fields themselves
+            return content  # the fields refuse it
         known = list(shared["events"])
         names = known if wanted == "all" else wanted
         if not isinstance(names, list | tuple):
@@ -157,7 +160,7 @@ class Domain(Frozen):
                 raise ValueError(f"vocabulary: some of {', '.join(known)}; not {name}")
         currency = str(content.get("currency"))
         events = {name: _in_currency(shared["events"][name], currency) for name in names} | own
-        # A list, for what a file may hold by mistake cannot always be put into a set.
+        # A list, as a file may hold unhashable values by mistake.
         used = [event.get("journey") for event in events.values() if isinstance(event, dict)]
         kept = {name: kind for name, kind in shared["journeys"].items() if name in used}
         return {**content, "events": events, "journeys": kept | kinds}
@@ -209,7 +212,7 @@ class Domain(Frozen):
 
     @property
     def intents(self) -> tuple[str, ...]:
-        """The classes that the intent model tells apart."""
+        """The classes of the intent model."""
         if self.intent is None:
             return ()
         values = self.events[self.intent.event].properties[self.intent.property].values
@@ -217,12 +220,12 @@ class Domain(Frozen):
 
     @property
     def profile_columns(self) -> tuple[str, ...]:
-        """What is kept of a customer beside the journey: attributes, and the account."""
+        """The columns of a customer's profile: the attributes, and the account."""
         return (*self.attributes, self.account) if self.account else tuple(self.attributes)
 
     @property
     def journey_kinds(self) -> dict[str, JourneyKind]:
-        """Every journey that an event names, described or not, in the order of the events."""
+        """Every journey that an event names, in the order of the events."""
         named = dict.fromkeys(described.journey for described in self.events.values())
         return {name: self.journeys.get(name, JourneyKind()) for name in named}
 

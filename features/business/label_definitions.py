@@ -1,5 +1,7 @@
-"""What is foreseen of the customers of a business: what churn and intent mean there, when we ask,
-and on which answers a model is judged. Parts of the domain file, see `domain`."""
+"""Definitions of the labels churn and intent, and of the moments at which they are taken.
+
+They are parts of the domain file, see `domain`.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ from features.business.yaml_file import Days, Frozen, Name
 
 
 class Churn(Frozen):
-    """Either silence or an event.
+    """The definition of churn: no event for some time, or an event.
 
-    ``when: silent``: with ``event`` in the last ``active_days``, without in the next
-    ``silent_days``. ``when: happens``: ``event`` is the leaving itself (a contract cancelled);
-    asked once for each customer, from the time before anybody left.
+    ``when: silent``: a customer churns who had an ``event`` in the last ``active_days`` and has
+    none in the next ``silent_days``. ``when: happens``: ``event`` is the churn itself, such as a
+    cancelled contract. Then each customer has one label, of the time before anybody left.
     """
 
     event: Name
@@ -35,11 +37,11 @@ class Churn(Frozen):
 
 
 class Intent(Frozen):
-    """What the customer wants next: ``property`` of the next ``event``.
+    """The definition of intent: ``property`` of the customer's next ``event``.
 
-    ``ask: at_moments``: of customers with one in the last ``active_days``, who come back within
-    ``within_days``. ``ask: after_each``: after each such event; where none follows, the answer is
-    the class ``end`` if that is named.
+    ``ask: at_moments`` labels customers with an ``event`` in the last ``active_days`` who have the
+    next one within ``within_days``. ``ask: after_each`` labels each such event; if no event
+    follows, the label is the class ``end``, if that is named.
     """
 
     event: Name
@@ -62,11 +64,11 @@ class Intent(Frozen):
 
 
 class Moments(Frozen):
-    """When we ask "and what happened next?", and on which answers a model is judged.
+    """The moments at which labels are taken, and the split into training and test.
 
-    Judged on later time: ``first``, ``last``, ``every_days`` and ``test_from``, in the calendar of
-    the original data. On some customers: ``test_where``, an attribute and its value. On all,
-    each left out once: ``folds``, for data without time.
+    Four dates test on later time: ``first``, ``last``, ``every_days`` and ``test_from``, in the
+    calendar of the original data. ``test_where``, an attribute and its value, tests on some
+    customers. ``folds`` tests by cross-validation, for data without time.
     """
 
     first: date | None = None
@@ -88,7 +90,7 @@ class Moments(Frozen):
             names = ("first", "last", "every_days", "test_from")
             missing = next(name for name in names if getattr(self, name) is None)
             raise ValueError(f"{missing}: a value, for {', '.join(names)} go together")
-        # All of them or none, says the line before.
+        # All of them are set, or none.
         if (
             self.first
             and self.test_from

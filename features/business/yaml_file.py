@@ -1,7 +1,8 @@
 """Reads a YAML file into a frozen, validated type; an error names file, line, key and remedy.
 
-PyYAML alone forgets where a value stood and lets the last of two equal keys win in silence; a
-business person who edits the action catalogue needs the line, so we keep the parsed nodes.
+PyYAML alone does not keep the line of a value, and of two equal keys it takes the last one without
+a warning. A business person who edits the action catalogue needs the line. So the parsed nodes are
+kept beside the values.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Days = Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)]
 
 
 class Frozen(BaseModel):
-    """A part of a file: it does not change once read, and has no keys but its own."""
+    """A part of a file: it cannot be changed after it was read, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,13 +31,13 @@ class Frozen(BaseModel):
 def load_yaml(path: Path, into: type[T], check: Callable[[T], object] | None = None) -> T:
     """Read ``path`` and validate it as ``into``.
 
-    A validator of ``into`` that speaks of a key further down names it first, as in
-    ``ValueError("churn.event: one of visit, order")``, so that its line can be found.
+    A validator of ``into`` that refuses a key further down begins its message with that key, as in
+    ``ValueError("churn.event: one of visit, order")``. So the line of the key can be found.
 
     Parameters
     ----------
     check
-        What else must hold, beyond what the file can know of itself; raises like a validator.
+        A further check, such as against another file. It raises like a validator.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def _read(path: Path) -> tuple[yaml.Node, Any]:
             return node, yaml.safe_load(text)
     except InvalidDomain:
         raise
-    except Exception as error:  # PyYAML's own, and whatever its tags trip over: `!!int ''`
+    except Exception as error:  # PyYAML's own errors, and those of its tags, such as `!!int ''`
         raise InvalidDomain(
             f"{path} cannot be read: {' '.join(str(error).split())}.",
             expected="a YAML file in UTF-8",
@@ -91,7 +92,7 @@ def _read(path: Path) -> tuple[yaml.Node, Any]:
 
 
 def _named_key(message: str) -> tuple[tuple[str, ...], str]:
-    """The key that a message begins with, and the rest of the message."""
+    """Split a message into the key that it begins with and the rest."""
     found = re.fullmatch(r"([A-Za-z_][\w-]*(?:\.[\w-]+)*): (.+)", message, re.DOTALL)
     return (tuple(found[1].split(".")), found[2]) if found else ((), message)
 
@@ -127,7 +128,7 @@ def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
 
 
 def _line_of(node: yaml.Node, where: tuple[int | str, ...]) -> int:
-    """Line of the deepest part of ``where`` that stands in the file (a missing key has none)."""
+    """Find the line of the deepest part of ``where`` that is in the file."""
     line = node.start_mark.line + 1
     for part in where:
         if isinstance(node, yaml.MappingNode):

@@ -1,8 +1,8 @@
-"""Everything Feast knows about a customer.
+"""Defines for Feast the entity, the feature views and the feature services of a customer.
 
-`feast apply` imports every .py file beside feature_store.yaml as a module of its own and
-*deletes* what it no longer finds, so this folder holds this one file. What the columns are is
-said by the domain file; what they mean, by the fold (`fold`).
+`feast apply` imports every .py file beside feature_store.yaml as a module of its own, and *deletes*
+what it no longer finds. So this folder holds this one file. The domain file names the columns; the
+fold (`Fold`) gives them their meaning.
 """
 
 from datetime import timedelta
@@ -27,7 +27,7 @@ customer = Entity(
 
 
 def _pushed(name: str, path: str) -> PushSource:
-    """A parquet history for training, and a door for what happens now."""
+    """A source with a Parquet history for training, which also takes pushed rows."""
     # Absolute: Feast resolves relative paths differently for each kind of offline store.
     batch = FileSource(
         name=f"{name}_batch",
@@ -41,7 +41,7 @@ customer_profile = FeatureView(
     name="customer_profile",
     entities=[customer],
     ttl=timedelta(0),
-    # A business without attributes still has a profile: Feast wants at least one column.
+    # Feast needs at least one column, also for a business without attributes.
     schema=[
         Field(name=name, dtype=String, description=attribute.description)
         for name, attribute in domain.attributes.items()
@@ -56,10 +56,10 @@ customer_journey = FeatureView(
     name="customer_journey",
     entities=[customer],
     # No ttl. Feast applies it offline only, where it drops the whole training row of a customer
-    # who went silent: the churners. Silence is a feature instead.
+    # without recent events. Those customers are the churners; silence is a feature instead.
     ttl=timedelta(0),
     # One array instead of a column for each of its numbers: read online in 0.13 ms instead of
-    # 1.0 ms, written 20 times faster. `Fold.pack` says how it is laid out.
+    # 1.0 ms, and written 20 times faster. `Fold.pack` describes its layout.
     schema=[
         Field(
             name="state",
@@ -75,10 +75,10 @@ customer_journey = FeatureView(
     },
 )
 
-# A model version names its service; a trained model never meets a column it was not trained on.
+# A model version names its service, so a model reads only columns that it was trained on.
 views = [customer_profile, customer_journey]
 churn_v1 = FeatureService(name="churn_v1", features=views)
 intent_v1 = FeatureService(name="intent_v1", features=views)
 bandit_v1 = FeatureService(name="bandit_v1", features=views)
-# What the server reads, once for each decision: all that any of its models needs.
+# The server reads this service once for each decision: the columns of all its models.
 decide_v1 = FeatureService(name="decide_v1", features=views)
