@@ -48,7 +48,7 @@ ReadChampion = Callable[[], tuple[str, Bandit] | None]
 
 
 class _Changes(NamedTuple):
-    """What a step has to write: outcomes to be marked, credits, windows that have ended."""
+    """Findings of one step, to be written: outcomes to mark, credits, the end of closed windows."""
 
     outcome_ids: list[str]
     credits: list[CreditChange]

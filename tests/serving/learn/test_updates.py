@@ -79,7 +79,7 @@ def test_recounting_the_ledger_gives_what_was_added_along_the_way(
     row = np.array([[20.0]])
     found = model.acceptance(row, ["app"])
     assert found == pytest.approx(other.acceptance(row, ["app"]))
-    assert found[0, model.actions.index("discount")] > toy_catalog.priors["discount"].acceptance
+    assert found[0, model.actions.index("discount")] > toy_catalog.priors["discount"][0]
 
 
 def test_predictions_of_other_experts_do_not_count_towards_the_errors(updates, actions, reads_age):

@@ -1,0 +1,56 @@
+"""Tests the opening of a server's parts: what may be missing, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from features.errors import InvalidDomain
+from features.ledger import tables
+from features.settings import Settings, load_settings
+from serving.server.components import Components
+from tests.conftest import SHOP
+
+
+def no_store(*_: object) -> None:
+    raise OSError("no feature store in this test")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of the shop in a new home, without a feature store."""
+    monkeypatch.setattr("serving.server.components.FeatureStore", no_store)
+    (tmp_path / "actions.yaml").write_text((SHOP / "actions.yaml").read_text())
+    return load_settings(
+        {
+            "NBA_HOME": str(tmp_path / "home"),
+            "NBA_DOMAIN": str(SHOP / "domain.yaml"),
+            "NBA_ACTIONS": str(tmp_path / "actions.yaml"),
+            "NBA_MLFLOW_URI": f"sqlite:///{tmp_path / 'none.db'}",
+        }
+    )
+
+
+def test_a_broken_feature_store_is_named_and_does_not_stop_the_server(settings):
+    components = Components(settings)
+    [problem] = components.features.degraded
+    assert "the store could not be opened (OSError)" in problem
+    components.close()
+
+
+def test_the_catalogue_of_the_start_is_kept_in_the_ledger(settings):
+    components = Components(settings)
+    found = components.ledger.read(
+        lambda c: list(c.execute(sa.select(tables.catalogs.c.fingerprint)).scalars())
+    )
+    assert found == [components.engine.setup.compiled.catalog.fingerprint]
+    components.close()
+
+
+def test_a_broken_catalogue_stops_the_server_before_the_ledger_is_made(settings):
+    settings.actions.write_text("actions: 7")
+    with pytest.raises(InvalidDomain, match="actions"):
+        Components(settings)
+    assert not (settings.home / "ledger.db").exists()
