@@ -63,7 +63,7 @@ def written(path: Path, content: dict) -> Path:
     return path
 
 
-def test_another_catalogue_is_judged_on_what_the_server_decided(lived):
+def test_another_catalogue_is_evaluated_on_what_the_server_decided(lived):
     folder, env = lived
     other = written(folder / "other.yaml", catalog(tea=3.0))
     done = nba_in_process(["evaluate", "--catalog", str(other), "--json"], env)
@@ -101,7 +101,7 @@ def test_it_says_the_same_in_words(lived):
         (["--policy", "9", "--since", "soon"], "since is 'soon'."),
     ],
 )
-def test_what_cannot_be_judged_is_refused_with_a_remedy(lived, inputs, told):
+def test_what_cannot_be_evaluated_is_refused_with_a_remedy(lived, inputs, told):
     done = nba_in_process(["evaluate", *inputs], lived[1])
     assert done.returncode == 2
     assert told in (done.stdout + done.stderr).replace("\n", " ")

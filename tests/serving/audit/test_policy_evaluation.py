@@ -110,7 +110,9 @@ OTHERS = [
 ]
 
 
-def test_another_lever_or_rule_is_judged_right_in_a_world_we_know(engine, evaluation, catalog, now):
+def test_another_lever_or_rule_is_evaluated_right_in_a_world_we_know(
+    engine, evaluation, catalog, now
+):
     lived(engine, now, 300)
     actions = catalog.model_dump(mode="json")["actions"]
     for other, more in OTHERS:
@@ -164,7 +166,7 @@ def test_a_policy_that_wants_what_the_log_never_took_gets_no_number(
     assert all(one.value is None for one in view.estimates)
 
 
-def test_what_cannot_be_judged_is_left_out_and_counted(engine, evaluation, catalog, now):
+def test_what_cannot_be_evaluated_is_left_out_and_counted(engine, evaluation, catalog, now):
     lived(engine, now, 10)
     decide(engine, now + LATER, decision_id="open", actions=["discount"], exclude=["no_action"])
     decide(engine, now, decision_id="waits", activate=False)

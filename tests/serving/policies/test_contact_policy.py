@@ -34,7 +34,7 @@ def contact(action, days_ago, channel="app", customer="c1", **said):
 def evaluate(toy_domain, toy_catalog):
     """Apply a contact policy after some contacts; the removed actions with their reasons."""
 
-    def judged(policy, contacts=(), shown_now=(), **facts):
+    def removed(policy, contacts=(), shown_now=(), **facts):
         parts = {
             "groups": GROUPS,
             "purposes": {"marketing": {}},
@@ -56,7 +56,7 @@ def evaluate(toy_domain, toy_catalog):
         ]
         return {name: contact_policy_result.why(compiled.index[name]) for name in out}
 
-    return judged
+    return removed
 
 
 def test_without_rules_nothing_is_out(evaluate):
