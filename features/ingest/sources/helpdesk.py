@@ -1,8 +1,8 @@
 """The help desk of an Italian software company (4TU, CC BY 4.0): 4,580 cases, 21,348 steps.
 
-An event log as process mining knows it: a case is a customer with something to be solved, each
-step of it an event. Everything a row tells beside the case is a property of its event, also what
-rarely changes: some of it is corrected in the middle of a case, and nobody knows which.
+An event log of process mining: a case is a customer with a problem, and each step is an event.
+All other columns are properties of the event, also those that rarely change. Some of them are
+corrected in the middle of a case, and it is not known which.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def write_tables(file: Path, folder: Path) -> None:
         table["pos"] = table["pos"].astype(int)
         table["timestamp"] = pd.to_datetime(table["timestamp"], utc=True, format="ISO8601")
     except ValueError as error:
-        raise wrong_file(file, "has a 'pos' or a 'timestamp' that is none", "helpdesk") from error
+        raise wrong_file(
+            file, "has a 'pos' that is no number or a 'timestamp' that is no time", "helpdesk"
+        ) from error
     table = table.sort_values(["case_id", "pos"], kind="stable", ignore_index=True)
     if not table.groupby("case_id")["timestamp"].is_monotonic_increasing.all():
         raise wrong_file(file, "has a case whose 'pos' goes back in time", "helpdesk")
@@ -54,8 +56,8 @@ def write_tables(file: Path, folder: Path) -> None:
 
 def _events(table: pd.DataFrame) -> pd.DataFrame:
     events = table[["customer_id", *PROPERTIES]].rename(columns=PROPERTIES)
-    # 130 steps share the second of the one before. As many microseconds as there were steps
-    # before keep them apart and in the order of the file; nothing else can be told from that.
+    # 130 steps have the same second as the step before. Adding their position in microseconds keeps
+    # the order of the file and changes no feature.
     events["occurred_at"] = table["timestamp"] + pd.to_timedelta(table["pos"], unit="us")
     events["event_id"] = events["customer_id"] + "-" + table["pos"].astype(str).str.zfill(3)
     return events.assign(type="activity", channel="desk")

@@ -1,4 +1,4 @@
-"""Reads a file that somebody published, or says in a sentence why it cannot."""
+"""Reads a published file, or explains in a sentence why it cannot be read."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from features.errors import InvalidData, NbaError
 
 
 def read_published(file: Path, columns: tuple[str, ...], source: str) -> pd.DataFrame:
-    """A comma separated file, packed or not, with every cell as the text that it is.
+    """Read a comma separated file, compressed or not, with every cell as an unchanged text.
 
     Parameters
     ----------
     columns
-        Those that it must have; others are left out.
+        The columns that the file must have; others are left out.
     source
-        Name of the importer, for the sentence.
+        The name of the importer, for the error.
 
     Raises
     ------
     InvalidData
-        If there is no such file, or it is another table.
+        If there is no such file, or a column is missing.
     """
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise wrong_file(file, "does not exist", source) from None
-    except (OSError, ValueError, EOFError) as error:  # no table, or not packed as its name says
+    except (OSError, ValueError, EOFError) as error:  # no table, or not compressed as its name says
         why = " ".join(str(error).split())
         raise wrong_file(file, f"cannot be read ({why})", source) from error
     missing = [name for name in columns if name not in table]
@@ -40,7 +40,7 @@ def read_published(file: Path, columns: tuple[str, ...], source: str) -> pd.Data
 
 
 def wrong_file(file: Path, wrong: str, source: str) -> NbaError:
-    """The error for a file that is not what an importer reads."""
+    """Make the error for a file that an importer cannot read."""
     return InvalidData(
         f"{file} {wrong}.",
         expected=f"the published table of {source}",

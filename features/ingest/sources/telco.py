@@ -1,8 +1,8 @@
 """Telco customer churn (IBM sample, Apache-2.0): 7,043 customers, of whom 1,869 left.
 
-One row a customer: what they have subscribed to, and whether they left in the last month. The
-file knows no times, so the leaving is stamped with one made-up time, the same for all; what
-stands in the row is taken to have been known before it.
+Each row is a customer: its subscriptions, and whether it left in the last month. The file has no
+times, so all customers who left did so at one made-up time. The other columns count as known
+before that time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def write_tables(file: Path, folder: Path) -> None:
 def _customers(table: pd.DataFrame) -> pd.DataFrame:
     customers = table.rename(columns={"customerID": "customer_id", **ATTRIBUTES})
     customers["senior"] = customers["senior"].replace({"0": "No", "1": "Yes"})
-    # Who has just come was charged nothing yet: a blank in the file, unknown to us.
+    # A new customer was not charged yet: a blank in the file, an unknown value here.
     customers["total_charges_usd"] = customers["total_charges_usd"].str.strip()
     return customers.drop(columns="Churn")
 

@@ -52,7 +52,7 @@ def small(monkeypatch):
     monkeypatch.setattr(fold_parts, "PART_EVENTS", 60)
     monkeypatch.setattr(fold_parts, "ROWS_AT_ONCE", 5)
     monkeypatch.setattr(build, "ONLINE_AT_ONCE", 3)
-    monkeypatch.setattr("features.datasets.point_in_time.ASKED", 4)
+    monkeypatch.setattr("features.datasets.point_in_time.CUSTOMERS_AT_ONCE", 4)
 
 
 def opened(monkeypatch, home, domain):

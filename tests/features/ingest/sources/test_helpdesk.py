@@ -101,8 +101,11 @@ def test_no_model_reads_which_part_of_the_protocol_a_case_belongs_to():
 @pytest.mark.parametrize(
     ("steps", "sentence"),
     [
-        ([a_step(pos="first")], r"has a 'pos' or a 'timestamp' that is none"),
-        ([a_step(timestamp="yesterday")], r"has a 'pos' or a 'timestamp' that is none"),
+        ([a_step(pos="first")], r"has a 'pos' that is no number or a 'timestamp' that is no time"),
+        (
+            [a_step(timestamp="yesterday")],
+            r"has a 'pos' that is no number or a 'timestamp' that is no time",
+        ),
         (
             [a_step(), a_step(pos="1", timestamp="2012-10-09T14:50:16+00:00")],
             r"has a case whose 'pos' goes back in time",
