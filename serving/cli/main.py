@@ -18,7 +18,7 @@ from serving.cli.simulate import simulation
 from serving.cli.terminal import BROKEN, REFUSED, err, out, plain_errors, progress
 
 if TYPE_CHECKING:
-    from training.pipeline.train import Result
+    from training.pipeline.train import TrainingResult
 
 app = typer.Typer(
     help="Decides, while the customer waits, which action serves that customer best.",
@@ -270,7 +270,7 @@ def _train(model: str | None, promote: bool) -> None:
         raise typer.Exit(BROKEN)
 
 
-def _show(result: Result, promoted: bool) -> None:
+def _show(result: TrainingResult, promoted: bool) -> None:
     table = Table(f"{result.name} version {result.version}", f"judged on {result.evaluated_on}")
     for name, value in result.metrics.items():
         table.add_row(name, f"{value:.4f}")

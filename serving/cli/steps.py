@@ -31,8 +31,8 @@ from serving.contract.evaluation import EvaluationView
 from serving.contract.lift import LiftRequest, LiftView
 from training.params import load_params
 from training.pipeline.registry import Registry
-from training.pipeline.train import Result, Sources, train, trainable
-from training.pipeline.tuning import Best, search
+from training.pipeline.train import Sources, TrainingResult, train, trainable
+from training.pipeline.tuning import TuningResult, search
 
 
 class EvaluationRequest(NamedTuple):
@@ -42,7 +42,7 @@ class EvaluationRequest(NamedTuple):
     catalog: Path | None
 
 
-def train_models(model: str | None, promote: bool, report: Progress) -> Iterator[Result]:
+def train_models(model: str | None, promote: bool, report: Progress) -> Iterator[TrainingResult]:
     """Train one model or all; if ``promote``, promote each whose gates pass."""
     sources, registry = _sources(), Registry(load_settings())
     names = trainable(sources.domain)
@@ -57,7 +57,7 @@ def train_models(model: str | None, promote: bool, report: Progress) -> Iterator
         yield result
 
 
-def tune_model(model: str, trials: int, report: Progress) -> Best:
+def tune_model(model: str, trials: int, report: Progress) -> TuningResult:
     """Search for better LightGBM settings."""
     return search(model, _sources(), trials, report)
 

@@ -37,7 +37,7 @@ from serving.decide.choice import score, select
 from serving.decide.decision_record import append_decision, locked_again
 from serving.decide.step_results import CompleteDecision
 from training.params import load_params
-from training.pipeline.registry import Version
+from training.pipeline.registry import ModelVersion
 
 FIXTURE = Path(__file__).parent / "fixture"
 BUSINESSES = ("shop", "world")
@@ -55,11 +55,11 @@ class Folders:
     root: Path
     champions: dict[str, str]
 
-    def champion(self, name: str) -> Version | None:
+    def champion(self, name: str) -> ModelVersion | None:
         """It finds the version that serves; None if there is none."""
         return self.version(name, self.champions[name]) if name in self.champions else None
 
-    def version(self, name: str, version: str) -> Version:
+    def version(self, name: str, version: str) -> ModelVersion:
         """It finds a version by its number.
 
         Raises
@@ -69,9 +69,9 @@ class Folders:
         """
         if not (self.root / name / version).is_dir():
             raise ModelMissing(f"{name} {version} is gone.", expected="a folder", remedy="None.")
-        return Version(name, version, (), "passed", f"kept{version}")
+        return ModelVersion(name, version, (), "passed", f"kept{version}")
 
-    def folder(self, version: Version) -> Path:
+    def folder(self, version: ModelVersion) -> Path:
         """The files of a version lie here."""
         return self.root / version.name / version.version
 

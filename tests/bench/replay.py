@@ -37,7 +37,7 @@ from serving.catalog.compiled_catalog import load_compiled_catalog
 from serving.contract.decisions import ReplayAnswer
 from tests.server import Server, running
 from training.params import load_params
-from training.pipeline.registry import CHAMPION, Registry, Version
+from training.pipeline.registry import CHAMPION, ModelVersion, Registry
 
 CALLERS, PHASES = 4, 4
 PEOPLE = 300  # households that are asked for
@@ -170,7 +170,7 @@ def _request(rng: np.random.Generator, name: str) -> dict[str, Any]:
     return body
 
 
-def _another_churn(registry: Registry, champion: Version, folder: Path) -> str:
+def _another_churn(registry: Registry, champion: ModelVersion, folder: Path) -> str:
     """A version of the champion's trees that is half as sure of itself."""
     files = registry.folder(champion)
     shutil.copytree(files.parents[1], folder)

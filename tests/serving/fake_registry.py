@@ -17,7 +17,7 @@ from training.bandit.encoder import Encoder
 from training.models.classifier import Classifier, fit_classifier
 from training.models.splits import forward_splits
 from training.params import ClassifierParams, TrainingParams
-from training.pipeline.registry import RegistryDown, Version
+from training.pipeline.registry import ModelVersion, RegistryDown
 
 CLASSIFIER = ClassifierParams(service="unused", lightgbm={"rounds": 1})
 PARAMS = TrainingParams(
@@ -41,16 +41,16 @@ class FakeRegistry:
     read: list[str] = field(default_factory=list)
     down: bool = False
 
-    def champion(self, name: str) -> Version | None:
+    def champion(self, name: str) -> ModelVersion | None:
         if self.down:
             raise RegistryDown("MLflow does not answer.", expected="an answer", remedy="Start it.")
         number = self.champions.get(name)
-        return Version(name, number, (), "passed", RUN) if number else None
+        return ModelVersion(name, number, (), "passed", RUN) if number else None
 
-    def version(self, name: str, number: str) -> Version:
-        return Version(name, number, (), "passed", RUN)
+    def version(self, name: str, number: str) -> ModelVersion:
+        return ModelVersion(name, number, (), "passed", RUN)
 
-    def folder(self, version: Version) -> Path:
+    def folder(self, version: ModelVersion) -> Path:
         self.read.append(f"{version.name} {version.version}")
         return self.root / version.name / version.version
 

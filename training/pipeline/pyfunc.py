@@ -1,4 +1,4 @@
-"""How MLflow's own tools load our models: `mlflow.pyfunc.load_model("models:/churn@champion")`."""
+"""MLflow wrappers of the models, for `mlflow.pyfunc.load_model("models:/churn@champion")`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.models.classifier import Classifier
 
 
 class ClassifierModel(PythonModel):  # type: ignore[misc]
-    """Features in, one column of probabilities for each class out."""
+    """Maps features to one column of probabilities for each class."""
 
     def load_context(self, context: Any) -> None:
         self.model = Classifier.load(Path(context.artifacts["model"]))
@@ -25,9 +25,9 @@ class ClassifierModel(PythonModel):  # type: ignore[misc]
 
 
 class BanditModel(PythonModel):  # type: ignore[misc]
-    """Features and a column `channel` in, expected acceptance of each trained action out.
+    """Maps features and a column ``channel`` to the expected acceptance of each trained action.
 
-    Without the catalogue there are no priors, so each action's own trained rate stands in.
+    Without the catalogue there are no priors; each action's observed rate is used instead.
     """
 
     def load_context(self, context: Any) -> None:
@@ -38,10 +38,10 @@ class BanditModel(PythonModel):  # type: ignore[misc]
 
 
 def expected_acceptance(bandit: Bandit, rows: pd.DataFrame) -> pd.DataFrame:
-    """What a bandit expects of the actions it was trained on."""
+    """Predict the acceptance of the actions that a bandit was trained on."""
     state = bandit.state
     priors = {action: (state.rate(action), 1.0) for action in state.actions}
     model = state.model(priors, {}, bandit.params)
     features = rows[list(state.encoder.features)].to_numpy(dtype=np.float64)
-    chances = model.acceptance(features, rows["channel"].tolist())
-    return pd.DataFrame(chances, columns=list(model.actions))
+    acceptance = model.acceptance(features, rows["channel"].tolist())
+    return pd.DataFrame(acceptance, columns=list(model.actions))

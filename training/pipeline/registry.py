@@ -1,4 +1,4 @@
-"""MLflow, and nobody else imports it: log a run, register a model, move aliases, roll back.
+"""The model registry: logs runs, registers models, moves aliases. Only this module uses MLflow.
 
 A model is kept as a folder of plain files (trees as text, arrays without pickles) inside an
 ordinary MLflow `pyfunc` model. A data scientist loads it with
@@ -6,7 +6,7 @@ ordinary MLflow `pyfunc` model. A data scientist loads it with
 the wrapper.
 
 Aliases: `champion` serves, `challenger` was trained last, `previous` served before the champion,
-`learned` is what the learner knew when it last logged that.
+`learned` is the bandit that the learner logged last.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 LEARNED = "learned"
 EXPERIMENT = "next-best-action"
-GATES = "gates"  # tag of a model version: "passed", or what failed
-TRAINED_ON = "trained_on.txt"  # file of a version: whom it learned from, by keyed hash
+GATES = "gates"  # tag of a model version: "passed", or the gates that failed
+TRAINED_ON = "trained_on.txt"  # file of a version: keyed hashes of the training customers
 REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scipy")
 
 
 class RegistryDown(NbaError):
-    """MLflow cannot be reached; the server then goes on with what it has."""
+    """MLflow cannot be reached; a server goes on with the models that it has loaded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """What a training step hands to the registry."""
+class TrainedModel:
+    """A trained model with all that is logged about it."""
 
     name: str
     save: Callable[[Path], None]
@@ -58,7 +58,7 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class ModelVersion:
     """One version of a registered model."""
 
     name: str
@@ -69,12 +69,12 @@ class Version:
 
     @property
     def base(self) -> str:
-        """Number and run: a registry that was made anew begins at 1 again, its runs do not."""
+        """Number and run: the numbers of a new registry begin at 1 again, run ids are unique."""
         return f"{self.version}@{self.run_id[:8]}"
 
 
 class Registry:
-    """The MLflow of these settings, opened on first use.
+    """The MLflow registry of the settings, opened on first use.
 
     Raises
     ------
@@ -88,12 +88,12 @@ class Registry:
         self._opened: Any = None
 
     def exists(self) -> bool:
-        """Whether there is anything to read: opening a missing SQLite file would create it."""
+        """True if there is a registry to read; opening a missing SQLite file would create it."""
         prefix = "sqlite:///"
         return not self._uri.startswith(prefix) or Path(self._uri.removeprefix(prefix)).exists()
 
-    def log(self, trained: Trained, alias: str = CHALLENGER) -> str:
-        """Log a run with its model, register it under an alias, and say which version it is."""
+    def log(self, trained: TrainedModel, alias: str = CHALLENGER) -> str:
+        """Log a run with its model, register it under an alias, and return its version number."""
         import mlflow
         from mlflow.models import infer_signature
 
@@ -139,7 +139,7 @@ class Registry:
             raise GateFailed(
                 f"{name} version {found.version} missed a gate: {found.gates}.",
                 expected="all gates of training/params.yaml to be passed",
-                remedy=f"Train a better one, or insist: 'nba promote {name} --force'.",
+                remedy=f"Train a better one, or force it: 'nba promote {name} --force'.",
             )
         client = self._client()
         champion = self.champion(name)
@@ -154,27 +154,27 @@ class Registry:
         Raises
         ------
         ModelMissing
-            If there was none before.
+            If there is no previous champion.
         """
         previous = self.version(name, PREVIOUS)
         return self.promote(name, previous.version, force=True)
 
-    def champion(self, name: str) -> Version | None:
-        """The version that serves, or None."""
+    def champion(self, name: str) -> ModelVersion | None:
+        """Return the version that serves, or None."""
         if not self.exists():
             return None
         return self._by_alias(name, CHAMPION)
 
-    def folder(self, version: Version) -> Path:
-        """Where the files of a version are, on this machine."""
+    def folder(self, version: ModelVersion) -> Path:
+        """Download the files of a version if needed, and return their folder."""
         import mlflow
 
         self._client()
         uri = f"models:/{version.name}/{version.version}"
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)) / "artifacts" / "model"
 
-    def versions(self) -> list[Version]:
-        """All versions of all models, newest first within a model."""
+    def versions(self) -> list[ModelVersion]:
+        """Return all versions of all models, newest first within a model."""
         if not self.exists():
             return []
         client = self._client()
@@ -188,17 +188,17 @@ class Registry:
                 found.append(_version(version, aliases))
         return sorted(found, key=lambda v: (v.name, -int(v.version)))
 
-    def trained_on(self, customers: Iterable[str]) -> list[Version]:
-        """The versions that learned from one of these customers (keyed hashes)."""
+    def trained_on(self, customers: Iterable[str]) -> list[ModelVersion]:
+        """Return the versions that were trained on one of these customers (keyed hashes)."""
         wanted = {*customers}
         return [one for one in self.versions() if wanted & self._customers_of(one)]
 
-    def _customers_of(self, version: Version) -> set[str]:
+    def _customers_of(self, version: ModelVersion) -> set[str]:
         file = self.folder(version) / TRAINED_ON
         return {*file.read_text().split()} if file.exists() else set()
 
-    def version(self, name: str, number_or_alias: str) -> Version:
-        """A version by its number or alias.
+    def version(self, name: str, number_or_alias: str) -> ModelVersion:
+        """Return a version by its number or alias.
 
         Raises
         ------
@@ -218,13 +218,13 @@ class Registry:
             )
         return found
 
-    def _by_alias(self, name: str, alias: str) -> Version | None:
+    def _by_alias(self, name: str, alias: str) -> ModelVersion | None:
         return self._look(lambda client: client.get_model_version_by_alias(name, alias))
 
-    def _by_number(self, name: str, number: str) -> Version | None:
+    def _by_number(self, name: str, number: str) -> ModelVersion | None:
         return self._look(lambda client: client.get_model_version(name, number))
 
-    def _look(self, ask: Callable[[Any], Any]) -> Version | None:
+    def _look(self, ask: Callable[[Any], Any]) -> ModelVersion | None:
         from mlflow.exceptions import MlflowException
 
         try:
@@ -237,17 +237,17 @@ class Registry:
     def _client(self) -> Any:
         import mlflow
 
-        # Each time: MLflow keeps one address for the whole process, and another registry may
-        # have been opened since.
+        # At each call: MLflow has one address per process, and another registry may have been
+        # opened since.
         mlflow.set_tracking_uri(self._uri)
         mlflow.set_registry_uri(self._uri)
         if self._opened is None:
-            from mlflow import environment_variables as knobs
+            from mlflow import environment_variables as options
 
-            # A registry that is down must cost a worker seconds, not the minutes of the defaults.
-            knobs.MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(1)
-            knobs.MLFLOW_HTTP_REQUEST_TIMEOUT.set(5)
-            knobs.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
+            # With the defaults, a registry that does not answer delays a worker by minutes.
+            options.MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(1)
+            options.MLFLOW_HTTP_REQUEST_TIMEOUT.set(5)
+            options.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
             for noisy in ("mlflow", "alembic"):
                 logging.getLogger(noisy).setLevel(logging.ERROR)
             warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
@@ -263,7 +263,7 @@ class Registry:
                 local = self._uri.startswith("sqlite:///")
                 where = self._artifacts.as_uri() if local else None
                 client.create_experiment(EXPERIMENT, artifact_location=where)
-        except Exception as error:  # whatever the network, the file or the server says
+        except Exception as error:  # MLflow raises many types for network, file and server
             raise _down(self._uri, error) from error
         return client
 
@@ -276,13 +276,13 @@ def _down(uri: str, error: Exception) -> RegistryDown:
     )
 
 
-def _version(found: Any, aliases: tuple[str, ...]) -> Version:
+def _version(found: Any, aliases: tuple[str, ...]) -> ModelVersion:
     gates = (found.tags or {}).get(GATES, "not checked")
-    return Version(found.name, str(found.version), aliases, gates, found.run_id or "")
+    return ModelVersion(found.name, str(found.version), aliases, gates, found.run_id or "")
 
 
 def _folder_model(name: str) -> Any:
-    """The pyfunc wrapper; made here because its base class comes with MLflow."""
+    """Make the pyfunc wrapper; imported late, because its base class is MLflow's."""
     from training.pipeline.pyfunc import BanditModel, ClassifierModel
 
     return BanditModel() if name == "bandit" else ClassifierModel()

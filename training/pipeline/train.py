@@ -1,4 +1,4 @@
-"""The training graph: read, fit, judge, log, and promote what passes its gates.
+"""Trains the models: reads the data, fits, evaluates, logs, and checks the gates.
 
 ledger + Feast history -> labelled moments -> churn, intent  -> MLflow (challenger)
 logged decisions       -> outcomes         -> bandit         -> MLflow (challenger)
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
@@ -31,7 +32,7 @@ from training.models.metrics import importance_plot, reliability_plot
 from training.models.validation import HeldOutPredictions, fit_and_validate
 from training.params import ClassifierParams, Gate, TrainingParams
 from training.pipeline.pyfunc import expected_acceptance
-from training.pipeline.registry import Registry, Trained
+from training.pipeline.registry import Registry, TrainedModel
 from training.pipeline.warm_start import (
     fit_encoder,
     read_imported_decisions,
@@ -45,7 +46,7 @@ EXAMPLE_ROWS = 3
 
 @dataclass(frozen=True)
 class Sources:
-    """All that training reads."""
+    """The data and settings that training reads."""
 
     ledger: Ledger
     store: FeatureStore
@@ -56,7 +57,7 @@ class Sources:
 
     @cached_property
     def history(self) -> PointInTimeFeatures:
-        """What was known of customers in the past."""
+        """Features of customers as of past times."""
         return PointInTimeFeatures(self.ledger, self.store, self.domain)
 
     @property
@@ -65,8 +66,8 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came of training one model."""
+class TrainingResult:
+    """Version, metrics and gate failures of a trained model."""
 
     name: str
     version: str
@@ -75,7 +76,9 @@ class Result:
     evaluated_on: str
 
 
-def train(name: str, sources: Sources, registry: Registry, progress: Progress = quiet) -> Result:
+def train(
+    name: str, sources: Sources, registry: Registry, progress: Progress = quiet
+) -> TrainingResult:
     """Train one of `MODELS`, log it to MLflow and register it as challenger.
 
     Raises
@@ -87,16 +90,16 @@ def train(name: str, sources: Sources, registry: Registry, progress: Progress = 
     progress(f"log {name}", 0, 1)
     version = registry.log(trained)
     progress(f"log {name}", 1, 1)
-    evaluated_on = str(trained.params["judged_on"])
-    return Result(name, version, trained.metrics, trained.gate_failures, evaluated_on)
+    evaluated_on = str(trained.params["evaluated_on"])
+    return TrainingResult(name, version, trained.metrics, trained.gate_failures, evaluated_on)
 
 
 def trainable(domain: Domain) -> tuple[str, ...]:
-    """The models that a business defines."""
+    """Return the names of the models that a business defines."""
     return tuple(name for name in MODELS if name == "bandit" or getattr(domain, name))
 
 
-def _train_churn(sources: Sources, progress: Progress) -> Trained:
+def _train_churn(sources: Sources, progress: Progress) -> TrainedModel:
     params = sources.params.churn
     progress("read churn", 0, 1)
     data = churn_data(sources.ledger, sources.history, sources.domain, sources.shift, params)
@@ -104,7 +107,7 @@ def _train_churn(sources: Sources, progress: Progress) -> Trained:
     return _fit("churn", data, CLASSES, params, churn_metrics, sources, progress)
 
 
-def _train_intent(sources: Sources, progress: Progress) -> Trained:
+def _train_intent(sources: Sources, progress: Progress) -> TrainedModel:
     params = sources.params.intent
     progress("read intent", 0, 1)
     data = intent_data(sources.ledger, sources.history, sources.domain, sources.shift, params)
@@ -117,78 +120,74 @@ def _fit(
     data: LabelledDataset,
     classes: tuple[str, ...],
     params: ClassifierParams,
-    figures: Callable[[HeldOutPredictions], dict[str, float]],
+    metrics_of: Callable[[HeldOutPredictions], dict[str, float]],
     sources: Sources,
     progress: Progress,
-) -> Trained:
-    model, judged = fit_and_validate(
-        name,
-        data,
-        ModelInput(sources.domain).names,
-        classes,
-        params.lightgbm.model_dump(),
-        sources.params.seed,
-        progress,
-    )
-    metrics = figures(judged)
+) -> TrainedModel:
+    names, seed = ModelInput(sources.domain).names, sources.params.seed
+    settings = params.lightgbm.model_dump()
+    model, held_out = fit_and_validate(name, data, names, classes, settings, seed, progress)
+    metrics = metrics_of(held_out)
     columns = list(model.features)
-    return Trained(
+    return TrainedModel(
         name=name,
         save=model.save,
         example=pd.DataFrame(data.x[data.test][:EXAMPLE_ROWS], columns=columns),
         predict=lambda x: pd.DataFrame(
             model.probabilities(x[columns].to_numpy()), columns=list(model.classes)
         ),
-        params={
-            **params.lightgbm.model_dump(),
-            "service": params.service,
-            "seed": sources.params.seed,
-            "train_moments": int(data.train.sum()),
-            "test_moments": int(data.test.sum()),
-            "shift_days": sources.shift.days,
-            "judged_on": f"{data.folds} folds" if data.folds else data.split_by,
-        },
+        params=settings | {"service": params.service, "seed": seed} | _sizes(data, sources),
         metrics=metrics,
         features=model.features,
         data_fingerprint=data.fingerprint,
         gate_failures=_gate_failures(params.gates, metrics),
         figures={
-            "reliability.png": reliability_plot(judged.y, judged.p, model.classes),
+            "reliability.png": reliability_plot(held_out.y, held_out.p, model.classes),
             "importance.png": importance_plot(model.features, model.gain),
         },
         customers=_hashed(sources.ledger, data.customer_ids[data.train]),
     )
 
 
-def _train_bandit(sources: Sources, progress: Progress) -> Trained:
+def _sizes(data: LabelledDataset, sources: Sources) -> dict[str, Any]:
+    """Describe training and validation rows, for the parameters of the run."""
+    return {
+        "train_moments": int(data.train.sum()),
+        "test_moments": int(data.test.sum()),
+        "shift_days": sources.shift.days,
+        "evaluated_on": f"{data.folds} folds" if data.folds else data.split_by,
+    }
+
+
+def _train_bandit(sources: Sources, progress: Progress) -> TrainedModel:
     domain, params = sources.domain, sources.params.bandit
     progress("train bandit", 0, 2)
-    decided = read_imported_decisions(
+    imported = read_imported_decisions(
         sources.ledger, sources.history, domain, sources.catalog, params, sources.now
     )
     progress("train bandit", 1, 2)
-    encoder = fit_encoder(decided, sources.ledger, sources.history, domain, params, sources.now)
-    bandit = Bandit(warm_start(decided, encoder, sources.catalog, params), params)
-    metrics = warm_start_metrics(decided, domain, sources.catalog, params)
+    encoder = fit_encoder(imported, sources.ledger, sources.history, domain, params, sources.now)
+    bandit = Bandit(warm_start(imported, encoder, sources.catalog, params), params)
+    metrics = warm_start_metrics(imported, domain, sources.catalog, params)
     progress("train bandit", 2, 2)
-    made = bandit_version(bandit, domain, metrics, "later decisions")
+    trained = bandit_version(bandit, domain, metrics, "later decisions")
     return replace(
-        made,
-        data_fingerprint=fingerprint(decided.rows, decided.acceptance),
+        trained,
+        data_fingerprint=fingerprint(imported.rows, imported.acceptance),
         gate_failures=_gate_failures(params.gates, metrics),
-        customers=_hashed(sources.ledger, decided.customer_ids),
+        customers=_hashed(sources.ledger, imported.customer_ids),
     )
 
 
 def bandit_version(
     bandit: Bandit, domain: Domain, metrics: Mapping[str, float], evaluated_on: str
-) -> Trained:
-    """A bandit as the registry takes it."""
+) -> TrainedModel:
+    """Describe a bandit for the registry."""
     encoder = bandit.state.encoder
     example = pd.DataFrame([encoder.center] * EXAMPLE_ROWS, columns=list(encoder.features))
     example["channel"] = domain.channels[0]
-    actions = {"actions": ",".join(bandit.state.actions), "judged_on": evaluated_on}
-    return Trained(
+    actions = {"actions": ",".join(bandit.state.actions), "evaluated_on": evaluated_on}
+    return TrainedModel(
         name="bandit",
         save=bandit.save,
         example=example,
@@ -201,7 +200,7 @@ def bandit_version(
 
 
 def _hashed(ledger: Ledger, customer_ids: Iterable[str]) -> frozenset[str]:
-    """Whom a model learned from, so that it can be said when one of them is forgotten."""
+    """Hash the ids of the training customers, to find the models of an erased customer."""
     keys = set(customer_ids)
     return frozenset(ledger.read(lambda connection: hash_keys(connection, keys)))
 
@@ -218,7 +217,7 @@ def _gate_failures(gates: Mapping[str, Gate], metrics: Mapping[str, float]) -> t
     return tuple(f"{name} {wrong}" for name, wrong in checked if wrong)
 
 
-_TRAINERS: dict[str, Callable[[Sources, Progress], Trained]] = {
+_TRAINERS: dict[str, Callable[[Sources, Progress], TrainedModel]] = {
     "churn": _train_churn,
     "intent": _train_intent,
     "bandit": _train_bandit,

@@ -1,4 +1,4 @@
-"""Searches LightGBM settings with Optuna, never looking at the moments that are judged on."""
+"""Searches LightGBM settings with Optuna, on training rows only."""
 
 from __future__ import annotations
 
@@ -19,21 +19,27 @@ from training.pipeline.train import Sources
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
-    """What a search found; log losses in nats, on training moments that were held out."""
+class TuningResult:
+    """The best settings of a search. Log losses in nats, on held-out training rows.
+
+    Attributes
+    ----------
+    before, after : float
+        Log loss of the present settings, and of the best ones.
+    """
 
     before: float
     after: float
     params: Mapping[str, float]
 
 
-def search(name: str, sources: Sources, trials: int, progress: Progress = quiet) -> Best:
-    """Try ``trials`` settings for ``churn`` or ``intent``; the present ones are tried first.
+def search(name: str, sources: Sources, trials: int, progress: Progress = quiet) -> TuningResult:
+    """Try ``trials`` settings for ``churn`` or ``intent``, the present ones first.
 
     Raises
     ------
     InvalidSetting
-        If there is no such model to tune, or all its moments are for judging.
+        If the model cannot be tuned, or all its rows are used for validation.
     """
     import optuna
 
@@ -44,20 +50,22 @@ def search(name: str, sources: Sources, trials: int, progress: Progress = quiet)
     params = sources.params.churn if name == "churn" else sources.params.intent
     read = churn_data if name == "churn" else intent_data
     data = read(sources.ledger, sources.history, sources.domain, sources.shift, params)
-    known, seed = data.train, sources.params.seed
+    train, seed = data.train, sources.params.seed
     if data.folds:
         raise InvalidSetting(
-            f"{name} is judged by folds: every customer is one to judge on.",
-            expected="some customers or some time that judging leaves to tune on",
+            f"{name} is validated by folds: every customer is used for validation.",
+            expected="some customers or some time outside the validation",
             remedy="Set 'moments' in the domain file to dates or to test_where.",
         )
-    splits = calibration_splits(data, known, seed)
+    splits = calibration_splits(data, train, seed)
     names = ModelInput(sources.domain).names
     n_classes = len(CLASSES) if name == "churn" else len(sources.domain.intents)
 
     def loss(trial: Any) -> float:
-        tried = _suggest(trial)
-        return forward_log_loss(data.x[known], data.y[known], splits, names, n_classes, tried, seed)
+        settings = _suggest(trial)
+        return forward_log_loss(
+            data.x[train], data.y[train], splits, names, n_classes, settings, seed
+        )
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
@@ -67,7 +75,7 @@ def search(name: str, sources: Sources, trials: int, progress: Progress = quiet)
         study.optimize(loss, n_trials=1)
     progress(f"tune {name}", trials, trials)
     losses = np.array([trial.value for trial in study.trials], dtype=np.float64)
-    return Best(float(losses[0]), float(losses.min()), study.best_params)
+    return TuningResult(float(losses[0]), float(losses.min()), study.best_params)
 
 
 def _suggest(trial: Any) -> dict[str, float]:

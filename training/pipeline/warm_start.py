@@ -1,8 +1,8 @@
-"""What the decisions of a time before us teach the bandit, and how much that is worth.
+"""Trains the bandit on imported decisions, made before the service, and evaluates that training.
 
-Nobody logged how those were chosen, so they count less than our own
-(``bandit.warm_start_weight`` in params.yaml) and cannot be judged off policy; what can be judged
-is whether the earlier ones foretell the later.
+The probabilities of these decisions were not logged. So they have less weight than the service's
+own decisions (``bandit.warm_start_weight`` in params.yaml), and off-policy evaluation is not
+possible. The predictions for later decisions by a bandit trained on earlier ones are evaluated.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from training.bandit.encoder import Encoder
 from training.models.metrics import log_loss, roc_auc
 from training.params import BanditParams
 
-JUDGED_FROM = 0.6  # of the decisions in order of time; the later ones are judged on
+TRAINING_SHARE = 0.6  # of the decisions, the earliest; the others are held out
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedDecisions:
-    """Imported decisions in order of time, with what was known when each was made.
+    """Imported decisions in order of time, with the features known at each.
 
     Attributes
     ----------
     rows : shape (n, n_features)
     features : tuple of str
-        `ModelInput.names`: what the columns of ``rows`` are.
+        Names of the columns of ``rows``, as in `ModelInput.names`.
     acceptance : shape (n,), 0 or 1
     at : n times, aware UTC
     channels, actions, customer_ids : n texts
@@ -53,8 +53,8 @@ class ImportedDecisions:
     actions: list[str]
     customer_ids: list[str] = field(default_factory=list)
 
-    def read_by(self, encoder: Encoder) -> Floats:
-        """The columns that an encoder reads, shape (n, len(encoder.features))."""
+    def columns_of(self, encoder: Encoder) -> Floats:
+        """Return the columns that an encoder reads, shape (n, len(encoder.features))."""
         index = {name: column for column, name in enumerate(self.features)}
         return self.rows[:, [index[name] for name in encoder.features]]
 
@@ -70,7 +70,7 @@ def read_imported_decisions(
     """Read the imported decisions whose attribution window has closed; there may be none."""
     found = decided_actions(ledger, catalog, now)
     rows = training_frame(history, found, params.service, domain).to_numpy()
-    # Before the first event of the log everybody looks like a stranger; that teaches nothing.
+    # Customers without an event before the decision have no features to learn from.
     model_input = ModelInput(domain)
     known = model_input.has_past(rows)
     found = found[known]
@@ -86,151 +86,151 @@ def read_imported_decisions(
 
 
 def warm_start(
-    decided: ImportedDecisions,
+    imported: ImportedDecisions,
     encoder: Encoder,
     catalog: Catalog,
     params: BanditParams,
     which: Bools | None = None,
 ) -> BanditState:
-    """What all decisions teach, or ``which`` of them (shape (n,)).
+    """Train a bandit on all decisions, or on those that ``which`` selects, shape (n,).
 
-    How far each expert is believed comes from the later ones, as those foretold them who knew the
-    earlier ones only.
+    The errors of the experts, from which their weights follow, are those of experts trained on the
+    earlier decisions and evaluated on the later ones.
     """
     if which is None:
-        which = np.ones(len(decided.rows), dtype=np.bool_)
-    chosen = np.flatnonzero(which)
+        which = np.ones(len(imported.rows), dtype=np.bool_)
+    indexes = np.flatnonzero(which)
     blank = BanditState.blank(encoder, params)
-    if not len(chosen):
+    if not len(indexes):
         return blank
-    earlier, later = np.split(chosen, [int(len(chosen) * JUDGED_FROM)])
-    known = _taught(blank, decided, earlier, params)
-    expert_predictions = _expert_predictions(known, decided, later, catalog, params)
-    errors = blank.learn(_outcomes(decided, later, encoder, params, expert_predictions)).errors
-    return replace(_taught(blank, decided, chosen, params), errors=errors)
+    earlier, later = np.split(indexes, [int(len(indexes) * TRAINING_SHARE)])
+    of_earlier = _trained(blank, imported, earlier, params)
+    expert_predictions = _expert_predictions(of_earlier, imported, later, catalog, params)
+    errors = blank.learn(_outcomes(imported, later, encoder, params, expert_predictions)).errors
+    return replace(_trained(blank, imported, indexes, params), errors=errors)
 
 
-def _taught(
-    state: BanditState, decided: ImportedDecisions, chosen: Indices, params: BanditParams
+def _trained(
+    state: BanditState, imported: ImportedDecisions, indexes: Indices, params: BanditParams
 ) -> BanditState:
-    """With the sums of the chosen decisions and, if they are enough, trees of them."""
+    """Add the statistics of the selected decisions and, if there are enough, fit trees."""
     n_experts = len(params.linear_experts) + 1
-    no_predictions = np.full((len(chosen), n_experts), np.nan)
-    outcomes = _outcomes(decided, chosen, state.encoder, params, no_predictions)
-    state, enough = state.learn(outcomes), len(chosen) >= params.trees.at_least
+    no_predictions = np.full((len(indexes), n_experts), np.nan)
+    outcomes = _outcomes(imported, indexes, state.encoder, params, no_predictions)
+    state, enough = state.learn(outcomes), len(indexes) >= params.trees.at_least
     return state.with_trees(outcomes, state.counted) if enough else state
 
 
 def _outcomes(
-    decided: ImportedDecisions,
-    chosen: Indices,
+    imported: ImportedDecisions,
+    indexes: Indices,
     encoder: Encoder,
     params: BanditParams,
     expert_predictions: Floats,
 ) -> OutcomeBatch:
     return OutcomeBatch(
-        rows=decided.read_by(encoder)[chosen],
-        channels=[decided.channels[index] for index in chosen],
-        actions=[decided.actions[index] for index in chosen],
-        acceptance=decided.acceptance[chosen],
-        count=np.full(len(chosen), params.warm_start_weight),
-        at=np.zeros(len(chosen)),  # before all that is served
+        rows=imported.columns_of(encoder)[indexes],
+        channels=[imported.channels[index] for index in indexes],
+        actions=[imported.actions[index] for index in indexes],
+        acceptance=imported.acceptance[indexes],
+        count=np.full(len(indexes), params.warm_start_weight),
+        at=np.zeros(len(indexes)),  # before the first decision of the service
         expert_predictions=expert_predictions,
     )
 
 
 def _expert_predictions(
-    known: BanditState,
-    decided: ImportedDecisions,
-    chosen: Indices,
+    state: BanditState,
+    imported: ImportedDecisions,
+    indexes: Indices,
     catalog: Catalog,
     params: BanditParams,
 ) -> Floats:
-    """What each expert expected of the chosen decisions, shape (n, n_experts)."""
-    model = known.model(catalog.priors, {}, params)
-    taken = [model.actions.index(decided.actions[index]) for index in chosen]
-    channels = [decided.channels[index] for index in chosen]
-    prediction = model.predict(decided.read_by(known.encoder)[chosen], channels)
-    found: Floats = prediction.expert_predictions[:, np.arange(len(chosen)), taken].T
+    """Compute each expert's predictions for the selected decisions, shape (n, n_experts)."""
+    model = state.model(catalog.priors, {}, params)
+    taken = [model.actions.index(imported.actions[index]) for index in indexes]
+    channels = [imported.channels[index] for index in indexes]
+    prediction = model.predict(imported.columns_of(state.encoder)[indexes], channels)
+    found: Floats = prediction.expert_predictions[:, np.arange(len(indexes)), taken].T
     return found
 
 
 def fit_encoder(
-    decided: ImportedDecisions,
+    imported: ImportedDecisions,
     ledger: Ledger,
     history: HistoricalFeatures,
     domain: Domain,
     params: BanditParams,
     now: datetime,
 ) -> Encoder:
-    """Learn center and scale of the features, from the decisions or, without any, from everybody.
+    """Fit center and scale of the features on the decisions or, without any, on all customers.
 
     Raises
     ------
     InvalidData
-        If the ledger holds no customer either.
+        If the ledger has neither decisions nor customers.
     """
-    rows = decided.rows
+    rows = imported.rows
     if not len(rows):
-        told = sa.select(tables.customers.c.customer_id)
-        heard = sa.select(tables.events.c.customer_id)  # there may be nothing but events
-        everybody = ledger.read(
-            lambda c: list(c.execute(sa.union(told, heard).order_by("customer_id")).scalars())
-        )
-        if not everybody:
+        loaded = sa.select(tables.customers.c.customer_id)
+        # Customers may be known from events only.
+        with_events = sa.select(tables.events.c.customer_id)
+        query = sa.union(loaded, with_events).order_by("customer_id")
+        customers = ledger.read(lambda connection: list(connection.execute(query).scalars()))
+        if not customers:
             raise InvalidData(
                 "The ledger holds no customers.",
                 expected="a table 'customers', or events",
                 remedy="Load some: 'nba load FOLDER'.",
             )
-        moments = pd.DataFrame({"customer_id": everybody, "event_timestamp": pd.Timestamp(now)})
+        moments = pd.DataFrame({"customer_id": customers, "event_timestamp": pd.Timestamp(now)})
         rows = training_frame(history, moments, params.service, domain).to_numpy()
-    return Encoder.fit(rows, decided.features, domain.channels, params.width)
+    return Encoder.fit(rows, imported.features, domain.channels, params.width)
 
 
 def warm_start_metrics(
-    decided: ImportedDecisions, domain: Domain, catalog: Catalog, params: BanditParams
+    imported: ImportedDecisions, domain: Domain, catalog: Catalog, params: BanditParams
 ) -> dict[str, float]:
-    """How well the earlier decisions foretell the acceptance of the later ones.
+    """Evaluate the predictions for later decisions by a bandit trained on earlier ones.
 
-    Beside the log loss stands ``log_loss_of_rates``: that of knowing only each action's own
-    rate, which is what a bandit without context would reach.
+    ``log_loss_of_rates`` is the log loss of predicting each action's acceptance rate, which a
+    bandit without context would reach.
     """
-    y = decided.acceptance
+    y = imported.acceptance
     if not len(y):
         return {"logged_decisions": 0.0}
     metrics = {"logged_decisions": float(len(y)), "mean_acceptance": float(y.mean())}
-    cut = decided.at[int(len(y) * JUDGED_FROM)]
+    cut = imported.at[int(len(y) * TRAINING_SHARE)]
     earlier = np.array(
         [
             at + timedelta(days=catalog.actions[action].attribution_days) <= cut
-            for at, action in zip(decided.at, decided.actions, strict=True)
+            for at, action in zip(imported.at, imported.actions, strict=True)
         ]
     )
-    later = np.flatnonzero([at > cut for at in decided.at])
+    later = np.flatnonzero([at > cut for at in imported.at])
     if not earlier.any() or len(np.unique(y[later])) < 2:
         return metrics
-    rows = decided.rows[earlier]
-    encoder = Encoder.fit(rows, decided.features, domain.channels, params.width)
-    state = warm_start(decided, encoder, catalog, params, earlier)
+    rows = imported.rows[earlier]
+    encoder = Encoder.fit(rows, imported.features, domain.channels, params.width)
+    state = warm_start(imported, encoder, catalog, params, earlier)
     model = state.model(catalog.priors, catalog.groups_of, params)
-    taken = [decided.actions[index] for index in later]
-    rows = decided.read_by(encoder)[later]
-    chances = model.acceptance(rows, [decided.channels[index] for index in later])
-    p = chances[np.arange(len(later)), [model.actions.index(action) for action in taken]]
-    rates = _rates(decided, earlier)
-    known = np.array([rates.get(action, y[earlier].mean()) for action in taken])
-    accepted = y[later].astype(np.int64)
+    taken = [imported.actions[index] for index in later]
+    rows = imported.columns_of(encoder)[later]
+    acceptance = model.acceptance(rows, [imported.channels[index] for index in later])
+    p = acceptance[np.arange(len(later)), [model.actions.index(action) for action in taken]]
+    rates = _rates(imported, earlier)
+    by_rate = np.array([rates.get(action, y[earlier].mean()) for action in taken])
+    observed = y[later].astype(np.int64)
     return metrics | {
-        "roc_auc": roc_auc(accepted, p),
-        "log_loss": log_loss(accepted, np.column_stack([1 - p, p])),
-        "log_loss_of_rates": log_loss(accepted, np.column_stack([1 - known, known])),
+        "roc_auc": roc_auc(observed, p),
+        "log_loss": log_loss(observed, np.column_stack([1 - p, p])),
+        "log_loss_of_rates": log_loss(observed, np.column_stack([1 - by_rate, by_rate])),
     }
 
 
-def _rates(decided: ImportedDecisions, which: Bools) -> dict[str, float]:
-    actions = np.array(decided.actions, dtype=object)
+def _rates(imported: ImportedDecisions, which: Bools) -> dict[str, float]:
+    actions = np.array(imported.actions, dtype=object)
     return {
-        action: float(decided.acceptance[which & (actions == action)].mean())
+        action: float(imported.acceptance[which & (actions == action)].mean())
         for action in dict.fromkeys(actions[which])
     }

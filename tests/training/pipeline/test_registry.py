@@ -18,7 +18,7 @@ from tests.bandits import PLAIN, bandit, outcomes
 from training.bandit.artifact import Bandit
 from training.bandit.encoder import Encoder
 from training.pipeline.pyfunc import expected_acceptance
-from training.pipeline.registry import Registry, RegistryDown, Trained
+from training.pipeline.registry import Registry, RegistryDown, TrainedModel
 
 
 def settings(uri: str, folder: Path) -> Settings:
@@ -41,8 +41,8 @@ def a_bandit(acceptance: float) -> Bandit:
     return bandit(Encoder.blank(("app", "phone")), told)
 
 
-def trained(bandit: Bandit, *gate_failures: str) -> Trained:
-    return Trained(
+def trained(bandit: Bandit, *gate_failures: str) -> TrainedModel:
+    return TrainedModel(
         name="bandit",
         save=bandit.save,
         example=pd.DataFrame({"channel": ["app"]}),

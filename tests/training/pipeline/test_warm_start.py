@@ -1,4 +1,4 @@
-"""The warm start: an encoder reads its own features, whatever else the rows hold."""
+"""Tests that an encoder reads its own features, whatever other columns the rows have."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ PARAMS = load_params().bandit
 CATALOG = SimpleNamespace(priors={"call": (0.5, 10.0)}, groups_of={})
 
 
-def decided(rows: np.ndarray, features: tuple[str, ...]) -> ImportedDecisions:
+def imported(rows: np.ndarray, features: tuple[str, ...]) -> ImportedDecisions:
     n = len(rows)
     return ImportedDecisions(
         rows, features, np.arange(n) % 2.0, [AT] * n, ["app"] * n, ["call"] * n
     )
 
 
-def test_features_that_do_not_vary_change_nothing_that_is_learned():
+def test_features_that_do_not_vary_change_nothing():
     rows = np.random.default_rng(2).normal(size=(30, 2))
     padded = np.column_stack([np.full(30, np.nan), rows[:, 0], np.full(30, 7.0), rows[:, 1]])
-    lean = decided(rows, ("a", "b"))
-    wide = decided(padded, ("never", "a", "same", "b"))
+    lean = imported(rows, ("a", "b"))
+    wide = imported(padded, ("never", "a", "same", "b"))
     encoder = Encoder.fit(wide.rows, wide.features, ["app"])
     assert encoder.features == ("a", "b")
     one = warm_start(lean, encoder, CATALOG, PARAMS)
@@ -38,5 +38,5 @@ def test_features_that_do_not_vary_change_nothing_that_is_learned():
 
 def test_an_encoder_finds_its_features_by_name_in_any_order():
     encoder = Encoder(("b", "a"), ("app",), np.zeros(2), np.ones(2))
-    some = decided(np.array([[1.0, 2.0, 3.0]]), ("a", "x", "b"))
-    assert some.read_by(encoder).tolist() == [[3.0, 1.0]]
+    some = imported(np.array([[1.0, 2.0, 3.0]]), ("a", "x", "b"))
+    assert some.columns_of(encoder).tolist() == [[3.0, 1.0]]
