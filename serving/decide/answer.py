@@ -1,18 +1,11 @@
-"""Puts a choice into words: the reasons for each action, the rules that removed others."""
+"""Puts a choice into words: treatment and reasons of each action, and what speaks for others."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from features.business.catalog import NO_ACTION
-from serving.catalog.compiled_catalog import CompiledCatalog
-from serving.contract.decisions import (
-    Candidate,
-    ChosenAction,
-    DecisionExplanation,
-    Predictions,
-    Removed,
-)
+from serving.contract.decisions import Candidate, ChosenAction, DecisionExplanation, Predictions
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.explanation import (
     explain_acceptance,
@@ -23,10 +16,7 @@ from serving.decide.explanation import (
 )
 from serving.decide.step_results import DecisionInputs, Limits, Reasoning, ScoredActions, SlotDraw
 from serving.policies.arbitration import priority_text
-from serving.policies.budgets import PacingResult
-from serving.policies.contact_policy import ContactPolicyResult
-from serving.policies.eligibility import NO_TREATMENT, EligibilityResult
-from serving.policies.policy_result import PolicyResult
+from serving.policies.eligibility import EligibilityResult
 from training.arrays import Floats, Indices
 
 EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
@@ -84,32 +74,6 @@ def _reasons(currency: str, limits: Limits, drawn: SlotDraw) -> list[str]:
         gap = f"Tried to learn: the best action promises {drawn.gap:.2f} {unit} more."
         return [*paced, gap]
     return [*paced, "Promises most of the allowed actions."]
-
-
-class Removals:
-    """Names the first rule that removed each action; engagement comes first, pacing last."""
-
-    def __init__(
-        self,
-        compiled: CompiledCatalog,
-        eligibility: EligibilityResult,
-        contact_policy_result: ContactPolicyResult,
-        pacing_result: PacingResult,
-    ) -> None:
-        self._actions = compiled.actions
-        results: list[PolicyResult] = [eligibility, contact_policy_result, pacing_result]
-        # Backwards, so that the first policy that removes an action overwrites the later ones.
-        first = {index: one for one in reversed(results) for index in one.out.nonzero()[0].tolist()}
-        self._first = dict(sorted(first.items()))
-
-    def rules(self) -> dict[str, str]:
-        """Return the first rule that removed each action that the channel could show."""
-        found = {self._actions[index]: one.rule(index) for index, one in self._first.items()}
-        return {name: rule for name, rule in found.items() if rule != NO_TREATMENT}
-
-    def in_words(self) -> list[Removed]:
-        """List every removed action with the rule, and the value that the rule found."""
-        return [result.why(index) for index, result in self._first.items()]
 
 
 def reasoning(

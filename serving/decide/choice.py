@@ -11,7 +11,7 @@ import numpy as np
 
 from serving.catalog.decision_context import RequestContext
 from serving.contract.decisions import Decision, Predictions
-from serving.decide.answer import Removals, chosen_action, explanation, reasoning
+from serving.decide.answer import chosen_action, explanation, reasoning
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import (
     DecisionInputs,
@@ -23,6 +23,7 @@ from serving.decide.step_results import (
 )
 from serving.policies.arbitration import context_weights, priorities, priority_deviations
 from serving.policies.control_group import arm_of, uniform_probabilities
+from serving.policies.policy_result import Removals
 from training.arrays import Floats
 from training.bandit.exploration import draw
 
@@ -82,7 +83,8 @@ def select(
     request, compiled = inputs.request, setup.compiled
     limits = _limits(setup, inputs, scored, locked)
     # Asked before slots are filled, because each filled slot is counted.
-    removals = Removals(compiled, scored.eligibility, limits.contact_policy, limits.pacing_result)
+    results = (scored.eligibility, limits.contact_policy, limits.pacing_result)
+    removals = Removals(compiled.actions, results)
     rules, in_words = removals.rules(), removals.in_words() if request.explain else None
     first, draws = _fill_slots(setup, inputs, scored, limits)
     candidates = first.nonzero()[0]

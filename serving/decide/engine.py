@@ -38,7 +38,7 @@ class Engine:
 
     @property
     def normalizer(self) -> KeyNormalizer:
-        """How the business spells identifiers."""
+        """The normaliser of identifiers, by the rules of the domain file."""
         return self.inputs.normalizer
 
     async def decide(self, request: DecideRequest, now: datetime) -> Decision:

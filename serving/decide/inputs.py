@@ -45,7 +45,7 @@ class InputReader:
 
     @cached_property
     def normalizer(self) -> KeyNormalizer:
-        """How the business spells identifiers."""
+        """The normaliser of identifiers, by the rules of the domain file."""
         return KeyNormalizer(self.domain)
 
     def read(

@@ -1,10 +1,12 @@
-"""The interface that the results of eligibility, contact policy and pacing share."""
+"""The result of a policy, and the removals by several policies one after the other."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from serving.contract.decisions import Removed
+from serving.policies.eligibility import NO_TREATMENT
 from training.arrays import Bools
 
 
@@ -23,3 +25,30 @@ class PolicyResult(Protocol):
 
     def why(self, action: int) -> Removed:
         """The first rule that removes an action, with its reason and the value it found."""
+
+
+class Removals:
+    """Names the first policy that removed each action, and its rule.
+
+    Parameters
+    ----------
+    actions : sequence of str
+        The actions of the catalogue, in its order.
+    results : sequence of PolicyResult
+        In the order in which the policies are applied.
+    """
+
+    def __init__(self, actions: Sequence[str], results: Sequence[PolicyResult]) -> None:
+        self._actions = actions
+        # Backwards, so that the first policy that removes an action overwrites the later ones.
+        first = {index: one for one in reversed(results) for index in one.out.nonzero()[0].tolist()}
+        self._first = dict(sorted(first.items()))
+
+    def rules(self) -> dict[str, str]:
+        """Return the first rule that removed each action that the channel could show."""
+        found = {self._actions[index]: one.rule(index) for index, one in self._first.items()}
+        return {name: rule for name, rule in found.items() if rule != NO_TREATMENT}
+
+    def in_words(self) -> list[Removed]:
+        """List every removed action with the rule, and the value that the rule found."""
+        return [result.why(index) for index, result in self._first.items()]

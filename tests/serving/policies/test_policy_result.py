@@ -10,12 +10,12 @@ import pytest
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.catalog.decision_context import DecisionContext
-from serving.contract.decisions import DecideRequest
+from serving.contract.decisions import DecideRequest, Removed
 from serving.policies.budgets import BudgetPacer
 from serving.policies.contact_counts import ContactFacts
 from serving.policies.contact_policy import ContactPolicy
-from serving.policies.eligibility import EngagementPolicy
-from serving.policies.policy_result import PolicyResult
+from serving.policies.eligibility import NO_TREATMENT, EngagementPolicy
+from serving.policies.policy_result import PolicyResult, Removals
 from tests.serving.fakes import changed
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -64,3 +64,32 @@ def test_each_removed_action_has_a_rule_and_a_reason(compiled, evaluate, rules):
         why = result.why(action)
         assert (why.action_id, why.rule) == (compiled.actions[action], result.rule(action))
         assert why.reason
+
+
+class Result:
+    """The result of a policy that removes some of three actions."""
+
+    def __init__(self, name: str, *out: bool) -> None:
+        self.name, self.out = name, np.array(out)
+
+    def rule(self, action: int) -> str:
+        return self.name
+
+    def why(self, action: int) -> Removed:
+        return Removed(action_id=f"a{action}", rule=self.name, reason="a reason")
+
+
+def test_the_first_policy_that_removes_an_action_names_the_rule():
+    results = [Result("first", False, True, False), Result("second", True, True, False)]
+    removals = Removals(("a0", "a1", "a2"), results)
+    assert removals.rules() == {"a0": "second", "a1": "first"}
+    assert [(one.action_id, one.rule) for one in removals.in_words()] == [
+        ("a0", "second"),
+        ("a1", "first"),
+    ]
+
+
+def test_an_action_that_the_channel_cannot_show_is_in_words_only():
+    removals = Removals(("a0", "a1", "a2"), [Result(NO_TREATMENT, True, False, False)])
+    assert removals.rules() == {}
+    assert [one.action_id for one in removals.in_words()] == ["a0"]
