@@ -1,1 +1,1 @@
-"""The durable memory: tables, group commit, SQLite and PostgreSQL."""
+"""The ledger, the database of record: tables, group commit, migrations, SQLite and PostgreSQL."""

@@ -1,7 +1,7 @@
-"""Connections that rest between transactions.
+"""Keeps idle connections between transactions, in front of SQLAlchemy's pool.
 
-Fetching one from SQLAlchemy's pool, and giving it back clean, takes longer than the database
-needs for a small transaction.
+Taking a connection from the pool, and returning it clean, takes longer than the database needs for
+a small transaction.
 """
 
 from __future__ import annotations
@@ -15,85 +15,85 @@ import sqlalchemy as sa
 from features.ledger.databases import is_lost
 
 T = TypeVar("T")
-RESTING = 2  # of each kind at most; what is more goes back to the pool
+MAX_IDLE = 2  # connections; further ones go back to the pool
 
 
 class Connections:
-    """Opens transactions; one whose connection was cut while it rested begins on another.
+    """Opens transactions. If an idle connection was cut, the transaction begins on another one.
 
     Parameters
     ----------
     engine
         Made by `databases.open_database`.
     read_only
-        What kind of transactions.
+        The kind of transactions.
     """
 
     def __init__(self, engine: sa.Engine, read_only: bool) -> None:
         self._engine = engine
         self._read_only = read_only
-        self._resting: list[sa.Connection] = []
+        self._idle: list[sa.Connection] = []
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Committed at the end, or rolled back if something is raised.
+        """Open a transaction: committed at the end, rolled back if an exception is raised.
 
-        Reads are committed, too: at a rollback psycopg forgets the statements it has prepared.
+        Reads are committed, too: after a rollback psycopg drops its prepared statements.
         """
-        connection, transaction = self._begun()
+        connection, transaction = self._begin()
         try:
             with transaction:
                 yield connection
         except BaseException:
-            connection.close()  # the pool sees to it that nothing is left over
+            connection.close()  # the pool resets it
             raise
-        self._rest(connection)
+        self._put_back(connection)
 
     def without_transaction(self, work: Callable[[sa.Connection], T]) -> T:
-        """What some work makes of a connection; done again if that was cut while it rested.
+        """Run some work with a connection; run it again if the idle connection was cut.
 
-        Each `Statement` sees what was committed before it. What asks through SQLAlchemy begins
-        a transaction, which is committed at the end.
+        Each `Statement` sees what was committed before it. A query through SQLAlchemy begins a
+        transaction, which is committed at the end.
         """
         while True:
-            connection, rested = self._taken()
+            connection, was_idle = self._take()
             try:
                 answer = work(connection)
                 if connection.in_transaction():
                     connection.commit()
             except BaseException as error:
                 connection.close()
-                if not (rested and is_lost(error)):
+                if not (was_idle and is_lost(error)):
                     raise
             else:
-                self._rest(connection)
+                self._put_back(connection)
                 return answer
 
     def close(self) -> None:
-        """Give all that rest back to the pool."""
-        while self._resting:
-            self._resting.pop().close()
+        """Return all idle connections to the pool."""
+        while self._idle:
+            self._idle.pop().close()
 
-    def _begun(self) -> tuple[sa.Connection, sa.RootTransaction]:
+    def _begin(self) -> tuple[sa.Connection, sa.RootTransaction]:
         while True:
-            connection, rested = self._taken()
+            connection, was_idle = self._take()
             try:
                 return connection, connection.begin()
             except BaseException as error:
                 connection.close()
-                if not (rested and is_lost(error)):
+                if not (was_idle and is_lost(error)):
                     raise
 
-    def _taken(self) -> tuple[sa.Connection, bool]:
-        """A connection, and whether it has rested: then it may have been cut meanwhile."""
+    def _take(self) -> tuple[sa.Connection, bool]:
+        """Take a connection; True if it was idle, so that it may have been cut."""
         try:
-            return self._resting.pop(), True
+            return self._idle.pop(), True
         except IndexError:
             connection = self._engine.connect()
             return connection.execution_options(read_only=self._read_only), False
 
-    def _rest(self, connection: sa.Connection) -> None:
-        if len(self._resting) < RESTING:
-            self._resting.append(connection)
+    def _put_back(self, connection: sa.Connection) -> None:
+        if len(self._idle) < MAX_IDLE:
+            self._idle.append(connection)
         else:
             connection.close()

@@ -1,7 +1,7 @@
-"""The two databases that a ledger may lie in, SQLite and PostgreSQL, made to promise the same.
+"""Gives SQLite and PostgreSQL the same guarantees for a ledger.
 
-One writer at a time has the whole ledger; a reader sees one picture of it, however often they
-ask; what is committed is on disk. A database that does not answer is `LedgerDown`.
+One writer at a time has the lock of the whole ledger. A read transaction sees one snapshot. What
+is committed is on disk. If a database does not answer, `LedgerDown` is raised.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ import sqlalchemy as sa
 
 from features.errors import InvalidSetting, LedgerDown
 from features.ledger import tables
-from features.ledger.statements import say
+from features.ledger.statements import execute_text
 
-BUSY_MS = 30_000  # a writer waits that long for the others, then gives up
-# A network that swallows everything is noticed after some ten seconds, not after two hours.
-PATIENCE = {
+BUSY_MS = 30_000  # a writer waits for the lock this long at most
+# A network that drops all packets is noticed after about 10 s, not after 2 hours.
+TIMEOUTS = {
     "connect_timeout": 5,  # seconds
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
-CHECKPOINTS = 5  # tries to find a moment in which nobody reads
-BRIEFLY_MS = 1_000  # for so long may a rewrite that waits for its turn hold others up
-WRITER = 20261122  # the advisory lock of whoever writes
+CHECKPOINTS = 5  # attempts to truncate the log, which a reader prevents
+SHORT_LOCK_MS = 1_000  # a rewrite that waits for its lock blocks others this long at most
+WRITER_LOCK = 20261122  # the advisory lock of the one writer
 DRIVERS = {
     "sqlite": "sqlite",
     "sqlite+pysqlite": "sqlite",
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
-SHAPES = "sqlite:////absolute/path.db or postgresql+psycopg://user:password@host:5432/database"
+URL_FORMS = "sqlite:////absolute/path.db or postgresql+psycopg://user:password@host:5432/database"
 
 
 def open_database(url: str) -> sa.Engine:
-    """The way to a database; nobody connects yet.
+    """Create the engine of a database, without a connection yet.
 
-    Transactions read, with the execution option ``read_only``, or else have the write lock from
-    their first moment on.
+    A transaction with the execution option ``read_only`` reads. Every other transaction has the
+    write lock from its first statement on.
 
     Raises
     ------
     InvalidSetting
-        If the address is of no database that we know, or its driver is not installed.
+        If the address is not of SQLite or PostgreSQL, or the driver is not installed.
     """
     address = _address(url)
-    # A log must not tell what was being written about whom.
+    # Logs must not contain data of customers.
     common: dict[str, Any] = {"hide_parameters": True}
     if address.get_backend_name() == "sqlite":
         if address.database:
@@ -59,9 +59,9 @@ def open_database(url: str) -> sa.Engine:
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    # We say BEGIN ourselves, with what belongs to it, and save a round trip.
-    patience = {name: value for name, value in PATIENCE.items() if name not in address.query}
-    arguments = {"autocommit": True, **patience}
+    # `_begin_postgresql` sends BEGIN together with the lock, which saves a round trip.
+    timeouts = {name: value for name, value in TIMEOUTS.items() if name not in address.query}
+    arguments = {"autocommit": True, **timeouts}
     try:
         engine = sa.create_engine(address, pool_pre_ping=True, connect_args=arguments, **common)
     except ImportError:
@@ -73,12 +73,12 @@ def open_database(url: str) -> sa.Engine:
         ) from None
     sa.event.listen(engine, "connect", _prepare_postgresql)
     sa.event.listen(engine, "begin", _begin_postgresql)
-    sa.event.listen(engine, "commit", _refuse_to_lose)
+    sa.event.listen(engine, "commit", _refuse_silent_rollback)
     return engine
 
 
 def without_password(url: str) -> str:
-    """An address without its password."""
+    """Return an address without its password."""
     address = sa.make_url(url)
     if "password" in address.query:
         address = address.update_query_dict({"password": "***"})
@@ -86,47 +86,47 @@ def without_password(url: str) -> str:
 
 
 @contextlib.contextmanager
-def answering() -> Iterator[None]:
-    """Raise `LedgerDown` for errors of which the database is guilty."""
+def raising_ledger_down() -> Iterator[None]:
+    """Raise `LedgerDown` for errors of the database."""
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
-        reason = plain(error)
+        reason = as_ledger_down(error)
         raise reason from reason.__cause__
 
 
-def plain(error: BaseException) -> BaseException:
-    """The error for people, if the database is at fault; else the error itself."""
+def as_ledger_down(error: BaseException) -> BaseException:
+    """Turn an error of the database into `LedgerDown`; return any other error as it is."""
     down = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError)
     if not down and not is_lost(error):
         return error
     what = type(getattr(error, "orig", None) or error).__name__
-    said = LedgerDown(
+    reason = LedgerDown(
         f"The ledger cannot be used ({what}).",
         expected="a database that answers",
         remedy="What was acknowledged is kept. Try the same again when the database is back.",
     )
-    said.__cause__ = error
-    return said
+    reason.__cause__ = error
+    return reason
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection is gone, and not only a statement."""
+    """Return True if the connection is lost, and not only a statement failed."""
     return isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
 
 
 def not_opened(url: str, error: sa.exc.DBAPIError) -> LedgerDown:
-    """Why a ledger could not be opened, in the words of its database."""
-    said = " ".join(str(error.orig).split()).rstrip(".")
+    """Make the error of a ledger that could not be opened, with the reason of its database."""
+    reason = " ".join(str(error.orig).split()).rstrip(".")
     return LedgerDown(
-        f"NBA_LEDGER_URL is {without_password(url)}; it cannot be opened: {said}.",
+        f"NBA_LEDGER_URL is {without_password(url)}; it cannot be opened: {reason}.",
         expected="a database that answers and lets us write",
         remedy="Start it, or correct the address.",
     )
 
 
 def check_database(connection: sa.Connection, url: str) -> None:
-    """Refuse a database that could not keep every text.
+    """Refuse a database whose encoding cannot store every text.
 
     Raises
     ------
@@ -145,25 +145,25 @@ def check_database(connection: sa.Connection, url: str) -> None:
 
 
 def compact(engine: sa.Engine, at_most: int | None) -> bool:
-    """Write a database anew, see `Ledger.compact`."""
+    """Rewrite a database, see `Ledger.compact`."""
     rewrite = vacuum if engine.dialect.name == "sqlite" else _rewrite_tables
     try:
         # Outside of any transaction, which SQLAlchemy would begin.
         with contextlib.closing(engine.raw_connection()) as connection:
-            connection.detach()  # for once, with a patience of its own
+            connection.detach()  # its lock timeout is changed below
             return rewrite(connection.cursor(), at_most)
     except engine.dialect.loaded_dbapi.OperationalError:
-        return False  # somebody reads for long; better that bytes linger than that all others wait
+        return False  # a long read holds it up; deleted bytes may stay, but others need not wait
 
 
 def vacuum(cursor: Any, at_most: int | None) -> bool:
-    """Write an SQLite file anew, see `Ledger.compact`, and empty the log beside it."""
+    """Rewrite an SQLite file, see `Ledger.compact`, and truncate its write-ahead log."""
     (pages,) = cursor.execute("PRAGMA page_count").fetchone()
     (page_bytes,) = cursor.execute("PRAGMA page_size").fetchone()
     small = at_most is None or pages * page_bytes <= at_most
     if small:
         cursor.execute("VACUUM")
-    for _ in range(CHECKPOINTS):  # somebody who reads keeps the log from being emptied
+    for _ in range(CHECKPOINTS):  # a reader prevents the truncation
         (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if not busy:
             return small
@@ -171,21 +171,24 @@ def vacuum(cursor: Any, at_most: int | None) -> bool:
 
 
 def _rewrite_tables(cursor: Any, at_most: int | None) -> bool:
-    """Write the tables of PostgreSQL anew; its own log and backups are not ours to change."""
+    """Rewrite the tables of PostgreSQL; its write-ahead log and its backups are not changed."""
     names = [table.name for table in tables.metadata.sorted_tables]
-    asked = "SELECT sum(pg_total_relation_size(one::regclass)) FROM unnest(%s::text[]) AS one"
-    (size,) = cursor.execute(asked, (names,)).fetchone()
+    size_query = "SELECT sum(pg_total_relation_size(one::regclass)) FROM unnest(%s::text[]) AS one"
+    (size,) = cursor.execute(size_query, (names,)).fetchone()
     if at_most is not None and size > at_most:
         return False
-    if not _outlived_readers(cursor):
+    if not _wait_for_readers(cursor):
         return False
-    cursor.execute(f"SET lock_timeout = {BUSY_MS if at_most is None else BRIEFLY_MS}")
+    cursor.execute(f"SET lock_timeout = {BUSY_MS if at_most is None else SHORT_LOCK_MS}")
     cursor.execute(f"VACUUM (FULL, ANALYZE) {', '.join(names)}")
     return True
 
 
-def _outlived_readers(cursor: Any) -> bool:
-    """Wait until nobody is left who may still see what was deleted: that is not taken out."""
+def _wait_for_readers(cursor: Any) -> bool:
+    """Wait for transactions that still see deleted rows: VACUUM keeps those rows.
+
+    Returns False if some transaction does not end.
+    """
     (began,) = cursor.execute("SELECT clock_timestamp()").fetchone()
     older = (
         "SELECT count(*), pg_sleep(0.1) FROM pg_stat_activity "
@@ -200,24 +203,24 @@ def _address(url: str) -> sa.URL:
         address = sa.make_url(url)
         return address.set(drivername=DRIVERS[address.drivername])
     except sa.exc.ArgumentError:
-        said = "NBA_LEDGER_URL is not an address"  # which may hold a password
+        happened = "NBA_LEDGER_URL is not an address"  # which may hold a password
     except KeyError:
-        said = f"NBA_LEDGER_URL is {without_password(url)}"
-    raise InvalidSetting(f"{said}.", expected=SHAPES, remedy="Correct it, or unset it.")
+        happened = f"NBA_LEDGER_URL is {without_password(url)}"
+    raise InvalidSetting(f"{happened}.", expected=URL_FORMS, remedy="Correct it, or unset it.")
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves; Python would say it too late
+    connection.isolation_level = None  # `_begin_sqlite` sends BEGIN; Python would send it too late
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    # What is forgotten must not linger in the free space of the file.
+    # Deleted data of forgotten customers must not stay in the free pages of the file.
     connection.execute("PRAGMA secure_delete=ON")
 
 
 def _prepare_postgresql(connection: Any, _: Any) -> None:
     connection.execute(f"SET lock_timeout = {BUSY_MS}")
-    # An answer means: on disk. A role or a database may be set to promise less.
+    # Committed means on disk; a role or a database may be set to less.
     connection.execute(
         "SELECT set_config('synchronous_commit', 'on', false) "
         "WHERE current_setting('synchronous_commit') = 'off'"
@@ -226,28 +229,28 @@ def _prepare_postgresql(connection: Any, _: Any) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     connection.info.pop(tables.CHANGED_STATES, None)
-    # The write lock at once: a transaction that begins by reading could not be promoted later
-    # when another process has written meanwhile.
-    say(connection, "BEGIN" if _reads(connection) else "BEGIN IMMEDIATE")
+    # The write lock at once: a transaction that begins by reading cannot get the lock later, if
+    # another process has written since.
+    execute_text(connection, "BEGIN" if _reads(connection) else "BEGIN IMMEDIATE")
 
 
 def _begin_postgresql(connection: sa.Connection) -> None:
     connection.info.pop(tables.CHANGED_STATES, None)
     begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     if not _reads(connection):
-        # One writer at a time, as SQLite has it: what a unit has read stays true until it
-        # commits. In this level each statement sees what was committed before it; in a higher
-        # one the picture would be of the moment before we had the lock.
-        begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITER})"
-    say(connection, begin)
+        # One writer at a time, as in SQLite: what a unit of work has read stays true until it
+        # commits. In this isolation level each statement sees what was committed before it. In a
+        # higher level the snapshot would be from before the lock was granted.
+        begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITER_LOCK})"
+    execute_text(connection, begin)
 
 
 def _reads(connection: sa.Connection) -> bool:
     return bool(connection.get_execution_options().get("read_only", False))
 
 
-def _refuse_to_lose(connection: sa.Connection) -> None:
-    """PostgreSQL answers a commit with a rollback, and no error, once a statement has failed."""
+def _refuse_silent_rollback(connection: sa.Connection) -> None:
+    """Raise if a statement has failed: PostgreSQL would roll back at COMMIT without an error."""
     driver: Any = connection.connection.driver_connection
     if driver.info.transaction_status.name == "INERROR":
         raise RuntimeError("a unit of work went on after a statement that failed")

@@ -1,12 +1,12 @@
-"""The durable memory: customers, events, decisions, outcomes, and what the learner made of them.
+"""The ledger stores customers, events, decisions, outcomes, and the state of the learner.
 
-SQLAlchemy Core on SQLite or PostgreSQL (`databases`). Writers hand in *units of
-work*; one thread runs all that wait in one transaction (group commit), because a commit costs the
-disk the same 0.4 ms whether it carries one row or twenty. A unit reads and writes inside that
-transaction, so what it checks still holds when it is committed. Nobody is answered before the
-commit. A unit may be run twice (if a neighbour fails, the group is rolled back and repeated one by
-one), so it changes nothing but the database; one that refuses with an `NbaError` does so before
-it writes.
+It uses SQLAlchemy Core on SQLite or PostgreSQL (`databases`). Writers submit *units of work*. One
+thread runs all waiting units in one transaction (group commit), because a commit takes the disk 0.4
+ms, for one row as for twenty. A unit reads and writes inside that transaction, so what it checks
+still holds when it is committed. Its caller gets the result after the commit. A unit may run twice:
+if another unit of the group fails, the group is rolled back and its units are run one by one. So a
+unit changes nothing but the database, and one that refuses with an `NbaError` does so before it
+writes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Work = Callable[[sa.Connection], T]
 
 
 class Awaited(NamedTuple):
-    """Who waits for a unit of work in an event loop."""
+    """A future of an event loop that gets the result of a unit of work."""
 
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
 
     def set_running_or_notify_cancel(self) -> bool:
-        """Whether they still wait, as a `Future` of threads says it."""
+        """Return False if the future was cancelled, as the method of thread futures does."""
         return not self.future.cancelled()
 
 
@@ -48,11 +48,11 @@ GROUP = 256  # units of work that share one commit at most
 
 
 class _UnitFailed(Exception):
-    """One unit of a group raised what it should not have; the cause says what."""
+    """A unit of a group raised an unexpected exception, which is the cause of this one."""
 
 
 class LedgerClosed(RuntimeError):
-    """Somebody wrote to a ledger after closing it."""
+    """A unit of work was submitted to a ledger that was closed."""
 
 
 class Ledger:
@@ -88,7 +88,7 @@ class Ledger:
         self._closed = False
 
     def submit(self, work: Work[T]) -> Future[T]:
-        """Queue a unit of work; the future is done once it is committed, or it raised."""
+        """Queue a unit of work; the future is done after the commit, or when the unit raised."""
         future: Future[T] = Future()
         self._queue((work, future))
         return future
@@ -101,50 +101,50 @@ class Ledger:
         return await future
 
     def write_now(self, work: Work[T]) -> T:
-        """The same for callers that are not asynchronous."""
+        """Run a unit of work in the next group commit, and wait for it without an event loop."""
         return self.submit(work).result()
 
     def read(self, work: Work[T]) -> T:
-        """Read in a transaction of its own; sees everything committed before, and nothing after."""
-        with databases.answering(), self._reads.transaction() as connection:
+        """Read in a transaction of its own: a snapshot of everything committed before it."""
+        with databases.raising_ledger_down(), self._reads.transaction() as connection:
             return work(connection)
 
     def read_autocommit(self, work: Work[T]) -> T:
-        """Read without a transaction, for work that is done again in one before it counts.
+        """Read without a transaction, for reads that are repeated in one before they count.
 
-        Each question sees what was committed before it, so two may speak of two moments.
+        Each query sees what was committed before it, so two queries may see two states.
         """
-        with databases.answering():
+        with databases.raising_ledger_down():
             return self._reads.without_transaction(work)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Any]:
-        """The rows of a query, a few at a time, all of one moment; closed when it is exhausted.
+        """Read the rows of a query from one snapshot, some at a time.
 
         Parameters
         ----------
         rows : int
-            How many are held in memory.
+            Rows held in memory at a time.
         """
-        with databases.answering(), self._reads.transaction() as connection:
+        with databases.raising_ledger_down(), self._reads.transaction() as connection:
             yield from connection.execute(query.execution_options(yield_per=rows))
 
     def compact(self, at_most: int | None = None) -> bool:
-        """Write the file, or the tables, anew, without what lingers in their free space.
+        """Rewrite the file, or the tables, without the deleted data in their free space.
 
         Parameters
         ----------
         at_most : int, bytes
-            Leave a larger one alone: nobody can write meanwhile, some seconds for a gigabyte.
+            Leave a larger ledger as it is. Nobody can write meanwhile: some seconds per gigabyte.
 
         Returns
         -------
         bool
-            Whether nothing lingers any more.
+            True if no deleted data is left.
         """
         return databases.compact(self.engine, at_most)
 
     def close(self) -> None:
-        """Finish what waits, then close the files."""
+        """Finish the waiting units of work, then close the connections."""
         with self._starting:
             self._closed = True
         if self._writer is not None:
@@ -167,7 +167,7 @@ class Ledger:
     def _write_groups(self) -> None:
         while True:
             group, last = self._next_group()
-            # Whoever gave up waiting (a client that hung up) takes its unit out of the group.
+            # A unit whose caller has cancelled it (a client that hung up) is not run.
             group = [unit for unit in group if unit[1].set_running_or_notify_cancel()]
             if group:
                 self._commit(group)
@@ -197,25 +197,27 @@ class Ledger:
                     except NbaError as refusal:  # it has written nothing; the others go on
                         done.append((waiting, None, refusal))
                     except Exception as error:
-                        if databases.is_lost(error):  # apart, they would fare no better
+                        if databases.is_lost(error):  # one by one they would fail, too
                             raise
                         raise _UnitFailed from error
         except _UnitFailed as failed:
-            # It took the others back; apart, only that one fails. Rare, so the good case is
-            # spared a savepoint for each unit.
+            # The whole group was rolled back; run one by one, only that unit fails. This is rare,
+            # so the usual case is spared a savepoint for each unit.
             if len(group) == 1:
-                _answer([(group[0][1], None, databases.plain(failed.__cause__ or failed))])
+                _deliver(
+                    [(group[0][1], None, databases.as_ledger_down(failed.__cause__ or failed))]
+                )
             else:
                 for unit in group:
                     self._commit([unit])
-        except Exception as lost:  # no lock, no disk: nothing of the group is written
-            _answer([(waiting, None, databases.plain(lost)) for _, waiting in group])
+        except Exception as lost:  # no lock or no disk: nothing of the group was written
+            _deliver([(waiting, None, databases.as_ledger_down(lost)) for _, waiting in group])
         else:
-            _answer(done)
+            _deliver(done)
 
 
-def _answer(done: list[Done]) -> None:
-    """Tell everybody who waits; an event loop is woken once for all of its own."""
+def _deliver(done: list[Done]) -> None:
+    """Set the result of each future; an event loop is woken once for all of its futures."""
     of_loop: dict[asyncio.AbstractEventLoop, list[Done]] = {}
     for one in done:
         waiting, answer, error = one
@@ -226,15 +228,15 @@ def _answer(done: list[Done]) -> None:
         else:
             waiting.set_result(answer)
     for loop, some in of_loop.items():
-        with suppress(RuntimeError):  # it was closed: nobody waits there any more
-            loop.call_soon_threadsafe(_answer_here, some)
+        with suppress(RuntimeError):  # the loop was closed
+            loop.call_soon_threadsafe(_set_results, some)
 
 
-def _answer_here(done: list[Done]) -> None:
-    """The same from within their event loop, as its futures ask for."""
+def _set_results(done: list[Done]) -> None:
+    """Set the results from within the event loop, as asyncio requires."""
     for waiting, answer, error in done:
         future = waiting.future if isinstance(waiting, Awaited) else waiting
-        if future.done():  # who waited hung up in the middle of the commit
+        if future.done():  # cancelled during the commit
             continue
         if error is not None:
             future.set_exception(error)
@@ -243,7 +245,7 @@ def _answer_here(done: list[Done]) -> None:
 
 
 def _create(connection: sa.Connection, url: str) -> None:
-    """Make the tables, unless they are there; refuse those of an older or newer program."""
+    """Create the missing tables; refuse a ledger of another schema."""
     there = sa.inspect(connection).has_table(tables.meta.name)
     if there:
         migrations.require_current_schema(tables.get_meta(connection, "schema"), url)

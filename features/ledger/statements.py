@@ -1,8 +1,8 @@
-"""Statements of the hot path: put together by SQLAlchemy once, then run by the driver itself.
+"""Statements that SQLAlchemy compiles once and the driver runs directly.
 
-SQLAlchemy takes ten times as long to hand a statement to the driver and to wrap up its rows as
-SQLite does to answer it; a decision asks seven times. Errors are SQLAlchemy's nevertheless, so
-that all who catch them need not know.
+They serve the path of a decision, which runs seven statements. SQLAlchemy takes ten times as long
+to pass a statement to the driver and to wrap its rows as SQLite takes to answer it. Errors are
+raised as those of SQLAlchemy, so callers catch the same errors as elsewhere.
 """
 
 from __future__ import annotations
@@ -17,89 +17,90 @@ Row = tuple[Any, ...]
 KEYS_PER_QUERY = 10_000  # databases take 32,766 variables in one statement, or 65,535
 
 
-class _Ready(NamedTuple):
-    """A statement in the words of one database."""
+class _Compiled(NamedTuple):
+    """A statement in the SQL of one database."""
 
     text: str
     positions: tuple[str, ...] | None  # of its parameters; None where they go by name
-    turned: tuple[tuple[str, Callable[[Any], Any]], ...]  # what a value becomes for the driver
+    converters: tuple[tuple[str, Callable[[Any], Any]], ...]  # from a value to that of the driver
 
-    def given(self, values: Mapping[str, Any]) -> Any:
-        """The values as the driver takes them."""
-        if self.turned:
-            values = {**values, **{name: turn(values[name]) for name, turn in self.turned}}
+    def driver_values(self, values: Mapping[str, Any]) -> Any:
+        """Convert the values for the driver."""
+        if self.converters:
+            values = {**values, **{name: to(values[name]) for name, to in self.converters}}
         if self.positions is None:
             return values
         return [values[name] for name in self.positions]
 
 
 class Statement:
-    """A statement of SQLAlchemy that takes its values by name.
+    """A statement that takes its values by name.
 
-    Rows are as the driver gives them: a `UtcMicros` is a whole number there.
+    Rows are those of the driver: a `UtcMicros` is a whole number.
 
     Parameters
     ----------
-    made
-        Whole as it is: without parameters that expand.
+    clause
+        The statement of SQLAlchemy, without expanding parameters.
     columns
-        Of an insert: those that each row has.
+        Of an insert: the columns of each row.
     """
 
-    def __init__(self, made: sa.Executable, columns: tuple[str, ...] | None = None) -> None:
-        self._made: Any = made
+    def __init__(self, clause: sa.Executable, columns: tuple[str, ...] | None = None) -> None:
+        self._clause: Any = clause
         self._columns = columns
-        self._ready: dict[str, _Ready] = {}
+        self._compiled: dict[str, _Compiled] = {}
 
     def rows(self, connection: sa.Connection, values: Mapping[str, Any]) -> list[Row]:
-        """All rows of the answer."""
+        """Run the statement and return all rows."""
         found: list[Row] = self._run(connection, values).fetchall()
         return found
 
     def first(self, connection: sa.Connection, values: Mapping[str, Any]) -> Row | None:
-        """Its first row; None if there is none."""
+        """Run the statement and return the first row; None if there is no row."""
         found: Row | None = self._run(connection, values).fetchone()
         return found
 
     def run(self, connection: sa.Connection, values: Mapping[str, Any]) -> None:
-        """For what has no answer."""
+        """Run a statement that returns no rows."""
         self._run(connection, values)
 
     def count(self, connection: sa.Connection, values: Mapping[str, Any]) -> int:
-        """How many rows it changed."""
+        """Run the statement and return the number of rows that it changed."""
         changed: int = self._run(connection, values).rowcount
         return changed
 
     def _run(self, connection: sa.Connection, values: Mapping[str, Any]) -> Any:
-        ready = self._ready.get(connection.dialect.name) or self._prepared(connection.dialect)
+        dialect = connection.dialect
+        compiled = self._compiled.get(dialect.name) or self._compile(dialect)
         try:
-            given = ready.given(values)
+            driver_values = compiled.driver_values(values)
         except Exception as error:  # a value that is missing, or of a type that is not kept
             raise sa.exc.StatementError(
-                repr(error), ready.text, None, error, hide_parameters=True
+                repr(error), compiled.text, None, error, hide_parameters=True
             ) from error
-        return say(connection, ready.text, given)
+        return execute_text(connection, compiled.text, driver_values)
 
-    def _prepared(self, dialect: sa.Dialect) -> _Ready:
-        made = self._made.compile(dialect=dialect, column_keys=self._columns)
-        turned = []
-        for bound, name in made.bind_names.items():
-            turn = bound.type.dialect_impl(dialect).bind_processor(dialect)
-            if turn is not None:
-                turned.append((name, turn))
-        positions = tuple(made.positiontup) if made.positional else None
-        ready = _Ready(str(made), positions, tuple(turned))
-        self._ready[dialect.name] = ready
-        return ready
+    def _compile(self, dialect: sa.Dialect) -> _Compiled:
+        clause = self._clause.compile(dialect=dialect, column_keys=self._columns)
+        converters = []
+        for bound, name in clause.bind_names.items():
+            convert = bound.type.dialect_impl(dialect).bind_processor(dialect)
+            if convert is not None:
+                converters.append((name, convert))
+        positions = tuple(clause.positiontup) if clause.positional else None
+        compiled = _Compiled(str(clause), positions, tuple(converters))
+        self._compiled[dialect.name] = compiled
+        return compiled
 
 
 def list_parameters(name: str, count: int) -> list[sa.BindParameter[str]]:
-    """Parameters for one of some texts: a statement that has them is made once for each count."""
+    """Make the parameters of an IN list of texts, one statement for each length of the list."""
     return [sa.bindparam(f"{name}_{number}", type_=sa.Text) for number in range(count)]
 
 
 def list_values(name: str, values: Iterable[str]) -> dict[str, str]:
-    """The values of `list_parameters`."""
+    """Give the values for `list_parameters`."""
     return {f"{name}_{number}": value for number, value in enumerate(values)}
 
 
@@ -109,18 +110,19 @@ def select_in_batches(
     """Select the rows whose column is one of some keys, however many these are."""
     keys = list(keys)
     for begin in range(0, len(keys), KEYS_PER_QUERY):
-        # By name: an expression with each key in it would take longer than the database does.
+        # An expression with each key in it would take longer to compile than the database to
+        # answer.
         some = query.where(column.in_(sa.bindparam("keys", expanding=True)))
         yield from connection.execute(some, {"keys": keys[begin : begin + KEYS_PER_QUERY]})
 
 
-def say(connection: sa.Connection, text: str, values: Any = None) -> Any:
-    """Have the driver run a text in its own words; its cursor.
+def execute_text(connection: sa.Connection, text: str, values: Any = None) -> Any:
+    """Run a text of SQL with the driver and return the cursor.
 
     Raises
     ------
     sa.exc.DBAPIError
-        As SQLAlchemy would of its own statements.
+        The error that SQLAlchemy would raise for its own statements.
     """
     driver: Any = connection.connection.driver_connection
     try:
@@ -143,6 +145,6 @@ def say(connection: sa.Connection, text: str, values: Any = None) -> Any:
 
 @cache
 def _errors(dialect: sa.Dialect) -> type[Exception]:
-    """What the driver of a database raises."""
+    """Return the base class of the errors of a driver."""
     found: type[Exception] = dialect.loaded_dbapi.Error
     return found

@@ -1,4 +1,4 @@
-"""The tables of the ledger, and the few statements that all who write them share."""
+"""Defines the tables of the ledger, and statements that several modules use to write them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from features.ledger.statements import Statement
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-CHANGED_STATES = "fresh states"  # of a connection: keys whose states its transaction has moved
-FEATURES_BUILT = "features built"  # the fact that `nba build` came to its end
-ROW_BY_ROW = 2  # rows that are written one by one, past the layers of SQLAlchemy
+CHANGED_STATES = "changed states"  # of a connection: keys whose states its transaction changed
+FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
+ROW_BY_ROW = 2  # up to so many rows are written one by one, without the layers of SQLAlchemy
 SCHEMA = "6"  # raised by one, with a step in `migrations`, when a table changes
 
 
 class UtcMicros(sa.TypeDecorator[datetime]):
-    """An aware UTC time, kept as whole microseconds since 1970: exact, sortable, the same in
-    every database. A naive time is refused."""
+    """A column type: an aware UTC time, stored as whole microseconds since 1970.
+
+    It is exact, sortable, and the same in every database. A naive time is refused.
+    """
 
     impl = sa.BigInteger
     cache_ok = True
@@ -34,21 +36,21 @@ class UtcMicros(sa.TypeDecorator[datetime]):
 
 
 def micros(moment: datetime) -> int:
-    """Whole microseconds since 1970."""
+    """Convert an aware time to whole microseconds since 1970."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone")
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def from_micros(value: int) -> datetime:
-    """The time that so many microseconds since 1970 make."""
+    """Convert microseconds since 1970 to a UTC time."""
     return EPOCH + timedelta(microseconds=value)
 
 
 metadata = sa.MetaData()
-# Compared byte by byte everywhere: the order of events must not hang on a database's language.
+# Compared byte by byte, so that the order of events does not depend on the database's language.
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-# Of 64 bits everywhere: PostgreSQL counts on with each attempt, and 32 would not last for ever.
+# 64 bits: PostgreSQL increments a sequence at failed inserts, too, so 32 bits could run out.
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 meta = sa.Table(
@@ -64,17 +66,17 @@ customers = sa.Table(
     sa.Column("attributes", _TEXT, nullable=False),  # JSON
     sa.Column("account", _TEXT, index=True),  # the company that a business customer belongs to
 )
-# Every key (a customer id or an identifier) that was ever linked, and the customer behind it now.
-# A key that is not here is its own customer. `links` is the truth; this is what it comes to.
+# Every key (a customer id or an identifier) that was ever linked, and its customer now. A key that
+# is not here is its own customer. This table is derived from `links`.
 identities = sa.Table(
     "identities",
     metadata,
     sa.Column("serial", _SERIAL, primary_key=True, autoincrement=True),
     sa.Column("key", _TEXT, nullable=False, unique=True),
     sa.Column("customer_id", _TEXT, nullable=False, index=True),
-    sa.Column("rank", sa.Integer, nullable=False),  # the lowest gives a merged customer its name
+    sa.Column("rank", sa.Integer, nullable=False),  # the lowest names a merged customer
 )
-# Two keys are the same person, because of `cause`; never deleted, so that it can be undone.
+# Two keys are the same person, because of `cause`. Rows are never deleted, so a link can be undone.
 links = sa.Table(
     "links",
     metadata,
@@ -86,8 +88,9 @@ links = sa.Table(
     sa.Column("undone_cause", _TEXT),
     sa.Index("links_of_right", "right"),
 )
-# `subject` is the key under which it happened and never changes; `customer_id` is who that is
-# now. Rows lie in the order in which they are folded: 10 million are read from end to end.
+# `subject` is the key under which the event happened; it never changes. `customer_id` is the
+# customer of that key now. Rows are stored in the order in which they are folded, as 10 million of
+# them are read in one scan.
 events = sa.Table(
     "events",
     metadata,
@@ -100,9 +103,9 @@ events = sa.Table(
     sa.Column("properties", _TEXT, nullable=False),  # JSON
     sqlite_with_rowid=False,
 )
-# The state after a customer's last event, for those who were heard of since the last `nba build`;
-# null: to be folded anew from the events. `online`: whether Feast has it. An account is kept like
-# a customer, under a key that no caller can ask for.
+# The state after a customer's last event, for customers with events since the last `nba build`. A
+# null state must be folded from the events. `online`: Feast has this state. An account is stored
+# like a customer, under a key that no caller can send.
 journey_states = sa.Table(
     "journey_states",
     metadata,
@@ -112,7 +115,7 @@ journey_states = sa.Table(
     sa.Column("last_event_id", _TEXT),
     sa.Column("online", sa.Boolean, nullable=False),
     sa.Column("profile_online", sa.Boolean, nullable=False),
-    sa.Column("restated_at", UtcMicros),  # since then the offline history is wrong about it
+    sa.Column("restated_at", UtcMicros),  # its past changed then; the offline history is outdated
 )
 unpublished = sa.not_(sa.and_(journey_states.c.online, journey_states.c.profile_online))
 sa.Index(
@@ -121,15 +124,15 @@ sa.Index(
     sqlite_where=unpublished,
     postgresql_where=unpublished,
 )
-# Keyed hashes of the keys of forgotten customers: enough to refuse them, too little to name them.
+# Keyed hashes of the keys of forgotten customers. A hash recognises a key, but does not reveal it.
 tombstones = sa.Table(
     "tombstones",
     metadata,
     sa.Column("key_hash", _TEXT, primary_key=True),
     sa.Column("forgotten_at", UtcMicros, nullable=False),
 )
-# `serial` counts them: the learner's clock. `served`: ours, and shown; what was decided with
-# `activate: false` is not, until it is activated.
+# `serial` numbers the decisions; it is the learner's clock. `served`: the decision is ours and was
+# shown. A decision with `activate: false` is not served until it is activated.
 decisions = sa.Table(
     "decisions",
     metadata,
@@ -140,21 +143,22 @@ decisions = sa.Table(
     sa.Column("decided_at", UtcMicros, nullable=False),
     sa.Column("channel", _TEXT, nullable=False),
     sa.Column("action_id", _TEXT, nullable=False),
-    sa.Column("probability", sa.Float),  # null: imported, nobody logged it
+    sa.Column("probability", sa.Float),  # null: imported without a probability
     sa.Column("arm", _TEXT),  # policy or control; null if imported
     sa.Column("served", sa.Boolean, nullable=False),
     sa.Column("activated_at", UtcMicros),  # when it was shown; null: not yet
     sa.Column("activation", _TEXT),  # JSON as it was sent by /v1/activate
     sa.Column("window_ends_at", UtcMicros, nullable=False),
     sa.Column("features", sa.LargeBinary),  # float64 of model input; null if imported
-    sa.Column("record", _TEXT),  # JSON: all else that replay needs; null if imported
+    sa.Column("record", _TEXT),  # JSON: what else replay needs; null if imported
     sa.Column("answer", _TEXT),  # JSON as it was sent; null if imported
     sa.Index("decisions_of_customer", "customer_id", "decided_at"),
     sa.Index("decisions_by_window", "served", "window_ends_at"),
 )
-# Every showing of an action: what caps and cool-downs are read from. The group is that of the
-# day, so that a changed catalogue does not forget. `outcomes_at`: the outcomes that hold, as JSON
-# from outcome name to when it last occurred (microseconds), kept up to date by each outcome.
+# Every showing of an action; caps and cool-downs are computed from it. `action_group` is the group
+# at that time, so that a changed catalogue does not change the past. `outcomes_at`: the outcomes
+# that hold, as JSON from outcome name to when it last occurred (microseconds), kept up to date by
+# each outcome.
 contacts = sa.Table(
     "contacts",
     metadata,
@@ -168,14 +172,14 @@ contacts = sa.Table(
     sa.Column("outcomes_at", _TEXT, nullable=False),
     sa.Index("contacts_of_customer", "customer_id", "shown_at"),
 )
-# How much of a volume or a budget of the day is spent, and its shadow price (`pacing`).
+# The spent part of each volume and budget of the day, and its shadow price (`pacing`).
 paces = sa.Table(
     "paces",
     metadata,
     sa.Column("name", _TEXT, primary_key=True),
     sa.Column("state", _TEXT, nullable=False),  # JSON
 )
-# Every catalogue that was ever decided with, so that a decision can be explained as it was then.
+# Every catalogue that was used for a decision, so that the decision can be explained later.
 catalogs = sa.Table(
     "catalogs",
     metadata,
@@ -184,7 +188,8 @@ catalogs = sa.Table(
     sa.Column("content", _TEXT, nullable=False),  # JSON
 )
 # `shared_id` names what happened, such as an order: outcomes of several decisions with the same
-# one are credited once. `retracts` takes an outcome back, `revises` puts this one in its place.
+# `shared_id` are credited once. `retracts` names an outcome that is taken back, `revises` one that
+# this outcome replaces.
 outcomes = sa.Table(
     "outcomes",
     metadata,
@@ -201,7 +206,7 @@ outcomes = sa.Table(
     sa.Column("learned", sa.Boolean, nullable=False),
     sa.Index("outcomes_to_learn", "learned"),
 )
-# What the learner has counted: one row for each decided action, revised when outcomes change.
+# The acceptance that the learner has counted for each decided action; revised with its outcomes.
 credits = sa.Table(
     "credits",
     metadata,
@@ -209,17 +214,17 @@ credits = sa.Table(
     sa.Column("action_id", _TEXT, primary_key=True),
     sa.Column("acceptance", sa.Float, nullable=False),
 )
-# What the learner knows, replaced in the transaction that marks its outcomes as learned.
+# The state of the learner, replaced in the transaction that marks its outcomes as learned.
 learner_state = sa.Table(
     "learner_state",
     metadata,
     sa.Column("key", _TEXT, primary_key=True),
-    sa.Column("base", _TEXT, nullable=False),  # bandit version it started from
+    sa.Column("base", _TEXT, nullable=False),  # the bandit version from which it started
     sa.Column("windows_closed_at", UtcMicros, nullable=False),
     sa.Column("bandit_state", sa.LargeBinary, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
 )
-# What the workers swap in. Old ones go: a decision's record holds its own chances.
+# The bandits that the workers load. Old ones are deleted, as decisions log their probabilities.
 snapshots = sa.Table(
     "snapshots",
     metadata,
@@ -229,12 +234,12 @@ snapshots = sa.Table(
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sqlite_autoincrement=True,
 )
-# What many snapshots share (`snapshots`), by the hash of its content.
+# Parts that several snapshots share (`snapshots`), by the hash of their content.
 snapshot_parts = sa.Table(
     "snapshot_parts",
     metadata,
     sa.Column("digest", _TEXT, primary_key=True),
-    sa.Column("last_sequence", sa.BigInteger, nullable=False),  # the latest that needs it
+    sa.Column("last_sequence", sa.BigInteger, nullable=False),  # the latest snapshot with the part
     sa.Column("payload", sa.LargeBinary, nullable=False),
 )
 
@@ -242,39 +247,39 @@ snapshot_parts = sa.Table(
 def insert_new(
     connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
 ) -> int:
-    """Insert the rows whose primary key is not there yet; say how many that were."""
+    """Insert the rows whose primary key is not there yet; return their number."""
     if len(rows) <= ROW_BY_ROW:
-        ready = _ready(_insert_new, table, connection.dialect.name)
-        return sum(max(ready(*row).count(connection, row), 0) for row in rows)
+        statement_of = _statement(_insert_new, table, connection.dialect.name)
+        return sum(max(statement_of(*row).count(connection, row), 0) for row in rows)
     statement = _insert_new(table, connection.dialect.name)
     return max(connection.execute(statement, list(rows)).rowcount, 0)
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, or overwrite those with the same primary key."""
+    """Insert rows, or overwrite the rows with the same primary key."""
     if len(rows) <= ROW_BY_ROW:
-        ready = _ready(_upsert, table, connection.dialect.name)
+        statement_of = _statement(_upsert, table, connection.dialect.name)
         for row in rows:
-            ready(*row).run(connection, row)
+            statement_of(*row).run(connection, row)
         return
     connection.execute(_upsert(table, connection.dialect.name), list(rows))
 
 
 def get_meta(connection: sa.Connection, key: str) -> str | None:
-    """A fact about the ledger as a whole, such as how far its times were shifted."""
+    """Read a fact about the whole ledger, such as how far its times were shifted."""
     return connection.execute(sa.select(meta.c.value).where(meta.c.key == key)).scalar()
 
 
 def set_meta(connection: sa.Connection, key: str, value: str) -> None:
-    """Note a fact about the ledger as a whole."""
+    """Write a fact about the whole ledger."""
     upsert(connection, meta, [{"key": key, "value": value}])
 
 
-# Made once for each table: putting a statement together takes longer than the database does.
+# Cached for each table: building a statement takes longer than the database takes to run it.
 @cache
 def _insert_new(table: sa.Table, dialect: str) -> Any:
     statement = _insert(table, dialect).on_conflict_do_nothing()
-    return statement.execution_options(preserve_rowcount=True)  # psycopg forgets it else
+    return statement.execution_options(preserve_rowcount=True)  # psycopg drops it otherwise
 
 
 @cache
@@ -286,8 +291,8 @@ def _upsert(table: sa.Table, dialect: str) -> Any:
 
 
 @cache
-def _ready(made: Callable[..., Any], table: sa.Table, dialect: str) -> Callable[..., Statement]:
-    """Statements for one row, by its columns."""
+def _statement(made: Callable[..., Any], table: sa.Table, dialect: str) -> Callable[..., Statement]:
+    """Return a function from the columns of a row to the statement that writes it."""
     return cache(lambda *columns: Statement(made(table, dialect), columns))
 
 

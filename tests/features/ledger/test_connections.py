@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from features.ledger import tables
-from features.ledger.connections import RESTING, Connections
-from features.ledger.statements import say
+from features.ledger.connections import MAX_IDLE, Connections
+from features.ledger.statements import execute_text
 
 COUNT = sa.select(sa.func.count()).select_from(tables.meta)
 
@@ -48,19 +48,19 @@ def test_what_raises_is_rolled_back_and_its_connection_does_not_rest(engine):
 
 
 def test_of_many_at_once_only_some_rest(engine):
-    own, gate = Connections(engine, read_only=True), threading.Barrier(RESTING + 3)
+    own, gate = Connections(engine, read_only=True), threading.Barrier(MAX_IDLE + 3)
 
     def read():
         with own.transaction() as connection:
             connection.execute(COUNT)
             gate.wait(10)
 
-    threads = [threading.Thread(target=read) for _ in range(RESTING + 3)]
+    threads = [threading.Thread(target=read) for _ in range(MAX_IDLE + 3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert engine.pool.checkedout() == RESTING
+    assert engine.pool.checkedout() == MAX_IDLE
     own.close()
     assert engine.pool.checkedout() == 0
 
@@ -81,7 +81,7 @@ def test_a_connection_that_rests_holds_up_no_writer(engine):
     with own.transaction() as connection:
         tables.set_meta(connection, "a", "x")
     with engine.connect() as other:
-        say(other, "PRAGMA busy_timeout=0")  # or it would wait for half a minute
+        execute_text(other, "PRAGMA busy_timeout=0")  # or it would wait for half a minute
         with other.begin():
             tables.set_meta(other, "b", "x")
     own.close()

@@ -194,7 +194,7 @@ def test_a_writer_who_never_gets_a_turn_gives_up_and_the_next_one_does_not(
     monkeypatch.setattr(databases, "BUSY_MS", 100)
     ledger = Ledger(ledger_url)
     with postgres.connect(name_of(ledger_url)) as other:
-        other.execute(f"SELECT pg_advisory_lock({databases.WRITER})")
+        other.execute(f"SELECT pg_advisory_lock({databases.WRITER_LOCK})")
         with pytest.raises(LedgerDown, match=r"cannot be used \(LockNotAvailable\)"):
             ledger.write_now(note("late"))
         assert noted(ledger) == []  # readers are not held up
@@ -232,8 +232,8 @@ def test_what_somebody_may_still_see_lingers_and_is_said_to(ledger, postgres):
 
 @on_postgresql
 def test_who_reads_for_long_is_not_waited_for(ledger, postgres, monkeypatch):
-    monkeypatch.setattr(databases, "BRIEFLY_MS", 50)
-    monkeypatch.setattr(databases, "_outlived_readers", lambda cursor: True)
+    monkeypatch.setattr(databases, "SHORT_LOCK_MS", 50)
+    monkeypatch.setattr(databases, "_wait_for_readers", lambda cursor: True)
     with postgres.connect(name_of(ledger.url)) as other, other.transaction():
         other.execute("SELECT * FROM events")
         assert not ledger.compact(at_most=10**12)
@@ -375,5 +375,5 @@ def test_psycopg_is_the_one_driver_and_what_the_address_says_goes_before_our_own
     assert isinstance(driver, psycopg.Connection)
     given = driver.info.get_parameters()
     assert (given["connect_timeout"], given["application_name"]) == ("17", "nba")
-    assert given["tcp_user_timeout"] == str(databases.PATIENCE["tcp_user_timeout"])
+    assert given["tcp_user_timeout"] == str(databases.TIMEOUTS["tcp_user_timeout"])
     ledger.close()

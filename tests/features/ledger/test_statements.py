@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.ledger import tables
-from features.ledger.statements import Statement, list_parameters, list_values, say
+from features.ledger.statements import Statement, execute_text, list_parameters, list_values
 
 EVENTS = tables.events.c
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -96,4 +96,4 @@ def test_a_value_that_is_missing_is_a_statement_error(filled, wrong, now):
 
 def test_a_text_that_is_no_statement_is_a_database_error(ledger):
     with pytest.raises(sa.exc.DBAPIError, match="SELEKT"), ledger.engine.begin() as connection:
-        say(connection, "SELEKT 1")
+        execute_text(connection, "SELEKT 1")

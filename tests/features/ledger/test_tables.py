@@ -1,0 +1,155 @@
+"""Tests the columns of times, and the statements that several modules use to write tables."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import sqlite
+
+from features.ledger.tables import (
+    EPOCH,
+    UtcMicros,
+    events,
+    from_micros,
+    get_meta,
+    insert_new,
+    meta,
+    micros,
+    set_meta,
+    upsert,
+)
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+REPEATABLE = settings(derandomize=True, database=None, deadline=None)
+zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
+moments = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=zones)
+
+
+def _note(key, value="x"):
+    """A unit of work that inserts one row and says how many were new."""
+    return lambda connection: insert_new(connection, meta, [{"key": key, "value": value}])
+
+
+def _keys(ledger):
+    """The facts that a test noted; a new ledger notes its schema and its salt."""
+    own = meta.c.key.not_in(["schema", "salt"])
+    query = sa.select(meta.c.key).where(own).order_by(meta.c.key)
+    return ledger.read(lambda connection: connection.execute(query).scalars().all())
+
+
+@REPEATABLE
+@given(moments)
+def test_a_time_comes_back_from_its_column_exactly(moment):
+    column, dialect = UtcMicros(), sqlite.dialect()
+    back = column.process_result_value(column.process_bind_param(moment, dialect), dialect)
+    assert back == moment
+    assert back.tzinfo is UTC
+
+
+@REPEATABLE
+@given(moments)
+def test_micros_are_the_time_since_1970(moment):
+    assert EPOCH + timedelta(microseconds=micros(moment)) == moment
+    assert from_micros(micros(moment)) == moment
+
+
+@REPEATABLE
+@given(moments, moments)
+def test_micros_sort_as_the_times_do(one, other):
+    assert (micros(one) < micros(other)) == (one < other)
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (EPOCH, 0),
+        (EPOCH - timedelta(microseconds=1), -1),
+        (datetime(1970, 1, 2, 1, tzinfo=timezone(timedelta(hours=1))), 86_400_000_000),
+    ],
+)
+def test_micros_of_times_we_know(moment, expected):
+    assert micros(moment) == expected
+
+
+def test_a_naive_time_has_no_micros():
+    with pytest.raises(ValueError, match=r"datetime\(2026, 1, 1, .*has no time zone"):
+        micros(datetime(2026, 1, 1))
+
+
+def _event(at):
+    return {
+        "event_id": "e1",
+        "customer_id": "c1",
+        "subject": "c1",
+        "type": "visit",
+        "occurred_at": at,
+        "channel": "app",
+        "properties": "{}",
+    }
+
+
+def test_a_naive_time_is_refused_and_nothing_is_written(ledger):
+    row = _event(datetime(2026, 1, 1))
+    with pytest.raises(sa.exc.StatementError, match="has no time zone"):
+        ledger.write_now(lambda connection: insert_new(connection, events, [row]))
+    assert ledger.read(lambda connection: connection.execute(sa.select(events)).all()) == []
+
+
+def test_a_time_in_the_database_is_the_time_that_was_written(ledger, now):
+    at = (now + timedelta(microseconds=1)).astimezone(timezone(timedelta(hours=9)))
+    ledger.write_now(lambda connection: insert_new(connection, events, [_event(at)]))
+    query = sa.select(events.c.occurred_at).where(events.c.occurred_at > now)
+    [found] = ledger.read(lambda connection: connection.execute(query).scalars().all())
+    assert found == at
+    assert found.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "new"),
+    [
+        ([], 0),
+        (["a"], 0),
+        (["b"], 1),
+        (["a", "b", "c"], 2),
+        (["b", "a", "c", "a"], 2),
+        (["b", "b"], 1),
+        (["a", "a"], 0),
+    ],
+)
+def test_insert_new_counts_only_what_was_not_there(ledger, keys, new):
+    ledger.write_now(_note("a", "first"))
+    rows = [{"key": key, "value": "second"} for key in keys]
+    assert ledger.write_now(lambda connection: insert_new(connection, meta, rows)) == new
+    assert ledger.read(lambda connection: get_meta(connection, "a")) == "first"
+
+
+def test_new_rows_are_counted_by_the_insert_itself(ledger):
+    said = []
+    sa.event.listen(ledger.engine, "before_cursor_execute", lambda *x: said.append(x[2].split()[0]))
+    rows = [{"key": key, "value": "x"} for key in "abc"]
+    assert ledger.write_now(lambda connection: insert_new(connection, meta, rows)) == 3
+    assert [verb for verb in said if verb != "BEGIN"] == ["INSERT"]
+
+
+def test_upsert_overwrites_the_row_with_the_same_key_alone(ledger):
+    ledger.write_now(_note("a"))
+    ledger.write_now(_note("b"))
+    rows = [{"key": "a", "value": "new"}, {"key": "c", "value": "new"}]
+    ledger.write_now(lambda connection: upsert(connection, meta, rows))
+    found = ledger.read(lambda connection: [get_meta(connection, key) for key in "abc"])
+    assert found == ["new", "x", "new"]
+
+
+def test_upserting_nothing_is_no_work(ledger):
+    ledger.write_now(lambda connection: upsert(connection, meta, []))
+    assert _keys(ledger) == []
+
+
+def test_a_fact_about_the_ledger_may_be_noted_again(ledger):
+    assert ledger.read(lambda connection: get_meta(connection, "shift_days")) is None
+    for value in ("7", "14"):
+        ledger.write_now(lambda connection, value=value: set_meta(connection, "shift_days", value))
+    assert ledger.read(lambda connection: get_meta(connection, "shift_days")) == "14"
