@@ -5,7 +5,6 @@ import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +14,6 @@ from features.ledger.ledger import Ledger, LedgerClosed
 from features.ledger.tables import (
     SCHEMA,
     customers,
-    events,
     get_meta,
     insert_new,
     meta,
@@ -129,24 +127,6 @@ def test_another_table_in_the_same_file_does_not_make_it_a_ledger_of_another_sch
     ledger = Ledger(f"sqlite:///{path}")
     assert ledger.read(lambda connection: get_meta(connection, "schema")) == SCHEMA
     ledger.close()
-
-
-@pytest.mark.databases("sqlite")
-def test_events_lie_in_the_order_in_which_they_are_folded(ledger, now):
-    """Whoever comes first, whenever it was written: customer, time, id."""
-    order = [("c1", 0, "b"), ("c1", 1, "a"), ("c1", 1, "c"), ("c2", 0, "d")]
-    rows = [
-        _event(now + timedelta(microseconds=us)) | {"customer_id": who, "event_id": name}
-        for who, us, name in reversed(order)
-    ]
-    ledger.write_now(lambda connection: insert_new(connection, events, rows))
-    found = ledger.read(lambda connection: connection.execute(sa.select(events)).all())
-    assert [row.event_id for row in found] == ["b", "a", "c", "d"]
-
-
-def test_one_event_id_is_kept_once_whoever_it_speaks_of(ledger, now):
-    rows = [_event(now) | {"customer_id": who} for who in ("c1", "c2")]
-    assert ledger.write_now(lambda connection: insert_new(connection, events, rows)) == 1
 
 
 def test_closing_finishes_what_waits(ledger_url):

@@ -153,3 +153,21 @@ def test_a_fact_about_the_ledger_may_be_noted_again(ledger):
     for value in ("7", "14"):
         ledger.write_now(lambda connection, value=value: set_meta(connection, "shift_days", value))
     assert ledger.read(lambda connection: get_meta(connection, "shift_days")) == "14"
+
+
+@pytest.mark.databases("sqlite")
+def test_events_lie_in_the_order_in_which_they_are_folded(ledger, now):
+    """Whoever comes first, whenever it was written: customer, time, id."""
+    order = [("c1", 0, "b"), ("c1", 1, "a"), ("c1", 1, "c"), ("c2", 0, "d")]
+    rows = [
+        _event(now + timedelta(microseconds=us)) | {"customer_id": who, "event_id": name}
+        for who, us, name in reversed(order)
+    ]
+    ledger.write_now(lambda connection: insert_new(connection, events, rows))
+    found = ledger.read(lambda connection: connection.execute(sa.select(events)).all())
+    assert [row.event_id for row in found] == ["b", "a", "c", "d"]
+
+
+def test_one_event_id_is_kept_once_whoever_it_speaks_of(ledger, now):
+    rows = [_event(now) | {"customer_id": who} for who in ("c1", "c2")]
+    assert ledger.write_now(lambda connection: insert_new(connection, events, rows)) == 1
