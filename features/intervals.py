@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-Floats = NDArray[np.float64]
-
 LEVEL = 0.95  # an interval holds the true value in this share of the samples
 
 
@@ -27,7 +25,9 @@ class ConfidenceInterval(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def student_quantile(freedom: Floats | float, level: float = LEVEL) -> Floats:
+def student_quantile(
+    freedom: NDArray[np.float64] | float, level: float = LEVEL
+) -> NDArray[np.float64]:
     """Compute the two-sided quantile t of Student's distribution, of the shape of ``freedom``.
 
     A statistic with this distribution lies in [-t, t] with probability ``level``.
@@ -90,12 +90,12 @@ def wilson_interval(share: float, n: int, level: float = LEVEL) -> ConfidenceInt
 
 
 def welch_interval(
-    mean: tuple[Floats, Floats],
-    variance: tuple[Floats, Floats],
-    n: tuple[Floats, Floats],
-    third: tuple[Floats, Floats] | None = None,
+    mean: tuple[NDArray[np.float64], NDArray[np.float64]],
+    variance: tuple[NDArray[np.float64], NDArray[np.float64]],
+    n: tuple[NDArray[np.float64], NDArray[np.float64]],
+    third: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     level: float = LEVEL,
-) -> tuple[Floats, Floats]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute the interval of a difference of two means, first less second.
 
     With s_i the variance of group i divided by n_i, the standard error is sqrt(s_1 + s_2) and the
@@ -140,7 +140,7 @@ def welch_interval(
     )
 
 
-def hall_quantile(t: Floats, skewness: Floats) -> Floats:
+def hall_quantile(t: NDArray[np.float64], skewness: NDArray[np.float64]) -> NDArray[np.float64]:
     """Compute the quantile of a skewed statistic from the quantile ``t`` of a symmetric one.
 
     Hall's transformation x + g x^2 / 3 + g^2 x^3 / 27 + g / 6 removes the skewness g of a

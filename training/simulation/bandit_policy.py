@@ -18,7 +18,7 @@ from training.bandit.exploration import InverseGapWeighting
 from training.models.retention_uplift import Exposure, Retention, Surrogate
 from training.simulation.acceptance_model import AcceptanceModel
 from training.simulation.actions import COST, PROMOTIONS, VALUE, K
-from training.simulation.customer_state import FEATURES, lost_eur
+from training.simulation.observed_features import FEATURES, lost_eur
 from training.simulation.rollout import CHURN_ATTRIBUTION_DAYS, FEEDBACK_AGES_DAYS, DayFeedback
 
 EFFECT_DAYS = 45.0  # approximate duration of an action's effect on churn

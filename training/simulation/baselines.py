@@ -10,7 +10,7 @@ import numpy as np
 from training.arrays import Bools, Floats, Ints
 from training.simulation.acceptance_model import AcceptanceModel
 from training.simulation.actions import NAMES, K
-from training.simulation.customer_state import FEATURES
+from training.simulation.observed_features import FEATURES
 from training.simulation.rollout import DayFeedback
 from training.simulation.world import World
 

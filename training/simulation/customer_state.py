@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.arrays import Bools, Floats, Ints
-from training.simulation.actions import CHANNELS, HELP, NEEDS, NOTHING, PRICE
-from training.simulation.customers import MARGIN_MONTHS, PLANS, CustomerTraits
+from training.simulation.actions import HELP, NEEDS, NOTHING, PRICE
+from training.simulation.customers import CustomerTraits
 
 NEED_DAYS = 25.0
 FATIGUE_RETENTION = 0.85  # share of the fatigue that is left on the next day
@@ -19,7 +18,6 @@ PROBLEM_DISSATISFACTION, UNHELPED_DISSATISFACTION = 0.06, 0.03  # satisfaction l
 SUPPORT_START, SUPPORT_END = 0.5, 0.1
 ONBOARDING_DAYS, DISCOUNT_DAYS = 12, 90
 STAGES = 3  # of a purchase, after awareness
-USAGE_DIP = -0.6  # usage below it counts as a dip
 PAGE_SHOWS_NEED = 0.9  # probability that a customer with a need views its page
 # Added to the logit of churn on a day for each unit of dissatisfaction, fatigue, problem,
 # price sensitivity, and subtracted while a discount holds.
@@ -36,18 +34,7 @@ TOPIC_RETENTION, CALL_RETENTION, CONTACT_RETENTION = (
     0.93,
     0.93,
 )  # share of a counter that is left on the next day
-MARGIN_EUR = 7.0  # a month; unit of the feature
 COMPLAINT_PROBABILITY, SURVEY_PROBABILITY = 0.12, 0.1  # probability a day
-
-FEATURES = (
-    *("age", "young", "old", "home_size", *(f"plan_{plan}" for plan in PLANS), "rural"),
-    *("tenure", "margin", *(f"channel_{channel}" for channel in CHANNELS)),
-    *(f"page_{page}" for page in PAGES),
-    *(f"topic_{page}" for page in PAGES),
-    *(f"stage_{page}" for page in PAGES[: PRICE - 1]),
-    *("support_open", "onboarding", "problem_open", "usage", "usage_dip", "nps", "nps_known"),
-    *("calls", "contacts", "promotions", "quiet_days", "discounted", "bought", "here_often"),
-)
 
 
 @dataclass
@@ -239,83 +226,3 @@ def churn_today(state: CustomerState, traits: CustomerTraits) -> Floats:
     flags = state.problem, state.need == PRICE, state.discounted > 0
     known = (flag.astype(np.float64) for flag in flags)
     return churn_probability(traits.churn_logit, state.satisfaction, state.fatigue, *known)
-
-
-def observed_features(
-    state: CustomerState, traits: CustomerTraits, customer: Ints, channel: Ints, day: int
-) -> Floats:
-    """Compute what a service knows of some customers, shape (n, len(FEATURES)).
-
-    The columns are those of `FEATURES`, scaled to about [0, 1] or to about unit variance.
-
-    Parameters
-    ----------
-    customer : shape (n,)
-        Indexes of customers.
-    channel : shape (n,)
-        Index into `CHANNELS` of the arrival; -1: the customer has not arrived, and views no page.
-    """
-    columns = [
-        *_profile(traits, customer),
-        *(channel == index for index in range(len(CHANNELS))),
-        *_journey(state, customer, channel),
-        *_history(state, customer, channel, day),
-    ]
-    return np.column_stack(columns).astype(np.float64)
-
-
-_Columns = list[NDArray[np.generic]]
-
-
-def _profile(traits: CustomerTraits, customer: Ints) -> _Columns:
-    age, plan = traits.age[customer], traits.plan[customer]
-    return [
-        (age - 46) / 17,
-        age < 32,
-        age > 60,
-        traits.home_size[customer] - 2,
-        *(plan == index for index in range(len(PLANS))),
-        traits.rural[customer],
-        np.log1p(traits.tenure_months[customer]) - 3,
-        traits.margin_eur[customer] / MARGIN_EUR,
-    ]
-
-
-def _journey(state: CustomerState, customer: Ints, channel: Ints) -> _Columns:
-    """Pages, topics and open journeys."""
-    page = np.where(channel < 0, -1, state.page[customer])
-    need, stage = state.need[customer], state.stage[customer]
-    return [
-        *(page == index for index in range(len(PAGES))),
-        *state.topics[customer].T,
-        *(stage * (need == index + 1) for index in range(PRICE - 1)),
-        state.support_open[customer],
-        state.onboarding[customer] > 0,
-        state.problem_open[customer],
-    ]
-
-
-def _history(state: CustomerState, customer: Ints, channel: Ints, day: int) -> _Columns:
-    """Usage, scores and counts."""
-    counts = state.channel_counts[customer]
-    share = (counts + 0.5) / (counts.sum(axis=1, keepdims=True) + 2.0)
-    nps = state.nps[customer]
-    return [
-        state.usage[customer],
-        state.usage[customer] < USAGE_DIP,
-        np.nan_to_num(nps),
-        ~np.isnan(nps),
-        state.calls[customer],
-        state.contacts[customer],
-        state.promotions[customer],
-        np.log1p(day - state.last_day[customer]),
-        state.discounted[customer] > 0,
-        state.bought[customer],
-        np.where(channel < 0, 0.0, share[np.arange(len(customer)), channel]),
-    ]
-
-
-def lost_eur(contexts: Floats) -> Floats:
-    """Compute the loss if a customer leaves, shape (n,), from the observed margin."""
-    margin: Floats = contexts[:, FEATURES.index("margin")] * MARGIN_EUR
-    return MARGIN_MONTHS * margin

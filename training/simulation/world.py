@@ -49,7 +49,6 @@ from training.simulation.customer_state import (
     advance_day,
     churn_today,
     initial_state,
-    observed_features,
     sample_categorical,
 )
 from training.simulation.customers import draw_traits
@@ -60,6 +59,7 @@ from training.simulation.ground_truth import (
     return_probability,
     satisfaction_changes,
 )
+from training.simulation.observed_features import observed_features
 
 FAMILY_MIN_HOME_SIZE = 2  # people at home, for the family action
 MAX_DAYS = 365  # longest duration of a world

@@ -7,7 +7,7 @@ import pytest
 
 from training.simulation.actions import K
 from training.simulation.bandit_policy import FIRST_CONTACT_SHARE, BatchBanditPolicy
-from training.simulation.customer_state import FEATURES
+from training.simulation.observed_features import FEATURES
 
 
 def test_few_contacts_are_made_before_the_first_churn_model():

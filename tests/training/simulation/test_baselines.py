@@ -6,7 +6,7 @@ import numpy as np
 
 from training.simulation.actions import CALL_BACK, NAMES, K
 from training.simulation.baselines import RULES, FixedPolicy, OraclePolicy
-from training.simulation.customer_state import FEATURES
+from training.simulation.observed_features import FEATURES
 from training.simulation.world import World
 
 

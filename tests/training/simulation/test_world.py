@@ -19,7 +19,7 @@ from training.simulation.actions import (
     K,
     cap_violations,
 )
-from training.simulation.customer_state import FEATURES
+from training.simulation.observed_features import FEATURES
 from training.simulation.world import MAX_DAYS, World
 
 
