@@ -1,4 +1,4 @@
-"""Decisions as the engine leaves them in the ledger, for tests of what follows from them."""
+"""Writes decisions to the ledger as the engine does, for tests of outcomes and learning."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decided(
     experts: Mapping[str, Sequence[float]] | None = None,
     **changed: Any,
 ) -> None:
-    """Put a decision that showed these actions, each with its window in days, best rank first.
+    """Write a decision that showed some actions, each with its window in days, best rank first.
 
     With ``activated_at=None, served=False`` it waits; without actions it showed `no_action`.
     """

@@ -1,13 +1,13 @@
-"""Fuzzes the service with schemathesis, against its own OpenAPI document: the three verbs most.
+"""Fuzzes the service with schemathesis against its OpenAPI document, the three verbs most.
 
     python -m tests.fuzz --cases 6000
 
-Of each route, five kinds of case: *known*, requests in which customers, decisions, channels and
-actions are real, so that most reach the end; *lawful*, anything that the document allows; *broken*,
-known requests with one thing the document forbids; *edges*, schemathesis' own list of boundary
-values, methods and content types; *raw*, known requests spoilt as bytes, in ways that no JSON
-library would write. Whatever comes back must be no 5xx, and documented: status, content type, body.
-Afterwards the server must be as well as before, and its log without a traceback.
+Each route gets five kinds of case. *known*: requests with real customers, decisions, channels and
+actions, so that most succeed. *lawful*: anything that the document allows. *broken*: known requests
+with one thing that the document forbids. *edges*: schemathesis' own list of boundary values,
+methods and content types. *raw*: known requests spoilt as bytes, in ways that no JSON library
+would write. No answer may be a 5xx, and each must be documented: status, content type, body.
+Afterwards the server must still be ready, and its log without a traceback.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _health(server: Server) -> Any:
 
 
 def acquaint(server: Server, domain: Domain, customers: Sequence[str], now: datetime) -> Known:
-    """Let things happen on the server that the cases can refer to."""
+    """Create events, decisions and outcomes on the server that the cases can refer to."""
     catalog = load_catalog(GROCERY.with_suffix(".actions.yaml"), domain)
     identifiers = [f"{name}:{number}" for name in domain.identifiers for number in (7, 77, 777)]
     moments = [(now - timedelta(hours=7 * back)).isoformat() for back in range(1, 40)]
@@ -194,7 +194,7 @@ def _asked(server: Server, path: str, body: object) -> Any:
 def _strategies(
     document: dict[str, Any], known: Known, path: str, base: str
 ) -> dict[str, st.SearchStrategy[Any]]:
-    """Cases to be drawn, of each kind; a raw one goes with its bytes and headers."""
+    """Make a strategy for each kind of case; a raw case has its own bytes and headers."""
     served, narrow = _loaded(document, base), _loaded(narrowed(document, known), base)
     good = narrow[path]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE)
     bad = narrow[path]["POST"].as_strategy(generation_mode=GenerationMode.NEGATIVE)
@@ -217,7 +217,7 @@ def _loaded(document: dict[str, Any], base: str) -> Any:
 
 
 def narrowed(document: dict[str, Any], known: Known) -> dict[str, Any]:
-    """The document with the names of one business in it: what it allows is understood."""
+    """Narrow the document to the names of one business, which the server knows."""
     narrow = deepcopy(document)
     schemas = narrow["components"]["schemas"]
     events = schemas["EventsRequest"]["properties"]["events"]
@@ -286,7 +286,7 @@ def _after(decision_id: str, known: Known) -> dict[str, Any]:
 
 
 def _changes(outcome_id: str | None) -> list[dict[str, Any]]:
-    """An outcome that changes none, and, where there is an earlier one, one that changes that."""
+    """Make an outcome, and one that changes an earlier outcome, if there is one."""
     nothing = {"retracts": {"type": "null"}, "revises": {"type": "null"}}
     if outcome_id is None:
         return [nothing]
@@ -402,7 +402,7 @@ HERE = "@@here@@"
 
 @dataclass(frozen=True)
 class Spoilt:
-    """A case, and the bytes and headers that go in its place."""
+    """A case, and the bytes and headers that are sent in its place."""
 
     case: Case
     content: bytes
@@ -411,7 +411,7 @@ class Spoilt:
 
 @st.composite
 def spoilt(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> Spoilt:
-    """A good case with one thing wrong that JSON libraries would not write."""
+    """Spoil a good case in one place, in a way that JSON libraries would not write."""
     case = draw(cases)
     content = json.dumps(case.body).encode()
     way = draw(st.sampled_from(["value", "value", "value", "bytes", "twice", "headers"]))
@@ -430,7 +430,7 @@ def spoilt(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> Spoilt:
 
 
 def _replaced(body: dict[str, Any], draw: st.DrawFn) -> bytes:
-    """One value, however deep, or one name, becomes something that is hard to read."""
+    """Replace one value at any depth, or one name, by bytes that are hard to parse."""
     copy = deepcopy(body)
     holder, place = draw(st.sampled_from(list(_places(copy))))
     token = draw(st.sampled_from(TOKENS))

@@ -1,8 +1,8 @@
 """A journal of contacts in the order of their commits, kept by triggers of the database.
 
-Triggers note each contact, and each time a key came to belong to somebody. A ledger has one
-writer at a time, so the serial numbers are in the order of commits. Nothing of the program is
-asked: neither its times, nor what it made of a merge.
+Triggers note each contact, and each change of the customer of a key. A ledger has one writer at a
+time, so the serial numbers are in the order of commits. The journal uses neither the times nor the
+merges of the program under test.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ class Count(NamedTuple):
 
 
 def family(key: str) -> str:
-    """Those who may become one person, or belong to one account: a name without its last part."""
+    """The family of a key: keys that may become one person, or belong to one account."""
     return key.removeprefix("cookie:").rpartition("-")[0]
 
 
 def keep_journal(ledger: Ledger) -> None:
-    """Have the database note what happens from now on."""
+    """Create the triggers that note contacts and owners of keys from now on."""
     dialect = ledger.engine.dialect.name
 
     def make(connection: sa.Connection) -> None:
@@ -97,7 +97,7 @@ def keep_journal(ledger: Ledger) -> None:
 
 
 def read_journal(ledger: Ledger) -> dict[str, list[Contact]]:
-    """All contacts by family, in the order of their commits."""
+    """Read all contacts by family, in the order of their commits."""
     query = sa.select(JOURNAL).order_by(JOURNAL.c.serial)
     found: dict[str, list[Contact]] = defaultdict(list)
     owners: dict[str, Mapping[str, str]] = defaultdict(dict)

@@ -5,8 +5,8 @@
 
 The live path is a server: events arrive in calls of 1 to 100, customers interleaved at random,
 some late, some twice; then `/v1/decide` for each customer, whose log holds the features as serving
-read them and the instant. The batch path is `nba load`, `nba build` and the frame of training at
-those instants.
+read them and the instant. The batch path is `nba load`, `nba build` and the training frame at those
+instants.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Sent = dict[str, Any]
 
 
 class PathBroken(Exception):
-    """One of the two paths did not come to its end."""
+    """One of the two paths failed."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _named(row: dict[str, Any], household: str, rng: np.random.Generator) -> Sen
 
 
 def _met_as_a_cookie(events: list[Sent], household: str, rng: np.random.Generator) -> None:
-    """Every other event under a cookie, until one tells that the cookie is the household."""
+    """Send every other event under a cookie, until one event links cookie and household."""
     cookie = f"cookie:of-{household}"
     until = int(rng.integers(len(events) // 3, len(events)))
     for event in events[:until:2]:
@@ -188,7 +188,7 @@ class Play:
 
 
 def interleaved(business: Business, seed: int = SEED) -> Play:
-    """Customers interleaved at random, each in order but for those that are late or come twice."""
+    """Interleave customers at random, each in order but for late and repeated events."""
     rng = np.random.default_rng(seed)
     names = [name for name, own in business.events.items() for _ in own]
     left = {name: iter(range(len(own))) for name, own in business.events.items()}
@@ -241,7 +241,7 @@ def home_of(folder: Path, business: Business) -> dict[str, str]:
 
 
 def prepared(folder: Path, business: Business) -> Path:
-    """A home that knows the customers, built before any event."""
+    """Make a home with the customers, built before any event."""
     from serving.cli import steps_data
 
     tables_of = folder / "tables"
@@ -300,7 +300,7 @@ def _channel(business: Business) -> str:
 
 
 def logged(home: Path, domain: Domain) -> pd.DataFrame:
-    """The features in the log of decisions, by customer."""
+    """Read the features in the log of decisions, by customer."""
     columns = tables.decisions.c
     query = sa.select(columns.subject, columns.decided_at, columns.features)
     query = query.where(columns.decision_id.startswith("parity-"))
@@ -314,7 +314,7 @@ def logged(home: Path, domain: Domain) -> pd.DataFrame:
 
 
 def batch(folder: Path, business: Business) -> dict[str, str]:
-    """The same customers and events as tables, by `nba load` and `nba build`; the environment."""
+    """Load the same customers and events as tables, and build; the environment variables."""
     write_tables(folder, business)
     env = home_of(folder / "home", business)
     for arguments in (["load", str(folder)], ["build"]):
@@ -324,7 +324,7 @@ def batch(folder: Path, business: Business) -> dict[str, str]:
 
 
 def write_tables(folder: Path, business: Business) -> None:
-    """Contract tables of the customers and events, each event once, in any order."""
+    """Write contract tables of the customers and events, each event once, in any order."""
     folder.mkdir(parents=True)
     business.customers.to_parquet(folder / "customers.parquet", index=False)
     rows = [
@@ -337,7 +337,7 @@ def write_tables(folder: Path, business: Business) -> None:
 
 
 def batch_in(tree: Path, folder: Path, business: Business, served: pd.DataFrame) -> pd.DataFrame:
-    """The batch path from tables to the frame by the code of another tree, in one process."""
+    """Run the batch path from tables to the frame with the code of another tree, in one process."""
     write_tables(folder, business)
     asked, found = folder / "moments.parquet", folder / "frame.parquet"
     moments_of(served).to_parquet(asked)
@@ -360,7 +360,7 @@ def _frame_of(folder: Path, asked: Path, found: Path) -> None:
 
 
 def frame_at(env: Mapping[str, str], moments: pd.DataFrame) -> pd.DataFrame:
-    """The frame of training at some moments, by customer."""
+    """Read the training frame of some moments, by customer."""
     with environment(env):
         settings = load_settings()
         domain = load_domain(settings.domain)
@@ -378,7 +378,7 @@ def moments_of(served: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(served: pd.DataFrame, known: pd.DataFrame) -> list[str]:
-    """Each feature of each customer in which serving and training disagree."""
+    """List each feature of each customer in which serving and training differ."""
     assert len(served) and [*served.index] == [*known.index]
     names = [*known.columns]
     left, right = served[names].to_numpy(), known.to_numpy()
@@ -394,7 +394,7 @@ def differences(served: pd.DataFrame, known: pd.DataFrame) -> list[str]:
 
 @dataclass(frozen=True)
 class Mutation:
-    """A bug of one line in one of the two paths."""
+    """A planted bug of one line in one of the two paths."""
 
     path: Literal["live", "batch"]
     file: str
@@ -405,7 +405,7 @@ class Mutation:
         return f"{self.path}: {self.file}: {self.new}"
 
     def tree(self, folder: Path) -> Path:
-        """A copy of the three floors that has the bug."""
+        """Copy the three floors and plant the bug."""
         folder.mkdir(parents=True)
         for floor in FLOORS:
             shutil.copytree(ROOT / floor, folder / floor, ignore=_no_bytecode)
@@ -543,7 +543,7 @@ class Compared:
     differences: list[str]
 
     def noticed(self, mutation: Mutation, folder: Path, customers: int) -> list[str]:
-        """Run one path with a bug, for some customers; what differs from the other, sound path."""
+        """Run one path with a bug, for some customers; the differences from the other path."""
         tree = mutation.tree(folder / "tree")
         part = self.business.part(customers)
         try:
@@ -573,7 +573,7 @@ def compare(business: Business, folder: Path) -> Compared:
 
 
 def _quiet(step: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """Ignore progress."""
 
 
 # --- the command -----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The notebooks run from the first cell to the last, on real data."""
+"""Runs the notebooks from the first cell to the last, on real data."""
 
 from __future__ import annotations
 

@@ -78,22 +78,22 @@ class PointInTimeFeatures:
         found = np.full(len(moments), None, dtype=object)
         members = np.flatnonzero(accounts.notna())
         if len(members):
-            asked = moments.iloc[members].copy()
-            asked["customer_id"] = [account_key(name) for name in accounts.iloc[members]]
-            kept = self._store.as_of(asked, service)["state"].tolist()
-            for place, state in zip(members, self._states(asked, kept, restated), strict=True):
+            rows = moments.iloc[members].copy()
+            rows["customer_id"] = [account_key(name) for name in accounts.iloc[members]]
+            kept = self._store.as_of(rows, service)["state"].tolist()
+            for place, state in zip(members, self._states(rows, kept, restated), strict=True):
                 found[place] = state
         return found
 
     def _states(self, moments: pd.DataFrame, kept: list[Any], restated: set[str]) -> pd.Series[Any]:
         """The state as of each moment, from the kept one and the events since."""
         at_us = np.asarray(moments["event_timestamp"].dt.as_unit("us").astype(np.int64))
-        asked: dict[str, list[int]] = {}
+        places_of: dict[str, list[int]] = {}
         for place in np.argsort(at_us, kind="stable"):
-            asked.setdefault(moments["customer_id"].iloc[place], []).append(int(place))
+            places_of.setdefault(moments["customer_id"].iloc[place], []).append(int(place))
         states: list[State | None] = [None] * len(moments)
-        for customer_id, events in self._events(list(asked)):
-            places = asked[customer_id]
+        for customer_id, events in self._events(list(places_of)):
+            places = places_of[customer_id]
             rows = [None if customer_id in restated else kept[place] for place in places]
             found = _states_at(self._fold, events, rows, [int(at_us[place]) for place in places])
             for place, state in zip(places, found, strict=True):

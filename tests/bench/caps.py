@@ -1,11 +1,11 @@
-"""Caps under concurrency: 64 callers, two workers, identities that merge meanwhile.
+"""Tests contact caps under concurrency: 64 callers, two workers, merges meanwhile.
 
     python -m tests.bench.caps --rounds 20
 
-Each contact, in the order of commits (`tests/journal.py`), is held against all that was shown to
-the same person before it. Who that is, is measured twice: as the ledger had it at that moment; and
-as callers had been told when they asked, for that is what the answer to a merge promises. Beside
-that, what was answered under each customer id is counted from the answers alone.
+Each contact, in the order of commits (see `tests.journal`), is compared with all earlier contacts
+of the same person. The person is determined twice: as the ledger had it at that moment, and as the
+callers knew it when they asked, which is what the answer to a merge promises. The contacts under
+each customer id are also counted from the answers alone.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Round:
 
 @dataclass
 class Caller:
-    """One of those who ask at once, over a connection of their own."""
+    """One of the concurrent callers, with a connection of its own."""
 
     server: Server
     told: Told
@@ -155,7 +155,7 @@ class Caller:
     def decide(
         self, who: Mapping[str, Any], name: str, channels: Sequence[str], actions: Any = None
     ) -> None:
-        """Ask for 1 or 3 slots; every third time to show it later, which is at once."""
+        """Ask for 1 or 3 slots; every third decision is activated by a second call."""
         later, channel = self.rng.random() < 1 / 3, str(self.rng.choice(channels))
         begun = time.monotonic()
         body = {**who, "channel": channel, "decision_id": name, "actions": actions}
@@ -169,7 +169,7 @@ class Caller:
         self.told.shown[name] = answer["customer_id"], channel, shown
 
     def merge(self, left: str, right: str) -> None:
-        """Say that two are one: of a cookie an event tells, of a customer an agent."""
+        """Merge two customers: a cookie by an event, another customer by a link."""
         if right.startswith("cookie:"):
             event = {
                 "event_id": f"both-{left}",
@@ -204,7 +204,7 @@ FULL, SMALL = Load(3, 1600), Load(2, 640)
 def rounds(
     built: Built, home: Path, url: str, count: int, load: Load, seed: int
 ) -> Iterator[Round]:
-    """Rounds on one server of two workers; the ledger grows, the customers are new each time.
+    """Run rounds on one server of two workers; the ledger grows, customers are new in each round.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def _found_accounts(ledger: Ledger, count: int) -> None:
 
 
 def _of_both_workers(server: Server) -> list[Server]:
-    """A connection for each caller; neither worker has all of them."""
+    """Open a connection for each caller; neither worker has all of them."""
     found = server.of_each_worker(2)
     found += [server.again() for _ in range(CALLERS - 2)]
     _all_at_once([partial(one.get, "/livez") for one in found])
@@ -278,7 +278,7 @@ def _asking(caller: Caller, scene: Scene, name: str, times: int) -> Callable[[],
 def _merging(
     callers: Sequence[Caller], number: int, times: int, rng: np.random.Generator
 ) -> list[Callable[[], None]]:
-    """For each caller, what to do: decisions about anybody, and here and there a merge."""
+    """Make the tasks of each caller: decisions about random customers, and some merges."""
     todo: list[list[Callable[[], None]]] = [[] for _ in callers]
     for ask in range(times):
         kin = f"{number}-{rng.integers(PAIRS)}"
@@ -304,7 +304,7 @@ def _merging(
 
 
 def evaluate(found: Round, told: Told, journal: Mapping[str, Sequence[Contact]]) -> None:
-    """Hold what was shown in a round against the caps."""
+    """Compare the contacts of a round with the caps."""
     found.merges = sum(map(len, told.merged.values()))
     for kin, contacts in journal.items():
         number, _, name = kin.partition("-")
@@ -357,7 +357,7 @@ def _by_answers(told: Told) -> Iterator[str]:
 
 @contextmanager
 def ledgers(folder: Path) -> Iterator[dict[str, str]]:
-    """Addresses of empty ledgers: on SQLite and, where its programs are, on PostgreSQL."""
+    """Yield URLs of empty ledgers: on SQLite and, if it is installed, on PostgreSQL."""
     urls = {"sqlite": f"sqlite:///{folder / 'caps.db'}"}
     binaries = find_binaries()
     if binaries is None:

@@ -2,7 +2,7 @@
 
     make bench
 
-Requests to the two endpoints take turns, so that whatever else the machine does slows both.
+Requests to the two endpoints take turns, so that other load on the machine slows both.
 """
 
 from __future__ import annotations

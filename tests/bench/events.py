@@ -2,8 +2,8 @@
 
     make bench-events
 
-Batches of 20 from several connections; afterwards everything acknowledged is looked for in the
-ledger, and every state that is shown is compared with a fold from the beginning.
+Several connections send batches of 20. Afterwards every acknowledged event must be in the ledger,
+and every online state must be the fold of all events of its customer.
 """
 
 from __future__ import annotations

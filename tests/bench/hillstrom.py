@@ -1,11 +1,11 @@
-"""Does it pay to tell customers apart? 20 half splits of a real, randomised e-mail experiment.
+"""Measures the gain of a targeted policy on 20 half splits of a real, randomised e-mail experiment.
 
     python -m tests.bench.hillstrom --splits 20
 
-Learned on one half, judged doubly robust on the other, by what was spent less 0.10 an e-mail, and
-by visits. Beside it stand the best fixed arm of the half that was learned on, and the one that is
-best on the half judged on, which nobody could have known; and what a ridge model gains that is
-believed without proof (greedy). Figures are means over the splits, errors those of one split.
+A policy is learned on one half and evaluated on the other, doubly robust, by the amount spent less
+0.10 an e-mail, and by visits. It is compared with the best fixed arm of the learning half, with the
+best fixed arm of the other half (known only in hindsight), and with a greedy ridge model. Figures
+are means over the splits; errors are those of one split.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ out = Console()
 
 
 def read(path: Path) -> tuple[Floats, NDArray[np.int64], dict[str, Floats]]:
-    """Contexts (n, n_features), arm (n,), and rewards (n,) by name."""
+    """Read contexts (n, n_features), arms (n,), and rewards (n,) by name."""
     told = pd.read_csv(path)
     contexts = told[["recency", "history", "mens", "womens", "newbie"]].astype(np.float64)
     contexts["history"] = np.log(contexts["history"])
@@ -46,7 +46,7 @@ def read(path: Path) -> tuple[Floats, NDArray[np.int64], dict[str, Floats]]:
 
 
 def split(contexts: Floats, arm: NDArray[np.int64], reward: Floats, seed: int) -> dict[str, float]:
-    """Learn on a random half, judge on the other: figures of one reward."""
+    """Learn on a random half and evaluate on the other; the figures of one reward."""
     rng = np.random.default_rng(seed)
     learned_on = rng.permutation(len(arm)) < len(arm) // 2
     logs = [

@@ -85,7 +85,7 @@ def _events(customers: int, rng: np.random.Generator, end_us: int) -> Iterator[t
 
 
 def _baskets(rng: np.random.Generator) -> list[str]:
-    """Properties of a hundred different receipts."""
+    """Make the properties of a hundred different receipts."""
     found = []
     for _ in range(100):
         amount = float(np.round(rng.gamma(2.0, 15.0), 2))
@@ -96,7 +96,7 @@ def _baskets(rng: np.random.Generator) -> list[str]:
 
 
 def _build(home: Path) -> tuple[float, int]:
-    """Seconds of `nba build`, and the most memory that it and its helpers held together."""
+    """Run `nba build`; its seconds, and the peak memory of it and its processes together."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NBA_")}
     command = [str(Path(sys.executable).with_name("nba")), "build"]
     began = time.perf_counter()

@@ -1,11 +1,11 @@
-"""Kill -9 in the middle of ingestion, again and again: is every acknowledged event there, once?
+"""Kills a server with SIGKILL during ingestion, and checks that acknowledged events are kept once.
 
     python -m tests.bench.kill --rounds 20
 
 Several threads send calls with ids of their own and note what was acknowledged. Then the workers,
-or the whole server, are killed. The server starts again in the same home, and: every acknowledged
-event is in the ledger once, what is shown of each customer is the fold of their events, and a
-decision reads it.
+or the whole server, are killed. The server starts again in the same home. Then every acknowledged
+event must be in the ledger once, the online state of each customer must be the fold of its events,
+and a decision must read it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Round:
 
 @dataclass
 class Sender:
-    """A thread that sends until it is cut off; it does not connect again."""
+    """A thread that sends events until its connection breaks."""
 
     connection: HTTPConnection
     name: str
@@ -94,7 +94,7 @@ class Sender:
             self.acknowledged += ids
 
     def _event(self, event_id: str) -> dict[str, Any]:
-        """Something in the last month, so that most events are late for their customer."""
+        """Make an event of the last month, so that most events are late for their customer."""
         at = datetime.now(UTC) - timedelta(seconds=float(self.rng.uniform(0, 30 * 86_400)))
         about: dict[str, Any] = {"customer_id": f"killed-{self.rng.integers(CUSTOMERS)}"}
         if self.rng.random() < 0.02:  # a merge in between
@@ -110,7 +110,7 @@ class Sender:
 
 
 def rounds(home: Path, env: Mapping[str, str], count: int, seed: int = 0) -> Iterator[Round]:
-    """Rounds in one home, one after the other; the ledger grows."""
+    """Run rounds in one home, one after the other; the ledger grows."""
     rng = np.random.default_rng(seed)
     acknowledged: set[str] = set()
     server = start(home, {**env, "NBA_WORKERS": "2"})
@@ -166,7 +166,7 @@ def _kill(server: Server, which: str) -> None:
 
 
 def _dead(process: psutil.Process) -> bool:
-    """A zombie is: who should bury it may be dead itself."""
+    """Tell whether a process has ended; a zombie has, even if no parent has waited for it."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -206,7 +206,7 @@ def _mistakes(
 
 
 def _folded(ledger: Ledger, domain: Any) -> dict[str, State]:
-    """The state of each customer, folded from nothing but the ledger."""
+    """Fold the state of each customer from the ledger alone."""
     fold = ModelInput(domain).fold
     states: dict[str, State] = {}
     columns = tables.events.c
@@ -251,7 +251,7 @@ def _misread(
 
 @contextmanager
 def first_day() -> Iterator[tuple[Path, dict[str, str]]]:
-    """A home in which nothing has happened."""
+    """Make a home without events."""
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "home"
         env = {

@@ -1,4 +1,4 @@
-"""Visible learning: how soon does a segment's best action have more than half of the probability?
+"""Measures the time until a segment's best action has more than half of the probability.
 
     python -m tests.bench.learning --minutes 20
 
@@ -68,7 +68,7 @@ class Course:
 
 @contextmanager
 def cold_start() -> Iterator[Server]:
-    """A shop whose customers are known and of whom nobody was ever shown anything."""
+    """Start a shop with customers who were never shown any action."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "tables").mkdir()
@@ -109,7 +109,7 @@ def _catalog() -> dict[str, object]:
 
 
 def live(server: Server, seconds: float, change_s: float, seed: int) -> Course:
-    """Decide, answer, and look every second; the world changes after ``change_s``."""
+    """Decide, report outcomes and measure every second; the world changes after ``change_s``."""
     rng = np.random.default_rng(seed)
     course, waiting = Course(), deque[tuple[float, str, str]]()
     began = time.monotonic()
@@ -142,7 +142,7 @@ def live(server: Server, seconds: float, change_s: float, seed: int) -> Course:
 
 
 def _watch(server: Server, course: Course, began: float, seconds: float, change_s: float) -> None:
-    """Note every second what chance the best action of each segment has."""
+    """Record every second the probability of the best action of each segment."""
     while (now := time.monotonic() - began) < seconds:
         world = BEFORE if now < change_s else AFTER
         best = [ACTIONS[int(np.argmax(world[zone]))] for zone in ZONES]

@@ -1,8 +1,8 @@
-"""Do the intervals of off-policy evaluation hold the truth as often as they say?
+"""Measures the coverage of the intervals of off-policy evaluation in worlds of known truth.
 
     python -m tests.bench.off_policy --worlds 500
 
-Each world draws customers from a pool of its own, so what the judged policy really earns is
+Each world draws customers from a pool of its own, so the true value of the evaluated policy is
 computed, not sampled. Worlds differ in the number of actions (3 to 10) and decisions (500 to
 5,000), in the reward (yes or no, or skewed money), in whether customers decide once or several
 times, and in how far the truth is from linear; the log comes from an exploring policy.
@@ -40,7 +40,7 @@ out = Console()
 
 @dataclass(frozen=True)
 class World:
-    """One log, the policy to judge on it, and what that policy really earns.
+    """A log, the policy to evaluate on it, and the true value of that policy.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class World:
 
 
 def world(seed: int) -> World:
-    """Draw one. Even seeds: yes or no; odd seeds: money."""
+    """Draw a world; rewards of even seeds are 0 or 1, of odd seeds amounts of money."""
     rng = np.random.default_rng(seed)
     n_actions, money = int(rng.integers(3, 11)), seed % 2 == 1
     pool = rng.normal(size=(POOL, FEATURES))
@@ -109,7 +109,7 @@ def _customers(rng: np.random.Generator, n: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One interval in one world."""
+    """One interval of one estimator in one world."""
 
     error: float
     covered: bool
@@ -125,7 +125,7 @@ Found = tuple[str, str, str, Shot | None]  # estimator, interval, kind of world;
 def shoot(
     seed: int, intervals: tuple[Interval, ...], refits: int = 0, kinds: tuple[Kind, ...] = KINDS
 ) -> Iterator[Found]:
-    """Every estimator and interval in one world; reward models take turns."""
+    """Compute every estimator and interval in one world; reward models take turns."""
     here = world(seed)
     model = kinds[seed // 2 % len(kinds)]
     expected = cross_fitted(here.contexts, here.log, here.target.shape[1], seed=seed, kind=model)
@@ -162,7 +162,7 @@ def _figures(answer: Estimate | NoSupport, shot: Callable[..., Shot]) -> Shot | 
 
 
 def refitted(here: World, seed: int, refits: int) -> float:
-    """Spread of the direct method, customers resampled and ridge fitted again each time."""
+    """The standard error of the direct method, by resampled customers and refitted ridge models."""
     rng, log = np.random.default_rng(seed), here.log
     customer, values = log.customer, []
     rows_of = np.split(np.argsort(customer, kind="stable"), np.cumsum(np.bincount(customer))[:-1])

@@ -98,7 +98,7 @@ class InMemoryOnlineStore:
 
 
 def live(ledger: Ledger, shown: InMemoryOnlineStore, domain: Domain = SHOP) -> Ingest:
-    """The live path of one worker."""
+    """Make the ingestion of one worker."""
     return Ingest(ledger, shown, domain, JourneyStates(Fold(domain), shown.state))
 
 
@@ -143,7 +143,7 @@ def kept(ledger: Ledger) -> dict[str, Any]:
 
 
 def kept_state(ledger: Ledger, key: str) -> State:
-    """The state that the ledger keeps of somebody."""
+    """The state that the ledger keeps of a customer."""
     return from_bytes(FOLD, kept(ledger)[key].state)
 
 

@@ -1,4 +1,4 @@
-"""Training frames: what was known at each moment, and which moments are for judging."""
+"""Makes training frames, and divides moments into training and validation."""
 
 from datetime import UTC, date, datetime, timedelta
 from math import nan
@@ -20,7 +20,7 @@ NO_SHIFT = timedelta(0)
 
 
 class FakeHistory:
-    """Knows the same of a customer at any time, and remembers what it was asked."""
+    """Returns the same features of a customer at any time, and records the requests."""
 
     def __init__(self, **known):
         self.known = known
@@ -35,7 +35,7 @@ class FakeHistory:
 
 @pytest.fixture
 def one_moment(toy_domain):
-    """The toy business, asked at ``MOMENT`` only."""
+    """The toy business with one moment, ``MOMENT``."""
     plan = Moments(
         first=date(2026, 1, 31), last=date(2026, 2, 1), test_from=date(2026, 2, 1), every_days=7
     )

@@ -1,4 +1,4 @@
-"""Labelled moments: what happened next, exactly up to the border, and nothing from later."""
+"""Labels moments with what happened next, exactly up to the end of the window."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +19,7 @@ SETTLED = 20 * DAY  # how far the labels of the toy business look ahead
 
 @pytest.fixture
 def one_moment(toy_domain):
-    """The toy business, asked at ``MOMENT`` only."""
+    """The toy business with one moment, ``MOMENT``."""
     plan = Moments(
         first=date(2026, 1, 31), last=date(2026, 2, 1), test_from=date(2026, 2, 1), every_days=7
     )
@@ -253,7 +253,7 @@ SMALL, BIG, END = 0, 1, 2
 
 @pytest.fixture
 def after_each(toy_domain):
-    """The toy business, asked after each order what the next one will be."""
+    """The toy business with a moment after each order, labelled with the next order."""
     rule = Intent(event="order", property="kind", ask="after_each", end="end")
     return toy_domain.model_copy(update={"intent": rule})
 

@@ -47,7 +47,7 @@ TICK = timedelta(microseconds=1)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """So small that a few events make several parts, batches and kept states."""
+    """Make sizes so small that a few events give several parts, batches and kept states."""
     monkeypatch.setattr(fold_parts, "KEEP_EVERY", 4)
     monkeypatch.setattr(fold_parts, "PART_EVENTS", 60)
     monkeypatch.setattr(fold_parts, "ROWS_AT_ONCE", 5)

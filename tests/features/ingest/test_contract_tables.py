@@ -51,7 +51,7 @@ def parse(toy_domain, toy_catalog):
 
 @pytest.fixture
 def read(parse):
-    """The one ledger row, or event, that a row becomes."""
+    """Read a row; the one ledger row, or event, that it becomes."""
 
     def changed(table, **cells):
         parsed = parse(table, **cells)

@@ -1,4 +1,4 @@
-"""Two who clean the same files at once, in two workers or beside the regular look, take turns."""
+"""Erases customers from the same files in two workers at once: they take turns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ A_WHILE_S = 0.3
 
 
 class SlowStore:
-    """An online store that waits a while for somebody else to come in."""
+    """An online store that waits a while, so that another thread may enter."""
 
     def __init__(self) -> None:
         self.inside = 0

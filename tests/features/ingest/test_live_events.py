@@ -1,4 +1,4 @@
-"""The live path: taken once, put in its place, visible before the answer."""
+"""Ingests live events: each once, in the order of time, visible before the answer."""
 
 import asyncio
 from datetime import timedelta
@@ -70,7 +70,7 @@ def is_right(ledger, shown, *keys):
 
 
 def forget_states(ledger):
-    """As after a build: states are online only."""
+    """Delete the states in the ledger, as a build does; they are online only."""
     ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
 
 

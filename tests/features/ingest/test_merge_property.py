@@ -1,4 +1,4 @@
-"""A link that is undone leaves no trace: as if it had never been made, whatever happened between.
+"""Checks that a link that is undone leaves no trace, for random events in between.
 
 Random stories are told to a real ledger and, without the links that were undone in the end, to
 another one; who is who, what is shown of everybody and what counts against their contacts must
@@ -50,7 +50,7 @@ LATER = (NOW + timedelta(days=3)).timestamp()
 
 
 class Told(NamedTuple):
-    """One thing that happens; what of it is used depends on ``what``."""
+    """One step of a story; ``what`` says which of its fields are used."""
 
     what: str
     keys: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ stories = st.lists(happenings(), min_size=5, max_size=14)
 
 
 class World:
-    """A ledger, what is shown of it, and the live path between the two."""
+    """A ledger, its online store, and the ingestion between the two."""
 
     def __init__(self, ledger):
         self.ledger, self.shown = ledger, InMemoryOnlineStore()
@@ -107,7 +107,7 @@ class World:
         add(ledger, tables.customers, *(person(key, name) for key, name in COMPANIES.items()))
 
     async def tell(self, story, without=None):
-        """Let everything happen; or leave out some links from the start, and undo nothing."""
+        """Play all steps; or leave out some links from the start, and undo nothing."""
         for minute, told in enumerate(story):
             await self._happens(told, minute, NOW + minute * MINUTE, without)
         await self.live.publish(NOW)
@@ -140,7 +140,7 @@ def _wipe(connection):
 
 
 def _parted(sent, without):
-    """An event without the keys that it must not be linked with."""
+    """The event without the keys that it must not be linked with."""
     keys = [*([sent["customer_id"]] if "customer_id" in sent else []), *sent["identifiers"]]
     others = [one for one in sent["identifiers"] if frozenset({keys[0], one}) not in without]
     return {**sent, "identifiers": others}
@@ -187,7 +187,7 @@ def differences(one, other):
 
 
 def unlike_its_events(world):
-    """Customers and accounts of whom something else is kept or shown than their events make."""
+    """List customers and accounts whose kept or online state is not the fold of their events."""
     known = {row.customer_id for row in rows(world.ledger, tables.events)}
     known |= {account_key(company) for company in COMPANIES.values()}
     states = kept(world.ledger)
@@ -227,7 +227,7 @@ def _opened(urls):
 
 
 def lived_and_reference(ledgers, story):
-    """The world as it went, and one that never saw the links that are undone at the end."""
+    """Play a story in two worlds; the second never has the links that are undone at the end."""
     lived, reference = map(World, ledgers)
     asyncio.run(lived.tell(story))
     undone = _pairs(lived.ledger, undone=True)

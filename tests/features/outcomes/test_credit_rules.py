@@ -95,7 +95,7 @@ def test_what_was_said_before_the_decision_is_not_put_down_to_it(toy_catalog, no
 
 
 def business(toy_catalog: Catalog, attribution: str = "last_touch", **discount: Any) -> Catalog:
-    """The toy catalogue with a sale, told with its worth, and a visit; `discount` lists both."""
+    """The toy catalogue with a sale of reported value and a visit; `discount` lists both."""
     content = toy_catalog.model_dump(mode="json")
     content["attribution"] = attribution
     content["outcomes"] |= {"bought": {"acceptance": 1}, "came": {"acceptance": None}}
@@ -114,7 +114,7 @@ def results(
     catalog: Catalog,
     asked: timedelta = 9 * DAY,
 ) -> dict[ShownAction, tuple[float | None, float]]:
-    """Credit and what was earned, of everything that was shown."""
+    """The credit and the earned reward of each shown action."""
     actions = [attribute_outcomes(one, outcomes, catalog) for one, outcomes in told.items()]
     shares = credit_shares(actions, catalog)
     return {

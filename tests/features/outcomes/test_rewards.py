@@ -31,7 +31,7 @@ DISCOUNT = {"discount": 14}  # costs 0.5, an acceptance is worth 5
 
 @pytest.fixture
 def tell(ledger):
-    """Puts an outcome of a decision, an hour after ``NOW`` unless it is said."""
+    """Writes an outcome of a decision, by default an hour after ``NOW``."""
 
     def put(decision_id: str, outcome: str = "accepted", name: str = "", **changed: Any) -> None:
         row = {

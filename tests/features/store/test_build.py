@@ -43,7 +43,7 @@ def test_a_build_that_was_cut_off_leaves_the_old_history_and_nothing_in_the_way(
     monkeypatch, store, filled, toy_domain
 ):
     class Cut(Exception):
-        """Somebody pressed the keys."""
+        """The build was interrupted."""
 
     def cut(*_):
         raise Cut

@@ -1,4 +1,4 @@
-"""Feast's online store, read past Feast: every customer is known as Feast itself knows them."""
+"""Reads Feast's SQLite online store directly, with the same result as through Feast."""
 
 from __future__ import annotations
 

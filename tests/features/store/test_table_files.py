@@ -1,4 +1,4 @@
-"""Tables in files: what a cell says stays what it says, whoever is taken out."""
+"""Rewrites tables without some rows; all other cells keep their content."""
 
 from __future__ import annotations
 
