@@ -1,9 +1,9 @@
-"""Decisions of many kinds, and each once more from the log: is every answer the same, to the byte?
+"""Makes decisions of many kinds, replays each from the log, and compares them to the byte.
 
     python -m tests.bench.replay --decisions 10000
 
-They are made by two workers while the business lives: events and merges come in, the learner
-publishes what it learned, and another churn model is promoted. Then all of them are repeated.
+Two workers decide while events and merges come in, the learner publishes new versions, and another
+churn model is promoted. Then all decisions are replayed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ out = Console(width=120)
 
 @dataclass
 class Business:
-    """A started grocer with two workers, and what was decided there.
+    """A started grocer with two workers, and its answers.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Business:
     churn: list[str] = field(default_factory=list)
 
     def live(self, decisions: int) -> None:
-        """Decide, and between the phases: events, merges, outcomes that teach, a promotion."""
+        """Decide in phases; between them are events, merges, learned outcomes and a promotion."""
         between = (self._something_happens, self._learn, self._promote)
         for phase in range(PHASES):
             self._decide(f"phase-{phase}", decisions // PHASES)
@@ -70,7 +70,7 @@ class Business:
                 between[phase]()
 
     def serves(self, model: str, holds: Callable[[str], bool]) -> None:
-        """Wait until the version of a model is what it should be, on both workers."""
+        """Wait until both workers serve a version of a model."""
         both_workers(self.server, lambda one: holds(one.get("/readyz")[1]["models"][model]))
 
     def post(self, path: str, body: Mapping[str, Any], through: Server | None = None) -> Any:
@@ -93,7 +93,7 @@ class Business:
                 self.post("/v1/activate", {"decision_id": answer["decision_id"]})
 
     def _something_happens(self) -> None:
-        """Complaints, words on consent, visits; and people who turn out to be one."""
+        """Send complaints, consents and visits, and merge some customers."""
         kinds = ("visit", "page_view", "call", "complaint_opened", "consent_withdrawn")
         now, events = datetime.now(UTC), []
         for number in range(PEOPLE):
@@ -116,7 +116,7 @@ class Business:
                 assert self.post("/v1/unlink", keys)["changed"]
 
     def _learn(self) -> None:
-        """Outcomes of what was shown, until both workers serve what was learned from them."""
+        """Report outcomes until both workers serve a bandit that has learned from them."""
         before = self.server.get("/readyz")[1]["models"]["bandit"]
         shown = [one for one in self.answers if one["activated"]]
         for answer in shown:
@@ -127,7 +127,7 @@ class Business:
         self.serves("bandit", lambda version: version != before)
 
     def _promote(self) -> None:
-        """A churn model that says something else becomes champion."""
+        """Promote a churn model with other predictions."""
         registry = Registry(load_settings(self.env))
         champion = registry.version("churn", CHAMPION)
         number = _another_churn(registry, champion, Path(self.env["NBA_HOME"]) / "another")
@@ -142,7 +142,7 @@ def both_workers(server: Server, holds: Callable[[Server], bool]) -> None:
 
 
 def _request(rng: np.random.Generator, name: str) -> dict[str, Any]:
-    """One of the many ways to ask."""
+    """Draw a request of a random kind."""
     number = int(rng.integers(1, PEOPLE))
     who: list[dict[str, Any]] = [
         {"customer_id": f"h{number}"},
@@ -171,7 +171,7 @@ def _request(rng: np.random.Generator, name: str) -> dict[str, Any]:
 
 
 def _another_churn(registry: Registry, champion: ModelVersion, folder: Path) -> str:
-    """A version of the champion's trees that is half as sure of itself."""
+    """Make a version of the champion whose log odds are halved."""
     files = registry.folder(champion)
     shutil.copytree(files.parents[1], folder)
     note = folder / files.relative_to(files.parents[1]) / "classifier.json"
@@ -184,7 +184,7 @@ def _another_churn(registry: Registry, champion: ModelVersion, folder: Path) -> 
 
 @dataclass(frozen=True)
 class Opened:
-    """A copy of a built grocer's home, its catalogue and its MLflow, to do with as one likes."""
+    """A copy of a built grocer's home, its catalogue and its MLflow, which may be changed."""
 
     home: Path
     actions: Path
@@ -192,7 +192,7 @@ class Opened:
 
 
 def opened(home: Path, mlflow_uri: str, artifacts: str, folder: Path) -> Opened:
-    """A grocer of one's own, with a large control group."""
+    """Start a copy of the grocer with a large control group."""
     shutil.copytree(home, folder / "home")
     shutil.copy(mlflow_uri.removeprefix("sqlite:///"), folder / "mlflow.db")
     content = yaml.safe_load(actions_beside(GROCERY).read_text(encoding="utf-8"))
@@ -212,7 +212,7 @@ def opened(home: Path, mlflow_uri: str, artifacts: str, folder: Path) -> Opened:
 
 
 def repeated(env: Mapping[str, str], since: datetime) -> Iterator[ReplayAnswer]:
-    """Decide again all that was decided from a time on."""
+    """Replay all decisions from a time on."""
     settings = load_settings(env)
     domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
     archive = Archive(Registry(settings), ledger, domain, load_params())
