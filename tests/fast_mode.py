@@ -40,7 +40,7 @@ def refuse_in_fast_mode(what: str) -> None:
 
 
 def left_out(item: pytest.Item) -> bool:
-    """Whether the fast mode leaves a test out."""
+    """Tell whether the fast mode leaves a test out."""
     if any(item.get_closest_marker(name) for name in MARKERS):
         return True
     if FIXTURES & set(getattr(item, "fixturenames", ())):
@@ -51,5 +51,5 @@ def left_out(item: pytest.Item) -> bool:
 
 
 def all_left_out(path: Path) -> bool:
-    """Whether the fast mode leaves out all tests of a file, because the file says so."""
+    """Tell whether the fast mode leaves out all tests of a file, because the file says so."""
     return path.name.startswith("test_") and bool(MARKED.search(path.read_text(encoding="utf-8")))

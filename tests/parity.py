@@ -179,7 +179,7 @@ def _activity(row: dict[str, Any]) -> Sent:
 
 
 @dataclass(frozen=True)
-class Play:
+class Traffic:
     """The calls to send, and how many events in them are late or repeated."""
 
     calls: list[list[Sent]]
@@ -187,7 +187,7 @@ class Play:
     twice: int
 
 
-def interleaved(business: Business, seed: int = SEED) -> Play:
+def interleaved(business: Business, seed: int = SEED) -> Traffic:
     """Interleave customers at random, each in order but for late and repeated events."""
     rng = np.random.default_rng(seed)
     names = [name for name, own in business.events.items() for _ in own]
@@ -217,7 +217,7 @@ def interleaved(business: Business, seed: int = SEED) -> Play:
         size = int(rng.integers(1, LARGEST_CALL + 1))
         calls.append(sent[:size])
         sent = sent[size:]
-    return Play(calls, _out_of_order(sequence), len(again))
+    return Traffic(calls, _out_of_order(sequence), len(again))
 
 
 def _out_of_order(sequence: Iterable[tuple[float, tuple[str, int]]]) -> int:
@@ -255,19 +255,19 @@ def prepared(folder: Path, business: Business) -> Path:
     return folder / "home"
 
 
-def live(home: Path, business: Business, play: Play, tree: Path = ROOT) -> pd.DataFrame:
+def live(home: Path, business: Business, traffic: Traffic, tree: Path = ROOT) -> pd.DataFrame:
     """Send all calls, decide for each customer; the features that serving read, and `decided_at`.
 
     Halfway, `nba build` runs beside the server, as it would every night.
     """
     env = home_of(home, business) | {"PYTHONPATH": str(tree)}
-    half = len(play.calls) // 2
+    half = len(traffic.calls) // 2
     with running(home, env, cwd=tree) as server:
-        told = _send(server, play.calls[:half])
+        counts = _send(server, traffic.calls[:half])
         build(env)
-        told += _send(server, play.calls[half:])
+        counts += _send(server, traffic.calls[half:])
         if tree == ROOT:  # a seeded bug may count otherwise; we are after what it does to features
-            assert [*told] == [business.total, play.twice]
+            assert [*counts] == [business.total, traffic.twice]
         for name in business.events:
             body = {"customer_id": name, "decision_id": f"parity-{name}"}
             status, answer = server.post("/v1/decide", {**body, "channel": _channel(business)})
@@ -286,13 +286,13 @@ def build(env: Mapping[str, str]) -> None:
 
 def _send(server: Server, calls: list[list[Sent]]) -> Any:
     """Send calls; the number of accepted events and of duplicates."""
-    told = np.zeros(2, dtype=int)
+    counts = np.zeros(2, dtype=int)
     for call in calls:
         status, answer = server.post("/v1/events", {"events": call})
         if status != 200 or answer["rejected"]:
             raise PathBroken(f"/v1/events answered {status}: {answer}")
-        told += answer["accepted"], answer["duplicates"]
-    return told
+        counts += answer["accepted"], answer["duplicates"]
+    return counts
 
 
 def _channel(business: Business) -> str:
@@ -536,7 +536,7 @@ class Compared:
     """One business, replayed both ways."""
 
     business: Business
-    play: Play
+    traffic: Traffic
     folder: Path
     served: pd.DataFrame
     known: pd.DataFrame
@@ -566,10 +566,10 @@ class Compared:
 
 def compare(business: Business, folder: Path) -> Compared:
     """Replay a business both ways and compare every feature of every customer."""
-    play = interleaved(business)
-    served = live(prepared(folder / "live", business), business, play)
+    traffic = interleaved(business)
+    served = live(prepared(folder / "live", business), business, traffic)
     known = frame_at(batch(folder / "batch", business), moments_of(served))
-    return Compared(business, play, folder, served, known, differences(served, known))
+    return Compared(business, traffic, folder, served, known, differences(served, known))
 
 
 def _quiet(step: str, done: int, total: int) -> None:
@@ -614,7 +614,7 @@ def main() -> int:
 def _show(compared: list[Compared]) -> bool:
     table = Table("business", "events", "late", "twice", "calls", "customers", "features", "differ")
     for one in compared:
-        figures = (one.business.total, one.play.late, one.play.twice, len(one.play.calls))
+        figures = (one.business.total, one.traffic.late, one.traffic.twice, len(one.traffic.calls))
         sizes = (len(one.served), one.known.shape[1], len(one.differences))
         table.add_row(one.business.name, *(f"{number:,}" for number in (*figures, *sizes)))
     out.print(table)

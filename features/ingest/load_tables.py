@@ -56,7 +56,7 @@ class LoadReport:
 
     @property
     def passed(self) -> bool:
-        """Whether all rows are good."""
+        """True if all rows are good."""
         return self.good == self.rows
 
     def __str__(self) -> str:

@@ -89,7 +89,7 @@ SCENES = {
 
 
 @dataclass
-class Told:
+class CallerLog:
     """The answers that the callers got, and the times of their requests, by one clock.
 
     Attributes
@@ -136,12 +136,12 @@ class Round:
     breaches: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        told = (
+        text = (
             f"{self.database:<10} round {self.number:>2}: {self.decisions:,} decisions and "
             f"{self.merges} merges in {self.seconds:.1f} s, {self.contacts:,} contacts; "
             f"{len(self.breaches)} breaches"
         )
-        return told + "".join(f"\n    {one}" for one in self.breaches[:5])
+        return text + "".join(f"\n    {one}" for one in self.breaches[:5])
 
 
 @dataclass
@@ -149,7 +149,7 @@ class Caller:
     """One of the concurrent callers, with a connection of its own."""
 
     server: Server
-    told: Told
+    caller_log: CallerLog
     rng: np.random.Generator
 
     def decide(
@@ -165,8 +165,8 @@ class Caller:
         if later:
             begun = time.monotonic()
             shown = self._post("/v1/activate", {"decision_id": name})["activated"]
-        self.told.begun[name] = begun
-        self.told.shown[name] = answer["customer_id"], channel, shown
+        self.caller_log.begun[name] = begun
+        self.caller_log.shown[name] = answer["customer_id"], channel, shown
 
     def merge(self, left: str, right: str) -> None:
         """Merge two customers: a cookie by an event, another customer by a link."""
@@ -183,7 +183,7 @@ class Caller:
         else:
             body = {"keys": [left, right], "cause": "told an agent"}
             assert self._post("/v1/link", body)["changed"]
-        self.told.merged[family(left)].append((time.monotonic(), left, right))
+        self.caller_log.merged[family(left)].append((time.monotonic(), left, right))
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         status, answer = self.server.post(path, body)
@@ -191,18 +191,18 @@ class Caller:
         return answer
 
 
-class Load(NamedTuple):
+class RoundSize(NamedTuple):
     """The number of requests in a round: by each caller about one customer, and during merges."""
 
     each: int
     meanwhile: int
 
 
-FULL, SMALL = Load(3, 1600), Load(2, 640)
+FULL, SMALL = RoundSize(3, 1600), RoundSize(2, 640)
 
 
 def rounds(
-    built: Built, home: Path, url: str, count: int, load: Load, seed: int
+    built: Built, home: Path, url: str, count: int, load: RoundSize, seed: int
 ) -> Iterator[Round]:
     """Run rounds on one server of two workers; the ledger grows, customers are new in each round.
 
@@ -222,9 +222,9 @@ def rounds(
     with running(home, {**env, "NBA_WORKERS": "2"}) as server:
         connections = _of_both_workers(server)
         for number in range(1, count + 1):
-            told = Told()
+            caller_log = CallerLog()
             callers = [
-                Caller(connection, told, np.random.default_rng([seed, number, place]))
+                Caller(connection, caller_log, np.random.default_rng([seed, number, place]))
                 for place, connection in enumerate(connections)
             ]
             began = time.monotonic()
@@ -234,9 +234,9 @@ def rounds(
                 )
             rng = np.random.default_rng([seed, number])
             _all_at_once(_merging(callers, number, load.meanwhile, rng))
-            found = Round(ledger.engine.dialect.name, number, len(told.begun))
+            found = Round(ledger.engine.dialect.name, number, len(caller_log.begun))
             found.seconds = time.monotonic() - began
-            evaluate(found, told, read_journal(ledger))
+            evaluate(found, caller_log, read_journal(ledger))
             yield found
     ledger.close()
 
@@ -303,9 +303,9 @@ def _merging(
     return [partial(follow, steps) for steps in todo]
 
 
-def evaluate(found: Round, told: Told, journal: Mapping[str, Sequence[Contact]]) -> None:
+def evaluate(found: Round, caller_log: CallerLog, journal: Mapping[str, Sequence[Contact]]) -> None:
     """Compare the contacts of a round with the caps."""
-    found.merges = sum(map(len, told.merged.values()))
+    found.merges = sum(map(len, caller_log.merged.values()))
     for kin, contacts in journal.items():
         number, _, name = kin.partition("-")
         if number != str(found.number):
@@ -313,7 +313,7 @@ def evaluate(found: Round, told: Told, journal: Mapping[str, Sequence[Contact]])
         found.contacts += len(contacts)
         account = name == "account"
         by_ledger = list(counts(contacts, CAPS, lambda one: one.owners, account))
-        by_callers = counts(contacts, CAPS, told.owners, account)
+        by_callers = counts(contacts, CAPS, caller_log.owners, account)
         found.breaches += [one.breach for one in (*by_ledger, *by_callers) if one.breach]
         found.breaches += _misplaced(contacts)
         if name in SCENES:
@@ -328,9 +328,9 @@ def evaluate(found: Round, told: Told, journal: Mapping[str, Sequence[Contact]])
         for one in contacts
         if kin.startswith(f"{found.number}-")
     }
-    answered = {(name, one) for name, (_, _, shown) in told.shown.items() for one in shown}
+    answered = {(name, one) for name, (_, _, shown) in caller_log.shown.items() for one in shown}
     found.breaches += [f"answered or kept, not both: {one}" for one in sorted(kept ^ answered)]
-    found.breaches += _by_answers(told)
+    found.breaches += _by_answers(caller_log)
 
 
 def _misplaced(contacts: Sequence[Contact]) -> Iterator[str]:
@@ -340,10 +340,10 @@ def _misplaced(contacts: Sequence[Contact]) -> Iterator[str]:
             yield f"{one.decision_id} was kept for {one.customer_id}, but {one.key} is {owner}"
 
 
-def _by_answers(told: Told) -> Iterator[str]:
+def _by_answers(caller_log: CallerLog) -> Iterator[str]:
     """Check the caps of one customer against the answers under each customer id."""
     tallies: Counter[tuple[Any, ...]] = Counter()
-    for customer_id, channel, shown in told.shown.values():
+    for customer_id, channel, shown in caller_log.shown.values():
         for action in shown:
             for number, cap in enumerate(CAPS):
                 each = cap.get("each", ())

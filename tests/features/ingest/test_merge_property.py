@@ -1,6 +1,6 @@
 """Checks that a link that is undone leaves no trace, for random events in between.
 
-Random stories are told to a real ledger and, without the links that were undone in the end, to
+Random stories are played in a real ledger and, without the links that were undone in the end, to
 another one; who is who, what is shown of everybody and what counts against their contacts must
 be the same. `MERGE_STORIES=5000 pytest tests/features/test_merge_property.py` tells more of them.
 """
@@ -49,7 +49,7 @@ COMPANIES = {"c1": "acme", "c2": "acme", "c3": "beta", "phone:39055": "gamma"}
 LATER = (NOW + timedelta(days=3)).timestamp()
 
 
-class Told(NamedTuple):
+class Step(NamedTuple):
     """One step of a story; ``what`` says which of its fields are used."""
 
     what: str
@@ -86,12 +86,12 @@ def happenings(draw):
     what = draw(st.sampled_from([*["events"] * 4, "link", "unlink", "decide", "build"]))
     if what == "events":
         events = draw(st.lists(sent_events(), min_size=1, max_size=4))
-        return Told(what, events=tuple(events), down=draw(st.integers(0, 9)) == 0)
+        return Step(what, events=tuple(events), down=draw(st.integers(0, 9)) == 0)
     if what == "link":
-        return Told(what, draw(two_keys))
+        return Step(what, draw(two_keys))
     if what == "unlink":
-        return Told(what, number=draw(st.integers(0, 20)))
-    return Told(what, (draw(st.sampled_from(KEYS)),) if what == "decide" else ())
+        return Step(what, number=draw(st.integers(0, 20)))
+    return Step(what, (draw(st.sampled_from(KEYS)),) if what == "decide" else ())
 
 
 stories = st.lists(happenings(), min_size=5, max_size=14)
@@ -108,27 +108,29 @@ class World:
 
     async def tell(self, story, without=None):
         """Play all steps; or leave out some links from the start, and undo nothing."""
-        for minute, told in enumerate(story):
-            await self._happens(told, minute, NOW + minute * MINUTE, without)
+        for minute, step in enumerate(story):
+            await self._happens(step, minute, NOW + minute * MINUTE, without)
         await self.live.publish(NOW)
 
-    async def _happens(self, told, minute, now, without):
-        if told.what == "events":
-            self.shown.broken = told.down
+    async def _happens(self, step, minute, now, without):
+        if step.what == "events":
+            self.shown.broken = step.down
             with suppress(NotVisible):
-                await self.live.ingest([_parted(one, without or ()) for one in told.events], now)
+                await self.live.ingest(
+                    [_without_keys(one, without or ()) for one in step.events], now
+                )
             self.shown.broken = False
-        elif told.what == "link" and frozenset(told.keys) not in (without or ()):
-            await self.live.link(told.keys, "they said so", now)
-        elif told.what == "unlink" and without is None:
+        elif step.what == "link" and frozenset(step.keys) not in (without or ()):
+            await self.live.link(step.keys, "they said so", now)
+        elif step.what == "unlink" and without is None:
             if pairs := sorted(map(sorted, _pairs(self.ledger, undone=False))):
-                left, right = pairs[told.number % len(pairs)]
+                left, right = pairs[step.number % len(pairs)]
                 await self.live.unlink((left, right), "a mistake", now)
-        elif told.what == "decide":
-            [key] = told.keys
+        elif step.what == "decide":
+            [key] = step.keys
             row = decision(minute, key, customer(self.ledger, key))
             add(self.ledger, tables.decisions, row | {"channel": SHOP.channels[minute % 2]})
-        elif told.what == "build":  # all are shown, so the ledger need not keep their states
+        elif step.what == "build":  # all are shown, so the ledger need not keep their states
             await self.live.publish(now)
             self.ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
 
@@ -139,7 +141,7 @@ def _wipe(connection):
             connection.execute(sa.delete(table))
 
 
-def _parted(sent, without):
+def _without_keys(sent, without):
     """The event without the keys that it must not be linked with."""
     keys = [*([sent["customer_id"]] if "customer_id" in sent else []), *sent["identifiers"]]
     others = [one for one in sent["identifiers"] if frozenset({keys[0], one}) not in without]
@@ -151,7 +153,7 @@ def _pairs(ledger, undone):
     return {frozenset({row.left, row.right}) for row in found if bool(row.undone_at) == undone}
 
 
-def _behind(world):
+def _customers_by_key(world):
     """The customer id of each key, and all keys of that customer."""
     who = world.ledger.read(lambda c: {key: resolve(c, [key]) for key in KEYS})
     return {key: (name, {one for one in KEYS if who[one] == name}) for key, name in who.items()}
@@ -172,7 +174,7 @@ def _features(world, who):
 def differences(one, other):
     """List the differences between two worlds that a caller could see."""
     found = []
-    here, there = _behind(one), _behind(other)
+    here, there = _customers_by_key(one), _customers_by_key(other)
     met_here, met_there = _contacts(one), _contacts(other)
     for key in KEYS:
         (name_here, keys_here), (name_there, keys_there) = here[key], there[key]
@@ -285,11 +287,11 @@ def _nobody_is_folded_anew(monkeypatch):
 def test_a_trace_would_be_seen(ledgers, monkeypatch, break_it, seen):
     break_it(monkeypatch)
     story = [
-        Told("events", events=(event(1, "c1"), event(2, "cookie:1"))),
-        Told("link", ("c1", "cookie:1")),
-        Told("events", events=(event(3, "cookie:1", at=NOW),)),
-        Told("decide", ("cookie:1",)),
-        Told("unlink"),
+        Step("events", events=(event(1, "c1"), event(2, "cookie:1"))),
+        Step("link", ("c1", "cookie:1")),
+        Step("events", events=(event(3, "cookie:1", at=NOW),)),
+        Step("decide", ("cookie:1",)),
+        Step("unlink"),
     ]
     found = differences(*lived_and_reference(ledgers, story))
     assert seen in found if seen else found == []

@@ -57,9 +57,9 @@ def test_a_build_that_was_cut_off_leaves_the_old_history_and_nothing_in_the_way(
 
 
 def test_progress_ends_with_all_events_folded(monkeypatch, store, filled, toy_domain):
-    told = []
+    progress = []
     monkeypatch.setattr(fold_parts, "PART_EVENTS", 2)
-    build_features(filled, store, toy_domain, NOW, lambda *said: told.append(said))
-    assert [what for what, _, _ in told] == ["fold events"] * 3  # two of ann, three of tie, one
-    assert told[-1] == ("fold events", len(EVENTS), len(EVENTS))
-    assert sorted(done for _, done, _ in told) == [done for _, done, _ in told]
+    build_features(filled, store, toy_domain, NOW, lambda *step: progress.append(step))
+    assert [what for what, _, _ in progress] == ["fold events"] * 3  # two of ann, three of tie, one
+    assert progress[-1] == ("fold events", len(EVENTS), len(EVENTS))
+    assert sorted(done for _, done, _ in progress) == [done for _, done, _ in progress]

@@ -67,9 +67,9 @@ def test_what_was_served_is_what_training_finds_in_the_history_of_the_same_home(
 def test_the_events_came_late_and_twice_as_often_as_promised(compared):
     total = compared.business.total
     assert total >= {"grocery": 8000, "helpdesk": 2500}[compared.business.name]
-    assert compared.play.late >= LATE * total
-    assert compared.play.twice >= round(TWICE * total)
-    sizes = [len(call) for call in compared.play.calls]
+    assert compared.traffic.late >= LATE * total
+    assert compared.traffic.twice >= round(TWICE * total)
+    sizes = [len(call) for call in compared.traffic.calls]
     assert max(sizes) <= 100 and len(set(sizes)) > 20
 
 
