@@ -74,10 +74,10 @@ def test_attributes_and_one_leaving_are_enough_to_foresee_churn(telco: Built):
     assert "churn: version 1 is champion." in telco.output
 
 
-def test_what_is_judged_by_folds_is_not_tuned(telco: Built):
+def test_a_model_that_is_validated_by_folds_is_not_tuned(telco: Built):
     done = nba_in_process(["tune", "churn", "--trials", "1"], telco.env)
     assert done.returncode == 2
-    assert "churn is judged by folds: every customer is one to judge on." in done.stderr
+    assert "churn is validated by folds: every customer is used for validation." in done.stderr
 
 
 def test_without_campaigns_the_bandit_reads_only_what_differs_between_customers(telco: Built):

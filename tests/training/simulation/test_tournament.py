@@ -1,4 +1,4 @@
-"""Policies are played in the same worlds, summarised, compared and drawn."""
+"""Policies are played in the same worlds, summarised and compared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidSetting
-from training.simulation.picture import draw_tournament
 from training.simulation.report import policy_differences, policy_summaries
 from training.simulation.tournament import POLICIES, run_tournament
 
@@ -45,11 +44,6 @@ def test_of_several_worlds_the_interval_is_over_the_worlds():
         4.303 * means.std(ddof=1) / 3**0.5, rel=0.001
     )
     assert summary.oracle_share is None
-
-
-def test_a_picture_is_drawn(tournament, tmp_path):
-    draw_tournament(tournament, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_the_same_seeds_give_the_same_result_on_any_number_of_processes():

@@ -1,0 +1,68 @@
+"""Tests summaries, comparisons and intervals on results made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.training.simulation.runs import CUSTOMERS, tournament
+from training.simulation.report import (
+    difference,
+    mean_over_worlds,
+    policy_differences,
+    policy_summaries,
+)
+
+
+def test_a_summary_has_the_means_over_the_worlds():
+    first, *_ = policy_summaries(tournament(batch_bandit=5.0, random=1.0, oracle=9.0))
+    assert (first.name, first.variant) == ("batch_bandit", "batch_bandit variant")
+    assert first.value.value == pytest.approx(5.5)
+    assert first.late_value.value == pytest.approx(5.5 / 3)
+    assert first.churn.value == pytest.approx(4 / CUSTOMERS)
+
+
+def test_the_share_of_the_oracles_gain_is_0_for_random_and_1_for_the_oracle():
+    shares = {
+        one.name: one.oracle_share.value
+        for one in policy_summaries(tournament(batch_bandit=5.0, random=1.0, oracle=9.0))
+    }
+    assert shares == pytest.approx({"batch_bandit": 0.5, "random": 0.0, "oracle": 1.0})
+
+
+def test_without_oracle_there_is_no_share_of_its_gain():
+    assert policy_summaries(tournament(batch_bandit=5.0, random=1.0))[0].oracle_share is None
+
+
+def test_differences_are_paired_and_relative_to_the_other_policy():
+    [found] = policy_differences(tournament(batch_bandit=5.0, rules=4.0))
+    assert found.other == "rules"
+    assert (found.value.value, found.value.low, found.value.high) == pytest.approx((1, 1, 1))
+    assert found.relative == pytest.approx(1 / 4.5)
+
+
+def test_without_the_batch_bandit_nothing_is_compared():
+    assert policy_differences(tournament(rules=4.0, random=1.0)) == []
+
+
+def test_one_world_has_the_interval_over_its_customers():
+    values = np.random.default_rng(1).normal(size=30)
+    expected = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
+    assert mean_over_worlds([values])[1:] == pytest.approx(expected)
+
+
+def test_several_worlds_have_the_interval_over_their_means():
+    worlds = [np.full(10, mean) for mean in (1.0, 2.0, 4.0)]
+    means = np.array([1.0, 2.0, 4.0])
+    expected = stats.t.interval(0.95, 2, means.mean(), stats.sem(means))
+    assert mean_over_worlds(worlds)[1:] == pytest.approx(expected)
+
+
+def test_a_difference_of_groups_has_welchs_interval():
+    rng = np.random.default_rng(2)
+    first, second = rng.normal(1.0, 1.0, 50), rng.normal(0.0, 3.0, 20)
+    welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert difference(first, second)[1:] == pytest.approx((welch.low, welch.high))
+    assert difference(first[:1], second) is None
+    assert difference(np.ones(3), np.zeros(4)) == (1.0, 1.0, 1.0)
