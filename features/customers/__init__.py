@@ -1,1 +1,1 @@
-"""Each customer: identity, contacts, consents, answers, and those who were forgotten."""
+"""Customers: identity, attributes, contacts, consents, satisfaction, timeline, and tombstones."""

@@ -1,7 +1,7 @@
-"""What customers were shown, and what they said to it: the memory of the contact policy.
+"""Contacts: the showings of actions and the outcomes of each, as the contact policy reads them.
 
-A contact is one action of one decision that was shown. It moves with its key when customers are
-merged or parted, like the decision it belongs to.
+A contact is one action of one decision that was shown. When customers are merged or split, it moves
+with its key, as its decision does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Contact(NamedTuple):
     Attributes
     ----------
     shown_us : int
-        When, in microseconds since 1970 (UTC): as the ledger keeps it, and as JSON keeps it exact.
+        Time of the showing, in microseconds since 1970 (UTC), which JSON represents exactly.
     outcomes_at : by outcome name, when it last occurred, in microseconds since 1970
     """
 
@@ -37,7 +37,7 @@ class Contact(NamedTuple):
     outcomes_at: Mapping[str, int]
 
 
-# Made once: putting the expression together would take longer than the database does.
+# Built once: building the expression would take longer than the database takes to answer it.
 _COLUMNS = tables.contacts.c
 _HISTORY = (
     sa.select(
@@ -53,7 +53,7 @@ _HISTORY = (
 )
 _OF_ONE = Statement(_HISTORY.where(_COLUMNS.customer_id == sa.bindparam("customer")))
 _OF_SOME = _HISTORY.where(_COLUMNS.customer_id.in_(sa.bindparam("customers", expanding=True)))
-# An imported outcome need not name the action: the decision has only one.
+# An imported outcome need not name the action, as an imported decision has only one.
 _NAMED = sa.bindparam("action", type_=sa.Text)
 _UPDATE_OUTCOMES_AT = (
     sa.update(tables.contacts)
@@ -68,7 +68,7 @@ _UPDATE_OUTCOMES_AT = (
 def history(
     connection: sa.Connection, customer_ids: Sequence[str], since: datetime
 ) -> list[Contact]:
-    """Every contact after a moment with one of these customers, the oldest first."""
+    """Read the contacts of some customers after a moment, the oldest first."""
     rows: Iterable[Any]
     if len(customer_ids) == 1:
         rows = _OF_ONE.rows(connection, {"customer": customer_ids[0], "since": since})
@@ -81,7 +81,7 @@ def history(
 
 
 def note_contacts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Keep showings, each once; columns of the table without ``outcomes_at``."""
+    """Insert showings that are not there yet; rows have all columns but ``outcomes_at``."""
     return tables.insert_new(
         connection, tables.contacts, [{**row, "outcomes_at": ""} for row in rows]
     )
@@ -89,44 +89,44 @@ def note_contacts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) 
 
 def update_outcomes_at(connection: sa.Connection, decision_ids: Iterable[str]) -> None:
     """Recompute ``outcomes_at`` of the contacts of these decisions from their outcomes."""
-    outcomes, news = tables.outcomes.c, list[dict[str, str]]()
-    held: dict[tuple[str, str], list[Any]] = {}
+    outcomes, updates = tables.outcomes.c, list[dict[str, str]]()
+    by_contact: dict[tuple[str, str], list[Any]] = {}
     for row in select_in_batches(
         connection, sa.select(tables.outcomes), outcomes.decision_id, decision_ids
     ):
-        held.setdefault((row.decision_id, row.action_id), []).append(row)
-    for (decision_id, action_id), rows in held.items():
-        gone = {row.retracts or row.revises for row in rows}
+        by_contact.setdefault((row.decision_id, row.action_id), []).append(row)
+    for (decision_id, action_id), rows in by_contact.items():
+        replaced = {row.retracts or row.revises for row in rows}
         outcomes_at: dict[str, int] = {}
         for row in rows:
-            if not row.retracts and row.outcome_id not in gone:
+            if not row.retracts and row.outcome_id not in replaced:
                 at_us = max(outcomes_at.get(row.outcome, 0), micros(row.occurred_at))
                 outcomes_at[row.outcome] = at_us
         kept = json.dumps(outcomes_at) if outcomes_at else ""
-        news.append({"decision": decision_id, "action": action_id, "kept": kept})
-    if news:
-        connection.execute(_UPDATE_OUTCOMES_AT, news)
+        updates.append({"decision": decision_id, "action": action_id, "kept": kept})
+    if updates:
+        connection.execute(_UPDATE_OUTCOMES_AT, updates)
 
 
-SPANS_DAYS = (1, 7, 30)  # of the contact counters
+PERIODS_DAYS = (1, 7, 30)  # of the contact counts
 
 
 def contact_summary(connection: sa.Connection, customer_id: str, now: datetime) -> dict[str, Any]:
-    """What the customer was shown: when last, and how often on each channel and of each action.
+    """Summarize the contacts of a customer: the last one, and counts by channel and by action.
 
-    Restated by a merge and its undoing, because contacts are found by who the customer is now.
+    Contacts are found by the customer of today, so a merge or a split changes the summary.
     """
     last_at: datetime | None = None
     counts: dict[str, dict[str, dict[str, int]]] = {"channels": {}, "actions": {}}
     for contact in history(connection, [customer_id], tables.EPOCH):
         last_at = tables.from_micros(contact.shown_us)
         for of, name in (("channels", contact.channel), ("actions", contact.action_id)):
-            kept = counts[of].setdefault(name, {"ever": 0} | _spans())
+            kept = counts[of].setdefault(name, {"ever": 0} | _zero_counts())
             kept["ever"] += 1
-            for days in SPANS_DAYS:
+            for days in PERIODS_DAYS:
                 kept[f"{days}d"] += last_at > now - timedelta(days=days)
     return {"last_at": last_at, **counts}
 
 
-def _spans() -> dict[str, int]:
-    return {f"{days}d": 0 for days in SPANS_DAYS}
+def _zero_counts() -> dict[str, int]:
+    return {f"{days}d": 0 for days in PERIODS_DAYS}

@@ -1,4 +1,4 @@
-"""One customer's story: events, decisions and outcomes in one order, and what follows from them."""
+"""The timeline of a customer: events, decisions and outcomes in one order, read in pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from features.ledger import tables
 
 @dataclass(frozen=True, slots=True, order=True)
 class TimelineCursor:
-    """Where in a timeline an entry stands; entries of one instant are told apart by kind and id."""
+    """The position of an item in a timeline: its time, kind and id, compared in this order."""
 
     at_us: int
     kind: str
@@ -28,12 +28,12 @@ class TimelineCursor:
 
     @classmethod
     def parse(cls, text: str) -> TimelineCursor:
-        """What `str` made.
+        """Read a cursor that `str` wrote.
 
         Raises
         ------
         InvalidRequest
-            If it is something else.
+            If the text is not a cursor.
         """
         at_us, _, rest = text.partition(":")
         kind, _, name = rest.partition(":")
@@ -48,14 +48,10 @@ class TimelineCursor:
 
 @dataclass(frozen=True, slots=True)
 class TimelineItem:
-    """Something that happened, that we chose, or that followed."""
+    """An event, a decision or an outcome of a customer."""
 
     cursor: TimelineCursor
     content: dict[str, Any]
-
-
-# Of an outcome.
-TOLD = ("decision_id", "action_id", "outcome", "value", "shared_id", "retracts", "revises")
 
 
 def timeline(
@@ -65,14 +61,20 @@ def timeline(
     limit: int,
     before: TimelineCursor | None,
 ) -> tuple[list[TimelineItem], TimelineCursor | None]:
-    """A page of the story, the newest first, and where the next page begins (None: nowhere)."""
-    entries = [
+    """Read a page of the timeline, the newest item first.
+
+    Returns
+    -------
+    items, next
+        ``next`` is the cursor at which the next page begins; None if this is the last page.
+    """
+    items = [
         *_events(connection, customer_id, domain, limit, before),
         *_decisions(connection, customer_id, limit, before),
         *_outcomes(connection, customer_id, limit, before),
     ]
-    found = [entry for entry in entries if before is None or entry.cursor < before]
-    found.sort(key=lambda entry: entry.cursor, reverse=True)
+    found = [item for item in items if before is None or item.cursor < before]
+    found.sort(key=lambda item: item.cursor, reverse=True)
     more = len(found) > limit
     return found[:limit], found[limit - 1].cursor if more else None
 
@@ -88,20 +90,20 @@ def _events(
     query = sa.select(tables.events).where(columns.customer_id == customer_id)
     for row in _newest(connection, query, columns.occurred_at, columns.event_id, limit, before):
         cursor = TimelineCursor(tables.micros(row.occurred_at), "event", row.event_id)
-        yield TimelineItem(cursor, _told(row, domain))
+        yield TimelineItem(cursor, _event_content(row, domain))
 
 
-def _told(row: Any, domain: Domain) -> dict[str, Any]:
-    told = {
+def _event_content(row: Any, domain: Domain) -> dict[str, Any]:
+    content = {
         "type": row.type,
         "channel": row.channel,
         "key": row.subject,
         "properties": from_json(row.properties),
     }
     if known := domain.events.get(row.type):
-        told |= {"journey": known.journey, "stage": known.stage}
-        told |= {"touchpoint": known.touchpoint, "signal": known.signal}
-    return told
+        content |= {"journey": known.journey, "stage": known.stage}
+        content |= {"touchpoint": known.touchpoint, "signal": known.signal}
+    return content
 
 
 def _decisions(
@@ -137,7 +139,7 @@ def _newest(
     limit: int,
     before: TimelineCursor | None,
 ) -> Sequence[Any]:
-    """Rows not after a place, newest first: one more than a page, beside those at its instant."""
+    """Read the newest rows up to a cursor: one more than a page, and all rows at its time."""
     query = query.order_by(at.desc(), name.desc())
     if before is None:
         return list(connection.execute(query.limit(limit + 1)))
@@ -148,7 +150,7 @@ def _newest(
 
 
 def _actions(row: Any) -> list[str]:
-    """All actions of a decision; an imported one has no answer and only one."""
+    """List the actions of a decision. An imported decision has no answer and one action."""
     if not row.answer:
         return [row.action_id]
     return [action["action_id"] for action in from_json(row.answer)["actions"]]

@@ -1,4 +1,4 @@
-"""Who was forgotten: keyed hashes, by which somebody can be refused but not named."""
+"""Tombstones of forgotten customers: keyed hashes that recognise a key without revealing it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from features.ledger.statements import Statement, select_in_batches
 
 
 def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
-    """Which of these keys belong to a forgotten customer."""
-    any_at_all = sa.exists(sa.select(tables.tombstones.c.key_hash))
-    salt, some = connection.execute(
-        sa.select(tables.meta.c.value, any_at_all).where(tables.meta.c.key == "salt")
+    """Find the keys, among these, of forgotten customers."""
+    any_tombstone = sa.exists(sa.select(tables.tombstones.c.key_hash))
+    salt, some_forgotten = connection.execute(
+        sa.select(tables.meta.c.value, any_tombstone).where(tables.meta.c.key == "salt")
     ).one()
-    if not some:
+    if not some_forgotten:
         return set()
     hashed = {hash_key(salt, key): key for key in keys}
     column = tables.tombstones.c.key_hash
@@ -31,7 +31,7 @@ def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
 
 
 def forgotten_error(key: str) -> CustomerForgotten:
-    """Why something about a forgotten customer is refused."""
+    """Make the error for a request about a forgotten customer."""
     return CustomerForgotten(
         f"{key!r} belongs to a customer who was forgotten.",
         expected="somebody else",
@@ -45,13 +45,13 @@ def refuse_forgotten(connection: sa.Connection, keys: Iterable[str]) -> None:
     Raises
     ------
     CustomerForgotten
-        Names one of them.
+        Names one of the keys.
     """
     for key in forgotten(connection, keys):
         raise forgotten_error(key)
 
 
-# Made once: putting the expression together would take longer than the database does.
+# Built once: building the expression would take longer than the database takes to answer it.
 _RESOLVE = Statement(
     sa.select(
         sa.select(tables.identities.c.customer_id)
@@ -63,12 +63,14 @@ _RESOLVE = Statement(
 
 
 def resolve_customer(connection: sa.Connection, keys: Sequence[str]) -> str:
-    """The customer behind the keys, in one query for the common case: one key, nobody forgotten.
+    """Find the customer of some keys, and refuse forgotten ones.
+
+    In the usual case, one key and no tombstones, it takes one query.
 
     Raises
     ------
     CustomerForgotten
-        If one of the keys is of somebody who was.
+        If one of the keys belongs to a forgotten customer.
     """
     [(customer_id, some_forgotten)] = _RESOLVE.rows(connection, {"key": keys[0]})
     if some_forgotten:
@@ -79,9 +81,9 @@ def resolve_customer(connection: sa.Connection, keys: Sequence[str]) -> str:
 
 
 def subject_of(connection: sa.Connection, keys: Sequence[str], customer_id: str) -> str:
-    """The key under which something about a customer is kept: the first that is theirs.
+    """Choose the key under which a row about a customer is stored: the first of its own keys.
 
-    Kept under another, it would not be given back when links are undone.
+    Under another key the row would go to another customer when links are undone.
     """
     if len(keys) == 1:
         return keys[0]
@@ -90,7 +92,7 @@ def subject_of(connection: sa.Connection, keys: Sequence[str], customer_id: str)
 
 
 def add_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime) -> None:
-    """Refuse these keys from now on."""
+    """Refuse these keys from now on: store their hashes."""
     rows = [{"key_hash": one, "forgotten_at": at} for one in hash_keys(connection, keys)]
     tables.insert_new(connection, tables.tombstones, rows)
 
@@ -102,11 +104,11 @@ def readmit(connection: sa.Connection, keys: Iterable[str]) -> int:
 
 
 def hash_keys(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
-    """Keys as tombstones and model versions know them."""
+    """Hash keys as tombstones and model versions store them."""
     salt = str(tables.get_meta(connection, "salt"))
     return [hash_key(salt, key) for key in keys]
 
 
 def hash_key(salt: str, key: str) -> str:
-    """A key as the tombstones know it: without the ledger's salt nobody can try names on it."""
+    """Hash a key with the ledger's salt; without the salt nobody can test names against a hash."""
     return hmac.new(salt.encode(), key.encode(), hashlib.sha256).hexdigest()
