@@ -9,7 +9,7 @@ import pytest
 from features.business.domain import load_domain
 from features.customers.consents import consents
 from features.customers.keys import KeyNormalizer
-from features.ingest.live_events import append
+from features.ingest.append_events import append_events
 from features.journeys.events import parse_event
 from tests.conftest import SHOP
 
@@ -33,6 +33,6 @@ def test_the_words_on_consent_come_in_the_order_in_which_they_were_last_said(led
             "properties": {"purpose": "news"} | ({"for_channel": channel} if channel else {}),
         }
         events.append(parse_event(event, domain, normalizer, now))
-    ledger.write_now(lambda connection: append(connection, normalizer, events, now))
+    ledger.write_now(lambda connection: append_events(connection, normalizer, events, now))
     found = ledger.read(lambda connection: consents(connection, "ann", domain))
     assert [(one["channel"], one["given"]) for one in found] == [(None, False), ("app", True)]

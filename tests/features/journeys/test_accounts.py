@@ -6,7 +6,7 @@ import pandas as pd
 from features.business.domain import load_domain
 from features.customers.keys import KeyNormalizer
 from features.datasets.point_in_time import PointInTimeFeatures
-from features.ingest.live_events import append
+from features.ingest.append_events import append_events
 from features.journeys.events import Event
 from features.journeys.fold import Fold
 from features.ledger.tables import customers, insert_new
@@ -38,7 +38,7 @@ def test_an_account_is_built_from_the_events_of_its_members(ledger, tmp_path, mo
         for name in MEMBERS
     ]
     ledger.write_now(lambda c: insert_new(c, customers, people))
-    ledger.write_now(lambda c: append(c, KeyNormalizer(domain), events, NOW))
+    ledger.write_now(lambda c: append_events(c, KeyNormalizer(domain), events, NOW))
     build_features(ledger, store, domain, NOW)
 
     fold = Fold(domain)
