@@ -12,7 +12,8 @@ from features.customers.identity import link_all, resolve_each
 from features.customers.profiles import all_accounts_of
 from features.customers.tombstones import forgotten
 from features.ingest.append_events import append_events
-from features.ingest.contract_tables import Business, ParsedRows, Row, contacts_of
+from features.ingest.cells import Row
+from features.ingest.contract_tables import Business, ParsedRows, contacts_of
 from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from features.errors import InvalidData
 from features.ingest import table_reader
 from features.ingest.batch_writer import write_batch
 from features.ingest.contract_tables import Business, ParsedRows
+from features.ingest.load_report import LoadReport
 from features.ingest.table_reader import ContractTable, find_tables
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -30,44 +30,6 @@ from features.progress import Progress, quiet
 
 # Keys of facts in the ledger, by which an interrupted load continues.
 CHECKED, LOADED = "tables checked", "loaded "
-
-
-@dataclass(frozen=True, slots=True)
-class LoadReport:
-    """The result of checking one table and of loading it.
-
-    Attributes
-    ----------
-    added : int
-        Rows that were new.
-    refused : int
-        Rows left out: of forgotten customers, or an event id that is there with another content.
-    resumed_at : int
-        Rows that an earlier load of the same file had written.
-    """
-
-    table: str
-    rows: int
-    good: int
-    first_offender: str | None
-    added: int = 0
-    refused: int = 0
-    resumed_at: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """True if all rows are good."""
-        return self.good == self.rows
-
-    def __str__(self) -> str:
-        verdict = "PASS" if self.passed else "FAIL"
-        text = f"{verdict}  {self.table:<10} {self.good:>9,} of {self.rows:,} rows are good"
-        if not self.passed:
-            return f"{text}; first: {self.first_offender}"
-        text += f"; {self.added:,} new" if self.added else ""
-        text += f"; {self.refused:,} left out: {self.first_offender}" if self.refused else ""
-        resumed = 0 < self.resumed_at < self.rows
-        return text + (f"; began at row {self.resumed_at + 1:,}" if resumed else "")
 
 
 def load_folder(

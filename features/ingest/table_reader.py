@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from features.errors import InvalidData
-from features.ingest.contract_tables import READERS, Business, ParsedRows, Row
+from features.ingest.cells import Row
+from features.ingest.contract_tables import READERS, Business, ParsedRows
 from features.store.table_files import open_table
 
 BATCH_ROWS = 20_000  # rows written in one transaction at most

@@ -13,7 +13,8 @@ from features.business.domain import Domain, load_domain
 from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.ingest.erasure import Erasure
-from features.ingest.load_tables import LoadReport, is_loaded, load_folder
+from features.ingest.load_report import LoadReport
+from features.ingest.load_tables import is_loaded, load_folder
 from features.ingest.sources import completejourney, helpdesk, telco
 from features.ledger.ledger import Ledger
 from features.progress import Progress

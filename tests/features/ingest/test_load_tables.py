@@ -10,7 +10,6 @@ from features.ingest import load_tables, table_reader
 from features.ingest.load_tables import (
     CHECKED,
     LOADED,
-    LoadReport,
     is_loaded,
     load_folder,
     shift_of,
@@ -148,35 +147,6 @@ def test_progress_ends_with_all_rows_checked_and_loaded(folder, load):
     load(folder({"events": EVENTS}), progress=lambda *said: told.append(said))
     assert told[0] == ("check events", 3, 3)
     assert told[-1] == ("load events", 3, 3)
-
-
-@pytest.mark.parametrize(
-    ("report", "text"),
-    [
-        (
-            LoadReport("events", 1234, 1234, None),
-            "PASS  events         1,234 of 1,234 rows are good",
-        ),
-        (
-            LoadReport("events", 1234, 1234, None, 1200),
-            "PASS  events         1,234 of 1,234 rows are good; 1,200 new",
-        ),
-        (
-            LoadReport("events", 9, 9, "why", 7, 2, 3),
-            "PASS  events             9 of 9 rows are good; 7 new; 2 left out: why; began at row 4",
-        ),
-        (
-            LoadReport("events", 9, 9, None, 0, 0, 9),
-            "PASS  events             9 of 9 rows are good",
-        ),
-        (
-            LoadReport("customers", 3, 2, "row 2: plan is 'gold'."),
-            "FAIL  customers          2 of 3 rows are good; first: row 2: plan is 'gold'.",
-        ),
-    ],
-)
-def test_a_report_reads_as_one_line(report, text):
-    assert str(report) == text
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""Reads the cells of a row of a contract table: ids, texts, numbers and times.
+
+A row has no empty cells, see `ContractTable.rows`. Every function here raises `InvalidData` for a
+cell that breaks its rule.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from features.customers.keys import ID_LENGTH, ID_PATTERN
+from features.errors import InvalidData
+from features.journeys.events import as_utc, is_finite_number
+from features.ledger import tables
+
+Row = dict[str, Any]
+A_TIME = "a time with a time zone, such as 2026-11-22T10:00:00Z"
+
+
+def required(row: Row, column: str) -> Any:
+    """Return a cell that every row must have."""
+    if column not in row:
+        raise bad_cell(column, None, "a value in every row")
+    return row[column]
+
+
+def read_id(row: Row, column: str) -> str:
+    """Read an id, by the rule of the API."""
+    value = as_text(required(row, column))
+    if len(value) > ID_LENGTH or not re.fullmatch(ID_PATTERN, value):
+        raise bad_cell(column, value, f"at most {ID_LENGTH} characters and no spaces")
+    return value
+
+
+def read_identifiers(row: Row) -> list[str]:
+    """Read identifiers: a text with spaces between them, as in CSV, or a list, as in parquet."""
+    cell = row.get("identifiers", "")
+    return [as_text(one) for one in cell] if isinstance(cell, list) else str(cell).split()
+
+
+def as_text(value: object) -> str:
+    """Convert a cell to a text; pandas makes 7.0 of a 7 in a column with gaps."""
+    whole = isinstance(value, float) and value.is_integer()
+    return f"{value:.0f}" if whole else str(value)
+
+
+def read_text(row: Row, column: str) -> str | None:
+    """Read a cell as an unchanged text; None if it is empty."""
+    if column not in row:
+        return None
+    value = as_text(row[column])
+    if "\0" in value:
+        raise bad_cell(
+            column, value, "a text without the character NUL, which PostgreSQL cannot keep"
+        )
+    return value
+
+
+def read_number(row: Row, column: str) -> float | None:
+    """Read a finite number; None if the cell is empty."""
+    value = row.get(column)
+    if value is None:
+        return None
+    if isinstance(value, str | Decimal):  # CSV has texts only, parquet may have decimals
+        try:
+            value = float(value)
+        except ValueError:
+            raise bad_cell(column, value, "a finite number, or empty") from None
+    if not is_finite_number(value):
+        raise bad_cell(column, value, "a finite number, or empty")
+    return float(value)
+
+
+def read_time(row: Row, column: str) -> datetime:
+    """Read a time with a time zone, as aware UTC."""
+    value = required(row, column)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise bad_cell(column, value, A_TIME) from None
+    if not isinstance(value, datetime):
+        raise bad_cell(column, value, A_TIME)
+    try:
+        # To the microsecond, as the ledger keeps it; a Timestamp of pandas may be finer.
+        return tables.from_micros(tables.micros(as_utc(value)))
+    except ValueError as error:
+        raise bad_cell(column, value, str(error)) from None
+
+
+def bad_cell(column: str, value: object, expected: str) -> InvalidData:
+    """Make the error for a cell that breaks a rule."""
+    return InvalidData(
+        f"{column} is {value!r}.", expected=expected, remedy="Correct the table and load it again."
+    )
