@@ -65,7 +65,7 @@ def split(contexts: Floats, arm: NDArray[np.int64], reward: Floats, seed: int) -
     greedy = np.eye(len(ARMS))[model.expected(here).argmax(axis=1)]
     lost = _robust(compare(logs[1], greedy, fixed[policy.fixed], expected))
     return {
-        "ours": values[0].value,
+        "learned": values[0].value,
         "fixed": values[1 + policy.fixed].value,
         "hindsight": values[1 + best].value,
         "error": (values[1 + best].high - values[1 + best].low) / 2 / 1.96,
@@ -94,22 +94,22 @@ def main() -> None:
     began = time.perf_counter()
     contexts, arm, rewards = read(asked.file)
     table = Table(title=f"{asked.splits} half splits, doubly robust, dollars or visits a customer")
-    for column in ("reward", "ours", "best fixed", "in hindsight", "standard error"):
+    for column in ("reward", "learned", "best fixed", "in hindsight", "standard error"):
         table.add_column(column)
     for column in (
-        "ours - best fixed",
+        "learned - best fixed",
         "greedy - best fixed",
         "personal in",
-        "ours >= hindsight - 1 error",
+        "learned >= hindsight - 1 error",
     ):
         table.add_column(column)
     for name, reward in rewards.items():
         found = pd.DataFrame([split(contexts, arm, reward, seed) for seed in range(asked.splits)])
         mean = found.mean()
-        reached = mean["ours"] >= mean["hindsight"] - mean["error"]
+        reached = mean["learned"] >= mean["hindsight"] - mean["error"]
         table.add_row(
             name,
-            *(f"{mean[column]:.4f}" for column in ("ours", "fixed", "hindsight", "error")),
+            *(f"{mean[column]:.4f}" for column in ("learned", "fixed", "hindsight", "error")),
             *(f"{mean[who]:+.4f} +- {mean[f'{who}_error']:.4f}" for who in ("gain", "greedy")),
             f"{int(found['personal'].sum())} of {asked.splits}",
             "yes" if reached else "no",

@@ -47,7 +47,7 @@ class World:
     contexts : shape (n_decisions, n_features)
     target : shape (n_decisions, n_actions)
     truth, logged_truth : float
-        What the judged policy earns, and what the one that decided does.
+        True mean reward of the evaluated policy, and of the logging policy.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class World:
     logged_truth: float
 
 
-def world(seed: int) -> World:
+def draw_world(seed: int) -> World:
     """Draw a world; rewards of even seeds are 0 or 1, of odd seeds amounts of money."""
     rng = np.random.default_rng(seed)
     n_actions, money = int(rng.integers(3, 11)), seed % 2 == 1
@@ -93,9 +93,11 @@ def _scores(rng: np.random.Generator, pool: Floats, n_actions: int) -> Floats:
     return scores
 
 
-def _policy(score: Floats, greed: float, floor: float) -> Floats:
-    """Greedier the higher ``greed``; a share ``floor`` of the choices is uniform."""
-    chances: Floats = (1 - floor) * softmax(greed * score, axis=1) + floor / score.shape[1]
+def _policy(score: Floats, inverse_temperature: float, floor: float) -> Floats:
+    """Greedier the higher ``inverse_temperature``; a share ``floor`` of the choices is uniform."""
+    chances: Floats = (1 - floor) * softmax(
+        inverse_temperature * score, axis=1
+    ) + floor / score.shape[1]
     return chances
 
 
@@ -108,7 +110,7 @@ def _customers(rng: np.random.Generator, n: int) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class IntervalResult:
     """One interval of one estimator in one world."""
 
     error: float
@@ -116,49 +118,53 @@ class Shot:
     missed_above: bool
     width: float
     noise: float
-    noted: bool
+    has_note: bool
 
 
-Found = tuple[str, str, str, Shot | None]  # estimator, interval, kind of world; None: no support
+Found = tuple[
+    str, str, str, IntervalResult | None
+]  # estimator, interval, kind of world; None: no support
 
 
-def shoot(
+def evaluate_world(
     seed: int, intervals: tuple[Interval, ...], refits: int = 0, kinds: tuple[Kind, ...] = KINDS
 ) -> Iterator[Found]:
     """Compute every estimator and interval in one world; reward models take turns."""
-    here = world(seed)
+    here = draw_world(seed)
     model = kinds[seed // 2 % len(kinds)]
     expected = cross_fitted(here.contexts, here.log, here.target.shape[1], seed=seed, kind=model)
     noise = float(here.log.reward.std())
 
-    def shot(
+    def result(
         value: float, low: float, high: float, note: str = "", truth: float = here.truth
-    ) -> Shot:
+    ) -> IntervalResult:
         covered, above = low <= truth <= high, truth > high
-        return Shot(value - truth, covered, above, high - low, noise, bool(note))
+        return IntervalResult(value - truth, covered, above, high - low, noise, bool(note))
 
     for interval in intervals:
         found = evaluate(here.log, here.target, expected, interval=interval, seed=seed)
         for method, answer in found.items():
-            yield method, interval, here.kind, _figures(answer, shot)
+            yield method, interval, here.kind, _figures(answer, result)
     more = compare(here.log, here.target, None, expected)
     truth = here.truth - here.logged_truth
     for method, answer in more.items():
-        hit = _figures(answer, lambda *figures: shot(*figures, truth=truth))
+        hit = _figures(answer, lambda *figures: result(*figures, truth=truth))
         yield method, "skewness, less logged", here.kind, hit
     if refits:
-        foreseen = (here.target * expected).sum(axis=1)
-        value = float(foreseen.mean())
-        errors = foreseen.std() / np.sqrt(len(foreseen)), refitted(here, seed, refits)
+        predictions = (here.target * expected).sum(axis=1)
+        value = float(predictions.mean())
+        errors = predictions.std() / np.sqrt(len(predictions)), refitted(here, seed, refits)
         for way, error in zip(("of its predictions", "refitted bootstrap"), errors, strict=True):
-            hit = shot(value, value - 1.96 * error, value + 1.96 * error)
+            hit = result(value, value - 1.96 * error, value + 1.96 * error)
             yield "direct", way, here.kind, hit
 
 
-def _figures(answer: Estimate | NoSupport, shot: Callable[..., Shot]) -> Shot | None:
+def _figures(
+    answer: Estimate | NoSupport, result: Callable[..., IntervalResult]
+) -> IntervalResult | None:
     if isinstance(answer, NoSupport):
         return None
-    return shot(answer.value, answer.low, answer.high, answer.note)
+    return result(answer.value, answer.low, answer.high, answer.note)
 
 
 def refitted(here: World, seed: int, refits: int) -> float:
@@ -171,8 +177,8 @@ def refitted(here: World, seed: int, refits: int) -> float:
         rows = np.concatenate([rows_of[customer] for customer in drawn])
         subject = np.repeat(drawn, [len(rows_of[customer]) for customer in drawn]).astype(str)
         again = Log(log.reward[rows], log.action[rows], log.logged_probability[rows], subject)
-        foreseen = cross_fitted(here.contexts[rows], again, here.target.shape[1], seed=seed)
-        values.append(float((here.target[rows] * foreseen).sum(axis=1).mean()))
+        predictions = cross_fitted(here.contexts[rows], again, here.target.shape[1], seed=seed)
+        values.append(float((here.target[rows] * predictions).sum(axis=1).mean()))
     return float(np.std(values, ddof=1))
 
 
@@ -182,43 +188,47 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="number of the first world")
     parser.add_argument("--refits", type=int, default=REFITS)
     parser.add_argument("--intervals", nargs="+", choices=INTERVALS, default=INTERVALS)
-    asked = parser.parse_args()
-    began = time.perf_counter()
-    shots: dict[tuple[str, str], list[tuple[str, Shot | None]]] = defaultdict(list)
-    for seed in range(asked.seed, asked.seed + asked.worlds):
-        for method, interval, kind, shot in shoot(seed, tuple(asked.intervals), asked.refits):
-            shots[method, interval].append((kind, shot))
-    out.print(_table(shots, asked.worlds))
-    out.print(f"{time.perf_counter() - began:.0f} s")
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    results: dict[tuple[str, str], list[tuple[str, IntervalResult | None]]] = defaultdict(list)
+    for seed in range(arguments.seed, arguments.seed + arguments.worlds):
+        for method, interval, kind, result in evaluate_world(
+            seed, tuple(arguments.intervals), arguments.refits
+        ):
+            results[method, interval].append((kind, result))
+    out.print(_table(results, arguments.worlds))
+    out.print(f"{time.perf_counter() - started:.0f} s")
 
 
-def _table(shots: dict[tuple[str, str], list[tuple[str, Shot | None]]], worlds: int) -> Table:
+def _table(
+    results: dict[tuple[str, str], list[tuple[str, IntervalResult | None]]], worlds: int
+) -> Table:
     error = 100 * np.sqrt(0.95 * 0.05 / worlds)
     table = Table(title=f"{worlds} worlds, intervals of 95 %, standard error {error:.1f} %")
     for column in ("estimator", "interval", "worlds", "covered", "yes or no", "money"):
         table.add_column(column, no_wrap=True)
     for column in ("below", "above", "bias", "rmse", "width", "noted"):
         table.add_column(column, no_wrap=True)
-    for (method, interval), found in sorted(shots.items()):
-        given = [(kind, shot) for kind, shot in found if shot]
+    for (method, interval), found in sorted(results.items()):
+        given = [(kind, result) for kind, result in found if result]
         covered = {
-            name: np.mean([shot.covered for kind, shot in given if kind == name])
+            name: np.mean([result.covered for kind, result in given if kind == name])
             for name in ("yes or no", "money")
         }
-        all_ = [shot for _, shot in given]
-        scaled = np.array([shot.error / shot.noise for shot in all_])
+        all_ = [result for _, result in given]
+        scaled = np.array([result.error / result.noise for result in all_])
         table.add_row(
             method,
             interval,
             f"{len(all_)}/{len(found)}",
-            f"{np.mean([shot.covered for shot in all_]):.1%}",
+            f"{np.mean([result.covered for result in all_]):.1%}",
             *(f"{covered[name]:.1%}" for name in ("yes or no", "money")),
             f"{np.mean([not s.covered and not s.missed_above for s in all_]):.1%}",
             f"{np.mean([s.missed_above for s in all_]):.1%}",
             f"{scaled.mean():+.4f}",
             f"{np.sqrt((scaled**2).mean()):.4f}",
             f"{np.mean([s.width / s.noise for s in all_]):.3f}",
-            f"{sum(s.noted for s in all_)}",
+            f"{sum(s.has_note for s in all_)}",
         )
     return table
 

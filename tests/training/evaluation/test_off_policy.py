@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.bench.off_policy import shoot
+from tests.bench.off_policy import evaluate_world
 from tests.conftest import published
 from training.evaluation.log import Log
 from training.evaluation.off_policy import compare, evaluate
@@ -106,8 +106,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     """A small version of `make bench-off-policy`; bounds are those of a fair binomial."""
     worlds, hits = 60, Counter()
     for seed in range(worlds):
-        for method, interval, _, shot in shoot(seed, ("skewness",), kinds=("ridge",)):
-            hits[method, interval] += shot is not None and shot.covered
+        for method, interval, _, result in evaluate_world(seed, ("skewness",), kinds=("ridge",)):
+            hits[method, interval] += result is not None and result.covered
     least = stats.binom.ppf(0.001, worlds, 0.95)
     assert {method for method, _ in hits} == set(METHODS) and len(hits) == 10
     assert {which: n for which, n in hits.items() if n < least} == {}
