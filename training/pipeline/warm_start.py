@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.datasets.dataset import HistoricalFeatures, decided_actions, training_frame
+from features.datasets.dataset import HistoricalFeatures, training_frame
+from features.datasets.imported_decisions import imported_decisions
 from features.errors import InvalidData
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
@@ -68,7 +69,7 @@ def read_imported_decisions(
     now: datetime,
 ) -> ImportedDecisions:
     """Read the imported decisions whose attribution window has closed; there may be none."""
-    found = decided_actions(ledger, catalog, now)
+    found = imported_decisions(ledger, catalog, now)
     rows = training_frame(history, found, params.service, domain).to_numpy()
     # Customers without an event before the decision have no features to learn from.
     model_input = ModelInput(domain)

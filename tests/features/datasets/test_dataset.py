@@ -6,13 +6,11 @@ from math import nan
 import numpy as np
 import pandas as pd
 import pytest
-import sqlalchemy as sa
 
 from features.business.label_definitions import Moments
-from features.datasets.dataset import decided_actions, fingerprint, labelled_dataset, training_frame
+from features.datasets.dataset import fingerprint, labelled_dataset, training_frame
 from features.journeys.model_input import ModelInput
-from features.ledger import tables
-from features.ledger.tables import insert_new, micros
+from features.ledger.tables import micros
 
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
@@ -141,111 +139,3 @@ def test_the_fingerprint_is_of_the_numbers():
     one, same, other = np.arange(4.0), np.arange(4.0), np.array([0.0, 1.0, 2.0, 3.1])
     assert fingerprint(one, other) == fingerprint(same, other)
     assert fingerprint(one, other) != fingerprint(other, one)
-
-
-CLOSED = MOMENT + 14 * DAY  # the window of the decision below has just passed
-
-
-@pytest.fixture
-def decided(ledger):
-    """Puts one imported decision of ``discount``, with a window of 14 days, and its outcomes."""
-
-    def put(*outcomes, **changed):
-        decision = {
-            "decision_id": "d1",
-            "subject": "c1",
-            "customer_id": "c1",
-            "decided_at": MOMENT,
-            "activated_at": MOMENT,
-            "channel": "app",
-            "action_id": "discount",
-            "probability": None,
-            "served": False,
-            "window_ends_at": MOMENT + 14 * DAY,
-        } | changed
-        rows = [
-            {
-                "outcome_id": f"{decision['decision_id']}-{number}",
-                "decision_id": decision["decision_id"],
-                "action_id": decision["action_id"],
-                "outcome": outcome,
-                "value": None,
-                "occurred_at": MOMENT + after,
-                "received_at": MOMENT + after,
-                "learned": True,
-            }
-            for number, (outcome, after) in enumerate(outcomes)
-        ]
-        ledger.write_now(lambda connection: insert_new(connection, tables.decisions, [decision]))
-        ledger.write_now(lambda connection: insert_new(connection, tables.outcomes, rows))
-        return ledger
-
-    return put
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "acceptance"),
-    [
-        ([], 0.0),
-        ([("accepted", DAY)], 1.0),
-        ([("accepted", 14 * DAY)], 1.0),
-        ([("accepted", 14 * DAY + TICK)], 0.0),
-        ([("accepted", 0 * DAY)], 1.0),
-        ([("accepted", -TICK)], 0.0),
-        ([("accepted", -DAY), ("accepted", DAY)], 1.0),
-        ([("clicked", DAY)], 0.0),
-        ([("rejected", DAY)], 0.0),
-        ([("rejected", DAY), ("accepted", 2 * DAY)], 1.0),
-        ([("accepted", DAY), ("accepted", 30 * DAY)], 1.0),
-    ],
-)
-def test_only_an_acceptance_inside_the_window_counts(decided, toy_catalog, outcomes, acceptance):
-    frame = decided_actions(decided(*outcomes), toy_catalog, CLOSED)
-    assert frame["acceptance"].tolist() == [acceptance]
-
-
-def test_a_decided_action_is_told_with_customer_time_and_channel(decided, toy_catalog):
-    [row] = decided_actions(decided(), toy_catalog, CLOSED).to_dict("records")
-    assert row == {
-        "customer_id": "c1",
-        "event_timestamp": MOMENT,
-        "action_id": "discount",
-        "channel": "app",
-        "acceptance": 0.0,
-    }
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"served": True},
-        {"record": "{}", "activated_at": None},
-        {"action_id": "no_action"},
-        {"action_id": "no_longer_offered"},
-    ],
-)
-def test_our_own_decisions_and_doing_nothing_are_left_out(decided, toy_catalog, changed):
-    assert decided_actions(decided(("accepted", DAY), **changed), toy_catalog, CLOSED).empty
-
-
-@pytest.mark.parametrize(
-    ("now", "acceptance"), [(DAY, []), (14 * DAY - TICK, []), (14 * DAY, [1.0]), (99 * DAY, [1.0])]
-)
-def test_a_decision_counts_once_its_window_has_passed(decided, toy_catalog, now, acceptance):
-    frame = decided_actions(decided(("accepted", TICK)), toy_catalog, MOMENT + now)
-    assert frame["acceptance"].tolist() == acceptance
-
-
-def test_an_order_that_is_told_of_two_decisions_is_an_acceptance_of_the_last(decided, toy_catalog):
-    decided(("accepted", DAY), decision_id="a")
-    ledger = decided(("accepted", DAY), decision_id="b", activated_at=MOMENT + TICK)
-    shared = sa.update(tables.outcomes).values(shared_id="order-7")
-    ledger.write_now(lambda connection: connection.execute(shared))
-    frame = decided_actions(ledger, toy_catalog, CLOSED)
-    assert frame["acceptance"].tolist() == [0.0, 1.0]
-
-
-def test_decided_actions_stand_in_order_of_time(decided, toy_catalog):
-    decided(("accepted", DAY), decision_id="a", decided_at=MOMENT + DAY)
-    ledger = decided(decision_id="b", decided_at=MOMENT)
-    assert decided_actions(ledger, toy_catalog, CLOSED)["acceptance"].tolist() == [0.0, 1.0]
