@@ -1,1 +1,1 @@
-"""The fold from events to features, its parts, and their descriptions."""
+"""Journey features: the fold over a customer's events, its parts, and the feature descriptions."""

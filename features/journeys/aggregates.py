@@ -1,4 +1,4 @@
-"""What runs through all event types: sessions, the preferred channel, spend and feedback."""
+"""Features across all event types: sessions, channel preference, spend and feedback scores."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ NO_EVENT = "no event yet"
 
 
 class Sessions:
-    """All events of a customer, and those of the session that may still be going on.
+    """Counts of all events of a customer, and of the events of the current session.
 
     Parameters
     ----------
     session_s : float
-        A session ends when nothing has happened for so long.
+        A session ends after this time without an event.
     """
 
     fields = ("events_n", "first_at", "last_at", "session_at", "session_n", "sessions_n")
@@ -63,11 +63,11 @@ class Sessions:
         }
 
     def empty(self) -> State:
-        """Nothing has happened yet."""
+        """Return the slice before any event."""
         return [0.0, nan, nan, nan, 0.0, 0.0]
 
     def advance(self, state: State, at_s: float) -> None:
-        """One more event of any kind."""
+        """Update the slice at an event of any type."""
         start = self._start
         n, first_at, last_at, session_at, session_n, sessions_n = state[start : start + 6]
         if n == 0.0:
@@ -93,20 +93,20 @@ class Sessions:
             features += [session_n, max(at_s - session_at, 0.0) / MINUTE_S, sessions_n]
 
     def last_at(self, state: State) -> float:
-        """When the last event happened, seconds since 1970; nan before the first."""
+        """Return the time of the last event, seconds since 1970; nan before the first event."""
         return state[self._start + 2]
 
     def events_n(self, state: State) -> int:
-        """How many events there were."""
+        """Return the number of events."""
         return int(state[self._start])
 
 
-class Preference:
-    """Which channel the customer comes through; keeps no number of its own.
+class ChannelPreference:
+    """The share of each channel in the events; this part has no slice of the state.
 
     Parameters
     ----------
-    channels : by name, the rhythm of each
+    channels : by name, the part of the fold for each channel
     """
 
     fields: tuple[str, ...] = ()
@@ -114,39 +114,39 @@ class Preference:
     def __init__(self, channels: dict[str, RecencyFrequency]) -> None:
         self._channels = tuple(channels.values())
         self.names = tuple(f"channel_{name}_preference" for name in channels)
-        self._spoken = tuple(humanize(name) for name in channels)
+        self._labels = tuple(humanize(name) for name in channels)
 
     def descriptions(self) -> dict[str, FeatureDescription]:
         """Describe each feature in plain English, by its name."""
-        told = (
+        found = (
             FeatureDescription(
                 f"share of the channel {channel} in the remembered events",
                 SHARE,
                 f"{AMOUNT} of the remembered events came through the channel {channel}",
                 "no event remembered",
             )
-            for channel in self._spoken
+            for channel in self._labels
         )
-        return dict(zip(self.names, told, strict=True))
+        return dict(zip(self.names, found, strict=True))
 
     def empty(self) -> State:
-        """It keeps nothing."""
+        """Return an empty slice."""
         return []
 
     def read(self, features: list[float], state: State, at_s: float) -> None:
-        """Append the share of each channel in the remembered events; nan if all is forgotten."""
-        counts = [rhythm.recently(state, at_s) for rhythm in self._channels]
+        """Append the share of each channel in the decayed counts; nan if all counts are 0."""
+        counts = [channel.decayed_count(state, at_s) for channel in self._channels]
         total = sum(counts)
         features += [count / total if total else nan for count in counts]
 
 
 class Spend:
-    """Money that came in through any event type.
+    """Spend: money that came in, over all event types.
 
     Parameters
     ----------
     currency : str
-        Suffix of the names.
+        Suffix of the names of fields and features.
     half_lives_days : rising
     """
 
@@ -188,11 +188,11 @@ class Spend:
         return descriptions
 
     def empty(self) -> State:
-        """Nothing was spent yet."""
+        """Return the slice before any payment."""
         return [0.0, 0.0, nan, nan] + [0.0] * len(self._half_lives_s)
 
     def advance(self, state: State, at_s: float, amount: float) -> None:
-        """Somebody paid."""
+        """Update the slice at a payment."""
         start = self._start
         elapsed_s = at_s - state[start + 3] if state[start] else 0.0
         state[start] += 1.0
@@ -214,14 +214,14 @@ class Spend:
 
 
 class Feedback:
-    """What the customer says in one kind of score (nps, csat, ces, rating).
+    """The scores that a customer gave in one measure (nps, csat, ces, rating).
 
     Parameters
     ----------
     measure : str
-        Part of the names.
+        Part of the names of fields and features.
     half_life_days : float
-        How fast an answer loses weight in the mean.
+        Time after which a score has half its weight in the mean.
     """
 
     def __init__(self, start: int, measure: str, half_life_days: float) -> None:
@@ -262,11 +262,11 @@ class Feedback:
         }
 
     def empty(self) -> State:
-        """Nothing was said yet."""
+        """Return the slice before any score."""
         return [0.0, nan, nan, 0.0, 0.0]
 
     def advance(self, state: State, at_s: float, score: float) -> None:
-        """One more answer."""
+        """Update the slice at a score."""
         start = self._start
         keep = exp2(-(at_s - state[start + 2]) / self._half_life_s) if state[start] else 0.0
         state[start] += 1.0
@@ -276,7 +276,7 @@ class Feedback:
         state[start + 4] = state[start + 4] * keep + score
 
     def read(self, features: list[float], state: State, at_s: float) -> None:
-        """Append the features at a moment; the mean needs no decay, both its sums fade alike."""
+        """Append the features at a moment; both sums of the mean decay alike."""
         n, last, last_at, weight, total = state[self._start : self._start + 5]
         if n == 0.0:
             features += [0.0, nan, nan, nan]

@@ -1,8 +1,7 @@
-"""Features in plain English: what a number is, in which unit, and how it is said to people.
+"""Types and functions that describe features in plain English, with units.
 
-Every part of the fold tells the words of its own features (`Part.words`), for it alone knows what
-they mean; here is what such words are made of. They are asked for when a decision is explained,
-never while one is made.
+Every part of the fold describes its own features (`FoldPart.descriptions`). Descriptions are made
+when a decision is explained, never while one is made.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite
 
-AMOUNT, NUMBER = "{amount}", "{number}"  # stand in a phrase for the value with, and without, unit
+AMOUNT, NUMBER = "{amount}", "{number}"  # placeholders for the value with and without its unit
 DAYS, SHARE, PLAIN, CATEGORY = "days", "share", "number", "category"
 TIMES, WEEKLY = "times", "times a week"
 
 ACRONYMS = {"nps", "csat", "ces"}
-# Ends of names that carry a unit; the domain's currency is another.
+# Suffixes of names that are units. The domain's currency is one, too.
 SUFFIXES = {
     name: name
     for name in ("minutes", "hours", "days", "weeks", "months", "years", "km", "kg", "percent")
@@ -28,25 +27,25 @@ LENGTH_S = {"days": 86_400.0, "hours": 3_600.0, "minutes": 60.0, "seconds": 1.0}
 
 @dataclass(frozen=True, slots=True)
 class FeatureDescription:
-    """How to speak of one feature.
+    """The description of one feature.
 
     Attributes
     ----------
     description : str
-        What it is, such as "time since the last order".
+        The feature, such as "time since the last order".
     unit : str
-        Of its `value`.
+        The unit of `value`.
     phrase : str
-        Says it with its value, for which ``{amount}`` stands ("{amount} since the last order"), or
+        The feature with its value, as in "{amount} since the last order". The placeholder is
         ``{number}`` if the phrase names the unit itself.
     unknown : str
-        Why it may have no value: "no order yet".
+        The reason for a missing value: "no order yet".
     phrase_if_negative : str
-        The phrase for a negative value, which is then told without its sign.
+        The phrase for a negative value, which is then shown without its sign.
     values : tuple of str
-        The categories that the numbers 0, 1, … stand for.
+        The categories for the numbers 0, 1, …
     to_value : function
-        Turns the number that models read into the value that people are told.
+        Converts the number that models read to the value that people are shown.
     """
 
     description: str
@@ -58,13 +57,13 @@ class FeatureDescription:
     to_value: Callable[[float], float] = float
 
     def value(self, number: float) -> float | str | None:
-        """The value in ``unit``, or the category; None if it is unknown."""
+        """Convert a number to the value in ``unit`` or to the category; None if it is unknown."""
         if not isfinite(number):
             return None
         return self.values[int(number)] if self.values else self.to_value(number)
 
     def text(self, number: float) -> str:
-        """The feature and its value in a phrase, such as "62 days since the last order"."""
+        """Write the feature and its value, such as "62 days since the last order"."""
         value = self.value(number)
         if value is None:
             if not self.unknown:
@@ -81,7 +80,7 @@ class FeatureDescription:
         )
 
     def of_account(self) -> FeatureDescription:
-        """The same for all members of an account together."""
+        """Describe the same feature of all members of an account together."""
         return replace(
             self,
             description=f"{self.description}, in the whole account",
@@ -94,7 +93,7 @@ class FeatureDescription:
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """What a number of an event or of a customer is, as far as its name and its bounds tell."""
+    """Label and unit of a number, as far as its name and its bounds tell them."""
 
     label: str
     unit: str
@@ -103,7 +102,7 @@ class Quantity:
     def named(
         cls, name: str, currency: str, low: float | None = None, high: float | None = None
     ) -> Quantity:
-        """Read a name: ``paid_eur`` is paid in EUR, ``items`` are items, a score is in points."""
+        """Read a name: ``paid_eur`` is in EUR, ``items`` counts items, a score is in points."""
         label, _, suffix = name.rpartition("_")
         unit = currency.upper() if suffix == currency else SUFFIXES.get(suffix)
         if label and unit:
@@ -116,46 +115,46 @@ class Quantity:
 
     @property
     def counts_itself(self) -> bool:
-        """Whether the label is the unit, as of items."""
+        """True if the label is the unit, as for items."""
         return self.label == self.unit
 
     @property
     def description(self) -> str:
-        """Label and unit, as two names may differ in nothing else."""
+        """Label and unit: two names may differ in their units only."""
         unitless = self.counts_itself or self.unit == PLAIN
         return self.label if unitless else f"{self.label} in {self.unit}"
 
 
 def humanize(name: str) -> str:
-    """A name or a category as people say it; without braces, for it goes into a phrase."""
+    """Write a name or a category as people do; without braces, as it goes into a phrase."""
     words = name.translate(_UNBRACED).split(" ")
     return " ".join(word.upper() if word in ACRONYMS else word for word in words)
 
 
 def event_noun(event_type: str) -> str:
-    """An event type as a noun; a lone participle is none in English, so it is quoted."""
+    """Write an event type as a noun; a single participle is quoted, as it is not a noun."""
     label = humanize(event_type)
     return f"event '{label}'" if label.endswith("ed") and " " not in label else label
 
 
 def scale_unit(low: float, high: float) -> str:
-    """The unit of a scale."""
+    """Write the unit of a scale."""
     return f"points ({low:g} to {high:g})"
 
 
 def recent_period(half_life_days: float) -> str:
-    """Where a decayed number looks, "over the last 56 days or so"; exact, as names are too."""
+    """Write the period of a decayed number: "over the last 56 days or so"."""
     return f"over the last {duration(half_life_days)} or so"
 
 
 def duration(days: float) -> str:
-    """A half-life, in the largest unit that it fills."""
+    """Write a half-life in the largest unit that it fills."""
     unit = _largest_unit(days * LENGTH_S[DAYS])
     return _singular(f"{days * LENGTH_S[DAYS] / LENGTH_S[unit]:.6g} {unit}").removeprefix("1 ")
 
 
 def format_amount(value: float, unit: str) -> str:
-    """A value with its unit: "62 days", "2.5 hours", "38%", "1,235 EUR a week"."""
+    """Write a value with its unit: "62 days", "2.5 hours", "38%", "1,235 EUR a week"."""
     if unit == SHARE:
         return f"{format_number(100 * value)}%"
     if unit == PLAIN:
@@ -168,7 +167,7 @@ def format_amount(value: float, unit: str) -> str:
 
 
 def format_number(value: float) -> str:
-    """A number with two digits that count, or all before the point: 0.038, 9.4, 62, 1,235."""
+    """Write a number with two significant digits, or as an integer: 0.038, 9.4, 62, 1,235."""
     if value == 0:
         return "0"
     if abs(value) < 0.001:
@@ -183,10 +182,10 @@ def _largest_unit(seconds: float) -> str:
 
 
 def _singular(text: str) -> str:
-    """The singular, if it is 1 of something: "1 day", "1 time a week"."""
+    """Make a text singular if it begins with 1: "1 day", "1 time a week"."""
     return re.sub(r"^(1 [^(]*?)s(?= a week| \(|$)", r"\1", text)
 
 
 def is_plural(name: str) -> bool:
-    """Whether a name looks like several: charges and items do, status and address do not."""
+    """Return True for names such as charges and items, False for status and address."""
     return name.endswith("s") and not name.endswith(("ss", "us", "is"))

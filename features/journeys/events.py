@@ -1,4 +1,4 @@
-"""The event: something that happened to a customer, checked against the domain at the border."""
+"""Events as channels send them, checked against the domain file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from features.business.domain import Domain, EventType, Property
 from features.customers.keys import ID_LENGTH, ID_PATTERN, KeyNormalizer
 from features.errors import InvalidData, InvalidEvent, quoted
 
-FIRST_YEAR, LAST_YEAR = 1970, 2199  # outside, a time is a mistake; windows reach past its end
-MAX_CLOCK_SKEW = timedelta(minutes=5)  # by how much a caller's clock may be ahead of ours
+FIRST_YEAR, LAST_YEAR = 1970, 2199  # a time outside is a mistake
+MAX_CLOCK_SKEW = timedelta(minutes=5)  # a caller's clock may be ahead of ours by this much
 MAX_TEXT = 10_000  # characters of one text property
-MAX_NUMBER = 1e15  # of a property, either way: sums of many such must stay finite and exact enough
+MAX_NUMBER = 1e15  # absolute value of a property, so that sums stay finite and exact enough
 MAX_KEYS = 20
 
 
 def as_utc(moment: datetime) -> datetime:
-    """The same moment in UTC.
+    """Convert a moment to UTC.
 
     Raises
     ------
@@ -68,12 +68,12 @@ class SentEvent(BaseModel):
 
 @dataclass(frozen=True)
 class Event:
-    """Immutable.
+    """Something that happened to a customer; immutable.
 
     Attributes
     ----------
     keys : tuple of str
-        Customer id and identifiers; all name the same person. It is kept under the first one.
+        Customer id and identifiers of one person. The event is stored under the first one.
     occurred_at : aware UTC
     """
 
@@ -86,27 +86,27 @@ class Event:
 
     @property
     def subject(self) -> str:
-        """The key under which it is kept, whoever the customer behind it may be."""
+        """The key under which the event is stored; it does not change with the customer."""
         return self.keys[0]
 
     @property
     def order(self) -> tuple[datetime, str]:
-        """Events are folded in this order."""
+        """The sort key of the order in which events are folded."""
         return self.occurred_at, self.event_id
 
     @cached_property
     def properties_json(self) -> str:
-        """The properties as the ledger keeps them."""
+        """The properties as the ledger stores them."""
         return json.dumps(self.properties, sort_keys=True)
 
 
 def parse_event(sent: Any, domain: Domain, normalizer: KeyNormalizer, now: datetime) -> Event:
-    """An event of a channel, checked in full.
+    """Check an event of a channel, and normalize its keys and properties.
 
     Raises
     ------
     InvalidEvent
-        Names the field, its value and what to do.
+        If it is invalid; names the field, its value and the remedy.
     """
     try:
         one = SentEvent.model_validate(sent)
@@ -127,7 +127,7 @@ def parse_event(sent: Any, domain: Domain, normalizer: KeyNormalizer, now: datet
 def normalize_properties(
     properties: Mapping[str, Any], event_type: EventType | None
 ) -> dict[str, Any]:
-    """Properties with numbers as floats, so that 5 and 5.0 are one content."""
+    """Convert numbers to floats, so that 5 and 5.0 are the same content."""
     known = event_type.properties if event_type else {}
     return {
         name: float(value)
@@ -143,7 +143,7 @@ def check_event(event: Event, domain: Domain) -> None:
     Raises
     ------
     InvalidEvent
-        Names the field, its value and what to do.
+        Names the field, its value and the remedy.
     """
     if not event.keys:
         raise _invalid("customer_id", None, "a customer_id, or at least one of identifiers")
@@ -191,7 +191,7 @@ def _check_value(field: str, value: Any, known: Property) -> None:
 
 
 def is_finite_number(value: object) -> bool:
-    """Whether a value can be counted with; True and False cannot, nor can 10**400."""
+    """Return True for finite numbers, but not for True, False or 10**400."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
@@ -201,7 +201,7 @@ def is_finite_number(value: object) -> bool:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it can be written down and read again; a lone surrogate cannot."""
+    """Return True if a text can be encoded; one with a lone surrogate cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -215,7 +215,7 @@ def _invalid(field: str, value: object, expected: str) -> InvalidEvent:
 
 
 def _broken(error: ValidationError) -> InvalidEvent:
-    """The first finding of pydantic in our words."""
+    """Make an error from the first finding of pydantic."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or "the event"
     message = first["msg"].removeprefix("Value error, ")
@@ -223,6 +223,6 @@ def _broken(error: ValidationError) -> InvalidEvent:
         return InvalidEvent(field, f"{field} is missing. Send it.")
     if first["type"] == "extra_forbidden":
         return InvalidEvent(field, f"{field} is not a field of an event. Leave it out.")
-    said = f"{message[:1].lower()}{message[1:]}"
+    reason = f"{message[:1].lower()}{message[1:]}"
     value = quoted(first["input"])
-    return InvalidEvent(field, f"{field} is {value}: {said}. Correct it and send it again.")
+    return InvalidEvent(field, f"{field} is {value}: {reason}. Correct it and send it again.")

@@ -1,12 +1,12 @@
-"""The fold: from a customer's events to the state we keep and the features a model reads.
+"""The fold computes a state from a customer's events, and features from the state.
 
     state = fold.advance(state, type, channel, at_s, properties)   # at each event, in order
     features = fold.read(state, at_s)                              # at any later moment
 
-This is the one arithmetic for training and serving. A state is a row of plain numbers anchored
-at the last event of each kind; ``read`` lets them decay to the moment asked for, so that the
-features of a silent customer go on changing although nothing is written. Pure: no clock, no
-input, no output. What the numbers are stands in the parts: `rhythm`, `signals`, `open_journeys`.
+Training and serving both use it, so they compute the same features. A state is a list of numbers as
+of the last event of each kind. ``read`` decays them to a moment. So the features of a customer
+without new events go on changing, although nothing is written. The fold reads no clock and does no
+input or output. Its parts define the numbers: `recency_frequency`, `aggregates`, `open_journeys`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from features.business.domain import SCALES, Domain, EventType, slug
 from features.errors import InvalidDomain
-from features.journeys.aggregates import MINUTE_S, Feedback, Preference, Sessions, Spend
+from features.journeys.aggregates import MINUTE_S, ChannelPreference, Feedback, Sessions, Spend
 from features.journeys.descriptions import FeatureDescription, Quantity, humanize
 from features.journeys.open_journeys import JourneyPart, JourneyTotals, OpenJourney
 from features.journeys.recency_frequency import RecencyFrequency
@@ -31,11 +31,11 @@ P = TypeVar("P", bound=FoldPart)
 
 
 @dataclass(frozen=True, slots=True)
-class _Moves:
-    """What an event of one type moves."""
+class _Updates:
+    """The parts that an event of one type updates."""
 
     event: EventType
-    rhythm: RecencyFrequency
+    recency: RecencyFrequency
     journey: JourneyPart
     spend: tuple[tuple[str, Spend], ...]  # by the property that carries the amount
     scores: tuple[tuple[str, Feedback], ...]
@@ -47,7 +47,7 @@ class Fold:
     Parameters
     ----------
     domain
-        Names the event types, the properties to remember, the journeys and the half-lives.
+        Names the event types, the remembered properties, the journeys and the half-lives.
 
     Raises
     ------
@@ -66,7 +66,7 @@ class Fold:
         self._parts: list[FoldPart] = []
         self._width = 0
         lives = domain.half_lives_days
-        types = {name: self._add(self._rhythm(name, domain)) for name in domain.events}
+        types = {name: self._add(self._recency_frequency(name, domain)) for name in domain.events}
         self._channels = {
             name: self._add(
                 RecencyFrequency(
@@ -78,7 +78,7 @@ class Fold:
             )
             for name in domain.channels
         }
-        self._add(Preference(self._channels))
+        self._add(ChannelPreference(self._channels))
         self._sessions = self._add(Sessions(self._width, domain.session_minutes * MINUTE_S))
         self._journeys = {
             name: self._add(JourneyPart(self._width, name, kind))
@@ -92,8 +92,8 @@ class Fold:
             for measure, used in measured.items()
             if used and measure != "spend"
         }
-        self._moves = {
-            name: _moves(event, types[name], self._journeys[event.journey], spend, scores)
+        self._updates = {
+            name: _updates(event, types[name], self._journeys[event.journey], spend, scores)
             for name, event in domain.events.items()
         }
         self.state_fields = tuple(field for part in self._parts for field in part.fields)
@@ -102,10 +102,10 @@ class Fold:
         spans = zip([0, *ends], ends, strict=False)
         self._spans = [(start, end) for start, end in spans if end > start]
         self._empty = [number for part in self._parts for number in part.empty()]
-        _refuse_twins(domain, [*self.state_fields], [*self.feature_names, *domain.attributes])
+        _refuse_equal_names(domain, [*self.state_fields], [*self.feature_names, *domain.attributes])
 
     def empty(self) -> State:
-        """The state of a customer of whom nothing is known."""
+        """Return the state before any event."""
         return self._empty.copy()
 
     def advance(
@@ -116,42 +116,42 @@ class Fold:
         at_s: float,
         properties: Mapping[str, Any],
     ) -> State:
-        """The state after one more event.
+        """Compute the state after one more event.
 
         Parameters
         ----------
         state : shape (len(state_fields),)
-            Left as it is.
+            Not changed.
         event_type, channel : str
         at_s : float
             Seconds since 1970 (UTC), not before the events already folded.
         properties
-            Values by name; what is missing counts as 0 or as no category.
+            Values by name; a missing number counts as 0, a missing category as none.
 
         Notes
         -----
-        An event of a type or channel that the domain file no longer has is passed over.
+        An event of a type or channel that the domain file no longer has is ignored.
         """
         state = state.copy()
-        moves = self._moves.get(event_type)
-        if moves is None or channel not in self._channels:
+        updates = self._updates.get(event_type)
+        if updates is None or channel not in self._channels:
             return state
-        rhythm = moves.rhythm
-        numbers = [float(properties.get(name) or 0.0) for name in rhythm.numbers]
-        seen = [1.0 if properties.get(name) == value else 0.0 for name, value in rhythm.values]
-        rhythm.advance(state, at_s, numbers, seen)
+        recency = updates.recency
+        numbers = [float(properties.get(name) or 0.0) for name in recency.numbers]
+        seen = [1.0 if properties.get(name) == value else 0.0 for name, value in recency.values]
+        recency.advance(state, at_s, numbers, seen)
         self._channels[channel].advance(state, at_s, [], [])
         self._sessions.advance(state, at_s)
-        moves.journey.advance(state, at_s, moves.event)
-        for name, spend in moves.spend:
+        updates.journey.advance(state, at_s, updates.event)
+        for name, spend in updates.spend:
             spend.advance(state, at_s, float(properties.get(name) or 0.0))
-        for name, score in moves.scores:
-            if (said := properties.get(name)) is not None:
-                score.advance(state, at_s, float(said))
+        for name, score in updates.scores:
+            if (value := properties.get(name)) is not None:
+                score.advance(state, at_s, float(value))
         return state
 
     def read(self, state: State, at_s: float) -> list[float]:
-        """The features at a moment.
+        """Compute the features at a moment.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class Fold:
         Returns
         -------
         shape (len(feature_names),)
-            ``nan`` where the customer has no such past.
+            ``nan`` where the customer has no such event.
         """
         features: list[float] = []
         for part in self._parts:
@@ -171,24 +171,24 @@ class Fold:
         return features
 
     def pack(self, state: State) -> list[float]:
-        """The state as it is kept: only the parts in which something has happened.
+        """Shorten a state for storage: keep only the parts that an event has updated.
 
-        Most customers have met few of the event types; their states take a fifth of the space.
+        Most customers have events of few types, so a packed state takes a fifth of the space.
 
         Returns
         -------
         list of float
-            For each such part its number and then its numbers, as many as it has fields.
+            For each such part its index, and then its slice of the state.
         """
         packed: list[float] = []
         for number, (start, end) in enumerate(self._spans):
-            if state[start]:  # how often: the first number of every part
+            if state[start]:  # the first number of a part is 0 while it is empty
                 packed.append(float(number))
                 packed += state[start:end]
         return packed
 
     def unpack(self, packed: Sequence[float]) -> State | None:
-        """What `pack` was given; None if that was the state of another fold."""
+        """Restore the state that `pack` was given; None if another fold packed it."""
         state, index = self._empty.copy(), 0
         while index < len(packed):
             number = packed[index]
@@ -208,16 +208,16 @@ class Fold:
         return {name: one for part in self._parts for name, one in part.descriptions().items()}
 
     def open_journeys(self, state: State, at_s: float) -> list[OpenJourney]:
-        """What the customer is in the middle of, the oldest first."""
-        told = (part.tell(state, at_s) for part in self._journeys.values())
-        return sorted((journey for journey in told if journey), key=lambda one: one.opened_at_s)
+        """List the open journeys at a moment, the oldest first."""
+        found = (part.open_journey(state, at_s) for part in self._journeys.values())
+        return sorted((journey for journey in found if journey), key=lambda one: one.opened_at_s)
 
     def last_at(self, state: State) -> float:
-        """When the last event happened, seconds since 1970; nan before the first."""
+        """Return the time of the last event, seconds since 1970; nan before the first event."""
         return self._sessions.last_at(state)
 
     def events_n(self, state: State) -> int:
-        """How many events a state is made of."""
+        """Return the number of events in a state."""
         return self._sessions.events_n(state)
 
     def _add(self, part: P) -> P:
@@ -225,7 +225,7 @@ class Fold:
         self._width += len(part.fields)
         return part
 
-    def _rhythm(self, name: str, domain: Domain) -> RecencyFrequency:
+    def _recency_frequency(self, name: str, domain: Domain) -> RecencyFrequency:
         kept = {
             prop: known
             for prop, known in domain.events[name].properties.items()
@@ -242,17 +242,17 @@ class Fold:
         return RecencyFrequency(name, self._width, lives, numbers, values, labels, quantities)
 
 
-def _moves(
+def _updates(
     event: EventType,
-    rhythm: RecencyFrequency,
+    recency: RecencyFrequency,
     journey: JourneyPart,
     spend: Spend | None,
     scores: Mapping[str, Feedback],
-) -> _Moves:
+) -> _Updates:
     measures = {name: known.measures for name, known in event.properties.items()}
-    return _Moves(
+    return _Updates(
         event,
-        rhythm,
+        recency,
         journey,
         tuple((name, spend) for name, what in measures.items() if what == "spend" and spend),
         tuple((name, scores[what]) for name, what in measures.items() if what and what in scores),
@@ -260,19 +260,19 @@ def _moves(
 
 
 def _measured(domain: Domain) -> dict[str, bool]:
-    """Which of the things that can be measured some event of the business measures."""
+    """Return for spend and for each score whether some event of the business measures it."""
     used = {
         known.measures for event in domain.events.values() for known in event.properties.values()
     }
     return {measure: measure in used for measure in ("spend", *SCALES)}
 
 
-def _refuse_twins(domain: Domain, *lists: list[str]) -> None:
+def _refuse_equal_names(domain: Domain, *lists: list[str]) -> None:
     for names in lists:
-        twins = sorted(name for name, times in Counter(names).items() if times > 1)
-        if twins:
+        repeated = sorted(name for name, times in Counter(names).items() if times > 1)
+        if repeated:
             raise InvalidDomain(
-                f"Two things of the domain {domain.name!r} would be called {twins[0]!r}.",
+                f"Two features of the domain {domain.name!r} would be called {repeated[0]!r}.",
                 expected="a name for each feature",
                 remedy="Rename the event type, the property or the attribute behind it.",
             )

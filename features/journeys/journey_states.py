@@ -1,7 +1,7 @@
-"""The journey states that the ledger keeps: moved on at an event, refolded if it came late.
+"""Journey states in the ledger: advanced at an event, refolded if the event is late.
 
-Kept for customers who were heard of since the last `nba build`. The events are the truth; a
-state that is missing or not to be trusted is folded from them anew.
+They are stored for customers with events since the last `nba build`. A state that is missing or
+outdated is folded again from all events.
 """
 
 from __future__ import annotations
@@ -22,21 +22,23 @@ from features.journeys.state import State
 from features.ledger import tables
 
 MICROS = 1e6
-STATES_PER_WRITE = 500  # states written online in one transaction
+STATES_PER_WRITE = 500  # states that one transaction writes to the online store
 
 
-# Made once: putting the expressions together would take longer than the database does.
-_AMONG = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
-_KEPT = sa.select(tables.journey_states).where(_AMONG)
-_OTHERS = tables.journey_states.c.customer_id.not_in(sa.bindparam("fresh", expanding=True))
-_WAITING = (
-    sa.select(tables.journey_states).where(tables.unpublished, _OTHERS).limit(STATES_PER_WRITE)
+# Built once: building the expressions would take longer than the database takes to answer them.
+_OF_KEYS = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
+_STATES_OF = sa.select(tables.journey_states).where(_OF_KEYS)
+_NOT_CHANGED = tables.journey_states.c.customer_id.not_in(sa.bindparam("changed", expanding=True))
+_UNPUBLISHED = (
+    sa.select(tables.journey_states).where(tables.unpublished, _NOT_CHANGED).limit(STATES_PER_WRITE)
 )
-_SHOWN = sa.update(tables.journey_states).where(_AMONG).values(online=True, profile_online=True)
+_MARK_PUBLISHED = (
+    sa.update(tables.journey_states).where(_OF_KEYS).values(online=True, profile_online=True)
+)
 
 
 class OnlineStore(Protocol):
-    """What we ask of the feature store here."""
+    """The methods of the feature store that are used here."""
 
     def write_packed(
         self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
@@ -45,7 +47,7 @@ class OnlineStore(Protocol):
 
 
 class FoldedState(NamedTuple):
-    """A state, and the event it ends with (none for a customer without events)."""
+    """A state and its last event; both None for a customer without events."""
 
     state: State
     last_at: datetime | None
@@ -54,40 +56,40 @@ class FoldedState(NamedTuple):
 
 @dataclass(frozen=True)
 class JourneyStates:
-    """Keeps `journey_states`. All methods run inside a transaction of the ledger's writer.
+    """Updates the table `journey_states`, inside a transaction of the ledger's writer.
 
     Parameters
     ----------
     fold
-    shown
-        What the online store shows of a customer. Somebody of whom nothing was heard since the
-        last build has no row here; that spares folding their whole past at their first event.
+    online_state
+        Reads the state of a customer from the online store. A customer without events since the
+        last build has no row in the table; this state spares folding all their events again.
     """
 
     fold: Fold
-    shown: Callable[[str], State | None] = lambda key: None
+    online_state: Callable[[str], State | None] = lambda key: None
 
     def advance(
-        self, connection: sa.Connection, news: Mapping[str, list[Event]], now: datetime
+        self, connection: sa.Connection, new_events: Mapping[str, list[Event]], now: datetime
     ) -> None:
-        """Fold new events, which are in the ledger already.
+        """Fold new events that are in the ledger already.
 
         Parameters
         ----------
-        news
-            By key (a customer, or an account), its new events in any order.
+        new_events
+            By key of a customer or an account, its new events in any order.
         """
-        found = connection.execute(_KEPT, {"keys": list(news)})
-        kept = {row.customer_id: row for row in found}
+        found = connection.execute(_STATES_OF, {"keys": list(new_events)})
+        stored = {row.customer_id: row for row in found}
         rows = [
-            self._advanced(connection, key, kept.get(key), sorted(events, key=_order), now)
-            for key, events in news.items()
+            self._advanced(connection, key, stored.get(key), sorted(events, key=_order), now)
+            for key, events in new_events.items()
         ]
         tables.upsert(connection, tables.journey_states, rows)
-        _note_fresh(connection, news)
+        _mark_changed(connection, new_events)
 
     def refold(self, connection: sa.Connection, key: str) -> tuple[FoldedState, list[str]]:
-        """The state after all events of a customer or account, and the ids of those."""
+        """Fold all events of a customer or account; return the state and the ids of the events."""
         state, last_at, ids = self.fold.empty(), None, []
         for event_id, kind, channel, at_us, properties in events_of(connection, key):
             state = self.fold.advance(state, kind, channel, at_us / MICROS, from_json(properties))
@@ -100,7 +102,7 @@ class JourneyStates:
         self, connection: sa.Connection, key: str, row: Any, events: Sequence[Event], now: datetime
     ) -> dict[str, Any]:
         late = False
-        state = self._seeded(connection, key, events) if row is None else self._usable(row)
+        state = self._from_online(connection, key, events) if row is None else self._usable(row)
         if state is not None and row is not None:
             state = state if (row.last_at, row.last_event_id) < events[0].order else None
         if state is not None:
@@ -121,9 +123,11 @@ class JourneyStates:
             "restated_at": now if late else (row and row.restated_at),
         }
 
-    def _seeded(self, connection: sa.Connection, key: str, events: Sequence[Event]) -> State | None:
-        """What is shown online, if it is the state before these events: trusted, but counted."""
-        state = None if key.startswith(ACCOUNT) else self.shown(key)
+    def _from_online(
+        self, connection: sa.Connection, key: str, events: Sequence[Event]
+    ) -> State | None:
+        """Read the online state, and check by count that it is the state before these events."""
+        state = None if key.startswith(ACCOUNT) else self.online_state(key)
         if state is None or self.fold.events_n(state) == 0:
             return None
         last_us = round(self.fold.last_at(state) * MICROS)
@@ -142,7 +146,7 @@ class JourneyStates:
 
 
 def request_refold(connection: sa.Connection, keys: Iterable[str], now: datetime) -> None:
-    """Have customers folded anew: their past, or who they are, has changed."""
+    """Drop the states of customers whose events or keys changed, so that they are refolded."""
     blank: dict[str, Any] = {
         "state": None,
         "last_at": None,
@@ -152,15 +156,15 @@ def request_refold(connection: sa.Connection, keys: Iterable[str], now: datetime
     blank |= {"online": False, "profile_online": False}
     rows = [{"customer_id": key, **blank} for key in dict.fromkeys(keys)]
     tables.upsert(connection, tables.journey_states, rows)
-    _note_fresh(connection, [row["customer_id"] for row in rows])
+    _mark_changed(connection, [row["customer_id"] for row in rows])
 
 
-def _note_fresh(connection: sa.Connection, keys: Iterable[str]) -> None:
+def _mark_changed(connection: sa.Connection, keys: Iterable[str]) -> None:
     connection.info.setdefault(tables.CHANGED_STATES, set()).update(keys)
 
 
 def delete_states(connection: sa.Connection, keys: Iterable[str]) -> None:
-    """Forget the states of customers who are no more."""
+    """Delete the states of customers who do not exist any more."""
     gone = tables.journey_states.c.customer_id.in_(list(keys))
     connection.execute(sa.delete(tables.journey_states).where(gone))
 
@@ -168,14 +172,14 @@ def delete_states(connection: sa.Connection, keys: Iterable[str]) -> None:
 def publish_states(
     connection: sa.Connection, online: OnlineStore, states: JourneyStates, now: datetime
 ) -> int:
-    """Write states that wait to the online store; how many, at most `STATES_PER_WRITE`.
+    """Write unpublished states to the online store, at most `STATES_PER_WRITE`; return the number.
 
-    The caller holds the ledger's write lock meanwhile, so newer is never overwritten with older.
-    States that a neighbour in the same transaction has just moved wait for the next one.
+    The caller holds the ledger's write lock, so an older state never overwrites a newer one. States
+    that this transaction has changed are left for the next one.
     """
-    # Not those of this very transaction: if it were cut off now, they would be shown, and gone.
-    fresh = list(connection.info.get(tables.CHANGED_STATES, ()))
-    rows = connection.execute(_WAITING, {"fresh": fresh}).all()
+    # If this transaction failed now, its states would be online without their events.
+    changed_here = list(connection.info.get(tables.CHANGED_STATES, ()))
+    rows = connection.execute(_UNPUBLISHED, {"changed": changed_here}).all()
     if not rows:
         return 0
     refolded = {
@@ -197,7 +201,7 @@ def publish_states(
     if changed:
         online.write_profiles({one: attributes_of(connection, one) for one in changed}, now)
     _note_refolded(connection, states.fold, refolded, rows)
-    connection.execute(_SHOWN, {"keys": [row.customer_id for row in rows]})
+    connection.execute(_MARK_PUBLISHED, {"keys": [row.customer_id for row in rows]})
     return len(rows)
 
 
@@ -213,12 +217,12 @@ def _note_refolded(
 
 
 def to_bytes(fold: Fold, state: State) -> bytes:
-    """A state as the ledger keeps it."""
+    """Encode a state as the ledger stores it."""
     return array("d", fold.pack(state)).tobytes()
 
 
 def from_bytes(fold: Fold, kept: bytes) -> State | None:
-    """What `to_bytes` wrote; None if it was of another fold."""
+    """Decode a state that `to_bytes` encoded; None if it is of another fold."""
     return fold.unpack(_packed(kept))
 
 
@@ -233,22 +237,28 @@ def _order(event: Event) -> tuple[datetime, str]:
 
 
 def events_of(connection: sa.Connection, key: str) -> Iterator[Any]:
-    """Id, type, channel, time (microseconds) and properties, in the order of folding."""
+    """Read the events of a customer or account in the order of folding.
+
+    Rows are id, type, channel, time (microseconds since 1970) and properties (JSON).
+    """
     columns = tables.events.c
-    who = members_of(connection, key) if key.startswith(ACCOUNT) else [key]
+    customers = members_of(connection, key) if key.startswith(ACCOUNT) else [key]
     at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
     query = (
         sa.select(columns.event_id, columns.type, columns.channel, at, columns.properties)
-        .where(columns.customer_id.in_(who))
+        .where(columns.customer_id.in_(customers))
         .order_by(columns.occurred_at, columns.event_id)
     )
     yield from connection.execute(query)
 
 
 def events_in_fold_order() -> Any:
-    """Customer, type, channel, time (microseconds) and properties of events, as they are folded."""
+    """Make the query for all events in the order of folding.
+
+    Rows are customer, type, channel, time (microseconds since 1970) and properties (JSON).
+    """
     columns = tables.events.c
-    # Times as the integers they are: 10 million datetimes would take longer than the fold.
+    # Times as integers: making 10 million datetimes would take longer than the fold.
     at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
     query = sa.select(columns.customer_id, columns.type, columns.channel, at, columns.properties)
     return query.order_by(columns.customer_id, columns.occurred_at, columns.event_id)

@@ -1,7 +1,7 @@
-"""What a model reads about a customer: journey features, attributes, and how their account does.
+"""The input row of models: journey features, attributes, and features of the account.
 
-Training and serving both come through here, so no model can meet a column in another place or
-of another meaning than it was trained on.
+Training and serving both use it. So a model gets each column in the position and with the meaning
+that it was trained on.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from features.journeys.descriptions import (
 )
 from features.journeys.fold import Fold, State
 
-PACKING = "parts"  # how `Fold.pack` keeps a state; another word when that changes
+PACKING = "parts"  # the format of `Fold.pack`; to be renamed when the format changes
 
 
 class ModelInput:
-    """The row of numbers that every model of a business reads.
+    """Makes the row of numbers that every model of a business reads.
 
     Attributes
     ----------
     fold : Fold
-        How a state becomes journey features.
+        Computes the journey features from a state.
     names : tuple of str
         Name of each number, in order: journey features, attributes that models read, features of
         the account.
     layout, fingerprint : str
-        Of how a state and a row are laid out and of the rules behind their numbers; one made under
-        another layout cannot be read.
+        Hashes of the layout of a state and of a row, and of the rules behind their numbers. A state
+        or a row of another layout cannot be read.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -54,20 +54,20 @@ class ModelInput:
             *(name for name, _ in self._attributes),
             *(f"account_{self.fold.feature_names[index]}" for index in self._of_account),
         )
-        # With the values: another order of them gives the same names another meaning.
+        # With the values, as their order gives the numbers their meaning.
         attributes = [f"{name}={known.type}:{known.values}" for name, known in self._attributes]
         rules = _rules(domain)
-        kept = (PACKING, *self.fold.state_fields)
-        self.layout = _fingerprint(*kept, *domain.attributes, *rules)
+        stored = (PACKING, *self.fold.state_fields)
+        self.layout = _fingerprint(*stored, *domain.attributes, *rules)
         self.fingerprint = _fingerprint(*self.names, *attributes, *rules)
-        self._nothing = self.fold.empty()
-        self._stranger = np.array(self.fold.read(self._nothing, 0.0))
+        self._empty = self.fold.empty()
+        self._without_events = np.array(self.fold.read(self._empty, 0.0))
 
     @cached_property
     def descriptions(self) -> Mapping[str, FeatureDescription]:
-        """What each number is in plain English, by its name, in the order of ``names``.
+        """Descriptions of the numbers in plain English, by name, in the order of ``names``.
 
-        Made when first asked for: decisions that nobody asks to explain do without.
+        They are made at the first use, as a decision without an explanation does not need them.
         """
         journey = self.fold.descriptions()
         descriptions = {name: journey[name] for name in self.fold.feature_names}
@@ -85,39 +85,41 @@ class ModelInput:
         at_s: float,
         account_state: State | None = None,
     ) -> list[float]:
-        """The row for one customer at one moment.
+        """Make the row of one customer at one moment.
 
         Parameters
         ----------
         attributes
-            Values by name; what is missing or unheard of becomes ``nan``.
-        state : shape (len(fold.state_fields),), or None for a customer without a past
+            Values by name; a missing or unknown value becomes ``nan``.
+        state : shape (len(fold.state_fields),), or None for a customer without events
         at_s : float
             The moment, seconds since 1970 (UTC).
         account_state : shape (len(fold.state_fields),), or None
-            Of the account that the customer belongs to: all its members' events, folded as one.
+            State of the customer's account: the events of all its members, folded together.
 
         Returns
         -------
         shape (len(names),)
         """
-        row = self.fold.read(self._nothing if state is None else state, at_s)
+        row = self.fold.read(self._empty if state is None else state, at_s)
         row += [_number(attributes.get(name), known) for name, known in self._attributes]
         if self._of_account:
-            account = self.fold.read(account_state or self._nothing, at_s)
+            account = self.fold.read(account_state or self._empty, at_s)
             row += [account[index] for index in self._of_account]
         return row
 
     def has_past(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which rows, shape (n, len(names)), are of customers with at least one event."""
-        journey = rows[:, : len(self._stranger)]
-        alike = (journey == self._stranger) | (np.isnan(journey) & np.isnan(self._stranger))
+        """Mark the rows, shape (n, len(names)), of customers with at least one event."""
+        journey = rows[:, : len(self._without_events)]
+        alike = (journey == self._without_events) | (
+            np.isnan(journey) & np.isnan(self._without_events)
+        )
         past: NDArray[np.bool_] = ~alike.all(axis=1)
         return past
 
 
 def _of_account(fold: Fold, domain: Domain) -> tuple[int, ...]:
-    """Which features of an account its members' models read: what goes on there, and how much."""
+    """Choose the features of the account, by index, that the rows of its members contain."""
     if domain.account is None:
         return ()
     longest = f"{domain.half_lives_days[-1]:g}d"
@@ -157,7 +159,7 @@ def _are(label: str) -> str:
 
 
 def _rules(domain: Domain) -> list[str]:
-    """What of the domain moves a state, or is read from it, although it is in no name."""
+    """List the rules of the domain that change a state or its features, but no name."""
     rules = [f"session {domain.session_minutes:g}"]
     for name, kind in domain.journey_kinds.items():
         rules.append(f"{name} {kind.problem} {kind.lapse_days}")

@@ -1,4 +1,4 @@
-"""What a customer is in the middle of: several journeys at once, each with its stage and age."""
+"""Open journeys of a customer: several at once, each with its stage and age."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ STAGE_INDEX = {stage: float(index) for index, stage in enumerate(STAGES)}
 
 @dataclass(frozen=True, slots=True)
 class OpenJourney:
-    """A journey that is under way.
+    """A kind of journey that is open.
 
     Attributes
     ----------
     count : int
-        How many of the kind are open, such as two complaints; the times are of the oldest.
+        Open journeys of the kind, such as two complaints; the times are those of the oldest.
     opened_at_s, stage_at_s : float
-        Since when it is open, and in its stage, seconds since 1970 (UTC).
+        Times when it was opened and when it reached its stage, seconds since 1970 (UTC).
     """
 
     kind: str
@@ -35,11 +35,11 @@ class OpenJourney:
 
 
 class JourneyPart:
-    """One kind of journey of a customer.
+    """The part of the fold for one kind of journey.
 
-    It is opened by its first event, or once more by one that ``starts`` it; closed by one that
-    ``ends`` it; and forgotten when it has lapsed. Of several that are open, the stage is that of
-    the last event that did not end one.
+    The first event opens a journey, and so does each event that ``starts`` one. An event that
+    ``ends`` one closes it. A journey that has lapsed counts as closed. Of several open journeys,
+    the stage is that of the last event that did not end one.
     """
 
     def __init__(self, start: int, name: str, kind: JourneyKind) -> None:
@@ -81,11 +81,11 @@ class JourneyPart:
         }
 
     def empty(self) -> State:
-        """Nothing is under way."""
+        """Return the slice without open journeys."""
         return [0.0, nan, nan, nan, nan]
 
     def advance(self, state: State, at_s: float, event: EventType) -> None:
-        """An event of this journey happened."""
+        """Update the slice at an event of this kind of journey."""
         start = self._start
         open_n, opened_at, stage, stage_at, last_at = state[start : start + WIDTH]
         if open_n and at_s - last_at > self._lapse_s:
@@ -97,7 +97,7 @@ class JourneyPart:
         elif event.step == "starts":
             open_n += 1.0
         here = STAGE_INDEX[event.stage]
-        if open_n == 0.0:  # as if it had never been: see `Fold.pack`
+        if open_n == 0.0:  # the empty slice, which `Fold.pack` leaves out
             state[start : start + WIDTH] = self.empty()
             return
         if event.step != "ends" and stage != here:  # also when it was nan
@@ -114,12 +114,12 @@ class JourneyPart:
         features += [open_n, age_s / DAY_S, stage, stage_s / DAY_S]
 
     def is_open(self, state: State, at_s: float) -> bool:
-        """Whether it is under way at a moment."""
+        """Return True if a journey of this kind is open at a moment."""
         start = self._start
         return state[start] > 0.0 and at_s - state[start + LAST_AT] <= self._lapse_s
 
-    def tell(self, state: State, at_s: float) -> OpenJourney | None:
-        """The journey in words, if it is under way."""
+    def open_journey(self, state: State, at_s: float) -> OpenJourney | None:
+        """Return the open journey of this kind; None if there is none."""
         if not self.is_open(state, at_s):
             return None
         open_n, opened_at, stage, stage_at = state[self._start : self._start + 4]
@@ -128,7 +128,7 @@ class JourneyPart:
 
 
 class JourneyTotals:
-    """How much is under way, and how much of it is a problem; keeps no number of its own."""
+    """The numbers of open journeys and of open problems; this part has no slice of the state."""
 
     fields: tuple[str, ...] = ()
     names = ("open_journeys", "open_problems", "problem_age_days")
@@ -152,16 +152,16 @@ class JourneyTotals:
         }
 
     def empty(self) -> State:
-        """It keeps nothing."""
+        """Return an empty slice."""
         return []
 
     def read(self, features: list[float], state: State, at_s: float) -> None:
         """Append the totals at a moment; the age is that of the oldest problem."""
-        told = [journey for part in self._parts if (journey := part.tell(state, at_s))]
-        problems = [journey for journey in told if journey.problem]
+        found = [journey for part in self._parts if (journey := part.open_journey(state, at_s))]
+        problems = [journey for journey in found if journey.problem]
         oldest = min((journey.opened_at_s for journey in problems), default=nan)
         features += [
-            float(sum(journey.count for journey in told)),
+            float(sum(journey.count for journey in found)),
             float(sum(journey.count for journey in problems)),
             max((at_s - oldest) / DAY_S, 0.0) if problems else nan,
         ]

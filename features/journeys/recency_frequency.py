@@ -1,7 +1,7 @@
-"""How often something happens, and how long it has been: of one event type, or on one channel.
+"""Recency and frequency of one event type, or of the events on one channel.
 
-Counters decay exponentially and are anchored at the last event, so nothing needs to be written
-while a customer is silent.
+Counts decay exponentially. They are stored as of the last event, so nothing needs to be written
+while a customer has no events.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from features.journeys.state import DAY_S, WEEK_S, State
 LN_2 = log(2.0)
 N, FIRST_AT, LAST_AT, GAP_MEAN, GAP_M2, GAP = range(6)
 HEAD = 6
-RHYTHM = 4  # decayed numbers that are always kept: events, weeks with events, gaps, squared gaps
-YOUNG = 0.05  # a memory is at least this full, so that one event is not read as a storm
-MEMORY = 0.7  # weight of the past when a category is seen: the last 3 events make two thirds
-PRIOR_GAPS = 3.0  # the assumed spread counts like this many gaps
-PRIOR_GAP_SD = 0.7  # spread of log gaps assumed before there are any: about a factor of two
+DECAYED = 4  # decayed sums of every part: events, weeks with events, gaps, squared gaps
+MIN_FILLED = 0.05  # least filled share of a decayed count: one new event is no high frequency
+MEMORY = 0.7  # weight of the past in the share of a category: the last 3 events have 2/3
+PRIOR_GAPS = 3.0  # the prior of the standard deviation counts as this many gaps
+PRIOR_GAP_SD = 0.7  # prior standard deviation of log gaps: about a factor of two
 
 
 class RecencyFrequency:
-    """The rhythm of one kind of thing.
+    """The part of the fold for recency and frequency of one kind of event.
 
-    Its numbers, in this order: ``n, first_at, last_at, gap_mean, gap_m2, gap``; then for each
-    category value its last time and its share of recent events; then for each half-life the
-    decayed counts of events and of weeks with events, the decayed sums of gaps and of their
-    squares, of each number, and the decayed count of each category value.
+    The numbers of its slice are, in this order: ``n, first_at, last_at, gap_mean, gap_m2, gap``;
+    then for each category value its last time and its share of recent events; then for each
+    half-life the decayed counts of events and of weeks with events, the decayed sums of gaps and of
+    their squares, of each number, and the decayed count of each category value.
 
     Parameters
     ----------
     name : str
         Prefix of its fields and features.
     start : int
-        Where its stretch of the state begins.
+        Index at which its slice of the state begins.
     half_lives_days : rising
     numbers : names of number properties, summed
     values : pairs of a category property and one of its values, counted
-    labels : how names speak of each of ``values``
-    quantities : what each of ``numbers`` is
+    labels : the part of a name that stands for each of ``values``
+    quantities : label and unit of each of ``numbers``
     noun : str
-        What happens, for people; the name as words, if it is not given.
+        The event, for people. By default it is made from the name.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class RecencyFrequency:
         self._half_lives_s = tuple(days * DAY_S for days in half_lives_days)
         self._values = len(values)
         self._decayed = start + HEAD + 2 * len(values)
-        self._width = RHYTHM + len(numbers) + len(values)
+        self._width = DECAYED + len(numbers) + len(values)
         self.numbers, self.values = numbers, values
         self.fields = _fields(name, half_lives_days, numbers, labels)
         self.names = _names(name, half_lives_days, numbers, labels)
-        self._nothing = self._read_nothing()
+        self._without_events = self._read_empty()
 
     def descriptions(self) -> dict[str, FeatureDescription]:
         """Describe each feature in plain English, by its name."""
@@ -81,18 +81,18 @@ class RecencyFrequency:
         )
 
     def empty(self) -> State:
-        """Nothing has happened yet."""
+        """Return the slice before any event."""
         head = [0.0, nan, nan, 0.0, 0.0, nan]
         return head + [nan, 0.0] * self._values + [0.0] * (self._width * len(self._half_lives_s))
 
     def advance(self, state: State, at_s: float, numbers: list[float], seen: list[float]) -> None:
-        """It happened once more.
+        """Update the slice at an event.
 
         Parameters
         ----------
         state : changed in place
         at_s : float
-            Seconds since 1970 (UTC), not before the last time.
+            Seconds since 1970 (UTC), not before the last event.
         numbers : shape (len(self.numbers),)
         seen : shape (len(self.values),), 1 for each category value of the event, else 0
         """
@@ -108,7 +108,7 @@ class RecencyFrequency:
         state[start + N] += 1.0
         state[start + LAST_AT] = at_s
         if seen:
-            self._remember(state, seen, at_s, first)
+            self._update_categories(state, seen, at_s, first)
         new_week = 1.0 if first or at_s // WEEK_S > last_at // WEEK_S else 0.0
         amounts = [1.0, new_week, gap_days, gap_days * gap_days, *numbers, *seen]
         begin = self._decayed
@@ -120,41 +120,41 @@ class RecencyFrequency:
             begin = end
 
     def read(self, features: list[float], state: State, at_s: float) -> None:
-        """Append the features at a moment; ``nan`` where there is no such past."""
+        """Append the features at a moment; ``nan`` where there is no such event."""
         start = self._start
         n, first_at, last_at, mean, m2, gap_days = state[start : start + HEAD]
         if n == 0.0:
-            features += self._nothing
+            features += self._without_events
             return
-        # A clock that runs behind the one that stamped the event must not turn silence negative.
+        # The clock may be behind the one that stamped the event; a duration must not be negative.
         known_s, silence_s = max(at_s - first_at, 0.0), max(at_s - last_at, 0.0)
         silence_days = silence_s / DAY_S
-        gap_mean, gap_sd = _spread(n, mean, m2)
+        gap_mean, gap_sd = _gap_moments(n, mean, m2)
         silence_log = log1p(silence_days)
         features += [known_s / DAY_S, silence_days, gap_days, gap_mean, gap_sd]
         features += [(silence_log - gap_mean) / gap_sd, silence_log - gap_mean]
 
         index = start + HEAD
         for _ in range(self._values):
-            # In this order: max(nan, 0.0) is nan, as it should be for what was never seen.
+            # The order matters: max(nan, 0.0) is nan, which stands for a value never seen.
             features += [max((at_s - state[index]) / DAY_S, 0.0), state[index + 1]]
             index += 2
 
         per_week = []
         width = self._width
         for half_life_s in self._half_lives_s:
-            count, weeks, gaps, gaps_sq = state[index : index + RHYTHM]
+            count, weeks, gaps, gaps_sq = state[index : index + DECAYED]
             keep = exp2(-silence_s / half_life_s)
             per_week.append(count * keep * _weekly(known_s, half_life_s))
-            # Mean gap as met by a visitor at a random time: long gaps count by their length.
+            # The mean gap at a random time: each gap is weighted by its length.
             features += [per_week[-1], weeks * keep, gaps_sq / gaps if gaps else nan]
-            features += [amount / count for amount in state[index + RHYTHM : index + width]]
+            features += [amount / count for amount in state[index + DECAYED : index + width]]
             index += width
-        slow = per_week[-1]  # 0 when even the longest memory has forgotten
+        slow = per_week[-1]  # 0 when even the slowest count has decayed to 0
         features += [recent / slow if slow else nan for recent in per_week[:-1]]
 
-    def recently(self, state: State, at_s: float) -> float:
-        """Decayed count of events under the longest half-life."""
+    def decayed_count(self, state: State, at_s: float) -> float:
+        """Return the decayed count of events for the longest half-life."""
         if state[self._start + N] == 0.0:
             return 0.0
         silence_s = max(at_s - state[self._start + LAST_AT], 0.0)
@@ -162,15 +162,15 @@ class RecencyFrequency:
         return state[longest] * exp2(-silence_s / self._half_lives_s[-1])
 
     def _add_gap(self, state: State, gap_days: float) -> None:
-        """Mean and squared deviations of log gaps, one at a time (Welford, 1962)."""
+        """Update mean and squared deviations of log gaps (Welford, 1962)."""
         start, gap = self._start, log1p(gap_days)
         delta = gap - state[start + GAP_MEAN]
         state[start + GAP_MEAN] += delta / state[start + N]
         state[start + GAP_M2] += delta * (gap - state[start + GAP_MEAN])
         state[start + GAP] = gap_days
 
-    def _remember(self, state: State, seen: list[float], at_s: float, first: bool) -> None:
-        """When each category value was last seen, and its share of the recent events."""
+    def _update_categories(self, state: State, seen: list[float], at_s: float, first: bool) -> None:
+        """Update for each category value its last time and its share of the recent events."""
         index = self._start + HEAD
         for here in seen:
             if here:
@@ -179,7 +179,7 @@ class RecencyFrequency:
             state[index + 1] = share
             index += 2
 
-    def _read_nothing(self) -> list[float]:
+    def _read_empty(self) -> list[float]:
         lives = len(self._half_lives_s)
         per_life = [0.0, 0.0] + [nan] * (self._width - 3)
         return [nan] * 7 + [nan, 0.0] * self._values + per_life * lives + [nan] * (lives - 1)
@@ -214,17 +214,17 @@ def _names(
 
 
 def _weekly(known_s: float, half_life_s: float) -> float:
-    """Turns a decayed count into events per week.
+    """Compute the factor that turns a decayed count into events per week.
 
-    A memory that began ``known_s`` ago has filled to 1 - 2^(-known/half-life) of what it would
-    hold in the long run; without this, every customer seems to speed up while a data set is young.
+    A count that began ``known_s`` ago has filled to 1 - 2^(-known/half-life) of its limit. Without
+    this correction, the frequency of every customer would seem to rise while data are new.
     """
-    full = max(1.0 - exp2(-known_s / half_life_s), YOUNG)
-    return LN_2 * WEEK_S / half_life_s / full
+    filled = max(1.0 - exp2(-known_s / half_life_s), MIN_FILLED)
+    return LN_2 * WEEK_S / half_life_s / filled
 
 
-def _spread(n: float, gap_mean: float, gap_m2: float) -> tuple[float, float]:
-    """Mean and spread of log gaps; the spread is drawn to a prior while gaps are few."""
+def _gap_moments(n: float, gap_mean: float, gap_m2: float) -> tuple[float, float]:
+    """Compute mean and standard deviation of log gaps; the latter shrinks to a prior."""
     gaps = n - 1.0
     if gaps == 0.0:
         return nan, nan

@@ -1,4 +1,4 @@
-"""What the features of a rhythm (`recency_frequency`) are in plain English."""
+"""Descriptions of the features of `RecencyFrequency` in plain English."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from features.journeys.descriptions import (
     recent_period,
 )
 
-OFTEN = "long ones counting most"  # the mean that a visitor at a random time would meet
+OFTEN = "long ones counting most"  # of the mean gap at a random time
 
 
 def describe_recency_frequency(
@@ -28,15 +28,15 @@ def describe_recency_frequency(
     quantities: Mapping[str, Quantity],
     kinds: Mapping[str, str],
 ) -> dict[str, FeatureDescription]:
-    """Words by the name of each feature.
+    """Describe the features of a `RecencyFrequency` by their names.
 
     Parameters
     ----------
     name, noun : str
-        What begins the names, and what happens, for people.
+        The prefix of the names, and the event for people.
     half_lives_days : rising
     quantities
-        What each number property is, by its name.
+        Label and unit of each number property, by its name.
     kinds
         Each category value for people ("status 'late'"), by its label in the names.
     """
@@ -44,7 +44,7 @@ def describe_recency_frequency(
     for label, kind in kinds.items():
         descriptions |= _of_kind(f"{name}_{label}", noun, kind)
     for days in half_lives_days:
-        descriptions |= _recently(name, noun, days)
+        descriptions |= _of_half_life(name, noun, days)
         for kept, quantity in quantities.items():
             descriptions[f"{name}_{kept}_mean_{days:g}d"] = _of_mean(noun, quantity, days)
         for label, kind in kinds.items():
@@ -55,7 +55,7 @@ def describe_recency_frequency(
 
 
 def _of_gaps(name: str, noun: str) -> dict[str, FeatureDescription]:
-    """Of what is known from all events."""
+    """Describe the features of all events."""
     never, alone = f"no {noun} yet", f"no second {noun} yet"
     first, last = f"since the first {noun}", f"since the last {noun}"
     gap = f"between the last {noun} and the one before"
@@ -104,10 +104,11 @@ def _of_kind(name: str, noun: str, kind: str) -> dict[str, FeatureDescription]:
     }
 
 
-def _recently(name: str, noun: str, days: float) -> dict[str, FeatureDescription]:
-    """Of one half-life."""
+def _of_half_life(name: str, noun: str, days: float) -> dict[str, FeatureDescription]:
+    """Describe the features of one half-life."""
     recently, pause = recent_period(days), f"from one {noun} to the next"
-    # Half-lives of two weeks hold up to three and a half: no count "over the last two weeks".
+    # With a half-life of two weeks the count goes up to 3.5, so it is not "over the last two
+    # weeks".
     weeks = f"with any {noun}, each counting half after {duration(days)}"
     return {
         f"{name}_per_week_{days:g}d": FeatureDescription(
@@ -127,9 +128,9 @@ def _recently(name: str, noun: str, days: float) -> dict[str, FeatureDescription
 
 def _of_mean(noun: str, quantity: Quantity, days: float) -> FeatureDescription:
     each = f"per {noun} on average {recent_period(days)}"
-    told = AMOUNT if quantity.counts_itself else f"{quantity.label} of {AMOUNT}"
+    text = AMOUNT if quantity.counts_itself else f"{quantity.label} of {AMOUNT}"
     return FeatureDescription(
-        f"{quantity.description} {each}", quantity.unit, f"{told} {each}", f"no {noun} yet"
+        f"{quantity.description} {each}", quantity.unit, f"{text} {each}", f"no {noun} yet"
     )
 
 

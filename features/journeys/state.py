@@ -1,7 +1,7 @@
-"""What the parts of the fold have in common: the state, its units, and the shape of a part.
+"""The state of the fold, its units, and the protocol of its parts.
 
-A state is one flat list of numbers; each part of the fold keeps its own stretch of it, says what
-the numbers are called, moves them at an event, and reads features from them at any moment.
+A state is one flat list of numbers. Each part of the fold has its own slice of it: it names the
+numbers, updates them at an event, and reads features from them at any moment.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ WEEK_S = 7 * DAY_S
 
 
 class FoldPart(Protocol):
-    """A stretch of the state. How an event moves it differs from part to part.
+    """A slice of the state. Each part has its own method to update it at an event.
 
-    Its first number is 0 as long as it is as empty as `empty` makes it.
+    The first number of the slice is 0 as long as the slice is that of `empty`.
     """
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Name of each number it keeps; ``_at`` are seconds since 1970 (UTC)."""
+        """Names of the numbers of the slice; ``_at`` are seconds since 1970 (UTC)."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name of each feature it reads."""
+        """Names of the features that are read from the slice."""
 
     def descriptions(self) -> dict[str, FeatureDescription]:
         """Describe each feature in plain English, by its name; for explanations only."""
 
     def empty(self) -> State:
-        """Its numbers while nothing has happened, shape (len(fields),)."""
+        """Return the slice before any event, shape (len(fields),)."""
 
     def read(self, features: list[float], state: State, at_s: float) -> None:
-        """Append its features at a moment, shape (len(names),)."""
+        """Append the features at a moment, shape (len(names),)."""

@@ -4,7 +4,7 @@ from math import isnan, log, nan, sqrt
 
 import pytest
 
-from features.journeys.aggregates import MINUTE_S, Feedback, Preference, Sessions, Spend
+from features.journeys.aggregates import MINUTE_S, ChannelPreference, Feedback, Sessions, Spend
 from features.journeys.recency_frequency import RecencyFrequency
 from features.journeys.state import DAY_S
 
@@ -118,7 +118,7 @@ def channels():
 
 
 def _came(channels, *visits):
-    state = [number for rhythm in channels.values() for number in rhythm.empty()]
+    state = [number for part in channels.values() for number in part.empty()]
     for channel, at_s in visits:
         channels[channel].advance(state, at_s, [], [])
     return state
@@ -128,25 +128,27 @@ def test_a_channel_is_preferred_by_its_share_in_what_is_remembered(channels):
     """Under the longest half-life, 28 days: of the call half is left."""
     state = _came(channels, ("phone", AT_S), ("app", AT_S + 28 * DAY_S), ("app", AT_S + 28 * DAY_S))
     expected = {"channel_app_preference": 2 / 2.5, "channel_phone_preference": 0.5 / 2.5}
-    assert _read(Preference(channels), state, AT_S + 28 * DAY_S) == pytest.approx(expected)
+    assert _read(ChannelPreference(channels), state, AT_S + 28 * DAY_S) == pytest.approx(expected)
 
 
 def test_a_preference_stays_while_the_customer_is_silent(channels):
     state = _came(channels, ("phone", AT_S), ("app", AT_S + DAY_S), ("app", AT_S + 2 * DAY_S))
-    soon, late = (_read(Preference(channels), state, AT_S + days * DAY_S) for days in (2, 700))
+    soon, late = (
+        _read(ChannelPreference(channels), state, AT_S + days * DAY_S) for days in (2, 700)
+    )
     assert late == pytest.approx(soon)
 
 
 @pytest.mark.parametrize("past", [[], [("app", AT_S)]])
 def test_there_is_no_preference_where_nothing_is_remembered(channels, past):
     """Not before the first event, and not a hundred years later."""
-    read = _read(Preference(channels), _came(channels, *past), AT_S + 100 * 365 * DAY_S)
+    read = _read(ChannelPreference(channels), _came(channels, *past), AT_S + 100 * 365 * DAY_S)
     assert all(isnan(share) for share in read.values())
 
 
 def test_a_preference_keeps_nothing_of_its_own(channels):
-    assert Preference(channels).empty() == []
-    assert Preference(channels).fields == ()
+    assert ChannelPreference(channels).empty() == []
+    assert ChannelPreference(channels).fields == ()
 
 
 # --- spend ---

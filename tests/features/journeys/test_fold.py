@@ -286,7 +286,7 @@ def test_two_things_of_one_name_are_refused_with_the_name(change, twin):
     with pytest.raises(InvalidDomain) as caught:
         Fold(Domain.model_validate(SHOP | change))
     message = str(caught.value)
-    assert message.startswith(f"Two things of the domain 'shop' would be called '{twin}")
+    assert message.startswith(f"Two features of the domain 'shop' would be called '{twin}")
     assert message.endswith("Rename the event type, the property or the attribute behind it.")
 
 

@@ -49,7 +49,7 @@ def _same(read, expected):
 def test_nothing_is_under_way_before_the_first_event():
     part = _part()
     assert _same(_read(part, part.empty(), 0), NOTHING)
-    assert part.tell(part.empty(), AT_S) is None
+    assert part.open_journey(part.empty(), AT_S) is None
 
 
 def test_every_number_has_one_name():
@@ -117,7 +117,7 @@ def test_a_stage_is_told_by_its_place_in_the_order_of_stages():
     for place, stage in enumerate(STAGES):
         state = _folded(part, (0, "starts", stage))
         assert _read(part, state, 0)["stage"] == place
-        assert part.tell(state, AT_S).stage == stage
+        assert part.open_journey(state, AT_S).stage == stage
 
 
 @pytest.mark.parametrize(("day", "is_open"), [(7, 1.0), (7.001, 0.0)])
@@ -125,7 +125,7 @@ def test_it_lapses_when_nothing_has_happened_for_too_long(day, is_open):
     part = _part(lapse_days=7)
     state = _folded(part, (0, "starts"))
     assert _read(part, state, day)["open"] == is_open
-    assert (part.tell(state, AT_S + day * DAY_S) is not None) == bool(is_open)
+    assert (part.open_journey(state, AT_S + day * DAY_S) is not None) == bool(is_open)
 
 
 def test_each_event_puts_the_lapse_off():
@@ -168,7 +168,7 @@ def test_a_clock_behind_the_event_reads_no_negative_age():
 def test_a_journey_is_told_in_words():
     part = _part(name="refund", problem=True)
     state = _folded(part, (0, "starts", "use"), (1, "starts", "advocacy"))
-    assert part.tell(state, AT_S + 2 * DAY_S) == OpenJourney(
+    assert part.open_journey(state, AT_S + 2 * DAY_S) == OpenJourney(
         "refund", "advocacy", True, 2, AT_S, AT_S + DAY_S
     )
 

@@ -1,4 +1,4 @@
-"""The rhythm of one kind of thing: by hand, and held against a recomputation from all events."""
+"""The part of one kind of thing: by hand, and held against a recomputation from all events."""
 
 from math import exp2, isfinite, isnan, log, log1p, nan, sqrt
 
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from features.journeys.recency_frequency import (
     HEAD,
     MEMORY,
+    MIN_FILLED,
     PRIOR_GAP_SD,
     PRIOR_GAPS,
-    YOUNG,
     RecencyFrequency,
 )
 from features.journeys.state import DAY_S, WEEK_S
@@ -42,27 +42,27 @@ def pasts(draw, least=1):
     return events, at_s + draw(pauses_s)
 
 
-def _rhythm(start=0, lives=LIVES):
+def _part(start=0, lives=LIVES):
     values = tuple(("kind", kind) for kind in KINDS)
     return RecencyFrequency("order", start, lives, ("amount",), values, ("kind_small", "kind_big"))
 
 
-def _folded(rhythm, events):
-    state = rhythm.empty()
+def _folded(part, events):
+    state = part.empty()
     for at_s, amount, kind in events:
-        rhythm.advance(state, at_s, [amount], [float(kind == value) for value in KINDS])
+        part.advance(state, at_s, [amount], [float(kind == value) for value in KINDS])
     return state
 
 
-def _features(rhythm, state, at_s):
+def _features(part, state, at_s):
     features = []
-    rhythm.read(features, state, at_s)
-    return dict(zip(rhythm.names, features, strict=True))
+    part.read(features, state, at_s)
+    return dict(zip(part.names, features, strict=True))
 
 
 def _read(events, at_s, lives=LIVES):
-    rhythm = _rhythm(lives=lives)
-    return _features(rhythm, _folded(rhythm, events), at_s)
+    part = _part(lives=lives)
+    return _features(part, _folded(part, events), at_s)
 
 
 def test_two_orders_a_week_apart_worked_by_hand():
@@ -103,8 +103,8 @@ def test_two_orders_a_week_apart_worked_by_hand():
 
 
 def test_what_never_happened_reads_as_nothing():
-    rhythm = _rhythm()
-    read = _features(rhythm, rhythm.empty(), START_S)
+    part = _part()
+    read = _features(part, part.empty(), START_S)
     zeros = {name for name, value in read.items() if value == 0.0}
     assert zeros == {
         *(f"order_{read}_{days}d" for read in ("per_week", "active_weeks") for days in (7, 28)),
@@ -115,20 +115,20 @@ def test_what_never_happened_reads_as_nothing():
 
 @pytest.mark.parametrize("lives", [(7.0,), (7.0, 28.0), (0.5, 7.0, 112.0)])
 def test_every_number_has_one_name(lives):
-    for rhythm in (_rhythm(3, lives), RecencyFrequency("visit", 3, lives)):
-        assert len(rhythm.empty()) == len(rhythm.fields) == len(set(rhythm.fields))
-        state = [nan] * 3 + rhythm.empty()
+    for part in (_part(3, lives), RecencyFrequency("visit", 3, lives)):
+        assert len(part.empty()) == len(part.fields) == len(set(part.fields))
+        state = [nan] * 3 + part.empty()
         for _ in range(2):
             features = []
-            rhythm.read(features, state, START_S)
-            assert len(features) == len(rhythm.names) == len(set(rhythm.names))
-            rhythm.advance(state, START_S, [1.0] * len(rhythm.numbers), [1.0] * len(rhythm.values))
+            part.read(features, state, START_S)
+            assert len(features) == len(part.names) == len(set(part.names))
+            part.advance(state, START_S, [1.0] * len(part.numbers), [1.0] * len(part.values))
 
 
 def test_the_fields_are_named_in_the_order_in_which_they_are_kept():
-    rhythm = _rhythm()
+    part = _part()
     events = [(START_S, 3.0, "small"), (START_S + WEEK_S, 5.0, "big")]
-    kept = dict(zip(rhythm.fields, _folded(rhythm, events), strict=True))
+    kept = dict(zip(part.fields, _folded(part, events), strict=True))
     assert kept["order_n"] == 2.0
     assert kept["order_first_at"] == kept["order_kind_small_last_at"] == START_S
     assert kept["order_last_at"] == kept["order_kind_big_last_at"] == START_S + WEEK_S
@@ -146,7 +146,7 @@ def test_the_fields_are_named_in_the_order_in_which_they_are_kept():
 @given(pasts())
 def test_it_touches_its_own_stretch_of_the_state_alone(past):
     [*events, last], at_s = past
-    alone, among = _rhythm(), _rhythm(start=4)
+    alone, among = _part(), _part(start=4)
     state = [7.0] * 4 + _folded(alone, events) + [7.0] * 3
     among.advance(state, last[0], [last[1]], [float(last[2] == value) for value in KINDS])
     assert state[:4] + state[-3:] == [7.0] * 7
@@ -178,7 +178,7 @@ def test_decayed_counters_equal_a_recomputation_from_all_events(days, past):
     events, at_s = past
     count = _weighted(events, at_s, days, lambda amount, kind: 1.0)
     known_days = (at_s - events[0][0]) / DAY_S
-    full = max(1.0 - exp2(-known_days / days), YOUNG)
+    full = max(1.0 - exp2(-known_days / days), MIN_FILLED)
     total = _weighted(events, at_s, days, lambda amount, kind: amount)
     expected = {
         f"order_per_week_{days}d": count * log(2) * 7 / days / full,
@@ -332,21 +332,23 @@ def test_numbers_stay_finite_after_a_life_of_silence():
 @given(pasts())
 def test_what_is_recent_is_the_count_under_the_longest_half_life(past):
     events, at_s = past
-    rhythm = _rhythm()
+    part = _part()
     counted = _weighted(events, at_s, LIVES[-1], lambda amount, kind: 1.0)
-    state = _folded(rhythm, events)
-    assert rhythm.recently(state, at_s) == pytest.approx(counted, rel=CLOSE, abs=0)
-    assert rhythm.recently(state, events[-1][0] - DAY_S) == rhythm.recently(state, events[-1][0])
+    state = _folded(part, events)
+    assert part.decayed_count(state, at_s) == pytest.approx(counted, rel=CLOSE, abs=0)
+    assert part.decayed_count(state, events[-1][0] - DAY_S) == part.decayed_count(
+        state, events[-1][0]
+    )
 
 
 def test_nothing_is_recent_before_the_first_event():
-    rhythm = _rhythm()
-    assert rhythm.recently(rhythm.empty(), START_S) == 0.0
+    part = _part()
+    assert part.decayed_count(part.empty(), START_S) == 0.0
 
 
 @REPEATABLE
 @given(pasts())
 def test_no_kept_sum_is_ever_negative(past):
-    rhythm = _rhythm()
+    part = _part()
     events, _ = past
-    assert all(kept >= 0.0 for kept in _folded(rhythm, events)[HEAD + 2 * len(KINDS) :])
+    assert all(kept >= 0.0 for kept in _folded(part, events)[HEAD + 2 * len(KINDS) :])
