@@ -102,6 +102,7 @@ def coverage(corrected: bool, policy: int, control: int) -> tuple[float, float]:
     return float((low > 0).mean()), float(((low <= 0) & (high >= 0)).mean())
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_where_welchs_plain_interval_does_not():
     """The second group has 200 members, of whom 20 earn something."""
     # 4 standard errors of a share of 2,000 samples.

@@ -40,6 +40,8 @@ from tests.features.live import (
     rows,
 )
 
+pytestmark = pytest.mark.slow
+
 SEED = 7
 PEOPLE = [f"c{number}" for number in range(9)] + ["card:1", "cookie:1"]
 TICK = timedelta(microseconds=1)

@@ -43,6 +43,8 @@ from tests.features.live import (
     rows,
 )
 
+pytestmark = pytest.mark.slow
+
 STORIES = os.environ.get("MERGE_STORIES")
 KEYS = ("c1", "c2", "c3", "email:a@b.it", "phone:39055", "cookie:1", "cookie:2")
 COMPANIES = {"c1": "acme", "c2": "acme", "c3": "beta", "phone:39055": "gamma"}

@@ -114,6 +114,7 @@ ledger.close()
 """
 
 
+@pytest.mark.process
 @both
 def test_two_processes_that_open_a_ledger_and_count_up_in_it_lose_nothing(ledger_url):
     command = [sys.executable, "-c", COUNT_UP, ledger_url]

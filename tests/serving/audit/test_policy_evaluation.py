@@ -110,6 +110,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.slow
 def test_another_lever_or_rule_is_evaluated_right_in_a_world_we_know(
     engine, evaluation, catalog, now
 ):

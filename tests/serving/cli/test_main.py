@@ -18,6 +18,7 @@ def test_every_command_explains_itself_with_an_example(command):
     assert f"Example: {'NBA_' if command in ('serve', 'learn') else 'nba ' + command}" in text
 
 
+@pytest.mark.process
 def test_help_does_not_load_the_heavy_libraries():
     import subprocess
     import sys
@@ -32,6 +33,7 @@ def test_help_does_not_load_the_heavy_libraries():
     assert done.stdout.strip().endswith("[]")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "spared"),
     [

@@ -29,6 +29,8 @@ from serving.decide import choice
 from tests.serving.fakes import FakeModels, engine_of
 from training.bandit.reward_model import Prediction
 
+pytestmark = pytest.mark.slow
+
 GREED, VALUE, COST, DAYS = 2.0, 10.0, 1.0, 7
 PER_ACTION, PER_OFFERS, SHARE = 2, 3, 0.3
 SURE = 4.0  # standard errors; no more than 1 in 16,000 sums of chance leads that far

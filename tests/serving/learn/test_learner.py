@@ -464,6 +464,7 @@ def stories(draw: st.DrawFn) -> list[dict[str, Any]]:
     return story
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,

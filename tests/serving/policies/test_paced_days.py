@@ -36,6 +36,8 @@ from tests.serving.paced_day import (
     share_of_possible_gain,
 )
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(1, 1 + int(os.environ.get("PACING_SEEDS", "2")))
 # About 2,000 would be shown without the maximum.
 VOLUME = Paced(DailyTarget(600, None, VALUE), {0: 1.0})

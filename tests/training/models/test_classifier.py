@@ -201,6 +201,7 @@ def test_threads_that_explain_and_predict_at_once_get_what_one_alone_gets(intent
 # Calibration -----------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_threads_that_wait_for_each_other_give_up_their_cores():
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     loaded = subprocess.run(

@@ -20,6 +20,8 @@ from training.bandit.encoder import Encoder
 from training.pipeline.pyfunc import expected_acceptance
 from training.pipeline.registry import Registry, RegistryDown, TrainedModel
 
+pytestmark = pytest.mark.slow
+
 
 def settings(uri: str, folder: Path) -> Settings:
     return load_settings(

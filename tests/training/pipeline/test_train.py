@@ -33,6 +33,8 @@ from training.pipeline.warm_start import (
     warm_start_metrics,
 )
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def settings(grocer: Built) -> Settings:

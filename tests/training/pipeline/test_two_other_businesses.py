@@ -27,6 +27,8 @@ from tests.test_notebooks import OTHERS, executed
 from training.bandit.artifact import Bandit
 from training.pipeline.registry import Registry
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def businesses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Built]:

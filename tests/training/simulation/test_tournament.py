@@ -9,6 +9,8 @@ from features.errors import InvalidSetting
 from training.simulation.report import policy_differences, policy_summaries
 from training.simulation.tournament import POLICIES, run_tournament
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tournament():
