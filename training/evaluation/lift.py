@@ -153,8 +153,8 @@ def ratio_interval(
     if not g < 1:  # written so that nan fails too
         return nan, nan
     spread = sqrt((1 - g) * error[0] ** 2 + (numerator / denominator * error[1]) ** 2)
-    middle, half = numerator / denominator / (1 - g), t * spread / denominator / (1 - g)
-    return middle - half, middle + half
+    center, half = numerator / denominator / (1 - g), t * spread / denominator / (1 - g)
+    return center - half, center + half
 
 
 def sample_ratio_p(policy: int, control: int, share: float) -> float | None:
@@ -205,9 +205,9 @@ def _sums(rows: pd.DataFrame) -> pd.DataFrame:
     after = rows.groupby("customer_id")["reward"].cumsum().to_numpy()
     first = ~rows["customer_id"].duplicated().to_numpy()
     before = np.where(first, 0.0, after - rows["reward"].to_numpy())
-    moved = {f"s{power}": after**power - before**power for power in (1, 2, 3)}
-    moved["n"] = first.astype(np.float64)
-    daily = pd.DataFrame(moved).groupby(rows["day"].to_numpy()).sum()
+    added = {f"s{power}": after**power - before**power for power in (1, 2, 3)}
+    added["n"] = first.astype(np.float64)
+    daily = pd.DataFrame(added).groupby(rows["day"].to_numpy()).sum()
     return daily.sort_index().cumsum()
 
 

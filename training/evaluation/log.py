@@ -1,4 +1,4 @@
-"""Logged decisions for deviates-policy evaluation, importance weights, and tests of their support.
+"""Logged decisions for off-policy evaluation, importance weights, and tests of their support.
 
 One action per decision: of a decision with several slots, log the first, or each slot as a decision
 of its own if the evaluated policy fills slots one by one. (A policy over whole lists would need the

@@ -51,8 +51,8 @@ class LearnedPolicy:
         choice = np.full(len(contexts), self.fixed)
         if self.values is not None:
             choice = _choices(self.values.expected(contexts), self.fixed, self.margin)
-        chances: Floats = np.eye(self.n_actions)[choice]
-        return chances
+        chosen: Floats = np.eye(self.n_actions)[choice]
+        return chosen
 
 
 def doubly_robust_scores(log: Log, expected: Floats) -> Floats:
@@ -130,7 +130,7 @@ def _choices(expected: Floats, fixed: int, margin: float) -> Ints:
 
 def _gain(customer: Ints, scores: Floats, choice: Ints, fixed: int) -> tuple[float, float]:
     """Compute the mean gain per decision over the fixed action, and its clustered error."""
-    gained = scores[np.arange(len(scores)), choice] - scores[:, fixed]
-    mean, size = float(gained.mean()), np.bincount(customer)
-    off = (np.bincount(customer, gained) - mean * size) / size.mean()
-    return mean, sqrt(float((off**2).sum())) / len(off)
+    gain_of_each = scores[np.arange(len(scores)), choice] - scores[:, fixed]
+    mean, size = float(gain_of_each.mean()), np.bincount(customer)
+    influence = (np.bincount(customer, gain_of_each) - mean * size) / size.mean()
+    return mean, sqrt(float((influence**2).sum())) / len(influence)

@@ -21,10 +21,7 @@ from training.simulation.actions import K
 from training.simulation.rollout import DayFeedback
 
 MEMORY_DAYS = 90
-RIDGE, INTERCEPT_RIDGE = (
-    2.0,
-    0.1,
-)  # penalties of the slopes and of an action's intercept, in acceptances
+RIDGE, INTERCEPT_RIDGE = 2.0, 0.1  # precision of slopes and of the intercept, in acceptances
 PRIOR_ACCEPTANCE = 0.05  # of an action that was never shown
 STEPS = 4  # of Newton's method from the last fit, at most
 TREES_MIN_ACCEPTANCES = 30  # acceptances of an action
@@ -75,9 +72,9 @@ class AcceptanceModel:
         logit = with_intercept(contexts) @ self.weights.T
         for action, trees in self._trees.items():
             logit[:, action] += trees.predict(contexts, raw_score=True, num_threads=1)
-        chance, _ = logistic(logit)
-        chance[:, 0] = 0.0
-        return chance
+        mean, _ = logistic(logit)
+        mean[:, 0] = 0.0
+        return mean
 
     def learn(self, feedback: Sequence[DayFeedback]) -> bool:
         """Add feedback, and refit if it is due; return True if the model was refitted."""

@@ -31,7 +31,7 @@ PERSISTENT = np.array(
 )
 # First any contact; then all promotions together, and each other action alone.
 _EACH = np.arange(K, dtype=np.int64)
-FAMILIES = (np.minimum(_EACH, 1), np.where(PROMOTIONS, PROMOTIONS.argmax(), _EACH))
+ACTION_GROUPINGS = (np.minimum(_EACH, 1), np.where(PROMOTIONS, PROMOTIONS.argmax(), _EACH))
 
 
 class BatchBanditPolicy:
@@ -96,7 +96,7 @@ class BatchBanditPolicy:
         self._retention = Retention.fit(
             Exposure(*_concatenated(exposures)),
             Surrogate(*_concatenated(list(self._surrogates.values()))),
-            FAMILIES,
+            ACTION_GROUPINGS,
             PERSISTENT,
             self._retention,
         )

@@ -1,4 +1,4 @@
-"""The changing state of the simulated customers, its observed features, and its daily changes."""
+"""The changing state of the simulated customers, and its daily changes."""
 
 from __future__ import annotations
 
