@@ -1,7 +1,7 @@
 """Answers of customers to surveys, grouped and measured as NPS, CSAT, CES and mean stars.
 
-The domain file says with ``measures`` which property of an event holds a score. How the scores
-are measured is said by `satisfaction_scores`.
+The domain file says with ``measures`` which property of an event holds a score.
+`satisfaction_scores` computes the measures.
 """
 
 from __future__ import annotations

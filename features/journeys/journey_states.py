@@ -208,12 +208,12 @@ def publish_states(
 def _note_refolded(
     connection: sa.Connection, fold: Fold, refolded: Mapping[str, FoldedState], rows: Sequence[Any]
 ) -> None:
-    anew = [
+    updated = [
         {**row._mapping, **newest._asdict(), "state": to_bytes(fold, newest.state)}
         for row in rows
         if (newest := refolded.get(row.customer_id))
     ]
-    tables.upsert(connection, tables.journey_states, anew)
+    tables.upsert(connection, tables.journey_states, updated)
 
 
 def to_bytes(fold: Fold, state: State) -> bytes:
