@@ -157,8 +157,8 @@ class Catalog(Frozen):
     def fingerprint(self) -> str:
         """Hash of the content: two catalogues with the same fingerprint decide alike.
 
-        It is computed once, as each decision logs it. So a changed catalogue must be read again, not
-        made by ``model_copy``.
+        It is computed once, as each decision logs it. So a changed catalogue must be read again,
+        not made by ``model_copy``.
         """
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
