@@ -271,7 +271,7 @@ def _train(model: str | None, promote: bool) -> None:
 
 
 def _show(result: TrainingResult, promoted: bool) -> None:
-    table = Table(f"{result.name} version {result.version}", f"judged on {result.evaluated_on}")
+    table = Table(f"{result.name} version {result.version}", f"evaluated on {result.evaluated_on}")
     for name, value in result.metrics.items():
         table.add_row(name, f"{value:.4f}")
     out.print(table)

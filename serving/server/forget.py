@@ -58,7 +58,7 @@ def forget(
 def _remarks(erased: ErasureResult) -> Iterator[str]:
     yield "Models keep what they learned: retrain and promote those named in trained_on."
     if erased.learned:
-        yield "The bandit counted their outcomes; 'nba train bandit --promote' begins anew."
+        yield "The bandit counted their outcomes; 'nba train bandit --promote' starts again."
     if erased.lingers:
         yield "Files are large; 'nba compact' wipes their free space at a quiet hour."
 

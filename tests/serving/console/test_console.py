@@ -50,7 +50,7 @@ def page(server: Server, tmp_path: Path):
 
 def test_the_page_shows_readiness_and_lift(page):
     shown = page()
-    assert "Looking whether" not in shown and "Counting" not in shown
+    assert "Checking readiness" not in shown and "Loading" not in shown
     assert "run 'nba train --promote'" in shown  # degraded: there are no models yet
     assert "each arm needs at least 2 customers" in shown or "the difference is" in shown
     assert '<td class="n">policy</td>' in shown
@@ -58,14 +58,14 @@ def test_the_page_shows_readiness_and_lift(page):
 
 def test_a_link_asks_for_a_decision_and_shows_why(page, server):
     shown = page("?customer=h1&channel=app")
-    assert "What could have been drawn first" in shown
+    assert "Candidates for rank 1" in shown
     assert "it needs open_problems &gt; 0" in shown  # why make_it_right was removed
     assert "% chance of acceptance x" in shown
 
 
 def test_a_past_decision_is_explained(page):
     shown = page("?decision=d7")
-    assert "the same answer, to the byte" in shown
+    assert "the answer is the same, to the byte" in shown
     assert "decision_id d7" in shown
 
 

@@ -69,7 +69,7 @@ def figure(built: Built, name: str) -> float:
 
 
 def test_attributes_and_one_leaving_are_enough_to_foresee_churn(telco: Built):
-    assert "judged on 5 folds" in telco.output
+    assert "evaluated on 5 folds" in telco.output
     assert figure(telco, "roc_auc") >= 0.845
     assert figure(telco, "expected_calibration_error") <= 0.02
     assert figure(telco, "churn_rate") == pytest.approx(1869 / 7043, abs=1e-4)
@@ -96,7 +96,7 @@ def test_without_campaigns_the_bandit_reads_only_what_differs_between_customers(
 
 
 def test_an_event_log_alone_is_enough_to_foresee_the_next_step(helpdesk: Built):
-    assert "judged on other customers" in helpdesk.output
+    assert "evaluated on other customers" in helpdesk.output
     assert figure(helpdesk, "accuracy") >= 0.72  # a Markov chain: 0.703
     assert figure(helpdesk, "log_loss_over_prior") < 0.5
     assert "intent: version 1 is champion." in helpdesk.output
