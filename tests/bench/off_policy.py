@@ -28,12 +28,12 @@ from scipy.special import expit, softmax
 
 from training.evaluation.log import Log, NoSupport
 from training.evaluation.off_policy import Estimate, Interval, compare, evaluate
-from training.evaluation.reward_regression import Kind, cross_fitted
+from training.evaluation.reward_regression import RewardModelKind, cross_fitted
 
 Floats = NDArray[np.float64]
 POOL, FEATURES = 4000, 5
 INTERVALS: tuple[Interval, ...] = ("skewness", "bootstrap", "bernstein")
-KINDS: tuple[Kind, ...] = ("ridge", "trees")
+KINDS: tuple[RewardModelKind, ...] = ("ridge", "trees")
 REFITS = 20
 out = Console()
 
@@ -127,7 +127,10 @@ Found = tuple[
 
 
 def evaluate_world(
-    seed: int, intervals: tuple[Interval, ...], refits: int = 0, kinds: tuple[Kind, ...] = KINDS
+    seed: int,
+    intervals: tuple[Interval, ...],
+    refits: int = 0,
+    kinds: tuple[RewardModelKind, ...] = KINDS,
 ) -> Iterator[Found]:
     """Compute every estimator and interval in one world; reward models take turns."""
     here = draw_world(seed)

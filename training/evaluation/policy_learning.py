@@ -15,11 +15,11 @@ import numpy as np
 
 from training.arrays import Floats, Ints
 from training.evaluation.log import Log
-from training.evaluation.reward_regression import FOLDS, ActionValues, Kind, cross_fitted
+from training.evaluation.reward_regression import FOLDS, ActionValues, RewardModelKind, cross_fitted
 
 ONE_SIDED_95 = 1.645  # standard errors by which the gain must exceed 0
 MARGINS = (0.0, 0.5, 0.8)  # quantiles of the predicted advantages; below, the fixed action is kept
-CANDIDATE_KINDS: tuple[Kind, ...] = ("ridge", "trees")
+CANDIDATE_KINDS: tuple[RewardModelKind, ...] = ("ridge", "trees")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def learn_policy(
     }
     scores = doubly_robust_scores(log, predictions["ridge"])
     fixed = int(scores.mean(axis=0).argmax())
-    best: tuple[float, float, float, Kind | None] = (0.0, 0.0, 0.0, None)
+    best: tuple[float, float, float, RewardModelKind | None] = (0.0, 0.0, 0.0, None)
     bound = -np.inf
     for kind, margin, choice in _candidates(predictions, fixed):
         gain, error = _gain(log.customer, scores, choice, fixed)
@@ -112,7 +112,9 @@ def learn_policy(
     return LearnedPolicy(fixed, n_actions, values, margin, gain, error)
 
 
-def _candidates(predictions: dict[Kind, Floats], fixed: int) -> Iterator[tuple[Kind, float, Ints]]:
+def _candidates(
+    predictions: dict[RewardModelKind, Floats], fixed: int
+) -> Iterator[tuple[RewardModelKind, float, Ints]]:
     """Yield the kind of model, the margin, and the action of each decision."""
     for kind, expected in predictions.items():
         advantage = expected.max(axis=1) - expected[:, fixed]

@@ -19,7 +19,7 @@ from training.evaluation.log import Log
 from training.models.lightgbm_settings import boosting_settings
 from training.models.ridge import ridge_by_action
 
-Kind = Literal["ridge", "trees"]
+RewardModelKind = Literal["ridge", "trees"]
 
 FOLDS = 5
 RIDGE = 10.0  # penalty of a weight, in decisions
@@ -57,7 +57,7 @@ def cross_fitted(
     *,
     folds: int = FOLDS,
     seed: int = 0,
-    kind: Kind = "ridge",
+    kind: RewardModelKind = "ridge",
 ) -> Floats:
     """Predict the reward of each action for each logged decision, cross-fitted.
 
@@ -113,7 +113,7 @@ class ActionValues:
         action: Ints,
         reward: Floats,
         n_actions: int,
-        kind: Kind = "ridge",
+        kind: RewardModelKind = "ridge",
     ) -> None:
         self.n_actions = n_actions
         self._trees = _fit_trees(contexts, action, reward) if kind == "trees" else None
