@@ -46,7 +46,7 @@ class ErasureResult:
     events: int
     outcomes: int
     learned: int  # credits that the bandit had learned
-    lingers: bool = False  # bytes remain in the free space of files larger than `AT_ONCE`
+    bytes_remain: bool = False  # bytes remain in the free space of files larger than `AT_ONCE`
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Erasure:
             again at regular times and at its next start.
         """
         erased = self.ledger.write_now(lambda connection: _erase(connection, keys, now))
-        return replace(erased, lingers=not self.finish())
+        return replace(erased, bytes_remain=not self.finish())
 
     def readmit(self, keys: Sequence[str]) -> int:
         """Accept the keys again; the number of them that were refused before."""

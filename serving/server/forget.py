@@ -59,7 +59,7 @@ def _remarks(erased: ErasureResult) -> Iterator[str]:
     yield "Models keep what they learned: retrain and promote those named in trained_on."
     if erased.learned:
         yield "The bandit counted their outcomes; 'nba train bandit --promote' starts again."
-    if erased.lingers:
+    if erased.bytes_remain:
         yield "Files are large; 'nba compact' wipes their free space at a quiet hour."
 
 

@@ -45,7 +45,7 @@ def test_only_one_cleans_the_files_at_a_time(ledger, tmp_path):
     erasure = Erasure(ledger, online, tmp_path)
     with ThreadPoolExecutor(3) as pool:
         for erased in pool.map(lambda key: erasure.forget([key], NOW), ["ann", "bob", "eve"]):
-            assert not erased.lingers
+            assert not erased.bytes_remain
     assert online.most == 1
 
 
