@@ -102,7 +102,7 @@ def test_a_customer_who_was_merged_since_the_inputs_were_read_is_not_decided_for
     engine, ledger, now
 ):
     before = steps(engine, now, customer_id="c2")
-    ledger.write_now(lambda c: link(c, engine.spelling, ("c1", "c2"), "told", now))
+    ledger.write_now(lambda c: link(c, engine.normalizer, ("c1", "c2"), "told", now))
     assert ledger.write_now(lambda c: select_and_append(c, **before)) is None
     assert rows(ledger) == []
     after = steps(engine, now, customer_id="c2")
