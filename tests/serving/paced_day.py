@@ -105,7 +105,8 @@ def live(
     """Decide the whole day, one call after the other, as the decision's transaction does."""
     policy = InverseGapWeighting(GREED)
     rows: list[BudgetState | None] = list(paces or [None] * len(paced))
-    drawn, prices, value = np.zeros(len(day.seconds)), np.zeros((len(day.seconds), len(paced))), 0.0
+    drawn, prices = np.zeros(len(day.seconds)), np.zeros((len(day.seconds), len(paced)))
+    chances = np.empty_like(day.priorities)
     for call, worth in enumerate(day.priorities):
         moment = profile.plan_time(day.at(call))
         charge, out = np.zeros(len(worth)), np.isnan(worth)
@@ -118,14 +119,14 @@ def live(
         if not explore_at_any_price:
             out |= [pacing.priced_out(*pair, VALUE) for pair in zip(worth, charge, strict=True)]
         chance = policy.probabilities(np.where(out, np.nan, worth - charge))
-        value += float(np.nansum(chance * worth))
+        chances[call] = chance
         action = draw(chance, f"{day.number}-{call}")
         drawn[call] = action
         for one, each in enumerate(paced):
             if action in each.amounts:
                 amount = each.amounts[action]
                 rows[one] = pacing.after_spending(rows[one], each.target, moment, amount)
-    return Run(drawn, prices, value, rows)
+    return Run(drawn, prices, float(np.nansum(chances * day.priorities)), rows)
 
 
 def at_price(day: Day, amounts: dict[int, float], price: float) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from training.simulation.actions import (
 from training.simulation.world import World
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["more_data", "price_cut", "call_back", "how_to"])
 def test_the_expected_value_is_the_mean_value_of_showing_the_action(action):
     """In one of two equal worlds, all customers who may be are shown the action on one day."""
