@@ -38,6 +38,13 @@ DRIVERS = {
 URL_FORMS = "sqlite:////absolute/path.db or postgresql+psycopg://user:password@host:5432/database"
 
 
+def has_no_file(url: str) -> bool:
+    """Return whether the address is of an SQLite file that does not exist yet; create nothing."""
+    address = _address(url)
+    file = address.database if address.get_backend_name() == "sqlite" else None
+    return bool(file) and not Path(str(file)).exists()
+
+
 def open_database(url: str) -> sa.Engine:
     """Create the engine of a database, without a connection yet.
 

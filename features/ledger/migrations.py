@@ -91,6 +91,8 @@ def migrate(url: str, dry_run: bool = False) -> MigrationPlan:
     LedgerDown
         If the database does not answer, or a migration fails; then nothing has changed.
     """
+    if databases.has_no_file(url):  # opening it would create it
+        return MigrationPlan(None, ())
     engine = databases.open_database(url)
     connections = Connections(engine, read_only=dry_run)
     found: str | None = None

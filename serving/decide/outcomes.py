@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,12 +12,12 @@ from pydantic_core import from_json
 from features.business.catalog import NO_ACTION, Catalog
 from features.customers.contacts import update_outcomes_at
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
+from features.journeys.events import MAX_CLOCK_SKEW
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.attribution import activated
 from serving.contract.events import OutcomeAnswer, OutcomeRequest
 
-MAX_CLOCK_SKEW = timedelta(minutes=5)  # a caller's clock may be ahead of ours by this much
 MOST_SHARED = 1_000  # outcomes with one shared_id; more, and it names no single thing
 _COLUMNS = tables.outcomes.c
 

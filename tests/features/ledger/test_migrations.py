@@ -277,3 +277,10 @@ def test_a_reader_that_does_not_let_go_is_told_of_as_a_failed_migration(postgres
 def test_a_database_that_does_not_answer_is_named():
     with pytest.raises(LedgerDown, match="it cannot be opened"):
         migrate("postgresql+psycopg://nba:secret@127.0.0.1:1/nba")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_where_there_is_no_ledger_none_is_created(dry_run, tmp_path):
+    plan = migrate(f"sqlite:///{tmp_path / 'none' / 'ledger.db'}", dry_run=dry_run)
+    assert (plan.found, plan.pending) == (None, ())
+    assert list(tmp_path.iterdir()) == []
