@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from features.clock import utc_now
+from serving.cli import steps
 from tests.commands import nba_in_process
 from tests.conftest import Built
 from tests.server import running
@@ -36,6 +39,12 @@ def catalog(**levers: float) -> dict:
     }
     share = {"share": 0.5}
     return {"outcomes": {"accepted": {"acceptance": 1}}, "actions": actions, "control_group": share}
+
+
+@pytest.fixture(autouse=True)
+def a_minute_later(monkeypatch) -> None:
+    """The command is run when all attribution windows have closed; they last 0.9 s."""
+    monkeypatch.setattr(steps, "utc_now", lambda: utc_now() + timedelta(minutes=1))
 
 
 @pytest.fixture(scope="module")
