@@ -493,8 +493,8 @@ MUTATIONS = (
     Mutation(
         "batch",
         "features/store/fold_parts.py",
-        "= fold.empty(), -1,",
-        "= fold.empty(), next(events)[3],",
+        "advance(state, kind, channel, at_us / MICROS",
+        "advance(state, kind, channel, at_us / MICROS + 60",
     ),
     Mutation(
         "batch",
