@@ -71,3 +71,18 @@ def decided(
         note_contacts(connection, contacts)
 
     ledger.write_now(put)
+
+
+def put_imported(ledger: Ledger, decision_id: str, at: datetime) -> None:
+    """Put an imported decision, which has neither features nor a record nor an answer."""
+    row = {
+        "decision_id": decision_id,
+        "subject": "c1",
+        "customer_id": "c1",
+        "decided_at": at,
+        "channel": "app",
+        "action_id": "discount",
+        "served": False,
+        "window_ends_at": at,
+    }
+    ledger.write_now(lambda connection: connection.execute(tables.decisions.insert(), row))

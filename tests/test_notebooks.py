@@ -16,7 +16,7 @@ from tests.fast_mode import refuse_in_fast_mode
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Trains two businesses for minutes: tests/training/test_two_other_businesses.py runs it, and then
-# judges the models that it made.
+# evaluates the models that it made.
 OTHERS = ROOT / "notebooks" / "02_two_other_businesses.ipynb"
 # What a notebook reads that others published; without it, it is skipped.
 READS = {"03_policy_and_off_policy_evaluation": "hillstrom.csv.gz"}

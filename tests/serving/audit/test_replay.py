@@ -14,6 +14,7 @@ from features.ledger import tables
 from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.audit.replay import Replay
+from tests.decided import put_imported
 from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of
 
 PLUS = CustomerFeatures({"plan": "plus", "age_years": "41"}, None)
@@ -168,17 +169,7 @@ def test_a_past_decision_is_explained_as_it_was_then(engine, archive, catalog, l
 
 @pytest.mark.parametrize("verb", ["replay", "explain"])
 def test_a_decision_we_never_made_is_unknown(archive, catalog, ledger, now, verb):
-    imported = {
-        "decision_id": "old",
-        "subject": "c1",
-        "customer_id": "c1",
-        "decided_at": now,
-        "channel": "app",
-        "action_id": "discount",
-        "served": False,
-        "window_ends_at": now,
-    }
-    ledger.write_now(lambda c: c.execute(tables.decisions.insert(), imported))
+    put_imported(ledger, "old", now)
     for name in ("old", "never"):
         with pytest.raises(DecisionUnknown, match=f"decision_id '{name}' is not of a decision"):
             getattr(Replay(ledger, archive, catalog), verb)(name)

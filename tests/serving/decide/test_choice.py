@@ -1,5 +1,5 @@
 """A logged probability is the one that the action was drawn with: with caps, a control group and
-several slots in play, a log can be judged by dividing by it.
+several slots in play, another policy can be evaluated by dividing by it.
 
 The decisions are real ones on a real ledger, seeded by their ids; what each could draw from, and
 with which chances, is computed a second time here, from the rules of the catalogue alone.

@@ -15,6 +15,7 @@ from serving.contract.decisions import DecideRequest
 from serving.decide.choice import score
 from serving.decide.decision_record import contacts_of, locked_again, select_and_append
 from serving.decide.step_results import LockedInputs
+from tests.decided import put_imported
 from tests.serving.fakes import (
     EXPECTED,
     PLUS,
@@ -38,17 +39,7 @@ def test_an_id_used_for_somebody_or_somewhere_else_is_a_conflict(engine, ledger,
 
 
 def test_an_id_of_an_imported_decision_is_a_conflict(engine, ledger, now):
-    imported = {
-        "decision_id": "old",
-        "subject": "c1",
-        "customer_id": "c1",
-        "decided_at": now,
-        "channel": "app",
-        "action_id": "discount",
-        "served": False,
-        "window_ends_at": now,
-    }
-    ledger.write_now(lambda c: c.execute(tables.decisions.insert(), imported))
+    put_imported(ledger, "old", now)
     with pytest.raises(DecisionConflict, match="'old' was used"):
         decide(engine, now, decision_id="old")
 

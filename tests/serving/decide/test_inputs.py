@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
 from features.customers.identity import link
 from features.errors import InvalidRequest
+from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide.inputs import feature_row, new_decision_id
 from tests.serving.fakes import PLUS
@@ -24,6 +27,15 @@ def test_features_are_those_of_the_customer_at_the_time_of_the_decision(engine, 
     expected = feature_row(engine.model_input, PLUS, now)
     np.testing.assert_array_equal(inputs.row, expected)
     assert inputs.row[engine.model_input.names.index("age_years")] == 41
+
+
+def test_recency_is_counted_to_the_time_of_the_decision(engine, now):
+    fold = engine.model_input.fold
+    at = now - timedelta(days=3)
+    state = fold.advance(fold.empty(), "visit", "app", at.timestamp(), {})
+    row = feature_row(engine.model_input, CustomerFeatures({}, state), now)
+    silence = row[engine.model_input.names.index("visit_silence_days")]
+    assert silence == pytest.approx(3.0)
 
 
 def test_a_stranger_has_the_features_of_nobody(engine, now):

@@ -1,4 +1,4 @@
-"""Logs that cannot carry a judgement are refused, and answered with a reason and no number."""
+"""Logs that cannot support an evaluation are refused, and answered with a reason and no number."""
 
 from __future__ import annotations
 
