@@ -81,6 +81,10 @@ bench-bandit: $(DONE)  ## Compare the notebook's bandit with Vowpal Wabbit and M
 	-$(BIN)/pip install --progress-bar off --quiet mabwiser==2.7.4 vowpalwabbit==9.11.9
 	$(BIN)/python -m tests.bench.bandit
 
+bench-served: $(DONE)  ## Compare the served bandit with the same class in a notebook (25 minutes).
+	-$(BIN)/pip install --progress-bar off --quiet vowpalwabbit==9.11.9
+	$(BIN)/python -m tests.bench.served
+
 bench-hillstrom: $(DONE)  ## Compare a learned policy with the best fixed arm on 20 splits of Hillstrom.
 	$(BIN)/python -m tests.bench.hillstrom
 
@@ -90,8 +94,8 @@ bench-simulation: $(DONE)  ## Play six policies in five simulated worlds (20 min
 bench-ceiling: $(DONE)  ## Measure the share of the oracle's gain that visible features allow (3 minutes).
 	$(BIN)/python -m tests.bench.ceiling
 
-bench-learning: $(DONE)  ## Measure how soon a live server finds each segment's best action (20 minutes).
-	$(BIN)/python -m tests.bench.learning --minutes 20
+bench-learning: $(DONE)  ## Measure how soon a live server finds each segment's best action (18 minutes).
+	$(BIN)/python -m tests.bench.learning
 
 mlflow: $(DONE)  ## Serve MLflow's pages on port 5000.
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --port 5000
@@ -103,4 +107,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-hillstrom bench-simulation
+.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-served bench-hillstrom bench-simulation
