@@ -1,4 +1,4 @@
-"""Measures the time that the conditions of 1,000 actions take in one decision.
+"""Measures the time that 1,000 actions take in one decision: conditions, and probabilities.
 
     python -m tests.bench.eligibility
 
@@ -20,8 +20,9 @@ from rich.table import Table
 
 from serving.catalog.conditions import Conditions, Texts
 from serving.catalog.expressions import Kind, Names
+from training.bandit.exploration import ThompsonProbabilities
 
-ACTIONS, EACH, ALLOWED_MS = 1000, 3, 1.0
+ACTIONS, EACH, ALLOWED_MS, PROBABILITIES_MS = 1000, 3, 1.0, 5.0
 NUMBERS, TRUTHS, TEXTS = 500, 50, 50
 WORDS = [f"word{number}" for number in range(30)]
 KINDS: dict[str, Kind] = {
@@ -49,6 +50,7 @@ def main() -> None:
     table.add_row("one evaluation of all", *figures)
     out.print(table)
     out.print(f"{held:.0%} of the conditions held.")
+    out.print(_probabilities(rng))
 
 
 def policy(rng: np.random.Generator) -> list[str]:
@@ -96,6 +98,26 @@ def _evaluations(
             times.append(took_ms)
             held += int(answer.sum())
     return times, held / evaluations / len(conditions.texts)
+
+
+def _probabilities(rng: np.random.Generator) -> Table:
+    """Milliseconds in which the probabilities of all actions are computed."""
+    like = rng.normal(1.0, 0.1, ACTIONS), np.full(ACTIONS, 0.5)
+    far = like[0].copy(), like[1].copy()
+    far[0][0], far[1][0] = 2.5, 0.01
+    mixed = rng.normal(1.0, 0.1, ACTIONS), 10 ** rng.uniform(-2.0, 0.0, ACTIONS)
+    policy = ThompsonProbabilities()
+    table = Table("probabilities of 1,000 actions, ms", "p50", "p99", "allowed", "above 0")
+    cases = {"like actions": like, "one far better": far, "mixed deviations": mixed}
+    for name, (mean, deviation) in cases.items():
+        times: list[float] = []
+        for _ in range(200):
+            began = time.perf_counter()
+            chance = policy.probabilities(mean, deviation)
+            times.append((time.perf_counter() - began) * 1000)
+        figures = [f"{figure:.3f}" for figure in np.percentile(times, [50, 99])]
+        table.add_row(name, *figures, f"{PROBABILITIES_MS:g}", str((chance > 0).sum()))
+    return table
 
 
 def customer(rng: np.random.Generator) -> tuple[np.ndarray, Texts]:

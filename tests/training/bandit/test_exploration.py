@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,7 +93,7 @@ def test_a_sum_a_rounding_error_below_1_still_draws_an_allowed_action():
 # Probability matching --------------------------------------------------------------------------
 
 
-def thompson(mean: list[float], sd: list[float], min_probability: float = 0.0) -> np.ndarray:
+def thompson(mean: Sequence, sd: Sequence, min_probability: float = 0.0) -> np.ndarray:
     return ThompsonProbabilities(min_probability).probabilities(np.array(mean), np.array(sd))
 
 
@@ -106,8 +108,8 @@ def test_a_probability_is_how_often_the_action_is_best(seed):
     mean, sd = rng.normal(size=n), np.exp(rng.normal(size=n) - 1)
     best = (mean + sd * rng.normal(size=(draws, n))).argmax(axis=1)
     often = np.bincount(best, minlength=n) / draws
-    # 4 standard errors, and what the sum over cells leaves of the integral.
-    assert thompson(mean, sd) == pytest.approx(often, abs=4 * 0.5 / np.sqrt(draws) + 0.01)
+    # 4 standard errors, and the error of the integral.
+    assert thompson(mean, sd) == pytest.approx(often, abs=4 * 0.5 / np.sqrt(draws) + 0.001)
 
 
 def test_an_uncertain_action_is_explored_more_than_one_that_surely_trails():
@@ -115,10 +117,9 @@ def test_an_uncertain_action_is_explored_more_than_one_that_surely_trails():
     assert unknown[1] > 0.3 > 0.01 > known[1]
 
 
-def test_a_probability_is_0_or_at_least_the_min_probability():
+def test_a_small_probability_is_cut_to_0():
     chance = thompson([1.0, 0.9, 0.6, -3.0], [0.1, 0.1, 0.1, 0.1], min_probability=0.01)
-    assert chance[3] == 0 and chance.sum() == pytest.approx(1)
-    assert chance[chance > 0].min() >= 0.01
+    assert chance[2] == chance[3] == 0 and chance.sum() == pytest.approx(1)
 
 
 def test_thompson_probabilities_are_0_where_not_allowed():
@@ -166,22 +167,104 @@ def test_actions_that_are_left_out_would_have_been_set_to_0():
     assert chance == pytest.approx(np.where(whole >= min_probability, whole, 0.0), abs=0.003)
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(
-    ("unsure", "tolerance"),
-    [((0.2, 1.5), 0.002), ((0.7, 0.9), 0.007)],  # too many even cells, and few enough of them
-)
-def test_probabilities_are_those_of_a_finer_integral(seed, unsure, tolerance):
-    rng = np.random.default_rng(seed)
-    mean = np.append(rng.normal(1.0, 0.7, 24), 0.0)
-    sd = np.append(rng.uniform(*unsure, 24), 0.0)  # the last one is `no_action`
-    z = np.linspace(0.0, 12.0, 20_001)[:, None]
-    below = norm.cdf(z, mean[:-1], sd[:-1])
-    own = np.diff(below, axis=0)
-    others = below.prod(axis=1, keepdims=True) / below
-    exact = np.append((own * (others[1:] + others[:-1]) / 2).sum(axis=0), below[0].prod())
-    found = ThompsonProbabilities(min_probability=0.0).probabilities(mean, sd)
-    np.testing.assert_allclose(found, exact, atol=tolerance)
+def exact_chances(mean: np.ndarray, sd: np.ndarray, constant: float = -np.inf) -> np.ndarray:
+    """Integrate over 10 cells a standard deviation; the last one is a constant, if there is one."""
+    nodes = (mean[:, None] + sd[:, None] * np.linspace(-6, 6, 121)).ravel()
+    nodes = np.unique(np.append(nodes[nodes > constant], max(constant, nodes.min())))
+    chance = np.zeros(len(mean))
+    for begin in range(0, len(nodes), 1000):
+        below = norm.cdf(nodes[begin : begin + 1001, None], mean, sd)
+        others = below.prod(axis=1, keepdims=True) / np.maximum(below, 1e-300)
+        chance += (np.diff(below, axis=0) * (others[1:] + others[:-1]) / 2).sum(axis=0)
+    if constant == -np.inf:
+        return chance
+    return np.append(chance, norm.cdf(constant, mean, sd).prod())
+
+
+def like(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    return rng.normal(1.0, 0.1, n), np.full(n, 0.5)
+
+
+def one_far_better(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    mean, sd = like(rng, n)
+    mean[3], sd[3] = 2.5, 0.01
+    return mean, sd
+
+
+def mixed_deviations(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    return rng.normal(1.0, 0.5, n), 10 ** rng.uniform(-2.0, 0.0, n)
+
+
+def ties(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    return rng.normal(1.0, 0.3, n).round(1), rng.choice([0.1, 0.3], n)
+
+
+@pytest.mark.parametrize("n", [3, 24, 200])
+@pytest.mark.parametrize("case", [like, one_far_better, mixed_deviations, ties])
+def test_probabilities_are_those_of_a_finer_integral(case, n):
+    mean, sd = case(np.random.default_rng(n), max(n, 4))
+    assert np.abs(thompson(mean, sd) - exact_chances(mean, sd)).max() < 0.001
+
+
+@pytest.mark.parametrize("unsure", [(0.2, 1.5), (0.7, 0.9), (0.01, 0.5)])
+def test_probabilities_beside_no_action_are_those_of_a_finer_integral(unsure):
+    rng = np.random.default_rng(2)
+    mean, sd = rng.normal(0.2, 0.7, 24), rng.uniform(*unsure, 24)
+    found = thompson(np.append(mean, 0.0), np.append(sd, 0.0))
+    assert np.abs(found - exact_chances(mean, sd, constant=0.0)).max() < 0.001
+
+
+@pytest.mark.parametrize("case", [like, one_far_better, mixed_deviations, ties])
+def test_what_is_cut_is_below_one_in_a_thousand_each_and_1_percent_in_all(case):
+    mean, sd = case(np.random.default_rng(1), 300)
+    cut = ThompsonProbabilities().probabilities(mean, sd) == 0
+    exact = exact_chances(mean, sd)
+    assert exact[cut].max() < 0.001
+    assert exact[cut].sum() <= 0.01
+    next_one = exact[~cut].min()
+    assert next_one > 0.00099 or exact[cut].sum() + next_one > 0.0085
+
+
+def test_1000_like_actions_keep_99_percent_of_their_probabilities():
+    mean, sd = like(np.random.default_rng(0), 1000)
+    whole, chance = thompson(mean, sd), ThompsonProbabilities().probabilities(mean, sd)
+    assert (chance > 0).sum() > 900
+    assert whole[chance > 0].sum() >= 0.99
+    assert chance.sum() == pytest.approx(1)
+    np.testing.assert_allclose(chance[chance > 0], whole[chance > 0] / whole[chance > 0].sum())
+
+
+def test_the_smallest_probabilities_are_cut_first():
+    mean, sd = like(np.random.default_rng(0), 1000)
+    whole, chance = thompson(mean, sd), ThompsonProbabilities().probabilities(mean, sd)
+    assert whole[chance == 0].max() < whole[chance > 0].min()
+
+
+def test_1000_equal_actions_have_the_same_probability():
+    chance = ThompsonProbabilities().probabilities(np.full(1000, 2.0), np.full(1000, 0.3))
+    np.testing.assert_allclose(chance, 0.001)
+
+
+def test_with_a_max_cut_of_0_every_action_that_may_be_best_keeps_its_probability():
+    mean, sd = like(np.random.default_rng(0), 1000)
+    chance = ThompsonProbabilities(max_cut=0.0).probabilities(mean, sd)
+    assert (chance > 0).all()
+
+
+@pytest.mark.parametrize("max_cut", [-0.01, 0.2, NAN])
+def test_a_max_cut_we_cannot_use_is_named_in_the_error(max_cut):
+    with pytest.raises(InvalidSetting, match=f"max_cut is {max_cut!r}. Expected a probability"):
+        ThompsonProbabilities(max_cut=max_cut)
+
+
+def test_actions_that_are_not_allowed_do_not_count_among_a_thousand():
+    mean, sd = like(np.random.default_rng(0), 1000)
+    mean[::2], sd[::2] = NAN, NAN
+    chance = ThompsonProbabilities().probabilities(mean, sd)
+    assert (chance[::2] == 0).all()
+    np.testing.assert_allclose(
+        chance[1::2], ThompsonProbabilities().probabilities(mean[1::2], sd[1::2])
+    )
 
 
 def test_when_all_are_certain_the_best_one_is_chosen():
