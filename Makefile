@@ -77,9 +77,13 @@ bench-fuzz: $(DONE)  ## Send 6,000 requests made by schemathesis; count answers 
 bench-off-policy: $(DONE)  ## Measure the coverage of off-policy intervals in 500 simulated worlds.
 	$(BIN)/python -m tests.bench.off_policy
 
-bench-bandit: $(DONE)  ## Compare the notebook's bandit with Vowpal Wabbit and MABWiser (40 minutes).
-	-$(BIN)/pip install --progress-bar off --quiet mabwiser==2.7.4 vowpalwabbit==9.11.9
+bench-bandit: $(DONE)  ## Compare the bandit with the kept results of its rivals (4 minutes).
 	$(BIN)/python -m tests.bench.bandit
+
+bench-rivals: $(DONE)  ## Install and measure the rivals of bench-bandit again (60 minutes).
+	$(BIN)/pip install --progress-bar off --quiet mabwiser==2.7.4 vowpalwabbit==9.11.9 xgboost-cpu==3.2.0
+	$(BIN)/python -m tests.bench.bandit --rivals
+	$(BIN)/python -m tests.bench.bandit --rivals --sets others
 
 bench-served: $(DONE)  ## Compare the served bandit with the same class in a notebook (25 minutes).
 	-$(BIN)/pip install --progress-bar off --quiet vowpalwabbit==9.11.9
@@ -107,4 +111,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-served bench-hillstrom bench-simulation
+.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-rivals bench-served bench-hillstrom bench-simulation
