@@ -85,7 +85,7 @@ bench-rivals: $(DONE)  ## Install and measure the rivals of bench-bandit again (
 	$(BIN)/python -m tests.bench.bandit --rivals
 	$(BIN)/python -m tests.bench.bandit --rivals --sets others
 
-bench-served: $(DONE)  ## Compare the served bandit with the same class in a notebook (25 minutes).
+bench-served: $(DONE)  ## Compare the served bandit with the same class in a notebook (20 minutes).
 	-$(BIN)/pip install --progress-bar off --quiet vowpalwabbit==9.11.9
 	$(BIN)/python -m tests.bench.served
 

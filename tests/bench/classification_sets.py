@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from tests.bench.problems import DATA
 from training.arrays import Floats, Indices
 
-FOLDER = Path(__file__).parents[3] / "shared" / "data" / "multiclass"
 # Rows that are played of each set; a set with more rows is cut after it is shuffled.
 SIZES = {"segment": 2_310, "satimage": 4_000, "pendigits": 4_000, "vehicle": 846}
 MADE_UP = "made up"
@@ -43,7 +42,7 @@ class ClassificationSet(NamedTuple):
 
 def read_set(name: str, seed: int, rows: int | None = None) -> ClassificationSet:
     """Read a set of `SIZES`, shuffled; at most ``rows`` rows."""
-    table = pd.read_csv(FOLDER / f"{name}.csv.gz")
+    table = pd.read_csv(DATA / "multiclass" / f"{name}.csv.gz")
     order = np.random.default_rng(seed).permutation(len(table))
     right, classes = pd.factorize(table["target"], sort=True)
     contexts = table.drop(columns="target")
