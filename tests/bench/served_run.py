@@ -6,6 +6,7 @@ at once after the answer, and the learner publishes it in a later snapshot.
 
 from __future__ import annotations
 
+import bisect
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -117,34 +118,33 @@ def _learned(server: Server, ledger_url: str, rows: Mapping[str, int], told: int
 
 
 def published_first(connection: sa.Connection) -> dict[str, int]:
-    """Read the number of the snapshot in which the credit of each decision was published first."""
-    columns = tables.credits.c
-    if "sequence" in columns:
-        named = sa.select(columns.decision_id, columns.sequence).where(columns.sequence > 0)
-        return {key: int(number) for key, number in connection.execute(named)}
-    return _published_after(connection)
+    """Read the number of the first snapshot that had learned the outcome of each decision."""
+    credits, outcomes = tables.credits.c, tables.outcomes.c
+    learned = sa.select(outcomes.decision_id).where(outcomes.learned)
+    if "sequence" not in credits:
+        return _published_after(connection, learned)
+    query = sa.select(credits.decision_id, credits.sequence).where(
+        credits.sequence > 0, credits.decision_id.in_(learned)
+    )
+    return {decision_id: int(number) for decision_id, number in connection.execute(query)}
 
 
-def _published_after(connection: sa.Connection) -> dict[str, int]:
-    """Find the first snapshot that was begun after each credited outcome was received.
+def _published_after(connection: sa.Connection, learned: sa.Select[tuple[str]]) -> dict[str, int]:
+    """Find the first snapshot that was begun after each learned outcome was received.
 
     It stands in for the column ``sequence`` of the table of credits. A snapshot is dated by the
     begin of the learner's step, which then reads the outcomes, so this is right but for outcomes
     that are received within those few milliseconds.
     """
-    snapshots = connection.execute(
-        sa.select(tables.snapshots.c.sequence, tables.snapshots.c.published_at).order_by(
-            tables.snapshots.c.sequence
-        )
-    ).all()
-    at, outcomes = [row.published_at for row in snapshots], tables.outcomes.c
-    query = sa.select(outcomes.decision_id, outcomes.received_at).where(
-        outcomes.learned, outcomes.decision_id.in_(sa.select(tables.credits.c.decision_id))
+    columns, outcomes = tables.snapshots.c, tables.outcomes.c
+    query = sa.select(columns.sequence, columns.published_at).order_by(columns.sequence)
+    snapshots = connection.execute(query).all()
+    received = sa.select(outcomes.decision_id, outcomes.received_at).where(
+        outcomes.decision_id.in_(learned)
     )
-    found = connection.execute(query).all()
-    firsts = np.searchsorted(np.array(at), np.array([row.received_at for row in found]))
-    return {
-        row.decision_id: snapshots[first].sequence
-        for row, first in zip(found, firsts.tolist(), strict=True)
-        if first < len(snapshots)
-    }
+    found = {}
+    begun = [row.published_at for row in snapshots]
+    for decision_id, received_at in connection.execute(received):
+        if (first := bisect.bisect_left(begun, received_at)) < len(snapshots):
+            found[decision_id] = int(snapshots[first].sequence)
+    return found
