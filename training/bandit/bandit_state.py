@@ -2,27 +2,28 @@
 
 Everything but the trees is a sum. So outcomes may come in any order, be retracted or revised, and
 a learner that was killed ends with the same state as one that never stopped. Time is counted in
-decisions: the time of a decision is how many the ledger held before it. A half-life of 6,000
-decisions is two minutes where 50 decisions are made in a second, and two months where 100 are made
-in a day.
+decisions: the time of a decision is how many were made before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from training.arrays import Floats
 from training.bandit.decay import Decay
 from training.bandit.encoder import Encoder
-from training.bandit.reward_model import MAX_ACCEPTANCE, RewardModel
+from training.bandit.posteriors import LinearPosteriors, Priors
+from training.bandit.reward_model import RewardModel
 from training.bandit.serialization import pack, unpack
 from training.bandit.stacking import ExpertErrors
-from training.bandit.statistics import ActionStatistics, Priors
+from training.bandit.statistics import ActionStatistics
 from training.bandit.trees import BoostedTrees
 from training.params import BanditParams
+
+REWARDS = (0.0, 1.0)  # the range of acceptance
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,14 @@ class OutcomeBatch:
     rows : shape (n, n_features)
         The features that the encoder reads of each customer, as of the decision.
     channels, actions : n texts
-    acceptance : shape (n,), in [0, 1]
+    acceptance : shape (n,)
+        The reward of each; of the service, the acceptance in [0, 1].
     count : shape (n,)
         Weight of each; a negative one retracts an equal outcome.
     at : shape (n,)
         Time of each decision: how many decisions were made before it.
     expert_predictions : shape (n, n_experts)
-        Acceptance that each expert predicted at the decision (`Prediction.expert_predictions`);
+        Reward that each expert predicted at the decision (`Prediction.expert_predictions`);
         ``nan`` where that was not recorded.
     """
 
@@ -53,167 +55,173 @@ class OutcomeBatch:
     expert_predictions: Floats
 
 
-@dataclass(frozen=True)
 class BanditState:
-    """Everything learned from outcomes. It is immutable: `learn` returns another state.
+    """Everything learned from outcomes.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    params : BanditParams
+    memory_scale : float
+        Half-lives are those of ``params`` times this.
 
     Attributes
     ----------
-    statistics : ActionStatistics by half-life in decisions (None: nothing decays)
+    statistics : ActionStatistics by half-life in ``params`` (None: nothing decays)
     errors : ExpertErrors
-        Of the experts: those of `BanditParams.linear_experts` in their order, then the trees.
+        Of the experts: those of ``params.linear_experts`` in their order, then the trees.
     decay : Decay
         Of the errors, with the shortest half-life of all experts.
     newest : float
         The latest `OutcomeBatch.at`; weights of outcomes are relative to that time.
     counted : float
-        How many outcomes were learned.
+        Sum of the weights of all outcomes.
     trees : BoostedTrees or None
     fitted_on : float
-        How many outcomes had been learned when the trees were fitted.
+        ``counted`` when the trees were fitted.
     """
 
-    statistics: Mapping[float | None, ActionStatistics]
-    errors: ExpertErrors
-    decay: Decay
-    newest: float = 0.0
-    counted: float = 0.0
-    trees: BoostedTrees | None = None
-    fitted_on: float = 0.0
-
-    @classmethod
-    def blank(cls, encoder: Encoder, params: BanditParams) -> BanditState:
-        """Return a state that has learned nothing."""
-        experts = params.linear_experts
-        half_lives = list(dict.fromkeys(expert.half_life_decisions for expert in experts))
-        statistics = {
-            half_life: ActionStatistics(encoder, experts[0].ridge, decay=Decay(half_life))
-            for half_life in half_lives
+    def __init__(self, encoder: Encoder, params: BanditParams, memory_scale: float = 1.0) -> None:
+        self.encoder, self.params, self.memory_scale = encoder, params, memory_scale
+        lives = [one.half_life_decisions for one in params.linear_experts]
+        self.statistics = {
+            life: ActionStatistics(
+                encoder.width, Decay(None if life is None else life * memory_scale)
+            )
+            for life in dict.fromkeys(lives)
         }
-        n = len(experts) + 1
-        shortest = min((value for value in half_lives if value is not None), default=None)
-        return cls(statistics, ExpertErrors(np.zeros((n, n)), 0.0), Decay(shortest))
+        n, shortest = len(lives) + 1, min((one for one in lives if one is not None), default=None)
+        self.errors = ExpertErrors(np.zeros((n, n)), 0.0)
+        self.decay = Decay(None if shortest is None else shortest * memory_scale)
+        self.newest = self.counted = self.fitted_on = 0.0
+        self.trees: BoostedTrees | None = None
+        self._posteriors: LinearPosteriors | None = None
 
     @property
-    def encoder(self) -> Encoder:
-        """The encoder that all statistics share."""
-        return self._first.encoder
+    def first(self) -> ActionStatistics:
+        """The statistics of the first linear expert."""
+        return next(iter(self.statistics.values()))
 
     @property
     def actions(self) -> tuple[str, ...]:
         """The actions with outcomes."""
-        return self._first.actions
+        return tuple(self.first.actions)
 
-    def rate(self, action: str) -> float:
-        """Mean acceptance of an action so far; ``nan`` if there were no outcomes."""
-        return self._first.rate(action)
+    def copied(self) -> BanditState:
+        """Copy the state, so that the copy can learn without changing this one."""
+        other = BanditState(self.encoder, self.params, self.memory_scale)
+        other.statistics = {life: sums.copied() for life, sums in self.statistics.items()}
+        for name in ("errors", "decay", "newest", "counted", "fitted_on", "trees"):
+            setattr(other, name, getattr(self, name))
+        return other
 
-    def learn(self, outcomes: OutcomeBatch) -> BanditState:
-        """Return the state with more outcomes."""
+    def learn(self, outcomes: OutcomeBatch) -> None:
+        """Add outcomes."""
         if not len(outcomes.count):
-            return self
-        statistics = {half_life: sums.copy() for half_life, sums in self.statistics.items()}
-        for sums in statistics.values():
-            sums.learn(
-                outcomes.rows,
-                outcomes.channels,
-                outcomes.actions,
-                outcomes.acceptance,
-                outcomes.count,
-                outcomes.at,
-            )
-        newest = max(self.newest, float(outcomes.at.max()))
-        decay, scale = self.decay.moved(newest)
-        errors = ExpertErrors(self.errors.products * scale, self.errors.count * scale)
-        predictions = outcomes.expert_predictions
-        recorded = np.isfinite(predictions).all(axis=1)
-        weight = outcomes.count * decay.weights(outcomes.at)
-        errors = errors.learn(
-            predictions[recorded], outcomes.acceptance[recorded], weight[recorded]
-        )
-        counted = self.counted + float(outcomes.count.sum())
-        return replace(
-            self, statistics=statistics, errors=errors, decay=decay, newest=newest, counted=counted
-        )
+            return
+        vectors = self.encoder.encode(outcomes.rows, outcomes.channels)
+        what = outcomes.actions, outcomes.acceptance, outcomes.count, outcomes.at
+        for sums in self.statistics.values():
+            sums.learn(vectors, *what)
+        self.newest = max(self.newest, float(outcomes.at.max()))
+        self.counted += float(outcomes.count.sum())
+        self._learn_errors(outcomes)
 
-    def wants_trees(self, params: BanditParams) -> bool:
+    def _learn_errors(self, outcomes: OutcomeBatch) -> None:
+        self.decay, scale = self.decay.moved(self.newest)
+        if scale != 1.0:
+            self.errors = ExpertErrors(self.errors.products * scale, self.errors.count * scale)
+        predictions, rewards = outcomes.expert_predictions, outcomes.acceptance
+        weight = outcomes.count * self.decay.weights(outcomes.at)
+        known = np.isfinite(predictions).all(axis=1)
+        if not known.all():
+            predictions, rewards, weight = predictions[known], rewards[known], weight[known]
+        self.errors = self.errors.learn(predictions, rewards, weight)
+
+    def recounted(
+        self, encoder: Encoder, memory_scale: float, outcomes: Sequence[OutcomeBatch]
+    ) -> BanditState:
+        """Count all outcomes again, in the basis of another encoder.
+
+        The experts' errors and the trees stay, but for trees that read other features.
+
+        Parameters
+        ----------
+        outcomes
+            Of all decisions, with the features of the new encoder.
+        """
+        other = BanditState(encoder, self.params, memory_scale)
+        for batch in outcomes:
+            other.learn(batch)
+        if memory_scale == self.memory_scale:
+            other.errors, other.decay = self.errors, self.decay
+        if encoder.features == self.encoder.features:
+            other.trees, other.fitted_on = self.trees, self.fitted_on
+        return other
+
+    def wants_trees(self) -> bool:
         """Tell if enough outcomes came since the last fit of the trees to fit them again."""
-        return self.counted >= max(params.trees.at_least, params.trees.growth * self.fitted_on)
+        trees = self.params.trees
+        return self.counted >= max(trees.at_least, trees.growth * self.fitted_on)
 
-    def with_trees(self, outcomes: OutcomeBatch, counted: float) -> BanditState:
-        """Return the state with trees fitted on some outcomes, when ``counted`` were learned."""
-        trees = BoostedTrees.fit(
+    def fit_trees(self, outcomes: OutcomeBatch, counted: float) -> BoostedTrees | None:
+        """Fit trees on some outcomes; keep the earlier ones if those do not differ.
+
+        Parameters
+        ----------
+        counted : float
+            `BanditState.counted` as of these outcomes.
+        """
+        fitted = BoostedTrees.fit(
             outcomes.rows, outcomes.channels, outcomes.actions, outcomes.acceptance, outcomes.count
         )
-        return replace(self, trees=trees or self.trees, fitted_on=counted)
+        self.use_trees(fitted or self.trees, counted)
+        return self.trees
 
-    def with_trees_of(self, other: BanditState) -> BanditState:
-        """Return the state with the trees of another state."""
-        return replace(self, trees=other.trees, fitted_on=other.fitted_on)
+    def use_trees(self, trees: BoostedTrees | None, fitted_on: float) -> None:
+        """Take trees that were fitted when so many outcomes had been counted."""
+        self.trees, self.fitted_on = trees, fitted_on
+        self._posteriors = None
 
-    def model(self, priors: Priors, groups: Mapping[str, str], params: BanditParams) -> RewardModel:
+    def recent_errors(self) -> ExpertErrors:
+        """The experts' errors, decayed until now."""
+        shrink = self.decay.shrink(self.newest)
+        return ExpertErrors(self.errors.products * shrink, max(self.errors.count * shrink, 0.0))
+
+    def variance(self) -> float:
+        """Variance of the rewards so far; 1 before there are two that differ."""
+        count, total, square = self.first.pooled
+        variance = square / count - (total / count) ** 2 if count > 0 else 0.0
+        return variance if variance > 0 else 1.0
+
+    def model(
+        self,
+        priors: Priors | Sequence[str],
+        groups: Mapping[str, str] | None = None,
+        reward_range: tuple[float, float] = REWARDS,
+    ) -> RewardModel:
         """Return the reward model of the actions of a catalogue.
+
+        The arrays of the model change with the next call; `RewardModel.to_bytes` keeps them.
 
         Parameters
         ----------
         priors, groups
-            Of each action: the prior acceptance with its weight, and the group whose other actions
-            give its prior weights; see `ActionStatistics.posterior`.
+            See `LinearPosteriors`.
+        reward_range
+            The lowest and the highest reward that can be.
         """
-        now, noise = self.newest, self._noise(priors)
-        experts = params.linear_experts
-        posteriors = tuple(
-            self.statistics[expert.half_life_decisions]
-            .posterior(priors, groups, expert.ridge, now)
-            .scaled_by_noise(noise)
-            for expert in experts
-        )
-        start = self._first.noise()
-        shrink = self.decay.shrink(now)
-        errors = ExpertErrors(self.errors.products * shrink, max(self.errors.count * shrink, 0.0))
-        scales = np.array([expert.exploration_scale for expert in experts])
-        handicaps = np.array([*(expert.handicap for expert in experts), params.trees.handicap])
-        return RewardModel.mixed(
-            self.encoder,
-            {action: acceptance for action, (acceptance, _) in priors.items()},
-            posteriors,
-            scales**2,
-            self._expert_weights(errors, handicaps * start),
-            self.trees,
-        )
-
-    @property
-    def _first(self) -> ActionStatistics:
-        """The statistics of the first linear expert."""
-        return next(iter(self.statistics.values()))
-
-    def _noise(self, priors: Priors) -> Floats:
-        """Variance of one acceptance of each action, p (1 - p), shape (n_actions,).
-
-        p is the mean of the prior acceptance and of the observed one, by their weights. So an
-        action that is seldom accepted gets a narrow posterior, and is explored less.
-        """
-        rates = []
-        for action, (acceptance, weight) in priors.items():
-            n = max(self._first.counted(action), 0.0)
-            accepted = n * self._first.rate(action) if n else 0.0
-            rates.append((weight * acceptance + accepted) / (weight + n))
-        p = np.clip(np.array(rates), 1 - MAX_ACCEPTANCE, MAX_ACCEPTANCE)
-        noise: Floats = p * (1 - p)
-        return noise
-
-    def _expert_weights(self, errors: ExpertErrors, handicaps: Floats) -> Floats:
-        """Stacking weights of the experts, shape (n_experts,); 0 for trees not fitted yet."""
-        weights = errors.expert_weights(handicaps)
-        if self.trees is None:
-            weights = np.append(weights[:-1], 0.0)
-            weights = weights / weights.sum() if weights.sum() > 0 else np.eye(len(weights))[0]
-        return weights
+        groups = groups or {}
+        if self._posteriors is None or not self._posteriors.serve(priors, groups):
+            self._posteriors = LinearPosteriors(self, priors, groups)
+        return self._posteriors.model(reward_range)
 
     def to_bytes(self) -> bytes:
         """Serialise the state without pickles; inverse of `from_bytes`."""
         note = {
             "lives": list(self.statistics),
+            "memory_scale": self.memory_scale,
+            "params": self.params.model_dump_json(),
             "count": self.errors.count,
             "half_life": self.decay.half_life,
             "epoch": self.decay.epoch,
@@ -221,27 +229,40 @@ class BanditState:
             "counted": self.counted,
             "trees": None if self.trees is None else self.trees.note,
             "fitted_on": self.fitted_on,
+            "encoder": self.encoder.note,
         }
         sums = {
             f"memory_{number}": np.frombuffer(statistics.to_bytes(), dtype=np.uint8)
             for number, statistics in enumerate(self.statistics.values())
         }
-        return pack(note, products=self.errors.products, **sums)  # type: ignore[arg-type]
+        arrays = {**self.encoder.arrays, "products": self.errors.products, **sums}
+        return pack(note, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> BanditState:
-        """Read what `to_bytes` wrote."""
+        """Read what `to_bytes` wrote.
+
+        Raises
+        ------
+        OutdatedState
+            If a program wrote it that kept other sums.
+        """
         note, arrays = unpack(payload)
-        statistics = {
-            half_life: ActionStatistics.from_bytes(arrays[f"memory_{number}"].tobytes())
-            for number, half_life in enumerate(note["lives"])
+        if "params" not in note:
+            raise OutdatedState("a state of a former format")
+        params = BanditParams.model_validate_json(note["params"])
+        found = cls(Encoder.of(note["encoder"], arrays), params, note["memory_scale"])
+        found.statistics = {
+            life: ActionStatistics.from_bytes(arrays[f"memory_{number}"].tobytes())
+            for number, life in enumerate(note["lives"])
         }
-        return cls(
-            statistics,
-            ExpertErrors(arrays["products"], note["count"]),
-            Decay(note["half_life"], note["epoch"]),
-            note["newest"],
-            note["counted"],
-            None if note["trees"] is None else BoostedTrees.of(note["trees"]),
-            note["fitted_on"],
-        )
+        found.errors = ExpertErrors(arrays["products"], note["count"])
+        found.decay = Decay(note["half_life"], note["epoch"])
+        found.newest, found.counted = note["newest"], note["counted"]
+        found.trees = None if note["trees"] is None else BoostedTrees.of(note["trees"])
+        found.fitted_on = note["fitted_on"]
+        return found
+
+
+class OutdatedState(ValueError):
+    """A state was serialised in a format that is not read any more."""

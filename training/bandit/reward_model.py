@@ -1,4 +1,4 @@
-"""The reward model: the expected acceptance of each action, and the uncertainty of that.
+"""The reward model: the expected reward of each action, and the uncertainty of that.
 
 A server holds one, and replaces it as a whole. It mixes experts by their stacking weights: linear
 models that learn from every outcome, and boosted trees that are fitted now and then. `BanditState`
@@ -8,22 +8,24 @@ makes it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.arrays import Bools, Floats
+from training.arrays import Bools, Floats, Indices
 from training.bandit.encoder import CHANNEL, Encoder
-from training.bandit.linear import LinearPosterior
 from training.bandit.serialization import pack, unpack
 from training.bandit.trees import BoostedTrees
 from training.contributions import Contributions
 
 # Of the arrays of `RewardModel.to_bytes`, those that seldom change.
 LASTING = ("center", "scale", "axes", "frequencies", "phases", "trees")
-MAX_ACCEPTANCE = 0.999  # no acceptance is expected above it, or below 1 - MAX_ACCEPTANCE
+
+
+class OutdatedModel(ValueError):
+    """A reward model was serialised in a format that is not read any more."""
 
 
 class Prediction(NamedTuple):
@@ -31,12 +33,12 @@ class Prediction(NamedTuple):
 
     Attributes
     ----------
-    acceptance : shape (n, n_actions), or (n_actions,) for one customer; strictly between 0 and 1
-        Expected acceptance.
+    acceptance : shape (n, n_actions), or (n_actions,) for one customer
+        Expected reward, within the range of rewards.
     deviation : same shape
-        Standard deviation of the expected acceptance.
+        Standard deviation of the expected reward.
     expert_predictions : shape (n_experts, n, n_actions), or (n_experts, n_actions)
-        Expected acceptance by each expert alone: the linear ones, then the trees. Recorded with a
+        Expected reward by each expert alone: the linear ones, then the trees. Recorded with a
         decision, so that the experts' errors are known when its outcome comes (`ExpertErrors`).
     """
 
@@ -53,94 +55,93 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class RewardModel:
-    """Expected acceptance of each action: prior + weights x vector, mixed with the trees'.
+    """Expected reward of each action: prior + weights x vector, mixed with the trees'.
 
     Attributes
     ----------
     actions : tuple of str
     prior : shape (n_actions,)
-        Prior acceptance of each action, from the catalogue.
-    weights : shape (n_actions, encoder.width)
-        Mean of the linear experts' weights, by their stacking weights. They give the difference
-        from the prior acceptance.
-    posteriors : tuple of LinearPosterior
-        The linear experts; empty, if only the mean is asked for.
-    noise : shape (n_posteriors,)
-        Factor on the variance of each posterior: its exploration scale squared, times the noise's
-        variance where the posterior is per unit of noise.
-    expert_weights : shape (n_posteriors + 1,)
+        Prior reward of each action.
+    prior_share : shape (n_actions,)
+        How much of its prior is left in the expected reward of an action, from 0 to 1.
+    weights : shape (n_linear, n_actions, width)
+        Posterior mean of each linear expert's weights, of the difference from the prior reward.
+    variance : shape (n_actions, width)
+        Variance of the mixture along each axis of ``basis``, but for the first ones.
+    covariance : shape (n_actions, n_inner, n_inner)
+        Covariance of the mixture along the first axes of ``basis``.
+    free_variance : float
+        Variance along each axis of an action without outcomes.
+    basis : shape (width, width)
+        Orthonormal; its columns are the axes.
+    expert_weights : shape (n_linear + 1,)
         Stacking weight of each linear expert and, last, of the trees; sum 1.
+    reward_range : pair of floats
+        No reward is below the first or above the second.
     trees : BoostedTrees or None
-        None: not fitted yet. They have no weight in the mean then.
+        None: not fitted yet.
     """
 
     encoder: Encoder
     actions: tuple[str, ...]
     prior: Floats
+    prior_share: Floats
     weights: Floats
-    posteriors: tuple[LinearPosterior, ...] = ()
-    noise: Floats = field(default_factory=lambda: np.empty(0))
-    expert_weights: Floats = field(default_factory=lambda: np.array([1.0, 0.0]))
+    variance: Floats
+    covariance: Floats
+    free_variance: float
+    basis: Floats
+    expert_weights: Floats
+    reward_range: tuple[float, float] = (0.0, 1.0)
     trees: BoostedTrees | None = None
+    projections: Floats | None = None
 
-    @classmethod
-    def mixed(
-        cls,
-        encoder: Encoder,
-        priors: Mapping[str, float],
-        posteriors: tuple[LinearPosterior, ...],
-        noise: Floats,
-        expert_weights: Floats,
-        trees: BoostedTrees | None = None,
-    ) -> RewardModel:
-        """Return the mixture of experts by their stacking weights."""
-        linear = normalised(expert_weights[:-1])
-        weights = np.einsum("h,haw->aw", linear, np.stack([one.weights for one in posteriors]))
-        prior = np.array(list(priors.values()))
-        return cls(encoder, tuple(priors), prior, weights, posteriors, noise, expert_weights, trees)
-
-    def acceptance(self, rows: Floats, channels: Sequence[str]) -> Floats:
-        """Predict the acceptance of each action.
+    def predict(self, rows: Floats, channels: Sequence[str]) -> Prediction:
+        """Predict the reward, its standard deviation, and the reward by each expert.
 
         Parameters
         ----------
         rows : shape (n, n_features)
         channels : n texts
-
-        Returns
-        -------
-        shape (n, n_actions), strictly between 0 and 1
         """
-        linear = self.prior + self.encoder.encode(rows, channels) @ self.weights.T
-        return self._mixed(linear, self._of_trees(rows, channels))
-
-    def predict(self, rows: Floats, channels: Sequence[str]) -> Prediction:
-        """Predict the acceptance, its standard deviation, and the acceptance by each expert.
-
-        Parameters are those of `acceptance`.
-        """
-        n, n_posteriors = len(rows), len(self.posteriors)
+        n, (n_linear, n_actions, width) = len(rows), self.weights.shape
         vectors = self.encoder.encode(rows, channels)
-        # One product for the mixture and all linear experts: for one customer, calls take the time.
-        flat = vectors @ self._all_weights
-        by_expert = self.prior + flat.reshape(n, 1 + n_posteriors, -1).swapaxes(0, 1)
-        linear = by_expert[0]
-        of_trees = self._of_trees(rows, channels)
-        predictions = np.empty_like(by_expert)
-        predictions[:n_posteriors] = by_expert[1:]
-        if of_trees is None:
+        # One product for all linear experts and axes: for one customer, calls take the time.
+        flat = vectors @ self._projections.T
+        predictions = np.empty((n_linear + 1, n, n_actions))
+        means = flat[:, :-width].reshape(n, n_linear, n_actions)
+        np.add(means.swapaxes(0, 1), self.prior, out=predictions[:-1])
+        mean = np.tensordot(self._linear_weights, predictions[:-1], 1)
+        if self.trees is None:
             predictions[-1] = self.prior
         else:
-            predictions[-1] = np.where(self._known_to_trees, of_trees, linear)
-        deviation = self._deviation(vectors)
-        return Prediction(self._mixed(linear, of_trees), deviation, _clip(predictions, 0.0, 1.0))
+            predictions[-1] = mean
+            of_trees = self.trees.reward(rows, channels, self.actions)
+            np.copyto(predictions[-1], of_trees, where=self._known_to_trees)
+            mean = mean + float(self.expert_weights[-1]) * (predictions[-1] - mean)
+        low, high = self.reward_range
+        inside = np.minimum(np.maximum(mean, low), high)
+        return Prediction(inside, self._deviation(flat[:, -width:]), predictions)
+
+    def _deviation(self, along: Floats) -> Floats:
+        """Standard deviation of the mean, for vectors along the axes, shape (n, n_actions)."""
+        variance = np.square(along) @ self.variance.T
+        n_inner = self.covariance.shape[-1]
+        flat = self.covariance.reshape(-1, n_inner)
+        for row, inner in enumerate(along[:, :n_inner]):
+            variance[row] += (flat @ inner).reshape(-1, n_inner) @ inner
+        return np.sqrt(variance)
+
+    def acceptance(self, rows: Floats, channels: Sequence[str]) -> Floats:
+        """Predict the expected reward of each action, shape (n, n_actions)."""
+        return self.predict(rows, channels).acceptance
 
     def contributions(
         self, row: Floats, channel: str, actions: Sequence[str] | None = None
     ) -> Contributions:
-        """Explain the acceptance for one customer by what each feature and the channel add.
+        """Explain the expected reward for one customer by what each feature and the channel add.
 
-        Baseline and effects add up to `acceptance` before it is clipped to be between 0 and 1. The
+        Baseline and effects add up to the mean before it is cut to the range of rewards. The
         baseline is that of an average customer on none of the channels. A feature that is unknown
         counts as average and adds 0, but for what the trees make of its absence. The effects are
         those of `Encoder.effects` and of `BoostedTrees.effects`, by the trees' stacking weight.
@@ -160,7 +161,8 @@ class RewardModel:
         """
         wanted = self.actions if actions is None else tuple(actions)
         chosen = [self.actions.index(action) for action in wanted]
-        baseline, effects = self.encoder.effects(self.weights[chosen], row, channel)
+        linear = np.tensordot(self._linear_weights, self.weights[:, chosen], 1)
+        baseline, effects = self.encoder.effects(linear, row, channel)
         baseline = baseline + self.prior[chosen]
         weight = float(self.expert_weights[-1])
         if self.trees is not None and weight > 0:
@@ -176,117 +178,108 @@ class RewardModel:
         return Contributions(wanted, self.encoder.effect_names, baseline, effects)
 
     def for_priors(self, priors: Mapping[str, float]) -> RewardModel:
-        """Return the model for the actions and prior acceptances of another catalogue.
+        """Return the model for the actions and prior rewards of another catalogue.
 
-        A new action gets weights 0: its expected acceptance is its prior one.
+        A prior replaces the earlier one. The linear experts' expectation moves by the part of the
+        difference that is left of the prior after the outcomes so far (`prior_share`). A new
+        action gets weights 0: its expected reward is its prior one.
         """
-        row = {action: index for index, action in enumerate(self.actions)}
-        width = self.encoder.width
-        taken = np.array([row.get(action, -1) for action in priors], dtype=np.intp)
+        place = {action: index for index, action in enumerate(self.actions)}
+        taken = np.array([place.get(action, -1) for action in priors], dtype=np.intp)
+        prior = np.array(list(priors.values()))
+        width = self.weights.shape[-1]
+        weights = self._of(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
+        known = taken >= 0
+        moved = (prior - np.append(self.prior, 0.0)[taken])[known]
+        weights[:, known, 0] -= (1 - self.prior_share[taken[known]]) * moved
+        n_inner, free = self.covariance.shape[-1], np.full(width, self.free_variance)
+        free[:n_inner] = 0.0
         return replace(
             self,
             actions=tuple(priors),
-            prior=np.array(list(priors.values())),
-            weights=np.vstack([self.weights.reshape(-1, width), np.zeros(width)])[taken],
-            posteriors=tuple(one.for_actions(taken) for one in self.posteriors),
+            prior=prior,
+            prior_share=self._of(taken, self.prior_share, 1.0),
+            weights=weights,
+            variance=self._of(taken, self.variance, free),
+            covariance=self._of(taken, self.covariance, np.eye(n_inner) * self.free_variance),
+            projections=None,
         )
 
-    def to_bytes(self) -> bytes:
-        """Serialise the model without pickles; inverse of `from_bytes`.
+    @staticmethod
+    def _of(taken: Indices, values: Floats, new: Floats | float) -> Floats:
+        """Rows of ``values``, by index; ``new`` for index -1."""
+        last = np.broadcast_to(np.asarray(new, dtype=np.float64), values.shape[1:])
+        found: Floats = np.concatenate([values, last[None]])[taken]
+        return found
 
-        Names of arrays and of the note are older than those of the attributes: snapshots that were
-        published before keep being read.
-        """
+    def to_bytes(self) -> bytes:
+        """Serialise the model without pickles; inverse of `from_bytes`."""
         note = {
             "actions": self.actions,
-            "ridges": [one.ridge for one in self.posteriors],
+            "range": self.reward_range,
+            "free_variance": self.free_variance,
             "trees": self.trees is not None and {**self.trees.note, "text": ""},
         }
-        arrays = {"prior": self.prior, "weights": self.weights, "noise": self.noise}
-        arrays |= {"shares": self.expert_weights}
+        names = ("prior", "prior_share", "weights", "expert_weights")
+        arrays = {name: getattr(self, name) for name in names}
+        # Variances need not be known to 16 digits, and of a covariance one triangle is enough.
+        upper = np.triu_indices(self.covariance.shape[-1])
+        arrays |= {name: getattr(self, name).astype(np.float32) for name in ("variance", "basis")}
+        arrays["covariance"] = self.covariance[:, *upper].astype(np.float32)
         if self.trees is not None:
             arrays["trees"] = np.frombuffer(self.trees.text.encode(), dtype=np.uint8)
-        if self.posteriors:
-            arrays["head_weights"] = np.stack([one.weights for one in self.posteriors])
-            # Variances need not be known to 16 digits, and they are most of a snapshot.
-            variance = np.stack([one.variance for one in self.posteriors]).astype(np.float32)
-            basis = np.stack([one.basis for one in self.posteriors]).astype(np.float32)
-            arrays |= {"head_variance": variance, "head_basis": basis}  # type: ignore[dict-item]
         return pack(self.encoder.note | note, **self.encoder.arrays, **arrays)
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> RewardModel:
-        """Read what `to_bytes` wrote."""
+        """Read what `to_bytes` wrote.
+
+        Raises
+        ------
+        OutdatedModel
+            If a program wrote it in which linear experts did not share a basis yet.
+        """
         note, arrays = unpack(payload)
-        parts: list[Any] = [
-            np.asarray(arrays.get(f"head_{name}", []), dtype=np.float64)
-            for name in ("weights", "variance", "basis")
-        ]
+        if "prior_share" not in arrays:
+            raise OutdatedModel("a reward model of a former format")
+        parts = {name: value.astype(np.float64) for name, value in arrays.items()}
+        n_inner = int(np.sqrt(2 * parts["covariance"].shape[1]))
+        upper = np.triu_indices(n_inner)
+        covariance = np.zeros((len(note["actions"]), n_inner, n_inner))
+        covariance[:, *upper] = parts["covariance"]
+        covariance[:, upper[1], upper[0]] = parts["covariance"]
         return cls(
-            Encoder.of(note, arrays),
-            tuple(note["actions"]),
-            arrays["prior"],
-            arrays["weights"],
-            tuple(LinearPosterior(*one) for one in zip(*parts, note["ridges"], strict=True)),
-            arrays["noise"],
-            arrays["shares"],
-            BoostedTrees.of(note["trees"] | {"text": arrays["trees"].tobytes().decode()})
+            encoder=Encoder.of(note, arrays),
+            actions=tuple(note["actions"]),
+            prior=parts["prior"],
+            prior_share=parts["prior_share"],
+            weights=parts["weights"],
+            variance=parts["variance"],
+            covariance=covariance,
+            free_variance=note["free_variance"],
+            basis=parts["basis"],
+            expert_weights=parts["expert_weights"],
+            reward_range=tuple(note["range"]),
+            trees=BoostedTrees.of(note["trees"] | {"text": arrays["trees"].tobytes().decode()})
             if note["trees"]
             else None,
         )
 
     @cached_property
-    def _all_weights(self) -> Floats:
-        """Weights of the mixture and of each posterior, shape (width, (1 + n) x n_actions)."""
-        every = [self.weights, *(one.weights for one in self.posteriors)]
-        return np.ascontiguousarray(np.concatenate(every).T)
+    def _projections(self) -> Floats:
+        width = len(self.basis)
+        if self.projections is not None:
+            return self.projections
+        return np.vstack([self.weights.reshape(-1, width), self.basis.T])
 
     @cached_property
-    def _by_basis(self) -> list[tuple[Floats, Floats, Floats]]:
-        """For each basis: itself, and of the posteriors on it the variances, shape
-        (width, n_posteriors x n_actions), times their noise, and their stacking weights."""
-        found: list[tuple[Floats, list[Floats], list[float]]] = []
-        weights = normalised(self.expert_weights[:-1]).tolist()
-        for weight, noise, one in zip(weights, self.noise, self.posteriors, strict=False):
-            if not found or not np.array_equal(found[-1][0], one.basis):
-                found.append((one.basis, [], []))
-            found[-1][1].append(noise * one.variance.T)
-            found[-1][2].append(weight)
-        return [
-            (basis, np.ascontiguousarray(np.hstack(variances)), np.array(of_basis))
-            for basis, variances, of_basis in found
-        ]
-
-    def _deviation(self, vectors: Floats) -> Floats:
-        """Mean of the posteriors' standard deviations by their stacking weights."""
-        deviation = np.zeros((len(vectors), len(self.actions)))
-        for basis, variances, weights in self._by_basis:
-            variance = (vectors @ basis) ** 2 @ variances
-            deviation += weights @ np.sqrt(variance).reshape(len(vectors), len(weights), -1)
-        return deviation
-
-    def _of_trees(self, rows: Floats, channels: Sequence[str]) -> Floats | None:
-        """The trees' predictions, ``nan`` for actions unknown to them; None without trees."""
-        return None if self.trees is None else self.trees.reward(rows, channels, self.actions)
+    def _linear_weights(self) -> Floats:
+        return normalised(self.expert_weights[:-1])
 
     @cached_property
     def _known_to_trees(self) -> Bools:
         known = np.zeros(len(self.actions), dtype=bool)
         return known if self.trees is None else self.trees.knows(self.actions)
-
-    def _mixed(self, linear: Floats, of_trees: Floats | None) -> Floats:
-        """Mix the linear and the trees' predictions; strictly between 0 and 1."""
-        if of_trees is not None:
-            weight = self.expert_weights[-1]
-            both = (1 - weight) * linear + weight * of_trees
-            linear = np.where(self._known_to_trees, both, linear)
-        return _clip(linear, 1 - MAX_ACCEPTANCE, MAX_ACCEPTANCE)
-
-
-def _clip(values: Floats, low: float, high: float) -> Floats:
-    """Do what `numpy.clip` does, in a quarter of its time where there are few values."""
-    found: Floats = np.minimum(np.maximum(values, low), high)
-    return found
 
 
 def normalised(weights: Floats) -> Floats:

@@ -2,247 +2,230 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 
 import numpy as np
+from scipy.linalg.blas import dsyr
 
-from features.errors import InvalidSetting
 from training.arrays import Floats
 from training.bandit.decay import Decay
-from training.bandit.encoder import Encoder
-from training.bandit.linear import LinearPosterior, basis_of, solve
-from training.bandit.reward_model import RewardModel
 from training.bandit.serialization import pack, unpack
 
-Priors = Mapping[str, tuple[float, float]]  # of each action: acceptance, weight in outcomes
+ROOM = 4  # actions for which memory is taken at first; doubled when there are more
 
 
-@dataclass
 class ActionStatistics:
-    """Sums over outcomes, for each action; Bayesian ridge regression of acceptance.
+    """Sums over outcomes, for each action: all that Bayesian ridge regression needs.
 
-    With vectors v, acceptances y in [0, 1] and counts c::
+    With vectors v, rewards y and counts c, each outcome weighted by its time (`Decay`)::
 
         A = sum of c v v'      b = sum of c y v      s = sum of c y^2
-        weights = (A + D)^-1 (b - prior * A[0])      D = diag(prior weight, ridge, ridge, …)
 
-    The prior acceptance is not part of the sums (A[0] is the sum of c v, as v[0] is 1), so it can
-    be edited in the catalogue at any time.
+    The first element of each v is 1. So A[0, 0] is the sum of c, and b[0] the sum of c y. A prior
+    is not part of the sums, so it can be edited in the catalogue at any time.
+
+    Parameters
+    ----------
+    width : int
+        Length of a vector.
+    decay : Decay
+        Weights of outcomes by their time.
 
     Attributes
     ----------
-    second : shape (n_actions, width, width)
-        A of each action.
-    first : shape (n_actions, width)
-        b of each action.
-    square : shape (n_actions,)
-        s of each action.
-    decay : Decay
-        Weights of outcomes by their time.
+    actions : list of str
+        The actions with outcomes.
     """
 
-    encoder: Encoder
-    ridge: float
-    actions: tuple[str, ...] = ()
-    second: Floats = field(default_factory=lambda: np.empty(0))
-    first: Floats = field(default_factory=lambda: np.empty(0))
-    square: Floats = field(default_factory=lambda: np.empty(0))
-    decay: Decay = field(default_factory=Decay)
+    def __init__(self, width: int, decay: Decay | None = None) -> None:
+        self.width = width
+        self.decay = decay or Decay()
+        self.actions: list[str] = []
+        self._rows: dict[str, int] = {}
+        # One triangle of each A is kept, the lower one: adding an outcome takes half the time.
+        self._second = np.zeros((ROOM, width, width))
+        self._first = np.zeros((ROOM, width))
+        self._square = np.zeros(ROOM)
+        self._changes = np.zeros(ROOM, dtype=np.int64)
+        # Precision along axes (`turn_to`): whole along the first ones, and the diagonal of all.
+        self._basis = np.zeros((width, 0))
+        self._inner = np.zeros((ROOM, 0, 0))
+        self._along = np.zeros((ROOM, 0))
 
-    def __post_init__(self) -> None:
-        if not 0 < self.ridge < np.inf:  # written so that nan fails too
-            raise InvalidSetting(
-                f"ridge is {self.ridge!r}.",
-                expected="a finite number > 0, in outcomes",
-                remedy="Set it in bandit.linear_experts of training/params.yaml; start with 100.",
-            )
-        if not self.actions:
-            width = self.encoder.width
-            self.second, self.first = np.zeros((0, width, width)), np.zeros((0, width))
-            self.square = np.zeros(0)
+    def copied(self) -> ActionStatistics:
+        """Copy the sums, so that the copy can learn without changing these."""
+        other = ActionStatistics(self.width, self.decay)
+        other.actions, other._rows, other._basis = [*self.actions], {**self._rows}, self._basis
+        for name in (*self._sums, "_changes"):
+            setattr(other, name, getattr(self, name).copy())
+        return other
 
     def learn(
-        self,
-        rows: Floats,
-        channels: Sequence[str],
-        actions: Sequence[str],
-        acceptance: Floats,
-        count: Floats,
-        at: Floats | None = None,
+        self, vectors: Floats, actions: Sequence[str], rewards: Floats, count: Floats, at: Floats
     ) -> None:
         """Add outcomes.
 
         Parameters
         ----------
-        rows : shape (n, n_features)
-        channels, actions : n texts
-        acceptance : shape (n,), in [0, 1]
+        vectors : shape (n, width)
+        actions : n texts
+        rewards : shape (n,)
         count : shape (n,)
             Weight of each outcome; a negative one retracts an equal outcome.
         at : shape (n,), in the unit of the half-life
-            Time of each decision; required where outcomes decay.
-
-        Raises
-        ------
-        InvalidSetting
-            If outcomes decay, and their times are missing.
+            Time of each decision.
         """
+        if not len(actions):
+            return
         if self.decay.half_life is not None:
-            count = count * self._decayed(np.zeros(0) if at is None else at)
-        vectors = self.encoder.encode(rows, channels)
-        chosen = np.array(actions, dtype=object)
+            count = count * self._decayed(at)
+        along = vectors @ self._basis
+        if len(actions) == 1:  # the usual case where outcomes come one by one
+            row = self._row(actions[0])
+            self._learn_one(row, vectors[0], along[0], float(rewards[0]), float(count[0]))
+            return
+        chosen, n_inner = np.array(actions, dtype=object), self._inner.shape[-1]
         for action in dict.fromkeys(actions):
-            index, mine = self._row(action), chosen == action
-            v, c = vectors[mine], count[mine]
-            self.second[index] += (v * c[:, None]).T @ v
-            self.first[index] += (c * acceptance[mine]) @ v
-            self.square[index] += c @ acceptance[mine] ** 2
+            mine = chosen == action
+            row, v, c, y = self._row(action), vectors[mine], count[mine], rewards[mine]
+            weighted = v * c[:, None]
+            self._second[row] += weighted.T @ v
+            self._first[row] += y @ weighted
+            self._square[row] += float(c @ y**2)
+            self._changes[row] += len(y)
+            self._along[row] += c @ np.square(along[mine])
+            inner = along[mine, :n_inner]
+            self._inner[row] += (inner * c[:, None]).T @ inner
 
-    def copy(self) -> ActionStatistics:
-        """Copy the sums, so that the copy can learn without changing these."""
-        return replace(
-            self,
-            second=self.second.copy(),
-            first=self.first.copy(),
-            square=self.square.copy(),
-        )
+    def _learn_one(
+        self, row: int, vector: Floats, along: Floats, reward: float, count: float
+    ) -> None:
+        # BLAS stores matrices by column: its upper triangle is the lower one here.
+        dsyr(count, vector, a=self._second[row].T, overwrite_a=1)
+        self._first[row] += (count * reward) * vector
+        self._square[row] += count * reward**2
+        self._changes[row] += 1
+        self._along[row] += count * np.square(along)
+        inner = along[: self._inner.shape[-1]]
+        self._inner[row] += (count * inner)[:, None] * inner
+
+    @property
+    def _sums(self) -> tuple[str, ...]:
+        return "_second", "_first", "_square", "_inner", "_along"
+
+    def _row(self, action: str) -> int:
+        """Row of an action's sums; a new action gets one with zeros."""
+        row = self._rows.get(action)
+        if row is None:
+            row = self._rows[action] = len(self.actions)
+            self.actions.append(action)
+            if row == len(self._first):
+                for name in (*self._sums, "_changes"):
+                    array = getattr(self, name)
+                    setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
+        return row
+
+    def knows(self, action: str) -> bool:
+        """True if an action has outcomes."""
+        return action in self._rows
+
+    def second(self, action: str) -> Floats:
+        """A of an action with outcomes; only the lower triangle and the first column are valid."""
+        found: Floats = self._second[self._rows[action]]
+        return found
+
+    def first(self, action: str) -> Floats:
+        """b of an action with outcomes."""
+        found: Floats = self._first[self._rows[action]]
+        return found
+
+    def inner(self, action: str) -> Floats:
+        """Precision matrix that an action's outcomes add along the first axes of the basis."""
+        found: Floats = self._inner[self._rows[action]]
+        return found
+
+    def along(self, action: str) -> Floats:
+        """Precision that an action's outcomes add along each axis of the basis, shape (width,)."""
+        found: Floats = self._along[self._rows[action]]
+        return found
+
+    def changes(self, action: str) -> int:
+        """Count the changes of an action's sums so far."""
+        return int(self._changes[self._rows[action]]) if action in self._rows else 0
 
     def counted(self, action: str) -> float:
-        """Count the outcomes of an action, by their weights."""
-        return float(self.second[self.actions.index(action)][0, 0]) if action in self.actions else 0
+        """Sum of the weights of an action's outcomes."""
+        return float(self.second(action)[0, 0]) if action in self._rows else 0.0
 
     def rate(self, action: str) -> float:
-        """Mean acceptance of an action so far; ``nan`` if there were no outcomes."""
+        """Mean reward of an action so far; ``nan`` if there were no outcomes."""
         count = self.counted(action)
-        return float(self.first[self.actions.index(action)][0]) / count if count else np.nan
+        return float(self.first(action)[0]) / count if count else np.nan
 
-    def noise(self) -> float:
-        """Variance of acceptance about each action's own rate; 0.25 counts as one outcome."""
-        count = self.second[:, 0, 0]
-        rates = self.first[:, 0] / np.where(count > 0, count, 1.0)
-        about = float(np.maximum(self.square - rates * self.first[:, 0], 0.0).sum())
-        return (0.25 + about) / (1.0 + float(np.maximum(count, 0.0).sum()))
+    @property
+    def pooled(self) -> tuple[float, float, float]:
+        """Sums over all actions of weight, weight x reward, and weight x reward^2."""
+        count, total = self._second[:, 0, 0].sum(), self._first[:, 0].sum()
+        return float(count), float(total), float(self._square.sum())
 
-    def posterior(
-        self,
-        priors: Priors,
-        groups: Mapping[str, str] | None = None,
-        ridge: float | None = None,
-        now: float | None = None,
-    ) -> LinearPosterior:
-        """Solve for the posterior of the actions of a catalogue.
+    def principal_axes(self) -> Floats:
+        """Principal axes of all vectors, in columns, those with the most variance first."""
+        if not self.actions:
+            return np.eye(self.width)
+        _, basis = np.linalg.eigh(self._second.sum(axis=0))  # reads the lower triangle
+        return np.ascontiguousarray(basis[:, ::-1])
+
+    def turn_to(self, basis: Floats, n_inner: int) -> None:
+        """Add up the precision along other axes from now on.
 
         Parameters
         ----------
-        priors
-            For each action, its prior acceptance and the weight of that, in outcomes.
-        groups
-            Group of each action. The prior weights of an action are the posterior of all the
-            *other* actions of its group together, so a new action starts where its group is. An
-            action without a group, or alone in one, starts from its prior acceptance.
-        ridge
-            Replaces `ActionStatistics.ridge`.
-        now : in the unit of the half-life
-            Outcomes decay until then. None: until the epoch of `decay`.
-
-        Returns
-        -------
-        LinearPosterior
-            Of the differences from the prior acceptance; actions in the order of ``priors``.
+        basis : shape (width, width)
+            Orthonormal; its columns are the axes.
+        n_inner : int
+            So many of the first axes get a whole precision matrix.
         """
-        second, first, penalty = self._gathered(priors, ridge or self.ridge, now)
-        basis = basis_of(second)
-        start = np.zeros_like(first)
-        for group in _groups_of_several(priors, groups or {}):
-            whole = second[group].sum(axis=0), first[group].sum(axis=0)
-            others = whole[0] - second[group], whole[1] - first[group]
-            start[group] = solve(*others, penalty[group], start[group], basis).weights
-        return solve(second, first, penalty, start, basis)
-
-    def model(
-        self,
-        priors: Priors,
-        groups: Mapping[str, str] | None = None,
-        now: float | None = None,
-    ) -> RewardModel:
-        """Return the reward model of one linear expert; parameters are those of `posterior`."""
-        posterior = self.posterior(priors, groups, now=now)
-        mean = np.array([acceptance for acceptance, _ in priors.values()])
-        noise = np.array([self.noise()])
-        return RewardModel(
-            self.encoder, tuple(priors), mean, posterior.weights, (posterior,), noise
-        )
-
-    def to_bytes(self) -> bytes:
-        """Serialise the sums without pickles; inverse of `from_bytes`."""
-        note = {
-            "actions": self.actions,
-            "ridge": self.ridge,
-            "half_life": self.decay.half_life,
-            "epoch": self.decay.epoch,
-        }
-        sums = {"second": self.second, "first": self.first, "square": self.square}
-        return pack(self.encoder.note | note, **self.encoder.arrays, **sums)
-
-    @classmethod
-    def from_bytes(cls, payload: bytes) -> ActionStatistics:
-        """Read what `to_bytes` wrote."""
-        note, arrays = unpack(payload)
-        return cls(
-            Encoder.of(note, arrays),
-            note["ridge"],
-            tuple(note["actions"]),
-            arrays["second"],
-            arrays["first"],
-            arrays["square"],
-            Decay(note["half_life"], note["epoch"]),
-        )
+        lower = np.tril(self._second)
+        turned = (lower + np.tril(lower, -1).transpose(0, 2, 1)) @ basis
+        self._basis = basis
+        self._along = np.einsum("ij,nij->nj", basis, turned)
+        self._inner = basis[:, :n_inner].T @ turned[:, :, :n_inner]
 
     def _decayed(self, at: Floats) -> Floats:
         """Weights of outcomes by their time; moves the epoch on before weights grow too large."""
-        if not len(at):
-            raise InvalidSetting(
-                "Outcomes that decay came without their times.",
-                expected="'at' for each, in the unit of the half-life",
-                remedy="Give the times of the decisions, or leave half_life out.",
-            )
         self.decay, scale = self.decay.moved(float(np.max(at)))
         if scale != 1.0:
-            self.second, self.first = self.second * scale, self.first * scale
-            self.square = self.square * scale
+            for name in self._sums:
+                setattr(self, name, getattr(self, name) * scale)
         return self.decay.weights(at)
 
-    def _gathered(
-        self, priors: Priors, ridge: float, now: float | None
-    ) -> tuple[Floats, Floats, Floats]:
-        """A, b minus the part that the prior explains, and D, of each action of a catalogue."""
-        width = self.encoder.width
-        second, first = np.zeros((len(priors), width, width)), np.zeros((len(priors), width))
-        penalty = np.full((len(priors), width), ridge)
-        penalty[:, 0] = [weight for _, weight in priors.values()]
-        shrink = 1.0 if now is None else self.decay.shrink(now)
-        for index, (action, (acceptance, _)) in enumerate(priors.items()):
-            if action in self.actions:
-                row = self.actions.index(action)
-                second[index] = shrink * self.second[row]
-                first[index] = shrink * (self.first[row] - acceptance * self.second[row][0])
-        return second, first, penalty
+    def to_bytes(self) -> bytes:
+        """Serialise the sums without pickles; inverse of `from_bytes`."""
+        n, lower = len(self.actions), np.tril_indices(self.width)
+        note = {
+            "actions": self.actions,
+            "half_life": self.decay.half_life,
+            "epoch": self.decay.epoch,
+        }
+        return pack(
+            note,
+            triangles=self._second[:n, *lower],
+            first=self._first[:n],
+            square=self._square[:n],
+        )
 
-    def _row(self, action: str) -> int:
-        if action not in self.actions:
-            width = self.encoder.width
-            self.actions += (action,)
-            self.second = np.concatenate([self.second, np.zeros((1, width, width))])
-            self.first = np.concatenate([self.first, np.zeros((1, width))])
-            self.square = np.append(self.square, 0.0)
-        return self.actions.index(action)
-
-
-def _groups_of_several(priors: Priors, groups: Mapping[str, str]) -> list[list[int]]:
-    """Indices of the actions of each group that has more than one."""
-    found: dict[str, list[int]] = {}
-    for index, action in enumerate(priors):
-        if action in groups:
-            found.setdefault(groups[action], []).append(index)
-    return [rows for rows in found.values() if len(rows) > 1]
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> ActionStatistics:
+        """Read what `to_bytes` wrote, also before only one triangle of each A was written."""
+        note, arrays = unpack(payload)
+        first, n = arrays["first"], len(note["actions"])
+        found = cls(first.shape[1], Decay(note["half_life"], note["epoch"]))
+        for action in note["actions"]:
+            found._row(action)
+        if "triangles" in arrays:
+            lower = np.tril_indices(found.width)
+            found._second[:n, *lower] = arrays["triangles"]
+        else:
+            found._second[:n] = arrays["second"]
+        found._first[:n], found._square[:n] = first, arrays["square"]
+        return found

@@ -1,0 +1,271 @@
+"""Posteriors of the linear experts: Bayesian ridge regression of each action's rewards.
+
+They are solved from sums (`ActionStatistics`), and again only where the sums have changed. The
+whole posterior covariance of an action is too large to be published every second and to be
+multiplied in every decision. So all vectors are turned to their common principal axes. The
+covariance along the first `EXACT_AXES` of them is kept whole, along the others only its diagonal.
+With the diagonal alone, an action that is often tried with most customers would look certain for
+the few with whom it was never tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg.lapack import dposv, dpotrf, dpotri
+
+from training.arrays import Floats
+from training.bandit.reward_model import RewardModel, normalised
+from training.bandit.stacking import ExpertErrors
+from training.bandit.statistics import ActionStatistics
+from training.params import BanditParams
+
+if TYPE_CHECKING:
+    from training.bandit.bandit_state import BanditState
+
+Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
+
+EXACT_AXES = 32
+GROWTH = 1.3  # everything is solved again at so many times as many outcomes
+WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times as many
+STALE = 0.01  # an action is solved again when it has so many times as many outcomes
+DRIFTED = 0.02  # and when old outcomes have decayed by this share
+GROUP_WEIGHT = 20.0  # outcomes of its own after which an action is half free of its group
+DRIFT_PRIOR = 30.0  # precision, in outcomes, of the prior that an action's level has not changed
+
+
+def solve(second: Floats, first: Floats, penalty: Floats, start: Floats) -> Floats:
+    """Solve for the posterior mean of an action's weights: (A + D)^-1 (b + D start).
+
+    Parameters
+    ----------
+    second : shape (width, width)
+        A = sum of c v v' over the action's outcomes; only the lower triangle is read.
+    first : shape (width,)
+        b = sum of c y v.
+    penalty : shape (width,)
+        The diagonal of D: the precision of each prior weight, in outcomes.
+    start : shape (width,)
+        Prior mean of the weights.
+
+    References
+    ----------
+    Bishop (2006), "Pattern Recognition and Machine Learning", section 3.3.
+    """
+    matrix = second.copy()
+    matrix.flat[:: len(matrix) + 1] += penalty
+    # LAPACK stores matrices by column: its upper triangle is the lower one here.
+    _, weights, failed = dposv(matrix.T, first + penalty * start, lower=0, overwrite_a=1)
+    if failed:  # retractions and rounding; the prior is what is left
+        return start.copy()
+    found: Floats = weights
+    return found
+
+
+class LinearPosteriors:
+    """Posteriors of the linear experts for the actions of a catalogue.
+
+    Parameters
+    ----------
+    state : BanditState
+        Its sums are read, and told about the axes.
+    priors
+        For each action, its prior reward and the weight of that, in outcomes. Or the names of the
+        actions: their prior is then the mean reward of all outcomes, which counts as one.
+    groups
+        Group of each action. The prior weights of an action, but for its level, are those of all
+        outcomes of its group together. They fade as the action gets outcomes of its own.
+    """
+
+    def __init__(
+        self, state: BanditState, priors: Priors | Sequence[str], groups: Mapping[str, str]
+    ) -> None:
+        self._state, self._given, self._groups = state, priors, dict(groups)
+        self._experts = state.params.linear_experts
+        self.actions = tuple(priors)
+        n_linear, n, width = len(self._experts), len(self.actions), state.encoder.width
+        self._k = min(EXACT_AXES, width)
+        # The rows by which every vector is multiplied: all weights, then the axes.
+        self.projections = np.zeros((n_linear * n + width, width))
+        self.weights = self.projections[:-width].reshape(n_linear, n, width)
+        self._variance = np.zeros((n_linear, n, width))
+        self._covariance = np.zeros((n_linear, n, self._k, self._k))
+        self._solved_at = np.full((n_linear, n), -1)  # `ActionStatistics.changes` then
+        self._decayed_to = np.ones((n_linear, n))
+        self._all_at = self._weights_at = np.inf  # outcomes when solved, and weighted, last
+        self._scale = np.zeros(n_linear)
+
+    def serve(self, priors: object, groups: Mapping[str, str]) -> bool:
+        """Tell if these are the posteriors for some priors and groups."""
+        return (priors is self._given or priors == self._given) and groups == self._groups
+
+    def model(self, reward_range: tuple[float, float]) -> RewardModel:
+        """Solve what has changed, and return the reward model.
+
+        The model's arrays belong to this object: the next call changes them.
+        """
+        counted = self._state.counted
+        if not self._all_at <= counted <= self._all_at * GROWTH:
+            self._solve_all()
+        else:
+            self._solve_changed()
+        if not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
+            self._update_weights()
+        among = normalised(self.expert_weights[:-1]) * self._scale
+        return RewardModel(
+            encoder=self._state.encoder,
+            actions=self.actions,
+            prior=self._prior,
+            prior_share=self._prior_share(),
+            weights=self.weights,
+            variance=np.tensordot(among, self._variance, 1),
+            covariance=np.tensordot(among, self._covariance, 1),
+            free_variance=float(among @ [1 / one.ridge for one in self._experts]),
+            basis=self._basis,
+            expert_weights=self.expert_weights,
+            reward_range=reward_range,
+            trees=self._state.trees,
+            projections=self.projections,
+        )
+
+    def _prior_share(self) -> Floats:
+        counted = np.array([self._state.first.counted(action) for action in self.actions])
+        share: Floats = self._prior_weight / (self._prior_weight + np.maximum(counted, 0.0))
+        return share
+
+    def _solve_all(self) -> None:
+        """Turn to the principal axes of all vectors, and solve for every action."""
+        state, width = self._state, self._state.encoder.width
+        self._all_at, self._weights_at = state.counted, np.inf
+        count, total, _ = state.first.pooled
+        if isinstance(self._given, Mapping):
+            priors = list(self._given.values())
+        else:
+            priors = [(total / count if count > 0 else 0.0, 1.0)] * len(self.actions)
+        self._prior, self._prior_weight = np.array(priors, dtype=np.float64).reshape(-1, 2).T
+        self._basis = state.first.principal_axes()
+        self.projections[-width:] = self._basis.T
+        for sums in state.statistics.values():
+            sums.turn_to(self._basis, self._k)
+        self._group_weights = self._of_groups()
+        for number, index in np.ndindex(*self._solved_at.shape):
+            self._solve(number, index)
+
+    def _solve_changed(self) -> None:
+        """Solve for the actions whose outcomes have grown or decayed enough."""
+        for number, expert in enumerate(self._experts):
+            sums = self._state.statistics[expert.half_life_decisions]
+            decayed = sums.decay.shrink(self._state.newest) / self._decayed_to[number]
+            drifted = np.abs(decayed - 1) > DRIFTED
+            for index, action in enumerate(self.actions):
+                solved_at = self._solved_at[number, index]
+                if drifted[index] or sums.changes(action) > (1 + STALE) * solved_at:
+                    self._solve(number, index)
+
+    def _of_groups(self) -> dict[tuple[int, str], Floats]:
+        """Weights of all outcomes of a group together, by long-lived expert and group."""
+        sums, found = self._state.first, {}
+        for group in dict.fromkeys(self._groups.values()):
+            members = [
+                index
+                for index, action in enumerate(self.actions)
+                if self._groups.get(action) == group and sums.knows(action)
+            ]
+            if not members:
+                continue
+            second = np.sum([sums.second(self.actions[index]) for index in members], axis=0)
+            first = np.sum([self._centred(sums, index) for index in members], axis=0)
+            for number, expert in enumerate(self._experts):
+                if expert.half_life_decisions is None:
+                    penalty = self._penalty(number, float(self._prior_weight[members].sum()))
+                    weights = solve(second, first, penalty, np.zeros_like(penalty))
+                    weights[0] = 0.0
+                    found[number, group] = weights
+        return found
+
+    def _centred(self, sums: ActionStatistics, index: int) -> Floats:
+        """b of an action, less the part that the prior explains."""
+        action = self.actions[index]
+        centred: Floats = sums.first(action) - self._prior[index] * sums.second(action)[:, 0]
+        return centred
+
+    def _penalty(self, number: int, level: float) -> Floats:
+        penalty = np.full(self._state.encoder.width, self._experts[number].ridge)
+        penalty[0] = level
+        return penalty
+
+    def _start(self, number: int, index: int) -> Floats:
+        """Prior mean of an action's weights.
+
+        An expert that forgets starts from the last one that does not: it learns what has changed.
+        """
+        if self._experts[number].half_life_decisions is not None:
+            lasting = [n for n, one in enumerate(self._experts) if one.half_life_decisions is None]
+            if lasting:
+                return self.weights[lasting[-1], index]
+        action = self.actions[index]
+        of_group = self._group_weights.get((number, self._groups.get(action, "")))
+        if of_group is None:
+            return np.zeros(self.weights.shape[-1])
+        own = max(self._state.first.counted(action), 0.0)
+        return of_group * (GROUP_WEIGHT / (GROUP_WEIGHT + own))
+
+    def _solve(self, number: int, index: int) -> None:
+        """Solve for the weights of an expert for an action, and for their variance."""
+        expert, action = self._experts[number], self.actions[index]
+        sums = self._state.statistics[expert.half_life_decisions]
+        shrink = sums.decay.shrink(self._state.newest)
+        self._solved_at[number, index] = sums.changes(action)
+        self._decayed_to[number, index] = shrink
+        forgets = expert.half_life_decisions is not None
+        level = DRIFT_PRIOR if forgets else float(self._prior_weight[index])
+        penalty, start = self._penalty(number, level), self._start(number, index)
+        inner, along = np.zeros((self._k, self._k)), np.zeros(len(start))
+        self.weights[number, index] = start
+        if sums.knows(action):
+            second, first = shrink * sums.second(action), shrink * self._centred(sums, index)
+            self.weights[number, index] = solve(second, first, penalty, start)
+            inner, along = shrink * sums.inner(action), shrink * sums.along(action)
+        # The prior precision is that of the ridge, but for the level: the first element.
+        extra, constant = penalty[0] - expert.ridge, self._basis[0]
+        prior = expert.ridge + extra * constant**2
+        self._variance[number, index] = 1 / np.maximum(prior + along, prior)
+        self._variance[number, index, : self._k] = 0.0
+        part = constant[: self._k]
+        inner = inner + extra * part[:, None] * part
+        inner.flat[:: self._k + 1] += expert.ridge
+        self._covariance[number, index] = _inverse(inner)
+
+    def _update_weights(self) -> None:
+        """Update the stacking weights, and the noise by which posteriors are scaled.
+
+        The noise of an expert is its mean squared error; the variance of rewards counts as one
+        outcome of it.
+        """
+        state, params = self._state, self._state.params
+        self._weights_at = state.counted
+        errors, variance = state.recent_errors(), state.variance()
+        self.expert_weights = _expert_weights(errors, variance, params, state.trees is not None)
+        noise = (variance + np.diag(errors.products)[:-1]) / (1.0 + errors.count)
+        scales = np.array([one.exploration_scale for one in self._experts])
+        self._scale = scales**2 * noise
+
+
+def _expert_weights(
+    errors: ExpertErrors, variance: float, params: BanditParams, trees: bool
+) -> Floats:
+    """Stacking weights, shape (n_experts,); 0 for trees that are not fitted yet."""
+    handicaps = [*(one.handicap for one in params.linear_experts), params.trees.handicap]
+    weights = errors.expert_weights(np.array(handicaps) * variance)
+    return weights if trees else np.append(normalised(weights[:-1]), 0.0)
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Inverse of a symmetric positive definite matrix."""
+    factor, _ = dpotrf(matrix, lower=0)
+    inverse, _ = dpotri(factor, lower=0)
+    upper = np.triu(inverse)
+    found: Floats = upper + np.triu(upper, 1).T
+    return found
