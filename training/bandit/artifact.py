@@ -47,7 +47,8 @@ class Bandit:
     def load(cls, folder: Path) -> Bandit:
         """Read what `save` wrote."""
         note = (folder / "bandit.json").read_text(encoding="utf-8")
-        state = BanditState.from_bytes((folder / "knowledge.npz").read_bytes())
+        params = BanditParams.model_validate_json(note)
+        state = BanditState.from_bytes((folder / "knowledge.npz").read_bytes(), params)
         start = folder / "start.npz"
-        imported = BanditState.from_bytes(start.read_bytes()) if start.exists() else None
-        return cls(state, BanditParams.model_validate_json(note), imported)
+        imported = BanditState.from_bytes(start.read_bytes(), params) if start.exists() else None
+        return cls(state, params, imported)

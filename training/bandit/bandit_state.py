@@ -26,6 +26,10 @@ from training.params import BanditParams
 REWARDS = (0.0, 1.0)  # the range of acceptance
 
 
+class OutdatedState(ValueError):
+    """A state was serialised in a format that is not read any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutcomeBatch:
     """Outcomes of n decided actions.
@@ -159,6 +163,24 @@ class BanditState:
             other.trees, other.fitted_on = self.trees, self.fitted_on
         return other
 
+    def with_params(self, params: BanditParams) -> BanditState:
+        """Return the state with other settings, if all its decisions have the time 0.
+
+        So have imported ones. No outcome of time 0 has decayed, so all memories hold the same sums.
+        """
+        if params == self.params:
+            return self
+        other = BanditState(self.encoder, params)
+        lasting = self.first
+        for life, sums in other.statistics.items():
+            other.statistics[life] = lasting.copied()
+            other.statistics[life].decay = sums.decay
+        if other.errors.products.shape == self.errors.products.shape:
+            other.errors = self.errors
+        other.counted = self.counted
+        other.use_trees(self.trees, self.fitted_on)
+        return other
+
     def wants_trees(self) -> bool:
         """Tell if enough outcomes came since the last fit of the trees to fit them again."""
         trees = self.params.trees
@@ -239,19 +261,27 @@ class BanditState:
         return pack(note, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def from_bytes(cls, payload: bytes) -> BanditState:
+    def from_bytes(cls, payload: bytes, former: BanditParams | None = None) -> BanditState:
         """Read what `to_bytes` wrote.
+
+        Parameters
+        ----------
+        former
+            Settings of a state that was written before a state had its own.
 
         Raises
         ------
         OutdatedState
-            If a program wrote it that kept other sums.
+            If the state was written before it had its own settings, and ``former`` is None.
         """
         note, arrays = unpack(payload)
-        if "params" not in note:
+        if "params" in note:
+            params = BanditParams.model_validate_json(note["params"])
+            found = cls(Encoder.of(note["encoder"], arrays), params, note["memory_scale"])
+        elif former is not None:
+            found = cls(_encoder_of(arrays["memory_0"].tobytes()), former)
+        else:
             raise OutdatedState("a state of a former format")
-        params = BanditParams.model_validate_json(note["params"])
-        found = cls(Encoder.of(note["encoder"], arrays), params, note["memory_scale"])
         found.statistics = {
             life: ActionStatistics.from_bytes(arrays[f"memory_{number}"].tobytes())
             for number, life in enumerate(note["lives"])
@@ -264,5 +294,6 @@ class BanditState:
         return found
 
 
-class OutdatedState(ValueError):
-    """A state was serialised in a format that is not read any more."""
+def _encoder_of(payload: bytes) -> Encoder:
+    """The encoder of a state of the former format, which stands in the bytes of its sums."""
+    return Encoder.of(*unpack(payload))

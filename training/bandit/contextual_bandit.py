@@ -1,113 +1,313 @@
-"""The contextual bandit: `predict`, `learn`, `explain`."""
+"""The contextual bandit: `predict`, `learn` and `explain`.
+
+The learner of the service, its server, the notebooks and the benches use this class. In a notebook
+it keeps outcomes by itself (`OutcomeLog`); the learner has them in its ledger instead.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from features.errors import InvalidSetting
+from training.arrays import Floats, Indices
 from training.bandit.bandit_state import BanditState, OutcomeBatch
+from training.bandit.contexts import ContextColumns, Contexts, places_of
 from training.bandit.encoder import Encoder
 from training.bandit.exploration import ThompsonProbabilities
-from training.bandit.trees import BoostedTrees
+from training.bandit.outcome_log import LoggedOutcomes, OutcomeLog
+from training.bandit.posteriors import Priors
+from training.bandit.reward_model import Prediction, RewardModel
+from training.contributions import Contributions
 from training.params import BanditParams, load_params
 
-ENCODED_UNTIL = 2048
+FIRST_ENCODED = 8  # outcomes; the encoder is fitted then, and each time there are twice as many
+MEMORY = 100_000  # newest outcomes that are kept for fitting encoder and trees
 
 
 class ContextualBandit:
-    def __init__(self, n_features, n_actions, params: BanditParams | None = None, seed=0):
+    """Chooses among actions by context and learns from the rewards of those that were chosen.
+
+    Each action has several Bayesian ridge regressions on the encoded context (Agrawal & Goyal
+    2013); boosted trees are one more expert; their predictions are mixed by stacking (Breiman
+    1996). An action is chosen with the probability that it is the best one.
+
+    Parameters
+    ----------
+    n_features : int or None
+        Columns of the contexts; None: contexts are data frames.
+    actions : int, or names
+    params : BanditParams
+        Default: those of ``params.yaml``, with which the service learns and decides.
+    priors : mapping from action to (reward, weight in outcomes)
+        Default: the mean reward of all outcomes, which counts as one.
+    groups : mapping from action to the name of its group
+        An action without outcomes begins with what was learned of its group.
+    seed : int
+        Of the encoder's random Fourier features.
+
+    Examples
+    --------
+    >>> bandit = ContextualBandit(n_features=2, actions=3)
+    >>> probabilities = bandit.predict([[0.5, 1.0]])
+    >>> bandit.learn([[0.5, 1.0]], actions=[2], rewards=[1.0])
+    """
+
+    def __init__(
+        self,
+        n_features: int | None,
+        actions: int | Sequence[str],
+        params: BanditParams | None = None,
+        *,
+        priors: Priors | None = None,
+        groups: Mapping[str, str] | None = None,
+        seed: int = 0,
+    ) -> None:
+        names = [str(number) for number in range(actions)] if isinstance(actions, int) else actions
+        if not names:
+            raise InvalidSetting(
+                "There are no actions.", expected="one or more", remedy="Give it a choice."
+            )
+        self.actions = tuple(names)
         self.params = params or load_params().bandit
-        self._names = tuple(f"x{i}" for i in range(n_features))
-        self._actions = tuple(str(i) for i in range(n_actions))
+        self._places = {action: number for number, action in enumerate(self.actions)}
+        self._priors, self._groups, self._seed = priors, groups, seed
         self._policy = ThompsonProbabilities(self.params.min_probability)
-        self._seed = seed
+        self._columns = ContextColumns(n_features)
+        self._log = OutcomeLog(len(self._columns.names), MEMORY)
         self._state = BanditState(Encoder.blank(()), self.params)
-        self._kept = np.zeros(0, dtype=int)
-        self._log = []
-        self._next_encoding = 8
-        self._next_trees = self.params.trees.at_least
-        self._range = None
-        self._model = None
-        self.fitted_at = 0
+        self._kept = np.zeros(0, dtype=np.intp)
+        self._next_encoding, self._next_trees = FIRST_ENCODED, float(self.params.trees.at_least)
+        self._lowest, self._highest = np.inf, -np.inf
+        self._model: RewardModel | None = None
+        self._seen: tuple[bytes, Prediction] | None = None
+        self.fitted_at = 0  # number of outcomes when something was last fitted again
 
-    def predict(self, contexts):
-        x = np.asarray(contexts, dtype=float)
-        pred = self._predict(x)
-        return np.stack(
-            [self._policy.probabilities(m, d) for m, d in zip(pred.acceptance, pred.deviation)]
-        )
+    def predict(
+        self,
+        contexts: Contexts,
+        allowed: ArrayLike | None = None,
+        *,
+        rewards: bool = False,
+    ) -> Floats:
+        """Compute the probability of each action, for each context.
 
-    def _predict(self, x):
-        if self._model is None:
-            r = self._range or (0.0, 1.0)
-            self._model = self._state.model(self._actions, reward_range=r)
-        pred = self._model.predict(x[:, self._kept], ("",) * len(x))
-        self._cached = (x.tobytes(), pred)
-        return pred
+        Parameters
+        ----------
+        contexts : shape (n, n_features), or data frame of n rows
+            ``nan`` and gaps are unknown.
+        allowed : shape (n, n_actions), of bool
+            Default: all are.
+        rewards
+            Return the expected reward of each action instead.
 
-    def learn(self, contexts, actions, rewards, counts=None):
-        x = np.asarray(contexts, dtype=float)
-        y = np.asarray(rewards, dtype=float)
-        c = np.ones(len(y)) if counts is None else np.asarray(counts, float)
-        a = np.asarray(actions, dtype=int)
-        cached = getattr(self, "_cached", None)
-        pred = cached[1] if cached and cached[0] == x.tobytes() else self._predict(x)
-        said = pred.expert_predictions[:, np.arange(len(x)), a].T
-        self._cached = None
-        at = np.arange(len(self._log), len(self._log) + len(x), dtype=float)
-        batch = OutcomeBatch(
-            x[:, self._kept], ("",) * len(x), [self._actions[i] for i in a], y, c, at, said
-        )
-        self._state.learn(batch)
-        for i in range(len(x)):
-            self._log.append((x[i].copy(), int(a[i]), float(y[i]), float(c[i])))
-        lo, hi = float(y.min()), float(y.max())
-        self._range = (
-            (lo, hi) if self._range is None else (min(lo, self._range[0]), max(hi, self._range[1]))
-        )
-        self._model = None
-        n = len(self._log)
-        if n >= self._next_encoding and n <= 10**9:
-            self._encode(n)
-        if n >= self._next_trees:
-            self._fit_trees(n)
+        Returns
+        -------
+        shape (n, n_actions)
+            Rows of probabilities sum to 1; an action that is not allowed, or too improbable, has
+            exactly 0.
 
-    def _batch(self, part):
-        x = np.array([r[0] for r in part])[:, self._kept]
-        return OutcomeBatch(
-            x,
-            ("",) * len(part),
-            [self._actions[r[1]] for r in part],
-            np.array([r[2] for r in part]),
-            np.array([r[3] for r in part]),
-            np.arange(len(self._log) - len(part), len(self._log), dtype=float),
-            np.full((len(part), len(self.params.linear_experts) + 1), np.nan),
-        )
+        Raises
+        ------
+        NothingAllowed
+            If a row allows no action.
+        InvalidSetting
+            If contexts have another shape or type than before.
+        """
+        prediction = self._predict(self._rows(contexts))
+        mean = prediction.acceptance
+        if rewards:
+            return mean
+        if allowed is not None:
+            mean = np.where(np.asarray(allowed, dtype=np.bool_), mean, np.nan)
+        probabilities = np.empty_like(mean)
+        for number, deviation in enumerate(prediction.deviation):
+            probabilities[number] = self.choose(mean[number], deviation)
+        return probabilities
 
-    def _encode(self, n):
-        while self._next_encoding <= n:
-            self._next_encoding *= 2
-        if self._next_encoding > 2 * ENCODED_UNTIL:
-            self._next_encoding = 10**12
-        rows = np.array([r[0] for r in self._log])
-        encoder = Encoder.fit(rows, self._names, (), self.params.width, self._seed)
-        old = self._state
-        state = BanditState(encoder, self.params)
-        if encoder.features == old.encoder.features:
-            state.use_trees(old.trees, old.fitted_on)
+    def learn(
+        self,
+        contexts: Contexts,
+        actions: ArrayLike,
+        rewards: ArrayLike,
+        counts: ArrayLike | None = None,
+    ) -> None:
+        """Learn the rewards of chosen actions: at once, late, or in batches.
+
+        To revise an outcome, retract it (a count of -1) and learn the new one.
+
+        Parameters
+        ----------
+        contexts : shape (n, n_features), or data frame of n rows
+            As they were at the decision.
+        actions : n numbers or names
+        rewards : shape (n,)
+            In any unit.
+        counts : shape (n,)
+            Weight of each outcome; default: 1. A negative one retracts an equal outcome.
+
+        Raises
+        ------
+        InvalidSetting
+            If an action does not exist, or a reward or count is no finite number.
+        """
+        rows = self._rows(contexts)
+        chosen = self._chosen(actions, len(rows))
+        earned = np.asarray(rewards, dtype=np.float64).reshape(len(rows))
+        counted = np.ones(len(rows)) if counts is None else np.asarray(counts, dtype=np.float64)
+        if not (np.isfinite(earned).all() and np.isfinite(counted).all()):
+            raise InvalidSetting(
+                "Some reward or count is not a number.",
+                expected="finite numbers",
+                remedy="Leave out what is still pending; learn it when it is known.",
+            )
+        start = 0
+        while start < len(rows):  # in parts that end where something is fitted again
+            until = min(self._next_encoding, self._next_trees)
+            part = slice(start, start + max(1, int(np.ceil(until)) - self._log.total))
+            self._learn(rows[part], chosen[part], earned[part], counted[part])
+            start = part.stop
+
+    def explain(self, context: Contexts) -> Contributions:
+        """Explain the expected reward of each action by what each column adds.
+
+        Parameters
+        ----------
+        context : shape (n_features,), or data frame of one row
+
+        Returns
+        -------
+        Contributions
+            A column of texts is named ``column=text``, columns of an array x0, x1, ... Baseline
+            and effects add up to the expected reward before it is cut to the range of rewards.
+        """
+        one = context if hasattr(context, "columns") else np.asarray(context)[None]
+        row = self._rows(one)[0]
+        return self._served().contributions(row[self._kept], "").widened(tuple(self._columns.names))
+
+    @classmethod
+    def published(cls, model: RewardModel, params: BanditParams) -> ContextualBandit:
+        """Return a bandit that predicts and explains with a model, as a server does.
+
+        Its contexts are the features of the model's encoder. It does not learn: its learner does,
+        and publishes another model.
+        """
+        found = cls(len(model.encoder.features), model.actions, params)
+        found._model, found._kept = model, np.arange(len(model.encoder.features))
+        return found
+
+    @property
+    def model(self) -> RewardModel:
+        """The reward model with which it predicts; its arrays change as it learns."""
+        return self._served()
+
+    def choose(self, expected_reward: Floats, deviation: Floats) -> Floats:
+        """Compute the probability of each action for one context, see `ThompsonProbabilities`.
+
+        Parameters
+        ----------
+        expected_reward, deviation : shape (n_actions,)
+            Of `RewardModel.predict`, or computed from that, such as priorities.
+        """
+        return self._policy.probabilities(expected_reward, deviation)
+
+    @property
+    def expert_weights(self) -> Floats:
+        """Stacking weight of each linear expert and, last, of the trees, shape (n_experts,)."""
+        return self._served().expert_weights.copy()
+
+    def _rows(self, contexts: Contexts) -> Floats:
+        rows = self._columns.rows(contexts)
+        if (new := len(self._columns.names) - self._log.n_features) > 0:
+            self._log.widen(np.array(self._columns.fill[-new:]))
+        return rows
+
+    def _chosen(self, actions: ArrayLike, n: int) -> Indices:
+        """Numbers of the actions, given as numbers or names."""
+        given = np.asarray(actions).reshape(n)
+        if given.dtype.kind in "US" or given.dtype == object:
+            listed = [self._places.get(str(action), -1) for action in given]
         else:
-            self._next_trees = self.params.trees.at_least
-        self._kept = np.array([self._names.index(f) for f in encoder.features], dtype=int)
-        state.learn(self._batch(self._log))
-        state.errors, state.decay = old.errors, old.decay
-        self._state = state
-        self.fitted_at = n
+            listed = given.astype(np.intp).tolist()
+        if min(listed, default=0) < 0 or max(listed, default=0) >= len(self.actions):
+            raise InvalidSetting(
+                f"Actions are {', '.join(dict.fromkeys(map(str, given.tolist())))}.",
+                expected=f"numbers from 0 to {len(self.actions) - 1}, or names of the actions",
+                remedy="Give the action that was drawn by `predict`.",
+            )
+        return np.array(listed, dtype=np.intp)
 
-    def _fit_trees(self, n):
-        part = self._log[-self.params.trees.newest :]
-        b = self._batch(part)
-        trees = BoostedTrees.fit(b.rows, b.channels, b.actions, b.acceptance, b.count)
-        if trees is not None:
-            self._state.use_trees(trees, n)
-        self._state.fitted_on = n
-        self._next_trees = n * self.params.trees.growth
-        self.fitted_at = n
+    def _served(self) -> RewardModel:
+        if self._model is None:
+            low, high = (self._lowest, self._highest) if self._log.total else (0.0, 1.0)
+            what = self._priors or self.actions
+            self._model = self._state.model(what, self._groups, (low, high))
+        return self._model
+
+    def _predict(self, rows: Floats) -> Prediction:
+        # Most outcomes are learned just after their decision, so its prediction is kept.
+        found = self._served().predict(rows[:, self._kept], ("",) * len(rows))
+        self._seen = rows.tobytes(), found
+        return found
+
+    def _learn(self, rows: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
+        """Learn outcomes between which nothing is fitted again."""
+        seen = self._seen
+        known = seen is not None and seen[0] == rows.tobytes()
+        prediction = seen[1] if seen is not None and known else self._predict(rows)
+        experts = prediction.expert_predictions[:, np.arange(len(rows)), actions].T
+        self._seen, start = None, self._log.total
+        self._log.append(rows, actions, rewards, counts)
+        at = np.arange(start, self._log.total, dtype=np.float64)
+        learned = LoggedOutcomes(rows, actions, rewards, counts, at)
+        self._state.learn(self._batch(learned, experts))
+        self._lowest = min(self._lowest, float(rewards.min()))
+        self._highest = max(self._highest, float(rewards.max()))
+        self._model = None
+        if self._log.total >= self._next_encoding:
+            self._encode()
+        if self._log.total >= self._next_trees:
+            self._fit_trees()
+
+    def _batch(self, outcomes: LoggedOutcomes, experts: Floats | None = None) -> OutcomeBatch:
+        n = len(outcomes.rewards)
+        if experts is None:  # what they had predicted is counted already
+            experts = np.full((n, len(self.params.linear_experts) + 1), np.nan)
+        return OutcomeBatch(
+            outcomes.contexts[:, self._kept],
+            ("",) * n,
+            [self.actions[number] for number in outcomes.actions.tolist()],
+            outcomes.rewards,
+            outcomes.counts,
+            outcomes.at,
+            experts,
+        )
+
+    def _encode(self) -> None:
+        """Fit the encoder again, and count all outcomes in its basis."""
+        self._next_encoding = next_encoding(self._log.total)
+        if not self._log.whole:
+            return
+        outcomes, names = self._log.newest(), self._columns.names
+        encoder = Encoder.fit(outcomes.contexts, names, (), self.params.width, self._seed)
+        self._kept = np.array(places_of(encoder.features, names), dtype=np.intp)
+        if encoder.features != self._state.encoder.features:  # the trees read other columns
+            self._next_trees = self.params.trees.at_least
+        self._state = self._state.recounted(encoder, 1.0, [self._batch(outcomes)])
+        self.fitted_at = self._log.total
+
+    def _fit_trees(self) -> None:
+        newest = self._batch(self._log.newest(self.params.trees.newest))
+        self._state.fit_trees(newest, float(self._log.total))
+        self._next_trees = max(self._log.total + 1, self._log.total * self.params.trees.growth)
+        self.fitted_at = self._log.total
+
+
+def next_encoding(total: int) -> int:
+    """Number of outcomes at which the encoder is fitted next: 8, 16, 32, and so on."""
+    threshold = FIRST_ENCODED
+    while threshold <= total:
+        threshold *= 2
+    return threshold

@@ -35,6 +35,22 @@ class OutcomeLog:
         """Number of outcomes in the log."""
         return min(self.total, self._memory)
 
+    @property
+    def n_features(self) -> int:
+        """Number of columns of the contexts."""
+        return self._table.shape[1] - 4
+
+    @property
+    def whole(self) -> bool:
+        """True if no outcome was dropped yet."""
+        return self.total <= self._memory
+
+    def widen(self, fill: Floats) -> None:
+        """Add columns at the end of the contexts, with a value for each of the rows so far."""
+        columns = np.broadcast_to(fill, (len(self._table), len(fill)))
+        width = self.n_features
+        self._table = np.hstack([self._table[:, :width], columns, self._table[:, width:]])
+
     def append(self, contexts: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
         """Append outcomes in their order; the time of each is the number of those before it."""
         if len(contexts) == 1:  # the usual case; index arrays would take more time
@@ -60,7 +76,7 @@ class OutcomeLog:
         """Return the last ``n`` outcomes in their order; default: all in the log."""
         n = len(self) if n is None else min(n, len(self))
         table = self._table[np.arange(self.total - n, self.total) % self._memory]
-        width = table.shape[1] - 4
+        width = self.n_features
         actions = table[:, width + 2].astype(np.intp)
         return LoggedOutcomes(table[:, :width], actions, *table[:, [width, width + 1, width + 3]].T)
 

@@ -204,7 +204,8 @@ class LinearPosteriors:
         if self._experts[number].half_life_decisions is not None:
             lasting = [n for n, one in enumerate(self._experts) if one.half_life_decisions is None]
             if lasting:
-                return self.weights[lasting[-1], index]
+                found: Floats = self.weights[lasting[-1], index]
+                return found
         action = self.actions[index]
         of_group = self._group_weights.get((number, self._groups.get(action, "")))
         if of_group is None:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit
 
 from training.arrays import Bools, Floats, Indices
-from training.bandit.leaf_masks import LeafMasks, Masks
+from training.models.leaf_masks import LeafMasks, Masks
 from training.models.lightgbm_settings import boosting_settings
 
 ROUNDS = 60

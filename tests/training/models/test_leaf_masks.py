@@ -6,7 +6,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from training.bandit.leaf_masks import MAX_LEAVES, LeafMasks
+from training.models.leaf_masks import MAX_LEAVES, LeafMasks
 
 N, WIDTH, KINDS, WAYS = 500, 7, 3, 6
 NAN = float("nan")
