@@ -13,6 +13,7 @@ from features.business.catalog import NO_ACTION
 from features.customers.contacts import note_contacts
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.outcomes.silence import queue_silences
 
 
 def decided(
@@ -52,6 +53,7 @@ def decided(
         "answer": json.dumps({"actions": [{"action_id": name} for name in names]}),
     }
     kept = json.loads(changed["activation"])["activated"] if "activation" in changed else names
+    shown = [name for name in days if name in kept]
     contacts = [
         {
             "decision_id": decision_id,
@@ -62,13 +64,15 @@ def decided(
             "channel": channel,
             "action_group": "any",
         }
-        for name in days
-        if name in kept and shown_at is not None
+        for name in shown
+        if shown_at is not None
     ]
 
     def put(connection: Any) -> None:
         connection.execute(tables.decisions.insert(), decision | changed)
         note_contacts(connection, contacts)
+        if (decision | changed)["served"] and shown_at is not None:
+            queue_silences(connection, decision_id, shown, shown_at)
 
     ledger.write_now(put)
 

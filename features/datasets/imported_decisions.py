@@ -18,7 +18,7 @@ from features.outcomes.attribution import (
     read_attribution,
     shown_by,
 )
-from features.outcomes.credit_rules import ShownAction, credit
+from features.outcomes.credit_rules import ShownAction, told_acceptance
 
 
 def imported_decisions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def imported_decisions(ledger: Ledger, catalog: Catalog, now: datetime) -> pd.Da
     rows = []
     for (row, _), action in zip(decided, attribution.actions, strict=True):
         # The window has closed: no outcome is no acceptance.
-        acceptance = credit(action, attribution.shares, now, catalog) or 0.0
+        acceptance = told_acceptance(action, attribution.shares, catalog) or 0.0
         rows.append((row.customer_id, row.decided_at, row.action_id, row.channel, acceptance))
     names = ["customer_id", "event_timestamp", "action_id", "channel", "acceptance"]
     frame = pd.DataFrame(rows, columns=names)

@@ -149,7 +149,9 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     )
     learn_again = sa.update(tables.outcomes).where(columns.shared_id.in_(shared))
     connection.execute(learn_again.values(learned=False))
-    learned = delete(tables.credits, tables.credits.c.decision_id.in_(mine))
+    credits = tables.credits.c
+    delete(tables.credits, credits.decision_id.in_(mine) & (credits["count"] == 0))
+    learned = delete(tables.credits, credits.decision_id.in_(mine))
     outcomes = delete(tables.outcomes, tables.outcomes.c.decision_id.in_(mine))
     delete(tables.contacts, tables.contacts.c.customer_id.in_(customers))
     delete(tables.decisions, decided.customer_id.in_(customers))

@@ -62,11 +62,35 @@ def _rename_outcomes_at_and_bandit_state(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE learner_state RENAME COLUMN knowledge TO bandit_state")
 
 
+def _count_silences(connection: sa.Connection) -> None:
+    for change in (
+        # What was learned before is counted once, and is not revised by its age.
+        "ALTER TABLE credits ADD COLUMN count FLOAT NOT NULL DEFAULT 1",
+        "ALTER TABLE credits ADD COLUMN revise_at BIGINT",
+        "ALTER TABLE credits ADD COLUMN sequence BIGINT",
+        "CREATE INDEX credits_to_revise ON credits (revise_at) WHERE revise_at IS NOT NULL",
+        "CREATE INDEX outcomes_of_action ON outcomes (action_id, outcome, received_at)",
+        "ALTER TABLE learner_state DROP COLUMN windows_closed_at",
+        "INSERT INTO credits (decision_id, action_id, acceptance, count, revise_at) "
+        "SELECT shown.decision_id, shown.action_id, 0, 0, shown.shown_at FROM contacts AS shown "
+        "JOIN decisions AS decided ON decided.decision_id = shown.decision_id "
+        "WHERE decided.served AND decided.record IS NOT NULL AND NOT EXISTS (SELECT 1 FROM credits "
+        "AS learned WHERE learned.decision_id = shown.decision_id "
+        "AND learned.action_id = shown.action_id)",
+    ):
+        connection.exec_driver_sql(change)
+
+
 MIGRATIONS = (
     Migration(
         6,
         "contacts.said is renamed outcomes_at, learner_state.knowledge is renamed bandit_state",
         _rename_outcomes_at_and_bandit_state,
+    ),
+    Migration(
+        7,
+        "credits get a count, a time of revision and a snapshot; silent actions wait to be counted",
+        _count_silences,
     ),
 )
 

@@ -3,89 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from features.ledger.columns import EPOCH as EPOCH
+from features.ledger.columns import SERIAL, TEXT
+from features.ledger.columns import UtcMicros as UtcMicros
+from features.ledger.columns import from_micros as from_micros
+from features.ledger.columns import metadata as metadata
+from features.ledger.columns import micros as micros
+from features.ledger.learner_tables import credits as credits
+from features.ledger.learner_tables import learner_state as learner_state
+from features.ledger.learner_tables import snapshot_parts as snapshot_parts
+from features.ledger.learner_tables import snapshots as snapshots
 from features.ledger.statements import Statement
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CHANGED_STATES = "changed states"  # of a connection: keys whose states its transaction changed
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
 ROW_BY_ROW = 2  # up to so many rows are written one by one, without the layers of SQLAlchemy
-SCHEMA = "6"  # raised by one, with a step in `migrations`, when a table changes
-
-
-class UtcMicros(sa.TypeDecorator[datetime]):
-    """A column type: an aware UTC time, stored as whole microseconds since 1970.
-
-    It is exact, sortable, and the same in every database. A naive time is refused.
-    """
-
-    impl = sa.BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
-        return None if value is None else micros(value)
-
-    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
-        return None if value is None else from_micros(value)
-
-
-def micros(moment: datetime) -> int:
-    """Convert an aware time to whole microseconds since 1970."""
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment!r} has no time zone")
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-def from_micros(value: int) -> datetime:
-    """Convert microseconds since 1970 to a UTC time."""
-    return EPOCH + timedelta(microseconds=value)
-
-
-metadata = sa.MetaData()
-# Compared byte by byte, so that the order of events does not depend on the database's language.
-_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-# 64 bits: PostgreSQL increments a sequence at failed inserts, too, so 32 bits could run out.
-_SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+SCHEMA = "7"  # raised by one, with a step in `migrations`, when a table changes
 
 meta = sa.Table(
     "meta",
     metadata,
-    sa.Column("key", _TEXT, primary_key=True),
-    sa.Column("value", _TEXT, nullable=False),
+    sa.Column("key", TEXT, primary_key=True),
+    sa.Column("value", TEXT, nullable=False),
 )
 customers = sa.Table(
     "customers",
     metadata,
-    sa.Column("customer_id", _TEXT, primary_key=True),
-    sa.Column("attributes", _TEXT, nullable=False),  # JSON
-    sa.Column("account", _TEXT, index=True),  # the company that a business customer belongs to
+    sa.Column("customer_id", TEXT, primary_key=True),
+    sa.Column("attributes", TEXT, nullable=False),  # JSON
+    sa.Column("account", TEXT, index=True),  # the company that a business customer belongs to
 )
 # Every key (a customer id or an identifier) that was ever linked, and its customer now. A key that
 # is not here is its own customer. This table is derived from `links`.
 identities = sa.Table(
     "identities",
     metadata,
-    sa.Column("serial", _SERIAL, primary_key=True, autoincrement=True),
-    sa.Column("key", _TEXT, nullable=False, unique=True),
-    sa.Column("customer_id", _TEXT, nullable=False, index=True),
+    sa.Column("serial", SERIAL, primary_key=True, autoincrement=True),
+    sa.Column("key", TEXT, nullable=False, unique=True),
+    sa.Column("customer_id", TEXT, nullable=False, index=True),
     sa.Column("rank", sa.Integer, nullable=False),  # the lowest names a merged customer
 )
 # Two keys are the same person, because of `cause`. Rows are never deleted, so a link can be undone.
 links = sa.Table(
     "links",
     metadata,
-    sa.Column("left", _TEXT, primary_key=True),
-    sa.Column("right", _TEXT, primary_key=True),
-    sa.Column("cause", _TEXT, nullable=False),
+    sa.Column("left", TEXT, primary_key=True),
+    sa.Column("right", TEXT, primary_key=True),
+    sa.Column("cause", TEXT, nullable=False),
     sa.Column("linked_at", UtcMicros, nullable=False),
     sa.Column("undone_at", UtcMicros),
-    sa.Column("undone_cause", _TEXT),
+    sa.Column("undone_cause", TEXT),
     sa.Index("links_of_right", "right"),
 )
 # `subject` is the key under which the event happened; it never changes. `customer_id` is the
@@ -94,13 +67,13 @@ links = sa.Table(
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("customer_id", _TEXT, primary_key=True),
+    sa.Column("customer_id", TEXT, primary_key=True),
     sa.Column("occurred_at", UtcMicros, primary_key=True),
-    sa.Column("event_id", _TEXT, primary_key=True, unique=True),
-    sa.Column("subject", _TEXT, nullable=False),
-    sa.Column("type", _TEXT, nullable=False),
-    sa.Column("channel", _TEXT, nullable=False),
-    sa.Column("properties", _TEXT, nullable=False),  # JSON
+    sa.Column("event_id", TEXT, primary_key=True, unique=True),
+    sa.Column("subject", TEXT, nullable=False),
+    sa.Column("type", TEXT, nullable=False),
+    sa.Column("channel", TEXT, nullable=False),
+    sa.Column("properties", TEXT, nullable=False),  # JSON
     sqlite_with_rowid=False,
 )
 # The state after a customer's last event, for customers with events since the last `nba build`. A
@@ -109,10 +82,10 @@ events = sa.Table(
 journey_states = sa.Table(
     "journey_states",
     metadata,
-    sa.Column("customer_id", _TEXT, primary_key=True),
+    sa.Column("customer_id", TEXT, primary_key=True),
     sa.Column("state", sa.LargeBinary),
     sa.Column("last_at", UtcMicros),
-    sa.Column("last_event_id", _TEXT),
+    sa.Column("last_event_id", TEXT),
     sa.Column("online", sa.Boolean, nullable=False),
     sa.Column("profile_online", sa.Boolean, nullable=False),
     sa.Column("restated_at", UtcMicros),  # its past changed then; the offline history is outdated
@@ -128,7 +101,7 @@ sa.Index(
 tombstones = sa.Table(
     "tombstones",
     metadata,
-    sa.Column("key_hash", _TEXT, primary_key=True),
+    sa.Column("key_hash", TEXT, primary_key=True),
     sa.Column("forgotten_at", UtcMicros, nullable=False),
 )
 # `serial` numbers the decisions; it is the learner's clock. `served`: the decision is ours and was
@@ -136,22 +109,22 @@ tombstones = sa.Table(
 decisions = sa.Table(
     "decisions",
     metadata,
-    sa.Column("serial", _SERIAL, primary_key=True, autoincrement=True),
-    sa.Column("decision_id", _TEXT, nullable=False, unique=True),
-    sa.Column("subject", _TEXT, nullable=False),
-    sa.Column("customer_id", _TEXT, nullable=False),
+    sa.Column("serial", SERIAL, primary_key=True, autoincrement=True),
+    sa.Column("decision_id", TEXT, nullable=False, unique=True),
+    sa.Column("subject", TEXT, nullable=False),
+    sa.Column("customer_id", TEXT, nullable=False),
     sa.Column("decided_at", UtcMicros, nullable=False),
-    sa.Column("channel", _TEXT, nullable=False),
-    sa.Column("action_id", _TEXT, nullable=False),
+    sa.Column("channel", TEXT, nullable=False),
+    sa.Column("action_id", TEXT, nullable=False),
     sa.Column("probability", sa.Float),  # null: imported without a probability
-    sa.Column("arm", _TEXT),  # policy or control; null if imported
+    sa.Column("arm", TEXT),  # policy or control; null if imported
     sa.Column("served", sa.Boolean, nullable=False),
     sa.Column("activated_at", UtcMicros),  # when it was shown; null: not yet
-    sa.Column("activation", _TEXT),  # JSON as it was sent by /v1/activate
+    sa.Column("activation", TEXT),  # JSON as it was sent by /v1/activate
     sa.Column("window_ends_at", UtcMicros, nullable=False),
     sa.Column("features", sa.LargeBinary),  # float64 of model input; null if imported
-    sa.Column("record", _TEXT),  # JSON: what else replay needs; null if imported
-    sa.Column("answer", _TEXT),  # JSON as it was sent; null if imported
+    sa.Column("record", TEXT),  # JSON: what else replay needs; null if imported
+    sa.Column("answer", TEXT),  # JSON as it was sent; null if imported
     sa.Index("decisions_of_customer", "customer_id", "decided_at"),
     sa.Index("decisions_by_window", "served", "window_ends_at"),
 )
@@ -162,30 +135,30 @@ decisions = sa.Table(
 contacts = sa.Table(
     "contacts",
     metadata,
-    sa.Column("decision_id", _TEXT, primary_key=True),
-    sa.Column("action_id", _TEXT, primary_key=True),
-    sa.Column("subject", _TEXT, nullable=False),
-    sa.Column("customer_id", _TEXT, nullable=False),
+    sa.Column("decision_id", TEXT, primary_key=True),
+    sa.Column("action_id", TEXT, primary_key=True),
+    sa.Column("subject", TEXT, nullable=False),
+    sa.Column("customer_id", TEXT, nullable=False),
     sa.Column("shown_at", UtcMicros, nullable=False),
-    sa.Column("channel", _TEXT, nullable=False),
-    sa.Column("action_group", _TEXT, nullable=False),
-    sa.Column("outcomes_at", _TEXT, nullable=False),
+    sa.Column("channel", TEXT, nullable=False),
+    sa.Column("action_group", TEXT, nullable=False),
+    sa.Column("outcomes_at", TEXT, nullable=False),
     sa.Index("contacts_of_customer", "customer_id", "shown_at"),
 )
 # The spent part of each volume and budget of the day, and its shadow price (`pacing`).
 paces = sa.Table(
     "paces",
     metadata,
-    sa.Column("name", _TEXT, primary_key=True),
-    sa.Column("state", _TEXT, nullable=False),  # JSON
+    sa.Column("name", TEXT, primary_key=True),
+    sa.Column("state", TEXT, nullable=False),  # JSON
 )
 # Every catalogue that was used for a decision, so that the decision can be explained later.
 catalogs = sa.Table(
     "catalogs",
     metadata,
-    sa.Column("fingerprint", _TEXT, primary_key=True),
+    sa.Column("fingerprint", TEXT, primary_key=True),
     sa.Column("first_used_at", UtcMicros, nullable=False),
-    sa.Column("content", _TEXT, nullable=False),  # JSON
+    sa.Column("content", TEXT, nullable=False),  # JSON
 )
 # `shared_id` names what happened, such as an order: outcomes of several decisions with the same
 # `shared_id` are credited once. `retracts` names an outcome that is taken back, `revises` one that
@@ -193,54 +166,19 @@ catalogs = sa.Table(
 outcomes = sa.Table(
     "outcomes",
     metadata,
-    sa.Column("outcome_id", _TEXT, primary_key=True),
-    sa.Column("decision_id", _TEXT, nullable=False, index=True),
-    sa.Column("action_id", _TEXT, nullable=False),
-    sa.Column("outcome", _TEXT, nullable=False),
+    sa.Column("outcome_id", TEXT, primary_key=True),
+    sa.Column("decision_id", TEXT, nullable=False, index=True),
+    sa.Column("action_id", TEXT, nullable=False),
+    sa.Column("outcome", TEXT, nullable=False),
     sa.Column("value", sa.Float),
     sa.Column("occurred_at", UtcMicros, nullable=False),
     sa.Column("received_at", UtcMicros, nullable=False),
-    sa.Column("shared_id", _TEXT, index=True),
-    sa.Column("retracts", _TEXT),
-    sa.Column("revises", _TEXT),
+    sa.Column("shared_id", TEXT, index=True),
+    sa.Column("retracts", TEXT),
+    sa.Column("revises", TEXT),
     sa.Column("learned", sa.Boolean, nullable=False),
     sa.Index("outcomes_to_learn", "learned"),
-)
-# The acceptance that the learner has counted for each decided action; revised with its outcomes.
-credits = sa.Table(
-    "credits",
-    metadata,
-    sa.Column("decision_id", _TEXT, primary_key=True),
-    sa.Column("action_id", _TEXT, primary_key=True),
-    sa.Column("acceptance", sa.Float, nullable=False),
-)
-# The state of the learner, replaced in the transaction that marks its outcomes as learned.
-learner_state = sa.Table(
-    "learner_state",
-    metadata,
-    sa.Column("key", _TEXT, primary_key=True),
-    sa.Column("base", _TEXT, nullable=False),  # the bandit version from which it started
-    sa.Column("windows_closed_at", UtcMicros, nullable=False),
-    sa.Column("bandit_state", sa.LargeBinary, nullable=False),
-    sa.Column("revision", sa.Integer, nullable=False),
-)
-# The bandits that the workers load. Old ones are deleted, as decisions log their probabilities.
-snapshots = sa.Table(
-    "snapshots",
-    metadata,
-    sa.Column("sequence", _SERIAL, primary_key=True, autoincrement=True),
-    sa.Column("base", _TEXT, nullable=False),
-    sa.Column("published_at", UtcMicros, nullable=False),
-    sa.Column("payload", sa.LargeBinary, nullable=False),
-    sqlite_autoincrement=True,
-)
-# Parts that several snapshots share (`snapshots`), by the hash of their content.
-snapshot_parts = sa.Table(
-    "snapshot_parts",
-    metadata,
-    sa.Column("digest", _TEXT, primary_key=True),
-    sa.Column("last_sequence", sa.BigInteger, nullable=False),  # the latest snapshot with the part
-    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Index("outcomes_of_action", "action_id", "outcome", "received_at"),
 )
 
 

@@ -9,6 +9,7 @@ Nothing here depends on the order in which outcomes arrived.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -16,6 +17,21 @@ from features.business.catalog import Action, Catalog
 
 # By (shared_id, decision_id, action_id): the share of the credit that goes to that action.
 CreditShares = Mapping[tuple[str, str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """An acceptance and its weight, as the bandit learns them of a shown action.
+
+    Attributes
+    ----------
+    acceptance : float in [0, 1]
+    count : float in [0, 1]
+        1 for a reported outcome; less for a silence that an acceptance may still end.
+    """
+
+    acceptance: float
+    count: float
 
 
 class ShownAction(NamedTuple):
@@ -107,18 +123,18 @@ def credit_shares(actions: Iterable[AttributedAction], catalog: Catalog) -> Cred
     }
 
 
-def credit(
-    action: AttributedAction, shares: CreditShares, now: datetime, catalog: Catalog
+def told_acceptance(
+    action: AttributedAction, shares: CreditShares, catalog: Catalog
 ) -> float | None:
-    """The acceptance of a shown action: the largest that its outcomes report, else 0 at the end.
+    """The acceptance of a shown action: the largest that its outcomes report.
 
     A shared outcome whose credit went to another action is ignored.
 
     Returns
     -------
     float or None
-        Acceptance in [0, 1]; 0 if the window closed without an outcome of acceptance; None while
-        the window is open and there is no such outcome.
+        Acceptance in [0, 1]; None if the action is silent, that is without an outcome of
+        acceptance. `silence` says how a silence counts.
     """
     reported = [
         acceptance * share
@@ -126,9 +142,7 @@ def credit(
         if (acceptance := catalog.outcomes[one.outcome].acceptance) is not None
         and (share := _share(action.shown, one, shares)) > 0
     ]
-    if reported:
-        return max(reported)
-    return 0.0 if now > action.shown.ends_at else None
+    return max(reported) if reported else None
 
 
 def earned(action: AttributedAction, shares: CreditShares, catalog: Catalog) -> float:
@@ -141,8 +155,8 @@ def earned(action: AttributedAction, shares: CreditShares, catalog: Catalog) -> 
     listed = catalog.actions.get(action.shown.action_id)
     if listed is None:
         return 0.0
-    if not listed.outcomes:  # without an outcome the acceptance is 0, before or after the window
-        return (credit(action, shares, action.shown.shown_at, catalog) or 0.0) * listed.value
+    if not listed.outcomes:  # a silence earns nothing, before or after the end of the window
+        return (told_acceptance(action, shares, catalog) or 0.0) * listed.value
     latest: dict[str, ReportedOutcome] = {}
     for one in sorted(action.outcomes, key=lambda one: (one.occurred_at, one.outcome_id)):
         if one.outcome in listed.outcomes and _share(action.shown, one, shares) > 0:

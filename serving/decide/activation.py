@@ -18,6 +18,7 @@ from features.business.domain import Domain
 from features.customers.contacts import note_contacts
 from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
+from features.outcomes.silence import queue_silences
 from serving.contract.decisions import ActivateAnswer, Decision, Removed
 from serving.decide.decision_record import contact_rows, keep_paces, read_locked, shown_actions
 from serving.decide.decision_setup import DecisionSetup
@@ -145,3 +146,4 @@ def _write(
     )
     if shown:
         note_contacts(connection, contact_rows(setup, row._mapping, shown, now))
+        queue_silences(connection, row.decision_id, shown, now)

@@ -20,6 +20,7 @@ from features.customers.tombstones import resolve_customer, subject_of
 from features.errors import DecisionConflict
 from features.ledger import tables
 from features.ledger.statements import Statement, list_parameters, list_values
+from features.outcomes.silence import queue_silences
 from serving.contract.decisions import Decision
 from serving.decide.choice import select
 from serving.decide.decision_setup import DecisionSetup
@@ -119,6 +120,7 @@ def append_decision(connection: sa.Connection, complete: CompleteDecision) -> No
     _APPEND.run(connection, row)
     if served and shown:
         note_contacts(connection, contact_rows(setup, row, shown, now))
+        queue_silences(connection, decision.decision_id, shown, now)
         keep_paces(connection, selected.pacing_result.changed)
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features.business.catalog import Catalog
 from features.ledger import tables
-from features.ledger.databases import BUSY_MS
 from features.ledger.statements import select_in_batches
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
-from features.outcomes.credit_rules import ShownAction, credit
+from features.outcomes.credit_rules import Credit, ShownAction, told_acceptance
+from features.outcomes.delay_epochs import ResponseDelays
+from features.outcomes.silence import silent_interval
 from training.arrays import Floats
 
 BATCH = 2_000  # decisions a step; keeps the writing transaction short
-SETTLE = timedelta(milliseconds=BUSY_MS)  # after that a decision is on disk, or has failed
+Key = tuple[str, str]  # decision_id and action_id
 
 
 class LoggedAction(NamedTuple):
@@ -43,17 +43,32 @@ class LoggedAction(NamedTuple):
 
 
 class CreditChange(NamedTuple):
-    """A credit that is new, revised or taken back.
+    """A credit that is new, revised or taken back, or whose time of revision is another.
 
     Attributes
     ----------
-    old, new : float in [0, 1] or None
-        Acceptance that was counted before and that counts now; None: none counts.
+    old, new : Credit or None
+        As it was counted before and as it counts now; None: none counts.
+    revise_at : datetime or None
+        The next time at which the count of the silence changes; None: it is not silent, or its
+        window has ended.
+    sequence : int or None
+        The number of the first snapshot with the old credit; None: unknown.
     """
 
     action: LoggedAction
-    old: float | None
-    new: float | None
+    old: Credit | None
+    new: Credit | None
+    revise_at: datetime | None = None
+    sequence: int | None = None
+
+
+class WrittenCredit(NamedTuple):
+    """A row of the table `credits`, without its key; see `CreditChange`."""
+
+    credit: Credit | None
+    revise_at: datetime | None
+    sequence: int | None
 
 
 def read_logged_actions(
@@ -86,19 +101,39 @@ def read_credit_changes(
     decision_ids: Sequence[str],
     layout: str,
     now: datetime,
-    catalog: Catalog,
+    delays: ResponseDelays,
 ) -> list[CreditChange]:
-    """Compute the credits of decisions as of ``now``; return those that differ from the table."""
+    """Compute the credits of decisions as of ``now``; return those that differ from the table.
+
+    A reported acceptance counts 1. A silence counts as a part of no acceptance; see `silence`.
+    """
+    catalog = delays.catalog
     actions = read_logged_actions(connection, decision_ids, layout)
-    old = read_credits(connection, decision_ids)
+    written = read_credits(connection, decision_ids)
     attribution = read_attribution(connection, [one.shown for one in actions], catalog)
     changes = []
     for action, attributed in zip(actions, attribution.actions, strict=True):
-        before = old.get(action.shown.key)
-        new = credit(attributed, attribution.shares, now, catalog)
-        if new != before:
-            changes.append(CreditChange(action, before, new))
+        told, revise_at = told_acceptance(attributed, attribution.shares, catalog), None
+        if told is not None:
+            new: Credit | None = Credit(told, 1.0)
+        else:
+            interval = silent_interval(action.shown, now)
+            revise_at = interval.end_at
+            count = delays.silence_count(connection, action.shown, interval)
+            new = Credit(0.0, count) if count > 0 else None
+        before = written.get(action.shown.key)
+        old, sequence = (before.credit, before.sequence) if before else (None, None)
+        if before is None or (new, revise_at) != (old, before.revise_at):
+            changes.append(CreditChange(action, old, new, revise_at, sequence))
     return changes
+
+
+def due_revisions(connection: sa.Connection, now: datetime) -> list[Key]:
+    """Find the actions whose silence is to be revised by ``now``, those that wait longest first."""
+    columns = tables.credits.c
+    query = sa.select(columns.decision_id, columns.action_id).where(columns.revise_at <= now)
+    rows = connection.execute(query.order_by(columns.revise_at).limit(BATCH))
+    return [(row.decision_id, row.action_id) for row in rows]
 
 
 def unlearned_outcomes(connection: sa.Connection) -> dict[str, str]:
@@ -109,30 +144,6 @@ def unlearned_outcomes(connection: sa.Connection) -> dict[str, str]:
     return {row.outcome_id: row.decision_id for row in rows}
 
 
-def closed_windows(
-    connection: sa.Connection, closed_at: datetime, now: datetime
-) -> tuple[list[str], datetime]:
-    """Find the decisions whose attribution window has ended since ``closed_at``.
-
-    Returns
-    -------
-    list of str
-        Their decision_ids.
-    datetime
-        The end of the time that was searched; the next search begins there.
-    """
-    ends_at = tables.decisions.c.window_ends_at
-    until = now - SETTLE
-    closed = [tables.decisions.c.served, ends_at > closed_at, ends_at <= until]
-    query = sa.select(ends_at).where(*closed).order_by(ends_at).offset(BATCH - 1).limit(1)
-    last = connection.execute(query).scalar()
-    if last is not None:  # there may be more; those that end at the same instant stay together
-        until = last
-        closed[-1] = ends_at <= until
-    found = sa.select(tables.decisions.c.decision_id).where(*closed).order_by(ends_at)
-    return list(connection.execute(found).scalars()), max(until, closed_at)
-
-
 def mark_learned(connection: sa.Connection, outcome_ids: Sequence[str]) -> None:
     """Keep outcomes out of `unlearned_outcomes` from now on."""
     mine = tables.outcomes.c.outcome_id.in_(outcome_ids)
@@ -141,46 +152,74 @@ def mark_learned(connection: sa.Connection, outcome_ids: Sequence[str]) -> None:
 
 def read_credits(
     connection: sa.Connection, decision_ids: Sequence[str]
-) -> Mapping[tuple[str, str], float]:
-    """Read the acceptance that was counted, by (decision_id, action_id)."""
+) -> Mapping[Key, WrittenCredit]:
+    """Read the credits that were counted, by decision_id and action_id."""
     columns = tables.credits.c
-    found = select_in_batches(
-        connection, sa.select(tables.credits), columns.decision_id, decision_ids
+    query = sa.select(
+        columns.decision_id,
+        columns.action_id,
+        columns.acceptance,
+        columns["count"],
+        columns.revise_at,
+        columns.sequence,
     )
-    return {(row.decision_id, row.action_id): row.acceptance for row in found}
+    found = {}
+    for row in select_in_batches(connection, query, columns.decision_id, decision_ids):
+        cells: list[Any] = list(row)
+        decision_id, action_id, acceptance, count, revise_at, sequence = cells
+        credit = Credit(acceptance, count) if count > 0 else None
+        found[decision_id, action_id] = WrittenCredit(credit, revise_at, sequence)
+    return found
 
 
 def credited_decisions(connection: sa.Connection) -> list[str]:
     """All decisions that have a credit."""
     columns = tables.credits.c
-    query = sa.select(columns.decision_id).distinct().order_by(columns.decision_id)
-    return list(connection.execute(query).scalars())
+    query = sa.select(columns.decision_id).where(columns["count"] > 0).distinct()
+    return list(connection.execute(query.order_by(columns.decision_id)).scalars())
 
 
-def newest_credited_decisions(connection: sa.Connection, count: int) -> list[str]:
-    """The ``count`` latest decisions that have a credit, the newest first."""
+def newest_shown_decisions(connection: sa.Connection, count: int) -> list[str]:
+    """The ``count`` latest decisions that showed an action, the newest first."""
     decided = tables.decisions.c
     mine = tables.credits.c.decision_id == decided.decision_id
-    query = sa.select(decided.decision_id).where(sa.exists().where(mine))
+    query = sa.select(decided.decision_id).where(decided.served, sa.exists().where(mine))
     query = query.order_by(decided.serial.desc()).limit(count)
     return list(connection.execute(query).scalars())
 
 
-def write_credits(connection: sa.Connection, changes: Sequence[CreditChange]) -> None:
-    """Write the credits that count now, and delete those that do not count any more."""
-    counted = [
+def write_credits(
+    connection: sa.Connection, changes: Sequence[CreditChange], sequence: int | None
+) -> None:
+    """Write the credits that count now, with their next revisions.
+
+    Parameters
+    ----------
+    sequence
+        The number of the snapshot that is the first with the new credits.
+    """
+    rows = [
         {
-            "decision_id": action.shown.decision_id,
-            "action_id": action.shown.action_id,
-            "acceptance": new,
+            "decision_id": one.action.shown.decision_id,
+            "action_id": one.action.shown.action_id,
+            "acceptance": one.new.acceptance if one.new else 0.0,
+            "count": one.new.count if one.new else 0.0,
+            "revise_at": one.revise_at,
+            "sequence": one.sequence if one.new == one.old else sequence,
         }
-        for action, _, new in changes
-        if new is not None
+        for one in changes
     ]
-    tables.upsert(connection, tables.credits, counted)
+    tables.upsert(connection, tables.credits, rows)
+
+
+def stop_revising(connection: sa.Connection, keys: Sequence[Key]) -> None:
+    """Keep actions out of `due_revisions` from now on, such as those of another layout."""
     columns = tables.credits.c
-    for action, _, new in changes:
-        if new is None:
-            mine = columns.decision_id == action.shown.decision_id
-            mine &= columns.action_id == action.shown.action_id
-            connection.execute(tables.credits.delete().where(mine))
+    mine = sa.and_(
+        columns.decision_id == sa.bindparam("decision"), columns.action_id == sa.bindparam("action")
+    )
+    if keys:
+        update = tables.credits.update().where(mine).values(revise_at=None)
+        connection.execute(
+            update, [{"decision": decision, "action": action} for decision, action in keys]
+        )

@@ -3,9 +3,10 @@
 Each step reads what is new and writes credits, state and snapshot in *one* transaction. A learner
 that is killed at any moment goes on without counting an outcome twice or losing one.
 
-The *credit* of a shown action is the acceptance that its outcomes stand for. An action whose
-attribution window ends without such an outcome gets the credit 0; before that, it has none. A later
-outcome, revision or retraction changes the credit, and the state with it.
+The *credit* of a shown action is the acceptance that its outcomes stand for, with the count 1. As
+long as there is no such outcome, it is 0 with a count that grows with the age of the silence, up to
+1 at the end of the attribution window. A later outcome, revision or retraction changes the credit,
+and the state with it.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.ledger.tables import EPOCH, get_meta, set_meta
+from features.ledger.tables import get_meta, set_meta
 from features.outcomes.attribution import sharing_decisions
+from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.credits import (
     CreditChange,
-    closed_windows,
+    Key,
+    due_revisions,
     mark_learned,
     read_credit_changes,
+    stop_revising,
     unlearned_outcomes,
     write_credits,
 )
@@ -48,11 +52,24 @@ ReadChampion = Callable[[], tuple[str, Bandit] | None]
 
 
 class _Changes(NamedTuple):
-    """Findings of one step, to be written: outcomes to mark, credits, the end of closed windows."""
+    """Findings of one step, to be written.
 
-    outcome_ids: list[str]
-    credits: list[CreditChange]
-    windows_closed_at: datetime
+    Attributes
+    ----------
+    outcome_ids
+        To be marked as learned.
+    credits
+        Those that change, and those with another time of revision.
+    stopped
+        Actions whose silence waits for a revision and cannot be read.
+    """
+
+    outcome_ids: Sequence[str] = ()
+    credits: Sequence[CreditChange] = ()
+    stopped: Sequence[Key] = ()
+
+
+_NOTHING = _Changes()
 
 
 @dataclass(frozen=True)
@@ -71,7 +88,6 @@ class _LearnerState:
 
     base: str
     bandit: BanditState
-    windows_closed_at: datetime
     revision: int
     published_under: str | None
 
@@ -87,8 +103,7 @@ class Learner:
     ----------
     catalog
         May be replaced by setting ``catalog``; the next step publishes a snapshot with the new
-        priors. A credit that was given under the old catalogue stays until another outcome comes
-        or its window ends.
+        priors. A credit that was given under the old catalogue stays until another outcome comes.
     read_champion
         Returns the version and the bandit to build on; None if MLflow has none or does not answer.
     """
@@ -106,6 +121,7 @@ class Learner:
         self._params = params.bandit
         self._read_champion = read_champion
         self._updates = BanditUpdates(ledger, domain, params.bandit)
+        self._delays = ResponseDelays(catalog)
         self._refused = ""  # champion of another domain, so that it is logged once
         self._state = self._restored()
 
@@ -118,18 +134,17 @@ class Learner:
             If another learner has written to the ledger. The next step goes on from its state.
         """
         state, catalog = self._state, self.catalog
-        changes = self._ledger.read(lambda connection: self._changes(connection, now, catalog))
+        if self._delays.catalog.fingerprint != catalog.fingerprint:
+            self._delays = ResponseDelays(catalog)
+        changes = self._ledger.read(lambda connection: self._changes(connection, now))
         replaced = state.published_under not in (None, catalog.fingerprint)
-        if not changes.credits and not replaced:
-            # The customer saw an action, or a window ended on no_action: there is no new credit.
-            self._state = replace(state, windows_closed_at=changes.windows_closed_at)
-            if changes.outcome_ids:
-                self._ledger.write_now(lambda c: mark_learned(c, changes.outcome_ids))
-            return False
-        bandit = self._updates.apply(state.bandit, changes.credits)
-        new = replace(state, bandit=bandit, windows_closed_at=changes.windows_closed_at)
-        self._publish(new, now, changes.credits, changes.outcome_ids)
-        return True
+        if replaced or any(one.old != one.new for one in changes.credits):
+            bandit = self._updates.apply(state.bandit, changes.credits)
+            self._publish(replace(state, bandit=bandit), now, changes)
+            return True
+        if any(changes):  # a click, say, or an outcome of no_action: no credit is another
+            self._write(lambda connection: self._keep(connection, changes, None))
+        return False
 
     def rebase(self, now: datetime) -> bool:
         """Build on the champion if it is another than before; return True if it is.
@@ -161,7 +176,7 @@ class Learner:
         return self._state.bandit.wants_trees(self._params)
 
     def fit_trees(self) -> BanditState:
-        """Fit trees to the newest credits, and return a state with them; takes seconds.
+        """Fit trees to the newest shown decisions, and return a state with them; takes seconds.
 
         Changes nothing, so it may run in a thread beside `step`. `adopt_trees` then publishes.
         """
@@ -189,36 +204,30 @@ class Learner:
         if found is not None:
             bandit = BanditState.from_bytes(found.bandit_state)
             if self._updates.fits(bandit):
-                closed_at, revision = found.windows_closed_at, found.revision
-                return _LearnerState(found.base, bandit, closed_at, revision, under)
+                return _LearnerState(found.base, bandit, found.revision, under)
             log.warning("The stored state is of another domain file; starting without it")
         revision = found.revision if found is not None else 0
         recounted = self._updates.recount(self._updates.blank())
-        return _LearnerState(PRIOR, recounted, EPOCH, revision, under)
+        return _LearnerState(PRIOR, recounted, revision, under)
 
-    def _changes(self, connection: sa.Connection, now: datetime, catalog: Catalog) -> _Changes:
+    def _changes(self, connection: sa.Connection, now: datetime) -> _Changes:
         outcomes = unlearned_outcomes(connection)
-        closed, closed_at = closed_windows(connection, self._state.windows_closed_at, now)
+        due = due_revisions(connection, now)
         # A decision that shares one of these outcomes may have lost its credit, or got it back.
         shared = sorted(sharing_decisions(connection, outcomes.values()))
-        ids = list(dict.fromkeys([*outcomes.values(), *closed, *shared]))
-        credits = read_credit_changes(connection, ids, self._updates.layout, now, catalog)
-        return _Changes(list(outcomes), credits, closed_at)
+        decided = (decision_id for decision_id, _ in due)
+        ids = list(dict.fromkeys([*outcomes.values(), *decided, *shared]))
+        credits = read_credit_changes(connection, ids, self._updates.layout, now, self._delays)
+        read = {change.action.shown.key for change in credits}
+        return _Changes(list(outcomes), credits, [key for key in due if key not in read])
 
-    def _publish(
-        self,
-        state: _LearnerState,
-        now: datetime,
-        credits: Sequence[CreditChange] = (),
-        outcome_ids: Sequence[str] = (),
-    ) -> None:
+    def _publish(self, state: _LearnerState, now: datetime, changes: _Changes = _NOTHING) -> None:
         """Write a new state, its credits and its snapshot; use the state once it is on disk."""
         catalog = self.catalog
         # Made before the transaction, which holds the lock that every decision waits for.
         row = {
             "key": STATE,
             "base": state.base,
-            "windows_closed_at": state.windows_closed_at,
             "bandit_state": state.bandit.to_bytes(),
             "revision": state.revision + 1,
         }
@@ -226,21 +235,34 @@ class Learner:
         packed = pack_model(model)
 
         def write(connection: sa.Connection) -> None:
-            if _revision(connection) != state.revision:
-                raise RevisionConflict("another learner has written to this ledger")
-            write_credits(connection, credits)
-            mark_learned(connection, outcome_ids)
             tables.upsert(connection, tables.learner_state, [row])
             set_meta(connection, PUBLISHED_UNDER, catalog.fingerprint)
-            publish(connection, state.base, packed, now)
+            self._keep(connection, changes, publish(connection, state.base, packed, now))
+
+        self._write(write)
+        under = catalog.fingerprint
+        self._state = replace(state, revision=state.revision + 1, published_under=under)
+
+    def _keep(self, connection: sa.Connection, changes: _Changes, sequence: int | None) -> None:
+        """Write credits as of a snapshot, and mark what was read."""
+        write_credits(connection, changes.credits, sequence)
+        mark_learned(connection, changes.outcome_ids)
+        stop_revising(connection, changes.stopped)
+        self._delays.keep_first_shown(connection)
+
+    def _write(self, work: Callable[[sa.Connection], None]) -> None:
+        """Write in one transaction, unless another learner has written since the state was read."""
+
+        def write(connection: sa.Connection) -> None:
+            if _revision(connection) != self._state.revision:
+                raise RevisionConflict("another learner has written to this ledger")
+            work(connection)
 
         try:
             self._ledger.write_now(write)
         except RevisionConflict:
             self._state = self._restored()
             raise
-        under = catalog.fingerprint
-        self._state = replace(state, revision=state.revision + 1, published_under=under)
 
 
 def _revision(connection: sa.Connection) -> int:

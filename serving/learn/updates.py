@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from features.business.domain import Domain
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
+from features.outcomes.credit_rules import Credit
 from serving.learn.credits import (
     BATCH,
     CreditChange,
     LoggedAction,
     credited_decisions,
-    newest_credited_decisions,
+    newest_shown_decisions,
     read_credits,
     read_logged_actions,
 )
@@ -48,8 +49,11 @@ class BanditUpdates:
 
     def apply(self, state: BanditState, changes: Sequence[CreditChange]) -> BanditState:
         """Take the old credits back and add the new ones."""
-        counted = [(action, old, -1.0) for action, old, _ in changes if old is not None]
-        counted += [(action, new, 1.0) for action, _, new in changes if new is not None]
+        learned = [one for one in changes if one.old != one.new]
+        counted = [
+            (one.action, Credit(one.old.acceptance, -one.old.count)) for one in learned if one.old
+        ]
+        counted += [(one.action, one.new) for one in learned if one.new]
         return state.learn(self._outcomes(counted, state))
 
     def recount(self, state: BanditState) -> BanditState:
@@ -57,54 +61,58 @@ class BanditUpdates:
         ids = self._ledger.read(credited_decisions)
         for start in range(0, len(ids), BATCH):
             credited = self._credited(ids[start : start + BATCH])
-            changes = [CreditChange(action, None, acceptance) for action, acceptance in credited]
+            changes = [CreditChange(action, None, credit) for action, credit in credited]
             state = self.apply(state, changes)
         return state
 
     def refit_trees(self, state: BanditState) -> BanditState:
-        """Fit the trees to the newest credits; takes seconds."""
+        """Fit the trees to the newest shown decisions; takes seconds.
+
+        Not to the newest reported outcomes: most of those are acceptances. The silences among the
+        decisions weigh as much as they count.
+        """
         count = self._params.trees.newest
-        ids = self._ledger.read(lambda connection: newest_credited_decisions(connection, count))
+        ids = self._ledger.read(lambda connection: newest_shown_decisions(connection, count))
         counted = [
-            (action, acceptance, 1.0)
+            credited
             for start in range(0, len(ids), BATCH)
-            for action, acceptance in self._credited(ids[start : start + BATCH])
+            for credited in self._credited(ids[start : start + BATCH])
         ]
         return state.with_trees(self._outcomes(counted, state), state.counted)
 
-    def _credited(self, decision_ids: Sequence[str]) -> list[tuple[LoggedAction, float]]:
-        """The shown actions of some decisions that have a credit, each with its acceptance."""
+    def _credited(self, decision_ids: Sequence[str]) -> list[tuple[LoggedAction, Credit]]:
+        """The shown actions of some decisions that have a credit, each with it."""
 
-        def read(connection: sa.Connection) -> list[tuple[LoggedAction, float]]:
-            credits = read_credits(connection, decision_ids)
+        def read(connection: sa.Connection) -> list[tuple[LoggedAction, Credit]]:
+            written = read_credits(connection, decision_ids)
             actions = read_logged_actions(connection, decision_ids, self.layout)
             return [
-                (action, credits[action.shown.key])
+                (action, found.credit)
                 for action in actions
-                if action.shown.key in credits
+                if (found := written.get(action.shown.key)) and found.credit
             ]
 
         return self._ledger.read(read)
 
     def _outcomes(
-        self, counted: Sequence[tuple[LoggedAction, float, float]], state: BanditState
+        self, counted: Sequence[tuple[LoggedAction, Credit]], state: BanditState
     ) -> OutcomeBatch:
-        """Arrange actions, each with its acceptance and its count, as `BanditState.learn` reads."""
+        """Arrange actions, each with its credit, as `BanditState.learn` reads them."""
         index = {name: number for number, name in enumerate(self._input.names)}
         columns = [index[name] for name in state.encoder.features]
         n_experts = len(state.errors.products)
         unknown = [np.nan] * n_experts  # also for a decision that was made with other experts
         predictions = [
             action.expert_predictions if len(action.expert_predictions) == n_experts else unknown
-            for action, _, _ in counted
+            for action, _ in counted
         ]
-        rows = [action.row[columns] for action, _, _ in counted]
+        rows = [action.row[columns] for action, _ in counted]
         return OutcomeBatch(
             rows=np.array(rows).reshape(len(counted), len(columns)),
-            channels=[action.channel for action, _, _ in counted],
-            actions=[action.shown.action_id for action, _, _ in counted],
-            acceptance=np.array([acceptance for _, acceptance, _ in counted]),
-            count=np.array([count for _, _, count in counted]),
-            at=np.array([action.serial for action, _, _ in counted], dtype=np.float64),
+            channels=[action.channel for action, _ in counted],
+            actions=[action.shown.action_id for action, _ in counted],
+            acceptance=np.array([credit.acceptance for _, credit in counted], dtype=np.float64),
+            count=np.array([credit.count for _, credit in counted], dtype=np.float64),
+            at=np.array([action.serial for action, _ in counted], dtype=np.float64),
             expert_predictions=np.array(predictions, dtype=np.float64).reshape(-1, n_experts),
         )

@@ -3,15 +3,16 @@
     python -m tests.bench.learner_kill --kills 20
 
 The same decisions and outcomes go into two ledgers at once: late, revised and retracted outcomes,
-and decisions without any. One ledger's learner runs undisturbed; the other's is killed again and
-again, at random moments. In the end both must hold the same credits and, up to rounding, the same
-sums.
+and decisions without any, whose silence grows older: attribution windows are seconds to a minute.
+One ledger's learner runs undisturbed; the other's is killed again and again, at random moments. In
+the end both must hold the same credits and, up to rounding, the same sums.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import heapq
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import sqlalchemy as sa
+import yaml
 from rich.console import Console
 
 from features.business.domain import load_domain
@@ -35,14 +37,24 @@ from features.ledger.ledger import Ledger
 from serving.catalog.compiled_catalog import load_catalog
 from serving.contract.events import OutcomeRequest
 from serving.decide.outcomes import record_outcome
-from serving.learn.credits import SETTLE
+from serving.learn.credits import (
+    WrittenCredit,
+    due_revisions,
+    read_credits,
+    unlearned_outcomes,
+)
+from serving.learn.learner import Learner
 from tests.conftest import ROOT, TOY
 from tests.decided import decided
 from training.bandit.bandit_state import BanditState
+from training.params import load_params
 
 EVERY_S = 0.02  # between two steps of the learners
+WINDOWS_S = {"call_back": 8.0, "discount": 64.0}
+DAY_S = 86_400
 SURE_S = 120.0  # longer than a learner needs to start and to catch up
 out = Console(width=120)
+_CREDITED = sa.select(tables.credits.c.decision_id).distinct()
 
 
 @dataclass
@@ -55,13 +67,19 @@ class Side:
 
     @classmethod
     def opened(cls, home: Path) -> Side:
-        return cls(home, Ledger(f"sqlite:///{home / 'ledger.db'}"))
+        ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
+        content = yaml.safe_load((TOY / "actions.yaml").read_text(encoding="utf-8"))
+        for name, window_s in WINDOWS_S.items():
+            content["actions"][name]["attribution_days"] = window_s / DAY_S
+        (home / "actions.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        return cls(home, ledger)
 
     def start(self) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith("NBA_")}
         ours = {
             "NBA_HOME": str(self.home),
             "NBA_DOMAIN": str(TOY / "domain.yaml"),
+            "NBA_ACTIONS": str(self.home / "actions.yaml"),
             "NBA_MLFLOW_URI": f"sqlite:///{self.home / 'no-models.db'}",
             "NBA_LEARN_EVERY_S": str(EVERY_S),
         }
@@ -88,9 +106,25 @@ class Side:
         waiting = sa.select(sa.func.count()).where(columns.learned.is_(False))
         return int(self._scalar(waiting))
 
-    def credited(self) -> dict[tuple[str, str], float]:
-        rows = self.ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
-        return {(row.decision_id, row.action_id): row.acceptance for row in rows}
+    def waiting(self, now: datetime) -> bool:
+        """Return whether an outcome or a silence waits to be learned."""
+
+        def read(connection: sa.Connection) -> bool:
+            return bool(unlearned_outcomes(connection) or due_revisions(connection, now))
+
+        return self.ledger.read(read)
+
+    def catch_up(self, feeder: Feeder, now: datetime) -> None:
+        """Learn what waits at ``now``, in this process; the learner's own has ended."""
+        learner = Learner(self.ledger, feeder.domain, feeder.catalog, load_params(), lambda: None)
+        while self.waiting(now):
+            learner.step(now)
+
+    def credited(self) -> dict[tuple[str, str], WrittenCredit]:
+        """The credits without the numbers of their snapshots, which depend on the steps."""
+        ids = self.ledger.read(lambda c: list(c.execute(_CREDITED).scalars()))
+        found = self.ledger.read(lambda connection: read_credits(connection, ids))
+        return {key: one._replace(sequence=None) for key, one in found.items()}
 
     def learned_sums(self) -> dict[str, np.ndarray]:
         """The learned arrays on disk, sorted so that the order of arrival does not matter."""
@@ -112,37 +146,43 @@ class Feeder:
 
     sides: tuple[Side, ...]
     rng: np.random.Generator
-    silence: bool
+    waiting: list[tuple[datetime, str]] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     decisions: int = 0
 
     def __post_init__(self) -> None:
-        domain = load_domain(TOY / "domain.yaml")
-        self.catalog = load_catalog(TOY / "actions.yaml", domain)
-        self.input = ModelInput(domain)
+        self.domain = load_domain(TOY / "domain.yaml")
+        self.catalog = load_catalog(self.sides[0].home / "actions.yaml", self.domain)
+        self.input = ModelInput(self.domain)
 
     def something(self) -> None:
-        """Write a decision, mostly with an outcome; sometimes revise or retract an earlier one."""
+        """Write a decision, mostly with an outcome to come, and the outcomes that have come.
+
+        Sometimes an earlier outcome is revised or retracted.
+        """
         self.decisions += 1
         name = f"d{self.decisions}"
-        action = str(self.rng.choice(["discount", "call_back"]))
+        action = str(self.rng.choice(list(WINDOWS_S)))
         days = self.catalog.actions[action].attribution_days
         now = datetime.now(UTC)
-        quiet = self.silence and self.rng.random() < 0.3
-        # A decision without any outcome is so old that its attribution window closes soon.
-        at = now - timedelta(days=days) + timedelta(seconds=2) if quiet else now
         age = str(self.rng.integers(20, 70))
-        row = self.input.read({"plan": "plus", "age_years": age}, None, at.timestamp())
+        row = self.input.read({"plan": "plus", "age_years": age}, None, now.timestamp())
         said = self.rng.random(3).tolist()
         for side in self.sides:
             about = {"layout": self.input.fingerprint, "row": row, "experts": {action: said}}
-            decided(side.ledger, name, at, {action: days}, **about)
-        if not quiet:
-            outcome = str(self.rng.choice(["accepted", "rejected", "clicked"]))
-            self._tell(now, decision_id=name, outcome=outcome, outcome_id=f"o-{name}")
-            self.told.append(name)
+            decided(side.ledger, name, now, {action: days}, **about)
+        if self.rng.random() < 0.6:
+            delay_s = float(self.rng.exponential(WINDOWS_S[action] / 8))
+            heapq.heappush(self.waiting, (now + timedelta(seconds=delay_s), name))
+        while self.waiting and self.waiting[0][0] <= now:
+            self._answer(heapq.heappop(self.waiting)[1], now)
         if self.told and self.rng.random() < 0.2:
             self._change(now)
+
+    def _answer(self, name: str, now: datetime) -> None:
+        outcome = str(self.rng.choice(["accepted", "rejected", "clicked"]))
+        self._tell(now, decision_id=name, outcome=outcome, outcome_id=f"o-{name}")
+        self.told.append(name)
 
     def _change(self, now: datetime) -> None:
         name = self.told.pop(int(self.rng.integers(len(self.told))))
@@ -162,20 +202,21 @@ class Ended:
     """The result after all outcomes were sent and learned."""
 
     kills: int
-    in_the_middle: int  # kills that came while outcomes were waiting to be learned
+    in_the_middle: int  # kills that came while outcomes or silences were waiting to be learned
     decisions: int
     credits: int
+    silences: int  # of those, silences whose window is open
     mistakes: list[str]
 
 
-def killed(folder: Path, kills: int, seed: int, silence: bool) -> Ended:
+def killed(folder: Path, kills: int, seed: int) -> Ended:
     """Kill one of two learners again and again, then compare credits and states."""
     rng = np.random.default_rng(seed)
     undisturbed, interrupted = (
         Side.opened(folder / "undisturbed"),
         Side.opened(folder / "interrupted"),
     )
-    feeder = Feeder((undisturbed, interrupted), rng, silence)
+    feeder = Feeder((undisturbed, interrupted), rng)
     in_the_middle = 0
     undisturbed.start()
     try:
@@ -186,21 +227,22 @@ def killed(folder: Path, kills: int, seed: int, silence: bool) -> Ended:
                 _wait(lambda before=before: interrupted.revision() > before)
                 time.sleep(float(rng.uniform(0, 3 * EVERY_S)))
                 interrupted.kill()
-                in_the_middle += interrupted.unlearned() > 0
+                in_the_middle += interrupted.waiting(datetime.now(UTC))
         interrupted.start()
         _wait(lambda: not undisturbed.unlearned() and not interrupted.unlearned())
-        if silence:
-            time.sleep(SETTLE.total_seconds() + 5)
-            _wait(lambda: len(undisturbed.credited()) == len(interrupted.credited()))
     finally:
         for side in (undisturbed, interrupted):
             if side.process is not None:
                 side.kill()
+    now = datetime.now(UTC)
+    for side in (undisturbed, interrupted):
+        side.catch_up(feeder, now)
     mistakes = list(_differences(undisturbed, interrupted))
-    credits = len(undisturbed.credited())
+    credits = undisturbed.credited()
+    silences = sum(one.revise_at is not None for one in credits.values())
     for side in (undisturbed, interrupted):
         side.ledger.close()
-    return Ended(kills, in_the_middle, feeder.decisions, credits, mistakes)
+    return Ended(kills, in_the_middle, feeder.decisions, len(credits), silences, mistakes)
 
 
 @contextmanager
@@ -253,11 +295,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        ended = killed(Path(scratch), asked.kills, asked.seed, silence=True)
+        ended = killed(Path(scratch), asked.kills, asked.seed)
     verdict = "; ".join(ended.mistakes) or "the same credits and the same posterior"
     out.print(
-        f"seed {asked.seed}: {ended.kills} kills, {ended.in_the_middle} of them with outcomes "
-        f"waiting; {ended.decisions:,} decisions, {ended.credits:,} credits: {verdict}."
+        f"seed {asked.seed}: {ended.kills} kills, {ended.in_the_middle} of them with something to "
+        f"learn; {ended.decisions:,} decisions, {ended.credits:,} credits, of those "
+        f"{ended.silences:,} silences that still age: {verdict}."
     )
     return 1 if ended.mistakes else 0
 

@@ -8,14 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 
 from features.customers.tombstones import add_tombstones
 from features.errors import InvalidSetting, NotVisible
 from features.ingest.erasure import Erasure
+from features.ledger import tables
 from features.store.build import _write_online
 from features.store.fold_parts import FoldedPart
 from features.store.locks import build_lock
 from tests.conftest import NOW
+from tests.decided import decided
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -112,3 +115,16 @@ def test_a_file_that_is_half_written_is_cleaned_when_it_is_whole(ledger, tmp_pat
     pq.write_table(pa.table({"customer_id": ["ann", "bob"]}), half)
     assert erasure.finish()
     assert pq.read_table(half)["customer_id"].to_pylist() == ["bob"]
+
+
+def test_a_credit_that_was_not_learned_yet_is_erased_and_not_counted(ledger, tmp_path, now):
+    for number in range(3):
+        decided(ledger, f"d{number}", now, {"discount": 14.0})
+    decided(ledger, "other", now, {"discount": 14.0}, customer_id="c2")
+    columns = tables.credits.c
+    learned = tables.credits.update().where(columns.decision_id == "d1").values(count=0.25)
+    ledger.write_now(lambda c: c.execute(learned))
+    erased = _erasure(ledger, tmp_path).forget(["c1"], now)
+    assert erased.learned == 1
+    left = ledger.read(lambda c: c.execute(sa.select(columns.decision_id)).scalars().all())
+    assert left == ["other"]

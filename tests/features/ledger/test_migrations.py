@@ -23,6 +23,15 @@ RENAMED = {
     ("contacts", "said"): "outcomes_at",
     ("learner_state", "knowledge"): "bandit_state",
 }
+DROPPED = {("learner_state", "windows_closed_at")}
+ADDED = {("credits", "count"), ("credits", "revise_at"), ("credits", "sequence")}
+# From schema 7 back to 6.
+GO_BACK = (
+    "DROP INDEX credits_to_revise",
+    "DROP INDEX outcomes_of_action",
+    *(f"ALTER TABLE {table} DROP COLUMN {name}" for table, name in sorted(ADDED)),
+    "ALTER TABLE learner_state ADD COLUMN windows_closed_at BIGINT NOT NULL DEFAULT 0",
+)
 DECIDED = {"decision_id": "d1", "action_id": "discount"}
 
 
@@ -39,6 +48,13 @@ def digests(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
             for name, column in zip(names, values, strict=True):
                 found[table, name] = (len(rows), hashlib.sha256(repr(column).encode()).hexdigest())
     return found
+
+
+def go_back_to_schema_5(connection):
+    for change in GO_BACK:
+        connection.exec_driver_sql(change)
+    for (table, old), new in RENAMED.items():
+        connection.exec_driver_sql(f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
 
 
 @pytest.fixture(params=BUSINESSES)
@@ -68,7 +84,6 @@ def of_schema_5(request, tmp_path):
     state = {
         "key": "bandit",
         "base": "prior",
-        "windows_closed_at": tables.EPOCH,
         "bandit_state": b"\x00learned",
         "revision": 3,
     }
@@ -76,8 +91,7 @@ def of_schema_5(request, tmp_path):
     def go_back(connection):
         tables.insert_new(connection, tables.contacts, [contact])
         tables.insert_new(connection, tables.learner_state, [state])
-        for (table, old), new in RENAMED.items():
-            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
+        go_back_to_schema_5(connection)
         tables.set_meta(connection, "schema", "5")
 
     ledger.write_now(go_back)
@@ -110,17 +124,37 @@ def test_a_kept_ledger_comes_up_with_every_row_of_every_column(kept):
     path, url = kept
     before = digests(path)
     plan = migrate(url)
-    assert (plan.found, [one.schema for one in plan.pending]) == ("5", [6])
+    assert (plan.found, [one.schema for one in plan.pending]) == ("5", [6, 7])
     after = digests(path)
     expected = {(table, RENAMED.get((table, name), name)) for table, name in before}
-    assert set(after) == expected
+    assert set(after) == expected - DROPPED | ADDED
     changed = {
         (table, name)
-        for table, name in before
+        for table, name in set(before) - DROPPED
         if after[table, RENAMED.get((table, name), name)] != before[table, name]
     }
-    assert changed == {("meta", "value")}  # the schema number
+    # The schema number, and the silent actions that wait to be counted.
+    assert changed - {("credits", name) for name in (*DECIDED, "acceptance")} == {("meta", "value")}
     assert schema_of(url) == tables.SCHEMA
+
+
+def test_what_was_learned_counts_once_and_silent_actions_wait(kept):
+    path, url = kept
+    with closing(sqlite3.connect(path)) as connection:
+        learned = connection.execute("SELECT * FROM credits").fetchall()
+        shown = connection.execute(
+            "SELECT c.decision_id, c.action_id, c.shown_at FROM contacts c "
+            "JOIN decisions d USING (decision_id) WHERE d.served"
+        ).fetchall()
+    migrate(url)
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT * FROM credits").fetchall()
+    keys = {(decision_id, action_id) for decision_id, action_id, _ in learned}
+    silent = [one for one in shown if one[:2] not in keys]
+    expected = [(*row, 1.0, None, None) for row in learned]
+    expected += [(*key, 0.0, 0.0, shown_at, None) for *key, shown_at in silent]
+    assert sorted(rows) == sorted(expected)
+    assert len(learned) >= 12 and len(silent) >= 5
 
 
 def test_a_migrated_ledger_has_the_tables_and_indexes_of_a_new_one(kept, tmp_path):
@@ -150,7 +184,7 @@ def test_what_a_contact_and_the_learner_held_is_read_under_the_new_names(of_sche
     with pytest.raises(InvalidSetting):
         Ledger(of_schema_5)
     plan = migrate(of_schema_5)
-    assert [one.schema for one in plan.pending] == [6]
+    assert [one.schema for one in plan.pending] == [6, 7]
     ledger = Ledger(of_schema_5)
     contact = ledger.read(lambda c: c.execute(sa.select(tables.contacts)).one())
     state = ledger.read(lambda c: c.execute(sa.select(tables.learner_state)).one())
@@ -186,9 +220,9 @@ def test_a_step_that_fails_leaves_the_ledger_of_schema_5_as_it_was(of_schema_5, 
             raise error
         connection.exec_driver_sql("ALTER TABLE nowhere RENAME COLUMN a TO b")
 
-    broken = (*MIGRATIONS, Migration(7, "fails half-way", fail))
+    broken = (*MIGRATIONS, Migration(8, "fails half-way", fail))
     monkeypatch.setattr(migrations, "MIGRATIONS", broken)
-    monkeypatch.setattr(tables, "SCHEMA", "7")
+    monkeypatch.setattr(tables, "SCHEMA", "8")
     with pytest.raises(ValueError if error else LedgerDown) as caught:
         migrate(of_schema_5)
     if error is None:
@@ -204,18 +238,18 @@ def test_several_steps_run_in_order_in_one_transaction(of_schema_5, monkeypatch)
     def rename_again(connection):
         connection.exec_driver_sql("ALTER TABLE contacts RENAME COLUMN outcomes_at TO reactions")
 
-    later = (*MIGRATIONS, Migration(7, "renames once more", rename_again))
+    later = (*MIGRATIONS, Migration(8, "renames once more", rename_again))
     monkeypatch.setattr(migrations, "MIGRATIONS", later)
-    monkeypatch.setattr(tables, "SCHEMA", "7")
-    assert [one.schema for one in migrate(of_schema_5).pending] == [6, 7]
-    assert schema_of(of_schema_5) == "7"
+    monkeypatch.setattr(tables, "SCHEMA", "8")
+    assert [one.schema for one in migrate(of_schema_5).pending] == [6, 7, 8]
+    assert schema_of(of_schema_5) == "8"
     assert "reactions" in columns_of(of_schema_5, "contacts")
 
 
 def test_of_processes_that_migrate_at_once_one_does_it(of_schema_5):
     with ThreadPoolExecutor(4) as pool:
         plans = list(pool.map(migrate, [of_schema_5] * 4))
-    assert sorted(len(plan.pending) for plan in plans) == [0, 0, 0, 1]
+    assert sorted(len(plan.pending) for plan in plans) == [0, 0, 0, 2]
     assert schema_of(of_schema_5) == tables.SCHEMA
 
 
@@ -230,7 +264,7 @@ def test_opening_a_ledger_of_schema_5_is_refused_with_the_command_that_helps(of_
     assert schema_of(of_schema_5) == "5"
 
 
-@pytest.mark.parametrize("schema", ["4", "7", "99", "six", "05", ""])
+@pytest.mark.parametrize("schema", ["4", "8", "99", "six", "05", ""])
 def test_a_ledger_that_is_too_old_or_too_new_is_neither_migrated_nor_opened(of_schema_5, schema):
     engine = databases.open_database(of_schema_5)
     with engine.begin() as connection:
@@ -252,7 +286,7 @@ def test_a_ledger_that_somebody_is_writing_to_is_migrated_after_them(of_schema_5
             waiting = pool.submit(migrate, of_schema_5)
             tables.set_meta(connection, "note", "written before the migration")
             assert not waiting.done()
-        assert [one.schema for one in waiting.result(timeout=20).pending] == [6]
+        assert [one.schema for one in waiting.result(timeout=20).pending] == [6, 7]
     with engine.begin() as connection:
         assert tables.get_meta(connection, "note") == "written before the migration"
     engine.dispose()
@@ -263,15 +297,14 @@ def test_a_reader_that_does_not_let_go_is_told_of_as_a_failed_migration(postgres
     Ledger(postgres_url).close()
     engine = databases.open_database(postgres_url)
     with engine.begin() as connection:
-        for (table, old), new in RENAMED.items():
-            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
+        go_back_to_schema_5(connection)
         tables.set_meta(connection, "schema", "5")
     engine.dispose()
     with psycopg.connect(postgres_url.replace("+psycopg", "")) as reader:
         reader.execute("SELECT count(*) FROM contacts")  # holds the table until it ends
         with pytest.raises(LedgerDown, match="its schema is still 5, because a migration failed"):
             migrate(postgres_url)
-    assert [one.schema for one in migrate(postgres_url).pending] == [6]
+    assert [one.schema for one in migrate(postgres_url).pending] == [6, 7]
 
 
 def test_a_database_that_does_not_answer_is_named():

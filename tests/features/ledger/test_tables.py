@@ -1,31 +1,13 @@
-"""Tests the columns of times, and the statements that several modules use to write tables."""
+"""Tests the statements that several modules use to write tables."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sqlalchemy.dialects import sqlite
 
-from features.ledger.tables import (
-    EPOCH,
-    UtcMicros,
-    events,
-    from_micros,
-    get_meta,
-    insert_new,
-    meta,
-    micros,
-    set_meta,
-    upsert,
-)
+from features.ledger.tables import events, get_meta, insert_new, meta, set_meta, upsert
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
-
-REPEATABLE = settings(derandomize=True, database=None, deadline=None)
-zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
-moments = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=zones)
 
 
 def _note(key, value="x"):
@@ -38,45 +20,6 @@ def _keys(ledger):
     own = meta.c.key.not_in(["schema", "salt"])
     query = sa.select(meta.c.key).where(own).order_by(meta.c.key)
     return ledger.read(lambda connection: connection.execute(query).scalars().all())
-
-
-@REPEATABLE
-@given(moments)
-def test_a_time_comes_back_from_its_column_exactly(moment):
-    column, dialect = UtcMicros(), sqlite.dialect()
-    back = column.process_result_value(column.process_bind_param(moment, dialect), dialect)
-    assert back == moment
-    assert back.tzinfo is UTC
-
-
-@REPEATABLE
-@given(moments)
-def test_micros_are_the_time_since_1970(moment):
-    assert EPOCH + timedelta(microseconds=micros(moment)) == moment
-    assert from_micros(micros(moment)) == moment
-
-
-@REPEATABLE
-@given(moments, moments)
-def test_micros_sort_as_the_times_do(one, other):
-    assert (micros(one) < micros(other)) == (one < other)
-
-
-@pytest.mark.parametrize(
-    ("moment", "expected"),
-    [
-        (EPOCH, 0),
-        (EPOCH - timedelta(microseconds=1), -1),
-        (datetime(1970, 1, 2, 1, tzinfo=timezone(timedelta(hours=1))), 86_400_000_000),
-    ],
-)
-def test_micros_of_times_we_know(moment, expected):
-    assert micros(moment) == expected
-
-
-def test_a_naive_time_has_no_micros():
-    with pytest.raises(ValueError, match=r"datetime\(2026, 1, 1, .*has no time zone"):
-        micros(datetime(2026, 1, 1))
 
 
 def _event(at):

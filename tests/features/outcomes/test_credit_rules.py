@@ -15,80 +15,71 @@ from features.outcomes.credit_rules import (
     ReportedOutcome,
     ShownAction,
     attribute_outcomes,
-    credit,
     credit_shares,
     earned,
     reward,
+    told_acceptance,
 )
 from tests.conftest import NOW
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-INSIDE, OUTSIDE = 3 * DAY, 15 * DAY  # after the decision; its window is 14 days
+OUTSIDE = 15 * DAY  # after the decision; its window is 14 days
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "asked", "expected"),
+    ("outcomes", "expected"),
     [
-        ([], INSIDE, None),
-        ([], 14 * DAY, None),
-        ([], OUTSIDE, 0.0),
-        ([("o1", "accepted", HOUR, None)], INSIDE, 1.0),
-        ([("o1", "rejected", HOUR, None)], INSIDE, 0.0),
-        ([("o1", "clicked", HOUR, None)], INSIDE, None),
-        ([("o1", "clicked", HOUR, None)], OUTSIDE, 0.0),
-        ([("o1", "accepted", 14 * DAY, None)], OUTSIDE, 1.0),
-        ([("o1", "accepted", 14 * DAY + HOUR, None)], OUTSIDE, 0.0),
-        ([("o1", "rejected", HOUR, None), ("o2", "accepted", DAY, None)], INSIDE, 1.0),
-        ([("o2", "accepted", DAY, None), ("o1", "rejected", HOUR, None)], INSIDE, 1.0),
-        ([("o1", "accepted", HOUR, None), ("o2", "accepted", DAY, "o1")], INSIDE, None),
-        ([("o2", "accepted", DAY, "o1"), ("o1", "accepted", HOUR, None)], INSIDE, None),
-        ([("o1", "accepted", HOUR, None), ("o2", "accepted", DAY, "o1")], OUTSIDE, 0.0),
-        ([("o1", "accepted", HOUR, None), ("o2", "accepted", OUTSIDE, "o1")], OUTSIDE, 0.0),
+        ([], None),
+        ([("o1", "accepted", HOUR, None)], 1.0),
+        ([("o1", "rejected", HOUR, None)], 0.0),
+        ([("o1", "clicked", HOUR, None)], None),
+        ([("o1", "accepted", 14 * DAY, None)], 1.0),
+        ([("o1", "accepted", 14 * DAY + HOUR, None)], None),
+        ([("o1", "rejected", HOUR, None), ("o2", "accepted", DAY, None)], 1.0),
+        ([("o2", "accepted", DAY, None), ("o1", "rejected", HOUR, None)], 1.0),
+        ([("o1", "accepted", HOUR, None), ("o2", "accepted", DAY, "o1")], None),
+        ([("o2", "accepted", DAY, "o1"), ("o1", "accepted", HOUR, None)], None),
+        ([("o1", "accepted", HOUR, None), ("o2", "accepted", OUTSIDE, "o1")], None),
         (
             [
                 ("o1", "accepted", HOUR, None),
                 ("o2", "rejected", HOUR, None),
                 ("o3", "accepted", DAY, "o1"),
             ],
-            INSIDE,
             0.0,
         ),
-        ([("o1", "of_an_older_catalogue", HOUR, None)], INSIDE, None),
+        ([("o1", "of_an_older_catalogue", HOUR, None)], None),
     ],
     ids=[
-        "nothing while the window is open",
-        "nothing at its last moment",
-        "0 after a window closed in silence",
+        "silence",
         "accepted",
         "rejected",
         "a click says nothing",
-        "a click alone is silence in the end",
         "accepted at the last moment",
         "accepted too late is silence",
         "the best counts",
         "in any order",
         "taken back",
         "taken back before it came",
-        "taken back, then silence",
         "taken back after the window",
         "taken back, another still stands",
         "an outcome the catalogue forgot",
     ],
 )
-def test_the_credit_of_a_decided_action(outcomes, asked, expected, toy_catalog, now):
+def test_the_acceptance_that_was_told_of_a_shown_action(outcomes, expected, toy_catalog, now):
     happened = [
         ReportedOutcome(name, outcome, now + when, gone) for name, outcome, when, gone in outcomes
     ]
     action = attribute_outcomes(
         ShownAction("d1", "discount", now, now + 14 * DAY), happened, toy_catalog
     )
-    assert credit(action, {}, now + asked, toy_catalog) == expected
+    assert told_acceptance(action, {}, toy_catalog) == expected
 
 
 def test_what_was_said_before_the_decision_is_not_put_down_to_it(toy_catalog, now):
     early = [ReportedOutcome("o1", "accepted", now - HOUR)]
     action = attribute_outcomes(ShownAction("d1", "discount", now, now + DAY), early, toy_catalog)
-    assert credit(action, {}, now + HOUR, toy_catalog) is None
+    assert told_acceptance(action, {}, toy_catalog) is None
 
 
 # Windows of outcomes, revisions, sharing, rewards ------------------------------------------------
@@ -110,16 +101,14 @@ def shown(decision_id: str, after: timedelta, action_id: str = "discount") -> Sh
 
 
 def results(
-    told: Mapping[ShownAction, Sequence[ReportedOutcome]],
-    catalog: Catalog,
-    asked: timedelta = 9 * DAY,
+    told: Mapping[ShownAction, Sequence[ReportedOutcome]], catalog: Catalog
 ) -> dict[ShownAction, tuple[float | None, float]]:
-    """The credit and the earned reward of each shown action."""
+    """The told acceptance and the earned reward of each shown action."""
     actions = [attribute_outcomes(one, outcomes, catalog) for one, outcomes in told.items()]
     shares = credit_shares(actions, catalog)
     return {
         one.shown: (
-            credit(one, shares, NOW + asked, catalog),
+            told_acceptance(one, shares, catalog),
             earned(one, shares, catalog),
         )
         for one in actions
@@ -191,7 +180,7 @@ def test_an_action_that_the_catalogue_has_no_more_earns_and_costs_nothing(toy_ca
 def test_a_window_of_an_outcome_never_outlasts_that_of_the_decision(toy_catalog):
     short = ShownAction("a", "discount", NOW, NOW + 3 * DAY)
     assert results({short: [said("bought", 4 * DAY, value=9.0)]}, business(toy_catalog)) == {
-        short: (0.0, 0.0)
+        short: (None, 0.0)
     }
 
 
@@ -206,7 +195,7 @@ def test_a_window_of_an_outcome_never_outlasts_that_of_the_decision(toy_catalog)
 def test_one_order_told_of_two_decisions_is_credited_once(rule, credits, earnings, toy_catalog):
     order = {"value": 30.0, "shared_id": "order-7"}
     told = {A: [said("bought", 3 * DAY, **order)], B: [said("bought", 3 * DAY, "o2", **order)]}
-    found = results(told, business(toy_catalog, rule), asked=4 * DAY)
+    found = results(told, business(toy_catalog, rule))
     assert (found[A][0], found[B][0]) == credits
     assert (found[A][1], found[B][1]) == earnings
 
@@ -216,7 +205,7 @@ def test_another_name_of_what_happened_is_still_the_same_thing(toy_catalog):
         A: [said("accepted", 3 * DAY, shared_id="order-7")],
         B: [said("bought", 3 * DAY, "o2", value=30.0, shared_id="order-7")],
     }
-    assert results(told, business(toy_catalog), asked=4 * DAY) == {A: (None, 0.0), B: (1.0, 30.0)}
+    assert results(told, business(toy_catalog)) == {A: (None, 0.0), B: (1.0, 30.0)}
 
 
 def test_who_was_told_of_it_outside_of_their_window_takes_no_part(toy_catalog):

@@ -61,6 +61,22 @@ def test_activating_counts_from_that_moment(engine, ledger, now):
     assert kept.window_ends_at == later + timedelta(days=14)
 
 
+def waiting_for_the_learner(ledger):
+    columns = tables.credits.c
+    query = sa.select(columns.decision_id, columns.action_id, columns.revise_at)
+    return [tuple(row) for row in ledger.read(lambda c: c.execute(query).all())]
+
+
+def test_the_learner_counts_the_silence_of_what_was_activated_from_then_on(engine, ledger, now):
+    decide(engine, now, decision_id="d1", slots=2, activate=False)
+    assert waiting_for_the_learner(ledger) == []
+    decide(engine, now, decision_id="d2")
+    later = now + timedelta(hours=5)
+    assert shown(engine, "d1", later).activated == ["call_back"]
+    expected = [("d2", "discount", now), ("d1", "call_back", later)]
+    assert waiting_for_the_learner(ledger) == expected
+
+
 def test_the_cap_is_checked_again(engine, ledger, now):
     for name in ("d1", "d2"):
         decide(engine, now, decision_id=name, activate=False)

@@ -108,6 +108,8 @@ def test_what_is_shown_at_once_is_a_contact_and_what_waits_is_not(engine, ledger
     shown = ledger.read(lambda c: c.execute(sa.select(tables.contacts)).all())
     assert [(one.decision_id, one.action_id) for one in shown] == [("d1", "call_back")]
     assert [row.activated_at for row in rows(ledger)] == [now, None]
+    [queued] = ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
+    assert (queued.decision_id, queued.action_id, queued.revise_at) == ("d1", "call_back", now)
 
 
 def test_the_locked_inputs_come_back_from_the_record(toy_catalog, toy_domain, ledger, now):

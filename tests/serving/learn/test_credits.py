@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 
 from features.ledger import tables
-from serving.learn import credits
+from features.outcomes.credit_rules import Credit
+from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.credits import (
-    SETTLE,
     CreditChange,
     LoggedAction,
-    closed_windows,
+    WrittenCredit,
     credited_decisions,
+    due_revisions,
     mark_learned,
-    newest_credited_decisions,
+    newest_shown_decisions,
     read_credit_changes,
     read_credits,
     read_logged_actions,
+    stop_revising,
     unlearned_outcomes,
     write_credits,
 )
@@ -35,8 +37,11 @@ def logged(ledger, *decision_ids: str) -> list[LoggedAction]:
     return ledger.read(lambda c: read_logged_actions(c, decision_ids, LAYOUT))
 
 
-def write(ledger, *changes: CreditChange) -> None:
-    ledger.write_now(lambda c: write_credits(c, changes))
+YES, NO = Credit(1.0, 1.0), Credit(0.0, 1.0)
+
+
+def write(ledger, *changes: CreditChange, sequence: int = 7) -> None:
+    ledger.write_now(lambda c: write_credits(c, changes, sequence))
 
 
 def test_a_logged_action_holds_the_features_and_predictions_of_its_decision(ledger, now):
@@ -61,35 +66,65 @@ def test_serials_count_the_decisions_before(ledger, now):
     assert np.diff(sorted(serials)).tolist() == [1, 1]
 
 
-def test_credits_are_written_replaced_and_deleted(ledger, now):
+def test_credits_are_written_replaced_and_taken_back(ledger, now):
     decided(ledger, "d1", now, {"discount": 14}, layout=LAYOUT)
     [action] = logged(ledger, "d1")
-    for old, new in ((None, 0.0), (0.0, 1.0), (1.0, None)):
-        write(ledger, CreditChange(action, old, new))
-        found = ledger.read(lambda c: read_credits(c, ["d1"]))
-        assert found == ({} if new is None else {("d1", "discount"): new})
+
+    def found() -> WrittenCredit:
+        return ledger.read(lambda c: read_credits(c, ["d1"]))["d1", "discount"]
+
+    assert found() == (None, now, None)
+    for old, new in ((None, Credit(0.0, 0.25)), (Credit(0.0, 0.25), YES), (YES, None)):
+        write(ledger, CreditChange(action, old, new, now + DAY))
+        assert found() == (new, now + DAY, 7)
+
+
+def test_a_credit_that_stays_keeps_the_number_of_its_first_snapshot(ledger, now):
+    decided(ledger, "d1", now, {"discount": 14}, layout=LAYOUT)
+    [action] = logged(ledger, "d1")
+    write(ledger, CreditChange(action, None, NO, now))
+    write(ledger, CreditChange(action, NO, NO, now + DAY, sequence=7), sequence=9)
+    found = ledger.read(lambda c: read_credits(c, ["d1"]))
+    assert found["d1", "discount"] == (NO, now + DAY, 7)
 
 
 def test_a_credit_that_is_written_is_no_change_any_more(ledger, now, toy_catalog):
     decided(ledger, "d1", now, {"discount": 14}, layout=LAYOUT)
-    late = now + 15 * DAY
 
-    def changes() -> list[CreditChange]:
-        return ledger.read(lambda c: read_credit_changes(c, ["d1"], LAYOUT, late, toy_catalog))
+    def changes(days: float) -> list[CreditChange]:
+        at, delays = now + days * DAY, ResponseDelays(toy_catalog)
+        return ledger.read(lambda c: read_credit_changes(c, ["d1"], LAYOUT, at, delays))
 
-    [change] = changes()
-    assert (change.old, change.new) == (None, 0.0)
-    write(ledger, change)
-    assert changes() == []
+    for days, count, revise_at in ((8.0, 0.75, now + 14 * DAY), (15.0, 1.0, None)):
+        [change] = changes(days)
+        assert (change.new, change.revise_at) == (Credit(0.0, count), revise_at)
+        write(ledger, change)
+        assert changes(days) == []
 
 
-def test_credited_decisions_are_found_all_or_the_newest(ledger, now):
+def test_silences_are_due_in_the_order_in_which_they_wait(ledger, now):
+    for number in (2, 1, 3):
+        decided(ledger, f"d{number}", now + number * DAY, {"discount": 14}, layout=LAYOUT)
+    keys = [(f"d{number}", "discount") for number in (1, 2)]
+    assert ledger.read(lambda c: due_revisions(c, now + 2 * DAY)) == keys
+    ledger.write_now(lambda c: stop_revising(c, keys[:1]))
+    assert ledger.read(lambda c: due_revisions(c, now + 2 * DAY)) == keys[1:]
+
+
+def test_a_decision_that_waits_for_its_activation_is_not_due(ledger, now):
+    decided(ledger, "d1", now, {"discount": 14}, activated_at=None, served=False)
+    decided(ledger, "d2", now, {})
+    assert ledger.read(lambda c: due_revisions(c, now + DAY)) == []
+
+
+def test_decisions_are_found_that_have_a_credit_or_that_were_shown_last(ledger, now):
     for number in range(4):
         decided(ledger, f"d{number}", now, {"discount": 14}, layout=LAYOUT)
+    decided(ledger, "d4", now, {}, layout=LAYOUT)
     actions = logged(ledger, "d0", "d1", "d2")
-    write(ledger, *(CreditChange(action, None, 1.0) for action in actions))
+    write(ledger, *(CreditChange(action, None, YES) for action in actions))
     assert ledger.read(credited_decisions) == ["d0", "d1", "d2"]
-    assert ledger.read(lambda c: newest_credited_decisions(c, 2)) == ["d2", "d1"]
+    assert ledger.read(lambda c: newest_shown_decisions(c, 2)) == ["d3", "d2"]
 
 
 def test_an_outcome_is_unlearned_until_it_is_marked(ledger, now):
@@ -109,26 +144,3 @@ def test_an_outcome_is_unlearned_until_it_is_marked(ledger, now):
     assert list(ledger.read(unlearned_outcomes).items()) == [("o1", "d1"), ("o2", "d2")]
     ledger.write_now(lambda c: mark_learned(c, ["o1"]))
     assert ledger.read(unlearned_outcomes) == {"o2": "d2"}
-
-
-def test_windows_are_found_once_they_have_ended_and_settled(ledger, now):
-    decided(ledger, "d1", now, {"discount": 1}, layout=LAYOUT)
-    end = now + DAY
-
-    def closed(since, until):
-        return ledger.read(lambda c: closed_windows(c, since, until))
-
-    assert closed(now, end) == ([], max(now, end - SETTLE))
-    found, searched = closed(now, end + SETTLE)
-    assert (found, searched) == (["d1"], end)
-    assert closed(searched, end + DAY)[0] == []
-
-
-def test_windows_of_one_instant_stay_together_however_many_they_are(ledger, now, monkeypatch):
-    monkeypatch.setattr(credits, "BATCH", 2)
-    for number in range(5):
-        decided(ledger, f"d{number}", now, {"discount": 1 if number < 4 else 2}, layout=LAYOUT)
-    late = now + 10 * DAY
-    found, searched = ledger.read(lambda c: closed_windows(c, now, late))
-    assert sorted(found) == ["d0", "d1", "d2", "d3"] and searched == now + DAY
-    assert ledger.read(lambda c: closed_windows(c, searched, late))[0] == ["d4"]

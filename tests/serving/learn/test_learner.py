@@ -50,7 +50,10 @@ PARAMS = TrainingParams(
 S = 1 / 10 + 1 / 100
 
 
-def after(n: int, y: float) -> float:
+FIRST = 1 / 128  # the count of a silence at first: the middle of the first interval of its window
+
+
+def after(n: float, y: float) -> float:
     return 0.2 + (y - 0.2) * n * S / (1 + n * S)
 
 
@@ -104,8 +107,19 @@ class Shop:
         return float(model.acceptance(row, [channel])[0, model.actions.index(action)])
 
     def credits(self) -> dict[tuple[str, str], float]:
-        rows = self.ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
-        return {(row.decision_id, row.action_id): row.acceptance for row in rows}
+        """The acceptance of each action that counts fully: it was told, or its window ended."""
+        return {
+            key: acceptance for key, (acceptance, count) in self.counted().items() if count == 1
+        }
+
+    def counted(self) -> dict[tuple[str, str], tuple[float, float]]:
+        """The acceptance of each shown action, and its count."""
+        columns = tables.credits.c
+        query = sa.select(
+            columns.decision_id, columns.action_id, columns.acceptance, columns["count"]
+        )
+        rows = self.ledger.read(lambda c: c.execute(query).all())
+        return {(row[0], row[1]): (row[2], row[3]) for row in rows}
 
 
 def changed(catalog: Catalog, **fields: Any) -> Catalog:
@@ -155,13 +169,73 @@ def test_another_channel_learns_less(shop):
     assert 0.2 < shop.expects(channel="phone") < shop.expects(channel="app")
 
 
-def test_silence_counts_as_no_once_the_window_has_closed(shop):
+def test_silence_counts_as_more_of_a_no_the_older_it_gets(shop):
+    """Without delays to learn from, as much as of its window has passed."""
+    shop.decide("d1")
+    learner, window = shop.learner(), 14 * DAY
+    ages = [(0, FIRST), (1 / 64, 5 / 128), (1 / 16, 3 / 32), (1 / 8, 3 / 16), (1 / 4, 3 / 8)]
+    for age, count in [*ages, (1 / 2, 3 / 4), (1, 1.0)]:
+        assert learner.step(shop.now + age * window)
+        assert shop.counted() == {("d1", "discount"): (0.0, pytest.approx(count))}
+        assert shop.expects() == pytest.approx(after(count, 0.0))
+        assert not learner.step(shop.now + (age + 1 / 128) * window)
+    assert not learner.step(shop.now + 100 * DAY)
+    assert len(shop.snapshots()) == 7
+
+
+def test_an_acceptance_takes_the_place_of_the_silence(shop):
     shop.decide("d1")
     learner = shop.learner()
-    assert not learner.step(shop.now + 14 * DAY)
-    assert learner.step(shop.now + 14 * DAY + HOUR)
-    assert shop.expects() == pytest.approx(after(1, 0.0))
+    learner.step(shop.now + 4 * DAY)
+    shop.tell("d1", "accepted", occurred_at=shop.now + 4 * DAY)
+    assert learner.step(shop.now + 5 * DAY)
+    assert shop.counted() == {("d1", "discount"): (1.0, 1.0)}
+    assert shop.expects() == pytest.approx(after(1, 1.0))
     assert not learner.step(shop.now + 15 * DAY)
+
+
+def test_silences_that_wait_are_worked_off_in_short_steps(shop, monkeypatch):
+    monkeypatch.setattr("serving.learn.credits.BATCH", 2)
+    for number in range(5):
+        shop.decide(f"d{number}")
+    learner, steps = shop.learner(), 0
+    while learner.step(shop.now + 20 * DAY):
+        steps += 1
+    assert steps == 3 and len(shop.credits()) == 5
+    assert shop.expects() == pytest.approx(after(5, 0.0))
+
+
+def test_a_credit_tells_the_first_snapshot_that_was_published_with_it(shop):
+    def sequences() -> dict[str, int | None]:
+        columns = tables.credits.c
+        query = sa.select(columns.decision_id, columns.sequence)
+        return {row[0]: row[1] for row in shop.ledger.read(lambda c: c.execute(query).all())}
+
+    learner = shop.learner()
+    shop.decide("d1")
+    assert sequences() == {"d1": None}
+    learner.step(shop.now + HOUR)
+    shop.decide("d2")
+    shop.tell("d2", "accepted")
+    learner.step(shop.now + HOUR)
+    assert sequences() == {"d1": 1, "d2": 2}
+    learner.step(shop.now + DAY)
+    assert sequences() == {"d1": 3, "d2": 2}
+
+
+def test_a_time_of_revision_alone_is_written_without_a_snapshot(shop, monkeypatch):
+    shop.decide("d1")
+    learner = shop.learner()
+    learner.step(shop.now + HOUR)
+
+    def same(*asked: object) -> float:
+        return FIRST
+
+    monkeypatch.setattr("serving.learn.credits.ResponseDelays.silence_count", same)
+    assert not learner.step(shop.now + DAY)
+    query = sa.select(tables.credits.c.revise_at, tables.credits.c.sequence)
+    [row] = shop.ledger.read(lambda c: c.execute(query).all())
+    assert tuple(row) == (shop.now + 14 * DAY / 8, 1)
 
 
 def test_a_step_without_news_publishes_nothing(shop):
@@ -188,8 +262,9 @@ def test_a_retraction_brings_the_posterior_back(shop):
     shop.decide("d0")
     shop.tell("d0", "rejected")
     learner.step(shop.now + HOUR)
-    before = shop.published().weights
     shop.decide("d1")
+    learner.step(shop.now + HOUR)
+    before = shop.published().weights
     told = shop.tell("d1", "accepted")
     learner.step(shop.now + HOUR)
     assert not np.allclose(shop.published().weights, before)  # the test can fail
@@ -265,12 +340,13 @@ def test_a_champion_of_another_domain_is_not_built_on_and_learning_goes_on(shop)
 
 def test_a_click_alone_is_marked_as_learned_and_publishes_nothing(shop):
     shop.decide("d1")
-    shop.tell("d1", "clicked")
     learner = shop.learner()
+    learner.step(shop.now + HOUR)
+    shop.tell("d1", "clicked")
     assert not learner.step(shop.now + HOUR)
     unlearned = sa.select(tables.outcomes).where(~tables.outcomes.c.learned)
     assert shop.ledger.read(lambda c: c.execute(unlearned).all()) == []
-    assert shop.snapshots() == []
+    assert len(shop.snapshots()) == 1  # of the silence
 
 
 def test_a_ledger_that_goes_away_altogether_is_not_counted_twice_when_it_is_back(shop, monkeypatch):
@@ -360,6 +436,7 @@ def test_an_action_that_was_withdrawn_when_it_was_activated_is_not_learned(shop)
 
 def test_the_credit_of_an_order_moves_to_the_last_who_is_told_of_it_and_back(shop):
     learner = shop.learner()
+    one_of_two = after(1 + FIRST, 1 / (1 + FIRST))  # the other one is silent
     shop.decide("d1")
     shop.decide("d2", activated_at=shop.now + HOUR, customer_id="c60")
     shop.tell("d1", "accepted", occurred_at=shop.now + 2 * HOUR, shared_id="order-7")
@@ -368,11 +445,11 @@ def test_the_credit_of_an_order_moves_to_the_last_who_is_told_of_it_and_back(sho
     told = shop.tell("d2", "accepted", occurred_at=shop.now + 2 * HOUR, shared_id="order-7")
     learner.step(shop.now + 2 * HOUR)
     assert shop.credits() == {("d2", "discount"): 1.0}
-    assert shop.expects() == pytest.approx(after(1, 1.0))
+    assert shop.expects() == pytest.approx(one_of_two)
     shop.tell("d2", "accepted", occurred_at=shop.now + 3 * HOUR, retracts=told)
     learner.step(shop.now + 3 * HOUR)
     assert shop.credits() == {("d1", "discount"): 1.0}
-    assert shop.expects() == pytest.approx(after(1, 1.0))
+    assert shop.expects() == pytest.approx(one_of_two)
 
 
 def test_the_credit_of_an_order_is_divided_evenly_if_the_catalogue_says_so(shop):
@@ -668,7 +745,7 @@ def test_credits_stay_revisable_after_rebasing(shop):
     learner.rebase(shop.now + HOUR)
     shop.tell("d1", "accepted", retracts=told)
     learner.step(shop.now + HOUR)
-    assert shop.expects() == pytest.approx(after(10, 0.5))
+    assert shop.expects() == pytest.approx(after(10 + FIRST, 5 / (10 + FIRST)))
 
 
 def test_a_rebase_that_cannot_be_published_leaves_the_base_as_it_was(shop, monkeypatch):

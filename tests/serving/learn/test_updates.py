@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from features.journeys.model_input import ModelInput
+from features.outcomes.credit_rules import Credit
 from serving.learn.credits import CreditChange, LoggedAction, read_logged_actions, write_credits
 from serving.learn.updates import BanditUpdates
 from tests.bandits import PLAIN
 from tests.decided import decided
-from training.bandit.bandit_state import BanditState
+from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
 
 AGES = (20, 40, 60)
@@ -42,7 +43,7 @@ def reads_age() -> BanditState:
 
 def changes(actions: list[LoggedAction]) -> list[CreditChange]:
     pairs = zip(actions, (1.0, 0.5, 0.0), strict=False)
-    return [CreditChange(action, None, acceptance) for action, acceptance in pairs]
+    return [CreditChange(action, None, Credit(acceptance, 1.0)) for action, acceptance in pairs]
 
 
 def test_a_credit_moves_the_mean_acceptance_of_its_action(updates, actions, reads_age):
@@ -55,23 +56,38 @@ def test_a_credit_moves_the_mean_acceptance_of_its_action(updates, actions, read
 def test_a_credit_that_is_taken_back_leaves_the_state_as_it_was(updates, actions, reads_age):
     before = updates.apply(reads_age, changes(actions)[:2])
     added = updates.apply(before, changes(actions)[2:])
-    back = updates.apply(added, [CreditChange(actions[2], 0.0, None)])
+    back = updates.apply(added, [CreditChange(actions[2], Credit(0.0, 1.0), None)])
     assert back.counted == before.counted
     assert back.rate("discount") == pytest.approx(before.rate("discount"))
 
 
 def test_a_revised_credit_counts_once(updates, actions, reads_age):
     first = updates.apply(reads_age, changes(actions))
-    revised = updates.apply(first, [CreditChange(actions[2], 0.0, 1.0)])
+    revised = updates.apply(first, [CreditChange(actions[2], Credit(0.0, 1.0), Credit(1.0, 1.0))])
     assert revised.counted == 3
     assert revised.rate("discount") == pytest.approx(2.5 / 3)
+
+
+def test_a_silence_that_grows_older_counts_once_with_its_latest_count(updates, actions, reads_age):
+    first = updates.apply(reads_age, changes(actions)[:1])
+    young = Credit(0.0, 0.25)
+    silent = updates.apply(first, [CreditChange(actions[1], None, young)])
+    assert silent.rate("discount") == pytest.approx(1 / 1.25)
+    older = updates.apply(silent, [CreditChange(actions[1], young, Credit(0.0, 0.75))])
+    assert older.rate("discount") == pytest.approx(1 / 1.75)
+    assert older.counted == pytest.approx(1.75)
+
+
+def test_another_time_of_revision_alone_is_not_learned(updates, actions, reads_age):
+    same = Credit(0.0, 0.25)
+    assert updates.apply(reads_age, [CreditChange(actions[1], same, same)]) == reads_age
 
 
 def test_recounting_the_ledger_gives_what_was_added_along_the_way(
     ledger, updates, actions, reads_age, toy_catalog, monkeypatch
 ):
     monkeypatch.setattr("serving.learn.updates.BATCH", 2)
-    ledger.write_now(lambda c: write_credits(c, changes(actions)))
+    ledger.write_now(lambda c: write_credits(c, changes(actions), 1))
     recounted = updates.recount(reads_age)
     added = updates.apply(reads_age, changes(actions))
     assert recounted.counted == added.counted
@@ -96,11 +112,23 @@ def test_a_state_fits_if_the_domain_has_its_features(updates, reads_age):
     assert not updates.fits(BanditState.blank(strange, PLAIN))
 
 
-def test_trees_are_fitted_to_the_newest_credits(ledger, toy_domain, actions, reads_age):
+def test_trees_are_fitted_to_the_newest_shown_decisions_by_their_counts(
+    ledger, toy_domain, actions, reads_age, monkeypatch
+):
     trees = PLAIN.trees.model_copy(update={"newest": 2})
     updates = BanditUpdates(ledger, toy_domain, PLAIN.model_copy(update={"trees": trees}))
-    ledger.write_now(lambda c: write_credits(c, changes(actions)))
-    state = updates.apply(reads_age, changes(actions))
+    [accepted, _, _] = changes(actions)
+    silent = CreditChange(actions[2], None, Credit(0.0, 0.25))
+    ledger.write_now(lambda c: write_credits(c, [accepted, silent], 1))
+    state, fitted_on = updates.apply(reads_age, [accepted, silent]), []
+
+    def with_trees(self: BanditState, outcomes: OutcomeBatch, counted: float) -> BanditState:
+        fitted_on.append(outcomes)
+        return replace(self, fitted_on=counted)
+
+    monkeypatch.setattr(BanditState, "with_trees", with_trees)
     fitted = updates.refit_trees(state)
-    assert fitted.fitted_on == state.counted
-    assert replace(fitted, trees=state.trees, fitted_on=state.fitted_on) == state
+    assert fitted.fitted_on == state.counted == pytest.approx(1.25)
+    # The oldest decision was accepted; of the two newest one is silent, and one not counted yet.
+    [outcomes] = fitted_on
+    assert outcomes.acceptance.tolist() == [0.0] and outcomes.count.tolist() == [0.25]

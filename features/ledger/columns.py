@@ -1,0 +1,44 @@
+"""Defines the column types and the metadata that all tables of the ledger share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class UtcMicros(sa.TypeDecorator[datetime]):
+    """A column type: an aware UTC time, stored as whole microseconds since 1970.
+
+    It is exact, sortable, and the same in every database. A naive time is refused.
+    """
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
+        return None if value is None else micros(value)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else from_micros(value)
+
+
+def micros(moment: datetime) -> int:
+    """Convert an aware time to whole microseconds since 1970."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone")
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(value: int) -> datetime:
+    """Convert microseconds since 1970 to a UTC time."""
+    return EPOCH + timedelta(microseconds=value)
+
+
+metadata = sa.MetaData()
+# Compared byte by byte, so that the order of events does not depend on the database's language.
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+# 64 bits: PostgreSQL increments a sequence at failed inserts, too, so 32 bits could run out.
+SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

@@ -1,0 +1,224 @@
+"""Reads the delays of acceptances from the ledger, as of fixed epochs, and estimates their curves.
+
+A curve is a function of the ledger and its epoch alone. So a learner that was killed, or comes
+late, gives each silence the count that one which always ran has given it. The epochs are denser at
+first, when each acceptance tells more.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from features.business.catalog import NO_ACTION, Catalog
+from features.ledger import tables
+from features.ledger.databases import BUSY_MS
+from features.outcomes.credit_rules import ShownAction
+from features.outcomes.response_delays import OWN_DELAYS, DelayCurve, Delays, choose_curve
+from features.outcomes.silence import MIDDLES, SilentInterval
+
+FIRST_SHOWN = "first shown at"  # key of `meta`: the origin of the epochs, microseconds since 1970
+NEWEST = 2_000  # acceptances that an action's curve is estimated from
+POOL = 20_000  # acceptances that the pooled curve is estimated from, evenly of all actions
+# After that an outcome is on disk, or its request has failed.
+SETTLE = timedelta(milliseconds=BUSY_MS)
+DAY = timedelta(days=1)
+FIRST_EPOCH, GROWTH = timedelta(seconds=10), 1.2
+EPOCHS_IN_MEMORY = 8
+CURVES_IN_MEMORY = 50_000
+
+
+def _growing_offsets() -> list[timedelta]:
+    offsets = [FIRST_EPOCH]
+    while (following := FIRST_EPOCH * GROWTH ** len(offsets)) - offsets[-1] < DAY:
+        offsets.append(following)
+    return offsets
+
+
+OFFSETS = _growing_offsets()  # of the epochs until they are a day apart
+
+
+class Epoch(NamedTuple):
+    """A time as of which curves are estimated, and its number from 0."""
+
+    number: int
+    at: datetime
+
+
+def newest_epoch(first_shown_at: datetime, at: datetime) -> Epoch | None:
+    """Find the newest epoch whose outcomes are all on disk at ``at``; None if there is none yet.
+
+    Epoch j is 10 s x 1.2^j after the first showing, but at most a day after epoch j - 1.
+    """
+    elapsed = at - SETTLE - first_shown_at
+    number = bisect_right(OFFSETS, elapsed) - 1
+    if number < 0:
+        return None
+    days = (elapsed - OFFSETS[-1]) // DAY if number == len(OFFSETS) - 1 else 0
+    return Epoch(number + days, first_shown_at + OFFSETS[number] + days * DAY)
+
+
+class ResponseDelays:
+    """Curves of the delays of one ledger's acceptances, computed when they are asked for.
+
+    Parameters
+    ----------
+    catalog
+        Says which outcomes are acceptances, and how long the windows of the pooled actions are.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        outcomes = catalog.outcomes
+        self._accepting = [name for name, one in outcomes.items() if (one.acceptance or 0) > 0]
+        self._pooled_each = min(NEWEST, max(POOL // len(catalog.actions), 1))
+        self._first_shown_at: datetime | None = None
+        self._delays: dict[int, dict[tuple[str, int], Delays]] = {}
+        self._middles: dict[tuple[int, str, float], NDArray[np.float64]] = {}
+
+    def silence_count(
+        self, connection: sa.Connection, shown: ShownAction, interval: SilentInterval
+    ) -> float:
+        """Return the part of a no, in [0, 1], that a silent action counts as in an interval."""
+        if interval.end_at is None:
+            return 1.0
+        epoch = self._epoch(connection, interval.begin_at)
+        if epoch is None:
+            return MIDDLES[interval.number]
+        window_s = (shown.ends_at - shown.shown_at).total_seconds()
+        key = epoch.number, shown.action_id, window_s
+        if key not in self._middles:
+            if len(self._middles) >= CURVES_IN_MEMORY:
+                self._middles.clear()
+            curve = self._curve(connection, epoch, shown.action_id, window_s)
+            self._middles[key] = curve.share(np.array(MIDDLES) * window_s)
+        return float(self._middles[key][interval.number])
+
+    def mean_delay_s(self, connection: sa.Connection, at: datetime) -> float:
+        """Return the mean delay of all actions' acceptances, in seconds, as of an epoch.
+
+        It is that of the pooled curve in the longest window of the catalogue; half of the window
+        while too few acceptances are known.
+
+        Parameters
+        ----------
+        at
+            A time that has passed; the newest epoch before it is taken.
+        """
+        longest = max(action.attribution_days for action in self.catalog.actions.values())
+        window_s = longest * DAY.total_seconds()
+        epoch = self._epoch(connection, at)
+        if epoch is None:
+            return DelayCurve.uniform(window_s).mean_s()
+        nothing = Delays(np.empty(0), np.empty(0))
+        return choose_curve(nothing, self._pooled(connection, epoch), window_s).mean_s()
+
+    def keep_first_shown(self, connection: sa.Connection) -> None:
+        """Write the origin of the epochs, so that it stays when its customer is forgotten."""
+        if self._first_shown_at is not None:
+            value = str(tables.micros(self._first_shown_at))
+            tables.insert_new(connection, tables.meta, [{"key": FIRST_SHOWN, "value": value}])
+
+    def _epoch(self, connection: sa.Connection, at: datetime) -> Epoch | None:
+        first = self._first_shown_at or _first_shown(connection)
+        if first is None:
+            return None
+        epoch = newest_epoch(first, at)
+        if epoch is not None:  # the first showing is on disk by now
+            self._first_shown_at = first
+        return epoch
+
+    def _curve(
+        self, connection: sa.Connection, epoch: Epoch, action_id: str, window_s: float
+    ) -> DelayCurve:
+        own = self._of_action(connection, epoch, action_id, NEWEST)
+        has_own = len(own.within(window_s).delays) >= OWN_DELAYS
+        return choose_curve(own, own if has_own else self._pooled(connection, epoch), window_s)
+
+    def _pooled(self, connection: sa.Connection, epoch: Epoch) -> Delays:
+        """Delays of all actions of the catalogue, each cut at its own window."""
+        delays, limits = [], []
+        for action_id, action in self.catalog.actions.items():
+            own, elapsed = self._of_action(connection, epoch, action_id, self._pooled_each)
+            delays.append(own)
+            limits.append(np.minimum(elapsed, action.attribution_days * DAY.total_seconds()))
+        return Delays(np.concatenate(delays), np.concatenate(limits))
+
+    def _of_action(
+        self, connection: sa.Connection, epoch: Epoch, action_id: str, newest: int
+    ) -> Delays:
+        """The newest delays of an action as of an epoch, and the time since their showings."""
+        kept = self._delays.setdefault(epoch.number, {})
+        if len(self._delays) > EPOCHS_IN_MEMORY:
+            del self._delays[next(iter(self._delays))]
+        if (action_id, newest) not in kept:
+            kept[action_id, newest] = self._read(connection, epoch.at, action_id, newest)
+        return kept[action_id, newest]
+
+    def _read(
+        self, connection: sa.Connection, as_of: datetime, action_id: str, newest: int
+    ) -> Delays:
+        rows = [
+            row
+            for name in self._accepting
+            for row in connection.execute(
+                _acceptances(tuple(self._accepting)),
+                {"action": action_id, "outcome": name, "as_of": as_of, "newest": newest},
+            )
+        ]
+        rows.sort(key=lambda row: (-row.received_us, row.decision_id))
+        # Two outcomes of a showing that were received at one instant are one acceptance.
+        first = {row.decision_id: row for row in rows}
+        times = [(row.received_us, row.shown_us) for row in first.values()][:newest]
+        received, shown = np.array(times, dtype=np.float64).reshape(-1, 2).T / 1e6
+        return Delays(np.maximum(received - shown, 0.0), tables.micros(as_of) / 1e6 - shown)
+
+
+def _first_shown(connection: sa.Connection) -> datetime | None:
+    """The time of the first served showing; None if there is none."""
+    kept = tables.get_meta(connection, FIRST_SHOWN)
+    if kept is not None:
+        return tables.from_micros(int(kept))
+    columns = tables.decisions.c
+    query = sa.select(sa.func.min(columns.activated_at)).where(columns.served)
+    found: datetime | None = connection.execute(query).scalar()
+    return found
+
+
+def _acceptances(accepting: tuple[str, ...]) -> sa.Select[tuple[str, int, int]]:
+    """Select the first acceptances of a shown action, the newest first; retractions do not count.
+
+    Its parameters are action, outcome, as_of and newest.
+    """
+    told, earlier, decided = tables.outcomes, tables.outcomes.alias("earlier"), tables.decisions
+    is_later = sa.exists().where(
+        earlier.c.decision_id == told.c.decision_id,
+        earlier.c.action_id == told.c.action_id,
+        earlier.c.outcome.in_(accepting),
+        earlier.c.retracts.is_(None),
+        earlier.c.received_at < told.c.received_at,
+    )
+    return (
+        sa.select(
+            told.c.decision_id,
+            sa.type_coerce(told.c.received_at, sa.BigInteger).label("received_us"),
+            sa.type_coerce(decided.c.activated_at, sa.BigInteger).label("shown_us"),
+        )
+        .join(decided, decided.c.decision_id == told.c.decision_id)
+        .where(
+            told.c.action_id == sa.bindparam("action", type_=sa.Text),
+            told.c.action_id != NO_ACTION,
+            told.c.outcome == sa.bindparam("outcome", type_=sa.Text),
+            told.c.received_at <= sa.bindparam("as_of", type_=tables.UtcMicros),
+            told.c.retracts.is_(None),
+            decided.c.served,
+            ~is_later,
+        )
+        .order_by(told.c.received_at.desc(), told.c.outcome_id)
+        .limit(sa.bindparam("newest", type_=sa.Integer))
+    )

@@ -1,0 +1,182 @@
+"""Tests the delays as of epochs: the outcomes that they are of, unchanged by later ones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from features.business.catalog import Catalog
+from features.ledger import tables
+from features.outcomes import delay_epochs
+from features.outcomes.credit_rules import ShownAction
+from features.outcomes.delay_epochs import SETTLE, ResponseDelays, newest_epoch
+from features.outcomes.silence import MIDDLES, silent_interval
+from tests.decided import decided, put_imported
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+DAYS = 14.0  # the window of the discount
+
+
+class Shop:
+    """A ledger of shown discounts, and what was told of them."""
+
+    def __init__(self, ledger, catalog: Catalog) -> None:
+        self.ledger, self.catalog, self.told = ledger, catalog, 0
+
+    def show(self, decision_id: str, at: datetime, action: str = "discount", days=DAYS) -> None:
+        decided(self.ledger, decision_id, at, {action: days})
+
+    def tell(self, decision_id: str, at: datetime, outcome: str = "accepted", **more) -> None:
+        self.told += 1
+        row = {
+            "outcome_id": f"o{self.told}",
+            "decision_id": decision_id,
+            "action_id": "discount",
+            "outcome": outcome,
+            "occurred_at": at,
+            "received_at": at,
+            "learned": True,
+        }
+        self.ledger.write_now(lambda c: c.execute(tables.outcomes.insert(), row | more))
+
+    def count(
+        self, shown_at: datetime, now: datetime, delays=None, action="discount", days=DAYS
+    ) -> float:
+        shown = ShownAction("other", action, shown_at, shown_at + days * DAY)
+        delays = delays or ResponseDelays(self.catalog)
+        interval = silent_interval(shown, now)
+        return self.ledger.read(lambda c: delays.silence_count(c, shown, interval))
+
+    def mean_s(self, at: datetime) -> float:
+        delays = ResponseDelays(self.catalog)
+        return self.ledger.read(lambda c: delays.mean_delay_s(c, at))
+
+
+@pytest.fixture
+def shop(ledger, toy_catalog) -> Shop:
+    return Shop(ledger, toy_catalog)
+
+
+def half_at_once(shop: Shop, n: int = 60) -> None:
+    """Of n discounts shown at NOW, half are accepted after an hour, half after 13 days."""
+    for number in range(n):
+        shop.show(f"d{number}", NOW)
+        shop.tell(f"d{number}", NOW + (HOUR if number % 2 else 13 * DAY))
+
+
+def test_epochs_grow_by_a_fifth_and_are_at_most_a_day_apart():
+    at = [
+        epoch.at - NOW
+        for days in np.arange(0, 30, 0.01)
+        if (epoch := newest_epoch(NOW, NOW + float(days) * DAY))
+    ]
+    different = sorted(set(at))
+    steps = [second - first for first, second in pairwise(different)]
+    assert max(steps) == DAY and steps[-10:] == [DAY] * 10
+    assert newest_epoch(NOW, NOW + 10 * SECOND + SETTLE) == (0, NOW + 10 * SECOND)
+    assert newest_epoch(NOW, NOW + 12 * SECOND + SETTLE) == (1, NOW + 12 * SECOND)
+    assert newest_epoch(NOW, NOW + 9.9 * SECOND + SETTLE) is None
+
+
+def test_the_number_of_an_epoch_tells_its_time():
+    found = [newest_epoch(NOW, NOW + float(days) * DAY) for days in np.arange(0.01, 40, 0.1)]
+    numbers = {(epoch.number, epoch.at) for epoch in found}
+    assert len(numbers) == len({number for number, _ in numbers}) == len({at for _, at in numbers})
+    assert [number for number, _ in sorted(numbers)][-10:] == list(
+        range(max(numbers)[0] - 9, max(numbers)[0] + 1)
+    )
+
+
+def test_before_the_first_epoch_a_silence_counts_as_much_as_of_its_window_has_passed(shop):
+    assert shop.count(NOW, NOW) == MIDDLES[0]  # nothing was ever shown
+    shop.show("d0", NOW)
+    assert shop.count(NOW, NOW + 3 * DAY) == MIDDLES[3]
+    assert shop.count(NOW, NOW + 14 * DAY) == 1.0
+
+
+def test_a_silence_counts_by_the_curve_as_of_the_beginning_of_its_interval(shop):
+    half_at_once(shop)
+    late = NOW + 20 * DAY
+    assert shop.count(late, late) == 0.5  # in the middle of the first interval, after 2.6 hours
+    assert shop.count(late, late + 13 * DAY) == 0.5
+    assert shop.count(late, late + 14 * DAY) == 1.0
+    # As of 7 days those of 13 days are not known yet: half of the window is complete.
+    assert shop.count(NOW, NOW + 13 * DAY) > 0.5
+
+
+def test_what_is_received_later_or_retracted_later_does_not_change_a_count(shop):
+    half_at_once(shop)
+    late = NOW + 20 * DAY
+    before = shop.count(late, late)
+    shop.tell("d1", late + HOUR, retracts="o2")
+    for number in range(200, 260):
+        shop.show(f"d{number}", late)
+        shop.tell(f"d{number}", late + HOUR)
+    assert shop.count(late, late) == before
+    assert shop.count(late + 16 * DAY, late + 16 * DAY) == 0.75
+
+
+def test_a_learner_that_comes_late_finds_the_same_counts(shop):
+    half_at_once(shop)
+    always = ResponseDelays(shop.catalog)
+    for hours in range(0, 400, 7):
+        at = NOW + hours * HOUR
+        shown_at = max(NOW, at - 3 * DAY)
+        assert shop.count(shown_at, at, always) == shop.count(shown_at, at)
+
+
+def test_only_the_first_acceptance_of_what_was_served_is_a_delay(shop):
+    for number in range(12):
+        shop.show(f"d{number}", NOW)
+        shop.tell(f"d{number}", NOW + HOUR, "rejected")
+        shop.tell(f"d{number}", NOW + DAY)
+        shop.tell(f"d{number}", NOW + 10 * DAY)
+        shop.tell(f"d{number}", NOW + 2 * HOUR, retracts="never told")
+    for number in range(100, 112):
+        put_imported(shop.ledger, f"d{number}", NOW)
+        shop.tell(f"d{number}", NOW + 12 * DAY)
+    assert shop.mean_s(NOW + 20 * DAY) == pytest.approx(86_400.0)
+
+
+def test_an_action_without_delays_of_its_own_uses_those_of_all(shop):
+    half_at_once(shop)
+    late = NOW + 20 * DAY
+    assert shop.count(late, late, action="call_back") == 0.5
+    # Those after 13 days are beyond a window of 7 days.
+    assert shop.count(late, late, action="call_back", days=7.0) == 1.0
+
+
+def test_the_newest_acceptances_alone_count(shop, monkeypatch):
+    monkeypatch.setattr(delay_epochs, "NEWEST", 60)
+    for number in range(120):
+        at = NOW + (number >= 60) * 20 * DAY
+        shop.show(f"d{number}", at)
+        shop.tell(f"d{number}", at + (10 * DAY if number < 60 else HOUR))
+    late = NOW + 40 * DAY
+    assert shop.count(late, late) == 1.0
+
+
+def test_the_mean_delay_is_half_of_the_longest_window_at_first(shop):
+    longest = max(action.attribution_days for action in shop.catalog.actions.values())
+    assert shop.mean_s(NOW) == longest * 86_400 / 2
+    half_at_once(shop)
+    assert shop.mean_s(NOW + 20 * DAY) == pytest.approx((3_600 + 13 * 86_400) / 2)
+
+
+def test_the_origin_of_the_epochs_stays_when_its_decision_is_forgotten(shop):
+    half_at_once(shop)
+    shop.show("early", NOW - DAY)
+    late, delays = NOW + 20 * DAY, ResponseDelays(shop.catalog)
+    before = shop.count(late, late, delays)
+    shop.ledger.write_now(delays.keep_first_shown)
+    mine = tables.decisions.c.decision_id == "early"
+    shop.ledger.write_now(lambda c: c.execute(tables.decisions.delete().where(mine)))
+    assert shop.count(late, late) == before
+    kept = shop.ledger.read(lambda c: tables.get_meta(c, delay_epochs.FIRST_SHOWN))
+    assert tables.from_micros(int(kept)) == NOW - DAY
