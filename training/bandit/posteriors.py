@@ -96,6 +96,8 @@ class LinearPosteriors:
         self._decayed_to = np.ones((n_linear, n))
         self._all_at = self._weights_at = np.inf  # outcomes when solved, and weighted, last
         self._scale = np.zeros(n_linear)
+        self._lasts = np.array([one.half_life_decisions is None for one in self._experts])
+        self._lasting = self._lasts / max(self._lasts.sum(), 1)
 
     def serve(self, priors: object, groups: Mapping[str, str]) -> bool:
         """Tell if these are the posteriors for some priors and groups."""
@@ -113,7 +115,7 @@ class LinearPosteriors:
             self._solve_changed()
         if not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
             self._update_weights()
-        among = normalised(self.expert_weights[:-1]) * self._scale
+        among = normalised(self.expert_weights[:-1]) ** 2 * self._scale
         return RewardModel(
             encoder=self._state.encoder,
             actions=self.actions,
@@ -199,13 +201,12 @@ class LinearPosteriors:
     def _start(self, number: int, index: int) -> Floats:
         """Prior mean of an action's weights.
 
-        An expert that forgets starts from the last one that does not: it learns what has changed.
+        An expert that forgets starts from the mixture of those that do not: it learns what has
+        changed.
         """
         if self._experts[number].half_life_decisions is not None:
-            lasting = [n for n, one in enumerate(self._experts) if one.half_life_decisions is None]
-            if lasting:
-                found: Floats = self.weights[lasting[-1], index]
-                return found
+            found: Floats = self._lasting @ self.weights[:, index]
+            return found
         action = self.actions[index]
         of_group = self._group_weights.get((number, self._groups.get(action, "")))
         if of_group is None:
@@ -249,6 +250,7 @@ class LinearPosteriors:
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
         self.expert_weights = _expert_weights(errors, variance, params, state.trees is not None)
+        self._lasting = normalised(np.where(self._lasts, self.expert_weights[:-1], 0.0))
         noise = (variance + np.diag(errors.products)[:-1]) / (1.0 + errors.count)
         scales = np.array([one.exploration_scale for one in self._experts])
         self._scale = scales**2 * noise
