@@ -32,9 +32,8 @@ def memory_scale(
         Delays and decisions are counted as of the decision with this number among those that
         showed an action, so that the factor does not depend on when a learner computes it.
     """
-    lives = [one.half_life_decisions for one in params.linear_experts if one.half_life_decisions]
     last = _shown_decision(connection, shown)
-    if not lives or last is None:
+    if last is None:
         return 1.0
     mean_s = delays.mean_delay_s(connection, last.activated_at)
     if mean_s is None:
@@ -45,7 +44,14 @@ def memory_scale(
         columns.serial <= last.serial, columns.decided_at >= since
     )
     first = connection.execute(within).scalar()
-    decisions = last.serial - first + 1 if first is not None else 1
+    return scale_of(last.serial - first + 1 if first is not None else 1, params)
+
+
+def scale_of(decisions: int, params: BanditParams) -> float:
+    """Return the factor on the half-lives where so many decisions are made within a mean delay."""
+    lives = [one.half_life_decisions for one in params.linear_experts if one.half_life_decisions]
+    if not lives:
+        return 1.0
     wanted = DELAYS_REMEMBERED * decisions / min(lives)
     return float(STEP ** max(0, ceil(log(wanted, STEP))))
 
