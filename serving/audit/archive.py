@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -20,10 +21,10 @@ from serving.models.served_models import PRIOR, ServedModels, blank_reward, colu
 from serving.models.snapshots import snapshot_numbered
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.artifact import Bandit
-from training.bandit.exploration import ThompsonProbabilities
-from training.bandit.reward_model import RewardModel
+from training.bandit.contextual_bandit import ContextualBandit
+from training.bandit.reward_model import OutdatedModel, RewardModel
 from training.models.classifier import Classifier
-from training.params import TrainingParams
+from training.params import BanditParams, TrainingParams
 from training.pipeline.registry import Registry
 
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class Archive:
         self._classifier = lru_cache(CACHED)(self._load_classifier)
         self._bandit = lru_cache(CACHED)(self._load_bandit)
         self._snapshot = lru_cache(CACHED)(self._load_snapshot)
+        self._solving = threading.Lock()  # a state solves for one catalogue at a time
 
     @property
     def fingerprint(self) -> str:
@@ -102,29 +104,31 @@ class Archive:
         self, versions: Mapping[str, str | None], compiled: CompiledCatalog
     ) -> ServedModels:
         churn, intent = versions.get("churn"), versions.get("intent")
-        reward, min_probability = self._reward(versions.get("bandit"), compiled)
+        reward, params = self._reward(versions.get("bandit"), compiled)
         return ServedModels(
-            reward=reward,
-            policy=ThompsonProbabilities(min_probability),
+            bandit=ContextualBandit.published(reward, params),
             columns=columns_of(reward, self._input),
             churn_model=self._classifier("churn", churn) if churn else None,
             intent_model=self._classifier("intent", intent) if intent else None,
             versions=versions,
         )
 
-    def _reward(self, version: str | None, compiled: CompiledCatalog) -> tuple[RewardModel, float]:
-        """The reward model of a version (3, 3.17, prior.17 or None), and its `min_probability`."""
-        catalog, params = compiled.catalog, self._params.bandit
+    def _reward(
+        self, version: str | None, compiled: CompiledCatalog
+    ) -> tuple[RewardModel, BanditParams]:
+        """The reward model of a version (3, 3.17, prior.17 or None), and its settings."""
+        catalog = compiled.catalog
         priors = catalog.priors
         acceptance = {name: prior for name, (prior, _) in priors.items()}
         number, _, sequence = (version or PRIOR).partition(".")
         bandit = None if number == PRIOR else self._bandit(number)
-        min_probability = (bandit.params if bandit else params).min_probability
+        params = bandit.params if bandit else self._params.bandit
         if sequence:
-            return self._snapshot(int(sequence)).for_priors(acceptance), min_probability
+            return self._snapshot(int(sequence)).for_priors(acceptance), params
         if bandit is None:
-            return blank_reward(self._domain, catalog, params), min_probability
-        return bandit.state.model(priors, catalog.groups_of, bandit.params), min_probability
+            return blank_reward(self._domain, catalog, params), params
+        with self._solving:
+            return bandit.state.model(priors, catalog.groups_of), params
 
     def _load_classifier(self, name: str, number: str) -> Classifier:
         return self._load(name, number, Classifier.load)
@@ -136,7 +140,14 @@ class Archive:
         return load(self._registry.folder(self._registry.version(name, number)))
 
     def _load_snapshot(self, sequence: int) -> RewardModel:
-        found = self._ledger.read(lambda connection: snapshot_numbered(connection, sequence))
+        try:
+            found = self._ledger.read(lambda connection: snapshot_numbered(connection, sequence))
+        except OutdatedModel as error:
+            raise ModelMissing(
+                f"Snapshot {sequence} of the bandit was written by a former version of nba.",
+                expected="a snapshot that this version has written",
+                remedy="It cannot be read any more; the answer and the record stand as logged.",
+            ) from error
         if found is None:
             raise ModelMissing(
                 f"Snapshot {sequence} of the bandit is no longer kept.",

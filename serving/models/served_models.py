@@ -17,8 +17,8 @@ from features.business.domain import Domain
 from features.journeys.model_input import ModelInput
 from training.arrays import Floats, Indices
 from training.bandit.bandit_state import BanditState
+from training.bandit.contextual_bandit import ContextualBandit
 from training.bandit.encoder import Encoder
-from training.bandit.exploration import ThompsonProbabilities
 from training.bandit.reward_model import Prediction, RewardModel
 from training.contributions import Contributions
 from training.models.classifier import Classifier
@@ -33,6 +33,9 @@ class ServedModels:
 
     Attributes
     ----------
+    bandit : ContextualBandit
+        The class that learns in notebooks and benches too, so that the measured policy is the one
+        that serves. Its model has the actions of the catalogue.
     versions
         MLflow version of each model, None if there is none. The bandit's version has the number
         of the learner's snapshot after a dot, such as 3.17.
@@ -44,8 +47,7 @@ class ServedModels:
         Fingerprint of the catalogue whose actions and priors the bandit has; None fits any.
     """
 
-    reward: RewardModel
-    policy: ThompsonProbabilities
+    bandit: ContextualBandit
     columns: Indices
     churn_model: Classifier | None = None
     intent_model: Classifier | None = None
@@ -68,7 +70,7 @@ class ServedModels:
 
     def predict(self, row: Floats, channel: str) -> Prediction:
         """Predicted acceptance of each action of the catalogue, with its standard deviation."""
-        return self.reward.predict(row[None, self.columns], (channel,)).of_customer(0)
+        return self.bandit.model.predict(row[None, self.columns], (channel,)).of_customer(0)
 
     def why_churn(self, row: Floats) -> Contributions | None:
         """Effect of each feature on the churn score; None without a model."""
@@ -82,17 +84,17 @@ class ServedModels:
         self, row: Floats, channel: str, actions: Sequence[str]
     ) -> Contributions | None:
         """Effect of each feature and of the channel on the acceptance of some actions."""
-        return self.reward.contributions(row[self.columns], channel, actions)
+        return self.bandit.model.contributions(row[self.columns], channel, actions)
 
     def probabilities(self, expected_reward: Floats, deviation: Floats) -> Floats:
         """Probability of choosing each action, see `ThompsonProbabilities`."""
-        return self.policy.probabilities(expected_reward, deviation)
+        return self.bandit.choose(expected_reward, deviation)
 
 
 def blank_reward(domain: Domain, catalog: Catalog, params: BanditParams) -> RewardModel:
     """A reward model without outcomes: it predicts the prior of each action."""
-    blank = BanditState.blank(Encoder.blank(domain.channels), params)
-    return blank.model(catalog.priors, catalog.groups_of, params)
+    blank = BanditState(Encoder.blank(domain.channels), params)
+    return blank.model(catalog.priors, catalog.groups_of)
 
 
 def columns_of(reward: RewardModel, model_input: ModelInput) -> Indices:

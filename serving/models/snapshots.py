@@ -1,7 +1,7 @@
 """Snapshots of the bandit in the ledger: the learner publishes them, servers and replay read them.
 
-A snapshot is a reward model. Its encoder and trees seldom change, so they are stored once for all
-snapshots that share them. Thousands of snapshots are kept, so that decisions can be repeated.
+A snapshot is a reward model. Its encoder, axes and trees seldom change, so they are stored once for
+all snapshots that share them. Thousands of snapshots are kept, so that decisions can be repeated.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Snapshot(NamedTuple):
 class PackedModel(NamedTuple):
     """A serialized reward model, ready to be published.
 
-    ``parts`` holds the encoder and the trees by their digest.
+    ``parts`` holds the encoder, the axes and the trees by their digest.
     """
 
     payload: bytes

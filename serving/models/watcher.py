@@ -9,20 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.errors import NbaError
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from serving.models.served_models import ServedModels, blank_reward, columns_of
-from serving.models.snapshots import newest_snapshot
+from serving.models.snapshots import Snapshot, newest_snapshot
 from training.bandit.artifact import Bandit
-from training.bandit.exploration import ThompsonProbabilities
-from training.bandit.reward_model import RewardModel
+from training.bandit.contextual_bandit import ContextualBandit
+from training.bandit.reward_model import OutdatedModel, RewardModel
 from training.models.classifier import Classifier
-from training.params import TrainingParams
+from training.params import BanditParams, TrainingParams
 from training.pipeline.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -59,6 +57,7 @@ class ModelWatcher:
         self._input = ModelInput(domain)
         self._loaded: dict[str, tuple[str, object]] = {}  # by name: version, model
         self._classifiers = tuple(name for name in ("churn", "intent") if getattr(domain, name))
+        self._outdated = False  # it was told in the log that a snapshot is outdated
         self.current = self._untrained(degraded=())
         # Both refreshes run in threads of their own; the slower must not undo the faster.
         self._refreshing = threading.Lock()
@@ -106,10 +105,11 @@ class ModelWatcher:
         return changed
 
     def _untrained(self, degraded: tuple[str, ...]) -> ServedModels:
+        params = self._params.bandit
+        reward = blank_reward(self._domain, self._catalog, params)
         return ServedModels(
-            reward=blank_reward(self._domain, self._catalog, self._params.bandit),
-            policy=ThompsonProbabilities(self._params.bandit.min_probability),
-            columns=np.empty(0, dtype=np.intp),
+            bandit=ContextualBandit.published(reward, params),
+            columns=columns_of(reward, self._input),
             versions=dict.fromkeys((*self._classifiers, "bandit")),
             degraded=degraded,
             catalog=self._catalog.fingerprint,
@@ -151,31 +151,46 @@ class ModelWatcher:
         return self._loaded[name][0].split("@")[0] if name in self._loaded else None
 
     def _with_bandit(self, models: ServedModels, bandit: Bandit) -> ServedModels:
-        models = replace(models, policy=ThompsonProbabilities(bandit.params.min_probability))
-        catalog = self._catalog
-        reward = bandit.state.model(catalog.priors, catalog.groups_of, bandit.params)
-        return self._with_reward(models, reward, self._version("bandit"))
+        reward = bandit.state.model(self._catalog.priors, self._catalog.groups_of)
+        return self._with_reward(models, reward, bandit.params, self._version("bandit"))
 
     def _with_snapshot(self, models: ServedModels) -> ServedModels:
         """Use the newest snapshot of this champion; without a champion, the newest of all."""
         base = self._loaded["bandit"][0] if "bandit" in self._loaded else None
         after = _sequence(models.versions.get("bandit"))
-        found = self._ledger.read(lambda connection: newest_snapshot(connection, base, after))
+        found = self._newest(base, after)
         if found is None:
             return models
         reward = found.model.for_priors(self._priors())
         number = found.base.split("@")[0]
-        return self._with_reward(models, reward, f"{number}.{found.sequence}")
+        # A snapshot has no settings: it is served with those of its champion.
+        return self._with_reward(models, reward, models.bandit.params, f"{number}.{found.sequence}")
+
+    def _newest(self, base: str | None, after: int) -> Snapshot | None:
+        """The newest snapshot; one that a former program has written counts as none.
+
+        The learner publishes another one as soon as it has counted its outcomes again.
+        """
+        try:
+            return self._ledger.read(lambda connection: newest_snapshot(connection, base, after))
+        except OutdatedModel:
+            if not self._outdated:
+                log.warning("The newest snapshot was written by a former program; not served")
+            self._outdated = True
+            return None
 
     def _with_reward(
-        self, models: ServedModels, reward: RewardModel, version: str | None
+        self, models: ServedModels, reward: RewardModel, params: BanditParams, version: str | None
     ) -> ServedModels:
         if not set(reward.encoder.features) <= set(self._input.names):
             problem = "bandit: was trained for another domain file; run 'nba train --promote'"
             return replace(models, degraded=tuple(dict.fromkeys([*models.degraded, problem])))
-        columns = columns_of(reward, self._input)
-        versions = {**models.versions, "bandit": version}
-        return replace(models, reward=reward, columns=columns, versions=versions)
+        return replace(
+            models,
+            bandit=ContextualBandit.published(reward, params),
+            columns=columns_of(reward, self._input),
+            versions={**models.versions, "bandit": version},
+        )
 
     def _priors(self) -> dict[str, float]:
         return {name: acceptance for name, (acceptance, _) in self._catalog.priors.items()}

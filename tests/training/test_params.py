@@ -45,18 +45,18 @@ def test_a_gate_says_what_is_wrong_with_a_value(gate, value, wrong):
         (
             "half_life_decisions: 6000",
             "half_life_decisions: .inf",
-            "bandit.linear_experts.1.half_life_decisions is inf. Expected .*finite",
+            "bandit.linear_experts.2.half_life_decisions is inf. Expected .*finite",
         ),
         (
-            "ridge: 300.0",
+            "ridge: 1.0",
             "ridge: 0",
             "bandit.linear_experts.0.ridge is 0. Expected .*greater than 0",
         ),
-        ("ridge: 300.0", "ridge: .inf", "bandit.linear_experts.0.ridge is inf. Expected .*finite"),
+        ("ridge: 1.0", "ridge: .inf", "bandit.linear_experts.0.ridge is inf. Expected .*finite"),
         ("warm_start_weight: 0.3", "warm_start_weight: 2", "bandit.warm_start_weight is 2"),
         ("seed: 7", "seed: soon", "line 3: seed is 'soon'. Expected .*integer"),
         ("seed: 7", "seed: 7\nsede: 8", "line 4: sede is 8. Expected .*not permitted"),
-        ("ridge: 300.0", "rigde: 300.0", "bandit.linear_experts.0.ridge .*Expected field required"),
+        ("ridge: 1.0", "rigde: 1.0", "bandit.linear_experts.0.ridge .*Expected field required"),
     ],
 )
 def test_a_bad_line_is_named_with_what_should_stand_there(tmp_path, was, now, message):

@@ -21,7 +21,7 @@ from training.bandit.trees import BoostedTrees
 from training.contributions import Contributions
 
 # Of the arrays of `RewardModel.to_bytes`, those that seldom change.
-LASTING = ("center", "scale", "axes", "frequencies", "phases", "trees")
+LASTING = ("center", "scale", "axes", "frequencies", "phases", "basis", "trees")
 
 
 class OutdatedModel(ValueError):

@@ -40,8 +40,8 @@ class BanditModel(PythonModel):  # type: ignore[misc]
 def expected_acceptance(bandit: Bandit, rows: pd.DataFrame) -> pd.DataFrame:
     """Predict the acceptance of the actions that a bandit was trained on."""
     state = bandit.state
-    priors = {action: (state.rate(action), 1.0) for action in state.actions}
-    model = state.model(priors, {}, bandit.params)
+    priors = {action: (state.first.rate(action), 1.0) for action in state.actions}
+    model = state.model(priors)
     features = rows[list(state.encoder.features)].to_numpy(dtype=np.float64)
     acceptance = model.acceptance(features, rows["channel"].tolist())
     return pd.DataFrame(acceptance, columns=list(model.actions))

@@ -8,7 +8,7 @@ possible. The predictions for later decisions by a bandit trained on earlier one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -96,59 +96,62 @@ def warm_start(
     """Train a bandit on all decisions, or on those that ``which`` selects, shape (n,).
 
     The errors of the experts, from which their weights follow, are those of experts trained on the
-    earlier decisions and evaluated on the later ones.
+    earlier decisions and evaluated on the later ones. Trees are fitted on all of them, if there are
+    enough.
     """
     if which is None:
         which = np.ones(len(imported.rows), dtype=np.bool_)
     indexes = np.flatnonzero(which)
-    blank = BanditState.blank(encoder, params)
-    if not len(indexes):
-        return blank
+    state = BanditState(encoder, params)
     earlier, later = np.split(indexes, [int(len(indexes) * TRAINING_SHARE)])
-    of_earlier = _trained(blank, imported, earlier, params)
-    expert_predictions = _expert_predictions(of_earlier, imported, later, catalog, params)
-    errors = blank.learn(_outcomes(imported, later, encoder, params, expert_predictions)).errors
-    return replace(_trained(blank, imported, indexes, params), errors=errors)
+    _learn(state, imported, earlier)
+    _fit_trees(state, imported, earlier)
+    _learn(state, imported, later, _expert_predictions(state, imported, later, catalog))
+    _fit_trees(state, imported, indexes)
+    return state
 
 
-def _trained(
-    state: BanditState, imported: ImportedDecisions, indexes: Indices, params: BanditParams
-) -> BanditState:
-    """Add the statistics of the selected decisions and, if there are enough, fit trees."""
-    n_experts = len(params.linear_experts) + 1
-    no_predictions = np.full((len(indexes), n_experts), np.nan)
-    outcomes = _outcomes(imported, indexes, state.encoder, params, no_predictions)
-    state, enough = state.learn(outcomes), len(indexes) >= params.trees.at_least
-    return state.with_trees(outcomes, state.counted) if enough else state
+def _learn(
+    state: BanditState,
+    imported: ImportedDecisions,
+    indexes: Indices,
+    expert_predictions: Floats | None = None,
+) -> None:
+    """Learn the selected decisions."""
+    state.learn(_outcomes(state, imported, indexes, expert_predictions))
+
+
+def _fit_trees(state: BanditState, imported: ImportedDecisions, indexes: Indices) -> None:
+    """Fit trees on the selected decisions, if there are enough."""
+    if len(indexes) >= state.params.trees.at_least:
+        state.fit_trees(_outcomes(state, imported, indexes), state.counted)
 
 
 def _outcomes(
+    state: BanditState,
     imported: ImportedDecisions,
     indexes: Indices,
-    encoder: Encoder,
-    params: BanditParams,
-    expert_predictions: Floats,
+    expert_predictions: Floats | None = None,
 ) -> OutcomeBatch:
+    n, n_experts = len(indexes), len(state.errors.products)
+    if expert_predictions is None:
+        expert_predictions = np.full((n, n_experts), np.nan)
     return OutcomeBatch(
-        rows=imported.columns_of(encoder)[indexes],
+        rows=imported.columns_of(state.encoder)[indexes],
         channels=[imported.channels[index] for index in indexes],
         actions=[imported.actions[index] for index in indexes],
         acceptance=imported.acceptance[indexes],
-        count=np.full(len(indexes), params.warm_start_weight),
-        at=np.zeros(len(indexes)),  # before the first decision of the service
+        count=np.full(n, state.params.warm_start_weight),
+        at=np.zeros(n),  # before the first decision of the service
         expert_predictions=expert_predictions,
     )
 
 
 def _expert_predictions(
-    state: BanditState,
-    imported: ImportedDecisions,
-    indexes: Indices,
-    catalog: Catalog,
-    params: BanditParams,
+    state: BanditState, imported: ImportedDecisions, indexes: Indices, catalog: Catalog
 ) -> Floats:
     """Compute each expert's predictions for the selected decisions, shape (n, n_experts)."""
-    model = state.model(catalog.priors, {}, params)
+    model = state.model(catalog.priors, catalog.groups_of)
     taken = [model.actions.index(imported.actions[index]) for index in indexes]
     channels = [imported.channels[index] for index in indexes]
     prediction = model.predict(imported.columns_of(state.encoder)[indexes], channels)
@@ -214,7 +217,7 @@ def warm_start_metrics(
     rows = imported.rows[earlier]
     encoder = Encoder.fit(rows, imported.features, domain.channels, params.width)
     state = warm_start(imported, encoder, catalog, params, earlier)
-    model = state.model(catalog.priors, catalog.groups_of, params)
+    model = state.model(catalog.priors, catalog.groups_of)
     taken = [imported.actions[index] for index in later]
     rows = imported.columns_of(encoder)[later]
     acceptance = model.acceptance(rows, [imported.channels[index] for index in later])
