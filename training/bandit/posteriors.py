@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
 
 EXACT_AXES = 32
+DOFP = 1.0
 GROWTH = 1.3  # everything is solved again at so many times as many outcomes
 WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times as many
 STALE = 0.01  # an action is solved again when it has so many times as many outcomes
@@ -233,12 +234,14 @@ class LinearPosteriors:
         # The prior precision is that of the ridge, but for the level: the first element.
         extra, constant = penalty[0] - expert.ridge, self._basis[0]
         prior = expert.ridge + extra * constant**2
-        self._variance[number, index] = 1 / np.maximum(prior + along, prior)
+        learned = np.maximum(along, 0.0)
+        fitted = max(1.0, float((learned / (prior + learned)).sum()) ** DOFP)
+        self._variance[number, index] = 1 / (fitted * (prior + learned))
         self._variance[number, index, : self._k] = 0.0
         part = constant[: self._k]
         inner = inner + extra * part[:, None] * part
         inner.flat[:: self._k + 1] += expert.ridge
-        self._covariance[number, index] = _inverse(inner)
+        self._covariance[number, index] = _inverse(inner) / fitted
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.
