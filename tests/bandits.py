@@ -45,4 +45,6 @@ def outcomes(
 
 def bandit(encoder: Encoder, told: OutcomeBatch, params: BanditParams = PLAIN) -> Bandit:
     """Return a bandit that has learned some outcomes."""
-    return Bandit(BanditState.blank(encoder, params).learn(told), params)
+    state = BanditState(encoder, params)
+    state.learn(told)
+    return Bandit(state, params)
