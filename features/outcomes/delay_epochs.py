@@ -19,7 +19,13 @@ from features.business.catalog import NO_ACTION, Catalog
 from features.ledger import tables
 from features.ledger.databases import BUSY_MS
 from features.outcomes.credit_rules import ShownAction
-from features.outcomes.response_delays import OWN_DELAYS, DelayCurve, Delays, choose_curve
+from features.outcomes.response_delays import (
+    OWN_DELAYS,
+    POOLED_DELAYS,
+    DelayCurve,
+    Delays,
+    choose_curve,
+)
 from features.outcomes.silence import MIDDLES, SilentInterval
 
 FIRST_SHOWN = "first shown at"  # key of `meta`: the origin of the epochs, microseconds since 1970
@@ -99,11 +105,11 @@ class ResponseDelays:
             self._middles[key] = curve.share(np.array(MIDDLES) * window_s)
         return float(self._middles[key][interval.number])
 
-    def mean_delay_s(self, connection: sa.Connection, at: datetime) -> float:
+    def mean_delay_s(self, connection: sa.Connection, at: datetime) -> float | None:
         """Return the mean delay of all actions' acceptances, in seconds, as of an epoch.
 
-        It is that of the pooled curve in the longest window of the catalogue; half of the window
-        while too few acceptances are known.
+        It is that of the pooled curve in the longest window of the catalogue; None while too few
+        acceptances are known.
 
         Parameters
         ----------
@@ -113,10 +119,10 @@ class ResponseDelays:
         longest = max(action.attribution_days for action in self.catalog.actions.values())
         window_s = longest * DAY.total_seconds()
         epoch = self._epoch(connection, at)
-        if epoch is None:
-            return DelayCurve.uniform(window_s).mean_s()
-        nothing = Delays(np.empty(0), np.empty(0))
-        return choose_curve(nothing, self._pooled(connection, epoch), window_s).mean_s()
+        pooled = None if epoch is None else self._pooled(connection, epoch).within(window_s)
+        if pooled is None or len(pooled.delays) < POOLED_DELAYS:
+            return None
+        return DelayCurve.fit(pooled, window_s).mean_s()
 
     def keep_first_shown(self, connection: sa.Connection) -> None:
         """Write the origin of the epochs, so that it stays when its customer is forgotten."""

@@ -179,6 +179,30 @@ def credited_decisions(connection: sa.Connection) -> list[str]:
     return list(connection.execute(query.order_by(columns.decision_id)).scalars())
 
 
+def first_shown_decisions(connection: sa.Connection, after: int, count: int) -> list[str]:
+    """The first decisions that showed an action, by serial.
+
+    Parameters
+    ----------
+    after, count : int
+        So many are left out, and so many follow.
+    """
+    decided = tables.decisions.c
+    mine = tables.credits.c.decision_id == decided.decision_id
+    query = sa.select(decided.decision_id).where(decided.served, sa.exists().where(mine))
+    query = query.order_by(decided.serial).offset(after).limit(count)
+    return list(connection.execute(query).scalars())
+
+
+def count_shown_decisions(connection: sa.Connection) -> int:
+    """Count the decisions that showed an action."""
+    decided = tables.decisions.c
+    mine = tables.credits.c.decision_id == decided.decision_id
+    query = sa.select(sa.func.count()).where(decided.served, sa.exists().where(mine))
+    count: int = connection.execute(query).scalar_one()
+    return count
+
+
 def newest_shown_decisions(connection: sa.Connection, count: int) -> list[str]:
     """The ``count`` latest decisions that showed an action, the newest first."""
     decided = tables.decisions.c

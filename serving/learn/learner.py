@@ -12,7 +12,8 @@ and the state with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -36,16 +37,18 @@ from serving.learn.credits import (
     unlearned_outcomes,
     write_credits,
 )
-from serving.learn.updates import BanditUpdates
+from serving.learn.updates import BanditUpdates, FittedTrees
 from serving.models.served_models import PRIOR
 from serving.models.snapshots import pack_model, publish
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import BanditState
+from training.bandit.bandit_state import BanditState, OutdatedState
+from training.bandit.contextual_bandit import next_encoding
 from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
 
 STATE = "bandit"  # key of the learner's row in the table `learner_state`
+NOT_LEARNED = {"service", "gates", "warm_start_weight", "min_probability"}  # settings
 PUBLISHED_UNDER = "learner catalogue"  # key in `meta`: the last snapshot's catalogue fingerprint
 
 ReadChampion = Callable[[], tuple[str, Bandit] | None]
@@ -123,7 +126,8 @@ class Learner:
         self._updates = BanditUpdates(ledger, domain, params.bandit)
         self._delays = ResponseDelays(catalog)
         self._refused = ""  # champion of another domain, so that it is logged once
-        self._state = self._restored()
+        self._next_count_at = 0.0  # time in decisions at which shown decisions are counted next
+        self._state: _LearnerState | None = self._restored()
 
     def step(self, now: datetime) -> bool:
         """Learn what is new by ``now``; return True if a snapshot was published.
@@ -133,14 +137,22 @@ class Learner:
         RevisionConflict
             If another learner has written to the ledger. The next step goes on from its state.
         """
-        state, catalog = self._state, self.catalog
+        state, catalog = self._current(), self.catalog
         if self._delays.catalog.fingerprint != catalog.fingerprint:
             self._delays = ResponseDelays(catalog)
         changes = self._ledger.read(lambda connection: self._changes(connection, now))
         replaced = state.published_under not in (None, catalog.fingerprint)
-        if replaced or any(one.old != one.new for one in changes.credits):
-            bandit = self._updates.apply(state.bandit, changes.credits)
-            self._publish(replace(state, bandit=bandit), now, changes)
+        encoded_at = self._reached(state.bandit)
+        if encoded_at:
+            # The credits of the ledger are those before this step; the changes follow.
+            imported = self._imported(state.base)
+            if imported is not None:
+                bandit = self._updates.recounted(imported, encoded_at, self._delays, state.bandit)
+                state = replace(state, bandit=bandit)
+        if encoded_at or replaced or any(one.old != one.new for one in changes.credits):
+            with self._restored_if_it_fails():
+                self._updates.learn(state.bandit, changes.credits)
+                self._publish(state, now, changes)
             return True
         if any(changes):  # a click, say, or an outcome of no_action: no credit is another
             self._write(lambda connection: self._keep(connection, changes, None))
@@ -152,8 +164,8 @@ class Learner:
         A champion has learned from the imported decisions; the credits of served decisions are
         counted on top again.
         """
-        champion = self._read_champion()
-        if champion is None or champion[0] == self._state.base:
+        state, champion = self._current(), self._read_champion()
+        if champion is None or champion[0] == state.base:
             return False
         base, bandit = champion
         if not self._updates.fits(bandit.imported):
@@ -161,38 +173,74 @@ class Learner:
                 log.warning("Bandit %s was trained for another domain file; not built on", base)
             self._refused = base
             return False
-        recounted = self._updates.recount(bandit.imported)
-        self._publish(replace(self._state, base=base, bandit=recounted), now)
+        shown = state.bandit.encoded_at
+        recounted = self._updates.recounted(bandit.imported, shown, self._delays)
+        self._publish(replace(state, base=base, bandit=recounted), now)
         log.info("Learning on top of bandit %s", base)
         return True
 
     @property
     def counted(self) -> float:
         """Number of outcomes learned, with the imported ones."""
-        return self._state.bandit.counted
+        return self._current().bandit.counted
 
     def wants_trees(self) -> bool:
         """True if enough was learned since the trees were fitted, to fit them again."""
-        return self._state.bandit.wants_trees(self._params)
+        return self._current().bandit.wants_trees()
 
-    def fit_trees(self) -> BanditState:
-        """Fit trees to the newest shown decisions, and return a state with them; takes seconds.
+    def fit_trees(self) -> FittedTrees:
+        """Fit trees to the newest shown decisions; takes seconds.
 
         Changes nothing, so it may run in a thread beside `step`. `adopt_trees` then publishes.
         """
-        return self._updates.refit_trees(self._state.bandit)
+        return self._updates.fit_trees(self._current().bandit)
 
-    def adopt_trees(self, fitted: BanditState, now: datetime) -> None:
-        """Publish a snapshot with the trees of a state that `fit_trees` returned."""
-        bandit = self._state.bandit.with_trees_of(fitted)
-        self._publish(replace(self._state, bandit=bandit), now)
+    def adopt_trees(self, fitted: FittedTrees, now: datetime) -> None:
+        """Publish a snapshot with trees that `fit_trees` returned, unless features have changed."""
+        state = self._current()
+        if fitted.features == state.bandit.encoder.features:
+            with self._restored_if_it_fails():
+                state.bandit.use_trees(fitted.trees or state.bandit.trees, fitted.counted)
+                self._publish(state, now)
 
     def version(self) -> Bandit:
         """The bandit as of now, in the form that the registry keeps."""
-        state, champion = self._state, self._read_champion()
-        built_on = champion is not None and champion[0] == state.base
-        imported = champion[1].imported if champion and built_on else self._updates.blank()
-        return Bandit(state.bandit, self._params, imported)
+        state = self._current()
+        imported = self._imported(state.base) or self._updates.blank()
+        return Bandit(state.bandit.copied(), self._params, imported)
+
+    def _current(self) -> _LearnerState:
+        if self._state is None:
+            self._state = self._restored()
+        return self._state
+
+    @contextmanager
+    def _restored_if_it_fails(self) -> Iterator[None]:
+        """Read the state again after a failure: it has learned what was not written."""
+        try:
+            yield
+        except BaseException:
+            self._state = None
+            raise
+
+    def _imported(self, base: str) -> BanditState | None:
+        """The state that a base has learned from imported decisions; None if it cannot be read."""
+        if base == PRIOR:
+            return self._updates.blank()
+        champion = self._read_champion()
+        return champion[1].imported if champion is not None and champion[0] == base else None
+
+    def _reached(self, bandit: BanditState) -> int:
+        """Return the threshold that the number of shown decisions has newly reached; 0 for none."""
+        if bandit.newest + 1 < self._next_count_at:
+            return 0
+        shown, threshold = self._updates.shown(), next_encoding(bandit.encoded_at)
+        if shown < threshold:  # earliest after so many more decisions
+            self._next_count_at = bandit.newest + 1 + threshold - shown
+            return 0
+        while next_encoding(threshold) <= shown:
+            threshold = next_encoding(threshold)
+        return threshold
 
     def _restored(self) -> _LearnerState:
         """Read the state from the ledger, or make one from the credits."""
@@ -202,13 +250,29 @@ class Learner:
             lambda c: (c.execute(query).first(), get_meta(c, PUBLISHED_UNDER))
         )
         if found is not None:
-            bandit = BanditState.from_bytes(found.bandit_state)
-            if self._updates.fits(bandit):
+            bandit = self._stored(found.bandit_state)
+            if bandit is not None:
                 return _LearnerState(found.base, bandit, found.revision, under)
-            log.warning("The stored state is of another domain file; starting without it")
         revision = found.revision if found is not None else 0
-        recounted = self._updates.recount(self._updates.blank())
+        recounted = self._updates.recounted(self._updates.blank(), 0, self._delays)
         return _LearnerState(PRIOR, recounted, revision, under)
+
+    def _stored(self, payload: bytes) -> BanditState | None:
+        """Read a state; None if all credits are to be counted again."""
+        try:
+            bandit = BanditState.from_bytes(payload)
+        except OutdatedState:
+            log.info("The stored state is of a former format; counting all credits again")
+            return None
+        if bandit.params.model_dump(exclude=NOT_LEARNED) != self._params.model_dump(
+            exclude=NOT_LEARNED
+        ):
+            log.info("The bandit has other settings; counting all credits again")
+            return None
+        if not self._updates.fits(bandit):
+            log.warning("The stored state is of another domain file; starting without it")
+            return None
+        return bandit
 
     def _changes(self, connection: sa.Connection, now: datetime) -> _Changes:
         outcomes = unlearned_outcomes(connection)
@@ -231,8 +295,7 @@ class Learner:
             "bandit_state": state.bandit.to_bytes(),
             "revision": state.revision + 1,
         }
-        model = state.bandit.model(catalog.priors, catalog.groups_of, self._params)
-        packed = pack_model(model)
+        packed = pack_model(state.bandit.model(catalog.priors, catalog.groups_of))
 
         def write(connection: sa.Connection) -> None:
             tables.upsert(connection, tables.learner_state, [row])
@@ -254,15 +317,12 @@ class Learner:
         """Write in one transaction, unless another learner has written since the state was read."""
 
         def write(connection: sa.Connection) -> None:
-            if _revision(connection) != self._state.revision:
+            if _revision(connection) != self._current().revision:
                 raise RevisionConflict("another learner has written to this ledger")
             work(connection)
 
-        try:
+        with self._restored_if_it_fails():
             self._ledger.write_now(write)
-        except RevisionConflict:
-            self._state = self._restored()
-            raise
 
 
 def _revision(connection: sa.Connection) -> int:

@@ -13,8 +13,8 @@ from datetime import datetime
 
 from features.business.domain import Domain
 from serving.learn.learner import Learner
+from serving.learn.updates import FittedTrees
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import BanditState
 from training.pipeline.registry import LEARNED, Registry
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class LearnerMaintenance:
         self._next_version_s = now_s + every_s
         self._counted_in_version = learner.counted
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="learner-maintenance")
-        self._trees: Future[BanditState] | None = None
+        self._trees: Future[FittedTrees] | None = None
         self._version: Future[str] | None = None
 
     def check(self, now: datetime, now_s: float) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -11,28 +12,54 @@ from features.business.domain import Domain
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.outcomes.credit_rules import Credit
+from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.credits import (
     BATCH,
     CreditChange,
     LoggedAction,
+    count_shown_decisions,
     credited_decisions,
+    first_shown_decisions,
     newest_shown_decisions,
     read_credits,
     read_logged_actions,
 )
+from serving.learn.memory import memory_scale
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
+from training.bandit.trees import BoostedTrees
 from training.params import BanditParams
+
+ENCODED_ON = 20_000  # shown decisions, at most, that the encoder is fitted on
+
+
+class FittedTrees(NamedTuple):
+    """Boosted trees, and the state that they were fitted for.
+
+    Attributes
+    ----------
+    trees : BoostedTrees or None
+        None: the rewards did not differ.
+    counted : float
+        `BanditState.counted` then.
+    features : tuple of str
+        Those of the state's encoder.
+    """
+
+    trees: BoostedTrees | None
+    counted: float
+    features: tuple[str, ...]
 
 
 class BanditUpdates:
-    """Makes a new `BanditState` from an old one and the credits of a ledger; changes neither."""
+    """Updates a `BanditState` with the credits of a ledger; changes no credit."""
 
     def __init__(self, ledger: Ledger, domain: Domain, params: BanditParams) -> None:
         self._ledger = ledger
         self._domain = domain
         self._params = params
         self._input = ModelInput(domain)
+        self._index = {name: number for number, name in enumerate(self._input.names)}
 
     @property
     def layout(self) -> str:
@@ -41,44 +68,110 @@ class BanditUpdates:
 
     def blank(self) -> BanditState:
         """The state before the first outcome."""
-        return BanditState.blank(Encoder.blank(self._domain.channels), self._params)
+        return BanditState(Encoder.blank(self._domain.channels), self._params)
 
     def fits(self, state: BanditState) -> bool:
         """True if the domain has every feature that the state's encoder reads."""
         return set(state.encoder.features) <= set(self._input.names)
 
-    def apply(self, state: BanditState, changes: Sequence[CreditChange]) -> BanditState:
+    def learn(self, state: BanditState, changes: Sequence[CreditChange]) -> None:
         """Take the old credits back and add the new ones."""
         learned = [one for one in changes if one.old != one.new]
         counted = [
             (one.action, Credit(one.old.acceptance, -one.old.count)) for one in learned if one.old
         ]
         counted += [(one.action, one.new) for one in learned if one.new]
-        return state.learn(self._outcomes(counted, state))
+        state.learn(self._outcomes(counted, state.encoder))
 
-    def recount(self, state: BanditState) -> BanditState:
-        """Add all credits of the ledger."""
-        ids = self._ledger.read(credited_decisions)
-        for start in range(0, len(ids), BATCH):
-            credited = self._credited(ids[start : start + BATCH])
-            changes = [CreditChange(action, None, credit) for action, credit in credited]
-            state = self.apply(state, changes)
+    def shown(self) -> int:
+        """Count the decisions that showed an action."""
+        return self._ledger.read(count_shown_decisions)
+
+    def recounted(
+        self,
+        imported: BanditState,
+        shown: int,
+        delays: ResponseDelays,
+        counted: BanditState | None = None,
+    ) -> BanditState:
+        """Count all credits of the ledger on top of what was learned from imported decisions.
+
+        Where nothing was imported, the encoder is fitted on the first ``shown`` decisions that
+        showed an action, or on the newest of those where they are many. So the state depends on
+        the ledger alone, and not on when a learner came to it.
+
+        Parameters
+        ----------
+        imported
+            It is not changed.
+        shown : int
+            A number of shown decisions; 0: before the first ones.
+        counted
+            An earlier state of the same ledger, for its trees.
+        """
+        encoder = imported.encoder
+        scale = 1.0
+        if shown:
+            scale = self._ledger.read(
+                lambda connection: memory_scale(connection, self._params, shown, delays)
+            )
+            if not encoder.features:
+                encoder = self._encoder(shown)
+        state = BanditState(encoder, self._params, scale)
+        state.encoded_at = shown
+        if imported.counted:
+            state.begin_with(imported)
+        for credited in self._all_credited():
+            state.learn(self._outcomes(credited, encoder))
+        if counted is not None and counted.encoder.features == encoder.features:
+            state.use_trees(counted.trees, counted.fitted_on)
         return state
 
-    def refit_trees(self, state: BanditState) -> BanditState:
-        """Fit the trees to the newest shown decisions; takes seconds.
+    def fit_trees(self, state: BanditState) -> FittedTrees:
+        """Fit trees to the newest shown decisions; takes seconds.
 
         Not to the newest reported outcomes: most of those are acceptances. The silences among the
         decisions weigh as much as they count.
         """
-        count = self._params.trees.newest
-        ids = self._ledger.read(lambda connection: newest_shown_decisions(connection, count))
-        counted = [
-            credited
+        counted, encoder = state.counted, state.encoder
+        newest = self._params.trees.newest
+        ids = self._ledger.read(lambda connection: newest_shown_decisions(connection, newest))
+        credited = [
+            one
             for start in range(0, len(ids), BATCH)
-            for credited in self._credited(ids[start : start + BATCH])
+            for one in self._credited(ids[start : start + BATCH])
         ]
-        return state.with_trees(self._outcomes(counted, state), state.counted)
+        outcomes = self._outcomes(credited, encoder)
+        trees = BoostedTrees.fit(
+            outcomes.rows, outcomes.channels, outcomes.actions, outcomes.acceptance, outcomes.count
+        )
+        return FittedTrees(trees, counted, encoder.features)
+
+    def _encoder(self, shown: int) -> Encoder:
+        """Fit the encoder on the shown decisions up to a threshold."""
+        begin = max(0, shown - ENCODED_ON)
+        ids = self._ledger.read(
+            lambda connection: first_shown_decisions(connection, begin, shown - begin)
+        )
+        rows = [
+            action.row
+            for start in range(0, len(ids), BATCH)
+            for action in self._logged(ids[start : start + BATCH])
+        ]
+        if not rows:  # all of another layout of features
+            return Encoder.blank(self._domain.channels)
+        names, channels = self._input.names, self._domain.channels
+        return Encoder.fit(np.array(rows), names, channels, self._params.width)
+
+    def _logged(self, decision_ids: Sequence[str]) -> list[LoggedAction]:
+        return self._ledger.read(
+            lambda connection: read_logged_actions(connection, decision_ids, self.layout)
+        )
+
+    def _all_credited(self) -> Iterator[list[tuple[LoggedAction, Credit]]]:
+        ids = self._ledger.read(credited_decisions)
+        for start in range(0, len(ids), BATCH):
+            yield self._credited(ids[start : start + BATCH])
 
     def _credited(self, decision_ids: Sequence[str]) -> list[tuple[LoggedAction, Credit]]:
         """The shown actions of some decisions that have a credit, each with it."""
@@ -95,12 +188,11 @@ class BanditUpdates:
         return self._ledger.read(read)
 
     def _outcomes(
-        self, counted: Sequence[tuple[LoggedAction, Credit]], state: BanditState
+        self, counted: Sequence[tuple[LoggedAction, Credit]], encoder: Encoder
     ) -> OutcomeBatch:
         """Arrange actions, each with its credit, as `BanditState.learn` reads them."""
-        index = {name: number for number, name in enumerate(self._input.names)}
-        columns = [index[name] for name in state.encoder.features]
-        n_experts = len(state.errors.products)
+        columns = [self._index[name] for name in encoder.features]
+        n_experts = len(self._params.linear_experts) + 1
         unknown = [np.nan] * n_experts  # also for a decision that was made with other experts
         predictions = [
             action.expert_predictions if len(action.expert_predictions) == n_experts else unknown

@@ -24,6 +24,7 @@ from training.bandit.trees import BoostedTrees
 from training.params import BanditParams
 
 REWARDS = (0.0, 1.0)  # the range of acceptance
+_SCALARS = ("newest", "counted", "fitted_on", "encoded_at")
 
 
 class OutdatedState(ValueError):
@@ -83,6 +84,8 @@ class BanditState:
     trees : BoostedTrees or None
     fitted_on : float
         ``counted`` when the trees were fitted.
+    encoded_at : int
+        Number of shown decisions as of which its owner chose the encoder and the memory.
     """
 
     def __init__(self, encoder: Encoder, params: BanditParams, memory_scale: float = 1.0) -> None:
@@ -98,6 +101,7 @@ class BanditState:
         self.errors = ExpertErrors(np.zeros((n, n)), 0.0)
         self.decay = Decay(None if shortest is None else shortest * memory_scale)
         self.newest = self.counted = self.fitted_on = 0.0
+        self.encoded_at = 0
         self.trees: BoostedTrees | None = None
         self._posteriors: LinearPosteriors | None = None
 
@@ -115,7 +119,7 @@ class BanditState:
         """Copy the state, so that the copy can learn without changing this one."""
         other = BanditState(self.encoder, self.params, self.memory_scale)
         other.statistics = {life: sums.copied() for life, sums in self.statistics.items()}
-        for name in ("errors", "decay", "newest", "counted", "fitted_on", "trees"):
+        for name in (*_SCALARS, "errors", "decay", "trees"):
             setattr(other, name, getattr(self, name))
         return other
 
@@ -142,44 +146,24 @@ class BanditState:
             predictions, rewards, weight = predictions[known], rewards[known], weight[known]
         self.errors = self.errors.learn(predictions, rewards, weight)
 
-    def recounted(
-        self, encoder: Encoder, memory_scale: float, outcomes: Sequence[OutcomeBatch]
-    ) -> BanditState:
-        """Count all outcomes again, in the basis of another encoder.
+    def begin_with(self, imported: BanditState) -> None:
+        """Take over what was learned from imported decisions, with this state's settings.
 
-        The experts' errors and the trees stay, but for trees that read other features.
+        All imported decisions have the time 0. No outcome of that time has decayed, so all
+        memories hold the same sums.
 
         Parameters
         ----------
-        outcomes
-            Of all decisions, with the features of the new encoder.
+        imported
+            Of the same encoder; it is not changed.
         """
-        other = BanditState(encoder, self.params, memory_scale)
-        for batch in outcomes:
-            other.learn(batch)
-        if memory_scale == self.memory_scale:
-            other.errors, other.decay = self.errors, self.decay
-        if encoder.features == self.encoder.features:
-            other.trees, other.fitted_on = self.trees, self.fitted_on
-        return other
-
-    def with_params(self, params: BanditParams) -> BanditState:
-        """Return the state with other settings, if all its decisions have the time 0.
-
-        So have imported ones. No outcome of time 0 has decayed, so all memories hold the same sums.
-        """
-        if params == self.params:
-            return self
-        other = BanditState(self.encoder, params)
-        lasting = self.first
-        for life, sums in other.statistics.items():
-            other.statistics[life] = lasting.copied()
-            other.statistics[life].decay = sums.decay
-        if other.errors.products.shape == self.errors.products.shape:
-            other.errors = self.errors
-        other.counted = self.counted
-        other.use_trees(self.trees, self.fitted_on)
-        return other
+        for life, sums in self.statistics.items():
+            self.statistics[life] = imported.first.copied()
+            self.statistics[life].decay = sums.decay
+        if imported.errors.products.shape == self.errors.products.shape:
+            self.errors = imported.errors
+        self.counted = imported.counted
+        self.use_trees(imported.trees, imported.fitted_on)
 
     def wants_trees(self) -> bool:
         """Tell if enough outcomes came since the last fit of the trees to fit them again."""
@@ -247,10 +231,8 @@ class BanditState:
             "count": self.errors.count,
             "half_life": self.decay.half_life,
             "epoch": self.decay.epoch,
-            "newest": self.newest,
-            "counted": self.counted,
+            **{name: getattr(self, name) for name in _SCALARS},
             "trees": None if self.trees is None else self.trees.note,
-            "fitted_on": self.fitted_on,
             "encoder": self.encoder.note,
         }
         sums = {
@@ -288,9 +270,9 @@ class BanditState:
         }
         found.errors = ExpertErrors(arrays["products"], note["count"])
         found.decay = Decay(note["half_life"], note["epoch"])
-        found.newest, found.counted = note["newest"], note["counted"]
+        for name in _SCALARS:
+            setattr(found, name, note.get(name, 0))
         found.trees = None if note["trees"] is None else BoostedTrees.of(note["trees"])
-        found.fitted_on = note["fitted_on"]
         return found
 
 

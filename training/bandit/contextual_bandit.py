@@ -293,9 +293,13 @@ class ContextualBandit:
         outcomes, names = self._log.newest(), self._columns.names
         encoder = Encoder.fit(outcomes.contexts, names, (), self.params.width, self._seed)
         self._kept = np.array(places_of(encoder.features, names), dtype=np.intp)
-        if encoder.features != self._state.encoder.features:  # the trees read other columns
+        before, self._state = self._state, BanditState(encoder, self.params)
+        self._state.learn(self._batch(outcomes))
+        self._state.errors, self._state.decay = before.errors, before.decay
+        if encoder.features == before.encoder.features:
+            self._state.use_trees(before.trees, before.fitted_on)
+        else:  # the trees read other columns
             self._next_trees = self.params.trees.at_least
-        self._state = self._state.recounted(encoder, 1.0, [self._batch(outcomes)])
         self.fitted_at = self._log.total
 
     def _fit_trees(self) -> None:

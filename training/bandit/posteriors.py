@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
 
 EXACT_AXES = 32
+DOFP = 1.0
 GROWTH = 1.3  # everything is solved again at so many times as many outcomes
 WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times as many
 STALE = 0.01  # an action is solved again when it has so many times as many outcomes
@@ -96,6 +97,8 @@ class LinearPosteriors:
         self._decayed_to = np.ones((n_linear, n))
         self._all_at = self._weights_at = np.inf  # outcomes when solved, and weighted, last
         self._scale = np.zeros(n_linear)
+        self._lasts = np.array([one.half_life_decisions is None for one in self._experts])
+        self._lasting = self._lasts / max(self._lasts.sum(), 1)
 
     def serve(self, priors: object, groups: Mapping[str, str]) -> bool:
         """Tell if these are the posteriors for some priors and groups."""
@@ -113,7 +116,7 @@ class LinearPosteriors:
             self._solve_changed()
         if not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
             self._update_weights()
-        among = normalised(self.expert_weights[:-1]) * self._scale
+        among = normalised(self.expert_weights[:-1]) ** 2 * self._scale
         return RewardModel(
             encoder=self._state.encoder,
             actions=self.actions,
@@ -199,13 +202,12 @@ class LinearPosteriors:
     def _start(self, number: int, index: int) -> Floats:
         """Prior mean of an action's weights.
 
-        An expert that forgets starts from the last one that does not: it learns what has changed.
+        An expert that forgets starts from the mixture of those that do not: it learns what has
+        changed.
         """
         if self._experts[number].half_life_decisions is not None:
-            lasting = [n for n, one in enumerate(self._experts) if one.half_life_decisions is None]
-            if lasting:
-                found: Floats = self.weights[lasting[-1], index]
-                return found
+            found: Floats = self._lasting @ self.weights[:, index]
+            return found
         action = self.actions[index]
         of_group = self._group_weights.get((number, self._groups.get(action, "")))
         if of_group is None:
@@ -232,12 +234,14 @@ class LinearPosteriors:
         # The prior precision is that of the ridge, but for the level: the first element.
         extra, constant = penalty[0] - expert.ridge, self._basis[0]
         prior = expert.ridge + extra * constant**2
-        self._variance[number, index] = 1 / np.maximum(prior + along, prior)
+        learned = np.maximum(along, 0.0)
+        fitted = max(1.0, float((learned / (prior + learned)).sum()) ** DOFP)
+        self._variance[number, index] = 1 / (fitted * (prior + learned))
         self._variance[number, index, : self._k] = 0.0
         part = constant[: self._k]
         inner = inner + extra * part[:, None] * part
         inner.flat[:: self._k + 1] += expert.ridge
-        self._covariance[number, index] = _inverse(inner)
+        self._covariance[number, index] = _inverse(inner) / fitted
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.
@@ -249,6 +253,7 @@ class LinearPosteriors:
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
         self.expert_weights = _expert_weights(errors, variance, params, state.trees is not None)
+        self._lasting = normalised(np.where(self._lasts, self.expert_weights[:-1], 0.0))
         noise = (variance + np.diag(errors.products)[:-1]) / (1.0 + errors.count)
         scales = np.array([one.exploration_scale for one in self._experts])
         self._scale = scales**2 * noise
