@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,37 @@ def publish(ledger: Ledger, now: object, base: str, bandit: Bandit) -> int:
     """A snapshot as the learner would write it."""
     priors = {name: (p, 10.0) for name, p in PRIORS.items()}
     return _append(ledger, now, base, snapshots.pack_model(bandit.state.model(priors)))
+
+
+def save_former_bandit(folder: Path) -> None:
+    """Save `a_bandit` as `Bandit.save` did before a state had its own settings."""
+    mine = a_bandit()
+    encoder, sums = mine.state.encoder, mine.state.first
+    second = np.tril(sums.second("discount"))
+    one = {
+        "second": (second + np.tril(second, -1).T)[None],
+        "first": sums.first("discount")[None],
+        "square": np.array([sums.pooled[2]]),
+    }
+    ridge = mine.params.linear_experts[0].ridge
+    note = {"actions": ["discount"], "ridge": ridge, "half_life": None, "epoch": 0.0}
+    memory = pack(encoder.note | note, **encoder.arrays, **one)
+    of_state = {"lives": [None], "count": 0.0, "half_life": None, "epoch": 0.0, "newest": 9.0}
+    of_state |= {"counted": 10.0, "trees": None, "fitted_on": 0.0}
+    payload = pack(
+        of_state,
+        products=np.zeros((2, 2)),
+        memory_0=np.frombuffer(memory, dtype=np.uint8),  # type: ignore[arg-type]
+    )
+    folder.mkdir(parents=True)
+    (folder / "knowledge.npz").write_bytes(payload)
+    settings = mine.params.model_dump()
+    settings["heads"], settings["least"] = (
+        [{"ridge": ridge, "caution": 1.0, "debt": 0.0, "memory": None}],
+        settings.pop("min_probability"),
+    )
+    del settings["linear_experts"]
+    (folder / "bandit.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
 def former_snapshot(ledger: Ledger, now: object, base: str) -> int:

@@ -16,6 +16,7 @@ from tests.serving.fake_registry import (
     accepted,
     expected_by,
     publish,
+    save_former_bandit,
 )
 
 NONE_YET = "no champion in MLflow; run 'nba train --promote'"
@@ -81,6 +82,15 @@ def test_the_bandit_brings_its_own_params(watcher, registry):
     registry.promote("bandit", "7", a_bandit())
     watcher.refresh()
     assert watcher.current.probabilities(*CLOSE).tolist() == [1.0, 0.0]
+
+
+def test_a_champion_that_a_former_program_has_written_serves(watcher, registry, toy_catalog, row):
+    save_former_bandit(registry.root / "bandit" / "7")
+    registry.champions["bandit"] = "7"
+    watcher.refresh()
+    assert watcher.current.versions["bandit"] == "7"
+    assert accepted(watcher.current, row)["discount"] == expected_by(a_bandit(), toy_catalog)
+    assert watcher.current.bandit.params == a_bandit().params
 
 
 def test_a_version_is_read_once(watcher, registry, churn):
