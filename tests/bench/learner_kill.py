@@ -132,8 +132,9 @@ class Side:
         found = {"errors": known.errors.products}
         for life, memory in known.statistics.items():
             actions = sorted(memory.actions)
-            found[f"second of {life}"] = np.array([np.tril(memory.second(a)) for a in actions])
-            found[f"first of {life}"] = np.array([memory.first(a) for a in actions])
+            second = [np.tril(memory.second(action)) for action in actions]
+            found |= {f"second of {life}": np.array(second)}
+            found |= {f"first of {life}": np.array([memory.first(action) for action in actions])}
         return found
 
     def _scalar(self, query: sa.Select) -> object:
