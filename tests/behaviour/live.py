@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -236,7 +235,7 @@ def save_bandit(
     params = served.model_copy(update={"width": WIDTH})
     names = ModelInput(domain).names
     encoder = Encoder.fit(rows, names, domain.channels, WIDTH, seed=7)
-    blank = BanditState.blank(encoder, params)
+    state = BanditState(encoder, params)
     n, columns = len(rows), [names.index(name) for name in encoder.features]
     outcomes = OutcomeBatch(
         rows[:, columns],
@@ -245,7 +244,8 @@ def save_bandit(
         accepted.astype(np.float64),
         np.full(n, served.warm_start_weight),
         np.zeros(n),
-        np.full((n, len(blank.errors.products)), np.nan),
+        np.full((n, len(state.errors.products)), np.nan),
     )
-    learned = blank.learn(outcomes)
-    Bandit(replace(learned.with_trees(outcomes, learned.counted)), params).save(folder)
+    state.learn(outcomes)
+    state.fit_trees(outcomes, state.counted)
+    Bandit(state, params).save(folder)

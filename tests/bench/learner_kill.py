@@ -131,9 +131,10 @@ class Side:
         known = BanditState.from_bytes(self._scalar(sa.select(tables.learner_state.c.bandit_state)))
         found = {"errors": known.errors.products}
         for life, memory in known.statistics.items():
-            order = np.argsort(memory.actions)
-            found |= {f"second of {life}": memory.second[order]}
-            found |= {f"first of {life}": memory.first[order]}
+            actions = sorted(memory.actions)
+            second = [np.tril(memory.second(action)) for action in actions]
+            found |= {f"second of {life}": np.array(second)}
+            found |= {f"first of {life}": np.array([memory.first(action) for action in actions])}
         return found
 
     def _scalar(self, query: sa.Select) -> object:

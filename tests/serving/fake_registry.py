@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from features.business.catalog import Catalog
 from features.ledger.ledger import Ledger
 from serving.models import snapshots
 from serving.models.served_models import ServedModels
 from tests.bandits import PLAIN, bandit, outcomes
 from training.bandit.artifact import Bandit
 from training.bandit.encoder import Encoder
+from training.bandit.serialization import pack
 from training.models.classifier import Classifier, fit_classifier
 from training.models.splits import forward_splits
 from training.params import ClassifierParams, TrainingParams
@@ -76,16 +79,71 @@ def a_bandit(
     return bandit(encoder, told, PLAIN.model_copy(update={"min_probability": 0.05}))
 
 
+def expected_by(bandit: Bandit, catalog: Catalog) -> float:
+    """The acceptance of the discount in the app, at the center of a bandit's features."""
+    model = bandit.state.model(catalog.priors, catalog.groups_of)
+    found = model.acceptance(model.encoder.center[None], ("app",))[0]
+    return float(found[model.actions.index("discount")])
+
+
 def accepted(models: ServedModels, row: np.ndarray, channel: str = "app") -> dict[str, float]:
     """The predicted acceptance of each action."""
     return dict(
-        zip(models.reward.actions, models.predict(row, channel).acceptance.tolist(), strict=True)
+        zip(models.bandit.actions, models.predict(row, channel).acceptance.tolist(), strict=True)
     )
 
 
 def publish(ledger: Ledger, now: object, base: str, bandit: Bandit) -> int:
     """A snapshot as the learner would write it."""
-    base = base if base == "prior" or "@" in base else f"{base}@{RUN[:8]}"
     priors = {name: (p, 10.0) for name, p in PRIORS.items()}
-    ready = snapshots.pack_model(bandit.state.model(priors, {}, bandit.params))
+    return _append(ledger, now, base, snapshots.pack_model(bandit.state.model(priors)))
+
+
+def save_former_bandit(folder: Path) -> None:
+    """Save `a_bandit` as `Bandit.save` did before a state had its own settings."""
+    mine = a_bandit()
+    encoder, sums = mine.state.encoder, mine.state.first
+    second = np.tril(sums.second("discount"))
+    one = {
+        "second": (second + np.tril(second, -1).T)[None],
+        "first": sums.first("discount")[None],
+        "square": np.array([sums.pooled[2]]),
+    }
+    ridge = mine.params.linear_experts[0].ridge
+    note = {"actions": ["discount"], "ridge": ridge, "half_life": None, "epoch": 0.0}
+    memory = pack(encoder.note | note, **encoder.arrays, **one)
+    of_state = {"lives": [None], "count": 0.0, "half_life": None, "epoch": 0.0, "newest": 9.0}
+    of_state |= {"counted": 10.0, "trees": None, "fitted_on": 0.0}
+    payload = pack(
+        of_state,
+        products=np.zeros((2, 2)),
+        memory_0=np.frombuffer(memory, dtype=np.uint8),  # type: ignore[arg-type]
+    )
+    folder.mkdir(parents=True)
+    (folder / "knowledge.npz").write_bytes(payload)
+    settings = mine.params.model_dump()
+    settings["heads"], settings["least"] = (
+        [{"ridge": ridge, "caution": 1.0, "debt": 0.0, "memory": None}],
+        settings.pop("min_probability"),
+    )
+    del settings["linear_experts"]
+    (folder / "bandit.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def former_snapshot(ledger: Ledger, now: object, base: str) -> int:
+    """A snapshot as the learner wrote it before all linear experts had one basis."""
+    encoder = Encoder.blank(("app",))
+    note = {"actions": list(PRIORS), "ridges": [100.0], "trees": False}
+    arrays = {
+        "prior": np.array(list(PRIORS.values())),
+        "weights": np.zeros((3, 2)),
+        "noise": np.ones(3),
+        "shares": np.array([1.0, 0.0]),
+    }
+    payload = pack(encoder.note | note | {snapshots.PARTS: {}}, **encoder.arrays, **arrays)
+    return _append(ledger, now, base, snapshots.PackedModel(payload, {}))
+
+
+def _append(ledger: Ledger, now: object, base: str, ready: snapshots.PackedModel) -> int:
+    base = base if base == "prior" or "@" in base else f"{base}@{RUN[:8]}"
     return ledger.write_now(lambda c: snapshots.publish(c, base, ready, now))

@@ -14,6 +14,8 @@ from tests.serving.fake_registry import (
     FakeRegistry,
     a_bandit,
     accepted,
+    expected_by,
+    former_snapshot,
     publish,
 )
 from tests.serving.fakes import changed
@@ -48,9 +50,9 @@ def test_before_any_champion_the_priors_were_decided_with(discount, version):
     assert discount(version) == pytest.approx(PRIORS["discount"])
 
 
-def test_a_champion_is_read_once(discount, registry):
-    assert discount("7") == pytest.approx(LEARNED)
-    assert discount("7") == pytest.approx(LEARNED)
+def test_a_champion_is_read_once(discount, registry, toy_catalog):
+    assert discount("7") == expected_by(a_bandit(), toy_catalog)
+    assert discount("7") == expected_by(a_bandit(), toy_catalog)
     assert registry.read == ["bandit 7"]
 
 
@@ -64,6 +66,13 @@ def test_a_snapshot_is_found_by_its_number_with_or_without_a_champion(discount, 
 def test_a_snapshot_that_is_no_longer_kept_is_named(discount):
     with pytest.raises(ModelMissing, match="Snapshot 17 of the bandit is no longer kept"):
         discount("7.17")
+
+
+def test_a_snapshot_that_a_former_program_has_written_is_named(discount, ledger, now):
+    number = former_snapshot(ledger, now, "7")
+    message = f"Snapshot {number} of the bandit was written by a former version of nba.*stand"
+    with pytest.raises(ModelMissing, match=message):
+        discount(f"7.{number}")
 
 
 def test_a_catalogue_of_the_ledger_is_found_by_its_fingerprint(archive, ledger, toy_catalog, now):

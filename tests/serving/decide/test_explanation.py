@@ -169,7 +169,18 @@ def reward() -> RewardModel:
         ("visit_silence_days", "plan"), ("app", "phone"), np.array([30.0, 0.5]), np.array([16, 0.5])
     )
     weights = np.array([[0.01, -0.021, 0.004, 0.12, 0.0], [0.0, 0.0, 0.06, -0.01, 0.2]])
-    return RewardModel(encoder, ("call_back", "discount"), np.array([0.2, 0.1]), weights)
+    return RewardModel(
+        encoder,
+        ("call_back", "discount"),
+        prior=np.array([0.2, 0.1]),
+        prior_share=np.zeros(2),
+        weights=weights[None],
+        variance=np.zeros((2, 5)),
+        covariance=np.zeros((2, 5, 5)),
+        free_variance=0.0,
+        basis=np.eye(5),
+        expert_weights=np.array([1.0, 0.0]),
+    )
 
 
 def read_by(reward: RewardModel, model_input: ModelInput, row: np.ndarray) -> np.ndarray:

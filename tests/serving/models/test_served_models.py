@@ -10,14 +10,14 @@ import pytest
 from features.journeys.model_input import ModelInput
 from serving.models.served_models import ServedModels, blank_reward, columns_of
 from tests.serving.fake_registry import LEARNED, PARAMS, PRIORS, a_bandit, a_classifier, accepted
-from training.bandit.exploration import ThompsonProbabilities
+from training.bandit.contextual_bandit import ContextualBandit
 
 
 @pytest.fixture
 def untrained(toy_domain, toy_catalog) -> ServedModels:
     reward = blank_reward(toy_domain, toy_catalog, PARAMS.bandit)
     columns = columns_of(reward, ModelInput(toy_domain))
-    return ServedModels(reward, ThompsonProbabilities(0.01), columns)
+    return ServedModels(ContextualBandit.published(reward, PARAMS.bandit), columns)
 
 
 def test_without_models_nothing_is_predicted_but_the_priors(untrained, row):
@@ -42,18 +42,19 @@ def test_the_effects_of_the_features_add_up_to_the_score(untrained, toy_domain, 
 
 def test_a_reward_model_reads_its_own_columns_of_the_row(untrained, toy_domain, toy_catalog, row):
     learned = a_bandit()
-    reward = learned.state.model(toy_catalog.priors, {}, learned.params)
+    reward = learned.state.model(toy_catalog.priors)
     columns = columns_of(reward, ModelInput(toy_domain))
     names = ModelInput(toy_domain).names
     assert [names[column] for column in columns] == ["age_years"]
-    models = replace(untrained, reward=reward, columns=columns)
+    bandit = ContextualBandit.published(reward, learned.params)
+    models = replace(untrained, bandit=bandit, columns=columns)
     assert accepted(models, row)["discount"] == pytest.approx(LEARNED)
     others = np.where(np.arange(len(row)) == columns[0], row, 1e6)
     assert accepted(models, others) == accepted(models, row)
     assert models.why_acceptance(row, "app", ["discount"]) is not None
 
 
-def test_probabilities_are_those_of_the_policy(untrained):
-    priority, deviation = np.array([2.0, 0.0]), np.array([0.6, 0.8])
-    expected = untrained.policy.probabilities(priority, deviation)
-    assert untrained.probabilities(priority, deviation).tolist() == expected.tolist()
+def test_probabilities_are_those_that_a_notebook_computes_from_the_same_model(untrained, row):
+    prediction = untrained.predict(row, channel="")  # a notebook has no channels
+    served = untrained.probabilities(prediction.acceptance, prediction.deviation)
+    assert served.tolist() == untrained.bandit.predict(row[None, untrained.columns])[0].tolist()

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from features.ledger import tables
 from serving.models import snapshots
-from tests.bandits import PLAIN, bandit, outcomes
+from tests.bandits import bandit, outcomes
 from training.bandit.encoder import Encoder
 from training.bandit.reward_model import RewardModel
 
@@ -21,8 +21,9 @@ def model(accepted: float) -> RewardModel:
     encoder = Encoder.fit(ROWS, ("age",), ("app",), 8)
     said = np.where(ROWS[:, 0] < 40, accepted, 0.0)
     told = outcomes(ROWS, ["app"] * 80, ["mail"] * 80, said)
-    state = bandit(encoder, told).state.with_trees(told, 80.0)
-    return state.model({"mail": (0.1, 10.0)}, {}, PLAIN)
+    state = bandit(encoder, told).state
+    state.fit_trees(told, 80.0)
+    return state.model({"mail": (0.1, 10.0)})
 
 
 def counted(ledger, table) -> int:

@@ -9,7 +9,17 @@ from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
 from serving.models.watcher import ModelWatcher
-from tests.serving.fake_registry import LEARNED, PARAMS, a_bandit, accepted, publish
+from tests.serving.fake_registry import (
+    LEARNED,
+    PARAMS,
+    PRIORS,
+    a_bandit,
+    accepted,
+    former_snapshot,
+    publish,
+)
+
+FORMER = "The newest snapshot was written by a former program; not served"
 
 # Snapshots -------------------------------------------------------------------------------------
 
@@ -22,7 +32,7 @@ def test_a_snapshot_on_the_champions_base_is_preferred(watcher, registry, ledger
     assert watcher.current.versions["bandit"] == f"7.{mine}"
     expected = 0.2 + 0.3 * 1.1 / 2.1
     assert accepted(watcher.current, row)["discount"] == pytest.approx(expected)
-    assert watcher.current.policy.min_probability == 0.05
+    assert watcher.current.bandit.params.min_probability == 0.05
 
 
 def test_without_a_champion_the_newest_snapshot_serves(watcher, ledger, now, row):
@@ -91,6 +101,21 @@ def test_an_action_that_is_new_in_the_catalogue_does_as_its_prior_says(
     expected = accepted(watcher.current, row)
     assert expected["gift"] == pytest.approx(0.2)
     assert expected["discount"] == pytest.approx(LEARNED)
+
+
+def test_a_snapshot_of_a_former_program_is_none_until_the_learner_publishes_a_new_one(
+    watcher, ledger, now, row, caplog
+):
+    former_snapshot(ledger, now, "prior")
+    watcher.refresh()
+    assert not watcher.refresh_snapshot()
+    assert watcher.current.versions["bandit"] is None
+    assert accepted(watcher.current, row) == pytest.approx(PRIORS)
+    assert caplog.messages.count(FORMER) == 1
+    newest = publish(ledger, now, "prior", a_bandit(accepted=1.0))
+    assert watcher.refresh_snapshot()
+    assert watcher.current.versions["bandit"] == f"prior.{newest}"
+    assert accepted(watcher.current, row)["discount"] == pytest.approx(LEARNED)
 
 
 # Another catalogue -----------------------------------------------------------------------------

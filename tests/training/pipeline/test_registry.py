@@ -50,7 +50,7 @@ def trained(bandit: Bandit, *gate_failures: str) -> TrainedModel:
         example=pd.DataFrame({"channel": ["app"]}),
         predict=lambda rows: expected_acceptance(bandit, rows),
         params={"min_probability": bandit.params.min_probability},
-        metrics={"mean_acceptance": bandit.state.rate("discount")},
+        metrics={"mean_acceptance": bandit.state.first.rate("discount")},
         features=("age", "visits"),
         data_fingerprint="f00d",
         gate_failures=gate_failures,

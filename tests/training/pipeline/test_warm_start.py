@@ -32,7 +32,7 @@ def test_features_that_do_not_vary_change_nothing():
     assert encoder.features == ("a", "b")
     one = warm_start(lean, encoder, CATALOG, PARAMS)
     other = warm_start(wide, encoder, CATALOG, PARAMS)
-    assert one.statistics[None].second.shape == (1, 4, 4)
+    assert one.actions == ("call",) and one.first.second("call").shape == (4, 4)
     assert one.to_bytes() == other.to_bytes()
 
 
