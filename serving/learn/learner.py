@@ -295,7 +295,7 @@ class Learner:
             "bandit_state": state.bandit.to_bytes(),
             "revision": state.revision + 1,
         }
-        packed = pack_model(state.bandit.model(catalog.priors, catalog.groups_of))
+        packed = pack_model(state.bandit.model(catalog.priors, catalog.groups_of, exact=True))
 
         def write(connection: sa.Connection) -> None:
             tables.upsert(connection, tables.learner_state, [row])

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
 
 EXACT_AXES = 32
-DOFP = 1.0
 GROWTH = 1.3  # everything is solved again at so many times as many outcomes
 WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times as many
 STALE = 0.01  # an action is solved again when it has so many times as many outcomes
@@ -76,8 +75,8 @@ class LinearPosteriors:
         For each action, its prior reward and the weight of that, in outcomes. Or the names of the
         actions: their prior is then the mean reward of all outcomes, which counts as one.
     groups
-        Group of each action. The prior weights of an action, but for its level, are those of all
-        outcomes of its group together. They fade as the action gets outcomes of its own.
+        Group of each action. The prior weights of an action, but for its level, are those of the
+        outcomes of the other actions of its group. They fade as it gets outcomes of its own.
     """
 
     def __init__(
@@ -110,17 +109,24 @@ class LinearPosteriors:
         same_order = tuple(priors) == self.actions
         return same_order and _kept(priors) == self._given and groups == self._groups
 
-    def model(self, reward_range: tuple[float, float]) -> RewardModel:
+    def model(self, reward_range: tuple[float, float], exact: bool = False) -> RewardModel:
         """Solve what has changed, and return the reward model.
 
         The model's arrays belong to this object: the next call changes them.
+
+        Parameters
+        ----------
+        reward_range
+            See `RewardModel`.
+        exact
+            Solve also for actions that have got less than `STALE` more outcomes.
         """
         counted = self._state.counted
         if not self._all_at <= counted <= self._all_at * GROWTH:
             self._solve_all()
         else:
-            self._solve_changed()
-        if not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
+            self._solve_changed(0.0 if exact else STALE)
+        if exact or not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
             self._update_weights()
         among = normalised(self.expert_weights[:-1]) ** 2 * self._scale
         return RewardModel(
@@ -163,7 +169,7 @@ class LinearPosteriors:
             for index in range(len(self.actions)):
                 self._solve(number, index)
 
-    def _solve_changed(self) -> None:
+    def _solve_changed(self, stale: float) -> None:
         """Solve for the actions whose outcomes have grown or decayed enough."""
         for number in self._order:
             sums = self._state.statistics[self._experts[number].half_life_decisions]
@@ -171,28 +177,34 @@ class LinearPosteriors:
             drifted = np.abs(decayed - 1) > DRIFTED
             for index, action in enumerate(self.actions):
                 solved_at = self._solved_at[number, index]
-                if drifted[index] or sums.changes(action) > (1 + STALE) * solved_at:
+                if drifted[index] or sums.changes(action) > (1 + stale) * solved_at:
                     self._solve(number, index)
 
-    def _of_groups(self) -> dict[tuple[int, str], Floats]:
-        """Weights of all outcomes of a group together, by long-lived expert and group."""
+    def _of_groups(self) -> dict[tuple[int, int], Floats]:
+        """Weights of the outcomes of the other actions of a group, by lasting expert and action."""
         sums, found = self._state.first, {}
-        for group in dict.fromkeys(self._groups.values()):
-            members = [
-                index
-                for index, action in enumerate(self.actions)
-                if self._groups.get(action) == group and sums.knows(action)
-            ]
-            if not members:
+        members: dict[str, list[int]] = {}
+        for index, action in enumerate(self.actions):
+            if action in self._groups:
+                members.setdefault(self._groups[action], []).append(index)
+        for group in members.values():
+            known = [index for index in group if sums.knows(self.actions[index])]
+            if len(group) < 2 or not known:
                 continue
-            second = np.sum([sums.second(self.actions[index]) for index in members], axis=0)
-            first = np.sum([self._centred(sums, index) for index in members], axis=0)
-            for number, expert in enumerate(self._experts):
-                if expert.half_life_decisions is None:
-                    penalty = self._penalty(number, float(self._prior_weight[members].sum()))
-                    weights = solve(second, first, penalty, np.zeros_like(penalty))
+            each = {n: (sums.second(self.actions[n]), self._centred(sums, n)) for n in known}
+            second = np.sum([one for one, _ in each.values()], axis=0)
+            first = np.sum([one for _, one in each.values()], axis=0)
+            level = float(self._prior_weight[known].sum())
+            for index in group:
+                if known == [index]:
+                    continue
+                own = each.get(index, (0.0, 0.0))
+                for number in np.flatnonzero(self._lasts).tolist():
+                    penalty = self._penalty(number, level)
+                    others = second - own[0], first - own[1]
+                    weights = solve(*others, penalty, np.zeros_like(penalty))
                     weights[0] = 0.0
-                    found[number, group] = weights
+                    found[number, index] = weights
         return found
 
     def _centred(self, sums: ActionStatistics, index: int) -> Floats:
@@ -215,11 +227,10 @@ class LinearPosteriors:
         if self._experts[number].half_life_decisions is not None:
             found: Floats = self._lasting @ self.weights[:, index]
             return found
-        action = self.actions[index]
-        of_group = self._group_weights.get((number, self._groups.get(action, "")))
+        of_group = self._group_weights.get((number, index))
         if of_group is None:
             return np.zeros(self.weights.shape[-1])
-        own = max(self._state.first.counted(action), 0.0)
+        own = max(self._state.first.counted(self.actions[index]), 0.0)
         return of_group * (GROUP_WEIGHT / (GROUP_WEIGHT + own))
 
     def _solve(self, number: int, index: int) -> None:
@@ -242,7 +253,7 @@ class LinearPosteriors:
         extra, constant = penalty[0] - expert.ridge, self._basis[0]
         prior = expert.ridge + extra * constant**2
         learned = np.maximum(along, 0.0)
-        fitted = max(1.0, float((learned / (prior + learned)).sum()) ** DOFP)
+        fitted = max(1.0, float((learned / (prior + learned)).sum()))
         self._variance[number, index] = 1 / (fitted * (prior + learned))
         self._variance[number, index, : self._k] = 0.0
         part = constant[: self._k]
