@@ -245,10 +245,20 @@ def _standard(x: Floats) -> tuple[Indices, Floats, Floats]:
 def _principal(z: Floats, n: int) -> tuple[Floats, float]:
     """The first n principal axes of standardised rows, and the variance along them.
 
-    Signs are fixed, so that the same rows give the same axes on any machine.
+    Signs are fixed, so that the same rows give the same axes on any machine. Where there are fewer
+    rows than columns, the products of rows have the same eigenvalues as those of columns, and are
+    a smaller matrix. Rows vary along fewer axes than there are of them; random ones follow these.
     """
-    values, vectors = np.linalg.eigh(z.T @ z / len(z))
-    axes = vectors[:, ::-1][:, :n].T
+    rows, columns = z.shape
+    if columns <= rows:
+        values, vectors = np.linalg.eigh(z.T @ z / rows)
+        axes = vectors[:, ::-1][:, :n].T
+    else:
+        values, of_rows = np.linalg.eigh(z @ z.T / rows)
+        varying = of_rows[:, values > TINY * values[-1]][:, ::-1][:, :n]
+        others = np.random.default_rng(0).normal(size=(columns, n - varying.shape[1]))
+        orthonormal, _ = np.linalg.qr(np.hstack([z.T @ varying, others]))
+        axes = orthonormal.T
     signs = np.sign(axes[np.arange(n), np.abs(axes).argmax(axis=1)])
     return axes * signs[:, None], float(values[::-1][:n].sum())
 

@@ -75,6 +75,23 @@ def test_principal_axes_replace_too_many_features():
     assert encoder.axes @ encoder.axes.T == pytest.approx(np.eye(18), abs=1e-9)
 
 
+@pytest.mark.parametrize("n", [5, 20, 59])  # fewer rows than columns; and fewer than axes
+def test_of_few_rows_the_first_axes_are_those_along_which_they_vary(n):
+    """Against the singular value decomposition; the axes that follow are orthogonal to the rows."""
+    x = np.random.default_rng(4).normal(size=(n, 60)) * np.linspace(1, 3, 60)
+    encoder = Encoder.fit(x, [f"f{number}" for number in range(60)], CHANNELS, 40)
+    assert encoder.axes.shape == (18, 60)
+    assert encoder.axes @ encoder.axes.T == pytest.approx(np.eye(18), abs=1e-9)
+    z = np.clip((x - x.mean(axis=0)) / x.std(axis=0), -CLIP, CLIP)
+    _, singular, axes = np.linalg.svd(z)
+    varying = min(18, n - 1)
+    found = encoder.axes[:varying] @ axes[:varying].T
+    assert np.abs(np.diag(found)) == pytest.approx(np.ones(varying), abs=1e-6)
+    along = np.square(z @ encoder.axes.T).sum(axis=0)
+    expected = np.append(singular[:varying] ** 2, np.zeros(18 - varying))
+    assert along == pytest.approx(expected, abs=1e-6)
+
+
 def test_products_of_fourier_features_are_a_gaussian_kernel():
     """Rahimi & Recht: on average over features, f(a) f(b) = exp(-|a - b|^2 / 2)."""
     encoder = a_fourier_encoder(width=4_000)

@@ -1,124 +1,100 @@
-"""Tests the reward model: expected acceptance, its deviation, and its explanation."""
+"""Tests the reward model: the mixture of experts, its deviation, its explanation, its bytes."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.training.bandit.test_statistics import (
-    CHANNELS,
-    PRIORS,
-    an_encoder,
-    learned,
-    some_outcomes,
-)
+from tests.bandits import outcomes, plain
+from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import CHANNEL, Encoder
-from training.bandit.reward_model import MAX_ACCEPTANCE, RewardModel
-from training.bandit.trees import BoostedTrees
+from training.bandit.reward_model import OutdatedModel, RewardModel, normalised
+from training.bandit.serialization import pack, unpack
+from training.params import BanditParams
 
 NAN = float("nan")
-
-
-def test_the_expected_acceptance_of_a_new_action_is_its_prior():
-    model = learned(some_outcomes(60, seed=8)).model(PRIORS)
-    today = model.for_priors({"gift": 0.07, "call": 0.3})
-    rows = np.array([[55.0, 1.0], [20.0, 9.0]])
-    now, before = today.acceptance(rows, CHANNELS), model.acceptance(rows, CHANNELS)
-    assert today.actions == ("gift", "call")
-    assert now[:, 0].tolist() == pytest.approx([0.07, 0.07])
-    assert now[:, 1].tolist() == before[:, 0].tolist()
-
-
-def test_no_acceptance_is_expected_to_be_0_or_1():
-    sure = RewardModel(
-        Encoder.blank(CHANNELS),
-        ("yes", "no"),
-        np.array([0.5, 0.5]),
-        np.array([[9.0] * 3, [-9.0] * 3]),
-    )
-    assert sure.acceptance(np.empty((1, 0)), ["app"])[0] == pytest.approx(
-        [MAX_ACCEPTANCE, 1 - MAX_ACCEPTANCE]
-    )
-
-
-def unclipped(model: RewardModel, row: np.ndarray, channel: str) -> np.ndarray:
-    vector = model.encoder.encode(row[None, :], (channel,))[0]
-    return model.prior + model.weights @ vector
-
-
-@pytest.mark.parametrize("channel", [*CHANNELS, "fax"])
-@pytest.mark.parametrize("row", [[44.0, 9.0], [NAN, 3.5], [9_000.0, -9_000.0]])
-def test_contributions_add_up_to_the_acceptance_before_it_is_clipped(row, channel):
-    model, customer = learned(some_outcomes(400, seed=31)).model(PRIORS), np.array(row)
-    found = model.contributions(customer, channel)
-    assert found.of == model.actions
-    assert found.features == ("age", "visits", f"{CHANNEL}app", f"{CHANNEL}phone")
-    assert found.effects.shape == (2, 4)
-    assert found.scores == pytest.approx(unclipped(model, customer, channel), abs=1e-12)
-    clipped = np.clip(found.scores, 1 - MAX_ACCEPTANCE, MAX_ACCEPTANCE)
-    assert clipped == pytest.approx(model.acceptance(customer[None, :], (channel,))[0], abs=1e-12)
-
-
-def test_a_contribution_computed_by_hand():
-    weights = np.array([[0.01, 0.05, -0.02, 0.1, -0.3]])
-    model = RewardModel(an_encoder(), ("call",), np.array([0.2]), weights)
-    found = model.contributions(np.array([60.0, NAN]), "app")
-    assert found.baseline == pytest.approx([0.21])
-    # Two standard deviations older; visits unknown, so average; on the app and not on the phone.
-    assert found.effects == pytest.approx(np.array([[0.1, 0.0, 0.1, 0.0]]))
-
-
-def test_contributions_of_some_actions_are_those_of_all_of_them():
-    model, row = learned(some_outcomes(400, seed=32)).model(PRIORS), np.array([30.0, 1.0])
-    every, one = model.contributions(row, "app"), model.contributions(row, "app", ["discount"])
-    assert one.of == ("discount",)
-    assert one.effects.tolist() == every.effects[1:].tolist()
-    assert one.scores.tolist() == every.scores[1:].tolist()
-
-
-def test_a_bandit_that_was_never_trained_explains_with_its_priors():
-    blank = RewardModel(Encoder.blank(CHANNELS), (), np.empty(0), np.empty((0, 0)))
-    found = blank.for_priors({"call": 0.3}).contributions(np.empty(0), "app")
-    assert (found.scores.tolist(), found.effects.any()) == ([0.3], False)
-
-
-def test_a_reward_model_survives_its_bytes():
-    model = learned(some_outcomes(60, seed=9)).model(PRIORS)
-    back = RewardModel.from_bytes(model.to_bytes())
-    rows = np.array([[55.0, NAN]])
-    assert back.actions == model.actions
-    assert back.acceptance(rows, ["app"]).tolist() == model.acceptance(rows, ["app"]).tolist()
-
-
-# Several experts -------------------------------------------------------------------------------
-
-
-def mixed(expert_weights: list[float], seed: int = 40) -> RewardModel:
-    """Two linear experts with different ridges, and trees, all of the same outcomes."""
-    told = some_outcomes(400, seed)
-    statistics, encoder = learned(told), an_encoder()
-    posteriors = (statistics.posterior(PRIORS), statistics.posterior(PRIORS, ridge=50.0))
-    priors = {action: prior for action, (prior, _) in PRIORS.items()}
-    trees = BoostedTrees.fit(*told)
-    return RewardModel.mixed(
-        encoder, priors, posteriors, np.array([0.2, 0.1]), np.array(expert_weights), trees
-    )
-
-
+CHANNELS = ("app", "phone")
+PRIORS = {"call": (0.3, 10.0), "discount": (0.2, 25.0)}
+WIDE = (-1e9, 1e9)  # no reward is cut
+ENCODER = Encoder(("age", "visits"), CHANNELS, np.array([40.0, 3.0]), np.array([10.0, 2.0]))
 ROWS, HERE = np.array([[55.0, 1.0], [20.0, NAN]]), ["app", "phone"]
 
 
-def test_the_acceptance_is_the_mixture_of_the_experts_predictions():
-    expert_weights = [0.5, 0.2, 0.3]
-    found = mixed(expert_weights).predict(ROWS, HERE)
-    assert found.expert_predictions.shape == (3, 2, 2)
-    assert found.acceptance == pytest.approx(
-        np.einsum("e,ena->na", expert_weights, found.expert_predictions)
+def some_outcomes(n: int, seed: int, price: float = 1.0) -> OutcomeBatch:
+    rng = np.random.default_rng(seed)
+    rows = rng.normal([40.0, 3.0], [10.0, 2.0], (n, 2))
+    rows[rng.random((n, 2)) < 0.1] = NAN
+    channels, actions = rng.choice(CHANNELS, n).tolist(), rng.choice(list(PRIORS), n).tolist()
+    return outcomes(rows, channels, actions, (price * rng.integers(0, 2, n)).tolist())
+
+
+def learned(
+    told: OutcomeBatch, params: BanditParams | None = None, trees: bool = False
+) -> RewardModel:
+    params = params or plain({"ridge": 5.0})
+    state = BanditState(ENCODER, params)
+    silent = np.full((len(told.at), len(params.linear_experts) + 1), NAN)
+    state.learn(replace(told, expert_predictions=silent))
+    if trees:
+        assert state.fit_trees(told, float(len(told.at))) is not None
+    return state.model(PRIORS, {}, WIDE)
+
+
+def mixed(expert_weights: list[float], seed: int = 40, price: float = 1.0) -> RewardModel:
+    """Two linear experts with different ridges, and trees, all of the same outcomes."""
+    two = plain({"ridge": 5.0}, {"ridge": 50.0})
+    model = learned(some_outcomes(400, seed, price), two, trees=True)
+    return replace(model, expert_weights=np.array(expert_weights))
+
+
+def by_hand(weights: list[list[float]], prior: list[float]) -> RewardModel:
+    """A model of one expert, which is certain."""
+    n, width = len(prior), ENCODER.width
+    actions = tuple(f"action {number}" for number in range(n))
+    return RewardModel(
+        encoder=ENCODER,
+        actions=actions,
+        prior=np.array(prior),
+        prior_share=np.zeros(n),
+        weights=np.array([weights]),
+        variance=np.zeros((n, width)),
+        covariance=np.zeros((n, 1, 1)),
+        free_variance=0.0,
+        basis=np.eye(width),
+        expert_weights=np.array([1.0, 0.0]),
     )
-    assert found.acceptance == pytest.approx(mixed(expert_weights).acceptance(ROWS, HERE))
-    assert (
-        np.ptp(found.expert_predictions, axis=0).min() > 1e-3
-    )  # they do not agree, so the test can fail
+
+
+# Predictions -----------------------------------------------------------------------------------
+
+
+def test_a_prediction_computed_by_hand():
+    model = by_hand([[0.01, 0.05, -0.02, 0.1, -0.3]], prior=[0.2])
+    # Two standard deviations older; visits unknown, so average; on the app.
+    found = model.predict(np.array([[60.0, NAN]]), ["app"])
+    assert found.acceptance[0] == pytest.approx([0.2 + 0.01 + 0.1 + 0.1])
+    assert found.expert_predictions[:, 0, 0] == pytest.approx([0.41, 0.2])  # no trees: the prior
+
+
+def test_predictions_of_many_customers_are_those_of_each():
+    model = mixed([0.5, 0.2, 0.3])
+    every = model.predict(ROWS, HERE)
+    for number in range(2):
+        one = model.predict(ROWS[[number]], HERE[number : number + 1]).of_customer(0)
+        for mine, theirs in zip(every.of_customer(number), one, strict=True):
+            assert mine == pytest.approx(theirs, abs=1e-12)
+    assert model.acceptance(ROWS, HERE).tolist() == every.acceptance.tolist()
+
+
+def test_the_expectation_is_the_mixture_of_the_experts_predictions():
+    weights = [0.5, 0.2, 0.3]
+    found = mixed(weights).predict(ROWS, HERE)
+    assert found.expert_predictions.shape == (3, 2, 2)
+    mixture = np.einsum("e,ena->na", weights, found.expert_predictions)
+    assert found.acceptance == pytest.approx(mixture)
+    assert np.ptp(found.expert_predictions, axis=0).min() > 1e-3  # they differ: it can fail
 
 
 def test_an_expert_with_weight_0_does_not_count():
@@ -126,49 +102,198 @@ def test_an_expert_with_weight_0_does_not_count():
     assert first.acceptance == pytest.approx(first.expert_predictions[0])
     trees = mixed([0.0, 0.0, 1.0]).predict(ROWS, HERE)
     assert trees.acceptance == pytest.approx(trees.expert_predictions[2])
-    assert (trees.deviation > 0).all()  # trees are not sure of anything: the first head tells
+    assert (trees.deviation > 0).all()  # trees are not certain: the first linear expert tells
 
 
-def test_the_deviation_is_the_mixture_of_the_posteriors_deviations():
-    model = mixed([0.6, 0.2, 0.2])
-    vectors = model.encoder.encode(ROWS, HERE)
-    each = [
-        np.sqrt(noise * posterior.mean_variance(vectors))
-        for noise, posterior in zip(model.noise, model.posteriors, strict=True)
-    ]
-    expected = 0.75 * each[0] + 0.25 * each[1]
-    assert model.predict(ROWS, HERE).deviation == pytest.approx(expected)
-
-
-def test_more_outcomes_make_the_deviation_smaller():
-    few, many = learned(some_outcomes(20, seed=41)), learned(some_outcomes(2_000, seed=41))
-    unsure = few.model(PRIORS).predict(ROWS, HERE).deviation
-    assert (many.model(PRIORS).predict(ROWS, HERE).deviation < unsure / 2).all()
+def test_without_trees_their_prediction_is_the_prior():
+    model = learned(some_outcomes(60, seed=8))
+    found = model.predict(ROWS, HERE).expert_predictions[-1]
+    assert found == pytest.approx(np.array([[0.3, 0.2]] * 2))
+    assert model.expert_weights.tolist() == [1.0, 0.0]
 
 
 def test_an_action_that_is_new_to_the_trees_is_predicted_by_the_linear_experts():
-    model = mixed([0.5, 0.2, 0.3]).for_priors({"gift": 0.07, "call": 0.3})
+    known = mixed([0.5, 0.2, 0.3])
+    model = known.for_priors({"gift": 0.07, "call": 0.3})
+    assert model.actions == ("gift", "call")
     found = model.predict(ROWS, HERE)
     assert found.acceptance[:, 0] == pytest.approx([0.07, 0.07])
+    assert found.expert_predictions[:, :, 0] == pytest.approx(np.full((3, 2), 0.07))
     assert (found.deviation[:, 0] > found.deviation[:, 1]).all()  # nobody knows it yet
-    assert found.acceptance[:, 1] == pytest.approx(
-        mixed([0.5, 0.2, 0.3]).predict(ROWS, HERE).acceptance[:, 0]
-    )
+    assert found.acceptance[:, 1] == pytest.approx(known.predict(ROWS, HERE).acceptance[:, 0])
+
+
+def test_no_expectation_leaves_the_range_of_rewards():
+    model = by_hand([[9.0] + [0.0] * 4, [-9.0] + [0.0] * 4], prior=[0.5, 0.5])
+    assert model.acceptance(ROWS, HERE).tolist() == [[1.0, 0.0]] * 2
+    money = replace(model, reward_range=(-2.0, 20.0))
+    found = money.predict(ROWS, HERE)
+    assert found.acceptance.tolist() == [[9.5, -2.0]] * 2
+    assert found.expert_predictions[0].tolist() == [[9.5, -8.5]] * 2  # the experts' are not cut
+
+
+# Deviation -------------------------------------------------------------------------------------
+
+
+def test_a_deviation_computed_by_hand():
+    """A whole matrix along the first axis or two, and variances along the others."""
+    model = by_hand([[0.0] * 5], prior=[0.2])
+    rows, channels = np.array([[50.0, 7.0]]), ["app"]  # the vector is 1, 1, 2, 1, 0
+    for covariance, variance in (
+        (np.array([[[0.01]]]), np.array([[0.0, 0.02, 0.03, 0.04, 0.05]])),
+        (np.array([[[0.01, 0.004], [0.004, 0.02]]]), np.array([[0.0, 0.0, 0.03, 0.04, 0.05]])),
+    ):
+        one = replace(model, covariance=covariance, variance=variance)
+        expected = 0.01 + 0.02 + 4 * 0.03 + 0.04 + 2 * covariance[0, :1, 1:].sum()
+        assert one.predict(rows, channels).deviation == pytest.approx(np.sqrt([[expected]]))
+
+
+def test_the_variance_is_the_mixture_of_the_experts_variances():
+    """One expert, the other one, and a mixture that their errors give, of the same outcomes."""
+    told = some_outcomes(60, seed=41)
+
+    def found(*ridges: float) -> tuple[np.ndarray, np.ndarray]:
+        model = learned(told, plain(*({"ridge": ridge} for ridge in ridges)))
+        return model.predict(ROWS, HERE).deviation ** 2, model.expert_weights
+
+    (first, _), (second, _), (both, weights) = found(5.0), found(50.0), found(5.0, 50.0)
+    assert weights.tolist() == [0.5, 0.5, 0.0]  # no errors are known, so that they are equal
+    assert both == pytest.approx(0.5**2 * first + 0.5**2 * second)
+    assert not np.allclose(first, second, rtol=0.1)  # the test can fail
+
+
+def test_an_unknown_action_has_the_free_variance_along_every_axis():
+    model = learned(some_outcomes(60, seed=42))
+    vectors = ENCODER.encode(ROWS, HERE)
+    found = model.for_priors({"gift": 0.1}).predict(ROWS, HERE).deviation[:, 0]
+    expected = np.sqrt(model.free_variance * np.square(vectors).sum(axis=1))
+    assert found == pytest.approx(expected)
+
+
+# Contributions ---------------------------------------------------------------------------------
+
+
+def mixture(model: RewardModel, row: np.ndarray, channel: str) -> np.ndarray:
+    """The expectation before it is cut."""
+    return replace(model, reward_range=WIDE).acceptance(row[None], [channel])[0]
 
 
 @pytest.mark.parametrize("channel", [*CHANNELS, "fax"])
-def test_contributions_of_a_mixture_add_up_as_well(channel):
-    model = mixed([0.5, 0.2, 0.3]).for_priors({"gift": 0.2, "call": 0.3, "discount": 0.2})
-    found = model.contributions(ROWS[0], channel)
+@pytest.mark.parametrize("row", [[44.0, 9.0], [NAN, 3.5], [9_000.0, -9_000.0]])
+def test_contributions_add_up_to_the_expectation_before_it_is_cut(row, channel):
+    model, customer = learned(some_outcomes(400, seed=31)), np.array(row)
+    found = replace(model, reward_range=(0.49, 0.51)).contributions(customer, channel)
+    assert found.of == model.actions
     assert found.features == ("age", "visits", f"{CHANNEL}app", f"{CHANNEL}phone")
-    assert found.scores == pytest.approx(model.acceptance(ROWS[:1], [channel])[0], abs=1e-9)
+    assert found.effects.shape == (2, 4)
+    assert found.scores == pytest.approx(mixture(model, customer, channel), abs=1e-12)
 
 
-def test_a_mixture_survives_its_bytes():
-    model = mixed([0.5, 0.2, 0.3])
-    now, back = (
-        each.predict(ROWS, HERE) for each in (model, RewardModel.from_bytes(model.to_bytes()))
+@pytest.mark.parametrize("price", [1.0, 30.0])  # trees of probabilities, and of money
+@pytest.mark.parametrize("channel", [*CHANNELS, "fax"])
+def test_contributions_of_a_mixture_with_trees_add_up_as_well(channel, price):
+    model = mixed([0.5, 0.2, 0.3], price=price)
+    model = model.for_priors({"gift": 0.2, "call": 0.3, "discount": 0.2})
+    for row in ROWS:
+        found = model.contributions(row, channel)
+        assert found.features == ("age", "visits", f"{CHANNEL}app", f"{CHANNEL}phone")
+        assert found.scores == pytest.approx(mixture(model, row, channel), abs=1e-9)
+    without = replace(model, expert_weights=np.array([0.5 / 0.7, 0.2 / 0.7, 0.0]))
+    assert not np.allclose(found.scores, without.contributions(row, channel).scores, atol=1e-4)
+
+
+def test_a_contribution_computed_by_hand():
+    found = by_hand([[0.01, 0.05, -0.02, 0.1, -0.3]], prior=[0.2]).contributions(
+        np.array([60.0, NAN]), "app"
     )
-    assert back.acceptance.tolist() == now.acceptance.tolist()
-    assert back.expert_predictions.tolist() == now.expert_predictions.tolist()
-    assert back.deviation == pytest.approx(now.deviation, rel=1e-6)
+    assert found.baseline == pytest.approx([0.21])
+    # Two standard deviations older; visits unknown, so average; on the app and not on the phone.
+    assert found.effects == pytest.approx(np.array([[0.1, 0.0, 0.1, 0.0]]))
+
+
+def test_contributions_of_some_actions_are_those_of_all_of_them():
+    model, row = mixed([0.5, 0.2, 0.3]), np.array([30.0, 1.0])
+    every, one = model.contributions(row, "app"), model.contributions(row, "app", ["discount"])
+    assert one.of == ("discount",)
+    assert one.effects.tolist() == every.effects[1:].tolist()
+    assert one.scores.tolist() == every.scores[1:].tolist()
+
+
+def test_a_bandit_that_was_never_trained_explains_with_its_priors():
+    blank = BanditState(Encoder.blank(CHANNELS), plain()).model({})
+    assert blank.actions == ()
+    found = blank.for_priors({"call": 0.3}).contributions(np.empty(0), "app")
+    assert (found.scores.tolist(), found.effects.any()) == ([0.3], False)
+
+
+# Another catalogue -----------------------------------------------------------------------------
+
+
+def test_a_model_for_the_same_priors_predicts_the_same():
+    model = mixed([0.5, 0.2, 0.3])
+    same = model.for_priors({action: prior for action, (prior, _) in PRIORS.items()})
+    now, before = same.predict(ROWS, HERE), model.predict(ROWS, HERE)
+    for mine, theirs in zip(now, before, strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-12)
+
+
+def test_a_changed_prior_moves_the_expectation_by_the_share_that_is_left_of_it():
+    model = learned(some_outcomes(60, seed=43))
+    edited = model.for_priors({"call": 0.8, "discount": 0.2})
+    moved = edited.acceptance(ROWS, HERE) - model.acceptance(ROWS, HERE)
+    assert moved[:, 0] == pytest.approx(0.5 * model.prior_share[0])
+    assert moved[:, 1] == pytest.approx([0.0, 0.0], abs=1e-12)
+    back = edited.for_priors({"call": 0.3, "discount": 0.2})
+    assert back.acceptance(ROWS, HERE) == pytest.approx(model.acceptance(ROWS, HERE))
+
+
+# Bytes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trees", [False, True])
+def test_a_model_survives_its_bytes(trees):
+    model = mixed([0.5, 0.2, 0.3]) if trees else learned(some_outcomes(60, seed=9))
+    back = RewardModel.from_bytes(model.to_bytes())
+    assert back.actions == model.actions
+    assert back.reward_range == model.reward_range
+    assert back.encoder.features == model.encoder.features
+    now, before = back.predict(ROWS, HERE), model.predict(ROWS, HERE)
+    assert now.acceptance == pytest.approx(before.acceptance, abs=1e-14)
+    assert now.expert_predictions == pytest.approx(before.expert_predictions, abs=1e-14)
+    assert now.deviation == pytest.approx(before.deviation, rel=1e-5)  # in single precision
+    assert back.to_bytes() == model.to_bytes()
+    found, expected = (one.contributions(ROWS[0], "app") for one in (back, model))
+    assert found.effects == pytest.approx(expected.effects, abs=1e-12)
+    edited = {"call": 0.5, "gift": 0.1}
+    now, before = (one.for_priors(edited).predict(ROWS, HERE) for one in (back, model))
+    assert now.acceptance == pytest.approx(before.acceptance, abs=1e-14)
+    assert now.deviation == pytest.approx(before.deviation, rel=1e-5)
+
+
+def test_a_model_without_actions_survives_its_bytes():
+    blank = BanditState(Encoder.blank(CHANNELS), plain()).model({})
+    back = RewardModel.from_bytes(blank.to_bytes()).for_priors({"call": 0.3})
+    assert back.acceptance(np.empty((1, 0)), ["app"]).tolist() == [[0.3]]
+
+
+def test_bytes_are_what_the_model_was_when_they_were_written():
+    """The arrays of a model change as its state learns on."""
+    state = BanditState(ENCODER, plain({"ridge": 5.0}))
+    state.learn(some_outcomes(60, seed=44))
+    payload = state.model(PRIORS).to_bytes()
+    before = RewardModel.from_bytes(payload).acceptance(ROWS, HERE)
+    state.learn(some_outcomes(60, seed=45))
+    assert not np.allclose(state.model(PRIORS).acceptance(ROWS, HERE), before, atol=1e-3)
+    assert RewardModel.from_bytes(payload).acceptance(ROWS, HERE).tolist() == before.tolist()
+
+
+def test_bytes_of_a_former_format_are_refused():
+    note, arrays = unpack(learned(some_outcomes(60, seed=9)).to_bytes())
+    del arrays["prior_share"]
+    with pytest.raises(OutdatedModel, match="former format"):
+        RewardModel.from_bytes(pack(note, **arrays))
+
+
+def test_stacking_weights_are_scaled_to_the_sum_1():
+    assert normalised(np.array([0.1, 0.3])) == pytest.approx([0.25, 0.75])
+    assert normalised(np.zeros(3)).tolist() == [1.0, 0.0, 0.0]
