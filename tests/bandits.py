@@ -22,6 +22,15 @@ PLAIN = BanditParams(
 )
 
 
+def plain(*experts: dict[str, float], trees_from: int = 1_000_000, width: int = 8) -> BanditParams:
+    """Settings with some linear experts; without any, those of `PLAIN`."""
+    found = PLAIN.model_dump() | {"width": width}
+    found["trees"] |= {"at_least": trees_from, "newest": 20_000}
+    if experts:
+        found["linear_experts"] = [{"exploration_scale": 1.0} | one for one in experts]
+    return BanditParams.model_validate(found)
+
+
 def outcomes(
     rows: np.ndarray,
     channels: Sequence[str],

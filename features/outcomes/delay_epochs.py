@@ -204,7 +204,8 @@ def _acceptances(accepting: tuple[str, ...]) -> sa.Select[tuple[str, int, int]]:
     told, earlier, decided = tables.outcomes, tables.outcomes.alias("earlier"), tables.decisions
     is_later = sa.exists().where(
         earlier.c.decision_id == told.c.decision_id,
-        earlier.c.action_id == told.c.action_id,
+        # Hidden in a function, as SQLite would read the index of the action, not of the decision.
+        sa.func.coalesce(earlier.c.action_id, "") == told.c.action_id,
         earlier.c.outcome.in_(accepting),
         earlier.c.retracts.is_(None),
         earlier.c.received_at < told.c.received_at,

@@ -30,9 +30,9 @@ from features.progress import Progress
 from serving.audit.archive import Archive
 from serving.audit.replay import inputs_from_record
 from serving.decide.choice import score, select
-from serving.decide.decision_record import contacts_of, locked_again
 from serving.decide.decision_setup import DecisionSetup
-from serving.decide.step_results import LockedInputs, SelectedActions
+from serving.decide.limit_inputs import contacts_of, limit_inputs_of
+from serving.decide.step_results import LimitInputs, SelectedActions
 from training.arrays import Floats
 
 BATCH = 500  # decisions read at once
@@ -203,13 +203,13 @@ class Evaluation:
 
     def _locked(
         self, setup: DecisionSetup, row: Any, record: Mapping[str, Any], customer_id: str
-    ) -> LockedInputs:
+    ) -> LimitInputs:
         """Take the locked inputs from the record.
 
         Where the other contact policy looks further back than the logged one, contacts are read
         from the ledger.
         """
-        locked = locked_again(record, customer_id)
+        locked = limit_inputs_of(record, customer_id)
         if setup.contact_policy.days <= self._archive.looks_back_days(record["catalog"]):
             return locked
         at = micros(row.decided_at)

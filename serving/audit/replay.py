@@ -23,8 +23,8 @@ from serving.contract.decisions import (
     ReplayAnswer,
 )
 from serving.decide.choice import score, select
-from serving.decide.decision_record import locked_again
 from serving.decide.decision_setup import DecisionSetup
+from serving.decide.limit_inputs import limit_inputs_of
 from serving.decide.step_results import DecisionInputs
 from training.pipeline.registry import RegistryDown
 
@@ -176,7 +176,7 @@ def repeat_decision(
 ) -> Decision:
     """Repeat a decision from its record; returns the new answer."""
     inputs = inputs_from_record(row, record, answer, explain)
-    locked = locked_again(record, inputs.customer_id)
+    locked = limit_inputs_of(record, inputs.customer_id)
     return select(setup, inputs, score(setup, inputs), locked).decision
 
 

@@ -20,10 +20,11 @@ from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
 from features.outcomes.silence import queue_silences
 from serving.contract.decisions import ActivateAnswer, Decision, Removed
-from serving.decide.decision_record import contact_rows, keep_paces, read_locked, shown_actions
+from serving.decide.decision_record import contact_rows, keep_paces, shown_actions
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 from serving.decide.inputs import consents_on, feature_row
+from serving.decide.limit_inputs import read_limit_inputs
 from training.arrays import Floats
 
 
@@ -100,7 +101,7 @@ def _activate(connection: sa.Connection, asked: _Activation) -> ActivateAnswer |
         return ActivateAnswer.model_validate_json(latest.activation)
     customer_id, channel = row.customer_id, row.channel
     nothing_out = np.zeros(len(setup.compiled.actions), dtype=bool)
-    locked = read_locked(connection, setup, customer_id, now, nothing_out)
+    locked = read_limit_inputs(connection, setup, customer_id, now, nothing_out)
     consents = consents_on(connection, domain, setup, customer_id, channel)
     facts = setup.facts(customer_id, channel, now, features, consents, locked.contacts)
     contact_policy_result = setup.contact_policy.evaluate(facts)

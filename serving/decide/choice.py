@@ -1,8 +1,8 @@
 """The choice of actions, from inputs to an answer, without input or output.
 
-`score` does all that can be done before the ledger is locked. `select` does the rest inside the
-transaction: contact policy, pacing, probabilities, draw. The engine and replay call the same two
-functions, so a logged decision can be made again.
+`score` does what needs neither contacts nor pacing states. `select` does the rest: contact policy,
+pacing, probabilities, draw. The engine and replay call the same two functions, so a logged
+decision can be made again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from serving.decide.answer import chosen_action, explanation, reasoning
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import (
     DecisionInputs,
+    LimitInputs,
     Limits,
-    LockedInputs,
     ScoredActions,
     SelectedActions,
     SlotDraw,
@@ -77,11 +77,11 @@ def score(setup: DecisionSetup, inputs: DecisionInputs) -> ScoredActions:
 
 
 def select(
-    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions, locked: LockedInputs
+    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions, read: LimitInputs
 ) -> SelectedActions:
     """Apply contact policy and pacing, and draw an action for each slot."""
     request, compiled = inputs.request, setup.compiled
-    limits = _limits(setup, inputs, scored, locked)
+    limits = _limits(setup, inputs, scored, read)
     # Asked before slots are filled, because each filled slot is counted.
     results = (scored.eligibility, limits.contact_policy, limits.pacing_result)
     removals = Removals(compiled.actions, results)
@@ -110,7 +110,7 @@ def select(
 
 
 def _limits(
-    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions, locked: LockedInputs
+    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions, read: LimitInputs
 ) -> Limits:
     facts = setup.facts(
         inputs.customer_id,
@@ -118,11 +118,11 @@ def _limits(
         inputs.decided_at,
         inputs.row,
         inputs.consents,
-        locked.contacts,
+        read.contacts,
     )
     contact_policy_result = setup.contact_policy.evaluate(facts)
     now, out = inputs.decided_at, scored.eligibility.out
-    pacing_result = setup.pacer.evaluate(locked.paces, now, scored.priority, out)
+    pacing_result = setup.pacer.evaluate(read.paces, now, scored.priority, out)
     return Limits(
         contact_policy=contact_policy_result,
         pacing_result=pacing_result,

@@ -1,4 +1,4 @@
-"""Selects actions and appends the decision, in the one ledger transaction that makes it final.
+"""Appends a decision in the one ledger transaction that makes it final.
 
 The appended row holds the answer and all that making the decision again or evaluating it needs.
 """
@@ -6,31 +6,31 @@ The appended row holds the answer and all that making the decision again or eval
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from features.business.catalog import NO_ACTION
-from features.customers.contacts import Contact, history, note_contacts
-from features.customers.profiles import account_key, account_of, members_of
+from features.customers.contacts import note_contacts
 from features.customers.tombstones import resolve_customer, subject_of
 from features.errors import DecisionConflict
 from features.ledger import tables
-from features.ledger.statements import Statement, list_parameters, list_values
+from features.ledger.statements import Statement
 from features.outcomes.silence import queue_silences
 from serving.contract.decisions import Decision
 from serving.decide.choice import select
 from serving.decide.decision_setup import DecisionSetup
+from serving.decide.limit_inputs import read_limit_inputs, still_valid
 from serving.decide.step_results import (
     CompleteDecision,
     DecisionInputs,
-    LockedInputs,
+    LimitInputs,
     ScoredActions,
+    SelectedActions,
 )
-from training.arrays import Bools
 
 _COLUMNS = (
     *("decision_id", "subject", "customer_id", "decided_at", "channel", "action_id"),
@@ -40,12 +40,22 @@ _COLUMNS = (
 _APPEND = Statement(tables.decisions.insert(), _COLUMNS)
 
 
-def select_and_append(
-    connection: sa.Connection, setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions
-) -> Decision | None:
-    """Select actions and append the decision; None if the keys lead to another customer by now.
+def append_selected(
+    connection: sa.Connection,
+    setup: DecisionSetup,
+    inputs: DecisionInputs,
+    scored: ScoredActions,
+    read: LimitInputs,
+    selected: SelectedActions,
+) -> Decision | LimitInputs | None:
+    """Append a decision that was selected before the transaction, by ``read``.
 
-    A decision that was already made under the same ``decision_id`` is returned as it was.
+    Returns
+    -------
+    Decision, LimitInputs or None
+        The contacts and pacing states of now, if the selection is not valid any more; None if the
+        keys lead to another customer by now. A decision that was already made under the same
+        ``decision_id`` is returned as it was.
 
     Raises
     ------
@@ -54,44 +64,60 @@ def select_and_append(
     """
     if resolve_customer(connection, inputs.keys) != inputs.customer_id:
         return None
-    if inputs.request.decision_id:  # an id that we drew is new
-        earlier = _earlier(connection, inputs)
-        if earlier is not None:
-            return earlier
-    locked = read_locked(
+    earlier = _earlier(connection, inputs)
+    if earlier is not None:
+        return earlier
+    locked = read_limit_inputs(
+        connection, setup, inputs.customer_id, inputs.decided_at, scored.eligibility.out
+    )
+    if not still_valid(setup, inputs, scored, read, locked):
+        return locked
+    if locked.paces != read.paces:
+        selected = _spent_on(setup, inputs, locked, selected)
+    return _append(connection, setup, inputs, scored, read, selected)
+
+
+def select_and_append(
+    connection: sa.Connection, setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions
+) -> Decision | None:
+    """Select actions inside the transaction and append the decision.
+
+    This is the last resort if contacts or pacing states change too often for `append_selected`,
+    because others cannot write meanwhile. It returns and raises as that does.
+    """
+    if resolve_customer(connection, inputs.keys) != inputs.customer_id:
+        return None
+    earlier = _earlier(connection, inputs)
+    if earlier is not None:
+        return earlier
+    locked = read_limit_inputs(
         connection, setup, inputs.customer_id, inputs.decided_at, scored.eligibility.out
     )
     selected = select(setup, inputs, scored, locked)
+    return _append(connection, setup, inputs, scored, locked, selected)
+
+
+def _append(
+    connection: sa.Connection,
+    setup: DecisionSetup,
+    inputs: DecisionInputs,
+    scored: ScoredActions,
+    limits: LimitInputs,
+    selected: SelectedActions,
+) -> Decision:
     subject = subject_of(connection, inputs.keys, inputs.customer_id)
-    append_decision(connection, CompleteDecision(setup, inputs, scored, locked, selected, subject))
+    append_decision(connection, CompleteDecision(setup, inputs, scored, limits, selected, subject))
     return selected.decision
 
 
-def read_locked(
-    connection: sa.Connection, setup: DecisionSetup, customer_id: str, now: datetime, out: Bools
-) -> LockedInputs:
-    """Read contacts and pacing states while nobody else can write them.
-
-    Parameters
-    ----------
-    out : shape (n_actions,)
-        Actions that are removed already; the pacing states that only they draw on are not read.
-    """
-    contacts = contacts_of(connection, setup, customer_id, now)
-    return LockedInputs(contacts, _paces_of(connection, setup, out))
-
-
-def contacts_of(
-    connection: sa.Connection, setup: DecisionSetup, customer_id: str, now: datetime
-) -> list[Contact]:
-    """Read the contacts that the contact policy counts, the oldest first."""
-    policy = setup.contact_policy
-    if not policy.days:
-        return []
-    people = [customer_id]
-    if policy.per_account and (account := account_of(connection, customer_id)):
-        people += [one for one in members_of(connection, account_key(account)) if one not in people]
-    return history(connection, people, now - timedelta(days=policy.days))
+def _spent_on(
+    setup: DecisionSetup, inputs: DecisionInputs, locked: LimitInputs, selected: SelectedActions
+) -> SelectedActions:
+    """Spend what a decision shows from the pacing states of now, not from those that it read."""
+    pacing_result = setup.pacer.evaluate(locked.paces, inputs.decided_at)
+    for name in shown_actions(selected.decision):
+        pacing_result.spend(setup.compiled.index[name])
+    return replace(selected, pacing_result=pacing_result)
 
 
 def append_decision(connection: sa.Connection, complete: CompleteDecision) -> None:
@@ -126,13 +152,13 @@ def append_decision(connection: sa.Connection, complete: CompleteDecision) -> No
 
 def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, Any]:
     """The JSON beside the answer: what `select` and `score` need to make the decision again."""
-    setup, inputs, locked = complete.setup, complete.inputs, complete.locked
+    setup, inputs, limits = complete.setup, complete.inputs, complete.limits
     experts, index = complete.scored.prediction.expert_predictions, setup.compiled.index
     return {
         "request": inputs.request.model_dump(mode="json", exclude_defaults=True),
         "consents": inputs.consents,
-        "contacts": [(one.customer_id == inputs.customer_id, *one[1:]) for one in locked.contacts],
-        "paces": locked.paces,
+        "contacts": [(one.customer_id == inputs.customer_id, *one[1:]) for one in limits.contacts],
+        "paces": limits.paces,
         "catalog": setup.compiled.catalog.fingerprint,
         "features_layout": setup.model_input.fingerprint,
         "attribution_days": days,
@@ -156,15 +182,6 @@ def _candidates(complete: CompleteDecision) -> dict[str, Any]:
         "priority": [0.0 if index == no_action else priority[index] for index in held],
         "probabilities": selected.probabilities.tolist(),
     }
-
-
-def locked_again(record: Mapping[str, Any], customer_id: str) -> LockedInputs:
-    """Take the locked inputs of a logged decision from its record.
-
-    Colleagues' customer ids are not in the record; they are empty here.
-    """
-    contacts = [Contact(customer_id if own else "", *rest) for own, *rest in record["contacts"]]
-    return LockedInputs(contacts, record["paces"])
 
 
 def contact_rows(
@@ -194,23 +211,10 @@ def shown_actions(decision: Decision) -> list[str]:
     return [one.action_id for one in decision.actions if one.action_id != NO_ACTION]
 
 
-def _paces_of(connection: sa.Connection, setup: DecisionSetup, out: Bools) -> dict[str, Any]:
-    names = setup.pacer.names(out)
-    if not names:
-        return {}
-    rows = _paces(len(names)).rows(connection, list_values("name", names))
-    return {name: from_json(state) for name, state in rows}
-
-
-@cache
-def _paces(names: int) -> Statement:
-    columns = tables.paces.c
-    query = sa.select(columns.name, columns.state)
-    return Statement(query.where(columns.name.in_(list_parameters("name", names))))
-
-
 def _earlier(connection: sa.Connection, inputs: DecisionInputs) -> Decision | None:
-    """Find the decision that was already made under the caller's id."""
+    """Find the decision that was already made under the caller's id; an id that we drew is new."""
+    if not inputs.request.decision_id:
+        return None
     columns, channel = tables.decisions.c, inputs.request.channel
     query = sa.select(columns.answer, columns.customer_id, columns.channel)
     found = connection.execute(query.where(columns.decision_id == inputs.decision_id)).first()

@@ -1,7 +1,7 @@
 """The engine makes a whole decision: read the inputs, score the actions, select and append.
 
-Each step is one function; the engine calls it once and hands its result, one object, to the next.
-`select_and_append` runs inside the one ledger transaction that makes the decision final.
+Each step is one function, whose result, one object, is handed to the next. Only the last step runs
+inside the one ledger transaction that makes the decision final.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from features.customers.keys import KeyNormalizer
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest, Decision
-from serving.decide.choice import score
-from serving.decide.decision_record import select_and_append
+from serving.decide.choice import score, select
+from serving.decide.decision_record import append_selected, select_and_append
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.inputs import Features, InputReader, new_decision_id
+from serving.decide.limit_inputs import read_limit_inputs
+from serving.decide.step_results import DecisionInputs, LimitInputs, ScoredActions
+
+SELECTIONS = 2  # outside the transaction, before it is done inside
 
 
 @dataclass
@@ -58,8 +62,32 @@ class Engine:
         while True:
             inputs = self.inputs.read(setup, request, keys, now, decision_id)
             scored = score(setup, inputs)
-            append = partial(select_and_append, setup=setup, inputs=inputs, scored=scored)
-            decision = await self.ledger.write(append)
+            decision = await self._select_and_append(setup, inputs, scored)
             if decision is not None:
                 return decision
             # The customer was merged since the inputs were read, so they are read again.
+
+    async def _select_and_append(
+        self, setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions
+    ) -> Decision | None:
+        """Select outside the transaction; after some changes meanwhile, inside it."""
+        customer_id, now, out = inputs.customer_id, inputs.decided_at, scored.eligibility.out
+        read = self.ledger.read_autocommit(
+            lambda connection: read_limit_inputs(connection, setup, customer_id, now, out)
+        )
+        for _ in range(SELECTIONS):
+            selected = select(setup, inputs, scored, read)
+            append = partial(
+                append_selected,
+                setup=setup,
+                inputs=inputs,
+                scored=scored,
+                read=read,
+                selected=selected,
+            )
+            answer = await self.ledger.write(append)
+            if not isinstance(answer, LimitInputs):
+                return answer
+            read = answer
+        inside = partial(select_and_append, setup=setup, inputs=inputs, scored=scored)
+        return await self.ledger.write(inside)

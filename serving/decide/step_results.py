@@ -85,8 +85,11 @@ class ScoredActions:
 
 
 @dataclass(frozen=True, slots=True)
-class LockedInputs:
-    """The inputs of a decision that are read in the transaction that appends it.
+class LimitInputs:
+    """The contacts and pacing states that limit a decision.
+
+    They are read before the ledger is locked, and again in the transaction that appends the
+    decision. The record keeps those by which the actions were selected.
 
     Attributes
     ----------
@@ -173,6 +176,6 @@ class CompleteDecision:
     setup: DecisionSetup
     inputs: DecisionInputs
     scored: ScoredActions
-    locked: LockedInputs
+    limits: LimitInputs
     selected: SelectedActions
     subject: str

@@ -16,6 +16,7 @@ from features.ledger.tables import from_micros, micros
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import Removed
 from serving.policies.pacing import (
+    RESOLUTION,
     BudgetState,
     DailyTarget,
     after_spending,
@@ -25,6 +26,8 @@ from serving.policies.pacing import (
 )
 from serving.policies.plan_time import PlanTime, TrafficProfile
 from training.arrays import Bools, Floats
+
+PRICE_TOLERANCE = 0.1  # of the larger price
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,45 @@ class BudgetPacer:
             Actions that are removed already; a row that only they use is not needed.
         """
         return [budget.rule for budget in self._budgets if _used(budget, out)]
+
+    def still_valid(
+        self,
+        earlier: Mapping[str, Any],
+        later: Mapping[str, Any],
+        now: datetime,
+        slots: int,
+        out: Bools,
+    ) -> bool:
+        """True if a selection by earlier states may be kept under later ones.
+
+        A selection is valid if each of its volumes and budgets has the same state, or
+
+        * the largest amounts that the slots can spend are left, then and now. So the maximum
+          removes no action, whichever are drawn, and is not exceeded;
+        * the shadow price of a unit moved by at most PRICE_TOLERANCE, or has no effect. A price is
+          an estimate that each spend event moves, and follows the spend events of some
+          milliseconds before as well as those of now.
+
+        The prices of the decision are those of the earlier states, which its record keeps, so a
+        replay computes the same ones. What the decision spends is added to the later states.
+        The conditions do not depend on the draw: otherwise some draws would be repeated more often
+        than others, and the logged probabilities would be wrong.
+
+        Parameters
+        ----------
+        slots : int
+            The number of actions that the decision may show.
+        out : shape (n_actions,)
+            Actions that are removed already.
+        """
+        if earlier == later:
+            return True
+        plan_time = self._profile.plan_time(now)
+        return all(
+            _still_valid(budget, earlier, later, plan_time, slots, out)
+            for budget in self._budgets
+            if _used(budget, out)
+        )
 
     def evaluate(
         self,
@@ -182,6 +224,27 @@ class PacingResult:
             if not self._fits(budget, action):
                 return budget
         return max(used, key=lambda budget: self._unit_prices[budget.rule] * budget.spends[action])
+
+
+def _still_valid(
+    budget: _PacedBudget,
+    earlier: Mapping[str, Any],
+    later: Mapping[str, Any],
+    now: PlanTime,
+    slots: int,
+    out: Bools,
+) -> bool:
+    kept = [states.get(budget.rule) for states in (earlier, later)]
+    if kept[0] == kept[1]:
+        return True
+    states = [_from_json(state) if state else None for state in kept]
+    amounts = sorted(amount for action, amount in budget.spends.items() if not out[action])
+    most = sum(amounts[-slots:])
+    if not all(fits(state, budget.target, now, most) for state in states):
+        return False
+    one, other = (shadow_price(state, budget.target, now) for state in states)
+    no_effect = RESOLUTION * budget.target.scale
+    return abs(one - other) <= max(no_effect, PRICE_TOLERANCE * max(abs(one), abs(other)))
 
 
 def _used(budget: _PacedBudget, out: Bools) -> bool:

@@ -34,7 +34,8 @@ from features.ledger.migrations import migrate
 from serving.audit.archive import Archive
 from serving.audit.replay import Replay, inputs_from_record
 from serving.decide.choice import score, select
-from serving.decide.decision_record import append_decision, locked_again
+from serving.decide.decision_record import append_decision
+from serving.decide.limit_inputs import limit_inputs_of
 from serving.decide.step_results import CompleteDecision
 from training.params import load_params
 from training.pipeline.registry import ModelVersion
@@ -120,7 +121,7 @@ class Kept:
         setup = self.archive.setup(catalog, answer["models"])
         inputs = inputs_from_record(row, record, answer, explain=False)
         scored = score(setup, inputs)
-        locked = locked_again(record, inputs.customer_id)
+        locked = limit_inputs_of(record, inputs.customer_id)
         selected = select(setup, inputs, scored, locked)
         complete = CompleteDecision(setup, inputs, scored, locked, selected, row.subject)
         scratch.write_now(lambda c: append_decision(c, complete))

@@ -20,8 +20,8 @@ import numpy as np
 class Settings(NamedTuple):
     """Settings of the trees and of the exploration.
 
-    Depth and scale are the best of those tried on four of the eight sets with a seed of their own;
-    depth 10 and scale 1 of the paper earn 0.03 less there.
+    Depth, scale and random rows are the best of those tried on some of the eight sets, with seeds
+    of 7 and more. Depth 10 earned 0.016 less than 6; scale 0.5 locked in on some shuffles.
 
     Attributes
     ----------
@@ -42,9 +42,9 @@ class Settings(NamedTuple):
     l2: float = 1.0
     split_gain: float = 0.0
     least: int = 2
-    random_rows: int = 1
+    random_rows: int = 5
     refits: float = 8.0
-    scale: float = 0.5
+    scale: float = 1.0
 
 
 class Leaves:

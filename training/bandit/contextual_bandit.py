@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike
 from features.errors import InvalidSetting
 from training.arrays import Floats, Indices
 from training.bandit.bandit_state import BanditState, OutcomeBatch
-from training.bandit.contexts import ContextColumns, Contexts, places_of
+from training.bandit.contexts import ActionNames, ContextColumns, Contexts, places_of
 from training.bandit.encoder import Encoder
 from training.bandit.exploration import ThompsonProbabilities
-from training.bandit.outcome_log import LoggedOutcomes, OutcomeLog
+from training.bandit.outcome_log import LoggedOutcomes, OutcomeLog, rewards_and_counts
 from training.bandit.posteriors import Priors
 from training.bandit.reward_model import Prediction, RewardModel
 from training.contributions import Contributions
@@ -65,24 +65,19 @@ class ContextualBandit:
         groups: Mapping[str, str] | None = None,
         seed: int = 0,
     ) -> None:
-        names = [str(number) for number in range(actions)] if isinstance(actions, int) else actions
-        if not names:
-            raise InvalidSetting(
-                "There are no actions.", expected="one or more", remedy="Give it a choice."
-            )
-        self.actions = tuple(names)
+        self._names = ActionNames(actions)
+        self.actions = self._names.names
         self.params = params or load_params().bandit
-        self._places = {action: number for number, action in enumerate(self.actions)}
-        self._priors, self._groups, self._seed = priors, groups, seed
+        self._priors = None if priors is None else self._names.in_order(priors)
+        self._groups, self._seed, self._learns = groups, seed, True
         self._policy = ThompsonProbabilities(self.params.min_probability)
         self._columns = ContextColumns(n_features)
         self._log = OutcomeLog(len(self._columns.names), MEMORY)
         self._state = BanditState(Encoder.blank(()), self.params)
         self._kept = np.zeros(0, dtype=np.intp)
         self._next_encoding, self._next_trees = FIRST_ENCODED, float(self.params.trees.at_least)
-        self._lowest, self._highest = np.inf, -np.inf
         self._model: RewardModel | None = None
-        self._seen: tuple[bytes, Prediction] | None = None
+        self._seen: tuple[int, bytes, Prediction] | None = None
         self.fitted_at = 0  # number of outcomes when something was last fitted again
 
     def predict(
@@ -151,18 +146,18 @@ class ContextualBandit:
         Raises
         ------
         InvalidSetting
-            If an action does not exist, or a reward or count is no finite number.
+            If an action does not exist, a reward or count is no finite number, or the bandit
+            is a `published` one.
         """
-        rows = self._rows(contexts)
-        chosen = self._chosen(actions, len(rows))
-        earned = np.asarray(rewards, dtype=np.float64).reshape(len(rows))
-        counted = np.ones(len(rows)) if counts is None else np.asarray(counts, dtype=np.float64)
-        if not (np.isfinite(earned).all() and np.isfinite(counted).all()):
+        if not self._learns:
             raise InvalidSetting(
-                "Some reward or count is not a number.",
-                expected="finite numbers",
-                remedy="Leave out what is still pending; learn it when it is known.",
+                "An outcome was given to a published bandit.",
+                expected="an outcome for its learner",
+                remedy="Report it to the service; its learner publishes the next model.",
             )
+        rows = self._rows(contexts)
+        chosen = self._names.numbers(actions, len(rows))
+        earned, counted = rewards_and_counts(rewards, counts, len(rows))
         start = 0
         while start < len(rows):  # in parts that end where something is fitted again
             until = min(self._next_encoding, self._next_trees)
@@ -185,7 +180,9 @@ class ContextualBandit:
         """
         one = context if hasattr(context, "columns") else np.asarray(context)[None]
         row = self._rows(one)[0]
-        return self._served().contributions(row[self._kept], "").widened(tuple(self._columns.names))
+        found = self._served().contributions(row[self._kept], "")
+        channels = found.features[len(self._kept) :]  # of a published model, 0 each
+        return found.widened((*self._columns.names, *channels))
 
     @classmethod
     def published(cls, model: RewardModel, params: BanditParams) -> ContextualBandit:
@@ -194,8 +191,10 @@ class ContextualBandit:
         Its contexts are the features of the model's encoder. It does not learn: its learner does,
         and publishes another model.
         """
-        found = cls(len(model.encoder.features), model.actions, params)
-        found._model, found._kept = model, np.arange(len(model.encoder.features))
+        features = model.encoder.features
+        found = cls(len(features), model.actions, params)
+        found._model, found._kept, found._learns = model, np.arange(len(features)), False
+        found._columns.names = [*features]
         return found
 
     @property
@@ -224,48 +223,29 @@ class ContextualBandit:
             self._log.widen(np.array(self._columns.fill[-new:]))
         return rows
 
-    def _chosen(self, actions: ArrayLike, n: int) -> Indices:
-        """Numbers of the actions, given as numbers or names."""
-        given = np.asarray(actions).reshape(n)
-        if given.dtype.kind in "US" or given.dtype == object:
-            listed = [self._places.get(str(action), -1) for action in given]
-        else:
-            listed = given.astype(np.intp).tolist()
-        if min(listed, default=0) < 0 or max(listed, default=0) >= len(self.actions):
-            raise InvalidSetting(
-                f"Actions are {', '.join(dict.fromkeys(map(str, given.tolist())))}.",
-                expected=f"numbers from 0 to {len(self.actions) - 1}, or names of the actions",
-                remedy="Give the action that was drawn by `predict`.",
-            )
-        return np.array(listed, dtype=np.intp)
-
     def _served(self) -> RewardModel:
         if self._model is None:
-            low, high = (self._lowest, self._highest) if self._log.total else (0.0, 1.0)
-            what = self._priors or self.actions
-            self._model = self._state.model(what, self._groups, (low, high))
+            expected = [reward for reward, _ in (self._priors or {}).values()]
+            span = self._log.reward_range(expected)
+            self._model = self._state.model(self._priors or self.actions, self._groups, span)
         return self._model
 
     def _predict(self, rows: Floats) -> Prediction:
         # Most outcomes are learned just after their decision, so its prediction is kept.
         found = self._served().predict(rows[:, self._kept], ("",) * len(rows))
-        self._seen = rows.tobytes(), found
+        self._seen = len(rows), rows.tobytes(), found
         return found
 
     def _learn(self, rows: Floats, actions: Indices, rewards: Floats, counts: Floats) -> None:
         """Learn outcomes between which nothing is fitted again."""
         seen = self._seen
-        known = seen is not None and seen[0] == rows.tobytes()
-        prediction = seen[1] if seen is not None and known else self._predict(rows)
+        known = seen is not None and seen[:2] == (len(rows), rows.tobytes())
+        prediction = seen[2] if seen is not None and known else self._predict(rows)
         experts = prediction.expert_predictions[:, np.arange(len(rows)), actions].T
-        self._seen, start = None, self._log.total
-        self._log.append(rows, actions, rewards, counts)
-        at = np.arange(start, self._log.total, dtype=np.float64)
+        at = self._log.append(rows, actions, rewards, counts)
         learned = LoggedOutcomes(rows, actions, rewards, counts, at)
         self._state.learn(self._batch(learned, experts))
-        self._lowest = min(self._lowest, float(rewards.min()))
-        self._highest = max(self._highest, float(rewards.max()))
-        self._model = None
+        self._seen = self._model = None
         if self._log.total >= self._next_encoding:
             self._encode()
         if self._log.total >= self._next_trees:

@@ -83,8 +83,13 @@ class LinearPosteriors:
     def __init__(
         self, state: BanditState, priors: Priors | Sequence[str], groups: Mapping[str, str]
     ) -> None:
-        self._state, self._given, self._groups = state, priors, dict(groups)
+        self._state, self._given, self._groups = state, _kept(priors), dict(groups)
         self._experts = state.params.linear_experts
+        # An expert that forgets starts from those that do not, so these are solved first.
+        self._order = sorted(
+            range(len(self._experts)),
+            key=lambda number: self._experts[number].half_life_decisions is not None,
+        )
         self.actions = tuple(priors)
         n_linear, n, width = len(self._experts), len(self.actions), state.encoder.width
         self._k = min(EXACT_AXES, width)
@@ -100,9 +105,10 @@ class LinearPosteriors:
         self._lasts = np.array([one.half_life_decisions is None for one in self._experts])
         self._lasting = self._lasts / max(self._lasts.sum(), 1)
 
-    def serve(self, priors: object, groups: Mapping[str, str]) -> bool:
+    def serve(self, priors: Priors | Sequence[str], groups: Mapping[str, str]) -> bool:
         """Tell if these are the posteriors for some priors and groups."""
-        return (priors is self._given or priors == self._given) and groups == self._groups
+        same_order = tuple(priors) == self.actions
+        return same_order and _kept(priors) == self._given and groups == self._groups
 
     def model(self, reward_range: tuple[float, float]) -> RewardModel:
         """Solve what has changed, and return the reward model.
@@ -153,13 +159,14 @@ class LinearPosteriors:
         for sums in state.statistics.values():
             sums.turn_to(self._basis, self._k)
         self._group_weights = self._of_groups()
-        for number, index in np.ndindex(*self._solved_at.shape):
-            self._solve(number, index)
+        for number in self._order:
+            for index in range(len(self.actions)):
+                self._solve(number, index)
 
     def _solve_changed(self) -> None:
         """Solve for the actions whose outcomes have grown or decayed enough."""
-        for number, expert in enumerate(self._experts):
-            sums = self._state.statistics[expert.half_life_decisions]
+        for number in self._order:
+            sums = self._state.statistics[self._experts[number].half_life_decisions]
             decayed = sums.decay.shrink(self._state.newest) / self._decayed_to[number]
             drifted = np.abs(decayed - 1) > DRIFTED
             for index, action in enumerate(self.actions):
@@ -239,9 +246,9 @@ class LinearPosteriors:
         self._variance[number, index] = 1 / (fitted * (prior + learned))
         self._variance[number, index, : self._k] = 0.0
         part = constant[: self._k]
-        inner = inner + extra * part[:, None] * part
-        inner.flat[:: self._k + 1] += expert.ridge
-        self._covariance[number, index] = _inverse(inner) / fitted
+        of_prior = expert.ridge * np.eye(self._k) + extra * part[:, None] * part
+        found = _inverse(of_prior + inner)
+        self._covariance[number, index] = (_inverse(of_prior) if found is None else found) / fitted
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.
@@ -254,7 +261,7 @@ class LinearPosteriors:
         errors, variance = state.recent_errors(), state.variance()
         self.expert_weights = _expert_weights(errors, variance, params, state.trees is not None)
         self._lasting = normalised(np.where(self._lasts, self.expert_weights[:-1], 0.0))
-        noise = (variance + np.diag(errors.products)[:-1]) / (1.0 + errors.count)
+        noise = (variance + np.maximum(np.diag(errors.products)[:-1], 0.0)) / (1.0 + errors.count)
         scales = np.array([one.exploration_scale for one in self._experts])
         self._scale = scales**2 * noise
 
@@ -268,9 +275,19 @@ def _expert_weights(
     return weights if trees else np.append(normalised(weights[:-1]), 0.0)
 
 
-def _inverse(matrix: Floats) -> Floats:
-    """Inverse of a symmetric positive definite matrix."""
-    factor, _ = dpotrf(matrix, lower=0)
+def _kept(priors: Priors | Sequence[str]) -> Priors | tuple[str, ...]:
+    """A copy of the priors: the caller may edit theirs."""
+    return dict(priors) if isinstance(priors, Mapping) else tuple(priors)
+
+
+def _inverse(matrix: Floats) -> Floats | None:
+    """Inverse of a symmetric matrix; None if it is not positive definite.
+
+    Precision is not, where more was retracted than learned; the prior is then what is left.
+    """
+    factor, failed = dpotrf(matrix, lower=0)
+    if failed:
+        return None
     inverse, _ = dpotri(factor, lower=0)
     upper = np.triu(inverse)
     found: Floats = upper + np.triu(upper, 1).T

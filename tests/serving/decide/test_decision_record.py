@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -13,16 +12,10 @@ from features.errors import DecisionConflict
 from features.ledger import tables
 from serving.contract.decisions import DecideRequest
 from serving.decide.choice import score
-from serving.decide.decision_record import contacts_of, locked_again, select_and_append
-from serving.decide.step_results import LockedInputs
+from serving.decide.decision_record import select_and_append
 from tests.decided import put_imported
 from tests.serving.fakes import (
-    EXPECTED,
-    PLUS,
-    FakeModels,
-    changed,
     decide,
-    engine_of,
     features,
     record,
     rows,
@@ -110,16 +103,3 @@ def test_what_is_shown_at_once_is_a_contact_and_what_waits_is_not(engine, ledger
     assert [row.activated_at for row in rows(ledger)] == [now, None]
     [queued] = ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
     assert (queued.decision_id, queued.action_id, queued.revise_at) == ("d1", "call_back", now)
-
-
-def test_the_locked_inputs_come_back_from_the_record(toy_catalog, toy_domain, ledger, now):
-    cap = {"at_most": 9, "days": 7}
-    catalog = changed(toy_catalog, control_group={"share": 0}, contact_policy={"caps": [cap]})
-    models = FakeModels(EXPECTED, gamma=1e9)
-    engine = engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, models)
-    decide(engine, now - timedelta(hours=1), decision_id="d0")
-    read = ledger.read(lambda c: contacts_of(c, engine.setup, "c1", now))
-    decide(engine, now, decision_id="d1")
-    [kept] = [json.loads(row.record) for row in rows(ledger) if row.decision_id == "d1"]
-    assert [(one.customer_id, one.action_id) for one in read] == [("c1", "call_back")]
-    assert locked_again(kept, "c1") == LockedInputs(read, {})

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
+from features.customers.contacts import note_contacts
 from features.customers.identity import link
 from features.errors import InvalidRequest
+from features.ledger import tables
 from serving.contract.decisions import DecideRequest, Decision
 from tests.serving.fakes import (
     EXPECTED,
+    PLUS,
+    FakeModels,
+    changed,
     decide,
+    engine_of,
     features,
+    record,
     rows,
     swap,
 )
@@ -140,3 +151,108 @@ def test_predictions_and_versions_are_those_of_the_models(engine, now):
     decision = decide(engine, now)
     assert (decision.predictions.churn, decision.predictions.intent) == (0.25, None)
     assert decision.models == {"bandit": "3.17"}
+
+
+# The transaction --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WatchedModels(FakeModels):
+    """Notes the thread in which probabilities are computed; something may happen meanwhile."""
+
+    threads: list[str] = field(default_factory=list)
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
+
+    def probabilities(self, expected_reward, deviation):
+        self.threads.append(threading.current_thread().name)
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        return super().probabilities(expected_reward, deviation)
+
+
+@pytest.fixture
+def watched(toy_catalog, toy_domain, ledger):
+    """An engine that shows two actions a week."""
+    parts = {"control_group": {"share": 0}, "contact_policy": {"caps": [{"at_most": 2, "days": 7}]}}
+    models = WatchedModels(EXPECTED, gamma=1e9)
+    return engine_of(changed(toy_catalog, **parts), toy_domain, ledger, {"c1": PLUS}, models)
+
+
+def contact(ledger, name, now):
+    """Show something by another decision."""
+    row = {"decision_id": name, "subject": "c1", "customer_id": "c1", "channel": "app"}
+    row |= {"action_id": "discount", "action_group": "offers", "shown_at": now}
+    ledger.write_now(lambda connection: note_contacts(connection, [row]))
+
+
+def test_probabilities_are_computed_outside_the_transaction(watched, now):
+    decide(watched, now)
+    assert watched.setup.models.threads == ["MainThread"]
+
+
+def test_a_contact_that_comes_between_makes_it_select_again(watched, ledger, now):
+    models = watched.setup.models
+    models.meanwhile.append(lambda: contact(ledger, "d0", now))
+    decide(watched, now, decision_id="d1")
+    assert models.threads == ["MainThread", "MainThread"]
+    assert len(record(ledger)["contacts"]) == 1
+
+
+def test_caps_hold_whatever_comes_between(watched, ledger, now):
+    models = watched.setup.models
+    models.meanwhile.append(lambda: [contact(ledger, name, now) for name in ("d0", "d1")])
+    decision = decide(watched, now, decision_id="d2")
+    assert [one.action_id for one in decision.actions] == ["no_action"]
+    assert set(record(ledger)["removed"].values()) == {"contact_policy.caps.0"}
+
+
+def test_after_two_contacts_between_it_selects_inside_the_transaction(watched, ledger, now):
+    models = watched.setup.models
+    models.meanwhile.append(lambda: contact(ledger, "d0", now))
+    models.meanwhile.append(lambda: contact(ledger, "d1", now))
+    decision = decide(watched, now, decision_id="d2")
+    assert models.threads == ["MainThread", "MainThread", "ledger"]
+    assert [one.action_id for one in decision.actions] == ["no_action"]
+    assert len(record(ledger)["contacts"]) == 2
+
+
+@pytest.fixture
+def paced(toy_catalog, toy_domain, ledger):
+    """An engine that shows at most 1,000 discounts a day, at a price that is paced."""
+    actions = toy_catalog.model_dump(by_alias=True)["actions"]
+    actions = {"discount": actions["discount"] | {"volume": {"at_most": 1000}, "value": 100}}
+    catalog = changed(toy_catalog, control_group={"share": 0}, actions=actions)
+    models = WatchedModels({"discount": 0.9}, gamma=1e9)
+    return engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, models)
+
+
+def pace(ledger):
+    """Read the state of the only volume."""
+    query = sa.select(tables.paces.c.state)
+    return json.loads(ledger.read(lambda c: c.execute(query).scalar_one()))
+
+
+def spend(ledger, spent):
+    """Let others have spent some of the only volume, which moves its price by nothing."""
+    state = json.dumps(pace(ledger) | {"spent": spent})
+    ledger.write_now(lambda c: c.execute(sa.update(tables.paces).values(state=state)))
+
+
+def test_spending_of_others_is_kept_and_the_record_has_the_states_of_the_prices(paced, ledger, now):
+    decide(paced, now, decision_id="d1")
+    models = paced.setup.models
+    models.threads.clear()
+    models.meanwhile.append(lambda: spend(ledger, 11.0))
+    decide(paced, now, decision_id="d2")
+    assert models.threads == ["MainThread"]  # the selection is kept
+    assert pace(ledger)["spent"] == 12
+    [kept] = [json.loads(row.record) for row in rows(ledger) if row.decision_id == "d2"]
+    assert kept["paces"]["actions.discount.volume"]["spent"] == 1
+
+
+def test_a_volume_that_is_used_up_between_makes_it_select_again(paced, ledger, now):
+    decide(paced, now, decision_id="d1")
+    paced.setup.models.meanwhile.append(lambda: spend(ledger, 1000.0))
+    decision = decide(paced, now, decision_id="d2")
+    assert [one.action_id for one in decision.actions] == ["no_action"]
+    assert pace(ledger)["spent"] == 1000

@@ -142,3 +142,61 @@ def test_what_is_decided_but_not_shown_spends_nothing(catalog, toy_domain, ledge
     for number in range(3):
         [first] = decide(engine, late, customer_id=f"c{number}", activate=False).actions
         assert first.action_id == "discount"
+
+
+# A selection by earlier states ------------------------------------------------------------------
+
+
+NOTHING_OUT = np.zeros(3, dtype=bool)
+RULE = "actions.discount.volume"
+
+
+def spent(pacer, count, states=None):
+    """The states after some spend events of the discount at noon."""
+    states = dict(states or {})
+    for _ in range(count):
+        opened = pacer.evaluate(states, NOON)
+        opened.spend(1)
+        states |= kept(opened)
+    return states
+
+
+@pytest.mark.parametrize(
+    ("price", "valid"), [(2.0, True), (2.1, True), (1.9, True), (2.3, False), (1.7, False)]
+)
+def test_a_selection_is_valid_while_the_price_moves_by_at_most_a_tenth(pacer, price, valid):
+    many = pacer(discount={"volume": {"at_most": 10_000}})
+    [state] = spent(many, 400).values()
+    earlier, later = {RULE: {**state, "price": 2.0}}, {RULE: {**state, "price": price}}
+    assert many.still_valid(earlier, later, NOON, 1, NOTHING_OUT) is valid
+
+
+def test_a_selection_is_not_valid_if_one_spend_event_moves_the_price_much(pacer):
+    three = pacer(discount={"volume": {"at_most": 3}})
+    before = spent(three, 1)
+    assert not three.still_valid(before, spent(three, 1, before), NOON, 1, NOTHING_OUT)
+
+
+def test_a_selection_is_not_valid_if_less_is_left_than_its_slots_can_spend(pacer):
+    shared = {"budget": "spring"}
+    two = pacer({"spring": {"at_most": 100}}, call_back=shared, discount=shared)
+    state = spent(two, 1)["budgets.spring"]
+    earlier, later = ({"budgets.spring": {**state, "spent": used}} for used in (1.0, 98.9))
+    assert two.still_valid(earlier, later, NOON, 1, NOTHING_OUT)  # 1.00 and 0.50 fit into 1.10
+    assert not two.still_valid(earlier, later, NOON, 2, NOTHING_OUT)
+    out = np.array([True, False, False])
+    assert two.still_valid(earlier, later, NOON, 2, out)
+
+
+def test_a_volume_of_removed_actions_does_not_matter(pacer):
+    three = pacer(discount={"volume": {"at_most": 3}})
+    before, after = spent(three, 1), spent(three, 3)
+    out = np.array([False, True, False])
+    assert three.still_valid(before, after, NOON, 1, out)
+    assert not three.still_valid(before, after, NOON, 1, NOTHING_OUT)
+
+
+def test_the_first_spend_event_of_a_volume_counts_as_a_change(pacer):
+    three = pacer(discount={"volume": {"at_most": 3}})
+    assert three.still_valid({}, {}, NOON, 1, NOTHING_OUT)
+    assert not three.still_valid({}, spent(three, 3), NOON, 1, NOTHING_OUT)

@@ -20,8 +20,8 @@ from features.customers.keys import KeyNormalizer
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest
-from serving.decide import decision_record
-from serving.decide.decision_record import contacts_of
+from serving.decide import limit_inputs
+from serving.decide.limit_inputs import contacts_of
 from tests.bench.caps import CAPS, CATALOG, PAIRS, SMALL, rounds
 from tests.conftest import SHOP, Built
 from tests.journal import counts, keep_journal, read_journal
@@ -86,7 +86,7 @@ def read_before_the_transaction(monkeypatch, ledger):
     def stale(_, *asked):
         return ledger.read(lambda apart: contacts_of(apart, *asked))
 
-    monkeypatch.setattr(decision_record, "contacts_of", stale)
+    monkeypatch.setattr(limit_inputs, "contacts_of", stale)
 
 
 def test_many_at_once_in_one_transaction_exceed_no_cap(engine, ledger, now):

@@ -175,7 +175,9 @@ def learned(server: Server, written: Ledger, decision_id: str) -> None:
         query = query.where(tables.outcomes.c.decision_id == decision_id)
         server.wait_for(lambda: rows(written, query) == [(True,)], 60)
         return
-    query = sa.select(tables.credits).where(tables.credits.c.decision_id == decision_id)
+    columns = tables.credits.c
+    query = sa.select(columns.decision_id).where(columns.decision_id == decision_id)
+    query = query.where(columns["count"] == 1)  # a silence counts less
     server.wait_for(lambda: len(rows(written, query)) == 1, 60)
     newest = sa.select(sa.func.max(tables.snapshots.c.sequence))
     [(sequence,)] = rows(written, newest)

@@ -29,7 +29,7 @@ def test_a_saved_bandit_is_read_back_as_it_was(learned, tmp_path):
 
 
 def test_the_state_of_imported_decisions_is_kept_beside_that_of_all(learned, tmp_path):
-    imported = BanditState.blank(ENCODER, PLAIN)
+    imported = BanditState(ENCODER, PLAIN)
     Bandit(learned.state, PLAIN, imported).save(tmp_path)
     back = Bandit.load(tmp_path)
     assert back.imported.to_bytes() == imported.to_bytes()

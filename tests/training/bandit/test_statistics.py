@@ -1,215 +1,247 @@
-"""Tests the sums of each action: outcomes can be retracted, and the ridge is checked by numpy."""
+"""Tests the sums of each action: in any order, retracted, decayed, and as bytes."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from features.errors import InvalidSetting
 from training.bandit.decay import Decay
-from training.bandit.encoder import Encoder
-from training.bandit.statistics import ActionStatistics
+from training.bandit.serialization import pack, unpack
+from training.bandit.statistics import ROOM, ActionStatistics
 
-NAN = float("nan")
-CHANNELS = ("app", "phone")
-PRIORS = {"call": (0.3, 10.0), "discount": (0.2, 25.0)}
-
-
-def an_encoder() -> Encoder:
-    return Encoder(("age", "visits"), CHANNELS, np.array([40.0, 3.0]), np.array([10.0, 2.0]))
+WIDTH = 4
+HALF_LIFE = 10.0
 
 
-def some_outcomes(n: int, seed: int) -> tuple:
-    """Rows, channels, actions, acceptances and counts, as `ActionStatistics.learn` takes them."""
+class Outcomes(NamedTuple):
+    """Outcomes as `ActionStatistics.learn` takes them."""
+
+    vectors: np.ndarray
+    actions: list[str]
+    rewards: np.ndarray
+    count: np.ndarray
+    at: np.ndarray
+
+    def part(self, which: np.ndarray | slice, sign: float = 1.0) -> Outcomes:
+        index = np.arange(len(self.actions))[which]
+        actions = [self.actions[number] for number in index]
+        count = sign * self.count[index]
+        return Outcomes(self.vectors[index], actions, self.rewards[index], count, self.at[index])
+
+
+def some_outcomes(n: int, seed: int, start: float = 0.0, kinds: str = "abc") -> Outcomes:
     rng = np.random.default_rng(seed)
-    rows = rng.normal([40.0, 3.0], [10.0, 2.0], (n, 2))
-    rows[rng.random((n, 2)) < 0.1] = NAN
-    channels = rng.choice(CHANNELS, n).tolist()
-    actions = rng.choice(list(PRIORS), n).tolist()
-    return rows, channels, actions, rng.integers(0, 2, n).astype(float), rng.uniform(0.2, 1, n)
+    vectors = np.column_stack([np.ones(n), rng.normal(size=(n, WIDTH - 1))])
+    actions = rng.choice([*kinds], n).tolist()
+    rewards, count = rng.normal(size=n), rng.uniform(0.2, 1, n)
+    return Outcomes(vectors, actions, rewards, count, start + rng.uniform(0, 5, n))
 
 
-def learned(*parts: tuple) -> ActionStatistics:
-    posterior = ActionStatistics(an_encoder(), ridge=5.0)
+def learned(*parts: Outcomes, half_life: float | None = None, basis=None) -> ActionStatistics:
+    sums = ActionStatistics(WIDTH, Decay(half_life))
+    if basis is not None:
+        sums.turn_to(basis, 2)
     for part in parts:
-        posterior.learn(*part)
-    return posterior
+        sums.learn(*part)
+    return sums
 
 
-def take(outcomes: tuple, which: slice) -> tuple:
-    return tuple(part[which] for part in outcomes)
+def numbers(sums: ActionStatistics, now: float = 0.0) -> dict[str, np.ndarray]:
+    """All sums of each action, as of a time, in one row."""
+    shrink = sums.decay.shrink(now)
+    return {
+        action: shrink
+        * np.concatenate(
+            [
+                np.tril(sums.second(action)).ravel(),
+                sums.first(action),
+                np.tril(sums.inner(action)).ravel(),
+                sums.along(action),
+                [sums.counted(action)],
+            ]
+        )
+        for action in sums.actions
+    }
 
 
-def retracted(outcomes: tuple) -> tuple:
-    return (*outcomes[:4], -outcomes[4])
+def assert_equal(one: ActionStatistics, other: ActionStatistics, now: float = 0.0) -> None:
+    mine, theirs = numbers(one, now), numbers(other, now)
+    for action in {*mine, *theirs}:
+        nothing = np.zeros_like(next(iter(mine.values())))
+        expected = theirs.get(action, nothing)
+        assert mine.get(action, nothing) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    shrink = one.decay.shrink(now), other.decay.shrink(now)
+    pooled = np.multiply(one.pooled, shrink[0]), np.multiply(other.pooled, shrink[1])
+    assert pooled[0] == pytest.approx(pooled[1], rel=1e-9, abs=1e-9)
 
 
-def test_weights_equal_a_brute_force_ridge_solution():
-    """Solve by numpy, with the prior and the ridge as extra rows of one least-squares problem."""
-    rows, channels, actions, y, count = some_outcomes(200, seed=1)
-    model = learned((rows, channels, actions, y, count)).model(PRIORS)
-    vectors = an_encoder().encode(rows, channels)
-    for index, (action, (acceptance, weight)) in enumerate(PRIORS.items()):
-        mine = np.array(actions) == action
-        root = np.sqrt(count[mine])
-        pull = np.diag(np.sqrt([weight, 5.0, 5.0, 5.0, 5.0]))
-        left = np.vstack([vectors[mine] * root[:, None], pull])
-        right = np.append((y[mine] - acceptance) * root, np.zeros(5))
-        brute = np.linalg.lstsq(left, right, rcond=None)[0]
-        assert model.weights[index] == pytest.approx(brute, abs=1e-10)
+def a_basis() -> np.ndarray:
+    return np.linalg.qr(np.random.default_rng(0).normal(size=(WIDTH, WIDTH)))[0]
 
 
-def test_order_does_not_matter():
-    outcomes = some_outcomes(60, seed=2)
-    once = learned(outcomes).model(PRIORS)
-    backwards = learned(take(outcomes, slice(None, None, -1))).model(PRIORS)
-    in_parts = learned(take(outcomes, slice(40, 60)), take(outcomes, slice(0, 40))).model(PRIORS)
-    assert np.allclose(once.weights, backwards.weights, atol=1e-12)
-    assert np.allclose(once.weights, in_parts.weights, atol=1e-12)
+def test_the_sums_are_those_of_their_definition():
+    given, basis = some_outcomes(50, seed=1), a_basis()
+    sums = learned(given, basis=basis)
+    for action in "abc":
+        mine = np.array(given.actions) == action
+        v, y, c = given.vectors[mine], given.rewards[mine], given.count[mine]
+        second = (v * c[:, None]).T @ v
+        assert np.tril(sums.second(action)) == pytest.approx(np.tril(second))
+        assert sums.second(action)[:, 0] == pytest.approx(second[:, 0])
+        assert sums.first(action) == pytest.approx((c * y) @ v)
+        turned = basis.T @ second @ basis
+        assert sums.along(action) == pytest.approx(turned.diagonal())
+        assert sums.inner(action) == pytest.approx(turned[:2, :2])
+        assert sums.counted(action) == pytest.approx(c.sum())
+        assert sums.rate(action) == pytest.approx((c * y).sum() / c.sum())
+    y, c = given.rewards, given.count
+    assert sums.pooled == pytest.approx((c.sum(), (c * y).sum(), (c * y**2).sum()))
 
 
-def test_learning_and_retracting_gives_the_posterior_before():
-    before, late = some_outcomes(50, seed=3), some_outcomes(30, seed=4)
-    posterior = learned(before, late, retracted(late))
-    expected = learned(before)
-    assert np.allclose(posterior.model(PRIORS).weights, expected.model(PRIORS).weights)
-    assert np.allclose(
-        [posterior.counted(a) for a in PRIORS], [expected.counted(a) for a in PRIORS]
-    )
-    moved = learned(before, late).model(PRIORS).weights
-    assert not np.allclose(moved, expected.model(PRIORS).weights)  # the test can fail
+@pytest.mark.parametrize("turned", [False, True])
+def test_order_and_batches_do_not_matter(turned):
+    given, basis = some_outcomes(60, seed=2), a_basis() if turned else None
+    at_once = learned(given, basis=basis)
+    backwards = learned(given.part(slice(None, None, -1)), basis=basis)
+    in_parts = learned(given.part(slice(40, 60)), given.part(slice(0, 40)), basis=basis)
+    singles = learned(*(given.part(slice(row, row + 1)) for row in range(60)), basis=basis)
+    for other in (backwards, in_parts, singles):
+        assert_equal(other, at_once)
+        assert [other.changes(action) for action in "abc"] == [
+            at_once.changes(action) for action in "abc"
+        ]
 
 
-def test_counts_and_rates_are_those_of_the_outcomes():
-    row = np.array([[40.0, 3.0]] * 3)
-    posterior = learned(
-        (row, ["app"] * 3, ["call"] * 3, np.array([1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.5]))
-    )
-    assert posterior.counted("call") == 2.5
-    assert posterior.rate("call") == pytest.approx(1.5 / 2.5)
-    assert posterior.counted("discount") == 0
-    assert np.isnan(posterior.rate("discount"))
+def test_a_basis_that_is_turned_to_later_counts_from_the_first_outcome():
+    given, basis = some_outcomes(40, seed=3), a_basis()
+    before, after = learned(given, basis=basis), learned(given)
+    after.turn_to(basis, 2)
+    assert_equal(after, before)
 
 
-def test_many_outcomes_outweigh_the_prior():
-    n = 100_000
-    rows = np.tile([[40.0, 3.0]], (n, 1))
-    part = (rows, ["app"] * n, ["call"] * n, np.tile([1.0, 0.0, 0.0, 0.0], n // 4), np.ones(n))
-    model = learned(part).model({"call": (0.9, 10.0)})
-    assert model.acceptance(rows[:1], ["app"])[0, 0] == pytest.approx(0.25, abs=1e-3)
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_retracted_outcomes_leave_the_sums_without_them(one_by_one):
+    before, late = some_outcomes(50, seed=4), some_outcomes(30, seed=5)
+    sums, expected = learned(before, late), learned(before)
+    assert not np.allclose(sums.first("a"), expected.first("a"))  # the test can fail
+    rows = [slice(row, row + 1) for row in range(30)] if one_by_one else [slice(None)]
+    for row in rows:
+        sums.learn(*late.part(row, sign=-1.0))
+    assert_equal(sums, expected)
+    assert sums.changes("a") > expected.changes("a")  # it is solved again
 
 
-def test_actions_learn_independently():
-    row = np.array([[50.0, 3.0]])
-    model = learned((row, ["app"], ["call"], np.ones(1), np.ones(1))).model(PRIORS)
-    call, discount = model.acceptance(row, ["app"])[0]
-    assert call > 0.3
-    assert discount == pytest.approx(0.2)
+def test_an_outcome_may_be_retracted_before_it_is_learned():
+    given, wrong = some_outcomes(20, seed=6), some_outcomes(5, seed=7)
+    assert_equal(learned(wrong.part(slice(None), -1.0), given, wrong), learned(given))
 
 
-def test_a_prior_that_is_edited_later_counts_as_if_it_had_always_been_so():
-    posterior = learned(some_outcomes(40, seed=5))
-    posterior.model(PRIORS)
-    edited = {"call": (0.6, 3.0)}
-    expected = learned(some_outcomes(40, seed=5)).model(edited)
-    assert posterior.model(edited).weights.tolist() == expected.weights.tolist()
+def test_an_action_without_outcomes_counts_nothing():
+    sums = learned(some_outcomes(5, seed=8, kinds="a"))
+    assert (sums.knows("a"), sums.knows("b")) == (True, False)
+    assert (sums.counted("b"), sums.changes("b")) == (0.0, 0)
+    assert np.isnan(sums.rate("b"))
+    sums.learn(np.empty((0, WIDTH)), [], np.empty(0), np.empty(0), np.empty(0))
+    assert sums.actions == ["a"]
 
 
-def test_a_posterior_survives_its_bytes():
-    posterior = learned(some_outcomes(40, seed=6))
-    back = ActionStatistics.from_bytes(posterior.to_bytes())
-    assert (back.ridge, back.actions) == (posterior.ridge, posterior.actions)
-    assert back.encoder.features == ("age", "visits")
-    assert back.model(PRIORS).weights.tolist() == posterior.model(PRIORS).weights.tolist()
-    more = some_outcomes(10, seed=7)
-    posterior.learn(*more)
-    back.learn(*more)
-    assert back.second.tolist() == posterior.second.tolist()
-
-
-def test_an_empty_posterior_survives_its_bytes_and_can_learn():
-    back = ActionStatistics.from_bytes(ActionStatistics(an_encoder(), ridge=5.0).to_bytes())
-    back.learn(*some_outcomes(40, seed=6))
-    assert back.first.tolist() == learned(some_outcomes(40, seed=6)).first.tolist()
-
-
-@pytest.mark.parametrize("ridge", [0.0, -1.0, NAN, float("inf")])
-def test_a_ridge_we_cannot_use_is_named_in_the_error(ridge):
-    with pytest.raises(InvalidSetting, match=f"ridge is {ridge!r}. Expected a finite number > 0"):
-        ActionStatistics(an_encoder(), ridge)
-
-
-# What fades, and what siblings expect ----------------------------------------------------------
-
-
-def decayed(*parts: tuple, half_life: float = 10.0) -> ActionStatistics:
-    posterior = ActionStatistics(an_encoder(), ridge=5.0, decay=Decay(half_life))
-    for part in parts:
-        posterior.learn(*part)
-    return posterior
-
-
-def dated(n: int, seed: int, start: float) -> tuple:
-    at = start + np.random.default_rng(seed).uniform(0, 5, n)
-    return (*some_outcomes(n, seed), at)
+def test_more_actions_than_there_is_room_for_at_first_are_kept_apart():
+    kinds = "abcdefghijk"
+    assert len(kinds) > 2 * ROOM
+    given = some_outcomes(200, seed=9, kinds=kinds)
+    sums = learned(given, basis=a_basis())
+    for action in kinds:
+        mine = np.flatnonzero(np.array(given.actions) == action)
+        assert numbers(sums)[action] == pytest.approx(
+            numbers(learned(given.part(mine), basis=a_basis()))[action]
+        )
 
 
 def test_an_outcome_of_one_half_life_ago_counts_half():
-    rows, channels, actions, y, count = some_outcomes(40, seed=21)
-    old = decayed((rows, channels, actions, y, count, np.full(40, 90.0)))
-    half = learned((rows, channels, actions, y, count / 2))
-    now = old.model(PRIORS, now=100.0)
-    assert now.weights == pytest.approx(half.model(PRIORS).weights)
+    given = some_outcomes(40, seed=10)
+    old = learned(given._replace(at=np.full(40, 90.0)), half_life=HALF_LIFE)
+    half = learned(given._replace(count=given.count / 2))
+    assert numbers(old, now=100.0)["a"] == pytest.approx(numbers(half)["a"])
 
 
-def test_decaying_outcomes_may_come_in_any_order_and_be_retracted():
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_decaying_outcomes_come_in_any_order_and_are_retracted(one_by_one):
     """400 half-lives lie between the outcomes, so the epoch has moved on."""
-    early, late = dated(30, seed=22, start=0.0), dated(30, seed=23, start=4_000.0)
-    wrong = dated(20, seed=24, start=3_990.0)
-    forth, back = decayed(early, wrong, late), decayed(late, early, wrong)
-    for posterior in (forth, back):
-        posterior.learn(*wrong[:4], -wrong[4], wrong[5])
-        expected = decayed(late).model(PRIORS, now=4_005.0).weights  # early ones are forgotten
-        assert posterior.model(PRIORS, now=4_005.0).weights == pytest.approx(expected, abs=1e-9)
+    early, late = some_outcomes(30, seed=11), some_outcomes(30, seed=12, start=4_000.0)
+    wrong = some_outcomes(20, seed=13, start=3_990.0)
 
+    def decayed(*parts: Outcomes) -> ActionStatistics:
+        rows = [part.part(slice(row, row + 1)) for part in parts for row in range(len(part.at))]
+        given = rows if one_by_one else parts
+        return learned(*given, half_life=HALF_LIFE, basis=a_basis())
 
-def test_outcomes_that_decay_need_their_times():
-    with pytest.raises(InvalidSetting, match="without their times. Expected 'at' for each, in"):
-        decayed(some_outcomes(3, seed=25))
-
-
-def test_a_new_action_starts_where_the_others_of_its_group_are():
-    n = 200
-    rows = np.random.default_rng(26).normal([40.0, 3.0], [10.0, 2.0], (n, 2))
-    likes = (rows[:, 0] > 40).astype(float)  # the older accept
-    posterior = learned((rows, ["app"] * n, ["call"] * n, likes, np.ones(n)))
-    priors = PRIORS | {"visit": (0.2, 10.0)}
-    groups = {"call": "talk", "visit": "talk", "discount": "money"}
-    old, young = posterior.model(priors, groups).acceptance(
-        np.array([[55.0, 3.0], [25.0, 3.0]]), ["app", "app"]
+    expected = decayed(late)  # the early ones are forgotten
+    assert expected.decay.epoch > 3_000
+    for order in ((early, wrong, late), (late, early, wrong)):
+        sums = decayed(*order, wrong.part(slice(None), -1.0))
+        assert_equal(sums, expected, now=4_005.0)
+    assert not np.allclose(  # the test can fail
+        decayed(late, wrong).first("a"), expected.first("a"), rtol=1e-3
     )
-    assert old[2] > young[2] + 0.3
-    assert old[1] == young[1] == pytest.approx(0.2)  # alone in its group
-    apart = posterior.model(priors).acceptance(np.array([[55.0, 3.0]]), ["app"])
-    assert apart[0, 2] == pytest.approx(0.2)
 
 
-def test_own_outcomes_outweigh_those_of_the_group():
-    n = 2_000
-    rows = np.tile([[40.0, 3.0]], (n, 1))
-    told = learned(
-        (rows, ["app"] * n, ["call"] * n, np.ones(n), np.ones(n)),
-        (rows, ["app"] * n, ["discount"] * n, np.zeros(n), np.ones(n)),
-    )
-    groups = dict.fromkeys(PRIORS, "all")
-    call, discount = told.model(PRIORS, groups).acceptance(rows[:1], ["app"])[0]
-    assert call > 0.98 and discount < 0.02
+def test_principal_axes_are_those_with_the_most_variance_first():
+    given = some_outcomes(300, seed=14)
+    given = given._replace(vectors=given.vectors * [1.0, 5.0, 0.1, 2.0], count=np.ones(300))
+    axes = learned(given).principal_axes()
+    assert axes.T @ axes == pytest.approx(np.eye(WIDTH), abs=1e-9)
+    spread = np.square(given.vectors @ axes).sum(axis=0)
+    assert spread.argsort()[::-1].tolist() == [0, 1, 2, 3]
+    assert abs(axes[1, 0]) > 0.99
+    assert ActionStatistics(WIDTH).principal_axes().tolist() == np.eye(WIDTH).tolist()
 
 
-def test_noise_is_the_variance_about_the_rates():
-    n = 1_000
-    rows = np.tile([[40.0, 3.0]], (n, 1))
-    y = np.tile([1.0, 0.0, 0.0, 0.0], n // 4)
-    told = learned((rows, ["app"] * n, ["call"] * n, y, np.ones(n)))
-    assert told.noise() == pytest.approx(0.25 * 0.75, rel=0.01)
-    assert learned().noise() == 0.25
+@pytest.mark.parametrize("half_life", [None, HALF_LIFE])
+def test_sums_survive_their_bytes_and_go_on_learning(half_life):
+    given, more = some_outcomes(40, seed=15), some_outcomes(10, seed=16, start=1_000.0)
+    sums = learned(given, half_life=half_life)
+    back = ActionStatistics.from_bytes(sums.to_bytes())
+    assert (back.actions, back.width, back.decay) == (sums.actions, sums.width, sums.decay)
+    assert back.to_bytes() == sums.to_bytes()
+    assert_equal(back, sums)
+    for one in (sums, back):
+        one.learn(*more)
+    assert_equal(back, sums, now=1_005.0)
+    assert back.changes("a") > 0
+
+
+def test_sums_without_outcomes_survive_their_bytes_and_can_learn():
+    back = ActionStatistics.from_bytes(ActionStatistics(WIDTH).to_bytes())
+    back.learn(*some_outcomes(40, seed=17))
+    assert_equal(back, learned(some_outcomes(40, seed=17)))
+
+
+def test_bytes_in_which_both_triangles_stood_are_read():
+    sums = learned(some_outcomes(40, seed=18), half_life=HALF_LIFE)
+    note, arrays = unpack(sums.to_bytes())
+    lower = [np.tril(sums.second(action)) for action in sums.actions]
+    arrays["second"] = np.array([one + np.tril(one, -1).T for one in lower])
+    del arrays["triangles"]
+    back = ActionStatistics.from_bytes(pack(note | {"ridge": 5.0}, **arrays))
+    assert back.to_bytes() == sums.to_bytes()
+    more = some_outcomes(10, seed=19)
+    for one in (sums, back):
+        one.learn(*more)
+        one.turn_to(a_basis(), 2)
+    assert_equal(back, sums)
+
+
+def test_a_copy_learns_alone():
+    given, more = some_outcomes(40, seed=20), some_outcomes(9, seed=21, kinds="ad")
+    sums = learned(given, basis=a_basis())
+    copy = sums.copied()
+    assert_equal(copy, sums)
+    assert copy.changes("a") == sums.changes("a")
+    copy.learn(*more)
+    assert sums.actions == learned(given).actions
+    assert_equal(sums, learned(given, basis=a_basis()))
+    assert_equal(copy, learned(given, more, basis=a_basis()))
+    sums.learn(*more)
+    assert_equal(copy, sums)

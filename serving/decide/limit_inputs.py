@@ -1,0 +1,95 @@
+"""Reads the contacts and the pacing states that limit a decision, and compares two such readings.
+
+They are read twice: without a lock for the selection, and again in the transaction that appends
+the decision. The selection takes most of the time of a decision, so it is kept out of the
+transaction, as in optimistic concurrency control (Kung & Robinson, 1981): the transaction
+validates what the selection has read, and the selection is repeated if that has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features.customers.contacts import Contact, history
+from features.customers.profiles import account_key, account_of, members_of
+from features.ledger import tables
+from features.ledger.statements import Statement, list_parameters, list_values
+from serving.decide.decision_setup import DecisionSetup
+from serving.decide.step_results import DecisionInputs, LimitInputs, ScoredActions
+from training.arrays import Bools
+
+
+def read_limit_inputs(
+    connection: sa.Connection, setup: DecisionSetup, customer_id: str, now: datetime, out: Bools
+) -> LimitInputs:
+    """Read contacts and pacing states.
+
+    Parameters
+    ----------
+    out : shape (n_actions,)
+        Actions that are removed already; the pacing states that only they draw on are not read.
+    """
+    contacts = contacts_of(connection, setup, customer_id, now)
+    return LimitInputs(contacts, _paces_of(connection, setup, out))
+
+
+def still_valid(
+    setup: DecisionSetup,
+    inputs: DecisionInputs,
+    scored: ScoredActions,
+    read: LimitInputs,
+    locked: LimitInputs,
+) -> bool:
+    """True if a selection by ``read`` may be appended although ``locked`` holds now.
+
+    The contacts must be equal. The pacing states may differ a little: see
+    `BudgetPacer.still_valid`. Neither condition looks at the actions that were drawn. So no draw
+    is repeated more often than another, and the logged probabilities are exact.
+    """
+    if read.contacts != locked.contacts:
+        return False
+    out, slots = scored.eligibility.out, inputs.request.slots
+    return setup.pacer.still_valid(read.paces, locked.paces, inputs.decided_at, slots, out)
+
+
+def contacts_of(
+    connection: sa.Connection, setup: DecisionSetup, customer_id: str, now: datetime
+) -> list[Contact]:
+    """Read the contacts that the contact policy counts, the oldest first."""
+    policy = setup.contact_policy
+    if not policy.days:
+        return []
+    people = [customer_id]
+    if policy.per_account and (account := account_of(connection, customer_id)):
+        people += [one for one in members_of(connection, account_key(account)) if one not in people]
+    return history(connection, people, now - timedelta(days=policy.days))
+
+
+def limit_inputs_of(record: Mapping[str, Any], customer_id: str) -> LimitInputs:
+    """Take the contacts and pacing states of a logged decision from its record.
+
+    Colleagues' customer ids are not in the record; they are empty here.
+    """
+    contacts = [Contact(customer_id if own else "", *rest) for own, *rest in record["contacts"]]
+    return LimitInputs(contacts, record["paces"])
+
+
+def _paces_of(connection: sa.Connection, setup: DecisionSetup, out: Bools) -> dict[str, Any]:
+    names = setup.pacer.names(out)
+    if not names:
+        return {}
+    rows = _paces(len(names)).rows(connection, list_values("name", names))
+    return {name: from_json(state) for name, state in rows}
+
+
+@cache
+def _paces(names: int) -> Statement:
+    columns = tables.paces.c
+    query = sa.select(columns.name, columns.state)
+    return Statement(query.where(columns.name.in_(list_parameters("name", names))))

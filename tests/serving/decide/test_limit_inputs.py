@@ -1,0 +1,85 @@
+"""Contacts and pacing states: read, compared, and taken from a record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from serving.contract.decisions import DecideRequest
+from serving.decide.choice import score
+from serving.decide.limit_inputs import (
+    contacts_of,
+    limit_inputs_of,
+    read_limit_inputs,
+    still_valid,
+)
+from serving.decide.step_results import LimitInputs
+from tests.serving.fakes import EXPECTED, PLUS, FakeModels, changed, decide, engine_of, rows
+
+CAP = {"caps": [{"at_most": 9, "days": 7}]}
+VOLUME = {"at_most": 100}
+
+
+@pytest.fixture
+def engine(toy_catalog, toy_domain, ledger):
+    """One that counts contacts, and shows at most 100 discounts a day."""
+    actions = toy_catalog.model_dump(by_alias=True)["actions"]
+    actions["discount"] |= {"volume": VOLUME}
+    parts = {"control_group": {"share": 0}, "contact_policy": CAP, "actions": actions}
+    models = FakeModels(EXPECTED, gamma=1e9)
+    return engine_of(changed(toy_catalog, **parts), toy_domain, ledger, {"c1": PLUS}, models)
+
+
+def reading(engine, ledger, now, customer_id="c1"):
+    """Read and score a request, then read its limits."""
+    request = DecideRequest(customer_id=customer_id, channel="app")
+    keys = engine.inputs.check(request)
+    inputs = engine.inputs.read(engine.setup, request, keys, now, "new")
+    scored = score(engine.setup, inputs)
+    read = ledger.read(
+        lambda c: read_limit_inputs(c, engine.setup, customer_id, now, scored.eligibility.out)
+    )
+    return inputs, scored, read
+
+
+def test_the_limits_come_back_from_the_record(engine, ledger, now):
+    decide(engine, now - timedelta(hours=1), decision_id="d0")
+    read = ledger.read(lambda c: contacts_of(c, engine.setup, "c1", now))
+    decide(engine, now, decision_id="d1")
+    [kept] = [json.loads(row.record) for row in rows(ledger) if row.decision_id == "d1"]
+    assert [(one.customer_id, one.action_id) for one in read] == [("c1", "call_back")]
+    assert limit_inputs_of(kept, "c1") == LimitInputs(read, {})
+
+
+def test_a_selection_is_valid_while_nothing_changes(engine, ledger, now):
+    inputs, scored, read = reading(engine, ledger, now)
+    again = reading(engine, ledger, now)[2]
+    assert still_valid(engine.setup, inputs, scored, read, again)
+
+
+def test_a_selection_is_not_valid_after_another_contact(engine, ledger, now):
+    inputs, scored, read = reading(engine, ledger, now)
+    decide(engine, now, decision_id="d1")
+    again = reading(engine, ledger, now)[2]
+    assert not still_valid(engine.setup, inputs, scored, read, again)
+
+
+def test_a_selection_is_not_valid_after_an_outcome_of_a_contact(engine, ledger, now):
+    decide(engine, now, decision_id="d1")
+    inputs, scored, read = reading(engine, ledger, now)
+    [contact] = read.contacts
+    told = LimitInputs([contact._replace(outcomes_at={"accepted": 1})], read.paces)
+    assert not still_valid(engine.setup, inputs, scored, read, told)
+
+
+def test_a_selection_is_not_valid_if_a_volume_has_been_used_up(engine, ledger, now):
+    decide(engine, now, decision_id="d1", actions=["discount"])
+    inputs, scored, read = reading(engine, ledger, now, "c2")
+    (name,) = read.paces
+    state = read.paces[name]
+    nearly, used_up = ({name: {**state, "spent": spent}} for spent in (99.0, 100.0))
+    assert still_valid(engine.setup, inputs, scored, read, replace(read, paces=nearly))
+    assert not still_valid(engine.setup, inputs, scored, read, replace(read, paces=used_up))
