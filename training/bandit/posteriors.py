@@ -128,6 +128,7 @@ class LinearPosteriors:
             self._solve_changed(0.0 if exact else STALE)
         if exact or not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
             self._update_weights()
+        # The experts' errors count as independent: an expert of little weight adds little.
         among = normalised(self.expert_weights[:-1]) ** 2 * self._scale
         return RewardModel(
             encoder=self._state.encoder,
@@ -258,23 +259,26 @@ class LinearPosteriors:
         self._variance[number, index, : self._k] = 0.0
         part = constant[: self._k]
         of_prior = expert.ridge * np.eye(self._k) + extra * part[:, None] * part
-        found = _inverse(of_prior + inner)
-        self._covariance[number, index] = (_inverse(of_prior) if found is None else found) / fitted
+        covariance = _inverse(of_prior + inner)
+        if covariance is None:
+            covariance = np.linalg.inv(of_prior)
+        self._covariance[number, index] = covariance / fitted
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.
 
-        The noise of an expert is its mean squared error; the variance of rewards counts as one
-        outcome of it.
+        The noise is the mean squared error of the mixture, trees included; the variance of rewards
+        counts as one outcome of it.
         """
         state, params = self._state, self._state.params
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
-        self.expert_weights = _expert_weights(errors, variance, params, state.trees is not None)
-        self._lasting = normalised(np.where(self._lasts, self.expert_weights[:-1], 0.0))
-        noise = (variance + np.maximum(np.diag(errors.products)[:-1], 0.0)) / (1.0 + errors.count)
+        weights = _expert_weights(errors, variance, params, state.trees is not None)
+        self.expert_weights = weights
+        self._lasting = normalised(np.where(self._lasts, weights[:-1], 0.0))
+        total = max(float(weights @ errors.products @ weights), 0.0)
         scales = np.array([one.exploration_scale for one in self._experts])
-        self._scale = scales**2 * noise
+        self._scale = scales**2 * (variance + total) / (1.0 + errors.count)
 
 
 def _expert_weights(
