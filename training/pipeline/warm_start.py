@@ -30,6 +30,8 @@ from training.models.metrics import log_loss, roc_auc
 from training.params import BanditParams
 
 TRAINING_SHARE = 0.6  # of the decisions, the earliest; the others are held out
+# Expected acceptances are means and may be 0; the log loss needs probabilities that are not.
+LEAST_PROBABILITY = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,7 @@ def warm_start_metrics(
 ) -> dict[str, float]:
     """Evaluate the predictions for later decisions by a bandit trained on earlier ones.
 
+    For the log loss, an expected acceptance is kept between `LEAST_PROBABILITY` and 1 less that.
     ``log_loss_of_rates`` is the log loss of predicting each action's acceptance rate, which a
     bandit without context would reach.
     """
@@ -222,12 +225,13 @@ def warm_start_metrics(
     rows = imported.columns_of(encoder)[later]
     acceptance = model.acceptance(rows, [imported.channels[index] for index in later])
     p = acceptance[np.arange(len(later)), [model.actions.index(action) for action in taken]]
+    probability = np.clip(p, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     rates = _rates(imported, earlier)
     by_rate = np.array([rates.get(action, y[earlier].mean()) for action in taken])
     observed = y[later].astype(np.int64)
     return metrics | {
         "roc_auc": roc_auc(observed, p),
-        "log_loss": log_loss(observed, np.column_stack([1 - p, p])),
+        "log_loss": log_loss(observed, np.column_stack([1 - probability, probability])),
         "log_loss_of_rates": log_loss(observed, np.column_stack([1 - by_rate, by_rate])),
     }
 
