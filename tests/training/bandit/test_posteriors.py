@@ -343,6 +343,17 @@ def test_only_actions_with_outcomes_are_solved_again(monkeypatch):
     assert solved == [(0, 1), (0, 0), (0, 1)]
 
 
+def test_an_action_with_few_new_outcomes_is_solved_again_only_where_that_is_asked_for():
+    state, told = state_of(some_outcomes(4_000, seed=21)), some_outcomes(5, seed=22)
+    before = state.model(PRIORS, {}, WIDE).weights.copy()
+    state.learn(told)
+    assert state.model(PRIORS, {}, WIDE).weights.tolist() == before.tolist()
+    exact = state.model(PRIORS, {}, WIDE, exact=True)
+    anew = state.copied().model(PRIORS, {}, WIDE)
+    assert exact.weights == pytest.approx(anew.weights, abs=1e-10)
+    assert not np.allclose(exact.weights, before, atol=1e-6)
+
+
 # Changed priors --------------------------------------------------------------------------------
 
 
