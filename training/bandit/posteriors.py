@@ -11,19 +11,18 @@ the few with whom it was never tried.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
-from scipy.linalg.lapack import dposv, dpotrf, dpotri
 
 from training.arrays import Floats
+from training.bandit.encoder import Encoder
 from training.bandit.reward_model import RewardModel, normalised
 from training.bandit.stacking import ExpertErrors
 from training.bandit.statistics import ActionStatistics
+from training.bandit.trees import BoostedTrees
+from training.models.ridge import covariance_of, ridge_from_sums
 from training.params import BanditParams
-
-if TYPE_CHECKING:
-    from training.bandit.bandit_state import BanditState
 
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
 
@@ -36,32 +35,25 @@ GROUP_WEIGHT = 20.0  # outcomes of its own after which an action is half free of
 DRIFT_PRIOR = 30.0  # precision, in outcomes, of the prior that an action's level has not changed
 
 
-def solve(second: Floats, first: Floats, penalty: Floats, start: Floats) -> Floats:
-    """Solve for the posterior mean of an action's weights: (A + D)^-1 (b + D start).
+class LearnedSums(Protocol):
+    """The part of `BanditState` from which posteriors are solved."""
 
-    Parameters
-    ----------
-    second : shape (width, width)
-        A = sum of c v v' over the action's outcomes; only the lower triangle is read.
-    first : shape (width,)
-        b = sum of c y v.
-    penalty : shape (width,)
-        The diagonal of D: the precision of each prior weight, in outcomes.
-    start : shape (width,)
-        Prior mean of the weights.
+    encoder: Encoder
+    params: BanditParams
+    statistics: dict[float | None, ActionStatistics]
+    newest: float
+    counted: float
+    trees: BoostedTrees | None
 
-    References
-    ----------
-    Bishop (2006), "Pattern Recognition and Machine Learning", section 3.3.
-    """
-    matrix = second.copy()
-    matrix.flat[:: len(matrix) + 1] += penalty
-    # LAPACK stores matrices by column: its upper triangle is the lower one here.
-    _, weights, failed = dposv(matrix.T, first + penalty * start, lower=0, overwrite_a=1)
-    if failed:  # retractions and rounding; the prior is what is left
-        return start.copy()
-    found: Floats = weights
-    return found
+    @property
+    def first(self) -> ActionStatistics:
+        """The statistics of the first linear expert."""
+
+    def recent_errors(self) -> ExpertErrors:
+        """The experts' errors, decayed until now."""
+
+    def variance(self) -> float:
+        """Variance of the rewards so far."""
 
 
 class LinearPosteriors:
@@ -69,7 +61,7 @@ class LinearPosteriors:
 
     Parameters
     ----------
-    state : BanditState
+    state : LearnedSums
         Its sums are read, and told about the axes.
     priors
         For each action, its prior reward and the weight of that, in outcomes. Or the names of the
@@ -80,7 +72,7 @@ class LinearPosteriors:
     """
 
     def __init__(
-        self, state: BanditState, priors: Priors | Sequence[str], groups: Mapping[str, str]
+        self, state: LearnedSums, priors: Priors | Sequence[str], groups: Mapping[str, str]
     ) -> None:
         self._state, self._given, self._groups = state, _kept(priors), dict(groups)
         self._experts = state.params.linear_experts
@@ -203,7 +195,7 @@ class LinearPosteriors:
                 for number in np.flatnonzero(self._lasts).tolist():
                     penalty = self._penalty(number, level)
                     others = second - own[0], first - own[1]
-                    weights = solve(*others, penalty, np.zeros_like(penalty))
+                    weights = ridge_from_sums(*others, penalty, np.zeros_like(penalty))
                     weights[0] = 0.0
                     found[number, index] = weights
         return found
@@ -248,7 +240,7 @@ class LinearPosteriors:
         self.weights[number, index] = start
         if sums.knows(action):
             second, first = shrink * sums.second(action), shrink * self._centred(sums, index)
-            self.weights[number, index] = solve(second, first, penalty, start)
+            self.weights[number, index] = ridge_from_sums(second, first, penalty, start)
             inner, along = shrink * sums.inner(action), shrink * sums.along(action)
         # The prior precision is that of the ridge, but for the level: the first element.
         extra, constant = penalty[0] - expert.ridge, self._basis[0]
@@ -259,10 +251,7 @@ class LinearPosteriors:
         self._variance[number, index, : self._k] = 0.0
         part = constant[: self._k]
         of_prior = expert.ridge * np.eye(self._k) + extra * part[:, None] * part
-        covariance = _inverse(of_prior + inner)
-        if covariance is None:
-            covariance = np.linalg.inv(of_prior)
-        self._covariance[number, index] = covariance / fitted
+        self._covariance[number, index] = covariance_of(of_prior + inner, of_prior) / fitted
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.
@@ -293,17 +282,3 @@ def _expert_weights(
 def _kept(priors: Priors | Sequence[str]) -> Priors | tuple[str, ...]:
     """A copy of the priors: the caller may edit theirs."""
     return dict(priors) if isinstance(priors, Mapping) else tuple(priors)
-
-
-def _inverse(matrix: Floats) -> Floats | None:
-    """Inverse of a symmetric matrix; None if it is not positive definite.
-
-    Precision is not, where more was retracted than learned; the prior is then what is left.
-    """
-    factor, failed = dpotrf(matrix, lower=0)
-    if failed:
-        return None
-    inverse, _ = dpotri(factor, lower=0)
-    upper = np.triu(inverse)
-    found: Floats = upper + np.triu(upper, 1).T
-    return found
