@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.arrays import Bools, Floats, Indices
+from training.arrays import Bools, Floats, Indices, pack, unpack
 from training.bandit.encoder import CHANNEL, Encoder
-from training.bandit.serialization import pack, unpack
 from training.bandit.trees import BoostedTrees
 from training.contributions import Contributions
 
