@@ -9,7 +9,7 @@ import pytest
 
 from features.errors import InvalidSetting
 from training.arrays import pack, unpack
-from training.bandit.statistics import ROOM, ActionStatistics, Decay
+from training.bandit.statistics import MAX_HALF_LIVES, ROOM, ActionStatistics, Decay
 
 WIDTH = 4
 HALF_LIFE = 10.0
