@@ -131,6 +131,7 @@ class LinearPosteriors:
             variance=np.tensordot(among, self._variance, 1),
             covariance=np.tensordot(among, self._covariance, 1),
             free_variance=float(among @ [1 / one.ridge for one in self._experts]),
+            noise=self._noise,
             basis=self._basis,
             expert_weights=self.expert_weights,
             reward_range=reward_range,
@@ -267,7 +268,8 @@ class LinearPosteriors:
         self._lasting = normalised(np.where(self._lasts, weights[:-1], 0.0))
         total = max(float(weights @ errors.products @ weights), 0.0)
         scales = np.array([one.exploration_scale for one in self._experts])
-        self._scale = scales**2 * (variance + total) / (1.0 + errors.count)
+        self._noise = (variance + total) / (1.0 + max(errors.count, 0.0))
+        self._scale = scales**2 * self._noise
 
 
 def _expert_weights(

@@ -74,6 +74,8 @@ class RewardModel:
         Covariance of the mixture along the first axes of ``basis``.
     free_variance : float
         Variance along each axis of an action without outcomes.
+    noise : float
+        Mean squared error of the mixture. Experts that differ by more know little about a context.
     basis : shape (width, width)
         Orthonormal; its columns are the axes.
     expert_weights : shape (n_linear + 1,)
@@ -92,6 +94,7 @@ class RewardModel:
     variance: Floats
     covariance: Floats
     free_variance: float
+    noise: float
     basis: Floats
     expert_weights: Floats
     reward_range: tuple[float, float] = (0.0, 1.0)
@@ -123,8 +126,8 @@ class RewardModel:
             mean = mean + float(self.expert_weights[-1]) * (predictions[-1] - mean)
         low, high = self.reward_range
         inside = np.minimum(np.maximum(mean, low), high)
-        apart = np.square(predictions - mean).T @ self.expert_weights
-        deviation = self._deviation(flat[:, -width:], DISAGREE * apart.T)
+        apart = np.square(predictions - mean).T @ self.expert_weights - self.noise
+        deviation = self._deviation(flat[:, -width:], np.maximum(DISAGREE * apart.T, 0.0))
         return Prediction(inside, deviation, predictions)
 
     def _deviation(self, along: Floats, apart: Floats) -> Floats:
@@ -222,6 +225,7 @@ class RewardModel:
             "actions": self.actions,
             "range": self.reward_range,
             "free_variance": self.free_variance,
+            "noise": self.noise,
             "trees": self.trees is not None and {**self.trees.note, "text": ""},
         }
         names = ("prior", "prior_share", "weights", "expert_weights")
@@ -261,6 +265,7 @@ class RewardModel:
             variance=parts["variance"],
             covariance=covariance,
             free_variance=note["free_variance"],
+            noise=note["noise"],
             basis=parts["basis"],
             expert_weights=parts["expert_weights"],
             reward_range=tuple(note["range"]),
