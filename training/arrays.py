@@ -1,6 +1,14 @@
-"""Array types in the signatures of training and serving."""
+"""Array types in the signatures of training and serving, and arrays as bytes.
+
+Bytes are written without pickles, so reading them cannot run any code.
+"""
 
 from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,3 +17,17 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Indices = NDArray[np.intp]
+
+
+def pack(note: Mapping[str, Any], **arrays: Floats) -> bytes:
+    """Return the bytes of an ``.npz`` file of the arrays, and of the note as JSON."""
+    file = io.BytesIO()
+    np.savez(file, note=np.frombuffer(json.dumps(note).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, Floats]]:
+    """Return the note and the arrays that `pack` was given."""
+    with np.load(io.BytesIO(payload), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return json.loads(arrays.pop("note").tobytes()), arrays

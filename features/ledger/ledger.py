@@ -15,7 +15,7 @@ import asyncio
 import queue
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
@@ -44,7 +44,7 @@ class Awaited(NamedTuple):
 Unit = tuple[Work[Any], Future[Any] | Awaited]
 Done = tuple[Future[Any] | Awaited, Any, BaseException | None]  # with an answer, or an error
 
-GROUP = 256  # units of work that share one commit at most
+GROUP = 256  # units of work that share one commit; no further ones join then
 
 
 class _UnitFailed(Exception):
@@ -82,7 +82,8 @@ class Ledger:
                 _create(connection, url)
         except sa.exc.DBAPIError as error:
             raise databases.not_opened(url, error) from error
-        self._waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[list[Unit] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Unit]] = {}
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
@@ -90,14 +91,21 @@ class Ledger:
     def submit(self, work: Work[T]) -> Future[T]:
         """Queue a unit of work; the future is done after the commit, or when the unit raised."""
         future: Future[T] = Future()
-        self._queue((work, future))
+        self._queue([(work, future)])
         return future
 
     async def write(self, work: Work[T]) -> T:
-        """Run a unit of work in the next group commit."""
+        """Run a unit of work in the next group commit.
+
+        The units of one turn of the event loop are queued together, so they share a commit. If
+        each was queued at once, the writer would commit the first one while the second is made.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue((work, Awaited(loop, future)))
+        gathered = self._gathered.setdefault(loop, [])
+        if not gathered:
+            loop.call_soon(self._queue_gathered, loop)
+        gathered.append((work, Awaited(loop, future)))
         return await future
 
     def write_now(self, work: Work[T]) -> T:
@@ -145,6 +153,8 @@ class Ledger:
 
     def close(self) -> None:
         """Finish the waiting units of work, then close the connections."""
+        for loop in list(self._gathered):
+            self._queue_gathered(loop)
         with self._starting:
             self._closed = True
         if self._writer is not None:
@@ -154,7 +164,14 @@ class Ledger:
         self._writes.close()
         self.engine.dispose()
 
-    def _queue(self, unit: Unit) -> None:
+    def _queue_gathered(self, loop: asyncio.AbstractEventLoop) -> None:
+        units = self._gathered.pop(loop, [])  # nothing is left if `close` has queued them
+        try:
+            self._queue(units)
+        except LedgerClosed as closed:
+            _set_results([(waiting, None, closed) for _, waiting in units])
+
+    def _queue(self, units: list[Unit]) -> None:
         with self._starting:
             if self._closed:
                 raise LedgerClosed("the ledger is closed; nothing can be written any more")
@@ -162,36 +179,36 @@ class Ledger:
                 self._writer = threading.Thread(target=self._write_groups, name="ledger")
                 self._writer.daemon = True
                 self._writer.start()
-            self._waiting.put(unit)
+            self._waiting.put(units)
 
     def _write_groups(self) -> None:
-        while True:
-            group, last = self._next_group()
-            # A unit whose caller has cancelled it (a client that hung up) is not run.
-            group = [unit for unit in group if unit[1].set_running_or_notify_cancel()]
+        while (units := self._waiting.get()) is not None:
+            group = [unit for unit in units if _is_wanted(unit)]
             if group:
-                self._commit(group)
-            if last:
-                return
+                self._commit(group, self._join)
 
-    def _next_group(self) -> tuple[list[Unit], bool]:
-        group = []
-        item = self._waiting.get()
-        while item is not None:
-            group.append(item)
-            if len(group) == GROUP:
-                return group, False
+    def _join(self, group: list[Unit]) -> Iterator[Unit]:
+        """Yield the units of a group, and those that come while they run; each joins the group."""
+        yield from list(group)
+        while len(group) < GROUP:
             try:
-                item = self._waiting.get_nowait()
+                units = self._waiting.get_nowait()
             except queue.Empty:
-                return group, False
-        return group, True
+                return
+            if units is None:
+                self._waiting.put(None)  # for `_write_groups`
+                return
+            joining = [unit for unit in units if _is_wanted(unit)]
+            group += joining
+            yield from joining
 
-    def _commit(self, group: list[Unit]) -> None:
+    def _commit(
+        self, group: list[Unit], units: Callable[[list[Unit]], Iterable[Unit]] = iter
+    ) -> None:
         done: list[Done] = []
         try:
             with self._writes.transaction() as connection:
-                for work, waiting in group:
+                for work, waiting in units(group):
                     try:
                         done.append((waiting, work(connection), None))
                     except NbaError as refusal:  # it has written nothing; the others go on
@@ -214,6 +231,11 @@ class Ledger:
             _deliver([(waiting, None, databases.as_ledger_down(lost)) for _, waiting in group])
         else:
             _deliver(done)
+
+
+def _is_wanted(unit: Unit) -> bool:
+    """False if the caller has cancelled the unit, as when a client hung up; it is not run."""
+    return unit[1].set_running_or_notify_cancel()
 
 
 def _deliver(done: list[Done]) -> None:

@@ -21,16 +21,18 @@ class _Compiled(NamedTuple):
     """A statement in the SQL of one database."""
 
     text: str
-    positions: tuple[str, ...] | None  # of its parameters; None where they go by name
-    converters: tuple[tuple[str, Callable[[Any], Any]], ...]  # from a value to that of the driver
+    parameters: tuple[tuple[str, Callable[[Any], Any] | None], ...]  # with what converts a value
+    by_position: bool
 
     def driver_values(self, values: Mapping[str, Any]) -> Any:
         """Convert the values for the driver."""
-        if self.converters:
-            values = {**values, **{name: to(values[name]) for name, to in self.converters}}
-        if self.positions is None:
-            return values
-        return [values[name] for name in self.positions]
+        if self.by_position:
+            return [
+                values[name] if to is None else to(values[name]) for name, to in self.parameters
+            ]
+        return {
+            name: values[name] if to is None else to(values[name]) for name, to in self.parameters
+        }
 
 
 class Statement:
@@ -83,13 +85,13 @@ class Statement:
 
     def _compile(self, dialect: sa.Dialect) -> _Compiled:
         clause = self._clause.compile(dialect=dialect, column_keys=self._columns)
-        converters = []
-        for bound, name in clause.bind_names.items():
-            convert = bound.type.dialect_impl(dialect).bind_processor(dialect)
-            if convert is not None:
-                converters.append((name, convert))
-        positions = tuple(clause.positiontup) if clause.positional else None
-        compiled = _Compiled(str(clause), positions, tuple(converters))
+        converters = {
+            name: bound.type.dialect_impl(dialect).bind_processor(dialect)
+            for bound, name in clause.bind_names.items()
+        }
+        names = clause.positiontup if clause.positional else converters
+        parameters = tuple((name, converters[name]) for name in names)
+        compiled = _Compiled(str(clause), parameters, bool(clause.positional))
         self._compiled[dialect.name] = compiled
         return compiled
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from math import ceil
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -29,8 +30,9 @@ from features.outcomes.response_delays import (
 from features.outcomes.silence import MIDDLES, SilentInterval
 
 FIRST_SHOWN = "first shown at"  # key of `meta`: the origin of the epochs, microseconds since 1970
-NEWEST = 2_000  # acceptances that an action's curve is estimated from
+MOST = 2_000  # acceptances that an action's curve is estimated from, about
 POOL = 20_000  # acceptances that the pooled curve is estimated from, evenly of all actions
+WINDOWS_READ = 2.0  # attribution windows of showings that a curve is estimated from
 # After that an outcome is on disk, or its request has failed.
 SETTLE = timedelta(milliseconds=BUSY_MS)
 DAY = timedelta(days=1)
@@ -82,7 +84,7 @@ class ResponseDelays:
         self.catalog = catalog
         outcomes = catalog.outcomes
         self._accepting = [name for name, one in outcomes.items() if (one.acceptance or 0) > 0]
-        self._pooled_each = min(NEWEST, max(POOL // len(catalog.actions), 1))
+        self._pooled_each = min(MOST, max(POOL // len(catalog.actions), 1))
         self._first_shown_at: datetime | None = None
         self._delays: dict[int, dict[tuple[str, int], Delays]] = {}
         self._middles: dict[tuple[int, str, float], NDArray[np.float64]] = {}
@@ -142,7 +144,7 @@ class ResponseDelays:
     def _curve(
         self, connection: sa.Connection, epoch: Epoch, action_id: str, window_s: float
     ) -> DelayCurve:
-        own = self._of_action(connection, epoch, action_id, NEWEST)
+        own = self._of_action(connection, epoch, action_id, MOST)
         has_own = len(own.within(window_s).delays) >= OWN_DELAYS
         return choose_curve(own, own if has_own else self._pooled(connection, epoch), window_s)
 
@@ -156,31 +158,38 @@ class ResponseDelays:
         return Delays(np.concatenate(delays), np.concatenate(limits))
 
     def _of_action(
-        self, connection: sa.Connection, epoch: Epoch, action_id: str, newest: int
+        self, connection: sa.Connection, epoch: Epoch, action_id: str, most: int
     ) -> Delays:
-        """The newest delays of an action as of an epoch, and the time since their showings."""
+        """Delays of an action as of an epoch, about ``most``, and the time since the showings."""
         kept = self._delays.setdefault(epoch.number, {})
         if len(self._delays) > EPOCHS_IN_MEMORY:
             del self._delays[next(iter(self._delays))]
-        if (action_id, newest) not in kept:
-            kept[action_id, newest] = self._read(connection, epoch.at, action_id, newest)
-        return kept[action_id, newest]
+        if (action_id, most) not in kept:
+            kept[action_id, most] = self._read(connection, epoch.at, action_id, most)
+        return kept[action_id, most]
 
     def _read(
-        self, connection: sa.Connection, as_of: datetime, action_id: str, newest: int
+        self, connection: sa.Connection, as_of: datetime, action_id: str, most: int
     ) -> Delays:
+        """Read the delays of what was shown within the last windows, evenly thinned.
+
+        All that was shown since a time may be there, however late its acceptance came. The newest
+        acceptances alone would be late ones of long ago beside early ones of today, and too few of
+        the early ones.
+        """
+        days = WINDOWS_READ * self.catalog.actions[action_id].attribution_days
+        within = {"action": action_id, "as_of": as_of, "since": as_of - days * DAY}
+        accepting = tuple(self._accepting)
+        counted: int = connection.execute(_count(accepting), within).scalar_one()
+        sample = {**within, "every": max(1, ceil(counted / most))}
         rows = [
             row
-            for name in self._accepting
-            for row in connection.execute(
-                _acceptances(tuple(self._accepting)),
-                {"action": action_id, "outcome": name, "as_of": as_of, "newest": newest},
-            )
+            for name in accepting
+            for row in connection.execute(_acceptances(accepting), {**sample, "outcome": name})
         ]
-        rows.sort(key=lambda row: (-row.received_us, row.decision_id))
         # Two outcomes of a showing that were received at one instant are one acceptance.
-        first = {row.decision_id: row for row in rows}
-        times = [(row.received_us, row.shown_us) for row in first.values()][:newest]
+        first = {row.decision_id: row for row in sorted(rows, key=lambda row: row.decision_id)}
+        times = [(row.received_us, row.shown_us) for row in first.values()]
         received, shown = np.array(times, dtype=np.float64).reshape(-1, 2).T / 1e6
         return Delays(np.maximum(received - shown, 0.0), tables.micros(as_of) / 1e6 - shown)
 
@@ -196,10 +205,27 @@ def _first_shown(connection: sa.Connection) -> datetime | None:
     return found
 
 
-def _acceptances(accepting: tuple[str, ...]) -> sa.Select[tuple[str, int, int]]:
-    """Select the first acceptances of a shown action, the newest first; retractions do not count.
+def _received() -> list[sa.ColumnElement[bool]]:
+    """Conditions on outcomes of an action; parameters are action, since and as_of."""
+    told = tables.outcomes.c
+    return [
+        told.action_id == sa.bindparam("action", type_=sa.Text),
+        told.action_id != NO_ACTION,
+        told.received_at > sa.bindparam("since", type_=tables.UtcMicros),
+        told.received_at <= sa.bindparam("as_of", type_=tables.UtcMicros),
+    ]
 
-    Its parameters are action, outcome, as_of and newest.
+
+def _count(accepting: tuple[str, ...]) -> sa.Select[Any]:
+    """Count the acceptances of an action that were received within a time."""
+    query = sa.select(sa.func.count()).select_from(tables.outcomes)
+    return query.where(*_received(), tables.outcomes.c.outcome.in_(accepting))
+
+
+def _acceptances(accepting: tuple[str, ...]) -> sa.Select[tuple[str, int, int]]:
+    """Select first acceptances of what was shown within a time; retractions do not count.
+
+    Its parameters are action, outcome, since, as_of and every: one of so many showings is taken.
     """
     told, earlier, decided = tables.outcomes, tables.outcomes.alias("earlier"), tables.decisions
     is_later = sa.exists().where(
@@ -218,14 +244,12 @@ def _acceptances(accepting: tuple[str, ...]) -> sa.Select[tuple[str, int, int]]:
         )
         .join(decided, decided.c.decision_id == told.c.decision_id)
         .where(
-            told.c.action_id == sa.bindparam("action", type_=sa.Text),
-            told.c.action_id != NO_ACTION,
+            *_received(),
             told.c.outcome == sa.bindparam("outcome", type_=sa.Text),
-            told.c.received_at <= sa.bindparam("as_of", type_=tables.UtcMicros),
             told.c.retracts.is_(None),
             decided.c.served,
+            decided.c.activated_at > sa.bindparam("since", type_=tables.UtcMicros),
+            decided.c.serial % sa.bindparam("every", type_=sa.BigInteger) == 0,
             ~is_later,
         )
-        .order_by(told.c.received_at.desc(), told.c.outcome_id)
-        .limit(sa.bindparam("newest", type_=sa.Integer))
     )

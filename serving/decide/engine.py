@@ -58,7 +58,7 @@ class Engine:
             If ``decision_id`` was used for another customer or channel.
         """
         setup = self.setup  # the same for the whole decision, even if it is replaced meanwhile
-        keys, decision_id = self.inputs.check(request), new_decision_id(request)
+        keys, decision_id = self.inputs.check(request), new_decision_id(request, now)
         while True:
             inputs = self.inputs.read(setup, request, keys, now, decision_id)
             scored = score(setup, inputs)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Protocol
-from uuid import uuid4
 
 import numpy as np
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from features.customers.tombstones import resolve_customer
 from features.errors import InvalidRequest
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
+from features.ledger.tables import micros
 from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide.decision_setup import DecisionSetup
@@ -104,9 +105,13 @@ class InputReader:
         return self.normalizer.keys(request.customer_id, request.identifiers)
 
 
-def new_decision_id(request: DecideRequest) -> str:
-    """Return the id that the caller gave, or draw a new one."""
-    return request.decision_id or uuid4().hex
+def new_decision_id(request: DecideRequest, now: datetime) -> str:
+    """Return the id that the caller gave, or draw a new one that begins with the time.
+
+    Three indexes of the ledger are sorted by decision. Ids that rise with time are put side by
+    side, so the decisions of a commit change the same pages (as in UUID version 7, RFC 9562).
+    """
+    return request.decision_id or f"{micros(now):014x}{os.urandom(9).hex()}"
 
 
 def feature_row(model_input: ModelInput, known: CustomerFeatures | None, now: datetime) -> Floats:

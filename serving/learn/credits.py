@@ -203,11 +203,18 @@ def count_shown_decisions(connection: sa.Connection) -> int:
     return count
 
 
-def newest_shown_decisions(connection: sa.Connection, count: int) -> list[str]:
-    """The ``count`` latest decisions that showed an action, the newest first."""
+def newest_shown_decisions(connection: sa.Connection, count: int, every: int = 1) -> list[str]:
+    """The ``count`` latest decisions that showed an action, the newest first.
+
+    Parameters
+    ----------
+    every : int
+        Only one of so many decisions is taken, by serial.
+    """
     decided = tables.decisions.c
     mine = tables.credits.c.decision_id == decided.decision_id
     query = sa.select(decided.decision_id).where(decided.served, sa.exists().where(mine))
+    query = query.where(decided.serial % every == 0) if every > 1 else query
     query = query.order_by(decided.serial.desc()).limit(count)
     return list(connection.execute(query).scalars())
 

@@ -131,11 +131,12 @@ class BanditUpdates:
         """Fit trees to the newest shown decisions; takes seconds.
 
         Not to the newest reported outcomes: most of those are acceptances. The silences among the
-        decisions weigh as much as they count.
+        decisions weigh as much as they count. Where acceptances come late, the trees read as many
+        decisions of a longer time, as the short memory does.
         """
-        counted, encoder = state.counted, state.encoder
+        counted, encoder, every = state.counted, state.encoder, int(state.memory_scale)
         newest = self._params.trees.newest
-        ids = self._ledger.read(lambda connection: newest_shown_decisions(connection, newest))
+        ids = self._ledger.read(lambda c: newest_shown_decisions(c, newest, every))
         credited = [
             one
             for start in range(0, len(ids), BATCH)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from features.ledger import tables
+from training.arrays import pack, unpack
 from training.bandit.reward_model import LASTING, RewardModel
-from training.bandit.serialization import pack, unpack
 
 KEPT = 10_000  # snapshots; older ones are deleted
 PARTS = "parts"  # key in the note of a snapshot: digests of the parts that are stored apart

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from serving.policies.pacing import (
     after_spending,
     fits,
     priced_out,
+    room,
     shadow_price,
 )
 from serving.policies.plan_time import PlanTime, TrafficProfile
@@ -53,6 +54,7 @@ class BudgetPacer:
         catalog = compiled.catalog
         self._compiled = compiled
         self._budgets = tuple(_budgets(compiled))
+        self._worth: list[float] = (compiled.value * compiled.lever).tolist()
         self._profile = TrafficProfile(catalog.clock.of_business, catalog.pacing.hourly or None)
 
     def names(self, out: Bools) -> list[str]:
@@ -126,7 +128,7 @@ class BudgetPacer:
         if out is not None:
             budgets = tuple(budget for budget in budgets if _used(budget, out))
         plan_time = self._profile.plan_time(now)
-        return PacingResult(self._compiled, budgets, states, plan_time, priority)
+        return PacingResult(self._compiled, budgets, states, plan_time, priority, self._worth)
 
 
 class PacingResult:
@@ -150,6 +152,7 @@ class PacingResult:
         states: Mapping[str, Any],
         now: PlanTime,
         priority: Floats | None,
+        worth: Sequence[float],
     ) -> None:
         self._compiled, self._budgets, self._now = compiled, budgets, now
         self._states = {name: _from_json(state) for name, state in states.items()}
@@ -167,10 +170,11 @@ class PacingResult:
         self.prices: Floats = np.array(prices)
         self._priced_out = np.zeros_like(self.out)
         if priority is not None:
-            worth, ranked = (compiled.value * compiled.lever).tolist(), priority.tolist()
+            ranked = priority.tolist()
             for action in {action for budget in budgets for action in budget.spends}:
                 if priced_out(ranked[action], prices[action], worth[action]):
                     self._priced_out[action] = True
+        self._room = {budget.rule: self._room_of(budget) for budget in budgets}
         self._update_out()
 
     def spend(self, action: int) -> None:
@@ -183,6 +187,7 @@ class PacingResult:
             self._states[budget.rule] = state
             self.changed[budget.rule] = _to_json(state)
             self._unit_prices[budget.rule] = shadow_price(state, budget.target, self._now)
+            self._room[budget.rule] = self._room_of(budget)
         if touched:
             self._update_out()
 
@@ -209,13 +214,16 @@ class PacingResult:
     def _update_out(self) -> None:
         self.out = self._priced_out.copy()
         for budget in self._budgets:
-            for action in budget.spends:
-                if not self._fits(budget, action):
+            largest = self._room[budget.rule]
+            for action, amount in budget.spends.items():
+                if amount > largest:
                     self.out[action] = True
 
+    def _room_of(self, budget: _PacedBudget) -> float:
+        return room(self._states.get(budget.rule), budget.target, self._now)
+
     def _fits(self, budget: _PacedBudget, action: int) -> bool:
-        state = self._states.get(budget.rule)
-        return fits(state, budget.target, self._now, budget.spends[action])
+        return budget.spends[action] <= self._room[budget.rule]
 
     def _removing(self, action: int) -> _PacedBudget:
         """The budget that removes an action: one that is used up, else the most expensive."""

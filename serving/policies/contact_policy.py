@@ -1,8 +1,8 @@
 """The contact policy removes actions by consent, suspension, quiet hours, cool-downs and caps.
 
-The policy is compiled once for a catalogue. It is evaluated inside the ledger transaction that
-appends the decision, with the contacts read there, so no cap is exceeded under concurrency. It is
-a pure function of its input: it reads no clock and no database.
+The policy is compiled once for a catalogue. The ledger transaction that appends a decision checks
+that the contacts are still those of the evaluation, so no cap is exceeded under concurrency. The
+policy is a pure function of its input: it reads no clock and no database.
 """
 
 from __future__ import annotations

@@ -129,7 +129,12 @@ def fits(
     transaction. When several actions are drawn at once, call `after_spending` for each before the
     next one is checked.
     """
-    return amount <= units_left(state, target, now) + ROUNDING * (target.at_most or 0.0)
+    return amount <= room(state, target, now)
+
+
+def room(state: BudgetState | None, target: DailyTarget, now: PlanTime) -> float:
+    """The largest amount that `fits`."""
+    return units_left(state, target, now) + ROUNDING * (target.at_most or 0.0)
 
 
 def priced_out(priority: float, charge: float, worth: float) -> bool:

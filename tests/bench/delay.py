@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from features.business.catalog import Catalog
 from features.outcomes.credit_rules import ShownAction
-from features.outcomes.delay_epochs import ResponseDelays, newest_epoch
+from features.outcomes.delay_epochs import WINDOWS_READ, ResponseDelays, newest_epoch
 from features.outcomes.response_delays import Delays
 from features.outcomes.silence import FRACTIONS, SilentInterval
 from serving.learn.memory import scale_of
@@ -94,13 +94,14 @@ class ArrayDelays(ResponseDelays):
         self._log = log
         self._first_shown_at = BEGAN
 
-    def _read(self, connection: Any, as_of: datetime, action_id: str, newest: int) -> Delays:
-        now_s, log = (as_of - BEGAN).total_seconds(), self._log
-        came = (log.action == ACTIONS.index(action_id)) & (log.yes_at <= now_s)
-        last = np.flatnonzero(came)
-        last = last[np.argsort(-log.yes_at[last], kind="stable")][:newest]
-        shown = log.shown_at[last]
-        return Delays(log.yes_at[last] - shown, now_s - shown)
+    def _read(self, connection: Any, as_of: datetime, action_id: str, most: int) -> Delays:
+        now_s, log, action = (as_of - BEGAN).total_seconds(), self._log, ACTIONS.index(action_id)
+        since = now_s - WINDOWS_READ * log.windows_s[action]
+        found = np.flatnonzero((log.action == action) & (log.yes_at <= now_s))
+        found = found[log.shown_at[found] > since]
+        found = found[:: max(1, len(found) // most)]
+        shown = log.shown_at[found]
+        return Delays(log.yes_at[found] - shown, now_s - shown)
 
 
 @dataclass
@@ -199,7 +200,8 @@ def play(
             state = _recounted(state, log, threshold, delays)
             threshold = next_encoding(threshold)
         if state.wants_trees():
-            rows = np.arange(max(0, len(log.action) - params.trees.newest), len(log.action))
+            every = int(state.memory_scale)
+            rows = np.arange(len(log.action))[::-every][: params.trees.newest]
             state.fit_trees(log.batch(rows, log.count[rows], log.reward[rows]), state.counted)
     final = state.model(catalog.priors, catalog.groups_of).predict(np.empty((1, 0)), ("app",))
     believed = tuple(final.acceptance[0].tolist())
@@ -276,7 +278,9 @@ def _played(what: dict[str, Any]) -> Course:
 
 def missed(courses: list[Course]) -> list[str]:
     """Print a table, and return the goals that were missed, in sentences."""
-    table = Table("delays", "a day", "windows, days", "share, day 21 on", "told at once", "believed")
+    table = Table(
+        "delays", "a day", "windows, days", "share, day 21 on", "told at once", "believed"
+    )
     found, ratios = [], {}
     key = {(one.a_day, one.quarter, one.windows, one.at_once): [] for one in courses}  # type: ignore[var-annotated]
     for one in courses:

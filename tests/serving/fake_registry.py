@@ -13,9 +13,9 @@ from features.ledger.ledger import Ledger
 from serving.models import snapshots
 from serving.models.served_models import ServedModels
 from tests.bandits import PLAIN, bandit, outcomes
+from training.arrays import pack
 from training.bandit.artifact import Bandit
 from training.bandit.encoder import Encoder
-from training.bandit.serialization import pack
 from training.models.classifier import Classifier, fit_classifier
 from training.models.splits import forward_splits
 from training.params import ClassifierParams, TrainingParams

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.arrays import Floats
-from training.bandit.decay import Decay
+from training.arrays import Floats, pack, unpack
 from training.bandit.encoder import Encoder
 from training.bandit.posteriors import LinearPosteriors, Priors
 from training.bandit.reward_model import RewardModel
-from training.bandit.serialization import pack, unpack
 from training.bandit.stacking import ExpertErrors
-from training.bandit.statistics import ActionStatistics
+from training.bandit.statistics import ActionStatistics, Decay
 from training.bandit.trees import BoostedTrees
 from training.params import BanditParams
 

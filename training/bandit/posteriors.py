@@ -11,19 +11,18 @@ the few with whom it was never tried.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
-from scipy.linalg.lapack import dposv, dpotrf, dpotri
 
 from training.arrays import Floats
+from training.bandit.encoder import Encoder
 from training.bandit.reward_model import RewardModel, normalised
 from training.bandit.stacking import ExpertErrors
 from training.bandit.statistics import ActionStatistics
+from training.bandit.trees import BoostedTrees
+from training.models.ridge import covariance_of, ridge_from_sums
 from training.params import BanditParams
-
-if TYPE_CHECKING:
-    from training.bandit.bandit_state import BanditState
 
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
 
@@ -36,32 +35,25 @@ GROUP_WEIGHT = 20.0  # outcomes of its own after which an action is half free of
 DRIFT_PRIOR = 30.0  # precision, in outcomes, of the prior that an action's level has not changed
 
 
-def solve(second: Floats, first: Floats, penalty: Floats, start: Floats) -> Floats:
-    """Solve for the posterior mean of an action's weights: (A + D)^-1 (b + D start).
+class LearnedSums(Protocol):
+    """The part of `BanditState` from which posteriors are solved."""
 
-    Parameters
-    ----------
-    second : shape (width, width)
-        A = sum of c v v' over the action's outcomes; only the lower triangle is read.
-    first : shape (width,)
-        b = sum of c y v.
-    penalty : shape (width,)
-        The diagonal of D: the precision of each prior weight, in outcomes.
-    start : shape (width,)
-        Prior mean of the weights.
+    encoder: Encoder
+    params: BanditParams
+    statistics: dict[float | None, ActionStatistics]
+    newest: float
+    counted: float
+    trees: BoostedTrees | None
 
-    References
-    ----------
-    Bishop (2006), "Pattern Recognition and Machine Learning", section 3.3.
-    """
-    matrix = second.copy()
-    matrix.flat[:: len(matrix) + 1] += penalty
-    # LAPACK stores matrices by column: its upper triangle is the lower one here.
-    _, weights, failed = dposv(matrix.T, first + penalty * start, lower=0, overwrite_a=1)
-    if failed:  # retractions and rounding; the prior is what is left
-        return start.copy()
-    found: Floats = weights
-    return found
+    @property
+    def first(self) -> ActionStatistics:
+        """The statistics of the first linear expert."""
+
+    def recent_errors(self) -> ExpertErrors:
+        """The experts' errors, decayed until now."""
+
+    def variance(self) -> float:
+        """Variance of the rewards so far."""
 
 
 class LinearPosteriors:
@@ -69,7 +61,7 @@ class LinearPosteriors:
 
     Parameters
     ----------
-    state : BanditState
+    state : LearnedSums
         Its sums are read, and told about the axes.
     priors
         For each action, its prior reward and the weight of that, in outcomes. Or the names of the
@@ -80,7 +72,7 @@ class LinearPosteriors:
     """
 
     def __init__(
-        self, state: BanditState, priors: Priors | Sequence[str], groups: Mapping[str, str]
+        self, state: LearnedSums, priors: Priors | Sequence[str], groups: Mapping[str, str]
     ) -> None:
         self._state, self._given, self._groups = state, _kept(priors), dict(groups)
         self._experts = state.params.linear_experts
@@ -128,6 +120,7 @@ class LinearPosteriors:
             self._solve_changed(0.0 if exact else STALE)
         if exact or not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
             self._update_weights()
+        # The experts' errors count as independent: an expert of little weight adds little.
         among = normalised(self.expert_weights[:-1]) ** 2 * self._scale
         return RewardModel(
             encoder=self._state.encoder,
@@ -202,7 +195,7 @@ class LinearPosteriors:
                 for number in np.flatnonzero(self._lasts).tolist():
                     penalty = self._penalty(number, level)
                     others = second - own[0], first - own[1]
-                    weights = solve(*others, penalty, np.zeros_like(penalty))
+                    weights = ridge_from_sums(*others, penalty, np.zeros_like(penalty))
                     weights[0] = 0.0
                     found[number, index] = weights
         return found
@@ -247,7 +240,7 @@ class LinearPosteriors:
         self.weights[number, index] = start
         if sums.knows(action):
             second, first = shrink * sums.second(action), shrink * self._centred(sums, index)
-            self.weights[number, index] = solve(second, first, penalty, start)
+            self.weights[number, index] = ridge_from_sums(second, first, penalty, start)
             inner, along = shrink * sums.inner(action), shrink * sums.along(action)
         # The prior precision is that of the ridge, but for the level: the first element.
         extra, constant = penalty[0] - expert.ridge, self._basis[0]
@@ -258,23 +251,23 @@ class LinearPosteriors:
         self._variance[number, index, : self._k] = 0.0
         part = constant[: self._k]
         of_prior = expert.ridge * np.eye(self._k) + extra * part[:, None] * part
-        found = _inverse(of_prior + inner)
-        self._covariance[number, index] = (_inverse(of_prior) if found is None else found) / fitted
+        self._covariance[number, index] = covariance_of(of_prior + inner, of_prior) / fitted
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.
 
-        The noise of an expert is its mean squared error; the variance of rewards counts as one
-        outcome of it.
+        The noise is the mean squared error of the mixture, trees included; the variance of rewards
+        counts as one outcome of it.
         """
         state, params = self._state, self._state.params
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
-        self.expert_weights = _expert_weights(errors, variance, params, state.trees is not None)
-        self._lasting = normalised(np.where(self._lasts, self.expert_weights[:-1], 0.0))
-        noise = (variance + np.maximum(np.diag(errors.products)[:-1], 0.0)) / (1.0 + errors.count)
+        weights = _expert_weights(errors, variance, params, state.trees is not None)
+        self.expert_weights = weights
+        self._lasting = normalised(np.where(self._lasts, weights[:-1], 0.0))
+        total = max(float(weights @ errors.products @ weights), 0.0)
         scales = np.array([one.exploration_scale for one in self._experts])
-        self._scale = scales**2 * noise
+        self._scale = scales**2 * (variance + total) / (1.0 + errors.count)
 
 
 def _expert_weights(
@@ -289,17 +282,3 @@ def _expert_weights(
 def _kept(priors: Priors | Sequence[str]) -> Priors | tuple[str, ...]:
     """A copy of the priors: the caller may edit theirs."""
     return dict(priors) if isinstance(priors, Mapping) else tuple(priors)
-
-
-def _inverse(matrix: Floats) -> Floats | None:
-    """Inverse of a symmetric matrix; None if it is not positive definite.
-
-    Precision is not, where more was retracted than learned; the prior is then what is left.
-    """
-    factor, failed = dpotrf(matrix, lower=0)
-    if failed:
-        return None
-    inverse, _ = dpotri(factor, lower=0)
-    upper = np.triu(inverse)
-    found: Floats = upper + np.triu(upper, 1).T
-    return found

@@ -14,14 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.arrays import Bools, Floats, Indices
+from training.arrays import Bools, Floats, Indices, pack, unpack
 from training.bandit.encoder import CHANNEL, Encoder
-from training.bandit.serialization import pack, unpack
 from training.bandit.trees import BoostedTrees
 from training.contributions import Contributions
 
 # Of the arrays of `RewardModel.to_bytes`, those that seldom change.
 LASTING = ("center", "scale", "axes", "frequencies", "phases", "basis", "trees")
+
+
+DISAGREE = 1.0
 
 
 class OutdatedModel(ValueError):
@@ -121,16 +123,18 @@ class RewardModel:
             mean = mean + float(self.expert_weights[-1]) * (predictions[-1] - mean)
         low, high = self.reward_range
         inside = np.minimum(np.maximum(mean, low), high)
-        return Prediction(inside, self._deviation(flat[:, -width:]), predictions)
+        apart = np.square(predictions - mean).T @ self.expert_weights
+        deviation = self._deviation(flat[:, -width:], DISAGREE * apart.T)
+        return Prediction(inside, deviation, predictions)
 
-    def _deviation(self, along: Floats) -> Floats:
+    def _deviation(self, along: Floats, apart: Floats) -> Floats:
         """Standard deviation of the mean, for vectors along the axes, shape (n, n_actions)."""
         variance = np.square(along) @ self.variance.T
         n_inner = self.covariance.shape[-1]
         flat = self.covariance.reshape(-1, n_inner)
         for row, inner in enumerate(along[:, :n_inner]):
             variance[row] += (flat @ inner).reshape(-1, n_inner) @ inner
-        return np.sqrt(variance)
+        return np.sqrt(variance + apart)
 
     def acceptance(self, rows: Floats, channels: Sequence[str]) -> Floats:
         """Predict the expected reward of each action, shape (n, n_actions)."""

@@ -1,8 +1,9 @@
-"""Ridge regression of one model per action, shrunk towards a model that all actions share."""
+"""Ridge regression: of one model per action from rows, and of any one from its sums."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg.lapack import dposv, dpotrf, dpotri
 
 from training.arrays import Floats, Ints
 
@@ -49,3 +50,48 @@ def ridge_by_action(
             part = x[rows]
             weights[index] += np.linalg.solve(part.T @ part + of_one, part.T @ residual[rows])
     return weights
+
+
+def ridge_from_sums(second: Floats, first: Floats, penalty: Floats, start: Floats) -> Floats:
+    """Solve for the posterior mean of the weights: (A + D)^-1 (b + D start).
+
+    It is ``start`` if A + D is not positive definite: more was then retracted than learned.
+
+    Parameters
+    ----------
+    second : shape (width, width)
+        A = sum of c v v' over the rows v with counts c; only the lower triangle is read.
+    first : shape (width,)
+        b = sum of c y v, with their values y.
+    penalty : shape (width,)
+        The diagonal of D: the precision of each prior weight, in rows.
+    start : shape (width,)
+        Prior mean of the weights.
+
+    References
+    ----------
+    Bishop (2006), "Pattern Recognition and Machine Learning", section 3.3.
+    """
+    matrix = second.copy()
+    matrix.flat[:: len(matrix) + 1] += penalty
+    # LAPACK stores matrices by column: its upper triangle is the lower one here.
+    _, weights, failed = dposv(matrix.T, first + penalty * start, lower=0, overwrite_a=1)
+    if failed:
+        return start.copy()
+    found: Floats = weights
+    return found
+
+
+def covariance_of(precision: Floats, prior: Floats) -> Floats:
+    """Inverse of a precision matrix.
+
+    It is that of the prior if the precision is not positive definite: more was then retracted than
+    learned.
+    """
+    factor, failed = dpotrf(precision, lower=0)
+    if failed:
+        factor, _ = dpotrf(prior, lower=0)
+    inverse, _ = dpotri(factor, lower=0)
+    upper = np.triu(inverse)
+    found: Floats = upper + np.triu(upper, 1).T
+    return found

@@ -149,6 +149,47 @@ def test_units_that_wait_together_share_one_commit(ledger):
     assert len(commits) <= 2
 
 
+def test_units_of_one_turn_of_an_event_loop_share_one_commit(ledger):
+    async def all_at_once():
+        return await asyncio.gather(*(ledger.write(_note(f"k{number}")) for number in range(20)))
+
+    commits = _commits(ledger)
+    assert asyncio.run(all_at_once()) == [1] * 20
+    assert len(commits) == 1
+
+
+def test_closing_finishes_what_an_event_loop_has_just_written(ledger_url):
+    ledger = Ledger(ledger_url)
+
+    async def close_at_once():
+        writing = asyncio.create_task(ledger.write(_note("k")))
+        await asyncio.sleep(0)  # lets it begin; no time passes
+        ledger.close()
+        return await writing
+
+    assert asyncio.run(close_at_once()) == 1
+
+
+def test_an_event_loop_cannot_write_to_a_closed_ledger(ledger_url):
+    ledger = Ledger(ledger_url)
+    ledger.close()
+    with pytest.raises(LedgerClosed, match="the ledger is closed"):
+        asyncio.run(ledger.write(_note("k")))
+
+
+def test_a_unit_that_comes_while_a_group_runs_joins_its_commit(ledger):
+    late = []
+
+    def first(connection):
+        late.append(ledger.submit(_note("late")))
+        return _note("first")(connection)
+
+    commits = _commits(ledger)
+    assert ledger.submit(first).result(10) == 1
+    assert late[0].result(10) == 1
+    assert len(commits) == 1
+
+
 def _fail(_):
     raise LookupError("only I failed")
 

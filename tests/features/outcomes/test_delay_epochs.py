@@ -13,7 +13,8 @@ from features.ledger import tables
 from features.outcomes import delay_epochs
 from features.outcomes.credit_rules import ShownAction
 from features.outcomes.delay_epochs import SETTLE, ResponseDelays, newest_epoch
-from features.outcomes.silence import MIDDLES, silent_interval
+from features.outcomes.response_delays import POOLED_DELAYS, DelayCurve, Delays
+from features.outcomes.silence import MIDDLES, SilentInterval, silent_interval
 from tests.decided import decided, put_imported
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -33,8 +34,12 @@ class Shop:
         decided(self.ledger, decision_id, at, {action: days})
 
     def tell(self, decision_id: str, at: datetime, outcome: str = "accepted", **more) -> None:
+        row = self._outcome(decision_id, at, outcome) | more
+        self.ledger.write_now(lambda c: c.execute(tables.outcomes.insert(), row))
+
+    def _outcome(self, decision_id: str, at: datetime, outcome: str = "accepted") -> dict:
         self.told += 1
-        row = {
+        return {
             "outcome_id": f"o{self.told}",
             "decision_id": decision_id,
             "action_id": "discount",
@@ -43,7 +48,22 @@ class Shop:
             "received_at": at,
             "learned": True,
         }
-        self.ledger.write_now(lambda c: c.execute(tables.outcomes.insert(), row | more))
+
+    def show_at_once(self, days: np.ndarray, delays: np.ndarray, now: datetime) -> None:
+        """Show discounts so many days after NOW; each is accepted after its delay, in days."""
+        self.show("d0", NOW + float(days[0]) * DAY)
+        table = tables.decisions
+        first = self.ledger.read(lambda c: dict(c.execute(table.select()).one()._mapping))
+        del first["serial"]
+        decisions, outcomes = [], []
+        for number, (day, delay) in enumerate(zip(days.tolist(), delays.tolist(), strict=True)):
+            at, name = NOW + day * DAY, f"d{number}"
+            times = {"decided_at": at, "activated_at": at, "window_ends_at": at + DAYS * DAY}
+            decisions.append(first | times | {"decision_id": name})
+            if at + delay * DAY <= now:
+                outcomes.append(self._outcome(name, at + delay * DAY))
+        self.ledger.write_now(lambda c: c.execute(table.insert(), decisions[1:]))
+        self.ledger.write_now(lambda c: c.execute(tables.outcomes.insert(), outcomes))
 
     def count(
         self, shown_at: datetime, now: datetime, delays=None, action="discount", days=DAYS
@@ -112,14 +132,14 @@ def test_a_silence_counts_by_the_curve_as_of_the_beginning_of_its_interval(shop)
 
 def test_what_is_received_later_or_retracted_later_does_not_change_a_count(shop):
     half_at_once(shop)
-    late = NOW + 20 * DAY
+    late = NOW + 14 * DAY
     before = shop.count(late, late)
     shop.tell("d1", late + HOUR, retracts="o2")
     for number in range(200, 260):
         shop.show(f"d{number}", late)
         shop.tell(f"d{number}", late + HOUR)
     assert shop.count(late, late) == before
-    assert shop.count(late + 16 * DAY, late + 16 * DAY) == 0.75
+    assert shop.count(late + 13.95 * DAY, late + 13.95 * DAY) == 0.75
 
 
 def test_a_learner_that_comes_late_finds_the_same_counts(shop):
@@ -152,19 +172,58 @@ def test_an_action_without_delays_of_its_own_uses_those_of_all(shop):
     assert shop.count(late, late, action="call_back", days=7.0) == 1.0
 
 
-def test_the_newest_acceptances_alone_count(shop, monkeypatch):
-    monkeypatch.setattr(delay_epochs, "NEWEST", 60)
+def test_what_was_shown_longer_ago_than_two_windows_does_not_count(shop):
     for number in range(120):
         at = NOW + (number >= 60) * 20 * DAY
         shop.show(f"d{number}", at)
         shop.tell(f"d{number}", at + (10 * DAY if number < 60 else HOUR))
+    assert shop.count(NOW + 19 * DAY, NOW + 19 * DAY) == 0.0
     late = NOW + 40 * DAY
     assert shop.count(late, late) == 1.0
 
 
-def test_the_mean_delay_is_half_of_the_longest_window_at_first(shop):
-    longest = max(action.attribution_days for action in shop.catalog.actions.values())
-    assert shop.mean_s(NOW) == longest * 86_400 / 2
+def exponential(n: int, mean_days: float = 3.0) -> np.ndarray:
+    """Delays in days, exponential within the window, spread evenly over the quantiles."""
+    quantiles = np.arange(1, n + 1) * ((np.sqrt(5) - 1) / 2) % 1.0
+    return -mean_days * np.log1p(quantiles * np.expm1(-DAYS / mean_days))
+
+
+def test_the_curve_is_right_although_the_traffic_grows(shop):
+    """150 discounts a day for 37 days, then 1,500 a day for 3 days; all are accepted at last."""
+    days = np.concatenate([np.arange(37 * 150) / 150, 37 + np.arange(3 * 1_500) / 1_500])
+    delays, now = exponential(len(days)), NOW + 40 * DAY
+    shop.show_at_once(days, delays, now)
+    truth = np.expm1(-np.array(MIDDLES) * DAYS / 3.0) / np.expm1(-DAYS / 3.0)
+    late = NOW + 40 * DAY + 2 * SETTLE
+    read = ResponseDelays(shop.catalog)
+    epoch = newest_epoch(NOW, late)
+    known = days + delays <= (epoch.at - NOW) / DAY
+    assert known.sum() > 2 * delay_epochs.MOST
+    shown = [ShownAction("other", "discount", late, late + DAYS * DAY)] * len(MIDDLES)
+    found = [
+        shop.ledger.read(lambda c: read.silence_count(c, one, SilentInterval(number, late, late)))
+        for number, one in enumerate(shown)
+    ]
+    assert found == pytest.approx(truth, rel=0.1)
+    # The newest received acceptances alone would give another curve.
+    newest = np.argsort(days[known] + delays[known])[-delay_epochs.MOST :]
+    limits = (epoch.at - NOW) / DAY - days[known][newest]
+    alone = DelayCurve.fit(Delays(delays[known][newest], limits), DAYS)
+    assert np.abs(alone.share(np.array(MIDDLES) * DAYS) / truth - 1).max() > 0.2
+
+
+def test_the_mean_delay_is_unknown_while_there_are_too_few_acceptances(shop):
+    assert shop.mean_s(NOW) is None  # nothing was ever shown
+    for number in range(100, 100 + POOLED_DELAYS - 1):
+        shop.show(f"d{number}", NOW)
+        shop.tell(f"d{number}", NOW + HOUR)
+    assert shop.mean_s(NOW + 3 * DAY) is None
+    shop.show("d107", NOW)
+    shop.tell("d107", NOW + HOUR)
+    assert shop.mean_s(NOW + 3 * DAY) == pytest.approx(3_600)
+
+
+def test_the_mean_delay_is_that_of_the_first_acceptances(shop):
     half_at_once(shop)
     assert shop.mean_s(NOW + 20 * DAY) == pytest.approx((3_600 + 13 * 86_400) / 2)
 

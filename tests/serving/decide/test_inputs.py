@@ -65,8 +65,15 @@ def test_a_channel_that_the_business_does_not_have_is_named_with_those_it_has(en
         engine.inputs.check(request)
 
 
-def test_the_callers_id_is_kept_and_drawn_ids_differ():
+def test_the_callers_id_is_kept_and_drawn_ids_differ(now):
     ours = DecideRequest(customer_id="c1", channel="app")
     theirs = DecideRequest(customer_id="c1", channel="app", decision_id="visit-1")
-    assert new_decision_id(theirs) == "visit-1"
-    assert new_decision_id(ours) != new_decision_id(ours)
+    assert new_decision_id(theirs, now) == "visit-1"
+    assert new_decision_id(ours, now) != new_decision_id(ours, now)
+
+
+def test_drawn_ids_rise_with_time(now):
+    request = DecideRequest(customer_id="c1", channel="app")
+    ids = [new_decision_id(request, now + timedelta(milliseconds=step)) for step in range(100)]
+    assert ids == sorted(ids)
+    assert {len(one) for one in ids} == {32}

@@ -124,8 +124,11 @@ class Twin(Shop):
         query = sa.select(tables.learner_state.c.bandit_state)
         state = BanditState.from_bytes(self.ledger.read(lambda c: c.execute(query).scalar()))
         [statistics] = state.statistics.values()
-        order = np.argsort(statistics.actions)
-        return {"first": statistics.first[order], "second": statistics.second[order]}
+        actions = sorted(statistics.actions)
+        return {
+            "first": np.array([statistics.first(one) for one in actions]),
+            "second": np.array([np.tril(statistics.second(one)) for one in actions]),
+        }
 
 
 @pytest.mark.parametrize("until_days", [9, 18])

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.bandits import PLAIN, outcomes, plain
+from training.arrays import pack, unpack
 from training.bandit.bandit_state import BanditState, OutcomeBatch, OutdatedState
-from training.bandit.decay import Decay
 from training.bandit.encoder import Encoder
 from training.bandit.exploration import ThompsonProbabilities
-from training.bandit.serialization import pack, unpack
+from training.bandit.statistics import Decay
 from training.params import BanditParams
 
 HALF_LIFE = 6_000.0

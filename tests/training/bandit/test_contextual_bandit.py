@@ -144,14 +144,31 @@ def test_a_count_of_2_is_an_outcome_learned_twice():
 
 
 def test_an_array_that_was_overwritten_is_learned_as_it_is_now():
-    x, other = World(12).contexts(2)[:, None]
+    x, others = World(12).contexts(1), World(13).contexts(10)
     one, two, row = taught(40, LINEAR), taught(40, LINEAR), np.empty((1, 4))
-    row[:] = x
-    one.predict(row)
-    row[:] = other
-    one.learn(row, [1], [5.0])
-    two.learn(other, [1], [5.0])
-    assert one.predict(other).tolist() == two.predict(other).tolist()
+    for other in others:
+        row[:] = x
+        one.predict(row)
+        row[:] = other
+        one.learn(row, [1], [5.0])
+        two.learn(other[None], [1], [5.0])
+    assert one.predict(others).tolist() == two.predict(others).tolist()
+
+
+def test_a_prediction_is_not_taken_for_one_of_other_rows():
+    """Of columns that came later: three rows of two and two rows of three have the same bytes."""
+    three = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.0]})
+    two = pd.DataFrame({"a": [1.0, 5.0], "b": [4.0, 3.0], "c": [2.0, 6.0]})
+    assert three.to_numpy().tobytes() == two.to_numpy().tobytes()
+    found = []
+    for asked in (True, False):
+        bandit = ContextualBandit(None, 2, LINEAR)
+        bandit.learn(pd.concat([three] * 6), [0, 1] * 9, [0.0, 0.5, 1.0] * 6)
+        if asked:
+            bandit.predict(three)
+        bandit.learn(two, [0, 1], [1.0, 0.0])
+        found.append(bandit.predict(two).tolist())
+    assert found[0] == found[1]
 
 
 def test_outcomes_that_the_log_has_dropped_still_count(monkeypatch):

@@ -187,18 +187,21 @@ def test_an_expert_with_a_half_life_starts_from_the_one_without(forgetting_first
     assert model.weights[forgets] == pytest.approx(model.weights[lasting], abs=1e-9)
 
 
-def test_an_expert_with_a_half_life_equals_a_ridge_about_its_start():
-    told = some_outcomes(120, seed=8)
-    model = state_of(told, params=plain({"ridge": RIDGE}, FORGETS)).model(PRIORS, {}, WIDE)
+@pytest.mark.parametrize("forgetting_first", [False, True])
+def test_an_expert_with_a_half_life_equals_a_ridge_about_its_start(forgetting_first):
+    told, experts = some_outcomes(120, seed=8), [{"ridge": RIDGE}, FORGETS]
+    lasting, forgets = (1, 0) if forgetting_first else (0, 1)
+    params = plain(*(experts[::-1] if forgetting_first else experts))
+    model = state_of(told, params=params).model(PRIORS, {}, WIDE)
     faded = told.count * 2 ** ((told.at - told.at.max()) / 50.0)
     mine = np.array(told.actions) == "call"
     vectors = ENCODER.encode(told.rows, told.channels)[mine]
-    start = model.weights[0, 0]
+    start = model.weights[lasting, 0]
     pull = np.diag([posteriors.DRIFT_PRIOR, *[RIDGE] * (WIDTH - 1)])
     weighted = vectors * faded[mine][:, None]
     left = weighted.T @ vectors + pull
     right = weighted.T @ (told.acceptance[mine] - 0.3) + pull @ start
-    assert model.weights[1, 0] == pytest.approx(np.linalg.solve(left, right), abs=1e-9)
+    assert model.weights[forgets, 0] == pytest.approx(np.linalg.solve(left, right), abs=1e-9)
 
 
 # Variance --------------------------------------------------------------------------------------
@@ -338,6 +341,17 @@ def test_only_actions_with_outcomes_are_solved_again(monkeypatch):
     assert solved == [(0, 1)]
     state.model({"call": (0.3, 10.0), "mail": (0.2, 26.0)})
     assert solved == [(0, 1), (0, 0), (0, 1)]
+
+
+def test_an_action_with_few_new_outcomes_is_solved_again_only_where_that_is_asked_for():
+    state, told = state_of(some_outcomes(4_000, seed=21)), some_outcomes(5, seed=22)
+    before = state.model(PRIORS, {}, WIDE).weights.copy()
+    state.learn(told)
+    assert state.model(PRIORS, {}, WIDE).weights.tolist() == before.tolist()
+    exact = state.model(PRIORS, {}, WIDE, exact=True)
+    anew = state.copied().model(PRIORS, {}, WIDE)
+    assert exact.weights == pytest.approx(anew.weights, abs=1e-10)
+    assert not np.allclose(exact.weights, before, atol=1e-6)
 
 
 # Changed priors --------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.bandits import outcomes, plain
+from training.arrays import pack, unpack
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import CHANNEL, Encoder
 from training.bandit.reward_model import OutdatedModel, RewardModel, normalised
-from training.bandit.serialization import pack, unpack
 from training.params import BanditParams
 
 NAN = float("nan")

@@ -1,4 +1,4 @@
-"""Tests the ridge regression of one model per action."""
+"""Tests the ridge regression of one model per action, and of one from its sums."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from training.models.ridge import ridge_by_action
+from training.models.ridge import covariance_of, ridge_by_action, ridge_from_sums
 
 
 def sample(n=300):
@@ -36,3 +36,27 @@ def test_a_large_penalty_keeps_all_actions_at_the_shared_weights():
     x, action, y = sample()
     found = ridge_by_action(x, action, y, 3, np.full(3, 1e12), np.full(3, 1.0))
     assert np.ptp(found, axis=0) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_ridge_from_sums_is_that_of_the_rows_about_its_start():
+    x, _, y = sample()
+    start, penalty = np.array([1.0, -2.0, 0.5]), np.array([3.0, 9.0, 9.0])
+    sums = np.tril(x.T @ x)  # the upper triangle is not read
+    found = ridge_from_sums(sums, x.T @ y, penalty, start)
+    rows = np.vstack([x, np.diag(np.sqrt(penalty))])
+    brute = np.linalg.lstsq(rows, np.append(y, np.sqrt(penalty) * start), rcond=None)[0]
+    assert found == pytest.approx(brute, abs=1e-10)
+    assert sums.tolist() == np.tril(x.T @ x).tolist()
+
+
+def test_sums_of_more_retracted_than_learned_leave_start_and_prior():
+    start, prior = np.array([1.0, -2.0]), np.diag([3.0, 9.0])
+    found = ridge_from_sums(-10 * np.eye(2), np.ones(2), prior.diagonal(), start)
+    assert found.tolist() == start.tolist()
+    assert covariance_of(prior - 10 * np.eye(2), prior) == pytest.approx(np.diag([1 / 3, 1 / 9]))
+
+
+def test_a_covariance_is_the_inverse_of_a_precision():
+    x, _, _ = sample()
+    precision = x.T @ x + np.eye(3)
+    assert covariance_of(precision, np.eye(3)) == pytest.approx(np.linalg.inv(precision))

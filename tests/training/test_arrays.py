@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from training.bandit.serialization import pack, unpack
+from training.arrays import pack, unpack
 
 
 def test_unpack_returns_what_was_packed():
