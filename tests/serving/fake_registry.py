@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from features.business.catalog import Catalog
 from features.ledger.ledger import Ledger
 from serving.models import snapshots
 from serving.models.served_models import ServedModels
@@ -77,13 +76,6 @@ def a_bandit(
     encoder = Encoder(features, ("app", "phone"), np.zeros(width), np.ones(width))
     told = outcomes(np.zeros((n, width)), ["app"] * n, ["discount"] * n, [accepted] * n)
     return bandit(encoder, told, PLAIN.model_copy(update={"min_probability": 0.05}))
-
-
-def expected_by(bandit: Bandit, catalog: Catalog) -> float:
-    """The acceptance of the discount in the app, at the center of a bandit's features."""
-    model = bandit.state.model(catalog.priors, catalog.groups_of)
-    found = model.acceptance(model.encoder.center[None], ("app",))[0]
-    return float(found[model.actions.index("discount")])
 
 
 def accepted(models: ServedModels, row: np.ndarray, channel: str = "app") -> dict[str, float]:
