@@ -62,6 +62,11 @@ class CreditChange(NamedTuple):
     revise_at: datetime | None = None
     sequence: int | None = None
 
+    @property
+    def is_first(self) -> bool:
+        """True if no snapshot has counted a credit of this action before."""
+        return self.old is None and self.sequence is None
+
 
 class WrittenCredit(NamedTuple):
     """A row of the table `credits`, without its key; see `CreditChange`."""

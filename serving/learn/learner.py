@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -22,9 +22,7 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.ledger.tables import get_meta, set_meta
 from features.outcomes.attribution import sharing_decisions
 from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.credits import (
@@ -37,19 +35,23 @@ from serving.learn.credits import (
     unlearned_outcomes,
     write_credits,
 )
+from serving.learn.stored_state import (
+    LearnerState,
+    read_learner_state,
+    read_revision,
+    write_learner_state,
+)
 from serving.learn.updates import BanditUpdates, FittedTrees
 from serving.models.served_models import PRIOR
 from serving.models.snapshots import pack_model, publish
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import BanditState, OutdatedState
+from training.bandit.bandit_state import BanditState
 from training.bandit.contextual_bandit import next_encoding
 from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
 
-STATE = "bandit"  # key of the learner's row in the table `learner_state`
-NOT_LEARNED = {"service", "gates", "warm_start_weight", "min_probability"}  # settings
-PUBLISHED_UNDER = "learner catalogue"  # key in `meta`: the last snapshot's catalogue fingerprint
+RETRY_GROWTH = 1 / 8  # more shown decisions until a recount that was not possible is tried again
 
 ReadChampion = Callable[[], tuple[str, Bandit] | None]
 
@@ -73,26 +75,6 @@ class _Changes(NamedTuple):
 
 
 _NOTHING = _Changes()
-
-
-@dataclass(frozen=True)
-class _LearnerState:
-    """The state between two steps; the table `learner_state` holds the same.
-
-    Attributes
-    ----------
-    base : str
-        Version of the champion that was built on.
-    revision : int
-        Raised with each write, so that a second learner on the same ledger is noticed.
-    published_under : str or None
-        Fingerprint of the last snapshot's catalogue; None: there is no snapshot.
-    """
-
-    base: str
-    bandit: BanditState
-    revision: int
-    published_under: str | None
 
 
 class RevisionConflict(RuntimeError):
@@ -126,8 +108,10 @@ class Learner:
         self._updates = BanditUpdates(ledger, domain, params.bandit)
         self._delays = ResponseDelays(catalog)
         self._refused = ""  # champion of another domain, so that it is logged once
-        self._next_count_at = 0.0  # time in decisions at which shown decisions are counted next
-        self._state: _LearnerState | None = self._restored()
+        self._shown: int | None = None  # shown decisions when they were counted; None: not yet
+        self._shown_since = 0  # at most so many were shown since they were counted
+        self._recount_from = 0  # no recount with fewer shown decisions; 0: by the threshold alone
+        self._state: LearnerState | None = self._restored()
 
     def step(self, now: datetime) -> bool:
         """Learn what is new by ``now``; return True if a snapshot was published.
@@ -142,14 +126,12 @@ class Learner:
             self._delays = ResponseDelays(catalog)
         changes = self._ledger.read(lambda connection: self._changes(connection, now))
         replaced = state.published_under not in (None, catalog.fingerprint)
-        encoded_at = self._reached(state.bandit)
-        if encoded_at:
-            # The credits of the ledger are those before this step; the changes follow.
-            imported = self._imported(state.base)
-            if imported is not None:
-                bandit = self._updates.recounted(imported, encoded_at, self._delays, state.bandit)
-                state = replace(state, bandit=bandit)
-        if encoded_at or replaced or any(one.old != one.new for one in changes.credits):
+        # The credits of the ledger are those before this step; the changes follow.
+        recounted = self._recounted(state, changes)
+        if recounted is not None:
+            state = replace(state, bandit=recounted)
+        learns = replaced or any(one.old != one.new for one in changes.credits)
+        if recounted is not None or learns:
             with self._restored_if_it_fails():
                 self._updates.learn(state.bandit, changes.credits)
                 self._publish(state, now, changes)
@@ -203,13 +185,17 @@ class Learner:
                 state.bandit.use_trees(fitted.trees or state.bandit.trees, fitted.counted)
                 self._publish(state, now)
 
-    def version(self) -> Bandit:
-        """The bandit as of now, in the form that the registry keeps."""
-        state = self._current()
-        imported = self._imported(state.base) or self._updates.blank()
-        return Bandit(state.bandit.copied(), self._params, imported)
+    def version(self) -> Bandit | None:
+        """The bandit as of now, in the form that the registry keeps.
 
-    def _current(self) -> _LearnerState:
+        None while its champion cannot be read: a learner that builds on the version needs what was
+        learned from imported decisions.
+        """
+        state = self._current()
+        imported = self._imported(state.base)
+        return None if imported is None else Bandit(state.bandit.copied(), self._params, imported)
+
+    def _current(self) -> LearnerState:
         if self._state is None:
             self._state = self._restored()
         return self._state
@@ -230,49 +216,40 @@ class Learner:
         champion = self._read_champion()
         return champion[1].imported if champion is not None and champion[0] == base else None
 
-    def _reached(self, bandit: BanditState) -> int:
-        """Return the threshold that the number of shown decisions has newly reached; 0 for none."""
-        if bandit.newest + 1 < self._next_count_at:
+    def _recounted(self, state: LearnerState, changes: _Changes) -> BanditState | None:
+        """Count all credits again where enough decisions were shown since; None: not now."""
+        encoded_at = self._reached(state.bandit.encoded_at, changes)
+        if not encoded_at:
+            return None
+        imported = self._imported(state.base)
+        if imported is None:
+            log.warning("Bandit %s cannot be read; encoding goes on as before", state.base)
+            shown = self._shown or encoded_at
+            self._recount_from = shown + max(1, int(RETRY_GROWTH * shown))
+            return None
+        return self._updates.recounted(imported, encoded_at, self._delays, state.bandit)
+
+    def _reached(self, encoded_at: int, changes: _Changes) -> int:
+        """Return the threshold that the number of shown decisions has newly reached; 0 for none.
+
+        They are counted only where the threshold may be reached: every shown decision comes up in
+        a step, with a first credit or as one of another layout of features.
+        """
+        new = {one.action.shown.decision_id for one in changes.credits if one.is_first}
+        self._shown_since += len(new) + len(changes.stopped)
+        threshold = next_encoding(encoded_at)
+        wanted = max(threshold, self._recount_from)
+        if self._shown is not None and self._shown + self._shown_since < wanted:
             return 0
-        shown, threshold = self._updates.shown(), next_encoding(bandit.encoded_at)
-        if shown < threshold:  # earliest after so many more decisions
-            self._next_count_at = bandit.newest + 1 + threshold - shown
+        self._shown, self._shown_since = self._updates.shown(), 0
+        if self._shown < wanted:
             return 0
-        while next_encoding(threshold) <= shown:
+        while next_encoding(threshold) <= self._shown:
             threshold = next_encoding(threshold)
         return threshold
 
-    def _restored(self) -> _LearnerState:
-        """Read the state from the ledger, or make one from the credits."""
-        columns = tables.learner_state.c
-        query = sa.select(tables.learner_state).where(columns.key == STATE)
-        found, under = self._ledger.read(
-            lambda c: (c.execute(query).first(), get_meta(c, PUBLISHED_UNDER))
-        )
-        if found is not None:
-            bandit = self._stored(found.bandit_state)
-            if bandit is not None:
-                return _LearnerState(found.base, bandit, found.revision, under)
-        revision = found.revision if found is not None else 0
-        recounted = self._updates.recounted(self._updates.blank(), 0, self._delays)
-        return _LearnerState(PRIOR, recounted, revision, under)
-
-    def _stored(self, payload: bytes) -> BanditState | None:
-        """Read a state; None if all credits are to be counted again."""
-        try:
-            bandit = BanditState.from_bytes(payload)
-        except OutdatedState:
-            log.info("The stored state is of a former format; counting all credits again")
-            return None
-        if bandit.params.model_dump(exclude=NOT_LEARNED) != self._params.model_dump(
-            exclude=NOT_LEARNED
-        ):
-            log.info("The bandit has other settings; counting all credits again")
-            return None
-        if not self._updates.fits(bandit):
-            log.warning("The stored state is of another domain file; starting without it")
-            return None
-        return bandit
+    def _restored(self) -> LearnerState:
+        return read_learner_state(self._ledger, self._updates, self._params, self._delays)
 
     def _changes(self, connection: sa.Connection, now: datetime) -> _Changes:
         outcomes = unlearned_outcomes(connection)
@@ -285,26 +262,20 @@ class Learner:
         read = {change.action.shown.key for change in credits}
         return _Changes(list(outcomes), credits, [key for key in due if key not in read])
 
-    def _publish(self, state: _LearnerState, now: datetime, changes: _Changes = _NOTHING) -> None:
+    def _publish(self, state: LearnerState, now: datetime, changes: _Changes = _NOTHING) -> None:
         """Write a new state, its credits and its snapshot; use the state once it is on disk."""
         catalog = self.catalog
         # Made before the transaction, which holds the lock that every decision waits for.
-        row = {
-            "key": STATE,
-            "base": state.base,
-            "bandit_state": state.bandit.to_bytes(),
-            "revision": state.revision + 1,
-        }
+        following = replace(state, revision=state.revision + 1, published_under=catalog.fingerprint)
+        payload = state.bandit.to_bytes()
         packed = pack_model(state.bandit.model(catalog.priors, catalog.groups_of, exact=True))
 
         def write(connection: sa.Connection) -> None:
-            tables.upsert(connection, tables.learner_state, [row])
-            set_meta(connection, PUBLISHED_UNDER, catalog.fingerprint)
+            write_learner_state(connection, following, payload)
             self._keep(connection, changes, publish(connection, state.base, packed, now))
 
         self._write(write)
-        under = catalog.fingerprint
-        self._state = replace(state, revision=state.revision + 1, published_under=under)
+        self._state = following
 
     def _keep(self, connection: sa.Connection, changes: _Changes, sequence: int | None) -> None:
         """Write credits as of a snapshot, and mark what was read."""
@@ -317,15 +288,9 @@ class Learner:
         """Write in one transaction, unless another learner has written since the state was read."""
 
         def write(connection: sa.Connection) -> None:
-            if _revision(connection) != self._current().revision:
+            if read_revision(connection) != self._current().revision:
                 raise RevisionConflict("another learner has written to this ledger")
             work(connection)
 
         with self._restored_if_it_fails():
             self._ledger.write_now(write)
-
-
-def _revision(connection: sa.Connection) -> int:
-    columns = tables.learner_state.c
-    query = sa.select(columns.revision).where(columns.key == STATE)
-    return connection.execute(query).scalar() or 0

@@ -66,9 +66,15 @@ class LearnerMaintenance:
             log.info("What was learned is logged as bandit %s", finished.result())
         if self._version is None and now_s >= self._next_version_s:
             self._next_version_s = now_s + self._every_s
-            if self._learner.counted != self._counted_in_version:
-                self._counted_in_version = self._learner.counted
-                self._version = self._pool.submit(self._log_version, self._learner.version())
+            self._log_what_is_new()
+
+    def _log_what_is_new(self) -> None:
+        if self._learner.counted == self._counted_in_version:
+            return
+        version = self._learner.version()
+        if version is not None:  # else the registry does not answer; the next time is soon enough
+            self._counted_in_version = version.state.counted
+            self._version = self._pool.submit(self._log_version, version)
 
     def close(self) -> None:
         """Wait for the tasks that were started."""

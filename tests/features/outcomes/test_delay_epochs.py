@@ -199,11 +199,9 @@ def test_the_curve_is_right_although_the_traffic_grows(shop):
     epoch = newest_epoch(NOW, late)
     known = days + delays <= (epoch.at - NOW) / DAY
     assert known.sum() > 2 * delay_epochs.MOST
-    shown = [ShownAction("other", "discount", late, late + DAYS * DAY)] * len(MIDDLES)
-    found = [
-        shop.ledger.read(lambda c: read.silence_count(c, one, SilentInterval(number, late, late)))
-        for number, one in enumerate(shown)
-    ]
+    shown = ShownAction("other", "discount", late, late + DAYS * DAY)
+    intervals = [SilentInterval(number, late, late) for number in range(len(MIDDLES))]
+    found = shop.ledger.read(lambda c: [read.silence_count(c, shown, one) for one in intervals])
     assert found == pytest.approx(truth, rel=0.1)
     # The newest received acceptances alone would give another curve.
     newest = np.argsort(days[known] + delays[known])[-delay_epochs.MOST :]

@@ -329,7 +329,7 @@ def test_a_closed_window_of_no_action_publishes_nothing(shop):
 
 def test_a_champion_of_another_domain_is_not_built_on_and_learning_goes_on(shop):
     strange = Encoder(("shoe_size",), ("app",), np.zeros(1), np.ones(1))
-    champion = ("9", Bandit(BanditState.blank(strange, PLAIN), PLAIN))
+    champion = ("9", Bandit(BanditState(strange, PLAIN), PLAIN))
     learner = shop.learner(lambda: champion)
     assert not learner.rebase(shop.now)
     shop.decide("d1")

@@ -24,7 +24,7 @@ from serving.models.snapshots import newest_snapshot
 from tests.serving.fakes import changed, decide, engine_of
 from tests.serving.learn.test_learner import PARAMS, Shop
 from training.bandit.bandit_state import BanditState
-from training.bandit.exploration import ThompsonProbabilities
+from training.bandit.contextual_bandit import ContextualBandit
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TRUTH = {"call_back": 0.10, "discount": 0.05}
@@ -60,8 +60,8 @@ class Business:
     def models(self) -> ServedModels:
         reward = self.published()
         columns = columns_of(reward, self.engine.model_input)
-        policy = ThompsonProbabilities(PARAMS.bandit.min_probability)
-        return ServedModels(reward, policy, columns, versions={"bandit": None})
+        bandit = ContextualBandit.published(reward, PARAMS.bandit)
+        return ServedModels(bandit, columns, versions={"bandit": None})
 
     def published(self):
         found = self.engine.ledger.read(lambda connection: newest_snapshot(connection, None, 0))

@@ -86,7 +86,7 @@ def test_a_version_under_an_alias_of_its_own_serves_and_is_not_counted_twice(
 
     back = Bandit.load(registry.folder(version))
     row, priors = np.full((1, 1), 40.0), shop.catalog.priors
-    served = back.state.model(priors, {}, back.params).acceptance(row, ["app"])
+    served = back.state.model(priors, {}).acceptance(row, ["app"])
     at = list(priors).index("discount")
     # Ten times 0.5 and once 1, all at the encoder's center.
     assert served[0, at] == pytest.approx(after(11, 6 / 11))

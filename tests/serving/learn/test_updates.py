@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from features.journeys.model_input import ModelInput
 from features.outcomes.credit_rules import Credit
+from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.credits import CreditChange, LoggedAction, read_logged_actions, write_credits
-from serving.learn.updates import BanditUpdates
+from serving.learn.updates import BanditUpdates, FittedTrees
 from tests.bandits import PLAIN
 from tests.decided import decided
-from training.bandit.bandit_state import BanditState, OutcomeBatch
+from training.bandit.bandit_state import BanditState
 from training.bandit.encoder import Encoder
+from training.bandit.trees import BoostedTrees
 
 AGES = (20, 40, 60)
 
@@ -38,7 +38,7 @@ def actions(ledger, toy_domain, updates, now) -> list[LoggedAction]:
 @pytest.fixture
 def reads_age() -> BanditState:
     encoder = Encoder(("age_years",), ("app", "phone"), np.array([40.0]), np.array([10.0]))
-    return BanditState.blank(encoder, PLAIN)
+    return BanditState(encoder, PLAIN)
 
 
 def changes(actions: list[LoggedAction]) -> list[CreditChange]:
@@ -46,41 +46,50 @@ def changes(actions: list[LoggedAction]) -> list[CreditChange]:
     return [CreditChange(action, None, Credit(acceptance, 1.0)) for action, acceptance in pairs]
 
 
+def learned(updates: BanditUpdates, state: BanditState, *steps: list[CreditChange]) -> BanditState:
+    """Return a copy that has learned some steps."""
+    found = state.copied()
+    for step in steps:
+        updates.learn(found, step)
+    return found
+
+
 def test_a_credit_moves_the_mean_acceptance_of_its_action(updates, actions, reads_age):
-    state = updates.apply(reads_age, changes(actions))
-    assert state.counted == 3
-    assert state.rate("discount") == pytest.approx(0.5)
-    assert reads_age.counted == 0, "the state before was changed"
+    updates.learn(reads_age, changes(actions))
+    assert reads_age.counted == 3
+    assert reads_age.first.rate("discount") == pytest.approx(0.5)
 
 
 def test_a_credit_that_is_taken_back_leaves_the_state_as_it_was(updates, actions, reads_age):
-    before = updates.apply(reads_age, changes(actions)[:2])
-    added = updates.apply(before, changes(actions)[2:])
-    back = updates.apply(added, [CreditChange(actions[2], Credit(0.0, 1.0), None)])
+    before = learned(updates, reads_age, changes(actions)[:2])
+    taken_back = [CreditChange(actions[2], Credit(0.0, 1.0), None)]
+    back = learned(updates, before, changes(actions)[2:], taken_back)
     assert back.counted == before.counted
-    assert back.rate("discount") == pytest.approx(before.rate("discount"))
+    assert back.first.first("discount") == pytest.approx(before.first.first("discount"))
+    assert back.first.second("discount") == pytest.approx(before.first.second("discount"))
 
 
 def test_a_revised_credit_counts_once(updates, actions, reads_age):
-    first = updates.apply(reads_age, changes(actions))
-    revised = updates.apply(first, [CreditChange(actions[2], Credit(0.0, 1.0), Credit(1.0, 1.0))])
+    revision = [CreditChange(actions[2], Credit(0.0, 1.0), Credit(1.0, 1.0))]
+    revised = learned(updates, reads_age, changes(actions), revision)
     assert revised.counted == 3
-    assert revised.rate("discount") == pytest.approx(2.5 / 3)
+    assert revised.first.rate("discount") == pytest.approx(2.5 / 3)
 
 
 def test_a_silence_that_grows_older_counts_once_with_its_latest_count(updates, actions, reads_age):
-    first = updates.apply(reads_age, changes(actions)[:1])
     young = Credit(0.0, 0.25)
-    silent = updates.apply(first, [CreditChange(actions[1], None, young)])
-    assert silent.rate("discount") == pytest.approx(1 / 1.25)
-    older = updates.apply(silent, [CreditChange(actions[1], young, Credit(0.0, 0.75))])
-    assert older.rate("discount") == pytest.approx(1 / 1.75)
+    silence = [CreditChange(actions[1], None, young)]
+    silent = learned(updates, reads_age, changes(actions)[:1], silence)
+    assert silent.first.rate("discount") == pytest.approx(1 / 1.25)
+    older = learned(updates, silent, [CreditChange(actions[1], young, Credit(0.0, 0.75))])
+    assert older.first.rate("discount") == pytest.approx(1 / 1.75)
     assert older.counted == pytest.approx(1.75)
 
 
 def test_another_time_of_revision_alone_is_not_learned(updates, actions, reads_age):
     same = Credit(0.0, 0.25)
-    assert updates.apply(reads_age, [CreditChange(actions[1], same, same)]) == reads_age
+    updates.learn(reads_age, [CreditChange(actions[1], same, same)])
+    assert reads_age.counted == 0 and reads_age.actions == ()
 
 
 def test_recounting_the_ledger_gives_what_was_added_along_the_way(
@@ -88,10 +97,11 @@ def test_recounting_the_ledger_gives_what_was_added_along_the_way(
 ):
     monkeypatch.setattr("serving.learn.updates.BATCH", 2)
     ledger.write_now(lambda c: write_credits(c, changes(actions), 1))
-    recounted = updates.recount(reads_age)
-    added = updates.apply(reads_age, changes(actions))
+    recounted = updates.recounted(reads_age, 0, ResponseDelays(toy_catalog))
+    assert reads_age.counted == 0, "what was imported was changed"
+    added = learned(updates, reads_age, changes(actions))
     assert recounted.counted == added.counted
-    model, other = (one.model(toy_catalog.priors, {}, PLAIN) for one in (recounted, added))
+    model, other = (one.model(toy_catalog.priors) for one in (recounted, added))
     row = np.array([[20.0]])
     found = model.acceptance(row, ["app"])
     assert found == pytest.approx(other.acceptance(row, ["app"]))
@@ -102,14 +112,14 @@ def test_predictions_of_other_experts_do_not_count_towards_the_errors(updates, a
     n_experts = len(reads_age.errors.products)
     fitting = [one._replace(expert_predictions=[0.5] * n_experts) for one in actions]
     other = [one._replace(expert_predictions=[0.5] * (n_experts + 1)) for one in actions]
-    assert updates.apply(reads_age, changes(fitting)).errors.count > 0
-    assert updates.apply(reads_age, changes(other)).errors.count == 0
+    assert learned(updates, reads_age, changes(fitting)).errors.count > 0
+    assert learned(updates, reads_age, changes(other)).errors.count == 0
 
 
 def test_a_state_fits_if_the_domain_has_its_features(updates, reads_age):
     assert updates.fits(updates.blank()) and updates.fits(reads_age)
     strange = Encoder(("shoe_size",), ("app",), np.zeros(1), np.ones(1))
-    assert not updates.fits(BanditState.blank(strange, PLAIN))
+    assert not updates.fits(BanditState(strange, PLAIN))
 
 
 def test_trees_are_fitted_to_the_newest_shown_decisions_by_their_counts(
@@ -120,15 +130,12 @@ def test_trees_are_fitted_to_the_newest_shown_decisions_by_their_counts(
     [accepted, _, _] = changes(actions)
     silent = CreditChange(actions[2], None, Credit(0.0, 0.25))
     ledger.write_now(lambda c: write_credits(c, [accepted, silent], 1))
-    state, fitted_on = updates.apply(reads_age, [accepted, silent]), []
-
-    def with_trees(self: BanditState, outcomes: OutcomeBatch, counted: float) -> BanditState:
-        fitted_on.append(outcomes)
-        return replace(self, fitted_on=counted)
-
-    monkeypatch.setattr(BanditState, "with_trees", with_trees)
-    fitted = updates.refit_trees(state)
-    assert fitted.fitted_on == state.counted == pytest.approx(1.25)
+    updates.learn(reads_age, [accepted, silent])
+    fitted_on = []
+    monkeypatch.setattr(BoostedTrees, "fit", lambda *asked: fitted_on.append(asked))
+    fitted = updates.fit_trees(reads_age)
+    assert fitted == FittedTrees(None, pytest.approx(1.25), ("age_years",))
     # The oldest decision was accepted; of the two newest one is silent, and one not counted yet.
-    [outcomes] = fitted_on
-    assert outcomes.acceptance.tolist() == [0.0] and outcomes.count.tolist() == [0.25]
+    [(rows, _, shown, acceptance, count)] = fitted_on
+    assert rows.tolist() == [[60.0]] and list(shown) == ["discount"]
+    assert acceptance.tolist() == [0.0] and count.tolist() == [0.25]
