@@ -119,12 +119,11 @@ class Archive:
         """The reward model of a version (3, 3.17, prior.17 or None), and its settings."""
         catalog = compiled.catalog
         priors = catalog.priors
-        acceptance = {name: prior for name, (prior, _) in priors.items()}
         number, _, sequence = (version or PRIOR).partition(".")
         bandit = None if number == PRIOR else self._bandit(number)
         params = bandit.params if bandit else self._params.bandit
         if sequence:
-            return self._snapshot(int(sequence)).for_priors(acceptance), params
+            return self._snapshot(int(sequence)).for_priors(priors), params
         if bandit is None:
             return blank_reward(self._domain, catalog, params), params
         with self._solving:

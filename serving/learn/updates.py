@@ -68,7 +68,7 @@ class BanditUpdates:
 
     def blank(self) -> BanditState:
         """The state before the first outcome."""
-        return BanditState(Encoder.blank(self._domain.channels), self._params)
+        return BanditState(Encoder.blank(), self._params)
 
     def fits(self, state: BanditState) -> bool:
         """True if the domain has every feature that the state's encoder reads."""
@@ -115,7 +115,7 @@ class BanditUpdates:
             scale = self._ledger.read(
                 lambda connection: memory_scale(connection, self._params, shown, delays)
             )
-            if not encoder.features:
+            if not imported.counted:
                 encoder = self._encoder(shown)
         state = BanditState(encoder, self._params, scale)
         state.encoded_at = shown
@@ -154,15 +154,16 @@ class BanditUpdates:
         ids = self._ledger.read(
             lambda connection: first_shown_decisions(connection, begin, shown - begin)
         )
-        rows = [
-            action.row
+        logged = [
+            action
             for start in range(0, len(ids), BATCH)
             for action in self._logged(ids[start : start + BATCH])
         ]
-        if not rows:  # all of another layout of features
-            return Encoder.blank(self._domain.channels)
+        if not logged:  # all of another layout of features
+            return Encoder.blank()
         names, channels = self._input.names, self._domain.channels
-        return Encoder.fit(np.array(rows), names, channels, self._params.width)
+        rows, on = np.array([one.row for one in logged]), [one.channel for one in logged]
+        return Encoder.fit(rows, names, channels, self._params.width, on=on)
 
     def _logged(self, decision_ids: Sequence[str]) -> list[LoggedAction]:
         return self._ledger.read(

@@ -93,7 +93,7 @@ class ServedModels:
 
 def blank_reward(domain: Domain, catalog: Catalog, params: BanditParams) -> RewardModel:
     """A reward model without outcomes: it predicts the prior of each action."""
-    blank = BanditState(Encoder.blank(domain.channels), params)
+    blank = BanditState(Encoder.blank(), params)
     return blank.model(catalog.priors, catalog.groups_of)
 
 

@@ -161,7 +161,7 @@ class ModelWatcher:
         found = self._newest(base, after)
         if found is None:
             return models
-        reward = found.model.for_priors(self._priors())
+        reward = found.model.for_priors(self._catalog.priors)
         number = found.base.split("@")[0]
         # A snapshot has no settings: it is served with those of its champion.
         return self._with_reward(models, reward, models.bandit.params, f"{number}.{found.sequence}")
@@ -191,9 +191,6 @@ class ModelWatcher:
             columns=columns_of(reward, self._input),
             versions={**models.versions, "bandit": version},
         )
-
-    def _priors(self) -> dict[str, float]:
-        return {name: acceptance for name, (acceptance, _) in self._catalog.priors.items()}
 
 
 def _sequence(version: str | None) -> int:

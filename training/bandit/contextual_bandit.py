@@ -73,7 +73,7 @@ class ContextualBandit:
         self._policy = ThompsonProbabilities(self.params.min_probability)
         self._columns = ContextColumns(n_features)
         self._log = OutcomeLog(len(self._columns.names), MEMORY)
-        self._state = BanditState(Encoder.blank(()), self.params)
+        self._state = BanditState(Encoder.blank(), self.params)
         self._kept = np.zeros(0, dtype=np.intp)
         self._next_encoding, self._next_trees = FIRST_ENCODED, float(self.params.trees.at_least)
         self._model: RewardModel | None = None

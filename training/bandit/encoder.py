@@ -8,7 +8,7 @@ is linear in them can approximate any smooth function, and it still learns from 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,9 @@ class Encoder:
 
         fourier[j] = sqrt(2) cos(frequencies[j] . inputs + phases[j])
 
+    The offset is subtracted, so that all but the first element have the mean 0 over the customers.
+    The weight of the first one is then the mean reward, to which the prior of an action belongs.
+
     Attributes
     ----------
     features : tuple of str
@@ -45,6 +48,8 @@ class Encoder:
         Principal axes that replace the features where these are many; (0, 0): they do not.
     frequencies : shape (n_fourier, n_inputs)
     phases : shape (n_fourier,)
+    offset : shape (width,) or (0,)
+        Means of the elements, 0 for the first one; (0,): nothing is subtracted.
 
     References
     ----------
@@ -59,6 +64,7 @@ class Encoder:
     axes: Floats = field(default_factory=lambda: np.empty((0, 0)))
     frequencies: Floats = field(default_factory=lambda: np.empty((0, 0)))
     phases: Floats = field(default_factory=lambda: np.empty(0))
+    offset: Floats = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def fit(
@@ -68,6 +74,7 @@ class Encoder:
         channels: Sequence[str],
         width: int | None = None,
         seed: int = 0,
+        on: Sequence[str] | None = None,
     ) -> Encoder:
         """Learn center, scale and axes from rows ``x`` of shape (n, n_features).
 
@@ -83,12 +90,14 @@ class Encoder:
             features and channels, and no Fourier features.
         seed
             Of the random frequencies and phases.
+        on
+            The channel of each row; None: unknown, so none of the channels.
         """
         kept, center, scale = _standard(x)
         names = tuple(features[int(index)] for index in kept)
         linear = cls(names, tuple(channels), center, scale)
         if width is None or not len(kept):
-            return linear
+            return linear._centred(x[:, kept], on)
         most = max(1, int(LINEAR_SHARE * (width - 1 - len(channels))))
         axes, total_variance = np.empty((0, 0)), float(len(kept))
         if len(kept) > most:
@@ -99,12 +108,19 @@ class Encoder:
         rng = np.random.default_rng(seed)
         frequencies = _directions(max(0, width - 1 - inputs), inputs, rng) * pace
         phases = rng.uniform(0, 2 * np.pi, len(frequencies))
-        return cls(names, tuple(channels), center, scale, axes, frequencies, phases)
+        found = cls(names, tuple(channels), center, scale, axes, frequencies, phases)
+        return found._centred(x[:, kept], on)
 
     @classmethod
-    def blank(cls, channels: Sequence[str]) -> Encoder:
-        """Return an encoder of channels only, for a business whose bandit was never trained."""
-        return cls((), tuple(channels), np.empty(0), np.empty(0))
+    def blank(cls) -> Encoder:
+        """Return an encoder of vectors (1,), which tells no customers apart."""
+        return cls((), (), np.empty(0), np.empty(0))
+
+    def _centred(self, rows: Floats, on: Sequence[str] | None) -> Encoder:
+        """Return the encoder whose vectors have the mean 0 on rows, but for the first element."""
+        offset = self.encode(rows, on if on is not None else ("",) * len(rows)).mean(axis=0)
+        offset[0] = 0.0
+        return replace(self, offset=offset)
 
     @cached_property
     def inputs(self) -> int:
@@ -125,6 +141,8 @@ class Encoder:
         if len(self.phases):
             np.cos(linear @ self._arguments, out=fourier)
             fourier *= AMPLITUDE
+        if len(self.offset):
+            vectors -= self.offset
         return vectors
 
     @cached_property
@@ -163,6 +181,8 @@ class Encoder:
         inputs = self._inputs(row[None, :], (channel,))[0]
         linear, fourier = weights[:, 1 : 1 + self.inputs], weights[:, 1 + self.inputs :]
         baseline = weights[:, 0] + AMPLITUDE * fourier @ np.cos(self.phases)
+        if len(self.offset):
+            baseline = baseline - weights @ self.offset
         slopes = linear + AMPLITUDE * (fourier * self._slope(inputs)) @ self._frequency_matrix()
         known = len(self.features)
         z = self._standardised(row[None, :])[0]
@@ -218,7 +238,7 @@ class Encoder:
     @property
     def arrays(self) -> dict[str, Floats]:
         """The numbers, by name."""
-        names = ("center", "scale", "axes", "frequencies", "phases")
+        names = ("center", "scale", "axes", "frequencies", "phases", "offset")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
@@ -228,6 +248,7 @@ class Encoder:
             tuple(note["features"]),
             tuple(note["channels"]),
             *(arrays[name] for name in ("center", "scale", "axes", "frequencies", "phases")),
+            offset=arrays.get("offset", np.empty(0)),  # there was none in former versions
         )
 
 

@@ -31,6 +31,7 @@ GROWTH = 1.3  # everything is solved again at so many times as many outcomes
 WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times as many
 STALE = 0.01  # an action is solved again when it has so many times as many outcomes
 DRIFTED = 0.02  # and when old outcomes have decayed by this share
+TINY = 1e-9
 GROUP_WEIGHT = 20.0  # outcomes of its own after which an action is half free of its group
 DRIFT_PRIOR = 30.0  # precision, in outcomes, of the prior that an action's level has not changed
 
@@ -122,15 +123,20 @@ class LinearPosteriors:
             self._update_weights()
         # The experts' errors count as independent: an expert of little weight adds little.
         among = normalised(self.expert_weights[:-1]) ** 2 * self._scale
+        counted_each = self._counted()
+        share = self._prior_weight / (self._prior_weight + counted_each)
+        noise = self._noise_of_actions(share)
+        learned = noise * (1 - share)
         return RewardModel(
             encoder=self._state.encoder,
             actions=self.actions,
             prior=self._prior,
-            prior_share=self._prior_share(),
+            prior_weight=self._prior_weight,
+            counted=counted_each,
             weights=self.weights,
-            variance=np.tensordot(among, self._variance, 1),
-            covariance=np.tensordot(among, self._covariance, 1),
-            free_variance=float(among @ [1 / one.ridge for one in self._experts]),
+            variance=learned[:, None] * np.tensordot(among, self._variance, 1),
+            covariance=learned[:, None, None] * np.tensordot(among, self._covariance, 1),
+            level_variance=noise * share**2 / self._prior_weight,
             noise=self._noise,
             basis=self._basis,
             expert_weights=self.expert_weights,
@@ -139,10 +145,30 @@ class LinearPosteriors:
             projections=self.projections,
         )
 
-    def _prior_share(self) -> Floats:
-        counted = np.array([self._state.first.counted(action) for action in self.actions])
-        share: Floats = self._prior_weight / (self._prior_weight + np.maximum(counted, 0.0))
-        return share
+    def _counted(self) -> Floats:
+        """Sum of the weights of each action's outcomes, shape (n_actions,)."""
+        return np.array([max(self._state.first.counted(action), 0.0) for action in self.actions])
+
+    def _noise_of_actions(self, share: Floats) -> Floats:
+        """Noise of each action's rewards, shape (n_actions,).
+
+        Where priors are probabilities, the noise of an action is in proportion to p (1 - p), with
+        p its mean reward. So an action that is seldom accepted is explored less.
+        """
+        if not isinstance(self._given, Mapping):
+            return np.full(len(share), self._noise)
+        of_each = self._bernoulli(share)
+        counted = self._counted()
+        weight = counted if counted.any() else np.ones(len(counted))
+        mean = float(weight @ of_each) / float(weight.sum())
+        return np.maximum(self._noise * of_each / max(mean, TINY), 0.0)
+
+    def _bernoulli(self, share: Floats) -> Floats:
+        rates = np.array([self._state.first.rate(action) for action in self.actions])
+        rates = np.where(share < 1, np.nan_to_num(rates), 0.0)
+        p = np.clip(share * self._prior + (1 - share) * rates, TINY, 1 - TINY)
+        found: Floats = p * (1 - p)
+        return found
 
     def _solve_all(self) -> None:
         """Turn to the principal axes of all vectors, and solve for every action."""
@@ -263,6 +289,8 @@ class LinearPosteriors:
         state, params = self._state, self._state.params
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
+        if isinstance(self._given, Mapping) and not state.counted:
+            variance = float(self._bernoulli(np.ones(len(self.actions))).mean())
         weights = _expert_weights(errors, variance, params, state.trees is not None)
         self.expert_weights = weights
         self._lasting = normalised(np.where(self._lasts, weights[:-1], 0.0))

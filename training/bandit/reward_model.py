@@ -64,16 +64,18 @@ class RewardModel:
     actions : tuple of str
     prior : shape (n_actions,)
         Prior reward of each action.
-    prior_share : shape (n_actions,)
-        How much of its prior is left in the expected reward of an action, from 0 to 1.
+    prior_weight : shape (n_actions,)
+        The weight of the prior, in outcomes.
+    counted : shape (n_actions,)
+        Sum of the weights of the outcomes.
     weights : shape (n_linear, n_actions, width)
         Posterior mean of each linear expert's weights, of the difference from the prior reward.
     variance : shape (n_actions, width)
         Variance of the mixture along each axis of ``basis``, but for the first ones.
     covariance : shape (n_actions, n_inner, n_inner)
         Covariance of the mixture along the first axes of ``basis``.
-    free_variance : float
-        Variance along each axis of an action without outcomes.
+    level_variance : shape (n_actions,)
+        What the prior adds to the variance, the less the more outcomes there are.
     noise : float
         Mean squared error of the mixture. Experts that differ by more know little about a context.
     basis : shape (width, width)
@@ -89,11 +91,12 @@ class RewardModel:
     encoder: Encoder
     actions: tuple[str, ...]
     prior: Floats
-    prior_share: Floats
+    prior_weight: Floats
+    counted: Floats
     weights: Floats
     variance: Floats
     covariance: Floats
-    free_variance: float
+    level_variance: Floats
     noise: float
     basis: Floats
     expert_weights: Floats
@@ -132,7 +135,7 @@ class RewardModel:
 
     def _deviation(self, along: Floats, apart: Floats) -> Floats:
         """Standard deviation of the mean, for vectors along the axes, shape (n, n_actions)."""
-        variance = np.square(along) @ self.variance.T
+        variance = np.square(along) @ self.variance.T + self.level_variance
         n_inner = self.covariance.shape[-1]
         flat = self.covariance.reshape(-1, n_inner)
         for row, inner in enumerate(along[:, :n_inner]):
@@ -184,31 +187,40 @@ class RewardModel:
             effects = (1 - known)[:, None] * effects + known[:, None] * np.nan_to_num(of_features)
         return Contributions(wanted, self.encoder.effect_names, baseline, effects)
 
-    def for_priors(self, priors: Mapping[str, float]) -> RewardModel:
-        """Return the model for the actions and prior rewards of another catalogue.
+    def for_priors(self, priors: Mapping[str, tuple[float, float]]) -> RewardModel:
+        """Return the model for the actions and priors of another catalogue.
 
-        A prior replaces the earlier one. The linear experts' expectation moves by the part of the
-        difference that is left of the prior after the outcomes so far (`prior_share`). A new
-        action gets weights 0: its expected reward is its prior one.
+        A prior replaces the earlier one: the level that the outcomes tell stays, and is mixed with
+        the new prior by their weights. A new action gets weights 0: its expected reward is its
+        prior one.
+
+        Parameters
+        ----------
+        priors
+            For each action, its prior reward and the weight of that, in outcomes.
         """
         place = {action: index for index, action in enumerate(self.actions)}
         taken = np.array([place.get(action, -1) for action in priors], dtype=np.intp)
-        prior = np.array(list(priors.values()))
-        width = self.weights.shape[-1]
+        prior, prior_weight = np.array(list(priors.values()), dtype=np.float64).reshape(-1, 2).T
+        counted = self._of(taken, self.counted, 0.0)
+        before = self._of(taken, self.prior, 0.0), self._of(taken, self.prior_weight, 1.0)
         weights = self._of(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
-        known = taken >= 0
-        moved = (prior - np.append(self.prior, 0.0)[taken])[known]
-        weights[:, known, 0] -= (1 - self.prior_share[taken[known]]) * moved
-        n_inner, free = self.covariance.shape[-1], np.full(width, self.free_variance)
-        free[:n_inner] = 0.0
+        told = counted > 0  # the level of the outcomes alone is the prior plus w0 / (share)
+        share = counted[told] / (before[1] + counted)[told]
+        level = before[0][told] + weights[:, told, 0] / share
+        weights[:, told, 0] = counted[told] / (prior_weight + counted)[told] * (level - prior[told])
+        left = prior_weight / (prior_weight + counted)
+        variance = self.noise * left**2 / prior_weight
         return replace(
             self,
             actions=tuple(priors),
             prior=prior,
-            prior_share=self._of(taken, self.prior_share, 1.0),
+            prior_weight=prior_weight,
+            counted=counted,
             weights=weights,
-            variance=self._of(taken, self.variance, free),
-            covariance=self._of(taken, self.covariance, np.eye(n_inner) * self.free_variance),
+            variance=self._of(taken, self.variance, 0.0),
+            covariance=self._of(taken, self.covariance, 0.0),
+            level_variance=variance,
             projections=None,
         )
 
@@ -224,11 +236,10 @@ class RewardModel:
         note = {
             "actions": self.actions,
             "range": self.reward_range,
-            "free_variance": self.free_variance,
             "noise": self.noise,
             "trees": self.trees is not None and {**self.trees.note, "text": ""},
         }
-        names = ("prior", "prior_share", "weights", "expert_weights")
+        names = ("prior", "prior_weight", "counted", "level_variance", "weights", "expert_weights")
         arrays = {name: getattr(self, name) for name in names}
         # Variances need not be known to 16 digits, and of a covariance one triangle is enough.
         upper = np.triu_indices(self.covariance.shape[-1])
@@ -248,7 +259,7 @@ class RewardModel:
             If a program wrote it in which linear experts did not share a basis yet.
         """
         note, arrays = unpack(payload)
-        if "prior_share" not in arrays:
+        if "level_variance" not in arrays:
             raise OutdatedModel("a reward model of a former format")
         parts = {name: value.astype(np.float64) for name, value in arrays.items()}
         n_inner = int(np.sqrt(2 * parts["covariance"].shape[1]))
@@ -260,11 +271,12 @@ class RewardModel:
             encoder=Encoder.of(note, arrays),
             actions=tuple(note["actions"]),
             prior=parts["prior"],
-            prior_share=parts["prior_share"],
+            prior_weight=parts["prior_weight"],
+            counted=parts["counted"],
+            level_variance=parts["level_variance"],
             weights=parts["weights"],
             variance=parts["variance"],
             covariance=covariance,
-            free_variance=note["free_variance"],
             noise=note["noise"],
             basis=parts["basis"],
             expert_weights=parts["expert_weights"],

@@ -191,7 +191,8 @@ def fit_encoder(
             )
         moments = pd.DataFrame({"customer_id": customers, "event_timestamp": pd.Timestamp(now)})
         rows = training_frame(history, moments, params.service, domain).to_numpy()
-    return Encoder.fit(rows, imported.features, domain.channels, params.width)
+    on = imported.channels if len(imported.rows) else None
+    return Encoder.fit(rows, imported.features, domain.channels, params.width, on=on)
 
 
 def warm_start_metrics(
@@ -218,7 +219,8 @@ def warm_start_metrics(
     if not earlier.any() or len(np.unique(y[later])) < 2:
         return metrics
     rows = imported.rows[earlier]
-    encoder = Encoder.fit(rows, imported.features, domain.channels, params.width)
+    on = [imported.channels[index] for index in np.flatnonzero(earlier)]
+    encoder = Encoder.fit(rows, imported.features, domain.channels, params.width, on=on)
     state = warm_start(imported, encoder, catalog, params, earlier)
     model = state.model(catalog.priors, catalog.groups_of)
     taken = [imported.actions[index] for index in later]
