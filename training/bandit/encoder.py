@@ -244,11 +244,13 @@ class Encoder:
     @classmethod
     def of(cls, note: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Encoder:
         """Return the encoder of a `note` and `arrays`; further keys are ignored."""
+        offset = arrays.get("offset", np.empty(0))  # there was none in former versions
+        names = ("center", "scale", "axes", "frequencies", "phases")
         return cls(
             tuple(note["features"]),
             tuple(note["channels"]),
-            *(arrays[name] for name in ("center", "scale", "axes", "frequencies", "phases")),
-            offset=arrays.get("offset", np.empty(0)),  # there was none in former versions
+            **{name: arrays[name] for name in names},
+            offset=offset,
         )
 
 
