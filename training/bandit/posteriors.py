@@ -297,7 +297,7 @@ class LinearPosteriors:
         total = max(float(weights @ errors.products @ weights), 0.0)
         scales = np.array([one.exploration_scale for one in self._experts])
         self._noise = (variance + total) / (1.0 + max(errors.count, 0.0))
-        self._scale = scales**2 * self._noise
+        self._scale = scales**2
 
 
 def _expert_weights(
