@@ -112,14 +112,18 @@ class LinearPosteriors:
         reward_range
             See `RewardModel`.
         exact
-            Solve also for actions that have got less than `STALE` more outcomes.
+            Solve for all actions, from stacking weights and groups as of now: the model is then a
+            function of the state, and not of earlier calls.
         """
         counted = self._state.counted
-        if not self._all_at <= counted <= self._all_at * GROWTH:
+        if exact:
+            self._update_weights()
+            self._solve_all()
+        elif not self._all_at <= counted <= self._all_at * GROWTH:
             self._solve_all()
         else:
-            self._solve_changed(0.0 if exact else STALE)
-        if exact or not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
+            self._solve_changed()
+        if not exact and not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
             self._update_weights()
         # The experts' errors count as independent: an expert of little weight adds little.
         among = normalised(self.expert_weights[:-1]) ** 2 * self._scale
@@ -189,7 +193,7 @@ class LinearPosteriors:
             for index in range(len(self.actions)):
                 self._solve(number, index)
 
-    def _solve_changed(self, stale: float) -> None:
+    def _solve_changed(self) -> None:
         """Solve for the actions whose outcomes have grown or decayed enough."""
         for number in self._order:
             sums = self._state.statistics[self._experts[number].half_life_decisions]
@@ -197,7 +201,7 @@ class LinearPosteriors:
             drifted = np.abs(decayed - 1) > DRIFTED
             for index, action in enumerate(self.actions):
                 solved_at = self._solved_at[number, index]
-                if drifted[index] or sums.changes(action) > (1 + stale) * solved_at:
+                if drifted[index] or sums.changes(action) > (1 + STALE) * solved_at:
                     self._solve(number, index)
 
     def _of_groups(self) -> dict[tuple[int, int], Floats]:

@@ -667,7 +667,7 @@ def test_a_failure_in_the_middle_of_publishing_undoes_all_of_it(shop, monkeypatc
     shop.decide("d1")
     shop.tell("d1", "accepted")
 
-    def broken(self: BanditState, *asked: object) -> RewardModel:
+    def broken(self: BanditState, *asked: object, **how: object) -> RewardModel:
         raise ArithmeticError("singular")
 
     with monkeypatch.context() as patched:

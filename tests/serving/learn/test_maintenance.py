@@ -47,9 +47,10 @@ def test_trees_are_fitted_when_enough_was_learned_and_not_before(shop):
     assert trees is not None and not learner.wants_trees()
     found = trees.reward(np.array([[20.0], [60.0]]), ("app", "app"), ("discount",))[:, 0]
     assert found[0] > 0.7 and found[1] < 0.3
-    again = shop.learner()  # a restarted one has them
-    again.step(shop.now + 2 * HOUR)
-    assert again.fit_trees().trees is not None
+    again = Learner(shop.ledger, shop.domain, shop.catalog, GROWN, a_champion("4", 0.5, n=2))
+    version = again.version()  # a restarted one has them
+    assert version is not None and version.state.trees is not None
+    assert not again.wants_trees() and again.fit_trees().trees is not None
 
 
 def test_a_version_is_logged_when_it_is_time_and_something_was_learned(shop):
@@ -93,6 +94,27 @@ def test_a_version_under_an_alias_of_its_own_serves_and_is_not_counted_twice(
     promoted = shop.learner(lambda: ("5", back))
     assert promoted.rebase(shop.now + 2 * HOUR)
     assert shop.expects() == pytest.approx(after(11, 6 / 11))
+
+
+def test_no_version_is_logged_while_its_champion_cannot_be_read(shop):
+    """Its start would be blank, and what was learned from imported decisions lost with it."""
+    shop.learner(a_champion("4", accepted=0.5, n=10)).rebase(shop.now)
+    champions, written = {}, list[Bandit]()
+
+    def write(bandit: Bandit) -> str:
+        written.append(bandit)
+        return "5"
+
+    learner = shop.learner(lambda: champions.get("now"))
+    maintenance = LearnerMaintenance(learner, write, every_s=100.0, now_s=0.0)
+    taught(shop, 2)
+    learner.step(shop.now + HOUR)
+    assert learner.version() is None
+    maintenance.check(shop.now, 101.0)
+    champions["now"] = a_champion("4", accepted=0.5, n=10)()
+    maintenance.check(shop.now, 202.0)
+    maintenance.close()
+    assert [(one.state.counted, one.imported.counted) for one in written] == [(12.0, 10.0)]
 
 
 def test_a_version_that_cannot_be_logged_is_tried_again_later(shop):
