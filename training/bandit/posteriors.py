@@ -32,6 +32,7 @@ WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times
 STALE = 0.01  # an action is solved again when it has so many times as many outcomes
 DRIFTED = 0.02  # and when old outcomes have decayed by this share
 TINY = 1e-9
+PARAMETERS_POWER = 1.5
 GROUP_WEIGHT = 20.0  # outcomes of its own after which an action is half free of its group
 DRIFT_PRIOR = 30.0  # precision, in outcomes, of the prior that an action's level has not changed
 
@@ -277,7 +278,7 @@ class LinearPosteriors:
         extra, constant = penalty[0] - expert.ridge, self._basis[0]
         prior = expert.ridge + extra * constant**2
         learned = np.maximum(along, 0.0)
-        fitted = max(1.0, float((learned / (prior + learned)).sum()))
+        fitted = max(1.0, float((learned / (prior + learned)).sum())) ** PARAMETERS_POWER
         self._variance[number, index] = 1 / (fitted * (prior + learned))
         self._variance[number, index, : self._k] = 0.0
         part = constant[: self._k]
