@@ -3,18 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench.delay import (
-    DAY_S,
-    HOURS,
-    LIKED,
-    ArrayDelays,
-    Course,
-    Log,
-    catalog_of,
-    missed,
-    play,
-    silence_counts,
-)
+from tests.bench.delay import HOURS, LIKED, Course, missed, play
+from tests.bench.delay_log import DAY_S, ArrayDelays, Log, catalog_of, silence_counts
 
 WINDOWS = (3.0, 14.0, 30.0)
 N_EXPERTS = 4
