@@ -89,6 +89,12 @@ bench-served: $(DONE)  ## Compare the served bandit with the same class in a not
 	-$(BIN)/pip install --progress-bar off --quiet vowpalwabbit==9.11.9
 	$(BIN)/python -m tests.bench.served
 
+bench-delay: $(DONE)  ## Play actions with windows of 3, 14 and 30 days, only acceptances told (15 minutes).
+	$(BIN)/python -m tests.bench.delay
+
+bench-made-up: $(DONE)  ## Play the bandit on sets made up to show its weaknesses (10 minutes).
+	$(BIN)/python -m tests.bench.made_up
+
 bench-hillstrom: $(DONE)  ## Compare a learned policy with the best fixed arm on 20 splits of Hillstrom.
 	$(BIN)/python -m tests.bench.hillstrom
 
@@ -111,4 +117,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-rivals bench-served bench-hillstrom bench-simulation
+.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation

@@ -17,8 +17,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -27,22 +26,23 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from features.business.catalog import Catalog
-from features.outcomes.credit_rules import ShownAction
-from features.outcomes.delay_epochs import WINDOWS_READ, ResponseDelays, newest_epoch
-from features.outcomes.response_delays import Delays
-from features.outcomes.silence import FRACTIONS, SilentInterval
 from serving.learn.memory import scale_of
-from training.arrays import Floats, Ints
-from training.bandit.bandit_state import BanditState, OutcomeBatch
+from tests.bench.delay_log import (
+    ACTIONS,
+    BEGAN,
+    DAY_S,
+    ArrayDelays,
+    Log,
+    catalog_of,
+    silence_counts,
+)
+from training.bandit.bandit_state import BanditState
 from training.bandit.contextual_bandit import ContextualBandit, next_encoding
 from training.bandit.encoder import Encoder
 from training.params import load_params
 
 WINDOWS, LIKED = (3.0, 14.0, 30.0), (0.10, 0.08, 0.06)  # days; true acceptance
-ACTIONS = ("first", "second", "third")
-DAY_S, HOURS = 86_400.0, 24
-BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+HOURS = 24
 SHARE, RELATIVE, OFF, SHOWN = 0.85, 0.85, 0.15, 8_000  # goals
 out = Console(width=120)
 
@@ -50,8 +50,8 @@ out = Console(width=120)
 class Course(NamedTuple):
     """A played course: what was asked for, and what came of it.
 
-    ``share`` is that of the best action in the days from 21 on, ``believed`` the acceptance of each
-    action at the end, ``shown`` how often each was shown.
+    ``share`` is that of the best action in the days from 21 on, ``nan`` without any; ``believed``
+    the acceptance of each action at the end, ``shown`` how often each was shown.
     """
 
     windows: tuple[float, ...]
@@ -62,104 +62,6 @@ class Course(NamedTuple):
     share: float
     believed: tuple[float, ...]
     shown: tuple[int, ...]
-
-
-def catalog_of(windows: tuple[float, ...]) -> Catalog:
-    """Return a catalogue of three actions of equal value with these windows, in days."""
-    return Catalog.model_validate(
-        {
-            "outcomes": {"accepted": {"acceptance": 1}},
-            "control_group": {"share": 0},
-            "actions": {
-                action: {
-                    "issue": "serve",
-                    "group": "all",
-                    "value": 1,
-                    "cost": 0,
-                    "attribution_days": days,
-                    "prior": {"acceptance": 0.1},
-                    "treatments": {"app": {"title": action}},
-                }
-                for action, days in zip(ACTIONS, windows, strict=True)
-            },
-        }
-    )
-
-
-class ArrayDelays(ResponseDelays):
-    """The service's curves of delays, of acceptances that stand in arrays."""
-
-    def __init__(self, catalog: Catalog, log: Log) -> None:
-        super().__init__(catalog)
-        self._log = log
-        self._first_shown_at = BEGAN
-
-    def _read(self, connection: Any, as_of: datetime, action_id: str, most: int) -> Delays:
-        now_s, log, action = (as_of - BEGAN).total_seconds(), self._log, ACTIONS.index(action_id)
-        since = now_s - WINDOWS_READ * log.windows_s[action]
-        found = np.flatnonzero((log.action == action) & (log.yes_at <= now_s))
-        found = found[log.shown_at[found] > since]
-        found = found[:: max(1, len(found) // most)]
-        shown = log.shown_at[found]
-        return Delays(log.yes_at[found] - shown, now_s - shown)
-
-
-@dataclass
-class Log:
-    """Shown actions: when, which, when the acceptance comes (inf: never), and what was counted."""
-
-    windows_s: Floats
-    shown_at: Floats = field(default_factory=lambda: np.empty(0))
-    action: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    yes_at: Floats = field(default_factory=lambda: np.empty(0))
-    count: Floats = field(default_factory=lambda: np.empty(0))
-    reward: Floats = field(default_factory=lambda: np.empty(0))
-    revise_at: Floats = field(default_factory=lambda: np.empty(0))
-    predictions: Floats = field(default_factory=lambda: np.empty((0, 0)))
-
-    def add(self, at: Floats, action: Ints, yes_at: Floats, predictions: Floats) -> None:
-        n = len(at)
-        new = (at, action, yes_at, np.zeros(n), np.zeros(n), at)
-        names = ("shown_at", "action", "yes_at", "count", "reward", "revise_at")
-        for name, values in zip(names, new, strict=True):
-            setattr(self, name, np.concatenate([getattr(self, name), values]))
-        before = self.predictions.reshape(-1, predictions.shape[1])
-        self.predictions = np.concatenate([before, predictions])
-
-    def batch(self, rows: Ints, count: Floats, reward: Floats) -> OutcomeBatch:
-        n = len(rows)
-        actions = [ACTIONS[number] for number in self.action[rows].tolist()]
-        at, said = rows.astype(np.float64), self.predictions[rows]
-        return OutcomeBatch(np.empty((n, 0)), ["app"] * n, actions, reward, count, at, said)
-
-
-def silence_counts(log: Log, rows: Ints, now_s: float, delays: ArrayDelays, curve: bool) -> Floats:
-    """Count silences of an age as the service does, and write when they are revised next."""
-    window = log.windows_s[log.action[rows]]
-    number = np.searchsorted(FRACTIONS, (now_s - log.shown_at[rows]) / window, side="right") - 1
-    number = np.clip(number, 0, len(FRACTIONS) - 1)
-    last = len(FRACTIONS) - 1
-    begin_s = log.shown_at[rows] + np.take(FRACTIONS, number) * window
-    following = log.shown_at[rows] + np.take((*FRACTIONS, np.inf), number + 1) * window
-    log.revise_at[rows] = np.where(number < last, following, np.inf)
-    found = np.ones(len(rows))
-    if not curve:
-        return found
-    cache: dict[tuple[int, int, int], float] = {}
-    open_rows = np.flatnonzero(number < last)
-    for at in open_rows.tolist():
-        begin_at = BEGAN + timedelta(seconds=float(begin_s[at]))
-        epoch = newest_epoch(BEGAN, begin_at)
-        action = int(log.action[rows[at]])
-        key = (-1 if epoch is None else epoch.number, action, int(number[at]))
-        if key not in cache:
-            shown_at = BEGAN + timedelta(seconds=float(log.shown_at[rows[at]]))
-            ends_at = shown_at + timedelta(seconds=float(log.windows_s[action]))
-            shown = ShownAction("", ACTIONS[action], shown_at, ends_at)
-            interval = SilentInterval(int(number[at]), begin_at, ends_at)
-            cache[key] = delays.silence_count(None, shown, interval)  # type: ignore[arg-type]
-        found[at] = cache[key]
-    return found
 
 
 def play(
@@ -175,7 +77,7 @@ def play(
     rng, params, catalog = np.random.default_rng(seed), load_params().bandit, catalog_of(windows)
     windows_s = np.array(windows) * DAY_S
     mean_s = windows_s / 4 if quarter else np.full(len(windows), DAY_S)
-    state = BanditState(Encoder.blank(("app",)), params)
+    state = BanditState(Encoder.blank(), params)
     log = Log(windows_s)
     delays, threshold = ArrayDelays(catalog, log), next_encoding(0)
     best_days = []
@@ -206,7 +108,7 @@ def play(
     final = state.model(catalog.priors, catalog.groups_of).predict(np.empty((1, 0)), ("app",))
     believed = tuple(final.acceptance[0].tolist())
     shown = tuple(np.bincount(log.action, minlength=len(ACTIONS)).tolist())
-    share = float(np.mean(best_days))
+    share = float(np.mean(best_days)) if best_days else float("nan")
     return Course(windows, a_day, quarter, at_once, seed, share, believed, shown)
 
 
