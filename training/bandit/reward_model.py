@@ -23,7 +23,7 @@ from training.contributions import Contributions
 LASTING = ("center", "scale", "axes", "frequencies", "phases", "basis", "trees")
 
 
-DISAGREE = 1.0
+DISAGREE, CUT = 1.0, 1.0
 
 
 class OutdatedModel(ValueError):
@@ -129,7 +129,7 @@ class RewardModel:
             mean = mean + float(self.expert_weights[-1]) * (predictions[-1] - mean)
         low, high = self.reward_range
         inside = np.minimum(np.maximum(mean, low), high)
-        apart = np.square(predictions - mean).T @ self.expert_weights - self.noise
+        apart = np.square(predictions - mean).T @ self.expert_weights - CUT * self.noise
         deviation = self._deviation(flat[:, -width:], np.maximum(DISAGREE * apart.T, 0.0))
         return Prediction(inside, deviation, predictions)
 
