@@ -175,7 +175,7 @@ def play(
     rng, params, catalog = np.random.default_rng(seed), load_params().bandit, catalog_of(windows)
     windows_s = np.array(windows) * DAY_S
     mean_s = windows_s / 4 if quarter else np.full(len(windows), DAY_S)
-    state = BanditState(Encoder.blank(("app",)), params)
+    state = BanditState(Encoder.blank(), params)
     log = Log(windows_s)
     delays, threshold = ArrayDelays(catalog, log), next_encoding(0)
     best_days = []
