@@ -130,6 +130,7 @@ class LinearPosteriors:
             prior_weight=self._prior_weight,
             counted=told,
             rate=rate,
+            drift=self._drift(),
             weights=self.weights,
             variance=np.tensordot(among, self._variance, 1),
             covariance=np.tensordot(among, self._covariance, 1),
@@ -149,6 +150,17 @@ class LinearPosteriors:
         rates = np.array([sums.rate(action) for action in self.actions])
         return counted, np.where(counted > 0, rates, np.nan)
 
+    def _drift(self) -> Floats:
+        """Share of the start in the level of each expert for each action; see `RewardModel`."""
+        found = np.ones((len(self._experts), len(self.actions)))
+        for number, expert in enumerate(self._experts):
+            if expert.half_life_decisions is not None:
+                sums = self._state.statistics[expert.half_life_decisions]
+                kept = np.array([max(sums.counted(action), 0.0) for action in self.actions])
+                kept *= sums.decay.shrink(self._state.newest)
+                found[number] = DRIFT_PRIOR / (DRIFT_PRIOR + kept)
+        return found
+
     def _dispersion(self, counted: Floats, rate: Floats) -> float | None:
         """Noise of all outcomes divided by the mean of p (1 - p); None: no probabilities.
 
@@ -159,7 +171,7 @@ class LinearPosteriors:
             return None
         share = ridge.share_of_prior(self._prior_weight, counted)
         each = ridge.rate_variance(self._prior, rate, share)
-        return self._noise / float(np.average(each, weights=counted if counted.any() else None))
+        return ridge.dispersion_of(self._noise, each, counted)
 
     def _solve_all(self) -> None:
         """Turn to the principal axes of all vectors, and solve for every action."""

@@ -23,7 +23,7 @@ from training.models import ridge
 # Of the arrays of `RewardModel.to_bytes`, those that seldom change.
 LASTING = ("center", "scale", "axes", "frequencies", "phases", "basis", "trees")
 # Of those that change, and are kept in double precision.
-EXACT = ("prior", "prior_weight", "counted", "rate", "weights", "expert_weights")
+EXACT = ("prior", "prior_weight", "counted", "rate", "drift", "weights", "expert_weights")
 DISAGREE = 1.0  # factor of the experts' disagreement beyond the noise, as a variance
 
 
@@ -46,6 +46,8 @@ class RewardModel:
         Sum of the weights of the outcomes.
     rate : shape (n_actions,)
         Mean reward of the outcomes; NaN where there are none.
+    drift : shape (n_linear, n_actions)
+        Share of the level of the lasting experts in the level of one that forgets; else 1.
     weights : shape (n_linear, n_actions, width)
         Posterior mean of each linear expert's weights, of the difference from the prior reward.
     variance : shape (n_actions, width)
@@ -74,6 +76,7 @@ class RewardModel:
     prior_weight: Floats
     counted: Floats
     rate: Floats
+    drift: Floats
     weights: Floats
     variance: Floats
     covariance: Floats
@@ -190,9 +193,20 @@ class RewardModel:
         was = ridge.share_of_prior(by_index(taken, self.prior_weight, 1.0), counted)
         share = ridge.share_of_prior(prior_weight, counted)
         weights = by_index(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
-        told = counted > 0  # an action without outcomes keeps the weights of its group
-        level = earlier[told] + weights[:, told, 0] / (1 - was[told])
-        weights[:, told, 0] = (1 - share[told]) * (level - prior[told])
+        # The level of the outcomes alone stays; an action without any has weights of its group.
+        told = np.where(counted > 0, weights[:, :, 0] / np.where(was < 1, 1 - was, 1.0), 0.0)
+        before = earlier + weights[:, :, 0]
+        level = np.where(counted > 0, share * prior + (1 - share) * (earlier + told), prior)
+        # One that forgets starts from those that last.
+        drift = by_index(taken, self.drift.T, 1.0).T
+        lasts = (self.drift == 1).all(axis=1)
+        moved = normalised(np.where(lasts, self.expert_weights[:-1], 0.0)) @ (level - before)
+        level = np.where(lasts[:, None], level, before + drift * moved)
+        weights[:, :, 0] = level - prior
+        dispersion = self.dispersion
+        if dispersion is not None and counted.any():
+            each = ridge.rate_variance(prior, rate, share)
+            dispersion = ridge.dispersion_of(self.noise, each, counted)
         return replace(
             self,
             actions=tuple(priors),

@@ -152,6 +152,11 @@ def rate_variance(prior: Floats, rate: Floats, share: Floats) -> Floats:
     return found
 
 
+def dispersion_of(noise: float, variances: Floats, counted: Floats) -> float:
+    """Noise of all outcomes, divided by the mean of some variances by the counts of outcomes."""
+    return noise / float(np.average(variances, weights=counted if counted.any() else None))
+
+
 def upper_triangles(matrices: Floats) -> Floats:
     """Upper triangles of symmetric matrices, shape (n, width (width + 1) / 2)."""
     found: Floats = matrices[:, *np.triu_indices(matrices.shape[-1])]
