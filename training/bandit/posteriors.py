@@ -167,7 +167,7 @@ class LinearPosteriors:
         An action that is seldom accepted is so explored less than at the same noise for all.
         """
         known = np.append(self._prior, rate[counted > 0])
-        if not isinstance(self._given, Mapping) or not len(known) or not _probabilities(known):
+        if not isinstance(self._given, Mapping) or not len(known) or not ridge.are_rates(known):
             return None
         share = ridge.share_of_prior(self._prior_weight, counted)
         each = ridge.rate_variance(self._prior, rate, share)
@@ -265,16 +265,11 @@ class LinearPosteriors:
             second, first = shrink * sums.second(action), shrink * self._centred(sums, index)
             self.weights[number, index] = ridge.ridge_from_sums(second, first, penalty, start)
             inner, along = shrink * sums.inner(action), shrink * sums.along(action)
-        # The prior precision is that of the ridge, but for the level: the first element.
-        extra, constant = penalty[0] - expert.ridge, self._basis[0]
-        prior = expert.ridge + extra * constant**2
-        learned = np.maximum(along, 0.0)
-        fitted = max(1.0, float((learned / (prior + learned)).sum()))
-        self._variance[number, index] = 1 / (fitted * (prior + learned))
-        self._variance[number, index, : self._k] = 0.0
-        part = constant[: self._k]
-        of_prior = expert.ridge * np.eye(self._k) + extra * part[:, None] * part
-        self._covariance[number, index] = ridge.covariance_of(of_prior + inner, of_prior) / fitted
+        variance, covariance = ridge.posterior_variance(
+            inner, along, expert.ridge, level, self._basis[0]
+        )
+        self._variance[number, index, self._k :] = variance[self._k :]
+        self._covariance[number, index] = covariance
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.
@@ -286,7 +281,7 @@ class LinearPosteriors:
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
         given = isinstance(self._given, Mapping) and self._given
-        if given and not state.counted and _probabilities(self._prior):
+        if given and not state.counted and ridge.are_rates(self._prior):
             variance = float(ridge.rate_variance(self._prior, self._prior, np.ones(1)).mean())
         handicaps = [*(one.handicap for one in params.linear_experts), params.trees.handicap]
         weights = errors.expert_weights(np.array(handicaps) * variance)
@@ -296,10 +291,6 @@ class LinearPosteriors:
         self._lasting = normalised(np.where(self._lasts, weights[:-1], 0.0))
         total = max(float(weights @ errors.products @ weights), 0.0)
         self._noise = (variance + total) / (1.0 + max(errors.count, 0.0))
-
-
-def _probabilities(values: Floats) -> bool:
-    return bool((values >= 0).all() and (values <= 1).all())
 
 
 def _kept(priors: Priors | Sequence[str]) -> Priors | tuple[str, ...]:

@@ -210,6 +210,8 @@ class RewardModel:
         return replace(
             self,
             actions=tuple(priors),
+            dispersion=dispersion,
+            drift=drift,
             prior=prior,
             prior_weight=prior_weight,
             counted=counted,

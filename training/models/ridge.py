@@ -127,6 +127,39 @@ def covariance_of(precision: Floats, prior: Floats) -> Floats:
     return found
 
 
+def posterior_variance(
+    inner: Floats, along: Floats, ridge: float, level: float, constant: Floats
+) -> tuple[Floats, Floats]:
+    """Posterior variances along axes, divided by the effective number of parameters.
+
+    Parameters
+    ----------
+    inner : shape (k, k)
+        A of `ridge_from_sums` along the first k axes.
+    along : shape (width,)
+        Its diagonal along all axes.
+    ridge, level
+        Prior precision of every weight but that of the constant, and of this one.
+    constant : shape (width,)
+        The constant along the axes.
+
+    Returns
+    -------
+    variance : shape (width,)
+    covariance : shape (k, k)
+
+    References
+    ----------
+    Effective number of parameters: Bishop (2006), section 3.5.3.
+    """
+    prior = ridge + (level - ridge) * constant**2
+    learned = np.maximum(along, 0.0)
+    fitted = max(1.0, float((learned / (prior + learned)).sum()))
+    part = constant[: len(inner)]
+    of_prior = ridge * np.eye(len(inner)) + (level - ridge) * part[:, None] * part
+    return 1 / (fitted * (prior + learned)), covariance_of(of_prior + inner, of_prior) / fitted
+
+
 def share_of_prior(weight: Floats, counted: Floats) -> Floats:
     """Share of a prior mean in the posterior one, by its weight in outcomes.
 
@@ -150,6 +183,11 @@ def rate_variance(prior: Floats, rate: Floats, share: Floats) -> Floats:
     p = np.clip(share * prior + (1 - share) * known, TINY, 1 - TINY)
     found: Floats = p * (1 - p)
     return found
+
+
+def are_rates(values: Floats) -> bool:
+    """Tell if all values are between 0 and 1."""
+    return bool((values >= 0).all() and (values <= 1).all())
 
 
 def dispersion_of(noise: float, variances: Floats, counted: Floats) -> float:
