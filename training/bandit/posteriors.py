@@ -21,7 +21,7 @@ from training.bandit.reward_model import RewardModel
 from training.bandit.stacking import ExpertErrors, normalised
 from training.bandit.statistics import ActionStatistics
 from training.bandit.trees import BoostedTrees
-from training.models import ridge
+from training.models import glm, ridge
 from training.params import BanditParams
 
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
@@ -167,11 +167,11 @@ class LinearPosteriors:
         An action that is seldom accepted is so explored less than at the same noise for all.
         """
         known = np.append(self._prior, rate[counted > 0])
-        if not isinstance(self._given, Mapping) or not len(known) or not ridge.are_rates(known):
+        if not isinstance(self._given, Mapping) or not len(known) or not glm.are_rates(known):
             return None
-        share = ridge.share_of_prior(self._prior_weight, counted)
-        each = ridge.rate_variance(self._prior, rate, share)
-        return ridge.dispersion_of(self._noise, each, counted)
+        share = glm.share_of_prior(self._prior_weight, counted)
+        each = glm.rate_variance(self._prior, rate, share)
+        return glm.dispersion_of(self._noise, each, counted)
 
     def _solve_all(self) -> None:
         """Turn to the principal axes of all vectors, and solve for every action."""
@@ -281,8 +281,8 @@ class LinearPosteriors:
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
         given = isinstance(self._given, Mapping) and self._given
-        if given and not state.counted and ridge.are_rates(self._prior):
-            variance = float(ridge.rate_variance(self._prior, self._prior, np.ones(1)).mean())
+        if given and not state.counted and glm.are_rates(self._prior):
+            variance = float(glm.rate_variance(self._prior, self._prior, np.ones(1)).mean())
         handicaps = [*(one.handicap for one in params.linear_experts), params.trees.handicap]
         weights = errors.expert_weights(np.array(handicaps) * variance)
         if state.trees is None:

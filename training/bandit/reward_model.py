@@ -13,12 +13,20 @@ from functools import cached_property
 
 import numpy as np
 
-from training.arrays import Bools, Floats, by_index, pack, unpack
+from training.arrays import (
+    Bools,
+    Floats,
+    by_index,
+    from_upper_triangles,
+    pack,
+    unpack,
+    upper_triangles,
+)
 from training.bandit.encoder import CHANNEL, Encoder
 from training.bandit.stacking import Prediction, normalised
 from training.bandit.trees import BoostedTrees
 from training.contributions import Contributions
-from training.models import ridge
+from training.models import glm
 
 # Of the arrays of `RewardModel.to_bytes`, those that seldom change.
 LASTING = ("center", "scale", "axes", "frequencies", "phases", "basis", "trees")
@@ -163,14 +171,8 @@ class RewardModel:
         weight = float(self.expert_weights[-1])
         if self.trees is not None and weight > 0:
             found = self.trees.effects(row, channel, wanted)
-            here = [float(CHANNEL + channel == name) for name in self.encoder.effect_names]
-            of_features = np.zeros_like(effects)
-            of_features[:, : len(row)] = found.effects[:, : len(row)]
-            of_features += found.effects[:, [-1]] * here
-            rest = 0.0 if any(here) else found.effects[:, -1]
-            known = np.where(np.isnan(found.baseline), 0.0, weight)
-            baseline = (1 - known) * baseline + known * np.nan_to_num(found.baseline + rest)
-            effects = (1 - known)[:, None] * effects + known[:, None] * np.nan_to_num(of_features)
+            here = np.array([CHANNEL + channel == name for name in self.encoder.effect_names])
+            baseline, effects = found.mixed_with(baseline, effects, here, weight)
         return Contributions(wanted, self.encoder.effect_names, baseline, effects)
 
     def for_priors(self, priors: Mapping[str, tuple[float, float]]) -> RewardModel:
@@ -190,8 +192,8 @@ class RewardModel:
         prior, prior_weight = np.array(list(priors.values()), dtype=np.float64).reshape(-1, 2).T
         counted, rate = by_index(taken, self.counted, 0.0), by_index(taken, self.rate, np.nan)
         earlier = by_index(taken, self.prior, 0.0)
-        was = ridge.share_of_prior(by_index(taken, self.prior_weight, 1.0), counted)
-        share = ridge.share_of_prior(prior_weight, counted)
+        was = glm.share_of_prior(by_index(taken, self.prior_weight, 1.0), counted)
+        share = glm.share_of_prior(prior_weight, counted)
         weights = by_index(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
         # The level of the outcomes alone stays; an action without any has weights of its group.
         told = np.where(counted > 0, weights[:, :, 0] / np.where(was < 1, 1 - was, 1.0), 0.0)
@@ -205,8 +207,8 @@ class RewardModel:
         weights[:, :, 0] = level - prior
         dispersion = self.dispersion
         if dispersion is not None and counted.any():
-            each = ridge.rate_variance(prior, rate, share)
-            dispersion = ridge.dispersion_of(self.noise, each, counted)
+            each = glm.rate_variance(prior, rate, share)
+            dispersion = glm.dispersion_of(self.noise, each, counted)
         return replace(
             self,
             actions=tuple(priors),
@@ -234,7 +236,7 @@ class RewardModel:
         arrays = {name: getattr(self, name) for name in EXACT}
         # Variances need not be known to 16 digits, and of a covariance one triangle is enough.
         arrays |= {name: getattr(self, name).astype(np.float32) for name in ("variance", "basis")}
-        arrays["covariance"] = ridge.upper_triangles(self.covariance).astype(np.float32)
+        arrays["covariance"] = upper_triangles(self.covariance).astype(np.float32)
         if self.trees is not None:
             arrays["trees"] = np.frombuffer(self.trees.text.encode(), dtype=np.uint8)
         return pack(self.encoder.note | note, **self.encoder.arrays, **arrays)
@@ -256,7 +258,7 @@ class RewardModel:
             encoder=Encoder.of(note, arrays),
             actions=tuple(note["actions"]),
             **{name: parts[name] for name in (*EXACT, "variance", "basis")},
-            covariance=ridge.from_upper_triangles(parts["covariance"]),
+            covariance=from_upper_triangles(parts["covariance"]),
             noise=note["noise"],
             dispersion=note["dispersion"],
             reward_range=tuple(note["range"]),
@@ -278,14 +280,14 @@ class RewardModel:
 
     @cached_property
     def _share(self) -> Floats:
-        return ridge.share_of_prior(self.prior_weight, self.counted)
+        return glm.share_of_prior(self.prior_weight, self.counted)
 
     @cached_property
     def _noises(self) -> Floats:
         """Noise of the rewards of each action, shape (n_actions,)."""
         if self.dispersion is None:
             return np.full(len(self.actions), self.noise)
-        return self.dispersion * ridge.rate_variance(self.prior, self.rate, self._share)
+        return self.dispersion * glm.rate_variance(self.prior, self.rate, self._share)
 
     @cached_property
     def _learned(self) -> Floats:

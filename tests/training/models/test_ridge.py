@@ -7,17 +7,11 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from training.models.ridge import (
-    are_rates,
     covariance_of,
-    dispersion_of,
-    from_upper_triangles,
     posterior_variance,
-    rate_variance,
     ridge_by_action,
     ridge_from_sums,
     ridge_of_others,
-    share_of_prior,
-    upper_triangles,
 )
 
 
@@ -92,30 +86,3 @@ def test_a_posterior_variance_is_divided_by_the_effective_number_of_parameters()
     fitted = 30 / 60 + 10 / 20  # half of the constant's weight is learned, and half of the other
     assert variance == pytest.approx([1 / 60 / fitted, 1 / 20 / fitted])
     assert covariance == pytest.approx(np.diag(variance))
-
-
-def test_a_prior_is_mixed_with_outcomes_by_their_weights():
-    share = share_of_prior(np.array([30.0, 10.0]), np.array([0.0, 30.0]))
-    assert share.tolist() == [1.0, 0.25]
-    found = rate_variance(np.array([0.3, 0.2]), np.array([np.nan, 0.4]), share)
-    assert found == pytest.approx([0.3 * 0.7, 0.35 * 0.65])
-
-
-def test_a_dispersion_compares_the_noise_with_the_mean_by_counts():
-    variances = np.array([0.2, 0.1])
-    assert dispersion_of(0.3, variances, np.array([3.0, 1.0])) == pytest.approx(0.3 / 0.175)
-    assert dispersion_of(0.3, variances, np.zeros(2)) == pytest.approx(2.0)
-
-
-def test_rates_are_between_0_and_1():
-    assert are_rates(np.array([0.0, 1.0]))
-    assert not are_rates(np.array([0.5, 1.1])) and not are_rates(np.array([-0.1]))
-
-
-@pytest.mark.parametrize("width", [0, 1, 5])
-def test_symmetric_matrices_survive_their_triangles(width):
-    matrices = np.random.default_rng(2).normal(size=(3, width, width))
-    matrices += matrices.swapaxes(1, 2)
-    triangles = upper_triangles(matrices)
-    assert triangles.shape == (3, width * (width + 1) // 2)
-    assert from_upper_triangles(triangles).tolist() == matrices.tolist()
