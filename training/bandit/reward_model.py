@@ -13,15 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
-from training.arrays import (
-    Bools,
-    Floats,
-    by_index,
-    from_upper_triangles,
-    pack,
-    unpack,
-    upper_triangles,
-)
+from training import arrays
+from training.arrays import Bools, Floats
 from training.bandit.encoder import CHANNEL, Encoder
 from training.bandit.stacking import Prediction, normalised
 from training.bandit.trees import BoostedTrees
@@ -132,8 +125,8 @@ class RewardModel:
         flat = self.covariance.reshape(-1, n_inner)
         for row, inner in enumerate(along[:, :n_inner]):
             variance[row] += (flat @ inner).reshape(-1, n_inner) @ inner
-        variance *= self._learned
-        variance += self._of_level
+        learned, of_prior = self._scales
+        variance = variance * learned + of_prior
         return np.sqrt(variance + apart)
 
     def acceptance(self, rows: Floats, channels: Sequence[str]) -> Floats:
@@ -190,17 +183,20 @@ class RewardModel:
         place = {action: index for index, action in enumerate(self.actions)}
         taken = np.array([place.get(action, -1) for action in priors], dtype=np.intp)
         prior, prior_weight = np.array(list(priors.values()), dtype=np.float64).reshape(-1, 2).T
-        counted, rate = by_index(taken, self.counted, 0.0), by_index(taken, self.rate, np.nan)
-        earlier = by_index(taken, self.prior, 0.0)
-        was = glm.share_of_prior(by_index(taken, self.prior_weight, 1.0), counted)
+        counted, rate = (
+            arrays.by_index(taken, self.counted, 0.0),
+            arrays.by_index(taken, self.rate, np.nan),
+        )
+        earlier = arrays.by_index(taken, self.prior, 0.0)
+        was = glm.share_of_prior(arrays.by_index(taken, self.prior_weight, 1.0), counted)
         share = glm.share_of_prior(prior_weight, counted)
-        weights = by_index(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
+        weights = arrays.by_index(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
         # The level of the outcomes alone stays; an action without any has weights of its group.
         told = np.where(counted > 0, weights[:, :, 0] / np.where(was < 1, 1 - was, 1.0), 0.0)
         before = earlier + weights[:, :, 0]
         level = np.where(counted > 0, share * prior + (1 - share) * (earlier + told), prior)
         # One that forgets starts from those that last.
-        drift = by_index(taken, self.drift.T, 1.0).T
+        drift = arrays.by_index(taken, self.drift.T, 1.0).T
         lasts = (self.drift == 1).all(axis=1)
         moved = normalised(np.where(lasts, self.expert_weights[:-1], 0.0)) @ (level - before)
         level = np.where(lasts[:, None], level, before + drift * moved)
@@ -219,8 +215,8 @@ class RewardModel:
             counted=counted,
             rate=rate,
             weights=weights,
-            variance=by_index(taken, self.variance, 0.0),
-            covariance=by_index(taken, self.covariance, 0.0),
+            variance=arrays.by_index(taken, self.variance, 0.0),
+            covariance=arrays.by_index(taken, self.covariance, 0.0),
             projections=None,
         )
 
@@ -233,13 +229,13 @@ class RewardModel:
             "dispersion": self.dispersion,
             "trees": self.trees is not None and {**self.trees.note, "text": ""},
         }
-        arrays = {name: getattr(self, name) for name in EXACT}
+        numbers = {name: getattr(self, name) for name in EXACT}
         # Variances need not be known to 16 digits, and of a covariance one triangle is enough.
-        arrays |= {name: getattr(self, name).astype(np.float32) for name in ("variance", "basis")}
-        arrays["covariance"] = upper_triangles(self.covariance).astype(np.float32)
+        numbers |= {name: getattr(self, name).astype(np.float32) for name in ("variance", "basis")}
+        numbers["covariance"] = arrays.upper_triangles(self.covariance).astype(np.float32)
         if self.trees is not None:
-            arrays["trees"] = np.frombuffer(self.trees.text.encode(), dtype=np.uint8)
-        return pack(self.encoder.note | note, **self.encoder.arrays, **arrays)
+            numbers["trees"] = np.frombuffer(self.trees.text.encode(), dtype=np.uint8)
+        return arrays.pack(self.encoder.note | note, **self.encoder.arrays, **numbers)
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> RewardModel:
@@ -250,19 +246,19 @@ class RewardModel:
         OutdatedModel
             If a program wrote it in which a prior could not be replaced yet.
         """
-        note, arrays = unpack(payload)
-        if not arrays.keys() >= {*EXACT}:
+        note, numbers = arrays.unpack(payload)
+        if not numbers.keys() >= {*EXACT}:
             raise OutdatedModel("a reward model of a former format")
-        parts = {name: value.astype(np.float64) for name, value in arrays.items()}
+        parts = {name: value.astype(np.float64) for name, value in numbers.items()}
         return cls(
-            encoder=Encoder.of(note, arrays),
+            encoder=Encoder.of(note, numbers),
             actions=tuple(note["actions"]),
             **{name: parts[name] for name in (*EXACT, "variance", "basis")},
-            covariance=from_upper_triangles(parts["covariance"]),
+            covariance=arrays.from_upper_triangles(parts["covariance"]),
             noise=note["noise"],
             dispersion=note["dispersion"],
             reward_range=tuple(note["range"]),
-            trees=BoostedTrees.of(note["trees"] | {"text": arrays["trees"].tobytes().decode()})
+            trees=BoostedTrees.of(note["trees"] | {"text": numbers["trees"].tobytes().decode()})
             if note["trees"]
             else None,
         )
@@ -290,13 +286,10 @@ class RewardModel:
         return self.dispersion * glm.rate_variance(self.prior, self.rate, self._share)
 
     @cached_property
-    def _learned(self) -> Floats:
-        return self._noises * (1 - self._share)
-
-    @cached_property
-    def _of_level(self) -> Floats:
-        """Variance that the prior of each action adds: the less, the more outcomes there are."""
-        return self._noises * self._share**2 / self.prior_weight
+    def _scales(self) -> tuple[Floats, Floats]:
+        """Factor of the learned variance of each action, and the variance that its prior adds."""
+        share = self._share
+        return self._noises * (1 - share), self._noises * share**2 / self.prior_weight
 
     @cached_property
     def _known_to_trees(self) -> Bools:

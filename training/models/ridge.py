@@ -92,9 +92,7 @@ def ridge_of_others(
     Parameters
     ----------
     sums
-        For each member with rows: A and b of `ridge_from_sums`.
-    members
-        A member that alone has rows is left out.
+        For each member with rows: A and b of `ridge_from_sums`. One that alone has them is left out.
     """
     second = np.sum([one for one, _ in sums.values()], axis=0)
     first = np.sum([one for _, one in sums.values()], axis=0)
@@ -129,10 +127,8 @@ def posterior_variance(
 
     Parameters
     ----------
-    inner : shape (k, k)
-        A of `ridge_from_sums` along the first k axes.
-    along : shape (width,)
-        Its diagonal along all axes.
+    inner, along : shapes (k, k), (width,)
+        A of `ridge_from_sums` along the first k axes, and its diagonal along all of them.
     ridge, level
         Prior precision of every weight but that of the constant, and of this one.
     constant : shape (width,)
@@ -140,8 +136,7 @@ def posterior_variance(
 
     Returns
     -------
-    variance : shape (width,)
-    covariance : shape (k, k)
+    variance, covariance : shapes (width,), (k, k)
 
     References
     ----------
