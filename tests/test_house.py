@@ -8,6 +8,7 @@ find.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import statistics
 import subprocess
@@ -42,9 +43,7 @@ AT_ROOT = {
 }
 NO_SUITES = {"features/feature_repo"}  # Feast's own folder: `feast apply` imports all that is in it
 MODULES_OF_A_SUITE = range(3, 14)
-# `console` holds one page and no module yet. In `bandit` lie the parts of a second bandit beside
-# the one that serves; they go when there is one bandit.
-OTHER_SIZES = {"serving/console": range(1), "training/bandit": range(3, 14)}
+OTHER_SIZES = {"serving/console": range(1)}  # it holds one page, and no module
 MODULE_LINES, FUNCTION_LINES, MEDIAN_LINES = 300, 45, 150
 INTERROGATIVES = ("what", "who", "how", "where", "when", "why", "which", "whether", "whose", "whom")
 TOP = {
@@ -53,11 +52,23 @@ TOP = {
 }
 GATEWAYS = {"feast": "features/store/feast_store.py", "mlflow": "training/pipeline/registry.py"}
 ALSO_ALLOWED = {"features/feature_repo/definitions.py", "training/pipeline/pyfunc.py"}
+# Programs and libraries begin at these modules; Jupyter, at the notebooks.
+ENTRIES = {"serving/cli/main.py", "serving/service.py", "features/feature_repo/definitions.py"}
 # Modules without a test file of their own, each with the test that covers it.
 TESTED_ELSEWHERE: dict[str, str] = {
-    "training/arrays.py": "tests/test_house.py",  # types only; none of them stands twice
     "serving/decide/step_results.py": "tests/serving/decide/test_choice.py",
 }
+
+
+def imports_of(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 @dataclass(frozen=True)
@@ -92,14 +103,7 @@ class Module:
     @cached_property
     def imports(self) -> set[str]:
         """Modules that are imported anywhere in the file, and names taken from packages."""
-        names: set[str] = set()
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module)
-                names |= {f"{node.module}.{alias.name}" for alias in node.names}
-        return names
+        return imports_of(self.tree)
 
     @cached_property
     def functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -272,6 +276,59 @@ def words_of_one_business(root: Path) -> Iterator[str]:
                 yield f"{module.name}: {', '.join(found)}"
 
 
+def code_of_notebooks(root: Path) -> Iterator[ast.Module]:
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                source = re.sub(r"^[%!].*$", "", "".join(cell["source"]), flags=re.MULTILINE)
+                yield ast.parse(source)
+
+
+def imported_from(root: Path, starts: set[str]) -> set[str]:
+    """Modules, by their dotted names, that are imported from some of them, directly or not."""
+    ours = {module.dotted: module for module in modules(root)}
+    reached: set[str] = set()
+    ahead = [name for name in starts if name in ours]
+    while ahead:
+        name = ahead.pop()
+        if name not in reached:
+            reached.add(name)
+            ahead += ours[name].imports & set(ours)
+    return reached
+
+
+def modules_that_only_tests_use(root: Path) -> Iterator[str]:
+    starts = {module.dotted for module in modules(root) if module.name in ENTRIES}
+    for code in code_of_notebooks(root):
+        starts |= imports_of(code)
+    used = imported_from(root, starts)
+    yield from (module.name for module in modules(root) if module.dotted not in used)
+
+
+def figures_of_what_does_not_serve(root: Path) -> Iterator[str]:
+    """Rows of tables of figures that name a class as serving which `serving` does not import.
+
+    The tables of a floor may say in a column *serves* "no" and a name: `serving` must not import
+    that, or the row is out of date. Figures of the whole project are all of what serves.
+    """
+    imported = {
+        name.rsplit(".", 1)[1]
+        for module in modules(root)
+        if module.place[0] == "serving"
+        for name in module.imports
+        if "." in name
+    }
+    for path in (root / "README.md", *(root / floor / "README.md" for floor in SUITES)):
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        section = text.partition("\n## Figures\n")[2].split("\n## ")[0]
+        for row in (line for line in section.splitlines() if line.startswith("|")):
+            said = re.search(r"\| no: `(\w+)` \|", row)
+            named = set(re.findall(r"`([A-Z]\w*[a-z]\w*)`", row))
+            wrong = said[1] in imported if said else bool(named - imported)
+            if wrong or (said and path.parent == root):
+                yield f"{path.relative_to(root)}: {row}"
+
+
 RULES: tuple[Callable[[Path], Iterator[str]], ...] = (
     imports_against_the_order,
     circles,
@@ -289,6 +346,8 @@ RULES: tuple[Callable[[Path], Iterator[str]], ...] = (
     libraries_met_elsewhere,
     environment_read_elsewhere,
     words_of_one_business,
+    modules_that_only_tests_use,
+    figures_of_what_does_not_serve,
 )
 
 
@@ -380,6 +439,40 @@ PLANTED = {
         words_of_one_business,
         {"features/ledger/a.py": '"""Counts baskets."""\n'},
     ),
+    "a module that tests alone use": (
+        modules_that_only_tests_use,
+        {
+            "serving/service.py": '"""T."""\nfrom training.bandit import used\n',
+            "training/bandit/used.py": SOUND,
+            "training/bandit/a.py": SOUND,
+            "tests/training/bandit/test_a.py": '"""T."""\nfrom training.bandit import a\n',
+        },
+    ),
+    "two unused modules of which one uses the other": (
+        modules_that_only_tests_use,
+        {
+            "training/bandit/a.py": '"""T."""\nfrom training.bandit import b\n',
+            "training/bandit/b.py": SOUND,
+        },
+    ),
+    "a figure of a policy that does not serve": (
+        figures_of_what_does_not_serve,
+        {
+            "training/bandit/a.py": '"""T."""\nclass Rival:\n    pass\n',
+            "README.md": "\n## Figures\n\n| what | reached |\n|---|---|\n| `Rival` | 0.9 |\n",
+        },
+    ),
+    "a figure of the project that is said not to be of what serves": (
+        figures_of_what_does_not_serve,
+        {"README.md": "\n## Figures\n\n| what | serves |\n|---|---|\n| x | no: `Rival` |\n"},
+    ),
+    "a figure that is said not to be of what serves, and is": (
+        figures_of_what_does_not_serve,
+        {
+            "serving/policies/a.py": '"""T."""\nfrom training.bandit.a import Policy\n',
+            "training/README.md": "\n## Figures\n\n| x | 0.9 | no: `Policy` | `nba train` |\n",
+        },
+    ),
 }
 
 
@@ -396,6 +489,12 @@ def test_a_sound_module_breaks_no_rule(tmp_path):
     for name in ("features/ledger/a.py", "tests/features/ledger/test_a.py"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(SOUND, encoding="utf-8")
+    (tmp_path / "serving").mkdir()
+    (tmp_path / "serving" / "service.py").write_text(
+        '"""T."""\nfrom features.ledger import a\n', encoding="utf-8"
+    )
+    (tmp_path / "tests" / "serving").mkdir()
+    (tmp_path / "tests" / "serving" / "test_service.py").write_text(SOUND, encoding="utf-8")
     for rule in RULES:
         if rule is not suites_of_another_size:
             assert list(rule(tmp_path)) == [], rule.__name__

@@ -38,3 +38,19 @@ def by_index(taken: Indices, values: Floats, new: float) -> Floats:
     last = np.full((1, *values.shape[1:]), new, dtype=np.float64)
     found: Floats = np.concatenate([values, last])[taken]
     return found
+
+
+def upper_triangles(matrices: Floats) -> Floats:
+    """Upper triangles of symmetric matrices, shape (n, width (width + 1) / 2)."""
+    found: Floats = matrices[:, *np.triu_indices(matrices.shape[-1])]
+    return found
+
+
+def from_upper_triangles(triangles: Floats) -> Floats:
+    """Symmetric matrices, shape (n, width, width); inverse of `upper_triangles`."""
+    width = int(np.sqrt(2 * triangles.shape[1]))
+    upper = np.triu_indices(width)
+    matrices = np.zeros((len(triangles), width, width))
+    matrices[:, *upper] = triangles
+    matrices[:, upper[1], upper[0]] = triangles
+    return matrices

@@ -107,8 +107,7 @@ def _of_kind(name: str, noun: str, kind: str) -> dict[str, FeatureDescription]:
 def _of_half_life(name: str, noun: str, days: float) -> dict[str, FeatureDescription]:
     """Describe the features of one half-life."""
     recently, pause = recent_period(days), f"from one {noun} to the next"
-    # With a half-life of two weeks the count goes up to 3.5, so it is not "over the last two
-    # weeks".
+    # With a half-life of two weeks it is up to 3.5 weeks, so not "over the last two weeks".
     weeks = f"with any {noun}, each counting half after {duration(days)}"
     return {
         f"{name}_per_week_{days:g}d": FeatureDescription(

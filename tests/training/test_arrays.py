@@ -1,26 +1,28 @@
-"""Tests arrays and a note as bytes."""
+"""Tests arrays as bytes, and matrices as triangles."""
 
 from __future__ import annotations
-
-import io
 
 import numpy as np
 import pytest
 
-from training.arrays import pack, unpack
+from training.arrays import by_index, from_upper_triangles, pack, unpack, upper_triangles
 
 
-def test_unpack_returns_what_was_packed():
-    arrays = {"weights": np.array([[1.5, np.nan], [-0.0, np.inf]]), "none": np.empty((0, 3))}
-    note, back = unpack(pack({"actions": ["call"], "ridge": 2.5}, **arrays))
-    assert note == {"actions": ["call"], "ridge": 2.5}
-    assert {name: (array.shape, array.tobytes()) for name, array in back.items()} == {
-        name: (array.shape, array.tobytes()) for name, array in arrays.items()
-    }
+def test_a_note_and_arrays_survive_their_bytes():
+    note, arrays = unpack(pack({"a": [1, "b"]}, x=np.array([0.1, np.nan])))
+    assert note == {"a": [1, "b"]}
+    assert arrays["x"] == pytest.approx([0.1, np.nan], nan_ok=True)
 
 
-def test_a_pickled_array_is_refused():
-    file = io.BytesIO()
-    np.savez(file, note=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle"):
-        unpack(file.getvalue())
+def test_rows_are_taken_by_index_and_new_ones_are_filled():
+    found = by_index(np.array([1, -1]), np.array([[1.0, 2.0], [3.0, 4.0]]), 9.0)
+    assert found.tolist() == [[3.0, 4.0], [9.0, 9.0]]
+
+
+@pytest.mark.parametrize("width", [0, 1, 5])
+def test_symmetric_matrices_survive_their_triangles(width):
+    matrices = np.random.default_rng(2).normal(size=(3, width, width))
+    matrices += matrices.swapaxes(1, 2)
+    triangles = upper_triangles(matrices)
+    assert triangles.shape == (3, width * (width + 1) // 2)
+    assert from_upper_triangles(triangles).tolist() == matrices.tolist()

@@ -21,7 +21,7 @@ from training.bandit.reward_model import RewardModel
 from training.bandit.stacking import ExpertErrors, normalised
 from training.bandit.statistics import ActionStatistics
 from training.bandit.trees import BoostedTrees
-from training.models import ridge
+from training.models import glm, ridge
 from training.params import BanditParams
 
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
@@ -137,6 +137,7 @@ class LinearPosteriors:
             prior_weight=self._prior_weight,
             counted=told,
             rate=rate,
+            drift=self._drift(),
             weights=self.weights,
             variance=np.tensordot(among, self._variance, 1),
             covariance=np.tensordot(among, self._covariance, 1),
@@ -156,17 +157,28 @@ class LinearPosteriors:
         rates = np.array([sums.rate(action) for action in self.actions])
         return counted, np.where(counted > 0, rates, np.nan)
 
+    def _drift(self) -> Floats:
+        """Share of the start in the level of each expert for each action; see `RewardModel`."""
+        found = np.ones((len(self._experts), len(self.actions)))
+        for number, expert in enumerate(self._experts):
+            if expert.half_life_decisions is not None:
+                sums = self._state.statistics[expert.half_life_decisions]
+                kept = np.array([max(sums.counted(action), 0.0) for action in self.actions])
+                kept *= sums.decay.shrink(self._state.newest)
+                found[number] = DRIFT_PRIOR / (DRIFT_PRIOR + kept)
+        return found
+
     def _dispersion(self, counted: Floats, rate: Floats) -> float | None:
         """Noise of all outcomes divided by the mean of p (1 - p); None: no probabilities.
 
         An action that is seldom accepted is so explored less than at the same noise for all.
         """
         known = np.append(self._prior, rate[counted > 0])
-        if not isinstance(self._given, Mapping) or not len(known) or not _probabilities(known):
+        if not isinstance(self._given, Mapping) or not len(known) or not glm.are_rates(known):
             return None
-        share = ridge.share_of_prior(self._prior_weight, counted)
-        each = ridge.rate_variance(self._prior, rate, share)
-        return self._noise / float(np.average(each, weights=counted if counted.any() else None))
+        share = glm.share_of_prior(self._prior_weight, counted)
+        each = glm.rate_variance(self._prior, rate, share)
+        return glm.dispersion_of(self._noise, each, counted)
 
     def _solve_all(self) -> None:
         """Turn to the principal axes of all vectors, and solve for every action."""
@@ -260,6 +272,7 @@ class LinearPosteriors:
             second, first = shrink * sums.second(action), shrink * self._centred(sums, index)
             self.weights[number, index] = ridge.ridge_from_sums(second, first, penalty, start)
             inner, along = shrink * sums.inner(action), shrink * sums.along(action)
+<<<<<<< HEAD
         # The prior precision is that of the ridge, but for the level: the first element.
         extra, constant = penalty[0] - expert.ridge, self._basis[0]
         prior = expert.ridge + extra * constant**2
@@ -270,6 +283,13 @@ class LinearPosteriors:
         part = constant[: self._k]
         of_prior = expert.ridge * np.eye(self._k) + extra * part[:, None] * part
         self._covariance[number, index] = ridge.covariance_of(of_prior + inner, of_prior) / fitted
+=======
+        variance, covariance = ridge.posterior_variance(
+            inner, along, expert.ridge, level, self._basis[0]
+        )
+        self._variance[number, index, self._k :] = variance[self._k :]
+        self._covariance[number, index] = covariance
+>>>>>>> wt-tf
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.
@@ -281,8 +301,8 @@ class LinearPosteriors:
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
         given = isinstance(self._given, Mapping) and self._given
-        if given and not state.counted and _probabilities(self._prior):
-            variance = float(ridge.rate_variance(self._prior, self._prior, np.ones(1)).mean())
+        if given and not state.counted and glm.are_rates(self._prior):
+            variance = float(glm.rate_variance(self._prior, self._prior, np.ones(1)).mean())
         handicaps = [*(one.handicap for one in params.linear_experts), params.trees.handicap]
         weights = errors.expert_weights(np.array(handicaps) * variance)
         if state.trees is None:
@@ -291,10 +311,6 @@ class LinearPosteriors:
         self._lasting = normalised(np.where(self._lasts, weights[:-1], 0.0))
         total = max(float(weights @ errors.products @ weights), 0.0)
         self._noise = (variance + total) / (1.0 + max(errors.count, 0.0))
-
-
-def _probabilities(values: Floats) -> bool:
-    return bool((values >= 0).all() and (values <= 1).all())
 
 
 def _kept(priors: Priors | Sequence[str]) -> Priors | tuple[str, ...]:

@@ -13,17 +13,18 @@ from functools import cached_property
 
 import numpy as np
 
-from training.arrays import Bools, Floats, by_index, pack, unpack
+from training import arrays
+from training.arrays import Bools, Floats
 from training.bandit.encoder import CHANNEL, Encoder
 from training.bandit.stacking import Prediction, normalised
 from training.bandit.trees import BoostedTrees
 from training.contributions import Contributions
-from training.models import ridge
+from training.models import glm
 
 # Of the arrays of `RewardModel.to_bytes`, those that seldom change.
 LASTING = ("center", "scale", "axes", "frequencies", "phases", "basis", "trees")
 # Of those that change, and are kept in double precision.
-EXACT = ("prior", "prior_weight", "counted", "rate", "weights", "expert_weights")
+EXACT = ("prior", "prior_weight", "counted", "rate", "drift", "weights", "expert_weights")
 DISAGREE = 1.0  # factor of the experts' disagreement beyond the noise, as a variance
 
 
@@ -46,6 +47,8 @@ class RewardModel:
         Sum of the weights of the outcomes.
     rate : shape (n_actions,)
         Mean reward of the outcomes; NaN where there are none.
+    drift : shape (n_linear, n_actions)
+        Share of the level of the lasting experts in the level of one that forgets; else 1.
     weights : shape (n_linear, n_actions, width)
         Posterior mean of each linear expert's weights, of the difference from the prior reward.
     variance : shape (n_actions, width)
@@ -74,6 +77,7 @@ class RewardModel:
     prior_weight: Floats
     counted: Floats
     rate: Floats
+    drift: Floats
     weights: Floats
     variance: Floats
     covariance: Floats
@@ -121,8 +125,8 @@ class RewardModel:
         flat = self.covariance.reshape(-1, n_inner)
         for row, inner in enumerate(along[:, :n_inner]):
             variance[row] += (flat @ inner).reshape(-1, n_inner) @ inner
-        variance *= self._learned
-        variance += self._of_level
+        learned, of_prior = self._scales
+        variance = variance * learned + of_prior
         return np.sqrt(variance + apart)
 
     def acceptance(self, rows: Floats, channels: Sequence[str]) -> Floats:
@@ -160,14 +164,8 @@ class RewardModel:
         weight = float(self.expert_weights[-1])
         if self.trees is not None and weight > 0:
             found = self.trees.effects(row, channel, wanted)
-            here = [float(CHANNEL + channel == name) for name in self.encoder.effect_names]
-            of_features = np.zeros_like(effects)
-            of_features[:, : len(row)] = found.effects[:, : len(row)]
-            of_features += found.effects[:, [-1]] * here
-            rest = 0.0 if any(here) else found.effects[:, -1]
-            known = np.where(np.isnan(found.baseline), 0.0, weight)
-            baseline = (1 - known) * baseline + known * np.nan_to_num(found.baseline + rest)
-            effects = (1 - known)[:, None] * effects + known[:, None] * np.nan_to_num(of_features)
+            here = np.array([CHANNEL + channel == name for name in self.encoder.effect_names])
+            baseline, effects = found.mixed_with(baseline, effects, here, weight)
         return Contributions(wanted, self.encoder.effect_names, baseline, effects)
 
     def for_priors(self, priors: Mapping[str, tuple[float, float]]) -> RewardModel:
@@ -185,24 +183,40 @@ class RewardModel:
         place = {action: index for index, action in enumerate(self.actions)}
         taken = np.array([place.get(action, -1) for action in priors], dtype=np.intp)
         prior, prior_weight = np.array(list(priors.values()), dtype=np.float64).reshape(-1, 2).T
-        counted, rate = by_index(taken, self.counted, 0.0), by_index(taken, self.rate, np.nan)
-        earlier = by_index(taken, self.prior, 0.0)
-        was = ridge.share_of_prior(by_index(taken, self.prior_weight, 1.0), counted)
-        share = ridge.share_of_prior(prior_weight, counted)
-        weights = by_index(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
-        told = counted > 0  # an action without outcomes keeps the weights of its group
-        level = earlier[told] + weights[:, told, 0] / (1 - was[told])
-        weights[:, told, 0] = (1 - share[told]) * (level - prior[told])
+        counted, rate = (
+            arrays.by_index(taken, self.counted, 0.0),
+            arrays.by_index(taken, self.rate, np.nan),
+        )
+        earlier = arrays.by_index(taken, self.prior, 0.0)
+        was = glm.share_of_prior(arrays.by_index(taken, self.prior_weight, 1.0), counted)
+        share = glm.share_of_prior(prior_weight, counted)
+        weights = arrays.by_index(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
+        # The level of the outcomes alone stays; an action without any has weights of its group.
+        told = np.where(counted > 0, weights[:, :, 0] / np.where(was < 1, 1 - was, 1.0), 0.0)
+        before = earlier + weights[:, :, 0]
+        level = np.where(counted > 0, share * prior + (1 - share) * (earlier + told), prior)
+        # One that forgets starts from those that last.
+        drift = arrays.by_index(taken, self.drift.T, 1.0).T
+        lasts = (self.drift == 1).all(axis=1)
+        moved = normalised(np.where(lasts, self.expert_weights[:-1], 0.0)) @ (level - before)
+        level = np.where(lasts[:, None], level, before + drift * moved)
+        weights[:, :, 0] = level - prior
+        dispersion = self.dispersion
+        if dispersion is not None and counted.any():
+            each = glm.rate_variance(prior, rate, share)
+            dispersion = glm.dispersion_of(self.noise, each, counted)
         return replace(
             self,
             actions=tuple(priors),
+            dispersion=dispersion,
+            drift=drift,
             prior=prior,
             prior_weight=prior_weight,
             counted=counted,
             rate=rate,
             weights=weights,
-            variance=by_index(taken, self.variance, 0.0),
-            covariance=by_index(taken, self.covariance, 0.0),
+            variance=arrays.by_index(taken, self.variance, 0.0),
+            covariance=arrays.by_index(taken, self.covariance, 0.0),
             projections=None,
         )
 
@@ -215,13 +229,13 @@ class RewardModel:
             "dispersion": self.dispersion,
             "trees": self.trees is not None and {**self.trees.note, "text": ""},
         }
-        arrays = {name: getattr(self, name) for name in EXACT}
+        numbers = {name: getattr(self, name) for name in EXACT}
         # Variances need not be known to 16 digits, and of a covariance one triangle is enough.
-        arrays |= {name: getattr(self, name).astype(np.float32) for name in ("variance", "basis")}
-        arrays["covariance"] = ridge.upper_triangles(self.covariance).astype(np.float32)
+        numbers |= {name: getattr(self, name).astype(np.float32) for name in ("variance", "basis")}
+        numbers["covariance"] = arrays.upper_triangles(self.covariance).astype(np.float32)
         if self.trees is not None:
-            arrays["trees"] = np.frombuffer(self.trees.text.encode(), dtype=np.uint8)
-        return pack(self.encoder.note | note, **self.encoder.arrays, **arrays)
+            numbers["trees"] = np.frombuffer(self.trees.text.encode(), dtype=np.uint8)
+        return arrays.pack(self.encoder.note | note, **self.encoder.arrays, **numbers)
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> RewardModel:
@@ -232,19 +246,19 @@ class RewardModel:
         OutdatedModel
             If a program wrote it in which a prior could not be replaced yet.
         """
-        note, arrays = unpack(payload)
-        if not arrays.keys() >= {*EXACT}:
+        note, numbers = arrays.unpack(payload)
+        if not numbers.keys() >= {*EXACT}:
             raise OutdatedModel("a reward model of a former format")
-        parts = {name: value.astype(np.float64) for name, value in arrays.items()}
+        parts = {name: value.astype(np.float64) for name, value in numbers.items()}
         return cls(
-            encoder=Encoder.of(note, arrays),
+            encoder=Encoder.of(note, numbers),
             actions=tuple(note["actions"]),
             **{name: parts[name] for name in (*EXACT, "variance", "basis")},
-            covariance=ridge.from_upper_triangles(parts["covariance"]),
+            covariance=arrays.from_upper_triangles(parts["covariance"]),
             noise=note["noise"],
             dispersion=note["dispersion"],
             reward_range=tuple(note["range"]),
-            trees=BoostedTrees.of(note["trees"] | {"text": arrays["trees"].tobytes().decode()})
+            trees=BoostedTrees.of(note["trees"] | {"text": numbers["trees"].tobytes().decode()})
             if note["trees"]
             else None,
         )
@@ -262,23 +276,20 @@ class RewardModel:
 
     @cached_property
     def _share(self) -> Floats:
-        return ridge.share_of_prior(self.prior_weight, self.counted)
+        return glm.share_of_prior(self.prior_weight, self.counted)
 
     @cached_property
     def _noises(self) -> Floats:
         """Noise of the rewards of each action, shape (n_actions,)."""
         if self.dispersion is None:
             return np.full(len(self.actions), self.noise)
-        return self.dispersion * ridge.rate_variance(self.prior, self.rate, self._share)
+        return self.dispersion * glm.rate_variance(self.prior, self.rate, self._share)
 
     @cached_property
-    def _learned(self) -> Floats:
-        return self._noises * (1 - self._share)
-
-    @cached_property
-    def _of_level(self) -> Floats:
-        """Variance that the prior of each action adds: the less, the more outcomes there are."""
-        return self._noises * self._share**2 / self.prior_weight
+    def _scales(self) -> tuple[Floats, Floats]:
+        """Factor of the learned variance of each action, and the variance that its prior adds."""
+        share = self._share
+        return self._noises * (1 - share), self._noises * share**2 / self.prior_weight
 
     @cached_property
     def _known_to_trees(self) -> Bools:

@@ -49,6 +49,27 @@ class TreeContributions(NamedTuple):
     baseline: Floats
     effects: Floats
 
+    def mixed_with(
+        self, baseline: Floats, effects: Floats, here: Bools, weight: float
+    ) -> tuple[Floats, Floats]:
+        """Mix them, by a weight, with others, whose effects are of features, then of each channel.
+
+        Parameters
+        ----------
+        baseline : shape (n_actions,)
+        effects : shape (n_actions, n_features + n_channels)
+        here : shape (n_features + n_channels,)
+            The place of the channel; it is nowhere for an unknown one, and adds to the baseline.
+        """
+        of_features, n_features = np.zeros_like(effects), self.effects.shape[1] - 1
+        of_features[:, :n_features] = self.effects[:, :n_features]
+        of_features += self.effects[:, [-1]] * here
+        rest = 0.0 if here.any() else self.effects[:, -1]
+        known = np.where(np.isnan(self.baseline), 0.0, weight)
+        baseline = (1 - known) * baseline + known * np.nan_to_num(self.baseline + rest)
+        effects = (1 - known)[:, None] * effects + known[:, None] * np.nan_to_num(of_features)
+        return baseline, effects
+
 
 @dataclass(frozen=True)
 class BoostedTrees:

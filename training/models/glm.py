@@ -9,6 +9,7 @@ import numpy as np
 from training.arrays import Floats
 
 TOLERANCE = 0.01  # Newton's method stops when no weight changes by more
+TINY = 1e-9  # a rate is at least so far from 0 and from 1
 MAX_LOGIT = 30.0  # linear predictors are clipped to this range
 
 # Maps linear predictors (n,) to means and variances, each (n,).
@@ -73,3 +74,38 @@ def fit_glm(
 def with_intercept(x: Floats) -> Floats:
     """Prepend a column of ones, shape (n, 1 + n_features)."""
     return np.column_stack([np.ones(len(x)), x])
+
+
+def share_of_prior(weight: Floats, counted: Floats) -> Floats:
+    """Share of a prior mean in the posterior one, by its weight in outcomes.
+
+    The posterior mean is share x prior mean + (1 - share) x mean of the outcomes.
+    """
+    return weight / (weight + counted)
+
+
+def rate_variance(prior: Floats, rate: Floats, share: Floats) -> Floats:
+    """Variance p (1 - p) of single outcomes 0 and 1; p mixes a prior rate and that of outcomes.
+
+    Parameters
+    ----------
+    prior : shape (n,)
+    rate : shape (n,)
+        NaN where there are no outcomes.
+    share : shape (n,)
+        See `share_of_prior`.
+    """
+    known = np.where(np.isnan(rate), prior, rate)
+    p = np.clip(share * prior + (1 - share) * known, TINY, 1 - TINY)
+    found: Floats = p * (1 - p)
+    return found
+
+
+def are_rates(values: Floats) -> bool:
+    """Tell if all values are between 0 and 1."""
+    return bool((values >= 0).all() and (values <= 1).all())
+
+
+def dispersion_of(noise: float, variances: Floats, counted: Floats) -> float:
+    """Noise of all outcomes, divided by the mean of some variances by the counts of outcomes."""
+    return noise / float(np.average(variances, weights=counted if counted.any() else None))

@@ -1,7 +1,4 @@
-"""Ridge regression: of one model per action from rows, and of any one from its sums.
-
-Also: levels, which are ridge regressions on a constant alone, and the noise of a rate.
-"""
+"""Ridge regression: of one model per action from rows, and of any one from its sums."""
 
 from __future__ import annotations
 
@@ -11,8 +8,6 @@ import numpy as np
 from scipy.linalg.lapack import dposv, dpotrf, dpotri
 
 from training.arrays import Floats, Ints
-
-TINY = 1e-9  # a rate is at least so far from 0 and from 1
 
 
 def ridge_by_action(
@@ -97,9 +92,7 @@ def ridge_of_others(
     Parameters
     ----------
     sums
-        For each member with rows: A and b of `ridge_from_sums`.
-    members
-        A member that alone has rows is left out.
+        For each member with rows: A and b of `ridge_from_sums`. One that alone has them is left out.
     """
     second = np.sum([one for one, _ in sums.values()], axis=0)
     first = np.sum([one for _, one in sums.values()], axis=0)
@@ -127,42 +120,31 @@ def covariance_of(precision: Floats, prior: Floats) -> Floats:
     return found
 
 
-def share_of_prior(weight: Floats, counted: Floats) -> Floats:
-    """Share of a prior mean in the posterior one, by its weight in outcomes.
-
-    The posterior mean is share x prior mean + (1 - share) x mean of the outcomes.
-    """
-    return weight / (weight + counted)
-
-
-def rate_variance(prior: Floats, rate: Floats, share: Floats) -> Floats:
-    """Variance p (1 - p) of single outcomes 0 and 1; p mixes a prior rate and that of outcomes.
+def posterior_variance(
+    inner: Floats, along: Floats, ridge: float, level: float, constant: Floats
+) -> tuple[Floats, Floats]:
+    """Posterior variances along axes, divided by the effective number of parameters.
 
     Parameters
     ----------
-    prior : shape (n,)
-    rate : shape (n,)
-        NaN where there are no outcomes.
-    share : shape (n,)
-        See `share_of_prior`.
+    inner, along : shapes (k, k), (width,)
+        A of `ridge_from_sums` along the first k axes, and its diagonal along all of them.
+    ridge, level
+        Prior precision of every weight but that of the constant, and of this one.
+    constant : shape (width,)
+        The constant along the axes.
+
+    Returns
+    -------
+    variance, covariance : shapes (width,), (k, k)
+
+    References
+    ----------
+    Effective number of parameters: Bishop (2006), section 3.5.3.
     """
-    known = np.where(np.isnan(rate), prior, rate)
-    p = np.clip(share * prior + (1 - share) * known, TINY, 1 - TINY)
-    found: Floats = p * (1 - p)
-    return found
-
-
-def upper_triangles(matrices: Floats) -> Floats:
-    """Upper triangles of symmetric matrices, shape (n, width (width + 1) / 2)."""
-    found: Floats = matrices[:, *np.triu_indices(matrices.shape[-1])]
-    return found
-
-
-def from_upper_triangles(triangles: Floats) -> Floats:
-    """Symmetric matrices, shape (n, width, width); inverse of `upper_triangles`."""
-    width = int(np.sqrt(2 * triangles.shape[1]))
-    upper = np.triu_indices(width)
-    matrices = np.zeros((len(triangles), width, width))
-    matrices[:, *upper] = triangles
-    matrices[:, upper[1], upper[0]] = triangles
-    return matrices
+    prior = ridge + (level - ridge) * constant**2
+    learned = np.maximum(along, 0.0)
+    fitted = max(1.0, float((learned / (prior + learned)).sum()))
+    part = constant[: len(inner)]
+    of_prior = ridge * np.eye(len(inner)) + (level - ridge) * part[:, None] * part
+    return 1 / (fitted * (prior + learned)), covariance_of(of_prior + inner, of_prior) / fitted

@@ -60,10 +60,8 @@ class RulesPolicy(RandomPolicy):
 
     def predict(self, contexts: Floats, allowed: Bools) -> Floats:
         """See `rollout.Policy`."""
-        actions, undecided = (
-            np.zeros(len(contexts), dtype=np.int64),
-            np.ones(len(contexts), dtype=bool),
-        )
+        actions = np.zeros(len(contexts), dtype=np.int64)
+        undecided = np.ones(len(contexts), dtype=bool)
         for rule in self.rules:
             index = NAMES.index(rule.action)
             holds = (

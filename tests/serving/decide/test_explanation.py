@@ -176,6 +176,7 @@ def reward() -> RewardModel:
         prior_weight=np.ones(2),
         counted=np.zeros(2),
         rate=np.full(2, np.nan),
+        drift=np.ones((1, 2)),
         weights=weights[None],
         variance=np.zeros((2, 5)),
         covariance=np.zeros((2, 5, 5)),

@@ -438,7 +438,8 @@ def test_a_changed_prior_replaces_the_earlier_one(weight, forgets):
     assert now.deviation == pytest.approx(expected.deviation, rel=0.02)
     level = (0.40 * weight + 0.05 * n) / (weight + n)
     assert before.acceptance(*visitors(5_000)).mean() == pytest.approx(0.05, abs=0.001)
-    assert edited.acceptance(*visitors(5_000)).mean() == pytest.approx(level, abs=0.001)
+    if not forgets:  # one that forgets has outcomes enough to differ from the prior
+        assert edited.acceptance(*visitors(5_000)).mean() == pytest.approx(level, abs=0.001)
     assert edited.prior.tolist() == [0.40]
 
 

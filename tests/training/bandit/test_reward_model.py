@@ -60,6 +60,7 @@ def by_hand(weights: list[list[float]], prior: list[float]) -> RewardModel:
         prior_weight=np.ones(n),
         counted=np.full(n, 1e15),  # so many that the priors are forgotten
         rate=np.array(prior),
+        drift=np.ones((1, n)),
         weights=np.array([weights]),
         variance=np.zeros((n, width)),
         covariance=np.zeros((n, 1, 1)),
@@ -160,7 +161,16 @@ def test_the_variance_is_the_mixture_of_the_experts_variances():
 
     (first, _), (second, _), (both, weights) = found(5.0), found(50.0), found(5.0, 50.0)
     assert weights.tolist() == [0.5, 0.5, 0.0]  # no errors are known, so that they are equal
-    assert both == pytest.approx(0.5**2 * first + 0.5**2 * second)
+    n = np.array([told.actions.count(action) for action in PRIORS])
+    weight = np.array([10.0, 25.0])
+    share, rates = (
+        weight / (weight + n),
+        [told.acceptance[np.array(told.actions) == action].mean() for action in PRIORS],
+    )
+    p = share * [0.3, 0.2] + (1 - share) * rates
+    noise = p * (1 - p) / np.average(p * (1 - p), weights=n) * told.acceptance.var()
+    of_prior = noise * share**2 / weight
+    assert both - of_prior == pytest.approx(0.25 * (first + second - 2 * of_prior))
     assert not np.allclose(first, second, rtol=0.1)  # the test can fail
 
 
@@ -168,8 +178,7 @@ def test_a_new_action_has_the_variance_of_its_prior_and_of_the_experts_disagreem
     model = learned(some_outcomes(60, seed=42), plain({"ridge": 5.0}, {"ridge": 50.0}))
     found = model.for_priors({"gift": (0.1, 30.0)}).predict(ROWS, HERE).deviation[:, 0]
     assert found == pytest.approx(np.sqrt(model.dispersion * 0.1 * 0.9 / 30))
-    mean = some_outcomes(60, seed=42).acceptance.mean()
-    assert model.dispersion == pytest.approx(model.noise / (mean * (1 - mean)), rel=0.05)
+    assert model.dispersion == pytest.approx(1.0, rel=0.1)  # outcomes are 0 and 1
 
 
 def test_experts_that_differ_by_more_than_the_noise_make_the_mixture_uncertain():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.bandit.stacking import ExpertErrors, stacking_weights
+from training.bandit.stacking import ExpertErrors, normalised, stacking_weights
 
 
 def random_outcomes(n: int = 400, seed: int = 0) -> np.ndarray:

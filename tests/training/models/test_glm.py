@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.models.glm import fit_glm, logistic, poisson, with_intercept
+from training.models.glm import (
+    are_rates,
+    dispersion_of,
+    fit_glm,
+    logistic,
+    poisson,
+    rate_variance,
+    share_of_prior,
+    with_intercept,
+)
 
 TRUE = np.array([-2.0, 0.7, -0.4])
 
@@ -52,3 +61,21 @@ def test_the_strongest_signal_does_not_run_away():
     y = (v[:, 1] > 0).astype(float)  # separable: without a prior no weight is large enough
     found = fit_glm(v, y, logistic, np.full(2, 0.1), np.zeros(2), np.zeros(2), steps=50)
     assert np.isfinite(found).all() and 2 < found[1] < 10
+
+
+def test_a_prior_is_mixed_with_outcomes_by_their_weights():
+    share = share_of_prior(np.array([30.0, 10.0]), np.array([0.0, 30.0]))
+    assert share.tolist() == [1.0, 0.25]
+    found = rate_variance(np.array([0.3, 0.2]), np.array([np.nan, 0.4]), share)
+    assert found == pytest.approx([0.3 * 0.7, 0.35 * 0.65])
+
+
+def test_a_dispersion_compares_the_noise_with_the_mean_by_counts():
+    variances = np.array([0.2, 0.1])
+    assert dispersion_of(0.3, variances, np.array([3.0, 1.0])) == pytest.approx(0.3 / 0.175)
+    assert dispersion_of(0.3, variances, np.zeros(2)) == pytest.approx(2.0)
+
+
+def test_rates_are_between_0_and_1():
+    assert are_rates(np.array([0.0, 1.0]))
+    assert not are_rates(np.array([0.5, 1.1])) and not are_rates(np.array([-0.1]))

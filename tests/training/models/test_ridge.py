@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from training.models.ridge import covariance_of, ridge_by_action, ridge_from_sums
+from training.models.ridge import (
+    covariance_of,
+    posterior_variance,
+    ridge_by_action,
+    ridge_from_sums,
+    ridge_of_others,
+)
 
 
 def sample(n=300):
@@ -60,3 +66,23 @@ def test_a_covariance_is_the_inverse_of_a_precision():
     x, _, _ = sample()
     precision = x.T @ x + np.eye(3)
     assert covariance_of(precision, np.eye(3)) == pytest.approx(np.linalg.inv(precision))
+
+
+def test_the_rows_of_all_other_members_are_those_of_a_ridge_without_ones_own():
+    x, action, y = sample()
+    sums = {
+        n: (x[action == n].T @ x[action == n], x[action == n].T @ y[action == n]) for n in (0, 1)
+    }
+    found = ridge_of_others(sums, [0, 1, 2], np.full(3, 5.0))
+    for member, rows in ((0, action == 1), (1, action == 0), (2, action < 2)):
+        expected = Ridge(5.0, fit_intercept=False).fit(x[rows], y[rows]).coef_
+        assert found[member] == pytest.approx(expected)
+    assert set(ridge_of_others({0: sums[0]}, [0, 1], np.full(3, 5.0))) == {1}
+
+
+def test_a_posterior_variance_is_divided_by_the_effective_number_of_parameters():
+    along, constant = np.array([30.0, 10.0]), np.array([1.0, 0.0])
+    variance, covariance = posterior_variance(np.diag(along), along, 10.0, 30.0, constant)
+    fitted = 30 / 60 + 10 / 20  # half of the constant's weight is learned, and half of the other
+    assert variance == pytest.approx([1 / 60 / fitted, 1 / 20 / fitted])
+    assert covariance == pytest.approx(np.diag(variance))
