@@ -272,24 +272,11 @@ class LinearPosteriors:
             second, first = shrink * sums.second(action), shrink * self._centred(sums, index)
             self.weights[number, index] = ridge.ridge_from_sums(second, first, penalty, start)
             inner, along = shrink * sums.inner(action), shrink * sums.along(action)
-<<<<<<< HEAD
-        # The prior precision is that of the ridge, but for the level: the first element.
-        extra, constant = penalty[0] - expert.ridge, self._basis[0]
-        prior = expert.ridge + extra * constant**2
-        learned = np.maximum(along, 0.0)
-        fitted = max(1.0, float((learned / (prior + learned)).sum())) ** PARAMETERS_POWER
-        self._variance[number, index] = 1 / (fitted * (prior + learned))
-        self._variance[number, index, : self._k] = 0.0
-        part = constant[: self._k]
-        of_prior = expert.ridge * np.eye(self._k) + extra * part[:, None] * part
-        self._covariance[number, index] = ridge.covariance_of(of_prior + inner, of_prior) / fitted
-=======
         variance, covariance = ridge.posterior_variance(
-            inner, along, expert.ridge, level, self._basis[0]
+            inner, along, expert.ridge, level, self._basis[0], PARAMETERS_POWER
         )
         self._variance[number, index, self._k :] = variance[self._k :]
         self._covariance[number, index] = covariance
->>>>>>> wt-tf
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.

@@ -121,9 +121,14 @@ def covariance_of(precision: Floats, prior: Floats) -> Floats:
 
 
 def posterior_variance(
-    inner: Floats, along: Floats, ridge: float, level: float, constant: Floats
+    inner: Floats,
+    along: Floats,
+    ridge: float,
+    level: float,
+    constant: Floats,
+    power: float = 1.0,
 ) -> tuple[Floats, Floats]:
-    """Posterior variances along axes, divided by the effective number of parameters.
+    """Posterior variances along axes, divided by a power of the effective number of parameters.
 
     Parameters
     ----------
@@ -144,7 +149,7 @@ def posterior_variance(
     """
     prior = ridge + (level - ridge) * constant**2
     learned = np.maximum(along, 0.0)
-    fitted = max(1.0, float((learned / (prior + learned)).sum()))
+    fitted = max(1.0, float((learned / (prior + learned)).sum())) ** power
     part = constant[: len(inner)]
     of_prior = ridge * np.eye(len(inner)) + (level - ridge) * part[:, None] * part
     return 1 / (fitted * (prior + learned)), covariance_of(of_prior + inner, of_prior) / fitted
