@@ -31,3 +31,10 @@ def unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, Floats]]:
     with np.load(io.BytesIO(payload), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     return json.loads(arrays.pop("note").tobytes()), arrays
+
+
+def by_index(taken: Indices, values: Floats, new: float) -> Floats:
+    """Rows of ``values``, by index; rows of ``new`` for index -1."""
+    last = np.full((1, *values.shape[1:]), new, dtype=np.float64)
+    found: Floats = np.concatenate([values, last])[taken]
+    return found

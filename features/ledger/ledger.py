@@ -15,7 +15,7 @@ import asyncio
 import queue
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
@@ -44,7 +44,7 @@ class Awaited(NamedTuple):
 Unit = tuple[Work[Any], Future[Any] | Awaited]
 Done = tuple[Future[Any] | Awaited, Any, BaseException | None]  # with an answer, or an error
 
-GROUP = 256  # units of work that share one commit; no further ones join then
+GROUP = 256  # units of work; no further ones join a group of so many
 
 
 class _UnitFailed(Exception):
@@ -182,33 +182,33 @@ class Ledger:
             self._waiting.put(units)
 
     def _write_groups(self) -> None:
-        while (units := self._waiting.get()) is not None:
-            group = [unit for unit in units if _is_wanted(unit)]
+        while True:
+            group, last = self._next_group()
+            # A unit whose caller has cancelled it (a client that hung up) is not run.
+            group = [unit for unit in group if unit[1].set_running_or_notify_cancel()]
             if group:
-                self._commit(group, self._join)
+                self._commit(group)
+            if last:
+                return
 
-    def _join(self, group: list[Unit]) -> Iterator[Unit]:
-        """Yield the units of a group, and those that come while they run; each joins the group."""
-        yield from list(group)
-        while len(group) < GROUP:
+    def _next_group(self) -> tuple[list[Unit], bool]:
+        group = list[Unit]()
+        units = self._waiting.get()
+        while units is not None:
+            group += units
+            if len(group) >= GROUP:
+                return group, False
             try:
                 units = self._waiting.get_nowait()
             except queue.Empty:
-                return
-            if units is None:
-                self._waiting.put(None)  # for `_write_groups`
-                return
-            joining = [unit for unit in units if _is_wanted(unit)]
-            group += joining
-            yield from joining
+                return group, False
+        return group, True
 
-    def _commit(
-        self, group: list[Unit], units: Callable[[list[Unit]], Iterable[Unit]] = iter
-    ) -> None:
+    def _commit(self, group: list[Unit]) -> None:
         done: list[Done] = []
         try:
             with self._writes.transaction() as connection:
-                for work, waiting in units(group):
+                for work, waiting in group:
                     try:
                         done.append((waiting, work(connection), None))
                     except NbaError as refusal:  # it has written nothing; the others go on
@@ -231,11 +231,6 @@ class Ledger:
             _deliver([(waiting, None, databases.as_ledger_down(lost)) for _, waiting in group])
         else:
             _deliver(done)
-
-
-def _is_wanted(unit: Unit) -> bool:
-    """False if the caller has cancelled the unit, as when a client hung up; it is not run."""
-    return unit[1].set_running_or_notify_cancel()
 
 
 def _deliver(done: list[Done]) -> None:

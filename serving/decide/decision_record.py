@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from pydantic_core import to_json
@@ -29,7 +29,6 @@ from serving.decide.step_results import (
     DecisionInputs,
     LimitInputs,
     ScoredActions,
-    SelectedActions,
 )
 
 _COLUMNS = (
@@ -40,15 +39,32 @@ _COLUMNS = (
 _APPEND = Statement(tables.decisions.insert(), _COLUMNS)
 
 
+class DecisionRows(NamedTuple):
+    """The rows of a decision, made before the transaction that writes them.
+
+    Attributes
+    ----------
+    decision : mapping
+        The row of the decisions table.
+    contacts : sequence of mapping
+        The rows of the contacts table; empty unless something is shown at once.
+    """
+
+    decision: Mapping[str, Any]
+    contacts: Sequence[Mapping[str, Any]]
+
+
 def append_selected(
-    connection: sa.Connection,
-    setup: DecisionSetup,
-    inputs: DecisionInputs,
-    scored: ScoredActions,
-    read: LimitInputs,
-    selected: SelectedActions,
+    connection: sa.Connection, complete: CompleteDecision, rows: DecisionRows
 ) -> Decision | LimitInputs | None:
-    """Append a decision that was selected before the transaction, by ``read``.
+    """Append a decision that was selected before the transaction.
+
+    Parameters
+    ----------
+    complete
+        Its subject is the first key of the request.
+    rows
+        Those of ``complete``.
 
     Returns
     -------
@@ -62,6 +78,7 @@ def append_selected(
     DecisionConflict
         If ``decision_id`` was used for another customer or channel.
     """
+    setup, inputs, scored = complete.setup, complete.inputs, complete.scored
     if resolve_customer(connection, inputs.keys) != inputs.customer_id:
         return None
     earlier = _earlier(connection, inputs)
@@ -70,11 +87,16 @@ def append_selected(
     locked = read_limit_inputs(
         connection, setup, inputs.customer_id, inputs.decided_at, scored.eligibility.out
     )
-    if not still_valid(setup, inputs, scored, read, locked):
+    if not still_valid(setup, inputs, scored, complete.limits, locked):
         return locked
-    if locked.paces != read.paces:
-        selected = _spent_on(setup, inputs, locked, selected)
-    return _append(connection, setup, inputs, scored, read, selected)
+    subject = subject_of(connection, inputs.keys, inputs.customer_id)
+    if subject != complete.subject:
+        rows = decision_rows(replace(complete, subject=subject))
+    changed: Mapping[str, Any] = complete.selected.pacing_result.changed
+    if locked.paces != complete.limits.paces:
+        changed = _spent_on(setup, inputs, locked, complete.selected.decision)
+    _write(connection, rows, changed)
+    return complete.selected.decision
 
 
 def select_and_append(
@@ -94,34 +116,37 @@ def select_and_append(
         connection, setup, inputs.customer_id, inputs.decided_at, scored.eligibility.out
     )
     selected = select(setup, inputs, scored, locked)
-    return _append(connection, setup, inputs, scored, locked, selected)
-
-
-def _append(
-    connection: sa.Connection,
-    setup: DecisionSetup,
-    inputs: DecisionInputs,
-    scored: ScoredActions,
-    limits: LimitInputs,
-    selected: SelectedActions,
-) -> Decision:
     subject = subject_of(connection, inputs.keys, inputs.customer_id)
-    append_decision(connection, CompleteDecision(setup, inputs, scored, limits, selected, subject))
+    append_decision(connection, CompleteDecision(setup, inputs, scored, locked, selected, subject))
     return selected.decision
 
 
 def _spent_on(
-    setup: DecisionSetup, inputs: DecisionInputs, locked: LimitInputs, selected: SelectedActions
-) -> SelectedActions:
+    setup: DecisionSetup, inputs: DecisionInputs, locked: LimitInputs, decision: Decision
+) -> Mapping[str, Any]:
     """Spend what a decision shows from the pacing states of now, not from those that it read."""
     pacing_result = setup.pacer.evaluate(locked.paces, inputs.decided_at)
-    for name in shown_actions(selected.decision):
+    for name in shown_actions(decision):
         pacing_result.spend(setup.compiled.index[name])
-    return replace(selected, pacing_result=pacing_result)
+    return pacing_result.changed
 
 
 def append_decision(connection: sa.Connection, complete: CompleteDecision) -> None:
     """Append a decision; where it is shown at once, also its contacts and what it spent."""
+    _write(connection, decision_rows(complete), complete.selected.pacing_result.changed)
+
+
+def _write(connection: sa.Connection, rows: DecisionRows, changed: Mapping[str, Any]) -> None:
+    _APPEND.run(connection, rows.decision)
+    if rows.contacts:
+        note_contacts(connection, rows.contacts)
+        shown = [row["action_id"] for row in rows.contacts]
+        queue_silences(connection, rows.decision["decision_id"], shown, rows.decision["decided_at"])
+        keep_paces(connection, changed)
+
+
+def decision_rows(complete: CompleteDecision) -> DecisionRows:
+    """Make the rows of a decision."""
     setup, inputs, selected = complete.setup, complete.inputs, complete.selected
     decision, served = selected.decision, inputs.request.activate
     shown, now = shown_actions(decision), decision.decided_at
@@ -143,11 +168,7 @@ def append_decision(connection: sa.Connection, complete: CompleteDecision) -> No
         "record": to_json(_record(complete, days)).decode(),
         "answer": decision.as_json,
     }
-    _APPEND.run(connection, row)
-    if served and shown:
-        note_contacts(connection, contact_rows(setup, row, shown, now))
-        queue_silences(connection, decision.decision_id, shown, now)
-        keep_paces(connection, selected.pacing_result.changed)
+    return DecisionRows(row, contact_rows(setup, row, shown, now) if served else [])
 
 
 def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from serving.policies.contact_counts import ContactFacts
 from serving.policies.contact_policy import ContactPolicy
 from serving.policies.eligibility import EngagementPolicy
 from training.arrays import Floats
-from training.bandit.reward_model import Prediction
+from training.bandit.stacking import Prediction
 from training.contributions import Contributions
 
 

@@ -16,11 +16,16 @@ from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest, Decision
 from serving.decide.choice import score, select
-from serving.decide.decision_record import append_selected, select_and_append
+from serving.decide.decision_record import append_selected, decision_rows, select_and_append
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.inputs import Features, InputReader, new_decision_id
 from serving.decide.limit_inputs import read_limit_inputs
-from serving.decide.step_results import DecisionInputs, LimitInputs, ScoredActions
+from serving.decide.step_results import (
+    CompleteDecision,
+    DecisionInputs,
+    LimitInputs,
+    ScoredActions,
+)
 
 SELECTIONS = 2  # outside the transaction, before it is done inside
 
@@ -77,14 +82,9 @@ class Engine:
         )
         for _ in range(SELECTIONS):
             selected = select(setup, inputs, scored, read)
-            append = partial(
-                append_selected,
-                setup=setup,
-                inputs=inputs,
-                scored=scored,
-                read=read,
-                selected=selected,
-            )
+            complete = CompleteDecision(setup, inputs, scored, read, selected, inputs.keys[0])
+            rows = decision_rows(complete)
+            append = partial(append_selected, complete=complete, rows=rows)
             answer = await self.ledger.write(append)
             if not isinstance(answer, LimitInputs):
                 return answer

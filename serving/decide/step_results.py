@@ -20,7 +20,7 @@ from serving.policies.budgets import PacingResult
 from serving.policies.contact_policy import ContactPolicyResult
 from serving.policies.eligibility import EligibilityResult
 from training.arrays import Floats, Indices
-from training.bandit.reward_model import Prediction
+from training.bandit.stacking import Prediction
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from training.arrays import Floats, Indices
 from training.bandit.bandit_state import BanditState
 from training.bandit.contextual_bandit import ContextualBandit
 from training.bandit.encoder import Encoder
-from training.bandit.reward_model import Prediction, RewardModel
+from training.bandit.reward_model import RewardModel
+from training.bandit.stacking import Prediction
 from training.contributions import Contributions
 from training.models.classifier import Classifier
 from training.params import BanditParams

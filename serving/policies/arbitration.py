@@ -7,7 +7,7 @@ import numpy as np
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.catalog.decision_context import DecisionContext
 from training.arrays import Bools, Floats
-from training.bandit.reward_model import Prediction
+from training.bandit.stacking import Prediction
 
 
 def context_weights(compiled: CompiledCatalog, holds: Bools) -> Floats:

@@ -124,7 +124,7 @@ def save_former_bandit(folder: Path) -> None:
 
 def former_snapshot(ledger: Ledger, now: object, base: str) -> int:
     """A snapshot as the learner wrote it before all linear experts had one basis."""
-    encoder = Encoder.blank(("app",))
+    encoder = Encoder.blank()
     note = {"actions": list(PRIORS), "ridges": [100.0], "trees": False}
     arrays = {
         "prior": np.array(list(PRIORS.values())),

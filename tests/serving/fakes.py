@@ -24,7 +24,7 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.exploration import InverseGapWeighting
-from training.bandit.reward_model import Prediction
+from training.bandit.stacking import Prediction
 
 
 @dataclass

@@ -19,7 +19,8 @@ from training.bandit.encoder import Encoder
 from training.bandit.exploration import ThompsonProbabilities
 from training.bandit.outcome_log import LoggedOutcomes, OutcomeLog, rewards_and_counts
 from training.bandit.posteriors import Priors
-from training.bandit.reward_model import Prediction, RewardModel
+from training.bandit.reward_model import RewardModel
+from training.bandit.stacking import Prediction
 from training.contributions import Contributions
 from training.params import BanditParams, load_params
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from training.arrays import Floats
 from training.bandit.encoder import Encoder
-from training.bandit.reward_model import RewardModel, normalised
-from training.bandit.stacking import ExpertErrors
+from training.bandit.reward_model import RewardModel
+from training.bandit.stacking import ExpertErrors, normalised
 from training.bandit.statistics import ActionStatistics
 from training.bandit.trees import BoostedTrees
-from training.models.ridge import covariance_of, ridge_from_sums
+from training.models import ridge
 from training.params import BanditParams
 
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
@@ -31,7 +31,8 @@ GROWTH = 1.3  # everything is solved again at so many times as many outcomes
 WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times as many
 STALE = 0.01  # an action is solved again when it has so many times as many outcomes
 DRIFTED = 0.02  # and when old outcomes have decayed by this share
-TINY = 1e-9
+# An action is explored the less, the more parameters are fitted to its outcomes: its variance is
+# divided by this power of their effective number. By 1 it would equal that of its mean reward.
 PARAMETERS_POWER = 1.5
 GROUP_WEIGHT = 20.0  # outcomes of its own after which an action is half free of its group
 DRIFT_PRIOR = 30.0  # precision, in outcomes, of the prior that an action's level has not changed
@@ -94,7 +95,7 @@ class LinearPosteriors:
         self._solved_at = np.full((n_linear, n), -1)  # `ActionStatistics.changes` then
         self._decayed_to = np.ones((n_linear, n))
         self._all_at = self._weights_at = np.inf  # outcomes when solved, and weighted, last
-        self._scale = np.zeros(n_linear)
+        self._scale = np.array([one.exploration_scale**2 for one in self._experts])
         self._lasts = np.array([one.half_life_decisions is None for one in self._experts])
         self._lasting = self._lasts / max(self._lasts.sum(), 1)
 
@@ -128,52 +129,44 @@ class LinearPosteriors:
             self._update_weights()
         # The experts' errors count as independent: an expert of little weight adds little.
         among = normalised(self.expert_weights[:-1]) ** 2 * self._scale
-        counted_each = self._counted()
-        share = self._prior_weight / (self._prior_weight + counted_each)
-        noise = self._noise_of_actions(share)
-        learned = noise * (1 - share)
+        told, rate = self._told()
         return RewardModel(
             encoder=self._state.encoder,
             actions=self.actions,
             prior=self._prior,
             prior_weight=self._prior_weight,
-            counted=counted_each,
+            counted=told,
+            rate=rate,
             weights=self.weights,
-            variance=learned[:, None] * np.tensordot(among, self._variance, 1),
-            covariance=learned[:, None, None] * np.tensordot(among, self._covariance, 1),
-            level_variance=noise * share**2 / self._prior_weight,
+            variance=np.tensordot(among, self._variance, 1),
+            covariance=np.tensordot(among, self._covariance, 1),
             noise=self._noise,
             basis=self._basis,
             expert_weights=self.expert_weights,
             reward_range=reward_range,
             trees=self._state.trees,
+            dispersion=self._dispersion(told, rate),
             projections=self.projections,
         )
 
-    def _counted(self) -> Floats:
-        """Sum of the weights of each action's outcomes, shape (n_actions,)."""
-        return np.array([max(self._state.first.counted(action), 0.0) for action in self.actions])
+    def _told(self) -> tuple[Floats, Floats]:
+        """Sum of the weights, and mean, of each action's outcomes, shapes (n_actions,)."""
+        sums = self._state.first
+        counted = np.array([max(sums.counted(action), 0.0) for action in self.actions])
+        rates = np.array([sums.rate(action) for action in self.actions])
+        return counted, np.where(counted > 0, rates, np.nan)
 
-    def _noise_of_actions(self, share: Floats) -> Floats:
-        """Noise of each action's rewards, shape (n_actions,).
+    def _dispersion(self, counted: Floats, rate: Floats) -> float | None:
+        """Noise of all outcomes divided by the mean of p (1 - p); None: no probabilities.
 
-        Where priors are probabilities, the noise of an action is in proportion to p (1 - p), with
-        p its mean reward. So an action that is seldom accepted is explored less.
+        An action that is seldom accepted is so explored less than at the same noise for all.
         """
-        if not isinstance(self._given, Mapping):
-            return np.full(len(share), self._noise)
-        of_each = self._bernoulli(share)
-        counted = self._counted()
-        weight = counted if counted.any() else np.ones(len(counted))
-        mean = float(weight @ of_each) / float(weight.sum())
-        return np.maximum(self._noise * of_each / max(mean, TINY), 0.0)
-
-    def _bernoulli(self, share: Floats) -> Floats:
-        rates = np.array([self._state.first.rate(action) for action in self.actions])
-        rates = np.where(share < 1, np.nan_to_num(rates), 0.0)
-        p = np.clip(share * self._prior + (1 - share) * rates, TINY, 1 - TINY)
-        found: Floats = p * (1 - p)
-        return found
+        known = np.append(self._prior, rate[counted > 0])
+        if not isinstance(self._given, Mapping) or not len(known) or not _probabilities(known):
+            return None
+        share = ridge.share_of_prior(self._prior_weight, counted)
+        each = ridge.rate_variance(self._prior, rate, share)
+        return self._noise / float(np.average(each, weights=counted if counted.any() else None))
 
     def _solve_all(self) -> None:
         """Turn to the principal axes of all vectors, and solve for every action."""
@@ -216,18 +209,11 @@ class LinearPosteriors:
             known = [index for index in group if sums.knows(self.actions[index])]
             if len(group) < 2 or not known:
                 continue
-            each = {n: (sums.second(self.actions[n]), self._centred(sums, n)) for n in known}
-            second = np.sum([one for one, _ in each.values()], axis=0)
-            first = np.sum([one for _, one in each.values()], axis=0)
+            told = {n: (sums.second(self.actions[n]), self._centred(sums, n)) for n in known}
             level = float(self._prior_weight[known].sum())
-            for index in group:
-                if known == [index]:
-                    continue
-                own = each.get(index, (0.0, 0.0))
-                for number in np.flatnonzero(self._lasts).tolist():
-                    penalty = self._penalty(number, level)
-                    others = second - own[0], first - own[1]
-                    weights = ridge_from_sums(*others, penalty, np.zeros_like(penalty))
+            for number in np.flatnonzero(self._lasts).tolist():
+                penalty = self._penalty(number, level)
+                for index, weights in ridge.ridge_of_others(told, group, penalty).items():
                     weights[0] = 0.0
                     found[number, index] = weights
         return found
@@ -272,7 +258,7 @@ class LinearPosteriors:
         self.weights[number, index] = start
         if sums.knows(action):
             second, first = shrink * sums.second(action), shrink * self._centred(sums, index)
-            self.weights[number, index] = ridge_from_sums(second, first, penalty, start)
+            self.weights[number, index] = ridge.ridge_from_sums(second, first, penalty, start)
             inner, along = shrink * sums.inner(action), shrink * sums.along(action)
         # The prior precision is that of the ridge, but for the level: the first element.
         extra, constant = penalty[0] - expert.ridge, self._basis[0]
@@ -283,7 +269,7 @@ class LinearPosteriors:
         self._variance[number, index, : self._k] = 0.0
         part = constant[: self._k]
         of_prior = expert.ridge * np.eye(self._k) + extra * part[:, None] * part
-        self._covariance[number, index] = covariance_of(of_prior + inner, of_prior) / fitted
+        self._covariance[number, index] = ridge.covariance_of(of_prior + inner, of_prior) / fitted
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.
@@ -294,24 +280,21 @@ class LinearPosteriors:
         state, params = self._state, self._state.params
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
-        if isinstance(self._given, Mapping) and not state.counted:
-            variance = float(self._bernoulli(np.ones(len(self.actions))).mean())
-        weights = _expert_weights(errors, variance, params, state.trees is not None)
+        given = isinstance(self._given, Mapping) and self._given
+        if given and not state.counted and _probabilities(self._prior):
+            variance = float(ridge.rate_variance(self._prior, self._prior, np.ones(1)).mean())
+        handicaps = [*(one.handicap for one in params.linear_experts), params.trees.handicap]
+        weights = errors.expert_weights(np.array(handicaps) * variance)
+        if state.trees is None:
+            weights = np.append(normalised(weights[:-1]), 0.0)
         self.expert_weights = weights
         self._lasting = normalised(np.where(self._lasts, weights[:-1], 0.0))
         total = max(float(weights @ errors.products @ weights), 0.0)
-        scales = np.array([one.exploration_scale for one in self._experts])
         self._noise = (variance + total) / (1.0 + max(errors.count, 0.0))
-        self._scale = scales**2
 
 
-def _expert_weights(
-    errors: ExpertErrors, variance: float, params: BanditParams, trees: bool
-) -> Floats:
-    """Stacking weights, shape (n_experts,); 0 for trees that are not fitted yet."""
-    handicaps = [*(one.handicap for one in params.linear_experts), params.trees.handicap]
-    weights = errors.expert_weights(np.array(handicaps) * variance)
-    return weights if trees else np.append(normalised(weights[:-1]), 0.0)
+def _probabilities(values: Floats) -> bool:
+    return bool((values >= 0).all() and (values <= 1).all())
 
 
 def _kept(priors: Priors | Sequence[str]) -> Priors | tuple[str, ...]:

@@ -10,49 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from training.arrays import Bools, Floats, Indices, pack, unpack
+from training.arrays import Bools, Floats, by_index, pack, unpack
 from training.bandit.encoder import CHANNEL, Encoder
+from training.bandit.stacking import Prediction, normalised
 from training.bandit.trees import BoostedTrees
 from training.contributions import Contributions
+from training.models import ridge
 
 # Of the arrays of `RewardModel.to_bytes`, those that seldom change.
 LASTING = ("center", "scale", "axes", "frequencies", "phases", "basis", "trees")
-
-
-DISAGREE = 1.0
+# Of those that change, and are kept in double precision.
+EXACT = ("prior", "prior_weight", "counted", "rate", "weights", "expert_weights")
+DISAGREE = 1.0  # factor of the experts' disagreement beyond the noise, as a variance
 
 
 class OutdatedModel(ValueError):
     """A reward model was serialised in a format that is not read any more."""
-
-
-class Prediction(NamedTuple):
-    """Predictions for each action: for n customers, or for one.
-
-    Attributes
-    ----------
-    acceptance : shape (n, n_actions), or (n_actions,) for one customer
-        Expected reward, within the range of rewards.
-    deviation : same shape
-        Standard deviation of the expected reward.
-    expert_predictions : shape (n_experts, n, n_actions), or (n_experts, n_actions)
-        Expected reward by each expert alone: the linear ones, then the trees. Recorded with a
-        decision, so that the experts' errors are known when its outcome comes (`ExpertErrors`).
-    """
-
-    acceptance: Floats
-    deviation: Floats
-    expert_predictions: Floats
-
-    def of_customer(self, index: int) -> Prediction:
-        """Return the prediction for one of the n customers."""
-        return Prediction(
-            self.acceptance[index], self.deviation[index], self.expert_predictions[:, index]
-        )
 
 
 @dataclass(frozen=True)
@@ -68,16 +44,20 @@ class RewardModel:
         The weight of the prior, in outcomes.
     counted : shape (n_actions,)
         Sum of the weights of the outcomes.
+    rate : shape (n_actions,)
+        Mean reward of the outcomes; NaN where there are none.
     weights : shape (n_linear, n_actions, width)
         Posterior mean of each linear expert's weights, of the difference from the prior reward.
     variance : shape (n_actions, width)
-        Variance of the mixture along each axis of ``basis``, but for the first ones.
+        Variance of the mixture along each axis of ``basis``, but for the first ones, divided by
+        the noise of the action's rewards and by the share of the outcomes in its level.
     covariance : shape (n_actions, n_inner, n_inner)
-        Covariance of the mixture along the first axes of ``basis``.
-    level_variance : shape (n_actions,)
-        What the prior adds to the variance, the less the more outcomes there are.
+        Covariance of the mixture along the first axes of ``basis``, divided likewise.
     noise : float
         Mean squared error of the mixture. Experts that differ by more know little about a context.
+    dispersion : float or None
+        The noise of an action's rewards is so many times p (1 - p), with p their mean; None: they
+        are not probabilities, and have the noise ``noise``.
     basis : shape (width, width)
         Orthonormal; its columns are the axes.
     expert_weights : shape (n_linear + 1,)
@@ -93,15 +73,16 @@ class RewardModel:
     prior: Floats
     prior_weight: Floats
     counted: Floats
+    rate: Floats
     weights: Floats
     variance: Floats
     covariance: Floats
-    level_variance: Floats
     noise: float
     basis: Floats
     expert_weights: Floats
     reward_range: tuple[float, float] = (0.0, 1.0)
     trees: BoostedTrees | None = None
+    dispersion: float | None = None
     projections: Floats | None = None
 
     def predict(self, rows: Floats, channels: Sequence[str]) -> Prediction:
@@ -135,11 +116,13 @@ class RewardModel:
 
     def _deviation(self, along: Floats, apart: Floats) -> Floats:
         """Standard deviation of the mean, for vectors along the axes, shape (n, n_actions)."""
-        variance = np.square(along) @ self.variance.T + self.level_variance
+        variance = np.square(along) @ self.variance.T
         n_inner = self.covariance.shape[-1]
         flat = self.covariance.reshape(-1, n_inner)
         for row, inner in enumerate(along[:, :n_inner]):
             variance[row] += (flat @ inner).reshape(-1, n_inner) @ inner
+        variance *= self._learned
+        variance += self._of_level
         return np.sqrt(variance + apart)
 
     def acceptance(self, rows: Floats, channels: Sequence[str]) -> Floats:
@@ -202,34 +185,26 @@ class RewardModel:
         place = {action: index for index, action in enumerate(self.actions)}
         taken = np.array([place.get(action, -1) for action in priors], dtype=np.intp)
         prior, prior_weight = np.array(list(priors.values()), dtype=np.float64).reshape(-1, 2).T
-        counted = self._of(taken, self.counted, 0.0)
-        before = self._of(taken, self.prior, 0.0), self._of(taken, self.prior_weight, 1.0)
-        weights = self._of(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
-        told = counted > 0  # the level of the outcomes alone is the prior plus w0 / (share)
-        share = counted[told] / (before[1] + counted)[told]
-        level = before[0][told] + weights[:, told, 0] / share
-        weights[:, told, 0] = counted[told] / (prior_weight + counted)[told] * (level - prior[told])
-        left = prior_weight / (prior_weight + counted)
-        variance = self.noise * left**2 / prior_weight
+        counted, rate = by_index(taken, self.counted, 0.0), by_index(taken, self.rate, np.nan)
+        earlier = by_index(taken, self.prior, 0.0)
+        was = ridge.share_of_prior(by_index(taken, self.prior_weight, 1.0), counted)
+        share = ridge.share_of_prior(prior_weight, counted)
+        weights = by_index(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
+        told = counted > 0  # an action without outcomes keeps the weights of its group
+        level = earlier[told] + weights[:, told, 0] / (1 - was[told])
+        weights[:, told, 0] = (1 - share[told]) * (level - prior[told])
         return replace(
             self,
             actions=tuple(priors),
             prior=prior,
             prior_weight=prior_weight,
             counted=counted,
+            rate=rate,
             weights=weights,
-            variance=self._of(taken, self.variance, 0.0),
-            covariance=self._of(taken, self.covariance, 0.0),
-            level_variance=variance,
+            variance=by_index(taken, self.variance, 0.0),
+            covariance=by_index(taken, self.covariance, 0.0),
             projections=None,
         )
-
-    @staticmethod
-    def _of(taken: Indices, values: Floats, new: Floats | float) -> Floats:
-        """Rows of ``values``, by index; ``new`` for index -1."""
-        last = np.broadcast_to(np.asarray(new, dtype=np.float64), values.shape[1:])
-        found: Floats = np.concatenate([values, last[None]])[taken]
-        return found
 
     def to_bytes(self) -> bytes:
         """Serialise the model without pickles; inverse of `from_bytes`."""
@@ -237,14 +212,13 @@ class RewardModel:
             "actions": self.actions,
             "range": self.reward_range,
             "noise": self.noise,
+            "dispersion": self.dispersion,
             "trees": self.trees is not None and {**self.trees.note, "text": ""},
         }
-        names = ("prior", "prior_weight", "counted", "level_variance", "weights", "expert_weights")
-        arrays = {name: getattr(self, name) for name in names}
+        arrays = {name: getattr(self, name) for name in EXACT}
         # Variances need not be known to 16 digits, and of a covariance one triangle is enough.
-        upper = np.triu_indices(self.covariance.shape[-1])
         arrays |= {name: getattr(self, name).astype(np.float32) for name in ("variance", "basis")}
-        arrays["covariance"] = self.covariance[:, *upper].astype(np.float32)
+        arrays["covariance"] = ridge.upper_triangles(self.covariance).astype(np.float32)
         if self.trees is not None:
             arrays["trees"] = np.frombuffer(self.trees.text.encode(), dtype=np.uint8)
         return pack(self.encoder.note | note, **self.encoder.arrays, **arrays)
@@ -256,30 +230,19 @@ class RewardModel:
         Raises
         ------
         OutdatedModel
-            If a program wrote it in which linear experts did not share a basis yet.
+            If a program wrote it in which a prior could not be replaced yet.
         """
         note, arrays = unpack(payload)
-        if "level_variance" not in arrays:
+        if not arrays.keys() >= {*EXACT}:
             raise OutdatedModel("a reward model of a former format")
         parts = {name: value.astype(np.float64) for name, value in arrays.items()}
-        n_inner = int(np.sqrt(2 * parts["covariance"].shape[1]))
-        upper = np.triu_indices(n_inner)
-        covariance = np.zeros((len(note["actions"]), n_inner, n_inner))
-        covariance[:, *upper] = parts["covariance"]
-        covariance[:, upper[1], upper[0]] = parts["covariance"]
         return cls(
             encoder=Encoder.of(note, arrays),
             actions=tuple(note["actions"]),
-            prior=parts["prior"],
-            prior_weight=parts["prior_weight"],
-            counted=parts["counted"],
-            level_variance=parts["level_variance"],
-            weights=parts["weights"],
-            variance=parts["variance"],
-            covariance=covariance,
+            **{name: parts[name] for name in (*EXACT, "variance", "basis")},
+            covariance=ridge.from_upper_triangles(parts["covariance"]),
             noise=note["noise"],
-            basis=parts["basis"],
-            expert_weights=parts["expert_weights"],
+            dispersion=note["dispersion"],
             reward_range=tuple(note["range"]),
             trees=BoostedTrees.of(note["trees"] | {"text": arrays["trees"].tobytes().decode()})
             if note["trees"]
@@ -298,13 +261,26 @@ class RewardModel:
         return normalised(self.expert_weights[:-1])
 
     @cached_property
+    def _share(self) -> Floats:
+        return ridge.share_of_prior(self.prior_weight, self.counted)
+
+    @cached_property
+    def _noises(self) -> Floats:
+        """Noise of the rewards of each action, shape (n_actions,)."""
+        if self.dispersion is None:
+            return np.full(len(self.actions), self.noise)
+        return self.dispersion * ridge.rate_variance(self.prior, self.rate, self._share)
+
+    @cached_property
+    def _learned(self) -> Floats:
+        return self._noises * (1 - self._share)
+
+    @cached_property
+    def _of_level(self) -> Floats:
+        """Variance that the prior of each action adds: the less, the more outcomes there are."""
+        return self._noises * self._share**2 / self.prior_weight
+
+    @cached_property
     def _known_to_trees(self) -> Bools:
         known = np.zeros(len(self.actions), dtype=bool)
         return known if self.trees is None else self.trees.knows(self.actions)
-
-
-def normalised(weights: Floats) -> Floats:
-    """Scale stacking weights to sum 1; if all are 0, the first expert gets 1."""
-    total = float(weights.sum())
-    among: Floats = weights / total if total > 0 else np.eye(len(weights))[0]
-    return among

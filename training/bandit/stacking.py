@@ -9,12 +9,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
 from training.arrays import Floats
 
 RIDGE_SHARE = 0.01  # of the smallest error is added to each, so that two equal experts share
+
+
+class Prediction(NamedTuple):
+    """Predictions for each action: for n customers, or for one.
+
+    Attributes
+    ----------
+    acceptance : shape (n, n_actions), or (n_actions,) for one customer
+        Expected reward, within the range of rewards.
+    deviation : same shape
+        Standard deviation of the expected reward.
+    expert_predictions : shape (n_experts, n, n_actions), or (n_experts, n_actions)
+        Expected reward by each expert alone: the linear ones, then the trees. Recorded with a
+        decision, so that the experts' errors are known when its outcome comes (`ExpertErrors`).
+    """
+
+    acceptance: Floats
+    deviation: Floats
+    expert_predictions: Floats
+
+    def of_customer(self, index: int) -> Prediction:
+        """Return the prediction for one of the n customers."""
+        return Prediction(
+            self.acceptance[index], self.deviation[index], self.expert_predictions[:, index]
+        )
 
 
 @dataclass(frozen=True)
@@ -110,3 +136,10 @@ def _unbounded_weights(part: Floats) -> Floats | None:
         return None
     total = float(w.sum())
     return np.asarray(w / total, dtype=np.float64) if total > 0 else None
+
+
+def normalised(weights: Floats) -> Floats:
+    """Scale stacking weights to sum 1; if all are 0, the first expert gets 1."""
+    total = float(weights.sum())
+    among: Floats = weights / total if total > 0 else np.eye(len(weights))[0]
+    return among

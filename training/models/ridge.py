@@ -1,11 +1,18 @@
-"""Ridge regression: of one model per action from rows, and of any one from its sums."""
+"""Ridge regression: of one model per action from rows, and of any one from its sums.
+
+Also: levels, which are ridge regressions on a constant alone, and the noise of a rate.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from scipy.linalg.lapack import dposv, dpotrf, dpotri
 
 from training.arrays import Floats, Ints
+
+TINY = 1e-9  # a rate is at least so far from 0 and from 1
 
 
 def ridge_by_action(
@@ -82,6 +89,29 @@ def ridge_from_sums(second: Floats, first: Floats, penalty: Floats, start: Float
     return found
 
 
+def ridge_of_others(
+    sums: Mapping[int, tuple[Floats, Floats]], members: Iterable[int], penalty: Floats
+) -> dict[int, Floats]:
+    """Solve for the weights of the rows of all other members, for each member of a group.
+
+    Parameters
+    ----------
+    sums
+        For each member with rows: A and b of `ridge_from_sums`.
+    members
+        A member that alone has rows is left out.
+    """
+    second = np.sum([one for one, _ in sums.values()], axis=0)
+    first = np.sum([one for _, one in sums.values()], axis=0)
+    found = {}
+    for member in members:
+        if set(sums) != {member}:
+            own = sums.get(member, (0.0, 0.0))
+            others = second - own[0], first - own[1]
+            found[member] = ridge_from_sums(*others, penalty, np.zeros_like(penalty))
+    return found
+
+
 def covariance_of(precision: Floats, prior: Floats) -> Floats:
     """Inverse of a precision matrix.
 
@@ -95,3 +125,44 @@ def covariance_of(precision: Floats, prior: Floats) -> Floats:
     upper = np.triu(inverse)
     found: Floats = upper + np.triu(upper, 1).T
     return found
+
+
+def share_of_prior(weight: Floats, counted: Floats) -> Floats:
+    """Share of a prior mean in the posterior one, by its weight in outcomes.
+
+    The posterior mean is share x prior mean + (1 - share) x mean of the outcomes.
+    """
+    return weight / (weight + counted)
+
+
+def rate_variance(prior: Floats, rate: Floats, share: Floats) -> Floats:
+    """Variance p (1 - p) of single outcomes 0 and 1; p mixes a prior rate and that of outcomes.
+
+    Parameters
+    ----------
+    prior : shape (n,)
+    rate : shape (n,)
+        NaN where there are no outcomes.
+    share : shape (n,)
+        See `share_of_prior`.
+    """
+    known = np.where(np.isnan(rate), prior, rate)
+    p = np.clip(share * prior + (1 - share) * known, TINY, 1 - TINY)
+    found: Floats = p * (1 - p)
+    return found
+
+
+def upper_triangles(matrices: Floats) -> Floats:
+    """Upper triangles of symmetric matrices, shape (n, width (width + 1) / 2)."""
+    found: Floats = matrices[:, *np.triu_indices(matrices.shape[-1])]
+    return found
+
+
+def from_upper_triangles(triangles: Floats) -> Floats:
+    """Symmetric matrices, shape (n, width, width); inverse of `upper_triangles`."""
+    width = int(np.sqrt(2 * triangles.shape[1]))
+    upper = np.triu_indices(width)
+    matrices = np.zeros((len(triangles), width, width))
+    matrices[:, *upper] = triangles
+    matrices[:, upper[1], upper[0]] = triangles
+    return matrices

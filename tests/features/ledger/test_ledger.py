@@ -177,19 +177,6 @@ def test_an_event_loop_cannot_write_to_a_closed_ledger(ledger_url):
         asyncio.run(ledger.write(_note("k")))
 
 
-def test_a_unit_that_comes_while_a_group_runs_joins_its_commit(ledger):
-    late = []
-
-    def first(connection):
-        late.append(ledger.submit(_note("late")))
-        return _note("first")(connection)
-
-    commits = _commits(ledger)
-    assert ledger.submit(first).result(10) == 1
-    assert late[0].result(10) == 1
-    assert len(commits) == 1
-
-
 def _fail(_):
     raise LookupError("only I failed")
 

@@ -27,7 +27,7 @@ from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide import choice
 from tests.serving.fakes import FakeModels, engine_of
-from training.bandit.reward_model import Prediction
+from training.bandit.stacking import Prediction
 
 pytestmark = pytest.mark.slow
 

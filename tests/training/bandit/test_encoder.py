@@ -47,10 +47,34 @@ def test_a_large_constant_column_is_constant_despite_rounding():
     assert Encoder.fit(np.full((100, 1), 1e9 + 0.1), ["x"], []).features == ()
 
 
-def test_a_blank_encoder_knows_channels_only():
-    blank = Encoder.blank(CHANNELS)
-    assert blank.width == 3
-    assert blank.encode(np.empty((2, 0)), ["phone", "app"]).tolist() == [[1, 0, 1], [1, 1, 0]]
+def test_a_blank_encoder_tells_no_customers_apart():
+    blank = Encoder.blank()
+    assert blank.width == 1
+    assert blank.encode(np.empty((2, 0)), ["phone", "app"]).tolist() == [[1.0], [1.0]]
+
+
+# Offset ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [None, 40])
+@pytest.mark.parametrize("on", [None, ["app", "app", "phone", "fax"] * 50])
+def test_vectors_of_the_rows_of_a_fit_have_the_mean_0_but_for_the_first_element(width, on):
+    x = np.random.default_rng(5).normal(size=(200, 3)) * 5 + 2
+    encoder = Encoder.fit(x, ("a", "b", "c"), CHANNELS, width, on=on)
+    mean = encoder.encode(x, on or ["fax"] * 200).mean(axis=0)
+    assert mean == pytest.approx([1.0] + [0.0] * (encoder.width - 1), abs=1e-12)
+    if on is not None:
+        assert encoder.offset[4:6] == pytest.approx([0.5, 0.25])
+
+
+def test_arrays_of_a_former_version_have_no_offset():
+    encoder = a_fourier_encoder()
+    arrays = {name: array for name, array in encoder.arrays.items() if name != "offset"}
+    former, row = Encoder.of(encoder.note, arrays), np.array([[1.0, 2.0, 3.0]])
+    assert former.encode(row, ["app"])[0, 4:6].tolist() == [1.0, 0.0]
+    assert former.encode(row, ["app"]) == pytest.approx(
+        encoder.encode(row, ["app"]) + encoder.offset
+    )
 
 
 # Waves and axes --------------------------------------------------------------------------------
@@ -59,7 +83,8 @@ def test_a_blank_encoder_knows_channels_only():
 def a_fourier_encoder(n_features: int = 3, width: int = 40, n: int = 200) -> Encoder:
     x = np.random.default_rng(0).normal(size=(n, n_features)) * 5 + 2
     names = [f"f{number}" for number in range(n_features)]
-    return Encoder.fit(x, names, CHANNELS, width, seed=3)
+    on = np.random.default_rng(1).choice(["app", "phone", "fax"], n).tolist()
+    return Encoder.fit(x, names, CHANNELS, width, seed=3, on=on)
 
 
 def test_fourier_features_fill_the_width_that_features_and_channels_leave():
@@ -96,7 +121,8 @@ def test_products_of_fourier_features_are_a_gaussian_kernel():
     """Rahimi & Recht: on average over features, f(a) f(b) = exp(-|a - b|^2 / 2)."""
     encoder = a_fourier_encoder(width=4_000)
     rows = np.array([[2.0, 2.0, 2.0], [7.0, -1.0, 4.0]])
-    fourier = encoder.encode(rows, ["app", "app"])[:, 1 + encoder.inputs :]
+    vectors = encoder.encode(rows, ["app", "app"]) + encoder.offset
+    fourier = vectors[:, 1 + encoder.inputs :]
     a, b = encoder._inputs(rows, ["app", "app"])
     # The standard deviation of frequencies is not 1, but this, so the kernel is as much wider.
     truth = np.exp(-(((a - b) * FREQUENCY_SCALE) ** 2).sum() / 3 / 2)

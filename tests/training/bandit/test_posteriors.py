@@ -214,14 +214,21 @@ def exact_variance(told: OutcomeBatch, action: str) -> np.ndarray:
     return np.einsum("ni,ij,nj->n", vectors, inverse, vectors)
 
 
-def test_the_variance_is_exact_in_proportion_along_the_first_axes():
-    """All axes are among the first ones; one factor for each action, the same for everybody."""
+def test_the_variance_is_exact_along_the_first_axes():
+    """All axes are among the first ones."""
     assert WIDTH <= posteriors.EXACT_AXES
     told = some_outcomes(60, seed=9)
-    found = deviation(state_of(told).model(PRIORS, {}, WIDE)) ** 2
-    for index, action in enumerate(PRIORS):
-        factor = found[:, index] / exact_variance(told, action)
+    model = state_of(told).model(PRIORS, {}, WIDE)
+    found = deviation(model) ** 2
+    rates = {action: told.acceptance[np.array(told.actions) == action].mean() for action in PRIORS}
+    for index, (action, (prior, weight)) in enumerate(PRIORS.items()):
+        share = weight / (weight + 0.7 * told.actions.count(action))
+        p = share * prior + (1 - share) * rates[action]
+        noise = model.dispersion * p * (1 - p)
+        factor = (found[:, index] - noise * share**2 / weight) / exact_variance(told, action)
         assert factor == pytest.approx(factor[0], rel=1e-9)
+        parameters = noise * (1 - share) / factor[0]
+        assert 2 < parameters < WIDTH  # so many that the priors do not tell
 
 
 def test_the_diagonal_alone_is_not_exact(monkeypatch):
@@ -266,23 +273,69 @@ def test_more_outcomes_make_the_deviation_smaller():
     assert (deviation(many.model(PRIORS)) < deviation(few.model(PRIORS)) / 2).all()
 
 
-def test_an_exploration_scale_scales_the_deviation():
+def test_an_exploration_scale_scales_the_deviation_but_for_that_of_the_prior():
     told = some_outcomes(50, seed=12)
-    one, twice = (
+    none, one, twice = (
         deviation(
             state_of(told, params=plain({"ridge": RIDGE, "exploration_scale": scale})).model(PRIORS)
         )
-        for scale in (1.0, 2.0)
+        for scale in (1e-9, 1.0, 2.0)
     )
-    assert twice == pytest.approx(2 * one)
+    assert twice**2 - none**2 == pytest.approx(4 * (one**2 - none**2))
+    assert (none > 0).all()
 
 
-def test_before_any_outcome_the_deviation_is_that_of_the_prior():
-    """The variance of rewards counts as 1 until there are two that differ."""
-    found = state_of().model(PRIORS).predict(np.array([[50.0, 3.0]]), ["app"]).deviation[0]
-    # The level, age one standard deviation above the mean, visits at the mean, and the channel.
-    expected = [np.sqrt(1 / weight + 2 / RIDGE) for _, weight in PRIORS.values()]
-    assert found == pytest.approx(expected)
+COLD = {"a": (0.3, 30.0), "b": (0.02, 1000.0)}
+
+
+@pytest.mark.parametrize("encoder", [ENCODER, Encoder.blank()])
+def test_before_any_outcome_the_deviation_is_that_of_a_rate(encoder):
+    """sqrt(p (1 - p) / weight): the standard error of so many outcomes."""
+    model = BanditState(encoder, plain({"ridge": RIDGE})).model(COLD)
+    rows = np.array([[50.0, 3.0]])[:, : len(encoder.features)]
+    found = model.predict(rows, ["app"])
+    assert found.acceptance[0] == pytest.approx([0.3, 0.02])
+    assert found.deviation[0] == pytest.approx([0.083666, 0.0044272], rel=1e-4)
+
+
+def test_a_cold_model_for_another_catalogue_is_the_cold_model_of_that():
+    cold = BanditState(Encoder.blank(), plain({"ridge": RIDGE})).model({"a": (0.5, 3.0)})
+    found = cold.for_priors(COLD).predict(np.empty((1, 0)), ["app"])
+    assert found.acceptance[0] == pytest.approx([0.3, 0.02])
+    assert found.deviation[0] == pytest.approx([0.083666, 0.0044272], rel=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 30, 5_000])
+def test_the_level_is_the_mean_of_prior_and_outcomes_by_their_weights(n):
+    taught = (np.arange(n) % 4 == 0).astype(float)
+    state = BanditState(Encoder.blank(), plain({"ridge": RIDGE}))
+    state.learn(outcomes(np.empty((n, 0)), ["app"] * n, ["a"] * n, taught.tolist()))
+    found = state.model(COLD).acceptance(np.empty((1, 0)), ["app"])[0]
+    assert found == pytest.approx([(0.3 * 30 + taught.sum()) / (30 + n), 0.02], abs=1e-9)
+
+
+def test_an_action_that_is_seldom_accepted_is_explored_less():
+    n = 2_000
+    state = BanditState(Encoder.blank(), plain({"ridge": RIDGE}))
+    for action, every in (("a", 2), ("b", 50)):
+        taught = (np.arange(n) % every == 0).astype(float).tolist()
+        state.learn(outcomes(np.empty((n, 0)), ["app"] * n, [action] * n, taught))
+    found = state.model({"a": (0.5, 10.0), "b": (0.02, 10.0)})
+    a, b = found.predict(np.empty((1, 0)), ["app"]).deviation[0]
+    assert (a / b) ** 2 == pytest.approx(0.5 * 0.5 / (0.02 * 0.98))
+    alike = state.model(["a", "b"]).predict(np.empty((1, 0)), ["app"]).deviation[0]
+    assert alike[0] == pytest.approx(alike[1])  # without priors: rewards of any unit
+
+
+def test_priors_in_money_are_no_rates():
+    """A reward has then the same noise for every action."""
+    state = BanditState(Encoder.blank(), plain({"ridge": RIDGE}))
+    state.learn(outcomes(np.empty((4, 0)), ["app"] * 4, ["a"] * 4, [0.0, 9.0, 0.0, 9.0]))
+    model = state.model({"a": (4.0, 2.0), "b": (0.5, 8.0)}, {}, WIDE)
+    assert model.dispersion is None
+    found = model.predict(np.empty((1, 0)), ["app"]).deviation[0]
+    assert found[1] == pytest.approx(np.sqrt(model.noise / 8))
+    assert found[0] > found[1]
 
 
 @pytest.mark.parametrize("count", [-1.0, -50.0])
@@ -320,7 +373,7 @@ def test_incremental_solving_equals_solving_anew(monkeypatch, experts):
     anew = state.copied().model(PRIORS, {}, WIDE)
     assert model.weights == pytest.approx(anew.weights, abs=1e-10)
     assert model.expert_weights == pytest.approx(anew.expert_weights, abs=1e-10)
-    assert model.prior_share.tolist() == anew.prior_share.tolist()
+    assert model.counted.tolist() == anew.counted.tolist()
     # The axes are older, so that the number of fitted parameters is another one.
     assert deviation(model) == pytest.approx(deviation(anew), rel=0.05)
 
@@ -357,32 +410,45 @@ def test_an_action_with_few_new_outcomes_is_solved_again_only_where_that_is_aske
 # Changed priors --------------------------------------------------------------------------------
 
 
-def test_the_share_of_a_prior_is_its_weight_among_all_outcomes():
+def test_a_model_counts_the_outcomes_of_each_action_and_their_mean():
     told = outcomes(np.tile([[40.0, 3.0]], (30, 1)), ["app"] * 30, ["call"] * 30, [1.0] * 30)
-    assert state_of(told).model(PRIORS).prior_share.tolist() == [10 / 40, 1.0]
+    model = state_of(told).model(PRIORS)
+    assert model.prior_weight.tolist() == [10.0, 25.0]
+    assert model.counted.tolist() == [30.0, 0.0]
+    assert model.rate == pytest.approx([1.0, np.nan], nan_ok=True)
 
 
-def test_a_changed_prior_replaces_the_earlier_one():
+@pytest.mark.parametrize("weight", [30.0, 3.0, 3_000.0])
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_changed_prior_replaces_the_earlier_one(weight, forgets):
     """20,000 outcomes at 0.05; the catalogue's prior is edited from 0.10 to 0.40."""
-    n = 20_000
+    n, channels = 20_000, ["app", "web"] * 10_000
     rows = np.random.default_rng(19).normal([40.0, 3.0], [10.0, 2.0], (n, 2))
+    encoder = Encoder.fit(rows, ("age", "visits"), ("app", "web"), 12, on=channels)
     taught = (np.arange(n) % 20 == 0).astype(float).tolist()
-    experts = {"ridge": 100.0}, {"ridge": 100.0, "half_life_decisions": 6_000.0}
-    told = outcomes(rows, ["app"] * n, ["call"] * n, taught)
-    state = state_of(told, params=plain(*experts))
+    experts = [{"ridge": 100.0}, {"ridge": 100.0, "half_life_decisions": 6_000.0}]
+    state = BanditState(encoder, plain(*experts[: 1 + forgets]))
+    told = outcomes(rows, channels, ["call"] * n, taught, n_experts=2 + forgets)
+    state.learn(told)
     before = state.model({"call": (0.10, 30.0)})
-    edited = before.for_priors({"call": 0.40})
-    anew = state.copied().model({"call": (0.40, 30.0)})
-    where = np.tile([[40.0, 3.0]], (1, 1)), ["app"]
-    assert before.acceptance(*where)[0, 0] == pytest.approx(0.05, abs=0.01)
-    assert edited.acceptance(*where) == pytest.approx(anew.acceptance(*where), abs=0.002)
+    edited = before.for_priors({"call": (0.40, weight)})
+    anew = state.copied().model({"call": (0.40, weight)})
+    now, expected = (one.predict(*visitors(30)) for one in (edited, anew))
+    assert now.acceptance == pytest.approx(expected.acceptance, abs=0.0005)
+    assert now.deviation == pytest.approx(expected.deviation, rel=0.02)
+    level = (0.40 * weight + 0.05 * n) / (weight + n)
+    assert before.acceptance(*visitors(5_000)).mean() == pytest.approx(0.05, abs=0.001)
+    assert edited.acceptance(*visitors(5_000)).mean() == pytest.approx(level, abs=0.001)
     assert edited.prior.tolist() == [0.40]
 
 
 def test_a_changed_prior_of_an_action_without_outcomes_is_what_is_expected():
     model = state_of(some_outcomes(50, seed=20, actions=["call"])).model(PRIORS)
-    edited = model.for_priors({"call": 0.3, "mail": 0.45, "gift": 0.07})
-    found = edited.predict(*visitors(4))
+    priors = {"call": PRIORS["call"], "mail": (0.45, 25.0), "gift": (0.07, 2.0)}
+    found = model.for_priors(priors).predict(*visitors(4))
     assert found.acceptance[:, 1:] == pytest.approx(np.tile([0.45, 0.07], (4, 1)))
-    assert found.acceptance[:, 0] == pytest.approx(model.acceptance(*visitors(4))[:, 0])
-    assert (found.deviation[:, 2] > found.deviation[:, 0]).all()  # nobody knows it yet
+    before = model.predict(*visitors(4))
+    assert found.acceptance[:, 0] == pytest.approx(before.acceptance[:, 0])
+    assert found.deviation[:, 0] == pytest.approx(before.deviation[:, 0])
+    expected = [model.dispersion * 0.45 * 0.55 / 25, model.dispersion * 0.07 * 0.93 / 2]
+    assert found.deviation[:, 1:] ** 2 == pytest.approx(np.tile(expected, (4, 1)))

@@ -11,7 +11,7 @@ from tests.bandits import outcomes, plain
 from training.arrays import pack, unpack
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import CHANNEL, Encoder
-from training.bandit.reward_model import OutdatedModel, RewardModel, normalised
+from training.bandit.reward_model import DISAGREE, OutdatedModel, RewardModel
 from training.params import BanditParams
 
 NAN = float("nan")
@@ -57,11 +57,13 @@ def by_hand(weights: list[list[float]], prior: list[float]) -> RewardModel:
         encoder=ENCODER,
         actions=actions,
         prior=np.array(prior),
-        prior_share=np.zeros(n),
+        prior_weight=np.ones(n),
+        counted=np.full(n, 1e15),  # so many that the priors are forgotten
+        rate=np.array(prior),
         weights=np.array([weights]),
         variance=np.zeros((n, width)),
         covariance=np.zeros((n, 1, 1)),
-        free_variance=0.0,
+        noise=1.0,
         basis=np.eye(width),
         expert_weights=np.array([1.0, 0.0]),
     )
@@ -114,7 +116,7 @@ def test_without_trees_their_prediction_is_the_prior():
 
 def test_an_action_that_is_new_to_the_trees_is_predicted_by_the_linear_experts():
     known = mixed([0.5, 0.2, 0.3])
-    model = known.for_priors({"gift": 0.07, "call": 0.3})
+    model = known.for_priors({"gift": (0.07, 10.0), "call": PRIORS["call"]})
     assert model.actions == ("gift", "call")
     found = model.predict(ROWS, HERE)
     assert found.acceptance[:, 0] == pytest.approx([0.07, 0.07])
@@ -162,12 +164,22 @@ def test_the_variance_is_the_mixture_of_the_experts_variances():
     assert not np.allclose(first, second, rtol=0.1)  # the test can fail
 
 
-def test_an_unknown_action_has_the_free_variance_along_every_axis():
-    model = learned(some_outcomes(60, seed=42))
-    vectors = ENCODER.encode(ROWS, HERE)
-    found = model.for_priors({"gift": 0.1}).predict(ROWS, HERE).deviation[:, 0]
-    expected = np.sqrt(model.free_variance * np.square(vectors).sum(axis=1))
-    assert found == pytest.approx(expected)
+def test_a_new_action_has_the_variance_of_its_prior_and_of_the_experts_disagreement():
+    model = learned(some_outcomes(60, seed=42), plain({"ridge": 5.0}, {"ridge": 50.0}))
+    found = model.for_priors({"gift": (0.1, 30.0)}).predict(ROWS, HERE).deviation[:, 0]
+    assert found == pytest.approx(np.sqrt(model.dispersion * 0.1 * 0.9 / 30))
+    mean = some_outcomes(60, seed=42).acceptance.mean()
+    assert model.dispersion == pytest.approx(model.noise / (mean * (1 - mean)), rel=0.05)
+
+
+def test_experts_that_differ_by_more_than_the_noise_make_the_mixture_uncertain():
+    """Two experts of weight 1/2 that differ by 0.6: 0.3 from the mean, a variance of 0.09."""
+    one = by_hand([[0.0] * 5], prior=[0.2])
+    two = replace(one, weights=np.array([[[0.0] * 5], [[0.6] + [0.0] * 4]]))
+    two = replace(two, expert_weights=np.array([0.5, 0.5, 0.0]))
+    for noise, expected in ((0.05, DISAGREE * 0.04), (0.2, 0.0)):
+        found = replace(two, noise=noise).predict(ROWS, HERE).deviation
+        assert found == pytest.approx(np.full((2, 1), np.sqrt(expected)), abs=1e-6)
 
 
 # Contributions ---------------------------------------------------------------------------------
@@ -193,7 +205,7 @@ def test_contributions_add_up_to_the_expectation_before_it_is_cut(row, channel):
 @pytest.mark.parametrize("channel", [*CHANNELS, "fax"])
 def test_contributions_of_a_mixture_with_trees_add_up_as_well(channel, price):
     model = mixed([0.5, 0.2, 0.3], price=price)
-    model = model.for_priors({"gift": 0.2, "call": 0.3, "discount": 0.2})
+    model = model.for_priors({"gift": (0.2, 5.0), **PRIORS})
     for row in ROWS:
         found = model.contributions(row, channel)
         assert found.features == ("age", "visits", f"{CHANNEL}app", f"{CHANNEL}phone")
@@ -220,9 +232,9 @@ def test_contributions_of_some_actions_are_those_of_all_of_them():
 
 
 def test_a_bandit_that_was_never_trained_explains_with_its_priors():
-    blank = BanditState(Encoder.blank(CHANNELS), plain()).model({})
+    blank = BanditState(Encoder.blank(), plain()).model({})
     assert blank.actions == ()
-    found = blank.for_priors({"call": 0.3}).contributions(np.empty(0), "app")
+    found = blank.for_priors({"call": (0.3, 10.0)}).contributions(np.empty(0), "app")
     assert (found.scores.tolist(), found.effects.any()) == ([0.3], False)
 
 
@@ -231,7 +243,7 @@ def test_a_bandit_that_was_never_trained_explains_with_its_priors():
 
 def test_a_model_for_the_same_priors_predicts_the_same():
     model = mixed([0.5, 0.2, 0.3])
-    same = model.for_priors({action: prior for action, (prior, _) in PRIORS.items()})
+    same = model.for_priors(PRIORS)
     now, before = same.predict(ROWS, HERE), model.predict(ROWS, HERE)
     for mine, theirs in zip(now, before, strict=True):
         assert mine == pytest.approx(theirs, abs=1e-12)
@@ -239,12 +251,14 @@ def test_a_model_for_the_same_priors_predicts_the_same():
 
 def test_a_changed_prior_moves_the_expectation_by_the_share_that_is_left_of_it():
     model = learned(some_outcomes(60, seed=43))
-    edited = model.for_priors({"call": 0.8, "discount": 0.2})
+    edited = model.for_priors(PRIORS | {"call": (0.8, 10.0)})
     moved = edited.acceptance(ROWS, HERE) - model.acceptance(ROWS, HERE)
-    assert moved[:, 0] == pytest.approx(0.5 * model.prior_share[0])
+    n = some_outcomes(60, seed=43).actions.count("call")
+    assert moved[:, 0] == pytest.approx([0.5 * 10 / (10 + n)] * 2)
     assert moved[:, 1] == pytest.approx([0.0, 0.0], abs=1e-12)
-    back = edited.for_priors({"call": 0.3, "discount": 0.2})
-    assert back.acceptance(ROWS, HERE) == pytest.approx(model.acceptance(ROWS, HERE))
+    now, before = (one.predict(ROWS, HERE) for one in (edited.for_priors(PRIORS), model))
+    assert now.acceptance == pytest.approx(before.acceptance)
+    assert now.deviation == pytest.approx(before.deviation)
 
 
 # Bytes -----------------------------------------------------------------------------------------
@@ -264,15 +278,15 @@ def test_a_model_survives_its_bytes(trees):
     assert back.to_bytes() == model.to_bytes()
     found, expected = (one.contributions(ROWS[0], "app") for one in (back, model))
     assert found.effects == pytest.approx(expected.effects, abs=1e-12)
-    edited = {"call": 0.5, "gift": 0.1}
+    edited = {"call": (0.5, 20.0), "gift": (0.1, 5.0)}
     now, before = (one.for_priors(edited).predict(ROWS, HERE) for one in (back, model))
     assert now.acceptance == pytest.approx(before.acceptance, abs=1e-14)
     assert now.deviation == pytest.approx(before.deviation, rel=1e-5)
 
 
 def test_a_model_without_actions_survives_its_bytes():
-    blank = BanditState(Encoder.blank(CHANNELS), plain()).model({})
-    back = RewardModel.from_bytes(blank.to_bytes()).for_priors({"call": 0.3})
+    blank = BanditState(Encoder.blank(), plain()).model({})
+    back = RewardModel.from_bytes(blank.to_bytes()).for_priors({"call": (0.3, 10.0)})
     assert back.acceptance(np.empty((1, 0)), ["app"]).tolist() == [[0.3]]
 
 
@@ -289,11 +303,6 @@ def test_bytes_are_what_the_model_was_when_they_were_written():
 
 def test_bytes_of_a_former_format_are_refused():
     note, arrays = unpack(learned(some_outcomes(60, seed=9)).to_bytes())
-    del arrays["prior_share"]
+    del arrays["rate"]
     with pytest.raises(OutdatedModel, match="former format"):
         RewardModel.from_bytes(pack(note, **arrays))
-
-
-def test_stacking_weights_are_scaled_to_the_sum_1():
-    assert normalised(np.array([0.1, 0.3])) == pytest.approx([0.25, 0.75])
-    assert normalised(np.zeros(3)).tolist() == [1.0, 0.0, 0.0]

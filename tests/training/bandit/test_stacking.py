@@ -85,3 +85,8 @@ def test_mean_squares_are_those_of_each_expert():
         np.array([[1.0, 0.0]]), np.zeros(1), np.array([2.0])
     )
     assert errors.squares == pytest.approx([(0.5 + 2) / 4, 2 / 4])
+
+
+def test_stacking_weights_are_scaled_to_the_sum_1():
+    assert normalised(np.array([0.1, 0.3])) == pytest.approx([0.25, 0.75])
+    assert normalised(np.zeros(3)).tolist() == [1.0, 0.0, 0.0]

@@ -40,7 +40,7 @@ def on_sqlite(folder: Path) -> Registry:
 def a_bandit(acceptance: float) -> Bandit:
     """Of one action that was always accepted alike; knows the channels only."""
     told = outcomes(np.empty((4, 0)), ["app"] * 4, ["discount"] * 4, [acceptance] * 4)
-    return bandit(Encoder.blank(("app", "phone")), told)
+    return bandit(Encoder.blank(), told)
 
 
 def trained(bandit: Bandit, *gate_failures: str) -> TrainedModel:
