@@ -169,6 +169,19 @@ def test_the_off_policy_evaluation_in_the_readme_runs():
     assert all(isinstance(one, Estimate) for one in [*values.values(), *gains.values()])
 
 
+def test_the_bandit_in_the_readme_runs_and_explains_the_columns_of_the_data_frame():
+    lines = re.findall(r"^    (.+)$", section("README.md", "The bandit in Python"), re.MULTILINE)
+    names: dict[str, object] = {}
+    exec("\n".join(lines[:4]), names)
+    chances, learned, rewards, why = (eval(line, names) for line in lines[4:])
+    assert learned is None
+    assert chances.sum(axis=1) == pytest.approx([1, 1])
+    assert chances.shape == rewards.shape == (2, 3)
+    assert rewards[0, 0] > rewards[0, 2] > rewards[0, 1]
+    assert why.of == ("bike", "train", "no offer")
+    assert set(why.features) == {"town=city", "age", "subscriber"}
+
+
 @pages
 def test_every_link_leads_somewhere(page):
     for link in re.findall(r"\]\(([^)]+)\)", TEXTS[page]):
