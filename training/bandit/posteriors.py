@@ -31,9 +31,6 @@ GROWTH = 1.3  # everything is solved again at so many times as many outcomes
 WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times as many
 STALE = 0.01  # an action is solved again when it has so many times as many outcomes
 DRIFTED = 0.02  # and when old outcomes have decayed by this share
-# An action is explored the less, the more parameters are fitted to its outcomes: its variance is
-# divided by this power of their effective number. By 1 it would equal that of its mean reward.
-PARAMETERS_POWER = 1.5
 GROUP_WEIGHT = 20.0  # outcomes of its own after which an action is half free of its group
 DRIFT_PRIOR = 30.0  # precision, in outcomes, of the prior that an action's level has not changed
 
@@ -273,7 +270,7 @@ class LinearPosteriors:
             self.weights[number, index] = ridge.ridge_from_sums(second, first, penalty, start)
             inner, along = shrink * sums.inner(action), shrink * sums.along(action)
         variance, covariance = ridge.posterior_variance(
-            inner, along, expert.ridge, level, self._basis[0], PARAMETERS_POWER
+            inner, along, expert.ridge, level, self._basis[0]
         )
         self._variance[number, index, self._k :] = variance[self._k :]
         self._covariance[number, index] = covariance

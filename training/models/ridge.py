@@ -9,6 +9,9 @@ from scipy.linalg.lapack import dposv, dpotrf, dpotri
 
 from training.arrays import Floats, Ints
 
+# Chosen on four classification sets and six made-up ones, on seeds that no figure is of.
+PARAMETERS_POWER = 1.5
+
 
 def ridge_by_action(
     x: Floats,
@@ -121,14 +124,13 @@ def covariance_of(precision: Floats, prior: Floats) -> Floats:
 
 
 def posterior_variance(
-    inner: Floats,
-    along: Floats,
-    ridge: float,
-    level: float,
-    constant: Floats,
-    power: float = 1.0,
+    inner: Floats, along: Floats, ridge: float, level: float, constant: Floats
 ) -> tuple[Floats, Floats]:
     """Posterior variances along axes, divided by a power of the effective number of parameters.
+
+    Divided by the number itself, the variance of the mean of an action's outcomes would be that of
+    their mean reward. With many parameters that still explores too much: the power is
+    `PARAMETERS_POWER`. With one parameter nothing is divided.
 
     Parameters
     ----------
@@ -149,7 +151,7 @@ def posterior_variance(
     """
     prior = ridge + (level - ridge) * constant**2
     learned = np.maximum(along, 0.0)
-    fitted = max(1.0, float((learned / (prior + learned)).sum())) ** power
+    fitted = max(1.0, float((learned / (prior + learned)).sum())) ** PARAMETERS_POWER
     part = constant[: len(inner)]
     of_prior = ridge * np.eye(len(inner)) + (level - ridge) * part[:, None] * part
     return 1 / (fitted * (prior + learned)), covariance_of(of_prior + inner, of_prior) / fitted

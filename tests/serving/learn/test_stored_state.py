@@ -21,8 +21,8 @@ from serving.models.served_models import PRIOR
 from tests.bandits import PLAIN
 from tests.serving.learn.test_learner import HOUR, PARAMS, Shop
 from tests.serving.learn.test_learner_encoding import same, show, stored
-from training.bandit.bandit_state import BanditState
 from training.arrays import pack, unpack
+from training.bandit.bandit_state import BanditState
 from training.params import BanditParams
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
