@@ -95,7 +95,7 @@ def ridge_of_others(
     Parameters
     ----------
     sums
-        For each member with rows: A and b of `ridge_from_sums`. One that alone has them is left out.
+        For each member with rows: A and b of `ridge_from_sums`. An only one is left out.
     """
     second = np.sum([one for one, _ in sums.values()], axis=0)
     first = np.sum([one for _, one in sums.values()], axis=0)
