@@ -69,8 +69,7 @@ class Statement:
 
     def count(self, connection: sa.Connection, values: Mapping[str, Any]) -> int:
         """Run the statement and return the number of rows that it changed."""
-        changed: int = self._run(connection, values).rowcount
-        return changed
+        return int(self._run(connection, values).rowcount)
 
     def _run(self, connection: sa.Connection, values: Mapping[str, Any]) -> Any:
         dialect = connection.dialect

@@ -47,9 +47,8 @@ def train_models(model: str | None, promote: bool, report: Progress) -> Iterator
     sources, registry = _sources(), Registry(load_settings())
     names = trainable(sources.domain)
     if model is not None and model not in names:
-        raise InvalidSetting(
-            f"model is {model!r}.", expected=f"one of {', '.join(names)}", remedy="Name one."
-        )
+        known = f"one of {', '.join(names)}"
+        raise InvalidSetting(f"model is {model!r}.", expected=known, remedy="Name one.")
     for name in [model] if model else names:
         result = train(name, sources, registry, report)
         if promote and not result.gate_failures:

@@ -97,10 +97,8 @@ def run(settings: Settings) -> None:
     catalog_file = CatalogFile(settings.actions, domain, ModelInput(domain))
     catalog = catalog_file.read().catalog
     with _locked(settings.home / "learner.lock"):
-        read_champion = partial(_read_champion, registry)
-        learner = Learner(ledger, domain, catalog, load_params(), read_champion)
-        log_version = log_to_registry(registry, domain)
-        every_s = settings.version_every_s
+        learner = Learner(ledger, domain, catalog, load_params(), partial(_read_champion, registry))
+        log_version, every_s = log_to_registry(registry, domain), settings.version_every_s
         maintenance = LearnerMaintenance(learner, log_version, every_s, monotonic_s())
         next_refresh_s = 0.0
         while True:
@@ -120,9 +118,7 @@ def run(settings: Settings) -> None:
 def _read_champion(registry: Registry) -> tuple[str, Bandit] | None:
     try:
         version = registry.champion("bandit")
-        if version is None:
-            return None
-        return version.base, Bandit.load(registry.folder(version))
+        return version and (version.base, Bandit.load(registry.folder(version)))
     except Exception as error:  # MLflow is down; the learner goes on with what it has
         log.warning("%s", error)
         return None

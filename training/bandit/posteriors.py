@@ -269,11 +269,9 @@ class LinearPosteriors:
             second, first = shrink * sums.second(action), shrink * self._centred(sums, index)
             self.weights[number, index] = ridge.ridge_from_sums(second, first, penalty, start)
             inner, along = shrink * sums.inner(action), shrink * sums.along(action)
-        variance, covariance = ridge.posterior_variance(
-            inner, along, expert.ridge, level, self._basis[0]
-        )
+        what = inner, along, expert.ridge, level, self._basis[0]
+        variance, self._covariance[number, index] = ridge.posterior_variance(*what)
         self._variance[number, index, self._k :] = variance[self._k :]
-        self._covariance[number, index] = covariance
 
     def _update_weights(self) -> None:
         """Update the stacking weights, and the noise by which posteriors are scaled.
