@@ -118,7 +118,7 @@ def run(settings: Settings) -> None:
 def _read_champion(registry: Registry) -> tuple[str, Bandit] | None:
     try:
         version = registry.champion("bandit")
-        return version and (version.base, Bandit.load(registry.folder(version)))
+        return None if version is None else (version.base, Bandit.load(registry.folder(version)))
     except Exception as error:  # MLflow is down; the learner goes on with what it has
         log.warning("%s", error)
         return None
