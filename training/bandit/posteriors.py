@@ -27,9 +27,9 @@ from training.params import BanditParams
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
 
 EXACT_AXES = 32
-GROWTH = 1.3  # everything is solved again at so many times as many outcomes
+GROWTH, FEW = 1.3, 4.0  # all is solved again at so many times as many outcomes, and so many more
 WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times as many
-STALE = 0.01  # an action is solved again when it has so many times as many outcomes
+STALE = 0.02  # an action is solved again when it has so many times as many outcomes
 DRIFTED = 0.02  # and when old outcomes have decayed by this share
 GROUP_WEIGHT = 20.0  # outcomes of its own after which an action is half free of its group
 DRIFT_PRIOR = 30.0  # precision, in outcomes, of the prior that an action's level has not changed
@@ -118,7 +118,7 @@ class LinearPosteriors:
         if exact:
             self._update_weights()
             self._solve_all()
-        elif not self._all_at <= counted <= self._all_at * GROWTH:
+        elif not self._all_at <= counted <= self._all_at * GROWTH + FEW:
             self._solve_all()
         else:
             self._solve_changed()
@@ -201,11 +201,9 @@ class LinearPosteriors:
         for number in self._order:
             sums = self._state.statistics[self._experts[number].half_life_decisions]
             decayed = sums.decay.shrink(self._state.newest) / self._decayed_to[number]
-            drifted = np.abs(decayed - 1) > DRIFTED
-            for index, action in enumerate(self.actions):
-                solved_at = self._solved_at[number, index]
-                if drifted[index] or sums.changes(action) > (1 + STALE) * solved_at:
-                    self._solve(number, index)
+            grown = sums.changes(self.actions) > (1 + STALE) * self._solved_at[number]
+            for index in (grown | (np.abs(decayed - 1) > DRIFTED)).nonzero()[0].tolist():
+                self._solve(number, index)
 
     def _of_groups(self) -> dict[tuple[int, int], Floats]:
         """Weights of the outcomes of the other actions of a group, by lasting expert and action."""
@@ -258,7 +256,7 @@ class LinearPosteriors:
         expert, action = self._experts[number], self.actions[index]
         sums = self._state.statistics[expert.half_life_decisions]
         shrink = sums.decay.shrink(self._state.newest)
-        self._solved_at[number, index] = sums.changes(action)
+        self._solved_at[number, index] = sums.changes((action,))[0]
         self._decayed_to[number, index] = shrink
         forgets = expert.half_life_decisions is not None
         level = DRIFT_PRIOR if forgets else float(self._prior_weight[index])

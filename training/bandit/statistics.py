@@ -18,7 +18,7 @@ import numpy as np
 from scipy.linalg.blas import dsyr
 
 from features.errors import InvalidSetting
-from training.arrays import Floats, pack, unpack
+from training.arrays import Floats, Ints, pack, unpack
 
 MAX_HALF_LIVES = 30.0  # between epoch and newest outcome; a weight is 1e9 then
 ROOM = 4  # actions for which memory is taken at first; doubled when there are more
@@ -210,9 +210,11 @@ class ActionStatistics:
         found: Floats = self._along[self._rows[action]]
         return found
 
-    def changes(self, action: str) -> int:
-        """Count the changes of an action's sums so far."""
-        return int(self._changes[self._rows[action]]) if action in self._rows else 0
+    def changes(self, actions: Sequence[str]) -> Ints:
+        """Count the changes of the sums of some actions so far, shape (n_actions,)."""
+        rows = [self._rows.get(action, -1) for action in actions]
+        found: Ints = np.append(self._changes, 0)[rows]
+        return found
 
     def counted(self, action: str) -> float:
         """Sum of the weights of an action's outcomes."""

@@ -117,9 +117,9 @@ def covariance_of(precision: Floats, prior: Floats) -> Floats:
     factor, failed = dpotrf(precision, lower=0)
     if failed:
         factor, _ = dpotrf(prior, lower=0)
-    inverse, _ = dpotri(factor, lower=0)
-    upper = np.triu(inverse)
-    found: Floats = upper + np.triu(upper, 1).T
+    inverse, _ = dpotri(factor, lower=0)  # the upper triangle; the lower one is 0, as in factor
+    found: Floats = inverse + inverse.T
+    found.flat[:: len(found) + 1] *= 0.5
     return found
 
 

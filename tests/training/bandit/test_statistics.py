@@ -109,9 +109,7 @@ def test_order_and_batches_do_not_matter(turned):
     singles = learned(*(given.part(slice(row, row + 1)) for row in range(60)), basis=basis)
     for other in (backwards, in_parts, singles):
         assert_equal(other, at_once)
-        assert [other.changes(action) for action in "abc"] == [
-            at_once.changes(action) for action in "abc"
-        ]
+        assert other.changes("abc").tolist() == at_once.changes("abc").tolist()
 
 
 def test_a_basis_that_is_turned_to_later_counts_from_the_first_outcome():
@@ -130,7 +128,7 @@ def test_retracted_outcomes_leave_the_sums_without_them(one_by_one):
     for row in rows:
         sums.learn(*late.part(row, sign=-1.0))
     assert_equal(sums, expected)
-    assert sums.changes("a") > expected.changes("a")  # it is solved again
+    assert (sums.changes("a") > expected.changes("a")).all()  # it is solved again
 
 
 def test_an_outcome_may_be_retracted_before_it_is_learned():
@@ -141,7 +139,7 @@ def test_an_outcome_may_be_retracted_before_it_is_learned():
 def test_an_action_without_outcomes_counts_nothing():
     sums = learned(some_outcomes(5, seed=8, kinds="a"))
     assert (sums.knows("a"), sums.knows("b")) == (True, False)
-    assert (sums.counted("b"), sums.changes("b")) == (0.0, 0)
+    assert (sums.counted("b"), sums.changes("b").tolist()) == (0.0, [0])
     assert np.isnan(sums.rate("b"))
     sums.learn(np.empty((0, WIDTH)), [], np.empty(0), np.empty(0), np.empty(0))
     assert sums.actions == ["a"]
@@ -209,7 +207,7 @@ def test_sums_survive_their_bytes_and_go_on_learning(half_life):
     for one in (sums, back):
         one.learn(*more)
     assert_equal(back, sums, now=1_005.0)
-    assert back.changes("a") > 0
+    assert (back.changes("a") > 0).all()
 
 
 def test_sums_without_outcomes_survive_their_bytes_and_can_learn():
