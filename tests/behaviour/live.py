@@ -178,7 +178,7 @@ class Live:
         self.learner.rebase(self.now)
         self.learner.step(self.now)
         if trees:
-            self.learner.adopt(self.learner.fit_trees(), self.now)
+            self.learner.adopt_trees(self.learner.fit_trees(), self.now)
         self._watcher.refresh_snapshot()
         self.engine.setup = self.engine.setup.with_models(self._watcher.current)
 

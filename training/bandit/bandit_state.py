@@ -131,6 +131,8 @@ class BanditState:
             sums.learn(vectors, *what)
         self.newest = max(self.newest, float(outcomes.at.max()))
         self.counted += float(outcomes.count.sum())
+        if outcomes.count.min() < 0:  # else an action is solved only when it has more outcomes
+            self._posteriors = None
         self._learn_errors(outcomes)
 
     def _learn_errors(self, outcomes: OutcomeBatch) -> None:

@@ -124,8 +124,7 @@ class LinearPosteriors:
             self._solve_changed()
         if not exact and not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
             self._update_weights()
-        # The experts' errors count as independent: an expert of little weight adds little.
-        among = normalised(self.expert_weights[:-1]) ** 2 * self._scale
+        among = normalised(self.expert_weights[:-1]) * self._scale
         told, rate = self._told()
         return RewardModel(
             encoder=self._state.encoder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import sqlite3
@@ -17,7 +18,6 @@ from features.errors import InvalidSetting, LedgerDown
 from features.ledger import databases, migrations, tables
 from features.ledger.ledger import Ledger
 from features.ledger.migrations import MIGRATIONS, Migration, migrate
-from tests.behaviour.kept import BUSINESSES, unpacked
 
 RENAMED = {
     ("contacts", "said"): "outcomes_at",
@@ -32,6 +32,7 @@ GO_BACK = (
     *(f"ALTER TABLE {table} DROP COLUMN {name}" for table, name in sorted(ADDED)),
     "ALTER TABLE learner_state ADD COLUMN windows_closed_at BIGINT NOT NULL DEFAULT 0",
 )
+SCHEMA_5 = Path(__file__).parent / "schema_5"  # kept ledgers
 DECIDED = {"decision_id": "d1", "action_id": "discount"}
 
 
@@ -57,10 +58,11 @@ def go_back_to_schema_5(connection):
         connection.exec_driver_sql(f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
 
 
-@pytest.fixture(params=BUSINESSES)
+@pytest.fixture(params=["shop", "world"])
 def kept(request, tmp_path):
     """A copy of a kept ledger of schema 5, and its address."""
-    path = unpacked(request.param, tmp_path)
+    path, packed = tmp_path / f"{request.param}.db", SCHEMA_5 / f"{request.param}.db.gz"
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
     return path, f"sqlite:///{path}"
 
 

@@ -13,7 +13,7 @@ from training.bandit import posteriors
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
 from training.bandit.reward_model import RewardModel
-from training.models.ridge import PARAMETERS_POWER
+from training.models.ridge import FEW_PARAMETERS
 from training.params import BanditParams
 
 ENCODER = Encoder(("age", "visits"), ("app", "web"), np.array([40.0, 3.0]), np.array([10.0, 2.0]))
@@ -228,7 +228,7 @@ def test_the_variance_is_exact_along_the_first_axes():
         noise = model.dispersion * p * (1 - p)
         factor = (found[:, index] - noise * share**2 / weight) / exact_variance(told, action)
         assert factor == pytest.approx(factor[0], rel=1e-9)
-        parameters = (noise * (1 - share) / factor[0]) ** (1 / PARAMETERS_POWER)
+        parameters = FEW_PARAMETERS * np.sqrt(noise * (1 - share) / factor[0] - 1)
         assert 2 < parameters < WIDTH  # so many that the priors do not tell
 
 

