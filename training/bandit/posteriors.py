@@ -27,7 +27,7 @@ from training.params import BanditParams
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
 
 EXACT_AXES = 32
-GROWTH, FEW = 1.3, 4.0  # all is solved again at so many times as many outcomes, and so many more
+GROWTH = 1.3  # everything is solved again at so many times as many outcomes
 WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times as many
 STALE = 0.02  # an action is solved again when it has so many times as many outcomes
 DRIFTED = 0.02  # and when old outcomes have decayed by this share
@@ -118,7 +118,7 @@ class LinearPosteriors:
         if exact:
             self._update_weights()
             self._solve_all()
-        elif not self._all_at <= counted <= self._all_at * GROWTH + FEW:
+        elif not self._all_at <= counted <= self._all_at * GROWTH:
             self._solve_all()
         else:
             self._solve_changed()

@@ -104,7 +104,8 @@ class RewardModel:
         predictions = np.empty((n_linear + 1, n, n_actions))
         means = flat[:, :-width].reshape(n, n_linear, n_actions)
         np.add(means.swapaxes(0, 1), self.prior, out=predictions[:-1])
-        mean = np.tensordot(self._linear_weights, predictions[:-1], 1)
+        # The prior is not multiplied by weights, so that without outcomes it stays what it is.
+        mean = self.prior + np.tensordot(means, self._linear_weights, ((1,), (0,)))
         if self.trees is None:
             predictions[-1] = self.prior
         else:

@@ -37,7 +37,11 @@ def test_all_tables_share_one_metadata():
         ),
         (
             _acceptances(("accepted", "bought")).params(
-                action="discount", outcome="bought", as_of=tables.EPOCH, newest=1
+                action="discount",
+                outcome="bought",
+                since=tables.EPOCH,
+                as_of=tables.EPOCH,
+                every=1,
             ),
             # Of each acceptance the earlier outcomes of its decision, then the decision.
             ["outcomes_of_action", "ix_outcomes_decision_id", "autoindex_decisions"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 from typer.testing import CliRunner
 
@@ -12,7 +14,8 @@ from features.settings import load_settings
 from serving.cli import serve
 from serving.cli.main import app
 from serving.server.components import Components
-from tests.behaviour.kept import FIXTURE, unpacked
+from tests.behaviour.kept import FIXTURE
+from tests.conftest import ROOT
 from tests.parity import environment
 from tests.server import free_port
 
@@ -22,7 +25,9 @@ RENAMES = "step 6: contacts.said is renamed outcomes_at, learner_state.knowledge
 @pytest.fixture
 def old(tmp_path):
     """The settings of a home whose ledger is of schema 5."""
-    path = unpacked("shop", tmp_path)
+    packed = ROOT / "tests" / "features" / "ledger" / "schema_5" / "shop.db.gz"
+    path = tmp_path / "shop.db"
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
     return {
         "NBA_HOME": str(tmp_path / "home"),
         "NBA_LEDGER_URL": f"sqlite:///{path}",

@@ -44,10 +44,9 @@ PARAMS = TrainingParams(
     intent=CLASSIFIER,
     bandit=PLAIN,
 )
-# One outcome y of discount (prior 0.2, weight 10), seen through a constant and a channel (ridge
-# 100), moves the expectation there by (y - 0.2) x s / (1 + s) with s = 1/10 + 1/100, by
-# Sherman & Morrison; n alike by n x s / (1 + n x s).
-S = 1 / 10 + 1 / 100
+# Before the encoder is fitted, n outcomes y of discount (prior 0.2, weight 10) move the expectation
+# by (y - 0.2) x n / (10 + n), which is n x s / (1 + n x s) with s = 1/10.
+S = 1 / 10
 
 
 FIRST = 1 / 128  # the count of a silence at first: the middle of the first interval of its window

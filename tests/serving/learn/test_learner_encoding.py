@@ -47,7 +47,8 @@ def encoder_of(shop: Shop, n: int) -> Encoder:
     at = shop.now.timestamp()
     attributes = [{"plan": "basic", "age_years": str(age)} for age in AGES[:n]]
     rows = np.array([model_input.read(one, None, at) for one in attributes])
-    return Encoder.fit(rows, model_input.names, shop.domain.channels, PLAIN.width)
+    on = ["app"] * len(rows)
+    return Encoder.fit(rows, model_input.names, shop.domain.channels, PLAIN.width, on=on)
 
 
 def same(ours: BanditState, others: BanditState) -> None:
