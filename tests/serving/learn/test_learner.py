@@ -52,6 +52,12 @@ S = 1 / 10
 FIRST = 1 / 128  # the count of a silence at first: the middle of the first interval of its window
 
 
+def on_top(n: float, y: float) -> float:
+    """The same on top of a champion, which reads a channel too (ridge 100)."""
+    s = 1 / 10 + 1 / 100
+    return 0.2 + (y - 0.2) * n * s / (1 + n * s)
+
+
 def after(n: float, y: float) -> float:
     return 0.2 + (y - 0.2) * n * S / (1 + n * S)
 
@@ -161,11 +167,11 @@ def test_a_rejected_outcome_lowers_it(shop):
     assert shop.expects() == pytest.approx(after(1, 0.0))
 
 
-def test_another_channel_learns_less(shop):
+def test_all_channels_learn_alike_before_the_encoder_is_fitted(shop):
     shop.decide("d1")
     shop.tell("d1", "accepted")
     shop.learner().step(shop.now + HOUR)
-    assert 0.2 < shop.expects(channel="phone") < shop.expects(channel="app")
+    assert shop.expects(channel="phone") == shop.expects(channel="app") > 0.2
 
 
 def test_silence_counts_as_more_of_a_no_the_older_it_gets(shop):
@@ -571,7 +577,7 @@ def test_learning_along_the_way_ends_where_learning_at_the_end_does(
         ledger.close()
     (credits, model), (others, other) = found
     assert credits == others
-    weights = [dict(zip(one.actions, one.weights, strict=True)) for one in (model, other)]
+    weights = [dict(zip(one.actions, one.weights[0], strict=True)) for one in (model, other)]
     for action in toy_catalog.actions:
         assert weights[0][action] == pytest.approx(weights[1][action], abs=1e-9)
 
@@ -586,7 +592,7 @@ def test_a_changed_catalogue_is_published_with_its_priors_and_only_once(shop):
     learner.step(shop.now + HOUR)
     shop.catalog = learner.catalog = changed(shop.catalog, prior={"acceptance": 0.6, "weight": 10})
     assert learner.step(shop.now + HOUR)
-    s = 1 / 10 + 1 / 100
+    s = 1 / 10
     assert shop.expects() == pytest.approx(0.6 + 0.4 * s / (1 + s))
     assert not learner.step(shop.now + HOUR)
 
@@ -701,7 +707,7 @@ def test_rebasing_counts_the_existing_credits_on_top_of_the_champion(shop):
     assert learner.rebase(shop.now + HOUR)
     assert shop.snapshots()[-1].base == "4"
     # Ten times 0.5 and once 1, all at the encoder's center.
-    assert shop.expects() == pytest.approx(after(11, 6 / 11))
+    assert shop.expects() == pytest.approx(on_top(11, 6 / 11))
 
 
 def test_after_rebasing_what_differs_by_age_is_learned(shop):
@@ -732,7 +738,7 @@ def test_without_a_champion_the_learner_goes_on_with_what_it_has(shop):
     shop.tell("d1", "accepted")
     learner.step(shop.now + HOUR)
     assert shop.snapshots()[-1].base == "4"
-    assert shop.expects() == pytest.approx(after(11, 6 / 11))
+    assert shop.expects() == pytest.approx(on_top(11, 6 / 11))
 
 
 def test_credits_stay_revisable_after_rebasing(shop):
@@ -744,7 +750,7 @@ def test_credits_stay_revisable_after_rebasing(shop):
     learner.rebase(shop.now + HOUR)
     shop.tell("d1", "accepted", retracts=told)
     learner.step(shop.now + HOUR)
-    assert shop.expects() == pytest.approx(after(10 + FIRST, 5 / (10 + FIRST)))
+    assert shop.expects() == pytest.approx(on_top(10 + FIRST, 5 / (10 + FIRST)))
 
 
 def test_a_rebase_that_cannot_be_published_leaves_the_base_as_it_was(shop, monkeypatch):
@@ -759,4 +765,4 @@ def test_a_rebase_that_cannot_be_published_leaves_the_base_as_it_was(shop, monke
             learner.rebase(shop.now)
     assert shop.snapshots() == []
     assert learner.rebase(shop.now)  # tried again, not taken for done
-    assert shop.expects() == pytest.approx(after(10, 0.5))
+    assert shop.expects() == pytest.approx(on_top(10, 0.5))
