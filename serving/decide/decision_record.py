@@ -79,14 +79,9 @@ def append_selected(
         If ``decision_id`` was used for another customer or channel.
     """
     setup, inputs, scored = complete.setup, complete.inputs, complete.scored
-    if resolve_customer(connection, inputs.keys) != inputs.customer_id:
-        return None
-    earlier = _earlier(connection, inputs)
-    if earlier is not None:
-        return earlier
-    locked = read_limit_inputs(
-        connection, setup, inputs.customer_id, inputs.decided_at, scored.eligibility.out
-    )
+    locked = _locked(connection, setup, inputs, scored)
+    if not isinstance(locked, LimitInputs):
+        return locked
     if not still_valid(setup, inputs, scored, complete.limits, locked):
         return locked
     subject = subject_of(connection, inputs.keys, inputs.customer_id)
@@ -107,18 +102,27 @@ def select_and_append(
     This is the last resort if contacts or pacing states change too often for `append_selected`,
     because others cannot write meanwhile. It returns and raises as that does.
     """
+    locked = _locked(connection, setup, inputs, scored)
+    if not isinstance(locked, LimitInputs):
+        return locked
+    selected = select(setup, inputs, scored, locked)
+    subject = subject_of(connection, inputs.keys, inputs.customer_id)
+    append_decision(connection, CompleteDecision(setup, inputs, scored, locked, selected, subject))
+    return selected.decision
+
+
+def _locked(
+    connection: sa.Connection, setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions
+) -> LimitInputs | Decision | None:
+    """Contacts and pacing states under the lock; else what is to be returned without a choice."""
     if resolve_customer(connection, inputs.keys) != inputs.customer_id:
         return None
     earlier = _earlier(connection, inputs)
     if earlier is not None:
         return earlier
-    locked = read_limit_inputs(
+    return read_limit_inputs(
         connection, setup, inputs.customer_id, inputs.decided_at, scored.eligibility.out
     )
-    selected = select(setup, inputs, scored, locked)
-    subject = subject_of(connection, inputs.keys, inputs.customer_id)
-    append_decision(connection, CompleteDecision(setup, inputs, scored, locked, selected, subject))
-    return selected.decision
 
 
 def _spent_on(

@@ -22,10 +22,9 @@ from training.contributions import Contributions
 from training.models import glm
 
 # Of the arrays of `RewardModel.to_bytes`, those that seldom change.
-LASTING = ("center", "scale", "axes", "frequencies", "phases", "basis", "trees")
+LASTING = ("center", "scale", "axes", "frequencies", "phases", "offset", "basis", "trees")
 # Of those that change, and are kept in double precision.
 EXACT = ("prior", "prior_weight", "counted", "rate", "drift", "weights", "expert_weights")
-DISAGREE = 1.0  # factor of the experts' disagreement beyond the noise, as a variance
 
 
 class OutdatedModel(ValueError):
@@ -115,8 +114,9 @@ class RewardModel:
             mean = mean + float(self.expert_weights[-1]) * (predictions[-1] - mean)
         low, high = self.reward_range
         inside = np.minimum(np.maximum(mean, low), high)
+        # Experts that differ by more than the noise know little about this context.
         apart = np.square(predictions - mean).T @ self.expert_weights - self.noise
-        deviation = self._deviation(flat[:, -width:], np.maximum(DISAGREE * apart.T, 0.0))
+        deviation = self._deviation(flat[:, -width:], np.maximum(apart.T, 0.0))
         return Prediction(inside, deviation, predictions)
 
     def _deviation(self, along: Floats, apart: Floats) -> Floats:

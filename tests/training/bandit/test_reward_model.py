@@ -11,7 +11,7 @@ from tests.bandits import outcomes, plain
 from training.arrays import pack, unpack
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import CHANNEL, Encoder
-from training.bandit.reward_model import DISAGREE, OutdatedModel, RewardModel
+from training.bandit.reward_model import OutdatedModel, RewardModel
 from training.params import BanditParams
 
 NAN = float("nan")
@@ -186,7 +186,7 @@ def test_experts_that_differ_by_more_than_the_noise_make_the_mixture_uncertain()
     one = by_hand([[0.0] * 5], prior=[0.2])
     two = replace(one, weights=np.array([[[0.0] * 5], [[0.6] + [0.0] * 4]]))
     two = replace(two, expert_weights=np.array([0.5, 0.5, 0.0]))
-    for noise, expected in ((0.05, DISAGREE * 0.04), (0.2, 0.0)):
+    for noise, expected in ((0.05, 0.04), (0.2, 0.0)):
         found = replace(two, noise=noise).predict(ROWS, HERE).deviation
         assert found == pytest.approx(np.full((2, 1), np.sqrt(expected)), abs=1e-6)
 
