@@ -7,7 +7,7 @@ import pytest
 
 from serving.learn.learner import Learner
 from serving.learn.maintenance import LearnerMaintenance, log_to_registry
-from tests.serving.learn.test_learner import HOUR, PARAMS, Shop, a_champion, after
+from tests.serving.learn.test_learner import HOUR, PARAMS, Shop, a_champion, on_top
 from tests.training.pipeline.test_registry import on_sqlite
 from training.bandit.artifact import Bandit
 
@@ -89,11 +89,11 @@ def test_a_version_under_an_alias_of_its_own_serves_and_is_not_counted_twice(
     row, priors = np.full((1, 1), 40.0), shop.catalog.priors
     served = back.state.model(priors, {}).acceptance(row, ["app"])
     at = list(priors).index("discount")
-    # Ten times 0.5 and once 1, all at the encoder's center.
-    assert served[0, at] == pytest.approx(after(11, 6 / 11))
+    # Ten times 0.5 and once 1, all at the encoder's center and in one channel.
+    assert served[0, at] == pytest.approx(on_top(11, 6 / 11))
     promoted = shop.learner(lambda: ("5", back))
     assert promoted.rebase(shop.now + 2 * HOUR)
-    assert shop.expects() == pytest.approx(after(11, 6 / 11))
+    assert shop.expects() == pytest.approx(on_top(11, 6 / 11))
 
 
 def test_no_version_is_logged_while_its_champion_cannot_be_read(shop):
