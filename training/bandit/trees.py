@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-import lightgbm as lgb
 import numpy as np
 from scipy.special import expit
 
 from training.arrays import Bools, Floats, Indices
 from training.models.leaf_masks import LeafMasks, Masks
 from training.models.lightgbm_settings import boosting_settings
+from training.models.lightgbm_settings import lightgbm as lgb
 
 ROUNDS = 60
 SETTINGS = boosting_settings(

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-import lightgbm as lgb
 import numpy as np
 
 from features.errors import InvalidLog
 from training.arrays import Floats, Ints
 from training.evaluation.log import Log
 from training.models.lightgbm_settings import boosting_settings
+from training.models.lightgbm_settings import lightgbm as lgb
 from training.models.ridge import ridge_by_action
 
 RewardModelKind = Literal["ridge", "trees"]

@@ -16,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from scipy.special import log_softmax
 
@@ -25,6 +24,7 @@ from training.arrays import Floats, Ints
 from training.contributions import Contributions
 from training.models.calibration import Scaling, fit_scaling
 from training.models.fast_predict import SingleRowPredictor
+from training.models.lightgbm_settings import lightgbm as lgb
 from training.models.splits import Split
 
 Params = Mapping[str, Any]

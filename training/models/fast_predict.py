@@ -12,15 +12,15 @@ import ctypes
 import threading
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
-from lightgbm.basic import _LIB, _safe_call
 
 from training.arrays import Floats
+from training.models.lightgbm_settings import lightgbm as lgb
 
 # C_API_DTYPE_FLOAT64 and C_API_PREDICT_RAW_SCORE of LightGBM's c_api.h
 _FLOAT64, _RAW_SCORE = 1, 1
 _ALL_ROUNDS = -1
+_LIB, _safe_call = lgb.basic._LIB, lgb.basic._safe_call
 
 
 class SingleRowPredictor:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 
 from training.arrays import Floats
 from training.models.glm import fit_glm, logistic, with_intercept
 from training.models.lightgbm_settings import boosting_settings
+from training.models.lightgbm_settings import lightgbm as lgb
 from training.simulation.actions import K
 from training.simulation.rollout import DayFeedback
 
