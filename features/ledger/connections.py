@@ -59,8 +59,7 @@ class Connections:
             connection, was_idle = self._take()
             try:
                 answer = work(connection)
-                if connection.in_transaction():
-                    connection.commit()
+                commit_begun(connection)
             except BaseException as error:
                 connection.close()
                 if not (was_idle and is_lost(error)):
@@ -97,3 +96,11 @@ class Connections:
             self._idle.append(connection)
         else:
             connection.close()
+
+
+def commit_begun(connection: sa.Connection) -> bool:
+    """Commit the transaction that SQLAlchemy has begun; False if it has begun none."""
+    begun = connection.in_transaction()
+    if begun:
+        connection.commit()
+    return begun

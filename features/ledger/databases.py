@@ -236,6 +236,9 @@ def _prepare_postgresql(connection: Any, _: Any) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     connection.info.pop(tables.CHANGED_STATES, None)
+    driver: Any = connection.connection.driver_connection
+    if driver.in_transaction:  # by `unwaiting.lock_at_once`
+        return
     # The write lock at once: a transaction that begins by reading cannot get the lock later, if
     # another process has written since.
     execute_text(connection, "BEGIN" if _reads(connection) else "BEGIN IMMEDIATE")

@@ -1,58 +1,36 @@
 """The ledger stores customers, events, decisions, outcomes, and the state of the learner.
 
-It uses SQLAlchemy Core on SQLite or PostgreSQL (`databases`). Writers submit *units of work*. One
-thread runs all waiting units in one transaction (group commit), because a commit takes the disk 0.4
-ms, for one row as for twenty. A unit reads and writes inside that transaction, so what it checks
-still holds when it is committed. Its caller gets the result after the commit. A unit may run twice:
-if another unit of the group fails, the group is rolled back and its units are run one by one. So a
-unit changes nothing but the database, and one that refuses with an `NbaError` does so before it
-writes.
+It uses SQLAlchemy Core on SQLite or PostgreSQL (`databases`). Writers submit *units of work*, which
+are run in groups, one transaction for each (`group_commit`). A unit reads and writes inside that
+transaction, so what it checks still holds when it is committed. Its caller gets the result after
+the commit. A unit may run twice: if another unit of the group fails, the group is rolled back and
+its units are run one by one. So a unit changes nothing but the database, and one that refuses with
+an `NbaError` does so before it writes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
 import secrets
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 
-from features.errors import NbaError
 from features.ledger import databases, migrations, tables
 from features.ledger.connections import Connections
-
-T = TypeVar("T")
-Work = Callable[[sa.Connection], T]
-
-
-class Awaited(NamedTuple):
-    """A future of an event loop that gets the result of a unit of work."""
-
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Return False if the future was cancelled, as the method of thread futures does."""
-        return not self.future.cancelled()
-
-
-Unit = tuple[Work[Any], Future[Any] | Awaited]
-Done = tuple[Future[Any] | Awaited, Any, BaseException | None]  # with an answer, or an error
-
-GROUP = 256  # units of work; no further ones join a group of so many
-
-
-class _UnitFailed(Exception):
-    """A unit of a group raised an unexpected exception, which is the cause of this one."""
-
-
-class LedgerClosed(RuntimeError):
-    """A unit of work was submitted to a ledger that was closed."""
+from features.ledger.group_commit import (
+    Awaited,
+    GroupCommit,
+    LedgerClosed,
+    T,
+    Unit,
+    Work,
+    set_results,
+)
+from features.ledger.unwaiting import UnwaitingConnection, suppressing_busy
 
 
 class Ledger:
@@ -76,36 +54,42 @@ class Ledger:
         self.url = url
         self.engine = databases.open_database(url)
         self._reads = Connections(self.engine, read_only=True)
-        self._writes = Connections(self.engine, read_only=False)
         try:
             with self.engine.begin() as connection:
                 _create(connection, url)
         except sa.exc.DBAPIError as error:
             raise databases.not_opened(url, error) from error
-        self._waiting: queue.SimpleQueue[list[Unit] | None] = queue.SimpleQueue()
-        self._gathered: dict[asyncio.AbstractEventLoop, list[Unit]] = {}
-        self._writer: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._closed = False
+        self._unwaiting = (
+            UnwaitingConnection(self.engine) if self.engine.dialect.name == "sqlite" else None
+        )
+        self._group_commit = GroupCommit(self.engine, self._unwaiting)
+        self._gathered: dict[asyncio.AbstractEventLoop, _Gathered] = {}
 
     def submit(self, work: Work[T]) -> Future[T]:
         """Queue a unit of work; the future is done after the commit, or when the unit raised."""
         future: Future[T] = Future()
-        self._queue([(work, future)])
+        self._group_commit.queue([(work, future)])
         return future
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], brief: bool = False) -> T:
         """Run a unit of work in the next group commit.
 
         The units of one turn of the event loop are queued together, so they share a commit. If
         each was queued at once, the writer would commit the first one while the second is made.
+
+        Parameters
+        ----------
+        brief : bool
+            The unit takes less than a millisecond, so it may hold up the event loop: see
+            `GroupCommit.run_or_queue`.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        gathered = self._gathered.setdefault(loop, [])
-        if not gathered:
-            loop.call_soon(self._queue_gathered, loop)
-        gathered.append((work, Awaited(loop, future)))
+        gathered = self._gathered.setdefault(loop, _Gathered())
+        if not gathered.units:
+            loop.call_soon(self._write_gathered, loop)
+        gathered.units.append((work, Awaited(loop, future)))
+        gathered.brief &= brief
         return await future
 
     def write_now(self, work: Work[T]) -> T:
@@ -123,6 +107,10 @@ class Ledger:
         Each query sees what was committed before it, so two queries may see two states.
         """
         with databases.raising_ledger_down():
+            if self._unwaiting is not None:
+                with suppressing_busy(), self._unwaiting.autocommit() as connection:
+                    if connection is not None:
+                        return work(connection)
             return self._reads.without_transaction(work)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Any]:
@@ -154,111 +142,32 @@ class Ledger:
     def close(self) -> None:
         """Finish the waiting units of work, then close the connections."""
         for loop in list(self._gathered):
-            self._queue_gathered(loop)
-        with self._starting:
-            self._closed = True
-        if self._writer is not None:
-            self._waiting.put(None)
-            self._writer.join()
+            self._write_gathered(loop, closing=True)
+        self._group_commit.close()
+        if self._unwaiting is not None:
+            self._unwaiting.close()
         self._reads.close()
-        self._writes.close()
         self.engine.dispose()
 
-    def _queue_gathered(self, loop: asyncio.AbstractEventLoop) -> None:
-        units = self._gathered.pop(loop, [])  # nothing is left if `close` has queued them
+    def _write_gathered(self, loop: asyncio.AbstractEventLoop, closing: bool = False) -> None:
+        gathered = self._gathered.pop(loop, None)
+        if gathered is None:  # `close` has queued them
+            return
+        # `close` may be called by another thread than the loop's own.
+        brief = gathered.brief and not closing
+        write = self._group_commit.run_or_queue if brief else self._group_commit.queue
         try:
-            self._queue(units)
+            write(gathered.units)
         except LedgerClosed as closed:
-            _set_results([(waiting, None, closed) for _, waiting in units])
-
-    def _queue(self, units: list[Unit]) -> None:
-        with self._starting:
-            if self._closed:
-                raise LedgerClosed("the ledger is closed; nothing can be written any more")
-            if self._writer is None:
-                self._writer = threading.Thread(target=self._write_groups, name="ledger")
-                self._writer.daemon = True
-                self._writer.start()
-            self._waiting.put(units)
-
-    def _write_groups(self) -> None:
-        while True:
-            group, last = self._next_group()
-            # A unit whose caller has cancelled it (a client that hung up) is not run.
-            group = [unit for unit in group if unit[1].set_running_or_notify_cancel()]
-            if group:
-                self._commit(group)
-            if last:
-                return
-
-    def _next_group(self) -> tuple[list[Unit], bool]:
-        group = list[Unit]()
-        units = self._waiting.get()
-        while units is not None:
-            group += units
-            if len(group) >= GROUP:
-                return group, False
-            try:
-                units = self._waiting.get_nowait()
-            except queue.Empty:
-                return group, False
-        return group, True
-
-    def _commit(self, group: list[Unit]) -> None:
-        done: list[Done] = []
-        try:
-            with self._writes.transaction() as connection:
-                for work, waiting in group:
-                    try:
-                        done.append((waiting, work(connection), None))
-                    except NbaError as refusal:  # it has written nothing; the others go on
-                        done.append((waiting, None, refusal))
-                    except Exception as error:
-                        if databases.is_lost(error):  # one by one they would fail, too
-                            raise
-                        raise _UnitFailed from error
-        except _UnitFailed as failed:
-            # The whole group was rolled back; run one by one, only that unit fails. This is rare,
-            # so the usual case is spared a savepoint for each unit.
-            if len(group) == 1:
-                _deliver(
-                    [(group[0][1], None, databases.as_ledger_down(failed.__cause__ or failed))]
-                )
-            else:
-                for unit in group:
-                    self._commit([unit])
-        except Exception as lost:  # no lock or no disk: nothing of the group was written
-            _deliver([(waiting, None, databases.as_ledger_down(lost)) for _, waiting in group])
-        else:
-            _deliver(done)
+            set_results([(waiting, None, closed) for _, waiting in gathered.units])
 
 
-def _deliver(done: list[Done]) -> None:
-    """Set the result of each future; an event loop is woken once for all of its futures."""
-    of_loop: dict[asyncio.AbstractEventLoop, list[Done]] = {}
-    for one in done:
-        waiting, answer, error = one
-        if isinstance(waiting, Awaited):
-            of_loop.setdefault(waiting.loop, []).append(one)
-        elif error is not None:
-            waiting.set_exception(error)
-        else:
-            waiting.set_result(answer)
-    for loop, some in of_loop.items():
-        with suppress(RuntimeError):  # the loop was closed
-            loop.call_soon_threadsafe(_set_results, some)
+@dataclass
+class _Gathered:
+    """The units of work of one turn of an event loop; ``brief`` if all of them are."""
 
-
-def _set_results(done: list[Done]) -> None:
-    """Set the results from within the event loop, as asyncio requires."""
-    for waiting, answer, error in done:
-        future = waiting.future if isinstance(waiting, Awaited) else waiting
-        if future.done():  # cancelled during the commit
-            continue
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(answer)
+    units: list[Unit] = field(default_factory=list)
+    brief: bool = True
 
 
 def _create(connection: sa.Connection, url: str) -> None:

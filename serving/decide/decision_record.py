@@ -19,6 +19,7 @@ from features.customers.tombstones import resolve_customer, subject_of
 from features.errors import DecisionConflict
 from features.ledger import tables
 from features.ledger.statements import Statement
+from features.ledger.unwaiting import version_of
 from features.outcomes.silence import queue_silences
 from serving.contract.decisions import Decision
 from serving.decide.choice import select
@@ -79,6 +80,9 @@ def append_selected(
         If ``decision_id`` was used for another customer or channel.
     """
     setup, inputs, scored = complete.setup, complete.inputs, complete.scored
+    if _unchanged(connection, inputs):
+        _write(connection, rows, complete.selected.pacing_result.changed)
+        return complete.selected.decision
     locked = _locked(connection, setup, inputs, scored)
     if not isinstance(locked, LimitInputs):
         return locked
@@ -109,6 +113,17 @@ def select_and_append(
     subject = subject_of(connection, inputs.keys, inputs.customer_id)
     append_decision(connection, CompleteDecision(setup, inputs, scored, locked, selected, subject))
     return selected.decision
+
+
+def _unchanged(connection: sa.Connection, inputs: DecisionInputs) -> bool:
+    """True if reading everything again would give what was read before the transaction.
+
+    An id of the caller and further keys are looked up in the transaction only, so they are not
+    among what was read before.
+    """
+    if inputs.version is None or inputs.request.decision_id or len(inputs.keys) > 1:
+        return False
+    return version_of(connection) == inputs.version
 
 
 def _locked(

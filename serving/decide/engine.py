@@ -85,7 +85,7 @@ class Engine:
             complete = CompleteDecision(setup, inputs, scored, read, selected, inputs.keys[0])
             rows = decision_rows(complete)
             append = partial(append_selected, complete=complete, rows=rows)
-            answer = await self.ledger.write(append)
+            answer = await self.ledger.write(append, brief=True)
             if not isinstance(answer, LimitInputs):
                 return answer
             read = answer

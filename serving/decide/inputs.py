@@ -20,6 +20,7 @@ from features.errors import InvalidRequest
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
+from features.ledger.unwaiting import Version, version_of
 from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide.decision_setup import DecisionSetup
@@ -65,15 +66,17 @@ class InputReader:
             If the customer was erased.
         """
 
-        def find(connection: sa.Connection) -> tuple[str, Mapping[str, bool]]:
+        def find(
+            connection: sa.Connection,
+        ) -> tuple[Version | None, str, Mapping[str, bool]]:
+            version = version_of(connection)  # before all that is read
             customer_id = resolve_customer(connection, keys)
-            return customer_id, consents_on(
-                connection, self.domain, setup, customer_id, request.channel
-            )
+            agreed = consents_on(connection, self.domain, setup, customer_id, request.channel)
+            return version, customer_id, agreed
 
         # Both are read without a transaction. `select_and_append` looks again at who the customer
         # is; if a merge came between, the inputs are read anew.
-        customer_id, agreed = self.ledger.read_autocommit(find)
+        version, customer_id, agreed = self.ledger.read_autocommit(find)
         known = self.features.online(customer_id)
         return DecisionInputs(
             decision_id=decision_id,
@@ -86,6 +89,7 @@ class InputReader:
             consents=agreed,
             versions=setup.models.versions,
             degraded=[*setup.models.degraded, *self.features.degraded],
+            version=version,
         )
 
     def check(self, request: DecideRequest) -> tuple[str, ...]:

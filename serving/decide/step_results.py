@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from features.customers.contacts import Contact
+from features.ledger.unwaiting import Version
 from serving.catalog.decision_context import DecisionContext
 from serving.contract.decisions import (
     DecideRequest,
@@ -40,6 +41,8 @@ class DecisionInputs:
         By model, the version that serves, or None.
     degraded : sequence of str
         Sentences about what was missing, such as a model or the feature store.
+    version : Version or None
+        The version of the ledger before anything was read; None if it is unknown.
     """
 
     decision_id: str
@@ -52,6 +55,7 @@ class DecisionInputs:
     consents: Mapping[str, bool]
     versions: Mapping[str, str | None]
     degraded: Sequence[str]
+    version: Version | None = None
 
 
 class Reasoning(NamedTuple):

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from features.errors import InvalidRequest, InvalidSetting
-from features.ledger.ledger import Ledger, LedgerClosed
+from features.ledger.group_commit import LedgerClosed
+from features.ledger.ledger import Ledger
 from features.ledger.tables import (
     SCHEMA,
     customers,

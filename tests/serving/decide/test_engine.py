@@ -256,3 +256,41 @@ def test_a_volume_that_is_used_up_between_makes_it_select_again(paced, ledger, n
     decision = decide(paced, now, decision_id="d2")
     assert [one.action_id for one in decision.actions] == ["no_action"]
     assert pace(ledger)["spent"] == 1000
+
+
+def test_a_merge_that_comes_between_gives_the_decision_to_the_survivor(watched, ledger, now):
+    def merge(connection):
+        return link(connection, watched.normalizer, ("c0", "c1"), "test", now)
+
+    models = watched.setup.models
+    models.meanwhile.append(lambda: ledger.write_now(merge))
+    assert decide(watched, now).customer_id == "c0"
+    assert [row.customer_id for row in rows(ledger)] == ["c0"]
+
+
+def test_a_contact_that_comes_between_counts_for_an_id_that_we_draw_too(watched, ledger, now):
+    models = watched.setup.models
+    models.meanwhile.append(lambda: contact(ledger, "d0", now))
+    decide(watched, now)
+    assert models.threads == ["MainThread", "MainThread"]
+    assert len(record(ledger)["contacts"]) == 1
+
+
+def test_decisions_for_one_customer_in_one_transaction_keep_to_the_cap(watched, ledger, now):
+    inputs = DecideRequest(customer_id="c1", channel="app")
+
+    async def all_at_once() -> list[Decision]:
+        return await asyncio.gather(*(watched.decide(inputs, now) for _ in range(6)))
+
+    shown = [decision.actions[0].action_id for decision in asyncio.run(all_at_once())]
+    assert len([one for one in shown if one != "no_action"]) == 2
+    assert len(rows(ledger)) == 6
+
+
+def test_limits_are_read_once_if_nothing_was_committed_meanwhile(watched, ledger, now):
+    texts: list[str] = []
+    decide(watched, now)  # the connection is open now
+    with ledger._unwaiting.autocommit() as connection:
+        connection.connection.driver_connection.set_trace_callback(texts.append)
+    decide(watched, now)
+    assert len([text for text in texts if "FROM contacts" in text]) == 1

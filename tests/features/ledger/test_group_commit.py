@@ -1,0 +1,142 @@
+"""Brief units run on the event loop's own thread, but never before units that wait already."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from features.errors import InvalidRequest
+from features.ledger import tables
+from features.ledger.group_commit import GroupCommit, LedgerClosed
+from features.ledger.ledger import Ledger
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+SQLITE = pytest.mark.databases("sqlite")
+
+
+def note(key, threads=None):
+    """A unit that writes one row; it adds the name of its thread to ``threads``."""
+
+    def write(connection):
+        if threads is not None:
+            threads.append(threading.current_thread().name)
+        tables.insert_new(connection, tables.meta, [{"key": key, "value": "x"}])
+        return key
+
+    return write
+
+
+def found(ledger, key):
+    return ledger.read(lambda connection: tables.get_meta(connection, key)) == "x"
+
+
+def test_a_brief_unit_is_committed_when_it_is_answered(ledger):
+    async def write():
+        answer = await ledger.write(note("a"), brief=True)
+        return answer, found(ledger, "a")
+
+    assert asyncio.run(write()) == ("a", True)
+
+
+@SQLITE
+def test_brief_units_of_one_turn_run_on_the_thread_of_their_loop(ledger):
+    threads = []
+
+    async def write():
+        units = (ledger.write(note(f"k{n}", threads), brief=True) for n in range(5))
+        return await asyncio.gather(*units)
+
+    assert asyncio.run(write()) == [f"k{n}" for n in range(5)]
+    assert threads == [threading.current_thread().name] * 5
+
+
+def test_a_unit_that_is_not_brief_takes_the_others_of_its_turn_to_the_thread(ledger):
+    threads = []
+
+    async def write():
+        brief = ledger.write(note("a", threads), brief=True)
+        return await asyncio.gather(brief, ledger.write(note("b", threads)))
+
+    assert asyncio.run(write()) == ["a", "b"]
+    assert threads == ["ledger", "ledger"]
+
+
+def test_a_brief_unit_waits_for_the_units_before_it(ledger):
+    threads, inside, go = [], threading.Event(), threading.Event()
+
+    async def write():
+        ledger.submit(lambda _: (inside.set(), go.wait(10)))
+        assert inside.wait(10)
+        writing = asyncio.create_task(ledger.write(note("a", threads), brief=True))
+        await asyncio.sleep(0)  # lets it begin; no time passes
+        await asyncio.sleep(0)  # lets the loop pass it on
+        go.set()
+        return await writing
+
+    assert asyncio.run(write()) == "a"
+    assert threads == ["ledger"]
+
+
+@SQLITE
+def test_a_brief_unit_goes_to_the_thread_while_another_process_has_the_lock(ledger):
+    threads, other = [], Ledger(ledger.url)
+
+    async def write():
+        with other.engine.begin() as connection:
+            tables.set_meta(connection, "b", "x")
+            writing = asyncio.create_task(ledger.write(note("a", threads), brief=True))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return await writing
+
+    assert asyncio.run(write()) == "a"
+    assert threads == ["ledger"]
+    assert found(ledger, "b")
+    other.close()
+
+
+def fail(connection):
+    note("half")(connection)
+    raise LookupError("only I failed")
+
+
+def refuse(_):
+    raise InvalidRequest("no.", expected="yes", remedy="Say yes.")
+
+
+@pytest.mark.parametrize("bad", [fail, refuse])
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_brief_unit_that_fails_takes_no_other_with_it(ledger, bad, others):
+    async def write():
+        units = [note(f"k{n}") for n in range(others)]
+        writes = (ledger.write(unit, brief=True) for unit in [bad, *units])
+        return await asyncio.gather(*writes, return_exceptions=True)
+
+    failed, *answers = asyncio.run(write())
+    assert isinstance(failed, LookupError if bad is fail else InvalidRequest)
+    assert answers == [f"k{n}" for n in range(others)]
+    assert all(found(ledger, key) for key in answers)
+    assert not found(ledger, "half")
+
+
+def test_a_brief_unit_that_was_cancelled_is_not_run(ledger):
+    async def write():
+        writing = asyncio.create_task(ledger.write(note("given up"), brief=True))
+        await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        await ledger.write(note("later"), brief=True)
+
+    asyncio.run(write())
+    assert found(ledger, "later")
+    assert not found(ledger, "given up")
+
+
+def test_a_closed_group_commit_refuses_both_ways(ledger):
+    closed = GroupCommit(ledger.engine, None)
+    closed.close()
+    for write in (closed.queue, closed.run_or_queue):
+        with pytest.raises(LedgerClosed, match="nothing can be written any more"):
+            write([])
