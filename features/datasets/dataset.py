@@ -152,7 +152,9 @@ def _rows(known: pd.DataFrame, at_us: NDArray[np.int64], domain: Domain) -> pd.D
             attributes or [{}] * len(known), known["state"], at_us / 1e6, of_accounts, strict=True
         )
     ]
-    return pd.DataFrame(rows, columns=list(model_input.names), dtype=np.float64)
+    # pandas would convert lists column by column, which takes half as long as reading the rows.
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(model_input.names))
+    return pd.DataFrame(table, columns=list(model_input.names))
 
 
 def _listed(state: object) -> list[float] | None:

@@ -20,7 +20,7 @@ from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
 from features.store.feast_store import FeatureStore
 from serving.catalog.compiled_catalog import load_catalog
-from tests.commands import nba
+from tests.commands import nba_in_process
 from tests.conftest import Built
 from training.models.classifier import Classifier
 from training.params import load_params
@@ -129,7 +129,7 @@ def test_training_again_on_the_same_data_gives_the_same_figures(grocer, runs, tm
     shutil.copytree(grocer.home, home)
     env = {**grocer.env, "NBA_HOME": str(home), "NBA_MLFLOW_URI": f"sqlite:///{tmp_path}/m.db"}
     env["NBA_MLFLOW_ARTIFACTS"] = str(tmp_path / "artifacts")
-    done = nba(["train", "churn"], env)
+    done = nba_in_process(["train", "churn"], env)  # the grocer's were trained in another process
     assert done.returncode == 0, done.stderr
     first = runs["churn"].data.metrics
     for name in ("roc_auc", "expected_calibration_error", "log_loss"):
