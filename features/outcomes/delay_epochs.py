@@ -86,6 +86,7 @@ class ResponseDelays:
         self._accepting = [name for name, one in outcomes.items() if (one.acceptance or 0) > 0]
         self._pooled_each = min(MOST, max(POOL // len(catalog.actions), 1))
         self._first_shown_at: datetime | None = None
+        self._seen: tuple[sa.Transaction | None, datetime | None] = (None, None)
         self._delays: dict[int, dict[tuple[str, int], Delays]] = {}
         self._middles: dict[tuple[int, str, float], NDArray[np.float64]] = {}
 
@@ -133,13 +134,24 @@ class ResponseDelays:
             tables.insert_new(connection, tables.meta, [{"key": FIRST_SHOWN, "value": value}])
 
     def _epoch(self, connection: sa.Connection, at: datetime) -> Epoch | None:
-        first = self._first_shown_at or _first_shown(connection)
+        first = self._first_shown_at or self._first_seen(connection)
         if first is None:
             return None
         epoch = newest_epoch(first, at)
         if epoch is not None:  # the first showing is on disk by now
             self._first_shown_at = first
         return epoch
+
+    def _first_seen(self, connection: sa.Connection) -> datetime | None:
+        """The first showing as a transaction sees it; read once for each transaction.
+
+        A learner asks for every silence of a step. Before the first epoch has settled, it would
+        else search all decisions each time.
+        """
+        transaction = connection.get_transaction()
+        if transaction is None or transaction is not self._seen[0]:
+            self._seen = (transaction, _first_shown(connection))
+        return self._seen[1]
 
     def _curve(
         self, connection: sa.Connection, epoch: Epoch, action_id: str, window_s: float

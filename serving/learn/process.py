@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -28,9 +27,9 @@ from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
 from serving.catalog.catalog_file import CatalogFile
+from serving.learn.champion_reader import ChampionReader
 from serving.learn.learner import Learner
 from serving.learn.maintenance import LearnerMaintenance, log_to_registry
-from training.bandit.artifact import Bandit
 from training.params import load_params
 from training.pipeline.registry import Registry
 
@@ -97,7 +96,7 @@ def run(settings: Settings) -> None:
     catalog_file = CatalogFile(settings.actions, domain, ModelInput(domain))
     catalog = catalog_file.read().catalog
     with _locked(settings.home / "learner.lock"):
-        learner = Learner(ledger, domain, catalog, load_params(), partial(_read_champion, registry))
+        learner = Learner(ledger, domain, catalog, load_params(), ChampionReader(registry))
         log_version, every_s = log_to_registry(registry, domain), settings.version_every_s
         maintenance = LearnerMaintenance(learner, log_version, every_s, monotonic_s())
         next_refresh_s = 0.0
@@ -113,15 +112,6 @@ def run(settings: Settings) -> None:
             except Exception:  # a locked database or a full disk passes; learning must go on
                 log.exception("This round of learning failed; trying again")
             time.sleep(settings.learn_every_s)
-
-
-def _read_champion(registry: Registry) -> tuple[str, Bandit] | None:
-    try:
-        version = registry.champion("bandit")
-        return None if version is None else (version.base, Bandit.load(registry.folder(version)))
-    except Exception as error:  # MLflow is down; the learner goes on with what it has
-        log.warning("%s", error)
-        return None
 
 
 @contextmanager

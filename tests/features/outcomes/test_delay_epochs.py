@@ -120,6 +120,28 @@ def test_before_the_first_epoch_a_silence_counts_as_much_as_of_its_window_has_pa
     assert shop.count(NOW, NOW + 14 * DAY) == 1.0
 
 
+def test_before_the_first_epoch_the_first_showing_is_read_once_for_each_transaction(
+    shop, monkeypatch
+):
+    read = []
+
+    def counted(connection, key):
+        read.append(key)
+
+    monkeypatch.setattr(tables, "get_meta", counted)
+    for number in range(3):
+        shop.show(f"d{number}", NOW + number * SECOND)
+    delays, shown = ResponseDelays(shop.catalog), ShownAction("d2", "discount", NOW, NOW + DAY)
+    interval = silent_interval(shown, NOW)
+
+    def counts(connection):
+        return [delays.silence_count(connection, shown, interval) for _ in range(5)]
+
+    before = [shop.ledger.read(counts) for _ in range(2)]
+    assert len(read) == 2
+    assert before == [[MIDDLES[interval.number]] * 5] * 2
+
+
 def test_a_silence_counts_by_the_curve_as_of_the_beginning_of_its_interval(shop):
     half_at_once(shop)
     late = NOW + 20 * DAY

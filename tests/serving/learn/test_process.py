@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from serving.learn import process
-from serving.learn.process import FIRST_PAUSE_S, LONGEST_PAUSE_S, RECOVERED_S, LearnerProcess
+from serving.learn.process import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    RECOVERED_S,
+    LearnerProcess,
+)
 from tests.bench.learner_kill import killed
 
 
@@ -98,22 +103,3 @@ def test_one_learner_of_a_home_holds_its_lock(tmp_path):
         fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with path.open("w") as second:
         fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-class Down:
-    """A registry that does not answer."""
-
-    def champion(self, name: str) -> None:
-        raise OSError("MLflow is down")
-
-
-class Empty:
-    """A registry without a champion."""
-
-    def champion(self, name: str) -> None:
-        return None
-
-
-@pytest.mark.parametrize("registry", [Down(), Empty()])
-def test_without_an_answer_of_mlflow_there_is_no_champion_to_build_on(registry):
-    assert process._read_champion(registry) is None

@@ -1,0 +1,43 @@
+"""Tests reading the champion: its files once, and no failure without MLflow."""
+
+from __future__ import annotations
+
+import pytest
+
+from serving.learn.champion_reader import ChampionReader
+from tests.serving.fake_registry import FakeRegistry, a_bandit
+
+
+class Down:
+    """A registry that does not answer."""
+
+    def champion(self, name: str) -> None:
+        raise OSError("MLflow is down")
+
+
+class Empty:
+    """A registry without a champion."""
+
+    def champion(self, name: str) -> None:
+        return None
+
+
+@pytest.mark.parametrize("registry", [Down(), Empty()])
+def test_without_an_answer_of_mlflow_there_is_no_champion_to_build_on(registry):
+    assert ChampionReader(registry)() is None
+
+
+def test_the_files_of_a_champion_are_read_once_until_another_is_promoted(tmp_path):
+    registry = FakeRegistry(tmp_path)
+    registry.promote("bandit", "1", a_bandit())
+    read = ChampionReader(registry)
+    first = read()
+    assert first is not None and read() is first
+    registry.promote("bandit", "2", a_bandit(accepted=0.0))
+    second = read()
+    assert second is not None and (first[0], second[0]) == ("1@run-of-t", "2@run-of-t")
+    assert registry.read == ["bandit 1", "bandit 2"]
+    registry.down = True
+    assert read() is None
+    registry.down = False
+    assert read() is second
