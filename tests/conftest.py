@@ -55,6 +55,8 @@ SLOWEST = (
     "serving/policies/test_paced_days.py",
     "serving/audit/test_replay_http.py",
     "serving/server/test_kill.py",
+    "bench/test_served_run.py",
+    "serving/learn/test_learner_silence.py",
     "serving/server/test_postgres.py",
     "features/datasets/test_point_in_time.py",
     "features/ingest/test_merge_property.py",
