@@ -60,18 +60,18 @@ class ServedModels:
         """Probability of churn for one row of model input; None without a model."""
         if self.churn_model is None:
             return None
-        return float(self.churn_model.probabilities(row[None, :])[0, 1])
+        return self.churn_model.probabilities_of_row(row)[1]
 
     def intent(self, row: Floats) -> dict[str, float] | None:
         """Probability of each intent for one row of model input; None without a model."""
         if self.intent_model is None:
             return None
-        probabilities = self.intent_model.probabilities(row[None, :])[0].tolist()
+        probabilities = self.intent_model.probabilities_of_row(row)
         return dict(zip(self.intent_model.classes, probabilities, strict=True))
 
     def predict(self, row: Floats, channel: str) -> Prediction:
         """Predicted acceptance of each action of the catalogue, with its standard deviation."""
-        return self.bandit.model.predict(row[None, self.columns], (channel,)).of_customer(0)
+        return self.bandit.model.predict(row.take(self.columns)[None], (channel,)).of_customer(0)
 
     def why_churn(self, row: Floats) -> Contributions | None:
         """Effect of each feature on the churn score; None without a model."""

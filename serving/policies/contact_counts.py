@@ -54,6 +54,8 @@ class CountingRule:
         Actions that the rule can remove.
     code : shape (n_actions,)
         Number of the counter of each action, below ``size``.
+    nothing : shape (n_actions,)
+        An empty mask, for all decisions in which the rule removes no action.
     """
 
     def __init__(self, compiled: CompiledCatalog, rule: Cap | CoolDown) -> None:
@@ -71,6 +73,7 @@ class CountingRule:
         n_actions = len(compiled.actions)
         codes = [self._codes[name] for name in own] if own else [0] * n_actions
         self.code = np.array(codes, dtype=np.intp)
+        self.nothing = np.zeros(n_actions, dtype=bool)
 
     def applies_to(self, channel: str, direction: str) -> bool:
         """True if the rule can remove an action on a channel."""
@@ -124,7 +127,7 @@ class CapCounts:
         self._counting, self._cap = counting, counting.rule
         since = now_us - days_to_us(counting.rule.days)
         self._times: dict[int, list[int]] = {}
-        self._counts = np.zeros(counting.size, dtype=np.int64)
+        self._counts = [0] * counting.size
         for contact, code in counting.counted(facts, outbound):
             if contact.shown_us > since:
                 self._times.setdefault(code, []).append(contact.shown_us)
@@ -140,7 +143,7 @@ class CapCounts:
     def reason(self, action: int) -> tuple[str, Any]:
         """The count of an action in words, with the time when the cap allows it again."""
         cap, code = self._cap, int(self._counting.code[action])
-        count, times = int(self._counts[code]), self._times.get(code, [])
+        count, times = self._counts[code], self._times.get(code, [])
         text = f"{count} of at most {cap.at_most} contacts in {cap.days:g} days"
         if 0 < cap.at_most <= len(times):
             free_us = times[len(times) - cap.at_most] + days_to_us(cap.days)
@@ -148,8 +151,11 @@ class CapCounts:
         return text, count
 
     def _reached(self) -> Bools:
-        counting = self._counting
-        return counting.mask & (self._counts >= self._cap.at_most)[counting.code]
+        counting, at_most = self._counting, self._cap.at_most
+        if max(self._counts) < at_most:  # for most customers
+            return counting.nothing
+        reached: Bools = np.array([count >= at_most for count in self._counts])
+        return counting.mask & reached[counting.code]
 
 
 def scope_mask(compiled: CompiledCatalog, rule: Scope) -> Bools:

@@ -80,7 +80,7 @@ class ContactPolicy:
         fixed += self._quiet_hours(facts, direction)
         for index, counting in enumerate(self._cool_downs):
             if counting.applies_to(facts.channel, direction):
-                fixed.append(self._cool_down(index, counting, facts, now_us))
+                fixed += self._cool_down(index, counting, facts, now_us)
         caps = [
             CapCounts(index, counting, facts, self._outbound, now_us)
             for index, counting in enumerate(self._caps)
@@ -126,14 +126,16 @@ class ContactPolicy:
 
     def _cool_down(
         self, index: int, counting: CountingRule, facts: ContactFacts, now_us: int
-    ) -> FixedRemovals:
+    ) -> list[FixedRemovals]:
         rule = counting.rule
         assert isinstance(rule, CoolDown)
         began_us = (self._last_outcomes if rule.after else self._ignored)(counting, rule, facts)
-        end_us = {code: at + days_to_us(rule.days) for code, at in began_us.items()}
+        lasts_us = days_to_us(rule.days)
+        end_us = {code: at + lasts_us for code, at in began_us.items() if now_us < at + lasts_us}
+        if not end_us:  # for most customers
+            return []
         cooling = np.zeros(counting.size, dtype=bool)
-        for code, end in end_us.items():
-            cooling[code] = now_us < end
+        cooling[list(end_us)] = True
         cause = " or ".join(rule.after) if rule.after else f"{rule.after_showings} showings in vain"
 
         def reason(action: int) -> tuple[str, Any]:
@@ -141,7 +143,7 @@ class ContactPolicy:
             return f"it rests {rule.days:g} days after {cause}, until {end}", end
 
         name = f"contact_policy.cool_downs.{index}"
-        return FixedRemovals(name, counting.mask & cooling[counting.code], reason)
+        return [FixedRemovals(name, counting.mask & cooling[counting.code], reason)]
 
     def _last_outcomes(
         self, counting: CountingRule, rule: CoolDown, facts: ContactFacts

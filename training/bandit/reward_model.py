@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from training import arrays
-from training.arrays import Bools, Floats
+from training.arrays import Floats, Indices
 from training.bandit.encoder import CHANNEL, Encoder
 from training.bandit.stacking import Prediction, normalised
 from training.bandit.trees import BoostedTrees
@@ -104,13 +104,14 @@ class RewardModel:
         means = flat[:, :-width].reshape(n, n_linear, n_actions)
         np.add(means.swapaxes(0, 1), self.prior, out=predictions[:-1])
         # The prior is not multiplied by weights, so that without outcomes it stays what it is.
-        mean = self.prior + np.tensordot(means, self._linear_weights, ((1,), (0,)))
+        of_each = means.swapaxes(1, 2).reshape(-1, n_linear)
+        mean = self.prior + np.dot(of_each, self._linear_weights).reshape(n, n_actions)
         if self.trees is None:
             predictions[-1] = self.prior
         else:
             predictions[-1] = mean
-            of_trees = self.trees.reward(rows, channels, self.actions)
-            np.copyto(predictions[-1], of_trees, where=self._known_to_trees)
+            known, columns = self._known_to_trees
+            predictions[-1][:, columns] = self.trees.reward(rows, channels, known)
             mean = mean + float(self.expert_weights[-1]) * (predictions[-1] - mean)
         low, high = self.reward_range
         inside = np.minimum(np.maximum(mean, low), high)
@@ -184,10 +185,8 @@ class RewardModel:
         place = {action: index for index, action in enumerate(self.actions)}
         taken = np.array([place.get(action, -1) for action in priors], dtype=np.intp)
         prior, prior_weight = np.array(list(priors.values()), dtype=np.float64).reshape(-1, 2).T
-        counted, rate = (
-            arrays.by_index(taken, self.counted, 0.0),
-            arrays.by_index(taken, self.rate, np.nan),
-        )
+        counted = arrays.by_index(taken, self.counted, 0.0)
+        rate = arrays.by_index(taken, self.rate, np.nan)
         earlier = arrays.by_index(taken, self.prior, 0.0)
         was = glm.share_of_prior(arrays.by_index(taken, self.prior_weight, 1.0), counted)
         share = glm.share_of_prior(prior_weight, counted)
@@ -293,6 +292,8 @@ class RewardModel:
         return self._noises * (1 - share), self._noises * share**2 / self.prior_weight
 
     @cached_property
-    def _known_to_trees(self) -> Bools:
-        known = np.zeros(len(self.actions), dtype=bool)
-        return known if self.trees is None else self.trees.knows(self.actions)
+    def _known_to_trees(self) -> tuple[tuple[str, ...], Indices]:
+        """The actions that the trees were fitted on, and their positions."""
+        fitted = () if self.trees is None else self.trees.actions
+        known = {name: at for at, name in enumerate(self.actions) if name in fitted}
+        return tuple(known), np.array(list(known.values()), dtype=np.intp)

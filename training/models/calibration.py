@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,18 @@ class Scaling:
         # As scipy.special.softmax, which takes ten times as long for one row.
         odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         probabilities: Floats = odds / odds.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def apply_to_row(self, logits: Sequence[float]) -> list[float]:
+        """Compute the same as `apply` for one row, to the last digit, in half the time.
+
+        Python's floats replace those calls of numpy that give the same digits. Python's exponential
+        does not, nor its sum of eight numbers or more.
+        """
+        scaled = [self.slope * logit + bias for logit, bias in zip(logits, self.bias, strict=True)]
+        top = max(scaled)
+        odds = np.exp([logit - top for logit in scaled])
+        probabilities: list[float] = (odds / np.add.reduce(odds)).tolist()
         return probabilities
 
 

@@ -56,9 +56,12 @@ class Classifier:
         """Predict the probability of each class, (n, n_classes), for ``x`` of (n, n_features)."""
         if len(x) != 1:
             return self.scaling.apply(_logits(self.booster, x))
-        raw = self._single.scores(x[0])
-        logits = np.array((0.0, raw[0])) if len(raw) == 1 else raw
-        return self.scaling.apply(logits[None, :])
+        return np.array([self.probabilities_of_row(x[0])])
+
+    def probabilities_of_row(self, row: Floats) -> list[float]:
+        """Predict the probability of each class for one row of shape (n_features,)."""
+        raw = self._single.scores(row).tolist()
+        return self.scaling.apply_to_row([0.0, *raw] if len(raw) == 1 else raw)
 
     @cached_property
     def _single(self) -> SingleRowPredictor:

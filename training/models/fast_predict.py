@@ -35,12 +35,18 @@ class SingleRowPredictor:
     def __init__(self, booster: lgb.Booster) -> None:
         self._booster: Any = booster
         self._width = booster.num_feature()
+        self._row = np.empty(self._width)
         self._scores = np.empty(booster.num_model_per_iteration())
-        self._buffer = self._scores.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
         self._count = ctypes.c_int64(0)
-        self._count_reference = ctypes.byref(self._count)
         self._config = ctypes.c_void_p()
-        self._lock = threading.Lock()  # all calls write their scores to one buffer
+        # All calls use these two arrays: to find the address of another takes longer than to copy.
+        self._arguments = (
+            self._config,
+            ctypes.c_void_p(self._row.ctypes.data),
+            ctypes.byref(self._count),
+            self._scores.ctypes.data_as(ctypes.POINTER(ctypes.c_double)),
+        )
+        self._lock = threading.Lock()  # guards the two arrays
         _safe_call(
             _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
                 self._booster._handle,
@@ -68,16 +74,9 @@ class SingleRowPredictor:
         """
         if row.shape != (self._width,):
             raise ValueError(f"a row of shape {row.shape} for trees of {self._width} features")
-        contiguous = np.ascontiguousarray(row, dtype=np.float64)
         with self._lock:
-            _safe_call(
-                _LIB.LGBM_BoosterPredictForMatSingleRowFast(
-                    self._config,
-                    ctypes.c_void_p(contiguous.ctypes.data),
-                    self._count_reference,
-                    self._buffer,
-                )
-            )
+            self._row[:] = row
+            _safe_call(_LIB.LGBM_BoosterPredictForMatSingleRowFast(*self._arguments))
             return self._scores.copy()
 
     def __del__(self) -> None:

@@ -80,17 +80,22 @@ class LeafMasks:
         depth = max(np.bincount([split.tree for split in numeric], minlength=1))
         # Row s holds split s of each tree, so that one call combines the masks of all trees. A tree
         # with fewer splits is filled up with some that leave all its leaves possible.
+        # Each split asks whether sign x value <= threshold, which is false for an unknown value.
+        # Where an unknown value goes left, it asks for the values that go right instead.
         self._column = np.zeros((depth, len(trees)), dtype=np.intp)
+        self._sign = np.ones((depth, len(trees)))
         self._threshold = np.zeros((depth, len(trees)))
-        self._unknown_left = np.zeros((depth, len(trees)), dtype=bool)
-        self._left, self._right = np.tile(self._all, (2, depth, 1))
+        self._if_true, self._if_false = np.tile(self._all, (2, depth, 1))
         filled = [0] * len(trees)
         for split in numeric:
             place = filled[split.tree], split.tree
             filled[split.tree] += 1
             self._column[place], self._threshold[place] = split.column, split.threshold
-            self._unknown_left[place] = split.unknown_left
-            self._left[place], self._right[place] = split.left, split.right
+            self._if_true[place], self._if_false[place] = split.left, split.right
+            if split.unknown_left:  # value > threshold, as -value <= -(the next larger float)
+                self._sign[place] = -1.0
+                self._threshold[place] = -math.nextafter(split.threshold, math.inf)
+                self._if_true[place], self._if_false[place] = split.right, split.left
 
     def of_rows(self, rows: Floats) -> Masks:
         """Masks of the leaves that remain possible after the splits on numbers.
@@ -105,10 +110,9 @@ class LeafMasks:
         shape (n, n_trees)
         """
         values = rows.take(self._column, axis=1)
-        left = values <= self._threshold
-        if math.isnan(rows.sum()):  # faster than looking at each
-            left |= np.isnan(values) & self._unknown_left
-        masks: Masks = np.bitwise_and.reduce(np.where(left, self._left, self._right), axis=1)
+        values *= self._sign
+        possible = np.where(values <= self._threshold, self._if_true, self._if_false)
+        masks: Masks = np.bitwise_and.reduce(possible, axis=1)
         return masks
 
     def of_categories(self, column: int, codes: Iterable[int]) -> Masks:

@@ -56,4 +56,13 @@ def test_scaling_is_a_softmax_of_slope_and_bias():
     assert p.tolist() == [pytest.approx([0.25, 0.75]), pytest.approx([0.75, 0.25])]
 
 
+@pytest.mark.parametrize("n_classes", [2, 5, 9])  # numpy adds eight numbers in another order
+def test_one_row_gets_the_same_probabilities_to_the_last_digit(n_classes):
+    rng = np.random.default_rng(24)
+    scaling = Scaling(1.7, (0.0, *rng.normal(size=n_classes - 1).tolist()))
+    logits = rng.normal(scale=5.0, size=(500, n_classes))
+    rows = [scaling.apply_to_row(row) for row in logits.tolist()]
+    assert rows == scaling.apply(logits).tolist()
+
+
 # Splits ----------------------------------------------------------------------------------------

@@ -48,6 +48,19 @@ def test_every_row_and_category_gets_the_score_that_walking_down_gives(unknown, 
     assert len(np.unique(told)) > 10  # the test can fail
 
 
+@pytest.mark.parametrize("unknown", [0.0, 0.2])
+def test_a_value_at_a_threshold_goes_left_and_the_next_larger_float_goes_right(unknown):
+    booster = a_booster(unknown)
+    masks = LeafMasks(booster.model_to_string())
+    nodes = booster.trees_to_dataframe().query("decision_type == '<='")
+    at = nodes["threshold"].astype(float).to_numpy()
+    assert "left" in set(nodes["missing_direction"])
+    x = np.vstack([np.tile(each[:, None], WIDTH - 2) for each in (at, np.nextafter(at, np.inf))])
+    both = masks.of_categories(-2, [0]) & masks.of_categories(-1, [0])
+    told = booster.predict(np.column_stack([x, np.zeros((len(x), 2))]), raw_score=True)
+    assert masks.scores(masks.of_rows(x) & both) == pytest.approx(told, abs=1e-12)
+
+
 def test_categories_do_matter_here():
     masks = LeafMasks(a_booster().model_to_string())
     assert len({tuple(row) for row in masks.of_categories(-1, range(WAYS))}) == WAYS
