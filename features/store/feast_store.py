@@ -8,6 +8,7 @@ this module is imported.
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -56,13 +57,13 @@ class FeatureStore:
         with without_type_checks():
             from feast import FeatureStore as Feast
             from feast import RepoConfig
-            from feast.infra.key_encoding_utils import serialize_entity_key
+            from feast.infra.key_encoding_utils import serialize_entity_key_prefix
             from feast.infra.online_stores.helpers import get_online_store_from_config
             from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-            from feast.protos.feast.types.Value_pb2 import DoubleList, Value
+            from feast.protos.feast.types.Value_pb2 import DoubleList, Value, ValueType
 
         self._value, self._numbers = Value, DoubleList
-        self._entity_key, self._serialize = EntityKey, serialize_entity_key
+        self._entity_key = EntityKey
 
         model_input = ModelInput(domain)
         self._layout = model_input.layout
@@ -77,6 +78,9 @@ class FeatureStore:
                 config[part]["path"] = str(self._folder / file)
         logging.getLogger("feast").setLevel(logging.WARNING)
         self._feast: Any = Feast(config=RepoConfig(**config, repo_path=REPO))
+        version = self._feast.config.entity_key_serialization_version
+        self._key_prefix: bytes = serialize_entity_key_prefix(["customer_id"], version)
+        self._key_type: int = ValueType.STRING
         self._store: Any = get_online_store_from_config(self._feast.config.online_store)
         # A connection of its own: a decision must not read rows that are not committed yet.
         self._writer: Any = get_online_store_from_config(self._feast.config.online_store)
@@ -240,8 +244,9 @@ class FeatureStore:
         return self._entity_key(join_keys=["customer_id"], entity_values=[value])
 
     def _serialized(self, customer_id: str) -> bytes:
-        version = self._feast.config.entity_key_serialization_version
-        return bytes(self._serialize(self._key(customer_id), version))
+        """Serialise a key as Feast's `serialize_entity_key` does, without building the key."""
+        text = customer_id.encode()
+        return self._key_prefix + struct.pack("<II", self._key_type, len(text)) + text
 
     def _online(self, customer_id: str) -> dict[str, Any]:
         """Read the values of a customer by name, without empty ones.
@@ -254,7 +259,8 @@ class FeatureStore:
             self._look_up_views()
         if self._rows:
             rows = self._rows.of(self._serialized(customer_id))
-            found = {name: plain(self._value.FromString(packed)) for name, packed in rows}
+            # An unknown value is packed into no bytes.
+            found = {name: plain(self._value.FromString(packed)) for name, packed in rows if packed}
         else:
             key, found = self._key(customer_id), {}
             for view in self._views:

@@ -124,6 +124,16 @@ def test_what_was_just_written_is_what_is_read_next(store, fold):
     np.testing.assert_array_equal(store.online("fresh").state, state)
 
 
+@pytest.mark.parametrize("customer_id", ["ann", "", MARKER, "card:é€𝄞", "x" * 200])
+def test_the_key_of_a_row_is_the_one_that_feast_writes(store, customer_id):
+    # Imported here, as `FeatureStore` has to be the first to import Feast.
+    from feast.infra.key_encoding_utils import serialize_entity_key
+
+    key = store._key(customer_id)
+    version = store._feast.config.entity_key_serialization_version
+    assert store._serialized(customer_id) == serialize_entity_key(key, version)
+
+
 def test_a_store_that_was_built_is_usable(store):
     assert store.why_unusable() is None
 
