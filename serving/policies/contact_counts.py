@@ -74,6 +74,7 @@ class CountingRule:
         codes = [self._codes[name] for name in own] if own else [0] * n_actions
         self.code = np.array(codes, dtype=np.intp)
         self.nothing = np.zeros(n_actions, dtype=bool)
+        self.nothing.flags.writeable = False
 
     def applies_to(self, channel: str, direction: str) -> bool:
         """True if the rule can remove an action on a channel."""
