@@ -279,9 +279,10 @@ class LinearPosteriors:
         state, params = self._state, self._state.params
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
-        given = isinstance(self._given, Mapping) and self._given
-        if given and not state.counted and glm.are_rates(self._prior):
-            variance = float(glm.rate_variance(self._prior, self._prior, np.ones(1)).mean())
+        if isinstance(self._given, Mapping) and self._given and not state.counted:
+            prior = np.array([reward for reward, _ in self._given.values()])
+            if glm.are_rates(prior):
+                variance = float(glm.rate_variance(prior, prior, np.ones(1)).mean())
         handicaps = [*(one.handicap for one in params.linear_experts), params.trees.handicap]
         weights = errors.expert_weights(np.array(handicaps) * variance)
         if state.trees is None:

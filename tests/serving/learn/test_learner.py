@@ -710,6 +710,13 @@ def test_rebasing_counts_the_existing_credits_on_top_of_the_champion(shop):
     assert shop.expects() == pytest.approx(on_top(11, 6 / 11))
 
 
+def test_a_champion_without_imported_decisions_is_built_on_before_the_first_outcome(shop):
+    learner = shop.learner(a_champion("4", accepted=0.5, n=0))
+    assert learner.rebase(shop.now)
+    assert shop.snapshots()[-1].base == "4"
+    assert shop.expects() == pytest.approx(on_top(0, 0.0))
+
+
 def test_after_rebasing_what_differs_by_age_is_learned(shop):
     learner = shop.learner(a_champion("4", accepted=0.2))
     learner.rebase(shop.now)

@@ -289,10 +289,11 @@ def test_an_exploration_scale_scales_the_deviation_but_for_that_of_the_prior():
 COLD = {"a": (0.3, 30.0), "b": (0.02, 1000.0)}
 
 
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("encoder", [ENCODER, Encoder.blank()])
-def test_before_any_outcome_the_deviation_is_that_of_a_rate(encoder):
+def test_before_any_outcome_the_deviation_is_that_of_a_rate(encoder, exact):
     """sqrt(p (1 - p) / weight): the standard error of so many outcomes."""
-    model = BanditState(encoder, plain({"ridge": RIDGE})).model(COLD)
+    model = BanditState(encoder, plain({"ridge": RIDGE})).model(COLD, exact=exact)
     rows = np.array([[50.0, 3.0]])[:, : len(encoder.features)]
     found = model.predict(rows, ["app"])
     assert found.acceptance[0] == pytest.approx([0.3, 0.02])
