@@ -1,8 +1,7 @@
 """Statements that SQLAlchemy compiles once and the driver runs directly.
 
-They serve the path of a decision, which runs seven statements. SQLAlchemy takes ten times as long
-to pass a statement to the driver and to wrap its rows as SQLite takes to answer it. Errors are
-raised as those of SQLAlchemy, so callers catch the same errors as elsewhere.
+They serve the path of a decision. SQLAlchemy takes ten times as long to pass a statement to the
+driver and to wrap its rows as SQLite takes to answer it. Errors are raised as those of SQLAlchemy.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from training.bandit.artifact import Bandit
 from training.pipeline.registry import Registry
@@ -15,10 +16,19 @@ class ChampionReader:
 
     The learner asks every few seconds whether there is another, and the files take longer to read
     than the learner needs for all else that it does meanwhile.
+
+    Parameters
+    ----------
+    registry
+        Where the champion is looked up.
+    first
+        Version and files of the champion, for the first call: MLflow takes seconds to open, in
+        which customers are served already. None, or files that cannot be read: MLflow is asked.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, first: tuple[str, Path] | None = None) -> None:
         self._registry = registry
+        self._first = first
         self._last: tuple[str, Bandit] | None = None
 
     def __call__(self) -> tuple[str, Bandit] | None:
@@ -26,7 +36,11 @@ class ChampionReader:
 
         Nobody may change the bandit: the same one is returned again.
         """
+        first, self._first = self._first, None
         try:
+            if first is not None and first[1].is_dir():
+                self._last = first[0], Bandit.load(first[1])
+                return self._last
             version = self._registry.champion("bandit")
             if version is None:
                 return None

@@ -105,6 +105,7 @@ class Learner:
         self._ledger = ledger
         self._params = params.bandit
         self._read_champion = read_champion
+        self._champion: tuple[str, Bandit] | None = None  # read last: MLflow may take seconds
         self._updates = BanditUpdates(ledger, domain, params.bandit)
         self._delays = ResponseDelays(catalog)
         self._refused = ""  # champion of another domain, so that it is logged once
@@ -147,6 +148,7 @@ class Learner:
         counted on top again.
         """
         state, champion = self._current(), self._read_champion()
+        self._champion = champion or self._champion
         if champion is None or champion[0] == state.base:
             return False
         base, bandit = champion
@@ -213,7 +215,9 @@ class Learner:
         """The state that a base has learned from imported decisions; None if it cannot be read."""
         if base == PRIOR:
             return self._updates.blank()
-        champion = self._read_champion()
+        champion = self._champion
+        if champion is None or champion[0] != base:
+            champion = self._champion = self._read_champion()
         return champion[1].imported if champion is not None and champion[0] == base else None
 
     def _recounted(self, state: LearnerState, changes: _Changes) -> BanditState | None:

@@ -8,6 +8,7 @@ parent ended.
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import logging
 import os
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -54,13 +55,15 @@ class LearnerProcess:
         self._pause_s = FIRST_PAUSE_S
         self.problem = ""
 
-    def keep_alive(self, now_s: float) -> None:
+    def keep_alive(self, now_s: float, champion: tuple[str, Path] | None = None) -> None:
         """Start the process if it does not run; after an early end, wait longer each time.
 
         Parameters
         ----------
         now_s : float
             Monotonic time, in seconds.
+        champion
+            Version and files of the bandit that serves; None without one.
         """
         if self._child is not None and self._child.poll() is None:
             if now_s - self._started_at > RECOVERED_S:
@@ -73,8 +76,9 @@ class LearnerProcess:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             log.warning("The learner ended with code %s; starting it again", self._child.returncode)
         self._started_at = now_s
+        files = [] if champion is None else ["--champion", champion[0], str(champion[1])]
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "serving.learn.process", "--until-stdin-closes"],
+            [sys.executable, "-m", "serving.learn.process", "--until-stdin-closes", *files],
             stdin=subprocess.PIPE,
             cwd=Path(__file__).resolve().parents[2],
         )
@@ -86,8 +90,15 @@ class LearnerProcess:
             self._child.wait(timeout=10)
 
 
-def run(settings: Settings) -> None:
-    """Learn until interrupted."""
+def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
+    """Learn until interrupted.
+
+    Parameters
+    ----------
+    settings
+    champion
+        See `ChampionReader`.
+    """
     # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
     threadpool_limits(limits=1, user_api="blas")
     domain = load_domain(settings.domain)
@@ -96,7 +107,10 @@ def run(settings: Settings) -> None:
     catalog_file = CatalogFile(settings.actions, domain, ModelInput(domain))
     catalog = catalog_file.read().catalog
     with _locked(settings.home / "learner.lock"):
-        learner = Learner(ledger, domain, catalog, load_params(), ChampionReader(registry))
+        read_champion = ChampionReader(registry, champion)
+        learner = Learner(ledger, domain, catalog, load_params(), read_champion)
+        # Opens MLflow beside the first steps. A failure is met again, and logged, by the reader.
+        threading.Thread(target=_open, args=(registry,), daemon=True).start()
         log_version, every_s = log_to_registry(registry, domain), settings.version_every_s
         maintenance = LearnerMaintenance(learner, log_version, every_s, monotonic_s())
         next_refresh_s = 0.0
@@ -112,6 +126,11 @@ def run(settings: Settings) -> None:
             except Exception:  # a locked database or a full disk passes; learning must go on
                 log.exception("This round of learning failed; trying again")
             time.sleep(settings.learn_every_s)
+
+
+def _open(registry: Registry) -> None:
+    with suppress(Exception):
+        registry.champion("bandit")
 
 
 @contextmanager
@@ -133,8 +152,17 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end with the parent")
+    parser.add_argument("--champion", nargs=2, metavar=("VERSION", "FOLDER"), help="build on this")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    if "--until-stdin-closes" in sys.argv:
+    asked = _asked()
+    if asked.until_stdin_closes:
         _end_with_parent()
-    run(load_settings())
+    given = asked.champion and (asked.champion[0], Path(asked.champion[1]))
+    run(load_settings(), given)

@@ -56,11 +56,19 @@ class ModelWatcher:
         self._params = params
         self._input = ModelInput(domain)
         self._loaded: dict[str, tuple[str, object]] = {}  # by name: version, model
+        self._bandit_folder: Path | None = None
         self._classifiers = tuple(name for name in ("churn", "intent") if getattr(domain, name))
         self._outdated = False  # it was told in the log that a snapshot is outdated
         self.current = self._untrained(degraded=())
         # Both refreshes run in threads of their own; the slower must not undo the faster.
         self._refreshing = threading.Lock()
+
+    @property
+    def champion_files(self) -> tuple[str, Path] | None:
+        """The version of the bandit that serves, and the folder of its files; None without one."""
+        if self._bandit_folder is None or "bandit" not in self._loaded:
+            return None
+        return self._loaded["bandit"][0], self._bandit_folder
 
     def refresh(self) -> bool:
         """Read MLflow and the ledger; return whether ``current`` changed."""
@@ -145,6 +153,7 @@ class ModelWatcher:
             raise IncompatibleModel(
                 "was trained for another domain file; run 'nba train --promote'"
             )
+        self._bandit_folder = folder
         return bandit
 
     def _version(self, name: str) -> str | None:

@@ -111,7 +111,8 @@ class BackgroundTasks:
         """Keep the learner running, and use the newest snapshot that it has published."""
         # The index is 1 in the first worker, and missing where there is only one process.
         if self._settings.learner and (bentoml.server_context.worker_index or 1) == 1:
-            self._learner.keep_alive(monotonic_s())
+            champion = self._components.model_watcher.champion_files
+            self._learner.keep_alive(monotonic_s(), champion)
         await asyncio.to_thread(self._components.model_watcher.refresh_snapshot)
         self._use_current_models()
 

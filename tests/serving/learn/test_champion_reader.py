@@ -41,3 +41,23 @@ def test_the_files_of_a_champion_are_read_once_until_another_is_promoted(tmp_pat
     assert read() is None
     registry.down = False
     assert read() is second
+
+
+def test_the_files_that_serve_are_the_first_champion_without_asking_mlflow(tmp_path):
+    registry = FakeRegistry(tmp_path)
+    registry.promote("bandit", "1", a_bandit())
+    registry.down = True
+    read = ChampionReader(registry, ("1@run-of-t", tmp_path / "bandit" / "1"))
+    first = read()
+    assert first is not None and first[0] == "1@run-of-t"
+    assert read() is None  # MLflow is asked from the second call on
+    registry.down = False
+    assert read() is first
+
+
+def test_files_that_are_gone_are_looked_up_in_mlflow(tmp_path):
+    registry = FakeRegistry(tmp_path)
+    registry.promote("bandit", "1", a_bandit())
+    found = ChampionReader(registry, ("1@run-of-t", tmp_path / "nowhere"))()
+    assert found is not None and found[0] == "1@run-of-t"
+    assert registry.read == ["bandit 1"]

@@ -717,6 +717,16 @@ def test_a_champion_without_imported_decisions_is_built_on_before_the_first_outc
     assert shop.expects() == pytest.approx(on_top(0, 0.0))
 
 
+def test_counting_again_does_not_wait_for_a_champion_that_was_read(shop):
+    answers = [a_champion("4", accepted=0.5, n=0)()]  # then MLflow does not answer
+    learner = shop.learner(lambda: answers.pop() if answers else None)
+    learner.rebase(shop.now)
+    for number in range(8):
+        shop.decide(f"d{number}", customer_id="c60" if number % 2 else "c20")
+    learner.step(shop.now + HOUR)
+    assert learner.version().state.encoded_at == 8
+
+
 def test_after_rebasing_what_differs_by_age_is_learned(shop):
     learner = shop.learner(a_champion("4", accepted=0.2))
     learner.rebase(shop.now)

@@ -184,9 +184,8 @@ def test_a_champion_that_cannot_be_read_postpones_the_recount_and_learning_goes_
         asked.append(1)
         return champions.get("now")
 
-    learner = shop.learner(read)
-    learner.rebase(shop.now)
-    back = champions.pop("now")
+    shop.learner(read).rebase(shop.now)
+    learner, back = shop.learner(read), champions.pop("now")  # the process was started again
     asked.clear()
     show(shop, range(9))
     assert learner.step(shop.now + HOUR)

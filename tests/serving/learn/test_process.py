@@ -23,7 +23,8 @@ from tests.bench.learner_kill import killed
 class Child:
     """A process that runs until it is given a code."""
 
-    def __init__(self, *_: Any, **__: Any) -> None:
+    def __init__(self, arguments: Any = (), **_: Any) -> None:
+        self.arguments = arguments
         self.returncode: int | None = None
         self.terminated = False
 
@@ -42,7 +43,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
     started: list[Child] = []
 
     def start(*arguments: Any, **options: Any) -> Child:
-        started.append(Child())
+        started.append(Child(*arguments))
         return started[-1]
 
     monkeypatch.setattr(process.subprocess, "Popen", start)
@@ -87,6 +88,12 @@ def test_a_learner_that_has_recovered_is_no_problem_any_more(children):
     assert learner.problem
     learner.keep_alive(FIRST_PAUSE_S + RECOVERED_S + 1)
     assert learner.problem == "" and len(children) == 2
+
+
+def test_a_learner_is_told_which_champion_serves_when_it_starts(children, tmp_path):
+    learner = LearnerProcess()
+    learner.keep_alive(0.0, ("3@run", tmp_path))
+    assert children[0].arguments[-3:] == ["--champion", "3@run", str(tmp_path)]
 
 
 def test_a_learner_that_was_started_is_ended(children):

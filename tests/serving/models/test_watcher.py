@@ -59,6 +59,14 @@ def test_a_business_without_churn_misses_no_churn_model(registry, ledger, toy_do
 # Champions -------------------------------------------------------------------------------------
 
 
+def test_the_files_of_the_bandit_that_serves_are_known(watcher, registry):
+    watcher.refresh()
+    assert watcher.champion_files is None
+    registry.promote("bandit", "2", a_bandit())
+    watcher.refresh()
+    assert watcher.champion_files == ("2@run-of-t", registry.root / "bandit" / "2")
+
+
 def test_champions_serve_under_their_versions(watcher, registry, churn, toy_domain, row):
     intent = a_classifier(ModelInput(toy_domain).names, toy_domain.intents)
     registry.promote("churn", "3", churn)
