@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from features.errors import InvalidSetting, LedgerDown
 from features.ledger import databases, tables
 from features.ledger.connections import Connections
+from features.ledger.schema_8 import to_schema_8
 
 
 class Migration(NamedTuple):
@@ -91,6 +92,11 @@ MIGRATIONS = (
         7,
         "credits get a count, a time of revision and a snapshot; silent actions wait to be counted",
         _count_silences,
+    ),
+    Migration(
+        8,
+        "customers can be set aside; contacts name the account",
+        to_schema_8,
     ),
 )
 

@@ -15,6 +15,9 @@ from features.ledger.columns import UtcMicros as UtcMicros
 from features.ledger.columns import from_micros as from_micros
 from features.ledger.columns import metadata as metadata
 from features.ledger.columns import micros as micros
+from features.ledger.derived_tables import account_members as account_members
+from features.ledger.derived_tables import journey_checkpoints as journey_checkpoints
+from features.ledger.derived_tables import relocations as relocations
 from features.ledger.learner_tables import credits as credits
 from features.ledger.learner_tables import learner_state as learner_state
 from features.ledger.learner_tables import snapshot_parts as snapshot_parts
@@ -24,7 +27,7 @@ from features.ledger.statements import Statement
 CHANGED_STATES = "changed states"  # of a connection: keys whose states its transaction changed
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
 ROW_BY_ROW = 2  # up to so many rows are written one by one, without the layers of SQLAlchemy
-SCHEMA = "7"  # raised by one, with a step in `migrations`, when a table changes
+SCHEMA = "8"  # raised by one, with a step in `migrations`, when a table changes
 
 meta = sa.Table(
     "meta",
@@ -78,7 +81,9 @@ events = sa.Table(
 )
 # The state after a customer's last event, for customers with events since the last `nba build`. A
 # null state must be folded from the events. `online`: Feast has this state. An account is stored
-# like a customer, under a key that no caller can send.
+# like a customer, under a key that no caller can send. `generation` is raised when events of the
+# past came or went by a merge, a split or an erasure. `problem`: the customer is set aside, as its
+# events cannot be folded; the reason as a sentence.
 journey_states = sa.Table(
     "journey_states",
     metadata,
@@ -89,6 +94,8 @@ journey_states = sa.Table(
     sa.Column("online", sa.Boolean, nullable=False),
     sa.Column("profile_online", sa.Boolean, nullable=False),
     sa.Column("restated_at", UtcMicros),  # its past changed then; the offline history is outdated
+    sa.Column("generation", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("problem", TEXT),
 )
 unpublished = sa.not_(sa.and_(journey_states.c.online, journey_states.c.profile_online))
 sa.Index(
@@ -131,7 +138,7 @@ decisions = sa.Table(
 # Every showing of an action; caps and cool-downs are computed from it. `action_group` is the group
 # at that time, so that a changed catalogue does not change the past. `outcomes_at`: the outcomes
 # that hold, as JSON from outcome name to when it last occurred (microseconds), kept up to date by
-# each outcome.
+# each outcome. `account`: the account of the customer now; null: none.
 contacts = sa.Table(
     "contacts",
     metadata,
@@ -143,7 +150,9 @@ contacts = sa.Table(
     sa.Column("channel", TEXT, nullable=False),
     sa.Column("action_group", TEXT, nullable=False),
     sa.Column("outcomes_at", TEXT, nullable=False),
+    sa.Column("account", TEXT),
     sa.Index("contacts_of_customer", "customer_id", "shown_at"),
+    sa.Index("contacts_of_account", "account", "shown_at"),
 )
 # The spent part of each volume and budget of the day, and its shadow price (`pacing`).
 paces = sa.Table(
