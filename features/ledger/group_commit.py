@@ -4,6 +4,9 @@ One thread runs all waiting units in one transaction, because a commit takes the
 one row as for twenty. Brief units of an event loop may run on the loop's own thread (SQLite): two
 changes of the thread take as long as the commit itself. They do so only if no unit waits for the
 thread and the lock of the ledger is free, so an event loop never waits for another writer.
+
+The units of a transaction that were submitted with `first` run before the others. A transaction
+begins no further unit after `UNITS_S`; the units that are left run in the next one.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
+from features.clock import monotonic_s
 from features.errors import NbaError
 from features.ledger import databases
 from features.ledger.connections import Connections
@@ -38,10 +42,26 @@ class Awaited(NamedTuple):
         return not self.future.cancelled()
 
 
-Unit = tuple[Work[Any], Future[Any] | Awaited]
+class Unit(NamedTuple):
+    """A unit of work and the future of its result; ``first``: it runs before the others."""
+
+    work: Work[Any]
+    waiting: Future[Any] | Awaited
+    first: bool = False
+
+    @property
+    def given_up(self) -> bool:
+        """True if the caller cancelled the unit after it was taken from the queue."""
+        return isinstance(self.waiting, Awaited) and self.waiting.future.cancelled()
+
+
 Done = tuple[Future[Any] | Awaited, Any, BaseException | None]  # with an answer, or an error
 
 GROUP = 256  # units of work; no further ones join a group of so many
+# A transaction begins no further unit after this time, so that other processes wait for the lock
+# no longer than a caller notices. The units that are `first` have this time for themselves, so
+# that they cannot keep the others waiting for ever.
+UNITS_S = 0.02
 
 
 class _UnitFailed(Exception):
@@ -117,46 +137,53 @@ class GroupCommit:
             raise LedgerClosed("the ledger is closed; nothing can be written any more")
 
     def _write_groups(self) -> None:
-        while True:
-            waited, last = self._next_group()
+        left, last = list[Unit](), False
+        while left or not last:
+            new = list[Unit]()
+            if not last:
+                new, last = self._next_units(len(left))
             # A unit whose caller has cancelled it (a client that hung up) is not run.
-            group = _not_cancelled(waited)
-            if group:
-                self._commit(group)
+            group = [*left, *_not_cancelled(new)]
+            waited = len(left) + len(new)
+            left = self._commit(group) if group else []
             with self._state:
-                self._pending -= len(waited)
-            if last:
-                return
+                self._pending -= waited - len(left)
 
-    def _next_group(self) -> tuple[list[Unit], bool]:
+    def _next_units(self, left: int) -> tuple[list[Unit], bool]:
+        """Take waiting units from the queue; wait for one unless some are left from before.
+
+        Returns True beside the units if no further ones follow.
+        """
         group = list[Unit]()
-        units = self._waiting.get()
-        while units is not None:
-            group += units
-            if len(group) >= GROUP:
-                return group, False
+        while left + len(group) < GROUP:
             try:
-                units = self._waiting.get_nowait()
+                units = self._waiting.get(block=not left and not group)
             except queue.Empty:
                 return group, False
-        return group, True
+            if units is None:
+                return group, True
+            group += units
+        return group, False
 
-    def _commit(self, group: list[Unit]) -> None:
+    def _commit(self, group: list[Unit]) -> list[Unit]:
+        """Run units in one transaction; return those that it had no time for."""
         try:
             with self._writes.transaction() as connection:
-                done = _run_units(connection, group)
+                done, left = _run_units(connection, group)
         except _UnitFailed as failed:
             # The whole group was rolled back; run one by one, only that unit fails. This is rare,
             # so the usual case is spared a savepoint for each unit.
             if len(group) == 1:
                 _deliver([_failed(group[0], failed.__cause__ or failed)])
-            else:
-                for unit in group:
-                    self._commit([unit])
+                return []
+            for unit in sorted(group, key=lambda unit: not unit.first):
+                self._commit([unit])
+            return []
         except Exception as lost:  # no lock or no disk: nothing of the group was written
             _deliver([_failed(unit, lost) for unit in group])
-        else:
-            _deliver(done)
+            return []
+        _deliver(done)
+        return left
 
 
 def _run_at_once(unwaiting: UnwaitingConnection, units: Sequence[Unit]) -> bool:
@@ -167,7 +194,7 @@ def _run_at_once(unwaiting: UnwaitingConnection, units: Sequence[Unit]) -> bool:
         with unwaiting.transaction() as connection:
             if connection is None:
                 return False
-            done = _run_units(connection, group)
+            done, _ = _run_units(connection, group, float("inf"))
     except _UnitFailed as failed:
         if len(group) > 1:
             return False  # the thread runs them one by one
@@ -179,26 +206,52 @@ def _run_at_once(unwaiting: UnwaitingConnection, units: Sequence[Unit]) -> bool:
 
 
 def _not_cancelled(units: Sequence[Unit]) -> list[Unit]:
-    return [unit for unit in units if unit[1].set_running_or_notify_cancel()]
+    return [unit for unit in units if unit.waiting.set_running_or_notify_cancel()]
 
 
-def _run_units(connection: sa.Connection, group: Sequence[Unit]) -> list[Done]:
-    """Run units in a transaction; raise `_UnitFailed` for one that may have written half."""
-    done: list[Done] = []
-    for work, waiting in group:
-        try:
-            done.append((waiting, work(connection), None))
-        except NbaError as refusal:  # it has written nothing; the others go on
-            done.append((waiting, None, refusal))
-        except Exception as error:
-            if databases.is_lost(error):  # one by one they would fail, too
-                raise
-            raise _UnitFailed from error
-    return done
+def _run_units(
+    connection: sa.Connection, group: Sequence[Unit], within_s: float = UNITS_S
+) -> tuple[list[Done], list[Unit]]:
+    """Run units in a transaction; raise `_UnitFailed` for one that may have written half.
+
+    Parameters
+    ----------
+    within_s : float, seconds
+        No further unit that is `first` begins later than this after the first one of them. The
+        same holds for the others. So at least one unit of each kind is run.
+
+    Returns
+    -------
+    done : list of Done
+    left : list of Unit
+        Units that have to wait for the next transaction.
+    """
+    done, left = list[Done](), list[Unit]()
+    for first in (True, False):
+        units = [unit for unit in group if unit.first == first]
+        began_at = monotonic_s()
+        for number, unit in enumerate(units):
+            if number and monotonic_s() > began_at + within_s:
+                left += units[number:]
+                break
+            if not unit.given_up:
+                done.append(_run_unit(connection, unit))
+    return done, left
+
+
+def _run_unit(connection: sa.Connection, unit: Unit) -> Done:
+    try:
+        return (unit.waiting, unit.work(connection), None)
+    except NbaError as refusal:  # it has written nothing; the others go on
+        return (unit.waiting, None, refusal)
+    except Exception as error:
+        if databases.is_lost(error):  # one by one they would fail, too
+            raise
+        raise _UnitFailed from error
 
 
 def _failed(unit: Unit, error: BaseException) -> Done:
-    return (unit[1], None, databases.as_ledger_down(error))
+    return (unit.waiting, None, databases.as_ledger_down(error))
 
 
 def _deliver(done: Sequence[Done]) -> None:

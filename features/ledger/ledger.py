@@ -65,13 +65,13 @@ class Ledger:
         self._group_commit = GroupCommit(self.engine, self._unwaiting)
         self._gathered: dict[asyncio.AbstractEventLoop, _Gathered] = {}
 
-    def submit(self, work: Work[T]) -> Future[T]:
+    def submit(self, work: Work[T], first: bool = False) -> Future[T]:
         """Queue a unit of work; the future is done after the commit, or when the unit raised."""
         future: Future[T] = Future()
-        self._group_commit.queue([(work, future)])
+        self._group_commit.queue([Unit(work, future, first)])
         return future
 
-    async def write(self, work: Work[T], brief: bool = False) -> T:
+    async def write(self, work: Work[T], brief: bool = False, first: bool = False) -> T:
         """Run a unit of work in the next group commit.
 
         The units of one turn of the event loop are queued together, so they share a commit. If
@@ -82,13 +82,15 @@ class Ledger:
         brief : bool
             The unit takes less than a millisecond, so it may hold up the event loop: see
             `GroupCommit.run_or_queue`.
+        first : bool
+            The unit runs before the others of its transaction, and never after one of them.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         gathered = self._gathered.setdefault(loop, _Gathered())
         if not gathered.units:
             loop.call_soon(self._write_gathered, loop)
-        gathered.units.append((work, Awaited(loop, future)))
+        gathered.units.append(Unit(work, Awaited(loop, future), first))
         gathered.brief &= brief
         return await future
 
@@ -159,7 +161,7 @@ class Ledger:
         try:
             write(gathered.units)
         except LedgerClosed as closed:
-            set_results([(waiting, None, closed) for _, waiting in gathered.units])
+            set_results([(unit.waiting, None, closed) for unit in gathered.units])
 
 
 @dataclass

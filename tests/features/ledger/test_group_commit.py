@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import Future
 
 import pytest
 
 from features.errors import InvalidRequest
-from features.ledger import tables
-from features.ledger.group_commit import GroupCommit, LedgerClosed
+from features.ledger import group_commit, tables
+from features.ledger.group_commit import GroupCommit, LedgerClosed, Unit
 from features.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -140,3 +141,135 @@ def test_a_closed_group_commit_refuses_both_ways(ledger):
     for write in (closed.queue, closed.run_or_queue):
         with pytest.raises(LedgerClosed, match="nothing can be written any more"):
             write([])
+
+
+@pytest.fixture
+def group(ledger):
+    """Runs the units, given with ``first`` or not, as one group; returns their futures."""
+
+    def run(*units):
+        inside, go = threading.Event(), threading.Event()
+        ledger.submit(lambda _: (inside.set(), go.wait(10)))
+        assert inside.wait(10)
+        futures = [ledger.submit(work, first) for work, first in units]
+        go.set()
+        return futures
+
+    return run
+
+
+def test_units_that_are_first_run_before_the_others_in_one_transaction(ledger, group):
+    seen = []
+
+    def unit(key):
+        def write(connection):
+            seen.append((key, found(ledger, "a")))
+            return note(key)(connection)
+
+        return write
+
+    units = [("a", False), ("b", True), ("c", False), ("d", True)]
+    futures = group(*((unit(key), first) for key, first in units))
+    assert [future.result() for future in futures] == ["a", "b", "c", "d"]
+    assert seen == [("b", False), ("d", False), ("a", False), ("c", False)]
+
+
+def test_units_that_are_first_are_repeated_before_the_others_of_a_group_that_failed(ledger, group):
+    ran = []
+
+    def unit(key):
+        return lambda connection: (ran.append(key), note(key)(connection))
+
+    first, failed, last = group((unit("a"), False), (fail, False), (unit("b"), True))
+    assert isinstance(failed.exception(), LookupError)
+    assert (first.result()[1], last.result()[1]) == ("a", "b")
+    assert ran == ["b", "a", "b", "a"]
+    assert not found(ledger, "half")
+
+
+@SQLITE
+def test_brief_units_that_are_first_run_before_the_others_of_their_turn(ledger):
+    ran = []
+
+    async def write():
+        units = [("a", False), ("b", True)]
+        writes = (
+            ledger.write(lambda _, key=key: ran.append(key), brief=True, first=first)
+            for key, first in units
+        )
+        await asyncio.gather(*writes)
+
+    asyncio.run(write())
+    assert ran == ["b", "a"]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time of the group commit, which passes only when a unit says so."""
+    clock = [0.0]
+    monkeypatch.setattr(group_commit, "monotonic_s", lambda: clock[0])
+    return clock
+
+
+def test_a_transaction_ends_when_its_time_is_over_and_the_rest_follows(ledger, group, clock):
+    committed = []
+
+    def unit(key):
+        def write(connection):
+            committed.append([one for one in "abcd" if found(ledger, one)])
+            clock[0] += group_commit.UNITS_S * 0.6
+            return note(key)(connection)
+
+        return write
+
+    futures = group(*((unit(key), key == "d") for key in "abcd"))
+    assert [future.result() for future in futures] == list("abcd")
+    # "d" is first; "a" and "b" take more than the time of the transaction, so "c" follows.
+    assert committed == [[], [], [], ["a", "b", "d"]]
+
+
+def test_units_that_are_first_do_not_keep_the_others_waiting(ledger, group, clock):
+    ran = []
+
+    def unit(key):
+        def write(_):
+            ran.append(key)
+            clock[0] += group_commit.UNITS_S * 2
+
+        return write
+
+    futures = group(*((unit(key), key != "other") for key in ["a", "other", "b", "c"]))
+    assert [future.result() for future in futures] == [None] * 4
+    assert ran == ["a", "other", "b", "c"]
+
+
+def test_a_unit_that_is_cancelled_while_its_group_runs_is_not_run(ledger, clock):
+    async def write():
+        def give_up(_):
+            loop.call_soon_threadsafe(writing.cancel)
+            loop.call_soon_threadsafe(cancelled.set)
+            assert cancelled.wait(10)
+            clock[0] += group_commit.UNITS_S * 2
+
+        loop, cancelled = asyncio.get_running_loop(), threading.Event()
+        earlier = asyncio.create_task(ledger.write(give_up))
+        writing = asyncio.create_task(ledger.write(note("given up")))
+        await asyncio.gather(earlier, writing, return_exceptions=True)
+        await ledger.write(note("later"))
+
+    asyncio.run(write())
+    assert found(ledger, "later")
+    assert not found(ledger, "given up")
+
+
+def test_closing_runs_the_units_for_which_a_transaction_had_no_time(ledger, clock):
+    def slow(connection):
+        clock[0] += group_commit.UNITS_S * 2
+        return note("a")(connection)
+
+    closing = GroupCommit(ledger.engine, None)
+    futures = [Future() for _ in range(3)]
+    works = [slow, note("b"), note("c")]
+    closing.queue([Unit(work, one) for work, one in zip(works, futures, strict=True)])
+    closing.close()
+    assert [future.result(0) for future in futures] == ["a", "b", "c"]
