@@ -68,6 +68,8 @@ def test_an_insert_keeps_each_type_of_column_as_sqlalchemy_would(ledger, now):
         "online": False,
         "profile_online": True,
         "restated_at": None,
+        "generation": 3,
+        "problem": None,
     }
     insert = Statement(tables.journey_states.insert(), tuple(kept))
     assert ledger.write_now(lambda connection: insert.count(connection, kept)) == 1
