@@ -13,8 +13,13 @@ from tests.features.ledger.test_migrations import GO_BACK_TO_7
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 # Attributes of keys: by customer id, with the account.
 FACTS = {
-    **{"ann": "acme", "bob": "acme", "old:ann": "beta"},
-    **{"eve": None, "card:9": "gamma", "kim": "", "mail:kim": "acme"},
+    "ann": "acme",
+    "bob": "acme",
+    "old:ann": "beta",
+    "eve": None,
+    "card:9": "gamma",
+    "kim": "",
+    "mail:kim": "acme",
 }
 # key, customer, rank: "ann" was merged with "old:ann", and "eve", who has no account, with a card.
 KEYS = [
