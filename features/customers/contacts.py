@@ -6,17 +6,17 @@ with its key, as its decision does.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from pydantic_core import from_json
+from sqlalchemy.dialects import postgresql, sqlite
 
 from features.ledger import tables
-from features.ledger.statements import Statement, select_in_batches
-from features.ledger.tables import micros
+from features.ledger.statements import Statement
 
 
 class Contact(NamedTuple):
@@ -53,16 +53,7 @@ _HISTORY = (
 )
 _OF_ONE = Statement(_HISTORY.where(_COLUMNS.customer_id == sa.bindparam("customer")))
 _OF_SOME = _HISTORY.where(_COLUMNS.customer_id.in_(sa.bindparam("customers", expanding=True)))
-# An imported outcome need not name the action, as an imported decision has only one.
-_NAMED = sa.bindparam("action", type_=sa.Text)
-_UPDATE_OUTCOMES_AT = (
-    sa.update(tables.contacts)
-    .where(
-        _COLUMNS.decision_id == sa.bindparam("decision"),
-        sa.or_(_COLUMNS.action_id == _NAMED, _NAMED == ""),
-    )
-    .values(outcomes_at=sa.bindparam("kept"))
-)
+_MEMBERS = tables.account_members.c
 
 
 def history(
@@ -81,31 +72,30 @@ def history(
 
 
 def note_contacts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert showings that are not there yet; rows have all columns but ``outcomes_at``."""
-    return tables.insert_new(
-        connection, tables.contacts, [{**row, "outcomes_at": ""} for row in rows]
-    )
+    """Insert showings that are not there yet, each with the account of its customer.
+
+    Parameters
+    ----------
+    rows
+        They have all columns but ``outcomes_at`` and ``account``.
+    """
+    statement = _insert_contact(connection.dialect.name)
+    if len(rows) > tables.ROW_BY_ROW:
+        return max(connection.execute(statement.clause, list(rows)).rowcount, 0)
+    return sum(max(statement.count(connection, row), 0) for row in rows)
 
 
-def update_outcomes_at(connection: sa.Connection, decision_ids: Iterable[str]) -> None:
-    """Recompute ``outcomes_at`` of the contacts of these decisions from their outcomes."""
-    outcomes, updates = tables.outcomes.c, list[dict[str, str]]()
-    by_contact: dict[tuple[str, str], list[Any]] = {}
-    for row in select_in_batches(
-        connection, sa.select(tables.outcomes), outcomes.decision_id, decision_ids
-    ):
-        by_contact.setdefault((row.decision_id, row.action_id), []).append(row)
-    for (decision_id, action_id), rows in by_contact.items():
-        replaced = {row.retracts or row.revises for row in rows}
-        outcomes_at: dict[str, int] = {}
-        for row in rows:
-            if not row.retracts and row.outcome_id not in replaced:
-                at_us = max(outcomes_at.get(row.outcome, 0), micros(row.occurred_at))
-                outcomes_at[row.outcome] = at_us
-        kept = json.dumps(outcomes_at) if outcomes_at else ""
-        updates.append({"decision": decision_id, "action": action_id, "kept": kept})
-    if updates:
-        connection.execute(_UPDATE_OUTCOMES_AT, updates)
+@cache
+def _insert_contact(dialect: str) -> Statement:
+    """Make the insert; the account is looked up by the primary key of its table."""
+    sent = [column for column in _COLUMNS if column.name not in ("outcomes_at", "account")]
+    values: dict[str, Any] = {one.name: sa.bindparam(one.name, type_=one.type) for one in sent}
+    mine = _MEMBERS.customer_id == values["customer_id"]
+    values["account"] = sa.select(_MEMBERS.account).where(mine).scalar_subquery()
+    values["outcomes_at"] = sa.literal_column("''")
+    insert = (postgresql if dialect == "postgresql" else sqlite).insert(tables.contacts)
+    statement = insert.values(values).on_conflict_do_nothing()
+    return Statement(statement.execution_options(preserve_rowcount=True))
 
 
 PERIODS_DAYS = (1, 7, 30)  # of the contact counts

@@ -6,7 +6,7 @@ customer takes precedence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,8 +14,33 @@ from pydantic_core import from_json
 
 from features.customers.identity import keys_of, resolve_each
 from features.ledger import tables
+from features.ledger.statements import Statement, in_batches, select_in_batches
 
 ACCOUNT = "account "  # prefix of the key of an account; no customer id may have a space
+
+# Built once: building the expression would take longer than the database takes to answer it.
+_MEMBER = tables.account_members.c
+_ACCOUNT = Statement(
+    sa.select(_MEMBER.account).where(_MEMBER.customer_id == sa.bindparam("customer"))
+)
+_MEMBERS = Statement(
+    sa.select(_MEMBER.customer_id)
+    .where(_MEMBER.account == sa.bindparam("account"))
+    .order_by(_MEMBER.customer_id)
+)
+_KEYS: sa.BindParameter[Any] = sa.bindparam("keys", expanding=True)
+_REMOVE_MEMBERS = sa.delete(tables.account_members).where(_MEMBER.customer_id.in_(_KEYS))
+_CONTACTS = tables.contacts.c
+_ACCOUNT_OF_CONTACT = (
+    sa.select(_MEMBER.account).where(_MEMBER.customer_id == _CONTACTS.customer_id).scalar_subquery()
+)
+_UPDATE_CONTACTS = (
+    sa.update(tables.contacts)
+    .where(
+        _CONTACTS.customer_id.in_(_KEYS), _CONTACTS.account.is_distinct_from(_ACCOUNT_OF_CONTACT)
+    )
+    .values(account=_ACCOUNT_OF_CONTACT)
+)
 
 
 def account_key(account: str) -> str:
@@ -47,15 +72,18 @@ def all_attributes(connection: sa.Connection) -> dict[str, dict[str, str]]:
 
 
 def account_of(connection: sa.Connection, customer_id: str) -> str | None:
-    """Find the account of a customer; None if there is none."""
-    accounts = (row.account for row in _rows(connection, customer_id))
-    return next((account for account in accounts if account), None)
+    """Find the account of a customer; None if there is none.
+
+    It is the account of the first of the customer's keys that has one.
+    """
+    row = _ACCOUNT.first(connection, {"customer": customer_id})
+    return None if row is None else str(row[0])
 
 
 def accounts_of(connection: sa.Connection, customer_ids: Iterable[str]) -> dict[str, str]:
     """Find the account key of each customer who belongs to an account."""
-    found = ((one, account_of(connection, one)) for one in customer_ids)
-    return {one: account_key(account) for one, account in found if account}
+    found = _members(connection, customer_ids)
+    return {one: account_key(account) for one, account in found.items()}
 
 
 def all_accounts_of(connection: sa.Connection, customer_ids: Iterable[str]) -> set[str]:
@@ -63,19 +91,79 @@ def all_accounts_of(connection: sa.Connection, customer_ids: Iterable[str]) -> s
 
     When customers are merged or split, the events of these accounts change.
     """
-    accounts = (row.account for one in customer_ids for row in _rows(connection, one))
-    return {account_key(account) for account in accounts if account}
+    return {
+        account_key(account) for _, account in _accounts_of_keys(connection, list(customer_ids))
+    }
 
 
 def members_of(connection: sa.Connection, key: str) -> list[str]:
     """Find the customers of an account, by its key."""
     account = key.removeprefix(ACCOUNT)
-    columns = tables.customers.c
-    query = sa.select(columns.customer_id).where(columns.account == account)
-    named = list(connection.execute(query).scalars())
+    return [row[0] for row in _MEMBERS.rows(connection, {"account": account})]
+
+
+def update_account_members(connection: sa.Connection, keys: Iterable[str]) -> None:
+    """Store again to which accounts some customers belong, also with their contacts.
+
+    To be called in the transaction that adds attributes of customers, merges, splits or erases
+    them. It takes a number of queries that does not depend on the number of keys.
+
+    Parameters
+    ----------
+    keys
+        Keys of the changed customers. Those who were merged away may be among them.
+    """
+    named = set(keys)
+    if not named:
+        return
     behind = resolve_each(connection, named)
-    candidates = dict.fromkeys(behind.get(name, name) for name in named)
-    return [one for one in candidates if account_of(connection, one) == account]
+    customers = named | set(behind.values())
+    accounts: dict[str, str] = {}
+    for customer_id, account in _accounts_of_keys(connection, customers):
+        accounts.setdefault(customer_id, account)
+    stored = _members(connection, customers)
+    # A key that was merged away is a customer no more.
+    gone = [one for one in stored if one not in accounts]
+    new = [
+        {"customer_id": one, "account": account}
+        for one, account in accounts.items()
+        if stored.get(one) != account
+    ]
+    for some in in_batches(gone):
+        connection.execute(_REMOVE_MEMBERS, {"keys": some})
+    if new:
+        tables.upsert(connection, tables.account_members, new)
+    for some in in_batches(customers):
+        connection.execute(_UPDATE_CONTACTS, {"keys": some})
+
+
+def _members(connection: sa.Connection, customer_ids: Iterable[str]) -> dict[str, str]:
+    """Find the account of each customer who belongs to one."""
+    columns = tables.account_members.c
+    found = select_in_batches(
+        connection, sa.select(tables.account_members), columns.customer_id, customer_ids
+    )
+    return {row.customer_id: row.account for row in found}
+
+
+def _accounts_of_keys(
+    connection: sa.Connection, customer_ids: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield each customer with the accounts of its keys, that of the naming key first."""
+    facts, keys = tables.customers.c, tables.identities.c
+    named = facts.account != ""
+    linked = (
+        sa.select(keys.customer_id, facts.account)
+        .join(tables.customers, facts.customer_id == keys.key)
+        .where(named)
+        .order_by(keys.rank, keys.serial)
+    )
+    never_linked = sa.select(facts.customer_id, facts.account).where(
+        named, ~sa.exists().where(keys.key == facts.customer_id)
+    )
+    for query, column in ((linked, keys.customer_id), (never_linked, facts.customer_id)):
+        for row in select_in_batches(connection, query, column, customer_ids):
+            yield row.customer_id, row.account
 
 
 def _rows(connection: sa.Connection, customer_id: str) -> list[Any]:

@@ -7,9 +7,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from features.customers.contacts import note_contacts, update_outcomes_at
+from features.customers.contact_outcomes import update_outcomes_at
+from features.customers.contacts import note_contacts
 from features.customers.identity import link_all, resolve_each
-from features.customers.profiles import all_accounts_of
+from features.customers.profiles import all_accounts_of, update_account_members
 from features.customers.tombstones import forgotten
 from features.ingest.append_events import append_events
 from features.ingest.cells import Row
@@ -39,6 +40,8 @@ def write_batch(
     done = append_events(connection, business.normalizer, kept.events, now)
     left_out += [str(error) for error in done.refused.values()]
     merged_away = {one.loser for one in merged} | done.merged_away
+    if business.domain.account:
+        update_account_members(connection, new_customers | merged_away)
     customer_of = resolve_each(connection, new_customers)
     changed = {one.survivor for one in merged} | done.restated | {*done.new_events}
     changed |= {customer_of.get(key, key) for key in new_customers}

@@ -157,6 +157,7 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     delete(tables.decisions, decided.customer_id.in_(customers))
     events = delete(tables.events, tables.events.c.customer_id.in_(customers))
     delete(tables.customers, tables.customers.c.customer_id.in_(all_keys))
+    delete(tables.account_members, tables.account_members.c.customer_id.in_(customers))
     delete(tables.identities, tables.identities.c.key.in_(all_keys))
     sides = tables.links.c.left.in_(all_keys) | tables.links.c.right.in_(all_keys)
     delete(tables.links, sides)

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from features.business.domain import Domain
 from features.customers.identity import link, resolve_each, unlink
 from features.customers.keys import KeyNormalizer
-from features.customers.profiles import accounts_of, all_accounts_of
+from features.customers.profiles import accounts_of, all_accounts_of, update_account_members
 from features.customers.tombstones import refuse_forgotten
 from features.errors import InvalidEvent, NbaError, NotVisible
 from features.ingest.append_events import AppendResult, append_events
@@ -214,6 +214,8 @@ class Ingest:
     def _restate(
         self, connection: sa.Connection, customers: set[str], merged_away: set[str], now: datetime
     ) -> None:
+        if self._domain.account:
+            update_account_members(connection, customers | merged_away)
         if merged_away:
             delete_states(connection, merged_away)
         if customers:

@@ -37,7 +37,8 @@ class _Compiled(NamedTuple):
 class Statement:
     """A statement that takes its values by name.
 
-    Rows are those of the driver: a `UtcMicros` is a whole number.
+    Rows are those of the driver: a `UtcMicros` is a whole number. ``clause`` is the statement for
+    SQLAlchemy, for many rows at once.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class Statement:
     """
 
     def __init__(self, clause: sa.Executable, columns: tuple[str, ...] | None = None) -> None:
-        self._clause: Any = clause
+        self.clause: Any = clause
         self._columns = columns
         self._compiled: dict[str, _Compiled] = {}
 
@@ -82,7 +83,7 @@ class Statement:
         return execute_text(connection, compiled.text, driver_values)
 
     def _compile(self, dialect: sa.Dialect) -> _Compiled:
-        clause = self._clause.compile(dialect=dialect, column_keys=self._columns)
+        clause = self.clause.compile(dialect=dialect, column_keys=self._columns)
         converters = {
             name: bound.type.dialect_impl(dialect).bind_processor(dialect)
             for bound, name in clause.bind_names.items()
@@ -108,12 +109,17 @@ def select_in_batches(
     connection: sa.Connection, query: sa.Select[Any], column: sa.Column[str], keys: Iterable[str]
 ) -> Iterator[sa.Row[Any]]:
     """Select the rows whose column is one of some keys, however many these are."""
+    # An expression with each key in it would take longer to compile than the database to answer.
+    some = query.where(column.in_(sa.bindparam("keys", expanding=True)))
+    for batch in in_batches(keys):
+        yield from connection.execute(some, {"keys": batch})
+
+
+def in_batches(keys: Iterable[str]) -> Iterator[list[str]]:
+    """Divide keys into lists that one statement can take."""
     keys = list(keys)
     for begin in range(0, len(keys), KEYS_PER_QUERY):
-        # An expression with each key in it would take longer to compile than the database to
-        # answer.
-        some = query.where(column.in_(sa.bindparam("keys", expanding=True)))
-        yield from connection.execute(some, {"keys": keys[begin : begin + KEYS_PER_QUERY]})
+        yield keys[begin : begin + KEYS_PER_QUERY]
 
 
 def execute_text(connection: sa.Connection, text: str, values: Any = None) -> Any:

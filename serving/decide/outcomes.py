@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
-from features.customers.contacts import update_outcomes_at
+from features.customers.contact_outcomes import add_outcome_at
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.journeys.events import MAX_CLOCK_SKEW
 from features.ledger import tables
@@ -18,6 +18,7 @@ from features.ledger.ledger import Ledger
 from features.outcomes.attribution import activated
 from serving.contract.events import OutcomeAnswer, OutcomeRequest
 
+MOST_OUTCOMES = 1_000  # of one decision; a client that repeats itself would slow its decision
 MOST_SHARED = 1_000  # outcomes with one shared_id; more, and it names no single thing
 _COLUMNS = tables.outcomes.c
 
@@ -35,7 +36,7 @@ async def record_outcome(
     Raises
     ------
     InvalidRequest
-        If outcome, action or time do not fit the decision.
+        If outcome, action or time do not fit the decision, or too many outcomes were told of it.
     DecisionUnknown
         If there is no such decision, or nothing to retract or to revise.
     DecisionConflict
@@ -62,9 +63,10 @@ async def record_outcome(
             _check_same(earlier, row)
         else:
             _check_holds(connection, request)
+            _check_count(connection, request)
             _check_shared(connection, row["shared_id"])
             connection.execute(tables.outcomes.insert(), row)
-            update_outcomes_at(connection, [request.decision_id])
+            add_outcome_at(connection, row)
         status = "duplicate" if earlier is not None else "recorded"
         return OutcomeAnswer(outcome_id=row["outcome_id"], status=status)
 
@@ -205,14 +207,31 @@ def _check_holds(connection: sa.Connection, request: OutcomeRequest) -> None:
     )
 
 
+def _check_count(connection: sa.Connection, request: OutcomeRequest) -> None:
+    # Each of that many outcomes can still be retracted.
+    most = MOST_OUTCOMES * 2 if request.retracts else MOST_OUTCOMES
+    if _at_most(connection, _COLUMNS.decision_id == request.decision_id, most) >= most:
+        raise InvalidRequest(
+            f"decision_id is {request.decision_id!r}, of which {most:,} outcomes were told "
+            "already.",
+            expected="the few things that a customer did after one decision",
+            remedy="Send each outcome once, with the decision_id of the decision it followed.",
+        )
+
+
 def _check_shared(connection: sa.Connection, shared_id: str | None) -> None:
     if shared_id is None:
         return
-    told = sa.select(_COLUMNS.outcome_id).where(_COLUMNS.shared_id == shared_id).limit(MOST_SHARED)
-    count = connection.execute(sa.select(sa.func.count()).select_from(told.subquery())).scalar_one()
-    if count >= MOST_SHARED:
+    if _at_most(connection, _COLUMNS.shared_id == shared_id, MOST_SHARED) >= MOST_SHARED:
         raise InvalidRequest(
             f"shared_id is {shared_id!r}, of which {MOST_SHARED:,} outcomes were told already.",
             expected="the name of one thing that happened, such as an order number",
             remedy="Send an id of its own for each, or leave it out.",
         )
+
+
+def _at_most(connection: sa.Connection, which: sa.ColumnElement[bool], limit: int) -> int:
+    """Count outcomes, up to a limit."""
+    told = sa.select(_COLUMNS.outcome_id).where(which).limit(limit)
+    count = sa.select(sa.func.count()).select_from(told.subquery())
+    return connection.execute(count).scalar_one()

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from features.business.domain import Domain
 from features.customers.identity import resolve
-from features.customers.profiles import ACCOUNT, members_of
+from features.customers.profiles import ACCOUNT, members_of, update_account_members
 from features.ingest.live_events import Ingest
 from features.journeys.fold import Fold, State
 from features.journeys.journey_states import JourneyStates, from_bytes
@@ -167,4 +167,10 @@ def person(key: str, company: str | None = None, **attributes: str) -> dict[str,
 
 def add(ledger: Ledger, table: sa.Table, *new: Mapping[str, Any]) -> None:
     """Write rows straight into the ledger."""
-    ledger.write_now(lambda connection: tables.insert_new(connection, table, new))
+
+    def write(connection: sa.Connection) -> None:
+        tables.insert_new(connection, table, new)
+        if table is tables.customers:
+            update_account_members(connection, [str(row["customer_id"]) for row in new])
+
+    ledger.write_now(write)

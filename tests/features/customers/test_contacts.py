@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from features.customers.contacts import history, note_contacts, update_outcomes_at
+from features.customers.contacts import history, note_contacts
 from features.customers.identity import link, unlink
 from features.customers.keys import KeyNormalizer
 from features.ledger import tables
@@ -27,29 +27,6 @@ def show(ledger, now):
         return ledger.write_now(lambda c: note_contacts(c, [row]))
 
     return shown
-
-
-@pytest.fixture
-def say(ledger, now):
-    def said(outcome_id, outcome, decision_id="d1", minutes=0, **more):
-        at = now + timedelta(minutes=minutes)
-        row = {
-            "outcome_id": outcome_id,
-            "decision_id": decision_id,
-            "action_id": "discount",
-            "outcome": outcome,
-            "occurred_at": at,
-            "received_at": at,
-            "learned": False,
-        }
-
-        def write(connection):
-            tables.insert_new(connection, tables.outcomes, [row | more])
-            update_outcomes_at(connection, [decision_id])
-
-        ledger.write_now(write)
-
-    return said
 
 
 @pytest.fixture
@@ -76,27 +53,6 @@ def test_only_those_of_the_window_and_of_the_customers_asked_for(show, told):
     show("d3", customer="c2")
     assert len(told("c1", days=7)) == 1
     assert len(told("c1", "c2", days=7)) == 2
-
-
-def test_what_was_said_is_remembered_with_its_last_time(show, say, told, now):
-    show("d1")
-    say("o1", "clicked", minutes=1)
-    say("o2", "clicked", minutes=5)
-    say("o3", "rejected", minutes=3)
-    at = {"clicked": 5, "rejected": 3}
-    assert told("c1")[0].outcomes_at == {
-        name: tables.micros(now + timedelta(minutes=minutes)) for name, minutes in at.items()
-    }
-
-
-def test_what_is_taken_back_or_revised_is_not_said_any_more(show, say, told):
-    show("d1")
-    say("o1", "rejected")
-    say("o2", "rejected", retracts="o1")
-    assert told("c1")[0].outcomes_at == {}
-    say("o3", "rejected", minutes=1)
-    say("o4", "accepted", minutes=2, revises="o3")
-    assert list(told("c1")[0].outcomes_at) == ["accepted"]
 
 
 def test_contacts_move_with_their_key_and_come_back(show, told, ledger, toy_domain, now):

@@ -84,6 +84,30 @@ def test_a_customers_account_comes_in(folder, load, rows, toy_domain):
     assert rows(tables.customers, "account") == [("Acme & Sons",), ("7",), (None,)]
 
 
+def test_customers_and_their_contacts_get_the_account_of_the_merged_customer(
+    folder, load, rows, toy_domain
+):
+    domain = toy_domain.model_copy(update={"account": "company"})
+    people = CUSTOMERS.assign(company=[None, "Acme", "Beta"])
+    load(folder(ALL | {"customers": people}), domain)
+    assert sorted(rows(tables.account_members, "customer_id", "account")) == [
+        ("c2", "Acme"),
+        ("c3", "Beta"),
+    ]
+    shown = sorted(rows(tables.contacts, "subject", "customer_id", "account"))
+    assert shown == [("c1", "c1", None)]
+    more = MORE_KEYS.iloc[:2].assign(
+        event_id=["n1", "n2"], customer_id=["c1", "c2"], identifiers="card:9"
+    )
+    load(folder({"events": more}), domain)
+    assert sorted(rows(tables.account_members, "customer_id", "account")) == [
+        ("c1", "Acme"),
+        ("c3", "Beta"),
+    ]
+    shown = sorted(rows(tables.contacts, "subject", "customer_id", "account"))
+    assert shown == [("c1", "c1", "Acme")]
+
+
 def test_identifiers_are_spelled_alike_in_all_tables(folder, load, rows, toy_domain):
     emails = {"email": Namespace(normalize="lower")}
     domain = toy_domain.model_copy(update={"identifiers": emails})

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from features.customers.profiles import account_key, members_of
 from features.customers.tombstones import add_tombstones
 from features.errors import InvalidSetting, NotVisible
 from features.ingest.erasure import Erasure
@@ -19,6 +20,7 @@ from features.store.fold_parts import FoldedPart
 from features.store.locks import build_lock
 from tests.conftest import NOW
 from tests.decided import decided
+from tests.features.live import add, person
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -59,6 +61,12 @@ def test_who_comes_second_finds_nothing_left_to_do(ledger, tmp_path):
     erasure.forget(["ann"], NOW)
     online.most = 0
     assert erasure.finish() and online.most == 0
+
+
+def test_a_forgotten_customer_belongs_to_no_account(ledger, tmp_path):
+    add(ledger, tables.customers, person("ann", "acme"), person("bob", "acme"))
+    _erasure(ledger, tmp_path).forget(["ann"], NOW)
+    assert ledger.read(lambda c: members_of(c, account_key("acme"))) == ["bob"]
 
 
 def test_a_build_that_folded_somebody_before_they_were_forgotten_does_not_show_them(ledger):

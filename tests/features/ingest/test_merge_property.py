@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.customers import identity
+from features.customers.contacts import note_contacts
 from features.customers.identity import resolve
 from features.customers.profiles import account_key
 from features.errors import NotVisible
@@ -132,6 +133,9 @@ class World:
             [key] = step.keys
             row = decision(minute, key, customer(self.ledger, key))
             add(self.ledger, tables.decisions, row | {"channel": SHOP.channels[minute % 2]})
+            shown = {name: row[name] for name in ("decision_id", "subject", "customer_id")}
+            shown |= {"action_id": "call", "shown_at": NOW, "channel": "web", "action_group": "g"}
+            self.ledger.write_now(lambda c: note_contacts(c, [shown]))
         elif step.what == "build":  # all are shown, so the ledger need not keep their states
             await self.live.publish(now)
             self.ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
@@ -205,6 +209,31 @@ def unlike_its_events(world):
     return found
 
 
+def wrong_accounts(world):
+    """List keys whose account, and contacts whose account, is not that of the customer's keys."""
+    kept_members = {
+        row.customer_id: row.account for row in rows(world.ledger, tables.account_members)
+    }
+    truth = {}
+    for row in sorted(
+        rows(world.ledger, tables.identities), key=lambda one: (one.rank, one.serial)
+    ):
+        if row.key in COMPANIES:
+            truth.setdefault(row.customer_id, COMPANIES[row.key])
+    linked = {row.key for row in rows(world.ledger, tables.identities)}
+    truth |= {key: name for key, name in COMPANIES.items() if key not in linked}
+    found = [
+        f"{key}: account"
+        for key in {*truth, *kept_members}
+        if truth.get(key) != kept_members.get(key)
+    ]
+    return found + [
+        f"{row.subject}: account of a contact"
+        for row in rows(world.ledger, tables.contacts)
+        if row.account != truth.get(row.customer_id)
+    ]
+
+
 def _same(state, truth):
     return np.array_equal(state, truth, equal_nan=True)
 
@@ -260,6 +289,7 @@ def _leaves_no_trace(ledgers, story):
     assert differences(lived, reference) == []
     assert unlike_its_events(lived) == []
     assert unlike_its_events(reference) == []
+    assert wrong_accounts(lived) == wrong_accounts(reference) == []
 
 
 def _decisions_stay_behind(monkeypatch):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from datetime import timedelta
+from random import Random
 
 import pytest
 import sqlalchemy as sa
 
+from features.customers.contact_outcomes import update_outcomes_at
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -362,6 +365,58 @@ def test_what_was_said_is_kept_with_the_contact_and_goes_with_it(tell, ledger, n
     assert said() == {"call_back": {"clicked": at}, "discount": {}}
     tell(retracts=revised.outcome_id)
     assert said() == {"call_back": {}, "discount": {}}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_outcome_at_a_time_gives_what_all_of_them_give(tell, ledger, now, seed):
+    random = Random(seed)
+    told = []
+    for number in range(40):
+        name = random.choice(["clicked", "rejected", "accepted"])
+        fields = {"outcome_id": f"o{number}", "action_id": random.choice(["call_back", "discount"])}
+        fields["occurred_at"] = now + timedelta(minutes=random.randrange(100))
+        if told and random.random() < 0.4:
+            fields = {"outcome_id": f"o{number}"} | {
+                random.choice(["retracts", "revises"]): random.choice(told)
+            }
+        with suppress(DecisionConflict, DecisionUnknown):
+            told.append(tell(name, **fields).outcome_id)
+    columns = tables.contacts.c
+    query = sa.select(columns.action_id, columns.outcomes_at).where(columns.decision_id == "d1")
+
+    def read(connection):
+        return {
+            row.action_id: json.loads(row.outcomes_at or "{}") for row in connection.execute(query)
+        }
+
+    one_by_one = ledger.read(read)
+    ledger.write_now(lambda c: update_outcomes_at(c, ["d1"]))
+    assert one_by_one == ledger.read(read) and any(one_by_one.values())
+
+
+def test_an_outcome_reads_the_others_of_its_decision_only_if_it_changes_one(tell, ledger):
+    texts = []
+    heard = lambda *about: texts.append(about[2])  # noqa: E731
+    sa.event.listen(ledger.engine, "before_cursor_execute", heard)
+    first = tell("clicked", outcome_id="o1")
+    of_one = [text for text in texts if "FROM outcomes" in text]
+    tell("clicked", outcome_id="o2", retracts=first.outcome_id)
+    sa.event.remove(ledger.engine, "before_cursor_execute", heard)
+    assert of_one and all("outcome_id =" in text or "LIMIT" in text for text in of_one)
+
+
+def test_a_decision_of_which_too_much_was_told_takes_only_retractions(tell, monkeypatch):
+    monkeypatch.setattr(outcomes, "MOST_OUTCOMES", 2)
+    tell("clicked", outcome_id="o1")
+    tell("clicked", outcome_id="o2")
+    with pytest.raises(InvalidRequest, match="decision_id is 'd1', of which 2 outcomes were told"):
+        tell("clicked", outcome_id="o3")
+    assert tell("clicked", outcome_id="o2").status == "duplicate"
+    assert tell("clicked", decision_id="d2", outcome_id="o4").status == "recorded"
+    for number, name in enumerate(["o1", "o2"]):
+        assert tell(retracts=name, outcome_id=f"r{number}").status == "recorded"
+    with pytest.raises(InvalidRequest, match="of which 4 outcomes were told"):
+        tell(retracts="o1", outcome_id="r3")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e16, -1e16])

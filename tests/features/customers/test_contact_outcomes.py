@@ -1,0 +1,98 @@
+"""The outcomes of a contact are those that hold, each with the time when it last occurred."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from features.customers.contact_outcomes import add_outcome_at, update_outcomes_at
+from features.customers.contacts import history, note_contacts
+from features.ledger import tables
+
+
+@pytest.fixture
+def show(ledger, now):
+    def shown(decision_id, customer="c1", days_ago=1, action="discount"):
+        row = {
+            "decision_id": decision_id,
+            "action_id": action,
+            "subject": customer,
+            "customer_id": customer,
+            "shown_at": now - timedelta(days=days_ago),
+            "channel": "app",
+            "action_group": "promotion",
+        }
+        return ledger.write_now(lambda c: note_contacts(c, [row]))
+
+    return shown
+
+
+@pytest.fixture(params=["one by one", "all again"])
+def say(ledger, now, request):
+    def said(outcome_id, outcome, decision_id="d1", minutes=0, **more):
+        at = now + timedelta(minutes=minutes)
+        row = {
+            "outcome_id": outcome_id,
+            "decision_id": decision_id,
+            "action_id": "discount",
+            "outcome": outcome,
+            "occurred_at": at,
+            "received_at": at,
+            "learned": False,
+            "retracts": None,
+            "revises": None,
+        }
+
+        def write(connection):
+            tables.insert_new(connection, tables.outcomes, [row | more])
+            if request.param == "one by one":
+                add_outcome_at(connection, row | more)
+            else:
+                update_outcomes_at(connection, [decision_id])
+
+        ledger.write_now(write)
+
+    return said
+
+
+@pytest.fixture
+def told(ledger, now):
+    def read(*customers, days=30):
+        return ledger.read(lambda c: history(c, customers, now - timedelta(days=days)))
+
+    return read
+
+
+def test_what_was_said_is_remembered_with_its_last_time(show, say, told, now):
+    show("d1")
+    say("o1", "clicked", minutes=1)
+    say("o2", "clicked", minutes=5)
+    say("o3", "rejected", minutes=3)
+    at = {"clicked": 5, "rejected": 3}
+    assert told("c1")[0].outcomes_at == {
+        name: tables.micros(now + timedelta(minutes=minutes)) for name, minutes in at.items()
+    }
+
+
+def test_what_is_taken_back_or_revised_is_not_said_any_more(show, say, told):
+    show("d1")
+    say("o1", "rejected")
+    say("o2", "rejected", retracts="o1")
+    assert told("c1")[0].outcomes_at == {}
+    say("o3", "rejected", minutes=1)
+    say("o4", "accepted", minutes=2, revises="o3")
+    assert list(told("c1")[0].outcomes_at) == ["accepted"]
+
+
+def test_an_earlier_outcome_that_comes_late_does_not_hide_the_last_one(show, say, told, now):
+    show("d1")
+    say("o1", "clicked", minutes=5)
+    say("o2", "clicked", minutes=1)
+    assert told("c1")[0].outcomes_at == {"clicked": tables.micros(now + timedelta(minutes=5))}
+
+
+def test_an_outcome_of_no_contact_changes_none(show, say, told):
+    show("d1", action="call")
+    say("o1", "clicked")
+    assert told("c1")[0].outcomes_at == {}
