@@ -7,12 +7,13 @@ a small transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 import sqlalchemy as sa
 
 from features.ledger.databases import is_lost
+from features.ledger.writer_queue import WriterQueue
 
 T = TypeVar("T")
 MAX_IDLE = 2  # connections; further ones go back to the pool
@@ -27,11 +28,16 @@ class Connections:
         Made by `databases.open_database`.
     read_only
         The kind of transactions.
+    queue
+        Each transaction waits for its turn in it.
     """
 
-    def __init__(self, engine: sa.Engine, read_only: bool) -> None:
+    def __init__(
+        self, engine: sa.Engine, read_only: bool, queue: WriterQueue | None = None
+    ) -> None:
         self._engine = engine
         self._read_only = read_only
+        self._queue = queue
         self._idle: list[sa.Connection] = []
 
     @contextmanager
@@ -40,13 +46,14 @@ class Connections:
 
         Reads are committed, too: after a rollback psycopg drops its prepared statements.
         """
-        connection, transaction = self._begin()
-        try:
-            with transaction:
-                yield connection
-        except BaseException:
-            connection.close()  # the pool resets it
-            raise
+        with self._queue.turn() if self._queue else nullcontext():
+            connection, transaction = self._begin()
+            try:
+                with transaction:
+                    yield connection
+            except BaseException:
+                connection.close()  # the pool resets it
+                raise
         self._put_back(connection)
 
     def without_transaction(self, work: Callable[[sa.Connection], T]) -> T:

@@ -18,6 +18,7 @@ from features.ledger import tables
 from features.ledger.statements import execute_text
 
 BUSY_MS = 30_000  # a writer waits for the lock this long at most
+NO_TURN_S = 45.0  # a unit of a thread begins within this time; the database itself says so before
 # A network that drops all packets is noticed after about 10 s, not after 2 hours.
 TIMEOUTS = {
     "connect_timeout": 5,  # seconds
@@ -43,6 +44,15 @@ def has_no_file(url: str) -> bool:
     address = _address(url)
     file = address.database if address.get_backend_name() == "sqlite" else None
     return bool(file) and not Path(str(file)).exists()
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file of an SQLite address; None for a ledger in memory, or of PostgreSQL."""
+    address = _address(url)
+    if address.get_backend_name() != "sqlite":
+        return None
+    name = address.database or ":memory:"
+    return None if name == ":memory:" or name.startswith("file:") else Path(name).resolve()
 
 
 def open_database(url: str) -> sa.Engine:
@@ -115,6 +125,15 @@ def as_ledger_down(error: BaseException) -> BaseException:
     )
     reason.__cause__ = error
     return reason
+
+
+def no_turn() -> LedgerDown:
+    """Make the error of a unit of work that could not begin within `NO_TURN_S`."""
+    return LedgerDown(
+        f"The ledger was not free within {NO_TURN_S:g} seconds.",
+        expected="processes that give the lock back within milliseconds",
+        remedy="Look for a process that was stopped while it wrote; then try the same again.",
+    )
 
 
 def is_lost(error: BaseException) -> bool:

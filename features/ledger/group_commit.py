@@ -6,7 +6,8 @@ changes of the thread take as long as the commit itself. They do so only if no u
 thread and the lock of the ledger is free, so an event loop never waits for another writer.
 
 The units of a transaction that were submitted with `first` run before the others. A transaction
-begins no further unit after `UNITS_S`; the units that are left run in the next one.
+begins no further unit after `UNITS_S`; the units that are left run in the next one. Processes take
+turns (`writer_queue`); units that come while the thread waits for its turn join the transaction.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from features.errors import NbaError
 from features.ledger import databases
 from features.ledger.connections import Connections
 from features.ledger.unwaiting import UnwaitingConnection
+from features.ledger.writer_queue import WriterQueue
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -37,10 +39,6 @@ class Awaited(NamedTuple):
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
 
-    def set_running_or_notify_cancel(self) -> bool:
-        """Return False if the future was cancelled, as the method of thread futures does."""
-        return not self.future.cancelled()
-
 
 class Unit(NamedTuple):
     """A unit of work and the future of its result; ``first``: it runs before the others."""
@@ -49,14 +47,19 @@ class Unit(NamedTuple):
     waiting: Future[Any] | Awaited
     first: bool = False
 
-    @property
-    def given_up(self) -> bool:
-        """True if the caller cancelled the unit after it was taken from the queue."""
-        return isinstance(self.waiting, Awaited) and self.waiting.future.cancelled()
+    def begin(self) -> bool:
+        """Return False if the caller has cancelled the unit, such as a client that hung up.
+
+        From then on a future of a thread cannot be cancelled. A unit that is repeated begins again.
+        """
+        if isinstance(self.waiting, Awaited):
+            return not self.waiting.future.cancelled()
+        return self.waiting.running() or self.waiting.set_running_or_notify_cancel()
 
 
 Done = tuple[Future[Any] | Awaited, Any, BaseException | None]  # with an answer, or an error
 
+CLOSE_S = databases.BUSY_MS / 1000  # a thread that has no turn is not waited for any longer
 GROUP = 256  # units of work; no further ones join a group of so many
 # A transaction begins no further unit after this time, so that other processes wait for the lock
 # no longer than a caller notices. The units that are `first` have this time for themselves, so
@@ -81,16 +84,30 @@ class GroupCommit:
         Made by `databases.open_database`.
     unwaiting
         Runs brief units; None: they are queued.
+    turns
+        The place of the thread in the queue of the processes.
     """
 
-    def __init__(self, engine: sa.Engine, unwaiting: UnwaitingConnection | None) -> None:
-        self._writes = Connections(engine, read_only=False)
+    def __init__(
+        self,
+        engine: sa.Engine,
+        unwaiting: UnwaitingConnection | None,
+        turns: WriterQueue | None = None,
+    ) -> None:
+        self._writes = Connections(engine, read_only=False, queue=turns)
+        self._turns = turns
         self._unwaiting = unwaiting
         self._waiting: queue.SimpleQueue[list[Unit] | None] = queue.SimpleQueue()
         self._pending = 0  # units that are queued or run by the thread
         self._writer: threading.Thread | None = None
         self._state = threading.Lock()  # of `_pending`, `_writer` and `_closed`
         self._closed = False
+        self._ended = False  # the thread has taken the last units
+
+    @property
+    def pending(self) -> int:
+        """The number of units that wait for the thread, or are run by it."""
+        return self._pending
 
     def queue(self, units: list[Unit]) -> None:
         """Queue units of work for the thread.
@@ -129,46 +146,49 @@ class GroupCommit:
             self._closed = True
         if self._writer is not None:
             self._waiting.put(None)
-            self._writer.join()
+            self._writer.join(CLOSE_S)
+            while self._writer.is_alive():
+                if self._turns is not None and self._turns.waiting:
+                    return  # for a process that was stopped with the lock
+                self._writer.join(CLOSE_S)
         self._writes.close()
+        if self._turns is not None:
+            self._turns.close()
 
     def _refuse_closed(self) -> None:
         if self._closed:
             raise LedgerClosed("the ledger is closed; nothing can be written any more")
 
     def _write_groups(self) -> None:
-        left, last = list[Unit](), False
-        while left or not last:
-            new = list[Unit]()
-            if not last:
-                new, last = self._next_units(len(left))
-            # A unit whose caller has cancelled it (a client that hung up) is not run.
-            group = [*left, *_not_cancelled(new)]
-            waited = len(left) + len(new)
-            left = self._commit(group) if group else []
-            with self._state:
-                self._pending -= waited - len(left)
-
-    def _next_units(self, left: int) -> tuple[list[Unit], bool]:
-        """Take waiting units from the queue; wait for one unless some are left from before.
-
-        Returns True beside the units if no further ones follow.
-        """
         group = list[Unit]()
-        while left + len(group) < GROUP:
-            try:
-                units = self._waiting.get(block=not left and not group)
-            except queue.Empty:
-                return group, False
-            if units is None:
-                return group, True
-            group += units
-        return group, False
+        while self._take(group) or group:
+            left = self._commit(group)
+            with self._state:
+                self._pending -= len(group) - len(left)
+            group = left
 
-    def _commit(self, group: list[Unit]) -> list[Unit]:
-        """Run units in one transaction; return those that it had no time for."""
+    def _take(self, group: list[Unit]) -> bool:
+        """Add waiting units to a group; wait for one if it is empty. Return False at the end."""
+        while not self._ended and len(group) < GROUP:
+            try:
+                units = self._waiting.get(block=not group)
+            except queue.Empty:
+                break
+            if units is None:
+                self._ended = True
+            else:
+                group += units
+        return not self._ended
+
+    def _commit(self, group: list[Unit], alone: bool = False) -> list[Unit]:
+        """Run units in one transaction; return those that it had no time for.
+
+        Unless they are to run ``alone``, those that came meanwhile are added to the group.
+        """
         try:
             with self._writes.transaction() as connection:
+                if not alone:
+                    self._take(group)
                 done, left = _run_units(connection, group)
         except _UnitFailed as failed:
             # The whole group was rolled back; run one by one, only that unit fails. This is rare,
@@ -177,10 +197,10 @@ class GroupCommit:
                 _deliver([_failed(group[0], failed.__cause__ or failed)])
                 return []
             for unit in sorted(group, key=lambda unit: not unit.first):
-                self._commit([unit])
+                self._commit([unit], alone=True)
             return []
         except Exception as lost:  # no lock or no disk: nothing of the group was written
-            _deliver([_failed(unit, lost) for unit in group])
+            _deliver([_failed(unit, lost) for unit in group if unit.begin()])
             return []
         _deliver(done)
         return left
@@ -188,25 +208,20 @@ class GroupCommit:
 
 def _run_at_once(unwaiting: UnwaitingConnection, units: Sequence[Unit]) -> bool:
     """Run units on this thread; False if they have to be queued."""
-    group = _not_cancelled(units)
     done: list[Done] = []
     try:
         with unwaiting.transaction() as connection:
             if connection is None:
                 return False
-            done, _ = _run_units(connection, group, float("inf"))
+            done, _ = _run_units(connection, units, float("inf"))
     except _UnitFailed as failed:
-        if len(group) > 1:
+        if len(units) > 1:
             return False  # the thread runs them one by one
-        done = [_failed(group[0], failed.__cause__ or failed)]
-    except Exception as lost:  # no disk: nothing of the group was written
-        done = [_failed(unit, lost) for unit in group]
+        done = [_failed(units[0], failed.__cause__ or failed)]
+    except Exception as lost:  # no disk: nothing of the units was written
+        done = [_failed(unit, lost) for unit in units if unit.begin()]
     set_results(done)
     return True
-
-
-def _not_cancelled(units: Sequence[Unit]) -> list[Unit]:
-    return [unit for unit in units if unit.waiting.set_running_or_notify_cancel()]
 
 
 def _run_units(
@@ -234,7 +249,7 @@ def _run_units(
             if number and monotonic_s() > began_at + within_s:
                 left += units[number:]
                 break
-            if not unit.given_up:
+            if unit.begin():
                 done.append(_run_unit(connection, unit))
     return done, left
 

@@ -14,6 +14,7 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ from features.ledger.group_commit import (
     set_results,
 )
 from features.ledger.unwaiting import UnwaitingConnection, suppressing_busy
+from features.ledger.writer_queue import WriterQueue
 
 
 class Ledger:
@@ -53,16 +55,19 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = databases.open_database(url)
+        self._file = databases.file_of(url)
         self._reads = Connections(self.engine, read_only=True)
         try:
-            with self.engine.begin() as connection:
+            with self._turn(), self.engine.begin() as connection:
                 _create(connection, url)
         except sa.exc.DBAPIError as error:
             raise databases.not_opened(url, error) from error
         self._unwaiting = (
-            UnwaitingConnection(self.engine) if self.engine.dialect.name == "sqlite" else None
+            UnwaitingConnection(self.engine, self._new_queue())
+            if self.engine.dialect.name == "sqlite"
+            else None
         )
-        self._group_commit = GroupCommit(self.engine, self._unwaiting)
+        self._group_commit = GroupCommit(self.engine, self._unwaiting, self._new_queue())
         self._gathered: dict[asyncio.AbstractEventLoop, _Gathered] = {}
 
     def submit(self, work: Work[T], first: bool = False) -> Future[T]:
@@ -95,8 +100,20 @@ class Ledger:
         return await future
 
     def write_now(self, work: Work[T]) -> T:
-        """Run a unit of work in the next group commit, and wait for it without an event loop."""
-        return self.submit(work).result()
+        """Run a unit of work in the next group commit, and wait for it without an event loop.
+
+        Raises
+        ------
+        LedgerDown
+            If the unit could not begin in time, or the database does not answer.
+        """
+        future = self.submit(work)
+        try:
+            return future.result(databases.NO_TURN_S)
+        except TimeoutError:
+            if future.cancel():
+                raise databases.no_turn() from None
+            return future.result()  # it has begun, or it raised the error itself
 
     def read(self, work: Work[T]) -> T:
         """Read in a transaction of its own: a snapshot of everything committed before it."""
@@ -139,24 +156,38 @@ class Ledger:
         bool
             True if no deleted data is left.
         """
-        return databases.compact(self.engine, at_most)
+        with self._turn():
+            return databases.compact(self.engine, at_most)
 
     def close(self) -> None:
         """Finish the waiting units of work, then close the connections."""
         for loop in list(self._gathered):
-            self._write_gathered(loop, closing=True)
+            self._write_gathered(loop, at_end=True)
         self._group_commit.close()
         if self._unwaiting is not None:
             self._unwaiting.close()
         self._reads.close()
         self.engine.dispose()
 
-    def _write_gathered(self, loop: asyncio.AbstractEventLoop, closing: bool = False) -> None:
+    def _new_queue(self) -> WriterQueue | None:
+        return WriterQueue(self._file) if self._file else None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the turn of this process to write, beside the group commit."""
+        queue = self._new_queue()
+        if queue is None:
+            yield
+            return
+        with closing(queue), queue.turn(databases.BUSY_MS / 1000):
+            yield
+
+    def _write_gathered(self, loop: asyncio.AbstractEventLoop, at_end: bool = False) -> None:
         gathered = self._gathered.pop(loop, None)
         if gathered is None:  # `close` has queued them
             return
         # `close` may be called by another thread than the loop's own.
-        brief = gathered.brief and not closing
+        brief = gathered.brief and not at_end
         write = self._group_commit.run_or_queue if brief else self._group_commit.queue
         try:
             write(gathered.units)

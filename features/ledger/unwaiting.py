@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from features.ledger.connections import commit_begun
 from features.ledger.statements import execute_text
 from features.ledger.tables import CHANGED_STATES
+from features.ledger.writer_queue import WriterQueue
 
 PRIMARY_CODE = 0xFF  # the bits of an error code of SQLite that say what kind of error it is
 
@@ -34,10 +35,18 @@ class UnwaitingConnection:
 
     Its page cache stays valid as long as no other connection commits. So whoever reads before a
     transaction should read on the connection that writes afterwards.
+
+    Parameters
+    ----------
+    engine
+        Made by `databases.open_database`.
+    queue
+        Transactions begin only if nobody waits in it.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, queue: WriterQueue | None = None) -> None:
         self._engine = engine
+        self._queue = queue
         self._connection: sa.Connection | None = None
         self._lock = threading.Lock()  # one thread at a time
 
@@ -45,12 +54,19 @@ class UnwaitingConnection:
     def transaction(self) -> Iterator[sa.Connection | None]:
         """Open a transaction; yield None if another thread or writer is in the way."""
         with self._taken() as connection:
-            if connection is None or not lock_at_once(connection):
+            if connection is None or not self._lock_at_once(connection):
                 yield None
                 return
-            yield connection
-            if not commit_begun(connection):  # only `Statement`s were run
-                execute_text(connection, "COMMIT")
+            try:
+                yield connection
+                if not commit_begun(connection):  # only `Statement`s were run
+                    execute_text(connection, "COMMIT")
+            except BaseException:
+                self._discard()  # rolls back, before the next writer's turn
+                raise
+            finally:
+                if self._queue is not None:
+                    self._queue.leave()
 
     @contextmanager
     def autocommit(self) -> Iterator[sa.Connection | None]:
@@ -64,6 +80,19 @@ class UnwaitingConnection:
         """Close the connection, if there is one."""
         with self._lock:
             self._discard()
+            if self._queue is not None:
+                self._queue.close()
+
+    def _lock_at_once(self, connection: sa.Connection) -> bool:
+        if self._queue is None:
+            return lock_at_once(connection)
+        locked = False
+        try:
+            locked = self._queue.enter_at_once() and lock_at_once(connection)
+        finally:
+            if not locked:
+                self._queue.leave()
+        return locked
 
     @contextmanager
     def _taken(self) -> Iterator[sa.Connection | None]:

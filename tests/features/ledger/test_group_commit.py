@@ -8,10 +8,11 @@ from concurrent.futures import Future
 
 import pytest
 
-from features.errors import InvalidRequest
-from features.ledger import group_commit, tables
+from features.errors import InvalidRequest, LedgerDown
+from features.ledger import databases, group_commit, tables
 from features.ledger.group_commit import GroupCommit, LedgerClosed, Unit
 from features.ledger.ledger import Ledger
+from features.ledger.writer_queue import WriterQueue
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 SQLITE = pytest.mark.databases("sqlite")
@@ -144,7 +145,15 @@ def test_a_closed_group_commit_refuses_both_ways(ledger):
 
 
 @pytest.fixture
-def group(ledger):
+def clock(monkeypatch):
+    """The time of the group commit, which passes only when a unit says so."""
+    clock = [0.0]
+    monkeypatch.setattr(group_commit, "monotonic_s", lambda: clock[0])
+    return clock
+
+
+@pytest.fixture
+def group(ledger, clock):
     """Runs the units, given with ``first`` or not, as one group; returns their futures."""
 
     def run(*units):
@@ -201,14 +210,6 @@ def test_brief_units_that_are_first_run_before_the_others_of_their_turn(ledger):
 
     asyncio.run(write())
     assert ran == ["b", "a"]
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """The time of the group commit, which passes only when a unit says so."""
-    clock = [0.0]
-    monkeypatch.setattr(group_commit, "monotonic_s", lambda: clock[0])
-    return clock
 
 
 def test_a_transaction_ends_when_its_time_is_over_and_the_rest_follows(ledger, group, clock):
@@ -273,3 +274,35 @@ def test_closing_runs_the_units_for_which_a_transaction_had_no_time(ledger, cloc
     closing.queue([Unit(work, one) for work, one in zip(works, futures, strict=True)])
     closing.close()
     assert [future.result(0) for future in futures] == ["a", "b", "c"]
+
+
+@SQLITE
+def test_a_process_that_keeps_its_turn_is_not_waited_for_without_end(ledger, monkeypatch):
+    monkeypatch.setattr(databases, "NO_TURN_S", 0.05)
+    monkeypatch.setattr(group_commit, "CLOSE_S", 0.05)
+    stopped, waiting = WriterQueue(ledger._file), Ledger(ledger.url)
+    with stopped.turn():
+        with pytest.raises(LedgerDown, match=r"was not free within 0.05 seconds"):
+            waiting.write_now(note("never"))
+        waiting.close()
+    stopped.close()
+    ledger.write_now(note("later"))
+    assert not found(ledger, "never")
+
+
+@SQLITE
+def test_units_that_come_while_the_thread_waits_for_its_turn_join_its_transaction(ledger):
+    other, seen = WriterQueue(ledger._file), []
+
+    def look(connection):
+        return tables.get_meta(connection, "a"), found(ledger, "a")
+
+    with other.turn():
+        first = ledger.submit(lambda c: (seen.append("begun"), note("a")(c)))
+        while not ledger._group_commit._turns.waiting:
+            pass
+        second = ledger.submit(look)
+        assert seen == []
+    assert first.result(10)[1] == "a"
+    assert second.result(10) == ("x", False)
+    other.close()
