@@ -18,6 +18,7 @@ import yaml
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
+from features.customers.consents import index_consents
 from features.errors import InvalidData
 from features.ingest import table_reader
 from features.ingest.batch_writer import write_batch
@@ -74,6 +75,7 @@ def load_folder(
         return reports
     ledger.write_now(lambda connection: tables.set_meta(connection, CHECKED, checked))
     done = [_load(table, ledger, now, progress) for table in found]
+    index_consents(ledger, domain)
     ledger.write_now(lambda connection: _note_source(connection, folder, domain))
     return done
 

@@ -6,6 +6,7 @@ import logging
 
 from features.business.domain import Domain, load_domain
 from features.clock import utc_now
+from features.customers.consents import index_consents
 from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
 from features.journeys.journey_states import JourneyStates
@@ -40,6 +41,7 @@ class Components:
         self.catalog_file = CatalogFile(settings.actions, domain, model_input)
         compiled = self.catalog_file.read()
         self.ledger = Ledger(settings.ledger_url)
+        index_consents(self.ledger, domain)
         keep_catalog(self.ledger, compiled.catalog, utc_now())
         self.features = _open_features(settings, domain)
         self.registry = Registry(settings)

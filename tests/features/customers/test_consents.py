@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from features.business.domain import Domain
-from features.customers.consents import consents
+from features.customers.consents import _consent_events, _indexes, _types, consents, index_consents
 from features.ledger import tables
+from features.ledger.statements import execute_text
 from tests.features.live import NOW
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -83,3 +84,59 @@ def test_a_business_without_consent_events_has_no_consents(decide, read, toy_dom
     decide(GIVEN, 1)
     assert not any(event.consent for event in toy_domain.events.values())
     assert read(toy_domain) == []
+
+
+def plan(ledger, domain, customer):
+    """The database's plan for the query of a customer's consents."""
+    statement = _consent_events(_types(domain))
+
+    def explain(connection):
+        statement.rows(connection, {"customer": customer})
+        compiled = statement._compiled[connection.dialect.name]
+        explained = "EXPLAIN " + ("" if connection.dialect.name == "postgresql" else "QUERY PLAN ")
+        values = compiled.driver_values({"customer": customer})
+        found = execute_text(connection, explained + compiled.text, values).fetchall()
+        return "\n".join(str(row[-1]) for row in found)
+
+    return ledger.read(explain)
+
+
+def test_consents_are_read_by_their_index_from_a_long_past(ledger, decide, read):
+    index_consents(ledger, DOMAIN)
+    rows = [
+        {
+            "event_id": f"e{number}",
+            "customer_id": "c1",
+            "subject": "c1",
+            "type": "visit",
+            "occurred_at": NOW + timedelta(seconds=number),
+            "channel": "app",
+            "properties": "{}",
+        }
+        for number in range(5_000)
+    ]
+    ledger.write_now(lambda c: tables.insert_new(c, tables.events, rows))
+    decide(GIVEN, 1)
+    if ledger.engine.dialect.name == "postgresql":
+        ledger.write_now(lambda c: c.exec_driver_sql("ANALYZE events"))
+    [index] = ledger.read(_indexes)
+    assert index in plan(ledger, DOMAIN, "c1")
+    assert read() == [("marketing", None, True, 1)]
+
+
+def test_the_index_of_other_types_is_replaced_and_made_once(ledger, toy_domain):
+    fewer = DOMAIN.model_copy(
+        update={"events": {name: one for name, one in DOMAIN.events.items() if name != WITHDRAWN}}
+    )
+    found = []
+    for domain in (DOMAIN, DOMAIN, fewer, toy_domain):
+        index_consents(ledger, domain)
+        found.append(ledger.read(_indexes))
+    assert found[0] == found[1] != found[2]
+    assert [len(names) for names in found] == [1, 1, 1, 0]
+
+
+def test_consents_of_one_instant_come_in_the_order_of_their_ids(decide, read):
+    decide(WITHDRAWN, 1)  # "c1-1-consent_withdrawn" is after "c1-1-consent_given"
+    decide(GIVEN, 1)
+    assert read() == [("marketing", None, False, 1)]
