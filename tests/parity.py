@@ -470,9 +470,9 @@ MUTATIONS = (
     ),
     Mutation(
         "live",
-        "features/customers/identity.py",
-        "(tables.identities, tables.events, tables.dec",
-        "(tables.identities, tables.dec",
+        "features/customers/relocation.py",
+        "for table in (tables.events, tables.decisions):",
+        "for table in (tables.decisions,):",
     ),
     Mutation(
         "live",

@@ -8,7 +8,6 @@ undone gives each side back exactly its own.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,21 +15,47 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.customers.keys import KeyNormalizer
+from features.customers.relocation import AT_ONCE, past_of, place
 from features.errors import IdentityUnknown
 from features.ledger import tables
-from features.ledger.statements import select_in_batches
+from features.ledger.statements import Statement, as_json, texts_of
 
 
 class Merge(NamedTuple):
     """Two customers became one: ``loser`` is ``survivor`` now.
 
-    ``loser_had_data`` is false if ``loser`` had no events and no attributes of its own, such as a
-    cookie that was never seen before. Then the features of ``survivor`` have not changed.
+    Attributes
+    ----------
+    loser_had_data
+        False if ``loser`` had no events and no attributes of its own, such as a cookie that was
+        never seen before. Then the features of ``survivor`` have not changed.
+    survivor_first_at, loser_first_at
+        Time of the first event of each before the merge; None without events. It may be too early
+        while events are relocated.
     """
 
     survivor: str
     loser: str
     loser_had_data: bool
+    survivor_first_at: datetime | None
+    loser_first_at: datetime | None
+
+
+_IDENTITIES = tables.identities.c
+_KEYS = sa.select(texts_of("keys").c.value)
+_CUSTOMERS_OF = Statement(
+    sa.select(_IDENTITIES.key, _IDENTITIES.customer_id).where(_IDENTITIES.key.in_(_KEYS))
+)
+_KEYS_OF = Statement(
+    sa.select(_IDENTITIES.key)
+    .where(_IDENTITIES.customer_id == sa.bindparam("who", type_=sa.Text))
+    .order_by(_IDENTITIES.rank, _IDENTITIES.serial)
+)
+_CHANGE_CUSTOMER = Statement(
+    sa.update(tables.identities)
+    .where(_IDENTITIES.key.in_(_KEYS))
+    .values(customer_id=sa.bindparam("owner", type_=sa.Text))
+)
 
 
 def resolve(connection: sa.Connection, keys: Sequence[str]) -> str:
@@ -48,18 +73,13 @@ def resolve(connection: sa.Connection, keys: Sequence[str]) -> str:
 
 def resolve_each(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
     """Find the customer of each key that was ever linked."""
-    columns = tables.identities.c
-    query = sa.select(columns.key, columns.customer_id)
-    found = select_in_batches(connection, query, columns.key, keys)
-    return {row.key: row.customer_id for row in found}
+    return dict(_CUSTOMERS_OF.rows(connection, {"keys": as_json({*keys})}))
 
 
 def keys_of(connection: sa.Connection, customer_id: str) -> list[str]:
     """List the keys of a customer, beginning with the key that names it."""
-    columns = tables.identities.c
-    query = sa.select(columns.key).where(columns.customer_id == customer_id)
-    found = connection.execute(query.order_by(columns.rank, columns.serial)).scalars()
-    return list(found) or [customer_id]
+    found = [key for (key,) in _KEYS_OF.rows(connection, {"who": customer_id})]
+    return found or [customer_id]
 
 
 def links_of(connection: sa.Connection, keys: Sequence[str]) -> list[Any]:
@@ -108,54 +128,24 @@ def link(
     if len(behind) == 1:
         return None
     survivor, loser = _by_rank(connection, behind)
-    facts = tables.customers.c.customer_id.in_(keys_of(connection, loser))
-    loser_had_data = connection.execute(sa.select(sa.exists().where(facts))).scalar_one()
-    for table in (tables.identities, tables.events, tables.decisions, tables.contacts):
-        moved = sa.update(table).where(table.c.customer_id == loser)
-        count = connection.execute(moved.values(customer_id=survivor)).rowcount
-        loser_had_data = loser_had_data or (table is tables.events and count > 0)
-    return Merge(survivor, loser, loser_had_data)
+    past, lost = past_of(connection, survivor), past_of(connection, loser)
+    rename_customer(connection, loser, survivor)
+    return Merge(survivor, loser, lost.has_data, past.first_at, lost.first_at)
 
 
-def link_all(
-    connection: sa.Connection,
-    normalizer: KeyNormalizer,
-    pairs: Sequence[tuple[str, str]],
-    cause: str,
-    at: datetime,
-) -> list[Merge]:
-    """Link many pairs of a customer id and an identifier; return the merges of customers.
+def rename_customer(
+    connection: sa.Connection, loser: str, survivor: str, at_most: int = AT_ONCE
+) -> int:
+    """Give all keys of a customer, and the rows under them, to another customer.
 
-    The result is that of `link`, called for one pair after the other. A new identifier merges no
-    customers, so most links are inserted in one statement.
+    Returns
+    -------
+    int
+        The number of events and decisions that were moved; see `relocation.place`.
     """
-    pairs = [pair for pair in pairs if pair[0] != pair[1]]
-    known = resolve_each(connection, {key for pair in pairs for key in pair})
-    times = Counter(identifier for _, identifier in pairs) + Counter({one for one, _ in pairs})
-    unlinked = [key for key in times if key not in known]
-    used = {key for key in unlinked if times[key] > 1} | _with_rows(connection, unlinked)
-    new: list[tuple[str, str]] = []
-    rest: list[tuple[str, str]] = []
-    nodes: dict[str, str] = {}  # in the order in which `link` would insert them: it is their age
-    for pair in pairs:
-        customer_id, identifier = pair
-        behind = known.get(customer_id, customer_id)
-        isolated = identifier not in known and identifier not in used
-        isolated = isolated and normalizer.rank(identifier) >= normalizer.rank(behind)
-        (new if isolated else rest).append(pair)
-        nodes.setdefault(customer_id, behind)
-        nodes.setdefault(identifier, behind if isolated else identifier)
-    rows = [
-        {"key": key, "customer_id": behind, "rank": normalizer.rank(key)}
-        for key, behind in nodes.items()
-        if key not in known
-    ]
-    tables.insert_new(connection, tables.identities, rows)
-    sides = {"cause": cause, "linked_at": at}
-    links = [{"left": min(pair), "right": max(pair)} | sides for pair in new]
-    tables.insert_new(connection, tables.links, links)
-    merged = (link(connection, normalizer, pair, cause, at) for pair in rest)
-    return [pair for pair in merged if pair]
+    keys = keys_of(connection, loser)
+    _CHANGE_CUSTOMER.run(connection, {"keys": as_json(keys), "owner": survivor})
+    return place(connection, loser, keys, survivor, at_most)
 
 
 def unlink(connection: sa.Connection, pair: tuple[str, str], cause: str, at: datetime) -> list[str]:
@@ -210,25 +200,8 @@ def _split_off(connection: sa.Connection, customer_id: str, part: list[str]) -> 
     """Move some keys, and what happened under them, to a customer of their own."""
     if part[0] == customer_id:
         return
-    for table, key in (
-        (tables.identities, tables.identities.c.key),
-        (tables.events, tables.events.c.subject),
-        (tables.decisions, tables.decisions.c.subject),
-        (tables.contacts, tables.contacts.c.subject),
-    ):
-        mine = sa.update(table).where(table.c.customer_id == customer_id, key.in_(part))
-        connection.execute(mine.values(customer_id=part[0]))
-
-
-def _with_rows(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
-    """Find the keys, never linked, that have events, decisions or attributes."""
-    kept = tables.events, tables.decisions, tables.customers
-    columns = [table.c.customer_id for table in kept]
-    asked = (
-        select_in_batches(connection, sa.select(column).distinct(), column, keys)
-        for column in columns
-    )
-    return {row[0] for found in asked for row in found}
+    _CHANGE_CUSTOMER.run(connection, {"keys": as_json(part), "owner": part[0]})
+    place(connection, customer_id, part, part[0])
 
 
 def _by_rank(connection: sa.Connection, keys: Iterable[str]) -> list[str]:

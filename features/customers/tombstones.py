@@ -14,13 +14,16 @@ from features.errors import CustomerForgotten
 from features.ledger import tables
 from features.ledger.statements import Statement, select_in_batches
 
+_SALT = Statement(
+    sa.select(tables.meta.c.value, sa.exists(sa.select(tables.tombstones.c.key_hash))).where(
+        tables.meta.c.key == sa.bindparam("key", type_=sa.Text)
+    )
+)
+
 
 def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
     """Find the keys, among these, of forgotten customers."""
-    any_tombstone = sa.exists(sa.select(tables.tombstones.c.key_hash))
-    salt, some_forgotten = connection.execute(
-        sa.select(tables.meta.c.value, any_tombstone).where(tables.meta.c.key == "salt")
-    ).one()
+    [(salt, some_forgotten)] = _SALT.rows(connection, {"key": "salt"})
     if not some_forgotten:
         return set()
     hashed = {hash_key(salt, key): key for key in keys}

@@ -8,13 +8,22 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from features.customers.identity import link, resolve_each
+from features.customers.bulk_links import link_all
+from features.customers.identity import Merge, resolve_each
 from features.customers.keys import KeyNormalizer
 from features.customers.tombstones import forgotten, forgotten_error
 from features.errors import InvalidEvent
 from features.journeys.events import Event
 from features.ledger import tables
-from features.ledger.statements import select_in_batches
+from features.ledger.statements import Statement, as_json, texts_of
+
+_EVENTS = tables.events.c
+_STORED = Statement(
+    sa.select(
+        *(_EVENTS.event_id, _EVENTS.subject, _EVENTS.type),
+        *(_EVENTS.occurred_at, _EVENTS.channel, _EVENTS.properties),
+    ).where(_EVENTS.event_id.in_(sa.select(texts_of("event_ids").c.value)))
+)
 
 
 class AppendResult(NamedTuple):
@@ -25,6 +34,7 @@ class AppendResult(NamedTuple):
     refused: dict[int, InvalidEvent]  # by position
     restated: set[str]  # customers who gained events of another customer by a merge
     merged_away: set[str]  # customers who became part of another
+    merges: list[Merge]  # in their order
 
 
 def append_events(
@@ -32,24 +42,29 @@ def append_events(
 ) -> AppendResult:
     """Append new events, each to its customer, and link the keys that an event names together."""
     fresh, duplicates, refused = _classify(connection, events)
+    merges = link_all(connection, normalizer, _causes(fresh), now)
     restated: set[str] = set()
-    merged_away: set[str] = set()
-    for event in fresh:
-        for other in event.keys[1:]:
-            pair = (event.subject, other)
-            merged = link(connection, normalizer, pair, f"event {event.event_id}", now)
-            if merged:
-                # A customer to refold who is merged away becomes part of the survivor.
-                refold = merged.loser_had_data or merged.loser in restated
-                restated = (restated | ({merged.survivor} if refold else set())) - {merged.loser}
-                merged_away.add(merged.loser)
+    for merged in merges:
+        # A customer to refold who is merged away becomes part of the survivor.
+        refold = merged.loser_had_data or merged.loser in restated
+        restated = (restated | ({merged.survivor} if refold else set())) - {merged.loser}
     customer_of = resolve_each(connection, {event.subject for event in fresh}) if fresh else {}
     new_events: dict[str, list[Event]] = {}
     for event in fresh:
         new_events.setdefault(customer_of.get(event.subject, event.subject), []).append(event)
     rows = [_row(event, customer_id) for customer_id, new in new_events.items() for event in new]
     tables.insert_new(connection, tables.events, rows)
-    return AppendResult(new_events, duplicates, refused, restated, merged_away)
+    merged_away = {merged.loser for merged in merges}
+    return AppendResult(new_events, duplicates, refused, restated, merged_away, merges)
+
+
+def _causes(events: Sequence[Event]) -> dict[tuple[str, str], str]:
+    """Return the pairs of keys that the events link, each with its first cause."""
+    causes: dict[tuple[str, str], str] = {}
+    for event in events:
+        for other in event.keys[1:]:
+            causes.setdefault((event.subject, other), f"event {event.event_id}")
+    return causes
 
 
 def _classify(
@@ -79,16 +94,14 @@ def _classify(
 
 
 def _stored(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, Any]:
-    columns = tables.events.c
-    content = (columns.subject, columns.type, columns.occurred_at, columns.channel)
-    query = sa.select(columns.event_id, *content, columns.properties)
-    found = select_in_batches(connection, query, columns.event_id, event_ids)
-    return {row[0]: tuple(row[1:]) for row in found}
+    found = _STORED.rows(connection, {"event_ids": as_json(event_ids)})
+    return {event_id: content for event_id, *content in found}
 
 
-def _content(event: Event) -> Any:
+def _content(event: Event) -> list[Any]:
     """The content of an event, by which a duplicate is told from another event with its id."""
-    return event.subject, event.type, event.occurred_at, event.channel, event.properties_json
+    at_us = tables.micros(event.occurred_at)
+    return [event.subject, event.type, at_us, event.channel, event.properties_json]
 
 
 def _row(event: Event, customer_id: str) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from features.customers.bulk_links import link_all
 from features.customers.contact_outcomes import update_outcomes_at
 from features.customers.contacts import note_contacts
-from features.customers.identity import link_all, resolve_each
+from features.customers.identity import resolve_each
 from features.customers.profiles import all_accounts_of, update_account_members
 from features.customers.tombstones import forgotten
 from features.ingest.append_events import append_events
@@ -36,7 +37,8 @@ def write_batch(
     note_contacts(connection, shown)
     decided = {row["decision_id"] for row in kept.rows.get(tables.outcomes, ())}
     update_outcomes_at(connection, sorted(decided))
-    merged = link_all(connection, business.normalizer, kept.links, "the table of customers", now)
+    causes = dict.fromkeys(kept.links, "the table of customers")
+    merged = link_all(connection, business.normalizer, causes, now)
     done = append_events(connection, business.normalizer, kept.events, now)
     left_out += [str(error) for error in done.refused.values()]
     merged_away = {one.loser for one in merged} | done.merged_away

@@ -26,7 +26,7 @@ from features.ledger.statements import Statement
 
 CHANGED_STATES = "changed states"  # of a connection: keys whose states its transaction changed
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
-ROW_BY_ROW = 2  # up to so many rows are written one by one, without the layers of SQLAlchemy
+ROW_BY_ROW = 2  # up to so many rows are written one by one; their columns may differ
 SCHEMA = "8"  # raised by one, with a step in `migrations`, when a table changes
 
 meta = sa.Table(
@@ -198,8 +198,8 @@ def insert_new(
     if len(rows) <= ROW_BY_ROW:
         statement_of = _statement(_insert_new, table, connection.dialect.name)
         return sum(max(statement_of(*row).count(connection, row), 0) for row in rows)
-    statement = _insert_new(table, connection.dialect.name)
-    return max(connection.execute(statement, list(rows)).rowcount, 0)
+    statement_of = _statement(_insert_new, table, connection.dialect.name)
+    return statement_of(*rows[0]).run_many(connection, rows)
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -209,7 +209,7 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
         for row in rows:
             statement_of(*row).run(connection, row)
         return
-    connection.execute(_upsert(table, connection.dialect.name), list(rows))
+    _statement(_upsert, table, connection.dialect.name)(*rows[0]).run_many(connection, rows)
 
 
 def get_meta(connection: sa.Connection, key: str) -> str | None:

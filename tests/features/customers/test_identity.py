@@ -1,19 +1,13 @@
 """Many identifiers, one customer; and two again, if that was a mistake."""
 
-from datetime import timedelta
-
 import pytest
-import sqlalchemy as sa
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from features.customers import identity
-from features.customers.identity import keys_of, link_all, links_of, resolve, resolve_each
+from features.customers.identity import keys_of, links_of, resolve_each
 from features.customers.keys import KeyNormalizer
 from features.errors import IdentityUnknown
 from features.ledger import tables
-from features.ledger.ledger import Ledger
-from tests.features.live import DAY, NOW, SHOP, add, customer, decision, person, rows
+from tests.features.live import DAY, NOW, SHOP, add, customer, decision, rows
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -214,80 +208,3 @@ def test_links_tell_why_and_since_when_the_undone_ones_too(ledger):
         ("c1", "card:1", "event e7"),
     ]
     assert [row.undone_at for row in told] == [None, NOW + DAY]
-
-
-def test_what_happened_to_a_stranger_comes_along_when_the_table_of_customers_names_them(ledger):
-    happened(ledger, "email:a@b.it", "c1", "card:1")
-    pairs = [("c1", "email:a@b.it"), ("c2", "card:2")]
-    merged = ledger.write_now(lambda c: link_all(c, NORMALIZER, pairs, "the table", NOW))
-    assert merged == [("c1", "email:a@b.it", True)]
-    assert whose(ledger) == {"email:a@b.it": "c1", "c1": "c1", "card:1": "card:1"}
-
-
-def test_a_stranger_of_whom_facts_are_known_is_merged_too(ledger):
-    add(ledger, tables.customers, person("email:a@b.it"))
-    pairs = [("c1", "email:a@b.it")]
-    assert ledger.write_now(lambda c: link_all(c, NORMALIZER, pairs, "the table", NOW)) == [
-        (*pairs[0], True)
-    ]
-
-
-def test_a_better_name_in_the_table_of_customers_survives(ledger):
-    pairs = [("cookie:1", "email:a@b.it")]
-    ledger.write_now(lambda c: link_all(c, NORMALIZER, pairs, "the table", NOW))
-    assert customer(ledger, "cookie:1") == "email:a@b.it"
-
-
-named = st.sampled_from(["c1", "c2", "c3", "c4", "cookie:1"])
-identified = st.sampled_from(["card:1", "card:2", "card:3", "email:a", "cookie:1", "cookie:2"])
-one_pair = st.tuples(named, identified)
-
-
-@pytest.fixture(scope="module")
-def two_ledgers(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("links")
-    opened = [Ledger(f"sqlite:///{folder / name}.db") for name in ("at once", "one by one")]
-    yield opened
-    for one in opened:
-        one.close()
-
-
-def _who_and_why(ledger):
-    known = {row.key: (row.customer_id, row.rank) for row in rows(ledger, tables.identities)}
-    pairs = sorted((row.left, row.right, row.undone_at) for row in rows(ledger, tables.links))
-    order = {who: keys(ledger, who) for who, _ in known.values()}
-    return known, order, pairs, whose(ledger)
-
-
-@settings(max_examples=40, derandomize=True, deadline=None, database=None)
-@given(
-    subjects=st.lists(st.one_of(named, identified), max_size=4, unique=True),
-    before=st.lists(one_pair, max_size=2),
-    undone=st.booleans(),
-    pairs=st.lists(one_pair, max_size=8),
-)
-def test_many_links_at_once_come_to_the_same_as_one_by_one(
-    two_ledgers, subjects, before, undone, pairs
-):
-    for ledger in two_ledgers:
-        for table in (tables.identities, tables.links, tables.events, tables.decisions):
-            ledger.write_now(lambda c, table=table: c.execute(sa.delete(table)))
-        happened(ledger, *subjects)
-        link_each(ledger, *before)
-        if undone and before and before[0][0] != before[0][1]:
-            unlink(ledger, *before[0])
-    at_once, one_by_one = two_ledgers
-    merged = at_once.write_now(lambda c: link_all(c, NORMALIZER, pairs, "they said so", NOW))
-    each = [pair for pair in link_each(one_by_one, *pairs) if pair]
-    assert _who_and_why(at_once) == _who_and_why(one_by_one)
-    # Whose past has changed is told in both ways; of a key that was never heard of, in one.
-    heard = {row.subject for row in rows(at_once, tables.events)}
-    assert {pair for pair in each if pair[1] in heard} <= {one[:2] for one in merged}
-
-
-def test_links_of_tables_are_dated_and_undone_like_others(ledger):
-    pairs = [("c1", "card:1"), ("c1", "card:2")]
-    ledger.write_now(lambda c: link_all(c, NORMALIZER, pairs, "the table", NOW - timedelta(days=1)))
-    assert unlink(ledger, "card:1", "c1") == ["c1", "card:1"]
-    ledger.write_now(lambda c: link_all(c, NORMALIZER, pairs, "the table", NOW))
-    assert ledger.read(lambda c: resolve(c, ["card:1"])) == "card:1"

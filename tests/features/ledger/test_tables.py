@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import sqlalchemy as sa
 
+from features.ledger import statements
 from features.ledger.tables import events, get_meta, insert_new, meta, set_meta, upsert
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -69,9 +70,16 @@ def test_insert_new_counts_only_what_was_not_there(ledger, keys, new):
     assert ledger.read(lambda connection: get_meta(connection, "a")) == "first"
 
 
-def test_new_rows_are_counted_by_the_insert_itself(ledger):
+def test_new_rows_are_counted_by_the_insert_itself(ledger, monkeypatch):
     said = []
     sa.event.listen(ledger.engine, "before_cursor_execute", lambda *x: said.append(x[2].split()[0]))
+    run = statements._with_driver
+
+    def with_driver(connection, text, call):
+        said.append(text.split()[0])
+        return run(connection, text, call)
+
+    monkeypatch.setattr(statements, "_with_driver", with_driver)
     rows = [{"key": key, "value": "x"} for key in "abc"]
     assert ledger.write_now(lambda connection: insert_new(connection, meta, rows)) == 3
     assert [verb for verb in said if verb != "BEGIN"] == ["INSERT"]
