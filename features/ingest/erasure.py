@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from features.customers.identity import keys_of, resolve
 from features.customers.profiles import all_accounts_of
+from features.customers.relocation import finish_relocation
 from features.customers.tombstones import add_tombstones, readmit, refuse_forgotten
 from features.errors import NotVisible
 from features.ingest.load_tables import LOADED
@@ -132,6 +133,7 @@ def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> Era
     refuse_forgotten(connection, keys)
     # Each key by itself: the keys may belong to several customers.
     customers = list(dict.fromkeys(resolve(connection, [key]) for key in keys))
+    finish_relocation(connection, customers)
     all_keys = [key for customer_id in customers for key in keys_of(connection, customer_id)]
     accounts = all_accounts_of(connection, customers)
     decided = tables.decisions.c

@@ -1,6 +1,7 @@
 """Long histories follow their key in small steps; at the end they are where they belong."""
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from features.customers.identity import resolve_each
 from features.customers.keys import KeyNormalizer
 from features.customers.relocation import finish_relocation, is_relocating, relocate_some
 from features.errors import IdentityUnknown
+from features.ingest.erasure import Erasure
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.features.live import MINUTE, NOW, SHOP, add, customer, decision, rows
@@ -302,3 +304,18 @@ def test_a_link_that_does_not_hold_is_refused_during_a_relocation(ledger):
     link(ledger, "c1", "cookie:1")
     with pytest.raises(IdentityUnknown):
         unlink(ledger, "c1", "c2")
+
+
+def test_who_is_forgotten_during_a_relocation_leaves_no_row_and_takes_none_of_others(
+    ledger, tmp_path
+):
+    happened(ledger, "cookie:1", range(9))
+    happened(ledger, "c2", range(9))
+    link(ledger, "cookie:1", "c1")
+    link(ledger, "c2", "c3")
+    unlink(ledger, "c2", "c3")
+    online = Mock(erase=Mock(return_value=True))
+    erased = Erasure(ledger, online, tmp_path).forget(["c1"], NOW)
+    assert (erased.events, erased.keys) == (9, ["c1", "cookie:1"])
+    assert stored(ledger) == {("c2", "c2"): 9}
+    assert relocating(ledger, "c1", "cookie:1") == set()
