@@ -66,6 +66,10 @@ bench-learner-kill: $(DONE)  ## Kill the learner 20 times (kill -9), and compare
 bench-caps: $(DONE)  ## Ask for decisions with 64 callers at once, and count exceeded caps (20 rounds).
 	$(BIN)/python -m tests.bench.caps --rounds 20
 
+bench-guarantees: $(DONE)  ## Measure visibility, long pasts, fairness and failures of stores (20 minutes).
+	$(BIN)/nba quickstart
+	$(BIN)/python -m tests.bench.guarantees
+
 bench-replay: $(DONE)  ## Replay 10,000 logged decisions, and compare the answers to the byte.
 	$(BIN)/nba quickstart
 	$(BIN)/python -m tests.bench.replay --decisions 10000
@@ -117,4 +121,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation
+.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-guarantees bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation

@@ -1,0 +1,124 @@
+"""Measures the call of one event while many states wait to be shown, as after `nba build`.
+
+All states are marked as not online, as `nba build` does when it begins. The call of an event must
+not wait for them, and the server must show them in the background.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import sqlalchemy as sa
+
+from features.business.domain import load_domain
+from features.journeys.journey_states import to_bytes
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from tests.bench.guarantees_home import Home, event, found
+from tests.bench.guarantees_identifiers import decide
+from tests.bench.guarantees_load import steady
+from tests.bench.guarantees_report import Figure, at_most, none_of, told
+from tests.server import Server, running
+
+PEOPLE: dict[str, str | None] = dict.fromkeys(f"new-{number}" for number in range(50))
+CALL_S, DONE_S = 0.1, 120.0
+AT_ONCE = 5000  # rows written in one transaction
+DECISIONS_PER_S = 50.0
+
+
+class BacklogSize(NamedTuple):
+    """The number of waiting states, and of calls meanwhile."""
+
+    states: int
+    calls: int
+
+
+FULL, SMALL = BacklogSize(50_000, 40), BacklogSize(2000, 5)
+
+
+def run(size: BacklogSize = FULL) -> list[Figure]:
+    """Measure a server of two workers in a new home."""
+    with tempfile.TemporaryDirectory() as scratch:
+        home = found(Path(scratch), PEOPLE)
+        with running(home.path, {**home.env, "NBA_WORKERS": "2"}) as server:
+            return measure(server, home, size)
+
+
+def measure(server: Server, home: Home, size: BacklogSize) -> list[Figure]:
+    """Let states wait, and send events of other customers to a server whose home knows `PEOPLE`."""
+    with home.ledger() as ledger:
+        _write_states(ledger, home, size.states)
+        customers = [*PEOPLE]
+        with steady(server, DECISIONS_PER_S, lambda i: decide(customers[i % len(PEOPLE)])) as sent:
+            ledger.write_now(_mark_all_waiting)
+            began = time.monotonic()
+            statuses, took = zip(*_calls(server.again(), size.calls), strict=True)
+            left = _wait_until_shown(ledger, began + DONE_S)
+            done_s = time.monotonic() - began
+    states = f"{size.states:,} waiting states"
+    times = [one.ms for one in sent]
+    return [
+        none_of(f"{states}: calls that failed", sum(one != 200 for one in statuses), len(took)),
+        at_most(f"{states}: longest call of one event", max(took), CALL_S, "s", len(took)),
+        none_of(f"{states}: still waiting after {DONE_S:.0f} s", left, size.states),
+        told(f"{states}: shown after", done_s, "s"),
+        told(f"{states}: decisions meanwhile, p99", float(np.percentile(times, 99)), "ms"),
+        told(f"{states}: decisions meanwhile, longest", max(times), "ms"),
+    ]
+
+
+def _write_states(ledger: Ledger, home: Home, states: int) -> None:
+    """Write customers with one event and its state, as `/v1/events` would have."""
+    domain = load_domain(home.settings.domain)
+    fold = ModelInput(domain).fold
+    at = datetime.now(UTC) - timedelta(hours=1)
+    state = to_bytes(fold, fold.advance(fold.empty(), "visit", "app", at.timestamp(), {}))
+    for begin in range(0, states, AT_ONCE):
+        names = [f"waits-{number}" for number in range(begin, min(begin + AT_ONCE, states))]
+        happened = [
+            {"customer_id": name, "subject": name, "event_id": f"of-{name}", "occurred_at": at}
+            | {"type": "visit", "channel": "app", "properties": "{}"}
+            for name in names
+        ]
+        kept = [
+            {"customer_id": name, "state": state, "last_at": at, "last_event_id": f"of-{name}"}
+            | {"online": True, "profile_online": True, "restated_at": None}
+            for name in names
+        ]
+
+        def put(connection: sa.Connection, happened: list = happened, kept: list = kept) -> None:
+            tables.insert_new(connection, tables.events, happened)
+            tables.insert_new(connection, tables.journey_states, kept)
+
+        ledger.write_now(put)
+
+
+def _mark_all_waiting(connection: sa.Connection) -> None:
+    connection.execute(sa.update(tables.journey_states).values(online=False, profile_online=False))
+
+
+def _calls(server: Server, calls: int) -> Iterator[tuple[int, float]]:
+    """Send events one by one; status and seconds of each call."""
+    for number in range(calls):
+        one = event(f"meanwhile-{number}", f"new-{number % len(PEOPLE)}")
+        began = time.perf_counter()
+        status, _ = server.post("/v1/events", {"events": [one]})
+        yield status, time.perf_counter() - began
+        time.sleep(0.05)
+
+
+def _wait_until_shown(ledger: Ledger, end: float) -> int:
+    """Wait until no state waits; the number of those that still do at the end."""
+    query = sa.select(sa.func.count()).select_from(tables.journey_states).where(tables.unpublished)
+    while left := ledger.read(lambda connection: connection.execute(query).scalar_one()):
+        if time.monotonic() > end:
+            break
+        time.sleep(0.2)
+    return int(left)

@@ -1,0 +1,138 @@
+"""Measures calls with many new identifiers, and the decisions of other customers meanwhile.
+
+Two kinds of load: one call with 500 events of 19 new identifiers each, the most that is allowed;
+and batches of 20 events on several connections, with and without a new cookie in each event.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import sqlalchemy as sa
+
+from features.ledger import tables
+from tests.bench.guarantees_home import CHANNEL, Home, event, grocer
+from tests.bench.guarantees_load import Request, Sent, ask, hammer, steady
+from tests.bench.guarantees_report import Figure, at_least, at_most, none_of, told
+from tests.server import Server, running
+
+EVENTS, BATCH = 500, 20
+DECISIONS_PER_S = 50.0
+PAUSE_S = 1.0  # before and after a call, so that decisions that still wait are counted
+
+
+class IdentifiersSize(NamedTuple):
+    """The load: calls with many identifiers; runs of each rate, their length and connections."""
+
+    calls: int
+    identifiers: int
+    runs: int
+    seconds: float
+    connections: int
+
+
+FULL = IdentifiersSize(calls=4, identifiers=19, runs=3, seconds=8, connections=8)
+SMALL = IdentifiersSize(calls=1, identifiers=19, runs=1, seconds=1.5, connections=8)
+
+
+def run(size: IdentifiersSize = FULL) -> list[Figure]:
+    """Measure one worker in a copy of the grocery's home."""
+    with tempfile.TemporaryDirectory() as scratch:
+        home = grocer(Path(scratch))
+        with running(home.path, {**home.env, "NBA_WORKERS": "1"}) as server:
+            customers = customers_of(home)
+            return [*many_identifiers(server, customers, size), *rates(server, customers, size)]
+
+
+def customers_of(home: Home) -> list[str]:
+    """Read the ids of all customers."""
+    query = sa.select(tables.customers.c.customer_id).order_by(tables.customers.c.customer_id)
+    with home.ledger() as ledger:
+        return ledger.read(lambda connection: list(connection.execute(query).scalars()))
+
+
+def decide(customer_id: str) -> Request:
+    """Make a request for a decision."""
+    body = {"customer_id": customer_id, "channel": CHANNEL}
+    return "/v1/decide", json.dumps(body).encode()
+
+
+def many_identifiers(
+    server: Server, customers: Sequence[str], size: IdentifiersSize
+) -> list[Figure]:
+    """Send calls of 500 events with new identifiers, while another client asks for decisions."""
+    took, statuses, meanwhile = [], [], list[Sent]()
+    for call in range(size.calls):
+        events = [
+            event(
+                f"many-{call}-{number}",
+                f"many-{call}-{number}",
+                identifiers=[f"cookie:{call}-{number}-{one}" for one in range(size.identifiers)],
+            )
+            for number in range(EVENTS)
+        ]
+        body = json.dumps({"events": events}).encode()
+        connection = server.connect()
+        with steady(
+            server, DECISIONS_PER_S, lambda i: decide(customers[i % len(customers)])
+        ) as sent:
+            time.sleep(PAUSE_S)
+            began = time.perf_counter()
+            statuses.append(ask(connection, ("/v1/events", body)))
+            took.append(time.perf_counter() - began)
+            time.sleep(PAUSE_S)
+        meanwhile += sent
+    times = [one.ms for one in meanwhile]
+    refused = sum(status != 200 for status in [*statuses, *(one.status for one in meanwhile)])
+    load = f"{EVENTS} events with {size.identifiers} new identifiers each"
+    return [
+        at_most(f"{load}: longest call", max(took), 4, "s", len(took)),
+        none_of(f"{load}: requests that failed", refused, len(meanwhile) + len(statuses)),
+        at_most("decisions meanwhile, p99", float(np.percentile(times, 99)), 50, "ms", len(times)),
+        told("decisions meanwhile, longest", max(times), "ms"),
+    ]
+
+
+def rates(server: Server, customers: Sequence[str], size: IdentifiersSize) -> list[Figure]:
+    """Measure events a second of one worker, with and without a new cookie, in turns."""
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(size.runs):
+        for cookies, each in found.items():
+            prefix = f"{'with' if cookies else 'without'}-{number}"
+            each.append(_rate(server, customers, prefix, cookies, size))
+    return [
+        at_least(
+            "events with one new cookie each, batches of 20",
+            float(np.median(found[True])),
+            1500,
+            "a second",
+        ),
+        at_least(
+            "events without identifiers, batches of 20",
+            float(np.median(found[False])),
+            2000,
+            "a second",
+        ),
+    ]
+
+
+def _rate(
+    server: Server, customers: Sequence[str], prefix: str, cookies: bool, size: IdentifiersSize
+) -> float:
+    def batch(rng: np.random.Generator) -> bytes:
+        events = []
+        for who in rng.integers(len(customers), size=BATCH).tolist():
+            name = f"{prefix}-{rng.integers(2**62)}"
+            more = {"identifiers": [f"cookie:{name}"]} if cookies else {}
+            events.append(event(name, customers[who], **more))
+        return json.dumps({"events": events}).encode()
+
+    began = time.perf_counter()
+    times = hammer(server, size.connections, size.seconds, batch, "/v1/events")
+    return len(times) * BATCH / (time.perf_counter() - began)

@@ -1,0 +1,117 @@
+"""Sends requests to a server: at a steady rate whatever it does, or as fast as it answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+
+from tests.server import Server
+
+HEADERS = {"content-type": "application/json"}
+STEADY_CONNECTIONS = 16
+Request = tuple[str, bytes]  # path and body
+
+
+class Sent(NamedTuple):
+    """A request that was answered: its path, the status, and its time.
+
+    Attributes
+    ----------
+    due_s : on the monotonic clock, when it was due
+    ms : from then until it was answered, whether or not a connection was free
+    """
+
+    path: str
+    status: int
+    due_s: float
+    ms: float
+
+
+def ask(connection: HTTPConnection, request: Request) -> int:
+    """Send a request and read its answer; the status."""
+    path, body = request
+    connection.request("POST", path, body, HEADERS)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+@contextmanager
+def steady(server: Server, per_s: float, request: Callable[[int], Request]) -> Iterator[list[Sent]]:
+    """Send ``request(0)``, ``request(1)`` and so on at a fixed rate for the length of the block.
+
+    The list is complete when the block has ended. A request without an answer has status 0.
+    """
+    sent: list[Sent] = []
+    numbers, begin, over = count(), time.monotonic() + 0.1, threading.Event()
+
+    def call() -> None:
+        connection = server.connect()
+        while not over.is_set():
+            number = next(numbers)
+            due = begin + number / per_s
+            if over.wait(max(0.0, due - time.monotonic())):
+                return
+            path, body = request(number)
+            try:
+                status = ask(connection, (path, body))
+            except (OSError, HTTPException):
+                connection, status = server.connect(), 0
+            sent.append(Sent(path, status, due, (time.monotonic() - due) * 1000))
+
+    threads = [threading.Thread(target=call) for _ in range(STEADY_CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield sent
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def hammer(
+    server: Server,
+    connections: int,
+    seconds: float,
+    request: Callable[[np.random.Generator], bytes],
+    path: str,
+) -> list[float]:
+    """Send requests on several connections, each as soon as the one before is answered.
+
+    Returns
+    -------
+    list of float
+        The time of each request in milliseconds.
+    """
+    times: list[float] = []
+    failed: list[object] = []
+    end = time.monotonic() + seconds
+
+    def call(number: int) -> None:
+        rng = np.random.default_rng([number, connections])
+        connection = server.connect()
+        try:
+            while time.monotonic() < end:
+                body = request(rng)
+                began = time.perf_counter()
+                status = ask(connection, (path, body))
+                times.append((time.perf_counter() - began) * 1000)
+                assert status == 200, status
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed, failed[:3]
+    return times

@@ -1,0 +1,195 @@
+"""Measures late events and links of a customer and an account with a long past.
+
+Meanwhile another client asks for decisions about other customers, and for the no-op route in turns,
+at a steady rate: the decisions must not be slower than the no-op of the same run.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from features.business.domain import load_domain
+from features.journeys.model_input import ModelInput
+from features.store.feast_store import FeatureStore
+from tests.bench.guarantees_home import Home, event, found, send
+from tests.bench.guarantees_identifiers import decide
+from tests.bench.guarantees_load import Request, Sent, steady
+from tests.bench.guarantees_report import Figure, at_least, at_most, none_of, told
+from tests.server import Server, running
+
+LONG, OTHER_LONG, SHORT = "long-1", "long-2", "short-1"
+MEMBERS = [f"member-{number}" for number in range(20)]
+OTHERS = [f"other-{number}" for number in range(500)]
+PEOPLE: dict[str, str | None] = {
+    **dict.fromkeys([LONG, OTHER_LONG, SHORT, *OTHERS]),
+    **dict.fromkeys(MEMBERS, "long-account"),
+}
+SPAN = timedelta(days=365)
+LATE_BY = {
+    "seconds": timedelta(seconds=5),
+    "minutes": timedelta(minutes=4),
+    "a day": timedelta(days=1),
+}
+LATE_S, LINK_S = 0.3, 3.0
+WITHIN_MS, WITHIN_SHARE = 50.0, 99.9
+REST_S = 0.4  # between two changes
+
+
+class LongSize(NamedTuple):
+    """The events of each long past; rounds of late events; decisions a second; rounds of links."""
+
+    events: int
+    rounds: int
+    per_s: float
+    links: int
+
+
+FULL, SMALL = LongSize(100_000, 8, 50, 3), LongSize(3000, 1, 50, 1)
+
+
+def run(size: LongSize = FULL) -> list[Figure]:
+    """Measure a server of two workers in a new home."""
+    with tempfile.TemporaryDirectory() as scratch:
+        home = found(Path(scratch), PEOPLE, events(size))
+        with running(home.path, {**home.env, "NBA_WORKERS": "2", "NBA_NOOP": "true"}) as server:
+            return measure(server, home, size)
+
+
+def events(size: LongSize) -> pa.Table:
+    """The past of `PEOPLE` as a contract table: spread over a year, until an hour ago."""
+    rng = np.random.default_rng(size.events)
+    who = np.concatenate(
+        [
+            np.repeat([LONG, OTHER_LONG], size.events),
+            rng.choice(MEMBERS, size.events),
+            np.repeat([SHORT, *OTHERS], 20),
+        ]
+    )
+    newest = datetime.now(UTC) - timedelta(hours=1)
+    before_us = rng.integers(int(SPAN.total_seconds() * 1e6), size=len(who))
+    at = [newest - timedelta(microseconds=int(one)) for one in before_us]
+    columns = {"event_id": [f"past-{number}" for number in range(len(who))], "customer_id": who}
+    columns |= {"type": rng.choice(["visit", "page_view", "call"], len(who))}
+    return pa.table({**columns, "channel": rng.choice(["app", "web"], len(who)), "occurred_at": at})
+
+
+def measure(server: Server, home: Home, size: LongSize) -> list[Figure]:
+    """Send late events and links to a server with the no-op route, whose home knows `PEOPLE`."""
+    changes = _Changes(server, home)
+    with _others(server, size.per_s) as (decided, noop):
+        time.sleep(REST_S)
+        for _ in range(size.rounds):
+            changes.late_events("customer", lambda: LONG)
+            changes.late_events("account", lambda: str(changes.rng.choice(MEMBERS)))
+        for _ in range(size.links):
+            changes.link("a long customer with a short one", LONG, SHORT)
+            changes.link("two long customers", LONG, OTHER_LONG)
+        time.sleep(REST_S)
+    return [*changes.figures(size), *compared(decided, noop)]
+
+
+class _Changes:
+    """Changes the past of long customers, and notes how long each change takes."""
+
+    def __init__(self, server: Server, home: Home) -> None:
+        settings = home.settings
+        domain = load_domain(settings.domain)
+        self.rng = np.random.default_rng(0)
+        self._server = server.again()
+        self._store, self._fold = FeatureStore(settings, domain), ModelInput(domain).fold
+        self._numbers = count()
+        self._times: dict[str, list[float]] = {}
+        self._checked = self._not_shown = 0
+
+    def late_events(self, whose: str, customer: Callable[[], str]) -> None:
+        """Send an event of now, and then a late one of each kind."""
+        self._event(f"event in order, long {whose}", customer(), timedelta())
+        for name, late in LATE_BY.items():
+            self._event(f"event late by {name}, long {whose}", customer(), late)
+
+    def _event(self, name: str, customer: str, late: timedelta) -> None:
+        before = self._shown(customer)
+        one = event(f"late-{next(self._numbers)}", customer, at=datetime.now(UTC) - late)
+        self._timed(name, lambda: send(self._server, one))
+        self._check(self._shown(customer) == before + 1)
+
+    def link(self, name: str, left: str, right: str) -> None:
+        """Link two customers, and undo it."""
+        events_n = self._shown(left), self._shown(right)
+        body = {"keys": [left, right], "cause": "bench"}
+        self._timed(f"link of {name}", lambda: self._post("/v1/link", body))
+        self._check(max(self._shown(left), self._shown(right)) == sum(events_n))
+        self._timed(f"unlink of {name}", lambda: self._post("/v1/unlink", body))
+        self._check((self._shown(left), self._shown(right)) == events_n)
+
+    def _post(self, path: str, body: object) -> None:
+        status, answer = self._server.post(path, body)
+        assert status == 200 and answer["changed"], (status, answer)
+
+    def _timed(self, name: str, change: Callable[[], None]) -> None:
+        began = time.perf_counter()
+        change()
+        self._times.setdefault(name, []).append(time.perf_counter() - began)
+        time.sleep(REST_S)
+
+    def _shown(self, customer: str) -> int:
+        """The number of events in the state that the online store shows of a customer."""
+        shown = self._store.online(customer)
+        return self._fold.events_n(shown.state) if shown and shown.state else 0
+
+    def _check(self, holds: bool) -> None:
+        self._checked += 1
+        self._not_shown += not holds
+
+    def figures(self, size: LongSize) -> list[Figure]:
+        """Compare the longest time of each change with what is asked."""
+        found = []
+        for name, times in self._times.items():
+            limit = LINK_S if "link" in name else LATE_S
+            found.append(at_most(f"{name}: longest", max(times), limit, "s", len(times)))
+        past = f"pasts of {size.events:,} events: changes answered, but not shown"
+        return [*found, none_of(past, self._not_shown, self._checked)]
+
+
+@contextmanager
+def _others(server: Server, per_s: float) -> Iterator[tuple[list[Sent], list[Sent]]]:
+    """Ask for decisions about `OTHERS` and for the no-op in turns, for the length of the block.
+
+    The two have connections of their own, or the no-op would wait behind the decisions.
+    """
+    bodies = [decide(customer) for customer in OTHERS]
+
+    def noop(number: int) -> Request:
+        return "/v1/noop", bodies[number % len(bodies)][1]
+
+    def decision(number: int) -> Request:
+        return bodies[number % len(bodies)]
+
+    with steady(server, per_s, decision) as decided, steady(server, per_s, noop) as empty:
+        yield decided, empty
+
+
+def compared(decided: Sequence[Sent], empty: Sequence[Sent]) -> list[Figure]:
+    """Compare decisions with the no-op of the same server at the same time."""
+    times, noop = (np.array([one.ms for one in sent]) for sent in (decided, empty))
+    failed = sum(one.status != 200 for one in (*decided, *empty))
+    within, of_noop = (100 * float((one <= WITHIN_MS).mean()) for one in (times, noop))
+    name = f"{len(times):,} decisions for others"
+    longest, limit = float(times.max()), 2 * float(noop.max())
+    return [
+        none_of("requests of others that failed", failed, len(times) + len(noop)),
+        told("no-op meanwhile: share within 50 ms", of_noop, "%"),
+        at_least(f"{name}: share within 50 ms", within, WITHIN_SHARE, "%"),
+        told("no-op meanwhile: longest", float(noop.max()), "ms"),
+        at_most(f"{name}: longest, twice the no-op's", longest, limit, "ms"),
+    ]
