@@ -8,7 +8,7 @@
     x InvalidEvent      one event does; says which field of it
     x InvalidLog        logged decisions do not allow the evaluation asked for
   x InvalidRequest      a caller's request breaks the API contract          HTTP 400
-  x IdentityUnknown     a link that does not hold cannot be undone          HTTP 404
+  x IdentityUnknown     a link, a customer or an erasure is not there       HTTP 404
   x CustomerForgotten   the customer was erased and must not come back      HTTP 410
   x NotVisible          in the ledger, but the feature store is down        HTTP 503
   x LedgerDown          the ledger's database does not answer               HTTP 503
@@ -82,7 +82,7 @@ class InvalidRequest(NbaError):
 
 
 class IdentityUnknown(NbaError):
-    """A link that does not hold cannot be undone."""
+    """A link, a customer or an erasure that is not there."""
 
 
 class CustomerForgotten(NbaError):

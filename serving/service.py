@@ -219,9 +219,12 @@ class NextBestAction:
             return await self.worker.customer(request)
 
     @bentoml.api(route="/v1/forget")
-    @refuses(InvalidData, CustomerForgotten, NotVisible)
+    @refuses(InvalidData, IdentityUnknown, CustomerForgotten)
     async def forget(self, request: ForgetRequest, /) -> ForgetAnswer:
-        """Erase a customer everywhere, and refuse them until they are readmitted."""
+        """Erase a customer everywhere, and refuse them until they are readmitted.
+
+        Files are cleaned in the background; ask with the `erasure_id` whether they are done.
+        """
         with _errors_as_http():
             return await self.worker.forget(request)
 

@@ -33,10 +33,10 @@ def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
     }
 
 
-def forgotten_error(key: str) -> CustomerForgotten:
-    """Make the error for a request about a forgotten customer."""
+def forgotten_error(key: str, erasure: str = "") -> CustomerForgotten:
+    """Make the error for a request about a forgotten customer; may say how far the erasure is."""
     return CustomerForgotten(
-        f"{key!r} belongs to a customer who was forgotten.",
+        f"{key!r} belongs to a customer who was forgotten{erasure}.",
         expected="somebody else",
         remedy='If they are back and agree, send "readmit": true to /v1/forget.',
     )

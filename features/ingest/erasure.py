@@ -1,35 +1,47 @@
 """Erases a customer from the ledger, the online store, the offline tables and imported files.
 
-The ledger is first: the same transaction notes the files that are still to be cleaned. If the
-process ends in between, the next start continues. A tombstone remains, a keyed hash of each key.
+The ledger and the online store are first: nobody reads the customer from then on. The files are
+cleaned in the background (`Erasure.finish`), once for all erasures that wait. If the process ends
+in between, the next start continues. A tombstone remains, a keyed hash of each key.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import pyarrow as pa
 import sqlalchemy as sa
 
-from features.customers.identity import keys_of, resolve
-from features.customers.profiles import all_accounts_of
-from features.customers.relocation import finish_relocation
-from features.customers.tombstones import add_tombstones, readmit, refuse_forgotten
-from features.errors import NotVisible
-from features.ingest.load_tables import LOADED
-from features.journeys.journey_states import delete_states, request_refold
+from features.clock import monotonic_s, utc_now
+from features.customers.tombstones import forgotten, readmit
+from features.errors import InvalidSetting
+from features.ingest.erase_rows import ErasedRows, begin_erasure, erase_some, read_tables_again
+from features.ingest.erasure_log import (
+    ErasureStatus,
+    UnfinishedErasure,
+    adopt_old_notes,
+    erasure_statuses,
+    finish_erasures,
+    has_old_notes,
+    note_problems,
+    unfinished_erasures,
+)
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.store.free_space import AT_ONCE, wipe_free_space
 from features.store.locks import discard_partial_build, file_lock
 from features.store.table_files import rewrite
 
-ERASING = "erasing "  # prefix of facts in the ledger: customers whose files are not clean yet
-AT_ONCE = 200_000_000  # bytes; larger files are not written anew while the service runs
+log = logging.getLogger(__name__)
+
+ROWS_WITHIN_S = 3.0  # a call deletes rows for so long; the rest is deleted in the background
+ONLINE_STORE = "the online store"  # its name among the problems of an erasure
 
 
 class ErasableStore(Protocol):
@@ -40,17 +52,14 @@ class ErasableStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ErasureResult:
-    """The counts of rows erased from the ledger, and whether bytes remain in files."""
+    """The counts of rows erased from the ledger so far, and the id of the erasure."""
 
+    erasure_id: str
     keys: list[str]
-    decision_ids: list[str]
-    events: int
-    outcomes: int
-    learned: int  # credits that the bandit had learned
-    bytes_remain: bool = False  # bytes remain in the free space of files larger than `AT_ONCE`
+    rows: ErasedRows
 
 
-@dataclass(frozen=True)
+@dataclass
 class Erasure:
     """Forgets customers, and readmits them.
 
@@ -58,68 +67,165 @@ class Erasure:
     ----------
     home
         The folder of the offline tables and the imported files.
+
+    Attributes
+    ----------
+    problems : mapping
+        By name of a file, why forgotten customers may still be in it, as of the last `finish`.
+    bytes_remain : bool
+        Copies of deleted rows may remain in the free space of files, as of the last `finish`.
     """
 
     ledger: Ledger
     online: ErasableStore
     home: Path
+    clock: Callable[[], datetime] = utc_now
+    problems: Mapping[str, str] = field(default_factory=dict)
+    bytes_remain: bool = False
 
     def forget(self, keys: Sequence[str], now: datetime) -> ErasureResult:
         """Erase the customers of the keys; all their keys are refused from now on.
+
+        Their rows are deleted from the ledger and the online store; those of a very long history,
+        and files, are left to `finish`.
 
         Raises
         ------
         CustomerForgotten
             If they were forgotten already.
-        NotVisible
-            If the feature store cannot erase now, or a build is writing a file. The service tries
-            again at regular times and at its next start.
+        IdentityUnknown
+            If nothing is stored under any of the keys.
         """
-        erased = self.ledger.write_now(lambda connection: _erase(connection, keys, now))
-        return replace(erased, bytes_remain=not self.finish())
+        erasure_id, all_keys = self.ledger.write_now(lambda c: begin_erasure(c, keys, now))
+        rows = self._erase_rows(erasure_id, ROWS_WITHIN_S)
+        try:
+            self.online.erase(all_keys, 0)
+        except Exception as error:  # `finish` tries again, and names the problem
+            log.warning("The online store could not erase a customer; trying again: %s", error)
+        return ErasureResult(erasure_id, all_keys, rows)
 
     def readmit(self, keys: Sequence[str]) -> int:
         """Accept the keys again; the number of them that were refused before."""
+        now = self.clock()
+        for one in self.ledger.read(lambda c: unfinished_erasures(c, now)):
+            if not one.rows_erased:  # or rows to come would be deleted with the old ones
+                self._erase_rows(one.erasure_id)
 
         def accept(connection: sa.Connection) -> int:
-            _read_tables_again(connection)
+            read_tables_again(connection)
             return readmit(connection, keys)
 
         return self.ledger.write_now(accept)
 
+    def statuses(self, erasure_id: str | None = None) -> list[ErasureStatus]:
+        """Read the status of one erasure, or of all, the oldest first."""
+        columns = tables.erasures.c
+        where = sa.true() if erasure_id is None else columns.erasure_id == erasure_id
+        return self.ledger.read(lambda connection: erasure_statuses(connection, where))
+
     def finish(self, at_most: int | None = AT_ONCE) -> bool:
-        """Clean the files of all customers that the ledger has erased.
+        """Clean the files of all erasures that wait; files that cannot be read are set aside.
+
+        If another process is cleaning files, this one leaves them to it.
 
         Returns
         -------
         bool
-            Whether no bytes remain in the free space of files.
+            Whether no erasure waits any more.
         """
-        if not self.ledger.read(_pending):
-            return True
-        # One worker at a time: of two that write a file anew, the later would bring back the rows
-        # that the other has left out.
-        with file_lock(self.home / "erasing.lock", wait=True):
-            return self._finish(at_most)
-
-    def _finish(self, at_most: int | None) -> bool:
-        clean = True
-        discard_partial_build(self.home / "feast" / "customer_journey")
-        for name, note in self.ledger.read(_pending):
-            keys, decision_ids = json.loads(note)
-            clean &= self.online.erase(keys, at_most)
-            gone = {"customer_id": {*keys}, "identifiers": {*keys}, "decision_id": {*decision_ids}}
-            for file in self._files():
-                _rewrite(file, gone)
-            done = sa.delete(tables.meta).where(tables.meta.c.key == name)
-            self.ledger.write_now(lambda connection, done=done: connection.execute(done))  # type: ignore[misc]
-        return self.ledger.compact(at_most) and clean
+        now = self.clock()
+        if self.ledger.read(lambda c: has_old_notes(c) or bool(unfinished_erasures(c, now))):
+            try:
+                # Of two that write a file anew, the later would bring back the rows that the other
+                # has left out.
+                with file_lock(self.home / "erasing.lock", wait=at_most is None):
+                    self.ledger.write_now(adopt_old_notes)
+                    self._finish(self.ledger.read(lambda c: unfinished_erasures(c, now)), at_most)
+            except InvalidSetting:
+                return False
+        waiting = self.ledger.read(
+            lambda c: erasure_statuses(c, tables.erasures.c.finished_at.is_(None))
+        )
+        self.problems = {name: why for one in waiting for name, why in one.problems.items()}
+        return not waiting
 
     def compact(self) -> None:
         """Write all files anew, of any size."""
         self.finish(at_most=None)
         self.online.erase([])
         self.ledger.compact()
+
+    def _finish(self, waiting: Sequence[UnfinishedErasure], at_most: int | None) -> None:
+        if not waiting:
+            return
+        discard_partial_build(self.home / "feast" / "customer_journey")
+        for one in waiting:
+            if not one.rows_erased:
+                self._erase_rows(one.erasure_id)
+        now = self.clock()
+        # Read again: the decisions are noted as they are deleted.
+        ids = {one.erasure_id for one in waiting}
+        again = self.ledger.read(lambda c: unfinished_erasures(c, now))
+        waiting = [one for one in again if one.erasure_id in ids]
+        problems = self._clean_files(waiting)
+        wiped = self._erase_online(waiting, at_most, problems)
+        wiped &= wipe_free_space(self.ledger.engine, AT_ONCE if at_most is None else at_most)
+        self.bytes_remain = not wiped
+        now = self.clock()
+
+        def note(connection: sa.Connection) -> None:
+            for erasure_id, found in problems.items():
+                note_problems(connection, erasure_id, found, now)
+            finish_erasures(connection, sorted(ids - problems.keys()), now)
+
+        self.ledger.write_now(note)
+
+    def _erase_rows(self, erasure_id: str, within_s: float | None = None) -> ErasedRows:
+        rows, began = ErasedRows(), monotonic_s()
+        while not rows.done and (within_s is None or monotonic_s() - began < within_s):
+            step = partial(erase_some, erasure_id=erasure_id, now=self.clock())
+            rows = rows.plus(self.ledger.write_now(step))
+        return rows
+
+    def _erase_online(
+        self,
+        waiting: Sequence[UnfinishedErasure],
+        at_most: int | None,
+        problems: dict[str, dict[str, str]],
+    ) -> bool:
+        """Delete the keys from the online store, but not those of readmitted customers."""
+        keys = {key for one in waiting for key in one.keys}
+        try:
+            return self.online.erase(
+                sorted(self.ledger.read(lambda c: forgotten(c, keys))), at_most
+            )
+        except Exception as error:
+            log.warning("The online store could not erase forgotten customers: %s", error)
+            for one in waiting:
+                problems[one.erasure_id][ONLINE_STORE] = _reason(error)
+            return False
+
+    def _clean_files(self, waiting: Sequence[UnfinishedErasure]) -> dict[str, dict[str, str]]:
+        """Rewrite the files once for all; by erasure, the files that could not be rewritten."""
+        problems: dict[str, dict[str, str]] = defaultdict(dict)
+        for file in self._files():
+            name = str(file.relative_to(self.home))
+            # After the first attempt, only the files that could not be read are left.
+            mine = [one for one in waiting if not one.tried or name in one.problems]
+            keys = {key for one in mine for key in one.keys}
+            decided = {name for one in mine for name in one.decision_ids}
+            try:
+                if mine:
+                    rewrite(
+                        file, {"customer_id": keys, "identifiers": keys, "decision_id": decided}
+                    )
+            except FileNotFoundError:  # a build has replaced it, without forgotten customers
+                continue
+            except Exception as error:  # it must not keep the other files from being cleaned
+                log.warning("%s cannot be cleaned (%s)", name, type(error).__name__)
+                for one in mine:
+                    problems[one.erasure_id][name] = _reason(error)
+        return problems
 
     def _files(self) -> Iterator[Path]:
         feast = self.home / "feast"
@@ -129,71 +235,6 @@ class Erasure:
             yield from sorted((self.home / "sources").glob(f"**/*.{ending}"))
 
 
-def _erase(connection: sa.Connection, keys: Sequence[str], now: datetime) -> ErasureResult:
-    refuse_forgotten(connection, keys)
-    # Each key by itself: the keys may belong to several customers.
-    customers = list(dict.fromkeys(resolve(connection, [key]) for key in keys))
-    finish_relocation(connection, customers)
-    all_keys = [key for customer_id in customers for key in keys_of(connection, customer_id)]
-    accounts = all_accounts_of(connection, customers)
-    decided = tables.decisions.c
-    mine = sa.select(decided.decision_id).where(decided.customer_id.in_(customers))
-    decision_ids = list(connection.execute(mine).scalars())
-
-    def delete(table: sa.Table, where: sa.ColumnElement[bool]) -> int:
-        return connection.execute(sa.delete(table).where(where)).rowcount
-
-    # Other decisions that shared an outcome with the erased ones get a larger share of its credit,
-    # so their outcomes are learned again.
-    columns = tables.outcomes.c
-    shared = sa.select(columns.shared_id).where(
-        columns.decision_id.in_(mine), columns.shared_id.is_not(None)
-    )
-    learn_again = sa.update(tables.outcomes).where(columns.shared_id.in_(shared))
-    connection.execute(learn_again.values(learned=False))
-    credits = tables.credits.c
-    delete(tables.credits, credits.decision_id.in_(mine) & (credits["count"] == 0))
-    learned = delete(tables.credits, credits.decision_id.in_(mine))
-    outcomes = delete(tables.outcomes, tables.outcomes.c.decision_id.in_(mine))
-    delete(tables.contacts, tables.contacts.c.customer_id.in_(customers))
-    delete(tables.decisions, decided.customer_id.in_(customers))
-    events = delete(tables.events, tables.events.c.customer_id.in_(customers))
-    delete(tables.customers, tables.customers.c.customer_id.in_(all_keys))
-    delete(tables.account_members, tables.account_members.c.customer_id.in_(customers))
-    delete(tables.identities, tables.identities.c.key.in_(all_keys))
-    sides = tables.links.c.left.in_(all_keys) | tables.links.c.right.in_(all_keys)
-    delete(tables.links, sides)
-    delete_states(connection, all_keys)
-    request_refold(connection, sorted(accounts), now)
-    add_tombstones(connection, all_keys, now)
-    _read_tables_again(connection)
-    note = json.dumps([all_keys, decision_ids])
-    tables.set_meta(connection, f"{ERASING}{now.isoformat()}", note)
-    return ErasureResult(all_keys, decision_ids, events, outcomes, learned)
-
-
-def _read_tables_again(connection: sa.Connection) -> None:
-    """Forget how far tables were loaded, so that the next load reads them from their first row.
-
-    It leaves out the rows of forgotten customers and reports them, and loads those of readmitted
-    customers.
-    """
-    loaded = tables.meta.c.key.startswith(LOADED, autoescape=True)
-    connection.execute(sa.delete(tables.meta).where(loaded))
-
-
-def _pending(connection: sa.Connection) -> list[Any]:
-    query = sa.select(tables.meta.c.key, tables.meta.c.value)
-    query = query.where(tables.meta.c.key.startswith(ERASING, autoescape=True))
-    return list(connection.execute(query))
-
-
-def _rewrite(file: Path, gone: dict[str, set[str]]) -> None:
-    try:
-        rewrite(file, gone)
-    except pa.ArrowInvalid as error:
-        raise NotVisible(
-            f"{file.name} in {file.parent.name} cannot be read; another process may be writing it.",
-            expected="whole files",
-            remedy="The ledger has forgotten them; the service cleans the files later by itself.",
-        ) from error
+def _reason(error: Exception) -> str:
+    """Say in a few words why a file cannot be cleaned; the cells of the file are not repeated."""
+    return f"cannot be cleaned ({type(error).__name__})"

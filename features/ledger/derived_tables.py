@@ -1,4 +1,4 @@
-"""Defines tables that are derived from others: checkpoints of the fold, accounts, relocations."""
+"""Defines tables of work on stored rows: checkpoints, accounts, relocations and erasures."""
 
 from __future__ import annotations
 
@@ -33,4 +33,32 @@ relocations = sa.Table(
     sa.Column("customer_id", TEXT, primary_key=True),
     sa.Column("subject", TEXT, primary_key=True),
     sa.Column("after_us", sa.BigInteger, nullable=False),
+)
+# Requests to forget customers. `rows_erased_at`: when the last row was deleted from the ledger.
+# `finished_at`: when the files were clean, too. `tried_at`: when the files were last looked at.
+# `problems`: JSON from the name of a file that could not be cleaned to the reason.
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    sa.Column("erasure_id", TEXT, primary_key=True),
+    sa.Column("asked_at", UtcMicros, nullable=False, index=True),
+    sa.Column("rows_erased_at", UtcMicros),
+    sa.Column("tried_at", UtcMicros),
+    sa.Column("finished_at", UtcMicros),
+    sa.Column("problems", TEXT, nullable=False),
+)
+unfinished = erasures.c.finished_at.is_(None)
+sa.Index(
+    "erasures_unfinished",
+    erasures.c.asked_at,
+    sqlite_where=unfinished,
+    postgresql_where=unfinished,
+)
+# The keys and the decision ids of an erasure in plain text, until it is finished.
+erasure_keys = sa.Table(
+    "erasure_keys",
+    metadata,
+    sa.Column("erasure_id", TEXT, primary_key=True),
+    sa.Column("kind", TEXT, primary_key=True),  # key, decision or held
+    sa.Column("value", TEXT, primary_key=True),
 )

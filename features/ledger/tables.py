@@ -16,6 +16,8 @@ from features.ledger.columns import from_micros as from_micros
 from features.ledger.columns import metadata as metadata
 from features.ledger.columns import micros as micros
 from features.ledger.derived_tables import account_members as account_members
+from features.ledger.derived_tables import erasure_keys as erasure_keys
+from features.ledger.derived_tables import erasures as erasures
 from features.ledger.derived_tables import journey_checkpoints as journey_checkpoints
 from features.ledger.derived_tables import relocations as relocations
 from features.ledger.learner_tables import credits as credits

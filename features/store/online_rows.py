@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from features.ledger.databases import vacuum
+from features.store.free_space import wipe_sqlite
 
 
 class OnlineRows:
@@ -74,16 +75,21 @@ def erase_rows(
     keys
         As Feast serialises them.
     at_most : int, bytes
-        A larger file is not written anew; some bytes may then remain in its free space.
+        A larger file is not written anew; some bytes may then remain in its free space. None: a
+        file of any size is, and others wait meanwhile.
 
     Returns
     -------
     bool
-        Whether no bytes remain.
+        Whether no bytes remain for sure.
     """
     with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as opened:
         opened.execute("PRAGMA secure_delete=ON")
+        opened.execute("BEGIN IMMEDIATE")
         for table in tables:
-            for key in keys:
-                opened.execute(f'DELETE FROM "{table}" WHERE entity_key = ?', (key,))
-        return vacuum(opened.cursor(), at_most)
+            opened.executemany(
+                f'DELETE FROM "{table}" WHERE entity_key = ?', [(key,) for key in keys]
+            )
+        opened.execute("COMMIT")
+        cursor = opened.cursor()
+        return vacuum(cursor, None) if at_most is None else wipe_sqlite(cursor, at_most)

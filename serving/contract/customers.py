@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from features.journeys.events import UtcTime
+from features.journeys.events import CUSTOMER_ID_OR_IDENTIFIERS, UtcTime
 from serving.contract.decisions import Predictions
 from serving.contract.requests import About, Cause, Identifier, Request
+
+_BY_ERASURE: JsonValue = {
+    "required": ["erasure_id"],
+    "properties": {"erasure_id": {"type": "string"}},
+}
+CUSTOMER_OR_ERASURE: dict[str, JsonValue] = {
+    "anyOf": [*CUSTOMER_ID_OR_IDENTIFIERS["anyOf"], _BY_ERASURE]  # type: ignore[misc]
+}
 
 
 class LinkRequest(Request):
@@ -111,9 +119,12 @@ class CustomerView(BaseModel):
 
 
 class ForgetRequest(About):
-    """A customer to forget, or, with ``readmit``, a forgotten customer to readmit."""
+    """A customer to forget, with ``readmit`` to readmit, or the id of an earlier erasure."""
+
+    model_config = ConfigDict(json_schema_extra=CUSTOMER_OR_ERASURE)
 
     readmit: bool = False
+    erasure_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -123,14 +134,29 @@ class ForgetRequest(About):
             raise ValueError('lift is not a field of /v1/forget; send "readmit" in its place')
         return sent
 
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        about = self.customer_id is not None or bool(self.identifiers)
+        if not about and self.erasure_id is None:
+            raise ValueError("customer_id and identifiers are both missing; send one of them")
+        if self.erasure_id is not None and (about or self.readmit):
+            raise ValueError("erasure_id asks for an erasure only; send it alone")
+        return self
+
 
 class ForgetAnswer(BaseModel):
-    """Counts of erased rows, and the model versions that were trained on the customer.
+    """Counts of erased rows, the state of the files, and the models trained on the customer.
 
-    A trained model does not change when a customer is forgotten; it must be trained again.
+    ``files`` is done when no file names the customer any more; ``waits_for`` names the files that
+    could not be cleaned yet. A trained model does not change when a customer is forgotten; it must
+    be trained again.
     """
 
     status: Literal["forgotten", "readmitted"]
-    erased: dict[str, int]
-    trained_on: list[str] | None  # null if MLflow did not answer
+    erasure_id: str | None = None  # null if the customer was readmitted
+    files: Literal["pending", "done"] | None = None
+    finished_at: UtcTime | None = None
+    waits_for: list[str] = []
+    erased: dict[str, int] = {}
+    trained_on: list[str] | None = []  # null if MLflow did not answer
     remark: str

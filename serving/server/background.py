@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +27,7 @@ from serving.server.components import Components
 log = logging.getLogger(__name__)
 
 LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
-CATALOG_EVERY_S = 1.0
+CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 
 
 class BackgroundTasks:
@@ -45,6 +46,7 @@ class BackgroundTasks:
         self._learner = LearnerProcess()
         self._ledger_problem = ""
         self._tasks: list[asyncio.Task[None]] = []
+        self._file_thread = ThreadPoolExecutor(1, "files")
 
     def start(self) -> None:
         """Start the tasks; needs a running event loop."""
@@ -53,6 +55,7 @@ class BackgroundTasks:
             (self._settings.learn_every_s, self._refresh_snapshot),
             (LEDGER_EVERY_S, self._check_ledger),
             (CATALOG_EVERY_S, self._refresh_catalog),
+            (ERASURES_EVERY_S, self._finish_erasures),
         )
         self._tasks = [asyncio.create_task(_repeat(pause_s, task)) for pause_s, task in tasks]
 
@@ -62,6 +65,7 @@ class BackgroundTasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        self._file_thread.shutdown(cancel_futures=True)
         self._learner.stop()
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
@@ -79,6 +83,8 @@ class BackgroundTasks:
         """One sentence for each part that is missing or broken."""
         parts = self._components
         problems = [one for one in (parts.catalog_file.problem, self._learner.problem) if one]
+        for name, why in parts.erasure.problems.items():
+            problems.append(f"erasure: {name} {why}, so forgotten customers may still be in it")
         return [*parts.engine.setup.models.degraded, *parts.features.degraded, *problems]
 
     async def _check_ledger(self) -> None:
@@ -92,20 +98,23 @@ class BackgroundTasks:
             self._ledger_problem = f"ledger: cannot be written ({type(error).__name__})"
 
     async def _refresh_models(self) -> None:
-        """Use the features and models of now, and finish erasures and events that were left over.
+        """Use the features and models of now, and publish events that were left over.
 
-        A crash, or a `nba build` that ran meanwhile, leaves events that are not online yet and
-        customers who are not erased everywhere.
+        A crash, or a `nba build` that ran meanwhile, leaves events that are not online yet.
         """
         parts = self._components
         await asyncio.to_thread(parts.features.refresh)
         if not parts.features.degraded:
-            await asyncio.to_thread(parts.erasure.finish)
             await parts.ingest.publish(utc_now())
         if await asyncio.to_thread(parts.model_watcher.refresh):
             log.info("Now serving %s", dict(parts.model_watcher.current.versions))
         self._use_current_models()
         monitoring.DEGRADED.set(len(self.degraded))
+
+    async def _finish_erasures(self) -> None:
+        """Clean the files of forgotten customers, in a thread that nothing else waits for."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._file_thread, self._components.erasure.finish)
 
     async def _refresh_snapshot(self) -> None:
         """Keep the learner running, and use the newest snapshot that it has published."""

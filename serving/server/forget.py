@@ -8,7 +8,9 @@ from datetime import datetime
 
 from features.customers.keys import KeyNormalizer
 from features.customers.tombstones import hash_keys
+from features.errors import IdentityUnknown, quoted
 from features.ingest.erasure import Erasure, ErasureResult
+from features.store.free_space import is_wiped_at_once
 from serving.contract.customers import ForgetAnswer, ForgetRequest
 from training.pipeline.registry import Registry
 
@@ -22,45 +24,66 @@ def forget(
     registry: Registry,
     now: datetime,
 ) -> ForgetAnswer:
-    """Erase a customer, or readmit one who was erased.
+    """Erase a customer, readmit one who was erased, or tell how far an erasure is.
 
     Raises
     ------
     InvalidData
         If an identifier cannot be used.
+    IdentityUnknown
+        If nothing is stored of the customer, or there is no such erasure.
     CustomerForgotten
         If the customer was forgotten already.
-    NotVisible
-        If the feature store cannot erase now; the ledger has, and the rest is done at the next
-        start.
     """
+    if request.erasure_id is not None:
+        return _status(request.erasure_id, erasure)
     keys = normalizer.keys(request.customer_id, request.identifiers)
     if request.readmit:
         count = erasure.readmit(keys)
         remark = "They are taken in again from now on; what was erased stays erased."
-        return ForgetAnswer(
-            status="readmitted", erased={"keys": count}, trained_on=[], remark=remark
-        )
+        return ForgetAnswer(status="readmitted", erased={"keys": count}, remark=remark)
     erased = erasure.forget(keys, now)
     return ForgetAnswer(
         status="forgotten",
+        erasure_id=erased.erasure_id,
+        files="pending",
         erased={
             "keys": len(erased.keys),
-            "events": erased.events,
-            "decisions": len(erased.decision_ids),
-            "outcomes": erased.outcomes,
+            "events": erased.rows.events,
+            "decisions": erased.rows.decisions,
+            "outcomes": erased.rows.outcomes,
         },
         trained_on=_trained_on(erased, erasure, registry),
-        remark=" ".join(_remarks(erased)),
+        remark=" ".join(_remarks(erased, erasure)),
     )
 
 
-def _remarks(erased: ErasureResult) -> Iterator[str]:
+def _status(erasure_id: str, erasure: Erasure) -> ForgetAnswer:
+    for one in erasure.statuses(erasure_id):
+        return ForgetAnswer(
+            status="forgotten",
+            erasure_id=one.erasure_id,
+            files="pending" if one.finished_at is None else "done",
+            finished_at=one.finished_at,
+            waits_for=[f"{name} {why}" for name, why in one.problems.items()],
+            remark=f"The {one}.",
+        )
+    raise IdentityUnknown(
+        f"erasure_id {quoted(erasure_id)} is of no erasure.",
+        expected="the erasure_id of an answer of /v1/forget",
+        remedy="Send the id exactly as it was answered, or see 'nba erasures'.",
+    )
+
+
+def _remarks(erased: ErasureResult, erasure: Erasure) -> Iterator[str]:
+    yield "Files are cleaned within seconds; ask with the erasure_id."
+    if not erased.rows.done:
+        yield "The history is long; the rest of it is deleted in the background."
     yield "Models keep what they learned: retrain and promote those named in trained_on."
-    if erased.learned:
+    if erased.rows.learned:
         yield "The bandit counted their outcomes; 'nba train bandit --promote' starts again."
-    if erased.bytes_remain:
-        yield "Files are large; 'nba compact' wipes their free space at a quiet hour."
+    if not erasure.ledger.read(is_wiped_at_once):
+        yield "Deleted bytes may remain in free space; 'nba compact' wipes it at a quiet hour."
 
 
 def _trained_on(erased: ErasureResult, erasure: Erasure, registry: Registry) -> list[str] | None:

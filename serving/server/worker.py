@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from features.business.catalog import Catalog
 from features.clock import utc_now
 from features.customers.identity import resolve
+from features.errors import NotVisible
 from features.ingest.live_events import IngestResult
 from serving.audit.lift import view_lift
 from serving.audit.replay import Replay
@@ -97,12 +99,13 @@ class Worker:
         return await asyncio.to_thread(view_customer, request, self._parts.engine, utc_now())
 
     async def forget(self, request: ForgetRequest) -> ForgetAnswer:
-        """Erase a customer, and update the online features of those who were linked to them."""
+        """Erase a customer, and update the online features of their account."""
         now, parts = utc_now(), self._parts
         answer = await asyncio.to_thread(
             forget, request, parts.erasure, parts.engine.normalizer, parts.registry, now
         )
-        await parts.ingest.publish(now)
+        with suppress(NotVisible):  # the background task tries again, and /readyz names the problem
+            await parts.ingest.publish(now)
         return answer
 
     @property

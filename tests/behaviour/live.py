@@ -200,7 +200,9 @@ class Live:
     def forget(self, key: str) -> None:
         """Somebody is erased."""
         self.passes(seconds=20)
-        Erasure(self.ledger, self.online, self.folder).forget([key], self.now)
+        erasure = Erasure(self.ledger, self.online, self.folder)
+        erasure.forget([key], self.now)
+        assert erasure.finish()
 
     def _champion(self) -> tuple[str, Bandit] | None:
         version = self.registry.champion("bandit")

@@ -273,7 +273,9 @@ def test_who_is_forgotten_while_a_part_is_shown_stays_forgotten(
 
     def meanwhile(ledger, store, folded):
         if "c1" in folded.customer_ids:
-            Erasure(ledger, store, tmp_path).forget(["c1"], NOW)
+            erasure = Erasure(ledger, store, tmp_path)
+            erasure.forget(["c1"], NOW)
+            assert erasure.finish()
         show(ledger, store, folded)
 
     monkeypatch.setattr(build, "_write_online", meanwhile)

@@ -156,9 +156,21 @@ def somebody(place: Place, before: Any) -> Somebody:
     status, erased = server.post("/v1/forget", {"identifiers": [email]})
     assert (status, erased["status"]) == (200, "forgotten"), erased
     assert {name: erased["erased"][name] for name in counted} == counted
+    asked = {"erasure_id": erased["erasure_id"]}
+    assert erased["files"] == "pending" and erased["erasure_id"]
+    done = server.wait_for(lambda: _finished(server.post("/v1/forget", asked)))
+    assert done["finished_at"] and not done["waits_for"], done
+    if "nba compact" in erased["remark"]:  # a file that is large for a rewrite beside requests
+        assert nba_in_process(["compact"], place.env).returncode == 0
     keys = [household, f"card:{household[1:]}", cookie, email, "phone:395550100999"]
     assert erased["erased"]["keys"] == len(keys)
     return Somebody(household, keys, decision_ids, event_ids, erased)
+
+
+def _finished(answered: tuple[int, Any]) -> Any:
+    status, answer = answered
+    assert status == 200, answer
+    return answer if answer["files"] == "done" else None
 
 
 def _counted(ledger: Ledger, customer_id: str) -> dict[str, int]:
@@ -268,6 +280,8 @@ def test_every_key_of_theirs_is_refused_everywhere_with_the_remedy(place, somebo
             status, answer = server.post(path, body)
             assert (status, list(answer)) == (410, ["error"]), (path, answer)
             assert "was forgotten" in answer["error"] and '"readmit": true' in answer["error"]
+            told = f"erasure {somebody.erased['erasure_id']} finished at 20" in answer["error"]
+            assert told == (path == "/v1/forget")
         status, answer = server.post("/v1/events", {"events": [event("back", **about)]})
         assert status == 400 and '"readmit": true' in answer["error"]
         assert answer["rejected"][0]["field"] == "identifiers"
@@ -341,3 +355,34 @@ def test_a_stranger_can_be_forgotten_before_anything_was_heard_of_them(place):
     status, answer = place.server.post("/v1/forget", {"identifiers": ["email:no@example.org"]})
     assert (status, answer["erased"]["events"]) == (200, 0)
     assert place.server.post("/v1/forget", {"identifiers": ["email:no@example.org"]})[0] == 410
+
+
+def test_nobody_of_that_name_is_not_found_and_leaves_nothing_behind(place, somebody):
+    ledger = place.ledger()
+    before = rows(ledger, sa.select(tables.tombstones.c.key_hash))
+    for about in ({"customer_id": "never-seen"}, {"erasure_id": "none"}):
+        status, answer = place.server.post("/v1/forget", about)
+        assert (status, list(answer)) == (404, ["error"]), answer
+    assert rows(ledger, sa.select(tables.tombstones.c.key_hash)) == before
+    ledger.close()
+
+
+def test_a_file_that_is_not_utf_8_is_named_and_holds_up_nothing_else(place, somebody):
+    server = place.server
+    send(server, event("soon-forgotten-1", "soon-forgotten"))
+    wrong = place.home / "sources" / "wrong" / "events.csv"
+    wrong.parent.mkdir()
+    wrong.write_bytes("customer_id,text\nsoon-forgotten,caff\xe8\n".encode("latin-1"))
+    status, answer = server.post("/v1/forget", {"customer_id": "soon-forgotten"})
+    assert (status, answer["status"]) == (200, "forgotten"), answer
+    asked = {"erasure_id": answer["erasure_id"]}
+    file = "sources/wrong/events.csv"
+    told = server.wait_for(lambda: server.post("/v1/forget", asked)[1]["waits_for"])
+    assert len(told) == 1 and told[0].startswith(f"{file} cannot be cleaned"), told
+    missing = server.wait_for(
+        lambda: [one for one in server.get("/readyz")[1]["degraded"] if file in one]
+    )
+    assert missing[0].startswith("erasure: ")
+    ledger = place.ledger()
+    assert kept_of(ledger, "soon-forgotten") == []
+    ledger.close()

@@ -178,6 +178,7 @@ PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/customer", InvalidData, {"identifiers": ["fax:1"]}),
     ("/v1/customer", CustomerForgotten, {"customer_id": "api-gone"}),
     ("/v1/forget", InvalidData, {"identifiers": ["fax:1"]}),
+    ("/v1/forget", IdentityUnknown, {"customer_id": "api-never"}),
     ("/v1/forget", CustomerForgotten, {"customer_id": "api-gone"}),
 ]
 # Where the online store is broken. The first one leaves something behind that cannot be shown.
@@ -185,7 +186,6 @@ BLIND: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/events", NotVisible, {"events": [{**SEEN, "customer_id": "h1"}]}),
     ("/v1/link", NotVisible, {"keys": ["h1", "card:1"], **KEYS}),
     ("/v1/unlink", NotVisible, {"keys": ["h1", "card:1"], **KEYS}),
-    ("/v1/forget", NotVisible, {"customer_id": "h1"}),
 ]
 
 

@@ -1,0 +1,209 @@
+"""Deletes forgotten customers from the ledger in short transactions, and keeps account of it.
+
+The first transaction adds the tombstones, so nobody reads or writes the customers from then on.
+The rows are deleted in the next ones, some hundred in each, so others do not wait.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features.customers.identity import keys_of, resolve
+from features.customers.profiles import all_accounts_of
+from features.customers.tombstones import add_tombstones, forgotten, forgotten_error, hash_keys
+from features.errors import CustomerForgotten, IdentityUnknown
+from features.ingest.erasure_log import (
+    DECISION,
+    HELD,
+    KEY,
+    add_erasure,
+    erasure_statuses,
+    note_ids,
+    noted_ids,
+    update_erasures,
+)
+from features.ingest.load_tables import LOADED
+from features.journeys.journey_states import delete_states, request_refold
+from features.ledger import tables
+
+DECISIONS_PER_STEP, EVENTS_PER_STEP = 100, 500  # rows deleted in one transaction: some 10 ms
+# Tables that are emptied in steps, and one whose `customer_id` may be somebody else's.
+_IN_STEPS = {tables.events, tables.decisions, tables.contacts, tables.relocations}
+
+
+class ErasedRows(NamedTuple):
+    """Counts of the rows deleted from the ledger."""
+
+    events: int = 0
+    outcomes: int = 0
+    learned: int = 0  # credits that the bandit had learned
+    decisions: int = 0
+    done: bool = False  # no row is left
+
+    def plus(self, more: ErasedRows) -> ErasedRows:
+        """Add the counts of a later step."""
+        return ErasedRows(
+            self.events + more.events,
+            self.outcomes + more.outcomes,
+            self.learned + more.learned,
+            self.decisions + more.decisions,
+            more.done,
+        )
+
+
+def begin_erasure(
+    connection: sa.Connection, keys: Sequence[str], now: datetime
+) -> tuple[str, list[str]]:
+    """Refuse the keys of some customers from now on, and note the erasure.
+
+    Returns
+    -------
+    str, list of str
+        The id of the erasure, and all keys of the customers.
+
+    Raises
+    ------
+    CustomerForgotten
+        If one of the keys was forgotten already; says how far that erasure is.
+    IdentityUnknown
+        If nothing is stored under any of the keys.
+    """
+    for key in forgotten(connection, keys):
+        raise _forgotten_already(connection, key)
+    # Each key by itself: the keys may belong to several customers.
+    customers = list(dict.fromkeys(resolve(connection, [key]) for key in keys))
+    all_keys = [key for customer_id in customers for key in keys_of(connection, customer_id)]
+    all_keys = list(dict.fromkeys([*all_keys, *keys]))
+    if not _known(connection, all_keys):
+        raise IdentityUnknown(
+            f"Nothing is stored under {', '.join(map(repr, keys))}.",
+            expected="a customer id or an identifier of somebody with events, decisions or "
+            "attributes",
+            remedy="Check the spelling. Nothing was changed, and nobody was forgotten.",
+        )
+    accounts = all_accounts_of(connection, customers)
+    erasure_id = add_erasure(connection, now)
+    note_ids(connection, erasure_id, KEY, all_keys)
+    note_ids(connection, erasure_id, HELD, _held_by_others(connection, all_keys))
+    _delete_small_tables(connection, all_keys)
+    sides = tables.links.c.left.in_(all_keys) | tables.links.c.right.in_(all_keys)
+    _delete(connection, tables.links, sides)
+    delete_states(connection, all_keys)
+    checkpoints = tables.journey_checkpoints
+    _delete(connection, checkpoints, checkpoints.c.customer_id.in_(sorted(accounts)))
+    request_refold(connection, sorted(accounts), now)
+    add_tombstones(connection, all_keys, now)
+    read_tables_again(connection)
+    return erasure_id, all_keys
+
+
+def erase_some(connection: sa.Connection, erasure_id: str, now: datetime) -> ErasedRows:
+    """Delete the next rows of an erasure; at the last ones, note that no row is left."""
+    keys = noted_ids(connection, erasure_id, KEY)
+    held = [from_json(pair) for pair in noted_ids(connection, erasure_id, HELD)]
+    decided, happened = tables.decisions.c, tables.events.c
+    decision_ids = _some(connection, decided.decision_id, keys, held, DECISIONS_PER_STEP)
+    outcomes, learned = _erase_decisions(connection, decision_ids)
+    note_ids(connection, erasure_id, DECISION, decision_ids)
+    event_ids = _some(connection, happened.event_id, keys, held, EVENTS_PER_STEP)
+    if event_ids:
+        _delete(connection, tables.events, happened.event_id.in_(event_ids))
+    done = len(decision_ids) < DECISIONS_PER_STEP and len(event_ids) < EVENTS_PER_STEP
+    if done:
+        _delete_small_tables(connection, keys)
+        update_erasures(connection, [erasure_id], rows_erased_at=now)
+    return ErasedRows(len(event_ids), outcomes, learned, len(decision_ids), done)
+
+
+def read_tables_again(connection: sa.Connection) -> None:
+    """Forget how far tables were loaded, so that the next load reads them from their first row.
+
+    It leaves out the rows of forgotten customers and reports them, and loads those of readmitted
+    customers.
+    """
+    _delete(connection, tables.meta, tables.meta.c.key.startswith(LOADED, autoescape=True))
+
+
+def _forgotten_already(connection: sa.Connection, key: str) -> CustomerForgotten:
+    hashed, stones = hash_keys(connection, [key]), tables.tombstones.c
+    at = sa.select(stones.forgotten_at).where(stones.key_hash.in_(hashed)).scalar_subquery()
+    statuses = erasure_statuses(connection, tables.erasures.c.asked_at == at)
+    return forgotten_error(key, "".join(f"; {one}" for one in statuses))
+
+
+def _known(connection: sa.Connection, keys: Sequence[str]) -> bool:
+    columns = [
+        tables.identities.c.key,
+        *(
+            table.c.customer_id
+            for table in (tables.events, tables.decisions, tables.customers, tables.journey_states)
+        ),
+    ]
+    asked = (sa.select(sa.exists().where(column.in_(keys))) for column in columns)
+    return any(connection.execute(query).scalar() for query in asked)
+
+
+def _some(
+    connection: sa.Connection,
+    column: sa.ColumnElement[str],
+    keys: Sequence[str],
+    held: Sequence[tuple[str, str]],
+    most: int,
+) -> list[str]:
+    """Read the ids of some rows of the keys: of events or of decisions.
+
+    A row that waits to be moved (`relocation`) is stored under another customer than its own: those
+    of ``held`` under the first of each pair, and some under the keys that are of others.
+    """
+    moved, table = tables.relocations.c, column.table
+    foreign = sa.select(moved.subject).where(moved.customer_id.in_(keys), moved.subject.not_in(keys))
+    mine = table.c.customer_id.in_(keys) & table.c.subject.not_in(foreign)
+    for holder, subject in held:
+        mine |= (table.c.customer_id == holder) & (table.c.subject == subject)
+    return list(connection.execute(sa.select(column).where(mine).limit(most)).scalars())
+
+
+def _held_by_others(connection: sa.Connection, keys: Sequence[str]) -> list[str]:
+    """Stop moving rows of the keys; return the customers under whom they are, with the keys."""
+    moved = tables.relocations.c
+    query = sa.select(moved.customer_id, moved.subject).where(moved.subject.in_(keys))
+    found = connection.execute(query.where(moved.customer_id.not_in(keys))).all()
+    _delete(connection, tables.relocations, moved.subject.in_(keys))
+    return [json.dumps([*pair]) for pair in found]
+
+
+def _erase_decisions(connection: sa.Connection, decision_ids: Sequence[str]) -> tuple[int, int]:
+    """Delete decisions with all that followed; the counts of outcomes and of learned credits."""
+    if not decision_ids:
+        return 0, 0
+    # Other decisions that shared an outcome with the erased ones get a larger share of its credit,
+    # so their outcomes are learned again.
+    columns, credits = tables.outcomes.c, tables.credits.c
+    mine = columns.decision_id.in_(decision_ids)
+    shared = sa.select(columns.shared_id).where(mine, columns.shared_id.is_not(None))
+    learn_again = sa.update(tables.outcomes).where(columns.shared_id.in_(shared))
+    connection.execute(learn_again.values(learned=False))
+    counted = credits.decision_id.in_(decision_ids)
+    _delete(connection, tables.credits, counted & (credits["count"] == 0))
+    learned = _delete(connection, tables.credits, counted)
+    outcomes = _delete(connection, tables.outcomes, mine)
+    for table in (tables.contacts, tables.decisions):
+        _delete(connection, table, table.c.decision_id.in_(decision_ids))
+    return outcomes, learned
+
+
+def _delete_small_tables(connection: sa.Connection, keys: Sequence[str]) -> None:
+    """Delete from every table with one row, or few rows, for each customer."""
+    for table in tables.metadata.sorted_tables:
+        if "customer_id" in table.c and table not in _IN_STEPS:
+            _delete(connection, table, table.c.customer_id.in_(keys))
+
+
+def _delete(connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]) -> int:
+    return connection.execute(sa.delete(table).where(where)).rowcount

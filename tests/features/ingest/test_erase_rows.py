@@ -1,0 +1,85 @@
+"""Deletes the rows of forgotten customers in steps, and those of nobody else."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from features.errors import CustomerForgotten, IdentityUnknown
+from features.ingest import erase_rows
+from features.ingest import erasure as erasure_module
+from features.ingest.erase_rows import erase_some
+from features.ledger import tables
+from tests.conftest import NOW
+from tests.decided import decided
+from tests.features.erasing import count, forgotten, happened, make_erasure, outcome
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
+def test_nobody_is_forgotten_under_a_key_of_nobody(ledger, tmp_path):
+    erasure = make_erasure(ledger, tmp_path)
+    with pytest.raises(IdentityUnknown, match="Nothing is stored under 'never', 'card:9'"):
+        erasure.forget(["never", "card:9"], NOW)
+    for table in (tables.tombstones, tables.erasures, tables.erasure_keys):
+        assert count(ledger, table) == 0
+    assert erasure.online.erased == []
+
+
+def test_who_is_forgotten_already_is_told_how_far_it_is(ledger, tmp_path):
+    erasure = forgotten(ledger, tmp_path, "ann")
+    with pytest.raises(CustomerForgotten, match="erasure [0-9a-f]{16} is still cleaning files"):
+        erasure.forget(["ann"], NOW)
+    erasure.finish()
+    with pytest.raises(CustomerForgotten, match="finished at 2026-11-22T10:00:00"):
+        erasure.forget(["ann"], NOW)
+
+
+def test_a_long_history_is_erased_in_steps_and_continued_after_a_crash(
+    ledger, tmp_path, now, monkeypatch
+):
+    monkeypatch.setattr(erase_rows, "EVENTS_PER_STEP", 10)
+    monkeypatch.setattr(erase_rows, "DECISIONS_PER_STEP", 2)
+    monkeypatch.setattr(erasure_module, "ROWS_WITHIN_S", 0.0)
+    for number in range(5):
+        decided(ledger, f"d{number}", now, {"discount": 14.0})
+        ledger.write_now(
+            lambda c, n=number: c.execute(tables.outcomes.insert(), outcome(f"o{n}", f"d{n}"))
+        )
+    events = [happened(number) for number in range(35)] + [happened(99, "other")]
+    ledger.write_now(lambda c: tables.insert_new(c, tables.events, events))
+    erased = make_erasure(ledger, tmp_path).forget(["c1"], now)
+    assert not erased.rows.done
+    ledger.write_now(lambda c: erase_some(c, erased.erasure_id, now))
+    assert (count(ledger, tables.events), count(ledger, tables.decisions)) == (26, 3)
+    assert make_erasure(ledger, tmp_path).finish()  # another process
+    assert count(ledger, tables.events) == 1
+    for table in (tables.decisions, tables.outcomes, tables.credits, tables.contacts):
+        assert count(ledger, table) == 0
+
+
+def test_rows_that_wait_to_be_moved_go_with_their_key(ledger, tmp_path):
+    """Of a key that was merged to ann, and of one that was split off from her."""
+    events = [happened(1, "ann"), happened(2, "was", "card:1"), happened(3, "was")]
+    events.append(happened(4, "ann", "card:2"))
+    moving = [
+        {"customer_id": "was", "subject": "card:1", "after_us": 0},
+        {"customer_id": "ann", "subject": "card:2", "after_us": 0},
+    ]
+    keys = [
+        {"key": key, "customer_id": behind, "rank": 0}
+        for key, behind in (("ann", "ann"), ("card:1", "ann"), ("card:2", "card:2"))
+    ]
+
+    def put(connection):
+        tables.insert_new(connection, tables.events, events)
+        tables.insert_new(connection, tables.relocations, moving)
+        for key in keys:
+            tables.insert_new(connection, tables.identities, [key])
+
+    ledger.write_now(put)
+    make_erasure(ledger, tmp_path).forget(["ann"], NOW)
+    left = ledger.read(lambda c: c.execute(sa.select(tables.events.c.event_id)).scalars().all())
+    assert sorted(left) == ["e3", "e4"]
+    subjects = sa.select(tables.relocations.c.subject)
+    assert ledger.read(lambda c: c.execute(subjects).scalars().all()) == ["card:2"]
