@@ -23,11 +23,13 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.learn.process import LearnerProcess
 from serving.server import monitoring
 from serving.server.components import Components
+from serving.server.disk import DiskWatch
 
 log = logging.getLogger(__name__)
 
 LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
+DISK_EVERY_S = 5.0
 
 
 class BackgroundTasks:
@@ -47,6 +49,7 @@ class BackgroundTasks:
         self._ledger_problem = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._file_thread = ThreadPoolExecutor(1, "files")
+        self._disks = DiskWatch(settings)
 
     def start(self) -> None:
         """Start the tasks; needs a running event loop."""
@@ -56,6 +59,7 @@ class BackgroundTasks:
             (LEDGER_EVERY_S, self._check_ledger),
             (CATALOG_EVERY_S, self._refresh_catalog),
             (ERASURES_EVERY_S, self._finish_erasures),
+            (DISK_EVERY_S, self._look_at_disks),
         )
         self._tasks = [asyncio.create_task(_repeat(pause_s, task)) for pause_s, task in tasks]
 
@@ -70,9 +74,11 @@ class BackgroundTasks:
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
         """Return the status and the body with which `/readyz` answers."""
-        if self._ledger_problem:
-            body = {"status": "not ready", "degraded": [self._ledger_problem], "models": {}}
-            return 503, body
+        broken = [self._ledger_problem] if self._ledger_problem else []
+        if self._disks.is_full:
+            broken += self._disks.problems
+        if broken:
+            return 503, {"status": "not ready", "degraded": broken, "models": {}}
         degraded = self.degraded
         status = "degraded" if degraded else "ready"
         versions = dict(self._components.engine.setup.models.versions)
@@ -85,6 +91,7 @@ class BackgroundTasks:
         problems = [one for one in (parts.catalog_file.problem, self._learner.problem) if one]
         for name, why in parts.erasure.problems.items():
             problems.append(f"erasure: {name} {why}, so forgotten customers may still be in it")
+        problems += self._disks.problems
         return [*parts.engine.setup.models.degraded, *parts.features.degraded, *problems]
 
     async def _check_ledger(self) -> None:
@@ -115,6 +122,10 @@ class BackgroundTasks:
         """Clean the files of forgotten customers, in a thread that nothing else waits for."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._file_thread, self._components.erasure.finish)
+
+    async def _look_at_disks(self) -> None:
+        """Measure the free space; `/readyz` says when it runs out."""
+        monitoring.set_disk_free(await asyncio.to_thread(self._disks.look))
 
     async def _refresh_snapshot(self) -> None:
         """Keep the learner running, and use the newest snapshot that it has published."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from features.ingest.live_events import IngestResult
 from serving.contract.decisions import Decision
+from serving.server.disk import DiskSpace
 
 DECISIONS = Counter("nba_decisions", "Actions chosen.", ["channel", "action", "arm", "known"])
 EVENTS = Counter("nba_events", "Events received.", ["status"])
@@ -17,6 +20,12 @@ PROBABILITY = Histogram(
 )
 DEGRADED = Gauge(
     "nba_degraded", "Parts that are missing or broken, see /readyz.", multiprocess_mode="livemax"
+)
+DISK_FREE = Gauge(
+    "nba_disk_free_bytes",
+    "Free space by what is kept there.",
+    ["kind"],
+    multiprocess_mode="livemin",
 )
 
 
@@ -32,3 +41,9 @@ def count_events(result: IngestResult) -> None:
     EVENTS.labels("accepted").inc(result.accepted)
     EVENTS.labels("duplicate").inc(result.duplicates)
     EVENTS.labels("rejected").inc(len(result.rejected))
+
+
+def set_disk_free(spaces: Mapping[str, DiskSpace]) -> None:
+    """Set the free space of each disk."""
+    for kind, space in spaces.items():
+        DISK_FREE.labels(kind).set(space.free)

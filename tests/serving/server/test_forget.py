@@ -351,12 +351,6 @@ def test_who_comes_back_and_agrees_begins_anew(place, somebody):
     ledger.close()
 
 
-def test_a_stranger_can_be_forgotten_before_anything_was_heard_of_them(place):
-    status, answer = place.server.post("/v1/forget", {"identifiers": ["email:no@example.org"]})
-    assert (status, answer["erased"]["events"]) == (200, 0)
-    assert place.server.post("/v1/forget", {"identifiers": ["email:no@example.org"]})[0] == 410
-
-
 def test_nobody_of_that_name_is_not_found_and_leaves_nothing_behind(place, somebody):
     ledger = place.ledger()
     before = rows(ledger, sa.select(tables.tombstones.c.key_hash))
