@@ -162,7 +162,9 @@ def _some(
     of ``held`` under the first of each pair, and some under the keys that are of others.
     """
     moved, table = tables.relocations.c, column.table
-    foreign = sa.select(moved.subject).where(moved.customer_id.in_(keys), moved.subject.not_in(keys))
+    foreign = sa.select(moved.subject).where(
+        moved.customer_id.in_(keys), moved.subject.not_in(keys)
+    )
     mine = table.c.customer_id.in_(keys) & table.c.subject.not_in(foreign)
     for holder, subject in held:
         mine |= (table.c.customer_id == holder) & (table.c.subject == subject)
