@@ -12,6 +12,7 @@
   x CustomerForgotten   the customer was erased and must not come back      HTTP 410
   x NotVisible          in the ledger, but the feature store is down        HTTP 503
   x LedgerDown          the ledger's database does not answer               HTTP 503
+  x Overloaded          more work waits than can be done soon               HTTP 503
   x DecisionUnknown     an outcome names a decision we never made           HTTP 404
   x DecisionConflict    an id is sent again with another content            HTTP 409
   x NotRepeatable       a model or catalogue of a decision is gone          HTTP 409
@@ -95,6 +96,10 @@ class NotVisible(NbaError):
 
 class LedgerDown(NbaError):
     """The database of the ledger does not answer; what was acknowledged is in it."""
+
+
+class Overloaded(NbaError):
+    """More work waits than can be done soon; nothing was written."""
 
 
 class DecisionUnknown(NbaError):

@@ -33,6 +33,7 @@ from features.errors import (
     NbaError,
     NotRepeatable,
     NotVisible,
+    Overloaded,
 )
 from features.settings import load_settings
 from serving.contract.customers import (
@@ -56,7 +57,12 @@ from serving.contract.decisions import (
 from serving.contract.events import EventsAnswer, EventsRequest, OutcomeAnswer, OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.server import monitoring
-from serving.server.middleware import ErrorMiddleware, QuietRefusals, send_sentence
+from serving.server.middleware import (
+    RETRY_AFTER_S,
+    ErrorMiddleware,
+    QuietRefusals,
+    send_sentence,
+)
 from serving.server.openapi import describe, refuses
 
 if TYPE_CHECKING:
@@ -71,6 +77,7 @@ _STATUS: dict[type[NbaError], HTTPStatus] = {
     CustomerForgotten: HTTPStatus.GONE,
     NotVisible: HTTPStatus.SERVICE_UNAVAILABLE,
     LedgerDown: HTTPStatus.SERVICE_UNAVAILABLE,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     DecisionUnknown: HTTPStatus.NOT_FOUND,
     DecisionConflict: HTTPStatus.CONFLICT,
     NotRepeatable: HTTPStatus.CONFLICT,
@@ -88,7 +95,8 @@ def _errors_as_http() -> Iterator[None]:
             HTTPStatus.INTERNAL_SERVER_ERROR,
         )
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            send_sentence(str(error))
+            again_s = RETRY_AFTER_S if isinstance(error, Overloaded) else None
+            send_sentence(str(error), again_s)
         raise BentoMLException(str(error), error_code=status) from error
     except ValidationError as error:  # our fault, not the caller's: BentoML would answer 400
         raise RuntimeError("the service made an answer that breaks its own type") from error

@@ -20,6 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from features.errors import Overloaded
 from features.ledger import databases, migrations, tables
 from features.ledger.connections import Connections
 from features.ledger.group_commit import (
@@ -33,6 +34,10 @@ from features.ledger.group_commit import (
 )
 from features.ledger.unwaiting import UnwaitingConnection, suppressing_busy
 from features.ledger.writer_queue import WriterQueue
+
+# Units that wait for the ledger in one process, at most: decisions of two seconds. A wait beyond
+# that ends in timeouts of callers, who send the same again.
+MAX_WAITING = 1_000
 
 
 class Ledger:
@@ -89,7 +94,15 @@ class Ledger:
             `GroupCommit.run_or_queue`.
         first : bool
             The unit runs before the others of its transaction, and never after one of them.
+
+        Raises
+        ------
+        Overloaded
+            If `MAX_WAITING` units wait already. A unit that is `first` is not refused: it belongs
+            to work that was begun. Neither are units of threads (`submit`).
         """
+        if not first and self._group_commit.pending >= MAX_WAITING:
+            raise _overloaded()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         gathered = self._gathered.setdefault(loop, _Gathered())
@@ -193,6 +206,14 @@ class Ledger:
             write(gathered.units)
         except LedgerClosed as closed:
             set_results([(unit.waiting, None, closed) for unit in gathered.units])
+
+
+def _overloaded() -> Overloaded:
+    return Overloaded(
+        f"{MAX_WAITING:,} writes wait for the ledger; this one was not begun.",
+        expected="fewer at a time",
+        remedy="Send the same again in a second.",
+    )
 
 
 @dataclass

@@ -96,7 +96,8 @@ class BackgroundTasks:
 
     async def _check_ledger(self) -> None:
         """Take the write lock and give it back: decisions can be written."""
-        write = self._components.ledger.write(lambda connection: None)
+        # Unlike those of requests, it is not refused when many wait.
+        write = self._components.ledger.write(lambda connection: None, first=True)
         try:
             await asyncio.wait_for(write, LEDGER_WITHIN_S)
             self._ledger_problem = ""

@@ -12,9 +12,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
-from features.errors import quoted, truncated
+from features.errors import Overloaded, quoted, truncated
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,6 +23,13 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+# Requests that one worker answers at a time. A worker makes some 450 decisions a second, so the
+# last one of them waits for 2 s, well below the timeout of 10 s. Without a bound an overload makes
+# every request time out, and those that time out after they were written are sent again.
+# BentoML's `max_concurrency` would count the console's files and slow bodies, too, and say neither
+# what happened nor when to come back.
+MAX_REQUESTS = 1_000
+RETRY_AFTER_S = 1
 NO_ROUTE = ("Not Found", "Method Not Allowed")  # as Starlette says it, in plain text
 # Statuses with which every route may refuse a request, and the reason in the OpenAPI document.
 REFUSED: Mapping[HTTPStatus, str] = {
@@ -31,12 +38,24 @@ REFUSED: Mapping[HTTPStatus, str] = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The content is not of type application/json.",
 }
 # Sentences for the caller about a failure of ours (5xx); BentoML would send a stock phrase.
-_sentences: ContextVar[list[str]] = ContextVar("sentences")
+_failures: ContextVar[list[_Failure]] = ContextVar("failures")
 
 
-def send_sentence(sentence: str) -> None:
+class _Failure(NamedTuple):
+    """A failure of ours: a sentence, and the seconds after which the caller may try again."""
+
+    sentence: str
+    retry_after_s: int | None
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        again = self.retry_after_s
+        return [] if again is None else [(b"retry-after", str(again).encode())]
+
+
+def send_sentence(sentence: str, retry_after_s: int | None = None) -> None:
     """Answer the current request with this sentence, if its status is an error."""
-    _sentences.get([]).append(sentence)
+    _failures.get([]).append(_Failure(sentence, retry_after_s))
 
 
 class ClientGone(Exception):
@@ -63,6 +82,7 @@ class ErrorMiddleware:
         self._app = app
         self._readiness = readiness
         self._document = document
+        self._answering = 0  # requests whose body has come
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,14 +112,25 @@ class ErrorMiddleware:
         if body is None:
             await _answer(send, 413, _too_large())
             return
+        if self._answering >= MAX_REQUESTS:
+            refusal = _Failure(str(_too_many()), RETRY_AFTER_S)
+            await _answer(send, 503, {"error": refusal.sentence}, refusal.headers)
+            return
+        self._answering += 1
+        try:
+            await self._pass_on(scope, body, receive, send)
+        finally:
+            self._answering -= 1
+
+    async def _pass_on(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def repeat() -> Message:
             return whole.pop() if whole else await receive()
 
-        sentences: list[str] = []
-        _sentences.set(sentences)
-        await self._app(scope, repeat, _ErrorForm(send, sentences, scope).send)
+        failures: list[_Failure] = []
+        _failures.set(failures)
+        await self._app(scope, repeat, _ErrorForm(send, failures, scope).send)
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -125,9 +156,9 @@ def _header(message: Message, name: bytes) -> str:
 class _ErrorForm:
     """Sends good answers on as they come; collects an error and sends it in one form."""
 
-    def __init__(self, send: Send, sentences: list[str], scope: Scope) -> None:
+    def __init__(self, send: Send, failures: list[_Failure], scope: Scope) -> None:
         self._send = send
-        self._sentences = sentences
+        self._failures = failures
         self._scope = scope
         self._start: Message | None = None
         self._body = b""
@@ -141,12 +172,14 @@ class _ErrorForm:
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
                 status, allowed = self._start["status"], _header(self._start, b"allow")
-                content = (
-                    {"error": self._sentences[0]} if self._sentences else error_form(self._body)
-                )
+                more = [(b"allow", allowed.encode())] if allowed else []
+                if self._failures:
+                    content = {"error": self._failures[0].sentence}
+                    more += self._failures[0].headers
+                else:
+                    content = error_form(self._body)
                 if content["error"] in NO_ROUTE:
                     content["error"] = _no_route(self._scope, allowed)
-                more = [(b"allow", allowed.encode())] if allowed else []
                 await _answer(self._send, status, content, more)
 
 
@@ -190,6 +223,14 @@ def _detail(detail: Any) -> str:
     if not field:
         return f"The request: {message[:1].lower()}{message[1:]}. Correct it and send it again."
     return f"{field}: {message[:1].lower()}{message[1:]}. Correct it and send it again."
+
+
+def _too_many() -> Overloaded:
+    return Overloaded(
+        f"{MAX_REQUESTS:,} requests are being answered by this worker; nothing was done.",
+        expected="fewer at a time",
+        remedy=f"Send the same again after {RETRY_AFTER_S} s, or start more workers.",
+    )
 
 
 def _too_large() -> dict[str, str]:

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 
-from features.errors import LedgerDown, NbaError
+from features.errors import LedgerDown, NbaError, Overloaded
 from serving.contract.requests import Error, Readiness
 from serving.server.middleware import REFUSED
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Statuses = Mapping[type[NbaError], HTTPStatus]
 
-EVERYWHERE = (LedgerDown,)  # errors that every route may raise
+EVERYWHERE = (LedgerDown, Overloaded)  # errors that every route may raise
 JSON = "application/json"
 SCHEMAS = "#/components/schemas/{model}"
 _NOTE = "_refusals"

@@ -9,7 +9,9 @@ from contextlib import closing
 import pytest
 import sqlalchemy as sa
 
-from features.errors import InvalidRequest, InvalidSetting
+from features.errors import InvalidRequest, InvalidSetting, Overloaded
+from features.ledger import group_commit
+from features.ledger import ledger as ledger_module
 from features.ledger.group_commit import LedgerClosed
 from features.ledger.ledger import Ledger
 from features.ledger.tables import (
@@ -142,6 +144,13 @@ def test_a_unit_sees_what_its_neighbours_in_the_group_wrote(ledger):
     assert [f.result(10) for f in _submit_as_one_group(ledger, units)] == [1, "x", 0]
 
 
+@pytest.fixture
+def no_time_passes(monkeypatch):
+    """However slow the database is, no transaction has to end early."""
+    monkeypatch.setattr(group_commit, "monotonic_s", lambda: 0.0)
+
+
+@pytest.mark.usefixtures("no_time_passes")
 def test_units_that_wait_together_share_one_commit(ledger):
     commits = _commits(ledger)
     futures = _submit_as_one_group(ledger, [_note(f"k{number}") for number in range(100)])
@@ -150,6 +159,7 @@ def test_units_that_wait_together_share_one_commit(ledger):
     assert len(commits) <= 2
 
 
+@pytest.mark.usefixtures("no_time_passes")
 def test_units_of_one_turn_of_an_event_loop_share_one_commit(ledger):
     async def all_at_once():
         return await asyncio.gather(*(ledger.write(_note(f"k{number}")) for number in range(20)))
@@ -350,3 +360,26 @@ def test_a_loop_that_was_closed_meanwhile_takes_no_other_s_answer_along(ledger):
     go.set()
     assert other.result(10) == 1
     assert ledger.submit(_note("later")).result(10) == 1
+
+
+def test_too_many_waiting_units_are_refused_before_they_begin(ledger, monkeypatch):
+    monkeypatch.setattr(ledger_module, "MAX_WAITING", 2)
+    inside, go = threading.Event(), threading.Event()
+
+    async def story():
+        ledger.submit(lambda _: (inside.set(), go.wait(10)))
+        assert inside.wait(10)
+        waiting = ledger.submit(_note("waits"))
+        with pytest.raises(Overloaded, match=r"^2 writes wait .* Send the same again"):
+            await ledger.write(_note("refused"), brief=True)
+        begun = asyncio.create_task(ledger.write(_note("begun"), first=True))
+        thread = ledger.submit(_note("of a thread"))
+        await asyncio.sleep(0)  # lets it begin; no time passes
+        go.set()
+        await begun
+        await asyncio.wrap_future(waiting)
+        await asyncio.wrap_future(thread)
+        await ledger.write(_note("later"))
+
+    asyncio.run(story())
+    assert _keys(ledger) == ["begun", "later", "of a thread", "waits"]

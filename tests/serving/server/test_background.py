@@ -115,7 +115,7 @@ def test_a_server_without_a_feature_store_is_ready_and_names_what_is_missing(ser
 
 
 def test_a_ledger_that_cannot_be_written_makes_the_server_not_ready(server, monkeypatch):
-    async def disk_full(work: object) -> None:
+    async def disk_full(work: object, first: bool) -> None:
         raise OSError("no space left on device")
 
     with monkeypatch.context() as broken:

@@ -14,7 +14,14 @@ from pydantic import BaseModel, ValidationError
 
 from serving.contract.decisions import DecideRequest
 from serving.contract.events import OutcomeRequest
-from serving.server.middleware import MAX_BODY_BYTES, ErrorMiddleware, QuietRefusals, error_form
+from serving.server import middleware
+from serving.server.middleware import (
+    MAX_BODY_BYTES,
+    ErrorMiddleware,
+    QuietRefusals,
+    error_form,
+    send_sentence,
+)
 
 JSON = (b"content-type", b"application/json")
 
@@ -420,3 +427,79 @@ def test_half_a_request_reaches_nobody():
     scope = {"type": "http", "path": "/v1/decide", "method": "POST", "headers": [JSON]}
     asyncio.run(ErrorMiddleware(app, ready)(scope, receive, send))
     assert app.bodies == []
+
+
+# Too many requests -----------------------------------------------------------------------------
+
+
+def test_a_request_too_many_is_refused_with_the_time_to_come_back(monkeypatch):
+    monkeypatch.setattr(middleware, "MAX_REQUESTS", 2)
+    answers: list[Answer] = []
+
+    async def story() -> None:
+        go = asyncio.Event()
+
+        async def app(scope: Any, receive: Callable, send: Callable) -> None:
+            await go.wait()
+            await App()(scope, receive, send)
+
+        async def ask() -> None:
+            sent: list[dict[str, Any]] = []
+
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.request", "body": b"{}"}
+
+            async def send(message: dict[str, Any]) -> None:
+                sent.append(dict(message))
+
+            await border({**scope}, receive, send)
+            answers.append(Answer(sent))
+
+        border = ErrorMiddleware(app, ready)
+        scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": [JSON]}
+        waiting = [asyncio.create_task(ask()) for _ in range(2)]
+        await asyncio.sleep(0)  # they begin; no time passes
+        await ask()
+        go.set()
+        await asyncio.gather(*waiting)
+        await ask()  # there is room again
+
+    asyncio.run(story())
+    assert [answer.status for answer in answers] == [503, 200, 200, 200]
+    assert answers[0].headers[b"retry-after"] == b"1"
+    assert answers[0].json["error"].startswith("2 requests are being answered by this worker")
+
+
+def test_a_slow_body_takes_no_place_of_another_request(monkeypatch):
+    monkeypatch.setattr(middleware, "MAX_REQUESTS", 1)
+
+    async def story() -> int:
+        async def never() -> dict[str, Any]:
+            return await asyncio.Future()
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"{}"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(dict(message))
+
+        sent: list[dict[str, Any]] = []
+        border = ErrorMiddleware(App(), ready)
+        scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": [JSON]}
+        slow = asyncio.create_task(border({**scope}, never, send))
+        await asyncio.sleep(0)
+        await border({**scope}, receive, send)
+        slow.cancel()
+        return Answer(sent).status
+
+    assert asyncio.run(story()) == 200
+
+
+def test_a_failure_of_ours_may_say_when_to_come_back():
+    async def app(scope: Any, receive: Callable, send: Callable) -> None:
+        send_sentence("Too much.", 3)
+        await App(status=503)(scope, receive, send)
+
+    answer = call(app)
+    assert (answer.status, answer.json) == (503, {"error": "Too much."})
+    assert answer.headers[b"retry-after"] == b"3"

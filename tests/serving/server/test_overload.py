@@ -1,0 +1,101 @@
+"""An overloaded server refuses at once, and writes nothing for those who have given up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from features.ledger.writer_queue import WriterQueue
+from serving.server.middleware import MAX_REQUESTS
+from tests.conftest import Built
+from tests.server import Server, running
+from tests.serving.test_service import copied, decide
+
+pytestmark = pytest.mark.server
+
+MORE = 50  # requests beyond those that a worker answers at a time
+UNKNOWN = {"decision_id": "none", "outcome": "accepted"}
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[sqlite3.Connection]:
+    """Keep the ledger locked, as a process that is stopped while it writes does."""
+    queue = WriterQueue(file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other, queue.turn():
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+        other.execute("ROLLBACK")
+    queue.close()
+
+
+async def ask(port: int, path: str, body: object) -> tuple[int, dict[str, str]]:
+    """Post over a connection of its own; return the status and the headers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    content = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: here\r\ncontent-length: {len(content)}\r\n\r\n"
+    writer.write(head.encode() + content)
+    status, *headers = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    writer.close()
+    return int(status.split()[1]), dict(one.split(": ", 1) for one in headers if one)
+
+
+@pytest.fixture(scope="module")
+def home(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    return copied(first_day, tmp_path_factory.mktemp("overload"))
+
+
+@pytest.fixture(scope="module")
+def server(home: tuple[Path, dict]) -> Iterator[Server]:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with running(home[0], {**home[1], "NBA_LEARNER": "false"}) as started:
+        yield started
+
+
+def test_beyond_its_bound_a_worker_refuses_at_once_and_does_the_rest(server, home):
+    async def story() -> list[tuple[int, dict[str, str]]]:
+        with locked(home[0] / "ledger.db"):
+            asked = [
+                asyncio.create_task(ask(server.port, "/v1/outcomes", UNKNOWN))
+                for _ in range(MAX_REQUESTS + MORE)
+            ]
+            refused = 0
+            async with asyncio.timeout(9):
+                for done in asyncio.as_completed(asked):
+                    status, headers = await done
+                    assert (status, headers.get("retry-after")) == (503, "1")
+                    refused += 1
+                    if refused == MORE:
+                        break
+            alive, _ = await asyncio.to_thread(server.again().get, "/livez")
+            assert alive == 200
+        return await asyncio.gather(*asked)
+
+    statuses = [status for status, _ in asyncio.run(story())]
+    assert (statuses.count(503), statuses.count(404)) == (MORE, MAX_REQUESTS)
+
+
+def test_a_decision_whose_caller_timed_out_is_not_written_later(server, home):
+    answers = []
+
+    def late() -> None:
+        body = {"customer_id": "late", "channel": "app", "decision_id": "late"}
+        answers.append(server.again().post("/v1/decide", body))
+
+    with locked(home[0] / "ledger.db"):
+        asking = threading.Thread(target=late)
+        asking.start()
+        asking.join()
+    assert [status for status, _ in answers] == [504]
+    decide(server, customer_id="next", decision_id="next")
+    with closing(sqlite3.connect(home[0] / "ledger.db")) as ledger:
+        query = "SELECT decision_id FROM decisions WHERE decision_id IN ('late', 'next')"
+        assert ledger.execute(query).fetchall() == [("next",)]
