@@ -122,10 +122,14 @@ class FeatureStore:
         if view.tags.get("layout") != self._layout:
             return "the features were built for another domain file; run 'nba build'"
         try:
-            filled = "state" in self._online(MARKER)
+            filled = self.is_filled()
         except Exception as error:  # each kind of store raises another error if it is not there
             return f"the online store cannot be read ({type(error).__name__}); run 'nba build'"
         return None if filled else "the online store is empty; run 'nba build'"
+
+    def is_filled(self) -> bool:
+        """Return whether a build has filled the online store."""
+        return "state" in self._online(MARKER)
 
     def online(self, customer_id: str) -> CustomerFeatures | None:
         """Read the features of a customer; None if the store holds nothing of it."""

@@ -15,6 +15,8 @@ from typing import Any
 from features.ledger.databases import vacuum
 from features.store.free_space import wipe_sqlite
 
+BUSY_S = 0.1  # a decision waits for a lock on the file so long; writers do not lock readers out
+
 
 class OnlineRows:
     """Reads the rows of some tables of one SQLite file.
@@ -29,7 +31,9 @@ class OnlineRows:
 
     def __init__(self, path: Path, tables: Sequence[str]) -> None:
         # Several threads read; SQLite lets one after the other.
-        self._opened = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._opened = sqlite3.connect(
+            path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        )
         each = (
             f'SELECT feature_name, value FROM "{name}" WHERE entity_key = ?1' for name in tables
         )

@@ -196,6 +196,7 @@ def inputs_from_record(
         consents=record["consents"],
         versions=answer["models"],
         degraded=answer["degraded"],
+        features_problem=record.get("features_problem", ""),
     )
 
 

@@ -23,7 +23,7 @@ from serving.contract.decisions import ActivateAnswer, Decision, Removed
 from serving.decide.decision_record import contact_rows, keep_paces, shown_actions
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
-from serving.decide.inputs import consents_on, feature_row
+from serving.decide.inputs import consents_on, feature_row, read_features
 from serving.decide.limit_inputs import read_limit_inputs
 from training.arrays import Floats
 
@@ -45,9 +45,9 @@ async def activate(engine: Engine, decision_id: str, now: datetime) -> ActivateA
             return ActivateAnswer.model_validate_json(row.activation)
         _refuse(row, setup, now)
         # The features of now, because a complaint since the decision counts.
-        known = engine.features.online(row.customer_id)
+        known, problem = read_features(engine.features, row.customer_id)
         features = feature_row(engine.model_input, known, now)
-        asked = _Activation(engine.domain, setup, row, features, now)
+        asked = _Activation(engine.domain, setup, row, features, now, problem)
         answer = await engine.ledger.write(partial(_activate, asked=asked))
         if answer is not None:
             return answer
@@ -61,6 +61,7 @@ class _Activation(NamedTuple):
     row: Any
     features: Floats
     now: datetime
+    features_problem: str
 
 
 def _row(connection: sa.Connection, decision_id: str) -> Any:
@@ -93,7 +94,7 @@ def _refuse(row: Any, setup: DecisionSetup, now: datetime) -> None:
 
 def _activate(connection: sa.Connection, asked: _Activation) -> ActivateAnswer | None:
     """Activate inside the transaction; None if the decision belongs to another customer by now."""
-    domain, setup, row, features, now = asked
+    domain, setup, row, features, now, problem = asked
     latest = _row(connection, row.decision_id)
     if latest.customer_id != row.customer_id:
         return None
@@ -103,7 +104,7 @@ def _activate(connection: sa.Connection, asked: _Activation) -> ActivateAnswer |
     nothing_out = np.zeros(len(setup.compiled.actions), dtype=bool)
     locked = read_limit_inputs(connection, setup, customer_id, now, nothing_out)
     consents = consents_on(connection, domain, setup, customer_id, channel)
-    facts = setup.facts(customer_id, channel, now, features, consents, locked.contacts)
+    facts = setup.facts(customer_id, channel, now, features, consents, locked.contacts, problem)
     contact_policy_result = setup.contact_policy.evaluate(facts)
     pacing_result = setup.pacer.evaluate(locked.paces, now)
     shown, removed = list[str](), list[Removed]()

@@ -203,6 +203,7 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
         "features_layout": setup.model_input.fingerprint,
         "attribution_days": days,
         "removed": complete.selected.rules,
+        **({"features_problem": inputs.features_problem} if inputs.features_problem else {}),
         # Compared with the outcomes when they come: the experts' weights follow from the errors.
         "experts": {name: experts[:, index[name]].tolist() for name in days},
         **_candidates(complete),

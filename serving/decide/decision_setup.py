@@ -69,6 +69,7 @@ class DecisionSetup:
         row: Floats,
         consents: Mapping[str, bool],
         contacts: Sequence[Contact],
+        features_problem: str = "",
     ) -> ContactFacts:
         """Collect the facts that the contact policy needs."""
         mine, account = self._problems_at, self._account_at
@@ -81,6 +82,7 @@ class DecisionSetup:
             consents=consents,
             problems=0.0 if mine is None else float(row[mine]),
             account_problems=0.0 if account is None else float(row[account]),
+            features_problem=features_problem,
         )
 
     def with_models(self, models: Models) -> DecisionSetup:

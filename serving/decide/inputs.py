@@ -24,12 +24,13 @@ from features.ledger.unwaiting import Version, version_of
 from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide.decision_setup import DecisionSetup
+from serving.decide.online_features import FeaturesUnknown
 from serving.decide.step_results import DecisionInputs
 from training.arrays import Floats
 
 
 class Features(Protocol):
-    """Reads a customer's features, and says so if the feature store cannot answer."""
+    """Reads a customer's features; raises `FeaturesUnknown` if the feature store cannot answer."""
 
     @property
     def degraded(self) -> Sequence[str]: ...
@@ -77,7 +78,9 @@ class InputReader:
         # Both are read without a transaction. `select_and_append` looks again at who the customer
         # is; if a merge came between, the inputs are read anew.
         version, customer_id, agreed = self.ledger.read_autocommit(find)
-        known = self.features.online(customer_id)
+        known, problem = read_features(self.features, customer_id)
+        degraded = [*setup.models.degraded, *self.features.degraded]
+        degraded += [f"features: {problem}"] if problem else []
         return DecisionInputs(
             decision_id=decision_id,
             request=request,
@@ -88,7 +91,8 @@ class InputReader:
             row=feature_row(self.model_input, known, now),
             consents=agreed,
             versions=setup.models.versions,
-            degraded=[*setup.models.degraded, *self.features.degraded],
+            degraded=list(dict.fromkeys(degraded)),
+            features_problem=problem,
             version=version,
         )
 
@@ -116,6 +120,14 @@ def new_decision_id(request: DecideRequest, now: datetime) -> str:
     side, so the decisions of a commit change the same pages (as in UUID version 7, RFC 9562).
     """
     return request.decision_id or f"{micros(now):014x}{os.urandom(9).hex()}"
+
+
+def read_features(features: Features, customer_id: str) -> tuple[CustomerFeatures | None, str]:
+    """Read a customer's features, and why they could not be read; empty if they could."""
+    try:
+        return features.online(customer_id), ""
+    except FeaturesUnknown as error:
+        return None, str(error)
 
 
 def feature_row(model_input: ModelInput, known: CustomerFeatures | None, now: datetime) -> Floats:

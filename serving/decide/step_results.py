@@ -41,6 +41,9 @@ class DecisionInputs:
         By model, the version that serves, or None.
     degraded : sequence of str
         Sentences about what was missing, such as a model or the feature store.
+    features_problem : str
+        Why the feature store could not be read; empty if it could. A customer of whom the store
+        holds nothing is no problem.
     version : Version or None
         The version of the ledger before anything was read; None if it is unknown.
     """
@@ -55,6 +58,7 @@ class DecisionInputs:
     consents: Mapping[str, bool]
     versions: Mapping[str, str | None]
     degraded: Sequence[str]
+    features_problem: str = ""
     version: Version | None = None
 
 

@@ -30,6 +30,9 @@ class ContactFacts:
         Number of open problem journeys of the customer, and of their account.
     local : datetime
         Time of the decision, on the customer's clock.
+    features_problem : str
+        Why the customer's features could not be read; empty if they could. Then the number of open
+        problems is unknown.
     """
 
     customer_id: str
@@ -40,6 +43,7 @@ class ContactFacts:
     consents: Mapping[str, bool]
     problems: float = 0.0
     account_problems: float = 0.0
+    features_problem: str = ""
 
 
 class CountingRule:

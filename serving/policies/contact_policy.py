@@ -27,6 +27,8 @@ from serving.policies.contact_counts import (
 )
 from training.arrays import Bools
 
+FEATURES_UNKNOWN = "contact_policy.suspension.features_unknown"  # a rule without a key in the file
+
 
 class FixedRemovals(NamedTuple):
     """The actions that one rule removes, whatever the slots of the decision are filled with.
@@ -59,6 +61,8 @@ class ContactPolicy:
         self._cool_downs = [CountingRule(compiled, rule) for rule in policy.cool_downs]
         self._quiet = [scope_mask(compiled, rule) for rule in policy.quiet_hours]
         self._suspended = compiled.mask(kinds=policy.suspension.kinds)
+        kinds = policy.suspension.kinds and {*policy.suspension.kinds, "promotion"}
+        self._promotions = compiled.mask(kinds=kinds)
         catalog = compiled.catalog
         purposes = [catalog.group_of(action).purpose for action in catalog.actions.values()]
         self._needs = {
@@ -77,6 +81,7 @@ class ContactPolicy:
         now_us = micros(facts.now)
         direction = "outbound" if facts.channel in self._outbound else "inbound"
         fixed = [*self._consent(facts), *self._suspension(facts)]
+        fixed += self._features_unknown(facts, direction)
         fixed += self._quiet_hours(facts, direction)
         for index, counting in enumerate(self._cool_downs):
             if counting.applies_to(facts.channel, direction):
@@ -105,6 +110,17 @@ class ContactPolicy:
         plural = "s" if problems > 1 else ""
         text = f"{subject} {problems:.0f} open problem{plural}; nothing is promoted meanwhile"
         return [_same_for_all("contact_policy.suspension", self._suspended, (text, problems))]
+
+    def _features_unknown(self, facts: ContactFacts, direction: str) -> list[FixedRemovals]:
+        if not facts.features_problem:
+            return []
+        outbound = direction == "outbound"
+        mask = np.ones_like(self._promotions) if outbound else self._promotions
+        text = (
+            "it is unknown whether the customer has an open problem, because the features could "
+            f"not be read; nothing is {'sent' if outbound else 'promoted'} meanwhile"
+        )
+        return [_same_for_all(FEATURES_UNKNOWN, mask, (text, facts.features_problem))]
 
     def _quiet_hours(self, facts: ContactFacts, direction: str) -> list[FixedRemovals]:
         found = []

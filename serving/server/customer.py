@@ -26,7 +26,7 @@ from serving.contract.customers import (
 )
 from serving.contract.decisions import Predictions
 from serving.decide.engine import Engine
-from serving.decide.inputs import feature_row
+from serving.decide.inputs import feature_row, read_features
 
 
 def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> CustomerView:
@@ -59,7 +59,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
 
     found = engine.ledger.read(read)
     customer_id = found["customer_id"]
-    known = engine.features.online(customer_id)
+    known, problem = read_features(engine.features, customer_id)
     row = feature_row(engine.model_input, known, now)
     account, models = engine.domain.account, engine.setup.models
     return CustomerView(
@@ -74,7 +74,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
         ),
         models=dict(models.versions),
         feedback=_feedback(engine, customer_id),
-        degraded=[*models.degraded, *engine.features.degraded],
+        degraded=[*models.degraded, *([f"features: {problem}"] if problem else [])],
     )
 
 

@@ -18,6 +18,9 @@ PROBABILITY = Histogram(
     "Probability of the action of rank 1; higher for a policy that explores less.",
     buckets=(0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0),
 )
+FEATURES_UNKNOWN = Counter(
+    "nba_features_unknown", "Decisions for customers whose features could not be read."
+)
 DEGRADED = Gauge(
     "nba_degraded", "Parts that are missing or broken, see /readyz.", multiprocess_mode="livemax"
 )
@@ -34,6 +37,8 @@ def count_decision(decision: Decision, channel: str) -> None:
     for chosen in decision.actions:
         DECISIONS.labels(channel, chosen.action_id, decision.arm, str(decision.known)).inc()
     PROBABILITY.observe(decision.actions[0].probability)
+    if any(text.startswith("features: ") for text in decision.degraded):
+        FEATURES_UNKNOWN.inc()
 
 
 def count_events(result: IngestResult) -> None:

@@ -27,9 +27,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import sqlalchemy as sa
 import yaml
 from rich.console import Console
 
+from features.customers.profiles import update_account_members
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.conftest import Built, opened_shop
@@ -247,7 +249,12 @@ def _found_accounts(ledger: Ledger, count: int) -> None:
         for kin in (f"{number}-account" for number in range(1, count + 1))
         for name in SCENES["account"].people
     ]
-    ledger.write_now(lambda connection: tables.insert_new(connection, tables.customers, rows))
+
+    def write(connection: sa.Connection) -> None:
+        tables.insert_new(connection, tables.customers, rows)
+        update_account_members(connection, [row["customer_id"] for row in rows])
+
+    ledger.write_now(write)
 
 
 def _of_both_workers(server: Server) -> list[Server]:

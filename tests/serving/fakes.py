@@ -22,6 +22,7 @@ from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import DecideRequest, Decision
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
+from serving.decide.online_features import FeaturesUnknown
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.exploration import InverseGapWeighting
 from training.bandit.stacking import Prediction
@@ -29,12 +30,15 @@ from training.bandit.stacking import Prediction
 
 @dataclass
 class FakeFeatures:
-    """Knows the customers it was given."""
+    """Knows the customers it was given; with a ``problem`` it cannot be read."""
 
     customers: Mapping[str, CustomerFeatures] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
+    problem: str = ""
 
     def online(self, customer_id: str) -> CustomerFeatures | None:
+        if self.problem:
+            raise FeaturesUnknown(self.problem)
         return self.customers.get(customer_id)
 
 

@@ -72,6 +72,22 @@ def test_every_decision_comes_out_the_same(engine, archive, catalog, ledger, now
     assert all(answer.identical for answer in answers), [a for a in answers if not a.identical][0]
 
 
+def test_a_decision_without_features_comes_out_the_same_when_they_are_back(
+    engine, archive, catalog, ledger, now
+):
+    engine.features.problem = "the online store failed"
+    for number in range(20):
+        channel = ("app", "phone")[number % 2]
+        answer = decide(engine, now, channel=channel, slots=2, explain=number % 3 == 0)
+        offered = {one.action_id for one in answer.actions}
+        assert offered <= ({"call_back", "no_action"} if channel == "app" else {"no_action"})
+        assert answer.degraded == ["features: the online store failed"]
+    engine.features.problem = ""
+    decide(engine, now)
+    answers = list(Replay(ledger, archive, catalog).since(now, None))
+    assert len(answers) == 21 and all(answer.identical for answer in answers)
+
+
 def test_the_time_and_the_limit_choose_which(engine, archive, catalog, ledger, now):
     a_few(engine, now)
     replay = Replay(ledger, archive, catalog)

@@ -61,6 +61,19 @@ def test_activating_counts_from_that_moment(engine, ledger, now):
     assert kept.window_ends_at == later + timedelta(days=14)
 
 
+def test_with_unknown_features_nothing_is_promoted_that_waited(engine, ledger, now):
+    promoting = {"promotion": {"kind": "promotion"}, "service": {"kind": "service"}}
+    catalog = changed(engine.setup.compiled.catalog, groups=promoting)
+    engine = engine_of(catalog, engine.domain, ledger, {"c1": PLUS}, engine.setup.models)
+    decide(engine, now, decision_id="d1", slots=2, activate=False)
+    engine.features.problem = "the online store failed"
+    answer = shown(engine, "d1", now)
+    assert answer.activated == ["call_back"]
+    [removed] = answer.removed
+    assert removed.action_id == "discount"
+    assert removed.rule == "contact_policy.suspension.features_unknown"
+
+
 def waiting_for_the_learner(ledger):
     columns = tables.credits.c
     query = sa.select(columns.decision_id, columns.action_id, columns.revise_at)

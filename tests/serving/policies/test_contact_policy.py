@@ -204,6 +204,26 @@ class TestSuspension:
         assert "somebody of the account has 1 open problem;" in found["discount"].reason
         assert evaluate({"suspension": {"per": "customer"}}, account_problems=1.0) == {}
 
+    def test_with_unknown_features_promotions_are_out_inbound_and_all_outbound(self, evaluate):
+        unknown = {"features_problem": "the online store failed"}
+        outbound = {"outbound": ["phone"]}
+        found = evaluate(outbound, **unknown)
+        assert set(found) == ALL_PROMOTIONS
+        assert found["discount"].rule == "contact_policy.suspension.features_unknown"
+        assert found["discount"].reason == (
+            "it is unknown whether the customer has an open problem, because the features could "
+            "not be read; nothing is promoted meanwhile"
+        )
+        assert found["discount"].value == "the online store failed"
+        sent = evaluate(outbound, channel="phone", **unknown)
+        assert set(sent) == ALL_PROMOTIONS | {"call_back"}
+        assert sent["call_back"].reason.endswith("nothing is sent meanwhile")
+
+    def test_with_unknown_features_other_suspended_kinds_are_out_too(self, evaluate):
+        policy = {"suspension": {"kinds": ["service"]}}
+        found = evaluate(policy, features_problem="the online store failed")
+        assert set(found) == ALL_PROMOTIONS | {"call_back"}
+
     def test_may_suspend_other_kinds(self, evaluate):
         assert set(evaluate({"suspension": {"kinds": ["service"]}}, problems=1.0)) == {"call_back"}
 

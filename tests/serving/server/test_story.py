@@ -7,9 +7,12 @@ belong to companies and live all around the world, for the rest.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, time
 from itertools import count
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -165,6 +168,54 @@ def test_nothing_is_promoted_from_complaint_to_solution(grocer):
     assert again & promoted and "make_it_right" not in again
     happened(grocer, "page_view", "mia")
     assert offered(grocer, "web", customer_id="mia") & promoted
+
+
+def renamed(online_store: Path, old: str, new: str) -> None:
+    with closing(sqlite3.connect(online_store)) as opened:
+        opened.execute(f"ALTER TABLE next_best_action_{old} RENAME TO next_best_action_{new}")
+
+
+def test_while_the_feature_store_is_down_nobody_with_a_complaint_gets_a_promotion(shop, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(shop.home, home)
+    (tmp_path / "actions.yaml").write_text(yaml.safe_dump(CATALOG))
+    env = {**shop.env, "NBA_HOME": str(home), "NBA_ACTIONS": str(tmp_path / "actions.yaml")}
+    env |= {"NBA_MODELS_EVERY_S": "5", "NBA_LEARNER": "false"}
+    channels, online_store = ("app", "web", "email"), home / "feast" / "online.db"
+    with running(home, env) as own:
+
+        def all_offered(*names: str) -> set[str]:
+            return {
+                one
+                for name in names
+                for channel in channels
+                for one in offered(own, channel, customer_id=name)
+            }
+
+        happened(own, "complaint_opened", "ann")
+        happened(own, "visit", "cleo")
+        assert not all_offered("ann") & OFFERS and all_offered("cleo") & OFFERS
+        waiting = decide(own, customer_id="cleo", actions=["voucher"], activate=False)
+
+        renamed(online_store, "customer_journey", "gone")
+        assert not all_offered("ann", "cleo", "nobody") & OFFERS
+        assert "call_back" in offered(own, "app", customer_id="ann")
+        assert offered(own, "email", customer_id="ann") == set()
+        answer = decide(own, customer_id="ann", explain=True)
+        [problem] = [text for text in answer["degraded"] if text.startswith("features: ")]
+        assert "the online store" in problem and not answer["known"]
+        rules = {one["action_id"]: one["rule"] for one in answer["removed"]}
+        assert rules["voucher"] == "contact_policy.suspension.features_unknown"
+        assert problem in own.get("/readyz")[1]["degraded"]
+        assert "nba_features_unknown_total" in own.get("/metrics")[1]
+        _, shown_now = own.post("/v1/activate", {"decision_id": waiting["decision_id"]})
+        assert shown_now["activated"] == []
+
+        renamed(online_store, "gone", "customer_journey")
+        asked = (decide(own, customer_id="cleo") for _ in range(10_000))
+        back = next(answer for answer in asked if answer["known"])
+        assert not any(text.startswith("features: ") for text in back["degraded"])
+        assert not all_offered("ann") & OFFERS and all_offered("cleo") & OFFERS
 
 
 def test_two_complaints_are_over_when_both_are(grocer):
