@@ -16,7 +16,7 @@ from features.ledger.databases import is_lost
 from features.ledger.writer_queue import WriterQueue
 
 T = TypeVar("T")
-MAX_IDLE = 2  # connections; further ones go back to the pool
+MAX_IDLE = 4  # connections; further ones go back to the pool
 
 
 class Connections:

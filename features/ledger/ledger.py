@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +38,7 @@ from features.ledger.writer_queue import WriterQueue
 # Units that wait for the ledger in one process, at most: decisions of two seconds. A wait beyond
 # that ends in timeouts of callers, who send the same again.
 MAX_WAITING = 1_000
+READERS = 4  # threads that read for event loops, and connections of theirs
 
 
 class Ledger:
@@ -73,6 +74,7 @@ class Ledger:
             else None
         )
         self._group_commit = GroupCommit(self.engine, self._unwaiting, self._new_queue())
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
         self._gathered: dict[asyncio.AbstractEventLoop, _Gathered] = {}
 
     def submit(self, work: Work[T], first: bool = False) -> Future[T]:
@@ -133,17 +135,34 @@ class Ledger:
         with databases.raising_ledger_down(), self._reads.transaction() as connection:
             return work(connection)
 
+    async def read_async(self, work: Work[T]) -> T:
+        """Read as `read` does, in a thread: the event loop answers others meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read, work)
+
     def read_autocommit(self, work: Work[T]) -> T:
         """Read without a transaction, for reads that are repeated in one before they count.
 
         Each query sees what was committed before it, so two queries may see two states.
         """
         with databases.raising_ledger_down():
-            if self._unwaiting is not None:
-                with suppressing_busy(), self._unwaiting.autocommit() as connection:
-                    if connection is not None:
-                        return work(connection)
             return self._reads.without_transaction(work)
+
+    async def read_briefly(self, work: Work[T]) -> T:
+        """Read as `read_autocommit` does, with queries of less than a millisecond.
+
+        PostgreSQL is asked in a thread, because its answer may take as long as a network is
+        disturbed. On SQLite the event loop reads itself if no lock is in the way.
+        """
+        if self._unwaiting is not None:
+            with (
+                databases.raising_ledger_down(),
+                suppressing_busy(),
+                self._unwaiting.autocommit() as connection,
+            ):
+                if connection is not None:
+                    return work(connection)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self.read_autocommit, work)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Any]:
         """Read the rows of a query from one snapshot, some at a time.
@@ -177,6 +196,7 @@ class Ledger:
         for loop in list(self._gathered):
             self._write_gathered(loop, at_end=True)
         self._group_commit.close()
+        self._readers.shutdown(cancel_futures=True)
         if self._unwaiting is not None:
             self._unwaiting.close()
         self._reads.close()

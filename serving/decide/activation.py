@@ -40,7 +40,7 @@ async def activate(engine: Engine, decision_id: str, now: datetime) -> ActivateA
     """
     setup = engine.setup
     while True:
-        row = engine.ledger.read(lambda connection: _row(connection, decision_id))
+        row = await engine.ledger.read_async(partial(_row, decision_id=decision_id))
         if row.activation is not None:
             return ActivateAnswer.model_validate_json(row.activation)
         _refuse(row, setup, now)

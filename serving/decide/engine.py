@@ -65,7 +65,7 @@ class Engine:
         setup = self.setup  # the same for the whole decision, even if it is replaced meanwhile
         keys, decision_id = self.inputs.check(request), new_decision_id(request, now)
         while True:
-            inputs = self.inputs.read(setup, request, keys, now, decision_id)
+            inputs = await self.inputs.read(setup, request, keys, now, decision_id)
             scored = score(setup, inputs)
             decision = await self._select_and_append(setup, inputs, scored)
             if decision is not None:
@@ -77,7 +77,7 @@ class Engine:
     ) -> Decision | None:
         """Select outside the transaction; after some changes meanwhile, inside it."""
         customer_id, now, out = inputs.customer_id, inputs.decided_at, scored.eligibility.out
-        read = self.ledger.read_autocommit(
+        read = await self.ledger.read_briefly(
             lambda connection: read_limit_inputs(connection, setup, customer_id, now, out)
         )
         for _ in range(SELECTIONS):

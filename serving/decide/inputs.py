@@ -51,7 +51,7 @@ class InputReader:
         """The normaliser of identifiers, by the rules of the domain file."""
         return KeyNormalizer(self.domain)
 
-    def read(
+    async def read(
         self,
         setup: DecisionSetup,
         request: DecideRequest,
@@ -77,7 +77,7 @@ class InputReader:
 
         # Both are read without a transaction. `select_and_append` looks again at who the customer
         # is; if a merge came between, the inputs are read anew.
-        version, customer_id, agreed = self.ledger.read_autocommit(find)
+        version, customer_id, agreed = await self.ledger.read_briefly(find)
         known, problem = read_features(self.features, customer_id)
         degraded = [*setup.models.degraded, *self.features.degraded]
         degraded += [f"features: {problem}"] if problem else []

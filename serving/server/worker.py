@@ -87,12 +87,12 @@ class Worker:
     async def link(self, request: LinkRequest) -> LinkAnswer:
         """Merge the customers of two identifiers."""
         changed = await self._parts.ingest.link(request.keys, request.cause, utc_now())
-        return LinkAnswer(changed=changed, customers=self._customers_of(request.keys))
+        return LinkAnswer(changed=changed, customers=await self._customers_of(request.keys))
 
     async def unlink(self, request: LinkRequest) -> LinkAnswer:
         """Undo the link of two identifiers."""
         changed = await self._parts.ingest.unlink(request.keys, request.cause, utc_now())
-        return LinkAnswer(changed=changed, customers=self._customers_of(request.keys))
+        return LinkAnswer(changed=changed, customers=await self._customers_of(request.keys))
 
     async def customer(self, request: CustomerRequest) -> CustomerView:
         """Collect what is known of one customer."""
@@ -115,9 +115,9 @@ class Worker:
     def _replay(self) -> Replay:
         return Replay(self._parts.ledger, self._parts.archive, self._catalog)
 
-    def _customers_of(self, keys: Sequence[str]) -> list[str]:
+    async def _customers_of(self, keys: Sequence[str]) -> list[str]:
         """Customers behind some identifiers, each once, in the order of the identifiers."""
         spelled = self._parts.engine.normalizer.each(keys)
-        return self._parts.ledger.read(
+        return await self._parts.ledger.read_async(
             lambda connection: list(dict.fromkeys(resolve(connection, [key]) for key in spelled))
         )

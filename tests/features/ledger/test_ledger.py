@@ -383,3 +383,51 @@ def test_too_many_waiting_units_are_refused_before_they_begin(ledger, monkeypatc
 
     asyncio.run(story())
     assert _keys(ledger) == ["begun", "later", "of a thread", "waits"]
+
+
+def test_a_read_of_an_event_loop_runs_in_a_thread(ledger):
+    def read(connection):
+        return threading.current_thread().name, get_meta(connection, "schema")
+
+    name, schema = asyncio.run(ledger.read_async(read))
+    assert (name.rsplit("_", 1)[0], schema) == ("ledger-read", SCHEMA)
+
+
+def test_a_brief_read_of_an_event_loop_waits_for_nobody(ledger):
+    names, inside, go = [], threading.Event(), threading.Event()
+    on_loop = ledger.engine.dialect.name == "sqlite"
+
+    async def read():
+        def note(connection):
+            names.append(threading.current_thread().name.rsplit("_", 1)[0])
+            return get_meta(connection, "schema")
+
+        def hold():
+            with ledger._unwaiting.autocommit():
+                inside.set()
+                go.wait(10)
+
+        assert await ledger.read_briefly(note) == SCHEMA
+        if on_loop:  # another thread has the connection of the event loop
+            holding = threading.Thread(target=hold)
+            holding.start()
+            assert inside.wait(10)
+            assert await ledger.read_briefly(note) == SCHEMA
+            go.set()
+            holding.join()
+
+    asyncio.run(read())
+    own = threading.current_thread().name.rsplit("_", 1)[0]
+    assert names == ([own, "ledger-read"] if on_loop else ["ledger-read"])
+
+
+def test_a_read_that_is_not_answered_does_not_hold_up_the_event_loop(ledger):
+    async def story():
+        go = threading.Event()
+        slow = asyncio.create_task(ledger.read_async(lambda _: go.wait(10)))
+        await asyncio.sleep(0)  # lets it begin; no time passes
+        assert await ledger.read_briefly(lambda c: get_meta(c, "schema")) == SCHEMA
+        go.set()
+        assert await slow
+
+    asyncio.run(story())

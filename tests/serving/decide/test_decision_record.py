@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -78,7 +79,8 @@ def steps(engine, now, **fields):
     """Read and score, as the engine does before the transaction."""
     request = DecideRequest.model_validate({"customer_id": "c1", "channel": "app"} | fields)
     keys = engine.inputs.check(request)
-    inputs = engine.inputs.read(engine.setup, request, keys, now, request.decision_id or "new")
+    decision_id = request.decision_id or "new"
+    inputs = asyncio.run(engine.inputs.read(engine.setup, request, keys, now, decision_id))
     return {"setup": engine.setup, "inputs": inputs, "scored": score(engine.setup, inputs)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import numpy as np
@@ -18,7 +19,7 @@ from tests.serving.fakes import PLUS
 def read(engine, now, **fields):
     request = DecideRequest.model_validate({"channel": "app"} | fields)
     keys = engine.inputs.check(request)
-    return engine.inputs.read(engine.setup, request, keys, now, "d1")
+    return asyncio.run(engine.inputs.read(engine.setup, request, keys, now, "d1"))
 
 
 def test_features_are_those_of_the_customer_at_the_time_of_the_decision(engine, now):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -37,7 +38,7 @@ def reading(engine, ledger, now, customer_id="c1"):
     """Read and score a request, then read its limits."""
     request = DecideRequest(customer_id=customer_id, channel="app")
     keys = engine.inputs.check(request)
-    inputs = engine.inputs.read(engine.setup, request, keys, now, "new")
+    inputs = asyncio.run(engine.inputs.read(engine.setup, request, keys, now, "new"))
     scored = score(engine.setup, inputs)
     read = ledger.read(
         lambda c: read_limit_inputs(c, engine.setup, customer_id, now, scored.eligibility.out)
