@@ -137,6 +137,7 @@ class NextBestAction:
     async def stop(self) -> None:
         """Stop the background tasks and the learner, and finish what is being written."""
         await self.background.stop()
+        self.worker.close()
         self.components.close()
 
     @bentoml.api(route="/v1/decide")

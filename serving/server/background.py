@@ -24,12 +24,14 @@ from serving.learn.process import LearnerProcess
 from serving.server import monitoring
 from serving.server.components import Components
 from serving.server.disk import DiskWatch
+from serving.server.work_pools import WorkPool
 
 log = logging.getLogger(__name__)
 
 LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 DISK_EVERY_S = 5.0
+THREADS = 4  # one for each task that uses them: each waits for its own work only
 
 
 class BackgroundTasks:
@@ -48,6 +50,7 @@ class BackgroundTasks:
         self._learner = LearnerProcess()
         self._ledger_problem = ""
         self._tasks: list[asyncio.Task[None]] = []
+        self._threads = WorkPool("background tasks", THREADS, most_waiting=THREADS)
         self._file_thread = ThreadPoolExecutor(1, "files")
         self._disks = DiskWatch(settings)
 
@@ -69,6 +72,7 @@ class BackgroundTasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        self._threads.close()
         self._file_thread.shutdown(cancel_futures=True)
         self._learner.stop()
 
@@ -111,10 +115,10 @@ class BackgroundTasks:
         A crash, or a `nba build` that ran meanwhile, leaves events that are not online yet.
         """
         parts = self._components
-        await asyncio.to_thread(parts.features.refresh)
+        await self._threads.run(parts.features.refresh)
         if not parts.features.degraded:
             await parts.ingest.publish(utc_now())
-        if await asyncio.to_thread(parts.model_watcher.refresh):
+        if await self._threads.run(parts.model_watcher.refresh):
             log.info("Now serving %s", dict(parts.model_watcher.current.versions))
         self._use_current_models()
         monitoring.DEGRADED.set(len(self.degraded))
@@ -126,7 +130,7 @@ class BackgroundTasks:
 
     async def _look_at_disks(self) -> None:
         """Measure the free space; `/readyz` says when it runs out."""
-        monitoring.set_disk_free(await asyncio.to_thread(self._disks.look))
+        monitoring.set_disk_free(await self._threads.run(self._disks.look))
 
     async def _refresh_snapshot(self) -> None:
         """Keep the learner running, and use the newest snapshot that it has published."""
@@ -134,7 +138,7 @@ class BackgroundTasks:
         if self._settings.learner and (bentoml.server_context.worker_index or 1) == 1:
             champion = self._components.model_watcher.champion_files
             self._learner.keep_alive(monotonic_s(), champion)
-        await asyncio.to_thread(self._components.model_watcher.refresh_snapshot)
+        await self._threads.run(self._components.model_watcher.refresh_snapshot)
         self._use_current_models()
 
     def _use_current_models(self) -> None:
@@ -144,13 +148,13 @@ class BackgroundTasks:
     async def _refresh_catalog(self) -> None:
         """Use a changed catalogue, whole; a broken one is named by `degraded` and not used."""
         parts = self._components
-        changed = await asyncio.to_thread(parts.catalog_file.changed)
+        changed = await self._threads.run(parts.catalog_file.changed)
         self._next_catalog = changed or self._next_catalog
         if self._next_catalog is None:
             return
         # `setup` is set on the event loop only, as in `_use_current_models`: neither task
         # overwrites the newer part of the other one.
-        parts.engine.setup = await asyncio.to_thread(self._setup_with, self._next_catalog)
+        parts.engine.setup = await self._threads.run(self._setup_with, self._next_catalog)
         self._next_catalog = None
         log.info("Now deciding with catalogue %s", parts.engine.setup.compiled.catalog.fingerprint)
 

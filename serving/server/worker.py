@@ -6,7 +6,6 @@ seconds. The process that starts the workers reads the routes only, and does not
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -42,16 +41,25 @@ from serving.decide.outcomes import record_outcome
 from serving.server.components import Components
 from serving.server.customer import view_customer
 from serving.server.forget import forget
+from serving.server.work_pools import WorkPool
 
 
 class Worker:
     """Hands each request, with the parts it needs and the time, to the function that answers it.
 
-    Work that reads without waiting for the event loop (replay, lift, customer) runs in a thread.
+    Slow work runs in threads, a pool for each kind of it.
     """
 
     def __init__(self, components: Components) -> None:
         self._parts = components
+        self._reads = WorkPool("a customer or a past decision", threads=2, most_waiting=32)
+        self._lift = WorkPool("lift", threads=1, most_waiting=8)
+        self._erasures = WorkPool("erasure", threads=1, most_waiting=32)
+
+    def close(self) -> None:
+        """Wait for the slow work that runs, and drop what waits."""
+        for pool in (self._reads, self._lift, self._erasures):
+            pool.close()
 
     async def decide(self, request: DecideRequest) -> Decision:
         """Choose and log."""
@@ -63,18 +71,18 @@ class Worker:
 
     async def explain(self, request: ExplainRequest) -> ExplainAnswer:
         """Return a past decision with the numbers and rules that led to it."""
-        return await asyncio.to_thread(self._replay().explain, request.decision_id)
+        return await self._reads.run(self._replay().explain, request.decision_id)
 
     async def replay(self, request: ReplayRequest) -> ReplayAnswer:
         """Decide once more from the record."""
         replay = self._replay().replay
-        return await asyncio.to_thread(replay, request.decision_id, request.catalog)
+        return await self._reads.run(replay, request.decision_id, request.catalog)
 
     async def lift(self, request: LiftRequest) -> LiftView:
         """Compare the customers of the policy with those of the control group."""
         catalog, currency = self._catalog, self._parts.engine.domain.currency
-        ledger = self._parts.ledger
-        return await asyncio.to_thread(view_lift, request, ledger, catalog, currency, utc_now())
+        ledger, key = self._parts.ledger, request.model_dump_json()
+        return await self._lift.share(key, view_lift, request, ledger, catalog, currency, utc_now())
 
     async def outcomes(self, request: OutcomeRequest) -> OutcomeAnswer:
         """Append an outcome to the ledger."""
@@ -96,12 +104,12 @@ class Worker:
 
     async def customer(self, request: CustomerRequest) -> CustomerView:
         """Collect what is known of one customer."""
-        return await asyncio.to_thread(view_customer, request, self._parts.engine, utc_now())
+        return await self._reads.run(view_customer, request, self._parts.engine, utc_now())
 
     async def forget(self, request: ForgetRequest) -> ForgetAnswer:
         """Erase a customer, and update the online features of their account."""
         now, parts = utc_now(), self._parts
-        answer = await asyncio.to_thread(
+        answer = await self._erasures.run(
             forget, request, parts.erasure, parts.engine.normalizer, parts.registry, now
         )
         with suppress(NotVisible):  # the background task tries again, and /readyz names the problem
