@@ -28,7 +28,7 @@ class AccountSize(NamedTuple):
     decisions: int
 
 
-FULL, SMALL = AccountSize(5000, 1000), AccountSize(300, 100)
+FULL, SMALL = AccountSize(5000, 1000), AccountSize(300, 40)
 
 
 def people(size: AccountSize) -> dict[str, str | None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +39,7 @@ class BacklogSize(NamedTuple):
     calls: int
 
 
-FULL, SMALL = BacklogSize(50_000, 40), BacklogSize(2000, 5)
+FULL, SMALL = BacklogSize(50_000, 40), BacklogSize(5000, 3)
 
 
 def run(size: BacklogSize = FULL) -> list[Figure]:
@@ -59,13 +58,20 @@ def measure(server: Server, home: Home, size: BacklogSize) -> list[Figure]:
         with steady(server, DECISIONS_PER_S, lambda i: decide(customers[i % len(PEOPLE)])) as sent:
             ledger.write_now(_mark_all_waiting)
             began = time.monotonic()
-            statuses, took = zip(*_calls(server.again(), size.calls), strict=True)
+            calls = [_call(server, ledger, number) for number in range(size.calls)]
+            statuses, took, waiting = zip(*calls, strict=True)
             left = _wait_until_shown(ledger, began + DONE_S)
             done_s = time.monotonic() - began
     states = f"{size.states:,} waiting states"
     times = [one.ms for one in sent]
     return [
         none_of(f"{states}: calls that failed", sum(one != 200 for one in statuses), len(took)),
+        Figure(
+            f"{states}: of them when the first call was answered",
+            f"{waiting[0]:,}",
+            "more than 0",
+            waiting[0] > 0,
+        ),
         at_most(f"{states}: longest call of one event", max(took), CALL_S, "s", len(took)),
         none_of(f"{states}: still waiting after {DONE_S:.0f} s", left, size.states),
         told(f"{states}: shown after", done_s, "s"),
@@ -104,21 +110,26 @@ def _mark_all_waiting(connection: sa.Connection) -> None:
     connection.execute(sa.update(tables.journey_states).values(online=False, profile_online=False))
 
 
-def _calls(server: Server, calls: int) -> Iterator[tuple[int, float]]:
-    """Send events one by one; status and seconds of each call."""
-    for number in range(calls):
-        one = event(f"meanwhile-{number}", f"new-{number % len(PEOPLE)}")
-        began = time.perf_counter()
-        status, _ = server.post("/v1/events", {"events": [one]})
-        yield status, time.perf_counter() - began
-        time.sleep(0.05)
+def _call(server: Server, ledger: Ledger, number: int) -> tuple[int, float, int]:
+    """Send an event; the status, the seconds, and the number of states that wait afterwards."""
+    one = event(f"meanwhile-{number}", f"new-{number % len(PEOPLE)}")
+    began = time.perf_counter()
+    status, _ = server.post("/v1/events", {"events": [one]})
+    took = time.perf_counter() - began
+    waiting = ledger.read(_waiting)
+    time.sleep(0.05)
+    return status, took, waiting
+
+
+def _waiting(connection: sa.Connection) -> int:
+    query = sa.select(sa.func.count()).select_from(tables.journey_states).where(tables.unpublished)
+    return int(connection.execute(query).scalar_one())
 
 
 def _wait_until_shown(ledger: Ledger, end: float) -> int:
     """Wait until no state waits; the number of those that still do at the end."""
-    query = sa.select(sa.func.count()).select_from(tables.journey_states).where(tables.unpublished)
-    while left := ledger.read(lambda connection: connection.execute(query).scalar_one()):
+    while left := ledger.read(_waiting):
         if time.monotonic() > end:
             break
         time.sleep(0.2)
-    return int(left)
+    return left

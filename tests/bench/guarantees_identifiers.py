@@ -24,21 +24,26 @@ from tests.server import Server, running
 
 EVENTS, BATCH = 500, 20
 DECISIONS_PER_S = 50.0
-PAUSE_S = 1.0  # before and after a call, so that decisions that still wait are counted
 
 
 class IdentifiersSize(NamedTuple):
-    """The load: calls with many identifiers; runs of each rate, their length and connections."""
+    """The load: calls with many identifiers; runs of each rate, their length and connections.
+
+    Attributes
+    ----------
+    pause_s : before and after a call, so that decisions that still wait are counted
+    """
 
     calls: int
     identifiers: int
+    pause_s: float
     runs: int
     seconds: float
     connections: int
 
 
-FULL = IdentifiersSize(calls=4, identifiers=19, runs=3, seconds=8, connections=8)
-SMALL = IdentifiersSize(calls=1, identifiers=19, runs=1, seconds=1.5, connections=8)
+FULL = IdentifiersSize(calls=4, identifiers=19, pause_s=1, runs=3, seconds=8, connections=8)
+SMALL = IdentifiersSize(calls=1, identifiers=19, pause_s=0.2, runs=1, seconds=1.5, connections=8)
 
 
 def run(size: IdentifiersSize = FULL) -> list[Figure]:
@@ -82,11 +87,11 @@ def many_identifiers(
         with steady(
             server, DECISIONS_PER_S, lambda i: decide(customers[i % len(customers)])
         ) as sent:
-            time.sleep(PAUSE_S)
+            time.sleep(size.pause_s)
             began = time.perf_counter()
             statuses.append(ask(connection, ("/v1/events", body)))
             took.append(time.perf_counter() - began)
-            time.sleep(PAUSE_S)
+            time.sleep(size.pause_s)
         meanwhile += sent
     times = [one.ms for one in meanwhile]
     refused = sum(status != 200 for status in [*statuses, *(one.status for one in meanwhile)])

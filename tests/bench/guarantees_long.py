@@ -42,19 +42,28 @@ LATE_BY = {
 }
 LATE_S, LINK_S = 0.3, 3.0
 WITHIN_MS, WITHIN_SHARE = 50.0, 99.9
-REST_S = 0.4  # between two changes
 
 
 class LongSize(NamedTuple):
-    """The events of each long past; rounds of late events; decisions a second; rounds of links."""
+    """The load.
+
+    Attributes
+    ----------
+    events : of each long past
+    rounds, links : of late events, and of links
+    per_s : decisions for others in a second
+    rest_s : between two changes
+    """
 
     events: int
     rounds: int
-    per_s: float
     links: int
+    per_s: float
+    rest_s: float
 
 
-FULL, SMALL = LongSize(100_000, 8, 50, 3), LongSize(3000, 1, 50, 1)
+FULL = LongSize(events=100_000, rounds=8, links=3, per_s=50, rest_s=0.4)
+SMALL = LongSize(events=3000, rounds=1, links=1, per_s=50, rest_s=0.05)
 
 
 def run(size: LongSize = FULL) -> list[Figure]:
@@ -72,7 +81,7 @@ def events(size: LongSize) -> pa.Table:
         [
             np.repeat([LONG, OTHER_LONG], size.events),
             rng.choice(MEMBERS, size.events),
-            np.repeat([SHORT, *OTHERS], 20),
+            np.repeat([SHORT, *OTHERS], 2),
         ]
     )
     newest = datetime.now(UTC) - timedelta(hours=1)
@@ -85,23 +94,23 @@ def events(size: LongSize) -> pa.Table:
 
 def measure(server: Server, home: Home, size: LongSize) -> list[Figure]:
     """Send late events and links to a server with the no-op route, whose home knows `PEOPLE`."""
-    changes = _Changes(server, home)
+    changes = _Changes(server, home, size)
     with _others(server, size.per_s) as (decided, noop):
-        time.sleep(REST_S)
+        time.sleep(size.rest_s)
         for _ in range(size.rounds):
             changes.late_events("customer", lambda: LONG)
             changes.late_events("account", lambda: str(changes.rng.choice(MEMBERS)))
         for _ in range(size.links):
             changes.link("a long customer with a short one", LONG, SHORT)
             changes.link("two long customers", LONG, OTHER_LONG)
-        time.sleep(REST_S)
-    return [*changes.figures(size), *compared(decided, noop)]
+        time.sleep(size.rest_s)
+    return [*changes.figures(), *compared(decided, noop)]
 
 
 class _Changes:
     """Changes the past of long customers, and notes how long each change takes."""
 
-    def __init__(self, server: Server, home: Home) -> None:
+    def __init__(self, server: Server, home: Home, size: LongSize) -> None:
         settings = home.settings
         domain = load_domain(settings.domain)
         self.rng = np.random.default_rng(0)
@@ -109,7 +118,9 @@ class _Changes:
         self._store, self._fold = FeatureStore(settings, domain), ModelInput(domain).fold
         self._numbers = count()
         self._times: dict[str, list[float]] = {}
-        self._checked = self._not_shown = 0
+        self._size = size
+        self._checked = 0
+        self._not_shown: list[str] = []
 
     def late_events(self, whose: str, customer: Callable[[], str]) -> None:
         """Send an event of now, and then a late one of each kind."""
@@ -121,16 +132,17 @@ class _Changes:
         before = self._shown(customer)
         one = event(f"late-{next(self._numbers)}", customer, at=datetime.now(UTC) - late)
         self._timed(name, lambda: send(self._server, one))
-        self._check(self._shown(customer) == before + 1)
+        self._check(name, self._shown(customer) == before + 1)
 
     def link(self, name: str, left: str, right: str) -> None:
         """Link two customers, and undo it."""
         events_n = self._shown(left), self._shown(right)
         body = {"keys": [left, right], "cause": "bench"}
         self._timed(f"link of {name}", lambda: self._post("/v1/link", body))
-        self._check(max(self._shown(left), self._shown(right)) == sum(events_n))
+        together = max(self._shown(left), self._shown(right))
+        self._check(f"link of {name}", together == sum(events_n))
         self._timed(f"unlink of {name}", lambda: self._post("/v1/unlink", body))
-        self._check((self._shown(left), self._shown(right)) == events_n)
+        self._check(f"unlink of {name}", (self._shown(left), self._shown(right)) == events_n)
 
     def _post(self, path: str, body: object) -> None:
         status, answer = self._server.post(path, body)
@@ -140,25 +152,26 @@ class _Changes:
         began = time.perf_counter()
         change()
         self._times.setdefault(name, []).append(time.perf_counter() - began)
-        time.sleep(REST_S)
+        time.sleep(self._size.rest_s)
 
     def _shown(self, customer: str) -> int:
         """The number of events in the state that the online store shows of a customer."""
         shown = self._store.online(customer)
         return self._fold.events_n(shown.state) if shown and shown.state else 0
 
-    def _check(self, holds: bool) -> None:
+    def _check(self, name: str, holds: bool) -> None:
         self._checked += 1
-        self._not_shown += not holds
+        self._not_shown += [] if holds else [name]
 
-    def figures(self, size: LongSize) -> list[Figure]:
+    def figures(self) -> list[Figure]:
         """Compare the longest time of each change with what is asked."""
         found = []
         for name, times in self._times.items():
             limit = LINK_S if "link" in name else LATE_S
             found.append(at_most(f"{name}: longest", max(times), limit, "s", len(times)))
-        past = f"pasts of {size.events:,} events: changes answered, but not shown"
-        return [*found, none_of(past, self._not_shown, self._checked)]
+        past = f"pasts of {self._size.events:,} events: changes answered, but not shown"
+        which = ", ".join(sorted({*self._not_shown}))
+        return [*found, none_of(past, len(self._not_shown), self._checked, which)]
 
 
 @contextmanager

@@ -24,16 +24,16 @@ from tests.bench.guarantees_visible import COLLEAGUES, CUSTOMER, PEOPLE
 from tests.server import Server, running
 
 JITTER_S = 0.006
-BUSY_CALLERS = 8
 
 
 class ComplaintsSize(NamedTuple):
-    """The number of complaints of each scene."""
+    """The number of complaints of each scene, and of callers who send other events."""
 
     complaints: int
+    others: int
 
 
-FULL, SMALL = ComplaintsSize(1000), ComplaintsSize(25)
+FULL, SMALL = ComplaintsSize(1000, 8), ComplaintsSize(10, 6)
 
 
 class Scene(NamedTuple):
@@ -68,7 +68,7 @@ def _scene(server: Server, scene: Scene, size: ComplaintsSize) -> list[Figure]:
     pair = server.of_each_worker(2)
     missed, again, times = 0, 0, []
     began = time.monotonic()
-    with _busy(server, scene) as sent:
+    with _busy(server, scene, size.others) as sent:
         for number in range(size.complaints):
             writer, reader = pair[number % 2], pair[number // 2 % 2]
             name = f"{scene.complains}-complaint-{number}"
@@ -89,7 +89,7 @@ def _scene(server: Server, scene: Scene, size: ComplaintsSize) -> list[Figure]:
 
 
 @contextmanager
-def _busy(server: Server, scene: Scene) -> Iterator[list[str]]:
+def _busy(server: Server, scene: Scene, callers: int) -> Iterator[list[str]]:
     """Send visits of the other customers all the time; their ids."""
     over = threading.Event()
     numbers = count()
@@ -106,7 +106,7 @@ def _busy(server: Server, scene: Scene) -> Iterator[list[str]]:
         except Exception as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=call, args=(place,)) for place in range(BUSY_CALLERS)]
+    threads = [threading.Thread(target=call, args=(place,)) for place in range(callers)]
     for thread in threads:
         thread.start()
     try:

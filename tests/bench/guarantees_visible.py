@@ -1,6 +1,6 @@
 """Checks that an event is acknowledged only when the online store shows a state that contains it.
 
-Two processes, each with the parts of a server process, ingest events of one customer, or of the
+Two processes, each with the parts of a server's worker, ingest events of one customer, or of the
 customers of one account. At each acknowledgement the online store is read at once: the state must
 contain all events that were acknowledged before, in both processes.
 """
@@ -29,20 +29,25 @@ from features.store.feast_store import FeatureStore
 from tests.bench.guarantees_home import Home, event, found
 from tests.bench.guarantees_report import Figure, none_of, told
 
-PROCESSES = 2
 CUSTOMER, TEAM = "busy", "team"
 COLLEAGUES = [f"{TEAM}-{number}" for number in range(32)]
 PEOPLE: dict[str, str | None] = {CUSTOMER: None, **dict.fromkeys(COLLEAGUES, TEAM)}
 
 
 class VisibleSize(NamedTuple):
-    """The number of acknowledgements, and the longest pause between two calls of one caller."""
+    """The number of acknowledgements of each scene.
+
+    Attributes
+    ----------
+    processes : 1 for callers in this process
+    """
 
     acknowledgements: int
-    jitter_s: float = 0.006
+    processes: int
 
 
-FULL, SMALL = VisibleSize(5000), VisibleSize(320)
+FULL, SMALL = VisibleSize(5000, 2), VisibleSize(320, 1)
+JITTER_S = 0.006  # the longest pause between two calls of one caller
 
 
 class Scene(NamedTuple):
@@ -89,17 +94,22 @@ def measure(home: Home, size: VisibleSize) -> list[Figure]:
 
 def _scene(home: Home, scene: Scene, size: VisibleSize) -> list[Figure]:
     context = multiprocessing.get_context("spawn")
-    acknowledged, ready = context.Value("i", 0), context.Barrier(PROCESSES)
+    acknowledged, ready = context.Value("i", 0), context.Barrier(size.processes)
     answers = context.SimpleQueue()
     arguments = [
-        (home.env, scene, number, size, acknowledged, ready, answers) for number in range(PROCESSES)
+        (home.env, scene, number, size, acknowledged, ready, answers)
+        for number in range(size.processes)
     ]
-    processes = [context.Process(target=_ingest, args=one, daemon=True) for one in arguments]
-    for process in processes:
-        process.start()
-    seen: list[Seen] = [answers.get() for _ in processes]
-    for process in processes:
-        process.join()
+    if size.processes == 1:
+        _ingest(*arguments[0])
+        seen: list[Seen] = [answers.get()]
+    else:
+        processes = [context.Process(target=_ingest, args=one, daemon=True) for one in arguments]
+        for process in processes:
+            process.start()
+        seen = [answers.get() for _ in processes]
+        for process in processes:
+            process.join()
     failed = [sentence for one in seen for sentence in one.failed]
     assert not failed, failed[:3]
     behind = np.array([count for one in seen for count in one.behind])
@@ -160,14 +170,14 @@ class _Calls:
         self._acknowledged, self._seen = acknowledged, seen
 
     async def run(self, process: int) -> None:
-        callers = range(process, len(self._scene.customers), PROCESSES)
+        callers = range(process, len(self._scene.customers), self._size.processes)
         await asyncio.gather(*(self._caller(number) for number in callers))
 
     async def _caller(self, number: int) -> None:
         customers = self._scene.customers
         rng = np.random.default_rng([number, self._size.acknowledgements])
         for turn in range(-(-self._size.acknowledgements // len(customers))):
-            await asyncio.sleep(rng.uniform(0, self._size.jitter_s))
+            await asyncio.sleep(rng.uniform(0, JITTER_S))
             name = f"{self._scene.account or 'one'}-{number}-{turn}"
             began = time.perf_counter()
             sent = [event(name, customers[number])]
