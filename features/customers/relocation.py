@@ -153,7 +153,7 @@ def past_of(connection: sa.Connection, customer_id: str) -> Past:
     """Describe the rows of a customer."""
     [(first_us, facts)] = _PAST.rows(connection, {"who": customer_id})
     times = [] if first_us is None else [first_us]
-    if _any_listed(connection):
+    if is_any_relocating(connection):
         for source, after_us in _INCOMING.rows(connection, {"who": customer_id}):
             values = {"who": source, "after_us": after_us, "limit": 1}
             times += [at_us for (at_us,) in _TIMES_AFTER[tables.events].rows(connection, values)]
@@ -186,7 +186,7 @@ def place(
     """
     _place(connection, tables.contacts, customer_id)
     [(rows_n,)] = _ROWS_N.rows(connection, {"who": customer_id, "limit": at_most + 1})
-    if _any_listed(connection):
+    if is_any_relocating(connection):
         # Rows of these keys that have not left the present customer are in their place again.
         _UNLIST_KEYS.run(connection, {"who": owner, "keys": as_json(keys)})
     if rows_n <= at_most:
@@ -229,12 +229,12 @@ def relocate_some(connection: sa.Connection, rows: int = 500) -> bool:
         _UNLIST.run(connection, {"who": customer_id})
     else:
         _ADVANCE.run(connection, {"who": customer_id, "until_us": until_us})
-    return _any_listed(connection)
+    return is_any_relocating(connection)
 
 
 def is_relocating(connection: sa.Connection, customer_ids: Iterable[str]) -> set[str]:
     """Find the customers, among these, to whom or from whom rows are still to be moved."""
-    if not _any_listed(connection):
+    if not is_any_relocating(connection):
         return set()
     asked = {*customer_ids}
     found = _LISTED_OF_SOME.rows(connection, {"keys": as_json(sorted(asked))})
@@ -243,7 +243,7 @@ def is_relocating(connection: sa.Connection, customer_ids: Iterable[str]) -> set
 
 def finish_relocation(connection: sa.Connection, customer_ids: Iterable[str]) -> None:
     """Move all misplaced rows of some customers at once."""
-    if not _any_listed(connection):
+    if not is_any_relocating(connection):
         return
     keys = as_json(sorted({*customer_ids}))
     found = _LISTED_OF_SOME.rows(connection, {"keys": keys})
@@ -251,7 +251,8 @@ def finish_relocation(connection: sa.Connection, customer_ids: Iterable[str]) ->
         _place_all(connection, customer_id)
 
 
-def _any_listed(connection: sa.Connection) -> bool:
+def is_any_relocating(connection: sa.Connection) -> bool:
+    """Return whether rows of any customer are still to be moved."""
     [(any_listed,)] = _ANY_LISTED.rows(connection, {})
     return bool(any_listed)
 

@@ -23,9 +23,9 @@ from pydantic_core import from_json
 from features.business.domain import Domain
 from features.customers.profiles import ACCOUNT, account_key, attributes_of
 from features.journeys.fold import Fold
-from features.journeys.journey_states import MICROS, events_in_fold_order, events_of
 from features.journeys.model_input import ModelInput
 from features.journeys.state import State
+from features.journeys.stored_events import MICROS, events_in_fold_order, events_of
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.feast_store import FeatureStore

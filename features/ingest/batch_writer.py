@@ -18,6 +18,7 @@ from features.ingest.cells import Row
 from features.ingest.contract_tables import Business, ParsedRows, contacts_of
 from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
+from features.ledger.statements import select_in_batches
 
 
 def write_batch(
@@ -98,8 +99,12 @@ def _first_actions(connection: sa.Connection, outcomes: Sequence[Row]) -> dict[s
 def _mark_for_refold(
     connection: sa.Connection, changed: set[str], merged_away: set[str], now: datetime
 ) -> None:
-    """Mark customers whose built features are wrong now; before the first build there are none."""
-    if tables.get_meta(connection, tables.FEATURES_BUILT) is None:
-        return
+    """Mark customers whose features are wrong now."""
     delete_states(connection, merged_away)
-    request_refold(connection, [*changed, *sorted(all_accounts_of(connection, changed))], now)
+    keys = [*changed, *sorted(all_accounts_of(connection, changed))]
+    if tables.get_meta(connection, tables.FEATURES_BUILT) is None:
+        # Nothing was built. A server may have computed some states from its own events.
+        column = tables.journey_states.c.customer_id
+        found = select_in_batches(connection, sa.select(column), column, keys)
+        keys = [row.customer_id for row in found]
+    request_refold(connection, keys, now)

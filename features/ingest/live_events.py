@@ -1,56 +1,50 @@
 """Ingests live events: checks them, resolves customers, appends, folds and publishes states.
 
-There are two short transactions. The first appends and folds. The second writes the waiting states
-to Feast's online store *while it holds the ledger's write lock*, so that two workers cannot
-overwrite newer states with older ones. Only then is the caller answered. A crash between the two
-leaves waiting states; the next write, or the next start, publishes them.
+There are two short transactions. The first appends and folds. The second writes the states of the
+caller's customers to Feast's online store (`publishing`). Only then is the caller answered. A crash
+between the two leaves waiting states; the next event of the customer, or the background, publishes
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.customers.identity import link, resolve_each, unlink
+from features.customers.identity import Merge, link, resolve_each, unlink
 from features.customers.keys import KeyNormalizer
-from features.customers.profiles import accounts_of, all_accounts_of, update_account_members
+from features.customers.profiles import accounts_of, update_account_members
+from features.customers.relocation import is_any_relocating
 from features.customers.tombstones import refuse_forgotten
-from features.errors import InvalidEvent, NbaError, NotVisible
-from features.ingest.append_events import AppendResult, append_events
-from features.journeys.events import Event, parse_event
-from features.journeys.journey_states import (
-    STATES_PER_WRITE,
-    JourneyStates,
-    OnlineStore,
-    delete_states,
-    publish_states,
-    request_refold,
+from features.errors import InvalidEvent
+from features.ingest.append_events import append_events
+from features.ingest.ingest_result import AppendedEvents, IngestResult, Rejection, not_visible
+from features.ingest.visibility import StatePublisher
+from features.journeys.checkpoints import (
+    delete_all_checkpoints,
+    delete_checkpoints,
+    merge_checkpoints,
 )
+from features.journeys.events import Event, parse_event
+from features.journeys.journey_states import JourneyStates, delete_states
+from features.journeys.publishing import OnlineStore
 from features.ledger.ledger import Ledger
+from features.ledger.tables import micros
+
+PIECE = 100  # keys of events that one transaction appends: 15 ms of the lock
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Rejection:
-    """An event that was rejected: its index in the call, the wrong field, and the reason."""
+class _Change(NamedTuple):
+    """The result of a link or of its undoing: whether it changed customers, and whose past."""
 
-    index: int
-    field: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class IngestResult:
-    """The result of ingesting the events of one call."""
-
-    accepted: int
-    duplicates: int
-    rejected: list[Rejection]
+    changed: bool
+    restated: set[str]
+    relocating: bool = False  # some rows are still to be moved
 
 
 class Ingest:
@@ -72,11 +66,12 @@ class Ingest:
         self._domain = domain
         self._normalizer = KeyNormalizer(domain)
         self._states = states
-        # The transaction in which all waiting states were published.
-        self._published_in: sa.RootTransaction | None = None
+        self.publisher = StatePublisher(ledger, online, states)
 
     async def ingest(self, sent: Sequence[Any], now: datetime) -> IngestResult:
         """Ingest events; when this returns, the next decision on any worker sees them.
+
+        A long call is appended in several transactions, so that others write between them.
 
         Raises
         ------
@@ -84,20 +79,23 @@ class Ingest:
             If the feature store is down. The events are in the ledger; the same call may be
             repeated.
         """
-        good, rejected = self._checked(sent, now)
-        appended = None
-        if good:
-            events = list(good.values())
-            appended = await self._ledger.write(lambda c: self._append(c, events, now))
-            places = list(good)
-            for position, error in appended.refused.items():
-                rejected.append(Rejection(places[position], error.field, str(error)))
-        await self.publish(now)
-        return IngestResult(
-            sum(map(len, appended.new_events.values())) if appended else 0,
-            appended.duplicates if appended else 0,
-            sorted(rejected),
-        )
+        total, rejected = AppendedEvents(), list[Rejection]()
+        for begin, some in _pieces(sent):
+            good, wrong = self._checked(some, begin, now)
+            rejected += wrong
+            if good:
+                unit = partial(self._append, events=good, now=now)
+                total.add(await self._ledger.write(unit))
+        if total.relocating:
+            await self.publisher.finish_relocations(total.touched)
+        problems = await self.publisher.show(total.touched, now)
+        rejected += [Rejection(at, one.field, str(one)) for at, one in total.refused.items()]
+        for places in (total.accepted, total.duplicates):
+            for place, key in list(places.items()):
+                if key in problems:
+                    del places[place]
+                    rejected.append(not_visible(place, key, problems[key]))
+        return IngestResult(len(total.accepted), len(total.duplicates), sorted(rejected))
 
     async def link(self, keys: tuple[str, str], cause: str, now: datetime) -> bool:
         """Link two keys of one person.
@@ -113,13 +111,11 @@ class Ingest:
             If one of the keys belongs to a forgotten customer.
         """
 
-        def join(connection: sa.Connection, pair: tuple[str, str]) -> bool:
+        def join(connection: sa.Connection, pair: tuple[str, str]) -> _Change:
             refuse_forgotten(connection, pair)
             merged = link(connection, self._normalizer, pair, cause, now, again=True)
-            if merged:
-                restated = {merged.survivor} if merged.loser_had_data else set()
-                self._restate(connection, restated, {merged.loser}, now)
-            return merged is not None
+            restated = self._restate(connection, [merged] if merged else [], {}, now)
+            return _Change(merged is not None, restated, is_any_relocating(connection))
 
         return await self._change_link(keys, join, now)
 
@@ -137,90 +133,153 @@ class Ingest:
             If there is no such link.
         """
 
-        def split(connection: sa.Connection, pair: tuple[str, str]) -> bool:
-            before = set(resolve_each(connection, pair).values())
-            customers = unlink(connection, pair, cause, now)
-            if customers:  # otherwise other links still connect the keys
-                self._restate(connection, {*customers}, before - {*customers}, now)
-            return bool(customers)
-
-        return await self._change_link(keys, split, now)
+        return await self._change_link(keys, partial(self._split, cause=cause, now=now), now)
 
     async def _change_link(
         self,
         keys: tuple[str, str],
-        change: Callable[[sa.Connection, tuple[str, str]], bool],
+        change: Callable[..., _Change],
         now: datetime,
     ) -> bool:
-        """Run ``change`` on two keys and publish the states; the result of ``change``."""
+        """Run ``change`` on two keys and show the customers; whether anything was changed."""
         left, right = self._normalizer.each(keys)
-        changed = await self._ledger.write(lambda connection: change(connection, (left, right)))
-        await self.publish(now)
-        return changed
-
-    async def publish(self, now: datetime) -> None:
-        """Write every waiting state to the online store.
-
-        Raises
-        ------
-        NotVisible
-            If the feature store is down.
-        """
-        try:
-            while (
-                await self._ledger.write(partial(self._publish_some, now=now)) == STATES_PER_WRITE
-            ):
-                pass
-        except NbaError:
-            raise
-        except Exception as error:
-            raise NotVisible(
-                f"The feature store cannot be written ({type(error).__name__}).",
-                expected="a store that shows events to the next decision",
-                remedy="The events are kept. Send them again when /readyz names no problem.",
-            ) from error
-
-    def _publish_some(self, connection: sa.Connection, now: datetime) -> int:
-        transaction = connection.get_transaction()
-        if transaction is self._published_in:  # an earlier write of this group commit did it
-            return 0
-        count = publish_states(connection, self._online, self._states, now)
-        self._published_in = transaction if count < STATES_PER_WRITE else None
-        return count
+        done = await self._ledger.write(lambda connection: change(connection, pair=(left, right)))
+        if done.relocating:
+            await self.publisher.finish_relocations(done.restated)
+        await self.publisher.show(done.restated, now)
+        return done.changed
 
     def _checked(
-        self, sent: Sequence[Any], now: datetime
+        self, sent: Sequence[Any], begin: int, now: datetime
     ) -> tuple[dict[int, Event], list[Rejection]]:
+        """Parse events, the first of which has the number ``begin`` in its call."""
         good, rejected = {}, []
-        for index, one in enumerate(sent):
+        for place, one in enumerate(sent, start=begin):
             try:
-                good[index] = parse_event(one, self._domain, self._normalizer, now)
+                good[place] = parse_event(one, self._domain, self._normalizer, now)
             except InvalidEvent as error:
-                rejected.append(Rejection(index, error.field, str(error)))
+                rejected.append(Rejection(place, error.field, str(error)))
         return good, rejected
 
     def _append(
-        self, connection: sa.Connection, events: list[Event], now: datetime
-    ) -> AppendResult:
-        done = append_events(connection, self._normalizer, events, now)
-        self._restate(connection, done.restated, done.merged_away, now)
-        new_events = {key: new for key, new in done.new_events.items() if key not in done.restated}
-        for customer_id, account in self._accounts(connection, new_events).items():
-            new_events.setdefault(account, []).extend(new_events[customer_id])
+        self, connection: sa.Connection, events: Mapping[int, Event], now: datetime
+    ) -> AppendedEvents:
+        """Append and fold events; ``events`` are by their place in the call."""
+        places = list(events)
+        done = append_events(connection, self._normalizer, list(events.values()), now)
+        touched = self._restate(connection, done.merges, done.new_events, now)
+        new_events = self._with_accounts(connection, done.new_events)
+        new_events = {key: new for key, new in new_events.items() if key not in touched}
         if new_events:
             self._states.advance(connection, new_events, now)
-        return done
+        refused = {places[position]: error for position, error in done.refused.items()}
+        result = AppendedEvents(refused=refused)
+        result.relocating = bool(touched) and is_any_relocating(connection)
+        result.touched |= {*touched, *new_events}
+        fresh = {one.event_id: key for key, new in done.new_events.items() for one in new}
+        for place, event in events.items():
+            if place in refused:
+                continue
+            if key := fresh.pop(event.event_id, None):
+                result.accepted[place] = key
+            else:
+                result.duplicates[place] = event.subject
+        if result.duplicates:  # they must be visible, too
+            owners = resolve_each(connection, result.duplicates.values())
+            for place, subject in result.duplicates.items():
+                result.duplicates[place] = owners.get(subject, subject)
+            result.touched |= {*result.duplicates.values()}
+        return result
 
     def _restate(
-        self, connection: sa.Connection, customers: set[str], merged_away: set[str], now: datetime
-    ) -> None:
+        self,
+        connection: sa.Connection,
+        merges: Sequence[Merge],
+        new_events: Mapping[str, list[Event]],
+        now: datetime,
+    ) -> set[str]:
+        """Fold merged customers and their accounts again; the keys whose past has changed."""
+        restated: set[str] = set()
+        for merge in merges:
+            if merge.loser_had_data:
+                survivor = merge.survivor, merge.survivor_first_at
+                merge_checkpoints(connection, survivor, (merge.loser, merge.loser_first_at))
+            # A customer to refold who is merged away becomes part of the survivor.
+            if merge.loser_had_data or merge.loser in restated:
+                restated.add(merge.survivor)
+            restated.discard(merge.loser)
+        if not merges:
+            return restated
+        delete_states(connection, {merge.loser for merge in merges} - restated)
+        accounts = self._change_accounts(connection, merges)
+        if restated:
+            restated |= accounts
+            for key, new in self._with_accounts(connection, new_events).items():
+                if key in restated:
+                    delete_checkpoints(connection, key, min(micros(one.occurred_at) for one in new))
+            self._states.restate(connection, sorted(restated), now)
+        return restated
+
+    def _change_accounts(self, connection: sa.Connection, merges: Sequence[Merge]) -> set[str]:
+        """Move merged customers to the account of the survivor; the accounts that have changed."""
+        if not self._domain.account:
+            return set()
+        names = {name for merge in merges for name in (merge.survivor, merge.loser)}
+        before = accounts_of(connection, names)
+        update_account_members(connection, names)
+        owners = resolve_each(connection, names)
+        after = accounts_of(connection, set(owners.values()))
+        changed: set[str] = set()
+        for merge in merges:
+            now_in = after.get(owners[merge.survivor])
+            moved = before.get(merge.survivor) != now_in
+            firsts = (merge.loser_first_at, merge.survivor_first_at if moved else None)
+            times = [micros(first_at) for first_at in firsts if first_at is not None]
+            accounts = {before.get(merge.survivor), before.get(merge.loser), now_in} - {None}
+            for account in accounts if times else ():
+                delete_checkpoints(connection, str(account), min(times))
+                changed.add(str(account))
+        return changed
+
+    def _split(
+        self, connection: sa.Connection, pair: tuple[str, str], cause: str, now: datetime
+    ) -> _Change:
+        """Undo a link, and fold the customers and their accounts again."""
+        before = set(resolve_each(connection, pair).values())
+        accounts = set(self._accounts(connection, before).values())
+        customers = set(unlink(connection, pair, cause, now))
+        if not customers:  # other links still connect the keys
+            return _Change(False, set())
         if self._domain.account:
-            update_account_members(connection, customers | merged_away)
-        if merged_away:
-            delete_states(connection, merged_away)
-        if customers:
-            accounts = all_accounts_of(connection, customers) if self._domain.account else set()
-            request_refold(connection, [*customers, *sorted(accounts)], now)
+            update_account_members(connection, before | customers)
+        delete_states(connection, before - customers)
+        restated = customers | accounts | set(self._accounts(connection, customers).values())
+        delete_all_checkpoints(connection, restated)
+        self._states.restate(connection, sorted(restated), now)
+        return _Change(True, restated, is_any_relocating(connection))
+
+    def _with_accounts(
+        self, connection: sa.Connection, events: Mapping[str, list[Event]]
+    ) -> dict[str, list[Event]]:
+        """Add the events of each account to those of the customers."""
+        found = dict(events)
+        for customer_id, account in self._accounts(connection, events).items():
+            found[account] = [*found.get(account, []), *events[customer_id]]
+        return found
 
     def _accounts(self, connection: sa.Connection, customers: Iterable[str]) -> dict[str, str]:
         return accounts_of(connection, list(customers)) if self._domain.account else {}
+
+
+def _pieces(sent: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Divide the events of a call: each piece is appended in a transaction of its own."""
+    begin = weight = 0
+    for place, one in enumerate(sent):
+        named = one.get("identifiers") if isinstance(one, Mapping) else None
+        keys = 1 + len(named) if isinstance(named, list) else 1
+        if place > begin and weight + keys > PIECE:
+            yield begin, sent[begin:place]
+            begin, weight = place, 0
+        weight += keys
+    if sent:
+        yield begin, sent[begin:]

@@ -1,57 +1,41 @@
-"""Journey states in the ledger: advanced at an event, refolded if the event is late.
+"""Journey states in the ledger: advanced at an event, folded from a checkpoint if it is late.
 
-They are stored for customers with events since the last `nba build`. A state that is missing or
-outdated is folded again from all events.
+They are stored for customers with events since the last `nba build`. A state that is missing is
+folded from the events: here if they are few, else by `Refold` without the lock.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import sqlalchemy as sa
-from pydantic_core import from_json
 
-from features.customers.profiles import ACCOUNT, attributes_of, members_of
+from features.customers.profiles import ACCOUNT
+from features.journeys.checkpoints import (
+    EVERY,
+    MANY,
+    Checkpoint,
+    delete_all_checkpoints,
+    delete_checkpoints,
+    from_bytes,
+    keep_checkpoints,
+    to_bytes,
+)
 from features.journeys.events import Event
 from features.journeys.fold import Fold
+from features.journeys.refolding import CannotFold, FoldedState, fold_rows, refold_tail
+from features.journeys.set_aside import set_aside
 from features.journeys.state import State
+from features.journeys.stored_events import MICROS, Position, events_of
 from features.ledger import tables
 
-MICROS = 1e6
-STATES_PER_WRITE = 500  # states that one transaction writes to the online store
-
-
 # Built once: building the expressions would take longer than the database takes to answer them.
-_OF_KEYS = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
-_STATES_OF = sa.select(tables.journey_states).where(_OF_KEYS)
-_NOT_CHANGED = tables.journey_states.c.customer_id.not_in(sa.bindparam("changed", expanding=True))
-_UNPUBLISHED = (
-    sa.select(tables.journey_states).where(tables.unpublished, _NOT_CHANGED).limit(STATES_PER_WRITE)
-)
-_MARK_PUBLISHED = (
-    sa.update(tables.journey_states).where(_OF_KEYS).values(online=True, profile_online=True)
-)
-
-
-class OnlineStore(Protocol):
-    """The methods of the feature store that are used here."""
-
-    def write_packed(
-        self, customer_ids: Sequence[str], packed: Sequence[list[float]], at: Sequence[datetime]
-    ) -> None: ...
-    def write_profiles(self, profiles: Mapping[str, Mapping[str, str]], at: datetime) -> None: ...
-
-
-class FoldedState(NamedTuple):
-    """A state and its last event; both None for a customer without events."""
-
-    state: State
-    last_at: datetime | None
-    last_event_id: str | None
+OF_KEYS = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
+_STATES_OF = sa.select(tables.journey_states).where(OF_KEYS)
+_NOTHING: dict[str, Any] = {"state": None, "last_at": None, "last_event_id": None}
 
 
 @dataclass(frozen=True)
@@ -79,56 +63,118 @@ class JourneyStates:
         new_events
             By key of a customer or an account, its new events in any order.
         """
-        found = connection.execute(_STATES_OF, {"keys": list(new_events)})
-        stored = {row.customer_id: row for row in found}
+        stored = _stored(connection, new_events)
         rows = [
             self._advanced(connection, key, stored.get(key), sorted(events, key=_order), now)
             for key, events in new_events.items()
         ]
         tables.upsert(connection, tables.journey_states, rows)
-        _mark_changed(connection, new_events)
 
-    def refold(self, connection: sa.Connection, key: str) -> tuple[FoldedState, list[str]]:
-        """Fold all events of a customer or account; return the state and the ids of the events."""
-        state, last_at, ids = self.fold.empty(), None, []
-        for event_id, kind, channel, at_us, properties in events_of(connection, key):
-            state = self.fold.advance(state, kind, channel, at_us / MICROS, from_json(properties))
-            last_at = at_us
-            ids.append(event_id)
-        at = None if last_at is None else tables.from_micros(last_at)
-        return FoldedState(state, at, ids[-1] if ids else None), ids
+    def restate(self, connection: sa.Connection, keys: Iterable[str], now: datetime) -> None:
+        """Fold the events of customers again whose past has changed, if it takes no time.
+
+        The checkpoints that do not hold any more are deleted already.
+        """
+        keys = list(dict.fromkeys(keys))
+        drop_states(connection, keys, now)
+        for key in keys:
+            self.fold_waiting(connection, key)
+
+    def fold_waiting(self, connection: sa.Connection, key: str) -> bool:
+        """Fold the state of a customer or account that waits for it.
+
+        Returns
+        -------
+        bool
+            False if the state still waits, because too many events follow the last checkpoint.
+        """
+        row = _stored(connection, [key]).get(key)
+        if row is None or row.state is not None or row.problem is not None:
+            return True
+        try:
+            tail = refold_tail(connection, self.fold, key)
+        except CannotFold as error:
+            set_aside(connection, key, str(error))
+            return True
+        if tail is not None:
+            folded = {**tail.newest._asdict(), "state": to_bytes(self.fold, tail.newest.state)}
+            tables.upsert(connection, tables.journey_states, [{**row._mapping, **folded}])
+        return tail is not None
+
+    def refold(self, connection: sa.Connection, key: str) -> FoldedState:
+        """Fold all events of a customer or account, from the first one on."""
+        rows = [tuple(row) for row in events_of(connection, key)]
+        state = fold_rows(self.fold, self.fold.empty(), rows)
+        if not rows:
+            return FoldedState(state, None, None)
+        return FoldedState(state, tables.from_micros(rows[-1][3]), rows[-1][0])
 
     def _advanced(
         self, connection: sa.Connection, key: str, row: Any, events: Sequence[Event], now: datetime
     ) -> dict[str, Any]:
-        late = False
-        state = self._from_online(connection, key, events) if row is None else self._usable(row)
-        if state is not None and row is not None:
-            state = state if (row.last_at, row.last_event_id) < events[0].order else None
-        if state is not None:
-            for event in events:
-                at_s = tables.micros(event.occurred_at) / MICROS
-                state = self.fold.advance(state, event.type, event.channel, at_s, event.properties)
-            newest = FoldedState(state, *events[-1].order)
-        else:
-            newest, ids = self.refold(connection, key)
-            late = ids[-len(events) :] != [event.event_id for event in events]
-        return {
+        """Return the row of a customer after new events."""
+        kept = {
             "customer_id": key,
-            "state": to_bytes(self.fold, newest.state),
-            "last_at": newest.last_at,
-            "last_event_id": newest.last_event_id,
             "online": False,
             "profile_online": True if row is None else row.profile_online,
-            "restated_at": now if late else (row and row.restated_at),
+            "restated_at": row and row.restated_at,
+            "generation": 0 if row is None else row.generation,
+            "problem": row and row.problem,
         }
+        state = self._from_online(connection, key, events) if row is None else self._usable(row)
+        if (
+            state is not None
+            and row is not None
+            and (row.last_at, row.last_event_id) > events[0].order
+        ):
+            state = None
+        try:
+            if state is not None:
+                return kept | self._in_order(connection, key, state, events)
+            return kept | self._late(connection, key, row, events, now)
+        except CannotFold as error:
+            return kept | _NOTHING | {"problem": str(error)}
+
+    def _in_order(
+        self, connection: sa.Connection, key: str, state: State, events: Sequence[Event]
+    ) -> dict[str, Any]:
+        before_n = self.fold.events_n(state)
+        for event in events:
+            at_s = tables.micros(event.occurred_at) / MICROS
+            try:
+                state = self.fold.advance(state, event.type, event.channel, at_s, event.properties)
+            except Exception as error:
+                raise CannotFold.of(event.event_id, event.type, error) from error
+        last_at, event_id = events[-1].order
+        packed, after_n = to_bytes(self.fold, state), self.fold.events_n(state)
+        if after_n // EVERY > before_n // EVERY:
+            position = Position(tables.micros(last_at), event_id)
+            keep_checkpoints(connection, key, [Checkpoint(position, after_n, packed)], after_n)
+        return {"state": packed, "last_at": last_at, "last_event_id": event_id}
+
+    def _late(
+        self, connection: sa.Connection, key: str, row: Any, events: Sequence[Event], now: datetime
+    ) -> dict[str, Any]:
+        """Fold events that are late, or of a customer whose state is not stored."""
+        delete_checkpoints(connection, key, tables.micros(events[0].occurred_at))
+        if row is not None and row.problem is not None:
+            return _NOTHING
+        tail = refold_tail(connection, self.fold, key)
+        late = tail is None or tail.event_ids[-len(events) :] != [one.event_id for one in events]
+        restated = {"restated_at": now} if late else {}
+        if tail is None:
+            return _NOTHING | restated
+        return restated | tail.newest._asdict() | {"state": to_bytes(self.fold, tail.newest.state)}
 
     def _from_online(
         self, connection: sa.Connection, key: str, events: Sequence[Event]
     ) -> State | None:
-        """Read the online state, and check by count that it is the state before these events."""
+        """Read the online state, and check by count that it is the state before these events.
+
+        A build has stored a checkpoint for whoever has so many events that counting takes long.
+        """
         state = None if key.startswith(ACCOUNT) else self.online_state(key)
-        if state is None or self.fold.events_n(state) == 0:
+        if state is None or not 0 < self.fold.events_n(state) < MANY:
             return None
         last_us = round(self.fold.last_at(state) * MICROS)
         columns = tables.events.c
@@ -140,125 +186,43 @@ class JourneyStates:
         return state if fits and tables.micros(events[0].occurred_at) > last_us else None
 
     def _usable(self, row: Any) -> State | None:
-        if row is None or row.state is None or row.last_at is None:
+        if row.state is None or row.last_at is None:
             return None
         return from_bytes(self.fold, row.state)
 
 
 def request_refold(connection: sa.Connection, keys: Iterable[str], now: datetime) -> None:
-    """Drop the states of customers whose events or keys changed, so that they are refolded."""
-    blank: dict[str, Any] = {
-        "state": None,
-        "last_at": None,
-        "last_event_id": None,
-        "restated_at": now,
-    }
-    blank |= {"online": False, "profile_online": False}
-    rows = [{"customer_id": key, **blank} for key in dict.fromkeys(keys)]
-    tables.upsert(connection, tables.journey_states, rows)
-    _mark_changed(connection, [row["customer_id"] for row in rows])
+    """Drop the states and checkpoints of customers whose past has changed somewhere."""
+    keys = list(dict.fromkeys(keys))
+    delete_all_checkpoints(connection, keys)
+    drop_states(connection, keys, now)
 
 
-def _mark_changed(connection: sa.Connection, keys: Iterable[str]) -> None:
-    connection.info.setdefault(tables.CHANGED_STATES, set()).update(keys)
+def drop_states(connection: sa.Connection, keys: Sequence[str], now: datetime) -> None:
+    """Drop the states of customers, so that they are folded again from their checkpoints."""
+    stored = _stored(connection, keys)
+    blank = {"restated_at": now, "online": False, "profile_online": False, "problem": None}
+    generations = {key: stored[key].generation + 1 if key in stored else 1 for key in keys}
+    rows = [
+        {"customer_id": key, "generation": number, **_NOTHING, **blank}
+        for key, number in generations.items()
+    ]
+    if rows:
+        tables.upsert(connection, tables.journey_states, rows)
 
 
 def delete_states(connection: sa.Connection, keys: Iterable[str]) -> None:
-    """Delete the states of customers who do not exist any more."""
-    gone = tables.journey_states.c.customer_id.in_(list(keys))
+    """Delete the states and checkpoints of customers who do not exist any more."""
+    keys = list(keys)
+    gone = tables.journey_states.c.customer_id.in_(keys)
     connection.execute(sa.delete(tables.journey_states).where(gone))
+    delete_all_checkpoints(connection, keys)
 
 
-def publish_states(
-    connection: sa.Connection, online: OnlineStore, states: JourneyStates, now: datetime
-) -> int:
-    """Write unpublished states to the online store, at most `STATES_PER_WRITE`; return the number.
-
-    The caller holds the ledger's write lock, so an older state never overwrites a newer one. States
-    that this transaction has changed are left for the next one.
-    """
-    # If this transaction failed now, its states would be online without their events.
-    changed_here = list(connection.info.get(tables.CHANGED_STATES, ()))
-    rows = connection.execute(_UNPUBLISHED, {"changed": changed_here}).all()
-    if not rows:
-        return 0
-    refolded = {
-        row.customer_id: states.refold(connection, row.customer_id)[0]
-        for row in rows
-        if row.state is None
-    }
-    online.write_packed(
-        [row.customer_id for row in rows],
-        [
-            states.fold.pack(refolded[row.customer_id].state)
-            if row.state is None
-            else _packed(row.state)
-            for row in rows
-        ],
-        [refolded.get(row.customer_id, row).last_at or now for row in rows],
-    )
-    changed = [row.customer_id for row in rows if not row.profile_online]
-    if changed:
-        online.write_profiles({one: attributes_of(connection, one) for one in changed}, now)
-    _note_refolded(connection, states.fold, refolded, rows)
-    connection.execute(_MARK_PUBLISHED, {"keys": [row.customer_id for row in rows]})
-    return len(rows)
-
-
-def _note_refolded(
-    connection: sa.Connection, fold: Fold, refolded: Mapping[str, FoldedState], rows: Sequence[Any]
-) -> None:
-    updated = [
-        {**row._mapping, **newest._asdict(), "state": to_bytes(fold, newest.state)}
-        for row in rows
-        if (newest := refolded.get(row.customer_id))
-    ]
-    tables.upsert(connection, tables.journey_states, updated)
-
-
-def to_bytes(fold: Fold, state: State) -> bytes:
-    """Encode a state as the ledger stores it."""
-    return array("d", fold.pack(state)).tobytes()
-
-
-def from_bytes(fold: Fold, kept: bytes) -> State | None:
-    """Decode a state that `to_bytes` encoded; None if it is of another fold."""
-    return fold.unpack(_packed(kept))
-
-
-def _packed(kept: bytes) -> list[float]:
-    packed = array("d")
-    packed.frombytes(kept)
-    return packed.tolist()
+def _stored(connection: sa.Connection, keys: Iterable[str]) -> dict[str, Any]:
+    found = connection.execute(_STATES_OF, {"keys": list(keys)})
+    return {row.customer_id: row for row in found}
 
 
 def _order(event: Event) -> tuple[datetime, str]:
     return event.order
-
-
-def events_of(connection: sa.Connection, key: str) -> Iterator[Any]:
-    """Read the events of a customer or account in the order of folding.
-
-    Rows are id, type, channel, time (microseconds since 1970) and properties (JSON).
-    """
-    columns = tables.events.c
-    customers = members_of(connection, key) if key.startswith(ACCOUNT) else [key]
-    at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
-    query = (
-        sa.select(columns.event_id, columns.type, columns.channel, at, columns.properties)
-        .where(columns.customer_id.in_(customers))
-        .order_by(columns.occurred_at, columns.event_id)
-    )
-    yield from connection.execute(query)
-
-
-def events_in_fold_order() -> Any:
-    """Make the query for all events in the order of folding.
-
-    Rows are customer, type, channel, time (microseconds since 1970) and properties (JSON).
-    """
-    columns = tables.events.c
-    # Times as integers: making 10 million datetimes would take longer than the fold.
-    at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
-    query = sa.select(columns.customer_id, columns.type, columns.channel, at, columns.properties)
-    return query.order_by(columns.customer_id, columns.occurred_at, columns.event_id)

@@ -254,7 +254,7 @@ def _prepare_postgresql(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.info.pop(tables.CHANGED_STATES, None)
+    connection.info.pop(tables.FOLDED_EVENTS, None)
     driver: Any = connection.connection.driver_connection
     if driver.in_transaction:  # by `unwaiting.lock_at_once`
         return
@@ -264,7 +264,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def _begin_postgresql(connection: sa.Connection) -> None:
-    connection.info.pop(tables.CHANGED_STATES, None)
+    connection.info.pop(tables.FOLDED_EVENTS, None)
     begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     if not _reads(connection):
         # One writer at a time, as in SQLite: what a unit of work has read stays true until it

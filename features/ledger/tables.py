@@ -26,7 +26,7 @@ from features.ledger.learner_tables import snapshot_parts as snapshot_parts
 from features.ledger.learner_tables import snapshots as snapshots
 from features.ledger.statements import Statement
 
-CHANGED_STATES = "changed states"  # of a connection: keys whose states its transaction changed
+FOLDED_EVENTS = "folded events"  # of a connection: number that its transaction has refolded
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
 ROW_BY_ROW = 2  # up to so many rows are written one by one; their columns may differ
 SCHEMA = "8"  # raised by one, with a step in `migrations`, when a table changes

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from features.ledger.connections import commit_begun
 from features.ledger.statements import execute_text
-from features.ledger.tables import CHANGED_STATES
+from features.ledger.tables import FOLDED_EVENTS
 from features.ledger.writer_queue import WriterQueue
 
 PRIMARY_CODE = 0xFF  # the bits of an error code of SQLite that say what kind of error it is
@@ -133,7 +133,7 @@ def lock_at_once(connection: sa.Connection) -> bool:
         if is_busy(error):
             return False
         raise
-    connection.info.pop(CHANGED_STATES, None)
+    connection.info.pop(FOLDED_EVENTS, None)
     return True
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,8 +14,11 @@ import sqlalchemy as sa
 from features.business.domain import Domain
 from features.customers.profiles import all_attributes
 from features.customers.tombstones import forgotten
-from features.journeys.journey_states import JourneyStates, publish_states
+from features.journeys.checkpoints import Checkpoint, keep_checkpoints
+from features.journeys.journey_states import JourneyStates
 from features.journeys.model_input import ModelInput
+from features.journeys.publishing import publish_all
+from features.journeys.stored_events import START, count_events
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
@@ -87,10 +91,7 @@ def _build(
         _write_online(ledger, store, fold_accounts(ledger, model_input.fold, folder))
     _replace_tables(ledger, store, folder, customers)
     ledger.write_now(lambda c: _end(c, now, restated))
-    while ledger.write_now(
-        lambda c: publish_states(c, store, JourneyStates(model_input.fold), now)
-    ):
-        pass
+    publish_all(ledger, store, JourneyStates(model_input.fold), now)
     store.mark_built(now)
     return total
 
@@ -138,8 +139,11 @@ def _begin(connection: sa.Connection, layout: str) -> dict[str, datetime]:
     kept = tables.journey_states
     if tables.get_meta(connection, "layout") != layout:
         connection.execute(sa.delete(kept))
+        connection.execute(sa.delete(tables.journey_checkpoints))
         tables.set_meta(connection, "layout", layout)
-    connection.execute(sa.update(kept).values(online=False, profile_online=False))
+    # Who was set aside is folded again: the program or the domain file may have changed.
+    waiting = {"online": False, "profile_online": False, "problem": None}
+    connection.execute(sa.update(kept).values(waiting))
     query = sa.select(kept.c.customer_id, kept.c.restated_at)
     found = connection.execute(query.where(kept.c.restated_at.is_not(None)))
     return {row.customer_id: row.restated_at for row in found}
@@ -172,3 +176,15 @@ def _write_online(ledger: Ledger, store: FeatureStore, folded: FoldedPart) -> No
             )
 
         ledger.write_now(put)
+    for key, (events, checkpoints) in folded.checkpoints.items():
+        keep = partial(_keep_checkpoints, key=key, events=events, checkpoints=checkpoints)
+        ledger.write_now(keep)
+
+
+def _keep_checkpoints(
+    connection: sa.Connection, key: str, events: int, checkpoints: Sequence[Checkpoint]
+) -> None:
+    """Store the checkpoints of a customer, unless events have come into their past meanwhile."""
+    last = checkpoints[-1]
+    if count_events(connection, key, START, last.position) == events:
+        keep_checkpoints(connection, key, checkpoints, last.events_n)

@@ -22,10 +22,17 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.customers.profiles import account_key
+from features.customers.profiles import ACCOUNT, account_key
+from features.journeys.checkpoints import MANY, Checkpoint, add_checkpoint
 from features.journeys.fold import Fold
-from features.journeys.journey_states import MICROS, events_in_fold_order, events_of
 from features.journeys.state import State
+from features.journeys.stored_events import (
+    LAST_ID,
+    MICROS,
+    Position,
+    events_in_fold_order,
+    events_of,
+)
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.offline_tables import JOURNEY_SCHEMA, journey_table
@@ -45,12 +52,19 @@ class CustomerRange(NamedTuple):
 
 
 class FoldedPart(NamedTuple):
-    """The newest state of each customer of a part, packed, and the number of folded events."""
+    """The newest state of each customer of a part, packed, and the number of folded events.
+
+    Attributes
+    ----------
+    checkpoints : dict
+        Of the customers with long histories, and of accounts; with the number of their events.
+    """
 
     customer_ids: list[str]
     last_us: list[int]
     states: list[list[float]]
     events: int
+    checkpoints: dict[str, tuple[int, list[Checkpoint]]]
 
 
 def customer_ranges(connection: sa.Connection) -> list[CustomerRange]:
@@ -120,46 +134,65 @@ def _account_events(connection: sa.Connection, key: str) -> list[Any]:
 def _write_part(fold: Fold, events: Iterable[tuple[str, Iterable[Any]]], file: Path) -> FoldedPart:
     """Fold the events of each customer or account, and write the kept states into a file."""
     rows, newest, count = _Rows(fold), _Rows(fold), 0
+    checkpoints: dict[str, tuple[int, list[Checkpoint]]] = {}
     with pq.ParquetWriter(file, JOURNEY_SCHEMA) as writer:
         for key, own in events:
-            at_us, state = _fold_customer(fold, own, partial(rows.add, key))
-            newest.add(key, at_us, state)
-            count += fold.events_n(state)
+            kept: list[Checkpoint] = []
+
+            folded = _fold_customer(fold, own, partial(_keep, rows, kept, key))
+            newest.add(key, folded.last_us, folded.state)
+            count += fold.events_n(folded.state)
+            if folded.events >= MANY or key.startswith(ACCOUNT):
+                checkpoints[key] = folded.events, kept
             if len(rows.at_us) >= ROWS_AT_ONCE:
                 writer.write_table(rows.table())
                 rows = _Rows(fold)
         if rows.at_us:
             writer.write_table(rows.table())
-    return FoldedPart(newest.customer_ids, newest.at_us, newest.states, count)
+    return FoldedPart(newest.customer_ids, newest.at_us, newest.states, count, checkpoints)
 
 
 def _fold_customer(
     fold: Fold, events: Iterable[Any], keep: Callable[[int, State], None]
-) -> tuple[int, State]:
-    """Fold all events of a customer; the time of the last one and the state after it.
+) -> _FoldedCustomer:
+    """Fold all events of a customer.
 
     Parameters
     ----------
     keep
         Called with the time and the state of each state to keep.
     """
-    state, last_us, since = fold.empty(), -1, 0
+    state, last_us, since, count = fold.empty(), -1, 0, 0
     for _, kind, channel, at_us, properties in events:
         # Never between two events of one instant: at that instant both have happened.
         if since >= KEEP_EVERY and at_us > last_us:
             keep(last_us, state)
             since = 0
         state = fold.advance(state, kind, channel, at_us / MICROS, from_json(properties))
-        last_us, since = at_us, since + 1
+        last_us, since, count = at_us, since + 1, count + 1
     keep(last_us, state)
-    return last_us, state
+    return _FoldedCustomer(last_us, state, count)
+
+
+def _keep(rows: _Rows, kept: list[Checkpoint], key: str, at_us: int, state: State) -> None:
+    """Keep a state as a row of the offline table and as a checkpoint."""
+    rows.add(key, at_us, state)
+    add_checkpoint(kept, rows.fold, Position(at_us, LAST_ID), state)
+
+
+class _FoldedCustomer(NamedTuple):
+    """The time of the last event of a customer, the state after it, and the number of events."""
+
+    last_us: int
+    state: State
+    events: int
 
 
 class _Rows:
     """Rows of the offline table, packed: a state takes a fifth of the space."""
 
     def __init__(self, fold: Fold) -> None:
-        self._fold = fold
+        self.fold = fold
         self.customer_ids: list[str] = []
         self.at_us: list[int] = []
         self.states: list[list[float]] = []
@@ -167,7 +200,7 @@ class _Rows:
     def add(self, customer_id: str, at_us: int, state: State) -> None:
         self.customer_ids.append(customer_id)
         self.at_us.append(at_us)
-        self.states.append(self._fold.pack(state))
+        self.states.append(self.fold.pack(state))
 
     def table(self) -> pa.Table:
         return journey_table(self.customer_ids, self.at_us, self.states)

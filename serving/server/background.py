@@ -16,6 +16,7 @@ from typing import Any
 import bentoml
 
 from features.clock import monotonic_s, utc_now
+from features.journeys.set_aside import read_set_aside, set_aside_sentence, try_again
 from features.settings import Settings
 from serving.audit.archive import keep_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog
@@ -49,6 +50,8 @@ class BackgroundTasks:
         self._next_catalog: CompiledCatalog | None = None  # read and checked, but not used yet
         self._learner = LearnerProcess()
         self._ledger_problem = ""
+        self._set_aside = ""  # customers whose past cannot be folded, as a sentence
+        self._tried_again = False  # to fold them, at the start
         self._tasks: list[asyncio.Task[None]] = []
         self._threads = WorkPool("background tasks", THREADS, most_waiting=THREADS)
         self._file_thread = ThreadPoolExecutor(1, "files")
@@ -63,6 +66,7 @@ class BackgroundTasks:
             (CATALOG_EVERY_S, self._refresh_catalog),
             (ERASURES_EVERY_S, self._finish_erasures),
             (DISK_EVERY_S, self._look_at_disks),
+            (self._settings.models_every_s, self._show_backlog),
         )
         self._tasks = [asyncio.create_task(_repeat(pause_s, task)) for pause_s, task in tasks]
 
@@ -95,8 +99,13 @@ class BackgroundTasks:
         problems = [one for one in (parts.catalog_file.problem, self._learner.problem) if one]
         for name, why in parts.erasure.problems.items():
             problems.append(f"erasure: {name} {why}, so forgotten customers may still be in it")
-        problems += self._disks.problems
+        problems += [*self._disks.problems, *([self._set_aside] if self._set_aside else [])]
         return [*parts.engine.setup.models.degraded, *parts.features.degraded, *problems]
+
+    @property
+    def _is_first_worker(self) -> bool:
+        # The index is 1 in the first worker, and missing where there is only one process.
+        return (bentoml.server_context.worker_index or 1) == 1
 
     async def _check_ledger(self) -> None:
         """Take the write lock and give it back: decisions can be written."""
@@ -110,14 +119,9 @@ class BackgroundTasks:
             self._ledger_problem = f"ledger: cannot be written ({type(error).__name__})"
 
     async def _refresh_models(self) -> None:
-        """Use the features and models of now, and publish events that were left over.
-
-        A crash, or a `nba build` that ran meanwhile, leaves events that are not online yet.
-        """
+        """Use the features and models of now."""
         parts = self._components
         await self._threads.run(parts.features.refresh)
-        if not parts.features.degraded:
-            await parts.ingest.publish(utc_now())
         if await self._threads.run(parts.model_watcher.refresh):
             log.info("Now serving %s", dict(parts.model_watcher.current.versions))
         self._use_current_models()
@@ -132,10 +136,21 @@ class BackgroundTasks:
         """Measure the free space; `/readyz` says when it runs out."""
         monitoring.set_disk_free(await self._threads.run(self._disks.look))
 
+    async def _show_backlog(self) -> None:
+        """Show the events that a crash, an outage or a `nba build` has left waiting, in steps."""
+        parts = self._components
+        if not self._tried_again and self._is_first_worker:
+            await parts.ledger.write(try_again)  # the program or the domain file may have changed
+        self._tried_again = True
+        if not parts.features.degraded:
+            await parts.ingest.publisher.show_backlog(utc_now())
+        count, some = await self._threads.run(parts.ledger.read, read_set_aside)
+        monitoring.SET_ASIDE.set(count)
+        self._set_aside = set_aside_sentence(count, some)
+
     async def _refresh_snapshot(self) -> None:
         """Keep the learner running, and use the newest snapshot that it has published."""
-        # The index is 1 in the first worker, and missing where there is only one process.
-        if self._settings.learner and (bentoml.server_context.worker_index or 1) == 1:
+        if self._settings.learner and self._is_first_worker:
             champion = self._components.model_watcher.champion_files
             self._learner.keep_alive(monotonic_s(), champion)
         await self._threads.run(self._components.model_watcher.refresh_snapshot)

@@ -58,6 +58,7 @@ class Components:
 
     def close(self) -> None:
         """Finish what is being written to the ledger, and close it."""
+        self.ingest.publisher.close()
         self.ledger.close()
 
 

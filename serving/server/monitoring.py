@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from features.ingest.live_events import IngestResult
+from features.ingest.ingest_result import IngestResult
 from serving.contract.decisions import Decision
 from serving.server.disk import DiskSpace
 
@@ -29,6 +29,12 @@ DISK_FREE = Gauge(
     "Free space by what is kept there.",
     ["kind"],
     multiprocess_mode="livemin",
+)
+
+SET_ASIDE = Gauge(
+    "nba_customers_set_aside",
+    "Customers whose events cannot be folded, see /readyz.",
+    multiprocess_mode="livemax",
 )
 
 

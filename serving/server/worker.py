@@ -13,7 +13,7 @@ from features.business.catalog import Catalog
 from features.clock import utc_now
 from features.customers.identity import resolve
 from features.errors import NotVisible
-from features.ingest.live_events import IngestResult
+from features.ingest.ingest_result import IngestResult
 from serving.audit.lift import view_lift
 from serving.audit.replay import Replay
 from serving.contract.customers import (
@@ -113,7 +113,7 @@ class Worker:
             forget, request, parts.erasure, parts.engine.normalizer, parts.registry, now
         )
         with suppress(NotVisible):  # the background task tries again, and /readyz names the problem
-            await parts.ingest.publish(now)
+            await parts.ingest.publisher.show_backlog(now)
         return answer
 
     @property

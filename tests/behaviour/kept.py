@@ -26,8 +26,8 @@ from features.business.domain import Domain, load_domain
 from features.customers.identity import links_of
 from features.customers.profiles import account_key, account_of, attributes_of
 from features.errors import ModelMissing
-from features.journeys.journey_states import events_of
 from features.journeys.model_input import ModelInput
+from features.journeys.stored_events import events_of
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.migrations import migrate

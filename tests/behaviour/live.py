@@ -115,7 +115,7 @@ class Live:
         self.ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, built))
         reports = load_folder(tables_folder, self.ledger, self.domain, self.catalog, self.now)
         assert all(one.passed for one in reports), reports
-        run(self.ingest.publish(self.now))
+        run(self.ingest.publisher.show_backlog(self.now))
 
     def passes(self, **time: float) -> None:
         """Time goes by."""

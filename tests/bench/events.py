@@ -118,7 +118,7 @@ def _check(settings: object, ledger: Ledger, sent: list[str]) -> None:
     customers = ledger.read(lambda c: list(c.execute(heard).scalars()))
     wrong = 0
     for customer in customers:
-        expected = ledger.read(lambda c, one=customer: states.refold(c, one)[0].state)  # type: ignore[misc]
+        expected = ledger.read(lambda c, one=customer: states.refold(c, one).state)  # type: ignore[misc]
         shown = store.online(customer)
         wrong += shown is None or not np.array_equal(expected, shown.state or [], equal_nan=True)
     out.print(

@@ -15,8 +15,9 @@ from features.business.domain import Domain
 from features.customers.identity import resolve
 from features.customers.profiles import ACCOUNT, members_of, update_account_members
 from features.ingest.live_events import Ingest
+from features.journeys.checkpoints import from_bytes
 from features.journeys.fold import Fold, State
-from features.journeys.journey_states import JourneyStates, from_bytes
+from features.journeys.journey_states import JourneyStates
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 

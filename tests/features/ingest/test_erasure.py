@@ -104,7 +104,7 @@ def test_a_build_that_folded_somebody_before_they_were_forgotten_does_not_show_t
         def write_packed(self, customer_ids, packed, at) -> None:
             shown.extend(customer_ids)
 
-    folded = FoldedPart(["ann", "bob"], [0, 0], [[0.0, 1.0], [0.0, 1.0]], 2)
+    folded = FoldedPart(["ann", "bob"], [0, 0], [[0.0, 1.0], [0.0, 1.0]], 2, {})
     ledger.write_now(lambda connection: add_tombstones(connection, ["ann"], NOW))
     _write_online(ledger, Store(), folded)
     assert shown == ["bob"]

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from features.business.domain import Domain
 from features.customers.tombstones import add_tombstones
 from features.errors import CustomerForgotten, IdentityUnknown, NotVisible
-from features.ingest import live_events
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.features.live import (
@@ -206,21 +205,23 @@ def test_of_two_events_at_one_instant_the_id_decides_whichever_comes_first(
     assert is_right(ledger, shown, "c1")
 
 
-def test_a_crash_between_keeping_and_showing_is_made_good_by_the_next_call(
+def test_a_crash_between_keeping_and_showing_is_made_good_in_the_background(
     ledger, worker, shown, monkeypatch
 ):
     class Crash(BaseException):
         """The process is gone."""
 
-    async def gone(now):
+    async def gone(keys, now):
         raise Crash
 
-    monkeypatch.setattr(worker, "publish", gone)
+    monkeypatch.setattr(worker.publisher, "show", gone)
     with pytest.raises(Crash):
         take(worker, event(1, "c1"))
     assert not kept(ledger)["c1"].online
     assert "c1" not in shown.states
     take(live(ledger, shown), event(2, "c2"))
+    assert list(shown.states) == ["c2"]
+    asyncio.run(live(ledger, shown).publisher.show_backlog(NOW))
     assert is_right(ledger, shown, "c1", "c2")
 
 
@@ -244,14 +245,13 @@ def test_a_merge_that_could_not_be_shown_is_shown_later(ledger, worker, shown):
     with pytest.raises(NotVisible):
         link(worker, "c1", "c2")
     shown.broken = False
-    asyncio.run(worker.publish(NOW))
+    asyncio.run(worker.publisher.show_backlog(NOW))
     assert is_right(ledger, shown, "c1")
     assert set(kept(ledger)) == {"c1"}
 
 
 def test_more_states_than_one_transaction_takes_are_all_shown(ledger, worker, shown, monkeypatch):
-    monkeypatch.setattr("features.journeys.journey_states.STATES_PER_WRITE", 3)
-    monkeypatch.setattr(live_events, "STATES_PER_WRITE", 3)
+    monkeypatch.setattr("features.ingest.visibility.STATES_PER_WRITE", 3)
     take(worker, *(event(n, f"c{n}") for n in range(10)))
     assert is_right(ledger, shown, *(f"c{n}" for n in range(10)))
 
@@ -460,16 +460,3 @@ def test_the_clock_of_a_caller_may_be_ahead_by_minutes_not_by_days(worker):
     assert counts(take(worker, event(1, "c1", at=NOW + 4 * MINUTE))) == (1, 0, 0)
     [rejected] = take(worker, event(2, "c1", at=NOW + timedelta(hours=1))).rejected
     assert rejected.field == "occurred_at"
-
-
-def test_what_a_transaction_has_moved_is_shown_by_the_next_one_only(ledger):
-    shown = InMemoryOnlineStore()
-    worker = live(ledger, shown)
-    good, _ = worker._checked([event(1, "c1", at=NOW)], NOW)
-    with ledger.engine.begin() as connection:
-        worker._append(connection, list(good.values()), NOW)
-        assert worker._publish_some(connection, NOW) == 0
-        assert shown.states == {}  # cut off here, nobody has seen what was never kept
-    with ledger.engine.begin() as connection:
-        assert worker._publish_some(connection, NOW) == 1
-    assert list(shown.states) == ["c1"]

@@ -23,8 +23,8 @@ from features.customers.contacts import note_contacts
 from features.customers.identity import resolve
 from features.customers.profiles import account_key
 from features.errors import NotVisible
-from features.ingest import live_events
-from features.journeys.journey_states import from_bytes
+from features.journeys.checkpoints import from_bytes
+from features.journeys.journey_states import JourneyStates
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.features.live import (
@@ -113,7 +113,7 @@ class World:
         """Play all steps; or leave out some links from the start, and undo nothing."""
         for minute, step in enumerate(story):
             await self._happens(step, minute, NOW + minute * MINUTE, without)
-        await self.live.publish(NOW)
+        await self.live.publisher.show_backlog(NOW)
 
     async def _happens(self, step, minute, now, without):
         if step.what == "events":
@@ -137,7 +137,7 @@ class World:
             shown |= {"action_id": "call", "shown_at": NOW, "channel": "web", "action_group": "g"}
             self.ledger.write_now(lambda c: note_contacts(c, [shown]))
         elif step.what == "build":  # all are shown, so the ledger need not keep their states
-            await self.live.publish(now)
+            await self.live.publisher.show_backlog(now)
             self.ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
 
 
@@ -304,7 +304,7 @@ def _decisions_stay_behind(monkeypatch):
 
 
 def _nobody_is_folded_anew(monkeypatch):
-    monkeypatch.setattr(live_events, "request_refold", lambda connection, keys, now: None)
+    monkeypatch.setattr(JourneyStates, "restate", lambda self, connection, keys, now: None)
 
 
 @pytest.mark.parametrize(

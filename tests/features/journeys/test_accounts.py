@@ -9,11 +9,12 @@ from features.datasets.point_in_time import PointInTimeFeatures
 from features.ingest.append_events import append_events
 from features.journeys.events import Event
 from features.journeys.fold import Fold
-from features.ledger.tables import customers, insert_new
+from features.ledger.tables import customers
 from features.settings import load_settings
 from features.store.build import build_features
 from features.store.feast_store import FeatureStore
 from tests.conftest import NOW, TOY
+from tests.features.live import add
 
 DESK = TOY.parent / "desk" / "domain.yaml"
 MEMBERS = {"ann": "acme", "bob": "acme", "eve": "other", "joe": None}
@@ -37,7 +38,7 @@ def test_an_account_is_built_from_the_events_of_its_members(ledger, tmp_path, mo
         Event(f"e-{name}", (name,), "activity", at[name], "desk", {"name": "Closed"})
         for name in MEMBERS
     ]
-    ledger.write_now(lambda c: insert_new(c, customers, people))
+    add(ledger, customers, *people)
     ledger.write_now(lambda c: append_events(c, KeyNormalizer(domain), events, NOW))
     build_features(ledger, store, domain, NOW)
 

@@ -1,23 +1,16 @@
-"""Tests the journey states in the ledger: advanced, refolded if an event is late, published."""
+"""Tests the journey states in the ledger: advanced, and refolded if an event is late."""
 
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 
 import pytest
 
+from features.journeys.checkpoints import EVERY
 from features.journeys.events import Event
-from features.journeys.journey_states import (
-    JourneyStates,
-    delete_states,
-    events_in_fold_order,
-    events_of,
-    from_bytes,
-    publish_states,
-    request_refold,
-    to_bytes,
-)
+from features.journeys.journey_states import JourneyStates, delete_states, request_refold
+from features.journeys.publishing import publish_states
+from features.journeys.refolding import TAIL
 from features.ledger import tables
 from tests.features.live import (
     DAY,
@@ -27,6 +20,7 @@ from tests.features.live import (
     folded,
     kept,
     kept_state,
+    rows,
 )
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -47,7 +41,7 @@ def advance(ledger, online):
     states = JourneyStates(FOLD, online.state)
 
     def all_of(*events):
-        rows = [
+        new = [
             {
                 "event_id": event.event_id,
                 "customer_id": event.subject,
@@ -64,7 +58,7 @@ def advance(ledger, online):
             by_customer.setdefault(event.subject, []).append(event)
 
         def write(connection):
-            tables.insert_new(connection, tables.events, rows)
+            tables.insert_new(connection, tables.events, new)
             states.advance(connection, by_customer, NOW)
 
         ledger.write_now(write)
@@ -74,14 +68,7 @@ def advance(ledger, online):
 
 @pytest.fixture
 def publish(ledger, online):
-    states = JourneyStates(FOLD, online.state)
-    return lambda: ledger.write_now(lambda c: publish_states(c, online, states, NOW))
-
-
-def test_a_state_is_decoded_as_it_was_encoded():
-    state = FOLD.advance(FOLD.empty(), "view", "web", 5.0, {})
-    assert str(from_bytes(FOLD, to_bytes(FOLD, state))) == str(state)
-    assert from_bytes(FOLD, b"\xff" * 16) is None
+    return lambda *keys: ledger.write_now(lambda c: publish_states(c, online, keys, NOW))
 
 
 def test_events_advance_a_state_to_what_folding_all_of_them_gives(advance, ledger):
@@ -105,7 +92,7 @@ def test_the_online_state_is_taken_on_if_it_has_all_earlier_events(
     advance, publish, ledger, online
 ):
     advance(view(1, 5), view(2, 4))
-    publish()
+    publish("ann")
     ledger.write_now(lambda connection: delete_states(connection, ["ann"]))
     advance(view(3, 1))
     assert online.asked[-1] == "ann"
@@ -116,42 +103,56 @@ def test_the_online_state_is_taken_on_if_it_has_all_earlier_events(
     assert str(kept_state(ledger, "ann")) == str(folded(ledger, "ann"))
 
 
-def test_publishing_writes_each_unpublished_state_once(advance, publish, ledger, online):
-    advance(view(1, 5), view(2, 4, "bob"))
-    assert (publish(), publish()) == (2, 0)
-    assert str(online.states["ann"]) == str(folded(ledger, "ann"))
-    assert online.at["bob"] == NOW - 4 * DAY
-    assert all(row.online for row in kept(ledger).values())
+def checkpoints(ledger, key):
+    return [row for row in rows(ledger, tables.journey_checkpoints) if row.customer_id == key]
 
 
-def test_a_transaction_does_not_publish_the_states_that_it_changed(ledger, online):
-    states = JourneyStates(FOLD, online.state)
-
-    def write(connection):
-        request_refold(connection, ["ann"], NOW)
-        return publish_states(connection, online, states, NOW)
-
-    assert ledger.write_now(write) == 0
-    assert online.states == {}
+def test_a_long_history_has_checkpoints_and_a_late_event_deletes_those_after_it(advance, ledger):
+    for number in range(3 * EVERY):
+        advance(view(number, 1000 - number))
+    assert [one.events_n for one in checkpoints(ledger, "ann")] == [EVERY, 2 * EVERY, 3 * EVERY]
+    advance(view("late", 1000 - 2 * EVERY + 1.5))
+    assert [one.events_n for one in checkpoints(ledger, "ann")] == [EVERY]
+    assert str(kept_state(ledger, "ann")) == str(folded(ledger, "ann"))
 
 
-def test_a_refold_that_was_requested_is_done_when_the_state_is_published(
-    advance, publish, ledger, online
-):
-    advance(view(1, 5))
-    publish()
+def test_a_late_event_far_back_leaves_the_state_to_be_folded_without_the_lock(advance, ledger):
+    advance(*(view(number, 1000 - number) for number in range(TAIL + 1)))
+    advance(view("late", 2000))
+    row = kept(ledger)["ann"]
+    assert (row.state, row.online, row.restated_at) == (None, False, NOW)
+
+
+def test_a_transaction_folds_a_bounded_number_of_events_again(advance, ledger, monkeypatch):
+    monkeypatch.setattr("features.journeys.refolding.TAILS", 5)
+    advance(*(view(f"{name}{number}", 9 - number, name) for name in "ab" for number in range(3)))
+    advance(view("a-late", 20, "a"), view("b-late", 20, "b"))  # 4 events each
+    states = {name: row.state for name, row in kept(ledger).items()}
+    assert states["a"] is not None
+    assert states["b"] is None
+    assert str(kept_state(ledger, "a")) == str(folded(ledger, "a"))
+    advance(view("c1", 9, "c"))  # a new transaction may fold again
+    assert kept(ledger)["c"].state is not None
+
+
+def test_an_event_that_cannot_be_folded_sets_its_customer_aside_and_nobody_else(advance, ledger):
+    odd = Event("odd", ("ann",), "order", NOW, "web", {"amount_eur": "many"})
+    advance(odd, view(1, 1, "bob"))
+    assert kept(ledger)["ann"].problem == (
+        "Its event 'odd' of type 'order' cannot be folded (ValueError)."
+    )
+    assert str(kept_state(ledger, "bob")) == str(folded(ledger, "bob"))
+
+
+def test_a_refold_that_was_requested_waits_without_checkpoints(advance, publish, ledger, online):
+    advance(*(view(number, 100 - number) for number in range(EVERY)))
+    publish("ann")
     ledger.write_now(lambda connection: request_refold(connection, ["ann"], NOW))
     row = kept(ledger)["ann"]
     assert (row.state, row.online, row.profile_online, row.restated_at) == (None, False, False, NOW)
-    assert publish() == 1
+    assert row.generation == 1
+    assert checkpoints(ledger, "ann") == []
+    states = JourneyStates(FOLD, online.state)
+    assert ledger.write_now(lambda c: states.fold_waiting(c, "ann"))
     assert str(kept_state(ledger, "ann")) == str(folded(ledger, "ann"))
-    assert online.profiles == {"ann": {}}
-
-
-def test_events_are_read_in_the_order_of_folding(advance, ledger):
-    advance(view(2, 3), view(1, 3), view(3, 5), view(4, 9, "bob"))
-    found = ledger.read(lambda connection: [row[0] for row in events_of(connection, "ann")])
-    assert found == ["e3", "e1", "e2"]
-    order = ledger.read(lambda c: [row[:1] + row[3:4] for row in c.execute(events_in_fold_order())])
-    micros = [tables.micros(NOW - timedelta(days=days)) for days in (5, 3, 3, 9)]
-    assert order == list(zip(["ann", "ann", "ann", "bob"], micros, strict=True))
+    assert kept(ledger)["ann"].generation == 1

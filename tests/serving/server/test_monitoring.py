@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import REGISTRY
 
-from features.ingest.live_events import IngestResult
+from features.ingest.ingest_result import IngestResult
 from serving.server.monitoring import count_decision, count_events
 from tests.serving.fakes import decide, engine_of
 

@@ -1,0 +1,186 @@
+"""Makes appended events visible: callers wait until the online store shows their own customers.
+
+States that wait for other reasons, such as a build or an outage, are the backlog. It is worked off
+in the background, in small steps. Long histories are folded in a thread of their own, in steps that
+take turns, so a short one does not wait for a long one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+
+import sqlalchemy as sa
+
+from features.customers.profiles import ACCOUNT
+from features.customers.relocation import is_relocating, relocate_some
+from features.errors import NbaError, NotVisible
+from features.journeys.journey_states import JourneyStates
+from features.journeys.publishing import (
+    STATES_PER_WRITE,
+    OnlineStore,
+    Unpublished,
+    finish,
+    publish_states,
+    waiting_keys,
+)
+from features.journeys.refolding import CannotFold, Refold
+from features.ledger.ledger import Ledger
+
+PAUSE_S = 0.02  # between two steps of the backlog
+ATTEMPTS = 50  # at a state that changes all the time, before the caller is told so
+
+
+class StatePublisher:
+    """Shows the states of customers in the online store.
+
+    Parameters
+    ----------
+    ledger
+        Where the states wait.
+    online
+        Where they are shown.
+    """
+
+    def __init__(self, ledger: Ledger, online: OnlineStore, states: JourneyStates) -> None:
+        self._ledger = ledger
+        self._online = online
+        self._states = states
+        self._refolds: dict[str, asyncio.Task[None]] = {}
+        self._folder = ThreadPoolExecutor(1, thread_name_prefix="refold")
+        # The keys that callers wait for. One unit of work of a transaction publishes all of them.
+        self._wanted: dict[object, Sequence[str]] = {}
+        self._published_in: sa.RootTransaction | None = None
+        self._covered: set[str] = set()  # keys that this transaction has looked at
+        self._left = Unpublished([], {})  # those of them that it could not publish
+
+    async def show(self, keys: Iterable[str], now: datetime) -> dict[str, str]:
+        """Wait until the online store shows the events of some customers and accounts.
+
+        Returns
+        -------
+        dict
+            Customers whose past cannot be folded, each with a sentence; they are not shown.
+
+        Raises
+        ------
+        NotVisible
+            If the feature store is down.
+        """
+        waiting = list(dict.fromkeys(keys))
+        problems: dict[str, str] = {}
+        for _ in range(ATTEMPTS):
+            waiting, some = await self._publish(waiting, now)
+            problems |= some
+            if not waiting:
+                return problems
+            await asyncio.gather(*(self._refold(key) for key in waiting))
+        raise NotVisible(
+            f"The past of {waiting[0]!r} changes faster than its features are computed.",
+            expected="some seconds without late events of this customer",
+            remedy="The events are kept. Send them again later.",
+        )
+
+    async def show_backlog(self, now: datetime) -> int:
+        """Show all states that wait; return their number.
+
+        Raises
+        ------
+        NotVisible
+            If the feature store is down.
+        """
+        count = 0
+        await self.finish_relocations()
+        while keys := await self._ledger.read_async(waiting_keys):
+            await self.show(keys, now)
+            count += len(keys)
+            await asyncio.sleep(PAUSE_S)
+        return count
+
+    async def finish_relocations(self, keys: Collection[str] = ()) -> None:
+        """Wait until the rows of some merged or split customers are moved; see `relocation`.
+
+        Parameters
+        ----------
+        keys
+            Customers and accounts. An account among them, or no key: wait for all customers.
+        """
+        customers = [key for key in keys if not key.startswith(ACCOUNT)]
+        of_all = not customers or len(customers) < len(keys)
+
+        def move(connection: sa.Connection) -> bool:
+            if not relocate_some(connection):
+                return False
+            return of_all or bool(is_relocating(connection, customers))
+
+        while await self._ledger.write(move):
+            pass
+
+    def close(self) -> None:
+        """Stop the thread; a refold that has begun is left to the next start."""
+        self._folder.shutdown(wait=False, cancel_futures=True)
+
+    async def _publish(self, keys: Sequence[str], now: datetime) -> Unpublished:
+        """Write the states that wait, for all callers that wait now."""
+        left = Unpublished([], {})
+        for begin in range(0, len(keys), STATES_PER_WRITE):
+            some = keys[begin : begin + STATES_PER_WRITE]
+            caller = object()
+            self._wanted[caller] = some
+            try:
+                unit = partial(self._publish_wanted, own=some, now=now)
+                unfolded, problems = await self._ledger.write(unit, first=True)
+                left.unfolded.extend(unfolded)
+                left.problems.update(problems)
+            except NbaError:
+                raise
+            except Exception as error:
+                raise NotVisible(
+                    f"The feature store cannot be written ({type(error).__name__}).",
+                    expected="a store that shows events to the next decision",
+                    remedy="The events are kept. Send them again when /readyz names no problem.",
+                ) from error
+            finally:
+                del self._wanted[caller]
+        return left
+
+    def _publish_wanted(
+        self, connection: sa.Connection, own: Sequence[str], now: datetime
+    ) -> Unpublished:
+        """Publish the keys of all callers that wait now; return what is left of ``own``."""
+        transaction = connection.get_transaction()
+        if transaction is not self._published_in or not self._covered.issuperset(own):
+            wanted = [key for keys in list(self._wanted.values()) for key in keys]
+            some = list(dict.fromkeys([*own, *wanted]))[: max(STATES_PER_WRITE, len(own))]
+            self._left = publish_states(connection, self._online, some, now)
+            self._published_in, self._covered = transaction, {*some}
+        unfolded, problems = self._left
+        return Unpublished(
+            [key for key in unfolded if key in own],
+            {key: problem for key, problem in problems.items() if key in own},
+        )
+
+    async def _refold(self, key: str) -> None:
+        """Fold a customer without the lock; callers of one customer share the work."""
+        task = self._refolds.get(key)
+        if task is None:
+            task = asyncio.create_task(self._refold_steps(key))
+            self._refolds[key] = task
+            task.add_done_callback(lambda _: self._refolds.pop(key, None))
+        await asyncio.shield(task)
+
+    async def _refold_steps(self, key: str) -> None:
+        await self.finish_relocations([key])
+        loop = asyncio.get_running_loop()
+        refold, problem = Refold(self._ledger, self._states.fold, key), None
+        try:
+            while await loop.run_in_executor(self._folder, refold.step):
+                pass
+        except CannotFold as error:
+            problem = error
+        await self._ledger.write(
+            partial(finish, states=self._states, key=key, refold=refold, error=problem)
+        )

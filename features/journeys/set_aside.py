@@ -1,0 +1,45 @@
+"""Customers and accounts that are set aside, because an event of theirs cannot be folded.
+
+Nobody waits for their features; the features of before go on being served. They are folded again
+when the server starts and at `nba build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from features.ledger import tables
+
+NAMED = 3  # customers in a sentence
+_COLUMNS = tables.journey_states.c
+_ASIDE = _COLUMNS.problem.is_not(None)
+
+
+def set_aside(connection: sa.Connection, key: str, problem: str) -> None:
+    """Note that the past of a customer cannot be folded, so that nobody waits for their state."""
+    mine = _COLUMNS.customer_id == key
+    connection.execute(sa.update(tables.journey_states).where(mine).values(problem=problem))
+
+
+def try_again(connection: sa.Connection) -> None:
+    """Fold the customers that are set aside once more, after the program or a file changed."""
+    connection.execute(sa.update(tables.journey_states).where(_ASIDE).values(problem=None))
+
+
+def read_set_aside(connection: sa.Connection) -> tuple[int, list[tuple[str, str]]]:
+    """Count the customers that are set aside, and read some of them with their problems."""
+    counted = sa.select(sa.func.count()).select_from(tables.journey_states).where(_ASIDE)
+    count = connection.execute(counted).scalar_one()
+    query = sa.select(_COLUMNS.customer_id, _COLUMNS.problem).where(_ASIDE)
+    rows = connection.execute(query.order_by(_COLUMNS.customer_id).limit(NAMED))
+    return count, [(row.customer_id, row.problem) for row in rows]
+
+
+def set_aside_sentence(count: int, some: Sequence[tuple[str, str]]) -> str:
+    """Say in a sentence which customers are set aside; empty if there are none."""
+    if not count:
+        return ""
+    named = " ".join(f"{key!r}: {problem}" for key, problem in some)
+    return f"features: {count:,} customers are set aside, their features are old. {named}"

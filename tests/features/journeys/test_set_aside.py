@@ -1,0 +1,43 @@
+"""Tests the list of customers whose events cannot be folded."""
+
+import pytest
+
+from features.journeys.journey_states import request_refold
+from features.journeys.set_aside import (
+    read_set_aside,
+    set_aside,
+    set_aside_sentence,
+    try_again,
+)
+from tests.features.live import NOW, kept
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
+@pytest.fixture
+def aside(ledger):
+    names = ["ann", "bob", "cy", "dee", "eve"]
+    ledger.write_now(lambda c: request_refold(c, names, NOW))
+    for name in names[:4]:
+        ledger.write_now(lambda c, name=name: set_aside(c, name, f"Problem of {name}."))
+    return ledger
+
+
+def test_customers_that_are_set_aside_are_counted_and_some_are_named(aside):
+    count, some = aside.read(read_set_aside)
+    assert count == 4
+    assert some == [(name, f"Problem of {name}.") for name in ("ann", "bob", "cy")]
+    assert set_aside_sentence(count, some) == (
+        "features: 4 customers are set aside, their features are old. "
+        "'ann': Problem of ann. 'bob': Problem of bob. 'cy': Problem of cy."
+    )
+
+
+def test_there_is_no_sentence_about_nobody(ledger):
+    assert ledger.read(read_set_aside) == (0, [])
+    assert set_aside_sentence(0, []) == ""
+
+
+def test_they_can_all_be_tried_again(aside):
+    aside.write_now(try_again)
+    assert [row.problem for row in kept(aside).values()] == [None] * 5

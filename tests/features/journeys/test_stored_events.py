@@ -1,0 +1,80 @@
+"""Tests the order in which stored events are read, from a position on."""
+
+from datetime import timedelta
+
+import pytest
+
+from features.customers.profiles import account_key
+from features.journeys.stored_events import (
+    LAST_ID,
+    START,
+    Position,
+    count_events,
+    events_after,
+    events_in_fold_order,
+    events_of,
+)
+from features.ledger import tables
+from tests.features.live import NOW, add
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
+def micros(days_ago):
+    return tables.micros(NOW - timedelta(days=days_ago))
+
+
+def stored(name, days_ago, customer="ann"):
+    whose = {"customer_id": customer, "subject": customer, "event_id": name}
+    told = {"type": "view", "channel": "web", "properties": "{}"}
+    return whose | told | {"occurred_at": NOW - timedelta(days=days_ago)}
+
+
+@pytest.fixture
+def filled(ledger):
+    some = [stored("e2", 3), stored("e1", 3), stored("e3", 5), stored("e4", 9, "bob")]
+    add(ledger, tables.events, *some)
+    members = [{"customer_id": one, "account": "Acme"} for one in ("ann", "bob")]
+    add(ledger, tables.account_members, *members)
+    return ledger
+
+
+def test_events_are_read_in_the_order_of_time_and_id(filled):
+    found = filled.read(lambda connection: [row[0] for row in events_of(connection, "ann")])
+    assert found == ["e3", "e1", "e2"]
+    order = filled.read(lambda c: [row[:1] + row[3:4] for row in c.execute(events_in_fold_order())])
+    times = [micros(days) for days in (5, 3, 3, 9)]
+    assert order == list(zip(["ann", "ann", "ann", "bob"], times, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("position", "most", "expected"),
+    [
+        (START, 9, ["e3", "e1", "e2"]),
+        (START, 2, ["e3", "e1"]),
+        (Position(micros(3), "e1"), 9, ["e2"]),
+        (Position(micros(3), ""), 9, ["e1", "e2"]),
+        (Position(micros(3), LAST_ID), 9, []),
+    ],
+)
+def test_events_are_read_after_a_position(filled, position, most, expected):
+    found = filled.read(lambda c: events_after(c, "ann", position, most))
+    assert [row[0] for row in found] == expected
+
+
+def test_the_key_of_an_account_stands_for_the_events_of_its_members(filled):
+    account = account_key("Acme")
+    found = filled.read(lambda c: events_after(c, account, START, 9))
+    assert [row[0] for row in found] == ["e4", "e3", "e1", "e2"]
+    assert [row[0] for row in filled.read(lambda c: list(events_of(c, account)))] == [
+        *("e4", "e3", "e1", "e2")
+    ]
+    until = Position(micros(3), "e1")
+    assert filled.read(lambda c: count_events(c, account, START, until)) == 3
+
+
+def test_events_are_counted_between_two_positions(filled):
+    after, until = Position(micros(5), "e3"), Position(micros(3), LAST_ID)
+    assert filled.read(lambda c: count_events(c, "ann", after, until)) == 2
+    assert filled.read(lambda c: count_events(c, "ann", START, after)) == 1
+    assert filled.read(lambda c: count_events(c, "ann", until, until)) == 0
