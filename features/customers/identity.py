@@ -141,7 +141,7 @@ def rename_customer(
     Returns
     -------
     int
-        The number of events and decisions that were moved; see `relocation.place`.
+        The number of events, and decisions as events, that were moved; see `relocation.place`.
     """
     keys = keys_of(connection, loser)
     _CHANGE_CUSTOMER.run(connection, {"keys": as_json(keys), "owner": survivor})

@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, texts_of
 
-AT_ONCE = 1_000  # events and decisions that one transaction may move for its merges and splits
-EVENTS_PER_DECISION = 10  # a decision takes as long to move as so many events
+AT_ONCE = 1_000  # events that one transaction may move for its merges and splits
+EVENTS_PER_DECISION = 5  # a decision, of 8 KB, takes as long to move as so many events
 BEGIN, END = -(1 << 62), 1 << 62  # before and after all times, in microseconds since 1970
 
 
@@ -77,7 +77,7 @@ _PAST = Statement(
         ),
     )
 )
-_ROWS_N = Statement(sa.select(_count(tables.events) + _count(tables.decisions)))
+_COUNTS = Statement(sa.select(_count(tables.events), _count(tables.decisions)))
 _INCOMING = Statement(
     sa.select(_LISTED.customer_id, sa.func.min(_LISTED.after_us))
     .join_from(tables.relocations, tables.identities, _IDENTITIES.key == _LISTED.subject)
@@ -153,7 +153,7 @@ def past_of(connection: sa.Connection, customer_id: str) -> Past:
     """Describe the rows of a customer."""
     [(first_us, facts)] = _PAST.rows(connection, {"who": customer_id})
     times = [] if first_us is None else [first_us]
-    if is_any_relocating(connection):
+    if _any_listed(connection):
         for source, after_us in _INCOMING.rows(connection, {"who": customer_id}):
             values = {"who": source, "after_us": after_us, "limit": 1}
             times += [at_us for (at_us,) in _TIMES_AFTER[tables.events].rows(connection, values)]
@@ -177,22 +177,23 @@ def place(
     owner
         The customer to whom the keys belong now.
     at_most
-        The number of events and decisions that may be moved at once.
+        The number of events that may be moved at once; see `EVENTS_PER_DECISION`.
 
     Returns
     -------
     int
-        The number of events and decisions under the former customer, if they were moved; or 0.
+        The number of events, and decisions as events, that were looked at; 0 if they were listed.
     """
     _place(connection, tables.contacts, customer_id)
-    [(rows_n,)] = _ROWS_N.rows(connection, {"who": customer_id, "limit": at_most + 1})
-    if is_any_relocating(connection):
+    [(events_n, decisions_n)] = _COUNTS.rows(connection, {"who": customer_id, "limit": at_most + 1})
+    rows_n = int(events_n + EVENTS_PER_DECISION * decisions_n)
+    if _any_listed(connection):
         # Rows of these keys that have not left the present customer are in their place again.
         _UNLIST_KEYS.run(connection, {"who": owner, "keys": as_json(keys)})
     if rows_n <= at_most:
         if rows_n:
             _place_all(connection, customer_id)
-        return int(rows_n)
+        return rows_n
     listed = [{"customer_id": customer_id, "subject": key, "after_us": BEGIN} for key in keys]
     tables.upsert(connection, tables.relocations, listed)
     return 0
@@ -204,7 +205,7 @@ def relocate_some(connection: sa.Connection, rows: int = 500) -> bool:
     Parameters
     ----------
     rows
-        Number of events that are looked at, at most. Decisions: a tenth of it.
+        Number of events that are looked at, at most; and of decisions, a fifth of it.
 
     Returns
     -------
@@ -229,12 +230,12 @@ def relocate_some(connection: sa.Connection, rows: int = 500) -> bool:
         _UNLIST.run(connection, {"who": customer_id})
     else:
         _ADVANCE.run(connection, {"who": customer_id, "until_us": until_us})
-    return is_any_relocating(connection)
+    return _any_listed(connection)
 
 
 def is_relocating(connection: sa.Connection, customer_ids: Iterable[str]) -> set[str]:
     """Find the customers, among these, to whom or from whom rows are still to be moved."""
-    if not is_any_relocating(connection):
+    if not _any_listed(connection):
         return set()
     asked = {*customer_ids}
     found = _LISTED_OF_SOME.rows(connection, {"keys": as_json(sorted(asked))})
@@ -243,7 +244,7 @@ def is_relocating(connection: sa.Connection, customer_ids: Iterable[str]) -> set
 
 def finish_relocation(connection: sa.Connection, customer_ids: Iterable[str]) -> None:
     """Move all misplaced rows of some customers at once."""
-    if not is_any_relocating(connection):
+    if not _any_listed(connection):
         return
     keys = as_json(sorted({*customer_ids}))
     found = _LISTED_OF_SOME.rows(connection, {"keys": keys})
@@ -251,8 +252,7 @@ def finish_relocation(connection: sa.Connection, customer_ids: Iterable[str]) ->
         _place_all(connection, customer_id)
 
 
-def is_any_relocating(connection: sa.Connection) -> bool:
-    """Return whether rows of any customer are still to be moved."""
+def _any_listed(connection: sa.Connection) -> bool:
     [(any_listed,)] = _ANY_LISTED.rows(connection, {})
     return bool(any_listed)
 
