@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, texts_of
 
 AT_ONCE = 1_000  # events that one transaction may move for its merges and splits
@@ -26,18 +27,10 @@ BEGIN, END = -(1 << 62), 1 << 62  # before and after all times, in microseconds 
 
 
 class Past(NamedTuple):
-    """The rows of a customer before a merge.
+    """The rows of a customer before a merge."""
 
-    Attributes
-    ----------
-    first_at
-        Time of the first event; None without events. It may be too early during a relocation.
-    has_data
-        There are events or attributes of the customer.
-    """
-
-    first_at: datetime | None
-    has_data: bool
+    first_at: datetime | None  # of the events; it may be too early during a relocation
+    has_data: bool  # there are events or attributes
 
 
 _LISTED, _IDENTITIES, _FACTS = tables.relocations.c, tables.identities.c, tables.customers.c
@@ -153,7 +146,7 @@ def past_of(connection: sa.Connection, customer_id: str) -> Past:
     """Describe the rows of a customer."""
     [(first_us, facts)] = _PAST.rows(connection, {"who": customer_id})
     times = [] if first_us is None else [first_us]
-    if _any_listed(connection):
+    if is_any_relocating(connection):
         for source, after_us in _INCOMING.rows(connection, {"who": customer_id}):
             values = {"who": source, "after_us": after_us, "limit": 1}
             times += [at_us for (at_us,) in _TIMES_AFTER[tables.events].rows(connection, values)]
@@ -187,7 +180,7 @@ def place(
     _place(connection, tables.contacts, customer_id)
     [(events_n, decisions_n)] = _COUNTS.rows(connection, {"who": customer_id, "limit": at_most + 1})
     rows_n = int(events_n + EVENTS_PER_DECISION * decisions_n)
-    if _any_listed(connection):
+    if is_any_relocating(connection):
         # Rows of these keys that have not left the present customer are in their place again.
         _UNLIST_KEYS.run(connection, {"who": owner, "keys": as_json(keys)})
     if rows_n <= at_most:
@@ -230,31 +223,41 @@ def relocate_some(connection: sa.Connection, rows: int = 500) -> bool:
         _UNLIST.run(connection, {"who": customer_id})
     else:
         _ADVANCE.run(connection, {"who": customer_id, "until_us": until_us})
-    return _any_listed(connection)
+    return is_any_relocating(connection)
 
 
 def is_relocating(connection: sa.Connection, customer_ids: Iterable[str]) -> set[str]:
     """Find the customers, among these, to whom or from whom rows are still to be moved."""
-    if not _any_listed(connection):
+    if not is_any_relocating(connection):
         return set()
     asked = {*customer_ids}
     found = _LISTED_OF_SOME.rows(connection, {"keys": as_json(sorted(asked))})
     return asked & {one for pair in found for one in pair}
 
 
-def finish_relocation(connection: sa.Connection, customer_ids: Iterable[str]) -> None:
-    """Move all misplaced rows of some customers at once."""
-    if not _any_listed(connection):
-        return
-    keys = as_json(sorted({*customer_ids}))
-    found = _LISTED_OF_SOME.rows(connection, {"keys": keys})
-    for customer_id in sorted({source for source, _ in found}):
-        _place_all(connection, customer_id)
-
-
-def _any_listed(connection: sa.Connection) -> bool:
+def is_any_relocating(connection: sa.Connection) -> bool:
+    """Return whether rows of any customer are still to be moved."""
     [(any_listed,)] = _ANY_LISTED.rows(connection, {})
     return bool(any_listed)
+
+
+def relocate_all(ledger: Ledger) -> None:
+    """Move all misplaced rows, in small steps."""
+    while ledger.write_now(relocate_some):
+        pass
+
+
+def belongs_to(table: sa.Table, customers: sa.Select[Any]) -> sa.ColumnElement[bool]:
+    """Make the condition that an event or a decision is of some customers, wherever it is stored.
+
+    While rows are relocated, `customer_id` alone finds too few or too many of them.
+    """
+    keys = sa.select(_IDENTITIES.key).where(_IDENTITIES.customer_id.in_(customers))
+    sources = sa.select(_LISTED.customer_id).where(_LISTED.subject.in_(keys))
+    return sa.and_(
+        sa.or_(table.c.customer_id.in_(customers), table.c.customer_id.in_(sources)),
+        sa.or_(table.c.subject.in_(keys), table.c.subject.in_(customers)),
+    )
 
 
 def _place_all(connection: sa.Connection, customer_id: str) -> None:

@@ -19,6 +19,7 @@ import yaml
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.customers.consents import index_consents
+from features.customers.relocation import relocate_all
 from features.errors import InvalidData
 from features.ingest import table_reader
 from features.ingest.batch_writer import write_batch
@@ -75,6 +76,7 @@ def load_folder(
         return reports
     ledger.write_now(lambda connection: tables.set_meta(connection, CHECKED, checked))
     done = [_load(table, ledger, now, progress) for table in found]
+    relocate_all(ledger)
     index_consents(ledger, domain)
     ledger.write_now(lambda connection: _note_source(connection, folder, domain))
     return done
