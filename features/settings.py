@@ -12,12 +12,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from features.errors import InvalidSetting
 
 PACKAGE = Path(__file__).resolve().parent
 GROCERY = PACKAGE / "domains" / "grocery.yaml"
+
+
+def _never(text: object) -> object:
+    return None if text == "never" else text
+
+
+# A number of days; None stands for the text `never`.
+Days = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_never)]
 
 
 class Settings(BaseModel):
@@ -49,6 +57,10 @@ class Settings(BaseModel):
     """`NBA_VERSION_EVERY_S`: pause between two versions of what was learned, logged to MLflow."""
     models_every_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
     """`NBA_MODELS_EVERY_S`: pause between two looks at MLflow for a promoted model."""
+    retention_records_days: Days = 400.0
+    """`NBA_RETENTION_RECORDS_DAYS`: age at which a decision's record is removed; or `never`."""
+    retention_events_days: Days = None
+    """`NBA_RETENTION_EVENTS_DAYS`: age at which an event is deleted; `never`."""
     noop: bool = False
     """`NBA_NOOP`: adds the route `/v1/noop` that `make bench` measures against."""
 

@@ -172,7 +172,7 @@ class NextBestAction:
             return await self.worker.explain(request)
 
     @bentoml.api(route="/v1/replay")
-    @refuses(DecisionUnknown)
+    @refuses(DecisionUnknown, NotRepeatable)
     async def replay(self, request: ReplayRequest, /) -> ReplayAnswer:
         """Decide once more from the record; say if the answer is the same, and if not, why."""
         with _errors_as_http():

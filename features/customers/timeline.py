@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.domain import Domain
+from features.customers.decided_actions import decided_actions
 from features.errors import InvalidRequest
 from features.ledger import tables
 
@@ -113,9 +114,8 @@ def _decisions(
     query = sa.select(tables.decisions).where(columns.customer_id == customer_id)
     for row in _newest(connection, query, columns.decided_at, columns.decision_id, limit, before):
         cursor = TimelineCursor(tables.micros(row.decided_at), "decision", row.decision_id)
-        yield TimelineItem(
-            cursor, {"channel": row.channel, "key": row.subject, "actions": _actions(row)}
-        )
+        content = {"channel": row.channel, "key": row.subject, "actions": decided_actions(row)}
+        yield TimelineItem(cursor, content)
 
 
 def _outcomes(
@@ -147,10 +147,3 @@ def _newest(
     same = list(connection.execute(query.where(at == moment)))
     older = connection.execute(query.where(at < moment).limit(limit + 1))
     return [*same, *older]
-
-
-def _actions(row: Any) -> list[str]:
-    """List the actions of a decision. An imported decision has no answer and one action."""
-    if not row.answer:
-        return [row.action_id]
-    return [action["action_id"] for action in from_json(row.answer)["actions"]]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
+from features.customers.decided_actions import WINDOWS
 from features.ledger import tables
 from features.ledger.statements import select_in_batches
 from features.outcomes.credit_rules import (
@@ -86,7 +87,7 @@ def shown_by(row: Any) -> list[ShownAction]:
     if row.record is None:  # imported: one action, with the window of the time of the import
         only = ShownAction(row.decision_id, row.action_id, at, row.window_ends_at)
         return [only] if row.action_id != NO_ACTION else []
-    days: dict[str, float] = from_json(row.record)["attribution_days"]
+    days: dict[str, float] = from_json(row.record)[WINDOWS]
     kept = activated(row)
     return [
         ShownAction(row.decision_id, action_id, at, at + timedelta(days=length))

@@ -161,7 +161,9 @@ class Evaluation:
     ) -> Iterator[_RepeatedDecision]:
         columns = tables.decisions.c
         read = (columns.features, columns.answer, columns.customer_id, columns.channel)
-        query = sa.select(*DECISION_COLUMNS, *read).where(columns.decision_id.in_(names))
+        query = sa.select(*DECISION_COLUMNS, *read).where(
+            columns.decision_id.in_(names), columns.answer.is_not(None)
+        )
         found = self._ledger.read(lambda c: {row.decision_id: row for row in c.execute(query)})
         rows = [found[name] for name in names if name in found]
         usable = [(row, record) for row in rows if (record := self._usable(row)) is not None]

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import Catalog
+from features.customers.decided_actions import is_removed
 from features.errors import DecisionUnknown, ModelMissing, NotRepeatable
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -53,6 +54,8 @@ class Replay:
         ------
         DecisionUnknown
             If the service made no such decision.
+        NotRepeatable
+            If retention has removed its record.
         """
         return self._compare(self._logged_row(decision_id), with_catalog)
 
@@ -63,7 +66,8 @@ class Replay:
         names = self._decision_ids(since, limit)
         for start in range(0, len(names), BATCH):
             some = names[start : start + BATCH]
-            rows = {row.decision_id: row for row in self._rows(some)}
+            found = self._rows(some)
+            rows = {row.decision_id: row for row in found if not is_removed(row)}
             yield from (self._compare(rows[name], with_catalog) for name in some if name in rows)
 
     def count(self, since: datetime, limit: int | None) -> int:
@@ -78,7 +82,7 @@ class Replay:
         DecisionUnknown
             If the service made no such decision.
         NotRepeatable
-            If the models or the catalogue of the decision no longer exist.
+            If the models, the catalogue or the record of the decision no longer exist.
         """
         row = self._logged_row(decision_id)
         record = from_json(row.record)
@@ -152,6 +156,13 @@ class Replay:
 
     def _logged_row(self, decision_id: str) -> Any:
         for row in self._rows([decision_id]):
+            if is_removed(row):
+                raise NotRepeatable(
+                    f"The record of decision_id {decision_id!r} of {row.decided_at.isoformat()} "
+                    "was removed by retention.",
+                    expected="a decision younger than NBA_RETENTION_RECORDS_DAYS",
+                    remedy="Its actions and outcomes are kept; /v1/customer shows them.",
+                )
             return row
         raise DecisionUnknown(
             f"decision_id {decision_id!r} is not of a decision that we have made.",
@@ -163,7 +174,7 @@ class Replay:
         columns = tables.decisions.c
         read = (columns.decision_id, columns.decided_at, columns.features, columns.record)
         query = sa.select(*read, columns.answer)
-        query = query.where(columns.decision_id.in_(decision_ids), columns.answer.is_not(None))
+        query = query.where(columns.decision_id.in_(decision_ids), columns.record.is_not(None))
         return self._ledger.read(lambda connection: list(connection.execute(query)))
 
 

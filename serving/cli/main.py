@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from serving.cli.migrate import migrate_and_say, migration
+from serving.cli.prune import deletion
 from serving.cli.review import review
 from serving.cli.simulate import simulation
 from serving.cli.terminal import BROKEN, REFUSED, err, out, plain_errors, progress
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(review)
 app.add_typer(simulation)
 app.add_typer(migration)
+app.add_typer(deletion)
 
 OneModel = Annotated[str, typer.Argument(help="churn, intent or bandit.")]
 

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 
 from features.business.domain import Domain
 from features.customers.contacts import note_contacts
+from features.customers.decided_actions import is_removed
 from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
 from features.outcomes.silence import queue_silences
@@ -67,7 +68,7 @@ class _Activation(NamedTuple):
 def _row(connection: sa.Connection, decision_id: str) -> Any:
     query = sa.select(tables.decisions).where(tables.decisions.c.decision_id == decision_id)
     row = connection.execute(query).first()
-    if row is None or row.answer is None:
+    if row is None or row.record is None:
         raise DecisionUnknown(
             f"decision_id {decision_id!r} is not of a decision that we have made.",
             expected="the decision_id of an answer of /v1/decide",
@@ -84,7 +85,7 @@ def _refuse(row: Any, setup: DecisionSetup, now: datetime) -> None:
             remedy="Nothing is left to do.",
         )
     hours = setup.compiled.catalog.contact_policy.activate_within_hours
-    if now > row.decided_at + timedelta(hours=hours):
+    if now > row.decided_at + timedelta(hours=hours) or is_removed(row):
         raise DecisionConflict(
             f"decision_id {row.decision_id!r} was made at {row.decided_at.isoformat()}.",
             expected=f"a decision of the last {hours:g} hours",

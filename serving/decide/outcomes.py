@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.customers.contact_outcomes import add_outcome_at
+from features.customers.decided_actions import decided_actions
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.journeys.events import MAX_CLOCK_SKEW
 from features.ledger import tables
@@ -111,8 +111,7 @@ def _action_of(connection: sa.Connection, request: OutcomeRequest) -> str:
             expected="a time after that",
             remedy="Send the time of the outcome, with its time zone.",
         )
-    answered = from_json(decision.answer)["actions"] if decision.answer else []
-    actions: list[str] = [one["action_id"] for one in answered] or [decision.action_id]
+    actions = decided_actions(decision)
     kept = activated(decision)
     if kept is not None:  # `no_action` is never withdrawn
         actions = [action_id for action_id in actions if action_id in (*kept, NO_ACTION)]
@@ -128,7 +127,8 @@ def _action_of(connection: sa.Connection, request: OutcomeRequest) -> str:
 
 def _decision(connection: sa.Connection, request: OutcomeRequest) -> Any:
     columns = tables.decisions.c
-    query = sa.select(columns.answer, columns.action_id, columns.activated_at, columns.activation)
+    names = ("answer", "record", "action_id", "activated_at", "activation")
+    query = sa.select(*(columns[name] for name in names))
     found = connection.execute(query.where(columns.decision_id == request.decision_id)).first()
     if found is None:
         raise DecisionUnknown(

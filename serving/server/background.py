@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +23,7 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.learn.process import LearnerProcess
 from serving.server import monitoring
 from serving.server.components import Components
+from serving.server.deletion import DeletionThreads
 from serving.server.disk import DiskWatch
 from serving.server.work_pools import WorkPool
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
-DISK_EVERY_S = 5.0
+DISK_EVERY_S, RETENTION_EVERY_S = 5.0, 60.0
 THREADS = 4  # one for each task that uses them: each waits for its own work only
 
 
@@ -54,7 +54,7 @@ class BackgroundTasks:
         self._tried_again = False  # to fold them, at the start
         self._tasks: list[asyncio.Task[None]] = []
         self._threads = WorkPool("background tasks", THREADS, most_waiting=THREADS)
-        self._file_thread = ThreadPoolExecutor(1, "files")
+        self._deletion = DeletionThreads(components.erasure, components.retention)
         self._disks = DiskWatch(settings)
 
     def start(self) -> None:
@@ -64,7 +64,8 @@ class BackgroundTasks:
             (self._settings.learn_every_s, self._refresh_snapshot),
             (LEDGER_EVERY_S, self._check_ledger),
             (CATALOG_EVERY_S, self._refresh_catalog),
-            (ERASURES_EVERY_S, self._finish_erasures),
+            (ERASURES_EVERY_S, self._deletion.finish_erasures),
+            (RETENTION_EVERY_S, self._deletion.apply_retention),
             (DISK_EVERY_S, self._look_at_disks),
             (self._settings.models_every_s, self._show_backlog),
         )
@@ -77,7 +78,7 @@ class BackgroundTasks:
             with suppress(asyncio.CancelledError):
                 await task
         self._threads.close()
-        self._file_thread.shutdown(cancel_futures=True)
+        await asyncio.to_thread(self._deletion.stop)
         self._learner.stop()
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
@@ -126,11 +127,6 @@ class BackgroundTasks:
             log.info("Now serving %s", dict(parts.model_watcher.current.versions))
         self._use_current_models()
         monitoring.DEGRADED.set(len(self.degraded))
-
-    async def _finish_erasures(self) -> None:
-        """Clean the files of forgotten customers, in a thread that nothing else waits for."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._file_thread, self._components.erasure.finish)
 
     async def _look_at_disks(self) -> None:
         """Measure the free space; `/readyz` says when it runs out."""

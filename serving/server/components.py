@@ -9,6 +9,7 @@ from features.clock import utc_now
 from features.customers.consents import index_consents
 from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
+from features.ingest.retention import RetentionPolicy
 from features.journeys.journey_states import JourneyStates
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
@@ -55,6 +56,7 @@ class Components:
         states = JourneyStates(model_input.fold, self.features.state)
         self.ingest = Ingest(self.ledger, self.features, domain, states)
         self.erasure = Erasure(self.ledger, self.features, settings.home)
+        self.retention = RetentionPolicy(self.ledger, domain, settings)
 
     def close(self) -> None:
         """Finish what is being written to the ledger, and close it."""

@@ -57,6 +57,8 @@ def test_a_catalogue_that_is_named_need_not_stand_beside_its_domain():
         ("NBA_LEARNER", "0", "learner", False),
         ("NBA_LEARN_EVERY_S", "0.25", "learn_every_s", 0.25),
         ("NBA_MODELS_EVERY_S", "60", "models_every_s", 60.0),
+        ("NBA_RETENTION_RECORDS_DAYS", "90", "retention_records_days", 90.0),
+        ("NBA_RETENTION_EVENTS_DAYS", "730", "retention_events_days", 730.0),
         ("NBA_NOOP", "true", "noop", True),
         ("NBA_LEDGER_URL", "postgresql+psycopg://db/nba", "ledger_url", None),
         ("NBA_MLFLOW_URI", "http://mlflow:5000", "mlflow_uri", None),
@@ -129,3 +131,12 @@ def test_what_is_relative_is_told_in_full_because_the_server_runs_elsewhere(tmp_
     assert settings.ledger_url == f"sqlite:///{tmp_path / 'l.db'}"
     assert settings.mlflow_uri == f"sqlite:///{tmp_path / 'm.db'}"
     assert (settings.actions, settings.mlflow_artifacts) == (tmp_path / "a.yaml", tmp_path / "art")
+
+
+def test_records_are_kept_for_400_days_and_events_for_ever_unless_said_otherwise():
+    settings = load_settings({})
+    assert (settings.retention_records_days, settings.retention_events_days) == (400.0, None)
+    assert load_settings({"NBA_RETENTION_RECORDS_DAYS": "never"}).retention_records_days is None
+    for text in ("0", "-1", "ever", "inf"):
+        with pytest.raises(InvalidSetting, match="NBA_RETENTION_EVENTS_DAYS is "):
+            load_settings({"NBA_RETENTION_EVENTS_DAYS": text})

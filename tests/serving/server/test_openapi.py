@@ -163,6 +163,7 @@ PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/explain", DecisionUnknown, {"decision_id": "none"}),
     ("/v1/explain", NotRepeatable, {"decision_id": "api-9"}),
     ("/v1/replay", DecisionUnknown, {"decision_id": "none"}),
+    ("/v1/replay", NotRepeatable, {"decision_id": "api-8"}),
     ("/v1/outcomes", InvalidRequest, {"decision_id": "api-1", "outcome": "loved"}),
     ("/v1/outcomes", DecisionUnknown, {"decision_id": "none", "outcome": "accepted"}),
     (
@@ -197,11 +198,12 @@ def test_what_is_provoked_below_is_all_that_the_routes_say_they_refuse():
 
 @pytest.fixture(scope="module")
 def server(first_day_server: Server) -> Server:
-    """A server that has decided, forgotten somebody, and lost the catalogue of one decision."""
+    """A server that has decided, forgotten somebody, and lost a catalogue and a record."""
     for path, body in (
         ("/v1/decide", {"customer_id": "h1", "channel": "app", "decision_id": "api-1"}),
         ("/v1/outcomes", {"decision_id": "api-1", "outcome": "shown", "outcome_id": "api-o1"}),
         ("/v1/decide", {"customer_id": "h9", "channel": "app", "decision_id": "api-9"}),
+        ("/v1/decide", {"customer_id": "h8", "channel": "app", "decision_id": "api-8"}),
         ("/v1/decide", {"customer_id": "api-gone", "channel": "app"}),
         ("/v1/forget", {"customer_id": "api-gone"}),
     ):
@@ -210,6 +212,8 @@ def server(first_day_server: Server) -> Server:
     with closing(sqlite3.connect(file, isolation_level=None)) as ledger:
         lost = "UPDATE decisions SET record = json_set(record, '$.catalog', 'lost')"
         ledger.execute(f"{lost} WHERE decision_id = 'api-9'")
+        removed = "UPDATE decisions SET answer = NULL, features = NULL"  # as retention does
+        ledger.execute(f"{removed} WHERE decision_id = 'api-8'")
     return first_day_server
 
 

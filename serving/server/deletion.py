@@ -1,0 +1,52 @@
+"""Erases and prunes in threads of their own, which no request and no other task waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from features.clock import utc_now
+from features.errors import InvalidSetting
+from features.ingest.erasure import Erasure
+from features.ingest.retention import RetentionPolicy, pruning_lock
+
+PAUSE_S = 0.1  # after each transaction of retention: 1,000 records a second at most
+
+
+class DeletionThreads:
+    """One thread that cleans files of forgotten customers, and one that applies retention.
+
+    Of several workers, one at a time does either; file locks see to that.
+    """
+
+    def __init__(self, erasure: Erasure, retention: RetentionPolicy) -> None:
+        self._erasure = erasure
+        self._retention = retention
+        self._stopping = threading.Event()
+        self._files = ThreadPoolExecutor(1, "erasures")
+        self._records = ThreadPoolExecutor(1, "retention")
+
+    async def finish_erasures(self) -> None:
+        """Clean the files of the customers who were forgotten."""
+        await asyncio.get_running_loop().run_in_executor(self._files, self._erasure.finish)
+
+    async def apply_retention(self) -> None:
+        """Remove old records if that was not done today."""
+        await asyncio.get_running_loop().run_in_executor(self._records, self._prune)
+
+    def stop(self) -> None:
+        """Stop after the transaction, or the file, that is being written."""
+        self._stopping.set()
+        self._files.shutdown(cancel_futures=True)
+        self._records.shutdown(cancel_futures=True)
+
+    def _prune(self) -> None:
+        now = utc_now()
+        if self._retention.is_due(now):
+            with suppress(InvalidSetting), pruning_lock(self._retention.settings.home):
+                self._retention.prune(now, after_step=self._goes_on)
+
+    def _goes_on(self) -> bool:
+        return not self._stopping.wait(PAUSE_S)

@@ -1,0 +1,110 @@
+"""Removes records of old decisions and old events; what counts for the future stays."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from features.errors import InvalidSetting
+from features.ingest import retention as module
+from features.ingest.retention import Pruned, RetentionPolicy, pruning_lock
+from features.ledger import tables
+from features.outcomes.attribution import DECISION_COLUMNS, shown_by
+from features.settings import load_settings
+from tests.conftest import NOW
+from tests.decided import decided, put_imported
+from tests.features.erasing import count
+from tests.features.live import SHOP, InMemoryOnlineStore, event, folded, live
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+DAY = timedelta(days=1)
+
+
+def retention(ledger, home, **days):
+    names = {f"NBA_RETENTION_{name.upper()}_DAYS": str(value) for name, value in days.items()}
+    return RetentionPolicy(ledger, SHOP, load_settings({"NBA_HOME": str(home), **names}))
+
+
+def decisions(ledger):
+    query = sa.select(tables.decisions).order_by(tables.decisions.c.serial)
+    return ledger.read(lambda c: c.execute(query).all())
+
+
+def test_records_older_than_the_limit_are_removed_and_rows_stay(ledger, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "RECORDS_PER_STEP", 2)
+    for number in range(5):
+        decided(ledger, f"old{number}", NOW - (410 - number) * DAY, {"call": 7.0, "mail": 3.0})
+    put_imported(ledger, "imported", NOW - 500 * DAY)
+    decided(ledger, "new", NOW - 399 * DAY, {"call": 7.0})
+    before = {row.decision_id: shown_by(row) for row in decisions(ledger)}
+    found = retention(ledger, tmp_path)
+    counted = found.count(NOW)
+    assert counted.records == 5 and counted.record_bytes > 500
+    steps = []
+    assert found.prune(NOW, lambda *step: steps.append(step)) == counted
+    assert [done for name, done, _ in steps if name == "remove records"][:3] == [2, 4, 5]
+    rows = {row.decision_id: row for row in decisions(ledger)}
+    assert all((rows[f"old{n}"].answer, rows[f"old{n}"].features) == (None, None) for n in range(5))
+    assert rows["new"].answer is not None and rows["imported"].record is None
+    assert {name: shown_by(row) for name, row in rows.items()} == before
+    assert count(ledger, tables.contacts) == 11
+    assert found.prune(NOW) == Pruned()
+    assert found.prune(NOW + 2 * DAY).records == 1
+    assert {column.name for column in DECISION_COLUMNS} >= {"record", "activation"}
+
+
+def test_a_record_is_kept_until_its_windows_have_closed(ledger, tmp_path):
+    decided(ledger, "long", NOW - 3 * DAY, {"call": 7.0})
+    decided(ledger, "short", NOW - 3 * DAY, {"call": 1.0})
+    found = retention(ledger, tmp_path, records=1)
+    assert found.prune(NOW).records == 0
+    assert found.prune(NOW + 5 * DAY).records == 2
+
+
+def test_retention_is_due_once_a_day_and_can_be_stopped(ledger, tmp_path):
+    decided(ledger, "old", NOW - 500 * DAY, {"call": 7.0})
+    found = retention(ledger, tmp_path)
+    found.prune(NOW, after_step=lambda: False)
+    assert found.is_due(NOW)
+    found.prune(NOW)
+    assert not found.is_due(NOW + DAY / 2) and found.is_due(NOW + DAY)
+
+
+def test_what_is_never_removed_stays(ledger, tmp_path):
+    decided(ledger, "old", NOW - 5000 * DAY, {"call": 7.0})
+    found = retention(ledger, tmp_path, records="never")
+    assert found.prune(NOW) == found.count(NOW) == Pruned()
+    assert found.storage().total > 0
+
+
+def test_only_one_process_prunes(tmp_path):
+    with (
+        pruning_lock(tmp_path),
+        pytest.raises(InvalidSetting, match=r"holds pruning\.lock"),
+        pruning_lock(tmp_path),
+    ):
+        pass
+
+
+def test_old_events_are_deleted_and_features_are_those_of_the_rest(ledger, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "EVENTS_PER_STEP", 3)
+    monkeypatch.setattr(module, "CUSTOMERS_PER_STEP", 2)
+    online = InMemoryOnlineStore()
+    worker = live(ledger, online)
+    sent = [
+        event(10 * who + n, f"c{who}", at=NOW - (100 * n + 1) * DAY)
+        for who in range(4)
+        for n in range(5)
+    ]
+    assert asyncio.run(worker.ingest(sent, NOW)).accepted == 20
+    found = retention(ledger, tmp_path, events=150)
+    counted = found.count(NOW)
+    assert counted.events == 12
+    assert found.prune(NOW)._replace(event_bytes=0) == counted._replace(event_bytes=0)
+    assert count(ledger, tables.events) == 8
+    asyncio.run(worker.publish(NOW))
+    for who in range(4):
+        assert online.states[f"c{who}"] == folded(ledger, f"c{who}")
