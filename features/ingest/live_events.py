@@ -85,7 +85,7 @@ class Ingest:
             rejected += wrong
             if good:
                 unit = partial(self._append, events=good, now=now)
-                total.add(await self._ledger.write(unit))
+                total.add(await self._ledger.write(unit, begun=begin > 0))
         if total.relocating:
             await self.publisher.finish_relocations(total.touched)
         problems = await self.publisher.show(total.touched, now)

@@ -116,7 +116,7 @@ class StatePublisher:
                 return False
             return of_all or bool(is_relocating(connection, customers))
 
-        while await self._ledger.write(move):
+        while await self._ledger.write(move, begun=True):
             pass
 
     def close(self) -> None:
@@ -182,5 +182,6 @@ class StatePublisher:
         except CannotFold as error:
             problem = error
         await self._ledger.write(
-            partial(finish, states=self._states, key=key, refold=refold, error=problem)
+            partial(finish, states=self._states, key=key, refold=refold, error=problem),
+            begun=True,
         )

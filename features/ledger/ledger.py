@@ -83,7 +83,9 @@ class Ledger:
         self._group_commit.queue([Unit(work, future, first)])
         return future
 
-    async def write(self, work: Work[T], brief: bool = False, first: bool = False) -> T:
+    async def write(
+        self, work: Work[T], brief: bool = False, first: bool = False, begun: bool = False
+    ) -> T:
         """Run a unit of work in the next group commit.
 
         The units of one turn of the event loop are queued together, so they share a commit. If
@@ -96,14 +98,16 @@ class Ledger:
             `GroupCommit.run_or_queue`.
         first : bool
             The unit runs before the others of its transaction, and never after one of them.
+        begun : bool
+            The unit belongs to work that has written already, so it is not refused.
 
         Raises
         ------
         Overloaded
-            If `MAX_WAITING` units wait already. A unit that is `first` is not refused: it belongs
-            to work that was begun. Neither are units of threads (`submit`).
+            If `MAX_WAITING` units wait already, and the unit is neither `first` nor of work that
+            was `begun`. Units of threads (`submit`) are not refused either.
         """
-        if not first and self._group_commit.pending >= MAX_WAITING:
+        if not (first or begun) and self._group_commit.pending >= MAX_WAITING:
             raise _overloaded()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()

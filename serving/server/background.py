@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 DISK_EVERY_S, RETENTION_EVERY_S = 5.0, 60.0
-THREADS = 4  # one for each task that uses them: each waits for its own work only
+THREADS = 5  # one for each task that uses them: each waits for its own work only
 
 
 class BackgroundTasks:
@@ -110,7 +110,7 @@ class BackgroundTasks:
 
     async def _check_ledger(self) -> None:
         """Take the write lock and give it back: decisions can be written."""
-        # Unlike those of requests, it is not refused when many wait.
+        # First: many requests that wait do not make the ledger one that cannot be written.
         write = self._components.ledger.write(lambda connection: None, first=True)
         try:
             await asyncio.wait_for(write, LEDGER_WITHIN_S)

@@ -372,17 +372,19 @@ def test_too_many_waiting_units_are_refused_before_they_begin(ledger, monkeypatc
         waiting = ledger.submit(_note("waits"))
         with pytest.raises(Overloaded, match=r"^2 writes wait .* Send the same again"):
             await ledger.write(_note("refused"), brief=True)
-        begun = asyncio.create_task(ledger.write(_note("begun"), first=True))
+        begun = asyncio.create_task(ledger.write(_note("begun"), begun=True))
+        first = asyncio.create_task(ledger.write(_note("first"), first=True))
         thread = ledger.submit(_note("of a thread"))
         await asyncio.sleep(0)  # lets it begin; no time passes
         go.set()
         await begun
+        await first
         await asyncio.wrap_future(waiting)
         await asyncio.wrap_future(thread)
         await ledger.write(_note("later"))
 
     asyncio.run(story())
-    assert _keys(ledger) == ["begun", "later", "of a thread", "waits"]
+    assert _keys(ledger) == ["begun", "first", "later", "of a thread", "waits"]
 
 
 def test_a_read_of_an_event_loop_runs_in_a_thread(ledger):
