@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from features.business.domain import Domain
 from features.customers.profiles import all_attributes
+from features.customers.relocation import relocate_all
 from features.customers.tombstones import forgotten
 from features.journeys.checkpoints import Checkpoint, keep_checkpoints
 from features.journeys.journey_states import JourneyStates
@@ -72,6 +73,7 @@ def _build(
     processes: int,
 ) -> int:
     store.apply()
+    relocate_all(ledger)  # events are folded under the customer with whom they are stored
     model_input = ModelInput(domain)
     restated = ledger.write_now(lambda c: _begin(c, model_input.layout))
     customers = _write_profiles(ledger, store, domain, now)

@@ -4,9 +4,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from features.customers.identity import rename_customer
+from features.customers.relocation import is_any_relocating
+from features.journeys.fold import Fold
+from features.ledger import tables
 from features.store import fold_parts
 from features.store.build import build_features
-from tests.features.store.toy_events import EVENTS, NOW, open_store
+from tests.features.store.toy_events import EVENTS, NOW, fill, open_store
 
 
 def test_the_history_keeps_a_state_after_the_last_event_of_each_customer(store):
@@ -63,3 +67,25 @@ def test_progress_ends_with_all_events_folded(monkeypatch, store, filled, toy_do
     assert [what for what, _, _ in progress] == ["fold events"] * 3  # two of ann, three of tie, one
     assert progress[-1] == ("fold events", len(EVENTS), len(EVENTS))
     assert sorted(done for _, done, _ in progress) == [done for _, done, _ in progress]
+
+
+def test_events_that_are_still_stored_under_a_merged_customer_are_folded_with_the_other_one(
+    monkeypatch, tmp_path, toy_domain, ledger
+):
+    def merge_as_if_long(connection):
+        keys = [{"key": key, "customer_id": key, "rank": 0} for key in ("tie", "ann")]
+        tables.insert_new(connection, tables.identities, keys)
+        rename_customer(connection, "ann", "tie", at_most=0)
+
+    fill(ledger)
+    ledger.write_now(merge_as_if_long)
+    assert ledger.read(is_any_relocating)
+    opened = open_store(monkeypatch, tmp_path, toy_domain)
+    build_features(ledger, opened, toy_domain, NOW)
+    assert not ledger.read(is_any_relocating)
+    assert opened.online("ann") is None
+    fold, state = Fold(toy_domain), Fold(toy_domain).empty()
+    for who, kind, at, properties in EVENTS:
+        if who in ("ann", "tie"):
+            state = fold.advance(state, kind, "app", at.timestamp(), properties)
+    np.testing.assert_array_equal(opened.online("tie").state, state)
