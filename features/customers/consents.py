@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.domain import Domain
+from features.customers.relocation import is_relocating
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.ledger.statements import Statement
+from features.ledger.statements import Row, Statement
 
 INDEX = "consents_"  # begins the name of the index; a hash of the types follows
 
@@ -33,8 +34,7 @@ def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> lis
     if not kinds:
         return []
     latest: dict[tuple[str, str | None], dict[str, Any]] = {}
-    asked = {"customer": customer_id}
-    found = _consent_events(_types(domain)).rows(connection, asked)
+    found = _read(connection, customer_id, _types(domain))
     for at_us, _, kind, text in sorted(found):
         properties = from_json(text)
         purpose, channel = properties.get("purpose", ""), properties.get("for_channel")
@@ -77,8 +77,29 @@ def _types(domain: Domain) -> tuple[str, ...]:
     return tuple(sorted(name for name, event in domain.events.items() if event.consent))
 
 
+def _read(connection: sa.Connection, customer_id: str, types: tuple[str, ...]) -> list[Row]:
+    """Read time, id, type and properties of each consent, in any order."""
+    if not is_relocating(connection, [customer_id]):
+        return _consent_events(types).rows(connection, {"customer": customer_id})
+    # Some events are still stored under another customer, and some are another customer's.
+    sources = _SOURCES.rows(connection, {"customer": customer_id})
+    found: list[Row] = []
+    for source in {customer_id, *(source for (source,) in sources)}:
+        values = {"customer": source, "owner": customer_id}
+        found += _consent_events(types, relocating=True).rows(connection, values)
+    return found
+
+
+_KEYS = tables.identities.c
+_SOURCES = Statement(
+    sa.select(tables.relocations.c.customer_id)
+    .join_from(tables.relocations, tables.identities, _KEYS.key == tables.relocations.c.subject)
+    .where(_KEYS.customer_id == sa.bindparam("customer"))
+)
+
+
 @cache
-def _consent_events(types: tuple[str, ...]) -> Statement:
+def _consent_events(types: tuple[str, ...], relocating: bool = False) -> Statement:
     # The condition must have the literals of the index, and the order must be that of the index:
     # SQLite would rather read the table in its own order, and find few of many rows.
     columns = tables.events.c
@@ -86,6 +107,10 @@ def _consent_events(types: tuple[str, ...]) -> Statement:
     query = sa.select(at, name, kind, columns.properties)
     is_consent = kind.in_([sa.literal_column(text) for text in _literals(types)])
     query = query.where(columns.customer_id == sa.bindparam("customer"), is_consent)
+    if relocating:
+        owner = sa.func.coalesce(_KEYS.customer_id, columns.subject)
+        query = query.outerjoin(tables.identities, _KEYS.key == columns.subject)
+        query = query.where(owner == sa.bindparam("owner"))
     return Statement(query.order_by(kind, at, name))
 
 

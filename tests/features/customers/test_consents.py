@@ -6,9 +6,14 @@ import json
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from features.business.domain import Domain
+from features.customers import identity
 from features.customers.consents import _consent_events, _indexes, _types, consents, index_consents
+from features.customers.identity import link, unlink
+from features.customers.keys import KeyNormalizer
+from features.customers.relocation import is_relocating, place, relocate_some
 from features.ledger import tables
 from features.ledger.statements import execute_text
 from tests.features.live import NOW
@@ -134,6 +139,26 @@ def test_the_index_of_other_types_is_replaced_and_made_once(ledger, toy_domain):
         found.append(ledger.read(_indexes))
     assert found[0] == found[1] != found[2]
     assert [len(names) for names in found] == [1, 1, 1, 0]
+
+
+def test_consents_that_are_still_stored_under_another_customer_count(
+    ledger, decide, read, monkeypatch
+):
+    """A merge and a split of long pasts move their events in small steps."""
+    monkeypatch.setattr(identity, "place", lambda *about: place(*about[:4], at_most=0))
+    decide(WITHDRAWN, 1, customer="cookie:1")
+    decide(GIVEN, 2, customer="c1", purpose="research")
+    pair, normalizer = ("c1", "cookie:1"), KeyNormalizer(DOMAIN)
+    ledger.write_now(lambda c: link(c, normalizer, pair, "told", NOW))
+    [listed] = ledger.read(lambda c: c.execute(sa.select(tables.relocations)).all())
+    assert (listed.customer_id, listed.subject) == ("cookie:1", "cookie:1")
+    both = [("marketing", None, False, 1), ("research", None, True, 2)]
+    assert read() == both
+    ledger.write_now(lambda c: relocate_some(c))
+    assert read() == both
+    ledger.write_now(lambda c: unlink(c, pair, "a mistake", NOW))
+    assert ledger.read(lambda c: is_relocating(c, ["c1"])) == {"c1"}
+    assert read() == both[1:]
 
 
 def test_consents_of_one_instant_come_in_the_order_of_their_ids(decide, read):
