@@ -39,18 +39,15 @@ class Contact(NamedTuple):
 
 # Built once: building the expression would take longer than the database takes to answer it.
 _COLUMNS = tables.contacts.c
-_HISTORY = (
-    sa.select(
-        _COLUMNS.customer_id,
-        _COLUMNS.action_id,
-        _COLUMNS.action_group,
-        _COLUMNS.channel,
-        sa.type_coerce(_COLUMNS.shown_at, sa.BigInteger),
-        _COLUMNS.outcomes_at,
-    )
-    .where(_COLUMNS.shown_at > sa.bindparam("since", type_=tables.UtcMicros))
-    .order_by(_COLUMNS.shown_at, _COLUMNS.decision_id, _COLUMNS.action_id)
-)
+CONTACTS = sa.select(
+    _COLUMNS.customer_id,
+    _COLUMNS.action_id,
+    _COLUMNS.action_group,
+    _COLUMNS.channel,
+    sa.type_coerce(_COLUMNS.shown_at, sa.BigInteger),
+    _COLUMNS.outcomes_at,
+).order_by(_COLUMNS.shown_at, _COLUMNS.decision_id, _COLUMNS.action_id)
+_HISTORY = CONTACTS.where(_COLUMNS.shown_at > sa.bindparam("since", type_=tables.UtcMicros))
 _OF_ONE = Statement(_HISTORY.where(_COLUMNS.customer_id == sa.bindparam("customer")))
 _OF_SOME = _HISTORY.where(_COLUMNS.customer_id.in_(sa.bindparam("customers", expanding=True)))
 _MEMBERS = tables.account_members.c
@@ -65,6 +62,11 @@ def history(
         rows = _OF_ONE.rows(connection, {"customer": customer_ids[0], "since": since})
     else:
         rows = connection.execute(_OF_SOME, {"customers": customer_ids, "since": since})
+    return as_contacts(rows)
+
+
+def as_contacts(rows: Iterable[Any]) -> list[Contact]:
+    """Make contacts of the rows of `CONTACTS`."""
     return [
         Contact(customer_id, action_id, group, channel, shown_us, from_json(text) if text else {})
         for customer_id, action_id, group, channel, shown_us, text in rows

@@ -32,7 +32,10 @@ CHANGES = (
     ACCOUNTS,
     ACCOUNTS_OF_CONTACTS,
     "CREATE INDEX ix_account_members_account ON account_members (account)",
-    "CREATE INDEX contacts_of_account ON contacts (account, shown_at)",
+    "CREATE INDEX contacts_of_account ON contacts "
+    "(account, shown_at, channel, action_group, action_id) WHERE account IS NOT NULL",
+    "CREATE INDEX contacts_with_outcomes ON contacts (account, shown_at) "
+    "WHERE account IS NOT NULL AND outcomes_at <> ''",
 )
 
 

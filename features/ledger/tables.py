@@ -154,7 +154,22 @@ contacts = sa.Table(
     sa.Column("outcomes_at", TEXT, nullable=False),
     sa.Column("account", TEXT),
     sa.Index("contacts_of_customer", "customer_id", "shown_at"),
-    sa.Index("contacts_of_account", "account", "shown_at"),
+)
+_of_account = contacts.c.account.is_not(None)
+_reacted = sa.and_(_of_account, contacts.c.outcomes_at != sa.literal_column("''"))
+# It has all columns by which a cap counts, as an account may have thousands of contacts.
+sa.Index(
+    "contacts_of_account",
+    *(contacts.c.account, contacts.c.shown_at, contacts.c.channel),
+    *(contacts.c.action_group, contacts.c.action_id),
+    sqlite_where=_of_account,
+    postgresql_where=_of_account,
+)
+sa.Index(
+    "contacts_with_outcomes",
+    *(contacts.c.account, contacts.c.shown_at),
+    sqlite_where=_reacted,
+    postgresql_where=_reacted,
 )
 # The spent part of each volume and budget of the day, and its shadow price (`pacing`).
 paces = sa.Table(

@@ -20,6 +20,7 @@ from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.catalog_rules import ControlGroup
+from features.customers.contacts import Contact
 from features.errors import ModelMissing
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -31,7 +32,7 @@ from serving.audit.archive import Archive
 from serving.audit.replay import inputs_from_record
 from serving.decide.choice import score, select
 from serving.decide.decision_setup import DecisionSetup
-from serving.decide.limit_inputs import contacts_of, limit_inputs_of
+from serving.decide.limit_inputs import account_contacts_of, contacts_of, limit_inputs_of
 from serving.decide.step_results import LimitInputs, SelectedActions
 from training.arrays import Floats
 
@@ -211,19 +212,18 @@ class Evaluation:
         Where the other contact policy looks further back than the logged one, contacts are read
         from the ledger.
         """
-        locked = limit_inputs_of(record, customer_id)
-        if setup.contact_policy.days <= self._archive.looks_back_days(record["catalog"]):
+        locked, at = limit_inputs_of(record, customer_id), row.decided_at
+        looks_back = self._archive.looks_back_days(record["catalog"])
+        if setup.contact_policy.days <= looks_back and _counted(setup, locked, row.channel):
             return locked
-        at = micros(row.decided_at)
-        found = self._ledger.read(lambda c: contacts_of(c, setup, customer_id, row.decided_at))
-        contacts = [
-            one._replace(
-                outcomes_at={name: when for name, when in one.outcomes_at.items() if when < at}
-            )
-            for one in found
-            if one.shown_us < at
-        ]
-        return replace(locked, contacts=contacts)
+        asked = setup, customer_id
+        contacts = self._ledger.read(lambda c: contacts_of(c, *asked, at))
+        account = self._ledger.read(
+            lambda c: account_contacts_of(c, *asked, row.channel, at, before=at)
+        )
+        if account is not None:
+            account = account._replace(showings=_until(account.showings, micros(at)))
+        return replace(locked, contacts=_until(contacts, micros(at)), account=account)
 
     def _replayed_log(self, repeated: Sequence[_RepeatedDecision], policy: Catalog) -> ReplayedLog:
         logged_names = {name for one in repeated for name in one.record["candidates"]}
@@ -249,6 +249,26 @@ class Evaluation:
             customers=tuple(one.row.customer_id for one in repeated),
             left_out={why: count for why, count in self._left_out.items() if count},
         )
+
+
+def _counted(setup: DecisionSetup, logged: LimitInputs, channel: str) -> bool:
+    """Return whether the record holds what a contact policy needs of the customer's account."""
+    if logged.account is None:
+        return True
+    counts, window = setup.contact_policy.of_account(channel)
+    known = all(one.key in logged.account.counts for one in counts)
+    return known and (window is None or window.key == logged.account.showings_of)
+
+
+def _until(contacts: Sequence[Contact], at_us: int) -> list[Contact]:
+    """Take contacts and their outcomes before a time, in microseconds since 1970."""
+    return [
+        one._replace(
+            outcomes_at={name: when for name, when in one.outcomes_at.items() if when < at_us}
+        )
+        for one in contacts
+        if one.shown_us < at_us
+    ]
 
 
 def _first(row: Any) -> ShownAction | None:

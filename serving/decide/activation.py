@@ -103,9 +103,10 @@ def _activate(connection: sa.Connection, asked: _Activation) -> ActivateAnswer |
         return ActivateAnswer.model_validate_json(latest.activation)
     customer_id, channel = row.customer_id, row.channel
     nothing_out = np.zeros(len(setup.compiled.actions), dtype=bool)
-    locked = read_limit_inputs(connection, setup, customer_id, now, nothing_out)
+    locked = read_limit_inputs(connection, setup, customer_id, channel, now, nothing_out)
     consents = consents_on(connection, domain, setup, customer_id, channel)
-    facts = setup.facts(customer_id, channel, now, features, consents, locked.contacts, problem)
+    limits = locked.contacts, locked.account
+    facts = setup.facts(customer_id, channel, now, features, consents, *limits, problem)
     contact_policy_result = setup.contact_policy.evaluate(facts)
     pacing_result = setup.pacer.evaluate(locked.paces, now)
     shown, removed = list[str](), list[Removed]()

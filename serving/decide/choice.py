@@ -119,6 +119,7 @@ def _limits(
         inputs.row,
         inputs.consents,
         read.contacts,
+        read.account,
         inputs.features_problem,
     )
     contact_policy_result = setup.contact_policy.evaluate(facts)

@@ -24,7 +24,7 @@ from features.outcomes.silence import queue_silences
 from serving.contract.decisions import Decision
 from serving.decide.choice import select
 from serving.decide.decision_setup import DecisionSetup
-from serving.decide.limit_inputs import read_limit_inputs, still_valid
+from serving.decide.limit_inputs import read_limit_inputs, record_of_account, still_valid
 from serving.decide.step_results import (
     CompleteDecision,
     DecisionInputs,
@@ -135,9 +135,9 @@ def _locked(
     earlier = _earlier(connection, inputs)
     if earlier is not None:
         return earlier
-    return read_limit_inputs(
-        connection, setup, inputs.customer_id, inputs.decided_at, scored.eligibility.out
-    )
+    customer_id, channel = inputs.customer_id, inputs.request.channel
+    out = scored.eligibility.out
+    return read_limit_inputs(connection, setup, customer_id, channel, inputs.decided_at, out)
 
 
 def _spent_on(
@@ -198,6 +198,7 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
         "request": inputs.request.model_dump(mode="json", exclude_defaults=True),
         "consents": inputs.consents,
         "contacts": [(one.customer_id == inputs.customer_id, *one[1:]) for one in limits.contacts],
+        **record_of_account(limits.account),
         "paces": limits.paces,
         "catalog": setup.compiled.catalog.fingerprint,
         "features_layout": setup.model_input.fingerprint,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from features.customers.account_contacts import AccountContacts
 from features.customers.contacts import Contact
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog
@@ -69,10 +70,11 @@ class DecisionSetup:
         row: Floats,
         consents: Mapping[str, bool],
         contacts: Sequence[Contact],
-        features_problem: str = "",
+        account: AccountContacts | None,
+        features_problem: str,
     ) -> ContactFacts:
         """Collect the facts that the contact policy needs."""
-        mine, account = self._problems_at, self._account_at
+        mine, shared = self._problems_at, self._account_at
         return ContactFacts(
             customer_id=customer_id,
             channel=channel,
@@ -81,8 +83,9 @@ class DecisionSetup:
             contacts=contacts,
             consents=consents,
             problems=0.0 if mine is None else float(row[mine]),
-            account_problems=0.0 if account is None else float(row[account]),
+            account_problems=0.0 if shared is None else float(row[shared]),
             features_problem=features_problem,
+            account=account,
         )
 
     def with_models(self, models: Models) -> DecisionSetup:

@@ -76,9 +76,10 @@ class Engine:
         self, setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions
     ) -> Decision | None:
         """Select outside the transaction; after some changes meanwhile, inside it."""
-        customer_id, now, out = inputs.customer_id, inputs.decided_at, scored.eligibility.out
+        customer_id, channel = inputs.customer_id, inputs.request.channel
+        now, out = inputs.decided_at, scored.eligibility.out
         read = await self.ledger.read_briefly(
-            lambda connection: read_limit_inputs(connection, setup, customer_id, now, out)
+            lambda connection: read_limit_inputs(connection, setup, customer_id, channel, now, out)
         )
         for _ in range(SELECTIONS):
             selected = select(setup, inputs, scored, read)

@@ -16,8 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from features.customers.account_contacts import AccountContacts, read_account_contacts
 from features.customers.contacts import Contact, history
-from features.customers.profiles import account_key, account_of, members_of
+from features.customers.profiles import account_of
 from features.ledger import tables
 from features.ledger.statements import Statement, list_parameters, list_values
 from serving.decide.decision_setup import DecisionSetup
@@ -26,7 +27,12 @@ from training.arrays import Bools
 
 
 def read_limit_inputs(
-    connection: sa.Connection, setup: DecisionSetup, customer_id: str, now: datetime, out: Bools
+    connection: sa.Connection,
+    setup: DecisionSetup,
+    customer_id: str,
+    channel: str,
+    now: datetime,
+    out: Bools,
 ) -> LimitInputs:
     """Read contacts and pacing states.
 
@@ -36,7 +42,8 @@ def read_limit_inputs(
         Actions that are removed already; the pacing states that only they draw on are not read.
     """
     contacts = contacts_of(connection, setup, customer_id, now)
-    return LimitInputs(contacts, _paces_of(connection, setup, out))
+    account = account_contacts_of(connection, setup, customer_id, channel, now)
+    return LimitInputs(contacts, _paces_of(connection, setup, out), account)
 
 
 def still_valid(
@@ -52,7 +59,7 @@ def still_valid(
     `BudgetPacer.still_valid`. Neither condition looks at the actions that were drawn. So no draw
     is repeated more often than another, and the logged probabilities are exact.
     """
-    if read.contacts != locked.contacts:
+    if read.contacts != locked.contacts or read.account != locked.account:
         return False
     out, slots = scored.eligibility.out, inputs.request.slots
     return setup.pacer.still_valid(read.paces, locked.paces, inputs.decided_at, slots, out)
@@ -61,14 +68,34 @@ def still_valid(
 def contacts_of(
     connection: sa.Connection, setup: DecisionSetup, customer_id: str, now: datetime
 ) -> list[Contact]:
-    """Read the contacts that the contact policy counts, the oldest first."""
+    """Read the contacts of a customer that the contact policy counts, the oldest first."""
     policy = setup.contact_policy
     if not policy.days:
         return []
-    people = [customer_id]
-    if policy.per_account and (account := account_of(connection, customer_id)):
-        people += [one for one in members_of(connection, account_key(account)) if one not in people]
-    return history(connection, people, now - timedelta(days=policy.days))
+    return history(connection, [customer_id], now - timedelta(days=policy.days))
+
+
+def account_contacts_of(
+    connection: sa.Connection,
+    setup: DecisionSetup,
+    customer_id: str,
+    channel: str,
+    now: datetime,
+    before: datetime | None = None,
+) -> AccountContacts | None:
+    """Count the contacts of a customer's account, where a rule is per account.
+
+    Parameters
+    ----------
+    before
+        Leave out contacts from then on; None: there are none.
+    """
+    policy = setup.contact_policy
+    account = account_of(connection, customer_id) if policy.per_account else None
+    if account is None:
+        return None
+    counts, window = policy.of_account(channel)
+    return read_account_contacts(connection, account, counts, window, now, before)
 
 
 def limit_inputs_of(record: Mapping[str, Any], customer_id: str) -> LimitInputs:
@@ -77,7 +104,20 @@ def limit_inputs_of(record: Mapping[str, Any], customer_id: str) -> LimitInputs:
     Colleagues' customer ids are not in the record; they are empty here.
     """
     contacts = [Contact(customer_id if own else "", *rest) for own, *rest in record["contacts"]]
-    return LimitInputs(contacts, record["paces"])
+    kept = record.get("account")
+    if kept is None:
+        return LimitInputs(contacts, record["paces"])
+    showings = [Contact("", *rest) for rest in kept["showings"]]
+    account = AccountContacts(kept["counts"], showings, kept["showings_of"])
+    return LimitInputs(contacts, record["paces"], account)
+
+
+def record_of_account(account: AccountContacts | None) -> dict[str, Any]:
+    """Make the part of a decision's record that keeps the contacts of the account."""
+    if account is None:
+        return {}
+    showings = [one[1:] for one in account.showings]
+    return {"account": {**account._asdict(), "showings": showings}}
 
 
 def _paces_of(connection: sa.Connection, setup: DecisionSetup, out: Bools) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from features.customers.account_contacts import AccountContacts
 from features.customers.contacts import Contact
 from features.ledger.unwaiting import Version
 from serving.catalog.decision_context import DecisionContext
@@ -102,14 +103,16 @@ class LimitInputs:
     Attributes
     ----------
     contacts : sequence of Contact
-        Of the customer, and of their account where a rule counts per account, as far back as the
-        contact policy looks; the oldest first.
+        Of the customer, as far back as the contact policy looks; the oldest first.
+    account : AccountContacts or None
+        Where a rule is per account: the contacts of the customer's account.
     paces : mapping
         By name, the state of each paced volume and budget.
     """
 
     contacts: Sequence[Contact]
     paces: Mapping[str, Any]
+    account: AccountContacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from features.business.catalog import DEFAULT_GROUP
 from features.business.catalog_rules import Cap, CoolDown, Scope
+from features.customers.account_contacts import (
+    AccountContacts,
+    AccountCount,
+    ContactScope,
+    Counted,
+)
 from features.customers.contacts import Contact
 from features.ledger.tables import from_micros
 from serving.catalog.compiled_catalog import CompiledCatalog
@@ -23,8 +30,11 @@ class ContactFacts:
     Attributes
     ----------
     contacts
-        Earlier contacts with the customer and, where a rule is per account, with the other
-        customers of the account; oldest first.
+        Earlier contacts with the customer, oldest first. In decisions that were logged before
+        accounts were counted apart: also those with the other customers of the account.
+    account
+        Counts and contacts of the customer's account; None if there is no account, or no rule
+        is per account.
     consents : whether consent is given, by purpose, on this channel
     problems, account_problems : float
         Number of open problem journeys of the customer, and of their account.
@@ -44,6 +54,7 @@ class ContactFacts:
     problems: float = 0.0
     account_problems: float = 0.0
     features_problem: str = ""
+    account: AccountContacts | None = None
 
 
 class CountingRule:
@@ -65,7 +76,8 @@ class CountingRule:
     def __init__(self, compiled: CompiledCatalog, rule: Cap | CoolDown) -> None:
         self.rule = rule
         self.mask = scope_mask(compiled, rule)
-        self._kind_of = compiled.catalog.kind_of
+        self._kind_of, self._groups = compiled.catalog.kind_of, tuple(compiled.catalog.groups)
+        self._of_account: dict[str, AccountCount] = {}
         if "action" in rule.each:
             self._codes, own = compiled.index, compiled.actions
         elif "group" in rule.each:
@@ -84,10 +96,47 @@ class CountingRule:
         """True if the rule can remove an action on a channel."""
         return applies_to(self.rule, channel, direction)
 
-    def counted(self, facts: ContactFacts, outbound: set[str]) -> list[tuple[Contact, int]]:
-        """The contacts that the rule counts, each with the number of its counter."""
+    def of_account(self, channel: str, outbound: set[str]) -> AccountCount:
+        """The count of this cap in the contacts of an account, for decisions on a channel."""
+        known = self._of_account.get(channel)
+        if known is None:
+            assert isinstance(self.rule, Cap)
+            scope = ContactScope(**self._channels(channel, outbound), **self._groups_counted())
+            by: Counted = "action_id" if "action" in self.rule.each else ""
+            by = "action_group" if not by and "group" in self.rule.each else by
+            known = AccountCount(scope, self.rule.days, by, self.rule.at_most)
+            self._of_account[channel] = known
+        return known
+
+    def _channels(self, channel: str, outbound: set[str]) -> dict[str, tuple[str, ...]]:
+        rule, named = self.rule, {*self.rule.channels}
+        if "channel" in rule.each:
+            return {"channels": (channel,)}
+        if rule.direction == "outbound":
+            return {"channels": tuple(sorted(outbound & named if named else outbound))}
+        if rule.direction == "inbound" and not named:
+            return {"other_channels": tuple(sorted(outbound))}
+        if rule.direction == "inbound":
+            named -= outbound
+        return {"channels": tuple(sorted(named))} if rule.channels else {}
+
+    def _groups_counted(self) -> dict[str, tuple[str, ...]]:
+        rule, kind_of = self.rule, self._kind_of
+        found = {"actions": rule.actions} if rule.actions else {}
+        if not rule.kinds:
+            return found | ({"groups": rule.groups} if rule.groups else {})
+        if not rule.groups and DEFAULT_GROUP.kind in rule.kinds:  # as are those of old catalogues
+            others = tuple(name for name in self._groups if kind_of(name) not in rule.kinds)
+            return found | {"other_groups": others}
+        groups = rule.groups or self._groups
+        return found | {"groups": tuple(name for name in groups if kind_of(name) in rule.kinds)}
+
+    def counted(
+        self, facts: ContactFacts, outbound: set[str], contacts: Sequence[Contact]
+    ) -> list[tuple[Contact, int]]:
+        """Those of some contacts that the rule counts, each with the number of its counter."""
         rule, found = self.rule, []
-        for contact in facts.contacts:
+        for contact in contacts:
             of_subject = contact.customer_id == facts.customer_id or rule.per == "account"
             here = "channel" not in rule.each or contact.channel == facts.channel
             direction = "outbound" if contact.channel in outbound else "inbound"
@@ -99,15 +148,16 @@ class CountingRule:
                 continue
             if rule.kinds and self._kind_of(contact.group) not in rule.kinds:
                 continue
-            code = self._code_of(contact)
+            code = self.code_of(contact.action_id, contact.group)
             if code is not None:
                 found.append((contact, code))
         return found
 
-    def _code_of(self, contact: Contact) -> int | None:
+    def code_of(self, action_id: str, group: str) -> int | None:
+        """The counter of a contact; None if the catalogue has no such action or group."""
         if "action" in self.rule.each:
-            return self._codes.get(contact.action_id)
-        return self._codes.get(contact.group) if "group" in self.rule.each else 0
+            return self._codes.get(action_id)
+        return self._codes.get(group) if "group" in self.rule.each else 0
 
 
 class CapCounts:
@@ -130,14 +180,39 @@ class CapCounts:
         assert isinstance(counting.rule, Cap)
         self.rule = f"contact_policy.caps.{index}"
         self._counting, self._cap = counting, counting.rule
-        since = now_us - days_to_us(counting.rule.days)
-        self._times: dict[int, list[int]] = {}
         self._counts = [0] * counting.size
-        for contact, code in counting.counted(facts, outbound):
-            if contact.shown_us > since:
-                self._times.setdefault(code, []).append(contact.shown_us)
-                self._counts[code] += 1
+        # Time of the newest contact but `at_most - 1`, by counter: when it leaves the window, the
+        # cap allows one more.
+        self._nth_us: dict[int, int] = {}
+        stored = None
+        if counting.rule.per == "account" and facts.account is not None:
+            key = counting.of_account(facts.channel, outbound).key
+            stored = facts.account.counts.get(key)
+        if stored is None:
+            self._count(facts.contacts, facts, outbound, now_us)
+        else:
+            self._take(stored)
         self.mask = self._reached()
+
+    def _take(self, stored: Mapping[str, Sequence[int]]) -> None:
+        for name, (count, nth_us) in stored.items():
+            code = self._counting.code_of(name, name)
+            if code is not None:
+                self._counts[code] = count
+                self._nth_us[code] = nth_us
+
+    def _count(
+        self, contacts: Sequence[Contact], facts: ContactFacts, outbound: set[str], now_us: int
+    ) -> None:
+        cap = self._cap
+        since, times = now_us - days_to_us(cap.days), dict[int, list[int]]()
+        for contact, code in self._counting.counted(facts, outbound, contacts):
+            if contact.shown_us > since:
+                times.setdefault(code, []).append(contact.shown_us)
+                self._counts[code] += 1
+        for code, shown_us in times.items():
+            if 0 < cap.at_most <= len(shown_us):
+                self._nth_us[code] = shown_us[len(shown_us) - cap.at_most]
 
     def add(self, action: int) -> None:
         """Count one more contact."""
@@ -148,11 +223,10 @@ class CapCounts:
     def reason(self, action: int) -> tuple[str, Any]:
         """The count of an action in words, with the time when the cap allows it again."""
         cap, code = self._cap, int(self._counting.code[action])
-        count, times = self._counts[code], self._times.get(code, [])
+        count, nth_us = self._counts[code], self._nth_us.get(code)
         text = f"{count} of at most {cap.at_most} contacts in {cap.days:g} days"
-        if 0 < cap.at_most <= len(times):
-            free_us = times[len(times) - cap.at_most] + days_to_us(cap.days)
-            text += f"; free again {time_text(from_micros(free_us))}"
+        if nth_us:
+            text += f"; free again {time_text(from_micros(nth_us + days_to_us(cap.days)))}"
         return text, count
 
     def _reached(self) -> Bools:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from features.business.catalog_rules import CoolDown
+from features.customers.account_contacts import AccountCount, ShowingsWindow
+from features.customers.contacts import Contact
 from features.ledger.tables import from_micros, micros
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import Removed
@@ -73,8 +75,25 @@ class ContactPolicy:
         longest = max(action.attribution_days for action in catalog.actions.values())
         cool_down_days = [rule.days + longest for rule in policy.cool_downs]
         self.days = max([cap.days for cap in policy.caps] + cool_down_days, default=0.0)
-        counting = [counting.rule for counting in (*self._caps, *self._cool_downs)]
-        self.per_account = any(rule.per == "account" for rule in counting)
+        shared = [rule for rule in policy.cool_downs if rule.per == "account"]
+        self._window = None
+        if shared:
+            # A cool-down after showings in vain also needs the showings without any outcome.
+            reacted = all(rule.after for rule in shared)
+            days = max(rule.days for rule in shared) + longest
+            self._window = ShowingsWindow(days, reacted)
+        self._shared_caps = [one for one in self._caps if one.rule.per == "account"]
+        self.per_account = bool(shared or self._shared_caps)
+
+    def of_account(self, channel: str) -> tuple[list[AccountCount], ShowingsWindow | None]:
+        """List what a decision on a channel needs of the contacts of the customer's account."""
+        direction = "outbound" if channel in self._outbound else "inbound"
+        counts = [
+            counting.of_account(channel, self._outbound)
+            for counting in self._shared_caps
+            if counting.applies_to(channel, direction)
+        ]
+        return counts, self._window
 
     def evaluate(self, facts: ContactFacts) -> ContactPolicyResult:
         """Apply all rules to the facts of one decision."""
@@ -166,7 +185,7 @@ class ContactPolicy:
     ) -> dict[int, int]:
         """Time in microseconds of the last outcome that starts the cool-down, by counter."""
         last: dict[int, int] = {}
-        for contact, code in counting.counted(facts, self._outbound):
+        for contact, code in counting.counted(facts, self._outbound, _showings(rule, facts)):
             for outcome in rule.after:
                 if (at := contact.outcomes_at.get(outcome)) is not None:
                     last[code] = max(last.get(code, at), at)
@@ -180,7 +199,7 @@ class ContactPolicy:
         outcomes = self._compiled.catalog.outcomes
         in_a_row: dict[int, int] = {}
         last: dict[int, int] = {}
-        for contact, code in counting.counted(facts, self._outbound):
+        for contact, code in counting.counted(facts, self._outbound, _showings(rule, facts)):
             reacted = any(
                 name in outcomes and outcomes[name].is_reaction for name in contact.outcomes_at
             )
@@ -235,6 +254,12 @@ class ContactPolicyResult:
     def _first(self, action: int) -> FixedRemovals | CapCounts:
         rules: list[FixedRemovals | CapCounts] = [*self._fixed, *self._caps]
         return next(rule for rule in rules if rule.mask[action])
+
+
+def _showings(rule: CoolDown, facts: ContactFacts) -> Sequence[Contact]:
+    """The contacts that a cool-down looks at."""
+    account = facts.account if rule.per == "account" else None
+    return account.showings if account is not None and account.showings_of else facts.contacts
 
 
 def _same_for_all(rule: str, mask: Bools, reason: tuple[str, Any]) -> FixedRemovals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 
@@ -14,7 +15,10 @@ from features.ledger import tables
 from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.audit.replay import Replay
+from serving.contract.events import OutcomeRequest
+from serving.decide.outcomes import record_outcome
 from tests.decided import put_imported
+from tests.features.live import add, person
 from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of
 
 PLUS = CustomerFeatures({"plan": "plus", "age_years": "41"}, None)
@@ -86,6 +90,36 @@ def test_a_decision_without_features_comes_out_the_same_when_they_are_back(
     decide(engine, now)
     answers = list(Replay(ledger, archive, catalog).since(now, None))
     assert len(answers) == 21 and all(answer.identical for answer in answers)
+
+
+def test_decisions_limited_by_their_account_come_out_the_same(
+    toy_domain, archive, catalog, ledger, now
+):
+    per_account = {
+        "caps": [{"at_most": 3, "days": 7, "each": ["action"], "per": "account"}],
+        "cool_downs": [
+            {"after": ["rejected"], "days": 2, "per": "account"},
+            {"after_showings": 2, "days": 1, "each": ["action"], "per": "account"},
+        ],
+    }
+    catalog = changed(catalog, contact_policy=per_account)
+    keep_catalog(ledger, catalog, now)
+    people = [person("c1", "acme"), person("c2", "acme"), person("c3")]
+    add(ledger, tables.customers, *people)
+    engine = engine_of(catalog, toy_domain, ledger, {}, models_of(catalog, "1"))
+    removed = set()
+    for number in range(30):
+        at = now + timedelta(hours=3 * number)
+        decided = decide(engine, at, customer_id=f"c{1 + number % 3}", slots=2, explain=True)
+        removed |= {one.rule for one in decided.removed}
+        said = OutcomeRequest(decision_id=decided.decision_id, outcome="rejected")
+        if number % 4 == 0 and decided.actions[0].action_id != "no_action":
+            asyncio.run(record_outcome(said, ledger, catalog, at))
+    assert {f"contact_policy.{name}" for name in ("caps.0", "cool_downs.0", "cool_downs.1")} <= {
+        *removed
+    }
+    answers = list(Replay(ledger, archive, catalog).since(now, None))
+    assert len(answers) == 30 and all(answer.identical for answer in answers)
 
 
 def test_the_time_and_the_limit_choose_which(engine, archive, catalog, ledger, now):

@@ -41,7 +41,9 @@ def reading(engine, ledger, now, customer_id="c1"):
     inputs = asyncio.run(engine.inputs.read(engine.setup, request, keys, now, "new"))
     scored = score(engine.setup, inputs)
     read = ledger.read(
-        lambda c: read_limit_inputs(c, engine.setup, customer_id, now, scored.eligibility.out)
+        lambda c: read_limit_inputs(
+            c, engine.setup, customer_id, "app", now, scored.eligibility.out
+        )
     )
     return inputs, scored, read
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +16,6 @@ from features.business.domain import load_domain
 from features.customers import identity
 from features.customers.identity import link
 from features.customers.keys import KeyNormalizer
-from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest
 from serving.decide import limit_inputs
@@ -120,7 +118,6 @@ def test_who_was_merged_gets_nothing_beyond_what_both_sides_had(engine, ledger, 
 
 
 def test_a_merge_that_leaves_contacts_behind_would_be_noticed(engine, ledger, now, monkeypatch):
-    forgetful = SimpleNamespace(**{**vars(tables), "contacts": tables.decisions})
-    monkeypatch.setattr(identity, "tables", forgetful)
+    monkeypatch.setattr(identity, "place", lambda *about: 0)
     merge_after_five_each(engine, ledger, now)
     assert any(one.startswith("cap 0") for one in breaches(ledger))
