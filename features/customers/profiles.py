@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from features.customers.identity import keys_of, resolve_each
 from features.ledger import tables
-from features.ledger.statements import Statement, in_batches, select_in_batches
+from features.ledger.statements import Statement, as_json, in_batches, select_in_batches, texts_of
 
 ACCOUNT = "account "  # prefix of the key of an account; no customer id may have a space
 
@@ -42,6 +42,22 @@ _UPDATE_CONTACTS = (
     .values(account=_ACCOUNT_OF_CONTACT)
 )
 
+_FACTS, _NAMES = tables.customers.c, tables.identities.c
+_SOME = sa.select(texts_of("keys").c.value)
+_ATTRIBUTES = (
+    Statement(
+        sa.select(_NAMES.customer_id, _FACTS.attributes)
+        .join_from(tables.identities, tables.customers, _FACTS.customer_id == _NAMES.key)
+        .where(_NAMES.customer_id.in_(_SOME))
+        .order_by(_NAMES.rank, _NAMES.serial)
+    ),
+    Statement(
+        sa.select(_FACTS.customer_id, _FACTS.attributes).where(
+            _FACTS.customer_id.in_(_SOME), ~sa.exists().where(_NAMES.key == _FACTS.customer_id)
+        )
+    ),
+)
+
 
 def account_key(account: str) -> str:
     """Return the key under which the events of an account are folded."""
@@ -53,6 +69,18 @@ def attributes_of(connection: sa.Connection, customer_id: str) -> dict[str, str]
     found: dict[str, str] = {}
     for row in _rows(connection, customer_id):
         found = from_json(row.attributes) | found
+    return found
+
+
+def attributes_of_each(
+    connection: sa.Connection, customer_ids: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """Read the attributes of some customers, as `attributes_of` does, in two queries."""
+    found: dict[str, dict[str, str]] = {one: {} for one in customer_ids}
+    keys = as_json(found)
+    for statement in _ATTRIBUTES:  # the naming key first, so earlier values win
+        for customer_id, attributes in statement.rows(connection, {"keys": keys}):
+            found[customer_id] = from_json(attributes) | found[customer_id]
     return found
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
 
-from features.customers.profiles import attributes_of
+from features.customers.profiles import attributes_of_each
 from features.journeys.checkpoints import unpacked_numbers
 from features.journeys.journey_states import OF_KEYS, JourneyStates
 from features.journeys.refolding import CannotFold, Refold
@@ -21,7 +21,7 @@ from features.journeys.set_aside import set_aside
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 
-STATES_PER_WRITE = 100  # states that one transaction writes to the online store: 20 ms
+STATES_PER_WRITE = 50  # states that one transaction writes to the online store: 20 ms
 _COLUMNS = tables.journey_states.c
 _WAITING_OF = sa.select(tables.journey_states).where(OF_KEYS, tables.unpublished)
 _WAITING = (
@@ -80,7 +80,7 @@ def publish_states(
         )
         changed = [row.customer_id for row in ready if not row.profile_online]
         if changed:
-            online.write_profiles({one: attributes_of(connection, one) for one in changed}, now)
+            online.write_profiles(attributes_of_each(connection, changed), now)
         connection.execute(_MARK_PUBLISHED, {"keys": [row.customer_id for row in ready]})
     return Unpublished(
         [row.customer_id for row in rows if row.state is None and row.problem is None],

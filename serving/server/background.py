@@ -135,11 +135,12 @@ class BackgroundTasks:
     async def _show_backlog(self) -> None:
         """Show the events that a crash, an outage or a `nba build` has left waiting, in steps."""
         parts = self._components
-        if not self._tried_again and self._is_first_worker:
-            await parts.ledger.write(try_again)  # the program or the domain file may have changed
-        self._tried_again = True
-        if not parts.features.degraded:
-            await parts.ingest.publisher.show_backlog(utc_now())
+        if self._is_first_worker:  # two workers would write the same states
+            if not self._tried_again:  # the program or the domain file may have changed
+                await parts.ledger.write(try_again)
+                self._tried_again = True
+            if not parts.features.degraded:
+                await parts.ingest.publisher.show_backlog(utc_now())
         count, some = await self._threads.run(parts.ledger.read, read_set_aside)
         monitoring.SET_ASIDE.set(count)
         self._set_aside = set_aside_sentence(count, some)

@@ -13,6 +13,7 @@ from features.customers.profiles import (
     all_accounts_of,
     all_attributes,
     attributes_of,
+    attributes_of_each,
     members_of,
     update_account_members,
 )
@@ -81,6 +82,12 @@ def test_the_facts_of_everybody_at_once_are_those_of_each(people):
     everybody = people(all_attributes)
     assert sorted(everybody) == ["c1", "c2", "c3"]
     assert everybody == {one: people(attributes_of, one) for one in everybody}
+
+
+def test_the_facts_of_some_at_once_are_those_of_each(people):
+    names = ["c1", "c2", "nobody"]
+    found = people(attributes_of_each, names)
+    assert found == {one: people(attributes_of, one) for one in names}
 
 
 def test_of_somebody_never_heard_of_nothing_is_known(people):

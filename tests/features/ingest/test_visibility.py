@@ -94,7 +94,7 @@ def test_a_caller_does_not_wait_for_the_backlog(ledger, worker, shown):
     assert list(shown.states) == ["c1"]
     assert asyncio.run(worker.publisher.show_backlog(NOW)) == 250
     assert {*shown.states} == {"c1", *names}
-    assert max(map(len, shown.writes)) <= 100
+    assert max(map(len, shown.writes)) <= 50
     assert asyncio.run(worker.publisher.show_backlog(NOW)) == 0
 
 
