@@ -94,9 +94,11 @@ _MISPLACED = {
     )
     for table in _TIMES
 }
+# No row can conflict. By default SQLite would copy each changed page, to undo this statement alone.
 _PLACE = {
     table: Statement(
         sa.update(table)
+        .prefix_with("OR FAIL", dialect="sqlite")
         .where(_MISPLACED[table], _US[table] > _AFTER_US, _US[table] <= _UNTIL_US)
         .values(customer_id=_IDENTITIES.customer_id)
     )
