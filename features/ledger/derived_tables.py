@@ -62,3 +62,35 @@ erasure_keys = sa.Table(
     sa.Column("kind", TEXT, primary_key=True),  # key, decision or held
     sa.Column("value", TEXT, primary_key=True),
 )
+# The table customer x day x arm of the rewards of decisions that were shown, with the days of one
+# customer packed into one row (`outcomes.reward_rows`). `window_ends`: the ends of the attribution
+# windows, in the order of the days. `unknown_actions`: JSON, actions that the catalogue does not
+# have any more, each with its day; null: none.
+reward_days = sa.Table(
+    "reward_days",
+    metadata,
+    sa.Column("customer_id", TEXT, primary_key=True),
+    sa.Column("last_window_ends_at", UtcMicros, nullable=False),
+    sa.Column("days", sa.LargeBinary, nullable=False),
+    sa.Column("window_ends", sa.LargeBinary, nullable=False),
+    sa.Column("unknown_actions", TEXT),
+)
+# The table customer x day of the value of events, and of leaving, packed alike
+# (`outcomes.event_days`).
+event_days = sa.Table(
+    "event_days",
+    metadata,
+    sa.Column("customer_id", TEXT, primary_key=True),
+    sa.Column("days", sa.LargeBinary, nullable=False),
+)
+# Rows of `reward_days` and `event_days` that have to be computed again. `number` is raised when the
+# same key is marked again, so that a mark that came during the computation is not lost.
+reward_marks = sa.Table(
+    "reward_marks",
+    metadata,
+    sa.Column("kind", TEXT, primary_key=True),  # decision, customer or events
+    sa.Column("key", TEXT, primary_key=True),  # decision_id or customer_id
+    sa.Column("day", sa.BigInteger, primary_key=True),  # of events; else -1
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -36,6 +36,8 @@ CHANGES = (
     "(account, shown_at, channel, action_group, action_id) WHERE account IS NOT NULL",
     "CREATE INDEX contacts_with_outcomes ON contacts (account, shown_at) "
     "WHERE account IS NOT NULL AND outcomes_at <> ''",
+    "CREATE INDEX decisions_activated_later ON decisions (customer_id, activated_at) "
+    "WHERE activation IS NOT NULL",
 )
 
 

@@ -18,8 +18,11 @@ from features.ledger.columns import micros as micros
 from features.ledger.derived_tables import account_members as account_members
 from features.ledger.derived_tables import erasure_keys as erasure_keys
 from features.ledger.derived_tables import erasures as erasures
+from features.ledger.derived_tables import event_days as event_days
 from features.ledger.derived_tables import journey_checkpoints as journey_checkpoints
 from features.ledger.derived_tables import relocations as relocations
+from features.ledger.derived_tables import reward_days as reward_days
+from features.ledger.derived_tables import reward_marks as reward_marks
 from features.ledger.learner_tables import credits as credits
 from features.ledger.learner_tables import learner_state as learner_state
 from features.ledger.learner_tables import snapshot_parts as snapshot_parts
@@ -136,6 +139,15 @@ decisions = sa.Table(
     sa.Column("answer", TEXT),  # JSON as it was sent; null if imported
     sa.Index("decisions_of_customer", "customer_id", "decided_at"),
     sa.Index("decisions_by_window", "served", "window_ends_at"),
+)
+# A decision that was shown later than it was made is found by the time of its showing.
+activated_later = decisions.c.activation.is_not(None)
+sa.Index(
+    "decisions_activated_later",
+    decisions.c.customer_id,
+    decisions.c.activated_at,
+    sqlite_where=activated_later,
+    postgresql_where=activated_later,
 )
 # Every showing of an action; caps and cool-downs are computed from it. `action_group` is the group
 # at that time, so that a changed catalogue does not change the past. `outcomes_at`: the outcomes

@@ -9,8 +9,11 @@ from math import isfinite
 import numpy as np
 
 from features.business.catalog import Catalog
+from features.business.domain import Domain
+from features.clock import monotonic_s
 from features.ledger.ledger import Ledger
-from features.outcomes.rewards import rewards
+from features.outcomes.reward_steps import RewardRules, sum_rewards
+from features.outcomes.rewards import NotSummed, rewards
 from serving.contract.lift import ArmView, LiftOfDay, LiftRequest, LiftView, SampleRatio
 from training.evaluation.lift import (
     FEW_INFORMATIVE_CUSTOMERS,
@@ -23,19 +26,44 @@ from training.evaluation.lift import (
 )
 
 MAX_DAYS = 60  # points of the lift by day
+# Before a lift is read, so many steps sum what came since the last one, for so long at most.
+MAX_STEPS, STEPS_WITHIN_S = 16, 0.5
 EPOCH = date(1970, 1, 1)
 
 
+def sum_before_lift(
+    ledger: Ledger, rules: RewardRules, lead: bool, steps: int, within_s: float
+) -> None:
+    """Sum rewards that came since the last step of the background; see `sum_rewards`."""
+    begun = monotonic_s()
+    for _ in range(steps):
+        if not sum_rewards(ledger, rules, lead=lead) or monotonic_s() - begun > within_s:
+            return
+
+
 def view_lift(
-    request: LiftRequest, ledger: Ledger, catalog: Catalog, currency: str, now: datetime
+    request: LiftRequest,
+    ledger: Ledger,
+    catalog: Catalog,
+    domain: Domain,
+    now: datetime,
+    lead: bool = True,
 ) -> LiftView:
     """The lift of a period, under the current catalogue and with the outcomes known now.
 
-    Only credited rewards count: purchases without a shown action count in neither arm.
+    Only credited rewards count: purchases without a shown action count in neither arm. Rewards are
+    read from rows that are kept up to date (`reward_steps`); a remark says what they do not hold
+    yet.
+
+    Parameters
+    ----------
+    lead : bool
+        False in a server, in which the background of the first worker leads; see `sum_rewards`.
     """
+    sum_before_lift(ledger, RewardRules.of(catalog, domain), lead, MAX_STEPS, STEPS_WITHIN_S)
     earned = rewards(ledger, catalog, now, request.since, request.until)
     found = lift(earned.table, catalog.control_group.share)
-    figure = found.figure
+    figure, currency = found.figure, domain.currency
     return LiftView(
         currency=currency,
         policy=_arm(found.policy),
@@ -53,7 +81,7 @@ def view_lift(
         per_decision=_known(found.policy.per_decision - found.control.per_decision),
         sample_ratio=_sample_ratio(found),
         verdict=_verdict(found, currency.upper()),
-        remarks=list(_remarks(found, earned.unknown_actions)),
+        remarks=[*_remarks(found, earned.unknown_actions), *_not_summed(earned.not_summed)],
         days=_by_day(found),
         forgotten_actions=earned.unknown_actions,
     )
@@ -149,6 +177,21 @@ def _remarks(found: Lift, forgotten: list[str]) -> Iterator[str]:
         )
     if forgotten:
         yield f"No more in the catalogue, and counted 0: {', '.join(forgotten)}."
+
+
+def _not_summed(left: NotSummed) -> Iterator[str]:
+    if left.decisions:
+        yield f"{left.decisions:,} decisions are not counted yet; they are summed in the background."
+    if left.changes:
+        yield (
+            f"{left.changes:,} changes (outcomes, activations, customers) are not counted yet; "
+            "they are summed in the background."
+        )
+    if left.outdated:
+        yield (
+            f"Values, costs or outcomes of the catalogue have changed: {left.outdated:,} decisions "
+            "still count by the earlier ones, and are summed again in the background."
+        )
 
 
 def _known(value: float) -> float | None:

@@ -17,12 +17,13 @@ from features.errors import InvalidSetting
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.ledger.tables import EPOCH
+from features.outcomes.reward_steps import RewardRules
 from features.progress import Progress
 from features.settings import load_settings
 from features.store.feast_store import FeatureStore
 from serving.audit.archive import Archive
 from serving.audit.evaluation_report import report_evaluation
-from serving.audit.lift import view_lift
+from serving.audit.lift import sum_before_lift, view_lift
 from serving.audit.policy_evaluation import Evaluation, EvaluationTarget
 from serving.audit.replay import Replay
 from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog, load_compiled_catalog
@@ -33,6 +34,9 @@ from training.params import load_params
 from training.pipeline.registry import Registry
 from training.pipeline.train import Sources, TrainingResult, train, trainable
 from training.pipeline.tuning import TuningResult, search
+
+
+SUM_STEPS, SUM_WITHIN_S = 100_000, 10.0  # of rewards, before the lift is read
 
 
 class EvaluationRequest(NamedTuple):
@@ -102,7 +106,9 @@ def compute_lift(since: datetime | None, until: datetime | None) -> LiftView:
         )
     request = LiftRequest(since=since, until=until)
     ledger, catalog = Ledger(settings.ledger_url), load_catalog(settings.actions, domain)
-    return view_lift(request, ledger, catalog, domain.currency, utc_now())
+    rules = RewardRules.of(catalog, domain)
+    sum_before_lift(ledger, rules, True, SUM_STEPS, SUM_WITHIN_S)
+    return view_lift(request, ledger, catalog, domain, utc_now())
 
 
 def evaluate_request(

@@ -17,6 +17,7 @@ from pydantic_core import from_json
 from features.business.domain import Domain
 from features.customers.contacts import note_contacts
 from features.customers.decided_actions import is_removed
+from features.customers.reward_marks import mark_decisions
 from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
 from features.outcomes.silence import queue_silences
@@ -148,6 +149,7 @@ def _write(
             window_ends_at=now + timedelta(days=longest),
         )
     )
+    mark_decisions(connection, [row.decision_id])
     if shown:
         note_contacts(connection, contact_rows(setup, row._mapping, shown, now))
         queue_silences(connection, row.decision_id, shown, now)

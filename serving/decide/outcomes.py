@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from features.business.catalog import NO_ACTION, Catalog
 from features.customers.contact_outcomes import add_outcome_at
 from features.customers.decided_actions import decided_actions
+from features.customers.reward_marks import mark_decisions
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.journeys.events import MAX_CLOCK_SKEW
 from features.ledger import tables
@@ -67,6 +68,7 @@ async def record_outcome(
             _check_shared(connection, row["shared_id"])
             connection.execute(tables.outcomes.insert(), row)
             add_outcome_at(connection, row)
+            mark_decisions(connection, [request.decision_id])
         status = "duplicate" if earlier is not None else "recorded"
         return OutcomeAnswer(outcome_id=row["outcome_id"], status=status)
 

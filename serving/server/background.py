@@ -16,6 +16,7 @@ import bentoml
 
 from features.clock import monotonic_s, utc_now
 from features.journeys.set_aside import read_set_aside, set_aside_sentence, try_again
+from features.outcomes.reward_steps import RewardRules, sum_rewards
 from features.settings import Settings
 from serving.audit.archive import keep_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog
@@ -32,7 +33,8 @@ log = logging.getLogger(__name__)
 LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 DISK_EVERY_S, RETENTION_EVERY_S = 5.0, 60.0
-THREADS = 5  # one for each task that uses them: each waits for its own work only
+THREADS = 6  # one for each task that uses them: each waits for its own work only
+REWARDS_EVERY_S, BETWEEN_STEPS_S = 1.0, 0.02  # a step of rewards takes some 0.005 s
 
 
 class BackgroundTasks:
@@ -52,6 +54,7 @@ class BackgroundTasks:
         self._ledger_problem = ""
         self._set_aside = ""  # customers whose past cannot be folded, as a sentence
         self._tried_again = False  # to fold them, at the start
+        self._reward_rules: RewardRules | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._threads = WorkPool("background tasks", THREADS, most_waiting=THREADS)
         self._deletion = DeletionThreads(components.erasure, components.retention)
@@ -68,6 +71,7 @@ class BackgroundTasks:
             (RETENTION_EVERY_S, self._deletion.apply_retention),
             (DISK_EVERY_S, self._look_at_disks),
             (self._settings.models_every_s, self._show_backlog),
+            (REWARDS_EVERY_S, self._sum_rewards),
         )
         self._tasks = [asyncio.create_task(_repeat(pause_s, task)) for pause_s, task in tasks]
 
@@ -175,6 +179,20 @@ class BackgroundTasks:
         keep_catalog(parts.ledger, compiled.catalog, utc_now())
         parts.model_watcher.follow(compiled.catalog)
         return DecisionSetup(compiled, parts.model_watcher.current, parts.engine.model_input)
+
+
+    async def _sum_rewards(self) -> None:
+        """Sum the rewards that lift reads, in steps that leave time to decisions between them."""
+        parts = self._components
+        if (bentoml.server_context.worker_index or 1) != 1:
+            return
+        more = True
+        while more:
+            catalog = parts.engine.setup.compiled.catalog
+            if self._reward_rules is None or self._reward_rules.catalog is not catalog:
+                self._reward_rules = RewardRules.of(catalog, parts.engine.domain)
+            more = await self._threads.run(sum_rewards, parts.ledger, self._reward_rules)
+            await asyncio.sleep(BETWEEN_STEPS_S)
 
 
 async def _repeat(pause_s: float, task: Callable[[], Awaitable[None]]) -> None:

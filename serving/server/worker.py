@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 from features.business.catalog import Catalog
 from features.clock import utc_now
@@ -80,9 +81,9 @@ class Worker:
 
     async def lift(self, request: LiftRequest) -> LiftView:
         """Compare the customers of the policy with those of the control group."""
-        catalog, currency = self._catalog, self._parts.engine.domain.currency
-        ledger, key = self._parts.ledger, request.model_dump_json()
-        return await self._lift.share(key, view_lift, request, ledger, catalog, currency, utc_now())
+        catalog, domain, ledger = self._catalog, self._parts.engine.domain, self._parts.ledger
+        look = partial(view_lift, request, ledger, catalog, domain, utc_now(), lead=False)
+        return await self._lift.share(request.model_dump_json(), look)
 
     async def outcomes(self, request: OutcomeRequest) -> OutcomeAnswer:
         """Append an outcome to the ledger."""

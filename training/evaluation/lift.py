@@ -8,6 +8,7 @@ rewards, so the lift of every day is computed in one pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite, nan, sqrt
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 from scipy.stats import binomtest, chisquare
 
 from features.intervals import welch_interval
-from training.arrays import Floats
+from training.arrays import Bools, Floats, Indices, Ints
 
 MIN_CUSTOMERS = 2  # customers in an arm, for a variance
 FEW_INFORMATIVE_CUSTOMERS = 20  # of an arm; with fewer, intervals are too short
@@ -112,22 +113,20 @@ def lift(table: pd.DataFrame, control_share: float) -> Lift:
     Parameters
     ----------
     table : columns customer_id, arm, day, decisions, open, reward
-        From `rewards`: one row for each customer, arm and day.
+        From `rewards`: at most one row for each customer, arm and day, in any order.
     control_share : float
         Share of the customers in the control group, by the catalogue.
     """
-    arms = table.groupby("customer_id")["arm"].nunique()
-    mixed = arms.index[arms > 1]
-    table = table[~table["customer_id"].isin(mixed)]
-    policy, control = (_arm(table[table["arm"] == name]) for name in ("policy", "control"))
-    sums = {name: _sums(table[table["arm"] == name]) for name in ("policy", "control")}
-    by_day = _by_day(sums["policy"], sums["control"])
+    policy_rows, control_rows, in_both = _by_arm(table)
+    policy, control = _arm(policy_rows), _arm(control_rows)
+    sums = _sums(policy_rows), _sums(control_rows)
+    by_day = _by_day(*sums)
     figure = None
     if min(policy.customers, control.customers) >= MIN_CUSTOMERS:
-        figure = _figure(*(_moments(sums[name].iloc[[-1]]) for name in ("policy", "control")))
+        figure = _figure(*(_moments(some.iloc[[-1]]) for some in sums))
         figure = figure if isfinite(figure.low) else None
     ratio_p = sample_ratio_p(policy.customers, control.customers, control_share)
-    return Lift(policy, control, figure, len(mixed), control_share, ratio_p, by_day)
+    return Lift(policy, control, figure, in_both, control_share, ratio_p, by_day)
 
 
 def ratio_interval(
@@ -187,28 +186,82 @@ def sample_ratio_p(policy: int, control: int, share: float) -> float | None:
     return float(binomtest(control, total, share).pvalue)
 
 
-def _arm(rows: pd.DataFrame) -> Arm:
-    rewards = rows.groupby("customer_id")["reward"].sum().round(9)
-    most_frequent = int(rewards.value_counts().iloc[0]) if len(rewards) else 0
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one arm: each of another customer or another day.
+
+    Attributes
+    ----------
+    customer : shape (n_rows,)
+        Numbers from 0 to ``customers`` - 1, each of which occurs.
+    """
+
+    customers: int
+    customer: Indices
+    day: Ints
+    decisions: Ints
+    open: Ints
+    reward: Floats
+
+
+def _by_arm(table: pd.DataFrame) -> tuple[_Rows, _Rows, int]:
+    """Divide the rows by arm; the customers with rows in both arms are left out and counted."""
+    customer, names = pd.factorize(table["customer_id"])
+    inside = [(table["arm"] == name).to_numpy(dtype=bool) for name in ("policy", "control")]
+    seen = np.zeros((2, len(names)), dtype=bool)
+    for number, rows in enumerate(inside):
+        seen[number, customer[rows]] = True
+    mixed = seen.all(axis=0)
+    only = ~mixed[customer]
+    policy, control = (
+        _rows_of(table, customer, rows & only, alone & ~mixed)
+        for rows, alone in zip(inside, seen, strict=True)
+    )
+    return policy, control, int(mixed.sum())
+
+
+def _rows_of(table: pd.DataFrame, customer: Indices, rows: Bools, customers: Bools) -> _Rows:
+    number = np.cumsum(customers) - 1
+    day, decisions, open_ = (
+        table[name].to_numpy(dtype=np.int64)[rows] for name in ("day", "decisions", "open")
+    )
+    reward = table["reward"].to_numpy(dtype=np.float64)[rows]
+    count = int(customers.sum())
+    return _Rows(count, number[customer[rows]], day, decisions, open_, reward)
+
+
+def _arm(rows: _Rows) -> Arm:
+    rewards = np.bincount(rows.customer, rows.reward, rows.customers).round(9)
+    most_frequent = int(np.unique(rewards, return_counts=True)[1].max()) if len(rewards) else 0
     return Arm(
-        customers=len(rewards),
-        decisions=int(rows["decisions"].sum()),
-        open=int(rows["open"].sum()),
-        reward=float(rows["reward"].sum()),
-        informative=len(rewards) - most_frequent,
+        customers=rows.customers,
+        decisions=int(rows.decisions.sum()),
+        open=int(rows.open.sum()),
+        reward=float(rows.reward.sum()),
+        informative=rows.customers - most_frequent,
     )
 
 
-def _sums(rows: pd.DataFrame) -> pd.DataFrame:
+def _sums(rows: _Rows) -> pd.DataFrame:
     """Sum powers of the customers' rewards up to each day: columns n, s1, s2, s3."""
-    rows = rows.sort_values(["customer_id", "day"])
-    after = rows.groupby("customer_id")["reward"].cumsum().to_numpy()
-    first = ~rows["customer_id"].duplicated().to_numpy()
-    before = np.where(first, 0.0, after - rows["reward"].to_numpy())
-    added = {f"s{power}": after**power - before**power for power in (1, 2, 3)}
-    added["n"] = first.astype(np.float64)
-    daily = pd.DataFrame(added).groupby(rows["day"].to_numpy()).sum()
-    return daily.sort_index().cumsum()
+    order = np.argsort(rows.day, kind="stable")
+    customer, reward = rows.customer[order], rows.reward[order]
+    days, begins = np.unique(rows.day[order], return_index=True)
+    total, seen = np.zeros(rows.customers), np.zeros(rows.customers, dtype=bool)
+    added = np.zeros((len(days), 4))
+    for number, (begin, end) in enumerate(pairwise([*begins.tolist(), len(order)])):
+        who = customer[begin:end]
+        before = total[who]
+        after = before + reward[begin:end]
+        square_before, square_after = before * before, after * after
+        added[number] = (
+            len(who) - np.count_nonzero(seen[who]),
+            np.sum(reward[begin:end]),
+            np.sum(square_after - square_before),
+            np.sum(square_after * after - square_before * before),
+        )
+        total[who], seen[who] = after, True
+    return pd.DataFrame(added.cumsum(axis=0), index=days, columns=["n", "s1", "s2", "s3"])
 
 
 def _moments(sums: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:

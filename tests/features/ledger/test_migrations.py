@@ -40,6 +40,7 @@ TABLES_7 = {
 GO_BACK_TO_7 = (
     "DROP INDEX contacts_of_account",
     "DROP INDEX contacts_with_outcomes",
+    "DROP INDEX decisions_activated_later",
     *(f"DROP TABLE {name}" for name in sorted({*tables.metadata.tables} - TABLES_7)),
     *(f"ALTER TABLE {table} DROP COLUMN {name}" for table, name in sorted(ADDED_8)),
 )

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from features.customers.reward_marks import mark_customers, mark_decisions
 from features.ledger import tables
 from features.outcomes.credit_rules import (
     ReportedOutcome,
@@ -18,9 +19,12 @@ from features.outcomes.credit_rules import (
     credit_shares,
     reward,
 )
-from features.outcomes.rewards import DAY_US, rewards
+from features.outcomes.decision_rewards import DAY_US
+from features.outcomes.reward_steps import RewardRules
+from features.outcomes.rewards import rewards
 from tests.conftest import NOW
 from tests.decided import decided
+from tests.summed import sum_all
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -43,16 +47,22 @@ def tell(ledger):
             "received_at": NOW + HOUR,
             "learned": True,
         }
-        ledger.write_now(lambda c: c.execute(tables.outcomes.insert(), row | changed))
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(tables.outcomes.insert(), row | changed)
+            mark_decisions(connection, [decision_id])
+
+        ledger.write_now(write)
 
     return put
 
 
 @pytest.fixture
-def earned(ledger, toy_catalog):
+def earned(ledger, toy_catalog, toy_domain):
     """The rewards as they are known a day after ``NOW``."""
 
     def read(at: timedelta = DAY, **period: Any) -> pd.DataFrame:
+        sum_all(ledger, RewardRules.of(toy_catalog, toy_domain))
         found = rewards(ledger, toy_catalog, NOW + at, **period)
         return found.table
 
@@ -152,8 +162,11 @@ def test_a_period_takes_decisions_by_when_they_were_shown(ledger, earned):
     assert by_customer(earned(2 * DAY, since=NOW, until=NOW + 2 * DAY)) == {"c1": -0.5, "c2": -0.5}
 
 
-def test_an_action_that_the_catalogue_has_no_more_counts_zero_and_is_named(ledger, toy_catalog):
+def test_an_action_that_the_catalogue_has_no_more_counts_zero_and_is_named(
+    ledger, toy_catalog, toy_domain
+):
     decided(ledger, "d1", NOW, {"of_last_year": 14})
+    sum_all(ledger, RewardRules.of(toy_catalog, toy_domain))
     found = rewards(ledger, toy_catalog, NOW + DAY)
     assert found.unknown_actions == ["of_last_year"]
     assert by_customer(found.table) == {"c1": 0.0}
@@ -185,6 +198,11 @@ def test_the_table_adds_up_to_the_rule_for_one_decision(ledger, tell, toy_catalo
 def test_a_merged_customer_has_the_rewards_of_both(ledger, earned):
     decided(ledger, "d1", NOW, DISCOUNT, customer_id="c1")
     decided(ledger, "d2", NOW, DISCOUNT, customer_id="c2")
-    merged = sa.update(tables.decisions).values(customer_id="c1")
-    ledger.write_now(lambda connection: connection.execute(merged))
+
+    def merge(connection: sa.Connection) -> None:
+        connection.execute(sa.update(tables.decisions).values(customer_id="c1"))
+        mark_customers(connection, ["c1", "c2"])
+
+    assert by_customer(earned()) == {"c1": -0.5, "c2": -0.5}
+    ledger.write_now(merge)
     assert by_customer(earned()) == {"c1": -1.0}

@@ -7,10 +7,13 @@ import json
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from features.customers.identity import link
 from features.customers.keys import KeyNormalizer
+from features.customers.reward_marks import mark_decisions
 from features.ledger import tables
+from features.outcomes.reward_steps import RewardRules
 from serving.audit.lift import view_lift
 from serving.contract.events import OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
@@ -20,6 +23,7 @@ from tests.commands import nba_in_process
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
+from tests.summed import sum_all
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -42,7 +46,8 @@ def say(engine, now, decision_id, outcome="accepted", **more):
 
 def measured(engine, now, **period):
     catalog = engine.setup.compiled.catalog
-    return view_lift(LiftRequest(**period), engine.ledger, catalog, "eur", now)
+    sum_all(engine.ledger, RewardRules.of(catalog, engine.domain))
+    return view_lift(LiftRequest(**period), engine.ledger, catalog, engine.domain, now)
 
 
 @pytest.fixture
@@ -105,9 +110,9 @@ def test_only_what_was_shown_in_the_period_counts(lived, now):
     assert measured(lived, now, since=now, until=now + timedelta(seconds=1)).policy.decisions > 0
 
 
-def test_a_split_that_is_not_the_catalogues_is_told_before_any_figure(lived, now):
+def test_a_split_that_is_not_the_catalogues_is_told_before_any_figure(lived, toy_domain, now):
     catalog = changed(lived.setup.compiled.catalog, control_group={"share": 0.02})
-    found = view_lift(LiftRequest(), lived.ledger, catalog, "eur", now)
+    found = view_lift(LiftRequest(), lived.ledger, catalog, toy_domain, now)
     assert not found.sample_ratio.trusted
     assert found.verdict.startswith("Do not trust the lift: ")
 
@@ -130,8 +135,9 @@ def test_a_period_that_ends_before_it_begins_is_refused(now):
 class World:
     """Each customer was shown one discount (14 days; costs 0.5, an acceptance is worth 5)."""
 
-    def __init__(self, ledger, catalog, share: float = 0.2) -> None:
+    def __init__(self, ledger, catalog, domain, share: float = 0.2) -> None:
         self.ledger = ledger
+        self.domain = domain
         self.catalog = changed(catalog, control_group={"share": share})
 
     def decide(self, policy: int = 80, control: int = 20) -> None:
@@ -155,15 +161,21 @@ class World:
             | changes
             for number in numbers
         ]
-        self.ledger.write_now(lambda c: c.execute(tables.outcomes.insert(), rows))
+
+        def put(connection: sa.Connection) -> None:
+            connection.execute(tables.outcomes.insert(), rows)
+            mark_decisions(connection, [row["decision_id"] for row in rows])
+
+        self.ledger.write_now(put)
 
     def view(self, at: timedelta = 20 * DAY, **period) -> LiftView:
-        return view_lift(LiftRequest(**period), self.ledger, self.catalog, "eur", NOW + at)
+        sum_all(self.ledger, RewardRules.of(self.catalog, self.domain))
+        return view_lift(LiftRequest(**period), self.ledger, self.catalog, self.domain, NOW + at)
 
 
 @pytest.fixture
-def world(ledger, toy_catalog) -> World:
-    return World(ledger, toy_catalog)
+def world(ledger, toy_catalog, toy_domain) -> World:
+    return World(ledger, toy_catalog, toy_domain)
 
 
 def test_a_lift_is_told_with_its_intervals_and_its_course(world):
@@ -214,8 +226,8 @@ def test_open_windows_are_counted_with_what_is_known_and_told(world):
     assert (world.view().open, world.view().remarks) == (0, [])
 
 
-def test_an_uneven_split_is_told_with_what_to_look_for(ledger, toy_catalog):
-    world = World(ledger, toy_catalog, share=0.02)
+def test_an_uneven_split_is_told_with_what_to_look_for(ledger, toy_catalog, toy_domain):
+    world = World(ledger, toy_catalog, toy_domain, share=0.02)
     world.decide()
     world.tell(range(60))
     view = world.view()
@@ -235,8 +247,8 @@ def test_where_there_is_not_enough_it_says_so_instead_of_a_number(world, policy,
     assert LiftView.model_validate_json(view.model_dump_json()) == view
 
 
-def test_a_long_course_has_some_of_its_days_and_the_last(ledger, toy_catalog):
-    world = World(ledger, toy_catalog, share=0.5)
+def test_a_long_course_has_some_of_its_days_and_the_last(ledger, toy_catalog, toy_domain):
+    world = World(ledger, toy_catalog, toy_domain, share=0.5)
     for number in range(200):
         arm, at = ("policy", "control")[number % 2], NOW - (number // 2) * DAY
         about = {"customer_id": f"c{number}", "arm": arm}

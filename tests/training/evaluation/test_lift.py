@@ -70,7 +70,7 @@ def test_of_too_few_there_is_no_figure(policy, control):
 
 def test_customers_count_and_not_their_decisions():
     """One customer with a hundred decisions must not outweigh the others."""
-    busy = pd.concat([table(np.full(3, 1.0), np.array([0.0, 2.0]))] * 100)
+    busy = pd.concat([table(np.full(3, 1.0), np.array([0.0, 2.0]), day) for day in range(100)])
     found = lift(busy, 0.4)
     assert (found.policy.customers, found.policy.decisions) == (3, 300)
     assert (found.policy.per_customer, found.policy.per_decision) == (100.0, 1.0)

@@ -1,0 +1,78 @@
+"""Packs the days of a customer, of the table customer x day x arm, into bytes.
+
+All days of a customer are one value of the database: the lift of a million rows reads them as
+arrays in a tenth of the time that a million rows of columns would take.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+ARMS = ("policy", "control")  # a row has the index of its arm; append only
+_ROW = struct.Struct("<iiiqqdd")
+# The same layout, as NumPy reads it; `day` is in days since 1970 (UTC).
+ROW_TYPE = np.dtype(
+    [
+        *(("day", "<i4"), ("arm", "<i4"), ("decisions", "<i4")),
+        *(("first_us", "<i8"), ("last_us", "<i8"), ("credited", "<f8"), ("cost", "<f8")),
+    ]
+)
+
+
+class DayRow(NamedTuple):
+    """The decisions that one customer was shown on one day, in one arm.
+
+    Attributes
+    ----------
+    day : int
+        Days since 1970 (UTC), of the showing.
+    arm : int
+        Index in `ARMS`.
+    first_us, last_us : int
+        The first and the last showing, in microseconds since 1970.
+    credited : float
+        The credited value before costs, in the domain's currency.
+    cost : float
+        The costs of showing.
+    window_ends : tuple of int
+        The end of the attribution window of each decision, in microseconds since 1970.
+    """
+
+    day: int
+    arm: int
+    first_us: int
+    last_us: int
+    credited: float
+    cost: float
+    window_ends: tuple[int, ...]
+
+
+class PackedDays(NamedTuple):
+    """The packed rows of a customer, and the packed ends of windows in the same order."""
+
+    days: bytes
+    window_ends: bytes
+
+
+def pack_days(rows: Iterable[DayRow]) -> PackedDays:
+    """Pack rows, in the order of days."""
+    days, ends = list[bytes](), list[int]()
+    for row in sorted(rows):
+        counted = row.first_us, row.last_us, row.credited, row.cost
+        days.append(_ROW.pack(row.day, row.arm, len(row.window_ends), *counted))
+        ends += row.window_ends
+    return PackedDays(b"".join(days), struct.pack(f"<{len(ends)}q", *ends))
+
+
+def unpack_days(packed: PackedDays) -> list[DayRow]:
+    """Unpack what `pack_days` has packed."""
+    ends = struct.unpack(f"<{len(packed.window_ends) // 8}q", packed.window_ends)
+    rows, begin = list[DayRow](), 0
+    for day, arm, decisions, *counted in _ROW.iter_unpack(packed.days):
+        rows.append(DayRow(day, arm, *counted, ends[begin : begin + decisions]))
+        begin += decisions
+    return rows

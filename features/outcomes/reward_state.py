@@ -1,0 +1,119 @@
+"""Stores how far the rows of rewards and of event values are summed; changed with the rows.
+
+A *walk* computes the rows of all customers again, in the order of their ids: the first time, and
+when values, costs or definitions have changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import sqlalchemy as sa
+
+from features.customers.reward_marks import CUSTOMER, EVENTS, mark_decisions
+from features.ledger import tables
+from features.outcomes.attribution import sharing_decisions
+
+STATE = "rewards summed"  # key of `meta`
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A walk through all customers.
+
+    Attributes
+    ----------
+    rules : str
+        Fingerprint of the rules by which rows are computed.
+    after : str or None
+        The last customer that was walked; None: the walk is done.
+    first : bool
+        There were no rows before this walk.
+    """
+
+    rules: str = ""
+    after: str | None = ""
+    first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SumState:
+    """How far rows are summed.
+
+    Attributes
+    ----------
+    step : int
+        The number of steps so far. A step that was computed from an older state is not written.
+    serial : int
+        Decisions up to this one are summed, or will be by a walk.
+    """
+
+    step: int
+    serial: int
+    rewards: Walk
+    events: Walk
+
+    def begun(self, rewards: str, events: str) -> SumState:
+        """Begin walks if the fingerprints of the rules are others than those of the rows."""
+        return replace(
+            self, rewards=_begun(self.rewards, rewards), events=_begun(self.events, events)
+        )
+
+
+def read_state(connection: sa.Connection) -> SumState:
+    """Read the state; of a ledger that was never summed, everything is left to the first walks."""
+    stored = tables.get_meta(connection, STATE)
+    if stored is None:
+        return SumState(0, newest_serial(connection), Walk(), Walk())
+    content = json.loads(stored)
+    walks = {name: Walk(**content.pop(name)) for name in ("rewards", "events")}
+    return SumState(**content, **walks)
+
+
+def write_state(connection: sa.Connection, before: SumState, after: SumState) -> bool:
+    """Write the next state; False if another process has written one since ``before`` was read."""
+    stored = tables.get_meta(connection, STATE)
+    if (json.loads(stored)["step"] if stored else 0) != before.step:
+        return False
+    content = asdict(replace(after, step=before.step + 1))
+    tables.set_meta(connection, STATE, json.dumps(content))
+    return True
+
+
+def newest_serial(connection: sa.Connection) -> int:
+    """The number of the newest decision; 0 if there is none."""
+    newest = connection.execute(sa.select(sa.func.max(tables.decisions.c.serial))).scalar()
+    return int(newest or 0)
+
+
+def forget_rewards(
+    connection: sa.Connection, customer_ids: Sequence[str], decision_ids: Sequence[str]
+) -> None:
+    """Delete the rows of customers who are erased; call it before their decisions are deleted.
+
+    Other decisions that share outcomes with theirs get a larger share of the credit, so these are
+    marked. A step that is being computed is not written.
+    """
+    mark_decisions(
+        connection, sorted(sharing_decisions(connection, decision_ids) - {*decision_ids})
+    )
+    for table in (tables.reward_days, tables.event_days):
+        connection.execute(sa.delete(table).where(table.c.customer_id.in_(customer_ids)))
+    marks = tables.reward_marks.c
+    whose = marks.kind.in_((CUSTOMER, EVENTS)) & marks.key.in_(customer_ids)
+    connection.execute(sa.delete(tables.reward_marks).where(whose))
+    decided = tables.decisions.c
+    others = sa.select(decided.serial).where(decided.customer_id.not_in(customer_ids))
+    newest = connection.execute(others.order_by(decided.serial.desc()).limit(1)).scalar()
+    if tables.get_meta(connection, STATE) is not None:
+        state = read_state(connection)
+        write_state(connection, state, replace(state, serial=min(state.serial, newest or 0)))
+
+
+def _begun(walk: Walk, rules: str) -> Walk:
+    if walk.rules == rules:
+        return walk
+    # A first walk that did not end leaves customers without rows.
+    return Walk(rules, "", walk.first and walk.after is not None)

@@ -1,0 +1,283 @@
+"""Keeps the rows of rewards and of event values up to date, in small steps.
+
+A step reads marks, new decisions and the next customers of a walk from one snapshot, and computes
+their rows outside of the lock. One short transaction then writes the rows, deletes the marks and
+moves the state on, unless another step was written since the snapshot. So a step that is cut off
+by a crash changes nothing. Marks that came after the snapshot stay for the next step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from features.business.catalog import Catalog
+from features.business.domain import Domain
+from features.customers.reward_marks import CUSTOMER, DECISION, EVENTS
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.ledger.statements import select_in_batches
+from features.outcomes.attribution import sharing_decisions
+from features.outcomes.decision_rewards import (
+    DAY_US,
+    EVER,
+    SERVED,
+    ComputedRewards,
+    compute_rewards,
+    rules_fingerprint,
+)
+from features.outcomes.event_days import (
+    EVER_DAYS,
+    Days,
+    EventRules,
+    compute_event_days,
+    pack_event_days,
+    unpack_event_days,
+)
+from features.outcomes.reward_rows import PackedDays, pack_days, unpack_days
+from features.outcomes.reward_state import (
+    SumState,
+    Walk,
+    newest_serial,
+    read_state,
+    write_state,
+)
+
+STEP = 64  # marks and decisions of a step: some milliseconds
+WHOLE = 4  # marked customers of a step, each computed whole
+EVENTS_EACH = 8  # so many events are read in the time of one decision
+_UNMARK = sa.delete(tables.reward_marks).where(
+    *(
+        tables.reward_marks.c[name] == sa.bindparam(f"its_{name}")
+        for name in ("kind", "key", "day", "number")
+    )
+)
+
+
+class RewardRules(NamedTuple):
+    """The rules by which rows are computed, and the fingerprint of those of rewards."""
+
+    catalog: Catalog
+    events: EventRules
+    fingerprint: str
+
+    @classmethod
+    def of(cls, catalog: Catalog, domain: Domain) -> RewardRules:
+        """Read the rules from the catalogue and the domain of today."""
+        return cls(catalog, EventRules.of(domain), rules_fingerprint(catalog))
+
+
+@dataclass
+class _Step:
+    """The content of a step: the state before and after it, and all that it writes.
+
+    Attributes
+    ----------
+    reward_days, event_days
+        For each customer the days to compute; None: all days.
+    swept
+        Customers of a walk: a table, the ids after and up to which, and those who have rows.
+    """
+
+    before: SumState
+    after: SumState
+    marks: Sequence[Any] = ()
+    reward_days: dict[str, set[int] | None] = field(default_factory=dict)
+    event_days: dict[str, list[Days] | None] = field(default_factory=dict)
+    swept: list[tuple[sa.Table, str, str | None, list[str]]] = field(default_factory=list)
+    reward_rows: list[dict[str, Any]] = field(default_factory=list)
+    event_rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add_days(self, rows: Iterable[Any]) -> None:
+        """Add the days on which decisions were shown; rows have customer_id and activated_at."""
+        for row in rows:
+            days = self.reward_days.setdefault(row.customer_id, set())
+            if days is not None:
+                days.add(tables.micros(row.activated_at) // DAY_US)
+
+
+def sum_rewards(ledger: Ledger, rules: RewardRules, size: int = STEP, lead: bool = True) -> bool:
+    """Do one step.
+
+    Parameters
+    ----------
+    size : int
+        Marks and decisions of the step; a customer of a walk or a mark is computed whole.
+    lead : bool
+        Compute all rows again if they follow other rules. Without it such rows are left to the
+        process that leads, and this one does nothing.
+
+    Returns
+    -------
+    bool
+        True if there was something to do, and so there may be more.
+    """
+    step = ledger.read(lambda connection: _computed(connection, rules, size, lead))
+    if step is None:
+        return False
+    ledger.write_now(lambda connection: _write(connection, step))
+    return True
+
+
+def _computed(
+    connection: sa.Connection, rules: RewardRules, size: int, lead: bool
+) -> _Step | None:
+    before = read_state(connection)
+    begun = before.begun(rules.fingerprint, rules.events.fingerprint)
+    if begun != before and not lead:
+        return None
+    # SQLite uses a number again if the newest decisions were deleted.
+    step = _Step(before, replace(begun, serial=min(begun.serial, newest_serial(connection))))
+    _take_marks(connection, step, rules, size)
+    _take_decisions(connection, step, size - len(step.marks))
+    # However much else there is to do, a walk goes on.
+    _take_customers(connection, step, size if not step.reward_days else size // 4)
+    if step.after == before and not step.marks:
+        return None
+    _compute_reward_rows(connection, step, rules.catalog)
+    _compute_event_rows(connection, step, rules.events)
+    return step
+
+
+def _take_marks(connection: sa.Connection, step: _Step, rules: RewardRules, size: int) -> None:
+    """Take the first marks, with all decisions whose shares of a credit they may change."""
+    marks = tables.reward_marks.c
+    query = sa.select(tables.reward_marks).order_by(marks.kind, marks.key, marks.day)
+    whole = connection.execute(query.where(marks.kind == CUSTOMER).limit(WHOLE)).all()
+    others = connection.execute(query.where(marks.kind > CUSTOMER).limit(size)).all()
+    step.marks = [*whole, *others]
+    decision_ids = {mark.key for mark in step.marks if mark.kind == DECISION}
+    if decision_ids:
+        decision_ids |= sharing_decisions(connection, decision_ids)
+        columns = tables.decisions.c
+        shown = sa.select(columns.customer_id, columns.activated_at).where(*SERVED)
+        step.add_days(select_in_batches(connection, shown, columns.decision_id, decision_ids))
+    for mark in step.marks:
+        if mark.kind == EVENTS:
+            days = step.event_days.setdefault(mark.key, [])
+            if days is not None:
+                days.append(rules.events.changed_by(mark.day))
+        elif mark.kind == CUSTOMER:
+            step.reward_days[mark.key] = step.event_days[mark.key] = None
+
+
+def _take_decisions(connection: sa.Connection, step: _Step, size: int) -> None:
+    """Take the next decisions that were made."""
+    columns = tables.decisions.c
+    query = sa.select(columns.serial, columns.customer_id, columns.activated_at, columns.served)
+    newer = query.where(columns.serial > step.after.serial).order_by(columns.serial)
+    rows = connection.execute(newer.limit(max(size, 1))).all()
+    if rows:
+        step.add_days(row for row in rows if row.served)
+        step.after = replace(step.after, serial=rows[-1].serial)
+
+
+def _take_customers(connection: sa.Connection, step: _Step, size: int) -> None:
+    """Take the next customers of a walk; their rows are computed whole."""
+    for name, source, table, rows in (
+        ("rewards", tables.decisions, tables.reward_days, size),
+        ("events", tables.events, tables.event_days, size * EVENTS_EACH),
+    ):
+        walk: Walk = getattr(step.after, name)
+        if walk.after is None:
+            continue
+        customer_ids = _next_customers(connection, source, walk.after, rows)
+        last = customer_ids[-1] if customer_ids else None
+        step.swept.append((table, walk.after, last, customer_ids))
+        days: dict[str, Any] = getattr(step, table.name)
+        days.update(dict.fromkeys(customer_ids))
+        after = replace(walk, after=last, first=walk.first and last is not None)
+        step.after = replace(step.after, **{name: after})
+        return
+
+
+def _next_customers(
+    connection: sa.Connection, source: sa.Table, after: str, size: int
+) -> list[str]:
+    """The next customers who have up to ``size`` rows together, at least one customer."""
+    column = source.c.customer_id
+    some = sa.select(column).where(column > after).order_by(column).limit(size)
+    return list(dict.fromkeys(connection.execute(some).scalars()))
+
+
+def _compute_reward_rows(connection: sa.Connection, step: _Step, catalog: Catalog) -> None:
+    spans = {
+        customer_id: [EVER]
+        if days is None
+        else [(day * DAY_US, (day + 1) * DAY_US) for day in sorted(days)]
+        for customer_id, days in step.reward_days.items()
+    }
+    some = [name for name, days in step.reward_days.items() if days is not None]
+    query, column = sa.select(tables.reward_days), tables.reward_days.c.customer_id
+    stored = {row.customer_id: row for row in select_in_batches(connection, query, column, some)}
+    for customer_id, computed in compute_rewards(connection, catalog, spans).items():
+        row = stored.get(customer_id)
+        if row is not None:
+            computed = _with_other_days(computed, row, step.reward_days[customer_id] or set())
+        packed, unknown = pack_days(computed.rows), sorted(computed.unknown_actions)
+        last = max((end for one in computed.rows for end in one.window_ends), default=0)
+        step.reward_rows.append(
+            {
+                "customer_id": customer_id,
+                "last_window_ends_at": tables.from_micros(last),
+                "days": packed.days,
+                "window_ends": packed.window_ends,
+                "unknown_actions": json.dumps(unknown) if unknown else None,
+            }
+        )
+
+
+def _with_other_days(computed: ComputedRewards, stored: Any, days: set[int]) -> ComputedRewards:
+    """Add the stored rows of the days that were not computed."""
+    rows = unpack_days(PackedDays(stored.days, stored.window_ends))
+    unknown = {(day, name) for day, name in json.loads(stored.unknown_actions or "[]")}
+    return ComputedRewards(
+        computed.rows + [row for row in rows if row.day not in days],
+        computed.unknown_actions | {one for one in unknown if one[0] not in days},
+    )
+
+
+def _compute_event_rows(connection: sa.Connection, step: _Step, rules: EventRules) -> None:
+    some = [name for name, days in step.event_days.items() if days is not None]
+    query, column = sa.select(tables.event_days), tables.event_days.c.customer_id
+    found = select_in_batches(connection, query, column, some)
+    stored = {row.customer_id: unpack_event_days(row.days) for row in found}
+    for customer_id, spans in step.event_days.items():
+        by_day = {row.day: row for row in stored.get(customer_id, ())}
+        for days in [EVER_DAYS] if spans is None else spans:
+            gone = [day for day in by_day if days[0] <= day < days[1]]
+            for day in gone:
+                del by_day[day]
+            computed = compute_event_days(connection, rules, customer_id, days)
+            by_day |= {row.day: row for row in computed}
+        packed = pack_event_days(by_day.values())
+        step.event_rows.append({"customer_id": customer_id, "days": packed})
+
+
+def _write(connection: sa.Connection, step: _Step) -> None:
+    if not write_state(connection, step.before, step.after):
+        return
+    for table, after, last, customer_ids in step.swept:
+        column = table.c.customer_id
+        gone = sa.delete(table).where(column > after, column.not_in(customer_ids))
+        connection.execute(gone if last is None else gone.where(column <= last))
+    _replace(connection, tables.reward_days, step.reward_rows)
+    _replace(connection, tables.event_days, step.event_rows)
+    if step.marks:
+        names: Mapping[str, str] = {f"its_{name}": name for name in tables.reward_marks.c.keys()}
+        values = [{its: getattr(mark, name) for its, name in names.items()} for mark in step.marks]
+        connection.execute(_UNMARK, values)
+
+
+def _replace(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows; delete those of customers without days."""
+    kept = [row for row in rows if row["days"]]
+    if kept:
+        tables.upsert(connection, table, kept)
+    gone = [row["customer_id"] for row in rows if not row["days"]]
+    if gone:
+        connection.execute(sa.delete(table).where(table.c.customer_id.in_(gone)))
