@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from features.customers.reward_marks import mark_customers
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, texts_of
@@ -187,7 +188,9 @@ def place(
         _UNLIST_KEYS.run(connection, {"who": owner, "keys": as_json(keys)})
     if rows_n <= at_most:
         if rows_n:
-            _place_all(connection, customer_id)
+            for table in (tables.events, tables.decisions):
+                _place(connection, table, customer_id)
+            _unlist(connection, customer_id, owner)
         return rows_n
     listed = [{"customer_id": customer_id, "subject": key, "after_us": BEGIN} for key in keys]
     tables.upsert(connection, tables.relocations, listed)
@@ -222,7 +225,7 @@ def relocate_some(connection: sa.Connection, rows: int = 500) -> bool:
         ),
     )
     if until_us == END:
-        _UNLIST.run(connection, {"who": customer_id})
+        _unlist(connection, customer_id)
     else:
         _ADVANCE.run(connection, {"who": customer_id, "until_us": until_us})
     return is_any_relocating(connection)
@@ -262,10 +265,10 @@ def belongs_to(table: sa.Table, customers: sa.Select[Any]) -> sa.ColumnElement[b
     )
 
 
-def _place_all(connection: sa.Connection, customer_id: str) -> None:
-    """Move all misplaced events and decisions that are stored under a customer."""
-    for table in (tables.events, tables.decisions):
-        _place(connection, table, customer_id)
+def _unlist(connection: sa.Connection, customer_id: str, *owners: str) -> None:
+    """Note that no row of a customer is misplaced, and mark what is summed from its rows."""
+    pairs = _LISTED_OF_SOME.rows(connection, {"keys": as_json([customer_id])})
+    mark_customers(connection, {customer_id, *owners, *(one for pair in pairs for one in pair)})
     _UNLIST.run(connection, {"who": customer_id})
 
 

@@ -31,6 +31,7 @@ from features.ingest.erasure_log import (
 from features.ingest.load_tables import LOADED
 from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
+from features.outcomes.reward_state import forget_rewards
 
 DECISIONS_PER_STEP, EVENTS_PER_STEP = 100, 500  # rows deleted in one transaction: some 10 ms
 # Tables that are emptied in steps, and one whose `customer_id` may be somebody else's.
@@ -109,6 +110,7 @@ def erase_some(connection: sa.Connection, erasure_id: str, now: datetime) -> Era
     held = [from_json(pair) for pair in noted_ids(connection, erasure_id, HELD)]
     decided, happened = tables.decisions.c, tables.events.c
     decision_ids = _some(connection, decided.decision_id, keys, held, DECISIONS_PER_STEP)
+    forget_rewards(connection, keys, decision_ids)
     outcomes, learned = _erase_decisions(connection, decision_ids)
     note_ids(connection, erasure_id, DECISION, decision_ids)
     event_ids = _some(connection, happened.event_id, keys, held, EVENTS_PER_STEP)

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, replace
 
 import sqlalchemy as sa
 
-from features.customers.reward_marks import CUSTOMER, EVENTS, mark_decisions
+from features.customers.reward_marks import CUSTOMER, EVENTS, mark_customers, mark_decisions
 from features.ledger import tables
+from features.ledger.statements import select_in_batches
 from features.outcomes.attribution import sharing_decisions
 
 STATE = "rewards summed"  # key of `meta`
@@ -91,25 +92,34 @@ def newest_serial(connection: sa.Connection) -> int:
 def forget_rewards(
     connection: sa.Connection, customer_ids: Sequence[str], decision_ids: Sequence[str]
 ) -> None:
-    """Delete the rows of customers who are erased; call it before their decisions are deleted.
+    """Delete the rows of customers who are erased, in the transaction that deletes decisions.
 
-    Other decisions that share outcomes with theirs get a larger share of the credit, so these are
-    marked. A step that is being computed is not written.
+    It is called before the decisions are deleted, and once more after the last ones. A step that
+    is being computed is not written.
+
+    Parameters
+    ----------
+    customer_ids
+        Those who are erased, by all their keys.
+    decision_ids
+        The decisions that are deleted. Others that share an outcome with them get a larger share
+        of its credit, and another customer may hold some of them: these are marked.
     """
-    mark_decisions(
-        connection, sorted(sharing_decisions(connection, decision_ids) - {*decision_ids})
-    )
+    sharing = sharing_decisions(connection, decision_ids) - {*decision_ids}
+    mark_decisions(connection, sorted(sharing))
+    decided = tables.decisions.c
+    query = sa.select(decided.customer_id).distinct()
+    held = select_in_batches(connection, query, decided.decision_id, decision_ids)
+    mark_customers(connection, sorted({row.customer_id for row in held} - {*customer_ids}))
     for table in (tables.reward_days, tables.event_days):
         connection.execute(sa.delete(table).where(table.c.customer_id.in_(customer_ids)))
     marks = tables.reward_marks.c
     whose = marks.kind.in_((CUSTOMER, EVENTS)) & marks.key.in_(customer_ids)
     connection.execute(sa.delete(tables.reward_marks).where(whose))
-    decided = tables.decisions.c
-    others = sa.select(decided.serial).where(decided.customer_id.not_in(customer_ids))
-    newest = connection.execute(others.order_by(decided.serial.desc()).limit(1)).scalar()
-    if tables.get_meta(connection, STATE) is not None:
-        state = read_state(connection)
-        write_state(connection, state, replace(state, serial=min(state.serial, newest or 0)))
+    state = read_state(connection)
+    kept = sa.select(decided.serial).where(decided.decision_id.not_in(decision_ids))
+    newest = connection.execute(kept.order_by(decided.serial.desc()).limit(1)).scalar()
+    write_state(connection, state, replace(state, serial=min(state.serial, newest or 0)))
 
 
 def _begun(walk: Walk, rules: str) -> Walk:

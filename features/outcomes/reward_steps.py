@@ -135,7 +135,7 @@ def _computed(
     _take_marks(connection, step, rules, size)
     _take_decisions(connection, step, size - len(step.marks))
     # However much else there is to do, a walk goes on.
-    _take_customers(connection, step, size if not step.reward_days else size // 4)
+    _take_customers(connection, step, max(size // 4, 1) if step.reward_days else size)
     if step.after == before and not step.marks:
         return None
     _compute_reward_rows(connection, step, rules.catalog)

@@ -1,0 +1,106 @@
+"""Recomputes rewards and event values from all rows of the ledger, for comparison with the sums."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from features.business.catalog import Catalog
+from features.business.domain import Domain
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
+from features.outcomes.credit_rules import reward
+
+KEYS = ["customer_id", "arm", "day"]
+EPOCH_DAY = timedelta(days=1)
+
+
+def recomputed_rewards(
+    ledger: Ledger,
+    catalog: Catalog,
+    now: datetime,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> dict[tuple[str, str, int], tuple[int, int, float]]:
+    """Decisions, open decisions and reward, by customer, arm and day of showing."""
+
+    def read(connection: sa.Connection) -> tuple[list[Any], list[float]]:
+        columns = tables.decisions.c
+        query = sa.select(*DECISION_COLUMNS, columns.customer_id, columns.arm)
+        rows = connection.execute(query.where(columns.served, columns.arm.is_not(None))).all()
+        rows = [row for row in rows if _within(row.activated_at, since, until)]
+        shown = [one for row in rows for one in shown_by(row)]
+        found = read_attribution(connection, shown, catalog)
+        earned: dict[str, float] = {row.decision_id: 0.0 for row in rows}
+        for action in found.actions:
+            earned[action.shown.decision_id] += reward(action, found.shares, catalog)
+        return rows, list(earned.values())
+
+    rows, earned = ledger.read(read)
+    sums: dict[tuple[str, str, int], tuple[int, int, float]] = {}
+    for row, gain in zip(rows, earned, strict=True):
+        key = (row.customer_id, row.arm, (row.activated_at - tables.EPOCH) // EPOCH_DAY)
+        decisions, still, total = sums.get(key, (0, 0, 0.0))
+        sums[key] = decisions + 1, still + (row.window_ends_at > now), total + gain
+    return sums
+
+
+def as_sums(table: pd.DataFrame) -> dict[tuple[str, str, int], tuple[int, int, float]]:
+    """The table of `rewards` in the form of `recomputed_rewards`."""
+    keys = zip(*(table[name].tolist() for name in KEYS), strict=True)
+    values = zip(*(table[name].tolist() for name in ("decisions", "open", "reward")), strict=True)
+    return dict(zip(keys, values, strict=True))
+
+
+def recomputed_event_days(ledger: Ledger, domain: Domain) -> dict[tuple[str, int], tuple[int, float]]:
+    """The times that a customer left, and the value of its events, by customer and day."""
+    spend = {
+        (name, key)
+        for name, described in domain.events.items()
+        for key, known in described.properties.items()
+        if known.measures == "spend"
+    }
+    query = sa.select(tables.events).order_by(tables.events.c.occurred_at)
+    rows = ledger.read(lambda connection: connection.execute(query).all())
+    found: dict[tuple[str, int], tuple[int, float]] = {}
+
+    def add(customer_id: str, at: datetime, left: int, value: float) -> None:
+        key = (customer_id, (at - tables.EPOCH) // EPOCH_DAY)
+        before = found.get(key, (0, 0.0))
+        found[key] = before[0] + left, before[1] + value
+
+    for row in rows:
+        properties = json.loads(row.properties)
+        for kind, name in spend:
+            if row.type == kind:
+                add(row.customer_id, row.occurred_at, 0, properties.get(name, 0.0))
+    if domain.churn:
+        for customer_id in {row.customer_id for row in rows}:
+            times = [
+                row.occurred_at
+                for row in rows
+                if row.customer_id == customer_id and row.type == domain.churn.event
+            ]
+            for at in _leaving(times, domain.churn.silent_days):
+                add(customer_id, at, 1, 0.0)
+    return found
+
+
+def _leaving(times: list[datetime], silent_days: float | None) -> Iterable[datetime]:
+    if silent_days is None:
+        yield from times
+        return
+    silent = timedelta(days=silent_days)
+    for number, at in enumerate(times):
+        if not any(later <= at + silent for later in times[number + 1 :]):
+            yield at + silent
+
+
+def _within(at: datetime, since: datetime | None, until: datetime | None) -> bool:
+    return (since is None or at >= since) and (until is None or at < until)
