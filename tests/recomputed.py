@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-import pandas as pd
 import sqlalchemy as sa
 
 from features.business.catalog import Catalog
@@ -16,8 +15,9 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
 from features.outcomes.credit_rules import reward
+from features.outcomes.reward_rows import ARMS
+from features.outcomes.rewards import Rewards
 
-KEYS = ["customer_id", "arm", "day"]
 EPOCH_DAY = timedelta(days=1)
 
 
@@ -51,14 +51,18 @@ def recomputed_rewards(
     return sums
 
 
-def as_sums(table: pd.DataFrame) -> dict[tuple[str, str, int], tuple[int, int, float]]:
+def as_sums(found: Rewards) -> dict[tuple[str, str, int], tuple[int, int, float]]:
     """The table of `rewards` in the form of `recomputed_rewards`."""
-    keys = zip(*(table[name].tolist() for name in KEYS), strict=True)
-    values = zip(*(table[name].tolist() for name in ("decisions", "open", "reward")), strict=True)
-    return dict(zip(keys, values, strict=True))
+    columns = (column.tolist() for column in found.table)
+    return {
+        (found.customers[customer], ARMS[arm], day): (decisions, still, reward)
+        for customer, day, arm, decisions, still, reward in zip(*columns, strict=True)
+    }
 
 
-def recomputed_event_days(ledger: Ledger, domain: Domain) -> dict[tuple[str, int], tuple[int, float]]:
+def recomputed_event_days(
+    ledger: Ledger, domain: Domain
+) -> dict[tuple[str, int], tuple[int, float]]:
     """The times that a customer left, and the value of its events, by customer and day."""
     spend = {
         (name, key)

@@ -115,8 +115,8 @@ def _actions_of(connection: sa.Connection, decision_ids: Iterable[str]) -> dict[
     columns = tables.contacts.c
     query = sa.select(columns.decision_id, columns.action_id)
     found: dict[str, list[str]] = {}
-    for name, action_id in select_in_batches(connection, query, columns.decision_id, decision_ids):
-        found.setdefault(name, []).append(action_id)
+    for row in select_in_batches(connection, query, columns.decision_id, decision_ids):
+        found.setdefault(row.decision_id, []).append(row.action_id)
     return found
 
 

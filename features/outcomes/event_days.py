@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import NamedTuple
@@ -29,8 +30,8 @@ _AT_US = sa.type_coerce(_EVENT.occurred_at, sa.BigInteger)
 _WITHIN = (
     sa.select(_AT_US, _EVENT.type, _EVENT.properties)
     .where(_EVENT.customer_id == sa.bindparam("customer", type_=sa.Text))
-    .where(_AT_US >= sa.bindparam("begin", type_=sa.BigInteger))
-    .where(_AT_US < sa.bindparam("end", type_=sa.BigInteger))
+    .where(sa.bindparam("begin", type_=sa.BigInteger) <= _AT_US)
+    .where(sa.bindparam("end", type_=sa.BigInteger) > _AT_US)
     .where(_EVENT.type.in_(sa.bindparam("types", expanding=True)))
     .order_by(_EVENT.occurred_at, _EVENT.event_id)
 )
@@ -128,18 +129,20 @@ def compute_event_days(
     values = {"customer": customer_id, "begin": begin - around, "end": end}
     if not rules.types:
         return []
-    sums: dict[int, list[float]] = {}
+    spent: dict[int, float] = {}
     times = list[int]()
     for at_us, kind, properties in connection.execute(_WITHIN, values | {"types": rules.types}):
         if kind == rules.leaving:
             times.append(at_us)
         if kind in rules.spend:
-            value = from_json(properties).get(rules.spend[kind])
-            sums.setdefault(at_us // DAY_US, [0, 0.0])[1] += value or 0.0
-    for at_us in _left(times, rules.silent_us):
-        sums.setdefault(at_us // DAY_US, [0, 0.0])[0] += 1
-    kept = ((day, *sums[day]) for day in sorted(sums) if days[0] <= day < days[1])
-    return [EventDay(day, int(left), value) for day, left, value in kept]
+            value = from_json(properties).get(rules.spend[kind]) or 0.0
+            spent[at_us // DAY_US] = spent.get(at_us // DAY_US, 0.0) + value
+    left = Counter(at_us // DAY_US for at_us in _left(times, rules.silent_us))
+    return [
+        EventDay(day, left[day], spent.get(day, 0.0))
+        for day in sorted({*spent, *left})
+        if days[0] <= day < days[1]
+    ]
 
 
 def pack_event_days(rows: Iterable[EventDay]) -> bytes:

@@ -72,7 +72,8 @@ def unpack_days(packed: PackedDays) -> list[DayRow]:
     """Unpack what `pack_days` has packed."""
     ends = struct.unpack(f"<{len(packed.window_ends) // 8}q", packed.window_ends)
     rows, begin = list[DayRow](), 0
-    for day, arm, decisions, *counted in _ROW.iter_unpack(packed.days):
-        rows.append(DayRow(day, arm, *counted, ends[begin : begin + decisions]))
+    for day, arm, decisions, first, last, credited, cost in _ROW.iter_unpack(packed.days):
+        its_ends = ends[begin : begin + decisions]
+        rows.append(DayRow(day, arm, first, last, credited, cost, its_ends))
         begin += decisions
     return rows

@@ -69,8 +69,8 @@ def read_state(connection: sa.Connection) -> SumState:
     if stored is None:
         return SumState(0, newest_serial(connection), Walk(), Walk())
     content = json.loads(stored)
-    walks = {name: Walk(**content.pop(name)) for name in ("rewards", "events")}
-    return SumState(**content, **walks)
+    walks = Walk(**content["rewards"]), Walk(**content["events"])
+    return SumState(content["step"], content["serial"], *walks)
 
 
 def write_state(connection: sa.Connection, before: SumState, after: SumState) -> bool:

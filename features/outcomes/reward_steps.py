@@ -9,7 +9,7 @@ by a crash changes nothing. Marks that came after the snapshot stay for the next
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -123,9 +123,7 @@ def sum_rewards(ledger: Ledger, rules: RewardRules, size: int = STEP, lead: bool
     return True
 
 
-def _computed(
-    connection: sa.Connection, rules: RewardRules, size: int, lead: bool
-) -> _Step | None:
+def _computed(connection: sa.Connection, rules: RewardRules, size: int, lead: bool) -> _Step | None:
     before = read_state(connection)
     begun = before.begun(rules.fingerprint, rules.events.fingerprint)
     if begun != before and not lead:
@@ -191,7 +189,9 @@ def _take_customers(connection: sa.Connection, step: _Step, size: int) -> None:
         days: dict[str, Any] = getattr(step, table.name)
         days.update(dict.fromkeys(customer_ids))
         after = replace(walk, after=last, first=walk.first and last is not None)
-        step.after = replace(step.after, **{name: after})
+        state = step.after
+        rewards = name == "rewards"
+        step.after = replace(state, rewards=after) if rewards else replace(state, events=after)
         return
 
 
@@ -268,8 +268,9 @@ def _write(connection: sa.Connection, step: _Step) -> None:
     _replace(connection, tables.reward_days, step.reward_rows)
     _replace(connection, tables.event_days, step.event_rows)
     if step.marks:
-        names: Mapping[str, str] = {f"its_{name}": name for name in tables.reward_marks.c.keys()}
-        values = [{its: getattr(mark, name) for its, name in names.items()} for mark in step.marks]
+        values = [
+            {f"its_{name}": value for name, value in mark._mapping.items()} for mark in step.marks
+        ]
         connection.execute(_UNMARK, values)
 
 

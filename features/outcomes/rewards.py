@@ -6,10 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
@@ -25,9 +24,10 @@ from features.outcomes.decision_rewards import (
     compute_rewards,
     rules_fingerprint,
 )
-from features.outcomes.reward_rows import ARMS, ROW_TYPE, pack_days
+from features.outcomes.reward_rows import ROW_TYPE, pack_days
 from features.outcomes.reward_state import newest_serial, read_state
 
+Whole = NDArray[np.integer[Any]]
 _COLUMNS = tables.reward_days.c
 _NOW = sa.bindparam("now", type_=tables.UtcMicros)
 _ROWS = Statement(
@@ -59,21 +59,47 @@ class NotSummed:
     outdated: int
 
 
+class RewardTable(NamedTuple):
+    """One row for each customer, day and arm, in the order of customers and days.
+
+    Attributes
+    ----------
+    customer : shape (n_rows,)
+        Numbers of the customers; some may have no rows.
+    day : shape (n_rows,)
+        Days since 1970 (UTC), of the showing.
+    arm : shape (n_rows,)
+        Index in `ARMS`.
+    decisions, open : shape (n_rows,)
+        The decisions, and those of them whose window is open.
+    reward : shape (n_rows,)
+        The credited value less the costs of showing, in the domain's currency.
+    """
+
+    customer: Whole
+    day: Whole
+    arm: Whole
+    decisions: Whole
+    open: Whole
+    reward: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Rewards:
     """The rewards of served decisions.
 
     Attributes
     ----------
-    table : DataFrame
-        One row for each customer, arm and day (UTC): columns customer_id, arm (both categories),
-        day (days since 1970), decisions, open (of those, decisions whose window is open), reward.
+    table : RewardTable
+    customers : list of str
+        The customer ids, by their numbers.
     unknown_actions : list of str
         Actions that were shown and that the catalogue does not have any more; they count 0.
     not_summed : NotSummed
     """
 
-    table: pd.DataFrame
+    table: RewardTable
+    customers: list[str]
     unknown_actions: list[str]
     not_summed: NotSummed
 
@@ -105,37 +131,39 @@ def rewards(
 
 
 def _read(connection: sa.Connection, catalog: Catalog, now: datetime, span: Span) -> Rewards:
-    rows = _ROWS.rows(connection, {"now": now})
+    rows, now_us = _ROWS.rows(connection, {"now": now}), tables.micros(now)
+    names = [row[0] for row in rows]
     days = np.frombuffer(b"".join([row[1] for row in rows]), ROW_TYPE)
     lengths = np.array([len(row[1]) for row in rows], dtype=np.int64) // ROW_TYPE.itemsize
-    customers = np.repeat(np.arange(len(rows)), lengths)
-    first, last = days["first_us"], days["last_us"]
-    within = (first >= span[0]) & (last < span[1])
-    parted = ~within & (last >= span[0]) & (first < span[1])
-    open_ = _open(rows, days, customers, tables.micros(now))
-    names = [row[0] for row in rows]
+    customers = np.repeat(np.arange(len(rows), dtype=np.int32), lengths)
+    open_ = _open(rows, days, lengths, now_us)
     unknown = _unknown(rows, span)
-    parts = [_frame(customers[within], days[within], open_[within])]
-    if parted.any():
-        found = _computed_anew(connection, catalog, span, names, customers[parted], days[parted])
-        parts += [_anew(customer, one, tables.micros(now)) for customer, one in found]
-        unknown |= {name for _, one in found for _, name in one.unknown_actions}
-    table = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    table.insert(0, "customer_id", pd.Categorical.from_codes(table.pop("customer"), names))
-    return Rewards(table, sorted(unknown), _not_summed(connection, catalog))
+    not_summed = _not_summed(connection, catalog)
+    table = _table(customers, days, open_)
+    if span != EVER:
+        first, last = days["first_us"], days["last_us"]
+        within = (first >= span[0]) & (last < span[1])
+        parted = ~within & (last >= span[0]) & (first < span[1])
+        table = _taken(table, within)
+        if parted.any():
+            asked = customers[parted], days["day"][parted]
+            found = _computed_anew(connection, catalog, span, names, *asked)
+            unknown |= {name for _, one in found for _, name in one.unknown_actions}
+            table = _joined(table, _anew(found, now_us))
+    return Rewards(table, names, sorted(unknown), not_summed)
 
 
-def _open(
-    rows: Sequence[Any], days: NDArray[Any], customers: NDArray[np.int64], now_us: int
-) -> NDArray[np.int64]:
+def _open(rows: Sequence[Any], days: NDArray[Any], lengths: Whole, now_us: int) -> Whole:
     """The decisions of each row whose windows are open; windows of most customers have ended."""
-    with_open = np.array([row[2] is not None for row in rows], dtype=bool)[customers]
-    ends = np.frombuffer(b"".join([row[2] for row in rows if row[2] is not None]), "<i8")
-    decisions = days["decisions"][with_open].astype(np.int64)
-    begins = np.cumsum(decisions) - decisions
-    found = np.zeros(len(days), dtype=np.int64)
-    if len(begins):
-        found[with_open] = np.add.reduceat((ends > now_us).astype(np.int64), begins)
+    found = np.zeros(len(days), dtype=np.int32)
+    packed = [row[2] for row in rows if row[2] is not None]
+    if not packed:
+        return found
+    with_open = np.repeat(np.array([row[2] is not None for row in rows], dtype=bool), lengths)
+    counts = days["decisions"][with_open]
+    open_ = (np.frombuffer(b"".join(packed), "<i8") > now_us).view(np.int8)
+    begins = np.cumsum(counts, dtype=np.int64) - counts
+    found[with_open] = np.add.reduceat(open_, begins, dtype=np.int32)
     return found
 
 
@@ -150,20 +178,22 @@ def _unknown(rows: Sequence[Any], span: Span) -> set[str]:
     }
 
 
-def _frame(
-    customers: NDArray[np.int64], days: NDArray[Any], open_: NDArray[np.int64]
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "customer": customers,
-            "arm": pd.Categorical.from_codes(days["arm"].astype(np.int8), list(ARMS)),
-            "day": days["day"].astype(np.int64),
-            "decisions": days["decisions"].astype(np.int64),
-            "open": open_,
-            "reward": days["credited"] - days["cost"],
-        },
-        copy=False,
-    )
+def _table(customers: Whole, days: NDArray[Any], open_: Whole) -> RewardTable:
+    reward = days["credited"] - days["cost"]
+    return RewardTable(customers, days["day"], days["arm"], days["decisions"], open_, reward)
+
+
+def _joined(one: RewardTable, other: RewardTable) -> RewardTable:
+    """Join the rows of two tables, in the order of customers and days."""
+    columns: list[Any] = [np.concatenate(pair) for pair in zip(one, other, strict=True)]
+    joined = RewardTable(*columns)
+    return _taken(joined, np.lexsort((joined.arm, joined.day, joined.customer)))
+
+
+def _taken(table: RewardTable, rows: NDArray[Any]) -> RewardTable:
+    """Take some rows, by a mask or by their indices."""
+    columns: list[Any] = [column[rows] for column in table]
+    return RewardTable(*columns)
 
 
 def _computed_anew(
@@ -171,12 +201,12 @@ def _computed_anew(
     catalog: Catalog,
     span: Span,
     names: Sequence[str],
-    customers: NDArray[np.int64],
-    days: NDArray[Any],
+    customers: Whole,
+    days: Whole,
 ) -> list[tuple[int, ComputedRewards]]:
     """Sum the parts of customers' days that lie within the period."""
     spans: dict[int, set[Span]] = {}
-    for customer, day in zip(customers.tolist(), days["day"].tolist(), strict=True):
+    for customer, day in zip(customers.tolist(), days.tolist(), strict=True):
         part = max(span[0], day * DAY_US), min(span[1], (day + 1) * DAY_US)
         spans.setdefault(customer, set()).add(part)
     asked = {names[customer]: sorted(some) for customer, some in spans.items()}
@@ -184,11 +214,12 @@ def _computed_anew(
     return [(customer, found[names[customer]]) for customer in spans]
 
 
-def _anew(customer: int, computed: ComputedRewards, now_us: int) -> pd.DataFrame:
-    rows = sorted(computed.rows)
-    days = np.frombuffer(pack_days(rows).days, ROW_TYPE)
-    open_ = np.array([sum(end > now_us for end in row.window_ends) for row in rows], dtype=np.int64)
-    return _frame(np.full(len(rows), customer), days, open_)
+def _anew(found: Sequence[tuple[int, ComputedRewards]], now_us: int) -> RewardTable:
+    counted = [(customer, sorted(computed.rows)) for customer, computed in found]
+    days = np.frombuffer(b"".join([pack_days(some).days for _, some in counted]), ROW_TYPE)
+    customers = [customer for customer, some in counted for _ in some]
+    open_ = [sum(end > now_us for end in row.window_ends) for _, some in counted for row in some]
+    return _table(np.array(customers, dtype=np.int64), days, np.array(open_, dtype=np.int64))
 
 
 def _not_summed(connection: sa.Connection, catalog: Catalog) -> NotSummed:

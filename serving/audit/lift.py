@@ -181,7 +181,9 @@ def _remarks(found: Lift, forgotten: list[str]) -> Iterator[str]:
 
 def _not_summed(left: NotSummed) -> Iterator[str]:
     if left.decisions:
-        yield f"{left.decisions:,} decisions are not counted yet; they are summed in the background."
+        yield (
+            f"{left.decisions:,} decisions are not counted yet; they are summed in the background."
+        )
     if left.changes:
         yield (
             f"{left.changes:,} changes (outcomes, activations, customers) are not counted yet; "

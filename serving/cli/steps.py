@@ -35,7 +35,6 @@ from training.pipeline.registry import Registry
 from training.pipeline.train import Sources, TrainingResult, train, trainable
 from training.pipeline.tuning import TuningResult, search
 
-
 SUM_STEPS, SUM_WITHIN_S = 100_000, 10.0  # of rewards, before the lift is read
 
 

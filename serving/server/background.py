@@ -180,7 +180,6 @@ class BackgroundTasks:
         parts.model_watcher.follow(compiled.catalog)
         return DecisionSetup(compiled, parts.model_watcher.current, parts.engine.model_input)
 
-
     async def _sum_rewards(self) -> None:
         """Sum the rewards that lift reads, in steps that leave time to decisions between them."""
         parts = self._components

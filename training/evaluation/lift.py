@@ -16,6 +16,8 @@ import pandas as pd
 from scipy.stats import binomtest, chisquare
 
 from features.intervals import welch_interval
+from features.outcomes.reward_rows import ARMS
+from features.outcomes.rewards import RewardTable, Whole
 from training.arrays import Bools, Floats, Indices, Ints
 
 MIN_CUSTOMERS = 2  # customers in an arm, for a variance
@@ -23,6 +25,8 @@ FEW_INFORMATIVE_CUSTOMERS = 20  # of an arm; with fewer, intervals are too short
 
 MIN_EXPECTED = 5  # expected customers in an arm for a chi-square test (Cochran 1954)
 MISMATCH_P = 0.001  # p-value of a sample ratio mismatch
+POLICY, CONTROL = (ARMS.index(name) for name in ("policy", "control"))
+ARMS_N = len(ARMS) + 1  # with that of customers who have rows in several arms
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +111,29 @@ class Lift:
     by_day: pd.DataFrame
 
 
-def lift(table: pd.DataFrame, control_share: float) -> Lift:
+def lift(table: RewardTable, control_share: float) -> Lift:
     """Compare the two arms.
 
     Parameters
     ----------
-    table : columns customer_id, arm, day, decisions, open, reward
-        From `rewards`: at most one row for each customer, arm and day, in any order.
+    table
+        From `rewards`.
     control_share : float
         Share of the customers in the control group, by the catalogue.
     """
-    policy_rows, control_rows, in_both = _by_arm(table)
-    policy, control = _arm(policy_rows), _arm(control_rows)
-    sums = _sums(policy_rows), _sums(control_rows)
+    begins = np.flatnonzero(np.diff(table.customer, prepend=-1))
+    arm, mixed = _arms_of_customers(table, begins)
+    decisions, open_ = _per_customer(table.decisions, begins), _per_customer(table.open, begins)
+    reward = _per_customer(table.reward, begins)
+    policy, control = (_arm(arm == code, decisions, open_, reward) for code in (POLICY, CONTROL))
+    sums = _sums_by_day(table, begins, arm)
     by_day = _by_day(*sums)
     figure = None
     if min(policy.customers, control.customers) >= MIN_CUSTOMERS:
         figure = _figure(*(_moments(some.iloc[[-1]]) for some in sums))
         figure = figure if isfinite(figure.low) else None
     ratio_p = sample_ratio_p(policy.customers, control.customers, control_share)
-    return Lift(policy, control, figure, in_both, control_share, ratio_p, by_day)
+    return Lift(policy, control, figure, mixed, control_share, ratio_p, by_day)
 
 
 def ratio_interval(
@@ -186,82 +193,76 @@ def sample_ratio_p(policy: int, control: int, share: float) -> float | None:
     return float(binomtest(control, total, share).pvalue)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """The rows of one arm: each of another customer or another day.
-
-    Attributes
-    ----------
-    customer : shape (n_rows,)
-        Numbers from 0 to ``customers`` - 1, each of which occurs.
-    """
-
-    customers: int
-    customer: Indices
-    day: Ints
-    decisions: Ints
-    open: Ints
-    reward: Floats
+def _arms_of_customers(table: RewardTable, begins: Indices) -> tuple[Ints, int]:
+    """The arm of each customer, or -1 of one with rows in both arms; and the number of those."""
+    if not len(begins):
+        return np.zeros(0, dtype=np.int64), 0
+    low, high = (function.reduceat(table.arm, begins) for function in (np.minimum, np.maximum))
+    return np.where(low == high, low, -1).astype(np.int64), int((low != high).sum())
 
 
-def _by_arm(table: pd.DataFrame) -> tuple[_Rows, _Rows, int]:
-    """Divide the rows by arm; the customers with rows in both arms are left out and counted."""
-    customer, names = pd.factorize(table["customer_id"])
-    inside = [(table["arm"] == name).to_numpy(dtype=bool) for name in ("policy", "control")]
-    seen = np.zeros((2, len(names)), dtype=bool)
-    for number, rows in enumerate(inside):
-        seen[number, customer[rows]] = True
-    mixed = seen.all(axis=0)
-    only = ~mixed[customer]
-    policy, control = (
-        _rows_of(table, customer, rows & only, alone & ~mixed)
-        for rows, alone in zip(inside, seen, strict=True)
-    )
-    return policy, control, int(mixed.sum())
+def _per_customer(column: Floats | Whole, begins: Indices) -> Floats:
+    """Sum a column over the rows of each customer, which begin at ``begins``."""
+    if not len(begins):
+        return np.zeros(0)
+    return np.add.reduceat(column, begins).astype(np.float64)
 
 
-def _rows_of(table: pd.DataFrame, customer: Indices, rows: Bools, customers: Bools) -> _Rows:
-    number = np.cumsum(customers) - 1
-    day, decisions, open_ = (
-        table[name].to_numpy(dtype=np.int64)[rows] for name in ("day", "decisions", "open")
-    )
-    reward = table["reward"].to_numpy(dtype=np.float64)[rows]
-    count = int(customers.sum())
-    return _Rows(count, number[customer[rows]], day, decisions, open_, reward)
-
-
-def _arm(rows: _Rows) -> Arm:
-    rewards = np.bincount(rows.customer, rows.reward, rows.customers).round(9)
-    most_frequent = int(np.unique(rewards, return_counts=True)[1].max()) if len(rewards) else 0
+def _arm(inside: Bools, decisions: Floats, open_: Floats, reward: Floats) -> Arm:
+    customers, rewards = int(inside.sum()), reward[inside].round(9)
+    most_frequent = int(np.unique(rewards, return_counts=True)[1].max()) if customers else 0
     return Arm(
-        customers=rows.customers,
-        decisions=int(rows.decisions.sum()),
-        open=int(rows.open.sum()),
-        reward=float(rows.reward.sum()),
-        informative=rows.customers - most_frequent,
+        customers=customers,
+        decisions=int(decisions[inside].sum()),
+        open=int(open_[inside].sum()),
+        reward=float(reward[inside].sum()),
+        informative=customers - most_frequent,
     )
 
 
-def _sums(rows: _Rows) -> pd.DataFrame:
-    """Sum powers of the customers' rewards up to each day: columns n, s1, s2, s3."""
-    order = np.argsort(rows.day, kind="stable")
-    customer, reward = rows.customer[order], rows.reward[order]
-    days, begins = np.unique(rows.day[order], return_index=True)
-    total, seen = np.zeros(rows.customers), np.zeros(rows.customers, dtype=bool)
-    added = np.zeros((len(days), 4))
-    for number, (begin, end) in enumerate(pairwise([*begins.tolist(), len(order)])):
-        who = customer[begin:end]
-        before = total[who]
-        after = before + reward[begin:end]
-        square_before, square_after = before * before, after * after
-        added[number] = (
-            len(who) - np.count_nonzero(seen[who]),
-            np.sum(reward[begin:end]),
-            np.sum(square_after - square_before),
-            np.sum(square_after * after - square_before * before),
-        )
-        total[who], seen[who] = after, True
-    return pd.DataFrame(added.cumsum(axis=0), index=days, columns=["n", "s1", "s2", "s3"])
+def _sums_by_day(
+    table: RewardTable, begins: Indices, arm: Ints
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sum powers of the customers' rewards up to each day, in both arms: columns n, s1, s2, s3."""
+    rows = len(table.customer)
+    number = np.repeat(np.arange(len(begins), dtype=np.int32), np.diff(begins, append=rows))
+    first = np.zeros(rows, dtype=bool)
+    first[begins] = True
+    order, days, ends = _by_days(table.day)
+    total = np.zeros(len(begins))
+    added, rows_n = np.zeros((len(days), 4, ARMS_N)), np.zeros((len(days), ARMS_N), dtype=np.int64)
+    # The arrays of one day fit into the processor's cache; those of all days do not.
+    for place, (begin, end) in enumerate(pairwise([0, *ends])):
+        some = order[begin:end]
+        who, reward = number[some], table.reward[some]
+        before = total[who]  # each customer once
+        after = before + reward
+        total[who] = after
+        arms = arm[who] % ARMS_N  # the last one is that of customers in both
+        square = before * before, after * after
+        cube = square[0] * before, square[1] * after
+        powers = (first[some], reward, square[1] - square[0], cube[1] - cube[0])
+        added[place] = [np.bincount(arms, values, ARMS_N) for values in powers]
+        rows_n[place] = np.bincount(arms, minlength=ARMS_N)
+    kept = rows_n[:, [POLICY, CONTROL]].any(axis=1)
+    sums = added[kept].cumsum(axis=0)
+    policy, control = (
+        pd.DataFrame(sums[:, :, code], days[kept], ["n", "s1", "s2", "s3"])
+        for code in (POLICY, CONTROL)
+    )
+    return policy, control
+
+
+def _by_days(day: Whole) -> tuple[Indices, Ints, list[int]]:
+    """Order rows by day: their indices, the days, and for each day the end of its rows."""
+    if not len(day):
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.int64), []
+    since = day - day.min()
+    small = since.max() < 1 << 16  # NumPy sorts numbers of 16 bits by radix, ten times as fast
+    order = np.argsort(since.astype(np.uint16) if small else since, kind="stable")
+    counts = np.bincount(since)
+    days = np.flatnonzero(counts)
+    return order, days + int(day.min()), np.cumsum(counts[days]).tolist()
 
 
 def _moments(sums: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
@@ -291,13 +292,11 @@ def _figure(policy: tuple[Floats, ...], control: tuple[Floats, ...]) -> LiftEsti
 
 
 def _by_day(policy: pd.DataFrame, control: pd.DataFrame) -> pd.DataFrame:
-    days = sorted({*policy.index, *control.index})
-    known = [sums.reindex(days).ffill().fillna(0.0) for sums in (policy, control)]
-    (n, mean, variance, third) = zip(*map(_moments, known), strict=True)
+    (n, mean, variance, third) = zip(*map(_moments, (policy, control)), strict=True)
     low, high = welch_interval(mean, variance, n, third)
     return pd.DataFrame(
         {
-            "day": np.array(days, dtype=np.int64),
+            "day": policy.index.to_numpy(dtype=np.int64),
             "policy": mean[0],
             "control": mean[1],
             "lift": mean[0] - mean[1],

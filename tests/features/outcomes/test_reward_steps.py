@@ -243,7 +243,7 @@ def assert_as_from_scratch(story: Story, **period: datetime) -> None:
     expected = recomputed_rewards(story.ledger, story.catalog, NOW, **period)
     found = rewards(story.ledger, story.catalog, NOW, **period)
     assert found.not_summed == NotSummed(0, 0, 0)
-    sums = as_sums(found.table)
+    sums = as_sums(found)
     assert sums.keys() == expected.keys()
     for key, values in expected.items():
         assert sums[key] == pytest.approx(values, abs=1e-9), key
@@ -275,9 +275,9 @@ def test_a_step_that_is_computed_while_another_is_written_changes_nothing(
     late = ledger.read(lambda connection: computed_step(connection, rules, 64, True))
     decided(ledger, "d2", NOW, {"discount": 14})
     sum_all(ledger, rules)
-    before = as_sums(rewards(ledger, toy_catalog, NOW).table)
+    before = as_sums(rewards(ledger, toy_catalog, NOW))
     ledger.write_now(lambda connection: write_step(connection, late))
-    assert as_sums(rewards(ledger, toy_catalog, NOW).table) == before
+    assert as_sums(rewards(ledger, toy_catalog, NOW)) == before
     assert next(iter(before.values()))[0] == 2
 
 
@@ -295,7 +295,7 @@ def test_an_erased_customer_does_not_come_back_by_a_step_that_was_computed_befor
     sum_all(ledger, rules)
     ledger.write_now(erase)
     ledger.write_now(lambda connection: write_step(connection, late))
-    assert rewards(ledger, toy_catalog, NOW).table.empty
+    assert as_sums(rewards(ledger, toy_catalog, NOW)) == {}
 
 
 def test_a_decision_that_gets_the_number_of_an_erased_one_is_counted(
@@ -314,7 +314,7 @@ def test_a_decision_that_gets_the_number_of_an_erased_one_is_counted(
     ledger.write_now(erase)
     decided(ledger, "d3", NOW, {"discount": 14}, customer_id="c3")
     sum_all(ledger, rules)
-    customers = {key[0] for key in as_sums(rewards(ledger, toy_catalog, NOW).table)}
+    customers = {key[0] for key in as_sums(rewards(ledger, toy_catalog, NOW))}
     assert customers == {"c1", "c3"}
 
 
@@ -327,7 +327,7 @@ def test_an_old_ledger_is_summed_in_steps_and_says_what_is_not_counted_yet(
     assert rewards(ledger, toy_catalog, NOW).not_summed == NotSummed(20, 0, 0)
     assert sum_rewards(ledger, rules, 8)
     found = rewards(ledger, toy_catalog, NOW)
-    assert found.not_summed == NotSummed(12, 0, 0) and len(found.table) == 8
+    assert found.not_summed == NotSummed(12, 0, 0) and len(found.table.day) == 8
     sum_all(ledger, rules)
     assert rewards(ledger, toy_catalog, NOW).not_summed == NotSummed(0, 0, 0)
 
@@ -347,9 +347,9 @@ def test_after_a_change_of_values_the_old_ones_count_until_they_are_summed_again
     sum_rewards(ledger, rules, 8)
     found = rewards(ledger, dearer, NOW)
     assert found.not_summed == NotSummed(0, 0, 12)
-    assert sorted(set(found.table["reward"])) == [-3.0, -0.5]
+    assert sorted(set(found.table.reward)) == [-3.0, -0.5]
     sum_all(ledger, rules)
-    assert set(rewards(ledger, dearer, NOW).table["reward"]) == {-3.0}
+    assert set(rewards(ledger, dearer, NOW).table.reward) == {-3.0}
 
 
 def test_a_catalogue_that_earns_the_same_changes_no_rows(ledger, toy_catalog, toy_domain):

@@ -20,8 +20,9 @@ from features.outcomes.credit_rules import (
     reward,
 )
 from features.outcomes.decision_rewards import DAY_US
+from features.outcomes.reward_rows import ARMS
 from features.outcomes.reward_steps import RewardRules
-from features.outcomes.rewards import rewards
+from features.outcomes.rewards import Rewards, rewards
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.summed import sum_all
@@ -64,13 +65,21 @@ def earned(ledger, toy_catalog, toy_domain):
     def read(at: timedelta = DAY, **period: Any) -> pd.DataFrame:
         sum_all(ledger, RewardRules.of(toy_catalog, toy_domain))
         found = rewards(ledger, toy_catalog, NOW + at, **period)
-        return found.table
+        return as_frame(found)
 
     return read
 
 
+def as_frame(found: Rewards) -> pd.DataFrame:
+    """The table as a frame, with the ids of the customers and the names of the arms."""
+    frame = pd.DataFrame(found.table._asdict())
+    frame["customer"] = [found.customers[number] for number in frame["customer"]]
+    frame["arm"] = [ARMS[code] for code in frame["arm"]]
+    return frame
+
+
 def by_customer(table: pd.DataFrame) -> dict[str, float]:
-    return dict(zip(table["customer_id"], table["reward"], strict=True))
+    return dict(zip(table["customer"], table["reward"], strict=True))
 
 
 def test_a_showing_costs_and_an_acceptance_is_worth_its_value(ledger, tell, earned):
@@ -89,9 +98,9 @@ def test_rows_are_of_a_customer_an_arm_and_a_day(ledger, tell, earned):
     tell("d2", occurred_at=NOW + 2 * HOUR)
     rows = [tuple(row) for row in earned().itertuples(index=False)]
     assert rows == [
-        ("c1", "policy", TODAY - 1, 1, 1, -0.5),
-        ("c1", "policy", TODAY, 2, 2, 4.0),
-        ("c2", "control", TODAY, 1, 1, -0.5),
+        ("c1", TODAY - 1, "policy", 1, 1, -0.5),
+        ("c1", TODAY, "policy", 2, 2, 4.0),
+        ("c2", TODAY, "control", 1, 1, -0.5),
     ]
 
 
@@ -169,11 +178,11 @@ def test_an_action_that_the_catalogue_has_no_more_counts_zero_and_is_named(
     sum_all(ledger, RewardRules.of(toy_catalog, toy_domain))
     found = rewards(ledger, toy_catalog, NOW + DAY)
     assert found.unknown_actions == ["of_last_year"]
-    assert by_customer(found.table) == {"c1": 0.0}
+    assert by_customer(as_frame(found)) == {"c1": 0.0}
 
 
 def test_an_empty_ledger_has_an_empty_table(earned):
-    assert list(earned()) == ["customer_id", "arm", "day", "decisions", "open", "reward"]
+    assert list(earned()) == ["customer", "day", "arm", "decisions", "open", "reward"]
     assert earned().empty
 
 

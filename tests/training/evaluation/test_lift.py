@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
+from features.outcomes.reward_rows import ARMS
+from features.outcomes.rewards import RewardTable
 from training.evaluation.lift import MISMATCH_P, lift, ratio_interval, sample_ratio_p
 
 
-def table(policy: np.ndarray, control: np.ndarray, day: int = 0) -> pd.DataFrame:
+def table(policy: np.ndarray, control: np.ndarray, day: int = 0) -> RewardTable:
     """One decision of each customer, with its reward."""
-    reward = np.concatenate([policy, control])
-    arms = ["policy"] * len(policy) + ["control"] * len(control)
-    return pd.DataFrame(
-        {
-            "customer_id": [f"c{number}" for number in range(len(reward))],
-            "arm": arms,
-            "day": day,
-            "decisions": 1,
-            "open": 0,
-            "reward": reward,
-        }
-    )
+    n, number = len(policy) + len(control), np.arange(len(policy) + len(control))
+    arm = np.where(number < len(policy), ARMS.index("policy"), ARMS.index("control"))
+    reward = np.concatenate([policy, control]).astype(np.float64)
+    return RewardTable(number, np.full(n, day), arm, np.ones(n, int), np.zeros(n, int), reward)
+
+
+def joined(*some: RewardTable) -> RewardTable:
+    """The rows of some tables, in the order of customers and days."""
+    columns = RewardTable(*(np.concatenate(each) for each in zip(*some, strict=True)))
+    order = np.lexsort((columns.day, columns.customer))
+    return RewardTable(*(column[order] for column in columns))
 
 
 def drawn(seed: int, policy: int, control: int) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +70,7 @@ def test_of_too_few_there_is_no_figure(policy, control):
 
 def test_customers_count_and_not_their_decisions():
     """One customer with a hundred decisions must not outweigh the others."""
-    busy = pd.concat([table(np.full(3, 1.0), np.array([0.0, 2.0]), day) for day in range(100)])
+    busy = joined(*(table(np.full(3, 1.0), np.array([0.0, 2.0]), day) for day in range(100)))
     found = lift(busy, 0.4)
     assert (found.policy.customers, found.policy.decisions) == (3, 300)
     assert (found.policy.per_customer, found.policy.per_decision) == (100.0, 1.0)
@@ -79,8 +79,8 @@ def test_customers_count_and_not_their_decisions():
 
 def test_who_was_seen_in_both_arms_is_counted_in_neither():
     rows = table(np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0, 50.0]))
-    rows.loc[5, "customer_id"] = "c0"
-    found = lift(rows, 0.5)
+    rows.customer[5] = 0
+    found = lift(joined(rows), 0.5)
     assert found.in_both == 1
     assert (found.policy.customers, found.control.customers) == (2, 2)
     assert found.figure.value == pytest.approx(2.5 - 0.5)
@@ -90,8 +90,8 @@ def test_each_day_shows_what_was_known_of_the_period_up_to_it():
     policy, control = drawn(3, 200, 40)
     first = table(policy, control, day=10)
     second = table(policy[:50] + 1, control[:10] - 1, day=12)
-    second.loc[second["arm"] == "control", "customer_id"] = [f"c{200 + n}" for n in range(10)]
-    found = lift(pd.concat([second, first]), 0.2)
+    second.customer[second.arm == ARMS.index("control")] = np.arange(200, 210)
+    found = lift(joined(second, first), 0.2)
     assert found.by_day["day"].tolist() == [10, 12]
     early = lift(first, 0.2)
     assert found.by_day.iloc[0].to_dict() == pytest.approx(early.by_day.iloc[0].to_dict())
@@ -104,7 +104,8 @@ def test_each_day_shows_what_was_known_of_the_period_up_to_it():
 
 
 def test_a_day_without_a_control_customer_has_no_figure_yet():
-    rows = pd.concat([table(np.array([1.0, 2.0]), np.array([])), table(np.ones(2), np.ones(2), 1)])
+    later = table(np.ones(2), np.ones(2), 1)
+    rows = joined(table(np.array([1.0, 2.0]), np.array([])), later)
     by_day = lift(rows, 0.5).by_day
     assert np.isnan(by_day["lift"].iloc[0]) and np.isfinite(by_day["lift"].iloc[1])
 
