@@ -12,6 +12,7 @@ from features.customers.contact_outcomes import update_outcomes_at
 from features.customers.contacts import note_contacts
 from features.customers.identity import resolve_each
 from features.customers.profiles import all_accounts_of, update_account_members
+from features.customers.reward_marks import mark_decisions
 from features.customers.tombstones import forgotten
 from features.ingest.append_events import append_events
 from features.ingest.cells import Row
@@ -19,6 +20,7 @@ from features.ingest.contract_tables import Business, ParsedRows, contacts_of
 from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
 from features.ledger.statements import select_in_batches
+from features.outcomes.event_days import EventRules, mark_loaded
 
 
 def write_batch(
@@ -41,6 +43,9 @@ def write_batch(
     causes = dict.fromkeys(kept.links, "the table of customers")
     merged = link_all(connection, business.normalizer, causes, now)
     done = append_events(connection, business.normalizer, kept.events, now)
+    shared = [row for row in kept.rows.get(tables.outcomes, ()) if row["shared_id"] is not None]
+    mark_decisions(connection, sorted({row["decision_id"] for row in shared}))
+    mark_loaded(connection, EventRules.of(business.domain), done.new_events)
     left_out += [str(error) for error in done.refused.values()]
     merged_away = {one.loser for one in merged} | done.merged_away
     if business.domain.account:

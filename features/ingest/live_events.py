@@ -35,6 +35,7 @@ from features.journeys.journey_states import JourneyStates, delete_states
 from features.journeys.publishing import OnlineStore
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
+from features.outcomes.event_days import EventRules, mark_events
 
 PIECE = 100  # keys of events that one transaction appends: 15 ms of the lock
 
@@ -65,6 +66,7 @@ class Ingest:
         self._online = online
         self._domain = domain
         self._normalizer = KeyNormalizer(domain)
+        self._event_rules = EventRules.of(domain)
         self._states = states
         self.publisher = StatePublisher(ledger, online, states)
 
@@ -167,6 +169,7 @@ class Ingest:
         """Append and fold events; ``events`` are by their place in the call."""
         places = list(events)
         done = append_events(connection, self._normalizer, list(events.values()), now)
+        mark_events(connection, self._event_rules, done.new_events)
         touched = self._restate(connection, done.merges, done.new_events, now)
         new_events = self._with_accounts(connection, done.new_events)
         new_events = {key: new for key, new in new_events.items() if key not in touched}

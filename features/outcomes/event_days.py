@@ -19,10 +19,11 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.customers.reward_marks import mark_event_days
+from features.customers.reward_marks import mark_customers, mark_event_days
 from features.journeys.events import Event
 from features.ledger import tables
 from features.outcomes.decision_rewards import DAY_US, EVER_US
+from features.outcomes.reward_state import STATE
 
 _ROW = struct.Struct("<iid")
 _EVENT = tables.events.c
@@ -118,6 +119,19 @@ def mark_events(
     }
     if days:
         mark_event_days(connection, sorted(days))
+
+
+def mark_loaded(
+    connection: sa.Connection, rules: EventRules, new_events: Mapping[str, Iterable[Event]]
+) -> None:
+    """Mark the customers of loaded events that count; a ledger never summed needs no marks."""
+    if tables.get_meta(connection, STATE) is None:
+        return
+    types = rules.types
+    mark_customers(
+        connection,
+        [key for key, some in new_events.items() if any(one.type in types for one in some)],
+    )
 
 
 def compute_event_days(

@@ -1,0 +1,89 @@
+"""Tests of the value of events and of leaving by day."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from features.journeys.events import Event
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.outcomes.decision_rewards import DAY_US
+from features.outcomes.event_days import (
+    EVER_DAYS,
+    EventDay,
+    EventRules,
+    compute_event_days,
+    mark_loaded,
+    pack_event_days,
+    unpack_event_days,
+)
+from features.outcomes.reward_state import read_state, write_state
+from tests.conftest import NOW
+from tests.features.outcomes.test_reward_steps import happened, with_spend
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+DAY = timedelta(days=1)
+TODAY = tables.micros(NOW) // DAY_US
+
+
+def days_of(ledger: Ledger, rules: EventRules) -> list[EventDay]:
+    return ledger.read(lambda c: compute_event_days(c, rules, "c1", EVER_DAYS))
+
+
+def test_a_day_has_the_sum_of_what_measures_spend(ledger, toy_domain):
+    domain = with_spend(toy_domain, churn=None)
+    for number, (at, kind) in enumerate([(NOW, "order"), (NOW, "order"), (NOW - DAY, "visit")]):
+        happened(ledger, domain, f"e{number}", "c1", at, kind)
+    assert days_of(ledger, EventRules.of(domain)) == [EventDay(TODAY, 0, 5.0)]
+
+
+def test_the_event_of_leaving_counts_on_its_day(ledger, toy_domain):
+    domain = with_spend(toy_domain, churn={"event": "visit", "when": "happens"})
+    happened(ledger, domain, "e1", "c1", NOW, "visit")
+    happened(ledger, domain, "e2", "c1", NOW - DAY, "order")
+    expected = [EventDay(TODAY - 1, 0, 2.5), EventDay(TODAY, 1, 0.0)]
+    assert days_of(ledger, EventRules.of(domain)) == expected
+
+
+@pytest.mark.parametrize(
+    ("orders", "left"),
+    [((0,), [20]), ((0, 20), [40]), ((0, 21), [20, 41]), ((0, 5, 30), [25, 50])],
+)
+def test_a_silence_counts_on_the_day_on_which_it_was_long_enough(ledger, toy_domain, orders, left):
+    """A customer of the toy business has left after 20 days without an order."""
+    for number, day in enumerate(orders):
+        happened(ledger, toy_domain, f"e{number}", "c1", NOW + day * DAY, "order")
+    found = days_of(ledger, EventRules.of(toy_domain))
+    assert found == [EventDay(TODAY + day, 1, 0.0) for day in left]
+
+
+def test_a_domain_without_values_and_churn_has_no_rows(ledger, toy_domain):
+    domain = toy_domain.model_copy(update={"churn": None})
+    happened(ledger, domain, "e1", "c1", NOW, "order")
+    assert days_of(ledger, EventRules.of(domain)) == []
+
+
+def test_loaded_customers_are_marked_once_their_ledger_is_summed(ledger, toy_domain):
+    rules = EventRules.of(toy_domain)
+    happening = {"c1": [loaded("order", NOW)], "c2": [loaded("visit", NOW)]}
+
+    def load(connection: sa.Connection) -> list[str]:
+        mark_loaded(connection, rules, happening)
+        return list(connection.execute(sa.select(tables.reward_marks.c.key)).scalars())
+
+    assert ledger.write_now(load) == []
+    ledger.write_now(lambda c: write_state(c, read_state(c), read_state(c)))
+    assert ledger.write_now(load) == ["c1"]
+
+
+def loaded(kind: str, at: datetime) -> Event:
+    return Event(kind, ("c1",), kind, at, "app", {})
+
+
+def test_rows_come_back_as_they_were_packed():
+    rows = [EventDay(20_001, 1, 0.0), EventDay(20_000, 0, 2.5)]
+    assert unpack_event_days(pack_event_days(rows)) == sorted(rows)
