@@ -1,4 +1,4 @@
-"""Stores how far the rows of rewards and of event values are summed; changed with the rows.
+"""Stores the progress of the sums of rewards and event values, in the transaction of the rows.
 
 A *walk* computes the rows of all customers again, in the order of their ids: the first time, and
 when values, costs or definitions have changed.
@@ -41,7 +41,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class SumState:
-    """How far rows are summed.
+    """The progress of the sums.
 
     Attributes
     ----------
