@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from features.customers.reward_marks import mark_customers
 from features.ledger import tables
+from features.ledger.derived_tables import mark_customers
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, texts_of
 

@@ -12,13 +12,13 @@ from features.customers.contact_outcomes import update_outcomes_at
 from features.customers.contacts import note_contacts
 from features.customers.identity import resolve_each
 from features.customers.profiles import all_accounts_of, update_account_members
-from features.customers.reward_marks import mark_decisions
 from features.customers.tombstones import forgotten
 from features.ingest.append_events import append_events
 from features.ingest.cells import Row
 from features.ingest.contract_tables import Business, ParsedRows, contacts_of
 from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
+from features.ledger.derived_tables import mark_decisions
 from features.ledger.statements import select_in_batches
 from features.outcomes.event_days import EventRules, mark_loaded
 

@@ -19,9 +19,9 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.customers.reward_marks import mark_customers, mark_event_days
 from features.journeys.events import Event
 from features.ledger import tables
+from features.ledger.derived_tables import mark_customers, mark_event_days
 from features.outcomes.decision_rewards import DAY_US, EVER_US
 from features.outcomes.reward_state import STATE
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 
 import sqlalchemy as sa
 
-from features.customers.reward_marks import CUSTOMER, EVENTS, mark_customers, mark_decisions
 from features.ledger import tables
+from features.ledger.derived_tables import CUSTOMER, EVENTS, mark_customers, mark_decisions
 from features.ledger.statements import select_in_batches
 from features.outcomes.attribution import sharing_decisions
 

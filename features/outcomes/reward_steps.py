@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.customers.reward_marks import CUSTOMER, DECISION, EVENTS
 from features.ledger import tables
+from features.ledger.derived_tables import CUSTOMER, DECISION, EVENTS
 from features.ledger.ledger import Ledger
 from features.ledger.statements import select_in_batches
 from features.outcomes.attribution import sharing_decisions

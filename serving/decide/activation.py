@@ -17,9 +17,9 @@ from pydantic_core import from_json
 from features.business.domain import Domain
 from features.customers.contacts import note_contacts
 from features.customers.decided_actions import is_removed
-from features.customers.reward_marks import mark_decisions
 from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
+from features.ledger.derived_tables import mark_decisions
 from features.outcomes.silence import queue_silences
 from serving.contract.decisions import ActivateAnswer, Decision, Removed
 from serving.decide.decision_record import contact_rows, keep_paces, shown_actions

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from features.business.catalog import NO_ACTION, Catalog
 from features.customers.contact_outcomes import add_outcome_at
 from features.customers.decided_actions import decided_actions
-from features.customers.reward_marks import mark_decisions
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.journeys.events import MAX_CLOCK_SKEW
 from features.ledger import tables
+from features.ledger.derived_tables import mark_decisions
 from features.ledger.ledger import Ledger
 from features.outcomes.attribution import activated
 from serving.contract.events import OutcomeAnswer, OutcomeRequest

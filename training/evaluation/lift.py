@@ -8,7 +8,6 @@ rewards, so the lift of every day is computed in one pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from math import isfinite, nan, sqrt
 
 import numpy as np
@@ -16,17 +15,21 @@ import pandas as pd
 from scipy.stats import binomtest, chisquare
 
 from features.intervals import welch_interval
-from features.outcomes.reward_rows import ARMS
-from features.outcomes.rewards import RewardTable, Whole
-from training.arrays import Bools, Floats, Indices, Ints
+from features.outcomes.rewards import RewardTable
+from training.arrays import Bools, Floats
+from training.evaluation.lift_sums import (
+    CONTROL,
+    POLICY,
+    arms_of_customers,
+    sum_per_customer,
+    sum_powers_by_day,
+)
 
 MIN_CUSTOMERS = 2  # customers in an arm, for a variance
 FEW_INFORMATIVE_CUSTOMERS = 20  # of an arm; with fewer, intervals are too short
 
 MIN_EXPECTED = 5  # expected customers in an arm for a chi-square test (Cochran 1954)
 MISMATCH_P = 0.001  # p-value of a sample ratio mismatch
-POLICY, CONTROL = (ARMS.index(name) for name in ("policy", "control"))
-ARMS_N = len(ARMS) + 1  # with that of customers who have rows in several arms
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +125,14 @@ def lift(table: RewardTable, control_share: float) -> Lift:
         Share of the customers in the control group, by the catalogue.
     """
     begins = np.flatnonzero(np.diff(table.customer, prepend=-1))
-    arm, mixed = _arms_of_customers(table, begins)
-    decisions, open_ = _per_customer(table.decisions, begins), _per_customer(table.open, begins)
-    reward = _per_customer(table.reward, begins)
+    arm, mixed = arms_of_customers(table, begins)
+    decisions, open_ = (
+        sum_per_customer(table.decisions, begins),
+        sum_per_customer(table.open, begins),
+    )
+    reward = sum_per_customer(table.reward, begins)
     policy, control = (_arm(arm == code, decisions, open_, reward) for code in (POLICY, CONTROL))
-    sums = _sums_by_day(table, begins, arm)
+    sums = sum_powers_by_day(table, begins, arm)
     by_day = _by_day(*sums)
     figure = None
     if min(policy.customers, control.customers) >= MIN_CUSTOMERS:
@@ -193,21 +199,6 @@ def sample_ratio_p(policy: int, control: int, share: float) -> float | None:
     return float(binomtest(control, total, share).pvalue)
 
 
-def _arms_of_customers(table: RewardTable, begins: Indices) -> tuple[Ints, int]:
-    """The arm of each customer, or -1 of one with rows in both arms; and the number of those."""
-    if not len(begins):
-        return np.zeros(0, dtype=np.int64), 0
-    low, high = (function.reduceat(table.arm, begins) for function in (np.minimum, np.maximum))
-    return np.where(low == high, low, -1).astype(np.int64), int((low != high).sum())
-
-
-def _per_customer(column: Floats | Whole, begins: Indices) -> Floats:
-    """Sum a column over the rows of each customer, which begin at ``begins``."""
-    if not len(begins):
-        return np.zeros(0)
-    return np.add.reduceat(column, begins).astype(np.float64)
-
-
 def _arm(inside: Bools, decisions: Floats, open_: Floats, reward: Floats) -> Arm:
     customers, rewards = int(inside.sum()), reward[inside].round(9)
     most_frequent = int(np.unique(rewards, return_counts=True)[1].max()) if customers else 0
@@ -218,51 +209,6 @@ def _arm(inside: Bools, decisions: Floats, open_: Floats, reward: Floats) -> Arm
         reward=float(reward[inside].sum()),
         informative=customers - most_frequent,
     )
-
-
-def _sums_by_day(
-    table: RewardTable, begins: Indices, arm: Ints
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sum powers of the customers' rewards up to each day, in both arms: columns n, s1, s2, s3."""
-    rows = len(table.customer)
-    number = np.repeat(np.arange(len(begins), dtype=np.int32), np.diff(begins, append=rows))
-    first = np.zeros(rows, dtype=bool)
-    first[begins] = True
-    order, days, ends = _by_days(table.day)
-    total = np.zeros(len(begins))
-    added, rows_n = np.zeros((len(days), 4, ARMS_N)), np.zeros((len(days), ARMS_N), dtype=np.int64)
-    # The arrays of one day fit into the processor's cache; those of all days do not.
-    for place, (begin, end) in enumerate(pairwise([0, *ends])):
-        some = order[begin:end]
-        who, reward = number[some], table.reward[some]
-        before = total[who]  # each customer once
-        after = before + reward
-        total[who] = after
-        arms = arm[who] % ARMS_N  # the last one is that of customers in both
-        square = before * before, after * after
-        cube = square[0] * before, square[1] * after
-        powers = (first[some], reward, square[1] - square[0], cube[1] - cube[0])
-        added[place] = [np.bincount(arms, values, ARMS_N) for values in powers]
-        rows_n[place] = np.bincount(arms, minlength=ARMS_N)
-    kept = rows_n[:, [POLICY, CONTROL]].any(axis=1)
-    sums = added[kept].cumsum(axis=0)
-    policy, control = (
-        pd.DataFrame(sums[:, :, code], days[kept], ["n", "s1", "s2", "s3"])
-        for code in (POLICY, CONTROL)
-    )
-    return policy, control
-
-
-def _by_days(day: Whole) -> tuple[Indices, Ints, list[int]]:
-    """Order rows by day: their indices, the days, and for each day the end of its rows."""
-    if not len(day):
-        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.int64), []
-    since = day - day.min()
-    small = since.max() < 1 << 16  # NumPy sorts numbers of 16 bits by radix, ten times as fast
-    order = np.argsort(since.astype(np.uint16) if small else since, kind="stable")
-    counts = np.bincount(since)
-    days = np.flatnonzero(counts)
-    return order, days + int(day.min()), np.cumsum(counts[days]).tolist()
 
 
 def _moments(sums: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:

@@ -15,9 +15,9 @@ from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.customers.identity import link, resolve, unlink
 from features.customers.keys import KeyNormalizer
-from features.customers.reward_marks import mark_decisions
 from features.journeys.events import Event
 from features.ledger import tables
+from features.ledger.derived_tables import mark_decisions
 from features.ledger.ledger import Ledger
 from features.outcomes.event_days import EventRules, mark_events, unpack_event_days
 from features.outcomes.reward_state import forget_rewards, read_state

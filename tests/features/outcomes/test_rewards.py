@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from features.customers.reward_marks import mark_customers, mark_decisions
 from features.ledger import tables
+from features.ledger.derived_tables import mark_customers, mark_decisions
 from features.outcomes.credit_rules import (
     ReportedOutcome,
     ShownAction,

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from features.customers.identity import link
 from features.customers.keys import KeyNormalizer
-from features.customers.reward_marks import mark_decisions
 from features.ledger import tables
+from features.ledger.derived_tables import mark_decisions
 from features.outcomes.reward_steps import RewardRules
 from serving.audit.lift import view_lift
 from serving.contract.events import OutcomeRequest

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from features.customers.identity import link, unlink
 from features.customers.keys import KeyNormalizer
 from features.customers.relocation import relocate_some
-from features.customers.reward_marks import mark_customers, mark_decisions, mark_event_days
 from features.ledger import tables
+from features.ledger.derived_tables import mark_customers, mark_decisions, mark_event_days
 from features.ledger.ledger import Ledger
 from tests.conftest import NOW
 from tests.decided import decided

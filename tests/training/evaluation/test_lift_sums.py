@@ -1,0 +1,66 @@
+"""Tests of the sums of customers' rewards, against sums that are computed customer by customer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from features.outcomes.rewards import RewardTable
+from training.evaluation.lift_sums import (
+    CONTROL,
+    POLICY,
+    arms_of_customers,
+    sum_per_customer,
+    sum_powers_by_day,
+)
+
+
+def drawn(seed: int, customers: int = 40, days: int = 12, first_day: int = 20_000) -> RewardTable:
+    """Some days of each customer, in one arm; a few customers have rows in both."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for customer in range(customers):
+        arm = POLICY if customer % 3 else CONTROL
+        for day in np.flatnonzero(rng.random(days) < 0.4):
+            other = customer % 10 == 9 and rng.random() < 0.5
+            rows.append((customer, first_day + day, 1 - arm if other else arm, 1, 0, rng.normal()))
+    return RewardTable(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("first_day", [20_000, -70_000])
+def test_powers_up_to_a_day_are_those_of_each_customers_sum(seed, first_day):
+    table = drawn(seed, first_day=first_day)
+    begins = np.flatnonzero(np.diff(table.customer, prepend=-1))
+    arm, mixed = arms_of_customers(table, begins)
+    found = sum_powers_by_day(table, begins, arm)
+    ids = np.unique(table.customer)
+    arms = {one: set(table.arm[table.customer == one].tolist()) for one in ids.tolist()}
+    assert mixed == sum(len(some) > 1 for some in arms.values()) > 0
+    for code, sums in zip((POLICY, CONTROL), found, strict=True):
+        for day in sums.index:
+            until = table.day <= day
+            mine = [one for one in ids[np.isin(ids, table.customer[until])] if arms[one] == {code}]
+            totals = np.array([table.reward[until & (table.customer == one)].sum() for one in mine])
+            expected = [len(mine), *(np.sum(totals**power) for power in (1, 2, 3))]
+            assert sums.loc[day].tolist() == pytest.approx(expected)
+
+
+def test_the_days_are_those_of_customers_in_one_arm():
+    """On day 8 only a customer of both arms was shown anything."""
+    columns = ([0, 0, 1], [7, 8, 7], [POLICY, CONTROL, POLICY], [1, 1, 1], [0, 0, 0])
+    table = RewardTable(*map(np.array, columns), np.ones(3))
+    begins = np.array([0, 2])
+    arm, _ = arms_of_customers(table, begins)
+    policy, control = sum_powers_by_day(table, begins, arm)
+    assert policy.index.tolist() == control.index.tolist() == [7]
+    assert sum_per_customer(table.reward, begins).tolist() == [2.0, 1.0]
+
+
+def test_without_rows_there_are_no_sums():
+    nothing = RewardTable(*[np.zeros(0, dtype=np.int64)] * 5, np.zeros(0))
+    begins = np.zeros(0, dtype=np.intp)
+    arm, mixed = arms_of_customers(nothing, begins)
+    assert (len(arm), mixed) == (0, 0)
+    assert sum_per_customer(nothing.reward, begins).size == 0
+    assert all(sums.empty for sums in sum_powers_by_day(nothing, begins, arm))

@@ -1,0 +1,75 @@
+"""Sums the rewards of customers: over all days, and powers of them up to each day, by arm."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from features.outcomes.reward_rows import ARMS
+from features.outcomes.rewards import RewardTable, Whole
+from training.arrays import Floats, Indices, Ints
+
+POLICY, CONTROL = (ARMS.index(name) for name in ("policy", "control"))
+ARMS_N = len(ARMS) + 1  # with that of customers who have rows in several arms
+
+
+def arms_of_customers(table: RewardTable, begins: Indices) -> tuple[Ints, int]:
+    """The arm of each customer, or -1 of one with rows in both arms; and the number of those."""
+    if not len(begins):
+        return np.zeros(0, dtype=np.int64), 0
+    low, high = (function.reduceat(table.arm, begins) for function in (np.minimum, np.maximum))
+    return np.where(low == high, low, -1).astype(np.int64), int((low != high).sum())
+
+
+def sum_per_customer(column: Floats | Whole, begins: Indices) -> Floats:
+    """Sum a column over the rows of each customer, which begin at ``begins``."""
+    if not len(begins):
+        return np.zeros(0)
+    return np.add.reduceat(column, begins).astype(np.float64)
+
+
+def sum_powers_by_day(
+    table: RewardTable, begins: Indices, arm: Ints
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sum powers of the customers' rewards up to each day, in both arms: columns n, s1, s2, s3."""
+    rows = len(table.customer)
+    number = np.repeat(np.arange(len(begins), dtype=np.int32), np.diff(begins, append=rows))
+    first = np.zeros(rows, dtype=bool)
+    first[begins] = True
+    order, days, ends = _by_days(table.day)
+    total = np.zeros(len(begins))
+    added, rows_n = np.zeros((len(days), 4, ARMS_N)), np.zeros((len(days), ARMS_N), dtype=np.int64)
+    # The arrays of one day fit into the processor's cache; those of all days do not.
+    for place, (begin, end) in enumerate(pairwise([0, *ends])):
+        some = order[begin:end]
+        who, reward = number[some], table.reward[some]
+        before = total[who]  # each customer once
+        after = before + reward
+        total[who] = after
+        arms = arm[who] % ARMS_N  # the last one is that of customers in both
+        square = before * before, after * after
+        cube = square[0] * before, square[1] * after
+        powers = (first[some], reward, square[1] - square[0], cube[1] - cube[0])
+        added[place] = [np.bincount(arms, values, ARMS_N) for values in powers]
+        rows_n[place] = np.bincount(arms, minlength=ARMS_N)
+    kept = rows_n[:, [POLICY, CONTROL]].any(axis=1)
+    sums = added[kept].cumsum(axis=0)
+    policy, control = (
+        pd.DataFrame(sums[:, :, code], days[kept], ["n", "s1", "s2", "s3"])
+        for code in (POLICY, CONTROL)
+    )
+    return policy, control
+
+
+def _by_days(day: Whole) -> tuple[Indices, Ints, list[int]]:
+    """Order rows by day: their indices, the days, and for each day the end of its rows."""
+    if not len(day):
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.int64), []
+    since = day - day.min()
+    small = since.max() < 1 << 16  # NumPy sorts numbers of 16 bits by radix, ten times as fast
+    order = np.argsort(since.astype(np.uint16) if small else since, kind="stable")
+    counts = np.bincount(since)
+    days = np.flatnonzero(counts)
+    return order, days + int(day.min()), np.cumsum(counts[days]).tolist()
