@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.bench.guarantees_home import Home, grocer
 from tests.bench.guarantees_identifiers import customers_of, decide
-from tests.bench.guarantees_load import hammer
+from tests.bench.guarantees_load import Request, hammer
 from tests.bench.guarantees_report import Figure, at_least, at_most, told
 from tests.server import Server, running
 
@@ -44,10 +44,8 @@ def measure(home: Home, customers: Sequence[str], size: FairSize) -> list[Figure
         with running(copied.path, {**copied.env, "NBA_WORKERS": workers}) as server:
             if workers == "2":
                 server.wait_for(lambda server=server: len(server.workers()) == 2)
-            hammer(server, load.connections, 1, _decisions(customers), "/v1/decide")  # to warm up
-            found = hammer(
-                server, load.connections, load.seconds, _decisions(customers), "/v1/decide"
-            )
+            hammer(server, load.connections, 1, _decisions(customers))  # to warm up
+            found = hammer(server, load.connections, load.seconds, _decisions(customers))
             times.setdefault(workers, []).extend(found)
     one, two = (len(times[workers]) / size.seconds for workers in ("1", "2"))
     return [
@@ -59,7 +57,7 @@ def measure(home: Home, customers: Sequence[str], size: FairSize) -> list[Figure
 
 def load_two_workers(server: Server, customers: Sequence[str], size: FairSize) -> list[Figure]:
     """Load a running server of two workers, without a comparison with one."""
-    times = hammer(server, size.connections, size.seconds, _decisions(customers), "/v1/decide")
+    times = hammer(server, size.connections, size.seconds, _decisions(customers))
     name = f"{len(times):,} decisions: longest"
     limit = max(2 * LONGEST_MS, 4 * TIMES_THE_MEDIAN * float(np.median(times)))
     # Other load slows all requests, but it does not let one wait while the others pass.
@@ -81,8 +79,6 @@ def longest(times: Sequence[float]) -> list[Figure]:
     ]
 
 
-def _decisions(customers: Sequence[str]):  # type: ignore[no-untyped-def]
-    def body(rng: np.random.Generator) -> bytes:
-        return decide(customers[int(rng.integers(len(customers)))])[1]
-
-    return body
+def _decisions(customers: Sequence[str]) -> Callable[[np.random.Generator], Request]:
+    """Make a function that asks for a decision about a random customer."""
+    return lambda rng: decide(customers[int(rng.integers(len(customers)))])

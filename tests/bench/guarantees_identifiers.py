@@ -130,14 +130,14 @@ def rates(server: Server, customers: Sequence[str], size: IdentifiersSize) -> li
 def _rate(
     server: Server, customers: Sequence[str], prefix: str, cookies: bool, size: IdentifiersSize
 ) -> float:
-    def batch(rng: np.random.Generator) -> bytes:
+    def batch(rng: np.random.Generator) -> Request:
         events = []
         for who in rng.integers(len(customers), size=BATCH).tolist():
             name = f"{prefix}-{rng.integers(2**62)}"
             more = {"identifiers": [f"cookie:{name}"]} if cookies else {}
             events.append(event(name, customers[who], **more))
-        return json.dumps({"events": events}).encode()
+        return "/v1/events", json.dumps({"events": events}).encode()
 
     began = time.perf_counter()
-    times = hammer(server, size.connections, size.seconds, batch, "/v1/events")
+    times = hammer(server, size.connections, size.seconds, batch)
     return len(times) * BATCH / (time.perf_counter() - began)

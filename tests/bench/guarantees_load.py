@@ -81,10 +81,11 @@ def hammer(
     server: Server,
     connections: int,
     seconds: float,
-    request: Callable[[np.random.Generator], bytes],
-    path: str,
+    request: Callable[[np.random.Generator], Request],
 ) -> list[float]:
     """Send requests on several connections, each as soon as the one before is answered.
+
+    The connections are opened before, one after the other, so that no worker gets all of them.
 
     Returns
     -------
@@ -93,16 +94,16 @@ def hammer(
     """
     times: list[float] = []
     failed: list[object] = []
+    opened = [_opened(server) for _ in range(connections)]
     end = time.monotonic() + seconds
 
     def call(number: int) -> None:
         rng = np.random.default_rng([number, connections])
-        connection = server.connect()
         try:
             while time.monotonic() < end:
-                body = request(rng)
+                one = request(rng)
                 began = time.perf_counter()
-                status = ask(connection, (path, body))
+                status = ask(opened[number], one)
                 times.append((time.perf_counter() - began) * 1000)
                 assert status == 200, status
         except Exception as error:
@@ -113,5 +114,14 @@ def hammer(
         thread.start()
     for thread in threads:
         thread.join()
+    for connection in opened:
+        connection.close()
     assert not failed, failed[:3]
     return times
+
+
+def _opened(server: Server) -> HTTPConnection:
+    connection = server.connect()
+    connection.request("GET", "/livez")
+    connection.getresponse().read()
+    return connection
