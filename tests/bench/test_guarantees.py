@@ -16,6 +16,7 @@ from tests.bench import (
     guarantees_fair,
     guarantees_identifiers,
     guarantees_long,
+    guarantees_over_http,
     guarantees_set_aside,
     guarantees_store,
     guarantees_visible,
@@ -75,10 +76,24 @@ def test_a_figure_is_short_beyond_its_limit_and_where_nothing_was_measured():
     assert [most_of("a", count, 10).holds for count in (9, 8)] == [True, False]
 
 
+def test_an_acknowledged_event_is_shown_while_its_customer_is_busy(home, tmp_path):
+    mine = home.copy(tmp_path / "home")
+    assert short(guarantees_visible.measure(mine, guarantees_visible.SMALL)) == []
+
+
+def test_no_decision_after_an_acknowledged_complaint_gives_a_promotion(served):
+    server, _ = served
+    assert short(guarantees_over_http.measure(server, guarantees_over_http.SMALL)) == []
+
+
 def test_a_call_with_many_identifiers_is_answered_and_so_are_decisions_meanwhile(served):
     (server, _), small = served, guarantees_identifiers.SMALL
     customers = guarantees_long.OTHERS
     assert short(guarantees_identifiers.many_identifiers(server, customers, small)) == []
+
+
+def test_late_events_and_links_of_long_pasts_are_shown_when_they_are_answered(served):
+    assert short(guarantees_long.measure(*served, guarantees_long.SMALL)) == []
 
 
 def test_a_decision_for_a_member_of_an_account_takes_as_long_as_for_anybody(served):
@@ -92,5 +107,13 @@ def test_two_workers_answer_all_connections(served):
     assert short(guarantees_fair.load_two_workers(server, customers, small)) == []
 
 
+def test_a_backlog_of_states_is_shown_in_the_background_while_events_are_answered(served):
+    assert short(guarantees_backlog.measure(*served, guarantees_backlog.SMALL)) == []
+
+
 def test_open_complaints_count_while_the_feature_store_is_down(served):
     assert short(guarantees_store.vanishing(*served, guarantees_store.SMALL)) == []
+
+
+def test_a_past_that_cannot_be_folded_harms_nobody_else_and_is_named(served):
+    assert short(guarantees_set_aside.measure(*served, guarantees_set_aside.SMALL)) == []
