@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from features.business.decided_actions import decided_actions
 from features.business.domain import Domain
-from features.customers.decided_actions import decided_actions
 from features.errors import InvalidRequest
 from features.ledger import tables
 

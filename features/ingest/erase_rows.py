@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from features.business.decided_actions import without_other_keys
 from features.customers.identity import keys_of, resolve
 from features.customers.profiles import all_accounts_of
 from features.customers.tombstones import add_tombstones, forgotten, forgotten_error, hash_keys
@@ -31,8 +32,10 @@ from features.ingest.erasure_log import (
 from features.ingest.load_tables import LOADED
 from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.outcomes.reward_state import forget_rewards
 
+RECORDS_WITH_KEYS = "records with keys up to serial"  # key of `meta`
 DECISIONS_PER_STEP, EVENTS_PER_STEP = 100, 500  # rows deleted in one transaction: some 10 ms
 # Tables that are emptied in steps, and one whose `customer_id` may be somebody else's.
 _IN_STEPS = {tables.events, tables.decisions, tables.contacts, tables.relocations}
@@ -96,8 +99,6 @@ def begin_erasure(
     sides = tables.links.c.left.in_(all_keys) | tables.links.c.right.in_(all_keys)
     _delete(connection, tables.links, sides)
     delete_states(connection, all_keys)
-    checkpoints = tables.journey_checkpoints
-    _delete(connection, checkpoints, checkpoints.c.customer_id.in_(sorted(accounts)))
     request_refold(connection, sorted(accounts), now)
     add_tombstones(connection, all_keys, now)
     read_tables_again(connection)
@@ -121,6 +122,47 @@ def erase_some(connection: sa.Connection, erasure_id: str, now: datetime) -> Era
         _delete_small_tables(connection, keys)
         update_erasures(connection, [erasure_id], rows_erased_at=now)
     return ErasedRows(len(event_ids), outcomes, learned, len(decision_ids), done)
+
+
+def remove_other_keys(ledger: Ledger) -> bool:
+    """Remove from some old records the keys that may be of others; return whether all are done.
+
+    A former version recorded all keys of a request. Its records are read once, from the newest
+    one on, in the background of the first erasures.
+    """
+    rows, until = ledger.read(_records_with_keys)
+    if until is None:
+        return True
+
+    def write(connection: sa.Connection) -> None:
+        number = tables.decisions.c.serial == sa.bindparam("number")
+        update = sa.update(tables.decisions).where(number)
+        if rows:
+            connection.execute(update.values(record=sa.bindparam("record")), rows)
+        if until > 0:
+            tables.set_meta(connection, RECORDS_WITH_KEYS, str(until))
+        else:
+            _delete(connection, tables.meta, tables.meta.c.key == RECORDS_WITH_KEYS)
+
+    ledger.write_now(write)
+    return until <= 0
+
+
+def _records_with_keys(connection: sa.Connection) -> tuple[list[dict[str, Any]], int | None]:
+    """Read the next records that have keys to remove, and the serial up to which others may."""
+    noted = tables.get_meta(connection, RECORDS_WITH_KEYS)
+    if noted is None:
+        return [], None
+    columns = tables.decisions.c
+    query = sa.select(columns.serial, columns.subject, columns.record)
+    query = query.where(columns.serial <= int(noted)).order_by(columns.serial.desc())
+    rows, found = [], connection.execute(query.limit(DECISIONS_PER_STEP)).all()
+    for serial, subject, packed in found:
+        record = from_json(packed) if packed else {}
+        request = without_other_keys(record.get("request", {}), subject)
+        if request != record.get("request", {}):
+            rows.append({"number": serial, "record": json.dumps(record | {"request": request})})
+    return rows, found[-1].serial - 1 if len(found) == DECISIONS_PER_STEP else 0
 
 
 def read_tables_again(connection: sa.Connection) -> None:

@@ -21,7 +21,13 @@ import sqlalchemy as sa
 from features.clock import monotonic_s, utc_now
 from features.customers.tombstones import forgotten, readmit
 from features.errors import InvalidSetting
-from features.ingest.erase_rows import ErasedRows, begin_erasure, erase_some, read_tables_again
+from features.ingest.erase_rows import (
+    ErasedRows,
+    begin_erasure,
+    erase_some,
+    read_tables_again,
+    remove_other_keys,
+)
 from features.ingest.erasure_log import (
     ErasureStatus,
     UnfinishedErasure,
@@ -41,6 +47,7 @@ from features.store.table_files import rewrite
 log = logging.getLogger(__name__)
 
 ROWS_WITHIN_S = 3.0  # a call deletes rows for so long; the rest is deleted in the background
+RECORDS_AT_ONCE = 100  # steps of `remove_other_keys` in one call of `finish`
 ONLINE_STORE = "the online store"  # its name among the problems of an erasure
 
 
@@ -158,6 +165,14 @@ class Erasure:
     def _finish(self, waiting: Sequence[UnfinishedErasure], at_most: int | None) -> None:
         if not waiting:
             return
+        for _ in range(RECORDS_AT_ONCE):
+            if remove_other_keys(self.ledger):
+                break
+        else:
+            if at_most is not None:  # the rest at the next call, so that a server can stop
+                return
+            while not remove_other_keys(self.ledger):
+                pass
         discard_partial_build(self.home / "feast" / "customer_journey")
         for one in waiting:
             if not one.rows_erased:

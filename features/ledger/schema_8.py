@@ -23,6 +23,13 @@ UPDATE contacts SET account = (
     WHERE members.customer_id = contacts.customer_id
 ) WHERE customer_id IN (SELECT customer_id FROM account_members)
 """
+# Decisions up to this serial were recorded with all keys of their request; see `erase_rows`.
+RECORDS_WITH_KEYS = """
+INSERT INTO meta (key, value)
+SELECT 'records with keys up to serial', CAST(serial AS {text}) FROM (
+    SELECT MAX(serial) AS serial FROM decisions WHERE record IS NOT NULL
+) AS last WHERE serial IS NOT NULL
+"""
 CHANGES = (
     "ALTER TABLE journey_states ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE journey_states ADD COLUMN problem {text}",
@@ -31,6 +38,7 @@ CHANGES = (
     "account {text} NOT NULL)",
     ACCOUNTS,
     ACCOUNTS_OF_CONTACTS,
+    RECORDS_WITH_KEYS.replace("{text}", "TEXT"),
     "CREATE INDEX ix_account_members_account ON account_members (account)",
     "CREATE INDEX contacts_of_account ON contacts "
     "(account, shown_at, channel, action_group, action_id) WHERE account IS NOT NULL",

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
-from features.customers.decided_actions import WINDOWS
+from features.business.decided_actions import WINDOWS
 from features.ledger import tables
 from features.ledger.statements import select_in_batches
 from features.outcomes.credit_rules import (

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import Catalog
-from features.customers.decided_actions import is_removed
+from features.business.decided_actions import is_removed
 from features.errors import DecisionUnknown, ModelMissing, NotRepeatable
 from features.ledger import tables
 from features.ledger.ledger import Ledger

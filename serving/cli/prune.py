@@ -10,7 +10,7 @@ from rich.table import Table
 from serving.cli.terminal import out, plain_errors, progress
 
 if TYPE_CHECKING:
-    from features.ingest.retention import Pruned, RetentionPolicy
+    from features.store.retention import Pruned, RetentionPolicy
 
 deletion = typer.Typer()
 
@@ -28,9 +28,9 @@ def prune(
     """
     from features.business.domain import load_domain
     from features.clock import utc_now
-    from features.ingest.retention import RetentionPolicy, pruning_lock
     from features.ledger.ledger import Ledger
     from features.settings import load_settings
+    from features.store.retention import RetentionPolicy, pruning_lock
 
     with plain_errors():
         settings = load_settings()

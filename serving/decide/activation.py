@@ -14,9 +14,9 @@ import numpy as np
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from features.business.decided_actions import is_removed
 from features.business.domain import Domain
 from features.customers.contacts import note_contacts
-from features.customers.decided_actions import is_removed
 from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from pydantic_core import to_json
 
 from features.business.catalog import NO_ACTION
+from features.business.decided_actions import without_other_keys
 from features.customers.contacts import note_contacts
 from features.customers.tombstones import resolve_customer, subject_of
 from features.errors import DecisionConflict
@@ -195,7 +196,9 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
     setup, inputs, limits = complete.setup, complete.inputs, complete.limits
     experts, index = complete.scored.prediction.expert_predictions, setup.compiled.index
     return {
-        "request": inputs.request.model_dump(mode="json", exclude_defaults=True),
+        "request": without_other_keys(
+            inputs.request.model_dump(mode="json", exclude_defaults=True), complete.subject
+        ),
         "consents": inputs.consents,
         "contacts": [(one.customer_id == inputs.customer_id, *one[1:]) for one in limits.contacts],
         **record_of_account(limits.account),

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from features.business.catalog import NO_ACTION, Catalog
+from features.business.decided_actions import decided_actions
 from features.customers.contact_outcomes import add_outcome_at
-from features.customers.decided_actions import decided_actions
 from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
 from features.journeys.events import MAX_CLOCK_SKEW
 from features.ledger import tables

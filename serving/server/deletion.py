@@ -10,7 +10,7 @@ from contextlib import suppress
 from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.ingest.erasure import Erasure
-from features.ingest.retention import RetentionPolicy, pruning_lock
+from features.store.retention import RetentionPolicy, pruning_lock
 
 PAUSE_S = 0.1  # after each transaction of retention: 1,000 records a second at most
 

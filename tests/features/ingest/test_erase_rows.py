@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import sqlalchemy as sa
 
@@ -83,3 +85,29 @@ def test_rows_that_wait_to_be_moved_go_with_their_key(ledger, tmp_path):
     assert sorted(left) == ["e3", "e4"]
     subjects = sa.select(tables.relocations.c.subject)
     assert ledger.read(lambda c: c.execute(subjects).scalars().all()) == ["card:2"]
+
+
+def test_keys_of_others_are_removed_from_the_records_of_a_former_version(ledger, now, monkeypatch):
+    monkeypatch.setattr(erase_rows, "DECISIONS_PER_STEP", 2)
+    sent = [
+        {"customer_id": "c1", "identifiers": ["card:4711"], "channel": "app"},
+        {"identifiers": ["c1", "card:4711"], "channel": "app"},
+        {"identifiers": ["card:1"], "channel": "app"},
+        {"customer_id": "c1", "identifiers": ["card:4711"], "channel": "web"},
+    ]
+    for number, request in enumerate(sent):
+        kept = {"request": request, "attribution_days": {}, "experts": {"call": [0.25]}}
+        decided(ledger, f"d{number}", now, {}, record=json.dumps(kept))
+    ledger.write_now(lambda c: tables.set_meta(c, erase_rows.RECORDS_WITH_KEYS, "3"))
+    assert not erase_rows.remove_other_keys(ledger)
+    assert erase_rows.remove_other_keys(ledger) and erase_rows.remove_other_keys(ledger)
+    columns = tables.decisions.c
+    found = ledger.read(
+        lambda c: c.execute(sa.select(columns.record).order_by(columns.serial)).scalars().all()
+    )
+    assert [json.loads(record)["request"] for record in found] == [
+        {"customer_id": "c1", "channel": "app"},
+        {"identifiers": ["c1"], "channel": "app"},
+        *sent[2:],  # the last one is of this version
+    ]
+    assert json.loads(found[0])["experts"] == {"call": [0.25]}

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from features.clock import utc_now
 from features.ingest.erasure import Erasure
-from features.ingest.retention import RetentionPolicy, pruning_lock
 from features.ledger import tables
 from features.settings import load_settings
+from features.store.retention import RetentionPolicy, pruning_lock
 from serving.server.deletion import DeletionThreads
 from tests.decided import decided
 from tests.features.erasing import Store, count, known

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from features.errors import InvalidSetting
-from features.ingest import retention as module
-from features.ingest.retention import Pruned, RetentionPolicy, pruning_lock
 from features.ledger import tables
 from features.outcomes.attribution import DECISION_COLUMNS, shown_by
 from features.settings import load_settings
+from features.store import retention as module
+from features.store.retention import Pruned, RetentionPolicy, pruning_lock
 from tests.conftest import NOW
 from tests.decided import decided, put_imported
 from tests.features.erasing import count
@@ -105,6 +105,6 @@ def test_old_events_are_deleted_and_features_are_those_of_the_rest(ledger, tmp_p
     assert counted.events == 12
     assert found.prune(NOW)._replace(event_bytes=0) == counted._replace(event_bytes=0)
     assert count(ledger, tables.events) == 8
-    asyncio.run(worker.publish(NOW))
+    asyncio.run(worker.publisher.show_backlog(NOW))
     for who in range(4):
         assert online.states[f"c{who}"] == folded(ledger, f"c{who}")

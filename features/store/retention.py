@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from features.business.decided_actions import shortened_record
 from features.business.domain import Domain
-from features.customers.decided_actions import shortened_record
 from features.customers.profiles import all_accounts_of
 from features.journeys.journey_states import request_refold
 from features.ledger import tables
@@ -259,8 +259,6 @@ def _delete_events(connection: sa.Connection, ids: Sequence[str], now: datetime)
     customers = sorted({row.customer_id for row in found})
     keys = [*customers, *sorted(all_accounts_of(connection, customers))]
     connection.execute(sa.delete(tables.events).where(mine))
-    checkpoints = tables.journey_checkpoints
-    connection.execute(sa.delete(checkpoints).where(checkpoints.c.customer_id.in_(keys)))
     request_refold(connection, keys, now)
     return Pruned(events=sum(row[2] for row in found), event_bytes=sum(row[1] for row in found))
 

@@ -7,7 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from features.customers.decided_actions import decided_actions, is_removed, shortened_record
+from features.business.decided_actions import (
+    decided_actions,
+    is_removed,
+    shortened_record,
+    without_other_keys,
+)
 
 RECORD = json.dumps({"request": {"channel": "app"}, "attribution_days": {"call": 7.0, "mail": 3.0}})
 ANSWER = json.dumps({"actions": [{"action_id": "call"}, {"action_id": "mail"}]})
@@ -30,3 +35,17 @@ def test_the_actions_are_known_without_the_answer(first, answer, record, actions
 
 def test_of_a_record_the_windows_stay():
     assert json.loads(SHORT) == {"attribution_days": {"call": 7.0, "mail": 3.0}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ({"customer_id": "c1"}, {"customer_id": "c1"}),
+        ({"identifiers": ["card:1"]}, {"identifiers": ["card:1"]}),
+        ({"customer_id": "c1", "identifiers": ["card:2"]}, {"customer_id": "c1"}),
+        ({"customer_id": "c9", "identifiers": ["c1"]}, {"identifiers": ["c1"]}),
+        ({"identifiers": ["card:2", "c1"]}, {"identifiers": ["c1"]}),
+    ],
+)
+def test_of_several_keys_of_a_request_the_one_of_the_decision_stays(sent, kept):
+    assert without_other_keys(sent | {"channel": "app"}, "c1") == kept | {"channel": "app"}
