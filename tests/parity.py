@@ -434,22 +434,22 @@ _IN_EITHER = (  # the arithmetic that both share
     ("features/journeys/aggregates.py", "sessions_n + 1.0", "sessions_n + 2.0"),
 )
 MUTATIONS = (
-    Mutation("live", "features/journeys/journey_states.py", "sorted(events, key=_order)", "events"),
+    Mutation("live", "features/states/journey_states.py", "sorted(events, key=_order)", "events"),
     Mutation(
         "live",
-        "features/journeys/journey_states.py",
-        "state = state if (row.last_at, row.last_event_id) < events[0].order else None",
-        "pass",
+        "features/states/journey_states.py",
+        "> events[0].order",
+        "!= (row.last_at, row.last_event_id)",
     ),
     Mutation(
         "live",
-        "features/journeys/journey_states.py",
+        "features/states/journey_states.py",
         "for event in events:",
         "for event in events[:1]:",
     ),
     Mutation(
         "live",
-        "features/journeys/journey_states.py",
+        "features/states/refolding.py",
         "channel, at_us / MICROS, from_json(properties))",
         "channel, at_us / MICROS, {})",
     ),
@@ -470,15 +470,15 @@ MUTATIONS = (
     ),
     Mutation(
         "live",
-        "features/customers/relocation.py",
+        "features/identity/relocation.py",
         "for table in (tables.events, tables.decisions):",
         "for table in (tables.decisions,):",
     ),
     Mutation(
         "live",
         "features/ingest/live_events.py",
-        "self._restate(connection, done.restated, done.merged_away, now)",
-        "pass",
+        "self._restate(connection, done.merges, done.new_events, now)",
+        "set()",
     ),
     Mutation(
         "live", "serving/decide/inputs.py", "now.timestamp(), acc", "now.timestamp() + 60, acc"
@@ -510,9 +510,9 @@ MUTATIONS = (
     ),
     Mutation(
         "batch",
-        "features/journeys/journey_states.py",
-        "order_by(columns.customer_id, columns.occurred_at, columns.event_id)",
-        "order_by(columns.customer_id, columns.occurred_at.desc())",
+        "features/states/stored_events.py",
+        "order_by(_COLUMNS.customer_id, _COLUMNS.occurred_at, _COLUMNS.event_id)",
+        "order_by(_COLUMNS.customer_id, _COLUMNS.occurred_at.desc())",
     ),
     Mutation("batch", "features/datasets/dataset.py", "at_us / 1e6, of", "at_us / 1e6 + 60, of"),
     Mutation(
@@ -642,8 +642,8 @@ def _try_all(grocer: Compared, folder: Path, customers: int) -> bool:
 
 # No bug: the copied tree itself must not make a difference.
 CONTROLS = (
-    Mutation("live", "features/journeys/journey_states.py", "MICROS = 1e6", "MICROS = 1e6"),
-    Mutation("batch", "features/journeys/journey_states.py", "MICROS = 1e6", "MICROS = 1e6"),
+    Mutation("live", "features/states/stored_events.py", "MICROS = 1e6", "MICROS = 1e6"),
+    Mutation("batch", "features/states/stored_events.py", "MICROS = 1e6", "MICROS = 1e6"),
 )
 
 if __name__ == "__main__":

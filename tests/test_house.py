@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[1]
 # A floor may import itself and the floors before it; a suite, itself and the suites before it.
 SUITES = {
     "features": [
-        *("business", "ledger", "customers", "journeys", "outcomes"),
-        *("store", "ingest", "datasets"),
+        *("business", "ledger", "identity", "customers", "journeys", "states"),
+        *("outcomes", "store", "ingest", "datasets"),
     ],
     "training": ["models", "bandit", "evaluation", "simulation", "pipeline"],
     "serving": [

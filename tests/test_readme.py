@@ -14,7 +14,7 @@ import pytest
 from typer.main import get_command
 
 from features.business.domain import load_domain
-from features.customers.keys import KeyNormalizer
+from features.identity.keys import KeyNormalizer
 from features.journeys.events import parse_event
 from features.settings import GROCERY, Settings
 from serving.cli.main import app

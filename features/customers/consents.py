@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.customers.relocation import is_relocating
+from features.identity.relocation import is_relocating
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Row, Statement

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features.customers.identity import keys_of, resolve_each
+from features.identity.links import keys_of, resolve_each
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, in_batches, select_in_batches, texts_of
 

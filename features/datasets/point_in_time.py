@@ -25,9 +25,9 @@ from features.customers.profiles import ACCOUNT, account_key, attributes_of
 from features.journeys.fold import Fold
 from features.journeys.model_input import ModelInput
 from features.journeys.state import State
-from features.journeys.stored_events import MICROS, events_in_fold_order, events_of
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.states.stored_events import MICROS, events_in_fold_order, events_of
 from features.store.feast_store import FeatureStore
 
 CUSTOMERS_AT_ONCE = 500  # whose events are read in one query

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from features.customers.bulk_links import link_all
-from features.customers.identity import Merge, resolve_each
-from features.customers.keys import KeyNormalizer
-from features.customers.tombstones import forgotten, forgotten_error
 from features.errors import InvalidEvent
+from features.identity.bulk_links import link_all
+from features.identity.keys import KeyNormalizer
+from features.identity.links import Merge, resolve_each
+from features.identity.tombstones import forgotten, forgotten_error
 from features.journeys.events import Event
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, texts_of

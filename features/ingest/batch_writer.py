@@ -7,20 +7,20 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from features.customers.bulk_links import link_all
 from features.customers.contact_outcomes import update_outcomes_at
 from features.customers.contacts import note_contacts
-from features.customers.identity import resolve_each
 from features.customers.profiles import all_accounts_of, update_account_members
-from features.customers.tombstones import forgotten
+from features.identity.bulk_links import link_all
+from features.identity.links import resolve_each
+from features.identity.tombstones import forgotten
 from features.ingest.append_events import append_events
 from features.ingest.cells import Row
 from features.ingest.contract_tables import Business, ParsedRows, contacts_of
-from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.statements import select_in_batches
 from features.outcomes.event_days import EventRules, mark_loaded
+from features.states.journey_states import delete_states, request_refold
 
 
 def write_batch(

@@ -11,8 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from features.customers.keys import ID_LENGTH, ID_PATTERN
 from features.errors import InvalidData
+from features.identity.keys import ID_LENGTH, ID_PATTERN
 from features.journeys.events import as_utc, is_finite_number
 from features.ledger import tables
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.domain import EVENT_COLUMNS, Domain
-from features.customers.keys import KeyNormalizer
+from features.identity.keys import KeyNormalizer
 from features.ingest.cells import (
     Row,
     as_text,

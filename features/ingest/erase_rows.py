@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.decided_actions import without_other_keys
-from features.customers.identity import keys_of, resolve
 from features.customers.profiles import all_accounts_of
-from features.customers.tombstones import add_tombstones, forgotten, forgotten_error, hash_keys
 from features.errors import CustomerForgotten, IdentityUnknown
+from features.identity.links import keys_of, resolve
+from features.identity.tombstones import add_tombstones, forgotten, forgotten_error, hash_keys
 from features.ingest.erasure_log import (
     DECISION,
     HELD,
@@ -30,10 +30,10 @@ from features.ingest.erasure_log import (
     update_erasures,
 )
 from features.ingest.load_tables import LOADED
-from features.journeys.journey_states import delete_states, request_refold
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.reward_state import forget_rewards
+from features.states.journey_states import delete_states, request_refold
 
 RECORDS_WITH_KEYS = "records with keys up to serial"  # key of `meta`
 DECISIONS_PER_STEP, EVENTS_PER_STEP = 100, 500  # rows deleted in one transaction: some 10 ms

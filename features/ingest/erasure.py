@@ -19,8 +19,8 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from features.clock import monotonic_s, utc_now
-from features.customers.tombstones import forgotten, readmit
 from features.errors import InvalidSetting
+from features.identity.tombstones import forgotten, readmit
 from features.ingest.erase_rows import (
     ErasedRows,
     begin_erasure,

@@ -16,26 +16,26 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.customers.identity import Merge, link, resolve_each, unlink
-from features.customers.keys import KeyNormalizer
 from features.customers.profiles import accounts_of, update_account_members
-from features.customers.relocation import is_any_relocating
-from features.customers.tombstones import refuse_forgotten
 from features.errors import InvalidEvent
+from features.identity.keys import KeyNormalizer
+from features.identity.links import Merge, link, resolve_each, unlink
+from features.identity.relocation import is_any_relocating
+from features.identity.tombstones import refuse_forgotten
 from features.ingest.append_events import append_events
 from features.ingest.ingest_result import AppendedEvents, IngestResult, Rejection, not_visible
-from features.ingest.visibility import StatePublisher
-from features.journeys.checkpoints import (
+from features.journeys.events import Event, parse_event
+from features.ledger.ledger import Ledger
+from features.ledger.tables import micros
+from features.outcomes.event_days import EventRules, mark_events
+from features.states.checkpoints import (
     delete_all_checkpoints,
     delete_checkpoints,
     merge_checkpoints,
 )
-from features.journeys.events import Event, parse_event
-from features.journeys.journey_states import JourneyStates, delete_states
-from features.journeys.publishing import OnlineStore
-from features.ledger.ledger import Ledger
-from features.ledger.tables import micros
-from features.outcomes.event_days import EventRules, mark_events
+from features.states.journey_states import JourneyStates, delete_states
+from features.states.publishing import OnlineStore
+from features.states.visibility import StatePublisher
 
 PIECE = 100  # keys of events that one transaction appends: 15 ms of the lock
 

@@ -19,8 +19,8 @@ import yaml
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.customers.consents import index_consents
-from features.customers.relocation import relocate_all
 from features.errors import InvalidData
+from features.identity.relocation import relocate_all
 from features.ingest import table_reader
 from features.ingest.batch_writer import write_batch
 from features.ingest.contract_tables import Business, ParsedRows

@@ -14,8 +14,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from features.business.domain import Domain, EventType, Property
-from features.customers.keys import ID_LENGTH, ID_PATTERN, KeyNormalizer
 from features.errors import InvalidData, InvalidEvent, quoted
+from features.identity.keys import ID_LENGTH, ID_PATTERN, KeyNormalizer
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # a time outside is a mistake
 MAX_CLOCK_SKEW = timedelta(minutes=5)  # a caller's clock may be ahead of ours by this much

@@ -13,16 +13,16 @@ import sqlalchemy as sa
 
 from features.business.domain import Domain
 from features.customers.profiles import all_attributes
-from features.customers.relocation import relocate_all
-from features.customers.tombstones import forgotten
-from features.journeys.checkpoints import Checkpoint, keep_checkpoints
-from features.journeys.journey_states import JourneyStates
+from features.identity.relocation import relocate_all
+from features.identity.tombstones import forgotten
 from features.journeys.model_input import ModelInput
-from features.journeys.publishing import publish_all
-from features.journeys.stored_events import START, count_events
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
+from features.states.checkpoints import Checkpoint, keep_checkpoints
+from features.states.journey_states import JourneyStates
+from features.states.publishing import publish_all
+from features.states.stored_events import START, count_events
 from features.store.feast_store import FeatureStore
 from features.store.fold_parts import FoldedPart, customer_ranges, fold_accounts, fold_ranges
 from features.store.locks import build_lock, partial_path

@@ -23,18 +23,18 @@ from pydantic_core import from_json
 
 from features.business.domain import Domain
 from features.customers.profiles import ACCOUNT, account_key
-from features.journeys.checkpoints import MANY, Checkpoint, add_checkpoint
 from features.journeys.fold import Fold
 from features.journeys.state import State
-from features.journeys.stored_events import (
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.states.checkpoints import MANY, Checkpoint, add_checkpoint
+from features.states.stored_events import (
     LAST_ID,
     MICROS,
     Position,
     events_in_fold_order,
     events_of,
 )
-from features.ledger import tables
-from features.ledger.ledger import Ledger
 from features.store.offline_tables import JOURNEY_SCHEMA, journey_table
 
 KEEP_EVERY = 32  # events of a customer between two kept states

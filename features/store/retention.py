@@ -23,11 +23,11 @@ import sqlalchemy as sa
 from features.business.decided_actions import shortened_record
 from features.business.domain import Domain
 from features.customers.profiles import all_accounts_of
-from features.journeys.journey_states import request_refold
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
 from features.settings import Settings
+from features.states.journey_states import request_refold
 from features.store.locks import file_lock
 
 DONE_UNTIL = "records removed up to serial"  # keys of `meta`

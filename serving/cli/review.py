@@ -236,9 +236,9 @@ def feedback(
     Example: nba feedback --by journey --by month --since 2026-01-01
     """
     from features.business.domain import load_domain
-    from features.customers.identity import resolve
-    from features.customers.keys import KeyNormalizer
     from features.customers.satisfaction import feedback as measure
+    from features.identity.keys import KeyNormalizer
+    from features.identity.links import resolve
     from features.ledger.ledger import Ledger
     from features.settings import load_settings
 

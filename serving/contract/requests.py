@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from features.customers.keys import ID_LENGTH, ID_PATTERN
+from features.identity.keys import ID_LENGTH, ID_PATTERN
 from features.journeys.events import (
     CUSTOMER_ID_OR_IDENTIFIERS,
     MAX_KEYS,

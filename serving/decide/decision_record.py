@@ -16,8 +16,8 @@ from pydantic_core import to_json
 from features.business.catalog import NO_ACTION
 from features.business.decided_actions import without_other_keys
 from features.customers.contacts import note_contacts
-from features.customers.tombstones import resolve_customer, subject_of
 from features.errors import DecisionConflict
+from features.identity.tombstones import resolve_customer, subject_of
 from features.ledger import tables
 from features.ledger.statements import Statement
 from features.ledger.unwaiting import version_of

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property, partial
 
 from features.business.domain import Domain
-from features.customers.keys import KeyNormalizer
+from features.identity.keys import KeyNormalizer
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest, Decision

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from features.business.domain import Domain
 from features.customers.consents import consents
-from features.customers.keys import KeyNormalizer
-from features.customers.tombstones import resolve_customer
 from features.errors import InvalidRequest
+from features.identity.keys import KeyNormalizer
+from features.identity.tombstones import resolve_customer
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros

@@ -15,9 +15,9 @@ from typing import Any
 import bentoml
 
 from features.clock import monotonic_s, utc_now
-from features.journeys.set_aside import read_set_aside, set_aside_sentence, try_again
 from features.outcomes.reward_steps import RewardRules, sum_rewards
 from features.settings import Settings
+from features.states.set_aside import read_set_aside, set_aside_sentence, try_again
 from serving.audit.archive import keep_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup

@@ -9,10 +9,10 @@ from features.clock import utc_now
 from features.customers.consents import index_consents
 from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
-from features.journeys.journey_states import JourneyStates
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.settings import Settings
+from features.states.journey_states import JourneyStates
 from features.store.feast_store import FeatureStore
 from features.store.retention import RetentionPolicy
 from serving.audit.archive import Archive, keep_catalog

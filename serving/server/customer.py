@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from features.customers.consents import consents
 from features.customers.contacts import contact_summary
-from features.customers.identity import keys_of, links_of
 from features.customers.profiles import attributes_of
 from features.customers.satisfaction import feedback
 from features.customers.timeline import TimelineCursor, TimelineItem, timeline
-from features.customers.tombstones import resolve_customer
+from features.identity.links import keys_of, links_of
+from features.identity.tombstones import resolve_customer
 from features.ledger import tables
 from serving.contract.customers import (
     CustomerRequest,

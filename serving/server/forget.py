@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 
-from features.customers.keys import KeyNormalizer
-from features.customers.tombstones import hash_keys
 from features.errors import IdentityUnknown, quoted
+from features.identity.keys import KeyNormalizer
+from features.identity.tombstones import hash_keys
 from features.ingest.erasure import Erasure, ErasureResult
 from features.store.free_space import is_wiped_at_once
 from serving.contract.customers import ForgetAnswer, ForgetRequest

@@ -12,8 +12,8 @@ from functools import partial
 
 from features.business.catalog import Catalog
 from features.clock import utc_now
-from features.customers.identity import resolve
 from features.errors import NotVisible
+from features.identity.links import resolve
 from features.ingest.ingest_result import IngestResult
 from serving.audit.lift import view_lift
 from serving.audit.replay import Replay

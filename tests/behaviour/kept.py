@@ -23,14 +23,14 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain, load_domain
-from features.customers.identity import links_of
 from features.customers.profiles import account_key, account_of, attributes_of
 from features.errors import ModelMissing
+from features.identity.links import links_of
 from features.journeys.model_input import ModelInput
-from features.journeys.stored_events import events_of
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.migrations import migrate
+from features.states.stored_events import events_of
 from serving.audit.archive import Archive
 from serving.audit.replay import Replay, inputs_from_record
 from serving.decide.choice import score, select

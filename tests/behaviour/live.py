@@ -16,10 +16,10 @@ from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
 from features.ingest.load_tables import load_folder
 from features.journeys.fold import Fold, State
-from features.journeys.journey_states import JourneyStates
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.states.journey_states import JourneyStates
 from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog

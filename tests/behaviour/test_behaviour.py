@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from features.journeys.checkpoints import to_bytes
-from features.journeys.journey_states import JourneyStates
 from features.ledger import tables
 from features.ledger.tables import EPOCH
+from features.states.checkpoints import to_bytes
+from features.states.journey_states import JourneyStates
 from tests.behaviour.kept import (
     BUSINESSES,
     FIXTURE,

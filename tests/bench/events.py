@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from features.business.domain import load_domain
-from features.journeys.journey_states import JourneyStates
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import load_settings
+from features.states.journey_states import JourneyStates
 from features.store.feast_store import FeatureStore
 from tests.server import Server, running
 

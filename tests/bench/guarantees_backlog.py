@@ -16,10 +16,10 @@ import numpy as np
 import sqlalchemy as sa
 
 from features.business.domain import load_domain
-from features.journeys.journey_states import to_bytes
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.states.journey_states import to_bytes
 from tests.bench.guarantees_home import Home, event, found
 from tests.bench.guarantees_identifiers import decide
 from tests.bench.guarantees_load import steady

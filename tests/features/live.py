@@ -12,14 +12,14 @@ import yaml
 from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.customers.identity import resolve
 from features.customers.profiles import ACCOUNT, members_of, update_account_members
+from features.identity.links import resolve
 from features.ingest.live_events import Ingest
-from features.journeys.checkpoints import from_bytes
 from features.journeys.fold import Fold, State
-from features.journeys.journey_states import JourneyStates
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.states.checkpoints import from_bytes
+from features.states.journey_states import JourneyStates
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)

@@ -16,10 +16,10 @@ import pandas as pd
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.customers.tombstones import hash_keys
 from features.datasets.dataset import LabelledDataset, fingerprint
 from features.datasets.point_in_time import PointInTimeFeatures
 from features.errors import InvalidSetting
+from features.identity.tombstones import hash_keys
 from features.ingest.load_tables import shift_of
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger

@@ -9,11 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.customers import identity
 from features.customers.consents import _consent_events, _indexes, _types, consents, index_consents
-from features.customers.identity import link, unlink
-from features.customers.keys import KeyNormalizer
-from features.customers.relocation import is_relocating, place, relocate_some
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link, unlink
+from features.identity.relocation import is_relocating, place, relocate_some
 from features.ledger import tables
 from features.ledger.statements import execute_text
 from tests.features.live import NOW
@@ -145,7 +144,7 @@ def test_consents_that_are_still_stored_under_another_customer_count(
     ledger, decide, read, monkeypatch
 ):
     """A merge and a split of long pasts move their events in small steps."""
-    monkeypatch.setattr(identity, "place", lambda *about: place(*about[:4], at_most=0))
+    monkeypatch.setattr(links, "place", lambda *about: place(*about[:4], at_most=0))
     decide(WITHDRAWN, 1, customer="cookie:1")
     decide(GIVEN, 2, customer="c1", purpose="research")
     pair, normalizer = ("c1", "cookie:1"), KeyNormalizer(DOMAIN)

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from features.customers.contacts import history, note_contacts
-from features.customers.identity import link, unlink
-from features.customers.keys import KeyNormalizer
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link, unlink
 from features.ledger import tables
 
 

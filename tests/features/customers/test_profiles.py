@@ -4,8 +4,6 @@ import pytest
 import sqlalchemy as sa
 
 from features.customers.contacts import note_contacts
-from features.customers.identity import link, unlink
-from features.customers.keys import KeyNormalizer
 from features.customers.profiles import (
     account_key,
     account_of,
@@ -17,6 +15,8 @@ from features.customers.profiles import (
     members_of,
     update_account_members,
 )
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link, unlink
 from features.ledger import tables
 from tests.features.live import NOW, SHOP, add, person, rows
 

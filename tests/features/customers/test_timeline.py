@@ -8,7 +8,7 @@ import pytest
 
 from features.business.domain import load_domain
 from features.customers.consents import consents
-from features.customers.keys import KeyNormalizer
+from features.identity.keys import KeyNormalizer
 from features.ingest.append_events import append_events
 from features.journeys.events import parse_event
 from tests.conftest import SHOP

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from features.customers.keys import KeyNormalizer
+from features.identity.keys import KeyNormalizer
 from features.ingest.append_events import append_events
 from features.journeys.events import parse_event
 from features.ledger import tables

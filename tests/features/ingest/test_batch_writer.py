@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from features.business.domain import Namespace
-from features.customers.identity import unlink
-from features.customers.tombstones import add_tombstones
+from features.identity.links import unlink
+from features.identity.tombstones import add_tombstones
 from features.ingest import table_reader
 from features.ledger import tables
 from tests.features.ingest.toy_tables import (

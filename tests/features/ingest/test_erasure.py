@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from features.customers.profiles import account_key, members_of
-from features.customers.tombstones import add_tombstones
 from features.errors import InvalidSetting
+from features.identity.tombstones import add_tombstones
 from features.ingest import erasure as erasure_module
 from features.ingest.erase_rows import begin_erasure
 from features.ingest.erasure_log import RETRY

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.customers.tombstones import add_tombstones
 from features.errors import CustomerForgotten, IdentityUnknown, NotVisible
+from features.identity.tombstones import add_tombstones
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.features.live import (
@@ -251,7 +251,7 @@ def test_a_merge_that_could_not_be_shown_is_shown_later(ledger, worker, shown):
 
 
 def test_more_states_than_one_transaction_takes_are_all_shown(ledger, worker, shown, monkeypatch):
-    monkeypatch.setattr("features.ingest.visibility.STATES_PER_WRITE", 3)
+    monkeypatch.setattr("features.states.visibility.STATES_PER_WRITE", 3)
     take(worker, *(event(n, f"c{n}") for n in range(10)))
     assert is_right(ledger, shown, *(f"c{n}" for n in range(10)))
 

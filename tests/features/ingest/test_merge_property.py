@@ -18,15 +18,14 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.customers import identity
 from features.customers.contacts import note_contacts
-from features.customers.identity import resolve
 from features.customers.profiles import account_key
 from features.errors import NotVisible
-from features.journeys.checkpoints import from_bytes
-from features.journeys.journey_states import JourneyStates
+from features.identity.links import resolve
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.states.checkpoints import from_bytes
+from features.states.journey_states import JourneyStates
 from tests.features.live import (
     FOLD,
     MINUTE,
@@ -293,14 +292,14 @@ def _leaves_no_trace(ledgers, story):
 
 
 def _decisions_stay_behind(monkeypatch):
-    name = identity._split_off
+    name = links._split_off
 
     def forgetful(connection, customer_id, part):
         name(connection, customer_id, part)
         stay = sa.update(tables.decisions).where(tables.decisions.c.subject.in_(part))
         connection.execute(stay.values(customer_id=customer_id))
 
-    monkeypatch.setattr(identity, "_split_off", forgetful)
+    monkeypatch.setattr(links, "_split_off", forgetful)
 
 
 def _nobody_is_folded_anew(monkeypatch):

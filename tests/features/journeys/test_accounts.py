@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from features.business.domain import load_domain
-from features.customers.keys import KeyNormalizer
 from features.datasets.point_in_time import PointInTimeFeatures
+from features.identity.keys import KeyNormalizer
 from features.ingest.append_events import append_events
 from features.journeys.events import Event
 from features.journeys.fold import Fold

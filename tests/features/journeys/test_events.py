@@ -8,8 +8,8 @@ import pytest
 from pydantic_core import from_json
 
 from features.business.domain import Namespace, Property
-from features.customers.keys import KeyNormalizer
 from features.errors import InvalidData, InvalidEvent
+from features.identity.keys import KeyNormalizer
 from features.journeys.events import (
     MAX_CLOCK_SKEW,
     MAX_KEYS,

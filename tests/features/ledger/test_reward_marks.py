@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from features.customers.identity import link, unlink
-from features.customers.keys import KeyNormalizer
-from features.customers.relocation import relocate_some
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link, unlink
+from features.identity.relocation import relocate_some
 from features.ledger import tables
 from features.ledger.derived_tables import mark_customers, mark_decisions, mark_event_days
 from features.ledger.ledger import Ledger

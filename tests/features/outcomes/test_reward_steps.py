@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.customers.identity import link, resolve, unlink
-from features.customers.keys import KeyNormalizer
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link, resolve, unlink
 from features.journeys.events import Event
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions

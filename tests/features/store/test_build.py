@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from features.customers.identity import rename_customer
-from features.customers.relocation import is_any_relocating
+from features.identity.links import rename_customer
+from features.identity.relocation import is_any_relocating
 from features.journeys.fold import Fold
 from features.ledger import tables
 from features.store import fold_parts

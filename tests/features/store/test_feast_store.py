@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.customers.keys import ID_PATTERN
+from features.identity.keys import ID_PATTERN
 from features.journeys.model_input import ModelInput
 from features.settings import load_settings
 from features.store.build import build_features

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from features.customers.identity import link
-from features.customers.keys import KeyNormalizer
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.outcomes.reward_steps import RewardRules

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from features.customers.identity import link
-from features.customers.keys import KeyNormalizer
 from features.errors import DecisionConflict, DecisionUnknown
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link
 from features.ledger import tables
 from features.store.feast_store import CustomerFeatures
 from serving.decide.activation import activate

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from features.customers.identity import link
 from features.errors import DecisionConflict
+from features.identity.links import link
 from features.ledger import tables
 from serving.contract.decisions import DecideRequest
 from serving.decide.choice import score

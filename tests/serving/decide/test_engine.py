@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from features.customers.contacts import note_contacts
-from features.customers.identity import link
 from features.errors import InvalidRequest
+from features.identity.links import link
 from features.ledger import tables
 from serving.contract.decisions import DecideRequest, Decision
 from tests.serving.fakes import (

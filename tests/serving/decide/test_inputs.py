@@ -8,8 +8,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from features.customers.identity import link
 from features.errors import InvalidRequest
+from features.identity.links import link
 from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide.inputs import feature_row, new_decision_id

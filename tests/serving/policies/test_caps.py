@@ -13,9 +13,8 @@ import pytest
 
 from features.business.catalog import Catalog
 from features.business.domain import load_domain
-from features.customers import identity
-from features.customers.identity import link
-from features.customers.keys import KeyNormalizer
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest
 from serving.decide import limit_inputs
@@ -118,6 +117,6 @@ def test_who_was_merged_gets_nothing_beyond_what_both_sides_had(engine, ledger, 
 
 
 def test_a_merge_that_leaves_contacts_behind_would_be_noticed(engine, ledger, now, monkeypatch):
-    monkeypatch.setattr(identity, "place", lambda *about: 0)
+    monkeypatch.setattr(links, "place", lambda *about: 0)
     merge_after_five_each(engine, ledger, now)
     assert any(one.startswith("cap 0") for one in breaches(ledger))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from features.business.catalog_rules import ControlGroup
-from features.customers.identity import link
-from features.customers.keys import KeyNormalizer
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link
 from serving.policies.control_group import arm_of, uniform_probabilities
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.domain import load_domain
-from features.customers.tombstones import hash_keys
+from features.identity.tombstones import hash_keys
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY, load_settings

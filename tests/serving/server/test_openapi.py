@@ -14,7 +14,6 @@ import bentoml
 import pytest
 
 from features.business.domain import load_domain
-from features.customers.keys import KeyNormalizer
 from features.errors import (
     CustomerForgotten,
     DecisionConflict,
@@ -27,6 +26,7 @@ from features.errors import (
     NotRepeatable,
     NotVisible,
 )
+from features.identity.keys import KeyNormalizer
 from features.journeys.events import parse_event
 from features.settings import GROCERY
 from serving.contract.customers import LinkAnswer, LinkRequest

@@ -2,10 +2,9 @@
 
 import pytest
 
-from features.customers import identity
-from features.customers.identity import keys_of, links_of, resolve_each
-from features.customers.keys import KeyNormalizer
 from features.errors import IdentityUnknown
+from features.identity.keys import KeyNormalizer
+from features.identity.links import keys_of, links_of, resolve_each
 from features.ledger import tables
 from tests.features.live import DAY, NOW, SHOP, add, customer, decision, rows
 
@@ -15,7 +14,7 @@ NORMALIZER = KeyNormalizer(SHOP)
 
 
 def link(ledger, *pair, again=False, cause="they said so", at=NOW):
-    merged = ledger.write_now(lambda c: identity.link(c, NORMALIZER, pair, cause, at, again))
+    merged = ledger.write_now(lambda c: links.link(c, NORMALIZER, pair, cause, at, again))
     return merged and merged[:2]
 
 
@@ -24,7 +23,7 @@ def link_each(ledger, *pairs):
 
 
 def unlink(ledger, *pair, at=NOW):
-    return ledger.write_now(lambda c: identity.unlink(c, pair, "a mistake", at))
+    return ledger.write_now(lambda c: links.unlink(c, pair, "a mistake", at))
 
 
 def keys(ledger, customer_id):

@@ -16,18 +16,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from features.customers import identity, relocation
-from features.customers.bulk_links import link_all
-from features.customers.identity import resolve_each
-from features.customers.keys import KeyNormalizer
-from features.customers.relocation import (
+from features.errors import IdentityUnknown
+from features.identity import relocation
+from features.identity.bulk_links import link_all
+from features.identity.keys import KeyNormalizer
+from features.identity.links import resolve_each
+from features.identity.relocation import (
     EVENTS_PER_DECISION,
     belongs_to,
     is_relocating,
     relocate_all,
     relocate_some,
 )
-from features.errors import IdentityUnknown
 from features.ingest.erasure import Erasure
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -50,17 +50,17 @@ def _few_at_once(monkeypatch, number):
     def placed(connection, customer_id, keys, owner, at_most=number):
         return place(connection, customer_id, keys, owner, min(at_most, number))
 
-    monkeypatch.setattr(identity, "place", placed)
+    monkeypatch.setattr(links, "place", placed)
 
 
 def link(ledger, *pair):
     return ledger.write_now(
-        lambda c: identity.link(c, NORMALIZER, pair, "they said so", NOW, again=True)
+        lambda c: links.link(c, NORMALIZER, pair, "they said so", NOW, again=True)
     )
 
 
 def unlink(ledger, *pair):
-    return ledger.write_now(lambda c: identity.unlink(c, pair, "a mistake", NOW))
+    return ledger.write_now(lambda c: links.unlink(c, pair, "a mistake", NOW))
 
 
 def happened(ledger, key, numbers, minutes=1):

@@ -3,17 +3,17 @@
 import pytest
 
 from features.journeys.events import Event
-from features.journeys.journey_states import JourneyStates, request_refold
-from features.journeys.publishing import (
+from features.ledger import tables
+from features.states.journey_states import JourneyStates, request_refold
+from features.states.publishing import (
     Unpublished,
     publish_all,
     publish_states,
     refold_now,
     waiting_keys,
 )
-from features.journeys.refolding import TAIL
-from features.journeys.set_aside import set_aside
-from features.ledger import tables
+from features.states.refolding import TAIL
+from features.states.set_aside import set_aside
 from tests.features.live import DAY, FOLD, NOW, InMemoryOnlineStore, add, folded, kept, kept_state
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -85,7 +85,7 @@ def test_somebody_set_aside_is_named_and_not_waiting(happen, publish, ledger, on
 def test_all_waiting_states_are_written_also_those_to_be_folded(
     happen, ledger, online, states, monkeypatch
 ):
-    monkeypatch.setattr("features.journeys.publishing._WAITING", _few())
+    monkeypatch.setattr("features.states.publishing._WAITING", _few())
     for name in ("ann", "bob", "cy", "dee"):
         happen(name, 2)
     ledger.write_now(lambda c: request_refold(c, ["bob"], NOW))
@@ -97,7 +97,7 @@ def test_all_waiting_states_are_written_also_those_to_be_folded(
 
 
 def _few():
-    from features.journeys import publishing
+    from features.states import publishing
 
     return publishing._WAITING.limit(2)
 

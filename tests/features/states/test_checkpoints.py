@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.journeys.checkpoints import (
+from features.ledger import tables
+from features.states.checkpoints import (
     EVERY,
     IN_MEMORY,
     Checkpoint,
@@ -19,8 +20,7 @@ from features.journeys.checkpoints import (
     thinned,
     to_bytes,
 )
-from features.journeys.stored_events import Position
-from features.ledger import tables
+from features.states.stored_events import Position
 from tests.features.live import FOLD, rows
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

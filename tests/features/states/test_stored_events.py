@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from features.customers.profiles import account_key
-from features.journeys.stored_events import (
+from features.ledger import tables
+from features.states.stored_events import (
     LAST_ID,
     START,
     Position,
@@ -14,7 +15,6 @@ from features.journeys.stored_events import (
     events_in_fold_order,
     events_of,
 )
-from features.ledger import tables
 from tests.features.live import NOW, add
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

@@ -7,10 +7,9 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.customers import identity
-from features.customers.bulk_links import link_all
-from features.customers.identity import keys_of, resolve
-from features.customers.keys import KeyNormalizer
+from features.identity.bulk_links import link_all
+from features.identity.keys import KeyNormalizer
+from features.identity.links import keys_of, resolve
 from features.ledger import statements, tables
 from features.ledger.ledger import Ledger
 from tests.features.live import DAY, NOW, SHOP, add, customer, decision, person, rows
@@ -27,7 +26,7 @@ def link_at_once(ledger, *pairs, cause="the table", at=NOW):
 def link_each(ledger, *pairs):
     def each(connection):
         return [
-            identity.link(connection, NORMALIZER, pair, "the table", NOW)
+            links.link(connection, NORMALIZER, pair, "the table", NOW)
             for pair in dict.fromkeys(pairs)
         ]
 
@@ -35,7 +34,7 @@ def link_each(ledger, *pairs):
 
 
 def unlink(ledger, *pair):
-    return ledger.write_now(lambda c: identity.unlink(c, pair, "a mistake", NOW))
+    return ledger.write_now(lambda c: links.unlink(c, pair, "a mistake", NOW))
 
 
 def happened(ledger, *subjects, at=NOW):

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from features.errors import NotVisible
-from features.ingest import visibility
-from features.journeys.journey_states import request_refold
-from features.journeys.refolding import TAIL
 from features.ledger import tables
+from features.states import visibility
+from features.states.journey_states import request_refold
+from features.states.refolding import TAIL
 from tests.features.live import (
     DAY,
     FOLD,

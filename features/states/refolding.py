@@ -16,8 +16,13 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.customers.profiles import ACCOUNT, members_of
-from features.customers.relocation import is_any_relocating, is_relocating
-from features.journeys.checkpoints import (
+from features.identity.relocation import is_any_relocating, is_relocating
+from features.journeys.fold import Fold
+from features.journeys.state import State
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.ledger.statements import Row, Statement
+from features.states.checkpoints import (
     EVERY,
     Checkpoint,
     add_checkpoint,
@@ -26,12 +31,7 @@ from features.journeys.checkpoints import (
     keep_checkpoints,
     latest_checkpoint,
 )
-from features.journeys.fold import Fold
-from features.journeys.state import State
-from features.journeys.stored_events import MICROS, START, Position, count_events, events_after
-from features.ledger import tables
-from features.ledger.ledger import Ledger
-from features.ledger.statements import Row, Statement
+from features.states.stored_events import MICROS, START, Position, count_events, events_after
 
 TAIL = 256  # events of one customer that are folded under the lock at most
 TAILS = 1_000  # events that one transaction folds again at most: 20 ms

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from features.journeys.checkpoints import EVERY
 from features.journeys.events import Event
-from features.journeys.journey_states import JourneyStates, delete_states, request_refold
-from features.journeys.publishing import publish_states
-from features.journeys.refolding import TAIL
 from features.ledger import tables
+from features.states.checkpoints import EVERY
+from features.states.journey_states import JourneyStates, delete_states, request_refold
+from features.states.publishing import publish_states
+from features.states.refolding import TAIL
 from tests.features.live import (
     DAY,
     FOLD,
@@ -124,7 +124,7 @@ def test_a_late_event_far_back_leaves_the_state_to_be_folded_without_the_lock(ad
 
 
 def test_a_transaction_folds_a_bounded_number_of_events_again(advance, ledger, monkeypatch):
-    monkeypatch.setattr("features.journeys.refolding.TAILS", 5)
+    monkeypatch.setattr("features.states.refolding.TAILS", 5)
     advance(*(view(f"{name}{number}", 9 - number, name) for name in "ab" for number in range(3)))
     advance(view("a-late", 20, "a"), view("b-late", 20, "b"))  # 4 events each
     states = {name: row.state for name, row in kept(ledger).items()}

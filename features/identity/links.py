@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from features.customers.keys import KeyNormalizer
-from features.customers.relocation import AT_ONCE, past_of, place
 from features.errors import IdentityUnknown
+from features.identity.keys import KeyNormalizer
+from features.identity.relocation import AT_ONCE, past_of, place
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, texts_of
 

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from features.customers.profiles import account_key
-from features.journeys.checkpoints import EVERY, delete_all_checkpoints, latest_checkpoint
-from features.journeys.journey_states import request_refold
-from features.journeys.refolding import PAGE, TAIL, CannotFold, Refold, fold_rows, refold_tail
 from features.ledger import tables
+from features.states.checkpoints import EVERY, delete_all_checkpoints, latest_checkpoint
+from features.states.journey_states import request_refold
+from features.states.refolding import PAGE, TAIL, CannotFold, Refold, fold_rows, refold_tail
 from tests.features.live import FOLD, NOW, add, folded, rows
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

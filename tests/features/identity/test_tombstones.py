@@ -2,14 +2,14 @@
 
 import pytest
 
-from features.customers.tombstones import (
+from features.errors import CustomerForgotten
+from features.identity.tombstones import (
     add_tombstones,
     forgotten,
     hash_key,
     readmit,
     refuse_forgotten,
 )
-from features.errors import CustomerForgotten
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.features.live import NOW, rows

@@ -16,10 +16,11 @@ from functools import partial
 import sqlalchemy as sa
 
 from features.customers.profiles import ACCOUNT
-from features.customers.relocation import is_relocating, relocate_some
 from features.errors import NbaError, NotVisible
-from features.journeys.journey_states import JourneyStates
-from features.journeys.publishing import (
+from features.identity.relocation import is_relocating, relocate_some
+from features.ledger.ledger import Ledger
+from features.states.journey_states import JourneyStates
+from features.states.publishing import (
     STATES_PER_WRITE,
     OnlineStore,
     Unpublished,
@@ -27,8 +28,7 @@ from features.journeys.publishing import (
     publish_states,
     waiting_keys,
 )
-from features.journeys.refolding import CannotFold, Refold
-from features.ledger.ledger import Ledger
+from features.states.refolding import CannotFold, Refold
 
 PAUSE_S = 0.02  # between two steps of the backlog
 ATTEMPTS = 50  # at a state that changes all the time, before the caller is told so

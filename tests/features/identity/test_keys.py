@@ -2,14 +2,14 @@
 
 import pytest
 
-from features.customers.keys import (
+from features.errors import InvalidData, quoted
+from features.identity.keys import (
     ANONYMOUS_RANK,
     CUSTOMER_ID_RANK,
     IDENTIFIER,
     IDENTIFIER_RANK,
     KeyNormalizer,
 )
-from features.errors import InvalidData, quoted
 from tests.features.live import SHOP
 
 NORMALIZER = KeyNormalizer(SHOP)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from features.journeys.journey_states import request_refold
-from features.journeys.set_aside import (
+from features.states.journey_states import request_refold
+from features.states.set_aside import (
     read_set_aside,
     set_aside,
     set_aside_sentence,

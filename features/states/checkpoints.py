@@ -19,9 +19,9 @@ import sqlalchemy as sa
 
 from features.journeys.fold import Fold
 from features.journeys.state import State
-from features.journeys.stored_events import Position
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, texts_of
+from features.states.stored_events import Position
 
 EVERY = 32  # events between two checkpoints
 MANY = 256  # events of a customer; from so many on, a build stores checkpoints

@@ -14,7 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from features.customers.profiles import ACCOUNT
-from features.journeys.checkpoints import (
+from features.journeys.events import Event
+from features.journeys.fold import Fold
+from features.journeys.state import State
+from features.ledger import tables
+from features.states.checkpoints import (
     EVERY,
     MANY,
     Checkpoint,
@@ -24,13 +28,9 @@ from features.journeys.checkpoints import (
     keep_checkpoints,
     to_bytes,
 )
-from features.journeys.events import Event
-from features.journeys.fold import Fold
-from features.journeys.refolding import CannotFold, FoldedState, fold_rows, refold_tail
-from features.journeys.set_aside import set_aside
-from features.journeys.state import State
-from features.journeys.stored_events import MICROS, Position, events_of
-from features.ledger import tables
+from features.states.refolding import CannotFold, FoldedState, fold_rows, refold_tail
+from features.states.set_aside import set_aside
+from features.states.stored_events import MICROS, Position, events_of
 
 # Built once: building the expressions would take longer than the database takes to answer them.
 OF_KEYS = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))

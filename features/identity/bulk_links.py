@@ -11,9 +11,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from features.customers.identity import Merge, rename_customer
-from features.customers.keys import KeyNormalizer
-from features.customers.relocation import AT_ONCE, Past, past_of
+from features.identity.keys import KeyNormalizer
+from features.identity.links import Merge, rename_customer
+from features.identity.relocation import AT_ONCE, Past, past_of
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, pairs_of, texts_of
 

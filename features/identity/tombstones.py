@@ -9,8 +9,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from features.customers.identity import resolve, resolve_each
 from features.errors import CustomerForgotten
+from features.identity.links import resolve, resolve_each
 from features.ledger import tables
 from features.ledger.statements import Statement, select_in_batches
 
