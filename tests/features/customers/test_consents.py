@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from features.business.domain import Domain
 from features.customers.consents import _consent_events, _indexes, _types, consents, index_consents
+from features.identity import links
 from features.identity.keys import KeyNormalizer
 from features.identity.links import link, unlink
 from features.identity.relocation import is_relocating, place, relocate_some

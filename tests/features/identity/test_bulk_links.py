@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.identity import links
 from features.identity.bulk_links import link_all
 from features.identity.keys import KeyNormalizer
 from features.identity.links import keys_of, resolve

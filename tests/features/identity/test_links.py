@@ -3,6 +3,7 @@
 import pytest
 
 from features.errors import IdentityUnknown
+from features.identity import links
 from features.identity.keys import KeyNormalizer
 from features.identity.links import keys_of, links_of, resolve_each
 from features.ledger import tables

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from features.errors import IdentityUnknown
-from features.identity import relocation
+from features.identity import links, relocation
 from features.identity.bulk_links import link_all
 from features.identity.keys import KeyNormalizer
 from features.identity.links import resolve_each

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from features.customers.contacts import note_contacts
 from features.customers.profiles import account_key
 from features.errors import NotVisible
+from features.identity import links
 from features.identity.links import resolve
 from features.ledger import tables
 from features.ledger.ledger import Ledger

@@ -13,6 +13,7 @@ import pytest
 
 from features.business.catalog import Catalog
 from features.business.domain import load_domain
+from features.identity import links
 from features.identity.keys import KeyNormalizer
 from features.identity.links import link
 from features.ledger.ledger import Ledger
