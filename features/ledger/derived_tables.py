@@ -67,13 +67,13 @@ erasure_keys = sa.Table(
 )
 # The table customer x day x arm of the rewards of decisions that were shown, with the days of one
 # customer packed into one row (`outcomes.reward_rows`). `window_ends`: the ends of the attribution
-# windows, in the order of the days. `unknown_actions`: JSON, actions that the catalogue does not
-# have any more, each with its day; null: none.
+# windows, in the order of the days; read before `windows_differ_until`. `unknown_actions`: JSON,
+# actions that the catalogue does not have any more, each with its day; null: none.
 reward_days = sa.Table(
     "reward_days",
     metadata,
     sa.Column("customer_id", TEXT, primary_key=True),
-    sa.Column("last_window_ends_at", UtcMicros, nullable=False),
+    sa.Column("windows_differ_until", UtcMicros, nullable=False),
     sa.Column("days", sa.LargeBinary, nullable=False),
     sa.Column("window_ends", sa.LargeBinary, nullable=False),
     sa.Column("unknown_actions", TEXT),

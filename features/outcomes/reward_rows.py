@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 ARMS = ("policy", "control")  # a row has the index of its arm; append only
-_ROW = struct.Struct("<iiiqqdd")
+_ROW = struct.Struct("<iiiqqqqdd")
 # The same layout, as NumPy reads it; `day` is in days since 1970 (UTC).
 ROW_TYPE = np.dtype(
     [
         *(("day", "<i4"), ("arm", "<i4"), ("decisions", "<i4")),
-        *(("first_us", "<i8"), ("last_us", "<i8"), ("credited", "<f8"), ("cost", "<f8")),
+        *(("first_us", "<i8"), ("last_us", "<i8"), ("first_end_us", "<i8"), ("last_end_us", "<i8")),
+        *(("credited", "<f8"), ("cost", "<f8")),
     ]
 )
 
@@ -52,27 +53,43 @@ class DayRow(NamedTuple):
 
 
 class PackedDays(NamedTuple):
-    """The packed rows of a customer, and the packed ends of windows in the same order."""
+    """The packed rows of a customer.
+
+    Attributes
+    ----------
+    days : bytes
+        Of `ROW_TYPE`, with the first and the last end of a window.
+    window_ends : bytes
+        The ends of all windows, in the order of the rows; whole numbers of 64 bits.
+    differ_until_us : int
+        The last end of a window of a row whose windows do not end at once, in microseconds since
+        1970; 0: there is none. From then on nobody has to read ``window_ends``.
+    """
 
     days: bytes
     window_ends: bytes
+    differ_until_us: int
 
 
 def pack_days(rows: Iterable[DayRow]) -> PackedDays:
     """Pack rows, in the order of days."""
-    days, ends = list[bytes](), list[int]()
+    days, ends, differ_until_us = list[bytes](), list[int](), 0
     for row in sorted(rows):
-        counted = row.first_us, row.last_us, row.credited, row.cost
-        days.append(_ROW.pack(row.day, row.arm, len(row.window_ends), *counted))
+        first, last = min(row.window_ends), max(row.window_ends)
+        times = row.first_us, row.last_us, first, last
+        counted = len(row.window_ends), *times, row.credited, row.cost
+        days.append(_ROW.pack(row.day, row.arm, *counted))
         ends += row.window_ends
-    return PackedDays(b"".join(days), struct.pack(f"<{len(ends)}q", *ends))
+        if first < last:
+            differ_until_us = max(differ_until_us, last)
+    return PackedDays(b"".join(days), struct.pack(f"<{len(ends)}q", *ends), differ_until_us)
 
 
-def unpack_days(packed: PackedDays) -> list[DayRow]:
+def unpack_days(days: bytes, window_ends: bytes) -> list[DayRow]:
     """Unpack what `pack_days` has packed."""
-    ends = struct.unpack(f"<{len(packed.window_ends) // 8}q", packed.window_ends)
+    ends = struct.unpack(f"<{len(window_ends) // 8}q", window_ends)
     rows, begin = list[DayRow](), 0
-    for day, arm, decisions, first, last, credited, cost in _ROW.iter_unpack(packed.days):
+    for day, arm, decisions, first, last, _, _, credited, cost in _ROW.iter_unpack(days):
         its_ends = ends[begin : begin + decisions]
         rows.append(DayRow(day, arm, first, last, credited, cost, its_ends))
         begin += decisions

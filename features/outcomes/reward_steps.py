@@ -38,7 +38,7 @@ from features.outcomes.event_days import (
     pack_event_days,
     unpack_event_days,
 )
-from features.outcomes.reward_rows import PackedDays, pack_days, unpack_days
+from features.outcomes.reward_rows import pack_days, unpack_days
 from features.outcomes.reward_state import (
     SumState,
     Walk,
@@ -219,11 +219,10 @@ def _compute_reward_rows(connection: sa.Connection, step: _Step, catalog: Catalo
         if row is not None:
             computed = _with_other_days(computed, row, step.reward_days[customer_id] or set())
         packed, unknown = pack_days(computed.rows), sorted(computed.unknown_actions)
-        last = max((end for one in computed.rows for end in one.window_ends), default=0)
         step.reward_rows.append(
             {
                 "customer_id": customer_id,
-                "last_window_ends_at": tables.from_micros(last),
+                "windows_differ_until": tables.from_micros(packed.differ_until_us),
                 "days": packed.days,
                 "window_ends": packed.window_ends,
                 "unknown_actions": json.dumps(unknown) if unknown else None,
@@ -233,7 +232,7 @@ def _compute_reward_rows(connection: sa.Connection, step: _Step, catalog: Catalo
 
 def _with_other_days(computed: ComputedRewards, stored: Any, days: set[int]) -> ComputedRewards:
     """Add the stored rows of the days that were not computed."""
-    rows = unpack_days(PackedDays(stored.days, stored.window_ends))
+    rows = unpack_days(stored.days, stored.window_ends)
     unknown = {(day, name) for day, name in json.loads(stored.unknown_actions or "[]")}
     return ComputedRewards(
         computed.rows + [row for row in rows if row.day not in days],

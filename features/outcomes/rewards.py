@@ -34,7 +34,7 @@ _ROWS = Statement(
     sa.select(
         _COLUMNS.customer_id,
         _COLUMNS.days,
-        sa.case((_COLUMNS.last_window_ends_at > _NOW, _COLUMNS.window_ends)),
+        sa.case((_COLUMNS.windows_differ_until > _NOW, _COLUMNS.window_ends)),
         _COLUMNS.unknown_actions,
     )
 )
@@ -154,16 +154,16 @@ def _read(connection: sa.Connection, catalog: Catalog, now: datetime, span: Span
 
 
 def _open(rows: Sequence[Any], days: NDArray[Any], lengths: Whole, now_us: int) -> Whole:
-    """The decisions of each row whose windows are open; windows of most customers have ended."""
-    found = np.zeros(len(days), dtype=np.int32)
+    """The decisions of each row whose windows are open; those of most rows end at once."""
+    found = np.where(days["first_end_us"] > now_us, days["decisions"], 0)
     packed = [row[2] for row in rows if row[2] is not None]
     if not packed:
         return found
-    with_open = np.repeat(np.array([row[2] is not None for row in rows], dtype=bool), lengths)
-    counts = days["decisions"][with_open]
+    differ = np.repeat(np.array([row[2] is not None for row in rows], dtype=bool), lengths)
+    counts = days["decisions"][differ]
     open_ = (np.frombuffer(b"".join(packed), "<i8") > now_us).view(np.int8)
     begins = np.cumsum(counts, dtype=np.int64) - counts
-    found[with_open] = np.add.reduceat(open_, begins, dtype=np.int32)
+    found[differ] = np.add.reduceat(open_, begins, dtype=np.int32)
     return found
 
 

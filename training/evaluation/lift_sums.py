@@ -19,7 +19,8 @@ def arms_of_customers(table: RewardTable, begins: Indices) -> tuple[Ints, int]:
     """The arm of each customer, or -1 of one with rows in both arms; and the number of those."""
     if not len(begins):
         return np.zeros(0, dtype=np.int64), 0
-    low, high = (function.reduceat(table.arm, begins) for function in (np.minimum, np.maximum))
+    arms = table.arm.astype(np.int8)
+    low, high = (function.reduceat(arms, begins) for function in (np.minimum, np.maximum))
     return np.where(low == high, low, -1).astype(np.int64), int((low != high).sum())
 
 
@@ -36,11 +37,12 @@ def sum_powers_by_day(
     """Sum powers of the customers' rewards up to each day, in both arms: columns n, s1, s2, s3."""
     rows = len(table.customer)
     number = np.repeat(np.arange(len(begins), dtype=np.int32), np.diff(begins, append=rows))
-    first = np.zeros(rows, dtype=bool)
-    first[begins] = True
     order, days, ends = _by_days(table.day)
+    arms = arm % ARMS_N  # the last one is that of customers in both
     total = np.zeros(len(begins))
     added, rows_n = np.zeros((len(days), 4, ARMS_N)), np.zeros((len(days), ARMS_N), dtype=np.int64)
+    first_days = np.searchsorted(days, table.day[begins])
+    np.add.at(added[:, 0], (first_days, arms), 1.0)
     # The arrays of one day fit into the processor's cache; those of all days do not.
     for place, (begin, end) in enumerate(pairwise([0, *ends])):
         some = order[begin:end]
@@ -48,12 +50,12 @@ def sum_powers_by_day(
         before = total[who]  # each customer once
         after = before + reward
         total[who] = after
-        arms = arm[who] % ARMS_N  # the last one is that of customers in both
+        its_arms = arms[who]
         square = before * before, after * after
         cube = square[0] * before, square[1] * after
-        powers = (first[some], reward, square[1] - square[0], cube[1] - cube[0])
-        added[place] = [np.bincount(arms, values, ARMS_N) for values in powers]
-        rows_n[place] = np.bincount(arms, minlength=ARMS_N)
+        powers = reward, square[1] - square[0], cube[1] - cube[0]
+        added[place, 1:] = [np.bincount(its_arms, values, ARMS_N) for values in powers]
+        rows_n[place] = np.bincount(its_arms, minlength=ARMS_N)
     kept = rows_n[:, [POLICY, CONTROL]].any(axis=1)
     sums = added[kept].cumsum(axis=0)
     policy, control = (
@@ -67,9 +69,10 @@ def _by_days(day: Whole) -> tuple[Indices, Ints, list[int]]:
     """Order rows by day: their indices, the days, and for each day the end of its rows."""
     if not len(day):
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.int64), []
-    since = day - day.min()
-    small = since.max() < 1 << 16  # NumPy sorts numbers of 16 bits by radix, ten times as fast
-    order = np.argsort(since.astype(np.uint16) if small else since, kind="stable")
+    first, last = int(day.min()), int(day.max())
+    # NumPy sorts numbers of 16 bits by radix, ten times as fast.
+    since = (day - first).astype(np.uint16 if last - first < 1 << 16 else np.int64)
+    order = np.argsort(since, kind="stable")
     counts = np.bincount(since)
     days = np.flatnonzero(counts)
-    return order, days + int(day.min()), np.cumsum(counts[days]).tolist()
+    return order, days + first, np.cumsum(counts[days]).tolist()

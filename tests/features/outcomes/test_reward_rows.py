@@ -13,8 +13,10 @@ ROWS = [
 
 
 def test_rows_come_back_in_the_order_of_days():
-    assert unpack_days(pack_days(ROWS)) == [ROWS[1], ROWS[0]]
-    assert unpack_days(pack_days([])) == []
+    packed = pack_days(ROWS)
+    assert unpack_days(packed.days, packed.window_ends) == [ROWS[1], ROWS[0]]
+    assert packed.differ_until_us == 8
+    assert pack_days([]) == (b"", b"", 0) and pack_days(ROWS[1:]).differ_until_us == 0
 
 
 def test_numpy_reads_the_same_numbers():
@@ -22,4 +24,5 @@ def test_numpy_reads_the_same_numbers():
     assert found["day"].tolist() == [20_000, 20_001]
     assert found["decisions"].tolist() == [1, 2]
     assert found["first_us"].tolist() == [1, 5] and found["last_us"].tolist() == [1, 9]
+    assert found["first_end_us"].tolist() == [3, 7] and found["last_end_us"].tolist() == [3, 8]
     assert found["credited"].tolist() == [0.0, 2.5] and found["cost"].tolist() == [1.0, 0.5]
