@@ -72,6 +72,14 @@ class Statement:
         found: list[Row] = self._run(connection, values).fetchall()
         return found
 
+    def batches(
+        self, connection: sa.Connection, values: Mapping[str, Any], size: int
+    ) -> Iterator[list[Row]]:
+        """Run the statement and yield its rows, up to ``size`` at a time."""
+        cursor = self._run(connection, values)
+        while found := cursor.fetchmany(size):
+            yield found
+
     def first(self, connection: sa.Connection, values: Mapping[str, Any]) -> Row | None:
         """Run the statement and return the first row; None if there is no row."""
         found: Row | None = self._run(connection, values).fetchone()

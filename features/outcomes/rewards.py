@@ -19,14 +19,14 @@ from features.ledger.statements import Statement
 from features.outcomes.decision_rewards import (
     DAY_US,
     EVER,
-    ComputedRewards,
     Span,
     compute_rewards,
     rules_fingerprint,
 )
-from features.outcomes.reward_rows import ROW_TYPE, pack_days
+from features.outcomes.reward_rows import ROW_TYPE, DayRow, pack_days
 from features.outcomes.reward_state import newest_serial, read_state
 
+CUSTOMERS = 500  # read at a time; their rows fit into the processor's cache
 Whole = NDArray[np.integer[Any]]
 _COLUMNS = tables.reward_days.c
 _NOW = sa.bindparam("now", type_=tables.UtcMicros)
@@ -131,26 +131,26 @@ def rewards(
 
 
 def _read(connection: sa.Connection, catalog: Catalog, now: datetime, span: Span) -> Rewards:
-    rows, now_us = _ROWS.rows(connection, {"now": now}), tables.micros(now)
-    names = [row[0] for row in rows]
-    days = np.frombuffer(b"".join([row[1] for row in rows]), ROW_TYPE)
-    lengths = np.array([len(row[1]) for row in rows], dtype=np.int64) // ROW_TYPE.itemsize
-    customers = np.repeat(np.arange(len(rows), dtype=np.int32), lengths)
-    open_ = _open(rows, days, lengths, now_us)
-    unknown = _unknown(rows, span)
-    not_summed = _not_summed(connection, catalog)
-    table = _table(customers, days, open_)
-    if span != EVER:
-        first, last = days["first_us"], days["last_us"]
-        within = (first >= span[0]) & (last < span[1])
-        parted = ~within & (last >= span[0]) & (first < span[1])
-        table = _taken(table, within)
-        if parted.any():
-            asked = customers[parted], days["day"][parted]
-            found = _computed_anew(connection, catalog, span, names, *asked)
-            unknown |= {name for _, one in found for _, name in one.unknown_actions}
-            table = _joined(table, _anew(found, now_us))
-    return Rewards(table, names, sorted(unknown), not_summed)
+    now_us, names, unknown = tables.micros(now), list[str](), set[str]()
+    whole, parted = [_NOTHING], [_NOTHING]
+    for rows in _ROWS.batches(connection, {"now": now}, CUSTOMERS):
+        days = np.frombuffer(b"".join([row[1] for row in rows]), ROW_TYPE)
+        lengths = np.array([len(row[1]) for row in rows], dtype=np.int64) // ROW_TYPE.itemsize
+        customers = np.repeat(np.arange(len(names), len(names) + len(rows)), lengths)
+        table = _table(customers, days, _open(rows, days, lengths, now_us))
+        if span != EVER:
+            first, last = days["first_us"], days["last_us"]
+            within = (first >= span[0]) & (last < span[1])
+            parted.append(_taken(table, ~within & (last >= span[0]) & (first < span[1])))
+            table = _taken(table, within)
+        whole.append(table)
+        names += [row[0] for row in rows]
+        unknown |= _unknown(rows, span)
+    table, in_part = _joined(whole), _joined(parted)
+    if len(in_part.day):
+        anew, more = _computed_anew(connection, catalog, span, names, in_part, now_us)
+        table, unknown = _sorted(_joined([table, anew])), unknown | more
+    return Rewards(table, names, sorted(unknown), _not_summed(connection, catalog))
 
 
 def _open(rows: Sequence[Any], days: NDArray[Any], lengths: Whole, now_us: int) -> Whole:
@@ -179,15 +179,27 @@ def _unknown(rows: Sequence[Any], span: Span) -> set[str]:
 
 
 def _table(customers: Whole, days: NDArray[Any], open_: Whole) -> RewardTable:
-    reward = days["credited"] - days["cost"]
-    return RewardTable(customers, days["day"], days["arm"], days["decisions"], open_, reward)
+    return RewardTable(
+        customers.astype(np.int32),
+        days["day"].astype(np.int32),
+        days["arm"].astype(np.int8),
+        days["decisions"].astype(np.int32),
+        open_.astype(np.int32),
+        days["credited"] - days["cost"],
+    )
 
 
-def _joined(one: RewardTable, other: RewardTable) -> RewardTable:
-    """Join the rows of two tables, in the order of customers and days."""
-    columns: list[Any] = [np.concatenate(pair) for pair in zip(one, other, strict=True)]
-    joined = RewardTable(*columns)
-    return _taken(joined, np.lexsort((joined.arm, joined.day, joined.customer)))
+_NOTHING = _table(np.zeros(0, np.int32), np.zeros(0, ROW_TYPE), np.zeros(0, np.int32))
+
+
+def _joined(some: Sequence[RewardTable]) -> RewardTable:
+    columns: list[Any] = [np.concatenate(columns) for columns in zip(*some, strict=True)]
+    return RewardTable(*columns)
+
+
+def _sorted(table: RewardTable) -> RewardTable:
+    """Order rows by customer and day."""
+    return _taken(table, np.lexsort((table.arm, table.day, table.customer)))
 
 
 def _taken(table: RewardTable, rows: NDArray[Any]) -> RewardTable:
@@ -201,25 +213,29 @@ def _computed_anew(
     catalog: Catalog,
     span: Span,
     names: Sequence[str],
-    customers: Whole,
-    days: Whole,
-) -> list[tuple[int, ComputedRewards]]:
-    """Sum the parts of customers' days that lie within the period."""
+    parted: RewardTable,
+    now_us: int,
+) -> tuple[RewardTable, set[str]]:
+    """Sum the parts of customers' days that lie within the period; also name unknown actions."""
+    asked = zip(parted.customer.tolist(), parted.day.tolist(), parted.arm.tolist(), strict=True)
+    keys = set(asked)
     spans: dict[int, set[Span]] = {}
-    for customer, day in zip(customers.tolist(), days.tolist(), strict=True):
+    for customer, day, _ in keys:
         part = max(span[0], day * DAY_US), min(span[1], (day + 1) * DAY_US)
         spans.setdefault(customer, set()).add(part)
-    asked = {names[customer]: sorted(some) for customer, some in spans.items()}
-    found = compute_rewards(connection, catalog, asked)
-    return [(customer, found[names[customer]]) for customer in spans]
-
-
-def _anew(found: Sequence[tuple[int, ComputedRewards]], now_us: int) -> RewardTable:
-    counted = [(customer, sorted(computed.rows)) for customer, computed in found]
-    days = np.frombuffer(b"".join([pack_days(some).days for _, some in counted]), ROW_TYPE)
-    customers = [customer for customer, some in counted for _ in some]
-    open_ = [sum(end > now_us for end in row.window_ends) for _, some in counted for row in some]
-    return _table(np.array(customers, dtype=np.int64), days, np.array(open_, dtype=np.int64))
+    by_name = {names[customer]: sorted(some) for customer, some in spans.items()}
+    found = compute_rewards(connection, catalog, by_name)
+    customers, rows, unknown = list[int](), list[DayRow](), set[str]()
+    for customer in spans:
+        computed = found[names[customer]]
+        unknown |= {name for _, name in computed.unknown_actions}
+        # The row of another arm may lie within the period, and be read as it is.
+        mine = [row for row in sorted(computed.rows) if (customer, row.day, row.arm) in keys]
+        rows += mine
+        customers += [customer] * len(mine)
+    days = np.frombuffer(b"".join([pack_days([row]).days for row in rows]), ROW_TYPE)
+    open_ = [sum(end > now_us for end in row.window_ends) for row in rows]
+    return _table(np.array(customers, np.int32), days, np.array(open_, np.int32)), unknown
 
 
 def _not_summed(connection: sa.Connection, catalog: Catalog) -> NotSummed:
