@@ -201,7 +201,7 @@ def _split_off(connection: sa.Connection, customer_id: str, part: list[str]) -> 
     if part[0] == customer_id:
         return
     _CHANGE_CUSTOMER.run(connection, {"keys": as_json(part), "owner": part[0]})
-    place(connection, customer_id, part, part[0])
+    place(connection, customer_id, part, part[0], AT_ONCE)
 
 
 def _by_rank(connection: sa.Connection, keys: Iterable[str]) -> list[str]:

@@ -158,11 +158,7 @@ def past_of(connection: sa.Connection, customer_id: str) -> Past:
 
 
 def place(
-    connection: sa.Connection,
-    customer_id: str,
-    keys: Sequence[str],
-    owner: str,
-    at_most: int = AT_ONCE,
+    connection: sa.Connection, customer_id: str, keys: Sequence[str], owner: str, at_most: int
 ) -> int:
     """Move the rows of some keys, after their customer in `identities` was changed, or list them.
 
@@ -214,15 +210,10 @@ def relocate_some(connection: sa.Connection, rows: int = 500) -> bool:
     if first is None:
         return False
     customer_id, after_us = first
+    limits = {tables.events: rows, tables.decisions: max(rows // EVENTS_PER_DECISION, 1)}
     until_us = min(
-        _place_some(connection, tables.events, customer_id, after_us, rows),
-        _place_some(
-            connection,
-            tables.decisions,
-            customer_id,
-            after_us,
-            max(rows // EVENTS_PER_DECISION, 1),
-        ),
+        _place_some(connection, table, customer_id, after_us, limit)
+        for table, limit in limits.items()
     )
     if until_us == END:
         _unlist(connection, customer_id)
@@ -249,7 +240,7 @@ def is_any_relocating(connection: sa.Connection) -> bool:
 def relocate_all(ledger: Ledger) -> None:
     """Move all misplaced rows, in small steps."""
     while ledger.write_now(relocate_some):
-        pass
+        continue
 
 
 def belongs_to(table: sa.Table, customers: sa.Select[Any]) -> sa.ColumnElement[bool]:
@@ -259,10 +250,14 @@ def belongs_to(table: sa.Table, customers: sa.Select[Any]) -> sa.ColumnElement[b
     """
     keys = sa.select(_IDENTITIES.key).where(_IDENTITIES.customer_id.in_(customers))
     sources = sa.select(_LISTED.customer_id).where(_LISTED.subject.in_(keys))
-    return sa.and_(
-        sa.or_(table.c.customer_id.in_(customers), table.c.customer_id.in_(sources)),
-        sa.or_(table.c.subject.in_(keys), table.c.subject.in_(customers)),
-    )
+    return table.c.customer_id.in_(sa.union(customers, sources)) & is_under(table, customers)
+
+
+def is_under(table: sa.Table, customers: sa.Select[Any]) -> sa.ColumnElement[bool]:
+    """Make the condition that the key of an event or a decision belongs to some customers."""
+    keys = sa.select(_IDENTITIES.key).where(_IDENTITIES.customer_id.in_(customers))
+    linked = sa.exists(sa.select(_IDENTITIES.key).where(_IDENTITIES.key == table.c.subject))
+    return table.c.subject.in_(keys) | (table.c.subject.in_(customers) & ~linked)
 
 
 def _unlist(connection: sa.Connection, customer_id: str, *owners: str) -> None:
