@@ -253,8 +253,8 @@ class Evaluation:
 
 def _counted(setup: DecisionSetup, logged: LimitInputs, channel: str) -> bool:
     """Return whether the record holds what a contact policy needs of the customer's account."""
-    if logged.account is None:
-        return True
+    if logged.account is None:  # there was no account, or the logged policy had no such rule
+        return not setup.contact_policy.per_account
     counts, window = setup.contact_policy.of_account(channel)
     known = all(one.key in logged.account.counts for one in counts)
     return known and (window is None or window.key == logged.account.showings_of)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from features.ledger import tables
 from features.ledger.tables import EPOCH
 from features.progress import quiet
 from features.store.feast_store import CustomerFeatures
@@ -22,6 +23,7 @@ from serving.audit.policy_evaluation import (
 )
 from serving.contract.events import OutcomeRequest
 from serving.decide.outcomes import record_outcome
+from tests.features.live import add, person
 from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of
 
 ACCEPTS = {"call_back": 0.2, "discount": 0.5, "no_action": 0.0}  # what customers really do
@@ -152,6 +154,28 @@ def test_a_cap_that_looks_further_back_than_the_record_reads_the_ledger(
     allowed = trial.evaluated[::-1, trial.actions.index("discount")] > 0  # the newest come first
     assert allowed.tolist() == (before < 2).tolist()
     assert 0 < allowed.sum() < 12
+
+
+@pytest.mark.parametrize("logged", [{"days": 30}, {"days": 30, "per": "account"}])
+def test_a_cap_per_account_counts_the_contacts_of_colleagues_before_each_decision(
+    toy_domain, evaluation, catalog, ledger, now, logged
+):
+    add(ledger, tables.customers, person("c1", "acme"), person("c2", "acme"), person("c3"))
+    logged_by = changed(catalog, contact_policy={"caps": [{"at_most": 99, **logged}]})
+    keep_catalog(ledger, logged_by, now)
+    engine = engine_of(logged_by, toy_domain, ledger, {}, models_of(logged_by, "1"))
+    allowed, shown = [], {"acme": 0, "alone": 0}
+    for number in range(18):
+        who = f"c{1 + number % 3}"
+        at, whose = now + timedelta(hours=number), "alone" if who == "c3" else "acme"
+        answer = decide(engine, at, customer_id=who, decision_id=f"d{number}", actions=["discount"])
+        allowed.append(shown[whose] < 3)
+        shown[whose] += answer.actions[0].action_id == "discount"
+    wanted = {"caps": [{"at_most": 3, "days": 20, "per": "account"}]}
+    trial = run(evaluation, changed(catalog, contact_policy=wanted), now)
+    found = trial.evaluated[::-1, trial.actions.index("discount")] > 0
+    assert found.tolist() == allowed
+    assert 0 < found.sum() < 18
 
 
 def test_a_policy_that_wants_what_the_log_never_took_gets_no_number(
