@@ -37,8 +37,8 @@ class Merge(NamedTuple):
     survivor: str
     loser: str
     loser_had_data: bool
-    survivor_first_at: datetime | None
-    loser_first_at: datetime | None
+    survivor_first_at: datetime | None = None
+    loser_first_at: datetime | None = None
 
 
 _IDENTITIES = tables.identities.c
@@ -56,6 +56,17 @@ _CHANGE_CUSTOMER = Statement(
     .where(_IDENTITIES.key.in_(_KEYS))
     .values(customer_id=sa.bindparam("owner", type_=sa.Text))
 )
+
+
+def restated_by(merges: Sequence[Merge]) -> set[str]:
+    """Return the customers who gained events or attributes by some merges, in their order."""
+    restated: set[str] = set()
+    for merge in merges:
+        # A customer who gained something and is merged away becomes part of the survivor.
+        if merge.loser_had_data or merge.loser in restated:
+            restated.add(merge.survivor)
+        restated.discard(merge.loser)
+    return restated
 
 
 def resolve(connection: sa.Connection, keys: Sequence[str]) -> str:

@@ -32,8 +32,6 @@ class AppendResult(NamedTuple):
     new_events: dict[str, list[Event]]  # by customer
     duplicates: int
     refused: dict[int, InvalidEvent]  # by position
-    restated: set[str]  # customers who gained events of another customer by a merge
-    merged_away: set[str]  # customers who became part of another
     merges: list[Merge]  # in their order
 
 
@@ -43,19 +41,13 @@ def append_events(
     """Append new events, each to its customer, and link the keys that an event names together."""
     fresh, duplicates, refused = _classify(connection, events)
     merges = link_all(connection, normalizer, _causes(fresh), now)
-    restated: set[str] = set()
-    for merged in merges:
-        # A customer to refold who is merged away becomes part of the survivor.
-        refold = merged.loser_had_data or merged.loser in restated
-        restated = (restated | ({merged.survivor} if refold else set())) - {merged.loser}
     customer_of = resolve_each(connection, {event.subject for event in fresh}) if fresh else {}
     new_events: dict[str, list[Event]] = {}
     for event in fresh:
         new_events.setdefault(customer_of.get(event.subject, event.subject), []).append(event)
     rows = [_row(event, customer_id) for customer_id, new in new_events.items() for event in new]
     tables.insert_new(connection, tables.events, rows)
-    merged_away = {merged.loser for merged in merges}
-    return AppendResult(new_events, duplicates, refused, restated, merged_away, merges)
+    return AppendResult(new_events, duplicates, refused, merges)
 
 
 def _causes(events: Sequence[Event]) -> dict[tuple[str, str], str]:

@@ -11,7 +11,7 @@ from features.customers.contact_outcomes import update_outcomes_at
 from features.customers.contacts import note_contacts
 from features.customers.profiles import all_accounts_of, update_account_members
 from features.identity.bulk_links import link_all
-from features.identity.links import resolve_each
+from features.identity.links import resolve_each, restated_by
 from features.identity.tombstones import forgotten
 from features.ingest.append_events import append_events
 from features.ingest.cells import Row
@@ -47,11 +47,11 @@ def write_batch(
     mark_decisions(connection, sorted({row["decision_id"] for row in shared}))
     mark_loaded(connection, EventRules.of(business.domain), done.new_events)
     left_out += [str(error) for error in done.refused.values()]
-    merged_away = {one.loser for one in merged} | done.merged_away
+    merged_away = {one.loser for one in (*merged, *done.merges)}
     if business.domain.account:
         update_account_members(connection, new_customers | merged_away)
     customer_of = resolve_each(connection, new_customers)
-    changed = {one.survivor for one in merged} | done.restated | {*done.new_events}
+    changed = {one.survivor for one in merged} | restated_by(done.merges) | {*done.new_events}
     changed |= {customer_of.get(key, key) for key in new_customers}
     _mark_for_refold(connection, changed - merged_away, merged_away, now)
     return sum(counts) + sum(map(len, done.new_events.values())), left_out

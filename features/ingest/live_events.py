@@ -19,7 +19,7 @@ from features.business.domain import Domain
 from features.customers.profiles import accounts_of, update_account_members
 from features.errors import InvalidEvent
 from features.identity.keys import KeyNormalizer
-from features.identity.links import Merge, link, resolve_each, unlink
+from features.identity.links import Merge, link, resolve_each, restated_by, unlink
 from features.identity.relocation import is_any_relocating
 from features.identity.tombstones import refuse_forgotten
 from features.ingest.append_events import append_events
@@ -202,15 +202,11 @@ class Ingest:
         now: datetime,
     ) -> set[str]:
         """Fold merged customers and their accounts again; the keys whose past has changed."""
-        restated: set[str] = set()
+        restated = restated_by(merges)
         for merge in merges:
             if merge.loser_had_data:
                 survivor = merge.survivor, merge.survivor_first_at
                 merge_checkpoints(connection, survivor, (merge.loser, merge.loser_first_at))
-            # A customer to refold who is merged away becomes part of the survivor.
-            if merge.loser_had_data or merge.loser in restated:
-                restated.add(merge.survivor)
-            restated.discard(merge.loser)
         if not merges:
             return restated
         delete_states(connection, {merge.loser for merge in merges} - restated)

@@ -31,6 +31,7 @@ from features.states.publishing import (
 from features.states.refolding import CannotFold, Refold
 
 PAUSE_S = 0.02  # between two steps of the backlog
+TOGETHER = 20  # customers of one call, folded in turns
 ATTEMPTS = 50  # at a state that changes all the time, before the caller is told so
 
 
@@ -57,8 +58,15 @@ class StatePublisher:
         self._covered: set[str] = set()  # keys that this transaction has looked at
         self._left = Unpublished([], {})  # those of them that it could not publish
 
-    async def show(self, keys: Iterable[str], now: datetime) -> dict[str, str]:
+    async def show(
+        self, keys: Iterable[str], now: datetime, together: int = TOGETHER
+    ) -> dict[str, str]:
         """Wait until the online store shows the events of some customers and accounts.
+
+        Parameters
+        ----------
+        together : int
+            The number of customers who are folded in turns, step by step.
 
         Returns
         -------
@@ -77,7 +85,9 @@ class StatePublisher:
             problems |= some
             if not waiting:
                 return problems
-            await asyncio.gather(*(self._refold(key) for key in waiting))
+            for begin in range(0, len(waiting), together):
+                some_keys = waiting[begin : begin + together]
+                await asyncio.gather(*(self._refold(key) for key in some_keys))
         raise NotVisible(
             f"The past of {waiting[0]!r} changes faster than its features are computed.",
             expected="some seconds without late events of this customer",
@@ -95,7 +105,7 @@ class StatePublisher:
         count = 0
         await self.finish_relocations()
         while keys := await self._ledger.read_async(waiting_keys):
-            await self.show(keys, now)
+            await self.show(keys, now, together=1)  # callers do not wait for many
             count += len(keys)
             await asyncio.sleep(PAUSE_S)
         return count

@@ -29,7 +29,7 @@ from features.store.locks import build_lock, partial_path
 from features.store.offline_tables import JOURNEY_SCHEMA, profile_table
 from features.store.table_files import rewrite
 
-ONLINE_AT_ONCE = 250  # customers written online in one transaction, which decisions wait for
+ONLINE_AT_ONCE = 50  # customers written online in one transaction, which decisions wait for: 20 ms
 
 
 def build_features(

@@ -5,7 +5,7 @@ import pytest
 from features.errors import IdentityUnknown
 from features.identity import links
 from features.identity.keys import KeyNormalizer
-from features.identity.links import keys_of, links_of, resolve_each
+from features.identity.links import Merge, keys_of, links_of, resolve_each, restated_by
 from features.ledger import tables
 from tests.features.live import DAY, NOW, SHOP, add, customer, decision, rows
 
@@ -208,3 +208,9 @@ def test_links_tell_why_and_since_when_the_undone_ones_too(ledger):
         ("c1", "card:1", "event e7"),
     ]
     assert [row.undone_at for row in told] == [None, NOW + DAY]
+
+
+def test_the_customers_of_a_chain_of_merges_gain_what_the_last_survivor_keeps():
+    chain = [Merge("b", "c", True), Merge("a", "b", False), Merge("x", "y", False)]
+    assert restated_by(chain) == {"a"}
+    assert restated_by([]) == set()

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from features.identity.keys import KeyNormalizer
+from features.identity.links import restated_by
 from features.ingest.append_events import append_events
 from features.journeys.events import parse_event
 from features.ledger import tables
@@ -48,5 +49,6 @@ def test_the_same_event_is_a_duplicate_and_another_with_its_id_is_refused(append
 def test_keys_that_an_event_names_together_merge_their_customers(append):
     append(event(1, "cookie:x"), event(2, "ann"))
     done = append(event(3, "ann", "cookie:x"))
-    assert (done.restated, done.merged_away) == ({"ann"}, {"cookie:x"})
+    assert restated_by(done.merges) == {"ann"}
+    assert [merge.loser for merge in done.merges] == ["cookie:x"]
     assert [*done.new_events] == ["ann"]
