@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import sqlalchemy as sa
 
 from features.ingest.erase_rows import begin_erasure, erase_some
 from features.ledger import tables
@@ -49,12 +48,9 @@ def test_erasing_a_customer_deletes_its_sums_and_corrects_those_who_shared_with_
     before = {key[0]: value[2] for key, value in as_sums(rewards(ledger, toy_catalog, NOW)).items()}
     assert before == {"c1": 4.5, "c2": -0.5}
 
-    def erase(connection: sa.Connection) -> None:
-        erasure_id, _ = begin_erasure(connection, ["c1"], NOW)
-        while not erase_some(connection, erasure_id, NOW).done:
-            pass
-
-    ledger.write_now(erase)
+    erasure_id, _ = ledger.write_now(lambda c: begin_erasure(c, ["c1"], NOW))
+    while not erase_some(ledger, erasure_id, NOW).done:
+        pass
     sum_all(ledger, rules)
     after = {key[0]: value[2] for key, value in as_sums(rewards(ledger, toy_catalog, NOW)).items()}
     assert after == {"c2": 4.5}
