@@ -109,7 +109,7 @@ def sum_rewards(ledger: Ledger, rules: RewardRules, size: int = STEP, lead: bool
         Marks and decisions of the step; a customer of a walk or a mark is computed whole.
     lead : bool
         Compute all rows again if they follow other rules. Without it such rows are left to the
-        process that leads, and this one does nothing.
+        process that leads, and this one does nothing; but it begins where nothing was summed yet.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def sum_rewards(ledger: Ledger, rules: RewardRules, size: int = STEP, lead: bool
 def _computed(connection: sa.Connection, rules: RewardRules, size: int, lead: bool) -> _Step | None:
     before = read_state(connection)
     begun = before.begun(rules.fingerprint, rules.events.fingerprint)
-    if begun != before and not lead:
+    if begun != before and before.step and not lead:
         return None
     # SQLite uses a number again if the newest decisions were deleted.
     step = _Step(before, replace(begun, serial=min(begun.serial, newest_serial(connection))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from math import isfinite
 
@@ -11,6 +12,7 @@ import numpy as np
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.clock import monotonic_s
+from features.errors import LedgerDown, Overloaded
 from features.ledger.ledger import Ledger
 from features.outcomes.reward_steps import RewardRules, sum_rewards
 from features.outcomes.rewards import NotSummed, rewards
@@ -34,11 +36,15 @@ EPOCH = date(1970, 1, 1)
 def sum_before_lift(
     ledger: Ledger, rules: RewardRules, lead: bool, steps: int, within_s: float
 ) -> None:
-    """Sum rewards that came since the last step of the background; see `sum_rewards`."""
+    """Sum rewards that came since the last step of the background; see `sum_rewards`.
+
+    If the ledger cannot be written now, they are left to the background.
+    """
     begun = monotonic_s()
-    for _ in range(steps):
-        if not sum_rewards(ledger, rules, lead=lead) or monotonic_s() - begun > within_s:
-            return
+    with suppress(LedgerDown, Overloaded):
+        for _ in range(steps):
+            if not sum_rewards(ledger, rules, lead=lead) or monotonic_s() - begun > within_s:
+                return
 
 
 def view_lift(
