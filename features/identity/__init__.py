@@ -1,1 +1,1 @@
-"""Who a customer is: keys, links between them, merges and splits; who was forgotten."""
+"""The identity of customers: keys, links between them, merges and splits; tombstones."""
