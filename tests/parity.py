@@ -481,7 +481,10 @@ MUTATIONS = (
         "set()",
     ),
     Mutation(
-        "live", "serving/decide/inputs.py", "now.timestamp(), acc", "now.timestamp() + 60, acc"
+        "live",
+        "serving/decide/customer_inputs.py",
+        "now.timestamp(), acc",
+        "now.timestamp() + 60, acc",
     ),
     *(Mutation("live", *one) for one in _IN_EITHER),
     Mutation(

@@ -22,10 +22,10 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.outcomes.silence import queue_silences
 from serving.contract.decisions import ActivateAnswer, Decision, Removed
+from serving.decide.customer_inputs import consents_on, feature_row, read_features
 from serving.decide.decision_record import contact_rows, keep_paces, shown_actions
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
-from serving.decide.inputs import consents_on, feature_row, read_features
 from serving.decide.limit_inputs import read_limit_inputs
 from training.arrays import Floats
 

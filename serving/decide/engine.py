@@ -16,9 +16,10 @@ from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest, Decision
 from serving.decide.choice import score, select
+from serving.decide.customer_inputs import Features
 from serving.decide.decision_record import append_selected, decision_rows, select_and_append
 from serving.decide.decision_setup import DecisionSetup
-from serving.decide.inputs import Features, InputReader, new_decision_id
+from serving.decide.inputs import InputReader, new_decision_id
 from serving.decide.limit_inputs import read_limit_inputs
 from serving.decide.step_results import (
     CompleteDecision,

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Protocol
 
-import numpy as np
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.customers.consents import consents
 from features.errors import InvalidRequest
 from features.identity.keys import KeyNormalizer
 from features.identity.tombstones import resolve_customer
@@ -21,20 +18,10 @@ from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
 from features.ledger.unwaiting import Version, version_of
-from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
+from serving.decide.customer_inputs import Features, consents_on, feature_row, read_features
 from serving.decide.decision_setup import DecisionSetup
-from serving.decide.online_features import FeaturesUnknown
 from serving.decide.step_results import DecisionInputs
-from training.arrays import Floats
-
-
-class Features(Protocol):
-    """Reads a customer's features; raises `FeaturesUnknown` if the feature store cannot answer."""
-
-    @property
-    def degraded(self) -> Sequence[str]: ...
-    def online(self, customer_id: str) -> CustomerFeatures | None: ...
 
 
 @dataclass
@@ -120,35 +107,3 @@ def new_decision_id(request: DecideRequest, now: datetime) -> str:
     side, so the decisions of a commit change the same pages (as in UUID version 7, RFC 9562).
     """
     return request.decision_id or f"{micros(now):014x}{os.urandom(9).hex()}"
-
-
-def read_features(features: Features, customer_id: str) -> tuple[CustomerFeatures | None, str]:
-    """Read a customer's features, and why they could not be read; empty if they could."""
-    try:
-        return features.online(customer_id), ""
-    except FeaturesUnknown as error:
-        return None, str(error)
-
-
-def feature_row(model_input: ModelInput, known: CustomerFeatures | None, now: datetime) -> Floats:
-    """Compute the features that the models read of a customer at a time, shape (n_features,)."""
-    attributes, state, account = known or CustomerFeatures({}, None)
-    return np.array(model_input.read(attributes, state, now.timestamp(), account))
-
-
-def consents_on(
-    connection: sa.Connection,
-    domain: Domain,
-    setup: DecisionSetup,
-    customer_id: str,
-    channel: str,
-) -> dict[str, bool]:
-    """Read whether the customer consents on a channel, for each purpose of the catalogue."""
-    purposes = setup.compiled.catalog.purposes
-    if not purposes:
-        return {}
-    given = {name: purpose.unless_said == "given" for name, purpose in purposes.items()}
-    for word in consents(connection, customer_id, domain):  # the last one stands
-        if word["purpose"] in given and word["channel"] in (None, channel):
-            given[word["purpose"]] = word["given"]
-    return given

@@ -25,8 +25,8 @@ from serving.contract.customers import (
     TimelineEntry,
 )
 from serving.contract.decisions import Predictions
+from serving.decide.customer_inputs import feature_row, read_features
 from serving.decide.engine import Engine
-from serving.decide.inputs import feature_row, read_features
 
 
 def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> CustomerView:

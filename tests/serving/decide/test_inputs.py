@@ -10,9 +10,9 @@ import pytest
 
 from features.errors import InvalidRequest
 from features.identity.links import link
-from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
-from serving.decide.inputs import feature_row, new_decision_id
+from serving.decide.customer_inputs import feature_row
+from serving.decide.inputs import new_decision_id
 from tests.serving.fakes import PLUS
 
 
@@ -28,15 +28,6 @@ def test_features_are_those_of_the_customer_at_the_time_of_the_decision(engine, 
     expected = feature_row(engine.model_input, PLUS, now)
     np.testing.assert_array_equal(inputs.row, expected)
     assert inputs.row[engine.model_input.names.index("age_years")] == 41
-
-
-def test_recency_is_counted_to_the_time_of_the_decision(engine, now):
-    fold = engine.model_input.fold
-    at = now - timedelta(days=3)
-    state = fold.advance(fold.empty(), "visit", "app", at.timestamp(), {})
-    row = feature_row(engine.model_input, CustomerFeatures({}, state), now)
-    silence = row[engine.model_input.names.index("visit_silence_days")]
-    assert silence == pytest.approx(3.0)
 
 
 def test_a_stranger_has_the_features_of_nobody(engine, now):

@@ -1,0 +1,58 @@
+"""Reads the features and the consents of a customer, as a decision and an activation need them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+import sqlalchemy as sa
+
+from features.business.domain import Domain
+from features.customers.consents import consents
+from features.journeys.model_input import ModelInput
+from features.store.feast_store import CustomerFeatures
+from serving.decide.decision_setup import DecisionSetup
+from serving.decide.online_features import FeaturesUnknown
+from training.arrays import Floats
+
+
+class Features(Protocol):
+    """Reads a customer's features; raises `FeaturesUnknown` if the feature store cannot answer."""
+
+    @property
+    def degraded(self) -> Sequence[str]: ...
+    def online(self, customer_id: str) -> CustomerFeatures | None: ...
+
+
+def read_features(features: Features, customer_id: str) -> tuple[CustomerFeatures | None, str]:
+    """Read a customer's features, and why they could not be read; empty if they could."""
+    try:
+        return features.online(customer_id), ""
+    except FeaturesUnknown as error:
+        return None, str(error)
+
+
+def feature_row(model_input: ModelInput, known: CustomerFeatures | None, now: datetime) -> Floats:
+    """Compute the features that the models read of a customer at a time, shape (n_features,)."""
+    attributes, state, account = known or CustomerFeatures({}, None)
+    return np.array(model_input.read(attributes, state, now.timestamp(), account))
+
+
+def consents_on(
+    connection: sa.Connection,
+    domain: Domain,
+    setup: DecisionSetup,
+    customer_id: str,
+    channel: str,
+) -> dict[str, bool]:
+    """Read whether the customer consents on a channel, for each purpose of the catalogue."""
+    purposes = setup.compiled.catalog.purposes
+    if not purposes:
+        return {}
+    given = {name: purpose.unless_said == "given" for name, purpose in purposes.items()}
+    for word in consents(connection, customer_id, domain):  # the last one stands
+        if word["purpose"] in given and word["channel"] in (None, channel):
+            given[word["purpose"]] = word["given"]
+    return given
