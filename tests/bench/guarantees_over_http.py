@@ -27,13 +27,13 @@ JITTER_S = 0.006
 
 
 class ComplaintsSize(NamedTuple):
-    """The number of complaints of each scene, and of callers who send other events."""
+    """The number of complaints of each of the two scenes, and of callers of other events."""
 
     complaints: int
     others: int
 
 
-FULL, SMALL = ComplaintsSize(1000, 8), ComplaintsSize(10, 6)
+FULL, SMALL = ComplaintsSize(500, 8), ComplaintsSize(10, 6)
 
 
 class Scene(NamedTuple):
