@@ -12,6 +12,7 @@ from features.identity.tombstones import hash_keys
 from features.ingest.erasure import Erasure, ErasureResult
 from features.store.free_space import is_wiped_at_once
 from serving.contract.customers import ForgetAnswer, ForgetRequest
+from serving.server.trained_on import TrainedOnIndex
 from training.pipeline.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,8 @@ def _remarks(erased: ErasureResult, erasure: Erasure) -> Iterator[str]:
 def _trained_on(erased: ErasureResult, erasure: Erasure, registry: Registry) -> list[str] | None:
     hashed = erasure.ledger.read(lambda connection: hash_keys(connection, erased.keys))
     try:
-        return [f"{one.name} {one.version}" for one in registry.trained_on(hashed)]
+        index = TrainedOnIndex(registry, erasure.home / "trained_on")
+        return [f"{one.name} {one.version}" for one in index.find(hashed)]
     except Exception:  # a customer is forgotten also while MLflow is down
         log.exception("MLflow could not say which models were trained on a forgotten customer")
         return None

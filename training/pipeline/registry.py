@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -188,12 +188,8 @@ class Registry:
                 found.append(_version(version, aliases))
         return sorted(found, key=lambda v: (v.name, -int(v.version)))
 
-    def trained_on(self, customers: Iterable[str]) -> list[ModelVersion]:
-        """Return the versions that were trained on one of these customers (keyed hashes)."""
-        wanted = {*customers}
-        return [one for one in self.versions() if wanted & self._customers_of(one)]
-
-    def _customers_of(self, version: ModelVersion) -> set[str]:
+    def customers_of(self, version: ModelVersion) -> set[str]:
+        """Return keyed hashes of the customers that a version was trained on."""
         file = self.folder(version) / TRAINED_ON
         return {*file.read_text().split()} if file.exists() else set()
 

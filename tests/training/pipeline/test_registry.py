@@ -234,15 +234,9 @@ def test_a_file_that_is_no_database_is_down_too(tmp_path):
         on_sqlite(tmp_path).champion("churn")
 
 
-def test_the_versions_that_learned_from_a_customer_are_found_by_keyed_hash(tmp_path):
+def test_a_version_names_the_customers_that_it_learned_from_by_keyed_hash(tmp_path):
     registry = on_sqlite(tmp_path)
     for customers in ({"hash-of-ann", "hash-of-bob"}, {"hash-of-ann"}, set()):
         registry.log(replace(trained(a_bandit(0.5)), customers=frozenset(customers)))
-    asked = {
-        "ann": ["hash-of-ann"],
-        "bob": ["hash-of-bob", "hash-of-his-card"],
-        "eve": ["hash-of-eve"],
-        "nobody": [],
-    }
-    found = {who: [v.version for v in registry.trained_on(keys)] for who, keys in asked.items()}
-    assert found == {"ann": ["2", "1"], "bob": ["1"], "eve": [], "nobody": []}
+    found = {one.version: registry.customers_of(one) for one in registry.versions()}
+    assert found == {"1": {"hash-of-ann", "hash-of-bob"}, "2": {"hash-of-ann"}, "3": set()}
