@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from features.identity.keys import ID_PATTERN
 from features.journeys.events import CUSTOMER_ID_OR_IDENTIFIERS, UtcTime
 from serving.contract.decisions import Predictions
 from serving.contract.requests import About, Cause, Identifier, Request
@@ -124,7 +125,7 @@ class ForgetRequest(About):
     model_config = ConfigDict(json_schema_extra=CUSTOMER_OR_ERASURE)
 
     readmit: bool = False
-    erasure_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    erasure_id: Annotated[str, Field(max_length=100, pattern=ID_PATTERN)] | None = None
 
     @model_validator(mode="before")
     @classmethod

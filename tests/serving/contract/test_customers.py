@@ -37,3 +37,15 @@ def test_a_link_needs_two_keys_and_a_cause_that_the_database_can_keep():
     for keys, cause in ((["h1"], "told"), (["h1", "h2"], ""), (["h1", "h2"], "a\x00b")):
         with pytest.raises(ValidationError):
             LinkRequest.model_validate({"keys": keys, "cause": cause})
+
+
+def test_an_erasure_is_asked_for_by_its_id_alone():
+    assert ForgetRequest(erasure_id="0a1b").customer_id is None
+    for sent in (
+        {},
+        {"erasure_id": "0a1b", "customer_id": "h1"},
+        {"erasure_id": "0a1b", "readmit": True},
+        {"erasure_id": "a\x00b"},
+    ):
+        with pytest.raises(ValidationError, match="send|pattern"):
+            ForgetRequest.model_validate(sent)

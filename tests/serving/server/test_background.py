@@ -14,6 +14,7 @@ from serving.decide.decision_setup import DecisionSetup, Models
 from serving.server import background
 from serving.server.background import BackgroundTasks
 from serving.server.components import Components
+from serving.server.disk import DiskSpace
 from tests.conftest import SHOP
 
 
@@ -112,6 +113,16 @@ def test_a_server_without_a_feature_store_is_ready_and_names_what_is_missing(ser
     status, answer = server.tasks.readiness()
     assert (status, answer["status"]) == (200, "degraded")
     assert any("the store could not be opened (OSError)" in one for one in answer["degraded"])
+
+
+def test_readyz_says_when_the_disk_is_low_and_is_503_when_it_is_full(server):
+    disks = server.tasks._disks
+    for free, status in ((10**11, 200), (10**9 - 1, 200), (10**7, 503)):
+        disks.measure = lambda folder, free=free: DiskSpace(10**11, free)
+        disks.look()
+        found, answer = server.tasks.readiness()
+        named = [one for one in answer["degraded"] if one.startswith("disk: ")]
+        assert (found, bool(named)) == (status, free < 10**10)
 
 
 def test_a_ledger_that_cannot_be_written_makes_the_server_not_ready(server, monkeypatch):
