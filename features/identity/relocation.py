@@ -231,6 +231,11 @@ def is_relocating(connection: sa.Connection, customer_ids: Iterable[str]) -> set
     return asked & {one for pair in found for one in pair}
 
 
+def sources_of(connection: sa.Connection, customer_id: str) -> list[str]:
+    """List the other customers under whom rows of a customer are still stored."""
+    return [source for source, _ in _INCOMING.rows(connection, {"who": customer_id})]
+
+
 def is_any_relocating(connection: sa.Connection) -> bool:
     """Return whether rows of any customer are still to be moved."""
     [(any_listed,)] = _ANY_LISTED.rows(connection, {})

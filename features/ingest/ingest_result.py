@@ -35,15 +35,12 @@ class AppendedEvents:
         With the customer of each event.
     touched
         Customers and accounts whose states must be shown.
-    relocating
-        Whether rows of merged customers are still to be moved.
     """
 
     accepted: dict[int, str] = field(default_factory=dict)
     duplicates: dict[int, str] = field(default_factory=dict)
     refused: dict[int, InvalidEvent] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
-    relocating: bool = False
 
     def add(self, other: AppendedEvents) -> None:
         """Add the results of further events of the call."""
@@ -51,7 +48,6 @@ class AppendedEvents:
         self.duplicates |= other.duplicates
         self.refused |= other.refused
         self.touched |= other.touched
-        self.relocating |= other.relocating
 
 
 def not_visible(place: int, key: str, problem: str) -> Rejection:

@@ -20,7 +20,6 @@ from features.customers.profiles import accounts_of, update_account_members
 from features.errors import InvalidEvent
 from features.identity.keys import KeyNormalizer
 from features.identity.links import Merge, link, resolve_each, restated_by, unlink
-from features.identity.relocation import is_any_relocating
 from features.identity.tombstones import refuse_forgotten
 from features.ingest.append_events import append_events
 from features.ingest.ingest_result import AppendedEvents, IngestResult, Rejection, not_visible
@@ -45,7 +44,6 @@ class _Change(NamedTuple):
 
     changed: bool
     restated: set[str]
-    relocating: bool = False  # some rows are still to be moved
 
 
 class Ingest:
@@ -88,8 +86,6 @@ class Ingest:
             if good:
                 unit = partial(self._append, events=good, now=now)
                 total.add(await self._ledger.write(unit, begun=begin > 0))
-        if total.relocating:
-            await self.publisher.finish_relocations(total.touched)
         problems = await self.publisher.show(total.touched, now)
         rejected += [Rejection(at, one.field, str(one)) for at, one in total.refused.items()]
         for places in (total.accepted, total.duplicates):
@@ -117,7 +113,7 @@ class Ingest:
             refuse_forgotten(connection, pair)
             merged = link(connection, self._normalizer, pair, cause, now, again=True)
             restated = self._restate(connection, [merged] if merged else [], {}, now)
-            return _Change(merged is not None, restated, is_any_relocating(connection))
+            return _Change(merged is not None, restated)
 
         return await self._change_link(keys, join, now)
 
@@ -146,8 +142,6 @@ class Ingest:
         """Run ``change`` on two keys and show the customers; whether anything was changed."""
         left, right = self._normalizer.each(keys)
         done = await self._ledger.write(lambda connection: change(connection, pair=(left, right)))
-        if done.relocating:
-            await self.publisher.finish_relocations(done.restated)
         await self.publisher.show(done.restated, now)
         return done.changed
 
@@ -177,7 +171,6 @@ class Ingest:
             self._states.advance(connection, new_events, now)
         refused = {places[position]: error for position, error in done.refused.items()}
         result = AppendedEvents(refused=refused)
-        result.relocating = bool(touched) and is_any_relocating(connection)
         result.touched |= {*touched, *new_events}
         fresh = {one.event_id: key for key, new in done.new_events.items() for one in new}
         for place, event in events.items():
@@ -255,7 +248,7 @@ class Ingest:
         restated = customers | accounts | set(self._accounts(connection, customers).values())
         delete_all_checkpoints(connection, restated)
         self._states.restate(connection, sorted(restated), now)
-        return _Change(True, restated, is_any_relocating(connection))
+        return _Change(True, restated)
 
     def _with_accounts(
         self, connection: sa.Connection, events: Mapping[str, list[Event]]

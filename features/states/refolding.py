@@ -15,8 +15,6 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features.customers.profiles import ACCOUNT, members_of
-from features.identity.relocation import is_any_relocating, is_relocating
 from features.journeys.fold import Fold
 from features.journeys.state import State
 from features.ledger import tables
@@ -92,8 +90,7 @@ def refold_tail(connection: sa.Connection, fold: Fold, key: str) -> Tail | None:
     Returns
     -------
     Tail or None
-        None if there are too many events, for this customer or for this transaction, or if its
-        events are being moved to another customer.
+        None if there are too many events, for this customer or for this transaction.
 
     Raises
     ------
@@ -102,7 +99,7 @@ def refold_tail(connection: sa.Connection, fold: Fold, key: str) -> Tail | None:
     """
     folded = connection.info.get(tables.FOLDED_EVENTS, 0)
     most = min(TAIL, TAILS - folded)
-    if most <= 0 or _is_relocating(connection, key):
+    if most <= 0:
         return None
     position, state = _begin(fold, latest_checkpoint(connection, key))
     rows = events_after(connection, key, position, most + 1)
@@ -159,8 +156,6 @@ class Refold:
         """Store the checkpoints that hold, if the customer was not merged or split meanwhile."""
         if _generation(connection, self._key) != self._generation:
             return
-        if _is_relocating(connection, self._key):
-            return
         if self._base and not is_stored(connection, self._key, self._base):
             return
         after, before_n = self._base.position if self._base else START, 0
@@ -197,13 +192,6 @@ def _begin(fold: Fold, checkpoint: Checkpoint | None) -> tuple[Position, State]:
 def _generation(connection: sa.Connection, key: str) -> int:
     row = _GENERATION.first(connection, {"key": key})
     return -1 if row is None else int(row[0])
-
-
-def _is_relocating(connection: sa.Connection, key: str) -> bool:
-    if not is_any_relocating(connection):
-        return False
-    customers = members_of(connection, key) if key.startswith(ACCOUNT) else [key]
-    return bool(is_relocating(connection, customers))
 
 
 def _position(row: Row) -> Position:

@@ -1,18 +1,28 @@
 """Reads stored events in the order in which they are folded: by time, then by event id.
 
-The key of an account stands for the events of all its members.
+The key of an account stands for the events of all its members. While events are moved to another
+customer (`relocation`), those of a customer are read where they are stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from features.customers.profiles import ACCOUNT, members_of
+from features.identity.relocation import (
+    belongs_to,
+    is_any_relocating,
+    is_under,
+    sources_of,
+)
 from features.ledger import tables
-from features.ledger.statements import Row, Statement
+from features.ledger.statements import Row, Statement, as_json, texts_of
 
 MICROS = 1e6
 
@@ -53,22 +63,33 @@ _KEY = sa.bindparam("key", type_=sa.Text)
 _MEMBERS = sa.select(tables.account_members.c.customer_id).where(
     tables.account_members.c.account == _KEY
 )
-_OF = {False: _COLUMNS.customer_id == _KEY, True: _COLUMNS.customer_id.in_(_MEMBERS)}
+_IN_ORDER = (_COLUMNS.occurred_at, _COLUMNS.event_id)
+# By kind of key and way of reading: the events of a customer, of an account, those of a customer
+# that are stored under another one, and those of an account while some are moved.
+_OF = {
+    (False, False): _COLUMNS.customer_id == _KEY,
+    (True, False): _COLUMNS.customer_id.in_(_MEMBERS),
+    (False, True): sa.and_(
+        _COLUMNS.customer_id == sa.bindparam("place", type_=sa.Text),
+        is_under(tables.events, sa.select(_KEY)),
+    ),
+    (True, True): belongs_to(tables.events, _MEMBERS),
+}
 _AFTER = {
-    account: Statement(
+    way: Statement(
         sa.select(*_ROW)
         .where(of, _is_after())
-        .order_by(_COLUMNS.occurred_at, _COLUMNS.event_id)
+        .order_by(*_IN_ORDER)
         .limit(sa.bindparam("most", type_=sa.Integer))
         .offset(sa.literal_column("0"))
     )
-    for account, of in _OF.items()
+    for way, of in _OF.items()
 }
 _COUNT = {
-    account: Statement(
+    way: Statement(
         sa.select(sa.func.count()).select_from(tables.events).where(of, _is_after(), _is_until())
     )
-    for account, of in _OF.items()
+    for way, of in _OF.items()
 }
 
 
@@ -77,27 +98,45 @@ def events_after(connection: sa.Connection, key: str, position: Position, most: 
 
     Rows are id, type, channel, time (microseconds since 1970) and properties (JSON).
     """
-    values = _values(key) | {"after_us": position.at_us, "after_id": position.event_id}
-    return _AFTER[key.startswith(ACCOUNT)].rows(connection, values | {"most": most})
+    values: dict[str, Any] = {"after_us": position.at_us, "after_id": position.event_id}
+    found = _from_places(connection, _AFTER, key, values | {"most": most})
+    if len(found) == 1:
+        return found[0]
+    return list(islice(heapq.merge(*found, key=itemgetter(3, 0)), most))
 
 
 def count_events(connection: sa.Connection, key: str, after: Position, until: Position) -> int:
     """Count the events of a customer or account after one position, up to another."""
-    values = _values(key) | {"after_us": after.at_us, "after_id": after.event_id}
+    values: dict[str, Any] = {"after_us": after.at_us, "after_id": after.event_id}
     values |= {"until_us": until.at_us, "until_id": until.event_id}
-    [(count,)] = _COUNT[key.startswith(ACCOUNT)].rows(connection, values)
-    return int(count)
+    return sum(int(count) for [(count,)] in _from_places(connection, _COUNT, key, values))
+
+
+def _from_places(
+    connection: sa.Connection,
+    statements: Mapping[tuple[bool, bool], Statement],
+    key: str,
+    values: dict[str, Any],
+) -> list[list[Row]]:
+    """Run a statement for each customer under whom events of ``key`` are stored."""
+    is_account, moving = key.startswith(ACCOUNT), is_any_relocating(connection)
+    values["key"] = key.removeprefix(ACCOUNT)
+    statement = statements[is_account, moving]
+    if is_account or not moving:
+        return [statement.rows(connection, values)]
+    places = [key, *sources_of(connection, key)]
+    return [statement.rows(connection, values | {"place": place}) for place in places]
 
 
 def events_of(connection: sa.Connection, key: str) -> Iterator[Any]:
     """Read all events of a customer or account; see `events_after`."""
     customers = members_of(connection, key) if key.startswith(ACCOUNT) else [key]
-    query = (
-        sa.select(*_ROW)
-        .where(_COLUMNS.customer_id.in_(customers))
-        .order_by(_COLUMNS.occurred_at, _COLUMNS.event_id)
-    )
-    yield from connection.execute(query)
+    mine: sa.ColumnElement[bool] = _COLUMNS.customer_id.in_(customers)
+    if is_any_relocating(connection):
+        some = texts_of("customers")
+        mine = belongs_to(tables.events, sa.select(some.c.value))
+    query = sa.select(*_ROW).where(mine).order_by(*_IN_ORDER)
+    yield from connection.execute(query, {"customers": as_json(customers)})
 
 
 def events_in_fold_order() -> Any:
@@ -109,7 +148,3 @@ def events_in_fold_order() -> Any:
         _COLUMNS.customer_id, _COLUMNS.type, _COLUMNS.channel, _AT, _COLUMNS.properties
     )
     return query.order_by(_COLUMNS.customer_id, _COLUMNS.occurred_at, _COLUMNS.event_id)
-
-
-def _values(key: str) -> dict[str, Any]:
-    return {"key": key.removeprefix(ACCOUNT)}

@@ -8,16 +8,15 @@ take turns, so a short one does not wait for a long one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
 import sqlalchemy as sa
 
-from features.customers.profiles import ACCOUNT
 from features.errors import NbaError, NotVisible
-from features.identity.relocation import is_relocating, relocate_some
+from features.identity.relocation import relocate_some
 from features.ledger.ledger import Ledger
 from features.states.journey_states import JourneyStates
 from features.states.publishing import (
@@ -103,31 +102,17 @@ class StatePublisher:
             If the feature store is down.
         """
         count = 0
-        await self.finish_relocations()
         while keys := await self._ledger.read_async(waiting_keys):
             await self.show(keys, now, together=1)  # callers do not wait for many
             count += len(keys)
             await asyncio.sleep(PAUSE_S)
+        await self._relocate()
         return count
 
-    async def finish_relocations(self, keys: Collection[str] = ()) -> None:
-        """Wait until the rows of some merged or split customers are moved; see `relocation`.
-
-        Parameters
-        ----------
-        keys
-            Customers and accounts. An account among them, or no key: wait for all customers.
-        """
-        customers = [key for key in keys if not key.startswith(ACCOUNT)]
-        of_all = not customers or len(customers) < len(keys)
-
-        def move(connection: sa.Connection) -> bool:
-            if not relocate_some(connection):
-                return False
-            return of_all or bool(is_relocating(connection, customers))
-
-        while await self._ledger.write(move, begun=True):
-            pass
+    async def _relocate(self) -> None:
+        """Move the rows of merged and split customers (`relocation`), in small steps."""
+        while await self._ledger.write(relocate_some, begun=True):
+            await asyncio.sleep(PAUSE_S)
 
     def close(self) -> None:
         """Stop the thread; a refold that has begun is left to the next start."""
@@ -183,7 +168,6 @@ class StatePublisher:
         await asyncio.shield(task)
 
     async def _refold_steps(self, key: str) -> None:
-        await self.finish_relocations([key])
         loop = asyncio.get_running_loop()
         refold, problem = Refold(self._ledger, self._states.fold, key), None
         try:

@@ -7,13 +7,12 @@ from features.ingest.ingest_result import AppendedEvents, Rejection, not_visible
 def test_the_results_of_two_parts_of_a_call_add_up():
     error = InvalidEvent("event_id", "It is there with another content.")
     total = AppendedEvents(accepted={0: "ann"}, duplicates={1: "bob"}, touched={"ann", "bob"})
-    total.add(AppendedEvents({2: "ann"}, {3: "cy"}, {4: error}, {"ann", "cy"}, relocating=True))
+    total.add(AppendedEvents({2: "ann"}, {3: "cy"}, {4: error}, {"ann", "cy"}))
     assert total == AppendedEvents(
         accepted={0: "ann", 2: "ann"},
         duplicates={1: "bob", 3: "cy"},
         refused={4: error},
         touched={"ann", "bob", "cy"},
-        relocating=True,
     )
 
 

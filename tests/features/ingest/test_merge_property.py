@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from features.customers.contacts import note_contacts
 from features.customers.profiles import account_key
 from features.errors import NotVisible
-from features.identity import links
+from features.identity import links, relocation
 from features.identity.links import resolve
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -282,6 +282,21 @@ def test_a_link_that_is_undone_leaves_no_trace(ledgers, story):
 @given(story=stories)
 def test_a_link_that_is_undone_leaves_no_trace_on_postgresql(on_postgresql, story):
     _leaves_no_trace(on_postgresql, story)
+
+
+@settings(
+    max_examples=int(STORIES or 60), derandomize=STORIES is None, deadline=None, database=None
+)
+@given(story=stories)
+def test_a_link_that_is_undone_leaves_no_trace_while_rows_wait_to_be_moved(ledgers, story):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(links, "place", _place_nothing)
+        _leaves_no_trace(ledgers, story)
+    assert not any(one.read(relocation.is_any_relocating) for one in ledgers)
+
+
+def _place_nothing(connection, customer_id, keys, owner, at_most):
+    return relocation.place(connection, customer_id, keys, owner, 0)
 
 
 def _leaves_no_trace(ledgers, story):

@@ -78,3 +78,45 @@ def test_events_are_counted_between_two_positions(filled):
     assert filled.read(lambda c: count_events(c, "ann", after, until)) == 2
     assert filled.read(lambda c: count_events(c, "ann", START, after)) == 1
     assert filled.read(lambda c: count_events(c, "ann", until, until)) == 0
+
+
+@pytest.fixture
+def moving(filled):
+    """Events of a cookie are stored under two customers, and wait to be moved to a third one."""
+    keys = {"ann": "ann", "bob": "bob", "cookie:1": "ann", "cookie:2": "cy"}
+    known = [{"key": key, "customer_id": one, "rank": 0} for key, one in keys.items()]
+    add(filled, tables.identities, *known)
+    some = [
+        stored("m1", 4, "cookie:1"),
+        stored("m2", 2, "bob") | {"subject": "cookie:1"},
+        stored("m3", 1, "ann") | {"subject": "cookie:2"},
+    ]
+    add(filled, tables.events, *some)
+    pairs = (("cookie:1", "cookie:1"), ("bob", "cookie:1"), ("ann", "cookie:2"))
+    listed = [{"customer_id": one, "subject": key, "after_us": -1} for one, key in pairs]
+    add(filled, tables.relocations, *listed)
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("ann", ["e3", "m1", "e1", "e2", "m2"]),
+        ("bob", ["e4"]),
+        ("cy", ["m3"]),
+        ("cookie:1", []),
+        ("nobody", []),
+        (account_key("Acme"), ["e4", "e3", "m1", "e1", "e2", "m2"]),
+    ],
+)
+def test_events_that_wait_to_be_moved_are_read_where_they_are_stored(moving, key, expected):
+    until = Position(micros(0), LAST_ID)
+    assert moving.read(lambda c: [row[0] for row in events_of(c, key)]) == expected
+    after = moving.read(lambda c: events_after(c, key, START, 9))
+    assert [row[0] for row in after] == expected
+    assert moving.read(lambda c: count_events(c, key, START, until)) == len(expected)
+    if len(expected) > 2:
+        second = Position(after[1][3], after[1][0])
+        found = moving.read(lambda c: events_after(c, key, second, 2))
+        assert [row[0] for row in found] == expected[2:4]
+        assert moving.read(lambda c: count_events(c, key, second, until)) == len(expected) - 2
