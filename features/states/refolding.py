@@ -15,6 +15,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from features.customers.profiles import ACCOUNT
 from features.journeys.fold import Fold
 from features.journeys.state import State
 from features.ledger import tables
@@ -34,6 +35,7 @@ from features.states.stored_events import MICROS, START, Position, count_events,
 TAIL = 256  # events of one customer that are folded under the lock at most
 TAILS = 1_000  # events that one transaction folds again at most: 20 ms
 PAGE = 500  # events that are folded without a pause: 10 ms
+PAGES_OF_ACCOUNT = 20  # read at once
 
 
 class CannotFold(Exception):
@@ -128,6 +130,7 @@ class Refold:
         self._at = START
         self._state = fold.empty()
         self._rows_n = 0  # folded since the base
+        self._read: list[Row] = []  # and not folded yet
         self._found: list[Checkpoint] = []
         self._rows_until: dict[Position, int] = {}
 
@@ -143,7 +146,7 @@ class Refold:
         """
         if self._generation is None:
             self._ledger.read(self._find_base)
-        rows = self._ledger.read(lambda c: events_after(c, self._key, self._at, PAGE))
+        rows = self._next_page()
         for begin in range(0, len(rows), EVERY):
             some = rows[begin : begin + EVERY]
             self._state = fold_rows(self._fold, self._state, some)
@@ -168,6 +171,14 @@ class Refold:
             valid.append(checkpoint)
             after, before_n = checkpoint.position, rows_n
         keep_checkpoints(connection, self._key, valid, self._fold.events_n(self._state))
+
+    def _next_page(self) -> list[Row]:
+        if not self._read:
+            # The database sorts all later events of an account for each query.
+            most = PAGES_OF_ACCOUNT * PAGE if self._key.startswith(ACCOUNT) else PAGE
+            self._read = self._ledger.read(lambda c: events_after(c, self._key, self._at, most))
+        page, self._read = self._read[:PAGE], self._read[PAGE:]
+        return page
 
     def _find_base(self, connection: sa.Connection) -> None:
         self._generation = _generation(connection, self._key)
