@@ -20,7 +20,7 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.statements import select_in_batches
 from features.outcomes.event_days import EventRules, mark_loaded
-from features.states.journey_states import delete_states, request_refold
+from features.states.state_rows import delete_states, request_refold
 
 
 def write_batch(

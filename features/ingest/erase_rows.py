@@ -34,7 +34,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, texts_of
 from features.outcomes.reward_state import forget_rewards
-from features.states.journey_states import delete_states, request_refold
+from features.states.state_rows import delete_states, request_refold
 
 RECORDS_WITH_KEYS = "records with keys up to serial"  # key of `meta`
 DECISIONS_PER_STEP, EVENTS_PER_STEP = 50, 250  # rows deleted in one transaction: some 5 ms

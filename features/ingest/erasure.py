@@ -31,13 +31,12 @@ from features.ingest.erase_rows import (
 from features.ingest.erasure_log import (
     ErasureStatus,
     UnfinishedErasure,
-    adopt_old_notes,
     erasure_statuses,
     finish_erasures,
-    has_old_notes,
     note_problems,
     unfinished_erasures,
 )
+from features.ingest.old_erasure_notes import adopt_old_notes, has_old_notes
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.free_space import AT_ONCE, wipe_free_space

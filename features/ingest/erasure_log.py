@@ -17,7 +17,6 @@ from pydantic_core import from_json
 
 from features.ledger import tables
 
-OLD_NOTE = "erasing "  # prefix of facts in which former versions noted erasures
 RETRY = timedelta(minutes=1)  # between two attempts to clean a file that cannot be read
 # Kinds of ids. `HELD`: JSON of a customer and a key of the forgotten one; rows of the key are still
 # stored under that customer, after a merge.
@@ -103,25 +102,6 @@ def erasure_statuses(
     query = sa.select(columns.erasure_id, columns.asked_at, columns.finished_at, columns.problems)
     found = connection.execute(query.where(where).order_by(columns.asked_at, columns.erasure_id))
     return [ErasureStatus(*row[:3], from_json(row.problems)) for row in found]
-
-
-def adopt_old_notes(connection: sa.Connection) -> None:
-    """Turn the notes of former versions into rows of the table of erasures."""
-    meta = tables.meta.c
-    query = sa.select(meta.key, meta.value).where(meta.key.startswith(OLD_NOTE, autoescape=True))
-    for name, note in connection.execute(query).all():
-        keys, decision_ids = from_json(note)
-        at = datetime.fromisoformat(name.removeprefix(OLD_NOTE))
-        erasure_id = add_erasure(connection, at, rows_erased_at=at)
-        note_ids(connection, erasure_id, KEY, keys)
-        note_ids(connection, erasure_id, DECISION, decision_ids)
-        connection.execute(sa.delete(tables.meta).where(meta.key == name))
-
-
-def has_old_notes(connection: sa.Connection) -> bool:
-    """Return whether a former version noted an erasure that is not finished."""
-    noted = tables.meta.c.key.startswith(OLD_NOTE, autoescape=True)
-    return bool(connection.execute(sa.select(sa.exists().where(noted))).scalar())
 
 
 def add_erasure(connection: sa.Connection, asked_at: datetime, **values: Any) -> str:

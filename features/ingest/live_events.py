@@ -32,8 +32,9 @@ from features.states.checkpoints import (
     delete_checkpoints,
     merge_checkpoints,
 )
-from features.states.journey_states import JourneyStates, delete_states
+from features.states.journey_states import JourneyStates
 from features.states.publishing import OnlineStore
+from features.states.state_rows import delete_states
 from features.states.visibility import StatePublisher
 
 PIECE = 100  # keys of events that one transaction appends: 15 ms of the lock

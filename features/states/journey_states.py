@@ -22,7 +22,6 @@ from features.states.checkpoints import (
     EVERY,
     MANY,
     Checkpoint,
-    delete_all_checkpoints,
     delete_checkpoints,
     from_bytes,
     keep_checkpoints,
@@ -30,12 +29,8 @@ from features.states.checkpoints import (
 )
 from features.states.refolding import CannotFold, FoldedState, fold_rows, refold_tail
 from features.states.set_aside import set_aside
+from features.states.state_rows import NO_STATE, drop_states, stored_states
 from features.states.stored_events import MICROS, Position, events_of
-
-# Built once: building the expressions would take longer than the database takes to answer them.
-OF_KEYS = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
-_STATES_OF = sa.select(tables.journey_states).where(OF_KEYS)
-_NOTHING: dict[str, Any] = {"state": None, "last_at": None, "last_event_id": None}
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ class JourneyStates:
         new_events
             By key of a customer or an account, its new events in any order.
         """
-        stored = _stored(connection, new_events)
+        stored = stored_states(connection, new_events)
         rows = [
             self._advanced(connection, key, stored.get(key), sorted(events, key=_order), now)
             for key, events in new_events.items()
@@ -88,7 +83,7 @@ class JourneyStates:
         bool
             False if the state still waits, because too many events follow the last checkpoint.
         """
-        row = _stored(connection, [key]).get(key)
+        row = stored_states(connection, [key]).get(key)
         if row is None or row.state is not None or row.problem is not None:
             return True
         try:
@@ -133,7 +128,7 @@ class JourneyStates:
                 return kept | self._in_order(connection, key, state, events)
             return kept | self._late(connection, key, row, events, now)
         except CannotFold as error:
-            return kept | _NOTHING | {"problem": str(error)}
+            return kept | NO_STATE | {"problem": str(error)}
 
     def _in_order(
         self, connection: sa.Connection, key: str, state: State, events: Sequence[Event]
@@ -158,12 +153,12 @@ class JourneyStates:
         """Fold events that are late, or of a customer whose state is not stored."""
         delete_checkpoints(connection, key, tables.micros(events[0].occurred_at))
         if row is not None and row.problem is not None:
-            return _NOTHING
+            return NO_STATE
         tail = refold_tail(connection, self.fold, key)
         late = tail is None or tail.event_ids[-len(events) :] != [one.event_id for one in events]
         restated = {"restated_at": now} if late else {}
         if tail is None:
-            return _NOTHING | restated
+            return NO_STATE | restated
         return restated | tail.newest._asdict() | {"state": to_bytes(self.fold, tail.newest.state)}
 
     def _from_online(
@@ -189,39 +184,6 @@ class JourneyStates:
         if row.state is None or row.last_at is None:
             return None
         return from_bytes(self.fold, row.state)
-
-
-def request_refold(connection: sa.Connection, keys: Iterable[str], now: datetime) -> None:
-    """Drop the states and checkpoints of customers whose past has changed somewhere."""
-    keys = list(dict.fromkeys(keys))
-    delete_all_checkpoints(connection, keys)
-    drop_states(connection, keys, now)
-
-
-def drop_states(connection: sa.Connection, keys: Sequence[str], now: datetime) -> None:
-    """Drop the states of customers, so that they are folded again from their checkpoints."""
-    stored = _stored(connection, keys)
-    blank = {"restated_at": now, "online": False, "profile_online": False, "problem": None}
-    generations = {key: stored[key].generation + 1 if key in stored else 1 for key in keys}
-    rows = [
-        {"customer_id": key, "generation": number, **_NOTHING, **blank}
-        for key, number in generations.items()
-    ]
-    if rows:
-        tables.upsert(connection, tables.journey_states, rows)
-
-
-def delete_states(connection: sa.Connection, keys: Iterable[str]) -> None:
-    """Delete the states and checkpoints of customers who do not exist any more."""
-    keys = list(keys)
-    gone = tables.journey_states.c.customer_id.in_(keys)
-    connection.execute(sa.delete(tables.journey_states).where(gone))
-    delete_all_checkpoints(connection, keys)
-
-
-def _stored(connection: sa.Connection, keys: Iterable[str]) -> dict[str, Any]:
-    found = connection.execute(_STATES_OF, {"keys": list(keys)})
-    return {row.customer_id: row for row in found}
 
 
 def _order(event: Event) -> tuple[datetime, str]:

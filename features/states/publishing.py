@@ -17,9 +17,10 @@ from features.customers.profiles import attributes_of_each
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.states.checkpoints import unpacked_numbers
-from features.states.journey_states import OF_KEYS, JourneyStates
+from features.states.journey_states import JourneyStates
 from features.states.refolding import CannotFold, Refold
 from features.states.set_aside import set_aside
+from features.states.state_rows import OF_KEYS
 
 STATES_PER_WRITE = 50  # states that one transaction writes to the online store: 20 ms
 _COLUMNS = tables.journey_states.c

@@ -1,15 +1,13 @@
 """Makes appended events visible: callers wait until the online store shows their own customers.
 
 States that wait for other reasons, such as a build or an outage, are the backlog. It is worked off
-in the background, in small steps. Long histories are folded in a thread of their own, in steps that
-take turns, so a short one does not wait for a long one.
+in the background, in small steps.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
@@ -23,11 +21,10 @@ from features.states.publishing import (
     STATES_PER_WRITE,
     OnlineStore,
     Unpublished,
-    finish,
     publish_states,
     waiting_keys,
 )
-from features.states.refolding import CannotFold, Refold
+from features.states.refold_tasks import RefoldTasks
 
 PAUSE_S = 0.02  # between two steps of the backlog
 TOGETHER = 20  # customers of one call, folded in turns
@@ -37,20 +34,13 @@ ATTEMPTS = 50  # at a state that changes all the time, before the caller is told
 class StatePublisher:
     """Shows the states of customers in the online store.
 
-    Parameters
-    ----------
-    ledger
-        Where the states wait.
-    online
-        Where they are shown.
+    The states wait in ``ledger``, and are shown in ``online``.
     """
 
     def __init__(self, ledger: Ledger, online: OnlineStore, states: JourneyStates) -> None:
         self._ledger = ledger
         self._online = online
-        self._states = states
-        self._refolds: dict[str, asyncio.Task[None]] = {}
-        self._folder = ThreadPoolExecutor(1, thread_name_prefix="refold")
+        self._refolds = RefoldTasks(ledger, states)
         # The keys that callers wait for. One unit of work of a transaction publishes all of them.
         self._wanted: dict[object, Sequence[str]] = {}
         self._published_in: sa.RootTransaction | None = None
@@ -86,7 +76,7 @@ class StatePublisher:
                 return problems
             for begin in range(0, len(waiting), together):
                 some_keys = waiting[begin : begin + together]
-                await asyncio.gather(*(self._refold(key) for key in some_keys))
+                await asyncio.gather(*(self._refolds.run(key) for key in some_keys))
         raise NotVisible(
             f"The past of {waiting[0]!r} changes faster than its features are computed.",
             expected="some seconds without late events of this customer",
@@ -115,8 +105,8 @@ class StatePublisher:
             await asyncio.sleep(PAUSE_S)
 
     def close(self) -> None:
-        """Stop the thread; a refold that has begun is left to the next start."""
-        self._folder.shutdown(wait=False, cancel_futures=True)
+        """Stop folding; a history that was begun is left to the next start."""
+        self._refolds.close()
 
     async def _publish(self, keys: Sequence[str], now: datetime) -> Unpublished:
         """Write the states that wait, for all callers that wait now."""
@@ -156,26 +146,4 @@ class StatePublisher:
         return Unpublished(
             [key for key in unfolded if key in own],
             {key: problem for key, problem in problems.items() if key in own},
-        )
-
-    async def _refold(self, key: str) -> None:
-        """Fold a customer without the lock; callers of one customer share the work."""
-        task = self._refolds.get(key)
-        if task is None:
-            task = asyncio.create_task(self._refold_steps(key))
-            self._refolds[key] = task
-            task.add_done_callback(lambda _: self._refolds.pop(key, None))
-        await asyncio.shield(task)
-
-    async def _refold_steps(self, key: str) -> None:
-        loop = asyncio.get_running_loop()
-        refold, problem = Refold(self._ledger, self._states.fold, key), None
-        try:
-            while await loop.run_in_executor(self._folder, refold.step):
-                pass
-        except CannotFold as error:
-            problem = error
-        await self._ledger.write(
-            partial(finish, states=self._states, key=key, refold=refold, error=problem),
-            begun=True,
         )

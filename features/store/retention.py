@@ -27,7 +27,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
 from features.settings import Settings
-from features.states.journey_states import request_refold
+from features.states.state_rows import request_refold
 from features.store.locks import file_lock
 
 DONE_UNTIL = "records removed up to serial"  # keys of `meta`

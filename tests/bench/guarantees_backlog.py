@@ -19,7 +19,7 @@ from features.business.domain import load_domain
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.states.journey_states import to_bytes
+from features.states.checkpoints import to_bytes
 from tests.bench.guarantees_home import Home, event, found
 from tests.bench.guarantees_identifiers import decide
 from tests.bench.guarantees_load import steady

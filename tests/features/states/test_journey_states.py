@@ -9,9 +9,10 @@ import pytest
 from features.journeys.events import Event
 from features.ledger import tables
 from features.states.checkpoints import EVERY
-from features.states.journey_states import JourneyStates, delete_states, request_refold
+from features.states.journey_states import JourneyStates
 from features.states.publishing import publish_states
 from features.states.refolding import TAIL
+from features.states.state_rows import delete_states
 from tests.features.live import (
     DAY,
     FOLD,
@@ -142,17 +143,3 @@ def test_an_event_that_cannot_be_folded_sets_its_customer_aside_and_nobody_else(
         "Its event 'odd' of type 'order' cannot be folded (ValueError)."
     )
     assert str(kept_state(ledger, "bob")) == str(folded(ledger, "bob"))
-
-
-def test_a_refold_that_was_requested_waits_without_checkpoints(advance, publish, ledger, online):
-    advance(*(view(number, 100 - number) for number in range(EVERY)))
-    publish("ann")
-    ledger.write_now(lambda connection: request_refold(connection, ["ann"], NOW))
-    row = kept(ledger)["ann"]
-    assert (row.state, row.online, row.profile_online, row.restated_at) == (None, False, False, NOW)
-    assert row.generation == 1
-    assert checkpoints(ledger, "ann") == []
-    states = JourneyStates(FOLD, online.state)
-    assert ledger.write_now(lambda c: states.fold_waiting(c, "ann"))
-    assert str(kept_state(ledger, "ann")) == str(folded(ledger, "ann"))
-    assert kept(ledger)["ann"].generation == 1

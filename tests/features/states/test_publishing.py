@@ -4,7 +4,7 @@ import pytest
 
 from features.journeys.events import Event
 from features.ledger import tables
-from features.states.journey_states import JourneyStates, request_refold
+from features.states.journey_states import JourneyStates
 from features.states.publishing import (
     Unpublished,
     publish_all,
@@ -14,6 +14,7 @@ from features.states.publishing import (
 )
 from features.states.refolding import TAIL
 from features.states.set_aside import set_aside
+from features.states.state_rows import request_refold
 from tests.features.live import DAY, FOLD, NOW, InMemoryOnlineStore, add, folded, kept, kept_state
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

@@ -7,8 +7,8 @@ import pytest
 from features.customers.profiles import account_key
 from features.ledger import tables
 from features.states.checkpoints import EVERY, delete_all_checkpoints, latest_checkpoint
-from features.states.journey_states import request_refold
 from features.states.refolding import PAGE, TAIL, CannotFold, Refold, fold_rows, refold_tail
+from features.states.state_rows import request_refold
 from tests.features.live import FOLD, NOW, add, folded, rows
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

@@ -2,13 +2,13 @@
 
 import pytest
 
-from features.states.journey_states import request_refold
 from features.states.set_aside import (
     read_set_aside,
     set_aside,
     set_aside_sentence,
     try_again,
 )
+from features.states.state_rows import request_refold
 from tests.features.live import NOW, kept
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

@@ -1,15 +1,14 @@
 """Tests that callers wait until their own customers are shown, and for nobody else."""
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 
 from features.errors import NotVisible
 from features.ledger import tables
-from features.states import visibility
-from features.states.journey_states import request_refold
+from features.states import refold_tasks
 from features.states.refolding import TAIL
+from features.states.state_rows import request_refold
 from tests.features.live import (
     DAY,
     FOLD,
@@ -106,26 +105,6 @@ def test_a_long_history_is_folded_before_its_event_is_acknowledged(ledger, worke
     assert str(shown.states["c1"]) == str(folded(ledger, "c1"))
 
 
-def test_callers_of_one_long_history_share_the_work(ledger, worker, shown, monkeypatch):
-    long_history(ledger, "c1", 2 * TAIL)
-    made = []
-
-    class Counted(visibility.Refold):
-        def __init__(self, *arguments):
-            made.append(arguments[-1])
-            super().__init__(*arguments)
-
-    monkeypatch.setattr(visibility, "Refold", Counted)
-
-    async def all_at_once():
-        late = [event(n, "c1", at=NOW - timedelta(days=3, minutes=n)) for n in range(8)]
-        await asyncio.gather(*(worker.ingest([one], NOW) for one in late))
-
-    asyncio.run(all_at_once())
-    assert len(made) <= 2
-    assert str(shown.states["c1"]) == str(folded(ledger, "c1"))
-
-
 def test_a_customer_who_cannot_be_folded_is_told_and_harms_nobody(ledger, worker, shown):
     odd = {"customer_id": "c1", "subject": "c1", "event_id": "odd", "type": "order"}
     odd |= {"channel": "web", "occurred_at": NOW - DAY, "properties": '{"amount_eur": "many"}'}
@@ -149,7 +128,7 @@ def test_a_customer_who_cannot_be_folded_is_told_and_harms_nobody(ledger, worker
 
 def test_a_past_that_changes_all_the_time_is_said_so(ledger, worker, monkeypatch):
     long_history(ledger, "c1", 2 * TAIL)
-    monkeypatch.setattr(visibility, "finish", lambda *given, **named: False)
+    monkeypatch.setattr(refold_tasks, "finish", lambda *given, **named: False)
     with pytest.raises(NotVisible, match="'c1' changes faster than its features are computed"):
         asyncio.run(worker.ingest([event(1, "c1")], NOW))
 

@@ -1,0 +1,84 @@
+"""Tests that long histories are folded in turns, and once for several callers."""
+
+import asyncio
+
+import pytest
+
+from features.ledger import tables
+from features.states import refold_tasks
+from features.states.journey_states import JourneyStates
+from features.states.refold_tasks import RefoldTasks
+from features.states.refolding import PAGE, TAIL
+from features.states.state_rows import request_refold
+from tests.features.live import DAY, FOLD, MINUTE, NOW, add, folded, kept, kept_state
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The customers of all steps, in their order."""
+    found = []
+
+    class Noted(refold_tasks.Refold):
+        def __init__(self, ledger, fold, key):
+            super().__init__(ledger, fold, key)
+            self.name = key
+
+        def step(self):
+            found.append(self.name)
+            return super().step()
+
+    monkeypatch.setattr(refold_tasks, "Refold", Noted)
+    return found
+
+
+@pytest.fixture
+def history(ledger):
+    """Writes events of a customer whose state waits to be folded."""
+
+    def put(customer, count):
+        told = {"customer_id": customer, "subject": customer, "type": "view", "channel": "web"}
+        told |= {"properties": "{}"}
+        some = [
+            told | {"event_id": f"{customer}{n}", "occurred_at": NOW - DAY - n * MINUTE}
+            for n in range(count)
+        ]
+        add(ledger, tables.events, *some)
+        ledger.write_now(lambda c: request_refold(c, [customer], NOW))
+
+    return put
+
+
+def fold_all(ledger, *keys):
+    async def all_at_once():
+        tasks = RefoldTasks(ledger, JourneyStates(FOLD))
+        await asyncio.gather(*(tasks.run(key) for key in keys))
+        tasks.close()
+
+    asyncio.run(all_at_once())
+
+
+def test_callers_of_one_customer_share_the_work(ledger, history, steps):
+    history("ann", TAIL + 9)
+    fold_all(ledger, *["ann"] * 5)
+    assert steps == ["ann"]
+    assert str(kept_state(ledger, "ann")) == str(folded(ledger, "ann"))
+
+
+def test_a_short_history_does_not_wait_for_a_long_one(ledger, history, steps):
+    history("long", 3 * PAGE)
+    history("short", TAIL + 9)
+    fold_all(ledger, "long", "short")
+    assert steps.index("short") == 1
+    assert steps.count("long") == 4
+    assert str(kept_state(ledger, "long")) == str(folded(ledger, "long"))
+
+
+def test_a_customer_who_cannot_be_folded_is_set_aside(ledger, history):
+    history("ann", TAIL + 9)
+    odd = {"customer_id": "ann", "subject": "ann", "event_id": "odd", "type": "order"}
+    odd |= {"channel": "web", "occurred_at": NOW, "properties": '{"amount_eur": "many"}'}
+    add(ledger, tables.events, odd)
+    fold_all(ledger, "ann")
+    assert "'odd' of type 'order' cannot be folded" in kept(ledger)["ann"].problem
