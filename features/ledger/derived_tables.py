@@ -77,6 +77,7 @@ reward_days = sa.Table(
     sa.Column("days", sa.LargeBinary, nullable=False),
     sa.Column("window_ends", sa.LargeBinary, nullable=False),
     sa.Column("unknown_actions", TEXT),
+    sa.Column("step", sa.BigInteger, nullable=False, index=True),  # that wrote the row
 )
 # The table customer x day of the value of events, and of leaving, packed alike
 # (`outcomes.event_days`).

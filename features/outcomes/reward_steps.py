@@ -226,6 +226,7 @@ def _compute_reward_rows(connection: sa.Connection, step: _Step, catalog: Catalo
                 "days": packed.days,
                 "window_ends": packed.window_ends,
                 "unknown_actions": json.dumps(unknown) if unknown else None,
+                "step": step.before.step + 1,
             }
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from features.business.catalog import Catalog
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.ledger.statements import Statement
 from features.outcomes.decision_rewards import (
     DAY_US,
     EVER,
@@ -23,21 +22,11 @@ from features.outcomes.decision_rewards import (
     compute_rewards,
     rules_fingerprint,
 )
+from features.outcomes.kept_rows import KeptRows, PackedRow, stream_rows
 from features.outcomes.reward_rows import ROW_TYPE, DayRow, pack_days
 from features.outcomes.reward_state import newest_serial, read_state
 
-CUSTOMERS = 500  # read at a time; their rows fit into the processor's cache
 Whole = NDArray[np.integer[Any]]
-_COLUMNS = tables.reward_days.c
-_NOW = sa.bindparam("now", type_=tables.UtcMicros)
-_ROWS = Statement(
-    sa.select(
-        _COLUMNS.customer_id,
-        _COLUMNS.days,
-        sa.case((_COLUMNS.windows_differ_until > _NOW, _COLUMNS.window_ends)),
-        _COLUMNS.unknown_actions,
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +99,7 @@ def rewards(
     now: datetime,
     since: datetime | None = None,
     until: datetime | None = None,
+    kept: KeptRows | None = None,
 ) -> Rewards:
     """Read the rewards of the decisions of a period, less the costs of showing them.
 
@@ -121,21 +111,31 @@ def rewards(
     ----------
     since, until : aware
         The period of showing, from ``since`` on and before ``until``; None: no limit.
+    kept
+        Rows that were read before; None: all rows are read.
     """
     period = tuple(
         edge if at is None else tables.micros(at)
         for at, edge in zip((since, until), EVER, strict=True)
     )
     span = period[0], period[1]
-    return ledger.read(lambda connection: _read(connection, catalog, now, span))
+    give = kept.batches if kept is not None else stream_rows
+    return ledger.read(lambda c: _read(c, give, catalog, tables.micros(now), span))
 
 
-def _read(connection: sa.Connection, catalog: Catalog, now: datetime, span: Span) -> Rewards:
-    now_us, names, unknown = tables.micros(now), list[str](), set[str]()
+def _read(
+    connection: sa.Connection,
+    give: Callable[[sa.Connection, int], Iterator[list[PackedRow]]],
+    catalog: Catalog,
+    now_us: int,
+    span: Span,
+) -> Rewards:
+    names, unknown = list[str](), set[str]()
     whole, parted = [_NOTHING], [_NOTHING]
-    for rows in _ROWS.batches(connection, {"now": now}, CUSTOMERS):
-        days = np.frombuffer(b"".join([row[1] for row in rows]), ROW_TYPE)
-        lengths = np.array([len(row[1]) for row in rows], dtype=np.int64) // ROW_TYPE.itemsize
+    for rows in give(connection, now_us):
+        packed = [row.days for row in rows]
+        days = np.frombuffer(b"".join(packed), ROW_TYPE)
+        lengths = np.array(list(map(len, packed)), dtype=np.int64) // ROW_TYPE.itemsize
         customers = np.repeat(np.arange(len(names), len(names) + len(rows)), lengths)
         table = _table(customers, days, _open(rows, days, lengths, now_us))
         if span != EVER:
@@ -144,7 +144,7 @@ def _read(connection: sa.Connection, catalog: Catalog, now: datetime, span: Span
             parted.append(_taken(table, ~within & (last >= span[0]) & (first < span[1])))
             table = _taken(table, within)
         whole.append(table)
-        names += [row[0] for row in rows]
+        names += [row.customer_id for row in rows]
         unknown |= _unknown(rows, span)
     table, in_part = _joined(whole), _joined(parted)
     if len(in_part.day):
@@ -153,13 +153,14 @@ def _read(connection: sa.Connection, catalog: Catalog, now: datetime, span: Span
     return Rewards(table, names, sorted(unknown), _not_summed(connection, catalog))
 
 
-def _open(rows: Sequence[Any], days: NDArray[Any], lengths: Whole, now_us: int) -> Whole:
+def _open(rows: Sequence[PackedRow], days: NDArray[Any], lengths: Whole, now_us: int) -> Whole:
     """The decisions of each row whose windows are open; those of most rows end at once."""
     found = np.where(days["first_end_us"] > now_us, days["decisions"], 0)
-    packed = [row[2] for row in rows if row[2] is not None]
+    ends = [row.window_ends for row in rows]
+    packed = [one for one in ends if one is not None]
     if not packed:
         return found
-    differ = np.repeat(np.array([row[2] is not None for row in rows], dtype=bool), lengths)
+    differ = np.repeat(np.array([one is not None for one in ends], dtype=bool), lengths)
     counts = days["decisions"][differ]
     open_ = (np.frombuffer(b"".join(packed), "<i8") > now_us).view(np.int8)
     begins = np.cumsum(counts, dtype=np.int64) - counts
@@ -167,13 +168,13 @@ def _open(rows: Sequence[Any], days: NDArray[Any], lengths: Whole, now_us: int) 
     return found
 
 
-def _unknown(rows: Sequence[Any], span: Span) -> set[str]:
+def _unknown(rows: Sequence[PackedRow], span: Span) -> set[str]:
     """The unknown actions of the days that the period touches."""
     return {
         name
         for row in rows
-        if row[3] is not None
-        for day, name in json.loads(row[3])
+        if row.unknown_actions is not None
+        for day, name in json.loads(row.unknown_actions)
         if (day + 1) * DAY_US > span[0] and day * DAY_US < span[1]
     }
 

@@ -14,6 +14,7 @@ from features.business.domain import Domain
 from features.clock import monotonic_s
 from features.errors import LedgerDown, Overloaded
 from features.ledger.ledger import Ledger
+from features.outcomes.kept_rows import KeptRows
 from features.outcomes.reward_steps import RewardRules, sum_rewards
 from features.outcomes.rewards import NotSummed, rewards
 from serving.contract.lift import ArmView, LiftOfDay, LiftRequest, LiftView, SampleRatio
@@ -54,6 +55,7 @@ def view_lift(
     domain: Domain,
     now: datetime,
     lead: bool = True,
+    kept: KeptRows | None = None,
 ) -> LiftView:
     """The lift of a period, under the current catalogue and with the outcomes known now.
 
@@ -65,9 +67,11 @@ def view_lift(
     ----------
     lead : bool
         False in a server, in which the background of the first worker leads; see `sum_rewards`.
+    kept
+        In a server: the rows that were read for earlier requests.
     """
     sum_before_lift(ledger, RewardRules.of(catalog, domain), lead, MAX_STEPS, STEPS_WITHIN_S)
-    earned = rewards(ledger, catalog, now, request.since, request.until)
+    earned = rewards(ledger, catalog, now, request.since, request.until, kept)
     found = lift(earned.table, catalog.control_group.share)
     figure, currency = found.figure, domain.currency
     return LiftView(

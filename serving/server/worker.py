@@ -15,6 +15,7 @@ from features.clock import utc_now
 from features.errors import NotVisible
 from features.identity.links import resolve
 from features.ingest.ingest_result import IngestResult
+from features.outcomes.kept_rows import KeptRows
 from serving.audit.lift import view_lift
 from serving.audit.replay import Replay
 from serving.contract.customers import (
@@ -55,6 +56,7 @@ class Worker:
         self._parts = components
         self._reads = WorkPool("a customer or a past decision", threads=2, most_waiting=32)
         self._lift = WorkPool("lift", threads=1, most_waiting=8)
+        self._kept = KeptRows()  # of lift
         self._erasures = WorkPool("erasure", threads=1, most_waiting=32)
 
     def close(self) -> None:
@@ -82,7 +84,9 @@ class Worker:
     async def lift(self, request: LiftRequest) -> LiftView:
         """Compare the customers of the policy with those of the control group."""
         catalog, domain, ledger = self._catalog, self._parts.engine.domain, self._parts.ledger
-        look = partial(view_lift, request, ledger, catalog, domain, utc_now(), lead=False)
+        look = partial(
+            view_lift, request, ledger, catalog, domain, utc_now(), lead=False, kept=self._kept
+        )
         return await self._lift.share(request.model_dump_json(), look)
 
     async def outcomes(self, request: OutcomeRequest) -> OutcomeAnswer:

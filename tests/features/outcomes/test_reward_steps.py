@@ -20,6 +20,7 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.ledger import Ledger
 from features.outcomes.event_days import EventRules, mark_events, unpack_event_days
+from features.outcomes.kept_rows import KeptRows
 from features.outcomes.reward_state import forget_rewards, read_state
 from features.outcomes.reward_steps import RewardRules, sum_rewards
 from features.outcomes.reward_steps import _computed as computed_step
@@ -65,6 +66,7 @@ class Story:
         self.waiting: list[str] = []
         self.outcomes: list[tuple[str, str]] = []
         self.number = 0
+        self.kept = KeptRows()
 
     def go_on(self) -> None:
         changes: list[Callable[[], None]] = [
@@ -199,6 +201,7 @@ class Story:
 
     def step(self) -> None:
         sum_rewards(self.ledger, self.rules, int(self.rng.integers(1, 20)))
+        rewards(self.ledger, self.catalog, NOW, kept=self.kept)
 
     @property
     def rules(self) -> RewardRules:
@@ -245,6 +248,7 @@ def assert_as_from_scratch(story: Story, **period: datetime) -> None:
     assert found.not_summed == NotSummed(0, 0, 0)
     sums = as_sums(found)
     assert sums.keys() == expected.keys()
+    assert as_sums(rewards(story.ledger, story.catalog, NOW, kept=story.kept, **period)) == sums
     for key, values in expected.items():
         assert sums[key] == pytest.approx(values, abs=1e-9), key
 
