@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +41,7 @@ LATE_BY = {
     "a day": timedelta(days=1),
 }
 LATE_S, LINK_S = 0.3, 3.0
+SETTLED_S = 30.0  # after a change that failed
 WITHIN_MS, WITHIN_SHARE = 50.0, 99.9
 
 
@@ -132,25 +133,38 @@ class _Changes:
     def _event(self, name: str, customer: str, late: timedelta) -> None:
         before = self._shown(customer)
         one = event(f"late-{next(self._numbers)}", customer, at=datetime.now(UTC) - late)
-        self._timed(name, "/v1/events", {"events": [one]})
-        self._check(name, self._shown(customer) == before + 1)
+        body = {"events": [one]}
+        self._change(name, "/v1/events", body, lambda: self._shown(customer) == before + 1)
 
     def link(self, name: str, left: str, right: str) -> None:
         """Link two customers, and undo it."""
-        events_n = self._shown(left), self._shown(right)
+        apart = self._shown(left), self._shown(right)
         body = {"keys": [left, right], "cause": "bench"}
-        self._timed(f"link of {name}", "/v1/link", body)
-        together = max(self._shown(left), self._shown(right))
-        self._check(f"link of {name}", together == sum(events_n))
-        self._timed(f"unlink of {name}", "/v1/unlink", body)
-        self._check(f"unlink of {name}", (self._shown(left), self._shown(right)) == events_n)
+        self._change(
+            f"link of {name}", "/v1/link", body, lambda: max(self._both(body)) == sum(apart)
+        )
+        self._change(f"unlink of {name}", "/v1/unlink", body, lambda: self._both(body) == apart)
 
-    def _timed(self, name: str, path: str, body: object) -> None:
+    def _both(self, body: Mapping[str, Any]) -> tuple[int, int]:
+        left, right = body["keys"]
+        return self._shown(left), self._shown(right)
+
+    def _change(self, name: str, path: str, body: Any, shown: Callable[[], bool]) -> None:
+        """Send a change; ``shown()`` must be true when it is answered."""
+        if self._timed(name, path, body):
+            self._check(name, shown())
+        end = time.monotonic() + SETTLED_S  # or a failed change would be counted twice
+        while not shown() and time.monotonic() < end:
+            time.sleep(0.1)
+        time.sleep(self._size.rest_s)
+
+    def _timed(self, name: str, path: str, body: object) -> bool:
+        """Send a request and note its time; tell whether it succeeded."""
         began = time.perf_counter()
         status, _ = self._server.post(path, body)
         self._failed += [] if status == 200 else [f"{name} ({status})"]
         self._times.setdefault(name, []).append(time.perf_counter() - began)
-        time.sleep(self._size.rest_s)
+        return status == 200
 
     def _shown(self, customer: str) -> int:
         """The number of events in the state that the online store shows of a customer."""
@@ -168,13 +182,14 @@ class _Changes:
             limit = LINK_S if "link" in name else LATE_S
             found.append(at_most(f"{name}: longest", max(times), limit, "s", len(times)))
         past = f"pasts of {self._size.events:,} events: changes"
+        changes = sum(map(len, self._times.values()))
         failed, not_shown = (
             ", ".join(sorted({*self._failed})),
             ", ".join(sorted({*self._not_shown})),
         )
         return [
             *found,
-            none_of(f"{past} that failed", len(self._failed), self._checked, failed),
+            none_of(f"{past} that failed", len(self._failed), changes, failed),
             none_of(f"{past} not shown after", len(self._not_shown), self._checked, not_shown),
         ]
 
