@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.ledger import tables
-from features.ledger.statements import Statement, select_in_batches
+from features.ledger.statements import Statement, as_json, texts_of
 from features.outcomes.attribution import read_attribution, shown_actions
 from features.outcomes.credit_rules import earned
 from features.outcomes.reward_rows import ARMS, DayRow
@@ -28,17 +28,29 @@ _DECIDED_US, _ACTIVATED_US, _WINDOW_US = (
 )
 # Not simply "served": with that the database would use the index on windows, and read all rows.
 SERVED = [_DECIDED.served.is_not(sa.false()), _DECIDED.arm.is_not(None)]
-_OF_CUSTOMER = sa.select(_DECIDED.decision_id, _DECIDED.arm, _ACTIVATED_US, _WINDOW_US).where(
-    _DECIDED.customer_id == sa.bindparam("customer", type_=sa.Text), *SERVED
-)
 _BEGIN, _END = sa.bindparam("begin", type_=sa.BigInteger), sa.bindparam("end", type_=sa.BigInteger)
-_AT_ONCE = _OF_CUSTOMER.where(
-    _DECIDED.activation.is_(None), _DECIDED_US >= _BEGIN, _DECIDED_US < _END
+_READ = (_DECIDED.customer_id, _DECIDED.decision_id, _DECIDED.arm, _ACTIVATED_US, _WINDOW_US)
+_WITHIN = (  # a decision that was shown later than it was made is found by the time of its showing
+    (_DECIDED.activation.is_(None), _DECIDED_US >= _BEGIN, _DECIDED_US < _END),
+    (_DECIDED.activation.is_not(None), _ACTIVATED_US >= _BEGIN, _ACTIVATED_US < _END),
 )
-_LATER = _OF_CUSTOMER.where(
-    _DECIDED.activation.is_not(None), _ACTIVATED_US >= _BEGIN, _ACTIVATED_US < _END
+_BOTH = sa.union_all(
+    *(
+        sa.select(*_READ).where(
+            _DECIDED.customer_id.in_(sa.select(texts_of("customers").c.value)), *SERVED, *within
+        )
+        for within in _WITHIN
+    )
 )
-_SHOWN_WITHIN = Statement(sa.union_all(_AT_ONCE, _LATER))
+_SHOWN_WITHIN = Statement(_BOTH)
+_IDS = sa.select(texts_of("ids").c.value)
+_SHOWN, _TOLD = tables.contacts.c, tables.outcomes.c
+_ACTIONS = Statement(
+    sa.select(_SHOWN.decision_id, _SHOWN.action_id).where(_SHOWN.decision_id.in_(_IDS))
+)
+_OUTCOMES = Statement(
+    sa.select(_TOLD.decision_id, _TOLD.outcome).where(_TOLD.decision_id.in_(_IDS)).distinct()
+)
 
 
 class ComputedRewards(NamedTuple):
@@ -88,46 +100,40 @@ def compute_rewards(
     spans
         For each customer: spans that do not overlap.
     """
-    shown = {
-        customer_id: [one for span in some for one in _shown_within(connection, customer_id, span)]
-        for customer_id, some in spans.items()
-    }
-    decision_ids = [one.decision_id for some in shown.values() for one in some]
-    actions = _actions_of(connection, decision_ids)
-    credited = _credited(connection, decision_ids, catalog)
+    shown = _shown_within(connection, spans)
+    ids = as_json([one.decision_id for some in shown.values() for one in some])
+    actions: dict[str, list[str]] = {}
+    for decision_id, action_id in _ACTIONS.rows(connection, {"ids": ids}):
+        actions.setdefault(decision_id, []).append(action_id)
+    credited = _credited(connection, ids, catalog)
+    costs = {name: action.cost for name, action in catalog.actions.items()}
     return {
-        customer_id: _summed(some, actions, credited, catalog)
-        for customer_id, some in shown.items()
+        customer_id: _summed(some, actions, credited, costs) for customer_id, some in shown.items()
     }
 
 
-def _shown_within(connection: sa.Connection, customer_id: str, span: Span) -> list[_Shown]:
-    values = {"customer": customer_id, "begin": span[0], "end": span[1]}
-    return [
-        _Shown(decision_id, ARMS.index(arm), shown_us, window_us)
-        for decision_id, arm, shown_us, window_us in _SHOWN_WITHIN.rows(connection, values)
-        if arm in ARMS
-    ]
-
-
-def _actions_of(connection: sa.Connection, decision_ids: Iterable[str]) -> dict[str, list[str]]:
-    """The actions that each decision showed; none for one that showed nothing."""
-    columns = tables.contacts.c
-    query = sa.select(columns.decision_id, columns.action_id)
-    found: dict[str, list[str]] = {}
-    for row in select_in_batches(connection, query, columns.decision_id, decision_ids):
-        found.setdefault(row.decision_id, []).append(row.action_id)
+def _shown_within(
+    connection: sa.Connection, spans: Mapping[str, Sequence[Span]]
+) -> dict[str, list[_Shown]]:
+    """The decisions that each customer was shown; one query for each span."""
+    customers: dict[Span, list[str]] = {}
+    for customer_id, some in spans.items():
+        for span in some:
+            customers.setdefault(span, []).append(customer_id)
+    found: dict[str, list[_Shown]] = {customer_id: [] for customer_id in spans}
+    for (begin, end), whose in customers.items():
+        values = {"customers": as_json(whose), "begin": begin, "end": end}
+        for customer_id, decision_id, arm, *times in _SHOWN_WITHIN.rows(connection, values):
+            if arm in ARMS:
+                found[customer_id].append(_Shown(decision_id, ARMS.index(arm), *times))
     return found
 
 
-def _credited(
-    connection: sa.Connection, decision_ids: Iterable[str], catalog: Catalog
-) -> dict[str, float]:
+def _credited(connection: sa.Connection, ids: str, catalog: Catalog) -> dict[str, float]:
     """The credited value of each decision that has an outcome which may earn something."""
-    columns = tables.outcomes.c
-    query = sa.select(columns.decision_id).where(columns.outcome.in_(_earning(catalog)))
-    found = select_in_batches(connection, query, columns.decision_id, decision_ids)
-    reported = sorted({row.decision_id for row in found})
+    earning = _earning(catalog)
+    told = _OUTCOMES.rows(connection, {"ids": ids})
+    reported = sorted({decision_id for decision_id, outcome in told if outcome in earning})
     if not reported:
         return {}
     shown = list(shown_actions(connection, reported))
@@ -138,18 +144,18 @@ def _credited(
     return credited
 
 
-def _earning(catalog: Catalog) -> list[str]:
+def _earning(catalog: Catalog) -> set[str]:
     """The outcomes by which an action may earn something."""
     listed = {name for action in catalog.actions.values() for name in action.outcomes}
     accepted = {name for name, outcome in catalog.outcomes.items() if outcome.acceptance}
-    return sorted(listed | accepted)
+    return listed | accepted
 
 
 def _summed(
     shown: Iterable[_Shown],
     actions: Mapping[str, Sequence[str]],
     credited: Mapping[str, float],
-    catalog: Catalog,
+    costs: Mapping[str, float],
 ) -> ComputedRewards:
     by_day: dict[tuple[int, int], list[_Shown]] = {}
     for one in shown:
@@ -158,8 +164,8 @@ def _summed(
     for (day, arm), some in by_day.items():
         some.sort(key=lambda one: one.shown_us)
         names = [name for one in some for name in actions.get(one.decision_id, ())]
-        known = [catalog.actions[name].cost for name in names if name in catalog.actions]
-        unknown |= {(day, name) for name in names if name not in catalog.actions}
+        known = [costs[name] for name in names if name in costs]
+        unknown |= {(day, name) for name in names if name not in costs}
         gains = sum(credited.get(one.decision_id, 0.0) for one in some)
         ends = tuple(one.window_us for one in some)
         rows.append(

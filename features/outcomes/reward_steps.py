@@ -20,7 +20,7 @@ from features.business.domain import Domain
 from features.ledger import tables
 from features.ledger.derived_tables import CUSTOMER, DECISION, EVENTS
 from features.ledger.ledger import Ledger
-from features.ledger.statements import select_in_batches
+from features.ledger.statements import Statement, as_json, select_in_batches, texts_of
 from features.outcomes.attribution import sharing_decisions
 from features.outcomes.decision_rewards import (
     DAY_US,
@@ -47,9 +47,15 @@ from features.outcomes.reward_state import (
     write_state,
 )
 
-STEP = 64  # marks and decisions of a step: some milliseconds
+STEP = 256  # marks and decisions of a step: some 10 milliseconds
 WHOLE = 4  # marked customers of a step, each computed whole
 EVENTS_EACH = 8  # so many events are read in the time of one decision
+_ROWS = tables.reward_days.c
+_STORED = Statement(
+    sa.select(_ROWS.customer_id, _ROWS.days, _ROWS.window_ends, _ROWS.unknown_actions).where(
+        _ROWS.customer_id.in_(sa.select(texts_of("customers").c.value))
+    )
+)
 _UNMARK = sa.delete(tables.reward_marks).where(
     *(
         tables.reward_marks.c[name] == sa.bindparam(f"its_{name}")
@@ -212,8 +218,7 @@ def _compute_reward_rows(connection: sa.Connection, step: _Step, catalog: Catalo
         for customer_id, days in step.reward_days.items()
     }
     some = [name for name, days in step.reward_days.items() if days is not None]
-    query, column = sa.select(tables.reward_days), tables.reward_days.c.customer_id
-    stored = {row.customer_id: row for row in select_in_batches(connection, query, column, some)}
+    stored = {row[0]: row[1:] for row in _STORED.rows(connection, {"customers": as_json(some)})}
     for customer_id, computed in compute_rewards(connection, catalog, spans).items():
         row = stored.get(customer_id)
         if row is not None:
@@ -233,8 +238,9 @@ def _compute_reward_rows(connection: sa.Connection, step: _Step, catalog: Catalo
 
 def _with_other_days(computed: ComputedRewards, stored: Any, days: set[int]) -> ComputedRewards:
     """Add the stored rows of the days that were not computed."""
-    rows = unpack_days(stored.days, stored.window_ends)
-    unknown = {(day, name) for day, name in json.loads(stored.unknown_actions or "[]")}
+    packed, window_ends, unknown_actions = stored
+    rows = unpack_days(packed, window_ends)
+    unknown = {(day, name) for day, name in json.loads(unknown_actions)} if unknown_actions else ()
     return ComputedRewards(
         computed.rows + [row for row in rows if row.day not in days],
         computed.unknown_actions | {one for one in unknown if one[0] not in days},

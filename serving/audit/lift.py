@@ -30,7 +30,7 @@ from training.evaluation.lift import (
 
 MAX_DAYS = 60  # points of the lift by day
 # Before a lift is read, so many steps sum what came since the last one, for so long at most.
-MAX_STEPS, STEPS_WITHIN_S = 16, 0.5
+MAX_STEPS, STEPS_WITHIN_S = 16, 0.1
 EPOCH = date(1970, 1, 1)
 
 

@@ -34,7 +34,7 @@ LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 DISK_EVERY_S, RETENTION_EVERY_S = 5.0, 60.0
 THREADS = 6  # one for each task that uses them: each waits for its own work only
-REWARDS_EVERY_S, BETWEEN_STEPS_S = 1.0, 0.02  # a step of rewards takes some 0.005 s
+REWARDS_EVERY_S, BETWEEN_STEPS_S = 5.0, 0.05  # a step of rewards takes some 0.01 s
 
 
 class BackgroundTasks:
