@@ -147,8 +147,10 @@ class Refold:
         if self._generation is None:
             self._ledger.read(self._find_base)
         rows = self._next_page()
-        for begin in range(0, len(rows), EVERY):
-            some = rows[begin : begin + EVERY]
+        # Packing a state takes as long as folding two events: many states only near the end.
+        every = PAGE if len(rows) == PAGE else EVERY
+        for begin in range(0, len(rows), every):
+            some = rows[begin : begin + every]
             self._state = fold_rows(self._fold, self._state, some)
             self._at = _position(some[-1])
             self._rows_n += len(some)

@@ -42,4 +42,5 @@ def set_aside_sentence(count: int, some: Sequence[tuple[str, str]]) -> str:
     if not count:
         return ""
     named = " ".join(f"{key!r}: {problem}" for key, problem in some)
-    return f"features: {count:,} customers are set aside, their features are old. {named}"
+    who = "1 customer is" if count == 1 else f"{count:,} customers are"
+    return f"features: {who} set aside, with features of before. {named}"

@@ -28,8 +28,14 @@ def test_customers_that_are_set_aside_are_counted_and_some_are_named(aside):
     assert count == 4
     assert some == [(name, f"Problem of {name}.") for name in ("ann", "bob", "cy")]
     assert set_aside_sentence(count, some) == (
-        "features: 4 customers are set aside, their features are old. "
+        "features: 4 customers are set aside, with features of before. "
         "'ann': Problem of ann. 'bob': Problem of bob. 'cy': Problem of cy."
+    )
+
+
+def test_one_customer_is_named_in_the_singular():
+    assert set_aside_sentence(1, [("ann", "It is odd.")]) == (
+        "features: 1 customer is set aside, with features of before. 'ann': It is odd."
     )
 
 
