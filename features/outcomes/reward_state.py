@@ -13,7 +13,13 @@ from dataclasses import asdict, dataclass, replace
 import sqlalchemy as sa
 
 from features.ledger import tables
-from features.ledger.derived_tables import CUSTOMER, EVENTS, mark_customers, mark_decisions
+from features.ledger.derived_tables import (
+    CUSTOMER,
+    DECISION,
+    EVENTS,
+    mark_customers,
+    mark_decisions,
+)
 from features.ledger.statements import select_in_batches
 from features.outcomes.attribution import sharing_decisions
 
@@ -115,7 +121,8 @@ def forget_rewards(
         connection.execute(sa.delete(table).where(table.c.customer_id.in_(customer_ids)))
     marks = tables.reward_marks.c
     whose = marks.kind.in_((CUSTOMER, EVENTS)) & marks.key.in_(customer_ids)
-    connection.execute(sa.delete(tables.reward_marks).where(whose))
+    theirs = (marks.kind == DECISION) & marks.key.in_(decision_ids)
+    connection.execute(sa.delete(tables.reward_marks).where(whose | theirs))
     state = read_state(connection)
     kept = sa.select(decided.serial).where(decided.decision_id.not_in(decision_ids))
     newest = connection.execute(kept.order_by(decided.serial.desc()).limit(1)).scalar()

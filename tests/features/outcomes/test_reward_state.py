@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from features.ingest.erase_rows import begin_erasure, erase_some
 from features.ledger import tables
+from features.ledger.derived_tables import mark_decisions
 from features.outcomes.reward_state import SumState, Walk, read_state, write_state
 from features.outcomes.reward_steps import RewardRules
 from features.outcomes.rewards import rewards
@@ -48,9 +50,12 @@ def test_erasing_a_customer_deletes_its_sums_and_corrects_those_who_shared_with_
     before = {key[0]: value[2] for key, value in as_sums(rewards(ledger, toy_catalog, NOW)).items()}
     assert before == {"c1": 4.5, "c2": -0.5}
 
+    ledger.write_now(lambda c: mark_decisions(c, ["d1"]))
     erasure_id, _ = ledger.write_now(lambda c: begin_erasure(c, ["c1"], NOW))
     while not erase_some(ledger, erasure_id, NOW).done:
         pass
+    marks = ledger.read(lambda c: c.execute(sa.select(tables.reward_marks.c.key)).scalars().all())
+    assert {*marks} == {"d2"}
     sum_all(ledger, rules)
     after = {key[0]: value[2] for key, value in as_sums(rewards(ledger, toy_catalog, NOW)).items()}
     assert after == {"c2": 4.5}
