@@ -22,7 +22,7 @@ from features.ledger.derived_tables import mark_customers
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, texts_of
 
-AT_ONCE = 1_000  # events that one transaction may move for its merges and splits
+AT_ONCE = 400  # events that one transaction may move for its merges and splits
 EVENTS_PER_DECISION = 5  # a decision, of 8 KB, takes as long to move as so many events
 BEGIN, END = -(1 << 62), 1 << 62  # before and after all times, in microseconds since 1970
 

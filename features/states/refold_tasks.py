@@ -15,6 +15,8 @@ from features.states.journey_states import JourneyStates
 from features.states.publishing import finish
 from features.states.refolding import CannotFold, Refold
 
+STEPS_TO_COMMIT = 20  # of 500 events each
+
 
 class RefoldTasks:
     """The histories that are being folded, one task for each customer or account."""
@@ -43,10 +45,14 @@ class RefoldTasks:
 
     async def _fold(self, key: str) -> None:
         loop = asyncio.get_running_loop()
-        refold, problem = Refold(self._ledger, self._states.fold, key), None
+        refold, problem, steps = Refold(self._ledger, self._states.fold, key), None, 0
         try:
             while await loop.run_in_executor(self._thread, refold.step):
-                pass
+                steps += 1
+                if steps % STEPS_TO_COMMIT == 0:
+                    if not await self._ledger.write(refold.commit, begun=True):
+                        return  # the past has changed: the caller begins again
+                    refold.go_on()
         except CannotFold as error:
             problem = error
         store = partial(finish, states=self._states, key=key, refold=refold, error=problem)

@@ -118,7 +118,8 @@ def refold_tail(connection: sa.Connection, fold: Fold, key: str) -> Tail | None:
 class Refold:
     """Folds the events of one customer or account in steps, each without the lock.
 
-    Call `step` until it returns False, then `commit` in a transaction of the ledger's writer.
+    Call `step` until it returns False, then `commit` in a transaction of the ledger's writer. A
+    long history is committed in between, too, followed by `go_on`: verifying takes time.
     """
 
     def __init__(self, ledger: Ledger, fold: Fold, key: str) -> None:
@@ -157,12 +158,18 @@ class Refold:
             self._keep()
         return len(rows) == PAGE
 
-    def commit(self, connection: sa.Connection) -> None:
-        """Store the checkpoints that hold, if the customer was not merged or split meanwhile."""
+    def commit(self, connection: sa.Connection) -> bool:
+        """Store the checkpoints that hold, if the customer was not merged or split meanwhile.
+
+        Returns
+        -------
+        bool
+            Whether all of them hold, so that this refold may go on.
+        """
         if _generation(connection, self._key) != self._generation:
-            return
+            return False
         if self._base and not is_stored(connection, self._key, self._base):
-            return
+            return False
         after, before_n = self._base.position if self._base else START, 0
         valid: list[Checkpoint] = []
         for checkpoint in self._found:
@@ -173,6 +180,12 @@ class Refold:
             valid.append(checkpoint)
             after, before_n = checkpoint.position, rows_n
         keep_checkpoints(connection, self._key, valid, self._fold.events_n(self._state))
+        return len(valid) == len(self._found)
+
+    def go_on(self) -> None:
+        """Continue after the last checkpoint, which `commit` has stored."""
+        self._base = self._found[-1]
+        self._found, self._rows_until, self._rows_n = [], {}, 0
 
     def _next_page(self) -> list[Row]:
         if not self._read:

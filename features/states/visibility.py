@@ -27,6 +27,7 @@ from features.states.publishing import (
 from features.states.refold_tasks import RefoldTasks
 
 PAUSE_S = 0.02  # between two steps of the backlog
+ROWS_MOVED = 250  # events in one transaction: some 10 ms
 TOGETHER = 20  # customers of one call, folded in turns
 ATTEMPTS = 50  # at a state that changes all the time, before the caller is told so
 
@@ -101,7 +102,7 @@ class StatePublisher:
 
     async def _relocate(self) -> None:
         """Move the rows of merged and split customers (`relocation`), in small steps."""
-        while await self._ledger.write(relocate_some, begun=True):
+        while await self._ledger.write(partial(relocate_some, rows=ROWS_MOVED), begun=True):
             await asyncio.sleep(PAUSE_S)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from features.ledger import tables
 from features.states import refold_tasks
+from features.states.checkpoints import delete_checkpoints
 from features.states.journey_states import JourneyStates
 from features.states.refold_tasks import RefoldTasks
 from features.states.refolding import PAGE, TAIL
@@ -73,6 +74,32 @@ def test_a_short_history_does_not_wait_for_a_long_one(ledger, history, steps):
     assert steps.index("short") == 1
     assert steps.count("long") == 4
     assert str(kept_state(ledger, "long")) == str(folded(ledger, "long"))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_long_history_is_committed_in_between_and_begun_again_if_it_changed(
+    ledger, history, steps, monkeypatch, late
+):
+    monkeypatch.setattr(refold_tasks, "STEPS_TO_COMMIT", 1)
+    history("ann", 3 * PAGE + 9)
+    commit, commits = refold_tasks.Refold.commit, []
+
+    def noted(self, connection):
+        if late and len(commits) == 1:
+            early = {"event_id": "late", "occurred_at": NOW - 99 * DAY, "properties": "{}"}
+            told = {"customer_id": "ann", "subject": "ann", "type": "view", "channel": "web"}
+            tables.insert_new(connection, tables.events, [told | early])
+            delete_checkpoints(connection, "ann", tables.micros(early["occurred_at"]))
+        commits.append(commit(self, connection))
+        return commits[-1]
+
+    monkeypatch.setattr(refold_tasks.Refold, "commit", noted)
+    fold_all(ledger, "ann")
+    assert commits == ([True, False] if late else [True] * 4)
+    assert (kept(ledger)["ann"].state is None) == late
+    if late:
+        fold_all(ledger, "ann")
+    assert str(kept_state(ledger, "ann")) == str(folded(ledger, "ann"))
 
 
 def test_a_customer_who_cannot_be_folded_is_set_aside(ledger, history):
