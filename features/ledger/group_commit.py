@@ -64,7 +64,7 @@ GROUP = 256  # units of work; no further ones join a group of so many
 # A transaction begins no further unit after this time, so that other processes wait for the lock
 # no longer than a caller notices. The units that are `first` have this time for themselves, so
 # that they cannot keep the others waiting for ever.
-UNITS_S = 0.02
+UNITS_S = 0.05
 
 
 class _UnitFailed(Exception):
