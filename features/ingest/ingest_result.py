@@ -51,6 +51,15 @@ class AppendedEvents:
 
 
 def not_visible(place: int, key: str, problem: str) -> Rejection:
+    """Make the rejection of an event that is kept, but whose customer is set aside.
+
+    Parameters
+    ----------
+    place : int
+        The index of the event in its call.
+    problem : str
+        The sentence that says which event of the customer cannot be folded.
+    """
     return Rejection(
         place,
         "customer_id",

@@ -37,7 +37,7 @@ from features.states.publishing import OnlineStore
 from features.states.state_rows import delete_states
 from features.states.visibility import StatePublisher
 
-PIECE = 100  # keys of events that one transaction appends: 15 ms of the lock
+PIECE = 100  # keys of the events that one transaction appends; then others may write
 
 
 class _Change(NamedTuple):

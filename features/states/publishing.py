@@ -110,15 +110,21 @@ def refold_now(ledger: Ledger, states: JourneyStates, key: str) -> None:
     done = False
     while not done:
         refold = Refold(ledger, states.fold, key)
-        error = fold_steps(refold)
+        error = fold_steps(ledger, refold)
         done = ledger.write_now(lambda c, one=refold, e=error: finish(c, states, key, one, e))  # type: ignore[misc]
 
 
-def fold_steps(refold: Refold) -> CannotFold | None:
-    """Run all steps of a refold; return the error of an event that cannot be folded."""
+def fold_steps(ledger: Ledger, refold: Refold) -> CannotFold | None:
+    """Run the steps of a refold; return the error of an event that cannot be folded.
+
+    It stops early if the past has changed meanwhile; `finish` then says that the state waits.
+    """
     try:
         while refold.step():
-            pass
+            if refold.is_due:
+                if not ledger.write_now(refold.commit):
+                    break
+                refold.go_on()
     except CannotFold as error:
         return error
     return None

@@ -15,8 +15,6 @@ from features.states.journey_states import JourneyStates
 from features.states.publishing import finish
 from features.states.refolding import CannotFold, Refold
 
-STEPS_TO_COMMIT = 20  # of 500 events each
-
 
 class RefoldTasks:
     """The histories that are being folded, one task for each customer or account."""
@@ -45,11 +43,10 @@ class RefoldTasks:
 
     async def _fold(self, key: str) -> None:
         loop = asyncio.get_running_loop()
-        refold, problem, steps = Refold(self._ledger, self._states.fold, key), None, 0
+        refold, problem = Refold(self._ledger, self._states.fold, key), None
         try:
             while await loop.run_in_executor(self._thread, refold.step):
-                steps += 1
-                if steps % STEPS_TO_COMMIT == 0:
+                if refold.is_due:
                     if not await self._ledger.write(refold.commit, begun=True):
                         return  # the past has changed: the caller begins again
                     refold.go_on()

@@ -36,6 +36,7 @@ TAIL = 256  # events of one customer that are folded under the lock at most
 TAILS = 1_000  # events that one transaction folds again at most: 20 ms
 PAGE = 500  # events that are folded without a pause: 10 ms
 PAGES_OF_ACCOUNT = 20  # read at once
+PAGES_TO_COMMIT = 20  # a long history is committed after so many
 
 
 class CannotFold(Exception):
@@ -118,8 +119,8 @@ def refold_tail(connection: sa.Connection, fold: Fold, key: str) -> Tail | None:
 class Refold:
     """Folds the events of one customer or account in steps, each without the lock.
 
-    Call `step` until it returns False, then `commit` in a transaction of the ledger's writer. A
-    long history is committed in between, too, followed by `go_on`: verifying takes time.
+    Call `step` until it returns False, then `commit` in a transaction of the ledger's writer. If a
+    history `is_due`, it is committed in between, followed by `go_on`: verifying takes time.
     """
 
     def __init__(self, ledger: Ledger, fold: Fold, key: str) -> None:
@@ -131,6 +132,7 @@ class Refold:
         self._at = START
         self._state = fold.empty()
         self._rows_n = 0  # folded since the base
+        self._pages_n = 0  # folded since the base
         self._read: list[Row] = []  # and not folded yet
         self._found: list[Checkpoint] = []
         self._rows_until: dict[Position, int] = {}
@@ -156,7 +158,13 @@ class Refold:
             self._at = _position(some[-1])
             self._rows_n += len(some)
             self._keep()
+        self._pages_n += 1
         return len(rows) == PAGE
+
+    @property
+    def is_due(self) -> bool:
+        """True if so much is folded that it is committed before the next step."""
+        return self._pages_n >= PAGES_TO_COMMIT
 
     def commit(self, connection: sa.Connection) -> bool:
         """Store the checkpoints that hold, if the customer was not merged or split meanwhile.
@@ -185,7 +193,7 @@ class Refold:
     def go_on(self) -> None:
         """Continue after the last checkpoint, which `commit` has stored."""
         self._base = self._found[-1]
-        self._found, self._rows_until, self._rows_n = [], {}, 0
+        self._found, self._rows_until, self._rows_n, self._pages_n = [], {}, 0, 0
 
     def _next_page(self) -> list[Row]:
         if not self._read:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from itertools import count
@@ -44,6 +44,19 @@ def ask(connection: HTTPConnection, request: Request) -> int:
 
 
 @contextmanager
+def beside(threads: Sequence[threading.Thread], over: threading.Event) -> Iterator[None]:
+    """Run threads for the length of the block; ``over`` tells them that it has ended."""
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@contextmanager
 def steady(server: Server, per_s: float, request: Callable[[int], Request]) -> Iterator[list[Sent]]:
     """Send ``request(0)``, ``request(1)`` and so on at a fixed rate for the length of the block.
 
@@ -67,14 +80,8 @@ def steady(server: Server, per_s: float, request: Callable[[int], Request]) -> I
             sent.append(Sent(path, status, due, (time.monotonic() - due) * 1000))
 
     threads = [threading.Thread(target=call) for _ in range(STEADY_CONNECTIONS)]
-    for thread in threads:
-        thread.start()
-    try:
+    with beside(threads, over):
         yield sent
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
 
 
 def hammer(

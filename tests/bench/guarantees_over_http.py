@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tests.bench.guarantees_home import event, found, promotions_for, send
+from tests.bench.guarantees_load import beside
 from tests.bench.guarantees_report import Figure, most_of, none_of, told
 from tests.bench.guarantees_visible import COLLEAGUES, CUSTOMER, PEOPLE
 from tests.server import Server, running
@@ -107,12 +108,6 @@ def _busy(server: Server, scene: Scene, callers: int) -> Iterator[list[str]]:
             failed.append(error)
 
     threads = [threading.Thread(target=call, args=(place,)) for place in range(callers)]
-    for thread in threads:
-        thread.start()
-    try:
+    with beside(threads, over):
         yield sent
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
     assert not failed, failed[:3]

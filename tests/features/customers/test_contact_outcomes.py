@@ -7,25 +7,8 @@ from datetime import timedelta
 import pytest
 
 from features.customers.contact_outcomes import add_outcome_at, update_outcomes_at
-from features.customers.contacts import history, note_contacts
+from features.customers.contacts import history
 from features.ledger import tables
-
-
-@pytest.fixture
-def show(ledger, now):
-    def shown(decision_id, customer="c1", days_ago=1, action="discount"):
-        row = {
-            "decision_id": decision_id,
-            "action_id": action,
-            "subject": customer,
-            "customer_id": customer,
-            "shown_at": now - timedelta(days=days_ago),
-            "channel": "app",
-            "action_group": "promotion",
-        }
-        return ledger.write_now(lambda c: note_contacts(c, [row]))
-
-    return shown
 
 
 @pytest.fixture(params=["one by one", "all again"])

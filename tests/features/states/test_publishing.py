@@ -12,7 +12,7 @@ from features.states.publishing import (
     refold_now,
     waiting_keys,
 )
-from features.states.refolding import TAIL
+from features.states.refolding import PAGE, TAIL, Refold
 from features.states.set_aside import set_aside
 from features.states.state_rows import request_refold
 from tests.features.live import DAY, FOLD, NOW, InMemoryOnlineStore, add, folded, kept, kept_state
@@ -107,6 +107,17 @@ def test_a_long_history_is_folded_without_the_lock_and_keeps_checkpoints(happen,
     happen("ann", TAIL + 50)
     assert kept(ledger)["ann"].state is None
     refold_now(ledger, states, "ann")
+    assert str(kept_state(ledger, "ann")) == str(folded(ledger, "ann"))
+
+
+def test_a_long_history_is_committed_in_between(happen, ledger, states, monkeypatch):
+    monkeypatch.setattr("features.states.refolding.PAGES_TO_COMMIT", 1)
+    commits = []
+    commit = Refold.commit
+    monkeypatch.setattr(Refold, "commit", lambda self, c: commits.append(commit(self, c)) or True)
+    happen("ann", PAGE + 50)
+    refold_now(ledger, states, "ann")
+    assert commits == [True, True]
     assert str(kept_state(ledger, "ann")) == str(folded(ledger, "ann"))
 
 

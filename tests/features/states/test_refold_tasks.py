@@ -11,7 +11,7 @@ from features.states.journey_states import JourneyStates
 from features.states.refold_tasks import RefoldTasks
 from features.states.refolding import PAGE, TAIL
 from features.states.state_rows import request_refold
-from tests.features.live import DAY, FOLD, MINUTE, NOW, add, folded, kept, kept_state
+from tests.features.live import DAY, FOLD, NOW, add, folded, kept, kept_state, past
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -39,13 +39,7 @@ def history(ledger):
     """Writes events of a customer whose state waits to be folded."""
 
     def put(customer, count):
-        told = {"customer_id": customer, "subject": customer, "type": "view", "channel": "web"}
-        told |= {"properties": "{}"}
-        some = [
-            told | {"event_id": f"{customer}{n}", "occurred_at": NOW - DAY - n * MINUTE}
-            for n in range(count)
-        ]
-        add(ledger, tables.events, *some)
+        past(ledger, customer, count)
         ledger.write_now(lambda c: request_refold(c, [customer], NOW))
 
     return put
@@ -80,7 +74,7 @@ def test_a_short_history_does_not_wait_for_a_long_one(ledger, history, steps):
 def test_a_long_history_is_committed_in_between_and_begun_again_if_it_changed(
     ledger, history, steps, monkeypatch, late
 ):
-    monkeypatch.setattr(refold_tasks, "STEPS_TO_COMMIT", 1)
+    monkeypatch.setattr("features.states.refolding.PAGES_TO_COMMIT", 1)
     history("ann", 3 * PAGE + 9)
     commit, commits = refold_tasks.Refold.commit, []
 

@@ -20,6 +20,7 @@ from tests.features.live import (
     folded,
     kept,
     live,
+    past,
 )
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -45,17 +46,6 @@ def shown():
 @pytest.fixture
 def worker(ledger, shown):
     return live(ledger, shown)
-
-
-def long_history(ledger, customer, count):
-    """Events of a customer that nobody has folded: written straight into the ledger."""
-    told = {"customer_id": customer, "subject": customer, "type": "view", "channel": "web"}
-    told |= {"properties": "{}"}
-    some = [
-        told | {"event_id": f"{customer}{n}", "occurred_at": NOW - DAY - n * MINUTE}
-        for n in range(count)
-    ]
-    add(ledger, tables.events, *some)
 
 
 async def acknowledge(worker, shown, name, acknowledged, wrong, caller):
@@ -98,7 +88,7 @@ def test_a_caller_does_not_wait_for_the_backlog(ledger, worker, shown):
 
 
 def test_a_long_history_is_folded_before_its_event_is_acknowledged(ledger, worker, shown):
-    long_history(ledger, "c1", 2 * TAIL)
+    past(ledger, "c1", 2 * TAIL)
     asyncio.run(worker.ingest([event(1, "c1", at=NOW - 9 * MINUTE)], NOW))
     assert str(shown.states["c1"]) == str(folded(ledger, "c1"))
     asyncio.run(worker.ingest([event(2, "c1", at=NOW - 2 * DAY)], NOW))
@@ -127,14 +117,14 @@ def test_a_customer_who_cannot_be_folded_is_told_and_harms_nobody(ledger, worker
 
 
 def test_a_past_that_changes_all_the_time_is_said_so(ledger, worker, monkeypatch):
-    long_history(ledger, "c1", 2 * TAIL)
+    past(ledger, "c1", 2 * TAIL)
     monkeypatch.setattr(refold_tasks, "finish", lambda *given, **named: False)
     with pytest.raises(NotVisible, match="'c1' changes faster than its features are computed"):
         asyncio.run(worker.ingest([event(1, "c1")], NOW))
 
 
 def test_the_store_may_be_down_for_a_long_history_too(ledger, worker, shown):
-    long_history(ledger, "c1", 2 * TAIL)
+    past(ledger, "c1", 2 * TAIL)
     shown.broken = True
     with pytest.raises(NotVisible, match=r"OSError.*The events are kept"):
         asyncio.run(worker.ingest([event(1, "c1")], NOW))
