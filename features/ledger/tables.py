@@ -168,7 +168,6 @@ contacts = sa.Table(
     sa.Index("contacts_of_customer", "customer_id", "shown_at"),
 )
 _of_account = contacts.c.account.is_not(None)
-_reacted = sa.and_(_of_account, contacts.c.outcomes_at != sa.literal_column("''"))
 # It has all columns by which a cap counts, as an account may have thousands of contacts.
 sa.Index(
     "contacts_of_account",
@@ -177,11 +176,15 @@ sa.Index(
     sqlite_where=_of_account,
     postgresql_where=_of_account,
 )
-sa.Index(
-    "contacts_with_outcomes",
-    *(contacts.c.account, contacts.c.shown_at),
-    sqlite_where=_reacted,
-    postgresql_where=_reacted,
+# Created after the other one: SQLite takes the newer of two indexes that cost the same, and
+# SQLAlchemy creates those of a table in any order.
+sa.event.listen(
+    contacts,
+    "after_create",
+    sa.DDL(
+        "CREATE INDEX contacts_with_outcomes ON contacts (account, shown_at) "
+        "WHERE account IS NOT NULL AND outcomes_at <> ''"
+    ),
 )
 # The spent part of each volume and budget of the day, and its shadow price (`pacing`).
 paces = sa.Table(
