@@ -176,16 +176,18 @@ sa.Index(
     sqlite_where=_of_account,
     postgresql_where=_of_account,
 )
-# Created after the other one: SQLite takes the newer of two indexes that cost the same, and
-# SQLAlchemy creates those of a table in any order.
-sa.event.listen(
-    contacts,
-    "after_create",
-    sa.DDL(
+
+
+@sa.event.listens_for(contacts, "after_create")
+def _index_contacts_with_outcomes(_: sa.Table, connection: sa.Connection, **_kw: object) -> None:
+    # Created after the other one: SQLite takes the newer of two indexes that cost the same, and
+    # SQLAlchemy creates those of a table in any order.
+    connection.exec_driver_sql(
         "CREATE INDEX contacts_with_outcomes ON contacts (account, shown_at) "
         "WHERE account IS NOT NULL AND outcomes_at <> ''"
-    ),
-)
+    )
+
+
 # The spent part of each volume and budget of the day, and its shadow price (`pacing`).
 paces = sa.Table(
     "paces",
