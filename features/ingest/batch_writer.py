@@ -38,13 +38,12 @@ def write_batch(
     counts = [tables.insert_new(connection, table, rows) for table, rows in kept.rows.items()]
     shown = contacts_of(kept.rows.get(tables.decisions, ()), business.catalog)
     note_contacts(connection, shown)
-    decided = {row["decision_id"] for row in kept.rows.get(tables.outcomes, ())}
-    update_outcomes_at(connection, sorted(decided))
+    outcomes = kept.rows.get(tables.outcomes, ())
+    update_outcomes_at(connection, sorted({row["decision_id"] for row in outcomes}))
+    _mark_rewards(connection, outcomes)
     causes = dict.fromkeys(kept.links, "the table of customers")
     merged = link_all(connection, business.normalizer, causes, now)
     done = append_events(connection, business.normalizer, kept.events, now)
-    shared = [row for row in kept.rows.get(tables.outcomes, ()) if row["shared_id"] is not None]
-    mark_decisions(connection, sorted({row["decision_id"] for row in shared}))
     mark_loaded(connection, EventRules.of(business.domain), done.new_events)
     left_out += [str(error) for error in done.refused.values()]
     merged_away = {one.loser for one in (*merged, *done.merges)}
@@ -99,6 +98,16 @@ def _first_actions(connection: sa.Connection, outcomes: Sequence[Row]) -> dict[s
     query = sa.select(columns.decision_id, columns.action_id)
     query = query.where(columns.decision_id.in_({row["decision_id"] for row in outcomes}))
     return {row.decision_id: row.action_id for row in connection.execute(query)}
+
+
+def _mark_rewards(connection: sa.Connection, outcomes: Sequence[Row]) -> None:
+    """Mark our own decisions with new outcomes, and decisions that may share one with them."""
+    columns = tables.decisions.c
+    served = sa.select(columns.decision_id).where(columns.served)
+    decided = {row["decision_id"] for row in outcomes}
+    found = select_in_batches(connection, served, columns.decision_id, decided)
+    shared = {row["decision_id"] for row in outcomes if row["shared_id"] is not None}
+    mark_decisions(connection, sorted(shared | {row.decision_id for row in found}))
 
 
 def _mark_for_refold(

@@ -10,6 +10,7 @@ from features.identity.links import unlink
 from features.identity.tombstones import add_tombstones
 from features.ingest import table_reader
 from features.ledger import tables
+from tests.decided import decided
 from tests.features.ingest.toy_tables import (
     ALL,
     AT,
@@ -182,6 +183,17 @@ def test_a_contact_follows_its_decision_when_customers_are_merged(folder, load, 
 def test_outcomes_may_name_what_happened(folder, load, rows):
     load(folder(ALL | {"outcomes": OUTCOMES.assign(shared_id=["order-7"])}))
     assert rows(tables.outcomes, "shared_id") == [("order-7",)]
+
+
+def test_outcomes_of_our_own_decisions_and_shared_ones_mark_their_rewards(
+    folder, load, rows, ledger, now
+):
+    decided(ledger, "ours", now, {"discount": 14.0})
+    load(folder({"decisions": DECISIONS}))
+    load(folder({"outcomes": pd.concat([OUTCOMES, OUTCOMES.assign(decision_id="ours")])}))
+    assert rows(tables.reward_marks, "kind", "key") == [("decision", "ours")]
+    load(folder({"outcomes": OUTCOMES.assign(shared_id=["order-7"], outcome="rejected")}))
+    assert rows(tables.reward_marks, "key") == [("d1",), ("ours",)]
 
 
 def test_an_outcome_without_its_decision_is_left_out_and_reported(folder, load, rows):
