@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from features.business.decided_actions import without_other_keys
 from features.customers.profiles import all_accounts_of
 from features.errors import CustomerForgotten, IdentityUnknown
-from features.identity.links import keys_of, resolve
+from features.identity.links import keys_of, resolve, resolve_each
 from features.identity.tombstones import add_tombstones, forgotten, forgotten_error, hash_keys
 from features.ingest.erasure_log import (
     DECISION,
@@ -25,12 +25,14 @@ from features.ingest.erasure_log import (
     KEY,
     add_erasure,
     erasure_statuses,
+    is_erasing_rows,
     note_ids,
     noted_ids,
     update_erasures,
 )
 from features.ingest.load_tables import LOADED
 from features.ledger import tables
+from features.ledger.derived_tables import mark_customers
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, texts_of
 from features.outcomes.reward_state import forget_rewards
@@ -119,6 +121,9 @@ def erase_some(ledger: Ledger, erasure_id: str, now: datetime) -> ErasedRows:
     done = len(decision_ids) < DECISIONS_PER_STEP and len(event_ids) < EVENTS_PER_STEP
 
     def erase(connection: sa.Connection) -> ErasedRows:
+        # Another process may have deleted the last rows meanwhile, and the customers may be back.
+        if not is_erasing_rows(connection, erasure_id):
+            return ErasedRows(done=True)
         outcomes, learned = _erase_decisions(connection, keys, decision_ids)
         note_ids(connection, erasure_id, DECISION, decision_ids)
         if event_ids:
@@ -126,6 +131,7 @@ def erase_some(ledger: Ledger, erasure_id: str, now: datetime) -> ErasedRows:
         if done:
             forget_rewards(connection, keys, [])
             _delete_small_tables(connection, keys)
+            _compute_holders_again(connection, erasure_id, now)
             update_erasures(connection, [erasure_id], rows_erased_at=now)
         return ErasedRows(len(event_ids), outcomes, learned, len(decision_ids), done)
 
@@ -157,8 +163,10 @@ def remove_other_keys(ledger: Ledger) -> bool:
         return True
 
     def write(connection: sa.Connection) -> None:
-        number = tables.decisions.c.serial == sa.bindparam("number")
-        update = sa.update(tables.decisions).where(number)
+        columns = tables.decisions.c
+        # Retention may have shortened a record since it was read; then it has no keys any more.
+        whole = (columns.serial == sa.bindparam("number")) & columns.answer.is_not(None)
+        update = sa.update(tables.decisions).where(whole)
         if rows:
             connection.execute(update.values(record=sa.bindparam("record")), rows)
         if until > 0:
@@ -244,6 +252,17 @@ def _held_by_others(connection: sa.Connection, keys: Sequence[str]) -> list[str]
     found = connection.execute(query.where(moved.customer_id.not_in(keys))).all()
     _delete(connection, tables.relocations, moved.subject.in_(keys))
     return [json.dumps([*pair]) for pair in found]
+
+
+def _compute_holders_again(connection: sa.Connection, erasure_id: str, now: datetime) -> None:
+    """Request features and rewards of customers under whom rows were stored: they may be in."""
+    holders = {from_json(pair)[0] for pair in noted_ids(connection, erasure_id, HELD)}
+    owners = resolve_each(connection, holders)
+    customers = {*holders, *owners.values()}
+    customers -= forgotten(connection, customers)
+    mark_customers(connection, sorted(customers))
+    present = sorted({owners.get(one, one) for one in customers})
+    request_refold(connection, [*present, *sorted(all_accounts_of(connection, present))], now)
 
 
 def _erase_decisions(

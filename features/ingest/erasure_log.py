@@ -80,6 +80,13 @@ def unfinished_erasures(connection: sa.Connection, now: datetime) -> list[Unfini
     return found
 
 
+def is_erasing_rows(connection: sa.Connection, erasure_id: str) -> bool:
+    """Return whether rows of an erasure may be left in the ledger."""
+    columns = tables.erasures.c
+    unfinished = (columns.erasure_id == erasure_id) & columns.rows_erased_at.is_(None)
+    return bool(connection.execute(sa.select(sa.exists().where(unfinished))).scalar())
+
+
 def note_problems(
     connection: sa.Connection, erasure_id: str, problems: Mapping[str, str], now: datetime
 ) -> None:

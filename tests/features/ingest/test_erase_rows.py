@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
+from features.business.decided_actions import shortened_record
 from features.errors import CustomerForgotten, IdentityUnknown
 from features.ingest import erase_rows
 from features.ingest import erasure as erasure_module
-from features.ingest.erase_rows import erase_some
+from features.ingest.erase_rows import ErasedRows, begin_erasure, erase_some
 from features.ledger import tables
 from tests.conftest import NOW
 from tests.decided import decided
-from tests.features.erasing import count, forgotten, happened, make_erasure, outcome
+from tests.features.erasing import count, forgotten, happened, known, make_erasure, outcome
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -85,6 +87,20 @@ def test_rows_that_wait_to_be_moved_go_with_their_key(ledger, tmp_path):
     assert sorted(left) == ["e3", "e4"]
     subjects = sa.select(tables.relocations.c.subject)
     assert ledger.read(lambda c: c.execute(subjects).scalars().all()) == ["card:2"]
+    # The customer under whom the key's event was stored may have been folded and summed with it.
+    for column in (tables.journey_states.c.customer_id, tables.reward_marks.c.key):
+        found = ledger.read(lambda c, column=column: c.execute(sa.select(column)).scalars().all())
+        assert found == ["was"]
+
+
+def test_a_step_that_comes_late_deletes_nothing_of_a_customer_who_is_back(ledger, tmp_path):
+    known(ledger, "ann")
+    erasure_id, _ = ledger.write_now(lambda c: begin_erasure(c, ["ann"], NOW))
+    assert make_erasure(ledger, tmp_path).readmit(["ann"]) == 1
+    known(ledger, "ann")
+    ledger.write_now(lambda c: tables.insert_new(c, tables.events, [happened(1, "ann")]))
+    assert erase_some(ledger, erasure_id, NOW) == ErasedRows(done=True)
+    assert (count(ledger, tables.customers), count(ledger, tables.events)) == (1, 1)
 
 
 def test_keys_of_others_are_removed_from_the_records_of_a_former_version(ledger, now, monkeypatch):
@@ -111,3 +127,22 @@ def test_keys_of_others_are_removed_from_the_records_of_a_former_version(ledger,
         *sent[2:],  # the last one is of this version
     ]
     assert json.loads(found[0])["experts"] == {"call": [0.25]}
+
+
+def test_a_record_that_retention_shortens_meanwhile_stays_short(ledger, now):
+    request = {"customer_id": "c1", "identifiers": ["card:4711"]}
+    record = json.dumps({"request": request, "attribution_days": {}})
+    decided(ledger, "d1", now, {}, record=record)
+    ledger.write_now(lambda c: tables.set_meta(c, erase_rows.RECORDS_WITH_KEYS, "3"))
+    short = {"record": shortened_record(record), "answer": None}
+
+    def read_before(work):
+        found = ledger.read(work)
+        ledger.write_now(lambda c: c.execute(sa.update(tables.decisions).values(short)))
+        return found
+
+    assert erase_rows.remove_other_keys(
+        SimpleNamespace(read=read_before, write_now=ledger.write_now)
+    )
+    left = ledger.read(lambda c: c.execute(sa.select(tables.decisions.c.record)).scalar())
+    assert left == short["record"]
