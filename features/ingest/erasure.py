@@ -78,8 +78,6 @@ class Erasure:
     ----------
     problems : mapping
         By name of a file, why forgotten customers may still be in it, as of the last `finish`.
-    bytes_remain : bool
-        Copies of deleted rows may remain in the free space of files, as of the last `finish`.
     """
 
     ledger: Ledger
@@ -87,7 +85,6 @@ class Erasure:
     home: Path
     clock: Callable[[], datetime] = utc_now
     problems: Mapping[str, str] = field(default_factory=dict)
-    bytes_remain: bool = False
 
     def forget(self, keys: Sequence[str], now: datetime) -> ErasureResult:
         """Erase the customers of the keys; all their keys are refused from now on.
@@ -182,9 +179,8 @@ class Erasure:
         again = self.ledger.read(lambda c: unfinished_erasures(c, now))
         waiting = [one for one in again if one.erasure_id in ids]
         problems = self._clean_files(waiting)
-        wiped = self._erase_online(waiting, at_most, problems)
-        wiped &= wipe_free_space(self.ledger.engine, AT_ONCE if at_most is None else at_most)
-        self.bytes_remain = not wiped
+        self._erase_online(waiting, at_most, problems)
+        wipe_free_space(self.ledger.engine, AT_ONCE if at_most is None else at_most)
         now = self.clock()
 
         def note(connection: sa.Connection) -> None:
@@ -208,18 +204,15 @@ class Erasure:
         waiting: Sequence[UnfinishedErasure],
         at_most: int | None,
         problems: dict[str, dict[str, str]],
-    ) -> bool:
+    ) -> None:
         """Delete the keys from the online store, but not those of readmitted customers."""
         keys = {key for one in waiting for key in one.keys}
         try:
-            return self.online.erase(
-                sorted(self.ledger.read(lambda c: forgotten(c, keys))), at_most
-            )
+            self.online.erase(sorted(self.ledger.read(lambda c: forgotten(c, keys))), at_most)
         except Exception as error:
             log.warning("The online store could not erase forgotten customers: %s", error)
             for one in waiting:
                 problems[one.erasure_id][ONLINE_STORE] = _reason(error)
-            return False
 
     def _clean_files(self, waiting: Sequence[UnfinishedErasure]) -> dict[str, dict[str, str]]:
         """Rewrite the files once for all; by erasure, the files that could not be rewritten."""
