@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ import sqlalchemy as sa
 from features.business.decided_actions import shortened_record
 from features.business.domain import Domain
 from features.customers.profiles import all_accounts_of
+from features.identity.links import resolve_each
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
@@ -84,7 +86,7 @@ class RetentionPolicy:
         Parameters
         ----------
         after_step
-            Called after each transaction; returns False to stop.
+            Called after each step, of one transaction at most; returns False to stop.
         """
         done = Pruned()
         total = self.count(now) if report is not quiet else done
@@ -105,16 +107,11 @@ class RetentionPolicy:
     def _steps(self, now: datetime) -> Iterator[Pruned]:
         days = self.settings.retention_records_days
         while days is not None:
-            rows, until, last = self.ledger.read(
-                lambda connection: _records_to_remove(connection, now - timedelta(days=days), now)
-            )
+            old = partial(_records_to_remove, before=now - timedelta(days=days), now=now)
+            rows, until, last = self.ledger.read(old)
             if until is None:
                 break
-            yield self.ledger.write_now(
-                lambda connection, rows=rows, until=until: _remove_records(  # type: ignore[misc]
-                    connection, rows, until
-                )
-            )
+            yield self.ledger.write_now(partial(_remove_records, rows=rows, until=until))
             if last:
                 break
         if self.settings.retention_events_days is not None:
@@ -125,12 +122,10 @@ class RetentionPolicy:
         following: str | None = ""
         while following is not None:
             ids, following = self.ledger.read(
-                lambda connection, first=following: self._old_events_from(connection, before, first)  # type: ignore[misc]
+                partial(self._old_events_from, before=before, customer=following)
             )
-            if ids:
-                yield self.ledger.write_now(
-                    lambda connection, ids=ids: _delete_events(connection, ids, now)  # type: ignore[misc]
-                )
+            delete = partial(_delete_events, ids=ids, now=now)
+            yield self.ledger.write_now(delete) if ids else Pruned()
 
     def _old_events_from(
         self, connection: sa.Connection, before: datetime, customer: str
@@ -245,7 +240,7 @@ def _remove_records(
     if rows:
         update = sa.update(tables.decisions).where(_DECIDED.serial == sa.bindparam("number"))
         update = update.values(record=sa.bindparam("record"), answer=None, features=None)
-        connection.execute(update, [{**row} for row in rows])
+        connection.execute(update, list(rows))
     tables.set_meta(connection, DONE_UNTIL, str(until))
     return Pruned(records=len(rows), record_bytes=sum(row["size"] for row in rows))
 
@@ -253,10 +248,13 @@ def _remove_records(
 def _delete_events(connection: sa.Connection, ids: Sequence[str], now: datetime) -> Pruned:
     mine = _EVENTS.event_id.in_(ids)
     query = sa.select(
-        _EVENTS.customer_id, sa.func.sum(sa.func.length(_EVENTS.properties)), sa.func.count()
+        _EVENTS.subject, sa.func.sum(sa.func.length(_EVENTS.properties)), sa.func.count()
     )
-    found = connection.execute(query.where(mine).group_by(_EVENTS.customer_id)).all()
-    customers = sorted({row.customer_id for row in found})
+    found = connection.execute(query.where(mine).group_by(_EVENTS.subject)).all()
+    # An event that waits to be moved (`relocation`) is stored under another customer than its own.
+    subjects = {row.subject for row in found}
+    owners = resolve_each(connection, subjects)
+    customers = sorted({owners.get(one, one) for one in subjects})
     keys = [*customers, *sorted(all_accounts_of(connection, customers))]
     connection.execute(sa.delete(tables.events).where(mine))
     request_refold(connection, keys, now)

@@ -9,6 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from features.errors import InvalidSetting
+from features.identity import links
+from features.identity.relocation import place
 from features.ledger import tables
 from features.outcomes.attribution import DECISION_COLUMNS, shown_by
 from features.settings import load_settings
@@ -17,7 +19,7 @@ from features.store.retention import Pruned, RetentionPolicy, pruning_lock
 from tests.conftest import NOW
 from tests.decided import decided, put_imported
 from tests.features.erasing import count
-from tests.features.live import SHOP, InMemoryOnlineStore, event, folded, live
+from tests.features.live import SHOP, InMemoryOnlineStore, event, folded, kept, live
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 DAY = timedelta(days=1)
@@ -108,3 +110,28 @@ def test_old_events_are_deleted_and_features_are_those_of_the_rest(ledger, tmp_p
     asyncio.run(worker.publisher.show_backlog(NOW))
     for who in range(4):
         assert online.states[f"c{who}"] == folded(ledger, f"c{who}")
+
+
+def test_events_that_wait_to_be_moved_are_deleted_from_the_customer_of_their_key(
+    ledger, tmp_path, monkeypatch
+):
+    """After a merge of long histories, events are still stored under the one merged away."""
+    monkeypatch.setattr(links, "place", lambda *about: place(*about[:4], at_most=0))
+    online = InMemoryOnlineStore()
+    worker = live(ledger, online)
+    sent = [event(n, "cookie:1", at=NOW - (100 * n + 1) * DAY) for n in range(5)]
+    asyncio.run(worker.ingest([*sent, event(9, "c1")], NOW))
+    assert asyncio.run(worker.link(("c1", "cookie:1"), "they said so", NOW))
+    assert retention(ledger, tmp_path, events=150).prune(NOW).events == 3
+    assert {*kept(ledger)} == {"c1"}
+    asyncio.run(worker.publisher.show_backlog(NOW))
+    assert online.states["c1"] == folded(ledger, "c1")
+
+
+def test_a_search_that_finds_no_old_events_can_be_stopped(ledger, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CUSTOMERS_PER_STEP", 1)
+    sent = [event(n, f"c{n}") for n in range(3)]
+    asyncio.run(live(ledger, InMemoryOnlineStore()).ingest(sent, NOW))
+    found, steps = retention(ledger, tmp_path, records="never", events=150), []
+    found.prune(NOW, after_step=lambda: bool(steps.append("one")))
+    assert steps == ["one"] and found.is_due(NOW)
