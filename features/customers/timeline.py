@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from features.business.decided_actions import decided_actions
 from features.business.domain import Domain
 from features.errors import InvalidRequest
+from features.identity.relocation import belongs_to, is_any_relocating
 from features.ledger import tables
 
 
@@ -88,7 +89,7 @@ def _events(
     before: TimelineCursor | None,
 ) -> Iterable[TimelineItem]:
     columns = tables.events.c
-    query = sa.select(tables.events).where(columns.customer_id == customer_id)
+    query = sa.select(tables.events).where(_of(connection, tables.events, customer_id))
     for row in _newest(connection, query, columns.occurred_at, columns.event_id, limit, before):
         cursor = TimelineCursor(tables.micros(row.occurred_at), "event", row.event_id)
         yield TimelineItem(cursor, _event_content(row, domain))
@@ -111,7 +112,7 @@ def _decisions(
     connection: sa.Connection, customer_id: str, limit: int, before: TimelineCursor | None
 ) -> Iterable[TimelineItem]:
     columns = tables.decisions.c
-    query = sa.select(tables.decisions).where(columns.customer_id == customer_id)
+    query = sa.select(tables.decisions).where(_of(connection, tables.decisions, customer_id))
     for row in _newest(connection, query, columns.decided_at, columns.decision_id, limit, before):
         cursor = TimelineCursor(tables.micros(row.decided_at), "decision", row.decision_id)
         content = {"channel": row.channel, "key": row.subject, "actions": decided_actions(row)}
@@ -124,11 +125,18 @@ def _outcomes(
     columns = tables.outcomes.c
     mine = tables.decisions.c.decision_id == columns.decision_id
     query = sa.select(tables.outcomes).join(tables.decisions, mine)
-    query = query.where(tables.decisions.c.customer_id == customer_id)
+    query = query.where(_of(connection, tables.decisions, customer_id))
     names = ("decision_id", "action_id", "outcome", "value", "retracts")
     for row in _newest(connection, query, columns.occurred_at, columns.outcome_id, limit, before):
         cursor = TimelineCursor(tables.micros(row.occurred_at), "outcome", row.outcome_id)
         yield TimelineItem(cursor, {name: getattr(row, name) for name in names})
+
+
+def _of(connection: sa.Connection, table: sa.Table, customer_id: str) -> sa.ColumnElement[bool]:
+    """Make the condition that an event or a decision is of a customer."""
+    if is_any_relocating(connection):  # rows are stored under other customers than their own
+        return belongs_to(table, sa.select(sa.literal(customer_id)))
+    return table.c.customer_id == customer_id
 
 
 def _newest(

@@ -8,10 +8,16 @@ import pytest
 
 from features.business.domain import load_domain
 from features.customers.consents import consents
+from features.customers.timeline import timeline
+from features.identity import links
 from features.identity.keys import KeyNormalizer
+from features.identity.relocation import place, relocate_all
 from features.ingest.append_events import append_events
 from features.journeys.events import parse_event
+from features.ledger import tables
 from tests.conftest import SHOP
+from tests.features.erasing import happened, outcome
+from tests.features.live import add, decision
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +42,25 @@ def test_the_words_on_consent_come_in_the_order_in_which_they_were_last_said(led
     ledger.write_now(lambda connection: append_events(connection, normalizer, events, now))
     found = ledger.read(lambda connection: consents(connection, "ann", domain))
     assert [(one["channel"], one["given"]) for one in found] == [(None, False), ("app", True)]
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_rows_that_wait_to_be_moved_are_in_the_timeline_of_the_customer_of_their_key(
+    ledger, domain, now, monkeypatch
+):
+    """A merge and a split of long histories move their rows in small steps."""
+    monkeypatch.setattr(links, "place", lambda *about: place(*about[:4], at_most=0))
+    add(ledger, tables.events, happened(1, "c1"), happened(2, "cookie:1"))
+    add(ledger, tables.decisions, decision(1, "cookie:1", "cookie:1"))
+    add(ledger, tables.outcomes, outcome("o1", "d1"))
+    pair, normalizer = ("c1", "cookie:1"), KeyNormalizer(domain)
+
+    def shown(customer_id):
+        items, _ = ledger.read(lambda c: timeline(c, customer_id, domain, 9, None))
+        return {item.cursor.id for item in items}
+
+    ledger.write_now(lambda c: links.link(c, normalizer, pair, "they said so", now))
+    assert shown("c1") == {"e1", "e2", "d1", "o1"}
+    relocate_all(ledger)
+    ledger.write_now(lambda c: links.unlink(c, pair, "a mistake", now))
+    assert (shown("c1"), shown("cookie:1")) == ({"e1"}, {"e2", "d1", "o1"})
