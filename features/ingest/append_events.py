@@ -30,7 +30,7 @@ class AppendResult(NamedTuple):
     """The result of appending events that broke no rule."""
 
     new_events: dict[str, list[Event]]  # by customer
-    duplicates: int
+    duplicates: list[int]  # by position
     refused: dict[int, InvalidEvent]  # by position
     merges: list[Merge]  # in their order
 
@@ -61,12 +61,13 @@ def _causes(events: Sequence[Event]) -> dict[tuple[str, str], str]:
 
 def _classify(
     connection: sa.Connection, events: Sequence[Event]
-) -> tuple[list[Event], int, dict[int, InvalidEvent]]:
-    """Divide events: the new ones, the number of duplicates, and errors by position."""
+) -> tuple[list[Event], list[int], dict[int, InvalidEvent]]:
+    """Divide events: the new ones, the positions of duplicates, and errors by position."""
     earlier = _stored(connection, [event.event_id for event in events])
     erased = forgotten(connection, {key for event in events for key in event.keys})
     fresh: list[Event] = []
-    duplicates, refused = 0, {}
+    duplicates: list[int] = []
+    refused: dict[int, InvalidEvent] = {}
     for position, event in enumerate(events):
         content = _content(event)
         if erased and (key := next((key for key in event.keys if key in erased), None)):
@@ -75,7 +76,7 @@ def _classify(
             earlier[event.event_id] = content
             fresh.append(event)
         elif earlier[event.event_id] == content:
-            duplicates += 1
+            duplicates.append(position)
         else:
             refused[position] = InvalidEvent(
                 "event_id",

@@ -170,22 +170,17 @@ class Ingest:
         new_events = {key: new for key, new in new_events.items() if key not in touched}
         if new_events:
             self._states.advance(connection, new_events, now)
-        refused = {places[position]: error for position, error in done.refused.items()}
-        result = AppendedEvents(refused=refused)
-        result.touched |= {*touched, *new_events}
-        fresh = {one.event_id: key for key, new in done.new_events.items() for one in new}
-        for place, event in events.items():
-            if place in refused:
-                continue
-            if key := fresh.pop(event.event_id, None):
-                result.accepted[place] = key
-            else:
-                result.duplicates[place] = event.subject
-        if result.duplicates:  # they must be visible, too
-            owners = resolve_each(connection, result.duplicates.values())
-            for place, subject in result.duplicates.items():
+        result = AppendedEvents(touched={*touched, *new_events})
+        result.refused = {places[position]: error for position, error in done.refused.items()}
+        if done.duplicates:  # they must be visible, too
+            subjects = {places[one]: events[places[one]].subject for one in done.duplicates}
+            owners = resolve_each(connection, subjects.values())
+            for place, subject in subjects.items():
                 result.duplicates[place] = owners.get(subject, subject)
             result.touched |= {*result.duplicates.values()}
+        customer_of = {one.event_id: key for key, new in done.new_events.items() for one in new}
+        for place in events.keys() - result.refused.keys() - result.duplicates.keys():
+            result.accepted[place] = customer_of[events[place].event_id]
         return result
 
     def _restate(
@@ -196,13 +191,13 @@ class Ingest:
         now: datetime,
     ) -> set[str]:
         """Fold merged customers and their accounts again; the keys whose past has changed."""
-        restated = restated_by(merges)
+        if not merges:
+            return set()
         for merge in merges:
             if merge.loser_had_data:
                 survivor = merge.survivor, merge.survivor_first_at
                 merge_checkpoints(connection, survivor, (merge.loser, merge.loser_first_at))
-        if not merges:
-            return restated
+        restated = restated_by(merges)
         delete_states(connection, {merge.loser for merge in merges} - restated)
         accounts = self._change_accounts(connection, merges)
         if restated:
