@@ -180,9 +180,8 @@ _Shape = tuple[tuple[str, bool, int], ...]
 @cache
 def _counts(by: Counted, shape: _Shape) -> Statement:
     column: Any = _COLUMNS[by] if by else sa.literal_column("''")
-    if not by:
-        return Statement(_filtered(sa.select(column, sa.func.count()), shape))
-    return Statement(_filtered(sa.select(column, sa.func.count()), shape).group_by(column))
+    query = _filtered(sa.select(column, sa.func.count()), shape)
+    return Statement(query.group_by(column) if by else query)
 
 
 @cache

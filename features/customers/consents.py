@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.identity.relocation import is_relocating
+from features.identity.relocation import is_relocating, is_under, sources_of
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Row, Statement
@@ -82,20 +82,11 @@ def _read(connection: sa.Connection, customer_id: str, types: tuple[str, ...]) -
     if not is_relocating(connection, [customer_id]):
         return _consent_events(types).rows(connection, {"customer": customer_id})
     # Some events are still stored under another customer, and some are another customer's.
-    sources = _SOURCES.rows(connection, {"customer": customer_id})
     found: list[Row] = []
-    for source in {customer_id, *(source for (source,) in sources)}:
+    for source in (customer_id, *sources_of(connection, customer_id)):
         values = {"customer": source, "owner": customer_id}
         found += _consent_events(types, relocating=True).rows(connection, values)
     return found
-
-
-_KEYS = tables.identities.c
-_SOURCES = Statement(
-    sa.select(tables.relocations.c.customer_id)
-    .join_from(tables.relocations, tables.identities, _KEYS.key == tables.relocations.c.subject)
-    .where(_KEYS.customer_id == sa.bindparam("customer"))
-)
 
 
 @cache
@@ -108,9 +99,8 @@ def _consent_events(types: tuple[str, ...], relocating: bool = False) -> Stateme
     is_consent = kind.in_([sa.literal_column(text) for text in _literals(types)])
     query = query.where(columns.customer_id == sa.bindparam("customer"), is_consent)
     if relocating:
-        owner = sa.func.coalesce(_KEYS.customer_id, columns.subject)
-        query = query.outerjoin(tables.identities, _KEYS.key == columns.subject)
-        query = query.where(owner == sa.bindparam("owner"))
+        owner = sa.select(sa.bindparam("owner", type_=sa.Text))
+        query = query.where(is_under(tables.events, owner))
     return Statement(query.order_by(kind, at, name))
 
 

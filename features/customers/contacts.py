@@ -83,7 +83,7 @@ def note_contacts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) 
     """
     statement = _insert_contact(connection.dialect.name)
     if len(rows) > tables.ROW_BY_ROW:
-        return max(connection.execute(statement.clause, list(rows)).rowcount, 0)
+        return statement.run_many(connection, rows)
     return sum(max(statement.count(connection, row), 0) for row in rows)
 
 
@@ -96,8 +96,7 @@ def _insert_contact(dialect: str) -> Statement:
     values["account"] = sa.select(_MEMBERS.account).where(mine).scalar_subquery()
     values["outcomes_at"] = sa.literal_column("''")
     insert = (postgresql if dialect == "postgresql" else sqlite).insert(tables.contacts)
-    statement = insert.values(values).on_conflict_do_nothing()
-    return Statement(statement.execution_options(preserve_rowcount=True))
+    return Statement(insert.values(values).on_conflict_do_nothing())
 
 
 PERIODS_DAYS = (1, 7, 30)  # of the contact counts

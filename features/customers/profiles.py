@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features.identity.links import keys_of, resolve_each
+from features.identity.links import resolve_each
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, in_batches, select_in_batches, texts_of
 
@@ -66,16 +66,13 @@ def account_key(account: str) -> str:
 
 def attributes_of(connection: sa.Connection, customer_id: str) -> dict[str, str]:
     """Read the attributes of a customer by name; unknown attributes are left out."""
-    found: dict[str, str] = {}
-    for row in _rows(connection, customer_id):
-        found = from_json(row.attributes) | found
-    return found
+    return attributes_of_each(connection, [customer_id])[customer_id]
 
 
 def attributes_of_each(
     connection: sa.Connection, customer_ids: Iterable[str]
 ) -> dict[str, dict[str, str]]:
-    """Read the attributes of some customers, as `attributes_of` does, in two queries."""
+    """Read the attributes of some customers by name, in two queries."""
     found: dict[str, dict[str, str]] = {one: {} for one in customer_ids}
     keys = as_json(found)
     for statement in _ATTRIBUTES:  # the naming key first, so earlier values win
@@ -192,13 +189,3 @@ def _accounts_of_keys(
     for query, column in ((linked, keys.customer_id), (never_linked, facts.customer_id)):
         for row in select_in_batches(connection, query, column, customer_ids):
             yield row.customer_id, row.account
-
-
-def _rows(connection: sa.Connection, customer_id: str) -> list[Any]:
-    """Read the rows of a customer's keys, that of the naming key first."""
-    keys = keys_of(connection, customer_id)
-    found = connection.execute(
-        sa.select(tables.customers).where(tables.customers.c.customer_id.in_(keys))
-    )
-    by_key = {row.customer_id: row for row in found}
-    return [by_key[key] for key in keys if key in by_key]

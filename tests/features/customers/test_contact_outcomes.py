@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from features.customers.contact_outcomes import add_outcome_at, update_outcomes_at
-from features.customers.contacts import history
 from features.ledger import tables
 
 
@@ -37,14 +36,6 @@ def say(ledger, now, request):
         ledger.write_now(write)
 
     return said
-
-
-@pytest.fixture
-def told(ledger, now):
-    def read(*customers, days=30):
-        return ledger.read(lambda c: history(c, customers, now - timedelta(days=days)))
-
-    return read
 
 
 def test_what_was_said_is_remembered_with_its_last_time(show, say, told, now):
