@@ -18,7 +18,7 @@ from features.outcomes.credit_rules import reward
 from features.outcomes.reward_rows import ARMS
 from features.outcomes.rewards import Rewards
 
-EPOCH_DAY = timedelta(days=1)
+DAY = timedelta(days=1)
 
 
 def recomputed_rewards(
@@ -45,7 +45,7 @@ def recomputed_rewards(
     rows, earned = ledger.read(read)
     sums: dict[tuple[str, str, int], tuple[int, int, float]] = {}
     for row, gain in zip(rows, earned, strict=True):
-        key = (row.customer_id, row.arm, (row.activated_at - tables.EPOCH) // EPOCH_DAY)
+        key = (row.customer_id, row.arm, (row.activated_at - tables.EPOCH) // DAY)
         decisions, still, total = sums.get(key, (0, 0, 0.0))
         sums[key] = decisions + 1, still + (row.window_ends_at > now), total + gain
     return sums
@@ -75,7 +75,7 @@ def recomputed_event_days(
     found: dict[tuple[str, int], tuple[int, float]] = {}
 
     def add(customer_id: str, at: datetime, left: int, value: float) -> None:
-        key = (customer_id, (at - tables.EPOCH) // EPOCH_DAY)
+        key = (customer_id, (at - tables.EPOCH) // DAY)
         before = found.get(key, (0, 0.0))
         found[key] = before[0] + left, before[1] + value
 
