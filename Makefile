@@ -66,7 +66,7 @@ bench-learner-kill: $(DONE)  ## Kill the learner 20 times (kill -9), and compare
 bench-caps: $(DONE)  ## Ask for decisions with 64 callers at once, and count exceeded caps (20 rounds).
 	$(BIN)/python -m tests.bench.caps --rounds 20
 
-bench-guarantees: $(DONE)  ## Measure visibility, long pasts, fairness and failures of stores (20 minutes).
+bench-guarantees: $(DONE)  ## Measure visible events, long histories, fairness and outages of the store (20 minutes).
 	$(BIN)/nba quickstart
 	$(BIN)/python -m tests.bench.guarantees
 
