@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
-from tests.bench.guarantees_home import found
+from tests.bench.guarantees_home import serving_shop
 from tests.bench.guarantees_identifiers import decide
 from tests.bench.guarantees_load import ask
 from tests.bench.guarantees_report import Figure, at_most, told
-from tests.server import Server, running
+from tests.server import Server
 
 ALONE = [f"alone-{number}" for number in range(300)]
 MEDIAN_MS = 5.0
@@ -39,10 +37,8 @@ def people(size: AccountSize) -> dict[str, str | None]:
 
 def run(size: AccountSize = FULL) -> list[Figure]:
     """Measure one worker in a new home."""
-    with tempfile.TemporaryDirectory() as scratch:
-        home = found(Path(scratch), people(size), per_account=True)
-        with running(home.path, {**home.env, "NBA_NOOP": "true"}) as server:
-            return measure(server, size)
+    with serving_shop(people(size), per_account=True, NBA_NOOP="true") as (server, _):
+        return measure(server, size)
 
 
 def measure(server: Server, size: AccountSize) -> list[Figure]:
@@ -77,6 +73,6 @@ def _in_turns(
         for name, (path, customers) in asked.items():
             _, body = decide(customers[number % len(customers)])
             began = perf_counter()
-            assert ask(connection, (path, body)) == 200
+            assert ask(connection, (path, body))[0] == 200
             times[name].append((perf_counter() - began) * 1000)
     return times

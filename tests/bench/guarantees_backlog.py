@@ -6,10 +6,9 @@ not wait for them, and the server must show them in the background.
 
 from __future__ import annotations
 
-import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,15 +19,17 @@ from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.states.checkpoints import to_bytes
-from tests.bench.guarantees_home import Home, event, found
+from features.store.feast_store import FeatureStore
+from tests.bench.guarantees_home import Home, event, serving_shop
 from tests.bench.guarantees_identifiers import decide
 from tests.bench.guarantees_load import steady
 from tests.bench.guarantees_report import Figure, at_most, none_of, told
-from tests.server import Server, running
+from tests.server import Server
 
 PEOPLE: dict[str, str | None] = dict.fromkeys(f"new-{number}" for number in range(50))
 CALL_S, DONE_S = 0.1, 120.0
 AT_ONCE = 5000  # rows written in one transaction
+LOOKED_AT = 100  # states that are read from the online store in the end
 DECISIONS_PER_S = 50.0
 
 
@@ -44,10 +45,8 @@ FULL, SMALL = BacklogSize(50_000, 40), BacklogSize(5000, 3)
 
 def run(size: BacklogSize = FULL) -> list[Figure]:
     """Measure a server of two workers in a new home."""
-    with tempfile.TemporaryDirectory() as scratch:
-        home = found(Path(scratch), PEOPLE)
-        with running(home.path, {**home.env, "NBA_WORKERS": "2"}) as server:
-            return measure(server, home, size)
+    with serving_shop(PEOPLE, NBA_WORKERS="2") as (server, home):
+        return measure(server, home, size)
 
 
 def measure(server: Server, home: Home, size: BacklogSize) -> list[Figure]:
@@ -59,13 +58,15 @@ def measure(server: Server, home: Home, size: BacklogSize) -> list[Figure]:
             ledger.write_now(_mark_all_waiting)
             began = time.monotonic()
             calls = [_call(server, ledger, number) for number in range(size.calls)]
-            statuses, took, waiting = zip(*calls, strict=True)
+            accepted, took, waiting = zip(*calls, strict=True)
             left = _wait_until_shown(ledger, began + DONE_S)
             done_s = time.monotonic() - began
+    looked_at = range(0, size.states, size.states // LOOKED_AT)
     states = f"{size.states:,} waiting states"
     times = [one.ms for one in sent]
+    failed = sum(one.status != 200 for one in sent)
     return [
-        none_of(f"{states}: calls that failed", sum(one != 200 for one in statuses), len(took)),
+        none_of(f"{states}: events not accepted", len(took) - sum(accepted), len(took)),
         Figure(
             f"{states}: of them when the first call was answered",
             f"{waiting[0]:,}",
@@ -74,7 +75,9 @@ def measure(server: Server, home: Home, size: BacklogSize) -> list[Figure]:
         ),
         at_most(f"{states}: longest call of one event", max(took), CALL_S, "s", len(took)),
         none_of(f"{states}: still waiting after {DONE_S:.0f} s", left, size.states),
+        none_of(f"{states}: not in the online store", _not_online(home, looked_at), len(looked_at)),
         told(f"{states}: shown after", done_s, "s"),
+        none_of(f"{states}: decisions meanwhile that failed", failed, len(sent)),
         told(f"{states}: decisions meanwhile, p99", float(np.percentile(times, 99)), "ms"),
         told(f"{states}: decisions meanwhile, longest", max(times), "ms"),
     ]
@@ -111,14 +114,14 @@ def _mark_all_waiting(connection: sa.Connection) -> None:
 
 
 def _call(server: Server, ledger: Ledger, number: int) -> tuple[int, float, int]:
-    """Send an event; the status, the seconds, and the number of states that wait afterwards."""
+    """Send an event; 1 if it was accepted, the seconds, and the states that wait afterwards."""
     one = event(f"meanwhile-{number}", f"new-{number % len(PEOPLE)}")
     began = time.perf_counter()
-    status, _ = server.post("/v1/events", {"events": [one]})
+    _, answer = server.post("/v1/events", {"events": [one]})
     took = time.perf_counter() - began
     waiting = ledger.read(_waiting)
     time.sleep(0.05)
-    return status, took, waiting
+    return int(answer.get("accepted", 0)), took, waiting
 
 
 def _waiting(connection: sa.Connection) -> int:
@@ -133,3 +136,9 @@ def _wait_until_shown(ledger: Ledger, end: float) -> int:
             break
         time.sleep(0.2)
     return left
+
+
+def _not_online(home: Home, numbers: Sequence[int]) -> int:
+    """Count the customers, of some that `_write_states` has written, without a state online."""
+    store = FeatureStore(home.settings, load_domain(home.settings.domain))
+    return sum(store.online(f"waits-{number}") is None for number in numbers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
 from tests.commands import nba_in_process
 from tests.conftest import SHOP
-from tests.server import Server
+from tests.server import Server, running
 
 PROMOTIONS = [f"offer_{number}" for number in range(1, 9)]
 CHANNEL = "app"
@@ -95,6 +96,20 @@ def found(
         done = nba_in_process(command, env)
         assert done.returncode == 0, done.stdout + done.stderr
     return Home(folder / "home", env)
+
+
+@contextmanager
+def serving_shop(
+    people: Mapping[str, str | None],
+    events: pa.Table | None = None,
+    per_account: bool = False,
+    **env: str,
+) -> Iterator[tuple[Server, Home]]:
+    """Start a server in a new home (`found`); ``env`` adds variables to its environment."""
+    with tempfile.TemporaryDirectory() as scratch:
+        home = found(Path(scratch), people, events, per_account)
+        with running(home.path, {**home.env, **env}) as server:
+            yield server, home
 
 
 def grocer(folder: Path) -> Home:

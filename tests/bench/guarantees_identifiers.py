@@ -23,6 +23,7 @@ from tests.bench.guarantees_report import Figure, at_least, at_most, none_of, to
 from tests.server import Server, running
 
 EVENTS, BATCH = 500, 20
+LOOKED_UP = 25  # one of so many events is looked up by its last identifier
 DECISIONS_PER_S = 50.0
 
 
@@ -68,11 +69,18 @@ def decide(customer_id: str) -> Request:
     return "/v1/decide", json.dumps(body).encode()
 
 
+def is_known(server: Server, identifier: str) -> bool:
+    """Ask for a decision by an identifier; whether it leads to a customer."""
+    status, answer = server.post("/v1/decide", {"identifiers": [identifier], "channel": CHANNEL})
+    assert status == 200, answer
+    return bool(answer["known"])
+
+
 def many_identifiers(
     server: Server, customers: Sequence[str], size: IdentifiersSize
 ) -> list[Figure]:
     """Send calls of 500 events with new identifiers, while another client asks for decisions."""
-    took, statuses, meanwhile = [], [], list[Sent]()
+    took, accepted, unknown, meanwhile = [], 0, 0, list[Sent]()
     for call in range(size.calls):
         events = [
             event(
@@ -89,16 +97,22 @@ def many_identifiers(
         ) as sent:
             time.sleep(size.pause_s)
             began = time.perf_counter()
-            statuses.append(ask(connection, ("/v1/events", body)))
+            _, answer = ask(connection, ("/v1/events", body))
             took.append(time.perf_counter() - began)
+            accepted += json.loads(answer).get("accepted", 0)
             time.sleep(size.pause_s)
         meanwhile += sent
+        named = [one["identifiers"][-1] for one in events[::LOOKED_UP]]
+        unknown += sum(not is_known(server, identifier) for identifier in named)
     times = [one.ms for one in meanwhile]
-    refused = sum(status != 200 for status in [*statuses, *(one.status for one in meanwhile)])
+    failed = sum(one.status != 200 for one in meanwhile)
+    sent_n, looked_up = size.calls * EVENTS, size.calls * len(range(0, EVENTS, LOOKED_UP))
     load = f"{EVENTS} events with {size.identifiers} new identifiers each"
     return [
         at_most(f"{load}: longest call", max(took), 4, "s", len(took)),
-        none_of(f"{load}: requests that failed", refused, len(meanwhile) + len(statuses)),
+        none_of(f"{load}: not accepted", sent_n - accepted, sent_n),
+        none_of(f"{load}: identifiers of nobody", unknown, looked_up),
+        none_of("decisions meanwhile that failed", failed, len(meanwhile)),
         at_most("decisions meanwhile, p99", float(np.percentile(times, 99)), 50, "ms", len(times)),
         told("decisions meanwhile, longest", max(times), "ms"),
     ]
@@ -139,5 +153,9 @@ def _rate(
         return "/v1/events", json.dumps({"events": events}).encode()
 
     began = time.perf_counter()
-    times = hammer(server, size.connections, size.seconds, batch)
+    times = hammer(server, size.connections, size.seconds, batch, _all_accepted)
     return len(times) * BATCH / (time.perf_counter() - began)
+
+
+def _all_accepted(body: bytes) -> bool:
+    return bool(json.loads(body)["accepted"] == BATCH)

@@ -34,13 +34,12 @@ class Sent(NamedTuple):
     ms: float
 
 
-def ask(connection: HTTPConnection, request: Request) -> int:
-    """Send a request and read its answer; the status."""
+def ask(connection: HTTPConnection, request: Request) -> tuple[int, bytes]:
+    """Send a request and read its answer; the status and the body."""
     path, body = request
     connection.request("POST", path, body, HEADERS)
     answer = connection.getresponse()
-    answer.read()
-    return answer.status
+    return answer.status, answer.read()
 
 
 @contextmanager
@@ -74,7 +73,7 @@ def steady(server: Server, per_s: float, request: Callable[[int], Request]) -> I
                 return
             path, body = request(number)
             try:
-                status = ask(connection, (path, body))
+                status, _ = ask(connection, (path, body))
             except (OSError, HTTPException):
                 connection, status = server.connect(), 0
             sent.append(Sent(path, status, due, (time.monotonic() - due) * 1000))
@@ -89,10 +88,16 @@ def hammer(
     connections: int,
     seconds: float,
     request: Callable[[np.random.Generator], Request],
+    holds: Callable[[bytes], bool] = lambda body: True,
 ) -> list[float]:
     """Send requests on several connections, each as soon as the one before is answered.
 
     The connections are opened before, one after the other, so that no worker gets all of them.
+
+    Parameters
+    ----------
+    holds
+        Whether the body of an answer is right.
 
     Returns
     -------
@@ -110,9 +115,9 @@ def hammer(
             while time.monotonic() < end:
                 one = request(rng)
                 began = time.perf_counter()
-                status = ask(opened[number], one)
+                status, body = ask(opened[number], one)
                 times.append((time.perf_counter() - began) * 1000)
-                assert status == 200, status
+                assert status == 200 and holds(body), (status, body)
         except Exception as error:
             failed.append(error)
 

@@ -6,14 +6,12 @@ at a steady rate: the decisions must not be slower than the no-op of the same ru
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from math import inf, isfinite
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,11 +20,11 @@ import pyarrow as pa
 from features.business.domain import load_domain
 from features.journeys.model_input import ModelInput
 from features.store.feast_store import FeatureStore
-from tests.bench.guarantees_home import Home, event, found
+from tests.bench.guarantees_home import Home, event, serving_shop
 from tests.bench.guarantees_identifiers import decide
 from tests.bench.guarantees_load import Request, Sent, steady
 from tests.bench.guarantees_report import Figure, at_least, at_most, none_of, told
-from tests.server import Server, running
+from tests.server import Server
 
 LONG, OTHER_LONG, SHORT = "long-1", "long-2", "short-1"
 MEMBERS = [f"member-{number}" for number in range(20)]
@@ -70,10 +68,9 @@ SMALL = LongSize(events=3000, rounds=1, links=1, per_s=50, rest_s=0.05)
 
 def run(size: LongSize = FULL) -> list[Figure]:
     """Measure a server of two workers in a new home."""
-    with tempfile.TemporaryDirectory() as scratch:
-        home = found(Path(scratch), PEOPLE, events(size))
-        with running(home.path, {**home.env, "NBA_WORKERS": "2", "NBA_NOOP": "true"}) as server:
-            return measure(server, home, size)
+    env = {"NBA_WORKERS": "2", "NBA_NOOP": "true"}
+    with serving_shop(PEOPLE, events(size), **env) as (server, home):
+        return measure(server, home, size)
 
 
 def events(size: LongSize) -> pa.Table:
@@ -132,10 +129,10 @@ class _Changes:
             self._event(f"event late by {name}, long {whose}", customer(), late)
 
     def _event(self, name: str, customer: str, late: timedelta) -> None:
-        before = self._shown(customer)
+        after = self._shown(customer) + (2 if PEOPLE[customer] else 1)  # the account's, too
         one = event(f"late-{next(self._numbers)}", customer, at=datetime.now(UTC) - late)
         body = {"events": [one]}
-        self._change(name, "/v1/events", body, lambda: self._shown(customer) == before + 1)
+        self._change(name, "/v1/events", body, lambda: self._shown(customer) == after)
 
     def link(self, name: str, left: str, right: str) -> None:
         """Link two customers, and undo it."""
@@ -168,9 +165,10 @@ class _Changes:
         return status == 200
 
     def _shown(self, customer: str) -> int:
-        """The number of events in the state that the online store shows of a customer."""
+        """Count the events in the states that the online store shows: the account's, too."""
         shown = self._store.online(customer)
-        return self._fold.events_n(shown.state) if shown and shown.state else 0
+        states = (shown.state, shown.account_state) if shown else ()
+        return sum(self._fold.events_n(state) for state in states if state)
 
     def _check(self, name: str, holds: bool) -> None:
         self._checked += 1

@@ -7,22 +7,20 @@ which shows that the check can fail.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from tests.bench.guarantees_home import event, found, promotions_for, send
+from tests.bench.guarantees_home import event, promotions_for, send, serving_shop
 from tests.bench.guarantees_load import beside
 from tests.bench.guarantees_report import Figure, most_of, none_of, told
 from tests.bench.guarantees_visible import COLLEAGUES, CUSTOMER, PEOPLE
-from tests.server import Server, running
+from tests.server import Server
 
 JITTER_S = 0.006
 
@@ -54,10 +52,8 @@ SCENES = (
 
 def run(size: ComplaintsSize = FULL) -> list[Figure]:
     """Run both scenes on a server of two workers in a new home."""
-    with tempfile.TemporaryDirectory() as scratch:
-        home = found(Path(scratch), PEOPLE)
-        with running(home.path, {**home.env, "NBA_WORKERS": "2"}) as server:
-            return measure(server, size)
+    with serving_shop(PEOPLE, NBA_WORKERS="2") as (server, _):
+        return measure(server, size)
 
 
 def measure(server: Server, size: ComplaintsSize) -> list[Figure]:

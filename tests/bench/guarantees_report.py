@@ -35,7 +35,7 @@ def none_of(subject: str, count: int, of: int, more: str = "") -> Figure:
 
 def most_of(subject: str, count: int, of: int) -> Figure:
     """Compare a share with 90 %: it shows that a check can fail, where exploration decides too."""
-    return Figure(subject, f"{count:,} of {of:,}", "at least 90 %", count >= 0.9 * of)
+    return Figure(subject, f"{count:,} of {of:,}", "at least 90 %", count >= 0.9 * of > 0)
 
 
 def at_most(subject: str, value: float, limit: float, unit: str, of: int = 1) -> Figure:

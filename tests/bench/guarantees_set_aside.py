@@ -6,17 +6,15 @@ waits for one to be shown.
 
 from __future__ import annotations
 
-import tempfile
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from features.ledger import tables
-from tests.bench.guarantees_home import Home, event, found
+from tests.bench.guarantees_home import Home, event, serving_shop
 from tests.bench.guarantees_report import Figure, none_of
-from tests.server import Server, running
+from tests.server import Server
 
 POISONED = "poisoned"
 PEOPLE: dict[str, str | None] = dict.fromkeys(
@@ -36,11 +34,9 @@ FULL, SMALL = SetAsideSize(100), SetAsideSize(10)
 
 def run(size: SetAsideSize = FULL) -> list[Figure]:
     """Check a server of two workers in a new home."""
-    with tempfile.TemporaryDirectory() as scratch:
-        home = found(Path(scratch), PEOPLE)
-        env = {**home.env, "NBA_WORKERS": "2", "NBA_MODELS_EVERY_S": "1"}
-        with running(home.path, env) as server:
-            return measure(server, home, size)
+    env = {"NBA_WORKERS": "2", "NBA_MODELS_EVERY_S": "1"}
+    with serving_shop(PEOPLE, **env) as (server, home):
+        return measure(server, home, size)
 
 
 def measure(server: Server, home: Home, size: SetAsideSize) -> list[Figure]:

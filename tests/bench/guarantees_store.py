@@ -74,16 +74,18 @@ def vanishing(server: Server, home: Home, size: StoreSize) -> list[Figure]:
     send(server, *(event(f"opened-{name}", name, "complaint_opened") for name in LIVE))
     before = sum(_given(server, COMPLAIN, len(COMPLAIN)))
     content = sum(_given(server, CONTENT, len(CONTENT)))
-    given: list[bool] = []
+    given, unknown = list[bool](), list[bool]()
     while len(given) < size.decisions:
         with _without_tables(home):
             given += _given(server, COMPLAIN, HICCUP)
+            unknown += _given(server, CONTENT, 1)
         given += _given(server, COMPLAIN, HICCUP)  # not yet looked at again, or back
     again = _back_within_s(server)
     return [
         none_of(f"store in order: {ASKED}", before, len(COMPLAIN)),
         most_of("store in order: promotions without a complaint", content, len(CONTENT)),
         none_of(f"tables vanish and come back: {ASKED}", sum(given), len(given)),
+        none_of("tables vanished: promotions without a complaint", sum(unknown), len(unknown)),
         Figure(
             "promotions without a complaint after the store is back",
             "none in 30 s" if again is None else f"after {again:.1f} s",

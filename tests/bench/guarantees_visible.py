@@ -220,5 +220,5 @@ def _wrong(home: Home, scene: Scene, ids: set[str]) -> int:
         state = fold.advance(state, row.type, row.channel, row.occurred_at.timestamp(), {})
     key = account_key(scene.account) if scene.account else scene.customers[0]
     shown = FeatureStore(settings, domain).online(key)
-    right = shown is not None and np.allclose(state, shown.state or [], equal_nan=True)
+    right = shown is not None and np.array_equal(state, shown.state or [], equal_nan=True)
     return int(not right or {row.event_id for row in rows} != ids)

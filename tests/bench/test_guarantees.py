@@ -73,7 +73,9 @@ def test_a_figure_is_short_beyond_its_limit_and_where_nothing_was_measured():
     assert [at_least("a", value, 2, "s").holds for value in (2, 1.9)] == [True, False]
     assert [none_of("a", found, of).holds for found, of in ((0, 5), (1, 5))] == [True, False]
     assert not none_of("a", 0, 0).holds
-    assert [most_of("a", count, 10).holds for count in (9, 8)] == [True, False]
+    assert [most_of("a", count, of).holds for count, of in ((9, 10), (8, 10), (0, 0))] == [
+        *(True, False, False)
+    ]
 
 
 def test_an_acknowledged_event_is_shown_while_its_customer_is_busy(home, tmp_path):
