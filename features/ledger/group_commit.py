@@ -162,10 +162,7 @@ class GroupCommit:
     def _write_groups(self) -> None:
         group = list[Unit]()
         while self._take(group) or group:
-            left = self._commit(group)
-            with self._state:
-                self._pending -= len(group) - len(left)
-            group = left
+            group = self._commit(group)
 
     def _take(self, group: list[Unit]) -> bool:
         """Add waiting units to a group; wait for one if it is empty. Return False at the end."""
@@ -194,16 +191,22 @@ class GroupCommit:
             # The whole group was rolled back; run one by one, only that unit fails. This is rare,
             # so the usual case is spared a savepoint for each unit.
             if len(group) == 1:
-                _deliver([_failed(group[0], failed.__cause__ or failed)])
+                self._end(1, [_failed(group[0], failed.__cause__ or failed)])
                 return []
             for unit in sorted(group, key=lambda unit: not unit.first):
                 self._commit([unit], alone=True)
             return []
         except Exception as lost:  # no lock or no disk: nothing of the group was written
-            _deliver([_failed(unit, lost) for unit in group if unit.begin()])
+            self._end(len(group), [_failed(unit, lost) for unit in group if unit.begin()])
             return []
-        _deliver(done)
+        self._end(len(group) - len(left), done)
         return left
+
+    def _end(self, count: int, done: Sequence[Done]) -> None:
+        """Count units as pending no more, then deliver their results."""
+        with self._state:
+            self._pending -= count
+        _deliver(done)
 
 
 def _run_at_once(unwaiting: UnwaitingConnection, units: Sequence[Unit]) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
+from queue import SimpleQueue
 
 import pytest
+import sqlalchemy as sa
 
 from features.errors import InvalidRequest, LedgerDown
 from features.ledger import databases, group_commit, tables
@@ -121,6 +123,18 @@ def test_a_brief_unit_that_fails_takes_no_other_with_it(ledger, bad, others):
     assert answers == [f"k{n}" for n in range(others)]
     assert all(found(ledger, key) for key in answers)
     assert not found(ledger, "half")
+
+
+def lose(_):
+    raise sa.exc.DBAPIError("", None, OSError("cut"), connection_invalidated=True)
+
+
+@pytest.mark.parametrize("work", [note("a"), fail, refuse, lose])
+def test_a_unit_that_is_answered_is_pending_no_more(ledger, work):
+    pending, future = SimpleQueue(), Future()
+    future.add_done_callback(lambda _: pending.put(ledger._group_commit.pending))
+    ledger._group_commit.queue([Unit(work, future)])
+    assert pending.get(timeout=10) == 0
 
 
 def test_a_brief_unit_that_was_cancelled_is_not_run(ledger):
