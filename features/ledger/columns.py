@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -42,3 +43,8 @@ metadata = sa.MetaData()
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 # 64 bits: PostgreSQL increments a sequence at failed inserts, too, so 32 bits could run out.
 SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def partial_index(name: str, holds: sa.ColumnElement[bool], *columns: sa.Column[Any]) -> sa.Index:
+    """Index columns of a table for those rows for which a condition holds."""
+    return sa.Index(name, *columns, sqlite_where=holds, postgresql_where=holds)

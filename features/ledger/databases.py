@@ -18,7 +18,7 @@ from features.ledger import tables
 from features.ledger.statements import execute_text
 
 BUSY_MS = 30_000  # a writer waits for the lock this long at most
-NO_TURN_S = 45.0  # a unit of a thread begins within this time; the database itself says so before
+NO_TURN_S = 45.0  # a thread waits for its unit to begin this long; longer than for the lock
 # A network that drops all packets is noticed after about 10 s, not after 2 hours.
 TIMEOUTS = {
     "connect_timeout": 5,  # seconds

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from features.ledger.columns import TEXT, UtcMicros, metadata
+from features.ledger.columns import TEXT, UtcMicros, metadata, partial_index
 from features.ledger.statements import Statement
 
 # The state of a customer or an account after all its events up to one of them. A late event is
@@ -50,13 +50,7 @@ erasures = sa.Table(
     sa.Column("finished_at", UtcMicros),
     sa.Column("problems", TEXT, nullable=False),
 )
-unfinished = erasures.c.finished_at.is_(None)
-sa.Index(
-    "erasures_unfinished",
-    erasures.c.asked_at,
-    sqlite_where=unfinished,
-    postgresql_where=unfinished,
-)
+partial_index("erasures_unfinished", erasures.c.finished_at.is_(None), erasures.c.asked_at)
 # The keys and the decision ids of an erasure in plain text, until it is finished.
 erasure_keys = sa.Table(
     "erasure_keys",
@@ -112,17 +106,18 @@ _MARK = Statement(
 
 def mark_decisions(connection: sa.Connection, decision_ids: Iterable[str]) -> None:
     """Mark decisions whose outcomes or showing changed, and those that share outcomes with them."""
-    for decision_id in decision_ids:
-        _MARK.run(connection, {"kind": DECISION, "key": decision_id, "day": ANY_DAY})
+    _mark(connection, DECISION, ((one, ANY_DAY) for one in decision_ids))
 
 
 def mark_customers(connection: sa.Connection, customer_ids: Iterable[str]) -> None:
     """Mark all days of customers whose decisions or events came, went or were loaded."""
-    for customer_id in customer_ids:
-        _MARK.run(connection, {"kind": CUSTOMER, "key": customer_id, "day": ANY_DAY})
+    _mark(connection, CUSTOMER, ((one, ANY_DAY) for one in customer_ids))
 
 
 def mark_event_days(connection: sa.Connection, days: Iterable[tuple[str, int]]) -> None:
     """Mark customers and days (since 1970, UTC) on which events with a value came."""
-    for customer_id, day in days:
-        _MARK.run(connection, {"kind": EVENTS, "key": customer_id, "day": day})
+    _mark(connection, EVENTS, days)
+
+
+def _mark(connection: sa.Connection, kind: str, keys: Iterable[tuple[str, int]]) -> None:
+    _MARK.run_many(connection, [{"kind": kind, "key": key, "day": day} for key, day in keys])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from features.ledger.columns import SERIAL, TEXT, UtcMicros, metadata
+from features.ledger.columns import SERIAL, TEXT, UtcMicros, metadata, partial_index
 
 # The credit that the learner has counted for each shown action; revised with its outcomes and with
 # the age of its silence. A row is inserted when the action is shown, with count 0.
@@ -19,13 +19,7 @@ credits = sa.Table(
     # The number of the snapshot that was the first with this credit as it is now; null: unknown.
     sa.Column("sequence", sa.BigInteger),
 )
-waiting = credits.c.revise_at.is_not(None)
-sa.Index(
-    "credits_to_revise",
-    credits.c.revise_at,
-    sqlite_where=waiting,
-    postgresql_where=waiting,
-)
+partial_index("credits_to_revise", credits.c.revise_at.is_not(None), credits.c.revise_at)
 # The state of the learner, replaced in the transaction that marks its outcomes as learned.
 learner_state = sa.Table(
     "learner_state",

@@ -26,7 +26,7 @@ UPDATE contacts SET account = (
 # Decisions up to this serial were recorded with all keys of their request; see `erase_rows`.
 RECORDS_WITH_KEYS = """
 INSERT INTO meta (key, value)
-SELECT 'records with keys up to serial', CAST(serial AS {text}) FROM (
+SELECT 'records with keys up to serial', CAST(serial AS TEXT) FROM (
     SELECT MAX(serial) AS serial FROM decisions WHERE record IS NOT NULL
 ) AS last WHERE serial IS NOT NULL
 """
@@ -38,7 +38,7 @@ CHANGES = (
     "account {text} NOT NULL)",
     ACCOUNTS,
     ACCOUNTS_OF_CONTACTS,
-    RECORDS_WITH_KEYS.replace("{text}", "TEXT"),
+    RECORDS_WITH_KEYS,
     "CREATE INDEX ix_account_members_account ON account_members (account)",
     "CREATE INDEX contacts_of_account ON contacts "
     "(account, shown_at, channel, action_group, action_id) WHERE account IS NOT NULL",

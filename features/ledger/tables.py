@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.ledger.columns import EPOCH as EPOCH
-from features.ledger.columns import SERIAL, TEXT
+from features.ledger.columns import SERIAL, TEXT, partial_index
 from features.ledger.columns import UtcMicros as UtcMicros
 from features.ledger.columns import from_micros as from_micros
 from features.ledger.columns import metadata as metadata
@@ -103,12 +103,7 @@ journey_states = sa.Table(
     sa.Column("problem", TEXT),
 )
 unpublished = sa.not_(sa.and_(journey_states.c.online, journey_states.c.profile_online))
-sa.Index(
-    "journey_states_waiting",
-    journey_states.c.customer_id,
-    sqlite_where=unpublished,
-    postgresql_where=unpublished,
-)
+partial_index("journey_states_waiting", unpublished, journey_states.c.customer_id)
 # Keyed hashes of the keys of forgotten customers. A hash recognises a key, but does not reveal it.
 tombstones = sa.Table(
     "tombstones",
@@ -142,12 +137,10 @@ decisions = sa.Table(
 )
 # A decision that was shown later than it was made is found by the time of its showing.
 activated_later = decisions.c.activation.is_not(None)
-sa.Index(
+partial_index(
     "decisions_activated_later",
-    decisions.c.customer_id,
-    decisions.c.activated_at,
-    sqlite_where=activated_later,
-    postgresql_where=activated_later,
+    activated_later,
+    *(decisions.c.customer_id, decisions.c.activated_at),
 )
 # Every showing of an action; caps and cool-downs are computed from it. `action_group` is the group
 # at that time, so that a changed catalogue does not change the past. `outcomes_at`: the outcomes
@@ -167,14 +160,12 @@ contacts = sa.Table(
     sa.Column("account", TEXT),
     sa.Index("contacts_of_customer", "customer_id", "shown_at"),
 )
-_of_account = contacts.c.account.is_not(None)
 # It has all columns by which a cap counts, as an account may have thousands of contacts.
-sa.Index(
+partial_index(
     "contacts_of_account",
+    contacts.c.account.is_not(None),
     *(contacts.c.account, contacts.c.shown_at, contacts.c.channel),
     *(contacts.c.action_group, contacts.c.action_id),
-    sqlite_where=_of_account,
-    postgresql_where=_of_account,
 )
 
 
@@ -229,21 +220,20 @@ def insert_new(
     connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
 ) -> int:
     """Insert the rows whose primary key is not there yet; return their number."""
-    if len(rows) <= ROW_BY_ROW:
-        statement_of = _statement(_insert_new, table, connection.dialect.name)
-        return sum(max(statement_of(*row).count(connection, row), 0) for row in rows)
     statement_of = _statement(_insert_new, table, connection.dialect.name)
+    if len(rows) <= ROW_BY_ROW:
+        return sum(max(statement_of(*row).count(connection, row), 0) for row in rows)
     return statement_of(*rows[0]).run_many(connection, rows)
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, or overwrite the rows with the same primary key."""
-    if len(rows) <= ROW_BY_ROW:
-        statement_of = _statement(_upsert, table, connection.dialect.name)
-        for row in rows:
-            statement_of(*row).run(connection, row)
+    statement_of = _statement(_upsert, table, connection.dialect.name)
+    if len(rows) > ROW_BY_ROW:
+        statement_of(*rows[0]).run_many(connection, rows)
         return
-    _statement(_upsert, table, connection.dialect.name)(*rows[0]).run_many(connection, rows)
+    for row in rows:
+        statement_of(*row).run(connection, row)
 
 
 def get_meta(connection: sa.Connection, key: str) -> str | None:
@@ -259,8 +249,7 @@ def set_meta(connection: sa.Connection, key: str, value: str) -> None:
 # Cached for each table: building a statement takes longer than the database takes to run it.
 @cache
 def _insert_new(table: sa.Table, dialect: str) -> Any:
-    statement = _insert(table, dialect).on_conflict_do_nothing()
-    return statement.execution_options(preserve_rowcount=True)  # psycopg drops it otherwise
+    return _insert(table, dialect).on_conflict_do_nothing()
 
 
 @cache

@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 SUFFIX = "-queue"  # of the file beside the ledger
 COUNTER = struct.Struct("<q")  # the content of the file: the next ticket
 FLOCK = struct.Struct("hhqqi")  # `struct flock` of Linux: type, whence, start, length, process
+HELD = (errno.EAGAIN, errno.EACCES)  # another open file has locked the byte
 # The bytes that are locked: 0 by a writer who came when nobody was there; n by ticket n, n >= 1;
 # and the last one while a ticket is taken.
-HELD = (errno.EAGAIN, errno.EACCES)
 LAST = TAKING = 2**62  # a million tickets a second last for 146,000 years
 POLL_S = 0.002
 LOOK_EVERY_S = 1.0  # at the name of the file, which may have been deleted and made again

@@ -1,4 +1,4 @@
-"""Tests that the derived tables are created with the others, and are read by their indexes."""
+"""Tests that the derived tables are created with the others, and the order of their keys."""
 
 from __future__ import annotations
 
