@@ -29,8 +29,10 @@ from features.states.checkpoints import (
 )
 from features.states.refolding import CannotFold, FoldedState, fold_rows, refold_tail
 from features.states.set_aside import set_aside
-from features.states.state_rows import NO_STATE, drop_states, stored_states
+from features.states.state_rows import drop_states, stored_states
 from features.states.stored_events import MICROS, Position, events_of
+
+NO_STATE: dict[str, Any] = {"state": None, "last_at": None, "last_event_id": None}
 
 
 @dataclass(frozen=True)

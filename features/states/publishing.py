@@ -137,8 +137,11 @@ def finish(
     refold: Refold,
     error: CannotFold | None,
 ) -> bool:
-    """Commit a refold and fold the events since; return False if too many came meanwhile."""
-    if error is not None:
+    """Commit a refold and fold the events since; return False if too many came meanwhile.
+
+    The customer of a refold that ended with ``error`` is set aside, unless the past has changed.
+    """
+    if error is not None and refold.is_current(connection):
         set_aside(connection, key, str(error))
         return True
     refold.commit(connection)

@@ -166,6 +166,10 @@ class Refold:
         """True if so much is folded that it is committed before the next step."""
         return self._pages_n >= PAGES_TO_COMMIT
 
+    def is_current(self, connection: sa.Connection) -> bool:
+        """Return False if the customer was merged, split or erased since the first step."""
+        return _generation(connection, self._key) == self._generation
+
     def commit(self, connection: sa.Connection) -> bool:
         """Store the checkpoints that hold, if the customer was not merged or split meanwhile.
 
@@ -174,7 +178,7 @@ class Refold:
         bool
             Whether all of them hold, so that this refold may go on.
         """
-        if _generation(connection, self._key) != self._generation:
+        if not self.is_current(connection):
             return False
         if self._base and not is_stored(connection, self._key, self._base):
             return False

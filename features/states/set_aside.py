@@ -14,7 +14,8 @@ from features.ledger import tables
 
 NAMED = 3  # customers in a sentence
 _COLUMNS = tables.journey_states.c
-_ASIDE = _COLUMNS.problem.is_not(None)
+# They have no state that could be online, so the index of the states that wait finds them.
+_ASIDE = sa.and_(tables.unpublished, _COLUMNS.problem.is_not(None))
 
 
 def set_aside(connection: sa.Connection, key: str, problem: str) -> None:

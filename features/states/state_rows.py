@@ -9,12 +9,21 @@ from typing import Any
 import sqlalchemy as sa
 
 from features.ledger import tables
+from features.ledger.statements import Statement
 from features.states.checkpoints import delete_all_checkpoints
 
 # Built once: building the expressions would take longer than the database takes to answer them.
 OF_KEYS = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
 _STATES_OF = sa.select(tables.journey_states).where(OF_KEYS)
-NO_STATE: dict[str, Any] = {"state": None, "last_at": None, "last_event_id": None}
+_DROP = Statement(
+    sa.text(
+        "INSERT INTO journey_states (customer_id, online, profile_online, restated_at, generation) "
+        "VALUES (:key, FALSE, FALSE, :now_us, 1) ON CONFLICT (customer_id) DO UPDATE SET "
+        "state = NULL, last_at = NULL, last_event_id = NULL, problem = NULL, online = FALSE, "
+        "profile_online = FALSE, restated_at = excluded.restated_at, "
+        "generation = journey_states.generation + 1"
+    )
+)
 
 
 def stored_states(connection: sa.Connection, keys: Iterable[str]) -> dict[str, Any]:
@@ -32,15 +41,8 @@ def request_refold(connection: sa.Connection, keys: Iterable[str], now: datetime
 
 def drop_states(connection: sa.Connection, keys: Sequence[str], now: datetime) -> None:
     """Drop the states of customers, so that they are folded again from their checkpoints."""
-    stored = stored_states(connection, keys)
-    blank = {"restated_at": now, "online": False, "profile_online": False, "problem": None}
-    generations = {key: stored[key].generation + 1 if key in stored else 1 for key in keys}
-    rows = [
-        {"customer_id": key, "generation": number, **NO_STATE, **blank}
-        for key, number in generations.items()
-    ]
-    if rows:
-        tables.upsert(connection, tables.journey_states, rows)
+    now_us = tables.micros(now)
+    _DROP.run_many(connection, [{"key": key, "now_us": now_us} for key in keys])
 
 
 def delete_states(connection: sa.Connection, keys: Iterable[str]) -> None:

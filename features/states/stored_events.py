@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from features.customers.profiles import ACCOUNT, members_of
+from features.customers.profiles import ACCOUNT
 from features.identity.relocation import (
     belongs_to,
     is_any_relocating,
@@ -22,7 +22,7 @@ from features.identity.relocation import (
     sources_of,
 )
 from features.ledger import tables
-from features.ledger.statements import Row, Statement, as_json, texts_of
+from features.ledger.statements import Row, Statement
 
 MICROS = 1e6
 
@@ -81,7 +81,6 @@ _AFTER = {
         .where(of, _is_after())
         .order_by(*_IN_ORDER)
         .limit(sa.bindparam("most", type_=sa.Integer))
-        .offset(sa.literal_column("0"))
     )
     for way, of in _OF.items()
 }
@@ -130,13 +129,12 @@ def _from_places(
 
 def events_of(connection: sa.Connection, key: str) -> Iterator[Any]:
     """Read all events of a customer or account; see `events_after`."""
-    customers = members_of(connection, key) if key.startswith(ACCOUNT) else [key]
-    mine: sa.ColumnElement[bool] = _COLUMNS.customer_id.in_(customers)
-    if is_any_relocating(connection):
-        some = texts_of("customers")
-        mine = belongs_to(tables.events, sa.select(some.c.value))
+    is_account, moving = key.startswith(ACCOUNT), is_any_relocating(connection)
+    mine = _OF[is_account, moving]
+    if moving and not is_account:
+        mine = belongs_to(tables.events, sa.select(_KEY))
     query = sa.select(*_ROW).where(mine).order_by(*_IN_ORDER)
-    yield from connection.execute(query, {"customers": as_json(customers)})
+    yield from connection.execute(query, {"key": key.removeprefix(ACCOUNT)})
 
 
 def events_in_fold_order() -> Any:

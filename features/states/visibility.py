@@ -140,7 +140,7 @@ class StatePublisher:
         transaction = connection.get_transaction()
         if transaction is not self._published_in or not self._covered.issuperset(own):
             wanted = [key for keys in list(self._wanted.values()) for key in keys]
-            some = list(dict.fromkeys([*own, *wanted]))[: max(STATES_PER_WRITE, len(own))]
+            some = list(dict.fromkeys([*own, *wanted]))[:STATES_PER_WRITE]
             self._left = publish_states(connection, self._online, some, now)
             self._published_in, self._covered = transaction, {*some}
         unfolded, problems = self._left

@@ -177,12 +177,22 @@ def add(ledger: Ledger, table: sa.Table, *new: Mapping[str, Any]) -> None:
     ledger.write_now(write)
 
 
+def stored(event_id: str, customer: str, at: datetime, **changed: Any) -> dict[str, Any]:
+    """A row of events: somebody looked."""
+    row = {"event_id": event_id, "customer_id": customer, "subject": customer, "occurred_at": at}
+    return row | {"type": "view", "channel": "web", "properties": "{}"} | changed
+
+
+def odd(customer: str, at: datetime) -> dict[str, Any]:
+    """A row of events that cannot be folded."""
+    return stored("odd", customer, at, type="order", properties='{"amount_eur": "many"}')
+
+
 def past(ledger: Ledger, customer: str, count: int) -> None:
     """Write events of a customer straight into the ledger, a minute apart; nobody folds them."""
-    told = {"customer_id": customer, "subject": customer, "type": "view", "channel": "web"}
-    told |= {"properties": "{}"}
-    some = (
-        told | {"event_id": f"{customer}{n}", "occurred_at": NOW - DAY - n * MINUTE}
-        for n in range(count)
+    times = (NOW - DAY - n * MINUTE for n in range(count))
+    add(
+        ledger,
+        tables.events,
+        *(stored(f"{customer}{n}", customer, at) for n, at in enumerate(times)),
     )
-    add(ledger, tables.events, *some)

@@ -8,20 +8,20 @@ import pytest
 
 from features.journeys.events import Event
 from features.ledger import tables
-from features.states.checkpoints import EVERY
+from features.states.checkpoints import EVERY, MANY
 from features.states.journey_states import JourneyStates
-from features.states.publishing import publish_states
 from features.states.refolding import TAIL
 from features.states.state_rows import delete_states
 from tests.features.live import (
     DAY,
     FOLD,
     NOW,
-    InMemoryOnlineStore,
     folded,
     kept,
     kept_state,
+    past,
     rows,
+    stored,
 )
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -32,27 +32,18 @@ def view(number, days_ago, customer="ann"):
 
 
 @pytest.fixture
-def online():
-    return InMemoryOnlineStore()
-
-
-@pytest.fixture
 def advance(ledger, online):
     """Inserts events and advances the states of their customers, in one transaction."""
     states = JourneyStates(FOLD, online.state)
 
     def all_of(*events):
         new = [
-            {
-                "event_id": event.event_id,
-                "customer_id": event.subject,
-                "subject": event.subject,
-                "type": event.type,
-                "occurred_at": event.occurred_at,
-                "channel": event.channel,
-                "properties": json.dumps(event.properties),
-            }
-            for event in events
+            stored(
+                *(one.event_id, one.subject, one.occurred_at),
+                type=one.type,
+                properties=json.dumps(one.properties),
+            )
+            for one in events
         ]
         by_customer = {}
         for event in events:
@@ -65,11 +56,6 @@ def advance(ledger, online):
         ledger.write_now(write)
 
     return all_of
-
-
-@pytest.fixture
-def publish(ledger, online):
-    return lambda *keys: ledger.write_now(lambda c: publish_states(c, online, keys, NOW))
 
 
 def test_events_advance_a_state_to_what_folding_all_of_them_gives(advance, ledger):
@@ -102,6 +88,13 @@ def test_the_online_state_is_taken_on_if_it_has_all_earlier_events(
     ledger.write_now(lambda connection: delete_states(connection, ["ann"]))
     advance(view(4, 0.5))
     assert str(kept_state(ledger, "ann")) == str(folded(ledger, "ann"))
+
+
+def test_the_online_state_of_a_long_history_is_not_counted_under_the_lock(advance, ledger, online):
+    past(ledger, "ann", MANY)
+    online.states["ann"] = folded(ledger, "ann")
+    advance(view("new", 0))
+    assert kept(ledger)["ann"].state is None
 
 
 def checkpoints(ledger, key):

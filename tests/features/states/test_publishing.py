@@ -1,28 +1,26 @@
 """Tests the writing of waiting states to the online store."""
 
 import pytest
+import sqlalchemy as sa
 
 from features.journeys.events import Event
 from features.ledger import tables
+from features.states import publishing
 from features.states.journey_states import JourneyStates
 from features.states.publishing import (
     Unpublished,
+    finish,
+    fold_steps,
     publish_all,
-    publish_states,
     refold_now,
     waiting_keys,
 )
 from features.states.refolding import PAGE, TAIL, Refold
 from features.states.set_aside import set_aside
 from features.states.state_rows import request_refold
-from tests.features.live import DAY, FOLD, NOW, InMemoryOnlineStore, add, folded, kept, kept_state
+from tests.features.live import DAY, FOLD, NOW, add, folded, kept, kept_state, odd, stored
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
-
-
-@pytest.fixture
-def online():
-    return InMemoryOnlineStore()
 
 
 @pytest.fixture
@@ -39,18 +37,11 @@ def happen(ledger, states):
             Event(f"{customer}{n}", (customer,), "view", last - n * DAY, "web", {})
             for n in range(count)
         ]
-        told = {"customer_id": customer, "subject": customer, "type": "view", "channel": "web"}
-        for one in some:
-            at = {"event_id": one.event_id, "occurred_at": one.occurred_at, "properties": "{}"}
-            add(ledger, tables.events, told | at)
+        new = (stored(one.event_id, customer, one.occurred_at) for one in some)
+        add(ledger, tables.events, *new)
         ledger.write_now(lambda c: states.advance(c, {customer: some}, NOW))
 
     return all_of
-
-
-@pytest.fixture
-def publish(ledger, online):
-    return lambda *keys: ledger.write_now(lambda c: publish_states(c, online, keys, NOW))
 
 
 def test_only_the_states_of_the_keys_are_written_and_each_once(happen, publish, ledger, online):
@@ -86,7 +77,7 @@ def test_somebody_set_aside_is_named_and_not_waiting(happen, publish, ledger, on
 def test_all_waiting_states_are_written_also_those_to_be_folded(
     happen, ledger, online, states, monkeypatch
 ):
-    monkeypatch.setattr("features.states.publishing._WAITING", _few())
+    monkeypatch.setattr(publishing, "_WAITING", publishing._WAITING.limit(2))
     for name in ("ann", "bob", "cy", "dee"):
         happen(name, 2)
     ledger.write_now(lambda c: request_refold(c, ["bob"], NOW))
@@ -95,12 +86,6 @@ def test_all_waiting_states_are_written_also_those_to_be_folded(
     assert sorted(online.states) == ["ann", "bob", "cy"]
     assert str(online.states["bob"]) == str(folded(ledger, "bob"))
     assert online.profiles == {"bob": {}}
-
-
-def _few():
-    from features.states import publishing
-
-    return publishing._WAITING.limit(2)
 
 
 def test_a_long_history_is_folded_without_the_lock_and_keeps_checkpoints(happen, ledger, states):
@@ -123,8 +108,22 @@ def test_a_long_history_is_committed_in_between(happen, ledger, states, monkeypa
 
 def test_a_history_that_cannot_be_folded_is_set_aside(happen, ledger, states):
     happen("ann", TAIL + 50)
-    odd = {"event_id": "odd", "occurred_at": NOW - 200 * DAY, "properties": '{"score": "ten"}'}
-    told = {"customer_id": "ann", "subject": "ann", "type": "complaint", "channel": "web"}
-    add(ledger, tables.events, told | odd)
+    add(ledger, tables.events, odd("ann", NOW - 200 * DAY))
     refold_now(ledger, states, "ann")
-    assert "'odd' of type 'complaint' cannot be folded (ValueError)" in kept(ledger)["ann"].problem
+    assert "'odd' of type 'order' cannot be folded (ValueError)" in kept(ledger)["ann"].problem
+
+
+def test_nobody_is_set_aside_for_an_event_that_was_erased_meanwhile(happen, ledger, states):
+    happen("ann", TAIL + 50)
+    add(ledger, tables.events, odd("ann", NOW - 200 * DAY))
+    refold = Refold(ledger, FOLD, "ann")
+    error = fold_steps(ledger, refold)
+
+    def erase(connection):
+        erased = sa.delete(tables.events).where(tables.events.c.event_id == "odd")
+        connection.execute(erased)
+        request_refold(connection, ["ann"], NOW)
+
+    ledger.write_now(erase)
+    assert not ledger.write_now(lambda c: finish(c, states, "ann", refold, error))
+    assert kept(ledger)["ann"].problem is None

@@ -1,5 +1,7 @@
 """Tests the rows of journey states: dropped to be folded again, and deleted."""
 
+import sqlite3
+
 import pytest
 
 from features.ledger import tables
@@ -48,6 +50,20 @@ def test_a_state_that_is_dropped_keeps_its_checkpoints_and_counts_its_generation
         ledger.write_now(lambda c: drop_states(c, ["ann"], NOW))
     assert kept(ledger)["ann"].generation == 2
     assert checkpoints() == {"ann", "bob"}
+
+
+@pytest.mark.databases("sqlite")
+def test_more_states_are_dropped_than_one_statement_takes_variables(ledger):
+    names = [f"c{n}" for n in range(50)]
+
+    def drop(connection):
+        driver = connection.connection.driver_connection
+        usual = driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 20)
+        request_refold(connection, names, NOW)
+        driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, usual)
+
+    ledger.write_now(drop)
+    assert {*kept(ledger)} == {*names}
 
 
 def test_the_states_of_whom_does_not_exist_any_more_are_deleted(ledger, checkpoints):
