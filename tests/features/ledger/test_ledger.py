@@ -395,6 +395,13 @@ def test_a_read_of_an_event_loop_runs_in_a_thread(ledger):
     assert (name.rsplit("_", 1)[0], schema) == ("ledger-read", SCHEMA)
 
 
+def test_closing_a_ledger_ends_its_reading_threads(ledger_url):
+    closed = Ledger(ledger_url)
+    reader = asyncio.run(closed.read_async(lambda _: threading.current_thread()))
+    closed.close()
+    assert not reader.is_alive()
+
+
 def test_a_brief_read_of_an_event_loop_waits_for_nobody(ledger):
     names, inside, go = [], threading.Event(), threading.Event()
     on_loop = ledger.engine.dialect.name == "sqlite"

@@ -11,7 +11,7 @@ from features.states.journey_states import JourneyStates
 from features.states.refold_tasks import RefoldTasks
 from features.states.refolding import PAGE, TAIL
 from features.states.state_rows import request_refold
-from tests.features.live import DAY, FOLD, NOW, add, folded, kept, kept_state, past
+from tests.features.live import DAY, FOLD, NOW, add, folded, kept, kept_state, odd, past, stored
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -80,10 +80,9 @@ def test_a_long_history_is_committed_in_between_and_begun_again_if_it_changed(
 
     def noted(self, connection):
         if late and len(commits) == 1:
-            early = {"event_id": "late", "occurred_at": NOW - 99 * DAY, "properties": "{}"}
-            told = {"customer_id": "ann", "subject": "ann", "type": "view", "channel": "web"}
-            tables.insert_new(connection, tables.events, [told | early])
-            delete_checkpoints(connection, "ann", tables.micros(early["occurred_at"]))
+            early = NOW - 99 * DAY
+            tables.insert_new(connection, tables.events, [stored("late", "ann", early)])
+            delete_checkpoints(connection, "ann", tables.micros(early))
         commits.append(commit(self, connection))
         return commits[-1]
 
@@ -98,8 +97,6 @@ def test_a_long_history_is_committed_in_between_and_begun_again_if_it_changed(
 
 def test_a_customer_who_cannot_be_folded_is_set_aside(ledger, history):
     history("ann", TAIL + 9)
-    odd = {"customer_id": "ann", "subject": "ann", "event_id": "odd", "type": "order"}
-    odd |= {"channel": "web", "occurred_at": NOW, "properties": '{"amount_eur": "many"}'}
-    add(ledger, tables.events, odd)
+    add(ledger, tables.events, odd("ann", NOW))
     fold_all(ledger, "ann")
     assert "'odd' of type 'order' cannot be folded" in kept(ledger)["ann"].problem

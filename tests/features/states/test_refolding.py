@@ -9,24 +9,22 @@ from features.ledger import tables
 from features.states.checkpoints import EVERY, delete_all_checkpoints, latest_checkpoint
 from features.states.refolding import PAGE, TAIL, CannotFold, Refold, fold_rows, refold_tail
 from features.states.state_rows import request_refold
-from tests.features.live import FOLD, NOW, add, folded, rows
+from tests.features.live import FOLD, NOW, add, folded, odd, rows, stored
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 START_AT = NOW - timedelta(days=300)
 
 
-def stored(number, customer="ann", minutes=None, **changed):
+def view(number, customer="ann", minutes=None):
     at = START_AT + timedelta(minutes=number if minutes is None else minutes)
-    row = {"event_id": f"{customer}{number:0>5}", "customer_id": customer, "subject": customer}
-    row |= {"type": "view", "occurred_at": at, "channel": "web", "properties": "{}"}
-    return row | changed
+    return stored(f"{customer}{number:0>5}", customer, at)
 
 
 @pytest.fixture
 def happen(ledger):
     def put(count, customer="ann"):
-        add(ledger, tables.events, *(stored(number, customer) for number in range(count)))
+        add(ledger, tables.events, *(view(number, customer) for number in range(count)))
 
     return put
 
@@ -66,7 +64,7 @@ def test_a_long_history_is_folded_from_its_last_checkpoint(ledger, happen):
     happen(2 * PAGE + 7)
     assert tail(ledger) is None
     refolded(ledger)
-    add(ledger, tables.events, stored(2 * PAGE + 7))
+    add(ledger, tables.events, view(2 * PAGE + 7))
     found = tail(ledger)
     assert found.event_ids == [f"ann{2 * PAGE + 7:05}"]
     assert str(found.newest.state) == str(folded(ledger, "ann"))
@@ -85,7 +83,7 @@ def test_an_account_is_folded_from_the_events_of_its_members(ledger, happen):
 
 def test_checkpoints_after_an_event_that_came_meanwhile_are_not_kept(ledger, happen):
     happen(10 * EVERY)
-    late = stored("late", minutes=5 * EVERY + 0.5)
+    late = view("late", minutes=5 * EVERY + 0.5)
     refolded(ledger, meanwhile=lambda: add(ledger, tables.events, late))
     kept = [at for at, _ in positions(ledger)]
     assert kept
@@ -96,7 +94,7 @@ def test_checkpoints_after_an_event_that_came_meanwhile_are_not_kept(ledger, hap
 
 def test_an_event_after_the_last_one_does_no_harm(ledger, happen):
     happen(TAIL + 1)
-    later = stored(TAIL + 1)
+    later = view(TAIL + 1)
     refolded(ledger, meanwhile=lambda: add(ledger, tables.events, later))
     assert str(tail(ledger).newest.state) == str(folded(ledger, "ann"))
 
@@ -115,12 +113,12 @@ def test_nothing_is_kept_on_a_checkpoint_that_was_replaced_meanwhile(ledger, hap
     happen(TAIL)
     refolded(ledger)
     base = ledger.read(lambda c: latest_checkpoint(c, "ann"))
-    happen_late = stored("late", minutes=1.5)
-    add(ledger, tables.events, *(stored(number) for number in range(TAIL, 2 * TAIL)))
+    late = view("late", minutes=1.5)
+    add(ledger, tables.events, *(view(number) for number in range(TAIL, 2 * TAIL)))
 
     def replace():
         """A late event deletes the checkpoints, and somebody folds new ones at the same places."""
-        add(ledger, tables.events, happen_late)
+        add(ledger, tables.events, late)
         ledger.write_now(lambda c: delete_all_checkpoints(c, ["ann"]))
         refolded(ledger)
 
@@ -133,11 +131,8 @@ def test_nothing_is_kept_on_a_checkpoint_that_was_replaced_meanwhile(ledger, hap
 
 def test_an_event_that_cannot_be_folded_is_named(ledger, happen):
     happen(TAIL + 1)
-    odd = stored("odd", minutes=50.5, type="order", properties='{"amount_eur": "many"}')
-    add(ledger, tables.events, odd)
-    with pytest.raises(
-        CannotFold, match=r"'ann00odd' of type 'order' cannot be folded \(ValueError"
-    ):
+    add(ledger, tables.events, odd("ann", START_AT + timedelta(minutes=50.5)))
+    with pytest.raises(CannotFold, match=r"'odd' of type 'order' cannot be folded \(ValueError"):
         refolded(ledger)
     with pytest.raises(CannotFold):
         fold_rows(FOLD, FOLD.empty(), [("e1", "order", "web", 5, '{"amount_eur": []')])

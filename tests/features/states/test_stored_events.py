@@ -15,7 +15,7 @@ from features.states.stored_events import (
     events_in_fold_order,
     events_of,
 )
-from tests.features.live import NOW, add
+from tests.features.live import NOW, add, stored
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -24,15 +24,13 @@ def micros(days_ago):
     return tables.micros(NOW - timedelta(days=days_ago))
 
 
-def stored(name, days_ago, customer="ann"):
-    whose = {"customer_id": customer, "subject": customer, "event_id": name}
-    told = {"type": "view", "channel": "web", "properties": "{}"}
-    return whose | told | {"occurred_at": NOW - timedelta(days=days_ago)}
+def view(name, days_ago, customer="ann", **changed):
+    return stored(name, customer, NOW - timedelta(days=days_ago), **changed)
 
 
 @pytest.fixture
 def filled(ledger):
-    some = [stored("e2", 3), stored("e1", 3), stored("e3", 5), stored("e4", 9, "bob")]
+    some = [view("e2", 3), view("e1", 3), view("e3", 5), view("e4", 9, "bob")]
     add(ledger, tables.events, *some)
     members = [{"customer_id": one, "account": "Acme"} for one in ("ann", "bob")]
     add(ledger, tables.account_members, *members)
@@ -87,9 +85,9 @@ def moving(filled):
     known = [{"key": key, "customer_id": one, "rank": 0} for key, one in keys.items()]
     add(filled, tables.identities, *known)
     some = [
-        stored("m1", 4, "cookie:1"),
-        stored("m2", 2, "bob") | {"subject": "cookie:1"},
-        stored("m3", 1, "ann") | {"subject": "cookie:2"},
+        view("m1", 4, "cookie:1"),
+        view("m2", 2, "bob", subject="cookie:1"),
+        view("m3", 1, "ann", subject="cookie:2"),
     ]
     add(filled, tables.events, *some)
     pairs = (("cookie:1", "cookie:1"), ("bob", "cookie:1"), ("ann", "cookie:2"))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from features.errors import NotVisible
-from features.ledger import tables
+from features.ledger import group_commit, tables
 from features.states import refold_tasks
 from features.states.refolding import TAIL
 from features.states.state_rows import request_refold
@@ -20,7 +20,9 @@ from tests.features.live import (
     folded,
     kept,
     live,
+    odd,
     past,
+    rows,
 )
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -76,6 +78,45 @@ def test_states_of_several_callers_are_written_at_once(worker, shown):
     assert len(shown.writes) < 9
 
 
+def test_so_many_callers_that_one_write_cannot_take_them_are_all_shown(worker, shown, monkeypatch):
+    monkeypatch.setattr(group_commit, "monotonic_s", lambda: 0.0)  # one transaction takes them all
+
+    async def all_at_once():
+        await asyncio.gather(*(worker.ingest([event(n, f"c{n}")], NOW) for n in range(130)))
+
+    asyncio.run(all_at_once())
+    assert {*shown.states} == {f"c{n}" for n in range(130)}
+    assert max(map(len, shown.writes)) <= 50
+
+
+def test_states_are_shown_before_another_unit_of_the_transaction_can_change_them(
+    ledger, worker, shown
+):
+    seen = []
+
+    async def together():
+        other = ledger.write(lambda _: seen.extend(shown.states))
+        await asyncio.gather(other, worker.publisher.show(["c1"], NOW))
+
+    shown.broken = True
+    with pytest.raises(NotVisible):
+        asyncio.run(worker.ingest([event(1, "c1")], NOW))
+    shown.broken = False
+    asyncio.run(together())
+    assert seen == ["c1"]
+
+
+def test_the_backlog_moves_the_rows_of_merged_customers(ledger, worker):
+    past(ledger, "cookie:1", 2)
+    known = [{"key": key, "customer_id": "c1", "rank": 0} for key in ("c1", "cookie:1")]
+    add(ledger, tables.identities, *known)
+    listed = {"customer_id": "cookie:1", "subject": "cookie:1", "after_us": -1}
+    add(ledger, tables.relocations, listed)
+    asyncio.run(worker.publisher.show_backlog(NOW))
+    assert [row.customer_id for row in rows(ledger, tables.events)] == ["c1", "c1"]
+    assert rows(ledger, tables.relocations) == []
+
+
 def test_a_caller_does_not_wait_for_the_backlog(ledger, worker, shown):
     names = [f"waiting{n}" for n in range(250)]
     ledger.write_now(lambda c: request_refold(c, names, NOW))
@@ -96,9 +137,7 @@ def test_a_long_history_is_folded_before_its_event_is_acknowledged(ledger, worke
 
 
 def test_a_customer_who_cannot_be_folded_is_told_and_harms_nobody(ledger, worker, shown):
-    odd = {"customer_id": "c1", "subject": "c1", "event_id": "odd", "type": "order"}
-    odd |= {"channel": "web", "occurred_at": NOW - DAY, "properties": '{"amount_eur": "many"}'}
-    add(ledger, tables.events, odd)
+    add(ledger, tables.events, odd("c1", NOW - DAY))
     sent = [event(1, "c1", at=NOW), event(2, "c2", at=NOW)]
     result = asyncio.run(worker.ingest(sent, NOW))
     assert (result.accepted, result.duplicates) == (1, 0)
