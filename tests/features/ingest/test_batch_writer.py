@@ -267,6 +267,15 @@ def test_before_the_first_build_nobody_has_to_be_refolded(folder, load, rows):
     assert _to_refold(rows) == set()
 
 
+def test_before_the_first_build_a_state_that_a_server_computed_is_refolded(
+    folder, load, rows, ledger
+):
+    kept = {"customer_id": "c2", "state": b"", "online": True, "profile_online": True}
+    ledger.write_now(lambda c: tables.insert_new(c, tables.journey_states, [kept]))
+    load(folder({"events": EVENTS}))
+    assert _to_refold(rows) == {"c2"}
+
+
 def test_who_gained_a_past_after_the_build_is_refolded(folder, load, rows, built, now):
     load(folder({"events": EVENTS}))
     assert _to_refold(rows) == {"c1", "c2"}

@@ -14,6 +14,7 @@ from features.ingest import erase_rows
 from features.ingest import erasure as erasure_module
 from features.ingest.erase_rows import ErasedRows, begin_erasure, erase_some
 from features.ledger import tables
+from features.ledger.derived_tables import mark_event_days
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.features.erasing import count, forgotten, happened, known, make_erasure, outcome
@@ -101,6 +102,14 @@ def test_a_step_that_comes_late_deletes_nothing_of_a_customer_who_is_back(ledger
     ledger.write_now(lambda c: tables.insert_new(c, tables.events, [happened(1, "ann")]))
     assert erase_some(ledger, erasure_id, NOW) == ErasedRows(done=True)
     assert (count(ledger, tables.customers), count(ledger, tables.events)) == (1, 1)
+
+
+def test_the_marks_of_a_customer_without_decisions_are_deleted(ledger, tmp_path):
+    known(ledger, "ann")
+    ledger.write_now(lambda c: mark_event_days(c, [("ann", 20_000), ("bob", 20_000)]))
+    make_erasure(ledger, tmp_path).forget(["ann"], NOW)
+    keys = sa.select(tables.reward_marks.c.key)
+    assert ledger.read(lambda c: c.execute(keys).scalars().all()) == ["bob"]
 
 
 def test_keys_of_others_are_removed_from_the_records_of_a_former_version(ledger, now, monkeypatch):
