@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.identity import links
+from features.identity import bulk_links, links
 from features.identity.bulk_links import link_all
 from features.identity.keys import KeyNormalizer
 from features.identity.links import keys_of, resolve
@@ -145,6 +145,15 @@ def test_ten_thousand_links_take_as_many_statements_as_ten(ledger, monkeypatch):
         counts.append(len(ran))
     assert counts[0] >= counts[1] > 0
     assert len(rows(ledger, tables.links)) == 10_010
+
+
+def test_links_of_one_call_move_few_rows_together_and_list_the_others(ledger, monkeypatch):
+    monkeypatch.setattr(bulk_links, "AT_ONCE", 2)
+    cookies = [f"cookie:{number}" for number in range(4)]
+    happened(ledger, *cookies)
+    link_at_once(ledger, *(("c1", cookie) for cookie in cookies))
+    assert whose(ledger) == dict.fromkeys(cookies[:2], "c1") | {one: one for one in cookies[2:]}
+    assert [row.subject for row in rows(ledger, tables.relocations)] == cookies[2:]
 
 
 def _count_calls(monkeypatch, name, ran):

@@ -175,6 +175,8 @@ def test_a_link_that_is_undone_on_the_way_brings_back_what_had_left(ledger):
     ledger.write_now(lambda c: relocate_some(c, 8))
     assert stored(ledger)["c2", "c1"] > 0
     unlink(ledger, "c1", "c2")
+    listed = rows(ledger, tables.relocations)  # those that had not left are not looked at again
+    assert [(row.customer_id, row.subject) for row in listed] == [("c1", "c2")]
     happened(ledger, "c2", [0.5])
     relocate(ledger)
     assert stored(ledger) == {("c1", "c1"): 20, ("c2", "c2"): 21}
