@@ -185,9 +185,12 @@ def pruning_lock(home: Path) -> AbstractContextManager[None]:
 def _old_decisions(
     connection: sa.Connection, before: datetime, now: datetime
 ) -> Sequence[sa.ColumnElement[bool]]:
-    done_until = int(tables.get_meta(connection, DONE_UNTIL) or 0)
-    closed = _DECIDED.window_ends_at <= now  # until then the learner needs the features
-    return [_DECIDED.serial > done_until, _DECIDED.decided_at < before, closed]
+    newer = _DECIDED.serial > int(tables.get_meta(connection, DONE_UNTIL) or 0)
+    # Until a window closes, the learner needs the features. The first young decision stops `prune`.
+    young = (_DECIDED.decided_at >= before) | (_DECIDED.window_ends_at > now)
+    query = sa.select(_DECIDED.serial).where(_WHOLE, newer, young)
+    first = connection.execute(query.order_by(_DECIDED.serial).limit(1)).scalar()
+    return [newer] if first is None else [newer, _DECIDED.serial < first]
 
 
 def _records_to_remove(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
+from features.customers.contacts import note_contacts
 from features.identity.keys import KeyNormalizer
 from features.identity.links import link, unlink
 from features.ledger import tables
@@ -17,6 +20,17 @@ def test_a_contact_is_kept_once_and_read_back_oldest_first(show, told, now):
     ]
     assert found[0][:4] == ("c1", "discount", "promotion", "app")
     assert found[0].outcomes_at == {}
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_many_contacts_at_once_are_each_kept_once(ledger, told, now):
+    rows = [
+        {"decision_id": f"d{number}", "action_id": "call", "subject": "c1", "customer_id": "c1"}
+        | {"shown_at": now, "channel": "app", "action_group": "care"}
+        for number in range(5)
+    ]
+    counts = [ledger.write_now(lambda c, n=n: note_contacts(c, rows[:n])) for n in (3, 5, 5, 0)]
+    assert (counts, len(told("c1"))) == ([3, 2, 0, 0], 5)
 
 
 def test_only_those_of_the_window_and_of_the_customers_asked_for(show, told):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
+from features.business.domain import Domain
 from features.errors import InvalidSetting
 from features.identity import links
 from features.identity.relocation import place
@@ -18,7 +20,7 @@ from features.store import retention as module
 from features.store.retention import Pruned, RetentionPolicy, pruning_lock
 from tests.conftest import NOW
 from tests.decided import decided, put_imported
-from tests.features.erasing import count
+from tests.features.erasing import count, happened
 from tests.features.live import SHOP, InMemoryOnlineStore, event, folded, kept, live
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -63,6 +65,7 @@ def test_a_record_is_kept_until_its_windows_have_closed(ledger, tmp_path):
     decided(ledger, "short", NOW - 3 * DAY, {"call": 1.0})
     found = retention(ledger, tmp_path, records=1)
     assert found.prune(NOW).records == 0
+    assert [found.count(NOW + n * DAY).records for n in (0, 5)] == [0, 2]
     assert found.prune(NOW + 5 * DAY).records == 2
 
 
@@ -110,6 +113,17 @@ def test_old_events_are_deleted_and_features_are_those_of_the_rest(ledger, tmp_p
     asyncio.run(worker.publisher.show_backlog(NOW))
     for who in range(4):
         assert online.states[f"c{who}"] == folded(ledger, f"c{who}")
+
+
+def test_events_about_consent_are_never_deleted(ledger, tmp_path):
+    domain = Domain(name="x", currency="eur", channels=("app",), vocabulary="all")
+    types = ["visit", "consent_given", "consent_withdrawn"]
+    old = [happened(n - 500 * 86_400) | {"type": name} for n, name in enumerate(types)]
+    ledger.write_now(lambda c: tables.insert_new(c, tables.events, old))
+    found = replace(retention(ledger, tmp_path, events=150), domain=domain)
+    assert found.count(NOW).events == found.prune(NOW).events == 1
+    kept_types = ledger.read(lambda c: c.execute(sa.select(tables.events.c.type)).scalars().all())
+    assert sorted(kept_types) == types[1:]
 
 
 def test_events_that_wait_to_be_moved_are_deleted_from_the_customer_of_their_key(
