@@ -86,7 +86,9 @@ def is_stored(connection: sa.Connection, key: str, checkpoint: Checkpoint) -> bo
 def keep_checkpoints(
     connection: sa.Connection, key: str, new: Sequence[Checkpoint], events_n: int
 ) -> None:
-    """Insert checkpoints of a customer or account, and delete those that are too dense now.
+    """Store checkpoints of a customer or account, and delete those that are too dense now.
+
+    A checkpoint of another domain file at the same position is overwritten.
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ def keep_checkpoints(
         }
         for one in new
     ]
-    tables.insert_new(connection, tables.journey_checkpoints, rows)
+    tables.upsert(connection, tables.journey_checkpoints, rows)
     stored = [
         (Position(at_us, event_id), number)
         for at_us, event_id, number in _POSITIONS.rows(connection, {"key": key})

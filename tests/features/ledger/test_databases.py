@@ -290,6 +290,20 @@ def test_an_address_of_no_database_of_ours_is_refused_with_the_shape_of_one(url,
     assert "secret" not in message
 
 
+def test_a_ledger_has_one_file_however_it_is_addressed(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    file = (tmp_path / "a.db").resolve()
+    for name in ("a.db", "link/a.db", "none/../a.db"):
+        assert databases.file_of(f"sqlite:///{tmp_path}/{name}") == file
+    for without in (
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:a?uri=true",
+        "postgresql://h/d",
+    ):
+        assert databases.file_of(without) is None
+
+
 def test_without_its_driver_postgresql_is_refused_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(InvalidSetting, match=r"nba:\*\*\*@db.*pip install 'psycopg\[binary\]'"):

@@ -148,6 +148,24 @@ def test_a_list_of_any_length_is_one_parameter(filled, number):
     assert filled.read(lambda c: asked.rows(c, {"names": given})) == [("e1",), ("e3",)]
 
 
+def test_rows_are_read_in_batches(filled):
+    asked = Statement(sa.select(EVENTS.event_id).order_by(EVENTS.event_id))
+    found = filled.read(lambda c: list(asked.batches(c, {}, 2)))
+    assert found == [[("e1",), ("e2",)], [("e3",)]]
+
+
+def test_many_rows_of_one_value_and_with_a_value_of_the_statement_itself(filled):
+    mine = EVENTS.event_id == sa.bindparam("name", type_=sa.Text)
+    change = Statement(sa.update(tables.events).where(mine).values(type="call"))
+    delete = Statement(sa.delete(tables.events).where(mine))
+    names = [{"name": name} for name in ("e1", "e3", "e9")]
+    assert filled.write_now(lambda c: change.run_many(c, names)) == 2
+    kinds = sa.select(EVENTS.type).order_by(EVENTS.event_id)
+    assert filled.read(lambda c: c.execute(kinds).scalars().all()) == ["call", "order", "call"]
+    assert filled.write_now(lambda c: delete.run_many(c, names)) == 2
+    assert filled.read(lambda c: c.execute(kinds).scalars().all()) == ["order"]
+
+
 def test_pairs_are_one_parameter(filled):
     pairs = pairs_of("pairs")
     asked = Statement(

@@ -148,6 +148,13 @@ def test_a_version_changes_with_a_commit_of_its_own_connection(own):
     assert version(own) != before
 
 
+def test_each_transaction_may_fold_events_again(own):
+    for _ in range(2):
+        with own.transaction() as connection:
+            assert tables.FOLDED_EVENTS not in connection.info
+            connection.info[tables.FOLDED_EVENTS] = 5
+
+
 def test_versions_of_two_connections_differ(ledger, own):
     other = UnwaitingConnection(ledger.engine)
     assert version(own) != version(other)

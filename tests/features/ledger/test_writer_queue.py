@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -207,12 +208,16 @@ def test_a_file_that_was_deleted_is_made_again_and_shared(path, queue, monkeypat
             pass
     path.with_name(path.name + SUFFIX).unlink()
     assert queue.enter_at_once()
-    assert not other.enter_at_once()
-    other.close()
+    for later in (other, WriterQueue(path)):
+        assert not later.enter_at_once()
+        later.close()
 
 
 def test_a_file_system_without_locks_is_said_once_and_nobody_is_stopped(path, monkeypatch, caplog):
-    def refuse(*_):
+    asked = []
+
+    def refuse(*request):
+        asked.append(request)
         raise OSError(ENOLCK, os.strerror(ENOLCK))
 
     monkeypatch.setattr(fcntl, "fcntl", refuse)
@@ -223,6 +228,7 @@ def test_a_file_system_without_locks_is_said_once_and_nobody_is_stopped(path, mo
                 pass
             assert queue.enter_at_once()
             queue.leave()
+    assert len(asked) == 2  # once by each queue
     (record,) = caplog.records
     assert "cannot be used (No locks available)" in record.getMessage()
 
@@ -261,9 +267,19 @@ def test_each_kind_of_transaction_of_a_ledger_takes_its_turn(ledger, ledger_url)
     holder.close()
 
 
+class WithoutLock(WriterQueue):
+    """A queue whose turns end after the lock of the ledger was given back."""
+
+    def leave(self):
+        with sqlite3.connect(self._ledger, timeout=0, isolation_level=None) as beside:
+            beside.execute("BEGIN IMMEDIATE")
+        beside.close()
+        super().leave()
+
+
 @pytest.mark.databases("sqlite")
 def test_a_brief_transaction_gives_its_turn_back_when_it_ends_or_fails(ledger):
-    own = UnwaitingConnection(ledger.engine, WriterQueue(ledger._file))
+    own = UnwaitingConnection(ledger.engine, WithoutLock(ledger._file))
     other = WriterQueue(ledger._file)
     with own.transaction():
         assert not other.enter_at_once()
@@ -273,6 +289,7 @@ def test_a_brief_transaction_gives_its_turn_back_when_it_ends_or_fails(ledger):
         1 / 0  # noqa: B018
     assert other.enter_at_once()
     other.leave()
+    own._queue = WriterQueue(ledger._file)
     with ledger.engine.begin(), own.transaction() as connection:  # a program without the queue
         assert connection is None
     assert other.enter_at_once()

@@ -57,6 +57,9 @@ def test_a_state_is_decoded_as_it_was_encoded():
 def test_the_latest_checkpoint_is_the_last_in_time(ledger, keep):
     keep("ann", 1, 2, 3)
     assert ledger.read(lambda c: latest_checkpoint(c, "ann")) == checkpoint(3)
+    later = checkpoint(3)._replace(position=Position(3 * 10**6, "f"))
+    ledger.write_now(lambda c: keep_checkpoints(c, "ann", [later], 99))
+    assert ledger.read(lambda c: latest_checkpoint(c, "ann")) == later
     assert ledger.read(lambda c: latest_checkpoint(c, "bob")) is None
 
 
@@ -65,6 +68,14 @@ def test_a_checkpoint_is_stored_only_with_its_state(ledger, keep):
     assert ledger.read(lambda c: is_stored(c, "ann", checkpoint(1)))
     assert not ledger.read(lambda c: is_stored(c, "ann", checkpoint(1)._replace(packed=b"?")))
     assert not ledger.read(lambda c: is_stored(c, "bob", checkpoint(1)))
+
+
+def test_checkpoints_that_are_too_dense_are_deleted(ledger):
+    for number in range(1, 17):
+        new = [checkpoint(number, number * EVERY)]
+        ledger.write_now(lambda c, new=new: keep_checkpoints(c, "ann", new, new[0].events_n))
+    # The distances to the end are 15 and 9, 6 and 4, 3 and 2, 1, and 0 times `EVERY`.
+    assert seconds(ledger, "ann") == [1, 7, 10, 12, 13, 14, 15, 16]
 
 
 def test_the_checkpoints_from_a_moment_on_are_deleted(ledger, keep):

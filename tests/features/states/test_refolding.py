@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from features.customers.profiles import account_key
 from features.ledger import tables
@@ -126,6 +127,16 @@ def test_nothing_is_kept_on_a_checkpoint_that_was_replaced_meanwhile(ledger, hap
     latest = ledger.read(lambda c: latest_checkpoint(c, "ann"))
     assert latest.position > base.position
     assert latest.events_n == 2 * TAIL + 1
+    assert str(tail(ledger).newest.state) == str(folded(ledger, "ann"))
+
+
+def test_the_checkpoints_of_another_domain_file_are_replaced(ledger, happen):
+    happen(2 * TAIL)
+    refolded(ledger)
+    outdated = sa.update(tables.journey_checkpoints).values(state=b"\xff" * 16)
+    ledger.write_now(lambda c: c.execute(outdated))
+    assert tail(ledger) is None
+    refolded(ledger)
     assert str(tail(ledger).newest.state) == str(folded(ledger, "ann"))
 
 
