@@ -57,8 +57,8 @@ def test_a_state_is_decoded_as_it_was_encoded():
 def test_the_latest_checkpoint_is_the_last_in_time(ledger, keep):
     keep("ann", 1, 2, 3)
     assert ledger.read(lambda c: latest_checkpoint(c, "ann")) == checkpoint(3)
-    later = checkpoint(3)._replace(position=Position(3 * 10**6, "f"))
-    ledger.write_now(lambda c: keep_checkpoints(c, "ann", [later], 99))
+    later = checkpoint(3, 2 * EVERY)._replace(position=Position(3 * 10**6, "f"))
+    ledger.write_now(lambda c: keep_checkpoints(c, "ann", [later], 2 * EVERY))
     assert ledger.read(lambda c: latest_checkpoint(c, "ann")) == later
     assert ledger.read(lambda c: latest_checkpoint(c, "bob")) is None
 
