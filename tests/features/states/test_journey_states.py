@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 
 import pytest
+import sqlalchemy as sa
 
 from features.journeys.events import Event
 from features.ledger import tables
 from features.states.checkpoints import EVERY, MANY
 from features.states.journey_states import JourneyStates
 from features.states.refolding import TAIL
-from features.states.state_rows import delete_states
+from features.states.set_aside import try_again
+from features.states.state_rows import delete_states, request_refold
 from tests.features.live import (
     DAY,
     FOLD,
     NOW,
+    add,
     folded,
     kept,
     kept_state,
+    odd,
     past,
     rows,
     stored,
@@ -136,3 +140,21 @@ def test_an_event_that_cannot_be_folded_sets_its_customer_aside_and_nobody_else(
         "Its event 'odd' of type 'order' cannot be folded (ValueError)."
     )
     assert str(kept_state(ledger, "bob")) == str(folded(ledger, "bob"))
+
+
+def test_somebody_set_aside_stays_so_until_they_are_tried_again(advance, ledger):
+    def fold():
+        return ledger.write_now(lambda c: JourneyStates(FOLD).fold_waiting(c, "ann"))
+
+    add(ledger, tables.events, odd("ann", NOW - DAY))
+    ledger.write_now(lambda c: request_refold(c, ["ann"], NOW))
+    assert fold()
+    problem = kept(ledger)["ann"].problem
+    assert problem.startswith("Its event 'odd'")
+    ledger.write_now(lambda c: c.execute(sa.delete(tables.events)))
+    assert fold()
+    advance(view(1, 0))
+    assert (kept(ledger)["ann"].state, kept(ledger)["ann"].problem) == (None, problem)
+    ledger.write_now(try_again)
+    assert fold()
+    assert str(kept_state(ledger, "ann")) == str(folded(ledger, "ann"))
