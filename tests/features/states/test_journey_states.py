@@ -153,6 +153,7 @@ def test_somebody_set_aside_stays_so_until_they_are_tried_again(advance, ledger)
     assert problem.startswith("Its event 'odd'")
     ledger.write_now(lambda c: c.execute(sa.delete(tables.events)))
     assert fold()
+    assert kept(ledger)["ann"].state is None
     advance(view(1, 0))
     assert (kept(ledger)["ann"].state, kept(ledger)["ann"].problem) == (None, problem)
     ledger.write_now(try_again)
