@@ -53,7 +53,9 @@ def recomputed_rewards(
 
 def as_sums(found: Rewards) -> dict[tuple[str, str, int], tuple[int, int, float]]:
     """The table of `rewards` in the form of `recomputed_rewards`."""
-    columns = (column.tolist() for column in found.table)
+    columns = [column.tolist() for column in found.table]
+    keys = list(zip(*columns[:3], strict=True))
+    assert keys == sorted(set(keys)), "rows are once each, in the order of customers and days"
     return {
         (found.customers[customer], ARMS[arm], day): (decisions, still, reward)
         for customer, day, arm, decisions, still, reward in zip(*columns, strict=True)

@@ -12,6 +12,7 @@ import json
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from math import ceil
 from typing import NamedTuple
 
@@ -103,7 +104,7 @@ class EventRules(NamedTuple):
 
     def changed_by(self, day: int) -> Days:
         """The days whose rows an event of a day may change: a silence ends, or begins, by it."""
-        return day, day + 1 + (ceil(self.silent_us / DAY_US) + 1 if self.silent_us else 0)
+        return day, day + 1 + ceil(self.silent_us / DAY_US)
 
 
 def mark_events(
@@ -138,11 +139,11 @@ def compute_event_days(
     connection: sa.Connection, rules: EventRules, customer_id: str, days: Days
 ) -> list[EventDay]:
     """Compute the rows of a customer on some days from its events, in the order of days."""
-    begin, end = (day * DAY_US for day in days)
-    around = rules.silent_us + DAY_US if rules.silent_us else 0
-    values = {"customer": customer_id, "begin": begin - around, "end": end}
     if not rules.types:
         return []
+    begin, end = (day * DAY_US for day in days)
+    # A silence that ends on the first day began so much before it.
+    values = {"customer": customer_id, "begin": begin - rules.silent_us, "end": end}
     spent: dict[int, float] = {}
     times = list[int]()
     for at_us, kind, properties in connection.execute(_WITHIN, values | {"types": rules.types}):
@@ -173,6 +174,5 @@ def _left(times: Sequence[int], silent_us: int) -> list[int]:
     """The times of leaving: those of the events, or the ends of the silences after them."""
     if not silent_us:
         return list(times)
-    following = [*times[1:], EVER_US]
-    pairs = zip(times, following, strict=True) if times else ()
-    return [at + silent_us for at, after in pairs if after - at > silent_us]
+    following = pairwise([*times, EVER_US])
+    return [at + silent_us for at, after in following if after - at > silent_us]

@@ -42,7 +42,6 @@ from features.outcomes.reward_rows import pack_days, unpack_days
 from features.outcomes.reward_state import (
     SumState,
     Walk,
-    newest_serial,
     read_state,
     write_state,
 )
@@ -134,8 +133,7 @@ def _computed(connection: sa.Connection, rules: RewardRules, size: int, lead: bo
     begun = before.begun(rules.fingerprint, rules.events.fingerprint)
     if begun != before and before.step and not lead:
         return None
-    # SQLite uses a number again if the newest decisions were deleted.
-    step = _Step(before, replace(begun, serial=min(begun.serial, newest_serial(connection))))
+    step = _Step(before, begun)
     _take_marks(connection, step, rules, size)
     _take_decisions(connection, step, size - len(step.marks))
     # However much else there is to do, a walk goes on.
@@ -152,6 +150,7 @@ def _take_marks(connection: sa.Connection, step: _Step, rules: RewardRules, size
     marks = tables.reward_marks.c
     query = sa.select(tables.reward_marks).order_by(marks.kind, marks.key, marks.day)
     whole = connection.execute(query.where(marks.kind == CUSTOMER).limit(WHOLE)).all()
+    # Customers are the first kind in the order of the key.
     others = connection.execute(query.where(marks.kind > CUSTOMER).limit(size)).all()
     step.marks = [*whole, *others]
     decision_ids = {mark.key for mark in step.marks if mark.kind == DECISION}

@@ -114,11 +114,11 @@ def rewards(
     kept
         Rows that were read before; None: all rows are read.
     """
-    period = tuple(
-        edge if at is None else tables.micros(at)
-        for at, edge in zip((since, until), EVER, strict=True)
+    begin, end = EVER
+    span = (
+        begin if since is None else tables.micros(since),
+        end if until is None else tables.micros(until),
     )
-    span = period[0], period[1]
     give = kept.batches if kept is not None else stream_rows
     return ledger.read(lambda c: _read(c, give, catalog, tables.micros(now), span))
 
@@ -243,11 +243,11 @@ def _not_summed(connection: sa.Connection, catalog: Catalog) -> NotSummed:
     state, marks = read_state(connection), tables.reward_marks
     changes = connection.execute(sa.select(sa.func.count()).select_from(marks)).scalar_one()
     new = max(newest_serial(connection) - state.serial, 0)
-    left = _after(connection, state.rewards.after)
+    same = state.rewards.rules == rules_fingerprint(catalog)
+    left = _after(connection, state.rewards.after if same else "")
     if state.rewards.first:
         return NotSummed(new + left, changes, 0)
-    same = state.rewards.rules == rules_fingerprint(catalog)
-    return NotSummed(new, changes, left if same else _after(connection, ""))
+    return NotSummed(new, changes, left)
 
 
 def _after(connection: sa.Connection, customer_id: str | None) -> int:

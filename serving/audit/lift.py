@@ -12,7 +12,7 @@ import numpy as np
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.clock import monotonic_s
-from features.errors import LedgerDown, Overloaded
+from features.errors import LedgerDown
 from features.ledger.ledger import Ledger
 from features.outcomes.kept_rows import KeptRows
 from features.outcomes.reward_steps import RewardRules, sum_rewards
@@ -42,7 +42,7 @@ def sum_before_lift(
     If the ledger cannot be written now, they are left to the background.
     """
     begun = monotonic_s()
-    with suppress(LedgerDown, Overloaded):
+    with suppress(LedgerDown):
         for _ in range(steps):
             if not sum_rewards(ledger, rules, lead=lead) or monotonic_s() - begun > within_s:
                 return

@@ -216,10 +216,11 @@ class Evaluation:
         looks_back = self._archive.looks_back_days(record["catalog"])
         if setup.contact_policy.days <= looks_back and _counted(setup, locked, row.channel):
             return locked
-        asked = setup, customer_id
-        contacts = self._ledger.read(lambda c: contacts_of(c, *asked, at))
-        account = self._ledger.read(
-            lambda c: account_contacts_of(c, *asked, row.channel, at, before=at)
+        contacts, account = self._ledger.read(
+            lambda c: (
+                contacts_of(c, setup, customer_id, at),
+                account_contacts_of(c, setup, customer_id, row.channel, at, before=at),
+            )
         )
         if account is not None:
             account = account._replace(showings=_until(account.showings, micros(at)))

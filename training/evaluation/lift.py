@@ -126,11 +126,9 @@ def lift(table: RewardTable, control_share: float) -> Lift:
     """
     begins = np.flatnonzero(np.diff(table.customer, prepend=-1))
     arm, mixed = arms_of_customers(table, begins)
-    decisions, open_ = (
-        sum_per_customer(table.decisions, begins),
-        sum_per_customer(table.open, begins),
+    decisions, open_, reward = (
+        sum_per_customer(column, begins) for column in (table.decisions, table.open, table.reward)
     )
-    reward = sum_per_customer(table.reward, begins)
     policy, control = (_arm(arm == code, decisions, open_, reward) for code in (POLICY, CONTROL))
     sums = sum_powers_by_day(table, begins, arm)
     by_day = _by_day(*sums)

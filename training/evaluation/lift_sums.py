@@ -19,8 +19,7 @@ def arms_of_customers(table: RewardTable, begins: Indices) -> tuple[Ints, int]:
     """The arm of each customer, or -1 of one with rows in both arms; and the number of those."""
     if not len(begins):
         return np.zeros(0, dtype=np.int64), 0
-    arms = table.arm.astype(np.int8)
-    low, high = (function.reduceat(arms, begins) for function in (np.minimum, np.maximum))
+    low, high = (function.reduceat(table.arm, begins) for function in (np.minimum, np.maximum))
     return np.where(low == high, low, -1).astype(np.int64), int((low != high).sum())
 
 

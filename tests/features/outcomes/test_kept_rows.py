@@ -77,3 +77,4 @@ def test_a_table_that_is_too_large_is_read_each_time(ledger, summed):
     assert set(given(ledger, kept)) == {"c1", "c2"}
     summed(3, "c3")
     assert set(given(ledger, kept)) == {"c1", "c2", "c3"}
+    assert not kept._rows

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import pytest
-import sqlalchemy as sa
 
 from features.ingest.erase_rows import begin_erasure, erase_some
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
-from features.outcomes.reward_state import SumState, Walk, read_state, write_state
+from features.outcomes.reward_state import (
+    SumState,
+    Walk,
+    forget_rewards,
+    read_state,
+    write_state,
+)
 from features.outcomes.reward_steps import RewardRules
 from features.outcomes.rewards import rewards
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.recomputed import as_sums
-from tests.summed import sum_all
+from tests.summed import marked, sum_all
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -34,6 +39,15 @@ def test_a_walk_begins_when_the_rules_are_others():
     assert done.begun("r2", "e").rewards == Walk("r2", "", False)
     first = SumState(3, 7, Walk("r", "c5", True), Walk("e", None, False))
     assert first.begun("r2", "e").rewards == Walk("r2", "", True)
+    ended = SumState(3, 7, Walk("r", None, True), Walk("e", None, False))
+    assert ended.begun("r2", "e").rewards == Walk("r2", "", False)
+
+
+def test_a_customer_who_holds_an_erased_decision_is_marked(ledger):
+    """The decision waits to be moved to the customer who is erased."""
+    decided(ledger, "d1", NOW, {"discount": 14}, customer_id="c9")
+    ledger.write_now(lambda c: forget_rewards(c, ["c1"], ["d1"]))
+    assert marked(ledger) == [("customer", "c9")]
 
 
 def test_erasing_a_customer_deletes_its_sums_and_corrects_those_who_shared_with_it(
@@ -54,8 +68,7 @@ def test_erasing_a_customer_deletes_its_sums_and_corrects_those_who_shared_with_
     erasure_id, _ = ledger.write_now(lambda c: begin_erasure(c, ["c1"], NOW))
     while not erase_some(ledger, erasure_id, NOW).done:
         pass
-    marks = ledger.read(lambda c: c.execute(sa.select(tables.reward_marks.c.key)).scalars().all())
-    assert {*marks} == {"d2"}
+    assert marked(ledger) == [("decision", "d2")]
     sum_all(ledger, rules)
     after = {key[0]: value[2] for key, value in as_sums(rewards(ledger, toy_catalog, NOW)).items()}
     assert after == {"c2": 4.5}

@@ -171,6 +171,21 @@ def test_a_period_takes_decisions_by_when_they_were_shown(ledger, earned):
     assert by_customer(earned(2 * DAY, since=NOW, until=NOW + 2 * DAY)) == {"c1": -0.5, "c2": -0.5}
 
 
+def test_a_period_that_cuts_the_day_of_one_arm_leaves_that_of_the_other_as_it_is(ledger, earned):
+    for number, (at, arm, who) in enumerate(
+        [
+            (NOW - HOUR, "policy", "c1"),
+            (NOW + HOUR, "policy", "c1"),
+            (NOW + HOUR, "control", "c1"),
+            (NOW + HOUR, "policy", "c2"),
+        ]
+    ):
+        decided(ledger, f"d{number}", at, DISCOUNT, arm=arm, customer_id=who)
+    found = earned(since=NOW)[["customer", "arm", "decisions"]]
+    expected = [("c1", "policy", 1), ("c1", "control", 1), ("c2", "policy", 1)]
+    assert [tuple(row) for row in found.itertuples(index=False)] == expected
+
+
 def test_an_action_that_the_catalogue_has_no_more_counts_zero_and_is_named(
     ledger, toy_catalog, toy_domain
 ):
@@ -179,6 +194,8 @@ def test_an_action_that_the_catalogue_has_no_more_counts_zero_and_is_named(
     found = rewards(ledger, toy_catalog, NOW + DAY)
     assert found.unknown_actions == ["of_last_year"]
     assert by_customer(as_frame(found)) == {"c1": 0.0}
+    earlier = rewards(ledger, toy_catalog, NOW + DAY, until=NOW - DAY)
+    assert earlier.unknown_actions == []
 
 
 def test_an_empty_ledger_has_an_empty_table(earned):

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from features.errors import LedgerDown
 from features.identity.keys import KeyNormalizer
 from features.identity.links import link
 from features.ledger import tables
@@ -245,6 +246,24 @@ def test_where_there_is_not_enough_it_says_so_instead_of_a_number(world, policy,
     assert view.verdict.startswith("Not enough yet: ")
     assert view.days == []
     assert LiftView.model_validate_json(view.model_dump_json()) == view
+
+
+def test_a_lift_sums_what_is_new_and_says_what_it_could_not_sum(world, monkeypatch):
+    def lift_now() -> LiftView:
+        return view_lift(LiftRequest(), world.ledger, world.catalog, world.domain, NOW)
+
+    world.decide(policy=3, control=2)
+    assert (lift_now().policy.decisions, lift_now().control.decisions) == (3, 2)
+    world.tell(range(1))
+
+    def down(*asked: object) -> None:
+        raise LedgerDown("The disk is full.", expected="room", remedy="Make room.")
+
+    monkeypatch.setattr(world.ledger, "write_now", down)
+    world.catalog = changed(world.catalog, attribution="even")
+    changes, outdated = lift_now().remarks[-2:]
+    assert changes.startswith("1 changes (outcomes, activations, customers) are not counted yet")
+    assert "5 decisions still count by the earlier ones" in outdated
 
 
 def test_a_long_course_has_some_of_its_days_and_the_last(ledger, toy_catalog, toy_domain):

@@ -157,21 +157,33 @@ def test_a_cap_that_looks_further_back_than_the_record_reads_the_ledger(
 
 
 @pytest.mark.parametrize("logged", [{"days": 30}, {"days": 30, "per": "account"}])
-def test_a_cap_per_account_counts_the_contacts_of_colleagues_before_each_decision(
-    toy_domain, evaluation, catalog, ledger, now, logged
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"caps": [{"at_most": 3, "days": 20, "per": "account"}]},
+        {"cool_downs": [{"after_showings": 3, "days": 2, "per": "account"}]},
+    ],
+    ids=["cap", "cool_down"],
+)
+def test_a_rule_per_account_counts_the_contacts_of_colleagues_before_each_decision(
+    toy_domain, evaluation, catalog, ledger, now, logged, wanted
 ):
     add(ledger, tables.customers, person("c1", "acme"), person("c2", "acme"), person("c3"))
     logged_by = changed(catalog, contact_policy={"caps": [{"at_most": 99, **logged}]})
     keep_catalog(ledger, logged_by, now)
     engine = engine_of(logged_by, toy_domain, ledger, {}, models_of(logged_by, "1"))
-    allowed, shown = [], {"acme": 0, "alone": 0}
+    allowed, shown, firsts = [], {"acme": 0, "alone": 0}, []
     for number in range(18):
         who = f"c{1 + number % 3}"
         at, whose = now + timedelta(hours=number), "alone" if who == "c3" else "acme"
         answer = decide(engine, at, customer_id=who, decision_id=f"d{number}", actions=["discount"])
         allowed.append(shown[whose] < 3)
         shown[whose] += answer.actions[0].action_id == "discount"
-    wanted = {"caps": [{"at_most": 3, "days": 20, "per": "account"}]}
+        if shown[whose] == 1 and answer.actions[0].action_id == "discount":
+            firsts.append(answer.decision_id)
+    for name in firsts:  # a reaction that no decision knew of
+        said = OutcomeRequest(decision_id=name, outcome="accepted")
+        asyncio.run(record_outcome(said, ledger, catalog, now + timedelta(hours=18)))
     trial = run(evaluation, changed(catalog, contact_policy=wanted), now)
     found = trial.evaluated[::-1, trial.actions.index("discount")] > 0
     assert found.tolist() == allowed

@@ -14,7 +14,9 @@ from features.identity.links import link
 from features.ledger import tables
 from features.store.feast_store import CustomerFeatures
 from serving.decide.activation import activate
+from tests.features.live import add, person
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
+from tests.summed import marked
 
 PLUS = CustomerFeatures({"plan": "plus"}, None)
 ONCE = {"caps": [{"at_most": 1, "days": 7, "groups": ["promotion"]}]}
@@ -59,6 +61,7 @@ def test_activating_counts_from_that_moment(engine, ledger, now):
     kept = row(ledger, "d1")
     assert (kept.served, kept.activated_at) == (True, later)
     assert kept.window_ends_at == later + timedelta(days=14)
+    assert marked(ledger) == [("decision", "d1")]
 
 
 def test_with_unknown_features_nothing_is_promoted_that_waited(engine, ledger, now):
@@ -100,6 +103,17 @@ def test_the_cap_is_checked_again(engine, ledger, now):
     assert (removed.action_id, removed.rule) == ("discount", "contact_policy.caps.0")
     assert len(contacts(ledger)) == 1
     assert row(ledger, "d2").window_ends_at == now  # nothing was shown: nothing to wait for
+
+
+def test_contacts_of_a_colleague_count_where_a_cap_is_per_account(engine, ledger, now):
+    once = {"caps": [{**ONCE["caps"][0], "per": "account"}]}
+    catalog = changed(engine.setup.compiled.catalog, contact_policy=once)
+    engine = engine_of(catalog, engine.domain, ledger, {"c1": PLUS}, engine.setup.models)
+    add(ledger, tables.customers, person("c1", "acme"), person("c2", "acme"))
+    decide(engine, now, decision_id="d1", activate=False)
+    decide(engine, now, customer_id="c2")
+    [removed] = shown(engine, "d1", now).removed
+    assert (removed.action_id, removed.rule) == ("discount", "contact_policy.caps.0")
 
 
 def test_what_is_still_allowed_of_several_is_shown(engine, now):

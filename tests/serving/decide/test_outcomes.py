@@ -19,6 +19,7 @@ from serving.contract.events import OutcomeAnswer, OutcomeRequest
 from serving.decide import outcomes
 from serving.decide.outcomes import record_outcome
 from tests.decided import decided
+from tests.summed import marked
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -54,6 +55,7 @@ def test_an_outcome_is_on_disk_when_it_is_answered(tell, ledger, now):
         3.5,
     )
     assert (row.received_at, row.retracts, row.learned) == (now + LATER, None, False)
+    assert marked(ledger) == [("decision", "d1")]
 
 
 def test_without_an_action_the_first_of_the_decision_is_meant(tell, ledger):

@@ -47,14 +47,15 @@ def test_powers_up_to_a_day_are_those_of_each_customers_sum(seed, first_day):
 
 
 def test_the_days_are_those_of_customers_in_one_arm():
-    """On day 8 only a customer of both arms was shown anything."""
-    columns = ([0, 0, 1], [7, 8, 7], [POLICY, CONTROL, POLICY], [1, 1, 1], [0, 0, 0])
-    table = RewardTable(*map(np.array, columns), np.ones(3))
+    """On day 8 only a customer of both arms was shown anything; the last day is far away."""
+    arms = [POLICY, CONTROL, POLICY, POLICY]
+    columns = ([0, 0, 1, 1], [7, 8, 7, 80_000], arms, [1] * 4, [0] * 4)
+    table = RewardTable(*map(np.array, columns), np.ones(4))
     begins = np.array([0, 2])
     arm, _ = arms_of_customers(table, begins)
     policy, control = sum_powers_by_day(table, begins, arm)
-    assert policy.index.tolist() == control.index.tolist() == [7]
-    assert sum_per_customer(table.reward, begins).tolist() == [2.0, 1.0]
+    assert policy.index.tolist() == control.index.tolist() == [7, 80_000]
+    assert sum_per_customer(table.reward, begins).tolist() == [2.0, 2.0]
 
 
 def test_without_rows_there_are_no_sums():
