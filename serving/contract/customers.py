@@ -137,10 +137,9 @@ class ForgetRequest(About):
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:
-        about = self.customer_id is not None or bool(self.identifiers)
-        if not about and self.erasure_id is None:
-            raise ValueError("customer_id and identifiers are both missing; send one of them")
-        if self.erasure_id is not None and (about or self.readmit):
+        if self.erasure_id is None:
+            return super()._somebody()
+        if self.customer_id is not None or self.identifiers or self.readmit:
             raise ValueError("erasure_id asks for an erasure only; send it alone")
         return self
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -21,8 +20,6 @@ from training.arrays import Floats
 class Features(Protocol):
     """Reads a customer's features; raises `FeaturesUnknown` if the feature store cannot answer."""
 
-    @property
-    def degraded(self) -> Sequence[str]: ...
     def online(self, customer_id: str) -> CustomerFeatures | None: ...
 
 

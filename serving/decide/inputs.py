@@ -21,6 +21,7 @@ from features.ledger.unwaiting import Version, version_of
 from serving.contract.decisions import DecideRequest
 from serving.decide.customer_inputs import Features, consents_on, feature_row, read_features
 from serving.decide.decision_setup import DecisionSetup
+from serving.decide.online_features import degraded_by
 from serving.decide.step_results import DecisionInputs
 
 
@@ -66,8 +67,6 @@ class InputReader:
         # is; if a merge came between, the inputs are read anew.
         version, customer_id, agreed = await self.ledger.read_briefly(find)
         known, problem = read_features(self.features, customer_id)
-        degraded = [*setup.models.degraded, *self.features.degraded]
-        degraded += [f"features: {problem}"] if problem else []
         return DecisionInputs(
             decision_id=decision_id,
             request=request,
@@ -78,7 +77,7 @@ class InputReader:
             row=feature_row(self.model_input, known, now),
             consents=agreed,
             versions=setup.models.versions,
-            degraded=list(dict.fromkeys(degraded)),
+            degraded=[*setup.models.degraded, *degraded_by(problem)],
             features_problem=problem,
             version=version,
         )

@@ -25,6 +25,11 @@ class FeaturesUnknown(Exception):
     """The features of a customer could not be read; the reason is half a sentence."""
 
 
+def degraded_by(problem: str) -> tuple[str, ...]:
+    """Say in a sentence for people why features are unknown; empty if they are known."""
+    return (f"features: {problem}",) if problem else ()
+
+
 class OnlineFeatures:
     """The online feature store, as the engine and ingestion use it; implements `Features`.
 
@@ -53,7 +58,7 @@ class OnlineFeatures:
     @property
     def degraded(self) -> tuple[str, ...]:
         """Sentences for people that say what is wrong with the store; empty if nothing is."""
-        return (f"features: {self._problem}",) if self._problem else ()
+        return degraded_by(self._problem)
 
     def online(self, customer_id: str) -> CustomerFeatures | None:
         """Read a customer's features; None if the store holds nothing of the customer.

@@ -100,11 +100,13 @@ class CountingRule:
         """The count of this cap in the contacts of an account, for decisions on a channel."""
         known = self._of_account.get(channel)
         if known is None:
-            assert isinstance(self.rule, Cap)
+            rule = self.rule
+            assert isinstance(rule, Cap)
             scope = ContactScope(**self._channels(channel, outbound), **self._groups_counted())
-            by: Counted = "action_id" if "action" in self.rule.each else ""
-            by = "action_group" if not by and "group" in self.rule.each else by
-            known = AccountCount(scope, self.rule.days, by, self.rule.at_most)
+            by: Counted = "action_group" if "group" in rule.each else ""
+            if "action" in rule.each:
+                by = "action_id"
+            known = AccountCount(scope, rule.days, by, rule.at_most)
             self._of_account[channel] = known
         return known
 

@@ -27,6 +27,7 @@ from serving.contract.customers import (
 from serving.contract.decisions import Predictions
 from serving.decide.customer_inputs import feature_row, read_features
 from serving.decide.engine import Engine
+from serving.decide.online_features import degraded_by
 
 
 def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> CustomerView:
@@ -74,7 +75,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
         ),
         models=dict(models.versions),
         feedback=_feedback(engine, customer_id),
-        degraded=[*models.degraded, *([f"features: {problem}"] if problem else [])],
+        degraded=[*models.degraded, *degraded_by(problem)],
     )
 
 

@@ -33,7 +33,6 @@ class FakeFeatures:
     """Knows the customers it was given; with a ``problem`` it cannot be read."""
 
     customers: Mapping[str, CustomerFeatures] = field(default_factory=dict)
-    degraded: tuple[str, ...] = ()
     problem: str = ""
 
     def online(self, customer_id: str) -> CustomerFeatures | None:

@@ -14,8 +14,6 @@ from serving.decide.online_features import FeaturesUnknown
 class Store:
     """A store that has the features of one customer, and cannot read those of another."""
 
-    degraded = ()
-
     def online(self, customer_id):
         if customer_id == "poisoned":
             raise FeaturesUnknown("the row of the customer cannot be read")

@@ -61,7 +61,9 @@ def test_the_window_is_the_longest_of_what_was_shown(engine, ledger, now, only, 
 
 
 def test_the_record_names_what_a_replay_needs(engine, ledger, now):
-    decide(engine, now, decision_id="d1", slots=2, placement="home")
+    """Of the keys of the request only one: the other ones may become those of somebody else."""
+    about = {"identifiers": ["email:a@b.it"], "placement": "home"}
+    decide(engine, now, decision_id="d1", slots=2, **about)
     kept = record(ledger)
     assert kept["request"] == {
         "customer_id": "c1",

@@ -143,7 +143,7 @@ def test_the_second_slot_is_drawn_from_what_is_left(engine, now):
 
 def test_sentences_about_what_is_degraded_are_passed_through(engine, now):
     swap(engine, degraded=("churn: no champion",))
-    engine.features.degraded = ("features: the store is gone",)
+    engine.features.problem = "the store is gone"
     assert decide(engine, now).degraded == ["churn: no champion", "features: the store is gone"]
 
 

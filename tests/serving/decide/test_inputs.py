@@ -45,7 +45,7 @@ def test_keys_of_one_person_lead_to_one_customer(engine, ledger, now):
 
 
 def test_a_broken_store_and_missing_models_are_named(engine, now):
-    engine.features.degraded = ("features: the store is gone",)
+    engine.features.problem = "the store is gone"
     inputs = read(engine, now, customer_id="c1")
     assert inputs.degraded == ["features: the store is gone"]
     assert inputs.versions == {"bandit": "3.17"}

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from features.ledger import tables
 from serving.contract.decisions import DecideRequest
 from serving.decide.choice import score
 from serving.decide.limit_inputs import (
@@ -18,6 +19,7 @@ from serving.decide.limit_inputs import (
     still_valid,
 )
 from serving.decide.step_results import LimitInputs
+from tests.features.live import add, person
 from tests.serving.fakes import EXPECTED, PLUS, FakeModels, changed, decide, engine_of, rows
 
 CAP = {"caps": [{"at_most": 9, "days": 7}]}
@@ -66,6 +68,18 @@ def test_a_selection_is_valid_while_nothing_changes(engine, ledger, now):
 def test_a_selection_is_not_valid_after_another_contact(engine, ledger, now):
     inputs, scored, read = reading(engine, ledger, now)
     decide(engine, now, decision_id="d1")
+    again = reading(engine, ledger, now)[2]
+    assert not still_valid(engine.setup, inputs, scored, read, again)
+
+
+def test_a_selection_is_not_valid_after_a_contact_of_a_colleague(engine, ledger, now):
+    per_account = {"caps": [{"at_most": 9, "days": 7, "per": "account"}]}
+    catalog = changed(engine.setup.compiled.catalog, contact_policy=per_account)
+    engine = engine_of(catalog, engine.domain, ledger, {}, engine.setup.models)
+    add(ledger, tables.customers, person("c1", "acme"), person("c2", "acme"))
+    inputs, scored, read = reading(engine, ledger, now)
+    assert still_valid(engine.setup, inputs, scored, read, reading(engine, ledger, now)[2])
+    decide(engine, now, customer_id="c2")
     again = reading(engine, ledger, now)[2]
     assert not still_valid(engine.setup, inputs, scored, read, again)
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from features.customers.account_contacts import ShowingsWindow
 from features.customers.contacts import Contact
 from features.journeys.model_input import ModelInput
 from features.ledger.tables import micros
@@ -57,6 +58,21 @@ def evaluate(toy_domain, toy_catalog):
         return {name: contact_policy_result.why(compiled.index[name]) for name in out}
 
     return removed
+
+
+@pytest.mark.parametrize(
+    ("after", "reacted"),
+    [([{"after": ["rejected"]}], True), ([{"after": ["rejected"]}, {"after_showings": 3}], False)],
+)
+def test_showings_of_an_account_are_read_as_far_back_as_an_outcome_may_be_of(
+    toy_domain, toy_catalog, after, reacted
+):
+    """An outcome starts a cool-down up to 14 days, the longest window, after its showing."""
+    rules = [{"days": 2 + number, "per": "account", **one} for number, one in enumerate(after)]
+    catalog = changed(toy_catalog, contact_policy={"cool_downs": rules})
+    policy = ContactPolicy(CompiledCatalog(catalog, toy_domain, ModelInput(toy_domain)))
+    assert policy.of_account("app") == ([], ShowingsWindow(1 + len(after) + 14, reacted))
+    assert policy.per_account
 
 
 def test_without_rules_nothing_is_out(evaluate):
