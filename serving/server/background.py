@@ -114,7 +114,7 @@ class BackgroundTasks:
 
     async def _check_ledger(self) -> None:
         """Take the write lock and give it back: decisions can be written."""
-        # First: many requests that wait do not make the ledger one that cannot be written.
+        # Before all that wait: a long queue does not mean that the ledger cannot be written.
         write = self._components.ledger.write(lambda connection: None, first=True)
         try:
             await asyncio.wait_for(write, LEDGER_WITHIN_S)
@@ -183,7 +183,7 @@ class BackgroundTasks:
     async def _sum_rewards(self) -> None:
         """Sum the rewards that lift reads, in steps that leave time to decisions between them."""
         parts = self._components
-        if (bentoml.server_context.worker_index or 1) != 1:
+        if not self._is_first_worker:
             return
         more = True
         while more:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.ingest.erasure import Erasure
 from features.store.retention import RetentionPolicy, pruning_lock
+from serving.server.work_pools import WorkPool
 
 PAUSE_S = 0.1  # after each transaction of retention: 1,000 records a second at most
 
@@ -25,22 +24,22 @@ class DeletionThreads:
         self._erasure = erasure
         self._retention = retention
         self._stopping = threading.Event()
-        self._files = ThreadPoolExecutor(1, "erasures")
-        self._records = ThreadPoolExecutor(1, "retention")
+        self._files = WorkPool("erasures", threads=1, most_waiting=1)
+        self._records = WorkPool("retention", threads=1, most_waiting=1)
 
     async def finish_erasures(self) -> None:
         """Clean the files of the customers who were forgotten."""
-        await asyncio.get_running_loop().run_in_executor(self._files, self._erasure.finish)
+        await self._files.run(self._erasure.finish)
 
     async def apply_retention(self) -> None:
         """Remove old records if that was not done today."""
-        await asyncio.get_running_loop().run_in_executor(self._records, self._prune)
+        await self._records.run(self._prune)
 
     def stop(self) -> None:
         """Stop after the transaction, or the file, that is being written."""
         self._stopping.set()
-        self._files.shutdown(cancel_futures=True)
-        self._records.shutdown(cancel_futures=True)
+        self._files.close()
+        self._records.close()
 
     def _prune(self) -> None:
         now = utc_now()

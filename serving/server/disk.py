@@ -37,9 +37,7 @@ class DiskSpace(NamedTuple):
 
 def measure(folder: Path) -> DiskSpace:
     """Measure the disk of a folder, or of its next parent that exists."""
-    while not folder.exists():
-        folder = folder.parent
-    found = shutil.disk_usage(folder)
+    found = shutil.disk_usage(_existing(folder))
     return DiskSpace(found.total, found.free)
 
 
@@ -80,7 +78,10 @@ class DiskWatch:
         return any(space.is_full for kind, space in self.spaces.items() if kind != "mlruns")
 
 
+def _existing(folder: Path) -> Path:
+    """Return a folder, or its next parent that exists."""
+    return next(one for one in (folder, *folder.parents) if one.exists())
+
+
 def _device(folder: Path) -> int:
-    while not folder.exists():
-        folder = folder.parent
-    return folder.stat().st_dev
+    return _existing(folder).stat().st_dev

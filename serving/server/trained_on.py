@@ -7,6 +7,7 @@ once. Two of a million customers share them with a chance of 3e-8.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -65,7 +66,7 @@ class TrainedOnIndex:
     def _holds(self, file: Path, version: ModelVersion, wanted: np.ndarray) -> bool:
         if not file.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
-            part = file.with_suffix(".part")
+            part = file.with_suffix(f".{os.getpid()}.part")  # another process may write it, too
             with part.open("wb") as opened:
                 np.save(opened, _numbers(self._registry.customers_of(version)))
             part.replace(file)

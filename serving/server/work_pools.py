@@ -49,12 +49,8 @@ class WorkPool:
         with self._lock:
             if self._calls >= self._most:
                 raise self._overloaded()
-            self._calls += 1
-        try:
             call: Future[T] = self._executor.submit(function, *arguments)
-        except BaseException:
-            self._end_call()
-            raise
+            self._calls += 1
         call.add_done_callback(self._end_call)
         return await asyncio.wrap_future(call)
 
@@ -74,7 +70,7 @@ class WorkPool:
         """Wait for the calls that run, and drop those that wait."""
         self._executor.shutdown(cancel_futures=True)
 
-    def _end_call(self, _: object = None) -> None:
+    def _end_call(self, _: object) -> None:
         with self._lock:
             self._calls -= 1
 

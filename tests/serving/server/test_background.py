@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
+from features.clock import utc_now
+from features.outcomes.rewards import rewards
 from features.settings import load_settings
 from serving.decide.decision_setup import DecisionSetup, Models
 from serving.server import background
@@ -16,6 +19,7 @@ from serving.server.background import BackgroundTasks
 from serving.server.components import Components
 from serving.server.disk import DiskSpace
 from tests.conftest import SHOP
+from tests.decided import decided
 
 
 def no_store(*_: object) -> None:
@@ -113,6 +117,26 @@ def test_a_server_without_a_feature_store_is_ready_and_names_what_is_missing(ser
     status, answer = server.tasks.readiness()
     assert (status, answer["status"]) == (200, "degraded")
     assert any("the store could not be opened (OSError)" in one for one in answer["degraded"])
+
+
+def test_rewards_are_summed_and_again_by_an_edited_catalogue(server, monkeypatch):
+    monkeypatch.setattr(background, "REWARDS_EVERY_S", 0.001)
+    ledger = server.components.ledger
+    for name in ("d1", "d2"):
+        decided(ledger, name, utc_now(), {"hello": 14})
+
+    def left() -> int:
+        now_known = rewards(ledger, server.setup.compiled.catalog, utc_now())
+        return sum(astuple(now_known.not_summed))
+
+    def summed_by_both() -> bool:
+        if left():
+            return False
+        server.edit_catalog()  # the first time, the rows are those of the catalogue before
+        return server.value == 2
+
+    assert left() == 2
+    server.run_until(summed_by_both)
 
 
 def test_readyz_says_when_the_disk_is_low_and_is_503_when_it_is_full(server):

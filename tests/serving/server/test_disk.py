@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from features.settings import load_settings
+from serving.server import disk
 from serving.server.disk import DiskSpace, DiskWatch, measure
 
 GB = 10**9
@@ -35,6 +36,19 @@ def test_a_disk_is_measured_once_and_its_problem_names_no_path(tmp_path):
     assert sentence.startswith("disk: 250 MB are free for the ledger and features; make room")
     assert str(tmp_path) not in sentence and not watch.is_full
     watch.measure = lambda folder: DiskSpace(100 * GB, 1_000_000)
+    watch.look()
+    assert watch.is_full
+
+
+def test_a_disk_of_models_that_is_full_does_not_stop_decisions(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "_device", str)  # each folder is on a disk of its own
+    env = {"NBA_HOME": str(tmp_path / "home"), "NBA_LEDGER_URL": f"sqlite:///{tmp_path}/own/l.db"}
+    watch = DiskWatch(load_settings(env))
+    full = watch.settings.mlflow_artifacts
+    watch.measure = lambda folder: DiskSpace(100 * GB, 0 if folder == full else 60 * GB)
+    assert [*watch.look()] == ["home", "ledger", "mlruns"]
+    assert len(watch.problems) == 1 and not watch.is_full
+    full = tmp_path / "own"
     watch.look()
     assert watch.is_full
 

@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from features.ingest.ingest_result import IngestResult
-from serving.server.monitoring import count_decision, count_events
+from serving.server.disk import DiskSpace
+from serving.server.monitoring import count_decision, count_events, set_disk_free
 from tests.serving.fakes import decide, engine_of
 
 
@@ -29,6 +30,22 @@ def test_each_action_of_a_decision_is_counted_and_the_first_ones_probability(
     assert value("nba_probability_count") == count + 1
     found = value("nba_probability_sum") - total
     assert found == pytest.approx(decision.actions[0].probability)
+
+
+def test_a_decision_without_features_is_counted(ledger, toy_domain, toy_catalog, now):
+    engine = engine_of(toy_catalog, toy_domain, ledger, {})
+    before = value("nba_features_unknown_total")
+    count_decision(decide(engine, now), "app")
+    assert value("nba_features_unknown_total") == before
+    engine.features.problem = "the online store failed"
+    count_decision(decide(engine, now), "app")
+    assert value("nba_features_unknown_total") == before + 1
+
+
+def test_the_free_space_of_each_disk_is_shown():
+    set_disk_free({"home": DiskSpace(10, 3), "mlruns": DiskSpace(10, 4)})
+    assert value("nba_disk_free_bytes", kind="home") == 3
+    assert value("nba_disk_free_bytes", kind="mlruns") == 4
 
 
 def test_events_are_counted_by_what_became_of_them():

@@ -51,13 +51,21 @@ def test_a_call_too_many_is_refused_until_another_ends(pool, go):
     asyncio.run(story())
 
 
+async def one_behind_the_other(
+    pool: WorkPool, go: threading.Event, made: list[str]
+) -> tuple[asyncio.Task[bool], asyncio.Task[None]]:
+    """A call that runs until ``go``, and one that waits for its thread."""
+    running = asyncio.create_task(pool.run(go.wait, 10))
+    waiting = asyncio.create_task(pool.run(made.append, "waited"))
+    await asyncio.sleep(0)  # lets them begin; no time passes
+    return running, waiting
+
+
 def test_a_call_that_is_cancelled_while_it_waits_is_not_made_and_frees_its_place(pool, go):
     made: list[str] = []
 
     async def story() -> None:
-        running = asyncio.create_task(pool.run(go.wait, 10))
-        waiting = asyncio.create_task(pool.run(made.append, "cancelled"))
-        await asyncio.sleep(0)  # lets them begin; no time passes
+        running, waiting = await one_behind_the_other(pool, go, made)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         next_one = asyncio.create_task(pool.run(made.append, "next"))
@@ -127,9 +135,7 @@ def test_a_closed_pool_drops_what_waits(pool, go):
     made: list[str] = []
 
     async def story() -> None:
-        running = asyncio.create_task(pool.run(go.wait, 10))
-        waiting = asyncio.create_task(pool.run(made.append, "dropped"))
-        await asyncio.sleep(0)  # lets them begin; no time passes
+        running, waiting = await one_behind_the_other(pool, go, made)
         closing = threading.Thread(target=pool.close)
         closing.start()
         with pytest.raises(asyncio.CancelledError):
