@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from features.identity.keys import ID_PATTERN
 from features.journeys.events import CUSTOMER_ID_OR_IDENTIFIERS, UtcTime
 from serving.contract.decisions import Predictions
-from serving.contract.requests import About, Cause, Identifier, Request
+from serving.contract.requests import NOBODY, About, Cause, Identifier, Request
 
 _BY_ERASURE: JsonValue = {
     "required": ["erasure_id"],
@@ -137,9 +137,10 @@ class ForgetRequest(About):
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:
-        if self.erasure_id is None:
-            return super()._somebody()
-        if self.customer_id is not None or self.identifiers or self.readmit:
+        about = self.customer_id is not None or bool(self.identifiers)
+        if not about and self.erasure_id is None:
+            raise ValueError(NOBODY)
+        if self.erasure_id is not None and (about or self.readmit):
             raise ValueError("erasure_id asks for an erasure only; send it alone")
         return self
 

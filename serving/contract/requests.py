@@ -29,6 +29,8 @@ Identifiers = Annotated[tuple[Identifier, ...], Field(max_length=MAX_KEYS)]
 # The service makes an outcome id of a decision id, an action and an outcome.
 OutcomeId = Annotated[str, Field(min_length=1, max_length=3 * ID_LENGTH, pattern=ID_PATTERN)]
 
+NOBODY = "customer_id and identifiers are both missing; send one of them"
+
 
 class Request(BaseModel):
     """Base of all requests; unknown fields are refused."""
@@ -48,7 +50,7 @@ class About(Request):
     @model_validator(mode="after")
     def _somebody(self) -> Self:
         if self.customer_id is None and not self.identifiers:
-            raise ValueError("customer_id and identifiers are both missing; send one of them")
+            raise ValueError(NOBODY)
         return self
 
 
