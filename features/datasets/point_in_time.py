@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.customers.profiles import ACCOUNT, account_key, attributes_of
+from features.customers.profiles import ACCOUNT, account_key, attributes_of_each
 from features.journeys.fold import Fold
 from features.journeys.model_input import ModelInput
 from features.journeys.state import State
@@ -65,7 +65,7 @@ class PointInTimeFeatures:
     def _correct_profiles(self, known: pd.DataFrame, restated: set[str]) -> None:
         """Read the attributes anew of customers who were merged or split since the build."""
         changed = sorted(restated & {*known["customer_id"]})
-        now = self._ledger.read(lambda c: {one: attributes_of(c, one) for one in changed})
+        now = self._ledger.read(lambda c: attributes_of_each(c, changed))
         for customer_id, attributes in now.items():
             mine = (known["customer_id"] == customer_id).to_numpy()
             for name in self._columns:

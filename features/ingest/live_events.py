@@ -62,7 +62,6 @@ class Ingest:
         self, ledger: Ledger, online: OnlineStore, domain: Domain, states: JourneyStates
     ) -> None:
         self._ledger = ledger
-        self._online = online
         self._domain = domain
         self._normalizer = KeyNormalizer(domain)
         self._event_rules = EventRules.of(domain)

@@ -28,7 +28,6 @@ TIMEOUTS = {
     "tcp_user_timeout": 10_000,  # milliseconds
 }
 CHECKPOINTS = 5  # attempts to truncate the log, which a reader prevents
-SHORT_LOCK_MS = 1_000  # a rewrite that waits for its lock blocks others this long at most
 WRITER_LOCK = 20261122  # the advisory lock of the one writer
 DRIVERS = {
     "sqlite": "sqlite",
@@ -170,42 +169,34 @@ def check_database(connection: sa.Connection, url: str) -> None:
         )
 
 
-def compact(engine: sa.Engine, at_most: int | None) -> bool:
+def compact(engine: sa.Engine) -> bool:
     """Rewrite a database, see `Ledger.compact`."""
     rewrite = vacuum if engine.dialect.name == "sqlite" else _rewrite_tables
     try:
         # Outside of any transaction, which SQLAlchemy would begin.
         with contextlib.closing(engine.raw_connection()) as connection:
             connection.detach()  # its lock timeout is changed below
-            return rewrite(connection.cursor(), at_most)
+            return rewrite(connection.cursor())
     except engine.dialect.loaded_dbapi.OperationalError:
         return False  # a long read holds it up; deleted bytes may stay, but others need not wait
 
 
-def vacuum(cursor: Any, at_most: int | None) -> bool:
+def vacuum(cursor: Any) -> bool:
     """Rewrite an SQLite file, see `Ledger.compact`, and truncate its write-ahead log."""
-    (pages,) = cursor.execute("PRAGMA page_count").fetchone()
-    (page_bytes,) = cursor.execute("PRAGMA page_size").fetchone()
-    small = at_most is None or pages * page_bytes <= at_most
-    if small:
-        cursor.execute("VACUUM")
+    cursor.execute("VACUUM")
     for _ in range(CHECKPOINTS):  # a reader prevents the truncation
         (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if not busy:
-            return small
+            return True
     return False
 
 
-def _rewrite_tables(cursor: Any, at_most: int | None) -> bool:
+def _rewrite_tables(cursor: Any) -> bool:
     """Rewrite the tables of PostgreSQL; its write-ahead log and its backups are not changed."""
     names = [table.name for table in tables.metadata.sorted_tables]
-    size_query = "SELECT sum(pg_total_relation_size(one::regclass)) FROM unnest(%s::text[]) AS one"
-    (size,) = cursor.execute(size_query, (names,)).fetchone()
-    if at_most is not None and size > at_most:
-        return False
     if not _wait_for_readers(cursor):
         return False
-    cursor.execute(f"SET lock_timeout = {BUSY_MS if at_most is None else SHORT_LOCK_MS}")
+    cursor.execute(f"SET lock_timeout = {BUSY_MS}")
     cursor.execute(f"VACUUM (FULL, ANALYZE) {', '.join(names)}")
     return True
 

@@ -180,13 +180,10 @@ class Ledger:
         with databases.raising_ledger_down(), self._reads.transaction() as connection:
             yield from connection.execute(query.execution_options(yield_per=rows))
 
-    def compact(self, at_most: int | None = None) -> bool:
+    def compact(self) -> bool:
         """Rewrite the file, or the tables, without the deleted data in their free space.
 
-        Parameters
-        ----------
-        at_most : int, bytes
-            Leave a larger ledger as it is. Nobody can write meanwhile: some seconds per gigabyte.
+        Nobody can write meanwhile: some seconds per gigabyte.
 
         Returns
         -------
@@ -194,7 +191,7 @@ class Ledger:
             True if no deleted data is left.
         """
         with self._turn():
-            return databases.compact(self.engine, at_most)
+            return databases.compact(self.engine)
 
     def close(self) -> None:
         """Finish the waiting units of work, then close the connections."""

@@ -96,4 +96,4 @@ def erase_rows(
             )
         opened.execute("COMMIT")
         cursor = opened.cursor()
-        return vacuum(cursor, None) if at_most is None else wipe_sqlite(cursor, at_most)
+        return vacuum(cursor) if at_most is None else wipe_sqlite(cursor, at_most)

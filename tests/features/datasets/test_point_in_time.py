@@ -298,8 +298,9 @@ def test_what_is_taken_between_two_parts_is_not_lost(ledger, lived, store, worke
 
 
 def test_a_build_shows_what_waited(lived, store, worker):
-    broken = live(lived, Online(store))
-    broken._online.write_packed = None
+    online = Online(store)
+    online.write_packed = None
+    broken = live(lived, online)
     with pytest.raises(Exception, match="The events are kept"):
         take(broken, event(4000, "c1", at=NOW))
     rebuild(lived, store)
