@@ -32,12 +32,43 @@ def slug(value: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in value.lower())
 
 
+KeyKind = Literal["anonymous", "personal", "strong"]
+
+
 class Namespace(Frozen):
-    """A namespace of identifiers: how its values are normalized, and if they name a person."""
+    """A namespace of identifiers: how its values are normalized, and how well they name a person.
+
+    ``anonymous``, such as a cookie, is a device: it belongs to the customer who last logged in on
+    it, and never merges two customers. ``personal``, such as an e-mail address, merges customers up
+    to `IdentityRules.largest_personal` keys; ``strong``, such as a contract, up to ``largest``.
+    """
 
     normalize: Literal["as_is", "lower", "digits"] = "as_is"
-    anonymous: bool = False  # such as a cookie: a customer is named by any other key first
+    kind: KeyKind = "strong"
     description: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_former_key(cls, content: Any) -> Any:
+        """Read ``anonymous: true``, which was written before there were three kinds."""
+        if not isinstance(content, dict) or "anonymous" not in content:
+            return content
+        rest = {name: value for name, value in content.items() if name != "anonymous"}
+        if not isinstance(content["anonymous"], bool) or "kind" in rest:
+            raise ValueError("kind: anonymous, personal or strong, and no key 'anonymous'")
+        return rest | ({"kind": "anonymous"} if content["anonymous"] else {})
+
+
+class IdentityRules(Frozen):
+    """The limits within which events merge customers; above them, people decide.
+
+    ``largest`` and ``largest_personal`` count the keys of the merged customer. ``placeholders``
+    are texts that are refused as keys, beside those of `keys.PLACEHOLDERS`.
+    """
+
+    largest: Annotated[int, Field(ge=2)] = 50
+    largest_personal: Annotated[int, Field(ge=2)] = 20
+    placeholders: tuple[str, ...] = ()
 
 
 class Attribute(Frozen):
@@ -130,6 +161,7 @@ class Domain(Frozen):
     currency: Annotated[str, Field(pattern=r"^[a-z]{3}$")]
     channels: Annotated[tuple[Name, ...], Field(min_length=1)]
     identifiers: dict[Name, Namespace] = {}  # if empty, any namespace is taken as it comes
+    identity: IdentityRules = IdentityRules()
     attributes: dict[Name, Attribute] = {}
     account: Name | None = None  # column of customers
     vocabulary: Literal["all"] | tuple[Name, ...] = ()

@@ -87,7 +87,7 @@ class KeyNormalizer:
         known = self._namespaces.get(namespace)
         if known is None:
             return IDENTIFIER_RANK if colon and not self._namespaces else CUSTOMER_ID_RANK
-        return ANONYMOUS_RANK if known.anonymous else IDENTIFIER_RANK
+        return ANONYMOUS_RANK if known.kind == "anonymous" else IDENTIFIER_RANK
 
 
 def _invalid(text: str, expected: str) -> InvalidData:

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from features.errors import InvalidSetting, LedgerDown
 from features.ledger import databases, tables
 from features.ledger.connections import Connections
-from features.ledger.schema_8 import to_schema_8
+from features.ledger.schema_steps import to_schema_8, to_schema_9
 
 
 class Migration(NamedTuple):
@@ -97,6 +97,11 @@ MIGRATIONS = (
         8,
         "customers can be set aside; contacts name the account",
         to_schema_8,
+    ),
+    Migration(
+        9,
+        "devices are held from a time on, links keep their history, events keep when they came",
+        to_schema_9,
     ),
 )
 

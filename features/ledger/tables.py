@@ -16,23 +16,26 @@ from features.ledger.columns import from_micros as from_micros
 from features.ledger.columns import metadata as metadata
 from features.ledger.columns import micros as micros
 from features.ledger.derived_tables import account_members as account_members
+from features.ledger.derived_tables import credits as credits
 from features.ledger.derived_tables import erasure_keys as erasure_keys
 from features.ledger.derived_tables import erasures as erasures
 from features.ledger.derived_tables import event_days as event_days
 from features.ledger.derived_tables import journey_checkpoints as journey_checkpoints
+from features.ledger.derived_tables import learner_state as learner_state
 from features.ledger.derived_tables import relocations as relocations
 from features.ledger.derived_tables import reward_days as reward_days
 from features.ledger.derived_tables import reward_marks as reward_marks
-from features.ledger.learner_tables import credits as credits
-from features.ledger.learner_tables import learner_state as learner_state
-from features.ledger.learner_tables import snapshot_parts as snapshot_parts
-from features.ledger.learner_tables import snapshots as snapshots
+from features.ledger.derived_tables import snapshot_parts as snapshot_parts
+from features.ledger.derived_tables import snapshots as snapshots
+from features.ledger.identity_tables import attribute_changes as attribute_changes
+from features.ledger.identity_tables import logins as logins
+from features.ledger.identity_tables import merge_candidates as merge_candidates
 from features.ledger.statements import Statement
 
 FOLDED_EVENTS = "folded events"  # of a connection: number that its transaction has refolded
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
 ROW_BY_ROW = 2  # up to so many rows are written one by one; their columns may differ
-SCHEMA = "8"  # raised by one, with a step in `migrations`, when a table changes
+SCHEMA = "9"  # raised by one, with a step in `migrations`, when a table changes
 
 meta = sa.Table(
     "meta",
@@ -58,13 +61,14 @@ identities = sa.Table(
     sa.Column("rank", sa.Integer, nullable=False),  # the lowest names a merged customer
 )
 # Two keys are the same person, because of `cause`. Rows are never deleted, so a link can be undone.
+# A link that is made again has a row more; at most one row of a pair is not undone.
 links = sa.Table(
     "links",
     metadata,
     sa.Column("left", TEXT, primary_key=True),
     sa.Column("right", TEXT, primary_key=True),
+    sa.Column("linked_at", UtcMicros, primary_key=True),
     sa.Column("cause", TEXT, nullable=False),
-    sa.Column("linked_at", UtcMicros, nullable=False),
     sa.Column("undone_at", UtcMicros),
     sa.Column("undone_cause", TEXT),
     sa.Index("links_of_right", "right"),
@@ -82,6 +86,7 @@ events = sa.Table(
     sa.Column("type", TEXT, nullable=False),
     sa.Column("channel", TEXT, nullable=False),
     sa.Column("properties", TEXT, nullable=False),  # JSON
+    sa.Column("received_at", UtcMicros),  # null: imported, as if it came when it happened
     sqlite_with_rowid=False,
 )
 # The state after a customer's last event, for customers with events since the last `nba build`. A

@@ -259,12 +259,25 @@ def test_a_property_may_not_have_the_name_of_a_column_of_ours(toy, name):
 
 
 def test_namespaces_of_identifiers_say_how_spellings_become_one(toy):
-    cookie = {"anonymous": True}
-    known = toy(identifiers={"email": {"normalize": "lower"}, "cookie": cookie}).identifiers
-    assert (known["email"].normalize, known["email"].anonymous) == ("lower", False)
-    assert (known["cookie"].normalize, known["cookie"].anonymous) == ("as_is", True)
+    email = {"normalize": "lower", "kind": "personal"}
+    known = toy(identifiers={"email": email, "cookie": {"kind": "anonymous"}}).identifiers
+    assert (known["email"].normalize, known["email"].kind) == ("lower", "personal")
+    assert (known["cookie"].normalize, known["cookie"].kind) == ("as_is", "anonymous")
     with pytest.raises(InvalidDomain, match=r"identifiers\.email\.normalize is 'upper'"):
         toy(identifiers={"email": {"normalize": "upper"}})
+
+
+@pytest.mark.parametrize(
+    ("former", "kind"), [({"anonymous": True}, "anonymous"), ({"anonymous": False}, "strong")]
+)
+def test_a_former_file_says_anonymous_without_a_kind(toy, former, kind):
+    assert toy(identifiers={"card": former}).identifiers["card"].kind == kind
+
+
+@pytest.mark.parametrize("wrong", [{"anonymous": "yes"}, {"anonymous": True, "kind": "strong"}])
+def test_a_key_of_two_kinds_is_refused(toy, wrong):
+    with pytest.raises(InvalidDomain, match=r"identifiers\.card"):
+        toy(identifiers={"card": wrong})
 
 
 # What touches most businesses, by the names that the vocabulary gives it.

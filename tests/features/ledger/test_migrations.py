@@ -30,18 +30,34 @@ ADDED_8 = {
     ("journey_states", "problem"),
     ("contacts", "account"),
 }
-ADDED = ADDED_7 | ADDED_8
+ADDED = ADDED_7 | ADDED_8 | {("events", "received_at")}
 # Tables that opening a ledger of schema 7 has created; those of later schemas are dropped.
 TABLES_7 = {
     *("catalogs", "contacts", "credits", "customers", "decisions", "events", "identities"),
     *("journey_states", "learner_state", "links", "meta", "outcomes", "paces"),
     *("snapshot_parts", "snapshots", "tombstones"),
 }
+# Opening a ledger of schema 8 creates the tables of schema 9; they are filled by its migration.
+TABLES_9 = ("attribute_changes", "logins", "merge_candidates")
+GO_BACK_TO_8 = (
+    *(f"DROP TABLE {name}" for name in TABLES_9),
+    "ALTER TABLE events DROP COLUMN received_at",
+    "CREATE TABLE links_9 AS SELECT * FROM links",
+    "DROP TABLE links",
+    'CREATE TABLE links ("left" TEXT NOT NULL, "right" TEXT NOT NULL, cause TEXT NOT NULL, '
+    "linked_at BIGINT NOT NULL, undone_at BIGINT, undone_cause TEXT, "
+    'PRIMARY KEY ("left", "right"))',
+    'INSERT INTO links ("left", "right", cause, linked_at, undone_at, undone_cause) '
+    'SELECT "left", "right", cause, linked_at, undone_at, undone_cause FROM links_9',
+    "DROP TABLE links_9",
+    'CREATE INDEX links_of_right ON links ("right")',
+)
 GO_BACK_TO_7 = (
+    *GO_BACK_TO_8,
     "DROP INDEX contacts_of_account",
     "DROP INDEX contacts_with_outcomes",
     "DROP INDEX decisions_activated_later",
-    *(f"DROP TABLE {name}" for name in sorted({*tables.metadata.tables} - TABLES_7)),
+    *(f"DROP TABLE {name}" for name in sorted({*tables.metadata.tables} - TABLES_7 - {*TABLES_9})),
     *(f"ALTER TABLE {table} DROP COLUMN {name}" for table, name in sorted(ADDED_8)),
 )
 GO_BACK = (

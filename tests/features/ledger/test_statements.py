@@ -29,6 +29,7 @@ def row(number, at, **more):
         "occurred_at": at,
         "channel": "app",
         "properties": '{"said": "50 % off: \\u00e9"}',
+        "received_at": at,
         **more,
     }
 

@@ -1,4 +1,4 @@
-"""Brings a ledger of schema 7 to schema 8; see `migrations`."""
+"""The larger migrations: from schema 7 to 8, and from 8 to 9; see `migrations`."""
 
 from __future__ import annotations
 
@@ -53,4 +53,41 @@ def to_schema_8(connection: sa.Connection) -> None:
     """Add the columns, tables and indexes of schema 8, and fill them from what is stored."""
     text = 'TEXT COLLATE "C"' if connection.dialect.name == "postgresql" else "TEXT"
     for change in CHANGES:
+        connection.exec_driver_sql(change.replace("{text}", text))
+
+
+# Until schema 8 a link that was undone and made again lost the time of its undoing. The key of a
+# table cannot be changed in SQLite, so the table is written anew.
+LINK_HISTORY = (
+    "CREATE TABLE links_of_schema_8 AS SELECT * FROM links",
+    "DROP TABLE links",
+    'CREATE TABLE links ("left" {text} NOT NULL, "right" {text} NOT NULL, '
+    "linked_at BIGINT NOT NULL, cause {text} NOT NULL, undone_at BIGINT, undone_cause {text}, "
+    'PRIMARY KEY ("left", "right", linked_at))',
+    'INSERT INTO links ("left", "right", linked_at, cause, undone_at, undone_cause) '
+    'SELECT "left", "right", linked_at, cause, undone_at, undone_cause FROM links_of_schema_8',
+    "DROP TABLE links_of_schema_8",
+    'CREATE INDEX links_of_right ON links ("right")',
+)
+# An anonymous key of a named customer is held by that customer from ever
+# (since 1970), until the next login.
+HELD_FROM_EVER = """
+INSERT INTO logins (key, at, event_id, holder, node, void)
+SELECT device.key, 0, '', device.customer_id, device.key, FALSE
+FROM identities AS device JOIN identities AS naming ON naming.key = device.customer_id
+WHERE device.rank = 2 AND naming.rank < 2
+"""
+LOGINS = (
+    "CREATE TABLE logins (key {text} NOT NULL, at BIGINT NOT NULL, event_id {text} NOT NULL, "
+    "holder {text} NOT NULL, node {text} NOT NULL, void BOOLEAN NOT NULL, "
+    "PRIMARY KEY (key, at, event_id))",
+    "CREATE INDEX ix_logins_holder ON logins (holder)",
+    HELD_FROM_EVER,
+)
+
+
+def to_schema_9(connection: sa.Connection) -> None:
+    """Add the columns and tables of schema 9, and fill them from what is stored."""
+    text = 'TEXT COLLATE "C"' if connection.dialect.name == "postgresql" else "TEXT"
+    for change in (*LINK_HISTORY, "ALTER TABLE events ADD COLUMN received_at BIGINT", *LOGINS):
         connection.exec_driver_sql(change.replace("{text}", text))

@@ -31,12 +31,17 @@ SHOWN = {"d1": "ann", "d2": "bob", "d3": "eve", "d4": "stranger"}
 
 
 def fill(connection):
-    """Write what a ledger of schema 7 can hold, and what the program derives from it at 8."""
+    """Write what a ledger of schema 7 can hold, and what the program derives from it now."""
     facts = [{"customer_id": key, "attributes": "{}", "account": a} for key, a in FACTS.items()]
     tables.insert_new(connection, tables.customers, facts)
     for key, customer_id, rank in KEYS:
         row = {"key": key, "customer_id": customer_id, "rank": rank}
         tables.insert_new(connection, tables.identities, [row])
+    held = {"key": "cookie:1", "at": tables.EPOCH, "event_id": "", "holder": "ann"}
+    tables.insert_new(connection, tables.logins, [held | {"node": "cookie:1", "void": False}])
+    link = {"left": "ann", "right": "cookie:1", "cause": "event e1", "linked_at": tables.EPOCH}
+    undone = {"undone_at": tables.from_micros(5), "undone_cause": "a mistake"}
+    tables.insert_new(connection, tables.links, [link | undone])
     contacts = [
         {
             "decision_id": name,
@@ -86,7 +91,7 @@ def columns_of(connection):
 
 @pytest.fixture
 def of_schema_7(ledger_url):
-    """The address of a ledger of schema 7 with rows; its rows and columns at schema 8."""
+    """The address of a ledger of schema 7 with rows; its rows and columns today."""
     ledger = Ledger(ledger_url)
     ledger.write_now(fill)
     filled = ledger.read(all_rows), ledger.read(columns_of)

@@ -1,0 +1,50 @@
+"""Defines tables about who a customer is: holders of devices, merge candidates, attributes."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from features.ledger.columns import TEXT, UtcMicros, metadata
+
+# Events that named an anonymous key together with a named one: the `holder` holds the device from
+# then on, until the next login. The holder of the first one also holds what happened before.
+# `node`: the key under which the rows of this device in these hands are stored; a key of its own
+# for each holder. `void`: people undid the link of the device and the holder. `holder` and `node`
+# are empty if that holder was forgotten.
+logins = sa.Table(
+    "logins",
+    metadata,
+    sa.Column("key", TEXT, primary_key=True),
+    sa.Column("at", UtcMicros, primary_key=True),
+    sa.Column("event_id", TEXT, primary_key=True),  # empty: people linked them, or a migration
+    sa.Column("holder", TEXT, nullable=False, index=True),
+    sa.Column("node", TEXT, nullable=False),
+    sa.Column("void", sa.Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+# Two keys that may be one person, because both used the identifier `via`; people decide.
+merge_candidates = sa.Table(
+    "merge_candidates",
+    metadata,
+    sa.Column("left", TEXT, primary_key=True),
+    sa.Column("right", TEXT, primary_key=True),
+    sa.Column("via", TEXT, nullable=False),
+    sa.Column("reason", TEXT, nullable=False),  # device, personal or size
+    sa.Column("found_at", UtcMicros, nullable=False, index=True),
+    sa.Column("status", TEXT, nullable=False),  # open, confirmed or refused
+    sa.Column("decided_at", UtcMicros),
+    sa.Column("decided_cause", TEXT),
+    sa.Index("merge_candidates_of_right", "right"),
+)
+# The values of attributes that have changed, each with the time from which it holds. An attribute
+# of `customers` without rows here holds from ever. The first value of a changed one may be from
+# `EPOCH`, that is ever; the last one is that of `customers`. `value`: null if unknown from then on.
+attribute_changes = sa.Table(
+    "attribute_changes",
+    metadata,
+    sa.Column("customer_id", TEXT, primary_key=True),  # the key, which may be merged with others
+    sa.Column("name", TEXT, primary_key=True),
+    sa.Column("from_at", UtcMicros, primary_key=True),
+    sa.Column("value", TEXT),
+    sqlite_with_rowid=False,
+)
