@@ -81,6 +81,12 @@ def timeline(
     return found[:limit], found[limit - 1].cursor if more else None
 
 
+def has_events(connection: sa.Connection, customer_id: str) -> bool:
+    """Return whether a customer has at least one event."""
+    events = sa.select(sa.literal(1)).where(_of(connection, tables.events, customer_id))
+    return connection.execute(events.limit(1)).first() is not None
+
+
 def _events(
     connection: sa.Connection,
     customer_id: str,

@@ -108,6 +108,11 @@ class ModelInput:
             row += [account[index] for index in self._of_account]
         return row
 
+    @cached_property
+    def stranger(self) -> NDArray[np.float64]:
+        """The row of a customer without events and attributes, shape (len(names),), at any time."""
+        return np.array(self.read({}, None, 0.0))
+
     def has_past(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Mark the rows, shape (n, len(names)), of customers with at least one event."""
         journey = rows[:, : len(self._without_events)]

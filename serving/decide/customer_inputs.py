@@ -31,6 +31,15 @@ def read_features(features: Features, customer_id: str) -> tuple[CustomerFeature
         return None, str(error)
 
 
+def is_known(model_input: ModelInput, known: CustomerFeatures | None) -> bool:
+    """Return whether a customer has a past: events, or attributes; decisions are none."""
+    if known is None:
+        return False
+    # The state of somebody whose events were all moved to another customer is empty, not None.
+    events_n = 0 if known.state is None else model_input.fold.events_n(known.state)
+    return bool(known.attributes) or events_n > 0
+
+
 def feature_row(model_input: ModelInput, known: CustomerFeatures | None, now: datetime) -> Floats:
     """Compute the features that the models read of a customer at a time, shape (n_features,)."""
     attributes, state, account = known or CustomerFeatures({}, None)

@@ -19,7 +19,13 @@ from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
 from features.ledger.unwaiting import Version, version_of
 from serving.contract.decisions import DecideRequest
-from serving.decide.customer_inputs import Features, consents_on, feature_row, read_features
+from serving.decide.customer_inputs import (
+    Features,
+    consents_on,
+    feature_row,
+    is_known,
+    read_features,
+)
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.online_features import degraded_by
 from serving.decide.step_results import DecisionInputs
@@ -66,18 +72,20 @@ class InputReader:
         # Both are read without a transaction. `select_and_append` looks again at who the customer
         # is; if a merge came between, the inputs are read anew.
         version, customer_id, agreed = await self.ledger.read_briefly(find)
-        known, problem = read_features(self.features, customer_id)
+        found, problem = read_features(self.features, customer_id)
+        known, row = is_known(self.model_input, found), feature_row(self.model_input, found, now)
+        without_past = setup.models.without_past(row, known)
         return DecisionInputs(
             decision_id=decision_id,
             request=request,
             keys=keys,
             customer_id=customer_id,
             decided_at=now,
-            known=known is not None,
-            row=feature_row(self.model_input, known, now),
+            known=known,
+            row=row,
             consents=agreed,
             versions=setup.models.versions,
-            degraded=[*setup.models.degraded, *degraded_by(problem)],
+            degraded=[*setup.models.degraded, *degraded_by(problem), *without_past],
             features_problem=problem,
             version=version,
         )

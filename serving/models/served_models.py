@@ -26,6 +26,10 @@ from training.models.classifier import Classifier
 from training.params import BanditParams
 
 PRIOR = "prior"  # base version of a bandit that was never trained
+NO_PAST = "no_past: no event of the customer is known; the base rate of training is told as {}"
+NO_BASE_RATES = (
+    "{}: the model has no base rate for a customer without a past; run 'nba train --promote'"
+)
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,31 @@ class ServedModels:
         return self.bandit.model.predict(row.take(self.columns)[None], (channel,)).of_customer(0)
 
     def why_churn(self, row: Floats) -> Contributions | None:
-        """Effect of each feature on the churn score; None without a model."""
-        return self.churn_model.contributions(row) if self.churn_model else None
+        """Effect of each feature on the churn score; None without a model or for a base rate."""
+        return _contributions(self.churn_model, row)
 
     def why_intent(self, row: Floats) -> Contributions | None:
-        """Effect of each feature on the score of each intent; None without a model."""
-        return self.intent_model.contributions(row) if self.intent_model else None
+        """Effect of each feature on the score of each intent; None like `why_churn`."""
+        return _contributions(self.intent_model, row)
+
+    def without_past(self, row: Floats, known: bool) -> list[str]:
+        """Say in sentences for people which predictions of a row are base rates.
+
+        Parameters
+        ----------
+        row : shape (n_features,)
+        known : bool
+            Whether the customer has a past. Only for one without it is a model named that has no
+            base rates, because a former program trained it.
+        """
+        models = {"churn": self.churn_model, "intent": self.intent_model}
+        loaded = {name: model for name, model in models.items() if model is not None}
+        based = [name for name, model in loaded.items() if model.predicts_base_rates(row)]
+        said = [NO_PAST.format(" and ".join(based))] if based else []
+        if known:
+            return said
+        lacking = [name for name, model in loaded.items() if model.base_rates is None]
+        return [*said, *(NO_BASE_RATES.format(name) for name in lacking)]
 
     def why_acceptance(
         self, row: Floats, channel: str, actions: Sequence[str]
@@ -90,6 +113,12 @@ class ServedModels:
     def probabilities(self, expected_reward: Floats, deviation: Floats) -> Floats:
         """Probability of choosing each action, see `ThompsonProbabilities`."""
         return self.bandit.choose(expected_reward, deviation)
+
+
+def _contributions(model: Classifier | None, row: Floats) -> Contributions | None:
+    if model is None or model.predicts_base_rates(row):
+        return None
+    return model.contributions(row)
 
 
 def blank_reward(domain: Domain, catalog: Catalog, params: BanditParams) -> RewardModel:

@@ -12,7 +12,7 @@ from features.customers.consents import consents
 from features.customers.contacts import contact_summary
 from features.customers.profiles import attributes_of
 from features.customers.satisfaction import feedback
-from features.customers.timeline import TimelineCursor, TimelineItem, timeline
+from features.customers.timeline import TimelineCursor, TimelineItem, has_events, timeline
 from features.identity.links import keys_of, links_of
 from features.identity.tombstones import resolve_customer
 from features.ledger import tables
@@ -46,10 +46,12 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
     def read(connection: sa.Connection) -> dict[str, Any]:
         customer_id = resolve_customer(connection, keys)
         all_keys = keys_of(connection, customer_id)
+        attributes = attributes_of(connection, customer_id)
         entries, following = timeline(connection, customer_id, engine.domain, request.limit, before)
         return {
             "customer_id": customer_id,
-            "attributes": attributes_of(connection, customer_id),
+            "known": bool(attributes) or has_events(connection, customer_id),
+            "attributes": attributes,
             "identifiers": all_keys,
             "links": [LinkView(**row._mapping) for row in links_of(connection, all_keys)],
             "timeline": [_entry(one) for one in entries],
@@ -65,7 +67,6 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
     account, models = engine.domain.account, engine.setup.models
     return CustomerView(
         **found,
-        known=known is not None or bool(found["timeline"]),
         account=found["attributes"].pop(account, None) if account else None,
         journeys=_journeys(engine, known.state if known else None, now),
         predictions=Predictions(
@@ -75,7 +76,11 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
         ),
         models=dict(models.versions),
         feedback=_feedback(engine, customer_id),
-        degraded=[*models.degraded, *degraded_by(problem)],
+        degraded=[
+            *models.degraded,
+            *degraded_by(problem),
+            *models.without_past(row, found["known"]),
+        ],
     )
 
 

@@ -63,6 +63,9 @@ class FakeModels:
         expected = np.array(list(self.expected.values()))
         return Prediction(expected, np.zeros(len(expected)), expected[None, :])
 
+    def without_past(self, row: np.ndarray, known: bool) -> list[str]:
+        return []
+
     def why_churn(self, row: np.ndarray) -> None:
         return None
 

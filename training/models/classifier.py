@@ -22,6 +22,7 @@ from scipy.special import log_softmax
 from features.progress import Progress, quiet
 from training.arrays import Floats, Ints
 from training.contributions import Contributions
+from training.models.base_rates import EVENTS_N, BaseRates
 from training.models.calibration import Scaling, fit_scaling
 from training.models.fast_predict import SingleRowPredictor
 from training.models.lightgbm_settings import lightgbm as lgb
@@ -45,27 +46,40 @@ class Classifier:
         LightGBM's `Booster`. A scikit-learn wrapper or a data frame costs more than the trees.
     features, classes : tuple of str
         Names of the input and of the output columns.
+    base_rates : BaseRates or None
+        The predictions for customers without a past. None in versions of former programs, which
+        predict them by the trees.
     """
 
     booster: Any
     features: tuple[str, ...]
     classes: tuple[str, ...]
     scaling: Scaling
+    base_rates: BaseRates | None = None
 
     def probabilities(self, x: Floats) -> Floats:
         """Predict the probability of each class, (n, n_classes), for ``x`` of (n, n_features)."""
-        if len(x) != 1:
-            return self.scaling.apply(_logits(self.booster, x))
-        return np.array([self.probabilities_of_row(x[0])])
+        if len(x) == 1:
+            return np.array([self.probabilities_of_row(x[0])])
+        predicted = self.scaling.apply(_logits(self.booster, x))
+        if self.base_rates is not None:
+            predicted[self.base_rates.applies(x)] = self.base_rates.rates
+        return predicted
 
     def probabilities_of_row(self, row: Floats) -> list[float]:
         """Predict the probability of each class for one row of shape (n_features,)."""
+        if self.base_rates is not None and self.base_rates.applies_to_row(row):
+            return list(self.base_rates.rates)
         raw = self._single.scores(row).tolist()
         return self.scaling.apply_to_row([0.0, *raw] if len(raw) == 1 else raw)
 
     @cached_property
     def _single(self) -> SingleRowPredictor:
         return SingleRowPredictor(self.booster)
+
+    def predicts_base_rates(self, row: Floats) -> bool:
+        """Return whether a row is predicted by the base rates, so that no feature contributes."""
+        return self.base_rates is not None and self.base_rates.applies_to_row(row)
 
     def contributions(self, row: Floats) -> Contributions:
         """Compute what each feature adds to the raw score of each class, for one row.
@@ -111,6 +125,7 @@ class Classifier:
             "classes": self.classes,
             "slope": self.scaling.slope,
             "bias": self.scaling.bias,
+            "base_rates": self.base_rates.as_json() if self.base_rates else None,
         }
         (folder / "classifier.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
 
@@ -118,11 +133,13 @@ class Classifier:
     def load(cls, folder: Path) -> Classifier:
         """Read what `save` wrote."""
         note = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
+        base_rates = note.get("base_rates")
         return cls(
             lgb.Booster(model_file=folder / "trees.txt"),
             tuple(note["features"]),
             tuple(note["classes"]),
             Scaling(note["slope"], tuple(note["bias"])),
+            BaseRates.from_json(base_rates) if base_rates else None,
         )
 
 
@@ -135,6 +152,7 @@ def fit_classifier(
     params: Params,
     seed: int,
     progress: Progress = quiet,
+    stranger: Floats | None = None,
 ) -> Classifier:
     """Train on all rows, with a calibration fitted on the rows that ``splits`` hold out.
 
@@ -148,6 +166,8 @@ def fit_classifier(
         LightGBM parameters, and ``rounds``.
     seed : int
         Trees of one seed are equal.
+    stranger : shape (n_features,), or None
+        The row of a customer without a past (`ModelInput.stranger`); None: no base rates are kept.
     """
     logits, held_out = [], []
     for number, (known, later) in enumerate(splits):
@@ -160,7 +180,10 @@ def fit_classifier(
     progress("fit classifier", len(splits), len(splits) + 1)
     booster = _boost(x, y, names, len(classes), params, seed)
     progress("fit classifier", len(splits) + 1, len(splits) + 1)
-    return Classifier(booster, names, classes, scaling)
+    base_rates = None
+    if stranger is not None:
+        base_rates = BaseRates.of(x, y, len(classes), stranger, names.index(EVENTS_N))
+    return Classifier(booster, names, classes, scaling, base_rates)
 
 
 def forward_log_loss(

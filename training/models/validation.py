@@ -75,8 +75,14 @@ def fit_and_validate(
     params: Params,
     seed: int,
     progress: Progress = quiet,
+    stranger: Floats | None = None,
 ) -> tuple[Classifier, HeldOutPredictions]:
     """Fit the model to keep, and predict held-out rows.
+
+    Parameters
+    ----------
+    stranger : shape (n_features,), or None
+        See `fit_classifier`.
 
     Raises
     ------
@@ -91,7 +97,7 @@ def fit_and_validate(
     def fit(rows: Bools, progress: Progress = quiet) -> Classifier:
         splits = calibration_splits(data, rows, seed)
         x, y = data.x[rows], data.y[rows]
-        return fit_classifier(x, y, splits, names, classes, params, seed, progress)
+        return fit_classifier(x, y, splits, names, classes, params, seed, progress, stranger)
 
     def predict(model: Classifier, train: Bools, test: Bools) -> FoldPredictions:
         return FoldPredictions(data.y[train], data.y[test], model.probabilities(data.x[test]))

@@ -124,9 +124,12 @@ def _fit(
     sources: Sources,
     progress: Progress,
 ) -> TrainedModel:
-    names, seed = ModelInput(sources.domain).names, sources.params.seed
+    model_input, seed = ModelInput(sources.domain), sources.params.seed
+    names, stranger = model_input.names, model_input.stranger
     settings = params.lightgbm.model_dump()
-    model, held_out = fit_and_validate(name, data, names, classes, settings, seed, progress)
+    model, held_out = fit_and_validate(
+        name, data, names, classes, settings, seed, progress, stranger
+    )
     metrics = metrics_of(held_out)
     columns = list(model.features)
     return TrainedModel(
