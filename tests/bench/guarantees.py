@@ -4,7 +4,8 @@
     python -m tests.bench.guarantees visible long
 
 Without a subject all of them run, one after the other. The exit code is 1 if a figure is short.
-`identifiers` and `fair` use the home of `nba quickstart`; the others make homes of their own.
+`identifiers`, `fair` and `strangers` use the home of `nba quickstart`; the others make homes of
+their own.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ SUBJECTS = {
     "fair": ("guarantees_fair",),
     "backlog": ("guarantees_backlog", "guarantees_set_aside"),
     "lift": ("guarantees_lift",),
+    "strangers": ("guarantees_strangers",),
 }
 
 

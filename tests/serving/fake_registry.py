@@ -13,7 +13,7 @@ from features.ledger.ledger import Ledger
 from serving.models import snapshots
 from serving.models.served_models import ServedModels
 from tests.bandits import PLAIN, bandit, outcomes
-from training.arrays import pack
+from training.arrays import Floats, pack
 from training.bandit.artifact import Bandit
 from training.bandit.encoder import Encoder
 from training.models.classifier import Classifier, fit_classifier
@@ -61,11 +61,14 @@ class FakeRegistry:
         self.champions[name] = number
 
 
-def a_classifier(names: Sequence[str], classes: tuple[str, ...]) -> Classifier:
+def a_classifier(
+    names: Sequence[str], classes: tuple[str, ...], stranger: Floats | None = None
+) -> Classifier:
     rng = np.random.default_rng(4)
     x, y = rng.normal(size=(200, len(names))), np.arange(200) % len(classes)
     splits = forward_splits(np.zeros(200, dtype=np.int64), 1, seed=4)
-    return fit_classifier(x, y, splits, tuple(names), classes, {"rounds": 2}, seed=4)
+    params = {"rounds": 2}
+    return fit_classifier(x, y, splits, tuple(names), classes, params, 4, stranger=stranger)
 
 
 def a_bandit(

@@ -8,7 +8,7 @@ import pytest
 
 from features.business.domain import load_domain
 from features.customers.consents import consents
-from features.customers.timeline import timeline
+from features.customers.timeline import has_events, timeline
 from features.identity import links
 from features.identity.keys import KeyNormalizer
 from features.identity.relocation import place, relocate_all
@@ -61,6 +61,8 @@ def test_rows_that_wait_to_be_moved_are_in_the_timeline_of_the_customer_of_their
 
     ledger.write_now(lambda c: links.link(c, normalizer, pair, "they said so", now))
     assert shown("c1") == {"e1", "e2", "d1", "o1"}
+    assert ledger.read(lambda c: [has_events(c, key) for key in pair]) == [True, False]
     relocate_all(ledger)
     ledger.write_now(lambda c: links.unlink(c, pair, "a mistake", now))
     assert (shown("c1"), shown("cookie:1")) == ({"e1"}, {"e2", "d1", "o1"})
+    assert ledger.read(lambda c: [has_events(c, key) for key in pair]) == [True, True]

@@ -53,6 +53,7 @@ def test_what_is_missing_or_unheard_of_becomes_nan(model_input, attributes, plan
 def test_a_stranger_looks_the_same_at_any_moment(model_input):
     early, late = model_input.read({}, None, 0.0), model_input.read({}, None, AT_S)
     np.testing.assert_array_equal(early, late)
+    np.testing.assert_array_equal(model_input.stranger, late)
 
 
 def test_no_state_and_the_empty_state_are_the_same(model_input):

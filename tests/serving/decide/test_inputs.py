@@ -10,10 +10,11 @@ import pytest
 
 from features.errors import InvalidRequest
 from features.identity.links import link
+from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide.customer_inputs import feature_row
 from serving.decide.inputs import new_decision_id
-from tests.serving.fakes import PLUS
+from tests.serving.fakes import PLUS, FakeModels
 
 
 def read(engine, now, **fields):
@@ -34,6 +35,20 @@ def test_a_stranger_has_the_features_of_nobody(engine, now):
     inputs = read(engine, now, customer_id="stranger")
     assert not inputs.known
     np.testing.assert_array_equal(inputs.row, feature_row(engine.model_input, None, now))
+
+
+def test_a_state_without_an_event_is_no_past_and_an_attribute_is_one(engine, now):
+    empty = engine.model_input.fold.empty()
+    found = {"moved": CustomerFeatures({}, empty), "c1": CustomerFeatures({"plan": "plus"}, empty)}
+    engine.features.customers = found
+    assert [read(engine, now, customer_id=name).known for name in found] == [False, True]
+
+
+def test_what_the_models_say_of_a_customer_without_a_past_is_passed_on(engine, now, monkeypatch):
+    said = {False: ["no_past: base rates"], True: []}
+    monkeypatch.setattr(FakeModels, "without_past", lambda self, row, known: said[known])
+    assert read(engine, now, customer_id="stranger").degraded == ["no_past: base rates"]
+    assert read(engine, now, customer_id="c1").degraded == []
 
 
 def test_keys_of_one_person_lead_to_one_customer(engine, ledger, now):

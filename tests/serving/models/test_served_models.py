@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from features.journeys.model_input import ModelInput
-from serving.models.served_models import ServedModels, blank_reward, columns_of
+from serving.models.served_models import (
+    NO_BASE_RATES,
+    NO_PAST,
+    ServedModels,
+    blank_reward,
+    columns_of,
+)
 from tests.serving.fake_registry import LEARNED, PARAMS, PRIORS, a_bandit, a_classifier, accepted
 from training.bandit.contextual_bandit import ContextualBandit
 
@@ -38,6 +44,26 @@ def test_the_effects_of_the_features_add_up_to_the_score(untrained, toy_domain, 
     assert found.features == ModelInput(toy_domain).names
     three = a_classifier(ModelInput(toy_domain).names, ("a", "b", "c"))
     assert replace(untrained, intent_model=three).why_intent(row) is not None
+
+
+def test_predictions_that_are_base_rates_are_named_and_not_explained(untrained, toy_domain, row):
+    names, stranger = ModelInput(toy_domain).names, ModelInput(toy_domain).stranger
+    based = a_classifier(names, ("stay", "churn"), stranger)
+    both = replace(untrained, churn_model=based, intent_model=based)
+    assert both.churn(stranger) == both.intent(stranger)["churn"] == 0.5
+    assert both.why_churn(stranger) is both.why_intent(stranger) is None
+    assert both.without_past(stranger, known=False) == [NO_PAST.format("churn and intent")]
+    seen = np.where(np.arange(len(row)) == names.index("events_n"), 1.0, stranger)
+    assert both.without_past(seen, known=True) == []
+    assert both.why_churn(seen) is not None
+
+
+def test_a_model_of_a_former_program_is_named_only_for_customers_without_a_past(
+    untrained, churn, row
+):
+    old = replace(untrained, churn_model=churn)
+    assert old.without_past(row, known=False) == [NO_BASE_RATES.format("churn")]
+    assert old.without_past(row, known=True) == untrained.without_past(row, known=False) == []
 
 
 def test_a_reward_model_reads_its_own_columns_of_the_row(untrained, toy_domain, toy_catalog, row):

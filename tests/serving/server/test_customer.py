@@ -202,6 +202,16 @@ def test_somebody_nobody_knows_is_no_error(server):
     assert answer["predictions"] == {"churn": None, "intent": None, "stage": None}
 
 
+def test_a_decision_does_not_make_a_stranger_known_and_an_event_does(server):
+    for _ in range(2):
+        assert decide(server, customer_id="asked-for-twice")["known"] is False
+    answer = view(server, customer_id="asked-for-twice")
+    assert answer["known"] is False and len(answer["timeline"]) == 2
+    send(server, told("asked-for-twice", "visit"))
+    assert decide(server, customer_id="asked-for-twice")["known"] is True
+    assert view(server, customer_id="asked-for-twice", limit=1)["known"] is True
+
+
 def test_a_merge_and_its_undoing_are_shown_with_cause_and_restate_story_and_counters(server):
     send(server, told("left", "visit"), told("left", "visit"), told("right", "call"))
     left, right = shown_to(server, "left", 5), shown_to(server, "right", 4)
