@@ -22,8 +22,7 @@ from scipy.special import log_softmax
 from features.progress import Progress, quiet
 from training.arrays import Floats, Ints
 from training.contributions import Contributions
-from training.models.base_rates import EVENTS_N, BaseRates
-from training.models.calibration import Scaling, fit_scaling
+from training.models.calibration import EVENTS_N, BaseRates, Scaling, fit_scaling
 from training.models.fast_predict import SingleRowPredictor
 from training.models.lightgbm_settings import lightgbm as lgb
 from training.models.splits import Split

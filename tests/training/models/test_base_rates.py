@@ -7,7 +7,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from training.models.base_rates import ENOUGH, BaseRates
+from training.models.calibration import ENOUGH, BaseRates
 from training.models.classifier import Classifier, fit_classifier
 from training.models.splits import forward_splits
 
