@@ -125,7 +125,8 @@ def _asked(server: Server, path: str, body: Mapping[str, Any]) -> dict[str, Any]
 def _after_one_event(server: Server) -> float:
     """Send the first event of a customer, and predict churn."""
     name = f"newcomer-{uuid4().hex}"
-    send(server, event(uuid4().hex, name, "basket", properties={"amount_usd": 20.0}))
+    bought = {"amount_usd": 20.0, "mission": "fresh"}
+    send(server, event(uuid4().hex, name, "basket", properties=bought))
     answer = _decided(server, name)
     assert answer["known"] and not answer["degraded"], answer
     return float(answer["predictions"]["churn"])
