@@ -116,8 +116,11 @@ def _before_first_leaving(ledger: Ledger, event_type: str) -> Iterator[LabelledM
     if not left:
         raise _no_events()
     moment = int(min(left.values())) - 1
-    columns = tables.customers.c
-    query = sa.select(columns.customer_id).order_by(columns.customer_id)
+    facts, keys = tables.customers.c, tables.identities.c
+    customer = sa.func.coalesce(keys.customer_id, facts.customer_id)
+    query = sa.select(customer).distinct().order_by(customer)  # several keys may be one customer
+    query = query.select_from(tables.customers)
+    query = query.outerjoin(tables.identities, keys.key == facts.customer_id)
     for customer_id in ledger.read(lambda c: list(c.execute(query).scalars())):
         # That a customer stayed is never known for good; the label counts as known at the moment.
         yield LabelledMoment(customer_id, moment, int(customer_id in left), moment)

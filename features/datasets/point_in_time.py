@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.customers.profiles import ACCOUNT, account_key, attributes_of_each
+from features.customers.attribute_history import attribute_versions, attributes_at
+from features.customers.profiles import ACCOUNT, account_key
 from features.journeys.fold import Fold
 from features.journeys.model_input import ModelInput
 from features.journeys.state import State
@@ -63,13 +64,20 @@ class PointInTimeFeatures:
         return known
 
     def _correct_profiles(self, known: pd.DataFrame, restated: set[str]) -> None:
-        """Read the attributes anew of customers who were merged or split since the build."""
-        changed = sorted(restated & {*known["customer_id"]})
-        now = self._ledger.read(lambda c: attributes_of_each(c, changed))
-        for customer_id, attributes in now.items():
-            mine = (known["customer_id"] == customer_id).to_numpy()
-            for name in self._columns:
-                known.loc[mine, name] = attributes.get(name)
+        """Read the attributes as of each moment anew of customers who changed since the build.
+
+        They were merged or split, or an attribute of theirs has changed.
+        """
+        places = np.flatnonzero(known["customer_id"].isin(restated))
+        owners = known["customer_id"].iloc[places].tolist()
+        versions = self._ledger.read(lambda c: attribute_versions(c, sorted({*owners})))
+        at_us = known["event_timestamp"].iloc[places].dt.as_unit("us").astype(np.int64)
+        pairs = zip(owners, at_us, strict=True)
+        found = [attributes_at(versions[one], moment) for one, moment in pairs]
+        for name in self._columns:
+            values = known[name].to_numpy(dtype=object, copy=True)
+            values[places] = [attributes.get(name) for attributes in found]
+            known[name] = values
 
     def _account_states(
         self, moments: pd.DataFrame, accounts: pd.Series[Any], service: str, restated: set[str]

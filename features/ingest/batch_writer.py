@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
+from pydantic_core import from_json
 
+from features.customers.attribute_writer import (
+    SentAttributes,
+    WrittenAttributes,
+    write_attributes,
+)
 from features.customers.contact_outcomes import update_outcomes_at
 from features.customers.contacts import note_contacts
-from features.customers.profiles import all_accounts_of, update_account_members
+from features.customers.profiles import account_key, all_accounts_of, update_account_members
 from features.identity.bulk_links import link_all
 from features.identity.links import resolve_each, restated_by
 from features.identity.tombstones import forgotten
@@ -20,21 +27,33 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.statements import select_in_batches
 from features.outcomes.event_days import EventRules, mark_loaded
-from features.states.state_rows import delete_states, request_refold
+from features.states.state_rows import (
+    delete_states,
+    drop_states,
+    republish_attributes,
+    request_refold,
+)
+
+
+class WrittenBatch(NamedTuple):
+    """The numbers of new rows and of changed customers, and why each other row was left out."""
+
+    new: int
+    changed: int
+    left_out: list[str]
 
 
 def write_batch(
     connection: sa.Connection, parsed: ParsedRows, business: Business, now: datetime
-) -> tuple[int, list[str]]:
-    """Write a batch in the caller's transaction; rows that are in the ledger stay as they are.
+) -> WrittenBatch:
+    """Write a batch in the caller's transaction.
 
-    Returns
-    -------
-    tuple of int and list of str
-        The number of new rows, and for each row that was left out the reason.
+    Attributes of customers are brought up to date. Other rows that are in the ledger stay as they
+    are.
     """
     kept, left_out = _without_forgotten(connection, parsed)
-    new_customers = _new_customers(connection, kept.rows.get(tables.customers, ()))
+    account = business.domain.account
+    people = _write_customers(connection, kept.rows.pop(tables.customers, []), account, now)
     counts = [tables.insert_new(connection, table, rows) for table, rows in kept.rows.items()]
     shown = contacts_of(kept.rows.get(tables.decisions, ()), business.catalog)
     note_contacts(connection, shown)
@@ -47,13 +66,31 @@ def write_batch(
     mark_loaded(connection, EventRules.of(business.domain), done.new_events)
     left_out += [str(error) for error in done.refused.values()]
     merged_away = {one.loser for one in (*merged, *done.merges)}
-    if business.domain.account:
-        update_account_members(connection, new_customers | merged_away)
-    customer_of = resolve_each(connection, new_customers)
+    if account:
+        update_account_members(connection, people.new | {*people.changed} | merged_away)
+    customer_of = resolve_each(connection, people.new | {*people.changed})
     changed = {one.survivor for one in merged} | restated_by(done.merges) | {*done.new_events}
-    changed |= {customer_of.get(key, key) for key in new_customers}
-    _mark_for_refold(connection, changed - merged_away, merged_away, now)
-    return sum(counts) + sum(map(len, done.new_events.values())), left_out
+    changed |= {customer_of.get(key, key) for key in people.new}
+    updated = {customer_of.get(key, key) for key in people.changed} - changed - merged_away
+    moved = [customer_of.get(one, one) for one, names in people.changed.items() if account in names]
+    accounts = {account_key(one) for one in people.left_accounts}
+    accounts |= all_accounts_of(connection, [*moved, *changed])
+    delete_states(connection, merged_away)
+    request_refold(connection, _with_features(connection, (changed - merged_away) | accounts), now)
+    _republish(connection, sorted(updated), now)
+    new_events = sum(map(len, done.new_events.values()))
+    new, updated_n = len(people.new), len({*people.changed} - people.new)
+    return WrittenBatch(sum(counts) + new + new_events, updated_n, left_out)
+
+
+def _write_customers(
+    connection: sa.Connection, rows: Sequence[Row], account: str | None, now: datetime
+) -> WrittenAttributes:
+    sent = [
+        SentAttributes(row["customer_id"], from_json(row["attributes"]), row.get("as_of"))
+        for row in rows
+    ]
+    return write_attributes(connection, sent, now, account)
 
 
 def _without_forgotten(
@@ -85,13 +122,6 @@ def _without_forgotten(
     return kept, left_out
 
 
-def _new_customers(connection: sa.Connection, customers: Sequence[Row]) -> set[str]:
-    """The customers of whom the ledger has no attributes yet."""
-    column = tables.customers.c.customer_id
-    named = {row["customer_id"] for row in customers}
-    return named - {*connection.execute(sa.select(column).where(column.in_(named))).scalars()}
-
-
 def _first_actions(connection: sa.Connection, outcomes: Sequence[Row]) -> dict[str, str]:
     """The first action of each decision that the outcomes name and the ledger has."""
     columns = tables.decisions.c
@@ -110,15 +140,17 @@ def _mark_rewards(connection: sa.Connection, outcomes: Sequence[Row]) -> None:
     mark_decisions(connection, sorted(shared | {row.decision_id for row in found}))
 
 
-def _mark_for_refold(
-    connection: sa.Connection, changed: set[str], merged_away: set[str], now: datetime
-) -> None:
-    """Mark customers whose features are wrong now."""
-    delete_states(connection, merged_away)
-    keys = [*changed, *sorted(all_accounts_of(connection, changed))]
-    if tables.get_meta(connection, tables.FEATURES_BUILT) is None:
-        # Nothing was built. A server may have computed some states from its own events.
-        column = tables.journey_states.c.customer_id
-        found = select_in_batches(connection, sa.select(column), column, keys)
-        keys = [row.customer_id for row in found]
-    request_refold(connection, keys, now)
+def _with_features(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
+    """Find the customers and accounts, among these, whose features are stored and wrong now."""
+    if tables.get_meta(connection, tables.FEATURES_BUILT) is not None:
+        return sorted(keys)
+    # Nothing was built. A server may have computed some states from its own events.
+    column = tables.journey_states.c.customer_id
+    found = select_in_batches(connection, sa.select(column), column, keys)
+    return [row.customer_id for row in found]
+
+
+def _republish(connection: sa.Connection, customer_ids: Sequence[str], now: datetime) -> None:
+    """Mark customers whose attributes have changed, but not their past."""
+    without_state = republish_attributes(connection, customer_ids, now)
+    drop_states(connection, _with_features(connection, without_state), now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import sqlalchemy as sa
@@ -29,6 +29,7 @@ from features.ingest.cells import (
     required,
 )
 from features.journeys.events import (
+    MAX_CLOCK_SKEW,
     MAX_NUMBER,
     Event,
     check_event,
@@ -63,31 +64,72 @@ class ParsedRows:
     keys: set[str] = field(default_factory=set)
 
 
+@dataclass
+class ToldCustomers:
+    """Finds customers of whom one table tells two different things.
+
+    One small text is kept for each customer, and equal texts are kept once.
+    """
+
+    now: datetime
+    _rows: dict[tuple[str, datetime | None], tuple[int, str]] = field(default_factory=dict)
+    _texts: dict[str, str] = field(default_factory=dict)
+
+    def check(self, number: int, parsed: ParsedRows) -> None:
+        """Check a parsed row of customers, given its number; rows of other tables are passed.
+
+        Raises
+        ------
+        InvalidData
+            If an earlier row gives the same customer another value of an attribute as of the same
+            time, or if the time has not come.
+        """
+        for row in parsed.rows.get(tables.customers, ()):
+            as_of = row.get("as_of")
+            if as_of is not None and as_of > self.now + MAX_CLOCK_SKEW:
+                raise bad_cell("as_of", as_of.isoformat(), "a time that has passed")
+            told = row["attributes"]
+            key, text = (row["customer_id"], as_of), self._texts.setdefault(told, told)
+            earlier, other = self._rows.setdefault(key, (number, text))
+            if other == text:
+                continue
+            first = json.loads(other)
+            for name, value in json.loads(text).items():
+                if first.get(name, value) != value:
+                    raise bad_cell(
+                        name,
+                        value,
+                        f"{first[name]!r} as in row {earlier}, which is about the same customer_id "
+                        f"{row['customer_id']!r}, or another as_of",
+                    )
+
+
 Reader = Callable[[Row, Business, ParsedRows], None]
 
 
 def _read_customer(row: Row, business: Business, parsed: ParsedRows) -> None:
     domain = business.domain
     customer_id = business.normalizer.customer(read_id(row, "customer_id"))
-    attributes = {}
-    for name, known in domain.attributes.items():
+    attributes, known = {}, domain.attributes
+    for name, rule in known.items():
         value = row.get(name)
         if value is None:
             continue
-        if known.type == "category" and as_text(value) not in known.values:
-            raise bad_cell(name, value, f"one of {', '.join(known.values)}, or empty")
-        attributes[name] = str(read_number(row, name)) if known.type == "number" else as_text(value)
+        if rule.type == "category" and as_text(value) not in rule.values:
+            raise bad_cell(name, value, f"one of {', '.join(rule.values)}, or empty")
+        attributes[name] = str(read_number(row, name)) if rule.type == "number" else as_text(value)
     account = read_text(row, domain.account) if domain.account else None
     if account is not None:
         attributes[str(domain.account)] = account  # stored with the attributes; no model reads it
     identifiers = business.normalizer.keys(None, read_identifiers(row))
-    parsed.rows.setdefault(tables.customers, []).append(
-        {
-            "customer_id": customer_id,
-            "attributes": json.dumps(attributes),
-            "account": account,
-        }
-    )
+    told: Row = {
+        "customer_id": customer_id,
+        "attributes": json.dumps(attributes),
+        "account": account,
+    }
+    if "as_of" in row and "as_of" not in known:  # the time from which the attributes hold
+        told["as_of"] = read_time(row, "as_of")
+    parsed.rows.setdefault(tables.customers, []).append(told)
     parsed.links += [(customer_id, identifier) for identifier in identifiers]
     parsed.keys.update((customer_id, *identifiers))
 

@@ -17,6 +17,8 @@ class LoadReport:
         Rows left out: of forgotten customers, or an event id that is there with another content.
     resumed_at : int
         Rows that an earlier load of the same file had written.
+    changed : int
+        Customers whose attributes were brought up to date.
     """
 
     table: str
@@ -26,6 +28,7 @@ class LoadReport:
     added: int = 0
     refused: int = 0
     resumed_at: int = 0
+    changed: int = 0
 
     @property
     def passed(self) -> bool:
@@ -38,6 +41,7 @@ class LoadReport:
         if not self.passed:
             return f"{text}; first: {self.first_offender}"
         text += f"; {self.added:,} new" if self.added else ""
+        text += f"; {self.changed:,} changed" if self.changed else ""
         text += f"; {self.refused:,} left out: {self.first_offender}" if self.refused else ""
         resumed = 0 < self.resumed_at < self.rows
         return text + (f"; began at row {self.resumed_at + 1:,}" if resumed else "")

@@ -1,8 +1,9 @@
 """Loads a folder with the four contract tables into the ledger.
 
 Every row is checked before anything is written. A report says PASS or FAIL for each table, with
-the first bad row. Loading may be repeated: rows that are in the ledger stay as they are, and a
-load that was interrupted continues after its last batch.
+the first bad row. Loading may be repeated: attributes of customers are brought up to date, other
+rows that are in the ledger stay as they are, and a load that was interrupted continues after its
+last batch.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from features.errors import InvalidData
 from features.identity.relocation import relocate_all
 from features.ingest import table_reader
 from features.ingest.batch_writer import write_batch
-from features.ingest.contract_tables import Business, ParsedRows
+from features.ingest.contract_tables import Business, ParsedRows, ToldCustomers
 from features.ingest.load_report import LoadReport
 from features.ingest.table_reader import ContractTable, find_tables
 from features.ledger import tables
@@ -71,7 +72,7 @@ def load_folder(
     if not dry_run and ledger.read(lambda c: tables.get_meta(c, CHECKED)) == checked:
         reports = [LoadReport(table.name, table.total, table.total, None) for table in found]
     else:
-        reports = [_check(table, progress) for table in found]
+        reports = [_check(table, now, progress) for table in found]
     if dry_run or not all(report.passed for report in reports):
         return reports
     ledger.write_now(lambda connection: tables.set_meta(connection, CHECKED, checked))
@@ -100,11 +101,13 @@ def _fingerprint(found: Sequence[ContractTable], domain: Domain, catalog: Catalo
     return hashlib.sha256(checked.encode()).hexdigest()
 
 
-def _check(table: ContractTable, progress: Progress) -> LoadReport:
-    rows, good, first = 0, 0, None
+def _check(table: ContractTable, now: datetime, progress: Progress) -> LoadReport:
+    rows, good, first, told = 0, 0, None, ToldCustomers(now)
     for rows, row in table.rows():
         try:
-            table.parse(row, ParsedRows())
+            parsed = ParsedRows()
+            table.parse(row, parsed)
+            told.check(rows, parsed)
             good += 1
         except InvalidData as error:
             first = first or f"row {rows}: {error}"
@@ -116,7 +119,7 @@ def _check(table: ContractTable, progress: Progress) -> LoadReport:
 
 def _load(table: ContractTable, ledger: Ledger, now: datetime, progress: Progress) -> LoadReport:
     resumed_at = ledger.read(lambda c: _loaded_so_far(c, table))
-    added, refused, first = 0, 0, None
+    added, changed, refused, first = 0, 0, 0, None
     progress(f"load {table.name}", resumed_at, table.total)
     for number, parsed in table.batches(resumed_at):
 
@@ -124,11 +127,15 @@ def _load(table: ContractTable, ledger: Ledger, now: datetime, progress: Progres
             tables.set_meta(c, f"{LOADED}{table.name}", f"{table.fingerprint} {number}")
             return write_batch(c, parsed, table.business, now)
 
-        new, left_out = ledger.write_now(write)
-        added, refused = added + new, refused + len(left_out)
-        first = first or next(iter(left_out), None)
+        done = ledger.write_now(write)
+        added, changed, refused = (
+            *(added + done.new, changed + done.changed),
+            refused + len(done.left_out),
+        )
+        first = first or next(iter(done.left_out), None)
         progress(f"load {table.name}", number, table.total)
-    return LoadReport(table.name, table.total, table.total, first, added, refused, resumed_at)
+    total = table.total
+    return LoadReport(table.name, total, total, first, added, refused, resumed_at, changed)
 
 
 def _loaded_so_far(connection: sa.Connection, table: ContractTable) -> int:

@@ -9,12 +9,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from features.ledger import tables
-from features.ledger.statements import Statement
+from features.ledger.statements import Statement, in_batches
 from features.states.checkpoints import delete_all_checkpoints
 
 # Built once: building the expressions would take longer than the database takes to answer them.
 OF_KEYS = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
 _STATES_OF = sa.select(tables.journey_states).where(OF_KEYS)
+_HAS_STATE = tables.journey_states.c.state.is_not(None)
+_READY = sa.select(tables.journey_states.c.customer_id).where(OF_KEYS, _HAS_STATE)
+_REPUBLISH = (
+    sa.update(tables.journey_states)
+    .where(OF_KEYS, _HAS_STATE)
+    .values(profile_online=False, restated_at=sa.bindparam("at", type_=tables.UtcMicros))
+)
 _DROP = Statement(
     sa.text(
         "INSERT INTO journey_states (customer_id, online, profile_online, restated_at, generation) "
@@ -43,6 +50,23 @@ def drop_states(connection: sa.Connection, keys: Sequence[str], now: datetime) -
     """Drop the states of customers, so that they are folded again from their checkpoints."""
     now_us = tables.micros(now)
     _DROP.run_many(connection, [{"key": key, "now_us": now_us} for key in keys])
+
+
+def republish_attributes(
+    connection: sa.Connection, keys: Sequence[str], now: datetime
+) -> list[str]:
+    """Mark customers whose attributes have changed: published, and read anew for training.
+
+    Returns
+    -------
+    list of str
+        The customers without a stored state, who are not marked. Drop their states.
+    """
+    marked: set[str] = set()
+    for some in in_batches(keys):
+        marked |= {*connection.execute(_READY, {"keys": some}).scalars()}
+        connection.execute(_REPUBLISH, {"keys": some, "at": now})
+    return [key for key in keys if key not in marked]
 
 
 def delete_states(connection: sa.Connection, keys: Iterable[str]) -> None:

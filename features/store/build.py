@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.customers.profiles import all_attributes
+from features.customers.attribute_history import all_attribute_versions
 from features.identity.relocation import relocate_all
 from features.identity.tombstones import forgotten
 from features.journeys.model_input import ModelInput
@@ -110,9 +110,12 @@ def _replace_tables(ledger: Ledger, store: FeatureStore, folder: Path, customers
 
 def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: datetime) -> set[str]:
     """Write the attributes of all customers, offline and online; the ids of the customers."""
-    profiles = dict(sorted(ledger.read(all_attributes).items()))
-    customer_ids = list(profiles)
-    table = profile_table(customer_ids, list(profiles.values()), domain.profile_columns)
+    versions = dict(sorted(ledger.read(all_attribute_versions).items()))
+    customer_ids = list(versions)
+    rows = [(one, *version) for one, own in versions.items() for version in own]
+    owners, from_us, attributes = zip(*rows, strict=True) if rows else ((), (), ())
+    table = profile_table(owners, from_us, attributes, domain.profile_columns)
+    profiles = {one: own[-1].attributes for one, own in versions.items()}
     part = partial_path(store.profile_file)
     pq.write_table(table, part)
     part.replace(store.profile_file)  # readers see the old file or the new one

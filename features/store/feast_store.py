@@ -95,7 +95,7 @@ class FeatureStore:
 
     @property
     def profile_file(self) -> Path:
-        """The offline table of attributes: one row for each customer."""
+        """The offline table of attributes: a row for each change of a customer's attributes."""
         return self._folder / "customer_profile.parquet"
 
     def apply(self) -> None:

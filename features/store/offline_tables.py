@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 _TIME = pa.timestamp("us", tz="UTC")  # DuckDB cannot compare nanoseconds with a time zone
@@ -36,12 +35,24 @@ def journey_table(
 
 
 def profile_table(
-    customer_ids: Sequence[str], attributes: Sequence[Mapping[str, Any]], names: Sequence[str]
+    customer_ids: Sequence[str],
+    from_us: Sequence[int],
+    attributes: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
 ) -> pa.Table:
-    """Make the offline table of attributes; they have no dates, so they count as always known."""
+    """Make the offline table of attributes.
+
+    Parameters
+    ----------
+    customer_ids, attributes : shape (n_rows,)
+    from_us : shape (n_rows,), whole microseconds since 1970
+        The time from which the attributes hold; 0 for those that hold from ever.
+    names
+        The columns of attributes.
+    """
     columns: dict[str, Any] = {
         "customer_id": pa.array(customer_ids, pa.string()),
-        "event_timestamp": pa.array(np.zeros(len(customer_ids), dtype=np.int64)).cast(_TIME),
+        "event_timestamp": pa.array(from_us, pa.int64()).cast(_TIME),
     }
     for name in names or ["customer_since"]:
         values = [None if (v := row.get(name)) is None else str(v) for row in attributes]

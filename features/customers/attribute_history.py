@@ -1,0 +1,154 @@
+"""Reads which attributes customers had at any moment.
+
+A merged customer has the attributes of all its keys. Where they disagree at a moment, the key that
+names the customer takes precedence, as in `profiles`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features.ledger import tables
+from features.ledger.statements import select_in_batches
+
+_FACTS, _NAMES, _CHANGES = tables.customers.c, tables.identities.c, tables.attribute_changes.c
+_LINKED = (
+    sa.select(_NAMES.customer_id, _FACTS.customer_id.label("key"), _FACTS.attributes)
+    .join_from(tables.identities, tables.customers, _FACTS.customer_id == _NAMES.key)
+    .order_by(_NAMES.rank, _NAMES.serial)
+)
+_NEVER_LINKED = sa.select(
+    _FACTS.customer_id, _FACTS.customer_id.label("key"), _FACTS.attributes
+).where(~sa.exists().where(_NAMES.key == _FACTS.customer_id))
+
+
+class AttributeVersion(NamedTuple):
+    """The attributes of a customer from a time on, until the next version.
+
+    Attributes
+    ----------
+    from_us : int
+        Microseconds since 1970; 0 for the first version, which holds from ever.
+    """
+
+    from_us: int
+    attributes: dict[str, str]
+
+
+class PastValue(NamedTuple):
+    """A value of an attribute and the time from which it holds; a time of None means from ever.
+
+    A value of None means that the attribute is unknown from then on.
+    """
+
+    name: str
+    value: str | None
+    from_at: datetime | None
+
+
+class _Key(NamedTuple):
+    """A key of a customer, and its present attributes."""
+
+    key: str
+    attributes: dict[str, str]
+
+
+def attribute_versions(
+    connection: sa.Connection, customer_ids: Iterable[str]
+) -> dict[str, list[AttributeVersion]]:
+    """Read the versions of the attributes of some customers, in order of time.
+
+    Returns
+    -------
+    dict
+        Each customer has at least one version, which holds from ever.
+    """
+    keys: dict[str, list[_Key]] = {one: [] for one in customer_ids}
+    for query, column in ((_LINKED, _NAMES.customer_id), (_NEVER_LINKED, _FACTS.customer_id)):
+        for row in select_in_batches(connection, query, column, [*keys]):
+            keys[row.customer_id].append(_Key(row.key, from_json(row.attributes)))
+    named = [one.key for own in keys.values() for one in own]
+    query = sa.select(tables.attribute_changes)
+    changes = _by_key(select_in_batches(connection, query, _CHANGES.customer_id, named))
+    return {customer_id: _versions(own, changes) for customer_id, own in keys.items()}
+
+
+def all_attribute_versions(connection: sa.Connection) -> dict[str, list[AttributeVersion]]:
+    """Read the versions of the attributes of every customer in the table of customers."""
+    keys: dict[str, list[_Key]] = defaultdict(list)
+    for query in (_LINKED, _NEVER_LINKED):
+        for row in connection.execute(query):
+            keys[row.customer_id].append(_Key(row.key, from_json(row.attributes)))
+    changes = _by_key(connection.execute(sa.select(tables.attribute_changes)))
+    return {customer_id: _versions(own, changes) for customer_id, own in keys.items()}
+
+
+def attributes_at(versions: Sequence[AttributeVersion], at_us: int) -> dict[str, str]:
+    """Return the attributes at a moment, in microseconds since 1970."""
+    return versions[max(bisect_right(versions, at_us, key=attrgetter("from_us")) - 1, 0)].attributes
+
+
+def attribute_history(connection: sa.Connection, customer_id: str) -> list[PastValue]:
+    """Read all values that the attributes of a customer had, the latest first."""
+    versions = attribute_versions(connection, [customer_id])[customer_id]
+    found = [PastValue(name, value, None) for name, value in versions[0].attributes.items()]
+    for before, after in pairwise(versions):
+        at = tables.from_micros(after.from_us)
+        names = [name for name in {**before.attributes, **after.attributes}]
+        found += [
+            PastValue(name, after.attributes.get(name), at)
+            for name in names
+            if before.attributes.get(name) != after.attributes.get(name)
+        ]
+    return sorted(found, key=lambda one: one.from_at or tables.EPOCH, reverse=True)
+
+
+# By key, and by name of an attribute: its values in order of time.
+_Changes = dict[str, dict[str, list[tuple[int, str | None]]]]
+
+
+def _by_key(rows: Iterable[Any]) -> _Changes:
+    changes: _Changes = {}
+    for row in rows:
+        values = changes.setdefault(row.customer_id, {}).setdefault(row.name, [])
+        values.append((tables.micros(row.from_at), row.value))
+    for of_key in changes.values():
+        for values in of_key.values():
+            values.sort(key=lambda one: one[0])
+    return changes
+
+
+def _versions(keys: Sequence[_Key], changes: _Changes) -> list[AttributeVersion]:
+    """Make the versions of a customer from its keys; the one that names the customer first."""
+    of_keys = [changes.get(one.key, {}) for one in keys]
+    times = {at_us for names in of_keys for values in names.values() for at_us, _ in values}
+    versions: list[AttributeVersion] = []
+    for at_us in sorted({0, *times}):
+        merged: dict[str, str] = {}
+        for one, changed in zip(keys, of_keys, strict=True):
+            constant = {k: v for k, v in one.attributes.items() if k not in changed}
+            merged = constant | _values_at(changed, at_us) | merged
+        if not versions or versions[-1].attributes != merged:
+            versions.append(AttributeVersion(at_us, merged))
+    return versions
+
+
+def _values_at(
+    changed: dict[str, list[tuple[int, str | None]]], at_us: int
+) -> dict[str, str]:
+    """Return the values at a moment of attributes that have changed."""
+    found: dict[str, str] = {}
+    for name, values in changed.items():
+        earlier = [value for from_us, value in values if from_us <= at_us]
+        if earlier and earlier[-1] is not None:
+            found[name] = earlier[-1]
+    return found

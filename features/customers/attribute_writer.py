@@ -1,0 +1,184 @@
+"""Writes attributes of customers, each value with the time from which it holds.
+
+`customers.attributes` holds the present values. `attribute_changes` holds all values of the
+attributes that have changed. The rules:
+
+- The values that come with the first row of a customer and without a time hold from ever. A value
+  that comes with a time holds from that time.
+- A later value that comes without a time is a change if it differs from the present value, and
+  holds from now. This includes a value of an attribute that was unknown so far: before now,
+  decisions were made without it.
+- A late value, with a time before the latest change, takes its place in the history. The present
+  value stays. So values that come with their times may come in any order.
+- At one instant the last word wins: another value for the same time replaces the first one.
+- None is the value of an attribute that is unknown from then on.
+- The account of a customer has no history; the present account counts as the account of all times.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from features.ledger import tables
+from features.ledger.statements import select_in_batches
+
+# By the time from which it holds, in microseconds since 1970: the value of one attribute.
+Values = dict[int, str | None]
+EVER = 0
+
+
+class SentAttributes(NamedTuple):
+    """Some attributes of one customer as they were sent, with the time from which they hold.
+
+    Attributes
+    ----------
+    customer_id : str
+        The key of the row of `customers`; it may be merged with others.
+    """
+
+    customer_id: str
+    values: Mapping[str, str | None]
+    as_of: datetime | None = None
+
+
+class WrittenAttributes(NamedTuple):
+    """The customers that are new, and those whose attributes have changed.
+
+    Attributes
+    ----------
+    changed : dict
+        By customer, the names of the attributes whose value at any time is another one than
+        before; also of new customers.
+    left_accounts : set of str
+        The accounts to which a customer belonged before.
+    """
+
+    new: set[str]
+    changed: dict[str, list[str]]
+    left_accounts: set[str]
+
+
+def write_attributes(
+    connection: sa.Connection,
+    sent: Sequence[SentAttributes],
+    now: datetime,
+    account: str | None = None,
+) -> WrittenAttributes:
+    """Write attributes by the rules of this module; unknown customers are added.
+
+    Parameters
+    ----------
+    sent
+        A later ``as_of`` than ``now``, from a clock that is ahead of ours, counts as ``now``.
+    account
+        The name of the attribute that is the account (`Domain.account`).
+    """
+    present = _present(connection, {one.customer_id for one in sent})
+    new = {one.customer_id for one in sent} - present.keys()
+    known = _histories(connection, present)
+    changed: dict[str, list[str]] = defaultdict(list)
+    told: dict[tuple[str, str], Values] = {}
+    left: set[str | None] = set()
+    for one in sorted(sent, key=lambda one: one.as_of or tables.EPOCH):
+        values = present.setdefault(one.customer_id, {})
+        names = changed[one.customer_id]
+        for name, value in one.values.items():
+            key = one.customer_id, name
+            if name == account:
+                differs = values.get(name) != value
+                left |= {values.get(name)} if differs else set()
+                values[name] = value
+            else:
+                history = known.setdefault(key, _held_from_ever(values.get(name)))
+                at = _from(history, value, one, now, ever=one.customer_id in new)
+                if at is None:
+                    continue
+                differs = _holding(history, at) != value
+                history[at] = value
+                values[name] = history[max(history)]
+                told[key] = history
+            if differs and name not in names:
+                names.append(name)
+    named = {one: names for one, names in changed.items() if names}
+    _store(connection, {one: present[one] for one in [*new, *(named.keys() - new)]}, told, account)
+    return WrittenAttributes(new, named, {one for one in left if one is not None})
+
+
+def _from(
+    history: Values, value: str | None, sent: SentAttributes, now: datetime, ever: bool
+) -> int | None:
+    """Return from when the value holds; None if it changes nothing.
+
+    A value with a time is kept also if it repeats the one before: a late value between the two
+    must not take the place of both.
+    """
+    if sent.as_of is not None:
+        at = tables.micros(min(sent.as_of, now))
+        return None if at in history and history[at] == value else at
+    if not history:
+        return None if value is None else EVER if ever else tables.micros(now)
+    latest = max(history)
+    return None if history[latest] == value else max(tables.micros(now), latest)
+
+
+def _holding(history: Values, at_us: int) -> str | None:
+    """Return the value that holds at a time."""
+    before = [one for one in history if one <= at_us]
+    return history[max(before)] if before else None
+
+
+def _held_from_ever(value: str | None) -> Values:
+    return {} if value is None else {EVER: value}
+
+
+def _present(connection: sa.Connection, keys: Iterable[str]) -> dict[str, dict[str, str | None]]:
+    """Read the present attributes of the keys that have a row."""
+    columns = tables.customers.c
+    query = sa.select(columns.customer_id, columns.attributes)
+    found = select_in_batches(connection, query, columns.customer_id, keys)
+    return {row.customer_id: from_json(row.attributes) for row in found}
+
+
+def _histories(connection: sa.Connection, keys: Iterable[str]) -> dict[tuple[str, str], Values]:
+    """Read the values of the attributes that have changed, by key and name."""
+    column, known = tables.attribute_changes.c.customer_id, dict[tuple[str, str], Values]()
+    for row in select_in_batches(connection, sa.select(tables.attribute_changes), column, keys):
+        values = known.setdefault((row.customer_id, row.name), {})
+        values[tables.micros(row.from_at)] = row.value
+    return known
+
+
+def _store(
+    connection: sa.Connection,
+    present: Mapping[str, Mapping[str, str | None]],
+    told: Mapping[tuple[str, str], Values],
+    account: str | None,
+) -> None:
+    rows = [
+        {
+            "customer_id": customer_id,
+            "attributes": json.dumps({k: v for k, v in values.items() if v is not None}),
+            "account": values.get(account) if account else None,
+        }
+        for customer_id, values in present.items()
+    ]
+    tables.upsert(connection, tables.customers, rows)
+    changes = [
+        {
+            "customer_id": customer_id,
+            "name": name,
+            "from_at": tables.from_micros(at_us),
+            "value": value,
+        }
+        for (customer_id, name), history in told.items()
+        if [*history] != [EVER]  # what holds from ever stands in `customers`
+        for at_us, value in history.items()
+    ]
+    tables.upsert(connection, tables.attribute_changes, changes)
