@@ -38,6 +38,8 @@ from features.errors import (
 )
 from features.settings import load_settings
 from serving.contract.customers import (
+    AttributesAnswer,
+    AttributesRequest,
     CustomerRequest,
     CustomerView,
     ForgetAnswer,
@@ -226,6 +228,13 @@ class NextBestAction:
         """Undo a link: each customer gets back the events of their own identifiers."""
         with _errors_as_http():
             return await self.worker.unlink(request)
+
+    @bentoml.api(route="/v1/attributes")
+    @refuses(InvalidData, CustomerForgotten, NotVisible)
+    async def attributes(self, request: AttributesRequest, /) -> AttributesAnswer:
+        """Bring attributes of a customer up to date; the next decision reads them."""
+        with _errors_as_http():
+            return await self.worker.attributes(request)
 
     @bentoml.api(route="/v1/customer")
     @refuses(InvalidRequest, InvalidData, CustomerForgotten)

@@ -103,12 +103,13 @@ def attribute_history(connection: sa.Connection, customer_id: str) -> list[PastV
     found = [PastValue(name, value, None) for name, value in versions[0].attributes.items()]
     for before, after in pairwise(versions):
         at = tables.from_micros(after.from_us)
-        names = [name for name in {**before.attributes, **after.attributes}]
+        names = list({**before.attributes, **after.attributes})
         found += [
             PastValue(name, after.attributes.get(name), at)
             for name in names
             if before.attributes.get(name) != after.attributes.get(name)
         ]
+    found.sort(key=attrgetter("name"))
     return sorted(found, key=lambda one: one.from_at or tables.EPOCH, reverse=True)
 
 
@@ -142,9 +143,7 @@ def _versions(keys: Sequence[_Key], changes: _Changes) -> list[AttributeVersion]
     return versions
 
 
-def _values_at(
-    changed: dict[str, list[tuple[int, str | None]]], at_us: int
-) -> dict[str, str]:
+def _values_at(changed: dict[str, list[tuple[int, str | None]]], at_us: int) -> dict[str, str]:
     """Return the values at a moment of attributes that have changed."""
     found: dict[str, str] = {}
     for name, values in changed.items():

@@ -81,21 +81,6 @@ def attributes_of_each(
     return found
 
 
-def all_attributes(connection: sa.Connection) -> dict[str, dict[str, str]]:
-    """Read the attributes of every customer in the table of customers, in one query."""
-    facts, keys = tables.customers.c, tables.identities.c
-    query = (
-        sa.select(facts.customer_id, facts.attributes, keys.customer_id.label("behind"))
-        .outerjoin(tables.identities, keys.key == facts.customer_id)
-        .order_by(keys.rank, keys.serial, facts.customer_id)
-    )
-    found: dict[str, dict[str, str]] = {}
-    for row in connection.execute(query):  # the naming key first, so earlier values win
-        owner = row.behind or row.customer_id
-        found[owner] = from_json(row.attributes) | found.get(owner, {})
-    return found
-
-
 def account_of(connection: sa.Connection, customer_id: str) -> str | None:
     """Find the account of a customer; None if there is none.
 

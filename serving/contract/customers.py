@@ -1,13 +1,21 @@
-"""Request and answer types of `/v1/link`, `/v1/unlink`, `/v1/customer` and `/v1/forget`."""
+"""Request and answer types of routes about a customer: links, attributes, view and erasure."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictFloat,
+    StrictInt,
+    model_validator,
+)
 
 from features.identity.keys import ID_PATTERN
-from features.journeys.events import CUSTOMER_ID_OR_IDENTIFIERS, UtcTime
+from features.journeys.events import CUSTOMER_ID_OR_IDENTIFIERS, Id, UtcTime
 from serving.contract.decisions import Predictions
 from serving.contract.requests import NOBODY, About, Cause, Identifier, Request
 
@@ -32,6 +40,47 @@ class LinkAnswer(BaseModel):
 
     changed: bool
     customers: list[str]
+
+
+class AttributesRequest(Request):
+    """Attributes of a customer, with the time from which they hold.
+
+    Attributes that are not named stay as they are. Null is the value of an attribute that is
+    unknown from then on. Without ``as_of`` a changed value holds from now, and the values of a
+    customer of whom nothing was stored hold from ever.
+    """
+
+    customer_id: Id = Field(examples=["h1"])
+    attributes: Annotated[
+        dict[Annotated[str, Field(max_length=60)], str | StrictFloat | StrictInt | None],
+        Field(min_length=1, max_length=1000),
+    ] = Field(examples=[{"age_band": "35-44", "household_size": None}])
+    as_of: UtcTime | None = None
+
+
+class AttributesAnswer(BaseModel):
+    """The attributes that have changed, and all attributes of the customer at present.
+
+    A repeated value changes nothing. A late value changes the past, and the present only if no
+    later value is known. A merged customer may have another value for an attribute from another of
+    its keys, which takes precedence.
+    """
+
+    customer_id: str
+    new: bool  # no attributes were stored of this customer_id
+    changed: list[str]
+    attributes: dict[str, str]
+
+
+class PastAttribute(BaseModel):
+    """A value of an attribute, and the time from which it holds.
+
+    A ``from_at`` of null means from ever; a ``value`` of null, that it is unknown from then on.
+    """
+
+    name: str
+    value: str | None
+    from_at: UtcTime | None
 
 
 class CustomerRequest(About):
@@ -106,6 +155,7 @@ class CustomerView(BaseModel):
     known: bool
     account: str | None
     attributes: dict[str, str]
+    attribute_history: list[PastAttribute]  # the latest first
     identifiers: list[str]
     links: list[LinkView]
     journeys: list[JourneyView]

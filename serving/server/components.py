@@ -13,6 +13,7 @@ from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.settings import Settings
 from features.states.journey_states import JourneyStates
+from features.states.live_attributes import LiveAttributes
 from features.store.feast_store import FeatureStore
 from features.store.retention import RetentionPolicy
 from serving.audit.archive import Archive, keep_catalog
@@ -55,6 +56,7 @@ class Components:
         self.engine = Engine(domain, model_input, self.features, self.ledger, setup)
         states = JourneyStates(model_input.fold, self.features.state)
         self.ingest = Ingest(self.ledger, self.features, domain, states)
+        self.attributes = LiveAttributes(self.ledger, self.ingest.publisher, domain, states)
         self.erasure = Erasure(self.ledger, self.features, settings.home)
         self.retention = RetentionPolicy(self.ledger, domain, settings)
 

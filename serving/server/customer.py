@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from features.customers.attribute_history import attribute_history
 from features.customers.consents import consents
 from features.customers.contacts import contact_summary
 from features.customers.profiles import attributes_of
@@ -22,6 +23,7 @@ from serving.contract.customers import (
     FeedbackView,
     JourneyView,
     LinkView,
+    PastAttribute,
     TimelineEntry,
 )
 from serving.contract.decisions import Predictions
@@ -52,6 +54,11 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
             "customer_id": customer_id,
             "known": bool(attributes) or has_events(connection, customer_id),
             "attributes": attributes,
+            "attribute_history": [
+                PastAttribute(**one._asdict())
+                for one in attribute_history(connection, customer_id)
+                if one.name != engine.domain.account
+            ],
             "identifiers": all_keys,
             "links": [LinkView(**row._mapping) for row in links_of(connection, all_keys)],
             "timeline": [_entry(one) for one in entries],

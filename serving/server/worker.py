@@ -19,6 +19,8 @@ from features.outcomes.kept_rows import KeptRows
 from serving.audit.lift import view_lift
 from serving.audit.replay import Replay
 from serving.contract.customers import (
+    AttributesAnswer,
+    AttributesRequest,
     CustomerRequest,
     CustomerView,
     ForgetAnswer,
@@ -106,6 +108,13 @@ class Worker:
         """Undo the link of two identifiers."""
         changed = await self._parts.ingest.unlink(request.keys, request.cause, utc_now())
         return LinkAnswer(changed=changed, customers=await self._customers_of(request.keys))
+
+    async def attributes(self, request: AttributesRequest) -> AttributesAnswer:
+        """Change attributes in the ledger, and update the online features."""
+        done = await self._parts.attributes.change(
+            request.customer_id, request.attributes, request.as_of, utc_now()
+        )
+        return AttributesAnswer(**done._asdict())
 
     async def customer(self, request: CustomerRequest) -> CustomerView:
         """Collect what is known of one customer."""

@@ -9,7 +9,6 @@ from features.customers.profiles import (
     account_of,
     accounts_of,
     all_accounts_of,
-    all_attributes,
     attributes_of,
     attributes_of_each,
     members_of,
@@ -76,12 +75,6 @@ def test_the_facts_of_all_keys_are_known_and_those_of_the_name_win(people):
         "age_years": "41.0",
         "company": "beta",
     }
-
-
-def test_the_facts_of_everybody_at_once_are_those_of_each(people):
-    everybody = people(all_attributes)
-    assert sorted(everybody) == ["c1", "c2", "c3"]
-    assert everybody == {one: people(attributes_of, one) for one in everybody}
 
 
 def test_the_facts_of_some_at_once_are_those_of_each(people):

@@ -21,6 +21,10 @@ from features.ingest.load_report import LoadReport
             "PASS  events             9 of 9 rows are good; 7 new; 2 left out: why; began at row 4",
         ),
         (
+            LoadReport("customers", 9, 9, None, 7, changed=1200),
+            "PASS  customers          9 of 9 rows are good; 7 new; 1,200 changed",
+        ),
+        (
             LoadReport("events", 9, 9, None, 0, 0, 9),
             "PASS  events             9 of 9 rows are good",
         ),

@@ -1,11 +1,14 @@
 """Loads a folder of tables: checked as a whole, written once, continued after an interruption."""
 
+import json
 from datetime import timedelta
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from features.customers.attribute_history import attribute_history
+from features.identity.tombstones import add_tombstones
 from features.ingest import load_tables, table_reader
 from features.ingest.load_tables import (
     CHECKED,
@@ -80,11 +83,87 @@ def test_csv_and_parquet_make_the_same_ledger(folder, load, ledger):
     assert everything(ledger) == before
 
 
-def test_a_row_that_is_there_already_stays_as_it_is(folder, load, ledger):
+def plans(ledger):
+    """The present plan of each customer, as the table of customers holds it."""
+    found = ledger.read(lambda c: c.execute(sa.select(tables.customers)).all())
+    return {row.customer_id: json.loads(row.attributes).get("plan") for row in found}
+
+
+def history(ledger, key):
+    return [tuple(one) for one in ledger.read(lambda c: attribute_history(c, key))]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("batch", [1, 20_000])
+def test_loading_again_brings_attributes_up_to_date_and_counts_them(
+    folder, load, ledger, now, monkeypatch, ending, batch
+):
+    monkeypatch.setattr(table_reader, "BATCH_ROWS", batch)
+    load(folder({"customers": CUSTOMERS}, ending))
+    later = now + timedelta(days=3)
+    [report] = load(folder({"customers": CUSTOMERS.assign(plan="plus")}, ending), at=later)
+    assert (report.added, report.changed, report.refused) == (0, 2, 0)  # c2 had it already
+    assert plans(ledger) == {"c1": "plus", "c2": "plus", "c3": "plus"}
+    assert history(ledger, "c1") == [("plan", "plus", later), ("plan", "basic", None)]
+    assert history(ledger, "c2") == [("plan", "plus", None)]
+    assert history(ledger, "c3") == [("plan", "plus", later)]
+    [again] = load(folder({"customers": CUSTOMERS.assign(plan="plus")}, ending), at=later)
+    assert (again.added, again.changed) == (0, 0)
+
+
+def test_an_empty_cell_says_nothing_of_an_attribute(folder, load, ledger):
     load(folder({"customers": CUSTOMERS}))
-    load(folder({"customers": CUSTOMERS.assign(plan="plus")}))
-    query = sa.select(tables.customers.c.attributes).where(tables.customers.c.customer_id == "c1")
-    assert ledger.read(lambda connection: connection.execute(query).scalar()) == '{"plan": "basic"}'
+    [report] = load(folder({"customers": CUSTOMERS.assign(plan=None)}))
+    assert report.changed == 0 and plans(ledger) == {"c1": "basic", "c2": "plus", "c3": None}
+
+
+def test_a_column_as_of_gives_the_time_from_which_the_attributes_hold(folder, load, ledger, now):
+    load(folder({"customers": CUSTOMERS}))
+    spring = now - timedelta(days=200)
+    told = CUSTOMERS.head(1).assign(plan="plus", as_of=spring.isoformat())
+    [report] = load(folder({"customers": told}))
+    assert report.changed == 1
+    assert history(ledger, "c1") == [("plan", "plus", spring), ("plan", "basic", None)]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_one_table_with_two_values_for_a_customer_is_refused_by_name(folder, load, ledger, ending):
+    twice = pd.concat([CUSTOMERS, CUSTOMERS.head(1).assign(plan="plus")])
+    [report] = load(folder({"customers": twice}, ending))
+    assert (report.passed, report.good) == (False, 3)
+    assert report.first_offender == (
+        "row 4: plan is 'plus'. Expected 'basic' as in row 1, which is about the same customer_id "
+        "'c1', or another as_of. Correct the table and load it again."
+    )
+    assert counts(ledger) == {}
+
+
+def test_one_table_may_name_a_customer_twice_if_it_says_the_same_or_names_the_times(
+    folder, load, ledger, now
+):
+    same = CUSTOMERS.head(1).assign(plan=None)
+    spring = now - timedelta(days=200)
+    later = CUSTOMERS.head(1).assign(plan="plus", as_of=spring.isoformat())
+    [report] = load(folder({"customers": pd.concat([CUSTOMERS, same, later])}))
+    assert report.passed and report.added == 3
+    assert history(ledger, "c1") == [("plan", "plus", spring), ("plan", "basic", None)]
+
+
+def test_a_time_that_has_not_come_is_refused(folder, load, now):
+    tomorrow = (now + timedelta(days=1)).isoformat()
+    [report] = load(folder({"customers": CUSTOMERS.assign(as_of=tomorrow)}))
+    assert report.first_offender == (
+        f"row 1: as_of is '{tomorrow}'. Expected a time that has passed. "
+        "Correct the table and load it again."
+    )
+
+
+def test_an_attribute_of_a_forgotten_customer_stays_out(folder, load, ledger, now):
+    load(folder({"customers": CUSTOMERS}))
+    ledger.write_now(lambda c: add_tombstones(c, ["c1"], now))
+    [report] = load(folder({"customers": CUSTOMERS.assign(plan="plus")}))
+    assert (report.changed, report.refused) == (1, 1)
+    assert plans(ledger)["c1"] == "basic"
 
 
 def test_only_the_new_rows_of_a_longer_table_are_added(folder, load):

@@ -10,6 +10,7 @@ from features.states.journey_states import JourneyStates
 from features.states.state_rows import (
     delete_states,
     drop_states,
+    republish_attributes,
     request_refold,
     stored_states,
 )
@@ -50,6 +51,17 @@ def test_a_state_that_is_dropped_keeps_its_checkpoints_and_counts_its_generation
         ledger.write_now(lambda c: drop_states(c, ["ann"], NOW))
     assert kept(ledger)["ann"].generation == 2
     assert checkpoints() == {"ann", "bob"}
+
+
+def test_attributes_are_published_again_without_folding_the_events(ledger, checkpoints):
+    ready = {"customer_id": "ann", "state": b"", "online": True, "profile_online": True}
+    ledger.write_now(lambda c: tables.upsert(c, tables.journey_states, [ready]))
+    ledger.write_now(lambda c: drop_states(c, ["bob"], NOW))
+    names = ["ann", "bob", "eve"]
+    assert ledger.write_now(lambda c: republish_attributes(c, names, NOW)) == ["bob", "eve"]
+    row = kept(ledger)["ann"]
+    assert (row.state, row.online, row.profile_online, row.restated_at) == (b"", True, False, NOW)
+    assert row.generation == 0 and checkpoints() == {"ann", "bob"}
 
 
 @pytest.mark.databases("sqlite")

@@ -17,9 +17,11 @@ def test_a_journey_table_has_times_to_the_microsecond_and_states_of_any_length()
     assert table["state"].to_pylist() == [[1.0, 2.0], []]
 
 
-def test_attributes_are_texts_that_were_known_from_the_beginning():
-    table = profile_table(["ann", "bob"], [{"plan": "plus", "age": 41}, {}], ["plan", "age"])
-    assert table["event_timestamp"].to_pylist() == [EPOCH, EPOCH]
+def test_attributes_are_texts_and_carry_the_time_from_which_they_hold():
+    rows = [{"plan": "plus", "age": 41}, {}]
+    table = profile_table(["ann", "bob"], [0, 2_000_000], rows, ["plan", "age"])
+    times = [EPOCH, EPOCH + timedelta(seconds=2)]
+    assert table["event_timestamp"].to_pylist() == times
     assert table.select(["plan", "age"]).to_pydict() == {
         "plan": ["plus", None],
         "age": ["41", None],
@@ -28,6 +30,6 @@ def test_attributes_are_texts_that_were_known_from_the_beginning():
 
 
 def test_a_business_without_attributes_has_a_column_for_feast_to_read():
-    table = profile_table(["ann"], [{}], ())
+    table = profile_table(["ann"], [0], [{}], ())
     assert table.column_names == ["customer_id", "event_timestamp", "customer_since"]
     assert table["customer_since"].to_pylist() == [None]
