@@ -175,6 +175,8 @@ PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/link", CustomerForgotten, {"keys": ["api-gone", "h1"], **KEYS}),
     ("/v1/unlink", InvalidData, {"keys": ["card:", "h1"], **KEYS}),
     ("/v1/unlink", IdentityUnknown, {"keys": ["h1", "h2"], **KEYS}),
+    ("/v1/attributes", InvalidData, {"customer_id": "h1", "attributes": {"age": "old"}}),
+    ("/v1/attributes", CustomerForgotten, {"customer_id": "api-gone", "attributes": {"age": None}}),
     ("/v1/customer", InvalidRequest, {"customer_id": "h1", "before": "yesterday"}),
     ("/v1/customer", InvalidData, {"identifiers": ["fax:1"]}),
     ("/v1/customer", CustomerForgotten, {"customer_id": "api-gone"}),
@@ -187,6 +189,7 @@ BLIND: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/events", NotVisible, {"events": [{**SEEN, "customer_id": "h1"}]}),
     ("/v1/link", NotVisible, {"keys": ["h1", "h2"], **KEYS}),
     ("/v1/unlink", NotVisible, {"keys": ["h1", "card:1"], **KEYS}),
+    ("/v1/attributes", NotVisible, {"customer_id": "h3", "attributes": {"age": "19-24"}}),
 ]
 
 
