@@ -6,6 +6,7 @@
     x InvalidCondition  a condition or formula in one does
   x InvalidData         a contract table breaks the domain's rules          exit code 2
     x InvalidEvent      one event does; says which field of it
+    x InvalidKey        a customer id or an identifier cannot be used
     x InvalidLog        logged decisions do not allow the evaluation asked for
   x InvalidRequest      a caller's request breaks the API contract          HTTP 400
   x IdentityUnknown     a link, a customer or an erasure is not there       HTTP 404
@@ -71,6 +72,20 @@ class InvalidEvent(InvalidData):
 
     def __init__(self, field: str, sentences: str) -> None:
         Exception.__init__(self, sentences)
+        self.field = field
+
+
+class InvalidKey(InvalidData):
+    """A customer id or an identifier cannot be used.
+
+    Attributes
+    ----------
+    field : str
+        The field that holds it, such as ``identifiers``.
+    """
+
+    def __init__(self, field: str, happened: str, *, expected: str, remedy: str) -> None:
+        super().__init__(happened, expected=expected, remedy=remedy)
         self.field = field
 
 

@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable
 
 from features.business.domain import Domain
-from features.errors import InvalidData, quoted
+from features.errors import InvalidKey, quoted
+from features.identity.spelling import Placeholders, decimal_digits, folded, one_spelling
 
 # No spaces and no control characters: PostgreSQL keeps no NUL, and nobody can see the others.
-ID_PATTERN = r"^[^\s\x00-\x1f\x7f]+$"
+ID_PATTERN = r"^[^\s\x00-\x1f\x7f-\x9f]+$"
 ID_LENGTH = 200
-IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*:[^\s\x00-\x1f\x7f]+")
+IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*:[^\s\x00-\x1f\x7f-\x9f]+")
 CUSTOMER_ID_RANK, IDENTIFIER_RANK, ANONYMOUS_RANK = range(3)
 
 
@@ -24,28 +25,70 @@ class KeyNormalizer:
 
     def __init__(self, domain: Domain) -> None:
         self._namespaces = domain.identifiers
+        self._placeholders = Placeholders(domain.identity.placeholders)
 
     def identifier(self, text: str) -> str:
-        """Normalize an identifier.
+        """Normalize an identifier: one Unicode form, and the rule of its namespace.
 
         Raises
         ------
-        InvalidData
-            If it is not ``namespace:value``, or of a namespace that the business does not have.
+        InvalidKey
+            If it is not ``namespace:value``, of a namespace that the business does not have, or
+            its value is a placeholder such as ``undefined`` (`Placeholders`).
         """
-        namespace, colon, value = text.strip().partition(":")
+        cleaned = self._identifier(text, "identifiers")
+        self._refuse_placeholder(text, cleaned, "identifiers")
+        return cleaned
+
+    def refuse_placeholders(self, keys: Iterable[str], field: str) -> None:
+        """Refuse keys that name nobody, such as ``undefined``.
+
+        Raises
+        ------
+        InvalidKey
+            Names the first one, as the caller sent it.
+        """
+        for key in keys:
+            self._refuse_placeholder(key, self._key(key, field), field)
+
+    def _key(self, text: str, field: str) -> str:
+        """Normalize a customer id or an identifier, which may be a placeholder."""
+        if text.partition(":")[0].strip() in self._namespaces:
+            return self._identifier(text, field)
+        cleaned = one_spelling(text)
+        if not re.fullmatch(ID_PATTERN, cleaned) or len(cleaned) > ID_LENGTH:
+            raise _invalid(field, text, f"a text of at most {ID_LENGTH} characters without spaces")
+        return cleaned
+
+    def _identifier(self, text: str, field: str) -> str:
+        namespace, colon, value = one_spelling(text.strip()).partition(":")
         known = self._namespaces.get(namespace)
         if self._namespaces and known is None:
             expected = f"one of the namespaces {', '.join(self._namespaces)}, such as "
-            raise _invalid(text, expected + f"{next(iter(self._namespaces))}:123")
+            raise _invalid(field, text, expected + f"{next(iter(self._namespaces))}:123")
+        value = value.strip()
         if known and known.normalize == "lower":
-            value = value.strip().lower()
+            value = folded(value)
         if known and known.normalize == "digits":
-            value = re.sub(r"^00", "", re.sub(r"[^0-9]", "", value))
+            value = re.sub(r"^(00)+", "", decimal_digits(value))
         cleaned = f"{namespace}{colon}{value}"
         if not IDENTIFIER.fullmatch(cleaned) or len(cleaned) > ID_LENGTH:
-            raise _invalid(text, "namespace:value, such as card:123")
+            raise _invalid(field, text, "namespace:value, such as card:123")
         return cleaned
+
+    def _refuse_placeholder(self, text: str, cleaned: str, field: str) -> None:
+        """Compare the text as it was sent and as it is stored, whole and without a namespace."""
+        sent = one_spelling(text)
+        for one in {sent, cleaned}:
+            value = one.partition(":")[2].strip()
+            if one in self._placeholders or (value and value in self._placeholders):
+                raise InvalidKey(
+                    field,
+                    f"{field} has {quoted(text)}, which names nobody.",
+                    expected="the id of one customer or device",
+                    remedy="Send no key where there is none; the list of such texts is in "
+                    "features/identity/spelling.py and in the domain file.",
+                )
 
     def keys(self, customer_id: str | None, identifiers: Iterable[str]) -> tuple[str, ...]:
         """Normalize all keys by which a caller names one customer.
@@ -57,29 +100,32 @@ class KeyNormalizer:
 
         Raises
         ------
-        InvalidData
-            If an identifier cannot be used.
+        InvalidKey
+            If one of them cannot be used.
         """
         named = [self.customer(customer_id)] if customer_id else []
         return tuple(dict.fromkeys([*named, *map(self.identifier, identifiers)]))
 
     def each(self, keys: Iterable[str]) -> list[str]:
-        """Normalize customer ids and identifiers, in any mixture."""
-        return [self.customer(key) for key in keys]
+        """Normalize customer ids and identifiers, in any mixture.
+
+        They may be placeholders: links of such keys, made before these were refused, can be undone.
+        """
+        return [self._key(key, "keys") for key in keys]
 
     def customer(self, customer_id: str) -> str:
         """Normalize a customer id. The id of an unlinked customer may be an identifier.
 
+        Its case is kept: of most businesses' ids, ``a1`` and ``A1`` are two.
+
         Raises
         ------
-        InvalidData
-            If it cannot be used.
+        InvalidKey
+            If it cannot be used, or is a placeholder such as ``undefined`` or ``0``.
         """
-        if customer_id.partition(":")[0] in self._namespaces:
-            return self.identifier(customer_id)
-        if not re.fullmatch(ID_PATTERN, customer_id):
-            raise _invalid(customer_id, "a text without spaces")
-        return customer_id
+        cleaned = self._key(customer_id, "customer_id")
+        self._refuse_placeholder(customer_id, cleaned, "customer_id")
+        return cleaned
 
     def rank(self, key: str) -> int:
         """Rank a key: a merged customer is named by its key of the lowest rank."""
@@ -90,9 +136,10 @@ class KeyNormalizer:
         return ANONYMOUS_RANK if known.kind == "anonymous" else IDENTIFIER_RANK
 
 
-def _invalid(text: str, expected: str) -> InvalidData:
-    return InvalidData(
-        f"identifiers has {quoted(text)}.",
+def _invalid(field: str, text: str, expected: str) -> InvalidKey:
+    return InvalidKey(
+        field,
+        f"{field} has {quoted(text)}.",
         expected=expected,
         remedy="Correct it, or describe its namespace under 'identifiers' in the domain file.",
     )
