@@ -77,17 +77,16 @@ class KeyNormalizer:
         return cleaned
 
     def _refuse_placeholder(self, text: str, cleaned: str, field: str) -> None:
-        """Compare the text as it was sent and as it is stored, whole and without a namespace."""
-        sent = one_spelling(text)
-        for one in {sent, cleaned}:
-            value = one.partition(":")[2].strip()
-            if one in self._placeholders or (value and value in self._placeholders):
+        """Compare the key as it was sent and as it is stored, with and without its namespace."""
+        for one in {one_spelling(text), cleaned}:
+            namespace, _, value = one.partition(":")
+            is_identifier = value and (not self._namespaces or namespace in self._namespaces)
+            if one in self._placeholders or (is_identifier and value.strip() in self._placeholders):
                 raise InvalidKey(
                     field,
-                    f"{field} has {quoted(text)}, which names nobody.",
-                    expected="the id of one customer or device",
-                    remedy="Send no key where there is none; the list of such texts is in "
-                    "features/identity/spelling.py and in the domain file.",
+                    f"{field} has {quoted(text)}, a placeholder that names nobody.",
+                    expected="a key of one customer or device",
+                    remedy="Leave the field out where there is no key.",
                 )
 
     def keys(self, customer_id: str | None, identifiers: Iterable[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 # Texts that a program writes where it has no id. They are compared as `bare` spells them.
 PLACEHOLDERS = (
-    *("undefined", "null", "nil", "none", "nan", "n/a", "na", "nat", "unknown", "anonymous"),
+    *("undefined", "null", "nil", "none", "nan", "n/a", "unknown", "anonymous"),
     *("guest", "not_set", "unset", "missing", "empty", "blank", "true", "false", "default"),
     *("[object Object]", "object", "undefined undefined", "null null", "no id"),
 )
@@ -27,6 +27,7 @@ _UNSEEN = frozenset(
     )
 )
 _NO_MARKS = str.maketrans("", "", "[](){}<>'\"`´‘’“”«»#_ \t\u00a0")
+_ZEROS = re.compile(r"[0\W_]*", re.ASCII)
 # A template that was sent before its variable was filled in, such as {{user_id}} or ${id}.
 _TEMPLATE = re.compile(r"\{\{.*\}\}|\$\{.*\}|<%.*%>|%%.*%%", re.DOTALL)
 
@@ -83,6 +84,8 @@ class Placeholders:
 
 def _is_zero(text: str) -> bool:
     """Return whether a text has nothing but zeros and ASCII punctuation."""
+    if text.isascii():
+        return _ZEROS.fullmatch(text) is not None
     kept = [one for one in text if one.isalnum() or not one.isascii()]
     return all(unicodedata.decimal(one, -1) == 0 for one in kept)
 

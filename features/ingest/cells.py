@@ -13,6 +13,7 @@ from typing import Any
 
 from features.errors import InvalidData
 from features.identity.keys import ID_LENGTH, ID_PATTERN
+from features.identity.spelling import one_spelling
 from features.journeys.events import as_utc, is_finite_number
 from features.ledger import tables
 
@@ -29,7 +30,15 @@ def required(row: Row, column: str) -> Any:
 
 def read_id(row: Row, column: str) -> str:
     """Read an id, by the rule of the API."""
-    value = as_text(required(row, column))
+    return _checked_id(as_text(required(row, column)), column)
+
+
+def read_customer_id(row: Row) -> str:
+    """Read a customer id in its one spelling, by the rule of the API."""
+    return _checked_id(one_spelling(as_text(required(row, "customer_id"))), "customer_id")
+
+
+def _checked_id(value: str, column: str) -> str:
     if len(value) > ID_LENGTH or not re.fullmatch(ID_PATTERN, value):
         raise bad_cell(column, value, f"at most {ID_LENGTH} characters and no spaces")
     return value

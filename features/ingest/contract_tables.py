@@ -21,6 +21,7 @@ from features.ingest.cells import (
     Row,
     as_text,
     bad_cell,
+    read_customer_id,
     read_id,
     read_identifiers,
     read_number,
@@ -109,7 +110,7 @@ Reader = Callable[[Row, Business, ParsedRows], None]
 
 def _read_customer(row: Row, business: Business, parsed: ParsedRows) -> None:
     domain = business.domain
-    customer_id = business.normalizer.customer(read_id(row, "customer_id"))
+    customer_id = business.normalizer.customer(read_customer_id(row))
     attributes, known = {}, domain.attributes
     for name, rule in known.items():
         value = row.get(name)
@@ -145,7 +146,7 @@ def _read_event(row: Row, business: Business, parsed: ParsedRows) -> None:
         for name, value in row.items()
         if name not in EVENT_COLUMNS
     }
-    named = read_id(row, "customer_id") if "customer_id" in row else None
+    named = read_customer_id(row) if "customer_id" in row else None
     event = Event(
         read_id(row, "event_id"),
         business.normalizer.keys(named, read_identifiers(row)),
@@ -173,7 +174,7 @@ def _read_decision(row: Row, business: Business, parsed: ParsedRows) -> None:
         )
     decided_at = read_time(row, "decided_at")
     action = catalog.actions.get(action_id)
-    subject = business.normalizer.customer(read_id(row, "customer_id"))
+    subject = business.normalizer.customer(read_customer_id(row))
     parsed.keys.add(subject)
     parsed.rows.setdefault(tables.decisions, []).append(
         {

@@ -115,6 +115,7 @@ class Ingest:
             restated = self._restate(connection, [merged] if merged else [], {}, now)
             return _Change(merged is not None, restated)
 
+        self._normalizer.refuse_placeholders(keys, "keys")
         return await self._change_link(keys, join, now)
 
     async def unlink(self, keys: tuple[str, str], cause: str, now: datetime) -> bool:

@@ -10,12 +10,21 @@ from functools import cached_property
 from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic.config import JsonDict
 
 from features.business.domain import Domain, EventType, Property
-from features.errors import InvalidData, InvalidEvent, quoted
+from features.errors import InvalidEvent, InvalidKey, quoted
 from features.identity.keys import ID_LENGTH, ID_PATTERN, KeyNormalizer
+from features.identity.spelling import one_spelling
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # a time outside is a mistake
 MAX_CLOCK_SKEW = timedelta(minutes=5)  # a caller's clock may be ahead of ours by this much
@@ -41,6 +50,10 @@ def as_utc(moment: datetime) -> datetime:
 
 UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
 Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=ID_PATTERN)]
+# Blanks around a customer id are not part of it.
+CustomerId = Annotated[
+    Id, BeforeValidator(lambda sent: one_spelling(sent) if isinstance(sent, str) else sent)
+]
 # In a JSON schema: a customer id, or at least one identifier.
 CUSTOMER_ID_OR_IDENTIFIERS: JsonDict = {
     "anyOf": [
@@ -61,7 +74,7 @@ class SentEvent(BaseModel):
     type: Annotated[str, Field(max_length=60)] = Field(examples=["visit"])
     occurred_at: UtcTime
     channel: Annotated[str, Field(max_length=60)] = Field(examples=["app"])
-    customer_id: Id | None = Field(None, examples=["h1"])
+    customer_id: CustomerId | None = Field(None, examples=["h1"])
     identifiers: Annotated[tuple[str, ...], Field(max_length=MAX_KEYS)] = ()
     properties: dict[str, Any] = {}
 
@@ -116,8 +129,8 @@ def parse_event(sent: Any, domain: Domain, normalizer: KeyNormalizer, now: datet
         raise _invalid("occurred_at", one.occurred_at.isoformat(), "a time that has passed")
     try:
         keys = normalizer.keys(one.customer_id, one.identifiers)
-    except InvalidData as error:
-        raise InvalidEvent("identifiers", str(error)) from None
+    except InvalidKey as error:
+        raise InvalidEvent(error.field, str(error)) from None
     properties = normalize_properties(one.properties, domain.events.get(one.type))
     event = Event(one.event_id, keys, one.type, one.occurred_at, one.channel, properties)
     check_event(event, domain)

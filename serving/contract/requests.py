@@ -15,7 +15,7 @@ from features.identity.keys import ID_LENGTH, ID_PATTERN
 from features.journeys.events import (
     CUSTOMER_ID_OR_IDENTIFIERS,
     MAX_KEYS,
-    Id,
+    CustomerId,
 )
 
 MAX_EVENTS = 500
@@ -44,7 +44,7 @@ class About(Request):
 
     model_config = ConfigDict(json_schema_extra=CUSTOMER_ID_OR_IDENTIFIERS)
 
-    customer_id: Id | None = Field(None, examples=["h1"])
+    customer_id: CustomerId | None = Field(None, examples=["h1"])
     identifiers: Identifiers = ()
 
     @model_validator(mode="after")

@@ -88,7 +88,7 @@ def many_identifiers(
             event(
                 f"many-{call}-{number}",
                 f"many-{call}-{number}",
-                identifiers=[f"cookie:{call}-{number}-{one}" for one in range(size.identifiers)],
+                identifiers=[f"cookie:c{call}-{number}-{one}" for one in range(size.identifiers)],
             )
             for number in range(EVENTS)
         ]

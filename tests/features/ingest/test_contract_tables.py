@@ -114,6 +114,26 @@ def test_a_customer_who_is_known_by_an_identifier_is_spelled_like_one(parse, toy
     assert ("email:a@b.it", "email:c@d.it") in parsed.links
 
 
+@pytest.mark.parametrize("table", ["customers", "events", "decisions"])
+@pytest.mark.parametrize("customer_id", ["undefined", "null", "nan", "0", 0.0, "[object_Object]"])
+def test_a_placeholder_is_refused_as_a_customer_id(parse, table, customer_id):
+    with pytest.raises(InvalidData, match="^customer_id has '.*', a placeholder that names nobody"):
+        parse(table, customer_id=customer_id)
+
+
+@pytest.mark.parametrize("table", ["customers", "events"])
+def test_a_placeholder_is_refused_as_an_identifier(parse, table):
+    with pytest.raises(InvalidData, match="^identifiers has 'cookie:undefined', a placeholder"):
+        parse(table, identifiers="card:1 cookie:undefined")
+
+
+@pytest.mark.parametrize("customer_id", [" Ju\u0308rgen", "Jürgen\u200b ", "Jürgen"])
+def test_a_customer_id_is_kept_in_one_spelling(read, customer_id):
+    assert read("customers", customer_id=customer_id)["customer_id"] == "Jürgen"
+    assert read("decisions", customer_id=customer_id)["subject"] == "Jürgen"
+    assert read("events", customer_id=customer_id).subject == "Jürgen"
+
+
 def test_rows_are_added_to_what_was_parsed_before(toy_domain, toy_catalog):
     parsed, business = ParsedRows(), Business(toy_domain, toy_catalog)
     for customer_id in ("c1", "c2"):

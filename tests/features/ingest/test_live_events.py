@@ -8,7 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.errors import CustomerForgotten, IdentityUnknown, NotVisible
+from features.errors import CustomerForgotten, IdentityUnknown, InvalidKey, NotVisible
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link as make_link
 from features.identity.tombstones import add_tombstones
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -162,6 +164,21 @@ def test_bad_events_are_rejected_by_themselves(ledger, worker, shown):
     assert is_right(ledger, shown, "c1", "c2")
 
 
+def test_an_event_with_a_placeholder_is_rejected_whole(ledger, worker):
+    sent = [event(1, "c1", "cookie:undefined"), event(2, "undefined"), event(3, None, "email:null")]
+    result = take(worker, *sent)
+    assert [one.field for one in result.rejected] == ["identifiers", "customer_id", "identifiers"]
+    assert rows(ledger, tables.events) == rows(ledger, tables.identities) == []
+
+
+def test_a_link_of_a_placeholder_can_be_undone_but_not_made(ledger, worker):
+    with pytest.raises(InvalidKey, match="^keys has 'email:null', a placeholder"):
+        link(worker, "c1", "email:null")
+    pair = ("c1", "email:null")  # as it was made before placeholders were refused
+    ledger.write_now(lambda c: make_link(c, KeyNormalizer(SHOP), pair, "event e1", NOW))
+    assert unlink(worker, *pair)
+
+
 def test_a_call_without_a_single_good_event_keeps_nothing(ledger, worker):
     assert counts(take(worker, {})) == (0, 0, 1)
     assert counts(take(worker)) == (0, 0, 0)
@@ -258,7 +275,7 @@ def test_more_states_than_one_transaction_takes_are_all_shown(ledger, worker, sh
 
 def test_500_events_in_a_call(ledger, worker, shown):
     sent = [
-        event(n, f"c{n % 40}", f"card:{n % 60}", at=NOW - (n * 37 % 500) * MINUTE, **ORDER)
+        event(n, f"c{n % 40}", f"card:{n % 60 + 1}", at=NOW - (n * 37 % 500) * MINUTE, **ORDER)
         for n in range(500)
     ]
     assert counts(take(worker, *sent)) == (500, 0, 0)

@@ -40,10 +40,17 @@ def _customer_ids(ledger):
     return ledger.read(lambda connection: connection.execute(query).scalars().all())
 
 
-@pytest.mark.parametrize("ids", [["007", "010", "7"], ["1e3", "2e3", "NA"], ["NA", "nan", "null"]])
+@pytest.mark.parametrize(
+    "ids", [["007", "010", "7"], ["1e3", "2e3", "NA"], ["NA", "#NA", "1.#QNAN"]]
+)
 def test_an_id_in_a_csv_stays_the_text_it_is(folder, load, ledger, ids):
     load(folder({"customers": CUSTOMERS.assign(customer_id=ids)}))
     assert _customer_ids(ledger) == ids
+
+
+def test_a_placeholder_is_named_by_row_and_column(folder, load):
+    [report] = load(folder({"customers": CUSTOMERS.assign(customer_id=["c1", "null", "nan"])}))
+    assert not report.passed and report.first.startswith("row 2: customer_id has 'null', a placeho")
 
 
 @pytest.mark.parametrize("note", ["007", "NA", "null", "true", "1e3"])
@@ -143,7 +150,7 @@ def test_a_transaction_never_names_more_keys_than_a_database_takes(
         "checkout",
         lambda connection, *_: connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 50),
     )
-    cards = [f"card:{number} email:{number}" for number in range(60)]
+    cards = [f"card:{n + 1} email:{n + 1}" for n in range(60)]
     people = pd.DataFrame({"customer_id": [f"c{n}" for n in range(60)], "identifiers": cards})
     visits = {"event_id": people.customer_id, "type": "visit", "occurred_at": AT, "channel": "app"}
     reports = load(folder({"customers": people, "events": people.assign(**visits)}))

@@ -187,7 +187,7 @@ def test_one_of_many_identifiers_is_named_by_its_place(refused):
 
 
 def test_there_is_an_end_to_identifiers(read, refused):
-    many = [f"card:{number}" for number in range(MAX_KEYS + 1)]
+    many = [f"card:{number + 1}" for number in range(MAX_KEYS + 1)]
     assert len(read(identifiers=many[:-1]).keys) == 1 + MAX_KEYS
     field, message = refused(identifiers=many)
     assert field == "identifiers"

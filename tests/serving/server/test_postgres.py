@@ -67,7 +67,7 @@ def _load_tables(folder: Path, url: str) -> None:
     """Customers with a basket every other day, half of whom were sent coupons."""
     folder.mkdir()
     who = [f"h{number}" for number in range(CUSTOMERS)]
-    cards = [f"card:{number}" for number in range(CUSTOMERS)]
+    cards = [f"card:{number + 100}" for number in range(CUSTOMERS)]
     pd.DataFrame({"customer_id": who, "identifiers": cards}).to_csv(
         folder / "customers.csv", index=False
     )
@@ -131,7 +131,7 @@ def test_what_was_loaded_and_built_is_known_and_told(place):
     assert [one["at"] for one in story["timeline"]] == sorted(
         (one["at"] for one in story["timeline"]), reverse=True
     )
-    assert story["identifiers"] == ["h0", "card:0"]
+    assert story["identifiers"] == ["h0", "card:100"]
     paged, before = [], None
     while before or not paged:
         page = view(place.server, "h0", limit=7, before=before)
