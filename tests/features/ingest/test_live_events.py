@@ -165,7 +165,7 @@ def test_bad_events_are_rejected_by_themselves(ledger, worker, shown):
 
 
 def test_an_event_with_a_placeholder_is_rejected_whole(ledger, worker):
-    sent = [event(1, "c1", "cookie:undefined"), event(2, "undefined"), event(3, None, "email:null")]
+    sent = [event(1, "c1", "cookie:undefined"), event(2, "undefined"), event(3, "email:null")]
     result = take(worker, *sent)
     assert [one.field for one in result.rejected] == ["identifiers", "customer_id", "identifiers"]
     assert rows(ledger, tables.events) == rows(ledger, tables.identities) == []
