@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -318,3 +319,42 @@ def test_contacts_are_counted_when_something_was_shown(server):
     ]
     assert len(shown) == 6
     assert datetime.fromisoformat(answer["contacts"]["last_at"]) == datetime.fromisoformat(shown[0])
+
+
+@pytest.mark.parametrize("key", ["cookie:undefined", "email:null", "cookie:[object_Object]"])
+def test_a_placeholder_merges_nobody_and_is_refused_by_field(server, key):
+    both = [uuid4().hex, uuid4().hex]
+    for who in both:
+        wrong, right = told(who, "visit", identifiers=[key]), told(who, "visit")
+        [refused] = send(server, wrong, right)["rejected"]
+        assert (refused["index"], refused["field"]) == (0, "identifiers")
+        assert f"{key!r}, a placeholder that names nobody. Expected a key" in refused["error"]
+    assert [view(server, customer_id=who)["customer_id"] for who in both] == both
+    assert not view(server, customer_id=both[0])["links"]
+
+
+@pytest.mark.parametrize("name", ["undefined", "[object_Object]", "0", "NaN"])
+def test_a_placeholder_is_no_customer_id_of_any_request(server, name):
+    [refused] = send(server, told(name, "visit"), told(uuid4().hex, "visit"))["rejected"]
+    assert refused["field"] == "customer_id"
+    who = {"customer_id": name}
+    for path, field, body in (
+        ("/v1/decide", "customer_id", who | {"channel": "app"}),
+        ("/v1/customer", "customer_id", who),
+        ("/v1/forget", "customer_id", who),
+        ("/v1/link", "keys", {"keys": ["h1", name], "cause": "told an agent"}),
+    ):
+        status, answer = server.post(path, body)
+        assert status == 400, answer
+        assert answer["error"].startswith(f"{field} has {name!r}, a placeholder that names nobody.")
+
+
+def test_an_address_in_capitals_with_blanks_or_decomposed_is_one_customer(server):
+    name, who = uuid4().hex, uuid4().hex
+    address = f"jürgen.{name}@münchen.example"
+    send(server, told(who, "visit", identifiers=[f"email:{address}"]))
+    decomposed = unicodedata.normalize("NFD", address)
+    for spelled in (f"  {address.upper()} ", decomposed, f"{decomposed}\u200b", f"\ufeff{address}"):
+        assert view(server, identifiers=[f"email:{spelled}"])["customer_id"] == who
+        send(server, told(who, "visit", identifiers=[f"email:{spelled}"]))
+    assert view(server, customer_id=f" {who} ")["identifiers"] == [who, f"email:{address}"]
