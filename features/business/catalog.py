@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from features.business.catalog_rules import (
     Arbitration,
@@ -68,7 +68,13 @@ class Prior(Frozen):
 
 
 class Action(Frozen):
-    """One action. ``value`` and ``cost`` are in the domain's currency."""
+    """One action. ``value`` and ``cost`` are in the domain's currency.
+
+    ``for: left`` keeps it for customers who have left (`Domain.leaving_event`). They get no other
+    action of the kinds ``promotion`` and ``retention``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     issue: Name
     group: Name
@@ -81,6 +87,10 @@ class Action(Frozen):
     outcomes: dict[Name, ExpectedOutcome] = {}  # if empty, the reward is acceptance x value
     start: AwareDatetime | None = None
     end: AwareDatetime | None = None
+    # Left out of the JSON if not set, so that the fingerprints of older catalogues stay.
+    only_for: Annotated[
+        Literal["left"] | None, Field(alias="for", exclude_if=lambda named: named is None)
+    ] = None
     eligibility: tuple[Condition, ...] = ()
     applicability: tuple[Condition, ...] = ()
     suitability: tuple[Condition, ...] = ()
@@ -205,6 +215,10 @@ def check_against_domain(catalog: Catalog, domain: Domain) -> None:
     """
     for name, action in catalog.actions.items():
         _refuse_unknown(f"actions.{name}.treatments", action.treatments, domain.channels)
+        if action.only_for and domain.leaving_event is None:
+            raise ValueError(
+                f"actions.{name}.for: nothing, as the domain has no 'churn' with 'when: happens'"
+            )
     policy = catalog.contact_policy
     _refuse_unknown("contact_policy.outbound", policy.outbound, domain.channels)
     for kind in ("caps", "cool_downs", "quiet_hours"):

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from features.business.yaml_file import Frozen, Name
 
 _ZONES = available_timezones()
-Kind = Literal["promotion", "service", "other"]
+Kind = Literal["promotion", "retention", "service", "other"]
 Direction = Literal["inbound", "outbound"]
 Money = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 SignedMoney = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
@@ -44,6 +44,7 @@ class Group(Frozen):
     """A group of actions that the contact policy treats alike.
 
     While a problem is open, `Suspension` removes each ``promotion`` and keeps ``service`` actions.
+    A customer who has left gets no ``promotion`` and no ``retention``, see `Action`.
     """
 
     kind: Kind = "other"

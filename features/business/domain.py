@@ -202,6 +202,9 @@ class Domain(Frozen):
         for label, definition in (("churn", self.churn), ("intent", self.intent)):
             if definition and definition.event not in self.events:
                 raise ValueError(f"{label}.event: one of {', '.join(self.events)}")
+        for name in self.churn.back if self.churn else ():
+            if name not in self.events:
+                raise ValueError(f"churn.back: some of {', '.join(self.events)}; not {name}")
         for name, value in ((self.moments and self.moments.test_where) or {}).items():
             known = self.attributes.get(name)
             if known is None or value not in known.values:
@@ -241,6 +244,11 @@ class Domain(Frozen):
                 if name in EVENT_COLUMNS:
                     raise ValueError(f"events.{event}.properties.{name}: {another}")
         return self
+
+    @property
+    def leaving_event(self) -> str | None:
+        """The type of event by which a customer leaves; None where churn is a silence."""
+        return self.churn.event if self.churn and self.churn.when == "happens" else None
 
     @property
     def intents(self) -> tuple[str, ...]:

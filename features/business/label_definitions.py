@@ -6,9 +6,9 @@ They are parts of the domain file, see `domain`.
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from features.business.yaml_file import Days, Frozen, Name
 
@@ -18,13 +18,20 @@ class Churn(Frozen):
 
     ``when: silent``: a customer churns who had an ``event`` in the last ``active_days`` and has
     none in the next ``silent_days``. ``when: happens``: ``event`` is the churn itself, such as a
-    cancelled contract. Then each customer has one label, of the time before anybody left.
+    cancelled contract. Then each customer has one label, of the time before anybody left, and a
+    customer has left from the event on until an event of ``back``; see `leaving.back_events`.
     """
 
     event: Name
     when: Literal["silent", "happens"] = "silent"
+    back: tuple[Name, ...] = ()  # if empty, the events at the stage "action"
     active_days: Days | None = None
     silent_days: Days | None = None
+
+    @field_validator("back", mode="before")
+    @classmethod
+    def _one_or_several(cls, sent: Any) -> Any:
+        return (sent,) if isinstance(sent, str) else sent
 
     @model_validator(mode="after")
     def _silence_has_a_length(self) -> Self:
@@ -33,6 +40,10 @@ class Churn(Frozen):
             raise ValueError("active_days: a number, and one for silent_days")
         if self.when == "happens" and any(given):
             raise ValueError("when: silent, or no active_days and no silent_days")
+        if self.when == "silent" and self.back:
+            raise ValueError("back: nothing, unless 'when' is happens")
+        if self.event in self.back:
+            raise ValueError(f"back: another event than {self.event}, by which customers leave")
         return self
 
 

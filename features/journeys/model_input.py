@@ -25,6 +25,7 @@ from features.journeys.descriptions import (
     is_plural,
 )
 from features.journeys.fold import Fold, State
+from features.journeys.leaving import Leaving
 
 PACKING = "parts"  # the format of `Fold.pack`; to be renamed when the format changes
 
@@ -36,6 +37,8 @@ class ModelInput:
     ----------
     fold : Fold
         Computes the journey features from a state.
+    leaving : Leaving
+        Finds out from a state whether the customer has left.
     names : tuple of str
         Name of each number, in order: journey features, attributes that models read, features of
         the account.
@@ -46,6 +49,7 @@ class ModelInput:
 
     def __init__(self, domain: Domain) -> None:
         self.fold = Fold(domain)
+        self.leaving = Leaving(domain, self.fold)
         self._currency = domain.currency
         self._attributes = tuple(kept for kept in domain.attributes.items() if kept[1].read)
         self._of_account = _of_account(self.fold, domain)

@@ -208,6 +208,7 @@ def inputs_from_record(
         versions=answer["models"],
         degraded=answer["degraded"],
         features_problem=record.get("features_problem", ""),
+        left_at=datetime.fromisoformat(left) if (left := record.get("left_at")) else None,
     )
 
 

@@ -48,11 +48,14 @@ class CompiledCatalog:
     rules : list of (action, level, condition)
         Positions: each action with a condition that it needs, in the order of evaluation.
     weights : list of (condition, mask shape (n_actions,), weight)
+    customers_leave : bool
+        Whether the domain has an event by which customers leave.
     """
 
     def __init__(self, catalog: Catalog, domain: Domain, model_input: ModelInput) -> None:
         check_against_domain(catalog, domain)
         self.catalog, self.currency = catalog, domain.currency
+        self.customers_leave = domain.leaving_event is not None
         self.actions = tuple(catalog.actions)
         each = list(catalog.actions.values())
         self.value = np.array([action.value for action in each])

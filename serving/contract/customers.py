@@ -149,10 +149,12 @@ class Consent(BaseModel):
 
 
 class CustomerView(BaseModel):
-    """Everything known about one customer."""
+    """Everything known about one customer; ``left_at`` is null for one who has not left."""
 
     customer_id: str
     known: bool
+    left: bool
+    left_at: UtcTime | None
     account: str | None
     attributes: dict[str, str]
     attribute_history: list[PastAttribute]  # the latest first

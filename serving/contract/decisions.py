@@ -192,6 +192,7 @@ Scale = Literal[
     "log odds before calibration",
     "log odds against the average intent, before calibration",
     "acceptance before it is kept between 0 and 1",
+    "probability",
 ]
 
 

@@ -22,7 +22,7 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.outcomes.silence import queue_silences
 from serving.contract.decisions import ActivateAnswer, Decision, Removed
-from serving.decide.customer_inputs import consents_on, feature_row, read_features
+from serving.decide.customer_inputs import consents_on, feature_row, left_at, read_features
 from serving.decide.decision_record import contact_rows, keep_paces, shown_actions
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
@@ -49,7 +49,8 @@ async def activate(engine: Engine, decision_id: str, now: datetime) -> ActivateA
         # The features of now, because a complaint since the decision counts.
         known, problem = read_features(engine.features, row.customer_id)
         features = feature_row(engine.model_input, known, now)
-        asked = _Activation(engine.domain, setup, row, features, now, problem)
+        left = left_at(engine.model_input, known)
+        asked = _Activation(engine.domain, setup, row, features, now, problem, left)
         answer = await engine.ledger.write(partial(_activate, asked=asked))
         if answer is not None:
             return answer
@@ -64,6 +65,7 @@ class _Activation(NamedTuple):
     features: Floats
     now: datetime
     features_problem: str
+    left_at: datetime | None
 
 
 def _row(connection: sa.Connection, decision_id: str) -> Any:
@@ -96,7 +98,7 @@ def _refuse(row: Any, setup: DecisionSetup, now: datetime) -> None:
 
 def _activate(connection: sa.Connection, asked: _Activation) -> ActivateAnswer | None:
     """Activate inside the transaction; None if the decision belongs to another customer by now."""
-    domain, setup, row, features, now, problem = asked
+    domain, setup, row, features, now, problem, left = asked
     latest = _row(connection, row.decision_id)
     if latest.customer_id != row.customer_id:
         return None
@@ -107,7 +109,7 @@ def _activate(connection: sa.Connection, asked: _Activation) -> ActivateAnswer |
     locked = read_limit_inputs(connection, setup, customer_id, channel, now, nothing_out)
     consents = consents_on(connection, domain, setup, customer_id, channel)
     limits = locked.contacts, locked.account
-    facts = setup.facts(customer_id, channel, now, features, consents, *limits, problem)
+    facts = setup.facts(customer_id, channel, now, features, consents, *limits, problem, left)
     contact_policy_result = setup.contact_policy.evaluate(facts)
     pacing_result = setup.pacer.evaluate(locked.paces, now)
     shown, removed = list[str](), list[Removed]()

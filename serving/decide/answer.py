@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from features.business.catalog import NO_ACTION
-from serving.contract.decisions import Candidate, ChosenAction, DecisionExplanation, Predictions
+from serving.contract.decisions import (
+    Candidate,
+    ChosenAction,
+    DecisionExplanation,
+    Explanation,
+    Predictions,
+)
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.explanation import (
     explain_acceptance,
     explain_churn,
     explain_intent,
+    explain_left,
     exploration_share,
     exploration_text,
 )
@@ -91,8 +98,12 @@ def reasoning(
     names = [setup.compiled.actions[index] for index in best if not eligibility.out[index]]
     channel, chances = inputs.request.channel, predictions.intent
     accepted = models.why_acceptance(row, channel, names) if names else None
+    if inputs.left_at:
+        explained: Explanation | None = explain_left(known, inputs.left_at, inputs.decided_at)
+    else:
+        explained = explain_churn(churn, known, row) if churn else None
     return Reasoning(
-        explain_churn(churn, known, row) if churn else None,
+        explained,
         [*explain_intent(intent, chances, known, row).values()] if intent and chances else [],
         explain_acceptance(accepted, channel, known, row) if accepted else {},
     )

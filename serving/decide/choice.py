@@ -28,6 +28,7 @@ from training.arrays import Floats
 from training.bandit.exploration import draw
 
 NOTHING = np.zeros(1)  # the priority of `no_action`, and its standard deviation
+LEFT = 1.0  # the churn of a customer who has left: known, not predicted
 
 
 def score(setup: DecisionSetup, inputs: DecisionInputs) -> ScoredActions:
@@ -41,7 +42,8 @@ def score(setup: DecisionSetup, inputs: DecisionInputs) -> ScoredActions:
     """
     compiled, request, row = setup.compiled, inputs.request, inputs.row
     context_reader = compiled.context_reader
-    churn, intent = setup.models.churn(row), setup.models.intent(row)
+    churn = LEFT if inputs.left_at else setup.models.churn(row)
+    intent = setup.models.intent(row)
     decision_context = context_reader.read(
         row,
         RequestContext(
@@ -121,6 +123,7 @@ def _limits(
         read.contacts,
         read.account,
         inputs.features_problem,
+        inputs.left_at,
     )
     contact_policy_result = setup.contact_policy.evaluate(facts)
     now, out = inputs.decided_at, scored.eligibility.out

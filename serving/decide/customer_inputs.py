@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from features.business.domain import Domain
 from features.customers.consents import consents
 from features.journeys.model_input import ModelInput
+from features.ledger.tables import from_micros
 from features.store.feast_store import CustomerFeatures
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.online_features import FeaturesUnknown
@@ -44,6 +45,12 @@ def feature_row(model_input: ModelInput, known: CustomerFeatures | None, now: da
     """Compute the features that the models read of a customer at a time, shape (n_features,)."""
     attributes, state, account = known or CustomerFeatures({}, None)
     return np.array(model_input.read(attributes, state, now.timestamp(), account))
+
+
+def left_at(model_input: ModelInput, known: CustomerFeatures | None) -> datetime | None:
+    """Read when a customer left; None for one who has not left, or of whom nothing is known."""
+    at_s = model_input.leaving.left_at_s(known.state) if known else None
+    return None if at_s is None else from_micros(round(at_s * 1e6))
 
 
 def consents_on(

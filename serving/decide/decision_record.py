@@ -208,6 +208,7 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
         "attribution_days": days,
         "removed": complete.selected.rules,
         **({"features_problem": inputs.features_problem} if inputs.features_problem else {}),
+        **({"left_at": inputs.left_at} if inputs.left_at else {}),
         # Compared with the outcomes when they come: the experts' weights follow from the errors.
         "experts": {name: experts[:, index[name]].tolist() for name in days},
         **_candidates(complete),

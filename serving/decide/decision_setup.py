@@ -73,6 +73,7 @@ class DecisionSetup:
         contacts: Sequence[Contact],
         account: AccountContacts | None,
         features_problem: str,
+        left_at: datetime | None,
     ) -> ContactFacts:
         """Collect the facts that the contact policy needs."""
         mine, shared = self._problems_at, self._account_at
@@ -87,6 +88,7 @@ class DecisionSetup:
             account_problems=0.0 if shared is None else float(row[shared]),
             features_problem=features_problem,
             account=account,
+            left_at=left_at,
         )
 
     def with_models(self, models: Models) -> DecisionSetup:

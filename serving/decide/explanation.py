@@ -7,6 +7,7 @@ Contributions come from the model itself (`Contributions`), the words of a featu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from features.errors import NothingAllowed
 from features.journeys.descriptions import (
     CATEGORY,
+    DAYS,
     SHARE,
     FeatureDescription,
     format_amount,
@@ -55,6 +57,24 @@ def explain_churn(
     """
     question = _Question("churn", "log odds before calibration", LEAST_LOG_ODDS, _likelier("churn"))
     return _explain(question, found, _Known(model_input, row), most)
+
+
+def explain_left(model_input: ModelInput, left_at: datetime, now: datetime) -> Explanation:
+    """Explain the churn of a customer who has left: it is 1 because of an event, not of a model.
+
+    Parameters
+    ----------
+    left_at, now
+        When the customer left, and the time of the decision.
+    """
+    fact = Contribution(
+        feature=f"{model_input.leaving.event}_silence_days",
+        value=max((now - left_at) / timedelta(days=1), 0.0),
+        unit=DAYS,
+        effect=1.0,
+        text=f"the customer left on {left_at:%Y-%m-%d}",
+    )
+    return Explanation(of="churn", scale="probability", baseline=0.0, strongest=(fact,), others=0.0)
 
 
 def explain_intent(

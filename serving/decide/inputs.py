@@ -24,6 +24,7 @@ from serving.decide.customer_inputs import (
     consents_on,
     feature_row,
     is_known,
+    left_at,
     read_features,
 )
 from serving.decide.decision_setup import DecisionSetup
@@ -88,6 +89,7 @@ class InputReader:
             degraded=[*setup.models.degraded, *degraded_by(problem), *without_past],
             features_problem=problem,
             version=version,
+            left_at=left_at(self.model_input, found),
         )
 
     def check(self, request: DecideRequest) -> tuple[str, ...]:

@@ -47,6 +47,8 @@ class DecisionInputs:
         holds nothing is no problem.
     version : Version or None
         The version of the ledger before anything was read; None if it is unknown.
+    left_at : datetime or None
+        When the customer left; None for one who has not left, or whose features are unknown.
     """
 
     decision_id: str
@@ -61,6 +63,7 @@ class DecisionInputs:
     degraded: Sequence[str]
     features_problem: str = ""
     version: Version | None = None
+    left_at: datetime | None = None
 
 
 class Reasoning(NamedTuple):

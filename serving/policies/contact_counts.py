@@ -42,7 +42,9 @@ class ContactFacts:
         Time of the decision, on the customer's clock.
     features_problem : str
         Why the customer's features could not be read; empty if they could. Then the number of open
-        problems is unknown.
+        problems is unknown, and whether the customer has left.
+    left_at : datetime or None
+        When the customer left; None for one who has not left.
     """
 
     customer_id: str
@@ -55,6 +57,7 @@ class ContactFacts:
     account_problems: float = 0.0
     features_problem: str = ""
     account: AccountContacts | None = None
+    left_at: datetime | None = None
 
 
 class CountingRule:

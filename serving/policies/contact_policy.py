@@ -7,8 +7,8 @@ policy is a pure function of its input: it reads no clock and no database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,20 +27,11 @@ from serving.policies.contact_counts import (
     scope_mask,
     time_text,
 )
+from serving.policies.leavers import LeaverRules
+from serving.policies.policy_result import FixedRemovals, same_for_all
 from training.arrays import Bools
 
 FEATURES_UNKNOWN = "contact_policy.suspension.features_unknown"  # a rule without a key in the file
-
-
-class FixedRemovals(NamedTuple):
-    """The actions that one rule removes, whatever the slots of the decision are filled with.
-
-    ``reason`` gives the sentence and the value found for an action by its position.
-    """
-
-    rule: str
-    mask: Bools
-    reason: Callable[[int], tuple[str, Any]]
 
 
 class ContactPolicy:
@@ -65,6 +56,7 @@ class ContactPolicy:
         self._suspended = compiled.mask(kinds=policy.suspension.kinds)
         kinds = policy.suspension.kinds and {*policy.suspension.kinds, "promotion"}
         self._promotions = compiled.mask(kinds=kinds)
+        self._leavers = LeaverRules(compiled)
         catalog = compiled.catalog
         purposes = [catalog.group_of(action).purpose for action in catalog.actions.values()]
         self._needs = {
@@ -101,6 +93,7 @@ class ContactPolicy:
         direction = "outbound" if facts.channel in self._outbound else "inbound"
         fixed = [*self._consent(facts), *self._suspension(facts)]
         fixed += self._features_unknown(facts, direction)
+        fixed += self._leavers.removals(facts)
         fixed += self._quiet_hours(facts, direction)
         for index, counting in enumerate(self._cool_downs):
             if counting.applies_to(facts.channel, direction):
@@ -117,7 +110,7 @@ class ContactPolicy:
         for purpose, mask in self._needs.items():
             if not facts.consents.get(purpose, False):
                 reason = f"there is no consent for {purpose} on {facts.channel}", purpose
-                found.append(_same_for_all("contact_policy.consent", mask, reason))
+                found.append(same_for_all("contact_policy.consent", mask, reason))
         return found
 
     def _suspension(self, facts: ContactFacts) -> list[FixedRemovals]:
@@ -128,7 +121,7 @@ class ContactPolicy:
         subject = "the customer has" if facts.problems > 0 else "somebody of the account has"
         plural = "s" if problems > 1 else ""
         text = f"{subject} {problems:.0f} open problem{plural}; nothing is promoted meanwhile"
-        return [_same_for_all("contact_policy.suspension", self._suspended, (text, problems))]
+        return [same_for_all("contact_policy.suspension", self._suspended, (text, problems))]
 
     def _features_unknown(self, facts: ContactFacts, direction: str) -> list[FixedRemovals]:
         if not facts.features_problem:
@@ -139,7 +132,7 @@ class ContactPolicy:
             "it is unknown whether the customer has an open problem, because the features could "
             f"not be read; nothing is {'sent' if outbound else 'promoted'} meanwhile"
         )
-        return [_same_for_all(FEATURES_UNKNOWN, mask, (text, facts.features_problem))]
+        return [same_for_all(FEATURES_UNKNOWN, mask, (text, facts.features_problem))]
 
     def _quiet_hours(self, facts: ContactFacts, direction: str) -> list[FixedRemovals]:
         found = []
@@ -156,7 +149,7 @@ class ContactPolicy:
                     f"quiet from {rule.begin:%H:%M} until {rule.until:%H:%M}"
                 )
                 name = f"contact_policy.quiet_hours.{index}"
-                found.append(_same_for_all(name, mask, (text, f"{clock:%H:%M}")))
+                found.append(same_for_all(name, mask, (text, f"{clock:%H:%M}")))
         return found
 
     def _cool_down(
@@ -260,8 +253,3 @@ def _showings(rule: CoolDown, facts: ContactFacts) -> Sequence[Contact]:
     """The contacts that a cool-down looks at."""
     account = facts.account if rule.per == "account" else None
     return account.showings if account is not None and account.showings_of else facts.contacts
-
-
-def _same_for_all(rule: str, mask: Bools, reason: tuple[str, Any]) -> FixedRemovals:
-    """Removals that have the same reason for each action."""
-    return FixedRemovals(rule, mask, lambda _: reason)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from serving.contract.decisions import Removed
 from serving.policies.eligibility import NO_TREATMENT
@@ -25,6 +25,22 @@ class PolicyResult(Protocol):
 
     def why(self, action: int) -> Removed:
         """The first rule that removes an action, with its reason and the value it found."""
+
+
+class FixedRemovals(NamedTuple):
+    """The actions that one rule removes, whatever the slots of the decision are filled with.
+
+    ``reason`` gives the sentence and the value found for an action by its position.
+    """
+
+    rule: str
+    mask: Bools
+    reason: Callable[[int], tuple[str, Any]]
+
+
+def same_for_all(rule: str, mask: Bools, reason: tuple[str, Any]) -> FixedRemovals:
+    """Removals that have the same reason for each action."""
+    return FixedRemovals(rule, mask, lambda _: reason)
 
 
 class Removals:

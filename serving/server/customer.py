@@ -27,7 +27,8 @@ from serving.contract.customers import (
     TimelineEntry,
 )
 from serving.contract.decisions import Predictions
-from serving.decide.customer_inputs import feature_row, read_features
+from serving.decide.choice import LEFT
+from serving.decide.customer_inputs import feature_row, left_at, read_features
 from serving.decide.engine import Engine
 from serving.decide.online_features import degraded_by
 
@@ -71,18 +72,21 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
     customer_id = found["customer_id"]
     known, problem = read_features(engine.features, customer_id)
     row = feature_row(engine.model_input, known, now)
+    left = left_at(engine.model_input, known)
     account, models = engine.domain.account, engine.setup.models
     return CustomerView(
         **found,
         account=found["attributes"].pop(account, None) if account else None,
         journeys=_journeys(engine, known.state if known else None, now),
         predictions=Predictions(
-            churn=models.churn(row),
+            churn=LEFT if left else models.churn(row),
             intent=models.intent(row),
             stage=engine.setup.compiled.context_reader.stage(row),
         ),
         models=dict(models.versions),
         feedback=_feedback(engine, customer_id),
+        left=left is not None,
+        left_at=left,
         degraded=[
             *models.degraded,
             *degraded_by(problem),

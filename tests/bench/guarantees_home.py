@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -59,11 +59,19 @@ class Home:
         return Home(folder, {**self.env, "NBA_HOME": str(folder)})
 
 
+class Business(NamedTuple):
+    """A domain and a catalogue, each as content of a YAML file."""
+
+    domain: Mapping[str, Any]
+    catalog: Mapping[str, Any]
+
+
 def found(
     folder: Path,
     people: Mapping[str, str | None],
     events: pa.Table | None = None,
     per_account: bool = False,
+    business: Business | None = None,
 ) -> Home:
     """Load and build the shop.
 
@@ -75,6 +83,8 @@ def found(
         A contract table of events.
     per_account
         Whether a rule of the catalogue counts the contacts of the whole account.
+    business
+        Another domain and another catalogue than those of the shop.
     """
     told = folder / "tables"
     told.mkdir(parents=True)
@@ -83,10 +93,15 @@ def found(
     if events is not None:
         pq.write_table(events, told / "events.parquet")
     catalog = folder / "actions.yaml"
-    catalog.write_text(yaml.safe_dump(_catalog(per_account)), encoding="utf-8")
+    content = business.catalog if business else catalog_of_shop(per_account)
+    catalog.write_text(yaml.safe_dump(content), encoding="utf-8")
+    domain = SHOP / "domain.yaml"
+    if business:
+        domain = folder / "domain.yaml"
+        domain.write_text(yaml.safe_dump(business.domain), encoding="utf-8")
     env = {
         "NBA_HOME": str(folder / "home"),
-        "NBA_DOMAIN": str(SHOP / "domain.yaml"),
+        "NBA_DOMAIN": str(domain),
         "NBA_ACTIONS": str(catalog),
         "NBA_MLFLOW_URI": f"sqlite:///{folder / 'no-models.db'}",
         "NBA_LEARNER": "false",
@@ -103,11 +118,12 @@ def serving_shop(
     people: Mapping[str, str | None],
     events: pa.Table | None = None,
     per_account: bool = False,
+    business: Business | None = None,
     **env: str,
 ) -> Iterator[tuple[Server, Home]]:
     """Start a server in a new home (`found`); ``env`` adds variables to its environment."""
     with tempfile.TemporaryDirectory() as scratch:
-        home = found(Path(scratch), people, events, per_account)
+        home = found(Path(scratch), people, events, per_account, business)
         with running(home.path, {**home.env, **env}) as server:
             yield server, home
 
@@ -126,7 +142,8 @@ def grocer(folder: Path) -> Home:
     return Home(home, env)
 
 
-def _catalog(per_account: bool) -> dict[str, Any]:
+def catalog_of_shop(per_account: bool = False) -> dict[str, Any]:
+    """Make the catalogue of the shop, as content of a YAML file."""
     action = {
         "issue": "grow",
         "group": "offers",

@@ -51,6 +51,6 @@ def test_the_local_time_is_that_of_the_catalogues_clock(setup, toy_domain, toy_c
 def test_open_problems_of_the_features_are_facts_of_the_contact_policy(setup, now):
     row = np.zeros(len(setup.model_input.names))
     row[setup.model_input.names.index("open_problems")] = 2
-    facts = setup.facts("c1", "app", now, row, {"marketing": True}, [], None, "")
-    assert (facts.problems, facts.account_problems) == (2.0, 0.0)
+    facts = setup.facts("c1", "app", now, row, {"marketing": True}, [], None, "", now)
+    assert (facts.problems, facts.account_problems, facts.left_at) == (2.0, 0.0, now)
     assert facts.consents == {"marketing": True}
