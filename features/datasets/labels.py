@@ -111,7 +111,10 @@ def _defined(domain: Domain, what: str) -> Any:
 
 
 def _before_first_leaving(ledger: Ledger, event_type: str) -> Iterator[LabelledMoment]:
-    """Label each customer once, just before the first one left; 1 if it left at any time after."""
+    """Label each customer once, just before the first one left; 1 if it left at any time after.
+
+    At that moment nobody has left yet, so nobody is asked who cannot churn any more.
+    """
     left = {customer_id: at_us[0] for customer_id, at_us, _ in _event_times(ledger, event_type)}
     if not left:
         raise _no_events()

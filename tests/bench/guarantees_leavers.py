@@ -1,7 +1,7 @@
 """Checks over HTTP that customers who have left are not courted from the next decision on.
 
-Each customer cancels, visits the shop, and orders again. After the first two, no decision may have
-a promotion or a retention among its candidates that is not for leavers. Before and after, there
+Each customer cancels, visits the shop, and orders again. After the first two, no decision may allow
+a promotion or a retention that is not for leavers. Before and after, there
 must be some, which shows that the check can fail.
 """
 
@@ -38,15 +38,15 @@ CANCELLED = {
 
 
 class Seen(NamedTuple):
-    """The candidates of a decision, and the churn that it tells."""
+    """The actions that no rule removed from a decision, and the churn that it tells."""
 
-    candidates: set[str]
+    allowed: set[str]
     churn: float | None
 
     @property
     def courts(self) -> bool:
-        """True if a promotion or a retention is a candidate that is not for leavers."""
-        return bool(self.candidates & COURTING)
+        """True if a promotion or a retention is allowed that is not for leavers."""
+        return bool(self.allowed & COURTING)
 
 
 def business() -> Business:
@@ -92,17 +92,18 @@ def measure(server: Server, customers: int) -> list[Figure]:
 
 
 def look(server: Server, customer_id: str) -> Seen:
-    """Ask for a decision with its candidates."""
+    """Ask for a decision with what it removed."""
     body = {"customer_id": customer_id, "channel": CHANNEL, "explain": True}
     status, answer = server.post("/v1/decide", body)
     assert status == 200, answer
-    found: list[dict[str, Any]] = answer["explanation"]["candidates"]
-    return Seen({one["action_id"] for one in found}, answer["predictions"]["churn"])
+    removed: list[dict[str, Any]] = answer["removed"]
+    gone = {one["action_id"] for one in removed}
+    return Seen((COURTING | {SERVICE, WIN_BACK}) - gone, answer["predictions"]["churn"])
 
 
 def _figures(stage: str, seen: list[Seen]) -> list[Figure]:
     courting = sum(one.courts for one in seen)
-    won = sum(WIN_BACK in one.candidates for one in seen)
+    won = sum(WIN_BACK in one.allowed for one in seen)
     if stage in ("at first", "back"):
         return [
             most_of(f"decisions that court, {stage}", courting, len(seen)),

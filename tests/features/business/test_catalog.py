@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from features.business.catalog import Action
 from features.business.domain import load_domain
 from features.errors import InvalidDomain
 from features.settings import GROCERY, actions_beside
@@ -76,6 +77,14 @@ def test_the_fingerprint_is_of_the_content_and_of_nothing_else(load, toy_catalog
     assert load(_set("actions.discount.value", 5.01)).fingerprint != toy_catalog.fingerprint
     wording = _set("actions.discount.treatments.app.title", "Eleven percent off")
     assert load(wording).fingerprint != toy_catalog.fingerprint
+
+
+def test_an_action_for_everybody_has_the_fingerprint_of_the_time_before_leavers(toy_catalog):
+    assert "only_for" not in toy_catalog.model_dump_json()
+    action = toy_catalog.actions["discount"].model_dump() | {"for": "left"}
+    kept = Action.model_validate(action)
+    assert Action.model_validate_json(kept.model_dump_json()) == kept
+    assert kept.only_for == "left"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,10 @@ def _moments(first, last, test_from):
             "churn.event is 'refund'. Expected one of visit, order.",
         ),
         (
+            {"churn": {"event": "order", "when": "happens", "back": ["visit", "refund"]}},
+            "churn.back is ['visit', 'refund']. Expected some of visit, order; not refund.",
+        ),
+        (
             {"churn": {"event": "order", "active_days": 0, "silent_days": 1}},
             "churn.active_days is 0",
         ),
@@ -130,6 +134,7 @@ def test_a_rule_that_is_broken_is_named(toy, keys, said):
     ("keys", "line"),
     [
         ({"churn": {"event": "refund", "active_days": 1, "silent_days": 1}}, "event: refund"),
+        ({"churn": {"event": "order", "when": "happens", "back": ["x"]}}, "back:"),
         (
             {"intent": {"event": "x", "property": "kind", "active_days": 1, "within_days": 1}},
             "event: x",

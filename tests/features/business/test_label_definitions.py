@@ -20,6 +20,11 @@ def test_churn_may_be_an_event_that_happens(toy):
     assert (churn.when, churn.active_days, churn.silent_days) == ("happens", None, None)
 
 
+@pytest.mark.parametrize("back", ["visit", ["visit"]])
+def test_events_of_coming_back_are_one_or_several(toy, back):
+    assert toy(churn={"event": "order", "when": "happens", "back": back}).churn.back == ("visit",)
+
+
 @pytest.mark.parametrize(
     ("churn", "said"),
     [
@@ -29,6 +34,11 @@ def test_churn_may_be_an_event_that_happens(toy):
         ({"when": "happens", "active_days": 3}, "churn.when is 'happens'. Expected silent, or no"),
         ({"when": "happens", "silent_days": 3}, "churn.when is 'happens'. Expected silent, or no"),
         ({"when": "never"}, "churn.when is 'never'."),
+        (
+            {"active_days": 3, "silent_days": 3, "back": "visit"},
+            "churn.back is 'visit'. Expected nothing, unless 'when' is happens.",
+        ),
+        ({"when": "happens", "back": "order"}, "churn.back is 'order'. Expected another event"),
     ],
 )
 def test_only_silence_has_a_length(toy, churn, said):

@@ -232,6 +232,19 @@ def test_everybody_is_asked_once_just_before_the_first_of_them_left(ordered, lea
     assert moments["event_timestamp"].tolist() == [MOMENT - TICK] * 4
 
 
+def test_nobody_is_asked_while_gone(ordered, leaving, known):
+    """A customer who left, ordered and left again is asked before anybody had left."""
+    ordered("twice", *_times(-5 * DAY, 5 * DAY), event_type="visit")
+    ordered("twice", *_times(0 * DAY))
+    ordered("late", *_times(9 * DAY), event_type="visit")
+    moments = churn_moments(known("twice", "late"), leaving, NO_SHIFT)
+    assert dict(zip(moments["customer_id"], moments["label"], strict=True)) == {
+        "late": 1,
+        "twice": 1,
+    }
+    assert moments["event_timestamp"].tolist() == [MOMENT - 5 * DAY - TICK] * 2
+
+
 def test_whoever_is_in_no_table_of_customers_is_not_asked(ordered, leaving, known):
     ordered("stranger", *_times(-DAY), event_type="visit")
     ordered("c1", *_times(0 * DAY), event_type="visit")

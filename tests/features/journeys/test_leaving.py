@@ -1,4 +1,4 @@
-"""Whether a customer has left follows from the last times of two kinds of events."""
+"""A customer has left if the last event of leaving is newer than the last one of coming back."""
 
 from __future__ import annotations
 

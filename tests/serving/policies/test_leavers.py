@@ -14,7 +14,7 @@ from serving.policies.contact_counts import ContactFacts
 from serving.policies.contact_policy import ContactPolicy
 from tests.bench import guarantees_leavers
 from tests.bench.guarantees_home import serving_shop
-from tests.bench.guarantees_leavers import COURTING, SERVICE, WIN_BACK
+from tests.bench.guarantees_leavers import COURTING, WIN_BACK
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 LEFT = NOW - timedelta(days=3)
@@ -85,5 +85,6 @@ def test_over_http_no_leaver_is_courted_until_an_order():
         [why] = decision["explanation"]["churn"]["strongest"]
         assert (why["text"], why["effect"]) == (f"the customer left on {date}", 1.0)
         assert {one["rule"] for one in decision["removed"]} == {"customer.left"}
-        assert SERVICE in {one["action_id"] for one in decision["explanation"]["candidates"]}
+        assert {one["action_id"] for one in decision["removed"]} == COURTING
+        assert decision["actions"][0]["action_id"] == WIN_BACK
         assert server.post("/v1/replay", {"decision_id": "d-x"})[1]["identical"]
