@@ -31,6 +31,7 @@ from serving.decide.choice import LEFT
 from serving.decide.customer_inputs import feature_row, left_at, read_features
 from serving.decide.engine import Engine
 from serving.decide.online_features import degraded_by
+from training.arrays import Floats
 
 
 def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> CustomerView:
@@ -78,11 +79,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
         **found,
         account=found["attributes"].pop(account, None) if account else None,
         journeys=_journeys(engine, known.state if known else None, now),
-        predictions=Predictions(
-            churn=LEFT if left else models.churn(row),
-            intent=models.intent(row),
-            stage=engine.setup.compiled.context_reader.stage(row),
-        ),
+        predictions=_predictions(engine, row, left),
         models=dict(models.versions),
         feedback=_feedback(engine, customer_id),
         left=left is not None,
@@ -92,6 +89,15 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
             *degraded_by(problem),
             *models.without_past(row, found["known"]),
         ],
+    )
+
+
+def _predictions(engine: Engine, row: Floats, left: datetime | None) -> Predictions:
+    models = engine.setup.models
+    return Predictions(
+        churn=LEFT if left else models.churn(row),
+        intent=models.intent(row),
+        stage=engine.setup.compiled.context_reader.stage(row),
     )
 
 
