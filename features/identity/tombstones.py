@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -22,11 +23,15 @@ _SALT = Statement(
 
 
 def forgotten(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
-    """Find the keys, among these, of forgotten customers."""
+    """Find the keys, among these, of forgotten customers.
+
+    A key is also compared in its decomposed Unicode form, under which it may have been forgotten
+    before all keys had one spelling. Other former spellings cannot be found from a hash.
+    """
     [(salt, some_forgotten)] = _SALT.rows(connection, {"key": "salt"})
     if not some_forgotten:
         return set()
-    hashed = {hash_key(salt, key): key for key in keys}
+    hashed = {hash_key(salt, form): key for key in keys for form in _forms(key)}
     column = tables.tombstones.c.key_hash
     return {
         hashed[row[0]] for row in select_in_batches(connection, sa.select(column), column, hashed)
@@ -102,8 +107,14 @@ def add_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime)
 
 def readmit(connection: sa.Connection, keys: Iterable[str]) -> int:
     """Remove the tombstones of these keys; say how many of the keys had one."""
-    refused = tables.tombstones.c.key_hash.in_(hash_keys(connection, keys))
+    forms = [form for key in keys for form in _forms(key)]
+    refused = tables.tombstones.c.key_hash.in_(hash_keys(connection, forms))
     return connection.execute(sa.delete(tables.tombstones).where(refused)).rowcount
+
+
+def _forms(key: str) -> tuple[str, ...]:
+    """Return a key, and its decomposed Unicode form if that is another text."""
+    return (key,) if key.isascii() else (key, unicodedata.normalize("NFD", key))
 
 
 def hash_keys(connection: sa.Connection, keys: Iterable[str]) -> list[str]:

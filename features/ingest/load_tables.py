@@ -30,6 +30,7 @@ from features.ingest.table_reader import ContractTable, find_tables
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
+from features.states.former_spellings import link_former_spellings
 
 # Keys of facts in the ledger, by which an interrupted load continues.
 CHECKED, LOADED = "tables checked", "loaded "
@@ -75,6 +76,7 @@ def load_folder(
         reports = [_check(table, now, progress) for table in found]
     if dry_run or not all(report.passed for report in reports):
         return reports
+    link_former_spellings(ledger, domain, now)
     ledger.write_now(lambda connection: tables.set_meta(connection, CHECKED, checked))
     done = [_load(table, ledger, now, progress) for table in found]
     relocate_all(ledger)

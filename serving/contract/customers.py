@@ -50,7 +50,7 @@ class AttributesRequest(Request):
     customer of whom nothing was stored hold from ever.
     """
 
-    customer_id: Id = Field(examples=["h1"])
+    customer_id: CustomerId = Field(examples=["h1"])
     attributes: Annotated[
         dict[Annotated[str, Field(max_length=60)], str | StrictFloat | StrictInt | None],
         Field(min_length=1, max_length=1000),

@@ -12,6 +12,7 @@ from features.ingest.live_events import Ingest
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.settings import Settings
+from features.states.former_spellings import link_former_spellings
 from features.states.journey_states import JourneyStates
 from features.states.live_attributes import LiveAttributes
 from features.store.feast_store import FeatureStore
@@ -44,6 +45,7 @@ class Components:
         compiled = self.catalog_file.read()
         self.ledger = Ledger(settings.ledger_url)
         index_consents(self.ledger, domain)
+        link_former_spellings(self.ledger, domain, utc_now())
         keep_catalog(self.ledger, compiled.catalog, utc_now())
         self.features = _open_features(settings, domain)
         self.registry = Registry(settings)

@@ -51,6 +51,14 @@ def test_all_four_tables_come_in(folder, load, ledger, ending):
     }
 
 
+def test_a_table_adds_to_a_customer_who_is_stored_in_a_former_spelling(folder, load, ledger):
+    former = {"customer_id": "Jose\u0301", "attributes": "{}"}
+    ledger.write_now(lambda c: tables.insert_new(c, tables.customers, [former]))
+    load(folder({"events": EVENTS.assign(customer_id="José")}))
+    query = sa.select(tables.events.c.customer_id).distinct()
+    assert ledger.read(lambda c: c.execute(query).scalars().all()) == ["Jose\u0301"]
+
+
 def test_loading_twice_adds_nothing(folder, load, ledger):
     path = folder(ALL)
     load(path)

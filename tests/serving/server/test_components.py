@@ -8,7 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from features.errors import InvalidDomain
+from features.identity.links import resolve
 from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
 from serving.server.components import Components
 from tests.conftest import SHOP
@@ -46,6 +48,16 @@ def test_the_catalogue_of_the_start_is_kept_in_the_ledger(settings):
         lambda c: list(c.execute(sa.select(tables.catalogs.c.fingerprint)).scalars())
     )
     assert found == [components.engine.setup.compiled.catalog.fingerprint]
+    components.close()
+
+
+def test_a_customer_in_a_former_spelling_is_linked_at_the_start(settings):
+    row = {"customer_id": "Jose\u0301", "attributes": "{}"}
+    ledger = Ledger(settings.ledger_url)
+    ledger.write_now(lambda c: tables.insert_new(c, tables.customers, [row]))
+    ledger.close()
+    components = Components(settings)
+    assert components.ledger.read(lambda c: resolve(c, ["José"])) == "Jose\u0301"
     components.close()
 
 
