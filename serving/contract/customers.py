@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from features.identity.keys import ID_PATTERN
-from features.journeys.events import CUSTOMER_ID_OR_IDENTIFIERS, Id, UtcTime
+from features.journeys.events import CUSTOMER_ID_OR_IDENTIFIERS, CustomerId, UtcTime
 from serving.contract.decisions import Predictions
 from serving.contract.requests import NOBODY, About, Cause, Identifier, Request
 
