@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from features.customers.attribute_rows import Values, value_at, values_over_time
 from features.ledger import tables
 from features.ledger.statements import select_in_batches
 
-_FACTS, _NAMES, _CHANGES = tables.customers.c, tables.identities.c, tables.attribute_changes.c
+_FACTS, _NAMES = tables.customers.c, tables.identities.c
 _LINKED = (
     sa.select(_NAMES.customer_id, _FACTS.customer_id.label("key"), _FACTS.attributes)
     .join_from(tables.identities, tables.customers, _FACTS.customer_id == _NAMES.key)
@@ -77,8 +78,7 @@ def attribute_versions(
         for row in select_in_batches(connection, query, column, [*keys]):
             keys[row.customer_id].append(_Key(row.key, from_json(row.attributes)))
     named = [one.key for own in keys.values() for one in own]
-    query = sa.select(tables.attribute_changes)
-    changes = _by_key(select_in_batches(connection, query, _CHANGES.customer_id, named))
+    changes = values_over_time(connection, named)
     return {customer_id: _versions(own, changes) for customer_id, own in keys.items()}
 
 
@@ -88,7 +88,7 @@ def all_attribute_versions(connection: sa.Connection) -> dict[str, list[Attribut
     for query in (_LINKED, _NEVER_LINKED):
         for row in connection.execute(query):
             keys[row.customer_id].append(_Key(row.key, from_json(row.attributes)))
-    changes = _by_key(connection.execute(sa.select(tables.attribute_changes)))
+    changes = values_over_time(connection)
     return {customer_id: _versions(own, changes) for customer_id, own in keys.items()}
 
 
@@ -113,41 +113,19 @@ def attribute_history(connection: sa.Connection, customer_id: str) -> list[PastV
     return sorted(found, key=lambda one: one.from_at or tables.EPOCH, reverse=True)
 
 
-# By key, and by name of an attribute: its values in order of time.
-_Changes = dict[str, dict[str, list[tuple[int, str | None]]]]
-
-
-def _by_key(rows: Iterable[Any]) -> _Changes:
-    changes: _Changes = {}
-    for row in rows:
-        values = changes.setdefault(row.customer_id, {}).setdefault(row.name, [])
-        values.append((tables.micros(row.from_at), row.value))
-    for of_key in changes.values():
-        for values in of_key.values():
-            values.sort(key=lambda one: one[0])
-    return changes
-
-
-def _versions(keys: Sequence[_Key], changes: _Changes) -> list[AttributeVersion]:
+def _versions(
+    keys: Sequence[_Key], changes: Mapping[str, Mapping[str, Values]]
+) -> list[AttributeVersion]:
     """Make the versions of a customer from its keys; the one that names the customer first."""
     of_keys = [changes.get(one.key, {}) for one in keys]
-    times = {at_us for names in of_keys for values in names.values() for at_us, _ in values}
+    times = {at_us for names in of_keys for values in names.values() for at_us in values}
     versions: list[AttributeVersion] = []
     for at_us in sorted({0, *times}):
         merged: dict[str, str] = {}
         for one, changed in zip(keys, of_keys, strict=True):
-            constant = {k: v for k, v in one.attributes.items() if k not in changed}
-            merged = constant | _values_at(changed, at_us) | merged
+            past = {name: value_at(values, at_us) for name, values in changed.items()}
+            of_key = {name: v for name, v in (one.attributes | past).items() if v is not None}
+            merged = of_key | merged
         if not versions or versions[-1].attributes != merged:
             versions.append(AttributeVersion(at_us, merged))
     return versions
-
-
-def _values_at(changed: dict[str, list[tuple[int, str | None]]], at_us: int) -> dict[str, str]:
-    """Return the values at a moment of attributes that have changed."""
-    found: dict[str, str] = {}
-    for name, values in changed.items():
-        earlier = [value for from_us, value in values if from_us <= at_us]
-        if earlier and earlier[-1] is not None:
-            found[name] = earlier[-1]
-    return found

@@ -17,21 +17,22 @@ attributes that have changed. The rules:
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from pydantic_core import from_json
 
+from features.customers.attribute_rows import (
+    EVER,
+    Values,
+    present_attributes,
+    store_attributes,
+    value_at,
+    values_over_time,
+)
 from features.ledger import tables
-from features.ledger.statements import select_in_batches
-
-# By the time from which it holds, in microseconds since 1970: the value of one attribute.
-Values = dict[int, str | None]
-EVER = 0
 
 
 class SentAttributes(NamedTuple):
@@ -80,34 +81,35 @@ def write_attributes(
     account
         The name of the attribute that is the account (`Domain.account`).
     """
-    present = _present(connection, {one.customer_id for one in sent})
+    present = present_attributes(connection, {one.customer_id for one in sent})
     new = {one.customer_id for one in sent} - present.keys()
-    known = _histories(connection, present)
+    known = values_over_time(connection, present)
     changed: dict[str, list[str]] = defaultdict(list)
-    told: dict[tuple[str, str], Values] = {}
+    told: dict[str, dict[str, Values]] = defaultdict(dict)
     left: set[str | None] = set()
     for one in sorted(sent, key=lambda one: one.as_of or tables.EPOCH):
         values = present.setdefault(one.customer_id, {})
         names = changed[one.customer_id]
         for name, value in one.values.items():
-            key = one.customer_id, name
             if name == account:
                 differs = values.get(name) != value
                 left |= {values.get(name)} if differs else set()
                 values[name] = value
             else:
-                history = known.setdefault(key, _held_from_ever(values.get(name)))
+                histories = known.setdefault(one.customer_id, {})
+                history = histories.setdefault(name, _held_from_ever(values.get(name)))
                 at = _from(history, value, one, now, ever=one.customer_id in new)
                 if at is None:
                     continue
-                differs = _holding(history, at) != value
+                differs = value_at(history, at) != value
                 history[at] = value
                 values[name] = history[max(history)]
-                told[key] = history
+                told[one.customer_id][name] = history
             if differs and name not in names:
                 names.append(name)
     named = {one: names for one, names in changed.items() if names}
-    _store(connection, {one: present[one] for one in [*new, *(named.keys() - new)]}, told, account)
+    written = {one: present[one] for one in [*new, *(named.keys() - new)]}
+    store_attributes(connection, written, told, account)
     return WrittenAttributes(new, named, {one for one in left if one is not None})
 
 
@@ -128,57 +130,5 @@ def _from(
     return None if history[latest] == value else max(tables.micros(now), latest)
 
 
-def _holding(history: Values, at_us: int) -> str | None:
-    """Return the value that holds at a time."""
-    before = [one for one in history if one <= at_us]
-    return history[max(before)] if before else None
-
-
 def _held_from_ever(value: str | None) -> Values:
     return {} if value is None else {EVER: value}
-
-
-def _present(connection: sa.Connection, keys: Iterable[str]) -> dict[str, dict[str, str | None]]:
-    """Read the present attributes of the keys that have a row."""
-    columns = tables.customers.c
-    query = sa.select(columns.customer_id, columns.attributes)
-    found = select_in_batches(connection, query, columns.customer_id, keys)
-    return {row.customer_id: from_json(row.attributes) for row in found}
-
-
-def _histories(connection: sa.Connection, keys: Iterable[str]) -> dict[tuple[str, str], Values]:
-    """Read the values of the attributes that have changed, by key and name."""
-    column, known = tables.attribute_changes.c.customer_id, dict[tuple[str, str], Values]()
-    for row in select_in_batches(connection, sa.select(tables.attribute_changes), column, keys):
-        values = known.setdefault((row.customer_id, row.name), {})
-        values[tables.micros(row.from_at)] = row.value
-    return known
-
-
-def _store(
-    connection: sa.Connection,
-    present: Mapping[str, Mapping[str, str | None]],
-    told: Mapping[tuple[str, str], Values],
-    account: str | None,
-) -> None:
-    rows = [
-        {
-            "customer_id": customer_id,
-            "attributes": json.dumps({k: v for k, v in values.items() if v is not None}),
-            "account": values.get(account) if account else None,
-        }
-        for customer_id, values in present.items()
-    ]
-    tables.upsert(connection, tables.customers, rows)
-    changes = [
-        {
-            "customer_id": customer_id,
-            "name": name,
-            "from_at": tables.from_micros(at_us),
-            "value": value,
-        }
-        for (customer_id, name), history in told.items()
-        if [*history] != [EVER]  # what holds from ever stands in `customers`
-        for at_us, value in history.items()
-    ]
-    tables.upsert(connection, tables.attribute_changes, changes)

@@ -54,7 +54,7 @@ class AttributesRequest(Request):
     attributes: Annotated[
         dict[Annotated[str, Field(max_length=60)], str | StrictFloat | StrictInt | None],
         Field(min_length=1, max_length=1000),
-    ] = Field(examples=[{"age_band": "35-44", "household_size": None}])
+    ] = Field(examples=[{"age": "35-44", "income": None}])
     as_of: UtcTime | None = None
 
 

@@ -56,11 +56,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
             "customer_id": customer_id,
             "known": bool(attributes) or has_events(connection, customer_id),
             "attributes": attributes,
-            "attribute_history": [
-                PastAttribute(**one._asdict())
-                for one in attribute_history(connection, customer_id)
-                if one.name != engine.domain.account
-            ],
+            "attribute_history": _past_attributes(connection, engine, customer_id),
             "identifiers": all_keys,
             "links": [LinkView(**row._mapping) for row in links_of(connection, all_keys)],
             "timeline": [_entry(one) for one in entries],
@@ -99,6 +95,16 @@ def _predictions(engine: Engine, row: Floats, left: datetime | None) -> Predicti
         intent=models.intent(row),
         stage=engine.setup.compiled.context_reader.stage(row),
     )
+
+
+def _past_attributes(
+    connection: sa.Connection, engine: Engine, customer_id: str
+) -> list[PastAttribute]:
+    return [
+        PastAttribute(**one._asdict())
+        for one in attribute_history(connection, customer_id)
+        if one.name != engine.domain.account
+    ]
 
 
 def _journeys(engine: Engine, state: Any, now: datetime) -> list[JourneyView]:
