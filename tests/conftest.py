@@ -63,6 +63,7 @@ SLOWEST = (
     "training/simulation/test_tournament.py",
     "serving/decide/test_choice.py",
     "serving/audit/test_evaluate_http.py",
+    "serving/server/test_strangers.py",
     "serving/server/test_bento.py",
     "serving/cli/test_simulate_server.py",
     "serving/learn/test_process.py",

@@ -13,8 +13,8 @@ from features.customers.consents import consents
 from features.journeys.model_input import ModelInput
 from features.ledger.tables import from_micros
 from features.store.feast_store import CustomerFeatures
-from serving.decide.decision_setup import DecisionSetup
-from serving.decide.online_features import FeaturesUnknown
+from serving.decide.decision_setup import DecisionSetup, Models
+from serving.decide.online_features import FeaturesUnknown, degraded_by
 from training.arrays import Floats
 
 
@@ -51,6 +51,20 @@ def left_at(model_input: ModelInput, known: CustomerFeatures | None) -> datetime
     """Read when a customer left; None for one who has not left, or of whom nothing is known."""
     at_s = model_input.leaving.left_at_s(known.state) if known else None
     return None if at_s is None else from_micros(round(at_s * 1e6))
+
+
+def missing(models: Models, row: Floats, known: bool, problem: str) -> list[str]:
+    """List in sentences for people what a prediction lacks: models, features or a past.
+
+    Parameters
+    ----------
+    row : shape (n_features,)
+    known : bool
+        Whether the customer has a past.
+    problem
+        Why the features could not be read, which is then the reason for base rates too.
+    """
+    return [*models.degraded, *(degraded_by(problem) or models.without_past(row, known))]
 
 
 def consents_on(

@@ -25,10 +25,10 @@ from serving.decide.customer_inputs import (
     feature_row,
     is_known,
     left_at,
+    missing,
     read_features,
 )
 from serving.decide.decision_setup import DecisionSetup
-from serving.decide.online_features import degraded_by
 from serving.decide.step_results import DecisionInputs
 
 
@@ -75,7 +75,6 @@ class InputReader:
         version, customer_id, agreed = await self.ledger.read_briefly(find)
         found, problem = read_features(self.features, customer_id)
         known, row = is_known(self.model_input, found), feature_row(self.model_input, found, now)
-        without_past = setup.models.without_past(row, known)
         return DecisionInputs(
             decision_id=decision_id,
             request=request,
@@ -86,7 +85,7 @@ class InputReader:
             row=row,
             consents=agreed,
             versions=setup.models.versions,
-            degraded=[*setup.models.degraded, *degraded_by(problem), *without_past],
+            degraded=missing(setup.models, row, known, problem),
             features_problem=problem,
             version=version,
             left_at=left_at(self.model_input, found),

@@ -28,9 +28,8 @@ from serving.contract.customers import (
 )
 from serving.contract.decisions import Predictions
 from serving.decide.choice import LEFT
-from serving.decide.customer_inputs import feature_row, left_at, read_features
+from serving.decide.customer_inputs import feature_row, left_at, missing, read_features
 from serving.decide.engine import Engine
-from serving.decide.online_features import degraded_by
 from training.arrays import Floats
 
 
@@ -80,11 +79,7 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
         feedback=_feedback(engine, customer_id),
         left=left is not None,
         left_at=left,
-        degraded=[
-            *models.degraded,
-            *degraded_by(problem),
-            *models.without_past(row, found["known"]),
-        ],
+        degraded=missing(models, row, found["known"], problem),
     )
 
 

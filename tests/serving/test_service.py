@@ -23,9 +23,6 @@ import sqlalchemy as sa
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import load_settings
-from tests.bench import guarantees_strangers
-from tests.bench.guarantees_report import print_figures
-from tests.bench.guarantees_strangers import base_rates
 from tests.commands import nba_in_process
 from tests.conftest import Built
 from tests.server import Server, free_port, running
@@ -94,21 +91,6 @@ def test_a_loyalty_card_finds_its_household(server):
 def test_a_customer_nobody_knows_gets_a_decision_that_says_so(server):
     answer = decide(server, customer_id="nobody-at-all")
     assert answer["known"] is False and answer["actions"]
-
-
-def test_200_strangers_get_the_base_rates_and_stay_unknown(server, home):
-    figures = guarantees_strangers.measure(server, base_rates(load_settings(home[1])))
-    print_figures("strangers", figures)
-    assert [one for one in figures if not one.holds] == []
-
-
-def test_no_feature_contributes_to_a_base_rate_and_the_decision_can_be_replayed(server):
-    answer = decide(server, customer_id="explained-stranger", explain=True)
-    why = answer["explanation"]
-    assert why["churn"] is None and why["intent"] == [] and why["candidates"]
-    assert any("as churn and intent" in text for text in answer["degraded"])
-    status, again = server.post("/v1/replay", {"decision_id": answer["decision_id"]})
-    assert (status, again["identical"]) == (200, True), again
 
 
 def test_the_same_decision_id_gives_the_same_answer_and_one_row(server, written):

@@ -49,6 +49,8 @@ def test_what_the_models_say_of_a_customer_without_a_past_is_passed_on(engine, n
     monkeypatch.setattr(FakeModels, "without_past", lambda self, row, known: said[known])
     assert read(engine, now, customer_id="stranger").degraded == ["no_past: base rates"]
     assert read(engine, now, customer_id="c1").degraded == []
+    engine.features.problem = "the store is gone"  # which says all
+    assert read(engine, now, customer_id="c1").degraded == ["features: the store is gone"]
 
 
 def test_keys_of_one_person_lead_to_one_customer(engine, ledger, now):
