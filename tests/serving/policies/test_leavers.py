@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -13,8 +16,9 @@ from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.policies.contact_counts import ContactFacts
 from serving.policies.contact_policy import ContactPolicy
 from tests.bench import guarantees_leavers
-from tests.bench.guarantees_home import serving_shop
+from tests.bench.guarantees_home import event, send, serving_shop
 from tests.bench.guarantees_leavers import COURTING, WIN_BACK
+from tests.server import Server
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 LEFT = NOW - timedelta(days=3)
@@ -66,25 +70,83 @@ def test_while_it_is_unknown_who_has_left_nobody_is_courted(compiled):
     )
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    content = guarantees_leavers.business()
+    with serving_shop({"a_customer": None}, business=content, NBA_WORKERS="2") as (started, _):
+        yield started
+
+
+@pytest.fixture
+def leaver(server) -> str:
+    """A customer who left an hour ago."""
+    name = f"leaver-{uuid4().hex}"
+    tell(server, name, "cancelled", hours_ago=1)
+    return name
+
+
+def tell(server: Server, customer_id: str, kind: str, hours_ago: float = 0) -> None:
+    properties = {"amount_eur": 5.0} if kind == "purchase" else {}
+    at = datetime.now(UTC) - timedelta(hours=hours_ago)
+    send(server, event(uuid4().hex, customer_id, kind, at, properties=properties))
+
+
+def view(server: Server, customer_id: str) -> dict[str, Any]:
+    status, answer = server.post("/v1/customer", {"customer_id": customer_id})
+    assert status == 200, answer
+    return answer
+
+
 @pytest.mark.server
-def test_over_http_no_leaver_is_courted_until_an_order():
-    with serving_shop(
-        {"a_customer": None}, business=guarantees_leavers.business(), NBA_WORKERS="2"
-    ) as (server, _):
-        short = [one for one in guarantees_leavers.measure(server, 6) if not one.holds]
-        assert short == []
-        name = "leaver-x"
-        guarantees_leavers.send(server, guarantees_leavers.event("x-1", name, "cancelled"))
-        status, view = server.post("/v1/customer", {"customer_id": name})
-        assert status == 200 and view["left"] is True, view
-        assert view["left_at"] == view["timeline"][0]["at"]
-        assert view["predictions"]["churn"] == 1.0
-        body = {"customer_id": name, "channel": "app", "explain": True, "decision_id": "d-x"}
-        status, decision = server.post("/v1/decide", body)
-        date = f"{datetime.fromisoformat(view['left_at']):%Y-%m-%d}"
-        [why] = decision["explanation"]["churn"]["strongest"]
-        assert (why["text"], why["effect"]) == (f"the customer left on {date}", 1.0)
-        assert {one["rule"] for one in decision["removed"]} == {"customer.left"}
-        assert {one["action_id"] for one in decision["removed"]} == COURTING
-        assert decision["actions"][0]["action_id"] == WIN_BACK
-        assert server.post("/v1/replay", {"decision_id": "d-x"})[1]["identical"]
+def test_over_http_no_leaver_is_courted_until_an_order(server):
+    assert [one for one in guarantees_leavers.measure(server, 6) if not one.holds] == []
+
+
+@pytest.mark.server
+def test_over_http_a_customer_is_shown_as_left_with_the_date(server, leaver):
+    seen = view(server, leaver)
+    assert (seen["left"], seen["left_at"]) == (True, seen["timeline"][0]["at"])
+    assert seen["predictions"]["churn"] == 1.0
+    body = {"customer_id": leaver, "channel": "app", "explain": True, "decision_id": leaver}
+    _, decision = server.post("/v1/decide", body)
+    [why] = decision["explanation"]["churn"]["strongest"]
+    date = f"{datetime.fromisoformat(seen['left_at']):%Y-%m-%d}"
+    assert (why["text"], why["effect"]) == (f"the customer left on {date}", 1.0)
+    assert {(one["action_id"], one["rule"]) for one in decision["removed"]} == {
+        (name, "customer.left") for name in COURTING
+    }
+    assert decision["actions"][0]["action_id"] == WIN_BACK
+    assert server.post("/v1/replay", {"decision_id": leaver})[1]["identical"]
+    tell(server, leaver, "purchase")
+    assert (view(server, leaver)["left"], view(server, leaver)["left_at"]) == (False, None)
+    assert server.post("/v1/replay", {"decision_id": leaver})[1]["identical"]
+
+
+@pytest.mark.server
+def test_over_http_late_events_and_merges_decide_who_has_left(server, leaver):
+    tell(server, leaver, "purchase", hours_ago=2)
+    assert view(server, leaver)["left"]
+    other = f"{leaver}-other"
+    tell(server, other, "purchase", hours_ago=0.5)
+    keys = {"keys": [leaver, other], "cause": "told an agent"}
+    assert server.post("/v1/link", keys)[0] == 200
+    assert not view(server, leaver)["left"]
+    tell(server, other, "cancelled", hours_ago=0.25)
+    assert view(server, leaver)["left"]
+    assert server.post("/v1/unlink", keys)[0] == 200
+    assert view(server, leaver)["left"] and view(server, other)["left"]
+
+
+@pytest.mark.server
+def test_over_http_who_leaves_before_the_showing_is_shown_nothing(server):
+    name = f"waits-{uuid4().hex}"
+    tell(server, name, "visit")
+    body = {"customer_id": name, "channel": "app", "activate": False, "decision_id": name}
+    _, decision = server.post("/v1/decide", {**body, "actions": ["care_call", "offer_1"]})
+    [action] = decision["actions"]
+    tell(server, name, "cancelled")
+    _, activated = server.post("/v1/activate", {"decision_id": name})
+    assert activated["activated"] == []
+    assert [(one["action_id"], one["rule"]) for one in activated["removed"]] == [
+        (action["action_id"], "customer.left")
+    ]
