@@ -16,6 +16,8 @@
   x Overloaded          more work waits than can be done soon               HTTP 503
   x DecisionUnknown     an outcome names a decision we never made           HTTP 404
   x DecisionConflict    an id is sent again with another content            HTTP 409
+  x AlreadyDecided      a merge candidate was decided otherwise             HTTP 409
+  x NotConfirmed        an erasure is of several customers merged into one  HTTP 409
   x NotRepeatable       a model or catalogue of a decision is gone          HTTP 409
   x ModelMissing        the registry holds no such model or version         exit code 2
   x GateFailed          a model is not good enough to be promoted           exit code 1
@@ -123,6 +125,24 @@ class DecisionUnknown(NbaError):
 
 class DecisionConflict(NbaError):
     """An id is sent again with another content."""
+
+
+class AlreadyDecided(NbaError):
+    """A merge candidate that was decided otherwise, or whose customers are one already."""
+
+
+class NotConfirmed(NbaError):
+    """An erasure of several named keys that was not confirmed.
+
+    Attributes
+    ----------
+    named : list of str
+        The named keys of all whom it would erase, in their order.
+    """
+
+    def __init__(self, happened: str, *, expected: str, remedy: str, named: list[str]) -> None:
+        super().__init__(happened, expected=expected, remedy=remedy)
+        self.named = named
 
 
 class NotRepeatable(NbaError):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bentoml
 from bentoml.exceptions import BentoMLException
@@ -24,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 from threadpoolctl import threadpool_limits
 
 from features.errors import (
+    AlreadyDecided,
     CustomerForgotten,
     DecisionConflict,
     DecisionUnknown,
@@ -46,6 +47,7 @@ from serving.contract.customers import (
     ForgetRequest,
     LinkAnswer,
     LinkRequest,
+    UnconfirmedAnswer,
 )
 from serving.contract.decisions import (
     ActivateAnswer,
@@ -59,17 +61,16 @@ from serving.contract.decisions import (
 )
 from serving.contract.events import EventsAnswer, EventsRequest, OutcomeAnswer, OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
+from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
 from serving.server import monitoring
 from serving.server.middleware import (
     RETRY_AFTER_S,
     ErrorMiddleware,
     QuietRefusals,
+    ReadyzAnswer,
     send_sentence,
 )
 from serving.server.openapi import describe, refuses
-
-if TYPE_CHECKING:
-    from serving.server.background import BackgroundTasks
 
 settings = load_settings()
 # A thread that computes keeps the interpreter this long before another one gets it. A decision
@@ -88,6 +89,7 @@ _STATUS: dict[type[NbaError], HTTPStatus] = {
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     DecisionUnknown: HTTPStatus.NOT_FOUND,
     DecisionConflict: HTTPStatus.CONFLICT,
+    AlreadyDecided: HTTPStatus.CONFLICT,
     NotRepeatable: HTTPStatus.CONFLICT,
 }
 
@@ -130,7 +132,8 @@ class NextBestAction:
         sys.setswitchinterval(SWITCH_S)
         self.components = Components(settings)
         self.worker = Worker(self.components)
-        self.background = _readiness.background = BackgroundTasks(self.components, settings)
+        self.background = BackgroundTasks(self.components, settings)
+        _readiness.started = self.background.readiness
 
     @bentoml.on_startup
     async def start(self) -> None:
@@ -236,6 +239,13 @@ class NextBestAction:
         with _errors_as_http():
             return await self.worker.attributes(request)
 
+    @bentoml.api(route="/v1/merge_candidates")
+    @refuses(InvalidRequest, InvalidData, IdentityUnknown, AlreadyDecided, NotVisible)
+    async def merge_candidates(self, request: MergeCandidatesRequest, /) -> MergeCandidatesAnswer:
+        """List pairs of customers who may be one person, or confirm or refuse one of them."""
+        with _errors_as_http():
+            return await self.worker.merge_candidates(request)
+
     @bentoml.api(route="/v1/customer")
     @refuses(InvalidRequest, InvalidData, CustomerForgotten)
     async def customer(self, request: CustomerRequest, /) -> CustomerView:
@@ -244,14 +254,21 @@ class NextBestAction:
             return await self.worker.customer(request)
 
     @bentoml.api(route="/v1/forget")
-    @refuses(InvalidData, IdentityUnknown, CustomerForgotten)
+    @refuses(
+        *(InvalidData, IdentityUnknown, CustomerForgotten),
+        bodies={HTTPStatus.CONFLICT: UnconfirmedAnswer},
+    )
     async def forget(self, request: ForgetRequest, /) -> ForgetAnswer:
         """Erase a customer everywhere, and refuse them until they are readmitted.
 
         Files are cleaned in the background; ask with the `erasure_id` whether they are done.
         """
         with _errors_as_http():
-            return await self.worker.forget(request)
+            answer = await self.worker.forget(request)
+        if isinstance(answer, ForgetAnswer):
+            return answer
+        sent: Any = Response(answer.model_dump_json(), 409, media_type="application/json")
+        return sent  # type: ignore[no-any-return]
 
     if settings.noop:
 
@@ -261,18 +278,7 @@ class NextBestAction:
             return {}
 
 
-class _Readiness:
-    """Answers `/readyz`: 503 until the service has started, then what the background tasks find."""
-
-    background: BackgroundTasks | None = None
-
-    def __call__(self) -> tuple[int, dict[str, Any]]:
-        if self.background is None:
-            return 503, {"status": "starting", "degraded": [], "models": {}}
-        return self.background.readiness()
-
-
-_readiness = _Readiness()
+_readiness = ReadyzAnswer()
 
 
 @cache

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Literal
 
-from features.business.domain import Domain
+from features.business.domain import Domain, KeyKind
 from features.errors import InvalidKey, quoted
 from features.identity.spelling import Placeholders, decimal_digits, folded, one_spelling
 
@@ -18,6 +19,10 @@ ID_PATTERN = r"^[^\s\x00-\x1f\x7f-\x9f]+$"
 ID_LENGTH = 200
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*:[^\s\x00-\x1f\x7f-\x9f]+")
 CUSTOMER_ID_RANK, IDENTIFIER_RANK, ANONYMOUS_RANK = range(3)
+# The kinds of keys, from the one that says most about who somebody is.
+KINDS: tuple[Literal["customer_id"] | KeyKind, ...] = (
+    *("customer_id", "strong", "personal", "anonymous"),
+)
 
 
 class KeyNormalizer:
@@ -125,6 +130,14 @@ class KeyNormalizer:
         cleaned = self._key(customer_id, "customer_id")
         self._refuse_placeholder(customer_id, cleaned, "customer_id")
         return cleaned
+
+    def kind(self, key: str) -> Literal["customer_id"] | KeyKind:
+        """Return the kind of a key, or of a node (`holders`)."""
+        namespace, colon, _ = key.partition(":")
+        known = self._namespaces.get(namespace)
+        if known is None:
+            return "strong" if colon and not self._namespaces else "customer_id"
+        return known.kind
 
     def rank(self, key: str) -> int:
         """Rank a key: a merged customer is named by its key of the lowest rank."""

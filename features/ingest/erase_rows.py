@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.decided_actions import without_other_keys
+from features.customers.erasure_scope import Confirmation, customers_of
 from features.customers.profiles import all_accounts_of
-from features.errors import CustomerForgotten, IdentityUnknown
-from features.identity.links import keys_of, resolve, resolve_each
+from features.errors import CustomerForgotten
+from features.identity.erasing import erase_identity_rows, stop_moving
+from features.identity.links import resolve_each
 from features.identity.tombstones import add_tombstones, forgotten, forgotten_error, hash_keys
 from features.ingest.erasure_log import (
     DECISION,
@@ -69,9 +72,17 @@ class ErasedRows(NamedTuple):
 
 
 def begin_erasure(
-    connection: sa.Connection, keys: Sequence[str], now: datetime
+    connection: sa.Connection,
+    keys: Sequence[str],
+    now: datetime,
+    confirmation: Confirmation | None = None,
 ) -> tuple[str, list[str]]:
     """Refuse the keys of some customers from now on, and note the erasure.
+
+    Parameters
+    ----------
+    confirmation
+        Checked before anything is written; None: the erasure needs none.
 
     Returns
     -------
@@ -84,27 +95,22 @@ def begin_erasure(
         If one of the keys was forgotten already; says how far that erasure is.
     IdentityUnknown
         If nothing is stored under any of the keys.
+    NotConfirmed
+        If there are several named keys, and the caller has not repeated them.
     """
     for key in forgotten(connection, keys):
         raise _forgotten_already(connection, key)
-    # Each key by itself: the keys may belong to several customers.
-    customers = list(dict.fromkeys(resolve(connection, [key]) for key in keys))
-    all_keys = [key for customer_id in customers for key in keys_of(connection, customer_id)]
-    all_keys = list(dict.fromkeys([*all_keys, *keys]))
-    if not _known(connection, all_keys):
-        raise IdentityUnknown(
-            f"Nothing is stored under {', '.join(map(repr, keys))}.",
-            expected="a customer id or an identifier of somebody with events, decisions or "
-            "attributes",
-            remedy="Check the spelling. Nothing was changed, and nobody was forgotten.",
-        )
+    customers = customers_of(connection, keys)
+    if confirmation is not None:
+        confirmation.check(customers.values())
+    all_keys = list(dict.fromkeys([*chain(*customers.values()), *keys]))
     accounts = all_accounts_of(connection, customers)
     erasure_id = add_erasure(connection, now)
     note_ids(connection, erasure_id, KEY, all_keys)
-    note_ids(connection, erasure_id, HELD, _held_by_others(connection, all_keys))
+    held = [json.dumps(pair) for pair in stop_moving(connection, all_keys)]
+    note_ids(connection, erasure_id, HELD, held)
     _delete_small_tables(connection, all_keys)
-    sides = tables.links.c.left.in_(all_keys) | tables.links.c.right.in_(all_keys)
-    _delete(connection, tables.links, sides)
+    erase_identity_rows(connection, all_keys)
     delete_states(connection, all_keys)
     request_refold(connection, sorted(accounts), now)
     add_tombstones(connection, all_keys, now)
@@ -211,18 +217,6 @@ def _forgotten_already(connection: sa.Connection, key: str) -> CustomerForgotten
     return forgotten_error(key, "".join(f"; {one}" for one in statuses))
 
 
-def _known(connection: sa.Connection, keys: Sequence[str]) -> bool:
-    columns = [
-        tables.identities.c.key,
-        *(
-            table.c.customer_id
-            for table in (tables.events, tables.decisions, tables.customers, tables.journey_states)
-        ),
-    ]
-    asked = (sa.select(sa.exists().where(column.in_(keys))) for column in columns)
-    return any(connection.execute(query).scalar() for query in asked)
-
-
 def _some(
     connection: sa.Connection,
     column: sa.ColumnElement[str],
@@ -243,15 +237,6 @@ def _some(
     for holder, subject in held:
         mine |= (table.c.customer_id == holder) & (table.c.subject == subject)
     return list(connection.execute(sa.select(column).where(mine).limit(most)).scalars())
-
-
-def _held_by_others(connection: sa.Connection, keys: Sequence[str]) -> list[str]:
-    """Stop moving rows of the keys; return the customers under whom they are, with the keys."""
-    moved = tables.relocations.c
-    query = sa.select(moved.customer_id, moved.subject).where(moved.subject.in_(keys))
-    found = connection.execute(query.where(moved.customer_id.not_in(keys))).all()
-    _delete(connection, tables.relocations, moved.subject.in_(keys))
-    return [json.dumps([*pair]) for pair in found]
 
 
 def _compute_holders_again(connection: sa.Connection, erasure_id: str, now: datetime) -> None:

@@ -19,6 +19,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from features.clock import monotonic_s, utc_now
+from features.customers.erasure_scope import Confirmation
 from features.errors import InvalidSetting
 from features.identity.tombstones import forgotten, readmit
 from features.ingest.erase_rows import (
@@ -86,11 +87,18 @@ class Erasure:
     clock: Callable[[], datetime] = utc_now
     problems: Mapping[str, str] = field(default_factory=dict)
 
-    def forget(self, keys: Sequence[str], now: datetime) -> ErasureResult:
+    def forget(
+        self, keys: Sequence[str], now: datetime, confirmation: Confirmation | None = None
+    ) -> ErasureResult:
         """Erase the customers of the keys; all their keys are refused from now on.
 
         Their rows are deleted from the ledger and the online store; those of a very long history,
         and files, are left to `finish`.
+
+        Parameters
+        ----------
+        confirmation
+            Of the named keys that are erased; None: the erasure needs none.
 
         Raises
         ------
@@ -98,8 +106,12 @@ class Erasure:
             If they were forgotten already.
         IdentityUnknown
             If nothing is stored under any of the keys.
+        NotConfirmed
+            If there are several named keys, and ``confirmation`` does not repeat them.
         """
-        erasure_id, all_keys = self.ledger.write_now(lambda c: begin_erasure(c, keys, now))
+        erasure_id, all_keys = self.ledger.write_now(
+            lambda c: begin_erasure(c, keys, now, confirmation)
+        )
         rows = self._erase_rows(erasure_id, ROWS_WITHIN_S)
         try:
             self.online.erase(all_keys, 0)

@@ -95,8 +95,19 @@ class Ingest:
                     rejected.append(not_visible(place, key, problems[key]))
         return IngestResult(len(total.accepted), len(total.duplicates), sorted(rejected))
 
-    async def link(self, keys: tuple[str, str], cause: str, now: datetime) -> bool:
+    async def link(
+        self,
+        keys: tuple[str, str],
+        cause: str,
+        now: datetime,
+        before: Callable[[sa.Connection], None] | None = None,
+    ) -> bool:
         """Link two keys of one person.
+
+        Parameters
+        ----------
+        before
+            Called first in the same transaction; if it raises, nothing is written.
 
         Returns
         -------
@@ -111,6 +122,8 @@ class Ingest:
 
         def join(connection: sa.Connection, pair: tuple[str, str]) -> _Change:
             refuse_forgotten(connection, pair)
+            if before is not None:
+                before(connection)
             merged = link(connection, self._normalizer, pair, cause, now, again=True)
             restated = self._restate(connection, [merged] if merged else [], {}, now)
             return _Change(merged is not None, restated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from features.ledger.columns import TEXT, UtcMicros, metadata
+from features.ledger.columns import TEXT, UtcMicros, metadata, partial_index
 
 # Events that named an anonymous key together with a named one: the `holder` holds the device from
 # then on, until the next login. The holder of the first one also holds what happened before.
@@ -36,6 +36,8 @@ merge_candidates = sa.Table(
     sa.Column("decided_cause", TEXT),
     sa.Index("merge_candidates_of_right", "right"),
 )
+undecided = merge_candidates.c.status == "open"
+partial_index("merge_candidates_undecided", undecided, merge_candidates.c.found_at)
 # The values of attributes that have changed, each with the time from which it holds. An attribute
 # of `customers` without rows here holds from ever. The first value of a changed one may be from
 # `EPOCH`, that is ever; the last one is that of `customers`. `value`: null if unknown from then on.

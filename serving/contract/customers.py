@@ -19,6 +19,7 @@ from features.journeys.events import CUSTOMER_ID_OR_IDENTIFIERS, CustomerId, Utc
 from serving.contract.decisions import Predictions
 from serving.contract.requests import NOBODY, About, Cause, Identifier, Request
 
+MAX_CONFIRMED = 1_000  # named keys; a merged customer rarely has more than two
 _BY_ERASURE: JsonValue = {
     "required": ["erasure_id"],
     "properties": {"erasure_id": {"type": "string"}},
@@ -172,11 +173,15 @@ class CustomerView(BaseModel):
 
 
 class ForgetRequest(About):
-    """A customer to forget, with ``readmit`` to readmit, or the id of an earlier erasure."""
+    """A customer to forget, with ``readmit`` to readmit, or the id of an earlier erasure.
+
+    ``confirm`` repeats the named keys of a merged customer, as the answer 409 gives them.
+    """
 
     model_config = ConfigDict(json_schema_extra=CUSTOMER_OR_ERASURE)
 
     readmit: bool = False
+    confirm: Annotated[tuple[Identifier, ...], Field(max_length=MAX_CONFIRMED)] = ()
     erasure_id: Annotated[str, Field(max_length=100, pattern=ID_PATTERN)] | None = None
 
     @model_validator(mode="before")
@@ -192,7 +197,9 @@ class ForgetRequest(About):
         about = self.customer_id is not None or bool(self.identifiers)
         if not about and self.erasure_id is None:
             raise ValueError(NOBODY)
-        if self.erasure_id is not None and (about or self.readmit):
+        if self.readmit and self.confirm:
+            raise ValueError("confirm confirms an erasure; leave it out to readmit")
+        if self.erasure_id is not None and (about or self.readmit or self.confirm):
             raise ValueError("erasure_id asks for an erasure only; send it alone")
         return self
 
@@ -213,3 +220,10 @@ class ForgetAnswer(BaseModel):
     erased: dict[str, int] = {}
     trained_on: list[str] | None = []  # null if MLflow did not answer
     remark: str
+
+
+class UnconfirmedAnswer(BaseModel):
+    """The named keys of a merged customer; repeat them as ``confirm`` to erase them all."""
+
+    error: str
+    would_erase: list[str]

@@ -15,6 +15,7 @@ from typing import Any
 import bentoml
 
 from features.clock import monotonic_s, utc_now
+from features.customers.merge_candidates import count_open
 from features.outcomes.reward_steps import RewardRules, sum_rewards
 from features.settings import Settings
 from features.states.set_aside import read_set_aside, set_aside_sentence, try_again
@@ -148,6 +149,8 @@ class BackgroundTasks:
         count, some = await self._threads.run(parts.ledger.read, read_set_aside)
         monitoring.SET_ASIDE.set(count)
         self._set_aside = set_aside_sentence(count, some)
+        undecided = await self._threads.run(parts.ledger.read, count_open)
+        monitoring.MERGE_CANDIDATES_OPEN.set(undecided)
 
     async def _refresh_snapshot(self) -> None:
         """Keep the learner running, and use the newest snapshot that it has published."""

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 
-from features.errors import IdentityUnknown, quoted
+from features.customers.erasure_scope import Confirmation
+from features.errors import IdentityUnknown, NotConfirmed, quoted
 from features.identity.keys import KeyNormalizer
 from features.identity.tombstones import hash_keys
 from features.ingest.erasure import Erasure, ErasureResult
 from features.store.free_space import is_wiped_at_once
-from serving.contract.customers import ForgetAnswer, ForgetRequest
-from serving.server.trained_on import TrainedOnIndex
+from serving.contract.customers import ForgetAnswer, ForgetRequest, UnconfirmedAnswer
+from serving.models.trained_on import TrainedOnIndex
 from training.pipeline.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,13 @@ def forget(
     normalizer: KeyNormalizer,
     registry: Registry,
     now: datetime,
-) -> ForgetAnswer:
+) -> ForgetAnswer | UnconfirmedAnswer:
     """Erase a customer, readmit one who was erased, or tell how far an erasure is.
+
+    Returns
+    -------
+    ForgetAnswer or UnconfirmedAnswer
+        The latter if several customers were merged into one, and are not confirmed all.
 
     Raises
     ------
@@ -43,7 +49,10 @@ def forget(
         count = erasure.readmit(keys)
         remark = "They are taken in again from now on; what was erased stays erased."
         return ForgetAnswer(status="readmitted", erased={"keys": count}, remark=remark)
-    erased = erasure.forget(keys, now)
+    try:
+        erased = erasure.forget(keys, now, Confirmation(normalizer, request.confirm))
+    except NotConfirmed as error:
+        return UnconfirmedAnswer(error=str(error), would_erase=error.named)
     return ForgetAnswer(
         status="forgotten",
         erasure_id=erased.erasure_id,

@@ -62,6 +62,17 @@ class ClientGone(Exception):
     """The caller closed the connection before the whole request had come."""
 
 
+class ReadyzAnswer:
+    """The answer of `/readyz`: 503 until the service has started, then what ``started`` finds."""
+
+    started: Callable[[], tuple[int, dict[str, Any]]] | None = None
+
+    def __call__(self) -> tuple[int, dict[str, Any]]:
+        if self.started is None:
+            return 503, {"status": "starting", "degraded": [], "models": {}}
+        return self.started()
+
+
 class ErrorMiddleware:
     """ASGI middleware around the BentoML application.
 

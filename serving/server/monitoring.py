@@ -36,6 +36,11 @@ SET_ASIDE = Gauge(
     "Customers whose events cannot be folded, see /readyz.",
     multiprocess_mode="livemax",
 )
+MERGE_CANDIDATES_OPEN = Gauge(
+    "nba_merge_candidates_open",
+    "Pairs of customers who may be one person, and wait for people.",
+    multiprocess_mode="livemax",
+)
 
 
 def count_decision(decision: Decision, channel: str) -> None:

@@ -27,6 +27,7 @@ from serving.contract.customers import (
     ForgetRequest,
     LinkAnswer,
     LinkRequest,
+    UnconfirmedAnswer,
 )
 from serving.contract.decisions import (
     ActivateAnswer,
@@ -40,11 +41,13 @@ from serving.contract.decisions import (
 )
 from serving.contract.events import EventsRequest, OutcomeAnswer, OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
+from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
 from serving.decide.activation import activate
 from serving.decide.outcomes import record_outcome
 from serving.server.components import Components
 from serving.server.customer import view_customer
 from serving.server.forget import forget
+from serving.server.merge_candidates import decide_candidates, view_candidates
 from serving.server.work_pools import WorkPool
 
 
@@ -116,11 +119,19 @@ class Worker:
         )
         return AttributesAnswer(**done._asdict())
 
+    async def merge_candidates(self, request: MergeCandidatesRequest) -> MergeCandidatesAnswer:
+        """List pairs of customers who may be one person, or decide one of them."""
+        parts = self._parts
+        if request.decision is None:
+            return await self._reads.run(view_candidates, request, parts.ledger)
+        normalizer = parts.engine.normalizer
+        return await decide_candidates(request, parts.ingest, parts.ledger, normalizer, utc_now())
+
     async def customer(self, request: CustomerRequest) -> CustomerView:
         """Collect what is known of one customer."""
         return await self._reads.run(view_customer, request, self._parts.engine, utc_now())
 
-    async def forget(self, request: ForgetRequest) -> ForgetAnswer:
+    async def forget(self, request: ForgetRequest) -> ForgetAnswer | UnconfirmedAnswer:
         """Erase a customer, and update the online features of their account."""
         now, parts = utc_now(), self._parts
         answer = await self._erasures.run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.identity.tombstones import hash_key
-from serving.server.trained_on import TrainedOnIndex
+from serving.models.trained_on import TrainedOnIndex
 from training.pipeline.registry import ModelVersion
 
 
