@@ -33,6 +33,7 @@ FIRST_DAY = (
     "serving/server/test_openapi.py",
     "serving/server/test_story.py",
     "serving/server/test_customer.py",
+    "serving/server/test_merge_candidates.py",
     "serving/console/test_console.py",
     "serving/server/test_without_models.py",
 )

@@ -28,6 +28,7 @@ from serving.contract.decisions import (
 )
 from serving.contract.events import EventsRequest, OutcomeRequest
 from serving.contract.lift import LiftRequest
+from serving.contract.merge_candidates import MergeCandidatesRequest
 from tests.conftest import NOW
 from training.evaluation.log import Log
 from training.evaluation.off_policy import Estimate, compare, evaluate
@@ -49,6 +50,7 @@ REQUESTS = {
     "events": EventsRequest,
     "link": LinkRequest,
     "unlink": LinkRequest,
+    "merge_candidates": MergeCandidatesRequest,
     "customer": CustomerRequest,
     "forget": ForgetRequest,
     "explain": ExplainRequest,
@@ -85,7 +87,7 @@ def classes() -> dict[str, set[str]]:
 
 
 def test_every_command_in_the_readmes_exists_and_every_command_is_in_them():
-    named = set(re.findall(r"\bnba ([a-z]+)", ALL))
+    named = set(re.findall(r"\bnba ([a-z]+(?:-[a-z]+)*)", ALL))
     assert named == COMMANDS
 
 
@@ -109,7 +111,7 @@ def test_every_benchmark_in_the_readmes_exists_and_every_benchmark_is_in_them():
 def test_every_request_in_the_readmes_is_accepted():
     domain, seen = load_domain(GROCERY), set()
     for before, text in re.findall(r"(.*?)```json\n(.*?)```", ALL, re.DOTALL):
-        routes = set(re.findall(r"`POST /v1/([a-z]+)`", before))  # named since the last request
+        routes = set(re.findall(r"`POST /v1/([a-z_]+)`", before))  # named since the last request
         content = json.loads(text)
         for route in routes:
             REQUESTS[route].model_validate(content)

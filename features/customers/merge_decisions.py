@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from features.customers.merge_candidates import StoredCandidate, find_candidate
 from features.errors import AlreadyDecided
+from features.identity.keys import KeyNormalizer
 from features.ledger import tables
 
 Verdict = Literal["confirmed", "refused"]
@@ -16,7 +17,12 @@ _FOUND = tables.merge_candidates.c
 
 
 def decide_candidate(
-    connection: sa.Connection, pair: tuple[str, str], verdict: Verdict, cause: str, at: datetime
+    connection: sa.Connection,
+    normalizer: KeyNormalizer,
+    pair: tuple[str, str],
+    verdict: Verdict,
+    cause: str,
+    at: datetime,
 ) -> None:
     """Store what people have decided of a candidate; the same verdict again changes nothing.
 
@@ -39,13 +45,22 @@ def decide_candidate(
     )
     connection.execute(mine.values(status=verdict, decided_at=at, decided_cause=cause))
     if verdict == "refused":
-        link: dict[str, Any] = {
-            "left": known.left,
-            "right": known.right,
-            "cause": "merge candidate",
-        }
-        link |= {"linked_at": at, "undone_at": at, "undone_cause": cause}
-        tables.insert_new(connection, tables.links, [link])
+        _store_undone_link(connection, normalizer, known, cause, at)
+
+
+def _store_undone_link(
+    connection: sa.Connection,
+    normalizer: KeyNormalizer,
+    refused: StoredCandidate,
+    cause: str,
+    at: datetime,
+) -> None:
+    row: dict[str, Any] = {"left": refused.left, "right": refused.right, "linked_at": at}
+    row |= {"cause": "merge candidate", "undone_at": at, "undone_cause": cause}
+    tables.insert_new(connection, tables.links, [row])
+    for key in (refused.left, refused.right):  # `bulk_links` looks at links of known keys only
+        node = {"key": key, "customer_id": key, "rank": normalizer.rank(key)}
+        tables.insert_new(connection, tables.identities, [node])
 
 
 def _decided_otherwise(known: StoredCandidate, verdict: Verdict) -> AlreadyDecided:

@@ -13,7 +13,7 @@ from features.ledger import tables
 Reason = Literal["device", "personal", "size"]
 
 
-class Candidate(NamedTuple):
+class MergeCandidate(NamedTuple):
     """Two keys of customers who may be one person, because both used the identifier ``via``."""
 
     left: str
@@ -22,12 +22,17 @@ class Candidate(NamedTuple):
     reason: Reason
 
     @classmethod
-    def of(cls, one: str, other: str, via: str, reason: Reason) -> Candidate:
+    def of(cls, one: str, other: str, via: str, reason: Reason) -> MergeCandidate:
         """Make the candidate of two keys in either order."""
         return cls(min(one, other), max(one, other), via, reason)
 
 
-def note_candidates(connection: sa.Connection, found: Iterable[Candidate], at: datetime) -> None:
+Candidate = MergeCandidate
+
+
+def note_candidates(
+    connection: sa.Connection, found: Iterable[MergeCandidate], at: datetime
+) -> None:
     """Add candidates that are new; those that people have decided stay as they are."""
     rows = [one._asdict() | {"found_at": at, "status": "open"} for one in dict.fromkeys(found)]
     tables.insert_new(connection, tables.merge_candidates, rows)

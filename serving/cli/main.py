@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from serving.cli.identity import identity
 from serving.cli.migrate import migrate_and_say, migration
 from serving.cli.prune import deletion
 from serving.cli.review import review
@@ -32,6 +33,7 @@ app.add_typer(review)
 app.add_typer(simulation)
 app.add_typer(migration)
 app.add_typer(deletion)
+app.add_typer(identity)
 
 OneModel = Annotated[str, typer.Argument(help="churn, intent or bandit.")]
 

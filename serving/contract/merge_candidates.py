@@ -40,7 +40,7 @@ class MergeCandidatesRequest(Request):
         return self
 
 
-class MergeCandidate(BaseModel):
+class MergeCandidateView(BaseModel):
     """Two keys that may be one person: both used the identifier ``via``.
 
     ``reason`` is device (both were seen on it), personal (an e-mail address or the like of both) or
@@ -65,5 +65,5 @@ class MergeCandidatesAnswer(BaseModel):
     ``next`` is ``after`` of the next page; null at the last page.
     """
 
-    candidates: list[MergeCandidate]
+    candidates: list[MergeCandidateView]
     next: str | None = None

@@ -17,9 +17,9 @@ from features.identity.keys import KeyNormalizer
 from features.ingest.live_events import Ingest
 from features.ledger.ledger import Ledger
 from serving.contract.merge_candidates import (
-    MergeCandidate,
     MergeCandidatesAnswer,
     MergeCandidatesRequest,
+    MergeCandidateView,
 )
 
 
@@ -56,12 +56,12 @@ async def decide_candidates(
     NotVisible
         If the keys are linked, but the feature store is down.
     """
-    left, right = normalizer.each([str(request.left), str(request.right)])
+    left, right = sorted(normalizer.each([str(request.left), str(request.right)]))
     pair, cause = (left, right), str(request.cause)
     verdict: Verdict = "confirmed" if request.decision == "confirm" else "refused"
 
     def decide(connection: sa.Connection) -> None:
-        decide_candidate(connection, pair, verdict, cause, now)
+        decide_candidate(connection, normalizer, pair, verdict, cause, now)
 
     known = await ledger.read_async(lambda connection: find_candidate(connection, pair))
     if known.status != verdict:
@@ -73,9 +73,9 @@ async def decide_candidates(
     return MergeCandidatesAnswer(candidates=[_view(known)])
 
 
-def _view(found: StoredCandidate) -> MergeCandidate:
+def _view(found: StoredCandidate) -> MergeCandidateView:
     owners = dict.fromkeys((found.left_customer, found.right_customer))
-    return MergeCandidate(
+    return MergeCandidateView(
         left=found.left,
         right=found.right,
         via=found.via,

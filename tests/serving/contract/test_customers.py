@@ -49,3 +49,10 @@ def test_an_erasure_is_asked_for_by_its_id_alone():
     ):
         with pytest.raises(ValidationError, match="send|pattern"):
             ForgetRequest.model_validate(sent)
+
+
+def test_a_confirmation_belongs_to_an_erasure_only():
+    assert ForgetRequest(customer_id="c1", confirm=("c1", "c2")).confirm == ("c1", "c2")
+    for more in ({"customer_id": "c1", "readmit": True}, {"erasure_id": "0a1b"}):
+        with pytest.raises(ValidationError, match="confirm|send it alone"):
+            ForgetRequest.model_validate({"confirm": ["c1", "c2"], **more})

@@ -351,14 +351,67 @@ def test_who_comes_back_and_agrees_begins_anew(place, somebody):
     ledger.close()
 
 
-def test_nobody_of_that_name_is_not_found_and_leaves_nothing_behind(place, somebody):
+def _all_about_erasures(place: Place) -> list[Any]:
+    """Every row that an erasure writes, and the files of the home but for logs and databases."""
     ledger = place.ledger()
-    before = rows(ledger, sa.select(tables.tombstones.c.key_hash))
-    for about in ({"customer_id": "never-seen"}, {"erasure_id": "none"}):
-        status, answer = place.server.post("/v1/forget", about)
-        assert (status, list(answer)) == (404, ["error"]), answer
-    assert rows(ledger, sa.select(tables.tombstones.c.key_hash)) == before
+    of = (tables.tombstones, tables.erasures, tables.erasure_keys, tables.identities, tables.links)
+    found = [rows(ledger, sa.select(one)) for one in of]
     ledger.close()
+    changing = ("ledger.db", "online.db", ".log", ".lock")
+    files = sorted(str(one) for one in place.home.rglob("*") if one.is_file())
+    return [*found, [one for one in files if not any(part in one for part in changing)]]
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"customer_id": "never-seen"},
+        {"identifiers": ["email:never@seen.it", "cookie:never-seen"]},
+        {"customer_id": "never-seen", "confirm": ["never-seen"]},
+        {"erasure_id": "none"},
+    ],
+)
+def test_nobody_of_that_name_is_not_found_and_leaves_nothing_behind(place, somebody, about):
+    before = _all_about_erasures(place)
+    status, answer = place.server.post("/v1/forget", about)
+    assert (status, list(answer)) == (404, ["error"]), answer
+    assert _all_about_erasures(place) == before
+
+
+def _merged(server: Server, *customers: str) -> None:
+    send(server, *(event(f"event-of-{one}", one) for one in customers))
+    for one in customers[1:]:
+        body = {"keys": [customers[0], one], "cause": "told an agent"}
+        assert server.post("/v1/link", body)[0] == 200
+
+
+def test_several_named_customers_are_erased_when_all_are_confirmed(place):
+    server = place.server
+    _merged(server, "merged-b", "merged-a", "email:merged@x.it")
+    about = {"customer_id": "merged-b"}
+    before = _all_about_erasures(place)
+    status, answer = server.post("/v1/forget", about)
+    assert (status, answer["would_erase"]) == (409, ["merged-a", "merged-b"]), answer
+    assert "2 customers who were merged into one: 'merged-a', 'merged-b'" in answer["error"]
+    assert server.post("/v1/forget", about | {"confirm": ["merged-b"]}) == (409, answer)
+    assert _all_about_erasures(place) == before
+    confirmed = about | {"confirm": ["merged-b", "merged-a"]}
+    status, answer = server.post("/v1/forget", confirmed)
+    assert (status, answer["erased"]["keys"], answer["erased"]["events"]) == (200, 3, 3), answer
+    again = server.post("/v1/forget", confirmed)
+    assert again[0] == 410 and answer["erasure_id"] in again[1]["error"]
+
+
+def test_a_confirmation_of_a_customer_who_was_split_meanwhile_is_refused(place):
+    server = place.server
+    _merged(server, "split-a", "split-b")
+    confirmed = {"customer_id": "split-a", "confirm": ["split-a", "split-b"]}
+    body = {"keys": ["split-a", "split-b"], "cause": "two people"}
+    assert server.post("/v1/unlink", body)[0] == 200
+    status, answer = server.post("/v1/forget", confirmed)
+    assert (status, answer["would_erase"]) == (409, ["split-a"]), answer
+    assert server.post("/v1/forget", {"customer_id": "split-a"})[0] == 200
+    assert decide(server, customer_id="split-b")["known"] is True
 
 
 def test_a_file_that_is_not_utf_8_is_named_and_holds_up_nothing_else(place, somebody):

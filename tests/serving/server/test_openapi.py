@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import bentoml
@@ -15,6 +16,7 @@ import pytest
 
 from features.business.domain import load_domain
 from features.errors import (
+    AlreadyDecided,
     CustomerForgotten,
     DecisionConflict,
     DecisionUnknown,
@@ -26,10 +28,12 @@ from features.errors import (
     NotRepeatable,
     NotVisible,
 )
+from features.identity.candidates import MergeCandidate, note_candidates
 from features.identity.keys import KeyNormalizer
 from features.journeys.events import parse_event
+from features.ledger.ledger import Ledger
 from features.settings import GROCERY
-from serving.contract.customers import LinkAnswer, LinkRequest
+from serving.contract.customers import LinkAnswer, LinkRequest, UnconfirmedAnswer
 from serving.contract.events import EventsAnswer, OutcomeAnswer, OutcomeRequest
 from serving.contract.requests import Error, Readiness
 from serving.server.middleware import MAX_BODY_BYTES, REFUSED
@@ -149,6 +153,7 @@ def test_no_route_may_raise_an_error_without_a_status():
 
 KEYS = {"cause": "told an agent"}
 SEEN = {"event_id": "e1", "type": "visit", "occurred_at": "2026-11-20T10:00:00Z", "channel": "app"}
+PAIR = {"left": "api-left", "right": "api-right", **KEYS}
 PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/decide", InvalidRequest, {"customer_id": "h1", "channel": "tv"}),
     ("/v1/decide", InvalidData, {"identifiers": ["fax:1"], "channel": "app"}),
@@ -177,6 +182,11 @@ PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/unlink", IdentityUnknown, {"keys": ["h1", "h2"], **KEYS}),
     ("/v1/attributes", InvalidData, {"customer_id": "h1", "attributes": {"age": "old"}}),
     ("/v1/attributes", CustomerForgotten, {"customer_id": "api-gone", "attributes": {"age": None}}),
+
+    ("/v1/merge_candidates", InvalidRequest, {"after": "yesterday"}),
+    ("/v1/merge_candidates", InvalidData, {**PAIR, "left": "card:", "decision": "confirm"}),
+    ("/v1/merge_candidates", IdentityUnknown, {**PAIR, "left": "h1", "decision": "confirm"}),
+    ("/v1/merge_candidates", AlreadyDecided, {**PAIR, "decision": "confirm"}),
     ("/v1/customer", InvalidRequest, {"customer_id": "h1", "before": "yesterday"}),
     ("/v1/customer", InvalidData, {"identifiers": ["fax:1"]}),
     ("/v1/customer", CustomerForgotten, {"customer_id": "api-gone"}),
@@ -190,6 +200,12 @@ BLIND: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/link", NotVisible, {"keys": ["h1", "h2"], **KEYS}),
     ("/v1/unlink", NotVisible, {"keys": ["h1", "card:1"], **KEYS}),
     ("/v1/attributes", NotVisible, {"customer_id": "h3", "attributes": {"age": "19-24"}}),
+
+    (
+        "/v1/merge_candidates",
+        NotVisible,
+        {**PAIR, "left": "h3", "right": "h4", "decision": "confirm"},
+    ),
 ]
 
 
@@ -212,12 +228,22 @@ def server(first_day_server: Server) -> Server:
     ):
         assert first_day_server.post(path, body)[0] == 200
     file = first_day_server.log.parent / "ledger.db"
+    _note_candidates(file)
+    assert first_day_server.post("/v1/merge_candidates", {**PAIR, "decision": "refuse"})[0] == 200
     with closing(sqlite3.connect(file, isolation_level=None)) as ledger:
         lost = "UPDATE decisions SET record = json_set(record, '$.catalog', 'lost')"
         ledger.execute(f"{lost} WHERE decision_id = 'api-9'")
         removed = "UPDATE decisions SET answer = NULL, features = NULL"  # as retention does
         ledger.execute(f"{removed} WHERE decision_id = 'api-8'")
     return first_day_server
+
+
+def _note_candidates(file: Path) -> None:
+    ledger = Ledger(f"sqlite:///{file}")
+    pairs = ((PAIR["left"], PAIR["right"]), ("h3", "h4"))
+    found = [MergeCandidate.of(*pair, "cookie:api", "device") for pair in pairs]
+    ledger.write_now(lambda connection: note_candidates(connection, found, NOW))
+    ledger.close()
 
 
 @pytest.mark.server
@@ -262,6 +288,19 @@ def test_of_events_that_none_could_be_taken_of_each_is_told_why(server):
 
 
 @pytest.mark.server
+def test_an_erasure_of_several_customers_answers_with_whom_it_would_erase(server):
+    for key in ("api-two", "api-one"):
+        event = {**SEEN, "event_id": f"e-{key}", "customer_id": key}
+        assert server.post("/v1/events", {"events": [event]})[0] == 200
+    assert server.post("/v1/link", {"keys": ["api-one", "api-two"], **KEYS})[0] == 200
+    status, answer = server.post("/v1/forget", {"customer_id": "api-one"})
+    assert status == 409
+    told = UnconfirmedAnswer.model_validate(answer, extra="forbid")
+    assert told.would_erase == ["api-one", "api-two"]
+    assert "UnconfirmedAnswer" in json.dumps(body_of(answers("/v1/forget")["409"]))
+
+
+@pytest.mark.server
 def test_readiness_is_what_the_document_says(server):
     status, answer = server.get("/readyz")
     assert status == 200
@@ -273,6 +312,7 @@ def without_store(grocer: Built, tmp_path_factory: pytest.TempPathFactory) -> It
     """A server of the grocer whose online store was deleted."""
     home, env = copied(grocer, tmp_path_factory.mktemp("without-store"))
     (home / "feast" / "online.db").unlink()
+    _note_candidates(home / "ledger.db")
     with running(home, {**env, "NBA_LEARNER": "false"}) as started:
         yield started
 

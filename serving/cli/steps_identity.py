@@ -1,0 +1,86 @@
+"""The steps of `nba` that decide who is one person, and that erase customers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from features.business.domain import load_domain
+from features.clock import utc_now
+from features.errors import InvalidSetting
+from features.identity.keys import KeyNormalizer
+from features.ingest.erasure import Erasure
+from features.ingest.live_events import Ingest
+from features.journeys.fold import Fold
+from features.ledger.ledger import Ledger
+from features.settings import load_settings
+from features.states.journey_states import JourneyStates
+from features.store.feast_store import FeatureStore
+from serving.contract.customers import ForgetAnswer, ForgetRequest, UnconfirmedAnswer
+from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
+from serving.decide.online_features import OnlineFeatures
+from serving.server.forget import forget
+from serving.server.merge_candidates import decide_candidates, view_candidates
+from training.pipeline.registry import Registry
+
+
+def ask_candidates(sent: Mapping[str, object]) -> MergeCandidatesAnswer:
+    """List merge candidates, or decide one; ``sent`` is the body of `/v1/merge_candidates`.
+
+    Raises
+    ------
+    InvalidSetting
+        If an option has a value that cannot be used.
+    """
+    try:
+        request = MergeCandidatesRequest.model_validate(sent)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidSetting(
+            f"{first['loc'][0] if first['loc'] else 'The command'} is {first['input']!r}.",
+            expected=first["msg"],
+            remedy="Correct the option; 'nba merge-candidates --help' has examples.",
+        ) from None
+    settings = load_settings()
+    ledger = Ledger(settings.ledger_url)
+    try:
+        if request.decision is None:
+            return view_candidates(request, ledger)
+        domain = load_domain(settings.domain)
+        online = OnlineFeatures(FeatureStore(settings, domain))
+        ingest = Ingest(ledger, online, domain, JourneyStates(Fold(domain), online.state))
+        try:
+            normalizer = KeyNormalizer(domain)
+            return asyncio.run(decide_candidates(request, ingest, ledger, normalizer, utc_now()))
+        finally:
+            ingest.publisher.close()
+    finally:
+        ledger.close()
+
+
+def erase(key: str, confirm: tuple[str, ...]) -> ForgetAnswer | UnconfirmedAnswer:
+    """Erase a customer as `/v1/forget` does, and clean the files.
+
+    Raises
+    ------
+    InvalidData
+        If the key cannot be used.
+    IdentityUnknown
+        If nothing is stored of the customer.
+    CustomerForgotten
+        If the customer was forgotten already.
+    """
+    settings = load_settings()
+    domain = load_domain(settings.domain)
+    normalizer = KeyNormalizer(domain)
+    ledger = Ledger(settings.ledger_url)
+    try:
+        erasure = Erasure(ledger, FeatureStore(settings, domain), settings.home)
+        request = ForgetRequest(customer_id=normalizer.customer(key), confirm=confirm)
+        done = forget(request, erasure, normalizer, Registry(settings), utc_now())
+        erasure.finish()
+        return done
+    finally:
+        ledger.close()
