@@ -182,7 +182,6 @@ PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/unlink", IdentityUnknown, {"keys": ["h1", "h2"], **KEYS}),
     ("/v1/attributes", InvalidData, {"customer_id": "h1", "attributes": {"age": "old"}}),
     ("/v1/attributes", CustomerForgotten, {"customer_id": "api-gone", "attributes": {"age": None}}),
-
     ("/v1/merge_candidates", InvalidRequest, {"after": "yesterday"}),
     ("/v1/merge_candidates", InvalidData, {**PAIR, "left": "card:", "decision": "confirm"}),
     ("/v1/merge_candidates", IdentityUnknown, {**PAIR, "left": "h1", "decision": "confirm"}),
@@ -200,7 +199,6 @@ BLIND: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/link", NotVisible, {"keys": ["h1", "h2"], **KEYS}),
     ("/v1/unlink", NotVisible, {"keys": ["h1", "card:1"], **KEYS}),
     ("/v1/attributes", NotVisible, {"customer_id": "h3", "attributes": {"age": "19-24"}}),
-
     (
         "/v1/merge_candidates",
         NotVisible,
