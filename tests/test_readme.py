@@ -18,7 +18,12 @@ from features.identity.keys import KeyNormalizer
 from features.journeys.events import parse_event
 from features.settings import GROCERY, Settings
 from serving.cli.main import app
-from serving.contract.customers import CustomerRequest, ForgetRequest, LinkRequest
+from serving.contract.customers import (
+    AttributesRequest,
+    CustomerRequest,
+    ForgetRequest,
+    LinkRequest,
+)
 from serving.contract.decisions import (
     ActivateRequest,
     DecideRequest,
@@ -51,6 +56,7 @@ REQUESTS = {
     "link": LinkRequest,
     "unlink": LinkRequest,
     "merge_candidates": MergeCandidatesRequest,
+    "attributes": AttributesRequest,
     "customer": CustomerRequest,
     "forget": ForgetRequest,
     "explain": ExplainRequest,
