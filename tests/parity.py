@@ -501,14 +501,14 @@ MUTATIONS = (
     ),
     Mutation(
         "batch",
-        "features/datasets/point_in_time.py",
-        "if event_us > folded",
-        "if event_us >= folded",
+        "features/datasets/known_states.py",
+        "bisect_right(known_us, moment)",
+        "max(bisect_right(known_us, moment) - 1, 0)",
     ),
     Mutation(
         "batch",
-        "features/datasets/point_in_time.py",
-        "state, folded_us = known, kept_us",
+        "features/datasets/known_states.py",
+        "state, folded = known, count",
         "state = known",
     ),
     Mutation(

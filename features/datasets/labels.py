@@ -4,6 +4,11 @@ There are two kinds of moments. At the dates of the domain's protocol every acti
 labelled: silent afterwards or not, or the intent of the next event. Or the customers' own events
 give the moments: just before the first customer left, or right after each event. The features as
 of a moment are read elsewhere, by `training_frame`.
+
+The label is what really happened after the moment, by the times at which events occurred. Whether
+a customer is active at the moment, and when an event gives a moment, follow from the events that
+had been received by then. Otherwise a model would be trained on customers chosen by events that
+nobody knew yet: of those who seem silent, only those whose late event was still to come.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from features.errors import InvalidData
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import EPOCH
+from features.states.stored_events import KNOWN_AT
 
 DAY_US = 86_400_000_000
 EVERY_DAYS = 14  # between two moments, if the domain file has no protocol
@@ -115,7 +121,7 @@ def _before_first_leaving(ledger: Ledger, event_type: str) -> Iterator[LabelledM
 
     At that moment nobody has left yet, so nobody is asked who cannot churn any more.
     """
-    left = {customer_id: at_us[0] for customer_id, at_us, _ in _event_times(ledger, event_type)}
+    left = {one.customer_id: one.at_us[0] for one in _event_times(ledger, event_type)}
     if not left:
         raise _no_events()
     moment = int(min(left.values())) - 1
@@ -132,26 +138,27 @@ def _before_first_leaving(ledger: Ledger, event_type: str) -> Iterator[LabelledM
 def _after_each(
     ledger: Ledger, domain: Domain, shift: timedelta, index: dict[str, int]
 ) -> Iterator[LabelledMoment]:
-    """Label the moment after each event with the intent of the next one, or with the end.
+    """Label the moment at which each event was known with the intent of the next one, or the end.
 
-    Several events at one instant are one moment, after the last of them. An event without a next
-    one in the ledger counts as the end, so load only histories that are complete.
+    Several events that were known at one instant give one moment. An event without a next one in
+    the ledger counts as the end, so load only histories that are complete.
     """
     rule, plan = _defined(domain, "intent"), domain.moments
     first = midnight(plan.first, shift) if plan and plan.first else None
     after = midnight(plan.last, shift) + DAY_US if plan and plan.last else None
     found = False
-    for customer_id, at_us, values in _event_times(ledger, rule.event, rule.property):
+    for one in _event_times(ledger, rule.event, rule.property):
         found = True
-        for here, at in enumerate(at_us):
-            ahead = here + 1
+        for at in np.unique(one.known_us):
             if (first is not None and at < first) or (after is not None and at >= after):
                 continue
-            if ahead == len(at_us):
+            ahead = int(np.searchsorted(one.at_us, at, side="right"))
+            if ahead == len(one.at_us):
                 if rule.end:  # counts as known at once: the time of "no more events" is unknown
-                    yield LabelledMoment(customer_id, int(at), index[rule.end], int(at))
-            elif at_us[ahead] > at and values[ahead] in index:
-                yield LabelledMoment(customer_id, int(at), index[values[ahead]], int(at_us[ahead]))
+                    yield LabelledMoment(one.customer_id, int(at), index[rule.end], int(at))
+            elif (value := one.values[ahead]) in index:
+                next_us = int(one.at_us[ahead])
+                yield LabelledMoment(one.customer_id, int(at), index[value], next_us)
     if not found:
         raise _no_events()
 
@@ -177,25 +184,39 @@ def _active_customers(
     active_us, ahead_us = int(active_days * DAY_US), int(ahead_days * DAY_US)
     events = list(_event_times(ledger, event_type, prop))
     for moment in _moment_times(domain, shift, events, active_us, ahead_us):
-        for customer_id, at_us, values in events:
-            seen = int(np.searchsorted(at_us, moment, side="right"))
-            if seen == 0 or at_us[seen - 1] < moment - active_us:
+        for one in events:
+            seen = int(np.searchsorted(one.at_us, moment, side="right"))
+            recent = int(np.searchsorted(one.at_us[:seen], moment - active_us))
+            if not (one.known_us[recent:seen] <= moment).any():
                 continue
-            returned = seen < len(at_us) and bool(at_us[seen] <= moment + ahead_us)
-            yield _ActiveCustomer(
-                customer_id, moment, returned, values[seen] if returned and prop else ""
-            )
+            returned = seen < len(one.at_us) and bool(one.at_us[seen] <= moment + ahead_us)
+            value = one.values[seen] if returned and prop else ""
+            yield _ActiveCustomer(one.customer_id, moment, returned, value)
 
 
-_EventTimes = tuple[str, NDArray[np.int64], list[str]]
+class _EventTimes(NamedTuple):
+    """The events of one type of a customer, in order of time.
+
+    Attributes
+    ----------
+    at_us, known_us : shape (n,)
+        The times at which the events occurred, and from which they were known.
+    values : n texts, or none
+        One property of each.
+    """
+
+    customer_id: str
+    at_us: NDArray[np.int64]
+    known_us: NDArray[np.int64]
+    values: list[str]
 
 
 def _event_times(ledger: Ledger, event_type: str, prop: str = "") -> Iterator[_EventTimes]:
-    """Yield each customer with the times of its events of one type, and one property of each."""
+    """Yield the times of each customer's events of one type, and one property of each."""
     columns = tables.events.c
     at = sa.type_coerce(columns.occurred_at, sa.BigInteger)
     query = (
-        sa.select(columns.customer_id, at, columns.properties)
+        sa.select(columns.customer_id, at, KNOWN_AT, columns.properties)
         .where(columns.type == event_type)
         .order_by(columns.customer_id, columns.occurred_at, columns.event_id)
     )
@@ -204,8 +225,10 @@ def _event_times(ledger: Ledger, event_type: str, prop: str = "") -> Iterator[_E
     for end in range(1, len(rows) + 1):
         if end == len(rows) or rows[end][0] != rows[start][0]:
             part = rows[start:end]
-            values = [from_json(row[2]).get(prop, "") for row in part] if prop else []
-            yield rows[start][0], np.array([row[1] for row in part], dtype=np.int64), values
+            values = [from_json(row[3]).get(prop, "") for row in part] if prop else []
+            at_us, known_us = np.array([row[1:3] for row in part], dtype=np.int64).T
+            # A caller's clock may be ahead of ours: nothing is known before it occurs.
+            yield _EventTimes(rows[start][0], at_us, np.maximum(at_us, known_us), values)
             start = end
 
 
@@ -216,8 +239,8 @@ def _moment_times(
     if not events:
         raise _no_events()
     # A label that looks past the end of the ledger would call every customer silent.
-    settled = max(int(at_us[-1]) for _, at_us, _ in events) - ahead_us
-    first = min(int(at_us[0]) for _, at_us, _ in events) + active_us
+    settled = max(int(one.at_us[-1]) for one in events) - ahead_us
+    first = min(int(one.at_us[0]) for one in events) + active_us
     last, step = settled, EVERY_DAYS * DAY_US
     plan = domain.moments
     if plan and plan.first and plan.last and plan.every_days:

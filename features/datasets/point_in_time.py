@@ -1,34 +1,32 @@
 """Reads features as of any moment in the past: exactly those that serving read then.
 
-The offline table keeps a state after every few events of a customer. The events between a kept
-state and the moment are folded from the ledger, so a moment may be any time, and the table takes
-a thirtieth of the space. Kept states that are out of date (a late event, a merge) are skipped, and
-the customer is folded from its first event. Every kept state is checked: it must be made of as
-many events as the ledger has by its time.
+At a moment, the events that had occurred and that the ledger had received count; an imported event
+counts as received when it occurred. The offline table keeps a state after every few events of a
+customer. The events between a kept state and the moment are folded from the ledger, so a moment
+may be any time, and the table takes a thirtieth of the space. Kept states that are out of date (a
+late event, a merge) are skipped, and the customer is folded from its first event; see
+`known_states.states_at`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from pydantic_core import from_json
 
 from features.business.domain import Domain
 from features.customers.attribute_history import attribute_versions, attributes_at
 from features.customers.profiles import ACCOUNT, account_key
-from features.journeys.fold import Fold
+from features.datasets.known_states import states_at
 from features.journeys.model_input import ModelInput
 from features.journeys.state import State
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.states.stored_events import MICROS, events_in_fold_order, events_of
+from features.states.stored_events import KNOWN_AT, events_in_fold_order, events_of
 from features.store.feast_store import FeatureStore
 
 CUSTOMERS_AT_ONCE = 500  # whose events are read in one query
@@ -103,7 +101,7 @@ class PointInTimeFeatures:
         for customer_id, events in self._events(list(places_of)):
             places = places_of[customer_id]
             rows = [None if customer_id in restated else kept[place] for place in places]
-            found = _states_at(self._fold, events, rows, [int(at_us[place]) for place in places])
+            found = states_at(self._fold, events, rows, [int(at_us[place]) for place in places])
             for place, state in zip(places, found, strict=True):
                 states[place] = state
         return pd.Series(states, dtype=object)  # numbered from 0, as `known` is
@@ -111,50 +109,18 @@ class PointInTimeFeatures:
     def _events(self, customer_ids: list[str]) -> Iterator[tuple[str, list[Any]]]:
         """Yield each customer's events in order; customers without events are left out."""
         for account in (key for key in customer_ids if key.startswith(ACCOUNT)):
-            rows = self._ledger.read(lambda c, key=account: list(events_of(c, key)))  # type: ignore[misc]
+            rows = self._ledger.read(lambda c, key=account: list(events_of(c, key, KNOWN_AT)))  # type: ignore[misc]
             yield account, [(account, *row[1:]) for row in rows]
         customer_ids = [key for key in customer_ids if not key.startswith(ACCOUNT)]
         for begin in range(0, len(customer_ids), CUSTOMERS_AT_ONCE):
             some = customer_ids[begin : begin + CUSTOMERS_AT_ONCE]
-            query = events_in_fold_order().where(tables.events.c.customer_id.in_(some))
+            query = events_in_fold_order(KNOWN_AT).where(tables.events.c.customer_id.in_(some))
             rows = self._ledger.read(lambda c, query=query: c.execute(query).all())  # type: ignore[misc]
             start = 0
             for end in range(1, len(rows) + 1):
                 if end == len(rows) or rows[end][0] != rows[start][0]:
                     yield rows[start][0], list(rows[start:end])
                     start = end
-
-
-def _states_at(
-    fold: Fold, events: Sequence[Any], kept: Sequence[Any], at_us: Sequence[int]
-) -> list[State | None]:
-    """Fold the states of one customer as of moments, each from the latest kept one.
-
-    Parameters
-    ----------
-    events : of one customer, in order
-    kept, at_us : shape (n_moments,), rising in time; ``kept`` are states from `Fold.pack`
-    """
-    found: list[State | None] = []
-    state, folded_us, index = None, -1, 0
-    for row, moment in zip(kept, at_us, strict=True):
-        known = None if row is None else fold.unpack(np.asarray(row).tolist())
-        if known is not None and (kept_us := round(fold.last_at(known) * MICROS)) > folded_us:
-            by_then = bisect_right(events, kept_us, key=itemgetter(3))
-            if by_then == fold.events_n(
-                known
-            ):  # else a later event came at the instant of the last one
-                state, folded_us = known, kept_us
-        while index < len(events) and events[index][3] <= moment:
-            _, kind, channel, event_us, properties = events[index]
-            if event_us > folded_us:
-                state = fold.empty() if state is None else state
-                state = fold.advance(state, kind, channel, event_us / MICROS, from_json(properties))
-            index += 1
-        if index:
-            folded_us = max(folded_us, events[index - 1][3])
-        found.append(state)
-    return found
 
 
 def _restated(connection: sa.Connection) -> set[str]:

@@ -36,16 +36,29 @@ class AppendResult(NamedTuple):
 
 
 def append_events(
-    connection: sa.Connection, normalizer: KeyNormalizer, events: Sequence[Event], now: datetime
+    connection: sa.Connection,
+    normalizer: KeyNormalizer,
+    events: Sequence[Event],
+    now: datetime,
+    *,
+    imported: bool = False,
 ) -> AppendResult:
-    """Append new events, each to its customer, and link the keys that an event names together."""
+    """Append new events, each to its customer, and link the keys that an event names together.
+
+    An event is known from ``now`` on; an ``imported`` one from the time at which it occurred.
+    """
     fresh, duplicates, refused = _classify(connection, events)
     merges = link_all(connection, normalizer, _causes(fresh), now)
     customer_of = resolve_each(connection, {event.subject for event in fresh}) if fresh else {}
     new_events: dict[str, list[Event]] = {}
     for event in fresh:
         new_events.setdefault(customer_of.get(event.subject, event.subject), []).append(event)
-    rows = [_row(event, customer_id) for customer_id, new in new_events.items() for event in new]
+    received_at = None if imported else now
+    rows = [
+        _row(event, customer_id, received_at)
+        for customer_id, new in new_events.items()
+        for event in new
+    ]
     tables.insert_new(connection, tables.events, rows)
     return AppendResult(new_events, duplicates, refused, merges)
 
@@ -97,7 +110,7 @@ def _content(event: Event) -> list[Any]:
     return [event.subject, event.type, at_us, event.channel, event.properties_json]
 
 
-def _row(event: Event, customer_id: str) -> dict[str, Any]:
+def _row(event: Event, customer_id: str, received_at: datetime | None) -> dict[str, Any]:
     return {
         "customer_id": customer_id,
         "occurred_at": event.occurred_at,
@@ -106,4 +119,5 @@ def _row(event: Event, customer_id: str) -> dict[str, Any]:
         "type": event.type,
         "channel": event.channel,
         "properties": event.properties_json,
+        "received_at": received_at,
     }

@@ -62,7 +62,7 @@ def write_batch(
     _mark_rewards(connection, outcomes)
     causes = dict.fromkeys(kept.links, "the table of customers")
     merged = link_all(connection, business.normalizer, causes, now)
-    done = append_events(connection, business.normalizer, kept.events, now)
+    done = append_events(connection, business.normalizer, kept.events, now, imported=True)
     mark_loaded(connection, EventRules.of(business.domain), done.new_events)
     left_out += [str(error) for error in done.refused.values()]
     merged_away = {one.loser for one in (*merged, *done.merges)}

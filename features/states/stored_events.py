@@ -41,6 +41,11 @@ _COLUMNS = tables.events.c
 # As integers: making 10 million datetimes would take longer than the fold.
 _AT = sa.type_coerce(_COLUMNS.occurred_at, sa.BigInteger)
 _ROW = (_COLUMNS.event_id, _COLUMNS.type, _COLUMNS.channel, _AT, _COLUMNS.properties)
+# The time from which an event was known, microseconds since 1970. An imported event has no time
+# of its own, and counts as known when it occurred.
+KNOWN_AT = sa.type_coerce(
+    sa.func.coalesce(_COLUMNS.received_at, _COLUMNS.occurred_at), sa.BigInteger
+)
 
 
 def _bound(name: str) -> tuple[sa.BindParameter[int], sa.BindParameter[str]]:
@@ -127,22 +132,21 @@ def _from_places(
     return [statement.rows(connection, values | {"place": place}) for place in places]
 
 
-def events_of(connection: sa.Connection, key: str) -> Iterator[Any]:
-    """Read all events of a customer or account; see `events_after`."""
+def events_of(connection: sa.Connection, key: str, *more: sa.ColumnElement[Any]) -> Iterator[Any]:
+    """Read all events of a customer or account; see `events_after`. ``more`` columns come last."""
     is_account, moving = key.startswith(ACCOUNT), is_any_relocating(connection)
     mine = _OF[is_account, moving]
     if moving and not is_account:
         mine = belongs_to(tables.events, sa.select(_KEY))
-    query = sa.select(*_ROW).where(mine).order_by(*_IN_ORDER)
+    query = sa.select(*_ROW, *more).where(mine).order_by(*_IN_ORDER)
     yield from connection.execute(query, {"key": key.removeprefix(ACCOUNT)})
 
 
-def events_in_fold_order() -> Any:
+def events_in_fold_order(*more: sa.ColumnElement[Any]) -> Any:
     """Make the query for all events in the order of folding.
 
-    Rows are customer, type, channel, time (microseconds since 1970) and properties (JSON).
+    Rows are customer, type, channel, time (microseconds since 1970), properties (JSON), and then
+    ``more`` columns.
     """
-    query = sa.select(
-        _COLUMNS.customer_id, _COLUMNS.type, _COLUMNS.channel, _AT, _COLUMNS.properties
-    )
+    query = sa.select(_COLUMNS.customer_id, *_ROW[1:], *more)
     return query.order_by(_COLUMNS.customer_id, _COLUMNS.occurred_at, _COLUMNS.event_id)

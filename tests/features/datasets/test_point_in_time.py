@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -96,6 +96,21 @@ def take(worker, *sent, now=NOW):
     assert taken.rejected == []
 
 
+def received(ledger, chance, *event_ids):
+    """Spread the times at which events came: most when they occurred, some days later."""
+
+    def spread(connection):
+        for row in connection.execute(sa.select(tables.events)).all():
+            if event_ids and row.event_id not in event_ids:
+                continue
+            late = chance.choice([None, 0 * DAY, 0 * DAY, 0 * DAY, DAY / 4, 2 * DAY, 20 * DAY])
+            at = None if late is None else row.occurred_at + late
+            mine = tables.events.c.event_id == row.event_id
+            connection.execute(sa.update(tables.events).where(mine).values(received_at=at))
+
+    ledger.write_now(spread)
+
+
 def some_events(chance, count, first, days):
     """Seeded events, many of them at one instant."""
     for number in range(first, first + count):
@@ -117,6 +132,7 @@ def lived(ledger, store, worker, chance):
     companies = [person(f"c{n}", ["acme", "beta"][n % 2]) for n in range(5)]
     add(ledger, tables.customers, *companies, person("none", "acme"))
     take(worker, *some_events(chance, 300, 0, 40))
+    received(ledger, chance)
     rebuild(ledger, store)
     return ledger
 
@@ -143,7 +159,7 @@ def moments(chance, ledger, count=150):
 
 
 def is_exact(ledger, store, asked):
-    """Assert that the state as of each moment is the fold of all events up to it."""
+    """Assert that the state as of each moment is the fold of all events known at it."""
     known = PointInTimeFeatures(ledger, store, SHOP).as_of(asked, "churn_v1")
     pd.testing.assert_frame_equal(known[list(asked)], asked)
     for row in known.itertuples():
@@ -211,7 +227,10 @@ def test_events_since_the_build_are_known_without_another_one(lived, store, work
 
 
 def test_late_events_since_the_build_are_in_the_past_too(lived, store, worker, chance):
-    take(worker, *some_events(chance, 60, 1000, 50))
+    sent = list(some_events(chance, 60, 1000, 50))
+    take(worker, *sent)
+    assert is_exact(lived, store, moments(chance, lived))
+    received(lived, chance, *(one["event_id"] for one in sent))
     assert is_exact(lived, store, moments(chance, lived))
     assert is_shown(lived, store)
 
@@ -225,6 +244,7 @@ def test_an_event_at_the_very_instant_of_the_last_one_is_in_the_past_too(
     if not heard:
         ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
     take(worker, event(2, "c1", kind="order", amount_eur=8))
+    received(ledger, chance)
     asked = pd.DataFrame(
         {"customer_id": ["c1"] * 3, "event_timestamp": [NOW - DAY, NOW, NOW + DAY]}
     )
@@ -360,26 +380,74 @@ def test_a_past_without_a_single_account_is_exact_too(ledger, store, worker):
     assert is_exact(ledger, store, pd.DataFrame({"customer_id": ["c1"], "event_timestamp": [NOW]}))
 
 
-def test_training_reads_what_serving_would_have_read_then(ledger, store, worker, chance):
-    model_input, served = ModelInput(SHOP), []
+@pytest.fixture
+def served(ledger, store, worker, chance):
+    """Events of a month come one by one, some of them days late; what serving read after each."""
+    model_input, found, asked = ModelInput(SHOP), [], []
     add(ledger, tables.customers, person("c1", "acme", plan="plus"), person("c2", "acme"))
     rebuild(ledger, store)
-    told = sorted(some_events(chance, 40, 0, 30), key=lambda one: one["occurred_at"])
+    sent = [
+        (datetime.fromisoformat(one["occurred_at"]), one) for one in some_events(chance, 60, 0, 30)
+    ]
+    late = [chance.choice([0, 0, 1, 9]) * DAY for _ in sent]
+    came = sorted(zip(sent, late, strict=True), key=lambda one: one[0][0] + one[1])
+    for number, ((at, one), behind) in enumerate(came):
+        now = at + behind + number * TICK  # no two at one instant
+        told = {**one, "occurred_at": (now - behind).isoformat()}
+        take(worker, told, now=now)
+        who = (*told["identifiers"], told.get("customer_id"))[0]
+        known = store.online(who)
+        row = known.attributes, known.state, now.timestamp(), known.account_state
+        found.append(model_input.read(*row))
+        asked.append((who, now))
+    frame = pd.DataFrame(asked, columns=["customer_id", "event_timestamp"])
+    return frame.astype({"event_timestamp": "datetime64[us, UTC]"}), np.array(found)
+
+
+def trained_on(ledger, store, asked):
+    history = PointInTimeFeatures(ledger, store, SHOP)
+    return training_frame(history, asked, "churn_v1", SHOP).to_numpy()
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_training_reads_what_serving_read_then_though_late_events_came_since(ledger, store, served):
+    asked, read = served
+    np.testing.assert_array_equal(trained_on(ledger, store, asked), read)
+    rebuild(ledger, store)
+    np.testing.assert_array_equal(trained_on(ledger, store, asked), read)
+
+
+def test_a_frame_that_ignores_when_events_were_received_is_another(
+    ledger, store, served, monkeypatch
+):
+    """The planted leak: each event counts from the time at which it occurred."""
+    asked, read = served
+    occurred = sa.type_coerce(tables.events.c.occurred_at, sa.BigInteger)
+    monkeypatch.setattr("features.datasets.point_in_time.KNOWN_AT", occurred)
+    leaky = ~np.isclose(trained_on(ledger, store, asked), read, equal_nan=True).all(axis=1)
+    assert 0.3 < leaky.mean() < 1
+
+
+def test_a_late_event_is_in_the_frame_of_customer_and_account_once_it_was_received(
+    ledger, store, worker
+):
+    add(ledger, tables.customers, person("c1", "acme"), person("c2", "acme"))
+    take(worker, event(1, "c1", at=NOW - 9 * DAY), now=NOW - 9 * DAY)
+    rebuild(ledger, store)
+    late = event(2, "c1", at=NOW - 5 * DAY)
+    for now in (NOW - 2 * DAY, NOW - DAY):  # the second time it is a duplicate
+        take(worker, late, now=now)
+    times = [NOW - days * DAY for days in (6, 5, 3, 2, 1)]
     asked = pd.DataFrame(
-        {
-            "customer_id": [(*one["identifiers"], one.get("customer_id"))[0] for one in told],
-            "event_timestamp": pd.to_datetime([one["occurred_at"] for one in told]),
-        }
-    )
-    for number, one in enumerate(told):
-        at = asked["event_timestamp"][number] + number * TICK  # no two at one instant
-        asked.loc[number, "event_timestamp"] = at
-        take(worker, {**one, "occurred_at": at.isoformat()})
-        known = store.online(asked["customer_id"][number])
-        row = known.attributes, known.state, at.timestamp(), known.account_state
-        served.append(model_input.read(*row))
-    trained = training_frame(PointInTimeFeatures(ledger, store, SHOP), asked, "churn_v1", SHOP)
-    np.testing.assert_array_equal(trained.to_numpy(), np.array(served))
+        [(who, at) for who in ("c1", "c2") for at in times],
+        columns=["customer_id", "event_timestamp"],
+    ).astype({"event_timestamp": "datetime64[us, UTC]"})
+    for _ in range(2):
+        known = PointInTimeFeatures(ledger, store, SHOP).as_of(asked, "churn_v1")
+        own = [state and FOLD.events_n(state) for state in known["state"]]
+        assert own == [1, 1, 1, 2, 2] + 5 * [None]
+        assert [FOLD.events_n(state) for state in known["account_state"]] == [1, 1, 1, 2, 2] * 2
+        rebuild(ledger, store)
 
 
 def bytes_on_disk(store):

@@ -19,9 +19,9 @@ NORMALIZER = KeyNormalizer(SHOP)
 def append(ledger):
     """Appends events in one transaction."""
 
-    def appended(*sent):
+    def appended(*sent, **more):
         events = [parse_event(one, SHOP, NORMALIZER, NOW) for one in sent]
-        return ledger.write_now(lambda c: append_events(c, NORMALIZER, events, NOW))
+        return ledger.write_now(lambda c: append_events(c, NORMALIZER, events, NOW, **more))
 
     return appended
 
@@ -44,6 +44,14 @@ def test_the_same_event_is_a_duplicate_and_another_with_its_id_is_refused(append
     assert ([*done.new_events], done.duplicates, [*done.refused]) == (["ann"], [0], [1])
     assert "event_id is 'e1', which is there with another content" in str(done.refused[1])
     assert len(rows(ledger, tables.events)) == 2
+
+
+def test_a_live_event_keeps_when_it_was_first_received_and_an_imported_one_does_not(append, ledger):
+    append(event(1, "ann"), imported=True)
+    append(event(1, "ann"), event(2, "ann"))
+    append(event(2, "ann"), imported=True)
+    kept = {row.event_id: row.received_at for row in rows(ledger, tables.events)}
+    assert kept == {"e1": None, "e2": NOW}
 
 
 def test_keys_that_an_event_names_together_merge_their_customers(append):
