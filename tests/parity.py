@@ -87,6 +87,24 @@ class Business:
         some = self.customers[self.customers["customer_id"].isin(names)]
         return replace(self, customers=some, events={name: self.events[name] for name in names})
 
+    def halves(self, customers: int) -> tuple[Business, Business]:
+        """Every other event of the first customers, and the others.
+
+        Who was met as a cookie is left out: such a customer was somebody else before.
+        """
+        part = self.part(customers)
+        events = {
+            name: own
+            for name, own in part.events.items()
+            if not any("cookie:" in key for one in own for key in one.get("identifiers", ()))
+        }
+        some = part.customers[part.customers["customer_id"].isin(events)]
+        left, right = (
+            replace(part, customers=some, events={name: own[n::2] for name, own in events.items()})
+            for n in range(2)
+        )
+        return left, right
+
 
 def grocery(source: Path, at_least: int, now: datetime) -> Business:
     """Whole households of the imported grocer; some also come as a cookie, until that is linked."""

@@ -28,7 +28,10 @@ def one_moment(toy_domain):
 
 @pytest.fixture
 def ordered(ledger):
-    """Puts orders into the ledger: times from ``MOMENT``, each with its kind or None."""
+    """Puts orders into the ledger: times from ``MOMENT``, each with its kind or None.
+
+    A third value is the time at which a live order was received.
+    """
 
     def put(customer_id, *orders, event_type="order"):
         rows = [
@@ -40,8 +43,9 @@ def ordered(ledger):
                 "occurred_at": MOMENT + after,
                 "channel": "app",
                 "properties": json.dumps({"amount_eur": 1} | ({"kind": kind} if kind else {})),
+                "received_at": MOMENT + came[0] if came else None,
             }
-            for number, (after, kind) in enumerate(orders)
+            for number, (after, kind, *came) in enumerate(orders)
         ]
         ledger.write_now(lambda connection: insert_new(connection, tables.events, rows))
         return ledger
@@ -112,6 +116,26 @@ def test_intent_is_the_kind_of_the_next_order_if_it_comes_in_time(
 ):
     ordered("end", *_times(SETTLED))
     moments = intent_moments(ordered("c1", *orders), one_moment, NO_SHIFT)
+    assert moments["label"].tolist() == ([] if label is None else [label])
+
+
+@pytest.mark.parametrize("ask", [churn_moments, intent_moments], ids=["churn", "intent"])
+@pytest.mark.parametrize(
+    ("orders", "label"),
+    [
+        ([(-DAY, "small", DAY)], None),
+        ([(-DAY, "small", 0 * DAY)], 0),
+        ([(-40 * DAY, "small"), (-DAY, "small", TICK)], None),
+        ([(-30 * DAY, "small"), (-DAY, "small", DAY)], 0),
+        ([(-DAY, "small", -2 * DAY)], 0),
+    ],
+)
+def test_who_is_active_follows_from_the_events_received_by_the_moment(
+    ordered, one_moment, ask, orders, label
+):
+    """The next order is late as well, but a label is about what happened."""
+    ordered("end", *_times(SETTLED))
+    moments = ask(ordered("c1", *orders, (DAY, "small", 40 * DAY)), one_moment, NO_SHIFT)
     assert moments["label"].tolist() == ([] if label is None else [label])
 
 
@@ -306,6 +330,21 @@ def test_events_at_one_instant_are_one_moment_after_the_last_of_them(ordered, af
     assert _labels(intent_moments(ledger, after_each, NO_SHIFT)) == [
         ("a", 0 * DAY, BIG, TICK),
         ("a", TICK, END, TICK),
+    ]
+
+
+def test_a_live_event_gives_the_moment_at_which_it_was_received(ordered, after_each):
+    """Two orders come together when the third is there already; one comes before it occurs."""
+    ledger = ordered(
+        "a",
+        *((0 * DAY, "big", TICK), (DAY, "small", 4 * DAY), (2 * DAY, "big", 4 * DAY)),
+        *((3 * DAY, "small", 3 * DAY), (6 * DAY, "big", 5 * DAY)),
+    )
+    assert _labels(intent_moments(ledger, after_each, NO_SHIFT)) == [
+        ("a", TICK, SMALL, DAY),
+        ("a", 3 * DAY, BIG, 6 * DAY),
+        ("a", 4 * DAY, BIG, 6 * DAY),
+        ("a", 6 * DAY, END, 6 * DAY),
     ]
 
 

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
+from features.ledger import tables
 from tests.conftest import Built
 from tests.parity import (
     CONTROLS,
@@ -22,8 +24,15 @@ from tests.parity import (
     TWICE,
     Compared,
     compare,
+    differences,
+    frame_at,
     grocery,
     helpdesk,
+    home_of,
+    interleaved,
+    live,
+    moments_of,
+    prepared,
 )
 
 pytestmark = pytest.mark.server
@@ -62,6 +71,24 @@ def test_every_feature_of_every_customer_is_the_same_live_and_in_batch(compared)
 
 def test_what_was_served_is_what_training_finds_in_the_history_of_the_same_home(compared):
     assert compared.in_its_own_history() == []
+
+
+def test_what_was_served_is_what_training_finds_though_half_of_the_events_came_later(
+    compared, tmp_path, monkeypatch
+):
+    early, late = compared.business.halves(15)
+    home = prepared(tmp_path, early)
+    served = live(home, early, interleaved(early))
+    live(home, late, interleaved(late))  # the decisions are there: they are not made again
+    env, moments = home_of(home, early), moments_of(served)
+    assert differences(served, frame_at(env, moments)) == []
+    assert frame_at(env, moments.assign(event_timestamp=datetime.now(UTC)))["events_n"].sum() == (
+        early.total + late.total
+    )
+    # The planted leak: each event counts from the time at which it occurred.
+    occurred = sa.type_coerce(tables.events.c.occurred_at, sa.BigInteger)
+    monkeypatch.setattr("features.datasets.point_in_time.KNOWN_AT", occurred)
+    assert any("events_n" in one for one in differences(served, frame_at(env, moments)))
 
 
 def test_the_events_came_late_and_twice_as_often_as_promised(compared):
