@@ -520,8 +520,8 @@ MUTATIONS = (
     Mutation(
         "batch",
         "features/datasets/known_states.py",
-        "bisect_right(known_us, moment)",
-        "max(bisect_right(known_us, moment) - 1, 0)",
+        "events[folded:complete]",
+        "events[max(folded - 1, 0) : complete]",
     ),
     Mutation(
         "batch",

@@ -44,7 +44,8 @@ def states_at(
         For each moment the state, or None if no event was known.
     """
     # From known_us[n] on, all of the first n + 1 events were known; it rises, so it is bisected.
-    known_us = list(accumulate((max(event[_AT], event[_KNOWN]) for event in events), max))
+    each_us = map(max, map(itemgetter(_AT), events), map(itemgetter(_KNOWN), events))
+    known_us = list(accumulate(each_us, max))
     found: list[State | None] = []
     state, folded = None, 0
     for row, moment in zip(kept, at_us, strict=True):

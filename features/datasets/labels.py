@@ -186,12 +186,21 @@ def _active_customers(
     for moment in _moment_times(domain, shift, events, active_us, ahead_us):
         for one in events:
             seen = int(np.searchsorted(one.at_us, moment, side="right"))
-            recent = int(np.searchsorted(one.at_us[:seen], moment - active_us))
-            if not (one.known_us[recent:seen] <= moment).any():
+            if not _is_known_since(one, seen, moment - active_us, moment):
                 continue
             returned = seen < len(one.at_us) and bool(one.at_us[seen] <= moment + ahead_us)
             value = one.values[seen] if returned and prop else ""
             yield _ActiveCustomer(one.customer_id, moment, returned, value)
+
+
+def _is_known_since(one: _EventTimes, seen: int, since: int, moment: int) -> bool:
+    """Whether an event from ``since`` on, among the first ``seen``, was known at the moment."""
+    if seen == 0 or one.at_us[seen - 1] < since:
+        return False
+    if one.known_us[seen - 1] <= moment:
+        return True
+    recent = int(np.searchsorted(one.at_us, since))
+    return bool((one.known_us[recent:seen] <= moment).any())
 
 
 class _EventTimes(NamedTuple):
