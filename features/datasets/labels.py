@@ -194,7 +194,7 @@ def _active_customers(
 
 
 def _is_known_since(one: _EventTimes, seen: int, since: int, moment: int) -> bool:
-    """Whether an event from ``since`` on, among the first ``seen``, was known at the moment."""
+    """Return whether one of the first ``seen`` events, from ``since`` on, was known by then."""
     if seen == 0 or one.at_us[seen - 1] < since:
         return False
     if one.known_us[seen - 1] <= moment:

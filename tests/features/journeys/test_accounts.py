@@ -39,7 +39,7 @@ def test_an_account_is_built_from_the_events_of_its_members(ledger, tmp_path, mo
         for name in MEMBERS
     ]
     add(ledger, customers, *people)
-    ledger.write_now(lambda c: append_events(c, KeyNormalizer(domain), events, NOW))
+    ledger.write_now(lambda c: append_events(c, KeyNormalizer(domain), events, NOW, imported=True))
     build_features(ledger, store, domain, NOW)
 
     fold = Fold(domain)
