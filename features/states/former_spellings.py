@@ -19,6 +19,7 @@ from features.customers.profiles import all_accounts_of, update_account_members
 from features.errors import InvalidKey
 from features.identity.keys import ANONYMOUS_RANK, KeyNormalizer
 from features.identity.links import link, resolve
+from features.identity.tombstones import forgotten
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.states.state_rows import delete_states, request_refold
@@ -86,6 +87,8 @@ def _former_spellings(
 def _link(
     connection: sa.Connection, normalizer: KeyNormalizer, pair: tuple[str, str], now: datetime
 ) -> None:
+    if forgotten(connection, pair):  # a link would store the key of a forgotten customer again
+        return
     if normalizer.rank(pair[0]) == ANONYMOUS_RANK and _copy_logins(connection, *pair):
         return
     if resolve(connection, [pair[0]]) == resolve(connection, [pair[1]]):

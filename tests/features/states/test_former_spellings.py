@@ -118,6 +118,13 @@ def test_a_key_that_nobody_can_send_is_left(ledger):
     assert link_former_spellings(ledger, SHOP, NOW) == 0
 
 
+def test_the_key_of_a_forgotten_customer_is_not_stored_again(ledger):
+    ledger.write_now(lambda connection: add_tombstones(connection, [TODAY], NOW))
+    add(ledger, tables.events, stored("e1", FORMER, NOW))
+    link_former_spellings(ledger, SHOP, NOW)
+    assert rows(ledger, tables.identities) == rows(ledger, tables.links) == []
+
+
 def test_a_device_keeps_its_holders_in_the_new_spelling(ledger):
     held = {"key": COOKIE[0], "at": NOW - DAY, "event_id": "e1", "holder": "c1"}
     add(ledger, tables.logins, held | {"node": COOKIE[0], "void": False})
