@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.domain import load_domain
+from features.identity.candidates import MergeCandidate, note_candidates
 from features.ingest.load_tables import load_folder
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -227,6 +228,30 @@ def test_who_is_forgotten_leaves_no_byte_in_the_tables_and_is_refused(place):
     assert place.postgres.files_with(place.url, SECRET) == set()
     about = {"identifiers": [email], "channel": "app"}
     assert server.post("/v1/decide", about)[0] == 410
+
+
+def test_candidates_are_decided_and_merged_customers_erased_when_confirmed(place, written):
+    server = place.server
+    names = [f"pg-one-{number}" for number in range(3)]
+    send(server, *(event(f"e-{name}", name) for name in names))
+    found = [MergeCandidate.of(names[0], one, "cookie:pg-kiosk", "device") for one in names[1:]]
+    written.write_now(lambda c: note_candidates(c, found, datetime.now(UTC)))
+    route, after, pairs = "/v1/merge_candidates", None, []
+    for _ in found:
+        answer = server.post(route, {"limit": 1, "after": after})[1]
+        pairs += [(one["left"], one["right"]) for one in answer["candidates"]]
+        after = answer["next"]
+    assert after is None and pairs == [(names[0], one) for one in names[1:]]
+    for right, decision in zip(names[1:], ("confirm", "refuse"), strict=True):
+        body = {"left": names[0], "right": right, "decision": decision, "cause": "a call"}
+        done = server.post(route, body)
+        assert done[0] == 200 and server.again().post(route, body) == done
+    about = {"customer_id": names[1]}
+    status, answer = server.post("/v1/forget", about)
+    assert (status, answer["would_erase"]) == (409, names[:2]), answer
+    status, answer = server.post("/v1/forget", about | {"confirm": answer["would_erase"]})
+    assert (status, answer["erased"]["events"]) == (200, 2), answer
+    assert server.post(route, {"status": "refused"})[1]["candidates"] == []
 
 
 @dataclass
