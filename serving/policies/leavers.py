@@ -29,12 +29,12 @@ class LeaverRules:
 
     def removals(self, facts: ContactFacts) -> list[FixedRemovals]:
         """List what is removed from one decision."""
-        if not self._customers_leave:
-            return []
         if facts.left_at is not None:
             date = f"{facts.left_at:%Y-%m-%d}"
             text = f"the customer left on {date}; nothing is offered but what is for leavers"
             return [same_for_all(HAS_LEFT, self._courting, (text, date))]
+        if not self._customers_leave:
+            return []
         found = []
         if facts.features_problem:
             text = (
