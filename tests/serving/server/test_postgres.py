@@ -149,6 +149,19 @@ def test_an_event_taken_by_one_worker_is_in_the_next_decision_of_the_other(place
         assert decide(reader, customer_id=name, decision_id=name)["known"]
 
 
+def test_a_change_of_attributes_is_in_the_next_decision_of_the_other_worker(place, written):
+    pair = place.server.of_each_worker(2)
+    ages = load_domain(GROCERY).attributes["age"].values
+    for number in range(20):
+        writer, reader = pair[number % 2], pair[(number + 1) % 2]
+        body = {"customer_id": "h7", "attributes": {"age": ages[number % len(ages)]}}
+        status, answer = writer.post("/v1/attributes", body)
+        assert status == 200 and answer["changed"] == ["age"], answer
+        decide(reader, customer_id="h7", decision_id=f"pg-age-{number}")
+        assert read_by(written, f"pg-age-{number}")["age"] == number % len(ages)
+    assert len(view(place.server, "h7")["attribute_history"]) == 20
+
+
 def test_many_askers_of_one_id_on_both_workers_get_one_decision(place, written):
     pair = place.server.of_each_worker(2)
 
