@@ -12,14 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features.customers.attribute_rows import Values, value_at, values_over_time
 from features.ledger import tables
 from features.ledger.statements import select_in_batches
+
+# By the time from which it holds, in microseconds since 1970: the value of one attribute.
+Values = dict[int, str | None]
+EVER = 0
 
 _FACTS, _NAMES = tables.customers.c, tables.identities.c
 _LINKED = (
@@ -113,6 +116,35 @@ def attribute_history(connection: sa.Connection, customer_id: str) -> list[PastV
     return sorted(found, key=lambda one: one.from_at or tables.EPOCH, reverse=True)
 
 
+def values_over_time(
+    connection: sa.Connection, keys: Iterable[str] | None = None
+) -> dict[str, dict[str, Values]]:
+    """Read the values of the attributes that have changed, by key and by name.
+
+    Parameters
+    ----------
+    keys
+        Of customers; None for all.
+    """
+    query, column = sa.select(tables.attribute_changes), tables.attribute_changes.c.customer_id
+    rows: Iterable[sa.Row[Any]] = (
+        connection.execute(query)
+        if keys is None
+        else select_in_batches(connection, query, column, keys)
+    )
+    known: dict[str, dict[str, Values]] = {}
+    for row in rows:
+        values = known.setdefault(row.customer_id, {}).setdefault(row.name, {})
+        values[tables.micros(row.from_at)] = row.value
+    return known
+
+
+def value_at(values: Values, at_us: int) -> str | None:
+    """Return the value of an attribute that holds at a time; None if it is unknown then."""
+    before = [one for one in values if one <= at_us]
+    return values[max(before)] if before else None
+
+
 def _versions(
     keys: Sequence[_Key], changes: Mapping[str, Mapping[str, Values]]
 ) -> list[AttributeVersion]:
@@ -120,7 +152,7 @@ def _versions(
     of_keys = [changes.get(one.key, {}) for one in keys]
     times = {at_us for names in of_keys for values in names.values() for at_us in values}
     versions: list[AttributeVersion] = []
-    for at_us in sorted({0, *times}):
+    for at_us in sorted({EVER, *times}):
         merged: dict[str, str] = {}
         for one, changed in zip(keys, of_keys, strict=True):
             past = {name: value_at(values, at_us) for name, values in changed.items()}

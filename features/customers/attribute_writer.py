@@ -17,22 +17,18 @@ attributes that have changed. The rules:
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
+from pydantic_core import from_json
 
-from features.customers.attribute_rows import (
-    EVER,
-    Values,
-    present_attributes,
-    store_attributes,
-    value_at,
-    values_over_time,
-)
+from features.customers.attribute_history import EVER, Values, value_at, values_over_time
 from features.ledger import tables
+from features.ledger.statements import select_in_batches
 
 
 class SentAttributes(NamedTuple):
@@ -81,7 +77,7 @@ def write_attributes(
     account
         The name of the attribute that is the account (`Domain.account`).
     """
-    present = present_attributes(connection, {one.customer_id for one in sent})
+    present = _present(connection, {one.customer_id for one in sent})
     new = {one.customer_id for one in sent} - present.keys()
     known = values_over_time(connection, present)
     changed: dict[str, list[str]] = defaultdict(list)
@@ -109,7 +105,7 @@ def write_attributes(
                 names.append(name)
     named = {one: names for one, names in changed.items() if names}
     written = {one: present[one] for one in [*new, *(named.keys() - new)]}
-    store_attributes(connection, written, told, account)
+    _store(connection, written, told, account)
     return WrittenAttributes(new, named, {one for one in left if one is not None})
 
 
@@ -132,3 +128,52 @@ def _from(
 
 def _held_from_ever(value: str | None) -> Values:
     return {} if value is None else {EVER: value}
+
+
+def _present(connection: sa.Connection, keys: Iterable[str]) -> dict[str, dict[str, str | None]]:
+    """Read the present attributes of the keys that have a row."""
+    columns = tables.customers.c
+    query = sa.select(columns.customer_id, columns.attributes)
+    found = select_in_batches(connection, query, columns.customer_id, keys)
+    return {row.customer_id: from_json(row.attributes) for row in found}
+
+
+def _store(
+    connection: sa.Connection,
+    present: Mapping[str, Mapping[str, str | None]],
+    told: Mapping[str, Mapping[str, Values]],
+    account: str | None,
+) -> None:
+    """Write the present attributes of some keys, and the values of attributes that have changed.
+
+    Parameters
+    ----------
+    present
+        By key of a customer, all its attributes.
+    told
+        By key and by name, all values; a single one that holds from ever is not written.
+    account
+        The name of the attribute that is also a column of its own.
+    """
+    rows = [
+        {
+            "customer_id": customer_id,
+            "attributes": json.dumps({k: v for k, v in values.items() if v is not None}),
+            "account": values.get(account) if account else None,
+        }
+        for customer_id, values in present.items()
+    ]
+    tables.upsert(connection, tables.customers, rows)
+    changes = [
+        {
+            "customer_id": customer_id,
+            "name": name,
+            "from_at": tables.from_micros(at_us),
+            "value": value,
+        }
+        for customer_id, names in told.items()
+        for name, history in names.items()
+        if [*history] != [EVER]  # what holds from ever stands in `customers`
+        for at_us, value in history.items()
+    ]
+    tables.upsert(connection, tables.attribute_changes, changes)
