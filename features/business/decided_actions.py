@@ -51,6 +51,7 @@ def without_other_keys(request: Mapping[str, Any], subject: str) -> dict[str, An
     if len({*named, *request.get("identifiers", ())}) <= 1:
         return dict(request)
     rest = {name: value for name, value in request.items() if name not in KEYS}
+    subject = subject.partition(" ")[0]  # of a device and its holder (`identity.holders`)
     own = {"customer_id": subject} if subject in named else {"identifiers": [subject]}
     return own | rest
 

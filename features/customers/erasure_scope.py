@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from features.errors import IdentityUnknown, NotConfirmed
 from features.identity.keys import KINDS, KeyNormalizer
-from features.identity.links import keys_of, resolve
+from features.identity.links import keys_of
+from features.identity.tombstones import find_customer
 from features.ledger import tables
 
 SHOWN = 20  # named keys in the sentence of an error; the answer holds all
@@ -69,7 +70,7 @@ def customers_of(connection: sa.Connection, keys: Sequence[str]) -> dict[str, li
         If nothing is stored under any of the keys.
     """
     # Each key by itself: the keys may belong to several customers.
-    found = dict.fromkeys(resolve(connection, [key]) for key in keys)
+    found = dict.fromkeys(find_customer(connection, [key]).customer_id for key in keys)
     customers = {customer_id: keys_of(connection, customer_id) for customer_id in found}
     known = {one: theirs for one, theirs in customers.items() if _is_known(connection, theirs)}
     if not known:
@@ -80,6 +81,11 @@ def customers_of(connection: sa.Connection, keys: Sequence[str]) -> dict[str, li
             remedy="Check the spelling. Nothing was changed, and nobody was forgotten.",
         )
     return known
+
+
+def subjects_of(connection: sa.Connection, keys: Sequence[str]) -> list[str]:
+    """Find the keys under which rows of some keys are stored: of a device, its present node."""
+    return [find_customer(connection, [key]).subject for key in keys]
 
 
 def _is_known(connection: sa.Connection, keys: Sequence[str]) -> bool:

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from features.business.decided_actions import decided_actions
 from features.business.domain import Domain
 from features.errors import InvalidRequest
+from features.identity.holders import base_key
 from features.identity.relocation import belongs_to, is_any_relocating
 from features.ledger import tables
 
@@ -105,7 +106,7 @@ def _event_content(row: Any, domain: Domain) -> dict[str, Any]:
     content = {
         "type": row.type,
         "channel": row.channel,
-        "key": row.subject,
+        "key": base_key(row.subject),
         "properties": from_json(row.properties),
     }
     if known := domain.events.get(row.type):
@@ -121,7 +122,11 @@ def _decisions(
     query = sa.select(tables.decisions).where(_of(connection, tables.decisions, customer_id))
     for row in _newest(connection, query, columns.decided_at, columns.decision_id, limit, before):
         cursor = TimelineCursor(tables.micros(row.decided_at), "decision", row.decision_id)
-        content = {"channel": row.channel, "key": row.subject, "actions": decided_actions(row)}
+        content = {
+            "channel": row.channel,
+            "key": base_key(row.subject),
+            "actions": decided_actions(row),
+        }
         yield TimelineItem(cursor, content)
 
 

@@ -11,7 +11,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from features.identity.keys import KeyNormalizer
+from features.identity.candidates import MergeCandidate, note_candidates
+from features.identity.holders import base_key
+from features.identity.keys import ANONYMOUS_RANK, KeyNormalizer
 from features.identity.links import Merge, rename_customer
 from features.identity.relocation import AT_ONCE, Past, past_of
 from features.ledger import tables
@@ -35,6 +37,12 @@ _LINKED = Statement(
 _OF_CUSTOMERS = (
     *(tables.events, tables.decisions, tables.contacts),
     *(tables.customers, tables.journey_states),
+)
+_SIZES = Statement(
+    sa.select(_IDENTITIES.customer_id, sa.func.count())
+    .where(_IDENTITIES.customer_id.in_(sa.select(_KEYS.c.value)))
+    .where(_IDENTITIES.rank < ANONYMOUS_RANK)
+    .group_by(_IDENTITIES.customer_id)
 )
 _WITH_ROWS = Statement(
     sa.select(_KEYS.c.value).where(
@@ -62,7 +70,8 @@ def link_all(
 ) -> list[Merge]:
     """Record that the two keys of each pair are one person, and merge their customers.
 
-    A link that was undone is not made again.
+    A link that was undone is not made again. One that would make a customer with too many keys
+    (`IdentityRules`) is not made either, but noted for people to decide.
 
     Parameters
     ----------
@@ -76,6 +85,7 @@ def link_all(
     """
     merging = _Merging(connection, normalizer, [pair for pair in causes if pair[0] != pair[1]])
     if not merging.pairs:
+        note_candidates(connection, merging.refused, at)
         return []
     merges = _merges_of_rows(connection, merging)
     _INSERT_KEY.run_many(
@@ -85,6 +95,7 @@ def link_all(
             for key in merging.new
         ],
     )
+    note_candidates(connection, merging.refused, at)
     at_us = tables.micros(at)
     links = [
         {"left": min(pair), "right": max(pair), "cause": causes[pair], "at_us": at_us}
@@ -116,6 +127,8 @@ class _Merging:
         The customer whom each loser became; that one may have lost later.
     with_rows
         Customers and new keys that have rows in the ledger.
+    refused
+        Pairs that people have to decide.
     """
 
     def __init__(
@@ -126,19 +139,24 @@ class _Merging:
         self._owners: dict[str, str] = {key: customer_id for key, customer_id, *_ in known}
         self.names = {customer_id: (rank, serial) for _, customer_id, rank, serial in known}
         self.with_rows = {*self.names}
+        unknown = [key for key in keys if key not in self._owners]
+        if unknown:
+            found = _WITH_ROWS.rows(connection, {"keys": as_json(unknown)})
+            self.with_rows |= {key for (key,) in found}
+        self._normalizer = normalizer
         self.new: list[str] = []
         self.pairs: list[tuple[str, str]] = []
         self.merged: list[tuple[str, str]] = []
         self.survivor_of: dict[str, str] = {}
+        self.refused: list[MergeCandidate] = []
         linked = self._linked(connection, pairs)
-        for pair in pairs:
-            one_way, other_way = pair, (pair[1], pair[0])
-            if one_way not in linked and other_way not in linked:
-                linked.add(pair)
-                self._add(pair, normalizer)
-        if self.new:
-            found = _WITH_ROWS.rows(connection, {"keys": as_json(self.new)})
-            self.with_rows |= {key for (key,) in found}
+        fresh = [pair for pair in pairs if (min(pair), max(pair)) not in linked]
+        joins = any(not any(map(normalizer.is_anonymous, pair)) for pair in fresh)
+        self._sizes = self._sizes_of(connection) if joins else {}
+        for pair in fresh:
+            if (min(pair), max(pair)) not in linked:  # else it is twice among the pairs
+                linked.add((min(pair), max(pair)))
+                self._add(pair)
 
     def customer(self, key: str) -> str:
         """Return the present customer of a key or of a former customer."""
@@ -159,18 +177,51 @@ class _Merging:
             return set()
         return {(one, other) for one, other in _LINKED.rows(connection, {"pairs": as_json(known)})}
 
-    def _add(self, pair: tuple[str, str], normalizer: KeyNormalizer) -> None:
+    def _sizes_of(self, connection: sa.Connection) -> dict[str, int]:
+        """Count the named keys of customers who are in the ledger."""
+        found = _SIZES.rows(connection, {"keys": as_json(self.names)}) if self.names else []
+        return dict.fromkeys(self.names, 0) | dict(found)
+
+    def _size(self, customer_id: str) -> int:
+        """Return the number of named keys of a customer. Devices merge nobody: they do not count.
+
+        A key that was never linked is a customer of one key.
+        """
+        return self._sizes.get(customer_id, 1 - self._normalizer.is_anonymous(customer_id))
+
+    def _refusal(self, pair: tuple[str, str]) -> MergeCandidate | None:
+        """Return a candidate if the merged customer would have too many keys."""
+        one, other = map(self.customer, pair)
+        sizes = self._size(one), self._size(other)
+        if one == other or 0 in sizes:
+            return None
+        size, rules = sum(sizes), self._normalizer.rules
+        weak = [key for key in pair if self._normalizer.kind(key) == "personal"]
+        # A new e-mail address of a customer is one key more; a known one may be of several people.
+        known = [key for key in weak if key in self._owners or key in self.with_rows]
+        left, right = map(base_key, pair)
+        if size > rules.largest:
+            return MergeCandidate.of(left, right, base_key((weak or pair)[-1]), "size")
+        if known and size > rules.largest_personal:
+            return MergeCandidate.of(left, right, known[0], "personal")
+        return None
+
+    def _add(self, pair: tuple[str, str]) -> None:
+        if refused := self._refusal(pair):
+            self.refused.append(refused)
+            return
         self.pairs.append(pair)
         for key in pair:
             if key not in self._owners:
                 self._owners[key] = key
-                self.names[key] = (normalizer.rank(key), NEW + len(self.new))
+                self.names[key] = (self._normalizer.rank(key), NEW + len(self.new))
                 self.new.append(key)
         one, other = map(self.customer, pair)
         if one != other:
             survivor, loser = sorted((one, other), key=self.names.__getitem__)
             self.survivor_of[loser] = survivor
             self.merged.append((survivor, loser))
+            self._sizes[survivor] = self._size(survivor) + self._size(loser)
 
 
 def _merges_of_rows(connection: sa.Connection, merging: _Merging) -> list[Merge]:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import sqlalchemy as sa
 
+from features.identity.links import resolve_each
 from features.ledger import tables
 
 Reason = Literal["device", "personal", "size"]
@@ -27,12 +28,17 @@ class MergeCandidate(NamedTuple):
         return cls(min(one, other), max(one, other), via, reason)
 
 
-Candidate = MergeCandidate
-
-
 def note_candidates(
     connection: sa.Connection, found: Iterable[MergeCandidate], at: datetime
 ) -> None:
-    """Add candidates that are new; those that people have decided stay as they are."""
-    rows = [one._asdict() | {"found_at": at, "status": "open"} for one in dict.fromkeys(found)]
+    """Add candidates that are new and not one customer; decided ones stay as they are."""
+    found = [*dict.fromkeys(found)]
+    if not found:
+        return
+    customer_of = resolve_each(connection, {key for one in found for key in one[:2]})
+    rows = [
+        one._asdict() | {"found_at": at, "status": "open"}
+        for one in found
+        if customer_of.get(one.left, one.left) != customer_of.get(one.right, one.right)
+    ]
     tables.insert_new(connection, tables.merge_candidates, rows)

@@ -1,4 +1,4 @@
-"""Deletes rows about who the forgotten customers are: links, merge candidates, moves of rows."""
+"""Deletes rows about who the forgotten customers are: links, candidates, logins, moves of rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,22 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from features.identity.holders import FORGOTTEN, base_key
+from features.identity.tombstones import hash_keys
 from features.ledger import tables
+from features.ledger.statements import Statement, as_json, texts_of
+
+_LOGINS = tables.logins.c
+_KEYS = sa.select(texts_of("keys").c.value)
+_DEVICES = sa.select(texts_of("devices").c.value)
+_THEIRS = Statement(sa.select(tables.logins).where(_LOGINS.holder.in_(_KEYS)))
+_OF_OTHERS = Statement(
+    sa.select(_LOGINS.key)
+    .where(_LOGINS.key.in_(_DEVICES), _LOGINS.holder.not_in(_KEYS), _LOGINS.holder != FORGOTTEN)
+    .distinct()
+)
+_DELETE = Statement(sa.delete(tables.logins).where(_LOGINS.holder.in_(_KEYS)))
+_DELETE_DEVICES = Statement(sa.delete(tables.logins).where(_LOGINS.key.in_(_DEVICES)))
 
 
 def erase_identity_rows(connection: sa.Connection, keys: Sequence[str]) -> None:
@@ -39,3 +54,43 @@ def stop_moving(connection: sa.Connection, keys: Sequence[str]) -> list[tuple[st
     found = connection.execute(query.where(moved.customer_id.not_in(keys))).all()
     connection.execute(sa.delete(tables.relocations).where(moved.subject.in_(keys)))
     return [(row.customer_id, row.subject) for row in found]
+
+
+def release_devices(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Delete the logins of forgotten customers; must be called before their tombstones are added.
+
+    If others have logged in on a device, what happens on it while a forgotten customer held it
+    stays refused: a login without a name, and with a hashed id of its event, keeps the time.
+
+    Parameters
+    ----------
+    keys
+        All keys and nodes of the customers.
+
+    Returns
+    -------
+    set of str
+        The devices, among those of the customers, that others have logged in on, too.
+    """
+    logins = _THEIRS.rows(connection, {"keys": as_json(keys)})
+    devices = sorted({row[0] for row in logins} | {base_key(key) for key in keys})
+    values = {"keys": as_json(keys), "devices": as_json(devices)}
+    shared = {key for (key,) in _OF_OTHERS.rows(connection, values)}
+    _DELETE.run(connection, {"keys": values["keys"]})
+    own = [key for key in devices if key not in shared]
+    _DELETE_DEVICES.run(connection, {"devices": as_json(own)})
+    kept = [row for row in logins if row[0] in shared and not row[5]]
+    ids = hash_keys(connection, [row[2] for row in kept])
+    rows = [
+        {"key": key, "at": tables.from_micros(at_us), "event_id": hashed, "void": False}
+        | {"holder": FORGOTTEN, "node": FORGOTTEN}
+        for (key, at_us, *_), hashed in zip(kept, ids, strict=True)
+    ]
+    tables.insert_new(connection, tables.logins, rows)
+    return shared
+
+
+def devices_of_others(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Find the devices, among some keys, that somebody who was not forgotten logged in on."""
+    values = {"keys": as_json([]), "devices": as_json(keys)}
+    return {key for (key,) in _OF_OTHERS.rows(connection, values)}

@@ -31,6 +31,7 @@ class KeyNormalizer:
     def __init__(self, domain: Domain) -> None:
         self._namespaces = domain.identifiers
         self._placeholders = Placeholders(domain.identity.placeholders)
+        self.rules = domain.identity
 
     def identifier(self, text: str) -> str:
         """Normalize an identifier: one Unicode form, and the rule of its namespace.
@@ -100,7 +101,8 @@ class KeyNormalizer:
         Returns
         -------
         tuple of str
-            The customer id first, each key once.
+            Each key once: the customer id, then identifiers in the order of `KINDS`; those of one
+            kind as the caller sent them. Devices are always last.
 
         Raises
         ------
@@ -108,7 +110,20 @@ class KeyNormalizer:
             If one of them cannot be used.
         """
         named = [self.customer(customer_id)] if customer_id else []
-        return tuple(dict.fromkeys([*named, *map(self.identifier, identifiers)]))
+        others = sorted(map(self.identifier, identifiers), key=self._strength)
+        # The id of somebody who never logged in may be that of a device: it names nobody.
+        keys = sorted([*named, *others], key=self.is_anonymous)
+        return tuple(dict.fromkeys(keys))
+
+    def asked(self, customer_id: str | None, identifiers: Iterable[str]) -> tuple[str, ...]:
+        """Normalize the keys that say about whom a caller asks: a customer id always wins.
+
+        A named identifier wins over a device, which somebody else may have held before.
+        """
+        keys = self.keys(customer_id, identifiers)
+        if customer_id:
+            return keys[:1]
+        return tuple(key for key in keys if not self.is_anonymous(key)) or keys
 
     def each(self, keys: Iterable[str]) -> list[str]:
         """Normalize customer ids and identifiers, in any mixture.
@@ -139,13 +154,17 @@ class KeyNormalizer:
             return "strong" if colon and not self._namespaces else "customer_id"
         return known.kind
 
+    def is_anonymous(self, key: str) -> bool:
+        """Return whether a key is of a device, and not of a person."""
+        return self.kind(key) == "anonymous"
+
     def rank(self, key: str) -> int:
         """Rank a key: a merged customer is named by its key of the lowest rank."""
-        namespace, colon, _ = key.partition(":")
-        known = self._namespaces.get(namespace)
-        if known is None:
-            return IDENTIFIER_RANK if colon and not self._namespaces else CUSTOMER_ID_RANK
-        return ANONYMOUS_RANK if known.kind == "anonymous" else IDENTIFIER_RANK
+        ranks = {"customer_id": CUSTOMER_ID_RANK, "anonymous": ANONYMOUS_RANK}
+        return ranks.get(self.kind(key), IDENTIFIER_RANK)
+
+    def _strength(self, key: str) -> int:
+        return KINDS.index(self.kind(key))
 
 
 def _invalid(field: str, text: str, expected: str) -> InvalidKey:

@@ -9,12 +9,13 @@ undone gives each side back exactly its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from features.errors import IdentityUnknown
+from features.identity.holders import present_nodes
 from features.identity.keys import KeyNormalizer
 from features.identity.relocation import AT_ONCE, past_of, place
 from features.ledger import tables
@@ -70,16 +71,17 @@ def restated_by(merges: Sequence[Merge]) -> set[str]:
 
 
 def resolve(connection: sa.Connection, keys: Sequence[str]) -> str:
-    """Find the customer whom these keys name.
+    """Find the customer whom these keys name now.
 
     Returns
     -------
     str
         The customer of the first key that was ever linked; else the first key itself: a key that
-        was never linked is its own customer.
+        was never linked is its own customer. A device stands for its present holder.
     """
-    known = resolve_each(connection, keys)
-    return next((known[key] for key in keys if key in known), keys[0])
+    nodes = present_nodes(connection, keys)
+    known = resolve_each(connection, nodes.values())
+    return next((known[nodes[key]] for key in keys if nodes[key] in known), keys[0])
 
 
 def resolve_each(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
@@ -126,12 +128,17 @@ def link(
     """
     left, right = sorted(pair)
     columns = tables.links.c
-    query = sa.select(columns.undone_at).where(columns.left == left, columns.right == right)
-    earlier = connection.execute(query).first()
-    if left == right or (earlier and (earlier.undone_at is None or not again)):
+    query = sa.select(columns.undone_at, columns.linked_at).where(
+        columns.left == left, columns.right == right
+    )
+    earlier = connection.execute(query).all()
+    holds = any(one.undone_at is None for one in earlier)
+    if left == right or holds or (earlier and not again):
         return None
+    # The history keeps a row for each time; it must not write over one of the same instant.
+    at = max([at, *(one.linked_at + timedelta(microseconds=1) for one in earlier)])
     row = {"left": left, "right": right, "cause": cause, "linked_at": at}
-    tables.upsert(connection, tables.links, [row | {"undone_at": None, "undone_cause": None}])
+    tables.insert_new(connection, tables.links, [row])
     nodes = [{"key": key, "customer_id": key, "rank": normalizer.rank(key)} for key in pair]
     for node in nodes:  # one by one: their order is their age
         tables.insert_new(connection, tables.identities, [node])

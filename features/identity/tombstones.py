@@ -7,11 +7,13 @@ import hmac
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from features.errors import CustomerForgotten
-from features.identity.links import resolve, resolve_each
+from features.identity.holders import FORGOTTEN, latest_node, present_nodes
+from features.identity.links import resolve_each
 from features.ledger import tables
 from features.ledger.statements import Statement, select_in_batches
 
@@ -59,44 +61,54 @@ def refuse_forgotten(connection: sa.Connection, keys: Iterable[str]) -> None:
         raise forgotten_error(key)
 
 
+class Found(NamedTuple):
+    """A customer who was asked for, and the key under which rows about the customer are stored.
+
+    ``subject`` is the first of the customer's own keys in the request, or the node of a device.
+    Under another key the row would go to another customer when links are undone.
+    """
+
+    customer_id: str
+    subject: str
+
+
 # Built once: building the expression would take longer than the database takes to answer it.
+_KEY = sa.bindparam("key", type_=sa.Text)
+_NODE = latest_node(_KEY)
 _RESOLVE = Statement(
     sa.select(
+        _NODE,
         sa.select(tables.identities.c.customer_id)
-        .where(tables.identities.c.key == sa.bindparam("key"))
+        .where(tables.identities.c.key == sa.func.coalesce(_NODE, _KEY))
         .scalar_subquery(),
         sa.exists(sa.select(tables.tombstones.c.key_hash)),
     )
 )
 
 
-def resolve_customer(connection: sa.Connection, keys: Sequence[str]) -> str:
-    """Find the customer of some keys, and refuse forgotten ones.
+def find_customer(connection: sa.Connection, keys: Sequence[str]) -> Found:
+    """Find the customer whom some keys name now, and refuse forgotten ones.
 
-    In the usual case, one key and no tombstones, it takes one query.
+    It is the customer of the first key that was ever linked; else the first key is a customer of
+    its own. In the usual case, one key and no tombstones, it takes one query.
 
     Raises
     ------
     CustomerForgotten
         If one of the keys belongs to a forgotten customer.
     """
-    [(customer_id, some_forgotten)] = _RESOLVE.rows(connection, {"key": keys[0]})
+    [(node, customer_id, some_forgotten)] = _RESOLVE.rows(connection, {"key": keys[0]})
+    if node == FORGOTTEN:
+        raise forgotten_error(keys[0])
     if some_forgotten:
         refuse_forgotten(connection, keys)
+    subject = keys[0] if node is None else str(node)
     if customer_id is None and len(keys) > 1:
-        return resolve(connection, keys)
-    return str(customer_id or keys[0])
-
-
-def subject_of(connection: sa.Connection, keys: Sequence[str], customer_id: str) -> str:
-    """Choose the key under which a row about a customer is stored: the first of its own keys.
-
-    Under another key the row would go to another customer when links are undone.
-    """
-    if len(keys) == 1:
-        return keys[0]
-    behind = resolve_each(connection, keys)
-    return next((key for key in keys if behind.get(key, key) == customer_id), customer_id)
+        nodes = present_nodes(connection, keys)
+        behind = resolve_each(connection, nodes.values())
+        subject = next((node for node in nodes.values() if node in behind), subject)
+        customer_id = behind.get(subject)
+    return Found(str(customer_id or subject), subject)
 
 
 def add_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime) -> None:
@@ -115,6 +127,18 @@ def readmit(connection: sa.Connection, keys: Iterable[str]) -> int:
 def _forms(key: str) -> tuple[str, ...]:
     """Return a key, and its decomposed Unicode form if that is another text."""
     return (key,) if key.isascii() else (key, unicodedata.normalize("NFD", key))
+
+
+def reopen_devices(connection: sa.Connection, keys: Iterable[str]) -> None:
+    """Let others log in on the devices of a forgotten customer.
+
+    What happens on them before the next login stays refused.
+    """
+    for key in sorted(keys):
+        readmit(connection, [key])
+        row = {"key": key, "at": tables.EPOCH, "event_id": "", "void": False}
+        row |= {"holder": FORGOTTEN, "node": FORGOTTEN}
+        tables.insert_new(connection, tables.logins, [row])
 
 
 def hash_keys(connection: sa.Connection, keys: Iterable[str]) -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from features.errors import InvalidEvent
-from features.identity.bulk_links import link_all
+from features.identity.holders import FORGOTTEN, base_key, nodes_at
+from features.identity.joining import join_keys
 from features.identity.keys import KeyNormalizer
 from features.identity.links import Merge, resolve_each
-from features.identity.tombstones import forgotten, forgotten_error
+from features.identity.logins import Login
+from features.identity.reassignment import Reassignment
+from features.identity.tombstones import forgotten, forgotten_error, reopen_devices
 from features.journeys.events import Event
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, texts_of
@@ -30,9 +33,10 @@ class AppendResult(NamedTuple):
     """The result of appending events that broke no rule."""
 
     new_events: dict[str, list[Event]]  # by customer
-    duplicates: list[int]  # by position
+    duplicates: dict[int, str]  # by position, the key or node under which the event is stored
     refused: dict[int, InvalidEvent]  # by position
     merges: list[Merge]  # in their order
+    reassigned: list[Reassignment]
 
 
 def append_events(
@@ -45,77 +49,130 @@ def append_events(
 ) -> AppendResult:
     """Append new events, each to its customer, and link the keys that an event names together.
 
-    An event is known from ``now`` on; an ``imported`` one from the time at which it occurred.
+    A device that an event names with a named key is from then on in the hands of that customer.
+
+    Parameters
+    ----------
+    imported
+        The events count as if they had been received when they occurred, and not now.
     """
-    fresh, duplicates, refused = _classify(connection, events)
-    merges = link_all(connection, normalizer, _causes(fresh), now)
-    customer_of = resolve_each(connection, {event.subject for event in fresh}) if fresh else {}
+    fresh, duplicates, refused = _classify(connection, normalizer, events)
+    causes, logins = _causes(fresh.values(), normalizer), _logins(fresh.values(), normalizer)
+    joined = join_keys(connection, normalizer, causes, logins, now)
+    subjects = _subjects(connection, normalizer, fresh)
+    customer_of = resolve_each(connection, {*subjects.values()}) if fresh else {}
     new_events: dict[str, list[Event]] = {}
-    for event in fresh:
-        new_events.setdefault(customer_of.get(event.subject, event.subject), []).append(event)
-    received_at = None if imported else now
-    rows = [
-        _row(event, customer_id, received_at)
-        for customer_id, new in new_events.items()
-        for event in new
-    ]
+    rows = []
+    for position, event in fresh.items():
+        subject = subjects[position]
+        if subject == FORGOTTEN:
+            refused[position] = _is_forgotten(event.subject)
+            continue
+        customer_id = customer_of.get(subject, subject)
+        new_events.setdefault(customer_id, []).append(event)
+        rows.append(_row(event, subject, customer_id, None if imported else now))
     tables.insert_new(connection, tables.events, rows)
-    return AppendResult(new_events, duplicates, refused, merges)
+    return AppendResult(new_events, duplicates, refused, *joined)
 
 
-def _causes(events: Sequence[Event]) -> dict[tuple[str, str], str]:
-    """Return the pairs of keys that the events link, each with its first cause."""
+def _causes(events: Iterable[Event], normalizer: KeyNormalizer) -> dict[tuple[str, str], str]:
+    """Return the pairs of named keys that the events link, each with its first cause."""
     causes: dict[tuple[str, str], str] = {}
     for event in events:
         for other in event.keys[1:]:
-            causes.setdefault((event.subject, other), f"event {event.event_id}")
+            if not normalizer.is_anonymous(other):
+                causes.setdefault((event.subject, other), f"event {event.event_id}")
     return causes
 
 
+def _logins(events: Iterable[Event], normalizer: KeyNormalizer) -> Iterator[Login]:
+    """Yield the logins on devices: events that name a device after a named key."""
+    for event in events:
+        if len(event.keys) > 1 and not normalizer.is_anonymous(event.subject):
+            at_us = tables.micros(event.occurred_at)
+            for key in event.keys[1:]:
+                if normalizer.is_anonymous(key):
+                    cause = f"event {event.event_id}"
+                    yield Login(key, at_us, event.event_id, event.subject, cause)
+
+
+def _subjects(
+    connection: sa.Connection, normalizer: KeyNormalizer, events: Mapping[int, Event]
+) -> dict[int, str]:
+    """Find the key, or the node of a device, under which each event is stored."""
+    on_devices = {
+        place: (event.subject, event.occurred_at)
+        for place, event in events.items()
+        if normalizer.is_anonymous(event.subject)
+    }
+    held = nodes_at(connection, on_devices.values())
+    return {
+        place: held[on_devices[place]] if place in on_devices else event.subject
+        for place, event in events.items()
+    }
+
+
 def _classify(
-    connection: sa.Connection, events: Sequence[Event]
-) -> tuple[list[Event], list[int], dict[int, InvalidEvent]]:
-    """Divide events: the new ones, the positions of duplicates, and errors by position."""
+    connection: sa.Connection, normalizer: KeyNormalizer, events: Sequence[Event]
+) -> tuple[dict[int, Event], dict[int, str], dict[int, InvalidEvent]]:
+    """Divide events by position: the new ones, duplicates, and errors."""
     earlier = _stored(connection, [event.event_id for event in events])
     erased = forgotten(connection, {key for event in events for key in event.keys})
-    fresh: list[Event] = []
-    duplicates: list[int] = []
+    reopened: set[str] = set()
+    fresh: dict[int, Event] = {}
+    duplicates: dict[int, str] = {}
     refused: dict[int, InvalidEvent] = {}
     for position, event in enumerate(events):
-        content = _content(event)
-        if erased and (key := next((key for key in event.keys if key in erased), None)):
-            refused[position] = InvalidEvent("identifiers", str(forgotten_error(key)))
+        gone = [key for key in event.keys if key in erased]
+        if gone and not normalizer.is_anonymous(event.subject):
+            # Somebody else logged in on the device of a forgotten customer.
+            reopened |= {key for key in gone if normalizer.is_anonymous(key)}
+            gone = [key for key in gone if key not in reopened]
+        if gone:
+            refused[position] = _is_forgotten(gone[0])
         elif event.event_id not in earlier:
-            earlier[event.event_id] = content
-            fresh.append(event)
-        elif earlier[event.event_id] == content:
-            duplicates.append(position)
+            earlier[event.event_id] = (event.subject, _content(event))
+            fresh[position] = event
+        elif _is_same(event, *earlier[event.event_id]):
+            duplicates[position] = earlier[event.event_id][0]
         else:
             refused[position] = InvalidEvent(
                 "event_id",
                 f"event_id is {event.event_id!r}, which is there with another content. "
                 "Expected one id for one event. Send a new event_id.",
             )
+    reopen_devices(connection, reopened & {key for one in fresh.values() for key in one.keys})
     return fresh, duplicates, refused
 
 
-def _stored(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, Any]:
+def _is_forgotten(key: str) -> InvalidEvent:
+    return InvalidEvent("identifiers", str(forgotten_error(key)))
+
+
+def _stored(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, tuple[str, Any]]:
+    """Read the key and the content of the events that are in the ledger, by event id."""
     found = _STORED.rows(connection, {"event_ids": as_json(event_ids)})
-    return {event_id: content for event_id, *content in found}
+    return {event_id: (subject, content) for event_id, subject, *content in found}
+
+
+def _is_same(event: Event, subject: str, content: list[Any]) -> bool:
+    """Tell a duplicate from another event with its id, whichever of its keys it is stored under."""
+    return base_key(subject) in event.keys and content == _content(event)
 
 
 def _content(event: Event) -> list[Any]:
-    """The content of an event, by which a duplicate is told from another event with its id."""
-    at_us = tables.micros(event.occurred_at)
-    return [event.subject, event.type, at_us, event.channel, event.properties_json]
+    """The content of an event, without its keys."""
+    return [event.type, tables.micros(event.occurred_at), event.channel, event.properties_json]
 
 
-def _row(event: Event, customer_id: str, received_at: datetime | None) -> dict[str, Any]:
+def _row(
+    event: Event, subject: str, customer_id: str, received_at: datetime | None
+) -> dict[str, Any]:
     return {
         "customer_id": customer_id,
         "occurred_at": event.occurred_at,
         "event_id": event.event_id,
-        "subject": event.subject,
+        "subject": subject,
         "type": event.type,
         "channel": event.channel,
         "properties": event.properties_json,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from pydantic_core import from_json
@@ -17,7 +17,9 @@ from features.customers.attribute_writer import (
 from features.customers.contact_outcomes import update_outcomes_at
 from features.customers.contacts import note_contacts
 from features.customers.profiles import account_key, all_accounts_of, update_account_members
-from features.identity.bulk_links import link_all
+from features.identity.holders import FORGOTTEN, nodes_at
+from features.identity.joining import join_loaded
+from features.identity.keys import KeyNormalizer
 from features.identity.links import resolve_each, restated_by
 from features.identity.tombstones import forgotten
 from features.ingest.append_events import append_events
@@ -33,6 +35,8 @@ from features.states.state_rows import (
     republish_attributes,
     request_refold,
 )
+
+TABLE = "the table of customers"  # cause of its links
 
 
 class WrittenBatch(NamedTuple):
@@ -51,7 +55,7 @@ def write_batch(
     Attributes of customers are brought up to date. Other rows that are in the ledger stay as they
     are.
     """
-    kept, left_out = _without_forgotten(connection, parsed)
+    kept, left_out = _without_forgotten(connection, parsed, business.normalizer)
     account = business.domain.account
     people = _write_customers(connection, kept.rows.pop(tables.customers, []), account, now)
     counts = [tables.insert_new(connection, table, rows) for table, rows in kept.rows.items()]
@@ -60,17 +64,18 @@ def write_batch(
     outcomes = kept.rows.get(tables.outcomes, ())
     update_outcomes_at(connection, sorted({row["decision_id"] for row in outcomes}))
     _mark_rewards(connection, outcomes)
-    causes = dict.fromkeys(kept.links, "the table of customers")
-    merged = link_all(connection, business.normalizer, causes, now)
+    joined = join_loaded(connection, business.normalizer, kept.links, TABLE, now)
     done = append_events(connection, business.normalizer, kept.events, now, imported=True)
     mark_loaded(connection, EventRules.of(business.domain), done.new_events)
     left_out += [str(error) for error in done.refused.values()]
-    merged_away = {one.loser for one in (*merged, *done.merges)}
+    merged_away = {one.loser for one in (*joined.merges, *done.merges)}
+    reassigned = {name for one in (*joined.reassigned, *done.reassigned) for name in one[:2]}
     if account:
-        update_account_members(connection, people.new | {*people.changed} | merged_away)
+        named = people.new | {*people.changed} | merged_away | reassigned
+        update_account_members(connection, named)
     customer_of = resolve_each(connection, people.new | {*people.changed})
-    changed = {one.survivor for one in merged} | restated_by(done.merges) | {*done.new_events}
-    changed |= {customer_of.get(key, key) for key in people.new}
+    changed = {one.survivor for one in joined.merges} | restated_by(done.merges) | reassigned
+    changed |= {*done.new_events} | {customer_of.get(key, key) for key in people.new}
     updated = {customer_of.get(key, key) for key in people.changed} - changed - merged_away
     moved = [customer_of.get(one, one) for one, names in people.changed.items() if account in names]
     accounts = {account_key(one) for one in people.left_accounts}
@@ -94,24 +99,27 @@ def _write_customers(
 
 
 def _without_forgotten(
-    connection: sa.Connection, parsed: ParsedRows
+    connection: sa.Connection, parsed: ParsedRows, normalizer: KeyNormalizer
 ) -> tuple[ParsedRows, list[str]]:
     """Leave out rows about forgotten customers; `append_events` refuses events about them."""
     erased = forgotten(connection, parsed.keys)
-    subjects = parsed.keys - erased if tables.decisions in parsed.rows else ()
+    held = _holders_of(connection, parsed.rows.get(tables.decisions, ()), normalizer)
+    subjects = {*parsed.keys, *held.values()} - erased if tables.decisions in parsed.rows else ()
     customer_of = resolve_each(connection, subjects)
     decided = _first_actions(connection, parsed.rows.get(tables.outcomes, ()))
     kept, left_out = ParsedRows(events=parsed.events), list[str]()
     for table, rows in parsed.rows.items():
         for row in rows:
             subject = row.get("subject") or row.get("customer_id", "")
-            if subject in erased:
+            subject = held.get((subject, row.get("decided_at")), subject or "")
+            if subject in erased or (table is tables.decisions and subject == FORGOTTEN):
                 left_out.append(f"a row of {table.name} is about a forgotten customer")
             elif table is tables.outcomes and row["decision_id"] not in decided:
                 left_out.append(f"decision_id {row['decision_id']!r} is not in the ledger")
             else:
                 if table is tables.decisions:
-                    row = row | {"customer_id": customer_of.get(subject, subject)}
+                    customer_id = customer_of.get(subject, subject)
+                    row = row | {"subject": subject, "customer_id": customer_id}
                 elif table is tables.outcomes:  # it need not name the action: there is only one
                     row = row | {"action_id": row["action_id"] or decided[row["decision_id"]]}
                 kept.rows.setdefault(table, []).append(row)
@@ -120,6 +128,14 @@ def _without_forgotten(
             left_out.append(f"an identifier of {customer_id!r} is of a forgotten customer")
     kept.links = [pair for pair in parsed.links if not erased & {*pair}]
     return kept, left_out
+
+
+def _holders_of(
+    connection: sa.Connection, decisions: Sequence[Row], normalizer: KeyNormalizer
+) -> dict[tuple[Any, Any], str]:
+    """Find the nodes of devices, for which decisions were made, at the time of each."""
+    moments = [(row["subject"], row["decided_at"]) for row in decisions]
+    return nodes_at(connection, [one for one in moments if normalizer.is_anonymous(one[0])])
 
 
 def _first_actions(connection: sa.Connection, outcomes: Sequence[Row]) -> dict[str, str]:

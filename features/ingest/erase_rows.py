@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.decided_actions import without_other_keys
-from features.customers.erasure_scope import Confirmation, customers_of
+from features.customers.erasure_scope import Confirmation, customers_of, subjects_of
 from features.customers.profiles import all_accounts_of
 from features.errors import CustomerForgotten
-from features.identity.erasing import erase_identity_rows, stop_moving
+from features.identity.erasing import erase_identity_rows, release_devices, stop_moving
+from features.identity.holders import base_key
 from features.identity.links import resolve_each
 from features.identity.tombstones import add_tombstones, forgotten, forgotten_error, hash_keys
 from features.ingest.erasure_log import (
@@ -103,17 +104,19 @@ def begin_erasure(
     customers = customers_of(connection, keys)
     if confirmation is not None:
         confirmation.check(customers.values())
-    all_keys = list(dict.fromkeys([*chain(*customers.values()), *keys]))
+    all_keys = list(dict.fromkeys([*chain(*customers.values()), *subjects_of(connection, keys)]))
     accounts = all_accounts_of(connection, customers)
     erasure_id = add_erasure(connection, now)
-    note_ids(connection, erasure_id, KEY, all_keys)
+    shared = release_devices(connection, all_keys)
+    refused = [key for key in dict.fromkeys(map(base_key, all_keys)) if key not in shared]
+    note_ids(connection, erasure_id, KEY, dict.fromkeys([*all_keys, *refused]))
     held = [json.dumps(pair) for pair in stop_moving(connection, all_keys)]
     note_ids(connection, erasure_id, HELD, held)
     _delete_small_tables(connection, all_keys)
     erase_identity_rows(connection, all_keys)
     delete_states(connection, all_keys)
     request_refold(connection, sorted(accounts), now)
-    add_tombstones(connection, all_keys, now)
+    add_tombstones(connection, refused, now)
     read_tables_again(connection)
     return erasure_id, all_keys
 

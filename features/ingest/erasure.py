@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from features.clock import monotonic_s, utc_now
 from features.customers.erasure_scope import Confirmation
 from features.errors import InvalidSetting
+from features.identity.erasing import devices_of_others
 from features.identity.tombstones import forgotten, readmit
 from features.ingest.erase_rows import (
     ErasedRows,
@@ -229,6 +230,8 @@ class Erasure:
     def _clean_files(self, waiting: Sequence[UnfinishedErasure]) -> dict[str, dict[str, str]]:
         """Rewrite the files once for all; by erasure, the files that could not be rewritten."""
         problems: dict[str, dict[str, str]] = defaultdict(dict)
+        noted = sorted({key for one in waiting for key in one.keys})
+        shared = self.ledger.read(lambda c: devices_of_others(c, noted))
         for file in self._files():
             name = str(file.relative_to(self.home))
             # After the first attempt, only the files that could not be read are left.
@@ -237,9 +240,8 @@ class Erasure:
             decided = {name for one in mine for name in one.decision_ids}
             try:
                 if mine:
-                    rewrite(
-                        file, {"customer_id": keys, "identifiers": keys, "decision_id": decided}
-                    )
+                    own = keys - shared
+                    rewrite(file, {"customer_id": keys, "identifiers": own, "decision_id": decided})
             except FileNotFoundError:  # a build has replaced it, without forgotten customers
                 continue
             except Exception as error:  # it must not keep the other files from being cleaned

@@ -8,7 +8,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,25 +16,20 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.business.domain import Domain
-from features.customers.profiles import accounts_of, update_account_members
-from features.errors import InvalidEvent
+from features.errors import InvalidData, InvalidEvent
+from features.identity.device_links import link_device, unlink_device
 from features.identity.keys import KeyNormalizer
-from features.identity.links import Merge, link, resolve_each, restated_by, unlink
+from features.identity.links import link, resolve_each, unlink
+from features.identity.reassignment import Reassignment
 from features.identity.tombstones import refuse_forgotten
 from features.ingest.append_events import append_events
 from features.ingest.ingest_result import AppendedEvents, IngestResult, Rejection, not_visible
 from features.journeys.events import Event, parse_event
 from features.ledger.ledger import Ledger
-from features.ledger.tables import micros
 from features.outcomes.event_days import EventRules, mark_events
-from features.states.checkpoints import (
-    delete_all_checkpoints,
-    delete_checkpoints,
-    merge_checkpoints,
-)
 from features.states.journey_states import JourneyStates
 from features.states.publishing import OnlineStore
-from features.states.state_rows import delete_states
+from features.states.restating import Restating
 from features.states.visibility import StatePublisher
 
 PIECE = 100  # keys of the events that one transaction appends; then others may write
@@ -66,6 +61,7 @@ class Ingest:
         self._normalizer = KeyNormalizer(domain)
         self._event_rules = EventRules.of(domain)
         self._states = states
+        self._restating = Restating(states, bool(domain.account))
         self.publisher = StatePublisher(ledger, online, states)
 
     async def ingest(self, sent: Sequence[Any], now: datetime) -> IngestResult:
@@ -118,14 +114,20 @@ class Ingest:
         ------
         CustomerForgotten
             If one of the keys belongs to a forgotten customer.
+        InvalidData
+            If both keys are anonymous.
         """
 
         def join(connection: sa.Connection, pair: tuple[str, str]) -> _Change:
             refuse_forgotten(connection, pair)
             if before is not None:
                 before(connection)
+            if self._normalizer.is_anonymous(pair[0]):
+                return self._link_device(connection, pair, cause, now)
             merged = link(connection, self._normalizer, pair, cause, now, again=True)
-            restated = self._restate(connection, [merged] if merged else [], {}, now)
+            restated = self._restating.after_changes(
+                connection, [merged] if merged else [], [], {}, now
+            )
             return _Change(merged is not None, restated)
 
         self._normalizer.refuse_placeholders(keys, "keys")
@@ -153,8 +155,19 @@ class Ingest:
         change: Callable[..., _Change],
         now: datetime,
     ) -> bool:
-        """Run ``change`` on two keys and show the customers; whether anything was changed."""
-        left, right = self._normalizer.each(keys)
+        """Run ``change`` on two keys and show the customers; whether anything was changed.
+
+        If one of the keys is a device, it is the first one.
+        """
+        left, right = sorted(
+            self._normalizer.each(keys), key=lambda key: not self._normalizer.is_anonymous(key)
+        )
+        if self._normalizer.is_anonymous(right):
+            raise InvalidData(
+                f"keys are {left!r} and {right!r}, which are both anonymous.",
+                expected="a device and the customer id or identifier of a person",
+                remedy="Link each device with the customer who uses it.",
+            )
         done = await self._ledger.write(lambda connection: change(connection, pair=(left, right)))
         await self.publisher.show(done.restated, now)
         return done.changed
@@ -178,15 +191,17 @@ class Ingest:
         places = list(events)
         done = append_events(connection, self._normalizer, list(events.values()), now)
         mark_events(connection, self._event_rules, done.new_events)
-        touched = self._restate(connection, done.merges, done.new_events, now)
-        new_events = self._with_accounts(connection, done.new_events)
+        touched = self._restating.after_changes(
+            connection, done.merges, done.reassigned, done.new_events, now
+        )
+        new_events = self._restating.add_accounts(connection, done.new_events)
         new_events = {key: new for key, new in new_events.items() if key not in touched}
         if new_events:
             self._states.advance(connection, new_events, now)
         result = AppendedEvents(touched={*touched, *new_events})
         result.refused = {places[position]: error for position, error in done.refused.items()}
         if done.duplicates:  # they must be visible, too
-            subjects = {places[one]: events[places[one]].subject for one in done.duplicates}
+            subjects = {places[one]: subject for one, subject in done.duplicates.items()}
             owners = resolve_each(connection, subjects.values())
             for place, subject in subjects.items():
                 result.duplicates[place] = owners.get(subject, subject)
@@ -196,80 +211,31 @@ class Ingest:
             result.accepted[place] = customer_of[events[place].event_id]
         return result
 
-    def _restate(
-        self,
-        connection: sa.Connection,
-        merges: Sequence[Merge],
-        new_events: Mapping[str, list[Event]],
-        now: datetime,
-    ) -> set[str]:
-        """Fold merged customers and their accounts again; the keys whose past has changed."""
-        if not merges:
-            return set()
-        for merge in merges:
-            if merge.loser_had_data:
-                survivor = merge.survivor, merge.survivor_first_at
-                merge_checkpoints(connection, survivor, (merge.loser, merge.loser_first_at))
-        restated = restated_by(merges)
-        delete_states(connection, {merge.loser for merge in merges} - restated)
-        accounts = self._change_accounts(connection, merges)
-        if restated:
-            restated |= accounts
-            for key, new in self._with_accounts(connection, new_events).items():
-                if key in restated:
-                    delete_checkpoints(connection, key, min(micros(one.occurred_at) for one in new))
-            self._states.restate(connection, sorted(restated), now)
-        return restated
-
-    def _change_accounts(self, connection: sa.Connection, merges: Sequence[Merge]) -> set[str]:
-        """Move merged customers to the account of the survivor; the accounts that have changed."""
-        if not self._domain.account:
-            return set()
-        names = {name for merge in merges for name in (merge.survivor, merge.loser)}
-        before = accounts_of(connection, names)
-        update_account_members(connection, names)
-        owners = resolve_each(connection, names)
-        after = accounts_of(connection, set(owners.values()))
-        changed: set[str] = set()
-        for merge in merges:
-            now_in = after.get(owners[merge.survivor])
-            moved = before.get(merge.survivor) != now_in
-            firsts = (merge.loser_first_at, merge.survivor_first_at if moved else None)
-            times = [micros(first_at) for first_at in firsts if first_at is not None]
-            accounts = {before.get(merge.survivor), before.get(merge.loser), now_in} - {None}
-            for account in accounts if times else ():
-                delete_checkpoints(connection, str(account), min(times))
-                changed.add(str(account))
-        return changed
+    def _link_device(
+        self, connection: sa.Connection, pair: tuple[str, str], cause: str, now: datetime
+    ) -> _Change:
+        done = link_device(connection, self._normalizer, pair, cause, now)
+        merges = [done.merge] if done.merge else []
+        restated = self._restating.after_changes(connection, merges, done.reassigned, {}, now)
+        return _Change(done.changed, restated)
 
     def _split(
         self, connection: sa.Connection, pair: tuple[str, str], cause: str, now: datetime
     ) -> _Change:
-        """Undo a link, and fold the customers and their accounts again."""
-        before = set(resolve_each(connection, pair).values())
-        accounts = set(self._accounts(connection, before).values())
-        customers = set(unlink(connection, pair, cause, now))
-        if not customers:  # other links still connect the keys
-            return _Change(False, set())
-        if self._domain.account:
-            update_account_members(connection, before | customers)
-        delete_states(connection, before - customers)
-        restated = customers | accounts | set(self._accounts(connection, customers).values())
-        delete_all_checkpoints(connection, restated)
-        self._states.restate(connection, sorted(restated), now)
-        return _Change(True, restated)
+        # A device is one with its holder, or is not linked with that one at all.
+        named = pair[1:] if self._normalizer.is_anonymous(pair[0]) else pair
+        before = {*resolve_each(connection, named).values()}
+        before |= self._restating.accounts_of(connection, before)
+        parts, reassigned = self._unlink(connection, pair, cause, now)
+        restated = self._restating.after_split(connection, before, parts, reassigned, now)
+        return _Change(bool(parts or restated), restated)
 
-    def _with_accounts(
-        self, connection: sa.Connection, events: Mapping[str, list[Event]]
-    ) -> dict[str, list[Event]]:
-        """Add the events of each account to those of the customers."""
-        found = dict(events)
-        for customer_id, account in self._accounts(connection, events).items():
-            found[account] = [*found.get(account, []), *events[customer_id]]
-        return found
-
-    def _accounts(self, connection: sa.Connection, customers: Iterable[str]) -> dict[str, str]:
-        return accounts_of(connection, list(customers)) if self._domain.account else {}
+    def _unlink(
+        self, connection: sa.Connection, pair: tuple[str, str], cause: str, now: datetime
+    ) -> tuple[list[str], list[Reassignment]]:
+        if self._normalizer.is_anonymous(pair[0]):
+            return unlink_device(connection, pair, cause, now)
+        return unlink(connection, pair, cause, now), []
 
 
 def _pieces(sent: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:

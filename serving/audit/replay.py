@@ -201,6 +201,7 @@ def inputs_from_record(
         request=DecideRequest.model_validate(sent),
         keys=(),
         customer_id=answer["customer_id"],
+        subject=row.subject,
         decided_at=row.decided_at,
         known=answer["known"],
         row=np.frombuffer(row.features),

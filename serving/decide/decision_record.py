@@ -6,7 +6,6 @@ The appended row holds the answer and all that making the decision again or eval
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from features.business.catalog import NO_ACTION
 from features.business.decided_actions import without_other_keys
 from features.customers.contacts import note_contacts
 from features.errors import DecisionConflict
-from features.identity.tombstones import resolve_customer, subject_of
+from features.identity.tombstones import find_customer
 from features.ledger import tables
 from features.ledger.statements import Statement
 from features.ledger.unwaiting import version_of
@@ -64,7 +63,7 @@ def append_selected(
     Parameters
     ----------
     complete
-        Its subject is the first key of the request.
+        Its inputs are as of before the transaction.
     rows
         Those of ``complete``.
 
@@ -89,9 +88,6 @@ def append_selected(
         return locked
     if not still_valid(setup, inputs, scored, complete.limits, locked):
         return locked
-    subject = subject_of(connection, inputs.keys, inputs.customer_id)
-    if subject != complete.subject:
-        rows = decision_rows(replace(complete, subject=subject))
     changed: Mapping[str, Any] = complete.selected.pacing_result.changed
     if locked.paces != complete.limits.paces:
         changed = _spent_on(setup, inputs, locked, complete.selected.decision)
@@ -111,18 +107,17 @@ def select_and_append(
     if not isinstance(locked, LimitInputs):
         return locked
     selected = select(setup, inputs, scored, locked)
-    subject = subject_of(connection, inputs.keys, inputs.customer_id)
-    append_decision(connection, CompleteDecision(setup, inputs, scored, locked, selected, subject))
+    append_decision(connection, CompleteDecision(setup, inputs, scored, locked, selected))
     return selected.decision
 
 
 def _unchanged(connection: sa.Connection, inputs: DecisionInputs) -> bool:
     """True if reading everything again would give what was read before the transaction.
 
-    An id of the caller and further keys are looked up in the transaction only, so they are not
-    among what was read before.
+    An id of the caller is looked up in the transaction only, so it is not among what was read
+    before.
     """
-    if inputs.version is None or inputs.request.decision_id or len(inputs.keys) > 1:
+    if inputs.version is None or inputs.request.decision_id:
         return False
     return version_of(connection) == inputs.version
 
@@ -131,7 +126,7 @@ def _locked(
     connection: sa.Connection, setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions
 ) -> LimitInputs | Decision | None:
     """Contacts and pacing states under the lock; else what is to be returned without a choice."""
-    if resolve_customer(connection, inputs.keys) != inputs.customer_id:
+    if find_customer(connection, inputs.keys) != (inputs.customer_id, inputs.subject):
         return None
     earlier = _earlier(connection, inputs)
     if earlier is not None:
@@ -174,7 +169,7 @@ def decision_rows(complete: CompleteDecision) -> DecisionRows:
     first = decision.actions[0]
     row = {
         "decision_id": decision.decision_id,
-        "subject": complete.subject,
+        "subject": complete.inputs.subject,
         "customer_id": decision.customer_id,
         "decided_at": now,
         "channel": inputs.request.channel,
@@ -197,7 +192,7 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
     experts, index = complete.scored.prediction.expert_predictions, setup.compiled.index
     return {
         "request": without_other_keys(
-            inputs.request.model_dump(mode="json", exclude_defaults=True), complete.subject
+            inputs.request.model_dump(mode="json", exclude_defaults=True), complete.inputs.subject
         ),
         "consents": inputs.consents,
         "contacts": [(one.customer_id == inputs.customer_id, *one[1:]) for one in limits.contacts],

@@ -84,7 +84,7 @@ class Engine:
         )
         for _ in range(SELECTIONS):
             selected = select(setup, inputs, scored, read)
-            complete = CompleteDecision(setup, inputs, scored, read, selected, inputs.keys[0])
+            complete = CompleteDecision(setup, inputs, scored, read, selected)
             rows = decision_rows(complete)
             append = partial(append_selected, complete=complete, rows=rows)
             answer = await self.ledger.write(append, brief=True)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from features.business.domain import Domain
 from features.errors import InvalidRequest
 from features.identity.keys import KeyNormalizer
-from features.identity.tombstones import resolve_customer
+from features.identity.tombstones import Found, find_customer
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
@@ -64,15 +64,15 @@ class InputReader:
 
         def find(
             connection: sa.Connection,
-        ) -> tuple[Version | None, str, Mapping[str, bool]]:
+        ) -> tuple[Version | None, Found, Mapping[str, bool]]:
             version = version_of(connection)  # before all that is read
-            customer_id = resolve_customer(connection, keys)
-            agreed = consents_on(connection, self.domain, setup, customer_id, request.channel)
-            return version, customer_id, agreed
+            found = find_customer(connection, keys)
+            agreed = consents_on(connection, self.domain, setup, found.customer_id, request.channel)
+            return version, found, agreed
 
         # Both are read without a transaction. `select_and_append` looks again at who the customer
         # is; if a merge came between, the inputs are read anew.
-        version, customer_id, agreed = await self.ledger.read_briefly(find)
+        version, (customer_id, subject), agreed = await self.ledger.read_briefly(find)
         found, problem = read_features(self.features, customer_id)
         known, row = is_known(self.model_input, found), feature_row(self.model_input, found, now)
         return DecisionInputs(
@@ -80,6 +80,7 @@ class InputReader:
             request=request,
             keys=keys,
             customer_id=customer_id,
+            subject=subject,
             decided_at=now,
             known=known,
             row=row,
@@ -105,7 +106,7 @@ class InputReader:
                 expected=f"one of {', '.join(self.domain.channels)}",
                 remedy="Correct it, or add the channel to the domain file.",
             )
-        return self.normalizer.keys(request.customer_id, request.identifiers)
+        return self.normalizer.asked(request.customer_id, request.identifiers)
 
 
 def new_decision_id(request: DecideRequest, now: datetime) -> str:

@@ -32,8 +32,11 @@ class DecisionInputs:
     Attributes
     ----------
     keys : tuple of str
-        The customer id and the identifiers of the request, as they are spelled; empty when a
+        The keys of the request that say about whom it is, as they are spelled; empty when a
         logged decision is made again.
+    subject : str
+        The key, or the node of a device, under which the decision is stored. A merge changes whose
+        decision it is, never its subject.
     row : shape (n_features,)
         The features that the models read.
     consents : mapping
@@ -55,6 +58,7 @@ class DecisionInputs:
     request: DecideRequest
     keys: tuple[str, ...]
     customer_id: str
+    subject: str
     decided_at: datetime
     known: bool
     row: Floats
@@ -178,18 +182,10 @@ class SelectedActions:
 
 @dataclass(frozen=True, slots=True)
 class CompleteDecision:
-    """The results of all steps of a decision: its row in the ledger is made of them.
-
-    Attributes
-    ----------
-    subject : str
-        The key under which the decision happened. A merge changes whose decision it is, never its
-        subject.
-    """
+    """The results of all steps of a decision: its row in the ledger is made of them."""
 
     setup: DecisionSetup
     inputs: DecisionInputs
     scored: ScoredActions
     limits: LimitInputs
     selected: SelectedActions
-    subject: str

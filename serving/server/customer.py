@@ -14,8 +14,9 @@ from features.customers.contacts import contact_summary
 from features.customers.profiles import attributes_of
 from features.customers.satisfaction import feedback
 from features.customers.timeline import TimelineCursor, TimelineItem, has_events, timeline
+from features.identity.holders import base_key, base_keys
 from features.identity.links import keys_of, links_of
-from features.identity.tombstones import resolve_customer
+from features.identity.tombstones import find_customer
 from features.ledger import tables
 from serving.contract.customers import (
     CustomerRequest,
@@ -43,11 +44,11 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
     CustomerForgotten
         If the customer was erased.
     """
-    keys = engine.normalizer.keys(request.customer_id, request.identifiers)
+    keys = engine.normalizer.asked(request.customer_id, request.identifiers)
     before = TimelineCursor.parse(request.before) if request.before else None
 
     def read(connection: sa.Connection) -> dict[str, Any]:
-        customer_id = resolve_customer(connection, keys)
+        customer_id = find_customer(connection, keys).customer_id
         all_keys = keys_of(connection, customer_id)
         attributes = attributes_of(connection, customer_id)
         entries, following = timeline(connection, customer_id, engine.domain, request.limit, before)
@@ -56,8 +57,8 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
             "known": bool(attributes) or has_events(connection, customer_id),
             "attributes": attributes,
             "attribute_history": _past_attributes(connection, engine, customer_id),
-            "identifiers": all_keys,
-            "links": [LinkView(**row._mapping) for row in links_of(connection, all_keys)],
+            "identifiers": base_keys(all_keys),
+            "links": [_link(row) for row in links_of(connection, all_keys)],
             "timeline": [_entry(one) for one in entries],
             "next": str(following) if following else None,
             "contacts": contact_summary(connection, customer_id, now),
@@ -100,6 +101,11 @@ def _past_attributes(
         for one in attribute_history(connection, customer_id)
         if one.name != engine.domain.account
     ]
+
+
+def _link(row: Any) -> LinkView:
+    left, right = base_key(row.left), base_key(row.right)
+    return LinkView(**{**row._mapping, "left": left, "right": right})
 
 
 def _journeys(engine: Engine, state: Any, now: datetime) -> list[JourneyView]:

@@ -44,11 +44,11 @@ def forget(
     """
     if request.erasure_id is not None:
         return _status(request.erasure_id, erasure)
-    keys = normalizer.keys(request.customer_id, request.identifiers)
     if request.readmit:
-        count = erasure.readmit(keys)
+        count = erasure.readmit(normalizer.keys(request.customer_id, request.identifiers))
         remark = "They are taken in again from now on; what was erased stays erased."
         return ForgetAnswer(status="readmitted", erased={"keys": count}, remark=remark)
+    keys = normalizer.asked(request.customer_id, request.identifiers)
     try:
         erased = erasure.forget(keys, now, Confirmation(normalizer, request.confirm))
     except NotConfirmed as error:

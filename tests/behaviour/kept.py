@@ -123,7 +123,7 @@ class Kept:
         scored = score(setup, inputs)
         locked = limit_inputs_of(record, inputs.customer_id)
         selected = select(setup, inputs, scored, locked)
-        complete = CompleteDecision(setup, inputs, scored, locked, selected, row.subject)
+        complete = CompleteDecision(setup, inputs, scored, locked, selected)
         scratch.write_now(lambda c: append_decision(c, complete))
         query = sa.select(tables.decisions).where(tables.decisions.c.decision_id == row.decision_id)
         again = scratch.read(lambda connection: connection.execute(query).one())

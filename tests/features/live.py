@@ -31,10 +31,10 @@ SHOP = Domain.model_validate(
         channels: [web, till]
         account: company
         identifiers:
-          email: {normalize: lower}
-          phone: {normalize: digits}
-          card: {}
-          cookie: {anonymous: true}
+          email: {normalize: lower, kind: personal}
+          phone: {normalize: digits, kind: personal}
+          card: {kind: strong}
+          cookie: {kind: anonymous}
         attributes:
           plan: {type: category, values: [basic, plus]}
           age_years: {type: number}

@@ -169,8 +169,9 @@ def test_a_link_that_was_undone_is_made_again_by_people_only(ledger):
     assert link(ledger, "c1", "card:1", cause="event e2") is None
     assert customer(ledger, "card:1") == "card:1"
     assert link(ledger, "card:1", "c1", again=True) == ("c1", "card:1")
-    [row] = rows(ledger, tables.links)
-    assert (row.cause, row.undone_at, row.undone_cause) == ("they said so", None, None)
+    undone, again = sorted(rows(ledger, tables.links), key=lambda row: row.linked_at)
+    assert (undone.cause, undone.undone_cause) == ("event e1", "a mistake")
+    assert (again.cause, again.undone_at, again.undone_cause) == ("they said so", None, None)
     assert unlink(ledger, "c1", "card:1") == ["c1", "card:1"]
 
 

@@ -41,7 +41,11 @@ def test_the_same_event_is_a_duplicate_and_another_with_its_id_is_refused(append
     append(event(1, "ann"))
     later = event(1, "ann", at=NOW - timedelta(hours=1))
     done = append(event(1, "ann"), later, event(2, "ann"))
-    assert ([*done.new_events], done.duplicates, [*done.refused]) == (["ann"], [0], [1])
+    assert ([*done.new_events], done.duplicates, [*done.refused]) == (
+        ["ann"],
+        {0: "ann"},
+        [1],
+    )
     assert "event_id is 'e1', which is there with another content" in str(done.refused[1])
     assert len(rows(ledger, tables.events)) == 2
 

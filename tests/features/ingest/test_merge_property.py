@@ -1,5 +1,6 @@
 """Checks that a link that is undone leaves no trace, for random events in between.
 
+Links are of all kinds of keys, by events and by people, who also decide about candidates.
 Random stories are played in a real ledger and, without the links that were undone in the end, to
 another one; who is who, what is shown of everybody and what counts against their contacts must
 be the same. `MERGE_STORIES=5000 pytest tests/features/test_merge_property.py` tells more of them.
@@ -19,10 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.customers.contacts import note_contacts
+from features.customers.merge_decisions import decide_candidate
 from features.customers.profiles import account_key
 from features.errors import NotVisible
 from features.identity import links, relocation
+from features.identity.holders import base_key
+from features.identity.keys import KeyNormalizer
 from features.identity.links import resolve
+from features.identity.tombstones import find_customer
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.states.checkpoints import from_bytes
@@ -34,7 +39,6 @@ from tests.features.live import (
     SHOP,
     InMemoryOnlineStore,
     add,
-    customer,
     decision,
     event,
     folded,
@@ -47,8 +51,10 @@ from tests.features.live import (
 pytestmark = pytest.mark.slow
 
 STORIES = os.environ.get("MERGE_STORIES")
-KEYS = ("c1", "c2", "c3", "email:a@b.it", "phone:39055", "cookie:1", "cookie:2")
-COMPANIES = {"c1": "acme", "c2": "acme", "c3": "beta", "phone:39055": "gamma"}
+# All kinds of keys: customer ids, strong, personal and anonymous identifiers.
+KEYS = ("c1", "c2", "c3", "card:7", "email:a@b.it", "cookie:1", "cookie:2")
+COMPANIES = {"c1": "acme", "c2": "acme", "c3": "beta", "card:7": "gamma"}
+NORMALIZER = KeyNormalizer(SHOP)
 LATER = (NOW + timedelta(days=3)).timestamp()
 
 
@@ -65,9 +71,9 @@ class Step(NamedTuple):
 @st.composite
 def sent_events(draw):
     keys = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=3, unique=True))
-    # A customer id comes first, as in `KeyNormalizer.keys`; there is one at most.
-    keys.sort(key=lambda key: ":" in key)
-    keys = keys[:1] + [key for key in keys[1:] if ":" in key]
+    # There is one customer id at most.
+    named = [key for key in keys if ":" not in key]
+    keys = [key for key in keys if ":" in key or key == named[0]]
     # Few possible times, so that many events share an instant and many come late.
     at = NOW - draw(st.integers(0, 12)) * 2500 * MINUTE
     kind = draw(st.sampled_from(["view", "order", "complaint"]))
@@ -81,18 +87,25 @@ def sent_events(draw):
     return event(draw(st.integers(0, 60)), *keys, at=at, kind=kind, **more)
 
 
-two_keys = st.lists(st.sampled_from(KEYS), min_size=2, max_size=2, unique=True).map(tuple)
+two_keys = (
+    st.lists(st.sampled_from(KEYS), min_size=2, max_size=2, unique=True)
+    .filter(lambda keys: not all(map(NORMALIZER.is_anonymous, keys)))
+    .map(tuple)
+)
+
+
+HAPPENINGS = [*["events"] * 5, "link", "unlink", "confirm", "refuse", "decide", "build"]
 
 
 @st.composite
 def happenings(draw):
-    what = draw(st.sampled_from([*["events"] * 4, "link", "unlink", "decide", "build"]))
+    what = draw(st.sampled_from(HAPPENINGS))
     if what == "events":
         events = draw(st.lists(sent_events(), min_size=1, max_size=4))
         return Step(what, events=tuple(events), down=draw(st.integers(0, 9)) == 0)
     if what == "link":
         return Step(what, draw(two_keys))
-    if what == "unlink":
+    if what in ("unlink", "confirm", "refuse"):
         return Step(what, number=draw(st.integers(0, 20)))
     return Step(what, (draw(st.sampled_from(KEYS)),) if what == "decide" else ())
 
@@ -103,8 +116,9 @@ stories = st.lists(happenings(), min_size=5, max_size=14)
 class World:
     """A ledger, its online store, and the ingestion between the two."""
 
-    def __init__(self, ledger):
+    def __init__(self, ledger, decided=None):
         self.ledger, self.shown = ledger, InMemoryOnlineStore()
+        self.decided = {} if decided is None else decided  # by minute, candidates
         self.live = live(ledger, self.shown)
         ledger.write_now(_wipe)
         add(ledger, tables.customers, *(person(key, name) for key, name in COMPANIES.items()))
@@ -129,16 +143,41 @@ class World:
             if pairs := sorted(map(sorted, _pairs(self.ledger, undone=False))):
                 left, right = pairs[step.number % len(pairs)]
                 await self.live.unlink((left, right), "a mistake", now)
+        elif step.what in ("confirm", "refuse"):
+            await self._decide_candidate(step, minute, now, without)
         elif step.what == "decide":
             [key] = step.keys
-            row = decision(minute, key, customer(self.ledger, key))
+            found = self.ledger.read(lambda c: find_customer(c, [key]))
+            row = decision(minute, found.subject, found.customer_id, decided_at=now)
             add(self.ledger, tables.decisions, row | {"channel": SHOP.channels[minute % 2]})
             shown = {name: row[name] for name in ("decision_id", "subject", "customer_id")}
-            shown |= {"action_id": "call", "shown_at": NOW, "channel": "web", "action_group": "g"}
+            shown |= {"action_id": "call", "shown_at": now, "channel": "web", "action_group": "g"}
             self.ledger.write_now(lambda c: note_contacts(c, [shown]))
         elif step.what == "build":  # all are shown, so the ledger need not keep their states
             await self.live.publisher.show_backlog(now)
             self.ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
+
+    async def _decide_candidate(self, step, minute, now, without):
+        """Confirm or refuse an open candidate; the second world follows the first."""
+        if without is None:
+            pairs = self.ledger.read(_open_candidates)
+            self.decided |= {minute: pairs[step.number % len(pairs)]} if pairs else {}
+        pair = self.decided.get(minute)
+        if pair is None or frozenset(pair) in (without or ()):
+            return
+        if step.what == "confirm":
+            await self.live.link(pair, "they said so", now)
+        elif without is None:
+            self.ledger.write_now(
+                lambda c: decide_candidate(c, NORMALIZER, pair, "refused", "they are two", now)
+            )
+
+
+def _open_candidates(connection):
+    """The pairs of keys, of two customers each, that people could decide about."""
+    query = sa.select(tables.merge_candidates).where(tables.merge_candidates.c.status == "open")
+    pairs = sorted((row.left, row.right) for row in connection.execute(query))
+    return [one for one in pairs if resolve(connection, [one[0]]) != resolve(connection, [one[1]])]
 
 
 def _wipe(connection):
@@ -149,14 +188,16 @@ def _wipe(connection):
 
 def _without_keys(sent, without):
     """The event without the keys that it must not be linked with."""
-    keys = [*([sent["customer_id"]] if "customer_id" in sent else []), *sent["identifiers"]]
+    keys = NORMALIZER.keys(sent.get("customer_id"), sent["identifiers"])
     others = [one for one in sent["identifiers"] if frozenset({keys[0], one}) not in without]
     return {**sent, "identifiers": others}
 
 
 def _pairs(ledger, undone):
-    found = rows(ledger, tables.links)
-    return {frozenset({row.left, row.right}) for row in found if bool(row.undone_at) == undone}
+    """The pairs of keys that are linked in the end, or those whose link is undone then."""
+    found = sorted(rows(ledger, tables.links), key=lambda row: row.linked_at)
+    holds = {frozenset(map(base_key, (row.left, row.right))): not row.undone_at for row in found}
+    return {pair for pair, linked in holds.items() if linked != undone}
 
 
 def _customers_by_key(world):
@@ -206,6 +247,26 @@ def unlike_its_events(world):
             found.append(f"{key}: kept")
         if not _same(world.shown.states.get(key, FOLD.empty()), truth):
             found.append(f"{key}: shown")
+    return found
+
+
+def in_wrong_hands(world):
+    """List events and decisions on devices that are not stored under whoever held them then."""
+    owner = {row.key: row.customer_id for row in rows(world.ledger, tables.identities)}
+    logins = sorted(rows(world.ledger, tables.logins), key=lambda row: (row.at, row.event_id))
+    found = []
+    for table, at in ((tables.events, "occurred_at"), (tables.decisions, "decided_at")):
+        for row in rows(world.ledger, table):
+            key = base_key(row.subject)
+            valid = [one for one in logins if one.key == key and not one.void]
+            if NORMALIZER.is_anonymous(key):
+                before = [one for one in valid if one.at <= getattr(row, at)]
+                node = (before[-1:] or valid[:1] or [None])[0]
+                node = key if node is None else node.node
+            else:
+                node = key
+            if (row.subject, row.customer_id) != (node, owner.get(node, node)):
+                found.append(f"{table.name}: {row.subject} of {row.customer_id}, not {node}")
     return found
 
 
@@ -261,7 +322,8 @@ def _opened(urls):
 
 def lived_and_reference(ledgers, story):
     """Play a story in two worlds; the second never has the links that are undone at the end."""
-    lived, reference = map(World, ledgers)
+    lived = World(ledgers[0])
+    reference = World(ledgers[1], lived.decided)
     asyncio.run(lived.tell(story))
     undone = _pairs(lived.ledger, undone=True)
     asyncio.run(reference.tell(story, undone))
@@ -305,6 +367,7 @@ def _leaves_no_trace(ledgers, story):
     assert unlike_its_events(lived) == []
     assert unlike_its_events(reference) == []
     assert wrong_accounts(lived) == wrong_accounts(reference) == []
+    assert in_wrong_hands(lived) == in_wrong_hands(reference) == []
 
 
 def _decisions_stay_behind(monkeypatch):
