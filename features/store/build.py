@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from features.business.domain import Domain
 from features.customers.attribute_history import all_attribute_versions
+from features.customers.profiles import attributes_of_each
 from features.identity.relocation import relocate_all
 from features.identity.tombstones import forgotten
 from features.journeys.model_input import ModelInput
@@ -115,21 +116,22 @@ def _write_profiles(ledger: Ledger, store: FeatureStore, domain: Domain, now: da
     rows = [(one, *version) for one, own in versions.items() for version in own]
     owners, from_us, attributes = zip(*rows, strict=True) if rows else ((), (), ())
     table = profile_table(owners, from_us, attributes, domain.profile_columns)
-    profiles = {one: own[-1].attributes for one, own in versions.items()}
     part = partial_path(store.profile_file)
     pq.write_table(table, part)
     part.replace(store.profile_file)  # readers see the old file or the new one
-    for begin in range(0, len(profiles), ONLINE_AT_ONCE):
+    for begin in range(0, len(customer_ids), ONLINE_AT_ONCE):
 
         def put(
             connection: sa.Connection, some: slice = slice(begin, begin + ONLINE_AT_ONCE)
         ) -> None:
             ids = customer_ids[some]
             gone = forgotten(connection, ids)
-            store.write_profiles({one: profiles[one] for one in ids if one not in gone}, now)
+            # Read again: what a server has written online meanwhile must not be overwritten.
+            there = attributes_of_each(connection, (one for one in ids if one not in gone))
+            store.write_profiles(there, now)
 
         ledger.write_now(put)
-    return {*profiles}
+    return {*versions}
 
 
 def _begin(connection: sa.Connection, layout: str) -> dict[str, datetime]:

@@ -245,3 +245,20 @@ def test_training_reads_what_serving_read_before_and_after_each_change(
     before = frame(*pairs)
     rebuild(NOW + 10 * DAY)
     pd.testing.assert_frame_equal(frame(*pairs), before)
+
+
+def test_a_change_during_a_build_is_not_overwritten(
+    ledger, store, frame, rebuild, change, monkeypatch
+):
+    add(ledger, tables.customers, person("c1", plan="basic"))
+    rebuild()
+    made = build.profile_table
+
+    def meanwhile(*columns):
+        change("c1", plan="plus")
+        return made(*columns)
+
+    monkeypatch.setattr(build, "profile_table", meanwhile)
+    rebuild()
+    assert store.online("c1").attributes == {"plan": "plus"}
+    assert frame(("c1", NOW - DAY), ("c1", NOW))["plan"].tolist() == [BASIC, PLUS]

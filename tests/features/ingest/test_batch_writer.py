@@ -10,6 +10,8 @@ from features.identity.links import unlink
 from features.identity.tombstones import add_tombstones
 from features.ingest import table_reader
 from features.ledger import tables
+from features.states.checkpoints import Checkpoint, keep_checkpoints
+from features.states.stored_events import Position
 from tests.decided import decided
 from tests.features.ingest.toy_tables import (
     ALL,
@@ -320,3 +322,44 @@ def test_the_account_of_who_gained_a_past_is_refolded_too(folder, load, rows, bu
     people = CUSTOMERS.assign(company=["Acme", "Acme", None])
     load(folder({"customers": people, "events": EVENTS}), domain)
     assert _to_refold(rows) == {"c1", "c2", "c3", "account Acme"}
+
+
+def test_a_changed_account_moves_the_customer_and_folds_both_accounts_again(
+    folder, load, ledger, rows, toy_domain, now
+):
+    domain = toy_domain.model_copy(update={"account": "company"})
+    people = CUSTOMERS.assign(company=["acme", "beta", None])
+    load(folder(ALL | {"customers": people}), domain)
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
+    [report, *_] = load(
+        folder({"customers": people.assign(company=["beta", "beta", None])}), domain
+    )
+    assert report.changed == 1
+    assert rows(tables.customers, "account") == [("beta",), ("beta",), (None,)]
+    assert rows(tables.account_members, "customer_id", "account") == [
+        ("c1", "beta"),
+        ("c2", "beta"),
+    ]
+    assert rows(tables.contacts, "subject", "account") == [("c1", "beta")]
+    waiting = [key for key, state in rows(tables.journey_states, "customer_id", "state")]
+    assert waiting == ["account acme", "account beta", "c1"]
+    assert rows(tables.attribute_changes, "name") == []
+
+
+def test_changed_attributes_are_published_and_read_anew_but_the_checkpoints_stay(
+    folder, load, ledger, rows, now
+):
+    load(folder(ALL))
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
+    ready = {"customer_id": "c1", "state": b"", "online": True, "profile_online": True}
+    ledger.write_now(lambda c: tables.upsert(c, tables.journey_states, [ready]))
+    new = [Checkpoint(Position(5, "e"), 32, b"state")]
+    for name in ("c1", "c3"):
+        ledger.write_now(lambda c, name=name: keep_checkpoints(c, name, new, 32))
+    load(folder({"customers": CUSTOMERS.assign(plan="plus")}))
+    names = "customer_id", "state", "online", "profile_online", "restated_at"
+    assert rows(tables.journey_states, *names) == [
+        ("c1", b"", True, False, now),  # the state holds
+        ("c3", None, False, False, now),  # nothing was stored: it is folded from the checkpoint
+    ]
+    assert rows(tables.journey_checkpoints, "customer_id") == [("c1",), ("c3",)]
