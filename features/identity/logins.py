@@ -16,7 +16,7 @@ from features.identity.holders import FORGOTTEN, node_for
 from features.identity.reassignment import Reassignment, reassign
 from features.identity.relocation import BEGIN, END
 from features.ledger import tables
-from features.ledger.statements import Statement, as_json, pairs_of
+from features.ledger.statements import Statement, as_json, pairs_of, texts_of
 
 LINK = "link"  # first word of the source of a login that no event made; no event id has a space
 SHARED = 5  # holders; a device with more is public, and is no sign that two of them are one
@@ -194,3 +194,34 @@ class NewLogins:
         if holders_n > SHARED:
             return []
         return [MergeCandidate.of(login.holder, one, login.key, "device") for one in sorted(others)]
+
+
+_LATER = tables.logins.alias()
+_DELETE_OLD = Statement(
+    sa.delete(tables.logins).where(
+        _LOGINS.holder.in_(sa.select(texts_of("holders").c.value)),
+        _AT_US < _HERE_US,
+        sa.exists(
+            sa.select(_LATER.c.at).where(
+                _LATER.c.key == _LOGINS.key,
+                _LATER.c.holder == _LOGINS.holder,
+                _LATER.c.at > _LOGINS.at,
+                sa.type_coerce(_LATER.c.at, sa.BigInteger) < _HERE_US,
+            )
+        ),
+    )
+)
+
+
+def delete_old_logins(connection: sa.Connection, holders: Iterable[str], before_us: int) -> None:
+    """Delete the logins of some holders that say nothing of the time from a moment on.
+
+    The last one of each holder on each device before that moment stays: it tells who held the
+    device then, and its node.
+
+    Parameters
+    ----------
+    before_us
+        Microseconds since 1970.
+    """
+    _DELETE_OLD.run(connection, {"holders": as_json(holders), "here_us": before_us})

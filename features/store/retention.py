@@ -4,9 +4,9 @@ Of a decision, the row stays with customer, action, probability, arm and window,
 lift and timeline do not change. It cannot be repeated or explained any more, and the learner leaves
 it out when it counts all credits again.
 
-Events that give or withdraw a consent always stay. The features of a customer whose events were
-deleted are computed again from the events that are left, so they are the same in serving and in
-training.
+Events that give or withdraw a consent always stay; so does the last login of each holder of a
+device. The features of a customer whose events were deleted are computed again from the events that
+are left, so they are the same in serving and in training.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from features.business.decided_actions import shortened_record
 from features.business.domain import Domain
 from features.customers.profiles import all_accounts_of
 from features.identity.links import resolve_each
+from features.identity.logins import delete_old_logins
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
@@ -124,7 +125,7 @@ class RetentionPolicy:
             ids, following = self.ledger.read(
                 partial(self._old_events_from, before=before, customer=following)
             )
-            delete = partial(_delete_events, ids=ids, now=now)
+            delete = partial(_delete_events, ids=ids, before=before, now=now)
             yield self.ledger.write_now(delete) if ids else Pruned()
 
     def _old_events_from(
@@ -248,7 +249,9 @@ def _remove_records(
     return Pruned(records=len(rows), record_bytes=sum(row["size"] for row in rows))
 
 
-def _delete_events(connection: sa.Connection, ids: Sequence[str], now: datetime) -> Pruned:
+def _delete_events(
+    connection: sa.Connection, ids: Sequence[str], before: datetime, now: datetime
+) -> Pruned:
     mine = _EVENTS.event_id.in_(ids)
     query = sa.select(
         _EVENTS.subject, sa.func.sum(sa.func.length(_EVENTS.properties)), sa.func.count()
@@ -260,6 +263,7 @@ def _delete_events(connection: sa.Connection, ids: Sequence[str], now: datetime)
     customers = sorted({owners.get(one, one) for one in subjects})
     keys = [*customers, *sorted(all_accounts_of(connection, customers))]
     connection.execute(sa.delete(tables.events).where(mine))
+    delete_old_logins(connection, subjects, tables.micros(before))
     request_refold(connection, keys, now)
     return Pruned(events=sum(row[2] for row in found), event_bytes=sum(row[1] for row in found))
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from features.business.domain import Domain
 from features.errors import InvalidSetting
 from features.identity import links
+from features.identity.holders import nodes_at
 from features.identity.relocation import place
 from features.ledger import tables
 from features.outcomes.attribution import DECISION_COLUMNS, shown_by
@@ -124,6 +125,23 @@ def test_events_about_consent_are_never_deleted(ledger, tmp_path):
     assert found.count(NOW).events == found.prune(NOW).events == 1
     kept_types = ledger.read(lambda c: c.execute(sa.select(tables.events.c.type)).scalars().all())
     assert sorted(kept_types) == types[1:]
+
+
+def test_old_logins_go_with_their_events_and_the_last_one_of_each_holder_stays(ledger, tmp_path):
+    shown = InMemoryOnlineStore()
+    days = {1: 400, 2: 390, 3: 380, 4: 370, 5: 2, 6: 1}
+    sent = [
+        event(n, "c1" if n in (1, 2, 4) else "c2", "cookie:x", at=NOW - timedelta(days=days[n]))
+        for n in days
+    ]
+    asyncio.run(live(ledger, shown).ingest(sent, NOW))
+    before = ledger.read(lambda c: nodes_at(c, [("cookie:x", NOW - timedelta(days=366))]))
+    retention(ledger, tmp_path, events=365).prune(NOW)
+    with ledger.engine.connect() as connection:
+        left = sorted(connection.execute(sa.select(tables.logins.c.event_id)).scalars())
+    assert left == ["e3", "e4", "e5", "e6"]
+    assert before == {("cookie:x", NOW - timedelta(days=366)): "cookie:x"}
+    assert ledger.read(lambda c: nodes_at(c, list(before))) == before
 
 
 def test_events_that_wait_to_be_moved_are_deleted_from_the_customer_of_their_key(
