@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.errors import IdentityUnknown
-from features.identity.holders import present_nodes
+from features.identity.holders import base_key, present_nodes
 from features.identity.keys import KeyNormalizer
 from features.identity.relocation import AT_ONCE, past_of, place
 from features.ledger import tables
@@ -185,7 +185,7 @@ def unlink(connection: sa.Connection, pair: tuple[str, str], cause: str, at: dat
     undo = sa.update(tables.links).where(columns.left == left, columns.right == right, holds)
     if not connection.execute(undo.values(undone_at=at, undone_cause=cause)).rowcount:
         raise IdentityUnknown(
-            f"No link holds between {left!r} and {right!r}.",
+            f"No link holds between {base_key(left)!r} and {base_key(right)!r}.",
             expected="two keys that a link of /v1/customer names",
             remedy="Ask /v1/customer for the customer's links and name one of those.",
         )
