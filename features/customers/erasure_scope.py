@@ -12,6 +12,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from features.errors import IdentityUnknown, NotConfirmed
+from features.identity.holders import base_key
 from features.identity.keys import KINDS, KeyNormalizer
 from features.identity.links import keys_of
 from features.identity.tombstones import find_customer
@@ -39,7 +40,7 @@ class Confirmation(NamedTuple):
         NotConfirmed
             If there are several named keys, or if others were repeated.
         """
-        named = sorted({key for keys in customers for key in self._named(keys)})
+        named = sorted({base_key(key) for keys in customers for key in self._named(keys)})
         if set(self.repeated) == set(named) or (len(named) == 1 and not self.repeated):
             return
         happened = f"The erasure would erase {len(named):,} customers who were merged into one: "

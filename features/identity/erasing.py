@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -24,21 +24,31 @@ _DELETE = Statement(sa.delete(tables.logins).where(_LOGINS.holder.in_(_KEYS)))
 _DELETE_DEVICES = Statement(sa.delete(tables.logins).where(_LOGINS.key.in_(_DEVICES)))
 
 
-def erase_identity_rows(connection: sa.Connection, keys: Sequence[str]) -> None:
+def erase_identity_rows(
+    connection: sa.Connection, keys: Sequence[str], shared: Collection[str] = ()
+) -> None:
     """Delete links, merge candidates and changed attributes that name one of the keys.
 
     A candidate goes with either of its two keys, and with the identifier that both used.
     `identities` and the other tables with a customer's rows are deleted in `erase_rows`.
+
+    Parameters
+    ----------
+    shared
+        Devices among the keys that others have logged in on (`release_devices`): candidates of
+        these others stay.
     """
+    own = [key for key in keys if key not in shared]
     links, candidates = tables.links.c, tables.merge_candidates.c
     changes = tables.attribute_changes.c
     for table, columns in (
         (tables.links, (links.left, links.right)),
-        (tables.merge_candidates, (candidates.left, candidates.right, candidates.via)),
+        (tables.merge_candidates, (candidates.left, candidates.right)),
         (tables.attribute_changes, (changes.customer_id,)),
     ):
         for column in columns:  # one by one: each of them has an index
             connection.execute(sa.delete(table).where(column.in_(keys)))
+    connection.execute(sa.delete(tables.merge_candidates).where(candidates.via.in_(own)))
 
 
 def stop_moving(connection: sa.Connection, keys: Sequence[str]) -> list[tuple[str, str]]:

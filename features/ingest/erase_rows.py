@@ -113,7 +113,7 @@ def begin_erasure(
     held = [json.dumps(pair) for pair in stop_moving(connection, all_keys)]
     note_ids(connection, erasure_id, HELD, held)
     _delete_small_tables(connection, all_keys)
-    erase_identity_rows(connection, all_keys)
+    erase_identity_rows(connection, all_keys, shared)
     delete_states(connection, all_keys)
     request_refold(connection, sorted(accounts), now)
     add_tombstones(connection, refused, now)

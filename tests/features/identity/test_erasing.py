@@ -28,6 +28,15 @@ def test_candidates_go_with_either_key_and_with_the_identifier_of_both(ledger):
     assert pairs(ledger, tables.merge_candidates) == [("ann2", "bob"), ("bob", "dan")]
 
 
+def test_candidates_of_others_on_a_shared_device_stay(ledger):
+    found = [
+        MergeCandidate.of(*pair, "cookie:1", "device") for pair in (("ann", "bob"), ("bob", "cid"))
+    ]
+    ledger.write_now(lambda c: note_candidates(c, found, NOW))
+    ledger.write_now(lambda c: erase_identity_rows(c, ["ann", "cookie:1"], {"cookie:1"}))
+    assert pairs(ledger, tables.merge_candidates) == [("bob", "cid")]
+
+
 def test_links_go_with_either_key_also_undone_ones(ledger):
     for left, right, undone_at in (
         ("ann", "card:1", None),

@@ -175,6 +175,34 @@ def test_the_candidates_of_a_forgotten_customer_are_gone(server, ledger):
     assert decide(server, "mcg1", "mcg2", "confirm")[0] == 404
 
 
+def logged_in(server, name, *customers):
+    """Each customer logs in on one device, one after the other."""
+    for number, one in enumerate(customers):
+        at = (NOW + timedelta(minutes=number)).isoformat()
+        device = [f"cookie:{name}"]
+        send(server, event(f"{name}-in-{one}", one, identifiers=device, occurred_at=at))
+
+
+def test_logins_on_a_shared_device_are_candidates_and_never_merge(server):
+    logged_in(server, "mcj", "mcj1", "mcj2", "mcj3")
+    answer = asked(server, limit=200)
+    assert sorted(of("mcj", answer)) == [("mcj1", "mcj2"), ("mcj2", "mcj3")]
+    found = [one for one in answer["candidates"] if one["left"].startswith("mcj")]
+    assert {(one["via"], one["reason"]) for one in found} == {("cookie:mcj", "device")}
+    assert decide(server, "mcj1", "mcj2", "confirm")[0] == 200
+    assert decide(server, "mcj2", "mcj3", "refuse")[0] == 200
+    send(server, event("mcj-again", "mcj3", identifiers=["cookie:mcj"]))
+    assert timeline(server, "mcj1") == ["mcj-in-mcj1", "mcj-in-mcj2"]
+    assert timeline(server, "mcj3") == ["mcj-again", "mcj-in-mcj3"]
+    assert of("mcj", asked(server, limit=200)) == []
+
+
+def test_candidates_of_others_stay_when_a_holder_of_their_device_is_forgotten(server):
+    logged_in(server, "mck", "mck1", "mck2", "mck3")
+    assert server.post("/v1/forget", {"customer_id": "mck1"})[0] == 200
+    assert of("mck", asked(server, limit=200)) == [("mck2", "mck3")]
+
+
 def test_open_candidates_are_counted_for_operators(server, ledger):
     noted(server, ledger, "mci", 1, 2)
 
