@@ -27,6 +27,7 @@ SUBJECTS = {
     "store": ("guarantees_store",),
     "fair": ("guarantees_fair",),
     "backlog": ("guarantees_backlog", "guarantees_set_aside"),
+    "kiosk": ("guarantees_kiosk",),
     "leavers": ("guarantees_leavers",),
     "lift": ("guarantees_lift",),
     "strangers": ("guarantees_strangers",),

@@ -15,6 +15,7 @@ from tests.bench import (
     guarantees_backlog,
     guarantees_fair,
     guarantees_identifiers,
+    guarantees_kiosk,
     guarantees_long,
     guarantees_over_http,
     guarantees_set_aside,
@@ -92,6 +93,11 @@ def test_a_call_with_many_identifiers_is_answered_and_so_are_decisions_meanwhile
     (server, _), small = served, guarantees_identifiers.SMALL
     customers = guarantees_long.OTHERS
     assert short(guarantees_identifiers.many_identifiers(server, customers, small)) == []
+
+
+def test_customers_of_one_device_stay_several_in_any_order_of_logins(served):
+    server, _ = served
+    assert short(guarantees_kiosk.measure(server, guarantees_kiosk.SMALL)) == []
 
 
 def test_late_events_and_links_of_long_pasts_are_shown_when_they_are_answered(served):
