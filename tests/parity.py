@@ -472,19 +472,22 @@ MUTATIONS = (
         "channel, at_us / MICROS, {})",
     ),
     Mutation(
-        "live", "features/ingest/append_events.py", "earlier[event.event_id] = content", "pass"
+        "live",
+        "features/ingest/append_events.py",
+        "earlier[event.event_id] = (event.subject, _content(event))",
+        "pass",
     ),
     Mutation(
         "live",
         "features/ingest/append_events.py",
-        "customer_of.get(event.subject, event.subject)",
-        "event.subject",
+        "customer_of.get(subject, subject)",
+        "subject",
     ),
     Mutation(
         "live",
         "features/ingest/append_events.py",
-        "for other in event.keys[1:]:",
-        "for other in ():",
+        "for key in event.keys[1:]:",
+        "for key in ():",
     ),
     Mutation(
         "live",
@@ -494,9 +497,9 @@ MUTATIONS = (
     ),
     Mutation(
         "live",
-        "features/ingest/live_events.py",
-        "self._restate(connection, done.merges, done.new_events, now)",
-        "set()",
+        "features/states/restating.py",
+        "restated = restated_by(merges) | moved",
+        "restated = set[str]()",
     ),
     Mutation(
         "live",
