@@ -83,7 +83,9 @@ def forget(
             raise typer.Exit(REFUSED)
         counts = ", ".join(f"{count:,} {name}" for name, count in done.erased.items())
         out.print(f"Erased: {counts} (erasure {done.erasure_id}).", soft_wrap=True)
-        if done.trained_on:
+        if done.trained_on is None:
+            out.print("MLflow did not say which models were trained on the customer.")
+        elif done.trained_on:
             out.print(f"Trained on the customer: {', '.join(done.trained_on)}.", soft_wrap=True)
         out.print(done.remark, markup=False, soft_wrap=True)
 

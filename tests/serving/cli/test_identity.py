@@ -105,6 +105,20 @@ def test_merged_customers_are_erased_when_all_are_confirmed(ledger, env):
     assert ledger.read(lambda c: forgotten(c, PAIR)) == {"ann", "bob"}
 
 
+@pytest.mark.parametrize(("answer", "gone"), [(True, {"ann", "bob"}), (False, set())])
+def test_a_person_is_asked_before_merged_customers_are_erased(
+    ledger, env, monkeypatch, answer, gone
+):
+    known(ledger, *PAIR)
+    ledger.write_now(lambda c: links.link(c, KeyNormalizer(SHOP), PAIR, "a call", utc_now()))
+    monkeypatch.setattr("serving.cli.identity.typer.confirm", lambda text, err: answer)
+    done = nba_in_process(["forget", "bob"], env)
+    assert done.returncode == (0 if answer else 2), done.stderr
+    shown = done.stderr.splitlines()
+    assert shown[:3] == ["It is 2 customers who were merged into one:", "    ann", "    bob"]
+    assert ledger.read(lambda c: forgotten(c, PAIR)) == gone
+
+
 def test_nobody_is_erased_under_an_unknown_key(ledger, env):
     done = nba_in_process(["forget", "never"], env)
     assert done.returncode == 2 and "Nothing is stored under 'never'" in done.stderr
