@@ -23,6 +23,7 @@ from features.ledger.statements import select_in_batches
 # By the time from which it holds, in microseconds since 1970: the value of one attribute.
 Values = dict[int, str | None]
 EVER = 0
+_Keys = dict[str, list[tuple[str, dict[str, str]]]]  # by customer, its keys with their attributes
 
 _FACTS, _NAMES = tables.customers.c, tables.identities.c
 _LINKED = (
@@ -36,15 +37,9 @@ _NEVER_LINKED = sa.select(
 
 
 class AttributeVersion(NamedTuple):
-    """The attributes of a customer from a time on, until the next version.
+    """The attributes of a customer from a time on, until the next version."""
 
-    Attributes
-    ----------
-    from_us : int
-        Microseconds since 1970; 0 for the first version, which holds from ever.
-    """
-
-    from_us: int
+    from_us: int  # microseconds since 1970; 0 for the first version, which holds from ever
     attributes: dict[str, str]
 
 
@@ -59,13 +54,6 @@ class PastValue(NamedTuple):
     from_at: datetime | None
 
 
-class _Key(NamedTuple):
-    """A key of a customer, and its present attributes."""
-
-    key: str
-    attributes: dict[str, str]
-
-
 def attribute_versions(
     connection: sa.Connection, customer_ids: Iterable[str]
 ) -> dict[str, list[AttributeVersion]]:
@@ -76,21 +64,20 @@ def attribute_versions(
     dict
         Each customer has at least one version, which holds from ever.
     """
-    keys: dict[str, list[_Key]] = {one: [] for one in customer_ids}
+    keys: _Keys = {one: [] for one in customer_ids}
     for query, column in ((_LINKED, _NAMES.customer_id), (_NEVER_LINKED, _FACTS.customer_id)):
         for row in select_in_batches(connection, query, column, [*keys]):
-            keys[row.customer_id].append(_Key(row.key, from_json(row.attributes)))
-    named = [one.key for own in keys.values() for one in own]
-    changes = values_over_time(connection, named)
+            keys[row.customer_id].append((row.key, from_json(row.attributes)))
+    changes = values_over_time(connection, [key for own in keys.values() for key, _ in own])
     return {customer_id: _versions(own, changes) for customer_id, own in keys.items()}
 
 
 def all_attribute_versions(connection: sa.Connection) -> dict[str, list[AttributeVersion]]:
     """Read the versions of the attributes of every customer in the table of customers."""
-    keys: dict[str, list[_Key]] = defaultdict(list)
+    keys: _Keys = defaultdict(list)
     for query in (_LINKED, _NEVER_LINKED):
         for row in connection.execute(query):
-            keys[row.customer_id].append(_Key(row.key, from_json(row.attributes)))
+            keys[row.customer_id].append((row.key, from_json(row.attributes)))
     changes = values_over_time(connection)
     return {customer_id: _versions(own, changes) for customer_id, own in keys.items()}
 
@@ -106,10 +93,9 @@ def attribute_history(connection: sa.Connection, customer_id: str) -> list[PastV
     found = [PastValue(name, value, None) for name, value in versions[0].attributes.items()]
     for before, after in pairwise(versions):
         at = tables.from_micros(after.from_us)
-        names = list({**before.attributes, **after.attributes})
         found += [
             PastValue(name, after.attributes.get(name), at)
-            for name in names
+            for name in before.attributes | after.attributes
             if before.attributes.get(name) != after.attributes.get(name)
         ]
     found.sort(key=attrgetter("name"))
@@ -146,17 +132,17 @@ def value_at(values: Values, at_us: int) -> str | None:
 
 
 def _versions(
-    keys: Sequence[_Key], changes: Mapping[str, Mapping[str, Values]]
+    keys: Sequence[tuple[str, dict[str, str]]], changes: Mapping[str, Mapping[str, Values]]
 ) -> list[AttributeVersion]:
     """Make the versions of a customer from its keys; the one that names the customer first."""
-    of_keys = [changes.get(one.key, {}) for one in keys]
+    of_keys = [changes.get(key, {}) for key, _ in keys]
     times = {at_us for names in of_keys for values in names.values() for at_us in values}
     versions: list[AttributeVersion] = []
     for at_us in sorted({EVER, *times}):
         merged: dict[str, str] = {}
-        for one, changed in zip(keys, of_keys, strict=True):
+        for (_, present), changed in zip(keys, of_keys, strict=True):
             past = {name: value_at(values, at_us) for name, values in changed.items()}
-            of_key = {name: v for name, v in (one.attributes | past).items() if v is not None}
+            of_key = {name: v for name, v in (present | past).items() if v is not None}
             merged = of_key | merged
         if not versions or versions[-1].attributes != merged:
             versions.append(AttributeVersion(at_us, merged))

@@ -1,9 +1,8 @@
 """Loads a folder with the four contract tables into the ledger.
 
 Every row is checked before anything is written. A report says PASS or FAIL for each table, with
-the first bad row. Loading may be repeated: attributes of customers are brought up to date, other
-rows that are in the ledger stay as they are, and a load that was interrupted continues after its
-last batch.
+the first bad row. Loading again brings attributes of customers up to date; other rows that are in
+the ledger stay as they are. A load that was interrupted continues after its last batch.
 """
 
 from __future__ import annotations
@@ -120,24 +119,21 @@ def _check(table: ContractTable, now: datetime, progress: Progress) -> LoadRepor
 
 
 def _load(table: ContractTable, ledger: Ledger, now: datetime, progress: Progress) -> LoadReport:
-    resumed_at = ledger.read(lambda c: _loaded_so_far(c, table))
+    begun = ledger.read(lambda c: _loaded_so_far(c, table))
     added, changed, refused, first = 0, 0, 0, None
-    progress(f"load {table.name}", resumed_at, table.total)
-    for number, parsed in table.batches(resumed_at):
+    progress(f"load {table.name}", begun, table.total)
+    for number, parsed in table.batches(begun):
 
         def write(c: sa.Connection, parsed: ParsedRows = parsed, number: int = number) -> Any:
             tables.set_meta(c, f"{LOADED}{table.name}", f"{table.fingerprint} {number}")
             return write_batch(c, parsed, table.business, now)
 
         done = ledger.write_now(write)
-        added, changed, refused = (
-            *(added + done.new, changed + done.changed),
-            refused + len(done.left_out),
-        )
+        added, changed = added + done.new, changed + done.changed
+        refused += len(done.left_out)
         first = first or next(iter(done.left_out), None)
         progress(f"load {table.name}", number, table.total)
-    total = table.total
-    return LoadReport(table.name, total, total, first, added, refused, resumed_at, changed)
+    return LoadReport(table.name, table.total, table.total, first, added, refused, begun, changed)
 
 
 def _loaded_so_far(connection: sa.Connection, table: ContractTable) -> int:
