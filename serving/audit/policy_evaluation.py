@@ -161,7 +161,13 @@ class Evaluation:
         self, names: Sequence[str], target: EvaluationTarget, policy: Catalog
     ) -> Iterator[_RepeatedDecision]:
         columns = tables.decisions.c
-        read = (columns.features, columns.answer, columns.customer_id, columns.channel)
+        read = (
+            columns.subject,
+            columns.features,
+            columns.answer,
+            columns.customer_id,
+            columns.channel,
+        )
         query = sa.select(*DECISION_COLUMNS, *read).where(
             columns.decision_id.in_(names), columns.answer.is_not(None)
         )

@@ -172,7 +172,13 @@ class Replay:
 
     def _rows(self, decision_ids: list[str]) -> list[Any]:
         columns = tables.decisions.c
-        read = (columns.decision_id, columns.decided_at, columns.features, columns.record)
+        read = (
+            columns.decision_id,
+            columns.subject,
+            columns.decided_at,
+            columns.features,
+            columns.record,
+        )
         query = sa.select(*read, columns.answer)
         query = query.where(columns.decision_id.in_(decision_ids), columns.record.is_not(None))
         return self._ledger.read(lambda connection: list(connection.execute(query)))

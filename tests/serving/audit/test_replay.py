@@ -110,7 +110,8 @@ def test_decisions_limited_by_their_account_come_out_the_same(
     removed = set()
     for number in range(30):
         at = now + timedelta(hours=3 * number)
-        decided = decide(engine, at, customer_id=f"c{1 + number % 3}", slots=2, explain=True)
+        who = {"customer_id": f"c{1 + number % 3}", "decision_id": f"d{number}"}
+        decided = decide(engine, at, **who, slots=2, explain=True)
         removed |= {one.rule for one in decided.removed}
         said = OutcomeRequest(decision_id=decided.decision_id, outcome="rejected")
         if number % 4 == 0 and decided.actions[0].action_id != "no_action":
