@@ -208,7 +208,10 @@ class NextBestAction:
     @bentoml.api(route="/v1/events")
     @refuses(NotVisible, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
     async def events(self, request: EventsRequest, /, ctx: bentoml.Context) -> EventsAnswer:
-        """Record events. Each is accepted or rejected by itself; a repeated one changes nothing."""
+        """Record events. Each is accepted or rejected by itself; a repeated one changes nothing.
+
+        The keys of an event are linked. A device goes to the customer who is named with it.
+        """
         with _errors_as_http():
             result = await self.worker.events(request)
             answer = EventsAnswer.model_validate(result, from_attributes=True)
@@ -221,7 +224,7 @@ class NextBestAction:
     @bentoml.api(route="/v1/link")
     @refuses(InvalidData, CustomerForgotten, NotVisible)
     async def link(self, request: LinkRequest, /) -> LinkAnswer:
-        """Link two identifiers of one person: histories are merged, features computed again."""
+        """Link two keys of one person: histories are merged; a device goes to the customer."""
         with _errors_as_http():
             return await self.worker.link(request)
 

@@ -30,14 +30,20 @@ CUSTOMER_OR_ERASURE: dict[str, JsonValue] = {
 
 
 class LinkRequest(Request):
-    """Two keys (customer ids or identifiers) to link as one customer, or to unlink."""
+    """Two keys (customer ids or identifiers) to link as one customer, or to unlink.
+
+    One of them may be a device, such as a cookie; not both.
+    """
 
     keys: tuple[Identifier, Identifier] = Field(examples=[["h1", "email:a@b.it"]])
     cause: Cause = Field(examples=["told an agent"])
 
 
 class LinkAnswer(BaseModel):
-    """The customers behind the two keys now: one if they are merged, two if they are not."""
+    """The customers behind the two keys now: one if they are merged, two if they are not.
+
+    Behind a device is the customer who holds it at present.
+    """
 
     changed: bool
     customers: list[str]
@@ -92,7 +98,10 @@ class CustomerRequest(About):
 
 
 class LinkView(BaseModel):
-    """A link between two keys of one customer, its cause, and its end if it was undone."""
+    """A link between two keys of one customer, its cause, and its end if it was undone.
+
+    Two keys that were linked again after that have several links.
+    """
 
     left: str
     right: str

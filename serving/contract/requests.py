@@ -40,7 +40,10 @@ class Request(BaseModel):
 
 
 class About(Request):
-    """A customer, by customer id or by identifiers."""
+    """A customer, by customer id or by identifiers.
+
+    The customer id wins over identifiers, and a named identifier over a device.
+    """
 
     model_config = ConfigDict(json_schema_extra=CUSTOMER_ID_OR_IDENTIFIERS)
 

@@ -103,12 +103,12 @@ class Worker:
         return await self._parts.ingest.ingest(request.events, utc_now())
 
     async def link(self, request: LinkRequest) -> LinkAnswer:
-        """Merge the customers of two identifiers."""
+        """Merge the customers of two keys, or give a device to a customer."""
         changed = await self._parts.ingest.link(request.keys, request.cause, utc_now())
         return LinkAnswer(changed=changed, customers=await self._customers_of(request.keys))
 
     async def unlink(self, request: LinkRequest) -> LinkAnswer:
-        """Undo the link of two identifiers."""
+        """Undo the link of two keys."""
         changed = await self._parts.ingest.unlink(request.keys, request.cause, utc_now())
         return LinkAnswer(changed=changed, customers=await self._customers_of(request.keys))
 
