@@ -9,8 +9,10 @@ import sqlalchemy as sa
 from features.identity.holders import FORGOTTEN, base_key
 from features.identity.tombstones import hash_keys
 from features.ledger import tables
-from features.ledger.statements import Statement, as_json, texts_of
+from features.ledger.statements import Row, Statement, as_json, pairs_of, texts_of
 
+# Begin the ids of logins of forgotten customers: they sort before and after all ids of events.
+FIRST, LAST = " ", "\U0010ffff"
 _LOGINS = tables.logins.c
 _KEYS = sa.select(texts_of("keys").c.value)
 _DEVICES = sa.select(texts_of("devices").c.value)
@@ -19,6 +21,21 @@ _OF_OTHERS = Statement(
     sa.select(_LOGINS.key)
     .where(_LOGINS.key.in_(_DEVICES), _LOGINS.holder.not_in(_KEYS), _LOGINS.holder != FORGOTTEN)
     .distinct()
+)
+_MOMENTS = pairs_of("moments")
+_AT_ONE_TIME = Statement(
+    sa.select(
+        *(_MOMENTS.c.one, _MOMENTS.c.other),
+        *(sa.func.min(_LOGINS.event_id), sa.func.max(_LOGINS.event_id)),
+    )
+    .join_from(
+        _MOMENTS,
+        tables.logins,
+        (_LOGINS.key == _MOMENTS.c.one)
+        & (sa.type_coerce(_LOGINS.at, sa.BigInteger) == sa.cast(_MOMENTS.c.other, sa.BigInteger)),
+    )
+    .where(_LOGINS.void.is_(sa.false()), _LOGINS.node != FORGOTTEN)
+    .group_by(_MOMENTS.c.one, _MOMENTS.c.other)
 )
 _DELETE = Statement(sa.delete(tables.logins).where(_LOGINS.holder.in_(_KEYS)))
 _DELETE_DEVICES = Statement(sa.delete(tables.logins).where(_LOGINS.key.in_(_DEVICES)))
@@ -92,12 +109,30 @@ def release_devices(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
     kept = [row for row in logins if row[0] in shared and not row[5]]
     ids = hash_keys(connection, [row[2] for row in kept])
     rows = [
-        {"key": key, "at": tables.from_micros(at_us), "event_id": hashed, "void": False}
+        {"key": key, "at": tables.from_micros(at_us), "event_id": place + hashed, "void": False}
         | {"holder": FORGOTTEN, "node": FORGOTTEN}
-        for (key, at_us, *_), hashed in zip(kept, ids, strict=True)
+        for (key, at_us, *_), hashed, place in zip(
+            kept, ids, _places(connection, kept), strict=True
+        )
+        if place is not None
     ]
     tables.insert_new(connection, tables.logins, rows)
     return shared
+
+
+def _places(connection: sa.Connection, logins: Sequence[Row]) -> list[str | None]:
+    """Place logins among those of others at the same time: `FIRST` or `LAST`, as they were.
+
+    None is for a login between two others: nobody held the device by it.
+    """
+    moments = {(key, str(at_us)) for key, at_us, *_ in logins}
+    found = _AT_ONE_TIME.rows(connection, {"moments": as_json(moments)})
+    others = {(key, int(at_us)): ids for key, at_us, *ids in found}
+    places: list[str | None] = []
+    for key, at_us, event_id, *_ in logins:
+        first, last = others.get((key, at_us), (event_id, event_id))
+        places.append(FIRST if event_id <= first else LAST if event_id > last else None)
+    return places
 
 
 def devices_of_others(connection: sa.Connection, keys: Sequence[str]) -> set[str]:

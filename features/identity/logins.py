@@ -53,7 +53,7 @@ class _Stored(NamedTuple):
     node: str | None  # null: this holder is new to the device
     void: bool
     used: bool  # anybody logged in on the device before
-    last_us: int | None
+    last: tuple[int, str]  # time and source of the last login that counts
     last_node: str | None
 
 
@@ -77,7 +77,10 @@ _STORED = Statement(
         *(_PAIRS.c.one, _PAIRS.c.other),
         *(_one(column, _OF_PAIR) for column in (_LOGINS.node, _LOGINS.void)),
         sa.exists(sa.select(_LOGINS.key).where(_LOGINS.key == _PAIRS.c.one)),
-        *(_one(column, _VALID_OF_DEVICE, *_LAST_FIRST) for column in (_AT_US, _LOGINS.node)),
+        *(
+            _one(column, _VALID_OF_DEVICE, *_LAST_FIRST)
+            for column in (_AT_US, _LOGINS.event_id, _LOGINS.node)
+        ),
     )
 )
 _BEFORE = Statement(
@@ -113,7 +116,10 @@ class NewLogins:
             self._by_device.setdefault(login.key, []).append(login)
         pairs = {(one.key, one.holder) for some in self._by_device.values() for one in some}
         found = _STORED.rows(connection, {"pairs": as_json(pairs)}) if pairs else []
-        self._stored = {(key, holder): _Stored(*rest) for key, holder, *rest in found}
+        self._stored = {
+            (key, holder): _Stored(node, void, used, (last_us or 0, last_source or ""), last_node)
+            for key, holder, node, void, used, last_us, last_source, last_node in found
+        }
         self._nodes: dict[tuple[str, str], str] = {}
         self.links: dict[tuple[str, str], str] = {}
         for key, some in self._by_device.items():
@@ -151,7 +157,7 @@ class NewLogins:
         if not stored.used or stored.void:
             return True
         is_held = stored.node is not None and stored.node == stored.last_node
-        return is_held and min(one.at_us for one in some) >= (stored.last_us or 0)
+        return is_held and min((one.at_us, one.source) for one in some) >= stored.last
 
     def _row(self, login: Login) -> dict[str, Any]:
         pair = login.key, login.holder

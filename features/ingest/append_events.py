@@ -123,16 +123,18 @@ def _classify(
     duplicates: dict[int, str] = {}
     refused: dict[int, InvalidEvent] = {}
     for position, event in enumerate(events):
+        logs_in = not normalizer.is_anonymous(event.subject)
         gone = [key for key in event.keys if key in erased]
-        if gone and not normalizer.is_anonymous(event.subject):
-            # Somebody else logged in on the device of a forgotten customer.
-            reopened |= {key for key in gone if normalizer.is_anonymous(key)}
-            gone = [key for key in gone if key not in reopened]
+        # Somebody else may log in on the device of a forgotten customer.
+        devices = {key for key in gone if logs_in and normalizer.is_anonymous(key)}
+        gone = [key for key in gone if key not in devices]
         if gone:
             refused[position] = _is_forgotten(gone[0])
         elif event.event_id not in earlier:
             earlier[event.event_id] = (event.subject, _content(event))
             fresh[position] = event
+            reopened |= devices
+            erased -= devices
         elif _is_same(event, *earlier[event.event_id]):
             duplicates[position] = earlier[event.event_id][0]
         else:
@@ -141,7 +143,7 @@ def _classify(
                 f"event_id is {event.event_id!r}, which is there with another content. "
                 "Expected one id for one event. Send a new event_id.",
             )
-    reopen_devices(connection, reopened & {key for one in fresh.values() for key in one.keys})
+    reopen_devices(connection, reopened)
     return fresh, duplicates, refused
 
 
