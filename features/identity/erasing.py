@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
 from features.identity.holders import FORGOTTEN, base_key
-from features.identity.tombstones import hash_keys
+from features.identity.tombstones import hash_keys, readmit
 from features.ledger import tables
 from features.ledger.statements import Row, Statement, as_json, pairs_of, texts_of
 
@@ -139,3 +139,15 @@ def devices_of_others(connection: sa.Connection, keys: Sequence[str]) -> set[str
     """Find the devices, among some keys, that somebody who was not forgotten logged in on."""
     values = {"keys": as_json([]), "devices": as_json(keys)}
     return {key for (key,) in _OF_OTHERS.rows(connection, values)}
+
+
+def reopen_devices(connection: sa.Connection, keys: Iterable[str]) -> None:
+    """Let others log in on the devices of a forgotten customer.
+
+    What happens on them before the next login stays refused.
+    """
+    for key in sorted(keys):
+        readmit(connection, [key])
+        row = {"key": key, "at": tables.EPOCH, "event_id": "", "void": False}
+        row |= {"holder": FORGOTTEN, "node": FORGOTTEN}
+        tables.insert_new(connection, tables.logins, [row])

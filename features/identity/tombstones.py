@@ -129,18 +129,6 @@ def _forms(key: str) -> tuple[str, ...]:
     return (key,) if key.isascii() else (key, unicodedata.normalize("NFD", key))
 
 
-def reopen_devices(connection: sa.Connection, keys: Iterable[str]) -> None:
-    """Let others log in on the devices of a forgotten customer.
-
-    What happens on them before the next login stays refused.
-    """
-    for key in sorted(keys):
-        readmit(connection, [key])
-        row = {"key": key, "at": tables.EPOCH, "event_id": "", "void": False}
-        row |= {"holder": FORGOTTEN, "node": FORGOTTEN}
-        tables.insert_new(connection, tables.logins, [row])
-
-
 def hash_keys(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
     """Hash keys as tombstones and model versions store them."""
     salt = str(tables.get_meta(connection, "salt"))

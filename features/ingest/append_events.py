@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.errors import InvalidEvent
+from features.identity.erasing import reopen_devices
 from features.identity.holders import FORGOTTEN, base_key, nodes_at
 from features.identity.joining import join_keys
 from features.identity.keys import KeyNormalizer
 from features.identity.links import Merge, resolve_each
 from features.identity.logins import Login
 from features.identity.reassignment import Reassignment
-from features.identity.tombstones import forgotten, forgotten_error, reopen_devices
+from features.identity.tombstones import forgotten, forgotten_error
 from features.journeys.events import Event
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, texts_of

@@ -15,12 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.customers.profiles import ACCOUNT
-from features.identity.relocation import (
-    belongs_to,
-    is_any_relocating,
-    is_under,
-    sources_of,
-)
+from features.identity.relocation import belongs_to, is_any_relocating, is_under, sources_of
 from features.ledger import tables
 from features.ledger.statements import Row, Statement
 
