@@ -157,6 +157,97 @@ def test_links_of_one_call_move_few_rows_together_and_list_the_others(ledger, mo
     assert [row.subject for row in rows(ledger, tables.relocations)] == cookies[2:]
 
 
+def limits(largest=50, largest_personal=20):
+    rules = SHOP.identity.model_copy(
+        update={"largest": largest, "largest_personal": largest_personal}
+    )
+    return KeyNormalizer(SHOP.model_copy(update={"identity": rules}))
+
+
+def link_within(ledger, normalizer, *pairs):
+    causes = dict.fromkeys(pairs, "the table")
+    return ledger.write_now(lambda c: link_all(c, normalizer, causes, NOW))
+
+
+def noted(ledger):
+    found = rows(ledger, tables.merge_candidates)
+    return [(row.left, row.right, row.via, row.reason) for row in found]
+
+
+def test_a_customer_has_at_most_so_many_keys_and_people_decide_about_more(ledger):
+    four = limits(largest=4)
+    pairs = [("c1", "card:1"), ("c1", "card:2"), ("c2", "card:3")]
+    link_within(ledger, four, *pairs)
+    assert link_within(ledger, four, ("c1", "card:9")) == []
+    assert ledger.read(lambda c: keys_of(c, "c1")) == ["c1", "card:1", "card:2", "card:9"]
+    assert noted(ledger) == []
+    assert link_within(ledger, four, ("card:1", "card:3"), ("c1", "card:10")) == []
+    assert ledger.read(lambda c: keys_of(c, "c1")) == ["c1", "card:1", "card:2", "card:9"]
+    assert ledger.read(lambda c: resolve(c, ["card:10"])) == "card:10"
+    assert sorted(noted(ledger)) == [
+        ("c1", "card:10", "card:10", "size"),
+        ("card:1", "card:3", "card:3", "size"),
+    ]
+    assert not any("card:10" in (row.left, row.right) for row in rows(ledger, tables.links))
+
+
+def test_links_of_one_call_count_against_the_limit(ledger):
+    link_within(ledger, limits(largest=3), *((f"c{n}", f"c{n + 1}") for n in range(4)))
+    assert ledger.read(lambda c: keys_of(c, "c0")) == ["c0", "c1", "c2"]
+    assert ledger.read(lambda c: keys_of(c, "c3")) == ["c3", "c4"]
+    assert noted(ledger) == [("c2", "c3", "c3", "size")]
+
+
+def test_merged_customers_count_with_all_their_keys(ledger):
+    link_within(ledger, limits(), ("c1", "card:1"), ("c2", "card:2"), ("c3", "card:3"))
+    link_within(ledger, limits(largest=5), ("c1", "c2"), ("card:2", "card:3"))
+    assert ledger.read(lambda c: keys_of(c, "c1")) == ["c1", "c2", "card:1", "card:2"]
+    assert noted(ledger) == [("card:2", "card:3", "card:3", "size")]
+
+
+def test_devices_do_not_count(ledger):
+    two = limits(largest=2, largest_personal=2)
+    nodes = [("c1", f"cookie:{n}") for n in range(5)]
+    link_within(ledger, two, *nodes, ("c1", "email:a@b.it"))
+    link_within(ledger, two, *(("c1", f"cookie:{n}") for n in range(5, 9)))
+    assert len(ledger.read(lambda c: keys_of(c, "c1"))) == 11
+    assert noted(ledger) == []
+
+
+def test_a_personal_identifier_that_is_known_merges_smaller_customers_only(ledger):
+    three = limits(largest_personal=3)
+    link_within(ledger, three, ("c1", "email:a@b.it"))
+    link_within(ledger, three, ("c2", "email:a@b.it"))
+    assert ledger.read(lambda c: keys_of(c, "c1")) == ["c1", "c2", "email:a@b.it"]
+    assert link_within(ledger, three, ("c3", "email:a@b.it")) == []
+    assert ledger.read(lambda c: resolve(c, ["c3"])) == "c3"
+    assert noted(ledger) == [("c3", "email:a@b.it", "email:a@b.it", "personal")]
+
+
+def test_an_identifier_with_rows_is_known_and_a_new_one_is_a_key_more(ledger):
+    two = limits(largest_personal=2)
+    link_within(ledger, two, ("c1", "card:1"))
+    happened(ledger, "email:old@b.it")
+    assert link_within(ledger, two, ("c1", "email:new@b.it"), ("c1", "email:old@b.it")) == []
+    assert ledger.read(lambda c: keys_of(c, "c1")) == ["c1", "card:1", "email:new@b.it"]
+    assert noted(ledger) == [("c1", "email:old@b.it", "email:old@b.it", "personal")]
+
+
+def test_keys_of_one_customer_are_linked_whatever_its_size(ledger):
+    link_within(ledger, limits(), ("c1", "card:1"), ("card:1", "card:2"))
+    link_within(ledger, limits(largest=2), ("c1", "card:2"))
+    assert len(rows(ledger, tables.links)) == 3 and noted(ledger) == []
+
+
+def test_people_are_not_bound_by_the_limits(ledger):
+    two = limits(largest=2, largest_personal=2)
+    link_within(ledger, two, ("c1", "card:1"))
+    for key in ("card:2", "email:a@b.it", "c2"):
+        ledger.write_now(lambda c, key=key: links.link(c, two, ("c1", key), "they said so", NOW))
+    assert len(ledger.read(lambda c: keys_of(c, "c1"))) == 5
+    assert noted(ledger) == []
+
+
 def _count_calls(monkeypatch, name, ran):
     original = getattr(statements, name)
 

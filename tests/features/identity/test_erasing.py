@@ -5,9 +5,18 @@ from __future__ import annotations
 import pytest
 
 from features.identity.candidates import MergeCandidate, note_candidates
-from features.identity.erasing import erase_identity_rows, stop_moving
+from features.identity.erasing import (
+    FIRST,
+    LAST,
+    devices_of_others,
+    erase_identity_rows,
+    release_devices,
+    stop_moving,
+)
+from features.identity.holders import nodes_at
+from features.identity.tombstones import hash_keys
 from features.ledger import tables
-from tests.features.live import NOW, add, rows
+from tests.features.live import MINUTE, NOW, add, rows
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -63,3 +72,88 @@ def test_rows_that_are_still_under_others_are_named_and_move_no_more(ledger):
         add(ledger, tables.relocations, row)
     assert ledger.write_now(lambda c: stop_moving(c, ["ann", "card:1"])) == [("was", "card:1")]
     assert [row.subject for row in rows(ledger, tables.relocations)] == ["card:2"]
+
+
+KIOSK, PHONE = "cookie:kiosk", "cookie:phone"
+
+
+def log_in(ledger, event_id, holder, minute=0, key=KIOSK, **more):
+    row = {"key": key, "at": NOW + minute * MINUTE, "event_id": event_id, "holder": holder}
+    add(ledger, tables.logins, row | {"node": f"{key} {holder}", "void": False} | more)
+
+
+def release(ledger, *keys):
+    return ledger.write_now(lambda c: release_devices(c, keys))
+
+
+def logins(ledger):
+    return sorted((row.at, row.event_id, row.node) for row in rows(ledger, tables.logins))
+
+
+def hashed(ledger, event_id):
+    [found] = ledger.read(lambda c: hash_keys(c, [event_id]))
+    return found
+
+
+def held(ledger, *minutes):
+    found = ledger.read(lambda c: nodes_at(c, [(KIOSK, NOW + n * MINUTE) for n in minutes]))
+    return [found[KIOSK, NOW + n * MINUTE].removeprefix(f"{KIOSK} ") for n in minutes]
+
+
+def test_the_time_of_a_forgotten_holder_is_kept_without_name_and_event(ledger):
+    log_in(ledger, "e1", "bob", 0)
+    log_in(ledger, "e2", "ann", 10)
+    log_in(ledger, "e3", "email:ann@x.it", 20)
+    log_in(ledger, "e4", "bob", 30)
+    log_in(ledger, "e5", "ann", 0, key=PHONE)
+    assert release(ledger, "ann", "email:ann@x.it", f"{KIOSK} ann", PHONE) == {KIOSK}
+    assert logins(ledger) == [
+        (NOW, "e1", f"{KIOSK} bob"),
+        (NOW + 10 * MINUTE, FIRST + hashed(ledger, "e2"), ""),
+        (NOW + 20 * MINUTE, FIRST + hashed(ledger, "e3"), ""),
+        (NOW + 30 * MINUTE, "e4", f"{KIOSK} bob"),
+    ]
+    assert {row.holder for row in rows(ledger, tables.logins)} == {"bob", ""}
+    assert held(ledger, -5, 5, 10, 25, 30) == ["bob", "bob", "", "", "bob"]
+
+
+def test_logins_at_one_time_stay_in_their_order(ledger):
+    for minute, ann in ((0, "0"), (10, "z"), (20, "c")):
+        log_in(ledger, "b", "bob", minute)
+        log_in(ledger, "d", "dan", minute)
+        log_in(ledger, ann, "ann", minute)
+    assert held(ledger, -5, 5, 15, 25) == ["ann", "dan", "ann", "dan"]
+    release(ledger, "ann")
+    assert held(ledger, -5, 5, 15, 25) == ["", "dan", "", "dan"]
+    found = [one[1] for one in logins(ledger) if not one[2]]
+    assert found == [FIRST + hashed(ledger, "0"), LAST + hashed(ledger, "z")]  # c held nothing
+
+
+def test_a_void_login_at_the_same_time_does_not_place_one_between(ledger):
+    log_in(ledger, "a", "dan", 0, void=True)
+    log_in(ledger, "b", "ann", 0)
+    log_in(ledger, "c", "bob", 0)
+    release(ledger, "ann")
+    assert held(ledger, -5, 0) == ["", "bob"]
+
+
+def test_a_void_login_of_a_forgotten_holder_goes(ledger):
+    log_in(ledger, "e1", "bob", 0)
+    log_in(ledger, "e2", "ann", 10, void=True)
+    release(ledger, "ann")
+    assert logins(ledger) == [(NOW, "e1", f"{KIOSK} bob")]
+
+
+def test_a_device_goes_with_the_last_of_its_holders(ledger):
+    log_in(ledger, "e1", "bob", 0)
+    log_in(ledger, "e2", "ann", 10)
+    assert release(ledger, "ann") == {KIOSK}
+    assert release(ledger, "bob", f"{KIOSK} bob") == set()
+    assert rows(ledger, tables.logins) == []
+
+
+def test_a_device_is_of_others_as_long_as_one_of_them_is_not_forgotten(ledger):
+    log_in(ledger, "e1", "bob", 0)
+    log_in(ledger, "h", "", 0, key=PHONE, node="")
+    keys = [KIOSK, PHONE, "cookie:new", "bob"]
+    assert ledger.read(lambda c: devices_of_others(c, keys)) == {KIOSK}
