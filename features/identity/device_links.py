@@ -65,7 +65,7 @@ def link_device(
         reassigned += _settle(connection, key, {key, *(one for one, _ in known.values())})
     login = Login(key, tables.micros(at), f"{LINK} {holder}", holder, cause)
     is_held = bool(node) and _valid(connection, key)[-1][1] == node
-    new = NewLogins(connection, [] if is_held else [login])
+    new = NewLogins(connection, normalizer, [] if is_held else [login])
     for linked in new.links:
         merge = link(connection, normalizer, linked, cause, at, again=True) or merge
     taken_over, candidates = new.store(connection)

@@ -38,7 +38,7 @@ def join_keys(
     causes
         By pair of named keys, the evidence; the order of the pairs is the age of new keys.
     """
-    new = NewLogins(connection, logins)
+    new = NewLogins(connection, normalizer, logins)
     merges = link_all(connection, normalizer, {**causes, **new.links}, at)
     reassigned, candidates = new.store(connection)
     note_candidates(connection, candidates, at)

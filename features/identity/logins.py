@@ -13,6 +13,8 @@ import sqlalchemy as sa
 
 from features.identity.candidates import MergeCandidate
 from features.identity.holders import FORGOTTEN, node_for
+from features.identity.keys import KeyNormalizer
+from features.identity.links import keys_of, links_of
 from features.identity.reassignment import Reassignment, reassign
 from features.identity.relocation import BEGIN, END
 from features.ledger import tables
@@ -55,6 +57,7 @@ class _Stored(NamedTuple):
     used: bool  # anybody logged in on the device before
     last: tuple[int, str]  # time and source of the last login that counts
     last_node: str | None
+    owner: str | None  # the customer to whom links give the device's own key
 
 
 _LOGINS = tables.logins.c
@@ -81,6 +84,7 @@ _STORED = Statement(
             _one(column, _VALID_OF_DEVICE, *_LAST_FIRST)
             for column in (_AT_US, _LOGINS.event_id, _LOGINS.node)
         ),
+        _one(tables.identities.c.customer_id, tables.identities.c.key == _PAIRS.c.one),
     )
 )
 _BEFORE = Statement(
@@ -110,21 +114,44 @@ class NewLogins:
         By pair of a holder and its node, the evidence; to be linked before `store`.
     """
 
-    def __init__(self, connection: sa.Connection, logins: Iterable[Login]) -> None:
+    def __init__(
+        self, connection: sa.Connection, normalizer: KeyNormalizer, logins: Iterable[Login]
+    ) -> None:
         self._by_device: dict[str, list[Login]] = {}
         for login in logins:
             self._by_device.setdefault(login.key, []).append(login)
         pairs = {(one.key, one.holder) for some in self._by_device.values() for one in some}
         found = _STORED.rows(connection, {"pairs": as_json(pairs)}) if pairs else []
         self._stored = {
-            (key, holder): _Stored(node, void, used, (last_us or 0, last_source or ""), last_node)
-            for key, holder, node, void, used, last_us, last_source, last_node in found
+            (key, holder): _Stored(node, void, used, (last_us or 0, last_source or ""), *last)
+            for key, holder, node, void, used, last_us, last_source, *last in found
         }
         self._nodes: dict[tuple[str, str], str] = {}
         self.links: dict[tuple[str, str], str] = {}
+        self._add_linked_holders(connection, normalizer)
         for key, some in self._by_device.items():
             for login in some:
                 self._name(key, login)
+
+    def _add_linked_holders(self, connection: sa.Connection, normalizer: KeyNormalizer) -> None:
+        """Add a login from ever for devices that links alone gave to a named customer.
+
+        Such links were made while the domain file said that the namespace names people.
+        """
+        unused = {key: one.owner for (key, _), one in self._stored.items() if not one.used}
+        for key, owner in unused.items():
+            if owner is None:
+                continue
+            linked = [row for row in links_of(connection, [key]) if row.undone_at is None]
+            # The link that gave the device away comes first: it ends with that link.
+            keys = [one for row in linked for one in (row.left, row.right)]
+            keys += keys_of(connection, owner)
+            holder = next((one for one in keys if not normalizer.is_anonymous(one)), None)
+            if holder is not None:
+                pair, cause = (key, holder), "linked before the first login"
+                self._stored[pair] = _Stored(key, False, True, (0, ""), None, owner)
+                first = Login(key, tables.micros(tables.EPOCH), "", holder, cause)
+                self._by_device[key].insert(0, first)
 
     def _name(self, key: str, login: Login) -> None:
         pair = (key, login.holder)

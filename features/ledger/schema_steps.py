@@ -70,10 +70,17 @@ LINK_HISTORY = (
     'CREATE INDEX links_of_right ON links ("right")',
 )
 # An anonymous key of a named customer is held by that customer from ever
-# (since 1970), until the next login.
+# (since 1970), until the next login. The holder is a key that the device is linked with, because
+# the customer may be split.
 HELD_FROM_EVER = """
 INSERT INTO logins (key, at, event_id, holder, node, void)
-SELECT device.key, 0, '', device.customer_id, device.key, FALSE
+SELECT device.key, 0, '', COALESCE(
+    (SELECT MIN(named.key) FROM links JOIN identities AS named ON named.key = links."left"
+     WHERE links."right" = device.key AND links.undone_at IS NULL AND named.rank < 2),
+    (SELECT MIN(named.key) FROM links JOIN identities AS named ON named.key = links."right"
+     WHERE links."left" = device.key AND links.undone_at IS NULL AND named.rank < 2),
+    device.customer_id
+), device.key, FALSE
 FROM identities AS device JOIN identities AS naming ON naming.key = device.customer_id
 WHERE device.rank = 2 AND naming.rank < 2
 """

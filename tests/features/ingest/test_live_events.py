@@ -364,6 +364,24 @@ def test_a_link_and_its_undoing_say_whether_anything_changed(ledger, worker):
         unlink(worker, "c2", "c1")
 
 
+@pytest.mark.parametrize("named", [("c1",), ("card:1",), ("c1", "cookie:y")])
+def test_a_device_that_was_linked_as_a_named_key_merges_nobody_from_now_on(
+    ledger, worker, shown, named
+):
+    strong = {"identifiers": {**SHOP.model_dump()["identifiers"], "cookie": {"kind": "strong"}}}
+    before = live(ledger, shown, Domain.model_validate(SHOP.model_dump() | strong))
+    take(before, event(1, *named, "cookie:x", at=NOW - 4 * DAY))
+    take(worker, event(2, "cookie:x", at=NOW - 3 * DAY))
+    take(worker, event(3, "c2", "cookie:x", at=NOW - 2 * DAY))
+    take(worker, event(4, "cookie:x"), event(5, "c3", "cookie:y"))
+    assert len({customer(ledger, who) for who in (named[0], "c2", "c3")}) == 3
+    assert customer(ledger, "cookie:x") == "c2" and customer(ledger, "cookie:y") == "c3"
+    found = {row.event_id: row.customer_id for row in rows(ledger, tables.events)}
+    assert found["e1"] == found["e2"] == customer(ledger, named[0])
+    assert found["e3"] == found["e4"] == "c2"
+    assert is_right(ledger, shown, "c2", customer(ledger, named[0]))
+
+
 def test_undoing_a_link_that_parts_nobody_takes_no_state_away(ledger, worker, shown):
     for pair in (("c1", "card:1"), ("c1", "card:2"), ("card:1", "card:2")):
         link(worker, *pair)

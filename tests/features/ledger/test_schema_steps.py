@@ -25,6 +25,7 @@ FACTS = {
 KEYS = [
     *[("old:ann", "ann", 1), ("ann", "ann", 0), ("cookie:1", "ann", 2)],
     *[("eve", "eve", 0), ("card:9", "eve", 1), ("kim", "kim", 0), ("mail:kim", "kim", 1)],
+    *[("cookie:2", "eve", 2), ("cookie:3", "cookie:3", 2)],
 ]
 MEMBERS = {"ann": "acme", "bob": "acme", "eve": "gamma", "kim": "acme"}
 SHOWN = {"d1": "ann", "d2": "bob", "d3": "eve", "d4": "stranger"}
@@ -37,9 +38,11 @@ def fill(connection):
     for key, customer_id, rank in KEYS:
         row = {"key": key, "customer_id": customer_id, "rank": rank}
         tables.insert_new(connection, tables.identities, [row])
-    held = {"key": "cookie:1", "at": tables.EPOCH, "event_id": "", "holder": "ann"}
-    tables.insert_new(connection, tables.logins, [held | {"node": "cookie:1", "void": False}])
+    for device, holder in (("cookie:1", "ann"), ("cookie:2", "card:9")):
+        held = {"key": device, "at": tables.EPOCH, "event_id": "", "holder": holder}
+        tables.insert_new(connection, tables.logins, [held | {"node": device, "void": False}])
     link = {"left": "ann", "right": "cookie:1", "cause": "event e1", "linked_at": tables.EPOCH}
+    tables.insert_new(connection, tables.links, [link | {"left": "card:9", "right": "cookie:2"}])
     undone = {"undone_at": tables.from_micros(5), "undone_cause": "a mistake"}
     tables.insert_new(connection, tables.links, [link | undone])
     contacts = [
