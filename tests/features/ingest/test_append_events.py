@@ -7,6 +7,7 @@ import pytest
 from features.identity.keys import KeyNormalizer
 from features.identity.links import restated_by
 from features.ingest.append_events import append_events
+from features.ingest.erase_rows import begin_erasure
 from features.journeys.events import parse_event
 from features.ledger import tables
 from tests.features.live import NOW, SHOP, event, rows
@@ -64,3 +65,29 @@ def test_keys_that_an_event_names_together_merge_their_customers(append):
     assert restated_by(done.merges) == {"ann"}
     assert [merge.loser for merge in done.merges] == ["cookie:x"]
     assert [*done.new_events] == ["ann"]
+
+
+def test_a_device_of_a_forgotten_customer_is_of_whoever_logs_in_on_it_from_then_on(append, ledger):
+    append(event(1, "ann", "cookie:x", at=NOW - timedelta(hours=3)))
+    ledger.write_now(lambda c: begin_erasure(c, ["ann"], NOW))
+    before, login, after = (NOW - timedelta(hours=n) for n in (2, 1, 0))
+    done = append(
+        event(2, "cookie:x", at=login),  # nobody has logged in yet
+        event(3, "bob", "cookie:x", at=login),
+        event(4, "cookie:x", at=after),
+        event(5, "cookie:x", at=before),
+    )
+    assert sorted(done.refused) == [0, 3]
+    assert {key: [one.event_id for one in new] for key, new in done.new_events.items()} == {
+        "bob": ["e3", "e4"]
+    }
+    assert [*append(event(6, "cookie:x", at=before)).refused] == [0]
+    assert [*append(event(2, "cookie:x", at=login)).new_events] == ["bob"]
+
+
+def test_a_login_that_is_refused_opens_no_device_of_a_forgotten_customer(append, ledger):
+    append(event(1, "ann", "cookie:x"), event(2, "bob"))
+    ledger.write_now(lambda c: begin_erasure(c, ["ann"], NOW))
+    done = append(event(2, "bob", "cookie:x", at=NOW), event(3, "cookie:x", at=NOW))
+    assert sorted(done.refused) == [0, 1]
+    assert [*append(event(3, "cookie:x", at=NOW)).refused] == [0]
