@@ -8,6 +8,8 @@ every feature.
 
 from __future__ import annotations
 
+from math import isnan
+
 from features.business.domain import Domain
 from features.journeys.fold import Fold
 from features.journeys.state import State
@@ -57,5 +59,5 @@ class Leaving:
         if self.event is None or state is None:
             return None
         left = state[self._left]
-        # nan, for no such event, is neither below nor above any time.
-        return left if left > 0 and not any(state[back] >= left for back in self._back) else None
+        # nan stands for no such event, and is above no time.
+        return None if isnan(left) or any(state[back] >= left for back in self._back) else left

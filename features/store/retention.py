@@ -4,9 +4,10 @@ Of a decision, the row stays with customer, action, probability, arm and window,
 lift and timeline do not change. It cannot be repeated or explained any more, and the learner leaves
 it out when it counts all credits again.
 
-Events that give or withdraw a consent always stay; so does the last login of each holder of a
-device. The features of a customer whose events were deleted are computed again from the events that
-are left, so they are the same in serving and in training.
+Events that give or withdraw a consent always stay. So do the last login of each holder of a device,
+and the event by which a customer left who is not back (`leaving`). The features of a customer whose
+events were deleted are computed again from the events that are left, so they are the same in
+serving and in training.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from features.business.domain import Domain
 from features.customers.profiles import all_accounts_of
 from features.identity.links import resolve_each
 from features.identity.logins import delete_old_logins
+from features.journeys.leaving import back_events
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
@@ -138,8 +140,9 @@ class RetentionPolicy:
         ids: list[str] = []
         for _ in range(CUSTOMERS_PER_STEP):
             old = sa.select(_EVENTS.event_id).where(_EVENTS.customer_id == customer)
-            old = old.where(*self._are_old(before)).limit(EVENTS_PER_STEP - len(ids))
-            ids += connection.execute(old).scalars()
+            # The oldest first: nobody's coming back is deleted while the leaving before it stays.
+            old = old.where(*self._are_old(before)).order_by(_EVENTS.occurred_at)
+            ids += connection.execute(old.limit(EVENTS_PER_STEP - len(ids))).scalars()
             if len(ids) == EVENTS_PER_STEP:
                 return ids, customer
             query = sa.select(sa.func.min(_EVENTS.customer_id))
@@ -151,7 +154,8 @@ class RetentionPolicy:
 
     def _are_old(self, before: datetime) -> Sequence[sa.ColumnElement[bool]]:
         consents = [name for name, event in self.domain.events.items() if event.consent]
-        return [_EVENTS.occurred_at < before, _EVENTS.type.not_in(consents)]
+        old = [_EVENTS.occurred_at < before, _EVENTS.type.not_in(consents)]
+        return [*old, *([~_still_left(self.domain)] if self.domain.leaving_event else [])]
 
     def _count(self, connection: sa.Connection, now: datetime) -> Pruned:
         length, total, found = sa.func.length, sa.func.sum, Pruned()
@@ -170,6 +174,17 @@ class RetentionPolicy:
             count, size = connection.execute(query).one()
             found = found._replace(events=count, event_bytes=int(size or 0))
         return found
+
+
+def _still_left(domain: Domain) -> sa.ColumnElement[bool]:
+    """Choose the events by which customers left who are not back since."""
+    later = tables.events.alias().c
+    is_back = sa.exists().where(
+        later.customer_id == _EVENTS.customer_id,
+        later.occurred_at >= _EVENTS.occurred_at,
+        later.type.in_(back_events(domain)),
+    )
+    return (_EVENTS.type == domain.leaving_event) & ~is_back
 
 
 def pruning_lock(home: Path) -> AbstractContextManager[None]:

@@ -67,3 +67,7 @@ def test_without_events_nobody_has_left():
 @pytest.mark.parametrize("kinds", list(permutations(["cancelled", "order"])))
 def test_leaving_and_coming_back_at_the_same_instant_is_being_back(kinds):
     assert left_on_day(business(**HAPPENS), *kinds, days=(5, 5)) is None
+
+
+def test_a_leaving_at_the_first_possible_time_counts():
+    assert left_on_day(business(**HAPPENS), "cancelled", days=(0,)) == 0

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.domain import Domain
+from features.business.label_definitions import Churn
 from features.errors import InvalidSetting
 from features.identity import links
 from features.identity.holders import nodes_at
@@ -125,6 +126,29 @@ def test_events_about_consent_are_never_deleted(ledger, tmp_path):
     assert found.count(NOW).events == found.prune(NOW).events == 1
     kept_types = ledger.read(lambda c: c.execute(sa.select(tables.events.c.type)).scalars().all())
     assert sorted(kept_types) == types[1:]
+
+
+def test_who_has_left_is_not_forgotten_to_have_left(ledger, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "EVENTS_PER_STEP", 2)
+    churn = Churn(event="cancelled", when="happens", back=("visit",))
+    domain = SHOP.model_copy(update={"churn": churn})
+    told = {  # type, days ago
+        "gone": [("visit", 500), ("cancelled", 400), ("view", 300)],
+        "tied": [("visit", 400), ("cancelled", 400)],
+        "back": [("cancelled", 400), ("visit", 300), ("visit", 200), ("view", 1)],
+        "soon": [("cancelled", 400), ("visit", 1)],
+        "again": [("cancelled", 400), ("visit", 300), ("cancelled", 200)],
+    }
+    rows = [
+        happened(-days * 86_400, who) | {"event_id": f"{who} {n}", "type": kind}
+        for who, kinds in told.items()
+        for n, (kind, days) in enumerate(kinds)
+    ]
+    ledger.write_now(lambda c: tables.insert_new(c, tables.events, rows))
+    found = replace(retention(ledger, tmp_path, events=150), domain=domain)
+    assert found.count(NOW).events == found.prune(NOW).events == 10
+    stay = ledger.read(lambda c: c.execute(sa.select(tables.events.c.event_id)).scalars().all())
+    assert {*stay} == {"gone 1", "back 3", "soon 1", "again 2"}
 
 
 def test_old_logins_go_with_their_events_and_the_last_one_of_each_holder_stays(ledger, tmp_path):
