@@ -68,11 +68,15 @@ def append_events(
         subject = subjects[position]
         if subject == FORGOTTEN:
             refused[position] = _is_forgotten(event.subject)
-            continue
+            continue  # its duplicates in this call are refused below
         customer_id = customer_of.get(subject, subject)
         new_events.setdefault(customer_id, []).append(event)
         rows.append(_row(event, subject, customer_id, None if imported else now))
     tables.insert_new(connection, tables.events, rows)
+    gone = {events[one].event_id for one in refused if one in fresh}
+    for position in [one for one in duplicates if events[one].event_id in gone]:
+        del duplicates[position]
+        refused[position] = _is_forgotten(events[position].subject)
     return AppendResult(new_events, duplicates, refused, *joined)
 
 

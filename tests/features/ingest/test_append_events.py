@@ -91,3 +91,11 @@ def test_a_login_that_is_refused_opens_no_device_of_a_forgotten_customer(append,
     done = append(event(2, "bob", "cookie:x", at=NOW), event(3, "cookie:x", at=NOW))
     assert sorted(done.refused) == [0, 1]
     assert [*append(event(3, "cookie:x", at=NOW)).refused] == [0]
+
+
+def test_an_event_that_is_refused_is_no_duplicate_when_it_comes_twice(append, ledger):
+    append(event(1, "ann", "cookie:x"), event(2, "bob", "cookie:x", at=NOW))
+    ledger.write_now(lambda c: begin_erasure(c, ["ann"], NOW))
+    early = event(3, "cookie:x", at=NOW - timedelta(hours=1))
+    done = append(early, early, event(4, "cookie:x", at=NOW), event(4, "cookie:x", at=NOW))
+    assert sorted(done.refused) == [0, 1] and [*done.duplicates] == [3]
