@@ -135,15 +135,18 @@ def _versions(
     keys: Sequence[tuple[str, dict[str, str]]], changes: Mapping[str, Mapping[str, Values]]
 ) -> list[AttributeVersion]:
     """Make the versions of a customer from its keys; the one that names the customer first."""
-    of_keys = [changes.get(key, {}) for key, _ in keys]
-    times = {at_us for names in of_keys for values in names.values() for at_us in values}
+    known: list[dict[str, str | None]] = [{**present} for _, present in keys]
+    steps: dict[int, list[Any]] = {EVER: []}
+    for own, (key, _) in zip(known, keys, strict=True):
+        for name, values in changes.get(key, {}).items():
+            own[name] = None  # until its first value
+            for at_us, value in values.items():
+                steps.setdefault(at_us, []).append((own, name, value))
     versions: list[AttributeVersion] = []
-    for at_us in sorted({EVER, *times}):
-        merged: dict[str, str] = {}
-        for (_, present), changed in zip(keys, of_keys, strict=True):
-            past = {name: value_at(values, at_us) for name, values in changed.items()}
-            of_key = {name: v for name, v in (present | past).items() if v is not None}
-            merged = of_key | merged
+    for at_us in sorted(steps):
+        for own, name, value in steps[at_us]:
+            own[name] = value
+        merged = {n: v for own in reversed(known) for n, v in own.items() if v is not None}
         if not versions or versions[-1].attributes != merged:
             versions.append(AttributeVersion(at_us, merged))
     return versions

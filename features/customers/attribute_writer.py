@@ -5,6 +5,8 @@ attributes that have changed. The rules:
 
 - The values that come with the first row of a customer and without a time hold from ever. A value
   that comes with a time holds from that time.
+- A value without a time, beside values of the same attribute with times in one call, holds from
+  ever: one table may tell a whole history, also if it is loaded again.
 - A later value that comes without a time is a change if it differs from the present value, and
   holds from now. This includes a value of an attribute that was unknown so far: before now,
   decisions were made without it.
@@ -81,7 +83,10 @@ def write_attributes(
     new = {one.customer_id for one in sent} - present.keys()
     known = values_over_time(connection, present)
     changed: dict[str, list[str]] = defaultdict(list)
-    told: dict[str, dict[str, Values]] = defaultdict(dict)
+    # The values to store, by customer and name. A new history is stored whole, and its dict is the
+    # one in `known`; of others, only the new values are: a history may have many.
+    fresh: dict[tuple[str, str], Values] = {}
+    timed = {(one.customer_id, name) for one in sent if one.as_of for name in one.values}
     left: set[str | None] = set()
     for one in sorted(sent, key=lambda one: one.as_of or tables.EPOCH):
         values = present.setdefault(one.customer_id, {})
@@ -93,19 +98,28 @@ def write_attributes(
                 values[name] = value
             else:
                 histories = known.setdefault(one.customer_id, {})
-                history = histories.setdefault(name, _held_from_ever(values.get(name)))
-                at = _from(history, value, one, now, ever=one.customer_id in new)
+                about = one.customer_id, name
+                if (history := histories.get(name)) is None:
+                    history = histories[name] = fresh[about] = _held_from_ever(values.get(name))
+                ever = about in timed or (one.customer_id in new and not history)
+                at = _from(history, value, one, now, ever)
                 if at is None:
                     continue
                 differs = value_at(history, at) != value
-                history[at] = value
+                history[at] = fresh.setdefault(about, {})[at] = value
                 values[name] = history[max(history)]
-                told[one.customer_id][name] = history
             if differs and name not in names:
                 names.append(name)
     named = {one: names for one, names in changed.items() if names}
     written = {one: present[one] for one in [*new, *(named.keys() - new)]}
-    _store(connection, written, told, account)
+    changes = [
+        {"customer_id": who, "name": name, "from_at": tables.from_micros(at_us), "value": value}
+        for (who, name), values in fresh.items()
+        if [*known[who][name]] != [EVER]  # a single value that holds from ever is in `customers`
+        for at_us, value in values.items()
+    ]
+    _store(connection, written, account)
+    tables.upsert(connection, tables.attribute_changes, changes)
     return WrittenAttributes(new, named, {one for one in left if one is not None})
 
 
@@ -114,16 +128,16 @@ def _from(
 ) -> int | None:
     """Return from when the value holds; None if it changes nothing.
 
+    Without a time it holds from ``now`` on, or from ever if the caller says so.
+
     A value with a time is kept also if it repeats the one before: a late value between the two
     must not take the place of both.
     """
-    if sent.as_of is not None:
-        at = tables.micros(min(sent.as_of, now))
+    if sent.as_of is not None or ever:
+        at = tables.micros(min(sent.as_of or tables.EPOCH, now))
         return None if at in history and history[at] == value else at
-    if not history:
-        return None if value is None else EVER if ever else tables.micros(now)
-    latest = max(history)
-    return None if history[latest] == value else max(tables.micros(now), latest)
+    latest = max(history, default=EVER)
+    return None if history.get(latest) == value else max(tables.micros(now), latest)
 
 
 def _held_from_ever(value: str | None) -> Values:
@@ -141,17 +155,14 @@ def _present(connection: sa.Connection, keys: Iterable[str]) -> dict[str, dict[s
 def _store(
     connection: sa.Connection,
     present: Mapping[str, Mapping[str, str | None]],
-    told: Mapping[str, Mapping[str, Values]],
     account: str | None,
 ) -> None:
-    """Write the present attributes of some keys, and the values of attributes that have changed.
+    """Write the present attributes of some keys.
 
     Parameters
     ----------
     present
         By key of a customer, all its attributes.
-    told
-        By key and by name, all values; a single one that holds from ever is not written.
     account
         The name of the attribute that is also a column of its own.
     """
@@ -164,16 +175,3 @@ def _store(
         for customer_id, values in present.items()
     ]
     tables.upsert(connection, tables.customers, rows)
-    changes = [
-        {
-            "customer_id": customer_id,
-            "name": name,
-            "from_at": tables.from_micros(at_us),
-            "value": value,
-        }
-        for customer_id, names in told.items()
-        for name, history in names.items()
-        if [*history] != [EVER]  # what holds from ever stands in `customers`
-        for at_us, value in history.items()
-    ]
-    tables.upsert(connection, tables.attribute_changes, changes)

@@ -55,7 +55,7 @@ def write_batch(
     Attributes of customers are brought up to date. Other rows that are in the ledger stay as they
     are.
     """
-    kept, left_out = _without_forgotten(connection, parsed, business.normalizer)
+    kept, left_out = _without_forgotten(connection, parsed, business.normalizer, now)
     account = business.domain.account
     people = _write_customers(connection, kept.rows.pop(tables.customers, []), account, now)
     counts = [tables.insert_new(connection, table, rows) for table, rows in kept.rows.items()]
@@ -99,11 +99,11 @@ def _write_customers(
 
 
 def _without_forgotten(
-    connection: sa.Connection, parsed: ParsedRows, normalizer: KeyNormalizer
+    connection: sa.Connection, parsed: ParsedRows, normalizer: KeyNormalizer, now: datetime
 ) -> tuple[ParsedRows, list[str]]:
     """Leave out rows about forgotten customers; `append_events` refuses events about them."""
     erased = forgotten(connection, parsed.keys)
-    held = _holders_of(connection, parsed.rows.get(tables.decisions, ()), normalizer)
+    held = _holders_of(connection, parsed, normalizer, now)
     subjects = {*parsed.keys, *held.values()} - erased if tables.decisions in parsed.rows else ()
     customer_of = resolve_each(connection, subjects)
     decided = _first_actions(connection, parsed.rows.get(tables.outcomes, ()))
@@ -111,8 +111,8 @@ def _without_forgotten(
     for table, rows in parsed.rows.items():
         for row in rows:
             subject = row.get("subject") or row.get("customer_id", "")
-            subject = held.get((subject, row.get("decided_at")), subject or "")
-            if subject in erased or (table is tables.decisions and subject == FORGOTTEN):
+            subject = held.get((subject, row.get("decided_at", now)), subject)
+            if subject in erased or (table is not tables.outcomes and subject == FORGOTTEN):
                 left_out.append(f"a row of {table.name} is about a forgotten customer")
             elif table is tables.outcomes and row["decision_id"] not in decided:
                 left_out.append(f"decision_id {row['decision_id']!r} is not in the ledger")
@@ -120,6 +120,8 @@ def _without_forgotten(
                 if table is tables.decisions:
                     customer_id = customer_of.get(subject, subject)
                     row = row | {"subject": subject, "customer_id": customer_id}
+                elif table is tables.customers:
+                    row = row | {"customer_id": subject}
                 elif table is tables.outcomes:  # it need not name the action: there is only one
                     row = row | {"action_id": row["action_id"] or decided[row["decision_id"]]}
                 kept.rows.setdefault(table, []).append(row)
@@ -131,10 +133,11 @@ def _without_forgotten(
 
 
 def _holders_of(
-    connection: sa.Connection, decisions: Sequence[Row], normalizer: KeyNormalizer
+    connection: sa.Connection, parsed: ParsedRows, normalizer: KeyNormalizer, now: datetime
 ) -> dict[tuple[Any, Any], str]:
-    """Find the nodes of devices, for which decisions were made, at the time of each."""
-    moments = [(row["subject"], row["decided_at"]) for row in decisions]
+    """Find the nodes of devices: at the time of each decision, and now for attributes."""
+    moments = [(row["subject"], row["decided_at"]) for row in parsed.rows.get(tables.decisions, ())]
+    moments += [(row["customer_id"], now) for row in parsed.rows.get(tables.customers, ())]
     return nodes_at(connection, [one for one in moments if normalizer.is_anonymous(one[0])])
 
 

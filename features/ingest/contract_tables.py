@@ -69,11 +69,13 @@ class ParsedRows:
 class ToldCustomers:
     """Finds customers of whom one table tells two different things.
 
-    One small text is kept for each customer, and equal texts are kept once.
+    One small text is kept for each different row of a customer, and equal texts are kept once.
     """
 
     now: datetime
-    _rows: dict[tuple[str, datetime | None], tuple[int, str]] = field(default_factory=dict)
+    _rows: dict[tuple[str, datetime | None], tuple[tuple[int, str], ...]] = field(
+        default_factory=dict
+    )
     _texts: dict[str, str] = field(default_factory=dict)
 
     def check(self, number: int, parsed: ParsedRows) -> None:
@@ -91,18 +93,20 @@ class ToldCustomers:
                 raise bad_cell("as_of", as_of.isoformat(), "a time that has passed")
             told = row["attributes"]
             key, text = (row["customer_id"], as_of), self._texts.setdefault(told, told)
-            earlier, other = self._rows.setdefault(key, (number, text))
-            if other == text:
+            rows = self._rows.get(key, ())
+            if any(text is other for _, other in rows):
                 continue
-            first = json.loads(other)
-            for name, value in json.loads(text).items():
-                if first.get(name, value) != value:
-                    raise bad_cell(
-                        name,
-                        value,
-                        f"{first[name]!r} as in row {earlier}, which is about the same customer_id "
-                        f"{row['customer_id']!r}, or another as_of",
-                    )
+            self._rows[key] = (*rows, (number, text))
+            for earlier, other in rows:
+                first = json.loads(other)
+                for name, value in json.loads(text).items():
+                    if first.get(name, value) != value:
+                        raise bad_cell(
+                            name,
+                            value,
+                            f"{first[name]!r} as in row {earlier}, which is about the same "
+                            f"customer_id {row['customer_id']!r}, or another as_of",
+                        )
 
 
 Reader = Callable[[Row, Business, ParsedRows], None]

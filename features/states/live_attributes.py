@@ -13,8 +13,7 @@ from features.customers.attribute_writer import SentAttributes, write_attributes
 from features.customers.profiles import attributes_of
 from features.errors import InvalidData, quoted
 from features.identity.keys import KeyNormalizer
-from features.identity.links import resolve
-from features.identity.tombstones import refuse_forgotten
+from features.identity.tombstones import find_customer
 from features.journeys.events import MAX_CLOCK_SKEW, MAX_NUMBER, is_finite_number
 from features.ledger.ledger import Ledger
 from features.states.journey_states import JourneyStates
@@ -66,8 +65,8 @@ class LiveAttributes:
     ) -> ChangedAttributes:
         """Change attributes; when this returns, the next decision on any worker reads them.
 
-        They are stored under the key that was sent, also if it is merged with others. An unknown
-        customer is added.
+        They are stored under the key that was sent, also if it is merged with others; those of a
+        device, under its present holder. An unknown customer is added.
 
         Parameters
         ----------
@@ -88,25 +87,28 @@ class LiveAttributes:
         texts = {name: _as_text(name, value, self._domain) for name, value in values.items()}
         if as_of is not None and as_of > now + MAX_CLOCK_SKEW:
             raise _invalid("as_of", as_of.isoformat(), "a time that has passed")
-        sent = SentAttributes(key, texts, as_of)
-        result = await self._ledger.write(lambda c: self._write(c, sent, now))
+        result = await self._ledger.write(lambda c: self._write(c, key, texts, as_of, now))
         await self._publisher.show([result.customer_id], now)
         return result
 
     def _write(
-        self, connection: sa.Connection, sent: SentAttributes, now: datetime
+        self,
+        connection: sa.Connection,
+        key: str,
+        values: Mapping[str, str | None],
+        as_of: datetime | None,
+        now: datetime,
     ) -> ChangedAttributes:
-        key = sent.customer_id
-        refuse_forgotten(connection, [key])
+        customer_id, subject = find_customer(connection, [key])
+        sent = SentAttributes(subject, values, as_of)
         written = write_attributes(connection, [sent], now, self._domain.account)
-        customer_id = resolve(connection, [key])
         if written.changed or written.new:
             without_state = republish_attributes(connection, [customer_id], now)
             self._states.restate(connection, without_state, now)
         return ChangedAttributes(
             customer_id,
-            key in written.new,
-            written.changed.get(key, []),
+            subject in written.new,
+            written.changed.get(subject, []),
             attributes_of(connection, customer_id),
         )
 

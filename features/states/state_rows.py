@@ -15,12 +15,11 @@ from features.states.checkpoints import delete_all_checkpoints
 # Built once: building the expressions would take longer than the database takes to answer them.
 OF_KEYS = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
 _STATES_OF = sa.select(tables.journey_states).where(OF_KEYS)
-_HAS_STATE = tables.journey_states.c.state.is_not(None)
-_READY = sa.select(tables.journey_states.c.customer_id).where(OF_KEYS, _HAS_STATE)
 _REPUBLISH = (
     sa.update(tables.journey_states)
-    .where(OF_KEYS, _HAS_STATE)
+    .where(OF_KEYS, tables.journey_states.c.state.is_not(None))
     .values(profile_online=False, restated_at=sa.bindparam("at", type_=tables.UtcMicros))
+    .returning(tables.journey_states.c.customer_id)
 )
 _DROP = Statement(
     sa.text(
@@ -64,8 +63,7 @@ def republish_attributes(
     """
     marked: set[str] = set()
     for some in in_batches(keys):
-        marked |= {*connection.execute(_READY, {"keys": some}).scalars()}
-        connection.execute(_REPUBLISH, {"keys": some, "at": now})
+        marked |= {*connection.execute(_REPUBLISH, {"keys": some, "at": now}).scalars()}
     return [key for key in keys if key not in marked]
 
 

@@ -363,3 +363,14 @@ def test_changed_attributes_are_published_and_read_anew_but_the_checkpoints_stay
         ("c3", None, False, False, now),  # nothing was stored: it is folded from the checkpoint
     ]
     assert rows(tables.journey_checkpoints, "customer_id") == [("c1",), ("c3",)]
+
+
+def test_attributes_of_a_device_are_those_of_its_present_holder(folder, load, rows, toy_domain):
+    kinds = {"card": Namespace(kind="strong"), "cookie": Namespace(kind="anonymous")}
+    domain = toy_domain.model_copy(update={"identifiers": kinds})
+    logins = MORE_KEYS.head(2).assign(identifiers="cookie:x", customer_id=["c1", "c2"])
+    load(folder({"events": logins}), domain)
+    device = CUSTOMERS.head(1).assign(customer_id="cookie:x", identifiers=None)
+    load(folder({"customers": device}), domain)
+    [(node,)] = rows(tables.customers, "customer_id")
+    assert dict(rows(tables.identities, "key", "customer_id"))[node] == "c2"

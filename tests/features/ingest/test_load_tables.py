@@ -146,6 +146,25 @@ def test_one_table_with_two_values_for_a_customer_is_refused_by_name(folder, loa
     assert counts(ledger) == {}
 
 
+def test_each_row_about_a_customer_is_compared_with_all_before(folder, load):
+    c1 = CUSTOMERS.head(1)
+    told = [c1.assign(plan=None, age_years=41), c1, c1.assign(plan="plus")]
+    [report] = load(folder({"customers": pd.concat(told)}))
+    assert report.good == 2 and "row 3: plan is 'plus'" in report.first_offender
+    assert "'basic' as in row 2" in report.first_offender
+
+
+def test_a_table_that_tells_a_history_may_be_loaded_again(folder, load, ledger, now):
+    spring = now - timedelta(days=200)
+    later = CUSTOMERS.head(1).assign(plan="plus", as_of=spring.isoformat())
+    load(folder({"customers": pd.concat([CUSTOMERS, later])}))
+    before = history(ledger, "c1")
+    more = CUSTOMERS.tail(1).assign(customer_id="c4")
+    [report] = load(folder({"customers": pd.concat([CUSTOMERS, later, more])}))
+    assert (report.added, report.changed) == (1, 0)
+    assert history(ledger, "c1") == before == [("plan", "plus", spring), ("plan", "basic", None)]
+
+
 def test_one_table_may_name_a_customer_twice_if_it_says_the_same_or_names_the_times(
     folder, load, ledger, now
 ):

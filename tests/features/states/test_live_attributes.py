@@ -148,3 +148,11 @@ def test_while_the_store_is_down_the_value_is_kept_and_shown_when_it_is_sent_aga
     online.broken = False
     assert change(plan="plus").changed == []
     assert online.profiles["c1"] == {"plan": "plus"}
+
+
+def test_attributes_of_a_device_are_those_of_its_present_holder(change, online, worker):
+    at = NOW - DAY
+    take(worker, event(1, "c1", "cookie:1", at=at), event(2, "c2", "cookie:1", at=at + MINUTE))
+    done = change("cookie:1", plan="plus")
+    assert (done.customer_id, done.attributes) == ("c2", {"plan": "plus"})
+    assert online.profiles["c2"] == {"plan": "plus"} and change(plan="basic").new
