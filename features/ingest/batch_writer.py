@@ -110,7 +110,7 @@ def _without_forgotten(
     kept, left_out = ParsedRows(events=parsed.events), list[str]()
     for table, rows in parsed.rows.items():
         for row in rows:
-            subject = row.get("subject") or row.get("customer_id", "")
+            subject: str = row.get("subject") or row.get("customer_id") or ""
             subject = held.get((subject, row.get("decided_at", now)), subject)
             if subject in erased or (table is not tables.outcomes and subject == FORGOTTEN):
                 left_out.append(f"a row of {table.name} is about a forgotten customer")
