@@ -110,7 +110,7 @@ def test_the_same_login_again_changes_nothing(ledger):
 def test_the_nodes_to_be_linked_are_named_before_they_are_stored(ledger):
     log_in(ledger, login("e1", "c1", 0))
     logins = [login("e2", "c2", 5), login("e3", "c1", 9), login("e4", "c2", 9, key="cookie:2")]
-    new = ledger.read(lambda c: NewLogins(c, logins))
+    new = ledger.read(lambda c: NewLogins(c, NORMALIZER, logins))
     assert new.links == {
         ("c2", "cookie:kiosk c2"): "event e2",
         ("c1", KIOSK): "event e3",
