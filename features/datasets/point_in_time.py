@@ -52,8 +52,8 @@ class PointInTimeFeatures:
 
     def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
         """Read features as of moments; see `HistoricalFeatures.as_of`."""
+        restated = self._ledger.read(_restated)  # first: a build that ends now clears the marks
         known = self._store.as_of(moments, service)
-        restated = self._ledger.read(_restated)
         self._correct_profiles(known, restated)
         known["state"] = self._states(moments, known["state"].tolist(), restated)
         if self._account:

@@ -104,8 +104,8 @@ def _without_forgotten(
     """Leave out rows about forgotten customers; `append_events` refuses events about them."""
     erased = forgotten(connection, parsed.keys)
     held = _holders_of(connection, parsed, normalizer, now)
-    subjects = {*parsed.keys, *held.values()} - erased if tables.decisions in parsed.rows else ()
-    customer_of = resolve_each(connection, subjects)
+    subjects = {*parsed.keys} - erased if tables.decisions in parsed.rows else set[str]()
+    customer_of = resolve_each(connection, subjects | {*held.values()})
     decided = _first_actions(connection, parsed.rows.get(tables.outcomes, ()))
     kept, left_out = ParsedRows(events=parsed.events), list[str]()
     for table, rows in parsed.rows.items():
@@ -120,8 +120,8 @@ def _without_forgotten(
                 if table is tables.decisions:
                     customer_id = customer_of.get(subject, subject)
                     row = row | {"subject": subject, "customer_id": customer_id}
-                elif table is tables.customers:
-                    row = row | {"customer_id": subject}
+                elif table is tables.customers and subject != row["customer_id"]:
+                    row = row | {"customer_id": customer_of.get(subject, subject)}
                 elif table is tables.outcomes:  # it need not name the action: there is only one
                     row = row | {"action_id": row["action_id"] or decided[row["decision_id"]]}
                 kept.rows.setdefault(table, []).append(row)

@@ -99,16 +99,17 @@ class LiveAttributes:
         as_of: datetime | None,
         now: datetime,
     ) -> ChangedAttributes:
-        customer_id, subject = find_customer(connection, [key])
-        sent = SentAttributes(subject, values, as_of)
+        customer_id, node = find_customer(connection, [key])
+        stored = key if node == key else customer_id
+        sent = SentAttributes(stored, values, as_of)
         written = write_attributes(connection, [sent], now, self._domain.account)
         if written.changed or written.new:
             without_state = republish_attributes(connection, [customer_id], now)
             self._states.restate(connection, without_state, now)
         return ChangedAttributes(
             customer_id,
-            subject in written.new,
-            written.changed.get(subject, []),
+            stored in written.new,
+            written.changed.get(stored, []),
             attributes_of(connection, customer_id),
         )
 

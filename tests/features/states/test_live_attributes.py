@@ -150,9 +150,11 @@ def test_while_the_store_is_down_the_value_is_kept_and_shown_when_it_is_sent_aga
     assert online.profiles["c1"] == {"plan": "plus"}
 
 
-def test_attributes_of_a_device_are_those_of_its_present_holder(change, online, worker):
+def test_attributes_of_a_device_are_those_of_its_present_holder(change, online, worker, ledger):
     at = NOW - DAY
     take(worker, event(1, "c1", "cookie:1", at=at), event(2, "c2", "cookie:1", at=at + MINUTE))
     done = change("cookie:1", plan="plus")
     assert (done.customer_id, done.attributes) == ("c2", {"plan": "plus"})
-    assert online.profiles["c2"] == {"plan": "plus"} and change(plan="basic").new
+    assert online.profiles["c2"] == {"plan": "plus"} and change("c1", plan="basic").new
+    assert change("cookie:1", age_years=41).changed == ["age_years"]
+    assert {row.customer_id for row in rows(ledger, tables.customers)} == {"c1", "c2"}
