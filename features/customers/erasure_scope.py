@@ -6,12 +6,12 @@ who asked for it, so whoever asks has to name them all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from features.errors import IdentityUnknown, NotConfirmed
+from features.errors import IdentityUnknown, InvalidKey, NotConfirmed
 from features.identity.holders import base_key
 from features.identity.keys import KINDS, KeyNormalizer
 from features.identity.links import keys_of
@@ -60,6 +60,37 @@ class Confirmation(NamedTuple):
         """Return the keys of the strongest kind that a customer has."""
         kinds = {key: KINDS.index(self.normalizer.kind(key)) for key in keys}
         return [key for key in keys if kinds[key] == min(kinds.values())]
+
+
+def asked_keys(
+    connection: sa.Connection,
+    normalizer: KeyNormalizer,
+    customer_id: str | None,
+    identifiers: Iterable[str],
+) -> tuple[str, ...]:
+    """Normalize the keys of somebody to show or to erase, as `KeyNormalizer.asked` does.
+
+    A placeholder is a key here if something is stored under each key that was sent. So customers
+    from before placeholders were refused can be shown and erased.
+
+    Raises
+    ------
+    InvalidKey
+        If a key cannot be used, or one is a placeholder and nothing is stored under one of them.
+    CustomerForgotten
+        If one is a placeholder, and a key belongs to a forgotten customer.
+    """
+    sent = tuple(identifiers)
+    try:
+        return normalizer.asked(customer_id, sent)
+    except InvalidKey as refused:
+        stored = normalizer.with_placeholders()
+        for key in stored.keys(customer_id, sent):
+            try:
+                customers_of(connection, [key])
+            except IdentityUnknown:
+                raise refused from None
+        return stored.asked(customer_id, sent)
 
 
 def customers_of(connection: sa.Connection, keys: Sequence[str]) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from features.ledger.statements import Statement
 
 # An undecided candidate whose keys are of one customer by now is merged, and not open.
 Status = Literal["open", "merged", "confirmed", "refused"]
+COUNTED = 10_000  # each worker counts them every 5 s: 0.8 s for 200,000, 0.04 s for 10,000
 
 
 class StoredCandidate(NamedTuple):
@@ -54,7 +55,13 @@ _CANDIDATES = sa.select(
     *(_FOUND.decided_at, _FOUND.decided_cause, *_OWNERS),
 ).select_from(_JOINED)
 _OPEN_N = Statement(
-    sa.select(sa.func.count()).select_from(_JOINED).where(_UNDECIDED, sa.not_(_IS_ONE))
+    sa.select(sa.func.count()).select_from(
+        sa.select(_FOUND.left)
+        .select_from(_JOINED)
+        .where(_UNDECIDED, sa.not_(_IS_ONE))
+        .limit(sa.bindparam("at_most", type_=sa.Integer))
+        .subquery()
+    )
 )
 
 
@@ -82,9 +89,9 @@ def list_candidates(
     return found, found[-1].cursor if len(rows) > limit else None
 
 
-def count_open(connection: sa.Connection) -> int:
-    """Count the candidates that wait for people."""
-    [(count,)] = _OPEN_N.rows(connection, {})
+def count_open(connection: sa.Connection, at_most: int = COUNTED) -> int:
+    """Count the candidates that wait for people, up to a number."""
+    [(count,)] = _OPEN_N.rows(connection, {"at_most": at_most})
     return int(count)
 
 

@@ -7,7 +7,8 @@ it names a person or only a device.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from copy import copy
 from typing import Literal
 
 from features.business.domain import Domain, KeyKind
@@ -30,8 +31,14 @@ class KeyNormalizer:
 
     def __init__(self, domain: Domain) -> None:
         self._namespaces = domain.identifiers
-        self._placeholders = Placeholders(domain.identity.placeholders)
+        self._placeholders: Container[str] = Placeholders(domain.identity.placeholders)
         self.rules = domain.identity
+
+    def with_placeholders(self) -> KeyNormalizer:
+        """Make a normalizer of stored keys, which may be of a time before these were refused."""
+        other = copy(self)
+        other._placeholders = ()
+        return other
 
     def identifier(self, text: str) -> str:
         """Normalize an identifier: one Unicode form, and the rule of its namespace.
@@ -59,9 +66,9 @@ class KeyNormalizer:
 
     def _key(self, text: str, field: str) -> str:
         """Normalize a customer id or an identifier, which may be a placeholder."""
-        if text.partition(":")[0].strip() in self._namespaces:
-            return self._identifier(text, field)
         cleaned = one_spelling(text)
+        if cleaned.partition(":")[0].strip() in self._namespaces:
+            return self._identifier(text, field)
         if not re.fullmatch(ID_PATTERN, cleaned) or len(cleaned) > ID_LENGTH:
             raise _invalid(field, text, f"a text of at most {ID_LENGTH} characters without spaces")
         return cleaned
@@ -125,12 +132,12 @@ class KeyNormalizer:
             return keys[:1]
         return tuple(key for key in keys if not self.is_anonymous(key)) or keys
 
-    def each(self, keys: Iterable[str]) -> list[str]:
+    def each(self, keys: Iterable[str], field: str = "keys") -> list[str]:
         """Normalize customer ids and identifiers, in any mixture.
 
         They may be placeholders: links of such keys, made before these were refused, can be undone.
         """
-        return [self._key(key, "keys") for key in keys]
+        return [self._key(key, field) for key in keys]
 
     def customer(self, customer_id: str) -> str:
         """Normalize a customer id. The id of an unlinked customer may be an identifier.

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from features.business.domain import Domain
 from features.customers.profiles import all_accounts_of, update_account_members
 from features.errors import InvalidKey
+from features.identity.holders import base_key
 from features.identity.keys import ANONYMOUS_RANK, KeyNormalizer
 from features.identity.links import link, resolve
 from features.identity.tombstones import forgotten
@@ -75,9 +76,11 @@ def _former_spellings(
     )
     pairs = []
     for (key,) in connection.execute(sa.union(*(sa.select(column) for column in columns))):
+        if base_key(key) != key:  # a node of a device, which callers cannot send
+            continue
         try:
             [spelled] = normalizer.each([key])
-        except InvalidKey:  # nobody can send it any more; or it is a node of a device
+        except InvalidKey:  # nobody can send it any more
             continue
         if spelled != key:
             pairs.append((key, spelled))

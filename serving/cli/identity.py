@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,6 +51,9 @@ def merge_candidates(
             out.print(found.model_dump_json(indent=1), markup=False, soft_wrap=True)
         elif found.candidates:
             out.print(_table(found))
+            if found.next:
+                more = f"There are more: --after {shlex.quote(found.next)}"
+                out.print(more, markup=False, soft_wrap=True)
         else:
             out.print(f"No candidate is {status}.", markup=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -20,10 +21,13 @@ from features.states.journey_states import JourneyStates
 from features.store.feast_store import FeatureStore
 from serving.contract.customers import ForgetAnswer, ForgetRequest, UnconfirmedAnswer
 from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
+from serving.contract.requests import Request
 from serving.decide.online_features import OnlineFeatures
 from serving.server.forget import forget
 from serving.server.merge_candidates import decide_candidates, view_candidates
 from training.pipeline.registry import Registry
+
+_Request = TypeVar("_Request", bound=Request)
 
 
 def ask_candidates(sent: Mapping[str, object]) -> MergeCandidatesAnswer:
@@ -34,15 +38,7 @@ def ask_candidates(sent: Mapping[str, object]) -> MergeCandidatesAnswer:
     InvalidSetting
         If an option has a value that cannot be used.
     """
-    try:
-        request = MergeCandidatesRequest.model_validate(sent)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidSetting(
-            f"{first['loc'][0] if first['loc'] else 'The command'} is {first['input']!r}.",
-            expected=first["msg"],
-            remedy="Correct the option; 'nba merge-candidates --help' has examples.",
-        ) from None
+    request = _checked(MergeCandidatesRequest, sent, "merge-candidates")
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     try:
@@ -67,6 +63,8 @@ def erase(key: str, confirm: tuple[str, ...]) -> ForgetAnswer | UnconfirmedAnswe
     ------
     InvalidData
         If the key cannot be used.
+    InvalidSetting
+        If a key to confirm cannot be used.
     IdentityUnknown
         If nothing is stored of the customer.
     CustomerForgotten
@@ -75,12 +73,26 @@ def erase(key: str, confirm: tuple[str, ...]) -> ForgetAnswer | UnconfirmedAnswe
     settings = load_settings()
     domain = load_domain(settings.domain)
     normalizer = KeyNormalizer(domain)
+    [customer_id] = normalizer.each([key], "KEY")
+    request = _checked(ForgetRequest, {"customer_id": customer_id, "confirm": confirm}, "forget")
     ledger = Ledger(settings.ledger_url)
     try:
         erasure = Erasure(ledger, FeatureStore(settings, domain), settings.home)
-        request = ForgetRequest(customer_id=normalizer.customer(key), confirm=confirm)
         done = forget(request, erasure, normalizer, Registry(settings), utc_now())
         erasure.finish()
         return done
     finally:
         ledger.close()
+
+
+def _checked(kind: type[_Request], sent: Mapping[str, object], command: str) -> _Request:
+    """Make the request of a command as the route would; refuse what the route refuses."""
+    try:
+        return kind.model_validate(sent)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidSetting(
+            f"{first['loc'][0]} is {first['input']!r}." if first["loc"] else "Options are wrong.",
+            expected=first["msg"],
+            remedy=f"Correct the option; 'nba {command} --help' has examples.",
+        ) from None

@@ -36,7 +36,7 @@ class MergeCandidatesRequest(Request):
             missing = [name for name in _DECIDED if name not in sent]
             raise ValueError(f"a decision also needs {', '.join(missing)}; send all four fields")
         if sent and (filters := sorted(_FILTERS & self.model_fields_set)):
-            raise ValueError(f"{', '.join(filters)} are of a list; leave them out of a decision")
+            raise ValueError(f"a decision has no {', '.join(filters)}; leave them out")
         return self
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from features.customers.attribute_history import attribute_history
 from features.customers.consents import consents
 from features.customers.contacts import contact_summary
+from features.customers.erasure_scope import asked_keys
 from features.customers.profiles import attributes_of
 from features.customers.satisfaction import feedback
 from features.customers.timeline import TimelineCursor, TimelineItem, has_events, timeline
@@ -44,10 +45,11 @@ def view_customer(request: CustomerRequest, engine: Engine, now: datetime) -> Cu
     CustomerForgotten
         If the customer was erased.
     """
-    keys = engine.normalizer.asked(request.customer_id, request.identifiers)
+    about = request.customer_id, request.identifiers
     before = TimelineCursor.parse(request.before) if request.before else None
 
     def read(connection: sa.Connection) -> dict[str, Any]:
+        keys = asked_keys(connection, engine.normalizer, *about)
         customer_id = find_customer(connection, keys).customer_id
         all_keys = keys_of(connection, customer_id)
         attributes = attributes_of(connection, customer_id)

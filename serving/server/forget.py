@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 
-from features.customers.erasure_scope import Confirmation
+from features.customers.erasure_scope import Confirmation, asked_keys
 from features.errors import IdentityUnknown, NotConfirmed, quoted
 from features.identity.keys import KeyNormalizer
 from features.identity.tombstones import hash_keys
@@ -48,7 +48,8 @@ def forget(
         count = erasure.readmit(normalizer.keys(request.customer_id, request.identifiers))
         remark = "They are taken in again from now on; what was erased stays erased."
         return ForgetAnswer(status="readmitted", erased={"keys": count}, remark=remark)
-    keys = normalizer.asked(request.customer_id, request.identifiers)
+    about = request.customer_id, request.identifiers
+    keys = erasure.ledger.read(lambda connection: asked_keys(connection, normalizer, *about))
     try:
         erased = erasure.forget(keys, now, Confirmation(normalizer, request.confirm))
     except NotConfirmed as error:

@@ -51,12 +51,15 @@ async def decide_candidates(
         If a key cannot be used.
     IdentityUnknown
         If the two keys are no candidate.
+    CustomerForgotten
+        If one of the customers is forgotten at the same time.
     AlreadyDecided
         If the candidate was decided otherwise.
     NotVisible
         If the keys are linked, but the feature store is down.
     """
-    left, right = sorted(normalizer.each([str(request.left), str(request.right)]))
+    sent = {"left": str(request.left), "right": str(request.right)}
+    left, right = sorted(normalizer.each([key], field)[0] for field, key in sent.items())
     pair, cause = (left, right), str(request.cause)
     verdict: Verdict = "confirmed" if request.decision == "confirm" else "refused"
 

@@ -38,7 +38,7 @@ SET_ASIDE = Gauge(
 )
 MERGE_CANDIDATES_OPEN = Gauge(
     "nba_merge_candidates_open",
-    "Pairs of customers who may be one person, and wait for people.",
+    "Pairs of customers who may be one person, and wait for people; at most 10,000 are counted.",
     multiprocess_mode="livemax",
 )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from features.customers.erasure_scope import Confirmation, customers_of
-from features.errors import IdentityUnknown, NotConfirmed
+from features.customers.erasure_scope import Confirmation, asked_keys, customers_of
+from features.errors import CustomerForgotten, IdentityUnknown, InvalidKey, NotConfirmed
 from features.identity import links
 from features.identity.keys import KeyNormalizer
+from features.identity.tombstones import add_tombstones
 from tests.features.erasing import known
 from tests.features.live import NOW, SHOP
 
@@ -74,3 +75,22 @@ def test_the_known_customers_of_some_keys_are_found_with_all_their_keys(ledger):
     assert found == {"bob": ["bob", "card:1"], "ann": ["ann"]}
     with pytest.raises(IdentityUnknown, match="Nothing is stored under 'never', 'card:9'"):
         ledger.read(lambda c: customers_of(c, ["never", "card:9"]))
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_a_placeholder_is_a_key_if_something_is_stored_under_each_key(ledger):
+    def asked(customer_id, *identifiers):
+        return ledger.read(lambda c: asked_keys(c, NORMALIZER, customer_id, identifiers))
+
+    for customer_id, identifier in (("null", "card:1"), (None, "cookie:undefined")):
+        with pytest.raises(InvalidKey, match="a placeholder that names nobody"):
+            asked(customer_id, identifier)
+    known(ledger, "null", "cookie:undefined", "c1")
+    assert asked("null") == ("null",) and asked(None, "cookie:undefined") == ("cookie:undefined",)
+    assert asked("c1", "cookie:undefined") == asked("c1") == ("c1",)
+    for customer_id, identifier in (("null", "card:1"), ("c1", "cookie:null"), ("null", "card:")):
+        with pytest.raises(InvalidKey):
+            asked(customer_id, identifier)
+    ledger.write_now(lambda c: add_tombstones(c, ["null"], NOW))
+    with pytest.raises(CustomerForgotten):
+        asked("null")

@@ -58,6 +58,13 @@ def test_a_pair_that_became_one_customer_otherwise_is_merged_and_not_open(ledger
     assert ledger.read(count_open) == 1
 
 
+def test_open_candidates_are_counted_up_to_a_number(ledger):
+    noted(ledger, ("c1", "c2"), ("c1", "c3"), ("c1", "c4"))
+    linked(ledger, "c1", "c4")
+    counted = [ledger.read(lambda c, most=most: count_open(c, most)) for most in (1, 2, 3)]
+    assert counted == [1, 2, 2]
+
+
 def test_a_candidate_names_its_present_customers(ledger):
     noted(ledger, ("c3", "email:a@b.it"))
     linked(ledger, "c1", "email:a@b.it")

@@ -49,6 +49,16 @@ def test_events_never_link_a_pair_that_was_refused(ledger):
     assert (row.linked_at, row.undone_at, row.undone_cause) == (LATER, LATER, "brother and sister")
 
 
+def test_another_identifier_of_both_still_merges_a_pair_that_was_refused(ledger):
+    noted(ledger, PAIR)
+    decide(ledger, "refused")
+    both = {("c1", "card:1"): "event e1", ("c2", "card:1"): "event e2", PAIR: "event e3"}
+    ledger.write_now(lambda c: link_all(c, NORMALIZER, both, LATER))
+    assert customer(ledger, "c2") == customer(ledger, "c1")
+    ledger.write_now(lambda c: links.unlink(c, ("c2", "card:1"), "two people", LATER))
+    assert customer(ledger, "c2") == "c2"
+
+
 def test_people_may_still_link_a_pair_that_was_refused(ledger):
     noted(ledger, PAIR)
     decide(ledger, "refused")

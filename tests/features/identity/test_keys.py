@@ -94,6 +94,7 @@ def test_a_namespace_and_a_value_make_an_identifier(text):
         (":x", ":x"),
         (" c1\u00a0", "c1"),
         ("\ufeffc1\u200b", "c1"),
+        ("\ufeffemail:Ann@B.it", "email:ann@b.it"),
         ("JU\u0308RGEN", "JÜRGEN"),
         ("shop:0", "shop:0"),
     ],
@@ -127,6 +128,7 @@ def test_an_error_names_the_field():
         (lambda: NORMALIZER.keys("undefined", []), "customer_id"),
         (lambda: NORMALIZER.keys("c1", ["cookie:undefined"]), "identifiers"),
         (lambda: NORMALIZER.each(["c1", "c 1"]), "keys"),
+        (lambda: NORMALIZER.each(["c 1"], "left"), "left"),
         (lambda: NORMALIZER.refuse_placeholders(["c1", "cookie:null"], "keys"), "keys"),
     ):
         with pytest.raises(InvalidKey, match=f"^{field} has ") as refused:
@@ -135,7 +137,11 @@ def test_an_error_names_the_field():
 
 
 def test_a_placeholder_can_still_be_named_to_undo_its_links():
-    assert NORMALIZER.each(["undefined", "cookie:undefined"]) == ["undefined", "cookie:undefined"]
+    both = ["undefined", "cookie:undefined"]
+    assert NORMALIZER.each(both) == both
+    assert NORMALIZER.with_placeholders().keys(both[0], both[1:]) == (*both,)
+    with pytest.raises(InvalidKey):
+        NORMALIZER.keys("c1", both[1:])
 
 
 def test_the_domain_file_adds_placeholders():

@@ -136,6 +136,16 @@ def test_a_device_keeps_its_holders_in_the_new_spelling(ledger):
     assert tuple(login) == ("c1", COOKIE[0])
 
 
+def test_a_node_of_a_device_is_no_key_in_a_former_spelling(ledger):
+    digits = {"tablet": Namespace(kind="anonymous", normalize="digits")}
+    tablets = SHOP.model_copy(update={"identifiers": SHOP.identifiers | digits})
+    worker = live(ledger, InMemoryOnlineStore(), tablets)
+    seen = [event(n, f"c{n}", "tablet:12", at=NOW - (9 - n) * MINUTE) for n in (1, 2)]
+    asyncio.run(worker.ingest([*seen, event(3, "tablet:122")], NOW))
+    assert link_former_spellings(ledger, tablets, NOW) == 0
+    assert customer(ledger, "tablet:12") == "c2" and customer(ledger, "tablet:122") == "tablet:122"
+
+
 def test_a_device_that_nobody_held_is_linked(ledger):
     add(ledger, tables.events, stored("e1", COOKIE[0], NOW))
     link_former_spellings(ledger, SHOP, NOW)

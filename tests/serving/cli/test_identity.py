@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 
@@ -55,6 +56,12 @@ def test_candidates_are_listed_as_a_table_and_as_json(ledger, env):
     assert cells == [*PAIR, "cookie:kiosk", "device", "open", "2026-11-22T10:00:00Z", ""]
     found = json.loads(nba_in_process(["merge-candidates", "--json"], env).stdout)
     assert [one["customers"] for one in found["candidates"]] == [[*PAIR]]
+    noted(ledger, "ann", "cid")
+    first = nba_in_process(["merge-candidates", "--limit", "1"], env).stdout.splitlines()[-1]
+    said, after = shlex.split(first)[:-1], shlex.split(first)[-1]
+    assert said == ["There", "are", "more:", "--after"]
+    rest = nba_in_process(["merge-candidates", "--after", after], env).stdout
+    assert "cid" in rest and "bob" not in rest and "more" not in rest
 
 
 def test_a_candidate_is_confirmed_or_refused_with_a_cause(ledger, env):
@@ -117,6 +124,23 @@ def test_a_person_is_asked_before_merged_customers_are_erased(
     shown = done.stderr.splitlines()
     assert shown[:3] == ["It is 2 customers who were merged into one:", "    ann", "    bob"]
     assert ledger.read(lambda c: forgotten(c, PAIR)) == gone
+
+
+def test_a_customer_of_a_placeholder_is_erased_if_something_is_stored(ledger, env):
+    refused = nba_in_process(["forget", "undefined"], env)
+    assert refused.returncode == 2 and "a placeholder that names nobody" in refused.stderr
+    known(ledger, "undefined")
+    assert nba_in_process(["forget", "undefined"], env).returncode == 0
+    assert ledger.read(lambda c: forgotten(c, ["undefined"])) == {"undefined"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["c 1"], "KEY has 'c 1'."), (["ann", "--confirm", ""], "confirm is ''. Expected String")],
+)
+def test_a_key_that_cannot_be_used_is_refused_with_a_sentence(env, words, said):
+    done = nba_in_process(["forget", *words], env)
+    assert done.returncode == 2 and said in done.stderr.replace("\n", " "), done.stderr
 
 
 def test_nobody_is_erased_under_an_unknown_key(ledger, env):

@@ -27,7 +27,7 @@ def test_a_decision_has_all_four_fields():
 @pytest.mark.parametrize("name", ["status", "limit", "after"])
 def test_a_filter_does_not_belong_to_a_decision(name):
     value = {"status": "open", "limit": 50, "after": "1 c1 c2"}[name]
-    with pytest.raises(ValidationError, match=f"{name} are of a list"):
+    with pytest.raises(ValidationError, match=f"a decision has no {name}"):
         MergeCandidatesRequest.model_validate(WHOLE | {name: value})
 
 

@@ -154,7 +154,7 @@ def test_an_unknown_pair_is_not_found(server):
         ({"decision": "refuse", "cause": "x"}, "a decision also needs left, right"),
         (
             {"left": "a", "right": "b", "decision": "refuse", "cause": "x", "limit": 3},
-            "limit are of a list",
+            "a decision has no limit",
         ),
         ({"status": "all"}, "'open', 'merged', 'confirmed' or 'refused'"),
         ({"after": "yesterday"}, "after is 'yesterday'"),
