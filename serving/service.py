@@ -244,8 +244,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/merge_candidates")
     @refuses(
-        *(InvalidRequest, InvalidData, IdentityUnknown),
-        *(CustomerForgotten, AlreadyDecided, NotVisible),
+        InvalidRequest, InvalidData, IdentityUnknown, CustomerForgotten, AlreadyDecided, NotVisible
     )
     async def merge_candidates(self, request: MergeCandidatesRequest, /) -> MergeCandidatesAnswer:
         """List pairs of customers who may be one person, or confirm or refuse one of them."""
