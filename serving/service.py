@@ -243,9 +243,7 @@ class NextBestAction:
             return await self.worker.attributes(request)
 
     @bentoml.api(route="/v1/merge_candidates")
-    @refuses(
-        InvalidRequest, InvalidData, IdentityUnknown, CustomerForgotten, AlreadyDecided, NotVisible
-    )
+    @refuses(InvalidRequest, InvalidData, IdentityUnknown, AlreadyDecided, NotVisible)
     async def merge_candidates(self, request: MergeCandidatesRequest, /) -> MergeCandidatesAnswer:
         """List pairs of customers who may be one person, or confirm or refuse one of them."""
         with _errors_as_http():

@@ -7,7 +7,7 @@ it names a person or only a device.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from copy import copy
 from typing import Literal
 
@@ -31,7 +31,7 @@ class KeyNormalizer:
 
     def __init__(self, domain: Domain) -> None:
         self._namespaces = domain.identifiers
-        self._placeholders: Container[str] = Placeholders(domain.identity.placeholders)
+        self._placeholders: Placeholders | tuple[()] = Placeholders(domain.identity.placeholders)
         self.rules = domain.identity
 
     def with_placeholders(self) -> KeyNormalizer:

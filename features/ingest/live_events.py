@@ -119,9 +119,9 @@ class Ingest:
         """
 
         def join(connection: sa.Connection, pair: tuple[str, str]) -> _Change:
-            refuse_forgotten(connection, pair)
             if before is not None:
                 before(connection)
+            refuse_forgotten(connection, pair)
             if self._normalizer.is_anonymous(pair[0]):
                 return self._link_device(connection, pair, cause, now)
             merged = link(connection, self._normalizer, pair, cause, now, again=True)

@@ -51,8 +51,6 @@ async def decide_candidates(
         If a key cannot be used.
     IdentityUnknown
         If the two keys are no candidate.
-    CustomerForgotten
-        If one of the customers is forgotten at the same time.
     AlreadyDecided
         If the candidate was decided otherwise.
     NotVisible
