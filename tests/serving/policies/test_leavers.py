@@ -70,6 +70,18 @@ def test_while_it_is_unknown_who_has_left_nobody_is_courted(compiled):
     )
 
 
+def test_where_no_event_says_who_left_only_a_logged_leaver_is_one(compiled):
+    """So a decision is repeated as it was, though the domain has lost its churn event."""
+    content = guarantees_leavers.business()
+    plain = Domain.model_validate({**content.domain, "churn": None})
+    actions = {name: one for name, one in content.catalog["actions"].items() if name != WIN_BACK}
+    catalog = Catalog.model_validate({**content.catalog, "actions": actions})
+    silent = CompiledCatalog(catalog, plain, ModelInput(plain))
+    assert removed(silent) == {}
+    assert "care_call" not in removed(silent, features_problem="the store is down")
+    assert {*removed(silent, left_at=LEFT)} == COURTING
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     content = guarantees_leavers.business()

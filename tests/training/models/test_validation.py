@@ -113,3 +113,11 @@ def test_progress_counts_folds_and_the_model_that_is_kept():
         lambda what, done, of: told.append((what, done, of)),
     )
     assert told == [("train churn", number, 5) for number in range(6)]
+
+
+def test_the_model_that_is_kept_predicts_strangers_by_the_share_of_its_training_rows():
+    data, stranger = some_moments(30, train=np.arange(60) < 50), np.zeros(2)
+    names = ("events_n", "noise")
+    model, _ = fit_and_validate("churn", data, names, CLASSES, PARAMS, SEED, stranger=stranger)
+    share = data.y[:50].mean()
+    assert model.probabilities_of_row(stranger) == pytest.approx([1 - share, share])
