@@ -59,8 +59,9 @@ def link_device(
     known = {one: (node, bool(void)) for one, node, void in _NODES.rows(connection, {"key": key})}
     node, void = known.get(holder, ("", False))
     merge, reassigned = None, list[Reassignment]()
-    if void:
+    if node:
         merge = link(connection, normalizer, (holder, node), cause, at, again=True)
+    if void:
         _set_void(connection, pair, False)
         reassigned += _settle(connection, key, {key, *(one for one, _ in known.values())})
     login = Login(key, tables.micros(at), f"{LINK} {holder}", holder, cause)
@@ -94,10 +95,10 @@ def unlink_device(
     key, holder = pair
     rows = _NODES.rows(connection, {"key": key})
     node = next((node for one, node, _ in rows if one == holder), key)
-    customers = unlink(connection, (node, holder), cause, at)
     _set_void(connection, pair, True)
+    # Before the node is split off: a node without a holder is nobody, and must get no state.
     reassigned = _settle(connection, key, {node})
-    # A node without a holder is nobody: its rows have gone to another.
+    customers = unlink(connection, (node, holder), cause, at)
     return [one for one in customers if one == base_key(one)], reassigned
 
 

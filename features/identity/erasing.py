@@ -135,6 +135,15 @@ def _places(connection: sa.Connection, logins: Sequence[Row]) -> list[str | None
     return places
 
 
+def undone_nodes(connection: sa.Connection, keys: Sequence[str]) -> list[str]:
+    """List the nodes that name some holders whose link with a device was undone.
+
+    They belong to nobody, but their names tell the holder's key.
+    """
+    logins = _THEIRS.rows(connection, {"keys": as_json(keys)})
+    return [node for key, _, _, _, node, void in logins if void and node != key]
+
+
 def devices_of_others(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
     """Find the devices, among some keys, that somebody who was not forgotten logged in on."""
     values = {"keys": as_json([]), "devices": as_json(keys)}

@@ -189,7 +189,8 @@ def unlink(connection: sa.Connection, pair: tuple[str, str], cause: str, at: dat
             expected="two keys that a link of /v1/customer names",
             remedy="Ask /v1/customer for the customer's links and name one of those.",
         )
-    customer_id = resolve(connection, [left])
+    # Not `resolve`: the key of a device would stand for its present holder.
+    customer_id = resolve_each(connection, [left])[left]
     parts = _components(connection, keys_of(connection, customer_id))
     if len(parts) == 1:
         return []

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from features.identity.holders import FORGOTTEN
 from features.identity.relocation import BEGIN, END
 from features.ledger import tables
 from features.ledger.derived_tables import mark_customers
@@ -118,6 +119,8 @@ def settle(
 ) -> list[Reassignment]:
     """Move all rows of a node to the nodes that held the device at the time of each.
 
+    Rows of a time at which a forgotten customer held it stay: they are nobody else's.
+
     Parameters
     ----------
     logins
@@ -132,7 +135,7 @@ def settle(
     done: list[Reassignment] = []
     for from_us, until_us, node in _spans(logins):
         place = bisect_left(times, from_us)
-        if node != source and place < len(times) and times[place] < until_us:
+        if node not in (source, FORGOTTEN) and place < len(times) and times[place] < until_us:
             done += reassign(connection, source, node, from_us, until_us)
     return done
 

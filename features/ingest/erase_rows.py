@@ -19,7 +19,12 @@ from features.business.decided_actions import without_other_keys
 from features.customers.erasure_scope import Confirmation, customers_of, subjects_of
 from features.customers.profiles import all_accounts_of
 from features.errors import CustomerForgotten
-from features.identity.erasing import erase_identity_rows, release_devices, stop_moving
+from features.identity.erasing import (
+    erase_identity_rows,
+    release_devices,
+    stop_moving,
+    undone_nodes,
+)
 from features.identity.holders import base_key
 from features.identity.links import resolve_each
 from features.identity.tombstones import add_tombstones, forgotten, forgotten_error, hash_keys
@@ -107,8 +112,10 @@ def begin_erasure(
     all_keys = list(dict.fromkeys([*chain(*customers.values()), *subjects_of(connection, keys)]))
     accounts = all_accounts_of(connection, customers)
     erasure_id = add_erasure(connection, now)
+    undone = undone_nodes(connection, all_keys)
     shared = release_devices(connection, all_keys)
     refused = [key for key in dict.fromkeys(map(base_key, all_keys)) if key not in shared]
+    all_keys = list(dict.fromkeys([*all_keys, *undone]))
     note_ids(connection, erasure_id, KEY, dict.fromkeys([*all_keys, *refused]))
     held = [json.dumps(pair) for pair in stop_moving(connection, all_keys)]
     note_ids(connection, erasure_id, HELD, held)
