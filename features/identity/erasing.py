@@ -17,11 +17,13 @@ _LOGINS = tables.logins.c
 _KEYS = sa.select(texts_of("keys").c.value)
 _DEVICES = sa.select(texts_of("devices").c.value)
 _THEIRS = Statement(sa.select(tables.logins).where(_LOGINS.holder.in_(_KEYS)))
-_OF_OTHERS = Statement(
+_OTHERS = (
     sa.select(_LOGINS.key)
     .where(_LOGINS.key.in_(_DEVICES), _LOGINS.holder.not_in(_KEYS), _LOGINS.holder != FORGOTTEN)
     .distinct()
 )
+_VALID = _LOGINS.void.is_(sa.false())
+_OF_OTHERS, _HELD_BY_OTHERS = Statement(_OTHERS), Statement(_OTHERS.where(_VALID))
 _MOMENTS = pairs_of("moments")
 _AT_ONE_TIME = Statement(
     sa.select(
@@ -34,11 +36,12 @@ _AT_ONE_TIME = Statement(
         (_LOGINS.key == _MOMENTS.c.one)
         & (sa.type_coerce(_LOGINS.at, sa.BigInteger) == sa.cast(_MOMENTS.c.other, sa.BigInteger)),
     )
-    .where(_LOGINS.void.is_(sa.false()), _LOGINS.node != FORGOTTEN)
+    .where(_VALID, _LOGINS.node != FORGOTTEN)
     .group_by(_MOMENTS.c.one, _MOMENTS.c.other)
 )
 _DELETE = Statement(sa.delete(tables.logins).where(_LOGINS.holder.in_(_KEYS)))
-_DELETE_DEVICES = Statement(sa.delete(tables.logins).where(_LOGINS.key.in_(_DEVICES)))
+# A link that people undid stays undone, even if the device is forgotten meanwhile.
+_DELETE_DEVICES = Statement(sa.delete(tables.logins).where(_LOGINS.key.in_(_DEVICES), _VALID))
 
 
 def erase_identity_rows(
@@ -97,14 +100,14 @@ def release_devices(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
     Returns
     -------
     set of str
-        The devices, among those of the customers, that others have logged in on, too.
+        The devices, among those of the customers, that others have held or hold, too.
     """
     logins = _THEIRS.rows(connection, {"keys": as_json(keys)})
     devices = sorted({row[0] for row in logins} | {base_key(key) for key in keys})
     values = {"keys": as_json(keys), "devices": as_json(devices)}
-    shared = {key for (key,) in _OF_OTHERS.rows(connection, values)}
+    shared = {key for (key,) in _HELD_BY_OTHERS.rows(connection, values)}
     _DELETE.run(connection, {"keys": values["keys"]})
-    own = [key for key in devices if key not in shared]
+    own = [key for key in map(base_key, keys) if key not in shared]
     _DELETE_DEVICES.run(connection, {"devices": as_json(own)})
     kept = [row for row in logins if row[0] in shared and not row[5]]
     ids = hash_keys(connection, [row[2] for row in kept])
