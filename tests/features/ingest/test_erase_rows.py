@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from features.ledger.derived_tables import mark_event_days
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.features.erasing import count, forgotten, happened, known, make_erasure, outcome
+from tests.features.live import DAY, MINUTE, InMemoryOnlineStore, event, live, rows
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -155,3 +157,59 @@ def test_a_record_that_retention_shortens_meanwhile_stays_short(ledger, now):
     )
     left = ledger.read(lambda c: c.execute(sa.select(tables.decisions.c.record)).scalar())
     assert left == short["record"]
+
+
+@pytest.fixture
+def worker(ledger):
+    return live(ledger, InMemoryOnlineStore())
+
+
+def take(worker, *sent):
+    return len(asyncio.run(worker.ingest(sent, NOW)).rejected)
+
+
+def test_a_forgotten_holder_whose_link_with_a_device_was_undone_is_named_nowhere(
+    ledger, worker, tmp_path
+):
+    take(worker, event(1, "bob", "cookie:1"), event(2, "ann", "cookie:1", at=NOW))
+    asyncio.run(worker.unlink(("cookie:1", "ann"), "a mistake", NOW))
+    make_erasure(ledger, tmp_path).forget(["ann"], NOW)
+    told = [
+        (table.name, value)
+        for table in tables.metadata.sorted_tables
+        if table not in (tables.erasure_keys, tables.reward_marks)  # until the next background task
+        for row in rows(ledger, table)
+        for value in row
+        if "ann" in str(value)
+    ]
+    assert told == []
+    assert take(worker, event(3, "cookie:1", at=NOW)) == 0  # it is bob's
+
+
+def test_what_others_did_is_never_given_to_a_forgotten_holder_or_to_another_device(
+    ledger, worker, tmp_path
+):
+    for device, first, gone in (("cookie:1", "bob", "ann"), ("cookie:2", "eve", "dan")):
+        take(
+            worker,
+            event(f"{device}1", first, device),
+            event(f"{device}2", device, at=NOW - DAY + MINUTE),
+            event(f"{device}3", gone, device, at=NOW),
+        )
+        make_erasure(ledger, tmp_path).forget([gone], NOW)
+        asyncio.run(worker.unlink((device, first), "a mistake", NOW))
+    asyncio.run(worker.link(("cookie:1", "bob"), "it was none", NOW))
+    subjects = {row.event_id: (row.subject, row.customer_id) for row in rows(ledger, tables.events)}
+    assert subjects["ecookie:12"] == ("cookie:1", "bob")
+    assert subjects["ecookie:22"] == ("cookie:2", "cookie:2")
+
+
+def test_a_forgotten_device_is_refused_though_somebody_held_it_by_mistake(ledger, worker, tmp_path):
+    take(worker, event(1, "bob", "cookie:1"), event(2, "cookie:1"))
+    asyncio.run(worker.unlink(("cookie:1", "bob"), "a mistake", NOW))
+    make_erasure(ledger, tmp_path).forget(["cookie:1"], NOW)
+    assert take(worker, event(3, "cookie:1")) == 1
+    # The link stays undone, though bob logs in again.
+    assert take(worker, event(4, "bob", "cookie:1"), event(5, "cookie:1")) == 1
+    owners = {row.event_id: row.customer_id for row in rows(ledger, tables.events)}
+    assert owners == {"e1": "bob", "e4": "bob"}

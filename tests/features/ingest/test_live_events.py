@@ -382,6 +382,22 @@ def test_a_device_that_was_linked_as_a_named_key_merges_nobody_from_now_on(
     assert is_right(ledger, shown, "c2", customer(ledger, named[0]))
 
 
+@pytest.mark.parametrize("first", ["ann", "zoe"])  # sorted before and after the device
+def test_a_device_that_is_taken_from_its_first_holder_is_not_theirs_any_more(
+    ledger, worker, shown, first
+):
+    at = NOW - DAY
+    take(worker, event(1, "cookie:1", at=at), event(2, first, "cookie:1", at=at))
+    take(worker, event(3, "bob", "cookie:1", at=at + MINUTE))
+    assert unlink(worker, "cookie:1", first)
+    assert unlink(worker, "cookie:1", "bob")
+    assert customer(ledger, "cookie:1") == "cookie:1"
+    owners = {row.event_id: row.customer_id for row in rows(ledger, tables.events)}
+    assert owners == {"e1": "cookie:1", "e2": first, "e3": "bob"}
+    assert {*kept(ledger)} == {first, "bob", "cookie:1"}  # no state of a node
+    assert is_right(ledger, shown, first, "bob", "cookie:1")
+
+
 def test_undoing_a_link_that_parts_nobody_takes_no_state_away(ledger, worker, shown):
     for pair in (("c1", "card:1"), ("c1", "card:2"), ("card:1", "card:2")):
         link(worker, *pair)
