@@ -79,7 +79,7 @@ def test_an_undone_link_gives_the_rows_to_whoever_holds_the_device_without_it(le
     looked(ledger, 25, who="c3", node="cookie:kiosk c3")
     customers, reassigned = unlink(ledger, "c2")
     assert customers == ["c2"]  # its node is nobody
-    assert reassigned == [("cookie:kiosk c2", "c1", NOW + 15 * MINUTE)]
+    assert reassigned == [("c2", "c1", NOW + 15 * MINUTE)]
     assert whose(ledger) == ["c1", "c1", "c1", "c3"]
     customers, reassigned = unlink(ledger, "c1")
     assert sorted(customers) == ["c1", KIOSK]
