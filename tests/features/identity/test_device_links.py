@@ -83,7 +83,7 @@ def test_an_undone_link_gives_the_rows_to_whoever_holds_the_device_without_it(le
     assert whose(ledger) == ["c1", "c1", "c1", "c3"]
     customers, reassigned = unlink(ledger, "c1")
     assert sorted(customers) == ["c1", KIOSK]
-    assert reassigned == [(KIOSK, "c3", NOW - 5 * MINUTE)]
+    assert reassigned == [("c1", "c3", NOW - 5 * MINUTE)]
     assert whose(ledger) == ["c3"] * 4
 
 
