@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from features.identity.candidates import note_candidates
 from features.identity.holders import base_key
 from features.identity.keys import KeyNormalizer
-from features.identity.links import Merge, link, unlink
+from features.identity.links import Merge, link, links_of, unlink
 from features.identity.logins import LINK, Login, NewLogins
 from features.identity.reassignment import Reassignment, settle
 from features.ledger import tables
@@ -98,7 +98,12 @@ def unlink_device(
     _set_void(connection, pair, True)
     # Before the node is split off: a node without a holder is nobody, and must get no state.
     reassigned = _settle(connection, key, {node})
-    customers = unlink(connection, (node, holder), cause, at)
+    # A key that was linked before it was anonymous may be linked with the holder directly, too.
+    ends = [{row.left, row.right} for row in links_of(connection, [node, key]) if not row.undone_at]
+    held = [one for one in dict.fromkeys((node, key)) if {one, holder} in ends]
+    customers = [
+        one for each in held or [node] for one in unlink(connection, (each, holder), cause, at)
+    ]
     return [one for one in customers if one == base_key(one)], reassigned
 
 

@@ -511,3 +511,17 @@ def test_the_clock_of_a_caller_may_be_ahead_by_minutes_not_by_days(worker):
     assert counts(take(worker, event(1, "c1", at=NOW + 4 * MINUTE))) == (1, 0, 0)
     [rejected] = take(worker, event(2, "c1", at=NOW + timedelta(hours=1))).rejected
     assert rejected.field == "occurred_at"
+
+
+def test_both_links_with_a_key_that_was_linked_before_it_was_anonymous_are_undone(ledger, shown):
+    former = SHOP.model_copy(deep=True)
+    former.identifiers["cookie"] = former.identifiers["card"]
+    take(live(ledger, shown, former), event(1, "ann", "cookie:1"), event(2, "bob", "cookie:1"))
+    worker = live(ledger, shown)
+    take(worker, event(3, "bob", "cookie:1", at=NOW))
+    assert customer(ledger, "bob") == "ann"
+    assert unlink(worker, "cookie:1", "bob")
+    assert (customer(ledger, "bob"), customer(ledger, "cookie:1")) == ("bob", "ann")
+    assert is_right(ledger, shown, "ann", "bob")
+    with pytest.raises(IdentityUnknown):
+        unlink(worker, "cookie:1", "bob")
