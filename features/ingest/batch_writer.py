@@ -76,7 +76,7 @@ def write_batch(
     customer_of = resolve_each(connection, people.new | {*people.changed})
     changed = {one.survivor for one in joined.merges} | restated_by(done.merges) | reassigned
     changed |= {*done.new_events} | {customer_of.get(key, key) for key in people.new}
-    updated = {customer_of.get(key, key) for key in people.changed} - changed - merged_away
+    updated = {customer_of.get(key, key) for key in people.changed} - changed
     moved = [customer_of.get(one, one) for one, names in people.changed.items() if account in names]
     accounts = {account_key(one) for one in people.left_accounts}
     accounts |= all_accounts_of(connection, [*moved, *changed])

@@ -103,7 +103,7 @@ class LiveAttributes:
         stored = key if node == key else customer_id
         sent = SentAttributes(stored, values, as_of)
         written = write_attributes(connection, [sent], now, self._domain.account)
-        if written.changed or written.new:
+        if written.changed:
             without_state = republish_attributes(connection, [customer_id], now)
             self._states.restate(connection, without_state, now)
         return ChangedAttributes(

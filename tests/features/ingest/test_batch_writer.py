@@ -289,6 +289,15 @@ def test_who_gained_facts_after_the_build_is_shown_anew(folder, load, rows, buil
     assert _to_refold(rows) == {"c1", "c2", "c3"}
 
 
+def test_facts_of_a_merged_key_are_shown_with_the_customer_behind_it(
+    folder, load, rows, ledger, now
+):
+    load(folder({"customers": CUSTOMERS}))
+    ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))
+    load(folder({"customers": CUSTOMERS.head(1).assign(customer_id="card:1", identifiers=None)}))
+    assert _to_refold(rows) == {"c1"}
+
+
 def test_what_was_there_already_makes_nobody_be_refolded(folder, load, rows, ledger, now):
     load(folder(ALL))
     ledger.write_now(lambda c: tables.set_meta(c, tables.FEATURES_BUILT, now.isoformat()))

@@ -105,6 +105,17 @@ def test_without_an_account_in_the_domain_there_is_none(read):
     assert read("customers", company="Acme")["account"] is None
 
 
+def test_as_of_is_a_time_unless_the_domain_has_an_attribute_of_that_name(read, toy_domain):
+    assert read("customers", as_of="2026-11-22T11:00:00+01:00")["as_of"].isoformat() == (
+        "2026-11-22T10:00:00+00:00"
+    )
+    attributes = {"as_of": toy_domain.attributes["age_years"]}
+    row = read(
+        "customers", domain=toy_domain.model_copy(update={"attributes": attributes}), as_of=3
+    )
+    assert row["attributes"] == '{"as_of": "3.0"}' and "as_of" not in row
+
+
 def test_a_customer_who_is_known_by_an_identifier_is_spelled_like_one(parse, toy_domain):
     email = {"email": Namespace(normalize="lower")}
     domain = toy_domain.model_copy(update={"identifiers": email})

@@ -107,7 +107,8 @@ def test_loading_again_brings_attributes_up_to_date_and_counts_them(
     folder, load, ledger, now, monkeypatch, ending, batch
 ):
     monkeypatch.setattr(table_reader, "BATCH_ROWS", batch)
-    load(folder({"customers": CUSTOMERS}, ending))
+    [report] = load(folder({"customers": CUSTOMERS}, ending))
+    assert (report.added, report.changed) == (3, 0)
     later = now + timedelta(days=3)
     [report] = load(folder({"customers": CUSTOMERS.assign(plan="plus")}, ending), at=later)
     assert (report.added, report.changed, report.refused) == (0, 2, 0)  # c2 had it already
