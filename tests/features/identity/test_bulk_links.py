@@ -206,11 +206,12 @@ def test_merged_customers_count_with_all_their_keys(ledger):
 
 
 def test_devices_do_not_count(ledger):
-    two = limits(largest=2, largest_personal=2)
+    three = limits(largest=3, largest_personal=3)
     nodes = [("c1", f"cookie:{n}") for n in range(5)]
-    link_within(ledger, two, *nodes, ("c1", "email:a@b.it"))
-    link_within(ledger, two, *(("c1", f"cookie:{n}") for n in range(5, 9)))
-    assert len(ledger.read(lambda c: keys_of(c, "c1"))) == 11
+    link_within(ledger, three, *nodes, ("c1", "email:a@b.it"))
+    link_within(ledger, three, *(("c1", f"cookie:{n}") for n in range(5, 9)))
+    link_within(ledger, three, ("c1", "card:1"))
+    assert len(ledger.read(lambda c: keys_of(c, "c1"))) == 12
     assert noted(ledger) == []
 
 
