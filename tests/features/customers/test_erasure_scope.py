@@ -9,8 +9,9 @@ from features.errors import CustomerForgotten, IdentityUnknown, InvalidKey, NotC
 from features.identity import links
 from features.identity.keys import KeyNormalizer
 from features.identity.tombstones import add_tombstones
+from features.ledger import tables
 from tests.features.erasing import known
-from tests.features.live import NOW, SHOP
+from tests.features.live import NOW, SHOP, add, decision, stored
 
 NORMALIZER = KeyNormalizer(SHOP)
 MERGED = ["c2", "c1", "card:1", "email:a@b.it", "cookie:x"]
@@ -75,6 +76,16 @@ def test_the_known_customers_of_some_keys_are_found_with_all_their_keys(ledger):
     assert found == {"bob": ["bob", "card:1"], "ann": ["ann"]}
     with pytest.raises(IdentityUnknown, match="Nothing is stored under 'never', 'card:9'"):
         ledger.read(lambda c: customers_of(c, ["never", "card:9"]))
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_a_customer_is_known_by_a_row_of_any_kind(ledger):
+    add(ledger, tables.events, stored("e1", "by-event", NOW))
+    add(ledger, tables.decisions, decision(1, "by-decision", "by-decision"))
+    state = {"customer_id": "by-state", "online": True, "profile_online": True}
+    ledger.write_now(lambda c: tables.insert_new(c, tables.journey_states, [state]))
+    for key in ("by-event", "by-decision", "by-state"):
+        assert ledger.read(lambda c, key=key: customers_of(c, [key])) == {key: [key]}
 
 
 @pytest.mark.databases("sqlite", "postgresql")

@@ -117,6 +117,19 @@ def test_all_keys_of_a_caller_the_customer_id_first_each_once():
     assert NORMALIZER.each(["c1", "email:A@b.it", "c1"]) == ["c1", "email:a@b.it", "c1"]
 
 
+def test_the_keys_of_a_caller_are_ordered_by_strength_and_devices_are_last():
+    named = ["cookie:x", "email:a@b.it", "card:1", "phone:391"]
+    assert NORMALIZER.keys("c1", named) == ("c1", "card:1", "email:a@b.it", "phone:391", "cookie:x")
+    assert NORMALIZER.keys("cookie:x", ["card:1"]) == ("card:1", "cookie:x")
+
+
+def test_a_caller_asks_about_the_customer_id_or_else_about_named_identifiers():
+    named = ["cookie:x", "email:a@b.it", "card:1"]
+    assert NORMALIZER.asked("c1", named) == ("c1",)
+    assert NORMALIZER.asked(None, named) == ("card:1", "email:a@b.it")
+    assert NORMALIZER.asked(None, named[:1]) == ("cookie:x",)
+
+
 def test_a_customer_id_is_the_best_name_and_a_cookie_the_worst():
     ranks = [NORMALIZER.rank(key) for key in ("c1", "fax:1", "email:a@b.it", "cookie:1")]
     assert ranks == [CUSTOMER_ID_RANK, CUSTOMER_ID_RANK, IDENTIFIER_RANK, ANONYMOUS_RANK]

@@ -438,6 +438,16 @@ def test_events_of_the_forgotten_are_refused_and_those_of_others_taken(ledger, w
     assert rows(ledger, tables.links) == []
 
 
+def test_a_check_before_a_link_comes_before_all_others(ledger, worker):
+    def gone(connection):
+        raise IdentityUnknown("It is gone.", expected="a candidate", remedy="List them.")
+
+    forget(ledger, "c1")
+    with pytest.raises(IdentityUnknown):
+        asyncio.run(worker.link(("c1", "c2"), "told an agent", NOW, before=gone))
+    assert rows(ledger, tables.links) == []
+
+
 def test_the_forgotten_are_not_linked(ledger, worker):
     forget(ledger, "c1")
     with pytest.raises(CustomerForgotten, match="'c1' belongs to a customer who was forgotten"):

@@ -25,6 +25,7 @@ from tests.features.live import (
     InMemoryOnlineStore,
     add,
     customer,
+    decision,
     event,
     folded,
     kept,
@@ -82,6 +83,7 @@ def test_two_spellings_with_events_become_one_customer_who_is_folded_again(ledge
     assert link_former_spellings(ledger, SHOP, NOW) == 1
     [name] = {customer(ledger, FORMER), customer(ledger, TODAY)}
     assert {row.customer_id for row in rows(ledger, tables.events)} == {name, "c2"}
+    assert kept(ledger).keys() & {FORMER, TODAY} == {name}
     [made] = rows(ledger, tables.links)
     assert (made.cause, made.linked_at) == (CAUSE, NOW)
     assert kept(ledger)[name].state is None and kept(ledger)["c2"].state is not None
@@ -134,6 +136,22 @@ def test_a_device_keeps_its_holders_in_the_new_spelling(ledger):
     query = query.where(tables.logins.c.key == COOKIE[1])
     [login] = ledger.read(lambda connection: connection.execute(query).all())
     assert tuple(login) == ("c1", COOKIE[0])
+
+
+def test_two_spellings_of_a_device_that_both_have_holders_are_left(ledger):
+    for number, key in enumerate(COOKIE, start=1):
+        held = {"key": key, "at": NOW - DAY, "event_id": f"e{number}", "holder": f"c{number}"}
+        add(ledger, tables.logins, held | {"node": key, "void": False})
+        add(ledger, tables.events, stored(f"e{number}", key, NOW - DAY))
+    assert link_former_spellings(ledger, SHOP, NOW) == 1
+    assert sorted(row.holder for row in rows(ledger, tables.logins)) == ["c1", "c2"]
+    assert rows(ledger, tables.links) == []
+
+
+def test_a_customer_who_was_only_decided_for_is_found(ledger):
+    add(ledger, tables.decisions, decision(1, FORMER, FORMER))
+    assert link_former_spellings(ledger, SHOP, NOW) == 1
+    assert customer(ledger, TODAY) == FORMER
 
 
 def test_a_node_of_a_device_is_no_key_in_a_former_spelling(ledger):

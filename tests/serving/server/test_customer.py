@@ -349,6 +349,22 @@ def test_a_placeholder_is_no_customer_id_of_any_request(server, name):
         assert answer["error"].startswith(f"{field} has {name!r}, a placeholder that names nobody.")
 
 
+def test_what_a_placeholder_was_stored_under_before_is_shown_and_erased(server):
+    key, row = "cookie:undefined", stored("placed", "cookie:undefined", NOW, type="visit")
+    ledger = Ledger(f"sqlite:///{server.log.parent / 'ledger.db'}")
+    ledger.write_now(lambda c: tables.insert_new(c, tables.events, [row]))
+    ledger.close()
+    who = {"identifiers": [key]}
+    assert [entry["id"] for entry in view(server, **who)["timeline"]] == ["placed"]
+    for path, body in (
+        ("/v1/decide", who | {"channel": "app"}),
+        ("/v1/link", {"keys": [key, "h1"], "cause": "told an agent"}),
+    ):
+        assert server.post(path, body)[0] == 400
+    assert server.post("/v1/forget", who)[0] == 200
+    assert server.post("/v1/customer", who)[0] == server.post("/v1/forget", who)[0] == 410
+
+
 def test_an_address_in_capitals_with_blanks_or_decomposed_is_one_customer(server):
     name, who = uuid4().hex, uuid4().hex
     address = f"jürgen.{name}@münchen.example"
