@@ -10,6 +10,10 @@ from uuid import uuid4
 import pytest
 
 from features.business.catalog import NO_ACTION
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from tests.conftest import NOW
+from tests.features.live import stored
 from tests.server import Server
 from tests.serving.server.test_events import event, send
 from tests.serving.test_service import decide
@@ -350,7 +354,8 @@ def test_a_placeholder_is_no_customer_id_of_any_request(server, name):
 
 
 def test_what_a_placeholder_was_stored_under_before_is_shown_and_erased(server):
-    key, row = "cookie:undefined", stored("placed", "cookie:undefined", NOW, type="visit")
+    key = "cookie:unset"
+    row = stored("placed", key, NOW, type="visit")
     ledger = Ledger(f"sqlite:///{server.log.parent / 'ledger.db'}")
     ledger.write_now(lambda c: tables.insert_new(c, tables.events, [row]))
     ledger.close()
