@@ -17,9 +17,13 @@ logins = sa.Table(
     sa.Column("key", TEXT, primary_key=True),
     sa.Column("at", UtcMicros, primary_key=True),
     sa.Column("event_id", TEXT, primary_key=True),  # empty: people linked them, or a migration
-    sa.Column("holder", TEXT, nullable=False, index=True),
+    sa.Column("holder", TEXT, nullable=False),
     sa.Column("node", TEXT, nullable=False),
     sa.Column("void", sa.Boolean, nullable=False),
+    # A device of a shop has many logins, so those of one holder on it are found by both. In SQLite
+    # the index ends with the key by itself; told so, SQLite would search all logins of the device.
+    sa.Index("logins_of_holder", "holder").ddl_if(dialect="sqlite"),
+    sa.Index("logins_of_holder", "holder", "key").ddl_if(dialect="postgresql"),
     sqlite_with_rowid=False,
 )
 # Two keys that may be one person, because both used the identifier `via`; people decide.

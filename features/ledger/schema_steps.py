@@ -88,13 +88,16 @@ LOGINS = (
     "CREATE TABLE logins (key {text} NOT NULL, at BIGINT NOT NULL, event_id {text} NOT NULL, "
     "holder {text} NOT NULL, node {text} NOT NULL, void BOOLEAN NOT NULL, "
     "PRIMARY KEY (key, at, event_id))",
-    "CREATE INDEX ix_logins_holder ON logins (holder)",
+    "CREATE INDEX logins_of_holder ON logins ({by_holder})",
     HELD_FROM_EVER,
 )
 
 
 def to_schema_9(connection: sa.Connection) -> None:
     """Add the columns and tables of schema 9, and fill them from what is stored."""
-    text = 'TEXT COLLATE "C"' if connection.dialect.name == "postgresql" else "TEXT"
+    is_postgresql = connection.dialect.name == "postgresql"
+    text = 'TEXT COLLATE "C"' if is_postgresql else "TEXT"
+    by_holder = "holder, key" if is_postgresql else "holder"
     for change in (*LINK_HISTORY, "ALTER TABLE events ADD COLUMN received_at BIGINT", *LOGINS):
-        connection.exec_driver_sql(change.replace("{text}", text))
+        change = change.replace("{text}", text).replace("{by_holder}", by_holder)
+        connection.exec_driver_sql(change)

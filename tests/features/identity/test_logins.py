@@ -7,10 +7,12 @@ from itertools import permutations
 import pytest
 import sqlalchemy as sa
 
+from features.identity import logins
 from features.identity.joining import join_keys
 from features.identity.keys import KeyNormalizer
 from features.identity.logins import SHARED, Login, NewLogins
 from features.ledger import tables
+from features.ledger.statements import execute_text
 from tests.features.live import MINUTE, NOW, SHOP, add, customer, rows, stored
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -160,3 +162,16 @@ def test_a_public_device_is_no_sign_that_two_are_one(ledger):
         log_in(ledger, login(f"e{n}", f"c{n}", n))
     assert SHARED == 5
     assert candidates(ledger) == [(f"c{n}", f"c{n + 1}", KIOSK, "device") for n in range(4)]
+
+
+def test_the_logins_of_a_holder_on_a_device_with_many_are_found_by_both(ledger):
+    def search(connection):
+        if connection.dialect.name == "postgresql":
+            [index] = sa.inspect(connection).get_indexes("logins")
+            return index["name"], index["column_names"]
+        compiled = logins._STORED._compile(connection.dialect)
+        values = compiled.driver_values({"pairs": "[]"})
+        plan = execute_text(connection, "EXPLAIN QUERY PLAN " + compiled.text, values)
+        return sum("logins_of_holder (holder=? AND key=?)" in row[3] for row in plan)
+
+    assert ledger.read(search) in (2, ("logins_of_holder", ["holder", "key"]))
