@@ -6,14 +6,12 @@ seconds. The process that starts the workers reads the routes only, and does not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
 from features.business.catalog import Catalog
 from features.clock import utc_now
 from features.errors import NotVisible
-from features.identity.links import resolve
 from features.ingest.ingest_result import IngestResult
 from features.outcomes.kept_rows import KeptRows
 from serving.audit.lift import view_lift
@@ -47,6 +45,7 @@ from serving.decide.outcomes import record_outcome
 from serving.server.components import Components
 from serving.server.customer import view_customer
 from serving.server.forget import forget
+from serving.server.links import change_link
 from serving.server.merge_candidates import decide_candidates, view_candidates
 from serving.server.work_pools import WorkPool
 
@@ -104,13 +103,11 @@ class Worker:
 
     async def link(self, request: LinkRequest) -> LinkAnswer:
         """Merge the customers of two keys, or give a device to a customer."""
-        changed = await self._parts.ingest.link(request.keys, request.cause, utc_now())
-        return LinkAnswer(changed=changed, customers=await self._customers_of(request.keys))
+        return await self._change_link(request, undo=False)
 
     async def unlink(self, request: LinkRequest) -> LinkAnswer:
         """Undo the link of two keys."""
-        changed = await self._parts.ingest.unlink(request.keys, request.cause, utc_now())
-        return LinkAnswer(changed=changed, customers=await self._customers_of(request.keys))
+        return await self._change_link(request, undo=True)
 
     async def attributes(self, request: AttributesRequest) -> AttributesAnswer:
         """Change attributes in the ledger, and update the online features."""
@@ -148,9 +145,6 @@ class Worker:
     def _replay(self) -> Replay:
         return Replay(self._parts.ledger, self._parts.archive, self._catalog)
 
-    async def _customers_of(self, keys: Sequence[str]) -> list[str]:
-        """Customers behind some identifiers, each once, in the order of the identifiers."""
-        spelled = self._parts.engine.normalizer.each(keys)
-        return await self._parts.ledger.read_async(
-            lambda connection: list(dict.fromkeys(resolve(connection, [key]) for key in spelled))
-        )
+    async def _change_link(self, request: LinkRequest, undo: bool) -> LinkAnswer:
+        parts, normalizer = self._parts, self._parts.engine.normalizer
+        return await change_link(request, undo, parts.ingest, parts.ledger, normalizer, utc_now())
