@@ -268,6 +268,22 @@ def test_the_past_of_the_merged_and_of_the_parted_is_exact(lived, store, worker,
 
 
 @pytest.mark.databases("sqlite", "postgresql")
+def test_a_kept_state_with_an_event_of_somebody_else_is_not_used(ledger, store, worker):
+    """As many events as before, up to the same one: only the mark of the split tells."""
+    bought = {"kind": "order", "amount_eur": 50.0}
+    take(worker, *(event(days, "c1", at=NOW - days * DAY) for days in (9, 7, 5)))
+    take(worker, event("theirs", "card:1", at=NOW - 8 * DAY, **bought))
+    asyncio.run(worker.link(("c1", "card:1"), "told an agent", NOW))
+    rebuild(ledger, store)
+    asyncio.run(worker.unlink(("c1", "card:1"), "a mistake", NOW))
+    take(worker, event("late", "c1", at=NOW - 6 * DAY))
+    ledger.write_now(lambda c: c.execute(sa.update(tables.events).values(received_at=None)))
+    asked = pd.DataFrame({"customer_id": ["c1"], "event_timestamp": [NOW - 4 * DAY]})
+    asked = asked.astype({"event_timestamp": "datetime64[us, UTC]"})
+    [state] = PointInTimeFeatures(ledger, store, SHOP).as_of(asked, "churn_v1")["state"]
+    is_the_fold(state, ledger, "c1", NOW - 4 * DAY)
+
+
 def test_what_is_taken_while_a_part_is_shown_is_not_overwritten(
     ledger, lived, store, worker, chance, monkeypatch
 ):
