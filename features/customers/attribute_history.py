@@ -125,12 +125,6 @@ def values_over_time(
     return known
 
 
-def value_at(values: Values, at_us: int) -> str | None:
-    """Return the value of an attribute that holds at a time; None if it is unknown then."""
-    before = [one for one in values if one <= at_us]
-    return values[max(before)] if before else None
-
-
 def _versions(
     keys: Sequence[tuple[str, dict[str, str]]], changes: Mapping[str, Mapping[str, Values]]
 ) -> list[AttributeVersion]:

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features.customers.attribute_history import EVER, Values, value_at, values_over_time
+from features.customers.attribute_history import EVER, Values, values_over_time
 from features.ledger import tables
 from features.ledger.statements import select_in_batches
 
@@ -105,22 +105,23 @@ def write_attributes(
                 at = _from(history, value, one, now, ever)
                 if at is None:
                     continue
-                differs = value_at(history, at) != value
+                differs = _value_at(history, at) != value
                 history[at] = fresh.setdefault(about, {})[at] = value
                 values[name] = history[max(history)]
             if differs and name not in names:
                 names.append(name)
     named = {one: names for one, names in changed.items() if names}
     written = {one: present[one] for one in [*new, *(named.keys() - new)]}
-    changes = [
-        {"customer_id": who, "name": name, "from_at": tables.from_micros(at_us), "value": value}
-        for (who, name), values in fresh.items()
-        if [*known[who][name]] != [EVER]  # a single value that holds from ever is in `customers`
-        for at_us, value in values.items()
-    ]
-    _store(connection, written, account)
-    tables.upsert(connection, tables.attribute_changes, changes)
+    # A single value that holds from ever is in `customers` alone.
+    told = {about: v for about, v in fresh.items() if [*known[about[0]][about[1]]] != [EVER]}
+    _store(connection, written, told, account)
     return WrittenAttributes(new, named, {one for one in left if one is not None})
+
+
+def _value_at(values: Values, at_us: int) -> str | None:
+    """Return the value of an attribute that holds at a time; None if it is unknown then."""
+    before = [one for one in values if one <= at_us]
+    return values[max(before)] if before else None
 
 
 def _from(
@@ -155,14 +156,17 @@ def _present(connection: sa.Connection, keys: Iterable[str]) -> dict[str, dict[s
 def _store(
     connection: sa.Connection,
     present: Mapping[str, Mapping[str, str | None]],
+    told: Mapping[tuple[str, str], Values],
     account: str | None,
 ) -> None:
-    """Write the present attributes of some keys.
+    """Write the present attributes of some keys, and values of attributes that have changed.
 
     Parameters
     ----------
     present
         By key of a customer, all its attributes.
+    told
+        By key and name, values that are not stored yet.
     account
         The name of the attribute that is also a column of its own.
     """
@@ -175,3 +179,9 @@ def _store(
         for customer_id, values in present.items()
     ]
     tables.upsert(connection, tables.customers, rows)
+    changes = [
+        {"customer_id": who, "name": name, "from_at": tables.from_micros(at_us), "value": value}
+        for (who, name), values in told.items()
+        for at_us, value in values.items()
+    ]
+    tables.upsert(connection, tables.attribute_changes, changes)

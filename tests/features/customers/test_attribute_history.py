@@ -9,7 +9,6 @@ from features.customers.attribute_history import (
     attribute_history,
     attribute_versions,
     attributes_at,
-    value_at,
     values_over_time,
 )
 from features.customers.attribute_writer import SentAttributes, write_attributes
@@ -22,7 +21,7 @@ from tests.features.live import DAY, NOW, SHOP, add, person
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 SPRING, SUMMER = NOW - 200 * DAY, NOW - 100 * DAY
-SPRING_US, SUMMER_US, NOW_US = map(tables.micros, (SPRING, SUMMER, NOW))
+SPRING_US, SUMMER_US = map(tables.micros, (SPRING, SUMMER))
 
 
 @pytest.fixture
@@ -95,13 +94,6 @@ def test_the_history_names_each_value_with_its_time_the_latest_first(people, led
         ("plan", "basic", None),
     ]
     assert people(attribute_history, "nobody") == []
-
-
-def test_a_value_holds_from_its_instant_on():
-    values = {NOW_US: "plus", NOW_US - 5: None, NOW_US - 9: "basic"}
-    times = [NOW_US - 10, NOW_US - 9, NOW_US - 5, NOW_US - 1, NOW_US, NOW_US + 1]
-    found = [value_at(values, at_us) for at_us in times]
-    assert found == [None, "basic", None, None, "plus", "plus"]
 
 
 def test_of_a_key_only_the_attributes_that_have_changed_have_values_over_time(people):

@@ -90,6 +90,15 @@ def test_a_late_change_takes_its_place_and_the_present_stays(ledger, write, hist
     assert present(ledger) == {"plan": "plus"}
 
 
+def test_a_late_value_is_a_change_if_another_one_held_at_its_instant(write):
+    tick = timedelta(microseconds=1)
+    for at, value in ((NOW, "plus"), (SUMMER, None), (SPRING, "basic")):
+        write(plan=value, as_of=at)
+    told = [(SPRING - tick, None), (SPRING + tick, "basic"), (SUMMER + tick, None)]
+    assert [write(plan=value, as_of=at).changed for at, value in told] == [{}, {}, {}]
+    assert write(plan="plus", as_of=NOW - tick).changed == {"c1": ["plan"]}
+
+
 def test_a_null_is_unknown_from_then_on(ledger, write, history):
     write(plan="basic")
     write(plan=None)
