@@ -110,10 +110,6 @@ def _promoter_points(score: float) -> float:
     return 100.0 if score >= 9 else -100.0 if score <= 6 else 0.0
 
 
-def _satisfied_points(score: float) -> float:
-    return 100.0 if score >= 4 else 0.0
-
-
 def _adjusted_wald(sums: AnswerSums) -> Bounds:
     answers = sums.answers + 3
     mean = sums.total / answers  # 3/4 of a promoter and 3/4 of a detractor cancel out here,
@@ -142,7 +138,7 @@ def _student(lowest: float, highest: float) -> Callable[[AnswerSums], Bounds]:
 # Of each measure: the points of an answer, and the interval of their mean.
 POINTS: dict[str, Callable[[float], float]] = {
     "nps": _promoter_points,
-    "csat": _satisfied_points,
+    "csat": lambda score: 100.0 if score >= 4 else 0.0,
     "ces": float,
     "rating": float,
 }
