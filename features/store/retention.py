@@ -138,11 +138,12 @@ class RetentionPolicy:
         Two searches in the primary key for each customer: all events need not be read.
         """
         ids: list[str] = []
+        # The oldest first: nobody's coming back is deleted while the leaving before it stays.
+        old = sa.select(_EVENTS.event_id).where(*self._are_old(before))
+        old = old.order_by(_EVENTS.occurred_at)
         for _ in range(CUSTOMERS_PER_STEP):
-            old = sa.select(_EVENTS.event_id).where(_EVENTS.customer_id == customer)
-            # The oldest first: nobody's coming back is deleted while the leaving before it stays.
-            old = old.where(*self._are_old(before)).order_by(_EVENTS.occurred_at)
-            ids += connection.execute(old.limit(EVENTS_PER_STEP - len(ids))).scalars()
+            mine = old.where(_EVENTS.customer_id == customer).limit(EVENTS_PER_STEP - len(ids))
+            ids += connection.execute(mine).scalars()
             if len(ids) == EVENTS_PER_STEP:
                 return ids, customer
             query = sa.select(sa.func.min(_EVENTS.customer_id))
