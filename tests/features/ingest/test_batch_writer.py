@@ -4,8 +4,10 @@ import json
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from features.business.domain import Namespace
+from features.identity.holders import FORGOTTEN
 from features.identity.links import unlink
 from features.identity.tombstones import add_tombstones
 from features.ingest import table_reader
@@ -374,11 +376,18 @@ def test_changed_attributes_are_published_and_read_anew_but_the_checkpoints_stay
     assert rows(tables.journey_checkpoints, "customer_id") == [("c1",), ("c3",)]
 
 
-def test_attributes_of_a_device_are_those_of_its_present_holder(folder, load, rows, toy_domain):
+@pytest.mark.parametrize(("gone", "stored"), [(False, [("c2",)]), (True, [])])
+def test_attributes_of_a_device_are_those_of_its_present_holder(
+    folder, load, ledger, rows, toy_domain, gone, stored
+):
     kinds = {"card": Namespace(kind="strong"), "cookie": Namespace(kind="anonymous")}
     domain = toy_domain.model_copy(update={"identifiers": kinds})
     logins = MORE_KEYS.head(2).assign(identifiers="cookie:x", customer_id=["c1", "c2"])
     load(folder({"events": logins}), domain)
+    if gone:  # as an erasure leaves the logins of a device that others hold, too
+        his = sa.update(tables.logins).where(tables.logins.c.holder == "c2")
+        ledger.write_now(lambda c: c.execute(his.values(holder=FORGOTTEN, node=FORGOTTEN)))
     device = CUSTOMERS.head(1).assign(customer_id="cookie:x", identifiers=None)
-    load(folder({"customers": device}), domain)
-    assert rows(tables.customers, "customer_id") == [("c2",)]
+    [report, _] = load(folder({"customers": device}), domain)
+    assert rows(tables.customers, "customer_id") == stored
+    assert report.refused == gone
