@@ -31,7 +31,7 @@ class LeaverRules:
         """List what is removed from one decision."""
         if facts.left_at is not None:
             date = f"{facts.left_at:%Y-%m-%d}"
-            text = f"the customer left on {date}; nothing is offered but what is for leavers"
+            text = f"the customer left on {date}; promotion and retention wait until they are back"
             return [same_for_all(HAS_LEFT, self._courting, (text, date))]
         if not self._customers_leave:
             return []

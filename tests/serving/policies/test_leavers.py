@@ -43,7 +43,7 @@ def removed(compiled: CompiledCatalog, **facts):
 
 
 def test_who_has_left_gets_no_promotion_and_no_retention_but_those_for_leavers(compiled):
-    reason = "the customer left on 2026-11-19; nothing is offered but what is for leavers"
+    reason = "the customer left on 2026-11-19; promotion and retention wait until they are back"
     expected = ("customer.left", reason, "2026-11-19")
     assert removed(compiled, left_at=LEFT) == dict.fromkeys(COURTING, expected)
 
