@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from features.errors import IdentityUnknown
+from features.identity import links
 from features.identity.device_links import link_device, unlink_device
 from features.identity.joining import join_keys
 from features.identity.keys import KeyNormalizer
@@ -120,3 +121,11 @@ def test_only_a_link_that_holds_can_be_undone(ledger, holder):
     with pytest.raises(IdentityUnknown, match="No link holds between"):
         unlink(ledger, holder)
     assert customer(ledger, KIOSK) == "c1"
+
+
+def test_people_make_a_link_again_that_was_undone_before_there_were_logins(ledger):
+    log_in(ledger, (0, "c1"))
+    ledger.write_now(lambda c: links.unlink(c, (KIOSK, "c1"), "a mistake", NOW))
+    looked(ledger, 5, who=KIOSK)
+    assert link(ledger, "c1").changed
+    assert whose(ledger) == ["c1"] and customer(ledger, KIOSK) == "c1"

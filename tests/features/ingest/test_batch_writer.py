@@ -391,3 +391,33 @@ def test_attributes_of_a_device_are_those_of_its_present_holder(
     [report, _] = load(folder({"customers": device}), domain)
     assert rows(tables.customers, "customer_id") == stored
     assert report.refused == gone
+
+
+def test_a_login_of_a_table_moves_contacts_and_folds_both_holders_with_their_accounts(
+    folder, load, ledger, rows, built, toy_domain
+):
+    kinds = {"card": Namespace(kind="strong"), "cookie": Namespace(kind="anonymous")}
+    domain = toy_domain.model_copy(update={"account": "company", "identifiers": kinds})
+    people = CUSTOMERS.assign(company=["Acme", "Beta", None], identifiers=None)
+    visits = MORE_KEYS.assign(identifiers="cookie:x", customer_id=["c1", None, "c2"])
+    visits["occurred_at"] = [f"2026-11-22T{hour}:00:00Z" for hour in ("07", "09", "08")]
+    made = DECISIONS.head(1).assign(customer_id="cookie:x")
+    load(folder({"customers": people, "events": visits.head(2), "decisions": made}), domain)
+    assert rows(tables.contacts, "customer_id", "account") == [("c1", "Acme")]
+    ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_states)))
+    load(folder({"customers": people, "events": visits.tail(1), "decisions": made}), domain)
+    assert rows(tables.contacts, "customer_id", "account") == [("c2", "Beta")]
+    assert _to_refold(rows) == {"c1", "c2", "account Acme", "account Beta"}
+
+
+def test_a_decision_for_a_device_while_a_forgotten_customer_held_it_is_left_out(
+    folder, load, ledger, rows, toy_domain, now
+):
+    kinds = {"cookie": Namespace(kind="anonymous")}
+    domain = toy_domain.model_copy(update={"identifiers": kinds})
+    login = {"key": "cookie:x", "at": now, "event_id": " hash", "void": False}
+    login |= {"holder": FORGOTTEN, "node": FORGOTTEN}
+    ledger.write_now(lambda c: tables.insert_new(c, tables.logins, [login]))
+    [report] = load(folder({"decisions": DECISIONS.head(1).assign(customer_id="cookie:x")}), domain)
+    assert (report.added, report.refused) == (0, 1)
+    assert rows(tables.decisions, "subject") == rows(tables.contacts, "subject") == []

@@ -97,6 +97,21 @@ def test_a_customer_who_was_merged_since_the_inputs_were_read_is_not_decided_for
     assert ledger.write_now(lambda c: select_and_append(c, **after)).customer_id == "c1"
 
 
+def test_a_device_that_went_to_another_key_of_the_customer_is_looked_at_again(engine, ledger, now):
+    about = {"customer_id": None, "identifiers": ["email:a@b.it"]}
+    device, node = "email:a@b.it", "email:a@b.it c1"
+    ledger.write_now(lambda c: link(c, engine.normalizer, ("c1", device), "told", now))
+    before = steps(engine, now, **about)
+    ledger.write_now(lambda c: link(c, engine.normalizer, ("c1", node), "told", now))
+    login = {"key": device, "at": now, "event_id": "e1", "holder": "c1", "void": False}
+    ledger.write_now(lambda c: tables.insert_new(c, tables.logins, [login | {"node": node}]))
+    assert ledger.write_now(lambda c: select_and_append(c, **before)) is None
+    after = steps(engine, now, **about)
+    ledger.write_now(lambda c: select_and_append(c, **after))
+    [row] = rows(ledger)
+    assert (row.subject, row.customer_id) == (node, "c1")
+
+
 def test_what_is_shown_at_once_is_a_contact_and_what_waits_is_not(engine, ledger, now):
     swap(engine, gamma=1e9)
     ledger.write_now(lambda c: select_and_append(c, **steps(engine, now, decision_id="d1")))
