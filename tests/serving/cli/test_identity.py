@@ -15,11 +15,12 @@ from features.identity import links
 from features.identity.candidates import MergeCandidate, note_candidates
 from features.identity.keys import KeyNormalizer
 from features.identity.tombstones import forgotten
+from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.commands import nba_in_process
 from tests.conftest import NOW
 from tests.features.erasing import known
-from tests.features.live import SHOP
+from tests.features.live import SHOP, rows
 
 PAIR = ("ann", "bob")
 
@@ -79,6 +80,7 @@ def test_a_candidate_is_confirmed_or_refused_with_a_cause(ledger, env):
     [
         (["--confirm", "ann", "bob"], "either --confirm or --refuse, with two keys, and --cause"),
         (["--cause", "a call"], "either --confirm or --refuse"),
+        (["--confirm", *PAIR, "--refuse", *PAIR, "--cause", "x"], "either --confirm or --refuse"),
         (["--status", "all"], "status is 'all'."),
         (["--refuse", "ann", "zoe", "--cause", "a call"], "are no merge candidate"),
     ],
@@ -95,6 +97,8 @@ def test_one_customer_is_erased_at_once(ledger, env):
     done = nba_in_process(["forget", "ann"], env)
     assert done.returncode == 0 and done.stdout.startswith("Erased: 1 keys, "), done.stderr
     assert ledger.read(lambda c: forgotten(c, ["ann"])) == {"ann"}
+    [erasure] = rows(ledger, tables.erasures)
+    assert erasure.finished_at is not None  # the files are clean, too
     again = nba_in_process(["forget", "ann"], env)
     assert again.returncode == 2 and "was forgotten" in again.stderr
 
@@ -124,6 +128,14 @@ def test_a_person_is_asked_before_merged_customers_are_erased(
     shown = done.stderr.splitlines()
     assert shown[:3] == ["It is 2 customers who were merged into one:", "    ann", "    bob"]
     assert ledger.read(lambda c: forgotten(c, PAIR)) == gone
+
+
+def test_nobody_is_asked_who_has_confirmed_another_list(ledger, env, monkeypatch):
+    known(ledger, *PAIR)
+    ledger.write_now(lambda c: links.link(c, KeyNormalizer(SHOP), PAIR, "a call", utc_now()))
+    monkeypatch.setattr("serving.cli.identity.typer.confirm", lambda text, err: True)
+    assert nba_in_process(["forget", "bob", "--confirm", "bob"], env).returncode == 2
+    assert ledger.read(lambda c: forgotten(c, PAIR)) == set()
 
 
 def test_a_customer_of_a_placeholder_is_erased_if_something_is_stored(ledger, env):
