@@ -95,15 +95,15 @@ def unlink_device(
     key, holder = pair
     rows = _NODES.rows(connection, {"key": key})
     node = next((node for one, node, _ in rows if one == holder), key)
-    _set_void(connection, pair, True)
-    # Before the node is split off: a node without a holder is nobody, and must get no state.
-    reassigned = _settle(connection, key, {node})
     # A key that was linked before it was anonymous may be linked with the holder directly, too.
     ends = [{row.left, row.right} for row in links_of(connection, [node, key]) if not row.undone_at]
     held = [one for one in dict.fromkeys((node, key)) if {one, holder} in ends]
-    customers = [
-        one for each in held or [node] for one in unlink(connection, (each, holder), cause, at)
-    ]
+    if not held:
+        unlink(connection, (node, holder), cause, at)  # refuses, before anything is written
+    _set_void(connection, pair, True)
+    # Before the node is split off: a node without a holder is nobody, and must get no state.
+    reassigned = _settle(connection, key, {node})
+    customers = [one for each in held for one in unlink(connection, (each, holder), cause, at)]
     return [one for one in customers if one == base_key(one)], reassigned
 
 

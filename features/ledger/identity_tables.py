@@ -16,7 +16,7 @@ logins = sa.Table(
     metadata,
     sa.Column("key", TEXT, primary_key=True),
     sa.Column("at", UtcMicros, primary_key=True),
-    sa.Column("event_id", TEXT, primary_key=True),  # empty: people linked them, or a migration
+    sa.Column("event_id", TEXT, primary_key=True),  # or "link" and the holder; empty: from ever
     sa.Column("holder", TEXT, nullable=False),
     sa.Column("node", TEXT, nullable=False),
     sa.Column("void", sa.Boolean, nullable=False),

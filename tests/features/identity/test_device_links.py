@@ -129,3 +129,17 @@ def test_people_make_a_link_again_that_was_undone_before_there_were_logins(ledge
     looked(ledger, 5, who=KIOSK)
     assert link(ledger, "c1").changed
     assert whose(ledger) == ["c1"] and customer(ledger, KIOSK) == "c1"
+
+
+def test_a_link_that_does_not_hold_is_refused_before_anything_is_written(ledger):
+    log_in(ledger, (0, "c1"), (10, "c2"))
+    looked(ledger, 15, who="c2", node="cookie:kiosk c2")
+    ledger.write_now(lambda c: links.unlink(c, ("cookie:kiosk c2", "c2"), "a mistake", NOW))
+    before = rows(ledger, tables.logins), whose(ledger)
+
+    def refused(connection):  # other units of this transaction are committed
+        with pytest.raises(IdentityUnknown):
+            unlink_device(connection, (KIOSK, "c2"), "a mistake", NOW)
+
+    ledger.write_now(refused)
+    assert (rows(ledger, tables.logins), whose(ledger)) == before
