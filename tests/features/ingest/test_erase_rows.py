@@ -213,3 +213,13 @@ def test_a_forgotten_device_is_refused_though_somebody_held_it_by_mistake(ledger
     assert take(worker, event(4, "bob", "cookie:1"), event(5, "cookie:1")) == 1
     owners = {row.event_id: row.customer_id for row in rows(ledger, tables.events)}
     assert owners == {"e1": "bob", "e4": "bob"}
+
+
+def test_a_device_of_a_forgotten_holder_stays_refused_when_the_other_one_is_forgotten(
+    ledger, worker, tmp_path
+):
+    take(worker, event(1, "ann", "cookie:1"), event(2, "bob", "cookie:1", at=NOW - MINUTE))
+    make_erasure(ledger, tmp_path).forget(["ann"], NOW)
+    asyncio.run(worker.unlink(("cookie:1", "bob"), "a mistake", NOW))
+    make_erasure(ledger, tmp_path).forget(["bob"], NOW)
+    assert take(worker, event(3, "cookie:1"), event(4, "cookie:1", at=NOW)) == 2
