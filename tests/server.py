@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from features.ledger.ledger import Ledger
 from tests.commands import ROOT
 from tests.fast_mode import refuse_in_fast_mode
 
@@ -189,3 +190,19 @@ def running(home: Path, env: Mapping[str, str] | None = None, **more: Any) -> It
         yield server
     finally:
         stop(server)
+
+
+@contextmanager
+def two_workers(home: Path, env: Mapping[str, str]) -> Iterator[Server]:
+    """A server with two workers, as a busy shop would have."""
+    with running(home, {**env, "NBA_WORKERS": "2"}) as started:
+        started.wait_for(lambda: len(started.workers()) == 2)
+        yield started
+
+
+@contextmanager
+def ledger_of(home: Path) -> Iterator[Ledger]:
+    """The ledger of a server, seen from outside."""
+    opened = Ledger(f"sqlite:///{home / 'ledger.db'}")
+    yield opened
+    opened.close()

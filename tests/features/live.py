@@ -20,6 +20,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.states.checkpoints import from_bytes
 from features.states.journey_states import JourneyStates
+from features.store.feast_store import FeatureStore
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -98,7 +99,21 @@ class InMemoryOnlineStore:
         return self.states.get(key)
 
 
-def live(ledger: Ledger, shown: InMemoryOnlineStore, domain: Domain = SHOP) -> Ingest:
+class FeastOnlineStore:
+    """The part of a real feature store that live writes use."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.write_packed, self.write_profiles = store.write_packed, store.write_profiles
+        self._store = store
+
+    def state(self, key: str) -> State | None:
+        known = self._store.online(key)
+        return known.state if known else None
+
+
+def live(
+    ledger: Ledger, shown: InMemoryOnlineStore | FeastOnlineStore, domain: Domain = SHOP
+) -> Ingest:
     """Make the ingestion of one worker."""
     return Ingest(ledger, shown, domain, JourneyStates(Fold(domain), shown.state))
 

@@ -25,7 +25,7 @@ from features.ledger.ledger import Ledger
 from features.settings import load_settings
 from tests.commands import nba_in_process
 from tests.conftest import Built
-from tests.server import Server, free_port, running
+from tests.server import Server, free_port, ledger_of, running
 from training.pipeline.registry import CHAMPION, Registry
 
 pytestmark = pytest.mark.server
@@ -57,10 +57,8 @@ def server(home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
 
 @pytest.fixture
 def written(home: tuple[Path, dict[str, str]]) -> Iterator[Ledger]:
-    """The server's ledger, seen from outside."""
-    opened = Ledger(f"sqlite:///{home[0] / 'ledger.db'}")
-    yield opened
-    opened.close()
+    with ledger_of(home[0]) as opened:
+        yield opened
 
 
 def decide(server: Server, **request: Any) -> dict[str, Any]:

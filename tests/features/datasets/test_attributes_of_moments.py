@@ -26,7 +26,7 @@ from features.store import build
 from features.store.build import build_features
 from features.store.feast_store import FeatureStore
 from tests.conftest import TOY
-from tests.features.live import DAY, NOW, SHOP, add, event, live, person
+from tests.features.live import DAY, NOW, SHOP, FeastOnlineStore, add, event, live, person
 
 pytestmark = pytest.mark.slow
 
@@ -48,27 +48,15 @@ def store(monkeypatch, tmp_path):
     return store
 
 
-class Online:
-    """The part of the feature store that live writes use."""
-
-    def __init__(self, store):
-        self.write_packed, self.write_profiles = store.write_packed, store.write_profiles
-        self._store = store
-
-    def state(self, key):
-        known = self._store.online(key)
-        return known.state if known else None
-
-
 @pytest.fixture
 def worker(ledger, store):
-    return live(ledger, Online(store), DOMAIN)
+    return live(ledger, FeastOnlineStore(store), DOMAIN)
 
 
 @pytest.fixture
 def change(ledger, worker, store):
     """Sends attributes of a customer, as `/v1/attributes` does."""
-    states = JourneyStates(Fold(DOMAIN), Online(store).state)
+    states = JourneyStates(Fold(DOMAIN), FeastOnlineStore(store).state)
     attributes = LiveAttributes(ledger, worker.publisher, DOMAIN, states)
 
     def changed(key, as_of=None, now=NOW, **values):

@@ -29,6 +29,7 @@ from tests.features.live import (
     FOLD,
     NOW,
     SHOP,
+    FeastOnlineStore,
     add,
     customer,
     event,
@@ -74,21 +75,9 @@ def store(monkeypatch, tmp_path):
     return store
 
 
-class Online:
-    """The part of the feature store that live events use."""
-
-    def __init__(self, store):
-        self.write_packed, self.write_profiles = store.write_packed, store.write_profiles
-        self._store = store
-
-    def state(self, key):
-        known = self._store.online(key)
-        return known.state if known else None
-
-
 @pytest.fixture
 def worker(ledger, store):
-    return live(ledger, Online(store))
+    return live(ledger, FeastOnlineStore(store))
 
 
 def take(worker, *sent, now=NOW):
@@ -334,7 +323,7 @@ def test_what_is_taken_between_two_parts_is_not_lost(ledger, lived, store, worke
 
 
 def test_a_build_shows_what_waited(lived, store, worker):
-    online = Online(store)
+    online = FeastOnlineStore(store)
     online.write_packed = None
     broken = live(lived, online)
     with pytest.raises(Exception, match="The events are kept"):
@@ -354,7 +343,7 @@ def test_a_build_for_another_layout_begins_anew(lived, store, monkeypatch, tmp_p
     assert kept(lived) == {}
     truth = folded(lived, "c1", fold=Fold(other))
     np.testing.assert_array_equal(again.online("c1").state, truth)
-    take(live(lived, Online(again), other), event(5000, "c1", at=NOW))
+    take(live(lived, FeastOnlineStore(again), other), event(5000, "c1", at=NOW))
     np.testing.assert_array_equal(kept_state(lived, "c1"), folded(lived, "c1", fold=Fold(other)))
 
 

@@ -18,7 +18,7 @@ from features.ledger.ledger import Ledger
 from features.settings import GROCERY
 from tests.conftest import Built
 from tests.parity import differences, frame_at, moments_of
-from tests.server import Server, running
+from tests.server import Server, ledger_of, two_workers
 from tests.serving.server.test_events import NAMES, event, read_by, send
 from tests.serving.test_service import copied, decide, rows
 
@@ -33,16 +33,14 @@ def home(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
 @pytest.fixture(scope="module")
 def server(home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
-    with running(home[0], {**home[1], "NBA_WORKERS": "2"}) as started:
-        started.wait_for(lambda: len(started.workers()) == 2)
+    with two_workers(*home) as started:
         yield started
 
 
 @pytest.fixture
 def written(home: tuple[Path, dict[str, str]]) -> Iterator[Ledger]:
-    opened = Ledger(f"sqlite:///{home[0] / 'ledger.db'}")
-    yield opened
-    opened.close()
+    with ledger_of(home[0]) as opened:
+        yield opened
 
 
 def change(server: Server, customer_id: str, as_of: str | None = None, **values: Any) -> Any:

@@ -18,7 +18,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY
 from tests.conftest import Built
-from tests.server import Server, running
+from tests.server import Server, ledger_of, two_workers
 from tests.serving.test_service import copied, decide, rows
 
 pytestmark = pytest.mark.server
@@ -34,17 +34,14 @@ def home(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
 @pytest.fixture(scope="module")
 def server(home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
-    """Two workers, as a busy shop would have."""
-    with running(home[0], {**home[1], "NBA_WORKERS": "2"}) as started:
-        started.wait_for(lambda: len(started.workers()) == 2)
+    with two_workers(*home) as started:
         yield started
 
 
 @pytest.fixture
 def written(home: tuple[Path, dict[str, str]]) -> Iterator[Ledger]:
-    opened = Ledger(f"sqlite:///{home[0] / 'ledger.db'}")
-    yield opened
-    opened.close()
+    with ledger_of(home[0]) as opened:
+        yield opened
 
 
 def event(event_id: str, customer_id: str | None = None, **more: Any) -> dict[str, Any]:
