@@ -229,11 +229,16 @@ def write_credits(
 ) -> None:
     """Write the credits that count now, with their next revisions.
 
+    Those of decisions that were erased since they were read are left out.
+
     Parameters
     ----------
     sequence
         The number of the snapshot that is the first with the new credits.
     """
+    column = tables.decisions.c.decision_id
+    ids = {one.action.shown.decision_id for one in changes}
+    there = {row[0] for row in select_in_batches(connection, sa.select(column), column, ids)}
     rows = [
         {
             "decision_id": one.action.shown.decision_id,
@@ -244,6 +249,7 @@ def write_credits(
             "sequence": one.sequence if one.new == one.old else sequence,
         }
         for one in changes
+        if one.action.shown.decision_id in there
     ]
     tables.upsert(connection, tables.credits, rows)
 

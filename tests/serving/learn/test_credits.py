@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from features.ledger import tables
 from features.outcomes.credit_rules import Credit
@@ -57,6 +58,19 @@ def test_a_logged_action_holds_the_features_and_predictions_of_its_decision(ledg
 def test_a_decision_of_another_layout_is_left_out(ledger, now):
     decided(ledger, "d1", now, {"discount": 14}, layout="another")
     assert logged(ledger, "d1") == []
+
+
+def test_no_credit_is_written_for_a_decision_that_was_erased_since_it_was_read(ledger, now):
+    for name in ("d1", "d2"):
+        decided(ledger, name, now, {"discount": 14}, layout=LAYOUT)
+    changes = [CreditChange(one, None, YES, None, None) for one in logged(ledger, "d1", "d2")]
+    for table in (tables.credits, tables.decisions):
+        ledger.write_now(
+            lambda c, table=table: c.execute(sa.delete(table).where(table.c.decision_id == "d1"))
+        )
+    write(ledger, *changes)
+    rows = ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
+    assert [(row.decision_id, row.acceptance) for row in rows] == [("d2", 1.0)]
 
 
 def test_serials_count_the_decisions_before(ledger, now):
