@@ -181,9 +181,19 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.emptied()
 
 
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger of SQLite without rows: a copy takes a quarter of the time of a new one."""
+    file = tmp_path_factory.mktemp("empty") / "ledger.db"
+    Ledger(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture
-def ledger(ledger_url: str) -> Iterator[Ledger]:
+def ledger(ledger_url: str, empty_file: Path) -> Iterator[Ledger]:
     """An empty ledger on disk."""
+    if ledger_url.startswith("sqlite"):
+        shutil.copyfile(empty_file, ledger_url.removeprefix("sqlite:///"))
     opened = Ledger(ledger_url)
     yield opened
     opened.close()
