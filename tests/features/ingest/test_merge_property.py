@@ -334,7 +334,7 @@ def lived_and_reference(ledgers, story):
 
 
 @settings(
-    max_examples=int(STORIES or 80), derandomize=STORIES is None, deadline=None, database=None
+    max_examples=int(STORIES or 150), derandomize=STORIES is None, deadline=None, database=None
 )
 @given(story=stories)
 def test_a_link_that_is_undone_leaves_no_trace(ledgers, story):
@@ -342,7 +342,7 @@ def test_a_link_that_is_undone_leaves_no_trace(ledgers, story):
 
 
 @settings(
-    max_examples=int(STORIES or 20), derandomize=STORIES is None, deadline=None, database=None
+    max_examples=int(STORIES or 25), derandomize=STORIES is None, deadline=None, database=None
 )
 @given(story=stories)
 def test_a_link_that_is_undone_leaves_no_trace_on_postgresql(on_postgresql, story):
@@ -350,7 +350,7 @@ def test_a_link_that_is_undone_leaves_no_trace_on_postgresql(on_postgresql, stor
 
 
 @settings(
-    max_examples=int(STORIES or 40), derandomize=STORIES is None, deadline=None, database=None
+    max_examples=int(STORIES or 60), derandomize=STORIES is None, deadline=None, database=None
 )
 @given(story=stories)
 def test_a_link_that_is_undone_leaves_no_trace_while_rows_wait_to_be_moved(ledgers, story):

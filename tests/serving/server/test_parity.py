@@ -74,9 +74,9 @@ def test_what_was_served_is_what_training_finds_in_the_history_of_the_same_home(
 
 
 def test_what_was_served_is_what_training_finds_though_half_of_the_events_came_later(
-    desk, tmp_path, monkeypatch
+    compared, tmp_path, monkeypatch
 ):
-    early, late = desk.business.halves(8)  # customers of accounts, so both states are compared
+    early, late = compared.business.halves(15)
     home = prepared(tmp_path, early)
     served = live(home, early, interleaved(early))
     live(home, late, interleaved(late))  # the decisions are there: they are not made again
