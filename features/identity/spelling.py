@@ -53,6 +53,14 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", apart.casefold())
 
 
+def spelled_alike(text: str) -> str:
+    """Return the spelling in which names of purposes and channels are compared.
+
+    Names that differ in case, in surrounding blanks or in their Unicode form are one name.
+    """
+    return folded(one_spelling(text).strip())
+
+
 def decimal_digits(text: str) -> str:
     """Return the decimal digits of a text, of any script, as ASCII digits."""
     values = (unicodedata.decimal(one, None) for one in text)

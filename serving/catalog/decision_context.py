@@ -19,7 +19,7 @@ import numpy as np
 
 from features.business.catalog import Catalog
 from features.business.domain import STAGES, Domain, slug
-from features.errors import InvalidRequest
+from features.errors import InvalidRequest, quoted
 from features.journeys.model_input import ModelInput
 from serving.catalog.expressions import Kind, Names
 from training.arrays import Floats
@@ -134,7 +134,7 @@ class ContextReader:
             numeric_truth = described.type == "number" and isinstance(value, bool)
             if not isinstance(value, good[described.type]) or numeric_truth:
                 raise InvalidRequest(
-                    f"context.{key} is {value!r}.",
+                    f"context.{key} is {quoted(value)}.",
                     expected=f"a {described.type}",
                     remedy="Correct it, or leave it out.",
                 )

@@ -136,3 +136,37 @@ def test_a_channel_the_business_does_not_have_is_named_with_those_it_has(load):
     assert "actions.discount.treatments is {'fax'" in message
     assert "Expected some of app, phone; not fax." in message
     assert _line_named(message) == "treatments:"
+
+
+def test_quiet_hours_that_would_never_apply_are_refused_by_line(load):
+    def the_same_time(content):
+        hours = {"from": "09:00", "until": "09:00"}
+        content["contact_policy"] = {"quiet_hours": [hours]}
+
+    with pytest.raises(InvalidDomain) as caught:
+        load(the_same_time)
+    message = str(caught.value)
+    assert "contact_policy.quiet_hours.0.until is '09:00'. Expected another time" in message
+    assert "for the whole day write two rules" in message
+    assert _line_named(message) == "until: 09:00"
+
+
+@pytest.mark.parametrize("purpose", ["advertising", "Marketing"])
+def test_a_group_whose_purpose_is_not_declared_is_refused_by_line(load, purpose):
+    def name_a_purpose(content):
+        content["purposes"] = {"marketing": {}}
+        content["groups"] = {"promotion": {"kind": "promotion", "purpose": purpose}}
+
+    with pytest.raises(InvalidDomain, match=r"groups\.promotion\.purpose is") as caught:
+        load(name_a_purpose)
+    assert _line_named(str(caught.value)) == f"purpose: {purpose}"
+
+
+@pytest.mark.parametrize("again", ["Marketing", "marketing ", "MARKETING"])
+def test_a_purpose_that_is_declared_twice_with_another_case_is_refused_by_line(load, again):
+    def declare_twice(content):
+        content["purposes"] = {"marketing": {}, again: {"unless_said": "withdrawn"}}
+
+    with pytest.raises(InvalidDomain, match=r"purposes\.") as caught:
+        load(declare_twice)
+    assert _line_named(str(caught.value)).strip("'?: ").startswith(again.strip())

@@ -28,6 +28,7 @@ REFUSED = [
     (CoolDown, {"days": 7}, "after: outcomes, or after_showings"),
     (CoolDown, {"days": 7, "after": ["rejected"], "after_showings": 2}, "one of the two"),
     (QuietHours, {"from": "21:00+02:00", "until": "08:00"}, "without a zone"),
+    (QuietHours, {"from": "08:00", "until": "08:00"}, "the rule would never apply"),
     (Clock, {"zone": "Europe/Roma"}, "a time zone such as Europe/Rome"),
     (Volume, {}, "at_most: a number, or one for at_least"),
     (Volume, {"at_most": 3, "at_least": 4}, "at_least: a number that is not above at_most"),
@@ -57,6 +58,11 @@ def test_a_cool_down_is_of_each_action_by_itself_unless_it_says_otherwise():
 def test_quiet_hours_are_written_with_from_and_until():
     hours = QuietHours.model_validate({"from": "21:00", "until": "08:00"})
     assert (hours.begin, hours.until) == (time(21), time(8))
+
+
+def test_a_catalogue_of_the_past_with_empty_quiet_hours_can_still_be_read_for_replay():
+    kept = '{"from": "08:00:00", "until": "08:00:00"}'
+    assert QuietHours.model_validate_json(kept).until == time(8)
 
 
 @pytest.mark.parametrize(

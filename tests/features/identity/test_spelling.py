@@ -12,6 +12,7 @@ from features.identity.spelling import (
     decimal_digits,
     folded,
     one_spelling,
+    spelled_alike,
 )
 
 UNSEEN = ("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\ufe0f", "\U000e0101", "ㅤ")
@@ -106,3 +107,11 @@ def test_the_domain_file_adds_placeholders():
     added = Placeholders(["Test User", "info@b.it"])
     assert "test_user" in added and "INFO@b.it" in added and "null" in added
     assert "info@b.it" not in NOBODY
+
+
+@pytest.mark.parametrize(
+    "text", ["marketing", "Marketing", "marketing ", "\tMARKETING\n", "\u200bmarketing"]
+)
+def test_names_that_differ_in_case_and_surrounding_blanks_are_compared_alike(text):
+    assert spelled_alike(text) == "marketing"
+    assert spelled_alike(spelled_alike(text)) == "marketing"

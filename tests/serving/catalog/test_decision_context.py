@@ -120,6 +120,12 @@ def test_a_key_of_another_type_is_refused_by_name(reader, key, value, kind):
         reader.context({key: value})
 
 
+def test_a_long_value_of_a_context_is_not_repeated_whole_in_the_refusal(reader):
+    with pytest.raises(InvalidRequest) as caught:
+        reader.context({"cart_eur": "x" * 16_000})
+    assert len(str(caught.value)) < 200
+
+
 def test_two_values_cannot_share_a_name(toy_domain, toy_catalog, model_input):
     attribute = toy_domain.attributes["age_years"]
     attributes = toy_domain.attributes | {"context_page": attribute}
