@@ -11,17 +11,19 @@ import sqlalchemy as sa
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.decided_actions import decided_actions
 from features.customers.contact_outcomes import add_outcome_at
-from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest
+from features.errors import DecisionConflict, DecisionUnknown, InvalidRequest, quoted
 from features.journeys.events import MAX_CLOCK_SKEW
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.ledger import Ledger
 from features.outcomes.attribution import activated
+from features.outcomes.recorded_outcomes import generated_ids, recorded_time
 from serving.contract.events import OutcomeAnswer, OutcomeRequest
 
 MOST_OUTCOMES = 1_000  # of one decision; a client that repeats itself would slow its decision
 MOST_SHARED = 1_000  # outcomes with one shared_id; more, and it names no single thing
 _COLUMNS = tables.outcomes.c
+_COMPARED = ("action_id", "outcome", "value", "shared_id", "retracts", "revises")
 
 
 async def record_outcome(
@@ -30,9 +32,9 @@ async def record_outcome(
     """Write an outcome; it is on disk, and cool-downs see it, when this returns.
 
     Without ``outcome_id``, decision, action and outcome identify it: the same outcome again is a
-    duplicate, also when it was retracted or revised meanwhile. A revision replaces an outcome of
-    the same decision and action; fields that it leaves out keep their values. Retracting a
-    revision does not restore the outcome that it replaced.
+    duplicate, also when it was retracted or revised meanwhile. A retry may leave ``occurred_at``
+    out. A revision replaces an outcome of the same decision and action; fields that it leaves out
+    keep their values. Retracting a revision does not restore the outcome that it replaced.
 
     Raises
     ------
@@ -58,10 +60,15 @@ async def record_outcome(
         )
 
     def write(connection: sa.Connection) -> OutcomeAnswer:
-        row = _row(connection, request, now)
-        earlier = _outcome(connection, row["outcome_id"])
+        decision = _decision(connection, request)
+        action_id = _action_of(decision, request)
+        changed = _changed(connection, request)
+        if changed is not None:
+            action_id = changed.action_id
+        row = _row(request, action_id, changed, _time_of(decision, request, now), now)
+        row["outcome_id"], earlier = _identified(connection, request, changed, row)
         if earlier is not None:
-            _check_same(earlier, row)
+            _check_same(earlier, row, request)
         else:
             _check_holds(connection, request)
             _check_count(connection, request)
@@ -75,44 +82,53 @@ async def record_outcome(
     return await ledger.write(write)
 
 
-def _row(connection: sa.Connection, request: OutcomeRequest, now: datetime) -> dict[str, Any]:
-    """Make the row of the outcomes table, if the outcome fits the decision."""
-    action_id = _action_of(connection, request)
+def _row(
+    request: OutcomeRequest, action_id: str, changed: Any, occurred_at: datetime, now: datetime
+) -> dict[str, Any]:
+    """Make the row of the outcomes table, without its id.
+
+    Parameters
+    ----------
+    changed
+        The outcome that is retracted or revised; None if the request changes none.
+    occurred_at
+        The time at which the outcome counts; a revision may keep that of ``changed``.
+    """
     row = {
-        "outcome_id": request.outcome_id or f"{request.decision_id}:{action_id}:{request.outcome}",
         "decision_id": request.decision_id,
         "action_id": action_id,
         "outcome": request.outcome,
         "value": request.value,
-        "occurred_at": request.occurred_at or now,
+        "occurred_at": occurred_at,
         "received_at": now,
         "shared_id": request.shared_id,
         "retracts": request.retracts,
         "revises": request.revises,
         "learned": False,
     }
-    changed = _changed(connection, request)
-    if changed is None:
-        return row
-    row["action_id"] = changed.action_id
-    what = "retracted" if request.retracts else "revised"
-    row["outcome_id"] = request.outcome_id or f"{changed.outcome_id}:{what}"
     if request.revises:
         kept = ("value", "occurred_at", "shared_id")
         row |= {name: getattr(changed, name) for name in kept if getattr(request, name) is None}
     return row
 
 
-def _action_of(connection: sa.Connection, request: OutcomeRequest) -> str:
-    """Find the action of an outcome, and check it against the decision."""
-    decision = _decision(connection, request)
-    if request.occurred_at and request.occurred_at < decision.activated_at:
+def _time_of(decision: Any, request: OutcomeRequest, now: datetime) -> datetime:
+    shown_at: datetime = decision.activated_at
+    if request.occurred_at is None:
+        return max(now, shown_at)  # the clock of the worker that decided may be ahead
+    at = recorded_time(request.occurred_at, shown_at)
+    if at is None:
         raise InvalidRequest(
             f"occurred_at is {request.occurred_at.isoformat()}, "
-            f"before the decision of {decision.activated_at.isoformat()} was shown.",
-            expected="a time after that",
+            f"before the decision of {shown_at.isoformat()} was shown.",
+            expected="a time after that, or up to 5 minutes before, by a slow clock",
             remedy="Send the time of the outcome, with its time zone.",
         )
+    return at
+
+
+def _action_of(decision: Any, request: OutcomeRequest) -> str:
+    """Find the action of an outcome, and check it against the decision."""
     actions = decided_actions(decision)
     kept = activated(decision)
     if kept is not None:  # `no_action` is never withdrawn
@@ -173,16 +189,52 @@ def _outcome(connection: sa.Connection, outcome_id: str) -> Any:
     return connection.execute(query).first()
 
 
-def _check_same(stored: Any, row: Mapping[str, object]) -> None:
-    compared = ("decision_id", "action_id", "outcome", "value", "shared_id", "retracts", "revises")
-    for field in compared:
+def _identified(
+    connection: sa.Connection, request: OutcomeRequest, changed: Any, row: Mapping[str, object]
+) -> tuple[str, Any]:
+    """Find the id of an outcome, and the row that is stored under it; None if there is none.
+
+    An id that was not sent is made of the parts that identify the outcome. If the short one is
+    that of another outcome, the long one is taken.
+    """
+    if request.outcome_id:
+        return request.outcome_id, _outcome(connection, request.outcome_id)
+    if changed is None:
+        identify = ["decision_id", "action_id", "outcome", "retracts", "revises"]
+        ids = generated_ids(*(str(row[name]) for name in identify[:3]))
+    else:
+        identify = ["retracts", "revises"]
+        ids = generated_ids(changed.outcome_id, "retracted" if request.retracts else "revised")
+    for outcome_id in ids:
+        earlier = _outcome(connection, outcome_id)
+        if earlier is None or all(getattr(earlier, name) == row[name] for name in identify):
+            break
+    return outcome_id, earlier
+
+
+def _check_same(stored: Any, row: Mapping[str, Any], request: OutcomeRequest) -> None:
+    """Refuse another content under the id of a stored outcome.
+
+    What was told of another decision is not shown, as it may be another customer's. A time that
+    was not sent agrees with any, but for a revision, which then keeps the time of what it revises.
+    """
+    remedy = "Send a new outcome_id"
+    if stored.decision_id != row["decision_id"]:
+        raise DecisionConflict(
+            f"outcome_id {row['outcome_id']!r} is there with another decision_id.",
+            expected="one id for one outcome",
+            remedy=f"{remedy}.",
+        )
+    timed = request.occurred_at is not None or request.revises is not None
+    for field in (*_COMPARED, "occurred_at") if timed else _COMPARED:
         kept = getattr(stored, field)
         if kept != row[field]:
+            shown = kept.isoformat() if isinstance(kept, datetime) else quoted(kept)
             raise DecisionConflict(
-                f"outcome_id {row['outcome_id']!r} is there with {field} {kept!r}.",
+                f"outcome_id {row['outcome_id']!r} is there with {field} {shown}.",
                 expected="one id for one outcome",
-                remedy="Send a new outcome_id; correct the old one with 'revises', or take it "
-                "back with 'retracts'.",
+                remedy=f"{remedy}; correct the old one with 'revises', or take it back with "
+                "'retracts'.",
             )
 
 

@@ -95,17 +95,67 @@ def test_without_an_id_other_decisions_actions_and_outcomes_are_other_outcomes(t
     ("changed", "field"),
     [
         ({"outcome": "rejected"}, "outcome 'accepted'"),
-        ({"decision_id": "d2"}, "decision_id 'd1'"),
         ({"action_id": "discount"}, "action_id 'call_back'"),
         ({"value": 2.0}, "value 1.0"),
+        ({"value": None}, "value 1.0"),
+        ({"shared_id": "order-7"}, "shared_id None"),
+        ({"occurred_at": "2026-11-22T10:59:00Z"}, r"occurred_at 2026-11-22T11:00:00\+00:00"),
     ],
 )
 def test_an_id_that_comes_back_with_another_content_is_a_conflict(tell, ledger, changed, field):
-    first = {"outcome_id": "o1", "value": 1.0}
-    tell(**first)
+    first = {"outcome_id": "o1", "value": 1.0, "occurred_at": "2026-11-22T11:00:00Z"}
+    assert [tell(**first).status for _ in range(2)] == ["recorded", "duplicate"]
     with pytest.raises(DecisionConflict, match=f"'o1' is there with {field}.*'retracts'"):
         tell(**(first | changed))
     assert len(rows(ledger)) == 1
+
+
+def test_a_conflict_shows_nothing_of_another_decision(tell):
+    tell(outcome_id="o1", value=17.0, shared_id="order-7")
+    with pytest.raises(DecisionConflict, match="'o1' is there with another decision_id") as refused:
+        tell(decision_id="d2", outcome_id="o1", value=18.0)
+    assert not {"'d1'", "17", "order-7"} & {*str(refused.value).replace(".", " ").split()}
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "status"),
+    [
+        (None, None, "duplicate"),
+        (30, 30, "duplicate"),
+        (30, None, "duplicate"),
+        (30, 31, "conflict"),
+        (None, 30, "conflict"),
+    ],
+)
+@pytest.mark.parametrize("outcome_id", [None, "o1"])
+def test_a_retry_has_the_same_time_or_none(
+    ledger, toy_catalog, now, outcome_id, first, again, status
+):
+    decided(ledger, "d1", now, {"call_back": 7})
+
+    def send(minute, later):
+        stamp = None if minute is None else now + timedelta(minutes=minute)
+        fields = {"outcome": "clicked", "outcome_id": outcome_id, "occurred_at": stamp}
+        request = OutcomeRequest(decision_id="d1", **fields)
+        return asyncio.run(record_outcome(request, ledger, toy_catalog, now + later))
+
+    send(first, LATER)
+    if status == "duplicate":
+        assert send(again, 2 * LATER).status == "duplicate"
+    else:
+        with pytest.raises(DecisionConflict, match="is there with occurred_at 2026-11-22T1"):
+            send(again, 2 * LATER)
+    [row] = rows(ledger)
+    assert row.occurred_at == now + (LATER if first is None else timedelta(minutes=first))
+
+
+def test_a_revision_that_comes_back_with_another_time_is_a_conflict(tell, ledger, now):
+    first = tell(occurred_at=now + timedelta(minutes=30))
+    revision = {"revises": first.outcome_id, "value": 2.0}
+    told = revision | {"occurred_at": now + timedelta(minutes=40)}
+    assert [tell(**told).status for _ in range(2)] == ["recorded", "duplicate"]
+    with pytest.raises(DecisionConflict, match="is there with occurred_at 2026-11-22T10:40"):
+        tell(**revision)  # it would keep the time of the first outcome
 
 
 @pytest.mark.parametrize(
@@ -123,9 +173,9 @@ def test_an_id_that_comes_back_with_another_content_is_a_conflict(tell, ledger, 
             "action_id is 'talk_plus'. .* decision 'd1' has shown: call_back, discount",
         ),
         (
-            {"occurred_at": "2026-11-22T09:59:59Z"},
+            {"occurred_at": "2026-11-21T10:00:00Z"},
             InvalidRequest,
-            "occurred_at is 2026-11-22T09:59:59.*before the decision of 2026-11-22T10:00:00",
+            "occurred_at is 2026-11-21T10:00:00.*before the decision of 2026-11-22T10:00:00",
         ),
         ({"retracts": "o9"}, DecisionUnknown, "retracts is 'o9'. .*same decision"),
     ],
@@ -139,6 +189,23 @@ def test_what_makes_no_sense_is_named_and_not_kept(tell, ledger, fields, error, 
 
 def test_an_outcome_at_the_very_moment_of_the_decision_is_taken(tell, now):
     assert tell(occurred_at=now).status == "recorded"
+
+
+@pytest.mark.parametrize("seconds", [1, 300])
+def test_an_outcome_of_a_slow_clock_counts_as_of_the_showing(tell, ledger, now, seconds):
+    stamp = now - timedelta(seconds=seconds)
+    assert [tell(occurred_at=stamp).status for _ in range(2)] == ["recorded", "duplicate"]
+    assert [row.occurred_at for row in rows(ledger)] == [now]
+
+
+def test_an_outcome_without_a_time_counts_at_the_earliest_as_of_the_showing(
+    ledger, toy_catalog, now
+):
+    decided(ledger, "d1", now, {"call_back": 7})
+    request = OutcomeRequest(decision_id="d1", outcome="clicked")
+    behind = now - timedelta(seconds=3)  # the clock of this worker, behind that which decided
+    asyncio.run(record_outcome(request, ledger, toy_catalog, behind))
+    assert [row.occurred_at for row in rows(ledger)] == [now]
 
 
 def test_a_time_in_another_zone_is_the_same_moment(tell, ledger, now):
@@ -219,6 +286,22 @@ def test_an_outcome_that_we_named_can_be_taken_back_however_long_its_name_is(tel
     assert back.status == "recorded"
 
 
+def test_a_generated_id_that_belongs_to_another_outcome_is_replaced_by_a_long_one(
+    tell, ledger, now
+):
+    """Decision ids may hold colons, and callers and tables name their outcomes as they like."""
+    decided(ledger, "d1:call_back", now, {"discount": 14})
+    tell(decision_id="d1:call_back", outcome_id="d1:call_back:accepted")
+    told = [tell(), tell()]
+    assert [one.status for one in told] == ["recorded", "duplicate"]
+    assert {one.outcome_id for one in told} == {"d1:call_back:accepted:2-9"}
+    assert {row.decision_id for row in rows(ledger)} == {"d1", "d1:call_back"}
+    tell("clicked", outcome_id=f"{told[0].outcome_id}:retracted")
+    back = [tell(retracts=told[0].outcome_id), tell(retracts=told[0].outcome_id)]
+    assert [one.status for one in back] == ["recorded", "duplicate"]
+    assert len(rows(ledger)) == 4
+
+
 # Activated later ---------------------------------------------------------------------------------
 
 
@@ -235,7 +318,7 @@ def test_outcomes_of_a_decision_that_was_activated_later_count_from_then(tell, l
     windows = {"call_back": 7, "discount": 14}
     decided(ledger, "d3", now, windows, activated_at=late, activation=activation)
     with pytest.raises(InvalidRequest, match="before the decision of .* was shown"):
-        tell(decision_id="d3", occurred_at=now + timedelta(minutes=59))
+        tell(decision_id="d3", occurred_at=now + timedelta(minutes=54))
     with pytest.raises(InvalidRequest, match="action_id is 'call_back'.*'d3' has shown: discount"):
         tell(decision_id="d3", action_id="call_back")
     tell(decision_id="d3", occurred_at=late)
