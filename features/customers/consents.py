@@ -3,24 +3,31 @@
 A customer may have 100,000 events and three consents, so consents have an index of their own. It
 is partial: events of other types are not in it and cost nothing. The types of consent are named by
 the domain file, so the index is made when a ledger is opened with a domain.
+
+Purposes and channels are compared without case and surrounding blanks (`spelled_alike`), also those
+of events that were stored before this was so. Otherwise a "no" to "Marketing" would have no effect.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features.business.domain import Domain
+from features.business.domain import Domain, EventType
+from features.errors import InvalidEvent, quoted
 from features.identity.relocation import is_relocating, is_under, sources_of
+from features.identity.spelling import spelled_alike
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Row, Statement
 
+PURPOSE, CHANNEL = "purpose", "for_channel"  # properties of an event of consent
 INDEX = "consents_"  # begins the name of the index; a hash of the types follows
 
 
@@ -28,7 +35,7 @@ def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> lis
     """Read the latest consent for each purpose and channel, in order of time.
 
     A ``channel`` of None means all channels. A later consent for all channels overrules an earlier
-    one for one channel.
+    one for one channel. Purposes and channels are as `spelled_alike` spells them.
     """
     kinds = {name: event.consent for name, event in domain.events.items() if event.consent}
     if not kinds:
@@ -37,11 +44,67 @@ def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> lis
     found = _read(connection, customer_id, _types(domain))
     for at_us, _, kind, text in sorted(found):
         properties = from_json(text)
-        purpose, channel = properties.get("purpose", ""), properties.get("for_channel")
+        purpose = spelled_alike(str(properties.get(PURPOSE, "")))
+        # A blank channel of an earlier event names none.
+        channel = spelled_alike(str(properties.get(CHANNEL) or "")) or None
         consent = {"given": kinds[kind] == "given", "since": tables.from_micros(at_us)}
         latest.pop((purpose, channel), None)  # or it would keep the position of an earlier one
         latest[purpose, channel] = {"purpose": purpose, "channel": channel, **consent}
     return list(latest.values())
+
+
+def spell_consent(properties: Mapping[str, Any], event_type: EventType) -> dict[str, Any]:
+    """Return the properties of an event of consent with purpose and channel in their one spelling.
+
+    Where the domain lists the values of a property, the spelling is that of the list.
+    """
+    spelled = dict(properties)
+    for name in (PURPOSE, CHANNEL):
+        if isinstance(text := properties.get(name), str):
+            known = event_type.properties.get(name)
+            listed = {spelled_alike(value): value for value in known.values} if known else {}
+            spelled[name] = listed.get(spelled_alike(text), spelled_alike(text))
+    return spelled
+
+
+def check_consent(
+    properties: Mapping[str, Any], purposes: Collection[str], channels: Collection[str]
+) -> None:
+    """Refuse a consent that would have no effect.
+
+    Parameters
+    ----------
+    properties
+        Of the event, as `spell_consent` returns them.
+    purposes
+        Those of the catalogue.
+    channels
+        Those of the domain.
+
+    Raises
+    ------
+    InvalidEvent
+        If the catalogue does not have the purpose, or the domain does not have the channel.
+    """
+    purpose = properties.get(PURPOSE)
+    if spelled_alike(str(purpose)) not in purposes:
+        raise _without_effect(PURPOSE, purpose, purposes, "purpose of the catalogue")
+    channel = properties.get(CHANNEL)
+    if channel is not None and spelled_alike(str(channel)) not in channels:
+        raise _without_effect(CHANNEL, channel, channels, "channel of the domain, or none for all")
+
+
+def _without_effect(
+    name: str, value: object, known: Collection[str], expected: str
+) -> InvalidEvent:
+    field, names = f"properties.{name}", ", ".join(sorted(known)) or "there is none"
+    near = get_close_matches(spelled_alike(str(value)), list(known), n=1)
+    remedy = f"Did you mean {near[0]!r}?" if near else "Correct it, or describe it in that file."
+    return InvalidEvent(
+        field,
+        f"{field} is {quoted(value)}, so the consent would have no effect. "
+        f"Expected a {expected}: {names}. {remedy}",
+    )
 
 
 def index_consents(ledger: Ledger, domain: Domain) -> None:

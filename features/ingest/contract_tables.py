@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.domain import EVENT_COLUMNS, Domain
 from features.identity.keys import KeyNormalizer
+from features.identity.spelling import spelled_alike
 from features.ingest.cells import (
     Row,
     as_text,
@@ -156,10 +157,10 @@ def _read_event(row: Row, business: Business, parsed: ParsedRows) -> None:
         business.normalizer.keys(named, read_identifiers(row)),
         str(row["type"]),
         read_time(row, "occurred_at"),
-        str(required(row, "channel")),
+        spelled_alike(str(required(row, "channel"))),
         normalize_properties(properties, event_type),
     )
-    check_event(event, domain)
+    check_event(event, domain, business.catalog.purposes)
     parsed.events.append(event)
     parsed.keys.update(event.keys)
 
@@ -167,6 +168,7 @@ def _read_event(row: Row, business: Business, parsed: ParsedRows) -> None:
 def _read_decision(row: Row, business: Business, parsed: ParsedRows) -> None:
     domain, catalog = business.domain, business.catalog
     action_id, channel = str(required(row, "action_id")), str(required(row, "channel"))
+    channel = spelled_alike(channel)
     if action_id != NO_ACTION and action_id not in catalog.actions:
         raise bad_cell("action_id", action_id, f"one of {', '.join(catalog.actions)}, {NO_ACTION}")
     if channel not in domain.channels:

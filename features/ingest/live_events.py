@@ -8,7 +8,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -51,13 +51,21 @@ class Ingest:
         Events are appended to it.
     online
         States are published to it.
+    purposes
+        Returns the purposes of the catalogue of now: a consent for another one is refused.
     """
 
     def __init__(
-        self, ledger: Ledger, online: OnlineStore, domain: Domain, states: JourneyStates
+        self,
+        ledger: Ledger,
+        online: OnlineStore,
+        domain: Domain,
+        states: JourneyStates,
+        purposes: Callable[[], Collection[str]],
     ) -> None:
         self._ledger = ledger
         self._domain = domain
+        self._purposes = purposes
         self._normalizer = KeyNormalizer(domain)
         self._event_rules = EventRules.of(domain)
         self._states = states
@@ -176,10 +184,10 @@ class Ingest:
         self, sent: Sequence[Any], begin: int, now: datetime
     ) -> tuple[dict[int, Event], list[Rejection]]:
         """Parse events, the first of which has the number ``begin`` in its call."""
-        good, rejected = {}, []
+        good, rejected, purposes = {}, [], self._purposes()
         for place, one in enumerate(sent, start=begin):
             try:
-                good[place] = parse_event(one, self._domain, self._normalizer, now)
+                good[place] = parse_event(one, self._domain, self._normalizer, now, purposes)
             except InvalidEvent as error:
                 rejected.append(Rejection(place, error.field, str(error)))
         return good, rejected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -22,9 +22,10 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from features.business.domain import Domain, EventType, Property
+from features.customers.consents import check_consent, spell_consent
 from features.errors import InvalidEvent, InvalidKey, quoted
 from features.identity.keys import ID_LENGTH, ID_PATTERN, KeyNormalizer
-from features.identity.spelling import one_spelling
+from features.identity.spelling import one_spelling, spelled_alike
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # a time outside is a mistake
 MAX_CLOCK_SKEW = timedelta(minutes=5)  # a caller's clock may be ahead of ours by this much
@@ -54,6 +55,12 @@ Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=ID_PATTERN
 CustomerId = Annotated[
     Id, BeforeValidator(lambda sent: one_spelling(sent) if isinstance(sent, str) else sent)
 ]
+# Channels are compared without case and surrounding blanks.
+ChannelName = Annotated[
+    str,
+    Field(max_length=60),
+    BeforeValidator(lambda sent: spelled_alike(sent) if isinstance(sent, str) else sent),
+]
 # In a JSON schema: a customer id, or at least one identifier.
 CUSTOMER_ID_OR_IDENTIFIERS: JsonDict = {
     "anyOf": [
@@ -73,7 +80,7 @@ class SentEvent(BaseModel):
     event_id: Id = Field(examples=["till-7-20261122-0815"])
     type: Annotated[str, Field(max_length=60)] = Field(examples=["visit"])
     occurred_at: UtcTime
-    channel: Annotated[str, Field(max_length=60)] = Field(examples=["app"])
+    channel: ChannelName = Field(examples=["app"])
     customer_id: CustomerId | None = Field(None, examples=["h1"])
     identifiers: Annotated[tuple[str, ...], Field(max_length=MAX_KEYS)] = ()
     properties: dict[str, Any] = {}
@@ -113,8 +120,20 @@ class Event:
         return json.dumps(self.properties, sort_keys=True)
 
 
-def parse_event(sent: Any, domain: Domain, normalizer: KeyNormalizer, now: datetime) -> Event:
+def parse_event(
+    sent: Any,
+    domain: Domain,
+    normalizer: KeyNormalizer,
+    now: datetime,
+    purposes: Collection[str] | None = None,
+) -> Event:
     """Check an event of a channel, and normalize its keys and properties.
+
+    Parameters
+    ----------
+    purposes
+        The purposes of the catalogue, for which consent is given or withdrawn; None: the caller has
+        no catalogue.
 
     Raises
     ------
@@ -133,15 +152,17 @@ def parse_event(sent: Any, domain: Domain, normalizer: KeyNormalizer, now: datet
         raise InvalidEvent(error.field, str(error)) from None
     properties = normalize_properties(one.properties, domain.events.get(one.type))
     event = Event(one.event_id, keys, one.type, one.occurred_at, one.channel, properties)
-    check_event(event, domain)
+    check_event(event, domain, purposes)
     return event
 
 
 def normalize_properties(
     properties: Mapping[str, Any], event_type: EventType | None
 ) -> dict[str, Any]:
-    """Convert numbers to floats, so that 5 and 5.0 are the same content."""
+    """Convert numbers to floats, so that 5 and 5.0 are the same content; spell a consent."""
     known = event_type.properties if event_type else {}
+    if event_type and event_type.consent:
+        properties = spell_consent(properties, event_type)
     return {
         name: float(value)
         if name in known and known[name].type == "number" and is_finite_number(value)
@@ -150,8 +171,13 @@ def normalize_properties(
     }
 
 
-def check_event(event: Event, domain: Domain) -> None:
-    """Refuse an event that the domain does not describe.
+def check_event(event: Event, domain: Domain, purposes: Collection[str] | None = None) -> None:
+    """Refuse an event that the domain does not describe, and a consent that would have no effect.
+
+    Parameters
+    ----------
+    purposes
+        See `parse_event`.
 
     Raises
     ------
@@ -168,6 +194,8 @@ def check_event(event: Event, domain: Domain) -> None:
     if event.occurred_at.utcoffset() != UTC.utcoffset(None):
         raise _invalid("occurred_at", event.occurred_at, "a time with a time zone, in UTC")
     _check_properties(event, event_type)
+    if event_type.consent and purposes is not None:
+        check_consent(event.properties, purposes, domain.channels)
 
 
 def _check_properties(event: Event, event_type: EventType) -> None:

@@ -46,7 +46,8 @@ def ask_candidates(sent: Mapping[str, object]) -> MergeCandidatesAnswer:
             return view_candidates(request, ledger)
         domain = load_domain(settings.domain)
         online = OnlineFeatures(FeatureStore(settings, domain))
-        ingest = Ingest(ledger, online, domain, JourneyStates(Fold(domain), online.state))
+        states = JourneyStates(Fold(domain), online.state)
+        ingest = Ingest(ledger, online, domain, states, purposes=tuple)  # it gets no events
         try:
             normalizer = KeyNormalizer(domain)
             return asyncio.run(decide_candidates(request, ingest, ledger, normalizer, utc_now()))

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import to_json
 
 from features.journeys.events import (
+    ChannelName,
     Id,
     UtcTime,
     is_finite_number,
@@ -31,7 +32,7 @@ MAX_SLOTS = 10
 class DecideRequest(About):
     """A customer, the channel and place where they are, and the constraints on the answer."""
 
-    channel: Annotated[str, Field(min_length=1, max_length=60)] = Field(examples=["app"])
+    channel: Annotated[ChannelName, Field(min_length=1)] = Field(examples=["app"])
     placement: Annotated[str, Field(max_length=200)] | None = None
     slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 1
     context: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from features.business.domain import Domain, load_domain
 from features.clock import utc_now
@@ -57,10 +58,14 @@ class Components:
         setup = DecisionSetup(compiled, self.model_watcher.current, model_input)
         self.engine = Engine(domain, model_input, self.features, self.ledger, setup)
         states = JourneyStates(model_input.fold, self.features.state)
-        self.ingest = Ingest(self.ledger, self.features, domain, states)
+        self.ingest = Ingest(self.ledger, self.features, domain, states, self._purposes)
         self.attributes = LiveAttributes(self.ledger, self.ingest.publisher, domain, states)
         self.erasure = Erasure(self.ledger, self.features, settings.home)
         self.retention = RetentionPolicy(self.ledger, domain, settings)
+
+    def _purposes(self) -> Collection[str]:
+        """Name the purposes of the catalogue that decides now."""
+        return self.engine.setup.compiled.catalog.purposes
 
     def close(self) -> None:
         """Finish what is being written to the ledger, and close it."""

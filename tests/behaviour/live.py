@@ -105,7 +105,7 @@ class Live:
         setup = DecisionSetup(compiled, self._watcher.current, self.input)
         self.engine = Engine(domain, self.input, self.online, self.ledger, setup)
         states = JourneyStates(self.input.fold, self.online.state)
-        self.ingest = Ingest(self.ledger, self.online, domain, states)
+        self.ingest = Ingest(self.ledger, self.online, domain, states, lambda: catalog.purposes)
         self.learner = Learner(self.ledger, domain, catalog, self.params, self._champion)
         self.decided: dict[str, Decision] = {}
 

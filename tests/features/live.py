@@ -99,6 +99,9 @@ class InMemoryOnlineStore:
         return self.states.get(key)
 
 
+PURPOSES = ("marketing", "research")  # of the catalogue
+
+
 class FeastOnlineStore:
     """The part of a real feature store that live writes use."""
 
@@ -115,7 +118,8 @@ def live(
     ledger: Ledger, shown: InMemoryOnlineStore | FeastOnlineStore, domain: Domain = SHOP
 ) -> Ingest:
     """Make the ingestion of one worker."""
-    return Ingest(ledger, shown, domain, JourneyStates(Fold(domain), shown.state))
+    states = JourneyStates(Fold(domain), shown.state)
+    return Ingest(ledger, shown, domain, states, lambda: PURPOSES)
 
 
 def event(

@@ -8,8 +8,17 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from features.business.domain import Domain
-from features.customers.consents import _consent_events, _indexes, _types, consents, index_consents
+from features.business.domain import Domain, Property
+from features.customers.consents import (
+    _consent_events,
+    _indexes,
+    _types,
+    check_consent,
+    consents,
+    index_consents,
+    spell_consent,
+)
+from features.errors import InvalidEvent
 from features.identity import links
 from features.identity.keys import KeyNormalizer
 from features.identity.links import link, unlink
@@ -165,3 +174,49 @@ def test_consents_of_one_instant_come_in_the_order_of_their_ids(decide, read):
     decide(WITHDRAWN, 1)  # "c1-1-consent_withdrawn" is after "c1-1-consent_given"
     decide(GIVEN, 1)
     assert read() == [("marketing", None, False, 1)]
+
+
+def test_purposes_and_channels_that_were_stored_in_another_spelling_count(decide, read):
+    decide(GIVEN, 1)
+    decide(WITHDRAWN, 2, purpose=" Marketing\t", for_channel="APP ")
+    decide(WITHDRAWN, 3, purpose="RESEARCH", for_channel=" ")
+    assert read() == [
+        ("marketing", None, True, 1),
+        ("marketing", "app", False, 2),
+        ("research", None, False, 3),
+    ]
+
+
+WITHDRAWAL = DOMAIN.events[WITHDRAWN]
+
+
+def test_a_consent_is_stored_in_the_spelling_of_the_domain():
+    sent = {"purpose": " Marketing ", "for_channel": "App"}
+    assert spell_consent(sent, WITHDRAWAL) == {"purpose": "marketing", "for_channel": "app"}
+    purpose = Property(type="category", values=("Marketing", "Research"))
+    listed = WITHDRAWAL.model_copy(update={"properties": {"purpose": purpose}})
+    assert spell_consent({"purpose": "RESEARCH"}, listed) == {"purpose": "Research"}
+
+
+@pytest.mark.parametrize(
+    ("properties", "field", "said"),
+    [
+        ({"purpose": "newsletter"}, "properties.purpose", "marketing, research. Correct it"),
+        ({"purpose": "marketting"}, "properties.purpose", "Did you mean 'marketing'?"),
+        ({"purpose": ""}, "properties.purpose", "is '', so the consent would have no effect"),
+        ({}, "properties.purpose", "is None, so the consent would have no effect"),
+        ({"purpose": "research", "for_channel": "fax"}, "properties.for_channel", "app, phone"),
+        ({"purpose": "research", "for_channel": ""}, "properties.for_channel", "none for all"),
+        ({"purpose": "research", "for_channel": "phnoe"}, "properties.for_channel", "'phone'?"),
+    ],
+)
+def test_a_consent_that_would_have_no_effect_is_refused_by_field(properties, field, said):
+    with pytest.raises(InvalidEvent) as caught:
+        check_consent(properties, ("marketing", "research"), DOMAIN.channels)
+    assert caught.value.field == field
+    assert said in str(caught.value)
+
+
+def test_without_purposes_in_the_catalogue_a_consent_is_refused():
+    with pytest.raises(InvalidEvent, match=r"purpose of the catalogue: there is none\."):
+        check_consent({"purpose": "marketing"}, (), DOMAIN.channels)

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from features.business.domain import Namespace
+from features.business.catalog import Catalog
+from features.business.domain import Domain, Namespace
 from features.errors import InvalidData, InvalidEvent
 from features.ingest.contract_tables import READERS, Business, ParsedRows
 from features.ledger import tables
@@ -180,6 +181,30 @@ def test_an_event_that_names_nobody_is_refused(parse):
     said = "^customer_id is None. Expected a customer_id, or at least one of identifiers."
     with pytest.raises(InvalidEvent, match=said):
         parse("events", customer_id=None)
+
+
+@pytest.mark.parametrize("channel", ["App", " app ", "APP"])
+@pytest.mark.parametrize("table", ["events", "decisions"])
+def test_a_channel_is_known_without_its_case_and_surrounding_blanks(read, table, channel):
+    one = read(table, channel=channel)
+    assert (one["channel"] if table == "decisions" else one.channel) == "app"
+
+
+def test_a_consent_without_effect_is_refused_by_row_as_the_api_does(toy_catalog):
+    domain = Domain(name="x", currency="eur", channels=("app",), vocabulary="all")
+    content = toy_catalog.model_dump(by_alias=True) | {"purposes": {"marketing": {}}}
+    business = Business(domain, Catalog.model_validate(content))
+
+    def read_consent(purpose):
+        row = {"event_id": "e1", "customer_id": "c1", "type": "consent_withdrawn", "channel": "app"}
+        parsed = ParsedRows()
+        READERS["events"](row | {"occurred_at": AT, "purpose": purpose}, business, parsed)
+        return parsed.events[0].properties
+
+    for purpose in ("marketing", "Marketing", "marketing "):
+        assert read_consent(purpose) == {"purpose": "marketing"}
+    with pytest.raises(InvalidEvent, match=r"properties\.purpose is 'newsletter', so the consent"):
+        read_consent("newsletter")
 
 
 def test_ids_and_texts_that_look_like_numbers_stay_texts(read):

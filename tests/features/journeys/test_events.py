@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic_core import from_json
 
-from features.business.domain import Namespace, Property
+from features.business.domain import Domain, Namespace, Property
 from features.errors import InvalidData, InvalidEvent
 from features.identity.keys import KeyNormalizer
 from features.journeys.events import (
@@ -65,6 +65,23 @@ def refused(read):
 
 
 # --- an event as a channel sends it ---
+
+
+@pytest.mark.parametrize("channel", ["app", "App", " APP ", "app\t"])
+def test_a_channel_is_known_without_its_case_and_surrounding_blanks(read, channel):
+    assert read(channel=channel).channel == "app"
+
+
+def test_a_consent_is_read_in_its_one_spelling_or_refused_by_field(now):
+    domain = Domain(name="x", currency="eur", channels=("app",), vocabulary="all")
+    sent = {**SENT, "type": "consent_withdrawn", "properties": {"purpose": "Marketing "}}
+    normalizer = KeyNormalizer(domain)
+    event = parse_event(sent, domain, normalizer, now, ("marketing",))
+    assert event.properties == {"purpose": "marketing"}
+    assert parse_event(sent, domain, normalizer, now) == event  # there is no catalogue
+    with pytest.raises(InvalidEvent) as caught:
+        parse_event(sent, domain, normalizer, now, ("research",))
+    assert caught.value.field == "properties.purpose"
 
 
 def test_an_event_is_read_as_it_was_sent(read, now):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from features.errors import InvalidDomain
+from features.clock import utc_now
+from features.errors import InvalidDomain, NotVisible
 from features.identity.links import resolve
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
+from serving.decide.decision_setup import DecisionSetup
 from serving.server.components import Components
 from tests.conftest import SHOP
 
@@ -66,3 +69,27 @@ def test_a_broken_catalogue_stops_the_server_before_the_ledger_is_made(settings)
     with pytest.raises(InvalidDomain, match="actions"):
         Components(settings)
     assert not (settings.home / "ledger.db").exists()
+
+
+def test_a_consent_is_checked_against_the_catalogue_that_decides_now(settings):
+    components = Components(settings)
+    sent = {
+        "event_id": "e1",
+        "customer_id": "c1",
+        "type": "consent_withdrawn",
+        "occurred_at": "2026-11-22T10:00:00Z",
+        "channel": "app",
+        "properties": {"purpose": "Research"},
+    }
+
+    [rejected] = asyncio.run(components.ingest.ingest([sent], utc_now())).rejected
+    assert rejected.field == "properties.purpose"
+    text = settings.actions.read_text()
+    settings.actions.write_text(f"{text}\npurposes: {{research: {{}}}}\n")
+    compiled = components.catalog_file.changed()
+    assert compiled is not None
+    setup = components.engine.setup
+    components.engine.setup = DecisionSetup(compiled, setup.models, components.engine.model_input)
+    with pytest.raises(NotVisible):  # it is in the ledger; there is no feature store here
+        asyncio.run(components.ingest.ingest([sent], utc_now()))
+    components.close()

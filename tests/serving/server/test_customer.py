@@ -297,6 +297,23 @@ def consent(customer_id: str, given: bool, at: str, channel: str | None = None) 
     return told(customer_id, kind, at, properties=about)
 
 
+@pytest.mark.parametrize("purpose", ["marketing", "Marketing", "marketing ", "newsletter"])
+def test_a_withdrawal_of_consent_has_its_effect_or_is_refused(server, purpose):
+    customer_id = uuid4().hex
+    said = told(customer_id, "consent_withdrawn", properties={"purpose": purpose})
+    status, answer = server.post("/v1/events", {"events": [said]})
+    if purpose == "newsletter":
+        assert (status, answer["accepted"]) == (400, 0)
+        [rejected] = answer["rejected"]
+        assert rejected["field"] == "properties.purpose"
+        assert "Expected a purpose of the catalogue: marketing." in rejected["error"]
+        return
+    assert (status, answer["accepted"]) == (200, 1)
+    decided = decide(server, customer_id=customer_id, channel=" App", explain=True)
+    rules = {one["action_id"]: one["rule"] for one in decided["removed"]}
+    assert rules["coupons_personal"] == "contact_policy.consent"
+
+
 def test_of_consents_the_last_word_counts_whatever_arrives_last(server):
     first, second, third = ago(days=3), ago(days=2), ago(days=1)
     send(server, consent("careful", False, second))
