@@ -52,7 +52,8 @@ class Ingest:
     online
         States are published to it.
     purposes
-        Returns the purposes of the catalogue of now: a consent for another one is refused.
+        Returns the purposes of the catalogue of now: a consent for another one is refused. Without
+        a catalogue there are none.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Ingest:
         online: OnlineStore,
         domain: Domain,
         states: JourneyStates,
-        purposes: Callable[[], Collection[str]],
+        purposes: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._ledger = ledger
         self._domain = domain

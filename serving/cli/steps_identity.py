@@ -46,8 +46,7 @@ def ask_candidates(sent: Mapping[str, object]) -> MergeCandidatesAnswer:
             return view_candidates(request, ledger)
         domain = load_domain(settings.domain)
         online = OnlineFeatures(FeatureStore(settings, domain))
-        states = JourneyStates(Fold(domain), online.state)
-        ingest = Ingest(ledger, online, domain, states, purposes=tuple)  # it gets no events
+        ingest = Ingest(ledger, online, domain, JourneyStates(Fold(domain), online.state))
         try:
             normalizer = KeyNormalizer(domain)
             return asyncio.run(decide_candidates(request, ingest, ledger, normalizer, utc_now()))
