@@ -28,6 +28,18 @@ def _never(text: object) -> object:
 Days = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_never)]
 
 
+def _split(text: object) -> object:
+    return (
+        [part.strip() for part in text.split(",") if part.strip()]
+        if isinstance(text, str)
+        else text
+    )
+
+
+_ORIGIN = r"^https?://[^/?#@\s]+$"
+Origins = Annotated[tuple[Annotated[str, Field(pattern=_ORIGIN)], ...], BeforeValidator(_split)]
+
+
 class Settings(BaseModel):
     """Paths, addresses and options of the server; they cannot be changed after they were read."""
 
@@ -47,6 +59,12 @@ class Settings(BaseModel):
     """`NBA_MLFLOW_ARTIFACTS`: where MLflow keeps files; `mlruns/artifacts`."""
     port: Annotated[int, Field(ge=1, le=65535)] = 3000
     """`NBA_PORT`: the server's port."""
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """`NBA_HOST`: the address that the server listens on; another than loopback needs keys."""
+    origins: Origins = ()
+    """`NBA_ORIGINS`: origins of web pages that may call, with commas between them."""
+    key: str = Field("", repr=False)
+    """`NBA_KEY`: the key with which commands of `nba` call a server."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """`NBA_WORKERS`: server processes."""
     learner: bool = True

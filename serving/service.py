@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,7 +20,6 @@ from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from threadpoolctl import threadpool_limits
 
 from features.errors import (
     AlreadyDecided,
@@ -31,13 +29,14 @@ from features.errors import (
     IdentityUnknown,
     InvalidData,
     InvalidRequest,
-    LedgerDown,
     NbaError,
     NotRepeatable,
     NotVisible,
     Overloaded,
 )
 from features.settings import load_settings
+from serving.access.gate import AccessControl, AccessMiddleware
+from serving.access.scopes import KeyScope, requires, scopes_of
 from serving.contract.customers import (
     AttributesAnswer,
     AttributesRequest,
@@ -62,6 +61,7 @@ from serving.contract.decisions import (
 from serving.contract.events import EventsAnswer, EventsRequest, OutcomeAnswer, OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
+from serving.contract.statuses import STATUSES
 from serving.server import monitoring
 from serving.server.middleware import (
     RETRY_AFTER_S,
@@ -70,28 +70,9 @@ from serving.server.middleware import (
     ReadyzAnswer,
     send_sentence,
 )
-from serving.server.openapi import describe, refuses
+from serving.server.openapi import describe, refuses, status_of
 
 settings = load_settings()
-# A thread that computes keeps the interpreter this long before another one gets it. A decision
-# gives it up at each query. Beside a thread that computes, decisions took (p50 and p99, on a busy
-# machine, where they take 7 and 14 ms alone) 88 and 190 ms with Python's 5 ms; 31 and 60 ms with
-# 1 ms; 24 and 49 ms with 0.5 ms; 21 and 57 ms with 0.2 ms. The thread was 16 % slower with 0.5 ms.
-SWITCH_S = 0.0005
-
-_STATUS: dict[type[NbaError], HTTPStatus] = {
-    InvalidRequest: HTTPStatus.BAD_REQUEST,
-    InvalidData: HTTPStatus.BAD_REQUEST,
-    IdentityUnknown: HTTPStatus.NOT_FOUND,
-    CustomerForgotten: HTTPStatus.GONE,
-    NotVisible: HTTPStatus.SERVICE_UNAVAILABLE,
-    LedgerDown: HTTPStatus.SERVICE_UNAVAILABLE,
-    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
-    DecisionUnknown: HTTPStatus.NOT_FOUND,
-    DecisionConflict: HTTPStatus.CONFLICT,
-    AlreadyDecided: HTTPStatus.CONFLICT,
-    NotRepeatable: HTTPStatus.CONFLICT,
-}
 
 
 @contextmanager
@@ -100,10 +81,7 @@ def _errors_as_http() -> Iterator[None]:
     try:
         yield
     except NbaError as error:
-        status = next(
-            (code for kind, code in _STATUS.items() if isinstance(error, kind)),
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-        )
+        status = status_of(type(error), STATUSES)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             again_s = RETRY_AFTER_S if isinstance(error, Overloaded) else None
             send_sentence(str(error), again_s)
@@ -117,6 +95,7 @@ def _errors_as_http() -> Iterator[None]:
     workers=settings.workers,
     traffic={"timeout": 10},
     logging={"access": {"enabled": False}},
+    http={"host": settings.host},  # of `bentoml serve` without --host
 )
 class NextBestAction:
     """Decides for one customer while they wait, and learns from what followed."""
@@ -125,14 +104,13 @@ class NextBestAction:
         # These imports take seconds, which only a worker process needs to spend.
         from serving.server.background import BackgroundTasks
         from serving.server.components import Components
-        from serving.server.worker import Worker
+        from serving.server.worker import Worker, share_interpreter
 
-        # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
-        threadpool_limits(limits=1, user_api="blas")
-        sys.setswitchinterval(SWITCH_S)
+        share_interpreter()
         self.components = Components(settings)
         self.worker = Worker(self.components)
-        self.background = BackgroundTasks(self.components, settings)
+        _access.open(self.components.ledger)
+        self.background = BackgroundTasks(self.components, settings, _access)
         _readiness.started = self.background.readiness
 
     @bentoml.on_startup
@@ -153,6 +131,7 @@ class NextBestAction:
         self.components.close()
 
     @bentoml.api(route="/v1/decide")
+    @requires(KeyScope.DECIDE)
     @refuses(InvalidRequest, InvalidData, CustomerForgotten, DecisionConflict)
     async def decide(self, request: DecideRequest, /) -> Decision:
         """Choose the action, or the few actions, that serve this customer best now.
@@ -167,6 +146,7 @@ class NextBestAction:
         return sent  # type: ignore[no-any-return]
 
     @bentoml.api(route="/v1/activate")
+    @requires(KeyScope.DECIDE)
     @refuses(DecisionUnknown, DecisionConflict)
     async def activate(self, request: ActivateRequest, /) -> ActivateAnswer:
         """Activate a decision that was made with `"activate": false` and is shown now.
@@ -177,6 +157,7 @@ class NextBestAction:
             return await self.worker.activate(request)
 
     @bentoml.api(route="/v1/explain")
+    @requires(KeyScope.READ)
     @refuses(DecisionUnknown, NotRepeatable)
     async def explain(self, request: ExplainRequest, /) -> ExplainAnswer:
         """Return a past decision with the features, predictions and rules that led to it."""
@@ -184,6 +165,7 @@ class NextBestAction:
             return await self.worker.explain(request)
 
     @bentoml.api(route="/v1/replay")
+    @requires(KeyScope.READ)
     @refuses(DecisionUnknown, NotRepeatable)
     async def replay(self, request: ReplayRequest, /) -> ReplayAnswer:
         """Decide once more from the record; say if the answer is the same, and if not, why."""
@@ -191,12 +173,14 @@ class NextBestAction:
             return await self.worker.replay(request)
 
     @bentoml.api(route="/v1/lift")
+    @requires(KeyScope.READ)
     async def lift(self, request: LiftRequest, /) -> LiftView:
         """Estimate what the policy earns more than the control group, with an interval."""
         with _errors_as_http():
             return await self.worker.lift(request)
 
     @bentoml.api(route="/v1/outcomes")
+    @requires(KeyScope.WRITE)
     @refuses(InvalidRequest, DecisionUnknown, DecisionConflict)
     async def outcomes(self, request: OutcomeRequest, /) -> OutcomeAnswer:
         """Record what followed a decision. It may come late, or twice, or be taken back."""
@@ -206,6 +190,7 @@ class NextBestAction:
         return answer
 
     @bentoml.api(route="/v1/events")
+    @requires(KeyScope.WRITE)
     @refuses(NotVisible, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
     async def events(self, request: EventsRequest, /, ctx: bentoml.Context) -> EventsAnswer:
         """Record events. Each is accepted or rejected by itself; a repeated one changes nothing.
@@ -222,6 +207,7 @@ class NextBestAction:
         return answer
 
     @bentoml.api(route="/v1/link")
+    @requires(KeyScope.ADMIN)
     @refuses(InvalidData, CustomerForgotten, NotVisible)
     async def link(self, request: LinkRequest, /) -> LinkAnswer:
         """Link two keys of one person: histories are merged; a device goes to the customer."""
@@ -229,6 +215,7 @@ class NextBestAction:
             return await self.worker.link(request)
 
     @bentoml.api(route="/v1/unlink")
+    @requires(KeyScope.ADMIN)
     @refuses(InvalidData, IdentityUnknown, NotVisible)
     async def unlink(self, request: LinkRequest, /) -> LinkAnswer:
         """Undo a link: each customer gets back the events of their own identifiers."""
@@ -236,6 +223,7 @@ class NextBestAction:
             return await self.worker.unlink(request)
 
     @bentoml.api(route="/v1/attributes")
+    @requires(KeyScope.WRITE)
     @refuses(InvalidData, CustomerForgotten, NotVisible)
     async def attributes(self, request: AttributesRequest, /) -> AttributesAnswer:
         """Bring attributes of a customer up to date; the next decision reads them."""
@@ -243,6 +231,7 @@ class NextBestAction:
             return await self.worker.attributes(request)
 
     @bentoml.api(route="/v1/merge_candidates")
+    @requires(KeyScope.ADMIN)
     @refuses(InvalidRequest, InvalidData, IdentityUnknown, AlreadyDecided, NotVisible)
     async def merge_candidates(self, request: MergeCandidatesRequest, /) -> MergeCandidatesAnswer:
         """List pairs of customers who may be one person, or confirm or refuse one of them."""
@@ -250,6 +239,7 @@ class NextBestAction:
             return await self.worker.merge_candidates(request)
 
     @bentoml.api(route="/v1/customer")
+    @requires(KeyScope.READ)
     @refuses(InvalidRequest, InvalidData, CustomerForgotten)
     async def customer(self, request: CustomerRequest, /) -> CustomerView:
         """Return one customer: identifiers, attributes, journeys, timeline and predictions."""
@@ -257,6 +247,7 @@ class NextBestAction:
             return await self.worker.customer(request)
 
     @bentoml.api(route="/v1/forget")
+    @requires(KeyScope.PRIVACY)
     @refuses(
         *(InvalidData, IdentityUnknown, CustomerForgotten),
         bodies={HTTPStatus.CONFLICT: UnconfirmedAnswer},
@@ -276,22 +267,28 @@ class NextBestAction:
     if settings.noop:
 
         @bentoml.api(route="/v1/noop")
+        @requires(KeyScope.DECIDE)
         async def noop(self, request: DecideRequest, /) -> dict[str, Any]:
             """Answer nothing: the server's own cost, which `make bench-decide` divides by."""
             return {}
 
 
 _readiness = ReadyzAnswer()
+_access = AccessControl()
 
 
 @cache
 def _document() -> dict[str, Any]:
-    return describe(NextBestAction, _STATUS)
+    return describe(NextBestAction, STATUSES)
 
 
 CONSOLE = Path(__file__).with_name("console")
 NextBestAction.mount_asgi_app(  # type: ignore[attr-defined]
     StaticFiles(directory=CONSOLE, html=True), path="/console", name="console"
+)
+# The first one is the outermost.
+NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
+    AccessMiddleware, control=_access, scopes=scopes_of(NextBestAction)
 )
 NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
     ErrorMiddleware, readiness=_readiness, document=_document

@@ -178,7 +178,7 @@ def test_the_off_policy_evaluation_in_the_readme_runs():
 
 
 def test_the_bandit_in_the_readme_runs_and_explains_the_columns_of_the_data_frame():
-    lines = re.findall(r"^    (.+)$", section("README.md", "The bandit in Python"), re.MULTILINE)
+    lines = re.findall(r"^    (.+)$", section("training/README.md", "The bandit"), re.MULTILINE)
     names: dict[str, object] = {}
     exec("\n".join(lines[:4]), names)
     chances, learned, rewards, why = (eval(line, names) for line in lines[4:])

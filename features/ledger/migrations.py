@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from features.errors import InvalidSetting, LedgerDown
 from features.ledger import databases, tables
 from features.ledger.connections import Connections
-from features.ledger.schema_steps import to_schema_8, to_schema_9
+from features.ledger.schema_steps import to_schema_8, to_schema_9, to_schema_10
 
 
 class Migration(NamedTuple):
@@ -102,6 +102,11 @@ MIGRATIONS = (
         9,
         "devices are held from a time on, links keep their history, events keep when they came",
         to_schema_9,
+    ),
+    Migration(
+        10,
+        "the ledger can hold keys, which a server of an earlier release does not ask for",
+        to_schema_10,
     ),
 )
 

@@ -35,7 +35,7 @@ from features.ledger.statements import Statement
 FOLDED_EVENTS = "folded events"  # of a connection: number that its transaction has refolded
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
 ROW_BY_ROW = 2  # up to so many rows are written one by one; their columns may differ
-SCHEMA = "9"  # raised by one, with a step in `migrations`, when a table changes
+SCHEMA = "10"  # raised by one, with a step in `migrations`, when a table changes
 
 meta = sa.Table(
     "meta",
@@ -218,6 +218,25 @@ outcomes = sa.Table(
     sa.Column("learned", sa.Boolean, nullable=False),
     sa.Index("outcomes_to_learn", "learned"),
     sa.Index("outcomes_of_action", "action_id", "outcome", "received_at"),
+)
+# Keys of the API: only their hashes. `scopes` is a list of names with commas.
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("digest", TEXT, primary_key=True),
+    sa.Column("name", TEXT, nullable=False),
+    sa.Column("scopes", TEXT, nullable=False),
+    sa.Column("created_at", UtcMicros, nullable=False),
+    sa.Column("revoked_at", UtcMicros),
+)
+# Uses of the scopes privacy and admin. `status` is null until the request is answered.
+access_log = sa.Table(
+    "access_log",
+    metadata,
+    sa.Column("serial", SERIAL, primary_key=True, autoincrement=True),
+    *(sa.Column("at", UtcMicros, nullable=False, index=True), sa.Column("key_id", TEXT)),
+    *(sa.Column("key_name", TEXT, nullable=False), sa.Column("client", TEXT, nullable=False)),
+    *(sa.Column("request", TEXT, nullable=False), sa.Column("status", sa.Integer)),
 )
 
 

@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from serving.cli.identity import identity
+from serving.cli.keys import access
 from serving.cli.migrate import migrate_and_say, migration
 from serving.cli.prune import deletion
 from serving.cli.review import review
@@ -34,6 +35,7 @@ app.add_typer(simulation)
 app.add_typer(migration)
 app.add_typer(deletion)
 app.add_typer(identity)
+app.add_typer(access)
 
 OneModel = Annotated[str, typer.Argument(help="churn, intent or bandit.")]
 
@@ -217,15 +219,24 @@ def compact() -> None:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on; default: NBA_HOST, else 127.0.0.1."),
+    ] = None,
+) -> None:
     """Start the server, and print a request to try once it is ready.
 
+    On another address than loopback it needs keys: nba keys add NAME --scope SCOPES
+
     Example: NBA_PORT=8080 NBA_WORKERS=2 nba serve
+
+    Example: nba serve --host 0.0.0.0
     """
     from serving.cli.serve import serve_until_stopped
 
     with plain_errors():
-        raise typer.Exit(serve_until_stopped(lambda text: out.print(text, soft_wrap=True)))
+        raise typer.Exit(serve_until_stopped(_say, host))
 
 
 @app.command()
@@ -239,6 +250,10 @@ def learn() -> None:
 
     with plain_errors():
         run(load_settings())
+
+
+def _say(text: str) -> None:
+    out.print(text, soft_wrap=True, markup=False)
 
 
 def _load(folder: Path, dry_run: bool) -> None:

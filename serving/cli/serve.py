@@ -18,32 +18,52 @@ import sqlalchemy as sa
 
 from features.business.domain import load_domain
 from features.clock import monotonic_s
-from features.errors import InvalidSetting
+from features.errors import InvalidSetting, quoted
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
+from serving.access.gate import bearer, is_loopback
+from serving.access.keys import KeyRing, read_keys
 from serving.cli.migrate import migrate_and_say
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 60.0
 
 
-def serve_until_stopped(say: Callable[[str], None]) -> int:
+def serve_until_stopped(say: Callable[[str], None], host: str | None = None) -> int:
     """Run the server until it ends or is interrupted.
+
+    Parameters
+    ----------
+    say
+        Prints a line.
+    host
+        The address to listen on; by default that of the settings.
 
     Returns
     -------
     int
         The server's exit code.
+
+    Raises
+    ------
+    InvalidSetting
+        If the port is taken, or others could call while the ledger has no key.
     """
-    settings = load_settings()
+    given = {"NBA_HOST": host} if host else {}
+    settings = load_settings({**os.environ, **given})
     _check_port_is_free(settings.port)
     migrate_and_say(settings.ledger_url, say)  # the workers would refuse an older schema
+    keys = _keys(settings)
+    _check_others_need_a_key(settings.host, keys)
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:NextBestAction"]
-    command += ["--port", str(settings.port), "--working-dir", str(ROOT)]
+    command += ["--port", str(settings.port), "--host", settings.host]
+    command += ["--working-dir", str(ROOT)]
     server = subprocess.Popen(command, env={**os.environ, **_child_environment(settings)})
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-    threading.Thread(target=_announce, args=(settings, server, say), daemon=True).start()
+    threading.Thread(
+        target=_announce, args=(settings, server, say, bool(keys)), daemon=True
+    ).start()
     while True:
         try:
             return server.wait()
@@ -67,19 +87,23 @@ def _check_port_is_free(port: int) -> None:
 
 def _child_environment(settings: Settings) -> dict[str, str]:
     # The child runs in another folder, so it gets absolute paths.
-    given = settings.model_dump(mode="json")
+    given = settings.model_dump(mode="json", exclude={"key"})  # which is for commands that call
+    given["origins"] = ",".join(settings.origins)
     # Only the retentions can be None.
     told = {name: "never" if value is None else str(value) for name, value in given.items()}
     return {f"NBA_{name}".upper(): value for name, value in told.items()}
 
 
 def _announce(
-    settings: Settings, server: subprocess.Popen[bytes], say: Callable[[str], None]
+    settings: Settings,
+    server: subprocess.Popen[bytes],
+    say: Callable[[str], None],
+    has_keys: bool = False,
 ) -> None:
     """Wait until the server is ready; then print what is missing, and a request to try."""
     end = monotonic_s() + READY_WITHIN_S
     while monotonic_s() < end and server.poll() is None:
-        answer = _readiness(settings.port)
+        answer = _readiness(settings)
         if answer is not None:
             break
         time.sleep(0.2)
@@ -89,21 +113,27 @@ def _announce(
                 f"Not ready after {READY_WITHIN_S:.0f} s; /readyz on port {settings.port} says why."
             )
         return
-    for missing in answer["degraded"]:
+    for missing in answer.get("degraded", ()):
         say(f"Missing: {missing}")
     domain = load_domain(settings.domain)
     body = json.dumps({"customer_id": _some_customer(settings), "channel": domain.channels[0]})
     say(f"Ready on port {settings.port}. Try:\n")
+    key = " -H 'authorization: Bearer KEY'" if has_keys else ""
     say(
-        f"curl -s localhost:{settings.port}/v1/decide "
-        f"-H 'content-type: application/json' \\\n  -d '{body}'\n"
+        f"curl -s {_called(settings)}:{settings.port}/v1/decide "
+        f"-H 'content-type: application/json'{key} \\\n  -d '{body}'\n"
     )
+    if not has_keys:
+        say(
+            "Only this machine can call it. To open it safely: "
+            "nba keys add NAME --scope decide,write, then nba serve --host 0.0.0.0"
+        )
 
 
-def _readiness(port: int) -> dict[str, list[str]] | None:
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+def _readiness(settings: Settings) -> dict[str, list[str]] | None:
+    connection = HTTPConnection(_called(settings), settings.port, timeout=2)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", "/readyz", headers=bearer(settings.key))
         answer = connection.getresponse()
         content: dict[str, list[str]] = json.loads(answer.read())
         return content if answer.status == 200 else None
@@ -111,6 +141,29 @@ def _readiness(port: int) -> dict[str, list[str]] | None:
         return None
     finally:
         connection.close()
+
+
+def _called(settings: Settings) -> str:
+    """Return the address at which this machine calls the server."""
+    everywhere = ("0.0.0.0", "::")
+    return "localhost" if settings.host in (*everywhere, "127.0.0.1") else settings.host
+
+
+def _keys(settings: Settings) -> KeyRing:
+    ledger = Ledger(settings.ledger_url)
+    try:
+        return KeyRing(ledger.read(read_keys))
+    finally:
+        ledger.close()
+
+
+def _check_others_need_a_key(host: str, keys: KeyRing) -> None:
+    if not len(keys) and not is_loopback(host):
+        raise InvalidSetting(
+            f"NBA_HOST is {quoted(host)}, where others could call without a key.",
+            expected="a key, or a loopback address such as 127.0.0.1",
+            remedy="Run 'nba keys add NAME --scope decide,write' first.",
+        )
 
 
 def _some_customer(settings: Settings) -> str:

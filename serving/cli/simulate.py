@@ -35,6 +35,7 @@ def simulate(
     url: Annotated[
         str | None, typer.Option(help="Test this server instead, in the first world.")
     ] = None,
+    key: Annotated[str, typer.Option(help="A key of that server.", envvar="NBA_KEY")] = "",
     tables: Annotated[
         Path | None, typer.Option(help="Only write the customers of the first world there.")
     ] = None,
@@ -61,7 +62,7 @@ def simulate(
             out.print(f"Written: {write_customers(tables, customers, FIRST_SEED)}", soft_wrap=True)
             return
         if url is not None:
-            _test_server(url, customers, days)
+            _test_server(url, customers, days, key)
             return
         names = [name.strip() for name in policies.split(",") if name.strip()]
         worlds = range(FIRST_SEED, FIRST_SEED + seeds)
@@ -76,11 +77,11 @@ def simulate(
             out.print(f"Drawn to {picture}.", soft_wrap=True)
 
 
-def _test_server(url: str, customers: int, days: int) -> None:
+def _test_server(url: str, customers: int, days: int, key: str) -> None:
     from serving.cli.simulate_server import simulate_server
 
     with progress() as show:
-        result = simulate_server(url, customers, days, FIRST_SEED, show)
+        result = simulate_server(url, customers, days, FIRST_SEED, show, key)
     table = Table("arm", "customers", "EUR a customer")
     for arm, in_arm in (("policy", ~result.control), ("control", result.control)):
         members = result.decided & in_arm

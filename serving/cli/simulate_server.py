@@ -22,6 +22,7 @@ from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.intervals import ConfidenceInterval
 from features.progress import Progress, quiet
+from serving.access.gate import bearer
 from training.arrays import Bools, Floats, Ints
 from training.simulation.actions import CHANNELS, NAMES
 from training.simulation.customer_state import PAGES
@@ -41,9 +42,11 @@ class ServerClient:
     ----------
     url
         Such as ``http://localhost:3000``.
+    key
+        A key of the server, if it needs one.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise InvalidSetting(
@@ -52,6 +55,7 @@ class ServerClient:
                 remedy="Correct --url.",
             )
         self._url = url
+        self._headers = {"content-type": "application/json", **bearer(key)}
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connection = kind(parts.netloc, timeout=TIMEOUT_S)
 
@@ -65,7 +69,7 @@ class ServerClient:
         """
         try:
             content = json.dumps(body)
-            self._connection.request("POST", path, content, {"content-type": "application/json"})
+            self._connection.request("POST", path, content, self._headers)
             answer = self._connection.getresponse()
             text = answer.read().decode()
         except (OSError, HTTPException) as error:
@@ -233,6 +237,7 @@ def simulate_server(
     days: int,
     seed: int,
     progress: Progress = quiet,
+    key: str = "",
 ) -> ServerResult:
     """Let the customers of a world use a server for some days.
 
@@ -243,7 +248,7 @@ def simulate_server(
     """
     world = World(customers, seed, days)
     suffix = utc_now().strftime("%H%M%S%f")
-    server = _ServerSimulation(world, ServerClient(url), f"world-{seed}-{suffix}")
+    server = _ServerSimulation(world, ServerClient(url, key), f"world-{seed}-{suffix}")
     value = np.zeros(customers)
     for day in range(days):
         arrivals = server.begin_day()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 from collections.abc import Mapping
+from functools import partial
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -19,6 +21,7 @@ from features.ledger.ledger import Ledger
 from features.settings import load_settings
 from features.states.journey_states import JourneyStates
 from features.store.feast_store import FeatureStore
+from serving.access.access_log import COMMAND_LINE, Access, append_access
 from serving.contract.customers import ForgetAnswer, ForgetRequest, UnconfirmedAnswer
 from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
 from serving.contract.requests import Request
@@ -42,6 +45,7 @@ def ask_candidates(sent: Mapping[str, object]) -> MergeCandidatesAnswer:
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     try:
+        _log(ledger, "nba merge-candidates")
         if request.decision is None:
             return view_candidates(request, ledger)
         domain = load_domain(settings.domain)
@@ -77,12 +81,19 @@ def erase(key: str, confirm: tuple[str, ...]) -> ForgetAnswer | UnconfirmedAnswe
     request = _checked(ForgetRequest, {"customer_id": customer_id, "confirm": confirm}, "forget")
     ledger = Ledger(settings.ledger_url)
     try:
+        _log(ledger, "nba forget")
         erasure = Erasure(ledger, FeatureStore(settings, domain), settings.home)
         done = forget(request, erasure, normalizer, Registry(settings), utc_now())
         erasure.finish()
         return done
     finally:
         ledger.close()
+
+
+def _log(ledger: Ledger, command: str) -> None:
+    """Write the use of a command to the access log, as that of a route would be."""
+    access = Access(utc_now(), None, getpass.getuser(), COMMAND_LINE, command)
+    ledger.write_now(partial(append_access, access=access))
 
 
 def _checked(kind: type[_Request], sent: Mapping[str, object], command: str) -> _Request:

@@ -64,8 +64,11 @@ class Error(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Readiness of the server, with missing parts and the served model versions."""
+    """Readiness of the server, with missing parts and the served model versions.
+
+    Without a key of the scope `read`, the status stands alone.
+    """
 
     status: Literal["starting", "not ready", "degraded", "ready"]
-    degraded: list[str]
-    models: dict[str, str | None]
+    degraded: list[str] = []
+    models: dict[str, str | None] = {}

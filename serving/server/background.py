@@ -19,6 +19,7 @@ from features.customers.merge_candidates import count_open
 from features.outcomes.reward_steps import RewardRules, sum_rewards
 from features.settings import Settings
 from features.states.set_aside import read_set_aside, set_aside_sentence, try_again
+from serving.access.gate import AccessControl
 from serving.audit.archive import keep_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
@@ -34,7 +35,8 @@ log = logging.getLogger(__name__)
 LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 DISK_EVERY_S, RETENTION_EVERY_S = 5.0, 60.0
-THREADS = 6  # one for each task that uses them: each waits for its own work only
+THREADS = 7  # one for each task that uses them: each waits for its own work only
+KEYS_EVERY_S = 2.0  # a revoked key is refused within 5 s
 REWARDS_EVERY_S, BETWEEN_STEPS_S = 5.0, 0.05  # a step of rewards takes some 0.01 s
 
 
@@ -45,11 +47,15 @@ class BackgroundTasks:
     ----------
     components
         Kept up to date: `Engine.setup` is replaced when models or the catalogue have changed.
+    settings
+    access
+        Kept up to date: the keys of the API.
     """
 
-    def __init__(self, components: Components, settings: Settings) -> None:
+    def __init__(self, components: Components, settings: Settings, access: AccessControl) -> None:
         self._components = components
         self._settings = settings
+        self._access = access
         self._next_catalog: CompiledCatalog | None = None  # read and checked, but not used yet
         self._learner = LearnerProcess()
         self._ledger_problem = ""
@@ -73,6 +79,7 @@ class BackgroundTasks:
             (DISK_EVERY_S, self._look_at_disks),
             (self._settings.models_every_s, self._show_backlog),
             (REWARDS_EVERY_S, self._sum_rewards),
+            (KEYS_EVERY_S, self._refresh_keys),
         )
         self._tasks = [asyncio.create_task(_repeat(pause_s, task)) for pause_s, task in tasks]
 
@@ -132,6 +139,10 @@ class BackgroundTasks:
             log.info("Now serving %s", dict(parts.model_watcher.current.versions))
         self._use_current_models()
         monitoring.DEGRADED.set(len(self.degraded))
+
+    async def _refresh_keys(self) -> None:
+        """Know the keys that were added, and those that were revoked."""
+        await self._threads.run(self._access.refresh)
 
     async def _look_at_disks(self) -> None:
         """Measure the free space; `/readyz` says when it runs out."""

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from features.errors import Overloaded, quoted, truncated
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from serving.access.asgi import App, Connection, Message, Receive, Send, header, send_json
+from serving.access.gate import may
+from serving.access.scopes import KeyScope
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 # Requests that one worker answers at a time. A worker makes some 450 decisions a second, so the
@@ -34,6 +31,8 @@ NO_ROUTE = ("Not Found", "Method Not Allowed")  # as Starlette says it, in plain
 # Statuses with which every route may refuse a request, and the reason in the OpenAPI document.
 REFUSED: Mapping[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The body is not JSON, or not a request of this route.",
+    HTTPStatus.UNAUTHORIZED: "No key was sent, or one that is unknown or revoked.",
+    HTTPStatus.FORBIDDEN: "The key has another scope.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"The body is larger than {MAX_BODY_BYTES:,} bytes.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The content is not of type application/json.",
 }
@@ -95,45 +94,49 @@ class ErrorMiddleware:
         self._document = document
         self._answering = 0  # requests whose body has come
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif scope["path"] == "/readyz":
-            await _answer(send, *self._readiness())
-        elif scope["path"] == "/docs.json" and self._document:
-            await _answer(send, HTTPStatus.OK, self._document())
-        elif scope["path"].startswith("/v1/"):
-            await self._api(scope, receive, send)
+    async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
+        if connection["type"] != "http":
+            await self._app(connection, receive, send)
+        elif connection["path"] == "/readyz":
+            status, found = self._readiness()
+            bare = {"status": found["status"]}
+            await send_json(send, status, found if may(connection, KeyScope.READ) else bare)
+        elif connection["path"] == "/docs.json" and self._document:
+            await send_json(send, HTTPStatus.OK, self._document())
+        elif connection["path"].startswith("/v1/"):
+            await self._api(connection, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._app(connection, receive, send)
 
-    async def _api(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content_type = _header(scope, b"content-type").split(";")[0].strip().lower()
+    async def _api(self, connection: Connection, receive: Receive, send: Send) -> None:
+        content_type = header(connection, b"content-type").split(";")[0].strip().lower()
         if content_type not in ("", "application/json"):
-            await _answer(send, 415, _not_json(content_type))
+            await send_json(send, 415, _not_json(content_type))
             return
-        announced = _header(scope, b"content-length")
+        announced = header(connection, b"content-length")
         if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
-            await _answer(send, 413, _too_large())
+            await send_json(send, 413, _too_large())
             return
         try:
             body = await _read(receive)
         except ClientGone:
             return
         if body is None:
-            await _answer(send, 413, _too_large())
+            await send_json(send, 413, _too_large())
             return
         if self._answering >= MAX_REQUESTS:
             refusal = _Failure(str(_too_many()), RETRY_AFTER_S)
-            await _answer(send, 503, {"error": refusal.sentence}, refusal.headers)
+            await send_json(send, 503, {"error": refusal.sentence}, refusal.headers)
             return
         self._answering += 1
         try:
-            await self._pass_on(scope, body, receive, send)
+            await self._pass_on(connection, body, receive, send)
         finally:
             self._answering -= 1
 
-    async def _pass_on(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+    async def _pass_on(
+        self, connection: Connection, body: bytes, receive: Receive, send: Send
+    ) -> None:
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def repeat() -> Message:
@@ -141,7 +144,7 @@ class ErrorMiddleware:
 
         failures: list[_Failure] = []
         _failures.set(failures)
-        await self._app(scope, repeat, _ErrorForm(send, failures, scope).send)
+        await self._app(connection, repeat, _ErrorForm(send, failures, connection).send)
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -160,17 +163,13 @@ async def _read(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
-def _header(message: Message, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in message["headers"] if key == name), "")
-
-
 class _ErrorForm:
     """Sends good answers on as they come; collects an error and sends it in one form."""
 
-    def __init__(self, send: Send, failures: list[_Failure], scope: Scope) -> None:
+    def __init__(self, send: Send, failures: list[_Failure], connection: Connection) -> None:
         self._send = send
         self._failures = failures
-        self._scope = scope
+        self._connection = connection
         self._start: Message | None = None
         self._body = b""
 
@@ -182,7 +181,7 @@ class _ErrorForm:
         else:
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
-                status, allowed = self._start["status"], _header(self._start, b"allow")
+                status, allowed = self._start["status"], header(self._start, b"allow")
                 more = [(b"allow", allowed.encode())] if allowed else []
                 if self._failures:
                     content = {"error": self._failures[0].sentence}
@@ -190,15 +189,15 @@ class _ErrorForm:
                 else:
                     content = error_form(self._body)
                 if content["error"] in NO_ROUTE:
-                    content["error"] = _no_route(self._scope, allowed)
-                await _answer(self._send, status, content, more)
+                    content["error"] = _no_route(self._connection, allowed)
+                await send_json(self._send, status, content, more)
 
 
-def _no_route(scope: Scope, allowed: str) -> str:
+def _no_route(connection: Connection, allowed: str) -> str:
     """Say that there is no such path, or no such method of it."""
-    path = quoted(scope["path"])
+    path = quoted(connection["path"])
     if allowed:
-        return f"{scope['method']} is not answered at {path}. Send {allowed}."
+        return f"{connection['method']} is not answered at {path}. Send {allowed}."
     return f"{path} is not a route of this service. /docs.json names them all."
 
 
@@ -250,19 +249,6 @@ def _too_large() -> dict[str, str]:
 
 def _not_json(content_type: str) -> dict[str, str]:
     return {"error": f"content-type is {quoted(content_type)}. Send 'application/json'."}
-
-
-async def _answer(
-    send: Send, status: int, body: dict[str, Any], more: Sequence[tuple[bytes, bytes]] = ()
-) -> None:
-    content = json.dumps(body).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(content)).encode()),
-        *more,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
 
 
 class QuietRefusals(logging.Filter):

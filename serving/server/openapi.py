@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints
 from pydantic import BaseModel, TypeAdapter
 
 from features.errors import LedgerDown, NbaError, Overloaded
+from serving.access.scopes import KeyScope, scope_of
 from serving.contract.requests import Error, Readiness
 from serving.server.middleware import REFUSED
 
@@ -22,6 +23,11 @@ Statuses = Mapping[type[NbaError], HTTPStatus]
 
 EVERYWHERE = (LedgerDown, Overloaded)  # errors that every route may raise
 JSON = "application/json"
+KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key of `nba keys add`. Without any key, a server answers on loopback only.",
+}
 SCHEMAS = "#/components/schemas/{model}"
 _NOTE = "_refusals"
 
@@ -69,6 +75,7 @@ class Route(NamedTuple):
     request: Any
     answer: Any
     refusals: Refusals
+    scope: KeyScope
 
 
 def routes(service: Any) -> list[Route]:
@@ -81,7 +88,8 @@ def _route(name: str, api: Any) -> Route:
     request = next(iter(list(inspect.signature(api.func).parameters)[1:]))
     refusals = getattr(api.func, _NOTE, Refusals())
     description = inspect.getdoc(api.func) or ""
-    return Route(name, api.route, description, hints[request], hints["return"], refusals)
+    types = hints[request], hints["return"]
+    return Route(name, api.route, description, *types, refusals, scope_of(api))
 
 
 def describe(service: Any, statuses: Statuses) -> dict[str, Any]:
@@ -107,9 +115,9 @@ def describe(service: Any, statuses: Statuses) -> dict[str, Any]:
             **{route.path: {"post": _post(route, schemas, statuses, timeout)} for route in ours},
             "/readyz": {"get": _readyz(schemas)},
             "/livez": {"get": _get("Liveness: the process runs.", "The process runs.")},
-            "/metrics": {"get": _get("Metrics for Prometheus.", "In Prometheus' text format.")},
+            "/metrics": {"get": _metrics(schemas)},
         },
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"key": KEY}},
     }
 
 
@@ -139,7 +147,8 @@ def _post(
         answers[str(int(status))] = _answer(" ".join(reasons[status]), body)
     return {
         "operationId": route.name,
-        "description": route.description,
+        "description": f"{route.description}\n\nNeeds a key with the scope `{route.scope}`.",
+        "security": [{"key": [route.scope.value]}],
         "tags": ["API"],
         "requestBody": {"required": True, "content": {JSON: content}},
         "responses": answers,
@@ -188,6 +197,13 @@ def _get(text: str, answer: str) -> dict[str, Any]:
     content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     answers = {"200": {"description": answer, "content": content}}
     return {"description": text, "tags": ["Operators"], "responses": answers}
+
+
+def _metrics(schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    found = _get("Metrics for Prometheus.", "In Prometheus' text format.")
+    for status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        found["responses"][str(int(status))] = _answer(REFUSED[status], schemas[Error])
+    return {**found, "security": [{"key": [KeyScope.READ.value]}]}
 
 
 def _answer(text: str, schema: Any) -> dict[str, Any]:

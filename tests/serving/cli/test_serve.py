@@ -13,6 +13,7 @@ from features.settings import load_settings
 from serving.cli import serve
 from tests.commands import nba_in_process
 from tests.conftest import SHOP
+from tests.server import free_port
 
 
 class Child:
@@ -48,7 +49,7 @@ def test_the_child_reads_the_same_settings_in_another_folder(settings):
 
 def test_when_the_server_is_ready_a_request_to_try_is_printed(settings, monkeypatch):
     answers = iter([None, {"degraded": ["churn: no champion"]}])
-    monkeypatch.setattr(serve, "_readiness", lambda port: next(answers))
+    monkeypatch.setattr(serve, "_readiness", lambda settings: next(answers))
     ledger = Ledger(settings.ledger_url)
     row = {"customer_id": "c7", "attributes": "{}"}
     ledger.write_now(lambda c: c.execute(tables.customers.insert(), row))
@@ -56,7 +57,25 @@ def test_when_the_server_is_ready_a_request_to_try_is_printed(settings, monkeypa
     said: list[str] = []
     serve._announce(settings, Child(), said.append)
     assert said[0] == "Missing: churn: no champion"
-    assert '"customer_id": "c7", "channel": "app"' in said[-1]
+    assert '"customer_id": "c7", "channel": "app"' in said[-2]
+    assert said[-1].startswith("Only this machine can call it. To open it safely: nba keys add")
+
+
+def test_with_keys_the_request_to_try_has_one(settings, monkeypatch):
+    monkeypatch.setattr(serve, "_readiness", lambda settings: {"status": "ready"})
+    said: list[str] = []
+    serve._announce(settings, Child(), said.append, has_keys=True)
+    assert "-H 'authorization: Bearer KEY'" in said[-1] and len(said) == 2
+
+
+@pytest.mark.parametrize("given", [["--host", "0.0.0.0"], []])
+def test_others_cannot_be_served_without_keys(tmp_path, given):
+    env = {"NBA_HOME": str(tmp_path), "NBA_PORT": str(free_port())}
+    more = {} if given else {"NBA_HOST": "0.0.0.0"}
+    done = nba_in_process(["serve", *given], {**env, **more})
+    assert done.returncode == 2
+    assert "NBA_HOST is '0.0.0.0', where others could call without a key" in done.stderr
+    assert "Run 'nba keys add NAME --scope decide,write' first" in " ".join(done.stderr.split())
 
 
 def test_a_server_that_ended_is_not_announced(settings):

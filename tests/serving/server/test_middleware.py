@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from serving.access.scopes import KeyScope
 from serving.contract.decisions import DecideRequest
 from serving.contract.events import OutcomeRequest
 from serving.server import middleware
@@ -84,6 +85,7 @@ def call(
     headers: Sequence[tuple[bytes, bytes]] = (JSON,),
     readiness: Callable[[], tuple[int, dict[str, Any]]] = ready,
     document: Callable[[], dict[str, Any]] | None = None,
+    scopes: frozenset[KeyScope] = frozenset(KeyScope),
 ) -> Answer:
     """Send a request whose body comes in these parts."""
     waiting = list(parts or (b"{}",))
@@ -96,7 +98,13 @@ def call(
     async def send(message: dict[str, Any]) -> None:
         sent.append(dict(message))
 
-    scope = {"type": "http", "method": method, "path": path, "headers": headers}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "headers": headers,
+        "nba.scopes": scopes,
+    }
     asyncio.run(ErrorMiddleware(app, readiness, document)(scope, receive, send))
     return Answer(sent)
 
@@ -349,6 +357,13 @@ def test_the_document_is_answered_without_asking_the_application():
 
 
 # Readiness and other scopes --------------------------------------------------------------------
+
+
+def test_readyz_without_a_key_that_may_read_tells_the_status_alone():
+    found = 200, {"status": "degraded", "degraded": ["catalog: /home/a/x.yaml"], "models": {}}
+    asked = {"path": "/readyz", "headers": (), "readiness": lambda: found}
+    answer = call(App(), **asked, scopes=frozenset({KeyScope.DECIDE}))
+    assert (answer.status, answer.json) == (200, {"status": "degraded"})
 
 
 @pytest.mark.parametrize(

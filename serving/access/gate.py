@@ -1,0 +1,203 @@
+"""The gate: middleware that asks for a key, checks its scope, and writes the access log.
+
+Without any key in the ledger, requests that arrive at a loopback address need none, and all others
+are refused, whoever started the server and on whichever address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address
+
+from features.clock import utc_now
+from features.errors import LedgerDown, NbaError, Overloaded, quoted
+from features.ledger.ledger import Ledger
+from serving.access.access_log import NO_KEY, Access, append_access, set_status
+from serving.access.asgi import App, Connection, Message, Receive, Send, header, send_json
+from serving.access.keys import Key, KeyRing, read_keys
+from serving.access.scopes import ANY_KEY, LOGGED, OPEN, KeyScope, Need, need_of
+
+_GRANTED = "nba.scopes"  # key of an ASGI connection: the scopes that its request has
+_BEARER = "bearer "
+_ASK = [(b"www-authenticate", b"Bearer")]
+HOW = "Send 'Authorization: Bearer KEY'; 'nba keys add' makes a key."
+
+
+class AccessControl:
+    """The keys that a server process knows, and the ledger of its access log."""
+
+    def __init__(self) -> None:
+        self.keys = KeyRing()
+        self._ledger: Ledger | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The opened ledger."""
+        if self._ledger is None:
+            raise RuntimeError("requests are answered before the ledger was opened")
+        return self._ledger
+
+    @property
+    def is_open(self) -> bool:
+        """True once the keys have been read."""
+        return self._ledger is not None
+
+    def open(self, ledger: Ledger) -> None:
+        """Read the keys for the first time.
+
+        Raises
+        ------
+        LedgerDown
+            If the database does not answer. A server that does not know the keys must not start.
+        """
+        self.keys = KeyRing(ledger.read(read_keys))
+        self._ledger = ledger
+
+    def refresh(self) -> None:
+        """Read the keys again."""
+        self.keys = KeyRing(self.ledger.read(read_keys))
+
+
+class AccessMiddleware:
+    """ASGI middleware; stands outside of `ErrorMiddleware`.
+
+    Parameters
+    ----------
+    control
+    scopes
+        What each path needs, see `scopes_of`.
+    """
+
+    def __init__(self, app: App, control: AccessControl, scopes: Mapping[str, Need]) -> None:
+        self._app = app
+        self._control = control
+        self._scopes = scopes
+
+    async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
+        if connection["type"] == "websocket":  # no route is one
+            await send({"type": "websocket.close", "code": 1008})
+        elif connection["type"] == "http":
+            await self._request(connection, receive, send)
+        else:
+            await self._app(connection, receive, send)
+
+    async def _request(self, connection: Connection, receive: Receive, send: Send) -> None:
+        need = need_of(connection["path"], self._scopes)
+        if not self._control.is_open:
+            await (self._app if need == OPEN else _starting)(connection, receive, send)
+            return
+        keys, key = self._control.keys, None
+        if keys:
+            key = keys.find(token_of(connection))
+            connection[_GRANTED] = key.scopes if key else frozenset()
+        else:
+            connection[_GRANTED] = frozenset(KeyScope if arrives_at_loopback(connection) else ())
+        if need != OPEN and not (key or connection[_GRANTED]):
+            await _refuse(send, HTTPStatus.UNAUTHORIZED, _no_key(connection, bool(keys)), _ASK)
+        elif need not in (OPEN, ANY_KEY) and need not in connection[_GRANTED]:
+            await _refuse(send, HTTPStatus.FORBIDDEN, _other_scope(connection, key, need))
+        elif need in LOGGED:
+            await self._logged(connection, receive, send, key)
+        else:
+            await self._app(connection, receive, send)
+
+    async def _logged(
+        self, connection: Connection, receive: Receive, send: Send, key: Key | None
+    ) -> None:
+        """Answer a request between two writes to the access log; without the first, refuse it."""
+        access = _access(connection, key, utc_now())
+        ledger, status = self._control.ledger, HTTPStatus.INTERNAL_SERVER_ERROR.value
+        try:
+            serial = await ledger.write(partial(append_access, access=access))
+        except (LedgerDown, Overloaded) as error:
+            await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+            return
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(connection, receive, note_status)
+        finally:
+            await ledger.write(partial(set_status, serial=serial, status=status))
+
+
+def may(connection: Connection, scope: KeyScope) -> bool:
+    """Say if the request of this connection has a scope; without a gate before it, it has none."""
+    return scope in connection.get(_GRANTED, frozenset())
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Make the header with which a caller sends a token; none for an empty token."""
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+def token_of(connection: Connection) -> str:
+    """Read the token of `Authorization: Bearer`; empty if there is none."""
+    sent = header(connection, b"authorization")
+    return sent[len(_BEARER) :].strip() if sent[: len(_BEARER)].lower() == _BEARER else ""
+
+
+def arrives_at_loopback(connection: Connection) -> bool:
+    """Say if the request came to a loopback address of this machine, or to a Unix socket."""
+    address, port = connection.get("server") or ("", None)
+    if port is None:
+        return bool(address)
+    return is_loopback(address)
+
+
+def is_loopback(host: str) -> bool:
+    """Say if a host is a loopback address, which other machines cannot reach."""
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return host.lower() == "localhost"
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
+
+
+def _access(connection: Connection, key: Key | None, now: datetime) -> Access:
+    client = (connection.get("client") or ("",))[0]
+    request = f"{connection['method']} {connection['path']}"
+    name, key_id = (key.name, key.key_id) if key else (NO_KEY, None)
+    return Access(now, key_id, name, client, request)
+
+
+async def _starting(_: Connection, __: Receive, send: Send) -> None:
+    sentence = "The server is starting. Send the same again in a few seconds."
+    await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, sentence, [(b"retry-after", b"5")])
+
+
+async def _refuse(
+    send: Send, status: HTTPStatus, sentence: str, more: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    await send_json(send, status, {"error": sentence}, more or ())
+
+
+def _no_key(connection: Connection, keys_exist: bool) -> str:
+    if not keys_exist:
+        happened = "This server has no keys yet, so it answers on its own machine only."
+        return str(NbaError(happened, expected="a key", remedy="Run 'nba keys add' there."))
+    if not header(connection, b"authorization"):
+        return str(NbaError("No key was sent.", expected="a key", remedy=HOW))
+    happened = "The key that was sent is unknown or revoked."
+    return str(NbaError(happened, expected="a key that 'nba keys list' names", remedy=HOW))
+
+
+def _other_scope(connection: Connection, key: Key | None, need: Need) -> str:
+    name = quoted(key.name) if key else "This request"
+    scopes = ", ".join(sorted(key.scopes)) if key else "none"
+    return str(
+        NbaError(
+            f"The key {name} has the scopes {scopes}.",
+            expected=f"{need}, which {quoted(connection['path'])} needs",
+            remedy="Send a key with that scope.",
+        )
+    )

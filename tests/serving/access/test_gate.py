@@ -1,0 +1,204 @@
+"""Tests the gate as an ASGI application, with a tiny application behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from features.errors import LedgerDown
+from serving.access.access_log import read_accesses
+from serving.access.gate import (
+    AccessControl,
+    AccessMiddleware,
+    arrives_at_loopback,
+    bearer,
+    is_loopback,
+    may,
+)
+from serving.access.keys import add_key, revoke_key
+from serving.access.scopes import OTHER_PATHS, KeyScope
+
+SCOPES = {
+    "/v1/decide": KeyScope.DECIDE,
+    "/v1/customer": KeyScope.READ,
+    "/v1/forget": KeyScope.PRIVACY,
+    **OTHER_PATHS,
+}
+
+
+class Behind:
+    """Answers 200, and keeps what the gate let through."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+
+    async def __call__(self, connection: Any, receive: Any, send: Any) -> None:
+        self.seen.append(connection)
+        if connection["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"{}"})
+
+
+class Caller:
+    """Sends requests through a gate."""
+
+    def __init__(self, control: AccessControl) -> None:
+        self.behind = Behind()
+        self._gate = AccessMiddleware(self.behind, control, SCOPES)
+
+    def __call__(self, path: str, token: str = "", server: Any = ("127.0.0.1", 3000), **more: Any):
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(k.encode(), v.encode()) for k, v in bearer(token).items()]
+        connection = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "headers": headers,
+            "server": server,
+            "client": ("10.0.0.7", 999),
+            **more,
+        }
+        asyncio.run(self._gate(connection, None, send))
+        status = sent[0].get("status") if sent else None
+        body = b"".join(one.get("body", b"") for one in sent[1:])
+        return (
+            status,
+            json.loads(body or b"{}").get("error", ""),
+            dict(sent[0].get("headers", ()) if sent else ()),
+        )
+
+
+@pytest.fixture
+def control(ledger):
+    opened = AccessControl()
+    opened.open(ledger)
+    return opened
+
+
+@pytest.fixture
+def call(control):
+    return Caller(control)
+
+
+def test_without_keys_the_machine_itself_may_do_everything(call):
+    for path in SCOPES:
+        assert call(path)[0] == 200
+    assert all(may(call.behind.seen[-1], scope) for scope in KeyScope)
+
+
+def test_without_keys_nobody_else_may_do_anything(call):
+    for path in ("/v1/decide", "/v1/forget", "/docs.json", "/metrics", "/made-up"):
+        status, error, headers = call(path, server=("192.168.1.4", 3000))
+        assert status == 401 and headers[b"www-authenticate"] == b"Bearer"
+        assert error.startswith("This server has no keys yet") and "nba keys add" in error
+    assert call("/livez", server=("192.168.1.4", 3000))[0] == 200
+    assert call("/readyz", server=("192.168.1.4", 3000))[0] == 200
+    assert not may(call.behind.seen[-1], KeyScope.READ)
+
+
+def test_a_key_is_needed_on_loopback_too_once_there_is_one(call, control, ledger, now):
+    token = add_key(ledger, "shop", [KeyScope.DECIDE], now)
+    control.refresh()
+    assert call("/v1/decide", token)[0] == 200
+    assert call("/v1/decide", token, server=("192.168.1.4", 3000))[0] == 200
+    status, error, headers = call("/v1/decide")
+    assert (status, headers[b"www-authenticate"]) == (401, b"Bearer")
+    assert error.startswith("No key was sent.")
+    status, error, _ = call("/v1/decide", token + "x")
+    assert status == 401 and error.startswith("The key that was sent is unknown or revoked.")
+    status, error, _ = call("/v1/customer", token)
+    assert status == 403 and "'shop' has the scopes decide. Expected read" in error
+    assert call("/made-up", token)[0] == 200 and call("/made-up")[0] == 401
+    assert token not in error
+    revoke_key(ledger, "shop", now)
+    control.refresh()
+    assert call("/v1/decide", token)[0] == 401 and call("/v1/decide")[0] == 401
+
+
+def test_the_scheme_of_the_header_is_compared_without_case_and_others_are_no_key(
+    call, control, ledger, now
+):
+    token = add_key(ledger, "shop", [KeyScope.DECIDE], now)
+    control.refresh()
+    for sent, status in ((f"bEARER  {token} ", 200), (f"Basic {token}", 401), (token, 401)):
+        headers = [(b"authorization", sent.encode())]
+        assert call("/v1/decide", headers=headers)[0] == status
+
+
+def test_each_use_of_privacy_is_logged_with_its_status_and_no_other_is(call, control, ledger, now):
+    token = add_key(ledger, "dpo", list(KeyScope), now)
+    other = add_key(ledger, "shop", [KeyScope.DECIDE], now)
+    control.refresh()
+    assert call("/v1/forget", token)[0] == 200
+    assert call("/v1/customer", token)[0] == 200
+    assert call("/v1/forget", other)[0] == 403
+    [use] = ledger.read(lambda c: read_accesses(c, None, 10))
+    assert (use.key_name, use.client, use.request, use.status) == (
+        *("dpo", "10.0.0.7"),
+        *("POST /v1/forget", 200),
+    )
+
+
+def test_a_use_that_cannot_be_logged_does_not_happen(call, control, monkeypatch):
+    async def down(*_: Any, **__: Any) -> None:
+        raise LedgerDown("The ledger is down.", expected="an answer", remedy="Wait.")
+
+    monkeypatch.setattr(control.ledger, "write", down)
+    assert call("/v1/forget")[0] == 503
+    assert call.behind.seen == []
+
+
+def test_a_failed_request_is_logged_as_a_failure(control, ledger):
+    async def fails(*_: Any) -> None:
+        raise RuntimeError
+
+    caller = Caller(control)
+    caller._gate._app = fails
+    with pytest.raises(RuntimeError):
+        caller("/v1/forget")
+    assert [use.status for use in ledger.read(lambda c: read_accesses(c, None, 10))] == [500]
+
+
+def test_before_the_keys_are_read_only_open_paths_are_answered():
+    call = Caller(AccessControl())
+    assert call("/readyz")[0] == 200
+    status, error, headers = call("/v1/decide")
+    assert status == 503 and "starting" in error and headers[b"retry-after"] == b"5"
+    assert len(call.behind.seen) == 1
+
+
+def test_a_websocket_is_closed_and_the_start_of_the_server_passes(call):
+    assert call("/v1/decide", type="websocket")[0] is None
+    assert call.behind.seen == []
+    call("", type="lifespan")
+    assert [one["type"] for one in call.behind.seen] == ["lifespan"]
+
+
+@pytest.mark.parametrize(
+    ("server", "is_local"),
+    [
+        (("127.0.0.1", 3000), True),
+        (("127.8.0.1", 3000), True),
+        (("::1", 3000), True),
+        (("::ffff:127.0.0.1", 3000), True),
+        (("/run/nba.sock", None), True),
+        (("10.0.0.7", 3000), False),
+        (("::ffff:10.0.0.7", 3000), False),
+        (("example.org", 3000), False),
+        (None, False),
+    ],
+)
+def test_the_address_at_which_a_request_arrives_decides(server, is_local):
+    assert arrives_at_loopback({"server": server}) is is_local
+
+
+def test_hosts_that_only_this_machine_reaches():
+    assert all(map(is_loopback, ("localhost", "127.0.0.1", "[::1]", "::1", "LOCALHOST")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.1.2.3", "localhost.example.org", "")))
