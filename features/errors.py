@@ -27,12 +27,14 @@
 
 from __future__ import annotations
 
+from features.masking import masked
+
 MAX_SHOWN = 80  # characters of a value in an error sentence
 
 
 def quoted(value: object) -> str:
-    """Quote a value for an error sentence, with at most `MAX_SHOWN` characters."""
-    return truncated(repr(value))
+    """Quote a value for an error sentence, with at most `MAX_SHOWN` characters, secrets masked."""
+    return truncated(masked(repr(value)))  # an address that is cut before its host looks like none
 
 
 def truncated(text: str) -> str:
@@ -41,10 +43,13 @@ def truncated(text: str) -> str:
 
 
 class NbaError(Exception):
-    """Says what happened, what was expected, and what to do next."""
+    """Says what happened, what was expected, and what to do next; secrets are masked."""
 
     def __init__(self, happened: str, *, expected: str, remedy: str) -> None:
-        super().__init__(f"{happened} Expected {expected}. {remedy}")
+        super().__init__(masked(f"{happened} Expected {expected}. {remedy}"))
+
+    def __str__(self) -> str:
+        return masked(super().__str__())  # of those who make their sentences themselves
 
 
 class InvalidSetting(NbaError):

@@ -7,7 +7,6 @@ belongs to a business is in its YAML files.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +14,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from features.errors import InvalidSetting
+from features.masking import masked
 
 PACKAGE = Path(__file__).resolve().parent
 GROCERY = PACKAGE / "domains" / "grocery.yaml"
@@ -121,15 +121,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         name = f"NBA_{first['loc'][0]}".upper()
         known = ", ".join(f"NBA_{field}".upper() for field in Settings.model_fields)
         raise InvalidSetting(
-            f"{name} is {_shown(first['input'])!r}: {first['msg'].lower()}.",
+            f"{name} is {masked(repr(first['input']))}: {first['msg'].lower()}.",
             expected="a variable and a value that this program knows",
             remedy=f"Correct or unset it. Known variables: {known}.",
         ) from error
-
-
-def _shown(value: object) -> object:
-    """Hide a password in a value. A misspelled variable may hold an address with a password."""
-    return re.sub(r"://.*@", "://***@", value) if isinstance(value, str) else value
 
 
 def _absolute(url: str) -> str:

@@ -37,7 +37,9 @@ SUITES = {
     ],
 }
 AT_ROOT = {
-    "features": {"errors", "settings", "progress", "clock", "intervals"},
+    "features": {
+        *("errors", "masking", "private_files", "settings", "progress", "clock", "intervals"),
+    },
     "training": {"params", "contributions", "arrays"},
     "serving": {"service"},
 }

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from features.errors import InvalidSetting, LedgerDown
 from features.ledger import tables
 from features.ledger.statements import execute_text
+from features.masking import PLACEHOLDER, masked
 
 BUSY_MS = 30_000  # a writer waits for the lock this long at most
 NO_TURN_S = 45.0  # a thread waits for its unit to begin this long; longer than for the lock
@@ -35,7 +36,7 @@ DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
-URL_FORMS = "sqlite:////absolute/path.db or postgresql+psycopg://user:password@host:5432/database"
+URL_FORMS = f"sqlite:////absolute/path.db or postgresql+psycopg://{PLACEHOLDER}@host:5432/database"
 
 
 def has_no_file(url: str) -> bool:
@@ -82,8 +83,7 @@ def open_database(url: str) -> sa.Engine:
         engine = sa.create_engine(address, pool_pre_ping=True, connect_args=arguments, **common)
     except ImportError:
         raise InvalidSetting(
-            f"NBA_LEDGER_URL is {without_password(url)}, and the driver of PostgreSQL is not "
-            "installed.",
+            f"NBA_LEDGER_URL is {masked(url)}, and the driver of PostgreSQL is not installed.",
             expected="the package psycopg",
             remedy="Install it: pip install 'psycopg[binary]'.",
         ) from None
@@ -91,14 +91,6 @@ def open_database(url: str) -> sa.Engine:
     sa.event.listen(engine, "begin", _begin_postgresql)
     sa.event.listen(engine, "commit", _refuse_silent_rollback)
     return engine
-
-
-def without_password(url: str) -> str:
-    """Return an address without its password."""
-    address = sa.make_url(url)
-    if "password" in address.query:
-        address = address.update_query_dict({"password": "***"})
-    return address.render_as_string(hide_password=True)
 
 
 @contextlib.contextmanager
@@ -144,7 +136,7 @@ def not_opened(url: str, error: sa.exc.DBAPIError) -> LedgerDown:
     """Make the error of a ledger that could not be opened, with the reason of its database."""
     reason = " ".join(str(error.orig).split()).rstrip(".")
     return LedgerDown(
-        f"NBA_LEDGER_URL is {without_password(url)}; it cannot be opened: {reason}.",
+        f"NBA_LEDGER_URL is {masked(url)}; it cannot be opened: {reason}.",
         expected="a database that answers and lets us write",
         remedy="Start it, or correct the address.",
     )
@@ -163,7 +155,7 @@ def check_database(connection: sa.Connection, url: str) -> None:
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
     if encoding != "UTF8":
         raise InvalidSetting(
-            f"NBA_LEDGER_URL is {without_password(url)}; its encoding is {encoding}.",
+            f"NBA_LEDGER_URL is {masked(url)}; its encoding is {encoding}.",
             expected="UTF8",
             remedy="Create it anew: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0.",
         )
@@ -222,7 +214,7 @@ def _address(url: str) -> sa.URL:
     except sa.exc.ArgumentError:
         happened = "NBA_LEDGER_URL is not an address"  # which may hold a password
     except KeyError:
-        happened = f"NBA_LEDGER_URL is {without_password(url)}"
+        happened = f"NBA_LEDGER_URL is {masked(url)}"
     raise InvalidSetting(f"{happened}.", expected=URL_FORMS, remedy="Correct it, or unset it.")
 
 

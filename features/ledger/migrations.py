@@ -23,6 +23,7 @@ from features.errors import InvalidSetting, LedgerDown
 from features.ledger import databases, tables
 from features.ledger.connections import Connections
 from features.ledger.schema_steps import to_schema_8, to_schema_9, to_schema_10
+from features.masking import masked
 
 
 class Migration(NamedTuple):
@@ -165,7 +166,7 @@ def require_current_schema(schema: str | None, url: str) -> None:
     """
     if pending_migrations(schema, url):
         raise InvalidSetting(
-            f"NBA_LEDGER_URL is {databases.without_password(url)}; its schema is {schema}.",
+            f"NBA_LEDGER_URL is {masked(url)}; its schema is {schema}.",
             expected=f"schema {tables.SCHEMA}",
             remedy="Run 'nba migrate'; it keeps all rows. 'nba serve' runs it at its start.",
         )
@@ -185,7 +186,7 @@ def pending_migrations(schema: str | None, url: str) -> tuple[Migration, ...]:
         if schema == str(migration.schema - 1):
             return MIGRATIONS[number:]
     raise InvalidSetting(
-        f"NBA_LEDGER_URL is {databases.without_password(url)}; its schema is {schema}.",
+        f"NBA_LEDGER_URL is {masked(url)}; its schema is {schema}.",
         expected=f"schema {tables.SCHEMA}",
         remedy="Name another ledger (or another NBA_HOME) and load your tables again.",
     )
@@ -194,7 +195,7 @@ def pending_migrations(schema: str | None, url: str) -> tuple[Migration, ...]:
 def _not_migrated(url: str, schema: str, error: sa.exc.DBAPIError) -> LedgerDown:
     reason = " ".join(str(error.orig).split()).rstrip(".")
     return LedgerDown(
-        f"NBA_LEDGER_URL is {databases.without_password(url)}; its schema is still {schema}, "
+        f"NBA_LEDGER_URL is {masked(url)}; its schema is still {schema}, "
         f"because a migration failed: {reason}.",
         expected="a ledger that no other process writes to",
         remedy="Nothing was changed. Stop the other processes and run 'nba migrate' again.",

@@ -128,7 +128,7 @@ class WriterQueue:
             if sys.platform != "linux":
                 raise OSError(errno.ENOTSUP, "the queue needs locks of open files, as Linux has")
             # Whoever may write the ledger may join the queue.
-            mode = self._ledger.stat().st_mode & 0o777 if self._ledger.exists() else 0o644
+            mode = self._ledger.stat().st_mode & 0o777 if self._ledger.exists() else 0o600
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, mode)
         return self._file
 

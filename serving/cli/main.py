@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from features.masking import mask_output
+from features.private_files import keep_files_private
 from serving.cli.identity import identity
 from serving.cli.keys import access
 from serving.cli.migrate import migrate_and_say, migration
@@ -36,6 +38,15 @@ app.add_typer(migration)
 app.add_typer(deletion)
 app.add_typer(identity)
 app.add_typer(access)
+
+
+
+@app.callback()
+def begin() -> None:
+    """Keep files to their owner, and secrets out of the output, in every command."""
+    keep_files_private()
+    mask_output()
+
 
 OneModel = Annotated[str, typer.Argument(help="churn, intent or bandit.")]
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from serving.cli.terminal import out, plain_errors
+from features.private_files import open_to_others
+from serving.cli.terminal import err, out, plain_errors
 
 migration = typer.Typer()
 
@@ -26,8 +27,11 @@ def migrate(
     from features.settings import load_settings
 
     with plain_errors():
-        if not migrate_and_say(load_settings().ledger_url, _say, dry_run):
+        settings = load_settings()
+        if not migrate_and_say(settings.ledger_url, _say, dry_run):
             out.print("Nothing is to do: the ledger has the schema of this version.")
+        if found := open_to_others(settings):
+            err.print(found, markup=False, highlight=False, soft_wrap=True)
 
 
 def migrate_and_say(url: str, say: Callable[[str], None], dry_run: bool = False) -> bool:

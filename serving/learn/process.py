@@ -26,6 +26,8 @@ from features.business.domain import load_domain
 from features.clock import monotonic_s, utc_now
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
+from features.masking import mask_output
+from features.private_files import keep_files_private
 from features.settings import Settings, load_settings
 from serving.catalog.catalog_file import CatalogFile
 from serving.learn.champion_reader import ChampionReader
@@ -160,6 +162,8 @@ def _asked() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    keep_files_private()
+    mask_output()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     asked = _asked()
     if asked.until_stdin_closes:

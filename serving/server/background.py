@@ -17,6 +17,7 @@ import bentoml
 from features.clock import monotonic_s, utc_now
 from features.customers.merge_candidates import count_open
 from features.outcomes.reward_steps import RewardRules, sum_rewards
+from features.private_files import open_to_others
 from features.settings import Settings
 from features.states.set_aside import read_set_aside, set_aside_sentence, try_again
 from serving.access.gate import AccessControl
@@ -69,6 +70,8 @@ class BackgroundTasks:
 
     def start(self) -> None:
         """Start the tasks; needs a running event loop."""
+        if self._is_first_worker and (found := open_to_others(self._settings)):
+            log.warning("%s", found)
         tasks = (
             (self._settings.models_every_s, self._refresh_models),
             (self._settings.learn_every_s, self._refresh_snapshot),

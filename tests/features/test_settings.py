@@ -109,7 +109,9 @@ def test_a_value_we_cannot_use_is_named_with_its_remedy(name, value):
 
 
 def test_the_password_in_a_misspelled_variable_is_not_told():
-    with pytest.raises(InvalidSetting, match=r"NBA_LEDGR_URL is 'postgresql://\*\*\*@db") as caught:
+    with pytest.raises(
+        InvalidSetting, match=r"NBA_LEDGR_URL is 'postgresql://nba:\*\*\*@db"
+    ) as caught:
         load_settings({"NBA_LEDGR_URL": "postgresql://nba:p@ss/w0rd@db:5432/nba"})
     assert "w0rd" not in str(caught.value) and "db:5432/nba" in str(caught.value)
 

@@ -280,7 +280,7 @@ def test_an_address_of_no_database_of_ours_is_refused_with_the_shape_of_one(url,
     message = str(caught.value).replace("%2A", "*")
     assert message.startswith("NBA_LEDGER_URL is")
     assert shown in message
-    assert "postgresql+psycopg://user:password@host:5432/database" in message
+    assert "postgresql+psycopg://USER:PASSWORD@host:5432/database" in message
     assert "secret" not in message
 
 

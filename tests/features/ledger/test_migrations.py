@@ -18,6 +18,7 @@ from features.errors import InvalidSetting, LedgerDown
 from features.ledger import databases, migrations, tables
 from features.ledger.ledger import Ledger
 from features.ledger.migrations import MIGRATIONS, Migration, migrate
+from features.masking import masked
 
 RENAMED = {
     ("contacts", "said"): "outcomes_at",
@@ -299,7 +300,7 @@ def test_opening_a_ledger_of_schema_5_is_refused_with_the_command_that_helps(of_
     with pytest.raises(InvalidSetting) as caught:
         Ledger(of_schema_5)
     assert str(caught.value) == (
-        f"NBA_LEDGER_URL is {databases.without_password(of_schema_5)}; its schema is 5. "
+        f"NBA_LEDGER_URL is {masked(of_schema_5)}; its schema is 5. "
         f"Expected schema {tables.SCHEMA}. Run 'nba migrate'; it keeps all rows. "
         "'nba serve' runs it at its start."
     )
