@@ -68,7 +68,7 @@ class MaskedRecord(logging.LogRecord):
         """Return the message, masked."""
         return masked_log(super().getMessage())
 
-    @property  # type: ignore[override]
+    @property
     def exc_text(self) -> str | None:
         """The traceback that a formatter has made, masked."""
         return self._exc_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic_core import from_json
 
 from features.business.catalog import Catalog
 from features.business.decided_actions import is_removed
-from features.errors import DecisionUnknown, ModelMissing, NotRepeatable
+from features.errors import DecisionUnknown, ModelMissing, NbaError, NotRepeatable
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.audit.archive import Archive
@@ -28,6 +29,8 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import limit_inputs_of
 from serving.decide.step_results import DecisionInputs
 from training.pipeline.registry import RegistryDown
+
+log = logging.getLogger(__name__)
 
 BATCH = 500  # decisions read at once
 MAX_DIFFERENCES = 20  # in one answer
@@ -108,7 +111,7 @@ class Replay:
         try:
             repeated = self._repeat(row, record, catalog)
         except Exception as error:  # a changed catalogue or a lost model may raise anything
-            causes.append(str(error))
+            causes.append(_cause(error))
             return ReplayAnswer(decision_id=row.decision_id, identical=False, causes=causes)
         answer = repeated.model_dump_json()
         if answer == row.answer:
@@ -230,6 +233,14 @@ def _differences(then: Any, now: Any, field: str = "") -> Iterator[Difference]:
             yield from _differences(*pair, f"{field}.{index}")
     elif then != now:
         yield Difference(field=field, then=then, now=now)
+
+
+def _cause(error: Exception) -> str:
+    """Say why a decision cannot be repeated; the text of an error that is not ours is logged."""
+    if isinstance(error, NbaError):
+        return str(error)
+    log.error("A decision could not be repeated", exc_info=error)
+    return f"it could not be repeated ({type(error).__name__}); see the log"
 
 
 def _not_repeatable(decision_id: str, why: str) -> NotRepeatable:

@@ -40,7 +40,6 @@ app.add_typer(identity)
 app.add_typer(access)
 
 
-
 @app.callback()
 def begin() -> None:
     """Keep files to their owner, and secrets out of the output, in every command."""

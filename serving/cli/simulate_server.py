@@ -75,7 +75,7 @@ class ServerClient:
         except (OSError, HTTPException) as error:
             self._connection.close()
             raise InvalidSetting(
-                f"{self._url} does not answer ({error}).",
+                f"{self._url} does not answer ({type(error).__name__}).",
                 expected="a started server",
                 remedy="Start one: NBA_DOMAIN=features/domains/world.yaml nba serve",
             ) from error

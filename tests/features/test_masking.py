@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from features.errors import InvalidSetting, NbaError, quoted
 from features.masking import MaskedRecord, mask_output, masked, masked_log, masked_traceback
 
+ADDRESS = "http://user:hunter2@host"
 KEPT = (
     "sqlite:////home/me@work/a:b@c/ledger.db",
     "file:///srv/me@work/x",
@@ -119,8 +120,7 @@ def masked_output():
 
 
 def _fail():
-    address = "http://user:{}@host"  # the traceback repeats the line
-    raise ValueError(address.format("hunter2") + " is not there")
+    raise ValueError(f"{ADDRESS} is not there")  # the traceback repeats this line
 
 
 def test_every_logger_and_handler_of_the_process_is_masked(masked_output):
