@@ -118,6 +118,17 @@ def as_ledger_down(error: BaseException) -> BaseException:
     return reason
 
 
+class LedgerClosed(LedgerDown):
+    """Work was submitted to a ledger that was closed; nothing was written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server stops: the ledger is closed; nothing can be written any more.",
+            expected="a server that runs",
+            remedy="Send the same again in a second.",
+        )
+
+
 def no_turn() -> LedgerDown:
     """Make the error of a unit of work that could not begin within `NO_TURN_S`."""
     return LedgerDown(

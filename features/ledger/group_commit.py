@@ -26,6 +26,7 @@ from features.clock import monotonic_s
 from features.errors import NbaError
 from features.ledger import databases
 from features.ledger.connections import Connections
+from features.ledger.databases import LedgerClosed
 from features.ledger.unwaiting import UnwaitingConnection
 from features.ledger.writer_queue import WriterQueue
 
@@ -69,10 +70,6 @@ UNITS_S = 0.05
 
 class _UnitFailed(Exception):
     """A unit of a group raised an unexpected exception, which is the cause of this one."""
-
-
-class LedgerClosed(RuntimeError):
-    """A unit of work was submitted to a ledger that was closed."""
 
 
 class GroupCommit:
@@ -157,7 +154,7 @@ class GroupCommit:
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise LedgerClosed("the ledger is closed; nothing can be written any more")
+            raise LedgerClosed
 
     def _write_groups(self) -> None:
         group = list[Unit]()

@@ -39,6 +39,7 @@ from training.pipeline.registry import Registry
 log = logging.getLogger("nba.learner")
 
 RECOVERED_S = 60.0  # a learner that has run this long starts again after the shortest pause
+END_S = 10.0  # before a learner that was told to end is killed
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0  # between two starts
 
 
@@ -86,10 +87,18 @@ class LearnerProcess:
         )
 
     def stop(self) -> None:
-        """End the process and wait; its transactions are done or undone, so nothing is lost."""
+        """End the process and wait; its transactions are done or undone, so nothing is lost.
+
+        A process that has not ended after `END_S` is killed.
+        """
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()
-            self._child.wait(timeout=10)
+            try:
+                self._child.wait(timeout=END_S)
+            except subprocess.TimeoutExpired:
+                log.warning("The learner did not end within %s s; it is killed", END_S)
+                self._child.kill()
+                self._child.wait()
 
 
 def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import bentoml
@@ -87,14 +86,18 @@ class BackgroundTasks:
         self._tasks = [asyncio.create_task(_repeat(pause_s, task)) for pause_s, task in tasks]
 
     async def stop(self) -> None:
-        """Cancel the tasks and stop the learner."""
+        """Cancel the tasks and stop the learner, while the event loop answers what was begun.
+
+        A failure is logged and not raised: the ledger must be closed afterwards.
+        """
         for task in self._tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        self._threads.close()
-        await asyncio.to_thread(self._deletion.stop)
-        self._learner.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ends = (self._learner.stop, self._threads.close, self._deletion.stop)
+        done = await asyncio.gather(*map(asyncio.to_thread, ends), return_exceptions=True)
+        for error in done:
+            if isinstance(error, BaseException):
+                log.error("A part of the server did not stop as it should", exc_info=error)
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
         """Return the status and the body with which `/readyz` answers."""

@@ -69,8 +69,10 @@ class Components:
 
     def close(self) -> None:
         """Finish what is being written to the ledger, and close it."""
-        self.ingest.publisher.close()
-        self.ledger.close()
+        try:
+            self.ingest.publisher.close()
+        finally:
+            self.ledger.close()
 
 
 def _open_features(settings: Settings, domain: Domain) -> OnlineFeatures:

@@ -35,6 +35,7 @@ class WorkPool:
         self._most = threads + most_waiting
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"nba-{name}")
         self._calls = 0  # that wait or run
+        self._closed = False
         self._lock = threading.Lock()  # of `_calls`
         self._shared: dict[str, asyncio.Future[Any]] = {}
 
@@ -44,15 +45,22 @@ class WorkPool:
         Raises
         ------
         Overloaded
-            If too many calls wait already.
+            If too many calls wait already, or the pool was closed.
         """
         with self._lock:
+            if self._closed:
+                raise self._stopped()
             if self._calls >= self._most:
                 raise self._overloaded()
             call: Future[T] = self._executor.submit(function, *arguments)
             self._calls += 1
         call.add_done_callback(self._end_call)
-        return await asyncio.wrap_future(call)
+        try:
+            return await asyncio.wrap_future(call)
+        except asyncio.CancelledError:
+            if self._closed and call.cancelled():
+                raise self._stopped() from None
+            raise
 
     async def share(self, key: str, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function, or wait for a call with the same key that is running already.
@@ -67,7 +75,9 @@ class WorkPool:
         return await asyncio.shield(running)
 
     def close(self) -> None:
-        """Wait for the calls that run, and drop those that wait."""
+        """Wait for the calls that run, and refuse those that wait."""
+        with self._lock:
+            self._closed = True
         self._executor.shutdown(cancel_futures=True)
 
     def _end_call(self, _: object) -> None:
@@ -78,6 +88,13 @@ class WorkPool:
         del self._shared[key]
         if not ended.cancelled():
             ended.exception()  # asyncio would log it if all callers have hung up
+
+    def _stopped(self) -> Overloaded:
+        return Overloaded(
+            f"The server stops, and begins no more work for {self._name}.",
+            expected="a server that runs",
+            remedy="Send the same again in a second.",
+        )
 
     def _overloaded(self) -> Overloaded:
         return Overloaded(

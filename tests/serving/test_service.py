@@ -9,8 +9,8 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from http.client import HTTPException
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -315,13 +315,50 @@ def test_promotion_and_rollback_drop_no_request(server, home):
     assert not failures
 
 
-def test_with_mlflow_down_the_server_starts_and_says_so(grocer, tmp_path):
+def told_to_stop_while_it_answers(server: Server, file: Path) -> list[int]:
+    """Stop a server whose requests wait for its ledger; return the statuses of their answers."""
+    answers: list[int] = []
+
+    def ask(one: HTTPConnection) -> None:
+        with suppress(OSError, HTTPException):  # it was closed before the request was read
+            body = json.dumps({"decision_id": "none", "outcome": "accepted"})
+            one.request("POST", "/v1/outcomes", body, {"content-type": "application/json"})
+            answers.append(one.getresponse().status)
+
+    connections = [server.connect() for _ in range(10)]
+    idle = server.connect()
+    idle.request("GET", "/livez")
+    idle.getresponse().read()
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        threads = [threading.Thread(target=ask, args=(one,)) for one in connections]
+        for thread in threads:
+            thread.start()
+        server.wait_for(lambda: all(one.sock is not None for one in connections))
+        assert server.get("/livez")[0] == 200
+        server.process.terminate()
+        assert idle.sock.recv(1) == b""  # the worker has begun to stop
+        other.execute("ROLLBACK")
+    for thread in threads:
+        thread.join()
+    server.process.wait(20)
+    return answers
+
+
+def test_with_mlflow_down_the_server_starts_and_says_so_and_stops_while_it_answers(
+    grocer, tmp_path
+):
     home, env = copied(grocer, tmp_path)
     env |= {"NBA_MLFLOW_URI": f"http://127.0.0.1:{free_port()}", "NBA_LEARNER": "false"}
     with running(home, env) as server:
         answer = decide(server, customer_id="h1")
         assert answer["known"] and answer["actions"]
         assert any("does not answer" in text for text in answer["degraded"])
+        file = home / "ledger.db"
+        answers = told_to_stop_while_it_answers(server, file)
+        assert answers and {*answers} <= {404, 503}, server.log.read_text()
+        # SQLite deletes this file when the last connection is closed.
+        assert not file.with_name("ledger.db-wal").exists()
 
 
 def emptied(online_store: Path) -> None:

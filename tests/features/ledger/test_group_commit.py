@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from features.errors import InvalidRequest, LedgerDown
 from features.ledger import databases, group_commit, tables
-from features.ledger.group_commit import GroupCommit, LedgerClosed, Unit
+from features.ledger.databases import LedgerClosed
+from features.ledger.group_commit import GroupCommit, Unit
 from features.ledger.ledger import Ledger
 from features.ledger.writer_queue import WriterQueue
 

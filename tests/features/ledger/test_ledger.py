@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from features.errors import InvalidRequest, InvalidSetting, Overloaded
 from features.ledger import group_commit
 from features.ledger import ledger as ledger_module
-from features.ledger.group_commit import LedgerClosed
+from features.ledger.databases import LedgerClosed
 from features.ledger.ledger import Ledger
 from features.ledger.tables import (
     SCHEMA,
@@ -264,6 +264,14 @@ def test_a_closed_ledger_takes_no_more_work(ledger_url, written):
     closed.close()
     with pytest.raises(LedgerClosed, match="nothing can be written any more"):
         closed.submit(_note("late"))
+
+
+def test_an_event_loop_cannot_read_from_a_closed_ledger(ledger_url):
+    ledger = Ledger(ledger_url)
+    ledger.close()
+    for read in (ledger.read_async, ledger.read_briefly):
+        with pytest.raises(LedgerClosed, match=r"Send the same again in a second\."):
+            asyncio.run(read(lambda _: 1))
 
 
 def test_waiting_coroutines_get_their_own_results(ledger):

@@ -6,6 +6,7 @@ Two kills here; `python -m tests.bench.learner_kill --kills 20` does many, so th
 from __future__ import annotations
 
 import fcntl
+import subprocess
 from typing import Any
 
 import pytest
@@ -26,7 +27,8 @@ class Child:
     def __init__(self, arguments: Any = (), **_: Any) -> None:
         self.arguments = arguments
         self.returncode: int | None = None
-        self.terminated = False
+        self.terminated = self.killed = False
+        self.hangs = False
 
     def poll(self) -> int | None:
         return self.returncode
@@ -34,7 +36,12 @@ class Child:
     def terminate(self) -> None:
         self.terminated, self.returncode = True, -15
 
-    def wait(self, timeout: float) -> None:
+    def kill(self) -> None:
+        self.killed, self.returncode = True, -9
+
+    def wait(self, timeout: float | None = None) -> None:
+        if self.hangs and not self.killed:
+            raise subprocess.TimeoutExpired("learner", timeout or 0.0)
         assert self.returncode is not None
 
 
@@ -102,6 +109,14 @@ def test_a_learner_that_was_started_is_ended(children):
     learner.keep_alive(0.0)
     learner.stop()
     assert children[0].terminated
+
+
+def test_a_learner_that_does_not_end_is_killed(children):
+    learner = LearnerProcess()
+    learner.keep_alive(0.0)
+    children[0].hangs = True
+    learner.stop()
+    assert children[0].terminated and children[0].killed
 
 
 def test_one_learner_of_a_home_holds_its_lock(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from features.clock import utc_now
+from features.ledger.databases import LedgerClosed
 from features.outcomes.rewards import rewards
 from features.settings import load_settings
 from serving.decide.decision_setup import DecisionSetup, Models
@@ -158,3 +160,36 @@ def test_a_ledger_that_cannot_be_written_makes_the_server_not_ready(server, monk
         server.run_until(lambda: server.tasks.readiness()[0] == 503)
     _, answer = server.tasks.readiness()
     assert answer["degraded"] == ["ledger: cannot be written (OSError)"]
+
+
+def test_a_learner_that_ends_slowly_and_badly_holds_up_nobody_and_raises_nothing(
+    server, monkeypatch, caplog
+):
+    answered = threading.Event()
+
+    def stop() -> None:
+        assert answered.wait(10)  # until the event loop has answered somebody
+        raise OSError("the learner cannot be told to end")
+
+    async def story() -> None:
+        server.tasks.start()
+        monkeypatch.setattr(server.tasks._learner, "stop", stop)
+        stopping = asyncio.create_task(server.tasks.stop())
+        assert await server.components.ledger.write(lambda _: 1) == 1
+        answered.set()
+        await stopping
+
+    asyncio.run(story())
+    assert "did not stop as it should" in caplog.text
+
+
+def test_the_ledger_is_closed_whatever_fails_before(server, monkeypatch):
+    def fail() -> None:
+        raise OSError("a thread cannot be stopped")
+
+    monkeypatch.setattr(server.components.ingest.publisher, "close", fail)
+    with pytest.raises(OSError, match="a thread"):
+        server.components.close()
+    with pytest.raises(LedgerClosed):
+        server.components.ledger.submit(lambda _: 1)
+    monkeypatch.undo()

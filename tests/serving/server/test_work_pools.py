@@ -131,17 +131,19 @@ def test_a_shared_call_that_fails_does_so_for_all_and_is_made_again(pool):
     asyncio.run(story())
 
 
-def test_a_closed_pool_drops_what_waits(pool, go):
+def test_a_closed_pool_refuses_what_waits_and_what_comes(pool, go):
     made: list[str] = []
 
     async def story() -> None:
         running, waiting = await one_behind_the_other(pool, go, made)
         closing = threading.Thread(target=pool.close)
         closing.start()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(Overloaded, match=r"^The server stops, .* in a second\.$"):
             await waiting
         go.set()
         closing.join()
+        with pytest.raises(Overloaded, match="The server stops"):
+            await pool.run(made.append, "late")
         assert await running
 
     asyncio.run(story())
