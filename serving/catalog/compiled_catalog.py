@@ -6,9 +6,10 @@ and key, and never reaches a customer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -19,16 +20,24 @@ from features.errors import InvalidCondition
 from features.journeys.model_input import ModelInput
 from serving.catalog.conditions import Conditions, Formula
 from serving.catalog.decision_context import ContextReader
+from serving.catalog.expressions import Reader
+from serving.catalog.impossible import refuse_impossible, refuse_other_values
+from serving.catalog.terms import Term
 from serving.catalog.treatments import Treatment
 from training.arrays import Bools
 
-T = TypeVar("T")
 LEVELS = ("eligibility", "applicability", "suitability")
 FORMULA_NAMES = ("acceptance", "context_weight", "value", "lever", "cost")
 
 
 class CompiledCatalog:
     """A catalogue, compiled for one business.
+
+    Parameters
+    ----------
+    strict : bool
+        Whether to refuse conditions that can never hold. A catalogue of the ledger is compiled
+        without, as the values of the domain may have changed since it decided.
 
     Raises
     ------
@@ -52,7 +61,9 @@ class CompiledCatalog:
         Whether the domain has an event by which customers leave.
     """
 
-    def __init__(self, catalog: Catalog, domain: Domain, model_input: ModelInput) -> None:
+    def __init__(
+        self, catalog: Catalog, domain: Domain, model_input: ModelInput, *, strict: bool = False
+    ) -> None:
         check_against_domain(catalog, domain)
         self.catalog, self.currency = catalog, domain.currency
         self.customers_leave = domain.leaving_event is not None
@@ -65,7 +76,7 @@ class CompiledCatalog:
         self.kinds = tuple(catalog.kind_of(group) for group in self.groups)
         self.index = {name: number for number, name in enumerate(self.actions)}
         self.context_reader = ContextReader(domain, catalog, model_input)
-        self._compile(catalog)
+        self._compile(catalog, strict)
         self._treatments = {
             (name, channel): self._treatment(name, channel, content)
             for name, action in catalog.actions.items()
@@ -108,7 +119,7 @@ class CompiledCatalog:
         """Names whose values the treatment of an action on a channel needs."""
         return self._treatments[name, channel].names
 
-    def _compile(self, catalog: Catalog) -> None:
+    def _compile(self, catalog: Catalog, strict: bool) -> None:
         names, position = self.context_reader.names, dict[str, int]()
         self.rules: list[tuple[int, int, int]] = []
         keys: list[str] = []
@@ -132,18 +143,20 @@ class CompiledCatalog:
             for index, weight in enumerate(catalog.arbitration.context_weights)
         ]
         self.texts = tuple(position)
-        try:
-            self.conditions = Conditions(names, self.texts)
-        except InvalidCondition:
-            for text, key in zip(self.texts, keys, strict=True):
-                _compiled(key, lambda text=text: Conditions(names, [text]))  # type: ignore[misc]
-            raise
+        reader, terms = Reader(names), dict[str, Term]()
+        for text, key in zip(self.texts, keys, strict=True):
+            with _mistake_at(key):
+                terms[text] = reader.condition(text)
+                if strict:
+                    refuse_impossible(text, terms[text], names)
+        self.conditions = Conditions(names, self.texts, terms)
         formula = catalog.arbitration.formula
         self.formula: Formula | None = None
         if formula is not None:
-            self.formula = _compiled(
-                "arbitration.formula", lambda: Formula(names, formula, FORMULA_NAMES)
-            )
+            with _mistake_at("arbitration.formula"):
+                self.formula = Formula(names, formula, FORMULA_NAMES)
+                if strict:
+                    refuse_other_values(formula, self.formula.term, names)
 
     def _treatment(self, name: str, channel: str, content: Mapping[str, Any]) -> Treatment:
         try:
@@ -152,9 +165,10 @@ class CompiledCatalog:
             raise ValueError(f"actions.{name}.treatments.{channel}.{error}") from error
 
 
-def _compiled(key: str, compile_it: Callable[[], T]) -> T:
+@contextmanager
+def _mistake_at(key: str) -> Iterator[None]:
     try:
-        return compile_it()
+        yield
     except InvalidCondition as error:
         raise ValueError(f"{key}: an expression that we can read. {error}") from error
 
@@ -169,9 +183,11 @@ def load_compiled_catalog(path: Path, domain: Domain, model_input: ModelInput) -
     """
     made: list[CompiledCatalog] = []
     load_yaml(
-        path, Catalog, lambda catalog: made.append(CompiledCatalog(catalog, domain, model_input))
+        path,
+        Catalog,
+        lambda catalog: made.append(CompiledCatalog(catalog, domain, model_input, strict=True)),
     )
-    return made[0]
+    return made[-1]
 
 
 def load_catalog(path: Path, domain: Domain) -> Catalog:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.catalog.expressions import Names, Reader, Term
+from serving.catalog.expressions import Names, Reader
+from serving.catalog.terms import Term
 from training.arrays import Bools, Floats
 
 Texts = Mapping[str, str | None]
@@ -67,6 +68,8 @@ class Conditions:
         Names that the conditions may use.
     texts : sequence of str
         The conditions, shape (n_conditions,), in the language of `expressions`.
+    terms : mapping of str to Term, or None
+        The texts as they were parsed, if they were.
 
     Attributes
     ----------
@@ -86,9 +89,12 @@ class Conditions:
     array([False,  True])
     """
 
-    def __init__(self, names: Names, texts: Sequence[str]) -> None:
-        reader = Reader(names)
-        terms = {text: reader.condition(text) for text in dict.fromkeys(texts)}
+    def __init__(
+        self, names: Names, texts: Sequence[str], terms: Mapping[str, Term] | None = None
+    ) -> None:
+        if terms is None:
+            reader = Reader(names)
+            terms = {text: reader.condition(text) for text in dict.fromkeys(texts)}
         self.texts = tuple(texts)
         self._names_in = {text: _names_in(term) for text, term in terms.items()}
         self._plan = _Plan([terms[text] for text in texts])
@@ -128,6 +134,8 @@ class Formula:
     ----------
     names : tuple of str
         The names that the formula uses, in the order of its text.
+    term : Term
+        The formula as it was parsed.
 
     Raises
     ------
@@ -136,12 +144,12 @@ class Formula:
     """
 
     def __init__(self, names: Names, text: str, of_each: Sequence[str]) -> None:
-        term = Reader(Names({**names.kinds, **dict.fromkeys(of_each, "number")})).formula(text)
         self.text = text
-        self.names = _names_in(term)
+        self.term = Reader(Names({**names.kinds, **dict.fromkeys(of_each, "number")})).formula(text)
+        self.names = _names_in(self.term)
         self._of_each = tuple(of_each)
         self._position = names.position
-        self._plan = _Plan([term])
+        self._plan = _Plan([self.term])
 
     def values(self, vectors: Mapping[str, Floats], numbers: Floats, texts: Texts) -> Floats:
         """The formula's value for each action, shape (n,).

@@ -21,7 +21,8 @@ from features.business.catalog import Catalog
 from features.business.domain import STAGES, Domain, slug
 from features.errors import InvalidRequest, quoted
 from features.journeys.model_input import ModelInput
-from serving.catalog.expressions import Kind, Names
+from serving.catalog.expressions import Names
+from serving.catalog.terms import Kind
 from training.arrays import Floats
 
 
@@ -115,7 +116,22 @@ class ContextReader:
                 f"context: names that are free; {duplicates[0]} would mean two things in "
                 "a condition"
             )
-        self.names = Names(dict(kinds))
+        self.names = Names(
+            dict(kinds),
+            values={
+                **categories,
+                "channel": tuple(domain.channels),
+                "stage": STAGES,
+                "intent": tuple(domain.intents),
+            },
+            ranges={
+                "hour": (0.0, 24.0 - 1 / 60),
+                "weekday": (1.0, 7.0),
+                **dict.fromkeys(
+                    ["churn", *(f"intent_{slug(name)}" for name in domain.intents)], (0.0, 1.0)
+                ),
+            },
+        )
 
     def context(self, sent: Mapping[str, Any]) -> dict[str, Any]:
         """Check a caller's context and keep the keys that the catalogue describes.

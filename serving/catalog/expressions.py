@@ -20,20 +20,28 @@ therefore refused by a regular expression, before the library reads the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from math import isfinite
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from rule_engine import Context, DataType, Rule, ast
 from rule_engine.errors import EngineError, RuleSyntaxError, SymbolResolutionError
 
 from features.errors import InvalidCondition
+from serving.catalog.terms import (
+    NO,
+    NULL,
+    YES,
+    InvalidExpression,
+    Kind,
+    Term,
+    balanced,
+    operation,
+    too_deep,
+)
 
-Kind = Literal["number", "text", "truth"]
-
-MAX_LENGTH = 500  # characters: bounds the time to parse a text
-MAX_DEPTH = 30  # nested operations: bounds the time to compute a term
+MAX_LENGTH = 500  # characters: bounds the time to parse a text; `terms` bounds the rest
 _LANGUAGE = re.compile(
     r"""(?: [ \t\n]+
     | (?:and|or|not|in)\b
@@ -43,6 +51,8 @@ _LANGUAGE = re.compile(
     | [=!<>]= | <(?!<) | >(?!>) | \*(?!\*) | /(?!/) | \?\? | [-+()\[\],?:] )*+""",
     re.VERBOSE | re.ASCII,
 )
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+_LIST_IN_LIST = re.compile(r"\[[^\]]*\[")
 _KIND_TEXT = {"number": "a number", "text": "a text", "truth": "true or false", "null": "null"}
 _REMEDY = {
     "number": "Ask about texts, truths and null with == or !=; (consent ? 1 : 0) is a number.",
@@ -66,6 +76,10 @@ class Names:
     ----------
     kinds : mapping of str to Kind
         In the order of the numbers of a decision context, where a truth is 0 or 1.
+    values : mapping of str to tuple of str
+        All values of those texts that cannot have other ones.
+    ranges : mapping of str to (lowest, highest)
+        Of those numbers that cannot lie outside; both bounds can occur.
 
     Attributes
     ----------
@@ -73,36 +87,17 @@ class Names:
         Position of each number or truth in the numbers; texts are passed by name.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind]) -> None:
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        values: Mapping[str, tuple[str, ...]] | None = None,
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         self.kinds = dict(kinds)
+        self.values = dict(values or {})
+        self.ranges = dict(ranges or {})
         in_row = (name for name, kind in kinds.items() if kind != "text")
         self.position = {name: index for index, name in enumerate(in_row)}
-
-
-class Term(NamedTuple):
-    """A part of an expression: a name, a constant, or an operation on other terms.
-
-    Equal parts of many expressions are equal terms, so they are computed once.
-    """
-
-    op: str  # "name", "constant", or a key of `OPERATIONS`
-    kind: Kind | Literal["null"]
-    of: tuple[Term, ...] = ()
-    value: str | float = ""
-
-    def parts(self) -> Iterator[Term]:
-        """All terms within the term, and at last the term itself."""
-        for part in self.of:
-            yield from part.parts()
-        yield self
-
-
-_NULL = Term("constant", "null")
-_NO, _YES = Term("constant", "truth", (), 0.0), Term("constant", "truth", (), 1.0)
-
-
-class _InvalidExpression(Exception):
-    """The mistake, the expectation and the remedy; `InvalidCondition` adds the text."""
 
 
 class Reader:
@@ -132,11 +127,8 @@ class Reader:
     def _read(self, text: str, kind: Kind) -> Term:
         try:
             _refuse_other_syntax(text)
-            term = _of_kind(kind, self._term(Rule(text, self._context).statement.expression))
-            if _depth(term) > MAX_DEPTH:
-                raise RecursionError
-            return term
-        except _InvalidExpression as invalid:
+            return _of_kind(kind, self._term(Rule(text, self._context).statement.expression))
+        except InvalidExpression as invalid:
             wrong, expected, remedy = invalid.args
         except SymbolResolutionError as error:
             wrong, expected, remedy = self._unknown(error.symbol_name)
@@ -145,8 +137,7 @@ class Reader:
             wrong, expected = f"cannot be read at {at}", "an expression such as churn > 0.3"
             remedy = "Look for a missing operator, quote or bracket there."
         except RecursionError:
-            wrong, expected = "nests too deep", f"at most {MAX_DEPTH} operations in one another"
-            remedy = "Split it, or take out what is not needed."
+            wrong, expected, remedy = too_deep().args
         except (EngineError, ArithmeticError) as error:
             why = getattr(error, "message", "") or type(error).__name__
             wrong, expected = f"cannot be computed ({why})", "constants that go together"
@@ -167,36 +158,36 @@ class Reader:
             case ast.SymbolExpression(name=name):
                 return Term("name", self._kinds[name], (), name)
             case ast.NullExpression():
-                return _NULL
+                return NULL
             case ast.BooleanExpression(value=value):
-                return _YES if value else _NO
+                return YES if value else NO
             case ast.FloatExpression(value=value) if isfinite(value):
                 return Term("constant", "number", (), float(value))
             case ast.FloatExpression():
-                raise _InvalidExpression(
+                raise InvalidExpression(
                     "has a number too large", "at most 1e308", "Write a smaller one."
                 )
             case ast.StringExpression(value=value):
                 return Term("constant", "text", (), value)
             case ast.LogicExpression(type=op):
-                return _balanced(op, [self._truth(part) for part in _operands(op, node)])
+                return balanced(op, [self._truth(part) for part in _operands(op, node)])
             case ast.UnaryExpression(type="not", right=right):
-                return Term("not", "truth", (self._truth(right),))
+                return operation("not", "truth", self._truth(right))
             case ast.UnaryExpression(right=right):
-                return Term("minus", "number", (self._number(right),))
+                return operation("minus", "number", self._number(right))
             case ast.ContainsExpression(member=member, container=ast.ArrayExpression(value=listed)):
                 return _membership(self._term(member), [self._term(item) for item in listed])
             case ast.ArithmeticComparisonExpression(type=op, left=left, right=right):
-                return Term(op, "truth", (self._number(left), self._number(right)))
+                return operation(op, "truth", self._number(left), self._number(right))
             case ast.ComparisonExpression(type=op, left=left, right=right):
                 return _equality(op, self._term(left), self._term(right))
             case ast.BinaryExpressionBase(type=op, left=left, right=right):
-                return Term(op, "number", (self._number(left), self._number(right)))
+                return operation(op, "number", self._number(left), self._number(right))
             case ast.CoalesceExpression(left=left, right=right):
                 return _branch("coalesce", self._term(left), self._term(right))
             case ast.TernaryExpression(condition=asked, case_true=yes, case_false=no):
                 return _branch("choose", self._term(yes), self._term(no), self._truth(asked))
-        raise _InvalidExpression(
+        raise InvalidExpression(
             f"has {_UNSUPPORTED.get(type(node), type(node).__name__)}",
             "comparisons, arithmetic and lists of constants after 'in'",
             "Write it with these; the rest of rule-engine's language is left out on purpose.",
@@ -211,15 +202,21 @@ class Reader:
 
 def _refuse_other_syntax(text: str) -> None:
     if len(text) > MAX_LENGTH:
-        raise _InvalidExpression(
+        raise InvalidExpression(
             f"is {len(text)} characters long",
             f"at most {MAX_LENGTH}",
             "Split it: all conditions of a list must hold.",
         )
+    if _LIST_IN_LIST.search(_QUOTED.sub("", text)):  # the library walks it once for each level
+        raise InvalidExpression(
+            "has a list within a list",
+            "a list of constants after 'in'",
+            "Write the constants of both into one list.",
+        )
     rest = _LANGUAGE.sub("", text, count=1)
     if rest:
         first = re.findall(r"\w+|.{1,2}", rest, re.DOTALL)[0]
-        raise _InvalidExpression(
+        raise InvalidExpression(
             f"has {first} at character {len(text) - len(rest) + 1}",
             "names, numbers, texts in quotes, and or not in true false null, "
             "== != < <= > >= + - * / ?? ? : ( ) [ ] and commas",
@@ -241,21 +238,17 @@ def _described(term: Term) -> str:
 
 def _of_kind(kind: Kind, term: Term) -> Term:
     if term.kind != kind:
-        raise _InvalidExpression(
+        raise InvalidExpression(
             f"has {_described(term)}", f"{_KIND_TEXT[kind]} in its place", _REMEDY[kind]
         )
     if kind == "truth" and term.op in _MAY_BE_UNKNOWN:
-        return Term("eq", "truth", (term, _YES))
+        return operation("eq", "truth", term, YES)
     return term
-
-
-def _depth(term: Term) -> int:
-    return max((1 + _depth(part) for part in term.of), default=0)
 
 
 def _check_same_kind(left: Term, right: Term) -> None:
     if left.kind != right.kind or left.kind == "null":
-        raise _InvalidExpression(
+        raise InvalidExpression(
             f"puts {_described(left)} beside {_described(right)}",
             "two values of one kind",
             "Texts stand in quotes, numbers do not.",
@@ -263,26 +256,26 @@ def _check_same_kind(left: Term, right: Term) -> None:
 
 
 def _equality(op: str, left: Term, right: Term) -> Term:
-    if _NULL in (left, right):
-        unknown = Term("unknown", "truth", (left if right == _NULL else right,))
-        return unknown if op == "eq" else Term("not", "truth", (unknown,))
+    if NULL in (left, right):
+        unknown = operation("unknown", "truth", left if right == NULL else right)
+        return unknown if op == "eq" else operation("not", "truth", unknown)
     _check_same_kind(left, right)
-    return Term(op, "truth", (left, right))
+    return operation(op, "truth", left, right)
 
 
 def _membership(member: Term, listed: Sequence[Term]) -> Term:
     if not listed or any(item.op != "constant" or item.kind == "null" for item in listed):
-        raise _InvalidExpression(
+        raise InvalidExpression(
             "has an empty list, or more than constants in it",
             "such as in ['gold', 'silver'] or in [1, 2]",
             "Ask for names and null with == and or.",
         )
-    return _balanced("or", [_equality("eq", member, item) for item in listed])
+    return balanced("or", [_equality("eq", member, item) for item in listed])
 
 
 def _branch(op: str, one: Term, other: Term, *asked: Term) -> Term:
     _check_same_kind(one, other)
-    return Term(op, one.kind, (*asked, one, other))
+    return operation(op, one.kind, *asked, one, other)
 
 
 def _operands(op: str, node: Any) -> list[Any]:
@@ -290,11 +283,3 @@ def _operands(op: str, node: Any) -> list[Any]:
     if isinstance(node, ast.LogicExpression) and node.type == op:
         return [*_operands(op, node.left), *_operands(op, node.right)]
     return [node]
-
-
-def _balanced(op: str, terms: Sequence[Term]) -> Term:
-    """Join terms in a balanced tree, because each level of depth costs time in a plan."""
-    if len(terms) == 1:
-        return terms[0]
-    half = len(terms) // 2
-    return Term(op, "truth", (_balanced(op, terms[:half]), _balanced(op, terms[half:])))

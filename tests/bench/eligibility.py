@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from serving.catalog.conditions import Conditions, Texts
-from serving.catalog.expressions import Kind, Names
+from serving.catalog.expressions import Names
+from serving.catalog.terms import Kind
 from training.bandit.exploration import ThompsonProbabilities
 
 ACTIONS, EACH, ALLOWED_MS, PROBABILITIES_MS = 1000, 3, 1.0, 5.0

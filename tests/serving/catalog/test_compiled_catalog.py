@@ -90,6 +90,24 @@ def test_a_condition_that_cannot_be_read_is_refused(load, condition):
     assert sentence.startswith("actions.discount.eligibility.0 is ")
 
 
+def test_a_condition_that_can_never_hold_is_refused_with_the_values(load):
+    sentence, line = refused(load, actions__discount__eligibility=["known", "plan == 'Plus'"])
+    assert sentence.startswith("actions.discount.eligibility.1 is \"plan == 'Plus'\".")
+    assert "Expected one of 'basic', 'plus'. Did you mean 'plus'?" in sentence
+    assert line == "- plan == 'Plus'"
+    for text in ("stage == 'using'", "channel == 'fax'", "churn > 30", "weekday == 0"):
+        assert text in refused(load, actions__discount__suitability=[text])[0]
+    sentence, _ = refused(load, arbitration__formula="stage == 'used' ? value : 0")
+    assert "Did you mean 'use'?" in sentence
+
+
+def test_a_catalogue_of_the_ledger_may_name_values_that_the_domain_no_longer_has(load, toy_domain):
+    content = load().catalog.model_dump(mode="json", by_alias=True)
+    content["actions"]["discount"]["eligibility"] = ["plan == 'gone'"]
+    old = Catalog.model_validate(content)
+    assert CompiledCatalog(old, toy_domain, ModelInput(toy_domain)).texts == ("plan == 'gone'",)
+
+
 def test_a_context_weight_and_a_formula_are_checked_too(load):
     weight = [{"when": "stage == 'use'", "weight": 2}, {"when": "nonsense", "weight": 2}]
     sentence, _ = refused(load, arbitration__context_weights=weight)
