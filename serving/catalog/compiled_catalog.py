@@ -20,8 +20,9 @@ from features.errors import InvalidCondition
 from features.journeys.model_input import ModelInput
 from serving.catalog.conditions import Conditions, Formula
 from serving.catalog.decision_context import ContextReader
+from serving.catalog.declared_values import refuse_other_values
 from serving.catalog.expressions import Reader
-from serving.catalog.impossible import refuse_impossible, refuse_other_values
+from serving.catalog.impossible import refuse_impossible
 from serving.catalog.terms import Term
 from serving.catalog.treatments import Treatment
 from training.arrays import Bools

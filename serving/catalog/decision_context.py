@@ -26,6 +26,9 @@ from serving.catalog.terms import Kind
 from training.arrays import Floats
 
 
+_CLOCK_RANGES = {"hour": (0.0, 24 - 1 / 60), "weekday": (1.0, 7.0)}
+
+
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """The values that a request and the predictions add to the features.
@@ -116,21 +119,11 @@ class ContextReader:
                 f"context: names that are free; {duplicates[0]} would mean two things in "
                 "a condition"
             )
+        probabilities = ("churn", *(f"intent_{slug(intent)}" for intent in self._intents))
         self.names = Names(
             dict(kinds),
-            values={
-                **categories,
-                "channel": tuple(domain.channels),
-                "stage": STAGES,
-                "intent": tuple(domain.intents),
-            },
-            ranges={
-                "hour": (0.0, 24.0 - 1 / 60),
-                "weekday": (1.0, 7.0),
-                **dict.fromkeys(
-                    ["churn", *(f"intent_{slug(name)}" for name in domain.intents)], (0.0, 1.0)
-                ),
-            },
+            {**categories, **_declared_texts(domain)},
+            {**_CLOCK_RANGES, **dict.fromkeys(probabilities, (0.0, 1.0))},
         )
 
     def context(self, sent: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,3 +203,8 @@ class ContextReader:
             if row[days] < newest:  # nan where no such journey is open
                 best, newest = int(row[stage]), row[days]
         return None if best is None else STAGES[best]
+
+
+def _declared_texts(domain: Domain) -> dict[str, tuple[str, ...]]:
+    """All values of the texts, beside attributes, that can have no other ones."""
+    return {"channel": tuple(domain.channels), "stage": STAGES, "intent": tuple(domain.intents)}
