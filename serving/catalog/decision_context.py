@@ -25,7 +25,6 @@ from serving.catalog.expressions import Names
 from serving.catalog.terms import Kind
 from training.arrays import Floats
 
-
 _CLOCK_RANGES = {"hour": (0.0, 24 - 1 / 60), "weekday": (1.0, 7.0)}
 
 
