@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain, load_domain
+from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.locks import file_lock
 from serving.catalog.compiled_catalog import load_catalog
@@ -27,6 +28,7 @@ from tests.server import Server, running
 TOY, SHOP = Path(__file__).parent / "toy", Path(__file__).parent / "shop"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+SECRET = "1" * 64  # of the ledgers of tests
 
 # Files that share a started server: one worker of pytest-xdist runs them all, one after the other.
 FIRST_DAY = (
@@ -133,6 +135,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marked = metafunc.definition.get_closest_marker("databases")
     if marked and "ledger_url" in metafunc.fixturenames:
         metafunc.parametrize("ledger_url", marked.args, indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _known_secrets() -> Iterator[None]:
+    """Ledgers of this process share their secrets, so that an id draws the same in each run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("features.ledger.ledger.new_secret", lambda: SECRET)
+        yield
 
 
 @pytest.fixture
@@ -252,6 +262,8 @@ def _made_once(
         if not there:
             done = nba(command, env)
             assert done.returncode == 0, done.stdout + done.stderr
+            with closing(Ledger(f"sqlite:///{folder / 'home' / 'ledger.db'}")) as made:
+                made.write_now(lambda c: tables.set_meta(c, tables.DRAW_SECRET, SECRET))
             said.write_text(done.stdout, encoding="utf-8")
     return Built(folder, folder / "home", env, said.read_text(encoding="utf-8"))
 

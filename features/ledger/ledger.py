@@ -270,5 +270,10 @@ def _create(connection: sa.Connection, url: str) -> None:
     databases.check_database(connection, url)
     tables.metadata.create_all(connection)
     tables.insert_new(connection, tables.meta, [{"key": "schema", "value": tables.SCHEMA}])
-    salt = {"key": "salt", "value": secrets.token_hex(32)}
-    tables.insert_new(connection, tables.meta, [salt])
+    for name in ("salt", tables.DRAW_SECRET):  # kept if they are there
+        tables.insert_new(connection, tables.meta, [{"key": name, "value": new_secret()}])
+
+
+def new_secret() -> str:
+    """Draw a secret of a ledger: 64 hexadecimal digits."""
+    return secrets.token_hex(32)

@@ -33,6 +33,7 @@ from features.ledger.identity_tables import merge_candidates as merge_candidates
 from features.ledger.statements import Statement
 
 FOLDED_EVENTS = "folded events"  # of a connection: number that its transaction has refolded
+DRAW_SECRET = "draw secret"  # key of `meta`: mixed into the random number of each decision
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
 ROW_BY_ROW = 2  # up to so many rows are written one by one; their columns may differ
 SCHEMA = "10"  # raised by one, with a step in `migrations`, when a table changes

@@ -207,6 +207,7 @@ def inputs_from_record(
     sent = record["request"] | ({"explain": True} if explain else {})
     return DecisionInputs(
         decision_id=row.decision_id,
+        seed=record.get("seed", row.decision_id),
         request=DecideRequest.model_validate(sent),
         keys=(),
         customer_id=answer["customer_id"],

@@ -6,6 +6,7 @@ any work is done.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -61,6 +62,46 @@ def _check_plain(value: Any, depth: int) -> None:
             _check_plain(part, depth + 1)
     elif not isinstance(value, str | bool | None) and not is_finite_number(value):
         raise ValueError("has a number that is not finite; send another, or a text")
+
+
+# The fields of a request that may change the decision, beside whom it is about. `explain` changes
+# only what is told of the decision.
+_DECIDING = ("channel", "placement", "slots", "context", "actions", "exclude", "activate")
+
+
+def differing_field(request: DecideRequest, kept: Mapping[str, Any]) -> str | None:
+    """Name the first field in which a request differs from a logged one; None if none differs.
+
+    Parameters
+    ----------
+    kept
+        The logged request as JSON; a field that is not there had its default value.
+    """
+    sent = request.model_dump(mode="json", include={*_DECIDING})
+    for name in _DECIDING:
+        then = kept.get(name, DecideRequest.model_fields[name].default)
+        now = sent[name]
+        if name == "context":
+            every = dict.fromkeys([*then, *now])
+            other = (key for key in every if not _is_same(then.get(key), now.get(key)))
+            key = next(other, None)
+            if key is not None:
+                return f"context.{key}"
+        elif name in ("actions", "exclude") and then is not None and now is not None:
+            if {*then} != {*now}:  # their order decides nothing
+                return name
+        elif then != now:
+            return name
+    return None
+
+
+def _is_same(then: Any, now: Any) -> bool:
+    """Compare two JSON values; unlike in Python, a number is not a boolean."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        return then.keys() == now.keys() and all(_is_same(then[key], now[key]) for key in then)
+    if isinstance(then, list) and isinstance(now, list):
+        return len(then) == len(now) and all(map(_is_same, then, now))
+    return isinstance(then, bool) is isinstance(now, bool) and bool(then == now)
 
 
 class ChosenAction(BaseModel):

@@ -166,7 +166,7 @@ def _fill_slots(
         )
         probabilities_of_slot.append(chances)
         slot = f"#{len(draws) + 1}" if draws else ""
-        index = draw(chances, f"{inputs.decision_id}{slot}")
+        index = draw(chances, f"{inputs.seed}{slot}")
         if index == no_action and draws:
             break
         best = np.fmax.reduce(left)  # passes over nan, as `nanmax` does, in a tenth of the time

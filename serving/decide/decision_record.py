@@ -10,18 +10,18 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from features.business.catalog import NO_ACTION
 from features.business.decided_actions import without_other_keys
 from features.customers.contacts import note_contacts
-from features.errors import DecisionConflict
+from features.errors import DecisionConflict, truncated
 from features.identity.tombstones import find_customer
 from features.ledger import tables
 from features.ledger.statements import Statement
 from features.ledger.unwaiting import version_of
 from features.outcomes.silence import queue_silences
-from serving.contract.decisions import Decision
+from serving.contract.decisions import Decision, differing_field
 from serving.decide.choice import select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import read_limit_inputs, record_of_account, still_valid
@@ -77,7 +77,7 @@ def append_selected(
     Raises
     ------
     DecisionConflict
-        If ``decision_id`` was used for another customer or channel.
+        If ``decision_id`` was used for another customer, or with another request.
     """
     setup, inputs, scored = complete.setup, complete.inputs, complete.scored
     if _unchanged(connection, inputs):
@@ -204,6 +204,8 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
         "removed": complete.selected.rules,
         **({"features_problem": inputs.features_problem} if inputs.features_problem else {}),
         **({"left_at": inputs.left_at} if inputs.left_at else {}),
+        # The draw of decisions without a seed, of former versions, was seeded by their id.
+        **({"seed": inputs.seed} if inputs.seed != inputs.decision_id else {}),
         # Compared with the outcomes when they come: the experts' weights follow from the errors.
         "experts": {name: experts[:, index[name]].tolist() for name in days},
         **_candidates(complete),
@@ -256,16 +258,35 @@ def _earlier(connection: sa.Connection, inputs: DecisionInputs) -> Decision | No
     """Find the decision that was already made under the caller's id; an id that we drew is new."""
     if not inputs.request.decision_id:
         return None
-    columns, channel = tables.decisions.c, inputs.request.channel
-    query = sa.select(columns.answer, columns.customer_id, columns.channel)
+    columns = tables.decisions.c
+    read = (columns.customer_id, columns.channel, columns.served, columns.activation)
+    query = sa.select(*read, columns.record, columns.answer)
     found = connection.execute(query.where(columns.decision_id == inputs.decision_id)).first()
     if found is None:
         return None
-    if (found.customer_id, found.channel) != (inputs.customer_id, channel) or found.answer is None:
+    if (difference := _difference(found, inputs)) is not None:
         raise DecisionConflict(
-            f"decision_id {inputs.decision_id!r} was used for customer {found.customer_id!r} "
-            f"on {found.channel!r}.",
+            f"decision_id {inputs.decision_id!r} was used {difference}.",
             expected="one id for one decision",
             remedy="Send a new decision_id, or none.",
         )
     return Decision.model_validate_json(found.answer)
+
+
+def _difference(found: Any, inputs: DecisionInputs) -> str | None:
+    """Describe the difference between a logged decision and a request with its id; None: none.
+
+    It shows nothing of the logged decision, which may be another customer's.
+    """
+    if found.customer_id != inputs.customer_id:
+        return "for another customer"
+    if found.answer is not None:
+        kept = from_json(found.record)["request"]
+    else:  # imported, or its record was removed by retention
+        deferred = found.record is not None and (found.activation is not None or not found.served)
+        kept = inputs.request.model_dump(mode="json")
+        kept |= {"channel": found.channel, "activate": not deferred}
+    field = differing_field(inputs.request, kept)
+    if field is not None:
+        return f"with another {truncated(field)}"
+    return None if found.answer is not None else "for a decision whose answer is not kept"

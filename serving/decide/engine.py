@@ -61,7 +61,7 @@ class Engine:
         CustomerForgotten
             If the customer was erased.
         DecisionConflict
-            If ``decision_id`` was used for another customer or channel.
+            If ``decision_id`` was used for another customer, or with another request.
         """
         setup = self.setup  # the same for the whole decision, even if it is replaced meanwhile
         keys, decision_id = self.inputs.check(request), new_decision_id(request, now)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -15,6 +17,7 @@ from features.errors import InvalidRequest
 from features.identity.keys import KeyNormalizer
 from features.identity.tombstones import Found, find_customer
 from features.journeys.model_input import ModelInput
+from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
 from features.ledger.unwaiting import Version, version_of
@@ -40,6 +43,7 @@ class InputReader:
     model_input: ModelInput
     features: Features
     ledger: Ledger
+    _secret: str = field(default="", init=False, repr=False)
 
     @cached_property
     def normalizer(self) -> KeyNormalizer:
@@ -66,6 +70,9 @@ class InputReader:
             connection: sa.Connection,
         ) -> tuple[Version | None, Found, Mapping[str, bool]]:
             version = version_of(connection)  # before all that is read
+            if not self._secret:  # it never changes
+                self._secret = tables.get_meta(connection, tables.DRAW_SECRET) or ""
+                assert self._secret  # `Ledger` has made it when it was opened
             found = find_customer(connection, keys)
             agreed = consents_on(connection, self.domain, setup, found.customer_id, request.channel)
             return version, found, agreed
@@ -77,6 +84,7 @@ class InputReader:
         known, row = is_known(self.model_input, found), feature_row(self.model_input, found, now)
         return DecisionInputs(
             decision_id=decision_id,
+            seed=draw_seed(self._secret, decision_id),
             request=request,
             keys=keys,
             customer_id=customer_id,
@@ -107,6 +115,15 @@ class InputReader:
                 remedy="Correct it, or add the channel to the domain file.",
             )
         return self.normalizer.asked(request.customer_id, request.identifiers)
+
+
+def draw_seed(secret: str, decision_id: str) -> str:
+    """Mix a secret of the ledger into the id of a decision, so that no caller can foresee its draw.
+
+    A caller may choose the id, and would else search for one that draws what the caller likes; the
+    logged probabilities would not be those of the draw (HMAC, RFC 2104, with SHA-256).
+    """
+    return hmac.new(secret.encode(), decision_id.encode(), hashlib.sha256).hexdigest()
 
 
 def new_decision_id(request: DecideRequest, now: datetime) -> str:

@@ -34,6 +34,8 @@ class DecisionInputs:
     keys : tuple of str
         The keys of the request that say about whom it is, as they are spelled; empty when a
         logged decision is made again.
+    seed : str
+        The random number of the draw is its hash; see `serving.decide.inputs.draw_seed`.
     subject : str
         The key, or the node of a device, under which the decision is stored. A merge changes whose
         decision it is, never its subject.
@@ -55,6 +57,7 @@ class DecisionInputs:
     """
 
     decision_id: str
+    seed: str
     request: DecideRequest
     keys: tuple[str, ...]
     customer_id: str

@@ -41,6 +41,7 @@ from training.params import load_params
 
 SMALL = {"rounds": 8, "num_leaves": 5, "min_child_samples": 20, "learning_rate": 0.2}
 WIDTH = 14  # of the bandit's vectors: an action costs its square
+SECRET = "1" * 64  # mixed into the draws
 
 
 class Online:
@@ -96,6 +97,7 @@ class Live:
         self.params = load_params()
         self.input = ModelInput(domain)
         self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
+        self.ledger.write_now(lambda c: tables.set_meta(c, tables.DRAW_SECRET, SECRET))
         self.online = Online(domain)
         self.registry: Any = Folders(folder / "models", {})
         keep_catalog(self.ledger, catalog, now)

@@ -8,9 +8,11 @@ does so says which and why, and brings `KINDS` and `ROWS` of `test_behaviour.py`
 here. The grocer's home is one that `nba quickstart` has built; without it, the households stay as
 they are kept.
 
-Everything is seeded, with a clock of its own: the same program makes the same answers. Only the
-salt of each ledger is new. The ledgers are of the schema of the day; when it has changed, whoever
-renews them gives up the ledger that a migration can be tested on, and keeps that elsewhere before.
+Everything is seeded, with a clock of its own and a known secret for the draws: the same program
+makes the same answers. Only the salt of each ledger is new. The ledgers are of the schema of the
+day; when it has changed, whoever renews them gives up the ledger that a migration can be tested on,
+and keeps that elsewhere before. The draws of what is kept were seeded by the decision id alone, as
+until schema 9: whoever renews them loses that too.
 """
 
 from __future__ import annotations

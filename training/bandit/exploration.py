@@ -218,13 +218,14 @@ def _smallest(chance: Floats, limit: float, at_most: float) -> Bools:
     return small
 
 
-def draw(probabilities: Floats, decision_id: str) -> int:
-    """Draw an index by the probabilities; the same ``decision_id`` always draws the same one.
+def draw(probabilities: Floats, seed: str) -> int:
+    """Draw an index by the probabilities; the same ``seed`` always draws the same one.
 
-    The hash of the id is the uniform random number. So a decision can be replayed from its record,
-    and a repeated request cannot draw twice.
+    The hash of the seed is the uniform random number, so a decision can be replayed from its
+    record. The seed must not be known to whoever chooses among several: the probabilities would
+    not be those of the draw.
     """
-    digest = hashlib.sha256(decision_id.encode()).digest()
+    digest = hashlib.sha256(seed.encode()).digest()
     uniform = int.from_bytes(digest[:7], "big") / 2**56
     index = int(probabilities.cumsum().searchsorted(uniform, side="right"))
     # The sum may be below 1 by a rounding error; then it is the last allowed action.

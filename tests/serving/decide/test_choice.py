@@ -25,7 +25,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
-from serving.decide import choice
+from serving.decide import choice, inputs
 from tests.serving.fakes import FakeModels, engine_of
 from training.bandit.stacking import Prediction
 
@@ -368,8 +368,10 @@ def best_is_logged(monkeypatch):
 
 def drawn_by_the_customer(monkeypatch):
     """The same number for each decision of a customer."""
-    draw = choice.draw
-    monkeypatch.setattr(choice, "draw", lambda chances, seed: draw(chances, seed.split("-")[0]))
+    of_decision = inputs.draw_seed
+    monkeypatch.setattr(
+        inputs, "draw_seed", lambda secret, name: of_decision(secret, name.split("-")[0])
+    )
 
 
 def slots_share_a_number(monkeypatch):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
+from features.business.decided_actions import shortened_record
 from features.errors import DecisionConflict
 from features.identity.links import link
 from features.ledger import tables
+from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest
 from serving.decide.choice import score
 from serving.decide.decision_record import select_and_append
+from serving.decide.inputs import draw_seed
+from tests.conftest import SECRET
 from tests.decided import put_imported
 from tests.serving.fakes import (
     decide,
@@ -23,13 +28,98 @@ from tests.serving.fakes import (
     swap,
 )
 
+ASKED = {"decision_id": "d1", "placement": "home", "context": {"page": "offers", "visits": 1}}
 
-@pytest.mark.parametrize("other", [{"customer_id": "c2"}, {"channel": "phone"}])
-def test_an_id_used_for_somebody_or_somewhere_else_is_a_conflict(engine, ledger, now, other):
-    decide(engine, now, decision_id="d1")
-    with pytest.raises(DecisionConflict, match="'d1' was used for customer 'c1' on 'app'"):
-        decide(engine, now, decision_id="d1", **other)
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        ({"customer_id": "c2", "channel": "phone"}, "for another customer"),
+        ({"channel": "phone"}, "with another channel"),
+        ({"placement": None}, "with another placement"),
+        ({"slots": 3}, "with another slots"),
+        ({"context": {"page": "help", "visits": 1}}, "with another context.page"),
+        ({"context": {"page": "offers", "visits": True}}, "with another context.visits"),
+        ({"context": {"page": "offers", "visits": 1, "more": [1]}}, "with another context.more"),
+        ({"context": {}}, "with another context.page"),
+        ({"actions": ["discount"]}, "with another actions"),
+        ({"exclude": ["discount"]}, "with another exclude"),
+        ({"activate": False}, "with another activate"),
+    ],
+)
+def test_an_id_used_for_another_request_is_a_conflict(engine, ledger, now, other, difference):
+    decide(engine, now, **ASKED)
+    with pytest.raises(DecisionConflict, match=f"'d1' was used {difference}. Expected") as refused:
+        decide(engine, now, **(ASKED | other))
+    assert "'c1'" not in str(refused.value)
     assert len(rows(ledger)) == 1
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"slots": 1, "actions": None, "exclude": [], "activate": True},
+        {"context": {"visits": 1.0, "page": "offers"}},
+        {"explain": True},  # it changes only what is told
+    ],
+)
+def test_the_same_request_again_gets_the_same_answer(engine, ledger, now, same):
+    first = decide(engine, now, **ASKED)
+    assert decide(engine, now + timedelta(hours=1), **(ASKED | same)) == first
+    assert len(rows(ledger)) == 1
+
+
+def test_the_order_of_actions_and_exclusions_decides_nothing(engine, now):
+    asked = {"decision_id": "d1", "actions": ["discount", "call_back"], "exclude": ["a", "b"]}
+    asked["exclude"] = ["discount", "talk_plus"]
+    first = decide(engine, now, **asked)
+    assert (
+        decide(
+            engine,
+            now,
+            **{name: asked[name][::-1] for name in ("actions", "exclude")},
+            decision_id="d1",
+        )
+        == first
+    )
+
+
+def test_a_customer_asks_again_under_another_of_their_keys(engine, ledger, now):
+    ledger.write_now(lambda c: link(c, engine.normalizer, ("c1", "card:1"), "told", now))
+    first = decide(engine, now, decision_id="d1")
+    assert decide(engine, now, decision_id="d1", customer_id=None, identifiers=["card:1"]) == first
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        ({}, "for a decision whose answer is not kept"),
+        ({"slots": 2}, "for a decision whose answer is not kept"),
+        ({"channel": "phone"}, "with another channel"),
+        ({"activate": False}, "with another activate"),
+        ({"customer_id": "c2"}, "for another customer"),
+    ],
+)
+def test_of_a_decision_without_a_record_the_row_is_compared(engine, ledger, now, other, difference):
+    decide(engine, now, decision_id="d1")
+    kept = {"answer": None, "record": shortened_record(rows(ledger)[0].record)}
+    ledger.write_now(lambda c: c.execute(sa.update(tables.decisions).values(kept)))
+    with pytest.raises(DecisionConflict, match=f"'d1' was used {difference}. Expected"):
+        decide(engine, now, **({"decision_id": "d1"} | other))
+
+
+def test_the_seed_of_the_draw_is_recorded_and_hides_the_secret(engine, ledger, now):
+    answer = decide(engine, now, decision_id="d1", explain=True)
+    seed = record(ledger)["seed"]
+    assert seed == draw_seed(SECRET, "d1") and len(seed) == 64
+    assert not any(text in answer.as_json for text in (seed, SECRET))
+    assert SECRET not in rows(ledger)[0].record
+
+
+def test_all_who_open_a_ledger_share_its_secret(ledger, ledger_url, monkeypatch):
+    monkeypatch.setattr("features.ledger.ledger.new_secret", lambda: "2" * 64)
+    with closing(Ledger(ledger_url)) as other:
+        assert other.read(lambda c: tables.get_meta(c, tables.DRAW_SECRET)) == SECRET
 
 
 def test_an_id_of_an_imported_decision_is_a_conflict(engine, ledger, now):

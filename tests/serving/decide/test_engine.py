@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from features.errors import InvalidRequest
 from features.identity.links import link
 from features.ledger import tables
 from serving.contract.decisions import DecideRequest, Decision
+from tests.conftest import SECRET
 from tests.serving.fakes import (
     EXPECTED,
     PLUS,
@@ -98,8 +100,12 @@ def test_the_action_is_the_one_that_the_id_draws(engine, ledger, now):
         decide(engine, now, decision_id=f"d{number}")
     for row in rows(ledger):
         kept = json.loads(row.record)
-        drawn = draw(np.array(kept["probabilities"]), row.decision_id)
+        drawn = draw(np.array(kept["probabilities"]), kept["seed"])
         assert row.action_id == kept["candidates"][drawn]
+        assert (
+            kept["seed"]
+            == hmac.new(SECRET.encode(), row.decision_id.encode(), "sha256").hexdigest()
+        )
     assert len({row.action_id for row in rows(ledger)}) > 1  # the test can fail
 
 

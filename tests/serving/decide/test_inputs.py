@@ -13,7 +13,7 @@ from features.identity.links import link
 from features.store.feast_store import CustomerFeatures
 from serving.contract.decisions import DecideRequest
 from serving.decide.customer_inputs import feature_row
-from serving.decide.inputs import new_decision_id
+from serving.decide.inputs import draw_seed, new_decision_id
 from tests.serving.fakes import PLUS, FakeModels
 
 
@@ -86,3 +86,10 @@ def test_drawn_ids_rise_with_time(now):
     ids = [new_decision_id(request, now + timedelta(milliseconds=step)) for step in range(100)]
     assert ids == sorted(ids)
     assert {len(one) for one in ids} == {32}
+
+
+def test_the_seed_of_a_draw_is_the_hmac_of_the_decision_id():
+    """The second test case of RFC 4231."""
+    assert draw_seed("Jefe", "what do ya want for nothing?") == (
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    )
