@@ -25,6 +25,24 @@ _UPDATE_OUTCOMES_AT = (
     sa.update(tables.contacts).where(*_OF_OUTCOME).values(outcomes_at=sa.bindparam("kept"))
 )
 
+_OUTCOMES, _CHANGES = tables.outcomes.c, sa.alias(tables.outcomes).c
+_AT_US = sa.type_coerce(_OUTCOMES.occurred_at, sa.BigInteger)
+_CHANGED = sa.select(_OUTCOMES.outcome, _AT_US.label("at_us")).where(
+    _OUTCOMES.outcome_id == sa.bindparam("changed")
+)
+_LATEST = sa.select(sa.func.max(_AT_US)).where(
+    _OUTCOMES.decision_id == sa.bindparam("decision"),
+    sa.or_(_OUTCOMES.action_id.in_((_NAMED, "")), _NAMED == ""),
+    _OUTCOMES.outcome == sa.bindparam("name"),
+    _OUTCOMES.retracts.is_(None),
+    _OUTCOMES.outcome_id.not_in(
+        sa.select(sa.func.coalesce(_CHANGES.retracts, _CHANGES.revises)).where(
+            _CHANGES.decision_id == sa.bindparam("decision"),
+            sa.or_(_CHANGES.retracts.is_not(None), _CHANGES.revises.is_not(None)),
+        )
+    ),
+)
+
 
 def add_outcome_at(connection: sa.Connection, outcome: Mapping[str, Any]) -> None:
     """Update ``outcomes_at`` of the contact of an outcome that was just inserted.
@@ -32,20 +50,27 @@ def add_outcome_at(connection: sa.Connection, outcome: Mapping[str, Any]) -> Non
     Parameters
     ----------
     outcome
-        Its row. Only an outcome that retracts or revises another one makes it necessary to read
-        the other outcomes of the decision.
+        Its row. Only if it retracts or revises the last outcome of its name, the other outcomes
+        of the decision are read.
     """
-    if outcome["retracts"] or outcome["revises"]:
-        update_outcomes_at(connection, [outcome["decision_id"]])
-        return
     values = {"decision": outcome["decision_id"], "action": outcome["action_id"]}
     found = connection.execute(_OUTCOMES_AT, values).first()
     if found is None:  # `no_action` is no contact
         return
-    outcomes_at: dict[str, int] = from_json(found.outcomes_at) if found.outcomes_at else {}
+    before: dict[str, int] = from_json(found.outcomes_at) if found.outcomes_at else {}
+    outcomes_at = {**before}
+    if changed_id := outcome["retracts"] or outcome["revises"]:
+        changed = connection.execute(_CHANGED, {"changed": changed_id}).one()
+        if before.get(changed.outcome, changed.at_us) <= changed.at_us:
+            latest = connection.execute(_LATEST, values | {"name": changed.outcome}).scalar()
+            outcomes_at[changed.outcome] = latest
+            if latest is None:
+                del outcomes_at[changed.outcome]
     name, at_us = outcome["outcome"], micros(outcome["occurred_at"])
-    if outcomes_at.get(name, 0) < at_us:
-        kept = json.dumps(outcomes_at | {name: at_us})
+    if not outcome["retracts"]:
+        outcomes_at[name] = max(outcomes_at.get(name, 0), at_us)
+    if outcomes_at != before:
+        kept = json.dumps(outcomes_at) if outcomes_at else ""
         connection.execute(_UPDATE_OUTCOMES_AT, values | {"kept": kept})
 
 
@@ -56,8 +81,11 @@ def update_outcomes_at(connection: sa.Connection, decision_ids: Iterable[str]) -
     at_us = sa.type_coerce(outcomes.occurred_at, sa.BigInteger).label("at_us")
     query = sa.select(*read, at_us, outcomes.retracts, outcomes.revises)
     by_contact: dict[tuple[str, str], list[Any]] = {}
-    for row in select_in_batches(connection, query, outcomes.decision_id, decision_ids):
-        by_contact.setdefault((row.decision_id, row.action_id), []).append(row)
+    rows_found = list(select_in_batches(connection, query, outcomes.decision_id, decision_ids))
+    unnamed = {row.decision_id for row in rows_found if not row.action_id}  # of one action
+    for row in rows_found:
+        action_id = "" if row.decision_id in unnamed else row.action_id
+        by_contact.setdefault((row.decision_id, action_id), []).append(row)
     for (decision_id, action_id), rows in by_contact.items():
         replaced = {row.retracts or row.revises for row in rows}
         outcomes_at: dict[str, int] = {}

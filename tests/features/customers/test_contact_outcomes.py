@@ -70,3 +70,18 @@ def test_an_outcome_of_no_contact_changes_none(show, say, told):
     show("d1", action="call")
     say("o1", "clicked")
     assert told("c1")[0].outcomes_at == {}
+
+
+def test_outcomes_that_name_the_action_and_those_that_do_not_are_of_one_contact(
+    show, say, told, now
+):
+    """A decision of tables has one action, and its outcomes need not name it."""
+    show("d1")
+    say("o1", "clicked", action_id="", minutes=1)
+    say("o2", "rejected", minutes=2)
+    say("o3", "clicked", minutes=3)
+    say("o4", "clicked", minutes=3, retracts="o3")
+    at = {"clicked": 1, "rejected": 2}
+    assert told("c1")[0].outcomes_at == {
+        name: tables.micros(now + timedelta(minutes=minutes)) for name, minutes in at.items()
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from features.errors import InvalidRequest
 from features.identity.links import link
 from features.ledger import tables
 from serving.contract.decisions import DecideRequest, Decision
+from serving.decide.inputs import draw_seed
 from tests.conftest import SECRET
 from tests.serving.fakes import (
     EXPECTED,
@@ -102,10 +102,7 @@ def test_the_action_is_the_one_that_the_id_draws(engine, ledger, now):
         kept = json.loads(row.record)
         drawn = draw(np.array(kept["probabilities"]), kept["seed"])
         assert row.action_id == kept["candidates"][drawn]
-        assert (
-            kept["seed"]
-            == hmac.new(SECRET.encode(), row.decision_id.encode(), "sha256").hexdigest()
-        )
+        assert kept["seed"] == draw_seed(SECRET, row.decision_id)
     assert len({row.action_id for row in rows(ledger)}) > 1  # the test can fail
 
 
