@@ -63,9 +63,9 @@ def add_outcome_at(connection: sa.Connection, outcome: Mapping[str, Any]) -> Non
         changed = connection.execute(_CHANGED, {"changed": changed_id}).one()
         if before.get(changed.outcome, changed.at_us) <= changed.at_us:
             latest = connection.execute(_LATEST, values | {"name": changed.outcome}).scalar()
-            outcomes_at[changed.outcome] = latest
-            if latest is None:
-                del outcomes_at[changed.outcome]
+            outcomes_at.pop(changed.outcome, None)
+            if latest is not None:
+                outcomes_at[changed.outcome] = latest
     name, at_us = outcome["outcome"], micros(outcome["occurred_at"])
     if not outcome["retracts"]:
         outcomes_at[name] = max(outcomes_at.get(name, 0), at_us)
