@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -124,8 +123,9 @@ def _of_status(status: Status) -> sa.ColumnElement[bool]:
 
 def _behind(after: str) -> sa.ColumnElement[bool]:
     """Make the condition for the candidates behind a cursor."""
-    at_us, *keys = after.split(" ")
-    if not re.fullmatch(r"-?[0-9]{1,17}", at_us) or len(keys) != 2:
+    at, *keys = after.split(" ")
+    at_us = tables.parse_micros(at)
+    if at_us is None or len(keys) != 2:
         raise InvalidRequest(
             f"after is {quoted(after)}.",
             expected="what an earlier answer gave as 'next'",
@@ -133,4 +133,4 @@ def _behind(after: str) -> sa.ColumnElement[bool]:
         )
     found_us: sa.ColumnElement[int] = sa.type_coerce(_FOUND.found_at, sa.BigInteger)
     further = sa.tuple_(_FOUND.left, _FOUND.right) > sa.tuple_(*map(sa.literal, keys))
-    return (found_us < int(at_us)) | ((found_us == int(at_us)) & further)
+    return (found_us < at_us) | ((found_us == at_us) & further)

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from features.business.decided_actions import decided_actions
 from features.business.domain import Domain
-from features.errors import InvalidRequest
+from features.errors import InvalidRequest, quoted
 from features.identity.holders import base_key
 from features.identity.relocation import belongs_to, is_any_relocating
 from features.ledger import tables
@@ -38,15 +38,16 @@ class TimelineCursor:
         InvalidRequest
             If the text is not a cursor.
         """
-        at_us, _, rest = text.partition(":")
+        at, _, rest = text.partition(":")
         kind, _, name = rest.partition(":")
-        if not at_us.lstrip("-").isdigit() or len(at_us) > 18 or not kind or not name:
+        at_us = tables.parse_micros(at)
+        if at_us is None or not kind or not name:
             raise InvalidRequest(
-                f"before is {text!r}.",
+                f"before is {quoted(text)}.",
                 expected="what an earlier answer gave as 'next'",
                 remedy="Send it exactly as it was answered, or leave it out for the newest.",
             )
-        return cls(int(at_us), kind, name)
+        return cls(at_us, kind, name)
 
 
 @dataclass(frozen=True, slots=True)

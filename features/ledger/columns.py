@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,6 +37,21 @@ def micros(moment: datetime) -> int:
 def from_micros(value: int) -> datetime:
     """Convert microseconds since 1970 to a UTC time."""
     return EPOCH + timedelta(microseconds=value)
+
+
+def parse_micros(text: str) -> int | None:
+    """Read microseconds since 1970, as `str` writes them; None if the text is no such time.
+
+    ``int`` alone reads more ("１_0"), ``str.isdigit`` is true for what ``int`` refuses ("²"), and
+    not every whole number is a time.
+    """
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        return None
+    try:
+        from_micros(int(text))
+    except OverflowError:
+        return None
+    return int(text)
 
 
 metadata = sa.MetaData()

@@ -15,6 +15,7 @@ from features.ledger.columns import UtcMicros as UtcMicros
 from features.ledger.columns import from_micros as from_micros
 from features.ledger.columns import metadata as metadata
 from features.ledger.columns import micros as micros
+from features.ledger.columns import parse_micros as parse_micros
 from features.ledger.derived_tables import account_members as account_members
 from features.ledger.derived_tables import credits as credits
 from features.ledger.derived_tables import erasure_keys as erasure_keys

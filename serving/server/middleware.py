@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from http import HTTPStatus
@@ -114,7 +115,7 @@ class ErrorMiddleware:
             await send_json(send, 415, _not_json(content_type))
             return
         announced = header(connection, b"content-length")
-        if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+        if re.fullmatch(r"[0-9]+", announced) and int(announced[:20]) > MAX_BODY_BYTES:
             await send_json(send, 413, _too_large())
             return
         try:

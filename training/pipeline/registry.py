@@ -12,6 +12,7 @@ Aliases: `champion` serves, `challenger` was trained last, `previous` served bef
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -203,7 +204,7 @@ class Registry:
         """
         found = None
         if self.exists():
-            by_number = number_or_alias.isdigit()
+            by_number = re.fullmatch(r"[0-9]{1,9}", number_or_alias) is not None
             look = self._by_number if by_number else self._by_alias
             found = look(name, number_or_alias)
         if found is None:

@@ -8,7 +8,8 @@ import pytest
 
 from features.business.domain import load_domain
 from features.customers.consents import consents
-from features.customers.timeline import has_events, timeline
+from features.customers.timeline import TimelineCursor, has_events, timeline
+from features.errors import InvalidRequest
 from features.identity import links
 from features.identity.keys import KeyNormalizer
 from features.identity.relocation import place, relocate_all
@@ -66,3 +67,32 @@ def test_rows_that_wait_to_be_moved_are_in_the_timeline_of_the_customer_of_their
     ledger.write_now(lambda c: links.unlink(c, pair, "a mistake", now))
     assert (shown("c1"), shown("cookie:1")) == ({"e1"}, {"e2", "d1", "o1"})
     assert ledger.read(lambda c: [has_events(c, key) for key in pair]) == [True, True]
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "",
+        "-",
+        "--5",
+        "²",
+        "٣",
+        "５",
+        "+5",
+        "1_000",
+        "9" * 18,
+        "-" + "9" * 18,
+        "9" * 400,
+        "5.0",
+        "now",
+    ],
+)
+def test_a_cursor_that_no_page_gave_is_refused_in_words(at):
+    with pytest.raises(InvalidRequest, match="Expected what an earlier answer gave as 'next'"):
+        TimelineCursor.parse(f"{at}:event:x")
+
+
+@pytest.mark.parametrize("at_us", [0, -1, 1_767_225_600_000_000, -62_135_596_800_000_000])
+def test_a_cursor_is_read_as_it_was_written(at_us):
+    cursor = TimelineCursor(at_us, "event", "a:b")
+    assert TimelineCursor.parse(str(cursor)) == cursor

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
-from features.ledger.columns import EPOCH, UtcMicros, from_micros, micros
+from features.ledger.columns import EPOCH, UtcMicros, from_micros, micros, parse_micros
 
 REPEATABLE = settings(derandomize=True, database=None, deadline=None)
 zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
@@ -53,3 +53,18 @@ def test_micros_of_times_we_know(moment, expected):
 def test_a_naive_time_has_no_micros():
     with pytest.raises(ValueError, match=r"datetime\(2026, 1, 1, .*has no time zone"):
         micros(datetime(2026, 1, 1))
+
+
+@REPEATABLE
+@given(moments)
+def test_micros_that_were_written_as_a_text_are_read_again(moment):
+    assert parse_micros(str(micros(moment))) == micros(moment)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-", "--5", "5-", "+5", " 5", "5\n", "1_0", "5.0", "1e3", "²", "٣", "２", "x"]
+    + ["9" * 18, "-" + "9" * 18, "9" * 19, "9" * 5000],
+)
+def test_a_text_that_is_no_time_is_none(text):
+    assert parse_micros(text) is None

@@ -396,3 +396,12 @@ def test_an_address_in_capitals_with_blanks_or_decomposed_is_one_customer(server
         assert view(server, identifiers=[f"email:{spelled}"])["customer_id"] == who
         send(server, told(who, "visit", identifiers=[f"email:{spelled}"]))
     assert view(server, customer_id=f" {who} ")["identifiers"] == [who, f"email:{address}"]
+
+
+@pytest.mark.parametrize(
+    "before", ["--5:event:x", "²:event:x", "999999999999999999:event:x", "-9e9:event:x", ":event:x"]
+)
+def test_a_page_behind_no_item_is_refused_with_a_sentence(server, before):
+    status, answer = server.post("/v1/customer", {"customer_id": "h1", "before": before})
+    assert status == 400
+    assert answer["error"].startswith(f"before is '{before}'. Expected what an earlier answer gave")

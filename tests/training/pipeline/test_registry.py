@@ -240,3 +240,9 @@ def test_a_version_names_the_customers_that_it_learned_from_by_keyed_hash(tmp_pa
         registry.log(replace(trained(a_bandit(0.5)), customers=frozenset(customers)))
     found = {one.version: registry.customers_of(one) for one in registry.versions()}
     assert found == {"1": {"hash-of-ann", "hash-of-bob"}, "2": {"hash-of-ann"}, "3": set()}
+
+
+@pytest.mark.parametrize("name", ["²", "٣", "9" * 20, "9" * 5000, "-1", "1.5", "", "no such"])
+def test_a_version_that_cannot_be_is_missing(registry, name):
+    with pytest.raises(ModelMissing, match="MLflow has no 'bandit' with version or alias"):
+        registry.version("bandit", name)
