@@ -17,6 +17,7 @@ from features.customers.attribute_writer import (
 from features.customers.contact_outcomes import update_outcomes_at
 from features.customers.contacts import note_contacts
 from features.customers.profiles import account_key, all_accounts_of, update_account_members
+from features.errors import InvalidEvent
 from features.identity.holders import FORGOTTEN, nodes_at
 from features.identity.joining import join_loaded
 from features.identity.keys import KeyNormalizer
@@ -24,11 +25,14 @@ from features.identity.links import resolve_each, restated_by
 from features.identity.tombstones import forgotten
 from features.ingest.append_events import append_events
 from features.ingest.cells import Row
+from features.ingest.checks.stored_rows import with_other_content
 from features.ingest.contract_tables import Business, ParsedRows, contacts_of
+from features.ingest.load_report import FORGOTTEN_ROWS, NO_DECISION, OTHER_CONTENT, LeftOut
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.statements import select_in_batches
 from features.outcomes.event_days import EventRules, mark_loaded
+from features.outcomes.recorded_outcomes import recorded_time
 from features.states.state_rows import (
     delete_states,
     drop_states,
@@ -44,7 +48,7 @@ class WrittenBatch(NamedTuple):
 
     new: int
     changed: int
-    left_out: list[str]
+    left_out: list[LeftOut]
 
 
 def write_batch(
@@ -58,7 +62,12 @@ def write_batch(
     kept, left_out = _without_forgotten(connection, parsed, business.normalizer, now)
     account = business.domain.account
     people = _write_customers(connection, kept.rows.pop(tables.customers, []), account, now)
-    counts = [tables.insert_new(connection, table, rows) for table, rows in kept.rows.items()]
+    inserted = 0
+    for table, rows in kept.rows.items():
+        count = tables.insert_new(connection, table, rows)
+        if count < len(rows):
+            left_out += with_other_content(connection, table, rows)
+        inserted += count
     shown = contacts_of(kept.rows.get(tables.decisions, ()), business.catalog)
     note_contacts(connection, shown)
     outcomes = kept.rows.get(tables.outcomes, ())
@@ -67,7 +76,7 @@ def write_batch(
     joined = join_loaded(connection, business.normalizer, kept.links, TABLE, now)
     done = append_events(connection, business.normalizer, kept.events, now, imported=True)
     mark_loaded(connection, EventRules.of(business.domain), done.new_events)
-    left_out += [str(error) for error in done.refused.values()]
+    left_out += [_refused_event(error) for error in done.refused.values()]
     merged_away = {one.loser for one in (*joined.merges, *done.merges)}
     reassigned = {name for one in (*joined.reassigned, *done.reassigned) for name in one[:2]}
     if account:
@@ -85,7 +94,7 @@ def write_batch(
     _republish(connection, sorted(updated), now)
     new_events = sum(map(len, done.new_events.values()))
     new, updated_n = len(people.new), len({*people.changed} - people.new)
-    return WrittenBatch(sum(counts) + new + new_events, updated_n, left_out)
+    return WrittenBatch(inserted + new + new_events, updated_n, left_out)
 
 
 def _write_customers(
@@ -100,34 +109,38 @@ def _write_customers(
 
 def _without_forgotten(
     connection: sa.Connection, parsed: ParsedRows, normalizer: KeyNormalizer, now: datetime
-) -> tuple[ParsedRows, list[str]]:
+) -> tuple[ParsedRows, list[LeftOut]]:
     """Leave out rows about forgotten customers; `append_events` refuses events about them."""
     erased = forgotten(connection, parsed.keys)
     held = _holders_of(connection, parsed, normalizer, now)
     subjects = {*parsed.keys} - erased if tables.decisions in parsed.rows else set[str]()
     customer_of = resolve_each(connection, subjects | {*held.values()})
-    decided = _first_actions(connection, parsed.rows.get(tables.outcomes, ()))
-    kept, left_out = ParsedRows(events=parsed.events), list[str]()
+    decided = _decisions_of(connection, parsed.rows.get(tables.outcomes, ()))
+    kept, left_out = ParsedRows(events=parsed.events), list[LeftOut]()
     for table, rows in parsed.rows.items():
         for row in rows:
             subject: str = row.get("subject") or row.get("customer_id") or ""
             subject = held.get((subject, row.get("decided_at", now)), subject)
             if subject in erased or (table is not tables.outcomes and subject == FORGOTTEN):
-                left_out.append(f"a row of {table.name} is about a forgotten customer")
-            elif table is tables.outcomes and row["decision_id"] not in decided:
-                left_out.append(f"decision_id {row['decision_id']!r} is not in the ledger")
+                sentence = f"a row of {table.name} is about a forgotten customer"
+                left_out.append(LeftOut(FORGOTTEN_ROWS, sentence))
+            elif table is tables.outcomes:
+                fitted = _fitted(row, decided.get(row["decision_id"]))
+                if isinstance(fitted, LeftOut):
+                    left_out.append(fitted)
+                else:
+                    kept.rows.setdefault(table, []).append(fitted)
             else:
                 if table is tables.decisions:
                     customer_id = customer_of.get(subject, subject)
                     row = row | {"subject": subject, "customer_id": customer_id}
                 elif table is tables.customers and subject != row["customer_id"]:
                     row = row | {"customer_id": customer_of.get(subject, subject)}
-                elif table is tables.outcomes:  # it need not name the action: there is only one
-                    row = row | {"action_id": row["action_id"] or decided[row["decision_id"]]}
                 kept.rows.setdefault(table, []).append(row)
     for customer_id, identifier in parsed.links:
         if identifier in erased and customer_id not in erased:
-            left_out.append(f"an identifier of {customer_id!r} is of a forgotten customer")
+            sentence = f"an identifier of {customer_id!r} is of a forgotten customer"
+            left_out.append(LeftOut(FORGOTTEN_ROWS, sentence))
     kept.links = [pair for pair in parsed.links if not erased & {*pair}]
     return kept, left_out
 
@@ -141,12 +154,36 @@ def _holders_of(
     return nodes_at(connection, [one for one in moments if normalizer.is_anonymous(one[0])])
 
 
-def _first_actions(connection: sa.Connection, outcomes: Sequence[Row]) -> dict[str, str]:
-    """The first action of each decision that the outcomes name and the ledger has."""
+def _decisions_of(connection: sa.Connection, outcomes: Sequence[Row]) -> dict[str, Any]:
+    """The decisions that the outcomes name and the ledger has, by id."""
     columns = tables.decisions.c
-    query = sa.select(columns.decision_id, columns.action_id)
+    imported = columns.record.is_(None).label("imported")
+    query = sa.select(columns.decision_id, columns.action_id, columns.activated_at, imported)
     query = query.where(columns.decision_id.in_({row["decision_id"] for row in outcomes}))
-    return {row.decision_id: row.action_id for row in connection.execute(query)}
+    return {row.decision_id: row for row in connection.execute(query)}
+
+
+def _fitted(row: Row, decision: Any) -> Row | LeftOut:
+    """Fit an outcome to its decision: its action, and its time by a clock that may be behind."""
+    if decision is None:
+        sentence = f"decision_id {row['decision_id']!r} is not in the ledger"
+        return LeftOut(NO_DECISION, sentence)
+    named, at, shown_at = row["action_id"], row["occurred_at"], decision.activated_at
+    if decision.imported and named not in ("", decision.action_id):
+        sentence = f"action_id is {named!r} and that of the decision {decision.action_id!r}"
+        return LeftOut("of another action than their decisions", sentence)
+    counts_at = recorded_time(at, shown_at) if shown_at is not None else at
+    if counts_at is None:
+        sentence = f"occurred_at is {at.isoformat()}, the decision of {shown_at.isoformat()}"
+        return LeftOut("as they are before their decisions", sentence)
+    # An outcome need not name the action: an imported decision has only one.
+    action_id = named or decision.action_id
+    return row | {"action_id": action_id, "occurred_at": counts_at, "received_at": counts_at}
+
+
+def _refused_event(error: InvalidEvent) -> LeftOut:
+    is_known = error.field == "event_id"
+    return LeftOut(OTHER_CONTENT if is_known else FORGOTTEN_ROWS, str(error))
 
 
 def _mark_rewards(connection: sa.Connection, outcomes: Sequence[Row]) -> None:

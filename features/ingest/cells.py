@@ -18,6 +18,10 @@ from features.journeys.events import as_utc, is_finite_number
 from features.ledger import tables
 
 Row = dict[str, Any]
+A_NUMBER = "a finite number such as 12.5, or empty"
+# Other digits than these, and 1_250, are numbers to Python, but hardly to whoever wrote them.
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+LARGEST_EXACT = 2**53  # above, a float has lost digits of a whole number
 A_TIME = "a time with a time zone, such as 2026-11-22T10:00:00Z"
 
 
@@ -30,12 +34,19 @@ def required(row: Row, column: str) -> Any:
 
 def read_id(row: Row, column: str) -> str:
     """Read an id, by the rule of the API."""
-    return _checked_id(as_text(required(row, column)), column)
+    return _checked_id(_id_text(row, column), column)
 
 
 def read_customer_id(row: Row) -> str:
     """Read a customer id in its one spelling, by the rule of the API."""
-    return _checked_id(one_spelling(as_text(required(row, "customer_id"))), "customer_id")
+    return _checked_id(one_spelling(_id_text(row, "customer_id")), "customer_id")
+
+
+def _id_text(row: Row, column: str) -> str:
+    value = required(row, column)
+    if isinstance(value, float) and abs(value) >= LARGEST_EXACT:
+        raise bad_cell(column, value, "an id as a text or a whole number, as floats lose digits")
+    return as_text(value)
 
 
 def _checked_id(value: str, column: str) -> str:
@@ -73,14 +84,14 @@ def read_number(row: Row, column: str) -> float | None:
     value = row.get(column)
     if value is None:
         return None
-    if isinstance(value, str | Decimal):  # CSV has texts only, parquet may have decimals
-        try:
-            value = float(value)
-        except ValueError:
-            raise bad_cell(column, value, "a finite number, or empty") from None
-    if not is_finite_number(value):
-        raise bad_cell(column, value, "a finite number, or empty")
-    return float(value)
+    number = value
+    if isinstance(value, str):  # CSV has texts only
+        number = float(value) if _NUMBER.fullmatch(value.strip(" \t")) else None
+    elif isinstance(value, Decimal):  # parquet may have decimals
+        number = float(value)
+    if not is_finite_number(number):
+        raise bad_cell(column, value, A_NUMBER)
+    return float(number)
 
 
 def read_time(row: Row, column: str) -> datetime:

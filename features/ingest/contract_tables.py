@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 
 import sqlalchemy as sa
@@ -31,7 +31,6 @@ from features.ingest.cells import (
     required,
 )
 from features.journeys.events import (
-    MAX_CLOCK_SKEW,
     MAX_NUMBER,
     Event,
     check_event,
@@ -64,50 +63,6 @@ class ParsedRows:
     links: list[tuple[str, str]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
-
-
-@dataclass
-class ToldCustomers:
-    """Finds customers of whom one table tells two different things.
-
-    One small text is kept for each different row of a customer, and equal texts are kept once.
-    """
-
-    now: datetime
-    _rows: dict[tuple[str, datetime | None], tuple[tuple[int, str], ...]] = field(
-        default_factory=dict
-    )
-    _texts: dict[str, str] = field(default_factory=dict)
-
-    def check(self, number: int, parsed: ParsedRows) -> None:
-        """Check a parsed row of customers, given its number; rows of other tables are passed.
-
-        Raises
-        ------
-        InvalidData
-            If an earlier row gives the same customer another value of an attribute as of the same
-            time, or if the time has not come.
-        """
-        for row in parsed.rows.get(tables.customers, ()):
-            as_of = row.get("as_of")
-            if as_of is not None and as_of > self.now + MAX_CLOCK_SKEW:
-                raise bad_cell("as_of", as_of.isoformat(), "a time that has passed")
-            told = row["attributes"]
-            key, text = (row["customer_id"], as_of), self._texts.setdefault(told, told)
-            rows = self._rows.get(key, ())
-            if any(text is other for _, other in rows):
-                continue
-            self._rows[key] = (*rows, (number, text))
-            for earlier, other in rows:
-                first = json.loads(other)
-                for name, value in json.loads(text).items():
-                    if first.get(name, value) != value:
-                        raise bad_cell(
-                            name,
-                            value,
-                            f"{first[name]!r} as in row {earlier}, which is about the same "
-                            f"customer_id {row['customer_id']!r}, or another as_of",
-                        )
 
 
 Reader = Callable[[Row, Business, ParsedRows], None]
@@ -167,10 +122,8 @@ def _read_event(row: Row, business: Business, parsed: ParsedRows) -> None:
 
 def _read_decision(row: Row, business: Business, parsed: ParsedRows) -> None:
     domain, catalog = business.domain, business.catalog
-    action_id, channel = str(required(row, "action_id")), str(required(row, "channel"))
-    channel = spelled_alike(channel)
-    if action_id != NO_ACTION and action_id not in catalog.actions:
-        raise bad_cell("action_id", action_id, f"one of {', '.join(catalog.actions)}, {NO_ACTION}")
+    action_id = read_id(row, "action_id")
+    channel = spelled_alike(str(required(row, "channel")))
     if channel not in domain.channels:
         raise bad_cell("channel", channel, f"one of {', '.join(domain.channels)}")
     probability = read_number(row, "probability")
@@ -179,7 +132,6 @@ def _read_decision(row: Row, business: Business, parsed: ParsedRows) -> None:
             "probability", probability, "a number in (0, 1], or empty if it was not logged"
         )
     decided_at = read_time(row, "decided_at")
-    action = catalog.actions.get(action_id)
     subject = business.normalizer.customer(read_customer_id(row))
     parsed.keys.add(subject)
     parsed.rows.setdefault(tables.decisions, []).append(
@@ -194,9 +146,23 @@ def _read_decision(row: Row, business: Business, parsed: ParsedRows) -> None:
             "probability": probability,
             "arm": None,
             "served": False,
-            "window_ends_at": decided_at + timedelta(days=action.attribution_days if action else 0),
+            "window_ends_at": decided_at + timedelta(days=_window_days(action_id, catalog)),
         }
     )
+
+
+def is_retired(action_id: str, catalog: Catalog) -> bool:
+    """Return whether the catalogue does not have an action any more."""
+    return action_id != NO_ACTION and action_id not in catalog.actions
+
+
+def _window_days(action_id: str, catalog: Catalog) -> float:
+    """The days in which outcomes count: of a retired action, the most that the catalogue has."""
+    if action_id == NO_ACTION:
+        return 0.0
+    action = catalog.actions.get(action_id)
+    longest = max(one.attribution_days for one in catalog.actions.values())
+    return action.attribution_days if action else longest
 
 
 def _read_outcome(row: Row, business: Business, parsed: ParsedRows) -> None:
@@ -224,11 +190,15 @@ def _read_outcome(row: Row, business: Business, parsed: ParsedRows) -> None:
 
 
 def contacts_of(decisions: Sequence[Row], catalog: Catalog) -> list[Row]:
-    """Make rows of the contact history from imported decisions."""
+    """Make rows of the contact history from imported decisions.
+
+    A retired action has the group "", so it counts in the caps of all actions and of its channel.
+    """
+    groups = catalog.groups_of
     return [
         {name: row[name] for name in ("decision_id", "action_id", "subject", "customer_id")}
         | {"shown_at": row["activated_at"], "channel": row["channel"]}
-        | {"action_group": catalog.actions[row["action_id"]].group}
+        | {"action_group": groups.get(row["action_id"], "")}
         for row in decisions
         if row["action_id"] != NO_ACTION
     ]

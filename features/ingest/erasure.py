@@ -43,7 +43,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.free_space import AT_ONCE, wipe_free_space
 from features.store.locks import discard_partial_build, file_lock
-from features.store.table_files import rewrite
+from features.store.table_files import is_table, rewrite
 
 log = logging.getLogger(__name__)
 
@@ -255,8 +255,7 @@ class Erasure:
         feast = self.home / "feast"
         yield from sorted(feast.glob("*.parquet"))
         yield from sorted(feast.glob("customer_journey/*.parquet"))
-        for ending in ("parquet", "csv"):
-            yield from sorted((self.home / "sources").glob(f"**/*.{ending}"))
+        yield from sorted(filter(is_table, (self.home / "sources").glob("**/*")))
 
 
 def _reason(error: Exception) -> str:

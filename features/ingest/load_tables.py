@@ -19,17 +19,17 @@ import yaml
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.customers.consents import index_consents
-from features.errors import InvalidData
 from features.identity.relocation import relocate_all
-from features.ingest import table_reader
 from features.ingest.batch_writer import write_batch
-from features.ingest.contract_tables import Business, ParsedRows, ToldCustomers
-from features.ingest.load_report import LoadReport
+from features.ingest.checks.all_rows import check_tables
+from features.ingest.contract_tables import Business, ParsedRows
+from features.ingest.load_report import LeftOutRows, LoadReport
 from features.ingest.table_reader import ContractTable, find_tables
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
 from features.states.former_spellings import link_former_spellings
+from features.store.text_encoding import UTF_8
 
 # Keys of facts in the ledger, by which an interrupted load continues.
 CHECKED, LOADED = "tables checked", "loaded "
@@ -43,6 +43,7 @@ def load_folder(
     now: datetime,
     progress: Progress = quiet,
     dry_run: bool = False,
+    encoding: str = UTF_8,
 ) -> list[LoadReport]:
     """Check the tables of a folder and write them to the ledger.
 
@@ -51,11 +52,13 @@ def load_folder(
     Parameters
     ----------
     folder
-        Holds `customers`, `events`, `decisions`, `outcomes` as .csv or .parquet; each may be
-        missing. `source.yaml` may give the days by which an importer shifted all times.
+        Holds `customers`, `events`, `decisions`, `outcomes` as .csv, .csv.gz or .parquet; each may
+        be missing. `source.yaml` may give the days by which an importer shifted all times.
     now : aware UTC
     dry_run : bool
         Check only.
+    encoding : str
+        Of the CSV files.
 
     Returns
     -------
@@ -65,19 +68,25 @@ def load_folder(
     Raises
     ------
     InvalidData
-        If the folder holds none of the tables, or a file is not a table.
+        If the folder holds none of the tables or two files for one, or a file is not a table.
     """
-    found = find_tables(folder, Business(domain, catalog))
+    found = find_tables(folder, Business(domain, catalog), encoding)
     checked = _fingerprint(found, domain, catalog)
     if not dry_run and ledger.read(lambda c: tables.get_meta(c, CHECKED)) == checked:
-        reports = [LoadReport(table.name, table.total, table.total, None) for table in found]
+        reports = [
+            LoadReport(table.name, table.total, table.total, None, notes=table.notes)
+            for table in found
+        ]
     else:
-        reports = [_check(table, now, progress) for table in found]
+        reports = check_tables(found, ledger, now, progress)
     if dry_run or not all(report.passed for report in reports):
         return reports
     link_former_spellings(ledger, domain, now)
     ledger.write_now(lambda connection: tables.set_meta(connection, CHECKED, checked))
-    done = [_load(table, ledger, now, progress) for table in found]
+    done = [
+        _load(table, report.notes, ledger, now, progress)
+        for table, report in zip(found, reports, strict=True)
+    ]
     relocate_all(ledger)
     index_consents(ledger, domain)
     ledger.write_now(lambda connection: _note_source(connection, folder, domain))
@@ -102,25 +111,11 @@ def _fingerprint(found: Sequence[ContractTable], domain: Domain, catalog: Catalo
     return hashlib.sha256(checked.encode()).hexdigest()
 
 
-def _check(table: ContractTable, now: datetime, progress: Progress) -> LoadReport:
-    rows, good, first, told = 0, 0, None, ToldCustomers(now)
-    for rows, row in table.rows():
-        try:
-            parsed = ParsedRows()
-            table.parse(row, parsed)
-            told.check(rows, parsed)
-            good += 1
-        except InvalidData as error:
-            first = first or f"row {rows}: {error}"
-        if rows % table_reader.BATCH_ROWS == 0:
-            progress(f"check {table.name}", rows, table.total)
-    progress(f"check {table.name}", table.total, table.total)
-    return LoadReport(table.name, rows, good, first)
-
-
-def _load(table: ContractTable, ledger: Ledger, now: datetime, progress: Progress) -> LoadReport:
+def _load(
+    table: ContractTable, notes: tuple[str, ...], ledger: Ledger, now: datetime, progress: Progress
+) -> LoadReport:
     begun = ledger.read(lambda c: _loaded_so_far(c, table))
-    added, changed, refused, first = 0, 0, 0, None
+    added, changed, left_out = 0, 0, LeftOutRows()
     progress(f"load {table.name}", begun, table.total)
     for number, parsed in table.batches(begun):
 
@@ -130,10 +125,13 @@ def _load(table: ContractTable, ledger: Ledger, now: datetime, progress: Progres
 
         done = ledger.write_now(write)
         added, changed = added + done.new, changed + done.changed
-        refused += len(done.left_out)
-        first = first or next(iter(done.left_out), None)
+        left_out.add(done.left_out)
         progress(f"load {table.name}", number, table.total)
-    return LoadReport(table.name, table.total, table.total, first, added, refused, begun, changed)
+    first, refused = next(iter(left_out.first.values()), None), left_out.counts.total()
+    notes = (*notes, *left_out.lines())
+    return LoadReport(
+        table.name, table.total, table.total, first, added, refused, begun, changed, notes
+    )
 
 
 def _loaded_so_far(connection: sa.Connection, table: ContractTable) -> int:

@@ -10,60 +10,62 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from features.business.table_columns import check_header, id_columns
 from features.errors import InvalidData
 from features.ingest.cells import Row
+from features.ingest.checks.folder import files_of_tables
+from features.ingest.checks.whole_ids import Survey, survey_ids, without_fraction
 from features.ingest.contract_tables import READERS, Business, ParsedRows
-from features.store.table_files import open_table
+from features.store.csv_table import CsvTable
+from features.store.table_files import ParquetTable, open_table
+from features.store.text_encoding import UTF_8
 
 BATCH_ROWS = 20_000  # rows written in one transaction at most
 # Customers and identifiers in one transaction: a database takes some 32,000 values in a statement.
 BATCH_KEYS = 30_000
-UNREADABLE = (pa.ArrowInvalid, UnicodeDecodeError, OSError)
+UNREADABLE = (pa.ArrowInvalid, OSError)
 
 
 @dataclass(frozen=True)
 class ContractTable:
-    """One table of a folder, and the business whose rules its rows are read by."""
+    """One table of a folder, and the business whose rules its rows are read by.
+
+    ``encoding`` is that of a CSV file. Everything that reads the file raises `InvalidData` if it is
+    not a table, or lacks a column that every table of its name has.
+    """
 
     name: str
     path: Path
     business: Business
+    encoding: str = UTF_8
 
-    @cached_property
+    @property
     def total(self) -> int:
-        """The number of rows.
+        """The number of rows."""
+        return self._survey.rows
 
-        Raises
-        ------
-        InvalidData
-            If the file is not a table.
-        """
-        try:
-            return int(open_table(self.path).count_rows())
-        except UNREADABLE as error:
-            raise _unreadable(self.path, error) from error
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about columns that are not read, or not as they stand there."""
+        return (*self._columns[1], *self._survey.notes)
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the whole file, so that no change is missed; it takes a second a gigabyte."""
         with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            found = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return found if self.encoding == UTF_8 else f"{found}-{self.encoding}"
 
     def rows(self, after: int = 0) -> Iterator[tuple[int, Row]]:
-        """Yield the number and the cells of each row after row ``after``, without empty cells.
-
-        Raises
-        ------
-        InvalidData
-            If the file is not a table.
-        """
-        number = 0
+        """Yield the number and the cells of each row after row ``after``, without empty cells."""
+        number, names = 0, self._columns[0]
         try:
-            for batch in open_table(self.path).to_batches(batch_size=BATCH_ROWS):
-                if number + len(batch) <= after:
-                    number += len(batch)
+            for part in self._table.batches(list(names)):
+                if number + len(part) <= after:
+                    number += len(part)
                     continue
-                for row in batch.to_pylist():
+                batch = without_fraction(part, self._survey.whole)
+                for row in batch.rename_columns(list(names.values())).to_pylist():
                     number += 1
                     if number > after:
                         yield number, _without_empty(row)
@@ -91,27 +93,40 @@ class ContractTable:
         if number > done:
             yield number, parsed
 
+    @cached_property
+    def _table(self) -> CsvTable | ParquetTable:
+        return open_table(self.path, self.encoding)
 
-def find_tables(folder: Path, business: Business) -> list[ContractTable]:
-    """Find the contract tables of a folder; of two files for one table, the parquet file.
+    @cached_property
+    def _columns(self) -> tuple[dict[str, str], list[str]]:
+        """By name in the file, the name under which a column is read; and notes on the others."""
+        try:
+            names = self._table.names
+        except UNREADABLE as error:
+            raise _unreadable(self.path, error) from error
+        notes = check_header(str(self.path), names, self.name, self.business.domain)
+        return {name: name.strip() for name in names if name.strip()}, notes
+
+    @cached_property
+    def _survey(self) -> Survey:
+        ids = id_columns(self.name, self.business.domain)
+        named = [name for name, read_as in self._columns[0].items() if read_as in ids]
+        try:
+            return survey_ids(self._table, named)
+        except UNREADABLE as error:
+            raise _unreadable(self.path, error) from error
+
+
+def find_tables(folder: Path, business: Business, encoding: str = UTF_8) -> list[ContractTable]:
+    """Find the contract tables of a folder; the encoding is that of its CSV files.
 
     Raises
     ------
     InvalidData
-        If the folder holds none of the tables.
+        If the folder holds none of the tables, or two files for one.
     """
-    found = []
-    for name in READERS:
-        paths = (folder / f"{name}.{ending}" for ending in ("parquet", "csv"))
-        if path := next((path for path in paths if path.exists()), None):
-            found.append(ContractTable(name, path, business))
-    if not found:
-        raise InvalidData(
-            f"{folder} holds none of the contract tables.",
-            expected=f"some of {', '.join(READERS)} as .csv or .parquet",
-            remedy="Name the folder that holds them.",
-        )
-    return found
+    files = files_of_tables(folder)
+    return [ContractTable(name, path, business, encoding) for name, path in files.items()]
 
 
 def _without_empty(row: Row) -> Row:
@@ -120,7 +135,7 @@ def _without_empty(row: Row) -> Row:
 
 def _unreadable(path: Path, error: Exception) -> InvalidData:
     return InvalidData(
-        f"{path} cannot be read: {' '.join(str(error).split())}.",
+        f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}.",
         expected="a table with a header and the same number of cells in each row",
         remedy="Correct the file and load it again.",
     )

@@ -32,6 +32,8 @@ MAX_CLOCK_SKEW = timedelta(minutes=5)  # a caller's clock may be ahead of ours b
 MAX_TEXT = 10_000  # characters of one text property
 MAX_NUMBER = 1e15  # absolute value of a property, so that sums stay finite and exact enough
 MAX_KEYS = 20
+# Scores that count answers by their whole number: 6.5 is neither a detractor nor a passive.
+WHOLE_SCORES = ("nps", "csat", "ces")
 
 
 def as_utc(moment: datetime) -> datetime:
@@ -225,6 +227,8 @@ def _check_value(field: str, value: Any, known: Property) -> None:
             raise _invalid(field, value, "a finite number")
         if abs(value) > MAX_NUMBER:
             raise _invalid(field, value, f"a number between -{MAX_NUMBER:g} and {MAX_NUMBER:g}")
+        if known.measures in WHOLE_SCORES and not float(value).is_integer():
+            raise _invalid(field, value, f"a whole number from {known.min:g} to {known.max:g}")
         if known.min is not None and value < known.min:
             raise _invalid(field, value, f"at least {known.min:g}")
         if known.max is not None and value > known.max:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,54 @@ import pyarrow.csv as pa_csv
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from features.store.csv_table import CsvTable
+from features.store.text_encoding import UTF_8
 
-def open_table(file: Path) -> ds.Dataset:
+ENDINGS = (".parquet", ".csv", ".csv.gz")
+
+
+@dataclass(frozen=True)
+class ParquetTable:
+    """A parquet file that is read in batches; its cells keep their types."""
+
+    file: Path
+
+    @cached_property
+    def _dataset(self) -> ds.Dataset:
+        return ds.dataset(self.file, format="parquet")
+
+    @property
+    def names(self) -> list[str]:
+        """The column names.
+
+        Raises
+        ------
+        pyarrow.ArrowInvalid, OSError
+            If the file is not a table, as in all methods.
+        """
+        return list(self._dataset.schema.names)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in order; only some columns if they are named."""
+        yield from self._dataset.to_batches(columns=columns)
+
+
+def is_table(file: Path) -> bool:
+    """Return whether the name of a file ends as that of a table does, in letters of any case."""
+    return file.name.lower().endswith(ENDINGS)
+
+
+def open_table(file: Path, encoding: str = UTF_8) -> CsvTable | ParquetTable:
     """Open a table that is read in batches; all cells of a CSV file are texts.
+
+    The encoding is that of a CSV file.
 
     Raises
     ------
-    pyarrow.ArrowInvalid, UnicodeDecodeError, OSError
-        At once or when rows are read, if the file is not a table.
+    InvalidData, pyarrow.ArrowInvalid, OSError
+        When names or rows are read, if the file is not a table.
     """
-    if file.suffix == ".parquet":
-        return ds.dataset(file, format="parquet")
-    # Guessing types would turn the customer 007 into the customer 7.
-    with file.open(encoding="utf-8-sig", newline="") as opened:
-        header = next(csv.reader(opened), [])
-    texts = pa_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()))
-    return ds.dataset(file, format=ds.CsvFileFormat(convert_options=texts))
+    return ParquetTable(file) if _is_parquet(file) else CsvTable(file, encoding)
 
 
 def rewrite(file: Path, gone: Mapping[str, Set[str]]) -> bool:
@@ -50,16 +83,16 @@ def rewrite(file: Path, gone: Mapping[str, Set[str]]) -> bool:
 
     Raises
     ------
-    pyarrow.ArrowInvalid, UnicodeDecodeError, OSError
+    InvalidData, pyarrow.ArrowInvalid, OSError
         If the file cannot be read or written; then it is as it was.
     """
-    parts = _PARTS[file.suffix]
+    parts = _parquet_parts if _is_parquet(file) else _csv_parts
     columns = {name: values for name, values in gone.items() if values}
     if not any(_named(table, columns) for table in parts(file, columns)):
         return False
     part = file.with_suffix(".part")
     try:
-        _write(part, file.suffix, (_without(table, columns) for table in parts(file, None)))
+        _write(part, file, (_without(table, columns) for table in parts(file, None)))
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)
@@ -91,9 +124,9 @@ def _found(table: pa.Table, gone: Mapping[str, Set[str]]) -> Any:
 def _csv_parts(file: Path, gone: Mapping[str, Set[str]] | None) -> Iterator[pa.Table]:
     """Read the rows in parts; only the columns of ``gone`` unless it is None."""
     table = open_table(file)
-    columns = None if gone is None else [one for one in table.schema.names if one in gone]
+    columns = None if gone is None else [one for one in table.names if one in gone]
     if columns != []:
-        for batch in table.to_batches(columns=columns):
+        for batch in table.batches(columns):
             yield pa.Table.from_batches([batch])
 
 
@@ -123,16 +156,19 @@ def _may_hold(group: Any, gone: Mapping[str, Set[str]]) -> bool:
     return False
 
 
-def _write(file: Path, suffix: str, tables: Iterator[pa.Table]) -> None:
+def _write(part: Path, file: Path, tables: Iterator[pa.Table]) -> None:
+    """Write tables into a part in the format of a file."""
     first = next(tables)
-    writer = pq.ParquetWriter if suffix == ".parquet" else pa_csv.CSVWriter
-    with writer(str(file), first.schema) as opened:
+    writer = pq.ParquetWriter if _is_parquet(file) else pa_csv.CSVWriter
+    zipped = "gzip" if file.suffix.lower() == ".gz" else None
+    with (
+        pa.output_stream(str(part), compression=zipped) as stream,
+        writer(stream, first.schema) as opened,
+    ):
         opened.write_table(first)
         for table in tables:
             opened.write_table(table)
 
 
-_PARTS: dict[str, Callable[[Path, Mapping[str, Set[str]] | None], Iterator[pa.Table]]] = {
-    ".parquet": _parquet_parts,
-    ".csv": _csv_parts,
-}
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() == ".parquet"

@@ -82,13 +82,18 @@ def load(
         Path, typer.Argument(help="Folder with the tables customers, events, decisions, outcomes.")
     ],
     dry_run: Annotated[bool, typer.Option(help="Check only; write nothing.")] = False,
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of the CSV files, such as cp1252, latin-1 or utf-16.")
+    ] = "utf-8",
 ) -> None:
     """Check the contract tables of a folder and bring them into the ledger.
 
     Example: nba load my-business/ --dry-run
+
+    Example: nba load from-excel/ --encoding cp1252
     """
     with plain_errors():
-        _load(folder, dry_run)
+        _load(folder, dry_run, encoding)
 
 
 @app.command()
@@ -266,13 +271,14 @@ def _say(text: str) -> None:
     out.print(text, soft_wrap=True, markup=False)
 
 
-def _load(folder: Path, dry_run: bool) -> None:
+def _load(folder: Path, dry_run: bool, encoding: str = "utf-8") -> None:
+    from features.ingest.checks.folder import unread_files
     from serving.cli.steps_data import load_tables
 
     with progress() as report:
-        found = load_tables(folder, dry_run, report)
-    for table in found:
-        out.print(str(table), soft_wrap=True, markup=False)
+        found = load_tables(folder, dry_run, report, encoding)
+    for line in (*found, *(f"      {one}" for one in unread_files(folder))):
+        _say(str(line))
     if not all(table.passed for table in found):
         err.print("Nothing was loaded. Correct the tables and try again.")
         raise typer.Exit(REFUSED)

@@ -21,6 +21,7 @@ from features.progress import Progress
 from features.settings import load_settings
 from features.store.build import build_features
 from features.store.feast_store import FeatureStore
+from features.store.text_encoding import UTF_8, checked_encoding
 from serving.catalog.compiled_catalog import load_catalog
 
 # Importers of a published file, which the user names.
@@ -60,13 +61,18 @@ def import_tables(
     return folder, shift
 
 
-def load_tables(folder: Path, dry_run: bool, report: Progress) -> list[LoadReport]:
-    """Check a folder's tables, and bring them into the ledger unless it is a dry run."""
-    settings = load_settings()
+def load_tables(
+    folder: Path, dry_run: bool, report: Progress, encoding: str = UTF_8
+) -> list[LoadReport]:
+    """Check a folder's tables, and bring them into the ledger unless it is a dry run.
+
+    The encoding is that of the CSV files.
+    """
+    encoding, settings = checked_encoding(encoding), load_settings()
     domain = load_domain(settings.domain)
     catalog = load_catalog(settings.actions, domain)
     ledger = Ledger(settings.ledger_url)
-    return load_folder(folder, ledger, domain, catalog, utc_now(), report, dry_run)
+    return load_folder(folder, ledger, domain, catalog, utc_now(), report, dry_run, encoding)
 
 
 def build(report: Progress) -> int:

@@ -129,7 +129,9 @@ def test_an_event_id_with_another_content_is_left_out_and_reported(folder, load,
     assert report.first_offender.startswith(
         "event_id is 'e2', which is there with another content."
     )
-    assert "1 left out: event_id is 'e2'" in str(report)
+    assert "1 left out with an id that is there with another content; first: event_id is 'e2'" in (
+        str(report)
+    )
     contents = dict(rows(tables.events, "event_id", "properties"))
     assert json.loads(contents["e2"])["amount_eur"] == 12.5
 

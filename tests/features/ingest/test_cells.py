@@ -39,6 +39,14 @@ def test_a_number_is_read_from_a_text_or_a_decimal(value):
     assert read_number({"value": value}, "value") == 2.5
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("7", 7), ("-7.", -7), (".5", 0.5), ("+1e3", 1000), (" 12.50\t", 12.5), ("0", 0)],
+)
+def test_a_number_is_written_with_the_digits_0_to_9_and_a_point(text, number):
+    assert read_number({"value": text}, "value") == number
+
+
 def test_an_empty_cell_is_none_unless_it_is_required():
     assert read_number({}, "value") is None
     assert read_text({}, "note") is None
@@ -58,8 +66,20 @@ def test_identifiers_are_separated_by_spaces_or_a_list(cell):
         (read_id, "a b", "at most 200 characters and no spaces"),
         (read_id, "x" * 201, "at most 200 characters and no spaces"),
         (read_text, "a\0b", "a text without the character NUL"),
-        (read_number, "many", "a finite number, or empty"),
-        (read_number, "inf", "a finite number, or empty"),
+        (read_number, "many", "a finite number such as 12.5, or empty"),
+        (read_number, "inf", "a finite number such as 12.5, or empty"),
+        (read_number, "nan", "a finite number such as 12.5, or empty"),
+        (read_number, "12,50", "a finite number such as 12.5, or empty"),
+        (read_number, "1,234.56", "a finite number such as 12.5, or empty"),
+        (read_number, "$3", "a finite number such as 12.5, or empty"),
+        (read_number, "1_250", "a finite number such as 12.5, or empty"),
+        (read_number, "\uff11\uff12", "a finite number such as 12.5, or empty"),
+        (read_number, "\u0661\u0662", "a finite number such as 12.5, or empty"),
+        (read_number, "0x10", "a finite number such as 12.5, or empty"),
+        (read_number, "1e999", "a finite number such as 12.5, or empty"),
+        (read_number, Decimal("NaN"), "a finite number such as 12.5, or empty"),
+        (read_number, " ", "a finite number such as 12.5, or empty"),
+        (read_id, 2.0**53, "an id as a text or a whole number, as floats lose digits"),
         (read_time, "2026-11-22T10:00:00", "a time with a time zone"),
         (read_time, "yesterday", "a time with a time zone"),
         (read_time, 7, "a time with a time zone"),

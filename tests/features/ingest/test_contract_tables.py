@@ -10,7 +10,13 @@ import pytest
 from features.business.catalog import Catalog
 from features.business.domain import Domain, Namespace
 from features.errors import InvalidData, InvalidEvent
-from features.ingest.contract_tables import READERS, Business, ParsedRows
+from features.ingest.contract_tables import (
+    READERS,
+    Business,
+    ParsedRows,
+    contacts_of,
+    is_retired,
+)
 from features.ledger import tables
 
 AT = "2026-11-22T10:00:00Z"
@@ -243,6 +249,28 @@ def test_doing_nothing_is_a_decision_whose_window_is_closed_at_once(read, now):
     assert read("decisions", action_id="no_action")["window_ends_at"] == now
 
 
+def test_a_decision_for_an_action_that_is_no_longer_offered_has_the_longest_window(read, now):
+    decision = read("decisions", action_id="sing")
+    assert (decision["action_id"], decision["served"]) == ("sing", False)
+    assert decision["window_ends_at"] == now + timedelta(days=14)
+
+
+def test_a_contact_of_an_action_that_is_no_longer_offered_is_of_no_group(read, toy_catalog):
+    decision = read("decisions", action_id="sing") | {"decision_id": "d2"}
+    contacts = contacts_of([read("decisions"), decision], toy_catalog)
+    assert [(one["action_id"], one["action_group"]) for one in contacts] == [
+        ("discount", toy_catalog.actions["discount"].group),
+        ("sing", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action_id", "retired"), [("sing", True), ("discount", False), ("no_action", False)]
+)
+def test_an_action_that_the_catalogue_does_not_have_is_retired(toy_catalog, action_id, retired):
+    assert is_retired(action_id, toy_catalog) is retired
+
+
 def test_an_outcome_counts_as_learned_and_received_when_it_happened(read, now):
     outcome = read("outcomes")
     assert outcome["occurred_at"] == outcome["received_at"] == now
@@ -311,7 +339,7 @@ def test_a_cell_that_must_be_there_is_named(parse, table, column):
         ("events", "occurred_at", "soon", "a time with a time zone, such as 2026-11-22T10:00:00Z"),
         ("events", "occurred_at", "2026-11-22T10:00:00", "a time with a time zone, such as"),
         ("events", "occurred_at", 1_800_000_000, "a time with a time zone, such as"),
-        ("decisions", "action_id", "sing", "one of call_back, discount, talk_plus, no_action"),
+        ("decisions", "action_id", "sing loud", "at most 200 characters and no spaces"),
         ("decisions", "channel", "fax", "one of app, phone"),
         ("decisions", "probability", 0, "a number in (0, 1], or empty if it was not logged"),
         ("decisions", "probability", 1.01, "a number in (0, 1], or empty if it was not logged"),
@@ -319,7 +347,7 @@ def test_a_cell_that_must_be_there_is_named(parse, table, column):
         ("outcomes", "outcome", "loved", "one of clicked, accepted, rejected"),
         ("outcomes", "decision_id", "d 1", "at most 200 characters and no spaces"),
         ("outcomes", "outcome_id", "o 1", "at most 200 characters and no spaces"),
-        ("outcomes", "value", float("inf"), "a finite number, or empty"),
+        ("outcomes", "value", float("inf"), "a finite number such as 12.5, or empty"),
         ("outcomes", "value", 1e16, "a number between -1e+15 and 1e+15"),
         ("outcomes", "shared_id", "order 7", "at most 200 characters and no spaces"),
         (
@@ -377,7 +405,7 @@ def test_a_number_we_cannot_count_with_is_named(read, table, column, value):
     with pytest.raises(InvalidData) as caught:
         read(table, **{column: value})
     assert str(caught.value).startswith(f"{column} is ")
-    assert "Expected a finite number, or empty." in str(caught.value)
+    assert "Expected a finite number such as 12.5, or empty." in str(caught.value)
 
 
 @pytest.mark.parametrize(

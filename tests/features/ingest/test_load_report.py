@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.ingest.load_report import LoadReport
+from features.ingest.load_report import LeftOut, LeftOutRows, LoadReport
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from features.ingest.load_report import LoadReport
         ),
         (
             LoadReport("events", 9, 9, "why", 7, 2, 3),
-            "PASS  events             9 of 9 rows are good; 7 new; 2 left out: why; began at row 4",
+            "PASS  events             9 of 9 rows are good; 7 new; 2 left out; began at row 4",
         ),
         (
             LoadReport("customers", 9, 9, None, 7, changed=1200),
@@ -36,3 +36,23 @@ from features.ingest.load_report import LoadReport
 )
 def test_a_report_reads_as_one_line(report, text):
     assert str(report) == text
+
+
+def test_what_there_is_to_know_stands_below_in_lines_of_its_own():
+    notes = ("column 'Age' is not read; did you mean 'age'?", "2 left out without a decision.")
+    assert str(LoadReport("outcomes", 9, 9, None, 7, 2, notes=notes)) == (
+        "PASS  outcomes           9 of 9 rows are good; 7 new; 2 left out\n"
+        "      outcomes: column 'Age' is not read; did you mean 'age'?\n"
+        "      outcomes: 2 left out without a decision."
+    )
+
+
+def test_rows_that_were_left_out_are_counted_by_reason_with_the_first_of_each():
+    found = LeftOutRows()
+    found.add([LeftOut("without a decision", "d9 is not there"), LeftOut("twice", "d1 is there.")])
+    found.add([LeftOut("without a decision", "d8 is not there")])
+    assert found.lines() == [
+        "2 left out without a decision; first: d9 is not there.",
+        "1 left out twice; first: d1 is there.",
+    ]
+    assert found.counts.total() == 3
