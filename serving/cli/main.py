@@ -219,21 +219,6 @@ def quickstart() -> None:
 
 
 @app.command()
-def compact() -> None:
-    """Rewrite the files of the ledger and the online store, so that deleted data is wiped.
-
-    Writers wait meanwhile: some seconds for each gigabyte.
-
-    Example: nba compact
-    """
-    from serving.cli.steps_data import compact as compact_all
-
-    with plain_errors():
-        compact_all()
-        out.print("The files hold no deleted data any more.")
-
-
-@app.command()
 def serve(
     host: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""The commands `nba prune` and `nba erasures`: old records are removed, erasures are listed."""
+"""The commands `nba prune`, `nba erasures` and `nba compact`, which remove data or list it."""
 
 from __future__ import annotations
 
@@ -43,6 +43,21 @@ def prune(
         with pruning_lock(settings.home), progress() as report:
             done = retention.prune(utc_now(), report)
         _say(retention, done, "were")
+
+
+@deletion.command()
+def compact() -> None:
+    """Rewrite the files of the ledger and the online store, so that deleted data is wiped.
+
+    Writers wait meanwhile: some seconds for each gigabyte.
+
+    Example: nba compact
+    """
+    from serving.cli.steps_data import compact as compact_all
+
+    with plain_errors():
+        compact_all()
+        out.print("The files hold no deleted data any more.")
 
 
 @deletion.command()
