@@ -7,7 +7,7 @@ The domain file says with ``measures`` which property of an event holds a score.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from math import isfinite
 from typing import NamedTuple
 
@@ -36,7 +36,8 @@ class Answer(NamedTuple):
     occurred_at: datetime
 
 
-# The keys by which answers can be grouped. Periods are in UTC; weeks are those of ISO 8601.
+PERIODS = ("month", "week", "day")
+# The keys by which answers can be grouped. Weeks are those of ISO 8601.
 GROUPINGS: dict[str, Callable[[Answer], str]] = {
     "customer": lambda answer: answer.customer_id,
     "journey": lambda answer: answer.journey,
@@ -64,6 +65,7 @@ def feedback(
     since: datetime | None = None,
     until: datetime | None = None,
     customer_id: str | None = None,
+    zone: tzinfo = UTC,
 ) -> list[GroupScore]:
     """Measure all groups that have answers.
 
@@ -78,6 +80,8 @@ def feedback(
         Answers from ``since`` on and before ``until``; None leaves that side open.
     customer_id
         Only of this customer.
+    zone
+        The clock of the business: months, weeks and days begin at midnight there.
 
     Returns
     -------
@@ -91,7 +95,10 @@ def feedback(
     """
     _check(by, since, until)
     groups: dict[tuple[str, tuple[str, ...]], AnswerSums] = {}
+    periods = any(name in PERIODS for name in by)
     for answer in answers(ledger, domain, since, until, customer_id):
+        if periods:
+            answer = answer._replace(occurred_at=answer.occurred_at.astimezone(zone))
         key = answer.measure, tuple(GROUPINGS[name](answer) for name in by)
         groups.setdefault(key, AnswerSums()).add(POINTS[answer.measure](answer.score))
     rows = [

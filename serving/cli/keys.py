@@ -87,7 +87,9 @@ def revoke(name: Annotated[str, typer.Argument(help="The name of a key in use.")
 
 @access.command()
 def access_log(
-    since: Annotated[str | None, typer.Option(help="A date or time in UTC.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="From this day or time on, on the clock of the business.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="The newest so many.")] = 50,
 ) -> None:
     """List uses of keys with the scopes privacy and admin, the newest first.

@@ -1,4 +1,7 @@
-"""The commands of `nba` that read only: catalog, replay, lift, evaluate and feedback."""
+"""The commands of `nba` that read only: catalog, replay, lift, evaluate and feedback.
+
+A day begins at midnight in the time zone of the business, which the catalogue names (``clock``).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from serving.cli.terminal import BROKEN, err, moment, out, plain_errors, progress
+from serving.cli.terminal import (
+    BROKEN,
+    business_zone,
+    err,
+    moment,
+    out,
+    plain_errors,
+    progress,
+)
 
 if TYPE_CHECKING:
     from features.customers.satisfaction import GroupScore
@@ -49,7 +60,7 @@ def catalog(
 @review.command()
 def replay(
     since: Annotated[
-        str | None, typer.Option(help="Decisions from this day or time on (UTC); default: all.")
+        str | None, typer.Option(help="Decisions from this day or time on; default: all.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Maximum number of decisions, the oldest first.")
@@ -62,6 +73,8 @@ def replay(
     """Decide again from the log, and count the answers that are identical to the byte.
 
     The exit code is 1 if an answer is not identical.
+
+    A day of --since begins at midnight on the clock of the business.
 
     Example: nba replay --since 2026-11-01
 
@@ -116,13 +129,14 @@ def _which_catalog(text: str) -> Literal["now", "then"]:
 
 @review.command()
 def lift(
-    since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
-    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
+    since: Annotated[str | None, typer.Option(help="From this day or time on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or time.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
     """Show what the policy earns more than the control group, with a 95 % interval.
 
-    Compares customers, not decisions, and checks the sizes of the two arms.
+    Compares customers, not decisions, and checks the sizes of the two arms. A day of --since and
+    --until begins at midnight on the clock of the business.
 
     Example: nba lift --since 2026-11-01
     """
@@ -159,7 +173,7 @@ def evaluate(
         Path | None, typer.Option(help="Catalogue to evaluate: other caps, levers, rules.")
     ] = None,
     since: Annotated[str | None, typer.Option(help="Decisions from this day or time on.")] = None,
-    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or time.")] = None,
     limit: Annotated[
         int, typer.Option(min=1, help="Maximum number of decisions, the newest.")
     ] = 20_000,
@@ -169,7 +183,8 @@ def evaluate(
 
     The engine decides again; off-policy estimators weight the logged outcomes by its probabilities.
     If the log holds too little, the answer is "not enough support" and no number. A policy looks
-    better than it is on decisions that it has learned from: set --since to after its training.
+    better than it is on decisions that it has learned from: set --since to after its training. Its
+    day begins at midnight on the clock of the business.
 
     Example: nba evaluate --policy challenger --since 2026-11-01
 
@@ -223,8 +238,8 @@ def feedback(
         list[str] | None,
         typer.Option(help="customer, journey, stage, channel, type, month, week or day."),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="From this day or time on (UTC).")] = None,
-    until: Annotated[str | None, typer.Option(help="Before this day or time (UTC).")] = None,
+    since: Annotated[str | None, typer.Option(help="From this day or time on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or time.")] = None,
     customer: Annotated[
         str | None, typer.Option(help="Answers of this customer only (id or identifier).")
     ] = None,
@@ -232,10 +247,13 @@ def feedback(
     """Show customers' answers: NPS, CSAT, CES and stars, each with a 95 % interval.
 
     nps: % promoters - % detractors. csat: % of 4 and 5. ces: mean of 1 to 7. rating: mean stars.
+    Months, weeks and days are those of the business, see clock in the catalogue; so are --since and
+    --until.
 
     Example: nba feedback --by journey --by month --since 2026-01-01
     """
     from features.business.domain import load_domain
+    from features.customers.satisfaction import PERIODS
     from features.customers.satisfaction import feedback as measure
     from features.identity.keys import KeyNormalizer
     from features.identity.links import resolve
@@ -251,9 +269,12 @@ def feedback(
         if customer is not None:
             key = KeyNormalizer(domain).customer(customer)
             customer = ledger.read(lambda connection: resolve(connection, [key]))
-        rows = measure(ledger, domain, groups, begin, end, customer)
+        zone = business_zone()
+        rows = measure(ledger, domain, groups, begin, end, customer, zone)
         if rows:
             out.print(_answers(rows, groups))
+            if {*groups} & {*PERIODS}:
+                _print(f"Days, weeks and months are of the clock of {zone.key}.")
         else:
             out.print("Nobody answered: no event of that time has a score.")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -54,19 +55,35 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         yield report
 
 
+def business_zone() -> ZoneInfo:
+    """Read the time zone of the business from the catalogue; it is UTC where none is named.
+
+    Raises
+    ------
+    InvalidDomain
+        If the catalogue breaks a rule.
+    """
+    from features.business.catalog import Catalog  # imports pydantic: `nba --help` does not wait
+    from features.business.yaml_file import load_yaml
+    from features.settings import load_settings
+
+    path = load_settings().actions
+    return load_yaml(path, Catalog).clock.of_business if path.exists() else ZoneInfo("UTC")
+
+
 def moment(name: str, text: str) -> datetime:
-    """Read a day or a time; without a time zone it is UTC.
+    """Read a day or a time; without a time zone it is of the clock of the business.
 
     Raises
     ------
     InvalidSetting
         If the text is neither; names the option ``--name``.
     """
-    from features.journeys.events import as_utc  # imports pydantic: `nba --help` does not wait
+    from features.journeys.events import as_utc  # imports pydantic, too
 
     try:
         written = datetime.fromisoformat(text)
-        return as_utc(written if written.tzinfo else written.replace(tzinfo=UTC))
+        return as_utc(written if written.tzinfo else written.replace(tzinfo=business_zone()))
     except (ValueError, OverflowError):
         raise InvalidSetting(
             f"{name} is {text!r}.",

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 from math import nan
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -174,6 +175,23 @@ def test_an_answer_belongs_to_the_journey_it_speaks_of(domain, put):
 )
 def test_periods_are_of_the_calendar_in_utc(domain, put, at, month, week, day):
     (row,) = feedback(put(score=9, at=at), domain, by=["month", "week", "day"])
+    assert row.group == (month, week, day)
+
+
+@pytest.mark.parametrize(
+    ("at", "month", "week", "day"),
+    [
+        (datetime(2026, 3, 1, 2, 30, tzinfo=UTC), "2026-02", "2026-W09", "2026-02-28"),
+        (datetime(2026, 3, 1, 5, tzinfo=UTC) - TICK, "2026-02", "2026-W09", "2026-02-28"),
+        (datetime(2026, 3, 1, 5, tzinfo=UTC), "2026-03", "2026-W09", "2026-03-01"),
+        (datetime(2026, 7, 1, 4, tzinfo=UTC) - TICK, "2026-06", "2026-W27", "2026-06-30"),  # summer
+        (datetime(2026, 7, 1, 4, tzinfo=UTC), "2026-07", "2026-W27", "2026-07-01"),
+    ],
+)
+def test_periods_begin_at_the_midnight_of_the_business(domain, put, at, month, week, day):
+    new_york = ZoneInfo("America/New_York")
+    ledger = put(score=9, at=at)
+    (row,) = feedback(ledger, domain, by=["month", "week", "day"], zone=new_york)
     assert row.group == (month, week, day)
 
 

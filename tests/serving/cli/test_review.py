@@ -49,6 +49,7 @@ def _cells(printed: str) -> list[list[str]]:
 def test_feedback_shows_each_measure_of_each_group(asked):
     done = nba_in_process(["feedback", "--by", "journey", "--by", "month"], asked)
     assert done.returncode == 0, done.stderr
+    assert "Days, weeks and months are of the clock of UTC." in done.stdout
     assert _cells(done.stdout) == [
         ["measure", "journey", "month", "answers", "value", "95 % interval"],
         ["nps", "refund", "2026-01", "1", "100.00", "-48.50 to 100.00"],
@@ -118,3 +119,19 @@ def test_without_decisions_all_of_none_are_identical(shop):
     done = nba_in_process(["replay"], shop.env)
     assert done.returncode == 0, done.stderr
     assert "0 decisions replayed, 0 identical." in done.stdout
+
+
+def test_an_evening_answer_stands_under_the_day_of_the_business(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "events.csv").write_text(
+        "event_id,customer_id,type,occurred_at,channel,score\ne1,1,nps,2026-03-01T02:30:00Z,web,9\n"
+    )
+    home = {"NBA_HOME": str(tmp_path / "home")}  # of the grocer, who is in New York
+    done = nba_in_process(["load", str(tmp_path / "tables")], home)
+    assert done.returncode == 0, done.stderr
+    for period, group in (("day", "2026-02-28"), ("month", "2026-02")):
+        done = nba_in_process(["feedback", "--by", period, "--since", "2026-02-28"], home)
+        assert [row[1] for row in _cells(done.stdout)] == [period, group]
+        assert "of the clock of America/New_York" in done.stdout
+    done = nba_in_process(["feedback", "--since", "2026-03-01"], home)
+    assert "Nobody answered" in done.stdout

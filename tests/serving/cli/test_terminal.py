@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from features.errors import GateFailed, InvalidSetting, NbaError
+from features.settings import GROCERY
 from serving.cli.terminal import moment, plain_errors, progress
 
 
@@ -40,7 +41,23 @@ def test_without_a_terminal_each_step_is_a_line_and_is_named_once(capsys):
         ("2026-01-31T10:00+02:00", datetime(2026, 1, 31, 8, tzinfo=UTC)),
     ],
 )
-def test_a_day_or_a_time_is_read_as_utc_unless_it_says_otherwise(text, found):
+def test_without_a_catalogue_a_day_or_a_time_is_of_utc_unless_it_says_otherwise(
+    tmp_path, monkeypatch, text, found
+):
+    monkeypatch.setenv("NBA_ACTIONS", str(tmp_path / "none.yaml"))
+    assert moment("since", text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("2026-01-31", datetime(2026, 1, 31, 5, tzinfo=UTC)),
+        ("2026-07-31T10:00", datetime(2026, 7, 31, 14, tzinfo=UTC)),
+        ("2026-01-31T10:00:00Z", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+    ],
+)
+def test_a_day_or_a_time_is_of_the_clock_of_the_business(monkeypatch, text, found):
+    monkeypatch.setenv("NBA_DOMAIN", str(GROCERY))  # its clock is that of New York
     assert moment("since", text) == found
 
 
