@@ -6,6 +6,7 @@ request to try once the server is ready.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def _errors_as_http() -> Iterator[None]:
     except NbaError as error:
         status = status_of(type(error), STATUSES)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            again_s = RETRY_AFTER_S if isinstance(error, Overloaded) else None
+            again_s = RETRY_AFTER_S if isinstance(error, Overloaded | LedgerDown) else None
             send_sentence(str(error), again_s)
         raise BentoMLException(str(error), error_code=status) from error
     except ValidationError as error:  # our fault, not the caller's: BentoML would answer 400
@@ -126,9 +127,11 @@ class NextBestAction:
     @bentoml.on_shutdown
     async def stop(self) -> None:
         """Stop the background tasks and the learner, and finish what is being written."""
-        await self.background.stop()
-        self.worker.close()
-        self.components.close()
+        try:
+            await self.background.stop()
+            await asyncio.to_thread(self.worker.close)  # the loop answers what was begun
+        finally:
+            self.components.close()
 
     @bentoml.api(route="/v1/decide")
     @requires(KeyScope.DECIDE)
