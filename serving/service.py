@@ -30,6 +30,7 @@ from features.errors import (
     IdentityUnknown,
     InvalidData,
     InvalidRequest,
+    LedgerDown,
     NbaError,
     NotRepeatable,
     NotVisible,
