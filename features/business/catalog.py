@@ -29,6 +29,7 @@ from features.business.catalog_rules import (
 )
 from features.business.domain import Domain
 from features.business.yaml_file import Frozen, Name
+from features.business.yaml_mistakes import Mistakes, nearest
 
 NO_ACTION = "no_action"
 DEFAULT_GROUP = Group()  # stands for a group that the file does not describe
@@ -139,28 +140,31 @@ class Catalog(Frozen):
 
     @model_validator(mode="after")
     def _names_that_exist(self) -> Self:
+        mistakes = Mistakes()
+        unknown = mistakes.unknown
         for name, action in self.actions.items():
-            _refuse_unknown(f"actions.{name}.outcomes", action.outcomes, self.outcomes)
-            if action.budget and action.budget not in self.budgets:
-                raise ValueError(f"actions.{name}.budget: one of {', '.join(self.budgets)}")
+            unknown(("actions", name, "outcomes"), action.outcomes, self.outcomes)
+            if action.budget:
+                mistakes.unknown_value(("actions", name, "budget"), action.budget, self.budgets)
         for name, group in self.groups.items():
-            if group.purpose and group.purpose not in self.purposes:
-                raise ValueError(f"groups.{name}.purpose: one of {', '.join(self.purposes)}")
+            if group.purpose:
+                mistakes.unknown_value(("groups", name, "purpose"), group.purpose, self.purposes)
         groups = {action.group for action in self.actions.values()} | set(self.groups)
         issues = {action.issue for action in self.actions.values()}
         policy = self.contact_policy
         for kind in ("caps", "cool_downs", "quiet_hours"):
             for index, scope in enumerate(getattr(policy, kind)):
                 where = f"contact_policy.{kind}.{index}"
-                _refuse_unknown(f"{where}.groups", scope.groups, groups)
-                _refuse_unknown(f"{where}.actions", scope.actions, self.actions)
+                unknown(f"{where}.groups", scope.groups, groups)
+                unknown(f"{where}.actions", scope.actions, self.actions)
         for index, rule in enumerate(policy.cool_downs):
-            _refuse_unknown(f"contact_policy.cool_downs.{index}.after", rule.after, self.outcomes)
+            unknown(f"contact_policy.cool_downs.{index}.after", rule.after, self.outcomes)
         for index, weight in enumerate(self.arbitration.context_weights):
             where = f"arbitration.context_weights.{index}"
-            _refuse_unknown(f"{where}.issues", weight.issues, issues)
-            _refuse_unknown(f"{where}.groups", weight.groups, groups)
-            _refuse_unknown(f"{where}.actions", weight.actions, self.actions)
+            unknown(f"{where}.issues", weight.issues, issues)
+            unknown(f"{where}.groups", weight.groups, groups)
+            unknown(f"{where}.actions", weight.actions, self.actions)
+        mistakes.refuse()
         return self
 
     @cached_property
@@ -198,34 +202,31 @@ class Catalog(Frozen):
         return (name for name, action in self.actions.items() if channel in action.treatments)
 
 
-def _refuse_unknown(where: str, named: Iterable[str], known: Iterable[str]) -> None:
-    known = list(known)
-    for name in named:
-        if name not in known:
-            raise ValueError(f"{where}: some of {', '.join(known)}; not {name}")
-
-
 def check_against_domain(catalog: Catalog, domain: Domain) -> None:
     """Refuse a catalogue that names channels or attributes that the domain does not have.
 
     Raises
     ------
-    ValueError
-        Begins with the key, see `yaml_file.load_yaml`.
+    Mistakes
+        With all of them.
     """
+    mistakes = Mistakes()
+    unknown = mistakes.unknown
     for name, action in catalog.actions.items():
-        _refuse_unknown(f"actions.{name}.treatments", action.treatments, domain.channels)
+        unknown(("actions", name, "treatments"), action.treatments, domain.channels)
         if action.only_for and domain.leaving_event is None:
-            raise ValueError(
-                f"actions.{name}.for: nothing, as the domain has no 'churn' with 'when: happens'"
-            )
+            expected = "nothing, as the domain has no 'churn' with 'when: happens'"
+            mistakes.add(("actions", name, "for"), expected, "Delete that line.")
     policy = catalog.contact_policy
-    _refuse_unknown("contact_policy.outbound", policy.outbound, domain.channels)
+    unknown("contact_policy.outbound", policy.outbound, domain.channels)
     for kind in ("caps", "cool_downs", "quiet_hours"):
         for index, scope in enumerate(getattr(policy, kind)):
             where = f"contact_policy.{kind}.{index}.channels"
-            _refuse_unknown(where, scope.channels, domain.channels)
+            unknown(where, scope.channels, domain.channels)
     zone = catalog.clock.attribute
     known = domain.attributes.get(zone) if zone else None
     if zone and not (known and known.read and known.type == "category"):
-        raise ValueError("clock.attribute: an attribute of the domain that is a category")
+        kept = [name for name, one in domain.attributes.items() if one.type == "category"]
+        expected = "an attribute of the domain that is a category"
+        mistakes.add("clock.attribute", expected, nearest([zone], kept))
+    mistakes.refuse()

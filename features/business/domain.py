@@ -6,17 +6,19 @@ are defined in `label_definitions`.
 
 from __future__ import annotations
 
-from functools import cache
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-import yaml
 from pydantic import Field, model_validator
 
+from features.business.category_values import check_values
 from features.business.label_definitions import Churn, Intent, Moments
+from features.business.vocabulary import with_vocabulary
 from features.business.yaml_file import Days, Frozen, Name, load_yaml
+from features.business.yaml_mistakes import Mistake, Mistakes, nearest
+from features.business.yaml_types import NAME
 
-VOCABULARY = Path(__file__).parents[1] / "domains" / "vocabulary.yaml"
 Stage = Literal["awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 # The scale of each score, as the field has agreed on it.
@@ -25,11 +27,6 @@ SCALES = {"nps": (0.0, 10.0), "csat": (1.0, 5.0), "ces": (1.0, 7.0), "rating": (
 # Columns of our own: no attribute and no property of an event may have their names.
 RESERVED = ("customer_id", "identifiers", "event_timestamp", "state")
 EVENT_COLUMNS = ("event_id", "customer_id", "identifiers", "type", "occurred_at", "channel")
-
-
-def slug(value: str) -> str:
-    """Turn a category value into a part of a feature's name."""
-    return "".join(c if c.isalnum() else "_" for c in value.lower())
 
 
 KeyKind = Literal["anonymous", "personal", "strong"]
@@ -87,8 +84,9 @@ class Attribute(Frozen):
     def _categories_list_their_values(self) -> Self:
         if (self.type == "category") != bool(self.values):
             raise ValueError("values: some for type category, none for another type")
-        if len({slug(value) for value in self.values}) < len(self.values):
-            raise ValueError("values: texts that differ in letters or digits")
+        mistakes = Mistakes()
+        check_values(self.values, mistakes)
+        mistakes.refuse()
         return self
 
 
@@ -176,42 +174,30 @@ class Domain(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _with_vocabulary(cls, content: Any) -> Any:
-        """Put the shared event types that the file names before its own."""
-        if not isinstance(content, dict) or not content.get("vocabulary"):
-            return content
-        wanted, shared = content["vocabulary"], _vocabulary()
-        own, kinds = content.get("events") or {}, content.get("journeys") or {}
-        if not all(isinstance(part, dict) for part in (own, kinds)):
-            return content  # the fields refuse it
-        known = list(shared["events"])
-        names = known if wanted == "all" else wanted
-        if not isinstance(names, list | tuple):
-            raise ValueError("vocabulary: all, or a list of names")
-        for name in names:
-            if name not in known:
-                raise ValueError(f"vocabulary: some of {', '.join(known)}; not {name}")
-        currency = str(content.get("currency"))
-        events = {name: _in_currency(shared["events"][name], currency) for name in names} | own
-        # A list, as a file may hold unhashable values by mistake.
-        used = [event.get("journey") for event in events.values() if isinstance(event, dict)]
-        kept = {name: kind for name, kind in shared["journeys"].items() if name in used}
-        return {**content, "events": events, "journeys": kept | kinds}
+        return with_vocabulary(content)
 
     @model_validator(mode="after")
     def _names_that_exist(self) -> Self:
+        mistakes = Mistakes()
         for label, definition in (("churn", self.churn), ("intent", self.intent)):
-            if definition and definition.event not in self.events:
-                raise ValueError(f"{label}.event: one of {', '.join(self.events)}")
-        for name in self.churn.back if self.churn else ():
-            if name not in self.events:
-                raise ValueError(f"churn.back: some of {', '.join(self.events)}; not {name}")
+            if definition:
+                mistakes.unknown_value(f"{label}.event", definition.event, self.events)
+        mistakes.unknown("churn.back", self.churn.back if self.churn else (), self.events)
         for name, value in ((self.moments and self.moments.test_where) or {}).items():
             known = self.attributes.get(name)
             if known is None or value not in known.values:
-                raise ValueError("moments.test_where: a category of 'attributes' and its value")
+                mistakes.add("moments.test_where", "a category of 'attributes' and its value")
+        named = [event.journey for event in self.events.values()]
         for name in self.journeys:
             if name not in self.journey_kinds:
-                raise ValueError(f"journeys.{name}: a journey that some event names")
+                near = nearest([name], named)
+                mistakes.add(("journeys", name), "a journey that some event names", near)
+        for index, key in enumerate(self.identity.placeholders):
+            namespace, colon, _ = key.partition(":")
+            if self.identifiers and colon and re.fullmatch(NAME, namespace):
+                where = ("identity", "placeholders", index)
+                mistakes.unknown_value(where, namespace, self.identifiers)
+        mistakes.refuse()
         return self
 
     @model_validator(mode="after")
@@ -220,7 +206,11 @@ class Domain(Frozen):
             return self
         known = self.events[self.intent.event].properties.get(self.intent.property)
         if known is None or known.type != "category":
-            raise ValueError(f"intent.property: a category of {self.intent.event}")
+            event = self.events[self.intent.event].properties
+            names = [name for name, one in event.items() if one.type == "category"]
+            near = nearest([self.intent.property], names)
+            expected = f"a category of {self.intent.event}"
+            raise Mistakes([Mistake(("intent", "property"), expected, near)])
         if self.intent.end in known.values:
             raise ValueError(f"intent.end: a text that is no value of {self.intent.property}")
         return self
@@ -233,16 +223,17 @@ class Domain(Frozen):
 
     @model_validator(mode="after")
     def _our_columns_stay_ours(self) -> Self:
-        another = "another name; this one is ours"
+        another, mistakes = "another name; this one is ours", Mistakes()
         if self.account in RESERVED:
-            raise ValueError(f"account: {another}")
+            mistakes.add("account", another)
         for name in self.attributes:
             if name in (*RESERVED, self.account):
-                raise ValueError(f"attributes.{name}: {another}")
+                mistakes.add(("attributes", name), another)
         for event, described in self.events.items():
             for name in described.properties:
                 if name in EVENT_COLUMNS:
-                    raise ValueError(f"events.{event}.properties.{name}: {another}")
+                    mistakes.add(("events", event, "properties", name), another)
+        mistakes.refuse()
         return self
 
     @property
@@ -268,17 +259,6 @@ class Domain(Frozen):
         """Every journey that an event names, in the order of the events."""
         named = dict.fromkeys(described.journey for described in self.events.values())
         return {name: self.journeys.get(name, JourneyKind()) for name in named}
-
-
-@cache
-def _vocabulary() -> Any:
-    return yaml.safe_load(VOCABULARY.read_text(encoding="utf-8"))
-
-
-def _in_currency(event: Any, currency: str) -> Any:
-    properties = event.get("properties", {})
-    named = {name.replace("currency", currency): kept for name, kept in properties.items()}
-    return {**event, "properties": named}
 
 
 def load_domain(path: Path) -> Domain:

@@ -1,25 +1,31 @@
 """Reads a YAML file into a frozen, validated type; an error names file, line, key and remedy.
 
-PyYAML alone does not keep the line of a value, and of two equal keys it takes the last one without
-a warning. A business person who edits the action catalogue needs the line. So the parsed nodes are
-kept beside the values.
+All mistakes of a file are reported at once: those of `yaml_nodes` (keys that stand twice, values
+that JSON does not have), those of the types, and those of further checks.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from features.errors import InvalidDomain
+from features.business.misread_values import misread
+from features.business.yaml_errors import refused_by
+from features.business.yaml_mistakes import Mistake
+from features.business.yaml_nodes import YamlFile
+from features.business.yaml_repair import Refused, Repairs, value_at
+from features.business.yaml_types import NAME
+from features.errors import InvalidDomain, quoted
 
 T = TypeVar("T", bound=BaseModel)
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Name = Annotated[str, Field(pattern=NAME, max_length=60)]
 Days = Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)]
+ROUNDS = 12  # of validation and repair
+MAX_SHOWN = 40  # mistakes in one report
 
 
 class Frozen(BaseModel):
@@ -32,116 +38,80 @@ def load_yaml(path: Path, into: type[T], check: Callable[[T], object] | None = N
     """Read ``path`` and validate it as ``into``.
 
     A validator of ``into`` that refuses a key further down begins its message with that key, as in
-    ``ValueError("churn.event: one of visit, order")``. So the line of the key can be found.
+    ``ValueError("churn.event: one of visit, order")``, or raises `yaml_mistakes.Mistakes`. So the
+    line of each key can be found.
 
     Parameters
     ----------
     check
-        A further check, such as against another file. It raises like a validator.
+        A further check, such as against another file. It raises like a validator. If the file has
+        mistakes, it is called with what is left without the values that were refused.
 
     Raises
     ------
     InvalidDomain
-        If the file is missing, is not YAML, repeats a key, or breaks a rule of ``into``.
+        With all mistakes, if the file is missing, is no YAML, is too large, repeats a key, or
+        breaks a rule of ``into`` or ``check``.
     """
-    node, content = _read(path)
-    try:
-        read = into.model_validate(content)
-        if check is not None:
-            check(read)
-        return read
-    except ValidationError as error:
-        first = error.errors()[0]
-        above, within = first["loc"], first["input"]
-        deeper, expected = _named_key(first["msg"].removeprefix("Value error, "))
-        cause: Exception = error
-    except ValueError as error:
-        above, within = (), content
-        deeper, expected = _named_key(str(error))
-        cause = error
-    where = (*above, *deeper)
-    raise InvalidDomain(
-        f"{path}, line {_line_of(node, where)}: "
-        f"{'.'.join(str(part) for part in where) or 'the file'} "
-        f"is {_short(_value_at(within, deeper))}.",
-        expected=expected,
-        remedy="Correct that line; nothing was changed.",
-    ) from cause
+    file = YamlFile(path)
+    repairs = Repairs(into, file.content)
+    found: list[Mistake] = []
+    refused = [Refused(one) for one in (*file.mistakes, *misread(into, file))]
+    cause: ValueError | None = None
+    for _ in range(ROUNDS):
+        found += [one.mistake for one in refused if not (one.told or repairs.explains(one))]
+        # What has a predicate of its own is about keys that were left out when the file was read.
+        made = [repairs.make(one.mistake.where) for one in refused if not one.mistake.happened]
+        if not all(made):
+            break
+        try:
+            read = into.model_validate(repairs.content)
+            if check is not None:
+                check(read)
+            if not found:
+                return read
+            break
+        except ValueError as error:
+            cause, refused = cause or error, refused_by(into, file, error)
+    raise _invalid(path, file, found or [one.mistake for one in refused]) from cause
 
 
-def _read(path: Path) -> tuple[yaml.Node, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if isinstance(node, yaml.MappingNode):
-            _refuse_repeated_keys(path, node)
-            return node, yaml.safe_load(text)
-    except InvalidDomain:
-        raise
-    except Exception as error:  # PyYAML's own errors, and those of its tags, such as `!!int ''`
-        raise InvalidDomain(
-            f"{path} cannot be read: {' '.join(str(error).split())}.",
-            expected="a YAML file in UTF-8",
-            remedy="Check the path and the indentation of the line named.",
-        ) from error
-    raise InvalidDomain(
-        f"{path} holds no mapping.",
-        expected="lines such as 'name: grocery'",
-        remedy="Start from a file in features/domains/.",
+def _invalid(path: Path, file: YamlFile, found: list[Mistake]) -> InvalidDomain:
+    """Make one error of all mistakes, in the order of their lines."""
+    ordered = sorted(dict.fromkeys(found), key=lambda one: _line(file, one))
+    happened = [
+        f"{path}, line {_line(file, one)}: {_key(one)} {one.happened or _is(file, one)}."
+        for one in ordered[:MAX_SHOWN]
+    ]
+    if len(ordered) == 1:
+        remedy = f"{ordered[0].remedy} Correct that line; nothing was changed.".lstrip()
+        return InvalidDomain(happened[0], expected=ordered[0].expected, remedy=remedy)
+    sentences = [
+        f"{what} Expected {one.expected}. {one.remedy or 'Correct that line.'}"
+        for what, one in zip(happened, ordered, strict=False)
+    ]
+    rest = len(ordered) - len(happened)
+    more = f"\nFurther mistakes that are not shown: {rest}." if rest else ""
+    return InvalidDomain(
+        "\n".join(sentences) + f"{more}\nThe file has {len(ordered)} mistakes.",
+        expected="none",
+        remedy="Correct these lines; nothing was changed.",
     )
 
 
-def _named_key(message: str) -> tuple[tuple[str, ...], str]:
-    """Split a message into the key that it begins with and the rest."""
-    found = re.fullmatch(r"([A-Za-z_][\w-]*(?:\.[\w-]+)*): (.+)", message, re.DOTALL)
-    return (tuple(found[1].split(".")), found[2]) if found else ((), message)
+def _key(mistake: Mistake) -> str:
+    return ".".join(map(str, mistake.where)) or "the file"
 
 
-def _value_at(content: Any, where: tuple[str, ...]) -> Any:
-    for part in where:
-        if isinstance(content, list) and part.isdigit() and int(part) < len(content):
-            content = content[int(part)]
-        else:
-            content = content.get(part) if isinstance(content, dict) else None
-    return content
+def _line(file: YamlFile, mistake: Mistake) -> int:
+    return mistake.line or file.line(mistake.where)
 
 
-def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_repeated_keys(path, item)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: dict[str, int] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode):
-            raise yaml.YAMLError(f"line {line} has a key that is not a plain word")
-        if key.value in seen:
-            raise InvalidDomain(
-                f"{path}, line {line}: {key.value!r} stands already in line {seen[key.value]}.",
-                expected="each key once",
-                remedy="Rename or delete one of the two; nothing was changed.",
-            )
-        seen[key.value] = line
-        _refuse_repeated_keys(path, value)
-
-
-def _line_of(node: yaml.Node, where: tuple[int | str, ...]) -> int:
-    """Find the line of the deepest part of ``where`` that is in the file."""
-    line = node.start_mark.line + 1
-    for part in where:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(part)]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and str(part).isdigit():
-            node = node.value[int(part)]
-            line = node.start_mark.line + 1
-    return line
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _is(file: YamlFile, mistake: Mistake) -> str:
+    around: Any = value_at(file.content, mistake.where[:-1])
+    if mistake.where and isinstance(around, dict) and mistake.where[-1] not in around:
+        return "is missing"
+    value = value_at(file.content, mistake.where)
+    if value is None or isinstance(value, bool | date):
+        return f"is {file.written(mistake.where) or 'empty'}"
+    return f"is {quoted(value)}"

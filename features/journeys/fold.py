@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeVar
 
-from features.business.domain import SCALES, Domain, EventType, slug
+from features.business.category_values import value_names
+from features.business.domain import SCALES, Domain, EventType
 from features.errors import InvalidDomain
 from features.journeys.aggregates import MINUTE_S, ChannelPreference, Feedback, Sessions, Spend
 from features.journeys.descriptions import FeatureDescription, Quantity, humanize
@@ -233,7 +234,9 @@ class Fold:
         }
         numbers = tuple(prop for prop, known in kept.items() if known.type == "number")
         values = tuple((prop, value) for prop, known in kept.items() for value in known.values)
-        labels = tuple(f"{prop}_{slug(value)}" for prop, value in values)
+        labels = tuple(
+            f"{prop}_{name}" for prop, known in kept.items() for name in value_names(known.values)
+        )
         quantities = tuple(
             Quantity.named(prop, domain.currency, kept[prop].min, kept[prop].max)
             for prop in numbers

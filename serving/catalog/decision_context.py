@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from features.business.catalog import Catalog
-from features.business.domain import STAGES, Domain, slug
+from features.business.category_values import value_names
+from features.business.domain import STAGES, Domain
 from features.errors import InvalidRequest, quoted
 from features.journeys.model_input import ModelInput
 from serving.catalog.expressions import Names
@@ -106,7 +107,7 @@ class ContextReader:
         kinds: list[tuple[str, Kind]] = [
             *((name, "number") for name in position if name not in categories),
             *(("churn", "number"), ("hour", "number"), ("weekday", "number"), ("known", "truth")),
-            *((f"intent_{slug(intent)}", "number") for intent in self._intents),
+            *((f"intent_{name}", "number") for name in value_names(self._intents)),
             *((f"consent_{purpose}", "truth") for purpose in self._purposes),
             *((f"context_{key}", kept.type) for key, kept in self._keys.items()),
             *((name, "text") for name in (*categories, "channel", "placement", "stage", "intent")),

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from features.business.domain import VOCABULARY, Domain, JourneyKind, load_domain
+from features.business.domain import Domain, JourneyKind, load_domain
+from features.business.vocabulary import VOCABULARY
 from features.errors import InvalidDomain
 from features.settings import GROCERY
 
@@ -76,7 +77,7 @@ def _moments(first, last, test_from):
         ({"events": {"visit": {**VISIT, "touchpoint": "moon"}}}, "touchpoint is 'moon'"),
         ({"colour": "red"}, "colour is 'red'"),
         ({"attributes": {"plan": {"type": "text"}}}, "attributes.plan.type is 'text'"),
-        ({"attributes": {"plan": {"type": "category"}}}, "attributes.plan.values is None"),
+        ({"attributes": {"plan": {"type": "category"}}}, "attributes.plan.values is missing"),
         (
             {"attributes": {"age": {"type": "number", "values": ["a"]}}},
             "attributes.age.values is ['a']. Expected some for type category, none for another",
@@ -160,15 +161,44 @@ def test_a_rule_between_several_keys_leads_to_the_line_to_correct(toy, tmp_path,
     assert lines[number - 1].strip() == line
 
 
-@pytest.mark.parametrize("values", [["a-b", "a_b"], ["a b", "a.b"], ["plus", "Plus"], ["a", "a"]])
-def test_category_values_differ_in_a_letter_or_a_digit(toy, values):
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["a", "b", "a"], "values.2 is 'a'. Expected each value once. Delete one of the two."),
+        (["a", ""], "values.1 is ''. Expected a text; an empty cell of a table says that"),
+        (["a", " "], "values.1 is ' '. Expected a text; an empty cell of a table says that"),
+        ([True, "a"], "values.0 is true. Expected a text. YAML reads it as true or false; if it "),
+        (["a", 1], "values.1 is 1. Expected a text. YAML reads it as a number; if it is a text, p"),
+        (["a", None], "values.1 is null. Expected a text. YAML reads it as null; if it is a text,"),
+    ],
+)
+def test_a_category_value_that_cannot_be_one_is_refused_with_its_line(toy, values, said):
     plan = {"type": "category", "values": values}
-    with pytest.raises(
-        InvalidDomain, match=r"attributes\.plan\.values .* differ in letters or dig"
-    ):
+    with pytest.raises(InvalidDomain) as caught:
         toy(attributes={"plan": plan})
-    with pytest.raises(InvalidDomain, match=r"events\.visit\.properties\.plan\.values is "):
+    assert f"attributes.plan.{said}" in str(caught.value)
+    with pytest.raises(InvalidDomain) as caught:
         toy(events={"visit": {**VISIT, "properties": {"plan": plan}}}, churn=None, intent=None)
+    assert f"events.visit.properties.plan.{said}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values", [["A+", "A-", "B"], ["Да", "Нет [x]", "a, b: {c}"], ["a b", "a.b"], ["plus", "Plus"]]
+)
+def test_any_other_texts_may_be_category_values(toy, values):
+    plan = {"type": "category", "values": values}
+    assert toy(attributes={"plan": plan}).attributes["plan"].values == tuple(values)
+
+
+def test_a_placeholder_of_a_namespace_that_is_not_declared_is_refused(toy):
+    declared = {"cookie": {"kind": "anonymous"}, "card": {}}
+    kept = {"placeholders": ["cookie:undefined", "n/a: none", "no-card"]}
+    assert toy(identifiers=declared, identity=kept).identity.placeholders[0] == "cookie:undefined"
+    assert toy(identity={"placeholders": ["cokie:undefined"]})  # any namespace is taken
+    with pytest.raises(InvalidDomain) as caught:
+        toy(identifiers=declared, identity={"placeholders": ["no-card", "cokie:undefined"]})
+    said = "identity.placeholders.1 is 'cokie:undefined'. Expected one of cookie, card. Did you"
+    assert f"{said} mean 'cookie'?" in str(caught.value)
 
 
 def test_category_values_may_hold_other_signs_as_long_as_they_differ(toy):
@@ -195,7 +225,10 @@ def test_a_score_has_the_scale_that_the_field_has_agreed_on(toy, measure):
     score = {"type": "number", "min": ends[0], "max": ends[1], "measures": measure}
     assert toy(**_with(score=score)).events["visit"].properties["score"].measures == measure
     for end, value in (("min", ends[0] - 1), ("max", ends[1] + 1), ("min", None), ("max", None)):
-        with pytest.raises(InvalidDomain, match=rf"score\.{end} is {value}\. .* of {measure} "):
+        with pytest.raises(
+            InvalidDomain,
+            match=rf"score\.{end} is {'null' if value is None else value}\. .* of {measure} ",
+        ):
             toy(**_with(score={**score, end: value}))
 
 
@@ -393,13 +426,13 @@ def test_churn_and_intent_may_speak_of_shared_events(toy):
         ({"vocabulary": "all", "events": ["visit"]}, "events is ['visit']"),
         ({"vocabulary": "all", "journeys": ["visit"]}, "journeys is ['visit']"),
         ({"vocabulary": "all", "events": {"call": 5}}, "events.call is 5"),
-        ({"vocabulary": "all", "events": {"call": None}}, "events.call is None"),
+        ({"vocabulary": "all", "events": {"call": None}}, "events.call is null"),
         (
             {"vocabulary": "all", "events": {"call": {**VISIT, "journey": ["a"]}}},
             "events.call.jour",
         ),
         ({"vocabulary": "all", "currency": "EUR"}, "currency is 'EUR'"),
-        ({"vocabulary": "all", "currency": None}, "currency is None"),
+        ({"vocabulary": "all", "currency": None}, "currency is null"),
     ],
 )
 def test_what_the_vocabulary_cannot_give_is_named(toy, keys, said):

@@ -28,9 +28,9 @@ def test_events_of_coming_back_are_one_or_several(toy, back):
 @pytest.mark.parametrize(
     ("churn", "said"),
     [
-        ({}, "churn.active_days is None. Expected a number, and one for silent_days."),
+        ({}, "churn.active_days is missing. Expected a number, and one for silent_days."),
         ({"active_days": 3}, "Expected a number, and one for silent_days."),
-        ({"silent_days": 3}, "churn.active_days is None."),
+        ({"silent_days": 3}, "churn.active_days is missing."),
         ({"when": "happens", "active_days": 3}, "churn.when is 'happens'. Expected silent, or no"),
         ({"when": "happens", "silent_days": 3}, "churn.when is 'happens'. Expected silent, or no"),
         ({"when": "never"}, "churn.when is 'never'."),
@@ -60,10 +60,10 @@ DAYS = {"active_days": 3, "within_days": 3}
     [
         (
             {"ask": "at_moments"},
-            "intent.active_days is None. Expected a number, and one for within",
+            "intent.active_days is missing. Expected a number, and one for within",
         ),
         ({"ask": "at_moments", "active_days": 3}, "Expected a number, and one for within_days."),
-        ({"ask": "at_moments", "within_days": 3}, "intent.active_days is None."),
+        ({"ask": "at_moments", "within_days": 3}, "intent.active_days is missing."),
         (
             {"ask": "at_moments", **DAYS, "end": "none"},
             "intent.end is 'none'. Expected nothing, un",
@@ -106,7 +106,10 @@ def test_a_model_is_judged_on_later_time_or_on_some_customers_or_on_each_fold(to
         ({"test_where": {"age_years": "3"}}, "Expected a category of 'attributes' and its value."),
         ({"test_where": {"colour": "red"}}, "Expected a category of 'attributes' and its value."),
         *(
-            ({name: day for name, day in DATED.items() if name != gone}, f"moments.{gone} is None.")
+            (
+                {name: day for name, day in DATED.items() if name != gone},
+                f"moments.{gone} is missing.",
+            )
             for gone in DATED
         ),
     ],

@@ -1,0 +1,129 @@
+"""No sentence of pydantic reaches a user, whatever its error is."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+from pydantic import AwareDatetime, ValidationError
+from pydantic_core import PydanticCustomError, _pydantic_core
+
+from features.business.catalog import Catalog
+from features.business.domain import Domain
+from features.business.yaml_errors import refused_by
+from features.business.yaml_file import Frozen, Name, load_yaml
+from features.business.yaml_nodes import YamlFile
+from features.errors import InvalidDomain
+from training.params import TrainingParams
+
+# All kinds of error that pydantic has, with its sentence for each.
+KINDS = {one["type"]: one for one in _pydantic_core.list_all_errors()}
+OURS = ("value_error", "assertion_error")  # their sentences are those of our own rules
+
+
+class Shelf(Frozen):
+    width: int
+    kind: Literal["low", "high"] = "low"
+    opened: AwareDatetime | None = None
+    books: Literal["all"] | tuple[Name, ...] = ()
+
+
+class House(Frozen):
+    name: Name
+    shelves: dict[Name, Shelf] = {}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "house.yaml"
+    path.write_text("name: x\nshelves: {low: {width: 3}}\n", encoding="utf-8")
+    return YamlFile(path)
+
+
+PLACES = ((), ("name",), ("shelves", "low", "width"), ("shelves", "low", "x"), ("books", "x"))
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - set(OURS)))
+def test_every_kind_of_error_becomes_a_sentence_of_ours(file, kind):
+    context = KINDS[kind].get("example_context") or {}
+    for place in PLACES:
+        detail = {"type": kind, "loc": place, "input": 3, "ctx": context}
+        raised = ValidationError.from_exception_data("x", [detail])
+        (refused,) = refused_by(House, file, raised)
+        said = f"{refused.mistake.expected} {refused.mistake.remedy}".casefold()
+        assert raised.errors()[0]["msg"].casefold() not in said
+        assert "input should" not in said
+        assert len(said) > 5
+
+
+def test_a_kind_of_error_that_is_new_is_a_sentence_of_ours(file):
+    error = PydanticCustomError("of_a_later_version", "Input is {odd}", {"odd": "not our words"})
+    raised = ValidationError.from_exception_data("x", [{"type": error, "loc": ("name",)}])
+    (refused,) = refused_by(House, file, raised)
+    assert refused.mistake.expected == (
+        "a name of small letters, digits and _, a letter first, at most 60 characters"
+    )
+
+
+VALUES: tuple[Any, ...] = (
+    *("[]", "{}", "[[]]", "{a: {}}", "x", "A b", "''", "-1", "1e400", "0.5", "99999999999999999"),
+    *("yes", "null", "2026-03-01", "2026-03-01T00:00:00", "[1, yes]", "{a: 1, b: x}", ".inf"),
+)
+THEIRS = ("input", "should", "valid ", "field required", "permitted", "unable", "pydantic", "yaml.")
+
+
+@pytest.mark.parametrize("model", [Domain, Catalog, TrainingParams])
+@pytest.mark.parametrize("value", VALUES)
+def test_no_value_of_any_key_is_refused_in_the_words_of_a_library(tmp_path, model, value):
+    path = tmp_path / "x.yaml"
+    keys = [field.alias or name for name, field in model.model_fields.items()]
+    for nested in ("{}", "{{k: {}}}", "{{k: {{{}}}}}"):
+        if nested.count("{") == 4:
+            inner = "value: 1, type: x, kind: 3, events: [], properties: {p: 1}, start: 3"
+            text = "\n".join(f"{key}: {nested.format(inner)}" for key in keys)
+        else:
+            text = "\n".join(f"{key}: {nested.format(value)}" for key in keys)
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InvalidDomain) as caught:
+            load_yaml(path, model)
+        said = str(caught.value).replace(str(path), "x").casefold()
+        assert not [words for words in THEIRS if words in said], said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "name: x\nshelfs: {}",
+            "shelfs is {}. Expected one of the keys name, shelves. Did you",
+        ),
+        ("name: x\nshelves: {a: {widht: 3}}", "shelves.a.widht is 3. Expected one of the keys w"),
+        (
+            "name: x\nshelves: {A: {width: 3}}",
+            "shelves.A is {'width': 3}. Expected a name of sma",
+        ),
+        (
+            "name: x\nshelves: {a: 3}",
+            "shelves.a is 3. Expected a mapping with keys of width,",
+        ),
+        ("name: x\nshelves: [a]", "shelves is ['a']. Expected a mapping."),
+        ("name: x\nshelves: {a: {}}", "shelves.a.width is missing. Expected an integer."),
+        ("name: x\nshelves: {a: {width: 3, kind: hihg}}", "Did you mean 'high'?"),
+        ("name: x\nshelves: {a: {width: 3, books: al}}", "Expected 'all', or a list."),
+        (
+            "name: x\nshelves: {a: {width: 3, books: [B]}}",
+            "shelves.a.books.0 is 'B'. Expected a n",
+        ),
+        (
+            "name: x\nshelves: {a: {width: 3, opened: 2026-01-01}}",
+            "a time with a timezone",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_what_is_allowed_and_what_is_near(tmp_path, text, said):
+    path = tmp_path / "house.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidDomain) as caught:
+        load_yaml(path, House)
+    assert said in str(caught.value)
+    assert str(caught.value).count("Expected") == 1
