@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from features.business.category_values import check_values
 from features.business.label_definitions import Churn, Intent, Moments
 from features.business.vocabulary import with_vocabulary
 from features.business.yaml_file import Days, Frozen, Name, load_yaml
@@ -85,7 +84,12 @@ class Attribute(Frozen):
         if (self.type == "category") != bool(self.values):
             raise ValueError("values: some for type category, none for another type")
         mistakes = Mistakes()
-        check_values(self.values, mistakes)
+        for index, value in enumerate(self.values):
+            if not value.strip():
+                expected = "a text; an empty cell of a table says that the value is unknown"
+                mistakes.add(("values", index), expected, "Delete it.")
+            elif value in self.values[:index]:
+                mistakes.add(("values", index), "each value once", "Delete one of the two.")
         mistakes.refuse()
         return self
 

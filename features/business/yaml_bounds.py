@@ -6,6 +6,7 @@ stack. So the events of the parser are counted first: an alias counts as what it
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -57,11 +58,11 @@ def read_text(path: Path) -> str:
 
 def _reason(error: OSError) -> str:
     reasons = {
-        FileNotFoundError: "there is no such file",
-        IsADirectoryError: "it is a folder",
-        PermissionError: "this user may not read it",
+        errno.ENOENT: "there is no such file",
+        errno.EISDIR: "it is a folder",
+        errno.EACCES: "this user may not read it",
     }
-    return reasons.get(type(error), f"the system refuses it ({type(error).__name__})")
+    return reasons.get(error.errno or 0, "the system refuses it")
 
 
 def check_bounds(path: Path, text: str) -> None:

@@ -13,8 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from features.business.misread_values import misread
-from features.business.yaml_errors import refused_by
+from features.business.yaml_errors import misread, refused_by
 from features.business.yaml_mistakes import Mistake
 from features.business.yaml_nodes import YamlFile
 from features.business.yaml_repair import Refused, Repairs, value_at

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeVar
 
-from features.business.category_values import value_names
 from features.business.domain import SCALES, Domain, EventType
 from features.errors import InvalidDomain
 from features.journeys.aggregates import MINUTE_S, ChannelPreference, Feedback, Sessions, Spend
+from features.journeys.category_names import value_names
 from features.journeys.descriptions import FeatureDescription, Quantity, humanize
 from features.journeys.open_journeys import JourneyPart, JourneyTotals, OpenJourney
 from features.journeys.recency_frequency import RecencyFrequency

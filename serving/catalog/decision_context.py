@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from features.business.catalog import Catalog
-from features.business.category_values import value_names
 from features.business.domain import STAGES, Domain
 from features.errors import InvalidRequest, quoted
+from features.journeys.category_names import value_names
 from features.journeys.model_input import ModelInput
 from serving.catalog.expressions import Names
 from serving.catalog.terms import Kind
@@ -119,7 +119,7 @@ class ContextReader:
                 f"context: names that are free; {duplicates[0]} would mean two things in "
                 "a condition"
             )
-        probabilities = ("churn", *(f"intent_{slug(intent)}" for intent in self._intents))
+        probabilities = ("churn", *(f"intent_{name}" for name in value_names(self._intents)))
         self.names = Names(
             dict(kinds),
             {**categories, **_declared_texts(domain)},

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from features.business.category_values import slug
+from features.journeys.category_names import slug
 from tests.bench.classification_sets import ClassificationSet
 from tests.commands import Completed, nba
 

@@ -7,8 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.business.category_values import check_values, slug, value_names
-from features.business.yaml_mistakes import Mistakes
+from features.journeys.category_names import slug, value_names
 
 
 def test_values_whose_slugs_differ_keep_their_slugs_as_names():
@@ -38,9 +37,3 @@ def test_any_texts_have_names_that_differ(values):
 @given(st.lists(st.text("Aa+-_. é2b", min_size=1, max_size=30), unique=True, max_size=12))
 def test_texts_that_are_alike_have_names_that_differ(values):
     assert len(set(value_names(values))) == len(values)
-
-
-def test_what_cannot_be_a_value_is_collected_with_its_position():
-    mistakes = Mistakes()
-    check_values(["a", "", "b", "a", "\t"], mistakes)
-    assert [one.where for one in mistakes.found] == [("values", 1), ("values", 3), ("values", 4)]

@@ -1,8 +1,8 @@
 """Names for category values, which may be any texts, in the names of features and predictions.
 
-A feature of a category counts one value, and its name tells which: ``basket_mission_fresh_n``. The
-readable part of a value, its `slug`, is that part. Where two values of a list have one slug, as A+
-and A- have, each gets its slug and a code of its characters: a_2b and a_2d.
+A feature of a category counts one value, and its name tells which: ``order_size_big_last_share``.
+The value stands there as its `slug`. Where two values of a list have one slug, as A+ and A- have,
+each gets a code of the characters that the slug does not show: a__41_2b and a__41_2d.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-
-from features.business.yaml_mistakes import Mistakes
 
 _CODED = 24  # characters of a value that are written as codes; longer ones are hashed
 
@@ -47,15 +45,3 @@ def _coded(value: str) -> str:
 
 def _hashed(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()[:12]
-
-
-def check_values(values: Sequence[str], mistakes: Mistakes) -> None:
-    """Collect the values that cannot be told apart, or from a value that is unknown."""
-    seen: set[str] = set()
-    for index, value in enumerate(values):
-        if not value.strip():
-            expected = "a text; an empty cell of a table says that the value is unknown"
-            mistakes.add(("values", index), expected, "Delete it.")
-        elif value in seen:
-            mistakes.add(("values", index), "each value once", "Delete one of the two.")
-        seen.add(value)
