@@ -72,7 +72,7 @@ from serving.server.middleware import (
     ReadyzAnswer,
     send_sentence,
 )
-from serving.server.openapi import describe, refuses, status_of
+from serving.server.openapi import client_schema, describe, refuses, status_of
 
 settings = load_settings()
 
@@ -281,11 +281,11 @@ _readiness = ReadyzAnswer()
 _access = AccessControl()
 
 
-@cache
-def _document() -> dict[str, Any]:
-    return describe(NextBestAction, STATUSES)
-
-
+# Made at the first request of each: nobody may ever ask.
+_DOCUMENTS = {
+    "/docs.json": cache(lambda: describe(NextBestAction, STATUSES)),
+    "/schema.json": cache(lambda: client_schema(NextBestAction)),
+}
 CONSOLE = Path(__file__).with_name("console")
 NextBestAction.mount_asgi_app(  # type: ignore[attr-defined]
     StaticFiles(directory=CONSOLE, html=True), path="/console", name="console"
@@ -295,5 +295,5 @@ NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
     AccessMiddleware, control=_access, scopes=scopes_of(NextBestAction)
 )
 NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
-    ErrorMiddleware, readiness=_readiness, document=_document
+    ErrorMiddleware, readiness=_readiness, documents=_DOCUMENTS
 )

@@ -129,6 +129,7 @@ def start(
     env: Mapping[str, str],
     target: str = "serving.service:NextBestAction",
     cwd: Path = ROOT,
+    host: str = "127.0.0.1",
 ) -> Server:
     """Start a server on a free port and wait until it is ready."""
     refuse_in_fast_mode("a server")
@@ -141,7 +142,7 @@ def start(
     with log.open("wb") as file:
         began = time.monotonic()
         process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1"],
+            [*command, "--host", host],
             env={**clean, **_of_its_own(home), "NBA_HOME": str(home), **env},
             cwd=cwd,
             stdout=file,

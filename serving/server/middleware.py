@@ -80,34 +80,36 @@ class ErrorMiddleware:
     ----------
     readiness
         Returns the status code and the body of `/readyz`.
-    document
-        Returns the body of `/docs.json`; without it, BentoML answers that path.
+    documents
+        Each returns the body of a path, such as `/docs.json`.
     """
 
     def __init__(
         self,
         app: App,
         readiness: Callable[[], tuple[int, dict[str, Any]]],
-        document: Callable[[], dict[str, Any]] | None = None,
+        documents: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
     ) -> None:
         self._app = app
         self._readiness = readiness
-        self._document = document
+        self._documents = documents or {}
         self._answering = 0  # requests whose body has come
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
         if connection["type"] != "http":
             await self._app(connection, receive, send)
+        elif connection["path"].startswith("/v1/"):
+            await self._api(connection, receive, send)
+        elif connection["method"] not in ("GET", "HEAD"):
+            await self._app(connection, receive, _ErrorForm(send, [], connection).send)
         elif connection["path"] == "/readyz":
             status, found = self._readiness()
             bare = {"status": found["status"]}
             await send_json(send, status, found if may(connection, KeyScope.READ) else bare)
-        elif connection["path"] == "/docs.json" and self._document:
-            await send_json(send, HTTPStatus.OK, self._document())
-        elif connection["path"].startswith("/v1/"):
-            await self._api(connection, receive, send)
+        elif document := self._documents.get(connection["path"]):
+            await send_json(send, HTTPStatus.OK, document())
         else:
-            await self._app(connection, receive, send)
+            await self._app(connection, receive, _ErrorForm(send, [], connection).send)
 
     async def _api(self, connection: Connection, receive: Receive, send: Send) -> None:
         content_type = header(connection, b"content-type").split(";")[0].strip().lower()

@@ -121,6 +121,36 @@ def describe(service: Any, statuses: Statuses) -> dict[str, Any]:
     }
 
 
+def client_schema(service: Any) -> dict[str, Any]:
+    """Make the document that BentoML's Python clients read at `/schema.json`.
+
+    BentoML's own document shows a request that is a union of two shapes as one nameless argument,
+    and a list that may be null in an answer breaks the clients' decoder. Here each field of a
+    request is an argument, and answers have no schema, so clients return them as they came.
+    """
+    ours = [
+        {
+            "name": route.name,
+            "route": route.path,
+            "doc": route.description,
+            "input": _arguments(route.request),
+            "output": {},
+        }
+        for route in routes(service)
+    ]
+    return {"name": service.name, "type": "service", "routes": ours}
+
+
+def _arguments(request: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of the fields of a request, whichever shapes it may have."""
+    schema = request.model_json_schema()
+    for field in schema["properties"].values():
+        if field.get("type") == "array":
+            field.setdefault("items", {})  # the clients look for it in a pair, too
+    kept = ("properties", "required", "$defs")
+    return {"type": "object", **{key: schema[key] for key in kept if key in schema}}
+
+
 def _schemas(ours: list[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
     """Return the schema of each type, and the components that the schemas refer to."""
     requests = [(route.request, "validation") for route in ours]

@@ -84,7 +84,7 @@ def call(
     method: str = "POST",
     headers: Sequence[tuple[bytes, bytes]] = (JSON,),
     readiness: Callable[[], tuple[int, dict[str, Any]]] = ready,
-    document: Callable[[], dict[str, Any]] | None = None,
+    documents: dict[str, Callable[[], dict[str, Any]]] | None = None,
     scopes: frozenset[KeyScope] = frozenset(KeyScope),
 ) -> Answer:
     """Send a request whose body comes in these parts."""
@@ -105,7 +105,7 @@ def call(
         "headers": headers,
         "nba.scopes": scopes,
     }
-    asyncio.run(ErrorMiddleware(app, readiness, document)(scope, receive, send))
+    asyncio.run(ErrorMiddleware(app, readiness, documents)(scope, receive, send))
     return Answer(sent)
 
 
@@ -242,11 +242,16 @@ def test_an_error_in_a_list_is_flattened():
     assert len(answer.messages) == 2
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/metrics", "/docs.json", "/v2/decide"])
-def test_only_our_own_routes_are_touched(path):
-    app = App(500, (b"[1]",))
-    answer = call(app, path=path, headers=((b"content-type", b"text/plain"),))
-    assert (answer.status, answer.body) == (500, b"[1]")
+def test_errors_of_other_paths_have_the_same_form_and_good_answers_are_untouched(path, method):
+    asked = {"path": path, "method": method, "headers": ((b"content-type", b"text/plain"),)}
+    answer = call(App(500, (b"[1]",)), **asked)
+    assert (answer.status, answer.json) == (500, {"error": "1"})
+    answer = call(App(200, (b"[1]",)), **asked)
+    assert (answer.status, answer.body) == (200, b"[1]")
+    answer = call(App(404, (b"Not Found",)), **asked)
+    assert answer.json["error"].startswith(f"'{path}' is not a route of this service.")
 
 
 def details(request: type[BaseModel], body: dict[str, Any]) -> bytes:
@@ -360,9 +365,12 @@ def test_no_refusal_gives_back_a_megabyte():
 
 def test_the_document_is_answered_without_asking_the_application():
     app = App()
-    answer = call(app, path="/docs.json", headers=(), document=lambda: {"openapi": "3.1.0"})
-    assert (answer.status, answer.json) == (200, {"openapi": "3.1.0"})
+    asked = {"path": "/docs.json", "headers": (), "documents": {"/docs.json": lambda: {"a": 1}}}
+    for method in ("GET", "HEAD"):
+        answer = call(app, method=method, **asked)
+        assert (answer.status, answer.json) == (200, {"a": 1})
     assert app.scopes == []
+    assert call(App(405, (b"Method Not Allowed",)), method="PUT", **asked).status == 405
 
 
 # Readiness and other scopes --------------------------------------------------------------------
@@ -370,7 +378,7 @@ def test_the_document_is_answered_without_asking_the_application():
 
 def test_readyz_without_a_key_that_may_read_tells_the_status_alone():
     found = 200, {"status": "degraded", "degraded": ["catalog: /home/a/x.yaml"], "models": {}}
-    asked = {"path": "/readyz", "headers": (), "readiness": lambda: found}
+    asked = {"path": "/readyz", "method": "GET", "headers": (), "readiness": lambda: found}
     answer = call(App(), **asked, scopes=frozenset({KeyScope.DECIDE}))
     assert (answer.status, answer.json) == (200, {"status": "degraded"})
 
@@ -381,7 +389,7 @@ def test_readyz_without_a_key_that_may_read_tells_the_status_alone():
 )
 def test_readyz_answers_the_readiness_and_asks_nobody_else(status, body):
     app = App()
-    answer = call(app, path="/readyz", headers=(), readiness=lambda: (status, body))
+    answer = call(app, path="/readyz", method="GET", headers=(), readiness=lambda: (status, body))
     assert (answer.status, answer.json) == (status, body)
     assert app.scopes == []
 

@@ -33,18 +33,20 @@ from features.identity.keys import KeyNormalizer
 from features.journeys.events import parse_event
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY
+from serving.access.scopes import KeyScope, requires
 from serving.contract.customers import LinkAnswer, LinkRequest, UnconfirmedAnswer
 from serving.contract.events import EventsAnswer, OutcomeAnswer, OutcomeRequest
 from serving.contract.requests import Error, Readiness
+from serving.contract.statuses import STATUSES as SERVED
 from serving.server.middleware import MAX_BODY_BYTES, REFUSED
-from serving.server.openapi import EVERYWHERE, describe, refuses, routes, status_of
-from serving.service import _STATUS, NextBestAction
+from serving.server.openapi import EVERYWHERE, client_schema, describe, refuses, routes, status_of
+from serving.service import NextBestAction
 from tests.conftest import NOW, Built
 from tests.server import Server, running
 from tests.serving.test_service import copied, says_that_features_are_missing
 
 OURS = routes(NextBestAction)
-DOCUMENT = describe(NextBestAction, _STATUS)
+DOCUMENT = describe(NextBestAction, SERVED)
 PATHS = [route.path for route in OURS]
 STATUSES = {DecisionUnknown: HTTPStatus.NOT_FOUND, InvalidData: HTTPStatus.BAD_REQUEST}
 
@@ -69,22 +71,26 @@ class Small:
     """A service with two routes."""
 
     @bentoml.api(route="/v1/told")
+    @requires(KeyScope.WRITE)
     @refuses(DecisionUnknown, InvalidEvent, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
     async def told(self, request: OutcomeRequest, /, ctx: bentoml.Context) -> OutcomeAnswer:
         """Take an outcome."""
         raise NotImplementedError
 
     @bentoml.api(route="/v1/quiet")
+    @requires(KeyScope.ADMIN)
     async def quiet(self, request: LinkRequest, /) -> LinkAnswer:
         raise NotImplementedError
 
 
 SMALL = describe(Small, STATUSES)
+TOLD = "Take an outcome.\n\nNeeds a key with the scope `write`."
+EVERY_ROUTE = {"200", "400", "401", "403", "413", "415", "504"}
 
 
 def test_a_route_is_told_with_what_it_takes_and_what_it_answers():
     post = SMALL["paths"]["/v1/told"]["post"]
-    assert (post["operationId"], post["description"]) == ("told", "Take an outcome.")
+    assert (post["operationId"], post["description"]) == ("told", TOLD)
     takes = post["requestBody"]
     assert takes["required"] and body_of(takes) == ref("OutcomeRequest")
     assert body_of(post["responses"]["200"]) == ref("OutcomeAnswer")
@@ -93,10 +99,36 @@ def test_a_route_is_told_with_what_it_takes_and_what_it_answers():
 
 
 def test_a_route_may_answer_what_its_errors_are_answered_with_and_what_every_route_refuses():
-    assert set(answers("/v1/told", SMALL)) == {"200", "400", "404", "413", "415", "504"}
-    assert set(answers("/v1/quiet", SMALL)) == {"200", "400", "413", "415", "504"}
+    assert set(answers("/v1/told", SMALL)) == {
+        "200",
+        "400",
+        "401",
+        "403",
+        "404",
+        "413",
+        "415",
+        "504",
+    }
+    assert set(answers("/v1/quiet", SMALL)) == EVERY_ROUTE
     assert answers("/v1/told", SMALL)["404"]["description"] == DecisionUnknown.__doc__
     assert answers("/v1/told", SMALL)["504"]["description"].startswith("It took longer than 3 s.")
+
+
+def test_a_route_says_which_scope_its_key_needs():
+    told = SMALL["paths"]["/v1/told"]["post"]
+    assert told["security"] == [{"key": ["write"]}]
+    assert SMALL["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+
+
+def test_bentoml_clients_are_told_all_fields_as_arguments_and_no_schema_of_answers():
+    told, quiet = client_schema(Small)["routes"]
+    by_name = {route["name"]: route for route in (told, quiet)}
+    fields = by_name["told"]["input"]["properties"]
+    assert set(fields) == set(OutcomeRequest.model_fields)
+    assert by_name["told"]["input"]["required"] == ["decision_id", "outcome"]
+    assert by_name["quiet"]["input"]["properties"]["keys"]["items"] == {}
+    assert "root_input" not in json.dumps(client_schema(NextBestAction))
+    assert all(route["output"] == {} for route in by_name.values())
 
 
 def test_the_body_of_an_error_is_one_sentence_or_what_the_route_says():
@@ -143,9 +175,9 @@ def test_the_event_of_the_example_is_one_of_the_grocers():
 
 def test_no_route_may_raise_an_error_without_a_status():
     named = {error for route in OURS for error in route.refusals.errors}
-    assert {error for error in named if status_of(error, _STATUS) >= 500} <= {NotVisible}
-    assert named | {*EVERYWHERE} == set(_STATUS), (
-        "an error in _STATUS that no route refuses with, or the reverse"
+    assert {error for error in named if status_of(error, SERVED) >= 500} <= {NotVisible}
+    assert named | {*EVERYWHERE} == set(SERVED), (
+        "an error in SERVED that no route refuses with, or the reverse"
     )
 
 
@@ -253,7 +285,7 @@ def test_the_server_answers_this_document(server):
 @pytest.mark.parametrize(("path", "error", "body"), PROVOKED)
 def test_an_error_comes_with_the_status_that_is_documented(server, path, error, body):
     status, answer = server.post(path, body)
-    assert status == status_of(error, _STATUS), answer
+    assert status == status_of(error, SERVED), answer
     assert Error.model_validate(answer, extra="forbid").error
     assert error.__doc__.splitlines()[0] in answers(path)[str(status)]["description"]
 
@@ -261,6 +293,7 @@ def test_an_error_comes_with_the_status_that_is_documented(server, path, error, 
 @pytest.mark.server
 @pytest.mark.parametrize("path", PATHS)
 def test_every_route_refuses_what_every_route_refuses(server, path):
+    # 401 and 403 need keys: `tests.serving.access.test_access_http` asks with and without.
     assert {str(int(status)) for status in REFUSED} <= set(answers(path))
     json_type = {"content-type": "application/json"}
     large = {**json_type, "content-length": str(MAX_BODY_BYTES + 1)}
@@ -324,6 +357,6 @@ def test_without_an_online_store_the_server_starts_and_says_so(without_store):
 def test_what_cannot_be_shown_comes_with_the_status_that_is_documented(without_store):
     for path, error, body in BLIND:
         status, answer = without_store.post(path, body)
-        assert status == status_of(error, _STATUS), (path, answer)
+        assert status == status_of(error, SERVED), (path, answer)
         assert Error.model_validate(answer, extra="forbid").error
         assert error.__doc__.splitlines()[0] in answers(path)[str(status)]["description"]
