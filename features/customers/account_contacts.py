@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
-from features.customers.contacts import CONTACTS, Contact, as_contacts
+from features.customers.contacts import CONTACTS, REACTED, Contact, as_contacts, in_order
 from features.ledger import tables
 from features.ledger.statements import Statement, list_parameters, list_values
 
@@ -32,7 +32,7 @@ _OF_ACCOUNT = (
     _SHOWN_US < _END,
 )
 _SHOWN = Statement(CONTACTS.where(*_OF_ACCOUNT))
-_REACTED = Statement(CONTACTS.where(*_OF_ACCOUNT, _COLUMNS.outcomes_at != sa.literal_column("''")))
+_REACTED = Statement(REACTED.where(_OF_ACCOUNT[0]))
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,23 @@ class AccountContacts(NamedTuple):
 
 
 class ShowingsWindow(NamedTuple):
-    """The last days of which the contacts themselves are needed; ``reacted``: with outcomes."""
+    """The contacts of an account that are needed themselves.
+
+    Attributes
+    ----------
+    days
+        Those that were shown in the last days.
+    reaction_days
+        Those with an outcome in the last days, whenever they were shown.
+    """
 
     days: float
-    reacted: bool
+    reaction_days: float
 
     @property
     def key(self) -> str:
         """A text that names the window in the record of a decision."""
-        return f"{self.days:g} days{' with outcomes' if self.reacted else ''}"
+        return f"showings of {self.days:g} days, outcomes of {self.reaction_days:g} days"
 
 
 def read_account_contacts(
@@ -145,9 +153,15 @@ def read_account_contacts(
     found = {one.key: _count(connection, one, values | _since(now, one.days)) for one in counts}
     if window is None:
         return AccountContacts(found, (), "")
-    query = _REACTED if window.reacted else _SHOWN
-    rows = query.rows(connection, values | _since(now, window.days))
-    return AccountContacts(found, as_contacts(rows), window.key)
+    since = _since(now, window.days)
+    showings = as_contacts(_SHOWN.rows(connection, values | since)) if window.days else []
+    if window.reaction_days:
+        reacted_us = tables.micros(now - timedelta(days=window.reaction_days))
+        some = {"account": account, "reacted_us": reacted_us}
+        until_us = min(since["since_us"], end_us - 1)
+        reacted = as_contacts(_REACTED.rows(connection, some))
+        showings = in_order(one for one in reacted if one.shown_us <= until_us) + showings
+    return AccountContacts(found, showings, window.key)
 
 
 def _since(now: datetime, days: float) -> dict[str, int]:

@@ -22,7 +22,12 @@ _OF_OUTCOME = (
 )
 _OUTCOMES_AT = sa.select(_COLUMNS.outcomes_at).where(*_OF_OUTCOME)
 _UPDATE_OUTCOMES_AT = (
-    sa.update(tables.contacts).where(*_OF_OUTCOME).values(outcomes_at=sa.bindparam("kept"))
+    sa.update(tables.contacts)
+    .where(*_OF_OUTCOME)
+    .values(
+        outcomes_at=sa.bindparam("kept"),
+        outcome_at=sa.bindparam("last_us", type_=sa.BigInteger),
+    )
 )
 
 _OUTCOMES, _CHANGES = tables.outcomes.c, sa.alias(tables.outcomes).c
@@ -70,13 +75,12 @@ def add_outcome_at(connection: sa.Connection, outcome: Mapping[str, Any]) -> Non
     if not outcome["retracts"]:
         outcomes_at[name] = max(outcomes_at.get(name, 0), at_us)
     if outcomes_at != before:
-        kept = json.dumps(outcomes_at) if outcomes_at else ""
-        connection.execute(_UPDATE_OUTCOMES_AT, values | {"kept": kept})
+        connection.execute(_UPDATE_OUTCOMES_AT, values | _kept(outcomes_at))
 
 
 def update_outcomes_at(connection: sa.Connection, decision_ids: Iterable[str]) -> None:
     """Recompute ``outcomes_at`` of the contacts of these decisions from their outcomes."""
-    outcomes, updates = tables.outcomes.c, list[dict[str, str]]()
+    outcomes, updates = tables.outcomes.c, list[dict[str, Any]]()
     read = (outcomes.decision_id, outcomes.action_id, outcomes.outcome_id, outcomes.outcome)
     at_us = sa.type_coerce(outcomes.occurred_at, sa.BigInteger).label("at_us")
     query = sa.select(*read, at_us, outcomes.retracts, outcomes.revises)
@@ -92,7 +96,11 @@ def update_outcomes_at(connection: sa.Connection, decision_ids: Iterable[str]) -
         for row in rows:
             if not row.retracts and row.outcome_id not in replaced:
                 outcomes_at[row.outcome] = max(outcomes_at.get(row.outcome, 0), row.at_us)
-        kept = json.dumps(outcomes_at) if outcomes_at else ""
-        updates.append({"decision": decision_id, "action": action_id, "kept": kept})
+        updates.append({"decision": decision_id, "action": action_id} | _kept(outcomes_at))
     if updates:
         connection.execute(_UPDATE_OUTCOMES_AT, updates)
+
+
+def _kept(outcomes_at: Mapping[str, int]) -> dict[str, Any]:
+    kept = json.dumps(outcomes_at) if outcomes_at else ""
+    return {"kept": kept, "last_us": max(outcomes_at.values(), default=None)}

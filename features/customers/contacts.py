@@ -39,14 +39,21 @@ class Contact(NamedTuple):
 
 # Built once: building the expression would take longer than the database takes to answer it.
 _COLUMNS = tables.contacts.c
-CONTACTS = sa.select(
+_CONTACTS = sa.select(
     _COLUMNS.customer_id,
     _COLUMNS.action_id,
     _COLUMNS.action_group,
     _COLUMNS.channel,
     sa.type_coerce(_COLUMNS.shown_at, sa.BigInteger),
     _COLUMNS.outcomes_at,
-).order_by(_COLUMNS.shown_at, _COLUMNS.decision_id, _COLUMNS.action_id)
+)
+CONTACTS = _CONTACTS.order_by(_COLUMNS.shown_at, _COLUMNS.decision_id, _COLUMNS.action_id)
+_REACTED_SINCE = sa.type_coerce(_COLUMNS.outcome_at, sa.BigInteger) > sa.bindparam(
+    "reacted_us", type_=sa.BigInteger
+)
+# In no order: for it, the database would read by the time of showing.
+REACTED = _CONTACTS.where(_REACTED_SINCE)
+_OF_ONE_REACTED = Statement(REACTED.where(_COLUMNS.customer_id == sa.bindparam("customer")))
 _HISTORY = CONTACTS.where(_COLUMNS.shown_at > sa.bindparam("since", type_=tables.UtcMicros))
 _OF_ONE = Statement(_HISTORY.where(_COLUMNS.customer_id == sa.bindparam("customer")))
 _OF_SOME = _HISTORY.where(_COLUMNS.customer_id.in_(sa.bindparam("customers", expanding=True)))
@@ -65,6 +72,23 @@ def history(
     return as_contacts(rows)
 
 
+def late_reactions(
+    connection: sa.Connection, customer_id: str, since: datetime, shown_until: datetime
+) -> list[Contact]:
+    """Read the contacts of a customer up to a time with an outcome after another time.
+
+    An outcome may come long after its showing; a cool-down begins with the outcome.
+    """
+    values = {"customer": customer_id, "reacted_us": tables.micros(since)}
+    found = as_contacts(_OF_ONE_REACTED.rows(connection, values))
+    return in_order(one for one in found if one.shown_us <= tables.micros(shown_until))
+
+
+def in_order(contacts: Iterable[Contact]) -> list[Contact]:
+    """Sort contacts, the oldest first."""
+    return sorted(contacts, key=lambda one: (one.shown_us, *one[:4]))
+
+
 def as_contacts(rows: Iterable[Any]) -> list[Contact]:
     """Make contacts of the rows of `CONTACTS`."""
     return [
@@ -79,7 +103,7 @@ def note_contacts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) 
     Parameters
     ----------
     rows
-        They have all columns but ``outcomes_at`` and ``account``.
+        They have all columns but ``outcomes_at``, ``outcome_at`` and ``account``.
     """
     statement = _insert_contact(connection.dialect.name)
     if len(rows) > tables.ROW_BY_ROW:
@@ -90,7 +114,8 @@ def note_contacts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) 
 @cache
 def _insert_contact(dialect: str) -> Statement:
     """Make the insert; the account is looked up by the primary key of its table."""
-    sent = [column for column in _COLUMNS if column.name not in ("outcomes_at", "account")]
+    looked_up = ("outcomes_at", "outcome_at", "account")
+    sent = [column for column in _COLUMNS if column.name not in looked_up]
     values: dict[str, Any] = {one.name: sa.bindparam(one.name, type_=one.type) for one in sent}
     mine = _MEMBERS.customer_id == values["customer_id"]
     values["account"] = sa.select(_MEMBERS.account).where(mine).scalar_subquery()

@@ -152,7 +152,8 @@ partial_index(
 # Every showing of an action; caps and cool-downs are computed from it. `action_group` is the group
 # at that time, so that a changed catalogue does not change the past. `outcomes_at`: the outcomes
 # that hold, as JSON from outcome name to when it last occurred (microseconds), kept up to date by
-# each outcome. `account`: the account of the customer now; null: none.
+# each outcome, and `outcome_at` the time of the last of them; null: none. `account`: the account of
+# the customer now; null: none.
 contacts = sa.Table(
     "contacts",
     metadata,
@@ -165,6 +166,7 @@ contacts = sa.Table(
     sa.Column("action_group", TEXT, nullable=False),
     sa.Column("outcomes_at", TEXT, nullable=False),
     sa.Column("account", TEXT),
+    sa.Column("outcome_at", UtcMicros),
     sa.Index("contacts_of_customer", "customer_id", "shown_at"),
 )
 # It has all columns by which a cap counts, as an account may have thousands of contacts.
@@ -174,18 +176,16 @@ partial_index(
     *(contacts.c.account, contacts.c.shown_at, contacts.c.channel),
     *(contacts.c.action_group, contacts.c.action_id),
 )
-
-
-@sa.event.listens_for(contacts, "after_create")
-def _index_contacts_with_outcomes(_: sa.Table, connection: sa.Connection, **_kw: object) -> None:
-    # Created after the other one: SQLite takes the newer of two indexes that cost the same, and
-    # SQLAlchemy creates those of a table in any order.
-    connection.exec_driver_sql(
-        "CREATE INDEX contacts_with_outcomes ON contacts (account, shown_at) "
-        "WHERE account IS NOT NULL AND outcomes_at <> ''"
-    )
-
-
+partial_index(
+    "contacts_with_outcomes",
+    sa.and_(contacts.c.account.is_not(None), contacts.c.outcome_at.is_not(None)),
+    *(contacts.c.account, contacts.c.outcome_at),
+)
+partial_index(
+    "contacts_of_customer_with_outcomes",
+    contacts.c.outcome_at.is_not(None),
+    *(contacts.c.customer_id, contacts.c.outcome_at),
+)
 # The spent part of each volume and budget of the day, and its shadow price (`pacing`).
 paces = sa.Table(
     "paces",

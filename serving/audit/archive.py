@@ -78,17 +78,23 @@ class Archive:
         content = self._ledger.read(lambda connection: connection.execute(query).scalar())
         return None if content is None else Catalog.model_validate_json(content)
 
-    def looks_back_days(self, fingerprint: str) -> float:
-        """Days that a catalogue's contact policy looks back; 0 if it is not in the ledger."""
+    def looks_back_days(self, fingerprint: str) -> tuple[float, float]:
+        """Days that a catalogue's contact policy looks back: at showings, and at their outcomes.
+
+        Both are 0 if the catalogue is not in the ledger.
+        """
         return self._days(fingerprint)
 
     def setup(self, catalog: Catalog, versions: Mapping[str, str | None]) -> DecisionSetup:
         """The setup of decisions with a catalogue and model versions."""
         return self._setup(_CatalogKey(catalog), tuple(sorted(versions.items())))
 
-    def _find_days(self, fingerprint: str) -> float:
+    def _find_days(self, fingerprint: str) -> tuple[float, float]:
         catalog = self.catalog(fingerprint)
-        return ContactPolicy(self._compiled(_CatalogKey(catalog))).days if catalog else 0.0
+        if catalog is None:
+            return 0.0, 0.0
+        policy = ContactPolicy(self._compiled(_CatalogKey(catalog)))
+        return policy.days, policy.reaction_days
 
     def _make_setup(
         self, catalog: _CatalogKey, versions: tuple[tuple[str, str | None], ...]

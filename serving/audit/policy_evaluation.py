@@ -219,8 +219,10 @@ class Evaluation:
         from the ledger.
         """
         locked, at = limit_inputs_of(record, customer_id), row.decided_at
-        looks_back = self._archive.looks_back_days(record["catalog"])
-        if setup.contact_policy.days <= looks_back and _counted(setup, locked, row.channel):
+        days, reaction_days = self._archive.looks_back_days(record["catalog"])
+        policy = setup.contact_policy
+        known = policy.days <= days and policy.reaction_days <= reaction_days
+        if known and _counted(setup, locked, row.channel):
             return locked
         contacts, account = self._ledger.read(
             lambda c: (

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.customers.account_contacts import AccountContacts, read_account_contacts
-from features.customers.contacts import Contact, history
+from features.customers.contacts import Contact, history, late_reactions
 from features.customers.profiles import account_of
 from features.ledger import tables
 from features.ledger.statements import Statement, list_parameters, list_values
@@ -72,7 +72,12 @@ def contacts_of(
     policy = setup.contact_policy
     if not policy.days:
         return []
-    return history(connection, [customer_id], now - timedelta(days=policy.days))
+    since = now - timedelta(days=policy.days)
+    contacts = history(connection, [customer_id], since)
+    if not policy.reaction_days:
+        return contacts
+    reacted_since = now - timedelta(days=policy.reaction_days)
+    return late_reactions(connection, customer_id, reacted_since, since) + contacts
 
 
 def account_contacts_of(

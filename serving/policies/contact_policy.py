@@ -7,7 +7,7 @@ policy is a pure function of its input: it reads no clock and no database.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,9 @@ class ContactPolicy:
     Attributes
     ----------
     days : float
-        How far back contacts matter.
+        How far back contacts matter by the time of their showing.
+    reaction_days : float
+        How far back they matter by the time of their last outcome: it may come at any time.
     per_account : bool
         Whether a rule counts the contacts of the whole account.
     """
@@ -69,11 +71,12 @@ class ContactPolicy:
         self.days = max([cap.days for cap in policy.caps] + cool_down_days, default=0.0)
         shared = [rule for rule in policy.cool_downs if rule.per == "account"]
         self._window = None
+        self.reaction_days = _longest(rule for rule in policy.cool_downs if rule.after)
         if shared:
             # A cool-down after showings in vain also needs the showings without any outcome.
-            reacted = all(rule.after for rule in shared)
-            days = max(rule.days for rule in shared) + longest
-            self._window = ShowingsWindow(days, reacted)
+            in_vain = not all(rule.after for rule in shared)
+            days = _longest(shared) + longest if in_vain else 0.0
+            self._window = ShowingsWindow(days, _longest(rule for rule in shared if rule.after))
         self._shared_caps = [one for one in self._caps if one.rule.per == "account"]
         self.per_account = bool(shared or self._shared_caps)
 
@@ -192,7 +195,10 @@ class ContactPolicy:
         outcomes = self._compiled.catalog.outcomes
         in_a_row: dict[int, int] = {}
         last: dict[int, int] = {}
-        for contact, code in counting.counted(facts, self._outbound, _showings(rule, facts)):
+        days = self._window.days if self._window and rule.per == "account" else self.days
+        since_us = micros(facts.now) - days_to_us(days)
+        recent = [one for one in _showings(rule, facts) if one.shown_us > since_us]
+        for contact, code in counting.counted(facts, self._outbound, recent):
             reacted = any(
                 name in outcomes and outcomes[name].is_reaction for name in contact.outcomes_at
             )
@@ -247,6 +253,10 @@ class ContactPolicyResult:
     def _first(self, action: int) -> FixedRemovals | CapCounts:
         rules: list[FixedRemovals | CapCounts] = [*self._fixed, *self._caps]
         return next(rule for rule in rules if rule.mask[action])
+
+
+def _longest(rules: Iterable[CoolDown]) -> float:
+    return max((rule.days for rule in rules), default=0.0)
 
 
 def _showings(rule: CoolDown, facts: ContactFacts) -> Sequence[Contact]:

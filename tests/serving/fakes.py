@@ -131,7 +131,8 @@ class FakeArchive:
         return content and Catalog.model_validate_json(content)
 
     def looks_back_days(self, fingerprint):
-        return ContactPolicy(self._compiled(self.catalog(fingerprint))).days
+        policy = ContactPolicy(self._compiled(self.catalog(fingerprint)))
+        return policy.days, policy.reaction_days
 
     def setup(self, catalog, versions):
         if versions["bandit"] in self.lost:

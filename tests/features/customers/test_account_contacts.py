@@ -44,7 +44,8 @@ def company(ledger):
             row |= {"channel": channel, "action_group": f"{action}s"}
             note_contacts(connection, [row])
         reacted = sa.update(tables.contacts).where(tables.contacts.c.decision_id == "d2")
-        connection.execute(reacted.values(outcomes_at=json.dumps({"clicked": US - DAY_US})))
+        at = {"outcomes_at": json.dumps({"clicked": US - DAY_US})}
+        connection.execute(reacted.values(**at, outcome_at=tables.from_micros(US - DAY_US)))
 
     ledger.write_now(write)
     return ledger
@@ -97,13 +98,17 @@ def test_showings_of_a_window_come_oldest_first_all_or_those_with_outcomes(compa
     def ledger_read(window):
         return company.read(lambda c: read_account_contacts(c, "acme", [], window, NOW))
 
-    every = showings(ShowingsWindow(7, reacted=False))
+    every = showings(ShowingsWindow(7, 0))
     assert [(one.customer_id, one.action_id) for one in every] == [
         *(("bob", "tip"), ("bob", "offer"), ("ann", "offer")),
     ]
-    [reacted] = showings(ShowingsWindow(7, reacted=True))
+    [reacted] = showings(ShowingsWindow(0, 1.5))
     assert reacted.outcomes_at == {"clicked": US - DAY_US}
-    assert ledger_read(ShowingsWindow(7, reacted=True)).showings_of == "7 days with outcomes"
+    assert showings(ShowingsWindow(0, 0.5)) == []
+    assert showings(ShowingsWindow(7, 1.5)) == every
+    assert [one.action_id for one in showings(ShowingsWindow(1.5, 1.5))] == ["offer", "offer"]
+    named = "showings of 7 days, outcomes of 1.5 days"
+    assert ledger_read(ShowingsWindow(7, 1.5)).showings_of == named
 
 
 @pytest.mark.databases("sqlite")

@@ -31,7 +31,7 @@ ADDED_8 = {
     ("journey_states", "problem"),
     ("contacts", "account"),
 }
-ADDED = ADDED_7 | ADDED_8 | {("events", "received_at")}
+ADDED = ADDED_7 | ADDED_8 | {("events", "received_at"), ("contacts", "outcome_at")}
 # Tables that opening a ledger of schema 7 has created; those of later schemas are dropped.
 TABLES_7 = {
     *("catalogs", "contacts", "credits", "customers", "decisions", "events", "identities"),
@@ -41,6 +41,10 @@ TABLES_7 = {
 # Opening a ledger of schema 8 creates the tables of schema 9; they are filled by its migration.
 TABLES_9 = ("attribute_changes", "logins", "merge_candidates")
 GO_BACK_TO_8 = (
+    "DROP INDEX contacts_of_customer_with_outcomes",
+    "DROP INDEX contacts_with_outcomes",
+    "ALTER TABLE contacts DROP COLUMN outcome_at",
+    "CREATE INDEX contacts_with_outcomes ON contacts (account, shown_at)",
     *(f"DROP TABLE {name}" for name in TABLES_9),
     "ALTER TABLE events DROP COLUMN received_at",
     "CREATE TABLE links_9 AS SELECT * FROM links",

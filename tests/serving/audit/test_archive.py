@@ -75,10 +75,14 @@ def test_a_snapshot_that_a_former_program_has_written_is_named(discount, ledger,
 
 
 def test_a_catalogue_of_the_ledger_is_found_by_its_fingerprint(archive, ledger, toy_catalog, now):
-    capped = changed(toy_catalog, contact_policy={"caps": [{"at_most": 1, "days": 30}]})
+    rules = {
+        "caps": [{"at_most": 1, "days": 30}],
+        "cool_downs": [{"after": ["rejected"], "days": 3}],
+    }
+    capped = changed(toy_catalog, contact_policy=rules)
     keep_catalog(ledger, capped, now)
     keep_catalog(ledger, capped, now)  # the same again does no harm
     assert archive.catalog(capped.fingerprint) == capped
-    assert archive.looks_back_days(capped.fingerprint) == 30
+    assert archive.looks_back_days(capped.fingerprint) == (30, 3)
     assert archive.catalog("unknown") is None
     assert archive.looks_back_days("unknown") == 0

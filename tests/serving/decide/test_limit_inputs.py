@@ -11,6 +11,7 @@ import pytest
 
 from features.ledger import tables
 from serving.contract.decisions import DecideRequest
+from serving.contract.events import OutcomeRequest
 from serving.decide.choice import score
 from serving.decide.limit_inputs import (
     contacts_of,
@@ -18,6 +19,7 @@ from serving.decide.limit_inputs import (
     read_limit_inputs,
     still_valid,
 )
+from serving.decide.outcomes import record_outcome
 from serving.decide.step_results import LimitInputs
 from tests.features.live import add, person
 from tests.serving.fakes import EXPECTED, PLUS, FakeModels, changed, decide, engine_of, rows
@@ -100,3 +102,26 @@ def test_a_selection_is_not_valid_if_a_volume_has_been_used_up(engine, ledger, n
     nearly, used_up = ({name: {**state, "spent": spent}} for spent in (99.0, 100.0))
     assert still_valid(engine.setup, inputs, scored, read, replace(read, paces=nearly))
     assert not still_valid(engine.setup, inputs, scored, read, replace(read, paces=used_up))
+
+
+@pytest.mark.parametrize("per", ["customer", "account"])
+def test_a_cool_down_lasts_its_days_however_late_after_the_showing_it_begins(
+    engine, ledger, now, per
+):
+    """Outcomes of a discount are credited for 14 days; this one comes after 16, for 3 days."""
+    rest = {"cool_downs": [{"after": ["rejected"], "days": 3, "per": per}]}
+    catalog = changed(engine.setup.compiled.catalog, contact_policy=rest)
+    engine = engine_of(catalog, engine.domain, ledger, {"c1": PLUS}, engine.setup.models)
+    add(ledger, tables.customers, person("c1", "acme"))
+
+    def shown(days, name):
+        at = now + timedelta(days=days)
+        answer = decide(engine, at, actions=["discount"], decision_id=name)
+        return [one.action_id for one in answer.actions]
+
+    assert shown(0, "d0") == ["discount"]
+    told_at = now + timedelta(days=16)
+    told = OutcomeRequest(decision_id="d0", outcome="rejected", occurred_at=told_at)
+    asyncio.run(record_outcome(told, ledger, catalog, told_at))
+    assert shown(18.9, "d1") == ["no_action"]
+    assert shown(19.1, "d2") == ["discount"]

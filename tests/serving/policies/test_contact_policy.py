@@ -61,17 +61,22 @@ def evaluate(toy_domain, toy_catalog):
 
 
 @pytest.mark.parametrize(
-    ("after", "reacted"),
-    [([{"after": ["rejected"]}], True), ([{"after": ["rejected"]}, {"after_showings": 3}], False)],
+    ("after", "window"),
+    [
+        ([{"after": ["rejected"]}], ShowingsWindow(0, 2)),
+        ([{"after": ["rejected"]}, {"after_showings": 3}], ShowingsWindow(3 + 14, 2)),
+    ],
 )
-def test_showings_of_an_account_are_read_as_far_back_as_an_outcome_may_be_of(
-    toy_domain, toy_catalog, after, reacted
+def test_showings_of_an_account_are_read_by_their_outcomes_or_as_far_back_as_one_may_come(
+    toy_domain, toy_catalog, after, window
 ):
-    """An outcome starts a cool-down up to 14 days, the longest window, after its showing."""
+    """A cool-down begins with an outcome, whenever the showing was; one after showings in vain,
+    with a showing, which may have an outcome for 14 days, the longest window."""
     rules = [{"days": 2 + number, "per": "account", **one} for number, one in enumerate(after)]
     catalog = changed(toy_catalog, contact_policy={"cool_downs": rules})
     policy = ContactPolicy(CompiledCatalog(catalog, toy_domain, ModelInput(toy_domain)))
-    assert policy.of_account("app") == ([], ShowingsWindow(1 + len(after) + 14, reacted))
+    assert policy.of_account("app") == ([], window)
+    assert policy.reaction_days == 2
     assert policy.per_account
 
 
