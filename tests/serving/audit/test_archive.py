@@ -85,4 +85,4 @@ def test_a_catalogue_of_the_ledger_is_found_by_its_fingerprint(archive, ledger, 
     assert archive.catalog(capped.fingerprint) == capped
     assert archive.looks_back_days(capped.fingerprint) == (30, 3)
     assert archive.catalog("unknown") is None
-    assert archive.looks_back_days("unknown") == 0
+    assert archive.looks_back_days("unknown") == (0, 0)
