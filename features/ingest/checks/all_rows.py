@@ -32,7 +32,7 @@ def check_tables(
     InvalidData
         If a file is not a table.
     """
-    times = DecisionTimes(ledger)
+    times = DecisionTimes(ledger, needed=any(table.name == "outcomes" for table in found))
     return [_check(table, times, now, progress) for table in found]
 
 

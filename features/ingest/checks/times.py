@@ -45,15 +45,16 @@ class DecisionTimes:
     """The times at which decisions of the folder and of the ledger were shown, in microseconds.
 
     The ledger is asked once for each part of the outcomes. The first time that a decision is told
-    counts, as another row with its id is left out.
+    counts, as another row with its id is left out. Nothing is kept unless the times are ``needed``.
     """
 
     ledger: Ledger
+    needed: bool = True
     _at_us: dict[str, int] = field(default_factory=dict)
 
     def add(self, parsed: ParsedRows) -> None:
         """Note the decisions among parsed rows."""
-        for row in parsed.rows.get(tables.decisions, ()):
+        for row in parsed.rows.get(tables.decisions, ()) if self.needed else ():
             self._at_us.setdefault(row["decision_id"], micros(row["decided_at"]))
 
     def look_up(self, parsed: Iterable[ParsedRows]) -> None:
