@@ -27,7 +27,14 @@ from features.ingest.append_events import append_events
 from features.ingest.cells import Row
 from features.ingest.checks.stored_rows import with_other_content
 from features.ingest.contract_tables import Business, ParsedRows, contacts_of
-from features.ingest.load_report import FORGOTTEN_ROWS, NO_DECISION, OTHER_CONTENT, LeftOut
+from features.ingest.load_report import (
+    BEFORE_DECISION,
+    FORGOTTEN_ROWS,
+    NO_DECISION,
+    OTHER_ACTION,
+    OTHER_CONTENT,
+    LeftOut,
+)
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.statements import select_in_batches
@@ -171,11 +178,11 @@ def _fitted(row: Row, decision: Any) -> Row | LeftOut:
     named, at, shown_at = row["action_id"], row["occurred_at"], decision.activated_at
     if decision.imported and named not in ("", decision.action_id):
         sentence = f"action_id is {named!r} and that of the decision {decision.action_id!r}"
-        return LeftOut("of another action than their decisions", sentence)
+        return LeftOut(OTHER_ACTION, sentence)
     counts_at = recorded_time(at, shown_at) if shown_at is not None else at
     if counts_at is None:
         sentence = f"occurred_at is {at.isoformat()}, the decision of {shown_at.isoformat()}"
-        return LeftOut("as they are before their decisions", sentence)
+        return LeftOut(BEFORE_DECISION, sentence)
     # An outcome need not name the action: an imported decision has only one.
     action_id = named or decision.action_id
     return row | {"action_id": action_id, "occurred_at": counts_at, "received_at": counts_at}

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 FORGOTTEN_ROWS = "about forgotten customers"
-NO_DECISION = "without a decision in the ledger"
-OTHER_CONTENT = "with an id that is there with another content"
+NO_DECISION = "of no decision in the ledger"
+OTHER_CONTENT = "id is there with another content"
+BEFORE_DECISION = "before its decision"
+OTHER_ACTION = "another action than its decision"
 
 
 class LeftOut(NamedTuple):
@@ -35,7 +37,7 @@ class LeftOutRows:
     def lines(self) -> list[str]:
         """Say each reason with its count and the first row."""
         return [
-            f"{count:,} left out {reason}; first: {self.first[reason].rstrip('.')}."
+            f"{count:,} left out ({reason}); first: {self.first[reason].rstrip('.')}."
             for reason, count in self.counts.items()
         ]
 

@@ -1,6 +1,7 @@
 """Writes batches: customers are resolved, forgotten ones left out, built features marked."""
 
 import json
+from datetime import timedelta
 
 import pandas as pd
 import pytest
@@ -11,6 +12,8 @@ from features.identity.holders import FORGOTTEN
 from features.identity.links import unlink
 from features.identity.tombstones import add_tombstones
 from features.ingest import table_reader
+from features.ingest.batch_writer import write_batch
+from features.ingest.contract_tables import Business, ParsedRows
 from features.ledger import tables
 from features.states.checkpoints import Checkpoint, keep_checkpoints
 from features.states.stored_events import Position
@@ -129,9 +132,7 @@ def test_an_event_id_with_another_content_is_left_out_and_reported(folder, load,
     assert report.first_offender.startswith(
         "event_id is 'e2', which is there with another content."
     )
-    assert "1 left out with an id that is there with another content; first: event_id is 'e2'" in (
-        str(report)
-    )
+    assert "1 left out (id is there with another content); first: event_id is 'e2'" in (str(report))
     contents = dict(rows(tables.events, "event_id", "properties"))
     assert json.loads(contents["e2"])["amount_eur"] == 12.5
 
@@ -208,6 +209,43 @@ def test_an_outcome_without_its_decision_is_left_out_and_reported(folder, load, 
     assert (report.passed, report.added, report.refused) == (True, 1, 1)
     assert report.first_offender == "decision_id 'd9' is not in the ledger"
     assert rows(tables.outcomes, "decision_id") == [("d1",)]
+
+
+def test_an_outcome_that_a_slow_clock_stamped_counts_as_of_its_decision(folder, load, rows, now):
+    early = OUTCOMES.assign(occurred_at=(now - timedelta(minutes=5)).isoformat())
+    *_, report = load(folder(ALL | {"outcomes": early}))
+    assert (report.added, report.refused) == (1, 0)
+    assert rows(tables.outcomes, "occurred_at", "received_at") == [(now, now)]
+    *_, again = load(folder({"outcomes": early}))
+    assert (again.added, again.refused) == (0, 0)
+
+
+@pytest.mark.databases("sqlite")
+def test_an_outcome_that_does_not_fit_its_decision_is_left_out_with_the_reason(
+    ledger, toy_domain, toy_catalog, folder, load, rows, now
+):
+    load(folder({"decisions": DECISIONS}))
+    outcome = {
+        "outcome_id": "o1",
+        "decision_id": "d1",
+        "action_id": "",
+        "outcome": "accepted",
+        "value": None,
+        "occurred_at": now,
+        "received_at": now,
+        "shared_id": None,
+        "learned": True,
+    }
+    early = outcome | {"occurred_at": now - timedelta(minutes=6)}
+    other = outcome | {"outcome_id": "o2", "action_id": "call_back"}
+    parsed = ParsedRows(rows={tables.outcomes: [early, other]})
+    business = Business(toy_domain, toy_catalog)
+    done = ledger.write_now(lambda c: write_batch(c, parsed, business, now))
+    assert (done.new, [one.reason for one in done.left_out]) == (
+        0,
+        ["before its decision", "another action than its decision"],
+    )
+    assert rows(tables.outcomes, "outcome_id") == []
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_rows_that_were_left_out_are_counted_by_reason_with_the_first_of_each():
     found.add([LeftOut("without a decision", "d9 is not there"), LeftOut("twice", "d1 is there.")])
     found.add([LeftOut("without a decision", "d8 is not there")])
     assert found.lines() == [
-        "2 left out without a decision; first: d9 is not there.",
-        "1 left out twice; first: d1 is there.",
+        "2 left out (without a decision); first: d9 is not there.",
+        "1 left out (twice); first: d1 is there.",
     ]
     assert found.counts.total() == 3

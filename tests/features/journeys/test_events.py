@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic_core import from_json
 
-from features.business.domain import Domain, Namespace, Property
+from features.business.domain import SCALES, Domain, Namespace, Property
 from features.errors import InvalidData, InvalidEvent
 from features.identity.keys import KeyNormalizer
 from features.journeys.events import (
@@ -386,6 +386,27 @@ def test_a_number_above_its_maximum_is_refused(order, toy_domain):
     check_event(replace(order, properties={"a": 10}), domain)
     with pytest.raises(InvalidData, match=r"properties\.a is 10\.5\. Expected at most 10\."):
         check_event(replace(order, properties={"a": 10.5}), domain)
+
+
+@pytest.mark.parametrize(
+    ("measure", "score", "whole"),
+    [
+        *[("nps", 6.5, "0 to 10"), ("nps", 10.5, "0 to 10"), ("csat", 3.5, "1 to 5")],
+        *[("ces", 6.5, "1 to 7"), ("nps", 0, None), ("nps", 10.0, None), ("csat", 1, None)],
+        *[("ces", 7.0, None), ("rating", 4.5, None)],  # half stars are usual
+    ],
+)
+def test_a_score_between_the_boxes_is_refused_and_0_is_a_score(order, toy_domain, measure, score, whole):
+    low, high = SCALES[measure]
+    known = Property(type="number", measures=measure, min=low, max=high)
+    event_type = toy_domain.events["order"].model_copy(update={"properties": {"a": known}})
+    domain = toy_domain.model_copy(update={"events": {"order": event_type}})
+    if whole is None:
+        check_event(replace(order, properties={"a": score}), domain)
+        return
+    said = rf"properties\.a is {score}\. Expected a whole number from {whole}\."
+    with pytest.raises(InvalidData, match=said):
+        check_event(replace(order, properties={"a": score}), domain)
 
 
 def test_an_event_does_not_change(order):

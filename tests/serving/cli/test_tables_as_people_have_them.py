@@ -107,8 +107,8 @@ def test_semicolons_and_tabs_separate_as_commas_do(folder, separator):
     ],
 )
 def test_an_amount_that_is_no_number_is_refused_by_row_and_column(folder, amounts, good, said):
-    rows = "".join(f"e{n},1,basket,{AT},shop,{one}\n" for n, one in enumerate(amounts))
-    folder.put("events.csv", f"{EVENT},amount_usd\n{rows}")
+    rows = "".join(f"e{n},1,basket,{AT},shop,fresh,{one}\n" for n, one in enumerate(amounts))
+    folder.put("events.csv", f"{EVENT},mission,amount_usd\n{rows}")
     done = folder.check()
     assert done.returncode == 2
     assert f"{good} of {len(amounts)} rows are good; first: {said} Expected a finite" in done.stdout
@@ -235,7 +235,7 @@ def test_two_purchases_after_one_offer_are_kept_with_ids_and_named_without(folde
     done = folder.load()
     assert done.stdout.splitlines()[1:] == [
         "PASS  outcomes           2 of 2 rows are good; 1 new; 1 left out",
-        "      outcomes: 1 left out with an id that is there with another content; first: outcome_id "
+        "      outcomes: 1 left out (id is there with another content); first: outcome_id "
         "'d1:converted' is there with value 10.0, not 25.0. Tell outcomes of one kind apart by a "
         "column outcome_id.",
     ]

@@ -148,6 +148,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "properties.mission is 'party'. Expected one of fuel, stock_up",
     ),
     ({"type": "nps", "properties": {"score": 11}}, "properties.score", "Expected at most 10"),
+    ({"type": "nps", "properties": {"score": 6.5}}, "properties.score", "a whole number from 0 to"),
 ]
 
 

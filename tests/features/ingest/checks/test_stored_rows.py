@@ -44,7 +44,7 @@ def test_a_second_decision_with_an_id_is_named(folder, load, rows, changed, said
         [report] = load(folder({"decisions": _frame(DECISION | changed)}))
     assert (report.added, report.refused) == (int(together), 1)
     assert report.notes == (
-        "1 left out with an id that is there with another content; first: decision_id 'd1' is "
+        "1 left out (id is there with another content); first: decision_id 'd1' is "
         f"there {said}. Give it a decision_id of its own.",
     )
     assert rows(tables.decisions, "action_id") == [("discount",)]
@@ -56,7 +56,7 @@ def test_two_purchases_after_one_offer_need_ids_of_their_own(folder, load, rows)
     _, report = load(folder(told))
     assert (report.rows, report.added, report.refused) == (2, 1, 1)
     assert report.notes == (
-        "1 left out with an id that is there with another content; first: outcome_id 'd1:accepted' "
+        "1 left out (id is there with another content); first: outcome_id 'd1:accepted' "
         "is there with value 10.0, not 25.0. Tell outcomes of one kind apart by a column "
         "outcome_id.",
     )
