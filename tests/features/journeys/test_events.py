@@ -396,7 +396,9 @@ def test_a_number_above_its_maximum_is_refused(order, toy_domain):
         *[("ces", 7.0, None), ("rating", 4.5, None)],  # half stars are usual
     ],
 )
-def test_a_score_between_the_boxes_is_refused_and_0_is_a_score(order, toy_domain, measure, score, whole):
+def test_a_score_between_the_boxes_is_refused_and_0_is_a_score(
+    order, toy_domain, measure, score, whole
+):
     low, high = SCALES[measure]
     known = Property(type="number", measures=measure, min=low, max=high)
     event_type = toy_domain.events["order"].model_copy(update={"properties": {"a": known}})

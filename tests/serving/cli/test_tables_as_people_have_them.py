@@ -62,7 +62,9 @@ def test_an_event_of_the_year_2096_is_refused_by_row(folder):
     folder.put("events.csv", f"{EVENT}\ne1,1,visit,{year}-01-01T00:00:00Z,web\n")
     done = folder.check()
     assert done.returncode == 2
-    said = f"FAIL  events             0 of 1 rows are good; first: row 1: occurred_at is '{year}-01-01"
+    said = (
+        f"FAIL  events             0 of 1 rows are good; first: row 1: occurred_at is '{year}-01-01"
+    )
     assert _first_line(done).startswith(said)
     assert "Expected a time that has passed." in done.stdout
 
@@ -82,7 +84,10 @@ def test_an_export_that_is_not_utf_8_is_named_with_the_remedy_and_read_if_told(f
 def test_an_encoding_that_nobody_knows_is_named(folder):
     folder.put("customers.csv", "customer_id\n1\n")
     done = folder.check("--encoding", "excel")
-    assert (done.returncode, "encoding is 'excel'. Expected an encoding" in done.stderr) == (2, True)
+    assert (done.returncode, "encoding is 'excel'. Expected an encoding" in done.stderr) == (
+        2,
+        True,
+    )
 
 
 @pytest.mark.parametrize("separator", [";", "\t", ","])
@@ -218,7 +223,10 @@ def test_loading_again_brings_an_attribute_up_to_date(folder):
     assert folder.rows(tables.customers, "attributes") == [('{"age": "35-44"}',)]
     folder.put("customers.csv", "customer_id,age\n1,25-34\n1,65+\n")
     done = folder.load()
-    assert (done.returncode, "row 2: age is '65+'. Expected '25-34' as in row 1" in done.stdout) == (
+    assert (
+        done.returncode,
+        "row 2: age is '65+'. Expected '25-34' as in row 1" in done.stdout,
+    ) == (
         2,
         True,
     )
@@ -265,7 +273,9 @@ def test_an_outcome_may_be_stamped_5_minutes_before_its_decision_and_counts_as_o
     folder.put("outcomes.csv", f"{OUTCOME}\nd1,clicked,,2023-12-31T12:00:00Z\n")
     done = folder.check()
     assert done.returncode == 2
-    assert "row 1: occurred_at is '2023-12-31T12:00:00+00:00'. Expected at most 5 min" in done.stdout
+    assert (
+        "row 1: occurred_at is '2023-12-31T12:00:00+00:00'. Expected at most 5 min" in done.stdout
+    )
 
 
 def test_an_action_that_the_catalogue_no_longer_has_is_loaded_and_named(folder):
