@@ -28,7 +28,10 @@ _SECRET_NAME = re.compile(
     r"|^(?:pass|sig|auth)$",
     re.IGNORECASE,
 )
-_KEYS = re.compile(r"\b((?i:bearer)\s+)[\w.~+/=-]{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}")
+# Tokens by their form: of this API, and of Amazon.
+_KEYS = re.compile(
+    r"\b((?i:bearer)\s+)[\w.~+/=-]{16,}|\bnba_[\w-]{40,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
+)
 _PORT = re.compile(r":\d{0,5}(?!\w)")
 # Values of customers, which exceptions of libraries repeat: pydantic's inputs, the rows that
 # PostgreSQL names, and e-mail addresses.

@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from features.masking import mask_output
+
 if TYPE_CHECKING:
     from features.settings import Settings
 
@@ -20,6 +22,12 @@ def keep_files_private() -> None:
     Files get the mode 0600, folders 0700.
     """
     os.umask(OTHERS)
+
+
+def protect_process() -> None:
+    """Keep new files private, and mask the output, of a process of ours; called at its start."""
+    keep_files_private()
+    mask_output()
 
 
 def open_to_others(settings: Settings) -> str:

@@ -36,6 +36,7 @@ from features.errors import (
     NotVisible,
     Overloaded,
 )
+from features.private_files import protect_process
 from features.settings import load_settings
 from serving.access.gate import AccessControl, AccessMiddleware
 from serving.access.scopes import KeyScope, requires, scopes_of
@@ -74,6 +75,7 @@ from serving.server.middleware import (
 )
 from serving.server.openapi import client_schema, describe, refuses, status_of
 
+protect_process()
 settings = load_settings()
 
 

@@ -34,6 +34,7 @@ SECRET = "1" * 64  # of the ledgers of tests
 FIRST_DAY = (
     "serving/server/test_openapi.py",
     "serving/server/test_story.py",
+    "serving/server/test_logs.py",
     "serving/server/test_customer.py",
     "serving/server/test_merge_candidates.py",
     "serving/server/test_kiosk.py",

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from features.ledger.ledger import Ledger
+from tests import planted
 from tests.commands import ROOT
 from tests.fast_mode import refuse_in_fast_mode
 
@@ -147,6 +148,7 @@ def start(
             cwd=cwd,
             stdout=file,
             stderr=subprocess.STDOUT,
+            umask=0o022,  # the usual one: the server itself keeps its files private
         )
     server = Server(process, port, 0.0, log)
     while time.monotonic() - began < READY_WITHIN_S and process.poll() is None:
@@ -157,7 +159,7 @@ def start(
         except (OSError, HTTPException):
             pass
         time.sleep(0.05)
-    stop(server)
+    _end(server)
     raise AssertionError(f"The server did not start. It said:\n{log.read_text()}")
 
 
@@ -166,8 +168,23 @@ def _of_its_own(home: Path) -> dict[str, str]:
     return {"BENTOML_HOME": str(home / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
 
 
+def metrics_of(server: Server) -> str:
+    """The text of `/metrics`; empty if the server does not answer any more."""
+    try:
+        status, text = server.again().get("/metrics")
+    except (OSError, HTTPException):
+        return ""
+    return str(text) if status == 200 else ""
+
+
 def stop(server: Server) -> None:
-    """Stop it and everything it started."""
+    """Stop it and everything it started; no planted value may be in its logs and metrics."""
+    metrics = metrics_of(server) if server.process.poll() is None else ""
+    _end(server)
+    planted.check(metrics, server.log)
+
+
+def _end(server: Server) -> None:
     try:
         family = psutil.Process(server.process.pid).children(recursive=True)
     except psutil.NoSuchProcess:

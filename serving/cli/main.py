@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from features.masking import mask_output
-from features.private_files import keep_files_private
+from features.private_files import protect_process
 from serving.cli.identity import identity
 from serving.cli.keys import access
 from serving.cli.migrate import migrate_and_say, migration
@@ -43,8 +42,7 @@ app.add_typer(access)
 @app.callback()
 def begin() -> None:
     """Keep files to their owner, and secrets out of the output, in every command."""
-    keep_files_private()
-    mask_output()
+    protect_process()
 
 
 OneModel = Annotated[str, typer.Argument(help="churn, intent or bandit.")]

@@ -26,8 +26,7 @@ from features.business.domain import load_domain
 from features.clock import monotonic_s, utc_now
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
-from features.masking import mask_output
-from features.private_files import keep_files_private
+from features.private_files import protect_process
 from features.settings import Settings, load_settings
 from serving.catalog.catalog_file import CatalogFile
 from serving.learn.champion_reader import ChampionReader
@@ -171,8 +170,7 @@ def _asked() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    keep_files_private()
-    mask_output()
+    protect_process()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     asked = _asked()
     if asked.until_stdin_closes:

@@ -56,6 +56,7 @@ KEPT = (
         ("connect(password='hunter2", "connect(password=***"),
         ("{'host': 'db', 'password': 'hunter2'}", "{'host': 'db', 'password': '***'}"),
         ('{"aws_secret_access_key":"hunter2"}', '{"aws_secret_access_key":"***"}'),
+        (f"key nba_{'hunter2' * 7}, wrong", "key ***, wrong"),
         ("authorization: Bearer hunter2hunter2hunter2", "authorization: Bearer ***"),
     ],
 )
@@ -84,9 +85,9 @@ def test_an_error_that_makes_its_sentence_itself_is_masked_too():
 
 @pytest.mark.parametrize("part", ["://", "a:", "=", "password", "'a':", "x@", "input_value=", "a"])
 def test_a_long_text_is_masked_in_linear_time(part):
-    began = time.perf_counter()
+    began = time.process_time()
     masked_log(part * (400_000 // len(part)))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 class Person(BaseModel):

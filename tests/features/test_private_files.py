@@ -79,3 +79,20 @@ def test_what_a_process_creates_is_its_owners_only(tmp_path):
     assert modes == {0o600}
     folders = (tmp_path / "home", tmp_path / "home" / "a")
     assert {stat.S_IMODE(one.stat().st_mode) for one in folders} == {0o700}
+
+
+def test_a_process_of_ours_keeps_files_private_and_its_output_masked():
+    """In a process of its own, because both are for good."""
+    code = (
+        "import os, sys\n"
+        "from features.private_files import protect_process\n"
+        "protect_process()\n"
+        "print(oct(os.umask(0)))\n"
+        "raise ValueError('http://user:' + sys.argv[1] + '@host')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "hunter2"], check=False, capture_output=True, text=True
+    )
+    assert done.stdout == "0o77\n"
+    assert done.stderr.endswith("\nValueError: http://user:***@host\n")
+    assert "hunter2" not in done.stderr

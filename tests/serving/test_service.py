@@ -23,9 +23,10 @@ import sqlalchemy as sa
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import load_settings
+from tests import planted
 from tests.commands import nba_in_process
 from tests.conftest import Built
-from tests.server import Server, free_port, ledger_of, running
+from tests.server import Server, free_port, ledger_of, metrics_of, running
 from training.pipeline.registry import CHAMPION, Registry
 
 pytestmark = pytest.mark.server
@@ -345,18 +346,40 @@ def told_to_stop_while_it_answers(server: Server, file: Path) -> list[int]:
     return answers
 
 
-def test_with_mlflow_down_the_server_starts_and_says_so_and_stops_while_it_answers(
-    grocer, tmp_path
+def without_mlflow(server: Server, home: Path, masked: str) -> None:
+    """The answers, the log and the ledger say that MLflow is down, and hold no password."""
+    answer = decide(server, customer_id="h1")
+    assert answer["known"] and answer["actions"]
+    assert any(masked in text for text in answer["degraded"])
+    assert any(masked in text for text in server.get("/readyz")[1]["degraded"])
+    status, refused = server.post("/v1/explain", {"decision_id": "before-the-outage"})
+    assert status == 409 and masked in refused["error"]
+    status, compared = server.post("/v1/replay", {"decision_id": "before-the-outage"})
+    assert status == 200 and masked in compared["causes"][0]
+    answers = f"{answer}{refused}{compared}{server.get('/readyz')}{metrics_of(server)}"
+    assert planted.leaks("an answer", answers + server.log.read_text()) == []
+    kept = b"".join(file.read_bytes() for file in home.glob("ledger.db*"))
+    assert masked.encode() in kept and planted.PASSWORD_IN_URL.encode() not in kept
+    assert f"may open {home} (mode 0755)" in server.log.read_text()
+
+
+def test_with_mlflow_down_the_server_starts_says_so_without_its_password_and_stops_while_it_answers(
+    grocer, server, written, tmp_path
 ):
     home, env = copied(grocer, tmp_path)
-    env |= {"NBA_MLFLOW_URI": f"http://127.0.0.1:{free_port()}", "NBA_LEARNER": "false"}
-    with running(home, env) as server:
-        answer = decide(server, customer_id="h1")
-        assert answer["known"] and answer["actions"]
-        assert any("does not answer" in text for text in answer["degraded"])
+    before = decide(server, customer_id="h7", decision_id="before-the-outage")
+    assert before["models"]["bandit"]
+    [logged] = rows(written, sa.select(tables.decisions).filter_by(decision_id="before-the-outage"))
+    with ledger_of(home) as own:
+        own.write_now(lambda c: c.execute(tables.decisions.insert(), dict(logged._mapping)))
+    home.chmod(0o755)
+    place = f"127.0.0.1:{free_port()}"
+    address = f"http://user:{planted.PASSWORD_IN_URL}@{place}"
+    with running(home, {**env, "NBA_MLFLOW_URI": address, "NBA_LEARNER": "false"}) as started:
+        without_mlflow(started, home, f"MLflow at http://user:***@{place} does not answer")
         file = home / "ledger.db"
-        answers = told_to_stop_while_it_answers(server, file)
-        assert answers and {*answers} <= {404, 503}, server.log.read_text()
+        answers = told_to_stop_while_it_answers(started, file)
+        assert answers and {*answers} <= {404, 503}, started.log.read_text()
         # SQLite deletes this file when the last connection is closed.
         assert not file.with_name("ledger.db-wal").exists()
 

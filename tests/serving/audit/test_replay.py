@@ -199,6 +199,20 @@ def test_a_lost_model_is_named(engine, archive, catalog, ledger, now):
         Replay(ledger, archive, catalog).explain("d1")
 
 
+def test_the_text_of_an_error_that_is_not_ours_stays_in_the_log(
+    engine, archive, catalog, ledger, now, monkeypatch, caplog
+):
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("a value of somebody")
+
+    decide(engine, now, decision_id="d1")
+    replay = Replay(ledger, archive, catalog)
+    monkeypatch.setattr(replay, "_repeat", fail)
+    answer = replay.replay("d1")
+    assert answer.causes == ["it could not be repeated (KeyError); see the log"]
+    assert "KeyError: 'a value of somebody'" in caplog.text
+
+
 def test_another_domain_file_is_named(engine, archive, catalog, ledger, now):
     decide(engine, now, decision_id="d1")
     archive.fingerprint = "another"

@@ -52,6 +52,17 @@ def test_it_says_from_which_schema_to_which_and_then_that_nothing_is_to_do(old):
     assert again.stdout == "Nothing is to do: the ledger has the schema of this version.\n"
 
 
+def test_a_home_that_others_may_open_is_named_and_left_as_it_is(old, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o755)
+    done = nba(["migrate"], old)
+    assert done.exit_code == 0, done.stderr
+    assert f"may open {home} (mode 0755)" in done.stderr
+    assert f"chmod -R go-rwx {home}" in done.stderr
+    assert home.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_dry_run_names_the_steps_and_leaves_the_ledger(old):
     for _ in range(2):
         done = nba(["migrate", "--dry-run"], old)

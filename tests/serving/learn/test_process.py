@@ -6,11 +6,15 @@ Two kills here; `python -m tests.bench.learner_kill --kills 20` does many, so th
 from __future__ import annotations
 
 import fcntl
+import logging
+import os
+import runpy
 import subprocess
 from typing import Any
 
 import pytest
 
+from features.masking import MaskedRecord
 from serving.learn import process
 from serving.learn.process import (
     FIRST_PAUSE_S,
@@ -117,6 +121,23 @@ def test_a_learner_that_does_not_end_is_killed(children):
     children[0].hangs = True
     learner.stop()
     assert children[0].terminated and children[0].killed
+
+
+def test_a_learner_keeps_its_files_private_and_its_log_masked(monkeypatch):
+    def load() -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr("features.settings.load_settings", load)
+    monkeypatch.setattr("sys.argv", ["learner"])
+    factory, before = logging.getLogRecordFactory(), os.umask(0o022)
+    try:
+        with pytest.warns(RuntimeWarning), pytest.raises(InterruptedError):
+            runpy.run_module("serving.learn.process", run_name="__main__")
+        assert logging.getLogRecordFactory() is MaskedRecord
+        assert os.umask(before) == 0o077
+    finally:
+        logging.setLogRecordFactory(factory)
+        os.umask(before)
 
 
 def test_one_learner_of_a_home_holds_its_lock(tmp_path):
