@@ -38,6 +38,7 @@ FIRST_DAY = (
     "serving/server/test_customer.py",
     "serving/server/test_merge_candidates.py",
     "serving/server/test_kiosk.py",
+    "serving/decide/test_repeats_http.py",
     "serving/console/test_console.py",
     "serving/server/test_without_models.py",
 )
