@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.ledger import tables
-from features.ledger.statements import Statement
+from features.ledger.statements import Statement, as_json, texts_of
 
 
 class Contact(NamedTuple):
@@ -56,7 +56,7 @@ REACTED = _CONTACTS.where(_REACTED_SINCE)
 _OF_ONE_REACTED = Statement(REACTED.where(_COLUMNS.customer_id == sa.bindparam("customer")))
 _HISTORY = CONTACTS.where(_COLUMNS.shown_at > sa.bindparam("since", type_=tables.UtcMicros))
 _OF_ONE = Statement(_HISTORY.where(_COLUMNS.customer_id == sa.bindparam("customer")))
-_OF_SOME = _HISTORY.where(_COLUMNS.customer_id.in_(sa.bindparam("customers", expanding=True)))
+_OF_SOME = _HISTORY.where(_COLUMNS.customer_id.in_(sa.select(texts_of("customers").c.value)))
 _MEMBERS = tables.account_members.c
 
 
@@ -68,7 +68,7 @@ def history(
     if len(customer_ids) == 1:
         rows = _OF_ONE.rows(connection, {"customer": customer_ids[0], "since": since})
     else:
-        rows = connection.execute(_OF_SOME, {"customers": customer_ids, "since": since})
+        rows = connection.execute(_OF_SOME, {"customers": as_json(customer_ids), "since": since})
     return as_contacts(rows)
 
 

@@ -17,6 +17,7 @@ from features.identity.keys import KINDS, KeyNormalizer
 from features.identity.links import keys_of
 from features.identity.tombstones import find_customer
 from features.ledger import tables
+from features.ledger.statements import among
 
 SHOWN = 20  # named keys in the sentence of an error; the answer holds all
 
@@ -128,5 +129,5 @@ def _is_known(connection: sa.Connection, keys: Sequence[str]) -> bool:
             for table in (tables.events, tables.decisions, tables.customers, tables.journey_states)
         ),
     ]
-    asked = (sa.select(sa.exists().where(column.in_(keys))) for column in columns)
+    asked = (sa.select(sa.exists().where(among(column, keys))) for column in columns)
     return any(connection.execute(query).scalar() for query in asked)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from features.identity.holders import FORGOTTEN, base_key
 from features.identity.tombstones import hash_keys, readmit
 from features.ledger import tables
-from features.ledger.statements import Row, Statement, as_json, pairs_of, texts_of
+from features.ledger.statements import Row, Statement, among, as_json, pairs_of, texts_of
 
 # Begin the ids of logins of forgotten customers: they sort before and after all ids of events.
 FIRST, LAST = " ", "\U0010ffff"
@@ -67,8 +67,8 @@ def erase_identity_rows(
         (tables.attribute_changes, (changes.customer_id,)),
     ):
         for column in columns:  # one by one: each of them has an index
-            connection.execute(sa.delete(table).where(column.in_(keys)))
-    connection.execute(sa.delete(tables.merge_candidates).where(candidates.via.in_(own)))
+            connection.execute(sa.delete(table).where(among(column, keys)))
+    connection.execute(sa.delete(tables.merge_candidates).where(among(candidates.via, own)))
 
 
 def stop_moving(connection: sa.Connection, keys: Sequence[str]) -> list[tuple[str, str]]:
@@ -80,9 +80,9 @@ def stop_moving(connection: sa.Connection, keys: Sequence[str]) -> list[tuple[st
         Pairs of a customer under whom rows are still stored, and the key that they are of.
     """
     moved = tables.relocations.c
-    query = sa.select(moved.customer_id, moved.subject).where(moved.subject.in_(keys))
-    found = connection.execute(query.where(moved.customer_id.not_in(keys))).all()
-    connection.execute(sa.delete(tables.relocations).where(moved.subject.in_(keys)))
+    query = sa.select(moved.customer_id, moved.subject).where(among(moved.subject, keys))
+    found = connection.execute(query.where(~among(moved.customer_id, keys))).all()
+    connection.execute(sa.delete(tables.relocations).where(among(moved.subject, keys)))
     return [(row.customer_id, row.subject) for row in found]
 
 

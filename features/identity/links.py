@@ -19,7 +19,7 @@ from features.identity.holders import base_key, present_nodes
 from features.identity.keys import KeyNormalizer
 from features.identity.relocation import AT_ONCE, past_of, place
 from features.ledger import tables
-from features.ledger.statements import Statement, as_json, texts_of
+from features.ledger.statements import Statement, among, as_json, texts_of
 
 
 class Merge(NamedTuple):
@@ -98,7 +98,7 @@ def keys_of(connection: sa.Connection, customer_id: str) -> list[str]:
 def links_of(connection: sa.Connection, keys: Sequence[str]) -> list[Any]:
     """List every link of one of the keys, undone links too, the oldest first."""
     columns = tables.links.c
-    touched = sa.or_(columns.left.in_(keys), columns.right.in_(keys))
+    touched = sa.or_(among(columns.left, keys), among(columns.right, keys))
     query = sa.select(tables.links).where(touched)
     return list(connection.execute(query.order_by(columns.linked_at, columns.left, columns.right)))
 
@@ -203,7 +203,7 @@ def _components(connection: sa.Connection, keys: list[str]) -> list[list[str]]:
     """Compute the connected components of some keys, each in the order of ``keys``."""
     columns = tables.links.c
     query = sa.select(columns.left, columns.right).where(
-        columns.undone_at.is_(None), columns.left.in_(keys)
+        columns.undone_at.is_(None), among(columns.left, keys)
     )
     group = {key: {key} for key in keys}
     for left, right in connection.execute(query):
@@ -225,5 +225,5 @@ def _split_off(connection: sa.Connection, customer_id: str, part: list[str]) -> 
 
 def _by_rank(connection: sa.Connection, keys: Iterable[str]) -> list[str]:
     columns = tables.identities.c
-    query = sa.select(columns.key).where(columns.key.in_(list(keys)))
+    query = sa.select(columns.key).where(among(columns.key, keys))
     return list(connection.execute(query.order_by(columns.rank, columns.serial)).scalars())

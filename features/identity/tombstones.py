@@ -15,7 +15,7 @@ from features.errors import CustomerForgotten
 from features.identity.holders import FORGOTTEN, latest_node, present_nodes
 from features.identity.links import resolve_each
 from features.ledger import tables
-from features.ledger.statements import Statement, select_in_batches
+from features.ledger.statements import Statement, among, select_in_batches
 
 _SALT = Statement(
     sa.select(tables.meta.c.value, sa.exists(sa.select(tables.tombstones.c.key_hash))).where(
@@ -120,7 +120,7 @@ def add_tombstones(connection: sa.Connection, keys: Iterable[str], at: datetime)
 def readmit(connection: sa.Connection, keys: Iterable[str]) -> int:
     """Remove the tombstones of these keys; say how many of the keys had one."""
     forms = [form for key in keys for form in _forms(key)]
-    refused = tables.tombstones.c.key_hash.in_(hash_keys(connection, forms))
+    refused = among(tables.tombstones.c.key_hash, hash_keys(connection, forms))
     return connection.execute(sa.delete(tables.tombstones).where(refused)).rowcount
 
 

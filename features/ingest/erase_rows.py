@@ -43,7 +43,7 @@ from features.ingest.load_tables import LOADED
 from features.ledger import tables
 from features.ledger.derived_tables import mark_customers
 from features.ledger.ledger import Ledger
-from features.ledger.statements import Statement, as_json, texts_of
+from features.ledger.statements import Statement, among, among_pairs, as_json, texts_of
 from features.outcomes.reward_state import forget_rewards
 from features.states.state_rows import delete_states, request_refold
 
@@ -241,11 +241,11 @@ def _some(
     """
     moved, table = tables.relocations.c, column.table
     foreign = sa.select(moved.subject).where(
-        moved.customer_id.in_(keys), moved.subject.not_in(keys)
+        among(moved.customer_id, keys), ~among(moved.subject, keys)
     )
-    mine = table.c.customer_id.in_(keys) & table.c.subject.not_in(foreign)
-    for holder, subject in held:
-        mine |= (table.c.customer_id == holder) & (table.c.subject == subject)
+    mine = among(table.c.customer_id, keys) & table.c.subject.not_in(foreign)
+    if held:
+        mine |= among_pairs((table.c.customer_id, table.c.subject), held)
     return list(connection.execute(sa.select(column).where(mine).limit(most)).scalars())
 
 
@@ -287,7 +287,7 @@ def _delete_small_tables(connection: sa.Connection, keys: Sequence[str]) -> None
     """Delete from every table with one row, or few rows, for each customer."""
     for table in tables.metadata.sorted_tables:
         if "customer_id" in table.c and table not in _IN_STEPS:
-            _delete(connection, table, table.c.customer_id.in_(keys))
+            _delete(connection, table, among(table.c.customer_id, keys))
 
 
 def _delete(connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]) -> int:

@@ -20,7 +20,7 @@ from features.ledger.derived_tables import (
     mark_customers,
     mark_decisions,
 )
-from features.ledger.statements import select_in_batches
+from features.ledger.statements import among, select_in_batches
 from features.outcomes.attribution import sharing_decisions
 
 STATE = "rewards summed"  # key of `meta`
@@ -118,9 +118,9 @@ def forget_rewards(
     held = select_in_batches(connection, query, decided.decision_id, decision_ids)
     mark_customers(connection, sorted({row.customer_id for row in held} - {*customer_ids}))
     for table in (tables.reward_days, tables.event_days):
-        connection.execute(sa.delete(table).where(table.c.customer_id.in_(customer_ids)))
+        connection.execute(sa.delete(table).where(among(table.c.customer_id, customer_ids)))
     marks = tables.reward_marks.c
-    whose = marks.kind.in_((CUSTOMER, EVENTS)) & marks.key.in_(customer_ids)
+    whose = marks.kind.in_((CUSTOMER, EVENTS)) & among(marks.key, customer_ids)
     theirs = (marks.kind == DECISION) & marks.key.in_(decision_ids)
     connection.execute(sa.delete(tables.reward_marks).where(whose | theirs))
     state = read_state(connection)

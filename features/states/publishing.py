@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from features.customers.profiles import attributes_of_each
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.ledger.statements import as_json
 from features.states.checkpoints import unpacked_numbers
 from features.states.journey_states import JourneyStates
 from features.states.refolding import CannotFold, Refold
@@ -71,7 +72,7 @@ def publish_states(
     keys
         At most `STATES_PER_WRITE`; those that do not wait are left out.
     """
-    rows = list(connection.execute(_WAITING_OF, {"keys": keys}))
+    rows = list(connection.execute(_WAITING_OF, {"keys": as_json(keys)}))
     ready = [row for row in rows if row.state is not None and row.problem is None]
     if ready:
         online.write_packed(
@@ -82,7 +83,7 @@ def publish_states(
         changed = [row.customer_id for row in ready if not row.profile_online]
         if changed:
             online.write_profiles(attributes_of_each(connection, changed), now)
-        connection.execute(_MARK_PUBLISHED, {"keys": [row.customer_id for row in ready]})
+        connection.execute(_MARK_PUBLISHED, {"keys": as_json([row.customer_id for row in ready])})
     return Unpublished(
         [row.customer_id for row in rows if row.state is None and row.problem is None],
         {row.customer_id: row.problem for row in rows if row.problem is not None},

@@ -9,11 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from features.ledger import tables
-from features.ledger.statements import Statement, in_batches
+from features.ledger.statements import Statement, among, as_json, in_batches, texts_of
 from features.states.checkpoints import delete_all_checkpoints
 
 # Built once: building the expressions would take longer than the database takes to answer them.
-OF_KEYS = tables.journey_states.c.customer_id.in_(sa.bindparam("keys", expanding=True))
+OF_KEYS = tables.journey_states.c.customer_id.in_(sa.select(texts_of("keys").c.value))
 _STATES_OF = sa.select(tables.journey_states).where(OF_KEYS)
 _REPUBLISH = (
     sa.update(tables.journey_states)
@@ -34,7 +34,7 @@ _DROP = Statement(
 
 def stored_states(connection: sa.Connection, keys: Iterable[str]) -> dict[str, Any]:
     """Read the rows of some customers and accounts, by key."""
-    found = connection.execute(_STATES_OF, {"keys": list(keys)})
+    found = connection.execute(_STATES_OF, {"keys": as_json(keys)})
     return {row.customer_id: row for row in found}
 
 
@@ -63,13 +63,13 @@ def republish_attributes(
     """
     marked: set[str] = set()
     for some in in_batches(keys):
-        marked |= {*connection.execute(_REPUBLISH, {"keys": some, "at": now}).scalars()}
+        marked |= {*connection.execute(_REPUBLISH, {"keys": as_json(some), "at": now}).scalars()}
     return [key for key in keys if key not in marked]
 
 
 def delete_states(connection: sa.Connection, keys: Iterable[str]) -> None:
     """Delete the states and checkpoints of customers who do not exist any more."""
     keys = list(keys)
-    gone = tables.journey_states.c.customer_id.in_(keys)
+    gone = among(tables.journey_states.c.customer_id, keys)
     connection.execute(sa.delete(tables.journey_states).where(gone))
     delete_all_checkpoints(connection, keys)

@@ -10,12 +10,18 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.decided_actions import shortened_record
+from features.customers import erasure_scope
 from features.errors import CustomerForgotten, IdentityUnknown
+from features.identity.erasing import erase_identity_rows, stop_moving
+from features.identity.links import links_of
+from features.identity.tombstones import readmit
 from features.ingest import erase_rows
 from features.ingest import erasure as erasure_module
 from features.ingest.erase_rows import ErasedRows, begin_erasure, erase_some
 from features.ledger import tables
 from features.ledger.derived_tables import mark_event_days
+from features.outcomes.reward_state import forget_rewards
+from features.states.state_rows import delete_states
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.features.erasing import count, forgotten, happened, known, make_erasure, outcome
@@ -223,3 +229,32 @@ def test_a_device_of_a_forgotten_holder_stays_refused_when_the_other_one_is_forg
     asyncio.run(worker.unlink(("cookie:1", "bob"), "a mistake", NOW))
     make_erasure(ledger, tmp_path).forget(["bob"], NOW)
     assert take(worker, event(3, "cookie:1"), event(4, "cookie:1", at=NOW)) == 2
+
+
+@pytest.mark.databases("postgresql")
+def test_a_customer_with_70_000_keys_is_read_and_erased(ledger):
+    """PostgreSQL takes at most 65,535 parameters in one statement."""
+    keys = ["ann", *(f"card:{number}" for number in range(70_000))]
+    link = {"left": "ann", "right": "card:69999", "cause": "they said so", "linked_at": NOW}
+
+    def put(connection):
+        row = {"key": "card:69999", "customer_id": "ann", "rank": 0}
+        tables.insert_new(connection, tables.identities, [row])
+        connection.execute(tables.links.insert(), link)
+        tables.insert_new(connection, tables.events, [happened(1, "ann", "card:69999")])
+
+    def erase(connection):
+        assert [one.right for one in links_of(connection, keys)] == ["card:69999"]
+        assert erasure_scope._is_known(connection, keys)
+        ids = erase_rows._some(connection, tables.events.c.event_id, keys, [("was", "ann")], 10)
+        assert ids == ["e1"]
+        assert stop_moving(connection, keys) == []
+        erase_rows._delete_small_tables(connection, keys)
+        erase_identity_rows(connection, keys)
+        delete_states(connection, keys)
+        forget_rewards(connection, keys, [])
+        assert readmit(connection, keys) == 0
+
+    ledger.write_now(put)
+    ledger.write_now(erase)
+    assert count(ledger, tables.identities) == count(ledger, tables.links) == 0
