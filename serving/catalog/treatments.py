@@ -5,41 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, meta
-from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateSyntaxError, meta
 
+from serving.catalog import template_language
 from serving.catalog.expressions import Names
+from serving.catalog.template_filters import MAX_FILLED, BoundedEnvironment, Refused
+from serving.catalog.template_language import CONCATENATION, MAX_TEXT
 
-MAX_TEXT = 5000
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Renders templates whose authors may not run code, nor fill the memory: ``'a' * 10**9``."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Multiply numbers only."""
-        if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):
-            raise SecurityError(f"{operator} is for numbers only, and ** for none")
-        return super().call_binop(context, operator, left, right)
-
-
-# Names are checked when the catalogue is read; `StrictUndefined` is a second check.
-_ENVIRONMENT = _Sandbox(undefined=StrictUndefined, autoescape=False)
+_ENVIRONMENTS = {html: BoundedEnvironment(html) for html in (False, True)}
 
 
 class Treatment:
     """A payload with compiled templates.
 
     ``{"title": "{{ context_first_name or 'Hello' }}, {{ (order_n or 0)|int }} orders so far"}``.
-    An unknown value is None in a template.
+    An unknown value is None in a template. Where the payload, or a mapping within it, says
+    ``html: true``, the values that are filled in are escaped, but not the author's own HTML.
 
     Raises
     ------
     ValueError
-        If a text is no template, or uses an unknown name; the message begins with the key.
+        If a text is no template, uses an unknown name, or could cost too much; the message begins
+        with the key.
 
     Attributes
     ----------
@@ -48,62 +35,115 @@ class Treatment:
     """
 
     def __init__(self, content: Mapping[str, Any], known: Names) -> None:
-        self._content = content
         self._known = known
-        self._templates: dict[str, Any] = {}
         used: dict[str, None] = {}
-        for key, value in content.items():
-            self._read(value, key, used)
+        self._content = self._compiled(content, "", used, html=False)
         self.names = tuple(used)
 
     def fill(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The payload with its texts filled in.
 
-        If the values cause an error (a division by zero), all names count as unknown: rendering
+        A text of more than `MAX_FILLED` characters counts as unknown. If the values cause an error
+        (a division by zero, a text that becomes too long), all names count as unknown: rendering
         with unknown values was checked when the catalogue was read.
         """
-        if not self._templates:
-            return dict(self._content)
+        short = {name: None if _is_long(value) else value for name, value in values.items()}
         try:
-            filled: dict[str, Any] = self._fill(self._content, values)
+            filled: dict[str, Any] = _filled(self._content, short)
         except Exception:  # a filter may raise anything about a value
-            filled = self._fill(self._content, dict.fromkeys(self.names))
+            filled = _filled(self._content, dict.fromkeys(self.names))
         return filled
 
-    def _read(self, value: Any, key: str, used: dict[str, None]) -> None:
+    def _compiled(self, value: Any, key: str, used: dict[str, None], html: bool) -> Any:
+        """The content with a `Template` in the place of each text that has one."""
         if isinstance(value, Mapping):
-            for name, inner in value.items():
-                self._read(inner, f"{key}.{name}", used)
-        elif isinstance(value, list):
-            for index, inner in enumerate(value):
-                self._read(inner, f"{key}.{index}", used)
-        elif isinstance(value, str) and "{" in value:
-            self._compile(value, key, used)
-
-    def _compile(self, text: str, key: str, used: dict[str, None]) -> None:
-        if len(text) > MAX_TEXT:
-            raise ValueError(f"{key}: at most {MAX_TEXT:,} characters")
-        try:
-            named = sorted(meta.find_undeclared_variables(_ENVIRONMENT.parse(text)))
-            self._templates[text] = _ENVIRONMENT.from_string(text)
-        except TemplateSyntaxError as error:
-            raise ValueError(f"{key}: a text with names in double braces; {error}") from error
-        for name in named:
-            if name not in self._known.kinds:
-                raise ValueError(f"{key}: names that a condition may use; not {name}")
-        try:
-            self._templates[text].render(dict.fromkeys(named))
-        except Exception as error:
-            raise ValueError(
-                f"{key}: a text that can also be filled in while its names are unknown (None), "
-                f"such as {{{{ {named[0] if named else 'name'} or 'there' }}}}; {error}"
-            ) from error
-        used.update(dict.fromkeys(named))
-
-    def _fill(self, value: Any, values: Mapping[str, Any]) -> Any:
-        if isinstance(value, Mapping):
-            return {name: self._fill(inner, values) for name, inner in value.items()}
+            html = _says_html(value, key, html)
+            return {
+                name: self._compiled(inner, f"{key}.{name}" if key else name, used, html)
+                for name, inner in value.items()
+            }
         if isinstance(value, list):
-            return [self._fill(inner, values) for inner in value]
-        template = self._templates.get(value) if isinstance(value, str) else None
-        return value if template is None else template.render(values)
+            return [
+                self._compiled(inner, f"{key}.{index}", used, html)
+                for index, inner in enumerate(value)
+            ]
+        if not isinstance(value, str) or "{" not in value:
+            return value
+        try:
+            template, names = self._template(value, html)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from error
+        used.update(dict.fromkeys(names))
+        return template
+
+    def _template(self, text: str, html: bool) -> tuple[Template, list[str]]:
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"at most {MAX_TEXT:,} characters")
+        environment = _ENVIRONMENTS[html]
+        try:
+            tree = environment.parse(text)
+        except RecursionError:
+            raise ValueError("a text that does not nest so deep") from None
+        except Exception as error:  # a number of 5,000 digits is a ValueError
+            line = f" (line {error.lineno})" if isinstance(error, TemplateSyntaxError) else ""
+            raise ValueError(
+                f"a text with names in double braces, such as {{{{ plan }}}}, and each brace and "
+                f"quote closed; it cannot be read{line}"
+            ) from error
+        filters = environment.filters.keys() - {CONCATENATION}
+        template_language.check(tree, filters, environment.tests)
+        names = sorted(meta.find_undeclared_variables(tree))
+        for name in names:
+            if name not in self._known.kinds:
+                raise ValueError(f"names that a condition may use; not {name}")
+        code = environment.compile(template_language.Bounded(environment).visit(tree))
+        template = Template.from_code(environment, code, {})
+        _check_unknown(template, names)
+        return template, names
+
+
+def _check_unknown(template: Template, names: list[str]) -> None:
+    try:
+        _text(template, dict.fromkeys(names))
+    except Refused:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"a text that can also be filled in while its names are unknown (None), "
+            f"such as {{{{ {names[0] if names else 'name'} or 'there' }}}}"
+        ) from error
+
+
+def _says_html(content: Mapping[str, Any], key: str, html: bool) -> bool:
+    said = content.get("html")
+    if isinstance(said, bool):
+        return said
+    if isinstance(said, int) or (isinstance(said, str) and said.strip().lower() in _TRUTHS):
+        raise ValueError(f"{key}.html: true or false, without quotes".removeprefix("."))
+    return html
+
+
+_TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > MAX_FILLED
+
+
+def _filled(content: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(content, dict):
+        return {name: _filled(inner, values) for name, inner in content.items()}
+    if isinstance(content, list):
+        return [_filled(inner, values) for inner in content]
+    return _text(content, values) if isinstance(content, Template) else content
+
+
+def _text(template: Template, values: Mapping[str, Any]) -> str:
+    """Fill a text in, and stop as soon as it is too long."""
+    parts, length = [], 0
+    for part in template.generate(values):
+        length += len(part)
+        if length > MAX_FILLED:
+            raise Refused(f"at most {MAX_FILLED:,} characters, filled in")
+        parts.append(part)
+    return "".join(parts)

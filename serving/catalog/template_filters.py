@@ -1,0 +1,115 @@
+"""The filters and operators of wordings; the result of each is bounded.
+
+Those of Jinja2 are taken if they cost no more than their input is long. ``center`` and its like are
+left out: ``'a'|center(10**9)`` would make a gigabyte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from jinja2 import StrictUndefined, pass_eval_context
+from jinja2.filters import FILTERS, do_format, do_replace, do_round
+from jinja2.nodes import EvalContext
+from jinja2.runtime import markup_join, str_join
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from serving.catalog.template_language import CONCATENATION, MAX_INTEGER
+
+MAX_FILLED = 10_000  # characters of a text, filled in, and of all parts of it
+MAX_DIGITS = 12  # behind the point
+_OF_JINJA = (
+    *("abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int"),
+    *("join", "last", "length", "lower", "max", "min", "string", "sum", "title", "trim"),
+    *("truncate", "upper", "urlencode"),
+)
+_FORMATS = re.compile(
+    r"(?:[^%]|%%|%(?:\([a-z_]{1,30}\))?[-+ 0#]{0,3}[0-9]{0,2}(?:\.[0-9]{1,2})?[sdifFeEgG])*"
+)
+
+
+class Refused(ValueError):
+    """A step of a text that costs too much; says what is expected."""
+
+
+def bounded(value: Any) -> Any:
+    """Return the value, or refuse a text or a whole number that is too large."""
+    if isinstance(value, str):
+        if len(value) > MAX_FILLED:
+            raise Refused(f"at most {MAX_FILLED:,} characters, filled in")
+    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise Refused(f"whole numbers up to {MAX_INTEGER:,}")
+    return value
+
+
+def operated(operator: str, left: Any, right: Any, compute: Callable[[], Any]) -> Any:
+    """Compute an operator, if the result cannot be large."""
+    if operator == "%" and isinstance(left, str):
+        _check_format(left)
+    elif None in (left, right):
+        raise TypeError("an unknown value")
+    elif (operator, isinstance(left, str), isinstance(right, str)) != ("+", True, True) and not all(
+        isinstance(bounded(side), int | float) for side in (left, right)
+    ):
+        raise Refused(f"{operator} between numbers only; ~ joins texts")
+    return bounded(compute())
+
+
+def _limited(compute: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(compute)
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        return bounded(compute(*args, **kwargs))
+
+    return limited
+
+
+def _check_format(text: str) -> None:
+    if not _FORMATS.fullmatch(text):
+        raise Refused("formats such as %.2f, %5d or %s, with at most 2 digits for each length")
+
+
+def _format(value: Any, *args: Any, **kwargs: Any) -> str:
+    _check_format(str(value))
+    return do_format(value, *args, **kwargs)
+
+
+@pass_eval_context
+def _replace(context: EvalContext, text: str, old: str, new: str, count: int | None = None) -> str:
+    if str(text).count(str(old)) * len(new) > MAX_FILLED:
+        raise Refused(f"at most {MAX_FILLED:,} characters, filled in")
+    return do_replace(context, text, old, new, count)
+
+
+def _round(value: float, precision: int = 0, method: Any = "common") -> float:
+    if abs(precision) > MAX_DIGITS:
+        raise Refused(f"at most {MAX_DIGITS} digits behind the point")
+    return do_round(value, precision, method)
+
+
+class BoundedEnvironment(ImmutableSandboxedEnvironment):
+    """Compiles and fills templates of `template_language`.
+
+    Parameters
+    ----------
+    html : bool
+        Whether to escape the values that are filled in (by markupsafe).
+    """
+
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%"})
+
+    def __init__(self, html: bool) -> None:
+        # Names are checked when the catalogue is read; `StrictUndefined` is a second check.
+        super().__init__(undefined=StrictUndefined, autoescape=html)
+        self.globals = {}
+        joined = markup_join if html else str_join
+        own = {"format": _format, "replace": _replace, "round": _round, CONCATENATION: joined}
+        taken = {name: FILTERS[name] for name in _OF_JINJA}
+        self.filters = {name: _limited(each) for name, each in (taken | own).items()}
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Compute an operator within the bounds."""
+        compute = super().call_binop
+        return operated(operator, left, right, lambda: compute(context, operator, left, right))
