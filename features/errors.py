@@ -61,7 +61,17 @@ class InvalidDomain(NbaError):
 
 
 class InvalidCondition(InvalidDomain):
-    """A condition or formula breaks its language, or names what the business does not have."""
+    """A condition or formula breaks its language, or names what the business does not have.
+
+    Attributes
+    ----------
+    wrong, expected, remedy : str
+        The three parts of the sentence, without the text.
+    """
+
+    def __init__(self, text: str, wrong: str, *, expected: str, remedy: str) -> None:
+        super().__init__(f"`{text}` {wrong}.", expected=expected, remedy=remedy)
+        self.wrong, self.expected, self.remedy = wrong, expected, remedy
 
 
 class InvalidData(NbaError):

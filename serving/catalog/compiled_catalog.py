@@ -16,6 +16,7 @@ import numpy as np
 from features.business.catalog import NO_ACTION, Action, Catalog, check_against_domain
 from features.business.domain import Domain
 from features.business.yaml_file import load_yaml
+from features.business.yaml_mistakes import Mistakes, Where, mistakes_in
 from features.errors import InvalidCondition
 from features.journeys.model_input import ModelInput
 from serving.catalog.conditions import Conditions, Formula
@@ -42,8 +43,8 @@ class CompiledCatalog:
 
     Raises
     ------
-    ValueError
-        If a line breaks a rule; the message begins with its key, see `load_yaml`.
+    Mistakes
+        With the key of each mistake, if a line breaks a rule.
 
     Attributes
     ----------
@@ -65,7 +66,9 @@ class CompiledCatalog:
     def __init__(
         self, catalog: Catalog, domain: Domain, model_input: ModelInput, *, strict: bool = False
     ) -> None:
-        check_against_domain(catalog, domain)
+        mistakes = Mistakes()
+        with mistakes.caught():
+            check_against_domain(catalog, domain)
         self.catalog, self.currency = catalog, domain.currency
         self.customers_leave = domain.leaving_event is not None
         self.actions = tuple(catalog.actions)
@@ -77,12 +80,16 @@ class CompiledCatalog:
         self.kinds = tuple(catalog.kind_of(group) for group in self.groups)
         self.index = {name: number for number, name in enumerate(self.actions)}
         self.context_reader = ContextReader(domain, catalog, model_input)
-        self._compile(catalog, strict)
-        self._treatments = {
-            (name, channel): self._treatment(name, channel, content)
-            for name, action in catalog.actions.items()
-            for channel, content in action.treatments.items()
-        }
+        self._compile(catalog, mistakes, strict)
+        self._treatments: dict[tuple[str, str], Treatment] = {}
+        for name, action in catalog.actions.items():
+            for channel, content in action.treatments.items():
+                try:
+                    self._treatments[name, channel] = Treatment(content, self.context_reader.names)
+                except Mistakes as error:
+                    above = ("actions", name, "treatments", channel)
+                    mistakes.found += mistakes_in(error, above)
+        mistakes.refuse()
         self.offered = {
             channel: np.array([channel in action.treatments for action in each])
             for channel in domain.channels
@@ -120,24 +127,23 @@ class CompiledCatalog:
         """Names whose values the treatment of an action on a channel needs."""
         return self._treatments[name, channel].names
 
-    def _compile(self, catalog: Catalog, strict: bool) -> None:
+    def _compile(self, catalog: Catalog, mistakes: Mistakes, strict: bool) -> None:
         names, position = self.context_reader.names, dict[str, int]()
         self.rules: list[tuple[int, int, int]] = []
-        keys: list[str] = []
+        keys: dict[str, list[Where]] = {}
 
-        def add(text: str, key: str) -> int:
-            if text not in position:
-                keys.append(key)
+        def add(text: str, *key: str | int) -> int:
+            keys.setdefault(text, []).append(key)
             return position.setdefault(text, len(position))
 
         for number, (name, action) in enumerate(catalog.actions.items()):
             for level, kind in enumerate(LEVELS):
                 for index, text in enumerate(getattr(action, kind)):
-                    condition = add(text, f"actions.{name}.{kind}.{index}")
+                    condition = add(text, "actions", name, kind, index)
                     self.rules.append((number, level, condition))
         self.weights = [
             (
-                add(weight.when, f"arbitration.context_weights.{index}.when"),
+                add(weight.when, "arbitration", "context_weights", index, "when"),
                 self.mask(issues=weight.issues, groups=weight.groups, actions=weight.actions),
                 weight.weight,
             )
@@ -145,33 +151,30 @@ class CompiledCatalog:
         ]
         self.texts = tuple(position)
         reader, terms = Reader(names), dict[str, Term]()
-        for text, key in zip(self.texts, keys, strict=True):
-            with _mistake_at(key):
+        for text, where in keys.items():
+            with _collected(mistakes, where):
                 terms[text] = reader.condition(text)
                 if strict:
                     refuse_impossible(text, terms[text], names)
-        self.conditions = Conditions(names, self.texts, terms)
+        if len(terms) == len(self.texts):
+            self.conditions = Conditions(names, self.texts, terms)
         formula = catalog.arbitration.formula
         self.formula: Formula | None = None
         if formula is not None:
-            with _mistake_at("arbitration.formula"):
+            with _collected(mistakes, [("arbitration", "formula")]):
                 self.formula = Formula(names, formula, FORMULA_NAMES)
                 if strict:
                     refuse_other_values(formula, self.formula.term, names)
 
-    def _treatment(self, name: str, channel: str, content: Mapping[str, Any]) -> Treatment:
-        try:
-            return Treatment(content, self.context_reader.names)
-        except ValueError as error:
-            raise ValueError(f"actions.{name}.treatments.{channel}.{error}") from error
-
 
 @contextmanager
-def _mistake_at(key: str) -> Iterator[None]:
+def _collected(mistakes: Mistakes, where: Iterable[Where]) -> Iterator[None]:
+    """Collect the refusal of an expression, for each place at which it stands."""
     try:
         yield
     except InvalidCondition as error:
-        raise ValueError(f"{key}: an expression that we can read. {error}") from error
+        for key in where:
+            mistakes.add(key, f"{error.expected}; the present one {error.wrong}", error.remedy)
 
 
 def load_compiled_catalog(path: Path, domain: Domain, model_input: ModelInput) -> CompiledCatalog:

@@ -38,7 +38,8 @@ def _never(text: str, term: Term, value: str, allowed: Sequence[str]) -> Invalid
     more = f" and {len(allowed) - SHOWN} more" if len(allowed) > SHOWN else ""
     close = nearest(value, allowed)
     return InvalidCondition(
-        f"`{text}` compares {named} with '{value}', which it can never be.",
+        text,
+        f"compares {named} with '{value}', which it can never be",
         expected=f"one of {shown}{more}" if allowed else "nothing, as it has no values",
         remedy=f"Did you mean {close!r}?" if close else "Use one of these values.",
     )

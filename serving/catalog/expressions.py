@@ -143,7 +143,7 @@ class Reader:
             wrong, expected = f"cannot be computed ({why})", "constants that go together"
             remedy = "Write it in a simpler way."
         shown = text if len(text) <= MAX_LENGTH else f"{text[:60]}..."
-        raise InvalidCondition(f"`{shown}` {wrong}.", expected=expected, remedy=remedy) from None
+        raise InvalidCondition(shown, wrong, expected=expected, remedy=remedy) from None
 
     def _unknown(self, name: str) -> tuple[str, str, str]:
         close = get_close_matches(name, self._kinds, n=3)

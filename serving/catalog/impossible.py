@@ -58,7 +58,8 @@ def refuse_impossible(text: str, term: Term, names: Names) -> None:
         low, high = names.ranges.get(name, (-inf, inf))
         bounds = f", which lies between {low:g} and {high:g}" if high < inf else ""
         raise InvalidCondition(
-            f"`{text}` can never hold: no value of {name}{bounds} fulfils all that it asks.",
+            text,
+            f"can never hold: no value of {name}{bounds} fulfils all that it asks",
             expected=f"a condition that holds for at least one value of {name}",
             remedy="Correct the values, or write or instead of and.",
         )

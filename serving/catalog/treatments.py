@@ -7,11 +7,13 @@ from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError, meta
 
+from features.business.yaml_mistakes import Mistakes, Where
 from serving.catalog import template_language
 from serving.catalog.expressions import Names
 from serving.catalog.template_filters import MAX_FILLED, BoundedEnvironment, Refused
 from serving.catalog.template_language import CONCATENATION, MAX_TEXT
 
+_TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
 _ENVIRONMENTS = {html: BoundedEnvironment(html) for html in (False, True)}
 
 
@@ -24,9 +26,8 @@ class Treatment:
 
     Raises
     ------
-    ValueError
-        If a text is no template, uses an unknown name, or could cost too much; the message begins
-        with the key.
+    Mistakes
+        With the key of each text that is no template, uses an unknown name, or costs too much.
 
     Attributes
     ----------
@@ -36,9 +37,10 @@ class Treatment:
 
     def __init__(self, content: Mapping[str, Any], known: Names) -> None:
         self._known = known
-        used: dict[str, None] = {}
-        self._content = self._compiled(content, "", used, html=False)
-        self.names = tuple(used)
+        self._mistakes, self._used = Mistakes(), dict[str, None]()
+        self._content = self._compiled(content, (), html=False)
+        self._mistakes.refuse()
+        self.names = tuple(self._used)
 
     def fill(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The payload with its texts filled in.
@@ -54,27 +56,34 @@ class Treatment:
             filled = _filled(self._content, dict.fromkeys(self.names))
         return filled
 
-    def _compiled(self, value: Any, key: str, used: dict[str, None], html: bool) -> Any:
+    def _compiled(self, value: Any, where: Where, html: bool) -> Any:
         """The content with a `Template` in the place of each text that has one."""
         if isinstance(value, Mapping):
-            html = _says_html(value, key, html)
+            html = self._says_html(value, where, html)
             return {
-                name: self._compiled(inner, f"{key}.{name}" if key else name, used, html)
-                for name, inner in value.items()
+                name: self._compiled(inner, (*where, name), html) for name, inner in value.items()
             }
         if isinstance(value, list):
             return [
-                self._compiled(inner, f"{key}.{index}", used, html)
-                for index, inner in enumerate(value)
+                self._compiled(inner, (*where, index), html) for index, inner in enumerate(value)
             ]
         if not isinstance(value, str) or "{" not in value:
             return value
         try:
             template, names = self._template(value, html)
         except ValueError as error:
-            raise ValueError(f"{key}: {error}") from error
-        used.update(dict.fromkeys(names))
+            self._mistakes.add(where, str(error))
+            return value
+        self._used.update(dict.fromkeys(names))
         return template
+
+    def _says_html(self, content: Mapping[str, Any], where: Where, html: bool) -> bool:
+        said = content.get("html")
+        if isinstance(said, bool):
+            return said
+        if isinstance(said, int) or (isinstance(said, str) and said.strip().lower() in _TRUTHS):
+            self._mistakes.add((*where, "html"), "true or false, without quotes")
+        return html
 
     def _template(self, text: str, html: bool) -> tuple[Template, list[str]]:
         if len(text) > MAX_TEXT:
@@ -112,18 +121,6 @@ def _check_unknown(template: Template, names: list[str]) -> None:
             f"a text that can also be filled in while its names are unknown (None), "
             f"such as {{{{ {names[0] if names else 'name'} or 'there' }}}}"
         ) from error
-
-
-def _says_html(content: Mapping[str, Any], key: str, html: bool) -> bool:
-    said = content.get("html")
-    if isinstance(said, bool):
-        return said
-    if isinstance(said, int) or (isinstance(said, str) and said.strip().lower() in _TRUTHS):
-        raise ValueError(f"{key}.html: true or false, without quotes".removeprefix("."))
-    return html
-
-
-_TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
 
 
 def _is_long(value: Any) -> bool:

@@ -93,7 +93,8 @@ def test_a_condition_that_cannot_be_read_is_refused(load, condition):
 def test_a_condition_that_can_never_hold_is_refused_with_the_values(load):
     sentence, line = refused(load, actions__discount__eligibility=["known", "plan == 'Plus'"])
     assert sentence.startswith("actions.discount.eligibility.1 is \"plan == 'Plus'\".")
-    assert "Expected one of 'basic', 'plus'. Did you mean 'plus'?" in sentence
+    assert "Expected one of 'basic', 'plus'; the present one compares plan with 'Plus'" in sentence
+    assert sentence.endswith("Did you mean 'plus'? Correct that line; nothing was changed.")
     assert line == "- plan == 'Plus'"
     for text in ("stage == 'using'", "channel == 'fax'", "churn > 30", "weekday == 0"):
         assert text in refused(load, actions__discount__suitability=[text])[0]
@@ -220,3 +221,30 @@ def test_a_treatment_that_could_fail_before_a_customer_is_refused_with_its_line(
     assert sentence.startswith("actions.discount.treatments.app.title is ")
     assert said in sentence
     assert line.startswith("title:")
+
+
+def test_all_mistakes_of_a_catalogue_come_at_once(load):
+    with pytest.raises(InvalidDomain) as caught:
+        load(
+            contact_policy__outbound=["fax"],
+            actions__call_back__eligibility=["known", "chrun > 0.3"],
+            actions__discount__eligibility=["chrun > 0.3"],
+            actions__discount__suitability=["plan == 'gold'", "churn >"],
+            actions__discount__treatments={"app": {"title": "{{ plam }}", "tags": ["{{ plan"]}},
+            arbitration__formula="acceptance * worth",
+        )
+    first, *others = str(caught.value).splitlines()[:-1]
+    lines = [first, *others]
+    for key in (
+        "contact_policy.outbound",
+        "actions.call_back.eligibility.1 is 'chrun > 0.3'",
+        "actions.discount.eligibility.0 is 'chrun > 0.3'",
+        "actions.discount.suitability.0",
+        "actions.discount.suitability.1 is 'churn >'",
+        "actions.discount.treatments.app.title is '{{ plam }}'",
+        "actions.discount.treatments.app.tags.0 is '{{ plan'",
+        "arbitration.formula",
+    ):
+        assert sum(key in line and ", line " in line for line in lines) == 1, key
+    assert "The file has 8 mistakes." in str(caught.value)
+    assert str(caught.value).count("Did you mean churn?") == 2
