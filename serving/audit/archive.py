@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.errors import ModelMissing
+from features.errors import ModelMissing, NotRepeatable, truncated
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -104,7 +104,14 @@ class Archive:
         return DecisionSetup(compiled, models, self._input)
 
     def _compile(self, catalog: _CatalogKey) -> CompiledCatalog:
-        return CompiledCatalog(catalog.content, self._domain, self._input)
+        try:
+            return CompiledCatalog(catalog.content, self._domain, self._input)
+        except ValueError as error:  # the domain or the language of wordings has changed since
+            raise NotRepeatable(
+                f"The catalogue of that time cannot be used any more: {truncated(str(error))}.",
+                expected="conditions and wordings that this version can read",
+                remedy="Replay with --catalog now.",
+            ) from error
 
     def _models(
         self, versions: Mapping[str, str | None], compiled: CompiledCatalog

@@ -31,7 +31,7 @@ _FORMATS = re.compile(
 )
 
 
-class Refused(ValueError):
+class CostRefused(ValueError):
     """A step of a text that costs too much; says what is expected."""
 
 
@@ -39,9 +39,9 @@ def bounded(value: Any) -> Any:
     """Return the value, or refuse a text or a whole number that is too large."""
     if isinstance(value, str):
         if len(value) > MAX_FILLED:
-            raise Refused(f"at most {MAX_FILLED:,} characters, filled in")
+            raise CostRefused(f"at most {MAX_FILLED:,} characters, filled in")
     elif isinstance(value, int) and abs(value) > MAX_INTEGER:
-        raise Refused(f"whole numbers up to {MAX_INTEGER:,}")
+        raise CostRefused(f"whole numbers up to {MAX_INTEGER:,}")
     return value
 
 
@@ -54,7 +54,7 @@ def operated(operator: str, left: Any, right: Any, compute: Callable[[], Any]) -
     elif (operator, isinstance(left, str), isinstance(right, str)) != ("+", True, True) and not all(
         isinstance(bounded(side), int | float) for side in (left, right)
     ):
-        raise Refused(f"{operator} between numbers only; ~ joins texts")
+        raise CostRefused(f"{operator} between numbers only; ~ joins texts")
     return bounded(compute())
 
 
@@ -68,7 +68,7 @@ def _limited(compute: Callable[..., Any]) -> Callable[..., Any]:
 
 def _check_format(text: str) -> None:
     if not _FORMATS.fullmatch(text):
-        raise Refused("formats such as %.2f, %5d or %s, with at most 2 digits for each length")
+        raise CostRefused("formats such as %.2f, %5d or %s, with at most 2 digits for each length")
 
 
 def _format(value: Any, *args: Any, **kwargs: Any) -> str:
@@ -79,13 +79,13 @@ def _format(value: Any, *args: Any, **kwargs: Any) -> str:
 @pass_eval_context
 def _replace(context: EvalContext, text: str, old: str, new: str, count: int | None = None) -> str:
     if str(text).count(str(old)) * len(new) > MAX_FILLED:
-        raise Refused(f"at most {MAX_FILLED:,} characters, filled in")
+        raise CostRefused(f"at most {MAX_FILLED:,} characters, filled in")
     return do_replace(context, text, old, new, count)
 
 
 def _round(value: float, precision: int = 0, method: Any = "common") -> float:
     if abs(precision) > MAX_DIGITS:
-        raise Refused(f"at most {MAX_DIGITS} digits behind the point")
+        raise CostRefused(f"at most {MAX_DIGITS} digits behind the point")
     return do_round(value, precision, method)
 
 

@@ -10,7 +10,7 @@ from jinja2 import Template, TemplateSyntaxError, meta
 from features.business.yaml_mistakes import Mistakes, Where
 from serving.catalog import template_language
 from serving.catalog.expressions import Names
-from serving.catalog.template_filters import MAX_FILLED, BoundedEnvironment, Refused
+from serving.catalog.template_filters import MAX_FILLED, BoundedEnvironment, CostRefused
 from serving.catalog.template_language import CONCATENATION, MAX_TEXT
 
 _TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
@@ -114,7 +114,7 @@ class Treatment:
 def _check_unknown(template: Template, names: list[str]) -> None:
     try:
         _text(template, dict.fromkeys(names))
-    except Refused:
+    except CostRefused:
         raise
     except Exception as error:
         raise ValueError(
@@ -141,6 +141,6 @@ def _text(template: Template, values: Mapping[str, Any]) -> str:
     for part in template.generate(values):
         length += len(part)
         if length > MAX_FILLED:
-            raise Refused(f"at most {MAX_FILLED:,} characters, filled in")
+            raise CostRefused(f"at most {MAX_FILLED:,} characters, filled in")
         parts.append(part)
     return "".join(parts)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features.errors import ModelMissing
+from features.business.catalog import Catalog
+from features.errors import ModelMissing, NotRepeatable
 from serving.audit.archive import Archive, keep_catalog
 from tests.serving.fake_registry import (
     LEARNED,
@@ -86,3 +87,10 @@ def test_a_catalogue_of_the_ledger_is_found_by_its_fingerprint(archive, ledger, 
     assert archive.looks_back_days(capped.fingerprint) == (30, 3)
     assert archive.catalog("unknown") is None
     assert archive.looks_back_days("unknown") == (0, 0)
+
+
+def test_a_catalogue_with_wordings_of_a_former_program_is_not_repeatable(archive, toy_catalog):
+    content = toy_catalog.model_dump(mode="json", by_alias=True)
+    content["actions"]["discount"]["treatments"]["app"]["title"] = "{{ plan.title() }}"
+    with pytest.raises(NotRepeatable, match=r"any more: actions\.discount\.treatments\.app\.title"):
+        archive.setup(Catalog.model_validate(content), {"bandit": None})

@@ -1,4 +1,4 @@
-"""What a wording may cost is known before it is filled in; everything else is refused in words."""
+"""A wording is bounded before it is filled in; everything else is refused in words."""
 
 from __future__ import annotations
 
