@@ -24,8 +24,10 @@ def _never(text: object) -> object:
     return None if text == "never" else text
 
 
+MOST_SECONDS = 2_592_000  # 30 days: no thread can wait for a time without bounds
+MOST_DAYS = 36_600  # a hundred years: a longer one would reach before the first year
 # A number of days; None stands for the text `never`.
-Days = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_never)]
+Days = Annotated[Annotated[float, Field(gt=0, le=MOST_DAYS)] | None, BeforeValidator(_never)]
 
 
 def _split(text: object) -> object:
@@ -69,11 +71,11 @@ class Settings(BaseModel):
     """`NBA_WORKERS`: server processes."""
     learner: bool = True
     """`NBA_LEARNER`: whether the server's first worker keeps the learner running beside it."""
-    learn_every_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    learn_every_s: Annotated[float, Field(gt=0, le=MOST_SECONDS)] = 1.0
     """`NBA_LEARN_EVERY_S`: pause between two looks at the ledger for new outcomes."""
-    version_every_s: Annotated[float, Field(ge=10, allow_inf_nan=False)] = 86_400.0
+    version_every_s: Annotated[float, Field(ge=10, le=MOST_SECONDS)] = 86_400.0
     """`NBA_VERSION_EVERY_S`: pause between two versions of what was learned, logged to MLflow."""
-    models_every_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    models_every_s: Annotated[float, Field(gt=0, le=MOST_SECONDS)] = 5.0
     """`NBA_MODELS_EVERY_S`: pause between two looks at MLflow for a promoted model."""
     retention_records_days: Days = 400.0
     """`NBA_RETENTION_RECORDS_DAYS`: age at which a decision's record is removed; or `never`."""

@@ -97,6 +97,10 @@ def test_the_environment_of_the_process_is_read_if_none_is_given(monkeypatch):
         ("NBA_LEARN_EVERY_S", "inf"),
         ("NBA_MODELS_EVERY_S", "-1"),
         ("NBA_MODELS_EVERY_S", "nan"),
+        ("NBA_LEARN_EVERY_S", "1e300"),
+        ("NBA_RETENTION_RECORDS_DAYS", "1e12"),
+        ("NBA_RETENTION_EVENTS_DAYS", "nan"),
+        ("NBA_RETENTION_EVENTS_DAYS", "²"),
         ("NBA_HOEM", "typo"),
     ],
 )
