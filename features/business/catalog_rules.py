@@ -34,7 +34,10 @@ class ContextKey(Frozen):
 
 
 class Purpose(Frozen):
-    """A purpose for which consent is needed; ``unless_said`` holds until the customer decides."""
+    """A purpose for which consent is needed; ``unless_said`` holds until the customer decides.
+
+    ``given``, the default, is opt-out; ``withdrawn`` is opt-in.
+    """
 
     unless_said: Literal["given", "withdrawn"] = "given"
     description: str = ""

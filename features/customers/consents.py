@@ -19,6 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from features.business.catalog import Catalog
 from features.business.domain import Domain, EventType
 from features.errors import InvalidEvent, quoted
 from features.identity.relocation import is_relocating, is_under, sources_of
@@ -104,6 +105,17 @@ def _without_effect(
         field,
         f"{field} is {quoted(value)}, so the consent would have no effect. "
         f"Expected a {expected}: {names}. {remedy}",
+    )
+
+
+def opt_out_sentence(catalog: Catalog) -> str:
+    """Name the purposes that need no word of the customer; empty if there are none."""
+    names = [name for name, one in catalog.purposes.items() if one.unless_said == "given"]
+    if not names:
+        return ""
+    return (
+        f"Opt-out: customers count as consenting to {', '.join(names)} until they withdraw. "
+        "For opt-in, set 'unless_said: withdrawn' in the catalogue."
     )
 
 

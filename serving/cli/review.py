@@ -41,6 +41,7 @@ def catalog(
 
     Example: nba catalog --names
     """
+    from features.customers.consents import opt_out_sentence
     from serving.cli.steps import compile_catalog
 
     with plain_errors():
@@ -55,6 +56,8 @@ def catalog(
             f"{len(rules.cool_downs)} cool-downs: good. Fingerprint {made.catalog.fingerprint}.",
             soft_wrap=True,
         )
+        if opt_out := opt_out_sentence(made.catalog):
+            _print(opt_out)
 
 
 @review.command()

@@ -14,6 +14,7 @@ from typing import Any
 import bentoml
 
 from features.clock import monotonic_s, utc_now
+from features.customers.consents import opt_out_sentence
 from features.customers.merge_candidates import count_open
 from features.outcomes.reward_steps import RewardRules, sum_rewards
 from features.private_files import open_to_others
@@ -192,6 +193,8 @@ class BackgroundTasks:
         # overwrites the newer part of the other one.
         parts.engine.setup = await self._threads.run(self._setup_with, self._next_catalog)
         self._next_catalog = None
+        if opt_out := opt_out_sentence(parts.engine.setup.compiled.catalog):
+            log.warning(opt_out)
         log.info("Now deciding with catalogue %s", parts.engine.setup.compiled.catalog.fingerprint)
 
     def _setup_with(self, compiled: CompiledCatalog) -> DecisionSetup:

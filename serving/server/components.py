@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from features.business.domain import Domain, load_domain
 from features.clock import utc_now
-from features.customers.consents import index_consents
+from features.customers.consents import index_consents, opt_out_sentence
 from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
 from features.journeys.model_input import ModelInput
@@ -44,6 +44,8 @@ class Components:
         model_input = ModelInput(domain)
         self.catalog_file = CatalogFile(settings.actions, domain, model_input)
         compiled = self.catalog_file.read()
+        if opt_out := opt_out_sentence(compiled.catalog):
+            log.warning(opt_out)
         self.ledger = Ledger(settings.ledger_url)
         index_consents(self.ledger, domain)
         link_former_spellings(self.ledger, domain, utc_now())

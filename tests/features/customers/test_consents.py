@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from features.business.catalog import Catalog
 from features.business.domain import Domain, Property
 from features.customers.consents import (
     _consent_events,
@@ -16,6 +17,7 @@ from features.customers.consents import (
     check_consent,
     consents,
     index_consents,
+    opt_out_sentence,
     spell_consent,
 )
 from features.errors import InvalidEvent
@@ -187,6 +189,7 @@ def test_purposes_and_channels_that_were_stored_in_another_spelling_count(decide
     ]
 
 
+ASKED_FIRST = {"unless_said": "withdrawn"}
 WITHDRAWAL = DOMAIN.events[WITHDRAWN]
 
 
@@ -220,3 +223,11 @@ def test_a_consent_that_would_have_no_effect_is_refused_by_field(properties, fie
 def test_without_purposes_in_the_catalogue_a_consent_is_refused():
     with pytest.raises(InvalidEvent, match=r"purpose of the catalogue: there is none\."):
         check_consent({"purpose": "marketing"}, (), DOMAIN.channels)
+
+
+def test_purposes_that_are_opt_out_are_named_in_one_line(toy_catalog):
+    assert opt_out_sentence(toy_catalog) == ""
+    purposes = {"marketing": {}, "news": {"unless_said": "given"}, "research": ASKED_FIRST}
+    catalog = Catalog.model_validate(toy_catalog.model_dump(by_alias=True) | {"purposes": purposes})
+    said = opt_out_sentence(catalog)
+    assert said.startswith("Opt-out: customers count as consenting to marketing, news until")

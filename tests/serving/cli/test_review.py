@@ -102,6 +102,12 @@ def test_the_catalogue_is_checked_and_its_names_are_listed(shop):
     assert "text    zone" in done.stdout
 
 
+def test_the_check_of_a_catalogue_says_which_purposes_are_opt_out(tmp_path):
+    done = nba_in_process(["catalog"], {"NBA_HOME": str(tmp_path)})  # of the grocer
+    assert done.returncode == 0, done.stderr
+    assert "Opt-out: customers count as consenting to marketing until they withdraw" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

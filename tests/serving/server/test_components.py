@@ -45,6 +45,12 @@ def test_a_broken_feature_store_is_named_and_does_not_stop_the_server(settings):
     components.close()
 
 
+def test_the_start_says_which_purposes_are_opt_out(settings, caplog):
+    settings.actions.write_text(f"{settings.actions.read_text()}\npurposes: {{marketing: {{}}}}\n")
+    Components(settings).close()
+    assert "Opt-out: customers count as consenting to marketing until" in caplog.text
+
+
 def test_the_catalogue_of_the_start_is_kept_in_the_ledger(settings):
     components = Components(settings)
     found = components.ledger.read(
