@@ -16,6 +16,7 @@ from features.business.catalog import NO_ACTION
 from features.business.decided_actions import without_other_keys
 from features.customers.contacts import note_contacts
 from features.errors import DecisionConflict, truncated
+from features.identity.links import resolve_each
 from features.identity.tombstones import find_customer
 from features.ledger import tables
 from features.ledger.statements import Statement
@@ -259,12 +260,14 @@ def _earlier(connection: sa.Connection, inputs: DecisionInputs) -> Decision | No
     if not inputs.request.decision_id:
         return None
     columns = tables.decisions.c
-    read = (columns.customer_id, columns.channel, columns.served, columns.activation)
+    read = (columns.subject, columns.channel, columns.served, columns.activation)
     query = sa.select(*read, columns.record, columns.answer)
     found = connection.execute(query.where(columns.decision_id == inputs.decision_id)).first()
     if found is None:
         return None
-    if (difference := _difference(found, inputs)) is not None:
+    # The row may still be stored under a customer of before a merge.
+    owner = resolve_each(connection, [found.subject]).get(found.subject, found.subject)
+    if (difference := _difference(found, owner, inputs)) is not None:
         raise DecisionConflict(
             f"decision_id {inputs.decision_id!r} was used {difference}.",
             expected="one id for one decision",
@@ -273,12 +276,12 @@ def _earlier(connection: sa.Connection, inputs: DecisionInputs) -> Decision | No
     return Decision.model_validate_json(found.answer)
 
 
-def _difference(found: Any, inputs: DecisionInputs) -> str | None:
+def _difference(found: Any, owner: str, inputs: DecisionInputs) -> str | None:
     """Describe the difference between a logged decision and a request with its id; None: none.
 
     It shows nothing of the logged decision, which may be another customer's.
     """
-    if found.customer_id != inputs.customer_id:
+    if owner != inputs.customer_id:
         return "for another customer"
     if found.answer is not None:
         kept = from_json(found.record)["request"]

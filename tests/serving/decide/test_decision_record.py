@@ -84,6 +84,17 @@ def test_the_order_of_actions_and_exclusions_decides_nothing(engine, now):
     )
 
 
+def test_a_retry_gets_its_answer_while_the_decision_is_still_stored_under_a_merged_customer(
+    engine, ledger, now
+):
+    first = decide(engine, now, decision_id="d1")
+    ledger.write_now(lambda c: link(c, engine.normalizer, ("c0", "c1"), "told", now))
+    lagging = sa.update(tables.decisions).values(customer_id="c1")
+    ledger.write_now(lambda c: c.execute(lagging))
+    assert decide(engine, now, decision_id="d1") == first
+    assert decide(engine, now, decision_id="d1", customer_id="c0") == first
+
+
 def test_a_customer_asks_again_under_another_of_their_keys(engine, ledger, now):
     ledger.write_now(lambda c: link(c, engine.normalizer, ("c1", "card:1"), "told", now))
     first = decide(engine, now, decision_id="d1")
