@@ -6,7 +6,6 @@ request to try once the server is ready.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 from collections.abc import Iterator
@@ -130,11 +129,8 @@ class NextBestAction:
     @bentoml.on_shutdown
     async def stop(self) -> None:
         """Stop the background tasks and the learner, and finish what is being written."""
-        try:
-            await self.background.stop()
-            await asyncio.to_thread(self.worker.close)  # the loop answers what was begun
-        finally:
-            self.components.close()
+        await self.background.stop(self.worker.close)
+        self.components.close()
 
     @bentoml.api(route="/v1/decide")
     @requires(KeyScope.DECIDE)

@@ -86,15 +86,20 @@ class BackgroundTasks:
         )
         self._tasks = [asyncio.create_task(_repeat(pause_s, task)) for pause_s, task in tasks]
 
-    async def stop(self) -> None:
+    async def stop(self, *also: Callable[[], None]) -> None:
         """Cancel the tasks and stop the learner, while the event loop answers what was begun.
 
         A failure is logged and not raised: the ledger must be closed afterwards.
+
+        Parameters
+        ----------
+        also
+            Other parts to stop, each in a thread.
         """
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        ends = (self._learner.stop, self._threads.close, self._deletion.stop)
+        ends = (*also, self._learner.stop, self._threads.close, self._deletion.stop)
         done = await asyncio.gather(*map(asyncio.to_thread, ends), return_exceptions=True)
         for error in done:
             if isinstance(error, BaseException):
