@@ -29,6 +29,8 @@ from serving.catalog.treatments import Treatment
 from training.arrays import Bools
 
 LEVELS = ("eligibility", "applicability", "suitability")
+MAX_CONDITIONS = 10_000  # and the next: each takes up to some milliseconds to compile
+MAX_WORDINGS = 20_000
 FORMULA_NAMES = ("acceptance", "context_weight", "value", "lever", "cost")
 
 
@@ -81,14 +83,7 @@ class CompiledCatalog:
         self.index = {name: number for number, name in enumerate(self.actions)}
         self.context_reader = ContextReader(domain, catalog, model_input)
         self._compile(catalog, mistakes, strict)
-        self._treatments: dict[tuple[str, str], Treatment] = {}
-        for name, action in catalog.actions.items():
-            for channel, content in action.treatments.items():
-                try:
-                    self._treatments[name, channel] = Treatment(content, self.context_reader.names)
-                except Mistakes as error:
-                    above = ("actions", name, "treatments", channel)
-                    mistakes.found += mistakes_in(error, above)
+        self._treatments = self._compile_treatments(catalog, mistakes)
         mistakes.refuse()
         self.offered = {
             channel: np.array([channel in action.treatments for action in each])
@@ -150,6 +145,10 @@ class CompiledCatalog:
             for index, weight in enumerate(catalog.arbitration.context_weights)
         ]
         self.texts = tuple(position)
+        if len(keys) > MAX_CONDITIONS:
+            last = list(keys.values())[MAX_CONDITIONS][0]
+            mistakes.add(last, f"at most {MAX_CONDITIONS:,} different conditions in a catalogue")
+            return
         reader, terms = Reader(names), dict[str, Term]()
         for text, where in keys.items():
             with _collected(mistakes, where):
@@ -165,6 +164,25 @@ class CompiledCatalog:
                 self.formula = Formula(names, formula, FORMULA_NAMES)
                 if strict:
                     refuse_other_values(formula, self.formula.term, names)
+
+    def _compile_treatments(
+        self, catalog: Catalog, mistakes: Mistakes
+    ) -> dict[tuple[str, str], Treatment]:
+        compiled, count = {}, 0
+        for name, action in catalog.actions.items():
+            for channel, content in action.treatments.items():
+                above = ("actions", name, "treatments", channel)
+                try:
+                    made = Treatment(content, self.context_reader.names)
+                except Mistakes as error:
+                    mistakes.found += mistakes_in(error, above)
+                    continue
+                compiled[name, channel] = made
+                count += made.templates_n
+                if count > MAX_WORDINGS:
+                    mistakes.add(above, f"at most {MAX_WORDINGS:,} texts with names in a catalogue")
+                    return compiled
+        return compiled
 
 
 @contextmanager

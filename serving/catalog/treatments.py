@@ -33,10 +33,13 @@ class Treatment:
     ----------
     names : tuple of str
         Names whose values the texts need.
+    templates_n : int
+        Number of texts with names.
     """
 
     def __init__(self, content: Mapping[str, Any], known: Names) -> None:
         self._known = known
+        self.templates_n = 0
         self._mistakes, self._used = Mistakes(), dict[str, None]()
         self._content = self._compiled(content, (), html=False)
         self._mistakes.refuse()
@@ -75,6 +78,7 @@ class Treatment:
             self._mistakes.add(where, str(error))
             return value
         self._used.update(dict.fromkeys(names))
+        self.templates_n += 1
         return template
 
     def _says_html(self, content: Mapping[str, Any], where: Where, html: bool) -> bool:

@@ -12,6 +12,7 @@ from features.business.domain import load_domain
 from features.errors import InvalidDomain
 from features.journeys.model_input import ModelInput
 from features.settings import GROCERY, actions_beside
+from serving.catalog import compiled_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog, load_compiled_catalog
 
 TOY = Path(__file__).parents[2] / "toy" / "actions.yaml"
@@ -248,3 +249,19 @@ def test_all_mistakes_of_a_catalogue_come_at_once(load):
         assert sum(key in line and ", line " in line for line in lines) == 1, key
     assert "The file has 8 mistakes." in str(caught.value)
     assert str(caught.value).count("Did you mean churn?") == 2
+
+
+def test_a_catalogue_has_a_largest_number_of_conditions_and_of_texts_with_names(load, monkeypatch):
+    monkeypatch.setattr(compiled_catalog, "MAX_CONDITIONS", 2)
+    monkeypatch.setattr(compiled_catalog, "MAX_WORDINGS", 2)
+    several = ["churn > 0.1", "churn > 0.2", "churn > 0.1"]
+    titles = {"title": "{{ plan }}", "body": "{{ plan }}", "image": "a.png"}
+    assert load(
+        actions__discount__eligibility=several, actions__discount__treatments={"app": titles}
+    )
+    sentence, line = refused(load, actions__discount__eligibility=[*several, "churn > 0.3"])
+    assert "Expected at most 2 different conditions in a catalogue." in sentence
+    assert line == "- churn > 0.3"
+    more = {"app": titles | {"note": "{{ plan }}"}}
+    sentence, line = refused(load, actions__discount__treatments=more)
+    assert "Expected at most 2 texts with names in a catalogue." in sentence
