@@ -19,7 +19,7 @@ MASK = "***"
 OF_FILES = ("sqlite", "pysqlite", "file")  # addresses that have neither user nor password
 PLACEHOLDER = "USER:PASSWORD"  # stands in sentences that show the form of an address
 # All patterns match in linear time: each run of characters is consumed once.
-_ADDRESS = re.compile(r"://([^\s\"<>]+)")
+_ADDRESS = re.compile(r":/([^\s\"<>]+)")  # a path made of an address has one slash
 _VALUE = r"(?:'[^'\n]*'?|\"[^\"\n]*\"?)"
 _ASSIGNED = re.compile(rf"(?<![\w-])([\w-]+)=(?:{_VALUE}|[^\s&'\"<>;,)\]}}]+)")
 _QUOTED = re.compile(rf"(['\"])([\w-]+)\1(\s*:\s*){_VALUE}")
@@ -46,7 +46,7 @@ def masked(text: str) -> str:
     An address keeps its user, if a password follows it. A user without a password may be a token,
     and is masked.
     """
-    if "://" in text:
+    if ":/" in text:
         text = _ADDRESS.sub(_masked_address, text)
     if "=" in text:
         text = _ASSIGNED.sub(_masked_value, text)
@@ -99,13 +99,15 @@ def masked_traceback(error: BaseException) -> str:
 
 def _masked_address(found: re.Match[str]) -> str:
     before = found.string[max(0, found.start() - 10) : found.start()]
-    if before.endswith(OF_FILES) or found[1].startswith(PLACEHOLDER):
-        return found[0]
     rest = found[1].lstrip("/")
+    if before.endswith(OF_FILES) or rest.startswith(PLACEHOLDER):
+        return found[0]
     slashes = found[0].removesuffix(rest)
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     user, colon, _ = authority.partition(":")
     at = rest.rfind("@")
+    if slashes == ":/" and (at < 0 or not colon):  # an ordinary path
+        return found[0]
     if at < 0:  # perhaps an address that was cut before its host
         is_port = authority.startswith("[") or _PORT.match(authority, len(user))
         return found[0] if is_port or not colon else f"{slashes}{user}:{MASK}"

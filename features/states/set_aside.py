@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from features.ledger import tables
 
 NAMED = 3  # customers in a sentence
+SET_ASIDE = "set aside, with features of before."
 _COLUMNS = tables.journey_states.c
 # They have no state that could be online, so the index of the states that wait finds them.
 _ASIDE = sa.and_(tables.unpublished, _COLUMNS.problem.is_not(None))
@@ -44,4 +45,10 @@ def set_aside_sentence(count: int, some: Sequence[tuple[str, str]]) -> str:
         return ""
     named = " ".join(f"{key!r}: {problem}" for key, problem in some)
     who = "1 customer is" if count == 1 else f"{count:,} customers are"
-    return f"features: {who} set aside, with features of before. {named}"
+    return f"features: {who} {SET_ASIDE} {named}"
+
+
+def without_customers(problem: str) -> str:
+    """Cut the names of customers off a sentence of `set_aside_sentence`, for a log."""
+    first, aside, _ = problem.partition(SET_ASIDE)
+    return f"{first}{aside}{' /readyz names them.' if aside else ''}"

@@ -22,6 +22,7 @@ from features.errors import InvalidSetting, quoted
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
+from features.states.set_aside import without_customers
 from serving.access.gate import bearer, is_loopback
 from serving.access.keys import KeyRing, read_keys
 from serving.cli.migrate import migrate_and_say
@@ -113,10 +114,12 @@ def _announce(
                 f"Not ready after {READY_WITHIN_S:.0f} s; /readyz on port {settings.port} says why."
             )
         return
+    to_person = sys.stdout.isatty()  # or to a log, which must not name customers
     for missing in answer.get("degraded", ()):
-        say(f"Missing: {missing}")
+        say(f"Missing: {missing if to_person else without_customers(missing)}")
     domain = load_domain(settings.domain)
-    body = json.dumps({"customer_id": _some_customer(settings), "channel": domain.channels[0]})
+    customer = _some_customer(settings) if to_person else "somebody"
+    body = json.dumps({"customer_id": customer, "channel": domain.channels[0]})
     say(f"Ready on port {settings.port}. Try:\n")
     key = " -H 'authorization: Bearer KEY'" if has_keys else ""
     say(

@@ -245,6 +245,8 @@ class Registry:
             options.MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(1)
             options.MLFLOW_HTTP_REQUEST_TIMEOUT.set(5)
             options.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
+            # MLflow would print the address of a run, with the password of the server.
+            options.MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)
             for noisy in ("mlflow", "alembic"):
                 logging.getLogger(noisy).setLevel(logging.ERROR)
             warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")

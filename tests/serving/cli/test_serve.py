@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import load_settings
+from features.states.set_aside import set_aside_sentence
 from serving.cli import serve
 from tests.commands import nba_in_process
 from tests.conftest import SHOP
@@ -47,18 +49,30 @@ def test_the_child_reads_the_same_settings_in_another_folder(settings):
     assert Path(env["NBA_HOME"]).is_absolute() and Path(env["NBA_DOMAIN"]).is_absolute()
 
 
-def test_when_the_server_is_ready_a_request_to_try_is_printed(settings, monkeypatch):
-    answers = iter([None, {"degraded": ["churn: no champion"]}])
+def test_when_the_server_is_ready_a_request_to_try_is_printed_and_no_customer_in_a_log(
+    settings, monkeypatch
+):
+    aside = set_aside_sentence(1, [("c7", "Its event 'e1' cannot be folded.")])
+    answers = iter([None, *2 * [{"degraded": ["churn: no champion", aside]}]])
     monkeypatch.setattr(serve, "_readiness", lambda settings: next(answers))
     ledger = Ledger(settings.ledger_url)
     row = {"customer_id": "c7", "attributes": "{}"}
     ledger.write_now(lambda c: c.execute(tables.customers.insert(), row))
     ledger.close()
     said: list[str] = []
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     serve._announce(settings, Child(), said.append)
-    assert said[0] == "Missing: churn: no champion"
+    assert said[:2] == ["Missing: churn: no champion", f"Missing: {aside}"]
     assert '"customer_id": "c7", "channel": "app"' in said[-2]
     assert said[-1].startswith("Only this machine can call it. To open it safely: nba keys add")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    logged: list[str] = []
+    serve._announce(settings, Child(), logged.append)
+    assert logged[0] == "Missing: churn: no champion"
+    assert logged[1].endswith(
+        "1 customer is set aside, with features of before. /readyz names them."
+    )
+    assert '"customer_id": "somebody"' in logged[-2] and "c7" not in "".join(logged)
 
 
 def test_with_keys_the_request_to_try_has_one(settings, monkeypatch):

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from features.errors import GateFailed, ModelMissing
+from features.masking import masked_traceback
 from features.settings import Settings, load_settings
 from tests.bandits import PLAIN, bandit, outcomes
 from training.bandit.artifact import Bandit
@@ -226,6 +227,19 @@ def test_an_address_where_nobody_answers_is_down_and_says_where(unreachable, ask
     message = r"MLflow at http://127.0.0.1:\d+ does not answer.*NBA_MLFLOW_URI"
     with pytest.raises(RegistryDown, match=message):
         ask(unreachable)
+
+
+@pytest.mark.parametrize("password", ["hun%40ter%2F2", "hun@ter:2", "hun/ter2", "hunter2"])
+def test_the_password_of_an_address_is_told_nowhere(tmp_path, password):
+    from mlflow import environment_variables as options
+
+    down = Registry(settings(f"http://user:{password}@127.0.0.1:1", tmp_path))
+    with pytest.raises(
+        RegistryDown, match=r"MLflow at http://user:\*\*\*@127\.0\.0\.1:1 "
+    ) as caught:
+        down.champion("churn")
+    assert password not in masked_traceback(caught.value)
+    assert options.MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get()  # of a run that ends
 
 
 def test_a_file_that_is_no_database_is_down_too(tmp_path):
