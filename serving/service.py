@@ -7,7 +7,6 @@ request to try once the server is ready.
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -119,8 +118,7 @@ class NextBestAction:
     @bentoml.on_startup
     async def start(self) -> None:
         """Start the background tasks, and keep the garbage collector away from what is loaded."""
-        for handler in logging.getLogger("bentoml").handlers + logging.getLogger().handlers:
-            handler.addFilter(QuietRefusals())
+        QuietRefusals.install()
         self.background.start()
         # The collector would walk all imported modules, for 100 ms, in the middle of a request.
         gc.collect()

@@ -257,6 +257,12 @@ def _not_json(content_type: str) -> dict[str, str]:
 class QuietRefusals(logging.Filter):
     """Keeps tracebacks of refused requests out of the log; the caller gets the sentence."""
 
+    @classmethod
+    def install(cls) -> None:
+        """Filter what the handlers of BentoML and of the whole process write."""
+        for handler in logging.getLogger("bentoml").handlers + logging.getLogger().handlers:
+            handler.addFilter(cls())
+
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         code = getattr(error, "error_code", None)
