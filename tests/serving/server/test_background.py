@@ -15,6 +15,7 @@ from features.clock import utc_now
 from features.ledger.databases import LedgerClosed
 from features.outcomes.rewards import rewards
 from features.settings import load_settings
+from serving.access.gate import AccessControl
 from serving.decide.decision_setup import DecisionSetup, Models
 from serving.server import background
 from serving.server.background import BackgroundTasks
@@ -46,7 +47,9 @@ class Server:
             }
         )
         self.components = Components(settings)
-        self.tasks = BackgroundTasks(self.components, settings)
+        access = AccessControl()
+        access.open(self.components.ledger)
+        self.tasks = BackgroundTasks(self.components, settings, access)
 
     @property
     def setup(self) -> DecisionSetup:
