@@ -36,6 +36,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self._connection: HTTPConnection | None = None
+        self.headers: dict[str, str] = {}  # sent with every request, such as a key
 
     def post(self, path: str, body: object) -> tuple[int, Any]:
         """Send JSON (or raw bytes), keeping the connection open; status and parsed answer."""
@@ -49,7 +50,8 @@ class Server:
         fresh = self._connection is None
         if self._connection is None:
             self._connection = self.connect()
-        headers = {"content-type": "application/json"} if content is not None else {}
+        json_type = {"content-type": "application/json"} if content is not None else {}
+        headers = {**self.headers, **json_type}
         try:
             self._connection.request(method, path, content, headers)
             answer = self._connection.getresponse()
