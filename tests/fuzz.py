@@ -618,8 +618,9 @@ def make_keys(server: Server, home: Path) -> Keys:
         path: only[next(scope for scope in KeyScope if scope != need)]
         for path, need in scopes.items()
     }
+    stranger = server.again()
     server.headers = bearer(good)
-    server.wait_for(lambda: server.again().get("/docs.json")[0] == 401)
+    server.wait_for(lambda: stranger.get("/docs.json")[0] == 401)
     server.wait_for(lambda: server.get("/docs.json")[0] == 200)
     return Keys(good, revoked, narrow)
 
