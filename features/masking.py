@@ -49,10 +49,16 @@ def masked(text: str) -> str:
     if ":/" in text:
         text = _ADDRESS.sub(_masked_address, text)
     if "=" in text:
-        text = _ASSIGNED.sub(_masked_value, text)
+        text = _ASSIGNED.sub(_masked_parameter, text)
     if ":" in text:
         text = _QUOTED.sub(_masked_pair, text)
     return _KEYS.sub(lambda found: f"{found[1] or ''}{MASK}", text)
+
+
+def masked_value(name: str, value: object) -> str:
+    """Quote the value of a named setting, masked; all of it if the name is of a secret or a key."""
+    is_secret = _SECRET_NAME.search(name) or "key" in name.lower()
+    return repr(MASK) if is_secret else masked(repr(value))
 
 
 def masked_log(text: str) -> str:
@@ -117,7 +123,7 @@ def _masked_address(found: re.Match[str]) -> str:
     return f"{slashes}{kept}{MASK}{rest[at:]}"
 
 
-def _masked_value(found: re.Match[str]) -> str:
+def _masked_parameter(found: re.Match[str]) -> str:
     return f"{found[1]}={MASK}" if _SECRET_NAME.search(found[1]) else found[0]
 
 

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from features.errors import InvalidSetting
-from features.masking import masked
+from features.masking import masked_value
 
 PACKAGE = Path(__file__).resolve().parent
 GROCERY = PACKAGE / "domains" / "grocery.yaml"
@@ -123,7 +123,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         name = f"NBA_{first['loc'][0]}".upper()
         known = ", ".join(f"NBA_{field}".upper() for field in Settings.model_fields)
         raise InvalidSetting(
-            f"{name} is {masked(repr(first['input']))}: {first['msg'].lower()}.",
+            f"{name} is {masked_value(name, first['input'])}: {first['msg'].lower()}.",
             expected="a variable and a value that this program knows",
             remedy=f"Correct or unset it. Known variables: {known}.",
         ) from error

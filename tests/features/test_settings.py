@@ -112,6 +112,12 @@ def test_a_value_we_cannot_use_is_named_with_its_remedy(name, value):
     assert "Correct or unset it. Known variables: NBA_HOME, NBA_DOMAIN," in message
 
 
+@pytest.mark.parametrize("name", ["NBA_PASSWORD", "NBA_KEYS", "NBA_TOKEN"])
+def test_a_variable_that_is_named_like_a_secret_is_told_without_its_value(name):
+    with pytest.raises(InvalidSetting, match=rf"{name} is '\*\*\*': extra"):
+        load_settings({name: "hunter2"})
+
+
 def test_the_password_in_a_misspelled_variable_is_not_told():
     with pytest.raises(
         InvalidSetting, match=r"NBA_LEDGR_URL is 'postgresql://nba:\*\*\*@db"
