@@ -28,6 +28,11 @@ _SECRET_NAME = re.compile(
     r"|^(?:pass|sig|auth)$",
     re.IGNORECASE,
 )
+# One of them is in each name of a secret and in each token of a known form.
+_HINTS = (
+    *("pass", "pwd", "secret", "token", "key", "sig", "auth", "credential"),
+    *("bearer", "nba_", "akia", "asia"),
+)
 # Tokens by their form: of this API, and of Amazon.
 _KEYS = re.compile(
     r"\b((?i:bearer)\s+)[\w.~+/=-]{16,}|\bnba_[\w-]{40,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
@@ -48,11 +53,12 @@ def masked(text: str) -> str:
     """
     if ":/" in text:
         text = _ADDRESS.sub(_masked_address, text)
-    if "=" in text:
+    lower = text.lower()
+    if any(hint in lower for hint in _HINTS):  # 6 µs instead of 100 for most sentences
         text = _ASSIGNED.sub(_masked_parameter, text)
-    if ":" in text:
         text = _QUOTED.sub(_masked_pair, text)
-    return _KEYS.sub(lambda found: f"{found[1] or ''}{MASK}", text)
+        text = _KEYS.sub(lambda found: f"{found[1] or ''}{MASK}", text)
+    return text
 
 
 def masked_value(name: str, value: object) -> str:
