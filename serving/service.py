@@ -36,6 +36,7 @@ from features.errors import (
 )
 from features.private_files import protect_process
 from features.settings import load_settings
+from serving.access.browsers import BrowserMiddleware
 from serving.access.gate import AccessControl, AccessMiddleware
 from serving.access.scopes import KeyScope, requires, scopes_of
 from serving.contract.customers import (
@@ -274,7 +275,7 @@ class NextBestAction:
 
 
 _readiness = ReadyzAnswer()
-_access = AccessControl()
+_access = AccessControl(settings.origins)
 
 
 # Made at the first request of each: nobody may ever ask.
@@ -287,9 +288,9 @@ NextBestAction.mount_asgi_app(  # type: ignore[attr-defined]
     StaticFiles(directory=CONSOLE, html=True), path="/console", name="console"
 )
 # The first one is the outermost.
-NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
-    AccessMiddleware, control=_access, scopes=scopes_of(NextBestAction)
-)
-NextBestAction.add_asgi_middleware(  # type: ignore[attr-defined]
-    ErrorMiddleware, readiness=_readiness, documents=_DOCUMENTS
-)
+for middleware, given in (
+    (BrowserMiddleware, {"origins": settings.origins}),
+    (AccessMiddleware, {"control": _access, "scopes": scopes_of(NextBestAction)}),
+    (ErrorMiddleware, {"readiness": _readiness, "documents": _DOCUMENTS}),
+):
+    NextBestAction.add_asgi_middleware(middleware, **given)  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from features.errors import Overloaded, quoted, truncated
 from serving.access.asgi import App, Connection, Message, Receive, Send, header, send_json
+from serving.access.bodies import refused_content, refused_depth
 from serving.access.gate import may
 from serving.access.scopes import KeyScope
 
@@ -28,6 +29,9 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 # what happened nor when to come back.
 MAX_REQUESTS = 1_000
 RETRY_AFTER_S = 1
+API_PAGE = "/console/api.html"  # answered at '/'
+# BentoML's own pages and their parts, which ask other hosts; and our page at another address.
+UNSERVED = ("/static_content", "/assets", API_PAGE)
 NO_ROUTE = ("Not Found", "Method Not Allowed")  # as Starlette says it, in plain text
 # Statuses with which every route may refuse a request, and the reason in the OpenAPI document.
 REFUSED: Mapping[HTTPStatus, str] = {
@@ -35,7 +39,7 @@ REFUSED: Mapping[HTTPStatus, str] = {
     HTTPStatus.UNAUTHORIZED: "No key was sent, or one that is unknown or revoked.",
     HTTPStatus.FORBIDDEN: "The key has another scope.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"The body is larger than {MAX_BODY_BYTES:,} bytes.",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The content is not of type application/json.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not application/json, or compressed.",
 }
 # Sentences for the caller about a failure of ours (5xx); BentoML would send a stock phrase.
 _failures: ContextVar[list[_Failure]] = ContextVar("failures")
@@ -108,13 +112,17 @@ class ErrorMiddleware:
             await send_json(send, status, found if may(connection, KeyScope.READ) else bare)
         elif document := self._documents.get(connection["path"]):
             await send_json(send, HTTPStatus.OK, document())
+        elif connection["path"] == "/":
+            await self._app({**connection, "path": API_PAGE}, receive, send)
+        elif connection["path"].startswith(UNSERVED):
+            error = {"error": _no_route(connection, "")}
+            await send_json(send, HTTPStatus.NOT_FOUND, error)
         else:
             await self._app(connection, receive, _ErrorForm(send, [], connection).send)
 
     async def _api(self, connection: Connection, receive: Receive, send: Send) -> None:
-        content_type = header(connection, b"content-type").split(";")[0].strip().lower()
-        if content_type not in ("", "application/json"):
-            await send_json(send, 415, _not_json(content_type))
+        if connection["method"] == "POST" and (refused := refused_content(connection)):
+            await send_json(send, 415, {"error": str(refused)})
             return
         announced = header(connection, b"content-length")
         if re.fullmatch(r"[0-9]+", announced) and int(announced[:20]) > MAX_BODY_BYTES:
@@ -126,6 +134,9 @@ class ErrorMiddleware:
             return
         if body is None:
             await send_json(send, 413, _too_large())
+            return
+        if too_deep := refused_depth(body):
+            await send_json(send, 400, {"error": str(too_deep)})
             return
         if self._answering >= MAX_REQUESTS:
             refusal = _Failure(str(_too_many()), RETRY_AFTER_S)
@@ -248,10 +259,6 @@ def _too_many() -> Overloaded:
 
 def _too_large() -> dict[str, str]:
     return {"error": f"The body is larger than {MAX_BODY_BYTES:,} bytes. Send less at a time."}
-
-
-def _not_json(content_type: str) -> dict[str, str]:
-    return {"error": f"content-type is {quoted(content_type)}. Send 'application/json'."}
 
 
 class QuietRefusals(logging.Filter):

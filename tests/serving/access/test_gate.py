@@ -13,9 +13,7 @@ from serving.access.access_log import read_accesses
 from serving.access.gate import (
     AccessControl,
     AccessMiddleware,
-    arrives_at_loopback,
     bearer,
-    is_loopback,
     may,
 )
 from serving.access.keys import add_key, revoke_key
@@ -181,24 +179,27 @@ def test_a_websocket_is_closed_and_the_start_of_the_server_passes(call):
     assert [one["type"] for one in call.behind.seen] == ["lifespan"]
 
 
-@pytest.mark.parametrize(
-    ("server", "is_local"),
-    [
-        (("127.0.0.1", 3000), True),
-        (("127.8.0.1", 3000), True),
-        (("::1", 3000), True),
-        (("::ffff:127.0.0.1", 3000), True),
-        (("/run/nba.sock", None), True),
-        (("10.0.0.7", 3000), False),
-        (("::ffff:10.0.0.7", 3000), False),
-        (("example.org", 3000), False),
-        (None, False),
-    ],
-)
-def test_the_address_at_which_a_request_arrives_decides(server, is_local):
-    assert arrives_at_loopback({"server": server}) is is_local
+@pytest.mark.parametrize("host", ["localhost:3000", "127.0.0.1", "[::1]:3000", "shop.test:80"])
+def test_without_keys_the_server_is_called_by_a_name_of_this_machine(ledger, host):
+    control = AccessControl(["https://shop.test"])
+    control.open(ledger)
+    assert Caller(control)("/v1/forget", headers=[(b"host", host.encode())])[0] == 200
 
 
-def test_hosts_that_only_this_machine_reaches():
-    assert all(map(is_loopback, ("localhost", "127.0.0.1", "[::1]", "::1", "LOCALHOST")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.1.2.3", "localhost.example.org", "")))
+@pytest.mark.parametrize("host", ["evil.test:3000", "10.0.0.7", "localhost.evil.test", "[::1", "@"])
+def test_without_keys_no_page_calls_by_a_name_of_its_own(call, host):
+    """A name of the page's own leads to this machine once its owner says so (DNS rebinding)."""
+    headers = [(b"host", host.encode())]
+    for path in ("/v1/forget", "/docs.json", "/", "/console/"):
+        status, error, _ = call(path, headers=headers)
+        assert status == 403 and error.startswith(f"Host is '{host}', and this server has no keys")
+    assert call("/livez", headers=headers)[0] == call("/readyz", headers=headers)[0] == 200
+    assert not any(may(call.behind.seen[-1], scope) for scope in KeyScope)
+
+
+def test_with_keys_host_is_not_looked_at(call, control, ledger, now):
+    token = add_key(ledger, "shop", [KeyScope.DECIDE], now)
+    control.refresh()
+    headers = [(b"host", b"nba.example.org"), (b"authorization", f"Bearer {token}".encode())]
+    assert call("/v1/decide", headers=headers)[0] == 200
+    assert call("/console/", headers=headers[:1])[0] == 200
