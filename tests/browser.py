@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,28 +60,25 @@ class Browser:
 
     def evaluate(self, script: str) -> Any:
         """Evaluate JavaScript in the page; the value of a promise once it is there."""
-        found = self._ask(
-            "Runtime.evaluate",
-            expression=script,
-            awaitPromise=True,
-            returnByValue=True,
-            userGesture=True,
-        )
+        found = self._evaluate(script)
+        assert found is not None, "the page was left before the answer"
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
+    def _evaluate(self, script: str) -> dict[str, Any] | None:
+        """Evaluate JavaScript; None if the tab went to another page meanwhile."""
+        options = {"awaitPromise": True, "returnByValue": True, "userGesture": True}
+        return self._ask("Runtime.evaluate", None, expression=script, **options)
+
     def wait_for(self, condition: str) -> None:
-        """Wait until a condition in JavaScript holds."""
-        script = f"""new Promise((done, failed) => {{
-          const end = Date.now() + {1000 * WAIT_S};
-          const look = () => {{
-            if ({condition}) done(true);
-            else if (Date.now() > end) failed(new Error(document.documentElement.outerHTML));
-            else setTimeout(look, 20);
-          }};
-          look();
-        }})"""
-        self.evaluate(script)
+        """Wait until a condition in JavaScript holds, on the page to which the tab goes."""
+        end = time.monotonic() + WAIT_S
+        while time.monotonic() < end:
+            found = self._evaluate(f"!!({condition})")
+            if found and found["result"].get("value"):
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"Not within {WAIT_S} s: {condition}\n{self.html()}")
 
     def text(self, element: str) -> str:
         """Read the text of the element with an id."""
@@ -109,7 +107,7 @@ class Browser:
         shot = self._ask("Page.captureScreenshot", captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(shot["data"]))
 
-    def _ask(self, method: str, **given: Any) -> dict[str, Any]:
+    def _ask(self, method: str, *instead: None, **given: Any) -> Any:
         number = next(self._numbers)
         message: dict[str, Any] = {"id": number, "method": method, "params": given}
         if self._session:
@@ -120,9 +118,10 @@ class Browser:
             if answer.get("method") == "Network.requestWillBeSent":
                 self.requested.append(answer["params"]["request"]["url"])
             if answer.get("id") == number:
+                if instead and "error" in answer:
+                    return None
                 assert "error" not in answer, (method, answer["error"])
-                found: dict[str, Any] = answer["result"]
-                return found
+                return answer["result"]
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
