@@ -283,10 +283,8 @@ _DOCUMENTS = {
     "/docs.json": cache(lambda: describe(NextBestAction, STATUSES)),
     "/schema.json": cache(lambda: client_schema(NextBestAction)),
 }
-CONSOLE = Path(__file__).with_name("console")
-NextBestAction.mount_asgi_app(  # type: ignore[attr-defined]
-    StaticFiles(directory=CONSOLE, html=True), path="/console", name="console"
-)
+_PAGES = StaticFiles(directory=Path(__file__).with_name("console"), html=True)
+NextBestAction.mount_asgi_app(_PAGES, "/console", "console")  # type: ignore[attr-defined]
 # The first one is the outermost.
 for middleware, given in (
     (BrowserMiddleware, {"origins": settings.origins}),

@@ -52,7 +52,7 @@ def application(control: AccessControl) -> Any:
     pages = Mount("/console", StaticFiles(directory=ROOT / "serving" / "console", html=True))
     routes = [Route("/v1/decide", decide, methods=["POST"]), pages]
     app: Any = Starlette(routes=[Route("/v1/lift", lift, methods=["POST"]), *routes])
-    app = ErrorMiddleware(app, lambda: (200, READY), lambda: DOCUMENT)
+    app = ErrorMiddleware(app, lambda: (200, READY), {"/docs.json": lambda: DOCUMENT})
     return BrowserMiddleware(AccessMiddleware(app, control, SCOPES))
 
 
