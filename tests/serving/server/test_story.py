@@ -54,6 +54,7 @@ CATALOG = {
         "quiet_hours": [{"from": "21:00", "until": "08:00", "direction": "outbound"}],
     },
     "control_group": {"share": 0},
+    "context": {"name": {"type": "text"}},
     "actions": {
         name: {
             "issue": "serve",
@@ -71,6 +72,10 @@ CATALOG = {
             "tip": "tips",
         }.items()
     },
+}
+CATALOG["actions"]["call_back"]["treatments"]["web"] = {
+    "html": True,
+    "title": "<b>Dear {{ context_name or 'customer' }}</b>",
 }
 OFFERS = {"voucher", "bundle"}
 
@@ -324,3 +329,15 @@ def test_it_is_quiet_where_it_is_night_for_the_customer(store):
         assert removed(store, "call_back", "app", customer_id=customer) == ("", "")
     for night, customers in told.items():
         assert bool(offered(store, "email", customer_id=customers[1])) != night
+
+
+def test_what_is_filled_into_html_is_escaped_and_what_is_too_long_is_unknown(store):
+    def title(name: str) -> str:
+        asked = {"customer_id": "kim", "channel": "web", "actions": ["call_back"]}
+        [action] = decide(store, **asked, context={"name": name})["actions"]
+        assert action["treatment"]["html"] is True
+        return action["treatment"]["title"]
+
+    assert title("O'Neill <script>") == "<b>Dear O&#39;Neill &lt;script&gt;</b>"
+    assert title("x" * 9_000) == f"<b>Dear {'x' * 9_000}</b>"
+    assert title("x" * 9_995) == title("x" * 12_000) == "<b>Dear customer</b>"
