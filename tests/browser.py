@@ -41,6 +41,7 @@ class Browser:
         self._sent, self._heard = os.fdopen(sent, "wb", 0), os.fdopen(heard, "rb", 0)
         self._numbers, self._buffer, self._session = itertools.count(1), b"", ""
         self.requested: list[str] = []  # addresses that the tab asked for since `open`
+        self.answered: list[tuple[str, int]] = []  # and those of the answers, with their status
         self._tab()
 
     def _tab(self) -> None:
@@ -52,7 +53,7 @@ class Browser:
 
     def open(self, url: str) -> None:
         """Open an address in a new tab, which has a session storage of its own."""
-        self._session, self.requested = "", []
+        self._session, self.requested, self.answered = "", [], []
         self._tab()
         found = self._ask("Page.navigate", url=url)
         assert "errorText" not in found, found
@@ -117,6 +118,9 @@ class Browser:
             answer = self._next()
             if answer.get("method") == "Network.requestWillBeSent":
                 self.requested.append(answer["params"]["request"]["url"])
+            if answer.get("method") == "Network.responseReceived":
+                found = answer["params"]["response"]
+                self.answered.append((found["url"], found["status"]))
             if answer.get("id") == number:
                 if instead and "error" in answer:
                     return None

@@ -42,6 +42,7 @@ FIRST_DAY = (
     "serving/decide/test_repeats_http.py",
     "serving/console/test_console.py",
     "serving/console/test_other_origins.py",
+    "serving/access/test_bodies_http.py",
     "serving/server/test_without_models.py",
 )
 SHARING = dict.fromkeys(FIRST_DAY, "first_day_server")

@@ -35,9 +35,9 @@ UNSERVED = ("/static_content", "/assets", API_PAGE)
 NO_ROUTE = ("Not Found", "Method Not Allowed")  # as Starlette says it, in plain text
 # Statuses with which every route may refuse a request, and the reason in the OpenAPI document.
 REFUSED: Mapping[HTTPStatus, str] = {
-    HTTPStatus.BAD_REQUEST: "The body is not JSON, or not a request of this route.",
+    HTTPStatus.BAD_REQUEST: "The body is not JSON, nested too deep, or not of this route.",
     HTTPStatus.UNAUTHORIZED: "No key was sent, or one that is unknown or revoked.",
-    HTTPStatus.FORBIDDEN: "The key has another scope.",
+    HTTPStatus.FORBIDDEN: "The key has another scope, or a page of another origin asks.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"The body is larger than {MAX_BODY_BYTES:,} bytes.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not application/json, or compressed.",
 }

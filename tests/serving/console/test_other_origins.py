@@ -114,6 +114,8 @@ def test_a_page_of_another_origin_cannot_post_in_any_way(
     name = f"foreign-{'evil' in page}"
     told = send_all(browser, first_day_server, name)
     assert len(told) == len(WAYS) and decided(name) == set()
+    answered = [status for url, status in browser.answered if url.endswith("/v1/decide")]
+    assert set(answered) == {403}  # of those that the browser tells of
     assert "TypeError" in told["application/json"]
 
 
