@@ -23,7 +23,6 @@ from features.store.text_encoding import UTF_8
 BATCH_ROWS = 20_000  # rows written in one transaction at most
 # Customers and identifiers in one transaction: a database takes some 32,000 values in a statement.
 BATCH_KEYS = 30_000
-INDEX_OF_PANDAS = "__index_level_"  # a parquet column that nobody has named
 UNREADABLE = (pa.ArrowInvalid, OSError)
 
 
@@ -106,8 +105,7 @@ class ContractTable:
         except UNREADABLE as error:
             raise _unreadable(self.path, error) from error
         notes = check_header(str(self.path), names, self.name, self.business.domain)
-        named = (name for name in names if name.strip() and not name.startswith(INDEX_OF_PANDAS))
-        return {name: name.strip() for name in named}, notes
+        return {name: name.strip() for name in names if name.strip()}, notes
 
     @cached_property
     def _survey(self) -> Survey:

@@ -39,7 +39,6 @@ OTHER_PATHS: Mapping[str, Need] = {
     "/metrics": KeyScope.READ,
 }
 OPEN_FOLDERS = ("/console/",)
-PROBES = ("/livez", "/healthz", "/readyz")  # whoever asks, by whichever name
 _NOTE = "_scope"
 
 

@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 
 from features.business.domain import Domain
-from features.business.yaml_bounds import MAX_BYTES
 from features.errors import NbaError
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog, load_compiled_catalog
@@ -69,9 +68,7 @@ class CatalogFile:
         return found.st_mtime_ns, found.st_size
 
     def _bytes(self) -> bytes:
-        """The content; of a file that is too long for a catalogue, its beginning."""
         try:
-            with self._path.open("rb") as file:
-                return file.read(MAX_BYTES + 1)
+            return self._path.read_bytes()
         except OSError:
             return b""

@@ -34,10 +34,7 @@ class ArmView(BaseModel):
 
 
 class LiftOfDay(BaseModel):
-    """The lift of all decisions up to a day, with its interval.
-
-    Days begin at midnight on the clock of the business (`clock` in the catalogue, else UTC).
-    """
+    """The lift of all decisions up to a day, with its interval."""
 
     day: date
     value: float

