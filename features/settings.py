@@ -14,11 +14,10 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from features.errors import InvalidSetting
-from features.masking import masked
+from features.masking import masked_value
 
 PACKAGE = Path(__file__).resolve().parent
 GROCERY = PACKAGE / "domains" / "grocery.yaml"
-REQUESTS_PER_S = 1_000.0  # more than twice what a worker can do
 
 
 def _never(text: object) -> object:
@@ -68,8 +67,6 @@ class Settings(BaseModel):
     """`NBA_ORIGINS`: origins of web pages that may call, with commas between them."""
     key: str = Field("", repr=False)
     """`NBA_KEY`: the key with which commands of `nba` call a server."""
-    requests_per_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = REQUESTS_PER_S
-    """`NBA_REQUESTS_PER_S`: requests of one key in a second, which the workers share."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """`NBA_WORKERS`: server processes."""
     learner: bool = True
@@ -126,7 +123,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         name = f"NBA_{first['loc'][0]}".upper()
         known = ", ".join(f"NBA_{field}".upper() for field in Settings.model_fields)
         raise InvalidSetting(
-            f"{name} is {masked(repr(first['input']))}: {first['msg'].lower()}.",
+            f"{name} is {masked_value(name, first['input'])}: {first['msg'].lower()}.",
             expected="a variable and a value that this program knows",
             remedy=f"Correct or unset it. Known variables: {known}.",
         ) from error

@@ -29,6 +29,7 @@ TOY, SHOP = Path(__file__).parent / "toy", Path(__file__).parent / "shop"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 SECRET = "1" * 64  # of the ledgers of tests
+LISTED_ORIGIN = "http://shop.test"  # whose pages may call the server of the first day
 
 # Files that share a started server: one worker of pytest-xdist runs them all, one after the other.
 FIRST_DAY = (
@@ -40,6 +41,8 @@ FIRST_DAY = (
     "serving/server/test_kiosk.py",
     "serving/decide/test_repeats_http.py",
     "serving/console/test_console.py",
+    "serving/console/test_other_origins.py",
+    "serving/access/test_bodies_http.py",
     "serving/server/test_without_models.py",
 )
 SHARING = dict.fromkeys(FIRST_DAY, "first_day_server")
@@ -245,6 +248,7 @@ def first_day_server(
     home = tmp_path_factory.mktemp("first-day-server") / "home"
     shutil.copytree(first_day.home, home)
     env = {**first_day.env, "NBA_HOME": str(home), "NBA_MODELS_EVERY_S": "1"}
+    env["NBA_ORIGINS"] = LISTED_ORIGIN
     with running(home, env) as started:
         yield started
 

@@ -1,6 +1,6 @@
 """Fuzzes the service with schemathesis against its OpenAPI document, the three verbs most.
 
-    python -m tests.fuzz --cases 6000
+    python -m tests.fuzz --cases 20000
 
 Each route gets five kinds of case. *known*: requests with real customers, decisions, channels and
 actions, so that most succeed. *lawful*: anything that the document allows. *broken*: known requests
@@ -8,6 +8,10 @@ with one thing that the document forbids. *edges*: schemathesis' own list of bou
 methods and content types. *raw*: known requests spoilt as bytes, in ways that no JSON library
 would write. No answer may be a 5xx, and each must be documented: status, content type, body.
 Afterwards the server must still be ready, and its log without a traceback.
+
+The program gives the server keys. Most cases have one with all scopes; every eighth has none, and
+every sixteenth a revoked one or one of another scope, which must be refused. Then come lines that
+are no HTTP, and made-up paths. The memory of the worker must stay flat.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +54,23 @@ from features.business.domain import Domain, EventType, load_domain
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY, load_settings
+from serving.access.gate import bearer
+from serving.access.keys import add_key, revoke_key
+from serving.access.scopes import KeyScope, scopes_of
 from serving.catalog.compiled_catalog import load_catalog
-from tests.server import Server, running
+from serving.service import NextBestAction
+from tests.fuzz_floods import garbage, make_up_paths, memory_mb
+from tests.server import Server, ledger_of, running
 
 VERBS = ("/v1/decide", "/v1/outcomes", "/v1/events")
 LAST = "/v1/forget"  # what it erases, the others could not be asked about any more
 # Of a route's cases that are drawn; its edges are as many as there are, and are sent first.
 SHARES = {"known": 0.6, "lawful": 0.1, "broken": 0.1, "raw": 0.2}
-OTHER_CASES = 40  # drawn for each route that is none of the three verbs
+OTHER_CASES = 40  # at least so many are drawn for each route that is none of the three verbs
+OTHERS_SHARE = 0.02  # of all cases, those of each such route
+REFUSED = frozenset({401, 429})
+FLAT_MB, PATHS_MB = 20, 5  # growth of the worker's memory that is allowed
+WARM = 0.1  # the share of the cases after which memory is first measured
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -106,7 +120,34 @@ class Found:
         return self.counts[path, kind, status] / max(of_kind, 1)
 
 
-def fuzz(server: Server, document: dict[str, Any], known: Known, cases: int, seed: int) -> Found:
+@dataclass(frozen=True)
+class Keys:
+    """Keys of the server, by what their use must lead to."""
+
+    good: str
+    revoked: str
+    narrow: Mapping[str, str]
+    """Of each path, a key without its scope."""
+
+    def of(self, number: int, path: str) -> tuple[str, frozenset[int]]:
+        """Choose the key of a case, and the statuses that it must get; none: whatever it gets."""
+        if number % 8 == 0:
+            return "", REFUSED
+        if number % 16 == 1:
+            return self.revoked, REFUSED
+        if number % 16 == 9:
+            return self.narrow[path], frozenset({403})
+        return self.good, frozenset()
+
+
+def fuzz(
+    server: Server,
+    document: dict[str, Any],
+    known: Known,
+    cases: int,
+    seed: int,
+    keys: Keys | None = None,
+) -> Found:
     """Send about so many cases to the three verbs and some to the other routes; check each answer.
 
     The same seed sends the same cases. A failure ends its kind of case, and is told with the
@@ -119,9 +160,9 @@ def fuzz(server: Server, document: dict[str, Any], known: Known, cases: int, see
     found = Found()
     with requests.Session() as session:
         for path in paths:
-            send = _Sender(session, found, path)
+            send = _Sender(session, found, path, keys)
             send.all("edges", _edges(document, path, base))
-            drawn = OTHER_CASES
+            drawn = max(OTHER_CASES, round(OTHERS_SHARE * cases))
             if path in VERBS:
                 drawn = max(cases // len(VERBS) - found.cases(path), OTHER_CASES)
             for kind, strategy in _strategies(document, known, path, base).items():
@@ -477,6 +518,8 @@ class _Sender:
     session: requests.Session
     found: Found
     path: str
+    keys: Keys | None
+    sent: Iterator[int] = field(default_factory=count)
 
     def all(self, kind: str, cases: Iterator[Case]) -> None:
         for case in cases:
@@ -508,9 +551,17 @@ class _Sender:
 
     def one(self, kind: str, drawn: Case | Spoilt) -> None:
         case, more = (drawn, {}) if isinstance(drawn, Case) else (drawn.case, _instead(drawn))
+        due: frozenset[int] = frozenset()
+        if self.keys:
+            key, due = self.keys.of(next(self.sent), self.path)
+            # In the case of letters that schemathesis writes, whose own key it replaces.
+            more["headers"] = {**more.get("headers", {}), "Authorization": f"Bearer {key}"}
         response = case.call(session=self.session, **more)
         self.found.counts[self.path, kind, response.status_code] += 1
         case.validate_response(response, checks=CHECKS)
+        if due and response.status_code not in due:
+            told = f"{self.path}, {kind}: {response.status_code} instead of {sorted(due)}"
+            self.found.failures.append(told)
 
 
 def _instead(spoilt: Spoilt) -> dict[str, Any]:
@@ -554,9 +605,30 @@ def _learned(server: Server, home: Path) -> bool:
         ledger.close()
 
 
+def make_keys(server: Server, home: Path) -> Keys:
+    """Add the keys of a run to the server's ledger, and wait until the server knows them."""
+    now = datetime.now(UTC)
+    with ledger_of(home) as ledger:
+        good = add_key(ledger, "fuzz", list(KeyScope), now)
+        revoked = add_key(ledger, "fuzz-revoked", list(KeyScope), now)
+        revoke_key(ledger, "fuzz-revoked", now)
+        only = {scope: add_key(ledger, f"fuzz-{scope}", [scope], now) for scope in KeyScope}
+    scopes = scopes_of(NextBestAction)
+    narrow = {
+        path: only[next(scope for scope in KeyScope if scope != need)]
+        for path, need in scopes.items()
+    }
+    stranger = server.again()
+    server.headers = bearer(good)
+    server.wait_for(lambda: stranger.get("/docs.json")[0] == 401)
+    server.wait_for(lambda: server.get("/docs.json")[0] == 200)
+    return Keys(good, revoked, narrow)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Fuzz the three verbs.")
-    parser.add_argument("--cases", type=int, default=6000)
+    parser = argparse.ArgumentParser(description="Fuzz the routes, the three verbs most.")
+    parser.add_argument("--cases", type=int, default=20_000)
+    parser.add_argument("--paths", type=int, default=20_000, help="made-up paths")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     home_settings = load_settings()
@@ -571,10 +643,22 @@ def main() -> int:
         with running(home, env) as server:
             known = acquaint(server, load_domain(GROCERY), customers, datetime.now(UTC))
             document = server.get("/docs.json")[1]
-            found = fuzz(server, document, known, asked.cases, asked.seed)
+            keys = make_keys(server, home)
+            before = fuzz(server, document, known, round(WARM * asked.cases), asked.seed + 1, keys)
+            at_first = memory_mb(server)
+            found = fuzz(server, document, known, asked.cases, asked.seed, keys)
+            found.failures += before.failures
+            grown = memory_mb(server) - at_first
+            found.failures += garbage(server)
             if not _learned(server, home):
                 found.failures.append("The learner does not get on with what was sent.")
+            paths = make_up_paths(server, asked.paths, keys.good, asked.seed)
+    if abs(grown) > FLAT_MB:
+        found.failures.append(f"The worker has grown by {grown:.1f} MB")
+    if paths.grown_mb > PATHS_MB:
+        found.failures.append(f"Made-up paths have added {paths.grown_mb:.1f} MB")
     out.print(table(found))
+    out.print(f"Memory of the worker: {grown:+.1f} MB over the cases. {paths}")
     for failure in found.failures:
         out.print(failure, markup=False)
     verdict = "FAIL" if found.failures else "PASS"

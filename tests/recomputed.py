@@ -18,7 +18,7 @@ from features.outcomes.credit_rules import reward
 from features.outcomes.reward_rows import ARMS
 from features.outcomes.rewards import Rewards
 
-DAY = timedelta(days=1)
+DAY, FIRST = timedelta(days=1), tables.EPOCH.toordinal()
 
 
 def recomputed_rewards(
@@ -43,9 +43,10 @@ def recomputed_rewards(
         return rows, list(earned.values())
 
     rows, earned = ledger.read(read)
+    zone = catalog.clock.of_business
     sums: dict[tuple[str, str, int], tuple[int, int, float]] = {}
     for row, gain in zip(rows, earned, strict=True):
-        key = (row.customer_id, row.arm, (row.activated_at - tables.EPOCH) // DAY)
+        key = (row.customer_id, row.arm, row.activated_at.astimezone(zone).toordinal() - FIRST)
         decisions, still, total = sums.get(key, (0, 0, 0.0))
         sums[key] = decisions + 1, still + (row.window_ends_at > now), total + gain
     return sums

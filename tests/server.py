@@ -36,6 +36,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self._connection: HTTPConnection | None = None
+        self.headers: dict[str, str] = {}  # sent with every request, such as a key
 
     def post(self, path: str, body: object) -> tuple[int, Any]:
         """Send JSON (or raw bytes), keeping the connection open; status and parsed answer."""
@@ -49,7 +50,8 @@ class Server:
         fresh = self._connection is None
         if self._connection is None:
             self._connection = self.connect()
-        headers = {"content-type": "application/json"} if content is not None else {}
+        json_type = {"content-type": "application/json"} if content is not None else {}
+        headers = {**self.headers, **json_type}
         try:
             self._connection.request(method, path, content, headers)
             answer = self._connection.getresponse()
@@ -72,7 +74,9 @@ class Server:
 
     def again(self) -> Server:
         """The same server over a connection of one's own, for a thread or a worker."""
-        return Server(self.process, self.port, 0.0, self.log)
+        other = Server(self.process, self.port, 0.0, self.log)
+        other.headers = self.headers
+        return other
 
     def place(self) -> tuple[int, int]:
         """The worker that answers here, and the local port. While both stay the same, the
@@ -131,8 +135,9 @@ def start(
     target: str = "serving.service:NextBestAction",
     cwd: Path = ROOT,
     host: str = "127.0.0.1",
+    by_nba: bool = False,
 ) -> Server:
-    """Start a server on a free port and wait until it is ready."""
+    """Start a server on a free port, by BentoML or by `nba serve`, and wait until it is ready."""
     refuse_in_fast_mode("a server")
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)
@@ -140,11 +145,13 @@ def start(
     ours = ("NBA_", "OPENBLAS_")  # as a person would start it
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     command = [sys.executable, "-m", "bentoml", "serve", target, "--port", str(port)]
+    if by_nba:
+        command = [str(Path(sys.executable).with_name("nba")), "serve"]
     with log.open("wb") as file:
         began = time.monotonic()
         process = subprocess.Popen(
             [*command, "--host", host],
-            env={**clean, **_of_its_own(home), "NBA_HOME": str(home), **env},
+            env={**clean, **_of_its_own(home), "NBA_HOME": str(home), "NBA_PORT": str(port), **env},
             cwd=cwd,
             stdout=file,
             stderr=subprocess.STDOUT,

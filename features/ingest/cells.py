@@ -19,8 +19,6 @@ from features.ledger import tables
 
 Row = dict[str, Any]
 A_NUMBER = "a finite number such as 12.5, or empty"
-# Other digits than these, and 1_250, are numbers to Python, but hardly to whoever wrote them.
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 LARGEST_EXACT = 2**53  # above, a float has lost digits of a whole number
 A_TIME = "a time with a time zone, such as 2026-11-22T10:00:00Z"
 
@@ -85,10 +83,13 @@ def read_number(row: Row, column: str) -> float | None:
     if value is None:
         return None
     number = value
-    if isinstance(value, str):  # CSV has texts only
-        number = float(value) if _NUMBER.fullmatch(value.strip(" \t")) else None
-    elif isinstance(value, Decimal):  # parquet may have decimals
-        number = float(value)
+    if isinstance(value, str | Decimal):  # CSV has texts only, parquet may have decimals
+        try:
+            # Other digits, and 1_250, are numbers to Python, but hardly to whoever wrote them.
+            plain = isinstance(value, Decimal) or (value.isascii() and "_" not in value)
+            number = float(value) if plain else None
+        except ValueError:
+            number = None
     if not is_finite_number(number):
         raise bad_cell(column, value, A_NUMBER)
     return float(number)

@@ -23,6 +23,7 @@ from features.store.text_encoding import UTF_8
 BATCH_ROWS = 20_000  # rows written in one transaction at most
 # Customers and identifiers in one transaction: a database takes some 32,000 values in a statement.
 BATCH_KEYS = 30_000
+INDEX_OF_PANDAS = "__index_level_"  # a parquet column that nobody has named
 UNREADABLE = (pa.ArrowInvalid, OSError)
 
 
@@ -105,7 +106,8 @@ class ContractTable:
         except UNREADABLE as error:
             raise _unreadable(self.path, error) from error
         notes = check_header(str(self.path), names, self.name, self.business.domain)
-        return {name: name.strip() for name in names if name.strip()}, notes
+        named = (name for name in names if name.strip() and not name.startswith(INDEX_OF_PANDAS))
+        return {name: name.strip() for name in named}, notes
 
     @cached_property
     def _survey(self) -> Survey:

@@ -70,14 +70,11 @@ class FeatureDescription:
                 return f"nothing known about {self.description}"
             return f"{self.unknown} ({self.description})"
         if isinstance(value, str):
-            return self.phrase.format(amount=humanize(value))
+            return _filled(self.phrase, category_text(value), "")
         if value < 0 and self.phrase_if_negative:
-            return self.phrase_if_negative.format(
-                amount=format_amount(-value, self.unit), number=format_number(-value)
-            )
-        return self.phrase.format(
-            amount=format_amount(value, self.unit), number=format_number(value)
-        )
+            amount = format_amount(-value, self.unit)
+            return _filled(self.phrase_if_negative, amount, format_number(-value))
+        return _filled(self.phrase, format_amount(value, self.unit), format_number(value))
 
     def of_account(self) -> FeatureDescription:
         """Describe the same feature of all members of an account together."""
@@ -129,6 +126,17 @@ def humanize(name: str) -> str:
     """Write a name or a category as people do; without braces, as it goes into a phrase."""
     words = name.translate(_UNBRACED).split(" ")
     return " ".join(word.upper() if word in ACRONYMS else word for word in words)
+
+
+def category_text(value: str) -> str:
+    """Write a category value as people do if it looks like a name; any other text as it is."""
+    return humanize(value) if re.fullmatch(r"[a-z][a-z0-9_]*", value) else value
+
+
+def _filled(phrase: str, amount: str, number: str) -> str:
+    # Not `str.format`: a category value in the phrase may hold braces of its own.
+    filled = {AMOUNT: amount, NUMBER: number}
+    return re.sub(f"{AMOUNT}|{NUMBER}", lambda found: filled[found[0]], phrase)
 
 
 def event_noun(event_type: str) -> str:

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from math import exp2, log, log1p, nan, sqrt
 
-from features.journeys.descriptions import FeatureDescription, Quantity, event_noun, humanize
+from features.journeys.descriptions import (
+    FeatureDescription,
+    Quantity,
+    category_text,
+    event_noun,
+    humanize,
+)
 from features.journeys.recency_frequency_text import describe_recency_frequency
 from features.journeys.state import DAY_S, WEEK_S, State
 
@@ -71,7 +77,7 @@ class RecencyFrequency:
     def descriptions(self) -> dict[str, FeatureDescription]:
         """Describe each feature in plain English, by its name."""
         quantities = self._quantities or (Quantity.named(name, "") for name in self.numbers)
-        kinds = (f"{humanize(name)} '{humanize(value)}'" for name, value in self.values)
+        kinds = (f"{humanize(name)} '{category_text(value)}'" for name, value in self.values)
         return describe_recency_frequency(
             self._name,
             self._noun or event_noun(self._name),

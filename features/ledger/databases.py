@@ -38,6 +38,9 @@ DRIVERS = {
 }
 URL_FORMS = f"sqlite:////absolute/path.db or postgresql+psycopg://{PLACEHOLDER}@host:5432/database"
 
+# The rest of such a password would be taken for the host, and told with it.
+IN_PASSWORDS = "Write '@' in a password as %40, ':' as %3A and '/' as %2F."
+
 
 def has_no_file(url: str) -> bool:
     """Return whether the address is of an SQLite file that does not exist yet; create nothing."""
@@ -219,14 +222,18 @@ def _wait_for_readers(cursor: Any) -> bool:
 
 
 def _address(url: str) -> sa.URL:
+    remedy = "Correct it, or unset it."
     try:
         address = sa.make_url(url)
-        return address.set(drivername=DRIVERS[address.drivername])
-    except sa.exc.ArgumentError:
-        happened = "NBA_LEDGER_URL is not an address"  # which may hold a password
+        if "@" not in (address.host or ""):
+            return address.set(drivername=DRIVERS[address.drivername])
+        happened, remedy = f"NBA_LEDGER_URL is {masked(url)}", IN_PASSWORDS
     except KeyError:
         happened = f"NBA_LEDGER_URL is {masked(url)}"
-    raise InvalidSetting(f"{happened}.", expected=URL_FORMS, remedy="Correct it, or unset it.")
+    except (sa.exc.ArgumentError, ValueError):  # of a port that is none
+        happened, remedy = "NBA_LEDGER_URL is not an address", f"{remedy} {IN_PASSWORDS}"
+    # Not from the error, which may hold a part of the password.
+    raise InvalidSetting(f"{happened}.", expected=URL_FORMS, remedy=remedy) from None
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

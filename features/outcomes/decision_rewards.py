@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import tzinfo
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from features.business.catalog import Catalog
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, texts_of
 from features.outcomes.attribution import read_attribution, shown_actions
+from features.outcomes.business_days import day_at
 from features.outcomes.credit_rules import earned
 from features.outcomes.reward_rows import ARMS, DayRow
 
@@ -71,7 +73,10 @@ class _Shown(NamedTuple):
 
 def rules_fingerprint(catalog: Catalog) -> str:
     """Hash of the part of a catalogue that rewards depend on, and of the arms."""
+    zone = catalog.clock.zone
     content = {
+        # Days were those of UTC before they were those of the business.
+        **({"zone": zone} if zone != "UTC" else {}),
         "arms": ARMS,
         "attribution": catalog.attribution,
         "outcomes": {name: one.acceptance for name, one in catalog.outcomes.items()},
@@ -92,8 +97,8 @@ def compute_rewards(
 ) -> dict[str, ComputedRewards]:
     """Sum the rewards of the decisions that customers were shown within some spans of time.
 
-    A decision belongs to the day on which it was shown, and to the customer who has its key now.
-    Values, costs and rules of attribution are those of ``catalog``.
+    A decision belongs to the day on which it was shown, on the clock of the business, and to the
+    customer who has its key now. Values, costs and rules of attribution are those of ``catalog``.
 
     Parameters
     ----------
@@ -107,8 +112,10 @@ def compute_rewards(
         actions.setdefault(decision_id, []).append(action_id)
     credited = _credited(connection, ids, catalog)
     costs = {name: action.cost for name, action in catalog.actions.items()}
+    zone = catalog.clock.of_business
     return {
-        customer_id: _summed(some, actions, credited, costs) for customer_id, some in shown.items()
+        customer_id: _summed(some, actions, credited, costs, zone)
+        for customer_id, some in shown.items()
     }
 
 
@@ -156,10 +163,11 @@ def _summed(
     actions: Mapping[str, Sequence[str]],
     credited: Mapping[str, float],
     costs: Mapping[str, float],
+    zone: tzinfo,
 ) -> ComputedRewards:
     by_day: dict[tuple[int, int], list[_Shown]] = {}
     for one in shown:
-        by_day.setdefault((one.shown_us // DAY_US, one.arm), []).append(one)
+        by_day.setdefault((day_at(one.shown_us, zone), one.arm), []).append(one)
     rows, unknown = list[DayRow](), set[tuple[int, str]]()
     for (day, arm), some in by_day.items():
         some.sort(key=lambda one: one.shown_us)

@@ -14,7 +14,7 @@ import numpy as np
 
 ARMS = ("policy", "control")  # a row has the index of its arm; append only
 _ROW = struct.Struct("<iiiqqqqdd")
-# The same layout, as NumPy reads it; `day` is in days since 1970 (UTC).
+# The same layout, as NumPy reads it; `day`: days since 1970 on the clock of the business.
 ROW_TYPE = np.dtype(
     [
         *(("day", "<i4"), ("arm", "<i4"), ("decisions", "<i4")),
@@ -30,7 +30,7 @@ class DayRow(NamedTuple):
     Attributes
     ----------
     day : int
-        Days since 1970 (UTC), of the showing.
+        Days since 1970 on the clock of the business, of the showing.
     arm : int
         Index in `ARMS`.
     first_us, last_us : int

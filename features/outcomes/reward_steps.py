@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -22,8 +23,8 @@ from features.ledger.derived_tables import CUSTOMER, DECISION, EVENTS
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, select_in_batches, texts_of
 from features.outcomes.attribution import sharing_decisions
+from features.outcomes.business_days import day_at, span_of_day
 from features.outcomes.decision_rewards import (
-    DAY_US,
     EVER,
     SERVED,
     ComputedRewards,
@@ -82,6 +83,8 @@ class _Step:
 
     Attributes
     ----------
+    zone
+        The clock of the business.
     reward_days, event_days
         For each customer the days to compute; None: all days.
     swept
@@ -90,6 +93,7 @@ class _Step:
 
     before: SumState
     after: SumState
+    zone: tzinfo
     marks: Sequence[Any] = ()
     reward_days: dict[str, set[int] | None] = field(default_factory=dict)
     event_days: dict[str, list[Days] | None] = field(default_factory=dict)
@@ -102,7 +106,7 @@ class _Step:
         for row in rows:
             days = self.reward_days.setdefault(row.customer_id, set())
             if days is not None:
-                days.add(tables.micros(row.activated_at) // DAY_US)
+                days.add(day_at(tables.micros(row.activated_at), self.zone))
 
 
 def sum_rewards(ledger: Ledger, rules: RewardRules, size: int = STEP, lead: bool = True) -> bool:
@@ -133,7 +137,7 @@ def _computed(connection: sa.Connection, rules: RewardRules, size: int, lead: bo
     begun = before.begun(rules.fingerprint, rules.events.fingerprint)
     if begun != before and before.step and not lead:
         return None
-    step = _Step(before, begun)
+    step = _Step(before, begun, rules.catalog.clock.of_business)
     _take_marks(connection, step, rules, size)
     _take_decisions(connection, step, size - len(step.marks))
     # However much else there is to do, a walk goes on.
@@ -213,7 +217,7 @@ def _compute_reward_rows(connection: sa.Connection, step: _Step, catalog: Catalo
     spans = {
         customer_id: [EVER]
         if days is None
-        else [(day * DAY_US, (day + 1) * DAY_US) for day in sorted(days)]
+        else [span_of_day(day, step.zone) for day in sorted(days)]
         for customer_id, days in step.reward_days.items()
     }
     some = [name for name, days in step.reward_days.items() if days is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from features.business.catalog import Catalog
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.outcomes.business_days import span_of_day
 from features.outcomes.decision_rewards import (
-    DAY_US,
     EVER,
     Span,
     compute_rewards,
@@ -56,7 +56,7 @@ class RewardTable(NamedTuple):
     customer : shape (n_rows,)
         Numbers of the customers; some may have no rows.
     day : shape (n_rows,)
-        Days since 1970 (UTC), of the showing.
+        Days since 1970 on the clock of the business, of the showing.
     arm : shape (n_rows,)
         Index in `ARMS`.
     decisions, open : shape (n_rows,)
@@ -103,7 +103,8 @@ def rewards(
 ) -> Rewards:
     """Read the rewards of the decisions of a period, less the costs of showing them.
 
-    A decision belongs to the day on which it was shown, and to the customer who has its key now.
+    A decision belongs to the day of the business on which it was shown, and to the customer who has
+    its key now.
     Rows are as `reward_steps` has summed them. A customer's day on which decisions were shown both
     within the period and outside of it is summed anew, so the period may begin at any moment.
 
@@ -145,7 +146,7 @@ def _read(
             table = _taken(table, within)
         whole.append(table)
         names += [row.customer_id for row in rows]
-        unknown |= _unknown(rows, span)
+        unknown |= _unknown(rows, span, catalog.clock.of_business)
     table, in_part = _joined(whole), _joined(parted)
     if len(in_part.day):
         anew, more = _computed_anew(connection, catalog, span, names, in_part, now_us)
@@ -168,14 +169,14 @@ def _open(rows: Sequence[PackedRow], days: NDArray[Any], lengths: Whole, now_us:
     return found
 
 
-def _unknown(rows: Sequence[PackedRow], span: Span) -> set[str]:
+def _unknown(rows: Sequence[PackedRow], span: Span, zone: tzinfo) -> set[str]:
     """The unknown actions of the days that the period touches."""
     return {
         name
         for row in rows
         if row.unknown_actions is not None
         for day, name in json.loads(row.unknown_actions)
-        if (day + 1) * DAY_US > span[0] and day * DAY_US < span[1]
+        if span_of_day(day, zone)[1] > span[0] and span_of_day(day, zone)[0] < span[1]
     }
 
 
@@ -222,7 +223,8 @@ def _computed_anew(
     keys = set(asked)
     spans: dict[int, set[Span]] = {}
     for customer, day, _ in keys:
-        part = max(span[0], day * DAY_US), min(span[1], (day + 1) * DAY_US)
+        begin, end = span_of_day(day, catalog.clock.of_business)
+        part = max(span[0], begin), min(span[1], end)
         spans.setdefault(customer, set()).add(part)
     by_name = {names[customer]: sorted(some) for customer, some in spans.items()}
     found = compute_rewards(connection, catalog, by_name)

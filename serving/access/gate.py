@@ -6,28 +6,19 @@ are refused, whoever started the server and on whichever address.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_address
 
-from features.clock import monotonic_s, utc_now
+from features.clock import utc_now
 from features.errors import LedgerDown, NbaError, Overloaded, quoted
 from features.ledger.ledger import Ledger
-from features.settings import REQUESTS_PER_S
 from serving.access.access_log import NO_KEY, Access, append_access, set_status
+from serving.access.addresses import arrives_at_loopback, host_of, names_this_machine
 from serving.access.asgi import App, Connection, Message, Receive, Send, header, send_json
 from serving.access.keys import Key, KeyRing, read_keys
-from serving.access.load_shedding import RETRY_AFTER_S
-from serving.access.rate_limits import (
-    FAILURES_PER_S,
-    RateLimits,
-    retry_after,
-    too_many_failures,
-    too_many_of,
-)
-from serving.access.scopes import ANY_KEY, LOGGED, OPEN, KeyScope, Need, need_of
+from serving.access.scopes import ANY_KEY, LOGGED, OPEN, PROBES, KeyScope, Need, need_of
 
 _GRANTED = "nba.scopes"  # key of an ASGI connection: the scopes that its request has
 _BEARER = "bearer "
@@ -36,18 +27,17 @@ HOW = "Send 'Authorization: Bearer KEY'; 'nba keys add' makes a key."
 
 
 class AccessControl:
-    """The keys that a server process knows, their rate limits, and the ledger of its access log.
+    """The keys that a server process knows, and the ledger of its access log.
 
     Parameters
     ----------
-    requests_per_s
-        Requests of one key in a second that this process answers.
+    origins
+        Origins of web pages that may call. Without keys, `Host` may also be one of their hosts.
     """
 
-    def __init__(self, requests_per_s: float = REQUESTS_PER_S) -> None:
+    def __init__(self, origins: Collection[str] = ()) -> None:
         self.keys = KeyRing()
-        self.limits = RateLimits(requests_per_s)
-        self.failures = RateLimits(FAILURES_PER_S)
+        self.hosts = frozenset(host_of(origin.partition("://")[2]) for origin in origins)
         self._ledger: Ledger | None = None
 
     @property
@@ -111,10 +101,13 @@ class AccessMiddleware:
             key = keys.find(token_of(connection))
             connection[_GRANTED] = key.scopes if key else frozenset()
         else:
-            connection[_GRANTED] = frozenset(KeyScope if arrives_at_loopback(connection) else ())
-        if need != OPEN and keys and (again := self._limit(key)):
-            await _refuse(send, HTTPStatus.TOO_MANY_REQUESTS, *again)
-        elif need != OPEN and not (key or connection[_GRANTED]):
+            here = arrives_at_loopback(connection)
+            known = names_this_machine(connection, self._control.hosts)
+            connection[_GRANTED] = frozenset(KeyScope if here and known else ())
+            if here and not known and connection["path"] not in PROBES:
+                await _refuse(send, HTTPStatus.FORBIDDEN, _other_host(connection))
+                return
+        if need != OPEN and not (key or connection[_GRANTED]):
             await _refuse(send, HTTPStatus.UNAUTHORIZED, _no_key(connection, bool(keys)), _ASK)
         elif need not in (OPEN, ANY_KEY) and need not in connection[_GRANTED]:
             await _refuse(send, HTTPStatus.FORBIDDEN, _other_scope(connection, key, need))
@@ -122,15 +115,6 @@ class AccessMiddleware:
             await self._logged(connection, receive, send, key)
         else:
             await self._app(connection, receive, send)
-
-    def _limit(self, key: Key | None) -> tuple[str, list[tuple[bytes, bytes]]] | None:
-        """Return the sentence and the header of a refusal, if the key has sent too much."""
-        limits = self._control.limits if key else self._control.failures
-        wait_s = limits.wait_s(key.key_id if key else NO_KEY, monotonic_s())
-        if not wait_s:
-            return None
-        said = too_many_of(key.name, limits.per_s, wait_s) if key else too_many_failures()
-        return said, retry_after(wait_s)
 
     async def _logged(
         self, connection: Connection, receive: Receive, send: Send, key: Key | None
@@ -141,8 +125,7 @@ class AccessMiddleware:
         try:
             serial = await ledger.write(partial(append_access, access=access))
         except (LedgerDown, Overloaded) as error:
-            again = retry_after(RETRY_AFTER_S)
-            await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, str(error), again)
+            await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, str(error))
             return
 
         async def note_status(message: Message) -> None:
@@ -173,25 +156,6 @@ def token_of(connection: Connection) -> str:
     return sent[len(_BEARER) :].strip() if sent[: len(_BEARER)].lower() == _BEARER else ""
 
 
-def arrives_at_loopback(connection: Connection) -> bool:
-    """Say if the request came to a loopback address of this machine, or to a Unix socket."""
-    address, port = connection.get("server") or ("", None)
-    if port is None:
-        return bool(address)
-    return is_loopback(address)
-
-
-def is_loopback(host: str) -> bool:
-    """Say if a host is a loopback address, which other machines cannot reach."""
-    try:
-        address = ip_address(host.strip("[]"))
-    except ValueError:
-        return host.lower() == "localhost"
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback
-
-
 def _access(connection: Connection, key: Key | None, now: datetime) -> Access:
     client = (connection.get("client") or ("",))[0]
     request = f"{connection['method']} {connection['path']}"
@@ -218,6 +182,16 @@ def _no_key(connection: Connection, keys_exist: bool) -> str:
         return str(NbaError("No key was sent.", expected="a key", remedy=HOW))
     happened = "The key that was sent is unknown or revoked."
     return str(NbaError(happened, expected="a key that 'nba keys list' names", remedy=HOW))
+
+
+def _other_host(connection: Connection) -> str:
+    return str(
+        NbaError(
+            f"Host is {quoted(header(connection, b'host'))}, and this server has no keys yet.",
+            expected="localhost or 127.0.0.1, or the host of an origin that NBA_ORIGINS lists",
+            remedy="Call it by one of these, or run 'nba keys add': with keys, any host will do.",
+        )
+    )
 
 
 def _other_scope(connection: Connection, key: Key | None, need: Need) -> str:

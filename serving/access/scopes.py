@@ -39,6 +39,7 @@ OTHER_PATHS: Mapping[str, Need] = {
     "/metrics": KeyScope.READ,
 }
 OPEN_FOLDERS = ("/console/",)
+PROBES = ("/livez", "/healthz", "/readyz")  # whoever asks, by whichever name
 _NOTE = "_scope"
 
 

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from features.business.domain import Domain
+from features.business.yaml_bounds import MAX_BYTES
 from features.errors import NbaError
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog, load_compiled_catalog
@@ -68,7 +69,9 @@ class CatalogFile:
         return found.st_mtime_ns, found.st_size
 
     def _bytes(self) -> bytes:
+        """The content; of a file that is too long for a catalogue, its beginning."""
         try:
-            return self._path.read_bytes()
+            with self._path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)
         except OSError:
             return b""

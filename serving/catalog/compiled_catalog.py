@@ -22,8 +22,8 @@ from features.journeys.model_input import ModelInput
 from serving.catalog.conditions import Conditions, Formula
 from serving.catalog.decision_context import ContextReader
 from serving.catalog.declared_values import refuse_other_values
-from serving.catalog.expressions import Reader
-from serving.catalog.impossible import refuse_impossible
+from serving.catalog.expressions import Names, Reader
+from serving.catalog.impossible import first_excluded, refuse_impossible
 from serving.catalog.terms import Term
 from serving.catalog.treatments import Treatment
 from training.arrays import Bools
@@ -152,9 +152,12 @@ class CompiledCatalog:
         reader, terms = Reader(names), dict[str, Term]()
         for text, where in keys.items():
             with _collected(mistakes, where):
-                terms[text] = reader.condition(text)
+                term = reader.condition(text)
                 if strict:
-                    refuse_impossible(text, terms[text], names)
+                    refuse_impossible(text, term, names)
+                terms[text] = term
+        if strict:
+            _refuse_exclusive(catalog, terms, names, mistakes)
         if len(terms) == len(self.texts):
             self.conditions = Conditions(names, self.texts, terms)
         formula = catalog.arbitration.formula
@@ -183,6 +186,24 @@ class CompiledCatalog:
                     mistakes.add(above, f"at most {MAX_WORDINGS:,} texts with names in a catalogue")
                     return compiled
         return compiled
+
+
+def _refuse_exclusive(
+    catalog: Catalog, terms: Mapping[str, Term], names: Names, mistakes: Mistakes
+) -> None:
+    """Collect the actions whose conditions exclude each other, so that nobody ever gets them."""
+    for name, action in catalog.actions.items():
+        places: list[tuple[Where, str]] = [
+            (("actions", name, level, index), text)
+            for level in LEVELS
+            for index, text in enumerate(getattr(action, level))
+            if text in terms
+        ]
+        excluded = first_excluded([terms[text] for _, text in places], names)
+        if excluded is not None:
+            index, about = excluded
+            expected = f"a condition that can hold together with the others of {name}"
+            mistakes.add(places[index][0], f"{expected}: no value of {about} fulfils all of them")
 
 
 @contextmanager

@@ -7,7 +7,8 @@ is taken to be possible. Cost: at most `terms.MAX_SIZE` times `terms.MAX_DEPTH` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf, nextafter
 from typing import NamedTuple
 
@@ -63,6 +64,24 @@ def refuse_impossible(text: str, term: Term, names: Names) -> None:
             expected=f"a condition that holds for at least one value of {name}",
             remedy="Correct the values, or write or instead of and.",
         )
+
+
+def first_excluded(terms: Sequence[Term], names: Names) -> tuple[int, str] | None:
+    """Find the first of several conditions that cannot hold together with those before it.
+
+    Returns
+    -------
+    int, str
+        Its position and the name that they exclude each other about; None if all may hold.
+    """
+
+    def about(first: int) -> str | None:
+        return _contradicted([(term, True) for term in terms[:first]], names, {})
+
+    if about(len(terms)) is None:
+        return None
+    first = bisect_left(range(len(terms) + 1), True, key=lambda n: about(n) is not None)
+    return first - 1, str(about(first))
 
 
 def _contradicted(

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any
 
 from jinja2 import StrictUndefined, pass_eval_context
-from jinja2.filters import FILTERS, do_format, do_replace, do_round
+from jinja2.filters import FILTERS, do_default, do_format, do_replace, do_round
 from jinja2.nodes import EvalContext
 from jinja2.runtime import markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -22,7 +22,7 @@ from serving.catalog.template_language import CONCATENATION, MAX_INTEGER
 MAX_FILLED = 10_000  # characters of a text, filled in, and of all parts of it
 MAX_DIGITS = 12  # behind the point
 _OF_JINJA = (
-    *("abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int"),
+    *("abs", "capitalize", "count", "e", "escape", "first", "float", "int"),
     *("join", "last", "length", "lower", "max", "min", "string", "sum", "title", "trim"),
     *("truncate", "upper", "urlencode"),
 )
@@ -71,6 +71,11 @@ def _check_format(text: str) -> None:
         raise CostRefused("formats such as %.2f, %5d or %s, with at most 2 digits for each length")
 
 
+def _default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    """Unlike that of Jinja2, take the default for an unknown value (None), too."""
+    return default_value if value is None else do_default(value, default_value, boolean)
+
+
 def _format(value: Any, *args: Any, **kwargs: Any) -> str:
     _check_format(str(value))
     return do_format(value, *args, **kwargs)
@@ -105,7 +110,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(undefined=StrictUndefined, autoescape=html)
         self.globals = {}
         joined = markup_join if html else str_join
-        own = {"format": _format, "replace": _replace, "round": _round, CONCATENATION: joined}
+        own = {
+            "default": _default,
+            "d": _default,
+            "format": _format,
+            "replace": _replace,
+            "round": _round,
+            CONCATENATION: joined,
+        }
         taken = {name: FILTERS[name] for name in _OF_JINJA}
         self.filters = {name: _limited(each) for name, each in (taken | own).items()}
 

@@ -23,7 +23,8 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
 from features.states.set_aside import without_customers
-from serving.access.gate import bearer, is_loopback
+from serving.access.addresses import is_loopback
+from serving.access.gate import bearer
 from serving.access.keys import KeyRing, read_keys
 from serving.cli.migrate import migrate_and_say
 

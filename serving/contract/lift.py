@@ -34,7 +34,10 @@ class ArmView(BaseModel):
 
 
 class LiftOfDay(BaseModel):
-    """The lift of all decisions up to a day, with its interval."""
+    """The lift of all decisions up to a day, with its interval.
+
+    Days begin at midnight on the clock of the business (`clock` in the catalogue, else UTC).
+    """
 
     day: date
     value: float

@@ -31,7 +31,6 @@ SUBJECTS = {
     "leavers": ("guarantees_leavers",),
     "lift": ("guarantees_lift",),
     "strangers": ("guarantees_strangers",),
-    "overload": ("guarantees_overload",),
 }
 
 

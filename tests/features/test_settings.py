@@ -54,7 +54,6 @@ def test_a_catalogue_that_is_named_need_not_stand_beside_its_domain():
     [
         ("NBA_PORT", "8080", "port", 8080),
         ("NBA_WORKERS", "2", "workers", 2),
-        ("NBA_REQUESTS_PER_S", "250", "requests_per_s", 250.0),
         ("NBA_LEARNER", "0", "learner", False),
         ("NBA_LEARN_EVERY_S", "0.25", "learn_every_s", 0.25),
         ("NBA_MODELS_EVERY_S", "60", "models_every_s", 60.0),
@@ -91,8 +90,6 @@ def test_the_environment_of_the_process_is_read_if_none_is_given(monkeypatch):
         ("NBA_PORT", "65536"),
         ("NBA_PORT", "web"),
         ("NBA_WORKERS", "0"),
-        ("NBA_REQUESTS_PER_S", "0.5"),
-        ("NBA_REQUESTS_PER_S", "inf"),
         ("NBA_WORKERS", "65"),
         ("NBA_WORKERS", "1.5"),
         ("NBA_LEARNER", "perhaps"),
@@ -113,6 +110,12 @@ def test_a_value_we_cannot_use_is_named_with_its_remedy(name, value):
     message = str(caught.value)
     assert message.startswith(f"{name} is {value!r}: ")
     assert "Correct or unset it. Known variables: NBA_HOME, NBA_DOMAIN," in message
+
+
+@pytest.mark.parametrize("name", ["NBA_PASSWORD", "NBA_KEYS", "NBA_TOKEN"])
+def test_a_variable_that_is_named_like_a_secret_is_told_without_its_value(name):
+    with pytest.raises(InvalidSetting, match=rf"{name} is '\*\*\*': extra"):
+        load_settings({name: "hunter2"})
 
 
 def test_the_password_in_a_misspelled_variable_is_not_told():

@@ -114,6 +114,25 @@ def test_a_folder_without_tables_is_named_with_those_it_could_hold(tmp_path, loa
     assert message.endswith("Name the folder that holds them. sales.csv is not read.")
 
 
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("ending", "note"),
+    [
+        ("csv", "column 1 has no name and is not read"),
+        ("parquet", "column '__index_level_0__' is not read"),
+    ],
+)
+def test_the_index_of_pandas_is_no_property_of_an_event(folder, load, ending, note):
+    path, frame = folder({}), EVENTS.assign(occurred_at=pd.to_datetime(EVENTS["occurred_at"]))
+    frame.index = pd.Index(["a", "b", "c"])
+    if ending == "csv":
+        frame.to_csv(path / "events.csv")
+    else:
+        frame.to_parquet(path / "events.parquet")
+    [report] = load(path)
+    assert (report.added, report.notes) == (3, (note,))
+
+
 def test_a_table_with_a_header_only_passes_with_no_rows(folder, load):
     [report] = load(folder({"customers": CUSTOMERS.head(0)}))
     assert (report.passed, report.rows, report.added) == (True, 0, 0)

@@ -272,6 +272,8 @@ def test_a_database_that_does_not_answer_is_named_without_its_password():
         ("postgresql+asyncpg://nba:secret@db/nba", "postgresql+asyncpg://nba:***@db/nba"),
         ("oracle://db/?password=secret", "oracle://db/?password=***"),
         ("db.example.org/secret", "not an address"),
+        ("postgresql://nba:a@secret@db/nba", "postgresql://nba:***@db/nba. Expected"),
+        ("postgresql://nba:a@secret:1@db:5432/nba", "Write '@' in a password as %40"),
     ],
 )
 def test_an_address_of_no_database_of_ours_is_refused_with_the_shape_of_one(url, shown):

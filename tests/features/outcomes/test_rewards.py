@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from features.business.catalog import Catalog
 from features.ledger import tables
 from features.ledger.derived_tables import mark_customers, mark_decisions
 from features.outcomes.credit_rules import (
@@ -25,12 +26,14 @@ from features.outcomes.reward_steps import RewardRules
 from features.outcomes.rewards import Rewards, rewards
 from tests.conftest import NOW
 from tests.decided import decided
+from tests.recomputed import as_sums, recomputed_rewards
 from tests.summed import sum_all
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 TODAY = tables.micros(NOW) // DAY_US
+EPOCH, MOVED = tables.EPOCH, {"2026-02-28": 2, "2026-03-01": 1}
 DISCOUNT = {"discount": 14}  # costs 0.5, an acceptance is worth 5
 
 
@@ -102,6 +105,26 @@ def test_rows_are_of_a_customer_an_arm_and_a_day(ledger, tell, earned):
         ("c1", TODAY, "policy", 2, 2, 4.0),
         ("c2", TODAY, "control", 1, 1, -0.5),
     ]
+
+
+def test_days_are_those_of_the_business_and_are_summed_again_when_its_clock_changes(
+    ledger, toy_catalog, toy_domain
+):
+    evening = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)  # 21:30 on 28 February in New York
+    for name, at in (("d1", evening), ("d2", evening - 8 * HOUR), ("d3", evening + 4 * HOUR)):
+        decided(ledger, name, at, DISCOUNT)
+    clock = {"zone": "America/New_York"}
+    moved = Catalog.model_validate(toy_catalog.model_dump(by_alias=True) | {"clock": clock})
+    march = datetime(2026, 3, 1, 5, tzinfo=UTC)
+    periods = ({}, {"since": march}, {"until": march}, {"since": evening})
+    for catalog, days in ((toy_catalog, {"2026-02-28": 1, "2026-03-01": 2}), (moved, MOVED)):
+        sum_all(ledger, RewardRules.of(catalog, toy_domain))
+        table = rewards(ledger, catalog, NOW).table
+        shown = zip(table.day.tolist(), table.decisions.tolist(), strict=True)
+        assert {str(EPOCH.date() + day * DAY): count for day, count in shown} == days
+        for period in periods:
+            found = as_sums(rewards(ledger, catalog, NOW, **period))
+            assert found == recomputed_rewards(ledger, catalog, NOW, **period)
 
 
 def test_showing_nothing_earns_and_costs_nothing_but_its_customer_counts(ledger, tell, earned):

@@ -162,6 +162,24 @@ def test_head_is_answered_where_get_is(server):
         assert found[0] == found[1] and found[0][0] == 200, path
 
 
+def test_the_story_of_the_readme(shop, tmp_path):
+    """Add a key, listen on all addresses, ask with the key, revoke it."""
+    home = tmp_path / "home"
+    shutil.copytree(shop.home, home)
+    env = {**shop.env, "NBA_HOME": str(home)}
+    refused = nba_in_process(["serve", "--host", "0.0.0.0"], env)
+    assert refused.returncode == 2 and "Run 'nba keys add NAME" in refused.stderr
+    token = add_key(env, "web-shop", "decide", "write")
+    with running(home, env, host="0.0.0.0", by_nba=True) as started:
+        host = other_address()
+        assert ask(started, "/v1/decide", token, host)[0] == 200
+        assert ask(started, "/v1/decide", "", host)[0] == 401
+        assert ask(started, "/v1/customer", token, host)[0] == 403
+        assert nba_in_process(["keys", "revoke", "web-shop"], env).returncode == 0
+        started.wait_for(lambda: ask(started, "/v1/decide", token, host)[0] == 401, 5)
+        assert token not in started.log.read_text()
+
+
 # Once there are keys -----------------------------------------------------------------------------
 
 

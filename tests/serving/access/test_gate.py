@@ -8,15 +8,12 @@ from typing import Any
 
 import pytest
 
-from features.errors import LedgerDown, Overloaded
-from serving.access import gate
+from features.errors import LedgerDown
 from serving.access.access_log import read_accesses
 from serving.access.gate import (
     AccessControl,
     AccessMiddleware,
-    arrives_at_loopback,
     bearer,
-    is_loopback,
     may,
 )
 from serving.access.keys import add_key, revoke_key
@@ -182,79 +179,27 @@ def test_a_websocket_is_closed_and_the_start_of_the_server_passes(call):
     assert [one["type"] for one in call.behind.seen] == ["lifespan"]
 
 
-@pytest.mark.parametrize(
-    ("server", "is_local"),
-    [
-        (("127.0.0.1", 3000), True),
-        (("127.8.0.1", 3000), True),
-        (("::1", 3000), True),
-        (("::ffff:127.0.0.1", 3000), True),
-        (("/run/nba.sock", None), True),
-        (("10.0.0.7", 3000), False),
-        (("::ffff:10.0.0.7", 3000), False),
-        (("example.org", 3000), False),
-        (None, False),
-    ],
-)
-def test_the_address_at_which_a_request_arrives_decides(server, is_local):
-    assert arrives_at_loopback({"server": server}) is is_local
-
-
-def test_hosts_that_only_this_machine_reaches():
-    assert all(map(is_loopback, ("localhost", "127.0.0.1", "[::1]", "::1", "LOCALHOST")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.1.2.3", "localhost.example.org", "")))
-
-
-# Rate limits -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def slow_clock(monkeypatch):
-    """A clock that stands still until a test sets it."""
-    times = [100.0]
-    monkeypatch.setattr(gate, "monotonic_s", lambda: times[0])
-    return times
-
-
-def test_a_key_that_sends_too_much_is_refused_until_its_bucket_fills(ledger, now, slow_clock):
-    tokens = [add_key(ledger, name, list(KeyScope), now) for name in ("shop", "desk")]
-    control = AccessControl(requests_per_s=3)
+@pytest.mark.parametrize("host", ["localhost:3000", "127.0.0.1", "[::1]:3000", "shop.test:80"])
+def test_without_keys_the_server_is_called_by_a_name_of_this_machine(ledger, host):
+    control = AccessControl(["https://shop.test"])
     control.open(ledger)
-    call = Caller(control)
-    assert [call("/v1/decide", tokens[0])[0] for _ in range(4)] == [200, 200, 200, 429]
-    status, sentence, headers = call("/v1/customer", tokens[0])
-    assert (status, headers[b"retry-after"]) == (429, b"1")
-    assert sentence.startswith("The key 'shop' sent too many requests")
-    assert "at most 3 a second" in sentence
-    assert call("/v1/decide", tokens[1])[0] == 200  # another key
-    assert call("/livez", tokens[0])[0] == 200
-    slow_clock[0] += 0.34
-    assert [call("/v1/decide", tokens[0])[0] for _ in range(2)] == [200, 429]
+    assert Caller(control)("/v1/forget", headers=[(b"host", host.encode())])[0] == 200
 
 
-def test_wrong_keys_are_slowed_down_and_right_ones_are_not(ledger, now, slow_clock):
-    token = add_key(ledger, "shop", list(KeyScope), now)
-    control = AccessControl()
-    control.open(ledger)
-    call = Caller(control)
-    found = [call("/v1/decide", f"nba_wrong{number}")[0] for number in range(103)]
-    assert found == [401] * 100 + [429] * 3
-    status, sentence, headers = call("/v1/decide")
-    assert (status, headers[b"retry-after"]) == (429, b"1")
-    assert "'Authorization: Bearer KEY'" in sentence
-    assert call("/v1/decide", token)[0] == 200
-    slow_clock[0] += 1
-    assert call("/v1/decide", "nba_wrong")[0] == 401
+@pytest.mark.parametrize("host", ["evil.test:3000", "10.0.0.7", "localhost.evil.test", "[::1", "@"])
+def test_without_keys_no_page_calls_by_a_name_of_its_own(call, host):
+    """A name of the page's own leads to this machine once its owner says so (DNS rebinding)."""
+    headers = [(b"host", host.encode())]
+    for path in ("/v1/forget", "/docs.json", "/", "/console/"):
+        status, error, _ = call(path, headers=headers)
+        assert status == 403 and error.startswith(f"Host is '{host}', and this server has no keys")
+    assert call("/livez", headers=headers)[0] == call("/readyz", headers=headers)[0] == 200
+    assert not any(may(call.behind.seen[-1], scope) for scope in KeyScope)
 
 
-def test_without_any_key_no_request_is_counted(call, slow_clock):
-    assert {call("/v1/decide")[0] for _ in range(1_200)} == {200}
-
-
-def test_an_access_log_that_is_overloaded_says_when_to_come_back(call, control, monkeypatch):
-    async def full(*_: Any) -> None:
-        raise Overloaded("The ledger is full.", expected="less", remedy="Wait.")
-
-    monkeypatch.setattr(control.ledger, "write", full)
-    status, _, headers = call("/v1/forget")
-    assert (status, headers[b"retry-after"]) == (503, b"1")
+def test_with_keys_host_is_not_looked_at(call, control, ledger, now):
+    token = add_key(ledger, "shop", [KeyScope.DECIDE], now)
+    control.refresh()
+    headers = [(b"host", b"nba.example.org"), (b"authorization", f"Bearer {token}".encode())]
+    assert call("/v1/decide", headers=headers)[0] == 200
+    assert call("/console/", headers=headers[:1])[0] == 200

@@ -58,6 +58,17 @@ def test_a_mistake_is_named_and_the_old_one_stays_until_it_is_mended(file):
     assert catalog.problem == ""
 
 
+@pytest.mark.parametrize(
+    "value", ["!!binary aGVq", "!!set {a}", "2026-03-01", ".nan", "{1: a}", "{yes: a}", '"\\0"']
+)
+def test_a_value_that_json_does_not_have_is_a_problem_with_its_line(file, value):
+    catalog, path = file
+    catalog.read()
+    edit(path, 'title: "Ten percent off"', f"title: {value}")
+    assert catalog.changed() is None
+    assert f"{path}, line 24: actions.discount.treatments.app.title" in catalog.problem
+
+
 def test_a_file_that_is_gone_for_a_moment_changes_nothing_for_good(file):
     catalog, path = file
     catalog.read()

@@ -103,6 +103,22 @@ def test_a_condition_that_can_never_hold_is_refused_with_the_values(load):
     assert "Did you mean 'use'?" in sentence
 
 
+def test_conditions_of_one_action_that_exclude_each_other_are_refused(load):
+    sentence, line = refused(
+        load,
+        actions__discount__eligibility=["known", "hour >= 8 and hour < 20"],
+        actions__discount__suitability=["churn > 0.1", "hour > 22"],
+    )
+    assert sentence.startswith(
+        "actions.discount.suitability.1 is 'hour > 22'. Expected a condition"
+    )
+    assert "together with the others of discount: no value of hour fulfils all" in sentence
+    assert line == "- hour > 22"
+    assert load(
+        actions__discount__eligibility=["hour > 22"], actions__call_back__eligibility=["hour < 6"]
+    )
+
+
 def test_a_catalogue_of_the_ledger_may_name_values_that_the_domain_no_longer_has(load, toy_domain):
     content = load().catalog.model_dump(mode="json", by_alias=True)
     content["actions"]["discount"]["eligibility"] = ["plan == 'gone'"]

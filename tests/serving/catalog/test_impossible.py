@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from features.errors import InvalidCondition
 from serving.catalog.conditions import Conditions
 from serving.catalog.expressions import Names, Reader
-from serving.catalog.impossible import refuse_impossible
+from serving.catalog.impossible import first_excluded, refuse_impossible
 
 NAMES = Names(
     {"gender": "text", "page": "text", "x": "number", "hour": "number", "known": "truth"},
@@ -116,3 +116,11 @@ def test_a_condition_that_holds_for_somebody_is_never_refused(text):
         for x, known, gender in product((*NUMBERS, 1.5), (0.0, 1.0), GENDERS)
     ]
     assert can_hold(text) or not any(held)
+
+
+def test_the_first_of_several_conditions_that_exclude_each_other_is_found():
+    texts = ["known", "x > 3", "x < 9 or known", "gender == 'F'", "x in [1, 2]", "x > 100"]
+    terms = [READER.condition(text) for text in texts]
+    assert first_excluded(terms, NAMES) == (4, "x")
+    assert first_excluded(terms[:4], NAMES) is None
+    assert first_excluded([], NAMES) is None

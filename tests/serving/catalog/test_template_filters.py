@@ -25,7 +25,8 @@ def filled(text, **values):
         ("{{ 'a' + 'b' }}", "ab"),
         ("{{ 'a_b_c'|replace('_', ' ')|title }}", "A B C"),
         ("{{ 'a_b_c'|replace('_', ' ', 1) }}", "a b_c"),
-        ("{{ none|default('x', true) }}{{ 'abc'|first }}{{ [3, 1]|min }}", "xa1"),
+        ("{{ none|default('x') }}{{ ''|d('y', true) }}{{ 'abc'|first }}{{ [3, 1]|min }}", "xya1"),
+        ("{{ 'z'|default('x') }}{{ 0|default('x') }}", "z0"),
         ("{{ 'a b&c'|urlencode }}", "a%20b%26c"),
     ],
 )

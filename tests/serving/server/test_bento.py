@@ -31,14 +31,14 @@ def bentoml(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedPr
     )
 
 
-def test_the_bento_holds_every_room_and_every_yaml_file(bentoml_home):
+def test_the_bento_holds_every_module_yaml_file_and_page(bentoml_home):
     bentos = Path(bentoml_home["BENTOML_HOME"]) / "bentos" / "next_best_action"
     [built] = [folder for folder in bentos.iterdir() if folder.is_dir()]
     for floor in ("features", "training", "serving"):
         ours = {
             file.relative_to(ROOT)
             for file in (ROOT / floor).rglob("*")
-            if file.suffix in (".py", ".yaml")
+            if file.suffix in (".py", ".yaml", ".html", ".css", ".js", ".svg")
         }
         assert [file for file in ours if not (built / "src" / file).exists()] == []
 

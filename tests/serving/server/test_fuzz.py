@@ -15,11 +15,12 @@ from rich.console import Console
 from features.business.domain import load_domain
 from features.settings import GROCERY
 from tests.conftest import Built
-from tests.fuzz import VERBS, Known, acquaint, fuzz, table
+from tests.fuzz import VERBS, Keys, Known, acquaint, fuzz, make_keys, table
+from tests.fuzz_floods import garbage, make_up_paths
 from tests.server import Server, running
 
 pytestmark = pytest.mark.server
-CASES = 1000  # `make bench-fuzz` sends 6,000
+CASES, PATHS = 1000, 500  # `make bench-fuzz` sends 20,000 of both
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +37,26 @@ def known(server: Server) -> Known:
     return acquaint(server, load_domain(GROCERY), customers, datetime.now(UTC))
 
 
-def test_no_request_meets_a_5xx_or_an_answer_that_is_not_documented(server, known, capfd):
-    found = fuzz(server, server.get("/docs.json")[1], known, CASES, seed=0)
+@pytest.fixture(scope="module")
+def keys(server: Server, known: Known) -> Keys:
+    return make_keys(server, server.log.parent)
+
+
+def test_no_request_meets_a_5xx_or_an_answer_that_is_not_documented(server, known, keys, capfd):
+    found = fuzz(server, server.get("/docs.json")[1], known, CASES, 0, keys)
     with capfd.disabled():
         Console(file=sys.stderr, width=120).print(table(found))
     assert not found.failures, "\n\n".join(found.failures)
     assert sum(map(found.cases, VERBS)) >= 0.95 * CASES
     for path in VERBS:  # most of the requests that can be understood reach the end
         assert found.share(path, "known", 200) > 0.5
+
+
+def test_what_is_no_http_or_a_path_that_nobody_knows_is_refused_and_leaves_nothing(server, keys):
+    assert garbage(server) == []
+    paths = make_up_paths(server, PATHS, keys.good, seed=0)
+    assert all(400 <= status < 500 for status in paths.statuses), paths
+    assert paths.metrics_grown < 5_000
 
 
 def without_404(document: dict[str, Any]) -> None:
@@ -61,9 +74,9 @@ def with_other_errors(document: dict[str, Any]) -> None:
         (with_other_errors, "Response violates schema"),
     ],
 )
-def test_fuzzing_notices_a_document_that_is_not_true(server, known, spoil, told):
+def test_fuzzing_notices_a_document_that_is_not_true(server, known, keys, spoil, told):
     document = server.get("/docs.json")[1]
     document["paths"] = {"/v1/outcomes": document["paths"]["/v1/outcomes"]}
     spoil(document)
-    found = fuzz(server, document, known, 300, seed=0)
+    found = fuzz(server, document, known, 300, 0, keys)
     assert told in "\n".join(found.failures)

@@ -54,6 +54,7 @@ CATALOG = {
         "quiet_hours": [{"from": "21:00", "until": "08:00", "direction": "outbound"}],
     },
     "control_group": {"share": 0},
+    "context": {"name": {"type": "text"}},
     "actions": {
         name: {
             "issue": "serve",
@@ -72,6 +73,10 @@ CATALOG = {
         }.items()
     },
 }
+CATALOG["actions"]["call_back"]["treatments"]["web"] = {
+    "html": True,
+    "title": "<b>Dear {{ context_name or 'customer' }}</b>",
+}
 OFFERS = {"voucher", "bundle"}
 
 
@@ -81,9 +86,14 @@ def grocer(first_day_server: Server) -> Server:
 
 
 @pytest.fixture(scope="module")
-def store(shop: Built, tmp_path_factory) -> Iterator[Server]:
+def store_folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def store(shop: Built, store_folder: Path) -> Iterator[Server]:
     """The shop, with a catalogue in which nearly everything is always worth showing."""
-    folder = tmp_path_factory.mktemp("store")
+    folder = store_folder
     shutil.copytree(shop.home, folder / "home")
     (folder / "actions.yaml").write_text(yaml.safe_dump(CATALOG))
     env = {**shop.env, "NBA_HOME": str(folder / "home")}
@@ -324,3 +334,46 @@ def test_it_is_quiet_where_it_is_night_for_the_customer(store):
         assert removed(store, "call_back", "app", customer_id=customer) == ("", "")
     for night, customers in told.items():
         assert bool(offered(store, "email", customer_id=customers[1])) != night
+
+
+def test_what_is_filled_into_html_is_escaped_and_what_is_too_long_is_unknown(store):
+    def title(name: str) -> str:
+        asked = {"customer_id": "kim", "channel": "web", "actions": ["call_back"]}
+        [action] = decide(store, **asked, context={"name": name})["actions"]
+        assert action["treatment"]["html"] is True
+        return action["treatment"]["title"]
+
+    assert title("O'Neill <script>") == "<b>Dear O&#39;Neill &lt;script&gt;</b>"
+    assert title("x" * 9_000) == f"<b>Dear {'x' * 9_000}</b>"
+    assert title("x" * 9_995) == title("x" * 12_000) == "<b>Dear customer</b>"
+
+
+def test_a_catalogue_that_json_cannot_hold_is_told_and_the_former_one_goes_on(store, store_folder):
+    path = store_folder / "actions.yaml"
+    good = path.read_text()
+    wrong = [
+        ("title: voucher", "title: !!binary aGVq", "treatments.app.title is 'aGVq'. Expected a"),
+        ("title: bundle", "title: 2026-03-01", "treatments.app.title is 2026-03-01. Expected a"),
+        ("title: call_back", "title: .nan", "treatments.app.title is nan. Expected a finite"),
+        ("title: tip", "1: tip", "treatments.app.1 is 'tip'. Expected a text as the key"),
+        ("    title: tip", "    title: !!set {tip}", "treatments.email.title is "),
+    ]
+    bad = good
+    for was, now, _ in wrong:
+        assert was in bad
+        bad = bad.replace(was, now, 1)
+    path.write_text(bad)
+
+    def told() -> list[str]:
+        return [one for one in store.get("/readyz")[1]["degraded"] if one.startswith("catalog: ")]
+
+    try:
+        [sentence] = store.wait_for(told)
+        for _, _, said in wrong:
+            assert said in sentence
+        assert sentence.count("actions.yaml, line ") == len(wrong)
+        assert sentence.endswith("nothing was changed. The one before stays.")
+        assert "voucher" in offered(store, customer_id="kim")
+    finally:
+        path.write_text(good)
+    store.wait_for(lambda: not told())

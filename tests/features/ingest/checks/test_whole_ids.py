@@ -48,6 +48,15 @@ def test_a_column_with_any_other_id_stays_as_it_is_and_is_named(survey, ids):
     assert found.notes == ("column 'id': 1 of 2 ids end with .0 and keep it, as the others do not",)
 
 
+def test_ids_that_a_program_has_shortened_are_named(survey):
+    found, read = survey("1.23457E+15", "1.2345678901234568e+16", "1e3")
+    assert read == ["1.23457E+15", "1.2345678901234568e+16", "1e3"]
+    assert found.notes == (
+        "column 'id': 2 ids look like 1.23457E+15, as programs write a long number that has lost "
+        "digits",
+    )
+
+
 @pytest.mark.parametrize("ids", [["10", "20"], ["a", "b"], ["123.5"], ["1.0.0"], [".0"], [None]])
 def test_other_ids_are_not_talked_about(survey, ids):
     found, read = survey(*ids)

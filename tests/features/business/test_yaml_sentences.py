@@ -11,8 +11,7 @@ from pydantic_core import PydanticCustomError, _pydantic_core
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.business.yaml_errors import refused_by
-from features.business.yaml_file import Days, Frozen, Name, load_yaml
+from features.business.yaml_file import Days, Frozen, Name, load_yaml, refused_by
 from features.business.yaml_nodes import YamlFile
 from features.errors import InvalidDomain
 from training.params import TrainingParams
