@@ -55,6 +55,8 @@ def _bodies() -> list[tuple[str, object]]:
         ("/v1/merge_candidates", {"candidate_id": planted.EMAIL, "decision": words}),
         ("/v1/forget", {"customer_id": planted.CUSTOMER}),
         ("/v1/forget", {"customer_id": planted.CUSTOMER}),
+        (f"/v1/{planted.CUSTOMER}", PERSON),
+        (f"/{planted.EMAIL}/{planted.TOKEN}", PERSON),
         ("/v1/decide", f'{{"customer_id": "{planted.EMAIL}", '.encode()),
         ("/v1/decide", f'["{words}"]'.encode()),
         ("/v1/decide", f'{{"customer_id": "{words}\udcff"}}'.encode(errors="surrogateescape")),
