@@ -52,6 +52,7 @@ _LANGUAGE = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+_WORD = re.compile(rf"{_QUOTED.pattern}|\w+")
 _LIST_IN_LIST = re.compile(r"\[[^\]]*\[")
 _KIND_TEXT = {"number": "a number", "text": "a text", "truth": "true or false", "null": "null"}
 _REMEDY = {
@@ -107,7 +108,12 @@ class Reader:
         self._kinds = names.kinds
         # The library knows the names but not their kinds: its own check accepts text == number,
         # and does not say where another mistake is.
-        anything = dict.fromkeys(names.kinds, DataType.UNDEFINED)
+        # It reads names in ASCII only; those of category values may have any letters.
+        letters = [name for name in names.kinds if not name.isascii()]
+        self._in_ascii = {name: f"_letters_{index}" for index, name in enumerate(letters)}
+        self._of_ascii = {short: name for name, short in self._in_ascii.items()}
+        readable = [self._in_ascii.get(name, name) for name in names.kinds]
+        anything = dict.fromkeys(readable, DataType.UNDEFINED)
         self._context = Context(type_resolver=anything, default_timezone="utc")
 
     def condition(self, text: str) -> Term:
@@ -126,8 +132,9 @@ class Reader:
 
     def _read(self, text: str, kind: Kind) -> Term:
         try:
-            _refuse_other_syntax(text)
-            return _of_kind(kind, self._term(Rule(text, self._context).statement.expression))
+            read = _WORD.sub(self._ascii, text)
+            _refuse_other_syntax(read)
+            return _of_kind(kind, self._term(Rule(read, self._context).statement.expression))
         except InvalidExpression as invalid:
             wrong, expected, remedy = invalid.args
         except SymbolResolutionError as error:
@@ -138,12 +145,19 @@ class Reader:
             remedy = "Look for a missing operator, quote or bracket there."
         except RecursionError:
             wrong, expected, remedy = too_deep().args
-        except (EngineError, ArithmeticError) as error:
-            why = getattr(error, "message", "") or type(error).__name__
-            wrong, expected = f"cannot be computed ({why})", "constants that go together"
+        except (EngineError, ArithmeticError):
+            wrong, expected = "cannot be computed", "constants that go together, and no 1 / 0"
             remedy = "Write it in a simpler way."
         shown = text if len(text) <= MAX_LENGTH else f"{text[:60]}..."
         raise InvalidCondition(shown, wrong, expected=expected, remedy=remedy) from None
+
+    def _ascii(self, found: re.Match[str]) -> str:
+        word = found[0]
+        if word.isascii() or word[0] in "'\"":
+            return word
+        if word not in self._in_ascii:
+            raise InvalidExpression(*self._unknown(word))
+        return self._in_ascii[word]
 
     def _unknown(self, name: str) -> tuple[str, str, str]:
         close = get_close_matches(name, self._kinds, n=3)
@@ -155,7 +169,8 @@ class Reader:
 
     def _term(self, node: Any) -> Term:
         match node:
-            case ast.SymbolExpression(name=name):
+            case ast.SymbolExpression(name=read):
+                name = self._of_ascii.get(read, read)
                 return Term("name", self._kinds[name], (), name)
             case ast.NullExpression():
                 return NULL
