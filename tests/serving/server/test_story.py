@@ -6,6 +6,7 @@ belong to companies and live all around the world, for the rest.
 
 from __future__ import annotations
 
+import copy
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -348,6 +349,39 @@ def test_what_is_filled_into_html_is_escaped_and_what_is_too_long_is_unknown(sto
     assert title("x" * 9_995) == title("x" * 12_000) == "<b>Dear customer</b>"
 
 
+def catalogue_problems(server: Server) -> list[str]:
+    degraded = server.get("/readyz")[1]["degraded"]
+    return [one for one in degraded if one.startswith("catalog: ")]
+
+
+def test_a_catalogue_that_costs_too_much_or_never_holds_is_told_and_nobody_waits(
+    store, store_folder
+):
+    path, content = store_folder / "actions.yaml", copy.deepcopy(CATALOG)
+    nested = "zone"
+    for _ in range(9):  # each level asks three times for what is in it
+        nested = f"({nested} in ['a', 'b', 'c'] ? zone : stage)"
+    voucher = content["actions"]["voucher"]
+    voucher["eligibility"] = [f"{nested} in ['a', 'b', 'c']", "zone == 'europe/Rome'"]
+    voucher["suitability"] = ["hour > 22 and hour < 6"]
+    voucher["treatments"]["app"]["title"] = "{{ 'a'.ljust(3*10**8) }}"
+    path.write_text(yaml.safe_dump(content))
+    try:
+        [sentence] = store.wait_for(lambda: catalogue_problems(store))
+        for said in (
+            "needs more than 1,000 operations",
+            "Did you mean 'Europe/Rome'?",
+            "can never hold: no value of hour, which lies between 0 and ",
+            "not a call or a method",
+        ):
+            assert said in sentence
+        assert sentence.count("actions.yaml, line ") == 4
+        assert "voucher" in offered(store, customer_id="kim")
+    finally:
+        path.write_text(yaml.safe_dump(CATALOG))
+    store.wait_for(lambda: not catalogue_problems(store))
+
+
 def test_a_catalogue_that_json_cannot_hold_is_told_and_the_former_one_goes_on(store, store_folder):
     path = store_folder / "actions.yaml"
     good = path.read_text()
@@ -364,11 +398,8 @@ def test_a_catalogue_that_json_cannot_hold_is_told_and_the_former_one_goes_on(st
         bad = bad.replace(was, now, 1)
     path.write_text(bad)
 
-    def told() -> list[str]:
-        return [one for one in store.get("/readyz")[1]["degraded"] if one.startswith("catalog: ")]
-
     try:
-        [sentence] = store.wait_for(told)
+        [sentence] = store.wait_for(lambda: catalogue_problems(store))
         for _, _, said in wrong:
             assert said in sentence
         assert sentence.count("actions.yaml, line ") == len(wrong)
@@ -376,4 +407,4 @@ def test_a_catalogue_that_json_cannot_hold_is_told_and_the_former_one_goes_on(st
         assert "voucher" in offered(store, customer_id="kim")
     finally:
         path.write_text(good)
-    store.wait_for(lambda: not told())
+    store.wait_for(lambda: not catalogue_problems(store))
