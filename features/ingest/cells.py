@@ -82,17 +82,21 @@ def read_number(row: Row, column: str) -> float | None:
     value = row.get(column)
     if value is None:
         return None
-    number = value
-    if isinstance(value, str | Decimal):  # CSV has texts only, parquet may have decimals
-        try:
-            # Other digits, and 1_250, are numbers to Python, but hardly to whoever wrote them.
-            plain = isinstance(value, Decimal) or (value.isascii() and "_" not in value)
-            number = float(value) if plain else None
-        except ValueError:
-            number = None
-    if not is_finite_number(number):
+    if isinstance(value, str):  # CSV has texts only
+        number = _number_of(value)
+    else:  # parquet may have decimals
+        number = float(value) if isinstance(value, Decimal) else value
+    if number is None or not is_finite_number(number):
         raise bad_cell(column, value, A_NUMBER)
     return float(number)
+
+
+def _number_of(text: str) -> float | None:
+    """Read a number as people write it; to Python, other digits and 1_250 are numbers, too."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else None
+    except ValueError:
+        return None
 
 
 def read_time(row: Row, column: str) -> datetime:

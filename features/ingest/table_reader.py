@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from features.business.table_columns import check_header, id_columns
 from features.errors import InvalidData
 from features.ingest.cells import Row
 from features.ingest.checks.folder import files_of_tables
+from features.ingest.checks.table_columns import check_header, id_columns
 from features.ingest.checks.whole_ids import Survey, survey_ids, without_fraction
 from features.ingest.contract_tables import READERS, Business, ParsedRows
 from features.store.csv_table import CsvTable

@@ -227,7 +227,7 @@ def _check_value(field: str, value: Any, known: Property) -> None:
             raise _invalid(field, value, "a finite number")
         if abs(value) > MAX_NUMBER:
             raise _invalid(field, value, f"a number between -{MAX_NUMBER:g} and {MAX_NUMBER:g}")
-        if known.measures in WHOLE_SCORES and not float(value).is_integer():
+        if known.measures and known.measures in WHOLE_SCORES and not float(value).is_integer():
             raise _invalid(field, value, f"a whole number from {known.min:g} to {known.max:g}")
         if known.min is not None and value < known.min:
             raise _invalid(field, value, f"at least {known.min:g}")

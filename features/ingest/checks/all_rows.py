@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
-from features.business.table_columns import nearest
 from features.errors import InvalidData
+from features.ingest.checks.table_columns import nearest
 from features.ingest.checks.times import DecisionTimes, refuse_times_to_come
 from features.ingest.checks.told_customers import ToldCustomers
 from features.ingest.contract_tables import ParsedRows, is_retired

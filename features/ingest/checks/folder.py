@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from features.business.table_columns import TABLES, nearest
 from features.errors import InvalidData
+from features.ingest.checks.table_columns import TABLES, nearest
 from features.store.table_files import ENDINGS
 
 # Endings of tables, of which only some are read.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from features.business.table_columns import (
+from features.errors import InvalidData
+from features.ingest.checks.table_columns import (
     TABLES,
     check_header,
     columns_read,
     id_columns,
     nearest,
 )
-from features.errors import InvalidData
 
 
 @pytest.mark.parametrize(
