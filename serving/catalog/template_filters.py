@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any
 
 from jinja2 import StrictUndefined, pass_eval_context
-from jinja2.filters import FILTERS, do_default, do_format, do_replace, do_round
+from jinja2.filters import FILTERS, do_default, do_format, do_replace, do_round, do_title
 from jinja2.nodes import EvalContext
 from jinja2.runtime import markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -20,12 +20,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from serving.catalog.template_language import CONCATENATION, MAX_INTEGER
 
 MAX_FILLED = 10_000  # characters of a text, filled in, and of all parts of it
+MAX_TITLE = 1000  # characters, as that filter takes 500 times as long as upper
 MAX_DIGITS = 12  # behind the point
 _OF_JINJA = (
     *("abs", "capitalize", "count", "e", "escape", "first", "float", "int"),
-    *("join", "last", "length", "lower", "max", "min", "string", "sum", "title", "trim"),
-    *("truncate", "upper", "urlencode"),
+    *("last", "length", "lower", "string", "trim", "truncate", "upper", "urlencode"),
 )
+_OF_LISTS = ("join", "max", "min", "sum")  # each takes the context before the list
 _FORMATS = re.compile(
     r"(?:[^%]|%%|%(?:\([a-z_]{1,30}\))?[-+ 0#]{0,3}[0-9]{0,2}(?:\.[0-9]{1,2})?[sdifFeEgG])*"
 )
@@ -81,6 +82,24 @@ def _format(value: Any, *args: Any, **kwargs: Any) -> str:
     return do_format(value, *args, **kwargs)
 
 
+def _title(text: object) -> str:
+    if len(str(text)) > MAX_TITLE:
+        raise CostRefused(f"at most {MAX_TITLE:,} characters for title")
+    return do_title(text)  # type: ignore[arg-type]
+
+
+def _of_list(name: str) -> Callable[..., Any]:
+    """The filter of Jinja2, but not over the characters of a text."""
+
+    @wraps(FILTERS[name])
+    def of_list(context: Any, values: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(values, str):
+            raise CostRefused(f"a list for {name}, such as [order_n or 0, 3]")
+        return FILTERS[name](context, values, *args, **kwargs)
+
+    return of_list
+
+
 @pass_eval_context
 def _replace(context: EvalContext, text: str, old: str, new: str, count: int | None = None) -> str:
     if str(text).count(str(old)) * len(new) > MAX_FILLED:
@@ -119,6 +138,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             CONCATENATION: joined,
         }
         taken = {name: FILTERS[name] for name in _OF_JINJA}
+        taken |= {name: _of_list(name) for name in _OF_LISTS} | {"title": _title}
         self.filters = {name: _limited(each) for name, each in (taken | own).items()}
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:

@@ -27,6 +27,7 @@ def filled(text, **values):
         ("{{ 'a_b_c'|replace('_', ' ', 1) }}", "a b_c"),
         ("{{ none|default('x') }}{{ ''|d('y', true) }}{{ 'abc'|first }}{{ [3, 1]|min }}", "xya1"),
         ("{{ 'z'|default('x') }}{{ 0|default('x') }}", "z0"),
+        ("{{ [3, 1]|max }}{{ [3, 1]|sum }}{{ ['a', 'b']|join('-') }}", "34a-b"),
         ("{{ 'a b&c'|urlencode }}", "a%20b%26c"),
     ],
 )
@@ -52,6 +53,9 @@ def test_what_people_write_is_computed(text, result):
         "{{ long|replace('', 'ab') }}",
         "{{ [long, long]|join }}",
         "{{ long|urlencode|urlencode ~ '%'|urlencode ~ (long ~ '')|replace('x', '%')|urlencode }}",
+        "{{ long|title }}",
+        "{{ long|max }}",
+        "{{ long|join(', ') }}",
         "{{ 5|round(999999999, 'ceil') }}",
         "{{ 5|round(-999999999, 'floor') }}",
         "{{ huge|float|int }}",
