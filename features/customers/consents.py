@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -21,6 +20,7 @@ from pydantic_core import from_json
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain, EventType
+from features.business.yaml_mistakes import nearest
 from features.errors import InvalidEvent, quoted
 from features.identity.relocation import is_relocating, is_under, sources_of
 from features.identity.spelling import spelled_alike
@@ -99,8 +99,8 @@ def _without_effect(
     name: str, value: object, known: Collection[str], expected: str
 ) -> InvalidEvent:
     field, names = f"properties.{name}", ", ".join(sorted(known)) or "there is none"
-    near = get_close_matches(spelled_alike(str(value)), list(known), n=1)
-    remedy = f"Did you mean {near[0]!r}?" if near else "Correct it, or describe it in that file."
+    near = nearest([spelled_alike(str(value))], known)
+    remedy = near or "Correct it, or describe it in that file."
     return InvalidEvent(
         field,
         f"{field} is {quoted(value)}, so the consent would have no effect. "

@@ -2,16 +2,22 @@
 
 All days of a customer are one value of the database: the lift of a million rows reads them as
 arrays in a tenth of the time that a million rows of columns would take.
+
+Days are those on the clock of the business; they may have 23 or 25 hours.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from datetime import date, datetime, time, tzinfo
 from typing import NamedTuple
 
 import numpy as np
 
+from features.ledger import tables
+
+_FIRST = date(1970, 1, 1).toordinal()
 ARMS = ("policy", "control")  # a row has the index of its arm; append only
 _ROW = struct.Struct("<iiiqqqqdd")
 # The same layout, as NumPy reads it; `day`: days since 1970 on the clock of the business.
@@ -94,3 +100,29 @@ def unpack_days(days: bytes, window_ends: bytes) -> list[DayRow]:
         rows.append(DayRow(day, arm, first, last, credited, cost, its_ends))
         begin += decisions
     return rows
+
+
+def day_at(at_us: int, zone: tzinfo) -> int:
+    """Return the day of a time.
+
+    Parameters
+    ----------
+    at_us : int
+        Microseconds since 1970 (UTC).
+
+    Returns
+    -------
+    int
+        Days since 1970 on the clock of the zone.
+    """
+    return tables.from_micros(at_us).astimezone(zone).toordinal() - _FIRST
+
+
+def span_of_day(day: int, zone: tzinfo) -> tuple[int, int]:
+    """Return the beginning and the end of a day, in microseconds since 1970 (UTC)."""
+    # A midnight that the clock skips is read as the moment at which it is put forward.
+    begin, end = (
+        tables.micros(datetime.combine(date.fromordinal(_FIRST + one), time(), zone))
+        for one in (day, day + 1)
+    )
+    return begin, end

@@ -23,7 +23,6 @@ from features.ledger.derived_tables import CUSTOMER, DECISION, EVENTS
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, select_in_batches, texts_of
 from features.outcomes.attribution import sharing_decisions
-from features.outcomes.business_days import day_at, span_of_day
 from features.outcomes.decision_rewards import (
     EVER,
     SERVED,
@@ -39,7 +38,7 @@ from features.outcomes.event_days import (
     pack_event_days,
     unpack_event_days,
 )
-from features.outcomes.reward_rows import pack_days, unpack_days
+from features.outcomes.reward_rows import day_at, pack_days, span_of_day, unpack_days
 from features.outcomes.reward_state import (
     SumState,
     Walk,
