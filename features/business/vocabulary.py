@@ -35,7 +35,8 @@ def with_vocabulary(content: Any) -> Any:
     mistakes.unknown("vocabulary", map(str, names), known)
     mistakes.refuse()
     currency = str(content.get("currency"))
-    events = {name: _in_currency(shared["events"][name], currency) for name in names} | own
+    taken = [name for name in names if name in known]  # without what stands for a wrong name
+    events = {name: _in_currency(shared["events"][name], currency) for name in taken} | own
     # A list, as a file may hold unhashable values by mistake.
     used = [event.get("journey") for event in events.values() if isinstance(event, dict)]
     kept = {name: kind for name, kind in shared["journeys"].items() if name in used}

@@ -77,7 +77,11 @@ class Mistakes(ValueError):
     def unknown(self, where: Where | str, named: Iterable[str], known: Iterable[str]) -> None:
         """Collect the names in a list, or among keys, that are not known; does nothing if none."""
         known = list(known)
-        names = tuple(name for name in dict.fromkeys(named) if name not in known)
+        names = tuple(
+            name
+            for name in dict.fromkeys(named)
+            if name not in known and not name.startswith(STAND_IN)
+        )
         if names:
             expected = f"{_of('some', known)}; not {', '.join(names)}"
             self.found.append(Mistake(as_where(where), expected, nearest(names, known), names))

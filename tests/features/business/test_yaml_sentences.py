@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
 from datetime import date, time
+from random import Random
 from typing import Any, Literal
 
 import pytest
+import yaml
 from pydantic import AwareDatetime, Field, ValidationError
 from pydantic_core import PydanticCustomError, _pydantic_core
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
+from features.business.vocabulary import VOCABULARY
 from features.business.yaml_file import Days, Frozen, Name, load_yaml, refused_by
+from features.business.yaml_mistakes import STAND_IN
 from features.business.yaml_nodes import YamlFile
 from features.errors import InvalidDomain
 from training.params import TrainingParams
@@ -187,3 +193,50 @@ def test_values_of_their_kind_are_read(opening):
     assert (read.begin, read.day, read.cost) == (time(21), date(2026, 3, 1), 3.0)
     assert (read.open, read.either, read.note) == (False, True, "no")
     assert read.payload == {"a": False, "b": [1.5, None, "x"]}
+
+
+ODD: tuple[Any, ...] = (
+    *(None, True, -1, float("nan"), 10**30, "", "A b", [], {}, [None], {"a": {"b": [1]}}, {1: 2}),
+    *(date(2026, 1, 1), b"x", {"x"}, "{{ x", "churn >", "\U0001f642", "x" * 5000, [1, "a", None]),
+)
+
+
+def places_in(content: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    parts = content.items() if isinstance(content, dict) else enumerate(content)
+    for part, inner in parts:
+        yield (*where, part)
+        if isinstance(inner, dict | list):
+            yield from places_in(inner, (*where, part))
+
+
+@pytest.mark.parametrize(
+    ("source", "model"),
+    [("grocery.yaml", Domain), ("world.yaml", Domain), ("grocery.actions.yaml", Catalog)],
+)
+def test_a_file_with_odd_values_anywhere_is_read_or_refused_in_our_words(tmp_path, source, model):
+    draw, path = Random(7), tmp_path / "x.yaml"
+    whole = yaml.safe_load((VOCABULARY.parent / source).read_text(encoding="utf-8"))
+    refused = 0
+    for _ in range(60):
+        content = deepcopy(whole)
+        for _ in range(draw.choice([1, 1, 3])):
+            *above, last = draw.choice(list(places_in(content)))
+            around = content
+            for part in above:
+                around = around[part]
+            if draw.random() < 0.6:
+                around[last] = deepcopy(draw.choice(ODD))
+            elif isinstance(around, dict) and draw.random() < 0.5:
+                around[f"{last}x"] = around.pop(last)
+            else:
+                del around[last]
+        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        try:
+            load_yaml(path, model)
+        except InvalidDomain as error:
+            refused += 1
+            said = str(error).replace(str(path), "x")
+            assert not [words for words in THEIRS if words in said.casefold()], said
+            assert all(line.startswith("x, line ") for line in said.splitlines()[:-1]), said
+            assert STAND_IN not in said
+    assert refused > 30
