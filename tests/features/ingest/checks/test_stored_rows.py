@@ -50,6 +50,7 @@ def test_a_second_decision_with_an_id_is_named(folder, load, rows, changed, said
     assert rows(tables.decisions, "action_id") == [("discount",)]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_two_purchases_after_one_offer_need_ids_of_their_own(folder, load, rows):
     second = OUTCOME | {"value": 25.0, "occurred_at": LATER}
     told = {"decisions": _frame(DECISION), "outcomes": _frame(OUTCOME, second)}
@@ -65,6 +66,7 @@ def test_two_purchases_after_one_offer_need_ids_of_their_own(folder, load, rows)
     assert (25.0,) in rows(tables.outcomes, "value")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_a_row_that_is_there_as_it_is_sent_is_not_left_out(folder, load):
     told = {"decisions": _frame(DECISION, DECISION), "outcomes": _frame(OUTCOME, OUTCOME)}
     assert [(one.added, one.refused) for one in load(folder(told))] == [(1, 0), (1, 0)]
