@@ -18,6 +18,7 @@ from features.masking import masked_value
 
 PACKAGE = Path(__file__).resolve().parent
 GROCERY = PACKAGE / "domains" / "grocery.yaml"
+REQUESTS_PER_S = 1_000.0  # more than twice what a worker can do
 
 
 def _never(text: object) -> object:
@@ -67,6 +68,8 @@ class Settings(BaseModel):
     """`NBA_ORIGINS`: origins of web pages that may call, with commas between them."""
     key: str = Field("", repr=False)
     """`NBA_KEY`: the key with which commands of `nba` call a server."""
+    requests_per_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = REQUESTS_PER_S
+    """`NBA_REQUESTS_PER_S`: requests of one key in a second, which the workers share."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """`NBA_WORKERS`: server processes."""
     learner: bool = True

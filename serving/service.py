@@ -28,17 +28,18 @@ from features.errors import (
     IdentityUnknown,
     InvalidData,
     InvalidRequest,
-    LedgerDown,
     NbaError,
     NotRepeatable,
     NotVisible,
-    Overloaded,
 )
 from features.private_files import protect_process
 from features.settings import load_settings
 from serving.access.browsers import BrowserMiddleware
+from serving.access.connections import bound_connections
 from serving.access.gate import AccessControl, AccessMiddleware
+from serving.access.load_shedding import LoadShedding
 from serving.access.scopes import KeyScope, requires, scopes_of
+from serving.access.traffic_metrics import TrafficMetrics
 from serving.contract.customers import (
     AttributesAnswer,
     AttributesRequest,
@@ -65,13 +66,7 @@ from serving.contract.lift import LiftRequest, LiftView
 from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
 from serving.contract.statuses import STATUSES
 from serving.server import monitoring
-from serving.server.middleware import (
-    RETRY_AFTER_S,
-    ErrorMiddleware,
-    QuietRefusals,
-    ReadyzAnswer,
-    send_sentence,
-)
+from serving.server.middleware import ErrorMiddleware, QuietRefusals, ReadyzAnswer, send_sentence
 from serving.server.openapi import client_schema, describe, refuses, status_of
 
 protect_process()
@@ -86,8 +81,7 @@ def _errors_as_http() -> Iterator[None]:
     except NbaError as error:
         status = status_of(type(error), STATUSES)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            again_s = RETRY_AFTER_S if isinstance(error, Overloaded | LedgerDown) else None
-            send_sentence(str(error), again_s)
+            send_sentence(str(error))
         raise BentoMLException(str(error), error_code=status) from error
     except ValidationError as error:  # our fault, not the caller's: BentoML would answer 400
         raise RuntimeError("the service made an answer that breaks its own type") from error
@@ -97,6 +91,7 @@ def _errors_as_http() -> Iterator[None]:
     name="next_best_action",
     workers=settings.workers,
     traffic={"timeout": 10},
+    metrics={"enabled": False},  # ours have fewer labels
     logging={"access": {"enabled": False}},
     http={"host": settings.host},  # of `bentoml serve` without --host
 )
@@ -275,7 +270,7 @@ class NextBestAction:
 
 
 _readiness = ReadyzAnswer()
-_access = AccessControl(settings.origins)
+_access = AccessControl(settings.origins, settings.requests_per_s / settings.workers)
 
 
 # Made at the first request of each: nobody may ever ask.
@@ -285,10 +280,13 @@ _DOCUMENTS = {
 }
 _PAGES = StaticFiles(directory=Path(__file__).with_name("console"), html=True)
 NextBestAction.mount_asgi_app(_PAGES, "/console", "console")  # type: ignore[attr-defined]
+_scopes, _shedding = scopes_of(NextBestAction), LoadShedding()
+bound_connections(_shedding, _scopes)
 # The first one is the outermost.
 for middleware, given in (
+    (TrafficMetrics, {"paths": _scopes}),
     (BrowserMiddleware, {"origins": settings.origins}),
-    (AccessMiddleware, {"control": _access, "scopes": scopes_of(NextBestAction)}),
-    (ErrorMiddleware, {"readiness": _readiness, "documents": _DOCUMENTS}),
+    (AccessMiddleware, {"control": _access, "scopes": _scopes}),
+    (ErrorMiddleware, {"readiness": _readiness, "documents": _DOCUMENTS, "shedding": _shedding}),
 ):
     NextBestAction.add_asgi_middleware(middleware, **given)  # type: ignore[attr-defined]

@@ -11,13 +11,22 @@ from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 
-from features.clock import utc_now
+from features.clock import monotonic_s, utc_now
 from features.errors import LedgerDown, NbaError, Overloaded, quoted
 from features.ledger.ledger import Ledger
+from features.settings import REQUESTS_PER_S
 from serving.access.access_log import NO_KEY, Access, append_access, set_status
 from serving.access.addresses import arrives_at_loopback, host_of, names_this_machine
 from serving.access.asgi import App, Connection, Message, Receive, Send, header, send_json
 from serving.access.keys import Key, KeyRing, read_keys
+from serving.access.load_shedding import RETRY_AFTER_S
+from serving.access.rate_limits import (
+    FAILURES_PER_S,
+    RateLimits,
+    retry_after,
+    too_many_failures,
+    too_many_of,
+)
 from serving.access.scopes import ANY_KEY, LOGGED, OPEN, PROBES, KeyScope, Need, need_of
 
 _GRANTED = "nba.scopes"  # key of an ASGI connection: the scopes that its request has
@@ -27,17 +36,23 @@ HOW = "Send 'Authorization: Bearer KEY'; 'nba keys add' makes a key."
 
 
 class AccessControl:
-    """The keys that a server process knows, and the ledger of its access log.
+    """The keys that a server process knows, their rate limits, and the ledger of its access log.
 
     Parameters
     ----------
     origins
         Origins of web pages that may call. Without keys, `Host` may also be one of their hosts.
+    requests_per_s
+        Requests of one key in a second that this process answers.
     """
 
-    def __init__(self, origins: Collection[str] = ()) -> None:
+    def __init__(
+        self, origins: Collection[str] = (), requests_per_s: float = REQUESTS_PER_S
+    ) -> None:
         self.keys = KeyRing()
         self.hosts = frozenset(host_of(origin.partition("://")[2]) for origin in origins)
+        self.limits = RateLimits(requests_per_s)
+        self.failures = RateLimits(FAILURES_PER_S)
         self._ledger: Ledger | None = None
 
     @property
@@ -107,7 +122,9 @@ class AccessMiddleware:
             if here and not known and connection["path"] not in PROBES:
                 await _refuse(send, HTTPStatus.FORBIDDEN, _other_host(connection))
                 return
-        if need != OPEN and not (key or connection[_GRANTED]):
+        if need != OPEN and keys and (again := self._limit(key)):
+            await _refuse(send, HTTPStatus.TOO_MANY_REQUESTS, *again)
+        elif need != OPEN and not (key or connection[_GRANTED]):
             await _refuse(send, HTTPStatus.UNAUTHORIZED, _no_key(connection, bool(keys)), _ASK)
         elif need not in (OPEN, ANY_KEY) and need not in connection[_GRANTED]:
             await _refuse(send, HTTPStatus.FORBIDDEN, _other_scope(connection, key, need))
@@ -115,6 +132,15 @@ class AccessMiddleware:
             await self._logged(connection, receive, send, key)
         else:
             await self._app(connection, receive, send)
+
+    def _limit(self, key: Key | None) -> tuple[str, list[tuple[bytes, bytes]]] | None:
+        """Return the sentence and the header of a refusal, if the key has sent too much."""
+        limits = self._control.limits if key else self._control.failures
+        wait_s = limits.wait_s(key.key_id if key else NO_KEY, monotonic_s())
+        if not wait_s:
+            return None
+        said = too_many_of(key.name, limits.per_s, wait_s) if key else too_many_failures()
+        return said, retry_after(wait_s)
 
     async def _logged(
         self, connection: Connection, receive: Receive, send: Send, key: Key | None
@@ -125,7 +151,8 @@ class AccessMiddleware:
         try:
             serial = await ledger.write(partial(append_access, access=access))
         except (LedgerDown, Overloaded) as error:
-            await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+            again = retry_after(RETRY_AFTER_S)
+            await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, str(error), again)
             return
 
         async def note_status(message: Message) -> None:

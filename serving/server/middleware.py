@@ -7,28 +7,27 @@ names what is missing.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
-from features.errors import Overloaded, quoted, truncated
+from features.clock import monotonic_s
+from features.errors import quoted, truncated
 from serving.access.asgi import App, Connection, Message, Receive, Send, header, send_json
 from serving.access.bodies import refused_content, refused_depth
+from serving.access.connections import refuse_busy
 from serving.access.gate import may
+from serving.access.load_shedding import RETRY_AFTER_S, LoadShedding
 from serving.access.scopes import KeyScope
+from serving.access.traffic_metrics import answer_metrics
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-# Requests that one worker answers at a time. A worker makes some 450 decisions a second, so the
-# last one of them waits for 2 s, well below the timeout of 10 s. Without a bound an overload makes
-# every request time out, and those that time out after they were written are sent again.
-# BentoML's `max_concurrency` would count the console's files and slow bodies, too, and say neither
-# what happened nor when to come back.
-MAX_REQUESTS = 1_000
-RETRY_AFTER_S = 1
+BODY_S = 8.0  # for the whole body to come; the timeout of a request is 10 s
 API_PAGE = "/console/api.html"  # answered at '/'
 # BentoML's own pages and their parts, which ask other hosts; and our page at another address.
 UNSERVED = ("/static_content", "/assets", API_PAGE)
@@ -38,28 +37,19 @@ REFUSED: Mapping[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The body is not JSON, nested too deep, or not of this route.",
     HTTPStatus.UNAUTHORIZED: "No key was sent, or one that is unknown or revoked.",
     HTTPStatus.FORBIDDEN: "The key has another scope, or a page of another origin asks.",
+    HTTPStatus.REQUEST_TIMEOUT: f"The body did not come within {BODY_S:g} s.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"The body is larger than {MAX_BODY_BYTES:,} bytes.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not application/json, or compressed.",
+    HTTPStatus.TOO_MANY_REQUESTS: "The key sent too much in a second; see `Retry-After`.",
 }
 # Sentences for the caller about a failure of ours (5xx); BentoML would send a stock phrase.
-_failures: ContextVar[list[_Failure]] = ContextVar("failures")
+_failures: ContextVar[list[str]] = ContextVar("failures")
+_AGAIN = (b"retry-after", str(RETRY_AFTER_S).encode())  # of each 503
 
 
-class _Failure(NamedTuple):
-    """A failure of ours: a sentence, and the seconds after which the caller may try again."""
-
-    sentence: str
-    retry_after_s: int | None
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        again = self.retry_after_s
-        return [] if again is None else [(b"retry-after", str(again).encode())]
-
-
-def send_sentence(sentence: str, retry_after_s: int | None = None) -> None:
+def send_sentence(sentence: str) -> None:
     """Answer the current request with this sentence, if its status is an error."""
-    _failures.get([]).append(_Failure(sentence, retry_after_s))
+    _failures.get([]).append(sentence)
 
 
 class ClientGone(Exception):
@@ -86,6 +76,8 @@ class ErrorMiddleware:
         Returns the status code and the body of `/readyz`.
     documents
         Each returns the body of a path, such as `/docs.json`.
+    shedding
+        Bounds the requests that are in the worker.
     """
 
     def __init__(
@@ -93,17 +85,20 @@ class ErrorMiddleware:
         app: App,
         readiness: Callable[[], tuple[int, dict[str, Any]]],
         documents: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
+        shedding: LoadShedding | None = None,
     ) -> None:
         self._app = app
         self._readiness = readiness
         self._documents = documents or {}
-        self._answering = 0  # requests whose body has come
+        self._shedding = shedding or LoadShedding()
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
         if connection["type"] != "http":
             await self._app(connection, receive, send)
         elif connection["path"].startswith("/v1/"):
             await self._api(connection, receive, send)
+        elif connection["path"] == "/metrics":
+            await answer_metrics(connection, send)
         elif connection["method"] not in ("GET", "HEAD"):
             await self._app(connection, receive, _ErrorForm(send, [], connection).send)
         elif connection["path"] == "/readyz":
@@ -128,25 +123,30 @@ class ErrorMiddleware:
         if re.fullmatch(r"[0-9]+", announced) and int(announced[:20]) > MAX_BODY_BYTES:
             await send_json(send, 413, _too_large())
             return
+        path = connection["path"]
+        if self._shedding.is_full(path, monotonic_s()):  # before the body is read
+            await refuse_busy(connection, receive, send)
+            return
         try:
-            body = await _read(receive)
+            async with asyncio.timeout(BODY_S):
+                body = await _read(receive)
         except ClientGone:
+            return
+        except TimeoutError:
+            await send_json(send, 408, _too_slow(), [(b"connection", b"close")])
             return
         if body is None:
             await send_json(send, 413, _too_large())
-            return
-        if too_deep := refused_depth(body):
+        elif too_deep := refused_depth(body):
             await send_json(send, 400, {"error": str(too_deep)})
-            return
-        if self._answering >= MAX_REQUESTS:
-            refusal = _Failure(str(_too_many()), RETRY_AFTER_S)
-            await send_json(send, 503, {"error": refusal.sentence}, refusal.headers)
-            return
-        self._answering += 1
-        try:
-            await self._pass_on(connection, body, receive, send)
-        finally:
-            self._answering -= 1
+        elif self._shedding.is_full(path, monotonic_s()):
+            await refuse_busy(connection, receive, send)
+        else:
+            await self._shedding.begin(path, monotonic_s())
+            try:
+                await self._pass_on(connection, body, receive, send)
+            finally:
+                self._shedding.end(path, monotonic_s())
 
     async def _pass_on(
         self, connection: Connection, body: bytes, receive: Receive, send: Send
@@ -156,7 +156,7 @@ class ErrorMiddleware:
         async def repeat() -> Message:
             return whole.pop() if whole else await receive()
 
-        failures: list[_Failure] = []
+        failures: list[str] = []
         _failures.set(failures)
         await self._app(connection, repeat, _ErrorForm(send, failures, connection).send)
 
@@ -180,7 +180,7 @@ async def _read(receive: Receive) -> bytes | None:
 class _ErrorForm:
     """Sends good answers on as they come; collects an error and sends it in one form."""
 
-    def __init__(self, send: Send, failures: list[_Failure], connection: Connection) -> None:
+    def __init__(self, send: Send, failures: list[str], connection: Connection) -> None:
         self._send = send
         self._failures = failures
         self._connection = connection
@@ -197,11 +197,10 @@ class _ErrorForm:
             if not message.get("more_body", False):
                 status, allowed = self._start["status"], header(self._start, b"allow")
                 more = [(b"allow", allowed.encode())] if allowed else []
-                if self._failures:
-                    content = {"error": self._failures[0].sentence}
-                    more += self._failures[0].headers
-                else:
-                    content = error_form(self._body)
+                if status == HTTPStatus.SERVICE_UNAVAILABLE:
+                    more.append(_AGAIN)
+                said = self._failures
+                content = {"error": said[0]} if said else error_form(self._body)
                 if content["error"] in NO_ROUTE:
                     content["error"] = _no_route(self._connection, allowed)
                 await send_json(self._send, status, content, more)
@@ -249,12 +248,8 @@ def _detail(detail: Any) -> str:
     return f"{field}: {message[:1].lower()}{message[1:]}. Correct it and send it again."
 
 
-def _too_many() -> Overloaded:
-    return Overloaded(
-        f"{MAX_REQUESTS:,} requests are being answered by this worker; nothing was done.",
-        expected="fewer at a time",
-        remedy=f"Send the same again after {RETRY_AFTER_S} s, or start more workers.",
-    )
+def _too_slow() -> dict[str, str]:
+    return {"error": f"The body did not come within {BODY_S:g} s. Send the same again, faster."}
 
 
 def _too_large() -> dict[str, str]:

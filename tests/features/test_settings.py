@@ -54,6 +54,7 @@ def test_a_catalogue_that_is_named_need_not_stand_beside_its_domain():
     [
         ("NBA_PORT", "8080", "port", 8080),
         ("NBA_WORKERS", "2", "workers", 2),
+        ("NBA_REQUESTS_PER_S", "250", "requests_per_s", 250.0),
         ("NBA_LEARNER", "0", "learner", False),
         ("NBA_LEARN_EVERY_S", "0.25", "learn_every_s", 0.25),
         ("NBA_MODELS_EVERY_S", "60", "models_every_s", 60.0),
@@ -90,6 +91,8 @@ def test_the_environment_of_the_process_is_read_if_none_is_given(monkeypatch):
         ("NBA_PORT", "65536"),
         ("NBA_PORT", "web"),
         ("NBA_WORKERS", "0"),
+        ("NBA_REQUESTS_PER_S", "0.5"),
+        ("NBA_REQUESTS_PER_S", "inf"),
         ("NBA_WORKERS", "65"),
         ("NBA_WORKERS", "1.5"),
         ("NBA_LEARNER", "perhaps"),

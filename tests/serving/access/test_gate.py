@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from features.errors import LedgerDown
+from features.errors import LedgerDown, Overloaded
+from serving.access import gate
 from serving.access.access_log import read_accesses
 from serving.access.gate import (
     AccessControl,
@@ -203,3 +204,58 @@ def test_with_keys_host_is_not_looked_at(call, control, ledger, now):
     headers = [(b"host", b"nba.example.org"), (b"authorization", f"Bearer {token}".encode())]
     assert call("/v1/decide", headers=headers)[0] == 200
     assert call("/console/", headers=headers[:1])[0] == 200
+
+
+# Rate limits -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow_clock(monkeypatch):
+    """A clock that stands still until a test sets it."""
+    times = [100.0]
+    monkeypatch.setattr(gate, "monotonic_s", lambda: times[0])
+    return times
+
+
+def test_a_key_that_sends_too_much_is_refused_until_its_bucket_fills(ledger, now, slow_clock):
+    tokens = [add_key(ledger, name, list(KeyScope), now) for name in ("shop", "desk")]
+    control = AccessControl(requests_per_s=3)
+    control.open(ledger)
+    call = Caller(control)
+    assert [call("/v1/decide", tokens[0])[0] for _ in range(4)] == [200, 200, 200, 429]
+    status, sentence, headers = call("/v1/customer", tokens[0])
+    assert (status, headers[b"retry-after"]) == (429, b"1")
+    assert sentence.startswith("The key 'shop' sent too many requests")
+    assert "at most 3 a second" in sentence
+    assert call("/v1/decide", tokens[1])[0] == 200  # another key
+    assert call("/livez", tokens[0])[0] == 200
+    slow_clock[0] += 0.34
+    assert [call("/v1/decide", tokens[0])[0] for _ in range(2)] == [200, 429]
+
+
+def test_wrong_keys_are_slowed_down_and_right_ones_are_not(ledger, now, slow_clock):
+    token = add_key(ledger, "shop", list(KeyScope), now)
+    control = AccessControl()
+    control.open(ledger)
+    call = Caller(control)
+    found = [call("/v1/decide", f"nba_wrong{number}")[0] for number in range(103)]
+    assert found == [401] * 100 + [429] * 3
+    status, sentence, headers = call("/v1/decide")
+    assert (status, headers[b"retry-after"]) == (429, b"1")
+    assert "'Authorization: Bearer KEY'" in sentence
+    assert call("/v1/decide", token)[0] == 200
+    slow_clock[0] += 1
+    assert call("/v1/decide", "nba_wrong")[0] == 401
+
+
+def test_without_any_key_no_request_is_counted(call, slow_clock):
+    assert {call("/v1/decide")[0] for _ in range(1_200)} == {200}
+
+
+def test_an_access_log_that_is_overloaded_says_when_to_come_back(call, control, monkeypatch):
+    async def full(*_: Any) -> None:
+        raise Overloaded("The ledger is full.", expected="less", remedy="Wait.")
+
+    monkeypatch.setattr(control.ledger, "write", full)
+    status, _, headers = call("/v1/forget")
+    assert (status, headers[b"retry-after"]) == (503, b"1")

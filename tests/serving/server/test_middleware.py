@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from serving.access.load_shedding import LoadShedding
 from serving.access.scopes import KeyScope
 from serving.contract.decisions import DecideRequest
 from serving.contract.events import OutcomeRequest
@@ -258,7 +259,7 @@ def test_an_error_in_a_list_is_flattened():
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("path", ["/metrics", "/docs.json", "/v2/decide"])
+@pytest.mark.parametrize("path", ["/healthz", "/docs.json", "/v2/decide"])
 def test_errors_of_other_paths_have_the_same_form_and_good_answers_are_untouched(path, method):
     asked = {"path": path, "method": method, "headers": ((b"content-type", b"text/plain"),)}
     answer = call(App(500, (b"[1]",)), **asked)
@@ -492,77 +493,117 @@ def test_half_a_request_reaches_nobody():
     assert app.bodies == []
 
 
+def test_the_metrics_are_answered_here_and_not_by_bentoml():
+    app = App(404)
+    answer = call(app, path="/metrics", method="GET")
+    assert answer.status == 200 and b"bentoml_service_request_total" in answer.body
+    assert app.bodies == []
+
+
 # Too many requests -----------------------------------------------------------------------------
 
 
-def test_a_request_too_many_is_refused_with_the_time_to_come_back(monkeypatch):
-    monkeypatch.setattr(middleware, "MAX_REQUESTS", 2)
-    answers: list[Answer] = []
+class Room(LoadShedding):
+    """Takes on so many requests at a time."""
 
-    async def story() -> None:
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def is_full(self, path: str, now_s: float) -> bool:
+        return self._inside >= self._most
+
+
+class Callers:
+    """Send requests at the same time through one middleware."""
+
+    def __init__(self, app: Any, most: int) -> None:
+        self._border = ErrorMiddleware(app, ready, shedding=Room(most))
+
+    async def ask(self, *parts: bytes | asyncio.Future[bytes]) -> Answer:
+        waiting, sent = list(parts or (b"{}",)), list[dict[str, Any]]()
+
+        async def receive() -> dict[str, Any]:
+            part = waiting.pop(0)
+            body = part if isinstance(part, bytes) else await part
+            return {"type": "http.request", "body": body, "more_body": bool(waiting)}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(dict(message))
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": [JSON]}
+        await self._border(scope, receive, send)
+        return Answer(sent)
+
+
+def test_a_request_too_many_is_refused_with_the_time_to_come_back():
+    async def story() -> list[Answer]:
         go = asyncio.Event()
 
         async def app(scope: Any, receive: Callable, send: Callable) -> None:
             await go.wait()
             await App()(scope, receive, send)
 
-        async def ask() -> None:
-            sent: list[dict[str, Any]] = []
-
-            async def receive() -> dict[str, Any]:
-                return {"type": "http.request", "body": b"{}"}
-
-            async def send(message: dict[str, Any]) -> None:
-                sent.append(dict(message))
-
-            await border({**scope}, receive, send)
-            answers.append(Answer(sent))
-
-        border = ErrorMiddleware(app, ready)
-        scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": [JSON]}
-        waiting = [asyncio.create_task(ask()) for _ in range(2)]
+        callers = Callers(app, 2)
+        waiting = [asyncio.create_task(callers.ask()) for _ in range(2)]
         await asyncio.sleep(0)  # they begin; no time passes
-        await ask()
+        refused = await callers.ask()
         go.set()
-        await asyncio.gather(*waiting)
-        await ask()  # there is room again
+        return [refused, *await asyncio.gather(*waiting), await callers.ask()]
 
-    asyncio.run(story())
+    answers = asyncio.run(story())
     assert [answer.status for answer in answers] == [503, 200, 200, 200]
     assert answers[0].headers[b"retry-after"] == b"1"
-    assert answers[0].json["error"].startswith("2 requests are being answered by this worker")
+    assert answers[0].json["error"].startswith("This worker has taken on what it can answer soon;")
 
 
-def test_a_slow_body_takes_no_place_of_another_request(monkeypatch):
-    monkeypatch.setattr(middleware, "MAX_REQUESTS", 1)
+def test_a_full_worker_refuses_before_it_reads_the_body():
+    async def story() -> Answer:
+        return await Callers(App(), 0).ask(asyncio.get_running_loop().create_future())
 
-    async def story() -> int:
-        async def never() -> dict[str, Any]:
-            return await asyncio.Future()
+    assert asyncio.run(story()).status == 503
 
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"{}"}
 
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(dict(message))
+def test_a_slow_body_takes_no_place_of_another_request_and_finds_none_if_all_are_taken():
+    async def story() -> list[int]:
+        go = asyncio.Event()
 
-        sent: list[dict[str, Any]] = []
-        border = ErrorMiddleware(App(), ready)
-        scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": [JSON]}
-        slow = asyncio.create_task(border({**scope}, never, send))
+        async def app(scope: Any, receive: Callable, send: Callable) -> None:
+            await go.wait()
+            await App()(scope, receive, send)
+
+        callers, rest = Callers(app, 1), asyncio.get_running_loop().create_future()
+        slow = asyncio.create_task(callers.ask(b"{", rest))
         await asyncio.sleep(0)
-        await border({**scope}, receive, send)
-        slow.cancel()
-        return Answer(sent).status
+        other = asyncio.create_task(callers.ask())
+        await asyncio.sleep(0)
+        rest.set_result(b"}")
+        late = await slow
+        go.set()
+        return [late.status, (await other).status]
 
-    assert asyncio.run(story()) == 200
+    assert asyncio.run(story()) == [503, 200]
 
 
-def test_a_failure_of_ours_may_say_when_to_come_back():
+def test_a_body_that_does_not_come_is_refused_and_the_connection_closed(monkeypatch):
+    monkeypatch.setattr(middleware, "BODY_S", 0.01)
+    app = App()
+
+    async def story() -> Answer:
+        return await Callers(app, 1).ask(b"{", asyncio.get_running_loop().create_future())
+
+    answer = asyncio.run(story())
+    assert (answer.status, answer.headers[b"connection"]) == (408, b"close")
+    assert answer.json["error"].startswith("The body did not come within 0.01 s.")
+    assert app.bodies == []
+
+
+def test_each_503_says_when_to_come_back():
     async def app(scope: Any, receive: Callable, send: Callable) -> None:
-        send_sentence("Too much.", 3)
+        send_sentence("Too much.")
         await App(status=503)(scope, receive, send)
 
     answer = call(app)
     assert (answer.status, answer.json) == (503, {"error": "Too much."})
-    assert answer.headers[b"retry-after"] == b"3"
+    assert answer.headers[b"retry-after"] == b"1"
+    assert b"retry-after" not in call(App(status=500)).headers

@@ -14,14 +14,16 @@ from pathlib import Path
 import pytest
 
 from features.ledger.writer_queue import WriterQueue
-from serving.server.middleware import MAX_REQUESTS
+from serving.access.load_shedding import FEWEST, WAIT_S
+from serving.access.throughput import FIRST_PER_S
 from tests.conftest import Built
 from tests.server import Server, running
 from tests.serving.test_service import copied, decide
 
 pytestmark = pytest.mark.server
 
-MORE = 50  # requests beyond those that a worker answers at a time
+ASKED, MOST = 600, round(FIRST_PER_S * WAIT_S)  # at once; taken on by a worker that was idle
+MADE_UP = 300  # paths
 UNKNOWN = {"decision_id": "none", "outcome": "accepted"}
 
 
@@ -64,8 +66,7 @@ def test_beyond_its_bound_a_worker_refuses_at_once_and_does_the_rest(server, hom
     async def story() -> list[tuple[int, dict[str, str]]]:
         with locked(home[0] / "ledger.db"):
             asked = [
-                asyncio.create_task(ask(server.port, "/v1/outcomes", UNKNOWN))
-                for _ in range(MAX_REQUESTS + MORE)
+                asyncio.create_task(ask(server.port, "/v1/outcomes", UNKNOWN)) for _ in range(ASKED)
             ]
             refused = 0
             async with asyncio.timeout(9):
@@ -73,14 +74,38 @@ def test_beyond_its_bound_a_worker_refuses_at_once_and_does_the_rest(server, hom
                     status, headers = await done
                     assert (status, headers.get("retry-after")) == (503, "1")
                     refused += 1
-                    if refused == MORE:
+                    if refused == ASKED - MOST:
                         break
             alive, _ = await asyncio.to_thread(server.again().get, "/livez")
             assert alive == 200
         return await asyncio.gather(*asked)
 
     statuses = [status for status, _ in asyncio.run(story())]
-    assert (statuses.count(503), statuses.count(404)) == (MORE, MAX_REQUESTS)
+    assert set(statuses) == {503, 404}
+    assert FEWEST <= statuses.count(404) <= MOST
+
+
+def test_made_up_paths_are_one_label_of_the_metrics(server):
+    def series() -> list[str]:
+        status, text = server.get("/metrics")
+        assert status == 200
+        return [one.rsplit(" ", 1)[0] for one in text.splitlines() if not one.startswith("#")]
+
+    def count() -> float:
+        counted = [
+            float(one.rsplit(" ", 1)[1])
+            for one in server.get("/metrics")[1].splitlines()
+            if one.startswith('bentoml_service_request_total{endpoint="other"')
+        ]
+        return sum(counted)
+
+    assert server.get("/v1/made-up")[0] == server.get("/made-up")[0] == 404
+    series()  # from now on `/metrics` is counted, too
+    before, counted = series(), count()
+    for number in range(MADE_UP):
+        server.get(f"/made-up/{number}")
+    assert set(series()) == set(before)
+    assert count() == counted + MADE_UP
 
 
 def test_a_decision_whose_caller_timed_out_is_not_written_later(server, home):
