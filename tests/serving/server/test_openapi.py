@@ -85,7 +85,7 @@ class Small:
 
 SMALL = describe(Small, STATUSES)
 TOLD = "Take an outcome.\n\nNeeds a key with the scope `write`."
-EVERY_ROUTE = {"200", "400", "401", "403", "413", "415", "504"}
+EVERY_ROUTE = {"200", "400", "401", "403", "408", "413", "415", "429", "504"}
 
 
 def test_a_route_is_told_with_what_it_takes_and_what_it_answers():
@@ -105,8 +105,10 @@ def test_a_route_may_answer_what_its_errors_are_answered_with_and_what_every_rou
         "401",
         "403",
         "404",
+        "408",
         "413",
         "415",
+        "429",
         "504",
     }
     assert set(answers("/v1/quiet", SMALL)) == EVERY_ROUTE
