@@ -83,13 +83,14 @@ class Attribute(Frozen):
     def _categories_list_their_values(self) -> Self:
         if (self.type == "category") != bool(self.values):
             raise ValueError("values: some for type category, none for another type")
-        mistakes = Mistakes()
+        mistakes, before = Mistakes(), set[str]()
         for index, value in enumerate(self.values):
             if not value.strip():
                 expected = "a text; an empty cell of a table says that the value is unknown"
                 mistakes.add(("values", index), expected, "Delete it.")
-            elif value in self.values[:index]:
+            elif value in before:
                 mistakes.add(("values", index), "each value once", "Delete one of the two.")
+            before.add(value)
         mistakes.refuse()
         return self
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from features.business.yaml_mistakes import listed, nearest
 from features.errors import InvalidDomain
 
 MAX_BYTES = 5_000_000
@@ -142,12 +142,12 @@ class _Counted:
         if anchor in self.sizes:
             return self.sizes[anchor]
         within = any(anchor == name for name, _ in self.open)
-        close = get_close_matches(anchor, self.sizes, n=1)
+        names = list(self.sizes)
         raise InvalidDomain(
             f"{self.path}, line {line}: *{anchor} "
             f"{'stands within the value that it names' if within else 'names nothing above it'}.",
-            expected=f"one of *{', *'.join(self.sizes)}" if self.sizes else "no alias",
-            remedy=f"Did you mean *{close[0]}?" if close else "Write out what is meant.",
+            expected=f"one of {listed(names)} after the *" if names else "no alias",
+            remedy=nearest([anchor], names) or "Write out what is meant.",
         )
 
     def _refuse(self, broken: bool, line: int, happened: str, most: int, unit: str) -> None:

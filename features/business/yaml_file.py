@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from itertools import islice
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from features.business.yaml_mistakes import Mistake, Where, listed, mistakes_in, nearest
+from features.business.yaml_mistakes import MAX_FOUND, Mistake, Where, listed, mistakes_in, nearest
 from features.business.yaml_nodes import JSON_VALUE, YamlFile
 from features.business.yaml_repair import Refused, Repairs, value_at
 from features.business.yaml_types import (
@@ -73,10 +74,11 @@ def load_yaml(path: Path, into: type[T], check: Callable[[T], object] | None = N
     refused = [Refused(one) for one in (*file.mistakes, *misread(into, file))]
     cause: ValueError | None = None
     for _ in range(ROUNDS):
+        refused = refused[:MAX_FOUND]
         found += [one.mistake for one in refused if not (one.told or repairs.explains(one))]
         # What has a predicate of its own is about keys that were left out when the file was read.
         made = [repairs.make(one.mistake.where) for one in refused if not one.mistake.happened]
-        if not all(made):
+        if not all(made) or len(found) >= MAX_FOUND:
             break
         try:
             read = into.model_validate(repairs.content)
@@ -106,8 +108,9 @@ def _invalid(path: Path, file: YamlFile, found: list[Mistake]) -> InvalidDomain:
     ]
     rest = len(ordered) - len(happened)
     more = f"\nFurther mistakes that are not shown: {rest}." if rest else ""
+    count = f"{len(ordered)} mistakes{' or more' if len(ordered) >= MAX_FOUND else ''}"
     return InvalidDomain(
-        "\n".join(sentences) + f"{more}\nThe file has {len(ordered)} mistakes.",
+        "\n".join(sentences) + f"{more}\nThe file has {count}.",
         expected="none",
         remedy="Correct these lines; nothing was changed.",
     )
@@ -144,16 +147,15 @@ def refused_by(model: type[BaseModel], file: YamlFile, error: ValueError) -> lis
     if not isinstance(error, ValidationError):
         return [Refused(_placed(one, file)) for one in mistakes_in(error)]
     found: dict[Mistake, Refused] = {}
-    for detail in error.errors(include_url=False):
+    for detail in islice(error.errors(include_url=False, include_input=False), MAX_FOUND):
         found |= {one.mistake: one for one in _refused(model, file, detail)}
-    places = [one.where for one in found]
+    around = {one.where[:depth] for one in found for depth in range(len(one.where))}
     meant = {(*one.where[:-1], one.remedy) for one in found if one.remedy}
     refused = []
     for mistake, one in found.items():
         where = mistake.where
         # Each type of a union refuses a value: the one that comes furthest is the one meant.
-        further = any(other != where and other[: len(where)] == where for other in places)
-        if one.rule is not None or not further:
+        if one.rule is not None or where not in around:
             misspelled = where != () and (*where[:-1], nearest([str(where[-1])], [str(where[-1])]))
             told = misspelled in meant and not _is_there(file, where)
             # Of what a rule has put in, such as properties that are named after the currency.

@@ -20,10 +20,13 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import islice
 from typing import NamedTuple
 
 Where = tuple[str | int, ...]
+MAX_FOUND = 500  # mistakes of a file after which no further ones are looked for
 MAX_NAMES = 40  # that one sentence lists
+MAX_NEAR, MAX_NEAR_LENGTH = 2000, 200  # names that are compared, and characters of each
 STAND_IN = "stand_in"  # a name or a text in place of one that was refused, see `yaml_repair`
 
 
@@ -60,38 +63,39 @@ class Mistakes(ValueError):
     Attributes
     ----------
     found : list of Mistake
-        In the order in which they were found.
+        In the order in which they were found; at most `MAX_FOUND`.
     """
 
     def __init__(self, found: Iterable[Mistake] = ()) -> None:
         super().__init__()
-        self.found = list(found)
+        self.found = list(islice(found, MAX_FOUND))
 
     def __str__(self) -> str:
         return "; ".join(f"{'.'.join(map(str, one.where))}: {one.expected}" for one in self.found)
 
     def add(self, where: Where | str, expected: str, remedy: str = "") -> None:
         """Collect one mistake; ``where`` is a tuple, or keys joined by dots."""
-        self.found.append(Mistake(as_where(where), expected, remedy))
+        self._add(Mistake(as_where(where), expected, remedy))
 
     def unknown(self, where: Where | str, named: Iterable[str], known: Iterable[str]) -> None:
         """Collect the names in a list, or among keys, that are not known; does nothing if none."""
         known = list(known)
+        there = set(known)
         names = tuple(
             name
             for name in dict.fromkeys(named)
-            if name not in known and not name.startswith(STAND_IN)
+            if name not in there and not name.startswith(STAND_IN)
         )
         if names:
-            expected = f"{_of('some', known)}; not {', '.join(names)}"
-            self.found.append(Mistake(as_where(where), expected, nearest(names, known), names))
+            expected = f"{_of('some', known)}; not {listed(names)}"
+            self._add(Mistake(as_where(where), expected, nearest(names, known), names))
 
     def unknown_value(self, where: Where | str, named: str, known: Iterable[str]) -> None:
         """Collect a single name that is not known; does nothing if it is."""
         known = list(known)
         if named not in known:
             expected = _of("one", known)
-            self.found.append(Mistake(as_where(where), expected, nearest([named], known), (named,)))
+            self._add(Mistake(as_where(where), expected, nearest([named], known), (named,)))
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -99,7 +103,12 @@ class Mistakes(ValueError):
         try:
             yield
         except ValueError as error:
-            self.found += mistakes_in(error)
+            for one in mistakes_in(error):
+                self._add(one)
+
+    def _add(self, mistake: Mistake) -> None:
+        if len(self.found) < MAX_FOUND:
+            self.found.append(mistake)
 
     def refuse(self) -> None:
         """Raise the collection itself, if it holds a mistake."""
@@ -136,7 +145,8 @@ def _of(many: str, known: Collection[str]) -> str:
 
 def nearest(names: Iterable[str], known: Collection[str]) -> str:
     """Ask for the known name that is nearest to each unknown one; empty if none is near."""
-    by_folded = {name.casefold(): name for name in reversed(list(known))}
-    close = [get_close_matches(str(name).casefold(), by_folded, n=1) for name in names]
+    by_folded = {name.casefold(): name for name in list(known)[MAX_NEAR::-1]}
+    asked = [str(name).casefold()[:MAX_NEAR_LENGTH] for name in islice(names, MAX_NAMES)]
+    close = [get_close_matches(name, by_folded, n=1) for name in asked]
     meant = list(dict.fromkeys(by_folded[one[0]] for one in close if one))
     return f"Did you mean {' and '.join(map(repr, meant))}?" if meant else ""

@@ -65,6 +65,7 @@ class YamlFile:
             self._node = node
             self._probe: Any = yaml.constructor.SafeConstructor()
             self._seen: set[int] = set()
+            self._by_key: dict[int, dict[str, Any]] = {}
             self._check(node, ())
             self.content: dict[str, Any] = loader.construct_document(node)
         finally:
@@ -90,8 +91,8 @@ class YamlFile:
         line = node.start_mark.line + 1
         for part in where:
             if isinstance(node, yaml.MappingNode):
-                # The last one: keys that are merged by << stand before those of the mapping.
-                found = [pair for pair in node.value if pair[0].value == str(part)][-1:]
+                pair = self._pairs(node).get(str(part))
+                found = [pair] if pair else []
             elif isinstance(node, yaml.SequenceNode) and str(part).isdecimal():
                 found = [(item, item) for item in node.value[int(part) : int(part) + 1]]
             else:
@@ -100,6 +101,12 @@ class YamlFile:
                 return node, line, False
             line, node = found[0][0].start_mark.line + 1, found[0][1]
         return node, line, True
+
+    def _pairs(self, node: Any) -> dict[str, Any]:
+        if id(node) not in self._by_key:
+            # The last one counts: keys that are merged by << stand before those of the mapping.
+            self._by_key[id(node)] = {key.value: (key, value) for key, value in node.value}
+        return self._by_key[id(node)]
 
     def _check(self, node: yaml.Node, where: Where) -> None:
         if id(node) in self._seen:  # an alias: its value was checked where it is written

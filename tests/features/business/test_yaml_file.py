@@ -165,7 +165,7 @@ def test_what_is_not_yaml_is_named_with_its_line(write):
         (b"name: &a {b: *a}\n", r"line 1: \*a stands within the value that it names"),
         (
             b"a: &low 1\nname: *lov\n",
-            r"line 2: \*lov names nothing above it.* Did you mean \*low\?",
+            r"line 2: \*lov names nothing above it.* Did you mean 'low'\?",
         ),
         (b"name: x\n---\nname: y\n", "line 2: that line begins a second document"),
         (b"name: x\nshelves:\n\tlow: 1\n", "line 3: a tab indents the line"),

@@ -9,7 +9,7 @@ import pytest
 from features.business.catalog import Action, Catalog, check_against_domain
 from features.business.domain import Domain, EventType
 from features.business.yaml_file import MAX_SHOWN, load_yaml
-from features.business.yaml_mistakes import Mistake
+from features.business.yaml_mistakes import MAX_FOUND, Mistake
 from features.business.yaml_repair import STAND_IN, Refused, Repairs, value_at
 from features.errors import InvalidDomain
 from training.params import TrainingParams
@@ -196,3 +196,11 @@ def test_a_place_that_is_not_there_has_no_value():
     assert value_at({"a": [1, {"b": 2}]}, ("a", 1, "b")) == 2
     assert value_at({"a": [1]}, ("a", 5)) is None
     assert value_at({"a": 1}, ("a", "b")) is None
+
+
+def test_of_very_many_mistakes_only_the_first_are_looked_for(tmp_path):
+    text = DOMAIN + "".join(f"key{number}: 1\n" for number in range(2 * MAX_FOUND))
+    message = refuse(tmp_path / "domain.yaml", text, Domain)
+    assert message.count(".yaml, line ") == MAX_SHOWN
+    found = int(message.rpartition("The file has ")[2].partition(" mistakes or more.")[0])
+    assert MAX_FOUND <= found < 2 * MAX_FOUND
