@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import shutil
 from datetime import datetime
 
 import pandas as pd
@@ -24,10 +25,10 @@ AT = "2024-01-01T00:00:00Z"
 
 
 class Folder:
-    """A folder with tables, and a home of its own."""
+    """A folder with tables, and a home of its own for what is loaded."""
 
-    def __init__(self, path):
-        self.path, self.home = path / "tables", path / "home"
+    def __init__(self, path, empty_home):
+        self.path, self.home, self.empty_home = path / "tables", path / "home", empty_home
         self.path.mkdir()
 
     def put(self, name, content, encoding="utf-8"):
@@ -35,10 +36,16 @@ class Folder:
         (self.path / name).write_bytes(text)
 
     def load(self, *options):
+        if not self.home.exists():
+            shutil.copytree(self.empty_home, self.home)
         return nba_in_process(["load", str(self.path), *options], {"NBA_HOME": str(self.home)})
 
     def check(self, *options):
-        return self.load("--dry-run", *options)
+        """Check the tables only; nothing is written, so the empty home is that of all tests."""
+        home = self.home if self.home.exists() else self.empty_home
+        return nba_in_process(
+            ["load", str(self.path), "--dry-run", *options], {"NBA_HOME": str(home)}
+        )
 
     def rows(self, table, *names):
         ledger = Ledger(f"sqlite:///{self.home / 'ledger.db'}")
@@ -48,9 +55,16 @@ class Folder:
         return found
 
 
+@pytest.fixture(scope="module")
+def empty_home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("empty")
+    Ledger(f"sqlite:///{home / 'ledger.db'}").close()
+    return home
+
+
 @pytest.fixture
-def folder(tmp_path):
-    return Folder(tmp_path)
+def folder(tmp_path, empty_home):
+    return Folder(tmp_path, empty_home)
 
 
 def _first_line(done):
