@@ -23,7 +23,7 @@ from serving.catalog.compiled_catalog import load_catalog
 from tests import fast_mode
 from tests.commands import ROOT, nba, nba_in_process
 from tests.postgres import Postgres, find_binaries, postgresql
-from tests.server import Server, running
+from tests.server import Server, running, two_workers
 
 TOY, SHOP = Path(__file__).parent / "toy", Path(__file__).parent / "shop"
 TELCO, HELPDESK = "telco_customer_churn.csv.gz", "helpdesk.csv.gz"
@@ -45,13 +45,20 @@ FIRST_DAY = (
     "serving/access/test_bodies_http.py",
     "serving/server/test_without_models.py",
 )
-SHARING = dict.fromkeys(FIRST_DAY, "first_day_server")
+BUSY = ("serving/server/test_events.py", "serving/server/test_attributes.py")
+GROCER = ("serving/server/test_strangers.py", "serving/test_service.py")  # promotes other models
+SHARING = {
+    **dict.fromkeys(FIRST_DAY, "first_day_server"),
+    **dict.fromkeys(BUSY, "busy_server"),
+    **dict.fromkeys(GROCER, "grocer_server"),
+}
+FAST = {"NBA_LEARN_EVERY_S": "0.2", "NBA_MODELS_EVERY_S": "1"}  # of a server
 
 # The slowest files, in descending order of CPU time: were one of them left for the end, one of two
 # workers would be idle.
 SLOWEST = (
     "training/pipeline/test_two_other_businesses.py",  # meanwhile the other worker makes the grocer
-    "serving/test_service.py",
+    *GROCER,
     "serving/server/test_parity.py",
     "serving/policies/test_caps.py",
     *FIRST_DAY,
@@ -60,7 +67,7 @@ SLOWEST = (
     "features/ingest/test_merge_property.py",
     "training/bandit/test_contextual_bandit.py",
     "test_notebooks.py",
-    "serving/server/test_events.py",
+    *BUSY,
     "training/pipeline/test_train.py",
     "serving/policies/test_paced_days.py",
     "serving/audit/test_replay_http.py",
@@ -70,12 +77,11 @@ SLOWEST = (
     "serving/server/test_postgres.py",
     "features/datasets/test_point_in_time.py",
     "features/ingest/test_kiosk_property.py",
-    "serving/server/test_attributes.py",
     "serving/policies/test_leavers.py",
     "training/simulation/test_tournament.py",
     "serving/decide/test_choice.py",
     "serving/audit/test_evaluate_http.py",
-    "serving/server/test_strangers.py",
+    "serving/access/test_access_http.py",
     "serving/server/test_bento.py",
     "serving/cli/test_simulate_server.py",
     "serving/learn/test_process.py",
@@ -250,6 +256,47 @@ def first_day_server(
     env = {**first_day.env, "NBA_HOME": str(home), "NBA_MODELS_EVERY_S": "1"}
     env["NBA_ORIGINS"] = LISTED_ORIGIN
     with running(home, env) as started:
+        yield started
+
+
+def copied(made: Built, folder: Path) -> tuple[Path, dict[str, str]]:
+    """A home and an MLflow of one's own, so that no test meets what another one wrote."""
+    home, models = folder / "home", folder / "mlflow.db"
+    shutil.copytree(made.home, home)
+    theirs = Path(made.env["NBA_MLFLOW_URI"].removeprefix("sqlite:///"))
+    if theirs.exists():
+        shutil.copy(theirs, models)
+    own = {"NBA_HOME": str(home), "NBA_MLFLOW_URI": f"sqlite:///{models}"}
+    return home, {**made.env, **FAST, **own}
+
+
+@pytest.fixture(scope="session")
+def busy_home(
+    first_day: Built, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, str]]:
+    """The home of `busy_server`, and its settings."""
+    return copied(first_day, tmp_path_factory.mktemp("busy"))
+
+
+@pytest.fixture(scope="session")
+def busy_server(busy_home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
+    """The grocer's server before anything happened: two workers, shared by the files of `BUSY`."""
+    with two_workers(*busy_home) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def grocer_home(
+    grocer: Built, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, str]]:
+    """The home of `grocer_server`, and its settings."""
+    return copied(grocer, tmp_path_factory.mktemp("grocer-server"))
+
+
+@pytest.fixture(scope="session")
+def grocer_server(grocer_home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
+    """The grocer's server with data and models, shared by the files of `GROCER`."""
+    with running(*grocer_home) as started:
         yield started
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import sqlite3
 import threading
@@ -25,35 +24,22 @@ from features.ledger.ledger import Ledger
 from features.settings import load_settings
 from tests import planted
 from tests.commands import nba_in_process
-from tests.conftest import Built
+from tests.conftest import copied
 from tests.server import Server, free_port, ledger_of, metrics_of, running
 from training.pipeline.registry import CHAMPION, Registry
 
 pytestmark = pytest.mark.server
 MB = 2**20
-FAST = {"NBA_LEARN_EVERY_S": "0.2", "NBA_MODELS_EVERY_S": "1"}
-
-
-def copied(grocer: Built, folder: Path) -> tuple[Path, dict[str, str]]:
-    """A home and an MLflow of one's own, so that no test meets what another one wrote."""
-    home, models = folder / "home", folder / "mlflow.db"
-    shutil.copytree(grocer.home, home)
-    theirs = Path(grocer.env["NBA_MLFLOW_URI"].removeprefix("sqlite:///"))
-    if theirs.exists():
-        shutil.copy(theirs, models)
-    own = {"NBA_HOME": str(home), "NBA_MLFLOW_URI": f"sqlite:///{models}"}
-    return home, {**grocer.env, **FAST, **own}
 
 
 @pytest.fixture(scope="module")
-def home(grocer: Built, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    return copied(grocer, tmp_path_factory.mktemp("service"))
+def home(grocer_home: tuple[Path, dict[str, str]]) -> tuple[Path, dict[str, str]]:
+    return grocer_home
 
 
 @pytest.fixture(scope="module")
-def server(home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
-    with running(*home) as started:
-        yield started
+def server(grocer_server: Server) -> Server:
+    return grocer_server
 
 
 @pytest.fixture

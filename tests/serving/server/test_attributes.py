@@ -16,25 +16,23 @@ from features.business.domain import load_domain
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY
-from tests.conftest import Built
 from tests.parity import differences, frame_at, moments_of
-from tests.server import Server, ledger_of, two_workers
+from tests.server import Server, ledger_of
 from tests.serving.server.test_events import NAMES, event, read_by, send
-from tests.serving.test_service import copied, decide, rows
+from tests.serving.test_service import decide, rows
 
 pytestmark = pytest.mark.server
 AGES = load_domain(GROCERY).attributes["age"].values
 
 
 @pytest.fixture(scope="module")
-def home(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    return copied(first_day, tmp_path_factory.mktemp("attributes"))
+def home(busy_home: tuple[Path, dict[str, str]]) -> tuple[Path, dict[str, str]]:
+    return busy_home
 
 
 @pytest.fixture(scope="module")
-def server(home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
-    with two_workers(*home) as started:
-        yield started
+def server(busy_server: Server) -> Server:
+    return busy_server
 
 
 @pytest.fixture

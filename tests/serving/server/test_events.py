@@ -17,9 +17,8 @@ from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY
-from tests.conftest import Built
-from tests.server import Server, ledger_of, two_workers
-from tests.serving.test_service import copied, decide, rows
+from tests.server import Server, ledger_of
+from tests.serving.test_service import decide, rows
 
 pytestmark = pytest.mark.server
 NAMES = ModelInput(load_domain(GROCERY)).names
@@ -28,14 +27,13 @@ MANY = 501
 
 
 @pytest.fixture(scope="module")
-def home(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    return copied(first_day, tmp_path_factory.mktemp("events"))
+def home(busy_home: tuple[Path, dict[str, str]]) -> tuple[Path, dict[str, str]]:
+    return busy_home
 
 
 @pytest.fixture(scope="module")
-def server(home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
-    with two_workers(*home) as started:
-        yield started
+def server(busy_server: Server) -> Server:
+    return busy_server
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from features.ledger.ledger import Ledger
 from features.settings import GROCERY, load_settings
 from features.store.feast_store import FeatureStore
 from tests.commands import environment, nba_in_process
-from tests.conftest import Built
+from tests.conftest import Built, copied
 from tests.parity import frame_at
 from tests.server import Server, running
 from tests.serving.server.test_events import event, kept, send
-from tests.serving.test_service import copied, decide, rows
+from tests.serving.test_service import decide, rows
 from training.pipeline.registry import TRAINED_ON, Registry
 
 pytestmark = pytest.mark.server

@@ -8,8 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.kill import rounds
-from tests.conftest import Built
-from tests.serving.test_service import copied
+from tests.conftest import Built, copied
 
 pytestmark = pytest.mark.server
 

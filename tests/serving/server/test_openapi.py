@@ -41,9 +41,9 @@ from serving.contract.statuses import STATUSES as SERVED
 from serving.server.middleware import MAX_BODY_BYTES, REFUSED
 from serving.server.openapi import EVERYWHERE, client_schema, describe, refuses, routes, status_of
 from serving.service import NextBestAction
-from tests.conftest import NOW, Built
+from tests.conftest import NOW, Built, copied
 from tests.server import Server, running
-from tests.serving.test_service import copied, says_that_features_are_missing
+from tests.serving.test_service import says_that_features_are_missing
 
 OURS = routes(NextBestAction)
 DOCUMENT = describe(NextBestAction, SERVED)

@@ -16,9 +16,9 @@ import pytest
 from features.ledger.writer_queue import WriterQueue
 from serving.access.load_shedding import FEWEST, WAIT_S
 from serving.access.throughput import FIRST_PER_S
-from tests.conftest import Built
+from tests.conftest import Built, copied
 from tests.server import Server, running
-from tests.serving.test_service import copied, decide
+from tests.serving.test_service import decide
 
 pytestmark = pytest.mark.server
 

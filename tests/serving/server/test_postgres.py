@@ -25,10 +25,11 @@ from features.ledger.ledger import Ledger
 from features.settings import GROCERY, actions_beside
 from serving.catalog.compiled_catalog import load_catalog
 from tests.commands import nba_in_process
+from tests.conftest import FAST
 from tests.postgres import Postgres
 from tests.server import Server, running
 from tests.serving.server.test_events import basket, event, read_by, send
-from tests.serving.test_service import FAST, decide, rows
+from tests.serving.test_service import decide, rows
 
 pytestmark = pytest.mark.server
 CUSTOMERS, DAYS = 30, 60
