@@ -150,9 +150,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _known_secrets() -> Iterator[None]:
-    """Ledgers of this process share their secrets, so that an id draws the same in each run."""
+    """Ledgers of this process share their draw secret, so that an id draws the same in each run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("features.ledger.ledger.new_secret", lambda: SECRET)
+        patch.setattr("features.ledger.ledger.new_draw_secret", lambda: SECRET)
         yield
 
 

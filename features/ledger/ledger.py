@@ -270,10 +270,10 @@ def _create(connection: sa.Connection, url: str) -> None:
     databases.check_database(connection, url)
     tables.metadata.create_all(connection)
     tables.insert_new(connection, tables.meta, [{"key": "schema", "value": tables.SCHEMA}])
-    for name in ("salt", tables.DRAW_SECRET):  # kept if they are there
-        tables.insert_new(connection, tables.meta, [{"key": name, "value": new_secret()}])
+    for name, secret in (("salt", secrets.token_hex(32)), (tables.DRAW_SECRET, new_draw_secret())):
+        tables.insert_new(connection, tables.meta, [{"key": name, "value": secret}])  # if missing
 
 
-def new_secret() -> str:
-    """Draw a secret of a ledger: 64 hexadecimal digits."""
+def new_draw_secret() -> str:
+    """Make the secret that a ledger mixes into its draws: 64 hexadecimal digits."""
     return secrets.token_hex(32)

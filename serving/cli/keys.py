@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 access = typer.Typer()
 keys = typer.Typer(
-    help="Keys of the API: once there is one, every request needs one.", no_args_is_help=True
+    help="Keys of the API: once there is one, every request needs one.\n\nExample: nba keys list",
+    no_args_is_help=True,
 )
 access.add_typer(keys, name="keys")
 

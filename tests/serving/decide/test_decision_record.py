@@ -128,7 +128,7 @@ def test_the_seed_of_the_draw_is_recorded_and_hides_the_secret(engine, ledger, n
 
 
 def test_all_who_open_a_ledger_share_its_secret(ledger, ledger_url, monkeypatch):
-    monkeypatch.setattr("features.ledger.ledger.new_secret", lambda: "2" * 64)
+    monkeypatch.setattr("features.ledger.ledger.new_draw_secret", lambda: "2" * 64)
     with closing(Ledger(ledger_url)) as other:
         assert other.read(lambda c: tables.get_meta(c, tables.DRAW_SECRET)) == SECRET
 
