@@ -39,7 +39,7 @@ class OverloadSize(NamedTuple):
     overload_s: float
 
 
-FULL, SMALL = OverloadSize(10, 60), OverloadSize(2, 3)
+FULL, SMALL = OverloadSize(10, 60), OverloadSize(1, 2)
 STORED = {
     "decide": tables.decisions.c.decision_id,
     "events": tables.events.c.event_id,
@@ -109,7 +109,9 @@ def figures(over: Result) -> list[Figure]:
         at_most("accepted: p99", _p99(accepted), ACCEPTED_MS, "ms", len(accepted)),
         Figure("refused: p50, p95, p99", " ".join(f"{ms:.0f} ms" for ms in refused)),
         at_least("the rest: share of 429 or 503 within 50 ms", _share(soon, rest), 0.95, ""),
-        none_of("429 or 503 without Retry-After", unsaid, len(rest)),
+        none_of("429 or 503 without Retry-After", unsaid, max(1, len(rest))),
+        none_of("without an answer", over.unanswered, len(over.requests)),
+        none_of("not sent, as no connection was free", over.unsent, len(over.requests)),
         told("lag of the sender, p50", float(late[0]), "ms"),
         told("lag of the sender, p99", float(late[1]), "ms"),
         told("the sender's share of a core", over.cpu_share, ""),

@@ -25,6 +25,7 @@ import uvloop
 KINDS = ("decide", "events", "outcomes")
 _PATHS = dict(zip(KINDS, ("/v1/decide", "/v1/events", "/v1/outcomes"), strict=True))
 _TICK_S = 0.001
+LAST_S = 12  # for the last answers; the server gives up after 10 s
 
 
 @dataclass(frozen=True)
@@ -79,21 +80,28 @@ class Answered(NamedTuple):
 
 @dataclass
 class Result:
-    """All requests, the seconds that it took, and this process's share of a core."""
+    """All requests, the seconds of the load, and this process's share of a core.
+
+    Attributes
+    ----------
+    unsent
+        Requests that were due, while no connection was free.
+    unanswered
+        Requests without an answer at the end.
+    """
 
     requests: list[Answered] = field(default_factory=list)
     seconds: float = 0.0
     cpu_share: float = 0.0
+    unsent: int = 0
+    unanswered: int = 0
 
     @staticmethod
     def read(path: Path) -> Result:
         """Read what `main` has written."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Result(
-            [Answered(*one) for one in content["requests"]],
-            content["seconds"],
-            content["cpu_share"],
-        )
+        requests = [Answered(*one) for one in content.pop("requests")]
+        return Result(requests, **content)
 
 
 class _Requests:
@@ -175,8 +183,8 @@ class _Load:
         self._plan = plan
         self._requests = _Requests(plan)
         self._late = deque[float]()  # due times without a free connection
-        self._over = asyncio.Event()
-        self.free: list[_Connection] = []
+        self._waiting = 0  # requests that were sent and not answered
+        self.free = deque[_Connection]()  # in turns, as the server closes those that idle for 5 s
         self.result = Result()
 
     async def run(self) -> Result:
@@ -189,14 +197,16 @@ class _Load:
             self._due = began
             self._tick(loop)
         else:
-            for one in list(self.free):
-                self._send(one, time.perf_counter())
-            self.free.clear()
+            while self.free:
+                self._send(self.free.popleft(), time.perf_counter())
         await asyncio.sleep(self._plan.seconds)
         seconds = time.perf_counter() - began
         self.result.cpu_share = (time.process_time() - cpu) / seconds
         self.result.seconds = seconds
-        await asyncio.sleep(0 if not self._plan.per_s else 12)  # the last ones
+        last = time.perf_counter() + LAST_S
+        while self._waiting and time.perf_counter() < last:
+            await asyncio.sleep(0.05)
+        self.result.unsent, self.result.unanswered = len(self._late), self._waiting
         return self.result
 
     async def _connect(self) -> None:
@@ -211,11 +221,12 @@ class _Load:
             self._late.append(self._due)
             self._due += 1 / self._plan.per_s
         while self._late and self.free:
-            self._send(self.free.pop(), self._late.popleft())
+            self._send(self.free.popleft(), self._late.popleft())
         loop.call_later(_TICK_S, self._tick, loop)
 
     def _send(self, one: _Connection, due: float) -> None:
         kind, made, content = self._requests.make()
+        self._waiting += 1
         one.send(kind, made, content, due)
 
     def answered(self, one: _Connection, status: int, again: bool) -> None:
@@ -239,6 +250,7 @@ class _Load:
         assert one.sent is not None
         kind, made, due, sent = one.sent
         one.sent = None
+        self._waiting -= 1
         times = ((sent - due) * 1000, (now - due) * 1000)
         self.result.requests.append(Answered(kind, made, status, *times, again))
         if status == 200 and kind == "decide":

@@ -16,6 +16,8 @@ import pytest
 from features.ledger.writer_queue import WriterQueue
 from serving.access.load_shedding import FEWEST, WAIT_S
 from serving.access.throughput import FIRST_PER_S
+from tests.bench import guarantees_overload
+from tests.bench.guarantees_home import Home
 from tests.conftest import Built, copied
 from tests.server import Server, running
 from tests.serving.test_service import decide
@@ -42,7 +44,8 @@ async def ask(port: int, path: str, body: object) -> tuple[int, dict[str, str]]:
     """Post over a connection of its own; return the status and the headers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     content = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: here\r\ncontent-length: {len(content)}\r\n\r\n"
+    more = f"content-type: application/json\r\ncontent-length: {len(content)}"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{more}\r\n\r\n"
     writer.write(head.encode() + content)
     status, *headers = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     writer.close()
@@ -83,6 +86,14 @@ def test_beyond_its_bound_a_worker_refuses_at_once_and_does_the_rest(server, hom
     statuses = [status for status, _ in asyncio.run(story())]
     assert set(statuses) == {503, 404}
     assert FEWEST <= statuses.count(404) <= MOST
+
+
+def test_of_three_times_as_much_as_a_worker_can_do_nothing_acknowledged_is_lost(server, home):
+    names = [f"overload-{number}" for number in range(500)]
+    size = guarantees_overload.SMALL
+    figures = guarantees_overload.measure(server, Home(*home), names, size)
+    assert [one for one in figures if not (one.holds or one.speed)] == []
+    assert len(figures) >= 15
 
 
 def test_made_up_paths_are_one_label_of_the_metrics(server):
