@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,10 +71,13 @@ def reliability_plot(y: Ints, p: Floats, classes: tuple[str, ...]) -> Figure:
     shown = range(1, len(classes)) if len(classes) == 2 else range(len(classes))
     for index in shown:
         predicted, observed, _ = reliability((y == index).astype(np.int64), p[:, index])
-        axes.plot(predicted, observed, marker="o", label=classes[index])
+        # A class may be any text; matplotlib leaves out labels that begin with an underscore.
+        label = re.sub("^_", " _", classes[index])
+        axes.plot(predicted, observed, marker="o", label=label)
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey")
     axes.set(xlabel="predicted", ylabel="observed")
-    axes.legend()
+    for text in axes.legend().get_texts():
+        text.set_parse_math(False)  # "$5" is no formula
     return figure
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,14 @@ def test_the_reliability_picture_has_one_curve_a_class_beside_the_diagonal(class
     assert len(axes.lines) == curves + 1
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == list(classes[-curves:])
+
+
+def test_a_class_of_any_text_stands_in_the_reliability_picture():
+    classes = ("$\\bad{$", "_no", "Да [x]")
+    figure = reliability_plot(np.array([0, 1, 2] * 20), np.full((60, 3), 1 / 3), classes)
+    figure.savefig(BytesIO(), format="png")
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["$\\bad{$", " _no", "Да [x]"]
 
 
 def test_the_importance_picture_shows_the_features_that_matter_most():
