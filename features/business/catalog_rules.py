@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from features.business.yaml_file import Frozen, Name
+from features.business.yaml_mistakes import Mistake, Mistakes, nearest
 
 _ZONES = available_timezones()
 Kind = Literal["promotion", "retention", "service", "other"]
@@ -158,7 +159,8 @@ class Clock(Frozen):
     @classmethod
     def _known(cls, zone: str) -> str:
         if zone not in _ZONES:
-            raise ValueError("a time zone such as Europe/Rome")
+            near = nearest([zone], sorted(_ZONES))
+            raise Mistakes([Mistake((), "a time zone such as Europe/Rome", near)])
         return zone
 
     @property

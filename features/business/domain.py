@@ -191,7 +191,9 @@ class Domain(Frozen):
         for name, value in ((self.moments and self.moments.test_where) or {}).items():
             known = self.attributes.get(name)
             if known is None or value not in known.values:
-                mistakes.add("moments.test_where", "a category of 'attributes' and its value")
+                near = nearest([value], known.values) if known else nearest([name], self.attributes)
+                expected = "a category of 'attributes' and its value"
+                mistakes.add("moments.test_where", expected, near)
         named = [event.journey for event in self.events.values()]
         for name in self.journeys:
             if name not in self.journey_kinds:

@@ -204,3 +204,21 @@ def test_of_very_many_mistakes_only_the_first_are_looked_for(tmp_path):
     assert message.count(".yaml, line ") == MAX_SHOWN
     found = int(message.rpartition("The file has ")[2].partition(" mistakes or more.")[0])
     assert MAX_FOUND <= found < 2 * MAX_FOUND
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        (CATALOG + "clock: {zone: Europe/Roma}\n", "Did you mean 'Europe/Rome'?"),
+        (CATALOG + "clock: {zone: america/new-york}\n", "Did you mean 'America/New_York'?"),
+    ],
+)
+def test_the_nearest_time_zone_is_named(tmp_path, text, near):
+    message = refuse(tmp_path / "actions.yaml", text, Catalog)
+    assert f"Expected a time zone such as Europe/Rome. {near}" in message
+
+
+def test_the_nearest_attribute_and_value_of_a_test_split_are_named(toy):
+    for split, near in (({"plam": "plus"}, "plan"), ({"plan": "pluss"}, "plus")):
+        with pytest.raises(InvalidDomain, match=rf"Did you mean '{near}'\?"):
+            toy(moments={"test_where": split})
