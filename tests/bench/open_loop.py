@@ -25,6 +25,8 @@ import uvloop
 KINDS = ("decide", "events", "outcomes")
 _PATHS = dict(zip(KINDS, ("/v1/decide", "/v1/events", "/v1/outcomes"), strict=True))
 _TICK_S = 0.001
+_PROBE = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
+_OPENED_S = 60  # for all connections to be accepted: a server that is busy accepts one at a time
 LAST_S = 12  # for the last answers; the server gives up after 10 s
 
 
@@ -156,7 +158,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self._load.free.append(self)
+        transport.write(_PROBE)  # type: ignore[attr-defined]
 
     def send(self, kind: str, made: str, content: bytes, due: float) -> None:
         """Send a request that was due at this time."""
@@ -172,6 +174,9 @@ class _Connection(asyncio.Protocol):
         if len(buffer) < end + 4 + int(buffer[at : buffer.index(b"\r", at)]):
             return
         self._buffer = b""
+        if self.sent is None:  # of the probe
+            self._load.opened(self)
+            return
         self._load.answered(self, int(buffer[9:12]), b"retry-after" in buffer[:end])
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -189,8 +194,11 @@ class _Load:
 
     async def run(self) -> Result:
         loop = asyncio.get_running_loop()
-        for _ in range(self._plan.connections):
-            await self._connect()
+        async with asyncio.timeout(_OPENED_S):
+            for _ in range(self._plan.connections):
+                await self._connect()
+            while len(self.free) < self._plan.connections:
+                await asyncio.sleep(0.01)
         began, cpu = time.perf_counter(), time.process_time()
         self._end = began + self._plan.seconds
         if self._plan.per_s:
@@ -228,6 +236,10 @@ class _Load:
         kind, made, content = self._requests.make()
         self._waiting += 1
         one.send(kind, made, content, due)
+
+    def opened(self, one: _Connection) -> None:
+        """Use a connection that the server has accepted."""
+        self.free.append(one)
 
     def answered(self, one: _Connection, status: int, again: bool) -> None:
         """Keep an answer; the connection is free for another request."""
