@@ -8,7 +8,7 @@ adds up (`prometheus_client.multiprocess`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from functools import cache
 from time import perf_counter
 
@@ -66,7 +66,7 @@ class TrafficMetrics:
         if connection["type"] != "http":
             await self._app(connection, receive, send)
             return
-        endpoint = self.endpoint_of(connection["path"])
+        endpoint = endpoint_of(connection["path"], self._paths)
         began, status = perf_counter(), 0
 
         async def note_status(message: Message) -> None:
@@ -86,11 +86,19 @@ class TrafficMetrics:
                 requests.inc()
                 seconds.observe(perf_counter() - began)
 
-    def endpoint_of(self, path: str) -> str:
-        """Return the label of a path: the path if it is known, else its folder, or `OTHER`."""
-        if path in self._paths:
-            return path
-        return next((folder for folder in OPEN_FOLDERS if path.startswith(folder)), OTHER)
+
+def endpoint_of(path: str, paths: Set[str]) -> str:
+    """Return the label of a path: the path if it is known, else its folder, or `OTHER`."""
+    if path in paths:
+        return path
+    return next((folder for folder in OPEN_FOLDERS if path.startswith(folder)), OTHER)
+
+
+def count_refusal(path: str, status: int, paths: Set[str]) -> None:
+    """Count a request that was refused at once."""
+    requests, seconds = _answered(endpoint_of(path, paths), status)
+    requests.inc()
+    seconds.observe(0.0)
 
 
 async def answer_metrics(connection: Connection, send: Send) -> None:

@@ -15,6 +15,7 @@ from serving.access import connections
 from serving.access.asgi import send_json
 from serving.access.connections import BoundedHttp, bound_connections
 from serving.access.load_shedding import LoadShedding
+from tests.serving.access.test_traffic_metrics import count
 
 POST = b"POST /v1/decide?x=1 HTTP/1.1\r\nhost: here\r\ncontent-length: 2\r\n\r\n{}"
 Story = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Any]]
@@ -31,6 +32,7 @@ def restored(monkeypatch):
     monkeypatch.setitem(known, "auto", known["auto"])
     monkeypatch.setattr(BoundedHttp, "shedding", None)
     monkeypatch.setattr(BoundedHttp, "refusal", None)
+    monkeypatch.setattr(BoundedHttp, "paths", frozenset())
 
 
 def talk(story: Story) -> Any:
@@ -82,6 +84,51 @@ def test_a_full_worker_refuses_before_the_application_and_keeps_the_connection()
     assert status == 503 and b"retry-after: 1\r\n" in head
     assert body.startswith(b'{"error": "This worker has taken on what it can answer soon')
     assert second[0] == 200
+
+
+def test_a_refused_request_is_counted_by_its_path():
+    bound_connections(Full(), ["/v1/decide"])
+    before = count("/v1/decide", 503)
+    talk(post_twice)
+    assert count("/v1/decide", 503) == before + 1
+
+
+@pytest.mark.parametrize("more", [b"connection: close", b"expect: 100-continue"])
+def test_a_refusal_may_be_the_last_answer_of_a_connection(more):
+    bound_connections(Full(), ["/v1/decide"])
+
+    async def story(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
+        writer.write(POST.replace(b"host: here", b"host: here\r\n" + more))
+        first = await answer(reader)
+        if b"close" in more:
+            assert b"connection: close" in first[1]
+            assert await reader.read() == b""
+        return first[0]
+
+    assert talk(story) == 503
+
+
+def test_the_body_of_a_refused_request_may_come_later_and_another_request_after_it():
+    bound_connections(Full(), ["/v1/decide"])
+
+    async def story(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
+        writer.write(POST[:-2])
+        first = await answer(reader)
+        writer.write(POST[-2:] + POST.replace(b"/v1/decide", b"/livez"))
+        return first[0], (await answer(reader))[0]
+
+    assert talk(story) == (503, 200)
+
+
+def test_a_refused_head_has_no_body():
+    bound_connections(Full(), ["/v1/decide"])
+
+    async def story(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
+        writer.write(b"HEAD /v1/decide HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n")
+        return await reader.read()
+
+    head, _, body = talk(story).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ") and body == b""
 
 
 def test_uvicorn_is_told_to_use_these_connections():
