@@ -609,10 +609,10 @@ def make_keys(server: Server, home: Path) -> Keys:
     """Add the keys of a run to the server's ledger, and wait until the server knows them."""
     now = datetime.now(UTC)
     with ledger_of(home) as ledger:
-        good = add_key(ledger, "fuzz", list(KeyScope), now)
         revoked = add_key(ledger, "fuzz-revoked", list(KeyScope), now)
         revoke_key(ledger, "fuzz-revoked", now)
         only = {scope: add_key(ledger, f"fuzz-{scope}", [scope], now) for scope in KeyScope}
+        good = add_key(ledger, "fuzz", list(KeyScope), now)  # known to the server: so are all
     scopes = scopes_of(NextBestAction)
     narrow = {
         path: only[next(scope for scope in KeyScope if scope != need)]
