@@ -54,9 +54,10 @@ def test_no_request_meets_a_5xx_or_an_answer_that_is_not_documented(server, know
 
 def test_what_is_no_http_or_a_path_that_nobody_knows_is_refused_and_leaves_nothing(server, keys):
     assert garbage(server) == []
-    paths = make_up_paths(server, PATHS, keys.good, seed=0)
-    assert all(400 <= status < 500 for status in paths.statuses), paths
-    assert paths.metrics_grown < 5_000
+    first = make_up_paths(server, PATHS, keys.good, seed=0)
+    assert all(400 <= status < 500 for status in first.statuses), first
+    again = make_up_paths(server, PATHS, keys.good, seed=1)
+    assert again.metrics_grown < 5_000  # statuses that the first paths did not get, such as 429
 
 
 def without_404(document: dict[str, Any]) -> None:
