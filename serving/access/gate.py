@@ -27,7 +27,17 @@ from serving.access.rate_limits import (
     too_many_failures,
     too_many_of,
 )
-from serving.access.scopes import ANY_KEY, LOGGED, OPEN, PROBES, KeyScope, Need, need_of
+from serving.access.scopes import (
+    ANY_KEY,
+    LOGGED,
+    OPEN,
+    PROBES,
+    UNKNOWN,
+    KeyScope,
+    Need,
+    need_of,
+    unknown_path,
+)
 
 _GRANTED = "nba.scopes"  # key of an ASGI connection: the scopes that its request has
 _BEARER = "bearer "
@@ -126,6 +136,8 @@ class AccessMiddleware:
             await _refuse(send, HTTPStatus.TOO_MANY_REQUESTS, *again)
         elif need != OPEN and not (key or connection[_GRANTED]):
             await _refuse(send, HTTPStatus.UNAUTHORIZED, _no_key(connection, bool(keys)), _ASK)
+        elif need == UNKNOWN:
+            await _refuse(send, HTTPStatus.NOT_FOUND, unknown_path(connection["path"]))
         elif need not in (OPEN, ANY_KEY) and need not in connection[_GRANTED]:
             await _refuse(send, HTTPStatus.FORBIDDEN, _other_scope(connection, key, need))
         elif need in LOGGED:

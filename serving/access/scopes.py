@@ -23,7 +23,8 @@ class KeyScope(StrEnum):
 
 ANY_KEY = "any key"
 OPEN = "open"
-Need = KeyScope | str  # a scope, `ANY_KEY` or `OPEN`
+UNKNOWN = "unknown"
+Need = KeyScope | str  # a scope, `ANY_KEY`, `OPEN` or `UNKNOWN`
 
 LOGGED = frozenset({KeyScope.PRIVACY, KeyScope.ADMIN})  # each use is written to the access log
 # Paths beside the routes. A page is open, because a browser loads it before it has a key; the page
@@ -73,10 +74,19 @@ def scope_of(api: Any) -> KeyScope:
 
 
 def need_of(path: str, scopes: Mapping[str, Need]) -> Need:
-    """Find what a path needs. A path that the server does not know needs a key, whichever."""
+    """Find what a path needs; `UNKNOWN` if the server does not know the path.
+
+    Unknown paths must not reach the router of the application, which compares otherwise: Starlette
+    answers ``/v1/forget%0A`` as ``/v1/forget``.
+    """
     if path.startswith(OPEN_FOLDERS) or path in (folder.rstrip("/") for folder in OPEN_FOLDERS):
         return OPEN
-    return scopes.get(path) or scopes.get(path.rstrip("/") or "/", ANY_KEY)
+    return scopes.get(path) or scopes.get(path.rstrip("/") or "/", UNKNOWN)
+
+
+def unknown_path(path: str) -> str:
+    """Say that the server does not know a path."""
+    return f"{quoted(path)} is not a route of this service. /docs.json names them all."
 
 
 def parse_scopes(text: str) -> tuple[KeyScope, ...]:

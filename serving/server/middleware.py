@@ -23,7 +23,7 @@ from serving.access.bodies import refused_content, refused_depth
 from serving.access.connections import refuse_busy
 from serving.access.gate import may
 from serving.access.load_shedding import RETRY_AFTER_S, LoadShedding
-from serving.access.scopes import KeyScope
+from serving.access.scopes import KeyScope, unknown_path
 from serving.access.traffic_metrics import answer_metrics
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -208,10 +208,10 @@ class _ErrorForm:
 
 def _no_route(connection: Connection, allowed: str) -> str:
     """Say that there is no such path, or no such method of it."""
-    path = quoted(connection["path"])
+    path = connection["path"]
     if allowed:
-        return f"{connection['method']} is not answered at {path}. Send {allowed}."
-    return f"{path} is not a route of this service. /docs.json names them all."
+        return f"{connection['method']} is not answered at {quoted(path)}. Send {allowed}."
+    return unknown_path(path)
 
 
 def error_form(body: bytes) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def test_a_key_is_needed_on_loopback_too_once_there_is_one(call, control, ledger
     assert status == 401 and error.startswith("The key that was sent is unknown or revoked.")
     status, error, _ = call("/v1/customer", token)
     assert status == 403 and "'shop' has the scopes decide. Expected read" in error
-    assert call("/made-up", token)[0] == 200 and call("/made-up")[0] == 401
+    assert call("/made-up", token)[0] == 404 and call("/made-up")[0] == 401
     assert token not in error
     revoke_key(ledger, "shop", now)
     control.refresh()
@@ -129,6 +129,19 @@ def test_the_scheme_of_the_header_is_compared_without_case_and_others_are_no_key
     for sent, status in ((f"bEARER  {token} ", 200), (f"Basic {token}", 401), (token, 401)):
         headers = [(b"authorization", sent.encode())]
         assert call("/v1/decide", headers=headers)[0] == status
+
+
+def test_an_unknown_path_never_reaches_the_application(call, control, ledger, now):
+    """Its router takes a path with a line break at its end for the same path without."""
+    for path in ("/v1/forget\n", "/v1/forget\n/", "/docs.json\n", "/\n", "//v1/forget"):
+        assert call(path)[0] == 404
+    token = add_key(ledger, "shop", [KeyScope.DECIDE], now)
+    control.refresh()
+    assert call("/v1/forget\n", token)[:2] == (
+        404,
+        "'/v1/forget\\n' is not a route of this service. /docs.json names them all.",
+    )
+    assert call.behind.seen == []
 
 
 def test_each_use_of_privacy_is_logged_with_its_status_and_no_other_is(call, control, ledger, now):

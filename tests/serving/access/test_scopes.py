@@ -11,6 +11,7 @@ from serving.access.scopes import (
     ANY_KEY,
     LOGGED,
     OPEN,
+    UNKNOWN,
     KeyScope,
     need_of,
     parse_scopes,
@@ -61,13 +62,16 @@ def test_a_route_without_a_scope_stops_the_program():
         ("/docs.json", ANY_KEY),
         ("/v1/forget", KeyScope.PRIVACY),
         ("/v1/forget/", KeyScope.PRIVACY),
-        ("/v1/other", ANY_KEY),
-        ("/consoles", ANY_KEY),
-        ("//v1/forget", ANY_KEY),
+        ("/v1/other", UNKNOWN),
+        ("/consoles", UNKNOWN),
+        ("//v1/forget", UNKNOWN),
+        ("/v1/forget\n", UNKNOWN),
+        ("/v1/forget\n/", UNKNOWN),
+        ("/V1/forget", UNKNOWN),
         ("/metrics", KeyScope.READ),
     ],
 )
-def test_an_unknown_path_needs_a_key_too(path, need):
+def test_a_path_needs_what_the_table_says_in_no_other_spelling(path, need):
     assert need_of(path, scopes_of(NextBestAction)) == need
 
 
