@@ -69,6 +69,7 @@ SHARES = {"known": 0.6, "lawful": 0.1, "broken": 0.1, "raw": 0.2}
 OTHER_CASES = 40  # at least so many are drawn for each route that is none of the three verbs
 OTHERS_SHARE = 0.02  # of all cases, those of each such route
 REFUSED = frozenset({401, 429})
+NO_KEY = REFUSED | {403}
 FLAT_MB, PATHS_MB = 20, 5  # growth of the worker's memory that is allowed
 WARM = 0.1  # the share of the cases after which memory is first measured
 CHECKS = [
@@ -113,9 +114,11 @@ class Found:
         return sum(n for (route, _, _), n in self.counts.items() if path in (None, route))
 
     def share(self, path: str, kind: str, status: int) -> float:
-        """Of the cases of a route and kind, those that got a status."""
+        """Of the cases of a route and kind whose key was good, those that got a status."""
         of_kind = sum(
-            n for (route, one, _), n in self.counts.items() if (route, one) == (path, kind)
+            n
+            for (route, one, got), n in self.counts.items()
+            if (route, one) == (path, kind) and got not in NO_KEY
         )
         return self.counts[path, kind, status] / max(of_kind, 1)
 
