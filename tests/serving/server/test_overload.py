@@ -14,12 +14,15 @@ from pathlib import Path
 import pytest
 
 from features.ledger.writer_queue import WriterQueue
+from serving.access.gate import bearer
+from serving.access.keys import add_key
 from serving.access.load_shedding import FEWEST, WAIT_S
+from serving.access.scopes import KeyScope
 from serving.access.throughput import FIRST_PER_S
 from tests.bench import guarantees_overload
 from tests.bench.guarantees_home import Home
 from tests.conftest import Built, copied
-from tests.server import Server, running
+from tests.server import Server, ledger_of, running
 from tests.serving.test_service import decide
 
 pytestmark = pytest.mark.server
@@ -61,7 +64,9 @@ def home(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 def server(home: tuple[Path, dict]) -> Iterator[Server]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with running(home[0], {**home[1], "NBA_LEARNER": "false"}) as started:
+    with running(
+        home[0], {**home[1], "NBA_LEARNER": "false", "NBA_REQUESTS_PER_S": "3"}
+    ) as started:
         yield started
 
 
@@ -135,3 +140,23 @@ def test_a_decision_whose_caller_timed_out_is_not_written_later(server, home):
     with closing(sqlite3.connect(home[0] / "ledger.db")) as ledger:
         query = "SELECT decision_id FROM decisions WHERE decision_id IN ('late', 'next')"
         assert ledger.execute(query).fetchall() == [("next",)]
+
+
+def test_a_key_that_sends_too_much_gets_429_with_the_time_to_come_back(server, home, now):
+    """The last test of the file: from now on the server wants a key."""
+    with ledger_of(home[0]) as ledger:
+        key = bearer(add_key(ledger, "shop", list(KeyScope), now))
+    server.wait_for(lambda: server.get("/docs.json")[0] == 401, 5)
+
+    def asked(headers: dict[str, str]) -> tuple[int, str | None]:
+        connection = server.connect()
+        connection.request("GET", "/docs.json", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status, answer.headers["retry-after"]
+
+    found = [asked(key) for _ in range(12)]
+    assert found[:3] == [(200, None)] * 3
+    assert set(found) == {(200, None), (429, "1")}
+    assert asked({"authorization": "Bearer nba_wrong"})[0] == 401
