@@ -20,7 +20,7 @@ OF_FILES = ("sqlite", "pysqlite", "file")  # addresses that have neither user no
 PLACEHOLDER = "USER:PASSWORD"  # stands in sentences that show the form of an address
 # All patterns match in linear time: each run of characters is consumed once.
 _ADDRESS = re.compile(r":/([^\s\"<>]+)")  # a path made of an address has one slash
-_VALUE = r"(?:'[^'\n]*'?|\"[^\"\n]*\"?)"
+_VALUE = r"(?:b?'(?:[^'\\\n]|\\.)*'?|b?\"(?:[^\"\\\n]|\\.)*\"?)"
 _ASSIGNED = re.compile(rf"(?<![\w-])([\w-]+)=(?:{_VALUE}|[^\s&'\"<>;,)\]}}]+)")
 _QUOTED = re.compile(rf"(['\"])([\w-]+)\1(\s*:\s*){_VALUE}")
 _SECRET_NAME = re.compile(
@@ -35,13 +35,13 @@ _HINTS = (
 )
 # Tokens by their form: of this API, and of Amazon.
 _KEYS = re.compile(
-    r"\b((?i:bearer)\s+)[\w.~+/=-]{16,}|\bnba_[\w-]{40,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
+    r"\b((?i:bearer|authorization\W{1,6}(?:b\W)?basic)\s+)[\w.~+/=-]{16,}|\bnba_[\w-]{40,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
 )
 _PORT = re.compile(r":\d{0,5}(?!\w)")
 # Values of customers, which exceptions of libraries repeat: pydantic's inputs, the rows that
 # PostgreSQL names, and e-mail addresses.
 _INPUT = re.compile(r"input_value=[^\n]{0,1000}?, input_type=")
-_DETAIL = re.compile(r"^(\s*DETAIL:)[^\n]*", re.MULTILINE)
+_DETAIL = re.compile(r"^([ \t]*DETAIL:)[^\n]*", re.MULTILINE)
 _EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 
 

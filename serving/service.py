@@ -281,7 +281,7 @@ _DOCUMENTS = {
 _PAGES = StaticFiles(directory=Path(__file__).with_name("console"), html=True)
 NextBestAction.mount_asgi_app(_PAGES, "/console", "console")  # type: ignore[attr-defined]
 _scopes, _shedding = scopes_of(NextBestAction), LoadShedding()
-bound_connections(_shedding, _scopes)
+bound_connections(_shedding, _scopes, settings.origins)
 # The first one is the outermost.
 for middleware, given in (
     (TrafficMetrics, {"paths": _scopes}),

@@ -9,10 +9,16 @@ from urllib.parse import urlsplit
 from serving.access.asgi import Connection, header
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_FORWARDED = {b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"}  # set by proxies
 
 
 def arrives_at_loopback(connection: Connection) -> bool:
-    """Say if the request came to a loopback address of this machine, or to a Unix socket."""
+    """Say if the request came to a loopback address of this machine, or to a Unix socket.
+
+    What a proxy forwarded came from elsewhere, though the proxy runs on this machine.
+    """
+    if any(name in _FORWARDED for name, _ in connection["headers"]):
+        return False
     address, port = connection.get("server") or ("", None)
     if port is None:
         return bool(address)

@@ -17,7 +17,8 @@ import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from features.clock import monotonic_s
-from serving.access.asgi import App, Connection, Receive, Send, send_json
+from serving.access.asgi import App, Connection, Receive, Send, header, send_json
+from serving.access.browsers import BrowserMiddleware
 from serving.access.load_shedding import RETRY_AFTER_S, LoadShedding, too_many
 from serving.access.rate_limits import retry_after
 from serving.access.traffic_metrics import TrafficMetrics, count_refusal
@@ -67,11 +68,15 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Answer a refused request at once, with one write; run the application for others."""
-        if app is not self.refusal or cycle.scope["method"] == "HEAD":
+        """Answer a refused request at once, with one write; run the application for others.
+
+        A page reads no answer without the headers of CORS, so those with `Origin` are others.
+        """
+        scope = cycle.scope
+        if app is not self.refusal or scope["method"] == "HEAD" or header(scope, b"origin"):
             super()._start_asgi_task(cycle, app)
             return
-        count_refusal(cycle.scope["path"], HTTPStatus.SERVICE_UNAVAILABLE, self.paths)
+        count_refusal(scope["path"], HTTPStatus.SERVICE_UNAVAILABLE, self.paths)
         cycle.response_started = cycle.response_complete = True
         self.transport.write(_REFUSED if cycle.keep_alive else _REFUSED_LAST)
         if not cycle.keep_alive:
@@ -92,11 +97,21 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()
 
 
-def bound_connections(shedding: LoadShedding, paths: Collection[str]) -> None:
-    """Make uvicorn use `BoundedHttp` in this process; ``paths`` are the labels of its metrics."""
+def bound_connections(
+    shedding: LoadShedding, paths: Collection[str], origins: Collection[str] = ()
+) -> None:
+    """Make uvicorn use `BoundedHttp` in this process.
+
+    Parameters
+    ----------
+    paths
+        The labels of its metrics.
+    origins
+        Origins of pages that may call.
+    """
     BoundedHttp.shedding = shedding
     BoundedHttp.paths = frozenset(paths)
-    BoundedHttp.refusal = TrafficMetrics(refuse_busy, paths)
+    BoundedHttp.refusal = TrafficMetrics(BrowserMiddleware(refuse_busy, origins), paths)
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{BoundedHttp.__name__}"
 
 

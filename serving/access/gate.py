@@ -6,6 +6,7 @@ are refused, whoever started the server and on whichever address.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import partial
@@ -159,7 +160,7 @@ class AccessMiddleware:
     ) -> None:
         """Answer a request between two writes to the access log; without the first, refuse it."""
         access = _access(connection, key, utc_now())
-        ledger, status = self._control.ledger, HTTPStatus.INTERNAL_SERVER_ERROR.value
+        ledger, status = self._control.ledger, 0
         try:
             serial = await ledger.write(partial(append_access, access=access))
         except (LedgerDown, Overloaded) as error:
@@ -175,8 +176,16 @@ class AccessMiddleware:
 
         try:
             await self._app(connection, receive, note_status)
+        except asyncio.CancelledError:  # by BentoML, which then answers that it took too long
+            status = status or HTTPStatus.GATEWAY_TIMEOUT.value
+            raise
+        except Exception:
+            status = status or HTTPStatus.INTERNAL_SERVER_ERROR.value
+            raise
         finally:
-            await ledger.write(partial(set_status, serial=serial, status=status))
+            if status:  # else the caller hung up before the whole request had come
+                kept = partial(set_status, serial=serial, status=status)
+                await ledger.write(kept, begun=True)
 
 
 def may(connection: Connection, scope: KeyScope) -> bool:

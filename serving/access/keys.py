@@ -55,7 +55,7 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[Key] = ()) -> None:
         self._ever = bool(keys)
-        self._keys = [key for key in keys if key.revoked_at is None]
+        self._keys = {key.digest: key for key in keys if key.revoked_at is None}
 
     def __bool__(self) -> bool:
         return self._ever
@@ -65,13 +65,14 @@ class KeyRing:
         return len(self._keys)
 
     def find(self, token: str) -> Key | None:
-        """Find the key of a token; takes as long for a wrong token as for a right one."""
+        """Find the key of a token, in a time that does not depend on the number of keys.
+
+        The time tells nothing of a token: digests are looked up, and nobody can choose a token by
+        the first digits of its digest beyond trying many.
+        """
         digest = digest_of(token)
-        found = None
-        for key in self._keys:
-            if hmac.compare_digest(digest, key.digest):
-                found = key
-        return found
+        found = self._keys.get(digest)
+        return found if found and hmac.compare_digest(digest, found.digest) else None
 
 
 def digest_of(token: str) -> str:

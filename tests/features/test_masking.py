@@ -61,6 +61,10 @@ KEPT = (
         ('{"aws_secret_access_key":"hunter2"}', '{"aws_secret_access_key":"***"}'),
         (f"key nba_{'hunter2' * 7}, wrong", "key ***, wrong"),
         ("authorization: Bearer hunter2hunter2hunter2", "authorization: Bearer ***"),
+        ("Authorization: Basic hunter2hunter2hunter2==", "Authorization: Basic ***"),
+        ("(b'authorization', b'Basic hunter2hunter2hunter2')", "(b'authorization', b'Basic ***')"),
+        ("{'password': b'hunter2'}", "{'password': '***'}"),
+        (r"connect(password='hun\'hunter2\"', x=1)", "connect(password=***, x=1)"),
     ],
 )
 def test_a_secret_is_masked_and_the_rest_stays(text, expected):
@@ -86,7 +90,9 @@ def test_an_error_that_makes_its_sentence_itself_is_masked_too():
     assert str(Own()) == "http://user:***@host"
 
 
-@pytest.mark.parametrize("part", ["://", "a:", "=", "password", "'a':", "x@", "input_value=", "a"])
+@pytest.mark.parametrize(
+    "part", ["://", "a:", "=", "password", "'a':", "x@", "input_value=", "a", "\n"]
+)
 def test_a_long_text_is_masked_in_linear_time(part):
     began = time.process_time()
     masked_log(part * (400_000 // len(part)))

@@ -28,7 +28,13 @@ from serving.access.addresses import (
     ],
 )
 def test_the_address_at_which_a_request_arrives_decides(server, is_local):
-    assert arrives_at_loopback({"server": server}) is is_local
+    assert arrives_at_loopback({"server": server, "headers": []}) is is_local
+
+
+@pytest.mark.parametrize("name", [b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"])
+@pytest.mark.parametrize("server", [("127.0.0.1", 3000), ("/run/nba.sock", None)])
+def test_what_a_proxy_on_this_machine_forwards_came_from_elsewhere(server, name):
+    assert not arrives_at_loopback({"server": server, "headers": [(name, b"127.0.0.1")]})
 
 
 def test_hosts_that_only_this_machine_reaches():

@@ -120,6 +120,29 @@ def test_the_body_of_a_refused_request_may_come_later_and_another_request_after_
     assert talk(story) == (503, 200)
 
 
+@pytest.mark.parametrize(
+    ("origin", "method", "status"),
+    [
+        ("https://shop.test", "POST", 503),
+        ("https://shop.test", "OPTIONS", 204),
+        ("https://evil.test", "POST", 403),
+    ],
+)
+def test_a_page_that_may_call_can_read_that_the_worker_is_full(origin, method, status):
+    bound_connections(Full(), ["/v1/decide"], ["https://shop.test"])
+    more = f"origin: {origin}\r\naccess-control-request-method: POST\r\nconnection: close\r\n"
+
+    async def story(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
+        head = POST.replace(b"POST", method.encode(), 1)
+        writer.write(head.replace(b"host: here\r\n", b"host: here\r\n" + more.encode()))
+        return (await reader.read()).decode()
+
+    found = talk(story)
+    assert found.startswith(f"HTTP/1.1 {status} ") and "content-security-policy" in found
+    assert (f"access-control-allow-origin: {origin}" in found) is (status != 403)
+    assert ("retry-after: 1" in found) is (status == 503)
+
+
 def test_a_refused_head_has_no_body():
     bound_connections(Full(), ["/v1/decide"])
 

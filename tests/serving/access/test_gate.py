@@ -178,6 +178,43 @@ def test_a_failed_request_is_logged_as_a_failure(control, ledger):
     assert [use.status for use in ledger.read(lambda c: read_accesses(c, None, 10))] == [500]
 
 
+@pytest.mark.parametrize(("begun", "status"), [(False, 504), (True, 200)])
+def test_a_request_that_takes_too_long_is_logged_as_it_is_answered(control, ledger, begun, status):
+    """BentoML cancels it, and answers 504 if nothing was sent yet."""
+
+    async def slow(_: Any, __: Any, send: Any) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise asyncio.CancelledError
+
+    caller = Caller(control)
+    caller._gate._app = slow
+    with pytest.raises(asyncio.CancelledError):
+        caller("/v1/forget")
+    assert [use.status for use in ledger.read(lambda c: read_accesses(c, None, 10))] == [status]
+
+
+def test_a_request_of_a_caller_who_hung_up_has_no_status(control, ledger):
+    async def nothing(*_: Any) -> None: ...
+
+    caller = Caller(control)
+    caller._gate._app = nothing
+    assert caller("/v1/forget")[0] is None
+    assert [use.status for use in ledger.read(lambda c: read_accesses(c, None, 10))] == [None]
+
+
+def test_the_status_is_kept_however_much_the_ledger_has_to_write(
+    call, control, ledger, monkeypatch
+):
+    async def fill(connection: Any, receive: Any, send: Any) -> None:
+        monkeypatch.setattr("features.ledger.ledger.MAX_WAITING", 0)
+        await Behind()(connection, receive, send)
+
+    call._gate._app = fill
+    assert call("/v1/forget")[0] == 200
+    assert [use.status for use in ledger.read(lambda c: read_accesses(c, None, 10))] == [200]
+
+
 def test_before_the_keys_are_read_only_open_paths_are_answered():
     call = Caller(AccessControl())
     assert call("/readyz")[0] == 200

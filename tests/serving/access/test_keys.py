@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from features.errors import InvalidSetting
 from features.ledger import tables
-from serving.access.keys import KeyRing, add_key, digest_of, read_keys, revoke_key
+from serving.access.keys import Key, KeyRing, add_key, digest_of, read_keys, revoke_key
 from serving.access.scopes import KeyScope
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -37,6 +38,17 @@ def test_the_ledger_holds_the_hash_and_not_the_token(ledger, now):
     assert row.digest == hashlib.sha256(token.encode()).hexdigest() == digest_of(token)
     assert token[4:] not in repr(row)
     assert add_key(ledger, "app", BOTH, now) != token
+
+
+def test_a_key_among_ten_thousand_is_found_as_fast_as_one(now):
+    def key(number: int) -> Key:
+        return Key(digest_of(str(number)), f"k{number}", frozenset(BOTH), now, None)
+
+    ring = KeyRing([key(number) for number in range(10_000)])
+    began = time.process_time()
+    assert all(ring.find(str(number)).name == f"k{number}" for number in range(0, 10_000, 10))
+    assert ring.find("10000") is None
+    assert time.process_time() - began < 0.2  # 1 s, if each was compared with each
 
 
 def test_a_server_stays_closed_when_its_last_key_is_revoked(ledger, now):
