@@ -14,8 +14,8 @@ from collections import deque
 from features.errors import Overloaded
 from serving.access.throughput import Throughput
 
-WAIT_S = 0.25  # the time that a request may wait in a worker, by expectation
-FEWEST = 64  # requests that may be in the worker at any rate
+WAIT_S = 0.2  # the mean time of a request in a full worker; the 99th percentile is twice that
+FEWEST = 32  # requests that may be in the worker at any rate
 MOST = 1_000
 RETRY_AFTER_S = 1
 # Slow requests, which wait in the pools of `serving.server.work_pools`; each pool has a bound.
