@@ -189,6 +189,9 @@ class Caller:
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         status, answer = self.server.post(path, body)
+        while status == 503:  # nothing was done: one of the two workers may have most callers
+            time.sleep(0.1)
+            status, answer = self.server.post(path, body)
         assert status == 200, (path, body, status, answer)
         return answer
 
