@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Set
 from functools import cache
+from http import HTTPStatus
 from time import perf_counter
 
 import bentoml
@@ -79,9 +80,12 @@ class TrafficMetrics:
         in_progress.inc()
         try:
             await self._app(connection, receive, note_status)
+        except asyncio.CancelledError:  # by BentoML, which then answers that it took too long
+            status = status or HTTPStatus.GATEWAY_TIMEOUT.value
+            raise
         finally:
             in_progress.dec()
-            if status:  # else the caller hung up, or was answered by another middleware
+            if status:  # else the caller hung up
                 requests, seconds = _answered(endpoint, status)
                 requests.inc()
                 seconds.observe(perf_counter() - began)

@@ -150,7 +150,9 @@ def _readiness(settings: Settings) -> dict[str, list[str]] | None:
 def _called(settings: Settings) -> str:
     """Return the address at which this machine calls the server."""
     everywhere = ("0.0.0.0", "::")
-    return "localhost" if settings.host in (*everywhere, "127.0.0.1") else settings.host
+    if settings.host in (*everywhere, "127.0.0.1"):
+        return "localhost"
+    return f"[{settings.host}]" if ":" in settings.host else settings.host
 
 
 def _keys(settings: Settings) -> KeyRing:

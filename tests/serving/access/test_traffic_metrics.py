@@ -85,6 +85,24 @@ def test_a_request_without_an_answer_is_not_counted_and_no_longer_in_progress():
     assert line.endswith(" 0.0")
 
 
+def test_a_request_that_takes_too_long_is_counted_as_it_is_answered():
+    """BentoML cancels it, and answers 504."""
+    before = count("/v1/decide", 504)
+
+    async def slow(*_: Any) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(
+            TrafficMetrics(slow, ["/v1/decide"])(
+                {"type": "http", "path": "/v1/decide"},
+                None,
+                None,  # type: ignore[arg-type]
+            )
+        )
+    assert count("/v1/decide", 504) == before + 1
+
+
 def test_what_is_no_request_is_passed_on_uncounted():
     lines = len(generate_latest(REGISTRY).splitlines())
     assert ask("/livez", kind="lifespan")

@@ -82,6 +82,17 @@ def test_with_keys_the_request_to_try_has_one(settings, monkeypatch):
     assert "-H 'authorization: Bearer KEY'" in said[-1] and len(said) == 2
 
 
+@pytest.mark.parametrize(
+    ("host", "called"),
+    [("::", "localhost"), ("::1", "[::1]"), ("10.1.2.3", "10.1.2.3"), ("127.0.0.1", "localhost")],
+)
+def test_the_request_to_try_goes_to_an_address_that_curl_reads(settings, monkeypatch, host, called):
+    said: list[str] = []
+    monkeypatch.setattr(serve, "_readiness", lambda _: {})
+    serve._announce(settings.model_copy(update={"host": host}), Child(), said.append)
+    assert f"curl -s {called}:{settings.port}/v1/decide " in said[-2]
+
+
 @pytest.mark.parametrize("given", [["--host", "0.0.0.0"], []])
 def test_others_cannot_be_served_without_keys(tmp_path, given):
     env = {"NBA_HOME": str(tmp_path), "NBA_PORT": str(free_port())}
