@@ -29,7 +29,8 @@ from features.business.catalog_rules import (
 )
 from features.business.domain import Domain
 from features.business.yaml_file import Frozen, Name
-from features.business.yaml_mistakes import Mistakes, nearest
+from features.business.yaml_mistakes import Mistakes
+from features.nearest_names import did_you_mean
 
 NO_ACTION = "no_action"
 DEFAULT_GROUP = Group()  # stands for a group that the file does not describe
@@ -228,5 +229,5 @@ def check_against_domain(catalog: Catalog, domain: Domain) -> None:
     if zone and not (known and known.read and known.type == "category"):
         kept = [name for name, one in domain.attributes.items() if one.type == "category"]
         expected = "an attribute of the domain that is a category"
-        mistakes.add("clock.attribute", expected, nearest([zone], kept))
+        mistakes.add("clock.attribute", expected, did_you_mean([zone], kept))
     mistakes.refuse()

@@ -15,8 +15,9 @@ from pydantic import Field, model_validator
 from features.business.label_definitions import Churn, Intent, Moments
 from features.business.vocabulary import with_vocabulary
 from features.business.yaml_file import Days, Frozen, Name, load_yaml
-from features.business.yaml_mistakes import Mistake, Mistakes, nearest
+from features.business.yaml_mistakes import Mistake, Mistakes
 from features.business.yaml_types import NAME
+from features.nearest_names import did_you_mean
 
 Stage = Literal["awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -197,7 +198,7 @@ class Domain(Frozen):
         named = [event.journey for event in self.events.values()]
         for name in self.journeys:
             if name not in self.journey_kinds:
-                near = nearest([name], named)
+                near = did_you_mean([name], named)
                 mistakes.add(("journeys", name), "a journey that some event names", near)
         for index, key in enumerate(self.identity.placeholders):
             namespace, colon, _ = key.partition(":")
@@ -215,7 +216,7 @@ class Domain(Frozen):
         if known is None or known.type != "category":
             event = self.events[self.intent.event].properties
             names = [name for name, one in event.items() if one.type == "category"]
-            near = nearest([self.intent.property], names)
+            near = did_you_mean([self.intent.property], names)
             expected = f"a category of {self.intent.event}"
             raise Mistakes([Mistake(("intent", "property"), expected, near)])
         if self.intent.end in known.values:

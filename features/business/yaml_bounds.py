@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
-from features.business.yaml_mistakes import listed, nearest
+from features.business.yaml_mistakes import listed
 from features.errors import InvalidDomain
+from features.nearest_names import did_you_mean
 
 MAX_BYTES = 5_000_000
 MAX_VALUES = 250_000  # keys and values; the sixfold of a catalogue of 1,000 actions
@@ -147,7 +148,7 @@ class _Counted:
             f"{self.path}, line {line}: *{anchor} "
             f"{'stands within the value that it names' if within else 'names nothing above it'}.",
             expected=f"one of {listed(names)} after the *" if names else "no alias",
-            remedy=nearest([anchor], names) or "Write out what is meant.",
+            remedy=did_you_mean([anchor], names) or "Write out what is meant.",
         )
 
     def _refuse(self, broken: bool, line: int, happened: str, most: int, unit: str) -> None:

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from features.business.yaml_mistakes import MAX_FOUND, Mistake, Where, listed, mistakes_in, nearest
+from features.business.yaml_mistakes import MAX_FOUND, Mistake, Where, listed, mistakes_in
 from features.business.yaml_nodes import JSON_VALUE, YamlFile
 from features.business.yaml_repair import Refused, Repairs, value_at
 from features.business.yaml_types import (
@@ -35,6 +35,7 @@ from features.business.yaml_types import (
     within,
 )
 from features.errors import InvalidDomain, quoted
+from features.nearest_names import did_you_mean
 
 T = TypeVar("T", bound=BaseModel)
 Name = Annotated[str, Field(pattern=NAME, max_length=60)]
@@ -156,8 +157,8 @@ def refused_by(model: type[BaseModel], file: YamlFile, error: ValueError) -> lis
         where = mistake.where
         # Each type of a union refuses a value: the one that comes furthest is the one meant.
         if one.rule is not None or where not in around:
-            misspelled = where != () and (*where[:-1], nearest([str(where[-1])], [str(where[-1])]))
-            told = misspelled in meant and not _is_there(file, where)
+            last = [str(one) for one in where[-1:]]
+            told = (*where[:-1], did_you_mean(last, last)) in meant and not _is_there(file, where)
             # Of what a rule has put in, such as properties that are named after the currency.
             told = told or (len(where) > 1 and value_at(file.content, where[:-1]) is None)
             refused.append(one._replace(told=told))
@@ -187,11 +188,12 @@ def _mistake(
     if not kinds:  # no key of this model
         above = [kind.base for kind in place(model, where[:-1])[1] if is_model(kind)]
         keys = [key for one in above for key in fields_of(one)]
-        return Mistake(where, f"one of the keys {listed(keys)}", nearest([str(where[-1])], keys))
+        near = did_you_mean([str(where[-1])], keys)
+        return Mistake(where, f"one of the keys {listed(keys)}", near)
     value = value_at(file.content, where)
     allowed = [str(one) for kind in kinds if kind.base is Literal for one in kind.args]
     texts = any(kind.base in (str, Literal) for kind in kinds)
-    remedy = nearest([value], allowed) if isinstance(value, str) else ""
+    remedy = did_you_mean([value], allowed) if isinstance(value, str) else ""
     return Mistake(where, described(kinds), remedy or (quotes(file, where) if texts else ""))
 
 

@@ -19,14 +19,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from itertools import islice
 from typing import NamedTuple
+
+from features.nearest_names import did_you_mean
 
 Where = tuple[str | int, ...]
 MAX_FOUND = 500  # mistakes of a file after which no further ones are looked for
 MAX_NAMES = 40  # that one sentence lists
-MAX_NEAR, MAX_NEAR_LENGTH = 2000, 200  # names that are compared, and characters of each
 STAND_IN = "stand_in"  # a name or a text in place of one that was refused, see `yaml_repair`
 
 
@@ -88,14 +88,14 @@ class Mistakes(ValueError):
         )
         if names:
             expected = f"{_of('some', known)}; not {listed(names)}"
-            self._add(Mistake(as_where(where), expected, nearest(names, known), names))
+            self._add(Mistake(as_where(where), expected, did_you_mean(names, known), names))
 
     def unknown_value(self, where: Where | str, named: str, known: Iterable[str]) -> None:
         """Collect a single name that is not known; does nothing if it is."""
         known = list(known)
         if named not in known:
             expected = _of("one", known)
-            self._add(Mistake(as_where(where), expected, nearest([named], known), (named,)))
+            self._add(Mistake(as_where(where), expected, did_you_mean([named], known), (named,)))
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -141,12 +141,3 @@ def listed(known: Collection[str]) -> str:
 def _of(many: str, known: Collection[str]) -> str:
     names = listed(known)
     return f"{many} of {names}" if names else "nothing there, as no such name is declared"
-
-
-def nearest(names: Iterable[str], known: Collection[str]) -> str:
-    """Ask for the known name that is nearest to each unknown one; empty if none is near."""
-    by_folded = {name.casefold(): name for name in list(known)[MAX_NEAR::-1]}
-    asked = [str(name).casefold()[:MAX_NEAR_LENGTH] for name in islice(names, MAX_NAMES)]
-    close = [get_close_matches(name, by_folded, n=1) for name in asked]
-    meant = list(dict.fromkeys(by_folded[one[0]] for one in close if one))
-    return f"Did you mean {' and '.join(map(repr, meant))}?" if meant else ""

@@ -20,13 +20,13 @@ from pydantic_core import from_json
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain, EventType
-from features.business.yaml_mistakes import nearest
 from features.errors import InvalidEvent, quoted
 from features.identity.relocation import is_relocating, is_under, sources_of
 from features.identity.spelling import spelled_alike
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Row, Statement
+from features.nearest_names import did_you_mean
 
 PURPOSE, CHANNEL = "purpose", "for_channel"  # properties of an event of consent
 INDEX = "consents_"  # begins the name of the index; a hash of the types follows
@@ -99,7 +99,7 @@ def _without_effect(
     name: str, value: object, known: Collection[str], expected: str
 ) -> InvalidEvent:
     field, names = f"properties.{name}", ", ".join(sorted(known)) or "there is none"
-    near = nearest([spelled_alike(str(value))], known)
+    near = did_you_mean([spelled_alike(str(value))], known)
     remedy = near or "Correct it, or describe it in that file."
     return InvalidEvent(
         field,

@@ -5,10 +5,10 @@ Such a comparison is refused wherever it stands in a condition or a formula, lik
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Sequence
 
 from features.errors import InvalidCondition
+from features.nearest_names import did_you_mean
 from serving.catalog.expressions import Names
 from serving.catalog.terms import Term
 
@@ -36,28 +36,12 @@ def _never(text: str, term: Term, value: str, allowed: Sequence[str]) -> Invalid
     named = str(term.value) if term.op == "name" else "a text"
     shown = ", ".join(repr(one) for one in allowed[:SHOWN])
     more = f" and {len(allowed) - SHOWN} more" if len(allowed) > SHOWN else ""
-    close = nearest(value, allowed)
     return InvalidCondition(
         text,
         f"compares {named} with '{value}', which it can never be",
         expected=f"one of {shown}{more}" if allowed else "nothing, as it has no values",
-        remedy=f"Did you mean {close!r}?" if close else "Use one of these values.",
+        remedy=did_you_mean([value], allowed) or "Use one of these values.",
     )
-
-
-def nearest(value: str, allowed: Iterable[str]) -> str | None:
-    """Find the allowed text that is most like a value, without regard to case; None if none is.
-
-    One that begins alike is preferred: people write 'Female' for F, not for M.
-    """
-    wanted = value.casefold()
-
-    def likeness(one: str) -> float:
-        begins_alike = one[:1].casefold() == wanted[:1]
-        return SequenceMatcher(None, wanted, one.casefold()).ratio() + 0.2 * begins_alike
-
-    best = max(allowed, key=likeness, default=None)
-    return best if best is not None and likeness(best) >= 0.4 else None
 
 
 def _values(term: Term, names: Names) -> tuple[str, ...] | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 
 from features.errors import InvalidData
-from features.ingest.checks.table_columns import nearest
+from features.ingest.checks.table_columns import proposal
 from features.ingest.checks.times import DecisionTimes, refuse_times_to_come
 from features.ingest.checks.told_customers import ToldCustomers
 from features.ingest.contract_tables import ParsedRows, is_retired
@@ -77,7 +77,7 @@ def _of_retired(actions: Counter[str], table: ContractTable) -> list[str]:
     retired = {one: count for one, count in actions.items() if is_retired(one, catalog)}
     lines = [
         f"action {one!r} is not in the catalogue; its {count:,} rows are those of a retired action"
-        f"{nearest(one, catalog.actions)}"
+        f"{proposal(one, catalog.actions)}"
         for one, count in list(retired.items())[:MOST_NAMED]
     ]
     more = len(retired) - MOST_NAMED

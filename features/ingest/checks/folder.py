@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from features.errors import InvalidData
-from features.ingest.checks.table_columns import TABLES, nearest
+from features.ingest.checks.table_columns import TABLES, proposal
 from features.store.table_files import ENDINGS
 
 # Endings of tables, of which only some are read.
@@ -50,7 +50,7 @@ def files_of_tables(folder: Path) -> dict[str, Path]:
 def unread_files(folder: Path) -> list[str]:
     """Name the files of a folder that look like tables and are not read."""
     return [
-        f"{path.name} is not read{nearest(path.name.partition('.')[0], TABLES)}"
+        f"{path.name} is not read{proposal(path.name.partition('.')[0], TABLES)}"
         for path in _entries(folder)
         if _table_of(path) is None and _looks_like_a_table(path)
     ]

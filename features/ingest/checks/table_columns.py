@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 
 from features.business.domain import EVENT_COLUMNS, Domain
 from features.errors import InvalidData, quoted
+from features.nearest_names import nearest
 
 TABLES = ("customers", "events", "decisions", "outcomes")
 _REQUIRED = {
@@ -77,10 +77,10 @@ def check_header(file: str, names: Sequence[str], table: str, domain: Domain) ->
     return list(_notes(names, columns_read(table, domain)))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean X?" for the known name that is most like a name, or nothing."""
-    found = get_close_matches(name.strip().casefold(), list(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+def proposal(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the known name that is nearest to a name, or nothing."""
+    found = nearest(name, known)
+    return f"; did you mean {found!r}?" if found else ""
 
 
 def _notes(names: Sequence[str], known: Sequence[str]) -> Iterator[str]:
@@ -88,6 +88,6 @@ def _notes(names: Sequence[str], known: Sequence[str]) -> Iterator[str]:
         if not name.strip():
             yield f"column {place} has no name and is not read"
         elif name.strip() not in known:
-            yield f"column {quoted(name)} is not read{nearest(name, known)}"
+            yield f"column {quoted(name)} is not read{proposal(name, known)}"
         elif name != name.strip():
             yield f"column {quoted(name)} is read as {quoted(name.strip())}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from features.business.yaml_mistakes import Mistake, Mistakes, listed, mistakes_in, nearest
+from features.business.yaml_mistakes import Mistake, Mistakes, listed, mistakes_in
 
 
 def test_mistakes_are_collected_from_errors_and_from_other_collections():
@@ -45,12 +45,6 @@ def test_a_message_without_a_key_is_of_the_place_where_it_was_raised():
     assert mistakes_in(error, ("pacing", "hourly")) == [
         Mistake(("pacing", "hourly"), "24 weights, not all 0")
     ]
-
-
-def test_the_nearest_name_is_found_without_regard_to_case():
-    assert nearest(["Ordr"], ["visit", "order"]) == "Did you mean 'order'?"
-    assert nearest(["VISIT", "ordr"], ["visit", "Order"]) == "Did you mean 'visit' and 'Order'?"
-    assert nearest(["fax"], ["visit", "order"]) == ""
 
 
 def test_a_long_list_of_names_is_shortened():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from features.errors import InvalidCondition
-from serving.catalog.declared_values import nearest, refuse_other_values
+from serving.catalog.declared_values import refuse_other_values
 from serving.catalog.expressions import Names, Reader
 
 NAMES = Names(
@@ -49,10 +49,3 @@ def test_a_formula_is_asked_for_the_same_values():
 @pytest.mark.parametrize("text", ["gender == 'O'", "gender in ['F', 'M']", "page == 'Female'"])
 def test_declared_values_and_free_texts_pass(text):
     refuse_other_values(text, READER.condition(text), NAMES)
-
-
-def test_the_nearest_value_is_found_without_regard_to_case():
-    assert nearest("GOLD", ["silver", "Gold"]) == "Gold"
-    assert nearest("vronze", ["vip", "bronze"]) == "bronze"
-    assert nearest("xyz", ["silver", "gold"]) is None
-    assert nearest("gold", []) is None

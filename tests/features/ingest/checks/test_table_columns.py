@@ -10,7 +10,7 @@ from features.ingest.checks.table_columns import (
     check_header,
     columns_read,
     id_columns,
-    nearest,
+    proposal,
 )
 
 
@@ -75,4 +75,4 @@ def test_properties_and_attributes_and_the_account_are_columns(toy_domain):
     [("Event", "; did you mean 'events'?"), (" EVENTS", "; did you mean 'events'?"), ("x", "")],
 )
 def test_the_nearest_name_is_proposed(name, said):
-    assert nearest(name, TABLES) == said
+    assert proposal(name, TABLES) == said
