@@ -11,6 +11,7 @@ of events that were stored before this was so. Otherwise a "no" to "Marketing" w
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -66,6 +67,29 @@ def spell_consent(properties: Mapping[str, Any], event_type: EventType) -> dict[
             listed = {spelled_alike(value): value for value in known.values} if known else {}
             spelled[name] = listed.get(spelled_alike(text), spelled_alike(text))
     return spelled
+
+
+def is_respelled(stored: str, sent: Mapping[str, Any]) -> bool:
+    """Return whether stored properties are those sent, but for the spelling of a consent.
+
+    Former versions stored a consent as it was sent; a repeated one is spelled as it is today.
+
+    Parameters
+    ----------
+    stored
+        JSON.
+    """
+    return _spelled_alike(from_json(stored)) == _spelled_alike(sent)
+
+
+def _spelled_alike(properties: Mapping[str, Any]) -> str:
+    alike = {
+        name: spelled_alike(value)
+        if name in (PURPOSE, CHANNEL) and isinstance(value, str)
+        else value
+        for name, value in properties.items()
+    }
+    return json.dumps(alike, sort_keys=True)  # so that 1 and true differ
 
 
 def check_consent(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from features.customers.consents import is_respelled
 from features.errors import InvalidEvent
 from features.identity.erasing import reopen_devices
 from features.identity.holders import FORGOTTEN, base_key, nodes_at
@@ -51,6 +52,7 @@ def append_events(
     """Append new events, each to its customer, and link the keys that an event names together.
 
     A device that an event names with a named key is from then on in the hands of that customer.
+    A repeated event links the named keys that it did not name before; it moves no device.
 
     Parameters
     ----------
@@ -58,7 +60,10 @@ def append_events(
         The events count as if they had been received when they occurred, and not now.
     """
     fresh, duplicates, refused = _classify(connection, normalizer, events)
-    causes, logins = _causes(fresh.values(), normalizer), _logins(fresh.values(), normalizer)
+    naming = [(event.subject, event) for event in fresh.values()]
+    # A repeated event may name more people's keys than before. What was linked once stays as it is.
+    naming += [(base_key(subject), events[place]) for place, subject in duplicates.items()]
+    causes, logins = _causes(naming, normalizer), _logins(fresh.values(), normalizer)
     joined = join_keys(connection, normalizer, causes, logins, now)
     subjects = _subjects(connection, normalizer, fresh)
     customer_of = resolve_each(connection, {*subjects.values()}) if fresh else {}
@@ -80,13 +85,20 @@ def append_events(
     return AppendResult(new_events, duplicates, refused, *joined)
 
 
-def _causes(events: Iterable[Event], normalizer: KeyNormalizer) -> dict[tuple[str, str], str]:
-    """Return the pairs of named keys that the events link, each with its first cause."""
+def _causes(
+    naming: Iterable[tuple[str, Event]], normalizer: KeyNormalizer
+) -> dict[tuple[str, str], str]:
+    """Return the pairs of named keys that events link, each with its first cause.
+
+    Each event comes with the key under which it is stored.
+    """
     causes: dict[tuple[str, str], str] = {}
-    for event in events:
-        for other in event.keys[1:]:
-            if not normalizer.is_anonymous(other):
-                causes.setdefault((event.subject, other), f"event {event.event_id}")
+    for subject, event in naming:
+        named = [key for key in event.keys if not normalizer.is_anonymous(key)]
+        if subject in named:
+            for other in named:
+                if other != subject:
+                    causes.setdefault((subject, other), f"event {event.event_id}")
     return causes
 
 
@@ -164,7 +176,12 @@ def _stored(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, tu
 
 def _is_same(event: Event, subject: str, content: list[Any]) -> bool:
     """Tell a duplicate from another event with its id, whichever of its keys it is stored under."""
-    return base_key(subject) in event.keys and content == _content(event)
+    *mine, properties = _content(event)
+    return (
+        base_key(subject) in event.keys
+        and content[:-1] == mine
+        and (content[-1] == properties or is_respelled(content[-1], event.properties))
+    )
 
 
 def _content(event: Event) -> list[Any]:

@@ -1,11 +1,13 @@
 """Appends events: new ones once, each to its customer, and links the keys that they name."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from features.business.domain import Domain
 from features.identity.keys import KeyNormalizer
-from features.identity.links import restated_by
+from features.identity.links import restated_by, unlink
 from features.ingest.append_events import append_events
 from features.ingest.erase_rows import begin_erasure
 from features.journeys.events import parse_event
@@ -65,6 +67,36 @@ def test_keys_that_an_event_names_together_merge_their_customers(append):
     assert restated_by(done.merges) == {"ann"}
     assert [merge.loser for merge in done.merges] == ["cookie:x"]
     assert [*done.new_events] == ["ann"]
+
+
+def test_a_repeated_event_links_the_keys_that_it_did_not_name_before(append, ledger):
+    append(event(1, "card:7"), event(2, "ann"), event(3, "bob", "cookie:x"))
+    done = append(event(1, "ann", "card:7", "cookie:x"), event(3, "cookie:x"))
+    assert (done.new_events, done.duplicates) == ({}, {0: "card:7"})
+    assert [(one.survivor, one.loser) for one in done.merges] == [("ann", "card:7")]
+    pairs = {(row.left, row.right) for row in rows(ledger, tables.links)}
+    assert ("ann", "card:7") in pairs
+    assert not any("cookie:x" in pair[0] + pair[1] for pair in pairs if "bob" not in pair)
+    assert append(event(1, "card:7", "ann")).merges == []
+
+
+def test_a_repeated_event_does_not_link_again_what_was_unlinked(append, ledger):
+    append(event(1, "ann"), event(2, "card:7"), event(3, "ann", "card:7"))
+    ledger.write_now(lambda c: unlink(c, ("ann", "card:7"), "a mistake", NOW))
+    done = append(event(3, "card:7", "ann"))
+    assert (done.duplicates, done.merges) == ({0: "ann"}, [])
+
+
+def test_a_consent_that_was_stored_in_another_spelling_is_a_duplicate(ledger):
+    domain = Domain(name="x", currency="eur", channels=("web",), vocabulary="all")
+    sent = event(1, "ann", kind="consent_withdrawn", purpose="MARKETING", for_channel="Web ")
+    now = parse_event(sent, domain, NORMALIZER, NOW)
+    assert now.properties == {"purpose": "marketing", "for_channel": "web"}
+    other = parse_event(sent | {"properties": {"purpose": "news"}}, domain, NORMALIZER, NOW)
+    former = replace(now, properties=sent["properties"])  # stored before consents were spelled
+    ledger.write_now(lambda c: append_events(c, NORMALIZER, [former], NOW))
+    done = ledger.write_now(lambda c: append_events(c, NORMALIZER, [now, other], NOW))
+    assert (done.duplicates, [*done.refused]) == ({0: "ann"}, [1])
 
 
 def test_a_device_of_a_forgotten_customer_is_of_whoever_logs_in_on_it_from_then_on(append, ledger):
