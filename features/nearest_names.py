@@ -17,11 +17,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     The first one of equals is taken. A known name with which the name begins is near enough: people
     write 'Female' for F.
     """
-    matcher = SequenceMatcher(b=_compared(name), autojunk=False)
+    wanted = _compared(name)
+    matcher = SequenceMatcher(b=wanted, autojunk=False)
 
     def likeness(one: str) -> float:
         folded = _compared(one)
-        least = CUTOFF if folded and matcher.b.startswith(folded) else 0.0
+        least = CUTOFF if folded and wanted.startswith(folded) else 0.0
         matcher.set_seq1(folded)
         bounds = (matcher.real_quick_ratio, matcher.quick_ratio)  # from above, and cheap
         return max(least, matcher.ratio()) if all(bound() >= CUTOFF for bound in bounds) else least

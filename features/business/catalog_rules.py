@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from features.business.yaml_file import Frozen, Name
-from features.business.yaml_mistakes import Mistake, Mistakes, nearest
+from features.business.yaml_mistakes import Mistake, Mistakes
+from features.nearest_names import did_you_mean
 
 _ZONES = available_timezones()
 Kind = Literal["promotion", "retention", "service", "other"]
@@ -159,7 +160,7 @@ class Clock(Frozen):
     @classmethod
     def _known(cls, zone: str) -> str:
         if zone not in _ZONES:
-            near = nearest([zone], sorted(_ZONES))
+            near = did_you_mean([zone], sorted(_ZONES))
             raise Mistakes([Mistake((), "a time zone such as Europe/Rome", near)])
         return zone
 

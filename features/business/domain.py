@@ -192,7 +192,8 @@ class Domain(Frozen):
         for name, value in ((self.moments and self.moments.test_where) or {}).items():
             known = self.attributes.get(name)
             if known is None or value not in known.values:
-                near = nearest([value], known.values) if known else nearest([name], self.attributes)
+                unknown = (value, known.values) if known else (name, self.attributes)
+                near = did_you_mean([unknown[0]], unknown[1])
                 expected = "a category of 'attributes' and its value"
                 mistakes.add("moments.test_where", expected, near)
         named = [event.journey for event in self.events.values()]

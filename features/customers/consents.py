@@ -83,13 +83,9 @@ def is_respelled(stored: str, sent: Mapping[str, Any]) -> bool:
 
 
 def _spelled_alike(properties: Mapping[str, Any]) -> str:
-    alike = {
-        name: spelled_alike(value)
-        if name in (PURPOSE, CHANNEL) and isinstance(value, str)
-        else value
-        for name, value in properties.items()
-    }
-    return json.dumps(alike, sort_keys=True)  # so that 1 and true differ
+    texts = {name: properties.get(name) for name in (PURPOSE, CHANNEL)}
+    alike = {name: spelled_alike(text) for name, text in texts.items() if isinstance(text, str)}
+    return json.dumps({**properties, **alike}, sort_keys=True)  # so that 1 and true differ
 
 
 def check_consent(
