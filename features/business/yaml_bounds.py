@@ -19,6 +19,7 @@ from features.nearest_names import did_you_mean
 
 MAX_BYTES = 5_000_000
 MAX_VALUES = 250_000  # keys and values; the sixfold of a catalogue of 1,000 actions
+VALUE_LENGTH = 50  # characters; a longer text counts as several values
 MAX_DEPTH = 40  # of lists and mappings within each other
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # with libyaml ten times as fast
 
@@ -103,7 +104,8 @@ def _no_yaml(path: Path, text: str, line: int) -> InvalidDomain:
         expected="'key: value' lines, keys of one level equally far in, brackets and quotes closed",
         remedy="Use blanks instead of the tab."
         if tab
-        else "Check that line and the one before; put a text with : # [ ] { } or quotes in quotes.",
+        else "Check that line and the one before; put a text with : # [ ] { } or quotes in quotes, "
+        "and one with a backslash in single ones.",
     )
 
 
@@ -124,20 +126,26 @@ class _Counted:
         elif isinstance(event, yaml.CollectionStartEvent):
             self.open.append((event.anchor, self.values))
             self.values += 1
-            self._refuse(len(self.open) > MAX_DEPTH, line, "nests too deep", MAX_DEPTH, "levels")
+            self._refuse(len(self.open) > MAX_DEPTH, line, "nests too deep", f"{MAX_DEPTH} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             anchor, before = self.open.pop()
             if anchor is not None:
                 self.sizes[anchor] = self.values - before
         elif isinstance(event, yaml.ScalarEvent):
-            self.values += 1
+            size = 1 + len(event.value) // VALUE_LENGTH
+            self.values += size
             if event.anchor is not None:
-                self.sizes[event.anchor] = 1
+                self.sizes[event.anchor] = size
         elif isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
-            self._refuse(self.documents > 1, line, "begins a second document", 1, "document")
-        much = self.values > MAX_VALUES
-        self._refuse(much, line, "makes the file stand for too many values", MAX_VALUES, "values")
+            self._refuse(self.documents > 1, line, "begins a second document", "1 document")
+        self._refuse(
+            self.values > MAX_VALUES,
+            line,
+            "makes the file stand for too many values",
+            f"{MAX_VALUES:,} values, an alias counting as what it stands for, and a text as one "
+            f"for each {VALUE_LENGTH} characters",
+        )
 
     def _size(self, anchor: str, line: int) -> int:
         if anchor in self.sizes:
@@ -151,10 +159,10 @@ class _Counted:
             remedy=did_you_mean([anchor], names) or "Write out what is meant.",
         )
 
-    def _refuse(self, broken: bool, line: int, happened: str, most: int, unit: str) -> None:
+    def _refuse(self, broken: bool, line: int, happened: str, most: str) -> None:
         if broken:
             raise InvalidDomain(
                 f"{self.path}, line {line}: that line {happened}.",
-                expected=f"at most {most:,} {unit}, an alias counting as what it stands for",
+                expected=f"at most {most}",
                 remedy="Write out what is needed, and split or leave out the rest.",
             )

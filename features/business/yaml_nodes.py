@@ -30,6 +30,7 @@ _WHOLE = {
 _QUOTE = "Put it in quotes, if it is a text."
 _RENAME = "Rename or delete one of the two."
 _NO_KEY = "has a list or a mapping as a key"
+_LONGEST = 100  # characters of a number: 1:00:00... in base 60 costs the square of its length
 JSON_VALUE = "a text, a number, true, false, null, a list or a mapping"
 
 
@@ -144,13 +145,19 @@ class YamlFile:
                 )
                 key.tag = TEXT
             lines[name] = line
-            self._check_scalar(key, inside)
+            if key.tag == MERGE and not _can_be_merged(value):
+                expected = "a mapping behind it, or a list of them, as in <<: *usual"
+                self._add(inside, expected, "", "merges what has no keys", line)
+                continue
+            if key.tag != MERGE:
+                self._check_scalar(key, inside)
             self._check(value, inside)
             kept.append((key, value))
         node.value = kept
 
     def _check_scalar(self, node: Any, where: Where) -> None:
         if node.tag in (TEXT, MERGE):
+            node.tag = TEXT
             try:
                 node.value.encode()
             except UnicodeEncodeError:
@@ -160,6 +167,11 @@ class YamlFile:
                 self._refuse(where, "the character 0", "a text without it")
                 node.value = node.value.replace("\0", "")
             return
+        kind = node.tag.removeprefix(_PREFIX)
+        if kind in ("int", "float") and len(node.value) > _LONGEST:
+            self._add(where, f"a number of at most {_LONGEST} characters", _QUOTE)
+            node.tag = TEXT
+            return
         try:
             value = self._probe.construct_object(node)
         except Exception:  # what a tag cannot read, as in `!!int ''`; PyYAML raises many types
@@ -167,8 +179,10 @@ class YamlFile:
             value = node  # no value
         # Dates are left to the types: some keys expect one.
         if not (value is None or isinstance(value, str | int | float | date)):
-            kind = node.tag.removeprefix(_PREFIX)
-            self._refuse(where, node.tag, _WHOLE.get(kind, JSON_VALUE), _QUOTE)
+            if kind in _WHOLE:
+                self._add(where, _WHOLE[kind], _QUOTE)
+            else:
+                self._refuse(where, node.tag, JSON_VALUE, _QUOTE)
             node.tag = TEXT
 
     def _refuse(self, where: Where, found: str, expected: str, remedy: str = "") -> None:
@@ -179,3 +193,9 @@ class YamlFile:
         self, where: Where, expected: str, remedy: str, happened: str = "", line: int = 0
     ) -> None:
         self.mistakes.append(Mistake(where, expected, remedy, (), happened, line))
+
+
+def _can_be_merged(node: yaml.Node) -> bool:
+    """True for a mapping and for a list of mappings, which << puts into the one around it."""
+    parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return all(isinstance(part, yaml.MappingNode) for part in parts)

@@ -17,9 +17,9 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from serving.catalog.template_language import CONCATENATION, MAX_INTEGER
+from serving.catalog.template_bounds import MAX_FILLED, CostRefused, bounded, bounded_list
+from serving.catalog.template_language import CONCATENATION, WRITTEN_LIST
 
-MAX_FILLED = 10_000  # characters of a text, filled in, and of all parts of it
 MAX_TITLE = 1000  # characters, as that filter takes 500 times as long as upper
 MAX_DIGITS = 12  # behind the point
 _OF_JINJA = (
@@ -30,20 +30,6 @@ _OF_LISTS = ("join", "max", "min", "sum")  # each takes the context before the l
 _FORMATS = re.compile(
     r"(?:[^%]|%%|%(?:\([a-z_]{1,30}\))?[-+ 0#]{0,3}[0-9]{0,2}(?:\.[0-9]{1,2})?[sdifFeEgG])*"
 )
-
-
-class CostRefused(ValueError):
-    """A step of a text that costs too much; says what is expected."""
-
-
-def bounded(value: Any) -> Any:
-    """Return the value, or refuse a text or a whole number that is too large."""
-    if isinstance(value, str):
-        if len(value) > MAX_FILLED:
-            raise CostRefused(f"at most {MAX_FILLED:,} characters, filled in")
-    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
-        raise CostRefused(f"whole numbers up to {MAX_INTEGER:,}")
-    return value
 
 
 def operated(operator: str, left: Any, right: Any, compute: Callable[[], Any]) -> Any:
@@ -136,6 +122,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             "replace": _replace,
             "round": _round,
             CONCATENATION: joined,
+            WRITTEN_LIST: bounded_list,
         }
         taken = {name: FILTERS[name] for name in _OF_JINJA}
         taken |= {name: _of_list(name) for name in _OF_LISTS} | {"title": _title}

@@ -17,12 +17,14 @@ from difflib import get_close_matches
 from jinja2 import Environment, nodes
 from jinja2.visitor import NodeTransformer
 
+from serving.catalog.template_bounds import MAX_INTEGER
+
 MAX_TEXT = 5000  # characters of a template
 MAX_STEPS = 600  # operations of a template, those of a loop counted for each turn
 MAX_DEPTH = 40  # operations and statements within each other
 MAX_TURNS = 20  # of a loop
-MAX_INTEGER = 10**15  # absolute value, so that a product stays small
 CONCATENATION = "~"  # the name of the filter that stands for this operator
+WRITTEN_LIST = "[]"  # and of the one that a list goes through, once its values are known
 
 _ALLOWED = frozenset(
     {
@@ -100,7 +102,7 @@ def _is_part_of_loop(node: nodes.Node) -> bool:
 
 
 class Bounded(NodeTransformer):
-    """Turns ``a ~ b`` into a filter, which bounds the result, as an operator cannot.
+    """Turns ``a ~ b`` and ``[a, b]`` into filters, which bound the result.
 
     If values are escaped, the author's own texts within an expression (``plan or '<b>none</b>'``)
     are marked as HTML.
@@ -112,13 +114,25 @@ class Bounded(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:
         """Replace the operator."""
         parts = nodes.List([self.visit(part) for part in node.nodes])
-        joined = nodes.Filter(parts, CONCATENATION, [], [], None, None)
-        joined.set_lineno(node.lineno)
-        joined.set_environment(self._environment)
-        return joined
+        return self._filter(parts, CONCATENATION, node.lineno)
+
+    def visit_List(self, node: nodes.List) -> nodes.Filter:
+        """Bound the list: ``{% set a = [a, a] %}`` repeated doubles it each time."""
+        return self._filter(self.generic_visit(node), WRITTEN_LIST, node.lineno)
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Expr:
+        """Bound the list, unless it holds the names that a loop or a set gives values to."""
+        written: nodes.Tuple = self.generic_visit(node)
+        return self._filter(written, WRITTEN_LIST, node.lineno) if node.ctx == "load" else written
 
     def visit_Const(self, node: nodes.Const) -> nodes.Expr:
         """Mark a text as HTML."""
         if self._environment.autoescape and isinstance(node.value, str):
             return nodes.MarkSafe(node, lineno=node.lineno, environment=self._environment)
         return node
+
+    def _filter(self, node: nodes.Node, name: str, line: int) -> nodes.Filter:
+        made = nodes.Filter(node, name, [], [], None, None)
+        made.set_lineno(line)
+        made.set_environment(self._environment)
+        return made

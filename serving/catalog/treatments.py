@@ -10,8 +10,9 @@ from jinja2 import Template, TemplateSyntaxError, meta
 from features.business.yaml_mistakes import Mistakes, Where
 from serving.catalog import template_language
 from serving.catalog.expressions import Names
-from serving.catalog.template_filters import MAX_FILLED, BoundedEnvironment, CostRefused
-from serving.catalog.template_language import CONCATENATION, MAX_TEXT
+from serving.catalog.template_bounds import MAX_FILLED, CostRefused
+from serving.catalog.template_filters import BoundedEnvironment
+from serving.catalog.template_language import CONCATENATION, MAX_TEXT, WRITTEN_LIST
 
 _TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
 _ENVIRONMENTS = {html: BoundedEnvironment(html) for html in (False, True)}
@@ -48,9 +49,8 @@ class Treatment:
     def fill(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The payload with its texts filled in.
 
-        A text of more than `MAX_FILLED` characters counts as unknown. If the values cause an error
-        (a division by zero, a text that becomes too long), all names count as unknown: rendering
-        with unknown values was checked when the catalogue was read.
+        A text of more than `MAX_FILLED` characters counts as unknown. If the values cause an error,
+        such as a division by zero, all names do: that was tried when the catalogue was read.
         """
         short = {name: None if _is_long(value) else value for name, value in values.items()}
         try:
@@ -103,7 +103,7 @@ class Treatment:
                 f"a text with names in double braces, such as {{{{ plan }}}}, and each brace and "
                 f"quote closed; it cannot be read{line}"
             ) from error
-        filters = environment.filters.keys() - {CONCATENATION}
+        filters = environment.filters.keys() - {CONCATENATION, WRITTEN_LIST}
         template_language.check(tree, filters, environment.tests)
         names = sorted(meta.find_undeclared_variables(tree))
         for name in names:

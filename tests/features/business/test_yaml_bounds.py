@@ -18,19 +18,33 @@ MERGES = "a: &x0 {a: 1, b: 2}\n" + "".join(
     f"a{n}: &x{n} {{<<: [{', '.join([f'*x{n - 1}'] * 10)}]}}\n" for n in range(1, 40)
 )
 
+LONG = f"a: &a '{'x' * 700_000}'\n" + "".join(f"a{n}: *a\n" for n in range(1000))
+
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (BOMB, r"line 7: that line makes the file stand for too many values\. Expected at most 25"),
         (MERGES, r"line 6: that line makes the file stand for too many values\. Expected at most"),
+        (LONG, r"line 18: that line makes the file stand for too many values\. .* 50 characters"),
+        ("name: 1" + ":00" * 4_000, r"line 1: name is .*\. Expected a number of at most 100 char"),
         ("name: x\nb: " + "[" * 60 + "]" * 60, r"line 2: that line nests too deep\. Expected at"),
         ("name: x\nb:\n" + "[" * 100_000, r"line 3: the text cannot be read as YAML"),
         ("name: x\nb: " + "{a: " * 5_000, r"line 2: that line nests too deep\. Expected at most"),
         ("\n".join("  " * n + "a:" for n in range(500)), rf"line {MAX_DEPTH + 1}: that line nests"),
         ("#" * (MAX_BYTES + 1), r"has 5,000,001 bytes\. Expected at most 5,000,000\. Check the p"),
     ],
-    ids=["aliases", "merges", "brackets", "many brackets", "braces", "indentation", "size"],
+    ids=[
+        "aliases",
+        "merges",
+        "long",
+        "number",
+        "brackets",
+        "many brackets",
+        "braces",
+        "indentation",
+        "size",
+    ],
 )
 def test_what_would_cost_too_much_is_refused_in_50_ms_with_its_line(tmp_path, text, said):
     path = tmp_path / "domain.yaml"

@@ -42,7 +42,11 @@ def test_values_are_read_with_their_lines(read):
         ("a: !!python/name:os.system x", ("a",), "a text, .*, not !!python/name:os.system"),
         ("a: !ours [b]", ("a",), "a text, a number, .*, not !ours"),
         ("a: 2017-02-30", ("a",), "a day of the calendar, such as 2026-03-01, .*"),
-        ("a: !!int x", ("a",), "an integer, not !!int"),
+        ("a: !!int x", ("a",), "an integer"),
+        (f"a: 1{':00' * 40}", ("a",), "a number of at most 100 characters"),
+        (f"a: [0x{'f' * 400}]", ("a", 0), "a number of at most 100 characters"),
+        ("a: {<<: 5}", ("a", "<<"), r"a mapping behind it, or a list of them, as in <<: \*usual"),
+        ("<<: [{b: 1}, 2]", ("<<",), "a mapping behind it, .*"),
         ("1: x", ("1",), "a text as the key, not !!int"),
         ("yes: x", ("yes",), "a text as the key, not !!bool"),
         ("a: {null: x}", ("a", "null"), "a text as the key, not !!null"),
@@ -54,6 +58,11 @@ def test_what_json_does_not_have_is_collected(read, text, where, expected):
     file = read(text)
     assert [one.where for one in file.mistakes] == [where]
     assert re.fullmatch(expected, file.mistakes[0].expected)
+
+
+def test_two_less_than_signs_as_a_value_are_a_text(read):
+    file = read("a: <<\nb: [<<]\n")
+    assert (file.mistakes, file.content) == ([], {"a": "<<", "b": ["<<"]})
 
 
 def test_a_key_that_stands_twice_is_collected_with_both_lines(read):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serving.catalog.expressions import Names
-from serving.catalog.template_filters import MAX_FILLED
+from serving.catalog.template_bounds import MAX_FILLED
 from serving.catalog.template_language import MAX_TEXT
 from serving.catalog.treatments import Treatment
 
@@ -52,6 +52,8 @@ def test_values_that_break_a_text_count_as_unknown():
         ("{{ " + "9" * 4900 + " }}", "cannot be read"),
         ("{{ plan.title() }}", "a filter does that, as in plan|upper"),
         ("{" + "a" * MAX_TEXT, "at most 5,000 characters"),
+        ("{% set a = [1] %}" + "{% set a = [a, a] %}" * 99 + "{{ a }}", "200 values in a list"),
+        ("{% set a = 1, 1 %}" + "{% set a = a, a %}" * 99 + "{{ a == a }}", "200 values in a list"),
     ],
 )
 def test_a_text_that_could_fail_is_refused_with_its_key(text, reason):
@@ -75,6 +77,14 @@ def test_a_text_that_values_make_too_long_is_filled_in_as_if_they_were_unknown()
     # A value that is too long by itself counts as unknown, and the others stay.
     alone = treatment.fill({"context_name": "x" * 16_000, "plan": "a"})
     assert alone == {"title": "Hello!", "note": "a"}
+
+
+def test_lists_of_values_are_filled_in_and_too_long_ones_count_as_unknown():
+    text = "{% set a, b = plan or '-', [plan or '-', 'x'] %}{{ a }} {{ b|join('+') }}"
+    pairs = "{% for a, b in [(1, plan), (2, 'z')] %}{{ a }}{{ b or '-' }}{% endfor %}"
+    treatment = Treatment({"title": text, "note": pairs}, NAMES)
+    assert treatment.fill({"plan": "plus"}) == {"title": "plus plus+x", "note": "1plus2z"}
+    assert treatment.fill({"plan": "y" * MAX_FILLED}) == {"title": "- -+x", "note": "1-2z"}
 
 
 def test_a_large_number_costs_nothing():
