@@ -74,9 +74,10 @@ bench-replay: $(DONE)  ## Replay 10,000 logged decisions, and compare the answer
 	$(BIN)/nba quickstart
 	$(BIN)/python -m tests.bench.replay --decisions 10000
 
-bench-fuzz: $(DONE)  ## Send 20,000 requests made by schemathesis, and 20,000 made-up paths (10 minutes).
+bench-fuzz: $(DONE)  ## Send 20,000 requests made by schemathesis, 20,000 made-up paths, and bombs (10 minutes).
 	$(BIN)/nba quickstart
 	$(BIN)/python -m tests.fuzz --cases 20000
+	$(BIN)/python -m tests.fuzz_bombs
 
 bench-off-policy: $(DONE)  ## Measure the coverage of off-policy intervals in 500 simulated worlds.
 	$(BIN)/python -m tests.bench.off_policy

@@ -132,6 +132,7 @@ class Reader:
 
     def _read(self, text: str, kind: Kind) -> Term:
         try:
+            _refuse_long(text)
             read = _WORD.sub(self._ascii, text)
             _refuse_other_syntax(read)
             return _of_kind(kind, self._term(Rule(read, self._context).statement.expression))
@@ -215,19 +216,17 @@ class Reader:
         return _of_kind("number", self._term(node))
 
 
-def _refuse_other_syntax(text: str) -> None:
+def _refuse_long(text: str) -> None:
     if len(text) > MAX_LENGTH:
-        raise InvalidExpression(
-            f"is {len(text)} characters long",
-            f"at most {MAX_LENGTH}",
-            "Split it: all conditions of a list must hold.",
-        )
+        remedy = "Split it: all conditions of a list must hold."
+        wrong = f"is {len(text)} characters long"
+        raise InvalidExpression(wrong, f"at most {MAX_LENGTH}", remedy)
+
+
+def _refuse_other_syntax(text: str) -> None:
     if _LIST_IN_LIST.search(_QUOTED.sub("", text)):  # the library walks it once for each level
-        raise InvalidExpression(
-            "has a list within a list",
-            "a list of constants after 'in'",
-            "Write the constants of both into one list.",
-        )
+        wrong, expected = "has a list within a list", "a list of constants after 'in'"
+        raise InvalidExpression(wrong, expected, "Write the constants of both into one list.")
     rest = _LANGUAGE.sub("", text, count=1)
     if rest:
         first = re.findall(r"\w+|.{1,2}", rest, re.DOTALL)[0]

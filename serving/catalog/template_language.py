@@ -20,7 +20,7 @@ from jinja2.visitor import NodeTransformer
 from serving.catalog.template_bounds import MAX_INTEGER
 
 MAX_TEXT = 5000  # characters of a template
-MAX_STEPS = 600  # operations of a template, those of a loop counted for each turn
+MAX_STEPS = 500  # operations of a template, those of a loop counted for each turn
 MAX_DEPTH = 40  # operations and statements within each other
 MAX_TURNS = 20  # of a loop
 CONCATENATION = "~"  # the name of the filter that stands for this operator

@@ -163,6 +163,7 @@ def nested(form, inner, length):
         "churn" + " - churn" * 61 + " > 1",
         "consent and (not (" * 27 + "consent" + ")" * 54,
         "churn > 1 or " * 39,
+        "churn > 1 or " * 80_000,
         nested("({} in ['0','1','2'] ? plan : region)", "plan", 304) + " in ['0','1','2']",
         nested("({} in ['0','1','2'] ? plan : region)", "plan", 480) + " in ['0','1','2']",
         nested("({} in [true, false])", "consent", MAX_LENGTH),
