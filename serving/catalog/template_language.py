@@ -120,9 +120,9 @@ class Bounded(NodeTransformer):
         """Bound the list: ``{% set a = [a, a] %}`` repeated doubles it each time."""
         return self._filter(self.generic_visit(node), WRITTEN_LIST, node.lineno)
 
-    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Expr:
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:
         """Bound the list, unless it holds the names that a loop or a set gives values to."""
-        written: nodes.Tuple = self.generic_visit(node)
+        written = self.generic_visit(node)
         return self._filter(written, WRITTEN_LIST, node.lineno) if node.ctx == "load" else written
 
     def visit_Const(self, node: nodes.Const) -> nodes.Expr:
