@@ -189,7 +189,7 @@ class NextBestAction:
     @requires(KeyScope.WRITE)
     @refuses(NotVisible, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
     async def events(self, request: EventsRequest, /, ctx: bentoml.Context) -> EventsAnswer:
-        """Record events. Each is accepted or rejected by itself; a repeated one changes nothing.
+        """Record events. Each is accepted or rejected by itself; a repeated one adds no event.
 
         The keys of an event are linked. A device goes to the customer who is named with it.
         """
