@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from features.business.label_definitions import Churn, Intent, Moments
+from features.business.nearest_names import did_you_mean
 from features.business.vocabulary import with_vocabulary
 from features.business.yaml_file import Days, Frozen, Name, load_yaml
 from features.business.yaml_mistakes import Mistake, Mistakes
 from features.business.yaml_types import NAME
-from features.nearest_names import did_you_mean
 
 Stage = Literal["awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"]
 STAGES: tuple[Stage, ...] = get_args(Stage)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from features.business.nearest_names import did_you_mean
 from features.errors import InvalidCondition
-from features.nearest_names import did_you_mean
 from serving.catalog.expressions import Names
 from serving.catalog.terms import Term
 
