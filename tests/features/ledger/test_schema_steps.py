@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import sqlalchemy as sa
 
@@ -28,6 +30,7 @@ KEYS = [
     *[("cookie:2", "eve", 2), ("cookie:3", "cookie:3", 2)],
 ]
 MEMBERS = {"ann": "acme", "bob": "acme", "eve": "gamma", "kim": "acme"}
+OUTCOMES_AT = {"d2": {"clicked": 9}, "d3": {"clicked": 9, "shown": 5}}
 SHOWN = {"d1": "ann", "d2": "bob", "d3": "eve", "d4": "stranger"}
 
 
@@ -54,12 +57,27 @@ def fill(connection):
             "shown_at": tables.EPOCH,
             "channel": "app",
             "action_group": "promotion",
-            "outcomes_at": "",
+            "outcomes_at": json.dumps(OUTCOMES_AT[name]) if name in OUTCOMES_AT else "",
+            "outcome_at": tables.from_micros(9) if name in OUTCOMES_AT else None,
             "account": MEMBERS.get(customer_id),
         }
         for name, customer_id in SHOWN.items()
     ]
     tables.insert_new(connection, tables.contacts, contacts)
+    told = [
+        {
+            "outcome_id": f"{name}:{outcome}",
+            "decision_id": name,
+            "action_id": "" if name == "d2" else "discount",  # an imported one names no action
+            "outcome": outcome,
+            "occurred_at": tables.from_micros(at_us),
+            "received_at": tables.from_micros(at_us),
+            "learned": True,
+        }
+        for name, some in OUTCOMES_AT.items()
+        for outcome, at_us in some.items()
+    ]
+    tables.insert_new(connection, tables.outcomes, told)
     members = [{"customer_id": one, "account": account} for one, account in MEMBERS.items()]
     tables.insert_new(connection, tables.account_members, members)
     state = {"state": b"\x01", "last_at": tables.EPOCH, "last_event_id": "e1", "online": True}
