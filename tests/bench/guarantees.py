@@ -31,6 +31,7 @@ SUBJECTS = {
     "leavers": ("guarantees_leavers",),
     "lift": ("guarantees_lift",),
     "strangers": ("guarantees_strangers",),
+    "access": ("guarantees_access",),
     "overload": ("guarantees_overload",),
 }
 

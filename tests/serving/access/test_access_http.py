@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import bentoml
 import psutil
@@ -16,8 +14,16 @@ import pytest
 from bentoml.exceptions import BentoMLException
 
 from serving.access.access_log import read_accesses
-from serving.access.scopes import ANY_KEY, OPEN, UNKNOWN, KeyScope, need_of, scopes_of
+from serving.access.scopes import ANY_KEY, OPEN, UNKNOWN, need_of, scopes_of
 from serving.service import NextBestAction
+from tests.bench.guarantees_access import (
+    NO_KEY,
+    REVOKED,
+    WRONG,
+    ask,
+    is_right,
+    make_keys,
+)
 from tests.commands import nba_in_process
 from tests.conftest import Built
 from tests.server import Server, ledger_of, running
@@ -25,8 +31,6 @@ from tests.server import Server, ledger_of, running
 pytestmark = pytest.mark.server
 SCOPES = scopes_of(NextBestAction)
 ROUTES = {api.route for api in NextBestAction.apis.values()}
-ASK = {"customer_id": "c1", "channel": "app"}
-BODIES = {"/v1/decide": ASK, "/v1/customer": {"customer_id": "c1"}, "/v1/lift": {}}
 ELSEWHERE = "A server cannot be reached at another address: this machine has loopback only"
 
 
@@ -53,37 +57,7 @@ def add_key(env: dict[str, str], name: str, *scopes: str) -> str:
 @pytest.fixture(scope="module")
 def keys(server: Server, env: dict[str, str]) -> dict[str, str]:
     """A key for each scope, and a revoked one that had all."""
-    made = {scope.value: add_key(env, f"only-{scope}", scope) for scope in KeyScope}
-    made["revoked"] = add_key(env, "revoked", *KeyScope)
-    assert nba_in_process(["keys", "revoke", "revoked"], env).returncode == 0
-    made["wrong"] = made["decide"][:-1] + "_"
-    for token in made.values():
-        known = 401 if token in (made["revoked"], made["wrong"]) else 404
-        server.wait_for(lambda token=token, known=known: ask(server, "/x", token)[0] == known, 5)
-    return made
-
-
-def ask(server: Server, path: str, token: str = "", host: str = "") -> tuple[int, Any]:
-    """Ask a path as its clients do, with a key and at another address of this machine."""
-    connection = server.connect()
-    connection.host = host or connection.host
-    headers = {"content-type": "application/json"}
-    if token:
-        headers["authorization"] = f"Bearer {token}"
-    method = "POST" if path.startswith("/v1/") else "GET"
-    body = json.dumps(BODIES.get(path, {})) if method == "POST" else None
-    try:
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        text = answer.read()
-    finally:
-        connection.close()
-    if answer.status == 401:
-        assert answer.getheader("www-authenticate") == "Bearer"
-    try:
-        return answer.status, json.loads(text)
-    except ValueError:
-        return answer.status, text.decode()
+    return make_keys(server, Path(env["NBA_HOME"]))
 
 
 def other_address() -> str:
@@ -183,14 +157,15 @@ def test_the_story_of_the_readme(shop, tmp_path):
 # Once there are keys -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [*SCOPES, "/v1/made-up", "/made-up", "/v1/forget%0A"])
-@pytest.mark.parametrize("sent", ["", "wrong", "revoked", *KeyScope])
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("sent", SENT)
 def test_each_path_is_answered_to_its_scope_only(server, keys, path, sent):
     need = need_of(path, SCOPES)
-    status, answer = ask(server, path, keys.get(sent, ""))
+    status, answer = ask(server, path, keys[sent])
+    assert is_right(path, sent, status)
     if need == OPEN:
         assert status == 200
-    elif sent in ("", "wrong", "revoked"):
+    elif sent in (NO_KEY, WRONG, REVOKED):
         assert status == 401 and "nba keys add" in answer["error"]
     elif need == UNKNOWN:
         assert status == 404 and "is not a route of this service" in answer["error"]
