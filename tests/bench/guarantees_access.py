@@ -20,7 +20,7 @@ from tests.bench.guarantees_home import serving_shop
 from tests.bench.guarantees_report import Figure, none_of, out
 from tests.server import Server, ledger_of
 
-PATHS = [*scopes_of(NextBestAction), "/v1/made-up", "/made-up"]
+PATHS = [*scopes_of(NextBestAction), "/v1/made-up", "/made-up", "/v1/forget%0A"]
 NO_KEY, WRONG, REVOKED = "no key", "wrong", "revoked"
 SENT = [NO_KEY, WRONG, REVOKED, *KeyScope]
 ASK = {"customer_id": "c1", "channel": "app"}

@@ -18,7 +18,9 @@ from serving.access.scopes import ANY_KEY, OPEN, UNKNOWN, need_of, scopes_of
 from serving.service import NextBestAction
 from tests.bench.guarantees_access import (
     NO_KEY,
+    PATHS,
     REVOKED,
+    SENT,
     WRONG,
     ask,
     is_right,
