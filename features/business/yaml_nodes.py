@@ -20,7 +20,14 @@ from features.errors import InvalidDomain
 _PREFIX = "tag:yaml.org,2002:"
 TEXT, MAPPING, LIST = f"{_PREFIX}str", f"{_PREFIX}map", f"{_PREFIX}seq"
 MERGE = f"{_PREFIX}merge"
-READ_AS = {"bool": "true or false", "null": "null", "int": "a number", "float": "a number"}
+READ_AS = {
+    "bool": "true or false",
+    "null": "null",
+    "int": "a number",
+    "float": "a number",
+    "timestamp": "a date",
+    "value": "a sign of YAML itself",
+}
 _WHOLE = {
     "bool": "true or false",
     "int": "an integer",
@@ -84,8 +91,7 @@ class YamlFile:
 
     def read_as(self, where: Where) -> str:
         """The kind of value that YAML reads there."""
-        kind = self._find(where)[0].tag.removeprefix(_PREFIX)
-        return READ_AS.get(kind, "a date" if kind == "timestamp" else f"a {kind}")
+        return _kind(self._find(where)[0].tag)
 
     def _find(self, where: Where) -> tuple[yaml.Node, int, bool]:
         node: yaml.Node = self._node
@@ -140,9 +146,8 @@ class YamlFile:
                 self._add(inside, "each key once", _RENAME, happened, line)
                 continue
             if key.tag not in (TEXT, MERGE):
-                self._refuse(
-                    inside, key.tag, "a text as the key", f'Put the key in quotes: "{name}".'
-                )
+                remedy = f'Put the key in quotes: "{name}".'
+                self._refuse(inside, _kind(key.tag), "a text as the key", remedy)
                 key.tag = TEXT
             lines[name] = line
             if key.tag == MERGE and not _can_be_merged(value):
@@ -193,6 +198,11 @@ class YamlFile:
         self, where: Where, expected: str, remedy: str, happened: str = "", line: int = 0
     ) -> None:
         self.mistakes.append(Mistake(where, expected, remedy, (), happened, line))
+
+
+def _kind(tag: str) -> str:
+    kind = tag.removeprefix(_PREFIX)
+    return READ_AS.get(kind, f"a {kind}")
 
 
 def _can_be_merged(node: yaml.Node) -> bool:

@@ -67,9 +67,9 @@ class Repairs:
         if names:
             return {name.casefold() for name in names} <= self._words
         value = value_at(self.content, where)
-        return isinstance(value, str) and not self._words.isdisjoint(
-            re.findall(r"\w+", value.casefold())
-        )
+        used = re.findall(r"\w+", value.casefold()) if isinstance(value, str) else []
+        # A condition names the key page of the context context_page.
+        return not self._words.isdisjoint([*used, *(word.partition("_")[2] for word in used)])
 
     def make(self, where: Where) -> bool:
         """Delete or replace the value, or else the nearest one around it that can be.

@@ -57,7 +57,7 @@ def refuse_impossible(text: str, term: Term, names: Names) -> None:
     name = _contradicted([(term, True)], names, {})
     if name is not None:
         low, high = names.ranges.get(name, (-inf, inf))
-        bounds = f", which lies between {low:g} and {high:g}" if high < inf else ""
+        bounds = f", which lies between {low:g} and {high:g}," if high < inf else ""
         raise InvalidCondition(
             text,
             f"can never hold: no value of {name}{bounds} fulfils all that it asks",

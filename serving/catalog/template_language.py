@@ -80,13 +80,17 @@ def _check_node(node: nodes.Node, filters: Collection[str], tests: Collection[st
     if isinstance(node, nodes.Filter | nodes.Test):
         word, known = ("filters", filters) if isinstance(node, nodes.Filter) else ("tests", tests)
         if node.name not in known:
-            close = get_close_matches(node.name, known, n=1)
-            meant = f" (did you mean {close[0]}?)" if close else ""
             listed = ", ".join(sorted(name for name in known if name.isidentifier()))
-            raise ValueError(f"only the {word} {listed}; not {node.name}{meant}")
+            raise ValueError(f"only the {word} {listed}; not {with_nearest(node.name, known)}")
     number = node.value if isinstance(node, nodes.Const) else 0
     if isinstance(number, int) and abs(number) > MAX_INTEGER:
         raise ValueError(f"whole numbers up to {MAX_INTEGER:,}")
+
+
+def with_nearest(name: str, known: Collection[str]) -> str:
+    """Write an unknown name, and behind it the known one that is nearest, if one is near."""
+    close = get_close_matches(name, known, n=1)
+    return f"{name} (did you mean {close[0]}?)" if close else name
 
 
 def _turns(loop: nodes.For) -> int:

@@ -12,7 +12,7 @@ from serving.catalog import template_language
 from serving.catalog.expressions import Names
 from serving.catalog.template_bounds import MAX_FILLED, CostRefused
 from serving.catalog.template_filters import BoundedEnvironment
-from serving.catalog.template_language import CONCATENATION, MAX_TEXT, WRITTEN_LIST
+from serving.catalog.template_language import CONCATENATION, MAX_TEXT, WRITTEN_LIST, with_nearest
 
 _TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
 _ENVIRONMENTS = {html: BoundedEnvironment(html) for html in (False, True)}
@@ -98,7 +98,7 @@ class Treatment:
         except RecursionError:
             raise ValueError("a text that does not nest so deep") from None
         except Exception as error:  # a number of 5,000 digits is a ValueError
-            line = f" (line {error.lineno})" if isinstance(error, TemplateSyntaxError) else ""
+            line = f" (its line {error.lineno})" if isinstance(error, TemplateSyntaxError) else ""
             raise ValueError(
                 f"a text with names in double braces, such as {{{{ plan }}}}, and each brace and "
                 f"quote closed; it cannot be read{line}"
@@ -107,8 +107,8 @@ class Treatment:
         template_language.check(tree, filters, environment.tests)
         names = sorted(meta.find_undeclared_variables(tree))
         for name in names:
-            if name not in self._known.kinds:
-                raise ValueError(f"names that a condition may use; not {name}")
+            if name not in (known := self._known.kinds):
+                raise ValueError(f"names that a condition may use; not {with_nearest(name, known)}")
         code = environment.compile(template_language.Bounded(environment).visit(tree))
         template = Template.from_code(environment, code, {})
         _check_unknown(template, names)

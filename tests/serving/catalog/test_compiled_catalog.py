@@ -224,7 +224,7 @@ def test_a_treatment_is_found_by_action_and_channel(load):
 @pytest.mark.parametrize(
     ("title", "said"),
     [
-        ("{{ plam }}", "names that a condition may use; not plam"),
+        ("{{ plam }}", "names that a condition may use; not plam (did you mean plan?)"),
         ("{{ plan ", "a text with names in double braces"),
         ("{{ age_years|round }}", "while its names are unknown"),
         ("{{ plan.__class__.__mro__ }}", ""),
@@ -265,6 +265,17 @@ def test_all_mistakes_of_a_catalogue_come_at_once(load):
         assert sum(key in line and ", line " in line for line in lines) == 1, key
     assert "The file has 8 mistakes." in str(caught.value)
     assert str(caught.value).count("Did you mean churn?") == 2
+
+
+def test_a_key_that_is_refused_is_not_refused_again_where_it_is_used(load):
+    sentence, _ = refused(
+        load,
+        context__basket="number",
+        actions__discount__eligibility=["context_basket > 10"],
+        actions__discount__treatments={"app": {"title": "{{ context_basket or 0 }}"}},
+    )
+    assert sentence.startswith("context.basket is 'number'. Expected a mapping with keys of type")
+    assert "mistakes" not in sentence
 
 
 def test_a_catalogue_has_a_largest_number_of_conditions_and_of_texts_with_names(load, monkeypatch):

@@ -43,7 +43,7 @@ def test_values_that_break_a_text_count_as_unknown():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{{ plam }}", "names that a condition may use; not plam"),
+        ("{{ plam }}", "names that a condition may use; not plam (did you mean plan?)"),
         ("{{ plan ", "a text with names in double braces"),
         ("{{ order_n|round }}", "while its names are unknown"),
         ("{{ plan.__class__ }}", ""),
