@@ -60,7 +60,7 @@ CustomerId = Annotated[
 # Channels are compared without case and surrounding blanks.
 ChannelName = Annotated[
     str,
-    Field(max_length=60),
+    Field(min_length=1, max_length=60),
     BeforeValidator(lambda sent: spelled_alike(sent) if isinstance(sent, str) else sent),
 ]
 # In a JSON schema: a customer id, or at least one identifier.

@@ -33,7 +33,7 @@ MAX_SLOTS = 10
 class DecideRequest(About):
     """A customer, the channel and place where they are, and the constraints on the answer."""
 
-    channel: Annotated[ChannelName, Field(min_length=1)] = Field(examples=["app"])
+    channel: ChannelName = Field(examples=["app"])
     placement: Annotated[str, Field(max_length=200)] | None = None
     slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 1
     context: dict[str, Any] = {}

@@ -34,7 +34,9 @@ def test_a_customer_without_decisions_has_no_rows_and_other_arms_are_left_out(le
     assert found["c1"].rows == found["c2"].rows == []
 
 
-def test_the_fingerprint_follows_values_costs_and_attribution_and_nothing_else(toy_catalog):
+def test_the_fingerprint_follows_values_costs_attribution_and_clock_and_nothing_else(
+    toy_catalog,
+):
     def changed(**parts: object) -> str:
         content = toy_catalog.model_dump(mode="json", by_alias=True)
         return rules_fingerprint(Catalog.model_validate(content | parts))
@@ -46,3 +48,6 @@ def test_the_fingerprint_follows_values_costs_and_attribution_and_nothing_else(t
     told = actions | {"discount": actions["discount"] | {"description": "Another text"}}
     assert changed(actions=told) == rules_fingerprint(toy_catalog)
     assert changed(control_group={"share": 0.5}) == rules_fingerprint(toy_catalog)
+    # Rows of before the days were those of the business stay where the days are the same.
+    assert changed(clock={"zone": "UTC"}) == rules_fingerprint(toy_catalog)
+    assert changed(clock={"zone": "Europe/Rome"}) != rules_fingerprint(toy_catalog)

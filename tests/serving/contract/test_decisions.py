@@ -43,3 +43,10 @@ def test_a_number_of_the_context_that_a_float_cannot_hold_is_refused(number, pla
 def test_an_ordinary_context_stays_as_it_is():
     context = {"page": "offers", "cart": 17.5, "items": [1, 2], "new": True, "ref": None}
     assert asked(json.dumps(context).encode()).context == context
+
+
+@pytest.mark.parametrize("channel", ["", " \t"])
+def test_a_blank_channel_is_refused_as_an_empty_text(channel):
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        DecideRequest(customer_id="c1", channel=channel)
+    assert DecideRequest(customer_id="c1", channel=" APP\t").channel == "app"
