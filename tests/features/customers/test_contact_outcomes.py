@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from features.customers.contact_outcomes import add_outcome_at, update_outcomes_at
 from features.ledger import tables
@@ -38,25 +39,34 @@ def say(ledger, now, request):
     return said
 
 
-def test_what_was_said_is_remembered_with_its_last_time(show, say, told, now):
+@pytest.fixture
+def last_at(ledger):
+    """Reads the time of the last outcome of the only contact."""
+    query = sa.select(tables.contacts.c.outcome_at)
+    return lambda: ledger.read(lambda c: c.execute(query).scalar_one())
+
+
+def test_what_was_said_is_remembered_with_its_last_time(show, say, told, last_at, now):
     show("d1")
     say("o1", "clicked", minutes=1)
     say("o2", "clicked", minutes=5)
     say("o3", "rejected", minutes=3)
     at = {"clicked": 5, "rejected": 3}
+    assert last_at() == now + timedelta(minutes=5)
     assert told("c1")[0].outcomes_at == {
         name: tables.micros(now + timedelta(minutes=minutes)) for name, minutes in at.items()
     }
 
 
-def test_what_is_taken_back_or_revised_is_not_said_any_more(show, say, told):
+def test_what_is_taken_back_or_revised_is_not_said_any_more(show, say, told, last_at, now):
     show("d1")
     say("o1", "rejected")
     say("o2", "rejected", retracts="o1")
-    assert told("c1")[0].outcomes_at == {}
+    assert (told("c1")[0].outcomes_at, last_at()) == ({}, None)
     say("o3", "rejected", minutes=1)
     say("o4", "accepted", minutes=2, revises="o3")
     assert list(told("c1")[0].outcomes_at) == ["accepted"]
+    assert last_at() == now + timedelta(minutes=2)
 
 
 def test_an_earlier_outcome_that_comes_late_does_not_hide_the_last_one(show, say, told, now):

@@ -16,6 +16,7 @@ from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.audit.replay import Replay
 from serving.contract.events import OutcomeRequest
+from serving.decide import inputs
 from serving.decide.outcomes import record_outcome
 from tests.decided import put_imported
 from tests.features.live import add, person
@@ -74,6 +75,16 @@ def test_every_decision_comes_out_the_same(engine, archive, catalog, ledger, now
     answers = list(Replay(ledger, archive, catalog).since(now, None))
     assert len(answers) == 60
     assert all(answer.identical for answer in answers), [a for a in answers if not a.identical][0]
+
+
+def test_decisions_of_former_versions_which_their_id_seeded_come_out_the_same(
+    engine, archive, catalog, ledger, now, monkeypatch
+):
+    monkeypatch.setattr(inputs, "draw_seed", lambda secret, decision_id: decision_id)
+    a_few(engine, now)
+    records = ledger.read(lambda c: list(c.execute(sa.select(tables.decisions.c.record)).scalars()))
+    assert not any("seed" in json.loads(record) for record in records)
+    assert all(answer.identical for answer in Replay(ledger, archive, catalog).since(now, None))
 
 
 def test_a_decision_without_features_comes_out_the_same_when_they_are_back(
