@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from features.errors import InvalidData
+from features.errors import InvalidData, quoted
 from features.identity.keys import ID_LENGTH, ID_PATTERN
 from features.identity.spelling import one_spelling
 from features.journeys.events import as_utc, is_finite_number
@@ -101,23 +101,26 @@ def _number_of(text: str) -> float | None:
 
 def read_time(row: Row, column: str) -> datetime:
     """Read a time with a time zone, as aware UTC."""
-    value = required(row, column)
-    if isinstance(value, str):
+    sent = value = required(row, column)
+    if isinstance(sent, str):
         try:
-            value = datetime.fromisoformat(value)
+            value = datetime.fromisoformat(sent)
         except ValueError:
-            raise bad_cell(column, value, A_TIME) from None
+            raise bad_cell(column, sent, A_TIME) from None
     if not isinstance(value, datetime):
-        raise bad_cell(column, value, A_TIME)
+        raise bad_cell(column, sent, A_TIME)
     try:
         # To the microsecond, as the ledger keeps it; a Timestamp of pandas may be finer.
         return tables.from_micros(tables.micros(as_utc(value)))
     except ValueError as error:
-        raise bad_cell(column, value, str(error)) from None
+        raise bad_cell(column, sent, str(error)) from None
 
 
 def bad_cell(column: str, value: object, expected: str) -> InvalidData:
     """Make the error for a cell that breaks a rule."""
+    shown = value.isoformat() if isinstance(value, datetime) else value
     return InvalidData(
-        f"{column} is {value!r}.", expected=expected, remedy="Correct the table and load it again."
+        f"{column} is {quoted(shown)}.",
+        expected=expected,
+        remedy="Correct the table and load it again.",
     )

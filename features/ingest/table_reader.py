@@ -16,6 +16,7 @@ from features.ingest.checks.folder import files_of_tables
 from features.ingest.checks.table_columns import check_header, id_columns
 from features.ingest.checks.whole_ids import Survey, survey_ids, without_fraction
 from features.ingest.contract_tables import READERS, Business, ParsedRows
+from features.store.csv_layout import not_a_table
 from features.store.csv_table import CsvTable
 from features.store.table_files import ParquetTable, open_table
 from features.store.text_encoding import UTF_8
@@ -50,6 +51,14 @@ class ContractTable:
         """Sentences about columns that are not read, or not as they stand there."""
         return (*self._columns[1], *self._survey.notes)
 
+    @property
+    def csv_layout(self) -> tuple[list[str], str] | None:
+        """The columns of a CSV file, without blanks around the names, and its separator."""
+        table = self._table
+        if isinstance(table, ParquetTable):
+            return None
+        return [name.strip() for name in table.names], table.separator
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the whole file, so that no change is missed; it takes a second a gigabyte."""
@@ -79,9 +88,10 @@ class ContractTable:
         Raises
         ------
         InvalidData
-            If the row breaks a rule of its table.
+            If the row breaks a rule of its table. One without any cell is passed.
         """
-        READERS[self.name](row, self.business, parsed)
+        if row:  # spreadsheets have rows without a cell below the table
+            READERS[self.name](row, self.business, parsed)
 
     def batches(self, after: int = 0) -> Iterator[tuple[int, ParsedRows]]:
         """Yield batches of rows after row ``after``, each with the number of its last row."""
@@ -136,8 +146,4 @@ def _without_empty(row: Row) -> Row:
 
 
 def _unreadable(path: Path, error: Exception) -> InvalidData:
-    return InvalidData(
-        f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}.",
-        expected="a table with a header and the same number of cells in each row",
-        remedy="Correct the file and load it again.",
-    )
+    return not_a_table(path, " ".join(str(error).split()))

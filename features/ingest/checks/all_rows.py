@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import islice
 
 from features.errors import InvalidData
+from features.ingest.checks.swallowed_rows import refuse_swallowed_rows
 from features.ingest.checks.table_columns import proposal
 from features.ingest.checks.times import DecisionTimes, refuse_times_to_come
 from features.ingest.checks.told_customers import ToldCustomers
@@ -41,11 +42,14 @@ def _check(
 ) -> LoadReport:
     done, good, first, told = 0, 0, None, ToldCustomers()
     retired: Counter[str] = Counter()
-    rows = table.rows()
+    rows, layout, empty = table.rows(), table.csv_layout, 0
     while part := list(islice(rows, PART_ROWS)):
         all_parsed: list[tuple[int, ParsedRows | InvalidData]] = []
         for number, row in part:
+            empty += not row
             try:
+                if layout:
+                    refuse_swallowed_rows(row, *layout)
                 parsed = ParsedRows()
                 table.parse(row, parsed)
                 all_parsed.append((number, parsed))
@@ -67,8 +71,10 @@ def _check(
                 first = first or f"row {number}: {error}"
         done += len(part)
         progress(f"check {table.name}", done, table.total)
-    notes = (*table.notes, *_of_retired(retired, table))
-    return LoadReport(table.name, done, good, first, notes=notes)
+    notes = [*table.notes, *_of_retired(retired, table)]
+    if empty:
+        notes.append(f"{empty:,} rows have no cell and are not read")
+    return LoadReport(table.name, done, good, first, notes=tuple(notes))
 
 
 def _of_retired(actions: Counter[str], table: ContractTable) -> list[str]:

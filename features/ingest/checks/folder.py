@@ -50,7 +50,7 @@ def files_of_tables(folder: Path) -> dict[str, Path]:
 def unread_files(folder: Path) -> list[str]:
     """Name the files of a folder that look like tables and are not read."""
     return [
-        f"{path.name} is not read{proposal(path.name.partition('.')[0], TABLES)}"
+        _said_of(path)
         for path in _entries(folder)
         if _table_of(path) is None and _looks_like_a_table(path)
     ]
@@ -69,4 +69,12 @@ def _table_of(path: Path) -> str | None:
 
 def _looks_like_a_table(path: Path) -> bool:
     name = path.name.lower()
-    return name.startswith(TABLES) or (path.is_file() and name.endswith(_LIKE_TABLES))
+    if path.is_dir():
+        return name.startswith(TABLES) or any(_table_of(one) for one in path.glob("*"))
+    return name.startswith(TABLES) or name.endswith(_LIKE_TABLES)
+
+
+def _said_of(path: Path) -> str:
+    if path.is_dir():
+        return f"{path.name} is a folder and is not read"
+    return f"{path.name} is not read{proposal(path.name.partition('.')[0], TABLES)}"

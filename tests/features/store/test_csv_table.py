@@ -8,7 +8,7 @@ import random
 import pytest
 
 from features.errors import InvalidData
-from features.store.csv_table import CsvTable, separator_of
+from features.store.csv_table import CsvTable
 
 TABLE = [{"customer_id": "müller", "note": "a, b; c"}, {"customer_id": "007", "note": "1.50"}]
 
@@ -50,14 +50,6 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(read):
     assert read(_text("\t").encode("utf-8-sig")) == TABLE
 
 
-@pytest.mark.parametrize(
-    ("header", "separator"),
-    [("a,b", ","), ("a;b", ";"), ('"a,b,c";d', ";"), ("a", ","), ("a\tb,c\td", "\t")],
-)
-def test_the_separator_is_the_most_frequent_one_outside_of_quotes(header, separator):
-    assert separator_of(f"{header}\n1;2;3;4\n") == separator
-
-
 def test_a_name_may_have_a_line_break_and_empty_lines_are_no_rows(read):
     assert read(b'\n\nid,"a\nb"\n1,2\n\n3,4\n') == [
         {"id": "1", "a\nb": "2"},
@@ -86,7 +78,7 @@ def test_values_may_have_line_breaks_in_a_file_of_several_blocks(read, seed):
     ("content", "encoding", "said"),
     [
         (b"", "utf-8", "it is empty. Expected a table with a header"),
-        (b"a,b\n1\n", "utf-8", "Expected 2 columns, got 1"),
+        (b"a,b\n1\n", "utf-8", "row 1 has 1 cells, and the header has 2: '1'"),
         (
             b"customer_id\nm\xfcller\n",
             "utf-8",
@@ -112,3 +104,27 @@ def test_a_file_that_cannot_be_read_is_named_with_the_remedy(read, content, enco
 def test_a_compressed_file_that_is_cut_off_is_named(read):
     with pytest.raises(InvalidData, match="cannot be read: Compressed file ended before"):
         read(gzip.compress(b"a\n1\n")[:-9], name="table.csv.gz")
+
+
+def test_a_row_with_other_cells_than_the_header_is_named_with_its_number(read):
+    with pytest.raises(InvalidData, match=r"row 2 has 3 cells, and the header has 2: '3,4,5'"):
+        read(b"\na,b\n1,2\n\n3,4,5\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
+def test_a_quote_that_is_open_at_the_end_is_refused_with_its_row(read, name, encoding):
+    def put(text):
+        content = text.encode(encoding)
+        return read(gzip.compress(content) if name.endswith("gz") else content, encoding, name)
+
+    with pytest.raises(
+        InvalidData, match=r'row 2, the last one, has a quote \("\) that is not clos'
+    ):
+        put('a,b\n1,2\n3,"4\n5,6\n')
+    for end in ("", "\n", "\r\n\r\n"):
+        assert put(f'a,b\n1,2\n3,"4\n5,6"{end}')[-1] == {"a": "3", "b": "4\n5,6"}
+
+
+def test_a_text_with_a_nul_is_not_taken_for_utf_16(read):
+    assert read(b"a,b\n1\0,2\n") == [{"a": "1\0", "b": "2"}]

@@ -62,3 +62,17 @@ def test_of_many_retired_actions_the_first_are_named_and_the_others_counted(chec
     [report] = check(decisions=_decisions(*(f"x{n}" for n in range(9))))
     assert len(report.notes) == 6
     assert report.notes[-1] == "4 more actions are not in the catalogue"
+
+
+def test_rows_without_a_cell_are_passed_and_counted(check):
+    [report] = check(customers="customer_id,plan\nc1,plus\n,\n,\n,plus\n")
+    assert (report.rows, report.good) == (4, 3)
+    assert report.first_offender.startswith("row 4: customer_id is None. ")
+    assert report.notes == ("2 rows have no cell and are not read",)
+
+
+def test_a_row_that_holds_another_row_is_refused(check):
+    text = f'event_id,customer_id,type,occurred_at,channel\ne1,c1,visit,{AT},"app\n'
+    [report] = check(events=f'{text}e2,c1,visit,{AT},app"\n')
+    assert (report.rows, report.good) == (1, 0)
+    assert "row 1: channel holds a line that looks like a row of the table" in report.first_offender

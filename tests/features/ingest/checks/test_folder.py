@@ -42,11 +42,14 @@ def test_files_that_look_like_tables_and_are_not_read_are_named(folder):
     path = folder("customers.csv", "event.csv", "orders.xlsx", "decisions.csv.zip", "source.yaml")
     (path / "events").mkdir()
     (path / "notes").mkdir()
+    (path / "export").mkdir()
+    (path / "export" / "events.csv").touch()
     folder(".events.csv", "README.md", "outcomes.csv.bak")
     assert unread_files(path) == [
         "decisions.csv.zip is not read; did you mean 'decisions'?",
         "event.csv is not read; did you mean 'events'?",
-        "events is not read; did you mean 'events'?",
+        "events is a folder and is not read",
+        "export is a folder and is not read",
         "orders.xlsx is not read",
         "outcomes.csv.bak is not read; did you mean 'outcomes'?",
     ]
