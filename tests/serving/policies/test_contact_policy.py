@@ -177,6 +177,8 @@ class TestCoolDowns:
         vain = [contact("discount", days) for days in (9, 8, 4)]
         assert set(evaluate(policy, vain)) == {"discount"}
         assert evaluate(policy, vain[1:]) == {}
+        # An older showing is read only where a late outcome begins another rule.
+        assert evaluate(policy, [contact("discount", 60, shown=1), *vain[1:]]) == {}
         shown = [contact("discount", days, shown=days) for days in (9, 8, 4)]
         assert set(evaluate(policy, shown)) == {"discount"}  # being seen is no reaction
         forgiven = [vain[0], contact("discount", 8, accepted=7), vain[2]]
