@@ -96,9 +96,9 @@ def differing_field(request: DecideRequest, kept: Mapping[str, Any]) -> str | No
 
 
 def _is_same(then: Any, now: Any) -> bool:
-    """Compare two JSON values; unlike in Python, a number is not a boolean."""
+    """Compare two JSON values; unlike in Python, a number is not a boolean, null is no value."""
     if isinstance(then, dict) and isinstance(now, dict):
-        return then.keys() == now.keys() and all(_is_same(then[key], now[key]) for key in then)
+        return all(_is_same(then.get(key), now.get(key)) for key in {*then, *now})
     if isinstance(then, list) and isinstance(now, list):
         return len(then) == len(now) and all(map(_is_same, then, now))
     return isinstance(then, bool) is isinstance(now, bool) and bool(then == now)

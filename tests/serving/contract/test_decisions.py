@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from serving.contract.decisions import MAX_CONTEXT_DEPTH, DecideRequest
+from serving.contract.decisions import MAX_CONTEXT_DEPTH, DecideRequest, differing_field
 
 
 def asked(context: bytes) -> DecideRequest:
@@ -50,3 +50,19 @@ def test_a_blank_channel_is_refused_as_an_empty_text(channel):
     with pytest.raises(ValidationError, match="at least 1 character"):
         DecideRequest(customer_id="c1", channel=channel)
     assert DecideRequest(customer_id="c1", channel=" APP\t").channel == "app"
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "differs"),
+    [
+        ('{"a": {"b": null}}', '{"a": {}}', False),
+        ('{"a": [1, 2.0]}', '{"a": [1.0, 2]}', False),
+        ('{"a": 12345678901234567890123}', '{"a": 12345678901234567890123}', False),
+        ('{"a": [true]}', '{"a": [1]}', True),
+        ('{"a": {"b": 0}}', '{"a": {}}', True),
+        ('{"a": [1, 2]}', '{"a": [2, 1]}', True),
+    ],
+)
+def test_contexts_are_compared_by_their_values(then, now, differs):
+    kept = from_json(to_json(asked(then.encode())))
+    assert differing_field(asked(now.encode()), kept) == ("context.a" if differs else None)
