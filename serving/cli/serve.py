@@ -89,8 +89,9 @@ def _check_port_is_free(port: int) -> None:
 
 def _child_environment(settings: Settings) -> dict[str, str]:
     # The child runs in another folder, so it gets absolute paths.
-    given = settings.model_dump(mode="json", exclude={"key"})  # which is for commands that call
+    given = settings.model_dump(mode="json")
     given["origins"] = ",".join(settings.origins)
+    given["key"] = ""  # it is for commands that call, and no secret of the server
     # Only the retentions can be None.
     told = {name: "never" if value is None else str(value) for name, value in given.items()}
     return {f"NBA_{name}".upper(): value for name, value in told.items()}

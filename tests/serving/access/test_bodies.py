@@ -44,8 +44,8 @@ def test_json_in_utf_8_is_taken(written):
             "The charset of content-type is 'utf-16'.",
         ),
         (
-            ((b"content-type", b"application/json; charset=utf-8; charset=latin-1"),),
-            "The charset of content-type is 'utf-8, latin-1'.",
+            ((b"content-type", b"application/json; charset=utf-8; charset=utf-8"),),
+            "The charset of content-type is 'utf-8, utf-8'.",
         ),
     ],
 )

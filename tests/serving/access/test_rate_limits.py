@@ -58,6 +58,7 @@ def test_the_buckets_are_bounded_and_the_full_ones_are_forgotten_first(monkeypat
     assert [limits.wait_s(key, 5.3) > 0 for key in ("a", "b", "c")] == [True] * 3
     assert limits.wait_s("d", 5.4) == 0.0  # none was full, so that of a is forgotten
     assert limits.wait_s("b", 5.4) > 0
+    assert limits.wait_s("a", 5.4) == 0.0
 
 
 @pytest.mark.parametrize(("wait_s", "header"), [(0.01, b"1"), (1.0, b"1"), (1.2, b"2")])

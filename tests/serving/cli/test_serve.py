@@ -44,8 +44,10 @@ def test_a_port_that_is_taken_is_named(tmp_path):
 
 
 def test_the_child_reads_the_same_settings_in_another_folder(settings):
-    env = serve._child_environment(settings)
-    assert load_settings(env) == settings
+    with_key = settings.model_copy(update={"key": "nba_of_an_operator"})
+    env = serve._child_environment(with_key)
+    assert load_settings(env) == settings and "nba_of_an_operator" not in env.values()
+    assert env["NBA_KEY"] == ""  # else the child inherits it
     assert Path(env["NBA_HOME"]).is_absolute() and Path(env["NBA_DOMAIN"]).is_absolute()
 
 
