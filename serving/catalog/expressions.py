@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
 from rule_engine import Context, DataType, Rule, ast
 from rule_engine.errors import EngineError, RuleSyntaxError, SymbolResolutionError
 
+from features.business.nearest_names import nearest
 from features.errors import InvalidCondition
 from serving.catalog.terms import (
     NO,
@@ -107,10 +107,10 @@ class Reader:
     def __init__(self, names: Names) -> None:
         self._kinds = names.kinds
         # The library knows the names but not their kinds: its own check accepts text == number,
-        # and does not say where another mistake is.
-        # It reads names in ASCII only; those of category values may have any letters.
+        # and does not say where another mistake is. It reads names in ASCII only: other ones are
+        # replaced, by one of the same length if possible, as mistakes are told with their place.
         letters = [name for name in names.kinds if not name.isascii()]
-        self._in_ascii = {name: f"_letters_{index}" for index, name in enumerate(letters)}
+        self._in_ascii = {name: f"_{i:_>{max(len(name) - 1, 1)}}" for i, name in enumerate(letters)}
         self._of_ascii = {short: name for name, short in self._in_ascii.items()}
         readable = [self._in_ascii.get(name, name) for name in names.kinds]
         anything = dict.fromkeys(readable, DataType.UNDEFINED)
@@ -138,6 +138,7 @@ class Reader:
             return _of_kind(kind, self._term(Rule(read, self._context).statement.expression))
         except InvalidExpression as invalid:
             wrong, expected, remedy = invalid.args
+            wrong = _WORD.sub(lambda word: self._of_ascii.get(word[0], word[0]), wrong)
         except SymbolResolutionError as error:
             wrong, expected, remedy = self._unknown(error.symbol_name)
         except RuleSyntaxError as error:
@@ -161,11 +162,11 @@ class Reader:
         return self._in_ascii[word]
 
     def _unknown(self, name: str) -> tuple[str, str, str]:
-        close = get_close_matches(name, self._kinds, n=3)
+        close = nearest(name, self._kinds)
         return (
             f"names {name}, which is not known here",
             "a feature, a prediction, an attribute or a word of the context",
-            f"Did you mean {' or '.join(close)}?" if close else "Check how it is spelled.",
+            f"Did you mean {close}?" if close else "Check how it is spelled.",
         )
 
     def _term(self, node: Any) -> Term:

@@ -12,11 +12,11 @@ most as often as the text says; `template_filters` bounds what one step may make
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
 
 from jinja2 import Environment, nodes
 from jinja2.visitor import NodeTransformer
 
+from features.business.nearest_names import nearest
 from serving.catalog.template_bounds import MAX_INTEGER
 
 MAX_TEXT = 5000  # characters of a template
@@ -89,8 +89,8 @@ def _check_node(node: nodes.Node, filters: Collection[str], tests: Collection[st
 
 def with_nearest(name: str, known: Collection[str]) -> str:
     """Write an unknown name, and behind it the known one that is nearest, if one is near."""
-    close = get_close_matches(name, known, n=1)
-    return f"{name} (did you mean {close[0]}?)" if close else name
+    close = nearest(name, known)
+    return f"{name} (did you mean {close}?)" if close else name
 
 
 def _turns(loop: nodes.For) -> int:

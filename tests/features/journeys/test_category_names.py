@@ -18,6 +18,8 @@ def test_values_whose_slugs_differ_keep_their_slugs_as_names():
 def test_values_of_one_slug_get_a_code_of_their_characters():
     assert value_names(["A+", "A-", "B"]) == ("a__41_2b", "a__41_2d", "b")
     assert value_names(["plus", "Plus"]) == ("plus", "plus_50")
+    # The code of a value may be the slug of another one.
+    assert len(set(value_names(["A+", "A-", "a__41_2b"]))) == 3
 
 
 def test_a_name_does_not_change_with_the_order():

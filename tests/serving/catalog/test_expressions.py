@@ -241,5 +241,12 @@ def test_a_name_may_have_the_letters_of_a_category_value():
     used = {part.value for part in term.parts() if part.op == "name"}
     assert used == {"size_да_share", "size_é_share", "plan"}
     assert {part.value for part in term.parts() if part.kind == "text"} == {"plan", "size_да_share"}
-    with pytest.raises(InvalidCondition, match="names size_нет_share, which .* size_да_share"):
-        reader.condition("size_нет_share > 2")
+    with pytest.raises(InvalidCondition, match="names size_дат_share, which .* size_да_share"):
+        reader.condition("size_дат_share > 2")
+    for text, said in (
+        ("size_да_share(1) > 2", "has size_да_share at character 1."),
+        ("size_да_share > > 2", "cannot be read at character 17."),
+        ("size_да_share", "has size_да_share [(]a number[)]"),
+    ):
+        with pytest.raises(InvalidCondition, match=said):
+            reader.condition(text)
