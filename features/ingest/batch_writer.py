@@ -30,10 +30,10 @@ from features.ingest.contract_tables import Business, ParsedRows, contacts_of
 from features.ingest.load_report import (
     BEFORE_DECISION,
     FORGOTTEN_ROWS,
-    NO_DECISION,
     OTHER_ACTION,
     OTHER_CONTENT,
     LeftOut,
+    of_no_decision,
 )
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
@@ -173,8 +173,7 @@ def _decisions_of(connection: sa.Connection, outcomes: Sequence[Row]) -> dict[st
 def _fitted(row: Row, decision: Any) -> Row | LeftOut:
     """Fit an outcome to its decision: its action, and its time by a clock that may be behind."""
     if decision is None:
-        sentence = f"decision_id {row['decision_id']!r} is not in the ledger"
-        return LeftOut(NO_DECISION, sentence)
+        return of_no_decision(row["decision_id"])
     named, at, shown_at = row["action_id"], row["occurred_at"], decision.activated_at
     if decision.imported and named not in ("", decision.action_id):
         sentence = f"action_id is {named!r} and that of the decision {decision.action_id!r}"

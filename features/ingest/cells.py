@@ -6,6 +6,7 @@ cell that breaks its rule.
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime
 from decimal import Decimal
@@ -82,21 +83,18 @@ def read_number(row: Row, column: str) -> float | None:
     value = row.get(column)
     if value is None:
         return None
-    if isinstance(value, str):  # CSV has texts only
-        number = _number_of(value)
-    else:  # parquet may have decimals
+    if not isinstance(value, str):  # parquet may have decimals
         number = float(value) if isinstance(value, Decimal) else value
-    if number is None or not is_finite_number(number):
-        raise bad_cell(column, value, A_NUMBER)
-    return float(number)
-
-
-def _number_of(text: str) -> float | None:
-    """Read a number as people write it; to Python, other digits and 1_250 are numbers, too."""
-    try:
-        return float(text) if text.isascii() and "_" not in text else None
-    except ValueError:
-        return None
+        if is_finite_number(number):
+            return float(number)
+    elif value.isascii() and "_" not in value:  # to Python, other digits and 1_250 are numbers, too
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    raise bad_cell(column, value, A_NUMBER)
 
 
 def read_time(row: Row, column: str) -> datetime:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from features.errors import quoted
+
 FORGOTTEN_ROWS = "about forgotten customers"
 NO_DECISION = "of no decision in the ledger"
 OTHER_CONTENT = "id is there with another content"
@@ -19,6 +21,11 @@ class LeftOut(NamedTuple):
 
     reason: str
     sentence: str
+
+
+def of_no_decision(decision_id: str) -> LeftOut:
+    """Say that an outcome is left out, as nobody knows its decision."""
+    return LeftOut(NO_DECISION, f"decision_id {quoted(decision_id)} is not in the ledger")
 
 
 @dataclass
@@ -59,7 +66,9 @@ class LoadReport:
     changed : int
         Customers whose attributes were brought up to date.
     notes : tuple of str
-        Columns that are not read, actions that are retired, and why rows were left out.
+        Columns that are not read, and actions that are retired.
+    left_out : tuple of str
+        Why rows were left out. A check finds the outcomes of no decision only.
     """
 
     table: str
@@ -71,6 +80,7 @@ class LoadReport:
     resumed_at: int = 0
     changed: int = 0
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -78,7 +88,8 @@ class LoadReport:
         return self.good == self.rows
 
     def __str__(self) -> str:
-        return "\n".join([self._line, *(f"      {self.table}: {note}" for note in self.notes)])
+        lines = (f"      {self.table}: {note}" for note in (*self.notes, *self.left_out))
+        return "\n".join([self._line, *lines])
 
     @property
     def _line(self) -> str:

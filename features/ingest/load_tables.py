@@ -128,9 +128,9 @@ def _load(
         left_out.add(done.left_out)
         progress(f"load {table.name}", number, table.total)
     first, refused = next(iter(left_out.first.values()), None), left_out.counts.total()
-    notes = (*notes, *left_out.lines())
+    why = tuple(left_out.lines())
     return LoadReport(
-        table.name, table.total, table.total, first, added, refused, begun, changed, notes
+        table.name, table.total, table.total, first, added, refused, begun, changed, notes, why
     )
 
 

@@ -13,7 +13,7 @@ from features.ingest.checks.table_columns import proposal
 from features.ingest.checks.times import DecisionTimes, refuse_times_to_come
 from features.ingest.checks.told_customers import ToldCustomers
 from features.ingest.contract_tables import ParsedRows, is_retired
-from features.ingest.load_report import LoadReport
+from features.ingest.load_report import LeftOutRows, LoadReport
 from features.ingest.table_reader import ContractTable
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -74,7 +74,11 @@ def _check(
     notes = [*table.notes, *_of_retired(retired, table)]
     if empty:
         notes.append(f"{empty:,} rows have no cell and are not read")
-    return LoadReport(table.name, done, good, first, notes=tuple(notes))
+    left_out = times.left_out if table.name == "outcomes" else LeftOutRows()
+    refused, why = left_out.counts.total(), tuple(left_out.lines())
+    return LoadReport(
+        table.name, done, good, first, refused=refused, notes=tuple(notes), left_out=why
+    )
 
 
 def _of_retired(actions: Counter[str], table: ContractTable) -> list[str]:

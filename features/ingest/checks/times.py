@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from features.ingest.cells import bad_cell
 from features.ingest.contract_tables import ParsedRows
+from features.ingest.load_report import LeftOutRows, of_no_decision
 from features.journeys.events import MAX_CLOCK_SKEW
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -50,7 +51,9 @@ class DecisionTimes:
 
     ledger: Ledger
     needed: bool = True
-    _at_us: dict[str, int] = field(default_factory=dict)
+    left_out: LeftOutRows = field(default_factory=LeftOutRows)
+    # None: a decision that was not shown
+    _at_us: dict[str, int | None] = field(default_factory=dict)
 
     def add(self, parsed: ParsedRows) -> None:
         """Note the decisions among parsed rows."""
@@ -68,13 +71,13 @@ class DecisionTimes:
 
         def read(connection: sa.Connection) -> None:
             for row in select_in_batches(connection, query, columns.decision_id, missing):
-                if row.activated_at is not None:
-                    self._at_us[row.decision_id] = micros(row.activated_at)
+                shown_at = row.activated_at
+                self._at_us[row.decision_id] = None if shown_at is None else micros(shown_at)
 
         self.ledger.read(read)
 
     def check(self, parsed: ParsedRows) -> None:
-        """Check a parsed outcome; rows of other tables are passed.
+        """Check a parsed outcome, and note one of no decision; rows of other tables are passed.
 
         Raises
         ------
@@ -82,8 +85,10 @@ class DecisionTimes:
             If it occurred more than `MAX_CLOCK_BEHIND` before its decision was shown.
         """
         for row in parsed.rows.get(tables.outcomes, ()):
+            if row["decision_id"] not in self._at_us:
+                self.left_out.add([of_no_decision(row["decision_id"])])
             at_us = self._at_us.get(row["decision_id"])
-            if at_us is None:  # left out when rows are written, with its reason
+            if at_us is None:
                 continue
             shown_at = tables.from_micros(at_us)
             if recorded_time(row["occurred_at"], shown_at) is None:

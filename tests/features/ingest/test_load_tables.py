@@ -364,3 +364,15 @@ def test_a_dry_run_checks_what_was_checked_before(folder, load):
     load(path)
     load(path, dry_run=True, progress=lambda *said: told.append(said))
     assert told == [("check events", 3, 3)]
+
+
+def test_a_dry_run_counts_outcomes_of_no_decision_as_the_load_does(folder, load):
+    lost = OUTCOMES.assign(decision_id="d9")
+    path = folder(ALL | {"outcomes": pd.concat([OUTCOMES, lost])})
+    for dry_run in (True, False):
+        report = load(path, dry_run=dry_run)[-1]
+        assert (report.rows, report.good, report.refused) == (2, 2, 1)
+        assert report.left_out == (
+            "1 left out (of no decision in the ledger); first: decision_id 'd9' is not in the "
+            "ledger.",
+        )

@@ -42,12 +42,14 @@ ALL = {"customers": CUSTOMERS, "events": EVENTS, "decisions": DECISIONS, "outcom
 
 
 def everything(ledger):
-    """All rows of all tables, but for what a load notes of itself."""
+    """All rows of all tables, but for what a load notes of itself, and the salt of each ledger."""
     found = {}
     for table in tables.metadata.sorted_tables:
         query = sa.select(table).order_by(*table.primary_key.columns)
         found[table.name] = ledger.read(lambda c, query=query: [*map(tuple, c.execute(query))])
-    found["meta"] = [row for row in found["meta"] if not row[0].startswith((CHECKED, LOADED))]
+    found["meta"] = [
+        row for row in found["meta"] if not row[0].startswith((CHECKED, LOADED, "salt"))
+    ]
     return found
 
 

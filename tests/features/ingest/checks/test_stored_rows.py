@@ -43,7 +43,7 @@ def test_a_second_decision_with_an_id_is_named(folder, load, rows, changed, said
         load(folder({"decisions": _frame(DECISION)}))
         [report] = load(folder({"decisions": _frame(DECISION | changed)}))
     assert (report.added, report.refused) == (int(together), 1)
-    assert report.notes == (
+    assert report.left_out == (
         "1 left out (id is there with another content); first: decision_id 'd1' is "
         f"there {said}. Give it a decision_id of its own.",
     )
@@ -56,7 +56,7 @@ def test_two_purchases_after_one_offer_need_ids_of_their_own(folder, load, rows)
     told = {"decisions": _frame(DECISION), "outcomes": _frame(OUTCOME, second)}
     _, report = load(folder(told))
     assert (report.rows, report.added, report.refused) == (2, 1, 1)
-    assert report.notes == (
+    assert report.left_out == (
         "1 left out (id is there with another content); first: outcome_id 'd1:accepted' "
         "is there with value 10.0, not 25.0. Tell outcomes of one kind apart by a column "
         "outcome_id.",
@@ -72,4 +72,5 @@ def test_a_row_that_is_there_as_it_is_sent_is_not_left_out(folder, load):
     assert [(one.added, one.refused) for one in load(folder(told))] == [(1, 0), (1, 0)]
     more = {name: pd.concat([frame, frame.head(0)]) for name, frame in told.items()}
     more["outcomes"] = _frame(OUTCOME)
-    assert [(one.added, one.notes) for one in load(folder(more))] == [(0, ()), (0, ())]
+    told = [(one.added, one.notes, one.left_out) for one in load(folder(more))]
+    assert told == [(0, (), ()), (0, (), ())]
