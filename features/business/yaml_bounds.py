@@ -121,6 +121,7 @@ class _Counted:
 
     def take(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
+        self._refuse_second(event, line)
         if isinstance(event, yaml.AliasEvent):
             self.values += self._size(str(event.anchor), line)
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -146,6 +147,17 @@ class _Counted:
             f"{MAX_VALUES:,} values, an alias counting as what it stands for, and a text as one "
             f"for each {VALUE_LENGTH} characters",
         )
+
+    def _refuse_second(self, event: yaml.Event, line: int) -> None:
+        anchor = getattr(event, "anchor", None)
+        if isinstance(event, yaml.AliasEvent) or anchor is None:
+            return
+        if anchor in self.sizes or any(anchor == name for name, _ in self.open):
+            raise InvalidDomain(
+                f"{self.path}, line {line}: &{anchor} names a second value.",
+                expected="each name behind & once",
+                remedy="Rename one of the two.",
+            )
 
     def _size(self, anchor: str, line: int) -> int:
         if anchor in self.sizes:

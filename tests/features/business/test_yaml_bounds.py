@@ -74,6 +74,18 @@ def test_anchors_aliases_and_merged_keys_may_be_used(tmp_path):
     assert content == {"low": {"a": 1, "b": 2}, "high": {"a": 1, "b": 3}, "again": {"a": 1, "b": 2}}
 
 
+def test_an_anchor_that_stands_twice_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("a: &low 1\nb: {c: &low 2}\n")
+    with pytest.raises(
+        InvalidDomain, match=r"x\.yaml, line 2: &low names a second value\. .* once"
+    ):
+        YamlFile(path)
+    path.write_text("a: &low [1, &low 2]\n")
+    with pytest.raises(InvalidDomain, match=r"x\.yaml, line 1: &low names a second value\."):
+        YamlFile(path)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
