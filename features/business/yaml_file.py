@@ -175,6 +175,7 @@ def _refused(model: type[BaseModel], file: YamlFile, detail: Mapping[str, Any]) 
     where, kinds = place(model, location)
     raised = detail.get("ctx", {}).get("error")
     if detail["type"] == "value_error" and isinstance(raised, ValueError):
+        raised.__traceback__ = None  # pydantic hides it from the garbage collector, with the file
         found = mistakes_in(raised, where)
         return [Refused(_placed(one, file), rule=len(where)) for one in found]
     return [Refused(_mistake(model, file, location, where, kinds))]

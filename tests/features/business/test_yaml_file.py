@@ -1,10 +1,13 @@
 """An error in a YAML file names the line, the value and the remedy."""
 
+import gc
+
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.business.domain import Domain
 from features.business.yaml_file import load_yaml
+from features.business.yaml_nodes import YamlFile
 from features.errors import InvalidDomain
 
 
@@ -193,3 +196,18 @@ def test_a_value_that_its_tag_cannot_read_is_a_sentence(tmp_path, value):
     path.write_text(f"name: {value}\n")
     with pytest.raises(InvalidDomain, match=r"odd\.yaml, line 1: name is "):
         load_yaml(path, Domain)
+
+
+def test_a_file_that_a_rule_refuses_is_not_kept_in_memory(tmp_path):
+    path = tmp_path / "domain.yaml"
+    path.write_text("name: shop\nvocabulary: [npss]\n")
+    before = _yaml_files()
+    with pytest.raises(InvalidDomain, match="Did you mean 'nps'") as refused:
+        load_yaml(path, Domain)
+    del refused
+    assert _yaml_files() <= before
+
+
+def _yaml_files():
+    gc.collect()
+    return sum(isinstance(one, YamlFile) for one in gc.get_objects())
