@@ -67,11 +67,11 @@ def test_of_many_at_once_only_some_rest(engine):
 
 def test_a_glance_leaves_no_transaction_open_behind_it(engine):
     own = Connections(engine, read_only=True)
-    assert own.without_transaction(lambda connection: connection.execute(COUNT).scalar_one()) == 2
+    assert own.without_transaction(lambda connection: connection.execute(COUNT).scalar_one()) == 3
     with engine.begin() as other:
         tables.set_meta(other, "a", "x")
     # Were the first look still open, this one would see its picture of before.
-    assert own.without_transaction(lambda connection: connection.execute(COUNT).scalar_one()) == 3
+    assert own.without_transaction(lambda connection: connection.execute(COUNT).scalar_one()) == 4
     own.close()
 
 

@@ -34,7 +34,7 @@ def note(key, value="x"):
 
 
 def noted(ledger):
-    own = tables.meta.c.key.not_in(["schema", "salt"])
+    own = tables.meta.c.key.not_in(["schema", "salt", tables.DRAW_SECRET])
     query = sa.select(tables.meta.c.key).where(own).order_by(tables.meta.c.key)
     return ledger.read(lambda connection: connection.execute(query).scalars().all())
 

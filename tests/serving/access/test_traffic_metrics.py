@@ -109,7 +109,8 @@ def test_what_is_no_request_is_passed_on_uncounted():
     assert len(generate_latest(REGISTRY).splitlines()) == lines
 
 
-def test_the_metrics_are_sent_as_text_with_their_length():
+def test_the_metrics_are_sent_as_text_with_their_length(monkeypatch):
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)  # BentoML sets it
     ask("/v1/decide")
     sent: list[dict[str, Any]] = []
 

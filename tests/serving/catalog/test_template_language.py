@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import re
-import time
 import tracemalloc
 
 import pytest
@@ -16,6 +14,7 @@ from serving.catalog.expressions import Names
 from serving.catalog.template_filters import BoundedEnvironment
 from serving.catalog.template_language import MAX_TEXT
 from serving.catalog.treatments import Treatment
+from tests.effort import MOST_CALLS, calls_of
 
 NAMES = Names({"plan": "text", "context_first_name": "text", "order_n": "number", "known": "truth"})
 ENVIRONMENT = BoundedEnvironment(html=False)
@@ -119,17 +118,12 @@ DOUBLED = "{% set a = 'aaaaaaaaaa' %}" + "{% set a = a OF a %}" * 40 + "{{ a }}"
     ],
 )
 def test_hostile_texts_are_refused_at_once_and_fill_no_memory(text):
-    # CPU time of this thread: neither a busy machine nor what other tests left behind counts.
-    gc.disable()
-    began = time.thread_time()
-    refusal(text)
-    taken = time.thread_time() - began
-    gc.enable()
+    calls = calls_of(lambda: refusal(text))
     tracemalloc.start()
     refusal(text)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert taken < 0.05 and peak < 20e6
+    assert calls < MOST_CALLS and peak < 20e6
 
 
 PARTS = ["{{", "}}", "{%", "%}", "plan", "order_n", "|", "upper", "~", "*", "%", "+", "'a'", "99"]

@@ -493,7 +493,8 @@ def test_half_a_request_reaches_nobody():
     assert app.bodies == []
 
 
-def test_the_metrics_are_answered_here_and_not_by_bentoml():
+def test_the_metrics_are_answered_here_and_not_by_bentoml(monkeypatch):
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)  # BentoML sets it
     app = App(404)
     answer = call(app, path="/metrics", method="GET")
     assert answer.status == 200 and b"bentoml_service_request_total" in answer.body
