@@ -46,11 +46,9 @@ FIRST_DAY = (
     "serving/server/test_without_models.py",
 )
 BUSY = ("serving/server/test_events.py", "serving/server/test_attributes.py")
-GROCER = ("serving/server/test_strangers.py", "serving/test_service.py")  # promotes other models
 SHARING = {
     **dict.fromkeys(FIRST_DAY, "first_day_server"),
     **dict.fromkeys(BUSY, "busy_server"),
-    **dict.fromkeys(GROCER, "grocer_server"),
 }
 FAST = {"NBA_LEARN_EVERY_S": "0.2", "NBA_MODELS_EVERY_S": "1"}  # of a server
 
@@ -58,7 +56,7 @@ FAST = {"NBA_LEARN_EVERY_S": "0.2", "NBA_MODELS_EVERY_S": "1"}  # of a server
 # workers would be idle.
 SLOWEST = (
     "training/pipeline/test_two_other_businesses.py",  # meanwhile the other worker makes the grocer
-    *GROCER,
+    "serving/test_service.py",
     "serving/server/test_parity.py",
     "serving/policies/test_caps.py",
     *FIRST_DAY,
@@ -82,6 +80,7 @@ SLOWEST = (
     "serving/decide/test_choice.py",
     "serving/audit/test_evaluate_http.py",
     "serving/access/test_access_http.py",
+    "serving/server/test_strangers.py",
     "serving/server/test_bento.py",
     "serving/cli/test_simulate_server.py",
     "serving/learn/test_process.py",
@@ -282,21 +281,6 @@ def busy_home(
 def busy_server(busy_home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
     """The grocer's server before anything happened: two workers, shared by the files of `BUSY`."""
     with two_workers(*busy_home) as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def grocer_home(
-    grocer: Built, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, str]]:
-    """The home of `grocer_server`, and its settings."""
-    return copied(grocer, tmp_path_factory.mktemp("grocer-server"))
-
-
-@pytest.fixture(scope="session")
-def grocer_server(grocer_home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
-    """The grocer's server with data and models, shared by the files of `GROCER`."""
-    with running(*grocer_home) as started:
         yield started
 
 

@@ -33,13 +33,14 @@ MB = 2**20
 
 
 @pytest.fixture(scope="module")
-def home(grocer_home: tuple[Path, dict[str, str]]) -> tuple[Path, dict[str, str]]:
-    return grocer_home
+def home(grocer: Built, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    return copied(grocer, tmp_path_factory.mktemp("service"))
 
 
 @pytest.fixture(scope="module")
-def server(grocer_server: Server) -> Server:
-    return grocer_server
+def server(home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
+    with running(*home) as started:
+        yield started
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,20 +11,23 @@ from features.settings import load_settings
 from tests.bench import guarantees_strangers
 from tests.bench.guarantees_report import print_figures
 from tests.bench.guarantees_strangers import NO_PAST, base_rates
-from tests.server import Server
+from tests.conftest import Built, copied
+from tests.server import Server, running
 from tests.serving.test_service import decide
 
 pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
-def home(grocer_home: tuple[Path, dict[str, str]]) -> tuple[Path, dict[str, str]]:
-    return grocer_home
+def home(grocer: Built, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    path, env = copied(grocer, tmp_path_factory.mktemp("strangers"))
+    return path, {**env, "NBA_LEARNER": "false"}
 
 
 @pytest.fixture(scope="module")
-def server(grocer_server: Server) -> Server:
-    return grocer_server
+def server(home: tuple[Path, dict[str, str]]) -> Iterator[Server]:
+    with running(*home) as started:
+        yield started
 
 
 def test_200_strangers_get_the_base_rates_and_stay_unknown(server, home):
