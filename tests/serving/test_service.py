@@ -24,7 +24,7 @@ from features.ledger.ledger import Ledger
 from features.settings import load_settings
 from tests import planted
 from tests.commands import nba_in_process
-from tests.conftest import copied
+from tests.conftest import Built, copied
 from tests.server import Server, free_port, ledger_of, metrics_of, running
 from training.pipeline.registry import CHAMPION, Registry
 
