@@ -22,7 +22,7 @@ RETRY_AFTER_S = 1
 IN_POOLS = frozenset(
     ("/v1/customer", "/v1/explain", "/v1/forget", "/v1/lift", "/v1/merge_candidates", "/v1/replay")
 )
-PER_TURN = 2  # requests that begin in one turn of the event loop; a decision takes 2 ms of it
+PER_TURN = 1  # requests that begin in one turn of the event loop; a decision takes 2 ms of it
 
 
 class LoadShedding:
