@@ -4,8 +4,8 @@
     python -m tests.bench.guarantees visible long
 
 Without a subject all of them run, one after the other. The exit code is 1 if a figure is short.
-`identifiers`, `fair` and `strangers` use the home of `nba quickstart`; the others make homes of
-their own.
+`identifiers`, `fair`, `strangers` and `overload` use the home of `nba quickstart`; the others make
+homes of their own.
 """
 
 from __future__ import annotations
