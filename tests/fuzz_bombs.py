@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from features.business.domain import load_domain
+from features.conditions.expressions import Names, Reader
 from features.errors import InvalidCondition, InvalidDomain
-from serving.catalog.expressions import Names, Reader
 from serving.catalog.treatments import Treatment
 
 MOST_S = 0.05

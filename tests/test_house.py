@@ -27,18 +27,19 @@ ROOT = Path(__file__).parents[1]
 # A floor may import itself and the floors before it; a suite, itself and the suites before it.
 SUITES = {
     "features": [
-        *("business", "ledger", "identity", "customers", "journeys", "states"),
-        *("outcomes", "store", "ingest", "datasets"),
+        *("conditions", "business", "ledger", "identity", "customers", "journeys", "states"),
+        *("outcomes", "store", "ingest", "datasets", "analytics"),
     ],
     "training": ["models", "bandit", "evaluation", "simulation", "pipeline"],
     "serving": [
         *("contract", "catalog", "policies", "models", "learn"),
-        *("decide", "audit", "access", "server", "cli", "console"),
+        *("decide", "audit", "journeys", "access", "server", "cli", "console"),
     ],
 }
 AT_ROOT = {
     "features": {
         *("errors", "masking", "private_files", "settings", "progress", "clock", "intervals"),
+        "nearest_names",
     },
     "training": {"params", "contributions", "arrays"},
     "serving": {"service"},

@@ -28,9 +28,9 @@ from features.business.catalog_rules import (
     WindowDays,
 )
 from features.business.domain import Domain
-from features.business.nearest_names import did_you_mean
 from features.business.yaml_file import Frozen, Name
 from features.business.yaml_mistakes import Mistakes
+from features.nearest_names import did_you_mean
 
 NO_ACTION = "no_action"
 DEFAULT_GROUP = Group()  # stands for a group that the file does not describe

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from features.business.nearest_names import did_you_mean
 from features.business.yaml_file import Frozen, Name
 from features.business.yaml_mistakes import Mistake, Mistakes
+from features.nearest_names import did_you_mean
 
 _ZONES = available_timezones()
 Kind = Literal["promotion", "retention", "service", "other"]

@@ -12,12 +12,14 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from features.business.journey_rules.goals import Goal, Persona
+from features.business.journey_rules.kinds import JourneyKind, Lifecycle
 from features.business.label_definitions import Churn, Intent, Moments
-from features.business.nearest_names import did_you_mean
 from features.business.vocabulary import with_vocabulary
 from features.business.yaml_file import Days, Frozen, Name, load_yaml
 from features.business.yaml_mistakes import Mistake, Mistakes
 from features.business.yaml_types import NAME
+from features.nearest_names import did_you_mean
 
 Stage = Literal["awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -120,18 +122,6 @@ class Property(Attribute):
         return self
 
 
-class JourneyKind(Frozen):
-    """A kind of journey: something that a customer wants to get done.
-
-    A journey is open from its first event until an event that ``ends`` it, or until it had no event
-    for ``lapse_days``. While a ``problem`` is open, the contact policy suspends promotions.
-    """
-
-    problem: bool = False
-    lapse_days: Days | None = None
-    description: str = ""
-
-
 class EventType(Frozen):
     """A type of event: its journey and stage, its touchpoint, and its properties."""
 
@@ -170,6 +160,9 @@ class Domain(Frozen):
     account: Name | None = None  # column of customers
     vocabulary: Literal["all"] | tuple[Name, ...] = ()
     journeys: dict[Name, JourneyKind] = {}
+    lifecycle: Lifecycle = Lifecycle()
+    personas: dict[Name, Persona] = {}
+    goals: dict[Name, Goal] = {}
     events: Annotated[dict[Name, EventType], Field(min_length=1)]
     session_minutes: Annotated[float, Field(gt=0, le=1440, allow_inf_nan=False)] = 30
     half_lives_days: Annotated[tuple[Days, ...], Field(min_length=1)] = (7, 28, 112)

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from features.business.nearest_names import did_you_mean
 from features.business.yaml_mistakes import listed
 from features.errors import InvalidDomain
+from features.nearest_names import did_you_mean
 
 MAX_BYTES = 5_000_000
 MAX_VALUES = 250_000  # keys and values; the sixfold of a catalogue of 1,000 actions

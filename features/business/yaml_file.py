@@ -21,7 +21,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from features.business.nearest_names import did_you_mean
 from features.business.yaml_mistakes import MAX_FOUND, Mistake, Where, listed, mistakes_in
 from features.business.yaml_nodes import JSON_VALUE, YamlFile
 from features.business.yaml_repair import Refused, Repairs, value_at
@@ -36,6 +35,7 @@ from features.business.yaml_types import (
     within,
 )
 from features.errors import InvalidDomain, quoted
+from features.nearest_names import did_you_mean
 
 T = TypeVar("T", bound=BaseModel)
 Name = Annotated[str, Field(pattern=NAME, max_length=60)]

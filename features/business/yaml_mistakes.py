@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
-from features.business.nearest_names import did_you_mean
+from features.nearest_names import did_you_mean
 
 Where = tuple[str | int, ...]
 MAX_FOUND = 500  # mistakes of a file after which no further ones are looked for

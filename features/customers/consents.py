@@ -21,13 +21,13 @@ from pydantic_core import from_json
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain, EventType
-from features.business.nearest_names import did_you_mean
 from features.errors import InvalidEvent, quoted
 from features.identity.relocation import is_relocating, is_under, sources_of
 from features.identity.spelling import spelled_alike
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Row, Statement
+from features.nearest_names import did_you_mean
 
 PURPOSE, CHANNEL = "purpose", "for_channel"  # properties of an event of consent
 INDEX = "consents_"  # begins the name of the index; a hash of the types follows

@@ -17,14 +17,14 @@ from features.business.catalog import NO_ACTION, Action, Catalog, check_against_
 from features.business.domain import Domain
 from features.business.yaml_file import load_yaml
 from features.business.yaml_mistakes import Mistakes, Where, mistakes_in
+from features.conditions.conditions import Conditions, Formula
+from features.conditions.declared_values import refuse_other_values
+from features.conditions.expressions import Names, Reader
+from features.conditions.impossible import first_excluded, refuse_impossible
+from features.conditions.terms import Term
 from features.errors import InvalidCondition
 from features.journeys.model_input import ModelInput
-from serving.catalog.conditions import Conditions, Formula
 from serving.catalog.decision_context import ContextReader
-from serving.catalog.declared_values import refuse_other_values
-from serving.catalog.expressions import Names, Reader
-from serving.catalog.impossible import first_excluded, refuse_impossible
-from serving.catalog.terms import Term
 from serving.catalog.treatments import Treatment
 from training.arrays import Bools
 

@@ -19,11 +19,11 @@ import numpy as np
 
 from features.business.catalog import Catalog
 from features.business.domain import STAGES, Domain
+from features.conditions.expressions import Names
+from features.conditions.terms import Kind
 from features.errors import InvalidRequest, quoted
 from features.journeys.category_names import value_names
 from features.journeys.model_input import ModelInput
-from serving.catalog.expressions import Names
-from serving.catalog.terms import Kind
 from training.arrays import Floats
 
 _CLOCK_RANGES = {"hour": (0.0, 24 - 1 / 60), "weekday": (1.0, 7.0)}

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from jinja2 import Environment, nodes
 from jinja2.visitor import NodeTransformer
 
-from features.business.nearest_names import nearest
+from features.nearest_names import nearest
 from serving.catalog.template_bounds import MAX_INTEGER
 
 MAX_TEXT = 5000  # characters of a template

@@ -8,8 +8,8 @@ from typing import Any
 from jinja2 import Template, TemplateSyntaxError, meta
 
 from features.business.yaml_mistakes import Mistakes, Where
+from features.conditions.expressions import Names
 from serving.catalog import template_language
-from serving.catalog.expressions import Names
 from serving.catalog.template_bounds import MAX_FILLED, CostRefused
 from serving.catalog.template_filters import BoundedEnvironment
 from serving.catalog.template_language import CONCATENATION, MAX_TEXT, WRITTEN_LIST, with_nearest

@@ -18,9 +18,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from serving.catalog.conditions import Conditions, Texts
-from serving.catalog.expressions import Names
-from serving.catalog.terms import Kind
+from features.conditions.conditions import Conditions, Texts
+from features.conditions.expressions import Names
+from features.conditions.terms import Kind
 from training.bandit.exploration import ThompsonProbabilities
 
 ACTIONS, EACH, ALLOWED_MS, PROBABILITIES_MS = 1000, 3, 1.0, 5.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from features.business.domain import EVENT_COLUMNS, Domain
-from features.business.nearest_names import nearest
 from features.errors import InvalidData, quoted
+from features.nearest_names import nearest
 
 TABLES = ("customers", "events", "decisions", "outcomes")
 _REQUIRED = {

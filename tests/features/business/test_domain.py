@@ -6,7 +6,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from features.business.domain import Domain, JourneyKind, load_domain
+from features.business.domain import Domain, load_domain
+from features.business.journey_rules.kinds import JourneyKind
 from features.business.vocabulary import VOCABULARY
 from features.errors import InvalidDomain
 from features.settings import GROCERY

@@ -5,7 +5,8 @@ from math import isnan
 import numpy as np
 import pytest
 
-from features.business.domain import JourneyKind, Property
+from features.business.domain import Property
+from features.business.journey_rules.kinds import JourneyKind
 from features.journeys.model_input import ModelInput
 
 AT_S = 1_800_000_000.0

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.conditions.expressions import Names
 from serving.catalog import template_language
-from serving.catalog.expressions import Names
 from serving.catalog.template_filters import BoundedEnvironment
 from serving.catalog.template_language import MAX_TEXT
 from serving.catalog.treatments import Treatment

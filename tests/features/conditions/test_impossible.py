@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.conditions.conditions import Conditions
+from features.conditions.expressions import Names, Reader
+from features.conditions.impossible import first_excluded, refuse_impossible
 from features.errors import InvalidCondition
-from serving.catalog.conditions import Conditions
-from serving.catalog.expressions import Names, Reader
-from serving.catalog.impossible import first_excluded, refuse_impossible
 
 NAMES = Names(
     {"gender": "text", "page": "text", "x": "number", "hour": "number", "known": "truth"},

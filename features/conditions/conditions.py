@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.catalog.expressions import Names, Reader
-from serving.catalog.terms import Term
-from training.arrays import Bools, Floats
+from features.conditions.expressions import Names, Reader
+from features.conditions.terms import Term
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 Texts = Mapping[str, str | None]
 

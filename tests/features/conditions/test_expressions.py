@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.conditions.expressions import MAX_LENGTH, Names, Reader
+from features.conditions.terms import MAX_DEPTH, Kind
 from features.errors import InvalidCondition, InvalidDomain
 from serving.catalog import expressions
-from serving.catalog.expressions import MAX_LENGTH, Names, Reader
-from serving.catalog.terms import MAX_DEPTH, Kind
 from tests.effort import MOST_CALLS, calls_of
 
 NUMBERS = (

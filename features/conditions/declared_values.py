@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from features.business.nearest_names import did_you_mean
+from features.conditions.expressions import Names
+from features.conditions.terms import Term
 from features.errors import InvalidCondition
-from serving.catalog.expressions import Names
-from serving.catalog.terms import Term
+from features.nearest_names import did_you_mean
 
 SHOWN = 12  # values that a sentence names
 

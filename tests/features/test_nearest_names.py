@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from features.business.nearest_names import MAX_ASKED, MAX_NEAR, did_you_mean, nearest
+from features.nearest_names import MAX_ASKED, MAX_NEAR, did_you_mean, nearest
 
 
 @pytest.mark.parametrize(

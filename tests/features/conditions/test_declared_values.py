@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from features.conditions.declared_values import refuse_other_values
+from features.conditions.expressions import Names, Reader
 from features.errors import InvalidCondition
-from serving.catalog.declared_values import refuse_other_values
-from serving.catalog.expressions import Names, Reader
 
 NAMES = Names(
     {"gender": "text", "page": "text", "x": "number", "known": "truth"},

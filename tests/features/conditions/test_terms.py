@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.catalog.terms import (
+from features.conditions.terms import (
     MAX_DEPTH,
     MAX_SIZE,
     NO,

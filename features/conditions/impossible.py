@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf, nextafter
 from typing import NamedTuple
 
+from features.conditions.declared_values import refuse_other_values
+from features.conditions.expressions import Names
+from features.conditions.terms import Term
 from features.errors import InvalidCondition
-from serving.catalog.declared_values import refuse_other_values
-from serving.catalog.expressions import Names
-from serving.catalog.terms import Term
 
 _MIRRORED = {"eq": "eq", "ne": "ne", "lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 _OPPOSITE = {"eq": "ne", "ne": "eq", "lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}

@@ -27,9 +27,7 @@ from typing import Any
 from rule_engine import Context, DataType, Rule, ast
 from rule_engine.errors import EngineError, RuleSyntaxError, SymbolResolutionError
 
-from features.business.nearest_names import nearest
-from features.errors import InvalidCondition
-from serving.catalog.terms import (
+from features.conditions.terms import (
     NO,
     NULL,
     YES,
@@ -40,6 +38,8 @@ from serving.catalog.terms import (
     operation,
     too_deep,
 )
+from features.errors import InvalidCondition
+from features.nearest_names import nearest
 
 MAX_LENGTH = 500  # characters: bounds the time to parse a text; `terms` bounds the rest
 _LANGUAGE = re.compile(

@@ -1,0 +1,1 @@
+"""What a domain file says of journeys: kinds, maps, expected ways, promises, personas, goals."""
