@@ -13,10 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rule_engine import Context, DataType, Rule, ast, errors
 
+from features.conditions import conditions
 from features.conditions.conditions import Conditions, Formula
 from features.conditions.expressions import Names
 from features.errors import InvalidCondition
-from serving.catalog import conditions
 from tests.bench import eligibility
 
 KINDS = {"a": "number", "s": "text", "b": "number", "yes": "truth", "t": "text", "c": "number"}
