@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.conditions import expressions
 from features.conditions.expressions import MAX_LENGTH, Names, Reader
 from features.conditions.terms import MAX_DEPTH, Kind
 from features.errors import InvalidCondition, InvalidDomain
-from features.conditions import expressions
 from tests.effort import MOST_CALLS, calls_of
 
 NUMBERS = (
