@@ -1,0 +1,160 @@
+"""Tells what an event does to the journeys of its customer.
+
+The fold counts journeys by it as events arrive, and the analytics cuts them by it from the ledger.
+So both mean the same by a step that ends a journey, by a case, and by leaving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from features.business.domain import Domain, EventType
+from features.conditions.conditions import Conditions
+from features.conditions.expressions import Kind, Names
+
+Step = Literal["starts", "moves", "ends"]
+
+# Answers of a condition that are remembered. Two years of events name far fewer combinations of
+# categories; amounts may name more, and the memory is then emptied.
+REMEMBERED_ANSWERS = 10_000
+
+
+class StepEffect(NamedTuple):
+    """The effect of one event on the journeys of its customer.
+
+    Attributes
+    ----------
+    kind : str
+        The kind of journey that the event belongs to.
+    step : str
+        ``starts`` opens a journey, ``moves`` goes on with one, ``ends`` closes one.
+    case : str or None
+        The value that tells apart open journeys of the kind; None if the kind has no ``case``, or
+        the event no value.
+    leaves : bool
+        True if the customer leaves: all open journeys of all kinds are then closed.
+    """
+
+    kind: str
+    step: Step
+    case: str | None
+    leaves: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is known of an event by its type alone."""
+
+    effect: StepEffect  # without case and condition
+    case: str | None  # the property that names the case
+    ends_when: _EndsWhen | None
+    is_plain: bool  # the effect needs no property
+
+
+class StepRules:
+    """The effects of the events of one business, by the rules of its domain file.
+
+    Parameters
+    ----------
+    domain
+        Names the event types with their journeys and steps, and of each kind of journey its
+        ``case`` and ``ends_when``.
+
+    Raises
+    ------
+    InvalidCondition
+        If an ``ends_when`` cannot be read.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        self._channels = frozenset(domain.channels)
+        self._plans = {name: _plan(name, event, domain) for name, event in domain.events.items()}
+
+    def effect(
+        self, event_type: str, channel: str, properties: Mapping[str, Any]
+    ) -> StepEffect | None:
+        """Return the effect of an event; None for a type or channel that the domain has not.
+
+        Parameters
+        ----------
+        properties
+            Values by name; numbers are numbers, and all others are texts.
+        """
+        plan = self._plans.get(event_type)
+        if plan is None or channel not in self._channels:
+            return None
+        if plan.is_plain:
+            return plan.effect
+        kind, step, _, leaves = plan.effect
+        if plan.ends_when and plan.ends_when.holds(event_type, channel, properties):
+            step = "ends"
+        case = None if plan.case is None else case_text(properties.get(plan.case))
+        return StepEffect(kind, step, case, leaves)
+
+
+def case_text(value: Any) -> str | None:
+    """Write the value that names a case; None for no value. The numbers 7 and 7.0 are one case."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(float(value)).removesuffix(".0")
+    return str(value)
+
+
+def condition_names(domain: Domain, event_type: str) -> Names:
+    """Return the names that ``ends_when`` may use at an event of a type.
+
+    They are ``type``, ``channel``, and the properties of all events of the same kind of journey. A
+    property that this type has not is unknown.
+    """
+    event = domain.events[event_type]
+    kinds: dict[str, Kind] = {"type": "text", "channel": "text"}
+    alike = [one for one in domain.events.values() if one.journey == event.journey]
+    for one in (*alike, event):  # the type itself comes last: its meaning of a name holds
+        for name, known in one.properties.items():
+            kinds[name] = "number" if known.type == "number" else "text"
+    return Names(kinds)
+
+
+class _EndsWhen:
+    """Evaluates ``ends_when`` for events of one type, and remembers the answers."""
+
+    def __init__(self, names: Names, text: str) -> None:
+        self._conditions = Conditions(names, [text])
+        used = self._conditions.names_in(0)
+        self._used = tuple(name for name in used if name not in ("type", "channel"))
+        self._position, self._width = names.position, len(names.position)
+        self._answers: dict[tuple[Any, ...], bool] = {}
+
+    def holds(self, event_type: str, channel: str, properties: Mapping[str, Any]) -> bool:
+        values = (event_type, channel, *[properties.get(name) for name in self._used])
+        found = self._answers.get(values)
+        if found is None:
+            if len(self._answers) >= REMEMBERED_ANSWERS:
+                self._answers.clear()
+            found = self._answers[values] = self._evaluated(values)
+        return found
+
+    def _evaluated(self, values: tuple[Any, ...]) -> bool:
+        numbers, texts = np.full(self._width, nan), {"type": values[0], "channel": values[1]}
+        for name, value in zip(self._used, values[2:], strict=True):
+            if name not in self._position:
+                texts[name] = None if value is None else str(value)
+            elif isinstance(value, int | float) and isfinite(value):
+                numbers[self._position[name]] = value
+        return bool(self._conditions.holds(numbers, texts)[0])
+
+
+def _plan(name: str, event: EventType, domain: Domain) -> _Plan:
+    kind = domain.journey_kinds[event.journey]
+    condition = None
+    if kind.ends_when is not None and event.step != "ends":
+        condition = _EndsWhen(condition_names(domain, name), kind.ends_when)
+    effect = StepEffect(event.journey, event.step, None, name == domain.leaving_event)
+    case = kind.case if kind.case in event.properties else None
+    return _Plan(effect, case, condition, case is None and condition is None)
