@@ -15,7 +15,8 @@ import numpy as np
 
 from features.business.domain import Domain, EventType
 from features.conditions.conditions import Conditions
-from features.conditions.expressions import Kind, Names
+from features.conditions.expressions import Names
+from features.conditions.terms import Kind
 
 Step = Literal["starts", "moves", "ends"]
 
@@ -65,6 +66,12 @@ class StepRules:
         Names the event types with their journeys and steps, and of each kind of journey its
         ``case`` and ``ends_when``.
 
+    Notes
+    -----
+    A condition that names properties is asked only of types that have one of them. An order has no
+    status, so ``status != 'late'`` does not end its delivery, although an unknown status is not
+    'late'.
+
     Raises
     ------
     InvalidCondition
@@ -110,7 +117,7 @@ def condition_names(domain: Domain, event_type: str) -> Names:
     """Return the names that ``ends_when`` may use at an event of a type.
 
     They are ``type``, ``channel``, and the properties of all events of the same kind of journey. A
-    property that this type has not is unknown.
+    property that this type has not is unknown. See `StepRules` for types with none of them.
     """
     event = domain.events[event_type]
     kinds: dict[str, Kind] = {"type": "text", "channel": "text"}
@@ -127,12 +134,12 @@ class _EndsWhen:
     def __init__(self, names: Names, text: str) -> None:
         self._conditions = Conditions(names, [text])
         used = self._conditions.names_in(0)
-        self._used = tuple(name for name in used if name not in ("type", "channel"))
+        self.properties = tuple(name for name in used if name not in ("type", "channel"))
         self._position, self._width = names.position, len(names.position)
         self._answers: dict[tuple[Any, ...], bool] = {}
 
     def holds(self, event_type: str, channel: str, properties: Mapping[str, Any]) -> bool:
-        values = (event_type, channel, *[properties.get(name) for name in self._used])
+        values = (event_type, channel, *[properties.get(name) for name in self.properties])
         found = self._answers.get(values)
         if found is None:
             if len(self._answers) >= REMEMBERED_ANSWERS:
@@ -142,7 +149,7 @@ class _EndsWhen:
 
     def _evaluated(self, values: tuple[Any, ...]) -> bool:
         numbers, texts = np.full(self._width, nan), {"type": values[0], "channel": values[1]}
-        for name, value in zip(self._used, values[2:], strict=True):
+        for name, value in zip(self.properties, values[2:], strict=True):
             if name not in self._position:
                 texts[name] = None if value is None else str(value)
             elif isinstance(value, int | float) and isfinite(value):
@@ -154,7 +161,9 @@ def _plan(name: str, event: EventType, domain: Domain) -> _Plan:
     kind = domain.journey_kinds[event.journey]
     condition = None
     if kind.ends_when is not None and event.step != "ends":
-        condition = _EndsWhen(condition_names(domain, name), kind.ends_when)
+        asked = _EndsWhen(condition_names(domain, name), kind.ends_when)
+        if not asked.properties or any(one in event.properties for one in asked.properties):
+            condition = asked
     effect = StepEffect(event.journey, event.step, None, name == domain.leaving_event)
     case = kind.case if kind.case in event.properties else None
     return _Plan(effect, case, condition, case is None and condition is None)

@@ -66,7 +66,10 @@ def test_an_event_of_an_unknown_type_or_channel_has_no_effect() -> None:
         ("status == 'solved'", "told", "mail", {"status": "open"}, "moves"),
         ("status == 'solved'", "told", "mail", {}, "moves"),
         ("status == 'solved'", "asked", "mail", {}, "starts"),  # it has no status
-        ("status == null", "asked", "mail", {}, "ends"),
+        ("status == null", "told", "mail", {}, "ends"),
+        ("status != 'open'", "told", "mail", {"status": "open"}, "moves"),
+        ("status != 'open'", "asked", "mail", {}, "starts"),
+        ("status != 'open' or channel_of != null", "asked", "mail", {}, "ends"),
         ("hours > 2 and channel == 'mail'", "told", "mail", {"hours": 3.0}, "ends"),
         ("hours > 2 and channel == 'mail'", "told", "phone", {"hours": 3.0}, "moves"),
         ("type == 'asked'", "asked", "mail", {}, "ends"),
