@@ -1,0 +1,1 @@
+"""Journeys as customers took them: cut into steps, kept as columns, counted and drawn."""

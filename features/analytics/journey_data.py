@@ -1,0 +1,100 @@
+"""Journeys and steps, opened for queries: one DuckDB connection over the columns.
+
+The views `journeys` and `steps` have the columns of `tables`. A delta of the files replaces the
+rows of its customers in the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from features.analytics.nodes import MapNodes
+from features.business.domain import Domain
+
+MEMORY = "1500MB"
+
+
+class JourneyData:
+    """The journeys of a business as of one moment; close it after use.
+
+    Attributes
+    ----------
+    domain : Domain
+    nodes : MapNodes
+        The maps, and the numbers of their nodes.
+    as_of_us : int
+        The moment up to which all is counted, microseconds since 1970.
+    version : int
+        Number of the state of the data; it rises with each change.
+    erased : int
+        Customers who were erased since, of data as they were known on a past day.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        connection: duckdb.DuckDBPyConnection,
+        as_of_us: int,
+        version: int = 0,
+        erased: int = 0,
+    ) -> None:
+        self.domain = domain
+        self.nodes = MapNodes(domain)
+        self.as_of_us, self.version, self.erased = as_of_us, version, erased
+        self._connection = connection
+
+    @classmethod
+    def of_tables(
+        cls, domain: Domain, journeys: pa.Table, steps: pa.Table, as_of_us: int, version: int = 0
+    ) -> JourneyData:
+        """Open tables that are in memory."""
+        connection = connect()
+        connection.register("journeys", journeys)
+        connection.register("steps", steps)
+        return cls(domain, connection, as_of_us, version)
+
+    @classmethod
+    def of_files(
+        cls,
+        domain: Domain,
+        base: Sequence[tuple[Path, Path]],
+        deltas: Sequence[tuple[Path, Path]],
+        as_of_us: int,
+        version: int,
+    ) -> JourneyData:
+        """Open pairs of files, journeys and steps; of a customer the last file counts.
+
+        A delta names all its customers, also those without journeys now, in a file beside it with
+        the ending ``.customers.parquet``.
+        """
+        raise NotImplementedError  # filled by the build
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a query and return all its rows."""
+        return self._connection.execute(sql, list(parameters)).fetchall()
+
+    def columns(self, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any]:
+        """Run a query and return its columns as arrays of NumPy, by name."""
+        return self._connection.execute(sql, list(parameters)).fetchnumpy()
+
+    def close(self) -> None:
+        """Close the connection and its files."""
+        self._connection.close()
+
+    def __enter__(self) -> JourneyData:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def connect(threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """Open an empty database in memory that reads no other file than it is told to."""
+    connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": MEMORY})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection

@@ -1,0 +1,90 @@
+"""The filter of all views: it selects whole journeys, so all counts of a view agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from features.analytics.journey_data import JourneyData
+from features.analytics.tables import ATTRIBUTE, HOWS, NO_CHANNEL
+from features.errors import InvalidRequest, quoted
+from features.ledger.tables import micros
+
+How = Literal["ended", "left", "lapsed", "open"]
+
+
+class JourneyFilter(BaseModel):
+    """Which journeys are looked at. Attributes and persona are those at the start of a journey."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    map: str = "lifecycle"
+    since: AwareDatetime | None = None  # the journey began then or later
+    until: AwareDatetime | None = None  # the journey began before
+    how: tuple[How, ...] = ()
+    entry_channel: tuple[str | None, ...] = ()
+    account: tuple[str | None, ...] = ()
+    persona: tuple[str, ...] = ()
+    attributes: dict[str, Annotated[tuple[str | None, ...], Field(min_length=1)]] = {}
+    through: str | None = None  # a node that the journey visited
+
+
+def filtered(data: JourneyData, wanted: JourneyFilter) -> tuple[str, list[Any]]:
+    """Return the condition on the columns of `journeys`, and its parameters.
+
+    Raises
+    ------
+    InvalidRequest
+        If the filter names something that the domain file does not have.
+    """
+    map_code = _place("map", wanted.map, data.nodes.maps)
+    parts, parameters = ["map = ?"], [map_code]
+    for sign, moment in ((">=", wanted.since), ("<", wanted.until)):
+        if moment is not None:
+            parts.append(f"start_us {sign} ?")
+            parameters.append(micros(moment))
+    channels = [
+        NO_CHANNEL if name is None else _place("entry_channel", name, data.nodes.channels)
+        for name in wanted.entry_channel
+    ]
+    chosen: list[tuple[str, Iterable[Any]]] = [
+        ("how", [HOWS.index(one) for one in wanted.how]),
+        ("entry_channel", channels),
+        ("account", wanted.account),
+        ("persona", wanted.persona),
+    ]
+    for name, values in wanted.attributes.items():
+        _place("attributes", name, tuple(data.domain.attributes))
+        chosen.append((f"{ATTRIBUTE}{name}", values))
+    for column, values in chosen:
+        if values := list(values):
+            some, more = among(column, values)
+            parts.append(some)
+            parameters += more
+    if wanted.through is not None:
+        labels = tuple(one.label for one in data.nodes.of_map(wanted.map))
+        _place("through", wanted.through, labels)
+        parts.append("journey IN (SELECT journey FROM steps WHERE node = ?)")
+        parameters.append(data.nodes.code(wanted.map, wanted.through))
+    return " AND ".join(parts), parameters
+
+
+def among(column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:
+    """Return the condition that a column has one of some values, of which None is unknown."""
+    known = [value for value in values if value is not None]
+    parts = [f'"{column}" IN ({", ".join("?" * len(known))})'] if known else []
+    if len(known) < len(list(values)):
+        parts.append(f'"{column}" IS NULL')
+    return f"({' OR '.join(parts)})", known
+
+
+def _place(field: str, name: str, known: tuple[str, ...]) -> int:
+    if name not in known:
+        raise InvalidRequest(
+            f"{field} is {quoted(name)}.",
+            expected=f"one of {', '.join(known[:40])}",
+            remedy="Name one of them.",
+        )
+    return known.index(name)
