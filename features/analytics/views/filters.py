@@ -55,12 +55,12 @@ def filtered(data: JourneyData, wanted: JourneyFilter) -> tuple[str, list[Any]]:
         ("account", wanted.account),
         ("persona", wanted.persona),
     ]
-    for name, values in wanted.attributes.items():
+    for name, told in wanted.attributes.items():
         _place("attributes", name, tuple(data.domain.attributes))
-        chosen.append((f"{ATTRIBUTE}{name}", values))
+        chosen.append((f"{ATTRIBUTE}{name}", told))
     for column, values in chosen:
-        if values := list(values):
-            some, more = among(column, values)
+        if listed := list(values):
+            some, more = among(column, listed)
             parts.append(some)
             parameters += more
     if wanted.through is not None:
