@@ -50,7 +50,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from features.business.domain import Domain, EventType, load_domain
+from features.business.domain import Domain, load_domain
+from features.business.event_types import EventType
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY, load_settings

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from features.business.event_types import STAGES, Attribute, EventType
+from features.business.journey_rules.checks import check_journeys
 from features.business.journey_rules.goals import Goal, Persona
-from features.business.journey_rules.kinds import JourneyKind, Lifecycle
+from features.business.journey_rules.kinds import LIFECYCLE, JourneyKind, Lifecycle
 from features.business.label_definitions import Churn, Intent, Moments
-from features.business.vocabulary import with_vocabulary
+from features.business.vocabulary import shared_names, with_vocabulary
 from features.business.yaml_file import Days, Frozen, Name, load_yaml
 from features.business.yaml_mistakes import Mistake, Mistakes
 from features.business.yaml_types import NAME
 from features.nearest_names import did_you_mean
-
-Stage = Literal["awareness", "discovery", "interest", "consideration", "action", "use", "advocacy"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
-# The scale of each score, as the field has agreed on it.
-SCALES = {"nps": (0.0, 10.0), "csat": (1.0, 5.0), "ces": (1.0, 7.0), "rating": (1.0, 5.0)}
 
 # Columns of our own: no attribute and no property of an event may have their names.
 RESERVED = ("customer_id", "identifiers", "event_timestamp", "state")
@@ -70,84 +67,6 @@ class IdentityRules(Frozen):
     placeholders: tuple[str, ...] = ()
 
 
-class Attribute(Frozen):
-    """A fact about a customer that changes slowly.
-
-    The order of ``values`` matters: models read the position of a value as a number. List them by
-    size, if they have one.
-    """
-
-    type: Literal["number", "category"]
-    values: tuple[str, ...] = ()
-    description: str = ""
-    read: bool = True  # by models; false for a fact that is only stored, such as a test split
-
-    @model_validator(mode="after")
-    def _categories_list_their_values(self) -> Self:
-        if (self.type == "category") != bool(self.values):
-            raise ValueError("values: some for type category, none for another type")
-        mistakes, before = Mistakes(), set[str]()
-        for index, value in enumerate(self.values):
-            if not value.strip():
-                expected = "a text; an empty cell of a table says that the value is unknown"
-                mistakes.add(("values", index), expected, "Delete it.")
-            elif value in before:
-                mistakes.add(("values", index), "each value once", "Delete one of the two.")
-            before.add(value)
-        mistakes.refuse()
-        return self
-
-
-class Property(Attribute):
-    """A property of an event. If ``remembered``, a number is summed and a category is counted."""
-
-    type: Literal["number", "category", "text"]  # type: ignore[assignment]
-    min: float | None = None
-    max: float | None = None
-    required: bool = False
-    remembered: bool = True
-    measures: Literal["spend", "nps", "csat", "ces", "rating"] | None = None
-
-    @model_validator(mode="after")
-    def _measures_on_its_scale(self) -> Self:
-        if self.measures and self.type != "number":
-            raise ValueError("measures: nothing, unless the type is number")
-        low, high = SCALES.get(self.measures or "", (self.min, self.max))
-        if self.min != low:
-            raise ValueError(f"min: {low:g}, where the scale of {self.measures} begins")
-        if self.max != high:
-            raise ValueError(f"max: {high:g}, where the scale of {self.measures} ends")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError("max: a number that is not below min")
-        return self
-
-
-class EventType(Frozen):
-    """A type of event: its journey and stage, its touchpoint, and its properties."""
-
-    description: str
-    journey: Name
-    stage: Stage
-    step: Literal["starts", "moves", "ends"] = "moves"  # its effect on the journey
-    touchpoint: Literal["internal", "external", "peripheral"]  # ours, shared, or of others
-    signal: Literal["direct", "passive"]  # the customer tells us, or shows us
-    consent: Literal["given", "withdrawn"] | None = None
-    properties: dict[Name, Property] = {}
-
-    @model_validator(mode="after")
-    def _consent_has_a_purpose(self) -> Self:
-        if self.consent and "purpose" not in self.properties:
-            raise ValueError("consent: a property 'purpose' beside it")
-        return self
-
-    @model_validator(mode="after")
-    def _measures_a_thing_once(self) -> Self:
-        measured = [known.measures for known in self.properties.values() if known.measures]
-        if len(measured) > len(set(measured)):
-            raise ValueError("properties: each thing measured once")
-        return self
-
-
 class Domain(Frozen):
     """A business, as read from its domain file."""
 
@@ -159,6 +78,7 @@ class Domain(Frozen):
     attributes: dict[Name, Attribute] = {}
     account: Name | None = None  # column of customers
     vocabulary: Literal["all"] | tuple[Name, ...] = ()
+    stages: Annotated[tuple[Name, ...], Field(min_length=1, max_length=50)] = STAGES
     journeys: dict[Name, JourneyKind] = {}
     lifecycle: Lifecycle = Lifecycle()
     personas: dict[Name, Persona] = {}
@@ -203,6 +123,11 @@ class Domain(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _rules_of_journeys(self) -> Self:
+        check_journeys(self)
+        return self
+
+    @model_validator(mode="after")
     def _intents_are_classes(self) -> Self:
         if self.intent is None:
             return self
@@ -239,6 +164,12 @@ class Domain(Frozen):
         return self
 
     @property
+    def shared_events(self) -> tuple[str, ...]:
+        """The names of the events that the file takes from the vocabulary, or puts others for."""
+        wanted = shared_names() if self.vocabulary == "all" else self.vocabulary
+        return tuple(name for name in wanted if name in self.events)
+
+    @property
     def leaving_event(self) -> str | None:
         """The type of event by which a customer leaves; None where churn is a silence."""
         return self.churn.event if self.churn and self.churn.when == "happens" else None
@@ -261,6 +192,12 @@ class Domain(Frozen):
         """Every journey that an event names, in the order of the events."""
         named = dict.fromkeys(described.journey for described in self.events.values())
         return {name: self.journeys.get(name, JourneyKind()) for name in named}
+
+    def events_of(self, kind: str) -> dict[str, EventType]:
+        """Return the event types on the map of a kind of journey; of `LIFECYCLE`, all."""
+        return {
+            name: event for name, event in self.events.items() if kind in (event.journey, LIFECYCLE)
+        }
 
 
 def load_domain(path: Path) -> Domain:

@@ -43,6 +43,11 @@ def with_vocabulary(content: Any) -> Any:
     return {**content, "events": events, "journeys": kept | kinds}
 
 
+def shared_names() -> tuple[str, ...]:
+    """List the names of all event types of the vocabulary."""
+    return tuple(_vocabulary()["events"])
+
+
 @cache
 def _vocabulary() -> Any:
     return yaml.safe_load(VOCABULARY.read_text(encoding="utf-8"))

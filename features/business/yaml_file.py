@@ -173,6 +173,7 @@ def _is_there(file: YamlFile, where: Where) -> bool:
 def _refused(model: type[BaseModel], file: YamlFile, detail: Mapping[str, Any]) -> list[Refused]:
     location = tuple(detail["loc"])
     where, kinds = place(model, location)
+    where = _without_positions(where, file)
     raised = detail.get("ctx", {}).get("error")
     if detail["type"] == "value_error" and isinstance(raised, ValueError):
         raised.__traceback__ = None  # pydantic hides it from the garbage collector, with the file
@@ -198,10 +199,20 @@ def _mistake(
     return Mistake(where, described(kinds), remedy or (quotes(file, where) if texts else ""))
 
 
+def _without_positions(where: Where, file: YamlFile) -> Where:
+    """Leave out positions in lists where the file writes the one item without a list."""
+    kept: Where = ()
+    for part in where:
+        around = value_at(file.content, kept)
+        if not isinstance(part, int) or around is None or isinstance(around, list):
+            kept = (*kept, part)
+    return kept
+
+
 def _placed(mistake: Mistake, file: YamlFile) -> Mistake:
     """Write positions in lists as numbers, where a check has written them as texts."""
     where: list[str | int] = []
-    for part in mistake.where:
+    for part in _without_positions(mistake.where, file):
         around = value_at(file.content, tuple(where))
         where.append(int(part) if isinstance(around, list) and str(part).isdecimal() else part)
     return mistake._replace(where=tuple(where))

@@ -119,8 +119,13 @@ def within(kinds: list[Accepted], part: str | int) -> list[Accepted] | None:
                 return accepted(fields.get(str(part)) or kind.base.model_fields[str(part)])
         elif kind.base is dict and isinstance(part, str):
             return accepted(kind.args[1])
-        elif kind.base in (tuple, list) and isinstance(part, int):
-            return accepted(kind.args[0])
+        elif kind.base in (tuple, list):
+            item = accepted(kind.args[0])
+            if isinstance(part, int):
+                return item
+            # A file may write one item without a list, where the model makes a list of it.
+            if any(is_model(one) for one in item) and (inner := within(item, part)) is not None:
+                return inner
         elif kind.base is Any:
             return [kind]
     return None

@@ -81,6 +81,8 @@ class Names:
         All values of those texts that cannot have other ones.
     ranges : mapping of str to (lowest, highest)
         Of those numbers that cannot lie outside; both bounds can occur.
+    expected
+        What the names are, for the sentence that refuses another one.
 
     Attributes
     ----------
@@ -93,10 +95,12 @@ class Names:
         kinds: Mapping[str, Kind],
         values: Mapping[str, tuple[str, ...]] | None = None,
         ranges: Mapping[str, tuple[float, float]] | None = None,
+        expected: str = "a feature, a prediction, an attribute or a word of the context",
     ) -> None:
         self.kinds = dict(kinds)
         self.values = dict(values or {})
         self.ranges = dict(ranges or {})
+        self.expected = expected
         in_row = (name for name, kind in kinds.items() if kind != "text")
         self.position = {name: index for index, name in enumerate(in_row)}
 
@@ -105,7 +109,7 @@ class Reader:
     """Parses texts into terms, with the names of one business."""
 
     def __init__(self, names: Names) -> None:
-        self._kinds = names.kinds
+        self._kinds, self._expected = names.kinds, names.expected
         # The library knows the names but not their kinds: its own check accepts text == number,
         # and does not say where another mistake is. It reads names in ASCII only: other ones are
         # replaced, by one of the same length if possible, as mistakes are told with their place.
@@ -163,11 +167,8 @@ class Reader:
 
     def _unknown(self, name: str) -> tuple[str, str, str]:
         close = nearest(name, self._kinds)
-        return (
-            f"names {name}, which is not known here",
-            "a feature, a prediction, an attribute or a word of the context",
-            f"Did you mean {close}?" if close else "Check how it is spelled.",
-        )
+        remedy = f"Did you mean {close}?" if close else "Check how it is spelled."
+        return f"names {name}, which is not known here", self._expected, remedy
 
     def _term(self, node: Any) -> Term:
         match node:
@@ -220,8 +221,7 @@ class Reader:
 def _refuse_long(text: str) -> None:
     if len(text) > MAX_LENGTH:
         remedy = "Split it: all conditions of a list must hold."
-        wrong = f"is {len(text)} characters long"
-        raise InvalidExpression(wrong, f"at most {MAX_LENGTH}", remedy)
+        raise InvalidExpression(f"is {len(text)} characters long", f"at most {MAX_LENGTH}", remedy)
 
 
 def _refuse_other_syntax(text: str) -> None:

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.catalog import Catalog
-from features.business.domain import Domain, EventType
+from features.business.domain import Domain
+from features.business.event_types import EventType
 from features.errors import InvalidEvent, quoted
 from features.identity.relocation import is_relocating, is_under, sources_of
 from features.identity.spelling import spelled_alike

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from features.business.domain import SCALES, STAGES, Domain, EventType
+from features.business.domain import Domain
+from features.business.event_types import SCALES, STAGES, EventType
 from features.customers.satisfaction_scores import POINTS, AnswerSums, Score, score_of
 from features.errors import InvalidSetting
 from features.ledger import tables

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import nan, sqrt
 from typing import NamedTuple
 
-from features.business.domain import SCALES
+from features.business.event_types import SCALES
 from features.intervals import normal_quantile, student_interval, wilson_interval
 
 Bounds = tuple[float, float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import exp2, log, nan
 
-from features.business.domain import SCALES
+from features.business.event_types import SCALES
 from features.journeys.descriptions import (
     AMOUNT,
     DAYS,

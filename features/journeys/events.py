@@ -21,7 +21,8 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from features.business.domain import Domain, EventType, Property
+from features.business.domain import Domain
+from features.business.event_types import EventType, Property
 from features.customers.consents import check_consent, spell_consent
 from features.errors import InvalidEvent, InvalidKey, quoted
 from features.identity.keys import ID_LENGTH, ID_PATTERN, KeyNormalizer

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeVar
 
-from features.business.domain import SCALES, Domain, EventType
+from features.business.domain import Domain
+from features.business.event_types import SCALES, EventType
 from features.errors import InvalidDomain
 from features.journeys.aggregates import MINUTE_S, ChannelPreference, Feedback, Sessions, Spend
 from features.journeys.category_names import value_names

@@ -14,7 +14,8 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from features.business.domain import Attribute, Domain
+from features.business.domain import Domain
+from features.business.event_types import Attribute
 from features.journeys.descriptions import (
     AMOUNT,
     CATEGORY,

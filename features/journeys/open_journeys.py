@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, nan
 
-from features.business.domain import STAGES, EventType
+from features.business.event_types import STAGES, EventType
 from features.business.journey_rules.kinds import JourneyKind
 from features.journeys.descriptions import AMOUNT, CATEGORY, DAYS, FeatureDescription, humanize
 from features.journeys.state import DAY_S, State

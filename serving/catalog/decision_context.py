@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from features.business.catalog import Catalog
-from features.business.domain import STAGES, Domain
+from features.business.domain import Domain
+from features.business.event_types import STAGES
 from features.conditions.expressions import Names
 from features.conditions.terms import Kind
 from features.errors import InvalidRequest, quoted

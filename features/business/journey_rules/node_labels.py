@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from features.business.event_types import EventType
 from features.business.journey_rules.kinds import NODE_PARTS, MapRules
-
-if TYPE_CHECKING:  # `domain` imports the rules of journeys
-    from features.business.domain import EventType
 
 BETWEEN = ": "  # the parts of a label
 MAX_LABELS = 1000  # of one map

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from features.business.catalog import Action, Catalog, check_against_domain
-from features.business.domain import Domain, EventType
+from features.business.domain import Domain
+from features.business.event_types import EventType
 from features.business.yaml_file import MAX_SHOWN, load_yaml
 from features.business.yaml_mistakes import MAX_FOUND, Mistake
 from features.business.yaml_repair import STAND_IN, Refused, Repairs, value_at

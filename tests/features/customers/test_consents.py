@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.catalog import Catalog
-from features.business.domain import Domain, Property
+from features.business.domain import Domain
+from features.business.event_types import Property
 from features.customers.consents import (
     _consent_events,
     _indexes,

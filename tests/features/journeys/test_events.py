@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic_core import from_json
 
-from features.business.domain import SCALES, Domain, Namespace, Property
+from features.business.domain import Domain, Namespace
+from features.business.event_types import SCALES, Property
 from features.errors import InvalidData, InvalidEvent
 from features.identity.keys import KeyNormalizer
 from features.journeys.events import (

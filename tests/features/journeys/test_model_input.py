@@ -5,7 +5,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from features.business.domain import Property
+from features.business.event_types import Property
 from features.business.journey_rules.kinds import JourneyKind
 from features.journeys.model_input import ModelInput
 

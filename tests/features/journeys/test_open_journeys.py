@@ -4,7 +4,7 @@ from math import isnan, nan
 
 import pytest
 
-from features.business.domain import STAGES, EventType
+from features.business.event_types import STAGES, EventType
 from features.business.journey_rules.kinds import JourneyKind
 from features.journeys.open_journeys import JourneyPart, JourneyTotals, OpenJourney
 from features.journeys.state import DAY_S

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from features.business.domain import STAGES
+from features.business.event_types import STAGES
 from features.errors import InvalidRequest
 from features.journeys.model_input import ModelInput
 from serving.catalog.decision_context import ContextReader, RequestContext

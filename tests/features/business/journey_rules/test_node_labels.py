@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.business.domain import EventType
+from features.business.event_types import EventType
 from features.business.journey_rules.kinds import MapRules
 from features.business.journey_rules.node_labels import (
     count_labels,
