@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.analytics.tables import END, NO_TYPE, START
-from features.business.domain import Domain, EventType
+from features.business.domain import Domain
+from features.business.event_types import EventType
 from features.business.journey_rules.kinds import LIFECYCLE, MapRules
 from features.business.journey_rules.node_labels import event_label, labels_of
 

@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from features.business.domain import Domain, EventType
+from features.business.domain import Domain
+from features.business.event_types import EventType
 from features.conditions.conditions import Conditions
 from features.conditions.expressions import Names
 from features.conditions.terms import Kind

@@ -29,7 +29,7 @@ from features.errors import InvalidCondition
 from features.nearest_names import did_you_mean
 
 
-class Described(Protocol):
+class JourneyDomain(Protocol):
     """A domain, which imports this module."""
 
     @property
@@ -53,7 +53,7 @@ class Described(Protocol):
     def events_of(self, kind: str) -> dict[str, EventType]: ...
 
 
-def check_journeys(domain: Described) -> None:
+def check_journeys(domain: JourneyDomain) -> None:
     """Refuse rules of journeys, personas and goals that name what the domain does not have.
 
     Raises
@@ -123,7 +123,7 @@ def check_map(
     return labels_of(rules, events, channels)
 
 
-def _check_names(domain: Described, mistakes: Mistakes) -> None:
+def _check_names(domain: JourneyDomain, mistakes: Mistakes) -> None:
     """Collect names that are ours, stages that are not declared, and promises of two kinds."""
     if len(domain.stages) > len(set(domain.stages)):
         mistakes.add("stages", "each stage once")
@@ -174,7 +174,7 @@ def _check_ends_when(
         mistakes.add(where, f"{error.expected}; the present one {error.wrong}", error.remedy)
 
 
-def _check_goals(domain: Described, mistakes: Mistakes) -> None:
+def _check_goals(domain: JourneyDomain, mistakes: Mistakes) -> None:
     for name, goal in domain.goals.items():
         where = ("goals", name, "of")
         if goal.of.persona and goal.of.persona != OTHERS:

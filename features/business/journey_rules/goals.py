@@ -33,7 +33,7 @@ class Persona(Frozen):
     words: str = ""
 
 
-class Scope(Frozen):
+class GoalScope(Frozen):
     """Whose numbers a goal is about; empty: those of all customers."""
 
     persona: Name | None = None
@@ -46,7 +46,7 @@ class Goal(Frozen):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     measure: Measure
-    of: Scope = Scope()
+    of: GoalScope = GoalScope()
     start: Annotated[float, Field(alias="from", allow_inf_nan=False)]
     target: Annotated[float, Field(alias="to", allow_inf_nan=False)]
     by: date
