@@ -1,7 +1,8 @@
 """The labels of the nodes of a map: the label of an event, and all labels that events can have.
 
-With ``map: {node: [topic, channel]}`` a call about bills has the label ``bills: phone``. The domain alone says which labels there are, so each has a fixed code. An event has
-always one of the labels that `labels_of` lists for its type, whatever values were once accepted.
+With ``map: {node: [topic, channel]}`` a call about bills has the label ``bills: phone``. The domain
+alone says which labels there are, so each has a fixed code. An event has always one of the labels
+that `labels_of` lists for its type, whatever values were once accepted.
 """
 
 from __future__ import annotations
