@@ -6,7 +6,8 @@ rows of its customers in the base.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,40 @@ class JourneyData:
         """
         raise NotImplementedError  # filled by the build
 
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a query and return all its rows."""
-        return self._connection.execute(sql, list(parameters)).fetchall()
+    def rows(
+        self, sql: str, parameters: Sequence[Any] = (), computed: pa.Table | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Run a query and return all its rows.
 
-    def columns(self, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any]:
-        """Run a query and return its columns as arrays of NumPy, by name."""
-        return self._connection.execute(sql, list(parameters)).fetchnumpy()
+        Parameters
+        ----------
+        computed
+            A table that the query may read by the name ``computed``.
+        """
+        with self._reading(computed):
+            return self._connection.execute(sql, list(parameters)).fetchall()
+
+    def columns(
+        self, sql: str, parameters: Sequence[Any] = (), computed: pa.Table | None = None
+    ) -> dict[str, Any]:
+        """Run a query and return its columns as arrays of NumPy, by name; see `rows`."""
+        with self._reading(computed):
+            return self._connection.execute(sql, list(parameters)).fetchnumpy()
+
+    def table(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """Run a query and return its columns as a table of Arrow."""
+        return self._connection.execute(sql, list(parameters)).to_arrow_table()
+
+    @contextmanager
+    def _reading(self, computed: pa.Table | None) -> Iterator[None]:
+        if computed is None:
+            yield
+            return
+        self._connection.register("computed", computed)
+        try:
+            yield
+        finally:
+            self._connection.unregister("computed")
 
     def close(self) -> None:
         """Close the connection and its files."""

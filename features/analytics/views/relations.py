@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from features.analytics.journey_data import JourneyData
 from features.analytics.nodes import END_LABEL, START_LABEL
 from features.analytics.tables import END, HOWS, NO_CHANNEL, START
@@ -37,6 +39,8 @@ class Relation:
         The columns whose numbers stand for names.
     map : str
         The map whose nodes they are.
+    computed : table or None
+        Rows that SQL cannot make; the SELECT reads them by the name ``computed``.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Relation:
     parameters: tuple[Any, ...]
     coded: Mapping[str, Coded]
     map: str
+    computed: pa.Table | None = None
 
     def counts(
         self, data: JourneyData, by: Sequence[str], also: str = "count(*)"
@@ -59,13 +64,13 @@ class Relation:
         grouped = f"GROUP BY {keys} ORDER BY {keys}" if by else ""
         comma = ", " if by else ""
         sql = f"SELECT {keys}{comma}{also} FROM ({self.sql}) {grouped}"
-        return data.rows(sql, self.parameters)
+        return data.rows(sql, self.parameters, self.computed)
 
     def count(self, data: JourneyData, where: Mapping[str, Value]) -> int:
         """Count the rows in which some columns have some values, given by name."""
         condition, more = self._where(data, where)
         sql = f"SELECT count(*) FROM ({self.sql}) WHERE {condition}"
-        return int(data.rows(sql, [*self.parameters, *more])[0][0])
+        return int(data.rows(sql, [*self.parameters, *more], self.computed)[0][0])
 
     def rows(
         self, data: JourneyData, where: Mapping[str, Value], limit: int, after: int = 0
@@ -82,7 +87,7 @@ class Relation:
             f"SELECT * FROM ({self.sql}) WHERE {condition} "
             f"ORDER BY at_us, journey LIMIT {int(limit)} OFFSET {int(after)}"
         )
-        found = data.columns(sql, [*self.parameters, *more])
+        found = data.columns(sql, [*self.parameters, *more], self.computed)
         names = list(found)
         columns = [found[name].tolist() for name in names]
         return [
