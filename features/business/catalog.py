@@ -28,6 +28,7 @@ from features.business.catalog_rules import (
     WindowDays,
 )
 from features.business.domain import Domain
+from features.business.journey_rules.step_checks import check_address
 from features.business.yaml_file import Frozen, Name
 from features.business.yaml_mistakes import Mistakes
 from features.nearest_names import did_you_mean
@@ -73,7 +74,8 @@ class Action(Frozen):
     """One action. ``value`` and ``cost`` are in the domain's currency.
 
     ``for: left`` keeps it for customers who have left (`Domain.leaving_event`). They get no other
-    action of the kinds ``promotion`` and ``retention``.
+    action of the kinds ``promotion`` and ``retention``. ``addresses`` names what it shall make
+    better: a kind of journey, or one of its promises or steps, as in ``delivery.on_time``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -89,10 +91,14 @@ class Action(Frozen):
     outcomes: dict[Name, ExpectedOutcome] = {}  # if empty, the reward is acceptance x value
     start: AwareDatetime | None = None
     end: AwareDatetime | None = None
-    # Left out of the JSON if not set, so that the fingerprints of older catalogues stay.
+    # These two are left out of the JSON if not set, so that fingerprints of older catalogues stay.
     only_for: Annotated[
         Literal["left"] | None, Field(alias="for", exclude_if=lambda named: named is None)
     ] = None
+    addresses: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=260)], ...],
+        Field(max_length=50, exclude_if=lambda named: not named),
+    ] = ()
     eligibility: tuple[Condition, ...] = ()
     applicability: tuple[Condition, ...] = ()
     suitability: tuple[Condition, ...] = ()
@@ -204,7 +210,7 @@ class Catalog(Frozen):
 
 
 def check_against_domain(catalog: Catalog, domain: Domain) -> None:
-    """Refuse a catalogue that names channels or attributes that the domain does not have.
+    """Refuse a catalogue that names channels, journeys or attributes that the domain has not.
 
     Raises
     ------
@@ -215,6 +221,8 @@ def check_against_domain(catalog: Catalog, domain: Domain) -> None:
     unknown = mistakes.unknown
     for name, action in catalog.actions.items():
         unknown(("actions", name, "treatments"), action.treatments, domain.channels)
+        for index, named in enumerate(action.addresses):
+            check_address(domain, named, ("actions", name, "addresses", index), mistakes)
         if action.only_for and domain.leaving_event is None:
             expected = "nothing, as the domain has no 'churn' with 'when: happens'"
             mistakes.add(("actions", name, "for"), expected, "Delete that line.")

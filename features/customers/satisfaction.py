@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.business.event_types import SCALES, STAGES, EventType
+from features.business.event_types import SCALES, EventType
 from features.customers.satisfaction_scores import POINTS, AnswerSums, Score, score_of
 from features.errors import InvalidSetting
 from features.ledger import tables
@@ -87,7 +87,7 @@ def feedback(
     Returns
     -------
     list of GroupScore
-        Sorted by measure, then by group: stages in the order of `STAGES`, all else as texts.
+        Sorted by measure, then by group: stages in the order of the domain, all else as texts.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def feedback(
         GroupScore(measure, group, score_of(measure, sums))
         for (measure, group), sums in groups.items()
     ]
-    return sorted(rows, key=lambda row: _order(row, by))
+    return sorted(rows, key=lambda row: _order(row, by, domain.stages))
 
 
 def _check(by: Sequence[str], since: datetime | None, until: datetime | None) -> None:
@@ -124,9 +124,9 @@ def _check(by: Sequence[str], since: datetime | None, until: datetime | None) ->
         )
 
 
-def _order(row: GroupScore, by: Sequence[str]) -> tuple[int | str, ...]:
+def _order(row: GroupScore, by: Sequence[str], stages: Sequence[str]) -> tuple[int | str, ...]:
     group = (
-        STAGES.index(value) if name == "stage" else value
+        stages.index(value) if name == "stage" else value
         for name, value in zip(by, row.group, strict=True)
     )
     return list(POINTS).index(row.measure), *group

@@ -19,7 +19,6 @@ import numpy as np
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.business.event_types import STAGES
 from features.conditions.expressions import Names
 from features.conditions.terms import Kind
 from features.errors import InvalidRequest, quoted
@@ -98,6 +97,7 @@ class ContextReader:
             [index for name, index in position.items() if name not in categories], dtype=np.intp
         )
         self._categories = [(name, position[name], values) for name, values in categories.items()]
+        self._stage_names = domain.stages
         self._stages = [
             (position[f"journey_{name}_stage"], position[f"journey_{name}_stage_days"])
             for name in domain.journey_kinds
@@ -203,9 +203,13 @@ class ContextReader:
         for stage, days in self._stages:
             if row[days] < newest:  # nan where no such journey is open
                 best, newest = int(row[stage]), row[days]
-        return None if best is None else STAGES[best]
+        return None if best is None else self._stage_names[best]
 
 
 def _declared_texts(domain: Domain) -> dict[str, tuple[str, ...]]:
     """All values of the texts, beside attributes, that can have no other ones."""
-    return {"channel": tuple(domain.channels), "stage": STAGES, "intent": tuple(domain.intents)}
+    return {
+        "channel": tuple(domain.channels),
+        "stage": domain.stages,
+        "intent": tuple(domain.intents),
+    }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from features.business.yaml_file import Frozen, Name
 
@@ -52,3 +52,11 @@ class Goal(Frozen):
     by: date
     guard: tuple[Measure, ...] = ()
     words: str = ""
+
+    @model_validator(mode="after")
+    def _asks_for_a_change(self) -> Self:
+        if self.start == self.target:
+            raise ValueError("to: another number than 'from'")
+        if self.measure in self.guard:
+            raise ValueError(f"guard: other figures than {self.measure}, which the goal changes")
+        return self

@@ -104,3 +104,11 @@ class Lifecycle(Frozen):
     left: StepName = "left"
     silent_days: Days | None = None  # default: `silent_days` of churn, or 28
     left_days: Days | None = None  # default: `active_days` of churn; without one nobody leaves so
+
+    @model_validator(mode="after")
+    def _three_names(self) -> Self:
+        if self.silent in (self.left, self.shown):
+            raise ValueError("silent: another name than those of 'left' and 'shown'")
+        if self.left == self.shown:
+            raise ValueError("left: another name than that of 'shown'")
+        return self

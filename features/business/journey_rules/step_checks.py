@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from features.business.event_types import EventType
 from features.business.journey_rules.kinds import OPTIONAL, JourneyKind
+from features.business.journey_rules.node_labels import labels_of
 from features.business.journey_rules.promises import Promise
-from features.business.yaml_mistakes import Mistakes, Where
+from features.business.yaml_mistakes import Mistakes, Where, listed
 from features.nearest_names import did_you_mean
 
 Labels = Mapping[str, tuple[str, ...]]
+
+
+class Journeys(Protocol):
+    """The part of a domain that `check_address` reads; `domain` imports this module."""
+
+    @property
+    def channels(self) -> tuple[str, ...]: ...
+    @property
+    def journey_kinds(self) -> dict[str, JourneyKind]: ...
+    def events_of(self, kind: str) -> dict[str, EventType]: ...
 
 
 class StepChecks:
@@ -73,3 +85,30 @@ def step_names(events: Mapping[str, EventType], labels: Labels) -> tuple[str, ..
 def types_of_step(step: str, events: Mapping[str, EventType], labels: Labels) -> tuple[str, ...]:
     """List the types of events that a step of this name can be of."""
     return tuple(name for name in events if name == step or step in labels.get(name, ()))
+
+
+def check_address(domain: Journeys, named: str, where: Where, mistakes: Mistakes) -> None:
+    """Collect what an action addresses if it is no kind of journey, promise or step of one.
+
+    Parameters
+    ----------
+    named
+        A kind such as ``delivery``, or a promise, a type of event or a node of it, such as
+        ``delivery.on_time``.
+    where
+        The keys that lead to the text in the catalogue.
+    """
+    name, dot, rest = named.partition(".")
+    kind = domain.journey_kinds.get(name)
+    if kind is None:
+        expected = f"a kind of journey, one of {listed(domain.journey_kinds)}"
+        near = did_you_mean([name], domain.journey_kinds)
+        mistakes.add(where, f"{expected}, with or without .<promise or step> behind it", near)
+    elif dot:
+        events = domain.events_of(name)
+        steps = step_names(events, labels_of(kind.map, events, domain.channels))
+        promises = [one for expected in kind.expected for one in expected.promises]
+        known = list(dict.fromkeys([*promises, *steps]))
+        if rest not in known:
+            expected = f"{name}. and a promise or a step of it: one of {listed(known)}"
+            mistakes.add(where, expected, did_you_mean([rest], known))

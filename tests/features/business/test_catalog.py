@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from features.business.catalog import Action
+from features.business.catalog import Action, Catalog
 from features.business.domain import load_domain
 from features.errors import InvalidDomain
 from features.settings import GROCERY, actions_beside
@@ -85,6 +85,23 @@ def test_an_action_for_everybody_has_the_fingerprint_of_the_time_before_leavers(
     kept = Action.model_validate(action)
     assert Action.model_validate_json(kept.model_dump_json()) == kept
     assert kept.only_for == "left"
+
+
+def test_an_action_says_which_journey_it_shall_make_better(load, toy_catalog):
+    assert "addresses" not in toy_catalog.model_dump_json(), "fingerprints of former files stay"
+    addressed = load(_set("actions.discount.addresses", ["purchase", "use.visit"]))
+    assert addressed.actions["discount"].addresses == ("purchase", "use.visit")
+    assert addressed.fingerprint != toy_catalog.fingerprint
+    assert Catalog.model_validate_json(addressed.model_dump_json()) == addressed
+
+
+def test_an_action_addresses_what_the_domain_has(load):
+    with pytest.raises(InvalidDomain) as caught:
+        load(_set("actions.discount.addresses", ["purchase", "purchas", "use.visits"]))
+    said = str(caught.value)
+    assert "actions.discount.addresses.1 is 'purchas'. Expected a kind of journey, one of" in said
+    assert "actions.discount.addresses.2 is 'use.visits'. Expected use. and a promise or a" in said
+    assert "Did you mean 'purchase'?" in said and "Did you mean 'visit'?" in said
 
 
 @pytest.mark.parametrize(

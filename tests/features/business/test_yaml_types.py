@@ -58,6 +58,18 @@ def test_what_a_type_accepts_is_said_in_words(annotation, words):
         (Domain, ("vocabulary", "literal['all']"), ("vocabulary",), "'all', or a list"),
         (Domain, ("vocabulary", "tuple[..]", 3), ("vocabulary", 3), "a name of small"),
         (Domain, ("events", "B", "[key]"), ("events", "B"), "a name of small"),
+        (
+            Domain,
+            ("journeys", "a", "expected", "since"),
+            ("journeys", "a", "expected", "since"),
+            "a day such as",
+        ),
+        (
+            Domain,
+            ("journeys", "a", "expected", 0, "since"),
+            ("journeys", "a", "expected", 0, "since"),
+            "a day such as",
+        ),
         (Domain, ("colour",), ("colour",), "a value that this key accepts"),
         (Catalog, ("actions", "a", "for"), ("actions", "a", "for"), "'left'"),
         (Catalog, ("actions", "a", "only_for"), ("actions", "a", "only_for"), "'left'"),

@@ -46,6 +46,12 @@ PARTS = (
 LIST = "Expected such as in ['gold', 'silver'] or in [1, 2]. Ask for names and null with == and or."
 
 
+def test_the_sentence_says_what_the_names_are():
+    of_an_event = Reader(Names({"status": "text"}, expected="a property of the event"))
+    with pytest.raises(InvalidCondition, match=r"names stat.* Expected a property of the event\."):
+        of_an_event.condition("stat == 'late'")
+
+
 def test_every_example_of_the_language_can_be_read():
     examples = re.findall(r"^ {4}(\S.*?)(?: {3}.*)?$", expressions.__doc__, re.MULTILINE)
     assert len(examples) == 5

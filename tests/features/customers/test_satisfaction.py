@@ -231,6 +231,14 @@ def test_rows_are_in_order_and_stages_in_that_of_the_way(domain, put):
     ]
 
 
+def test_stages_are_in_the_order_of_the_domain_file(domain, put):
+    put("ces", score=5)
+    ledger = put("survey", ease=5)
+    own = domain.model_copy(update={"stages": ("advocacy", "use")})
+    for stages, known in ((["use", "advocacy"], domain), (["advocacy", "use"], own)):
+        assert [row.group[0] for row in feedback(ledger, known, by=["stage"])] == stages
+
+
 def test_more_answers_than_are_read_at_a_time(domain, put, monkeypatch):
     monkeypatch.setattr(satisfaction, "ROWS", 2)
     for score in (9, 9, 9, 0, 8):

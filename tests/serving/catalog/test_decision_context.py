@@ -102,6 +102,15 @@ def test_the_stage_is_that_of_the_open_journey_with_the_latest_event(reader, mod
     assert reader.stage(row) == "action"
 
 
+def test_the_stages_are_those_of_the_domain_file(toy_domain, toy_catalog, model_input, row):
+    domain = toy_domain.model_copy(update={"stages": ("action", "use")})
+    reader = ContextReader(domain, toy_catalog, model_input)
+    assert reader.names.values["stage"] == ("action", "use")
+    at = {name: index for index, name in enumerate(model_input.names)}
+    row[at["journey_use_stage"]], row[at["journey_use_stage_days"]] = 1.0, 3.0
+    assert reader.stage(row) == "use"
+
+
 def test_only_described_keys_of_a_context_are_kept(reader):
     assert reader.context({"page": "offers", "cart_eur": None, "other": [1]}) == {"page": "offers"}
 
