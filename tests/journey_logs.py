@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from features.analytics.cut_journey import PastEvent
-from features.analytics.cutting import Cutter
-from features.analytics.journey_columns import JourneyColumns, nothing_known
+from features.analytics.cut.cut_journey import PastEvent
+from features.analytics.cut.cutting import Cutter
+from features.analytics.cut.journey_columns import JourneyColumns, nothing_known
 from features.analytics.journey_data import JourneyData
 from features.analytics.nodes import MapNodes
 from features.business.domain import Domain

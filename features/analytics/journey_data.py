@@ -13,7 +13,9 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from features.analytics.journey_files import FilePair
 from features.analytics.nodes import MapNodes
 from features.business.domain import Domain
 
@@ -70,10 +72,37 @@ class JourneyData:
     ) -> JourneyData:
         """Open pairs of files, journeys and steps; of a customer the last file counts.
 
-        A delta names all its customers, also those without journeys now, in a file beside it with
-        the ending ``.customers.parquet``.
+        Parameters
+        ----------
+        base
+            Whole customers in each pair, and each customer in one of them.
+        deltas
+            In their order; see `journey_files`.
         """
-        raise NotImplementedError  # filled by the build
+        connection = connect()
+        pairs = [FilePair(*one) for one in deltas]
+        last: dict[str, int] = {}
+        for number, pair in enumerate(pairs):
+            last |= dict.fromkeys(pq.read_table(pair.customers)["customer_id"].to_pylist(), number)
+        replaced = pa.table(
+            {
+                "customer_id": pa.array([*last], pa.string()),
+                "last": pa.array([*last.values()], "i4"),
+            }
+        )
+        connection.register("replaced", replaced)
+        for place, name in enumerate(("journeys", "steps")):
+            files = [str(one[place]) for one in base]
+            texts = [f"SELECT * FROM read_parquet({files!r})"]
+            if last:
+                texts[0] += " WHERE customer_id NOT IN (SELECT customer_id FROM replaced)"
+            texts += [
+                f"SELECT * FROM read_parquet('{pair[place]}') WHERE customer_id IN"
+                f" (SELECT customer_id FROM replaced WHERE last = {number})"
+                for number, pair in enumerate(pairs)
+            ]
+            connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(texts)}")
+        return cls(domain, connection, as_of_us, version)
 
     def rows(
         self, sql: str, parameters: Sequence[Any] = (), computed: pa.Table | None = None

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from features.analytics.cut_journey import CutJourney, PastEvent, Step
-from features.analytics.lifecycle_cutting import LifecycleCutter
+from features.analytics.cut.cut_journey import CutJourney, PastEvent, Step
+from features.analytics.cut.lifecycle_cutting import LifecycleCutter
 from features.analytics.nodes import MapNodes
 from features.analytics.tables import EVENT
 from features.business.domain import Domain

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from heapq import merge
 
-from features.analytics.cut_journey import CutJourney, PastEvent, Step
+from features.analytics.cut.cut_journey import CutJourney, PastEvent, Step
 from features.analytics.nodes import MapNodes
 from features.analytics.tables import DECISION, EVENT, LEFT, SILENCE
 from features.business.domain import Domain

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.analytics.cut_journey import CutJourney, Step
+from features.analytics.cut.cut_journey import CutJourney, Step
 from features.analytics.histogram import NO_BUCKET, buckets
 from features.analytics.nodes import MapNodes
 from features.analytics.tables import (

@@ -1,0 +1,1 @@
+"""Cuts the events of customers into journeys, and writes these into columns."""

@@ -1,0 +1,76 @@
+"""The Parquet files of journeys and steps: pairs of files, each with whole customers.
+
+A *base* has all customers. A *delta* has all that is true of some customers, and replaces what
+former files say of them; it names them in a third file, as some may have no journeys any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.store.locks import partial_path
+
+JOURNEYS, STEPS, CUSTOMERS = ".journeys.parquet", ".steps.parquet", ".customers.parquet"
+ROWS_OF_A_GROUP = 122_880  # as DuckDB reads at a time
+
+
+class FilePair(NamedTuple):
+    """The journeys and the steps of the same customers."""
+
+    journeys: Path
+    steps: Path
+
+    @property
+    def customers(self) -> Path:
+        """The file that names the customers of a delta, one column ``customer_id``."""
+        name = self.journeys.name.removesuffix(JOURNEYS)
+        return self.journeys.with_name(name + CUSTOMERS)
+
+    @property
+    def bytes(self) -> int:
+        """The size of both files."""
+        return self.journeys.stat().st_size + self.steps.stat().st_size
+
+
+def pair_at(folder: Path, name: str) -> FilePair:
+    """Name the files of a base part or a delta."""
+    return FilePair(folder / f"{name}{JOURNEYS}", folder / f"{name}{STEPS}")
+
+
+def pairs_in(folder: Path) -> list[FilePair]:
+    """List the pairs of a folder, in the order of their names."""
+    found = sorted(folder.glob(f"*{JOURNEYS}"))
+    return [pair_at(folder, one.name.removesuffix(JOURNEYS)) for one in found]
+
+
+def write_delta(
+    folder: Path, name: str, customer_ids: Iterable[str], journeys: pa.Table, steps: pa.Table
+) -> FilePair:
+    """Write all that is true of some customers; a reader sees whole files.
+
+    Parameters
+    ----------
+    name
+        Deltas count in the order of their names.
+    customer_ids
+        Also those who have no journeys (any more).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pair = pair_at(folder, name)
+    named = pa.table({"customer_id": pa.array(sorted(customer_ids), pa.string())})
+    # The journeys come last: `pairs_in` finds a pair by them.
+    for table, file in ((named, pair.customers), (steps, pair.steps), (journeys, pair.journeys)):
+        part = partial_path(file)
+        write_table(table, part)
+        part.replace(file)
+    return pair
+
+
+def write_table(table: pa.Table, file: Path) -> None:
+    """Write a table as all files of journeys are written."""
+    pq.write_table(table, file, row_group_size=ROWS_OF_A_GROUP, compression="zstd")
