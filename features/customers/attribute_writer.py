@@ -30,6 +30,7 @@ from pydantic_core import from_json
 
 from features.customers.attribute_history import EVER, Values, values_over_time
 from features.ledger import tables
+from features.ledger.derived_tables import mark_journeys
 from features.ledger.statements import select_in_batches
 
 
@@ -115,6 +116,7 @@ def write_attributes(
     # A single value that holds from ever is in `customers` alone.
     told = {about: v for about, v in fresh.items() if [*known[about[0]][about[1]]] != [EVER]}
     _store(connection, written, told, account)
+    mark_journeys(connection, written)
     return WrittenAttributes(new, named, {one for one in left if one is not None})
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.ledger import tables
-from features.ledger.derived_tables import mark_customers
+from features.ledger.derived_tables import mark_customers, mark_journeys
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, texts_of
 
@@ -176,6 +176,7 @@ def place(
     int
         The number of events, and decisions as events, that were looked at; 0 if they were listed.
     """
+    mark_journeys(connection, {customer_id, owner})  # also those with attributes alone
     _place(connection, tables.contacts, customer_id)
     [(events_n, decisions_n)] = _COUNTS.rows(connection, {"who": customer_id, "limit": at_most + 1})
     rows_n = int(events_n + EVENTS_PER_DECISION * decisions_n)

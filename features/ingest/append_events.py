@@ -20,6 +20,7 @@ from features.identity.reassignment import Reassignment
 from features.identity.tombstones import forgotten, forgotten_error
 from features.journeys.events import Event
 from features.ledger import tables
+from features.ledger.derived_tables import mark_journeys
 from features.ledger.statements import Statement, as_json, texts_of
 
 _EVENTS = tables.events.c
@@ -78,6 +79,7 @@ def append_events(
         new_events.setdefault(customer_id, []).append(event)
         rows.append(_row(event, subject, customer_id, None if imported else now))
     tables.insert_new(connection, tables.events, rows)
+    mark_journeys(connection, new_events)
     gone = {events[one].event_id for one in refused if one in fresh}
     for position in [one for one in duplicates if events[one].event_id in gone]:
         del duplicates[position]

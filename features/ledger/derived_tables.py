@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 
 import sqlalchemy as sa
@@ -92,6 +93,29 @@ reward_marks = sa.Table(
     sa.Column("number", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+# Customers whose journeys have to be cut again (`analytics.refresh`): something of their past came,
+# went or changed. `customer_id` is the key under which it did, which may be merged with others.
+# `number` is another one at each mark, so that a mark that came during the cutting is not lost.
+journey_marks = sa.Table(
+    "journey_marks",
+    metadata,
+    sa.Column("customer_id", TEXT, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+# Counts of journeys by cell, whole numbers; a cell with 0 has no row. See `analytics.cube`.
+journey_cube = sa.Table(
+    "journey_cube",
+    metadata,
+    sa.Column("build", sa.BigInteger, primary_key=True, autoincrement=False),
+    *(sa.Column(name, sa.Integer, primary_key=True) for name in ("what", "map", "start_day")),
+    sa.Column("entry_channel", sa.Integer, primary_key=True),
+    sa.Column("persona", TEXT, primary_key=True),
+    *(sa.Column(name, sa.BigInteger, primary_key=True) for name in ("a", "b")),
+    sa.Column("how", sa.Integer, primary_key=True),
+    sa.Column("n", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
 # The credit that the learner has counted for each shown action; revised with its outcomes and with
 # the age of its silence. A row is inserted when the action is shown, with count 0.
 credits = sa.Table(
@@ -144,6 +168,13 @@ _MARK = Statement(
     )
 )
 
+_MARK_JOURNEYS = Statement(
+    sa.text(
+        "INSERT INTO journey_marks (customer_id, number) VALUES (:customer_id, :number) "
+        "ON CONFLICT (customer_id) DO UPDATE SET number = excluded.number"
+    )
+)
+
 
 def mark_decisions(connection: sa.Connection, decision_ids: Iterable[str]) -> None:
     """Mark decisions whose outcomes or showing changed, and those that share outcomes with them."""
@@ -151,8 +182,18 @@ def mark_decisions(connection: sa.Connection, decision_ids: Iterable[str]) -> No
 
 
 def mark_customers(connection: sa.Connection, customer_ids: Iterable[str]) -> None:
-    """Mark all days of customers whose decisions or events came, went or were loaded."""
-    _mark(connection, CUSTOMER, ((one, ANY_DAY) for one in customer_ids))
+    """Mark all days, and the journeys, of customers whose decisions or events came or went."""
+    keys = list(customer_ids)
+    _mark(connection, CUSTOMER, ((one, ANY_DAY) for one in keys))
+    mark_journeys(connection, keys)
+
+
+def mark_journeys(connection: sa.Connection, keys: Iterable[str]) -> None:
+    """Mark the journeys of customers, by any of their keys; in the transaction of the change."""
+    number = secrets.randbits(62)
+    # In one order, so that two writers cannot wait for each other.
+    rows = [{"customer_id": key, "number": number} for key in sorted(keys)]
+    _MARK_JOURNEYS.run_many(connection, rows)
 
 
 def mark_event_days(connection: sa.Connection, days: Iterable[tuple[str, int]]) -> None:

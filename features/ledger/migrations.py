@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from features.errors import InvalidSetting, LedgerDown
 from features.ledger import databases, tables
 from features.ledger.connections import Connections
-from features.ledger.schema_steps import to_schema_8, to_schema_9, to_schema_10
+from features.ledger.schema_steps import to_schema_8, to_schema_9, to_schema_10, to_schema_11
 from features.masking import masked
 
 
@@ -108,6 +108,11 @@ MIGRATIONS = (
         10,
         "the ledger can hold keys, which a server of an earlier release does not ask for",
         to_schema_10,
+    ),
+    Migration(
+        11,
+        "customers whose journeys have changed are marked, and their journeys are counted",
+        to_schema_11,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The larger migrations: from schema 7 to 8, from 8 to 9, and from 9 to 10; see `migrations`."""
+"""The larger migrations: from schema 7 to 8, and each one up to 11; see `migrations`."""
 
 from __future__ import annotations
 
@@ -130,3 +130,15 @@ def to_schema_10(connection: sa.Connection) -> None:
     """
     for change in LAST_OUTCOMES:
         connection.exec_driver_sql(change)
+
+
+def to_schema_11(connection: sa.Connection) -> None:
+    """Empty what an earlier copy of this program may have left; opening creates the new tables.
+
+    The number keeps a server of an earlier release, which marks no journeys, away from a ledger
+    whose journeys are kept up to date.
+    """
+    existing = sa.inspect(connection)
+    for name in ("journey_marks", "journey_cube"):
+        if existing.has_table(name):
+            connection.exec_driver_sql(f"DELETE FROM {name}")

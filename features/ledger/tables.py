@@ -22,6 +22,8 @@ from features.ledger.derived_tables import erasure_keys as erasure_keys
 from features.ledger.derived_tables import erasures as erasures
 from features.ledger.derived_tables import event_days as event_days
 from features.ledger.derived_tables import journey_checkpoints as journey_checkpoints
+from features.ledger.derived_tables import journey_cube as journey_cube
+from features.ledger.derived_tables import journey_marks as journey_marks
 from features.ledger.derived_tables import learner_state as learner_state
 from features.ledger.derived_tables import relocations as relocations
 from features.ledger.derived_tables import reward_days as reward_days
@@ -37,7 +39,7 @@ FOLDED_EVENTS = "folded events"  # of a connection: number that its transaction 
 DRAW_SECRET = "draw secret"  # key of `meta`: mixed into the random number of each decision
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
 ROW_BY_ROW = 2  # up to so many rows are written one by one; their columns may differ
-SCHEMA = "10"  # raised by one, with a step in `migrations`, when a table changes
+SCHEMA = "11"  # raised by one, with a step in `migrations`, when a table changes
 
 meta = sa.Table(
     "meta",

@@ -29,6 +29,7 @@ from features.identity.links import resolve_each
 from features.identity.logins import delete_old_logins
 from features.journeys.leaving import back_events
 from features.ledger import tables
+from features.ledger.derived_tables import mark_journeys
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
 from features.settings import Settings
@@ -280,6 +281,7 @@ def _delete_events(
     keys = [*customers, *sorted(all_accounts_of(connection, customers))]
     connection.execute(sa.delete(tables.events).where(mine))
     delete_old_logins(connection, subjects, tables.micros(before))
+    mark_journeys(connection, customers)
     request_refold(connection, keys, now)
     return Pruned(events=sum(row[2] for row in found), event_bytes=sum(row[1] for row in found))
 

@@ -19,7 +19,7 @@ from features.business.domain import Domain
 from features.customers.contacts import note_contacts
 from features.errors import DecisionConflict, DecisionUnknown
 from features.ledger import tables
-from features.ledger.derived_tables import mark_decisions
+from features.ledger.derived_tables import mark_decisions, mark_journeys
 from features.outcomes.silence import queue_silences
 from serving.contract.decisions import ActivateAnswer, Decision, Removed
 from serving.decide.customer_inputs import consents_on, feature_row, left_at, read_features
@@ -154,4 +154,5 @@ def _write(
     mark_decisions(connection, [row.decision_id])
     if shown:
         note_contacts(connection, contact_rows(setup, row._mapping, shown, now))
+        mark_journeys(connection, [row.customer_id])
         queue_silences(connection, row.decision_id, shown, now)

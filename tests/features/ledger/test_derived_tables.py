@@ -11,7 +11,10 @@ from features.outcomes.delay_epochs import _acceptances
 
 on_both = pytest.mark.databases("sqlite", "postgresql")
 CREDITS = derived_tables.credits.c
-DERIVED = ("journey_checkpoints", "account_members", "relocations")
+DERIVED = (
+    *("journey_checkpoints", "account_members", "relocations"),
+    *("journey_marks", "journey_cube"),
+)
 
 
 @on_both
