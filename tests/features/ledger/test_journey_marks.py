@@ -22,7 +22,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 def marks(ledger: Ledger) -> dict[str, int]:
     query = sa.select(tables.journey_marks)
-    return {key: number for key, number in ledger.read(lambda c: c.execute(query).all())}
+    return dict(map(tuple, ledger.read(lambda c: c.execute(query).all())))
 
 
 def taken(ledger: Ledger) -> list[str]:
