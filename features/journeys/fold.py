@@ -6,7 +6,8 @@
 Training and serving both use it, so they compute the same features. A state is a list of numbers as
 of the last event of each kind. ``read`` decays them to a moment. So the features of a customer
 without new events go on changing, although nothing is written. The fold reads no clock and does no
-input or output. Its parts define the numbers: `recency_frequency`, `aggregates`, `open_journeys`.
+input or output. Its parts define the numbers: `recency_frequency`, `aggregates`, `open_journeys`,
+`promises.journey_memory`.
 """
 
 from __future__ import annotations
@@ -14,18 +15,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any, TypeVar
 
 from features.business.domain import Domain
 from features.business.event_types import SCALES, EventType
+from features.business.journey_rules.node_labels import event_label
 from features.errors import InvalidDomain
 from features.journeys.aggregates import MINUTE_S, ChannelPreference, Feedback, Sessions, Spend
 from features.journeys.category_names import value_names
 from features.journeys.descriptions import FeatureDescription, Quantity, humanize
+from features.journeys.journey_steps import StepRules, tells_apart
 from features.journeys.open_journeys import JourneyPart, JourneyTotals, OpenJourney
+from features.journeys.packing import Packing
+from features.journeys.promises.journey_memory import JourneyMemory
+from features.journeys.promises.promise_rules import PromiseStep
 from features.journeys.recency_frequency import RecencyFrequency
-from features.journeys.state import DAY_S, FoldPart, State
+from features.journeys.state import DAY_S, SECOND_US, FoldPart, State
 
 __all__ = ["DAY_S", "Fold", "OpenJourney", "State"]
 
@@ -39,6 +44,7 @@ class _Updates:
     event: EventType
     recency: RecencyFrequency
     journey: JourneyPart
+    memory: JourneyMemory | None
     spend: tuple[tuple[str, Spend], ...]  # by the property that carries the amount
     scores: tuple[tuple[str, Feedback], ...]
 
@@ -94,15 +100,25 @@ class Fold:
             for measure, used in measured.items()
             if used and measure != "spend"
         }
+        self._memories = {
+            name: self._add(JourneyMemory(self._width, name, kind, self._journeys[name]))
+            for name, kind in domain.journey_kinds.items()
+            if tells_apart(kind)
+        }
+        self._rules = StepRules(domain)
         self._updates = {
-            name: _updates(event, types[name], self._journeys[event.journey], spend, scores)
+            name: _updates(
+                event,
+                types[name],
+                (self._journeys[event.journey], self._memories.get(event.journey)),
+                spend,
+                scores,
+            )
             for name, event in domain.events.items()
         }
         self.state_fields = tuple(field for part in self._parts for field in part.fields)
         self.feature_names = tuple(name for part in self._parts for name in part.names)
-        ends = list(accumulate(len(part.fields) for part in self._parts))
-        spans = zip([0, *ends], ends, strict=False)
-        self._spans = [(start, end) for start, end in spans if end > start]
+        self._packing = Packing(self._parts)
         self._empty = [number for part in self._parts for number in part.empty()]
         _refuse_equal_names(domain, [*self.state_fields], [*self.feature_names, *domain.attributes])
 
@@ -135,16 +151,24 @@ class Fold:
         An event of a type or channel that the domain file no longer has is ignored.
         """
         state = state.copy()
-        updates = self._updates.get(event_type)
-        if updates is None or channel not in self._channels:
+        effect = self._rules.effect(event_type, channel, properties)
+        if effect is None:
             return state
+        updates = self._updates[event_type]
         recency = updates.recency
         numbers = [float(properties.get(name) or 0.0) for name in recency.numbers]
         seen = [1.0 if properties.get(name) == value else 0.0 for name, value in recency.values]
         recency.advance(state, at_s, numbers, seen)
         self._channels[channel].advance(state, at_s, [], [])
         self._sessions.advance(state, at_s)
-        updates.journey.advance(state, at_s, updates.event)
+        if updates.memory is None:
+            updates.journey.advance(state, at_s, updates.event, effect.step)
+        else:
+            label = event_label(updates.memory.map, event_type, updates.event, channel, properties)
+            step = PromiseStep(round(at_s * SECOND_US), {event_type, label}, properties)
+            updates.memory.advance(state, step, updates.event, effect)
+        if effect.leaves:
+            self._leave(state, at_s)
         for name, spend in updates.spend:
             spend.advance(state, at_s, float(properties.get(name) or 0.0))
         for name, score in updates.scores:
@@ -173,37 +197,12 @@ class Fold:
         return features
 
     def pack(self, state: State) -> list[float]:
-        """Shorten a state for storage: keep only the parts that an event has updated.
-
-        Most customers have events of few types, so a packed state takes a fifth of the space.
-
-        Returns
-        -------
-        list of float
-            For each such part its index, and then its slice of the state.
-        """
-        packed: list[float] = []
-        for number, (start, end) in enumerate(self._spans):
-            if state[start]:  # the first number of a part is 0 while it is empty
-                packed.append(float(number))
-                packed += state[start:end]
-        return packed
+        """Shorten a state for storage; see `Packing`."""
+        return self._packing.pack(state)
 
     def unpack(self, packed: Sequence[float]) -> State | None:
         """Restore the state that `pack` was given; None if another fold packed it."""
-        state, index = self._empty.copy(), 0
-        while index < len(packed):
-            number = packed[index]
-            if not 0 <= number < len(self._spans) or number != int(number):
-                return None
-            start, end = self._spans[int(number)]
-            index += 1
-            part = packed[index : index + end - start]
-            if len(part) < end - start:
-                return None
-            state[start:end] = part
-            index += end - start
-        return state
+        return self._packing.unpack(packed)
 
     def descriptions(self) -> dict[str, FeatureDescription]:
         """Describe each feature in plain English, by its name; for explanations only."""
@@ -221,6 +220,13 @@ class Fold:
     def events_n(self, state: State) -> int:
         """Return the number of events in a state."""
         return self._sessions.events_n(state)
+
+    def _leave(self, state: State, at_s: float) -> None:
+        """Close all open journeys, as the customer leaves."""
+        for memory in self._memories.values():
+            memory.leave(state, at_s)
+        for journey in self._journeys.values():
+            journey.close_all(state)
 
     def _add(self, part: P) -> P:
         self._parts.append(part)
@@ -249,7 +255,7 @@ class Fold:
 def _updates(
     event: EventType,
     recency: RecencyFrequency,
-    journey: JourneyPart,
+    journey: tuple[JourneyPart, JourneyMemory | None],
     spend: Spend | None,
     scores: Mapping[str, Feedback],
 ) -> _Updates:
@@ -257,7 +263,7 @@ def _updates(
     return _Updates(
         event,
         recency,
-        journey,
+        *journey,
         tuple((name, spend) for name, what in measures.items() if what == "spend" and spend),
         tuple((name, scores[what]) for name, what in measures.items() if what and what in scores),
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from features.business.domain import Domain
 from features.business.event_types import EventType
+from features.business.journey_rules.kinds import JourneyKind
 from features.conditions.conditions import Conditions
 from features.conditions.expressions import Names
 from features.conditions.terms import Kind
@@ -24,6 +25,9 @@ Step = Literal["starts", "moves", "ends"]
 # Answers of a condition that are remembered. Two years of events name far fewer combinations of
 # categories; amounts may name more, and the memory is then emptied.
 REMEMBERED_ANSWERS = 10_000
+# Open journeys of one kind of one customer that are told apart, where a kind has a case or
+# promises. When another one opens, the oldest counts as lapsed at that time.
+MAX_OPEN = 1_000
 
 
 class StepEffect(NamedTuple):
@@ -81,7 +85,16 @@ class StepRules:
 
     def __init__(self, domain: Domain) -> None:
         self._channels = frozenset(domain.channels)
+        kinds = domain.journey_kinds.items()
+        self._told_apart = frozenset(name for name, kind in kinds if tells_apart(kind))
         self._plans = {name: _plan(name, event, domain) for name, event in domain.events.items()}
+
+    def most_open(self, kind: str) -> int | None:
+        """Return how many journeys of a kind may be open at a time; None: any number.
+
+        When another one opens, the oldest open one has lapsed at that time.
+        """
+        return MAX_OPEN if kind in self._told_apart else None
 
     def effect(
         self, event_type: str, channel: str, properties: Mapping[str, Any]
@@ -103,6 +116,11 @@ class StepRules:
             step = "ends"
         case = None if plan.case is None else case_text(properties.get(plan.case))
         return StepEffect(kind, step, case, leaves)
+
+
+def tells_apart(kind: JourneyKind) -> bool:
+    """Return whether each open journey of a kind is remembered: it has a case or promises."""
+    return kind.case is not None or any(one.promises for one in kind.expected)
 
 
 def case_text(value: Any) -> str | None:

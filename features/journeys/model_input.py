@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from features.business.domain import Domain
 from features.business.event_types import Attribute
+from features.business.journey_rules.kinds import JourneyKind
+from features.business.journey_rules.node_labels import labels_of
 from features.journeys.descriptions import (
     AMOUNT,
     CATEGORY,
@@ -171,13 +173,39 @@ def _are(label: str) -> str:
 def _rules(domain: Domain) -> list[str]:
     """List the rules of the domain that change a state or its features, but no name."""
     rules = [f"session {domain.session_minutes:g}"]
+    if domain.leaving_event:
+        rules.append(f"leaving {domain.leaving_event}")
     for name, kind in domain.journey_kinds.items():
         rules.append(f"{name} {kind.problem} {kind.lapse_days}")
+        rules += _rules_of_steps(domain, name, kind)
     for name, event in domain.events.items():
         rules.append(f"{name} {event.journey} {event.stage} {event.step}")
         for property_name, known in event.properties.items():
             if known.measures:
                 rules.append(f"{name} {property_name} {known.measures}")
+    return rules
+
+
+def _rules_of_steps(domain: Domain, name: str, kind: JourneyKind) -> list[str]:
+    """List the rules by which one kind of journey is cut and judged, beside those of all kinds."""
+    rules = [f"{name} case {kind.case}"] if kind.case else []
+    events = {one: event for one, event in domain.events.items() if event.journey == name}
+    if kind.ends_when:
+        used = [
+            (one, known.type)
+            for event in events.values()
+            for one, known in event.properties.items()
+        ]
+        rules.append(f"{name} ends_when {kind.ends_when} {used}")
+    if not any(one.promises for one in kind.expected):
+        return rules
+    for one in kind.expected:
+        for promise, described in one.promises.items():
+            judged = described.model_dump_json(exclude={"words", "owner"})
+            rules.append(f"{name} {one.since} {promise} {judged}")
+        if not one.promises:
+            rules.append(f"{name} {one.since}")
+    rules.append(f"{name} steps {labels_of(kind.map, events, domain.channels)}")
     return rules
 
 

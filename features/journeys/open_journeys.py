@@ -8,7 +8,8 @@ from math import inf, nan
 from features.business.event_types import STAGES, EventType
 from features.business.journey_rules.kinds import JourneyKind
 from features.journeys.descriptions import AMOUNT, CATEGORY, DAYS, FeatureDescription, humanize
-from features.journeys.state import DAY_S, State
+from features.journeys.journey_steps import Step
+from features.journeys.state import DAY_S, SECOND_US, State
 
 OPEN_N, OPENED_AT, STAGE, STAGE_AT, LAST_AT = range(5)
 WIDTH = 5
@@ -39,13 +40,16 @@ class JourneyPart:
     """The part of the fold for one kind of journey.
 
     The first event opens a journey, and so does each event that ``starts`` one. An event that
-    ``ends`` one closes it. A journey that has lapsed counts as closed. Of several open journeys,
-    the stage is that of the last event that did not end one.
+    ``ends`` one closes it. A journey that has lapsed counts as closed, and so do all journeys after
+    the customer has left. Of several open journeys, the stage is that of the last event that did
+    not end one. If the kind has a case or promises, `JourneyMemory` counts them, and this part is
+    told.
     """
 
     def __init__(self, start: int, name: str, kind: JourneyKind) -> None:
         self._start = start
         self._lapse_s = inf if kind.lapse_days is None else kind.lapse_days * DAY_S
+        self._lapse_us = 0 if kind.lapse_days is None else round(self._lapse_s * SECOND_US)
         self.kind, self.problem = name, kind.problem
         name = f"journey_{name}"
         self.fields = tuple(
@@ -85,25 +89,68 @@ class JourneyPart:
         """Return the slice without open journeys."""
         return [0.0, nan, nan, nan, nan]
 
-    def advance(self, state: State, at_s: float, event: EventType) -> None:
-        """Update the slice at an event of this kind of journey."""
+    def advance(self, state: State, at_s: float, event: EventType, step: Step) -> None:
+        """Update the slice at an event of this kind of journey, with its effect."""
         start = self._start
         open_n, opened_at, stage, stage_at, last_at = state[start : start + WIDTH]
-        if open_n and at_s - last_at > self._lapse_s:
+        if open_n and self._is_over(at_s - last_at):
             open_n = 0.0
-        if event.step == "ends":
+        if step == "ends":
             open_n = max(open_n - 1.0, 0.0)
         elif open_n == 0.0:
             open_n, opened_at, stage = 1.0, at_s, nan
-        elif event.step == "starts":
+        elif step == "starts":
             open_n += 1.0
-        here = STAGE_INDEX[event.stage]
         if open_n == 0.0:  # the empty slice, which `Fold.pack` leaves out
             state[start : start + WIDTH] = self.empty()
             return
-        if event.step != "ends" and stage != here:  # also when it was nan
+        here = STAGE_INDEX[event.stage]
+        if step != "ends" and stage != here:  # also when it was nan
             stage, stage_at = here, at_s
         state[start : start + WIDTH] = [open_n, opened_at, stage, stage_at, at_s]
+
+    def tell(
+        self,
+        state: State,
+        at_s: float,
+        event: EventType,
+        step: Step,
+        now_open: tuple[int, float],
+    ) -> None:
+        """Update the slice at an event after which it is known what is open.
+
+        Parameters
+        ----------
+        now_open
+            The number of open journeys, and when the oldest was opened, seconds since 1970.
+        """
+        start = self._start
+        open_n, opened_at = now_open
+        if open_n == 0:
+            self.close_all(state)
+            return
+        stage, stage_at = state[start + STAGE], state[start + STAGE_AT]
+        here = STAGE_INDEX[event.stage]
+        if step != "ends" and stage != here:
+            stage, stage_at = here, at_s
+        state[start : start + WIDTH] = [float(open_n), opened_at, stage, stage_at, at_s]
+
+    def close_all(self, state: State) -> None:
+        """Update the slice as no journey of the kind is open any more."""
+        state[self._start : self._start + WIDTH] = self.empty()
+
+    def lapsed_us(self, state: State, at_s: float) -> int | None:
+        """Return when the open journeys lapsed; None if none was open or none has lapsed.
+
+        Returns
+        -------
+        int or None
+            Microseconds since 1970.
+        """
+        last_at = state[self._start + LAST_AT]
+        if state[self._start] == 0.0 or not self._is_over(at_s - last_at):
+            return None
+        return round(last_at * SECOND_US) + self._lapse_us
 
     def read(self, features: list[float], state: State, at_s: float) -> None:
         """Append the features at a moment."""
@@ -117,7 +164,12 @@ class JourneyPart:
     def is_open(self, state: State, at_s: float) -> bool:
         """Return True if a journey of this kind is open at a moment."""
         start = self._start
-        return state[start] > 0.0 and at_s - state[start + LAST_AT] <= self._lapse_s
+        return state[start] > 0.0 and not self._is_over(at_s - state[start + LAST_AT])
+
+    def _is_over(self, silence_s: float) -> bool:
+        """Return whether journeys have lapsed after a silence, exact to the microsecond."""
+        # The difference of two times in seconds is off by a quarter of a microsecond.
+        return silence_s > self._lapse_s and round(silence_s * SECOND_US) > self._lapse_us
 
     def open_journey(self, state: State, at_s: float) -> OpenJourney | None:
         """Return the open journey of this kind; None if there is none."""

@@ -1,7 +1,9 @@
 """The state of the fold, its units, and the protocol of its parts.
 
 A state is one flat list of numbers. Each part of the fold has its own slice of it: it names the
-numbers, updates them at an event, and reads features from them at any moment.
+numbers, updates them at an event, and reads features from them at any moment. The memory of open
+journeys grows, so it has one place of the list, where a tuple of numbers stands (the type of the
+list does not say so, as all other parts may rely on numbers); see `promises.journey_memory`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ State = list[float]
 
 DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
+SECOND_US = 1_000_000
 
 
 class FoldPart(Protocol):

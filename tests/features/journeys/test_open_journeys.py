@@ -32,7 +32,8 @@ def _folded(part, *past, state=None):
     """The state after events (day, step, stage)."""
     state = part.empty() if state is None else state
     for day, *event in past:
-        part.advance(state, AT_S + day * DAY_S, _event(*event))
+        known = _event(*event)
+        part.advance(state, AT_S + day * DAY_S, known, known.step)
     return state
 
 
