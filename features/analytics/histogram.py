@@ -67,3 +67,33 @@ def percentile_us(
     rank = max(1, ceil(share * total))
     place = int(np.searchsorted(np.cumsum(counts[order]), rank))
     return middle_us(int(found[order][place]))
+
+
+def median_p90_s(
+    found: NDArray[np.integer], counts: NDArray[np.integer]
+) -> tuple[float | None, float | None]:
+    """Return the median and the 90th percentile of times by bucket, in seconds; None: no times.
+
+    Parameters
+    ----------
+    found, counts : shape (n_buckets,)
+        As of `percentile_us`.
+    """
+    median, p90 = (percentile_us(found, counts, share) for share in (0.5, 0.9))
+    return None if median is None else median / 1e6, None if p90 is None else p90 / 1e6
+
+
+def bucket_sql(time_us: str) -> str:
+    """Return the bucket of a time in SQL; the same as `buckets` to the microsecond.
+
+    Parameters
+    ----------
+    time_us
+        A column or an expression, in microseconds; nothing below 0.
+    """
+    # The logarithm may be wrong in its last bit, so both edges of its bucket are asked, too.
+    below = f"floor({BUCKETS_AN_OCTAVE} * log2({time_us}))"
+    edge = f"ceil(pow(2.0, {below} / {BUCKETS_AN_OCTAVE}.0))"
+    upper = f"ceil(pow(2.0, ({below} + 1) / {BUCKETS_AN_OCTAVE}.0))"
+    found = f"{below} + 1 + ({time_us} >= {upper})::INT - ({time_us} < {edge})::INT"
+    return f"(CASE WHEN {time_us} > 0 THEN {found} ELSE 0 END)::USMALLINT"

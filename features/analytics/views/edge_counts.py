@@ -1,0 +1,55 @@
+"""The transitions of a map, counted by source, target and time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.analytics.histogram import NO_BUCKET, median_p90_s
+from features.analytics.journey_data import JourneyData
+from features.analytics.views import drawn as drawn_relations
+from features.analytics.views.drawn import DrawnAs
+from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.lists import Numbers
+
+
+class EdgeCounts:
+    """The transitions of a map, counted in one query.
+
+    Attributes
+    ----------
+    sources, targets, counts : shape (n_kinds,)
+        Nodes and numbers of the different transitions, in the order of the nodes.
+    steps : Relation
+        The visits of the nodes as they are drawn.
+    options : dict
+        Those of the relations of this map.
+    number
+        Makes a `Number` of transitions.
+    """
+
+    def __init__(self, data: JourneyData, wanted: JourneyFilter, drawn: DrawnAs) -> None:
+        self.wanted, self.at_least, self.options = wanted, drawn.at_least, drawn.options()
+        self.steps = drawn_relations.steps(data, wanted, self.options)
+        plain = drawn.model_copy(update={"at_least": 1}).options()
+        relation = drawn_relations.transitions(data, wanted, plain)
+        found = relation.counted(data, ["from", "to", "gap_bucket"])
+        both = found["from"].astype(np.int64) << 16 | found["to"].astype(np.int64)
+        pairs, self._place = np.unique(both, return_inverse=True)
+        self.sources, self.targets = pairs >> 16, pairs & 0xFFFF
+        self._buckets, self._n = found["gap_bucket"], found["n"]
+        self.counts = np.bincount(self._place, self._n, len(pairs)).astype(np.int64)
+        self.number = Numbers(relation, wanted, self.options).number
+
+    def n(self, source: int | None = None, target: int | None = None) -> int:
+        """Count the transitions, or those from a node, to a node, or both."""
+        chosen = np.ones(len(self.counts), bool)
+        if source is not None:
+            chosen &= self.sources == source
+        if target is not None:
+            chosen &= self.targets == target
+        return int(self.counts[chosen].sum())
+
+    def times(self, place: int) -> tuple[float | None, float | None]:
+        """Return the median and the 90th percentile of the time of a transition, in seconds."""
+        rows = (self._place == place) & (self._buckets != NO_BUCKET)
+        return median_p90_s(self._buckets[rows], self._n[rows])
