@@ -7,6 +7,7 @@ are defined in `label_definitions`.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -200,12 +201,12 @@ class Domain(Frozen):
         }
 
 
-def load_domain(path: Path) -> Domain:
-    """Read a domain file.
+def load_domain(path: Path, check: Callable[[Domain], object] | None = None) -> Domain:
+    """Read a domain file, with a further check that raises as a validator does.
 
     Raises
     ------
     InvalidDomain
         If it breaks a rule; names file, line, key and remedy.
     """
-    return load_yaml(path, Domain)
+    return load_yaml(path, Domain, check)

@@ -26,8 +26,8 @@ def prune(
 
     Example: nba prune --dry-run
     """
-    from features.business.domain import load_domain
     from features.clock import utc_now
+    from features.journeys.personas.persona_conditions import open_domain
     from features.ledger.ledger import Ledger
     from features.settings import load_settings
     from features.store.retention import RetentionPolicy, pruning_lock
@@ -35,7 +35,7 @@ def prune(
     with plain_errors():
         settings = load_settings()
         retention = RetentionPolicy(
-            Ledger(settings.ledger_url), load_domain(settings.domain), settings
+            Ledger(settings.ledger_url), open_domain(settings.domain), settings
         )
         if dry_run:
             _say(retention, retention.count(utc_now()), "would be")

@@ -255,17 +255,17 @@ def feedback(
 
     Example: nba feedback --by journey --by month --since 2026-01-01
     """
-    from features.business.domain import load_domain
     from features.customers.satisfaction import PERIODS
     from features.customers.satisfaction import feedback as measure
     from features.identity.keys import KeyNormalizer
     from features.identity.links import resolve
+    from features.journeys.personas.persona_conditions import open_domain
     from features.ledger.ledger import Ledger
     from features.settings import load_settings
 
     with plain_errors():
         settings = load_settings()
-        domain = load_domain(settings.domain)
+        domain = open_domain(settings.domain)
         begin, end = _period(since, until)
         groups = by or []
         ledger = Ledger(settings.ledger_url)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from features.business.domain import load_domain
 from features.clock import monotonic_s
 from features.errors import InvalidSetting, quoted
+from features.journeys.personas.persona_conditions import open_domain
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import Settings, load_settings
@@ -119,7 +119,7 @@ def _announce(
     to_person = sys.stdout.isatty()  # or to a log, which must not name customers
     for missing in answer.get("degraded", ()):
         say(f"Missing: {missing if to_person else without_customers(missing)}")
-    domain = load_domain(settings.domain)
+    domain = open_domain(settings.domain)
     customer = _some_customer(settings) if to_person else "somebody"
     body = json.dumps({"customer_id": customer, "channel": domain.channels[0]})
     say(f"Ready on port {settings.port}. Try:\n")

@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from features.business.domain import load_domain
 from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.journeys.model_input import ModelInput
+from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
 from features.ledger.tables import EPOCH
 from features.outcomes.reward_steps import RewardRules
@@ -67,7 +67,7 @@ def tune_model(model: str, trials: int, report: Progress) -> TuningResult:
 def compile_catalog() -> CompiledCatalog:
     """Check and compile the catalogue that the settings name."""
     settings = load_settings()
-    domain = load_domain(settings.domain)
+    domain = open_domain(settings.domain)
     return load_compiled_catalog(settings.actions, domain, ModelInput(domain))
 
 
@@ -80,7 +80,7 @@ def replay_decisions(
 ) -> Iterator[ReplayAnswer]:
     """Decide again from the log: one decision, or all since a time."""
     settings = load_settings()
-    domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
+    domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     archive = Archive(Registry(settings), ledger, domain, load_params())
     replay = Replay(ledger, archive, compile_catalog().catalog)
     if decision_id is not None:
@@ -96,7 +96,7 @@ def replay_decisions(
 def compute_lift(since: datetime | None, until: datetime | None) -> LiftView:
     """Compare the customers of the policy with those of the control group."""
     settings = load_settings()
-    domain = load_domain(settings.domain)
+    domain = open_domain(settings.domain)
     if since and until and since >= until:
         raise InvalidSetting(
             f"until is {until.isoformat()}, not after since.",
@@ -119,7 +119,7 @@ def evaluate_request(
 ) -> EvaluationView:
     """Estimate what another policy or catalogue would have earned on the logged decisions."""
     settings = load_settings()
-    domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
+    domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     params, registry = load_params(), Registry(settings)
     archive, now = Archive(registry, ledger, domain, params), utc_now()
     catalog = load_catalog(settings.actions, domain)
@@ -140,13 +140,13 @@ def models_without_champion() -> list[str]:
     """Models that the domain file defines and that have no champion yet."""
     settings = load_settings()
     registry = Registry(settings)
-    names = trainable(load_domain(settings.domain))
+    names = trainable(open_domain(settings.domain))
     return [name for name in names if registry.champion(name) is None]
 
 
 def _sources() -> Sources:
     settings = load_settings()
-    domain = load_domain(settings.domain)
+    domain = open_domain(settings.domain)
     return Sources(
         ledger=Ledger(settings.ledger_url),
         store=FeatureStore(settings, domain),

@@ -9,13 +9,14 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from features.business.domain import Domain, load_domain
+from features.business.domain import Domain
 from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.ingest.erasure import Erasure
 from features.ingest.load_report import LoadReport
 from features.ingest.load_tables import is_loaded, load_folder
 from features.ingest.sources import completejourney, helpdesk, telco
+from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
 from features.progress import Progress
 from features.settings import load_settings
@@ -69,7 +70,7 @@ def load_tables(
     The encoding is that of the CSV files.
     """
     encoding, settings = checked_encoding(encoding), load_settings()
-    domain = load_domain(settings.domain)
+    domain = open_domain(settings.domain)
     catalog = load_catalog(settings.actions, domain)
     ledger = Ledger(settings.ledger_url)
     return load_folder(folder, ledger, domain, catalog, utc_now(), report, dry_run, encoding)
@@ -101,7 +102,7 @@ def has_features() -> bool:
 def _open() -> tuple[Domain, Ledger, FeatureStore]:
     """Open domain, ledger and store, and refuse a broken catalogue before any work."""
     settings = load_settings()
-    domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
+    domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     store = FeatureStore(settings, domain)
     load_catalog(settings.actions, domain)
     return domain, ledger, store

@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from features.business.domain import load_domain
 from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.identity.keys import KeyNormalizer
 from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
 from features.journeys.fold import Fold
+from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
 from features.settings import load_settings
 from features.states.journey_states import JourneyStates
@@ -48,7 +48,7 @@ def ask_candidates(sent: Mapping[str, object]) -> MergeCandidatesAnswer:
         _log(ledger, "nba merge-candidates")
         if request.decision is None:
             return view_candidates(request, ledger)
-        domain = load_domain(settings.domain)
+        domain = open_domain(settings.domain)
         online = OnlineFeatures(FeatureStore(settings, domain))
         ingest = Ingest(ledger, online, domain, JourneyStates(Fold(domain), online.state))
         try:
@@ -75,7 +75,7 @@ def erase(key: str, confirm: tuple[str, ...]) -> ForgetAnswer | UnconfirmedAnswe
         If the customer was forgotten already.
     """
     settings = load_settings()
-    domain = load_domain(settings.domain)
+    domain = open_domain(settings.domain)
     normalizer = KeyNormalizer(domain)
     [customer_id] = normalizer.each([key], "KEY")
     request = _checked(ForgetRequest, {"customer_id": customer_id, "confirm": confirm}, "forget")

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from features.business.domain import load_domain
 from features.clock import monotonic_s, utc_now
 from features.journeys.model_input import ModelInput
+from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
 from features.private_files import protect_process
 from features.settings import Settings, load_settings
@@ -111,7 +111,7 @@ def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
     """
     # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
     threadpool_limits(limits=1, user_api="blas")
-    domain = load_domain(settings.domain)
+    domain = open_domain(settings.domain)
     ledger = Ledger(settings.ledger_url)
     registry = Registry(settings)
     catalog_file = CatalogFile(settings.actions, domain, ModelInput(domain))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from features.business.domain import Domain, load_domain
+from features.business.domain import Domain
 from features.clock import utc_now
 from features.customers.consents import index_consents, opt_out_sentence
 from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
 from features.journeys.model_input import ModelInput
+from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
 from features.settings import Settings
 from features.states.former_spellings import link_former_spellings
@@ -40,7 +41,7 @@ class Components:
     """
 
     def __init__(self, settings: Settings) -> None:
-        domain, params = load_domain(settings.domain), load_params()
+        domain, params = open_domain(settings.domain), load_params()
         model_input = ModelInput(domain)
         self.catalog_file = CatalogFile(settings.actions, domain, model_input)
         compiled = self.catalog_file.read()

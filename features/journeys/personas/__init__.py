@@ -1,0 +1,1 @@
+"""Personas: their conditions, which speak of features and attributes."""
