@@ -1,0 +1,1 @@
+"""Promises and expected ways, judged over the steps of many journeys at once."""

@@ -1,0 +1,105 @@
+"""Reads the steps of one kind of journey into arrays: once for all its promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.analytics.journey_data import JourneyData
+from features.analytics.promises.step_arrays import NEVER, NO_TIME, JourneySteps
+from features.analytics.tables import DUE, NO_TYPE
+
+
+class KindSteps:
+    """The steps of all journeys of a kind.
+
+    Parameters
+    ----------
+    told
+        Promises whose times properties tell.
+
+    Attributes
+    ----------
+    arrays : JourneySteps
+    numbers : shape (n_journeys,)
+        The number of each journey, in the order of the arrays.
+    node, type : shape (n_steps,)
+        Numbers of `MapNodes`.
+    """
+
+    def __init__(self, data: JourneyData, kind: str, told: Sequence[str] = ()) -> None:
+        self._nodes, self._kind = data.nodes, kind
+        self._places: dict[str, NDArray[np.int64]] = {}
+        map_code = data.nodes.map_code(kind)
+        asked = ["journey", "seq", "node", "type", "at_us", *(f"{DUE}{name}" for name in told)]
+        listed = ", ".join(f'"{name}"' for name in asked)
+        read = data.columns(f"SELECT {listed} FROM steps WHERE map = ?", [map_code])
+        columns = {name: _filled(column) for name, column in read.items()}
+        first = _beginnings(columns["journey"], columns["seq"])
+        if first is None:  # the files of a customer's changes are read after the others
+            order = np.lexsort((columns["seq"], columns["journey"]))
+            columns = {name: column[order] for name, column in columns.items()}
+            first = np.flatnonzero(columns["seq"] == 0)
+        self.numbers: NDArray[np.uint64] = columns["journey"][first]
+        self.node: NDArray[np.uint16] = columns["node"]
+        self.type: NDArray[np.uint16] = columns["type"]
+        self._told = {name: columns[f"{DUE}{name}"] for name in told}
+        bounds = np.append(first, len(self.node)).astype(np.int64)
+        self.arrays = JourneySteps(
+            first=bounds,
+            journey=np.repeat(np.arange(len(first), dtype=np.int32), np.diff(bounds)),
+            at_us=columns["at_us"],
+            close_us=_closes(data, map_code, self.numbers),
+        )
+
+    def places(self, step: str) -> NDArray[np.int64]:
+        """Return where the steps are that a name means: a type of event, or a node of the map."""
+        if step not in self._places:
+            matches = np.zeros(np.iinfo(np.uint16).max + 1, bool)
+            matches[list(self._nodes.codes_named(self._kind, step))] = True
+            found = matches[self.node]
+            if (code := self._nodes.type_code(step)) != NO_TYPE:
+                found |= self.type == code
+            self._places[step] = np.flatnonzero(found)
+        return self._places[step]
+
+    def told_us(self, promise: str) -> NDArray[np.int64] | None:
+        """Return the told times of a promise, shape (n_steps,), `NO_TIME` where there is none."""
+        return self._told.get(promise)
+
+
+def _filled(column: Any) -> NDArray[Any]:
+    """Write `NO_TIME` where a column has no value; only times may have none."""
+    if isinstance(column, np.ma.MaskedArray):
+        found: NDArray[Any] = column.filled(NO_TIME) if column.mask.any() else column.data
+        return found
+    return np.asarray(column)
+
+
+def _beginnings(journey: NDArray[np.uint64], seq: NDArray[np.uint32]) -> NDArray[np.int64] | None:
+    """Return where each journey begins, if its steps are in order and beside each other."""
+    first = np.flatnonzero(seq == 0)
+    if not len(seq):
+        return first
+    same = journey[1:] == journey[:-1]
+    follows = seq[1:] == seq[:-1] + 1
+    in_order = seq[0] == 0 and bool(np.all(np.where(same, follows, seq[1:] == 0)))
+    return first if in_order else None
+
+
+def _closes(
+    data: JourneyData, map_code: int, numbers: NDArray[np.uint64]
+) -> NDArray[np.int64]:
+    """Return when each journey ended, lapsed, or the customer left; `NEVER` if it is open."""
+    read = data.columns("SELECT journey, end_us FROM journeys WHERE map = ?", [map_code])
+    ends = read["end_us"]
+    ends = ends.filled(NEVER) if isinstance(ends, np.ma.MaskedArray) else ends
+    journeys = _filled(read["journey"])
+    if not np.array_equal(journeys, numbers):
+        order = np.argsort(journeys)
+        ends = ends[order][np.searchsorted(journeys[order], numbers)]
+    found: NDArray[np.int64] = np.asarray(ends, np.int64)
+    return found
