@@ -90,9 +90,7 @@ def _beginnings(journey: NDArray[np.uint64], seq: NDArray[np.uint32]) -> NDArray
     return first if in_order else None
 
 
-def _closes(
-    data: JourneyData, map_code: int, numbers: NDArray[np.uint64]
-) -> NDArray[np.int64]:
+def _closes(data: JourneyData, map_code: int, numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return when each journey ended, lapsed, or the customer left; `NEVER` if it is open."""
     read = data.columns("SELECT journey, end_us FROM journeys WHERE map = ?", [map_code])
     ends = read["end_us"]

@@ -75,7 +75,7 @@ def activations(data: JourneyData, wanted: JourneyFilter) -> Relation:
     """One row for each activation of a promise; at_us is when it was decided, or is due.
 
     The columns promise and version name the promise; state is one of `STATES`, timing one of
-    `TIMINGS`, due_in one of `DUE_IN`, each null where there is none. of a precedence, due_us is the
+    `TIMINGS`, due_in one of `DUE_IN`, each null where there is none. Of a precedence, due_us is the
     time until which the other step had to come.
     """
     where, parameters = filtered(data, wanted)
@@ -98,10 +98,29 @@ def activations(data: JourneyData, wanted: JourneyFilter) -> Relation:
         name="activations",
         sql=sql,
         parameters=(names, versions, *parameters),
-        coded={},
+        coded={"journey": "number"},
         map=wanted.map,
         computed=_table(data, wanted.map),
+        order=("at_us", "journey", "promise", "activated_us"),
     )
+
+
+def activation_counts(data: JourneyData, wanted: JourneyFilter) -> list[tuple[int, ...]]:
+    """Count the rows of `activations` by promise, state, timing, due time and lateness.
+
+    Returns
+    -------
+    list of tuples
+        Place in `promises_of`, the places in `STATES`, `TIMINGS` and `DUE_IN` (`NONE`: none), the
+        bucket of the time between due time and step (`histogram.NO_BUCKET`: none), and the count.
+    """
+    where, parameters = filtered(data, wanted)
+    keys = "promise, state, timing, due_in, lateness_bucket"
+    sql = (
+        f"SELECT {keys}, count(*) FROM computed WHERE journey IN "
+        f"(SELECT journey FROM journeys WHERE {where}) GROUP BY {keys} ORDER BY {keys}"
+    )
+    return data.rows(sql, parameters, _table(data, wanted.map))
 
 
 def _named(column: str, names: tuple[str, ...]) -> str:

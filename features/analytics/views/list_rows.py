@@ -9,6 +9,7 @@ from typing import Any
 from features.analytics.histogram import NO_BUCKET, middle_us
 from features.analytics.journey_data import JourneyData
 from features.analytics.views import drawn, relations
+from features.analytics.views.activations import activations
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.lists import ListQuery
 from features.analytics.views.relations import Relation
@@ -35,6 +36,7 @@ def _plain(maker: Callable[[JourneyData, JourneyFilter], Relation]) -> Maker:
 
 
 RELATIONS: dict[str, Maker] = {
+    "activations": _plain(activations),
     "customers": _plain(relations.customers),
     "journeys": drawn.journeys,
     "steps": drawn.steps,

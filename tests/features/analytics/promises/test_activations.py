@@ -14,18 +14,14 @@ from tests.promise_oracle import judge as judge_by_brute_force
 TIMES: list[dict[str, Any]] = [{"within_hours": hours} for hours in (1, 3, 6)]
 TOLD: dict[str, Any] = {"within": {"property": "at"}, "else_days": 1 / 12}
 PROMISES = {
-    "response": [
-        {"after": "a", "comes": b, **time} for b in "ab" for time in (*TIMES, TOLD)
-    ],
+    "response": [{"after": "a", "comes": b, **time} for b in "ab" for time in (*TIMES, TOLD)],
     "precedence": [
         {"before": "a", "comes": b, **time}
         for b in "ab"
         for time in ({}, {"at_least_hours": 1}, {"at_least_hours": 3})
     ],
     "absence": [{"never": "a", **time} for time in ({}, *TIMES)],
-    "at_most": [
-        {"no_more_than": n, "of": "a", **time} for n in (0, 1, 2) for time in ({}, *TIMES)
-    ],
+    "at_most": [{"no_more_than": n, "of": "a", **time} for n in (0, 1, 2) for time in ({}, *TIMES)],
     "never_again": [{"never": b, "after": "a", **time} for b in "ab" for time in TIMES],
     "chain": [{"after": "a", "next": b, **time} for b in "ab" for time in TIMES],
 }
@@ -68,7 +64,8 @@ def moments_of(trace: Trace, promise: Promise) -> list[int]:
         turns |= {due(promise, one) for one in trace.steps}
     if trace.close_us is not None:
         turns.add(trace.close_us)
-    return sorted({at + shift for at in turns for shift in (0, 1)})
+    start_us = trace.steps[0].at_us
+    return sorted({at + shift for at in turns for shift in (0, 1) if at >= start_us})
 
 
 def judged(
@@ -88,7 +85,9 @@ def judged(
         key: np.flatnonzero([name in one.names for _, one, _ in steps])
         for key, name in promise.steps.items()
     }
-    told = [one.properties["at"] * 1_000_000 - at if one.properties else NO_TIME for _, one, at in steps]
+    told = [
+        one.properties["at"] * 1_000_000 - at if one.properties else NO_TIME for _, one, at in steps
+    ]
     told_us = np.array(told, np.int64) if promise.within else None
     found = judge(promise, arrays, places, np.ones(len(journeys), bool), 0, told_us)
     rows: list[list[tuple[Any, ...]]] = [[] for _ in journeys]
