@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+import yaml
 
 from features.business.domain import load_domain
 from features.business.journey_rules.kinds import LIFECYCLE
 from features.business.journey_rules.node_labels import event_label, labels_of
+from features.business.journey_rules.promises import TEMPLATES
 from features.journeys.personas.persona_conditions import open_domain
 from features.settings import GROCERY, actions_beside
 from serving.catalog.compiled_catalog import load_catalog
@@ -80,3 +84,45 @@ def test_a_kind_that_is_described_anew_keeps_what_the_vocabulary_says_of_its_end
     shared = load_domain(GROCERY).journey_kinds
     own = load_domain(DOMAINS / "world.yaml").journey_kinds[name]
     assert (own.problem, own.lapse_days) == (shared[name].problem, shared[name].lapse_days)
+
+
+def _event(journey="delivery", **properties):
+    return {
+        "description": "What happened.",
+        "journey": journey,
+        "stage": "using",
+        "touchpoint": "internal",
+        "signal": "passive",
+        "properties": properties,
+    }
+
+
+TEXT = {"type": "text", "remembered": False}
+COURIER = {
+    "name": "courier",
+    "currency": "eur",
+    "channels": ["app", "phone"],
+    "half_lives_days": [28],
+    "events": {
+        "ordered": _event(order_id=TEXT, promised_at=TEXT),
+        "confirmed": _event(),
+        "shipped": _event(),
+        "rerouted": _event(),
+        "asked": _event(),
+        "arrived": _event(status={"type": "category", "values": ["on_time", "late", "lost"]}),
+    },
+}
+
+
+def test_the_example_of_the_readme_is_a_domain_file(tmp_path):
+    text = (DOMAINS.parent / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    path = tmp_path / "domain.yaml"
+    path.write_text(yaml.safe_dump(COURIER) + example, encoding="utf-8")
+    domain = open_domain(path)
+    promises = domain.journeys["delivery"].expected[0].promises
+    assert [promise.template for promise in promises.values()] == list(TEMPLATES)
+    explained = text.partition("```yaml")[2]
+    read = yaml.safe_load(example)
+    for key in [*read, *read["journeys"]["delivery"], *read["goals"]["fewer_leavers"]]:
+        assert f"`{key}`" in explained or key in ("measure", "words", "journeys"), key
