@@ -1,0 +1,194 @@
+"""Walks journeys through a funnel: how far each came, when, and what stopped it.
+
+A journey takes the first step that matches after the last required one. Of four things, the first
+to happen decides: the next required step comes, an excluded step comes, the window of the next
+required step is over, or the journey is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.analytics.tables import HOWS
+
+TOO_LATE, EXCLUDED = len(HOWS), len(HOWS) + 1
+# What stopped a journey: how it ended within the window, that it may still go on, that the window
+# was over first, or that an excluded step came first.
+STOPS = (*HOWS, "too_late", "excluded")
+THROUGH = len(STOPS)  # it took all required steps
+NEVER = np.iinfo(np.int64).max
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class WalkedJourneys:
+    """Journeys with their steps one after another, in the order of the ledger.
+
+    Attributes
+    ----------
+    first, after : shape (n,)
+        Rows of the first step of each journey, and of the one after its last.
+    at_us : shape (n_steps,)
+        The time of each step.
+    how : shape (n,)
+        A place in `HOWS`.
+    end_us : shape (n,)
+        When it was over; of open ones, the moment up to which all is counted.
+    """
+
+    first: Ints
+    after: Ints
+    at_us: Ints
+    how: NDArray[np.uint8]
+    end_us: Ints
+
+
+@dataclass(frozen=True)
+class WalkedStep:
+    """A step of the funnel.
+
+    Attributes
+    ----------
+    rows : shape (n_matches,)
+        The rows of the steps that match, rising.
+    """
+
+    rows: Ints
+    window_us: int | None = None
+    optional: bool = False
+
+
+@dataclass
+class Walked:
+    """How far journeys came; all arrays have shape (n,).
+
+    Attributes
+    ----------
+    furthest
+        Place of the last required step that was taken, from 1; 0: none.
+    stopped
+        Place in `STOPS`; `THROUGH`: nothing did.
+    row
+        Row of the last required step that was taken; of none, the row before the journey.
+    times : list
+        For each step of the funnel, when it was taken; `NEVER` if it was not.
+    since : list
+        For each step of the funnel, the time of the last required step before it.
+    """
+
+    furthest: NDArray[np.uint8]
+    stopped: NDArray[np.uint8]
+    row: Ints
+    times: list[Ints] = field(default_factory=list)
+    since: list[Ints] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Next:
+    """What happened to the journeys that waited for a required step; shape (n_going,).
+
+    ``row`` is that of the step. Optional steps before it count if they lie before the row
+    ``before``, until ``until_us``.
+    """
+
+    stopped: NDArray[np.uint8]
+    row: Ints
+    before: Ints
+    until_us: Ints
+
+
+def walk(journeys: WalkedJourneys, steps: Sequence[WalkedStep], excluded: Ints) -> Walked:
+    """Walk all journeys through a funnel, step by step.
+
+    Parameters
+    ----------
+    excluded : shape (n_excluded,)
+        The rows of steps that must not come between two required ones, rising.
+    """
+    n = len(journeys.first)
+    going: Ints = np.arange(n)
+    since = journeys.at_us[journeys.first]
+    walked = Walked(np.zeros(n, np.uint8), np.full(n, THROUGH, np.uint8), journeys.first - 1)
+    walked.times = [np.full(n, NEVER) for _ in steps]
+    waiting: list[int] = []
+    for place, step in enumerate(steps):
+        walked.since.append(since)
+        if step.optional:
+            waiting.append(place)
+            continue
+        is_first = all(before.optional for before in steps[:place])
+        barred = excluded[:0] if is_first else excluded
+        found = _next_required(journeys, step, walked.row[going], since[going], barred, going)
+        _take_optional(journeys, steps, walked, waiting, going, found.before, found.until_us)
+        waiting = []
+        walked.stopped[going] = found.stopped
+        took = found.stopped == THROUGH
+        going, row = going[took], found.row[took]
+        since = since.copy()
+        walked.furthest[going], walked.row[going] = place + 1, row
+        walked.times[place][going] = since[going] = journeys.at_us[row]
+    ends = journeys.after[going]
+    _take_optional(journeys, steps, walked, waiting, going, ends, np.full(len(going), NEVER))
+    return walked
+
+
+def _next_required(
+    journeys: WalkedJourneys,
+    step: WalkedStep,
+    last_row: Ints,
+    since: Ints,
+    excluded: Ints,
+    going: Ints,
+) -> _Next:
+    after, how, end_us = journeys.after[going], journeys.how[going], journeys.end_us[going]
+    until_us = _deadline(since, step.window_us)
+    row, came_us = _next(journeys, step.rows, last_row, after)
+    barred, barred_us = _next(journeys, excluded, last_row, after)
+    is_barred = (barred < row) & (barred_us <= until_us)
+    is_taken = ~is_barred & (row != NEVER) & (came_us <= until_us)
+    is_late = (row != NEVER) | (until_us < end_us)
+    conditions = [is_taken, is_barred, is_late]
+    stopped = np.select(conditions, [THROUGH, EXCLUDED, TOO_LATE], how).astype(np.uint8)
+    before = np.where(is_barred, barred, np.minimum(row, after))
+    return _Next(stopped, row, before, until_us)
+
+
+def _take_optional(
+    journeys: WalkedJourneys,
+    steps: Sequence[WalkedStep],
+    walked: Walked,
+    waiting: Sequence[int],
+    going: Ints,
+    before: Ints,
+    until_us: Ints,
+) -> None:
+    """Note the optional steps that journeys took, one after another."""
+    last_row = walked.row[going]
+    for place in waiting:
+        since = walked.since[place][going]
+        row, at_us = _next(journeys, steps[place].rows, last_row, before)
+        latest = np.minimum(until_us, _deadline(since, steps[place].window_us))
+        took = (row != NEVER) & (at_us <= latest)
+        walked.times[place][going[took]] = at_us[took]
+        last_row = np.where(took, row, last_row)
+
+
+def _next(
+    journeys: WalkedJourneys, rows: Ints, last_row: Ints, before: Ints
+) -> tuple[Ints, Ints]:
+    """Return the first of ``rows`` after the last one, and its time; `NEVER`: there is none."""
+    padded = np.append(rows, NEVER)
+    row = padded[np.searchsorted(rows, last_row, side="right")]
+    row = np.where(row < before, row, NEVER)
+    at_us = np.full(len(row), NEVER)
+    found = row != NEVER
+    at_us[found] = journeys.at_us[row[found]]
+    return row, at_us
+
+
+def _deadline(since: Ints, window_us: int | None) -> Ints:
+    return np.full(len(since), NEVER) if window_us is None else since + window_us

@@ -1,0 +1,87 @@
+"""The journeys of a filter and their steps, as arrays: one journey after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.analytics.journey_data import JourneyData
+from features.analytics.tables import END
+from features.analytics.views.filters import JourneyFilter, filtered
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class JourneyArrays:
+    """Journeys and their steps, in the order of the steps' file.
+
+    Attributes
+    ----------
+    table : pa.Table
+        The columns journey, customer_id, start_us, end_us and how; a row for each journey.
+    first, after : shape (n,)
+        The rows of the first step of each journey, and of the one after its last.
+    node, at_us : shape (n_steps,)
+    type : shape (n_steps,) or None
+        None if it was not asked for.
+    """
+
+    table: pa.Table
+    first: Ints
+    after: Ints
+    node: NDArray[np.uint16]
+    at_us: Ints
+    type: NDArray[np.uint16] | None
+
+    def closed_us(self, as_of_us: int) -> Ints:
+        """Return when each journey was over; of open ones, ``as_of_us``."""
+        return self.table["end_us"].fill_null(as_of_us).to_numpy()  # type: ignore[no-any-return]
+
+    def node_after(self, row: Ints) -> NDArray[np.uint16]:
+        """Return the node after a row of each journey, shape (n,); `END` after the last one."""
+        there = row + 1 < self.after
+        return np.where(there, self.node[np.where(there, row + 1, 0)], END).astype(np.uint16)
+
+
+def journey_arrays(data: JourneyData, wanted: JourneyFilter, with_type: bool) -> JourneyArrays:
+    """Read the journeys of a filter and their steps."""
+    where, parameters = filtered(data, wanted)
+    chosen = data.table(
+        f"SELECT journey, customer_id, start_us, end_us, how FROM journeys WHERE {where}",
+        parameters,
+    )
+    more = ", type" if with_type else ""
+    found = data.columns(
+        f"SELECT journey, seq, node, at_us{more} FROM steps "
+        f"WHERE journey IN (SELECT journey FROM journeys WHERE {where})",
+        parameters,
+    )
+    seq = found["seq"]
+    first = np.flatnonzero(seq == 0)
+    in_order = len(first) == len(chosen) and bool((np.diff(seq.astype(np.int64))[seq[1:] > 0] == 1).all())
+    if not in_order:
+        order = np.lexsort((seq, found["journey"]))
+        found = {name: column[order] for name, column in found.items()}
+        first = np.flatnonzero(found["seq"] == 0)
+    after = np.append(first[1:], len(seq)).astype(np.int64)
+    order = _places(chosen["journey"].to_numpy(), found["journey"][first])
+    return JourneyArrays(
+        chosen.take(pa.array(order)),
+        first,
+        after,
+        found["node"],
+        found["at_us"],
+        found["type"] if with_type else None,
+    )
+
+
+def _places(known: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> Ints:
+    """Return the place of each wanted journey among the known ones."""
+    if np.array_equal(known, wanted):
+        return np.arange(len(known))
+    order = np.argsort(known)
+    return order[np.searchsorted(known[order], wanted)]
