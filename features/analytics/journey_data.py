@@ -126,7 +126,7 @@ class JourneyData:
 
     def table(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Run a query and return its columns as a table of Arrow."""
-        return self._connection.execute(sql, list(parameters)).to_arrow_table()
+        return self._connection.sql(sql, params=list(parameters)).to_arrow_table()
 
     @contextmanager
     def _reading(self, computed: pa.Table | None) -> Iterator[None]:

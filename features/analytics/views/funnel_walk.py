@@ -151,8 +151,9 @@ def _next_required(
     is_barred = (barred < row) & (barred_us <= until_us)
     is_taken = ~is_barred & (row != NEVER) & (came_us <= until_us)
     is_late = (row != NEVER) | (until_us < end_us)
-    conditions = [is_taken, is_barred, is_late]
-    stopped = np.select(conditions, [THROUGH, EXCLUDED, TOO_LATE], how).astype(np.uint8)
+    stopped = how.copy()
+    for is_so, stop in ((is_late, TOO_LATE), (is_barred, EXCLUDED), (is_taken, THROUGH)):
+        stopped[is_so] = stop
     before = np.where(is_barred, barred, np.minimum(row, after))
     return _Next(stopped, row, before, until_us)
 
@@ -177,9 +178,7 @@ def _take_optional(
         last_row = np.where(took, row, last_row)
 
 
-def _next(
-    journeys: WalkedJourneys, rows: Ints, last_row: Ints, before: Ints
-) -> tuple[Ints, Ints]:
+def _next(journeys: WalkedJourneys, rows: Ints, last_row: Ints, before: Ints) -> tuple[Ints, Ints]:
     """Return the first of ``rows`` after the last one, and its time; `NEVER`: there is none."""
     padded = np.append(rows, NEVER)
     row = padded[np.searchsorted(rows, last_row, side="right")]

@@ -128,9 +128,7 @@ def funnel(data: JourneyData, wanted: JourneyFilter, definition: FunnelDefinitio
         )
     first, last = definition.required[0], definition.required[-1]
     whole = _median_and_p90(walked.times[last - 1], walked.times[first - 1])
-    return Funnel(
-        wanted.map, numbers.number(total), *stopped.after(0), tuple(steps), *whole
-    )
+    return Funnel(wanted.map, numbers.number(total), *stopped.after(0), tuple(steps), *whole)
 
 
 def funnel_relation(
@@ -230,9 +228,7 @@ class _Stopped:
             )
             for stop in STOPS
         }
-        found = sorted(
-            (-n, label) for furthest, label, n in self._nexts if furthest == place
-        )
+        found = sorted((-n, label) for furthest, label, n in self._nexts if furthest == place)
         nexts = (
             (label, self._numbers.number(-n, {"furthest": place, "next": label}))
             for n, label in found

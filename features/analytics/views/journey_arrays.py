@@ -60,23 +60,26 @@ def journey_arrays(data: JourneyData, wanted: JourneyFilter, with_type: bool) ->
         f"WHERE journey IN (SELECT journey FROM journeys WHERE {where})",
         parameters,
     )
-    seq = found["seq"]
-    first = np.flatnonzero(seq == 0)
-    in_order = len(first) == len(chosen) and bool((np.diff(seq.astype(np.int64))[seq[1:] > 0] == 1).all())
-    if not in_order:
-        order = np.lexsort((seq, found["journey"]))
+    if not _one_after_another(found["journey"], found["seq"]):
+        order = np.lexsort((found["seq"], found["journey"]))
         found = {name: column[order] for name, column in found.items()}
-        first = np.flatnonzero(found["seq"] == 0)
-    after = np.append(first[1:], len(seq)).astype(np.int64)
-    order = _places(chosen["journey"].to_numpy(), found["journey"][first])
+    first = np.flatnonzero(found["seq"] == 0)
+    after = np.append(first[1:], len(found["seq"])).astype(np.int64)
+    places = _places(chosen["journey"].to_numpy(), found["journey"][first])
     return JourneyArrays(
-        chosen.take(pa.array(order)),
+        chosen.take(pa.array(places)),
         first,
         after,
         found["node"],
         found["at_us"],
         found["type"] if with_type else None,
     )
+
+
+def _one_after_another(journey: NDArray[np.uint64], seq: NDArray[np.uint32]) -> bool:
+    """Tell whether the steps of each journey stand together, in their order."""
+    goes_on = (journey[1:] == journey[:-1]) & (seq[1:] == seq[:-1] + 1)
+    return bool((goes_on | (seq[1:] == 0)).all())
 
 
 def _places(known: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> Ints:
