@@ -196,7 +196,7 @@ def _relation(map_name: str, arrays: JourneyArrays, walked: Walked) -> Relation:
         columns[name] = pa.array(times, mask=times == NEVER)
         reached.append(f"({name} IS NOT NULL)::INTEGER AS reached_{place}")
     sql = f"SELECT *, {', '.join(reached)} FROM computed"
-    coded: dict[str, Coded] = {"how": "how", "next": "node"}
+    coded: dict[str, Coded] = {"journey": "number", "how": "how", "next": "node"}
     return Relation("funnel", sql, (), coded, map_name, computed=pa.table(columns))
 
 

@@ -11,6 +11,7 @@ from features.analytics.journey_data import JourneyData
 from features.analytics.views import drawn, relations
 from features.analytics.views.activations import activations
 from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.funnels import funnel_relation
 from features.analytics.views.lists import ListQuery
 from features.analytics.views.relations import Relation
 from features.errors import InvalidRequest, quoted
@@ -38,6 +39,7 @@ def _plain(maker: Callable[[JourneyData, JourneyFilter], Relation]) -> Maker:
 RELATIONS: dict[str, Maker] = {
     "activations": _plain(activations),
     "customers": _plain(relations.customers),
+    "funnel": funnel_relation,
     "journeys": drawn.journeys,
     "steps": drawn.steps,
     "transitions": drawn.transitions,

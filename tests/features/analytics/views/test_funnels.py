@@ -7,10 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnel_definition import FunnelDefinition
 from features.analytics.views.funnels import Funnel, funnel
+from features.analytics.views.list_rows import list_count, list_rows
+from features.analytics.views.lists import Number
+from tests.features.analytics.views.funnel_by_hand import walked_by_hand
 from tests.features.analytics.views.small_shop import small_shop
 from tests.journey_logs import at_us, journeys_of
 
@@ -179,3 +184,71 @@ def test_where_they_went_instead_sums_to_those_who_stopped() -> None:
     assert [(label, n.n) for label, n in found.steps[0].next_instead] == [("coupon", 2), ("END", 1)]
     assert [(label, n.n) for label, n in found.next_instead] == [("coupon", 1)]
     assert found.steps[1].next_instead == ()
+
+
+def numbers_of(found: Funnel) -> list[Number]:
+    numbers = [found.journeys, *found.stopped.values(), *(one for _, one in found.next_instead)]
+    for step in found.steps:
+        numbers += [step.reached, *step.stopped.values(), *(one for _, one in step.next_instead)]
+    return numbers
+
+
+def check_sums(found: Funnel) -> None:
+    """Check identity A: who reached a step reached the next one or was stopped."""
+    required = [
+        (step.reached.n, step.stopped, step.next_instead)
+        for step in found.steps
+        if not step.optional
+    ]
+    rows = [(found.journeys.n, found.stopped, found.next_instead), *required]
+    for (before, stopped, nexts), (after, _, _) in zip(rows, rows[1:], strict=False):
+        assert before == after + sum(number.n for number in stopped.values())
+        assert before - after == sum(number.n for _, number in nexts)
+
+
+names = st.sampled_from(["page", "cart", "coupon", "paid", "home"])
+windows = st.sampled_from([{}, {"within_days": 1}, {"within_days": 3}, {"within_hours": 0.001}])
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> FunnelDefinition:
+    steps = draw(st.lists(st.tuples(names, windows, st.booleans()), min_size=1, max_size=4))
+    exclude = draw(st.lists(names, max_size=1))
+    try:
+        rules = [(name, window | {"optional": optional}) for name, window, optional in steps]
+        return defined(*rules, exclude=exclude)
+    except ValueError:  # all optional, or an optional step named as the required one after it
+        return defined(*((name, window) for name, window, _ in steps), exclude=exclude)
+
+
+kinds = st.sampled_from(["page", "page", "cart", "coupon", "paid", "done", "gone"])
+# Few times, so that many events share one.
+logs = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c"]), kinds, st.sampled_from([0.0, 0.5, 1.0, 3.0, 40.0])),
+    max_size=20,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs, definitions(), st.sampled_from([3.0, 41.0, 80.0]), st.booleans(), st.integers(0, 20))
+def test_funnels_equal_those_walked_by_hand(
+    log: list[tuple[Any, ...]], definition: FunnelDefinition, as_of: float, named: bool, which: int
+) -> None:
+    name = {"name": "home"} if named else {}
+    events = [(*row, "app", name if row[1] == "page" else {}) for row in log]
+    with journeys_of(small_shop(), events, as_of) as data:
+        found = funnel(data, BUYING, definition)
+        check_sums(found)
+        shown = list_rows(data, found.journeys.rows)
+        columns = [
+            "furthest",
+            "stopped",
+            "next",
+            *(f"step_{n + 1}" for n in range(len(definition.steps))),
+        ]
+        assert {
+            row["journey"]: tuple(row[one] for one in columns) for row in shown
+        } == walked_by_hand(data, definition)
+        numbers = numbers_of(found)
+        for number in numbers[which :: len(numbers) // 2]:
+            assert number.n == list_count(data, number.rows) == len(list_rows(data, number.rows))
