@@ -89,7 +89,7 @@ class Fold:
         self._add(ChannelPreference(self._channels))
         self._sessions = self._add(Sessions(self._width, domain.session_minutes * MINUTE_S))
         self._journeys = {
-            name: self._add(JourneyPart(self._width, name, kind))
+            name: self._add(JourneyPart(self._width, name, kind, domain.stages))
             for name, kind in domain.journey_kinds.items()
         }
         self._add(JourneyTotals(tuple(self._journeys.values())))

@@ -15,10 +15,10 @@ import numpy as np
 
 from features.business.domain import Domain
 from features.business.event_types import EventType
+from features.business.journey_rules.event_names import CHANNEL, TYPE, event_names
 from features.business.journey_rules.kinds import JourneyKind
 from features.conditions.conditions import Conditions
 from features.conditions.expressions import Names
-from features.conditions.terms import Kind
 
 Step = Literal["starts", "moves", "ends"]
 
@@ -76,18 +76,21 @@ class StepRules:
     A condition that names properties is asked only of types that have one of them. An order has no
     status, so ``status != 'late'`` does not end its delivery, although an unknown status is not
     'late'.
-
-    Raises
-    ------
-    InvalidCondition
-        If an ``ends_when`` cannot be read.
     """
 
     def __init__(self, domain: Domain) -> None:
         self._channels = frozenset(domain.channels)
         kinds = domain.journey_kinds.items()
         self._told_apart = frozenset(name for name, kind in kinds if tells_apart(kind))
-        self._plans = {name: _plan(name, event, domain) for name, event in domain.events.items()}
+        conditions = {
+            name: _EndsWhen(event_names(domain.events_of(name), domain.channels), kind.ends_when)
+            for name, kind in domain.journey_kinds.items()
+            if kind.ends_when is not None
+        }
+        self._plans = {
+            name: _plan(name, event, domain, conditions.get(event.journey))
+            for name, event in domain.events.items()
+        }
 
     def most_open(self, kind: str) -> int | None:
         """Return how many journeys of a kind may be open at a time; None: any number.
@@ -132,28 +135,13 @@ def case_text(value: Any) -> str | None:
     return str(value)
 
 
-def condition_names(domain: Domain, event_type: str) -> Names:
-    """Return the names that ``ends_when`` may use at an event of a type.
-
-    They are ``type``, ``channel``, and the properties of all events of the same kind of journey. A
-    property that this type has not is unknown. See `StepRules` for types with none of them.
-    """
-    event = domain.events[event_type]
-    kinds: dict[str, Kind] = {"type": "text", "channel": "text"}
-    alike = [one for one in domain.events.values() if one.journey == event.journey]
-    for one in (*alike, event):  # the type itself comes last: its meaning of a name holds
-        for name, known in one.properties.items():
-            kinds[name] = "number" if known.type == "number" else "text"
-    return Names(kinds)
-
-
 class _EndsWhen:
-    """Evaluates ``ends_when`` for events of one type, and remembers the answers."""
+    """Evaluates the ``ends_when`` of a kind of journey, and remembers the answers."""
 
     def __init__(self, names: Names, text: str) -> None:
         self._conditions = Conditions(names, [text])
         used = self._conditions.names_in(0)
-        self.properties = tuple(name for name in used if name not in ("type", "channel"))
+        self.properties = tuple(name for name in used if name not in (TYPE, CHANNEL))
         self._position, self._width = names.position, len(names.position)
         self._answers: dict[tuple[Any, ...], bool] = {}
 
@@ -167,7 +155,7 @@ class _EndsWhen:
         return found
 
     def _evaluated(self, values: tuple[Any, ...]) -> bool:
-        numbers, texts = np.full(self._width, nan), {"type": values[0], "channel": values[1]}
+        numbers, texts = np.full(self._width, nan), {TYPE: values[0], CHANNEL: values[1]}
         for name, value in zip(self.properties, values[2:], strict=True):
             if name not in self._position:
                 texts[name] = None if value is None else str(value)
@@ -176,13 +164,11 @@ class _EndsWhen:
         return bool(self._conditions.holds(numbers, texts)[0])
 
 
-def _plan(name: str, event: EventType, domain: Domain) -> _Plan:
+def _plan(name: str, event: EventType, domain: Domain, ends_when: _EndsWhen | None) -> _Plan:
     kind = domain.journey_kinds[event.journey]
-    condition = None
-    if kind.ends_when is not None and event.step != "ends":
-        asked = _EndsWhen(condition_names(domain, name), kind.ends_when)
-        if not asked.properties or any(one in event.properties for one in asked.properties):
-            condition = asked
+    used = ends_when.properties if ends_when else ()
+    if event.step == "ends" or (used and not any(one in event.properties for one in used)):
+        ends_when = None
     effect = StepEffect(event.journey, event.step, None, name == domain.leaving_event)
     case = kind.case if kind.case in event.properties else None
-    return _Plan(effect, case, condition, case is None and condition is None)
+    return _Plan(effect, case, ends_when, case is None and ends_when is None)

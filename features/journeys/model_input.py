@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.business.domain import Domain
-from features.business.event_types import Attribute
+from features.business.event_types import STAGES, Attribute
 from features.business.journey_rules.kinds import JourneyKind
 from features.business.journey_rules.node_labels import labels_of
 from features.journeys.descriptions import (
@@ -65,7 +65,7 @@ class ModelInput:
         attributes = [f"{name}={known.type}:{known.values}" for name, known in self._attributes]
         rules = _rules(domain)
         stored = (PACKING, *self.fold.state_fields)
-        self.layout = _fingerprint(*stored, *domain.attributes, *rules)
+        self.layout = _fingerprint(*stored, *domain.attributes, *rules, *_leaving_rule(domain))
         self.fingerprint = _fingerprint(*self.names, *attributes, *rules)
         self._empty = self.fold.empty()
         self._without_events = np.array(self.fold.read(self._empty, 0.0))
@@ -173,8 +173,8 @@ def _are(label: str) -> str:
 def _rules(domain: Domain) -> list[str]:
     """List the rules of the domain that change a state or its features, but no name."""
     rules = [f"session {domain.session_minutes:g}"]
-    if domain.leaving_event:
-        rules.append(f"leaving {domain.leaving_event}")
+    if domain.stages != STAGES:
+        rules.append(f"stages {domain.stages}")
     for name, kind in domain.journey_kinds.items():
         rules.append(f"{name} {kind.problem} {kind.lapse_days}")
         rules += _rules_of_steps(domain, name, kind)
@@ -186,10 +186,19 @@ def _rules(domain: Domain) -> list[str]:
     return rules
 
 
+def _leaving_rule(domain: Domain) -> list[str]:
+    """Return the rule that leaving ends all journeys, which states folded before do not follow.
+
+    It is no part of the fingerprint of rows. It changes rows of people who have left alone, and
+    decisions made before it must be repeated as they were.
+    """
+    return [f"leaving {domain.leaving_event}"] if domain.leaving_event else []
+
+
 def _rules_of_steps(domain: Domain, name: str, kind: JourneyKind) -> list[str]:
     """List the rules by which one kind of journey is cut and judged, beside those of all kinds."""
     rules = [f"{name} case {kind.case}"] if kind.case else []
-    events = {one: event for one, event in domain.events.items() if event.journey == name}
+    events = domain.events_of(name)
     if kind.ends_when:
         used = [
             (one, known.type)

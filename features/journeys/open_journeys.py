@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, nan
 
@@ -13,7 +14,6 @@ from features.journeys.state import DAY_S, SECOND_US, State
 
 OPEN_N, OPENED_AT, STAGE, STAGE_AT, LAST_AT = range(5)
 WIDTH = 5
-STAGE_INDEX = {stage: float(index) for index, stage in enumerate(STAGES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,22 @@ class JourneyPart:
     the customer has left. Of several open journeys, the stage is that of the last event that did
     not end one. If the kind has a case or promises, `JourneyMemory` counts them, and this part is
     told.
+
+    Parameters
+    ----------
+    start : int
+        The first place of the slice in a state.
+    name, kind
+        The kind of journey.
+    stages : sequence of str
+        In the order of the domain file; a state holds the place of a stage.
     """
 
-    def __init__(self, start: int, name: str, kind: JourneyKind) -> None:
+    def __init__(
+        self, start: int, name: str, kind: JourneyKind, stages: Sequence[str] = STAGES
+    ) -> None:
+        self._stages = tuple(stages)
+        self._stage_index = {stage: float(index) for index, stage in enumerate(stages)}
         self._start = start
         self._lapse_s = inf if kind.lapse_days is None else kind.lapse_days * DAY_S
         self._lapse_us = 0 if kind.lapse_days is None else round(self._lapse_s * SECOND_US)
@@ -75,7 +88,7 @@ class JourneyPart:
                 CATEGORY,
                 f"{label} at the stage {AMOUNT}",
                 none,
-                values=STAGES,
+                values=self._stages,
             ),
             f"{name}_stage_days": FeatureDescription(
                 f"{label}, since when at its stage",
@@ -104,7 +117,7 @@ class JourneyPart:
         if open_n == 0.0:  # the empty slice, which `Fold.pack` leaves out
             state[start : start + WIDTH] = self.empty()
             return
-        here = STAGE_INDEX[event.stage]
+        here = self._stage_index[event.stage]
         if step != "ends" and stage != here:  # also when it was nan
             stage, stage_at = here, at_s
         state[start : start + WIDTH] = [open_n, opened_at, stage, stage_at, at_s]
@@ -130,7 +143,7 @@ class JourneyPart:
             self.close_all(state)
             return
         stage, stage_at = state[start + STAGE], state[start + STAGE_AT]
-        here = STAGE_INDEX[event.stage]
+        here = self._stage_index[event.stage]
         if step != "ends" and stage != here:
             stage, stage_at = here, at_s
         state[start : start + WIDTH] = [float(open_n), opened_at, stage, stage_at, at_s]
@@ -176,7 +189,7 @@ class JourneyPart:
         if not self.is_open(state, at_s):
             return None
         open_n, opened_at, stage, stage_at = state[self._start : self._start + 4]
-        name = STAGES[int(stage)]
+        name = self._stages[int(stage)]
         return OpenJourney(self.kind, name, self.problem, int(open_n), opened_at, stage_at)
 
 

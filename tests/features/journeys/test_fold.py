@@ -253,6 +253,41 @@ def test_an_event_that_the_domain_file_no_longer_has_is_passed_over(fold, kind, 
     assert state == pytest.approx(fold.empty(), nan_ok=True)
 
 
+# --- rules of journeys ---
+
+WITH_RULES = SHOP | {
+    "journeys": {"voice": {"ends_when": "score >= 4"}},
+    "events": {"left": {**NOT_SELLING, "journey": "life"}},
+    "churn": {"event": "left", "when": "happens"},
+}
+
+
+@pytest.fixture(scope="module")
+def ruled():
+    """The shop, where good scores end a journey and customers can leave."""
+    return Fold(Domain.model_validate(WITH_RULES))
+
+
+@pytest.mark.parametrize(("score", "is_open"), [(3.0, 1.0), (5.0, 0.0)])
+def test_an_event_of_which_the_condition_is_true_ends_a_journey(ruled, score, is_open):
+    events = [_event("csat", 0, score=1.0), _event("csat", 1, score=score)]
+    assert _read(ruled, events, 2)["journey_voice_open"] == is_open
+
+
+def test_who_leaves_has_no_open_journey_and_may_open_another(ruled):
+    events = [_event("visit"), _event("complaint_opened", 1), _event("left", 2)]
+    left = _read(ruled, events, 2)
+    assert (left["open_journeys"], left["open_problems"], left["events_n"]) == (0.0, 0.0, 3.0)
+    assert ruled.open_journeys(_folded(ruled, events), START_S + 2 * DAY_S) == []
+    back = _read(ruled, [*events, _event("visit", 3)], 4)
+    assert (back["open_journeys"], back["journey_purchase_age_days"]) == (1.0, 1.0)
+
+
+def test_without_such_rules_a_state_has_no_memory(ruled, fold):
+    for one in (ruled, fold):
+        assert not any(name.endswith("_memory") for name in one.state_fields)
+
+
 # --- two things of one name ---
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from features.business.domain import Domain
-from features.errors import InvalidCondition
 from features.journeys import journey_steps
 from features.journeys.journey_steps import StepEffect, StepRules, case_text
 
@@ -95,11 +94,6 @@ def test_more_answers_than_are_remembered_stay_right(monkeypatch: pytest.MonkeyP
 
     ends = [effect is not None and effect.step == "ends" for effect in found]
     assert ends == [hours % 10 >= 5 for hours in range(40)]
-
-
-def test_a_condition_with_an_unknown_name_is_refused() -> None:
-    with pytest.raises(InvalidCondition, match="statuss"):
-        StepRules(desk(ends_when="statuss == 'solved'"))
 
 
 def test_the_case_of_an_event_is_the_value_of_the_property() -> None:

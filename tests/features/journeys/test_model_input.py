@@ -1,12 +1,14 @@
 """The one row of numbers that training and serving both read."""
 
+from datetime import date
 from math import isnan
 
 import numpy as np
 import pytest
 
 from features.business.event_types import Property
-from features.business.journey_rules.kinds import JourneyKind
+from features.business.journey_rules.kinds import Expected, JourneyKind, MapRules
+from features.business.label_definitions import Churn
 from features.journeys.model_input import ModelInput
 
 AT_S = 1_800_000_000.0
@@ -113,6 +115,65 @@ def test_a_rule_that_gives_the_same_names_another_meaning_is_another_layout(
     assert {*other.names} == {*model_input.names}
     assert other.layout != model_input.layout
     assert other.fingerprint != model_input.fingerprint
+
+
+LEFT = Churn(event="visit", when="happens")
+SOON = {"after": "visit", "next": "visit", "within_days": 1}
+
+
+def _promised(promise, **of_version):
+    version = {"version": 1, "promises": {"soon": promise}, **of_version}
+    return JourneyKind.model_validate({"expected": version}).expected
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda domain: _with_journey(domain, ends_when="channel == 'app'"),
+        lambda domain: domain.model_copy(update={"stages": (*domain.stages, "more")}),
+    ],
+    ids=["ends_when", "stages"],
+)
+def test_a_rule_of_cutting_journeys_is_part_of_the_layout(model_input, toy_domain, changed):
+    other = ModelInput(changed(toy_domain))
+    assert other.names == model_input.names
+    assert other.layout != model_input.layout
+    assert other.fingerprint != model_input.fingerprint
+
+
+def test_leaving_is_another_layout_of_states_and_the_same_one_of_rows(model_input, toy_domain):
+    other = ModelInput(toy_domain.model_copy(update={"churn": LEFT}))
+    assert other.layout != model_input.layout
+    assert other.fingerprint == model_input.fingerprint
+
+
+def test_a_case_changes_the_layout_and_adds_no_feature(model_input, toy_domain):
+    properties = {"ticket": Property(type="text", remembered=False)}
+    visits = _with_event(toy_domain, "visit", properties=properties)
+    other = ModelInput(_with_journey(visits, case="ticket"))
+    assert other.names == model_input.names
+    assert other.layout != model_input.layout
+
+
+def test_what_a_promise_says_is_part_of_the_layout_and_its_words_are_not(toy_domain):
+    def layout(expected, **described):
+        return ModelInput(_with_journey(toy_domain, expected=expected, **described)).layout
+
+    first = layout(_promised(SOON))
+    assert first != layout(_promised(SOON | {"within_days": 2}))
+    assert first != layout(_promised(SOON, since="2026-01-01"))
+    assert first != layout(_promised(SOON), map=MapRules(names={"visit": "come by"}))
+    assert first != layout((*_promised(SOON), Expected(version=2, since=date(2026, 1, 1))))
+    assert first == layout(_promised(SOON | {"words": "Soon", "owner": "us"}))
+    assert first == layout(_promised(SOON, way=["visit"]))
+
+
+def test_the_features_of_promises_are_described(toy_domain):
+    promised = ModelInput(_with_journey(toy_domain, expected=_promised(SOON)))
+    assert [name for name in promised.names if name.startswith("promise_")] == [
+        *("promise_soon_open", "promise_soon_hours_left", "promise_soon_broken_n")
+    ]
+    assert [*promised.descriptions] == [*promised.names]
 
 
 def test_which_number_is_money_is_part_of_the_layout(toy_domain):

@@ -175,6 +175,47 @@ def test_a_journey_is_told_in_words():
     )
 
 
+def test_journeys_of_somebody_who_left_are_closed():
+    part = _part()
+    state = _folded(part, (0, "starts"), (1, "starts"))
+    part.close_all(state)
+    assert _same(state, part.empty())
+    assert _read(part, _folded(part, (3, "moves"), state=state), 4)["age_days"] == 1.0
+
+
+@pytest.mark.parametrize(("us", "is_open"), [(0, 1.0), (1, 0.0)])
+def test_a_lapse_is_exact_to_the_microsecond(us, is_open):
+    part = JourneyPart(0, "any", JourneyKind(lapse_days=1))
+    for n in range(50):
+        first_us = 1_780_000_000_000_000 + 1_234_567 * n
+        state, then_s = part.empty(), (first_us + 86_400_000_000 + us) / 1e6
+        known = _event("starts")
+        part.advance(state, first_us / 1e6, known, known.step)
+        assert part.is_open(state, then_s) == bool(is_open)
+        lapsed_us = None if is_open else first_us + 86_400_000_000
+        assert part.lapsed_us(state, then_s) == lapsed_us
+
+
+def test_stages_of_the_domain_file_are_told_by_its_order():
+    part = JourneyPart(0, "any", JourneyKind(), ["new", "use", "old"])
+    state = _folded(part, (0, "starts", "old"))
+    features = []
+    part.read(features, state, AT_S)
+    assert features[2] == 2.0
+    assert part.open_journey(state, AT_S).stage == "old"
+    assert part.descriptions()["journey_any_stage"].values == ("new", "use", "old")
+
+
+def test_what_is_open_may_be_told():
+    part, known = _part(), _event("moves", "use")
+    state = _folded(part, (0, "starts", "interest"))
+    part.tell(state, AT_S + 2 * DAY_S, known, "moves", (3, AT_S - DAY_S))
+    expected = {"open": 3.0, "age_days": 4.0, "stage": 5.0, "stage_days": 1.0}
+    assert _read(part, state, 3) == expected
+    part.tell(state, AT_S + 4 * DAY_S, known, "ends", (0, nan))
+    assert _same(state, part.empty())
+
+
 # --- totals ---
 
 
