@@ -8,8 +8,8 @@ from typing import Any
 
 from features.analytics.histogram import NO_BUCKET, middle_us
 from features.analytics.journey_data import JourneyData
-from features.analytics.views import drawn, relations
 from features.analytics.views.activations import activations
+from features.analytics.views import drawn, relations, ways
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnels import funnel_relation
 from features.analytics.views.lists import ListQuery
@@ -44,6 +44,7 @@ RELATIONS: dict[str, Maker] = {
     "steps": drawn.steps,
     "transitions": drawn.transitions,
     "visited": drawn.visited,
+    "ways": ways.ranked,
 }
 
 
