@@ -24,7 +24,7 @@ class Churn(Frozen):
 
     event: Name
     when: Literal["silent", "happens"] = "silent"
-    back: tuple[Name, ...] = ()  # if empty, the events at the stage "action"
+    back: tuple[Name, ...] = ()  # if empty, events at a stage named "action"
     active_days: Days | None = None
     silent_days: Days | None = None
 

@@ -19,20 +19,17 @@ from numpy.typing import NDArray
 from features.conditions.expressions import Names, Reader
 from features.conditions.terms import Term
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-
 Texts = Mapping[str, str | None]
 
 
-def _divide(left: Floats, right: Floats) -> Floats:
+def _divide(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     unknown = np.full(left.shape, nan)
-    divided: Floats = np.divide(left, right, out=unknown, where=right != 0)
+    divided: NDArray[np.float64] = np.divide(left, right, out=unknown, where=right != 0)
     return divided
 
 
-def _coalesce(value: Floats, default: Floats) -> Floats:
-    known: Floats = np.where(np.isnan(value), default, value)
+def _coalesce(value: NDArray[np.float64], default: NDArray[np.float64]) -> NDArray[np.float64]:
+    known: NDArray[np.float64] = np.where(np.isnan(value), default, value)
     return known
 
 
@@ -102,7 +99,7 @@ class Conditions:
         self._plan = _Plan([terms[text] for text in texts])
         self._positions = np.array([names.position[name] for name in self._plan.numbers], np.intp)
 
-    def holds(self, numbers: Floats, texts: Texts) -> Bools:
+    def holds(self, numbers: NDArray[np.float64], texts: Texts) -> NDArray[np.bool_]:
         """Mask of the conditions that hold, shape (n_conditions,).
 
         Parameters
@@ -112,7 +109,7 @@ class Conditions:
         texts
             Values by name; ``None``, or no entry, is unknown.
         """
-        held: Bools = self._plan.run(numbers[self._positions], texts) == 1
+        held: NDArray[np.bool_] = self._plan.run(numbers[self._positions], texts) == 1
         return held
 
     def names_in(self, index: int) -> tuple[str, ...]:
@@ -153,7 +150,9 @@ class Formula:
         self._position = names.position
         self._plan = _Plan([self.term])
 
-    def values(self, vectors: Mapping[str, Floats], numbers: Floats, texts: Texts) -> Floats:
+    def values(
+        self, vectors: Mapping[str, NDArray[np.float64]], numbers: NDArray[np.float64], texts: Texts
+    ) -> NDArray[np.float64]:
         """The formula's value for each action, shape (n,).
 
         The value is ``nan`` where a name is unknown, a divisor is 0 or a float overflows.
@@ -209,7 +208,7 @@ class _Plan:
             self._steps.append((group[0].op, slice(first, first + len(group)), of))
         self._results = np.array([registers[term] for term in terms], np.intp)
 
-    def run(self, numbers: Floats, texts: Texts) -> Floats:
+    def run(self, numbers: NDArray[np.float64], texts: Texts) -> NDArray[np.float64]:
         """The values of all terms, shape (n_terms, ...), a truth being 0 or 1.
 
         Parameters

@@ -66,6 +66,30 @@ class KindSteps:
             self._places[step] = np.flatnonzero(found)
         return self._places[step]
 
+    def classes(self, steps: Sequence[str]) -> tuple[list[frozenset[str]], NDArray[np.intp]]:
+        """Class the steps by the names that mean them.
+
+        Returns
+        -------
+        classes : list of sets
+            Of each class, those of the names that mean its steps.
+        of_step : shape (n_steps,)
+        """
+        by_node, by_type = (np.zeros(np.iinfo(np.uint16).max + 1, np.int64) for _ in range(2))
+        for number, step in enumerate(steps, start=1):
+            by_node[list(self._nodes.codes_named(self._kind, step))] = number
+            if (code := self._nodes.type_code(step)) != NO_TYPE:
+                by_type[code] = number
+        pairs = by_node[self.node] * (len(steps) + 1) + by_type[self.type]
+        present = np.flatnonzero(np.bincount(pairs))
+        place = np.zeros(present[-1] + 1 if len(present) else 1, np.intp)
+        place[present] = np.arange(len(present))
+        names = [
+            frozenset(steps[number - 1] for number in divmod(int(pair), len(steps) + 1) if number)
+            for pair in present
+        ]
+        return names, place[pairs]
+
     def told_us(self, promise: str) -> NDArray[np.int64] | None:
         """Return the told times of a promise, shape (n_steps,), `NO_TIME` where there is none."""
         return self._told.get(promise)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from features.analytics.journey_data import JourneyData
 from features.analytics.promises.activations import KEPT, OPEN, STATES, Activations, judge
 from features.analytics.promises.read_steps import KindSteps
 from features.analytics.promises.step_arrays import NO_TIME
+from features.analytics.views.computed_tables import computed_once
 from features.analytics.views.filters import JourneyFilter, filtered
 from features.analytics.views.relations import Relation
 from features.business.domain import Domain
@@ -45,7 +45,6 @@ _SCHEMA = pa.schema(
         ("lateness_bucket", pa.uint16()),
     ]
 )
-_made: WeakKeyDictionary[JourneyData, dict[str, pa.Table]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +78,15 @@ def activations(data: JourneyData, wanted: JourneyFilter) -> Relation:
     time until which the other step had to come.
     """
     where, parameters = filtered(data, wanted)
-    named = promises_of(data.domain, wanted.map)
-    names = [one.name for one in named]
-    versions = [one.expected.version for one in named]
+    made = promises_of(data.domain, wanted.map)
+    names = [one.name for one in made]
+    versions = [one.expected.version for one in made]
     late = "(came_us - due_us) / 1e6"
     sql = (
         "SELECT journey, customer_id, coalesce(resolved_us, due_us, activated_us) AS at_us, "
         "list_extract(?::VARCHAR[], promise + 1) AS promise, "
         "list_extract(?::INTEGER[], promise + 1) AS version, "
-        f"{_named('state', STATES)}, {_named('timing', TIMINGS)}, {_named('due_in', DUE_IN)}, "
+        f"{named('state', STATES)}, {named('timing', TIMINGS)}, {named('due_in', DUE_IN)}, "
         "activated_us, due_us, resolved_us, came_us, "
         f"CASE WHEN lateness_bucket < {NO_BUCKET} THEN {late} END AS lateness_s, "
         f"CASE WHEN state = {OPEN} THEN (due_us - {data.as_of_us}) / 3.6e9 END AS hours_left "
@@ -123,29 +122,30 @@ def activation_counts(data: JourneyData, wanted: JourneyFilter) -> list[tuple[in
     return data.rows(sql, parameters, _table(data, wanted.map))
 
 
-def _named(column: str, names: tuple[str, ...]) -> str:
+def named(column: str, names: tuple[str, ...]) -> str:
     """Name the numbers of a column, in SQL."""
     cases = " ".join(f"WHEN {code} THEN '{name}'" for code, name in enumerate(names))
     return f"CASE {column} {cases} END AS {column}"
 
 
 def _table(data: JourneyData, kind: str) -> pa.Table:
-    made = _made.setdefault(data, {})
-    if kind not in made:
-        made[kind] = pa.concat_tables([_SCHEMA.empty_table(), *_judged(data, kind)])
-    return made[kind]
+    return computed_once(data, "activations", kind, _judged)
 
 
-def _judged(data: JourneyData, kind: str) -> Iterator[pa.Table]:
+def _judged(data: JourneyData, kind: str) -> pa.Table:
+    return pa.concat_tables([_SCHEMA.empty_table(), *_by_promise(data, kind)])
+
+
+def _by_promise(data: JourneyData, kind: str) -> Iterator[pa.Table]:
     """Yield the activations of each promise of a kind."""
-    named = promises_of(data.domain, kind)
-    if not named:
+    made = promises_of(data.domain, kind)
+    if not made:
         return
-    told = dict.fromkeys(one.name for one in named if one.promise.within is not None)
+    told = dict.fromkeys(one.name for one in made if one.promise.within is not None)
     steps = KindSteps(data, kind, tuple(told))
     begins = [one.since_us for one in data.domain.journey_kinds[kind].expected]
     version = np.searchsorted(begins, steps.arrays.start_us, side="right") - 1
-    for code, one in enumerate(named):
+    for code, one in enumerate(made):
         promise = one.promise
         found = judge(
             promise,

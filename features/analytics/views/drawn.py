@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from features.analytics.histogram import NO_BUCKET, bucket_sql
 from features.analytics.journey_data import JourneyData
 from features.analytics.tables import END, START
 from features.analytics.views import relations
 from features.analytics.views.filters import JourneyFilter, filtered
+from features.analytics.views.options import read_options
 from features.analytics.views.relations import OTHER_STEPS, Relation
 from features.errors import InvalidRequest, quoted
 
@@ -30,26 +31,6 @@ class DrawnAs(BaseModel):
     at_most: Annotated[int, Field(ge=1)] | None = None  # nodes; the others are "other steps"
     hidden: tuple[str, ...] = ()  # nodes
     at_least: Annotated[int, Field(ge=1)] = 1  # a transition that is rarer is "other ways"
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> DrawnAs:
-        """Read the options of a query.
-
-        Raises
-        ------
-        InvalidRequest
-            If one is unknown, or has a wrong value.
-        """
-        try:
-            return cls.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise InvalidRequest(
-                f"options.{name} is {quoted(first['input'])}: {first['msg']}.",
-                expected="at_most, hidden and at_least of a map",
-                remedy="Send the query of the list as the view returned it.",
-            ) from error
 
     def options(self) -> dict[str, Any]:
         """Return those that are not the default, as JSON."""
@@ -92,13 +73,13 @@ def drawn_codes(data: JourneyData, map_name: str, drawn: DrawnAs) -> tuple[list[
 def journeys(data: JourneyData, wanted: JourneyFilter, options: Mapping[str, Any]) -> Relation:
     """One row for each journey; entry and exit are as they are drawn."""
     plain = relations.journeys(data, wanted)
-    merged = _merged(data, wanted, DrawnAs.of(options), plain.sql, ("entry", "exit"))
+    merged = _merged(data, wanted, read_options(DrawnAs, options), plain.sql, ("entry", "exit"))
     return replace(plain, sql=merged)
 
 
 def steps(data: JourneyData, wanted: JourneyFilter, options: Mapping[str, Any]) -> Relation:
     """One row for each visit of a node that is not hidden."""
-    drawn = DrawnAs.of(options)
+    drawn = read_options(DrawnAs, options)
     plain = relations.steps(data, wanted)
     sql = plain.sql
     if hidden := hidden_codes(data, wanted.map, drawn.hidden):
@@ -124,7 +105,7 @@ def transitions(data: JourneyData, wanted: JourneyFilter, options: Mapping[str, 
 
     ``is_rare`` is 1 where the transition is rarer than ``at_least``.
     """
-    drawn = DrawnAs.of(options)
+    drawn = read_options(DrawnAs, options)
     plain = relations.transitions(data, wanted)
     sql, parameters = plain.sql, plain.parameters
     if hidden := hidden_codes(data, wanted.map, drawn.hidden):

@@ -8,8 +8,9 @@ from typing import Any
 
 from features.analytics.histogram import NO_BUCKET, middle_us
 from features.analytics.journey_data import JourneyData
-from features.analytics.views import drawn, relations
+from features.analytics.views import breakdowns, channels, drawn, loops, relations, ways
 from features.analytics.views.activations import activations
+from features.analytics.views.conformities import conformities
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnels import funnel_relation
 from features.analytics.views.lists import ListQuery
@@ -38,12 +39,20 @@ def _plain(maker: Callable[[JourneyData, JourneyFilter], Relation]) -> Maker:
 
 RELATIONS: dict[str, Maker] = {
     "activations": _plain(activations),
+    "conformities": conformities,
     "customers": _plain(relations.customers),
     "funnel": funnel_relation,
     "journeys": drawn.journeys,
     "steps": drawn.steps,
     "transitions": drawn.transitions,
     "visited": drawn.visited,
+    "ways": ways.ranked,
+    "repeated_steps": _plain(loops.repeated_steps),
+    "ping_pong": _plain(loops.ping_pong),
+    "journeys_by_repeats": _plain(loops.journeys_by_repeats),
+    "switches": _plain(channels.switches),
+    "contacts": _plain(channels.contacts),
+    "breakdown": breakdowns.ranked,
 }
 
 
@@ -100,16 +109,20 @@ def _relation(data: JourneyData, query: ListQuery) -> Relation:
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell times as texts, and buckets of times as seconds."""
+    """Tell times as texts in ISO 8601, and durations in seconds."""
     shown: dict[str, Any] = {}
     for name, value in row.items():
         if name.endswith("_us"):
             shown[name.removesuffix("_us")] = None if value is None else _iso(int(value))
+        elif name == "time_bucket" and "time" in row:
+            continue
         elif name.endswith("_bucket"):
             known = value is not None and int(value) != NO_BUCKET
             shown[f"{name.removesuffix('_bucket')}_s"] = (
                 middle_us(int(value)) / 1e6 if known else None
             )
+        elif name == "time":  # in microseconds; its bucket is not needed
+            shown["time_s"] = value / 1e6
         else:
             shown[name] = value
     return shown

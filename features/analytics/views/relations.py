@@ -216,12 +216,13 @@ def _unknown(field: str, value: Value, known: Sequence[str]) -> InvalidRequest:
 def journeys(data: JourneyData, wanted: JourneyFilter) -> Relation:
     """One row for each journey; at_us is its start.
 
-    ``time_bucket`` is the bucket of the time from its first step to its last one.
+    ``time_bucket`` is the bucket of the time from its first step to its last one, ``start_day`` the
+    day of its start (UTC).
     """
     where, parameters = filtered(data, wanted)
     sql = (
-        f"SELECT *, start_us AS at_us, {bucket_sql('(last_us - start_us)')} AS time_bucket "
-        f"FROM journeys WHERE {where}"
+        f"SELECT *, start_us AS at_us, {bucket_sql('(last_us - start_us)')} AS time_bucket, "
+        f"strftime(make_timestamp(start_us), '%Y-%m-%d') AS start_day FROM journeys WHERE {where}"
     )
     return Relation("journeys", sql, tuple(parameters), JOURNEY_CODES, wanted.map)
 

@@ -98,6 +98,7 @@ def _with_journey(domain, **described):
     "changed",
     [
         lambda domain: domain.model_copy(update={"session_minutes": 60.0}),
+        lambda domain: domain.model_copy(update={"stages": ("use", "action", "advocacy")}),
         lambda domain: _with_event(domain, "visit", step="ends"),
         lambda domain: _with_event(domain, "visit", stage="advocacy"),
         lambda domain: _with_event(
@@ -106,7 +107,7 @@ def _with_journey(domain, **described):
         lambda domain: _with_journey(domain, lapse_days=7),
         lambda domain: _with_journey(domain, problem=True),
     ],
-    ids=["session", "step", "stage", "journey", "lapse", "problem"],
+    ids=["session", "stages", "step", "stage", "journey", "lapse", "problem"],
 )
 def test_a_rule_that_gives_the_same_names_another_meaning_is_another_layout(
     model_input, toy_domain, changed

@@ -122,6 +122,14 @@ def test_a_stage_is_told_by_its_place_in_the_order_of_stages():
         assert part.open_journey(state, AT_S).stage == stage
 
 
+def test_the_stages_may_be_those_of_the_domain_file():
+    part = JourneyPart(0, "complaint", JourneyKind(), ("heard", "solved"))
+    state = _folded(part, (0, "starts", "heard"), (1, "moves", "solved"))
+    assert _read(part, state, 2)["stage"] == 1.0
+    assert part.open_journey(state, AT_S).stage == "solved"
+    assert part.descriptions()["journey_complaint_stage"].values == ("heard", "solved")
+
+
 @pytest.mark.parametrize(("day", "is_open"), [(7, 1.0), (7.001, 0.0)])
 def test_it_lapses_when_nothing_has_happened_for_too_long(day, is_open):
     part = _part(lapse_days=7)

@@ -8,7 +8,7 @@ from features.journeys.fold import Fold
 AT_S = 1_790_000_000.0
 WAYS = {"stage": "use", "touchpoint": "internal", "signal": "direct", "description": "x"}
 ORDER = {"order_id": {"type": "text", "remembered": False}}
-SOON = {"version": 1, "promises": {"soon": {"after": "order", "next": "call", "within_days": 1}}}
+SOON = {"version": 1, "promises": {"soon": {"after": "call", "next": "call", "within_days": 1}}}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,207 @@
+"""Steps that journeys repeat: self-loops, returns, and ping-pong between channels.
+
+A self-loop is a step on the same node as the step before. A return is a step on a node that the
+journey visited before, and left in between. A ping-pong is a step on a channel that the journey
+left one step before (A, B, A); steps without a channel are passed over. The time of each is the
+time since the visit that it repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.analytics.histogram import bucket_sql, median_p90_s
+from features.analytics.journey_data import JourneyData
+from features.analytics.tables import NO_CHANNEL
+from features.analytics.views import relations
+from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.lists import Number, Numbers
+from features.analytics.views.relations import STEP_ORDER, Coded, Relation, Value
+
+MOST_REPEATS = 10  # journeys with as many or more are counted together
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Repeated steps of one node, or of one pair of channels.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The label of the node; or the channel that the journey returned to, and the one between.
+    n : Number
+        The steps.
+    per_journey : float
+        Steps per journey of the filter.
+    total_s : float
+        The time of all of them, in seconds.
+    median_s, p90_s : float or None
+    """
+
+    names: tuple[str, ...]
+    n: Number
+    per_journey: float
+    total_s: float
+    median_s: float | None
+    p90_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JourneysByRepeats:
+    """Journeys with one number of repeated steps; the last one stands for `MOST_REPEATS` or more.
+
+    Attributes
+    ----------
+    repeats : int
+        Self-loops and returns.
+    n : Number
+    """
+
+    repeats: int
+    n: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Loops:
+    """Repeated steps of journeys; the most frequent first.
+
+    Attributes
+    ----------
+    map : str
+    journeys : Number
+    with_repeat : Number
+        Journeys with a self-loop or a return.
+    share : float
+        Of all journeys.
+    by_repeats : tuple of JourneysByRepeats
+        They add up to all journeys.
+    self_loops, returns, ping_pong : tuple of Repeated
+    all_self_loops, all_returns, all_ping_pong : Number
+        Their sums.
+    """
+
+    map: str
+    journeys: Number
+    with_repeat: Number
+    share: float
+    by_repeats: tuple[JourneysByRepeats, ...]
+    self_loops: tuple[Repeated, ...]
+    returns: tuple[Repeated, ...]
+    ping_pong: tuple[Repeated, ...]
+    all_self_loops: Number
+    all_returns: Number
+    all_ping_pong: Number
+
+
+def repeated_steps(data: JourneyData, wanted: JourneyFilter) -> Relation:
+    """One row for each self-loop and each return; ``is_return`` tells them apart."""
+    of = relations.steps(data, wanted)
+    sql = (
+        "SELECT journey, customer_id, at_us, seq, node, channel, "
+        "(before_seq < seq - 1)::TINYINT AS is_return, at_us - before_us AS time, "
+        f"{bucket_sql('(at_us - before_us)')} AS time_bucket FROM (SELECT *, lag(seq) OVER w AS "
+        f"before_seq, lag(at_us) OVER w AS before_us FROM ({of.sql}) WINDOW w AS "
+        "(PARTITION BY journey, node ORDER BY seq)) WHERE before_seq IS NOT NULL"
+    )
+    coded: dict[str, Coded] = {"journey": "number", "node": "node", "channel": "channel"}
+    return Relation("repeated_steps", sql, of.parameters, coded, wanted.map, order=STEP_ORDER)
+
+
+def ping_pong(data: JourneyData, wanted: JourneyFilter) -> Relation:
+    """One row for each step back on the channel of the step before the last one."""
+    of = relations.steps(data, wanted)
+    sql = (
+        "SELECT journey, customer_id, at_us, seq, channel, between_channel, "
+        f"at_us - before_us AS time, {bucket_sql('(at_us - before_us)')} AS time_bucket FROM "
+        "(SELECT *, lag(channel) OVER w AS between_channel, lag(channel, 2) OVER w AS "
+        f"before_channel, lag(at_us, 2) OVER w AS before_us FROM ({of.sql}) "
+        f"WHERE channel <> {NO_CHANNEL} WINDOW w AS (PARTITION BY journey ORDER BY seq)) "
+        "WHERE before_channel = channel AND between_channel <> channel"
+    )
+    coded: dict[str, Coded] = {
+        "journey": "number",
+        "channel": "channel",
+        "between_channel": "channel",
+    }
+    return Relation("ping_pong", sql, of.parameters, coded, wanted.map, order=STEP_ORDER)
+
+
+def journeys_by_repeats(data: JourneyData, wanted: JourneyFilter) -> Relation:
+    """One row for each journey, with the number of its repeated steps."""
+    whole, of = relations.journeys(data, wanted), relations.steps(data, wanted)
+    sql = (
+        f"SELECT *, least(repeats, {MOST_REPEATS})::INT AS repeats_shown, "
+        "(repeats > 0)::TINYINT AS has_repeat FROM (SELECT j.*, (j.steps - r.nodes)::INT AS "
+        f"repeats FROM ({whole.sql}) j JOIN (SELECT journey, count(DISTINCT node) AS nodes FROM "
+        f"({of.sql}) GROUP BY journey) r USING (journey))"
+    )
+    parameters = (*whole.parameters, *of.parameters)
+    return Relation("journeys_by_repeats", sql, parameters, whole.coded, wanted.map)
+
+
+def loops(data: JourneyData, wanted: JourneyFilter) -> Loops:
+    """Count the repeated steps of journeys, and their time.
+
+    Raises
+    ------
+    InvalidRequest
+        If the filter names something that the domain file does not have.
+    """
+    by_journey = journeys_by_repeats(data, wanted)
+    counted: dict[int, int] = dict(by_journey.counts(data, ["repeats_shown"]))
+    n = sum(counted.values())
+    own = Numbers(by_journey, wanted).number
+    steps, channels = repeated_steps(data, wanted), ping_pong(data, wanted)
+    stayed = _repeated(data, steps, wanted, ("node",), n, {"is_return": 0})
+    returned = _repeated(data, steps, wanted, ("node",), n, {"is_return": 1})
+    switched = _repeated(data, channels, wanted, ("channel", "between_channel"), n, {})
+    step_number, channel_number = Numbers(steps, wanted).number, Numbers(channels, wanted).number
+    with_repeat = n - counted.get(0, 0)
+    return Loops(
+        map=wanted.map,
+        journeys=Numbers(relations.journeys(data, wanted), wanted).number(n),
+        with_repeat=own(with_repeat, {"has_repeat": 1}),
+        share=with_repeat / n if n else 0.0,
+        by_repeats=tuple(
+            JourneysByRepeats(repeats, own(number, {"repeats_shown": repeats}))
+            for repeats, number in sorted(counted.items())
+        ),
+        self_loops=stayed,
+        returns=returned,
+        ping_pong=switched,
+        all_self_loops=step_number(sum(one.n.n for one in stayed), {"is_return": 0}),
+        all_returns=step_number(sum(one.n.n for one in returned), {"is_return": 1}),
+        all_ping_pong=channel_number(sum(one.n.n for one in switched)),
+    )
+
+
+def _repeated(
+    data: JourneyData,
+    relation: Relation,
+    wanted: JourneyFilter,
+    by: tuple[str, ...],
+    n_journeys: int,
+    where: Mapping[str, Value],
+) -> tuple[Repeated, ...]:
+    """Count the rows of a relation by some columns, and their time; the most frequent first."""
+    keys = (*by, *where)
+    found = relation.counted(data, [*keys, "time_bucket"], "count(*) AS n, sum(time) AS time")
+    chosen = np.ones(len(found["n"]), bool)
+    for column, value in where.items():
+        chosen &= found[column] == value
+    rows: dict[tuple[Any, ...], list[int]] = {}
+    for place in np.flatnonzero(chosen).tolist():
+        rows.setdefault(tuple(found[name][place] for name in by), []).append(place)
+    number = Numbers(relation, wanted).number
+    listed = []
+    for values, places in rows.items():
+        names = [relation.told(data, name, value) for name, value in zip(by, values, strict=True)]
+        n, time_us = int(found["n"][places].sum()), float(found["time"][places].sum())
+        made = number(n, {**dict(zip(by, names, strict=True)), **where})
+        times = median_p90_s(found["time_bucket"][places], found["n"][places])
+        listed.append(Repeated(tuple(names), made, n / n_journeys, time_us / 1e6, *times))
+    return tuple(sorted(listed, key=lambda one: (-one.n.n, one.names)))
