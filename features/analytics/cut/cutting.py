@@ -8,120 +8,145 @@ the open journeys; the rest is here:
 - After ``lapse_days`` without an event of the kind, all open journeys of the kind have lapsed.
 - The leaving event of the business ends all open journeys.
 
-The lifecycle of a customer is a map of its own (`lifecycle_cutting`).
+The lifecycle of a customer is a map of its own (`lifecycles`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
 
-from features.analytics.cut.cut_journey import CutJourney, PastEvent, Step
-from features.analytics.cut.lifecycle_cutting import LifecycleCutter
+from features.analytics.cut.event_effects import EventEffect, EventRules
+from features.analytics.cut.journey_log import (
+    ENDED,
+    GONE,
+    LAPSED,
+    NEVER,
+    JourneyLog,
+    StepLabels,
+)
+from features.analytics.cut.lifecycles import LifecycleRules, Lifecycles
 from features.analytics.nodes import MapNodes
-from features.analytics.tables import EVENT
 from features.business.domain import Domain
 from features.business.journey_rules.promises import DAY_US
-from features.journeys.journey_steps import StepRules
+
+# The customer or the id of the event, type, channel, time (microseconds since 1970), and
+# properties (JSON), as `stored_events` reads them.
+PastEvent = tuple[str, str, str, int, str]
+Shown = tuple[int, str]  # time and channel of a decision that was shown
 
 
 class Cutter:
-    """Cuts the events of customers of one business."""
+    """Cuts the events of customers of one business, and writes them into a log.
+
+    Attributes
+    ----------
+    labels : StepLabels
+        Those of the steps in all logs.
+    """
 
     def __init__(self, domain: Domain, nodes: MapNodes) -> None:
-        self._rules = StepRules(domain)
-        self._nodes = nodes
-        self._codes = {name: index for index, name in enumerate(nodes.maps)}
-        self._lapse_us = {
-            name: None if kind.lapse_days is None else round(kind.lapse_days * DAY_US)
-            for name, kind in domain.journey_kinds.items()
-        }
-        self._lifecycle = LifecycleCutter(domain, nodes)
+        self.labels = StepLabels()
+        self._events = EventRules(domain, nodes, self.labels)
+        self._lifecycle = LifecycleRules(domain, nodes, self.labels)
+        self._lapse_us = [
+            NEVER if kind.lapse_days is None else round(kind.lapse_days * DAY_US)
+            for kind in domain.journey_kinds.values()
+        ]
 
     def cut(
         self,
-        events: Sequence[PastEvent],
-        shown: Sequence[tuple[int, str]],
+        log: JourneyLog,
+        customer_id: str,
+        events: Iterable[PastEvent],
+        shown: Sequence[Shown],
         as_of_us: int,
-    ) -> list[CutJourney]:
+    ) -> None:
         """Cut the past of one customer.
 
         Parameters
         ----------
         events
-            In the order of folding, none after ``as_of_us``.
+            In the order of folding; those after ``as_of_us`` are left out.
         shown
-            Time and channel of each decision that was shown, in the order of time.
-
-        Returns
-        -------
-        list of CutJourney
-            In the order of their first events.
+            In the order of time; as for the events.
         """
-        kinds = {name: _Kind(lapse_us) for name, lapse_us in self._lapse_us.items()}
-        for event in events:
-            effect = self._rules.effect(event.type, event.channel, event.properties)
-            if effect is None:
+        log.begin_customer(customer_id)
+        kinds = [_Kind(log, number, lapse_us) for number, lapse_us in enumerate(self._lapse_us)]
+        life, readers = Lifecycles(self._lifecycle, log), self._events
+        waiting = [one for one in reversed(shown) if one[0] <= as_of_us and self._lifecycle.shown]
+        shown_us = waiting[-1][0] if waiting else NEVER
+        for _, type_name, channel, at_us, properties in events:
+            reader = readers[type_name, channel]
+            if reader is None or at_us > as_of_us:
                 continue
-            kind = kinds[effect.kind]
-            kind.lapse(event.at_us)
-            node = self._nodes.event_code(effect.kind, event.type, event.channel, event.properties)
-            step = Step(event.at_us, node, event.channel, EVENT, event.type, event.properties)
-            order = (event.at_us, event.event_id, self._codes[effect.kind])
-            kind.take(step, effect.step, effect.case, lambda: CutJourney(effect.kind, order))  # noqa: B023
+            while shown_us < at_us:
+                life.take_shown(*waiting.pop())
+                shown_us = waiting[-1][0] if waiting else NEVER
+            effect = reader.effect or reader.read(properties)
+            kinds[effect.kind].take(effect, at_us)
+            if life.next_us < at_us:
+                life.pass_until(at_us - 1)
+            life.take_event(at_us, effect.life_label, effect.keeps)
+            log.events += 1
             if effect.leaves:
-                for other in kinds.values():
-                    other.close_all("left", event.at_us)
-        found = [one for kind in kinds.values() for one in kind.finish(as_of_us)]
-        found += self._lifecycle.cut(events, shown, as_of_us)
-        return sorted(found, key=attrgetter("order"))
+                life.leave(at_us)
+                for kind in kinds:
+                    kind.close_all(GONE, at_us)
+        while waiting:
+            life.take_shown(*waiting.pop())
+        for kind in kinds:
+            kind.finish(as_of_us)
+        life.finish(as_of_us)
 
 
 class _Kind:
-    """The journeys of one kind of one customer."""
+    """The journeys of one kind of one customer while they are cut."""
 
-    def __init__(self, lapse_us: int | None) -> None:
-        self._lapse_us = lapse_us
+    __slots__ = ("_lapse_us", "_last_us", "_log", "_map", "_of_case", "_open")
+
+    def __init__(self, log: JourneyLog, of_map: int, lapse_us: int) -> None:
+        self._log, self._map, self._lapse_us = log, of_map, lapse_us
         self._last_us = 0
-        self._open: list[CutJourney] = []  # the newest last
-        self._all: list[CutJourney] = []
+        self._open: list[int] = []  # the newest last
+        self._of_case: dict[str, int] = {}
+
+    def take(self, effect: EventEffect, at_us: int) -> None:
+        """Give an event to its journey, and end that journey if the event does."""
+        self.lapse(at_us)
+        self._last_us = at_us
+        _, step, case, _, label, _, _, told = effect
+        if case is not None:
+            journey = self._of_case.get(case, -1)
+        else:
+            journey = self._open[-1] if self._open and step != "starts" else -1
+        if journey < 0:
+            journey = self._log.open(self._map, case)
+            self._open.append(journey)
+            if case is not None:
+                self._of_case[case] = journey
+        if told is not None:
+            self._log.told.append((len(self._log.journey), told))
+        self._log.add_step(journey, at_us, label)
+        if step == "ends":
+            self._log.close(journey, ENDED, at_us)
+            self._open.remove(journey)
+            if self._of_case:
+                self._of_case.pop(self._log.case[journey] or "", None)
 
     def lapse(self, now_us: int) -> None:
         """Close the open journeys if the kind had no event for too long."""
-        if self._open and self._lapse_us is not None and now_us - self._last_us > self._lapse_us:
-            self.close_all("lapsed", self._last_us + self._lapse_us)
+        if self._open and now_us - self._last_us > self._lapse_us:
+            self.close_all(LAPSED, self._last_us + self._lapse_us)
 
-    def close_all(self, how: str, at_us: int) -> None:
+    def close_all(self, how: int, at_us: int) -> None:
         """Close all open journeys."""
         for journey in self._open:
-            journey.close(how, at_us)
-        self._open = []
+            self._log.close(journey, how, at_us)
+        self._open.clear()
+        self._of_case.clear()
 
-    def take(
-        self, step: Step, effect: str, case: str | None, new: Callable[[], CutJourney]
-    ) -> None:
-        """Give a step to its journey, and end that journey if the step does."""
-        self._last_us = step.at_us
-        journey = self._open_one(case)
-        if journey is None or (effect == "starts" and case is None):
-            journey = new()
-            journey.case = case
-            self._all.append(journey)
-            self._open.append(journey)
-        journey.steps.append(step)
-        if effect == "ends":
-            journey.close("ended", step.at_us)
-            self._open.remove(journey)
-
-    def _open_one(self, case: str | None) -> CutJourney | None:
-        if case is None:
-            return self._open[-1] if self._open else None
-        return next((one for one in self._open if one.case == case), None)
-
-    def finish(self, as_of_us: int) -> list[CutJourney]:
-        """Return all journeys as of a moment."""
+    def finish(self, as_of_us: int) -> None:
+        """Note the state as of a moment."""
         self.lapse(as_of_us)
         for journey in self._open:
-            if self._lapse_us is not None:
-                journey.due_us = self._last_us + self._lapse_us
-        return self._all
+            self._log.due_us[journey] = min(self._last_us + self._lapse_us, NEVER)
