@@ -7,16 +7,20 @@ A log is a list of (customer, type, time in days, channel, properties), as in
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from features.analytics.cut.cut_journey import PastEvent
-from features.analytics.cut.cutting import Cutter
-from features.analytics.cut.journey_columns import JourneyColumns, nothing_known
+import pyarrow as pa
+
+from features.analytics.cut.customer_cutter import CustomerCutter, Past
+from features.analytics.cut.customer_facts import CustomerFacts
+from features.analytics.cut.cutting import PastEvent
 from features.analytics.journey_data import JourneyData
-from features.analytics.nodes import MapNodes
 from features.business.domain import Domain
+from features.business.journey_rules.goals import OTHERS
 from features.business.journey_rules.promises import DAY_US
+from features.customers.attribute_history import EVER, AttributeVersion
 
 BEGIN_US = 1_700_000_000_000_000  # the time of day 0
 
@@ -29,16 +33,13 @@ def at_us(days: float) -> int:
 def pasts_of(domain: Domain, log: Iterable[Sequence[Any]]) -> dict[str, list[PastEvent]]:
     """Return the events of each customer, in the order of folding."""
     found: dict[str, list[PastEvent]] = {}
-    for place, row in enumerate(log):
-        customer_id, kind, days, *rest = row
+    for customer_id, kind, days, *rest in log:
         channel = rest[0] if rest and rest[0] else domain.channels[0]
-        properties = rest[1] if len(rest) > 1 else {}
-        event = PastEvent(f"e{place:06}", kind, channel, at_us(days), properties)
+        properties = json.dumps(rest[1] if len(rest) > 1 else {})
+        event = (customer_id, kind, channel, at_us(days), properties)
         found.setdefault(customer_id, []).append(event)
-    order = {
-        name: sorted(own, key=lambda one: (one.at_us, one.event_id)) for name, own in found.items()
-    }
-    return dict(sorted(order.items()))
+    # At one time, in the order of the log.
+    return {name: sorted(own, key=lambda one: one[3]) for name, own in sorted(found.items())}
 
 
 def journeys_of(
@@ -60,14 +61,20 @@ def journeys_of(
     attributes, personas
         By customer; they hold from ever.
     """
-    nodes = MapNodes(domain)
-    cutter, columns = Cutter(domain, nodes), JourneyColumns(domain, nodes)
-    pasts, decided = pasts_of(domain, log), shown or {}
-    for customer_id in sorted({*pasts, *decided}):
-        events = [one for one in pasts.get(customer_id, []) if one.at_us <= at_us(as_of_days)]
-        decisions = sorted((at_us(days), where) for days, where in decided.get(customer_id, ()))
-        known = (attributes or {}).get(customer_id, {})
-        persona = (personas or {}).get(customer_id, nothing_known(0)[1])
-        cut = cutter.cut(events, decisions, at_us(as_of_days))
-        columns.add(customer_id, None, cut, lambda _, it=(known, persona): it)  # type: ignore[misc]
-    return JourneyData.of_tables(domain, *columns.tables(), at_us(as_of_days), version=1)
+    events = [one for own in pasts_of(domain, log).values() for one in own]
+    decided = {
+        customer_id: sorted((at_us(days), where) for days, where in own)
+        for customer_id, own in (shown or {}).items()
+    }
+    facts = {
+        customer_id: CustomerFacts(None, [AttributeVersion(EVER, dict(known))])
+        for customer_id, known in (attributes or {}).items()
+    }
+    past, until_us = Past(events, decided, facts), at_us(as_of_days)
+    journeys, steps = CustomerCutter(domain).tables(past, until_us)
+    if personas is not None:
+        names = [personas.get(one, OTHERS) for one in journeys["customer_id"].to_pylist()]
+        place = journeys.schema.get_field_index("persona")
+        column = pa.array(names, pa.string()).dictionary_encode()
+        journeys = journeys.set_column(place, journeys.schema.field(place), column)
+    return JourneyData.of_tables(domain, journeys, steps, until_us, version=1)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
-from pydantic_core import from_json
 
-from features.analytics.cut.cut_journey import PastEvent
-from features.analytics.cut.cutting import Cutter
-from features.analytics.cut.journey_columns import JourneyColumns
-from features.analytics.journey_files import FilePair, pair_at, write_table
-from features.analytics.nodes import MapNodes
+from features.analytics.cut.customer_cutter import CustomerCutter, Past
+from features.analytics.cut.stored_pasts import all_pasts, past_of
+from features.analytics.journey_files import FilePair, PairWriter, pair_at
 from features.business.domain import Domain
 from features.identity.relocation import relocate_all
+from features.identity.tombstones import forgotten
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
-from features.states.stored_events import events_of
 from features.store.locks import partial_path
+from features.store.table_files import rewrite
 
-CUSTOMERS_AT_ONCE = 1_000
+STEPS_OF_A_FILE = 2_000_000  # more or less: an erasure rewrites files of some 10 MB
+_EVENTS_N = sa.select(sa.func.count()).select_from(tables.events)
 
 
 class BuiltFiles(NamedTuple):
@@ -50,35 +49,54 @@ def build_journeys(
         Events and shown decisions after it are left out.
     """
     relocate_all(ledger)  # events are cut under the customer with whom they are stored
+    as_of_us = tables.micros(as_of)
+    total = ledger.read(lambda c: int(c.execute(_EVENTS_N).scalar_one()))
+    pasts = _reported(all_pasts(ledger, as_of_us), total, progress)
+    return write_pasts(ledger, domain, pasts, folder, as_of_us)
+
+
+def write_pasts(
+    ledger: Ledger, domain: Domain, pasts: Iterable[Past], folder: Path, as_of_us: int
+) -> BuiltFiles:
+    """Cut parts of the past and write their journeys into a folder; see `build_journeys`."""
     part = partial_path(folder)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    as_of_us, column = tables.micros(as_of), tables.events.c.customer_id
-    query = sa.select(column).distinct().order_by(column)
-    names = ledger.read(lambda c: list(c.execute(query).scalars()))
-    pairs: list[FilePair] = []
-    journeys_n = steps_n = 0
-    for begin in range(0, max(len(names), 1), CUSTOMERS_AT_ONCE):
-        some = names[begin : begin + CUSTOMERS_AT_ONCE]
-        journeys, steps = ledger.read(lambda c, some=some: cut_customers(c, domain, some, as_of_us))  # type: ignore[misc]
-        pair = pair_at(part, f"{len(pairs):05}")
-        write_table(journeys, pair.journeys)
-        write_table(steps, pair.steps)
-        pairs.append(pair_at(folder, f"{len(pairs):05}"))
+    cutter = CustomerCutter(domain)
+    names: list[str] = []
+    customers_n = journeys_n = steps_n = 0
+    writer: PairWriter | None = None
+    for past in pasts:
+        journeys, steps = cutter.tables(past, as_of_us)
+        if writer is None:
+            names.append(f"{len(names):05}")
+            writer = PairWriter(pair_at(part, names[-1]), journeys.schema, steps.schema)
+        writer.write(journeys, steps)
+        customers_n += len(past.customers)
         journeys_n, steps_n = journeys_n + len(journeys), steps_n + len(steps)
-        progress("cut journeys", begin + len(some), len(names))
+        if writer.steps_n >= STEPS_OF_A_FILE:
+            _close(writer, ledger)
+            writer = None
+    if writer is not None:
+        _close(writer, ledger)
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
-    return BuiltFiles(tuple(pairs), len(names), journeys_n, steps_n)
+    pairs = tuple(pair_at(folder, name) for name in names)
+    return BuiltFiles(pairs, customers_n, journeys_n, steps_n)
 
 
 def cut_customers(
-    connection: sa.Connection, domain: Domain, customer_ids: Collection[str], as_of_us: int
+    connection: sa.Connection,
+    domain: Domain | CustomerCutter,
+    customer_ids: Collection[str],
+    as_of_us: int,
 ) -> tuple[pa.Table, pa.Table]:
     """Cut the journeys of some customers, as `build_journeys` does.
 
     Parameters
     ----------
+    domain
+        Or a cutter of it: to make one takes some milliseconds.
     customer_ids
         Those who are no customers (any more) have no journeys.
 
@@ -87,13 +105,21 @@ def cut_customers(
     journeys, steps
         See `tables`.
     """
-    nodes = MapNodes(domain)
-    cutter, columns = Cutter(domain, nodes), JourneyColumns(domain, nodes)
-    for customer_id in sorted(customer_ids):
-        events = [
-            PastEvent(row[0], row[1], row[2], row[3], from_json(row[4]))
-            for row in events_of(connection, customer_id)
-            if row[3] <= as_of_us
-        ]
-        columns.add(customer_id, None, cutter.cut(events, (), as_of_us))
-    return columns.tables()
+    cutter = domain if isinstance(domain, CustomerCutter) else CustomerCutter(domain)
+    return cutter.tables(past_of(connection, customer_ids, as_of_us), as_of_us)
+
+
+def _close(writer: PairWriter, ledger: Ledger) -> None:
+    """Finish a pair, without customers who were forgotten while their events were read."""
+    writer.close()
+    if gone := ledger.read(lambda c: forgotten(c, writer.customers)):
+        for file in writer.pair:
+            rewrite(file, {"customer_id": gone})
+
+
+def _reported(pasts: Iterable[Past], total: int, progress: Progress) -> Iterator[Past]:
+    done = 0
+    for past in pasts:
+        yield past
+        done += len(past.events)
+        progress("cut journeys", done, total)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,6 +71,46 @@ def write_delta(
     return pair
 
 
+class PairWriter:
+    """Writes a pair in several parts, so that memory stays bounded.
+
+    Attributes
+    ----------
+    pair : FilePair
+    customers : set of str
+        Those who were written.
+    steps_n : int
+        The number of steps that were written.
+    """
+
+    def __init__(self, pair: FilePair, journeys: pa.Schema, steps: pa.Schema) -> None:
+        self.pair = pair
+        self.customers: set[str] = set()
+        self.steps_n = 0
+        self._writers = [
+            pq.ParquetWriter(file, schema, **_options(schema))
+            for file, schema in zip(pair, (journeys, steps), strict=True)
+        ]
+
+    def write(self, journeys: pa.Table, steps: pa.Table) -> None:
+        """Write all journeys of further customers."""
+        for writer, table in zip(self._writers, (journeys, steps), strict=True):
+            writer.write_table(table, row_group_size=ROWS_OF_A_GROUP)
+        for chunk in journeys["customer_id"].chunks:
+            self.customers.update(chunk.dictionary.to_pylist())
+        self.steps_n += len(steps)
+
+    def close(self) -> None:
+        """Finish both files."""
+        for writer in self._writers:
+            writer.close()
+
+
 def write_table(table: pa.Table, file: Path) -> None:
     """Write a table as all files of journeys are written."""
-    pq.write_table(table, file, row_group_size=ROWS_OF_A_GROUP, compression="zstd")
+    options = _options(table.schema)
+    pq.write_table(table, file, row_group_size=ROWS_OF_A_GROUP, **options)
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    return {"compression": "zstd"}

@@ -99,6 +99,10 @@ class StepRules:
         """
         return MAX_OPEN if kind in self._told_apart else None
 
+    def asks_properties(self, event_type: str) -> bool:
+        """Return whether the effect of events of a type may depend on their properties."""
+        return not self._plans[event_type].is_plain
+
     def effect(
         self, event_type: str, channel: str, properties: Mapping[str, Any]
     ) -> StepEffect | None:

@@ -48,20 +48,23 @@ class Cutter:
         self.labels = StepLabels()
         self._events = EventRules(domain, nodes, self.labels)
         self._lifecycle = LifecycleRules(domain, nodes, self.labels)
-        self._lapse_us = [
-            NEVER if kind.lapse_days is None else round(kind.lapse_days * DAY_US)
-            for kind in domain.journey_kinds.values()
+        self._kinds = [
+            (
+                nodes.map_code(name),
+                NEVER if kind.lapse_days is None else round(kind.lapse_days * DAY_US),
+                self._events.steps.most_open(name),
+            )
+            for name, kind in domain.journey_kinds.items()
         ]
 
     def cut(
         self,
         log: JourneyLog,
-        customer_id: str,
         events: Iterable[PastEvent],
         shown: Sequence[Shown],
         as_of_us: int,
     ) -> None:
-        """Cut the past of one customer.
+        """Cut the past of one customer, with whom the log was told to begin.
 
         Parameters
         ----------
@@ -70,8 +73,7 @@ class Cutter:
         shown
             In the order of time; as for the events.
         """
-        log.begin_customer(customer_id)
-        kinds = [_Kind(log, number, lapse_us) for number, lapse_us in enumerate(self._lapse_us)]
+        kinds = [_Kind(log, *rules) for rules in self._kinds]
         life, readers = Lifecycles(self._lifecycle, log), self._events
         waiting = [one for one in reversed(shown) if one[0] <= as_of_us and self._lifecycle.shown]
         shown_us = waiting[-1][0] if waiting else NEVER
@@ -102,10 +104,11 @@ class Cutter:
 class _Kind:
     """The journeys of one kind of one customer while they are cut."""
 
-    __slots__ = ("_lapse_us", "_last_us", "_log", "_map", "_of_case", "_open")
+    __slots__ = ("_lapse_us", "_last_us", "_log", "_map", "_most_open", "_of_case", "_open")
 
-    def __init__(self, log: JourneyLog, of_map: int, lapse_us: int) -> None:
-        self._log, self._map, self._lapse_us = log, of_map, lapse_us
+    def __init__(self, log: JourneyLog, of_map: int, lapse_us: int, most_open: int | None) -> None:
+        self._log, self._map = log, of_map
+        self._lapse_us, self._most_open = lapse_us, most_open
         self._last_us = 0
         self._open: list[int] = []  # the newest last
         self._of_case: dict[str, int] = {}
@@ -120,7 +123,9 @@ class _Kind:
         else:
             journey = self._open[-1] if self._open and step != "starts" else -1
         if journey < 0:
-            journey = self._log.open(self._map, case)
+            if len(self._open) == self._most_open:  # the fold keeps no more apart
+                self._close(self._open[0], LAPSED, at_us)
+            journey = self._log.open(self._map, at_us, case)
             self._open.append(journey)
             if case is not None:
                 self._of_case[case] = journey
@@ -128,10 +133,14 @@ class _Kind:
             self._log.told.append((len(self._log.journey), told))
         self._log.add_step(journey, at_us, label)
         if step == "ends":
-            self._log.close(journey, ENDED, at_us)
-            self._open.remove(journey)
-            if self._of_case:
-                self._of_case.pop(self._log.case[journey] or "", None)
+            self._close(journey, ENDED, at_us)
+
+    def _close(self, journey: int, how: int, at_us: int) -> None:
+        self._log.close(journey, how, at_us)
+        self._open.remove(journey)
+        case = self._log.case[journey]
+        if case is not None:
+            self._of_case.pop(case, None)
 
     def lapse(self, now_us: int) -> None:
         """Close the open journeys if the kind had no event for too long."""

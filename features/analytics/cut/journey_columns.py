@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from array import array
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from features.analytics.cut.cut_journey import CutJourney, Step
+from features.analytics.cut.customer_facts import Profiles
+from features.analytics.cut.journey_log import NEVER, JourneyLog, StepLabels
+from features.analytics.cut.preferred_channels import preferred_channels
 from features.analytics.histogram import NO_BUCKET, buckets
 from features.analytics.nodes import MapNodes
 from features.analytics.tables import (
-    ATTRIBUTE,
     DUE,
     END,
     EVENT,
-    HOWS,
-    NO_CHANNEL,
-    NO_TYPE,
     journeys_schema,
     steps_schema,
     told_promises,
 )
 from features.business.domain import Domain
-from features.business.journey_rules.goals import OTHERS
 
 JOURNEY_BITS = 20  # of the number of a journey: its place among those of the customer
-# Attributes and persona of a customer at a time, microseconds since 1970.
-AsOf = Callable[[int], tuple[Mapping[str, str], str]]
+NO_VERSION = -1
+Numbers = NDArray[np.int64]
 
 
 def customer_number(customer_id: str) -> int:
     """Return the upper 44 bits of the numbers of a customer's journeys."""
     digest = hashlib.blake2b(customer_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> JOURNEY_BITS
-
-
-def nothing_known(at_us: int) -> tuple[Mapping[str, str], str]:
-    """Return no attributes, and the persona of others, for every time."""
-    return {}, OTHERS
 
 
 def told_us(value: Any) -> int | None:
@@ -60,126 +52,155 @@ def told_us(value: Any) -> int | None:
 
 
 class JourneyColumns:
-    """Collects the journeys of customers, and makes the two tables of them."""
+    """Makes the two tables of a log.
 
-    def __init__(self, domain: Domain, nodes: MapNodes) -> None:
-        self._domain, self._nodes = domain, nodes
-        self._channels = {name: index for index, name in enumerate(nodes.channels)}
-        self._types = {name: index for index, name in enumerate(nodes.types)}
-        self._maps = {name: index for index, name in enumerate(nodes.maps)}
-        self._told = told_promises(domain)
-        self.journeys_schema, self.steps_schema = journeys_schema(domain), steps_schema(domain)
-        self._journeys: dict[str, list[Any]] = {name: [] for name in self.journeys_schema.names}
-        self._steps: dict[str, list[Any]] = {name: [] for name in self.steps_schema.names}
+    Parameters
+    ----------
+    labels, profiles
+        Those that the log was made with.
+    """
 
-    def add(
-        self,
-        customer_id: str,
-        account: str | None,
-        journeys: Sequence[CutJourney],
-        as_of: AsOf = nothing_known,
+    def __init__(
+        self, domain: Domain, nodes: MapNodes, labels: StepLabels, profiles: Profiles
     ) -> None:
-        """Add the journeys of one customer, in their order.
+        self._labels, self._profiles = labels, profiles
+        self._attributes = tuple(domain.attributes)
+        self._channels_n = len(nodes.channels)
+        self._told = told_promises(domain)
+        self._expected = {
+            nodes.map_code(name): kind.expected
+            for name, kind in domain.journey_kinds.items()
+            if kind.expected
+        }
+        self._schemas = journeys_schema(domain), steps_schema(domain)
 
-        Parameters
-        ----------
-        as_of
-            Tells the attributes and the persona of the customer at the start of each journey.
-        """
-        number = customer_number(customer_id) << JOURNEY_BITS
-        preferred = _Preferred(journeys, self._channels)
-        for place, journey in enumerate(journeys):
-            attributes, persona = as_of(journey.start_us)
-            steps, kind = journey.steps, self._domain.journey_kinds.get(journey.map)
-            expected = kind.expected_at(journey.start_us) if kind else None
-            row = {
-                "journey": number | place,
-                "customer_id": customer_id,
-                "account": account,
-                "map": self._maps[journey.map],
-                "case": journey.case,
-                "start_us": journey.start_us,
-                "end_us": journey.end_us,
-                "last_us": steps[-1].at_us,
-                "how": HOWS.index(journey.how),
-                "entry": steps[0].node,
-                "exit": steps[-1].node,
-                "steps": len(steps),
-                "events": sum(step.what == EVENT for step in steps),
-                "path": journey.path,
-                "entry_channel": self._channel(steps[0]),
-                "preferred_channel": preferred.at(journey.start_us),
-                "persona": persona,
-                "version": expected.version if expected else None,
-                "due_us": journey.due_us,
-            }
-            row |= {f"{ATTRIBUTE}{name}": attributes.get(name) for name in self._domain.attributes}
-            for name, value in row.items():
-                self._journeys[name].append(value)
-            self._add_steps(number | place, customer_id, journey)
+    def tables(self, log: JourneyLog) -> tuple[pa.Table, pa.Table]:
+        """Return journeys and steps, sorted by customer, journey and place."""
+        journey = _numbers(log.journey)
+        order = np.argsort(journey, kind="stable")
+        label = _numbers(log.label)
+        steps = {name: values[label[order]] for name, values in self._labels.columns().items()}
+        steps["journey"], steps["at_us"] = journey[order], _numbers(log.at_us)[order]
+        first = np.flatnonzero(np.diff(steps["journey"], prepend=-1))
+        customer = _numbers(log.customer)
+        number = _customer_numbers(log)[customer] + np.arange(len(customer), dtype=np.uint64)
+        version = self._versions(_numbers(log.map), steps["at_us"][first])
+        columns = self._journey_columns(log, steps, first)
+        columns |= {"journey": number, "version": _or_null(version, version == NO_VERSION)}
+        preferred = preferred_channels(log, self._labels, steps["at_us"][first], self._channels_n)
+        columns["preferred_channel"] = preferred
+        names = pa.array(log.customers, pa.string())
+        columns["customer_id"] = _dictionary(customer, names)
+        of_steps = _step_columns(steps, first)
+        of_steps["customer_id"] = _dictionary(customer[steps["journey"]], names)
+        of_steps["journey"] = number[steps["journey"]]
+        of_steps |= self._due_columns(log, version, order)
+        return _table(columns, self._schemas[0]), _table(of_steps, self._schemas[1])
 
-    def _add_steps(self, number: int, customer_id: str, journey: CutJourney) -> None:
-        columns, last = self._steps, len(journey.steps) - 1
-        kind = self._domain.journey_kinds.get(journey.map)
-        expected = kind.expected_at(journey.start_us) if kind else None
-        for seq, step in enumerate(journey.steps):
-            columns["journey"].append(number)
-            columns["customer_id"].append(customer_id)
-            columns["map"].append(self._maps[journey.map])
-            columns["seq"].append(seq)
-            columns["node"].append(step.node)
-            columns["next_node"].append(END if seq == last else journey.steps[seq + 1].node)
-            columns["at_us"].append(step.at_us)
-            gap = None if seq == last else journey.steps[seq + 1].at_us - step.at_us
-            columns["gap_bucket"].append(gap)
-            columns["channel"].append(self._channel(step))
-            columns["what"].append(step.what)
-            columns["type"].append(NO_TYPE if step.type is None else self._types[step.type])
-            for name in self._told:
-                promise = expected.promises.get(name) if expected else None
-                within = promise.within if promise else None
-                value = (step.properties or {}).get(within.property) if within else None
-                columns[f"{DUE}{name}"].append(told_us(value))
+    def _journey_columns(
+        self, log: JourneyLog, steps: dict[str, Numbers], first: Numbers
+    ) -> dict[str, Any]:
+        last = np.append(first[1:], len(steps["journey"]))[: len(first)] - 1
+        is_event = (steps["what"] == EVENT).astype(np.int64)
+        end, due = _numbers(log.end_us), _numbers(log.due_us)
+        accounts = pa.array(log.accounts, pa.string()).dictionary_encode()
+        columns = {
+            "account": accounts.take(pa.array(_numbers(log.customer))),
+            "map": _numbers(log.map),
+            "case": pa.array(log.case, pa.string()),
+            "start_us": steps["at_us"][first],
+            "end_us": _or_null(end, end >= NEVER),
+            "last_us": steps["at_us"][last],
+            "how": _numbers(log.how),
+            "entry": steps["node"][first],
+            "exit": steps["node"][last],
+            "steps": last - first + 1,
+            "events": np.add.reduceat(is_event, first) if len(first) else is_event,
+            "path": _paths(steps["node"], first),
+            "entry_channel": steps["channel"][first],
+            "due_us": _or_null(due, due >= NEVER),
+        }
+        profile = pa.array(_numbers(log.profile))
+        for name, values in self._profiles.columns().items():
+            columns[name] = pa.array(values, pa.string()).dictionary_encode().take(profile)
+        return columns
 
-    def _channel(self, step: Step) -> int:
-        return NO_CHANNEL if step.channel is None else self._channels[step.channel]
+    def _versions(self, maps: Numbers, start_us: Numbers) -> Numbers:
+        """Return the version of what is expected of each journey."""
+        found = np.full(len(maps), NO_VERSION, np.int64)
+        for code, expected in self._expected.items():
+            since = np.array([one.since_us for one in expected], np.int64)
+            numbers = np.array([NO_VERSION, *(one.version for one in expected)], np.int64)
+            mine = maps == code
+            found[mine] = numbers[np.searchsorted(since, start_us[mine], side="right")]
+        return found
 
-    def tables(self) -> tuple[pa.Table, pa.Table]:
-        """Return journeys and steps, and begin anew."""
-        gaps = self._steps["gap_bucket"]
-        known = np.array([gap is not None for gap in gaps], bool)
-        found = np.full(len(gaps), NO_BUCKET, np.uint16)
-        found[known] = buckets(np.array([gap for gap in gaps if gap is not None], np.int64))
-        steps = {**self._steps, "gap_bucket": found}
-        made = (
-            pa.table(self._journeys, schema=self.journeys_schema),
-            pa.table(steps, schema=self.steps_schema),
-        )
-        self._journeys = {name: [] for name in self._journeys}
-        self._steps = {name: [] for name in self._steps}
-        return made
+    def _due_columns(
+        self, log: JourneyLog, version: Numbers, order: Numbers
+    ) -> dict[str, pa.Array]:
+        """Return the times that properties told, by promise, in the order of the columns."""
+        due = {name: np.full(len(order), NEVER, np.int64) for name in self._told}
+        for step, properties in log.told:
+            journey = log.journey[step]
+            expected = self._expected[log.map[journey]]
+            mine = next((one for one in expected if one.version == version[journey]), None)
+            for name, promise in (mine.promises if mine else {}).items():
+                if promise.within is not None:
+                    told = told_us(properties.get(promise.within.property))
+                    due[name][step] = NEVER if told is None else told
+        found = {name: values[order] for name, values in due.items()}
+        return {f"{DUE}{name}": _or_null(values, values >= NEVER) for name, values in found.items()}
 
 
-class _Preferred:
-    """The channel of most of a customer's events before a time."""
+def _step_columns(steps: dict[str, Numbers], first: Numbers) -> dict[str, Any]:
+    count = len(steps["journey"])
+    seq = np.arange(count) - np.repeat(first, np.diff(first, append=count))
+    is_last = np.ones(count, bool)
+    is_last[:-1] = seq[1:] == 0
+    next_node, gap = np.full(count, END, np.int64), np.zeros(count, np.int64)
+    next_node[:-1], gap[:-1] = steps["node"][1:], np.diff(steps["at_us"])
+    next_node[is_last], gap[is_last] = END, 0
+    bucket = buckets(gap)
+    bucket[is_last] = NO_BUCKET
+    return {**steps, "seq": seq, "next_node": next_node, "gap_bucket": bucket}
 
-    def __init__(self, journeys: Sequence[CutJourney], channels: Mapping[str, int]) -> None:
-        events = sorted(
-            (step.at_us, channels[step.channel])
-            for journey in journeys
-            if journey.map == "lifecycle"
-            for step in journey.steps
-            if step.what == EVENT and step.channel is not None
-        )
-        self._events, self._taken = events, 0
-        self._counts: Counter[int] = Counter()
 
-    def at(self, at_us: int) -> int:
-        """Return the channel before a time; the times of the calls rise."""
-        while self._taken < len(self._events) and self._events[self._taken][0] < at_us:
-            self._counts[self._events[self._taken][1]] += 1
-            self._taken += 1
-        most = self._counts.most_common(2)
-        if not most or (len(most) == 2 and most[0][1] == most[1][1]):
-            return NO_CHANNEL
-        return most[0][0]
+def _paths(nodes: Numbers, first: Numbers) -> NDArray[np.uint64]:
+    """Hash the nodes of each journey in their order."""
+    text, hashed = nodes.astype(">u2").tobytes(), hashlib.blake2b
+    ends = (2 * first).tolist()[1:] + [len(text)]
+    digests = [
+        hashed(text[begin:end], digest_size=8).digest()
+        for begin, end in zip((2 * first).tolist(), ends, strict=False)
+    ]
+    return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
+
+
+def _customer_numbers(log: JourneyLog) -> NDArray[np.uint64]:
+    """Return what is added to the place of a journey in the log, to make its number."""
+    upper = np.array([customer_number(one) for one in log.customers], np.uint64)
+    before = _numbers(log.first_journey).astype(np.uint64)
+    found: NDArray[np.uint64] = (upper << np.uint64(JOURNEY_BITS)) - before
+    return found
+
+
+def _numbers(values: array[int]) -> Numbers:
+    found: Numbers = np.frombuffer(values, np.dtype(values.typecode)).astype(np.int64)
+    return found
+
+
+def _or_null(values: Numbers, is_null: NDArray[np.bool_]) -> pa.Array:
+    return pa.array(values, mask=is_null)
+
+
+def _dictionary(places: Numbers, names: pa.Array) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int32)), names)
+
+
+def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    return pa.table([_column(columns[one.name], one.type) for one in schema], schema=schema)
+
+
+def _column(values: Any, of_type: pa.DataType) -> pa.Array:
+    made = values if isinstance(values, pa.Array) else pa.array(values)
+    return made if made.type == of_type else made.cast(of_type)

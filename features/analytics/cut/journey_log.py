@@ -49,12 +49,12 @@ class JourneyLog:
 
     Attributes
     ----------
-    customers : list of str
-    first_journey, first_event : array
-        Of each customer: the number of journeys and of events before.
-    customer, map, case, how, end_us, due_us, events_before
+    customers, accounts, first_journey, first_event
+        Of each customer; ``first_`` count the journeys and the events of the customers before.
+    customer, map, case, how, start_us, end_us, due_us, events_before, profile
         Of each journey, in the order in which they begin. Times are `NEVER` where there is none.
-        ``events_before`` counts the events of all customers before its first step.
+        ``events_before`` counts the events of all customers before its first step; ``profile`` is
+        a number of `Profiles`.
     journey, at_us, label
         Of each step, in the order of time; of a customer's steps at one time, that of the kind
         comes before that of the lifecycle.
@@ -66,26 +66,30 @@ class JourneyLog:
 
     def __init__(self) -> None:
         self.customers: list[str] = []
+        self.accounts: list[str | None] = []
         self.first_journey, self.first_event = array("q"), array("q")
         self.customer, self.map, self.how = array("i"), array("B"), array("B")
-        self.end_us, self.due_us, self.events_before = array("q"), array("q"), array("q")
+        self.start_us, self.end_us, self.due_us = array("q"), array("q"), array("q")
+        self.events_before, self.profile = array("q"), array("q")
         self.case: list[str | None] = []
         self.journey, self.at_us, self.label = array("i"), array("q"), array("i")
         self.told: list[tuple[int, dict[str, object]]] = []
         self.events = 0
 
-    def begin_customer(self, customer_id: str) -> None:
+    def begin_customer(self, customer_id: str, account: str | None = None) -> None:
         """Let all journeys that follow be those of a customer."""
         self.customers.append(customer_id)
+        self.accounts.append(account)
         self.first_journey.append(len(self.map))
         self.first_event.append(self.events)
 
-    def open(self, of_map: int, case: str | None = None) -> int:
+    def open(self, of_map: int, at_us: int, case: str | None = None) -> int:
         """Begin a journey and return its number."""
         self.customer.append(len(self.customers) - 1)
         self.map.append(of_map)
         self.case.append(case)
         self.how.append(OPEN)
+        self.start_us.append(at_us)
         self.end_us.append(NEVER)
         self.due_us.append(NEVER)
         self.events_before.append(self.events)
@@ -100,5 +104,3 @@ class JourneyLog:
         self.journey.append(journey)
         self.at_us.append(at_us)
         self.label.append(label)
-
-

@@ -115,7 +115,7 @@ class Lifecycles:
             self._log.due_us[self._journey] = self.next_us
 
     def _begin(self, at_us: int) -> None:
-        self._journey = self._log.open(self._rules.map)
+        self._journey = self._log.open(self._rules.map, at_us)
         self._silent_us = at_us + self._rules.silent_us
         self._left_us = at_us + self._rules.left_us
         self.next_us = min(self._silent_us, self._left_us)
