@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from features.intervals import normal_quantile
 
 CENSORED, CONVERTED, STOPPED = range(3)
+LARGEST_LOG = 700.0  # of which there is an exponential
 Floats = NDArray[np.float64]
 
 
@@ -55,7 +56,8 @@ class CumulativeIncidence:
         some = (share > 0) & (share < 1)
         middle = np.log(-np.log(share[some]))
         spread = np.sqrt(variance[some]) / (share[some] * -np.log(share[some])) * normal_quantile()
-        low[some], high[some] = np.exp(-np.exp(middle + spread)), np.exp(-np.exp(middle - spread))
+        low[some] = np.exp(-np.exp(np.minimum(middle + spread, LARGEST_LOG)))
+        high[some] = np.exp(-np.exp(middle - spread))
         return share, low, high, stopped
 
 
@@ -112,4 +114,4 @@ def _variance(
     total = share**2 * np.cumsum(first) - 2 * share * np.cumsum(first * share)
     total += np.cumsum(first * share**2) + np.cumsum(second)
     total -= 2 * (share * np.cumsum(third) - np.cumsum(third * share))
-    return np.maximum(total, 0)
+    return np.asarray(np.maximum(total, 0), np.float64)

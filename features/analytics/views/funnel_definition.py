@@ -19,33 +19,42 @@ from features.errors import InvalidRequest, quoted
 MOST_STEPS = 20
 
 
-class FunnelStepRule(BaseModel):
-    """One step of a funnel: a node of the map, a type of event, or a stage.
-
-    Its window runs from the last required step before it, or from the start of the journey. A
-    journey goes on without an ``optional`` step.
-    """
+class StepOrStage(BaseModel):
+    """A step of journeys: a node of the map, a type of event, or a stage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: StepName | None = None
     stage: StepName | None = None
-    within_hours: Hours | None = None
-    within_days: Days | None = None
-    optional: bool = False
 
     @model_validator(mode="after")
-    def _one_name_and_one_window(self) -> Self:
+    def _one_name(self) -> Self:
         if (self.step is None) == (self.stage is None):
-            raise ValueError("steps: a 'step' or a 'stage', not both")
-        if self.within_hours is not None and self.within_days is not None:
-            raise ValueError("steps: 'within_hours' or 'within_days', not both")
+            raise ValueError("a 'step' or a 'stage', not both")
         return self
 
     @property
     def name(self) -> str:
         """Its step, or its stage."""
         return self.step or self.stage or ""
+
+
+class FunnelStepRule(StepOrStage):
+    """One step of a funnel.
+
+    Its window runs from the last required step before it, or from the start of the journey. A
+    journey goes on without an ``optional`` step.
+    """
+
+    within_hours: Hours | None = None
+    within_days: Days | None = None
+    optional: bool = False
+
+    @model_validator(mode="after")
+    def _one_window(self) -> Self:
+        if self.within_hours is not None and self.within_days is not None:
+            raise ValueError("steps: 'within_hours' or 'within_days', not both")
+        return self
 
     @property
     def window_us(self) -> int | None:
@@ -111,7 +120,7 @@ class Matches:
         return np.flatnonzero(found)
 
 
-def matches(data: JourneyData, map_name: str, field: str, rule: FunnelStepRule) -> Matches:
+def matches(data: JourneyData, map_name: str, field: str, rule: StepOrStage) -> Matches:
     """Find the steps that a rule names on a map.
 
     Raises

@@ -146,8 +146,8 @@ def _next_required(
 ) -> _Next:
     after, how, end_us = journeys.after[going], journeys.how[going], journeys.end_us[going]
     until_us = _deadline(since, step.window_us)
-    row, came_us = _next(journeys, step.rows, last_row, after)
-    barred, barred_us = _next(journeys, excluded, last_row, after)
+    row, came_us = first_after(journeys.at_us, step.rows, last_row, after)
+    barred, barred_us = first_after(journeys.at_us, excluded, last_row, after)
     is_barred = (barred < row) & (barred_us <= until_us)
     is_taken = ~is_barred & (row != NEVER) & (came_us <= until_us)
     is_late = (row != NEVER) | (until_us < end_us)
@@ -171,22 +171,34 @@ def _take_optional(
     last_row = walked.row[going]
     for place in waiting:
         since = walked.since[place][going]
-        row, at_us = _next(journeys, steps[place].rows, last_row, before)
+        row, at_us = first_after(journeys.at_us, steps[place].rows, last_row, before)
         latest = np.minimum(until_us, _deadline(since, steps[place].window_us))
         took = (row != NEVER) & (at_us <= latest)
         walked.times[place][going[took]] = at_us[took]
         last_row = np.where(took, row, last_row)
 
 
-def _next(journeys: WalkedJourneys, rows: Ints, last_row: Ints, before: Ints) -> tuple[Ints, Ints]:
-    """Return the first of ``rows`` after the last one, and its time; `NEVER`: there is none."""
+def first_after(at_us: Ints, rows: Ints, last_row: Ints, before: Ints) -> tuple[Ints, Ints]:
+    """Return for each journey the first of some rows after another row, and its time.
+
+    Both are `NEVER` where there is none.
+
+    Parameters
+    ----------
+    at_us : shape (n_steps,)
+        The time of each step.
+    rows : shape (n_matches,)
+        Rising.
+    last_row, before : shape (n,)
+        The row is looked for between the two.
+    """
     padded = np.append(rows, NEVER)
     row = padded[np.searchsorted(rows, last_row, side="right")]
     row = np.where(row < before, row, NEVER)
-    at_us = np.full(len(row), NEVER)
+    found_us = np.full(len(row), NEVER)
     found = row != NEVER
-    at_us[found] = journeys.at_us[row[found]]
-    return row, at_us
+    found_us[found] = at_us[row[found]]
+    return row, found_us
 
 
 def _deadline(since: Ints, window_us: int | None) -> Ints:

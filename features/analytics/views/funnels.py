@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.analytics.histogram import buckets, percentile_us
+from features.analytics.histogram import buckets, median_p90_s
 from features.analytics.journey_data import JourneyData
 from features.analytics.views.filters import JourneyFilter, filtered
 from features.analytics.views.funnel_definition import (
@@ -241,5 +241,4 @@ def _median_and_p90(
 ) -> tuple[float | None, float | None]:
     took = times != NEVER
     found, counts = np.unique(buckets(times[took] - since[took]), return_counts=True)
-    median, p90 = (percentile_us(found, counts, share) for share in (0.5, 0.9))
-    return None if median is None else median / 1e6, None if p90 is None else p90 / 1e6
+    return median_p90_s(found, counts)

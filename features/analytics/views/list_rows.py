@@ -11,6 +11,7 @@ from features.analytics.journey_data import JourneyData
 from features.analytics.views import breakdowns, channels, drawn, loops, relations, ways
 from features.analytics.views.activations import activations
 from features.analytics.views.conformities import conformities
+from features.analytics.views.conversion_times import conversion_relation
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnels import funnel_relation
 from features.analytics.views.lists import ListQuery
@@ -40,6 +41,7 @@ def _plain(maker: Callable[[JourneyData, JourneyFilter], Relation]) -> Maker:
 RELATIONS: dict[str, Maker] = {
     "activations": _plain(activations),
     "conformities": conformities,
+    "conversion": conversion_relation,
     "customers": _plain(relations.customers),
     "funnel": funnel_relation,
     "journeys": drawn.journeys,
