@@ -1,0 +1,1 @@
+"""Keeps the files and the counts of journeys equal to what a rebuild would find."""

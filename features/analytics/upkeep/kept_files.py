@@ -1,0 +1,122 @@
+"""Reads some customers of the files of journeys, merges deltas into the base, and tidies up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.analytics.journey_data import JourneyData
+from features.analytics.journey_files import FilePair, pair_at, write_delta, write_table
+from features.analytics.upkeep.kept_state import KeptState
+from features.business.domain import Domain
+
+Rows = tuple[pa.Table, pa.Table]  # journeys and steps
+PARTIAL = ".part"
+
+
+def rows_of(data: JourneyData, customer_ids: Collection[str]) -> Rows:
+    """Read the journeys and the steps of some customers."""
+    named = list(customer_ids)
+    some = "customer_id IN (SELECT unnest(?))"
+    journeys, steps = (
+        data.table(f"SELECT * FROM {name} WHERE {some}", [named]) for name in ("journeys", "steps")
+    )
+    return journeys, steps
+
+
+def due_customers(data: JourneyData, until_us: int, most: int) -> tuple[list[str], int]:
+    """Find the customers one of whose journeys changes until a moment, without an event.
+
+    A silence counts from its moment on, a lapse after it; both are found at their moment.
+
+    Returns
+    -------
+    customer_ids, until_us
+        If there are more than ``most``, those of the first times, and the last of these times, but
+        a later moment than that of the data.
+    """
+    due = "SELECT customer_id, min(due_us) AS at_us FROM journeys WHERE due_us <= ? GROUP BY 1"
+    found = data.rows(f"{due} ORDER BY at_us LIMIT ?", [until_us, most + 1])
+    if len(found) <= most:
+        return [name for name, _ in found], until_us
+    last_us = max(int(found[most - 1][1]), min(data.as_of_us + 1, until_us))
+    return [name for name, _ in data.rows(due, [last_us])], last_us
+
+
+def merged_deltas(state: KeptState, domain: Domain, folder: Path, name: str) -> FilePair:
+    """Write all deltas into one."""
+    pairs = [pair_at(folder, one) for one in state.deltas]
+    customers = sorted({one for pair in pairs for one in _named_by(pair)})
+    with state.opened(domain, folder) as data:
+        journeys, steps = rows_of(data, customers)
+    return write_pair(folder, name, customers, (journeys, steps))
+
+
+def merged_base(state: KeptState, domain: Domain, folder: Path, prefix: str) -> list[str]:
+    """Write base and deltas as a new base; return the names of its pairs.
+
+    Each pair keeps its customers. Those who are in deltas alone get a pair of their own.
+    """
+    with state.opened(domain, folder) as data:
+        changed = {one for name in state.deltas for one in _named_by(pair_at(folder, name))}
+        names, rest = list[str](), set(changed)
+        for number, name in enumerate(state.base):
+            old = pair_at(folder, name)
+            query = f"SELECT DISTINCT customer_id FROM read_parquet('{old.journeys}')"
+            mine = [one for (one,) in data.rows(query)]
+            rest -= {*mine}
+            if mine:
+                names.append(f"{prefix}-{number:05}")
+                _write(pair_at(folder, names[-1]), _sorted_rows(data, mine))
+        if rest or not names:
+            names.append(f"{prefix}-{len(state.base):05}")
+            _write(pair_at(folder, names[-1]), _sorted_rows(data, sorted(rest)))
+    return names
+
+
+def write_pair(folder: Path, name: str, customer_ids: Collection[str], rows: Rows) -> FilePair:
+    """Write a delta whose name may have a folder in it."""
+    file = pair_at(folder, name).journeys
+    return write_delta(file.parent, Path(name).name, customer_ids, *rows)
+
+
+def remove_others(folder: Path, names: Sequence[str]) -> None:
+    """Remove all files of journeys but some pairs, and folders that are empty then."""
+    pairs = [pair_at(folder, name) for name in names]
+    kept = {file for one in pairs for file in (*one, one.customers)}
+    for file in sorted(folder.glob("build-*/*")):
+        if file not in kept:
+            file.unlink(missing_ok=True)
+    for place in sorted(folder.glob("build-*")):
+        if not any(place.iterdir()):
+            place.rmdir()
+
+
+def build_folder(build: int) -> str:
+    """Name the folder of a build's files; they are told by it from those of a folder of caches."""
+    return f"build-{build:06}"
+
+
+def _named_by(pair: FilePair) -> list[str]:
+    found: list[str] = pq.read_table(pair.customers)["customer_id"].to_pylist()
+    return found
+
+
+def _sorted_rows(data: JourneyData, customer_ids: Collection[str]) -> Rows:
+    journeys, steps = rows_of(data, customer_ids)
+    return (
+        journeys.sort_by([("customer_id", "ascending"), ("journey", "ascending")]),
+        steps.sort_by(
+            [("customer_id", "ascending"), ("journey", "ascending"), ("seq", "ascending")]
+        ),
+    )
+
+
+def _write(pair: FilePair, rows: Rows) -> None:
+    for table, file in zip(rows, (pair.journeys, pair.steps), strict=True):
+        part = file.with_suffix(PARTIAL)
+        write_table(table, part)
+        part.replace(file)

@@ -1,0 +1,149 @@
+"""The files of journeys that count at present, noted in the ledger with the counts of them.
+
+The note is replaced in the transaction that changes the counts. So a reader finds files, counts and
+the moment up to which both are right, all of one state, however a writer has ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from features.analytics.journey_data import JourneyData
+from features.analytics.journey_files import FilePair, pair_at
+from features.analytics.nodes import MapNodes
+from features.business.domain import Domain
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.store.locks import file_lock
+
+STATE, RECOUNTED = "journeys kept", "journeys recounted"  # keys of `meta`
+FOLDER = "journeys"  # of a home
+# Words of a domain file that say nothing about how journeys are cut.
+_SAID_ONLY = {"description", "words", "owner"}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptState:
+    """The state of the files and of the counts.
+
+    Attributes
+    ----------
+    rules : str
+        Fingerprint of the domain by which the journeys were cut.
+    build : int
+        Number of the counts in `tables.journey_cube`.
+    base, deltas : tuple of str
+        Names of pairs of files in the folder; see `journey_files`.
+    former : tuple of str
+        Names of the pairs that counted before; a reader may still have them open.
+    as_of_us : int
+        The moment up to which all is counted, microseconds since 1970.
+    version : int
+        Rises with each change of a count.
+    serial : int
+        Decisions up to this one are taken.
+    after : str
+        Marks are taken in the order of their keys; the next ones come after this key.
+    customers, changed : int
+        Customers in the base, and those in deltas; the same one may be in several deltas.
+    """
+
+    rules: str
+    build: int
+    base: tuple[str, ...]
+    deltas: tuple[str, ...]
+    former: tuple[str, ...]
+    as_of_us: int
+    version: int
+    serial: int
+    after: str
+    customers: int
+    changed: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All pairs that count."""
+        return (*self.base, *self.deltas)
+
+    def pairs(self, folder: Path) -> list[FilePair]:
+        """The files of all pairs that count, base first."""
+        return [pair_at(folder, name) for name in self.names]
+
+    def are_there(self, folder: Path) -> bool:
+        """Return whether all files are in the folder."""
+        return all(one.journeys.exists() and one.steps.exists() for one in self.pairs(folder))
+
+    def opened(self, domain: Domain, folder: Path) -> JourneyData:
+        """Open the files for queries."""
+        base = [pair_at(folder, name) for name in self.base]
+        deltas = [pair_at(folder, name) for name in self.deltas]
+        return JourneyData.of_files(domain, base, deltas, self.as_of_us, self.version)
+
+
+def read_state(connection: sa.Connection) -> KeptState | None:
+    """Read the state; None if journeys were never built."""
+    stored = tables.get_meta(connection, STATE)
+    if stored is None:
+        return None
+    content = json.loads(stored)
+    lists = {name: tuple(content[name]) for name in ("base", "deltas", "former")}
+    return KeptState(**{**content, **lists})
+
+
+def write_state(connection: sa.Connection, before: KeptState | None, after: KeptState) -> bool:
+    """Replace the state; False if it is not ``before`` any more, as another process was quicker."""
+    if read_state(connection) != before:
+        return False
+    tables.set_meta(connection, STATE, json.dumps(asdict(after)))
+    return True
+
+
+def open_journeys(ledger: Ledger, domain: Domain, folder: Path) -> JourneyData | None:
+    """Open the journeys as they are kept at present.
+
+    Files that were replaced stay for one more change of the state, so a reader may take his time.
+
+    Returns
+    -------
+    JourneyData or None
+        None if journeys were not built yet, or were built for another domain file.
+    """
+    state = ledger.read(read_state)
+    if state is None or state.rules != rules_of(domain) or not state.are_there(folder):
+        return None
+    return state.opened(domain, folder)
+
+
+def rules_of(domain: Domain) -> str:
+    """Return a fingerprint of all in a domain that decides how journeys are cut and numbered."""
+    content = json.dumps(_without_words(domain.model_dump(mode="json")), sort_keys=True)
+    return hashlib.sha256(f"{MapNodes(domain).fingerprint} {content}".encode()).hexdigest()[:16]
+
+
+def _without_words(content: Any) -> Any:
+    if isinstance(content, dict):
+        kept = {key: one for key, one in content.items() if key not in _SAID_ONLY}
+        return {key: _without_words(one) for key, one in kept.items()}
+    return [_without_words(one) for one in content] if isinstance(content, list) else content
+
+
+@contextmanager
+def keeping(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of the files: one process of a home changes them at a time.
+
+    Raises
+    ------
+    InvalidSetting
+        If another process holds it and ``wait`` is False.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with file_lock(folder / "keeping.lock", wait):
+        yield
