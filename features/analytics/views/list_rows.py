@@ -15,6 +15,7 @@ from features.analytics.views.conversion_times import conversion_relation
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnels import funnel_relation
 from features.analytics.views.lists import ListQuery
+from features.analytics.views.next_journeys import next_relation
 from features.analytics.views.relations import Relation
 from features.errors import InvalidRequest, quoted
 
@@ -45,6 +46,7 @@ RELATIONS: dict[str, Maker] = {
     "customers": _plain(relations.customers),
     "funnel": funnel_relation,
     "journeys": drawn.journeys,
+    "next_journeys": next_relation,
     "steps": drawn.steps,
     "transitions": drawn.transitions,
     "visited": drawn.visited,
