@@ -15,9 +15,8 @@ from pydantic_core import from_json
 from features.business.domain import Domain
 from features.business.journey_rules.goals import OTHERS
 from features.conditions.conditions import Conditions
-from features.conditions.expressions import Names
-from features.conditions.terms import Kind
 from features.journeys.fold import Fold
+from features.journeys.personas.persona_conditions import persona_names
 
 REMEMBERED = 10_000  # personas by the attributes that conditions name
 
@@ -38,12 +37,7 @@ class Personas:
 
     def __init__(self, domain: Domain) -> None:
         self._fold = Fold(domain)
-        of = domain.attributes.items()
-        kinds: dict[str, Kind] = {
-            name: "text" if known.type == "category" else "number" for name, known in of
-        }
-        kinds |= dict.fromkeys(self._fold.feature_names, "number")
-        names = Names(kinds, expected="an attribute or a feature")
+        names = persona_names(domain, self._fold)
         self._position = names.position
         self._names = tuple(domain.personas)
         self._conditions = Conditions(names, [one.when for one in domain.personas.values()])

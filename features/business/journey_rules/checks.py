@@ -20,7 +20,13 @@ from features.business.journey_rules.kinds import (
     Lifecycle,
     MapRules,
 )
-from features.business.journey_rules.node_labels import MAX_LABELS, count_labels, labels_of
+from features.business.journey_rules.node_labels import (
+    MAX_LABELS,
+    MAX_OF_ALL_MAPS,
+    OUR_LABELS,
+    count_labels,
+    labels_of,
+)
 from features.business.journey_rules.step_checks import StepChecks
 from features.business.yaml_mistakes import Mistakes, Where, listed
 from features.conditions.expressions import Reader
@@ -63,7 +69,7 @@ def check_journeys(domain: JourneyDomain) -> None:
     """
     mistakes = Mistakes()
     _check_names(domain, mistakes)
-    steps = StepChecks(mistakes)
+    steps, number = StepChecks(mistakes), 0
     for name, kind in domain.journey_kinds.items():
         where, events = ("journeys", name), domain.events_of(name)
         if kind.case:
@@ -72,6 +78,10 @@ def check_journeys(domain: JourneyDomain) -> None:
         _check_ends_when(kind, events, domain.channels, (*where, "ends_when"), mistakes)
         labels = check_map(kind.map, events, domain.channels, (*where, "map"), mistakes)
         steps.check(kind, events, labels, where)
+        number += sum(map(len, labels.values()))
+    if number > MAX_OF_ALL_MAPS:
+        expected = f"maps with at most {MAX_OF_ALL_MAPS:,} nodes together; these make {number:,}"
+        mistakes.add("journeys", expected, "Leave out names with many values.")
     where = ("lifecycle", "map")
     check_map(domain.lifecycle.map, domain.events, domain.channels, where, mistakes)
     _check_goals(domain, mistakes)
@@ -120,7 +130,11 @@ def check_map(
         if label not in known_labels:
             expected = f"the present name of a node, one of {listed(known_labels)}"
             mistakes.add((*where, "names", label), expected, did_you_mean([label], known_labels))
-    return labels_of(rules, events, channels)
+    labels = labels_of(rules, events, channels)
+    for label in OUR_LABELS:
+        if any(label in some for some in labels.values()):
+            mistakes.add((*where, "names"), f"another name for the node {label}; this one is ours")
+    return labels
 
 
 def _check_names(domain: JourneyDomain, mistakes: Mistakes) -> None:

@@ -14,9 +14,9 @@ from features.conditions.expressions import Names, Reader
 from features.conditions.impossible import refuse_impossible
 from features.conditions.terms import Kind
 from features.errors import InvalidCondition
-from features.journeys.model_input import ModelInput
+from features.journeys.fold import Fold
 
-EXPECTED = "a feature or an attribute"
+EXPECTED = "an attribute or a feature"
 
 
 def open_domain(path: Path) -> Domain:
@@ -30,20 +30,16 @@ def open_domain(path: Path) -> Domain:
     return load_domain(path, check_personas)
 
 
-def persona_names(domain: Domain, model_input: ModelInput) -> Names:
+def persona_names(domain: Domain, fold: Fold) -> Names:
     """Return the names that the condition of a persona may use.
 
-    They are the features of the row that models read, and the attributes in it: a category is a
-    text, and all else is a number. Predictions are none of them, as a persona outlives a model.
+    They are the attributes and the features of the fold: a category is a text, and all else is a
+    number. Predictions are none of them, as a persona outlives a model.
     """
-    categories = {
-        name: known.values
-        for name, known in domain.attributes.items()
-        if known.read and known.type == "category"
-    }
-    kinds: dict[str, Kind] = {
-        name: "text" if name in categories else "number" for name in model_input.names
-    }
+    of = domain.attributes.items()
+    categories = {name: known.values for name, known in of if known.type == "category"}
+    kinds: dict[str, Kind] = {name: "text" if name in categories else "number" for name, _ in of}
+    kinds |= dict.fromkeys(fold.feature_names, "number")
     return Names(kinds, categories, expected=EXPECTED)
 
 
@@ -57,7 +53,7 @@ def check_personas(domain: Domain) -> None:
     """
     if not domain.personas:
         return
-    names, mistakes = persona_names(domain, ModelInput(domain)), Mistakes()
+    names, mistakes = persona_names(domain, Fold(domain)), Mistakes()
     reader = Reader(names)
     for name, persona in domain.personas.items():
         try:

@@ -8,6 +8,7 @@ import pytest
 
 from features.business.domain import load_domain
 from features.business.event_types import STAGES
+from features.business.journey_rules import checks
 from features.errors import InvalidDomain
 from tests.features.business.journey_rules.conftest import EVENT, EVENTS, PROMISE
 
@@ -161,6 +162,28 @@ def test_a_map_has_at_most_a_thousand_labels(delivery):
     with pytest.raises(InvalidDomain, match=r"at most 1,000 nodes; these make up to 1,766\."):
         delivery(both, events=events)
     assert delivery({"map": {"node": "one"}}, events=events)
+
+
+def test_the_number_of_a_node_has_two_bytes(delivery, monkeypatch):
+    """The labels are ordered, shipped and delivered of one kind, and call of the other."""
+    assert checks.MAX_OF_ALL_MAPS < 2**16
+    monkeypatch.setattr(checks, "MAX_OF_ALL_MAPS", 4)
+    assert delivery()
+    monkeypatch.setattr(checks, "MAX_OF_ALL_MAPS", 3)
+    with pytest.raises(
+        InvalidDomain, match=r"journeys is .* 3 nodes together; these make 4\. Leave"
+    ):
+        delivery()
+
+
+@pytest.mark.parametrize("label", ["START", "END"])
+def test_the_ends_of_a_map_have_names_of_their_own(delivery, label):
+    status = {"type": "category", "values": [label, "late"]}
+    events = {**EVENTS, "delivered": {**EVENT, "properties": {"status": status}}}
+    with pytest.raises(InvalidDomain, match=rf"map\.names is .*another name for the node {label};"):
+        delivery({"map": {"node": "status"}}, events=events)
+    assert delivery({"map": {"node": "status", "names": {label: "first"}}}, events=events)
+    assert delivery(events=events)
 
 
 def test_the_stages_are_those_of_the_domain_file(delivery):

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from features.errors import InvalidDomain
-from features.journeys.model_input import ModelInput
+from features.journeys.fold import Fold
 from features.journeys.personas.persona_conditions import check_personas, open_domain, persona_names
 from features.settings import GROCERY
 from tests.conftest import TOY
@@ -44,12 +44,12 @@ def test_all_personas_that_are_wrong_are_told_at_once(opened, tmp_path):
     *told, last = str(caught.value).splitlines()
     said = [line.partition(": ")[2] for line in told]
     assert said[0].startswith(
-        "personas.mistyped.when is 'order_per_wek_7d > 1'. Expected a feature"
+        "personas.mistyped.when is 'order_per_wek_7d > 1'. Expected an attrib"
     )
     assert "Did you mean order_per_week_7d?" in said[0]
     assert said[1].startswith("personas.never.when is \"plan == 'gold'\". Expected one of 'basic'")
     assert said[2].startswith("personas.empty.when is 'events_n > 3 and events_n < 2'.")
-    assert said[3].startswith("personas.foreseen.when is 'churn > 0.5'. Expected a feature or an")
+    assert said[3].startswith("personas.foreseen.when is 'churn > 0.5'. Expected an attribute or")
     assert last.startswith("The file has 4 mistakes.")
     lines = (tmp_path / "domain.yaml").read_text(encoding="utf-8").splitlines()
     for line in told:
@@ -57,12 +57,15 @@ def test_all_personas_that_are_wrong_are_told_at_once(opened, tmp_path):
         assert lines[number - 1].strip().startswith("when: ")
 
 
-def test_the_names_are_those_of_the_row_of_models(toy_domain):
-    model_input = ModelInput(toy_domain)
-    names = persona_names(toy_domain, model_input)
-    assert tuple(names.kinds) == model_input.names
-    assert {name for name, kind in names.kinds.items() if kind == "text"} == {"plan"}
-    assert names.values == {"plan": ("basic", "plus")}
+def test_the_names_are_those_of_attributes_and_features(toy_domain):
+    plan = toy_domain.attributes["plan"].model_copy(update={"read": False})
+    stored = toy_domain.model_copy(update={"attributes": {**toy_domain.attributes, "plan": plan}})
+    fold = Fold(toy_domain)
+    for domain in (toy_domain, stored):
+        names = persona_names(domain, fold)
+        assert tuple(names.kinds) == ("plan", "age_years", *fold.feature_names)
+        assert {name for name, kind in names.kinds.items() if kind == "text"} == {"plan"}
+        assert names.values == {"plan": ("basic", "plus")}
 
 
 def test_a_domain_without_personas_has_nothing_to_check(toy_domain):
