@@ -24,17 +24,13 @@ from features.errors import InvalidRequest, quoted
 
 
 class DrawnAs(BaseModel):
-    """How a map is drawn: the options of its relations."""
+    """The options of the relations of a map: the nodes and transitions that are drawn."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     at_most: Annotated[int, Field(ge=1)] | None = None  # nodes; the others are "other steps"
     hidden: tuple[str, ...] = ()  # nodes
     at_least: Annotated[int, Field(ge=1)] = 1  # a transition that is rarer is "other ways"
-
-    def options(self) -> dict[str, Any]:
-        """Return those that are not the default, as JSON."""
-        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 def hidden_codes(data: JourneyData, map_name: str, hidden: tuple[str, ...]) -> list[int]:

@@ -10,6 +10,7 @@ from features.analytics.views import drawn as drawn_relations
 from features.analytics.views.drawn import DrawnAs
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.lists import Numbers
+from features.analytics.views.options import told_options
 
 
 class EdgeCounts:
@@ -28,9 +29,9 @@ class EdgeCounts:
     """
 
     def __init__(self, data: JourneyData, wanted: JourneyFilter, drawn: DrawnAs) -> None:
-        self.wanted, self.at_least, self.options = wanted, drawn.at_least, drawn.options()
+        self.wanted, self.at_least, self.options = wanted, drawn.at_least, told_options(drawn)
         self.steps = drawn_relations.steps(data, wanted, self.options)
-        plain = drawn.model_copy(update={"at_least": 1}).options()
+        plain = told_options(drawn.model_copy(update={"at_least": 1}))
         relation = drawn_relations.transitions(data, wanted, plain)
         found = relation.counted(data, ["from", "to", "gap_bucket"])
         both = found["from"].astype(np.int64) << 16 | found["to"].astype(np.int64)

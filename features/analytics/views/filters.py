@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from features.analytics.journey_data import JourneyData
 from features.analytics.tables import ATTRIBUTE, HOWS, NO_CHANNEL
+from features.business.journey_rules.goals import OTHERS
 from features.errors import InvalidRequest, quoted
 from features.ledger.tables import micros
 
@@ -16,7 +17,7 @@ How = Literal["ended", "left", "lapsed", "open"]
 
 
 class JourneyFilter(BaseModel):
-    """Which journeys are looked at. Attributes and persona are those at the start of a journey."""
+    """Selects journeys. Attributes and persona are those at the start of a journey."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,6 +26,7 @@ class JourneyFilter(BaseModel):
     until: AwareDatetime | None = None  # the journey began before
     how: tuple[How, ...] = ()
     entry_channel: tuple[str | None, ...] = ()
+    case: tuple[str | None, ...] = ()
     account: tuple[str | None, ...] = ()
     persona: tuple[str, ...] = ()
     attributes: dict[str, Annotated[tuple[str | None, ...], Field(min_length=1)]] = {}
@@ -52,9 +54,12 @@ def filtered(data: JourneyData, wanted: JourneyFilter) -> tuple[str, list[Any]]:
     chosen: list[tuple[str, Iterable[Any]]] = [
         ("how", [HOWS.index(one) for one in wanted.how]),
         ("entry_channel", channels),
+        ("case", wanted.case),
         ("account", wanted.account),
         ("persona", wanted.persona),
     ]
+    for persona in wanted.persona:
+        _place("persona", persona, (*data.domain.personas, OTHERS))
     for name, told in wanted.attributes.items():
         _place("attributes", name, tuple(data.domain.attributes))
         chosen.append((f"{ATTRIBUTE}{name}", told))
