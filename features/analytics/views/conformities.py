@@ -100,7 +100,7 @@ def _deviations(options: Mapping[str, Any]) -> int | None:
     if not options:
         return None
     most = options.get("deviations")
-    if [*options] != ["deviations"] or not isinstance(most, int) or most < 0:
+    if [*options] != ["deviations"] or type(most) is not int or most < 0:
         raise InvalidRequest(
             f"options are {quoted(dict(options))}.",
             expected="deviations with a number of 0 or more",
