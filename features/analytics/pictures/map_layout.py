@@ -104,10 +104,10 @@ def lay_out(domain: Domain, map_name: str, nodes: Sequence[MapNode]) -> MapLayou
 
 
 def _way(domain: Domain, map_name: str, nodes: Sequence[MapNode]) -> dict[str, int]:
-    """Number the nodes of the expected way, which names nodes or types of event."""
+    """Number the nodes that no expected journey leaves out; the way names nodes or types."""
     kind = None if map_name == LIFECYCLE else domain.journey_kinds[map_name]
     expected = kind.expected[-1].way if kind and kind.expected else ()
-    steps = {step.removesuffix(OPTIONAL): at for at, step in enumerate(expected)}
+    steps = {step: at for at, step in enumerate(expected) if not step.endswith(OPTIONAL)}
     named = {
         one.label: [steps[name] for name in (one.label, *one.types) if name in steps]
         for one in nodes

@@ -13,7 +13,7 @@ from math import hypot
 from features.analytics.nodes import END_LABEL, START_LABEL
 from features.analytics.pictures.figures import count, duration, percent, several
 from features.analytics.pictures.map_layout import MapLayout
-from features.analytics.pictures.map_routes import Box, Route, label_box, route
+from features.analytics.pictures.map_routes import Box, Line, label_box, line_between
 from features.analytics.pictures.svg import Address, Markup, element, label, link, picture
 from features.analytics.views.journey_map import JourneyMap, MapEdge, MapNode
 
@@ -61,7 +61,7 @@ def map_picture(found: JourneyMap, layout: MapLayout, address: Address) -> Marku
     """
     drawing = _Drawing(found, layout, address)
     lines = sorted(found.edges, key=lambda one: (-one.n.n, one.source, one.target))
-    routes = [route(drawing.boxes[one.source], drawing.boxes[one.target]) for one in lines]
+    routes = [line_between(drawing.boxes[one.source], drawing.boxes[one.target]) for one in lines]
     numbers = {name: at for at, name in enumerate(drawing.boxes)}
     ends = (box.y + box.height for box in drawing.boxes.values())
     height = max([*ends, *(one.lowest for one in routes)]) + 40
@@ -120,13 +120,14 @@ def _frame(drawing: _Drawing, height: float) -> Iterator[Markup]:
 
 
 def _lines(
-    drawing: _Drawing, lines: Sequence[MapEdge], routes: Sequence[Route], numbers: dict[str, int]
+    drawing: _Drawing, lines: Sequence[MapEdge], routes: Sequence[Line], numbers: dict[str, int]
 ) -> Iterator[Markup]:
     """The lines themselves; Tab reaches their labels, not them."""
-    greatest = max((one.n.n for one in lines), default=1) or 1
+    # A loop is often the most frequent by far; the widest line is one between two nodes.
+    greatest = max([1, *(one.n.n for one in lines if one.source != one.target)])
     # The rarest come first, so that they lie under the others.
     for one, line in reversed(list(zip(lines, routes, strict=True))):
-        share = one.n.n / greatest
+        share = min(1.0, one.n.n / greatest)
         width = 0.8 + (WIDEST - 0.8) * share
         path = element("path", d=line.path, stroke_width=width)
         yield link(
@@ -143,7 +144,7 @@ def _tone(share: float) -> str:
     return " strong" if share > 0.25 else " rare" if share < 0.02 else ""
 
 
-def _tip(line: Route, size: float) -> str:
+def _tip(line: Line, size: float) -> str:
     """Draw the head of an arrow: it says the direction without colour."""
     (before_x, before_y), (x, y) = line.at(0.93), line.points[3]
     away = max(hypot(x - before_x, y - before_y), 1e-9)
@@ -235,7 +236,7 @@ def _other_ways(drawing: _Drawing, height: float) -> Iterator[Markup]:
 
 
 def _labels(
-    drawing: _Drawing, lines: Sequence[MapEdge], routes: Sequence[Route], numbers: dict[str, int]
+    drawing: _Drawing, lines: Sequence[MapEdge], routes: Sequence[Line], numbers: dict[str, int]
 ) -> Iterator[Markup]:
     """The numbers on the greatest lines, where no other number and no node is."""
     taken = list(drawing.boxes.values())

@@ -42,7 +42,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Line:
     """A cubic Bezier curve, by its four points."""
 
     points: tuple[Point, Point, Point, Point]
@@ -69,7 +69,7 @@ class Route:
         return max(self.at(step / 10)[1] for step in range(11))
 
 
-def route(source: Box, target: Box) -> Route:
+def line_between(source: Box, target: Box) -> Line:
     """Find the line from one node to another, or to itself."""
     if source == target:
         return _loop(source)
@@ -78,7 +78,7 @@ def route(source: Box, target: Box) -> Route:
     return _beside(source, target) if target.column == source.column else _back(source, target)
 
 
-def label_box(line: Route, length: int, taken: Sequence[Box]) -> Box | None:
+def label_box(line: Line, length: int, taken: Sequence[Box]) -> Box | None:
     """Find a free place on a line for a label of some letters; None if there is none."""
     width = LETTER * length + 8
     for share in _ALONG:
@@ -89,12 +89,12 @@ def label_box(line: Route, length: int, taken: Sequence[Box]) -> Box | None:
     return None
 
 
-def _loop(box: Box) -> Route:
-    x, y = box.x + box.width - 26, box.y + box.height
-    return Route(((x + 10, y), (x + 22, y + 30), (x - 42, y + 30), (x - 26, y)))
+def _loop(box: Box) -> Line:
+    right, y = box.x + box.width, box.y + box.height
+    return Line(((right - 14, y), (right + 6, y + 44), (right - 84, y + 44), (right - 64, y)))
 
 
-def _ahead(source: Box, target: Box) -> Route:
+def _ahead(source: Box, target: Box) -> Line:
     (_, from_y), (_, to_y) = source.middle, target.middle
     # Lines that come from above end above those from below, so they do not cross at the node.
     lean = max(-14.0, min(14.0, (to_y - from_y) / 12))
@@ -104,24 +104,24 @@ def _ahead(source: Box, target: Box) -> Route:
     # In one row, a line over other nodes takes the way above them.
     over = -34.0 - 12 * (target.column - source.column)
     lift = over if target.column - source.column > 1 and abs(to_y - from_y) < 1 else 0.0
-    return Route((start, (start[0] + far, start[1] + lift), (end[0] - far, end[1] + lift), end))
+    return Line((start, (start[0] + far, start[1] + lift), (end[0] - far, end[1] + lift), end))
 
 
-def _beside(source: Box, target: Box) -> Route:
+def _beside(source: Box, target: Box) -> Line:
     """In one column: down on the right side, and up on the left side."""
     down = target.y > source.y
     bend = 26 + abs(target.y - source.y) / 12
     if down:
         x = source.x + source.width
         start, end = (x, source.middle[1] + 12), (x, target.middle[1] - 12)
-        return Route((start, (x + bend, start[1]), (x + bend, end[1]), end))
+        return Line((start, (x + bend, start[1]), (x + bend, end[1]), end))
     x = source.x
     start, end = (x, source.middle[1] - 12), (x, target.middle[1] + 12)
-    return Route((start, (x - bend, start[1]), (x - bend, end[1]), end))
+    return Line((start, (x - bend, start[1]), (x - bend, end[1]), end))
 
 
-def _back(source: Box, target: Box) -> Route:
+def _back(source: Box, target: Box) -> Line:
     x, to_x = source.middle[0] - 14, target.middle[0] + 14
     y, to_y = source.y + source.height, target.y + target.height
     deep = max(y, to_y) + 34 + 14 * (source.column - target.column)
-    return Route(((x, y), (x, deep), (to_x, deep), (to_x, to_y)))
+    return Line(((x, y), (x, deep), (to_x, deep), (to_x, to_y)))

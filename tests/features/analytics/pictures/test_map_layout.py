@@ -69,7 +69,7 @@ def test_a_map_without_nodes_has_a_layout():
 
 def test_the_way_may_name_types_of_event():
     content: dict[str, Any] = {**DOMAIN, "journeys": {"support": {"expected": {"version": 1}}}}
-    content["journeys"]["support"]["expected"]["way"] = ["thanked", "activity?"]
+    content["journeys"]["support"]["expected"]["way"] = ["thanked", "activity"]
     nodes = [MapNode("first", "use", None, ("activity",), *[NONE] * 6), node("second")]
     assert lay_out(Domain.model_validate(content), "support", nodes[::-1]).places == {
         "first": (0, 0),
