@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -17,48 +16,10 @@ from features.ledger import tables
 from features.settings import load_settings
 from features.store.retention import RetentionPolicy
 from tests.decided import decided
-from tests.features.live import DAY, NOW, SHOP, InMemoryOnlineStore, event, live
-from tests.kept_journeys import Kept
+from tests.features.analytics.upkeep.shop import SOON, Shop
+from tests.features.live import DAY, NOW, SHOP, event
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
-SOON = timedelta(seconds=15)
-
-
-class Shop(Kept):
-    """A small shop whose journeys are kept."""
-
-    def __init__(self, ledger, folder):
-        super().__init__(ledger, SHOP, folder)
-        self.ingest = live(ledger, InMemoryOnlineStore())
-        self.now = NOW
-
-    def happen(self, *events):
-        done = asyncio.run(self.ingest.ingest(events, self.now))
-        assert not done.rejected
-
-    def is_right(self):
-        """Refresh, and compare with a rebuild."""
-        self.now += SOON
-        self.refresh(self.now)
-        kept, rebuilt = self.content(), self.rebuilt()
-        assert kept == rebuilt
-        assert self.marks() == []
-        return kept
-
-
-@pytest.fixture
-def shop(ledger, tmp_path: Path) -> Shop:
-    """Three customers, whose journeys were built."""
-    made = Shop(ledger, tmp_path / "journeys")
-    for number, who in enumerate(("c1", "c2", "u3")):
-        made.happen(
-            event(f"{who}a", who, at=NOW - (9 + number) * DAY),
-            event(f"{who}b", who, at=NOW - (7 + number) * DAY, kind="complaint", channel="till"),
-            event(f"{who}c", who, at=NOW - 5 * DAY, kind="order", amount_eur=3.0),
-            event(f"{who}d", who, at=NOW - 4 * DAY),
-        )
-    made.refresh(made.now)
-    return made
 
 
 def test_the_first_refresh_builds_everything(shop):
