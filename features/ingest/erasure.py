@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -75,6 +76,9 @@ class Erasure:
     ----------
     home
         The folder of the offline tables and the imported files.
+    also
+        By name of what else holds rows of customers: deletes customers by their keys. It raises if
+        it could not, and is called again later.
 
     Attributes
     ----------
@@ -86,6 +90,7 @@ class Erasure:
     online: ErasableStore
     home: Path
     clock: Callable[[], datetime] = utc_now
+    also: Mapping[str, Callable[[Collection[str]], None]] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
 
     def forget(
@@ -233,16 +238,12 @@ class Erasure:
         problems: dict[str, dict[str, str]] = defaultdict(dict)
         noted = sorted({key for one in waiting for key in one.keys})
         shared = self.ledger.read(lambda c: devices_of_others(c, noted))
-        for file in self._files():
-            name = str(file.relative_to(self.home))
+        for name, clean in self._places(shared):
             # After the first attempt, only the files that could not be read are left.
             mine = [one for one in waiting if not one.tried or name in one.problems]
-            keys = {key for one in mine for key in one.keys}
-            decided = {name for one in mine for name in one.decision_ids}
             try:
                 if mine:
-                    own = keys - shared
-                    rewrite(file, {"customer_id": keys, "identifiers": own, "decision_id": decided})
+                    clean(mine)
             except FileNotFoundError:  # a build has replaced it, without forgotten customers
                 continue
             except Exception as error:  # it must not keep the other files from being cleaned
@@ -251,11 +252,38 @@ class Erasure:
                     problems[one.erasure_id][name] = _reason(error)
         return problems
 
+    def _places(
+        self, shared: Set[str]
+    ) -> Iterator[tuple[str, Callable[[Sequence[UnfinishedErasure]], None]]]:
+        """Name all that has to be cleaned, each with what cleans it of some erasures.
+
+        Parameters
+        ----------
+        shared
+            Devices that others use, too.
+        """
+        for file in self._files():
+            yield str(file.relative_to(self.home)), partial(_clean, file, shared)
+        for name, forget in self.also.items():
+            yield name, partial(_clean_also, forget)
+
     def _files(self) -> Iterator[Path]:
         feast = self.home / "feast"
         yield from sorted(feast.glob("*.parquet"))
         yield from sorted(feast.glob("customer_journey/*.parquet"))
         yield from sorted(filter(is_table, (self.home / "sources").glob("**/*")))
+
+
+def _clean(file: Path, shared: Set[str], mine: Sequence[UnfinishedErasure]) -> None:
+    keys = {key for one in mine for key in one.keys}
+    decided = {name for one in mine for name in one.decision_ids}
+    rewrite(file, {"customer_id": keys, "identifiers": keys - shared, "decision_id": decided})
+
+
+def _clean_also(
+    forget: Callable[[Collection[str]], None], mine: Sequence[UnfinishedErasure]
+) -> None:
+    forget({key for one in mine for key in one.keys})
 
 
 def _reason(error: Exception) -> str:

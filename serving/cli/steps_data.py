@@ -9,6 +9,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+from features.analytics.upkeep.forgetting import forgetting
 from features.business.domain import Domain
 from features.clock import utc_now
 from features.errors import InvalidSetting
@@ -84,8 +85,9 @@ def build(report: Progress) -> int:
 
 def compact() -> None:
     """Rewrite the files of the ledger and the online store without deleted data."""
-    _, ledger, store = _open()
-    Erasure(ledger, store, load_settings().home).compact()
+    domain, ledger, store = _open()
+    home = load_settings().home
+    Erasure(ledger, store, home, also=forgetting(ledger, domain, home)).compact()
 
 
 def has_data() -> bool:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from features.analytics.upkeep.forgetting import forgetting
 from features.clock import utc_now
 from features.errors import InvalidSetting
 from features.identity.keys import KeyNormalizer
@@ -82,7 +83,8 @@ def erase(key: str, confirm: tuple[str, ...]) -> ForgetAnswer | UnconfirmedAnswe
     ledger = Ledger(settings.ledger_url)
     try:
         _log(ledger, "nba forget")
-        erasure = Erasure(ledger, FeatureStore(settings, domain), settings.home)
+        store, home = FeatureStore(settings, domain), settings.home
+        erasure = Erasure(ledger, store, home, also=forgetting(ledger, domain, home))
         done = forget(request, erasure, normalizer, Registry(settings), utc_now())
         erasure.finish()
         return done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
+from features.analytics.upkeep.forgetting import forgetting
 from features.business.domain import Domain
 from features.clock import utc_now
 from features.customers.consents import index_consents, opt_out_sentence
@@ -63,7 +64,12 @@ class Components:
         states = JourneyStates(model_input.fold, self.features.state)
         self.ingest = Ingest(self.ledger, self.features, domain, states, self._purposes)
         self.attributes = LiveAttributes(self.ledger, self.ingest.publisher, domain, states)
-        self.erasure = Erasure(self.ledger, self.features, settings.home)
+        self.erasure = Erasure(
+            self.ledger,
+            self.features,
+            settings.home,
+            also=forgetting(self.ledger, domain, settings.home),
+        )
         self.retention = RetentionPolicy(self.ledger, domain, settings)
 
     def _purposes(self) -> Collection[str]:

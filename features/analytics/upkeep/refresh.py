@@ -11,6 +11,7 @@ has another number, and stays.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -60,6 +61,7 @@ from features.progress import Progress, quiet
 STEP = 1_000  # marks and decisions of a step, and customers whose journeys are due
 DELTAS = 24  # so many are merged into one
 CHANGED_SHARE = 0.05  # of customers in deltas; from then on they are merged into the base
+BETWEEN_STEPS_S = 0.05  # when an erasure may get the lock of the files
 REST_US = 60_000_000  # without a change, the data are of a newer moment after so long
 _MARKS = tables.journey_marks.c
 _UNMARK = Statement(
@@ -103,8 +105,15 @@ class _Step:
 class Refresher:
     """Keeps the journeys of one business in one folder."""
 
-    def __init__(self, ledger: Ledger, domain: Domain, folder: Path) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        domain: Domain,
+        folder: Path,
+        pause: Callable[[], None] = lambda: time.sleep(BETWEEN_STEPS_S),
+    ) -> None:
         self._ledger, self._domain, self._folder = ledger, domain, folder
+        self._pause = pause
         self._rules = rules_of(domain)
 
     def refresh(
@@ -122,18 +131,20 @@ class Refresher:
         LedgerDown
             If the ledger does not answer; what was done so far stays.
         """
-        customers, builds, more = 0, 0, True
-        with keeping(self._folder):
-            state = self._ledger.read(read_state)
-            if rebuild or state is None or not self._is_usable(state):
-                state, builds = self._build(state, clock(), progress), 1
-            rounds = 1 if state.after == "" else 2  # through the marks, to meet each once
-            while more or rounds > 0:
+        customers, builds, rounds = 0, 0, 0
+        while True:
+            with keeping(self._folder):
+                state = self._ledger.read(read_state)
+                if (rebuild and not builds) or state is None or not self._is_usable(state):
+                    state, builds, rounds = self._build(state, clock(), progress), 1, 0
+                # Through the marks once, or from the middle to the end, and once more.
+                rounds = rounds or (1 if state.after == "" else 2)
                 state, count, more = self._step(state, clock())
                 customers += count
                 rounds -= state.after == ""
-            state = self._tidied(state)
-        return RefreshResult(state, customers, builds)
+                if not more and rounds <= 0:
+                    return RefreshResult(self._tidied(state), customers, builds)
+            self._pause()
 
     def _is_usable(self, state: KeptState) -> bool:
         """Return whether files are there that were written by the rules of today."""
