@@ -89,11 +89,11 @@ def bucket_sql(time_us: str) -> str:
     Parameters
     ----------
     time_us
-        A column or an expression, in microseconds; nothing below 0.
+        A column or an expression, in microseconds; nothing below 0. Null has the bucket null.
     """
     # The logarithm may be wrong in its last bit, so both edges of its bucket are asked, too.
     below = f"floor({BUCKETS_AN_OCTAVE} * log2({time_us}))"
     edge = f"ceil(pow(2.0, {below} / {BUCKETS_AN_OCTAVE}.0))"
     upper = f"ceil(pow(2.0, ({below} + 1) / {BUCKETS_AN_OCTAVE}.0))"
     found = f"{below} + 1 + ({time_us} >= {upper})::INT - ({time_us} < {edge})::INT"
-    return f"(CASE WHEN {time_us} > 0 THEN {found} ELSE 0 END)::USMALLINT"
+    return f"(CASE WHEN {time_us} > 0 THEN {found} WHEN {time_us} = 0 THEN 0 END)::USMALLINT"

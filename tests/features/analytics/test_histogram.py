@@ -6,7 +6,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.analytics.histogram import EDGES, buckets, middle_us, percentile_us
+from features.analytics.histogram import (
+    EDGES,
+    bucket_sql,
+    buckets,
+    median_p90_s,
+    middle_us,
+    percentile_us,
+)
+from features.analytics.journey_data import connect
 
 HOUR_US = 3_600_000_000
 
@@ -44,3 +52,24 @@ def test_percentiles_do_not_depend_on_the_order_of_the_buckets() -> None:
 def test_without_times_there_is_no_percentile() -> None:
     nothing = np.array([], np.int64)
     assert percentile_us(nothing, nothing, 0.5) is None
+
+
+def test_median_and_90th_percentile_are_in_seconds() -> None:
+    times = np.array([60, 120, 600], np.int64) * 1_000_000
+    median_s, p90_s = median_p90_s(buckets(times), np.ones(3, np.int64))
+    assert median_s is not None and abs(median_s / 120 - 1) < 0.0221
+    assert p90_s is not None and abs(p90_s / 600 - 1) < 0.0221
+    nothing = np.array([], np.int64)
+    assert median_p90_s(nothing, nothing) == (None, None)
+
+
+def test_sql_finds_the_same_buckets_beside_every_edge() -> None:
+    around = np.concatenate([EDGES - 1, EDGES, EDGES + 1, np.arange(2_000)])
+    times = np.unique(np.concatenate([around, np.geomspace(1, 2**52, 20_000).astype(np.int64)]))
+    connection = connect()
+    connection.register("times", {"took": times})
+    found = connection.execute(f"SELECT {bucket_sql('took')} AS b FROM times").fetchnumpy()["b"]
+    (missing,) = connection.execute(f"SELECT {bucket_sql('NULL::BIGINT')}").fetchall()[0]
+    connection.close()
+    assert (found == buckets(times)).all()
+    assert missing is None

@@ -1,0 +1,122 @@
+"""Tests the filter of all views: each field of it, and names that it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from features.analytics.cut.customer_facts import CustomerFacts
+from features.analytics.journey_data import JourneyData
+from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.list_rows import list_rows
+from features.analytics.views.lists import ListQuery
+from features.customers.attribute_history import EVER, AttributeVersion
+from features.errors import InvalidRequest
+from tests.features.analytics.views.small_shop import event, small_shop
+from tests.journey_logs import at_us, journeys_of
+
+DOMAIN = small_shop(
+    attributes={"region": {"type": "category", "values": ["north", "south"]}},
+    personas={"southern": {"when": "region == 'south'"}},
+    events={
+        "page": event("buying", "interest"),
+        "cart": event("buying", "consideration"),
+        "done": event("buying", "use", "ends"),
+        "asked": event("help", "use", properties={"ticket": {"type": "text", "remembered": False}}),
+        "gone": event("leaving", "use", "ends"),
+    },
+    journeys={"buying": {"lapse_days": 30}, "help": {"case": "ticket"}},
+)
+NORTH = AttributeVersion(EVER, {"region": "north"})
+FACTS = {
+    "a": CustomerFacts("acme", [NORTH]),
+    "b": CustomerFacts("acme", [NORTH, AttributeVersion(at_us(5), {"region": "south"})]),
+}
+LOG: list[tuple[Any, ...]] = [
+    ("a", "page", 0.0),
+    ("a", "cart", 1.0),
+    ("a", "done", 2.0),
+    ("b", "page", 4.0, "phone"),
+    ("b", "cart", 50.0),
+    ("b", "gone", 51.0),
+    ("c", "cart", 60.0),
+    ("c", "asked", 1.0, "app", {"ticket": "t1"}),
+    ("c", "asked", 2.0, "app", {"ticket": "t2"}),
+    ("c", "asked", 3.0, "app", {}),
+    ("d", "asked", 4.0, "app", {}),
+]
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[JourneyData]:
+    with journeys_of(DOMAIN, LOG, as_of_days=61.0, facts=FACTS) as opened:
+        yield opened
+
+
+def starts(data: JourneyData, **chosen: Any) -> list[str]:
+    """Return customers and days of start of the journeys that a filter selects."""
+    wanted = JourneyFilter.model_validate({"map": "buying"} | chosen)
+    rows = list_rows(data, ListQuery(relation="journeys", filter=wanted))
+    begin = datetime.fromtimestamp(at_us(0) / 1e6, UTC)
+    return [
+        f"{row['customer_id']}{(datetime.fromisoformat(row['start']) - begin).days}" for row in rows
+    ]
+
+
+def day(days: float) -> datetime:
+    return datetime.fromtimestamp(at_us(days) / 1e6, UTC)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({}, ["a0", "b4", "b50", "c60"]),
+        ({"since": day(4)}, ["b4", "b50", "c60"]),
+        ({"until": day(4)}, ["a0"]),
+        ({"how": ("ended",)}, ["a0"]),
+        ({"how": ("lapsed", "left")}, ["b4", "b50"]),
+        ({"how": ("open",)}, ["c60"]),
+        ({"entry_channel": ("phone",)}, ["b4"]),
+        ({"account": ("acme",)}, ["a0", "b4", "b50"]),
+        ({"account": (None,)}, ["c60"]),
+        ({"attributes": {"region": ("north",)}}, ["a0", "b4"]),
+        ({"attributes": {"region": ("south", None)}}, ["b50", "c60"]),
+        ({"persona": ("southern",)}, ["b50"]),
+        ({"through": "done"}, ["a0"]),
+        ({"through": "cart", "how": ("left", "open")}, ["b50", "c60"]),
+        ({"map": "help", "case": ("t1",)}, ["c1"]),
+        ({"map": "help", "case": (None, "t2")}, ["c2", "d4"]),
+    ],
+)
+def test_a_filter_selects_journeys(
+    data: JourneyData, chosen: dict[str, Any], expected: list[str]
+) -> None:
+    assert starts(data, **chosen) == expected
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ({"map": "selling"}, "map is 'selling'. Expected one of buying, help, leaving, lifecycle."),
+        ({"entry_channel": ("fax",)}, "entry_channel is 'fax'. Expected one of app, phone."),
+        ({"attributes": {"age": ("7",)}}, "attributes is 'age'. Expected one of region."),
+        ({"persona": ("rich",)}, "persona is 'rich'. Expected one of southern, others."),
+        ({"through": "asked"}, "through is 'asked'. Expected one of page, cart, done."),
+    ],
+)
+def test_a_filter_refuses_names_that_the_domain_has_not(
+    data: JourneyData, chosen: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        starts(data, **chosen)
+    assert str(caught.value) == f"{says} Name one of them."
+
+
+def test_a_filter_selects_whole_journeys(data: JourneyData) -> None:
+    """PostHog issue 37524: a filter of one step hits all steps of paths."""
+    wanted = JourneyFilter(map="buying", through="cart")
+    steps = list_rows(data, ListQuery(relation="steps", filter=wanted))
+    assert [row["node"] for row in steps] == ["page", "cart", "done", "cart", "cart"]
