@@ -75,7 +75,7 @@ class KindSteps:
             Of each class, those of the names that mean its steps.
         of_step : shape (n_steps,)
         """
-        by_node, by_type = (np.zeros(np.iinfo(np.uint16).max + 1, np.int64) for _ in range(2))
+        by_node, by_type = (np.zeros(np.iinfo(np.uint16).max + 1, np.int32) for _ in range(2))
         for number, step in enumerate(steps, start=1):
             by_node[list(self._nodes.codes_named(self._kind, step))] = number
             if (code := self._nodes.type_code(step)) != NO_TYPE:

@@ -46,8 +46,9 @@ def one_at_a_time(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Choose the steps that activate a promise while none is active.
 
-    A deciding step ends what was active, so the steps between two of them are chosen without
-    regard to the others. In each round all these groups choose their next one at once.
+    A deciding step ends what was active, so the steps between two of them are a group of its own.
+    Within a group, the next one is the first that is later than the due time. All that follow from
+    the first one of a group are found by doubling: in each round, by twice as many steps.
 
     Parameters
     ----------
@@ -62,21 +63,26 @@ def one_at_a_time(
     again : shape (n,)
         True where the next one of the same group was chosen after this one was due.
     """
+    total = len(begins)
     group = np.searchsorted(decides, begins, side="right")
     journey, at_us = steps.journey[begins], steps.at_us[begins]
-    starts = np.ones(len(begins), bool)
-    starts[1:] = (journey[1:] != journey[:-1]) | (group[1:] != group[:-1])
-    current = np.flatnonzero(starts)
-    end = np.append(current[1:], len(begins))[: len(current)]
-    chosen, again = starts, np.zeros(len(begins), bool)
-    while len(current):
-        following = _first_after(at_us, current + 1, end, due_us[current])
-        more = following < end
-        again[current[more]] = True
-        current, end = following[more], end[more]
-        chosen[current] = True
+    chosen = np.ones(total, bool)
+    chosen[1:] = (journey[1:] != journey[:-1]) | (group[1:] != group[:-1])
+    starts = np.flatnonzero(chosen)
+    sizes = np.diff(np.append(starts, total))
+    end = np.repeat(starts + sizes, sizes)
+    following = _first_after(at_us, np.arange(1, total + 1), end, due_us)
+    following[following == end] = total  # none
+    jump = np.append(following, total)
+    while True:
+        found = jump[np.flatnonzero(chosen)]
+        found = found[found < total]
+        if chosen[found].all():
+            break
+        chosen[found] = True
+        jump = jump[jump]
     places = np.flatnonzero(chosen)
-    return places, again[places]
+    return places, following[places] < total
 
 
 def _first_after(
