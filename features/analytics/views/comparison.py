@@ -1,10 +1,28 @@
-"""The difference of two maps: two periods, two personas, or the expected way and the real one."""
+"""The difference of two maps: two periods, or two kinds of customers.
+
+The share of a transition is its part of the visits of the node it comes from; see `onward` for the
+visits, and `share_differences` for what is taken for chance.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 
-from features.analytics.views.lists import Number
+from features.analytics.journey_data import JourneyData
+from features.analytics.views import relations
+from features.analytics.views.difference_words import difference_words
+from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.lists import Number, Numbers
+from features.analytics.views.onward import ComparisonDefinition, edge_sums, onward
+from features.analytics.views.options import told_options
+from features.analytics.views.relations import Value, node_label
+from features.analytics.views.share_differences import (
+    FALSE_DISCOVERIES,
+    adjusted_p_values,
+    share_differences,
+)
+from features.errors import InvalidRequest, quoted
 
 
 @dataclass(frozen=True)
@@ -15,14 +33,15 @@ class ComparedEdge:
     ----------
     source, target : str
         Labels, also START and END.
-    before, after : Number
-        Transitions on each map.
+    before, after : Number or None
+        Transitions on each map; None: that map is the expected way.
     share_before, share_after : float or None
         The part of the visits of the source that went on to the target; None: it had no visits.
     difference, low, high : float or None
         ``share_after - share_before`` with its interval of 95 %; None if it cannot be told.
     p_value, adjusted : float or None
         Of no difference; and adjusted for the number of transitions (Benjamini and Yekutieli).
+        None: too few customers or transitions to test it.
     is_changed : bool
         True if ``adjusted`` is at most 5 %.
     words : str
@@ -31,7 +50,7 @@ class ComparedEdge:
 
     source: str
     target: str
-    before: Number
+    before: Number | None
     after: Number
     share_before: float | None
     share_after: float | None
@@ -50,8 +69,8 @@ class MapComparison:
 
     Attributes
     ----------
-    before, after : Number
-        Journeys on each map.
+    before, after : Number or None
+        Journeys on each map; None: that map is the expected way.
     edges : tuple of ComparedEdge
         All transitions of both maps: the changed ones first, by the size of the difference.
     tested : int
@@ -59,7 +78,86 @@ class MapComparison:
     """
 
     map: str
-    before: Number
+    before: Number | None
     after: Number
     edges: tuple[ComparedEdge, ...]
     tested: int
+
+
+def compare_maps(
+    data: JourneyData,
+    before: JourneyFilter,
+    after: JourneyFilter,
+    definition: ComparisonDefinition | None = None,
+) -> MapComparison:
+    """Compare the transitions of two filters of one map.
+
+    Raises
+    ------
+    InvalidRequest
+        If the filters are of two maps, or name something that the domain file does not have.
+    """
+    if before.map != after.map:
+        raise InvalidRequest(
+            f"map is {quoted(before.map)} before and {quoted(after.map)} after.",
+            expected="the same map in both filters",
+            remedy="Compare journeys of one kind, or lifecycles.",
+        )
+    definition = definition or ComparisonDefinition()
+    sides = onward(data, before, definition), onward(data, after, definition)
+    sources, targets, sums = edge_sums(data, *sides)
+    found = share_differences(sums)
+    shares = found.share_b, found.share_a, found.difference, found.low, found.high
+    tests = found.p_value, adjusted_p_values(found.p_value)
+    options = told_options(definition)
+    number_b = Numbers(sides[0], before, options).number
+    number_a = Numbers(sides[1], after, options).number
+    edges = []
+    for place, codes in enumerate(zip(sources.tolist(), targets.tolist(), strict=True)):
+        source, target = (node_label(data, code) for code in codes)
+        where: dict[str, Value] = {"from": source, "to": target, "is_in_time": 1}
+        share_b, share_a, difference, low, high = (_known(one[place]) for one in shares)
+        p_value, adjusted = (_known(one[place]) for one in tests)
+        is_changed = adjusted is not None and adjusted <= FALSE_DISCOVERIES
+        interval = None
+        if difference is not None and low is not None and high is not None:
+            interval = difference, low, high
+        edges.append(
+            ComparedEdge(
+                source=source,
+                target=target,
+                before=number_b(int(sums.xb[place]), where),
+                after=number_a(int(sums.xa[place]), where),
+                share_before=share_b,
+                share_after=share_a,
+                difference=difference,
+                low=low,
+                high=high,
+                p_value=p_value,
+                adjusted=adjusted,
+                is_changed=is_changed,
+                words=difference_words(source, target, interval, adjusted is not None, is_changed),
+            )
+        )
+    return MapComparison(
+        map=after.map,
+        before=_journeys(data, before),
+        after=_journeys(data, after),
+        edges=tuple(sorted(edges, key=edge_order)),
+        tested=sum(edge.p_value is not None for edge in edges),
+    )
+
+
+def _journeys(data: JourneyData, wanted: JourneyFilter) -> Number:
+    relation = relations.journeys(data, wanted)
+    return Numbers(relation, wanted).number(relation.count(data, {}))
+
+
+def _known(value: float) -> float | None:
+    return None if isnan(value) else float(value)
+
+
+def edge_order(edge: ComparedEdge) -> tuple[bool, float, int]:
+    """Sort the changed edges first, by the size of the difference, then the frequent ones."""
+    size = abs(edge.difference or 0) if edge.is_changed else 0.0
+    return not edge.is_changed, -size, -edge.after.n

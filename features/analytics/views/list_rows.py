@@ -16,6 +16,7 @@ from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnels import funnel_relation
 from features.analytics.views.lists import ListQuery
 from features.analytics.views.next_journeys import next_relation
+from features.analytics.views.onward import onward_relation
 from features.analytics.views.relations import Relation
 from features.errors import InvalidRequest, quoted
 
@@ -47,6 +48,7 @@ RELATIONS: dict[str, Maker] = {
     "funnel": funnel_relation,
     "journeys": drawn.journeys,
     "next_journeys": next_relation,
+    "onward": onward_relation,
     "steps": drawn.steps,
     "transitions": drawn.transitions,
     "visited": drawn.visited,
