@@ -8,11 +8,11 @@ they are so old, and transitions if they took no longer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from features.analytics.histogram import buckets
 from features.analytics.journey_data import JourneyData
@@ -20,7 +20,7 @@ from features.analytics.tables import END, START
 from features.analytics.views import drawn
 from features.analytics.views.drawn import DrawnAs
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.options import read_options
+from features.analytics.views.options import read_options, told_options
 from features.analytics.views.relations import Relation
 from features.analytics.views.share_differences import EdgeSums
 from features.business.journey_rules.promises import DAY_US
@@ -33,7 +33,7 @@ class ComparisonDefinition(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     within_days: Days | None = None
-    at_most: int | None = None
+    at_most: Annotated[int, Field(ge=1)] | None = None
     hidden: tuple[str, ...] = ()
 
     @property
@@ -59,7 +59,7 @@ def onward_relation(
 
 
 def onward(data: JourneyData, wanted: JourneyFilter, definition: ComparisonDefinition) -> Relation:
-    plain = drawn.transitions(data, wanted, definition.drawn.options())
+    plain = drawn.transitions(data, wanted, told_options(definition.drawn))
     if definition.within_days is None:
         known, in_time = f'NOT ("to" = {END} AND end_us IS NULL)', "true"
     else:
