@@ -12,6 +12,7 @@
   x IdentityUnknown     a link, a customer or an erasure is not there       HTTP 404
   x CustomerForgotten   the customer was erased and must not come back      HTTP 410
   x NotVisible          in the ledger, but the feature store is down        HTTP 503
+  x NotCounted          journeys that are not counted yet                    HTTP 503
   x LedgerDown          the ledger's database does not answer               HTTP 503
   x Overloaded          more work waits than can be done soon               HTTP 503
   x DecisionUnknown     an outcome names a decision we never made           HTTP 404
@@ -124,6 +125,10 @@ class CustomerForgotten(NbaError):
 
 class NotVisible(NbaError):
     """Events are in the ledger, but the feature store cannot show them to a decision."""
+
+
+class NotCounted(NbaError):
+    """The journeys are not counted yet, or not as they were known at that time."""
 
 
 class LedgerDown(NbaError):

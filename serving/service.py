@@ -29,6 +29,7 @@ from features.errors import (
     InvalidData,
     InvalidRequest,
     NbaError,
+    NotCounted,
     NotRepeatable,
     NotVisible,
 )
@@ -62,6 +63,7 @@ from serving.contract.decisions import (
     ReplayRequest,
 )
 from serving.contract.events import EventsAnswer, EventsRequest, OutcomeAnswer, OutcomeRequest
+from serving.contract.journeys import JourneysAnswer, JourneysRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
 from serving.contract.statuses import STATUSES
@@ -174,6 +176,14 @@ class NextBestAction:
         """Estimate what the policy earns more than the control group, with an interval."""
         with _errors_as_http():
             return await self.worker.lift(request)
+
+    @bentoml.api(route="/v1/journeys")
+    @requires(KeyScope.READ)
+    @refuses(InvalidRequest, NotCounted)
+    async def journeys(self, request: JourneysRequest, /) -> JourneysAnswer:
+        """Count how customers really went: a map, a funnel, ways, times, promises, or a list."""
+        with _errors_as_http():
+            return await self.worker.journeys(request)
 
     @bentoml.api(route="/v1/outcomes")
     @requires(KeyScope.WRITE)

@@ -20,7 +20,10 @@ MOST = 1_000
 RETRY_AFTER_S = 1
 # Slow requests, which wait in the pools of `serving.server.work_pools`; each pool has a bound.
 IN_POOLS = frozenset(
-    ("/v1/customer", "/v1/explain", "/v1/forget", "/v1/lift", "/v1/merge_candidates", "/v1/replay")
+    (
+        *("/v1/customer", "/v1/explain", "/v1/forget", "/v1/journeys", "/v1/lift"),
+        *("/v1/merge_candidates", "/v1/replay"),
+    )
 )
 PER_TURN = 1  # requests that begin in one turn of the event loop; a decision takes 2 ms of it
 

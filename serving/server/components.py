@@ -42,6 +42,7 @@ class Components:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.home = settings.home
         domain, params = open_domain(settings.domain), load_params()
         model_input = ModelInput(domain)
         self.catalog_file = CatalogFile(settings.actions, domain, model_input)

@@ -41,10 +41,12 @@ from serving.contract.decisions import (
     ReplayRequest,
 )
 from serving.contract.events import EventsRequest, OutcomeAnswer, OutcomeRequest
+from serving.contract.journeys import JourneysAnswer, JourneysRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
 from serving.decide.activation import activate
 from serving.decide.outcomes import record_outcome
+from serving.journeys.answer import look_at_journeys
 from serving.server.components import Components
 from serving.server.customer import view_customer
 from serving.server.forget import forget
@@ -76,12 +78,13 @@ class Worker:
         self._parts = components
         self._reads = WorkPool("a customer or a past decision", threads=2, most_waiting=32)
         self._lift = WorkPool("lift", threads=1, most_waiting=8)
+        self._journeys = WorkPool("journeys", threads=1, most_waiting=8)
         self._kept = KeptRows()  # of lift
         self._erasures = WorkPool("erasure", threads=1, most_waiting=32)
 
     def close(self) -> None:
         """Wait for the slow work that runs, and drop what waits."""
-        for pool in (self._reads, self._lift, self._erasures):
+        for pool in (self._reads, self._lift, self._journeys, self._erasures):
             pool.close()
 
     async def decide(self, request: DecideRequest) -> Decision:
@@ -108,6 +111,12 @@ class Worker:
             view_lift, request, ledger, catalog, domain, utc_now(), lead=False, kept=self._kept
         )
         return await self._lift.share(request.model_dump_json(), look)
+
+    async def journeys(self, request: JourneysRequest) -> JourneysAnswer:
+        """Count journeys, or list those behind a number."""
+        parts = self._parts
+        look = partial(look_at_journeys, request, parts.ledger, parts.engine.domain, parts.home)
+        return await self._journeys.share(request.model_dump_json(), look, utc_now())
 
     async def outcomes(self, request: OutcomeRequest) -> OutcomeAnswer:
         """Append an outcome to the ledger."""

@@ -1,0 +1,1 @@
+"""The command `nba journeys`: tables in the terminal, JSON, a report, and the recount."""

@@ -1,0 +1,96 @@
+"""The command `nba journeys`: looks at maps, funnels, ways and promises without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from serving.cli.terminal import BROKEN, err, moment, out, plain_errors, progress
+
+journeys_command = typer.Typer()
+PAGE_ROWS = 20
+
+
+@journeys_command.command()
+def journeys(
+    view: Annotated[
+        str,
+        typer.Argument(
+            help="page, map, ways, loops, channels, breakdown, funnel, times, next, compare, "
+            "promises or conformance."
+        ),
+    ] = "page",
+    of: Annotated[
+        str, typer.Option("--map", help="A kind of journey, or lifecycle.")
+    ] = "lifecycle",
+    since: Annotated[
+        str | None, typer.Option(help="Journeys that began on this day or time, or later.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Journeys that began before this day or time.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="attribute=value, persona=, how=, channel= or through=; repeatable."),
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Of breakdown: an attribute, or persona.")] = None,
+    to: Annotated[str | None, typer.Option(help="Of times: the step to reach.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Of compare: 'expected', or a period such as 2026-01/2026-02.")
+    ] = None,
+    known_at: Annotated[
+        str | None, typer.Option(help="As it was known on this day or time.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows of a table.")] = PAGE_ROWS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write one page that prints on A4 to this file.")
+    ] = None,
+    recount: Annotated[
+        bool, typer.Option(help="Count all again from the events, and compare; nothing else.")
+    ] = False,
+) -> None:
+    """Show how customers really went: the map, the funnel, the ways, and the promises.
+
+    Attributes and personas are those at the start of a journey. A day begins at midnight on the
+    clock of the business. --recount exits with 1 if a number differs.
+
+    Example: nba journeys map --map support
+
+    Example: nba journeys breakdown --by income --since 2026-01-01
+
+    Example: nba journeys --map support --html support.html
+
+    Example: nba journeys --recount
+    """
+    from serving.cli.journeys.opening import asked_for, differences, look
+    from serving.cli.journeys.tables import tables_of
+
+    with plain_errors():
+        if recount:
+            with progress() as report:
+                found = differences(report)
+            for line in found[:PAGE_ROWS]:
+                out.print(line, markup=False, soft_wrap=True)
+            if found:
+                err.print(f"{len(found):,} numbers differ from the events.")
+                raise typer.Exit(BROKEN)
+            out.print("All numbers are those of the events.")
+            return
+        options: dict[str, Any] = {"by": by, "to": to, "limit": limit, "picture": html is not None}
+        begin, end = (None if text is None else moment(name, text)
+                      for name, text in (("since", since), ("until", until)))
+        then = None if known_at is None else moment("known-at", known_at)
+        request = asked_for(view, of, (begin, end), where or [], against, then, options)
+        with progress() as report:
+            answer, page = look(request, report, as_page=html is not None)
+        if html is not None and page is not None:
+            html.write_text(page, encoding="utf-8")
+            out.print(f"Written to {html}.", soft_wrap=True)
+        elif as_json:
+            out.print(answer.model_dump_json(indent=1), markup=False, soft_wrap=True)
+        else:
+            for table in tables_of(answer, limit):
+                out.print(table)

@@ -1,0 +1,114 @@
+"""Request and answer types of `/v1/journeys`: maps, funnels, ways, times and promises.
+
+One request type for all views. Each number of an answer comes with the query of its list: sent as
+``{"view": "list", "list": ...}`` it returns the journeys behind the number.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from features.analytics.views.breakdowns import Breakdown
+from features.analytics.views.channels import Channels
+from features.analytics.views.comparison import Comparison
+from features.analytics.views.conformance import Conformance
+from features.analytics.views.conversion_times import ConversionTimes
+from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.funnels import Funnel, FunnelDefinition
+from features.analytics.views.journey_map import JourneyMap
+from features.analytics.views.lists import ListQuery
+from features.analytics.views.loops import Loops
+from features.analytics.views.next_journeys import NextJourneys
+from features.analytics.views.promises import PromiseView
+from features.analytics.views.ways import Ways
+from features.journeys.events import UtcTime
+from serving.contract.requests import Request
+
+MAX_ROWS = 1_000
+View = Literal[
+    "page",
+    "map",
+    "ways",
+    "loops",
+    "channels",
+    "breakdown",
+    "funnel",
+    "times",
+    "next",
+    "compare",
+    "promises",
+    "conformance",
+    "list",
+]
+# The fields that a view needs, and those of no other view.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "breakdown": ("by",),
+    "times": ("to",),
+    "compare": ("against",),
+    "list": ("list",),
+}
+
+
+class JourneysRequest(Request):
+    """What to count, and of which journeys.
+
+    ``page`` is the map, the funnel over the stages, the ways and the promises in one answer.
+    """
+
+    view: View = "page"
+    filter: JourneyFilter = JourneyFilter()
+    known_at: UtcTime | None = Field(
+        None, description="As it was known then: without what came later. A time that has passed."
+    )
+    at_most: Annotated[int, Field(ge=2, le=60)] | None = None  # nodes that are drawn
+    hidden: Annotated[tuple[str, ...], Field(max_length=60)] = ()  # nodes that are left out
+    funnel: FunnelDefinition | None = None  # default: the stages of the map
+    by: str | None = Field(None, examples=["persona"])
+    to: str | None = None  # a node: the time until it
+    within_days: Annotated[float, Field(gt=0, le=3660)] = 28.0  # of `next`
+    against: JourneyFilter | Literal["expected"] | None = None
+    list: ListQuery | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 20  # rows of a list, or ways
+    after: Annotated[int, Field(ge=0, le=10_000_000)] = 0  # rows of a list before the first one
+    picture: bool = False  # also as SVG
+
+    @model_validator(mode="after")
+    def _fields_of_the_view(self) -> Self:
+        for view, names in NEEDS.items():
+            for name in names:
+                given = getattr(self, name) is not None
+                if given != (self.view == view):
+                    verb = "is missing; send it" if self.view == view else "belongs"
+                    raise ValueError(f"{name} {verb} with the view {view}, and with no other")
+        return self
+
+
+class JourneysAnswer(BaseModel):
+    """A view of journeys; the fields of other views are null."""
+
+    view: View
+    unit: Literal["journeys"] = "journeys"
+    filter: JourneyFilter
+    as_of: datetime  # up to then all is counted
+    age_s: float
+    waiting: int  # customers with later events, which are not counted yet
+    data_version: int
+    known_at: datetime | None = None
+    erased: int = 0  # customers who were erased since `known_at`, and are missing
+    map: JourneyMap | None = None
+    ways: Ways | None = None
+    loops: Loops | None = None
+    channels: Channels | None = None
+    breakdown: Breakdown | None = None
+    funnel: Funnel | None = None
+    times: ConversionTimes | None = None
+    next: NextJourneys | None = None
+    compare: Comparison | None = None
+    promises: tuple[PromiseView, ...] | None = None
+    conformance: Conformance | None = None
+    rows: list[dict[str, Any]] | None = None  # of a list
+    total: int | None = None  # length of the list
+    pictures: dict[str, str] = {}  # SVG by view
