@@ -20,19 +20,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from features.errors import (
-    AlreadyDecided,
-    CustomerForgotten,
-    DecisionConflict,
-    DecisionUnknown,
-    IdentityUnknown,
-    InvalidData,
-    InvalidRequest,
-    NbaError,
-    NotCounted,
-    NotRepeatable,
-    NotVisible,
-)
+from features import errors
 from features.private_files import protect_process
 from features.settings import load_settings
 from serving.access.browsers import BrowserMiddleware
@@ -80,7 +68,7 @@ def _errors_as_http() -> Iterator[None]:
     """Raise our errors as BentoML's, which sends the text of a 4xx and hides that of a 5xx."""
     try:
         yield
-    except NbaError as error:
+    except errors.NbaError as error:
         status = status_of(type(error), STATUSES)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             send_sentence(str(error))
@@ -130,7 +118,9 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/decide")
     @requires(KeyScope.DECIDE)
-    @refuses(InvalidRequest, InvalidData, CustomerForgotten, DecisionConflict)
+    @refuses(
+        errors.InvalidRequest, errors.InvalidData, errors.CustomerForgotten, errors.DecisionConflict
+    )
     async def decide(self, request: DecideRequest, /) -> Decision:
         """Choose the action, or the few actions, that serve this customer best now.
 
@@ -145,7 +135,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/activate")
     @requires(KeyScope.DECIDE)
-    @refuses(DecisionUnknown, DecisionConflict)
+    @refuses(errors.DecisionUnknown, errors.DecisionConflict)
     async def activate(self, request: ActivateRequest, /) -> ActivateAnswer:
         """Activate a decision that was made with `"activate": false` and is shown now.
 
@@ -156,7 +146,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/explain")
     @requires(KeyScope.READ)
-    @refuses(DecisionUnknown, NotRepeatable)
+    @refuses(errors.DecisionUnknown, errors.NotRepeatable)
     async def explain(self, request: ExplainRequest, /) -> ExplainAnswer:
         """Return a past decision with the features, predictions and rules that led to it."""
         with _errors_as_http():
@@ -164,7 +154,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/replay")
     @requires(KeyScope.READ)
-    @refuses(DecisionUnknown, NotRepeatable)
+    @refuses(errors.DecisionUnknown, errors.NotRepeatable)
     async def replay(self, request: ReplayRequest, /) -> ReplayAnswer:
         """Decide once more from the record; say if the answer is the same, and if not, why."""
         with _errors_as_http():
@@ -179,7 +169,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/journeys")
     @requires(KeyScope.READ)
-    @refuses(InvalidRequest, NotCounted)
+    @refuses(errors.InvalidRequest, errors.NotCounted)
     async def journeys(self, request: JourneysRequest, /) -> JourneysAnswer:
         """Count how customers really went: a map, a funnel, ways, times, promises, or a list."""
         with _errors_as_http():
@@ -187,7 +177,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/outcomes")
     @requires(KeyScope.WRITE)
-    @refuses(InvalidRequest, DecisionUnknown, DecisionConflict)
+    @refuses(errors.InvalidRequest, errors.DecisionUnknown, errors.DecisionConflict)
     async def outcomes(self, request: OutcomeRequest, /) -> OutcomeAnswer:
         """Record what followed a decision. It may come late, or twice, or be taken back."""
         with _errors_as_http():
@@ -197,7 +187,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/events")
     @requires(KeyScope.WRITE)
-    @refuses(NotVisible, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
+    @refuses(errors.NotVisible, bodies={HTTPStatus.BAD_REQUEST: EventsAnswer})
     async def events(self, request: EventsRequest, /, ctx: bentoml.Context) -> EventsAnswer:
         """Record events. Each is accepted or rejected by itself; a repeated one adds no event.
 
@@ -214,7 +204,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/link")
     @requires(KeyScope.ADMIN)
-    @refuses(InvalidData, CustomerForgotten, NotVisible)
+    @refuses(errors.InvalidData, errors.CustomerForgotten, errors.NotVisible)
     async def link(self, request: LinkRequest, /) -> LinkAnswer:
         """Link two keys of one person: histories are merged; a device goes to the customer."""
         with _errors_as_http():
@@ -222,7 +212,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/unlink")
     @requires(KeyScope.ADMIN)
-    @refuses(InvalidData, IdentityUnknown, NotVisible)
+    @refuses(errors.InvalidData, errors.IdentityUnknown, errors.NotVisible)
     async def unlink(self, request: LinkRequest, /) -> LinkAnswer:
         """Undo a link: each customer gets back the events of their own identifiers."""
         with _errors_as_http():
@@ -230,7 +220,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/attributes")
     @requires(KeyScope.WRITE)
-    @refuses(InvalidData, CustomerForgotten, NotVisible)
+    @refuses(errors.InvalidData, errors.CustomerForgotten, errors.NotVisible)
     async def attributes(self, request: AttributesRequest, /) -> AttributesAnswer:
         """Bring attributes of a customer up to date; the next decision reads them."""
         with _errors_as_http():
@@ -238,7 +228,13 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/merge_candidates")
     @requires(KeyScope.ADMIN)
-    @refuses(InvalidRequest, InvalidData, IdentityUnknown, AlreadyDecided, NotVisible)
+    @refuses(
+        errors.InvalidRequest,
+        errors.InvalidData,
+        errors.IdentityUnknown,
+        errors.AlreadyDecided,
+        errors.NotVisible,
+    )
     async def merge_candidates(self, request: MergeCandidatesRequest, /) -> MergeCandidatesAnswer:
         """List pairs of customers who may be one person, or confirm or refuse one of them."""
         with _errors_as_http():
@@ -246,7 +242,7 @@ class NextBestAction:
 
     @bentoml.api(route="/v1/customer")
     @requires(KeyScope.READ)
-    @refuses(InvalidRequest, InvalidData, CustomerForgotten)
+    @refuses(errors.InvalidRequest, errors.InvalidData, errors.CustomerForgotten)
     async def customer(self, request: CustomerRequest, /) -> CustomerView:
         """Return one customer: identifiers, attributes, journeys, timeline and predictions."""
         with _errors_as_http():
@@ -255,7 +251,7 @@ class NextBestAction:
     @bentoml.api(route="/v1/forget")
     @requires(KeyScope.PRIVACY)
     @refuses(
-        *(InvalidData, IdentityUnknown, CustomerForgotten),
+        *(errors.InvalidData, errors.IdentityUnknown, errors.CustomerForgotten),
         bodies={HTTPStatus.CONFLICT: UnconfirmedAnswer},
     )
     async def forget(self, request: ForgetRequest, /) -> ForgetAnswer:

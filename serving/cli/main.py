@@ -14,6 +14,7 @@ from rich.table import Table
 
 from features.private_files import protect_process
 from serving.cli.identity import identity
+from serving.cli.journeys.command import journeys_command
 from serving.cli.keys import access
 from serving.cli.migrate import migrate_and_say, migration
 from serving.cli.prune import deletion
@@ -37,6 +38,7 @@ app.add_typer(migration)
 app.add_typer(deletion)
 app.add_typer(identity)
 app.add_typer(access)
+app.add_typer(journeys_command)
 
 
 @app.callback()

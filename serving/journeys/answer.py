@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from features.analytics.journey_data import JourneyData
 from features.analytics.opened import opened_journeys, waiting_customers
 from features.analytics.pictures.curve_picture import curve_picture
 from features.analytics.pictures.funnel_picture import funnel_picture
@@ -26,6 +25,8 @@ from features.analytics.views.loops import loops
 from features.analytics.views.next_journeys import next_journeys
 from features.analytics.views.promises import promises
 from features.analytics.views.ways import ways
+
+from features.analytics.journey_data import JourneyData
 from features.business.domain import Domain
 from features.ledger.ledger import Ledger
 from features.ledger.tables import from_micros, micros
@@ -131,7 +132,5 @@ def look_at_journeys(
     NotCounted
         If the journeys were never counted.
     """
-    with opened_journeys(
-        ledger, domain, home, asked.known_at, at_most_events=MOST_EVENTS
-    ) as data:
+    with opened_journeys(ledger, domain, home, asked.known_at, at_most_events=MOST_EVENTS) as data:
         return answer_journeys(asked, data, now, waiting_customers(ledger))

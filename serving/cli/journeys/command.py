@@ -38,7 +38,8 @@ def journeys(
     by: Annotated[str | None, typer.Option(help="Of breakdown: an attribute, or persona.")] = None,
     to: Annotated[str | None, typer.Option(help="Of times: the step to reach.")] = None,
     against: Annotated[
-        str | None, typer.Option(help="Of compare: 'expected', or a period such as 2026-01/2026-02.")
+        str | None,
+        typer.Option(help="Of compare: 'expected', or a period: 2026-01-01/2026-02-01."),
     ] = None,
     known_at: Annotated[
         str | None, typer.Option(help="As it was known on this day or time.")
@@ -80,8 +81,10 @@ def journeys(
             out.print("All numbers are those of the events.")
             return
         options: dict[str, Any] = {"by": by, "to": to, "limit": limit, "picture": html is not None}
-        begin, end = (None if text is None else moment(name, text)
-                      for name, text in (("since", since), ("until", until)))
+        begin, end = (
+            None if text is None else moment(name, text)
+            for name, text in (("since", since), ("until", until))
+        )
         then = None if known_at is None else moment("known-at", known_at)
         request = asked_for(view, of, (begin, end), where or [], against, then, options)
         with progress() as report:
@@ -93,4 +96,7 @@ def journeys(
             out.print(answer.model_dump_json(indent=1), markup=False, soft_wrap=True)
         else:
             for table in tables_of(answer, limit):
-                out.print(table)
+                if isinstance(table, str):
+                    out.print(table, markup=False, soft_wrap=True)
+                else:
+                    out.print(table)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from features.analytics.opened import opened_journeys
 from features.analytics.recount import recount
 from features.analytics.refresh import refresh
+from pydantic import ValidationError
+
 from features.business.domain import load_domain
 from features.clock import utc_now
 from features.errors import InvalidSetting, quoted
