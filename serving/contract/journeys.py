@@ -9,21 +9,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
+from pydantic import BaseModel, Field, model_validator
+
 from features.analytics.views.breakdowns import Breakdown
 from features.analytics.views.channels import Channels
-from features.analytics.views.comparison import Comparison
-from features.analytics.views.conformance import Conformance
+from features.analytics.views.comparison import MapComparison
+from features.analytics.views.conformance import ConformanceView
 from features.analytics.views.conversion_times import ConversionTimes
-from features.analytics.views.funnels import Funnel, FunnelDefinition
+from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.funnel_definition import FunnelDefinition
+from features.analytics.views.funnels import Funnel
 from features.analytics.views.journey_map import JourneyMap
 from features.analytics.views.lists import ListQuery
 from features.analytics.views.loops import Loops
 from features.analytics.views.next_journeys import NextJourneys
 from features.analytics.views.promises import PromiseView
 from features.analytics.views.ways import Ways
-from pydantic import BaseModel, Field, model_validator
-
-from features.analytics.views.filters import JourneyFilter
 from features.journeys.events import UtcTime
 from serving.contract.requests import Request
 
@@ -106,9 +107,9 @@ class JourneysAnswer(BaseModel):
     funnel: Funnel | None = None
     times: ConversionTimes | None = None
     next: NextJourneys | None = None
-    compare: Comparison | None = None
+    compare: MapComparison | None = None
     promises: tuple[PromiseView, ...] | None = None
-    conformance: Conformance | None = None
+    conformance: tuple[ConformanceView, ...] | None = None
     rows: list[dict[str, Any]] | None = None  # of a list
     total: int | None = None  # length of the list
     pictures: dict[str, str] = {}  # SVG by view

@@ -10,23 +10,24 @@ from typing import Any
 from features.analytics.opened import opened_journeys, waiting_customers
 from features.analytics.pictures.curve_picture import curve_picture
 from features.analytics.pictures.funnel_picture import funnel_picture
+from features.analytics.pictures.ways_picture import ways_picture
+
+from features.analytics.journey_data import JourneyData
 from features.analytics.pictures.map_picture import map_picture
 from features.analytics.pictures.promises_picture import promises_picture
-from features.analytics.pictures.ways_picture import ways_picture
 from features.analytics.views.breakdowns import breakdown
 from features.analytics.views.channels import channels
 from features.analytics.views.comparison import compare, compare_with_expected
 from features.analytics.views.conformance import conformance
 from features.analytics.views.conversion_times import conversion_times
-from features.analytics.views.funnels import FunnelDefinition, funnel
+from features.analytics.views.funnel_definition import stages_funnel
+from features.analytics.views.funnels import funnel
 from features.analytics.views.journey_map import journey_map
-from features.analytics.views.lists import list_count, list_rows
+from features.analytics.views.list_rows import list_count, list_rows
 from features.analytics.views.loops import loops
 from features.analytics.views.next_journeys import next_journeys
 from features.analytics.views.promises import promises
 from features.analytics.views.ways import ways
-
-from features.analytics.journey_data import JourneyData
 from features.business.domain import Domain
 from features.ledger.ledger import Ledger
 from features.ledger.tables import from_micros, micros
@@ -44,7 +45,7 @@ def _ways(data: JourneyData, asked: JourneysRequest) -> Any:
 
 
 def _funnel(data: JourneyData, asked: JourneysRequest) -> Any:
-    definition = asked.funnel or FunnelDefinition.of_stages(data, asked.filter.map)
+    definition = asked.funnel or stages_funnel(data, asked.filter.map)
     return funnel(data, asked.filter, definition)
 
 

@@ -16,21 +16,28 @@ from features.ledger.tables import micros
 How = Literal["ended", "left", "lapsed", "open"]
 
 
+# Left out of the JSON: an answer repeats the filter with each of its numbers.
+UNASKED = Field(exclude_if=lambda wanted: not wanted)
+
+
 class JourneyFilter(BaseModel):
     """Selects journeys. Attributes and persona are those at the start of a journey."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     map: str = "lifecycle"
-    since: AwareDatetime | None = None  # the journey began then or later
-    until: AwareDatetime | None = None  # the journey began before
-    how: tuple[How, ...] = ()
-    entry_channel: tuple[str | None, ...] = ()
-    case: tuple[str | None, ...] = ()
-    account: tuple[str | None, ...] = ()
-    persona: tuple[str, ...] = ()
-    attributes: dict[str, Annotated[tuple[str | None, ...], Field(min_length=1)]] = {}
-    through: str | None = None  # a node that the journey visited
+    # The journey began then or later, and before.
+    since: Annotated[AwareDatetime | None, UNASKED] = None
+    until: Annotated[AwareDatetime | None, UNASKED] = None
+    how: Annotated[tuple[How, ...], UNASKED] = ()
+    entry_channel: Annotated[tuple[str | None, ...], UNASKED] = ()
+    case: Annotated[tuple[str | None, ...], UNASKED] = ()
+    account: Annotated[tuple[str | None, ...], UNASKED] = ()
+    persona: Annotated[tuple[str, ...], UNASKED] = ()
+    attributes: Annotated[
+        dict[str, Annotated[tuple[str | None, ...], Field(min_length=1)]], UNASKED
+    ] = {}
+    through: Annotated[str | None, UNASKED] = None  # a node that the journey visited
 
 
 def filtered(data: JourneyData, wanted: JourneyFilter) -> tuple[str, list[Any]]:

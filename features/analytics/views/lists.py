@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.filters import UNASKED, JourneyFilter
 from features.analytics.views.relations import Relation, Value
 
 
@@ -25,8 +25,8 @@ class ListQuery(BaseModel):
 
     relation: str
     filter: JourneyFilter = JourneyFilter()
-    where: dict[str, Value] = {}
-    options: dict[str, Any] = {}
+    where: Annotated[dict[str, Value], UNASKED] = {}
+    options: Annotated[dict[str, Any], UNASKED] = {}
 
 
 @dataclass(frozen=True, slots=True)

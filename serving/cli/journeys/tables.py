@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from features.analytics.views.lists import Number
 from rich.markup import escape
 from rich.table import Table
 
+from features.analytics.views.lists import Number
 from serving.contract.journeys import JourneysAnswer
 
 VIEW_FIELDS = (
