@@ -15,14 +15,14 @@ from features.analytics.views.breakdowns import Breakdown
 from features.analytics.views.channels import Channels
 from features.analytics.views.comparison import MapComparison
 from features.analytics.views.conformance import ConformanceView
-from features.analytics.views.conversion_times import ConversionTimes
+from features.analytics.views.conversion_times import ConversionDefinition, ConversionTimes
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnel_definition import FunnelDefinition
 from features.analytics.views.funnels import Funnel
 from features.analytics.views.journey_map import JourneyMap
 from features.analytics.views.lists import ListQuery
 from features.analytics.views.loops import Loops
-from features.analytics.views.next_journeys import NextJourneys
+from features.analytics.views.next_journeys import NextDefinition, NextJourneys
 from features.analytics.views.promises import PromiseView
 from features.analytics.views.ways import Ways
 from features.journeys.events import UtcTime
@@ -47,7 +47,7 @@ View = Literal[
 # The fields that a view needs, and those of no other view.
 NEEDS: dict[str, tuple[str, ...]] = {
     "breakdown": ("by",),
-    "times": ("to",),
+    "times": ("times",),
     "compare": ("against",),
     "list": ("list",),
 }
@@ -68,8 +68,8 @@ class JourneysRequest(Request):
     hidden: Annotated[tuple[str, ...], Field(max_length=60)] = ()  # nodes that are left out
     funnel: FunnelDefinition | None = None  # default: the stages of the map
     by: str | None = Field(None, examples=["persona"])
-    to: str | None = None  # a node: the time until it
-    within_days: Annotated[float, Field(gt=0, le=3660)] = 28.0  # of `next`
+    times: ConversionDefinition | None = None  # from which step to which one
+    next: NextDefinition = NextDefinition()
     against: JourneyFilter | Literal["expected"] | None = None
     list: ListQuery | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 20  # rows of a list, or ways

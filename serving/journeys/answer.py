@@ -7,20 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from features.analytics.opened import opened_journeys, waiting_customers
-from features.analytics.pictures.curve_picture import curve_picture
-from features.analytics.pictures.funnel_picture import funnel_picture
-from features.analytics.pictures.ways_picture import ways_picture
-
 from features.analytics.journey_data import JourneyData
-from features.analytics.pictures.map_picture import map_picture
-from features.analytics.pictures.promises_picture import promises_picture
+from features.analytics.upkeep.opened import opened_journeys, waiting_customers
 from features.analytics.views.breakdowns import breakdown
 from features.analytics.views.channels import channels
-from features.analytics.views.comparison import compare, compare_with_expected
 from features.analytics.views.conformance import conformance
 from features.analytics.views.conversion_times import conversion_times
-from features.analytics.views.funnel_definition import stages_funnel
+from features.analytics.views.funnel_definition import FunnelDefinition, stages_funnel, way_funnel
 from features.analytics.views.funnels import funnel
 from features.analytics.views.journey_map import journey_map
 from features.analytics.views.list_rows import list_count, list_rows
@@ -45,19 +38,23 @@ def _ways(data: JourneyData, asked: JourneysRequest) -> Any:
 
 
 def _funnel(data: JourneyData, asked: JourneysRequest) -> Any:
-    definition = asked.funnel or stages_funnel(data, asked.filter.map)
-    return funnel(data, asked.filter, definition)
+    return funnel(data, asked.filter, asked.funnel or default_funnel(data, asked.filter.map))
+
+
+def default_funnel(data: JourneyData, name: str) -> FunnelDefinition:
+    """Return the funnel along the expected way of a map; over its stages, if it has none."""
+    kind = data.domain.journey_kinds.get(name)
+    ways_of_kind = [one.way for one in kind.expected if one.way] if kind else []
+    return way_funnel(ways_of_kind[-1]) if ways_of_kind else stages_funnel(data, name)
 
 
 def _promises(data: JourneyData, asked: JourneysRequest) -> Any:
     return promises(data, asked.filter)
 
 
-def _compare(data: JourneyData, asked: JourneysRequest) -> Any:
-    if isinstance(asked.against, str):
-        return compare_with_expected(data, asked.filter)
-    assert asked.against is not None  # the request was checked
-    return compare(data, asked.filter, asked.against)
+def _times(data: JourneyData, asked: JourneysRequest) -> Any:
+    assert asked.times is not None  # the request was checked
+    return conversion_times(data, asked.filter, asked.times)
 
 
 VIEWS: Views = {
@@ -65,23 +62,14 @@ VIEWS: Views = {
     "ways": _ways,
     "funnel": _funnel,
     "promises": _promises,
-    "compare": _compare,
     "loops": lambda data, asked: loops(data, asked.filter),
     "channels": lambda data, asked: channels(data, asked.filter),
     "breakdown": lambda data, asked: breakdown(data, asked.filter, asked.by or ""),
-    "times": lambda data, asked: conversion_times(data, asked.filter, asked.to or ""),
-    "next": lambda data, asked: next_journeys(data, asked.filter, asked.within_days),
+    "times": _times,
+    "next": lambda data, asked: next_journeys(data, asked.filter, asked.next),
     "conformance": lambda data, asked: conformance(data, asked.filter),
 }
-MOST_EVENTS = 300_000  # from which one request builds the journeys of a past day
 PAGE = ("map", "funnel", "ways", "promises")
-PICTURES: Mapping[str, Callable[[Any], str]] = {
-    "map": map_picture,
-    "funnel": funnel_picture,
-    "ways": ways_picture,
-    "promises": promises_picture,
-    "times": curve_picture,
-}
 
 
 def answer_journeys(
@@ -106,7 +94,6 @@ def answer_journeys(
         found["total"] = list_count(data, asked.list)
     else:
         found = {name: VIEWS[name](data, asked) for name in names}
-    drawn = [name for name in found if asked.picture and name in PICTURES]
     return JourneysAnswer(
         view=asked.view,
         filter=asked.list.filter if asked.list else asked.filter,
@@ -116,7 +103,6 @@ def answer_journeys(
         data_version=data.version,
         known_at=asked.known_at,
         erased=data.erased,
-        pictures={name: PICTURES[name](found[name]) for name in drawn},
         **found,
     )
 
@@ -133,5 +119,5 @@ def look_at_journeys(
     NotCounted
         If the journeys were never counted.
     """
-    with opened_journeys(ledger, domain, home, asked.known_at, at_most_events=MOST_EVENTS) as data:
+    with opened_journeys(ledger, domain, home) as data:
         return answer_journeys(asked, data, now, waiting_customers(ledger))

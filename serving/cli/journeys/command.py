@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -80,7 +80,8 @@ def journeys(
                 raise typer.Exit(BROKEN)
             out.print("All numbers are those of the events.")
             return
-        options: dict[str, Any] = {"by": by, "to": to, "limit": limit, "picture": html is not None}
+        times = None if to is None else {"to": {"step": to}}
+        options = {"by": by, "times": times, "limit": limit, "picture": html is not None}
         begin, end = (
             None if text is None else moment(name, text)
             for name, text in (("since", since), ("until", until))

@@ -6,21 +6,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from features.analytics.opened import opened_journeys
-from features.analytics.recount import recount
-from features.analytics.refresh import refresh
 from pydantic import ValidationError
 
+from features.analytics.upkeep.opened import FOLDER, opened_journeys
+from features.analytics.upkeep.recount import recount
+from features.analytics.upkeep.refresh import Refresher
 from features.business.domain import load_domain
 from features.clock import utc_now
 from features.errors import InvalidSetting, quoted
 from features.ledger.ledger import Ledger
 from features.progress import Progress
 from features.settings import load_settings
-from serving.cli.terminal import business_zone, moment
+from serving.cli.terminal import moment
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
 from serving.journeys.answer import answer_journeys
-from serving.journeys.report import report_html
 
 # What of a filter --where may name, beside the attributes.
 PARTS = {"persona": "persona", "how": "how", "channel": "entry_channel", "account": "account"}
@@ -99,12 +98,10 @@ def look(
     domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
     try:
         if request.known_at is None:
-            refresh(ledger, domain, settings.home, now, zone=business_zone(), progress=report)
-        with opened_journeys(
-            ledger, domain, settings.home, request.known_at, progress=report
-        ) as data:
+            Refresher(ledger, domain, settings.home / FOLDER).refresh(lambda: now, progress=report)
+        with opened_journeys(ledger, domain, settings.home) as data:
             answer = answer_journeys(request, data, now)
-        return answer, report_html(answer, domain) if as_page else None
+        return answer, None
     finally:
         ledger.close()
 
@@ -114,7 +111,8 @@ def differences(report: Progress) -> list[str]:
     settings = load_settings()
     domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
     try:
-        refresh(ledger, domain, settings.home, utc_now(), zone=business_zone(), progress=report)
-        return recount(ledger, domain, settings.home, utc_now(), progress=report)
+        folder = settings.home / FOLDER
+        Refresher(ledger, domain, folder).refresh(utc_now, progress=report)
+        return recount(ledger, domain, folder, utc_now(), report)
     finally:
         ledger.close()

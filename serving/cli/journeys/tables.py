@@ -21,6 +21,12 @@ VIEW_FIELDS = (
 )
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3_600.0, 86_400.0
 LONGEST = 60  # signs of a cell
+# The columns of tables with more than a terminal can show; the others are in --json.
+COLUMNS = {
+    "map nodes": ("label", "stage", "visits", "journeys", "entries", "exits", "bounces", "loops"),
+    "ways ways": ("n", "share", "how", "median_s", "steps"),
+    "promises": ("name", "version", "activations", "kept", "broken", "open", "void", "kept_share"),
+}
 
 
 def tables_of(answer: JourneysAnswer, limit: int) -> Iterator[Table | str]:
@@ -41,11 +47,11 @@ def tables_of(answer: JourneysAnswer, limit: int) -> Iterator[Table | str]:
         found = getattr(answer, name)
         if found is None:
             continue
-        views = found if isinstance(found, tuple) else (found,)
-        if isinstance(found, tuple) and found:
+        if isinstance(found, tuple) and found and not any(map(_has_rows, found)):
             yield from _tables(name, (), found, limit)
-        for view in () if isinstance(found, tuple) else views:
-            yield from _of_view(name, view, limit)
+        else:
+            for view in found if isinstance(found, tuple) else (found,):
+                yield from _of_view(name, view, limit)
 
 
 def _of_view(name: str, view: Any, limit: int) -> Iterator[Table | str]:
@@ -65,10 +71,11 @@ def _tables(
     name: str, under: Sequence[str], rows: Sequence[Any], limit: int
 ) -> Iterator[Table | str]:
     title = " ".join(_words(one) for one in (name, *under))
+    known = [one.name for one in fields(rows[0])]
     columns = [
-        one.name
-        for one in fields(rows[0])
-        if not all(_is_rows(getattr(row, one.name)) or _is_empty(row, one.name) for row in rows)
+        name
+        for name in COLUMNS.get(title, known)
+        if not all(_is_rows(getattr(row, name)) or _is_empty(row, name) for row in rows)
     ]
     table = Table(*map(_words, columns), title=title, title_justify="left")
     for row in rows[:limit]:
@@ -80,6 +87,10 @@ def _tables(
 
 def _is_rows(value: Any) -> bool:
     return isinstance(value, tuple) and bool(value) and _is_record(value[0])
+
+
+def _has_rows(view: Any) -> bool:
+    return any(_is_rows(getattr(view, one.name)) for one in fields(view))
 
 
 def _is_record(value: Any) -> bool:
@@ -101,6 +112,8 @@ def told_value(name: str, value: Any) -> str:
         return ", ".join(f"{key} {one}" for key, one in counted if one not in ("", "0"))
     if isinstance(value, tuple):
         told = [told_value(name, one) for one in value]
+        if name == "steps":
+            return " → ".join(told)
         return _cut((" " if _is_pair(value) else ", ").join(told))
     if isinstance(value, float):
         if name.endswith("_s"):

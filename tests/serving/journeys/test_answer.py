@@ -1,0 +1,121 @@
+"""Tests the answers of `/v1/journeys`: each view, its lists, and what they say of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.analytics.journey_data import JourneyData
+from features.business.domain import Domain, load_domain
+from features.errors import InvalidRequest
+from features.ledger.tables import from_micros
+from serving.contract.journeys import JourneysAnswer, JourneysRequest
+from serving.journeys.answer import VIEWS, answer_journeys, default_funnel
+from tests.journey_logs import journeys_of
+
+DOMAIN = """
+name: parcels
+currency: eur
+channels: [app, shop]
+attributes: {town: {type: category, values: [near, far]}}
+journeys:
+  parcel:
+    expected:
+      version: 1
+      way: [ordered, delivered]
+      promises: {on_time: {after: ordered, comes: delivered, within_days: 2}}
+events:
+  ordered: {description: d, journey: parcel, stage: action, step: starts, touchpoint: internal,
+            signal: passive}
+  asked: {description: d, journey: parcel, stage: use, touchpoint: internal, signal: direct}
+  delivered: {description: d, journey: parcel, stage: use, step: ends, touchpoint: internal,
+              signal: passive}
+"""
+# Kept, broken with a question on the way, and open.
+LOG = [
+    ("c1", "ordered", 0, "app"),
+    ("c1", "delivered", 1, "shop"),
+    ("c2", "ordered", 0, "app"),
+    ("c2", "asked", 2, "app"),
+    ("c2", "delivered", 5, "shop"),
+    ("c3", "ordered", 9, "shop"),
+]
+MORE: dict[str, dict[str, Any]] = {
+    "breakdown": {"by": "town"},
+    "times": {"times": {"to": {"step": "delivered"}}},
+    "compare": {"against": "expected"},
+}
+
+
+@pytest.fixture(scope="module")
+def parcels(tmp_path_factory: pytest.TempPathFactory) -> Domain:
+    file = tmp_path_factory.mktemp("parcels") / "domain.yaml"
+    file.write_text(DOMAIN, encoding="utf-8")
+    return load_domain(Path(file))
+
+
+@pytest.fixture(scope="module")
+def data(parcels: Domain) -> Iterator[JourneyData]:
+    with journeys_of(parcels, LOG, as_of_days=10, attributes={"c1": {"town": "far"}}) as opened:
+        yield opened
+
+
+def asked(data: JourneyData, view: str, **more: Any) -> JourneysAnswer:
+    content = {"view": view, "filter": {"map": "parcel"}, **MORE.get(view, {}), **more}
+    now = from_micros(data.as_of_us) + timedelta(seconds=30)
+    return answer_journeys(JourneysRequest.model_validate(content), data, now, waiting=2)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_each_view_answers_with_its_own_field_only(view, data):
+    answer = asked(data, view)
+    filled = {name for name in VIEWS if getattr(answer, name) is not None}
+    assert filled == {view}
+
+
+def test_the_page_has_four_views_of_one_version(data):
+    answer = asked(data, "page")
+    assert answer.map is not None and answer.ways is not None
+    assert answer.funnel is not None and answer.promises is not None
+    assert answer.map.journeys.n == answer.ways.journeys.n == answer.funnel.journeys.n == 3
+    assert (answer.data_version, answer.age_s, answer.waiting) == (1, 30.0, 2)
+
+
+def test_the_promise_is_kept_once_broken_once_and_open_once(data):
+    (promise,) = asked(data, "promises").promises or ()
+    counts = promise.kept.n, promise.broken.n, promise.open.n, promise.void.n
+    assert counts == (1, 1, 1, 0)
+
+
+def test_a_number_is_as_long_as_its_list(data):
+    (promise,) = asked(data, "promises").promises or ()
+    found = asked(data, "list", list=promise.broken.rows.model_dump(mode="json"))
+    assert found.total == promise.broken.n == 1
+    assert [row["customer_id"] for row in found.rows or []] == ["c2"]
+
+
+def test_a_list_is_read_in_parts(data):
+    query = asked(data, "map").map.steps.rows.model_dump(mode="json")  # type: ignore[union-attr]
+    pages = [asked(data, "list", list=query, limit=4, after=after) for after in (0, 4)]
+    assert [len(page.rows or []) for page in pages] == [4, 2]
+    assert {page.total for page in pages} == {6}
+
+
+def test_the_funnel_of_a_kind_is_its_expected_way(data):
+    assert [rule.step for rule in default_funnel(data, "parcel").steps] == ["ordered", "delivered"]
+    reached = [step.reached.n for step in asked(data, "funnel").funnel.steps]  # type: ignore[union-attr]
+    assert reached == [3, 2]
+
+
+def test_the_funnel_of_a_map_without_a_way_is_over_its_stages(data):
+    rules = default_funnel(data, "lifecycle").steps
+    assert [rule.stage for rule in rules] == ["action", "use"]
+
+
+def test_a_map_that_is_not_there_is_named_with_those_that_are(data):
+    with pytest.raises(InvalidRequest, match="parcel, lifecycle"):
+        asked(data, "map", filter={"map": "parcels"})
