@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from features.analytics.tables import (
     told_promises,
 )
 from features.business.domain import Domain
+from features.journeys.promises.due_times import told_us
 
 JOURNEY_BITS = 20  # of the number of a journey: its place among those of the customer
 NO_VERSION = -1
@@ -35,20 +35,6 @@ def customer_number(customer_id: str) -> int:
     """Return the upper 44 bits of the numbers of a customer's journeys."""
     digest = hashlib.blake2b(customer_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> JOURNEY_BITS
-
-
-def told_us(value: Any) -> int | None:
-    """Read the time that a property tells, in microseconds since 1970; None if it tells none.
-
-    It is a text such as 2026-11-22T10:00:00+01:00, or a number of seconds since 1970.
-    """
-    try:
-        if isinstance(value, str):
-            at = datetime.fromisoformat(value)
-            return None if at.tzinfo is None else round(at.timestamp() * 1e6)
-        return round(float(value) * 1e6)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 class JourneyColumns:

@@ -99,7 +99,8 @@ def _properties(rng: np.random.Generator, kind: str, hours: float) -> dict[str, 
         properties["order"] = str(rng.choice(["A", "B"]))
     if kind == "ordered" and rng.random() < 0.5:
         seconds = at_us(hours / 24) / 1e6 + int(rng.choice([-3600, 0, 43200, 259200]))
-        properties["promised_at"] = datetime.fromtimestamp(seconds, UTC).isoformat()
+        told = [datetime.fromtimestamp(seconds, UTC).isoformat(), "soon", "2023-11-16T00:00"]
+        properties["promised_at"] = str(rng.choice(told, p=[0.8, 0.1, 0.1]))  # the others tell none
     if kind == "message":
         properties["news"] = str(rng.choice(["shipped", "late"]))
     return properties
