@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from features.analytics.pictures.drawn_views import DrawnView
 from features.analytics.views.breakdowns import Breakdown
 from features.analytics.views.channels import Channels
 from features.analytics.views.comparison import MapComparison
@@ -74,7 +75,7 @@ class JourneysRequest(Request):
     list: ListQuery | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 20  # rows of a list, or ways
     after: Annotated[int, Field(ge=0, le=10_000_000)] = 0  # rows of a list before the first one
-    picture: bool = False  # also as SVG
+    picture: bool = False  # also drawn, as SVG and a table
 
     @model_validator(mode="after")
     def _fields_of_the_view(self) -> Self:
@@ -112,4 +113,4 @@ class JourneysAnswer(BaseModel):
     conformance: tuple[ConformanceView, ...] | None = None
     rows: list[dict[str, Any]] | None = None  # of a list
     total: int | None = None  # length of the list
-    pictures: dict[str, str] = {}  # SVG by view
+    drawn: dict[str, DrawnView] = {}  # by view: a sentence, a picture and its table

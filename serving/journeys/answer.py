@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from features.analytics.journey_data import JourneyData
+from features.analytics.pictures.drawn_views import DRAWN, draw_view
 from features.analytics.upkeep.opened import opened_journeys, waiting_customers
 from features.analytics.views.breakdowns import breakdown
 from features.analytics.views.channels import channels
@@ -101,6 +102,11 @@ def answer_journeys(
         age_s=max((micros(now) - data.as_of_us) / 1e6, 0.0),
         waiting=waiting,
         data_version=data.version,
+        drawn={
+            name: draw_view(data.domain, found[name])
+            for name in found
+            if asked.picture and name in DRAWN
+        },
         known_at=asked.known_at,
         erased=data.erased,
         **found,

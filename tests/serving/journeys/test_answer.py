@@ -119,3 +119,10 @@ def test_the_funnel_of_a_map_without_a_way_is_over_its_stages(data):
 def test_a_map_that_is_not_there_is_named_with_those_that_are(data):
     with pytest.raises(InvalidRequest, match="parcel, lifecycle"):
         asked(data, "map", filter={"map": "parcels"})
+
+
+def test_a_view_is_drawn_if_a_picture_is_asked_for(data):
+    drawn = asked(data, "page", picture=True).drawn
+    assert [*drawn] == ["map", "funnel", "ways", "promises"]
+    assert all(one.picture.startswith("<svg") for one in drawn.values())
+    assert asked(data, "page").drawn == {}
