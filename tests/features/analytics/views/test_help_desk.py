@@ -7,7 +7,9 @@ ticket ends when it is closed, and 17 tickets are opened again: these are new jo
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from collections.abc import Iterator
 
 import pandas as pd
 import pytest
@@ -15,14 +17,17 @@ import pytest
 from features.analytics.cut.customer_cutter import CustomerCutter, Past
 from features.analytics.journey_data import JourneyData
 from features.analytics.nodes import END_LABEL, START_LABEL
+from features.analytics.views.conformance import conformance
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.journey_map import JourneyMap, MapEdge, journey_map
 from features.analytics.views.loops import Loops, loops
+from features.analytics.views.promises import promises
 from features.analytics.views.ways import Ways, ways
 from features.business.domain import load_domain
 from features.ingest.sources.helpdesk import write_tables
 from features.settings import PACKAGE
 from tests.conftest import published
+from tests.promise_oracle import OracleStep, judge
 
 SUPPORT = JourneyFilter(map="support")
 DAY_S = 86_400
@@ -61,10 +66,16 @@ def by_case(events: pd.DataFrame) -> tuple[JourneyMap, Ways, Loops]:
 
 
 @pytest.fixture(scope="module")
-def shipped(events: pd.DataFrame) -> tuple[JourneyMap, Ways, Loops]:
-    """The views of tickets that end when they are closed."""
+def ending(events: pd.DataFrame) -> Iterator[JourneyData]:
+    """The tickets that end when they are closed."""
     with cut(events, ends=True) as data:
-        return journey_map(data, SUPPORT), ways(data, SUPPORT, 1000), loops(data, SUPPORT)
+        yield data
+
+
+@pytest.fixture(scope="module")
+def shipped(ending: JourneyData) -> tuple[JourneyMap, Ways, Loops]:
+    """The views of tickets that end when they are closed."""
+    return journey_map(ending, SUPPORT), ways(ending, SUPPORT, 1000), loops(ending, SUPPORT)
 
 
 def between_steps(found: JourneyMap) -> list[MapEdge]:
@@ -147,3 +158,45 @@ def test_repeated_steps_and_their_time_equal_pandas(
     assert {one.repeats: one.n.n for one in found.by_repeats if one.repeats} == dict(
         Counter(per_journey.clip(upper=10))
     )
+
+
+def test_promises_equal_brute_force(events: pd.DataFrame, ending: JourneyData) -> None:
+    at_us = events["occurred_at"].dt.tz_convert(None).astype("datetime64[us]").astype("int64")
+    steps = [
+        OracleStep(at, frozenset([name])) for at, name in zip(at_us, events["name"], strict=True)
+    ]
+    (expected,) = ending.domain.journey_kinds["support"].expected
+    counts = Counter[tuple[str, str]]()
+    for places in events.groupby(journeys_by_hand(events)).indices.values():
+        own = [steps[place] for place in places]
+        closed = own[-1].at_us if CLOSED in own[-1].names else None
+        for name, promise in expected.promises.items():
+            judged = judge(promise, own, closed, ending.as_of_us)
+            counts.update((name, one.state) for one in judged)
+    found = {
+        (view.name, state): getattr(view, state).n
+        for view in promises(ending, SUPPORT)
+        for state in ("kept", "broken", "open", "void")
+    }
+    assert +Counter(found) == counts
+    assert {state for _, state in counts} == {"kept", "broken", "open"}
+
+
+def test_conformance_equals_a_regular_expression(events: pd.DataFrame, ending: JourneyData) -> None:
+    letters = {"Insert ticket": "i", "Assign seriousness": "a", TAKEN: "t", "Wait": "w"}
+    letters |= {RESOLVED: "r", CLOSED: "c"}
+    told = events["name"].map(letters).fillna("x").groupby(journeys_by_hand(events)).agg("".join)
+    (view,) = conformance(ending, SUPPORT, limit=1000)
+    assert view.journeys.n == len(told)
+    assert view.conforming.n == told.str.fullmatch("i?atw?rc").sum()
+    assert view.on_the_way.n == told.str.fullmatch("i?(a(t(w?r?)?)?)?").sum()
+    begun = re.compile("i?(a(t(w?(rc?)?)?)?)?")
+    deviations = Counter(
+        way[begun.match(way).end()]  # type: ignore[union-attr]
+        for way in told
+        if not begun.fullmatch(way)
+    )
+    found = Counter[str]()
+    for one in view.deviations:
+        found[letters.get(one.found or "", "x")] += one.n.n
+    assert found == deviations
