@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 
 from features.analytics.journey_files import FilePair
 from features.analytics.nodes import MapNodes
+from features.analytics.stored_columns import journeys_sql, steps_sql
+from features.analytics.tables import steps_schema
 from features.business.domain import Domain
 
 MEMORY = "1500MB"
@@ -91,7 +93,7 @@ class JourneyData:
             }
         )
         connection.register("replaced", replaced)
-        for place, name in enumerate(("journeys", "steps")):
+        for place, name in enumerate(("stored_journeys", "stored_steps")):
             files = [str(one[place]) for one in base]
             texts = [f"SELECT * FROM read_parquet({files!r})"]
             if last:
@@ -102,6 +104,9 @@ class JourneyData:
                 for number, pair in enumerate(pairs)
             ]
             connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(texts)}")
+        steps = steps_sql(steps_schema(domain), "stored_steps")
+        connection.execute(f"CREATE VIEW steps AS {steps}")
+        connection.execute(f"CREATE VIEW journeys AS {journeys_sql('stored_journeys')}")
         return cls(domain, connection, as_of_us, version)
 
     def rows(
