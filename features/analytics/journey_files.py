@@ -77,13 +77,25 @@ def write_delta(
     folder.mkdir(parents=True, exist_ok=True)
     pair = pair_at(folder, name)
     named = pa.table({"customer_id": pa.array(sorted(customer_ids), pa.string())})
-    # The journeys come last: `pairs_in` finds a pair by them.
-    tables = (named, stored_steps(steps), stored_journeys(journeys))
-    for table, file in zip(tables, (pair.customers, pair.steps, pair.journeys), strict=True):
-        part = partial_path(file)
-        pq.write_table(table, part, **_options(table.schema))
-        part.replace(file)
+    _write(named, pair.customers)
+    write_files(pair, journeys, steps)
     return pair
+
+
+def write_files(pair: FilePair, journeys: pa.Table, steps: pa.Table) -> None:
+    """Write all journeys of some customers; a reader sees whole files.
+
+    Both tables are in the order of `tables`.
+    """
+    # The journeys come last: `pairs_in` finds a pair by them.
+    _write(stored_steps(steps), pair.steps)
+    _write(stored_journeys(journeys), pair.journeys)
+
+
+def _write(table: pa.Table, file: Path) -> None:
+    part = partial_path(file)
+    pq.write_table(table, part, **_options(table.schema))
+    part.replace(file)
 
 
 class PairWriter:

@@ -113,8 +113,16 @@ def _filled(column: pa.ChunkedArray) -> NDArray[np.uint16]:
 
 def _in_time(steps: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sort events by customer and time; of one instant, so that equal ones stand at one place."""
-    customer = steps["customer_id"].combine_chunks().indices.to_numpy()[rows]
+    customer = _customers(steps)[rows]
     kinds = steps["type"].to_numpy()[rows].astype(np.int64) << 8
     kinds += steps["channel"].to_numpy()[rows]
     found: NDArray[np.int64] = np.lexsort((kinds, steps["at_us"].to_numpy()[rows], customer))
+    return found
+
+
+def _customers(steps: pa.Table) -> NDArray[np.int32]:
+    """Number the customers, who may be texts or a dictionary."""
+    column = steps["customer_id"].combine_chunks()
+    coded = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
+    found: NDArray[np.int32] = coded.indices.to_numpy()
     return found

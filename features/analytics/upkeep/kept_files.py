@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.analytics.journey_data import JourneyData
-from features.analytics.journey_files import FilePair, pair_at, write_delta, write_table
+from features.analytics.journey_files import FilePair, pair_at, write_delta, write_files
 from features.analytics.upkeep.kept_state import KeptState
 from features.business.domain import Domain
 
 Rows = tuple[pa.Table, pa.Table]  # journeys and steps
-PARTIAL = ".part"
 
 
 def rows_of(data: JourneyData, customer_ids: Collection[str]) -> Rows:
@@ -70,10 +69,10 @@ def merged_base(state: KeptState, domain: Domain, folder: Path, prefix: str) -> 
             rest -= {*mine}
             if mine:
                 names.append(f"{prefix}-{number:05}")
-                _write(pair_at(folder, names[-1]), _sorted_rows(data, mine))
+                write_files(pair_at(folder, names[-1]), *_sorted_rows(data, mine))
         if rest or not names:
             names.append(f"{prefix}-{len(state.base):05}")
-            _write(pair_at(folder, names[-1]), _sorted_rows(data, sorted(rest)))
+            write_files(pair_at(folder, names[-1]), *_sorted_rows(data, sorted(rest)))
     return names
 
 
@@ -113,10 +112,3 @@ def _sorted_rows(data: JourneyData, customer_ids: Collection[str]) -> Rows:
             [("customer_id", "ascending"), ("journey", "ascending"), ("seq", "ascending")]
         ),
     )
-
-
-def _write(pair: FilePair, rows: Rows) -> None:
-    for table, file in zip(rows, (pair.journeys, pair.steps), strict=True):
-        part = file.with_suffix(PARTIAL)
-        write_table(table, part)
-        part.replace(file)
