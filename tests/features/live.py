@@ -40,7 +40,21 @@ SHOP = Domain.model_validate(
           plan: {type: category, values: [basic, plus]}
           age_years: {type: number}
         journeys:
-          support: {problem: true, lapse_days: 30}
+          support:
+            problem: true
+            lapse_days: 30
+            case: ticket
+            ends_when: score >= 9
+            expected:
+              version: 1
+              promises: {not_again: {never: complaint, after: complaint, within_days: 20}}
+          purchase:
+            expected:
+              - version: 1
+                promises: {soon_bought: {after: view, comes: order, within_days: 8}}
+              - version: 2
+                since: 2026-11-01
+                promises: {soon_bought: {after: view, comes: order, within_days: 2}}
         events:
           view:
             {description: Looked, journey: purchase, stage: interest, touchpoint: internal,
@@ -65,11 +79,17 @@ SHOP = Domain.model_validate(
             properties:
               score: {type: number, min: 0, max: 10, measures: nps}
               words: {type: text}
+              ticket: {type: text}
         half_lives_days: [7, 28]
         """
     )
 )
 FOLD = Fold(SHOP)
+
+
+def same_states(one: State | None, other: State | None) -> bool:
+    """Compare two states to the last bit, with the memories in them."""
+    return repr(one) == repr(other)  # which takes nan for nan
 
 
 class InMemoryOnlineStore:

@@ -1,12 +1,11 @@
 """Folds states as of moments from the events that were known then, and from nothing else."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.datasets.known_states import states_at
-from tests.features.live import FOLD
+from tests.features.live import FOLD, same_states
 
 SECOND = 10**6
 BEFORE, AT_ONCE = -3, 0  # received before it occurred, by the caller's clock; seconds
@@ -48,7 +47,7 @@ def are_the_folds(found, events, moments):
         if truth is None:
             assert state is None
         else:
-            np.testing.assert_array_equal(state, truth)
+            assert same_states(state, truth)
     return True
 
 

@@ -9,7 +9,6 @@ import os
 from datetime import timedelta
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
@@ -37,6 +36,7 @@ from tests.features.live import (
     live,
     person,
     rows,
+    same_states,
 )
 
 pytestmark = pytest.mark.slow
@@ -236,7 +236,7 @@ class World:
 
 
 def _same(state, truth):
-    return np.array_equal(state, truth, equal_nan=True)
+    return same_states(state, truth)
 
 
 def _wipe(connection):

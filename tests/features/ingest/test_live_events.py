@@ -3,7 +3,6 @@
 import asyncio
 from datetime import timedelta
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -30,6 +29,7 @@ from tests.features.live import (
     live,
     person,
     rows,
+    same_states,
 )
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -62,8 +62,8 @@ def unlink(worker, *keys, now=NOW):
 def is_right(ledger, shown, *keys):
     """Assert that the states in the ledger and online are the fold of all events."""
     for key in keys:
-        np.testing.assert_array_equal(shown.states[key], folded(ledger, key))
-        np.testing.assert_array_equal(kept_state(ledger, key), folded(ledger, key))
+        assert same_states(shown.states[key], folded(ledger, key))
+        assert same_states(kept_state(ledger, key), folded(ledger, key))
         row = kept(ledger)[key]
         assert row.online
         assert row.last_at in (None, shown.at[key])
@@ -413,7 +413,7 @@ def test_a_customer_who_is_left_without_events_is_shown_so(ledger, worker, shown
     take(worker, event(1, "c1", **ORDER), event(2, "card:1", "c1"))
     link(worker, "c1", "card:9")
     unlink(worker, "c1", "card:9")
-    np.testing.assert_array_equal(shown.states["card:9"], FOLD.empty())
+    assert same_states(shown.states["card:9"], FOLD.empty())
     assert is_right(ledger, shown, "c1")
 
 

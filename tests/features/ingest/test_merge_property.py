@@ -46,6 +46,7 @@ from tests.features.live import (
     live,
     person,
     rows,
+    same_states,
 )
 
 pytestmark = pytest.mark.slow
@@ -299,7 +300,7 @@ def wrong_accounts(world):
 
 
 def _same(state, truth):
-    return np.array_equal(state, truth, equal_nan=True)
+    return same_states(state, truth)
 
 
 @pytest.fixture(scope="module")

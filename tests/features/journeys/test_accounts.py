@@ -1,6 +1,5 @@
 """A company's account: all its members' events, folded as one by `nba build`."""
 
-import numpy as np
 import pandas as pd
 
 from features.business.domain import load_domain
@@ -14,7 +13,7 @@ from features.settings import load_settings
 from features.store.build import build_features
 from features.store.feast_store import FeatureStore
 from tests.conftest import NOW, TOY
-from tests.features.live import add
+from tests.features.live import add, same_states
 
 DESK = TOY.parent / "desk" / "domain.yaml"
 MEMBERS = {"ann": "acme", "bob": "acme", "eve": "other", "joe": None}
@@ -46,7 +45,7 @@ def test_an_account_is_built_from_the_events_of_its_members(ledger, tmp_path, mo
     acme = fold.empty()
     for name in ("bob", "ann"):
         acme = fold.advance(acme, "activity", "desk", at[name].timestamp(), {"name": "Closed"})
-    assert np.array_equal(store.online("ann").account_state, acme, equal_nan=True)
+    assert same_states(store.online("ann").account_state, acme)
     assert fold.events_n(store.online("eve").account_state) == 1
     assert store.online("joe").account_state is None
     moments = pd.DataFrame(
@@ -54,5 +53,5 @@ def test_an_account_is_built_from_the_events_of_its_members(ledger, tmp_path, mo
     )
     moments["event_timestamp"] = pd.DatetimeIndex(moments["event_timestamp"]).as_unit("us")
     known = PointInTimeFeatures(ledger, store, domain).as_of(moments, "churn_v1")["account_state"]
-    assert np.array_equal(known[0], acme, equal_nan=True)
+    assert same_states(known[0], acme)
     assert fold.events_n(known[1]) == 1 and known[2] is None
