@@ -70,10 +70,12 @@ CATALOG = {
             "voucher": "offers",
             "bundle": "offers",
             "call_back": "help",
+            "hurry": "help",
             "tip": "tips",
         }.items()
     },
 }
+CATALOG["actions"]["hurry"]["eligibility"] = ["promise_solved_hours_left < 24"]
 CATALOG["actions"]["call_back"]["treatments"]["web"] = {
     "html": True,
     "title": "<b>Dear {{ context_name or 'customer' }}</b>",
@@ -249,6 +251,18 @@ def test_a_complaint_under_a_cookie_is_that_of_whom_it_turns_out_to_be(store):
     assert "call_back" in meanwhile and not meanwhile & OFFERS
     assert store.post("/v1/unlink", {**body, "cause": "a shared computer"})[1]["changed"]
     assert offered(store, customer_id="dan") & OFFERS
+
+
+def test_a_promise_that_is_soon_due_is_seen_by_the_next_decision(store):
+    asked = {"customer_id": "ida", "actions": ["hurry"], "activate": False, "explain": True}
+    rule, reason = removed(store, "hurry", customer_id="ida")
+    assert rule == "eligibility" and "promise_solved_hours_left < 24" in reason
+    happened(store, "complaint_opened", "ida")
+    answer = decide(store, **asked)
+    assert not any(one["action_id"] == "hurry" for one in answer["removed"])
+    assert "hurry" in offered(store, customer_id="ida", actions=["hurry"])
+    happened(store, "complaint_closed", "ida")
+    assert removed(store, "hurry", customer_id="ida")[0] == "eligibility"
 
 
 def test_a_colleague_is_spared_too_and_another_company_is_not(store):
