@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from features.analytics.upkeep.opened import FOLDER, opened_journeys
 from features.analytics.upkeep.recount import recount
 from features.analytics.upkeep.refresh import Refresher
-from features.business.domain import load_domain
 from features.clock import utc_now
 from features.errors import InvalidSetting, quoted
+from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
 from features.progress import Progress
 from features.settings import load_settings
@@ -95,7 +95,7 @@ def look(
 ) -> tuple[JourneysAnswer, str | None]:
     """Answer a request from the events of now; with ``as_page`` also as a page of HTML."""
     settings, now = load_settings(), utc_now()
-    domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
+    domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     try:
         if request.known_at is None:
             Refresher(ledger, domain, settings.home / FOLDER).refresh(lambda: now, progress=report)
@@ -109,7 +109,7 @@ def look(
 def differences(report: Progress) -> list[str]:
     """Count all again from the events; name the numbers that differ, a sentence for each."""
     settings = load_settings()
-    domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
+    domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     try:
         folder = settings.home / FOLDER
         Refresher(ledger, domain, folder).refresh(utc_now, progress=report)

@@ -11,6 +11,7 @@ import pytest
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import insert_new
+from features.settings import GROCERY
 from tests.commands import nba_in_process
 
 
@@ -100,6 +101,16 @@ def test_the_catalogue_is_checked_and_its_names_are_listed(shop):
     assert "1 actions, 0 conditions, 0 caps, 0 cool-downs: good." in done.stdout
     done = nba_in_process(["catalog", "--names"], shop.env)
     assert "text    zone" in done.stdout
+
+
+def test_a_persona_that_is_wrong_is_told_with_its_line(tmp_path):
+    text = GROCERY.read_text(encoding="utf-8").replace("basket_per_week_56d >= 1", "basket >= 1")
+    (tmp_path / "domain.yaml").write_text(text, encoding="utf-8")
+    env = {"NBA_HOME": str(tmp_path), "NBA_DOMAIN": str(tmp_path / "domain.yaml")}
+    done = nba_in_process(["catalog"], env)
+    line = 1 + text.splitlines().index('  weekly: {when: "basket >= 1", words: "Shops every week"}')
+    assert done.returncode == 2
+    assert f"line {line}: personas.weekly.when is 'basket >= 1'" in " ".join(done.stderr.split())
 
 
 def test_the_check_of_a_catalogue_says_which_purposes_are_opt_out(tmp_path):
