@@ -37,6 +37,45 @@ def difference_words(
     return f"{_of_100(sign * difference)} of 100 {word} {way} (between {between})."
 
 
+def deviation_words(
+    source: str,
+    target: str,
+    interval: tuple[float, float, float] | None,
+    usual: float | None,
+    is_on_way: bool,
+) -> str:
+    """Tell how real journeys differ from the expected way.
+
+    Parameters
+    ----------
+    interval
+        The real share and its bounds; None: nobody visited the source.
+    usual
+        The expected share, 0 or 1; None: it is not told.
+    is_on_way
+        True if the source is on the expected way.
+    """
+    way = _way(source, target)
+    if interval is None:
+        return f"Nobody could {way}."
+    share, low, high = interval
+    if not is_on_way:
+        return f"{_of_100(share)} of 100 {way}; {source} is not on the expected way."
+    if usual is None:
+        return f"{_of_100(share)} of 100 {way}, as one of the expected ways."
+    if usual == share:
+        return f"All {way}, as expected."
+    if usual == 0:
+        return (
+            f"{_of_100(share)} of 100 {way}, beside the expected way "
+            f"(between {_of_100(max(low, 0))} and {_of_100(high)})."
+        )
+    return (
+        f"{_of_100(1 - share)} of 100 do not {way}, the expected way "
+        f"(between {_of_100(max(1 - high, 0))} and {_of_100(1 - low)})."
+    )
+
+
 def _way(source: str, target: str) -> str:
     if source == START_LABEL:
         return f"begin with {target}"

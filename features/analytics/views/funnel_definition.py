@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.analytics.journey_data import JourneyData
-from features.business.journey_rules.kinds import OPTIONAL
+from features.analytics.views.conformities import way_steps
+from features.business.journey_rules.kinds import Expected
 from features.business.journey_rules.promises import DAY_US, HOUR_US, Hours, StepName
 from features.business.yaml_file import Days
 from features.errors import InvalidRequest, quoted
@@ -159,12 +160,10 @@ def stages_funnel(data: JourneyData, map_name: str) -> FunnelDefinition:
     return FunnelDefinition(steps=tuple(FunnelStepRule(stage=one) for one in stages[:MOST_STEPS]))
 
 
-def way_funnel(way: tuple[str, ...]) -> FunnelDefinition:
-    """Return the funnel along an expected way, where ``shipped?`` is optional."""
-    rules = (
-        FunnelStepRule(step=name.removesuffix(OPTIONAL), optional=name.endswith(OPTIONAL))
-        for name in way
-    )
+def way_funnel(data: JourneyData, map_name: str, expected: Expected) -> FunnelDefinition:
+    """Return the funnel along the first steps of an expected way."""
+    steps = way_steps(data.nodes, map_name, expected)[:MOST_STEPS]
+    rules = (FunnelStepRule(step=step.name, optional=step.optional) for step in steps)
     return FunnelDefinition(steps=tuple(rules))
 
 

@@ -64,7 +64,7 @@ def journey_arrays(data: JourneyData, wanted: JourneyFilter, with_type: bool) ->
         order = np.lexsort((found["seq"], found["journey"]))
         found = {name: column[order] for name, column in found.items()}
     first = np.flatnonzero(found["seq"] == 0)
-    after = np.append(first[1:], len(found["seq"])).astype(np.int64)
+    after = np.append(first, len(found["seq"]))[1:]
     places = _places(chosen["journey"].to_numpy(), found["journey"][first])
     return JourneyArrays(
         chosen.take(pa.array(places)),

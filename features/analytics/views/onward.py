@@ -28,13 +28,17 @@ from features.business.yaml_file import Days
 
 
 class ComparisonDefinition(BaseModel):
-    """How two maps are compared, and drawn (as of `DrawnAs`)."""
+    """How two maps are compared, and drawn (as of `DrawnAs`).
+
+    With ``version``, only journeys count that are judged by that version of what is expected.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     within_days: Days | None = None
     at_most: Annotated[int, Field(ge=1)] | None = None
     hidden: tuple[str, ...] = ()
+    version: int | None = None
 
     @property
     def drawn(self) -> DrawnAs:
@@ -59,6 +63,7 @@ def onward_relation(
 
 
 def onward(data: JourneyData, wanted: JourneyFilter, definition: ComparisonDefinition) -> Relation:
+    """Return the relation of `onward_relation`, by a definition that was read."""
     plain = drawn.transitions(data, wanted, told_options(definition.drawn))
     if definition.within_days is None:
         known, in_time = f'NOT ("to" = {END} AND end_us IS NULL)', "true"
@@ -70,9 +75,10 @@ def onward(data: JourneyData, wanted: JourneyFilter, definition: ComparisonDefin
             f'CASE WHEN "from" = {START} THEN true WHEN "to" = {END} THEN '
             f"coalesce(end_us - at_us <= {window_us}, false) ELSE gap_bucket <= {longest} END"
         )
+    judged = "true" if definition.version is None else f"version = {definition.version}"
     sql = (
         f"SELECT t.*, ({in_time})::TINYINT AS is_in_time FROM ({plain.sql}) t JOIN "
-        f"(SELECT journey, end_us FROM journeys) USING (journey) WHERE {known}"
+        f"(SELECT journey, end_us FROM journeys WHERE {judged}) USING (journey) WHERE {known}"
     )
     order = plain.order
     return Relation("onward", sql, plain.parameters, plain.coded, plain.map, None, order)

@@ -113,6 +113,16 @@ def share_differences(sums: EdgeSums) -> ShareDifferences:
     )
 
 
+def share_intervals(sums: EdgeSums) -> tuple[Floats, Floats, Floats]:
+    """Return the shares on the map after, and their bounds of 95 %, within 0 and 1."""
+    share = sums.xa / sums.ma
+    freedom = np.maximum(sums.customers_a - 1, 1)
+    total = sums.xa_xa - 2 * share * sums.xa_ma + share**2 * sums.ma_ma
+    variance = np.maximum(total, 0) / sums.ma**2 * sums.customers_a / freedom
+    half = student_quantile(freedom) * np.sqrt(variance)
+    return share, np.maximum(share - half, 0), np.minimum(share + half, 1)
+
+
 def adjusted_p_values(p_values: Floats) -> Floats:
     """Adjust p-values for the number of tests; ``nan`` stays, and is no test.
 
