@@ -13,6 +13,7 @@ from features.analytics.upkeep.opened import opened_journeys, waiting_customers
 from features.analytics.views.breakdowns import breakdown
 from features.analytics.views.channels import channels
 from features.analytics.views.conformance import conformance
+from features.analytics.views.conformities import ways_of
 from features.analytics.views.conversion_times import conversion_times
 from features.analytics.views.funnel_definition import FunnelDefinition, stages_funnel, way_funnel
 from features.analytics.views.funnels import funnel
@@ -44,9 +45,8 @@ def _funnel(data: JourneyData, asked: JourneysRequest) -> Any:
 
 def default_funnel(data: JourneyData, name: str) -> FunnelDefinition:
     """Return the funnel along the expected way of a map; over its stages, if it has none."""
-    kind = data.domain.journey_kinds.get(name)
-    ways_of_kind = [one.way for one in kind.expected if one.way] if kind else []
-    return way_funnel(ways_of_kind[-1]) if ways_of_kind else stages_funnel(data, name)
+    expected = ways_of(data.domain, name)
+    return way_funnel(data, name, expected[-1]) if expected else stages_funnel(data, name)
 
 
 def _promises(data: JourneyData, asked: JourneysRequest) -> Any:
