@@ -63,9 +63,14 @@ def world() -> Domain:
                 "map": {"node": ["type", "status"], "lanes": "touchpoint"},
                 "expected": {
                     "version": 1,
+                    "way": ["asked", "answered: wait?", "answered: fine"],
                     "promises": {
                         "fast": {"after": "asked", "comes": "answered", "within_days": 2},
+                        "known": {"before": "answered", "comes": "asked", "at_least_days": 1},
+                        "done": {"never": "answered: wait"},
+                        "brief": {"no_more_than": 1, "of": "asked", "within_days": 9},
                         "once": {"never": "asked", "after": "answered", "within_days": 4},
+                        "then": {"after": "asked", "next": "answered: fine", "within_days": 3},
                     },
                 },
             },

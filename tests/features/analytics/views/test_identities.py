@@ -22,6 +22,7 @@ from features.analytics.nodes import END_LABEL, START_LABEL
 from features.analytics.tables import HOWS
 from features.analytics.views.breakdowns import COLUMNS, breakdown
 from features.analytics.views.channels import channels
+from features.analytics.views.conformance import conformance
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnel_definition import FunnelDefinition
 from features.analytics.views.funnels import funnel
@@ -291,13 +292,21 @@ def test_a_merge_that_is_taken_back_leaves_no_trace(
     assert before == after
 
 
-@given(random_logs())
-@settings(examples, max_examples=20)
-def test_activations_of_promises_are_kept_broken_open_or_void(
-    connection: DuckDBPyConnection, log: RandomLog
+@given(random_logs(), filters().filter(lambda wanted: wanted.map == "help"))
+@settings(examples, max_examples=30)
+def test_promises_and_conformance_add_up_and_are_as_long_as_their_lists(
+    connection: DuckDBPyConnection, log: RandomLog, wanted: JourneyFilter
 ) -> None:
-    found = promises(log.data(connection), JourneyFilter(map="help"))
-    assert len(found) == 2
+    data = log.data(connection)
+    found, (went,) = promises(data, wanted), conformance(data, wanted, limit=2)
+    assert len(found) == 6
     for one in found:
         states = (one.kept, one.broken, one.open, one.void)
         assert sum(number.n for number in states) == one.activations.n
+    assert went.journeys.n == journey_map(data, wanted).journeys.n
+    assert went.conforming.n + went.on_the_way.n + went.deviating.n == went.journeys.n
+    told = sum(one.n.n for one in went.deviations)
+    assert told + went.other_deviations.n == went.deviating.n
+    for place, number in enumerate(numbers_of((found, went))):
+        if place % 4 == 0:
+            assert list_count(data, number.rows) == number.n
