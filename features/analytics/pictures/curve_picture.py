@@ -107,6 +107,6 @@ def _states(found: ConversionTimes, address: Address) -> Iterator[Markup]:
         yield link(
             address(number.rows),
             f"{name}: {several(number.n, 'journey')}",
-            label(several(number.n, "journey"), x=LEFT + WIDE + 32, y=y, class_="figure"),
+            label(several(number.n, "journey"), x=LEFT + WIDE + 32, y=y, class_="count"),
             label(name, x=LEFT + WIDE + 32, y=y + 15, class_="soft"),
         )

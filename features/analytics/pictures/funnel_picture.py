@@ -23,7 +23,8 @@ from features.analytics.pictures.svg import (
 from features.analytics.views.funnels import Funnel, FunnelStep
 from features.analytics.views.lists import Number
 
-WIDTH, ROW, TOP = 1180.0, 84.0, 8.0
+WIDTH, ROW, TOP = 1180.0, 50.0, 8.0
+LINE = 17.0  # of numbers below a bar
 LEFT, BAR = 220.0, 640.0  # where the bars begin, and how long all journeys are
 INSTEAD = 4  # of the steps that came instead; the table has all
 STILL = "open"
@@ -38,14 +39,20 @@ STOPS = {
 def funnel_picture(found: Funnel, address: Address) -> Markup:
     """Draw a funnel; a bar is as long as the share of all journeys."""
     whole = found.journeys.n
-    height = TOP + ROW * (len(found.steps) + 1)
     said = f"Funnel of {several(whole, 'journey')} over {several(len(found.steps), 'step')}"
-    rows = [_row("All journeys", found.journeys, found, TOP, whole, address)]
-    for at, step in enumerate(found.steps, start=1):
+    rows, y = [_row("All journeys", found.journeys, found, TOP, whole, address)], TOP
+    y += _height(found)
+    for step in found.steps:
         name = f"{step.name} (optional)" if step.optional else step.name
-        rows.append(_row(name, step.reached, step, TOP + ROW * at, whole, address))
+        rows.append(_row(name, step.reached, step, y, whole, address))
+        y += _height(step)
     linked = address(found.journeys.rows) is not None
-    return picture(said, WIDTH, height, "bars", hatching("funnel"), *rows, links=linked)
+    return picture(said, WIDTH, y, "bars", hatching("funnel"), *rows, links=linked)
+
+
+def _height(of: Funnel | FunnelStep) -> float:
+    lines = any(one.n for one in of.stopped.values()), bool(of.next_instead)
+    return ROW + LINE * sum(lines)
 
 
 def _row(
@@ -66,11 +73,11 @@ def _row(
         link(
             address(reached.rows),
             f"{name}: {several(reached.n, 'journey')}, {percent(share)} of all",
-            label(several(reached.n, "journey"), x=LEFT + BAR + 12, y=y + 21, class_="figure"),
+            label(several(reached.n, "journey"), x=LEFT + BAR + 12, y=y + 21, class_="count"),
         ),
         label(percent(share), x=WIDTH - 40, y=y + 21, class_="name end"),
-        *_numbers(name, "stopped here:", stopped, y + 45, address),
-        *_numbers(name, "next instead:", went[:INSTEAD], y + 62, address),
+        *_numbers(name, "stopped here:", stopped, y + 28 + LINE, address),
+        *_numbers(name, "next instead:", went[:INSTEAD], y + 28 + 2 * LINE, address),
     )
 
 
@@ -92,5 +99,5 @@ def _numbers(
     for what, number in parts:
         told = f"{cut(what, 32)} {count(number.n)}"
         said = f"{name}, {title} {what}: {several(number.n, 'journey')}"
-        yield link(address(number.rows), said, label(told, x=x, y=y, class_="figure"))
+        yield link(address(number.rows), said, label(told, x=x, y=y, class_="count"))
         x += LETTER * len(told) + 18

@@ -7,7 +7,7 @@ ways".
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import hypot
 
 from features.analytics.nodes import END_LABEL, START_LABEL
@@ -41,9 +41,8 @@ class _Drawing:
             x, y = LEFT + STEP_X * column, TOP + STEP_Y * row
             self.boxes[name] = Box(x, y, WIDTH, HEIGHT, column)
         columns = self.layout.columns
-        tall = HEIGHT + 16 * max(0, len(self.found.how) - 1)
         self.boxes[START_LABEL] = Box(8, TOP, ENDS, HEIGHT, -1)
-        self.boxes[END_LABEL] = Box(LEFT + STEP_X * columns, TOP, ENDS + 14, tall, columns)
+        self.boxes[END_LABEL] = Box(LEFT + STEP_X * columns, TOP, ENDS + 14, HEIGHT, columns)
 
     @property
     def width(self) -> float:
@@ -64,7 +63,7 @@ def map_picture(found: JourneyMap, layout: MapLayout, address: Address) -> Marku
     routes = [line_between(drawing.boxes[one.source], drawing.boxes[one.target]) for one in lines]
     numbers = {name: at for at, name in enumerate(drawing.boxes)}
     ends = (box.y + box.height for box in drawing.boxes.values())
-    height = max([*ends, *(one.lowest for one in routes)]) + 40
+    height = max([TOP + HEIGHT + 16 * len(found.how), *ends, *(one.lowest for one in routes)]) + 40
     return picture(
         f"Map of {found.map}: {several(found.journeys.n, 'journey')}, "
         f"{several(len(found.nodes), 'node')}, {several(len(lines), 'way')} drawn",
@@ -166,7 +165,7 @@ def _nodes(drawing: _Drawing, numbers: dict[str, int]) -> Iterator[Markup]:
             node_in_words(one, whole),
             *_box(box),
             *_name(one.label, box),
-            label(several(one.visits.n, "visit"), x=box.x + 10, y=box.y + 47, class_="figure"),
+            label(several(one.visits.n, "visit"), x=box.x + 10, y=box.y + 47, class_="count"),
             label(percent(share), x=box.x + WIDTH - 10, y=box.y + 47, class_="share"),
             element("rect", class_="of", x=box.x, y=box.y + HEIGHT - 4, width=WIDTH, height=4),
             element(
@@ -201,7 +200,7 @@ def _start(drawing: _Drawing) -> Iterator[Markup]:
         f"{several(found.journeys.n, 'journey')} of {several(found.customers.n, 'customer')} began",
         *_box(box),
         label("Start", x=box.x + 10, y=box.y + 20, class_="name"),
-        label(count(found.journeys.n), x=box.x + 10, y=box.y + 36, class_="figure"),
+        label(count(found.journeys.n), x=box.x + 10, y=box.y + 36, class_="count"),
         label("journeys", x=box.x + 10, y=box.y + 50, class_="unit"),
         class_="node end",
     )
@@ -209,9 +208,10 @@ def _start(drawing: _Drawing) -> Iterator[Markup]:
 
 def _end(drawing: _Drawing, numbers: dict[str, int]) -> Iterator[Markup]:
     box = drawing.boxes[END_LABEL]
+    tall = replace(box, height=HEIGHT + 16 * max(0, len(drawing.found.how) - 1))
     yield element(
         "g",
-        *_box(box),
+        *_box(tall),
         label("How it ended", x=box.x + 10, y=box.y + 20, class_="name"),
         class_=f"node end n{numbers[END_LABEL]}",
     )
@@ -219,9 +219,7 @@ def _end(drawing: _Drawing, numbers: dict[str, int]) -> Iterator[Markup]:
         yield link(
             drawing.address(number.rows),
             f"{how}: {several(number.n, 'journey')}",
-            label(
-                f"{how} {count(number.n)}", x=box.x + 10, y=box.y + 40 + 17 * at, class_="figure"
-            ),
+            label(f"{how} {count(number.n)}", x=box.x + 10, y=box.y + 40 + 17 * at, class_="count"),
             class_="how",
         )
 
@@ -231,7 +229,7 @@ def _other_ways(drawing: _Drawing, height: float) -> Iterator[Markup]:
     if found.bundled.n:
         kinds = sum(one.kinds for one in found.other_ways)
         said = f"Other ways: {several(found.bundled.n, 'transition')} of {several(kinds, 'kind')}"
-        shown = label(said, x=LEFT, y=height - 10, class_="figure")
+        shown = label(said, x=LEFT, y=height - 10, class_="count")
         yield link(drawing.address(found.bundled.rows), said, shown, class_="other")
 
 

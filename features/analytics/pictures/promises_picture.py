@@ -110,7 +110,7 @@ def _figures(one: PromiseView, y: float, address: Address) -> Iterator[Markup]:
         yield link(
             address(number.rows),
             _said(one, state, number),
-            label(told, x=x + 18, y=y, class_="figure"),
+            label(told, x=x + 18, y=y, class_="count"),
         )
         x += LETTER * len(told) + 44
     if one.due_soon.n:
@@ -118,7 +118,7 @@ def _figures(one: PromiseView, y: float, address: Address) -> Iterator[Markup]:
         yield link(
             address(one.due_soon.rows),
             f"{one.words}: {several(one.due_soon.n, 'promise')} open and due within 24 hours",
-            label(told, x=x, y=y, class_="figure"),
+            label(told, x=x, y=y, class_="count"),
         )
 
 

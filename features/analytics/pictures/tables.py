@@ -41,7 +41,13 @@ def map_table(found: JourneyMap, layout: MapLayout, address: Address) -> Markup:
         for block in layout.stages
         if block.first <= column < block.first + block.size
     }
-    ordered = sorted(found.nodes, key=lambda one: layout.places[one.label])
+    order = [block.title for block in layout.stages]
+
+    def place(one: MapNode) -> tuple[int, int, int]:
+        column, row = layout.places[one.label]
+        return order.index(stage_of[one.label]), row, column
+
+    ordered = sorted(found.nodes, key=place)
     begins = [one for one in found.edges if one.source == START_LABEL]
     parts = [
         element("h4", "Start"),
@@ -216,18 +222,19 @@ def _states(one: PromiseView) -> dict[str, Number]:
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
-    written = [element("tr", *_cells(row)) for row in rows]
+    written = [element("tr", *_cells(heads, row)) for row in rows]
     head = element("thead", element("tr", *(element("th", one, scope="col") for one in heads)))
     return _box(element("table", element("caption", caption), head, element("tbody", *written)))
 
 
-def _cells(row: Sequence[str]) -> Iterator[Markup]:
+def _cells(heads: Sequence[str], row: Sequence[str]) -> Iterator[Markup]:
+    """Write a row; a phone shows the head of a column before each cell."""
     first, *others = row
     yield element("th", first, scope="row")
-    for one in others:
+    for head, one in zip(heads[1:], others, strict=True):
         # Numbers and figures are aligned to the right; lists and names are not.
         listed = one.startswith(("<ul", "<bdi", "<span><bdi"))
-        yield element("td", one, class_=None if listed else "n")
+        yield element("td", one, class_=None if listed else "n", data_head=head)
 
 
 def _box(*children: str) -> Markup:

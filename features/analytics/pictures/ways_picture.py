@@ -20,7 +20,7 @@ from features.analytics.views.ways import Way, Ways
 
 WIDTH, ROW, TOP = 1180.0, 34.0, 30.0
 BAR, CHIPS = 110.0, 336.0  # width of the longest bar, and where the chips begin
-LETTERS = 18  # of a chip
+LETTERS = 24  # of a chip
 
 
 def ways_picture(found: Ways, address: Address) -> Markup:
@@ -57,7 +57,7 @@ def _row(one: Way, y: float, whole: int, address: Address) -> Markup:
         link(
             address(one.n.rows),
             said,
-            label(count(one.n.n), x=64, y=y + 17, class_="figure end"),
+            label(count(one.n.n), x=64, y=y + 17, class_="count end"),
         ),
         *_bar(share, y),
         label(duration(one.median_s), x=CHIPS - 12, y=y + 17, class_="soft end"),
@@ -102,7 +102,7 @@ def _others(found: Ways, y: float, whole: int, address: Address) -> Markup:
         link(
             address(found.others.rows),
             f"{told}: {several(found.others.n, 'journey')} ({percent(share)})",
-            label(count(found.others.n), x=64, y=y + 17, class_="figure end"),
+            label(count(found.others.n), x=64, y=y + 17, class_="count end"),
         ),
         *_bar(share, y),
         label(told, x=CHIPS, y=y + 17, class_="soft"),

@@ -22,15 +22,18 @@ class EdgeCounts:
         Nodes and numbers of the different transitions, in the order of the nodes.
     steps : Relation
         The visits of the nodes as they are drawn.
+    at_least : int
+        Transitions that are rarer are counted together.
     options : dict
         Those of the relations of this map.
     number
         Makes a `Number` of transitions.
     """
 
-    def __init__(self, data: JourneyData, wanted: JourneyFilter, drawn: DrawnAs) -> None:
-        self.wanted, self.at_least, self.options = wanted, drawn.at_least, told_options(drawn)
-        self.steps = drawn_relations.steps(data, wanted, self.options)
+    def __init__(
+        self, data: JourneyData, wanted: JourneyFilter, drawn: DrawnAs, most: int | None = None
+    ) -> None:
+        self.wanted = wanted
         plain = told_options(drawn.model_copy(update={"at_least": 1}))
         relation = drawn_relations.transitions(data, wanted, plain)
         found = relation.counted(data, ["from", "to", "gap_bucket"])
@@ -39,7 +42,17 @@ class EdgeCounts:
         self.sources, self.targets = pairs >> 16, pairs & 0xFFFF
         self._buckets, self._n = found["gap_bucket"], found["n"]
         self.counts = np.bincount(self._place, self._n, len(pairs)).astype(np.int64)
+        self.at_least = max(drawn.at_least, self._rarest_of(most))
+        self.options = told_options(drawn.model_copy(update={"at_least": self.at_least}))
+        self.steps = drawn_relations.steps(data, wanted, self.options)
         self.number = Numbers(relation, wanted, self.options).number
+
+    def _rarest_of(self, most: int | None) -> int:
+        """Return the number that at most so many transitions have, but at least one has."""
+        if most is None or len(self.counts) <= most:
+            return 1
+        ordered = np.sort(self.counts)[::-1]
+        return int(min(ordered[most] + 1, ordered[0]))
 
     def n(self, source: int | None = None, target: int | None = None) -> int:
         """Count the transitions, or those from a node, to a node, or both."""

@@ -150,6 +150,7 @@ def journey_map(
     at_most: int | None = None,
     hidden: Sequence[str] = (),
     at_least: int = 1,
+    most_edges: int | None = None,
 ) -> JourneyMap:
     """Count a map.
 
@@ -162,6 +163,9 @@ def journey_map(
         times stay as they are.
     at_least
         Transitions that are rarer are counted together.
+    most_edges
+        At most so many transitions are told one by one, unless more are equally frequent; the
+        others are counted together.
 
     Raises
     ------
@@ -174,7 +178,7 @@ def journey_map(
     shown, others = drawn_codes(data, wanted.map, drawn)
     if not others:
         drawn = drawn.model_copy(update={"at_most": None})
-    counts = EdgeCounts(data, wanted, drawn)
+    counts = EdgeCounts(data, wanted, drawn, most_edges)
     places = sorted(shown) + [OTHER_STEPS] * bool(others)
     edges, ways = _edges(data, counts)
     customers = relations.customers(data, wanted)
