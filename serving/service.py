@@ -284,7 +284,12 @@ _DOCUMENTS = {
     "/docs.json": cache(lambda: describe(NextBestAction, STATUSES)),
     "/schema.json": cache(lambda: client_schema(NextBestAction)),
 }
-_PAGES = StaticFiles(directory=Path(__file__).with_name("console"), html=True)
+# The looks of pictures lie beside the pictures: a report and a notebook have them too.
+_PAGES = StaticFiles(
+    directory=Path(__file__).with_name("console"),
+    packages=[("features.analytics.pictures", "styles")],
+    html=True,
+)
 NextBestAction.mount_asgi_app(_PAGES, "/console", "console")  # type: ignore[attr-defined]
 _scopes, _shedding = scopes_of(NextBestAction), LoadShedding()
 bound_connections(_shedding, _scopes, settings.origins)

@@ -125,7 +125,7 @@ function age() {
 setInterval(age, 5000);
 
 function tile(name, from) {
-  const {sentence, picture, table: figures} = answer.pictures[name], seen = drawn(picture), place = $(name);
+  const {sentence, picture, table: figures} = answer.drawn[name], seen = drawn(picture), place = $(name);
   if (name === "map") highlight(seen);
   const open = place.querySelector("details.same"), same = el("details", {class: "same"},
     el("summary", {}, name === "map" ? "The same as a list" : "The same as a table"), drawn(figures));

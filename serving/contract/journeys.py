@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, model_validator
 from features.analytics.pictures.drawn_views import DrawnView
 from features.analytics.views.breakdowns import Breakdown
 from features.analytics.views.channels import Channels
+from features.analytics.views.choices import FilterChoices
 from features.analytics.views.comparison import MapComparison
 from features.analytics.views.conformance import ConformanceView
 from features.analytics.views.conversion_times import ConversionDefinition, ConversionTimes
@@ -66,6 +67,7 @@ class JourneysRequest(Request):
         None, description="As it was known then: without what came later. A time that has passed."
     )
     at_most: Annotated[int, Field(ge=2, le=60)] | None = None  # nodes that are drawn
+    most_edges: Annotated[int, Field(ge=1)] | None = None  # of a map; the others are other ways
     hidden: Annotated[tuple[str, ...], Field(max_length=60)] = ()  # nodes that are left out
     funnel: FunnelDefinition | None = None  # default: the stages of the map
     by: str | None = Field(None, examples=["persona"])
@@ -113,4 +115,5 @@ class JourneysAnswer(BaseModel):
     conformance: tuple[ConformanceView, ...] | None = None
     rows: list[dict[str, Any]] | None = None  # of a list
     total: int | None = None  # length of the list
+    choices: FilterChoices | None = None  # of the page: the values that the filter can have
     drawn: dict[str, DrawnView] = {}  # by view: a sentence, a picture and its table

@@ -12,6 +12,7 @@ from features.analytics.pictures.drawn_views import DRAWN, draw_view
 from features.analytics.upkeep.opened import opened_journeys, waiting_customers
 from features.analytics.views.breakdowns import breakdown
 from features.analytics.views.channels import channels
+from features.analytics.views.choices import filter_choices
 from features.analytics.views.conformance import conformance
 from features.analytics.views.conformities import ways_of
 from features.analytics.views.conversion_times import conversion_times
@@ -32,7 +33,13 @@ Views = Mapping[str, Callable[[JourneyData, JourneysRequest], Any]]
 
 
 def _map(data: JourneyData, asked: JourneysRequest) -> Any:
-    return journey_map(data, asked.filter, at_most=asked.at_most, hidden=asked.hidden)
+    return journey_map(
+        data,
+        asked.filter,
+        at_most=asked.at_most,
+        hidden=asked.hidden,
+        most_edges=asked.most_edges,
+    )
 
 
 def _ways(data: JourneyData, asked: JourneysRequest) -> Any:
@@ -107,6 +114,7 @@ def answer_journeys(
             for name in found
             if asked.picture and name in DRAWN
         },
+        choices=filter_choices(data.domain, data.nodes) if asked.view == "page" else None,
         known_at=asked.known_at,
         erased=data.erased,
         **found,

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.analytics.journey_data import JourneyData
+from features.analytics.views import relations
 from features.analytics.views.conformities import way_steps
+from features.analytics.views.filters import JourneyFilter
 from features.business.journey_rules.kinds import Expected
 from features.business.journey_rules.promises import DAY_US, HOUR_US, Hours, StepName
 from features.business.yaml_file import Days
@@ -153,9 +155,11 @@ def matches(data: JourneyData, map_name: str, field: str, rule: StepOrStage) -> 
 
 
 def stages_funnel(data: JourneyData, map_name: str) -> FunnelDefinition:
-    """Return the funnel over the stages of a map, in the order of the domain file."""
-    events = data.nodes.events_of(map_name).values()
-    there = {event.stage for event in events}
+    """Return the funnel over the stages of a map that anybody reached, in the domain's order."""
+    visited = relations.steps(data, JourneyFilter(map=map_name)).counts(data, ["node"])
+    there = {data.nodes.node(int(node)).stage for node, _ in visited}
+    if there <= {None}:  # nothing has happened yet
+        there = {event.stage for event in data.nodes.events_of(map_name).values()}
     stages = [stage for stage in data.domain.stages if stage in there]
     return FunnelDefinition(steps=tuple(FunnelStepRule(stage=one) for one in stages[:MOST_STEPS]))
 

@@ -20,6 +20,7 @@ from features.settings import load_settings
 from serving.cli.terminal import moment
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
 from serving.journeys.answer import answer_journeys
+from serving.journeys.report import report_html
 
 # What of a filter --where may name, beside the attributes.
 PARTS = {"persona": "persona", "how": "how", "channel": "entry_channel", "account": "account"}
@@ -101,7 +102,7 @@ def look(
             Refresher(ledger, domain, settings.home / FOLDER).refresh(lambda: now, progress=report)
         with opened_journeys(ledger, domain, settings.home) as data:
             answer = answer_journeys(request, data, now)
-        return answer, None
+        return answer, report_html(answer, domain) if as_page else None
     finally:
         ledger.close()
 

@@ -19,7 +19,7 @@ FILTERS = [
     {"how": ("ended",)},
     {"entry_channel": ("phone",)},
     {"through": "waits"},
-    {"persona": ("nobody",)},
+    {"until": "2000-01-01T00:00:00Z"},
 ]
 
 

@@ -18,7 +18,7 @@ from tests.journey_logs import journeys_of
 from tests.journey_pictures import desk, links_of
 
 WANTED = JourneyFilter(map="support")
-NOBODY = JourneyFilter(map="support", persona=("nobody",))
+NOBODY = JourneyFilter.model_validate({"map": "support", "until": "2000-01-01T00:00:00Z"})
 THANKED = ConversionDefinition.model_validate({"to": {"step": "thanked"}})
 STEPS = FunnelDefinition.model_validate({"steps": [{"step": "taken"}, {"step": "thanked"}]})
 # Three of four thank, after 1, 1 and 3 days; the last one is solved late and waits.
