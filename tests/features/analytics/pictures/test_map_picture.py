@@ -11,6 +11,7 @@ from features.analytics.pictures.map_picture import map_picture
 from features.analytics.pictures.svg import SVG, list_address, no_address, visible
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.journey_map import JourneyMap, journey_map
+from features.analytics.views.list_rows import list_count
 from tests.journey_logs import BEGIN_US, at_us, journeys_of
 from tests.journey_pictures import HOSTILE, desk, desk_log, links_of, says
 
@@ -67,6 +68,20 @@ def test_the_transitions_that_are_drawn_and_the_other_ways_are_all(data):
     assert 0 < found.bundled.n < whole.transitions.n
     other = [said for query, said in links_of(picture) if query == found.bundled.rows]
     assert len(other) == 1 and says(other[0], found.bundled.n)
+
+
+@pytest.mark.parametrize("most", [1, 3, 5, 100])
+def test_the_most_frequent_transitions_are_drawn_and_the_rest_is_counted(data, most):
+    wanted = JourneyFilter(map="support")
+    whole, found = journey_map(data, wanted), journey_map(data, wanted, most_edges=most)
+    kinds = [[(one.source, one.target, one.n.n) for one in of.edges] for of in (found, whole)]
+    assert kinds[0] == kinds[1][: len(kinds[0])]
+    assert sum(one.n.n for one in found.edges) + found.bundled.n == whole.transitions.n
+    assert list_count(data, found.bundled.rows) == found.bundled.n
+    rarest = min(one.n.n for one in found.edges)
+    equal = sum(one.n.n >= rarest for one in whole.edges)
+    assert len(found.edges) == equal
+    assert equal <= most or rarest == whole.edges[0].n.n
 
 
 def test_a_hostile_name_is_text_with_its_marks_shown(data):
