@@ -1,1 +1,1 @@
-"""What a domain file says of journeys: kinds, maps, expected ways, promises, personas, goals."""
+"""Rules of journeys in a domain file: kinds, maps, expected ways, promises, personas, goals."""

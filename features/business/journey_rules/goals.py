@@ -34,7 +34,7 @@ class Persona(Frozen):
 
 
 class GoalScope(Frozen):
-    """Whose numbers a goal is about; empty: those of all customers."""
+    """The customers and journeys whose numbers a goal is about; if empty, all."""
 
     persona: Name | None = None
     journey: Name | None = None

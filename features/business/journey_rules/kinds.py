@@ -17,7 +17,7 @@ OPTIONAL = "?"  # after a step of the expected way
 
 
 class MapRules(Frozen):
-    """How the map of a journey is drawn.
+    """The rules by which the map of a journey is drawn.
 
     A node is named by the values of ``node``: ``type``, ``channel``, ``stage``, ``touchpoint``, or
     properties that are categories. An event without any of these properties is named by its type.

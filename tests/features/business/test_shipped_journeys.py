@@ -1,4 +1,4 @@
-"""What the shipped domain files say of journeys."""
+"""The shipped domain files speak of journeys, and the example in the README is read."""
 
 from __future__ import annotations
 
