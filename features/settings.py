@@ -74,6 +74,8 @@ class Settings(BaseModel):
     """`NBA_WORKERS`: server processes."""
     learner: bool = True
     """`NBA_LEARNER`: whether the server's first worker keeps the learner running beside it."""
+    journeys: bool = True
+    """`NBA_JOURNEYS`: whether the server's first worker keeps the journeys counted beside it."""
     learn_every_s: Annotated[float, Field(gt=0, le=MOST_SECONDS)] = 1.0
     """`NBA_LEARN_EVERY_S`: pause between two looks at the ledger for new outcomes."""
     version_every_s: Annotated[float, Field(ge=10, le=MOST_SECONDS)] = 86_400.0

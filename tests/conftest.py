@@ -105,6 +105,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Several workers share the cores: linear algebra on one thread each, as in server and learner
     # (which see to it themselves), also in what is loaded later and in the commands we run.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # No process of journeys beside each server: only its own tests start it.
+    os.environ.setdefault("NBA_JOURNEYS", "false")
     # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
     threadpool_limits(limits=1, user_api="blas")
 

@@ -24,6 +24,7 @@ from serving.access.gate import AccessControl
 from serving.audit.archive import keep_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
+from serving.journeys.watch import JourneysWatch
 from serving.learn.process import LearnerProcess
 from serving.server import monitoring
 from serving.server.components import Components
@@ -36,8 +37,9 @@ log = logging.getLogger(__name__)
 LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 DISK_EVERY_S, RETENTION_EVERY_S = 5.0, 60.0
-THREADS = 7  # one for each task that uses them: each waits for its own work only
+THREADS = 8  # one for each task that uses them: each waits for its own work only
 KEYS_EVERY_S = 2.0  # a revoked key is refused within 5 s
+JOURNEYS_EVERY_S = 5.0
 REWARDS_EVERY_S, BETWEEN_STEPS_S = 5.0, 0.05  # a step of rewards takes some 0.01 s
 
 
@@ -67,6 +69,7 @@ class BackgroundTasks:
         self._threads = WorkPool("background tasks", THREADS, most_waiting=THREADS)
         self._deletion = DeletionThreads(components.erasure, components.retention)
         self._disks = DiskWatch(settings)
+        self._journeys = JourneysWatch(components.ledger)
 
     def start(self) -> None:
         """Start the tasks; needs a running event loop."""
@@ -83,6 +86,7 @@ class BackgroundTasks:
             (self._settings.models_every_s, self._show_backlog),
             (REWARDS_EVERY_S, self._sum_rewards),
             (KEYS_EVERY_S, self._refresh_keys),
+            *([(JOURNEYS_EVERY_S, self._keep_journeys)] if self._settings.journeys else []),
         )
         self._tasks = [asyncio.create_task(_repeat(pause_s, task)) for pause_s, task in tasks]
 
@@ -99,7 +103,8 @@ class BackgroundTasks:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        ends = (*also, self._learner.stop, self._threads.close, self._deletion.stop)
+        ends = (*also, self._learner.stop, self._journeys.stop, self._threads.close)
+        ends = (*ends, self._deletion.stop)
         done = await asyncio.gather(*map(asyncio.to_thread, ends), return_exceptions=True)
         for error in done:
             if isinstance(error, BaseException):
@@ -125,6 +130,7 @@ class BackgroundTasks:
         for name, why in parts.erasure.problems.items():
             problems.append(f"erasure: {name} {why}, so forgotten customers may still be in it")
         problems += [*self._disks.problems, *([self._set_aside] if self._set_aside else [])]
+        problems += self._journeys.problems
         return [*parts.engine.setup.models.degraded, *parts.features.degraded, *problems]
 
     @property
@@ -182,6 +188,12 @@ class BackgroundTasks:
             self._learner.keep_alive(monotonic_s(), champion)
         await self._threads.run(self._components.model_watcher.refresh_snapshot)
         self._use_current_models()
+
+    async def _keep_journeys(self) -> None:
+        """Keep the process of journeys running, and know what is wrong with them."""
+        if self._is_first_worker:
+            self._journeys.keep_alive(monotonic_s())
+        await self._threads.run(self._journeys.look, utc_now())
 
     def _use_current_models(self) -> None:
         engine = self._components.engine

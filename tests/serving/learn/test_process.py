@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from features.masking import MaskedRecord
-from serving.learn import process
-from serving.learn.process import (
+from serving.learn import child_process
+from serving.learn.child_process import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     RECOVERED_S,
-    LearnerProcess,
+    only_one,
 )
+from serving.learn.process import LearnerProcess
 from tests.bench.learner_kill import killed
 
 
@@ -57,7 +58,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
         started.append(Child(*arguments))
         return started[-1]
 
-    monkeypatch.setattr(process.subprocess, "Popen", start)
+    monkeypatch.setattr(child_process.subprocess, "Popen", start)
     return started
 
 
@@ -142,7 +143,7 @@ def test_a_learner_keeps_its_files_private_and_its_log_masked(monkeypatch):
 
 def test_one_learner_of_a_home_holds_its_lock(tmp_path):
     path = tmp_path / "home" / "learner.lock"
-    with process._locked(path), path.open("w") as second, pytest.raises(BlockingIOError):
+    with only_one(path), path.open("w") as second, pytest.raises(BlockingIOError):
         fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with path.open("w") as second:
         fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
