@@ -143,7 +143,12 @@ def start(
     home.mkdir(parents=True, exist_ok=True)
     log = home / f"server-{port}.log"
     ours = ("NBA_", "OPENBLAS_")  # as a person would start it
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept = {"NBA_JOURNEYS"}  # the tests switch it off, the benchmarks leave it on
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or not name.startswith(ours)
+    }
     command = [sys.executable, "-m", "bentoml", "serve", target, "--port", str(port)]
     if by_nba:
         command = [str(Path(sys.executable).with_name("nba")), "serve"]

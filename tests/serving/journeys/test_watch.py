@@ -1,0 +1,55 @@
+"""Tests of what `/readyz` says about journeys."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+from features.analytics.upkeep.kept_state import RECOUNTED, STATE, KeptState
+from features.ledger import tables
+from serving.journeys.process import PROBLEM
+from serving.journeys.watch import JourneysWatch
+
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+def note(ledger, key, content):
+    ledger.write_now(lambda c: tables.set_meta(c, key, content))
+
+
+def said(ledger, now=NOW):
+    watch = JourneysWatch(ledger)
+    watch.look(now)
+    return watch.problems
+
+
+def test_nothing_is_wrong_before_the_first_build(ledger):
+    assert said(ledger) == []
+
+
+def test_old_counts_a_failed_refresh_and_a_difference_are_named(ledger):
+    state = KeptState("r", 1, (), (), (), tables.micros(NOW), 1, 0, "", 0, 0)
+    note(ledger, STATE, json.dumps(asdict(state)))
+    assert said(ledger, NOW + timedelta(minutes=5)) == []
+    late = "journeys: counted up to 6 minutes ago"
+    assert said(ledger, NOW + timedelta(minutes=6)) == [late]
+    recounted = {"at": NOW.isoformat(), "as_of_us": tables.micros(NOW), "differences": []}
+    note(ledger, RECOUNTED, json.dumps(recounted))
+    assert said(ledger) == []
+    differences = ["ways of support: the count is 2; the files have 1", "another", "a third"]
+    note(ledger, RECOUNTED, json.dumps(recounted | {"differences": differences}))
+    note(ledger, PROBLEM, "journeys: cannot be refreshed (OSError); see the log")
+    assert said(ledger) == [
+        "journeys: cannot be refreshed (OSError); see the log",
+        "journeys: the recount of 2026-11-22T10:00+00:00 differs: ways of support: the count is 2; "
+        "the files have 1, and 2 more; build them again",
+    ]
+
+
+def test_a_process_that_ended_is_named(ledger):
+    watch = JourneysWatch(ledger)
+    watch._process.problem = "journeys: ended with code 1; see the log"
+    watch.look(NOW)
+    assert watch.problems == ["journeys: ended with code 1; see the log"]
+    watch.stop()
