@@ -107,44 +107,50 @@ def compare_maps(
     sides = onward(data, before, definition), onward(data, after, definition)
     sources, targets, sums = edge_sums(data, *sides)
     found = share_differences(sums)
-    shares = found.share_b, found.share_a, found.difference, found.low, found.high
-    tests = found.p_value, adjusted_p_values(found.p_value)
+    columns = (
+        *(sums.xb, sums.xa, found.share_b, found.share_a, found.difference, found.low, found.high),
+        *(found.p_value, adjusted_p_values(found.p_value)),
+    )
     options = told_options(definition)
     number_b = Numbers(sides[0], before, options).number
     number_a = Numbers(sides[1], after, options).number
     edges = []
-    for place, codes in enumerate(zip(sources.tolist(), targets.tolist(), strict=True)):
-        source, target = (node_label(data, code) for code in codes)
-        where: dict[str, Value] = {"from": source, "to": target, "is_in_time": 1}
-        share_b, share_a, difference, low, high = (_known(one[place]) for one in shares)
-        p_value, adjusted = (_known(one[place]) for one in tests)
-        is_changed = adjusted is not None and adjusted <= FALSE_DISCOVERIES
-        interval = None
-        if difference is not None and low is not None and high is not None:
-            interval = difference, low, high
-        edges.append(
-            ComparedEdge(
-                source=source,
-                target=target,
-                before=number_b(int(sums.xb[place]), where),
-                after=number_a(int(sums.xa[place]), where),
-                share_before=share_b,
-                share_after=share_a,
-                difference=difference,
-                low=low,
-                high=high,
-                p_value=p_value,
-                adjusted=adjusted,
-                is_changed=is_changed,
-                words=difference_words(source, target, interval, adjusted is not None, is_changed),
-            )
-        )
+    for source, target, *values in zip(sources, targets, *columns, strict=True):
+        labels = node_label(data, int(source)), node_label(data, int(target))
+        where: dict[str, Value] = {"from": labels[0], "to": labels[1], "is_in_time": 1}
+        counts = number_b(values[0], where), number_a(values[1], where)
+        edges.append(_edge(labels, counts, [_known(value) for value in values[2:]]))
     return MapComparison(
         map=after.map,
         before=_journeys(data, before),
         after=_journeys(data, after),
         edges=tuple(sorted(edges, key=edge_order)),
         tested=sum(edge.p_value is not None for edge in edges),
+    )
+
+
+def _edge(
+    labels: tuple[str, str], counts: tuple[Number, Number], values: list[float | None]
+) -> ComparedEdge:
+    share_b, share_a, difference, low, high, p_value, adjusted = values
+    is_changed = adjusted is not None and adjusted <= FALSE_DISCOVERIES
+    interval = None
+    if difference is not None and low is not None and high is not None:
+        interval = difference, low, high
+    return ComparedEdge(
+        source=labels[0],
+        target=labels[1],
+        before=counts[0],
+        after=counts[1],
+        share_before=share_b,
+        share_after=share_a,
+        difference=difference,
+        low=low,
+        high=high,
+        p_value=p_value,
+        adjusted=adjusted,
+        is_changed=is_changed,
+        words=difference_words(*labels, interval, adjusted is not None, is_changed),
     )
 
 

@@ -80,7 +80,7 @@ class ConversionDay:
 
 @dataclass(frozen=True)
 class ConversionTimes:
-    """How long journeys take to a step.
+    """Tells how long journeys take to a step.
 
     Attributes
     ----------

@@ -16,7 +16,6 @@ from features.intervals import normal_quantile
 
 CENSORED, CONVERTED, STOPPED = range(3)
 LARGEST_LOG = 700.0  # of which there is an exponential
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,13 @@ class CumulativeIncidence:
 
     times: NDArray[np.int64]
     at_risk: NDArray[np.int64]
-    share: Floats
-    stopped: Floats
-    variance: Floats
+    share: NDArray[np.float64]
+    stopped: NDArray[np.float64]
+    variance: NDArray[np.float64]
 
-    def at(self, times: NDArray[np.int64]) -> tuple[Floats, Floats, Floats, Floats]:
+    def at(
+        self, times: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return share, its bounds of 95 %, and the part that was stopped, by some times.
 
         The bounds are those of log(-log(share)), so they lie between 0 and 1. Where nobody has
@@ -94,12 +95,12 @@ def cumulative_incidence(times: NDArray[np.int64], what: NDArray[np.uint8]) -> C
 
 
 def _variance(
-    share: Floats,
-    before: Floats,
+    share: NDArray[np.float64],
+    before: NDArray[np.float64],
     converted: NDArray[np.int64],
     both: NDArray[np.int64],
     at_risk: NDArray[np.int64],
-) -> Floats:
+) -> NDArray[np.float64]:
     """Sum (F - F_i)^2 d / (n (n - d)) + S^2 c (n - c) / n^3 - 2 (F - F_i) S c / n^2 over times i.
 
     The squares are multiplied out, so that one pass over the times is enough.

@@ -1,4 +1,4 @@
-"""What a funnel is: steps in their order, with windows, optional ones, and exclusions."""
+"""A funnel has steps in their order, with windows, optional ones, and exclusions."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class FunnelDefinition(BaseModel):
 
 @dataclass(frozen=True)
 class Matches:
-    """Which steps of journeys a name means: those with some nodes, or of some types."""
+    """The steps of journeys that a name means: those with some nodes, or of some types."""
 
     nodes: frozenset[int]
     types: frozenset[int]

@@ -21,7 +21,6 @@ TOO_LATE, EXCLUDED = len(HOWS), len(HOWS) + 1
 STOPS = (*HOWS, "too_late", "excluded")
 THROUGH = len(STOPS)  # it took all required steps
 NEVER = np.iinfo(np.int64).max
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,11 @@ class WalkedJourneys:
         When it was over; of open ones, the moment up to which all is counted.
     """
 
-    first: Ints
-    after: Ints
-    at_us: Ints
+    first: NDArray[np.int64]
+    after: NDArray[np.int64]
+    at_us: NDArray[np.int64]
     how: NDArray[np.uint8]
-    end_us: Ints
+    end_us: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,14 @@ class WalkedStep:
         The rows of the steps that match, rising.
     """
 
-    rows: Ints
+    rows: NDArray[np.int64]
     window_us: int | None = None
     optional: bool = False
 
 
 @dataclass
 class Walked:
-    """How far journeys came; all arrays have shape (n,).
+    """Tells how far journeys came; all arrays have shape (n,).
 
     Attributes
     ----------
@@ -82,26 +81,28 @@ class Walked:
 
     furthest: NDArray[np.uint8]
     stopped: NDArray[np.uint8]
-    row: Ints
-    times: list[Ints] = field(default_factory=list)
-    since: list[Ints] = field(default_factory=list)
+    row: NDArray[np.int64]
+    times: list[NDArray[np.int64]] = field(default_factory=list)
+    since: list[NDArray[np.int64]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Next:
-    """What happened to the journeys that waited for a required step; shape (n_going,).
+    """Tells what happened to the journeys that waited for a required step; shape (n_going,).
 
     ``row`` is that of the step. Optional steps before it count if they lie before the row
     ``before``, until ``until_us``.
     """
 
     stopped: NDArray[np.uint8]
-    row: Ints
-    before: Ints
-    until_us: Ints
+    row: NDArray[np.int64]
+    before: NDArray[np.int64]
+    until_us: NDArray[np.int64]
 
 
-def walk(journeys: WalkedJourneys, steps: Sequence[WalkedStep], excluded: Ints) -> Walked:
+def walk(
+    journeys: WalkedJourneys, steps: Sequence[WalkedStep], excluded: NDArray[np.int64]
+) -> Walked:
     """Walk all journeys through a funnel, step by step.
 
     Parameters
@@ -110,7 +111,7 @@ def walk(journeys: WalkedJourneys, steps: Sequence[WalkedStep], excluded: Ints) 
         The rows of steps that must not come between two required ones, rising.
     """
     n = len(journeys.first)
-    going: Ints = np.arange(n)
+    going: NDArray[np.int64] = np.arange(n)
     since = journeys.at_us[journeys.first]
     walked = Walked(np.zeros(n, np.uint8), np.full(n, THROUGH, np.uint8), journeys.first - 1)
     walked.times = [np.full(n, NEVER) for _ in steps]
@@ -139,10 +140,10 @@ def walk(journeys: WalkedJourneys, steps: Sequence[WalkedStep], excluded: Ints) 
 def _next_required(
     journeys: WalkedJourneys,
     step: WalkedStep,
-    last_row: Ints,
-    since: Ints,
-    excluded: Ints,
-    going: Ints,
+    last_row: NDArray[np.int64],
+    since: NDArray[np.int64],
+    excluded: NDArray[np.int64],
+    going: NDArray[np.int64],
 ) -> _Next:
     after, how, end_us = journeys.after[going], journeys.how[going], journeys.end_us[going]
     until_us = _deadline(since, step.window_us)
@@ -163,9 +164,9 @@ def _take_optional(
     steps: Sequence[WalkedStep],
     walked: Walked,
     waiting: Sequence[int],
-    going: Ints,
-    before: Ints,
-    until_us: Ints,
+    going: NDArray[np.int64],
+    before: NDArray[np.int64],
+    until_us: NDArray[np.int64],
 ) -> None:
     """Note the optional steps that journeys took, one after another."""
     last_row = walked.row[going]
@@ -178,7 +179,12 @@ def _take_optional(
         last_row = np.where(took, row, last_row)
 
 
-def first_after(at_us: Ints, rows: Ints, last_row: Ints, before: Ints) -> tuple[Ints, Ints]:
+def first_after(
+    at_us: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    last_row: NDArray[np.int64],
+    before: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return for each journey the first of some rows after another row, and its time.
 
     Both are `NEVER` where there is none.
@@ -201,5 +207,5 @@ def first_after(at_us: Ints, rows: Ints, last_row: Ints, before: Ints) -> tuple[
     return row, found_us
 
 
-def _deadline(since: Ints, window_us: int | None) -> Ints:
+def _deadline(since: NDArray[np.int64], window_us: int | None) -> NDArray[np.int64]:
     return np.full(len(since), NEVER) if window_us is None else since + window_us

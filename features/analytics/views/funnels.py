@@ -201,7 +201,7 @@ def _relation(map_name: str, arrays: JourneyArrays, walked: Walked) -> Relation:
 
 
 class _Stopped:
-    """What stopped journeys after each place, and where they went."""
+    """Counts what stopped journeys after each place, and where they went."""
 
     def __init__(
         self,

@@ -12,8 +12,6 @@ from features.analytics.journey_data import JourneyData
 from features.analytics.tables import END
 from features.analytics.views.filters import JourneyFilter, filtered
 
-Ints = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class JourneyArrays:
@@ -31,17 +29,17 @@ class JourneyArrays:
     """
 
     table: pa.Table
-    first: Ints
-    after: Ints
+    first: NDArray[np.int64]
+    after: NDArray[np.int64]
     node: NDArray[np.uint16]
-    at_us: Ints
+    at_us: NDArray[np.int64]
     type: NDArray[np.uint16] | None
 
-    def closed_us(self, as_of_us: int) -> Ints:
+    def closed_us(self, as_of_us: int) -> NDArray[np.int64]:
         """Return when each journey was over; of open ones, ``as_of_us``."""
         return self.table["end_us"].fill_null(as_of_us).to_numpy()  # type: ignore[no-any-return]
 
-    def node_after(self, row: Ints) -> NDArray[np.uint16]:
+    def node_after(self, row: NDArray[np.int64]) -> NDArray[np.uint16]:
         """Return the node after a row of each journey, shape (n,); `END` after the last one."""
         there = row + 1 < self.after
         return np.where(there, self.node[np.where(there, row + 1, 0)], END).astype(np.uint16)
@@ -82,7 +80,7 @@ def _one_after_another(journey: NDArray[np.uint64], seq: NDArray[np.uint32]) -> 
     return bool((goes_on | (seq[1:] == 0)).all())
 
 
-def _places(known: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> Ints:
+def _places(known: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return the place of each wanted journey among the known ones."""
     if np.array_equal(known, wanted):
         return np.arange(len(known))

@@ -1,4 +1,4 @@
-"""Which journey follows: after a journey that ended so, what its customer begins next.
+"""Counts what a customer begins next after a journey, by its kind and by how it ended.
 
 The next journey is the first one of the same customer that begins when the journey has ended or
 later; of one moment, in the order of the ledger. Journeys that ran beside it do not count. What
@@ -31,7 +31,7 @@ WITHIN_DAYS = 90.0
 
 
 class NextDefinition(BaseModel):
-    """How long a next journey is waited for."""
+    """Says how long a next journey is waited for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -28,7 +28,7 @@ from features.business.yaml_file import Days
 
 
 class ComparisonDefinition(BaseModel):
-    """How two maps are compared, and drawn (as of `DrawnAs`).
+    """Says how two maps are compared, and how they are drawn (as of `DrawnAs`).
 
     With ``version``, only journeys count that are judged by that version of what is expected.
     """
@@ -42,7 +42,7 @@ class ComparisonDefinition(BaseModel):
 
     @property
     def drawn(self) -> DrawnAs:
-        """How both maps are drawn."""
+        """The options of both maps."""
         return DrawnAs(at_most=self.at_most, hidden=self.hidden)
 
 

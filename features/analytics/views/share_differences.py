@@ -22,7 +22,6 @@ from features.intervals import student_quantile
 FALSE_DISCOVERIES = 0.05  # at most this part of the flagged edges is expected to be false
 # Below these an interval of a normal distribution is too narrow.
 FEWEST_CUSTOMERS, FEWEST_TRANSITIONS = 30, 10.0
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -41,26 +40,32 @@ class EdgeSums:
         Customers with a visit of it on one map or both.
     """
 
-    customers_b: Floats
-    customers_a: Floats
-    customers: Floats
-    xb: Floats
-    xa: Floats
-    xb_xb: Floats
-    xa_xa: Floats
-    xa_xb: Floats
-    xb_mb: Floats
-    xa_ma: Floats
-    xa_mb: Floats
-    xb_ma: Floats
-    mb: Floats
-    ma: Floats
-    mb_mb: Floats
-    ma_ma: Floats
-    ma_mb: Floats
+    customers_b: NDArray[np.float64]
+    customers_a: NDArray[np.float64]
+    customers: NDArray[np.float64]
+    xb: NDArray[np.float64]
+    xa: NDArray[np.float64]
+    xb_xb: NDArray[np.float64]
+    xa_xa: NDArray[np.float64]
+    xa_xb: NDArray[np.float64]
+    xb_mb: NDArray[np.float64]
+    xa_ma: NDArray[np.float64]
+    xa_mb: NDArray[np.float64]
+    xb_ma: NDArray[np.float64]
+    mb: NDArray[np.float64]
+    ma: NDArray[np.float64]
+    mb_mb: NDArray[np.float64]
+    ma_ma: NDArray[np.float64]
+    ma_mb: NDArray[np.float64]
 
     @classmethod
-    def of_customers(cls, xb: Floats, xa: Floats, mb: Floats, ma: Floats) -> EdgeSums:
+    def of_customers(
+        cls,
+        xb: NDArray[np.float64],
+        xa: NDArray[np.float64],
+        mb: NDArray[np.float64],
+        ma: NDArray[np.float64],
+    ) -> EdgeSums:
         """Add up transitions and visits of each customer, shape (..., n_customers, n_edges)."""
         x, m = {"b": xb, "a": xa}, {"b": mb, "a": ma}
         sums = {f"x{k}": one.sum(-2) for k, one in x.items()}
@@ -87,12 +92,12 @@ class ShareDifferences:
         Of no difference; ``nan`` of edges with too few customers or transitions.
     """
 
-    share_b: Floats
-    share_a: Floats
-    difference: Floats
-    low: Floats
-    high: Floats
-    p_value: Floats
+    share_b: NDArray[np.float64]
+    share_a: NDArray[np.float64]
+    difference: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    p_value: NDArray[np.float64]
 
 
 def share_differences(sums: EdgeSums) -> ShareDifferences:
@@ -113,7 +118,9 @@ def share_differences(sums: EdgeSums) -> ShareDifferences:
     )
 
 
-def share_intervals(sums: EdgeSums) -> tuple[Floats, Floats, Floats]:
+def share_intervals(
+    sums: EdgeSums,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the shares on the map after, and their bounds of 95 %, within 0 and 1."""
     share = sums.xa / sums.ma
     freedom = np.maximum(sums.customers_a - 1, 1)
@@ -123,7 +130,7 @@ def share_intervals(sums: EdgeSums) -> tuple[Floats, Floats, Floats]:
     return share, np.maximum(share - half, 0), np.minimum(share + half, 1)
 
 
-def adjusted_p_values(p_values: Floats) -> Floats:
+def adjusted_p_values(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Adjust p-values for the number of tests; ``nan`` stays, and is no test.
 
     Parameters
@@ -137,7 +144,9 @@ def adjusted_p_values(p_values: Floats) -> Floats:
     return adjusted
 
 
-def _variance(sums: EdgeSums, before: Floats, after: Floats) -> Floats:
+def _variance(
+    sums: EdgeSums, before: NDArray[np.float64], after: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the variance of the difference, for given shares.
 
     A customer adds (xa - after ma) / sum of ma - (xb - before mb) / sum of mb; the variance is the

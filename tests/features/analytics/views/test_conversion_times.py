@@ -21,11 +21,14 @@ BUYING = JourneyFilter(map="buying")
 TO_PAID = {"to": {"step": "paid"}}
 # Four begin on day 0; the third is seen for 2 days only, and the fourth ends on day 4 without.
 FOUR = [
-    ("a", "page", 0.0), ("a", "paid", 1.0),
-    ("b", "page", 0.0), ("b", "paid", 3.0),
+    ("a", "page", 0.0),
+    ("a", "paid", 1.0),
+    ("b", "page", 0.0),
+    ("b", "paid", 3.0),
     ("c", "page", 1.5),
-    ("d", "page", -0.5), ("d", "done", 3.5),
-]  # fmt: skip
+    ("d", "page", -0.5),
+    ("d", "done", 3.5),
+]
 
 
 def of_log(log: list[tuple[Any, ...]], definition: dict[str, Any], as_of: float) -> ConversionTimes:
@@ -89,10 +92,15 @@ def test_the_median_is_from_the_one_histogram() -> None:
 
 def test_journeys_may_wait_from_another_step() -> None:
     log = [
-        ("a", "page", 0.0), ("a", "cart", 2.0), ("a", "paid", 2.25),
-        ("b", "page", 0.0), ("b", "paid", 1.0),
-        ("c", "page", 0.0), ("c", "paid", 1.0), ("c", "cart", 2.0),
-    ]  # fmt: skip
+        ("a", "page", 0.0),
+        ("a", "cart", 2.0),
+        ("a", "paid", 2.25),
+        ("b", "page", 0.0),
+        ("b", "paid", 1.0),
+        ("c", "page", 0.0),
+        ("c", "paid", 1.0),
+        ("c", "cart", 2.0),
+    ]
     found = of_log(log, TO_PAID | {"since": {"step": "cart"}}, as_of=10.0)
     assert (found.journeys.n, found.converted.n, found.waiting.n) == (2, 1, 1)
     assert found.median_s == pytest.approx(6 * 3600, rel=0.0221)

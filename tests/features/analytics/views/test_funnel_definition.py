@@ -23,9 +23,12 @@ from tests.features.analytics.views.small_shop import small_shop
 from tests.journey_logs import journeys_of
 
 LOG = [
-    ("a", "page", 0.0, "app", {"name": "home"}), ("a", "page", 1.0, "app", {"name": "offer"}),
-    ("a", "page", 2.0), ("a", "cart", 3.0), ("a", "paid", 4.0),
-]  # fmt: skip
+    ("a", "page", 0.0, "app", {"name": "home"}),
+    ("a", "page", 1.0, "app", {"name": "offer"}),
+    ("a", "page", 2.0),
+    ("a", "cart", 3.0),
+    ("a", "paid", 4.0),
+]
 
 
 def rows_of(data: JourneyData, **rule: Any) -> list[int]:
@@ -74,7 +77,7 @@ def test_either_of_several_names() -> None:
         ({"steps": [{"step": "a", "within_hours": 1, "within_days": 1}]}, "not both"),
         ({"steps": [{"step": "a", "within_days": 0}]}, "greater than 0"),
     ],
-)  # fmt: skip
+)
 def test_funnels_that_make_no_sense_are_refused(content: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         FunnelDefinition.model_validate(content)

@@ -51,10 +51,16 @@ def day(days: float) -> datetime:
 def test_each_step_has_its_own_window() -> None:
     """PostHog issue 37418: one window for the whole funnel only."""
     log = [
-        ("quick", "page", 0.0), ("quick", "cart", 0.5), ("quick", "paid", 20.0),
-        ("slow_cart", "page", 0.0), ("slow_cart", "cart", 2.0), ("slow_cart", "paid", 2.5),
-        ("slow_pay", "page", 0.0), ("slow_pay", "cart", 1.0), ("slow_pay", "paid", 21.5),
-    ]  # fmt: skip
+        ("quick", "page", 0.0),
+        ("quick", "cart", 0.5),
+        ("quick", "paid", 20.0),
+        ("slow_cart", "page", 0.0),
+        ("slow_cart", "cart", 2.0),
+        ("slow_cart", "paid", 2.5),
+        ("slow_pay", "page", 0.0),
+        ("slow_pay", "cart", 1.0),
+        ("slow_pay", "paid", 21.5),
+    ]
     steps = "page", ("cart", {"within_hours": 24}), ("paid", {"within_days": 20})
     found = of_log(log, *steps)
     assert reached(found) == [3, 3, 2, 1]
@@ -65,10 +71,13 @@ def test_each_step_has_its_own_window() -> None:
 def test_journeys_that_finish_after_the_period_count_if_they_began_in_it() -> None:
     """PostHog issue 44204: a user must enter and finish within the dates."""
     log = [
-        ("in_july", "page", 1.0), ("in_july", "paid", 5.0),
-        ("ends_in_august", "page", 30.0), ("ends_in_august", "paid", 40.0),
-        ("in_august", "page", 32.0), ("in_august", "paid", 33.0),
-    ]  # fmt: skip
+        ("in_july", "page", 1.0),
+        ("in_july", "paid", 5.0),
+        ("ends_in_august", "page", 30.0),
+        ("ends_in_august", "paid", 40.0),
+        ("in_august", "page", 32.0),
+        ("in_august", "paid", 33.0),
+    ]
     july = BUYING.model_copy(update={"since": day(0), "until": day(31)})
     with journeys_of(small_shop(), log) as data:
         found = funnel(data, july, defined("page", ("paid", {"within_days": 14})))
@@ -140,9 +149,11 @@ def test_each_step_has_its_time_and_the_funnel_has_one() -> None:
 def test_times_are_those_within_the_window() -> None:
     """PostHog issue 5677: an average of 38 minutes with a window of one minute."""
     log = [
-        ("quick", "page", 0.0), ("quick", "paid", 30 * SECOND),
-        ("slow", "page", 0.0), ("slow", "paid", 76 * 60 * SECOND),
-    ]  # fmt: skip
+        ("quick", "page", 0.0),
+        ("quick", "paid", 30 * SECOND),
+        ("slow", "page", 0.0),
+        ("slow", "paid", 76 * 60 * SECOND),
+    ]
     found = of_log(log, "page", ("paid", {"within_hours": 1 / 60}))
     assert reached(found) == [2, 2, 1]
     assert found.steps[1].median_s == pytest.approx(30, rel=0.0221)
@@ -151,10 +162,16 @@ def test_times_are_those_within_the_window() -> None:
 
 def test_a_window_runs_from_the_last_required_step() -> None:
     log = [
-        ("a", "page", 0.0), ("a", "coupon", 0.9), ("a", "paid", 1.5),
-        ("b", "page", 0.0), ("b", "coupon", 0.5), ("b", "paid", 1.0),
-        ("c", "page", 0.0), ("c", "paid", 0.5), ("c", "coupon", 0.6),
-    ]  # fmt: skip
+        ("a", "page", 0.0),
+        ("a", "coupon", 0.9),
+        ("a", "paid", 1.5),
+        ("b", "page", 0.0),
+        ("b", "coupon", 0.5),
+        ("b", "paid", 1.0),
+        ("c", "page", 0.0),
+        ("c", "paid", 0.5),
+        ("c", "coupon", 0.6),
+    ]
     coupon = ("coupon", {"optional": True})
     found = of_log(log, "page", coupon, ("paid", {"within_days": 1}))
     assert reached(found) == [3, 3, 2, 2]  # the coupon of c came after the payment
@@ -164,11 +181,19 @@ def test_a_window_runs_from_the_last_required_step() -> None:
 
 def test_an_excluded_step_stops_a_journey_unless_it_comes_elsewhere() -> None:
     log = [
-        ("before", "coupon", 0.0), ("before", "page", 1.0), ("before", "paid", 2.0),
-        ("between", "page", 1.0), ("between", "coupon", 1.5), ("between", "paid", 2.0),
-        ("after", "page", 1.0), ("after", "paid", 2.0), ("after", "coupon", 2.5),
-        ("too_late", "page", 1.0), ("too_late", "coupon", 9.0), ("too_late", "paid", 9.5),
-    ]  # fmt: skip
+        ("before", "coupon", 0.0),
+        ("before", "page", 1.0),
+        ("before", "paid", 2.0),
+        ("between", "page", 1.0),
+        ("between", "coupon", 1.5),
+        ("between", "paid", 2.0),
+        ("after", "page", 1.0),
+        ("after", "paid", 2.0),
+        ("after", "coupon", 2.5),
+        ("too_late", "page", 1.0),
+        ("too_late", "coupon", 9.0),
+        ("too_late", "paid", 9.5),
+    ]
     found = of_log(log, "page", ("paid", {"within_days": 2}), exclude=["coupon"])
     assert reached(found) == [4, 4, 2]
     assert stops(found, 1) == {"excluded": 1, "too_late": 1}
@@ -177,9 +202,15 @@ def test_an_excluded_step_stops_a_journey_unless_it_comes_elsewhere() -> None:
 
 def test_where_they_went_instead_sums_to_those_who_stopped() -> None:
     log = [
-        ("a", "cart", 0.0), ("a", "coupon", 1.0), ("b", "cart", 0.0), ("b", "coupon", 1.0),
-        ("c", "cart", 0.0), ("d", "cart", 0.0), ("d", "paid", 0.5), ("e", "coupon", 0.0),
-    ]  # fmt: skip
+        ("a", "cart", 0.0),
+        ("a", "coupon", 1.0),
+        ("b", "cart", 0.0),
+        ("b", "coupon", 1.0),
+        ("c", "cart", 0.0),
+        ("d", "cart", 0.0),
+        ("d", "paid", 0.5),
+        ("e", "coupon", 0.0),
+    ]
     found = of_log(log, "cart", "paid", as_of=10.0)
     assert [(label, n.n) for label, n in found.steps[0].next_instead] == [("coupon", 2), ("END", 1)]
     assert [(label, n.n) for label, n in found.next_instead] == [("coupon", 1)]

@@ -14,9 +14,14 @@ from tests.journey_logs import at_us, journeys_of
 
 BUYING = JourneyFilter(map="buying")
 LOG = [
-    ("a", "page", 0.0), ("a", "cart", 1.0), ("a", "done", 2.0), ("a", "page", 3.0),
-    ("b", "page", 0.5), ("b", "paid", 1.5), ("a", "asked", 0.7),
-]  # fmt: skip
+    ("a", "page", 0.0),
+    ("a", "cart", 1.0),
+    ("a", "done", 2.0),
+    ("a", "page", 3.0),
+    ("b", "page", 0.5),
+    ("b", "paid", 1.5),
+    ("a", "asked", 0.7),
+]
 
 
 def shown(data: JourneyData, found: JourneyArrays) -> dict[tuple[str, int], list[str]]:

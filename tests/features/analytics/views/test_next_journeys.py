@@ -36,9 +36,14 @@ def counted(
 
 def test_the_next_journey_is_the_first_that_begins_after_the_end() -> None:
     log = [
-        ("a", "asked", 0.0), ("a", "solved", 1.0), ("a", "page", 3.0), ("a", "asked", 4.0),
-        ("b", "asked", 0.0), ("b", "solved", 1.0), ("b", "asked", 2.0),
-    ]  # fmt: skip
+        ("a", "asked", 0.0),
+        ("a", "solved", 1.0),
+        ("a", "page", 3.0),
+        ("a", "asked", 4.0),
+        ("b", "asked", 0.0),
+        ("b", "solved", 1.0),
+        ("b", "asked", 2.0),
+    ]
     assert counted(log, as_of=5.0) == {("help", "ended"): {"buying": 1, "help": 1}}
 
 
@@ -59,9 +64,12 @@ def test_a_journey_after_the_days_does_not_count_and_one_at_their_end_does() -> 
 
 def test_leaving_comes_before_the_journey_of_the_leaving_event() -> None:
     log = [
-        ("a", "solved", 0.0), ("a", "gone", 2.0),
-        ("b", "solved", 0.0), ("b", "page", 1.0), ("b", "gone", 2.0),
-    ]  # fmt: skip
+        ("a", "solved", 0.0),
+        ("a", "gone", 2.0),
+        ("b", "solved", 0.0),
+        ("b", "page", 1.0),
+        ("b", "gone", 2.0),
+    ]
     assert counted(log, as_of=20.0) == {
         ("buying", "left"): {"customer left": 1},
         ("help", "ended"): {"buying": 1, "customer left": 1},

@@ -16,10 +16,14 @@ from tests.journey_logs import journeys_of
 
 BUYING = JourneyFilter(map="buying")
 LOG = [
-    ("a", "page", 0.0), ("a", "cart", 1.0), ("a", "done", 9.0),
-    ("b", "page", 0.0), ("b", "cart", 5.0),
-    ("c", "page", 18.0), ("c", "cart", 18.5),
-]  # fmt: skip
+    ("a", "page", 0.0),
+    ("a", "cart", 1.0),
+    ("a", "done", 9.0),
+    ("b", "page", 0.0),
+    ("b", "cart", 5.0),
+    ("c", "page", 18.0),
+    ("c", "cart", 18.5),
+]
 
 
 def visits(data: JourneyData, within_days: float | None) -> dict[tuple[str, str, int], int]:
