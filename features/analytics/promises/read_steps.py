@@ -38,22 +38,19 @@ class KindSteps:
         listed = ", ".join(f'"{name}"' for name in asked)
         read = data.columns(f"SELECT {listed} FROM steps WHERE map = ?", [map_code])
         columns = {name: _filled(column) for name, column in read.items()}
-        first = _beginnings(columns["journey"], columns["seq"])
-        if first is None:  # the files of a customer's changes are read after the others
-            order = np.lexsort((columns["seq"], columns["journey"]))
-            columns = {name: column[order] for name, column in columns.items()}
-            first = np.flatnonzero(columns["seq"] == 0)
-        self.numbers: NDArray[np.uint64] = columns["journey"][first]
+        self.numbers, close_us = _journeys(data, map_code)
+        journey = _places_of(columns.pop("journey"), self.numbers)
+        first = np.cumsum(np.bincount(journey, minlength=len(self.numbers)), dtype=np.int64)
+        first = np.concatenate((np.zeros(1, np.int64), first))
+        # Files have the steps in the order of time, so those of parallel journeys are mixed.
+        at = first[journey] + columns.pop("seq")
+        if not np.array_equal(at, np.arange(len(at))):
+            columns = {name: _moved(columns[name], at) for name in [*columns]}
+            journey = _moved(journey, at)
         self.node: NDArray[np.uint16] = columns["node"]
         self.type: NDArray[np.uint16] = columns["type"]
         self._told = {name: columns[f"{DUE}{name}"] for name in told}
-        bounds = np.append(first, len(self.node)).astype(np.int64)
-        self.arrays = JourneySteps(
-            first=bounds,
-            journey=np.repeat(np.arange(len(first), dtype=np.int32), np.diff(bounds)),
-            at_us=columns["at_us"],
-            close_us=_closes(data, map_code, self.numbers),
-        )
+        self.arrays = JourneySteps(first, journey, columns["at_us"], close_us)
 
     def places(self, step: str) -> NDArray[np.int64]:
         """Return where the steps are that a name means: a type of event, or a node of the map."""
@@ -103,25 +100,27 @@ def _filled(column: Any) -> NDArray[Any]:
     return np.asarray(column)
 
 
-def _beginnings(journey: NDArray[np.uint64], seq: NDArray[np.uint32]) -> NDArray[np.int64] | None:
-    """Return where each journey begins, if its steps are in order and beside each other."""
-    first = np.flatnonzero(seq == 0)
-    if not len(seq):
-        return first
-    same = journey[1:] == journey[:-1]
-    follows = seq[1:] == seq[:-1] + 1
-    in_order = seq[0] == 0 and bool(np.all(np.where(same, follows, seq[1:] == 0)))
-    return first if in_order else None
-
-
-def _closes(data: JourneyData, map_code: int, numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return when each journey ended, lapsed, or the customer left; `NEVER` if it is open."""
+def _journeys(data: JourneyData, map_code: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return the numbers of the journeys, and when each ended, lapsed, or the customer left."""
     read = data.columns("SELECT journey, end_us FROM journeys WHERE map = ?", [map_code])
     ends = read["end_us"]
     ends = ends.filled(NEVER) if isinstance(ends, np.ma.MaskedArray) else ends
-    journeys = _filled(read["journey"])
-    if not np.array_equal(journeys, numbers):
-        order = np.argsort(journeys)
-        ends = ends[order][np.searchsorted(journeys[order], numbers)]
-    found: NDArray[np.int64] = np.asarray(ends, np.int64)
+    return _filled(read["journey"]), np.asarray(ends, np.int64)
+
+
+def _places_of(journey: NDArray[np.uint64], numbers: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Return the place among some numbers of the journey of each step, shape (n_steps,)."""
+    if not len(journey):
+        return np.zeros(0, np.int32)
+    # Many steps follow one of the same journey; these are looked up once.
+    begins = np.flatnonzero(np.concatenate(([True], journey[1:] != journey[:-1])))
+    order = np.argsort(numbers).astype(np.int32)
+    found = order[np.searchsorted(numbers[order], journey[begins])]
+    return np.repeat(found, np.diff(np.append(begins, len(journey))))
+
+
+def _moved(column: NDArray[Any], at: NDArray[np.int64]) -> NDArray[Any]:
+    """Put each value at its place."""
+    found = np.empty_like(column)
+    found[at] = column
     return found
