@@ -71,6 +71,7 @@ class JourneyData:
         deltas: Sequence[tuple[Path, Path]],
         as_of_us: int,
         version: int,
+        erased: int = 0,
     ) -> JourneyData:
         """Open pairs of files, journeys and steps; of a customer the last file counts.
 
@@ -107,7 +108,7 @@ class JourneyData:
         steps = steps_sql(steps_schema(domain), "stored_steps")
         connection.execute(f"CREATE VIEW steps AS {steps}")
         connection.execute(f"CREATE VIEW journeys AS {journeys_sql('stored_journeys')}")
-        return cls(domain, connection, as_of_us, version)
+        return cls(domain, connection, as_of_us, version, erased)
 
     def rows(
         self, sql: str, parameters: Sequence[Any] = (), computed: pa.Table | None = None

@@ -72,6 +72,29 @@ def attribute_versions(
     return {customer_id: _versions(own, changes) for customer_id, own in keys.items()}
 
 
+def versions_of_keys(
+    connection: sa.Connection, keys: Mapping[str, Sequence[str]]
+) -> dict[str, list[AttributeVersion]]:
+    """Read the versions that customers have with some keys, by customer; see `attribute_versions`.
+
+    Parameters
+    ----------
+    keys
+        Of each customer, in the order in which they take precedence.
+    """
+    named = [key for own in keys.values() for key in own]
+    query = sa.select(_FACTS.customer_id, _FACTS.attributes)
+    present = {
+        row.customer_id: from_json(row.attributes)
+        for row in select_in_batches(connection, query, _FACTS.customer_id, named)
+    }
+    changes = values_over_time(connection, named)
+    return {
+        customer_id: _versions([(key, present[key]) for key in own if key in present], changes)
+        for customer_id, own in keys.items()
+    }
+
+
 def all_attribute_versions(connection: sa.Connection) -> dict[str, list[AttributeVersion]]:
     """Read the versions of the attributes of every customer in the table of customers."""
     keys: _Keys = defaultdict(list)

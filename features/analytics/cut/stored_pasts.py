@@ -17,7 +17,7 @@ from features.identity.relocation import is_any_relocating
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Row, Statement, as_json, texts_of
-from features.states.stored_events import events_in_fold_order, events_of
+from features.states.stored_events import KNOWN_AT, events_in_fold_order, events_of
 
 PART_EVENTS = 100_000
 LAST_ID = "\U0010ffff"  # sorts after the ids of all customers
@@ -31,6 +31,11 @@ _HAPPENED = sa.type_coerce(_EVENT.occurred_at, sa.BigInteger) <= _AS_OF_US
 _EVENTS_AFTER = Statement(
     events_in_fold_order()
     .where(_EVENT.customer_id > _AFTER, _HAPPENED)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+_KNOWN_AFTER = Statement(
+    events_in_fold_order()
+    .where(_EVENT.customer_id > _AFTER, _HAPPENED, KNOWN_AT <= _AS_OF_US)
     .limit(sa.bindparam("most", type_=sa.Integer))
 )
 _EVENTS_OF = Statement(events_in_fold_order().where(_EVENT.customer_id.in_(_KEYS), _HAPPENED))
@@ -74,13 +79,29 @@ def all_pasts(ledger: Ledger, as_of_us: int) -> Iterator[Past]:
         yield past
 
 
-def _part(connection: sa.Connection, after: str, as_of_us: int) -> tuple[Past, str | None]:
+def known_pasts(ledger: Ledger, at_us: int, left_out: Collection[str]) -> Iterator[Past]:
+    """Read what happened and was known at a moment, but of some customers; see `all_pasts`."""
+    after: str | None = ""
+    while after is not None:
+        past, after = ledger.read(
+            lambda c, after=after: _part(c, after, at_us, _KNOWN_AFTER, left_out)  # type: ignore[misc]
+        )
+        yield past
+
+
+def _part(
+    connection: sa.Connection,
+    after: str,
+    as_of_us: int,
+    statement: Statement = _EVENTS_AFTER,
+    left_out: Collection[str] = (),
+) -> tuple[Past, str | None]:
     """Read the next customers; also the last one of them, None if there are no others."""
     most, values = PART_EVENTS, {"after": after, "as_of_us": as_of_us}
-    events = _EVENTS_AFTER.rows(connection, values | {"most": most})
+    events = statement.rows(connection, values | {"most": most})
     while len(events) == most and events[0][0] == events[-1][0]:  # one customer with more events
         most *= 8
-        events = _EVENTS_AFTER.rows(connection, values | {"most": most})
+        events = statement.rows(connection, values | {"most": most})
     last = None
     if len(events) == most:
         cut_off = events[-1][0]
@@ -88,6 +109,9 @@ def _part(connection: sa.Connection, after: str, as_of_us: int) -> tuple[Past, s
             events.pop()
         last = events[-1][0]
     shown = _by_customer(_SHOWN_BETWEEN.rows(connection, values | {"last": last or LAST_ID}))
+    if left_out:
+        events = [row for row in events if row[0] not in left_out]
+        shown = {name: own for name, own in shown.items() if name not in left_out}
     return _with_facts(connection, events, shown), last
 
 
