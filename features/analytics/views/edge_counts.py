@@ -38,10 +38,11 @@ class EdgeCounts:
         relation = drawn_relations.transitions(data, wanted, plain)
         found = relation.counted(data, ["from", "to", "gap_bucket"])
         both = found["from"].astype(np.int64) << 16 | found["to"].astype(np.int64)
-        pairs, self._place = np.unique(both, return_inverse=True)
+        pairs, begins = np.unique(both, return_index=True)  # rows come in the order of the pairs
         self.sources, self.targets = pairs >> 16, pairs & 0xFFFF
         self._buckets, self._n = found["gap_bucket"], found["n"]
-        self.counts = np.bincount(self._place, self._n, len(pairs)).astype(np.int64)
+        self._ends = np.append(begins, len(both))
+        self.counts = np.diff(np.append(0, np.cumsum(self._n))[self._ends]).astype(np.int64)
         self.at_least = max(drawn.at_least, self._rarest_of(most))
         self.options = told_options(drawn.model_copy(update={"at_least": self.at_least}))
         self.steps = drawn_relations.steps(data, wanted, self.options)
@@ -65,5 +66,7 @@ class EdgeCounts:
 
     def times(self, place: int) -> tuple[float | None, float | None]:
         """Return the median and the 90th percentile of the time of a transition, in seconds."""
-        rows = (self._place == place) & (self._buckets != NO_BUCKET)
-        return median_p90_s(self._buckets[rows], self._n[rows])
+        rows = slice(self._ends[place], self._ends[place + 1])
+        found, counts = self._buckets[rows], self._n[rows]
+        known = found != NO_BUCKET
+        return median_p90_s(found[known], counts[known])

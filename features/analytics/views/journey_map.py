@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -240,7 +240,8 @@ def _nodes(
     by_journey = drawn_relations.visited(data, wanted, options)
     journeys: dict[int, int] = dict(by_journey.counts(data, ["node"]))
     whole = drawn_relations.journeys(data, wanted, options)
-    short = {entry: n for steps, entry, n in whole.counts(data, ["steps", "entry"]) if steps == 1}
+    short = replace(whole, sql=f"SELECT entry FROM ({whole.sql}) WHERE steps = 1")
+    bounces: dict[int, int] = dict(short.counts(data, ["entry"]))
     visits = Numbers(counts.steps, wanted, options).number
     visited = Numbers(by_journey, wanted, options).number
     bounced = Numbers(whole, wanted, options).number
@@ -258,7 +259,7 @@ def _nodes(
                 journeys=visited(journeys.get(code, 0), {"node": label}),
                 entries=counts.number(counts.n(START, code), {"from": START_LABEL, "to": label}),
                 exits=counts.number(counts.n(code, END), {"from": label, "to": END_LABEL}),
-                bounces=bounced(short.get(code, 0), {"steps": 1, "entry": label}),
+                bounces=bounced(bounces.get(code, 0), {"steps": 1, "entry": label}),
                 loops=counts.number(counts.n(code, code), {"from": label, "to": label}),
             )
         )

@@ -8,11 +8,8 @@ time since the visit that it repeats.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from features.analytics.histogram import bucket_sql, median_p90_s
 from features.analytics.journey_data import JourneyData
@@ -20,8 +17,9 @@ from features.analytics.tables import NO_CHANNEL
 from features.analytics.views import relations
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.lists import Number, Numbers
-from features.analytics.views.relations import STEP_ORDER, Coded, Relation, Value
+from features.analytics.views.relations import STEP_ORDER, Coded, Relation
 
+_CHANNELS = ("channel", "between_channel")
 MOST_REPEATS = 10  # journeys with as many or more are counted together
 
 
@@ -156,9 +154,10 @@ def loops(data: JourneyData, wanted: JourneyFilter) -> Loops:
     n = sum(counted.values())
     own = Numbers(by_journey, wanted).number
     steps, channels = repeated_steps(data, wanted), ping_pong(data, wanted)
-    stayed = _repeated(data, steps, wanted, ("node",), n, {"is_return": 0})
-    returned = _repeated(data, steps, wanted, ("node",), n, {"is_return": 1})
-    switched = _repeated(data, channels, wanted, ("channel", "between_channel"), n, {})
+    repeated = _repeated(data, steps, wanted, ("is_return", "node"), n)
+    stayed = tuple(one for is_return, one in repeated if not is_return)
+    returned = tuple(one for is_return, one in repeated if is_return)
+    switched = tuple(one for _, one in _repeated(data, channels, wanted, _CHANNELS, n))
     step_number, channel_number = Numbers(steps, wanted).number, Numbers(channels, wanted).number
     with_repeat = n - counted.get(0, 0)
     return Loops(
@@ -185,23 +184,24 @@ def _repeated(
     wanted: JourneyFilter,
     by: tuple[str, ...],
     n_journeys: int,
-    where: Mapping[str, Value],
-) -> tuple[Repeated, ...]:
-    """Count the rows of a relation by some columns, and their time; the most frequent first."""
-    keys = (*by, *where)
-    found = relation.counted(data, [*keys, "time_bucket"], "count(*) AS n, sum(time) AS time")
-    chosen = np.ones(len(found["n"]), bool)
-    for column, value in where.items():
-        chosen &= found[column] == value
+) -> list[tuple[bool, Repeated]]:
+    """Count the rows of a relation by some columns, and their time; the most frequent first.
+
+    The names are the values of the columns, but for ``is_return``, which is returned apart.
+    """
+    found = relation.counted(data, [*by, "time_bucket"], "count(*) AS n, sum(time) AS time")
     rows: dict[tuple[Any, ...], list[int]] = {}
-    for place in np.flatnonzero(chosen).tolist():
-        rows.setdefault(tuple(found[name][place] for name in by), []).append(place)
+    for place, values in enumerate(zip(*(found[name].tolist() for name in by), strict=True)):
+        rows.setdefault(values, []).append(place)
     number = Numbers(relation, wanted).number
     listed = []
     for values, places in rows.items():
-        names = [relation.told(data, name, value) for name, value in zip(by, values, strict=True)]
+        where = {
+            name: relation.told(data, name, value) for name, value in zip(by, values, strict=True)
+        }
+        names = tuple(str(value) for name, value in where.items() if name != "is_return")
         n, time_us = int(found["n"][places].sum()), float(found["time"][places].sum())
-        made = number(n, {**dict(zip(by, names, strict=True)), **where})
         times = median_p90_s(found["time_bucket"][places], found["n"][places])
-        listed.append(Repeated(tuple(names), made, n / n_journeys, time_us / 1e6, *times))
-    return tuple(sorted(listed, key=lambda one: (-one.n.n, one.names)))
+        made = Repeated(names, number(n, where), n / n_journeys, time_us / 1e6, *times)
+        listed.append((where.get("is_return") == 1, made))
+    return sorted(listed, key=lambda one: (-one[1].n.n, one[1].names))
