@@ -42,18 +42,19 @@ class Browser:
         self._numbers, self._buffer, self._session = itertools.count(1), b"", ""
         self.requested: list[str] = []  # addresses that the tab asked for since `open`
         self.answered: list[tuple[str, int]] = []  # and those of the answers, with their status
+        self.complaints: list[str] = []  # errors of the tab: of scripts, policies and requests
         self._tab()
 
     def _tab(self) -> None:
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         attached = self._ask("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Network", "Runtime"):
+        for domain in ("Page", "Network", "Runtime", "Log"):
             self._ask(f"{domain}.enable")
 
     def open(self, url: str) -> None:
         """Open an address in a new tab, which has a session storage of its own."""
-        self._session, self.requested, self.answered = "", [], []
+        self._session, self.requested, self.answered, self.complaints = "", [], [], []
         self._tab()
         found = self._ask("Page.navigate", url=url)
         assert "errorText" not in found, found
@@ -97,6 +98,19 @@ class Browser:
     def click(self, selector: str) -> None:
         self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
 
+    def press(self, key: str) -> None:
+        """Press a key, such as Tab."""
+        code = {"Tab": 9, "Enter": 13}[key]
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self._ask("Input.dispatchKeyEvent", type="keyDown", **about, **text)
+        self._ask("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the window another size, in pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._ask("Emulation.setDeviceMetricsOverride", **size)
+
     def screenshot(self, file: Path, dark: bool = False, width: int = 1100) -> None:
         """Keep a picture of the whole page, for people to look at."""
         import base64
@@ -121,6 +135,12 @@ class Browser:
             if answer.get("method") == "Network.responseReceived":
                 found = answer["params"]["response"]
                 self.answered.append((found["url"], found["status"]))
+            if answer.get("method") == "Runtime.exceptionThrown":
+                self.complaints.append(str(answer["params"]["exceptionDetails"]))
+            if answer.get("method") == "Log.entryAdded":
+                entry = answer["params"]["entry"]
+                if entry["level"] == "error":
+                    self.complaints.append(entry["text"])
             if answer.get("id") == number:
                 if instead and "error" in answer:
                     return None

@@ -213,6 +213,7 @@ $("filter").addEventListener("change", event => {
 $("filter").addEventListener("submit", event => event.preventDefault());
 $("all").addEventListener("click", () => go(next => [...next.keys()].filter(name => name !== "map").forEach(name => next.delete(name))));
 $("close").addEventListener("click", () => go(next => { next.delete("list"); next.delete("after"); }));
+narrow.addEventListener("change", () => { if (answer) for (const name of TILES) tile(name, state()); });
 addEventListener("popstate", render);
 onKey(() => { answer = null; render(); });
 render();
