@@ -34,7 +34,7 @@ class WayStep:
 
 @dataclass(frozen=True, slots=True)
 class Conformities:
-    """How some journeys went, arrays of shape (n,).
+    """The course of some journeys, arrays of shape (n,).
 
     Attributes
     ----------
