@@ -1,4 +1,4 @@
-"""Reads the steps of one kind of journey into arrays: once for all its promises."""
+"""Reads the steps of journeys of one kind into arrays: once for all promises of the kind."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from features.analytics.journey_data import JourneyData
 from features.analytics.promises.step_arrays import NEVER, NO_TIME, JourneySteps
 from features.analytics.tables import DUE, NO_TYPE
+from features.analytics.views.filters import JourneyFilter, filtered
+from features.analytics.views.relations import chosen_steps
 
 
 class KindSteps:
-    """The steps of all journeys of a kind.
+    """The steps of journeys of a kind.
 
     Parameters
     ----------
+    wanted
+        Which journeys.
     told
         Promises whose times properties tell.
 
@@ -30,15 +34,15 @@ class KindSteps:
         Numbers of `MapNodes`.
     """
 
-    def __init__(self, data: JourneyData, kind: str, told: Sequence[str] = ()) -> None:
-        self._nodes, self._kind = data.nodes, kind
+    def __init__(self, data: JourneyData, wanted: JourneyFilter, told: Sequence[str] = ()) -> None:
+        self._nodes, self._kind = data.nodes, wanted.map
         self._places: dict[str, NDArray[np.int64]] = {}
-        map_code = data.nodes.map_code(kind)
         asked = ["journey", "seq", "node", "type", "at_us", *(f"{DUE}{name}" for name in told)]
         listed = ", ".join(f'"{name}"' for name in asked)
-        read = data.columns(f"SELECT {listed} FROM steps WHERE map = ?", [map_code])
+        chosen, parameters = chosen_steps(data, wanted)
+        read = data.columns(f"SELECT {listed} FROM steps WHERE {chosen}", parameters)
         columns = {name: _filled(column) for name, column in read.items()}
-        self.numbers, close_us = _journeys(data, map_code)
+        self.numbers, close_us = _journeys(data, wanted)
         journey = _places_of(columns.pop("journey"), self.numbers)
         first = np.cumsum(np.bincount(journey, minlength=len(self.numbers)), dtype=np.int64)
         first = np.concatenate((np.zeros(1, np.int64), first))
@@ -100,9 +104,12 @@ def _filled(column: Any) -> NDArray[Any]:
     return np.asarray(column)
 
 
-def _journeys(data: JourneyData, map_code: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def _journeys(
+    data: JourneyData, wanted: JourneyFilter
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return the numbers of the journeys, and when each ended, lapsed, or the customer left."""
-    read = data.columns("SELECT journey, end_us FROM journeys WHERE map = ?", [map_code])
+    where, parameters = filtered(data, wanted)
+    read = data.columns(f"SELECT journey, end_us FROM journeys WHERE {where}", parameters)
     ends = read["end_us"]
     ends = ends.filled(NEVER) if isinstance(ends, np.ma.MaskedArray) else ends
     return _filled(read["journey"]), np.asarray(ends, np.int64)

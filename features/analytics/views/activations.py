@@ -1,7 +1,7 @@
 """The relation of activations: one row for each time that a promise was made in a journey.
 
-They are judged once for each kind of journey and state of the data, then kept in memory: a filter
-selects whole journeys, so it changes no verdict.
+They are judged for the journeys of a filter. A filter selects whole journeys, so it changes no
+verdict.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def activations(data: JourneyData, wanted: JourneyFilter) -> Relation:
         parameters=(names, versions, *parameters),
         coded={"journey": "number"},
         map=wanted.map,
-        computed=_table(data, wanted.map),
+        computed=computed_once(data, "activations", wanted, _judged),
         order=("at_us", "journey", "promise", "activated_us"),
     )
 
@@ -113,13 +113,9 @@ def activation_counts(data: JourneyData, wanted: JourneyFilter) -> list[tuple[in
         Place in `promises_of`, the places in `STATES`, `TIMINGS` and `DUE_IN` (`NONE`: none), the
         bucket of the time between due time and step (`histogram.NO_BUCKET`: none), and the count.
     """
-    where, parameters = filtered(data, wanted)
     keys = "promise, state, timing, due_in, lateness_bucket"
-    sql = (
-        f"SELECT {keys}, count(*) FROM computed WHERE journey IN "
-        f"(SELECT journey FROM journeys WHERE {where}) GROUP BY {keys} ORDER BY {keys}"
-    )
-    return data.rows(sql, parameters, _table(data, wanted.map))
+    sql = f"SELECT {keys}, count(*) FROM computed GROUP BY {keys} ORDER BY {keys}"
+    return data.rows(sql, (), computed_once(data, "activations", wanted, _judged))
 
 
 def named(column: str, names: tuple[str, ...]) -> str:
@@ -128,22 +124,18 @@ def named(column: str, names: tuple[str, ...]) -> str:
     return f"CASE {column} {cases} END AS {column}"
 
 
-def _table(data: JourneyData, kind: str) -> pa.Table:
-    return computed_once(data, "activations", kind, _judged)
+def _judged(data: JourneyData, wanted: JourneyFilter) -> pa.Table:
+    return pa.concat_tables([_SCHEMA.empty_table(), *_by_promise(data, wanted)])
 
 
-def _judged(data: JourneyData, kind: str) -> pa.Table:
-    return pa.concat_tables([_SCHEMA.empty_table(), *_by_promise(data, kind)])
-
-
-def _by_promise(data: JourneyData, kind: str) -> Iterator[pa.Table]:
+def _by_promise(data: JourneyData, wanted: JourneyFilter) -> Iterator[pa.Table]:
     """Yield the activations of each promise of a kind."""
-    made = promises_of(data.domain, kind)
+    made = promises_of(data.domain, wanted.map)
     if not made:
         return
     told = dict.fromkeys(one.name for one in made if one.promise.within is not None)
-    steps = KindSteps(data, kind, tuple(told))
-    begins = [one.since_us for one in data.domain.journey_kinds[kind].expected]
+    steps = KindSteps(data, wanted, tuple(told))
+    begins = [one.since_us for one in data.domain.journey_kinds[wanted.map].expected]
     version = np.searchsorted(begins, steps.arrays.start_us, side="right") - 1
     for code, one in enumerate(made):
         promise = one.promise

@@ -8,18 +8,25 @@ from weakref import WeakKeyDictionary
 import pyarrow as pa
 
 from features.analytics.journey_data import JourneyData
+from features.analytics.views.filters import JourneyFilter
 
-_kept: WeakKeyDictionary[JourneyData, dict[tuple[str, str], pa.Table]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[JourneyData, dict[str, tuple[JourneyFilter, pa.Table]]]
+_kept = WeakKeyDictionary()
 
 
 def computed_once(
-    data: JourneyData, relation: str, kind: str, make: Callable[[JourneyData, str], pa.Table]
+    data: JourneyData,
+    relation: str,
+    wanted: JourneyFilter,
+    make: Callable[[JourneyData, JourneyFilter], pa.Table],
 ) -> pa.Table:
-    """Return the table of a relation for a kind of journey; it is made at the first call.
+    """Return the table of a relation for some journeys; it is made if the last one was for others.
 
-    A filter selects whole journeys, so a table of all journeys of the kind serves every filter.
+    A view and the lists of its numbers read the same journeys. One table is kept for each relation,
+    because that of ten million steps takes some hundred megabytes.
     """
     tables = _kept.setdefault(data, {})
-    if (relation, kind) not in tables:
-        tables[relation, kind] = make(data, kind)
-    return tables[relation, kind]
+    before = tables.get(relation)
+    if before is None or before[0] != wanted:
+        tables[relation] = wanted, make(data, wanted)
+    return tables[relation][1]

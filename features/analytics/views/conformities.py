@@ -91,7 +91,7 @@ def conformities(data: JourneyData, wanted: JourneyFilter, options: Mapping[str,
         parameters=(_expected_names(data, wanted.map), *parameters),
         coded={"journey": "number", "how": "how", "found": "node"},
         map=wanted.map,
-        computed=computed_once(data, "conformities", wanted.map, _compared),
+        computed=computed_once(data, "conformities", wanted, _compared),
     )
 
 
@@ -116,16 +116,16 @@ def _expected_names(data: JourneyData, kind: str) -> list[str]:
     return list(dict.fromkeys(step.name for step in steps))
 
 
-def _compared(data: JourneyData, kind: str) -> pa.Table:
-    return pa.concat_tables([_SCHEMA.empty_table(), *_by_version(data, kind)])
+def _compared(data: JourneyData, wanted: JourneyFilter) -> pa.Table:
+    return pa.concat_tables([_SCHEMA.empty_table(), *_by_version(data, wanted)])
 
 
-def _by_version(data: JourneyData, kind: str) -> Iterator[pa.Table]:
+def _by_version(data: JourneyData, wanted: JourneyFilter) -> Iterator[pa.Table]:
     """Yield the journeys of each version that has a way."""
-    versions = ways_of(data.domain, kind)
-    if not versions:
+    kind = wanted.map
+    if not ways_of(data.domain, kind):
         return
-    steps = KindSteps(data, kind)
+    steps = KindSteps(data, wanted)
     places = {name: place for place, name in enumerate(_expected_names(data, kind))}
     begins = [one.since_us for one in data.domain.journey_kinds[kind].expected]
     in_force = np.searchsorted(begins, steps.arrays.start_us, side="right") - 1
@@ -136,14 +136,14 @@ def _by_version(data: JourneyData, kind: str) -> Iterator[pa.Table]:
         way = way_steps(data.nodes, kind, expected)
         journeys = np.flatnonzero(in_force == place)
         found = ExpectedWay(way, names).compare(steps.arrays, classes, journeys)
-        wanted = np.array([*(places[one.name] for one in way), 0])
+        of_way = np.array([*(places[one.name] for one in way), 0])
         asked = np.minimum(found.expected, len(way))
         columns = {
             "journey": steps.numbers[journeys],
             "version": np.full(len(journeys), expected.version, np.int32),
             "state": found.conformity,
             "deviation": found.deviation,
-            "expected": pa.array(wanted[asked], pa.uint16(), mask=found.expected == NOT_ANY),
+            "expected": pa.array(of_way[asked], pa.uint16(), mask=found.expected == NOT_ANY),
             "found": pa.array(steps.node[found.found], pa.uint16(), mask=found.found == NO_STEP),
             "at_us": found.at_us,
         }

@@ -8,9 +8,11 @@ import pyarrow as pa
 from features.analytics.journey_data import JourneyData
 from features.analytics.promises.read_steps import KindSteps
 from features.analytics.promises.step_arrays import NEVER, NO_TIME
+from features.analytics.views.filters import JourneyFilter
 from tests.features.analytics.views.promised_shop import SHOP, Log, opened, random_log
 from tests.journey_logs import at_us
 
+DELIVERY = JourneyFilter(map="delivery")
 LOG: Log = [
     ("c1", "ordered", 0.0, "app", {"order": "A", "promised_at": "2023-11-20T00:00:00Z"}),
     ("c1", "message", 1.0, "app", {"order": "A", "news": "late"}),
@@ -22,7 +24,7 @@ LOG: Log = [
 
 def test_it_reads_steps_and_ends_of_one_kind() -> None:
     with opened(LOG, 5.0) as data:
-        steps = KindSteps(data, "delivery", ["on_time"])
+        steps = KindSteps(data, DELIVERY, ["on_time"])
         nodes = [data.nodes.label(code) for code in steps.node]
 
     assert nodes == ["ordered", "late", "delivered", "call"]
@@ -36,9 +38,17 @@ def test_it_reads_steps_and_ends_of_one_kind() -> None:
     assert steps.told_us("quiet") is None
 
 
+def test_it_reads_the_journeys_of_a_filter() -> None:
+    with opened(LOG, 5.0) as data:
+        steps = KindSteps(data, JourneyFilter(map="delivery", how=("open",)))
+
+    assert steps.arrays.at_us.tolist() == [at_us(1.5)]
+    assert steps.arrays.close_us.tolist() == [NEVER]
+
+
 def test_a_step_is_named_by_its_type_or_its_node() -> None:
     with opened(LOG, 5.0) as data:
-        steps = KindSteps(data, "delivery")
+        steps = KindSteps(data, DELIVERY)
 
     assert steps.places("message").tolist() == [1]
     assert steps.places("late").tolist() == [1]
@@ -60,11 +70,11 @@ def shuffled(table: pa.Table, rng: np.random.Generator) -> pa.Table:
 def test_the_order_of_the_rows_does_not_matter() -> None:
     rng = np.random.default_rng(4)
     with opened(random_log(rng, customers=20), 12.0) as data:
-        expected = KindSteps(data, "delivery", ["on_time"])
+        expected = KindSteps(data, DELIVERY, ["on_time"])
         ordered = [data.table(f"SELECT * FROM {name}") for name in ("journeys", "steps")]
         tables = [shuffled(table, rng) for table in ordered]
         with JourneyData.of_tables(SHOP, *tables, data.as_of_us) as mixed:
-            found = KindSteps(mixed, "delivery", ["on_time"])
+            found = KindSteps(mixed, DELIVERY, ["on_time"])
 
     assert by_number(found) == by_number(expected)
     assert found.numbers.tolist() != expected.numbers.tolist()
@@ -85,7 +95,7 @@ def by_number(steps: KindSteps) -> dict[int, tuple[Any, ...]]:
 
 def test_no_journeys_are_no_steps() -> None:
     with opened([], 1.0) as data:
-        steps = KindSteps(data, "delivery", ["on_time"])
+        steps = KindSteps(data, DELIVERY, ["on_time"])
 
     assert (steps.arrays.first.tolist(), steps.numbers.tolist()) == ([0], [])
     assert steps.classes(["late"])[1].tolist() == []
