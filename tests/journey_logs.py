@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from features.analytics.cut.customer_cutter import CustomerCutter, Past
+from features.analytics.cut.customer_cutter import CustomerCutter, CustomerPasts
 from features.analytics.cut.customer_facts import CustomerFacts
 from features.analytics.cut.cutting import PastEvent
 from features.analytics.journey_data import JourneyData
@@ -79,7 +79,7 @@ def journeys_of(
         customer_id: CustomerFacts(None, [AttributeVersion(EVER, dict(known))])
         for customer_id, known in (attributes or {}).items()
     }
-    past, until_us = Past(events, decided, told), at_us(as_of_days)
+    past, until_us = CustomerPasts(events, decided, told), at_us(as_of_days)
     journeys, steps = (cutter or CustomerCutter(domain)).tables(past, until_us)
     if personas is not None:
         names = [personas.get(one, OTHERS) for one in journeys["customer_id"].to_pylist()]

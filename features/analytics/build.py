@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import sqlalchemy as sa
 
-from features.analytics.cut.customer_cutter import CustomerCutter, Past
+from features.analytics.cut.customer_cutter import CustomerCutter, CustomerPasts
 from features.analytics.cut.stored_pasts import all_pasts, past_of
 from features.analytics.journey_files import FilePair, PairWriter, pair_at
 from features.business.domain import Domain
@@ -56,7 +56,7 @@ def build_journeys(
 
 
 def write_pasts(
-    ledger: Ledger, domain: Domain, pasts: Iterable[Past], folder: Path, as_of_us: int
+    ledger: Ledger, domain: Domain, pasts: Iterable[CustomerPasts], folder: Path, as_of_us: int
 ) -> BuiltFiles:
     """Cut parts of the past and write their journeys into a folder; see `build_journeys`."""
     part = partial_path(folder)
@@ -117,7 +117,9 @@ def _close(writer: PairWriter, ledger: Ledger) -> None:
             rewrite(file, {"customer_id": gone})
 
 
-def _reported(pasts: Iterable[Past], total: int, progress: Progress) -> Iterator[Past]:
+def _reported(
+    pasts: Iterable[CustomerPasts], total: int, progress: Progress
+) -> Iterator[CustomerPasts]:
     done = 0
     for past in pasts:
         yield past

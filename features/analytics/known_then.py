@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.analytics.build import BuiltFiles, write_pasts
-from features.analytics.cut.customer_cutter import Past
+from features.analytics.cut.customer_cutter import CustomerPasts
 from features.analytics.cut.customer_facts import CustomerFacts
 from features.analytics.cut.cutting import PastEvent, Shown
 from features.analytics.cut.stored_pasts import known_pasts
@@ -81,7 +81,7 @@ def build_known_then(
 
 def _pasts(
     ledger: Ledger, identities: KnownIdentities, at_us: int, progress: Progress
-) -> Iterator[Past]:
+) -> Iterator[CustomerPasts]:
     """Read those who have the same keys as then, and then all others, some clusters at a time."""
     others = {one for cluster in identities.clusters for one in cluster}
     yield from known_pasts(ledger, at_us, others)
@@ -96,7 +96,7 @@ def _pasts(
 
 def _past(
     connection: sa.Connection, identities: KnownIdentities, customers: Collection[str], at_us: int
-) -> Past:
+) -> CustomerPasts:
     """Read what happened to some customers, and give it to those whose it was then."""
     found: list[tuple[str, str, str, int, str, str]] = []
     query = _EVENTS.where(at_us >= KNOWN_AT)
@@ -117,7 +117,7 @@ def _past(
         for owner, own in shown.items()
     }
     events: list[PastEvent] = [row[:5] for row in found]
-    past = Past(events, in_time, {})
+    past = CustomerPasts(events, in_time, {})
     return past._replace(facts=_facts(connection, identities, past.customers))
 
 

@@ -25,6 +25,7 @@ from features.analytics.views.next_journeys import next_journeys
 from features.analytics.views.promises import promises
 from features.analytics.views.ways import ways
 from features.business.domain import Domain
+from features.errors import InvalidRequest
 from features.ledger.ledger import Ledger
 from features.ledger.tables import from_micros, micros
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
@@ -77,6 +78,7 @@ VIEWS: Views = {
     "next": lambda data, asked: next_journeys(data, asked.filter, asked.next),
     "conformance": lambda data, asked: conformance(data, asked.filter),
 }
+MOST_EVENTS = 2_000_000  # from which journeys of a past day are built for one request: 20 seconds
 PAGE = ("map", "funnel", "ways", "promises")
 
 
@@ -129,9 +131,16 @@ def look_at_journeys(
     Raises
     ------
     InvalidRequest
-        See `answer_journeys`; also if `known_at` is too long ago to be built for one request.
+        See `answer_journeys`; also if `known_at` has not passed, or needs too many events.
     NotCounted
         If the journeys were never counted.
     """
-    with opened_journeys(ledger, domain, home) as data:
-        return answer_journeys(asked, data, now, waiting_customers(ledger))
+    if asked.known_at is not None and asked.known_at > now:
+        raise InvalidRequest(
+            f"known_at is {asked.known_at.isoformat()}, which has not passed yet.",
+            expected="a time that has passed",
+            remedy="Leave it out for the journeys of now.",
+        )
+    with opened_journeys(ledger, domain, home, asked.known_at, MOST_EVENTS) as data:
+        waiting = 0 if asked.known_at else waiting_customers(ledger)
+        return answer_journeys(asked, data, now, waiting)

@@ -19,8 +19,8 @@ from features.business.domain import Domain
 NOTHING_KNOWN = CustomerFacts()
 
 
-class Past(NamedTuple):
-    """What happened to some customers.
+class CustomerPasts(NamedTuple):
+    """Events and shown actions of some customers, and facts about them.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class CustomerCutter:
         self._cutter, self._profiles = Cutter(domain, nodes), Profiles(domain)
         self._columns = JourneyColumns(domain, nodes, self._cutter.labels, self._profiles)
 
-    def tables(self, past: Past, as_of_us: int) -> tuple[pa.Table, pa.Table]:
+    def tables(self, past: CustomerPasts, as_of_us: int) -> tuple[pa.Table, pa.Table]:
         """Cut some customers, and return their journeys and steps; see `tables`.
 
         Parameters

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from features.analytics.cut.event_effects import EventEffect, EventRules
+from features.analytics.cut.event_effects import EventEffect, EventReaders
 from features.analytics.cut.journey_log import (
     ENDED,
     GONE,
@@ -46,7 +46,7 @@ class Cutter:
 
     def __init__(self, domain: Domain, nodes: MapNodes) -> None:
         self.labels = StepLabels()
-        self._events = EventRules(domain, nodes, self.labels)
+        self._events = EventReaders(domain, nodes, self.labels)
         self._lifecycle = LifecycleRules(domain, nodes, self.labels)
         self._kinds = [
             (

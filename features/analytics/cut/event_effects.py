@@ -24,7 +24,7 @@ REMEMBERED = 10_000  # pairs of labels by the values that name their nodes
 
 
 class EventEffect(NamedTuple):
-    """What an event does.
+    """The effect of an event on the journeys of its customer.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class EventReader:
         The same for all of them; None if their properties have to be read.
     """
 
-    def __init__(self, rules: EventRules, type_name: str, channel: str) -> None:
+    def __init__(self, rules: EventReaders, type_name: str, channel: str) -> None:
         self._rules, self._type, self._channel = rules, type_name, channel
         event = rules.domain.events[type_name]
         names = [
@@ -108,7 +108,7 @@ class EventReader:
         return kind_label, life_label
 
 
-class EventRules(dict[tuple[str, str], EventReader | None]):
+class EventReaders(dict[tuple[str, str], EventReader | None]):
     """The readers of events by type and channel; None for those that the domain has not.
 
     Attributes

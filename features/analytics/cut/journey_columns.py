@@ -28,7 +28,6 @@ from features.journeys.promises.due_times import told_us
 
 JOURNEY_BITS = 20  # of the number of a journey: its place among those of the customer
 NO_VERSION = -1
-Numbers = NDArray[np.int64]
 
 
 def customer_number(customer_id: str) -> int:
@@ -84,7 +83,7 @@ class JourneyColumns:
         return _table(columns, self._schemas[0]), _table(of_steps, self._schemas[1])
 
     def _journey_columns(
-        self, log: JourneyLog, steps: dict[str, Numbers], first: Numbers
+        self, log: JourneyLog, steps: dict[str, NDArray[np.int64]], first: NDArray[np.int64]
     ) -> dict[str, Any]:
         last = np.append(first[1:], len(steps["journey"]))[: len(first)] - 1
         is_event = (steps["what"] == EVENT).astype(np.int64)
@@ -111,7 +110,7 @@ class JourneyColumns:
             columns[name] = pa.array(values, pa.string()).dictionary_encode().take(profile)
         return columns
 
-    def _versions(self, maps: Numbers, start_us: Numbers) -> Numbers:
+    def _versions(self, maps: NDArray[np.int64], start_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the version of what is expected of each journey."""
         found = np.full(len(maps), NO_VERSION, np.int64)
         for code, expected in self._expected.items():
@@ -122,7 +121,7 @@ class JourneyColumns:
         return found
 
     def _due_columns(
-        self, log: JourneyLog, version: Numbers, order: Numbers
+        self, log: JourneyLog, version: NDArray[np.int64], order: NDArray[np.int64]
     ) -> dict[str, pa.Array]:
         """Return the times that properties told, by promise, in the order of the columns."""
         due = {name: np.full(len(order), NEVER, np.int64) for name in self._told}
@@ -138,7 +137,7 @@ class JourneyColumns:
         return {f"{DUE}{name}": _or_null(values, values >= NEVER) for name, values in found.items()}
 
 
-def _step_columns(steps: dict[str, Numbers], first: Numbers) -> dict[str, Any]:
+def _step_columns(steps: dict[str, NDArray[np.int64]], first: NDArray[np.int64]) -> dict[str, Any]:
     count = len(steps["journey"])
     seq = np.arange(count) - np.repeat(first, np.diff(first, append=count))
     is_last = np.ones(count, bool)
@@ -151,7 +150,7 @@ def _step_columns(steps: dict[str, Numbers], first: Numbers) -> dict[str, Any]:
     return {**steps, "seq": seq, "next_node": next_node, "gap_bucket": bucket}
 
 
-def _paths(nodes: Numbers, first: Numbers) -> NDArray[np.uint64]:
+def _paths(nodes: NDArray[np.int64], first: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Hash the nodes of each journey in their order."""
     text, hashed = nodes.astype(">u2").tobytes(), hashlib.blake2b
     ends = (2 * first).tolist()[1:] + [len(text)]
@@ -170,16 +169,16 @@ def _customer_numbers(log: JourneyLog) -> NDArray[np.uint64]:
     return found
 
 
-def _numbers(values: array[int]) -> Numbers:
-    found: Numbers = np.frombuffer(values, np.dtype(values.typecode)).astype(np.int64)
+def _numbers(values: array[int]) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = np.frombuffer(values, np.dtype(values.typecode)).astype(np.int64)
     return found
 
 
-def _or_null(values: Numbers, is_null: NDArray[np.bool_]) -> pa.Array:
+def _or_null(values: NDArray[np.int64], is_null: NDArray[np.bool_]) -> pa.Array:
     return pa.array(values, mask=is_null)
 
 
-def _dictionary(places: Numbers, names: pa.Array) -> pa.Array:
+def _dictionary(places: NDArray[np.int64], names: pa.Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int32)), names)
 
 

@@ -17,7 +17,7 @@ SILENT_DAYS = 28.0
 
 
 class LifecycleRules:
-    """When customers of a business fall silent and leave, and the labels of these steps.
+    """The rules by which customers fall silent and leave, and the labels of these steps.
 
     Attributes
     ----------

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from features.analytics.cut.journey_log import JourneyLog, StepLabels
 from features.analytics.tables import EVENT, NO_CHANNEL
 
-Numbers = NDArray[np.int64]
-
 
 def preferred_channels(
-    log: JourneyLog, labels: StepLabels, start_us: Numbers, channels_n: int
-) -> Numbers:
+    log: JourneyLog, labels: StepLabels, start_us: NDArray[np.int64], channels_n: int
+) -> NDArray[np.int64]:
     """Return the preferred channel at the start of each journey of a log, shape (n_journeys,).
 
     Parameters
@@ -42,13 +40,17 @@ def preferred_channels(
         counts[code] = so_far[end] - so_far[begin]
     most = counts.max(axis=0, initial=0)
     is_clear = (most > 0) & ((counts == most).sum(axis=0) == 1)
-    found: Numbers = np.where(is_clear, counts.argmax(axis=0), NO_CHANNEL)
+    found: NDArray[np.int64] = np.where(is_clear, counts.argmax(axis=0), NO_CHANNEL)
     return found
 
 
 def _first_of_instant(
-    before: Numbers, begin: Numbers, at_us: Numbers, owner: Numbers, start_us: Numbers
-) -> Numbers:
+    before: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    at_us: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    start_us: NDArray[np.int64],
+) -> NDArray[np.int64]:
     """Step back over the events of the same instant: they are not before the start."""
     if not len(at_us):
         return before
@@ -56,5 +58,7 @@ def _first_of_instant(
     is_new[1:] = (np.diff(at_us) != 0) | (np.diff(owner) != 0)
     first = np.maximum.accumulate(np.where(is_new, np.arange(len(at_us)), 0))
     last = np.maximum(before - 1, 0)
-    found: Numbers = np.where((before > begin) & (at_us[last] == start_us), first[last], before)
+    found: NDArray[np.int64] = np.where(
+        (before > begin) & (at_us[last] == start_us), first[last], before
+    )
     return found

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 
 import sqlalchemy as sa
 
-from features.analytics.cut.customer_cutter import Past
+from features.analytics.cut.customer_cutter import CustomerPasts
 from features.analytics.cut.customer_facts import facts_of
 from features.analytics.cut.cutting import PastEvent, Shown
 from features.identity.relocation import is_any_relocating
@@ -52,7 +52,9 @@ _SHOWN_BETWEEN = Statement(
 _SHOWN_TO = Statement(_SHOWN.where(_CONTACT.customer_id.in_(_KEYS)))
 
 
-def past_of(connection: sa.Connection, customer_ids: Collection[str], as_of_us: int) -> Past:
+def past_of(
+    connection: sa.Connection, customer_ids: Collection[str], as_of_us: int
+) -> CustomerPasts:
     """Read what happened to some customers until a moment."""
     values = {"keys": as_json(customer_ids), "as_of_us": as_of_us}
     if is_any_relocating(connection):
@@ -68,7 +70,7 @@ def past_of(connection: sa.Connection, customer_ids: Collection[str], as_of_us: 
     return _with_facts(connection, events, shown)
 
 
-def all_pasts(ledger: Ledger, as_of_us: int) -> Iterator[Past]:
+def all_pasts(ledger: Ledger, as_of_us: int) -> Iterator[CustomerPasts]:
     """Read what happened to all customers until a moment, in the order of their names.
 
     No events may be relocated meanwhile, as those of a customer are read where they are stored.
@@ -79,7 +81,7 @@ def all_pasts(ledger: Ledger, as_of_us: int) -> Iterator[Past]:
         yield past
 
 
-def known_pasts(ledger: Ledger, at_us: int, left_out: Collection[str]) -> Iterator[Past]:
+def known_pasts(ledger: Ledger, at_us: int, left_out: Collection[str]) -> Iterator[CustomerPasts]:
     """Read what happened and was known at a moment, but of some customers; see `all_pasts`."""
     after: str | None = ""
     while after is not None:
@@ -95,7 +97,7 @@ def _part(
     as_of_us: int,
     statement: Statement = _EVENTS_AFTER,
     left_out: Collection[str] = (),
-) -> tuple[Past, str | None]:
+) -> tuple[CustomerPasts, str | None]:
     """Read the next customers; also the last one of them, None if there are no others."""
     most, values = PART_EVENTS, {"after": after, "as_of_us": as_of_us}
     events = statement.rows(connection, values | {"most": most})
@@ -117,8 +119,8 @@ def _part(
 
 def _with_facts(
     connection: sa.Connection, events: list[PastEvent], shown: dict[str, list[Shown]]
-) -> Past:
-    past = Past(events, shown, {})
+) -> CustomerPasts:
+    past = CustomerPasts(events, shown, {})
     return past._replace(facts=facts_of(connection, past.customers))
 
 

@@ -2,40 +2,83 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from features.analytics.journey_data import JourneyData
+from features.analytics.known_then import build_known_then
 from features.analytics.upkeep.kept_state import open_journeys
 from features.business.domain import Domain
-from features.errors import NotCounted
+from features.errors import InvalidRequest, NotCounted
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.progress import Progress, quiet
 
 FOLDER = "journeys"  # in the home
 
 
 @contextmanager
-def opened_journeys(ledger: Ledger, domain: Domain, home: Path) -> Iterator[JourneyData]:
+def opened_journeys(
+    ledger: Ledger,
+    domain: Domain,
+    home: Path,
+    known_at: datetime | None = None,
+    most_events: int | None = None,
+    progress: Progress = quiet,
+) -> Iterator[JourneyData]:
     """Open the journeys of a home, all of one version, and close them after use.
+
+    Parameters
+    ----------
+    known_at
+        Open those of that moment, as they were known then. They are built for this use and deleted
+        after it, so that no erasure has to look for them.
+    most_events
+        How many events may be read to build them; None: any number.
 
     Raises
     ------
     NotCounted
         If they were not counted yet, or for another domain file.
+    InvalidRequest
+        If the ledger has too many events to build those of ``known_at``.
     """
-    data = open_journeys(ledger, domain, home / FOLDER)
-    if data is None:
+    if known_at is not None:
+        if most_events is not None:
+            _refuse_many(ledger, most_events)
+        with tempfile.TemporaryDirectory(prefix="known-", dir=home) as scratch:
+            known = build_known_then(ledger, domain, Path(scratch) / "base", known_at, progress)
+            as_of_us = tables.micros(known_at)
+            with JourneyData.of_files(
+                domain, known.built.pairs, [], as_of_us, 0, known.erased
+            ) as data:
+                yield data
+        return
+    kept = open_journeys(ledger, domain, home / FOLDER)
+    if kept is None:
         raise NotCounted(
             "The journeys of this business are not counted yet.",
             expected="a server that has run for a minute",
             remedy="Ask again in a minute; 'nba journeys' counts them at once.",
         )
-    with data:
-        yield data
+    with kept:
+        yield kept
+
+
+def _refuse_many(ledger: Ledger, most: int) -> None:
+    some = sa.select(tables.events.c.event_id).limit(most + 1).subquery()
+    query = sa.select(sa.func.count()).select_from(some)
+    if ledger.read(lambda c: int(c.execute(query).scalar_one())) > most:
+        raise InvalidRequest(
+            f"known_at asks for a build from more than {most:,} events.",
+            expected=f"a ledger of at most {most:,} events",
+            remedy="Use 'nba journeys --known-at', which may take minutes.",
+        )
 
 
 def waiting_customers(ledger: Ledger) -> int:

@@ -100,7 +100,8 @@ def look(
     try:
         if request.known_at is None:
             Refresher(ledger, domain, settings.home / FOLDER).refresh(lambda: now, progress=report)
-        with opened_journeys(ledger, domain, settings.home) as data:
+        at = request.known_at
+        with opened_journeys(ledger, domain, settings.home, at, progress=report) as data:
             answer = answer_journeys(request, data, now)
         return answer, report_html(answer, domain) if as_page else None
     finally:

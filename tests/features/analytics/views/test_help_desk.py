@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 
-from features.analytics.cut.customer_cutter import CustomerCutter, Past
+from features.analytics.cut.customer_cutter import CustomerCutter, CustomerPasts
 from features.analytics.journey_data import JourneyData
 from features.analytics.nodes import END_LABEL, START_LABEL
 from features.analytics.views.conformance import conformance
@@ -54,7 +54,7 @@ def cut(events: pd.DataFrame, ends: bool) -> JourneyData:
         for customer_id, at, name in zip(events["customer_id"], at_us, events["name"], strict=True)
     ]
     until_us = int(at_us.max()) + 1
-    journeys, steps = CustomerCutter(domain).tables(Past(rows, {}, {}), until_us)
+    journeys, steps = CustomerCutter(domain).tables(CustomerPasts(rows, {}, {}), until_us)
     return JourneyData.of_tables(domain, journeys, steps, until_us)
 
 
