@@ -193,14 +193,14 @@ def test_journeys_of_somebody_who_left_are_closed():
 
 @pytest.mark.parametrize(("us", "is_open"), [(0, 1.0), (1, 0.0)])
 def test_a_lapse_is_exact_to_the_microsecond(us, is_open):
-    part = JourneyPart(0, "any", JourneyKind(lapse_days=1))
+    part = JourneyPart(0, "any", JourneyKind(lapse_days=1e-5))  # 864,000 microseconds
     for n in range(50):
         first_us = 1_780_000_000_000_000 + 1_234_567 * n
-        state, then_s = part.empty(), (first_us + 86_400_000_000 + us) / 1e6
+        state, then_s = part.empty(), (first_us + 864_000 + us) / 1e6
         known = _event("starts")
         part.advance(state, first_us / 1e6, known, known.step)
         assert part.is_open(state, then_s) == bool(is_open)
-        lapsed_us = None if is_open else first_us + 86_400_000_000
+        lapsed_us = None if is_open else first_us + 864_000
         assert part.lapsed_us(state, then_s) == lapsed_us
 
 

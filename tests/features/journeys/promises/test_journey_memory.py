@@ -158,6 +158,20 @@ def test_after_a_lapse_promises_that_were_due_are_broken_and_others_void() -> No
         assert features["promise_later_open"] == waiting
 
 
+def test_after_a_lapse_the_time_in_a_stage_begins_anew() -> None:
+    fold = shop(lapse_days=2)
+    state = folded(fold, (0, "ordered", "o1"), (10, "ordered", "o2"))
+
+    assert read(fold, state, 11)["journey_delivery_stage_days"] == 1.0
+
+
+def test_who_leaves_after_a_lapse_has_no_promise_that_was_due_after_it() -> None:
+    fold = shop(lapse_days=2, **ON_TIME)
+    state = folded(fold, (0, "ordered", "o1"), (9, "gone", None))
+
+    assert read(fold, state, 9)["promise_on_time_broken_n"] == 0.0
+
+
 def test_a_journey_is_judged_by_the_version_in_force_at_its_start() -> None:
     fast = {"after": "ordered", "comes": "delivered", "within_days": 1}
     versions = [
