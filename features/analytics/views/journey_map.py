@@ -24,6 +24,7 @@ from features.analytics.views.drawn import DrawnAs, drawn_codes
 from features.analytics.views.edge_counts import EdgeCounts
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.lists import Number, Numbers
+from features.analytics.views.options import read_options
 from features.analytics.views.relations import OTHER_STEPS, Relation, node_label
 
 
@@ -170,11 +171,13 @@ def journey_map(
     Raises
     ------
     InvalidRequest
-        If the filter or ``hidden`` names something that the map does not have.
+        If the filter or ``hidden`` names something that the map does not have, or a number is
+        below 1.
     """
     whole = relations.journeys(data, wanted)
     rules = data.nodes.rules_of(wanted.map)
-    drawn = DrawnAs(at_most=at_most or rules.at_most, hidden=tuple(hidden), at_least=at_least)
+    most = rules.at_most if at_most is None else at_most
+    drawn = read_options(DrawnAs, {"at_most": most, "hidden": hidden, "at_least": at_least})
     shown, others = drawn_codes(data, wanted.map, drawn)
     if not others:
         drawn = drawn.model_copy(update={"at_most": None})

@@ -137,7 +137,7 @@ def test_ways_add_up_to_journeys_visits_and_transitions(
 VIEWS: dict[str, Callable[[JourneyData, JourneyFilter, str], Any]] = {
     "map": lambda data, wanted, _: journey_map(data, wanted, at_most=3, at_least=2),
     "map with hidden nodes": lambda data, wanted, _: journey_map(
-        data, wanted, at_most=4, hidden=labels_of_map(wanted.map)[:2]
+        data, wanted, at_most=4, hidden=labels_of_map(wanted.map)[:2], most_edges=4
     ),
     "ways": lambda data, wanted, _: ways(data, wanted, limit=3),
     "loops": lambda data, wanted, _: loops(data, wanted),

@@ -231,3 +231,8 @@ def test_a_map_without_journeys_is_empty() -> None:
 def test_a_hidden_node_that_the_map_has_not_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="hidden names 'asked'"):
         of_log(LOG, hidden=("asked",))
+
+
+def test_a_map_of_no_node_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="options.at_most is 0: Input should be greater than"):
+        of_log(LOG, at_most=0)
