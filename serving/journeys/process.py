@@ -23,9 +23,9 @@ from features.analytics.upkeep.kept_state import FOLDER
 from features.analytics.upkeep.recount import recount
 from features.analytics.upkeep.refresh import Refresher
 from features.business.catalog import Catalog
-from features.business.domain import load_domain
 from features.business.yaml_file import load_yaml
 from features.clock import utc_now
+from features.journeys.personas.persona_conditions import open_domain
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.private_files import protect_process
@@ -106,7 +106,7 @@ def run(settings: Settings) -> None:
     """Refresh until interrupted."""
     os.nice(NICE)
     threadpool_limits(limits=1, user_api="blas")
-    domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
+    domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     folder = settings.home / FOLDER
     nightly = NightlyRecount(load_yaml(settings.actions, Catalog).clock.of_business)
     with only_one(folder / "process.lock"):
@@ -122,7 +122,7 @@ def run_recount(settings: Settings) -> None:
     """Count everything again, once."""
     os.nice(NICE)
     threadpool_limits(limits=1, user_api="blas")
-    domain, ledger = load_domain(settings.domain), Ledger(settings.ledger_url)
+    domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     try:
         for one in recount(ledger, domain, settings.home / FOLDER, utc_now()):
             log.error("Journeys: %s", one)

@@ -50,8 +50,8 @@ def merged_deltas(state: KeptState, domain: Domain, folder: Path, name: str) -> 
     pairs = [pair_at(folder, one) for one in state.deltas]
     customers = sorted({one for pair in pairs for one in _named_by(pair)})
     with state.opened(domain, folder) as data:
-        journeys, steps = rows_of(data, customers)
-    return write_pair(folder, name, customers, (journeys, steps))
+        rows = _sorted_rows(data, customers)
+    return write_pair(folder, name, customers, rows)
 
 
 def merged_base(state: KeptState, domain: Domain, folder: Path, prefix: str) -> list[str]:
@@ -59,20 +59,22 @@ def merged_base(state: KeptState, domain: Domain, folder: Path, prefix: str) -> 
 
     Each pair keeps its customers. Those who are in deltas alone get a pair of their own.
     """
-    with state.opened(domain, folder) as data:
-        changed = {one for name in state.deltas for one in _named_by(pair_at(folder, name))}
-        names, rest = list[str](), set(changed)
-        for number, name in enumerate(state.base):
-            old = pair_at(folder, name)
+    deltas = [pair_at(folder, name) for name in state.deltas]
+    rest = {one for pair in deltas for one in _named_by(pair)}
+    names = list[str]()
+    for number, name in enumerate(state.base):
+        old, new = pair_at(folder, name), f"{prefix}-{number:05}"
+        with JourneyData.of_files(domain, [old], deltas, state.as_of_us, state.version) as data:
             query = f"SELECT DISTINCT customer_id FROM read_parquet('{old.journeys}')"
             mine = [one for (one,) in data.rows(query)]
             rest -= {*mine}
-            if mine:
-                names.append(f"{prefix}-{number:05}")
-                write_files(pair_at(folder, names[-1]), *_sorted_rows(data, mine))
-        if rest or not names:
-            names.append(f"{prefix}-{len(state.base):05}")
-            write_files(pair_at(folder, names[-1]), *_sorted_rows(data, sorted(rest)))
+            is_last = number == len(state.base) - 1
+            if mine or (is_last and not names and not rest):
+                names.append(new)
+                write_files(pair_at(folder, new), *_sorted_rows(data, mine))
+            if is_last and rest:
+                names.append(f"{prefix}-{number + 1:05}")
+                write_files(pair_at(folder, names[-1]), *_sorted_rows(data, rest))
     return names
 
 

@@ -12,14 +12,12 @@ import sqlalchemy as sa
 
 from features.analytics.journey_data import JourneyData
 from features.analytics.known_then import build_known_then
-from features.analytics.upkeep.kept_state import open_journeys
+from features.analytics.upkeep.kept_state import FOLDER, open_journeys
 from features.business.domain import Domain
 from features.errors import InvalidRequest, NotCounted
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
-
-FOLDER = "journeys"  # in the home
 
 
 @contextmanager

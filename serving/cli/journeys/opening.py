@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from features.analytics.upkeep.opened import FOLDER, opened_journeys
+from features.analytics.upkeep.kept_state import FOLDER
+from features.analytics.upkeep.opened import opened_journeys
 from features.analytics.upkeep.recount import recount
 from features.analytics.upkeep.refresh import Refresher
 from features.clock import utc_now

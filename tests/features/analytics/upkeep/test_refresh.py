@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from features.analytics.upkeep import changes
 from features.analytics.upkeep import refresh as module
 from features.analytics.upkeep.kept_state import write_state
 from features.customers.attribute_writer import SentAttributes, write_attributes
@@ -91,6 +92,7 @@ def test_time_alone_changes_journeys(shop):
 
 def test_many_whose_time_has_come_are_taken_in_steps(shop, monkeypatch):
     monkeypatch.setattr(module, "STEP", 2)
+    monkeypatch.setattr(changes, "STEP", 2)
     shop.happen(*(event(f"more{n}", f"m{n}", at=NOW - 6 * DAY) for n in range(7)))
     shop.now += 40 * DAY
     shop.is_right()
@@ -133,7 +135,7 @@ class Crash(Exception):
     """The process ends."""
 
 
-@pytest.mark.parametrize("place", ["write_pair", "_write", "difference"])
+@pytest.mark.parametrize("place", ["write_pair", "write_change", "difference"])
 def test_a_crash_in_a_step_changes_nothing_and_the_next_one_goes_on(shop, monkeypatch, place):
     def crash(*_):
         raise Crash
@@ -169,7 +171,7 @@ def test_a_crash_in_a_build_is_repeated(ledger, tmp_path, monkeypatch):
         raise Crash
 
     with monkeypatch.context() as patched, pytest.raises(Crash):
-        patched.setattr(module, "_write", crash)
+        patched.setattr(module, "write_change", crash)
         made.refresh(NOW)
     made.is_right()
     query = sa.select(tables.journey_cube.c.build).distinct()
