@@ -79,7 +79,8 @@ def links_of(drawn: str) -> list[tuple[ListQuery, str]]:
             query = ListQuery.model_validate(
                 json.loads(unquote(one.attrib["href"].removeprefix("?list=")))
             )
-            found.append((query, one.attrib.get("aria-label", "".join(one.itertext()))))
+            title = one.findtext(f"{{{SVG}}}title")
+            found.append((query, title or one.attrib.get("aria-label", "")))
     return found
 
 

@@ -12,25 +12,16 @@ const ATTRIBUTES = words("class role aria-label tabindex href viewBox width heig
 /** Make elements of XML that the server has drawn; a link may only lead to this page. */
 export function drawn(xml) {
   const root = new DOMParser().parseFromString(xml, "application/xml").documentElement;
-  const made = copy(root);
-  if (!made) throw new Error("The answer of the server holds no picture.");
-  return made;
-}
-
-function copy(found) {
-  const known = ELEMENTS[found.namespaceURI];
-  if (!known || !known.has(found.localName)) return null;
-  const made = document.createElementNS(found.namespaceURI, found.localName);
-  for (const {name, value} of found.attributes)
-    if (ATTRIBUTES.has(name) && isSafe(name, value)) made.setAttribute(name, value);
-  for (const child of found.childNodes) {
-    const inner = child.nodeType === Node.ELEMENT_NODE ? copy(child)
-      : child.nodeType === Node.TEXT_NODE ? document.createTextNode(child.data) : null;
-    if (inner) made.append(inner);
+  if (!isKnown(root)) throw new Error("The answer of the server holds no picture.");
+  for (const one of [root, ...root.querySelectorAll("*")]) {
+    if (!isKnown(one)) one.remove();
+    else for (const {name, value} of [...one.attributes])
+      if (!ATTRIBUTES.has(name) || !isSafe(name, value)) one.removeAttribute(name);
   }
-  return made;
+  return document.adoptNode(root);
 }
 
+const isKnown = one => ELEMENTS[one.namespaceURI] !== undefined && ELEMENTS[one.namespaceURI].has(one.localName);
 const isSafe = (name, value) => name === "href" ? /^\?list=/.test(value)
   : name === "fill" ? /^url\(#[a-z-]+\)$/.test(value) : name === "id" ? /^[a-z]+-(hatch|dots)$/.test(value) : true;
 

@@ -124,12 +124,12 @@ function age() {
 }
 setInterval(age, 5000);
 
-function tile(name, from) {
+function tile(name, from, anew = false) {
   const {sentence, picture, table: figures} = answer.drawn[name], seen = drawn(picture), place = $(name);
   if (name === "map") highlight(seen);
   const open = place.querySelector("details.same"), same = el("details", {class: "same"},
     el("summary", {}, name === "map" ? "The same as a list" : "The same as a table"), drawn(figures));
-  same.open = narrow.matches || (open !== null && open.open);
+  same.open = narrow.matches || (!anew && open !== null && open.open);
   const notes = [];
   if (name === "map" && (answer.map.other_ways.length || from.get("lines") === "all")) {
     const all = from.get("lines") === "all";
@@ -213,7 +213,7 @@ $("filter").addEventListener("change", event => {
 $("filter").addEventListener("submit", event => event.preventDefault());
 $("all").addEventListener("click", () => go(next => [...next.keys()].filter(name => name !== "map").forEach(name => next.delete(name))));
 $("close").addEventListener("click", () => go(next => { next.delete("list"); next.delete("after"); }));
-narrow.addEventListener("change", () => { if (answer) for (const name of TILES) tile(name, state()); });
+narrow.addEventListener("change", () => { if (answer) for (const name of TILES) tile(name, state(), true); });
 addEventListener("popstate", render);
 onKey(() => { answer = null; render(); });
 render();

@@ -23,7 +23,7 @@ LEFT, TOP = 172.0, 56.0  # of the first node
 ENDS = 92.0  # width of START and END
 MOST_STOPS = 60  # lines that Tab reaches; of more, each is reached from the table
 MOST_LABELS, RAREST_LABEL = 40, 0.005  # the latter as a share of the most frequent transition
-WIDEST = 12.0  # line, of the most frequent transition
+THINNEST, WIDEST = 0.8, 12.0  # lines; the latter of the most frequent transition
 LETTERS = 17  # of a line of text in a node
 
 
@@ -127,13 +127,16 @@ def _lines(
     # The rarest come first, so that they lie under the others.
     for one, line in reversed(list(zip(lines, routes, strict=True))):
         share = min(1.0, one.n.n / greatest)
-        width = 0.8 + (WIDEST - 0.8) * share
-        path = element("path", d=line.path, stroke_width=width)
+        width = THINNEST + (WIDEST - THINNEST) * share
+        tip, thin = _tip(line, 6 + 0.7 * width), width < 2 * THINNEST
+        # The head of a thin line is a part of the line: many maps have hundreds of them.
+        parts = [element("path", d=f"{line.path}{tip if thin else ''}", stroke_width=width)]
+        if not thin:
+            parts.append(element("path", class_="tip", d=tip))
         yield link(
             drawing.address(one.n.rows),
             edge_in_words(one),
-            path,
-            element("path", class_="tip", d=_tip(line, 6 + 0.7 * width)),
+            *parts,
             class_=f"way f{numbers[one.source]} t{numbers[one.target]}{_tone(share)}",
             tabindex="-1",
         )
@@ -150,7 +153,7 @@ def _tip(line: Line, size: float) -> str:
     along, across = size * (x - before_x) / away, size * (y - before_y) / away
     left = (x - along - across * 0.6, y - across + along * 0.6)
     right = (x - along + across * 0.6, y - across - along * 0.6)
-    return "M" + "L".join(f"{one:.1f} {two:.1f}" for one, two in ((x, y), left, right)) + "Z"
+    return "M" + "L".join(f"{one:.0f} {two:.0f}" for one, two in (left, (x, y), right))
 
 
 def _nodes(drawing: _Drawing, numbers: dict[str, int]) -> Iterator[Markup]:

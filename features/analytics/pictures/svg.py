@@ -94,11 +94,12 @@ def name_of(content: str, longest: int = LONGEST) -> Markup:
 def link(
     address: str | None, said: str, *children: str, **attributes: str | float | None
 ) -> Markup:
-    """Write a link of SVG with a name for people who do not see it; a group without an address."""
-    if address is None:
-        return element("g", element("title", said), *children, **attributes)
-    named = {"href": address, "aria_label": said, **attributes}
-    return element("a", element("title", said), *children, **named)
+    """Write a link of SVG; a group without an address.
+
+    Its title is its name for people who do not see it, and is shown under the pointer.
+    """
+    name = "g" if address is None else "a"
+    return element(name, element("title", said), *children, href=address, **attributes)
 
 
 def picture(

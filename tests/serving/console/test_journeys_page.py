@@ -18,7 +18,7 @@ from tests.journeys_stand_in import StandIn, stand_in
 
 SHOWN = "document.querySelectorAll('svg.picture').length === 4 && !document.body.ariaBusy"
 LINKS = """JSON.stringify([...document.querySelectorAll('main a[href^="?list="]')]
-  .map(one => [one.getAttribute('href'), one.getAttribute('aria-label') || one.textContent]))"""
+  .map(one => [one.getAttribute('href'), (one.querySelector('title') || one).textContent]))"""
 NODES = "[...document.querySelectorAll('svg.map a.node')]"
 PLACES = f"JSON.stringify({NODES}.map(one => [one.getAttribute('class').split(' ')[1], " + (
     "...['x', 'y'].map(name => one.querySelector('rect').getAttribute(name))]))"
@@ -65,7 +65,7 @@ def test_each_number_of_the_page_is_as_long_as_its_list(page, server):
 def test_a_number_opens_its_list_and_the_way_back_closes_it(page):
     browser = page()
     wanted = f"{NODES}.find(one => one.textContent.includes('waits'))"
-    said = browser.evaluate(f"{wanted}.getAttribute('aria-label')")
+    said = browser.evaluate(f"{wanted}.querySelector('title').textContent")
     click = "new MouseEvent('click', {bubbles: true, cancelable: true})"
     browser.evaluate(f"{wanted}.dispatchEvent({click})")
     browser.wait_for("/Rows 1 to/.test(document.getElementById('rows').textContent)")

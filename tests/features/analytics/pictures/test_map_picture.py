@@ -96,7 +96,7 @@ def test_each_node_can_be_reached_by_keys_and_lines_are_passed_over(data):
     for one in root.iter(f"{{{SVG}}}a"):
         classes = one.get("class", "").split()
         assert (one.get("tabindex") == "-1") == ("way" in classes)
-        assert one.get("aria-label") and one.get("href")
+        assert one.findtext(f"{{{SVG}}}title") and one.get("href")
 
 
 def test_there_is_no_inline_style_and_no_script(data):
