@@ -132,7 +132,7 @@ logs = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(logs, st.sampled_from([9.0, 50.0]), st.sampled_from([1.0, 8.0, 41.0]))
 def test_rows_equal_those_worked_by_hand_and_numbers_their_lists(
     log: list[tuple[Any, ...]], as_of: float, days: float
