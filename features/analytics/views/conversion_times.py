@@ -26,7 +26,7 @@ from features.analytics.views.cumulative_incidence import (
     cumulative_incidence,
 )
 from features.analytics.views.filters import JourneyFilter, filtered
-from features.analytics.views.funnel_definition import StepOrStage, matches
+from features.analytics.views.funnel_definition import Matches, StepOrStage, matches
 from features.analytics.views.funnel_walk import NEVER, first_after
 from features.analytics.views.journey_arrays import journey_arrays
 from features.analytics.views.lists import Number, Numbers
@@ -166,16 +166,15 @@ def _relation(
     since = None
     if definition.since is not None:
         since = matches(data, wanted.map, "since", definition.since)
-    arrays = journey_arrays(data, wanted, bool(to.types or (since and since.types)))
-    row, begin = arrays.first - 1, arrays.at_us[arrays.first]
+    arrays = journey_arrays(data, wanted, Matches.either([to, *([since] if since else [])]))
+    row, begin = arrays.first - 1, arrays.start_us
     if since is not None:
-        found = since.rows(arrays.node, arrays.type)
-        row, begin = first_after(arrays.at_us, found, row, arrays.after)
+        row, begin = first_after(arrays.at_us, arrays.rows_of(since), row, arrays.after)
     waited = begin != NEVER
     row, begin, after = row[waited], begin[waited], arrays.after[waited]
     table = arrays.table.filter(pa.array(waited))
-    came_us = first_after(arrays.at_us, to.rows(arrays.node, arrays.type), row, after)[1]
-    is_open = table["how"].to_numpy() == HOWS.index("open")
+    came_us = first_after(arrays.at_us, arrays.rows_of(to), row, after)[1]
+    is_open = arrays.how[waited] == HOWS.index("open")
     state = np.where(came_us != NEVER, CONVERTED, np.where(is_open, CENSORED, STOPPED))
     until = np.where(came_us != NEVER, came_us, arrays.closed_us(data.as_of_us)[waited])
     columns = {

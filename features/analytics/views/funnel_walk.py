@@ -27,12 +27,16 @@ NEVER = np.iinfo(np.int64).max
 class WalkedJourneys:
     """Journeys with their steps one after another, in the order of the ledger.
 
+    Steps that no name of the funnel means may be left out.
+
     Attributes
     ----------
     first, after : shape (n,)
-        Rows of the first step of each journey, and of the one after its last.
+        Rows of the first step of each journey, and of the one after its last; equal if it has none.
     at_us : shape (n_steps,)
         The time of each step.
+    start_us : shape (n,)
+        When each journey began.
     how : shape (n,)
         A place in `HOWS`.
     end_us : shape (n,)
@@ -42,6 +46,7 @@ class WalkedJourneys:
     first: NDArray[np.int64]
     after: NDArray[np.int64]
     at_us: NDArray[np.int64]
+    start_us: NDArray[np.int64]
     how: NDArray[np.uint8]
     end_us: NDArray[np.int64]
 
@@ -112,7 +117,7 @@ def walk(
     """
     n = len(journeys.first)
     going: NDArray[np.int64] = np.arange(n)
-    since = journeys.at_us[journeys.first]
+    since = journeys.start_us
     walked = Walked(np.zeros(n, np.uint8), np.full(n, THROUGH, np.uint8), journeys.first - 1)
     walked.times = [np.full(n, NEVER) for _ in steps]
     waiting: list[int] = []

@@ -160,21 +160,20 @@ def _walked(
         matches(data, wanted.map, f"exclude.{place}", FunnelStepRule(step=name))
         for place, name in enumerate(definition.exclude)
     ]
-    with_type = any(one.types for one in (*(found for found, _ in rules), *excluded))
-    arrays = journey_arrays(data, wanted, with_type)
+    barred = Matches.either(excluded)
+    arrays = journey_arrays(data, wanted, Matches.either([barred, *(found for found, _ in rules)]))
     steps = [
-        WalkedStep(found.rows(arrays.node, arrays.type), rule.window_us, rule.optional)
-        for found, rule in rules
+        WalkedStep(arrays.rows_of(found), rule.window_us, rule.optional) for found, rule in rules
     ]
-    barred = Matches.either(excluded).rows(arrays.node, arrays.type)
     journeys = WalkedJourneys(
         arrays.first,
         arrays.after,
         arrays.at_us,
-        arrays.table["how"].to_numpy(),
+        arrays.start_us,
+        arrays.how,
         arrays.closed_us(data.as_of_us),
     )
-    walked = walk(journeys, steps, barred)
+    walked = walk(journeys, steps, arrays.rows_of(barred))
     return _relation(wanted.map, arrays, walked), walked
 
 

@@ -1,4 +1,4 @@
-"""The journeys of a filter and their steps, as arrays: one journey after another."""
+"""The journeys of a filter and some of their steps, as arrays: one journey after another."""
 
 from __future__ import annotations
 
@@ -9,80 +9,99 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.analytics.journey_data import JourneyData
-from features.analytics.tables import END
 from features.analytics.views.filters import JourneyFilter, filtered
+from features.analytics.views.funnel_definition import Matches
 
 
 @dataclass(frozen=True)
 class JourneyArrays:
-    """Journeys and their steps, in the order of the steps' file.
+    """Journeys, and those of their steps that were asked for, in the order of the ledger.
 
     Attributes
     ----------
     table : pa.Table
-        The columns journey, customer_id, start_us, end_us and how; a row for each journey.
+        The columns journey, customer_id, start_us, end_us, how and entry; a row for each journey.
     first, after : shape (n,)
-        The rows of the first step of each journey, and of the one after its last.
-    node, at_us : shape (n_steps,)
+        Rows of the first of these steps of each journey, and of the one after the last; equal if it
+        has none.
+    node, next_node, at_us : shape (n_steps,)
     type : shape (n_steps,) or None
-        None if it was not asked for.
+        None if no name needs it.
     """
 
     table: pa.Table
     first: NDArray[np.int64]
     after: NDArray[np.int64]
     node: NDArray[np.uint16]
+    next_node: NDArray[np.uint16]
     at_us: NDArray[np.int64]
     type: NDArray[np.uint16] | None
 
+    @property
+    def start_us(self) -> NDArray[np.int64]:
+        """The start of each journey, shape (n,)."""
+        return _column(self.table, "start_us")
+
+    @property
+    def how(self) -> NDArray[np.uint8]:
+        """The place in `HOWS` of each journey, shape (n,)."""
+        return _column(self.table, "how").astype(np.uint8)
+
     def closed_us(self, as_of_us: int) -> NDArray[np.int64]:
         """Return when each journey was over; of open ones, ``as_of_us``."""
-        return self.table["end_us"].fill_null(as_of_us).to_numpy()  # type: ignore[no-any-return]
+        ends = self.table["end_us"].fill_null(as_of_us).to_numpy()
+        return np.asarray(ends, np.int64)
+
+    def rows_of(self, named: Matches) -> NDArray[np.int64]:
+        """Return the rows of the steps that a name means, rising."""
+        return named.rows(self.node, self.type)
 
     def node_after(self, row: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Return the node after a row of each journey, shape (n,); `END` after the last one."""
-        there = row + 1 < self.after
-        return np.where(there, self.node[np.where(there, row + 1, 0)], END).astype(np.uint16)
+        """Return the node after one row of each journey; the row before its first one means START.
+
+        Parameters
+        ----------
+        row : shape (n,)
+        """
+        found = _column(self.table, "entry").astype(np.uint16)
+        some = row >= self.first
+        found[some] = self.next_node[row[some]]
+        return found
 
 
-def journey_arrays(data: JourneyData, wanted: JourneyFilter, with_type: bool) -> JourneyArrays:
-    """Read the journeys of a filter and their steps."""
+def journey_arrays(data: JourneyData, wanted: JourneyFilter, named: Matches) -> JourneyArrays:
+    """Read the journeys of a filter, and their steps that some names mean."""
     where, parameters = filtered(data, wanted)
-    chosen = data.table(
-        f"SELECT journey, customer_id, start_us, end_us, how FROM journeys WHERE {where}",
+    table = data.table(
+        "SELECT journey, customer_id, start_us, end_us, how, entry, steps FROM journeys "
+        f"WHERE {where}",
         parameters,
     )
-    more = ", type" if with_type else ""
+    after = np.cumsum(_column(table, "steps").astype(np.int64))
+    begin = after - _column(table, "steps").astype(np.int64)
+    is_named = [f"node IN ({', '.join(map(str, named.nodes))})"] if named.nodes else []
+    is_named += [f"type IN ({', '.join(map(str, named.types))})"] if named.types else []
     found = data.columns(
-        f"SELECT journey, seq, node, at_us{more} FROM steps "
-        f"WHERE journey IN (SELECT journey FROM journeys WHERE {where})",
-        parameters,
+        f'SELECT "begin" + seq AS place, node, next_node, at_us{", type" if named.types else ""} '
+        f"FROM steps JOIN computed USING (journey) WHERE {' OR '.join(is_named) or 'false'}",
+        (),
+        pa.table({"journey": table["journey"], "begin": begin}),
     )
-    if not _one_after_another(found["journey"], found["seq"]):
-        order = np.lexsort((found["seq"], found["journey"]))
+    place = found["place"]
+    if (place[1:] < place[:-1]).any():  # where journeys of a customer run side by side
+        order = np.argsort(place, kind="stable")
         found = {name: column[order] for name, column in found.items()}
-    first = np.flatnonzero(found["seq"] == 0)
-    after = np.append(first, len(found["seq"]))[1:]
-    places = _places(chosen["journey"].to_numpy(), found["journey"][first])
+    first = np.searchsorted(found["place"], begin)
     return JourneyArrays(
-        chosen.take(pa.array(places)),
+        table,
         first,
-        after,
+        np.append(first, len(place))[1:],
         found["node"],
+        found["next_node"],
         found["at_us"],
-        found["type"] if with_type else None,
+        found.get("type"),
     )
 
 
-def _one_after_another(journey: NDArray[np.uint64], seq: NDArray[np.uint32]) -> bool:
-    """Tell whether the steps of each journey stand together, in their order."""
-    goes_on = (journey[1:] == journey[:-1]) & (seq[1:] == seq[:-1] + 1)
-    return bool((goes_on | (seq[1:] == 0)).all())
-
-
-def _places(known: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the place of each wanted journey among the known ones."""
-    if np.array_equal(known, wanted):
-        return np.arange(len(known))
-    order = np.argsort(known)
-    return order[np.searchsorted(known[order], wanted)]
+def _column(table: pa.Table, name: str) -> NDArray[np.int64]:
+    return np.asarray(table[name].to_numpy())

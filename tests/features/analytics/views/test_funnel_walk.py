@@ -21,6 +21,7 @@ JOURNEYS = WalkedJourneys(
     first=np.array([0, 4]),
     after=np.array([4, 6]),
     at_us=AT_US,
+    start_us=np.array([10, 15]),
     how=np.array([HOWS.index("ended"), HOWS.index("open")], np.uint8),
     end_us=np.array([40, 100]),
 )
