@@ -8,6 +8,7 @@ from features.analytics.views.filters import JourneyFilter
 from tests.features.analytics.views.promised_shop import (
     MOMENTS,
     SHOP,
+    VERSIONS,
     Log,
     judged_by_hand,
     opened,
@@ -86,6 +87,16 @@ def test_a_new_version_leaves_older_journeys_as_they_were() -> None:
 
     found = [(row["customer_id"], row["version"], row["state"]) for row in rows]
     assert found == [("c1", 1, "broken"), ("c2", 2, "kept")]
+
+
+def test_another_version_changes_no_row_of_a_journey_that_began_before_it() -> None:
+    log = random_log(np.random.default_rng(8), customers=60)
+    before = JourneyFilter.model_validate({"map": "delivery", "until": "2023-11-16T00:00:00Z"})
+    with opened(log, 3.0) as data, journeys_of(promised_shop(VERSIONS[:1]), log, 3.0) as older:
+        rows = [activations(one, before).rows(one, {}, 1000) for one in (data, older)]
+
+    assert rows[0] == rows[1]
+    assert {row["state"] for row in rows[0]} == {"kept", "broken", "open"}
 
 
 def test_journeys_from_before_the_first_version_are_not_judged() -> None:
