@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from features.analytics.pictures.drawn_views import DrawnView
+from features.analytics.upkeep.overview import Overview
 from features.analytics.views.breakdowns import Breakdown
 from features.analytics.views.channels import Channels
 from features.analytics.views.choices import FilterChoices
@@ -32,6 +33,7 @@ from serving.contract.requests import Request
 
 MAX_ROWS = 1_000
 View = Literal[
+    "overview",
     "page",
     "map",
     "ways",
@@ -58,7 +60,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
 class JourneysRequest(Request):
     """What to count, and of which journeys.
 
-    ``page`` is the map, the funnel over the stages, the ways and the promises in one answer.
+    ``overview`` counts the journeys of all maps. ``page`` is the map, the funnel, the ways and the
+    promises in one answer.
     """
 
     view: View = "page"
@@ -102,6 +105,7 @@ class JourneysAnswer(BaseModel):
     data_version: int
     known_at: datetime | None = None
     erased: int = 0  # customers who were erased since `known_at`, and are missing
+    overview: Overview | None = None
     map: JourneyMap | None = None
     ways: Ways | None = None
     loops: Loops | None = None

@@ -9,13 +9,17 @@ from typing import Any
 
 from features.analytics.journey_data import JourneyData
 from features.analytics.pictures.drawn_views import DRAWN, draw_view
-from features.analytics.upkeep.opened import opened_journeys, waiting_customers
+from features.analytics.upkeep.opened import not_counted, opened_journeys, waiting_customers
+from features.analytics.upkeep.overview import read_overview
 from features.analytics.views.breakdowns import breakdown
 from features.analytics.views.channels import channels
 from features.analytics.views.choices import filter_choices
+from features.analytics.views.comparison import compare_maps
 from features.analytics.views.conformance import conformance
 from features.analytics.views.conformities import ways_of
 from features.analytics.views.conversion_times import conversion_times
+from features.analytics.views.expected_map import compare_with_expected
+from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnel_definition import FunnelDefinition, stages_funnel, way_funnel
 from features.analytics.views.funnels import funnel
 from features.analytics.views.journey_map import journey_map
@@ -66,11 +70,18 @@ def _times(data: JourneyData, asked: JourneysRequest) -> Any:
     return conversion_times(data, asked.filter, asked.times)
 
 
+def _compare(data: JourneyData, asked: JourneysRequest) -> Any:
+    if not isinstance(asked.against, JourneyFilter):
+        return compare_with_expected(data, asked.filter)
+    return compare_maps(data, asked.against, asked.filter)
+
+
 VIEWS: Views = {
     "map": _map,
     "ways": _ways,
     "funnel": _funnel,
     "promises": _promises,
+    "compare": _compare,
     "loops": lambda data, asked: loops(data, asked.filter),
     "channels": lambda data, asked: channels(data, asked.filter),
     "breakdown": lambda data, asked: breakdown(data, asked.filter, asked.by or ""),
@@ -141,6 +152,40 @@ def look_at_journeys(
             expected="a time that has passed",
             remedy="Leave it out for the journeys of now.",
         )
+    if asked.view == "overview":
+        return answer_overview(asked, ledger, domain, now)
     with opened_journeys(ledger, domain, home, asked.known_at, MOST_EVENTS) as data:
         waiting = 0 if asked.known_at else waiting_customers(ledger)
         return answer_journeys(asked, data, now, waiting)
+
+
+def answer_overview(
+    asked: JourneysRequest, ledger: Ledger, domain: Domain, now: datetime
+) -> JourneysAnswer:
+    """Answer from the counts in the ledger, without the files.
+
+    Raises
+    ------
+    InvalidRequest
+        If it is asked for a past day.
+    NotCounted
+        If the journeys were never counted.
+    """
+    if asked.known_at is not None:
+        raise InvalidRequest(
+            "known_at does not go with the view overview, which has the counts of now.",
+            expected="another view",
+            remedy="Ask for the page of a map.",
+        )
+    found = read_overview(ledger, domain)
+    if found is None:
+        raise not_counted()
+    return JourneysAnswer(
+        view="overview",
+        filter=asked.filter,
+        as_of=from_micros(found.as_of_us),
+        age_s=max((micros(now) - found.as_of_us) / 1e6, 0.0),
+        waiting=waiting_customers(ledger),
+        data_version=found.version,
+        overview=found,
+    )

@@ -59,13 +59,18 @@ def opened_journeys(
         return
     kept = open_journeys(ledger, domain, home / FOLDER)
     if kept is None:
-        raise NotCounted(
-            "The journeys of this business are not counted yet.",
-            expected="a server that has run for a minute",
-            remedy="Ask again in a minute; 'nba journeys' counts them at once.",
-        )
+        raise not_counted()
     with kept:
         yield kept
+
+
+def not_counted() -> NotCounted:
+    """Make the refusal of a question before the journeys were counted."""
+    return NotCounted(
+        "The journeys of this business are not counted yet.",
+        expected="a server that has run for a minute",
+        remedy="Ask again in a minute; 'nba journeys' counts them at once.",
+    )
 
 
 def _refuse_many(ledger: Ledger, most: int) -> None:

@@ -18,8 +18,8 @@ def journeys(
     view: Annotated[
         str,
         typer.Argument(
-            help="page, map, ways, loops, channels, breakdown, funnel, times, next, compare, "
-            "promises or conformance."
+            help="overview, page, map, ways, loops, channels, breakdown, funnel, times, next, "
+            "compare, promises or conformance."
         ),
     ] = "page",
     of: Annotated[
@@ -57,6 +57,8 @@ def journeys(
 
     Attributes and personas are those at the start of a journey. A day begins at midnight on the
     clock of the business. --recount exits with 1 if a number differs.
+
+    Example: nba journeys overview
 
     Example: nba journeys map --map support
 

@@ -20,7 +20,7 @@ from features.progress import Progress
 from features.settings import load_settings
 from serving.cli.terminal import moment
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
-from serving.journeys.answer import answer_journeys
+from serving.journeys.answer import answer_journeys, answer_overview
 from serving.journeys.report import report_html
 
 # What of a filter --where may name, beside the attributes.
@@ -101,6 +101,8 @@ def look(
     try:
         if request.known_at is None:
             Refresher(ledger, domain, settings.home / FOLDER).refresh(lambda: now, progress=report)
+        if request.view == "overview":
+            return answer_overview(request, ledger, domain, now), None
         at = request.known_at
         with opened_journeys(ledger, domain, settings.home, at, progress=report) as data:
             answer = answer_journeys(request, data, now)

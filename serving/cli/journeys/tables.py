@@ -16,8 +16,8 @@ from features.analytics.views.lists import Number
 from serving.contract.journeys import JourneysAnswer
 
 VIEW_FIELDS = (
-    *("map", "funnel", "ways", "promises", "loops", "channels", "breakdown", "times", "next"),
-    *("compare", "conformance"),
+    *("overview", "map", "funnel", "ways", "promises", "loops", "channels", "breakdown", "times"),
+    *("next", "compare", "conformance"),
 )
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3_600.0, 86_400.0
 LONGEST = 60  # signs of a cell
@@ -37,8 +37,9 @@ def tables_of(answer: JourneysAnswer, limit: int) -> Iterator[Table | str]:
     limit : int
         Rows of a table; a further row says how many are left out.
     """
+    of = "all maps" if answer.overview else f"the map {answer.filter.map}"
     yield (
-        f"Journeys of the map {answer.filter.map}, as of {answer.as_of:%Y-%m-%d %H:%M} UTC; "
+        f"Journeys of {of}, as of {answer.as_of:%Y-%m-%d %H:%M} UTC; "
         f"data version {answer.data_version}."
     )
     if answer.known_at is not None:

@@ -54,6 +54,14 @@ def test_the_page_is_printed_as_tables(env):
         assert text in done.stdout
 
 
+def test_the_overview_counts_all_maps(env):
+    done = nba_in_process(["journeys", "overview", "--json"], env)
+    assert done.returncode == 0, done.stderr
+    maps = {one["map"]: one for one in json.loads(done.stdout)["overview"]["maps"]}
+    assert [maps[name]["journeys"]["n"] for name in ("parcel", "lifecycle")] == [3, 3]
+    assert maps["parcel"]["how"]["ended"]["n"] == 2
+
+
 def test_json_has_the_numbers_and_the_queries_of_their_lists(env):
     done = nba_in_process(["journeys", "map", "--map", "parcel", "--json"], env)
     found = json.loads(done.stdout)
