@@ -75,17 +75,7 @@ class Fold:
         self._width = 0
         lives = domain.half_lives_days
         types = {name: self._add(self._recency_frequency(name, domain)) for name in domain.events}
-        self._channels = {
-            name: self._add(
-                RecencyFrequency(
-                    f"channel_{name}",
-                    self._width,
-                    lives,
-                    noun=f"event on the channel {humanize(name)}",
-                )
-            )
-            for name in domain.channels
-        }
+        self._channels = {name: self._add(self._channel(name, lives)) for name in domain.channels}
         self._add(ChannelPreference(self._channels))
         self._sessions = self._add(Sessions(self._width, domain.session_minutes * MINUTE_S))
         self._journeys = {
@@ -232,6 +222,10 @@ class Fold:
         self._parts.append(part)
         self._width += len(part.fields)
         return part
+
+    def _channel(self, name: str, half_lives_days: tuple[float, ...]) -> RecencyFrequency:
+        noun = f"event on the channel {humanize(name)}"
+        return RecencyFrequency(f"channel_{name}", self._width, half_lives_days, noun=noun)
 
     def _recency_frequency(self, name: str, domain: Domain) -> RecencyFrequency:
         kept = {

@@ -53,8 +53,8 @@ class StepEffect(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is known of an event by its type alone."""
+class _TypeRules:
+    """The rules for events of one type."""
 
     effect: StepEffect  # without case and condition
     case: str | None  # the property that names the case
@@ -87,8 +87,8 @@ class StepRules:
             for name, kind in domain.journey_kinds.items()
             if kind.ends_when is not None
         }
-        self._plans = {
-            name: _plan(name, event, domain, conditions.get(event.journey))
+        self._of_type = {
+            name: _type_rules(name, event, domain, conditions.get(event.journey))
             for name, event in domain.events.items()
         }
 
@@ -101,7 +101,7 @@ class StepRules:
 
     def asks_properties(self, event_type: str) -> bool:
         """Return whether the effect of events of a type may depend on their properties."""
-        return not self._plans[event_type].is_plain
+        return not self._of_type[event_type].is_plain
 
     def effect(
         self, event_type: str, channel: str, properties: Mapping[str, Any]
@@ -113,15 +113,15 @@ class StepRules:
         properties
             Values by name; numbers are numbers, and all others are texts.
         """
-        plan = self._plans.get(event_type)
-        if plan is None or channel not in self._channels:
+        rules = self._of_type.get(event_type)
+        if rules is None or channel not in self._channels:
             return None
-        if plan.is_plain:
-            return plan.effect
-        kind, step, _, leaves = plan.effect
-        if plan.ends_when and plan.ends_when.holds(event_type, channel, properties):
+        if rules.is_plain:
+            return rules.effect
+        kind, step, _, leaves = rules.effect
+        if rules.ends_when and rules.ends_when.holds(event_type, channel, properties):
             step = "ends"
-        case = None if plan.case is None else case_text(properties.get(plan.case))
+        case = None if rules.case is None else case_text(properties.get(rules.case))
         return StepEffect(kind, step, case, leaves)
 
 
@@ -168,11 +168,13 @@ class _EndsWhen:
         return bool(self._conditions.holds(numbers, texts)[0])
 
 
-def _plan(name: str, event: EventType, domain: Domain, ends_when: _EndsWhen | None) -> _Plan:
+def _type_rules(
+    name: str, event: EventType, domain: Domain, ends_when: _EndsWhen | None
+) -> _TypeRules:
     kind = domain.journey_kinds[event.journey]
     used = ends_when.properties if ends_when else ()
     if event.step == "ends" or (used and not any(one in event.properties for one in used)):
         ends_when = None
     effect = StepEffect(event.journey, event.step, None, name == domain.leaving_event)
     case = kind.case if kind.case in event.properties else None
-    return _Plan(effect, case, ends_when, case is None and ends_when is None)
+    return _TypeRules(effect, case, ends_when, case is None and ends_when is None)
