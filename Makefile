@@ -53,6 +53,10 @@ bench-events: $(DONE)  ## Measure /v1/events on one worker: durable and visible 
 bench-history: $(DONE)  ## Measure `nba build` over 1, 3 and 10 million events.
 	$(BIN)/python -m tests.bench.history
 
+bench-journeys: $(DONE)  ## Measure the journeys of 10 million events, and a map of 30 nodes in Chromium.
+	$(BIN)/python -m tests.bench.journeys
+	$(BIN)/python -m tests.bench.journeys_page
+
 bench-parity: $(DONE)  ## Compare served features with training features, also with planted bugs.
 	$(BIN)/nba quickstart
 	$(BIN)/python -m tests.parity --mutations
@@ -122,4 +126,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-ceiling bench-decide bench-eligibility bench-events bench-guarantees bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation
+.PHONY: bench bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation

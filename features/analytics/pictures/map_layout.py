@@ -48,11 +48,14 @@ class MapLayout:
         From the left, and from the top.
     places : dict
         Column and row of each node, by its label.
+    way : tuple of str
+        The nodes of the expected way that no journey may leave out, in their order.
     """
 
     stages: tuple[Block, ...]
     lanes: tuple[Block, ...]
     places: dict[str, tuple[int, int]]
+    way: tuple[str, ...] = ()
 
     @property
     def columns(self) -> int:
@@ -100,7 +103,7 @@ def lay_out(domain: Domain, map_name: str, nodes: Sequence[MapNode]) -> MapLayou
         for row in rows
         for at, label in enumerate(cells[column.title, row.title])
     }
-    return MapLayout(columns, rows, places)
+    return MapLayout(columns, rows, places, tuple(sorted(way, key=way.__getitem__)))
 
 
 def _way(domain: Domain, map_name: str, nodes: Sequence[MapNode]) -> dict[str, int]:

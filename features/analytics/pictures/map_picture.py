@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import hypot
 
 from features.analytics.nodes import END_LABEL, START_LABEL
@@ -71,6 +72,7 @@ def map_picture(found: JourneyMap, layout: MapLayout, address: Address) -> Marku
         height,
         "map",
         *_frame(drawing, height),
+        *_expected_way(drawing),
         element("g", *_lines(drawing, lines, routes, numbers), class_="ways"),
         element("g", *_start(drawing), class_="nodes"),
         element("g", *_nodes(drawing, numbers), class_="nodes"),
@@ -116,6 +118,16 @@ def _frame(drawing: _Drawing, height: float) -> Iterator[Markup]:
             if block.first:
                 yield element("line", class_="lane", x1=0, x2=drawing.width, y1=y, y2=y)
             yield label(block.title, 14, x=8, y=y + 16, class_="lane")
+
+
+def _expected_way(drawing: _Drawing) -> Iterator[Markup]:
+    """Draw a pale band along the expected way, under the lines of what happened."""
+    way = drawing.layout.way
+    if way:
+        stops = [drawing.boxes[name] for name in (START_LABEL, *way, END_LABEL)]
+        path = "".join(line_between(one, other).path for one, other in pairwise(stops))
+        said = element("title", f"Expected way: {' → '.join(way)}")
+        yield element("g", said, element("path", d=path), class_="meant")
 
 
 def _lines(
@@ -229,10 +241,12 @@ def _end(drawing: _Drawing, numbers: dict[str, int]) -> Iterator[Markup]:
 
 def _other_ways(drawing: _Drawing, height: float) -> Iterator[Markup]:
     found = drawing.found
+    if drawing.layout.way:
+        yield label("pale band: the expected way", x=8, y=height - 10, class_="soft")
     if found.bundled.n:
         kinds = sum(one.kinds for one in found.other_ways)
         said = f"Other ways: {several(found.bundled.n, 'transition')} of {several(kinds, 'kind')}"
-        shown = label(said, x=LEFT, y=height - 10, class_="count")
+        shown = label(said, x=LEFT + 12, y=height - 10, class_="count")
         yield link(drawing.address(found.bundled.rows), said, shown, class_="other")
 
 

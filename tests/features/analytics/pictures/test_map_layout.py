@@ -21,7 +21,9 @@ def node(label: str, stage: str | None = "use", lane: str | None = None) -> MapN
 
 def test_the_expected_way_is_the_first_row_in_its_order():
     nodes = [node("waits"), node("taken"), node("solved"), node("thanked", "advocacy")]
-    assert lay_out(desk(), "support", nodes).places == {
+    found = lay_out(desk(), "support", nodes)
+    assert found.way == ("taken", "solved", "thanked")
+    assert found.places == {
         "taken": (0, 0),
         "solved": (1, 0),
         "waits": (0, 1),

@@ -115,6 +115,15 @@ def test_without_addresses_it_is_an_image_with_the_same_figures(data):
     assert 'role="img"' in picture and "href" not in picture
 
 
+def test_the_expected_way_lies_under_the_lines(data):
+    root = ElementTree.fromstring(drawn(data)[1])
+    groups = [one.get("class") for one in root.iter(f"{{{SVG}}}g")]
+    assert groups.index("meant") < groups.index("ways")
+    (meant,) = [one for one in root.iter(f"{{{SVG}}}g") if one.get("class") == "meant"]
+    assert meant.findtext(f"{{{SVG}}}title") == "Expected way: taken → solved → thanked"
+    assert meant.find(f"{{{SVG}}}path").get("d", "").count("M") == 4
+
+
 def test_a_period_without_journeys_is_drawn_empty(data):
     found, picture = drawn(data, until="2000-01-01T00:00:00Z")
     assert at_us(0) == BEGIN_US and found.journeys.n == 0
