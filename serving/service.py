@@ -7,16 +7,12 @@ request to try once the server is ready.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import bentoml
-from bentoml.exceptions import BentoMLException
-from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
@@ -56,25 +52,11 @@ from serving.contract.lift import LiftRequest, LiftView
 from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
 from serving.contract.statuses import STATUSES
 from serving.server import monitoring
-from serving.server.middleware import ErrorMiddleware, QuietRefusals, ReadyzAnswer, send_sentence
-from serving.server.openapi import client_schema, describe, refuses, status_of
+from serving.server.middleware import ErrorMiddleware, QuietRefusals, ReadyzAnswer
+from serving.server.openapi import client_schema, describe, errors_as_http, refuses
 
 protect_process()
 settings = load_settings()
-
-
-@contextmanager
-def _errors_as_http() -> Iterator[None]:
-    """Raise our errors as BentoML's, which sends the text of a 4xx and hides that of a 5xx."""
-    try:
-        yield
-    except errors.NbaError as error:
-        status = status_of(type(error), STATUSES)
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            send_sentence(str(error))
-        raise BentoMLException(str(error), error_code=status) from error
-    except ValidationError as error:  # our fault, not the caller's: BentoML would answer 400
-        raise RuntimeError("the service made an answer that breaks its own type") from error
 
 
 @bentoml.service(
@@ -126,7 +108,7 @@ class NextBestAction:
 
         The answer gives reasons, and the probability with which each action was chosen.
         """
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             decision = await self.worker.decide(request)
         monitoring.count_decision(decision, request.channel)
         # The text that was logged: BentoML sends a response unchanged.
@@ -141,7 +123,7 @@ class NextBestAction:
 
         The answer names the actions that may still be shown; the others are withdrawn.
         """
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             return await self.worker.activate(request)
 
     @bentoml.api(route="/v1/explain")
@@ -149,7 +131,7 @@ class NextBestAction:
     @refuses(errors.DecisionUnknown, errors.NotRepeatable)
     async def explain(self, request: ExplainRequest, /) -> ExplainAnswer:
         """Return a past decision with the features, predictions and rules that led to it."""
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             return await self.worker.explain(request)
 
     @bentoml.api(route="/v1/replay")
@@ -157,14 +139,14 @@ class NextBestAction:
     @refuses(errors.DecisionUnknown, errors.NotRepeatable)
     async def replay(self, request: ReplayRequest, /) -> ReplayAnswer:
         """Decide once more from the record; say if the answer is the same, and if not, why."""
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             return await self.worker.replay(request)
 
     @bentoml.api(route="/v1/lift")
     @requires(KeyScope.READ)
     async def lift(self, request: LiftRequest, /) -> LiftView:
         """Estimate what the policy earns more than the control group, with an interval."""
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             return await self.worker.lift(request)
 
     @bentoml.api(route="/v1/journeys")
@@ -172,7 +154,7 @@ class NextBestAction:
     @refuses(errors.InvalidRequest, errors.NotCounted)
     async def journeys(self, request: JourneysRequest, /) -> JourneysAnswer:
         """Count how customers really went: a map, a funnel, ways, times, promises, or a list."""
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             return await self.worker.journeys(request)
 
     @bentoml.api(route="/v1/outcomes")
@@ -180,7 +162,7 @@ class NextBestAction:
     @refuses(errors.InvalidRequest, errors.DecisionUnknown, errors.DecisionConflict)
     async def outcomes(self, request: OutcomeRequest, /) -> OutcomeAnswer:
         """Record what followed a decision. It may come late, or twice, or be taken back."""
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             answer = await self.worker.outcomes(request)
         monitoring.OUTCOMES.labels(request.outcome, answer.status).inc()
         return answer
@@ -193,7 +175,7 @@ class NextBestAction:
 
         The keys of an event are linked. A device goes to the customer who is named with it.
         """
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             result = await self.worker.events(request)
             answer = EventsAnswer.model_validate(result, from_attributes=True)
         if not result.accepted and not result.duplicates:
@@ -207,7 +189,7 @@ class NextBestAction:
     @refuses(errors.InvalidData, errors.CustomerForgotten, errors.NotVisible)
     async def link(self, request: LinkRequest, /) -> LinkAnswer:
         """Link two keys of one person: histories are merged; a device goes to the customer."""
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             return await self.worker.link(request)
 
     @bentoml.api(route="/v1/unlink")
@@ -215,7 +197,7 @@ class NextBestAction:
     @refuses(errors.InvalidData, errors.IdentityUnknown, errors.NotVisible)
     async def unlink(self, request: LinkRequest, /) -> LinkAnswer:
         """Undo a link: each customer gets back the events of their own identifiers."""
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             return await self.worker.unlink(request)
 
     @bentoml.api(route="/v1/attributes")
@@ -223,7 +205,7 @@ class NextBestAction:
     @refuses(errors.InvalidData, errors.CustomerForgotten, errors.NotVisible)
     async def attributes(self, request: AttributesRequest, /) -> AttributesAnswer:
         """Bring attributes of a customer up to date; the next decision reads them."""
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             return await self.worker.attributes(request)
 
     @bentoml.api(route="/v1/merge_candidates")
@@ -237,7 +219,7 @@ class NextBestAction:
     )
     async def merge_candidates(self, request: MergeCandidatesRequest, /) -> MergeCandidatesAnswer:
         """List pairs of customers who may be one person, or confirm or refuse one of them."""
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             return await self.worker.merge_candidates(request)
 
     @bentoml.api(route="/v1/customer")
@@ -245,7 +227,7 @@ class NextBestAction:
     @refuses(errors.InvalidRequest, errors.InvalidData, errors.CustomerForgotten)
     async def customer(self, request: CustomerRequest, /) -> CustomerView:
         """Return one customer: identifiers, attributes, journeys, timeline and predictions."""
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             return await self.worker.customer(request)
 
     @bentoml.api(route="/v1/forget")
@@ -259,7 +241,7 @@ class NextBestAction:
 
         Files are cleaned in the background; ask with the `erasure_id` whether they are done.
         """
-        with _errors_as_http():
+        with errors_as_http(STATUSES):
             answer = await self.worker.forget(request)
         if isinstance(answer, ForgetAnswer):
             return answer

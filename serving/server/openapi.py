@@ -1,5 +1,7 @@
 """Makes the OpenAPI document from the routes' types and the errors that each route declares.
 
+`errors_as_http` answers with these errors.
+
 BentoML's own document leaves out that a field may be null, and names statuses that never come.
 Clients are generated from the document, so it has to be exact.
 """
@@ -8,15 +10,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter
+from bentoml.exceptions import BentoMLException
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from features.errors import LedgerDown, NbaError, Overloaded
 from serving.access.scopes import KeyScope, scope_of
 from serving.contract.requests import Error, Readiness
-from serving.server.middleware import REFUSED
+from serving.server.middleware import REFUSED, send_sentence
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Statuses = Mapping[type[NbaError], HTTPStatus]
@@ -205,6 +209,20 @@ def status_of(kind: type[NbaError], statuses: Statuses) -> HTTPStatus:
     """The status of this kind of error; 500 if ``statuses`` does not name it."""
     fitting = (status for other, status in statuses.items() if issubclass(kind, other))
     return next(fitting, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+@contextmanager
+def errors_as_http(statuses: Statuses) -> Iterator[None]:
+    """Raise our errors as BentoML's, which sends the text of a 4xx and hides that of a 5xx."""
+    try:
+        yield
+    except NbaError as error:
+        status = status_of(type(error), statuses)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            send_sentence(str(error))
+        raise BentoMLException(str(error), error_code=status) from error
+    except ValidationError as error:  # our fault, not the caller's: BentoML would answer 400
+        raise RuntimeError("the service made an answer that breaks its own type") from error
 
 
 def _example(request: Any) -> dict[str, Any]:
