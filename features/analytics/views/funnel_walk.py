@@ -203,10 +203,12 @@ def first_after(
     last_row, before : shape (n,)
         The row is looked for between the two.
     """
+    found_us = np.full(len(last_row), NEVER)
+    if not len(rows):
+        return np.full(len(last_row), NEVER), found_us
     padded = np.append(rows, NEVER)
     row = padded[np.searchsorted(rows, last_row, side="right")]
     row = np.where(row < before, row, NEVER)
-    found_us = np.full(len(row), NEVER)
     found = row != NEVER
     found_us[found] = at_us[row[found]]
     return row, found_us
