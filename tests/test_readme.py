@@ -32,6 +32,7 @@ from serving.contract.decisions import (
     ReplayRequest,
 )
 from serving.contract.events import EventsRequest, OutcomeRequest
+from serving.contract.journeys import JourneysRequest
 from serving.contract.lift import LiftRequest
 from serving.contract.merge_candidates import MergeCandidatesRequest
 from tests.conftest import NOW
@@ -61,6 +62,7 @@ REQUESTS = {
     "forget": ForgetRequest,
     "explain": ExplainRequest,
     "replay": ReplayRequest,
+    "journeys": JourneysRequest,
     "lift": LiftRequest,
 }
 PARTS = ("Context", "Choice", "Cost")
