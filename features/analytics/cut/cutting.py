@@ -115,7 +115,8 @@ class _Kind:
 
     def take(self, effect: EventEffect, at_us: int) -> None:
         """Give an event to its journey, and end that journey if the event does."""
-        self.lapse(at_us)
+        if self._open and at_us - self._last_us > self._lapse_us:
+            self.lapse(at_us)
         self._last_us = at_us
         _, step, case, _, label, _, _, told = effect
         if case is not None:

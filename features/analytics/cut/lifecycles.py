@@ -79,10 +79,10 @@ class Lifecycles:
         if self._journey < 0:
             self._begin(at_us)
         self._log.add_step(self._journey, at_us, label)
-        self._silent_us = at_us + self._rules.silent_us
+        self._silent_us = silent_us = at_us + self._rules.silent_us
         if keeps:
             self._left_us = at_us + self._rules.left_us
-        self.next_us = min(self._silent_us, self._left_us)
+        self.next_us = silent_us if silent_us < self._left_us else self._left_us
 
     def take_shown(self, at_us: int, channel: str) -> None:
         """Add an action that was shown. It neither breaks a silence nor keeps the customer."""
