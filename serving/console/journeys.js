@@ -75,6 +75,7 @@ function failed(error) {
   again.addEventListener("click", () => { answer = null; render(); });
   const why = el("span", {class: error.status === 401 ? "soft" : "bad"}, error.message, " ");
   $("about").replaceChildren(why, again);
+  if (error.status === 503) setTimeout(() => { if (!answer) render(); }, 15_000);  // not counted yet
   if (!answer) for (const name of TILES) $(name).replaceChildren(el("p", {class: "soft"}, "Nothing to show yet."));
   else age();
 }
@@ -112,7 +113,7 @@ function age() {
     const [name, value] = JSON.parse(text);
     narrowed.push(`${name} ${value ?? "unknown"}`);
   }
-  const period = !from.get("since") && !from.get("until") ? "all that began until then"
+  const period = !from.get("since") && !from.get("until") ? "all so far"
     : `began ${from.get("since") || "…"} to ${from.get("until") || "…"} (UTC)`;
   const parts = [el("strong", {}, "Unit: journeys"), `; ${period}; `, el("bdi", {}, narrowed.join(", ") || "no other filter"), ". ",
     el("span", {class: old >= OLD_S ? "old" : ""}, `As of ${answer.as_of.slice(0, 16).replace("T", " ")} UTC, ${count(Math.round(old))} s old`),

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-import features.analytics.pictures
 from features.analytics.pictures.drawn_views import draw_view
 from features.analytics.pictures.figures import count, percent
+from features.analytics.pictures.standalone import style
 from features.analytics.pictures.svg import Markup, element, name_of, no_address
 from features.analytics.views.filters import JourneyFilter
 from features.business.domain import Domain
@@ -69,12 +68,6 @@ def report_html(answer: JourneysAnswer, domain: Domain) -> str:
         element("footer", "Shares are rounded; counts are exact. Medians are within 2.2\u00a0%."),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
-
-
-def style() -> str:
-    """Return the looks of all pictures and tables, as CSS."""
-    folder = Path(features.analytics.pictures.__file__).parent
-    return (folder / "styles" / "pictures.css").read_text(encoding="utf-8")
 
 
 def filter_in_words(wanted: JourneyFilter) -> str:
