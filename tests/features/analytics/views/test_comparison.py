@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from features.analytics.views.list_rows import list_count
 from features.analytics.views.onward import ComparisonDefinition
 from features.errors import InvalidRequest
 from tests.features.analytics.views.small_shop import small_shop
-from tests.journey_logs import journeys_of
+from tests.journey_logs import at_us, journeys_of
 
 BEFORE = JourneyFilter(map="buying", entry_channel=("app",))
 AFTER = JourneyFilter(map="buying", entry_channel=("phone",))
@@ -28,6 +29,10 @@ def two_sides(before: int, after: int, customers: int = 60) -> JourneyData:
             then = "paid" if place < paying else "coupon"
             log += [(name, "cart", 0.0, channel), (name, then, 1.0), (name, "done", 2.0)]
     return journeys_of(small_shop(), log)
+
+
+def day(days: float) -> datetime:
+    return datetime.fromtimestamp(at_us(days) / 1e6, UTC)
 
 
 def edge(edges: tuple[ComparedEdge, ...], source: str, target: str) -> ComparedEdge:
@@ -102,3 +107,21 @@ def test_a_map_compared_with_itself_has_no_difference() -> None:
 def test_two_maps_of_other_journeys_are_refused() -> None:
     with two_sides(1, 1) as data, pytest.raises(InvalidRequest, match="the same map in both"):
         compare_maps(data, BEFORE, JourneyFilter(map="help"))
+
+
+def test_a_recent_period_is_compared_by_what_was_quick() -> None:
+    """Half go on after a day and half after ten: the same, but not seen yet in the last days."""
+    log: list[tuple[Any, ...]] = []
+    for place in range(160):
+        began = 20.0 if place < 80 else 64.0
+        kind, days = ("coupon", 1.0) if place % 2 else ("paid", 10.0)
+        log += [(f"c{place}", "cart", began), (f"c{place}", kind, began + days)]
+    before = JourneyFilter(map="buying", until=day(60.0))
+    after = JourneyFilter(map="buying", since=day(60.0))
+    with journeys_of(small_shop(), log, 70.0) as data:
+        misled = compare_maps(data, before, after)
+        assert edge(misled.edges, "cart", "coupon").is_changed
+        found = compare_maps(data, before, after, ComparisonDefinition(within_days=5))
+        one = edge(found.edges, "cart", "coupon")
+        assert (one.share_before, one.share_after, one.is_changed) == (0.5, 0.5, False)
+        assert one.p_value is not None

@@ -217,6 +217,23 @@ def test_where_they_went_instead_sums_to_those_who_stopped() -> None:
     assert found.steps[1].next_instead == ()
 
 
+def test_a_funnel_of_lifecycles_has_silences_and_leaving() -> None:
+    log = [
+        ("quiet", "paid", 0.0),
+        ("quiet", "page", 50.0),
+        ("busy", "paid", 0.0),
+        ("busy", "page", 10.0),
+        ("busy", "page", 30.0),
+        ("gone", "paid", 0.0),
+        ("gone", "gone", 1.0),
+    ]
+    with journeys_of(small_shop(), log, 40.0) as data:
+        found = funnel(data, JourneyFilter(), defined("paid", "silent"))
+        assert reached(found) == [3, 3, 1]
+        assert stops(found, 1) == {"open": 1, "left": 1}
+        assert found.steps[1].median_s == pytest.approx(28 * 86_400, rel=0.0221)
+
+
 def numbers_of(found: Funnel) -> list[Number]:
     numbers = [found.journeys, *found.stopped.values(), *(one for _, one in found.next_instead)]
     for step in found.steps:
