@@ -13,6 +13,8 @@ from features.analytics.journey_data import JourneyData
 from features.analytics.journey_files import pairs_in
 from features.analytics.known_then import build_known_then
 from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.funnel_definition import stages_funnel
+from features.analytics.views.funnels import funnel
 from features.analytics.views.journey_map import journey_map
 from features.analytics.views.ways import ways
 from features.ingest.erasure import Erasure
@@ -100,11 +102,19 @@ def views(folder, without=()):
             "SELECT map, path, start_us, how, a_plan, account, preferred_channel, count(*)"
             " FROM journeys GROUP BY ALL ORDER BY ALL"
         )
+        happened = data.rows(
+            "SELECT map, seq, node, next_node, at_us, gap_bucket, channel, what, type, count(*)"
+            " FROM steps GROUP BY ALL ORDER BY ALL"
+        )
         answers = [
-            (journey_map(data, wanted), ways(data, wanted, 100))
+            (
+                journey_map(data, wanted),
+                ways(data, wanted, 100),
+                funnel(data, wanted, stages_funnel(data, wanted.map)),
+            )
             for wanted in (JourneyFilter(map=name) for name in data.nodes.maps)
         ]
-        return repr(answers), counted
+        return repr(answers), counted, happened
 
 
 @pytest.mark.parametrize("seed", range(3))
