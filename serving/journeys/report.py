@@ -17,6 +17,7 @@ from features.analytics.views.filters import JourneyFilter
 from features.business.domain import Domain
 from serving.contract.journeys import JourneysAnswer
 
+MOST_EDGES = 60  # of a map on paper; a report asks for no more, and counts the others
 TITLES = {
     "map": "Map: what customers do, and what follows",
     "funnel": "Funnel: how far they get",

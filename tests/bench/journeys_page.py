@@ -18,7 +18,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from features.analytics.views.filters import JourneyFilter
 from features.business.domain import Domain
+from features.ledger.tables import from_micros
+from serving.contract.journeys import JourneysRequest
+from serving.journeys.answer import answer_journeys
+from serving.journeys.report import MOST_EDGES, report_html
 from tests.browser import Browser, chromium
 from tests.journey_logs import journeys_of
 from tests.journeys_stand_in import StandIn, stand_in
@@ -61,6 +66,10 @@ def main() -> None:
         reached, tabs = reached_by_tab(browser)
         found = browser.evaluate(DRAW.replace("ROUNDS", str(asked.rounds)))
         report(found, reached, tabs, server, browser)
+        asked_page = JourneysRequest(filter=JourneyFilter(map="support"), most_edges=MOST_EDGES)
+        answer = answer_journeys(asked_page, data, from_micros(data.as_of_us))
+        size = len(report_html(answer, data.domain).encode())
+        out.print(f"The report of this map has {size / 1000:,.0f} kB (allowed: 400).")
 
 
 def report(
@@ -68,11 +77,11 @@ def report(
 ) -> None:
     """Print the figures."""
     title = f"{found['nodes']} nodes, {found['edges']} ways, {found['bytes'] / 1000:,.0f} kB of SVG"
-    table = Table(title, "median ms", "slowest ms", "allowed")
+    table = Table(title, "fastest ms", "median ms", "slowest ms", "allowed")
     for name, times in (("in the page, laid out", "times"), ("and painted", "painted")):
         median, slowest = statistics.median(found[times]), max(found[times])
         allowed = f"{ALLOWED_MS:g}" if times == "times" else ""
-        table.add_row(name, f"{median:.1f}", f"{slowest:.1f}", allowed)
+        table.add_row(name, f"{min(found[times]):.1f}", f"{median:.1f}", f"{slowest:.1f}", allowed)
     out.print(table)
     out.print(f"{reached} of {found['nodes']} nodes reached by {tabs} presses of Tab.")
     out.print(f"Errors of the console and of the policy: {len(browser.complaints)}.")

@@ -21,7 +21,7 @@ from features.settings import load_settings
 from serving.cli.terminal import moment
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
 from serving.journeys.answer import answer_journeys, answer_overview
-from serving.journeys.report import report_html
+from serving.journeys.report import MOST_EDGES, report_html
 
 # What of a filter --where may name, beside the attributes.
 PARTS = {"persona": "persona", "how": "how", "channel": "entry_channel", "account": "account"}
@@ -96,6 +96,8 @@ def look(
     request: JourneysRequest, report: Progress, as_page: bool
 ) -> tuple[JourneysAnswer, str | None]:
     """Answer a request from the events of now; with ``as_page`` also as a page of HTML."""
+    if as_page and request.most_edges is None:
+        request = request.model_copy(update={"most_edges": MOST_EDGES})
     settings, now = load_settings(), utc_now()
     domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     try:
