@@ -59,6 +59,7 @@ class CustomerCutter:
             What happened later is left out.
         """
         log = JourneyLog()
+        self._profiles.clear()
         for customer_id, events in _by_customer(past.events, past.shown):
             facts = past.facts.get(customer_id, NOTHING_KNOWN)
             log.begin_customer(customer_id, facts.account)

@@ -58,6 +58,10 @@ class Profiles:
         """True if a persona follows from events, too."""
         return self._personas.read_events
 
+    def clear(self) -> None:
+        """Begin anew with the numbers; those of some customers suffice for their columns."""
+        self._numbers.clear()
+
     def numbers_at(
         self,
         versions: Sequence[AttributeVersion],

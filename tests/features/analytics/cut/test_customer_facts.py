@@ -44,3 +44,5 @@ def test_equal_attributes_are_one_profile():
         "a_age_years": [None] * 3,
         "persona": ["others"] * 3,
     }
+    profiles.clear()
+    assert profiles.columns()["persona"] == []
