@@ -98,12 +98,20 @@ def test_an_unknown_step_or_stage_is_named_with_the_known_ones() -> None:
             matches(data, "buying", "steps.0", FunnelStepRule(stage="awareness"))
 
 
-def test_the_funnel_over_stages_has_those_of_the_map_in_their_order() -> None:
+def test_the_funnel_over_stages_has_those_that_somebody_reached_in_their_order() -> None:
     with journeys_of(small_shop(), LOG) as data:
+        names = [rule.name for rule in stages_funnel(data, "buying").steps]
+        assert names == ["interest", "consideration", "action"]
+        found = funnel(data, JourneyFilter(map="buying"), stages_funnel(data, "buying"))
+        assert [step.reached.n for step in found.steps] == [1, 1, 1]
+
+
+def test_the_funnel_over_stages_without_journeys_has_those_of_the_map() -> None:
+    with journeys_of(small_shop(), []) as data:
         names = [rule.name for rule in stages_funnel(data, "buying").steps]
         assert names == ["interest", "consideration", "action", "use"]
         found = funnel(data, JourneyFilter(map="buying"), stages_funnel(data, "buying"))
-        assert [step.reached.n for step in found.steps] == [1, 1, 1, 0]
+        assert [step.reached.n for step in found.steps] == [0, 0, 0, 0]
 
 
 def test_the_funnel_along_the_expected_way_has_its_optional_steps() -> None:
