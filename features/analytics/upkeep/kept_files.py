@@ -14,16 +14,56 @@ from features.analytics.upkeep.kept_state import KeptState
 from features.business.domain import Domain
 
 Rows = tuple[pa.Table, pa.Table]  # journeys and steps
+RANGES = 4  # in which some customers are read
+NEVER = 1 << 62  # microseconds since 1970
 
 
 def rows_of(data: JourneyData, customer_ids: Collection[str]) -> Rows:
-    """Read the journeys and the steps of some customers."""
-    named = list(customer_ids)
-    some = "customer_id IN (SELECT unnest(?))"
+    """Read the journeys and the steps of some customers.
+
+    Files are in the order of customers. So customers who stand together are read a range at a time,
+    and the parts of files outside of the range are not read.
+    """
+    named = sorted(customer_ids)
+    each = -(-len(named) // RANGES) or 1
+    ranges = [named[begin : begin + each] for begin in range(0, len(named), each)] or [[""]]
+    some = "customer_id BETWEEN ? AND ? AND customer_id IN (SELECT unnest(?))"
     journeys, steps = (
-        data.table(f"SELECT * FROM {name} WHERE {some}", [named]) for name in ("journeys", "steps")
+        pa.concat_tables(
+            [
+                data.table(f"SELECT * FROM {name} WHERE {some}", [one[0], one[-1], one])
+                for one in ranges
+            ]
+        )
+        for name in ("journeys", "steps")
     )
     return journeys, steps
+
+
+def kept_rows_of(
+    state: KeptState, domain: Domain, folder: Path, customer_ids: Collection[str]
+) -> Rows:
+    """Read the same from the one file in which each customer counts; others are not opened."""
+    left, parts = {*customer_ids}, list[Rows]()
+    for name in reversed(state.deltas):
+        pair = pair_at(folder, name)
+        if mine := left & {*_named_by(pair)}:
+            parts.append(_rows_in(domain, [pair], mine))
+            left -= mine
+    parts.append(_rows_in(domain, [pair_at(folder, name) for name in state.base], left))
+    journeys, steps = (pa.concat_tables(some) for some in zip(*parts, strict=True))
+    return journeys, steps
+
+
+def _rows_in(domain: Domain, pairs: Sequence[FilePair], customer_ids: Collection[str]) -> Rows:
+    with JourneyData.of_files(domain, pairs, [], 0, 0) as data:
+        return rows_of(data, customer_ids)
+
+
+def next_due_us(data: JourneyData) -> int:
+    """Return the first time at which a journey changes without an event; `NEVER` if none does."""
+    [(at_us,)] = data.rows("SELECT min(due_us) FROM journeys")
+    return NEVER if at_us is None else int(at_us)
 
 
 def due_customers(data: JourneyData, until_us: int, most: int) -> tuple[list[str], int]:

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from features.analytics.build import build_journeys
 from features.analytics.cut.customer_cutter import CustomerCutter
+from features.analytics.journey_data import JourneyData
 from features.analytics.journey_files import JOURNEYS
 from features.analytics.upkeep.changes import (
     STEP,
@@ -44,10 +45,11 @@ from features.analytics.upkeep.cube import (
 from features.analytics.upkeep.kept_files import (
     build_folder,
     due_customers,
+    kept_rows_of,
     merged_base,
     merged_deltas,
+    next_due_us,
     remove_others,
-    rows_of,
     write_pair,
 )
 from features.analytics.upkeep.kept_state import (
@@ -67,6 +69,7 @@ from features.progress import Progress, quiet
 DELTAS = 24  # so many are merged into one
 CHANGED_SHARE = 0.05  # of customers in deltas; from then on they are merged into the base
 BETWEEN_STEPS_S = 0.05  # when an erasure may get the lock of the files
+NOBODY = -1  # no version
 REST_US = 60_000_000  # without a change, the data are of a newer moment after so long
 
 
@@ -90,6 +93,7 @@ class Refresher:
     ) -> None:
         self._ledger, self._domain, self._folder = ledger, domain, folder
         self._pause = pause
+        self._next_due = NOBODY, 0  # the version for which it is known, and the time
         self._cutter, self._rules = CustomerCutter(domain), rules_of(domain)
 
     def refresh(
@@ -137,7 +141,7 @@ class Refresher:
         """
         with state.opened(self._domain, self._folder) as data:
             until_us = max(state.as_of_us, tables.micros(now))
-            due, as_of_us = due_customers(data, until_us, STEP)
+            due, as_of_us = self._due(data, until_us)
             is_late = as_of_us < until_us
             if is_late:
                 change = self._ledger.read(lambda c: cut_due(c, self._cutter, state, as_of_us, due))
@@ -151,7 +155,8 @@ class Refresher:
                 return state, change, is_late
             cells: pa.Table | None = None
             if change.rows is not None:
-                cells = difference(rows_of(data, change.customers), change.rows)
+                before = kept_rows_of(state, self._domain, self._folder, change.customers)
+                cells = difference(before, change.rows)
         after = replace(
             state,
             as_of_us=as_of_us,
@@ -165,9 +170,30 @@ class Refresher:
             changed = state.changed + len(change.customers)
             after = replace(after, deltas=(*state.deltas, name), changed=changed)
         self._ledger.write_now(lambda c: write_change(c, state, after, change, cells))
+        self._note_due(after, change, bool(due))
         if len(after.deltas) > DELTAS:
             after = self._merged(after)
         return after, change, is_late
+
+    def _due(self, data: JourneyData, until_us: int) -> tuple[list[str], int]:
+        """Find who is due until a moment; without a look at all journeys if nobody can be."""
+        version, next_us = self._next_due
+        if version != data.version:
+            next_us = next_due_us(data)
+            self._next_due = data.version, next_us
+        if next_us > until_us:
+            return [], until_us
+        due, as_of_us = due_customers(data, until_us, STEP)
+        if not due:  # who was due next is so later now
+            self._next_due = data.version, next_due_us(data)
+        return due, as_of_us
+
+    def _note_due(self, after: KeptState, change: ChangedJourneys, found: bool) -> None:
+        """Know when the next customer is due after a step that was written."""
+        times = [self._next_due[1]]
+        if change.rows is not None:
+            times += [one for one in change.rows[0]["due_us"].to_pylist() if one is not None]
+        self._next_due = (NOBODY if found else after.version), min(times)
 
     def _build(
         self, former: KeptState | None, clock: Callable[[], datetime], progress: Progress
