@@ -34,13 +34,15 @@ class StandIn(HTTPServer):
     data : JourneyData
     age_s : float
         How old the data are said to be.
+    key : str
+        The key that a request must have; empty: none.
     asked : list of dict
         The requests that came.
     """
 
     def __init__(self, data: JourneyData) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.data, self.age_s = data, 35.0
+        self.data, self.age_s, self.key = data, 35.0, ""
         self.asked: list[dict[str, object]] = []
 
     @property
@@ -73,7 +75,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        status, text = self.server.answer(body)
+        status, text = 401, json.dumps({"error": "Send a key."})
+        key = self.server.key
+        if not key or self.headers.get("authorization") == f"Bearer {key}":
+            status, text = self.server.answer(body)
         self._send(status, text.encode(), "application/json")
 
     def _send(self, status: int, content: bytes, kind: str) -> None:

@@ -151,6 +151,23 @@ def test_what_cannot_be_shown_is_told_in_a_sentence(page, browser):
     assert len(browser.complaints) == 1 and "400" in browser.complaints.pop()
 
 
+def test_a_key_is_asked_for_and_used(page, server, browser):
+    server.key = "nba_secret"
+    try:
+        shown = page("?map=support", "!document.getElementById('key').hidden")
+        assert "Send a key." in shown.text("key-why")
+        assert "Nothing to show yet." in shown.text("map")
+        shown.type_into("input[name=key]", "nba_secret")
+        shown.click("#key-form button")
+        shown.wait_for(SHOWN)
+        assert shown.evaluate("document.getElementById('key').hidden")
+        assert "nba_secret" not in shown.evaluate("location.href")
+    finally:
+        server.key = ""
+    assert [one for one in browser.complaints if "401" not in one] == []
+    browser.complaints.clear()
+
+
 def test_data_of_two_minutes_and_more_are_marked(page, server):
     assert page().evaluate("document.querySelector('#about .old')") is None
     server.age_s = 121.0
