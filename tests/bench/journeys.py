@@ -33,6 +33,8 @@ from features.analytics.cut.customer_cutter import CustomerCutter
 from features.analytics.journey_data import JourneyData
 from features.analytics.journey_files import pairs_in, write_delta
 from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.funnel_definition import FunnelDefinition, FunnelStepRule
+from features.analytics.views.funnels import funnel
 from features.analytics.views.journey_map import journey_map
 from features.analytics.views.promises import promises
 from features.analytics.views.relations import transitions
@@ -49,10 +51,21 @@ PLAIN, TOPICS = 22, ("price", "delivery", "invoice", "return", "praise", "other"
 CHANNELS = ("web", "app", "shop", "call_centre")
 # Where promises wait for each other: after a step, another one within some days.
 WITHIN = [(f"step_{one:02}", f"step_{one + 1:02}", 2 + one % 5) for one in range(12)]
+FUNNEL = FunnelDefinition(
+    steps=(
+        FunnelStepRule(step="step_00"),
+        FunnelStepRule(step="step_05", within_days=20),
+        FunnelStepRule(step="step_06", optional=True),
+        FunnelStepRule(step="step_09"),
+        FunnelStepRule(step="step_21"),
+    ),
+    exclude=("price",),
+)
 LIMITS = {
     "build_s": ("build from the ledger", "s", 120.0),
     "transitions_s": ("transitions", "s", 1.0),
     "map_s": ("the whole map, with times", "s", None),
+    "funnel_s": ("a funnel of five steps", "s", 1.0),
     "variants_s": ("variants", "s", 3.0),
     "promises_s": ("12 promises", "s", 10.0),
     "dirty_s": (f"{DIRTY:,} dirty customers", "s", 0.5),
@@ -108,6 +121,7 @@ def measure(home: Path) -> dict[str, float]:
         columns = ["from", "to", "gap_bucket"]
         timed(found, "transitions_s", lambda: transitions(data, wanted).counted(data, columns))
         timed(found, "map_s", lambda: journey_map(data, wanted))
+        timed(found, "funnel_s", lambda: funnel(data, wanted, FUNNEL))
         timed(found, "variants_s", lambda: ways(data, wanted, 50))
         timed(found, "promises_s", lambda: promises(data, wanted))
     ledger.close()
