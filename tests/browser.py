@@ -111,6 +111,10 @@ class Browser:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._ask("Emulation.setDeviceMetricsOverride", **size)
 
+    def print_media(self, on: bool) -> None:
+        """Look at the page as it is printed, or as it is shown."""
+        self._ask("Emulation.setEmulatedMedia", media="print" if on else "")
+
     def screenshot(self, file: Path, dark: bool = False, width: int = 1100) -> None:
         """Keep a picture of the whole page, for people to look at."""
         import base64

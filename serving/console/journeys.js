@@ -5,7 +5,7 @@ import {drawn, highlight} from "./drawing.js";
 const TILES = ["map", "funnel", "ways", "promises"], OLD_S = 120, ROWS = 50, WAYS = 10, LINES = 60;
 const api = new URL("../v1/journeys", import.meta.url);
 const count = value => new Intl.NumberFormat("en").format(value);
-const narrow = matchMedia("(max-width: 44rem)");
+const narrow = matchMedia("screen and (max-width: 44rem)");
 let answer = null, received = 0;  // what is shown, and when it came
 
 const state = () => new URLSearchParams(location.search);

@@ -144,6 +144,20 @@ def test_a_phone_shows_the_stages_as_a_list_with_the_same_links(page):
         browser.resize(1440)
 
 
+def test_on_a4_the_pictures_are_printed_and_nothing_to_click(page):
+    browser = page()
+    browser.print_media(True)
+    browser.resize(690)  # the width of A4 within its margins
+    visible = "[...document.querySelectorAll('svg.picture')].map(one => one.clientWidth)"
+    widths = browser.evaluate(f"JSON.stringify({visible})")
+    assert all(0 < one <= 690 for one in json.loads(widths)) and widths.count(",") == 3
+    shown = browser.evaluate("document.body.innerText")
+    assert "Unit: journeys" in shown and "As of 20" in shown and "Data version 1" in shown
+    assert not any(word in shown for word in ("Refresh", "as JSON", "Clear", "Draw all"))
+    browser.print_media(False)
+    browser.resize(1440)
+
+
 def test_what_cannot_be_shown_is_told_in_a_sentence(page, browser):
     shown = page("?map=never", "/Try again/.test(document.body.textContent)")
     assert "map is 'never'. Expected one of support, lifecycle." in shown.text("about")
