@@ -85,6 +85,6 @@ def _with_later(
 
 
 def _advance(fold: Fold, state: State | None, event: Any) -> State:
-    _, kind, channel, at_us, properties, _ = event
+    key, kind, channel, at_us, properties, _ = event
     state = fold.empty() if state is None else state
-    return fold.advance(state, kind, channel, at_us / MICROS, from_json(properties))
+    return fold.of(key).advance(state, kind, channel, at_us / MICROS, from_json(properties))

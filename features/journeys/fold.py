@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 from features.business.domain import Domain
 from features.business.event_types import SCALES, EventType
 from features.business.journey_rules.node_labels import event_label
+from features.customers.profiles import ACCOUNT
 from features.errors import InvalidDomain
 from features.journeys.aggregates import MINUTE_S, ChannelPreference, Feedback, Sessions, Spend
 from features.journeys.category_names import value_names
@@ -73,6 +76,7 @@ class Fold:
     def __init__(self, domain: Domain) -> None:
         self._parts: list[FoldPart] = []
         self._width = 0
+        self._closes_all = True  # journeys, as the customer leaves
         lives = domain.half_lives_days
         types = {name: self._add(self._recency_frequency(name, domain)) for name in domain.events}
         self._channels = {name: self._add(self._channel(name, lives)) for name in domain.channels}
@@ -111,6 +115,19 @@ class Fold:
         self._packing = Packing(self._parts)
         self._empty = [number for part in self._parts for number in part.empty()]
         _refuse_equal_names(domain, [*self.state_fields], [*self.feature_names, *domain.attributes])
+
+    def of(self, key: str) -> Fold:
+        """Return the fold for the events behind a key: those of a customer, or of an account.
+
+        A member of an account who leaves closes no journey of the other members.
+        """
+        return self._of_accounts if key.startswith(ACCOUNT) else self
+
+    @cached_property
+    def _of_accounts(self) -> Fold:
+        fold = copy(self)
+        fold._closes_all = False
+        return fold
 
     def empty(self) -> State:
         """Return the state before any event."""
@@ -157,7 +174,7 @@ class Fold:
             label = event_label(updates.memory.map, event_type, updates.event, channel, properties)
             step = PromiseStep(round(at_s * SECOND_US), {event_type, label}, properties)
             updates.memory.advance(state, step, updates.event, effect)
-        if effect.leaves:
+        if effect.leaves and self._closes_all:
             self._leave(state, at_s)
         for name, spend in updates.spend:
             spend.advance(state, at_s, float(properties.get(name) or 0.0))

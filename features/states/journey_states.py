@@ -101,7 +101,7 @@ class JourneyStates:
     def refold(self, connection: sa.Connection, key: str) -> FoldedState:
         """Fold all events of a customer or account, from the first one on."""
         rows = [tuple(row) for row in events_of(connection, key)]
-        state = fold_rows(self.fold, self.fold.empty(), rows)
+        state = fold_rows(self.fold.of(key), self.fold.empty(), rows)
         if not rows:
             return FoldedState(state, None, None)
         return FoldedState(state, tables.from_micros(rows[-1][3]), rows[-1][0])
@@ -135,11 +135,11 @@ class JourneyStates:
     def _in_order(
         self, connection: sa.Connection, key: str, state: State, events: Sequence[Event]
     ) -> dict[str, Any]:
-        before_n = self.fold.events_n(state)
+        fold, before_n = self.fold.of(key), self.fold.events_n(state)
         for event in events:
             at_s = tables.micros(event.occurred_at) / MICROS
             try:
-                state = self.fold.advance(state, event.type, event.channel, at_s, event.properties)
+                state = fold.advance(state, event.type, event.channel, at_s, event.properties)
             except Exception as error:
                 raise CannotFold.of(event.event_id, event.type, error) from error
         last_at, event_id = events[-1].order

@@ -109,7 +109,7 @@ def refold_tail(connection: sa.Connection, fold: Fold, key: str) -> Tail | None:
     if len(rows) > most:
         return None
     connection.info[tables.FOLDED_EVENTS] = folded + len(rows)
-    state = fold_rows(fold, state, rows)
+    state = fold_rows(fold.of(key), state, rows)
     last = _position(rows[-1]) if rows else position
     at = None if last == START else tables.from_micros(last.at_us)
     newest = FoldedState(state, at, last.event_id or None)
@@ -125,7 +125,7 @@ class Refold:
 
     def __init__(self, ledger: Ledger, fold: Fold, key: str) -> None:
         self._ledger = ledger
-        self._fold = fold
+        self._fold = fold.of(key)
         self._key = key
         self._generation: int | None = None
         self._base: Checkpoint | None = None

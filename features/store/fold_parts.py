@@ -138,7 +138,7 @@ def _write_part(fold: Fold, events: Iterable[tuple[str, Iterable[Any]]], file: P
     with pq.ParquetWriter(file, JOURNEY_SCHEMA) as writer:
         for key, own in events:
             kept: list[Checkpoint] = []
-            folded = _fold_customer(fold, own, partial(_keep, rows, kept, key))
+            folded = _fold_customer(fold.of(key), own, partial(_keep, rows, kept, key))
             newest.add(key, folded.last_us, folded.state)
             count += fold.events_n(folded.state)
             if folded.events >= MANY or key.startswith(ACCOUNT):

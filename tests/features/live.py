@@ -164,11 +164,13 @@ def folded(
     ledger: Ledger, key: str, until: datetime | None = None, fold: Fold = FOLD
 ) -> list[float]:
     """The state of a customer or an account, folded from the events that were known by a time."""
-    state = fold.empty()
+    fold, state = fold.of(key), fold.empty()
     for row in ledger.read(lambda connection: events_in(connection, key)):
         if until is None or max(row.occurred_at, row.received_at or row.occurred_at) <= until:
             at_s = tables.micros(row.occurred_at) / 1e6
-            state = fold.advance(state, row.type, row.channel, at_s, from_json(row.properties))
+            state = fold.of(key).advance(
+                state, row.type, row.channel, at_s, from_json(row.properties)
+            )
     return state
 
 

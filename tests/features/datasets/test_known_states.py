@@ -95,6 +95,9 @@ def test_the_events_behind_a_used_kept_state_are_not_folded_again():
         def __getattr__(self, name):
             return getattr(FOLD, name)
 
+        def of(self, key):
+            return self
+
         def advance(self, *given):
             self.advanced += 1
             return FOLD.advance(*given)

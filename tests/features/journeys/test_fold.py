@@ -283,6 +283,12 @@ def test_who_leaves_has_no_open_journey_and_may_open_another(ruled):
     assert (back["open_journeys"], back["journey_purchase_age_days"]) == (1.0, 1.0)
 
 
+def test_a_member_of_an_account_who_leaves_closes_no_journey_of_the_others(ruled):
+    events = [_event("complaint_opened"), _event("left", 1)]
+    assert _read(ruled.of("ann"), events, 2)["open_problems"] == 0.0
+    assert _read(ruled.of("account acme"), events, 2)["open_problems"] == 1.0
+
+
 def test_without_such_rules_a_state_has_no_memory(ruled, fold):
     for one in (ruled, fold):
         assert not any(name.endswith("_memory") for name in one.state_fields)
