@@ -53,8 +53,20 @@ async function render() {
     fill(from);
     for (const name of TILES) tile(name, from);
     age();
+    if (!answer.map.journeys.n) await nothing();
   } catch (error) { failed(error); }
   finally { document.body.removeAttribute("aria-busy"); }
+}
+
+/** Say why there is no journey, and what to do: how many there are without the filter, or how they come to be. */
+async function nothing() {
+  const shown = answer, list = {relation: "journeys", filter: {map: answer.filter.map}};
+  const {total} = await call("v1/journeys", {view: "list", list, limit: 1});
+  if (shown !== answer) return;
+  const clear = el("button", {class: "plain", type: "button"}, "Clear the filter");
+  clear.addEventListener("click", () => $("all").click());
+  $("map").prepend(total ? el("p", {class: "row"}, `Without the filter there are ${count(total)} journeys on this map.`, clear)
+    : el("p", {}, "No event of this map has come yet. Send one with ", el("a", {href: "../#post-v1-events"}, "POST /v1/events"), "."));
 }
 
 /** Take the filter of a list that was opened by itself. */

@@ -144,6 +144,16 @@ def test_a_phone_shows_the_stages_as_a_list_with_the_same_links(page):
         browser.resize(1440)
 
 
+def test_a_filter_without_journeys_says_how_many_there_are_without_it(page):
+    browser = page("?map=support&until=2000-01-01")
+    browser.wait_for("/Without the filter there are 12 journeys/.test(document.body.textContent)")
+    browser.click("#map .row button")
+    browser.wait_for(
+        "/12.journeys of 12.customers/.test(document.querySelector('.said').textContent)"
+    )
+    assert address(browser) == {"map": ["support"]}
+
+
 def test_on_a4_the_pictures_are_printed_and_nothing_to_click(page):
     browser = page()
     browser.print_media(True)
