@@ -13,21 +13,21 @@ from pydantic import BaseModel, Field, model_validator
 
 from features.analytics.pictures.drawn_views import DrawnView
 from features.analytics.upkeep.overview import Overview
-from features.analytics.views.breakdowns import Breakdown
-from features.analytics.views.channels import Channels
 from features.analytics.views.choices import FilterChoices
-from features.analytics.views.comparison import MapComparison
-from features.analytics.views.conformance import ConformanceView
-from features.analytics.views.conversion_times import ConversionDefinition, ConversionTimes
+from features.analytics.views.comparisons.comparison import MapComparison
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.funnel_definition import FunnelDefinition
-from features.analytics.views.funnels import Funnel
-from features.analytics.views.journey_map import JourneyMap
+from features.analytics.views.funnels.conversion_times import ConversionDefinition, ConversionTimes
+from features.analytics.views.funnels.funnel_definition import FunnelDefinition
+from features.analytics.views.funnels.funnels import Funnel
+from features.analytics.views.funnels.next_journeys import NextDefinition, NextJourneys
 from features.analytics.views.lists import ListQuery
-from features.analytics.views.loops import Loops
-from features.analytics.views.next_journeys import NextDefinition, NextJourneys
-from features.analytics.views.promises import PromiseView
-from features.analytics.views.ways import Ways
+from features.analytics.views.maps.breakdowns import Breakdown
+from features.analytics.views.maps.channels import Channels
+from features.analytics.views.maps.journey_map import JourneyMap
+from features.analytics.views.maps.loops import Loops
+from features.analytics.views.maps.ways import Ways
+from features.analytics.views.promised.conformance import ConformanceView
+from features.analytics.views.promised.promises import PromiseView
 from features.journeys.events import UtcTime
 from serving.contract.requests import Request
 
@@ -58,7 +58,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 
 
 class JourneysRequest(Request):
-    """What to count, and of which journeys.
+    """A question about journeys.
 
     ``overview`` counts the journeys of all maps. ``page`` is the map, the funnel, the ways and the
     promises in one answer.

@@ -11,23 +11,27 @@ from features.analytics.journey_data import JourneyData
 from features.analytics.pictures.drawn_views import DRAWN, draw_view
 from features.analytics.upkeep.opened import not_counted, opened_journeys, waiting_customers
 from features.analytics.upkeep.overview import read_overview
-from features.analytics.views.breakdowns import breakdown
-from features.analytics.views.channels import channels
 from features.analytics.views.choices import filter_choices
-from features.analytics.views.comparison import compare_maps
-from features.analytics.views.conformance import conformance
-from features.analytics.views.conformities import ways_of
-from features.analytics.views.conversion_times import conversion_times
-from features.analytics.views.expected_map import compare_with_expected
+from features.analytics.views.comparisons.comparison import compare_maps
+from features.analytics.views.comparisons.expected_map import compare_with_expected
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.funnel_definition import FunnelDefinition, stages_funnel, way_funnel
-from features.analytics.views.funnels import funnel
-from features.analytics.views.journey_map import journey_map
+from features.analytics.views.funnels.conversion_times import conversion_times
+from features.analytics.views.funnels.funnel_definition import (
+    FunnelDefinition,
+    stages_funnel,
+    way_funnel,
+)
+from features.analytics.views.funnels.funnels import funnel
+from features.analytics.views.funnels.next_journeys import next_journeys
 from features.analytics.views.list_rows import list_count, list_rows
-from features.analytics.views.loops import loops
-from features.analytics.views.next_journeys import next_journeys
-from features.analytics.views.promises import promises
-from features.analytics.views.ways import ways
+from features.analytics.views.maps.breakdowns import breakdown
+from features.analytics.views.maps.channels import channels
+from features.analytics.views.maps.journey_map import journey_map
+from features.analytics.views.maps.loops import loops
+from features.analytics.views.maps.ways import ways
+from features.analytics.views.promised.conformance import conformance
+from features.analytics.views.promised.conformities import ways_of
+from features.analytics.views.promised.promises import promises
 from features.business.domain import Domain
 from features.errors import InvalidRequest
 from features.ledger.ledger import Ledger

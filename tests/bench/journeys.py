@@ -33,12 +33,12 @@ from features.analytics.cut.customer_cutter import CustomerCutter
 from features.analytics.journey_data import JourneyData
 from features.analytics.journey_files import pairs_in, write_delta
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.funnel_definition import FunnelDefinition, FunnelStepRule
-from features.analytics.views.funnels import funnel
-from features.analytics.views.journey_map import journey_map
-from features.analytics.views.promises import promises
+from features.analytics.views.funnels.funnel_definition import FunnelDefinition, FunnelStepRule
+from features.analytics.views.funnels.funnels import funnel
+from features.analytics.views.maps.journey_map import journey_map
+from features.analytics.views.promised.promises import promises
 from features.analytics.views.relations import transitions
-from features.analytics.views.ways import ways
+from features.analytics.views.maps.ways import ways
 from features.business.domain import Domain
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros

@@ -10,7 +10,7 @@ from math import ceil
 
 from features.analytics.pictures.figures import percent, several
 from features.analytics.pictures.svg import Address, Markup, element, hatching, label, link, picture
-from features.analytics.views.conversion_times import ConversionDay, ConversionTimes
+from features.analytics.views.funnels.conversion_times import ConversionDay, ConversionTimes
 from features.analytics.views.lists import Number
 
 WIDTH, HEIGHT = 1180.0, 320.0

@@ -26,10 +26,10 @@ from features.analytics.pictures.tables import (
     ways_table,
 )
 from features.analytics.pictures.ways_picture import ways_picture
-from features.analytics.views.conversion_times import ConversionTimes
-from features.analytics.views.funnels import Funnel
-from features.analytics.views.journey_map import JourneyMap
-from features.analytics.views.ways import Ways
+from features.analytics.views.funnels.conversion_times import ConversionTimes
+from features.analytics.views.funnels.funnels import Funnel
+from features.analytics.views.maps.journey_map import JourneyMap
+from features.analytics.views.maps.ways import Ways
 from features.business.domain import Domain
 
 # The views that have a picture, by their names in a request.

@@ -20,7 +20,7 @@ from features.analytics.pictures.svg import (
     link,
     picture,
 )
-from features.analytics.views.funnels import Funnel, FunnelStep
+from features.analytics.views.funnels.funnels import Funnel, FunnelStep
 from features.analytics.views.lists import Number
 
 WIDTH, ROW, TOP = 1180.0, 50.0, 8.0

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 
-from features.analytics.views.journey_map import MapNode
+from features.analytics.views.maps.journey_map import MapNode
 from features.analytics.views.relations import OTHER_STEPS_LABEL
 from features.business.domain import Domain
 from features.business.journey_rules.kinds import LIFECYCLE, OPTIONAL

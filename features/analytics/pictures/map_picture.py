@@ -16,7 +16,7 @@ from features.analytics.pictures.figures import count, duration, percent, severa
 from features.analytics.pictures.map_layout import MapLayout
 from features.analytics.pictures.map_routes import Box, Line, label_box, line_between
 from features.analytics.pictures.svg import Address, Markup, element, label, link, picture
-from features.analytics.views.journey_map import JourneyMap, MapEdge, MapNode
+from features.analytics.views.maps.journey_map import JourneyMap, MapEdge, MapNode
 
 WIDTH, HEIGHT = 152.0, 58.0  # of a node
 STEP_X, STEP_Y = 230.0, 104.0  # from one column or row to the next

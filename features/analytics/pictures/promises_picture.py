@@ -19,7 +19,7 @@ from features.analytics.pictures.svg import (
     picture,
 )
 from features.analytics.views.lists import Number
-from features.analytics.views.promises import PromiseView
+from features.analytics.views.promised.promises import PromiseView
 
 WIDTH, ROW, TOP = 1180.0, 92.0, 8.0
 LEFT, BAR = 0.0, 1000.0

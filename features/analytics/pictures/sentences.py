@@ -10,11 +10,11 @@ from features.analytics.pictures.funnel_picture import STOPS
 from features.analytics.pictures.svg import XHTML, Address, Markup, element, name_of
 from features.analytics.pictures.tables import number_link
 from features.analytics.pictures.ways_picture import in_words
-from features.analytics.views.conversion_times import ConversionTimes
-from features.analytics.views.funnels import Funnel
-from features.analytics.views.journey_map import JourneyMap
-from features.analytics.views.promises import PromiseView
-from features.analytics.views.ways import Ways
+from features.analytics.views.funnels.conversion_times import ConversionTimes
+from features.analytics.views.funnels.funnels import Funnel
+from features.analytics.views.maps.journey_map import JourneyMap
+from features.analytics.views.maps.ways import Ways
+from features.analytics.views.promised.promises import PromiseView
 
 
 def map_in_words(found: JourneyMap, address: Address) -> Markup:

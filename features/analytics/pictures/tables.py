@@ -15,12 +15,12 @@ from features.analytics.pictures.map_layout import MapLayout
 from features.analytics.pictures.promises_picture import lateness, title_of
 from features.analytics.pictures.svg import XHTML, Address, Markup, element, name_of
 from features.analytics.pictures.ways_picture import in_words
-from features.analytics.views.conversion_times import ConversionTimes
-from features.analytics.views.funnels import Funnel, FunnelStep
-from features.analytics.views.journey_map import JourneyMap, MapEdge, MapNode
+from features.analytics.views.funnels.conversion_times import ConversionTimes
+from features.analytics.views.funnels.funnels import Funnel, FunnelStep
 from features.analytics.views.lists import Number
-from features.analytics.views.promises import PromiseView
-from features.analytics.views.ways import Ways
+from features.analytics.views.maps.journey_map import JourneyMap, MapEdge, MapNode
+from features.analytics.views.maps.ways import Ways
+from features.analytics.views.promised.promises import PromiseView
 
 UNIT = "journey"
 

@@ -16,7 +16,7 @@ from features.analytics.pictures.svg import (
     link,
     picture,
 )
-from features.analytics.views.ways import Way, Ways
+from features.analytics.views.maps.ways import Way, Ways
 
 WIDTH, ROW, TOP = 1180.0, 34.0, 30.0
 BAR, CHIPS = 110.0, 336.0  # width of the longest bar, and where the chips begin

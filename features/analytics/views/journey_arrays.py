@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.analytics.journey_data import JourneyData
 from features.analytics.views.filters import JourneyFilter, filtered
-from features.analytics.views.funnel_definition import Matches
+from features.analytics.views.funnels.funnel_definition import Matches
 
 
 @dataclass(frozen=True)

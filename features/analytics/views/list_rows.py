@@ -8,15 +8,16 @@ from typing import Any
 
 from features.analytics.histogram import NO_BUCKET, middle_us
 from features.analytics.journey_data import JourneyData
-from features.analytics.views import breakdowns, channels, drawn, loops, relations, ways
-from features.analytics.views.activations import activations
-from features.analytics.views.conformities import conformities
-from features.analytics.views.conversion_times import conversion_relation
+from features.analytics.views import relations
+from features.analytics.views.comparisons.onward import onward_relation
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.funnels import funnel_relation
+from features.analytics.views.funnels.conversion_times import conversion_relation
+from features.analytics.views.funnels.funnels import funnel_relation
+from features.analytics.views.funnels.next_journeys import next_relation
 from features.analytics.views.lists import ListQuery
-from features.analytics.views.next_journeys import next_relation
-from features.analytics.views.onward import onward_relation
+from features.analytics.views.maps import breakdowns, channels, drawn, loops, ways
+from features.analytics.views.promised.activations import activations
+from features.analytics.views.promised.conformities import conformities
 from features.analytics.views.relations import Relation
 from features.errors import InvalidRequest, quoted
 

@@ -10,8 +10,8 @@ import pytest
 
 from features.analytics.journey_data import JourneyData, connect
 from features.analytics.journey_files import pair_at, pairs_in, write_delta, write_files
-from features.analytics.views.activations import activations
 from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.promised.activations import activations
 from tests.features.analytics.views.promised_shop import SHOP, opened, random_log
 
 LOG = random_log(np.random.default_rng(9), customers=30)

@@ -13,10 +13,10 @@ from features.analytics.journey_data import JourneyData
 from features.analytics.journey_files import pairs_in
 from features.analytics.known_then import build_known_then
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.funnel_definition import stages_funnel
-from features.analytics.views.funnels import funnel
-from features.analytics.views.journey_map import journey_map
-from features.analytics.views.ways import ways
+from features.analytics.views.funnels.funnel_definition import stages_funnel
+from features.analytics.views.funnels.funnels import funnel
+from features.analytics.views.maps.journey_map import journey_map
+from features.analytics.views.maps.ways import ways
 from features.ingest.erasure import Erasure
 from features.ledger import tables
 from features.ledger.tables import micros

@@ -8,7 +8,7 @@ import pytest
 
 from features.analytics.pictures.curve_picture import HIGH, TOP, curve_picture
 from features.analytics.pictures.svg import SVG, list_address
-from features.analytics.views.conversion_times import ConversionDay, ConversionTimes
+from features.analytics.views.funnels.conversion_times import ConversionDay, ConversionTimes
 from features.analytics.views.lists import ListQuery, Number
 from tests.journey_pictures import links_of, says
 

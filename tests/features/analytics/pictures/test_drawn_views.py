@@ -8,12 +8,12 @@ import pytest
 
 from features.analytics.pictures.drawn_views import DRAWN, draw_view
 from features.analytics.pictures.svg import SVG, XHTML
-from features.analytics.views.conversion_times import ConversionDefinition, conversion_times
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.funnels import FunnelDefinition, funnel
-from features.analytics.views.journey_map import journey_map
-from features.analytics.views.promises import promises
-from features.analytics.views.ways import ways
+from features.analytics.views.funnels.conversion_times import ConversionDefinition, conversion_times
+from features.analytics.views.funnels.funnels import FunnelDefinition, funnel
+from features.analytics.views.maps.journey_map import journey_map
+from features.analytics.views.maps.ways import ways
+from features.analytics.views.promised.promises import promises
 from tests.journey_logs import journeys_of
 from tests.journey_pictures import desk, desk_log
 

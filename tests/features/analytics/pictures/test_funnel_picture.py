@@ -9,7 +9,7 @@ import pytest
 from features.analytics.pictures.funnel_picture import BAR, funnel_picture
 from features.analytics.pictures.svg import SVG, list_address
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.funnels import FunnelDefinition, funnel
+from features.analytics.views.funnels.funnels import FunnelDefinition, funnel
 from tests.journey_logs import journeys_of
 from tests.journey_pictures import desk, desk_log, links_of, says
 

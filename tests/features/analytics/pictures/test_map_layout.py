@@ -6,8 +6,8 @@ from typing import Any
 
 from features.analytics.pictures.map_layout import AWAY, DECISIONS, OTHERS, lay_out
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.journey_map import MapNode
 from features.analytics.views.lists import ListQuery, Number
+from features.analytics.views.maps.journey_map import MapNode
 from features.analytics.views.relations import OTHER_STEPS_LABEL
 from features.business.domain import Domain
 from tests.journey_pictures import DOMAIN, desk

@@ -10,8 +10,8 @@ from features.analytics.pictures.map_layout import lay_out
 from features.analytics.pictures.map_picture import map_picture
 from features.analytics.pictures.svg import SVG, list_address, no_address, visible
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.journey_map import JourneyMap, journey_map
 from features.analytics.views.list_rows import list_count
+from features.analytics.views.maps.journey_map import JourneyMap, journey_map
 from tests.journey_logs import BEGIN_US, at_us, journeys_of
 from tests.journey_pictures import HOSTILE, desk, desk_log, links_of, says
 

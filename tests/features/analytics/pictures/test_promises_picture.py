@@ -9,7 +9,7 @@ import pytest
 from features.analytics.pictures.promises_picture import promises_picture, states_of
 from features.analytics.pictures.svg import SVG, list_address, no_address
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.promises import promises
+from features.analytics.views.promised.promises import promises
 from tests.journey_logs import journeys_of
 from tests.journey_pictures import desk, desk_log, links_of, says
 

@@ -15,12 +15,12 @@ from features.analytics.pictures.tables import (
     times_table,
     ways_table,
 )
-from features.analytics.views.conversion_times import ConversionDefinition, conversion_times
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.funnels import FunnelDefinition, funnel
-from features.analytics.views.journey_map import journey_map
-from features.analytics.views.promises import promises
-from features.analytics.views.ways import ways
+from features.analytics.views.funnels.conversion_times import ConversionDefinition, conversion_times
+from features.analytics.views.funnels.funnels import FunnelDefinition, funnel
+from features.analytics.views.maps.journey_map import journey_map
+from features.analytics.views.maps.ways import ways
+from features.analytics.views.promised.promises import promises
 from tests.journey_logs import journeys_of
 from tests.journey_pictures import HOSTILE, desk, desk_log, links_of, says
 

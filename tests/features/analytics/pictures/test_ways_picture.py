@@ -9,7 +9,7 @@ import pytest
 from features.analytics.pictures.svg import SVG, list_address, no_address
 from features.analytics.pictures.ways_picture import CHIPS, WIDTH, in_words, ways_picture
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.ways import ways
+from features.analytics.views.maps.ways import ways
 from tests.journey_logs import journeys_of
 from tests.journey_pictures import desk, desk_log, links_of, says
 

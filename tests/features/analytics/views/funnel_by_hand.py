@@ -9,7 +9,7 @@ from typing import Any
 
 from features.analytics.journey_data import JourneyData
 from features.analytics.tables import HOWS
-from features.analytics.views.funnel_definition import FunnelDefinition, FunnelStepRule
+from features.analytics.views.funnels.funnel_definition import FunnelDefinition, FunnelStepRule
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EVER = 10**18

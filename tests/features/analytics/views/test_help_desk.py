@@ -17,12 +17,12 @@ import pytest
 from features.analytics.cut.customer_cutter import CustomerCutter, CustomerPasts
 from features.analytics.journey_data import JourneyData
 from features.analytics.nodes import END_LABEL, START_LABEL
-from features.analytics.views.conformance import conformance
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.journey_map import JourneyMap, MapEdge, journey_map
-from features.analytics.views.loops import Loops, loops
-from features.analytics.views.promises import promises
-from features.analytics.views.ways import Ways, ways
+from features.analytics.views.maps.journey_map import JourneyMap, MapEdge, journey_map
+from features.analytics.views.maps.loops import Loops, loops
+from features.analytics.views.maps.ways import Ways, ways
+from features.analytics.views.promised.conformance import conformance
+from features.analytics.views.promised.promises import promises
 from features.business.domain import load_domain
 from features.ingest.sources.helpdesk import write_tables
 from features.settings import PACKAGE

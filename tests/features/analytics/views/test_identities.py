@@ -19,18 +19,18 @@ from hypothesis import strategies as st
 
 from features.analytics.journey_data import JourneyData, connect
 from features.analytics.nodes import END_LABEL, START_LABEL
-from features.analytics.views.breakdowns import COLUMNS, breakdown
-from features.analytics.views.channels import channels
-from features.analytics.views.conformance import conformance
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.funnel_definition import FunnelDefinition
-from features.analytics.views.funnels import funnel
-from features.analytics.views.journey_map import JourneyMap, journey_map
+from features.analytics.views.funnels.funnel_definition import FunnelDefinition
+from features.analytics.views.funnels.funnels import funnel
 from features.analytics.views.list_rows import list_count, list_rows
 from features.analytics.views.lists import ListQuery
-from features.analytics.views.loops import loops
-from features.analytics.views.promises import promises
-from features.analytics.views.ways import ways
+from features.analytics.views.maps.breakdowns import COLUMNS, breakdown
+from features.analytics.views.maps.channels import channels
+from features.analytics.views.maps.journey_map import JourneyMap, journey_map
+from features.analytics.views.maps.loops import loops
+from features.analytics.views.maps.ways import ways
+from features.analytics.views.promised.conformance import conformance
+from features.analytics.views.promised.promises import promises
 from features.journeys.fold import Fold
 from tests.features.analytics.views.random_logs import (
     DOMAIN,

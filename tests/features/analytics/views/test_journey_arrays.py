@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from features.analytics.journey_data import JourneyData
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.funnel_definition import Matches
+from features.analytics.views.funnels.funnel_definition import Matches
 from features.analytics.views.journey_arrays import JourneyArrays, journey_arrays
 from tests.features.analytics.views.small_shop import small_shop
 from tests.journey_logs import at_us, journeys_of

@@ -9,9 +9,9 @@ import pytest
 
 from features.analytics.journey_data import JourneyData
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.journey_map import journey_map
 from features.analytics.views.list_rows import list_count, list_rows
 from features.analytics.views.lists import ListQuery
+from features.analytics.views.maps.journey_map import journey_map
 from features.errors import InvalidRequest
 from tests.features.analytics.views.small_shop import small_shop
 from tests.journey_logs import journeys_of

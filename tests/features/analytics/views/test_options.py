@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from features.analytics.views.funnel_definition import FunnelDefinition
+from features.analytics.views.funnels.funnel_definition import FunnelDefinition
 from features.analytics.views.options import read_options, told_options
 from features.errors import InvalidRequest
 

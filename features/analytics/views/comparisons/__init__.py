@@ -1,0 +1,1 @@
+"""Views of differences: two maps, or a map and the expected way."""

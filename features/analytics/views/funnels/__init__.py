@@ -1,0 +1,1 @@
+"""Views of progress: funnels, times until a step, and what comes after a journey."""

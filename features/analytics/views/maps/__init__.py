@@ -1,0 +1,1 @@
+"""Views of maps: nodes and transitions, ways, loops, channels, and parts of journeys."""

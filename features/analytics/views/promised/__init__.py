@@ -1,0 +1,1 @@
+"""Views of what was meant: promises, and the expected way."""
