@@ -36,9 +36,9 @@ from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnels.funnel_definition import FunnelDefinition, FunnelStepRule
 from features.analytics.views.funnels.funnels import funnel
 from features.analytics.views.maps.journey_map import journey_map
+from features.analytics.views.maps.ways import ways
 from features.analytics.views.promised.promises import promises
 from features.analytics.views.relations import transitions
-from features.analytics.views.maps.ways import ways
 from features.business.domain import Domain
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
