@@ -56,6 +56,7 @@ bench-history: $(DONE)  ## Measure `nba build` over 1, 3 and 10 million events.
 bench-journeys: $(DONE)  ## Measure the journeys of 10 million events, and a map of 30 nodes in Chromium.
 	$(BIN)/python -m tests.bench.journeys
 	$(BIN)/python -m tests.bench.journeys_page
+	$(BIN)/python -m tests.bench.journeys_live
 
 bench-parity: $(DONE)  ## Compare served features with training features, also with planted bugs.
 	$(BIN)/nba quickstart

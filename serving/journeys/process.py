@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from threadpoolctl import threadpool_limits
 
 from features.analytics.upkeep.kept_state import FOLDER
-from features.analytics.upkeep.recount import recount
+from features.analytics.upkeep.recount import read_recounted, recount
 from features.analytics.upkeep.refresh import Refresher
 from features.business.catalog import Catalog
 from features.business.yaml_file import load_yaml
@@ -40,7 +40,7 @@ from serving.learn.child_process import (
 log = logging.getLogger("nba.journeys")
 
 EVERY_S = 5.0  # between two refreshes
-NICE = 10  # of the process: who decides goes first
+NICE, RECOUNT_NICE = 10, 19  # who decides goes first; a recount has the whole night
 PROBLEM = "journeys problem"  # key of `meta`: why the last refresh failed, as a sentence
 NIGHT = range(2, 5)  # hours in which everything is counted again
 ONCE_A_NIGHT = timedelta(hours=12)
@@ -119,12 +119,16 @@ def run(settings: Settings) -> None:
 
 
 def run_recount(settings: Settings) -> None:
-    """Count everything again, once."""
-    os.nice(NICE)
+    """Count everything again, once; what differed the last time is built again before."""
+    os.nice(RECOUNT_NICE)
     threadpool_limits(limits=1, user_api="blas")
     domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
+    folder = settings.home / FOLDER
     try:
-        for one in recount(ledger, domain, settings.home / FOLDER, utc_now()):
+        before = ledger.read(read_recounted)
+        if before is not None and before.differences:
+            Refresher(ledger, domain, folder).refresh(utc_now, rebuild=True)
+        for one in recount(ledger, domain, folder, utc_now()):
             log.error("Journeys: %s", one)
     finally:
         ledger.close()

@@ -63,4 +63,5 @@ def _differs(recounted: Recounted) -> str:
     first, *others = recounted.differences
     more = f", and {len(others)} more" if others else ""
     at = recounted.at.isoformat(timespec="minutes")
-    return f"journeys: the recount of {at} differs: {first}{more}; build them again"
+    remedy = "the next night builds them again; so does a deletion of the home's folder 'journeys'"
+    return f"journeys: the recount of {at} differs: {first}{more}; {remedy}"

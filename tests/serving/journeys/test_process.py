@@ -11,12 +11,13 @@ import sqlalchemy as sa
 from features.analytics.nodes import MapNodes
 from features.analytics.upkeep.cube import cube_counts
 from features.analytics.upkeep.kept_state import FOLDER, read_state
-from features.analytics.upkeep.recount import recount
+from features.analytics.upkeep.recount import read_recounted, recount
 from features.analytics.upkeep.refresh import Refresher
 from features.business.domain import load_domain
 from features.clock import utc_now
 from features.ledger import tables
-from features.settings import GROCERY
+from features.ledger.ledger import Ledger
+from features.settings import GROCERY, load_settings
 from serving.journeys import process
 from serving.journeys.process import PROBLEM, NightlyRecount, keep
 from tests.conftest import copied
@@ -76,6 +77,24 @@ def test_a_failed_refresh_is_noted_until_one_succeeds(ledger, toy_domain, tmp_pa
     assert ledger.read(lambda c: tables.get_meta(c, PROBLEM)) == noted == said
     assert keep(refresher, ledger, noted) == ""
     assert ledger.read(lambda c: tables.get_meta(c, PROBLEM)) is None
+
+
+def test_what_differed_is_built_again_before_the_next_recount(monkeypatch, tmp_path):
+    monkeypatch.setattr(process.os, "nice", lambda _: 0)
+    settings = load_settings({"NBA_HOME": str(tmp_path / "home")})
+    process.Refresher(
+        made := Ledger(settings.ledger_url), load_domain(GROCERY), settings.home / FOLDER
+    ).refresh(utc_now)
+    process.run_recount(settings)
+    assert made.read(read_recounted).differences == []
+    cell = dict.fromkeys(("what", "map", "start_day", "entry_channel", "a", "b", "how"), 0)
+    planted = [{**cell, "build": 1, "persona": "", "n": 1}]
+    made.write_now(lambda c: tables.insert_new(c, tables.journey_cube, planted))
+    process.run_recount(settings)
+    assert len(made.read(read_recounted).differences) == 1
+    process.run_recount(settings)
+    assert made.read(read_recounted).differences == []
+    made.close()
 
 
 @pytest.mark.server

@@ -43,7 +43,8 @@ def test_old_counts_a_failed_refresh_and_a_difference_are_named(ledger):
     assert said(ledger) == [
         "journeys: cannot be refreshed (OSError); see the log",
         "journeys: the recount of 2026-11-22T10:00+00:00 differs: ways of support: the count is 2; "
-        "the files have 1, and 2 more; build them again",
+        "the files have 1, and 2 more; the next night builds them again; so does a deletion of the "
+        "home's folder 'journeys'",
     ]
 
 
