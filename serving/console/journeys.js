@@ -146,7 +146,7 @@ function tile(name, from, anew = false) {
   const notes = [];
   if (name === "map" && (answer.map.other_ways.length || from.get("lines") === "all")) {
     const all = from.get("lines") === "all";
-    const more = el("button", {class: "plain", type: "button"}, all ? "Draw the frequent ways only" : "Draw all ways");
+    const more = el("button", {class: "plain", type: "button"}, all ? "Show the frequent ways only" : "Show all ways");
     more.addEventListener("click", () => go(next => all ? next.delete("lines") : next.set("lines", "all")));
     notes.push(more);
   }

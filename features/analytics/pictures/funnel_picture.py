@@ -60,7 +60,7 @@ def _row(
 ) -> Markup:
     share = reached.n / whole if whole else 0.0
     took = of.median_s if isinstance(of, FunnelStep) else None
-    times = "" if took is None else f"half within {duration(took)}"
+    times = f"half within {duration(took)}" if took else ""
     stopped = [(STOPS.get(how, how), one) for how, one in of.stopped.items() if one.n]
     went = [("nothing more" if to == END_LABEL else to, one) for to, one in of.next_instead]
     return element(

@@ -31,7 +31,7 @@ def map_in_words(found: JourneyMap, address: Address) -> Markup:
     for at, (how, one) in enumerate(sorted(ends.items(), key=lambda item: -item[1].n)):
         parts += [", " if at else "", f"{percent(one.n / found.journeys.n)} {how}"]
     parts.append(". ")
-    if found.median_s is not None:
+    if found.p90_s:  # journeys of one step take no time
         parts.append(f"Half of those that ended took at most {duration(found.median_s)}, ")
         parts.append(f"9 of 10 at most {duration(found.p90_s)}. ")
     first = next((one for one in found.edges if one.source == START_LABEL), None)
@@ -47,7 +47,7 @@ def ways_in_words(found: Ways) -> Markup:
         return _said("There is no way to show.", hint=_NONE)
     first, shown = found.ways[0], sum(one.n.n for one in found.ways)
     together = ""
-    if len(found.ways) < found.distinct:
+    if 1 < len(found.ways) < found.distinct:
         share = percent(shown / found.journeys.n)
         together = f" The {len(found.ways)} most frequent together: {share}."
     ways = "one way" if found.distinct == 1 else several(found.distinct, "different way")

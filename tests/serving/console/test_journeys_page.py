@@ -163,7 +163,7 @@ def test_on_a4_the_pictures_are_printed_and_nothing_to_click(page):
     assert all(0 < one <= 690 for one in json.loads(widths)) and widths.count(",") == 3
     shown = browser.evaluate("document.body.innerText")
     assert "Unit: journeys" in shown and "As of 20" in shown and "Data version 1" in shown
-    assert not any(word in shown for word in ("Refresh", "as JSON", "Clear", "Draw all"))
+    assert not any(word in shown for word in ("Refresh", "as JSON", "Clear", "Show all"))
     browser.print_media(False)
     browser.resize(1440)
 
