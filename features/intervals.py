@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 LEVEL = 0.95  # an interval holds the true value in this share of the samples
 
@@ -38,11 +37,15 @@ def student_quantile(
         Degrees of freedom.
     level : float, in (0, 1)
     """
+    from scipy.special import stdtrit  # the process that starts the workers does without
+
     return np.asarray(stdtrit(freedom, (1 + level) / 2), dtype=np.float64)
 
 
 def normal_quantile(level: float = LEVEL) -> float:
     """Compute the two-sided quantile z of the standard normal distribution."""
+    from scipy.special import ndtri
+
     return float(ndtri((1 + level) / 2))
 
 

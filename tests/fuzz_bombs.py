@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from features.business.domain import load_domain
-from features.conditions.expressions import Names, Reader
+from features.conditions.expressions import Reader
+from features.conditions.names import Names
 from features.errors import InvalidCondition, InvalidDomain
 from serving.catalog.treatments import Treatment
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,6 +19,9 @@ from features.analytics.nodes import MapNodes
 from features.analytics.stored_columns import journeys_sql, steps_sql
 from features.analytics.tables import steps_schema
 from features.business.domain import Domain
+
+if TYPE_CHECKING:
+    import duckdb
 
 MEMORY = "1500MB"
 
@@ -158,6 +160,8 @@ class JourneyData:
 
 def connect(threads: int = 1) -> duckdb.DuckDBPyConnection:
     """Open an empty database in memory that reads no other file than it is told to."""
+    import duckdb  # the process that starts the workers does without
+
     connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": MEMORY})
     connection.execute("SET TimeZone = 'UTC'")
     return connection

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.conditions.expressions import Names, Reader
+from features.conditions.names import Names
 from features.conditions.terms import Term
 
 Texts = Mapping[str, str | None]
@@ -92,6 +92,8 @@ class Conditions:
         self, names: Names, texts: Sequence[str], terms: Mapping[str, Term] | None = None
     ) -> None:
         if terms is None:
+            from features.conditions.expressions import Reader  # its library takes 0.4 s to import
+
             reader = Reader(names)
             terms = {text: reader.condition(text) for text in dict.fromkeys(texts)}
         self.texts = tuple(texts)
@@ -143,6 +145,8 @@ class Formula:
     """
 
     def __init__(self, names: Names, text: str, of_each: Sequence[str]) -> None:
+        from features.conditions.expressions import Reader
+
         self.text = text
         self.term = Reader(Names({**names.kinds, **dict.fromkeys(of_each, "number")})).formula(text)
         self.names = _names_in(self.term)

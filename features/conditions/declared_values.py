@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from features.conditions.expressions import Names
+from features.conditions.names import Names
 from features.conditions.terms import Term
 from features.errors import InvalidCondition
 from features.nearest_names import did_you_mean

@@ -20,13 +20,14 @@ therefore refused by a regular expression, before the library reads the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
 from rule_engine import Context, DataType, Rule, ast
 from rule_engine.errors import EngineError, RuleSyntaxError, SymbolResolutionError
 
+from features.conditions.names import Names
 from features.conditions.terms import (
     NO,
     NULL,
@@ -68,41 +69,6 @@ _UNSUPPORTED = {
 }
 # These operations may give an unknown value; all others give a truth of 0 or 1.
 _MAY_BE_UNKNOWN = {"name", "constant", "coalesce", "choose"}
-
-
-class Names:
-    """The names that conditions and formulas of a business may use, and their kinds.
-
-    Parameters
-    ----------
-    kinds : mapping of str to Kind
-        In the order of the numbers of a decision context, where a truth is 0 or 1.
-    values : mapping of str to tuple of str
-        All values of those texts that cannot have other ones.
-    ranges : mapping of str to (lowest, highest)
-        Of those numbers that cannot lie outside; both bounds can occur.
-    expected
-        What the names are, for the sentence that refuses another one.
-
-    Attributes
-    ----------
-    position : dict of str to int
-        Position of each number or truth in the numbers; texts are passed by name.
-    """
-
-    def __init__(
-        self,
-        kinds: Mapping[str, Kind],
-        values: Mapping[str, tuple[str, ...]] | None = None,
-        ranges: Mapping[str, tuple[float, float]] | None = None,
-        expected: str = "a feature, a prediction, an attribute or a word of the context",
-    ) -> None:
-        self.kinds = dict(kinds)
-        self.values = dict(values or {})
-        self.ranges = dict(ranges or {})
-        self.expected = expected
-        in_row = (name for name, kind in kinds.items() if kind != "text")
-        self.position = {name: index for index, name in enumerate(in_row)}
 
 
 class Reader:

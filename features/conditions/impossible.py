@@ -13,7 +13,7 @@ from math import inf, nextafter
 from typing import NamedTuple
 
 from features.conditions.declared_values import refuse_other_values
-from features.conditions.expressions import Names
+from features.conditions.names import Names
 from features.conditions.terms import Term
 from features.errors import InvalidCondition
 

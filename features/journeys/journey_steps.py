@@ -18,7 +18,7 @@ from features.business.event_types import EventType
 from features.business.journey_rules.event_names import CHANNEL, TYPE, event_names
 from features.business.journey_rules.kinds import JourneyKind
 from features.conditions.conditions import Conditions
-from features.conditions.expressions import Names
+from features.conditions.names import Names
 
 Step = Literal["starts", "moves", "ends"]
 

@@ -19,8 +19,9 @@ from features.business.yaml_file import load_yaml
 from features.business.yaml_mistakes import Mistakes, Where, mistakes_in
 from features.conditions.conditions import Conditions, Formula
 from features.conditions.declared_values import refuse_other_values
-from features.conditions.expressions import Names, Reader
+from features.conditions.expressions import Reader
 from features.conditions.impossible import first_excluded, refuse_impossible
+from features.conditions.names import Names
 from features.conditions.terms import Term
 from features.errors import InvalidCondition
 from features.journeys.model_input import ModelInput

@@ -19,7 +19,7 @@ import numpy as np
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.conditions.expressions import Names
+from features.conditions.names import Names
 from features.conditions.terms import Kind
 from features.errors import InvalidRequest, quoted
 from features.journeys.category_names import value_names

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Template, TemplateSyntaxError, meta
 
 from features.business.yaml_mistakes import Mistakes, Where
-from features.conditions.expressions import Names
+from features.conditions.names import Names
 from serving.catalog import template_language
 from serving.catalog.template_bounds import MAX_FILLED, CostRefused
 from serving.catalog.template_filters import BoundedEnvironment

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from features.conditions.conditions import Conditions, Texts
-from features.conditions.expressions import Names
+from features.conditions.names import Names
 from features.conditions.terms import Kind
 from training.bandit.exploration import ThompsonProbabilities
 

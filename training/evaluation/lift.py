@@ -12,7 +12,6 @@ from math import isfinite, nan, sqrt
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, chisquare
 
 from features.intervals import welch_interval
 from features.outcomes.rewards import RewardTable
@@ -191,6 +190,8 @@ def sample_ratio_p(policy: int, control: int, share: float) -> float | None:
     total = policy + control
     if not total:
         return None
+    from scipy.stats import binomtest, chisquare  # half a second, which only a lift needs to spend
+
     expected = total * (1 - share), total * share
     if min(expected) >= MIN_EXPECTED:
         return float(chisquare([policy, control], expected).pvalue)

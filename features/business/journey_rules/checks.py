@@ -29,7 +29,6 @@ from features.business.journey_rules.node_labels import (
 )
 from features.business.journey_rules.step_checks import StepChecks
 from features.business.yaml_mistakes import Mistakes, Where, listed
-from features.conditions.expressions import Reader
 from features.conditions.impossible import refuse_impossible
 from features.errors import InvalidCondition
 from features.nearest_names import did_you_mean
@@ -180,6 +179,8 @@ def _check_ends_when(
             expected = f"other names than {name}, a number in one event type and a text in another"
             mistakes.add(where, expected)
             return
+    from features.conditions.expressions import Reader  # its library takes 0.4 s to import
+
     names = event_names(events, channels)
     try:
         term = Reader(names).condition(kind.ends_when)

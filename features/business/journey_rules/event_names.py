@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from features.business.event_types import EventType, Property
-from features.conditions.expressions import Names
+from features.conditions.names import Names
 from features.conditions.terms import Kind
 
 TYPE, CHANNEL = "type", "channel"  # the names that are no properties

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from features.business.domain import Domain, load_domain
 from features.business.yaml_mistakes import Mistakes
-from features.conditions.expressions import Names, Reader
 from features.conditions.impossible import refuse_impossible
+from features.conditions.names import Names
 from features.conditions.terms import Kind
 from features.errors import InvalidCondition
 from features.journeys.fold import Fold
@@ -53,6 +53,8 @@ def check_personas(domain: Domain) -> None:
     """
     if not domain.personas:
         return
+    from features.conditions.expressions import Reader  # its library takes 0.4 s to import
+
     names, mistakes = persona_names(domain, Fold(domain)), Mistakes()
     reader = Reader(names)
     for name, persona in domain.personas.items():

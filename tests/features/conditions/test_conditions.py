@@ -15,7 +15,7 @@ from rule_engine import Context, DataType, Rule, ast, errors
 
 from features.conditions import conditions
 from features.conditions.conditions import Conditions, Formula
-from features.conditions.expressions import Names
+from features.conditions.names import Names
 from features.errors import InvalidCondition
 from tests.bench import eligibility
 

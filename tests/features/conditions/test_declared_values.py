@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from features.conditions.declared_values import refuse_other_values
-from features.conditions.expressions import Names, Reader
+from features.conditions.expressions import Reader
+from features.conditions.names import Names
 from features.errors import InvalidCondition
 
 NAMES = Names(

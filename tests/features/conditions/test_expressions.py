@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.conditions import expressions
-from features.conditions.expressions import MAX_LENGTH, Names, Reader
+from features.conditions.expressions import MAX_LENGTH, Reader
+from features.conditions.names import Names
 from features.conditions.terms import MAX_DEPTH, Kind
 from features.errors import InvalidCondition, InvalidDomain
 from tests.effort import MOST_CALLS, calls_of

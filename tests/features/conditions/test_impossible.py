@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.conditions.conditions import Conditions
-from features.conditions.expressions import Names, Reader
+from features.conditions.expressions import Reader
 from features.conditions.impossible import first_excluded, refuse_impossible
+from features.conditions.names import Names
 from features.errors import InvalidCondition
 
 NAMES = Names(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.conditions.expressions import Names
+from features.conditions.names import Names
 from serving.catalog import template_language
 from serving.catalog.template_filters import BoundedEnvironment
 from serving.catalog.template_language import MAX_TEXT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from features.conditions.expressions import Names
+from features.conditions.names import Names
 from serving.catalog.template_bounds import MAX_FILLED
 from serving.catalog.template_language import MAX_TEXT
 from serving.catalog.treatments import Treatment

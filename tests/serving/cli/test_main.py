@@ -38,7 +38,10 @@ def test_help_does_not_load_the_heavy_libraries():
     ("name", "spared"),
     [
         # The process that starts the workers reads the routes only.
-        ("serving.service", ("feast", "mlflow", "lightgbm", "pandas", "scipy")),
+        (
+            "serving.service",
+            ("feast", "mlflow", "lightgbm", "pandas", "scipy", "duckdb", "rule_engine"),
+        ),
         ("serving.cli.steps_data", ("mlflow", "lightgbm", "sklearn", "bentoml")),
     ],
 )

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
-from scipy.stats import false_discovery_control
 
 from features.intervals import student_quantile
 
@@ -102,6 +100,8 @@ class ShareDifferences:
 
 def share_differences(sums: EdgeSums) -> ShareDifferences:
     """Compare the shares of edges on two maps."""
+    from scipy.special import stdtr  # the process that starts the workers does without
+
     with np.errstate(divide="ignore", invalid="ignore"):
         before, after = sums.xb / sums.mb, sums.xa / sums.ma
         pooled = (sums.xb + sums.xa) / (sums.mb + sums.ma)
@@ -140,8 +140,22 @@ def adjusted_p_values(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     adjusted = np.full(p_values.shape, np.nan)
     tested = ~np.isnan(p_values)
     if tested.any():
-        adjusted[tested] = false_discovery_control(p_values[tested], method="by")
+        adjusted[tested] = _adjusted(p_values[tested])
     return adjusted
+
+
+def _adjusted(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Adjust p-values by the method of Benjamini and Yekutieli (2001), theorem 1.3.
+
+    The p-value of rank r among n is multiplied by n / r and by the sum of 1 / 1 to 1 / n; none may
+    be greater than that of a higher rank. `scipy.stats` has it, but takes half a second to import.
+    """
+    ranks = np.arange(1, p_values.size + 1)
+    order = np.argsort(p_values)
+    raised = p_values[order] * p_values.size / ranks * np.sum(1 / ranks)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum.accumulate(raised[::-1])[::-1]
+    return np.minimum(adjusted, 1.0)
 
 
 def _variance(
