@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from features.analytics.journey_data import JourneyData
+from features.analytics.views.filters import JourneyFilter
 from features.business.domain import Domain, load_domain
 from features.errors import InvalidRequest
+from features.ledger import tables
 from features.ledger.tables import from_micros
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
-from serving.journeys.answer import VIEWS, answer_journeys, default_funnel
+from serving.journeys.answer import VIEWS, answer_journeys, default_funnel, look_at_journeys
+from tests.features.live import DAY, NOW, SHOP, add, stored
 from tests.journey_logs import journeys_of
 
 DOMAIN = """
@@ -126,3 +129,22 @@ def test_a_view_is_drawn_if_a_picture_is_asked_for(data):
     assert [*drawn] == ["map", "funnel", "ways", "promises"]
     assert all(one.picture.startswith("<svg") for one in drawn.values())
     assert asked(data, "page").drawn == {}
+
+
+def test_journeys_of_a_past_day_are_those_that_were_known_then(ledger, tmp_path):
+    early, late = NOW - 3 * DAY, NOW - 2 * DAY
+    add(
+        ledger,
+        tables.events,
+        stored("known", "c1", early, received_at=early),
+        stored("late", "c2", late, received_at=NOW),
+    )
+    request = JourneysRequest(
+        view="map", filter=JourneyFilter(map="purchase"), known_at=NOW - timedelta(hours=1)
+    )
+    answer = look_at_journeys(request, ledger, SHOP, tmp_path, NOW)
+    assert answer.map is not None and answer.map.journeys.n == 1
+    assert (answer.known_at, answer.as_of, answer.erased) == (request.known_at,) * 2 + (0,)
+    soon = request.model_copy(update={"known_at": NOW + DAY})
+    with pytest.raises(InvalidRequest, match="has not passed yet"):
+        look_at_journeys(soon, ledger, SHOP, tmp_path, NOW)
