@@ -11,7 +11,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from features.analytics.journey_data import JourneyData
-from features.analytics.known_then import build_known_then
+from features.analytics.journey_files import pairs_in
+from features.analytics.known_then import build_apart, build_known_then
 from features.analytics.upkeep.kept_state import FOLDER, open_journeys
 from features.business.domain import Domain
 from features.errors import InvalidRequest, NotCounted
@@ -37,7 +38,8 @@ def opened_journeys(
         Open those of that moment, as they were known then. They are built for this use and deleted
         after it, so that no erasure has to look for them.
     most_events
-        How many events may be read to build them; None: any number.
+        How many events may be read to build them, by a process of its own; None: any number, by
+        this process.
 
     Raises
     ------
@@ -47,14 +49,15 @@ def opened_journeys(
         If the ledger has too many events to build those of ``known_at``.
     """
     if known_at is not None:
-        if most_events is not None:
-            _refuse_many(ledger, most_events)
         with tempfile.TemporaryDirectory(prefix="known-", dir=home) as scratch:
-            known = build_known_then(ledger, domain, Path(scratch) / "base", known_at, progress)
-            as_of_us = tables.micros(known_at)
-            with JourneyData.of_files(
-                domain, known.built.pairs, [], as_of_us, 0, known.erased
-            ) as data:
+            folder = Path(scratch) / "base"
+            if most_events is None:
+                erased = build_known_then(ledger, domain, folder, known_at, progress).erased
+            else:
+                _refuse_many(ledger, most_events)
+                erased = build_apart(ledger, domain, folder, known_at)
+            pairs, at_us = pairs_in(folder), tables.micros(known_at)
+            with JourneyData.of_files(domain, pairs, [], at_us, 0, erased) as data:
                 yield data
         return
     kept = open_journeys(ledger, domain, home / FOLDER)

@@ -131,6 +131,7 @@ def test_a_view_is_drawn_if_a_picture_is_asked_for(data):
     assert asked(data, "page").drawn == {}
 
 
+@pytest.mark.process
 def test_journeys_of_a_past_day_are_those_that_were_known_then(ledger, tmp_path):
     early, late = NOW - 3 * DAY, NOW - 2 * DAY
     add(

@@ -11,6 +11,7 @@ from features.ledger.tables import micros
 from tests.features.live import DAY, NOW, SHOP, add, stored
 
 
+@pytest.mark.process
 def test_those_of_a_past_day_are_built_for_one_use(ledger, tmp_path):
     add(
         ledger,
