@@ -114,13 +114,16 @@ def test_tab_reaches_every_node_and_enter_opens_its_list(page):
     browser = page()
     browser.evaluate("document.getElementById('all').focus()")
     met: list[str] = []
+    lit: set[bool] = set()  # the ways of a node stand out while it has the focus
     for _ in range(40):
         browser.press("Tab")
         met.append(browser.evaluate("document.activeElement.getAttribute('class') || ''"))
+        if met[-1].startswith("node n"):
+            lit.add(browser.evaluate("document.querySelectorAll('.map.dim .way.lit').length > 0"))
         if met[-1].startswith("number"):
             break
     nodes = browser.evaluate(f"JSON.stringify({NODES}.map(one => one.getAttribute('class')))")
-    assert set(json.loads(nodes)) <= set(met)
+    assert set(json.loads(nodes)) <= set(met) and lit == {True}
     assert browser.evaluate("document.querySelector('svg.map').classList.contains('dim')") is False
     browser.press("Enter")
     browser.wait_for("/Rows 1 to/.test(document.getElementById('rows').textContent)")
