@@ -36,7 +36,7 @@ def opened_journeys(
     ----------
     known_at
         Open those of that moment, as they were known then. They are built for this use and deleted
-        after it, so that no erasure has to look for them.
+        after it, in the folder in which erasures look.
     most_events
         How many events may be read to build them, by a process of its own; None: any number, by
         this process.
@@ -49,7 +49,9 @@ def opened_journeys(
         If the ledger has too many events to build those of ``known_at``.
     """
     if known_at is not None:
-        with tempfile.TemporaryDirectory(prefix="known-", dir=home) as scratch:
+        place = home / FOLDER
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="known-", dir=place) as scratch:
             folder = Path(scratch) / "base"
             if most_events is None:
                 erased = build_known_then(ledger, domain, folder, known_at, progress).erased

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from features.analytics.upkeep.kept_state import FOLDER
 from features.analytics.upkeep.opened import opened_journeys
 from features.errors import InvalidRequest, NotCounted
 from features.ledger import tables
@@ -24,7 +25,7 @@ def test_those_of_a_past_day_are_built_for_one_use(ledger, tmp_path):
         assert (data.as_of_us, data.erased) == (micros(NOW - DAY), 0)
         found = data.rows("SELECT customer_id, at_us FROM steps WHERE map = 0")
         assert found == [("c1", micros(NOW - 3 * DAY))]
-    assert not list(tmp_path.glob("known-*"))
+    assert list((tmp_path / FOLDER).iterdir()) == []
     with (
         pytest.raises(InvalidRequest, match="more than 2 events"),
         opened_journeys(ledger, SHOP, tmp_path, NOW - DAY, most_events=2),
