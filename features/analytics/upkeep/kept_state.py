@@ -19,6 +19,8 @@ import sqlalchemy as sa
 from features.analytics.journey_data import JourneyData
 from features.analytics.journey_files import FilePair, pair_at
 from features.analytics.nodes import MapNodes
+from features.analytics.stored_columns import stored_steps_schema
+from features.analytics.tables import journeys_schema, steps_schema
 from features.business.domain import Domain
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -28,6 +30,8 @@ STATE, RECOUNTED = "journeys kept", "journeys recounted"  # keys of `meta`
 FOLDER = "journeys"  # of a home
 # Words of a domain file that say nothing about how journeys are cut.
 _SAID_ONLY = {"description", "words", "owner"}
+
+FORMAT = "1"  # raised when a column of the files keeps its name and gets another meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,14 @@ def open_journeys(ledger: Ledger, domain: Domain, folder: Path) -> JourneyData |
 
 
 def rules_of(domain: Domain) -> str:
-    """Return a fingerprint of all in a domain that decides how journeys are cut and numbered."""
+    """Return a fingerprint of all that decides how journeys are cut, numbered and kept.
+
+    Files of another program, which have other columns, are so built again.
+    """
     content = json.dumps(_without_words(domain.model_dump(mode="json")), sort_keys=True)
-    return hashlib.sha256(f"{MapNodes(domain).fingerprint} {content}".encode()).hexdigest()[:16]
+    columns = f"{journeys_schema(domain)} {stored_steps_schema(steps_schema(domain))}"
+    text = f"{FORMAT} {MapNodes(domain).fingerprint} {columns} {content}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _without_words(content: Any) -> Any:

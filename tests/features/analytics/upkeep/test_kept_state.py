@@ -74,3 +74,9 @@ def test_files_that_are_replaced_stay_for_who_reads_them(shop):
 def test_one_process_keeps_the_files(tmp_path):
     with keeping(tmp_path / "new"), pytest.raises(InvalidSetting), keeping(tmp_path / "new", False):
         pass
+
+
+def test_files_with_other_columns_are_of_other_rules(toy_domain, monkeypatch):
+    before = rules_of(toy_domain)
+    monkeypatch.setattr("features.analytics.upkeep.kept_state.FORMAT", "another")
+    assert rules_of(toy_domain) != before
