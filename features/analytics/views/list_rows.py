@@ -8,6 +8,7 @@ from typing import Any
 
 from features.analytics.histogram import NO_BUCKET, middle_us
 from features.analytics.journey_data import JourneyData
+from features.analytics.tables import DUE
 from features.analytics.views import relations
 from features.analytics.views.comparisons.onward import onward_relation
 from features.analytics.views.filters import JourneyFilter
@@ -121,6 +122,8 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         if name.endswith("_us"):
             shown[name.removesuffix("_us")] = None if value is None else _iso(int(value))
+        elif name.startswith(DUE) and isinstance(value, int):  # a time that a property told
+            shown[name] = _iso(value)
         elif name == "time_bucket" and "time" in row:
             continue
         elif name.endswith("_bucket"):

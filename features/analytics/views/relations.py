@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
 from features.analytics.histogram import NO_BUCKET, bucket_sql
 from features.analytics.journey_data import JourneyData
@@ -20,7 +21,7 @@ from features.analytics.tables import END, HOWS, NO_CHANNEL, NO_TYPE, START
 from features.analytics.views.filters import JourneyFilter, filtered
 from features.errors import InvalidRequest, quoted
 
-Value = str | int | None
+Value = str | Annotated[int, Field(ge=-(2**63), lt=2**63)] | None
 # How a column of numbers is told: as a node, a channel, or the way in which a journey ended. The
 # number of a journey or a path is told as text, because JSON does not keep 64 bits.
 Coded = Literal["node", "channel", "how", "map", "what", "type", "number"]

@@ -143,6 +143,9 @@ def _check_names(domain: JourneyDomain, mistakes: Mistakes) -> None:
     if LIFECYCLE in domain.journeys:
         ours = "another name; the map of all kinds of journeys together is called so"
         mistakes.add(("journeys", LIFECYCLE), ours)
+    for key in ("shown", "silent", "left"):
+        if getattr(domain.lifecycle, key) in OUR_LABELS:
+            mistakes.add(("lifecycle", key), "another name; this one is ours")
     for name, event in domain.events.items():
         if event.journey == LIFECYCLE:
             ours = "another name; the map of all kinds of journeys together is called so"

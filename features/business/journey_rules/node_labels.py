@@ -17,7 +17,7 @@ from features.business.journey_rules.kinds import NODE_PARTS, MapRules
 BETWEEN = ": "  # the parts of a label
 MAX_LABELS = 1000  # of one map
 MAX_OF_ALL_MAPS = 60_000  # together; the number of a node has two bytes
-OUR_LABELS = ("START", "END")  # of every map
+OUR_LABELS = ("START", "END", "other steps")  # of every map
 
 
 def other_label(name: str) -> str:

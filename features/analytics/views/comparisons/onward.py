@@ -20,7 +20,7 @@ from features.analytics.tables import END, START
 from features.analytics.views.comparisons.share_differences import EdgeSums
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.maps import drawn
-from features.analytics.views.maps.drawn import DrawnAs
+from features.analytics.views.maps.drawn import MOST, DrawnAs
 from features.analytics.views.options import read_options, told_options
 from features.analytics.views.relations import Relation
 from features.business.journey_rules.promises import DAY_US
@@ -36,9 +36,9 @@ class ComparisonDefinition(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     within_days: Days | None = None
-    at_most: Annotated[int, Field(ge=1)] | None = None
+    at_most: Annotated[int, Field(ge=1, le=MOST)] | None = None
     hidden: tuple[str, ...] = ()
-    version: int | None = None
+    version: Annotated[int, Field(ge=1, le=MOST)] | None = None
 
     @property
     def drawn(self) -> DrawnAs:

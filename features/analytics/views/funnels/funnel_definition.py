@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.analytics.journey_data import JourneyData
+from features.analytics.tables import NO_TYPE
 from features.analytics.views import relations
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.promised.conformities import way_steps
@@ -19,7 +20,7 @@ from features.business.journey_rules.promises import DAY_US, HOUR_US, Hours, Ste
 from features.business.yaml_file import Days
 from features.errors import InvalidRequest, quoted
 
-MOST_STEPS = 20
+MOST_STEPS = 50  # as many as a business has stages
 
 
 class StepOrStage(BaseModel):
@@ -155,13 +156,18 @@ def matches(data: JourneyData, map_name: str, field: str, rule: StepOrStage) -> 
 
 
 def stages_funnel(data: JourneyData, map_name: str) -> FunnelDefinition:
-    """Return the funnel over the stages of a map that anybody reached, in the domain's order."""
-    visited = relations.steps(data, JourneyFilter(map=map_name)).counts(data, ["node"])
-    there = {data.nodes.node(int(node)).stage for node, _ in visited}
-    if there <= {None}:  # nothing has happened yet
-        there = {event.stage for event in data.nodes.events_of(map_name).values()}
-    stages = [stage for stage in data.domain.stages if stage in there]
-    return FunnelDefinition(steps=tuple(FunnelStepRule(stage=one) for one in stages[:MOST_STEPS]))
+    """Return the funnel over the stages of a map, in the domain's order.
+
+    A stage that nobody has reached yet is optional: it is told with 0, and stops nobody.
+    """
+    events = data.nodes.events_of(map_name)
+    there = {event.stage for event in events.values()}
+    stages = [one for one in data.domain.stages if one in there]
+    counted = relations.steps(data, JourneyFilter(map=map_name)).counts(data, ["type"])
+    types = {data.nodes.types[code] for code, _ in counted if code != NO_TYPE}
+    reached = {event.stage for name, event in events.items() if name in types} or {*stages}
+    rules = (FunnelStepRule(stage=one, optional=one not in reached) for one in stages)
+    return FunnelDefinition(steps=tuple(rules))
 
 
 def way_funnel(data: JourneyData, map_name: str, expected: Expected) -> FunnelDefinition:

@@ -22,15 +22,19 @@ from features.analytics.views.options import read_options
 from features.analytics.views.relations import OTHER_STEPS, Relation
 from features.errors import InvalidRequest, quoted
 
+MOST = 2**53  # the largest number that JSON keeps for everybody
+
 
 class DrawnAs(BaseModel):
     """The options of the relations of a map: the nodes and transitions that are drawn."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    at_most: Annotated[int, Field(ge=1)] | None = None  # nodes; the others are "other steps"
+    at_most: Annotated[int, Field(ge=1, le=MOST)] | None = (
+        None  # nodes; the others are "other steps"
+    )
     hidden: tuple[str, ...] = ()  # nodes
-    at_least: Annotated[int, Field(ge=1)] = 1  # a transition that is rarer is "other ways"
+    at_least: Annotated[int, Field(ge=1, le=MOST)] = 1  # a transition that is rarer is "other ways"
 
 
 def hidden_codes(data: JourneyData, map_name: str, hidden: tuple[str, ...]) -> list[int]:

@@ -21,6 +21,7 @@ from features.analytics.promises.expected_way import (
 from features.analytics.promises.read_steps import KindSteps
 from features.analytics.views.computed_tables import computed_once
 from features.analytics.views.filters import JourneyFilter, filtered
+from features.analytics.views.maps.drawn import MOST
 from features.analytics.views.promised.activations import named
 from features.analytics.views.relations import Relation
 from features.business.domain import Domain
@@ -100,7 +101,7 @@ def _deviations(options: Mapping[str, Any]) -> int | None:
     if not options:
         return None
     most = options.get("deviations")
-    if [*options] != ["deviations"] or type(most) is not int or most < 0:
+    if [*options] != ["deviations"] or type(most) is not int or not 0 <= most <= MOST:
         raise InvalidRequest(
             f"options are {quoted(dict(options))}.",
             expected="deviations with a number of 0 or more",

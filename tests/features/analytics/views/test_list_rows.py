@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from features.analytics.journey_data import JourneyData
 from features.analytics.views.filters import JourneyFilter
@@ -13,6 +14,7 @@ from features.analytics.views.list_rows import list_count, list_rows
 from features.analytics.views.lists import ListQuery
 from features.analytics.views.maps.journey_map import journey_map
 from features.errors import InvalidRequest
+from tests.features.analytics.views.promised_shop import promised_shop
 from tests.features.analytics.views.small_shop import small_shop
 from tests.journey_logs import journeys_of
 
@@ -108,6 +110,27 @@ def test_a_wrong_query_is_refused_with_field_value_and_remedy(
         with pytest.raises(InvalidRequest) as caught:
             ask(data, wrong)
         assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 2**200])
+def test_a_number_that_no_column_holds_is_refused(data: JourneyData, number: int) -> None:
+    with pytest.raises(ValidationError, match="where.steps"):
+        query("journeys", steps=number)
+    for relation, options in (
+        ("transitions", {"at_least": abs(number)}),
+        ("onward", {"version": abs(number)}),
+        ("conformities", {"deviations": abs(number)}),
+    ):
+        with pytest.raises(InvalidRequest, match="options"):
+            list_count(data, ListQuery(relation=relation, filter=BUYING, options=options))
+
+
+def test_a_time_that_a_property_told_is_a_text() -> None:
+    log = [("a", "ordered", 0.0, "app", {"promised_at": "2023-11-16T10:00:00+02:00"})]
+    with journeys_of(promised_shop(), [*log, ("b", "ordered", 0.0)], as_of_days=1.0) as opened:
+        rows = list_rows(opened, ListQuery(relation="steps", filter=JourneyFilter(map="delivery")))
+    told = {row["customer_id"]: row["due_on_time"] for row in rows}
+    assert told == {"a": "2023-11-16T08:00:00+00:00", "b": None}
 
 
 @pytest.mark.parametrize(("limit", "after"), [(0, 0), (1001, 0), (10, -1)])

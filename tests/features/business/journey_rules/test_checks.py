@@ -176,7 +176,7 @@ def test_the_number_of_a_node_has_two_bytes(delivery, monkeypatch):
         delivery()
 
 
-@pytest.mark.parametrize("label", ["START", "END"])
+@pytest.mark.parametrize("label", ["START", "END", "other steps"])
 def test_the_ends_of_a_map_have_names_of_their_own(delivery, label):
     status = {"type": "category", "values": [label, "late"]}
     events = {**EVENTS, "delivered": {**EVENT, "properties": {"status": status}}}
@@ -184,6 +184,14 @@ def test_the_ends_of_a_map_have_names_of_their_own(delivery, label):
         delivery({"map": {"node": "status"}}, events=events)
     assert delivery({"map": {"node": "status", "names": {label: "first"}}}, events=events)
     assert delivery(events=events)
+
+
+@pytest.mark.parametrize("key", ["shown", "silent", "left"])
+def test_the_steps_of_the_lifecycle_have_names_of_their_own(delivery, key):
+    for label in ("START", "END", "other steps"):
+        with pytest.raises(InvalidDomain, match=rf"lifecycle\.{key} is .*Expected another name"):
+            delivery(lifecycle={key: label})
+    assert delivery(lifecycle={key: "start"})
 
 
 def test_the_stages_are_those_of_the_domain_file(delivery):

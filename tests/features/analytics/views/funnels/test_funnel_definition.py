@@ -18,8 +18,9 @@ from features.analytics.views.funnels.funnel_definition import (
     way_funnel,
 )
 from features.analytics.views.funnels.funnels import funnel
+from features.analytics.views.list_rows import list_count
 from features.errors import InvalidRequest
-from tests.features.analytics.views.small_shop import small_shop
+from tests.features.analytics.views.small_shop import event, small_shop
 from tests.journey_logs import journeys_of
 
 LOG = [
@@ -98,12 +99,36 @@ def test_an_unknown_step_or_stage_is_named_with_the_known_ones() -> None:
             matches(data, "buying", "steps.0", FunnelStepRule(stage="awareness"))
 
 
-def test_the_funnel_over_stages_has_those_that_somebody_reached_in_their_order() -> None:
-    with journeys_of(small_shop(), LOG) as data:
-        names = [rule.name for rule in stages_funnel(data, "buying").steps]
-        assert names == ["interest", "consideration", "action"]
-        found = funnel(data, JourneyFilter(map="buying"), stages_funnel(data, "buying"))
-        assert [step.reached.n for step in found.steps] == [1, 1, 1]
+def test_the_funnel_over_stages_tells_those_that_nobody_reached_with_0() -> None:
+    log = [row for row in LOG if row[1] != "cart"]
+    with journeys_of(small_shop(), log) as data:
+        found = stages_funnel(data, "buying")
+        assert [(rule.name, rule.optional) for rule in found.steps] == [
+            ("interest", False),
+            ("consideration", True),
+            ("action", False),
+            ("use", True),
+        ]
+        steps = funnel(data, JourneyFilter(map="buying"), found).steps
+        assert [step.reached.n for step in steps] == [1, 0, 1, 0]
+        assert [list_count(data, step.reached.rows) for step in steps] == [1, 0, 1, 0]
+
+
+def test_a_stage_is_reached_by_a_type_that_is_not_the_first_of_its_node() -> None:
+    names = {"cart": "basket", "paid": "basket"}  # of two stages
+    shop = small_shop(journeys={"buying": {"map": {"node": "name", "names": names}}})
+    with journeys_of(shop, [("a", "page", 0.0), ("a", "paid", 1.0)]) as data:
+        rules = stages_funnel(data, "buying").steps
+        assert [rule.name for rule in rules if not rule.optional] == ["interest", "action"]
+
+
+def test_a_funnel_has_as_many_steps_as_there_may_be_stages() -> None:
+    stages = [f"stage_{place}" for place in range(50)]
+    events = {f"event_{place}": event("buying", one) for place, one in enumerate(stages)}
+    shop = small_shop(stages=stages, events=events, journeys={}, churn=None)
+    with journeys_of(shop, [("a", f"event_{place}", place) for place in range(50)]) as data:
+        steps = funnel(data, JourneyFilter(map="buying"), stages_funnel(data, "buying")).steps
+        assert [(step.name, step.reached.n) for step in steps] == [(one, 1) for one in stages]
 
 
 def test_the_funnel_over_stages_without_journeys_has_those_of_the_map() -> None:
