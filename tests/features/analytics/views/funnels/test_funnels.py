@@ -39,7 +39,7 @@ def reached(found: Funnel) -> list[int]:
 
 
 def stops(found: Funnel, place: int) -> dict[str, int]:
-    """What stopped journeys after a step (from 1), or before the first (0); without zeros."""
+    """Counts of journeys by what stopped them after a step (0: before the first); no zeros."""
     stopped = found.steps[place - 1].stopped if place else found.stopped
     return {name: number.n for name, number in stopped.items() if number.n}
 
