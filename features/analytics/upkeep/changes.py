@@ -23,7 +23,9 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_journeys
 from features.ledger.statements import Statement, among
 
-STEP = 1_000  # marks and decisions of a change, and customers whose journeys are due
+# Marks and decisions of a change, and customers whose journeys are due: their counts are written in
+# one transaction of some 10 milliseconds, for which decisions wait.
+STEP = 500
 _MARKS = tables.journey_marks.c
 _UNMARK = Statement(
     sa.text("DELETE FROM journey_marks WHERE customer_id = :customer_id AND number = :number")
