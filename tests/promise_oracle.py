@@ -82,6 +82,8 @@ def cut(
         if event.step == "ends":
             journey.how, journey.close_us = "ended", event.at_us
         if event.leaves:
+            for kind, lapse_us in lapses_us.items():
+                _lapse(journeys, past[: number + 1], kind, lapse_us, event.at_us)
             for one in journeys:
                 if one.how == "open":
                     one.how, one.close_us = "left", event.at_us

@@ -27,6 +27,7 @@ from features.nearest_names import did_you_mean
 # Columns of our own: no attribute and no property of an event may have their names.
 RESERVED = ("customer_id", "identifiers", "event_timestamp", "state")
 EVENT_COLUMNS = ("event_id", "customer_id", "identifiers", "type", "occurred_at", "channel")
+_PLAIN = JourneyKind()  # a kind that is not described
 
 
 KeyKind = Literal["anonymous", "personal", "strong"]
@@ -192,7 +193,7 @@ class Domain(Frozen):
     def journey_kinds(self) -> dict[str, JourneyKind]:
         """Every journey that an event names, in the order of the events."""
         named = dict.fromkeys(described.journey for described in self.events.values())
-        return {name: self.journeys.get(name, JourneyKind()) for name in named}
+        return {name: self.journeys.get(name, _PLAIN) for name in named}
 
     def events_of(self, kind: str) -> dict[str, EventType]:
         """Return the event types on the map of a kind of journey; of `LIFECYCLE`, all."""

@@ -135,7 +135,7 @@ def case_text(value: Any) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return repr(float(value)).removesuffix(".0")
+        return repr(float(value) + 0.0).removesuffix(".0")  # -0.0 + 0.0 is 0.0
     return str(value)
 
 

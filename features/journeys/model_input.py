@@ -197,8 +197,9 @@ def _leaving_rule(domain: Domain) -> list[str]:
 
 def _rules_of_steps(domain: Domain, name: str, kind: JourneyKind) -> list[str]:
     """List the rules by which one kind of journey is cut and judged, beside those of all kinds."""
-    rules = [f"{name} case {kind.case}"] if kind.case else []
     events = domain.events_of(name)
+    with_case = [one for one, event in events.items() if kind.case in event.properties]
+    rules = [f"{name} case {kind.case} of {with_case}"] if kind.case else []
     if kind.ends_when:
         used = [
             (one, known.type)

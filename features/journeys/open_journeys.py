@@ -8,6 +8,7 @@ from math import inf, nan
 
 from features.business.event_types import STAGES, EventType
 from features.business.journey_rules.kinds import JourneyKind
+from features.business.journey_rules.promises import DAY_US
 from features.journeys.descriptions import AMOUNT, CATEGORY, DAYS, FeatureDescription, humanize
 from features.journeys.journey_steps import Step
 from features.journeys.state import DAY_S, SECOND_US, State
@@ -62,7 +63,7 @@ class JourneyPart:
         self._stage_index = {stage: float(index) for index, stage in enumerate(stages)}
         self._start = start
         self._lapse_s = inf if kind.lapse_days is None else kind.lapse_days * DAY_S
-        self._lapse_us = 0 if kind.lapse_days is None else round(self._lapse_s * SECOND_US)
+        self._lapse_us = 0 if kind.lapse_days is None else round(kind.lapse_days * DAY_US)
         self.kind, self.problem = name, kind.problem
         name = f"journey_{name}"
         self.fields = tuple(

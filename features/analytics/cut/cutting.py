@@ -93,6 +93,7 @@ class Cutter:
             if effect.leaves:
                 life.leave(at_us)
                 for kind in kinds:
+                    kind.lapse(at_us)
                     kind.close_all(GONE, at_us)
         while waiting:
             life.take_shown(*waiting.pop())
@@ -116,7 +117,7 @@ class _Kind:
     def take(self, effect: EventEffect, at_us: int) -> None:
         """Give an event to its journey, and end that journey if the event does."""
         if self._open and at_us - self._last_us > self._lapse_us:
-            self.lapse(at_us)
+            self.lapse(at_us)  # asked here, too, as a call for each event takes time
         self._last_us = at_us
         _, step, case, _, label, _, _, told = effect
         if case is not None:
@@ -138,7 +139,11 @@ class _Kind:
 
     def _close(self, journey: int, how: int, at_us: int) -> None:
         self._log.close(journey, how, at_us)
-        self._open.remove(journey)
+        # Mostly the newest ends, and `remove` would look at all others first.
+        if self._open[-1] == journey:
+            self._open.pop()
+        else:
+            self._open.remove(journey)
         case = self._log.case[journey]
         if case is not None:
             self._of_case.pop(case, None)

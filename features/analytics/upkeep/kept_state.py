@@ -131,7 +131,8 @@ def rules_of(domain: Domain) -> str:
 
     Files of another program, which have other columns, are so built again.
     """
-    content = json.dumps(_without_words(domain.model_dump(mode="json")), sort_keys=True)
+    # In the order of the file, as the first persona that fits is that of a customer.
+    content = json.dumps(_without_words(domain.model_dump(mode="json")))
     columns = f"{journeys_schema(domain)} {stored_steps_schema(steps_schema(domain))}"
     text = f"{FORMAT} {MapNodes(domain).fingerprint} {columns} {content}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -139,8 +140,9 @@ def rules_of(domain: Domain) -> str:
 
 def _without_words(content: Any) -> Any:
     if isinstance(content, dict):
-        kept = {key: one for key, one in content.items() if key not in _SAID_ONLY}
-        return {key: _without_words(one) for key, one in kept.items()}
+        # What has such a key as its name, such as a property, is no text.
+        said = [key for key in _SAID_ONLY if isinstance(content.get(key), str)]
+        return {key: _without_words(one) for key, one in content.items() if key not in said}
     return [_without_words(one) for one in content] if isinstance(content, list) else content
 
 

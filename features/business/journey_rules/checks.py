@@ -21,6 +21,8 @@ from features.business.journey_rules.kinds import (
     MapRules,
 )
 from features.business.journey_rules.node_labels import (
+    MAX_CHANNELS,
+    MAX_KINDS,
     MAX_LABELS,
     MAX_OF_ALL_MAPS,
     OUR_LABELS,
@@ -54,6 +56,8 @@ class JourneyDomain(Protocol):
     @property
     def personas(self) -> dict[str, Persona]: ...
     @property
+    def leaving_event(self) -> str | None: ...
+    @property
     def goals(self) -> dict[str, Goal]: ...
     def events_of(self, kind: str) -> dict[str, EventType]: ...
 
@@ -67,6 +71,7 @@ def check_journeys(domain: JourneyDomain) -> None:
         With all of them.
     """
     mistakes = Mistakes()
+    _check_numbers(domain, mistakes)
     _check_names(domain, mistakes)
     steps, number = StepChecks(mistakes), 0
     for name, kind in domain.journey_kinds.items():
@@ -82,7 +87,8 @@ def check_journeys(domain: JourneyDomain) -> None:
         expected = f"maps with at most {MAX_OF_ALL_MAPS:,} nodes together; these make {number:,}"
         mistakes.add("journeys", expected, "Leave out names with many values.")
     where = ("lifecycle", "map")
-    check_map(domain.lifecycle.map, domain.events, domain.channels, where, mistakes)
+    labels = check_map(domain.lifecycle.map, domain.events, domain.channels, where, mistakes)
+    _check_lifecycle(domain, labels, mistakes)
     _check_goals(domain, mistakes)
     mistakes.refuse()
 
@@ -136,6 +142,34 @@ def check_map(
     return labels
 
 
+def _check_numbers(domain: JourneyDomain, mistakes: Mistakes) -> None:
+    """Collect more channels or kinds of journey than the analytics can number."""
+    channels, kinds = len(domain.channels), len(domain.journey_kinds)
+    if channels > MAX_CHANNELS:
+        mistakes.add("channels", f"at most {MAX_CHANNELS} channels; these are {channels:,}")
+    if kinds > MAX_KINDS:
+        expected = f"events of at most {MAX_KINDS} kinds of journey; these name {kinds:,}"
+        mistakes.add("events", expected)
+
+
+def _check_lifecycle(
+    domain: JourneyDomain, labels: Mapping[str, tuple[str, ...]], mistakes: Mistakes
+) -> None:
+    """Collect names of shown actions, silences and leaving that another node has, too.
+
+    The leaving event may have the name of leaving. Files from before there was a lifecycle do not
+    name these steps, and may have an event of such a name.
+    """
+    own = domain.lifecycle
+    for key, label in (("shown", own.shown), ("silent", own.silent), ("left", own.left)):
+        types = [name for name, some in labels.items() if label in some]
+        if label in OUR_LABELS:
+            mistakes.add(("lifecycle", key), "another name; this one is ours")
+        elif types and own.model_fields_set and (key, types) != ("left", [domain.leaving_event]):
+            expected = f"another name than that of a node of the event {types[0]}"
+            mistakes.add(("lifecycle", key), expected)
+
+
 def _check_names(domain: JourneyDomain, mistakes: Mistakes) -> None:
     """Collect names that are ours, stages that are not declared, and promises of two kinds."""
     if len(domain.stages) > len(set(domain.stages)):
@@ -143,9 +177,6 @@ def _check_names(domain: JourneyDomain, mistakes: Mistakes) -> None:
     if LIFECYCLE in domain.journeys:
         ours = "another name; the map of all kinds of journeys together is called so"
         mistakes.add(("journeys", LIFECYCLE), ours)
-    for key in ("shown", "silent", "left"):
-        if getattr(domain.lifecycle, key) in OUR_LABELS:
-            mistakes.add(("lifecycle", key), "another name; this one is ours")
     for name, event in domain.events.items():
         if event.journey == LIFECYCLE:
             ours = "another name; the map of all kinds of journeys together is called so"

@@ -41,7 +41,7 @@ class Expected(Frozen):
     A journey is judged by the version in force when it began; ``since`` is a day in UTC.
     """
 
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=1_000_000_000)]
     since: date = date(1970, 1, 1)
     way: tuple[StepName, ...] = ()
     promises: dict[Name, Promise] = {}

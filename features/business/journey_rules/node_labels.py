@@ -17,6 +17,9 @@ from features.business.journey_rules.kinds import NODE_PARTS, MapRules
 BETWEEN = ": "  # the parts of a label
 MAX_LABELS = 1000  # of one map
 MAX_OF_ALL_MAPS = 60_000  # together; the number of a node has two bytes
+# The number of a channel and of a map has one byte; one number says that there is no channel, and
+# one map is that of the lifecycle.
+MAX_CHANNELS = MAX_KINDS = 255
 OUR_LABELS = ("START", "END", "other steps")  # of every map
 
 

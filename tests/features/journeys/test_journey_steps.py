@@ -109,7 +109,7 @@ def test_the_case_of_an_event_is_the_value_of_the_property() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("t-1", "t-1"), (7.0, "7"), (7, "7"), (0.1, "0.1"), ("", None), (None, None)],
+    [("t-1", "t-1"), (7.0, "7"), (7, "7"), (0.1, "0.1"), (-0.0, "0"), ("", None), (None, None)],
 )
 def test_equal_values_are_one_case(value: object, text: str | None) -> None:
     assert case_text(value) == text

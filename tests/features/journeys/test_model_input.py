@@ -154,6 +154,9 @@ def test_a_case_changes_the_layout_and_adds_no_feature(model_input, toy_domain):
     other = ModelInput(_with_journey(visits, case="ticket"))
     assert other.names == model_input.names
     assert other.layout != model_input.layout
+    # The same property of another type of event tells journeys apart, too.
+    of_order = _with_journey(_with_event(toy_domain, "order", properties=properties), case="ticket")
+    assert ModelInput(of_order).layout != other.layout
 
 
 def test_what_a_promise_says_is_part_of_the_layout_and_its_words_are_not(toy_domain):

@@ -69,6 +69,8 @@ def _kinds(domain: Domain, events: list[Any], until: int) -> list[Plain]:
         if effect.step == "ends":
             mine[-1].close("ended", at)
         if effect.leaves:
+            for kind in domain.journey_kinds:
+                lapse(kind, at)
             for one in found:
                 if one.how == "open":
                     one.close("left", at)

@@ -104,6 +104,15 @@ def test_journeys_are_those_of_the_plain_definition(number, events, shown, until
     assert found == plain_cut(BUSINESSES[number], past, moments, until * half)
 
 
+def test_what_has_lapsed_before_the_customer_left_has_lapsed_then():
+    leaving = {"event": "gone", "when": "happens"}
+    domain = business(journeys={"help": {"lapse_days": 2}}, churn=leaving)
+    for day, how, end in ((3, "left", 3), (4, "lapsed", 3)):  # two days are no lapse yet
+        events = [("asked", "web", DAY, {}), ("gone", "web", day * DAY, {})]
+        found = cut(CustomerCutter(domain), domain, events, [], 9 * DAY)
+        assert [one[3:] for one in found if one[0] == "help"] == [(how, end * DAY)]
+
+
 def test_the_oldest_of_too_many_open_journeys_has_lapsed(monkeypatch):
     monkeypatch.setattr(journey_steps, "MAX_OPEN", 2)
     domain = business(journeys={"help": {"case": "no"}})

@@ -50,6 +50,18 @@ def test_rules_follow_how_journeys_are_cut_and_not_how_they_are_described():
     assert rules_of(type(SHOP).model_validate(content)) != rules_of(SHOP)
 
 
+def test_the_order_of_personas_is_a_rule_and_words_are_none_whatever_has_their_name():
+    content = SHOP.model_dump(mode="json", by_alias=True)
+
+    def rules(**personas):
+        return rules_of(type(SHOP).model_validate({**content, "personas": personas}))
+
+    some, many = {"when": "view_n > 1"}, {"when": "view_n > 5"}
+    assert rules(some=some, many=many) != rules(many=many, some=some)
+    assert rules(words=some) != rules(words=many)
+    assert rules(some=some) == rules(some={**some, "words": "Who came twice"})
+
+
 def test_journeys_are_opened_if_they_are_there_and_of_this_domain(shop):
     def opened(domain=SHOP):
         return open_journeys(shop.ledger, domain, shop.folder)

@@ -226,3 +226,30 @@ def test_goals_are_of_personas_and_journeys_that_exist(delivery):
         assert domain.goals["less"].target == 0.1
     with pytest.raises(InvalidDomain, match=r"of\.persona is 'slow'\. Expected one of quick"):
         delivery(personas=personas, goals={"less": {**goal, "of": {"persona": "slow"}}})
+
+
+@pytest.mark.parametrize("key", ["shown", "silent", "left"])
+def test_no_step_of_the_lifecycle_has_the_name_of_a_node_of_an_event(delivery, key):
+    with pytest.raises(InvalidDomain, match=rf"{key} is 'call'\. Expected another .* event call"):
+        delivery(lifecycle={key: "call"})
+
+
+def test_the_leaving_event_has_the_name_of_leaving_and_old_files_may_have_such_events(delivery):
+    events = {**EVENTS, "left": EVENT, "silent": EVENT}
+    assert delivery(events=events).lifecycle.silent == "silent"
+    leaving = {"event": "left", "when": "happens"}
+    assert delivery(churn=leaving, events=events, lifecycle={"silent": "quiet"}).lifecycle
+    with pytest.raises(InvalidDomain, match=r"lifecycle\.left .* of the event left"):
+        delivery(events=events, lifecycle={"silent": "quiet"})
+
+
+def test_there_are_as_many_channels_and_kinds_as_bytes_number(delivery):
+    channels = [f"c{number}" for number in range(256)]
+    assert len(delivery(channels=channels[:255]).channels) == 255
+    with pytest.raises(InvalidDomain, match="at most 255 channels; these are 256"):
+        delivery(channels=channels)
+    events = {f"e{number}": {**EVENT, "journey": f"k{number}"} for number in range(254)}
+    events |= {"ordered": EVENT}
+    assert len(delivery(events=events).journey_kinds) == 255
+    with pytest.raises(InvalidDomain, match="at most 255 kinds of journey; these name 256"):
+        delivery(events={**events, "call": {**EVENT, "journey": "help"}})

@@ -83,3 +83,9 @@ def test_the_lifecycle_may_leave_decisions_out():
 def test_the_steps_of_the_lifecycle_have_three_names(names, said):
     with pytest.raises(ValidationError, match=said):
         Lifecycle(**names)
+
+
+def test_the_number_of_a_version_fits_its_column():
+    assert Expected(version=1_000_000_000).version == 1_000_000_000
+    with pytest.raises(ValidationError, match="less than or equal to 1000000000"):
+        Expected(version=20_261_129_1200)
