@@ -57,11 +57,14 @@ FAST = {"NBA_LEARN_EVERY_S": "0.2", "NBA_MODELS_EVERY_S": "1"}  # of a server
 SLOWEST = (
     "training/pipeline/test_two_other_businesses.py",  # meanwhile the other worker makes the grocer
     "serving/test_service.py",
-    "serving/server/test_parity.py",
-    "serving/policies/test_caps.py",
+    "serving/policies/test_caps.py",  # it needs no grocer, who may not be made yet
     *FIRST_DAY,
+    "serving/server/test_parity.py",
+    "features/analytics/views/test_identities.py",
     "serving/server/test_fuzz.py",
     "serving/server/test_forget.py",
+    "bench/test_guarantees.py",
+    "features/analytics/upkeep/test_refresh.py",
     "features/ingest/test_merge_property.py",
     "training/bandit/test_contextual_bandit.py",
     "test_notebooks.py",
