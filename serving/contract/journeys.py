@@ -64,7 +64,7 @@ class JourneysRequest(Request):
     promises in one answer.
     """
 
-    view: View = "page"
+    view: View = Field("page", examples=["page"])
     filter: JourneyFilter = JourneyFilter()
     known_at: UtcTime | None = Field(
         None, description="As it was known then: without what came later. A time that has passed."
@@ -73,7 +73,7 @@ class JourneysRequest(Request):
     most_edges: Annotated[int, Field(ge=1)] | None = None  # of a map; the others are other ways
     hidden: Annotated[tuple[str, ...], Field(max_length=60)] = ()  # nodes that are left out
     funnel: FunnelDefinition | None = None  # default: the stages of the map
-    by: str | None = Field(None, examples=["persona"])
+    by: str | None = None  # an attribute, or persona, account, entry_channel, start_day
     times: ConversionDefinition | None = None  # from which step to which one
     next: NextDefinition = NextDefinition()
     against: JourneyFilter | Literal["expected"] | None = None

@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from features.analytics.journey_data import JourneyData
 from features.analytics.pictures.drawn_views import DRAWN, draw_view
 from features.analytics.upkeep.opened import not_counted, opened_journeys, waiting_customers
@@ -158,6 +160,15 @@ def look_at_journeys(
         )
     if asked.view == "overview":
         return answer_overview(asked, ledger, domain, now)
+    try:
+        return _from_files(asked, ledger, domain, home, now)
+    except duckdb.IOException:  # an erasure has just written the files anew
+        return _from_files(asked, ledger, domain, home, now)
+
+
+def _from_files(
+    asked: JourneysRequest, ledger: Ledger, domain: Domain, home: Path, now: datetime
+) -> JourneysAnswer:
     with opened_journeys(ledger, domain, home, asked.known_at, MOST_EVENTS) as data:
         waiting = 0 if asked.known_at else waiting_customers(ledger)
         return answer_journeys(asked, data, now, waiting)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from features.analytics.journey_data import JourneyData
@@ -16,6 +18,7 @@ from features.errors import InvalidRequest
 from features.ledger import tables
 from features.ledger.tables import from_micros
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
+from serving.journeys import answer
 from serving.journeys.answer import VIEWS, answer_journeys, default_funnel, look_at_journeys
 from tests.features.live import DAY, NOW, SHOP, add, stored
 from tests.journey_logs import journeys_of
@@ -75,17 +78,17 @@ def asked(data: JourneyData, view: str, **more: Any) -> JourneysAnswer:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_each_view_answers_with_its_own_field_only(view, data):
-    answer = asked(data, view)
-    filled = {name for name in VIEWS if getattr(answer, name) is not None}
+    found = asked(data, view)
+    filled = {name for name in VIEWS if getattr(found, name) is not None}
     assert filled == {view}
 
 
 def test_the_page_has_four_views_of_one_version(data):
-    answer = asked(data, "page")
-    assert answer.map is not None and answer.ways is not None
-    assert answer.funnel is not None and answer.promises is not None
-    assert answer.map.journeys.n == answer.ways.journeys.n == answer.funnel.journeys.n == 3
-    assert (answer.data_version, answer.age_s, answer.waiting) == (1, 30.0, 2)
+    page = asked(data, "page")
+    assert page.map is not None and page.ways is not None
+    assert page.funnel is not None and page.promises is not None
+    assert page.map.journeys.n == page.ways.journeys.n == page.funnel.journeys.n == 3
+    assert (page.data_version, page.age_s, page.waiting) == (1, 30.0, 2)
 
 
 def test_the_promise_is_kept_once_broken_once_and_open_once(data):
@@ -149,3 +152,22 @@ def test_journeys_of_a_past_day_are_those_that_were_known_then(ledger, tmp_path)
     soon = request.model_copy(update={"known_at": NOW + DAY})
     with pytest.raises(InvalidRequest, match="has not passed yet"):
         look_at_journeys(soon, ledger, SHOP, tmp_path, NOW)
+
+
+def test_files_that_an_erasure_replaces_meanwhile_are_opened_again(data, monkeypatch, now):
+    tries = []
+
+    @contextmanager
+    def opened(*given: Any) -> Iterator[JourneyData]:
+        tries.append(given)
+        if len(tries) == 1:
+            raise duckdb.IOException("No files found")
+        yield data
+
+    monkeypatch.setattr(answer, "opened_journeys", opened)
+    monkeypatch.setattr(answer, "waiting_customers", lambda ledger: 0)
+    asked_for = JourneysRequest(view="map", filter=JourneyFilter(map="parcel"))
+    ledger: Any = None
+    found = answer.look_at_journeys(asked_for, ledger, data.domain, Path(), now)
+    assert found.map is not None and found.map.journeys.n == 3
+    assert len(tries) == 2

@@ -25,6 +25,7 @@ from features.errors import (
     InvalidEvent,
     InvalidRequest,
     NbaError,
+    NotCounted,
     NotRepeatable,
     NotVisible,
 )
@@ -177,7 +178,7 @@ def test_the_event_of_the_example_is_one_of_the_grocers():
 
 def test_no_route_may_raise_an_error_without_a_status():
     named = {error for route in OURS for error in route.refusals.errors}
-    assert {error for error in named if status_of(error, SERVED) >= 500} <= {NotVisible}
+    assert {error for error in named if status_of(error, SERVED) >= 500} <= {NotVisible, NotCounted}
     assert named | {*EVERYWHERE} == set(SERVED), (
         "an error in SERVED that no route refuses with, or the reverse"
     )
@@ -220,6 +221,8 @@ PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/merge_candidates", InvalidData, {**PAIR, "left": "card:", "decision": "confirm"}),
     ("/v1/merge_candidates", IdentityUnknown, {**PAIR, "left": "h1", "decision": "confirm"}),
     ("/v1/merge_candidates", AlreadyDecided, {**PAIR, "decision": "confirm"}),
+    ("/v1/journeys", InvalidRequest, {"known_at": "2199-01-01T00:00:00Z"}),
+    ("/v1/journeys", NotCounted, {}),
     ("/v1/customer", InvalidRequest, {"customer_id": "h1", "before": "yesterday"}),
     ("/v1/customer", InvalidData, {"identifiers": ["fax:1"]}),
     ("/v1/customer", CustomerForgotten, {"customer_id": "api-gone"}),
