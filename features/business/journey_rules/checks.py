@@ -208,11 +208,6 @@ def _check_ends_when(
     """Collect a condition that cannot be read, or that can never hold."""
     if kind.ends_when is None:
         return
-    for name in mixed_properties(events):
-        if re.search(rf"\b{name}\b", kind.ends_when):
-            expected = f"other names than {name}, a number in one event type and a text in another"
-            mistakes.add(where, expected)
-            return
     from features.conditions.expressions import Reader  # its library takes 0.4 s to import
 
     names = event_names(events, channels)
@@ -220,6 +215,11 @@ def _check_ends_when(
         term = Reader(names).condition(kind.ends_when)
         refuse_impossible(kind.ends_when, term, names)
     except InvalidCondition as error:
+        for name in mixed_properties(events):  # which are no names, but may stand in a text
+            if re.search(rf"\b{name}\b", error.wrong):
+                kinds = "a number in one event type and a text in another"
+                mistakes.add(where, f"other names than {name}, {kinds}")
+                return
         mistakes.add(where, f"{error.expected}; the present one {error.wrong}", error.remedy)
 
 

@@ -121,6 +121,7 @@ def test_rules_of_a_kind_name_what_its_events_have(delivery, rules, said):
         {"case": "order"},
         {"case": "weight"},
         {"ends_when": "status != 'late' and type == 'delivered' and channel != 'phone'"},
+        {"ends_when": "order == 'weight'"},  # a text, and no mixed property
         {"ends_when": "status == null"},
         {"map": {"node": ["type", "status", "stage"], "names": {"delivered: late: use": "late"}}},
         {"map": {"node": "status"}, "expected": {"version": 1, "way": ["ordered?", "late"]}},
