@@ -24,7 +24,7 @@ from features.store.locks import partial_path
 from features.store.table_files import rewrite
 
 STEPS_OF_A_FILE = 2_000_000  # more or less: an erasure rewrites files of some 10 MB
-_EVENTS_N = sa.select(sa.func.count()).select_from(tables.events)
+EVENTS_N = sa.select(sa.func.count()).select_from(tables.events)
 
 
 class BuiltFiles(NamedTuple):
@@ -50,7 +50,7 @@ def build_journeys(
     """
     relocate_all(ledger)  # events are cut under the customer with whom they are stored
     as_of_us = tables.micros(as_of)
-    total = ledger.read(lambda c: int(c.execute(_EVENTS_N).scalar_one()))
+    total = ledger.read(lambda c: int(c.execute(EVENTS_N).scalar_one()))
     pasts = _reported(all_pasts(ledger, as_of_us), total, progress)
     return write_pasts(ledger, domain, pasts, folder, as_of_us)
 

@@ -6,6 +6,7 @@ rows of its customers in the base.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "1500MB"
+_AGAIN_S = 0.05  # between two interrupts: one that comes just before a query has no effect
 
 
 class JourneyData:
@@ -54,6 +56,7 @@ class JourneyData:
         self.nodes = MapNodes(domain)
         self.as_of_us, self.version, self.erased = as_of_us, version, erased
         self._connection = connection
+        self._late = False
 
     @classmethod
     def of_tables(
@@ -123,18 +126,55 @@ class JourneyData:
             A table that the query may read by the name ``computed``.
         """
         with self._reading(computed):
-            return self._connection.execute(sql, list(parameters)).fetchall()
+            return self._query.execute(sql, list(parameters)).fetchall()
 
     def columns(
         self, sql: str, parameters: Sequence[Any] = (), computed: pa.Table | None = None
     ) -> dict[str, Any]:
         """Run a query and return its columns as arrays of NumPy, by name; see `rows`."""
         with self._reading(computed):
-            return self._connection.execute(sql, list(parameters)).fetchnumpy()
+            return self._query.execute(sql, list(parameters)).fetchnumpy()
 
     def table(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Run a query and return its columns as a table of Arrow."""
-        return self._connection.sql(sql, params=list(parameters)).to_arrow_table()
+        return self._query.sql(sql, params=list(parameters)).to_arrow_table()
+
+    @property
+    def _query(self) -> duckdb.DuckDBPyConnection:
+        if self._late:
+            raise TimeoutError("the time for these queries is over")
+        return self._connection
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Stop the query that runs after so many seconds, and begin no other one.
+
+        Raises
+        ------
+        TimeoutError
+            If a query was stopped, or not begun.
+        """
+        import duckdb  # see `connect`
+
+        done = threading.Event()
+
+        def watch() -> None:
+            if done.wait(max(seconds, 0.0)):
+                return
+            self._late = True
+            while not done.wait(_AGAIN_S):
+                self._connection.interrupt()
+
+        thread = threading.Thread(target=watch, name="nba-journeys-time", daemon=True)
+        thread.start()
+        try:
+            yield
+        except duckdb.InterruptException as error:
+            raise TimeoutError("a query took too long") from error
+        finally:
+            done.set()
+            thread.join()
+            self._late = False
 
     @contextmanager
     def _reading(self, computed: pa.Table | None) -> Iterator[None]:
@@ -159,9 +199,14 @@ class JourneyData:
 
 
 def connect(threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """Open an empty database in memory that reads no other file than it is told to."""
+    """Open an empty database in memory that reads no other file than it is told to.
+
+    It writes none: a file of what does not fit into memory would outlive a process that is killed,
+    and no erasure would look for it.
+    """
     import duckdb  # the process that starts the workers does without
 
-    connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": MEMORY})
+    config = {"threads": threads, "memory_limit": MEMORY, "temp_directory": ""}
+    connection = duckdb.connect(":memory:", config=config)
     connection.execute("SET TimeZone = 'UTC'")
     return connection

@@ -9,6 +9,7 @@ not tell when it became known.
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import subprocess
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from features.analytics.build import BuiltFiles, write_pasts
+from features.analytics.build import EVENTS_N, BuiltFiles, write_pasts
 from features.analytics.cut.customer_cutter import CustomerPasts
 from features.analytics.cut.customer_facts import CustomerFacts
 from features.analytics.cut.cutting import PastEvent, Shown
@@ -84,7 +85,9 @@ def build_known_then(
     return KnownThen(write_pasts(ledger, domain, pasts, folder, at_us), erased)
 
 
-def build_apart(ledger: Ledger, domain: Domain, folder: Path, at: datetime) -> int:
+def build_apart(
+    ledger: Ledger, domain: Domain, folder: Path, at: datetime, within_s: float = math.inf
+) -> int:
     """Build as `build_known_then` does, in a process of its own; the number of erasures since.
 
     A thread would hold up the decisions of its process.
@@ -93,10 +96,19 @@ def build_apart(ledger: Ledger, domain: Domain, folder: Path, at: datetime) -> i
     ------
     CalledProcessError
         If the process failed; its error is in the log of the server.
+    TimeoutError
+        If it was ended, as it was not done in time.
     """
     command = [sys.executable, "-m", "features.analytics.known_then"]
     sent = pickle.dumps((ledger.url, domain, folder, at))
-    return int(subprocess.run(command, input=sent, stdout=subprocess.PIPE, check=True).stdout)
+    most_s = None if within_s == math.inf else max(within_s, 0.0)
+    try:
+        done = subprocess.run(
+            command, input=sent, stdout=subprocess.PIPE, check=True, timeout=most_s
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError("the build took too long") from error
+    return int(done.stdout)
 
 
 def _pasts(
@@ -104,7 +116,11 @@ def _pasts(
 ) -> Iterator[CustomerPasts]:
     """Read those who have the same keys as then, and then all others, some clusters at a time."""
     others = {one for cluster in identities.clusters for one in cluster}
-    yield from known_pasts(ledger, at_us, others)
+    total, done = ledger.read(lambda c: int(c.execute(EVENTS_N).scalar_one())), 0
+    for past in known_pasts(ledger, at_us, others):
+        progress("events known then", done, total)
+        yield past
+        done += len(past.events)
     some: list[str] = []
     for number, cluster in enumerate(identities.clusters, start=1):
         some += cluster

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from features.analytics.journey_data import JourneyData
+from features.analytics.journey_data import MEMORY, JourneyData
 from features.analytics.pictures.drawn_views import DRAWN, draw_view
 from features.analytics.upkeep.opened import not_counted, opened_journeys, waiting_customers
 from features.analytics.upkeep.overview import read_overview
@@ -35,7 +37,8 @@ from features.analytics.views.promised.conformance import conformance
 from features.analytics.views.promised.conformities import ways_of
 from features.analytics.views.promised.promises import promises
 from features.business.domain import Domain
-from features.errors import InvalidRequest
+from features.clock import monotonic_s
+from features.errors import InvalidRequest, Overloaded
 from features.ledger.ledger import Ledger
 from features.ledger.tables import from_micros, micros
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
@@ -95,7 +98,10 @@ VIEWS: Views = {
     "next": lambda data, asked: next_journeys(data, asked.filter, asked.next),
     "conformance": lambda data, asked: conformance(data, asked.filter),
 }
-MOST_EVENTS = 2_000_000  # from which journeys of a past day are built for one request: 20 seconds
+MOST_EVENTS = 2_000_000  # from which journeys of a past day are built for one request
+# A request is answered so soon after it came, or refused: one caller cannot keep the others waiting
+# for longer. The server ends a request after 10 s.
+WITHIN_S = 8.0
 PAGE = ("map", "funnel", "ways", "promises")
 
 
@@ -141,9 +147,19 @@ def answer_journeys(
 
 
 def look_at_journeys(
-    asked: JourneysRequest, ledger: Ledger, domain: Domain, home: Path, now: datetime
+    asked: JourneysRequest,
+    ledger: Ledger,
+    domain: Domain,
+    home: Path,
+    now: datetime,
+    ends_s: float = math.inf,
 ) -> JourneysAnswer:
     """Answer a request from the files that the process beside the server keeps up to date.
+
+    Parameters
+    ----------
+    ends_s : float
+        When the answer is of no use any more, by the monotonic clock, in seconds.
 
     Raises
     ------
@@ -151,6 +167,8 @@ def look_at_journeys(
         See `answer_journeys`; also if `known_at` has not passed, or needs too many events.
     NotCounted
         If the journeys were never counted.
+    Overloaded
+        If the answer takes too long, or too much memory.
     """
     if asked.known_at is not None and asked.known_at > now:
         raise InvalidRequest(
@@ -161,17 +179,57 @@ def look_at_journeys(
     if asked.view == "overview":
         return answer_overview(asked, ledger, domain, now)
     try:
-        return _from_files(asked, ledger, domain, home, now)
-    except duckdb.IOException:  # an erasure has just written the files anew
-        return _from_files(asked, ledger, domain, home, now)
+        try:
+            return _from_files(asked, ledger, domain, home, now, ends_s)
+        except duckdb.IOException:  # an erasure has just written the files anew
+            return _from_files(asked, ledger, domain, home, now, ends_s)
+    except TimeoutError as error:
+        raise _too_slow(asked) from error
+    except duckdb.OutOfMemoryException as error:
+        raise _too_large() from error
+    except duckdb.IOException as error:  # and once more
+        raise _replaced() from error
 
 
 def _from_files(
-    asked: JourneysRequest, ledger: Ledger, domain: Domain, home: Path, now: datetime
+    asked: JourneysRequest,
+    ledger: Ledger,
+    domain: Domain,
+    home: Path,
+    now: datetime,
+    ends_s: float,
 ) -> JourneysAnswer:
-    with opened_journeys(ledger, domain, home, asked.known_at, MOST_EVENTS) as data:
+    if monotonic_s() > ends_s:  # it has waited for others
+        raise TimeoutError
+    with opened_journeys(ledger, domain, home, asked.known_at, MOST_EVENTS, ends_s=ends_s) as data:
         waiting = 0 if asked.known_at else waiting_customers(ledger)
-        return answer_journeys(asked, data, now, waiting)
+        with data.within(min(ends_s - monotonic_s(), threading.TIMEOUT_MAX)):
+            return answer_journeys(asked, data, now, waiting)
+
+
+def _too_slow(asked: JourneysRequest) -> Overloaded:
+    option = " --known-at" if asked.known_at else ""
+    return Overloaded(
+        f"The view {asked.view} was not ready within {WITHIN_S:g} s.",
+        expected="a view of fewer journeys, or a server with less to do",
+        remedy=f"Narrow the filter, ask again later, or use 'nba journeys{option}'.",
+    )
+
+
+def _too_large() -> Overloaded:
+    return Overloaded(
+        f"The answer needs more memory than {MEMORY}.",
+        expected="a view of fewer journeys, or a list with fewer rows left out",
+        remedy="Narrow the filter.",
+    )
+
+
+def _replaced() -> Overloaded:
+    return Overloaded(
+        "The files of journeys were replaced while they were read.",
+        expected="files that stay as they are for some seconds",
+        remedy="Send the same again.",
+    )
 
 
 def answer_overview(
@@ -182,7 +240,7 @@ def answer_overview(
     Raises
     ------
     InvalidRequest
-        If it is asked for a past day.
+        If it is asked for a past day, or for some journeys only.
     NotCounted
         If the journeys were never counted.
     """
@@ -191,6 +249,12 @@ def answer_overview(
             "known_at does not go with the view overview, which has the counts of now.",
             expected="another view",
             remedy="Ask for the page of a map.",
+        )
+    if asked.filter != JourneyFilter(map=asked.filter.map):
+        raise InvalidRequest(
+            "filter does not go with the view overview, which has all journeys.",
+            expected="another view",
+            remedy="Ask for the page of a map, or leave the filter out.",
         )
     found = read_overview(ledger, domain)
     if found is None:

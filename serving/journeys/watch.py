@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import sqlalchemy as sa
 
-from features.analytics.upkeep.kept_state import KeptState, read_state
+from features.analytics.upkeep.kept_state import KeptState, kept_elsewhere, read_state
 from features.analytics.upkeep.recount import Recounted, read_recounted
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -25,8 +26,8 @@ class JourneysWatch:
         One sentence for each, as of the last look.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self._ledger, self._folder = ledger, folder
         self._process = ChildProcess("journeys", "serving.journeys.process")
         self.problems: list[str] = []
 
@@ -38,6 +39,8 @@ class JourneysWatch:
         """Read from the ledger what is wrong."""
         state, recounted, problem = self._ledger.read(_noted)
         found = [one for one in (self._process.problem, problem) if one]
+        if elsewhere := kept_elsewhere(state, self._folder, tables.micros(now)):
+            found.append(f"journeys: {elsewhere}")
         if state is not None:
             as_of = tables.from_micros(state.as_of_us)
             if now - as_of > OLD:

@@ -13,6 +13,7 @@ from typing import Any
 
 import bentoml
 
+from features.analytics.upkeep.kept_state import FOLDER
 from features.clock import monotonic_s, utc_now
 from features.customers.consents import opt_out_sentence
 from features.customers.merge_candidates import count_open
@@ -69,7 +70,7 @@ class BackgroundTasks:
         self._threads = WorkPool("background tasks", THREADS, most_waiting=THREADS)
         self._deletion = DeletionThreads(components.erasure, components.retention)
         self._disks = DiskWatch(settings)
-        self._journeys = JourneysWatch(components.ledger)
+        self._journeys = JourneysWatch(components.ledger, settings.home / FOLDER)
 
     def start(self) -> None:
         """Start the tasks; needs a running event loop."""

@@ -13,7 +13,7 @@ from functools import partial
 from threadpoolctl import threadpool_limits
 
 from features.business.catalog import Catalog
-from features.clock import utc_now
+from features.clock import monotonic_s, utc_now
 from features.errors import NotVisible
 from features.ingest.ingest_result import IngestResult
 from features.outcomes.kept_rows import KeptRows
@@ -46,7 +46,7 @@ from serving.contract.lift import LiftRequest, LiftView
 from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
 from serving.decide.activation import activate
 from serving.decide.outcomes import record_outcome
-from serving.journeys.answer import look_at_journeys
+from serving.journeys.answer import WITHIN_S, look_at_journeys
 from serving.server.components import Components
 from serving.server.customer import view_customer
 from serving.server.forget import forget
@@ -116,7 +116,8 @@ class Worker:
         """Count journeys, or list those behind a number."""
         parts = self._parts
         look = partial(look_at_journeys, request, parts.ledger, parts.engine.domain, parts.home)
-        return await self._journeys.share(request.model_dump_json(), look, utc_now())
+        ends_s = monotonic_s() + WITHIN_S
+        return await self._journeys.share(request.model_dump_json(), look, utc_now(), ends_s)
 
     async def outcomes(self, request: OutcomeRequest) -> OutcomeAnswer:
         """Append an outcome to the ledger."""

@@ -20,6 +20,7 @@ from features.ledger.statements import Row, Statement, as_json, texts_of
 from features.states.stored_events import KNOWN_AT, events_in_fold_order, events_of
 
 PART_EVENTS = 100_000
+KNOWN_EVENTS = 10_000  # of a part that is read for a request, which may be stopped between parts
 LAST_ID = "\U0010ffff"  # sorts after the ids of all customers
 
 _EVENT, _CONTACT = tables.events.c, tables.contacts.c
@@ -77,7 +78,7 @@ def all_pasts(ledger: Ledger, as_of_us: int) -> Iterator[CustomerPasts]:
     """
     after: str | None = ""
     while after is not None:
-        past, after = ledger.read(lambda c, after=after: _part(c, after, as_of_us))  # type: ignore[misc]
+        past, after = ledger.read(lambda c, after=after: _part(c, after, as_of_us, PART_EVENTS))  # type: ignore[misc]
         yield past
 
 
@@ -86,7 +87,9 @@ def known_pasts(ledger: Ledger, at_us: int, left_out: Collection[str]) -> Iterat
     after: str | None = ""
     while after is not None:
         past, after = ledger.read(
-            lambda c, after=after: _part(c, after, at_us, _KNOWN_AFTER, left_out)  # type: ignore[misc]
+            lambda c, after=after: _part(  # type: ignore[misc]
+                c, after, at_us, KNOWN_EVENTS, _KNOWN_AFTER, left_out
+            )
         )
         yield past
 
@@ -95,11 +98,12 @@ def _part(
     connection: sa.Connection,
     after: str,
     as_of_us: int,
+    most: int,
     statement: Statement = _EVENTS_AFTER,
     left_out: Collection[str] = (),
 ) -> tuple[CustomerPasts, str | None]:
     """Read the next customers; also the last one of them, None if there are no others."""
-    most, values = PART_EVENTS, {"after": after, "as_of_us": as_of_us}
+    values = {"after": after, "as_of_us": as_of_us}
     events = statement.rows(connection, values | {"most": most})
     while len(events) == most and events[0][0] == events[-1][0]:  # one customer with more events
         most *= 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from os import link
@@ -19,11 +19,20 @@ import sqlalchemy as sa
 from features.analytics.journey_files import FilePair, pair_at
 from features.analytics.upkeep.cube import add_cells, difference
 from features.analytics.upkeep.kept_files import build_folder, remove_others, rows_of
-from features.analytics.upkeep.kept_state import FOLDER, KeptState, keeping, read_state, write_state
+from features.analytics.upkeep.kept_state import (
+    FOLDER,
+    KeptState,
+    keeper_of,
+    keeping,
+    read_state,
+    write_state,
+)
 from features.analytics.upkeep.recount import discard_recount
+from features.analytics.upkeep.scratch import discard_scratch
 from features.business.domain import Domain
 from features.errors import InvalidSetting
 from features.ledger import tables
+from features.ledger.derived_tables import mark_journeys
 from features.ledger.ledger import Ledger
 from features.ledger.statements import among
 from features.store.table_files import is_table, rewrite
@@ -50,12 +59,17 @@ def forget_journeys(
     with _keeping(folder):
         discard_recount(folder)
         state = ledger.read(read_state)
-        if state is not None and state.are_there(folder):
-            _forget(ledger, domain, folder, state, keys)
-        for file in sorted(filter(is_table, folder.glob("**/*"))):  # also caches of past days
-            rewrite(file, {"customer_id": keys})
-        whose = among(tables.journey_marks.c.customer_id, keys)
-        ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_marks).where(whose)))
+        if state is None or not _forget(ledger, domain, folder, state, keys):
+            remove_others(folder, ())  # of builds that were cut off, or do not count any more
+        discard_scratch(folder)
+        for file in sorted(filter(is_table, folder.glob("**/*"))):  # also those of past days
+            with suppress(FileNotFoundError):  # it was used once, and is deleted now
+                rewrite(file, {"customer_id": keys})
+        if state is None or state.keeper == keeper_of(folder):
+            whose = among(tables.journey_marks.c.customer_id, keys)
+            ledger.write_now(lambda c: c.execute(sa.delete(tables.journey_marks).where(whose)))
+        else:  # the home that keeps them cuts these customers anew, who are nobody now
+            ledger.write_now(lambda c: mark_journeys(c, keys))
 
 
 def forgetting(
@@ -65,8 +79,12 @@ def forgetting(
     return {FOLDER: partial(forget_journeys, ledger, domain, home / FOLDER)}
 
 
-def _forget(ledger: Ledger, domain: Domain, folder: Path, state: KeptState, keys: set[str]) -> None:
-    with state.opened(domain, folder) as data:
+def _forget(ledger: Ledger, domain: Domain, folder: Path, state: KeptState, keys: set[str]) -> bool:
+    """Write the files that count without some customers; False if they cannot be read."""
+    data = state.try_to_open(domain, folder)
+    if data is None:
+        return False
+    with data:
         rows = rows_of(data, keys)
     after = replace(state, former=())
     if any(map(len, rows)):
@@ -91,6 +109,7 @@ def _forget(ledger: Ledger, domain: Domain, folder: Path, state: KeptState, keys
     if after != state:
         ledger.write_now(write)
     remove_others(folder, after.names)
+    return True
 
 
 def _without(folder: Path, name: str, new: str, keys: set[str]) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from features.analytics.journey_data import JourneyData
@@ -22,12 +24,18 @@ from features.analytics.nodes import MapNodes
 from features.analytics.stored_columns import stored_steps_schema
 from features.analytics.tables import journeys_schema, steps_schema
 from features.business.domain import Domain
+from features.errors import NotCounted
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.store.locks import file_lock
+from features.store.locks import file_lock, partial_path
 
 STATE, RECOUNTED = "journeys kept", "journeys recounted"  # keys of `meta`
 FOLDER = "journeys"  # of a home
+# Raised by one if files or counts of the same columns mean something else; all is built again then.
+FORMAT = 1
+KEEPER = "-keeper.id"  # ending of a file beside the folder, as the folder may be deleted
+MINUTE_US = 60_000_000
+AWAY_US = 5 * MINUTE_US  # a home that has written nothing for so long does not keep the journeys
 # Words of a domain file that say nothing about how journeys are cut.
 _SAID_ONLY = {"description", "words", "owner"}
 
@@ -41,7 +49,7 @@ class KeptState:
     Attributes
     ----------
     rules : str
-        Fingerprint of the domain by which the journeys were cut.
+        Fingerprint of the domain by which the journeys were cut, and of the columns of the files.
     build : int
         Number of the counts in `tables.journey_cube`.
     base, deltas : tuple of str
@@ -58,6 +66,8 @@ class KeptState:
         Marks are taken in the order of their keys; the next ones come after this key.
     customers, changed : int
         Customers in the base, and those in deltas; the same one may be in several deltas.
+    keeper : str
+        The home with the files, by `keeper_of`.
     """
 
     rules: str
@@ -71,6 +81,7 @@ class KeptState:
     after: str
     customers: int
     changed: int
+    keeper: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,6 +101,17 @@ class KeptState:
         base = [pair_at(folder, name) for name in self.base]
         deltas = [pair_at(folder, name) for name in self.deltas]
         return JourneyData.of_files(domain, base, deltas, self.as_of_us, self.version)
+
+    def try_to_open(self, domain: Domain, folder: Path) -> JourneyData | None:
+        """Open the files; None if one is not there, or is no table of the expected columns."""
+        import duckdb  # see `journey_data.connect`
+
+        if not self.are_there(folder):
+            return None
+        try:
+            return self.opened(domain, folder)
+        except (duckdb.Error, pa.ArrowInvalid, OSError):  # such as half a file, after a power cut
+            return None
 
 
 def read_state(connection: sa.Connection) -> KeptState | None:
@@ -121,9 +143,9 @@ def open_journeys(ledger: Ledger, domain: Domain, folder: Path) -> JourneyData |
         None if journeys were not built yet, or were built for another domain file.
     """
     state = ledger.read(read_state)
-    if state is None or state.rules != rules_of(domain) or not state.are_there(folder):
+    if state is None or state.rules != rules_of(domain):
         return None
-    return state.opened(domain, folder)
+    return state.try_to_open(domain, folder)
 
 
 def rules_of(domain: Domain) -> str:
@@ -144,6 +166,35 @@ def _without_words(content: Any) -> Any:
         said = [key for key in _SAID_ONLY if isinstance(content.get(key), str)]
         return {key: _without_words(one) for key, one in content.items() if key not in said}
     return [_without_words(one) for one in content] if isinstance(content, list) else content
+
+
+def keeper_of(folder: Path) -> str:
+    """Return what tells a home from others of its ledger; empty if it has kept no journeys yet."""
+    file = folder.with_name(folder.name + KEEPER)
+    return file.read_text(encoding="ascii") if file.exists() else ""
+
+
+def make_keeper(folder: Path) -> str:
+    """Return the same, of a home that keeps journeys from now on; the files are locked."""
+    if not keeper_of(folder):
+        file = folder.with_name(folder.name + KEEPER)
+        part = partial_path(file)
+        part.write_text(secrets.token_hex(8), encoding="ascii")
+        part.replace(file)
+    return keeper_of(folder)
+
+
+def kept_elsewhere(state: KeptState | None, folder: Path, now_us: int) -> NotCounted | None:
+    """Say that the folder of another home has the files, if it has been at work lately."""
+    if state is None or state.keeper in ("", keeper_of(folder)):
+        return None
+    if now_us - state.as_of_us > AWAY_US:
+        return None
+    return NotCounted(
+        "Another home that uses this ledger keeps its journeys.",
+        expected=f"one home that keeps them, or {AWAY_US // MINUTE_US} minutes without the other",
+        remedy="Ask the server of that home, and set NBA_JOURNEYS=false here.",
+    )
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,8 +13,15 @@ import sqlalchemy as sa
 from features.analytics.journey_data import JourneyData
 from features.analytics.journey_files import pairs_in
 from features.analytics.known_then import build_apart, build_known_then
-from features.analytics.upkeep.kept_state import FOLDER, open_journeys
+from features.analytics.upkeep.kept_state import (
+    FOLDER,
+    kept_elsewhere,
+    open_journeys,
+    read_state,
+)
+from features.analytics.upkeep.scratch import scratch_of
 from features.business.domain import Domain
+from features.clock import monotonic_s, utc_now
 from features.errors import InvalidRequest, NotCounted
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -29,6 +36,7 @@ def opened_journeys(
     known_at: datetime | None = None,
     most_events: int | None = None,
     progress: Progress = quiet,
+    ends_s: float = math.inf,
 ) -> Iterator[JourneyData]:
     """Open the journeys of a home, all of one version, and close them after use.
 
@@ -40,31 +48,34 @@ def opened_journeys(
     most_events
         How many events may be read to build them, by a process of its own; None: any number, by
         this process.
+    ends_s : float
+        When that process is ended, by the monotonic clock, in seconds.
 
     Raises
     ------
     NotCounted
-        If they were not counted yet, or for another domain file.
+        If they were not counted yet, or for another domain file, or by another home.
     InvalidRequest
         If the ledger has too many events to build those of ``known_at``.
+    TimeoutError
+        If the process was ended.
     """
     if known_at is not None:
-        place = home / FOLDER
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="known-", dir=place) as scratch:
-            folder = Path(scratch) / "base"
+        with scratch_of(home / FOLDER) as scratch:
+            folder = scratch / "base"
             if most_events is None:
                 erased = build_known_then(ledger, domain, folder, known_at, progress).erased
             else:
                 _refuse_many(ledger, most_events)
-                erased = build_apart(ledger, domain, folder, known_at)
+                erased = build_apart(ledger, domain, folder, known_at, ends_s - monotonic_s())
             pairs, at_us = pairs_in(folder), tables.micros(known_at)
             with JourneyData.of_files(domain, pairs, [], at_us, 0, erased) as data:
                 yield data
         return
     kept = open_journeys(ledger, domain, home / FOLDER)
     if kept is None:
-        raise not_counted()
+        elsewhere = kept_elsewhere(ledger.read(read_state), home / FOLDER, tables.micros(utc_now()))
+        raise elsewhere or not_counted()
     with kept:
         yield kept
 

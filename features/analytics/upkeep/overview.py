@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from features.analytics.nodes import MapNodes
 from features.analytics.tables import HOWS
 from features.analytics.upkeep.cube import MapCounts, cube_counts
+from features.analytics.upkeep.kept_state import read_state, rules_of
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.lists import ListQuery, Number
 from features.business.domain import Domain
@@ -78,8 +79,10 @@ def overview(
 
 
 def read_overview(ledger: Ledger, domain: Domain) -> Overview | None:
-    """Read the overview from the ledger; None if nothing is counted yet."""
-    nodes = MapNodes(domain)
+    """Read the overview from the ledger; None if nothing is counted yet for this domain file."""
+    state, nodes = ledger.read(read_state), MapNodes(domain)
+    if state is None or state.rules != rules_of(domain):
+        return None
     return overview(domain, nodes, lambda name: cube_counts(ledger, nodes, name))
 
 

@@ -55,6 +55,8 @@ from features.analytics.upkeep.kept_files import (
 from features.analytics.upkeep.kept_state import (
     KeptState,
     keeping,
+    kept_elsewhere,
+    make_keeper,
     read_state,
     rules_of,
 )
@@ -95,6 +97,7 @@ class Refresher:
         self._pause = pause
         self._next_due = NOBODY, 0  # the version for which it is known, and the time
         self._cutter, self._rules = CustomerCutter(domain), rules_of(domain)
+        self._readable: tuple[str, ...] = ()  # the base that was opened once
 
     def refresh(
         self,
@@ -110,11 +113,15 @@ class Refresher:
         ------
         LedgerDown
             If the ledger does not answer; what was done so far stays.
+        NotCounted
+            If another home keeps the journeys of this ledger.
         """
         customers, builds, rounds = 0, 0, 0
         while True:
             with keeping(self._folder):
                 state = self._ledger.read(read_state)
+                if refused := kept_elsewhere(state, self._folder, tables.micros(clock())):
+                    raise refused
                 if (rebuild and not builds) or state is None or not self._is_usable(state):
                     state, builds, rounds = self._build(state, clock, progress), 1, 0
                 # Through the marks once, or from the middle to the end, and once more.
@@ -128,8 +135,16 @@ class Refresher:
             self._pause()
 
     def _is_usable(self, state: KeptState) -> bool:
-        """Return whether files are there that were written by the rules of today."""
-        return state.rules == self._rules and state.are_there(self._folder)
+        """Return whether files can be read that were written by the rules of today."""
+        if state.rules != self._rules or not state.are_there(self._folder):
+            return False
+        if state.base != self._readable:  # looked at once
+            data = state.try_to_open(self._domain, self._folder)
+            if data is None:
+                return False
+            data.close()
+            self._readable = state.base
+        return True
 
     def _step(self, state: KeptState, now: datetime) -> tuple[KeptState, ChangedJourneys, bool]:
         """Do one step.
@@ -221,6 +236,7 @@ class Refresher:
                 "",
                 built.customers,
                 0,
+                make_keeper(self._folder),
             )
             with state.opened(self._domain, self._folder) as data:
                 write_cells(self._ledger, build, cells_of(data))

@@ -13,6 +13,8 @@ from features.business.journey_rules.goals import OTHERS
 from features.errors import InvalidRequest, quoted
 from features.ledger.tables import micros
 
+# Of a filter as JSON: an answer repeats its filter with each of some thousand numbers.
+MOST_SIGNS = 4_000
 How = Literal["ended", "left", "lapsed", "open"]
 
 
@@ -46,8 +48,15 @@ def filtered(data: JourneyData, wanted: JourneyFilter) -> tuple[str, list[Any]]:
     Raises
     ------
     InvalidRequest
-        If the filter names something that the domain file does not have.
+        If the filter names something that the domain file does not have, or is too long.
     """
+    signs = len(wanted.model_dump_json())
+    if signs > MOST_SIGNS:
+        raise InvalidRequest(
+            f"filter has {signs:,} signs as JSON.",
+            expected=f"at most {MOST_SIGNS:,}",
+            remedy="Name fewer or shorter values.",
+        )
     map_code = _place("map", wanted.map, data.nodes.maps)
     parts, parameters = ["map = ?"], [map_code]
     for sign, moment in ((">=", wanted.since), ("<", wanted.until)):

@@ -27,6 +27,7 @@ Value = str | Annotated[int, Field(ge=-(2**63), lt=2**63)] | None
 Coded = Literal["node", "channel", "how", "map", "what", "type", "number"]
 OTHER_STEPS, OTHER_STEPS_LABEL = 65_533, "other steps"  # nodes that are not drawn one by one
 ONLY_MAP = "map = ?"
+LONGEST_NUMBER = 20  # digits of 64 bits
 JOURNEY_CODES: Mapping[str, Coded] = {
     "journey": "number",
     "path": "number",
@@ -175,8 +176,9 @@ class Relation:
         if value is None:
             return {"channel": NO_CHANNEL, "type": NO_TYPE}.get(kind)
         if kind == "number":
-            if str(value).isdecimal() and int(value) < 2**64:
-                return int(value)
+            digits = str(value)
+            if digits.isdecimal() and len(digits) <= LONGEST_NUMBER and int(digits) < 2**64:
+                return int(digits)
             raise _unknown(f"where.{column}", value, ["the number of a journey or a way"])
         if kind == "node":
             codes = {one.label: one.code for one in data.nodes.of_map(self.map)}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -103,3 +104,22 @@ def test_a_connection_has_one_thread_and_the_clock_of_utc() -> None:
     with connect() as connection:
         sql = "SELECT current_setting('threads'), current_setting('TimeZone')"
         assert connection.execute(sql).fetchone() == (1, "UTC")
+
+
+def test_a_query_that_takes_too_long_is_stopped_and_no_other_one_begins(data: JourneyData) -> None:
+    endless = "SELECT count(*) FROM range(1000000000000) AS a, range(1000000000000) AS b"
+    before = all_rows(data)
+    with pytest.raises(TimeoutError), data.within(0.01):
+        data.rows(endless)
+    with pytest.raises(TimeoutError), data.within(0.01):
+        with suppress(duckdb.InterruptException):
+            data.rows(endless)
+        data.rows("SELECT 1")
+    with data.within(600.0):
+        assert all_rows(data) == before
+
+
+def test_what_does_not_fit_into_memory_is_refused_and_not_written_to_a_file() -> None:
+    with connect() as connection:
+        [(place,)] = connection.execute("SELECT current_setting('temp_directory')").fetchall()
+        assert place == ""

@@ -12,9 +12,12 @@ import duckdb
 import pytest
 
 from features.analytics.journey_data import JourneyData
+from features.analytics.upkeep.kept_state import FOLDER
+from features.analytics.upkeep.refresh import refresh
 from features.analytics.views.filters import JourneyFilter
 from features.business.domain import Domain, load_domain
-from features.errors import InvalidRequest
+from features.clock import monotonic_s
+from features.errors import InvalidRequest, Overloaded
 from features.ledger import tables
 from features.ledger.tables import from_micros
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
@@ -158,7 +161,7 @@ def test_files_that_an_erasure_replaces_meanwhile_are_opened_again(data, monkeyp
     tries = []
 
     @contextmanager
-    def opened(*given: Any) -> Iterator[JourneyData]:
+    def opened(*given: Any, **more: Any) -> Iterator[JourneyData]:
         tries.append(given)
         if len(tries) == 1:
             raise duckdb.IOException("No files found")
@@ -171,3 +174,46 @@ def test_files_that_an_erasure_replaces_meanwhile_are_opened_again(data, monkeyp
     found = answer.look_at_journeys(asked_for, ledger, data.domain, Path(), now)
     assert found.map is not None and found.map.journeys.n == 3
     assert len(tries) == 2
+
+
+@pytest.fixture
+def kept(ledger, tmp_path):
+    """A look at a home whose journeys are kept, at most until a time."""
+    refresh(ledger, SHOP, tmp_path / FOLDER, NOW)
+
+    def look(content: dict[str, Any], **more: Any) -> JourneysAnswer:
+        asked = JourneysRequest.model_validate(content)
+        return look_at_journeys(asked, ledger, SHOP, tmp_path, NOW, **more)
+
+    return look
+
+
+@pytest.mark.parametrize("known_at", [None, "2026-01-01T00:00:00Z"])
+def test_an_answer_of_no_use_any_more_is_not_made(kept, known_at):
+    content = {"view": "map", "known_at": known_at}
+    assert kept(content).map is not None
+    assert kept(content, ends_s=monotonic_s() + 600.0).map is not None
+    with pytest.raises(Overloaded, match="The view map was not ready within 8 s."):
+        kept(content, ends_s=monotonic_s() - 1.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (duckdb.OutOfMemoryException, "more memory than 1500MB"),
+        (duckdb.IOException, "replaced while they were read"),
+    ],
+)
+def test_a_query_that_failed_is_told_with_its_remedy(kept, monkeypatch, error, said):
+    def fail(*_: object) -> None:
+        raise error("it failed")
+
+    monkeypatch.setattr(answer, "answer_journeys", fail)
+    with pytest.raises(Overloaded, match=said):
+        kept({"view": "map"})
+
+
+def test_the_overview_takes_no_filter_but_a_map(kept):
+    assert kept({"view": "overview", "filter": {"map": "support"}}).overview is not None
+    with pytest.raises(InvalidRequest, match="filter does not go with the view overview"):
+        kept({"view": "overview", "filter": {"how": ["open"]}})

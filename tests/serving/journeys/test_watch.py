@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from features.analytics.upkeep.kept_state import RECOUNTED, STATE, KeptState
+from features.analytics.upkeep.kept_state import RECOUNTED, STATE, KeptState, make_keeper
 from features.ledger import tables
 from serving.journeys.process import PROBLEM
 from serving.journeys.watch import JourneysWatch
@@ -18,8 +19,8 @@ def note(ledger, key, content):
     ledger.write_now(lambda c: tables.set_meta(c, key, content))
 
 
-def said(ledger, now=NOW):
-    watch = JourneysWatch(ledger)
+def said(ledger, now=NOW, folder=Path("nowhere")):
+    watch = JourneysWatch(ledger, folder)
     watch.look(now)
     return watch.problems
 
@@ -48,8 +49,17 @@ def test_old_counts_a_failed_refresh_and_a_difference_are_named(ledger):
     ]
 
 
+def test_that_another_home_keeps_them_is_named(ledger, tmp_path):
+    keeper = make_keeper(tmp_path / "journeys")
+    state = KeptState("r", 1, (), (), (), tables.micros(NOW), 1, 0, "", 0, 0, keeper)
+    note(ledger, STATE, json.dumps(asdict(state)))
+    assert said(ledger, folder=tmp_path / "journeys") == []
+    [sentence] = said(ledger, folder=tmp_path / "other")
+    assert sentence.startswith("journeys: Another home that uses this ledger keeps its journeys.")
+
+
 def test_a_process_that_ended_is_named(ledger):
-    watch = JourneysWatch(ledger)
+    watch = JourneysWatch(ledger, Path("nowhere"))
     watch._process.problem = "journeys: ended with code 1; see the log"
     watch.look(NOW)
     assert watch.problems == ["journeys: ended with code 1; see the log"]

@@ -88,3 +88,36 @@ def test_a_home_without_journeys_has_nothing_to_forget(ledger, tmp_path, toy_dom
     forget = forgetting(ledger, toy_domain, tmp_path)["journeys"]
     forget({"c1"})
     forget({"c1"})
+
+
+def test_files_that_cannot_be_read_are_deleted_and_built_again(shop, erasure):
+    rest = shop.folder / "build-000009.part" / "00000.steps.parquet"  # of a killed build
+    rest.parent.mkdir()
+    rest.write_bytes(b"half of c2")
+    file = next(shop.folder.glob("build-*/*.journeys.parquet"))
+    file.write_bytes(file.read_bytes()[:-9])
+    erasure.forget(["c2"], shop.now)
+    assert erasure.finish()
+    assert named_in_files(shop) == set()
+    shop.is_right()
+    assert named_in_files(shop) == {"c1", "u3"}
+
+
+def test_half_files_of_a_killed_process_do_not_hold_up_an_erasure(shop, erasure):
+    place = shop.folder / "known-killed"
+    place.mkdir()
+    (place / "00000.steps.parquet").write_bytes(b"half of c2")
+    erasure.forget(["c2"], shop.now)
+    assert erasure.finish()
+    assert not place.exists()
+
+
+def test_an_erasure_by_another_home_leaves_the_mark_to_the_one_with_the_files(shop, erasure):
+    home = shop.folder.parent / "other"
+    also = forgetting(shop.ledger, shop.domain, home)
+    other = Erasure(shop.ledger, Store(), home, lambda: shop.now, also)
+    home.mkdir()
+    other.forget(["c2"], shop.now)
+    assert other.finish()
+    assert shop.marks() == ["c2"]
+    assert {row[1] for row in shop.is_right()["journeys"]} == {"c1", "u3"}

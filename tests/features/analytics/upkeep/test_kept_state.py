@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
+import pyarrow as pa
 import pytest
 
+from features.analytics.upkeep import kept_state as module
 from features.analytics.upkeep.kept_state import (
     STATE,
     KeptState,
     keeping,
+    kept_elsewhere,
+    make_keeper,
     open_journeys,
     read_state,
     rules_of,
@@ -70,8 +74,21 @@ def test_journeys_are_opened_if_they_are_there_and_of_this_domain(shop):
         assert (data.version, data.as_of_us) == (1, tables.micros(shop.now))
         assert data.rows("SELECT count(*) FROM journeys") == [(len(shop.content()["journeys"]),)]
     assert opened(SHOP.model_copy(update={"half_lives_days": (5.0,)})) is None
-    next(shop.folder.glob("build-*/*.journeys.parquet")).unlink()
+    file = next(shop.folder.glob("build-*/*.journeys.parquet"))
+    file.write_bytes(file.read_bytes()[:-9])  # the power went
     assert opened() is None
+    file.unlink()
+    assert opened() is None
+
+
+def test_files_of_other_columns_are_not_opened_and_built_again(shop, monkeypatch):
+    assert shop.state.rules == rules_of(SHOP)
+    monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
+    assert open_journeys(shop.ledger, SHOP, shop.folder) is None
+    monkeypatch.undo()
+    more = pa.schema([*module.steps_schema(SHOP), ("weight", pa.int64())])
+    monkeypatch.setattr(module, "steps_schema", lambda domain: more)
+    assert open_journeys(shop.ledger, SHOP, shop.folder) is None
 
 
 def test_files_that_are_replaced_stay_for_who_reads_them(shop):
@@ -92,3 +109,19 @@ def test_files_with_other_columns_are_of_other_rules(toy_domain, monkeypatch):
     before = rules_of(toy_domain)
     monkeypatch.setattr("features.analytics.upkeep.kept_state.FORMAT", "another")
     assert rules_of(toy_domain) != before
+
+
+def test_a_home_that_has_written_nothing_for_five_minutes_keeps_no_journeys(shop, tmp_path):
+    def refused(folder, minutes):
+        now_us = shop.state.as_of_us + minutes * module.MINUTE_US
+        return kept_elsewhere(shop.state, folder, now_us)
+
+    other = tmp_path / "other" / "journeys"
+    other.mkdir(parents=True)
+    assert refused(shop.folder, 0) is None
+    assert "Another home" in str(refused(other, 0)) and "Another home" in str(refused(other, 5))
+    assert refused(other, 6) is None
+    assert kept_elsewhere(None, other, 0) is None
+    assert kept_elsewhere(replace(shop.state, keeper=""), other, shop.state.as_of_us) is None
+    assert make_keeper(other) == make_keeper(other) != shop.state.keeper
+    assert "Another home" in str(refused(other, 0))

@@ -25,6 +25,8 @@ def test_those_of_a_past_day_are_built_for_one_use(ledger, tmp_path):
         assert (data.as_of_us, data.erased) == (micros(NOW - DAY), 0)
         found = data.rows("SELECT customer_id, at_us FROM steps WHERE map = 0")
         assert found == [("c1", micros(NOW - 3 * DAY))]
+        files = list((tmp_path / FOLDER).glob("**/*.parquet"))  # where an erasure finds them
+        assert len(files) == 2
     assert list((tmp_path / FOLDER).iterdir()) == []
     with (
         pytest.raises(InvalidRequest, match="more than 2 events"),

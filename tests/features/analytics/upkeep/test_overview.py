@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from features.analytics.nodes import MapNodes
 from features.analytics.upkeep.cube import MapCounts
-from features.analytics.upkeep.overview import overview
+from features.analytics.upkeep.overview import overview, read_overview
 from features.business.domain import Domain
 
 COUNTS = MapCounts(
@@ -51,3 +51,11 @@ def test_counts_of_two_versions_are_read_again(toy_domain: Domain):
 
 def test_without_counts_there_is_no_overview(toy_domain: Domain):
     assert overview(toy_domain, MapNodes(toy_domain), lambda name: None) is None
+
+
+def test_counts_for_another_domain_file_are_not_told_with_its_names(shop):
+    found = read_overview(shop.ledger, shop.domain)
+    assert found is not None
+    assert sum(one.journeys.n for one in found.maps) == len(shop.content()["journeys"])
+    other = shop.domain.model_copy(update={"half_lives_days": (5.0,)})
+    assert read_overview(shop.ledger, other) is None

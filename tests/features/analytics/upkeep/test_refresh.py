@@ -13,6 +13,7 @@ from features.analytics.upkeep import changes
 from features.analytics.upkeep import refresh as module
 from features.analytics.upkeep.kept_state import write_state
 from features.customers.attribute_writer import SentAttributes, write_attributes
+from features.errors import NotCounted
 from features.ledger import tables
 from features.settings import load_settings
 from features.store.retention import RetentionPolicy
@@ -186,9 +187,13 @@ def test_another_domain_file_or_lost_files_build_all_again(shop):
     next(shop.folder.glob("build-*/*.steps.parquet")).unlink()
     shop.is_right()
     builds.append(shop.state.build)
-    assert builds == [1, 2, 3]
+    file = next(shop.folder.glob("build-*/*.steps.parquet"))
+    file.write_bytes(file.read_bytes()[:-9])  # half of it was written when the power went
+    shop.is_right()
+    builds.append(shop.state.build)
+    assert builds == [1, 2, 3, 4]
     query = sa.select(tables.journey_cube.c.build).distinct()
-    assert shop.ledger.read(lambda c: c.execute(query).scalars().all()) == [3]
+    assert shop.ledger.read(lambda c: c.execute(query).scalars().all()) == [4]
 
 
 def test_a_step_is_not_written_over_that_of_another_machine(shop, monkeypatch):
@@ -205,3 +210,20 @@ def test_a_step_is_not_written_over_that_of_another_machine(shop, monkeypatch):
         shop.refresh(shop.now + SOON)
     assert shop.marks() == ["c1"]
     shop.is_right()
+
+
+def test_of_two_homes_of_a_ledger_one_keeps_the_journeys(shop, tmp_path):
+    here, there = shop.folder, tmp_path / "other" / "journeys"
+    shop.happen(event("n1", "c1", at=NOW))
+    shop.folder = there
+    with pytest.raises(NotCounted, match="Another home that uses this ledger"):
+        shop.refresh(shop.now + SOON)
+    assert shop.marks() == ["c1"]  # they are those of the other home
+    shop.folder = here
+    shop.is_right()
+    shop.now += timedelta(minutes=6)  # it is not there any more
+    shop.folder = there
+    shop.is_right()
+    shop.folder = here
+    with pytest.raises(NotCounted, match="Another home"):
+        shop.refresh(shop.now + SOON)

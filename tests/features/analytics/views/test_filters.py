@@ -120,3 +120,9 @@ def test_a_filter_selects_whole_journeys(data: JourneyData) -> None:
     wanted = JourneyFilter(map="buying", through="cart")
     steps = list_rows(data, ListQuery(relation="steps", filter=wanted))
     assert [row["node"] for row in steps] == ["page", "cart", "done", "cart", "cart"]
+
+
+def test_a_filter_that_would_be_repeated_with_each_number_is_short(data: JourneyData) -> None:
+    assert starts(data, map="help", case=[f"t{n}" for n in range(100)]) == ["c1", "c2"]
+    with pytest.raises(InvalidRequest, match="filter has 5,0.. signs as JSON. Expected at most"):
+        starts(data, map="help", case=["t1", "x" * 5000])

@@ -12,7 +12,8 @@ from features.analytics.journey_data import JourneyData
 from features.analytics.tables import END, NO_CHANNEL, START
 from features.analytics.views import relations
 from features.analytics.views.filters import JourneyFilter
-from features.analytics.views.relations import OTHER_STEPS, node_label
+from features.analytics.views.relations import OTHER_STEPS, Value, node_label
+from features.errors import InvalidRequest
 from tests.features.analytics.views.small_shop import small_shop
 from tests.journey_logs import journeys_of
 
@@ -69,6 +70,14 @@ def test_names_and_numbers_of_each_kind_are_told_and_found(data: JourneyData) ->
             found = of.rows(data, {column: row[column]}, 10)
             assert row in found
             assert {one[column] for one in found} == {row[column]}
+
+
+@pytest.mark.parametrize("value", [-1, 2**64, "9" * 5000, "²", ""])
+def test_what_is_no_number_of_a_journey_is_refused(data: JourneyData, value: Value) -> None:
+    of = relations.journeys(data, BUYING)
+    assert of.count(data, {"journey": 2**64 - 1}) == 0
+    with pytest.raises(InvalidRequest, match="where.journey names"):
+        of.count(data, {"journey": value})
 
 
 def test_labels_name_the_ends_and_the_steps_that_are_not_drawn(data: JourneyData) -> None:
