@@ -206,7 +206,8 @@ def connect(threads: int = 1) -> duckdb.DuckDBPyConnection:
     """
     import duckdb  # the process that starts the workers does without
 
-    config = {"threads": threads, "memory_limit": MEMORY, "temp_directory": ""}
-    connection = duckdb.connect(":memory:", config=config)
+    connection = duckdb.connect(
+        ":memory:", config={"threads": threads, "memory_limit": MEMORY, "temp_directory": ""}
+    )
     connection.execute("SET TimeZone = 'UTC'")
     return connection

@@ -31,8 +31,6 @@ from features.store.locks import file_lock, partial_path
 
 STATE, RECOUNTED = "journeys kept", "journeys recounted"  # keys of `meta`
 FOLDER = "journeys"  # of a home
-# Raised by one if files or counts of the same columns mean something else; all is built again then.
-FORMAT = 1
 KEEPER = "-keeper.id"  # ending of a file beside the folder, as the folder may be deleted
 MINUTE_US = 60_000_000
 AWAY_US = 5 * MINUTE_US  # a home that has written nothing for so long does not keep the journeys
