@@ -43,7 +43,7 @@ class Expected(Frozen):
 
     version: Annotated[int, Field(ge=1, le=1_000_000_000)]
     since: date = date(1970, 1, 1)
-    way: tuple[StepName, ...] = ()
+    way: Annotated[tuple[StepName, ...], Field(max_length=100)] = ()
     promises: dict[Name, Promise] = {}
 
     @property

@@ -53,6 +53,9 @@ BUSINESSES = [
         lifecycle={"shown": None},
     ),
     business(lifecycle={"silent_days": 3, "left_days": 3}),
+    business(
+        churn={"event": "gone", "when": "happens"}, lifecycle={"silent_days": 5, "left_days": 4}
+    ),
 ]
 CUTTERS = [CustomerCutter(one) for one in BUSINESSES]
 HALF_DAYS = st.integers(0, 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from features.analytics.tables import NO_CHANNEL
 from tests.features.analytics.views.small_shop import small_shop
 from tests.journey_logs import at_us, journeys_of
 
@@ -62,3 +63,9 @@ def test_the_leaving_event_is_the_last_step():
     steps, ends = life(domain, [("c", "page", 0), ("c", "gone", 1), ("c", "page", 1)], 3)
     assert [label for _, _, label in steps] == ["page", "gone", "page"]
     assert ends == [(1, at_us(1), None), (3, None, at_us(6))]
+
+
+def test_a_shown_action_has_its_channel_if_the_business_still_has_it():
+    with journeys_of(QUIET, [], 3, {"c": [(1, "app"), (2, "fax")]}) as data:
+        found = data.rows("SELECT channel FROM steps ORDER BY seq")
+        assert found == [(data.nodes.channels.index("app"),), (NO_CHANNEL,)]

@@ -89,3 +89,9 @@ def test_the_number_of_a_version_fits_its_column():
     assert Expected(version=1_000_000_000).version == 1_000_000_000
     with pytest.raises(ValidationError, match="less than or equal to 1000000000"):
         Expected(version=20_261_129_1200)
+
+
+def test_an_expected_way_has_at_most_100_steps():
+    assert len(Expected(version=1, way=["looked"] * 100).way) == 100
+    with pytest.raises(ValidationError, match="at most 100 items"):
+        Expected(version=1, way=["looked"] * 101)
