@@ -23,6 +23,7 @@ from features.analytics.views.relations import Coded, Relation
 from features.business.journey_rules.kinds import LIFECYCLE
 from features.business.journey_rules.promises import DAY_US
 from features.business.yaml_file import Days
+from features.errors import InvalidRequest, quoted
 
 # Columns beside the kinds, of which none has a space in its name. The customer left before another
 # journey; neither happened, and the days are not over; neither happened within the days.
@@ -79,7 +80,8 @@ def next_journeys(
 ) -> NextJourneys:
     """Count what came next after journeys that are over.
 
-    The journeys are those of the filter's map; of `LIFECYCLE`, those of all kinds.
+    The journeys are those of the filter's map; of `LIFECYCLE`, those of all kinds. Then ``through``
+    is a node of any kind, and kinds without that node have no journeys.
 
     Raises
     ------
@@ -119,7 +121,7 @@ def next_relation(data: JourneyData, wanted: JourneyFilter, options: Mapping[str
 
 
 def _relation(data: JourneyData, wanted: JourneyFilter, definition: NextDefinition) -> Relation:
-    kinds = tuple(data.domain.journey_kinds) if wanted.map == LIFECYCLE else (wanted.map,)
+    kinds = _kinds(data, wanted)
     chosen = [filtered(data, wanted.model_copy(update={"map": kind})) for kind in kinds]
     where = " OR ".join(f"({condition})" for condition, _ in chosen)
     parameters = [value for _, values in chosen for value in values]
@@ -158,3 +160,22 @@ def _relation(data: JourneyData, wanted: JourneyFilter, definition: NextDefiniti
     """
     coded: dict[str, Coded] = {"journey": "number", "map": "map", "how": "how"}
     return Relation("next_journeys", sql, tuple(parameters), coded, wanted.map)
+
+
+def _kinds(data: JourneyData, wanted: JourneyFilter) -> list[str]:
+    """List the kinds of which a filter selects journeys."""
+    if wanted.map != LIFECYCLE:
+        return [wanted.map]
+    kinds, through = [*data.domain.journey_kinds], wanted.through
+    if through is None:
+        return kinds
+    labels = {kind: [one.label for one in data.nodes.of_map(kind)] for kind in kinds}
+    found = [kind for kind in kinds if through in labels[kind]]
+    if not found:
+        known = dict.fromkeys(label for kind in kinds for label in labels[kind])
+        raise InvalidRequest(
+            f"through is {quoted(through)}.",
+            expected=f"a node of a kind of journey: {', '.join([*known][:40])}",
+            remedy="Name one of them, or leave it out.",
+        )
+    return found

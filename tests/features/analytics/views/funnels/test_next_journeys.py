@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from features.analytics.tables import HOWS
 from features.analytics.views.filters import JourneyFilter
 from features.analytics.views.funnels.next_journeys import NextDefinition, next_journeys
 from features.analytics.views.list_rows import list_count, list_rows
+from features.errors import InvalidRequest
 from tests.features.analytics.views.small_shop import small_shop
 from tests.journey_logs import journeys_of
 
@@ -148,3 +150,13 @@ def test_rows_equal_those_worked_by_hand_and_numbers_their_lists(
                 assert number.n == len(shown)
                 listed |= {one["journey"]: name for one in shown}
         assert listed == by_hand(data, days)
+
+
+def test_of_the_lifecycle_a_node_is_one_of_any_kind() -> None:
+    """Kinds without that node have no journeys, and a node of no kind is refused."""
+    log = [("a", "cart", 0.0), ("a", "done", 1.0), ("b", "asked", 0.0), ("b", "solved", 1.0)]
+    carts = ALL.model_copy(update={"through": "cart"})
+    assert counted(log, 2.0, wanted=carts) == {("buying", "ended"): {"nothing yet": 1}}
+    silent = ALL.model_copy(update={"through": "silent"})
+    with pytest.raises(InvalidRequest, match="through is 'silent'. Expected a node of a kind of j"):
+        counted(log, 2.0, wanted=silent)
