@@ -24,6 +24,8 @@ class KindSteps:
         Which journeys.
     told
         Promises whose times properties tell.
+    with_channel
+        True if the channels are needed, too.
 
     Attributes
     ----------
@@ -32,12 +34,21 @@ class KindSteps:
         The number of each journey, in the order of the arrays.
     node, type : shape (n_steps,)
         Numbers of `MapNodes`.
+    channel : shape (n_steps,)
+        Empty if it was not asked for.
     """
 
-    def __init__(self, data: JourneyData, wanted: JourneyFilter, told: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        data: JourneyData,
+        wanted: JourneyFilter,
+        told: Sequence[str] = (),
+        with_channel: bool = False,
+    ) -> None:
         self._nodes, self._kind = data.nodes, wanted.map
         self._places: dict[str, NDArray[np.int64]] = {}
         asked = ["journey", "seq", "node", "type", "at_us", *(f"{DUE}{name}" for name in told)]
+        asked += ["channel"] * with_channel
         listed = ", ".join(f'"{name}"' for name in asked)
         chosen, parameters = chosen_steps(data, wanted)
         read = data.columns(f"SELECT {listed} FROM steps WHERE {chosen}", parameters)
@@ -53,6 +64,7 @@ class KindSteps:
             journey = _moved(journey, at)
         self.node: NDArray[np.uint16] = columns["node"]
         self.type: NDArray[np.uint16] = columns["type"]
+        self.channel: NDArray[np.uint8] = columns.get("channel", np.zeros(0, np.uint8))
         self._told = {name: columns[f"{DUE}{name}"] for name in told}
         self.arrays = JourneySteps(first, journey, columns["at_us"], close_us)
 

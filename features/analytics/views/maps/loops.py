@@ -8,14 +8,20 @@ time since the visit that it repeats.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.analytics.histogram import bucket_sql, median_p90_s
 from features.analytics.journey_data import JourneyData
+from features.analytics.promises.read_steps import KindSteps
 from features.analytics.tables import NO_CHANNEL
 from features.analytics.views import relations
-from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.computed_tables import computed_once
+from features.analytics.views.filters import JourneyFilter, filtered
 from features.analytics.views.lists import Number, Numbers
 from features.analytics.views.relations import STEP_ORDER, Coded, Relation
 
@@ -97,48 +103,96 @@ class Loops:
 
 def repeated_steps(data: JourneyData, wanted: JourneyFilter) -> Relation:
     """One row for each self-loop and each return; ``is_return`` tells them apart."""
-    of = relations.steps(data, wanted)
-    sql = (
-        "SELECT journey, customer_id, at_us, seq, node, channel, "
-        "(before_seq < seq - 1)::TINYINT AS is_return, at_us - before_us AS time, "
-        f"{bucket_sql('(at_us - before_us)')} AS time_bucket FROM (SELECT *, lag(seq) OVER w AS "
-        f"before_seq, lag(at_us) OVER w AS before_us FROM ({of.sql}) WINDOW w AS "
-        "(PARTITION BY journey, node ORDER BY seq)) WHERE before_seq IS NOT NULL"
-    )
     coded: dict[str, Coded] = {"journey": "number", "node": "node", "channel": "channel"}
-    return Relation("repeated_steps", sql, of.parameters, coded, wanted.map, order=STEP_ORDER)
+    return _relation(data, wanted, "repeated_steps", ("node", "channel", "is_return"), coded)
 
 
 def ping_pong(data: JourneyData, wanted: JourneyFilter) -> Relation:
     """One row for each step back on the channel of the step before the last one."""
-    of = relations.steps(data, wanted)
-    sql = (
-        "SELECT journey, customer_id, at_us, seq, channel, between_channel, "
-        f"at_us - before_us AS time, {bucket_sql('(at_us - before_us)')} AS time_bucket FROM "
-        "(SELECT *, lag(channel) OVER w AS between_channel, lag(channel, 2) OVER w AS "
-        f"before_channel, lag(at_us, 2) OVER w AS before_us FROM ({of.sql}) "
-        f"WHERE channel <> {NO_CHANNEL} WINDOW w AS (PARTITION BY journey ORDER BY seq)) "
-        "WHERE before_channel = channel AND between_channel <> channel"
-    )
     coded: dict[str, Coded] = {
         "journey": "number",
         "channel": "channel",
         "between_channel": "channel",
     }
-    return Relation("ping_pong", sql, of.parameters, coded, wanted.map, order=STEP_ORDER)
+    return _relation(data, wanted, "ping_pong", ("channel", "between_channel"), coded)
 
 
 def journeys_by_repeats(data: JourneyData, wanted: JourneyFilter) -> Relation:
     """One row for each journey, with the number of its repeated steps."""
-    whole, of = relations.journeys(data, wanted), relations.steps(data, wanted)
+    whole = relations.journeys(data, wanted)
     sql = (
         f"SELECT *, least(repeats, {MOST_REPEATS})::INT AS repeats_shown, "
-        "(repeats > 0)::TINYINT AS has_repeat FROM (SELECT j.*, (j.steps - r.nodes)::INT AS "
-        f"repeats FROM ({whole.sql}) j JOIN (SELECT journey, count(DISTINCT node) AS nodes FROM "
-        f"({of.sql}) GROUP BY journey) r USING (journey))"
+        "(repeats > 0)::TINYINT AS has_repeat FROM (SELECT j.*, coalesce(n, 0)::INT AS repeats "
+        f"FROM ({whole.sql}) j LEFT JOIN (SELECT journey, count(*) AS n FROM computed "
+        "WHERE is_return IS NOT NULL GROUP BY journey) USING (journey))"
     )
-    parameters = (*whole.parameters, *of.parameters)
-    return Relation("journeys_by_repeats", sql, parameters, whole.coded, wanted.map)
+    computed = computed_once(data, "loops", wanted, _rows)
+    return replace(whole, name="journeys_by_repeats", sql=sql, computed=computed)
+
+
+def _relation(
+    data: JourneyData,
+    wanted: JourneyFilter,
+    name: str,
+    columns: tuple[str, ...],
+    coded: dict[str, Coded],
+) -> Relation:
+    """Make a relation of the rows of `_rows` that have a value in the last of some columns."""
+    where, parameters = filtered(data, wanted)
+    sql = (
+        f"SELECT journey, customer_id, at_us, seq, {', '.join(columns)}, time, "
+        f"{bucket_sql('time')} AS time_bucket FROM computed JOIN "
+        f"(SELECT journey, customer_id FROM journeys WHERE {where}) USING (journey) "
+        f"WHERE {columns[-1]} IS NOT NULL"
+    )
+    computed = computed_once(data, "loops", wanted, _rows)
+    return Relation(name, sql, tuple(parameters), coded, wanted.map, computed, STEP_ORDER)
+
+
+def _rows(data: JourneyData, wanted: JourneyFilter) -> pa.Table:
+    """Find the steps that repeat another one, and the time since that.
+
+    Repeated steps have ``is_return``, and those back on a channel have ``between_channel``.
+    """
+    steps = KindSteps(data, wanted, with_channel=True)
+    repeated, back = _repeated_places(steps), _back_places(steps)
+    return pa.concat_tables([repeated, back], promote_options="default")
+
+
+def _repeated_places(steps: KindSteps) -> pa.Table:
+    visited = steps.arrays.journey.astype(np.int64) << 16 | steps.node
+    # A stable sort brings the visits of a node by a journey side by side, in their order.
+    order = np.argsort(visited, kind="stable")
+    visited = visited[order]
+    again = np.flatnonzero(visited[1:] == visited[:-1])
+    before, place = order[again], order[again + 1]
+    return _table(steps, before, place, is_return=(place - before > 1).astype(np.int8))
+
+
+def _back_places(steps: KindSteps) -> pa.Table:
+    channel, journey = steps.channel, steps.arrays.journey
+    contacts = np.flatnonzero(channel != NO_CHANNEL)
+    before, between, place = contacts[:-2], contacts[1:-1], contacts[2:]
+    found = (channel[before] == channel[place]) & (channel[between] != channel[place])
+    found &= journey[before] == journey[place]
+    return _table(steps, before[found], place[found], between_channel=channel[between[found]])
+
+
+def _table(
+    steps: KindSteps, before: NDArray[np.int64], place: NDArray[np.int64], **own: NDArray[Any]
+) -> pa.Table:
+    """Make a table of some steps, each with the time since another one."""
+    arrays = steps.arrays
+    journey = arrays.journey[place]
+    columns = {
+        "journey": steps.numbers[journey],
+        "at_us": arrays.at_us[place],
+        "seq": (place - arrays.first[journey]).astype(np.uint32),
+        "node": steps.node[place],
+        "channel": steps.channel[place],
+        "time": arrays.at_us[place] - arrays.at_us[before],
+    }
+    return pa.table(columns | own)
 
 
 def loops(data: JourneyData, wanted: JourneyFilter) -> Loops:
