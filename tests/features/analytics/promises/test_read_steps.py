@@ -38,6 +38,13 @@ def test_it_reads_steps_and_ends_of_one_kind() -> None:
     assert steps.told_us("quiet") is None
 
 
+def test_it_reads_channels_if_they_are_asked_for() -> None:
+    log: Log = [("c1", kind, days, "app", {}) for kind, days in (("ordered", 0.0), ("call", 1.0))]
+    with opened(log, 5.0) as data:
+        assert KindSteps(data, DELIVERY, with_channel=True).channel.tolist() == [0, 0]
+        assert KindSteps(data, DELIVERY).channel.tolist() == []
+
+
 def test_it_reads_the_journeys_of_a_filter() -> None:
     with opened(LOG, 5.0) as data:
         steps = KindSteps(data, JourneyFilter(map="delivery", how=("open",)))

@@ -237,6 +237,19 @@ def numbers_of(view: Any) -> Iterator[Number]:
             yield from numbers_of(value)
 
 
+def shares_of(view: Any) -> Iterator[float]:
+    """Yield all shares of a view, wherever they stand in it."""
+    if dataclasses.is_dataclass(view) and not isinstance(view, Number):
+        for field in dataclasses.fields(view):
+            value = getattr(view, field.name)
+            if field.name.endswith("share") and value is not None:
+                yield value
+            yield from shares_of(value)
+    elif isinstance(view, tuple):
+        for value in view:
+            yield from shares_of(value)
+
+
 def as_json(view: Any) -> str:
     """Write a view as JSON, with the queries of its lists."""
 

@@ -40,6 +40,7 @@ from tests.features.analytics.views.random_logs import (
     labels_of_map,
     numbers_of,
     random_logs,
+    shares_of,
 )
 from tests.journey_logs import pasts_of
 
@@ -157,6 +158,7 @@ def test_each_number_is_as_long_as_its_list(
 ) -> None:
     data = log.data(connection)
     view = VIEWS[name](data, wanted, by)
+    assert all(0 <= share <= 1 for share in shares_of(view))
     for place, number in enumerate(numbers_of(view)):
         assert list_count(data, number.rows) == number.n
         if place % 7 == 0:

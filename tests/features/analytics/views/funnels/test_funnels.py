@@ -15,6 +15,7 @@ from features.analytics.views.funnels.funnel_definition import FunnelDefinition
 from features.analytics.views.funnels.funnels import Funnel, funnel
 from features.analytics.views.list_rows import list_count, list_rows
 from features.analytics.views.lists import ListQuery, Number
+from features.analytics.views.maps.journey_map import journey_map
 from tests.features.analytics.views.funnel_by_hand import walked_by_hand
 from tests.features.analytics.views.small_shop import small_shop
 from tests.journey_logs import at_us, journeys_of
@@ -198,6 +199,38 @@ def test_an_excluded_step_stops_a_journey_unless_it_comes_elsewhere() -> None:
     assert reached(found) == [4, 4, 2]
     assert stops(found, 1) == {"excluded": 1, "too_late": 1}
     assert {label: n.n for label, n in found.steps[0].next_instead} == {"coupon": 2}
+
+
+def test_an_excluded_step_counts_until_the_end_of_the_window() -> None:
+    """All at the last instant of the window: the first in the order of the ledger decides."""
+    log = [
+        ("first", "page", 0.0),
+        ("first", "coupon", 1.0),
+        ("first", "paid", 1.0),
+        ("second", "page", 0.0),
+        ("second", "paid", 1.0),
+        ("second", "coupon", 1.0),
+        ("late", "page", 0.0),
+        ("late", "coupon", 1.0 + SECOND),
+    ]
+    found = of_log(log, "page", ("paid", {"within_days": 1}), as_of=3.0, exclude=["coupon"])
+    assert reached(found) == [3, 3, 1]
+    assert stops(found, 1) == {"excluded": 1, "too_late": 1}
+
+
+def test_the_time_of_a_transition_is_that_of_the_map() -> None:
+    log = [
+        (name, kind, days)
+        for name, paid in (("a", 1.3), ("b", 2.1), ("c", 7.7), ("d", 40.0))
+        for kind, days in (("cart", 0.25), ("paid", paid))
+    ]
+    with journeys_of(small_shop(), log, 100.0) as data:
+        steps = funnel(data, BUYING, defined("cart", "paid")).steps
+        edges = journey_map(data, BUYING).edges
+    (edge,) = [one for one in edges if (one.source, one.target) == ("cart", "paid")]
+    assert edge.n.n == steps[1].reached.n == 3
+    assert (edge.median_s, edge.p90_s) == (steps[1].median_s, steps[1].p90_s)
+    assert edge.median_s == pytest.approx((2.1 - 0.25) * 86_400, rel=0.0221)
 
 
 def test_where_they_went_instead_sums_to_those_who_stopped() -> None:
