@@ -67,6 +67,17 @@ def test_told_times_and_versions_are_those_of_the_start_of_the_journey():
     assert due > BEGIN_US
 
 
+def test_a_version_is_in_force_from_the_first_instant_of_its_day():
+    versions = [{"version": 1, "since": "2023-11-15"}, {"version": 2, "since": "2023-11-20"}]
+    domain = small_shop(journeys={"buying": {"expected": versions}})
+    midnight = 438_400  # seconds from day 0 to 20 November 2023, 0:00 in UTC
+    log = [("a", "cart", (midnight - 1e-6) / 86_400), ("b", "cart", midnight / 86_400)]
+    with journeys_of(domain, log) as data:
+        query = "SELECT start_us, version FROM journeys WHERE map = 0 ORDER BY 1"
+        midnight_us = BEGIN_US + midnight * 1_000_000
+        assert data.rows(query) == [(midnight_us - 1, 1), (midnight_us, 2)]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
