@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -112,6 +113,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("NBA_JOURNEYS", "false")
     # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
     threadpool_limits(limits=1, user_api="blas")
+    # What is imported and collected stays: the garbage collector would walk it again and again.
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
