@@ -42,6 +42,8 @@ class JourneyData:
         Number of the state of the data; it rises with each change.
     erased : int
         Customers who were erased since, of data as they were known on a past day.
+    zone : str
+        The time zone in which a day begins and ends for views; who opens the data may change it.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class JourneyData:
         self.as_of_us, self.version, self.erased = as_of_us, version, erased
         self._connection = connection
         self._late = False
+        self.zone = "UTC"
 
     @classmethod
     def of_tables(

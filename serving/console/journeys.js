@@ -9,14 +9,13 @@ const narrow = matchMedia("screen and (max-width: 44rem)");
 let answer = null, received = 0;  // what is shown, and when it came
 
 const state = () => new URLSearchParams(location.search);
-const day = text => `${text}T00:00:00Z`;
 
 /** Read the filter of the address; a day "to" is the last one of the period. */
 function filter(from) {
   const found = {}, one = name => from.get(name);
   if (one("map")) found.map = one("map");
-  if (one("since")) found.since = day(one("since"));
-  if (one("until")) found.until = new Date(Date.parse(day(one("until"))) + 864e5).toISOString();
+  if (one("since")) found.since = one("since");
+  if (one("until")) found.until = new Date(Date.parse(one("until")) + 864e5).toISOString().slice(0, 10);
   if (one("persona")) found.persona = from.getAll("persona");
   if (one("how")) found.how = from.getAll("how");
   if (from.has("channel")) found.entry_channel = from.getAll("channel").map(name => name || null);
@@ -126,7 +125,7 @@ function age() {
     narrowed.push(`${name} ${value ?? "unknown"}`);
   }
   const period = !from.get("since") && !from.get("until") ? "all so far"
-    : `began ${from.get("since") || "…"} to ${from.get("until") || "…"} (UTC)`;
+    : `began ${from.get("since") || "…"} to ${from.get("until") || "…"} (${answer.zone})`;
   const parts = [el("strong", {}, "Unit: journeys"), `; ${period}; `, el("bdi", {}, narrowed.join(", ") || "no other filter"), ". ",
     el("span", {class: old >= OLD_S ? "old" : ""}, `As of ${answer.as_of.slice(0, 16).replace("T", " ")} UTC, ${count(Math.round(old))} s old`),
     wait ? `, ${count(wait)} customers with newer events` : "", `. Data version ${answer.data_version}. `];

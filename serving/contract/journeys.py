@@ -103,6 +103,7 @@ class JourneysAnswer(BaseModel):
     age_s: float
     waiting: int  # customers with later events, which are not counted yet
     data_version: int
+    zone: str = "UTC"  # of the business: a day of the filter begins at midnight there
     known_at: datetime | None = None
     erased: int = 0  # customers who were erased since `known_at`, and are missing
     overview: Overview | None = None

@@ -134,6 +134,7 @@ def answer_journeys(
         age_s=max((micros(now) - data.as_of_us) / 1e6, 0.0),
         waiting=waiting,
         data_version=data.version,
+        zone=data.zone,
         drawn={
             name: draw_view(data.domain, found[name])
             for name in found
@@ -152,12 +153,15 @@ def look_at_journeys(
     domain: Domain,
     home: Path,
     now: datetime,
+    zone: str = "UTC",
     ends_s: float = math.inf,
 ) -> JourneysAnswer:
     """Answer a request from the files that the process beside the server keeps up to date.
 
     Parameters
     ----------
+    zone : str
+        The time zone of the business, in which days begin and end.
     ends_s : float
         When the answer is of no use any more, by the monotonic clock, in seconds.
 
@@ -180,9 +184,9 @@ def look_at_journeys(
         return answer_overview(asked, ledger, domain, now)
     try:
         try:
-            return _from_files(asked, ledger, domain, home, now, ends_s)
+            return _from_files(asked, ledger, domain, home, now, zone, ends_s)
         except duckdb.IOException:  # an erasure has just written the files anew
-            return _from_files(asked, ledger, domain, home, now, ends_s)
+            return _from_files(asked, ledger, domain, home, now, zone, ends_s)
     except TimeoutError as error:
         raise _too_slow(asked) from error
     except duckdb.OutOfMemoryException as error:
@@ -197,11 +201,13 @@ def _from_files(
     domain: Domain,
     home: Path,
     now: datetime,
+    zone: str,
     ends_s: float,
 ) -> JourneysAnswer:
     if monotonic_s() > ends_s:  # it has waited for others
         raise TimeoutError
     with opened_journeys(ledger, domain, home, asked.known_at, MOST_EVENTS, ends_s=ends_s) as data:
+        data.zone = zone
         waiting = 0 if asked.known_at else waiting_customers(ledger)
         with data.within(min(ends_s - monotonic_s(), threading.TIMEOUT_MAX)):
             return answer_journeys(asked, data, now, waiting)

@@ -117,7 +117,8 @@ class Worker:
         parts = self._parts
         look = partial(look_at_journeys, request, parts.ledger, parts.engine.domain, parts.home)
         ends_s = monotonic_s() + WITHIN_S
-        return await self._journeys.share(request.model_dump_json(), look, utc_now(), ends_s)
+        zone = self._catalog.clock.zone
+        return await self._journeys.share(request.model_dump_json(), look, utc_now(), zone, ends_s)
 
     async def outcomes(self, request: OutcomeRequest) -> OutcomeAnswer:
         """Append an outcome to the ledger."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date, datetime, time
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -28,9 +30,9 @@ class JourneyFilter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     map: str = "lifecycle"
-    # The journey began then or later, and before.
-    since: Annotated[AwareDatetime | None, UNASKED] = None
-    until: Annotated[AwareDatetime | None, UNASKED] = None
+    # The journey began then or later, and before. A day is its midnight on the business's clock.
+    since: Annotated[AwareDatetime | date | None, UNASKED] = None
+    until: Annotated[AwareDatetime | date | None, UNASKED] = None
     how: Annotated[tuple[How, ...], UNASKED] = ()
     entry_channel: Annotated[tuple[str | None, ...], UNASKED] = ()
     case: Annotated[tuple[str | None, ...], UNASKED] = ()
@@ -62,7 +64,7 @@ def filtered(data: JourneyData, wanted: JourneyFilter) -> tuple[str, list[Any]]:
     for sign, moment in ((">=", wanted.since), ("<", wanted.until)):
         if moment is not None:
             parts.append(f"start_us {sign} ?")
-            parameters.append(micros(moment))
+            parameters.append(begin_us(moment, data.zone))
     channels = [
         NO_CHANNEL if name is None else _place("entry_channel", name, data.nodes.channels)
         for name in wanted.entry_channel
@@ -90,6 +92,13 @@ def filtered(data: JourneyData, wanted: JourneyFilter) -> tuple[str, list[Any]]:
         parts.append("journey IN (SELECT journey FROM steps WHERE node = ?)")
         parameters.append(data.nodes.code(wanted.map, wanted.through))
     return " AND ".join(parts), parameters
+
+
+def begin_us(moment: datetime | date, zone: str) -> int:
+    """Return a time, or the midnight with which a day begins in a zone, as microseconds."""
+    if not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time(), ZoneInfo(zone))
+    return micros(moment)
 
 
 def among(column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:

@@ -220,14 +220,15 @@ def journeys(data: JourneyData, wanted: JourneyFilter) -> Relation:
     """One row for each journey; at_us is its start.
 
     ``time_bucket`` is the bucket of the time from its first step to its last one, ``start_day`` the
-    day of its start (UTC).
+    day of its start in `JourneyData.zone`.
     """
     where, parameters = filtered(data, wanted)
     sql = (
         f"SELECT *, start_us AS at_us, {bucket_sql('(last_us - start_us)')} AS time_bucket, "
-        f"strftime(make_timestamp(start_us), '%Y-%m-%d') AS start_day FROM journeys WHERE {where}"
+        "strftime(timezone(?, make_timestamp(start_us)::TIMESTAMPTZ), '%Y-%m-%d') AS start_day "
+        f"FROM journeys WHERE {where}"
     )
-    return Relation("journeys", sql, tuple(parameters), JOURNEY_CODES, wanted.map)
+    return Relation("journeys", sql, (data.zone, *parameters), JOURNEY_CODES, wanted.map)
 
 
 def customers(data: JourneyData, wanted: JourneyFilter) -> Relation:

@@ -18,7 +18,7 @@ from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
 from features.progress import Progress
 from features.settings import load_settings
-from serving.cli.terminal import moment
+from serving.cli.terminal import business_zone, moment
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
 from serving.journeys.answer import answer_journeys, answer_overview
 from serving.journeys.report import MOST_EDGES, report_html
@@ -107,6 +107,7 @@ def look(
             return answer_overview(request, ledger, domain, now), None
         at = request.known_at
         with opened_journeys(ledger, domain, settings.home, at, progress=report) as data:
+            data.zone = business_zone().key
             answer = answer_journeys(request, data, now)
         return answer, report_html(answer, domain) if as_page else None
     finally:

@@ -119,7 +119,7 @@ def breakdown(data: JourneyData, wanted: JourneyFilter, by: str, limit: int = 50
     Parameters
     ----------
     by
-        An attribute, ``persona``, ``account``, ``entry_channel``, or ``start_day`` (UTC).
+        An attribute, ``persona``, ``account``, ``entry_channel``, or ``start_day``.
     limit
         So many values are listed one by one, at most `MOST_PARTS`.
 

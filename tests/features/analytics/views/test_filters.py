@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from features.analytics.cut.customer_facts import CustomerFacts
 from features.analytics.journey_data import JourneyData
-from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.filters import JourneyFilter, begin_us
 from features.analytics.views.list_rows import list_rows
 from features.analytics.views.lists import ListQuery
 from features.customers.attribute_history import EVER, AttributeVersion
 from features.errors import InvalidRequest
+from features.ledger.tables import micros
 from tests.features.analytics.views.small_shop import event, small_shop
 from tests.journey_logs import at_us, journeys_of
 
@@ -126,3 +128,25 @@ def test_a_filter_that_would_be_repeated_with_each_number_is_short(data: Journey
     assert starts(data, map="help", case=[f"t{n}" for n in range(100)]) == ["c1", "c2"]
     with pytest.raises(InvalidRequest, match="filter has 5,0.. signs as JSON. Expected at most"):
         starts(data, map="help", case=["t1", "x" * 5000])
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+def test_a_day_is_that_of_the_clock_of_the_business(
+    data: JourneyData, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setattr(data, "zone", zone)
+    local = day(4).astimezone(ZoneInfo(zone)).date()
+    rows = list_rows(data, ListQuery(relation="journeys", filter=JourneyFilter(map="buying")))
+    [told] = [row["start_day"] for row in rows if row["start"] == day(4).isoformat()]
+    assert told == local.isoformat()
+    assert "b4" in starts(data, since=told) and "b4" not in starts(data, until=told)
+    assert "b4" not in starts(data, since=(local + timedelta(days=1)).isoformat())
+
+
+def test_a_day_begins_at_its_midnight() -> None:
+    first = datetime(2026, 3, 29, tzinfo=UTC)  # summer time begins in Rome
+    assert begin_us(first.date(), "UTC") == begin_us(first, "Europe/Rome") == micros(first)
+    assert begin_us(first.date(), "Europe/Rome") == micros(first - timedelta(hours=1))
+    after = first.date() + timedelta(days=1)
+    assert begin_us(after, "Europe/Rome") == micros(first + timedelta(hours=22))
+    assert begin_us(date(1, 1, 1), "Asia/Tokyo") < begin_us(date(9999, 12, 31), "Asia/Tokyo")
