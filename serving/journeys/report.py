@@ -6,7 +6,7 @@ It needs nothing else: its looks are inside, and it has no script, link or addre
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 from features.analytics.pictures.drawn_views import draw_view
@@ -122,5 +122,5 @@ def _section(domain: Domain, title: str, found: Any) -> Iterator[Markup]:
     yield Markup(drawn.table)
 
 
-def _day(at: datetime | None) -> str:
+def _day(at: date | None) -> str:
     return "" if at is None else f"{at:%Y-%m-%d}"

@@ -40,7 +40,7 @@ def test_a_field_of_another_view_is_refused():
         {"limit": 1001},
         {"at_most": 1},
         {"filter": {"how": ["vanished"]}},
-        {"filter": {"since": "2026-01-01"}},
+        {"filter": {"since": "2026-01-01T12:00:00"}},
         {"next": {"within_days": 0}},
         {"unknown": 1},
     ],
