@@ -2,7 +2,7 @@
 
 The last step of an open journey is no such visit. Where one of two periods is recent, slow
 transitions are still missing in it; then ``within_days`` makes them comparable: visits count once
-they are so old, and transitions if they took no longer.
+they are so old, and transitions if they took no longer, to within a bucket of the histogram.
 """
 
 from __future__ import annotations

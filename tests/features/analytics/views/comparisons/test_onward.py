@@ -57,6 +57,29 @@ def test_within_days_takes_old_visits_and_quick_transitions() -> None:
         }
 
 
+def test_the_end_of_the_days_belongs_to_them() -> None:
+    log = [("a", "page", 0.0), ("a", "cart", 3.0), ("b", "page", 0.0), ("b", "cart", 3.5)]
+    with journeys_of(small_shop(), log, 3.0) as data:  # both pages are 3 days old
+        assert visits(data, 3.0) == {
+            ("START", "page", 1): 2,
+            ("page", "cart", 1): 1,
+            ("page", "END", 0): 1,
+        }
+    with journeys_of(small_shop(), log, 7.0) as data:
+        assert visits(data, 3.0) == {
+            ("START", "page", 1): 2,
+            ("page", "cart", 1): 1,
+            ("page", "cart", 0): 1,
+            ("cart", "END", 0): 2,
+        }
+
+
+def test_a_journey_that_lapses_at_the_end_of_the_days_has_ended_in_time() -> None:
+    with journeys_of(small_shop(), [("a", "page", 0.0)], 31.0) as data:  # it lapsed on day 30
+        assert visits(data, 30.0)["page", "END", 1] == 1
+        assert visits(data, 29.5)["page", "END", 0] == 1
+
+
 def test_sums_are_those_over_customers_one_by_one() -> None:
     random = np.random.default_rng(3)
     kinds = ["page", "cart", "coupon", "paid", "done"]

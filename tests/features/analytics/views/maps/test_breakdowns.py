@@ -93,6 +93,15 @@ def test_values_beyond_the_most_frequent_are_counted_and_listed() -> None:
     }
 
 
+def test_of_values_that_are_equally_frequent_the_first_by_name_are_told() -> None:
+    names = ["e", "c", "a", "d", "b", "f"]
+    facts = {name: CustomerFacts(f"account {name}") for name in names}
+    log = [(name, "cart", float(place)) for place, name in enumerate(names)]
+    with journeys_of(DOMAIN, log, as_of_days=7.0, facts=facts) as data:
+        found = breakdown(data, BUYING, "account", limit=3)
+    assert parts(found) == [("account a", 1), ("account b", 1), ("account c", 1)]
+
+
 def test_the_part_of_unknown_is_listed_like_any_other() -> None:
     with journeys_of(DOMAIN, LOG, as_of_days=7.0, facts=FACTS) as data:
         (unknown,) = (part for part in breakdown(data, BUYING, "region").parts if not part.value)

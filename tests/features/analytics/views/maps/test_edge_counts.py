@@ -39,3 +39,14 @@ def test_transitions_from_the_start_have_no_time() -> None:
     with journeys_of(small_shop(), [("a", "cart", 0.0)]) as data:
         counts = EdgeCounts(data, BUYING, DrawnAs())
         assert [counts.times(place) for place in range(2)] == [(None, None), (None, None)]
+
+
+def test_transitions_that_are_equally_frequent_are_all_told_or_counted_together() -> None:
+    log = [("a", "cart", 0.0), ("a", "paid", 1.0)]
+    with journeys_of(small_shop(), log) as data:
+        assert EdgeCounts(data, BUYING, DrawnAs(), most=1).at_least == 1  # all three are as many
+    log += [("b", "cart", 0.0), ("b", "paid", 1.0), ("b", "done", 2.0)]
+    with journeys_of(small_shop(), log) as data:
+        by_most = [EdgeCounts(data, BUYING, DrawnAs(), most).at_least for most in (1, 2, 4, 5)]
+    # START to cart 2, cart to paid 2; paid to done, paid to END and done to END 1.
+    assert by_most == [2, 2, 2, 1]
