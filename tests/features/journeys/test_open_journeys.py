@@ -224,6 +224,17 @@ def test_what_is_open_may_be_told():
     assert _same(state, part.empty())
 
 
+def test_the_end_of_one_that_is_told_does_not_move_the_others_to_another_stage():
+    part, state = _part(), _part().empty()
+    for day, step, stage, count in ((0, "starts", "use", 2), (3, "ends", "advocacy", 1)):
+        now_open = count, AT_S
+        part.tell(state, AT_S + day * DAY_S, _event(step, stage), step, now_open)
+    assert _same(
+        _read(part, state, 4),
+        {"open": 1.0, "age_days": 4.0, "stage": STAGES.index("use"), "stage_days": 4.0},
+    )
+
+
 # --- totals ---
 
 

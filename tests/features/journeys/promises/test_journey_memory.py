@@ -186,6 +186,24 @@ def test_a_journey_is_judged_by_the_version_in_force_at_its_start() -> None:
     assert features["promise_on_time_hours_left"] == 3 * 24.0
 
 
+def test_a_version_is_in_force_from_the_first_instant_of_its_day() -> None:
+    promise = {"after": "ordered", "comes": "delivered", "within_days": 1}
+    versions = [
+        {"version": 1, "promises": {"on_time": promise}},
+        {
+            "version": 2,
+            "since": "2026-09-22",
+            "promises": {"on_time": promise | {"within_days": 3}},
+        },
+    ]
+    fold = shop(expected=versions)
+    midnight = 35_200 / DAY_S  # in days from AT_S, which is 2026-09-21, 14:13:20 in UTC
+    events = [(midnight - 1e-6 / DAY_S, "ordered", "o1"), (midnight, "ordered", "o2")]
+    left = [read(fold, folded(fold, one), midnight)["promise_on_time_hours_left"] for one in events]
+
+    assert left == [pytest.approx(24.0), 72.0]
+
+
 def test_the_oldest_of_too_many_open_journeys_has_lapsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journey_memory, "MAX_OPEN", 3)
     fold = shop(**promised(on_time={"after": "ordered", "comes": "delivered", "within_hours": 36}))
