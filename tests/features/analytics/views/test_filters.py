@@ -117,6 +117,12 @@ def test_a_filter_refuses_names_that_the_domain_has_not(
     assert str(caught.value) == f"{says} Name one of them."
 
 
+def test_no_channel_is_not_the_first_one(data: JourneyData) -> None:
+    """The first step of all these journeys has a channel."""
+    assert starts(data, entry_channel=("app",))
+    assert starts(data, entry_channel=(None,)) == []
+
+
 def test_a_filter_selects_whole_journeys(data: JourneyData) -> None:
     """PostHog issue 37524: a filter of one step hits all steps of paths."""
     wanted = JourneyFilter(map="buying", through="cart")

@@ -68,6 +68,24 @@ def test_other_ways_are_counted_and_listed() -> None:
         assert {row["customer_id"] for row in shown} == {"a", "b", "f"}
 
 
+def test_of_ways_that_are_equally_frequent_those_are_told_that_are_not_in_the_list() -> None:
+    kinds = ("page", "cart", "coupon", "paid")
+    log = [
+        (f"{first} {second} {third}", kind, float(place))
+        for first in kinds
+        for second in kinds
+        for third in kinds
+        for place, kind in enumerate((first, second, third))
+    ]
+    with journeys_of(small_shop(), log, as_of_days=9.0) as data:
+        found = ways(data, BUYING, 20)
+        others = [row["path"] for row in list_rows(data, found.others.rows, 1000)]
+    told = [way.path for way in found.ways]
+    assert (len(told), len(others)) == (20, 44)
+    assert len({*told, *others}) == 64
+    assert sorted(map(int, [*told, *others]))[:20] == [int(path) for path in told]
+
+
 def test_the_relation_marks_the_most_frequent_ways() -> None:
     with journeys_of(small_shop(), LOG, as_of_days=51.0) as data:
         of = ranked(data, BUYING, {"shown": 1})

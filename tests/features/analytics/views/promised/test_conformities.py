@@ -7,6 +7,7 @@ import pytest
 
 from features.analytics.nodes import MapNodes
 from features.analytics.views.filters import JourneyFilter
+from features.analytics.views.promised.activations import activations
 from features.analytics.views.promised.conformities import conformities, way_steps, ways_of
 from features.business.journey_rules.kinds import Expected
 from features.errors import InvalidRequest
@@ -51,6 +52,18 @@ def test_a_row_says_how_a_journey_went() -> None:
         ("c5", 2, "deviating", "stopped", "shipped", None, at_us(7.5)),
         ("c6", 2, "on_the_way", None, None, None, at_us(7.0)),
     ]
+
+
+def test_a_version_is_in_force_from_its_first_instant() -> None:
+    """The second is from 2023-11-16T00:00Z on, which is 92,800 seconds after day 0."""
+    log: Log = [
+        ("c1", "ordered", 92_799 / 86_400, "app", {}),
+        ("c2", "ordered", 92_800 / 86_400, "app", {}),
+    ]
+    with opened(log, 3.0) as data:
+        for relation in (conformities(data, DELIVERY, {}), activations(data, DELIVERY)):
+            found = set(relation.counts(data, ["customer_id", "version"], "count(*) > 0"))
+            assert found == {("c1", 1, True), ("c2", 2, True)}
 
 
 def test_each_journey_with_a_way_is_one_row() -> None:
