@@ -73,6 +73,14 @@ def test_the_repeats_of_a_journey_are_in_its_list() -> None:
         assert (again["customer_id"], again["time_s"], again["seq"]) == ("a", 5 * DAY_S, 3)
 
 
+def test_a_journey_with_one_repeat_is_in_the_list_of_those_with_any() -> None:
+    log = [("a", "cart", 0.0), ("a", "cart", 1.0), ("b", "cart", 0.0)]
+    with journeys_of(small_shop(), log, as_of_days=11.0) as data:
+        found = loops(data, BUYING).with_repeat
+        assert found.n == 1
+        assert [row["customer_id"] for row in list_rows(data, found.rows)] == ["a"]
+
+
 def test_without_journeys_nothing_is_repeated() -> None:
     found = of_log([])
     assert (found.journeys.n, found.share, found.self_loops, found.by_repeats) == (0, 0.0, (), ())

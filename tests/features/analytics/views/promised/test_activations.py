@@ -75,6 +75,21 @@ def test_a_row_says_how_the_step_came_and_when_an_open_one_is_due() -> None:
     assert times == [at_us(day) for day in (2.9, 3.5, 4.0, 4.0, 5.0, 5.5, 6.0)]
 
 
+def test_a_step_that_was_there_for_twice_the_time_exceeds_a_precedence() -> None:
+    """Shipped 12 hours before is asked for: exactly 24 are twice as many, a second less is not."""
+    log: Log = []
+    for name, shipped in (("c1", 0.5), ("c2", 0.5 + 1 / 86_400), ("c3", 1.0 + 1 / 86_400)):
+        log += [
+            (name, "ordered", 0.0, "app", {}),
+            (name, "message", shipped, "app", {"news": "shipped"}),
+            (name, "delivered", 1.5, "app", {}),
+        ]
+    with opened(log, 3.0) as data:
+        rows = activations(data, DELIVERY).rows(data, {"promise": "told"}, 10)
+    timings = {row["customer_id"]: row["timing"] for row in rows}
+    assert timings == {"c1": "exceeded", "c2": "in_time", "c3": "late"}
+
+
 def test_a_new_version_leaves_older_journeys_as_they_were() -> None:
     log: Log = [
         ("c1", "ordered", 0.0, "app", {}),
