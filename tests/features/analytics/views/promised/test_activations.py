@@ -90,6 +90,17 @@ def test_a_step_that_was_there_for_twice_the_time_exceeds_a_precedence() -> None
     assert timings == {"c1": "exceeded", "c2": "in_time", "c3": "late"}
 
 
+def test_a_precedence_without_a_time_is_not_exceeded() -> None:
+    told = {"told": {"before": "delivered", "comes": "shipped"}}
+    log: Log = [
+        ("c1", "message", 0.0, "app", {"news": "shipped"}),
+        ("c1", "delivered", 1.5, "app", {}),
+    ]
+    with journeys_of(promised_shop({"version": 1, "promises": told}), log, 3.0) as data:
+        (row,) = activations(data, DELIVERY).rows(data, {}, 10)
+    assert (row["state"], row["timing"]) == ("kept", "in_time")
+
+
 def test_a_new_version_leaves_older_journeys_as_they_were() -> None:
     log: Log = [
         ("c1", "ordered", 0.0, "app", {}),
