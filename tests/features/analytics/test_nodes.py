@@ -73,3 +73,12 @@ def test_the_fingerprint_follows_from_maps_types_channels_and_nodes() -> None:
     assert same.fingerprint == NODES.fingerprint
     assert other.fingerprint != NODES.fingerprint
     assert MapNodes(promised_shop()).fingerprint != NODES.fingerprint
+
+
+def test_a_node_of_two_types_of_event_has_both() -> None:
+    one = {"map": {"names": {"asked": "contact", "solved": "contact"}}}
+    nodes = MapNodes(small_shop(journeys={"help": one}))
+
+    assert [(node.label, node.types) for node in nodes.of_map("help")] == [
+        ("contact", ("asked", "solved"))
+    ]

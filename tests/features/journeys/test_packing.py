@@ -81,3 +81,9 @@ def test_a_memory_of_a_wrong_length_is_not_unpacked(fold: Fold, length: float) -
     assert sale[place + 1] == 2.0
 
     assert fold.unpack([*sale[: place + 1], length, *sale[place + 2 :]]) is None
+
+
+def test_a_memory_of_half_a_journey_is_not_unpacked(fold: Fold) -> None:
+    sale = after(fold, ("order", "a"))
+    assert sale[-3] == 2.0  # the case and the start of one open journey
+    assert fold.unpack([*sale[:-3], 1.0, sale[-2]]) is None
