@@ -62,6 +62,9 @@ def test_activating_counts_from_that_moment(engine, ledger, now):
     assert (kept.served, kept.activated_at) == (True, later)
     assert kept.window_ends_at == later + timedelta(days=14)
     assert marked(ledger) == [("decision", "d1")]
+    # The journeys of c1 were counted since the decision was made, and have another step now.
+    journeys = sa.select(tables.journey_marks.c.customer_id)
+    assert ledger.read(lambda c: c.execute(journeys).scalars().all()) == ["c1"]
 
 
 def test_with_unknown_features_nothing_is_promoted_that_waited(engine, ledger, now):

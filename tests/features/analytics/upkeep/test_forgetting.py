@@ -13,6 +13,7 @@ from features.analytics.upkeep.kept_state import keeping
 from features.analytics.upkeep.recount import recount
 from features.ingest.erasure import Erasure
 from features.ingest.erasure_log import RETRY
+from features.store.locks import file_lock
 from tests.features.erasing import Store
 from tests.features.live import NOW, event
 
@@ -121,3 +122,17 @@ def test_an_erasure_by_another_home_leaves_the_mark_to_the_one_with_the_files(sh
     assert other.finish()
     assert shop.marks() == ["c2"]
     assert {row[1] for row in shop.is_right()["journeys"]} == {"c1", "u3"}
+
+
+def test_of_a_recount_nothing_is_left_and_one_that_runs_is_waited_for(shop, erasure):
+    place = shop.folder / "recount"
+    place.mkdir()
+    (place / "00000.steps.parquet").write_bytes(b"half of c2")  # it was killed
+    erasure.forget(["c2"], shop.now)
+    with file_lock(shop.folder / "recount.lock", wait=False):
+        assert not erasure.finish()
+    assert place.exists()
+    shop.now += RETRY
+    assert erasure.finish()
+    assert not place.exists()
+    assert named_in_files(shop) == {"c1", "u3"}
