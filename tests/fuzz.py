@@ -214,6 +214,8 @@ def acquaint(server: Server, domain: Domain, customers: Sequence[str], now: date
         _asked(server, "/v1/decide", {**body, "decision_id": name, "activate": False})
     _asked(server, "/v1/decide", {"customer_id": "gone", "channel": "app"})
     _asked(server, "/v1/forget", {"customer_id": "gone"})
+    # Before the first count of the journeys, every question about them is answered 503.
+    server.wait_for(lambda: server.post("/v1/journeys", {"view": "overview"})[0] == 200, 90.0)
     return Known(
         domain,
         list(catalog.actions),

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from features.clock import monotonic_s
-from features.errors import quoted, truncated
+from features.errors import NotCounted, Overloaded, quoted, truncated
 from serving.access.asgi import App, Connection, Message, Receive, Send, header, send_json
 from serving.access.bodies import refused_content, refused_depth
 from serving.access.connections import refuse_busy
@@ -269,4 +269,5 @@ class QuietRefusals(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         code = getattr(error, "error_code", None)
         refused = code is not None and 400 <= int(code) < 500
+        refused = refused or isinstance(error and error.__cause__, Overloaded | NotCounted)
         return not refused and type(error).__name__ != "ValidationError"

@@ -17,6 +17,7 @@ from features.analytics.views.funnels.funnel_definition import stages_funnel
 from features.analytics.views.funnels.funnels import funnel
 from features.analytics.views.maps.journey_map import journey_map
 from features.analytics.views.maps.ways import ways
+from features.analytics.views.promised.promises import promises
 from features.ingest.erasure import Erasure
 from features.ledger import tables
 from features.ledger.tables import micros
@@ -111,6 +112,7 @@ def views(folder, without=()):
                 journey_map(data, wanted),
                 ways(data, wanted, 100),
                 funnel(data, wanted, stages_funnel(data, wanted.map)),
+                promises(data, wanted),
             )
             for wanted in (JourneyFilter(map=name) for name in data.nodes.maps)
         ]

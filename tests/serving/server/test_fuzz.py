@@ -27,7 +27,8 @@ CASES, PATHS = 1000, 500  # `make bench-fuzz` sends 20,000 of both
 def server(first_day: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home: Path = tmp_path_factory.mktemp("fuzz") / "home"
     shutil.copytree(first_day.home, home)
-    with running(home, {**first_day.env, "NBA_HOME": str(home)}) as started:
+    env = {**first_day.env, "NBA_HOME": str(home), "NBA_JOURNEYS": "true"}
+    with running(home, env) as started:
         yield started
 
 

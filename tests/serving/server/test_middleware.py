@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from features.errors import LedgerDown, NbaError, NotCounted, Overloaded
 from serving.access.load_shedding import LoadShedding
 from serving.access.scopes import KeyScope
 from serving.contract.decisions import DecideRequest
@@ -444,6 +445,12 @@ class Refusal(Exception):
         self.error_code = error_code
 
 
+def busy(why: type[NbaError]) -> Refusal:
+    refusal = Refusal(503)
+    refusal.__cause__ = why("It waits.", expected="time", remedy="Ask again.")
+    return refusal
+
+
 def pydantics() -> ValidationError:
     with pytest.raises(ValidationError) as caught:
         DecideRequest.model_validate({})
@@ -458,8 +465,14 @@ def pydantics() -> ValidationError:
         (ValueError("a bug"), True),
         (pydantics(), False),
         (None, True),
+        (busy(NotCounted), False),
+        (busy(Overloaded), False),
+        (busy(LedgerDown), True),
     ],
-    ids=["refused", "failed", "a bug", "invalid", "no error at all"],
+    ids=[
+        *("refused", "failed", "a bug", "invalid", "no error at all"),
+        *("not counted", "too much to do", "no database"),
+    ],
 )
 def test_refusals_leave_no_traceback_in_the_log_and_bugs_do(error, logged):
     trace = (type(error), error, None) if error else None
