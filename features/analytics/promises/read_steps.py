@@ -46,6 +46,7 @@ class KindSteps:
         with_channel: bool = False,
     ) -> None:
         self._nodes, self._kind = data.nodes, wanted.map
+        self._domain = data.domain
         self._places: dict[str, NDArray[np.int64]] = {}
         asked = ["journey", "seq", "node", "type", "at_us", *(f"{DUE}{name}" for name in told)]
         asked += ["channel"] * with_channel
@@ -67,6 +68,14 @@ class KindSteps:
         self.channel: NDArray[np.uint8] = columns.get("channel", np.zeros(0, np.uint8))
         self._told = {name: columns[f"{DUE}{name}"] for name in told}
         self.arrays = JourneySteps(first, journey, columns["at_us"], close_us)
+
+    def versions_in_force(self) -> NDArray[np.int64]:
+        """Return the place of the version by which each journey is judged, shape (n_journeys,).
+
+        It is that of ``JourneyKind.expected`` that was in force when the journey began; -1: none.
+        """
+        begins = [one.since_us for one in self._domain.journey_kinds[self._kind].expected]
+        return np.searchsorted(begins, self.arrays.start_us, side="right") - 1
 
     def places(self, step: str) -> NDArray[np.int64]:
         """Return where the steps are that a name means: a type of event, or a node of the map."""

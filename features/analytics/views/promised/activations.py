@@ -135,8 +135,7 @@ def _by_promise(data: JourneyData, wanted: JourneyFilter) -> Iterator[pa.Table]:
         return
     told = dict.fromkeys(one.name for one in made if one.promise.within is not None)
     steps = KindSteps(data, wanted, tuple(told))
-    begins = [one.since_us for one in data.domain.journey_kinds[wanted.map].expected]
-    version = np.searchsorted(begins, steps.arrays.start_us, side="right") - 1
+    version = steps.versions_in_force()
     for code, one in enumerate(made):
         promise = one.promise
         found = judge(

@@ -128,8 +128,7 @@ def _by_version(data: JourneyData, wanted: JourneyFilter) -> Iterator[pa.Table]:
         return
     steps = KindSteps(data, wanted)
     places = {name: place for place, name in enumerate(_expected_names(data, kind))}
-    begins = [one.since_us for one in data.domain.journey_kinds[kind].expected]
-    in_force = np.searchsorted(begins, steps.arrays.start_us, side="right") - 1
+    in_force = steps.versions_in_force()
     names, classes = steps.classes(list(places))
     for place, expected in enumerate(data.domain.journey_kinds[kind].expected):
         if not expected.way:
