@@ -130,16 +130,40 @@ credits = sa.Table(
     sa.Column("sequence", sa.BigInteger),
 )
 partial_index("credits_to_revise", credits.c.revise_at.is_not(None), credits.c.revise_at)
-# The state of the learner, replaced in the transaction that marks its outcomes as learned.
+# The learner's position: `base` is the bandit version on which it builds, `revision` the number of
+# its steps, `token` the random name of the last of them. The sums themselves are in a file of the
+# home (`learn.checkpoints`) plus the steps after it (`learned_steps`). `bandit_state`: the sums as
+# an earlier release kept them; null once the learner has written a checkpoint.
 learner_state = sa.Table(
     "learner_state",
     metadata,
     sa.Column("key", TEXT, primary_key=True),
-    sa.Column("base", TEXT, nullable=False),  # the bandit version from which it started
-    sa.Column("bandit_state", sa.LargeBinary, nullable=False),
+    sa.Column("base", TEXT, nullable=False),
+    sa.Column("bandit_state", sa.LargeBinary),
     sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("token", TEXT),
 )
-# The bandits that the workers load. Old ones are deleted, as decisions log their probabilities.
+# The outcomes that each step of the learner has counted, packed (vectors, actions, weights), until
+# a checkpoint holds them. A null payload: the state was made anew in this step, as when all credits
+# were counted again, so it can only be read from a checkpoint of this step or a later one.
+learned_steps = sa.Table(
+    "learned_steps",
+    metadata,
+    sa.Column("revision", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("token", TEXT, nullable=False),
+    sa.Column("payload", sa.LargeBinary),
+)
+# Decisions that the learner could not learn from after several tries, and the reason.
+learner_set_aside = sa.Table(
+    "learner_set_aside",
+    metadata,
+    sa.Column("decision_id", TEXT, primary_key=True),
+    sa.Column("set_aside_at", UtcMicros, nullable=False),
+    sa.Column("problem", TEXT, nullable=False),
+)
+# The bandits that the workers load, thinned as they grow older. `payload`: what all actions share,
+# and in a snapshot of an earlier release all of it. `since`: the rows of `snapshot_actions` from
+# that number on belong to it; null: a snapshot of an earlier release.
 snapshots = sa.Table(
     "snapshots",
     metadata,
@@ -147,7 +171,19 @@ snapshots = sa.Table(
     sa.Column("base", TEXT, nullable=False),
     sa.Column("published_at", UtcMicros, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("since", sa.BigInteger),
     sqlite_autoincrement=True,
+)
+# The numbers of one action, as of the snapshot that was the first with them. A snapshot has, of
+# each action, the row with the greatest `sequence` that is not above its own (nor below `since`).
+snapshot_actions = sa.Table(
+    "snapshot_actions",
+    metadata,
+    sa.Column("action_id", TEXT, primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Index("snapshot_actions_by_sequence", "sequence"),
+    sqlite_with_rowid=False,
 )
 # Parts that several snapshots share (`snapshots`), by the hash of their content.
 snapshot_parts = sa.Table(

@@ -1,10 +1,10 @@
-"""Defines tables about who a customer is: holders of devices, merge candidates, attributes."""
+"""Defines tables about who a customer is, and about who calls: holders of devices, keys."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from features.ledger.columns import TEXT, UtcMicros, metadata, partial_index
+from features.ledger.columns import SERIAL, TEXT, UtcMicros, metadata, partial_index
 
 # Events that named an anonymous key together with a named one: the `holder` holds the device from
 # then on, until the next login. The holder of the first one also holds what happened before.
@@ -53,4 +53,23 @@ attribute_changes = sa.Table(
     sa.Column("from_at", UtcMicros, primary_key=True),
     sa.Column("value", TEXT),
     sqlite_with_rowid=False,
+)
+# Keys of the API: only their hashes. `scopes` is a list of names with commas.
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("digest", TEXT, primary_key=True),
+    sa.Column("name", TEXT, nullable=False),
+    sa.Column("scopes", TEXT, nullable=False),
+    sa.Column("created_at", UtcMicros, nullable=False),
+    sa.Column("revoked_at", UtcMicros),
+)
+# Uses of the scopes privacy and admin. `status` is null until the request is answered.
+access_log = sa.Table(
+    "access_log",
+    metadata,
+    sa.Column("serial", SERIAL, primary_key=True, autoincrement=True),
+    *(sa.Column("at", UtcMicros, nullable=False, index=True), sa.Column("key_id", TEXT)),
+    *(sa.Column("key_name", TEXT, nullable=False), sa.Column("client", TEXT, nullable=False)),
+    *(sa.Column("request", TEXT, nullable=False), sa.Column("status", sa.Integer)),
 )

@@ -22,7 +22,13 @@ import sqlalchemy as sa
 from features.errors import InvalidSetting, LedgerDown
 from features.ledger import databases, tables
 from features.ledger.connections import Connections
-from features.ledger.schema_steps import to_schema_8, to_schema_9, to_schema_10, to_schema_11
+from features.ledger.schema_steps import (
+    to_schema_8,
+    to_schema_9,
+    to_schema_10,
+    to_schema_11,
+    to_schema_12,
+)
 from features.masking import masked
 
 
@@ -113,6 +119,11 @@ MIGRATIONS = (
         11,
         "customers whose journeys have changed are marked, and their journeys are counted",
         to_schema_11,
+    ),
+    Migration(
+        12,
+        "decisions keep what was believed; the learner keeps its sums in a file, and its steps",
+        to_schema_12,
     ),
 )
 

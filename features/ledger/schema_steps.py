@@ -142,3 +142,29 @@ def to_schema_11(connection: sa.Connection) -> None:
     for name in ("journey_marks", "journey_cube"):
         if existing.has_table(name):
             connection.exec_driver_sql(f"DELETE FROM {name}")
+
+
+LEARNER_STATE = (
+    "CREATE TABLE new_learner_state (key {text} NOT NULL, base {text} NOT NULL, "
+    "bandit_state {blob}, revision INTEGER NOT NULL, token {text}, PRIMARY KEY (key))",
+    "INSERT INTO new_learner_state (key, base, bandit_state, revision) "
+    "SELECT key, base, bandit_state, revision FROM learner_state",
+    "DROP TABLE learner_state",
+    "ALTER TABLE new_learner_state RENAME TO learner_state",
+)
+
+
+def to_schema_12(connection: sa.Connection) -> None:
+    """Add columns to decisions, snapshots and the learner's state; opening creates the new tables.
+
+    The learner goes on from the sums that the ledger holds, and keeps them in a file from then on.
+    """
+    is_postgresql = connection.dialect.name == "postgresql"
+    text = 'TEXT COLLATE "C"' if is_postgresql else "TEXT"
+    blob = "BYTEA" if is_postgresql else "BLOB"
+    for change in (
+        f"ALTER TABLE decisions ADD COLUMN believed {blob}",
+        "ALTER TABLE snapshots ADD COLUMN since BIGINT",
+        *(change.format(text=text, blob=blob) for change in LEARNER_STATE),
+    ):
+        connection.exec_driver_sql(change)

@@ -24,12 +24,17 @@ from features.ledger.derived_tables import event_days as event_days
 from features.ledger.derived_tables import journey_checkpoints as journey_checkpoints
 from features.ledger.derived_tables import journey_cube as journey_cube
 from features.ledger.derived_tables import journey_marks as journey_marks
+from features.ledger.derived_tables import learned_steps as learned_steps
+from features.ledger.derived_tables import learner_set_aside as learner_set_aside
 from features.ledger.derived_tables import learner_state as learner_state
 from features.ledger.derived_tables import relocations as relocations
 from features.ledger.derived_tables import reward_days as reward_days
 from features.ledger.derived_tables import reward_marks as reward_marks
+from features.ledger.derived_tables import snapshot_actions as snapshot_actions
 from features.ledger.derived_tables import snapshot_parts as snapshot_parts
 from features.ledger.derived_tables import snapshots as snapshots
+from features.ledger.identity_tables import access_log as access_log
+from features.ledger.identity_tables import api_keys as api_keys
 from features.ledger.identity_tables import attribute_changes as attribute_changes
 from features.ledger.identity_tables import logins as logins
 from features.ledger.identity_tables import merge_candidates as merge_candidates
@@ -39,7 +44,7 @@ FOLDED_EVENTS = "folded events"  # of a connection: number that its transaction 
 DRAW_SECRET = "draw secret"  # key of `meta`: mixed into the random number of each decision
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
 ROW_BY_ROW = 2  # up to so many rows are written one by one; their columns may differ
-SCHEMA = "11"  # raised by one, with a step in `migrations`, when a table changes
+SCHEMA = "12"  # raised by one, with a step in `migrations`, when a table changes
 
 meta = sa.Table(
     "meta",
@@ -141,6 +146,7 @@ decisions = sa.Table(
     sa.Column("features", sa.LargeBinary),  # float64 of model input; null if imported
     sa.Column("record", TEXT),  # JSON: what else replay needs; null if imported
     sa.Column("answer", TEXT),  # JSON as it was sent; null if imported
+    sa.Column("believed", sa.LargeBinary),  # of each candidate (`decide.beliefs`); null: earlier
     sa.Index("decisions_of_customer", "customer_id", "decided_at"),
     sa.Index("decisions_by_window", "served", "window_ends_at"),
 )
@@ -222,25 +228,6 @@ outcomes = sa.Table(
     sa.Column("learned", sa.Boolean, nullable=False),
     sa.Index("outcomes_to_learn", "learned"),
     sa.Index("outcomes_of_action", "action_id", "outcome", "received_at"),
-)
-# Keys of the API: only their hashes. `scopes` is a list of names with commas.
-api_keys = sa.Table(
-    "api_keys",
-    metadata,
-    sa.Column("digest", TEXT, primary_key=True),
-    sa.Column("name", TEXT, nullable=False),
-    sa.Column("scopes", TEXT, nullable=False),
-    sa.Column("created_at", UtcMicros, nullable=False),
-    sa.Column("revoked_at", UtcMicros),
-)
-# Uses of the scopes privacy and admin. `status` is null until the request is answered.
-access_log = sa.Table(
-    "access_log",
-    metadata,
-    sa.Column("serial", SERIAL, primary_key=True, autoincrement=True),
-    *(sa.Column("at", UtcMicros, nullable=False, index=True), sa.Column("key_id", TEXT)),
-    *(sa.Column("key_name", TEXT, nullable=False), sa.Column("client", TEXT, nullable=False)),
-    *(sa.Column("request", TEXT, nullable=False), sa.Column("status", sa.Integer)),
 )
 
 

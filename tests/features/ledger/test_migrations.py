@@ -31,7 +31,8 @@ ADDED_8 = {
     ("journey_states", "problem"),
     ("contacts", "account"),
 }
-ADDED = ADDED_7 | ADDED_8 | {("events", "received_at"), ("contacts", "outcome_at")}
+ADDED_12 = {("decisions", "believed"), ("snapshots", "since"), ("learner_state", "token")}
+ADDED = ADDED_7 | ADDED_8 | ADDED_12 | {("events", "received_at"), ("contacts", "outcome_at")}
 # Tables that opening a ledger of schema 7 has created; those of later schemas are dropped.
 TABLES_7 = {
     *("catalogs", "contacts", "credits", "customers", "decisions", "events", "identities"),
@@ -40,7 +41,13 @@ TABLES_7 = {
 }
 # Opening a ledger of schema 8 creates the tables of schema 9; they are filled by its migration.
 TABLES_9 = ("attribute_changes", "logins", "merge_candidates")
+GO_BACK_TO_11 = (
+    "ALTER TABLE decisions DROP COLUMN believed",
+    "ALTER TABLE snapshots DROP COLUMN since",
+    "ALTER TABLE learner_state DROP COLUMN token",
+)
 GO_BACK_TO_8 = (
+    *GO_BACK_TO_11,
     "DROP INDEX contacts_of_customer_with_outcomes",
     "DROP INDEX contacts_with_outcomes",
     "ALTER TABLE contacts DROP COLUMN outcome_at",
