@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -40,21 +40,29 @@ class Attribution(NamedTuple):
 
 
 def read_attribution(
-    connection: sa.Connection, shown: Sequence[ShownAction], catalog: Catalog
+    connection: sa.Connection,
+    shown: Sequence[ShownAction],
+    catalog: Catalog,
+    received_before: datetime | None = None,
 ) -> Attribution:
     """Attribute outcomes to shown actions; the result has the order of ``shown``.
 
     Also reads every other decision that shares an outcome with these, of any customer: the
     shares of credit depend on them.
+
+    Parameters
+    ----------
+    received_before
+        Attribute as of this time: outcomes that were received later are left out. None: all.
     """
-    reported = _reported(connection, {one.decision_id for one in shown})
+    reported = _reported(connection, {one.decision_id for one in shown}, received_before)
     shared = {one.shared_id for outcomes in reported.values() for one in outcomes} - {None}
     actions = _attributed(shown, reported, catalog)
     if not shared:
         return Attribution(actions, {})
     other_ids = sorted(_decisions_of(connection, shared) - {one.decision_id for one in shown})
     others = list(shown_actions(connection, other_ids))
-    sharers = _attributed(others, _reported(connection, other_ids), catalog)
+    sharers = _attributed(others, _reported(connection, other_ids, received_before), catalog)
     return Attribution(actions, credit_shares([*actions, *sharers], catalog))
 
 
@@ -110,13 +118,15 @@ def _attributed(
 
 
 def _reported(
-    connection: sa.Connection, decision_ids: Iterable[str]
+    connection: sa.Connection, decision_ids: Iterable[str], received_before: datetime | None
 ) -> dict[tuple[str, str], list[ReportedOutcome]]:
     """All outcomes of some decisions, by decision and action."""
     columns = tables.outcomes.c
     query = sa.select(
         columns.decision_id, columns.action_id, *(columns[name] for name in ReportedOutcome._fields)
     )
+    if received_before is not None:
+        query = query.where(columns.received_at < received_before)
     found: dict[tuple[str, str], list[ReportedOutcome]] = {}
     for row in select_in_batches(connection, query, columns.decision_id, decision_ids):
         cells: list[Any] = list(row)

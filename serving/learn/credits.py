@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -112,25 +112,42 @@ def read_credit_changes(
 
     A reported acceptance counts 1. A silence counts as a part of no acceptance; see `silence`.
     """
-    catalog = delays.catalog
     actions = read_logged_actions(connection, decision_ids, layout)
     written = read_credits(connection, decision_ids)
-    attribution = read_attribution(connection, [one.shown for one in actions], catalog)
+    current = current_credits(connection, actions, now, delays)
     changes = []
-    for action, attributed in zip(actions, attribution.actions, strict=True):
-        told, revise_at = told_acceptance(attributed, attribution.shares, catalog), None
-        if told is not None:
-            new: Credit | None = Credit(told, 1.0)
-        else:
-            interval = silent_interval(action.shown, now)
-            revise_at = interval.end_at
-            count = delays.silence_count(connection, action.shown, interval)
-            new = Credit(0.0, count) if count > 0 else None
+    for action, (new, revise_at) in zip(actions, current, strict=True):
         before = written.get(action.shown.key)
         old, sequence = (before.credit, before.sequence) if before else (None, None)
         if before is None or (new, revise_at) != (old, before.revise_at):
             changes.append(CreditChange(action, old, new, revise_at, sequence))
     return changes
+
+
+def current_credits(
+    connection: sa.Connection,
+    actions: Sequence[LoggedAction],
+    now: datetime,
+    delays: ResponseDelays,
+    received_before: datetime | None = None,
+) -> Iterator[tuple[Credit | None, datetime | None]]:
+    """Compute the credit of each action as of ``now``, and the time of its next revision.
+
+    Parameters
+    ----------
+    received_before
+        See `read_attribution`.
+    """
+    catalog, shown = delays.catalog, [one.shown for one in actions]
+    attribution = read_attribution(connection, shown, catalog, received_before)
+    for attributed in attribution.actions:
+        told = told_acceptance(attributed, attribution.shares, catalog)
+        if told is not None:
+            yield Credit(told, 1.0), None
+            continue
+        interval = silent_interval(attributed.shown, now)
+        count = delays.silence_count(connection, attributed.shown, interval)
+        yield Credit(0.0, count) if count > 0 else None, interval.end_at
 
 
 def due_revisions(connection: sa.Connection, now: datetime) -> list[Key]:
@@ -184,41 +201,54 @@ def credited_decisions(connection: sa.Connection) -> list[str]:
     return list(connection.execute(query.order_by(columns.decision_id)).scalars())
 
 
-def first_shown_decisions(connection: sa.Connection, after: int, count: int) -> list[str]:
+def shown_decisions(
+    column: sa.ColumnElement[Any], before: datetime | None = None
+) -> sa.Select[Any]:
+    """Select a column of the decisions that showed an action, all or those before a time."""
+    decided = tables.decisions.c
+    mine = tables.credits.c.decision_id == decided.decision_id
+    query = sa.select(column).where(decided.served, sa.exists().where(mine))
+    return query if before is None else query.where(decided.activated_at < before)
+
+
+def first_shown_decisions(
+    connection: sa.Connection, after: int, count: int, before: datetime | None = None
+) -> list[str]:
     """The first decisions that showed an action, by serial.
 
     Parameters
     ----------
     after, count : int
         So many are left out, and so many follow.
+    before
+        Only those that were shown before this time.
     """
     decided = tables.decisions.c
-    mine = tables.credits.c.decision_id == decided.decision_id
-    query = sa.select(decided.decision_id).where(decided.served, sa.exists().where(mine))
+    query = shown_decisions(decided.decision_id, before)
     query = query.order_by(decided.serial).offset(after).limit(count)
     return list(connection.execute(query).scalars())
 
 
-def count_shown_decisions(connection: sa.Connection) -> int:
-    """Count the decisions that showed an action."""
-    decided = tables.decisions.c
-    mine = tables.credits.c.decision_id == decided.decision_id
-    query = sa.select(sa.func.count()).where(decided.served, sa.exists().where(mine))
-    count: int = connection.execute(query).scalar_one()
+def count_shown_decisions(connection: sa.Connection, before: datetime | None = None) -> int:
+    """Count the decisions that showed an action, all or those before a time."""
+    count: int = connection.execute(shown_decisions(sa.func.count(), before)).scalar_one()
     return count
 
 
-def newest_shown_decisions(connection: sa.Connection, count: int, every: int = 1) -> list[str]:
+def newest_shown_decisions(
+    connection: sa.Connection, count: int, every: int = 1, before: datetime | None = None
+) -> list[str]:
     """The ``count`` latest decisions that showed an action, the newest first.
 
     Parameters
     ----------
     every : int
         Only one of so many decisions is taken, by serial.
+    before
+        Only those that were shown before this time.
     """
     decided = tables.decisions.c
-    mine = tables.credits.c.decision_id == decided.decision_id
-    query = sa.select(decided.decision_id).where(decided.served, sa.exists().where(mine))
+    query = shown_decisions(decided.decision_id, before)
     query = query.where(decided.serial % every == 0) if every > 1 else query
     query = query.order_by(decided.serial.desc()).limit(count)
     return list(connection.execute(query).scalars())

@@ -7,7 +7,7 @@ come within seconds, it is that of params.yaml.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil, log
 from typing import Any
 
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from features.ledger import tables
 from features.outcomes.delay_epochs import ResponseDelays
+from serving.learn.credits import shown_decisions
 from training.params import BanditParams
 
 DELAYS_REMEMBERED = 10.0  # mean delays in one half-life, at least
@@ -22,7 +23,11 @@ STEP = 4.0  # scales are powers of it, so that they seldom change
 
 
 def memory_scale(
-    connection: sa.Connection, params: BanditParams, shown: int, delays: ResponseDelays
+    connection: sa.Connection,
+    params: BanditParams,
+    shown: int,
+    delays: ResponseDelays,
+    before: datetime | None = None,
 ) -> float:
     """Return the factor on the half-lives of ``params``, at least 1.
 
@@ -31,8 +36,10 @@ def memory_scale(
     shown : int
         Delays and decisions are counted as of the decision with this number among those that
         showed an action, so that the factor does not depend on when a learner computes it.
+    before
+        Only decisions that were shown before this time are numbered; None: all.
     """
-    last = _shown_decision(connection, shown)
+    last = _shown_decision(connection, shown, before)
     if last is None:
         return 1.0
     mean_s = delays.mean_delay_s(connection, last.activated_at)
@@ -56,11 +63,8 @@ def scale_of(decisions: int, params: BanditParams) -> float:
     return float(STEP ** max(0, ceil(log(wanted, STEP))))
 
 
-def _shown_decision(connection: sa.Connection, shown: int) -> Any:
+def _shown_decision(connection: sa.Connection, shown: int, before: datetime | None) -> Any:
     """Serial and time of the decision with this number among those that showed an action."""
     columns = tables.decisions.c
-    mine = tables.credits.c.decision_id == columns.decision_id
-    query = sa.select(columns.serial, columns.activated_at).where(
-        columns.served, sa.exists().where(mine)
-    )
+    query = shown_decisions(columns.serial, before).add_columns(columns.activated_at)
     return connection.execute(query.order_by(columns.serial).offset(shown - 1).limit(1)).first()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 
 from features.business.domain import Domain
 from features.journeys.model_input import ModelInput
+from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.credit_rules import Credit
 from features.outcomes.delay_epochs import ResponseDelays
@@ -19,10 +21,12 @@ from serving.learn.credits import (
     LoggedAction,
     count_shown_decisions,
     credited_decisions,
+    current_credits,
     first_shown_decisions,
     newest_shown_decisions,
     read_credits,
     read_logged_actions,
+    shown_decisions,
 )
 from serving.learn.memory import memory_scale
 from training.bandit.bandit_state import BanditState, OutcomeBatch
@@ -51,10 +55,28 @@ class FittedTrees(NamedTuple):
     features: tuple[str, ...]
 
 
-class BanditUpdates:
-    """Updates a `BanditState` with the credits of a ledger; changes no credit."""
+class AsOf(NamedTuple):
+    """A time in the past, and the delays by which silences counted then."""
 
-    def __init__(self, ledger: Ledger, domain: Domain, params: BanditParams) -> None:
+    at: datetime
+    delays: ResponseDelays
+
+
+class BanditUpdates:
+    """Updates a `BanditState` with the credits of a ledger; changes no credit.
+
+    Parameters
+    ----------
+    as_of
+        Credits are computed as a learner would have counted them that stopped at this time: with
+        what was shown and received before. None: the credits that the learner has written.
+    """
+
+    def __init__(
+        self, ledger: Ledger, domain: Domain, params: BanditParams, as_of: AsOf | None = None
+    ) -> None:
+        self._as_of = as_of
+        self._before = None if as_of is None else as_of.at
         self._ledger = ledger
         self._domain = domain
         self._params = params
@@ -85,7 +107,7 @@ class BanditUpdates:
 
     def shown(self) -> int:
         """Count the decisions that showed an action."""
-        return self._ledger.read(count_shown_decisions)
+        return self._ledger.read(lambda c: count_shown_decisions(c, self._before))
 
     def recounted(
         self,
@@ -113,7 +135,7 @@ class BanditUpdates:
         scale = 1.0
         if shown:
             scale = self._ledger.read(
-                lambda connection: memory_scale(connection, self._params, shown, delays)
+                lambda c: memory_scale(c, self._params, shown, delays, self._before)
             )
             if not imported.counted:
                 encoder = self._encoder(shown)
@@ -136,7 +158,7 @@ class BanditUpdates:
         """
         counted, encoder, every = state.counted, state.encoder, int(state.memory_scale)
         newest = self._params.trees.newest
-        ids = self._ledger.read(lambda c: newest_shown_decisions(c, newest, every))
+        ids = self._ledger.read(lambda c: newest_shown_decisions(c, newest, every, self._before))
         credited = [
             one
             for start in range(0, len(ids), BATCH)
@@ -152,7 +174,7 @@ class BanditUpdates:
         """Fit the encoder on the shown decisions up to a threshold."""
         begin = max(0, shown - ENCODED_ON)
         ids = self._ledger.read(
-            lambda connection: first_shown_decisions(connection, begin, shown - begin)
+            lambda c: first_shown_decisions(c, begin, shown - begin, self._before)
         )
         logged = [
             action
@@ -171,16 +193,28 @@ class BanditUpdates:
         )
 
     def _all_credited(self) -> Iterator[list[tuple[LoggedAction, Credit]]]:
-        ids = self._ledger.read(credited_decisions)
+        ids = self._ledger.read(self._credited_decisions)
         for start in range(0, len(ids), BATCH):
             yield self._credited(ids[start : start + BATCH])
+
+    def _credited_decisions(self, connection: sa.Connection) -> list[str]:
+        if self._as_of is None:
+            return credited_decisions(connection)
+        query = shown_decisions(tables.decisions.c.decision_id, self._before)
+        query = query.order_by(tables.decisions.c.decision_id)  # as `credited_decisions`
+        return list(connection.execute(query).scalars())
 
     def _credited(self, decision_ids: Sequence[str]) -> list[tuple[LoggedAction, Credit]]:
         """The shown actions of some decisions that have a credit, each with it."""
 
         def read(connection: sa.Connection) -> list[tuple[LoggedAction, Credit]]:
-            written = read_credits(connection, decision_ids)
             actions = read_logged_actions(connection, decision_ids, self.layout)
+            if self._as_of is not None:
+                at, delays = self._as_of
+                then = current_credits(connection, actions, at, delays, received_before=at)
+                pairs = zip(actions, then, strict=True)
+                return [(action, credit) for action, (credit, _) in pairs if credit]
+            written = read_credits(connection, decision_ids)
             return [
                 (action, found.credit)
                 for action in actions
