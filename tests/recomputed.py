@@ -15,8 +15,8 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
 from features.outcomes.credit_rules import reward
-from features.outcomes.reward_rows import ARMS
-from features.outcomes.rewards import Rewards
+from features.rewards.reward_rows import ARMS
+from features.rewards.rewards import Rewards
 
 DAY, FIRST = timedelta(days=1), tables.EPOCH.toordinal()
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.outcomes.reward_steps import STEP, RewardRules, sum_rewards
+from features.rewards.reward_steps import STEP, RewardRules, sum_rewards
 
 
 def sum_all(ledger: Ledger, rules: RewardRules, size: int = STEP) -> None:

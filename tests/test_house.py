@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 SUITES = {
     "features": [
         *("conditions", "business", "ledger", "identity", "customers", "journeys", "states"),
-        *("outcomes", "store", "ingest", "datasets", "analytics"),
+        *("outcomes", "rewards", "store", "ingest", "datasets", "analytics"),
     ],
     "training": ["models", "bandit", "evaluation", "simulation", "pipeline"],
     "serving": [

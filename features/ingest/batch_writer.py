@@ -38,8 +38,8 @@ from features.ingest.load_report import (
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.statements import select_in_batches
-from features.outcomes.event_days import EventRules, mark_loaded
 from features.outcomes.recorded_outcomes import recorded_time
+from features.rewards.event_days import EventRules, mark_loaded
 from features.states.state_rows import (
     delete_states,
     drop_states,

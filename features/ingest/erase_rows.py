@@ -44,7 +44,7 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_customers
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, among, among_pairs, as_json, texts_of
-from features.outcomes.reward_state import forget_rewards
+from features.rewards.reward_state import forget_rewards
 from features.states.state_rows import delete_states, request_refold
 
 RECORDS_WITH_KEYS = "records with keys up to serial"  # key of `meta`

@@ -26,7 +26,7 @@ from features.ingest.append_events import append_events
 from features.ingest.ingest_result import AppendedEvents, IngestResult, Rejection, not_visible
 from features.journeys.events import Event, parse_event
 from features.ledger.ledger import Ledger
-from features.outcomes.event_days import EventRules, mark_events
+from features.rewards.event_days import EventRules, mark_events
 from features.states.journey_states import JourneyStates
 from features.states.publishing import OnlineStore
 from features.states.restating import Restating

@@ -61,7 +61,7 @@ erasure_keys = sa.Table(
     sa.Column("value", TEXT, primary_key=True),
 )
 # The table customer x day x arm of the rewards of decisions that were shown, with the days of one
-# customer packed into one row (`outcomes.reward_rows`). `window_ends`: the ends of the attribution
+# customer packed into one row (`rewards.reward_rows`). `window_ends`: the ends of the attribution
 # windows, in the order of the days; read before `windows_differ_until`. `unknown_actions`: JSON,
 # actions that the catalogue does not have any more, each with its day; null: none.
 reward_days = sa.Table(
@@ -75,7 +75,7 @@ reward_days = sa.Table(
     sa.Column("step", sa.BigInteger, nullable=False, index=True),  # that wrote the row
 )
 # The table customer x day of the value of events, and of leaving, packed alike
-# (`outcomes.event_days`).
+# (`rewards.event_days`).
 event_days = sa.Table(
     "event_days",
     metadata,

@@ -1,1 +1,1 @@
-"""Attributes outcomes to shown actions, and computes their credit and reward."""
+"""Attributes outcomes to shown actions, and computes the credit that the bandit learns."""

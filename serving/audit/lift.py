@@ -14,9 +14,9 @@ from features.business.domain import Domain
 from features.clock import monotonic_s
 from features.errors import LedgerDown
 from features.ledger.ledger import Ledger
-from features.outcomes.kept_rows import KeptRows
-from features.outcomes.reward_steps import RewardRules, sum_rewards
-from features.outcomes.rewards import NotSummed, rewards
+from features.rewards.kept_rows import KeptRows
+from features.rewards.reward_steps import RewardRules, sum_rewards
+from features.rewards.rewards import NotSummed, rewards
 from serving.contract.lift import ArmView, LiftOfDay, LiftRequest, LiftView, SampleRatio
 from training.evaluation.lift import (
     FEW_INFORMATIVE_CUSTOMERS,

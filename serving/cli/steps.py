@@ -17,8 +17,8 @@ from features.journeys.model_input import ModelInput
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
 from features.ledger.tables import EPOCH
-from features.outcomes.reward_steps import RewardRules
 from features.progress import Progress
+from features.rewards.reward_steps import RewardRules
 from features.settings import load_settings
 from features.store.feast_store import FeatureStore
 from serving.audit.archive import Archive

@@ -17,8 +17,8 @@ from features.analytics.upkeep.kept_state import FOLDER
 from features.clock import monotonic_s, utc_now
 from features.customers.consents import opt_out_sentence
 from features.customers.merge_candidates import count_open
-from features.outcomes.reward_steps import RewardRules, sum_rewards
 from features.private_files import open_to_others
+from features.rewards.reward_steps import RewardRules, sum_rewards
 from features.settings import Settings
 from features.states.set_aside import read_set_aside, set_aside_sentence, try_again
 from serving.access.gate import AccessControl

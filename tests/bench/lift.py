@@ -25,8 +25,8 @@ from features.business.catalog import Catalog
 from features.business.domain import load_domain
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.outcomes.reward_state import read_state
-from features.outcomes.reward_steps import STEP, RewardRules, sum_rewards
+from features.rewards.reward_state import read_state
+from features.rewards.reward_steps import STEP, RewardRules, sum_rewards
 from features.settings import load_settings
 from serving.audit.lift import view_lift
 from serving.catalog.compiled_catalog import load_catalog

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from features.intervals import welch_interval
-from features.outcomes.rewards import RewardTable
+from features.rewards.rewards import RewardTable
 from training.arrays import Bools, Floats
 from training.evaluation.lift_sums import (
     CONTROL,

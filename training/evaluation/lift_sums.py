@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from features.outcomes.reward_rows import ARMS
-from features.outcomes.rewards import RewardTable, Whole
+from features.rewards.reward_rows import ARMS
+from features.rewards.rewards import RewardTable, Whole
 from training.arrays import Floats, Indices, Ints
 
 POLICY, CONTROL = (ARMS.index(name) for name in ("policy", "control"))

@@ -65,8 +65,8 @@ from features.identity.links import resolve_each
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import in_batches
-from features.outcomes.reward_state import newest_serial
 from features.progress import Progress, quiet
+from features.rewards.reward_state import newest_serial
 
 DELTAS = 24  # so many are merged into one
 CHANGED_SHARE = 0.05  # of customers in deltas; from then on they are merged into the base

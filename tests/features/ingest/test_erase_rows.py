@@ -20,7 +20,7 @@ from features.ingest import erasure as erasure_module
 from features.ingest.erase_rows import ErasedRows, begin_erasure, erase_some
 from features.ledger import tables
 from features.ledger.derived_tables import mark_event_days
-from features.outcomes.reward_state import forget_rewards
+from features.rewards.reward_state import forget_rewards
 from features.states.state_rows import delete_states
 from tests.conftest import NOW
 from tests.decided import decided

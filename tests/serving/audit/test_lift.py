@@ -14,7 +14,7 @@ from features.identity.keys import KeyNormalizer
 from features.identity.links import link
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
-from features.outcomes.reward_steps import RewardRules
+from features.rewards.reward_steps import RewardRules
 from serving.audit.lift import view_lift
 from serving.contract.events import OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView

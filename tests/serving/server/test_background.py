@@ -13,7 +13,7 @@ import pytest
 
 from features.clock import utc_now
 from features.ledger.databases import LedgerClosed
-from features.outcomes.rewards import rewards
+from features.rewards.rewards import rewards
 from features.settings import load_settings
 from serving.access.gate import AccessControl
 from serving.decide.decision_setup import DecisionSetup, Models

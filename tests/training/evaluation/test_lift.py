@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from features.outcomes.reward_rows import ARMS
-from features.outcomes.rewards import RewardTable
+from features.rewards.reward_rows import ARMS
+from features.rewards.rewards import RewardTable
 from training.evaluation.lift import MISMATCH_P, lift, ratio_interval, sample_ratio_p
 
 

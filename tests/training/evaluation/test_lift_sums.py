@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features.outcomes.rewards import RewardTable
+from features.rewards.rewards import RewardTable
 from training.evaluation.lift_sums import (
     CONTROL,
     POLICY,

@@ -23,14 +23,14 @@ from features.ledger.derived_tables import CUSTOMER, DECISION, EVENTS
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, select_in_batches, texts_of
 from features.outcomes.attribution import sharing_decisions
-from features.outcomes.decision_rewards import (
+from features.rewards.decision_rewards import (
     EVER,
     SERVED,
     ComputedRewards,
     compute_rewards,
     rules_fingerprint,
 )
-from features.outcomes.event_days import (
+from features.rewards.event_days import (
     EVER_DAYS,
     Days,
     EventRules,
@@ -38,8 +38,8 @@ from features.outcomes.event_days import (
     pack_event_days,
     unpack_event_days,
 )
-from features.outcomes.reward_rows import day_at, pack_days, span_of_day, unpack_days
-from features.outcomes.reward_state import (
+from features.rewards.reward_rows import day_at, pack_days, span_of_day, unpack_days
+from features.rewards.reward_state import (
     SumState,
     Walk,
     read_state,

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+from tests.features.outcomes.test_reward_steps import happened, with_spend
 
 from features.journeys.events import Event
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.outcomes.decision_rewards import DAY_US
-from features.outcomes.event_days import (
+from features.rewards.decision_rewards import DAY_US
+from features.rewards.event_days import (
     EVER_DAYS,
     EventDay,
     EventRules,
@@ -20,9 +21,8 @@ from features.outcomes.event_days import (
     pack_event_days,
     unpack_event_days,
 )
-from features.outcomes.reward_state import read_state, write_state
+from features.rewards.reward_state import read_state, write_state
 from tests.conftest import NOW
-from tests.features.outcomes.test_reward_steps import happened, with_spend
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

@@ -23,8 +23,8 @@ from features.business.domain import Domain
 from features.journeys.events import Event
 from features.ledger import tables
 from features.ledger.derived_tables import mark_customers, mark_event_days
-from features.outcomes.decision_rewards import DAY_US, EVER_US
-from features.outcomes.reward_state import STATE
+from features.rewards.decision_rewards import DAY_US, EVER_US
+from features.rewards.reward_state import STATE
 
 _ROW = struct.Struct("<iid")
 _EVENT = tables.events.c

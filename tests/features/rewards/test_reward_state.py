@@ -7,15 +7,15 @@ import pytest
 from features.ingest.erase_rows import begin_erasure, erase_some
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
-from features.outcomes.reward_state import (
+from features.rewards.reward_state import (
     SumState,
     Walk,
     forget_rewards,
     read_state,
     write_state,
 )
-from features.outcomes.reward_steps import RewardRules
-from features.outcomes.rewards import rewards
+from features.rewards.reward_steps import RewardRules
+from features.rewards.rewards import rewards
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.recomputed import as_sums

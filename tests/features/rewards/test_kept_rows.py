@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.outcomes.kept_rows import KeptRows
-from features.outcomes.reward_steps import RewardRules
+from features.rewards.kept_rows import KeptRows
+from features.rewards.reward_steps import RewardRules
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.summed import sum_all

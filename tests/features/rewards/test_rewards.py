@@ -20,10 +20,10 @@ from features.outcomes.credit_rules import (
     credit_shares,
     reward,
 )
-from features.outcomes.decision_rewards import DAY_US
-from features.outcomes.reward_rows import ARMS
-from features.outcomes.reward_steps import RewardRules
-from features.outcomes.rewards import Rewards, rewards
+from features.rewards.decision_rewards import DAY_US
+from features.rewards.reward_rows import ARMS
+from features.rewards.reward_steps import RewardRules
+from features.rewards.rewards import Rewards, rewards
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.recomputed import as_sums, recomputed_rewards

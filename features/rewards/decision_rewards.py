@@ -15,7 +15,7 @@ from features.ledger import tables
 from features.ledger.statements import Statement, as_json, texts_of
 from features.outcomes.attribution import read_attribution, shown_actions
 from features.outcomes.credit_rules import earned
-from features.outcomes.reward_rows import ARMS, DayRow, day_at
+from features.rewards.reward_rows import ARMS, DayRow, day_at
 
 DAY_US = 86_400_000_000
 EVER_US = 1 << 62  # later than every time of the ledger, in microseconds since 1970

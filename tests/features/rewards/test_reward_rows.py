@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.ledger.tables import micros
-from features.outcomes.reward_rows import (
+from features.rewards.reward_rows import (
     ROW_TYPE,
     DayRow,
     day_at,

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from features.business.catalog import Catalog
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.outcomes.decision_rewards import (
+from features.rewards.decision_rewards import (
     EVER,
     Span,
     compute_rewards,
     rules_fingerprint,
 )
-from features.outcomes.kept_rows import KeptRows, PackedRow, stream_rows
-from features.outcomes.reward_rows import ROW_TYPE, DayRow, pack_days, span_of_day
-from features.outcomes.reward_state import newest_serial, read_state
+from features.rewards.kept_rows import KeptRows, PackedRow, stream_rows
+from features.rewards.reward_rows import ROW_TYPE, DayRow, pack_days, span_of_day
+from features.rewards.reward_state import newest_serial, read_state
 
 Whole = NDArray[np.integer[Any]]
 

@@ -19,13 +19,13 @@ from features.journeys.events import Event
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.ledger import Ledger
-from features.outcomes.event_days import EventRules, mark_events, unpack_event_days
-from features.outcomes.kept_rows import KeptRows
-from features.outcomes.reward_state import forget_rewards, read_state
-from features.outcomes.reward_steps import RewardRules, sum_rewards
-from features.outcomes.reward_steps import _computed as computed_step
-from features.outcomes.reward_steps import _write as write_step
-from features.outcomes.rewards import NotSummed, rewards
+from features.rewards.event_days import EventRules, mark_events, unpack_event_days
+from features.rewards.kept_rows import KeptRows
+from features.rewards.reward_state import forget_rewards, read_state
+from features.rewards.reward_steps import RewardRules, sum_rewards
+from features.rewards.reward_steps import _computed as computed_step
+from features.rewards.reward_steps import _write as write_step
+from features.rewards.rewards import NotSummed, rewards
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.recomputed import as_sums, recomputed_event_days, recomputed_rewards

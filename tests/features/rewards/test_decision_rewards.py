@@ -9,7 +9,7 @@ import pytest
 
 from features.business.catalog import Catalog
 from features.ledger.tables import micros
-from features.outcomes.decision_rewards import EVER, compute_rewards, rules_fingerprint
+from features.rewards.decision_rewards import EVER, compute_rewards, rules_fingerprint
 from tests.conftest import NOW
 from tests.decided import decided
 
