@@ -148,7 +148,7 @@ def test_decisions_that_were_made_long_before_they_are_shown_count_as_well(shop)
 def test_shown_decisions_are_not_counted_in_each_step(shop, monkeypatch):
     asked: list[int] = []
 
-    def counted(connection: sa.Connection) -> int:
+    def counted(connection: sa.Connection, before: object) -> int:
         asked.append(1)
         return credits.count_shown_decisions(connection)
 
