@@ -1,18 +1,142 @@
-"""Reads which actions a decision chose, also when retention has removed its record.
+"""Reads which actions a decision chose and what was believed of them.
 
-Retention (`features.store.retention`) empties ``features``, ``answer`` and most of ``record`` of
-old decisions. The windows of attribution stay, by action, as credit depends on them.
+Retention (`features.store.retention`) empties ``features``, ``answer``, ``believed`` and most of
+``record`` of old decisions. The windows of attribution stay, by action, as credit depends on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic_core import from_json, to_json
+
+from features.business.catalog import NO_ACTION
 
 WINDOWS = "attribution_days"  # of a record: the days in which an outcome counts, by action
 KEYS = ("customer_id", "identifiers")  # of a request
+_HEAD = struct.Struct("<BBBHH")  # format, shown actions, experts, actions of the catalogue, allowed
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """What was believed of the actions that a decision was allowed to show in its first slot.
+
+    Attributes
+    ----------
+    n_actions : int
+        The number of actions of the catalogue.
+    allowed : shape (n,)
+        Positions in the catalogue, ascending; `no_action`, which always is allowed, is not among
+        them. The actions allowed in a later slot are some of these.
+    acceptance, deviation : shape (n,)
+        Predicted acceptance and its standard deviation.
+    probability : shape (n + 1,)
+        The chance of each in the first slot; the last is that of `no_action`.
+    shown : shape (n_shown,)
+        Where in ``allowed`` the shown actions are, rank 1 first.
+    experts : shape (n_shown, n_experts)
+        The acceptance of the shown actions by each expert alone.
+    """
+
+    n_actions: int
+    allowed: NDArray[np.intp]
+    acceptance: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    shown: NDArray[np.intp]
+    experts: NDArray[np.float64]
+
+    def to_bytes(self) -> bytes:
+        """Write all numbers exactly; inverse of `from_bytes`."""
+        n_shown, n_experts = self.experts.shape
+        mask = np.zeros(self.n_actions, dtype=bool)
+        mask[self.allowed] = True
+        numbers = (self.acceptance, self.deviation, self.probability, self.experts.ravel())
+        return b"".join(
+            (
+                _HEAD.pack(FORMAT, n_shown, n_experts, self.n_actions, len(self.allowed)),
+                np.packbits(mask).tobytes(),
+                self.shown.astype("<u2").tobytes(),
+                np.concatenate(numbers).astype("<f8", copy=False).tobytes(),
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> Beliefs:
+        """Read what `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError
+            If a later program wrote it.
+        """
+        written, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(packed)
+        if written != FORMAT:
+            raise ValueError(f"beliefs of format {written}, of a later program")
+        at = _HEAD.size
+        mask = np.frombuffer(packed, np.uint8, -(-n_actions // 8), at)
+        at += len(mask)
+        shown = np.frombuffer(packed, "<u2", n_shown, at).astype(np.intp)
+        numbers = np.frombuffer(packed, "<f8", offset=at + 2 * n_shown).astype(np.float64)
+        acceptance, deviation, probability, experts = np.split(numbers, (n, 2 * n, 3 * n + 1))
+        return cls(
+            n_actions=n_actions,
+            allowed=np.unpackbits(mask, count=n_actions).nonzero()[0],
+            acceptance=acceptance,
+            deviation=deviation,
+            probability=probability,
+            shown=shown,
+            experts=experts.reshape(n_shown, n_experts),
+        )
+
+
+def logged_chances(row: Any, record: Mapping[str, Any], actions: Sequence[str]) -> dict[str, float]:
+    """Read the probability of each candidate of the first slot; it may be 0.
+
+    Parameters
+    ----------
+    row
+        With the column ``believed`` of a decision.
+    record
+        Its record, read.
+    actions
+        Of the catalogue of the decision, in its order.
+    """
+    if row.believed is None:  # an earlier release wrote the candidates into the record
+        return dict(zip(record["candidates"], record["probabilities"], strict=True))
+    beliefs = Beliefs.from_bytes(row.believed)
+    names = (*(actions[index] for index in beliefs.allowed.tolist()), NO_ACTION)
+    return dict(zip(names, beliefs.probability.tolist(), strict=True))
+
+
+def shown_beliefs(row: Any, record: Mapping[str, Any]) -> dict[str, tuple[float, Sequence[float]]]:
+    """Read of each shown action its acceptance, and its acceptance by each expert alone.
+
+    A decision of an earlier release whose record does not say it has ``nan``, and no experts.
+
+    Parameters
+    ----------
+    row
+        With the column ``believed`` of a decision.
+    record
+        Its record, read.
+    """
+    names = list(record.get(WINDOWS, ()))
+    if row.believed is None:
+        experts = record.get("experts", {})
+        held = record.get("candidates", ()), record.get("acceptance", ())
+        acceptance = dict(zip(*held, strict=True))
+        return {name: (acceptance.get(name, np.nan), experts.get(name, ())) for name in names}
+    beliefs = Beliefs.from_bytes(row.believed)
+    believed = beliefs.acceptance[beliefs.shown].tolist()
+    pairs = zip(believed, beliefs.experts.tolist(), strict=True)
+    return dict(zip(names, pairs, strict=True))
 
 
 def decided_actions(row: Any) -> list[str]:

@@ -260,7 +260,9 @@ def _remove_records(
 ) -> Pruned:
     if rows:
         update = sa.update(tables.decisions).where(_DECIDED.serial == sa.bindparam("number"))
-        update = update.values(record=sa.bindparam("record"), answer=None, features=None)
+        update = update.values(
+            record=sa.bindparam("record"), answer=None, features=None, believed=None
+        )
         connection.execute(update, list(rows))
     tables.set_meta(connection, DONE_UNTIL, str(until))
     return Pruned(records=len(rows), record_bytes=sum(row["size"] for row in rows))

@@ -61,6 +61,7 @@ class Archive:
         self._setup = lru_cache(CACHED)(self._make_setup)
         self._compiled = lru_cache(CACHED)(self._compile)
         self._days = lru_cache(CACHED)(self._find_days)
+        self._actions = lru_cache(CACHED)(self._find_actions)
         self._classifier = lru_cache(CACHED)(self._load_classifier)
         self._bandit = lru_cache(CACHED)(self._load_bandit)
         self._snapshot = lru_cache(CACHED)(self._load_snapshot)
@@ -78,6 +79,10 @@ class Archive:
         content = self._ledger.read(lambda connection: connection.execute(query).scalar())
         return None if content is None else Catalog.model_validate_json(content)
 
+    def actions(self, fingerprint: str) -> tuple[str, ...]:
+        """Name the actions of a catalogue, in its order; none if it is not in the ledger."""
+        return self._actions(fingerprint)
+
     def looks_back_days(self, fingerprint: str) -> tuple[float, float]:
         """Days that a catalogue's contact policy looks back: at showings, and at their outcomes.
 
@@ -88,6 +93,10 @@ class Archive:
     def setup(self, catalog: Catalog, versions: Mapping[str, str | None]) -> DecisionSetup:
         """The setup of decisions with a catalogue and model versions."""
         return self._setup(_CatalogKey(catalog), tuple(sorted(versions.items())))
+
+    def _find_actions(self, fingerprint: str) -> tuple[str, ...]:
+        catalog = self.catalog(fingerprint)
+        return () if catalog is None else tuple(catalog.actions)
 
     def _find_days(self, fingerprint: str) -> tuple[float, float]:
         catalog = self.catalog(fingerprint)

@@ -20,6 +20,7 @@ from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.catalog_rules import ControlGroup
+from features.business.decided_actions import logged_chances
 from features.customers.contacts import Contact
 from features.errors import ModelMissing
 from features.ledger import tables
@@ -30,6 +31,7 @@ from features.outcomes.credit_rules import ShownAction, reward
 from features.progress import Progress
 from serving.audit.archive import Archive
 from serving.audit.replay import inputs_from_record
+from serving.decide.beliefs import read_beliefs
 from serving.decide.choice import score, select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import account_contacts_of, contacts_of, limit_inputs_of
@@ -167,6 +169,7 @@ class Evaluation:
             columns.answer,
             columns.customer_id,
             columns.channel,
+            columns.believed,
         )
         query = sa.select(*DECISION_COLUMNS, *read).where(
             columns.decision_id.in_(names), columns.answer.is_not(None)
@@ -208,7 +211,9 @@ class Evaluation:
             return None
         inputs = inputs_from_record(row, record, answer, explain=False)
         locked = self._locked(setup, row, record, inputs.customer_id)
-        return select(setup, inputs, score(setup, inputs), locked)
+        logged = not target.versions and policy.fingerprint == record["catalog"]
+        believed = read_beliefs(row.believed, record, setup.compiled) if logged else None
+        return select(setup, inputs, score(setup, inputs, believed), locked)
 
     def _locked(
         self, setup: DecisionSetup, row: Any, record: Mapping[str, Any], customer_id: str
@@ -235,15 +240,19 @@ class Evaluation:
         return replace(locked, contacts=_until(contacts, micros(at)), account=account)
 
     def _replayed_log(self, repeated: Sequence[_RepeatedDecision], policy: Catalog) -> ReplayedLog:
-        logged_names = {name for one in repeated for name in one.record["candidates"]}
+        actions_of = self._archive.actions
+        chances = [
+            logged_chances(one.row, one.record, actions_of(one.record["catalog"]))
+            for one in repeated
+        ]
+        logged_names = {name for one in chances for name in one}
         known = {*policy.actions, *logged_names, *(one.row.action_id for one in repeated)}
         actions = (*sorted(known - {NO_ACTION}), NO_ACTION)
         column = {name: index for index, name in enumerate(actions)}
         logged, evaluated = np.zeros((2, len(repeated), len(actions)))
         names = (*policy.actions, NO_ACTION)
         for number, one in enumerate(repeated):
-            held = [column[name] for name in one.record["candidates"]]
-            logged[number, held] = one.record["probabilities"]
+            logged[number, [column[name] for name in chances[number]]] = [*chances[number].values()]
             held = [column[names[index]] for index in one.selected.candidates]
             evaluated[number, held] = one.selected.probabilities
         channels = [[one.row.channel == name for name in self._channels] for one in repeated]

@@ -24,6 +24,7 @@ from serving.contract.decisions import (
     ExplainAnswer,
     ReplayAnswer,
 )
+from serving.decide.beliefs import read_beliefs
 from serving.decide.choice import score, select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import limit_inputs_of
@@ -181,6 +182,7 @@ class Replay:
             columns.decided_at,
             columns.features,
             columns.record,
+            columns.believed,
         )
         query = sa.select(*read, columns.answer)
         query = query.where(columns.decision_id.in_(decision_ids), columns.record.is_not(None))
@@ -197,7 +199,9 @@ def repeat_decision(
     """Repeat a decision from its record; returns the new answer."""
     inputs = inputs_from_record(row, record, answer, explain)
     locked = limit_inputs_of(record, inputs.customer_id)
-    return select(setup, inputs, score(setup, inputs), locked).decision
+    then = record["catalog"] == setup.compiled.catalog.fingerprint
+    believed = read_beliefs(row.believed, record, setup.compiled) if then else None
+    return select(setup, inputs, score(setup, inputs, believed), locked).decision
 
 
 def inputs_from_record(

@@ -26,7 +26,7 @@ from serving.access.access_log import COMMAND_LINE, Access, append_access
 from serving.contract.customers import ForgetAnswer, ForgetRequest, UnconfirmedAnswer
 from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
 from serving.contract.requests import Request
-from serving.decide.online_features import OnlineFeatures
+from serving.decide.customer_inputs import OnlineFeatures
 from serving.server.forget import forget
 from serving.server.merge_candidates import decide_candidates, view_candidates
 from training.pipeline.registry import Registry

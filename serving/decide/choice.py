@@ -26,13 +26,22 @@ from serving.policies.control_group import arm_of, uniform_probabilities
 from serving.policies.policy_result import Removals
 from training.arrays import Floats
 from training.bandit.exploration import draw
+from training.bandit.stacking import Prediction
 
 NOTHING = np.zeros(1)  # the priority of `no_action`, and its standard deviation
 LEFT = 1.0  # the churn of a customer who has left: known, not predicted
 
 
-def score(setup: DecisionSetup, inputs: DecisionInputs) -> ScoredActions:
+def score(
+    setup: DecisionSetup, inputs: DecisionInputs, believed: Prediction | None = None
+) -> ScoredActions:
     """Predict churn and intent, apply the engagement policy, and compute priorities.
+
+    Parameters
+    ----------
+    believed
+        What was believed when the decision was made, ``nan`` where nothing was: then the models are
+        not asked for the acceptance.
 
     Raises
     ------
@@ -61,9 +70,11 @@ def score(setup: DecisionSetup, inputs: DecisionInputs) -> ScoredActions:
     eligibility = setup.engagement_policy.evaluate(
         request, decision_context, holds, inputs.decided_at
     )
-    prediction = setup.models.predict(row, request.channel)
+    prediction = setup.models.predict(row, request.channel) if believed is None else believed
     weights = context_weights(compiled, holds)
     priority = priorities(compiled, prediction.acceptance, weights, decision_context)
+    if believed is not None:  # what was removed then is removed again: it is worth no price
+        priority = np.where(np.isnan(believed.acceptance), -np.inf, priority)
     predictions = Predictions(churn=churn, intent=intent, stage=decision_context.texts["stage"])
     explained = request.explain
     return ScoredActions(
@@ -88,6 +99,7 @@ def select(
     results = (scored.eligibility, limits.contact_policy, limits.pacing_result)
     removals = Removals(compiled.actions, results)
     rules, in_words = removals.rules(), removals.in_words() if request.explain else None
+    out = scored.eligibility.out | limits.contact_policy.out | limits.pacing_result.out
     first, draws = _fill_slots(setup, inputs, scored, limits)
     candidates = first.nonzero()[0]
     probabilities = first[candidates]
@@ -108,7 +120,15 @@ def select(
         degraded=list(inputs.degraded),
         activated=request.activate,
     )
-    return SelectedActions(decision, rules, candidates, probabilities, limits.pacing_result)
+    return SelectedActions(
+        decision=decision,
+        rules=rules,
+        candidates=candidates,
+        probabilities=probabilities,
+        allowed=(~out).nonzero()[0],
+        chances=first,
+        pacing_result=limits.pacing_result,
+    )
 
 
 def _limits(

@@ -23,6 +23,7 @@ from features.ledger.statements import Statement
 from features.ledger.unwaiting import version_of
 from features.outcomes.silence import queue_silences
 from serving.contract.decisions import Decision, differing_field
+from serving.decide.beliefs import pack_beliefs
 from serving.decide.choice import select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import read_limit_inputs, record_of_account, still_valid
@@ -36,7 +37,7 @@ from serving.decide.step_results import (
 _COLUMNS = (
     *("decision_id", "subject", "customer_id", "decided_at", "channel", "action_id"),
     *("probability", "arm", "served", "activated_at", "window_ends_at"),
-    *("features", "record", "answer"),
+    *("features", "record", "answer", "believed"),
 )
 _APPEND = Statement(tables.decisions.insert(), _COLUMNS)
 
@@ -183,6 +184,7 @@ def decision_rows(complete: CompleteDecision) -> DecisionRows:
         "features": inputs.row.tobytes(),
         "record": to_json(_record(complete, days)).decode(),
         "answer": decision.as_json,
+        "believed": pack_beliefs(complete),
     }
     return DecisionRows(row, contact_rows(setup, row, shown, now) if served else [])
 
@@ -190,7 +192,6 @@ def decision_rows(complete: CompleteDecision) -> DecisionRows:
 def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, Any]:
     """The JSON beside the answer: what `select` and `score` need to make the decision again."""
     setup, inputs, limits = complete.setup, complete.inputs, complete.limits
-    experts, index = complete.scored.prediction.expert_predictions, setup.compiled.index
     return {
         "request": without_other_keys(
             inputs.request.model_dump(mode="json", exclude_defaults=True), complete.inputs.subject
@@ -207,24 +208,6 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
         **({"left_at": inputs.left_at} if inputs.left_at else {}),
         # The draw of decisions without a seed, of former versions, was seeded by their id.
         **({"seed": inputs.seed} if inputs.seed != inputs.decision_id else {}),
-        # Compared with the outcomes when they come: the experts' weights follow from the errors.
-        "experts": {name: experts[:, index[name]].tolist() for name in days},
-        **_candidates(complete),
-    }
-
-
-def _candidates(complete: CompleteDecision) -> dict[str, Any]:
-    """The candidates of the first slot, with acceptance, priority and probability."""
-    compiled, scored, selected = complete.setup.compiled, complete.scored, complete.selected
-    names = (*compiled.actions, NO_ACTION)
-    held = selected.candidates.tolist()
-    no_action = len(compiled.actions)
-    acceptance, priority = scored.prediction.acceptance.tolist(), scored.priority.tolist()
-    return {
-        "candidates": [names[index] for index in held],
-        "acceptance": [0.0 if index == no_action else acceptance[index] for index in held],
-        "priority": [0.0 if index == no_action else priority[index] for index in held],
-        "probabilities": selected.probabilities.tolist(),
     }
 
 

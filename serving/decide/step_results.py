@@ -174,12 +174,19 @@ class SelectedActions:
         Positions of the actions that could be drawn for the first slot; `no_action` is the last.
     probabilities : shape (n_candidates,)
         The chance of each candidate.
+    allowed : shape (n_allowed,)
+        Positions of the actions that the first slot was allowed to show, also of those whose
+        chance is 0; without `no_action`.
+    chances : shape (n_actions + 1,)
+        The chance of each action in the first slot; the last one is `no_action`.
     """
 
     decision: Decision
     rules: Mapping[str, str]
     candidates: Indices
     probabilities: Floats
+    allowed: Indices
+    chances: Floats
     pacing_result: PacingResult
 
 

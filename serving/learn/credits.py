@@ -10,6 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from features.business.decided_actions import shown_beliefs
 from features.ledger import tables
 from features.ledger.statements import select_in_batches
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
@@ -85,7 +86,7 @@ def read_logged_actions(
     other features.
     """
     columns = tables.decisions.c
-    read = (columns.channel, columns.features, columns.serial)
+    read = (columns.channel, columns.features, columns.serial, columns.believed)
     query = sa.select(*DECISION_COLUMNS, *read).where(columns.served)
     found = []
     for one in select_in_batches(connection, query, columns.decision_id, decision_ids):
@@ -93,9 +94,9 @@ def read_logged_actions(
         if record.get("features_layout") != layout:
             continue
         row = np.frombuffer(one.features, dtype="<f8").astype(np.float64)
-        predictions = record.get("experts", {})
+        believed = shown_beliefs(one, record)
         found += [
-            LoggedAction(shown, one.channel, row, one.serial, predictions.get(shown.action_id, ()))
+            LoggedAction(shown, one.channel, row, one.serial, believed[shown.action_id][1])
             for shown in shown_by(one)
         ]
     return found

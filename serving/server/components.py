@@ -22,9 +22,9 @@ from features.store.feast_store import FeatureStore
 from features.store.retention import RetentionPolicy
 from serving.audit.archive import Archive, keep_catalog
 from serving.catalog.catalog_file import CatalogFile
+from serving.decide.customer_inputs import OnlineFeatures
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
-from serving.decide.online_features import OnlineFeatures
 from serving.models.watcher import ModelWatcher
 from training.params import load_params
 from training.pipeline.registry import Registry

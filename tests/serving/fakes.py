@@ -20,9 +20,9 @@ from features.ledger.ledger import Ledger
 from features.store.feast_store import CustomerFeatures
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import DecideRequest, Decision
+from serving.decide.customer_inputs import FeaturesUnknown
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
-from serving.decide.online_features import FeaturesUnknown
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.exploration import InverseGapWeighting
 from training.bandit.stacking import Prediction
@@ -129,6 +129,9 @@ class FakeArchive:
         )
         content = self.ledger.read(lambda c: c.execute(query).scalar())
         return content and Catalog.model_validate_json(content)
+
+    def actions(self, fingerprint):
+        return tuple(self.catalog(fingerprint).actions)
 
     def looks_back_days(self, fingerprint):
         policy = ContactPolicy(self._compiled(self.catalog(fingerprint)))

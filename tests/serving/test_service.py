@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from features.business.catalog import Catalog
+from features.business.decided_actions import logged_chances
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import load_settings
@@ -57,6 +59,14 @@ def decide(server: Server, **request: Any) -> dict[str, Any]:
 
 def rows(ledger: Ledger, query: sa.Select[Any]) -> list[Any]:
     return ledger.read(lambda connection: list(connection.execute(query).all()))
+
+
+def _chances(written: Ledger, row: Any) -> dict[str, float]:
+    """The chance of each candidate of a decision."""
+    record, catalogs = json.loads(row.record), tables.catalogs.c
+    query = sa.select(catalogs.content).where(catalogs.fingerprint == record["catalog"])
+    [found] = rows(written, query)
+    return logged_chances(row, record, [*Catalog.model_validate_json(found.content).actions])
 
 
 def test_a_real_household_gets_an_action_with_its_reasons_and_its_chance(server):
@@ -122,17 +132,16 @@ def test_chosen_actions_are_as_frequent_as_their_logged_probabilities(server, wr
     with ThreadPoolExecutor(4) as pool:
         asked = {name for names in pool.map(ask, range(4)) for name in names}
     columns = tables.decisions.c
-    query = sa.select(columns.decision_id, columns.action_id, columns.probability, columns.record)
+    read = (columns.decision_id, columns.action_id, columns.probability, columns.record)
+    query = sa.select(*read, columns.believed)
     found = [row for row in rows(written, query) if row.decision_id in asked]
     assert len(found) == 4_000
 
     excess: dict[str, float] = {}
     variance: dict[str, float] = {}
     for row in found:
-        record = json.loads(row.record)
-        chances = dict(zip(record["candidates"], record["probabilities"], strict=True))
+        chances = {name: chance for name, chance in _chances(written, row).items() if chance > 0}
         assert sum(chances.values()) == pytest.approx(1, abs=1e-12)
-        assert min(chances.values()) > 0
         assert row.probability == chances[row.action_id]
         for action, chance in chances.items():
             excess[action] = excess.get(action, 0) + (action == row.action_id) - chance
@@ -147,10 +156,9 @@ def test_rewarded_outcomes_raise_an_actions_probability_without_a_restart(server
 
     def chance_of_the_box(decision_id: str) -> float:
         decide(server, customer_id="one-of-them", channel="web", decision_id=decision_id)
-        query = sa.select(tables.decisions.c.record)
+        query = sa.select(tables.decisions.c.record, tables.decisions.c.believed)
         [row] = rows(written, query.where(tables.decisions.c.decision_id == decision_id))
-        record = json.loads(row.record)
-        return record["probabilities"][record["candidates"].index("fresh_box")]
+        return _chances(written, row)["fresh_box"]
 
     before, version = chance_of_the_box("before"), served_bandit(server)
     for number in range(300):

@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.catalog import NO_ACTION, Catalog
+from features.business.decided_actions import logged_chances
 from features.customers.contacts import note_contacts
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -205,7 +206,7 @@ def _draws(rows: Sequence[sa.Row], before: Sequence[dict]) -> Iterator[Draw]:
             ended = slot >= len(actions)
             drawn = NO_ACTION if ended else actions[slot]["action_id"]
             logged = None if ended else actions[slot]["probability"]
-            kept = dict(zip(record["candidates"], record["probabilities"], strict=True))
+            kept = logged_chances(row, record, ACTIONS)
             draw = Draw(
                 answer["arm"],
                 slot,

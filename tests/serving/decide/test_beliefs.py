@@ -1,0 +1,93 @@
+"""What was believed is kept with a decision, to the last bit."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from features.business.decided_actions import Beliefs, logged_chances, shown_beliefs
+from serving.audit.replay import inputs_from_record
+from serving.decide.beliefs import read_beliefs
+from serving.decide.choice import score
+from tests.serving.fakes import EXPECTED, decide, rows, swap
+
+
+def test_a_candidate_is_read_as_it_was_believed_and_others_are_nan(engine, ledger, now):
+    believed = dict(EXPECTED) | {"discount": 1 / 3}
+    swap(engine, expected=believed)
+    decision = decide(engine, now, exclude=["talk_plus"], slots=2)
+    [row] = rows(ledger)
+    record, compiled = json.loads(row.record), engine.setup.compiled
+    found = read_beliefs(row.believed, record, compiled)
+    expected = [believed[name] if name != "talk_plus" else np.nan for name in compiled.actions]
+    np.testing.assert_array_equal(found.acceptance, expected)
+    np.testing.assert_array_equal(found.deviation, np.where(np.isnan(expected), np.nan, 0.0))
+    shown = [one.action_id for one in decision.actions if one.action_id != "no_action"]
+    assert shown_beliefs(row, record) == {
+        name: (believed[name], [believed[name]]) for name in shown
+    }
+    chances = logged_chances(row, record, compiled.actions)
+    assert chances[decision.actions[0].action_id] == decision.actions[0].probability
+
+
+def test_an_action_whose_first_chance_is_0_is_kept_for_the_second_slot(engine, ledger, now):
+    class Certain:
+        """Gives everything to the best of those that are left."""
+
+        def __init__(self, models):
+            self.models = models
+
+        def __getattr__(self, name):
+            return getattr(self.models, name)
+
+        def probabilities(self, expected_reward, deviation):
+            chances = np.zeros(len(expected_reward))
+            chances[np.nanargmax(expected_reward)] = 1.0
+            return chances
+
+    engine.setup = engine.setup.with_models(Certain(engine.setup.models))
+    decision = decide(engine, now, slots=2)
+    assert [one.action_id for one in decision.actions] == ["call_back", "discount"]
+    [row] = rows(ledger)
+    record, compiled = json.loads(row.record), engine.setup.compiled
+    chances = logged_chances(row, record, compiled.actions)
+    assert chances == {"call_back": 1.0, "discount": 0.0, "no_action": 0.0}
+    believed = read_beliefs(row.believed, record, compiled)
+    asked = inputs_from_record(row, record, json.loads(row.answer), explain=False)
+    scored = score(engine.setup, asked, believed)
+    # 0.2 x 5 - 0.5 of the discount; what the channel could not show is worth no price at all.
+    assert dict(zip(compiled.actions, scored.priority, strict=True)) == {
+        "call_back": pytest.approx(2.0),
+        "discount": pytest.approx(0.5),
+        "talk_plus": -np.inf,
+    }
+
+
+def test_a_decision_of_an_earlier_release_is_read_from_its_record(ledger, engine, now):
+    record = {
+        "attribution_days": {"discount": 14.0, "talk_plus": 7.0},
+        "experts": {"discount": [0.25, 0.5]},
+        "candidates": ["discount", "no_action"],
+        "acceptance": [0.3, 0.0],
+        "probabilities": [0.75, 0.25],
+    }
+
+    class Row:
+        believed = None
+
+    assert logged_chances(Row, record, ()) == {"discount": 0.75, "no_action": 0.25}
+    found = shown_beliefs(Row, record)
+    assert found["discount"] == (0.3, [0.25, 0.5])
+    assert np.isnan(found["talk_plus"][0]) and found["talk_plus"][1] == ()
+    assert read_beliefs(None, record, engine.setup.compiled) is None
+
+
+def test_beliefs_of_a_later_program_are_refused():
+    empty = np.zeros(0)
+    some = np.zeros(0, dtype=np.intp)
+    packed = Beliefs(3, some, empty, empty, np.ones(1), some, np.zeros((0, 3))).to_bytes()
+    assert Beliefs.from_bytes(packed).experts.shape == (0, 3)
+    with pytest.raises(ValueError, match="format 2"):
+        Beliefs.from_bytes(b"\x02" + packed[1:])
