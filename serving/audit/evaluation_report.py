@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from features.business.catalog import NO_ACTION
-from serving.audit.policy_evaluation import ReplayedLog
+from serving.audit.replayed_log import ReplayedLog
 from serving.contract.evaluation import EstimateView, EvaluationView, ShareView
 from training.evaluation.log import NoSupport
-from training.evaluation.off_policy import Estimate, Log, compare, evaluate
+from training.evaluation.off_policy import Estimate, Log, Method, compare, evaluate
 from training.evaluation.reward_regression import cross_fitted, folds_of
 
 CONFIDENCE = 0.95  # level of the intervals
 
 
 def report_evaluation(replayed: ReplayedLog, currency: str, seed: int) -> EvaluationView:
-    """Estimate the reward of the evaluated policy, and its difference to the logged reward.
+    """Estimate the reward of the evaluated policy, and its gain over the policy that decided.
 
     Parameters
     ----------
@@ -34,6 +34,7 @@ def report_evaluation(replayed: ReplayedLog, currency: str, seed: int) -> Evalua
             currency=currency,
             decisions=0,
             customers=0,
+            several_slots=0,
             decided=None,
             estimates=[],
             gain=None,
@@ -44,17 +45,17 @@ def report_evaluation(replayed: ReplayedLog, currency: str, seed: int) -> Evalua
     log = _log(replayed)
     expected = _expected(replayed, log, seed)
     found = evaluate(log, replayed.evaluated, expected, level=CONFIDENCE)
-    gains = compare(log, replayed.evaluated, None, expected, level=CONFIDENCE)
-    gain = gains.get("doubly_robust", gains["snips"])
+    gain = _gain(replayed, log, expected)
     return EvaluationView(
         currency=currency,
         decisions=n,
         customers=customers,
+        several_slots=replayed.several_slots,
         decided=float(replayed.reward.mean()),
         estimates=[_view(method, estimate) for method, estimate in found.items()],
-        gain=_view("doubly_robust" if expected is not None else "snips", gain),
+        gain=gain,
         shares=_shares(replayed),
-        verdict=_verdict(gain, currency.upper()),
+        verdict=_verdict(replayed, gain, currency.upper()),
         remarks=remarks,
     )
 
@@ -75,6 +76,30 @@ def _expected(replayed: ReplayedLog, log: Log, seed: int) -> np.ndarray | None:
     if len(np.unique(folds_of(log, seed=seed))) < 2:
         return None
     return cross_fitted(replayed.contexts, log, len(replayed.actions), seed=seed)
+
+
+def _best_method(expected: np.ndarray | None) -> Method:
+    return "snips" if expected is None else "doubly_robust"
+
+
+def _gain(replayed: ReplayedLog, log: Log, expected: np.ndarray | None) -> EstimateView:
+    """The gain over the policy that decided: paired, so what both would choose cancels out."""
+    method = _best_method(expected)
+    if _same(replayed):  # 0 for each decision: known however few decisions there are
+        return EstimateView(
+            method=method,
+            value=0.0,
+            low=0.0,
+            high=0.0,
+            effective_decisions=float(len(log.reward)),
+            note="",
+        )
+    found = compare(log, replayed.evaluated, replayed.decided, expected, level=CONFIDENCE)
+    return _view(method, found[method])
+
+
+def _same(replayed: ReplayedLog) -> bool:
+    return np.array_equal(replayed.evaluated, replayed.decided)
 
 
 def _view(method: str, found: Estimate | NoSupport) -> EstimateView:
@@ -110,10 +135,12 @@ def _shares(replayed: ReplayedLog) -> list[ShareView]:
     return sorted(found, key=lambda share: (share.action_id == NO_ACTION, -share.wanted))
 
 
-def _verdict(gain: Estimate | NoSupport, unit: str) -> str:
-    if isinstance(gain, NoSupport):
-        return f"Not enough support: {gain.reason}"
+def _verdict(replayed: ReplayedLog, gain: EstimateView, unit: str) -> str:
+    if gain.value is None or gain.low is None or gain.high is None:
+        return f"Not enough support: {gain.note}"
     text = f"{gain.value:+.3f} {unit} a decision ({gain.low:+.3f} to {gain.high:+.3f})"
+    if _same(replayed):
+        return f"It is the policy that decided: {text}."
     if gain.low > 0:
         return f"It would have earned more: {text}."
     if gain.high < 0:
@@ -125,6 +152,11 @@ def _remarks(replayed: ReplayedLog) -> Iterator[str]:
     left_out: Mapping[str, int] = replayed.left_out
     for why, count in left_out.items():
         yield f"{count:,} decisions are left out: {why}."
+    if replayed.several_slots:
+        yield (
+            f"{replayed.several_slots:,} decisions have more than one slot: only the first slot is "
+            "judged, beside what stood in the others."
+        )
     yield (
         "Each decision is evaluated by itself: earlier contacts and spending are those of the log. "
         "Rewards are counted under the current catalogue."

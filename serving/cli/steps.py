@@ -24,7 +24,8 @@ from features.store.feast_store import FeatureStore
 from serving.audit.archive import Archive
 from serving.audit.evaluation_report import report_evaluation
 from serving.audit.lift import sum_before_lift, view_lift
-from serving.audit.policy_evaluation import Evaluation, EvaluationTarget
+from serving.audit.policy_evaluation import Evaluation
+from serving.audit.repetition import EvaluationTarget
 from serving.audit.replay import Replay
 from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog, load_compiled_catalog
 from serving.contract.decisions import ReplayAnswer

@@ -33,13 +33,17 @@ class ShareView(BaseModel):
 class EvaluationView(BaseModel):
     """The off-policy evaluation of a policy or catalogue on decisions that were made without it.
 
-    ``decided`` is the mean reward of the logged decisions. ``gain`` is the doubly robust estimate
-    of the difference to the evaluated policy on the same decisions; null without support.
+    ``decided`` is the mean reward of the logged decisions, those of the control group among them.
+    ``gain`` is the doubly robust estimate of the difference between the evaluated policy and the
+    one that decided, without its control group, on the same decisions; null without support.
+    ``several_slots`` is the number of decisions with more than one slot, of which only the first
+    slot is judged.
     """
 
     currency: str
     decisions: int
     customers: int
+    several_slots: int
     decided: float | None
     estimates: list[EstimateView]
     gain: EstimateView | None

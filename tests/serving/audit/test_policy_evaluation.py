@@ -14,13 +14,9 @@ from features.progress import quiet
 from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.audit.evaluation_report import report_evaluation
-from serving.audit.policy_evaluation import (
-    NOT_LOGGED,
-    OPEN,
-    OTHER_LAYOUT,
-    Evaluation,
-    EvaluationTarget,
-)
+from serving.audit.logged_decisions import NOT_LOGGED, OPEN, OTHER_LAYOUT
+from serving.audit.policy_evaluation import Evaluation
+from serving.audit.repetition import EvaluationTarget
 from serving.contract.events import OutcomeRequest
 from serving.decide.outcomes import record_outcome
 from tests.features.live import add, person
@@ -206,14 +202,14 @@ def test_a_policy_that_wants_what_the_log_never_took_gets_no_number(
 def test_what_cannot_be_evaluated_is_left_out_and_counted(engine, evaluation, catalog, now):
     lived(engine, now, 10)
     decide(engine, now + LATER, decision_id="open", actions=["discount"], exclude=["no_action"])
-    decide(engine, now, decision_id="waits", activate=False)
     trial = run(evaluation, catalog, now)
     assert trial.left_out == {OPEN: 1}
     assert len(trial.reward) == 10
+    wanted = changed(catalog, attribution="even")
     evaluation._archive.lost = ("1",)
-    assert run(evaluation, catalog, now).left_out == {OPEN: 1, NOT_LOGGED: 10}
+    assert run(evaluation, wanted, now).left_out == {OPEN: 1, NOT_LOGGED: 10}
     evaluation._archive.fingerprint = "another"
-    assert run(evaluation, catalog, now).left_out == {OPEN: 1, OTHER_LAYOUT: 10}
+    assert run(evaluation, wanted, now).left_out == {OTHER_LAYOUT: 11}
 
 
 def test_the_period_and_the_limit_choose_which(engine, evaluation, catalog, now):

@@ -1,0 +1,146 @@
+"""Repeats logged decisions with another catalogue or other models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from features.business.catalog import NO_ACTION, Catalog
+from features.customers.contacts import Contact
+from features.ledger.ledger import Ledger
+from features.ledger.tables import micros
+from serving.audit.archive import Archive
+from serving.audit.logged_decisions import LoggedDecision, windows_of
+from serving.audit.replay import inputs_from_record
+from serving.audit.replayed_log import Probabilities
+from serving.decide.beliefs import read_beliefs
+from serving.decide.choice import score, select
+from serving.decide.decision_setup import DecisionSetup
+from serving.decide.limit_inputs import account_contacts_of, contacts_of, limit_inputs_of
+from serving.decide.step_results import LimitInputs
+
+
+class EvaluationTarget(NamedTuple):
+    """The catalogue and model versions to evaluate.
+
+    Attributes
+    ----------
+    catalog : Catalog
+    versions : by model
+        They replace the logged versions; a model that is not named keeps its logged version.
+    """
+
+    catalog: Catalog
+    versions: Mapping[str, str]
+
+
+class Repetition:
+    """Repeats logged decisions; the customer is never in the control group.
+
+    Raises
+    ------
+    ModelMissing
+        From both methods, if the models that they need no longer exist.
+    """
+
+    def __init__(self, ledger: Ledger, archive: Archive, target: EvaluationTarget) -> None:
+        self._ledger = ledger
+        self._archive = archive
+        self._target = target
+        self._policies: dict[str, Catalog] = {}
+
+    def decided(self, decision: LoggedDecision) -> Probabilities:
+        """Probabilities of the policy that decided, as if there were no control group."""
+        if decision.row.arm != "control":
+            return decision.logged
+        return self._repeat(decision, decision.catalog, {})
+
+    def evaluated(self, decision: LoggedDecision) -> Probabilities:
+        """Probabilities of the evaluated policy.
+
+        Those of the policy that decided are taken from the log, not computed again: they are known
+        exactly, and its models may be gone.
+        """
+        if not self._target.versions and self._same_policy(decision.catalog):
+            return self.decided(decision)
+        return self._repeat(decision, self._target.catalog, self._target.versions)
+
+    def windows(
+        self, decision: LoggedDecision, decided: Probabilities, evaluated: Probabilities
+    ) -> list[float]:
+        """The attribution windows, in days, of all actions that one of the policies could draw."""
+        logged = {*decision.logged, *decided}
+        return windows_of(logged, decision.catalog) + windows_of(evaluated, self._target.catalog)
+
+    def _repeat(
+        self, decision: LoggedDecision, catalog: Catalog, versions: Mapping[str, str]
+    ) -> Probabilities:
+        row, record, answer, _ = decision
+        policy = self._without_control(catalog)
+        setup = self._archive.setup(policy, {**answer["models"], **versions})
+        inputs = inputs_from_record(row, record, answer, explain=False)
+        locked = self._locked(setup, decision, inputs.customer_id)
+        logged = not versions and catalog is decision.catalog
+        believed = read_beliefs(row.believed, record, setup.compiled) if logged else None
+        selected = select(setup, inputs, score(setup, inputs, believed), locked)
+        names = (*setup.compiled.actions, NO_ACTION)
+        held = [names[index] for index in selected.candidates.tolist()]
+        return dict(zip(held, selected.probabilities.tolist(), strict=True))
+
+    def _same_policy(self, catalog: Catalog) -> bool:
+        policies = (self._without_control(one) for one in (catalog, self._target.catalog))
+        return len({one.fingerprint for one in policies}) == 1
+
+    def _without_control(self, catalog: Catalog) -> Catalog:
+        fingerprint = catalog.fingerprint
+        if fingerprint not in self._policies:
+            # Read anew, as a copy would keep the fingerprint.
+            content = catalog.model_dump(by_alias=True) | {"control_group": {"share": 0}}
+            self._policies[fingerprint] = Catalog.model_validate(content)
+        return self._policies[fingerprint]
+
+    def _locked(
+        self, setup: DecisionSetup, decision: LoggedDecision, customer_id: str
+    ) -> LimitInputs:
+        """Take the locked inputs from the record.
+
+        Where the other contact policy looks further back than the logged one, contacts are read
+        from the ledger.
+        """
+        row, record = decision.row, decision.record
+        locked, at = limit_inputs_of(record, customer_id), row.decided_at
+        days, reaction_days = self._archive.looks_back_days(record["catalog"])
+        policy = setup.contact_policy
+        known = policy.days <= days and policy.reaction_days <= reaction_days
+        if known and _counted(setup, locked, row.channel):
+            return locked
+        contacts, account = self._ledger.read(
+            lambda c: (
+                contacts_of(c, setup, customer_id, at),
+                account_contacts_of(c, setup, customer_id, row.channel, at, before=at),
+            )
+        )
+        if account is not None:
+            account = account._replace(showings=_until(account.showings, micros(at)))
+        return replace(locked, contacts=_until(contacts, micros(at)), account=account)
+
+
+def _counted(setup: DecisionSetup, logged: LimitInputs, channel: str) -> bool:
+    """Return whether the record holds what a contact policy needs of the customer's account."""
+    if logged.account is None:  # there was no account, or the logged policy had no such rule
+        return not setup.contact_policy.per_account
+    counts, window = setup.contact_policy.of_account(channel)
+    known = all(one.key in logged.account.counts for one in counts)
+    return known and (window is None or window.key == logged.account.showings_of)
+
+
+def _until(contacts: Sequence[Contact], at_us: int) -> list[Contact]:
+    """Take contacts and their outcomes before a time, in microseconds since 1970."""
+    return [
+        one._replace(
+            outcomes_at={name: when for name, when in one.outcomes_at.items() if when < at_us}
+        )
+        for one in contacts
+        if one.shown_us < at_us
+    ]

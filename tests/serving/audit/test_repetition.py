@@ -1,0 +1,84 @@
+"""A logged decision is repeated with another setup, and never in the control group."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from features.ledger.tables import EPOCH
+from serving.audit.archive import keep_catalog
+from serving.audit.logged_decisions import LoggedDecisions, Period
+from serving.audit.repetition import EvaluationTarget, Repetition
+from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of
+
+
+@pytest.fixture
+def catalog(toy_catalog):
+    return changed(toy_catalog, control_group={"share": 0.5})
+
+
+@pytest.fixture
+def archive(toy_domain, ledger):
+    return FakeArchive(toy_domain, ledger)
+
+
+@pytest.fixture
+def logged(toy_domain, catalog, ledger, archive, now):
+    """Decisions of thirty customers, about half of them in the control group."""
+    keep_catalog(ledger, catalog, now)
+    engine = engine_of(catalog, toy_domain, ledger, {}, models_of(catalog, "1"))
+    for number in range(30):
+        decide(engine, now, customer_id=f"c{number}", decision_id=f"d{number}")
+    read = LoggedDecisions(ledger, archive, catalog, Counter()).read
+    [found] = read(Period(EPOCH, None), now.replace(year=now.year + 1))
+    assert {one.row.arm for one in found} == {"policy", "control"}
+    return found
+
+
+def test_the_policy_that_decided_is_known_from_the_log_and_repeated_for_the_control_group(
+    ledger, archive, catalog, logged
+):
+    repetition = Repetition(ledger, archive, EvaluationTarget(catalog, {}))
+    of_arm = {one.row.arm: repetition.decided(one) for one in logged}
+    # All customers are alike: what the policy gives those of its own arm, it gives all.
+    assert of_arm["control"] == of_arm["policy"]
+    control = next(one for one in logged if one.row.arm == "control")
+    uniform = set(control.logged.values())
+    assert len(uniform) == 1
+    assert len(set(of_arm["control"].values())) > 1
+
+
+@pytest.mark.parametrize("same", [{}, {"control_group": {"share": 0}}, {"attribution": "even"}])
+def test_the_same_policy_has_the_same_probabilities_to_the_last_digit(
+    ledger, archive, catalog, logged, same
+):
+    repetition = Repetition(ledger, archive, EvaluationTarget(changed(catalog, **same), {}))
+    for one in logged:
+        assert repetition.evaluated(one) == repetition.decided(one)
+
+
+def test_the_policy_that_decided_is_evaluated_without_its_models(ledger, archive, catalog, logged):
+    archive.lost = ("1",)
+    repetition = Repetition(ledger, archive, EvaluationTarget(catalog, {}))
+    one = next(one for one in logged if one.row.arm == "policy")
+    assert repetition.evaluated(one) == one.logged
+
+
+def test_another_version_decides_in_place_of_the_logged_one(ledger, archive, catalog, logged):
+    repetition = Repetition(ledger, archive, EvaluationTarget(catalog, {"bandit": "9"}))
+    assert all(repetition.evaluated(one) != repetition.decided(one) for one in logged)
+
+
+def test_the_windows_are_those_of_all_candidates_of_all_three_policies(
+    ledger, archive, catalog, logged
+):
+    actions = catalog.model_dump(mode="json", by_alias=True)["actions"]
+    longer = {name: one | {"attribution_days": 77.0} for name, one in actions.items()}
+    repetition = Repetition(ledger, archive, EvaluationTarget(changed(catalog, actions=longer), {}))
+    one = logged[0]
+    candidates = set(one.logged) - {"no_action"}
+    mine = {catalog.actions[name].attribution_days for name in candidates}
+    found = repetition.windows(one, {"no_action": 1.0}, {"discount": 0.5, "no_action": 0.5})
+    assert set(found) == {*mine, 77.0}
+    assert max(mine) < 77
