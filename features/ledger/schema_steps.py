@@ -162,7 +162,10 @@ def to_schema_12(connection: sa.Connection) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     text = 'TEXT COLLATE "C"' if is_postgresql else "TEXT"
     blob = "BYTEA" if is_postgresql else "BLOB"
+    not_learned = "NOT learned" if is_postgresql else "learned = 0"
     for change in (
+        "DROP INDEX outcomes_to_learn",
+        f"CREATE INDEX outcomes_to_learn ON outcomes (received_at) WHERE {not_learned}",
         f"ALTER TABLE decisions ADD COLUMN believed {blob}",
         "ALTER TABLE snapshots ADD COLUMN since BIGINT",
         *(change.format(text=text, blob=blob) for change in LEARNER_STATE),

@@ -226,9 +226,10 @@ outcomes = sa.Table(
     sa.Column("retracts", TEXT),
     sa.Column("revises", TEXT),
     sa.Column("learned", sa.Boolean, nullable=False),
-    sa.Index("outcomes_to_learn", "learned"),
     sa.Index("outcomes_of_action", "action_id", "outcome", "received_at"),
 )
+# It holds nothing but what waits for the learner, in the order in which it was received.
+partial_index("outcomes_to_learn", sa.not_(outcomes.c.learned), outcomes.c.received_at)
 
 
 def insert_new(

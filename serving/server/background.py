@@ -26,6 +26,7 @@ from serving.audit.archive import keep_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
 from serving.journeys.watch import JourneysWatch
+from serving.learn.lag import lag_sentence, read_lag
 from serving.learn.process import LearnerProcess
 from serving.server import monitoring
 from serving.server.components import Components
@@ -38,7 +39,8 @@ log = logging.getLogger(__name__)
 LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 DISK_EVERY_S, RETENTION_EVERY_S = 5.0, 60.0
-THREADS = 8  # one for each task that uses them: each waits for its own work only
+LAG_EVERY_S = 5.0
+THREADS = 9  # one for each task that uses them: each waits for its own work only
 KEYS_EVERY_S = 2.0  # a revoked key is refused within 5 s
 JOURNEYS_EVERY_S = 5.0
 REWARDS_EVERY_S, BETWEEN_STEPS_S = 5.0, 0.05  # a step of rewards takes some 0.01 s
@@ -64,6 +66,7 @@ class BackgroundTasks:
         self._learner = LearnerProcess()
         self._ledger_problem = ""
         self._set_aside = ""  # customers whose past cannot be folded, as a sentence
+        self._lag = ""  # of the learner, as a sentence
         self._tried_again = False  # to fold them, at the start
         self._reward_rules: RewardRules | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,6 +88,7 @@ class BackgroundTasks:
             (RETENTION_EVERY_S, self._deletion.apply_retention),
             (DISK_EVERY_S, self._look_at_disks),
             (self._settings.models_every_s, self._show_backlog),
+            (LAG_EVERY_S, self._measure_lag),
             (REWARDS_EVERY_S, self._sum_rewards),
             (KEYS_EVERY_S, self._refresh_keys),
             *([(JOURNEYS_EVERY_S, self._keep_journeys)] if self._settings.journeys else []),
@@ -127,7 +131,8 @@ class BackgroundTasks:
     def degraded(self) -> list[str]:
         """One sentence for each part that is missing or broken."""
         parts = self._components
-        problems = [one for one in (parts.catalog_file.problem, self._learner.problem) if one]
+        found = (parts.catalog_file.problem, self._learner.problem, self._lag)
+        problems = [one for one in found if one]
         for name, why in parts.erasure.problems.items():
             problems.append(f"erasure: {name} {why}, so forgotten customers may still be in it")
         problems += [*self._disks.problems, *([self._set_aside] if self._set_aside else [])]
@@ -189,6 +194,13 @@ class BackgroundTasks:
             self._learner.keep_alive(monotonic_s(), champion)
         await self._threads.run(self._components.model_watcher.refresh_snapshot)
         self._use_current_models()
+
+    async def _measure_lag(self) -> None:
+        """Measure how far the learner is behind; without a learner here, nobody is told of it."""
+        read = self._components.ledger.read
+        lag = await self._threads.run(read, lambda connection: read_lag(connection, utc_now()))
+        monitoring.set_learner_lag(lag)
+        self._lag = lag_sentence(lag) if self._settings.learner else ""
 
     async def _keep_journeys(self) -> None:
         """Keep the process of journeys running, and know what is wrong with them."""

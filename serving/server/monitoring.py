@@ -8,6 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from features.ingest.ingest_result import IngestResult
 from serving.contract.decisions import Decision
+from serving.learn.lag import MOST_COUNTED, LearnerLag
 from serving.server.disk import DiskSpace
 
 DECISIONS = Counter("nba_decisions", "Actions chosen.", ["channel", "action", "arm", "known"])
@@ -41,6 +42,16 @@ MERGE_CANDIDATES_OPEN = Gauge(
     "Pairs of customers who may be one person, and wait for people; at most 10,000 are counted.",
     multiprocess_mode="livemax",
 )
+LEARNER_LAG_S = Gauge(
+    "nba_learner_lag_seconds",
+    "Age of what waits longest for the learner: an outcome, or a silence since it was due.",
+    multiprocess_mode="livemax",
+)
+LEARNER_LAG_DECISIONS = Gauge(
+    "nba_learner_lag_decisions",
+    f"Decisions that wait to be learned from; at most {MOST_COUNTED:,} are counted.",
+    multiprocess_mode="livemax",
+)
 
 
 def count_decision(decision: Decision, channel: str) -> None:
@@ -63,3 +74,9 @@ def set_disk_free(spaces: Mapping[str, DiskSpace]) -> None:
     """Set the free space of each disk."""
     for kind, space in spaces.items():
         DISK_FREE.labels(kind).set(space.free)
+
+
+def set_learner_lag(lag: LearnerLag) -> None:
+    """Set how long, and how many, decisions wait for the learner."""
+    LEARNER_LAG_S.set(lag.seconds)
+    LEARNER_LAG_DECISIONS.set(lag.decisions)

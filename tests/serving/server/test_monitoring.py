@@ -6,8 +6,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from features.ingest.ingest_result import IngestResult
+from serving.learn.lag import LearnerLag
 from serving.server.disk import DiskSpace
-from serving.server.monitoring import count_decision, count_events, set_disk_free
+from serving.server.monitoring import (
+    count_decision,
+    count_events,
+    set_disk_free,
+    set_learner_lag,
+)
 from tests.serving.fakes import decide, engine_of
 
 
@@ -54,3 +60,10 @@ def test_events_are_counted_by_what_became_of_them():
     count_events(IngestResult(3, 2, [object()]))  # type: ignore[list-item]
     after = [value("nba_events_total", status=kind) for kind in kinds]
     assert [b - a for a, b in zip(before, after, strict=True)] == [3, 2, 1]
+
+
+def test_the_lag_of_the_learner_is_shown():
+    for lag in (LearnerLag(61.5, 7), LearnerLag(0.0, 0)):
+        set_learner_lag(lag)
+        found = (value("nba_learner_lag_seconds"), value("nba_learner_lag_decisions"))
+        assert found == lag
