@@ -84,6 +84,8 @@ def shown_actions(connection: sa.Connection, decision_ids: Iterable[str]) -> Ite
 def shown_by(row: Any) -> list[ShownAction]:
     """The actions that one decision showed, best rank first; `no_action` is not among them.
 
+    Of what an activation withdrew nothing was seen, so the actions below it move up a rank.
+
     Parameters
     ----------
     row
@@ -97,10 +99,10 @@ def shown_by(row: Any) -> list[ShownAction]:
         return [only] if row.action_id != NO_ACTION else []
     days: dict[str, float] = from_json(row.record)[WINDOWS]
     kept = activated(row)
+    seen = [action_id for action_id in days if kept is None or action_id in kept]
     return [
-        ShownAction(row.decision_id, action_id, at, at + timedelta(days=length))
-        for action_id, length in days.items()
-        if kept is None or action_id in kept
+        ShownAction(row.decision_id, action_id, at, at + timedelta(days=days[action_id]), rank)
+        for rank, action_id in enumerate(seen, start=1)
     ]
 
 

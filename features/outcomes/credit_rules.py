@@ -35,12 +35,19 @@ class Credit:
 
 
 class ShownAction(NamedTuple):
-    """An action that a decision showed, and the end of its attribution window."""
+    """An action that a decision showed, and the end of its attribution window.
+
+    Attributes
+    ----------
+    rank : int
+        From 1, the rank among the actions that the decision showed.
+    """
 
     decision_id: str
     action_id: str
     shown_at: datetime
     ends_at: datetime
+    rank: int = 1
 
     @property
     def key(self) -> tuple[str, str]:
@@ -102,8 +109,8 @@ def credit_shares(actions: Iterable[AttributedAction], catalog: Catalog) -> Cred
 
     An action takes part if the outcome occurred in its window and is one of acceptance or reward.
     ``last_touch`` gives all credit to the action that was shown last, ``first_touch`` to the one
-    that was shown first; of several at one instant the first by decision id and action id gets it.
-    ``even`` gives all the same share.
+    that was shown first; of several at one instant the one of the best rank gets it, and of those
+    the first by decision id. ``even`` gives all the same share.
 
     Parameters
     ----------
@@ -190,7 +197,8 @@ def _divided(among: list[ShownAction], catalog: Catalog) -> dict[ShownAction, fl
         return dict.fromkeys(among, 1 / len(among))
     pick = max if catalog.attribution == "last_touch" else min
     at = pick(one.shown_at for one in among)
-    winner = min(one for one in among if one.shown_at == at)  # the ids break the tie
+    at_once = [one for one in among if one.shown_at == at]
+    winner = min(at_once, key=lambda one: (one.rank, one.decision_id))
     return {one: float(one == winner) for one in among}
 
 

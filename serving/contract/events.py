@@ -64,6 +64,7 @@ class OutcomeRequest(Request):
     ``retracts`` takes an earlier outcome back, ``revises`` replaces one. Fields that a revision
     leaves out (``value``, ``occurred_at``, ``shared_id``) keep their value. ``shared_id`` names
     what happened, such as an order number: reported for several decisions, it is credited once.
+    ``action_id`` may be left out if the decision showed one action, or to retract or revise.
     """
 
     decision_id: Id = Field(examples=["visit-8812"])

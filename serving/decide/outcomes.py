@@ -138,7 +138,15 @@ def _action_of(decision: Any, request: OutcomeRequest) -> str:
             f"action_id is {request.action_id!r}.",
             expected=f"one that decision {request.decision_id!r} has shown: "
             f"{', '.join(actions) or 'none, as all were withdrawn when it was activated'}",
-            remedy="Send the action that the customer saw, or leave it out for the first.",
+            remedy="Send the action that the customer saw.",
+        )
+    if request.action_id is None and len(actions) > 1 and not (request.retracts or request.revises):
+        raise InvalidRequest(
+            f"action_id is missing, and decision {request.decision_id!r} has shown "
+            f"{len(actions)} actions.",
+            expected=f"one of {', '.join(actions)}",
+            remedy="Send the action that the outcome belongs to; of several that share one "
+            "outcome, send each with the same shared_id.",
         )
     return request.action_id or actions[0]
 

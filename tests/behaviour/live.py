@@ -164,13 +164,18 @@ class Live:
         run(self.ingest.unlink((left, right), cause, self.now))
 
     def tell(self, decision_id: str, outcome: str, **more: Any) -> str:
-        """It takes an outcome in, if the decision showed something; its id, or nothing."""
+        """It takes an outcome in, if the decision showed something; its id, or nothing.
+
+        It is one of the first action, unless ``more`` says another.
+        """
         shown = self.decided[decision_id].actions[0].action_id
         if shown == "no_action" and "action_id" not in more:
             return ""
         self.passes(seconds=20)
-        body = {"decision_id": decision_id, "outcome": outcome, "occurred_at": self.now} | more
-        request = OutcomeRequest.model_validate(body)
+        body = {"decision_id": decision_id, "outcome": outcome, "occurred_at": self.now}
+        if not more.keys() & {"retracts", "revises"}:
+            body["action_id"] = shown
+        request = OutcomeRequest.model_validate(body | more)
         told = run(record_outcome(request, self.ledger, self.catalog, self.now))
         return told.outcome_id
 

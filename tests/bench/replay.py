@@ -123,7 +123,8 @@ class Business:
             action = answer["actions"][0]["action_id"]
             if action != "no_action":
                 said = str(self.rng.choice(["accepted", "rejected", "clicked"]))
-                self.post("/v1/outcomes", {"decision_id": answer["decision_id"], "outcome": said})
+                told = {"decision_id": answer["decision_id"], "action_id": action, "outcome": said}
+                self.post("/v1/outcomes", told)
         self.serves("bandit", lambda version: version != before)
 
     def _promote(self) -> None:

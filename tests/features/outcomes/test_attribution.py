@@ -46,8 +46,8 @@ def shown_in(ledger, *decision_ids):
 def test_a_decision_shows_its_actions_with_their_windows(ledger):
     decided(ledger, "d1", NOW, {"discount": 14, "call_back": 7})
     assert shown_in(ledger, "d1", "d9") == [
-        ShownAction("d1", "discount", NOW, NOW + 14 * DAY),
-        ShownAction("d1", "call_back", NOW, NOW + 7 * DAY),
+        ShownAction("d1", "discount", NOW, NOW + 14 * DAY, rank=1),
+        ShownAction("d1", "call_back", NOW, NOW + 7 * DAY, rank=2),
     ]
 
 
@@ -57,7 +57,9 @@ def test_a_later_activation_shows_what_it_names_and_before_it_nothing_is_shown(l
     later = {"activated_at": NOW + DAY, "activation": json.dumps({"activated": ["call_back"]})}
     decided(ledger, "d2", NOW, both, **later)
     assert shown_in(ledger, "d1") == []
-    assert shown_in(ledger, "d2") == [ShownAction("d2", "call_back", NOW + DAY, NOW + 8 * DAY)]
+    # It is the first that the customer saw.
+    only = ShownAction("d2", "call_back", NOW + DAY, NOW + 8 * DAY, rank=1)
+    assert shown_in(ledger, "d2") == [only]
 
 
 def test_an_imported_decision_shows_one_action_unless_it_is_no_action(ledger):

@@ -223,12 +223,26 @@ def test_who_saw_it_without_a_word_about_acceptance_takes_no_part(toy_catalog):
 
 
 @pytest.mark.parametrize("rule", ["last_touch", "first_touch"])
-def test_of_two_shown_at_one_instant_the_name_decides(rule, toy_catalog):
+def test_of_two_decisions_at_one_instant_the_id_decides(rule, toy_catalog):
     order = {"value": 30.0, "shared_id": "order-7"}
     twin = shown("0", 0 * DAY)
     told = {A: [said("bought", DAY, **order)], twin: [said("bought", DAY, "o2", **order)]}
     found = results(told, business(toy_catalog, rule))
     assert (found[A][1], found[twin][1]) == (0.0, 30.0)
+
+
+@pytest.mark.parametrize("rule", ["last_touch", "first_touch"])
+@pytest.mark.parametrize("names", [("discount", "call_back"), ("call_back", "discount")])
+@pytest.mark.parametrize("decisions", ["aa", "ab", "ba"])
+def test_of_two_slots_shown_at_one_instant_the_rank_decides(rule, names, decisions, toy_catalog):
+    first, second = (
+        shown(decision_id, 0 * DAY, action_id)._replace(rank=rank)
+        for rank, (decision_id, action_id) in enumerate(zip(decisions, names, strict=True), start=1)
+    )
+    order = {"shared_id": "order-7"}
+    told = {second: [said("accepted", DAY, **order)], first: [said("accepted", DAY, "o2", **order)]}
+    found = results(told, business(toy_catalog, rule))
+    assert (found[first][0], found[second][0]) == (1.0, None)
 
 
 CASES = settings(

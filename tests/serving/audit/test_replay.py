@@ -124,8 +124,9 @@ def test_decisions_limited_by_their_account_come_out_the_same(
         who = {"customer_id": f"c{1 + number % 3}", "decision_id": f"d{number}"}
         decided = decide(engine, at, **who, slots=2, explain=True)
         removed |= {one.rule for one in decided.removed}
-        said = OutcomeRequest(decision_id=decided.decision_id, outcome="rejected")
-        if number % 4 == 0 and decided.actions[0].action_id != "no_action":
+        first = decided.actions[0].action_id
+        said = OutcomeRequest(decision_id=decided.decision_id, outcome="rejected", action_id=first)
+        if number % 4 == 0 and first != "no_action":
             asyncio.run(record_outcome(said, ledger, catalog, at))
     assert {f"contact_policy.{name}" for name in ("caps.0", "cool_downs.0", "cool_downs.1")} <= {
         *removed

@@ -28,12 +28,17 @@ LATER = timedelta(hours=2)
 
 @pytest.fixture
 def tell(ledger, toy_catalog, now):
-    """Tells of an outcome of decision d1 (call_back, then discount) two hours after it."""
+    """Tells of an outcome of decision d1 (call_back, then discount) two hours after it.
+
+    It is one of the first action, unless the fields say another or change an outcome.
+    """
     decided(ledger, "d1", now, {"call_back": 7, "discount": 14})
     decided(ledger, "d2", now, {"discount": 14})
 
     def send(outcome: str = "accepted", **fields: object) -> OutcomeAnswer:
-        whole = {"decision_id": "d1", "outcome": outcome} | fields
+        whole: dict[str, object] = {"decision_id": "d1", "outcome": outcome} | fields
+        if whole["decision_id"] == "d1" and not fields.keys() & {"retracts", "revises"}:
+            whole = {"action_id": "call_back"} | whole
         request = OutcomeRequest.model_validate(whole)
         return asyncio.run(record_outcome(request, ledger, toy_catalog, now + LATER))
 
@@ -58,9 +63,35 @@ def test_an_outcome_is_on_disk_when_it_is_answered(tell, ledger, now):
     assert marked(ledger) == [("decision", "d1")]
 
 
-def test_without_an_action_the_first_of_the_decision_is_meant(tell, ledger):
-    tell()
-    assert rows(ledger)[0].action_id == "call_back"
+def test_without_an_action_the_only_one_of_the_decision_is_meant(tell, ledger):
+    tell(decision_id="d2")
+    assert rows(ledger)[0].action_id == "discount"
+
+
+def test_without_an_action_an_outcome_of_several_is_refused_and_says_how_to_tell_it(tell, ledger):
+    with pytest.raises(InvalidRequest) as refused:
+        tell(action_id=None)
+    assert str(refused.value) == (
+        "action_id is missing, and decision 'd1' has shown 2 actions. Expected one of call_back, "
+        "discount. Send the action that the outcome belongs to; of several that share one outcome, "
+        "send each with the same shared_id."
+    )
+    assert rows(ledger) == []
+
+
+@pytest.mark.parametrize("change", ["retracts", "revises"])
+def test_a_retraction_or_a_revision_need_not_repeat_the_action(tell, ledger, change):
+    told = tell(action_id="discount").outcome_id
+    assert tell(**{change: told}).status == "recorded"
+    assert [row.action_id for row in rows(ledger)] == ["discount", "discount"]
+
+
+@pytest.mark.parametrize("kept", [["call_back"], ["discount"]])
+def test_after_an_activation_that_kept_one_action_that_one_is_meant(tell, ledger, now, kept):
+    both, activation = {"call_back": 7, "discount": 14}, json.dumps({"activated": kept})
+    decided(ledger, "d3", now, both, activation=activation)
+    tell(decision_id="d3")
+    assert [row.action_id for row in rows(ledger)] == kept
 
 
 def test_an_outcome_may_speak_of_a_lower_rank(tell, ledger):
@@ -255,7 +286,7 @@ def test_an_imported_decision_takes_outcomes_of_its_one_action(tell, ledger, now
 
 
 def test_many_tellers_of_one_outcome_at_once_are_counted_once(tell, ledger, toy_catalog, now):
-    request = OutcomeRequest(decision_id="d1", outcome="accepted")
+    request = OutcomeRequest(decision_id="d1", outcome="accepted", action_id="call_back")
 
     async def all_at_once() -> list[OutcomeAnswer]:
         inputs = (record_outcome(request, ledger, toy_catalog, now + LATER) for _ in range(20))

@@ -27,18 +27,20 @@ def server(first_day_server: Server) -> Server:
     return first_day_server
 
 
-def refusal(server: Server, path: str, body: dict[str, Any]) -> str:
-    """The sentence of a 409."""
+def refusal(server: Server, path: str, body: dict[str, Any], expected: int = 409) -> str:
+    """The sentence of a 409, or of another status."""
     status, answer = server.post(path, body)
-    assert status == 409, answer
+    assert status == expected, answer
     return str(answer["error"])
 
 
-def shown(server: Server) -> dict[str, Any]:
-    """A decision that shows something."""
+def shown(server: Server, slots: int = 1) -> dict[str, Any]:
+    """A decision that shows something in each slot."""
     for _ in range(50):
-        answer = decide(server, customer_id=f"c{uuid4().hex}", decision_id=f"d{uuid4().hex}")
-        if answer["actions"][0]["action_id"] != "no_action":
+        who = {"customer_id": f"c{uuid4().hex}", "decision_id": f"d{uuid4().hex}"}
+        answer = decide(server, **who, slots=slots)
+        names = [one["action_id"] for one in answer["actions"]]
+        if names[0] != "no_action" and len(names) == slots:
             return answer
     raise AssertionError("nothing was shown in 50 decisions")
 
@@ -98,6 +100,18 @@ def test_an_outcome_id_is_for_one_outcome(server):
     said = refusal(server, "/v1/outcomes", told | {"decision_id": other["decision_id"]})
     assert "is there with another decision_id." in said
     assert one["decision_id"] not in said and "17.25" not in said
+
+
+def test_an_outcome_of_several_slots_names_its_action(server):
+    answer = shown(server, slots=2)
+    first, second = (one["action_id"] for one in answer["actions"])
+    told = {"decision_id": answer["decision_id"], "outcome": "accepted"}
+    said = refusal(server, "/v1/outcomes", told, expected=400)
+    assert f"has shown 2 actions. Expected one of {first}, {second}. Send the action" in said
+    recorded = [server.post("/v1/outcomes", told | {"action_id": second}) for _ in range(2)]
+    assert [answer["status"] for _, answer in recorded] == ["recorded", "duplicate"]
+    back = told | {"retracts": recorded[0][1]["outcome_id"]}
+    assert server.post("/v1/outcomes", back)[0] == 200
 
 
 def test_an_event_id_is_for_one_event_in_whatever_order_its_parts_are_sent(server):
