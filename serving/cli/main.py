@@ -6,8 +6,9 @@ and Feast alone takes seconds to import.
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -20,10 +21,7 @@ from serving.cli.migrate import migrate_and_say, migration
 from serving.cli.prune import deletion
 from serving.cli.review import review
 from serving.cli.simulate import simulation
-from serving.cli.terminal import BROKEN, REFUSED, err, out, plain_errors, progress
-
-if TYPE_CHECKING:
-    from training.pipeline.train import TrainingResult
+from serving.cli.terminal import BROKEN, REFUSED, err, moment, out, plain_errors, progress, show
 
 app = typer.Typer(
     help="Decides, while the customer waits, which action serves that customer best.",
@@ -110,13 +108,22 @@ def build() -> None:
 def train(
     model: Annotated[str | None, typer.Argument(help="churn, intent or bandit; else all.")] = None,
     promote: Annotated[bool, typer.Option(help="Make champion if the gates pass.")] = False,
+    until: Annotated[
+        str | None,
+        typer.Option(help="Bandit: learn from imported decisions before this day or time only."),
+    ] = None,
 ) -> None:
     """Train models, evaluate them on unseen data, and log them to MLflow as challengers.
 
+    With --until, the bandit has not learned from the imported decisions since then, so that 'nba
+    evaluate --since' can judge it on them.
+
     Example: nba train churn --promote
+
+    Example: nba train bandit --until 2026-01-31
     """
     with plain_errors():
-        _train(model, promote)
+        _train(model, promote, None if until is None else moment("until", until))
 
 
 @app.command()
@@ -277,23 +284,14 @@ def _build() -> None:
     out.print(f"{count:,} events folded; features are online.")
 
 
-def _train(model: str | None, promote: bool) -> None:
+def _train(model: str | None, promote: bool, until: datetime | None = None) -> None:
     from serving.cli.steps import train_models
 
     missed = []
     with progress() as report:
-        for result in train_models(model, promote, report):
-            _show(result, promote)
+        for result in train_models(model, promote, report, until):
+            show(result, promote)
             missed += [f"{result.name}: {gate}" for gate in result.gate_failures]
     if missed:
         err.print(f"Gates missed, not promoted: {'; '.join(missed)}.")
         raise typer.Exit(BROKEN)
-
-
-def _show(result: TrainingResult, promoted: bool) -> None:
-    table = Table(f"{result.name} version {result.version}", f"evaluated on {result.evaluated_on}")
-    for name, value in result.metrics.items():
-        table.add_row(name, f"{value:.4f}")
-    out.print(table)
-    if promoted and not result.gate_failures:
-        out.print(f"{result.name}: version {result.version} is champion.")

@@ -7,6 +7,7 @@ seconds.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -46,9 +47,23 @@ class EvaluationRequest(NamedTuple):
     catalog: Path | None
 
 
-def train_models(model: str | None, promote: bool, report: Progress) -> Iterator[TrainingResult]:
-    """Train one model or all; if ``promote``, promote each whose gates pass."""
-    sources, registry = _sources(), Registry(load_settings())
+def train_models(
+    model: str | None, promote: bool, report: Progress, until: datetime | None = None
+) -> Iterator[TrainingResult]:
+    """Train one model or all; if ``promote``, promote each whose gates pass.
+
+    Parameters
+    ----------
+    until
+        The bandit learns from imported decisions before it only; None: from all.
+    """
+    if until is not None and model != "bandit":
+        raise InvalidSetting(
+            f"until is {until.isoformat()}, and the model is {model or 'each'}.",
+            expected="the model bandit: the others are not trained on imported decisions",
+            remedy="Say 'nba train bandit --until DAY', or leave --until out.",
+        )
+    sources, registry = replace(_sources(), until=until), Registry(load_settings())
     names = trainable(sources.domain)
     if model is not None and model not in names:
         known = f"one of {', '.join(names)}"

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import typer
@@ -18,8 +19,12 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Table
 
 from features.errors import GateFailed, InvalidSetting, NbaError
+
+if TYPE_CHECKING:
+    from training.pipeline.train import TrainingResult
 
 out = Console()
 err = Console(stderr=True)
@@ -90,3 +95,15 @@ def moment(name: str, text: str) -> datetime:
             expected="a day or a time after 1970, such as 2026-01-31 or 2026-01-31T10:00:00Z",
             remedy=f"Correct --{name}.",
         ) from None
+
+
+def show(result: TrainingResult, promoted: bool) -> None:
+    """Print the metrics of a trained model, and the sentences about them."""
+    table = Table(f"{result.name} version {result.version}", f"evaluated on {result.evaluated_on}")
+    for name, value in result.metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    out.print(table)
+    for remark in result.remarks:
+        out.print(remark, markup=False, soft_wrap=True)
+    if promoted and not result.gate_failures:
+        out.print(f"{result.name}: version {result.version} is champion.")

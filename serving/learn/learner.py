@@ -188,14 +188,14 @@ class Learner:
                 self._publish(state, now)
 
     def version(self) -> Bandit | None:
-        """The bandit as of now, in the form that the registry keeps.
-
-        None while its champion cannot be read: a learner that builds on the version needs what was
-        learned from imported decisions.
-        """
+        """The bandit as of now, as the registry keeps it; None: its champion cannot be read."""
         state = self._current()
         imported = self._imported(state.base)
-        return None if imported is None else Bandit(state.bandit.copied(), self._params, imported)
+        if imported is None:
+            return None
+        champion = None if state.base == PRIOR else self._champion  # `_imported` has read it
+        until = champion and champion[1].imported_until
+        return Bandit(state.bandit.copied(), self._params, imported, until)
 
     def _current(self) -> LearnerState:
         if self._state is None:

@@ -56,6 +56,7 @@ class TrainedModel:
     gate_failures: tuple[str, ...] = ()
     figures: Mapping[str, Figure] = field(default_factory=dict)
     customers: frozenset[str] = frozenset()  # keyed hashes, see `tombstones`
+    remarks: tuple[str, ...] = ()  # sentences about what the metrics do not tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ class Registry:
             mlflow.log_params(dict(trained.params))
             mlflow.log_metrics(dict(trained.metrics))
             mlflow.set_tag("data_fingerprint", trained.data_fingerprint)
+            if trained.remarks:
+                mlflow.set_tag("remarks", " ".join(trained.remarks))
             mlflow.log_dict({"features": list(trained.features)}, "features.json")
             for file, figure in trained.figures.items():
                 mlflow.log_figure(figure, file)

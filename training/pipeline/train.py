@@ -33,12 +33,9 @@ from training.models.validation import HeldOutPredictions, fit_and_validate
 from training.params import ClassifierParams, Gate, TrainingParams
 from training.pipeline.pyfunc import expected_acceptance
 from training.pipeline.registry import Registry, TrainedModel
-from training.pipeline.warm_start import (
-    fit_encoder,
-    read_imported_decisions,
-    warm_start,
-    warm_start_metrics,
-)
+from training.pipeline.warm_start import fit_encoder, warm_start
+from training.pipeline.warm_start_data import read_imported_decisions
+from training.pipeline.warm_start_gate import OF_LATER, warm_start_report
 
 MODELS = ("churn", "intent", "bandit")
 EXAMPLE_ROWS = 3
@@ -46,7 +43,13 @@ EXAMPLE_ROWS = 3
 
 @dataclass(frozen=True)
 class Sources:
-    """The data and settings that training reads."""
+    """The data and settings that training reads.
+
+    Attributes
+    ----------
+    until : aware UTC, or None
+        The bandit learns from imported decisions before it only; None: from all.
+    """
 
     ledger: Ledger
     store: FeatureStore
@@ -54,6 +57,7 @@ class Sources:
     catalog: Catalog
     params: TrainingParams
     now: datetime
+    until: datetime | None = None
 
     @cached_property
     def history(self) -> PointInTimeFeatures:
@@ -67,13 +71,14 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """Version, metrics and gate failures of a trained model."""
+    """Version, metrics and gate failures of a trained model, and sentences about them."""
 
     name: str
     version: str
     metrics: Mapping[str, float]
     gate_failures: tuple[str, ...]
     evaluated_on: str
+    remarks: tuple[str, ...] = ()
 
 
 def train(
@@ -91,7 +96,8 @@ def train(
     version = registry.log(trained)
     progress(f"log {name}", 1, 1)
     evaluated_on = str(trained.params["evaluated_on"])
-    return TrainingResult(name, version, trained.metrics, trained.gate_failures, evaluated_on)
+    missed, remarks = trained.gate_failures, trained.remarks
+    return TrainingResult(name, version, trained.metrics, missed, evaluated_on, remarks)
 
 
 def trainable(domain: Domain) -> tuple[str, ...]:
@@ -166,19 +172,30 @@ def _train_bandit(sources: Sources, progress: Progress) -> TrainedModel:
     domain, params = sources.domain, sources.params.bandit
     progress("train bandit", 0, 2)
     imported = read_imported_decisions(
-        sources.ledger, sources.history, domain, sources.catalog, params, sources.now
+        sources.ledger,
+        sources.history,
+        domain,
+        sources.catalog,
+        params,
+        sources.now,
+        sources.until,
     )
     progress("train bandit", 1, 2)
     encoder = fit_encoder(imported, sources.ledger, sources.history, domain, params, sources.now)
-    bandit = Bandit(warm_start(imported, encoder, sources.catalog, params), params)
-    metrics = warm_start_metrics(imported, domain, sources.catalog, params)
+    state = warm_start(imported, encoder, sources.catalog, params)
+    bandit = Bandit(state, params, imported_until=imported.until)
+    metrics, remarks = warm_start_report(imported, domain, sources.catalog, params)
     progress("train bandit", 2, 2)
     trained = bandit_version(bandit, domain, metrics, "later decisions")
+    # Without later decisions to judge there is nothing to check; a remark says so.
+    missing = {*OF_LATER} - {*metrics}
+    gates = {name: gate for name, gate in params.gates.items() if name not in missing}
     return replace(
         trained,
         data_fingerprint=fingerprint(imported.rows, imported.acceptance),
-        gate_failures=_gate_failures(params.gates, metrics),
+        gate_failures=_gate_failures(gates, metrics),
         customers=_hashed(sources.ledger, imported.customer_ids),
+        remarks=remarks,
     )
 
 
@@ -189,7 +206,11 @@ def bandit_version(
     encoder = bandit.state.encoder
     example = pd.DataFrame([encoder.center] * EXAMPLE_ROWS, columns=list(encoder.features))
     example["channel"] = domain.channels[0]
-    actions = {"actions": ",".join(bandit.state.actions), "evaluated_on": evaluated_on}
+    actions = {
+        "actions": ",".join(bandit.state.actions),
+        "evaluated_on": evaluated_on,
+        "imported_until": bandit.imported_until,
+    }
     return TrainedModel(
         name="bandit",
         save=bandit.save,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,12 @@ def test_a_saved_bandit_is_read_back_as_it_was(learned, tmp_path):
     assert back.imported is back.state
 
 
+def test_the_time_until_which_it_learned_from_imported_decisions_is_kept(learned, tmp_path):
+    until = datetime(2026, 1, 31, 10, 0, 0, 7, tzinfo=UTC)
+    Bandit(learned.state, PLAIN, imported_until=until).save(tmp_path)
+    assert Bandit.load(tmp_path).imported_until == until
+
+
 def test_the_state_of_imported_decisions_is_kept_beside_that_of_all(learned, tmp_path):
     imported = BanditState(ENCODER, PLAIN)
     Bandit(learned.state, PLAIN, imported).save(tmp_path)
@@ -44,4 +52,6 @@ def test_a_bandit_whose_settings_have_former_names_is_read(learned, tmp_path):
          "least": 0.001, "warm_start_weight": 0.3, "gates": {}}
     """
     (tmp_path / "bandit.json").write_text(former, encoding="utf-8")
-    assert Bandit.load(tmp_path).params == PLAIN
+    back = Bandit.load(tmp_path)
+    assert back.params == PLAIN
+    assert back.imported_until is None

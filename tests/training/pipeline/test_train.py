@@ -26,12 +26,9 @@ from training.models.classifier import Classifier
 from training.params import load_params
 from training.pipeline.registry import Registry
 from training.pipeline.train import Sources
-from training.pipeline.warm_start import (
-    fit_encoder,
-    read_imported_decisions,
-    warm_start,
-    warm_start_metrics,
-)
+from training.pipeline.warm_start import fit_encoder, warm_start
+from training.pipeline.warm_start_data import read_imported_decisions
+from training.pipeline.warm_start_gate import warm_start_report
 
 pytestmark = pytest.mark.process
 
@@ -106,9 +103,10 @@ def test_a_business_without_past_decisions_gets_a_bandit_that_can_learn(sources,
     encoder = fit_encoder(found, sources.ledger, sources.history, sources.domain, params, now)
     assert encoder.width == params.width
     assert warm_start(found, encoder, sources.catalog, params).actions == ()
-    assert warm_start_metrics(found, sources.domain, sources.catalog, params) == {
-        "logged_decisions": 0.0
-    }
+    report = warm_start_report(found, sources.domain, sources.catalog, params)
+    assert report.metrics["logged_decisions"] == 0.0
+    assert report.metrics["left_out_window_open"] > 0.0
+    assert "imported decisions are left out" in report.remarks[0]
 
 
 def test_mlflow_and_the_server_read_the_same_model(settings, sources):

@@ -9,7 +9,8 @@ import numpy as np
 
 from training.bandit.encoder import Encoder
 from training.params import load_params
-from training.pipeline.warm_start import ImportedDecisions, warm_start
+from training.pipeline.warm_start import warm_start
+from training.pipeline.warm_start_data import ImportedDecisions
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PARAMS = load_params().bandit
@@ -19,7 +20,13 @@ CATALOG = SimpleNamespace(priors={"call": (0.5, 10.0)}, groups_of={})
 def imported(rows: np.ndarray, features: tuple[str, ...]) -> ImportedDecisions:
     n = len(rows)
     return ImportedDecisions(
-        rows, features, np.arange(n) % 2.0, [AT] * n, ["app"] * n, ["call"] * n
+        rows,
+        features,
+        acceptance=np.arange(n) % 2.0,
+        at=[AT] * n,
+        channels=["app"] * n,
+        actions=["call"] * n,
+        ends_at=[AT] * n,
     )
 
 
