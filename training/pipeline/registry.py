@@ -15,19 +15,17 @@ import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import Any
+from urllib.parse import urlsplit
 
 from features.errors import GateFailed, ModelMissing, NbaError
 from features.settings import Settings
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from training.pipeline.model_versions import ModelVersion as ModelVersion
+from training.pipeline.model_versions import TrainedModel as TrainedModel
+from training.pipeline.version_files import VersionFiles
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 LEARNED = "learned"
@@ -39,40 +37,6 @@ REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scipy")
 
 class RegistryDown(NbaError):
     """MLflow cannot be reached; a server goes on with the models that it has loaded."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedModel:
-    """A trained model with all that is logged about it."""
-
-    name: str
-    save: Callable[[Path], None]
-    example: pd.DataFrame
-    predict: Callable[[pd.DataFrame], pd.DataFrame]
-    params: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    features: tuple[str, ...]
-    data_fingerprint: str
-    gate_failures: tuple[str, ...] = ()
-    figures: Mapping[str, Figure] = field(default_factory=dict)
-    customers: frozenset[str] = frozenset()  # keyed hashes, see `tombstones`
-    remarks: tuple[str, ...] = ()  # sentences about what the metrics do not tell
-
-
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
-    """One version of a registered model."""
-
-    name: str
-    version: str
-    aliases: tuple[str, ...]
-    gates: str
-    run_id: str
-
-    @property
-    def base(self) -> str:
-        """Number and run: the numbers of a new registry begin at 1 again, run ids are unique."""
-        return f"{self.version}@{self.run_id[:8]}"
 
 
 class Registry:
@@ -88,6 +52,7 @@ class Registry:
         self._uri = settings.mlflow_uri
         self._artifacts = settings.mlflow_artifacts
         self._opened: Any = None
+        self._files = VersionFiles(settings.home / "models")
 
     def exists(self) -> bool:
         """True if there is a registry to read; opening a missing SQLite file would create it."""
@@ -170,12 +135,13 @@ class Registry:
         return self._by_alias(name, CHAMPION)
 
     def folder(self, version: ModelVersion) -> Path:
-        """Download the files of a version if needed, and return their folder."""
-        import mlflow
-
-        self._client()
-        uri = f"models:/{version.name}/{version.version}"
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)) / "artifacts" / "model"
+        """Return the folder with the files of a version; remote ones are downloaded once."""
+        if (kept := self._files.find(version.name, version.base)) is not None:
+            return kept
+        if self._is_local(version):
+            return self._download(version, "", None)
+        into = self._files
+        return into.keep(version.name, version.base, lambda to: self._download(version, "", to))
 
     def versions(self) -> list[ModelVersion]:
         """Return all versions of all models, newest first within a model."""
@@ -194,6 +160,15 @@ class Registry:
 
     def customers_of(self, version: ModelVersion) -> set[str]:
         """Return keyed hashes of the customers that a version was trained on."""
+        import mlflow
+
+        if not self._is_local(version):  # that file alone
+            there = mlflow.artifacts.list_artifacts(artifact_uri=_address(version))
+            if TRAINED_ON not in {Path(one.path).name for one in there}:
+                return set()
+            with tempfile.TemporaryDirectory() as scratch:
+                file = self._download(version, TRAINED_ON, Path(scratch))
+                return {*file.read_text().split()}
         file = self.folder(version) / TRAINED_ON
         return {*file.read_text().split()} if file.exists() else set()
 
@@ -217,6 +192,20 @@ class Registry:
                 remedy="See 'nba models'; train one with 'nba train'.",
             )
         return found
+
+    def _is_local(self, version: ModelVersion) -> bool:
+        """True if the files of a version are on this machine, where they can be read in place."""
+        where = self._client().get_model_version_download_uri(version.name, version.version)
+        return urlsplit(where).scheme in ("", "file")
+
+    def _download(self, version: ModelVersion, name: str, into: Path | None) -> Path:
+        """Download a file of a version, or all; local files stay in place if ``into`` is None."""
+        import mlflow
+
+        self._client()
+        to = None if into is None else str(into)
+        address = f"{_address(version)}/{name}".rstrip("/")
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=to))
 
     def _by_alias(self, name: str, alias: str) -> ModelVersion | None:
         return self._look(lambda client: client.get_model_version_by_alias(name, alias))
@@ -276,6 +265,10 @@ def _down(uri: str, error: Exception) -> RegistryDown:
         expected="a tracking server or an SQLite file",
         remedy="Start it, or correct NBA_MLFLOW_URI.",
     )
+
+
+def _address(version: ModelVersion) -> str:
+    return f"models:/{version.name}/{version.version}/artifacts/model"
 
 
 def _version(found: Any, aliases: tuple[str, ...]) -> ModelVersion:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,13 @@ from tests.bandits import PLAIN, bandit, outcomes
 from training.bandit.artifact import Bandit
 from training.bandit.encoder import Encoder
 from training.pipeline.pyfunc import expected_acceptance
-from training.pipeline.registry import Registry, RegistryDown, TrainedModel
+from training.pipeline.registry import (
+    EXPERIMENT,
+    TRAINED_ON,
+    Registry,
+    RegistryDown,
+    TrainedModel,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -260,3 +267,69 @@ def test_a_version_names_the_customers_that_it_learned_from_by_keyed_hash(tmp_pa
 def test_a_version_that_cannot_be_is_missing(registry, name):
     with pytest.raises(ModelMissing, match="MLflow has no 'bandit' with version or alias"):
         registry.version("bandit", name)
+
+
+@pytest.fixture
+def remote(tmp_path, monkeypatch):
+    """A registry whose files are in a store elsewhere, and the names of what was downloaded."""
+    import mlflow
+    from mlflow.store.artifact import artifact_repository_registry as stores
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    downloads: list[str] = []
+
+    class Elsewhere(ArtifactRepository):
+        """A store that is not on this machine, as far as MLflow knows."""
+
+        def __init__(self, artifact_uri: str, *given: object, **more: object) -> None:
+            super().__init__(artifact_uri, *given, **more)
+            self._there = LocalArtifactRepository(artifact_uri.replace("elsewhere:", "file:"))
+
+        def log_artifact(self, local_file, artifact_path=None):
+            self._there.log_artifact(local_file, artifact_path)
+
+        def log_artifacts(self, local_dir, artifact_path=None):
+            self._there.log_artifacts(local_dir, artifact_path)
+
+        def list_artifacts(self, path=None):
+            return self._there.list_artifacts(path)
+
+        def _download_file(self, remote_file_path, local_path):
+            downloads.append(Path(remote_file_path).name)
+            self._there._download_file(remote_file_path, local_path)
+
+    known = stores._artifact_repository_registry
+    monkeypatch.setitem(known._registry, "elsewhere", Elsewhere)
+    found = on_sqlite(tmp_path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    mlflow.MlflowClient(uri).create_experiment(
+        EXPERIMENT, artifact_location=(tmp_path / "store").as_uri().replace("file:", "elsewhere:")
+    )
+    return found, downloads
+
+
+def test_a_remote_version_is_downloaded_once_into_the_home(remote, tmp_path, monkeypatch):
+    registry, downloads = remote
+    for hashes in ({"hash-of-ann"}, {"hash-of-bob"}):
+        registry.log(replace(trained(a_bandit(0.5)), customers=frozenset(hashes)))
+    newest, first = registry.versions()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    folder = registry.folder(first)
+    assert folder.is_relative_to(tmp_path / "home")
+    assert Bandit.load(folder).state.to_bytes() == a_bandit(0.5).state.to_bytes()
+    assert len(downloads) == len({*downloads}) > 1, "each file once"
+    files = len(downloads)
+    again = on_sqlite(tmp_path)  # as another process would
+    assert (registry.folder(first), again.folder(first)) == (folder, folder)
+    assert len(downloads) == files
+    assert registry.customers_of(newest) == {"hash-of-bob"}
+    assert downloads[files:] == [TRAINED_ON], "the other version's models are not needed"
+    assert [*(tmp_path / "temporary").iterdir()] == []
+
+
+def test_local_files_are_read_in_place(registry, tmp_path):
+    folder = registry.folder(registry.versions()[0])
+    assert not folder.is_relative_to(tmp_path) and not (tmp_path / "home").exists()
