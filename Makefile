@@ -84,7 +84,7 @@ bench-fuzz: $(DONE)  ## Send 20,000 requests made by schemathesis, 20,000 made-u
 	$(BIN)/python -m tests.fuzz --cases 20000
 	$(BIN)/python -m tests.fuzz_bombs
 
-bench-off-policy: $(DONE)  ## Measure the coverage of off-policy intervals in 500 simulated worlds.
+bench-off-policy: $(DONE)  ## Measure the coverage of off-policy intervals in 1,500 simulated worlds.
 	$(BIN)/python -m tests.bench.off_policy
 
 bench-bandit: $(DONE)  ## Compare the bandit with the kept results of its rivals (4 minutes).
