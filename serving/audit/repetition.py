@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from features.business.catalog import NO_ACTION, Catalog
+from features.business.decided_actions import Beliefs
 from features.customers.contacts import Contact
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
@@ -19,6 +22,7 @@ from serving.decide.choice import score, select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import account_contacts_of, contacts_of, limit_inputs_of
 from serving.decide.step_results import LimitInputs
+from training.bandit.stacking import Prediction
 
 
 class EvaluationTarget(NamedTuple):
@@ -81,8 +85,7 @@ class Repetition:
         setup = self._archive.setup(policy, {**answer["models"], **versions})
         inputs = inputs_from_record(row, record, answer, explain=False)
         locked = self._locked(setup, decision, inputs.customer_id)
-        logged = not versions and catalog is decision.catalog
-        believed = read_beliefs(row.believed, record, setup.compiled) if logged else None
+        believed = None if "bandit" in versions else _believed(decision, catalog, setup)
         selected = select(setup, inputs, score(setup, inputs, believed), locked)
         names = (*setup.compiled.actions, NO_ACTION)
         held = [names[index] for index in selected.candidates.tolist()]
@@ -124,6 +127,33 @@ class Repetition:
         if account is not None:
             account = account._replace(showings=_until(account.showings, micros(at)))
         return replace(locked, contacts=_until(contacts, micros(at)), account=account)
+
+
+def _believed(
+    decision: LoggedDecision, catalog: Catalog, setup: DecisionSetup
+) -> Prediction | None:
+    """What was believed of the actions of a catalogue; None if the decision does not say it.
+
+    Of an action that was no candidate, or has another prior, the models are asked.
+    """
+    row, record, then = decision.row, decision.record, decision.catalog
+    if row.believed is None:
+        return None
+    if catalog is then:
+        return read_beliefs(row.believed, record, setup.compiled)
+    beliefs, names = Beliefs.from_bytes(row.believed), list(then.actions)
+    place = {names[index]: at for at, index in enumerate(beliefs.allowed.tolist())}
+    kept = [
+        (index, place[name])
+        for index, name in enumerate(catalog.actions)
+        if name in place and catalog.actions[name].prior == then.actions[name].prior
+    ]
+    asked = setup.models.predict(np.frombuffer(row.features), row.channel)
+    acceptance, deviation = asked.acceptance.copy(), asked.deviation.copy()
+    if kept:
+        here, there = np.array(kept, dtype=np.intp).T
+        acceptance[here], deviation[here] = beliefs.acceptance[there], beliefs.deviation[there]
+    return Prediction(acceptance, deviation, asked.expert_predictions)
 
 
 def _counted(setup: DecisionSetup, logged: LimitInputs, channel: str) -> bool:
