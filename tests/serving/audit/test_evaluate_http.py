@@ -19,11 +19,11 @@ from tests.server import running
 
 pytestmark = pytest.mark.server
 ACCEPTS = {"tea": 0.6, "coffee": 0.2}
-CUSTOMERS = 400
+CUSTOMERS, STILL_OPEN = 400, 40
 
 
 def catalog(**levers: float) -> dict:
-    """Two actions of equal value, whose windows close at once."""
+    """Two actions of equal value, whose windows close at once, and one with a long window."""
     actions = {
         name: {
             "issue": "serve",
@@ -37,8 +37,13 @@ def catalog(**levers: float) -> dict:
         }
         for name in ACCEPTS
     }
-    share = {"share": 0.5}
-    return {"outcomes": {"accepted": {"acceptance": 1}}, "actions": actions, "control_group": share}
+    cake = {"attribution_days": 30, "treatments": {"web": {"title": "cake"}}}
+    return {
+        "outcomes": {"accepted": {"acceptance": 1}},
+        "actions": actions | {"cake": actions["tea"] | cake},
+        "control_group": {"share": 0.5},
+        "contact_policy": {"activate_within_hours": 0.001},
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -59,11 +64,16 @@ def lived(shop: Built, tmp_path_factory) -> tuple[Path, dict[str, str]]:
     with running(folder / "home", env) as server:
         for number in range(CUSTOMERS):
             body = {"customer_id": f"c{number}", "channel": "app", "decision_id": f"d{number}"}
+            body |= {"slots": 1 + number % 2, "activate": number % 8 != 7}
             _, answer = server.post("/v1/decide", body)
             name = answer["actions"][0]["action_id"]
-            if rng.random() < ACCEPTS.get(name, 0):
+            if rng.random() < ACCEPTS.get(name, 0) and body["activate"]:
                 told = {"decision_id": answer["decision_id"], "outcome": "accepted"}
+                told |= {"action_id": name}
                 assert server.post("/v1/outcomes", told)[0] == 200
+        for number in range(STILL_OPEN):
+            body = {"customer_id": f"c{number}", "channel": "web", "decision_id": f"open{number}"}
+            assert server.post("/v1/decide", body)[0] == 200
     return folder, env
 
 
@@ -81,10 +91,14 @@ def test_another_catalogue_is_evaluated_on_what_the_server_decided(lived):
     assert (found["decisions"], found["customers"]) == (CUSTOMERS, CUSTOMERS)
     share = {one["action_id"]: one for one in found["shares"]}
     assert share["tea"]["wanted"] > 0.8 > share["tea"]["decided"]
-    # The tea really earns 0.6 x 10 - 1 = 5 each time.
-    truth = sum(
-        one["wanted"] * (ACCEPTS.get(name, 0) * 10 - (name in ACCEPTS))
-        for name, one in share.items()
+    # The tea really earns 0.6 x 10 - 1 = 5 each time that it is shown; one in eight never is.
+    truth = (
+        7
+        / 8
+        * sum(
+            one["wanted"] * (ACCEPTS.get(name, 0) * 10 - (name in ACCEPTS))
+            for name, one in share.items()
+        )
     )
     [robust] = [one for one in found["estimates"] if one["method"] == "doubly_robust"]
     assert robust["low"] < truth < robust["high"]
@@ -99,6 +113,24 @@ def test_it_says_the_same_in_words(lived):
     assert done.returncode == 0, done.stderr
     for said in ("as it was decided", "doubly_robust", "no_action", "It would have earned more: +"):
         assert said in done.stdout
+
+
+def test_the_catalogue_that_decided_gains_exactly_0_over_itself_whatever_is_still_open(lived):
+    folder, env = lived
+    same = str(folder / "actions.yaml")
+    done = nba_in_process(["evaluate", "--catalog", same, "--json"], env)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["decisions"] == CUSTOMERS
+    assert [found["gain"][name] for name in ("value", "low", "high")] == [0.0, 0.0, 0.0]
+    assert found["several_slots"] == CUSTOMERS / 2
+    remarks = " ".join(found["remarks"])
+    assert f"{STILL_OPEN} decisions are left out: their outcomes may still come." in remarks
+    assert f"{CUSTOMERS // 2} decisions have more than one slot: only the first slot is" in remarks
+    done = nba_in_process(["evaluate", "--catalog", same], env)
+    words = " ".join(done.stdout.split())
+    assert "It is the policy that decided: +0.000 EUR a decision (+0.000 to +0.000)." in words
+    assert f"{CUSTOMERS // 2} decisions have more than one slot: only the first slot is" in words
 
 
 @pytest.mark.parametrize(
