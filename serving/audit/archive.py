@@ -65,6 +65,7 @@ class Archive:
         self._classifier = lru_cache(CACHED)(self._load_classifier)
         self._bandit = lru_cache(CACHED)(self._load_bandit)
         self._snapshot = lru_cache(CACHED)(self._load_snapshot)
+        self._held: dict[str, Bandit] = {}
         self._solving = threading.Lock()  # a state solves for one catalogue at a time
 
     @property
@@ -93,6 +94,16 @@ class Archive:
     def setup(self, catalog: Catalog, versions: Mapping[str, str | None]) -> DecisionSetup:
         """The setup of decisions with a catalogue and model versions."""
         return self._setup(_CatalogKey(catalog), tuple(sorted(versions.items())))
+
+    def hold(self, name: str, bandit: Bandit) -> None:
+        """Keep a bandit that the registry does not have, as a version with this name.
+
+        Parameters
+        ----------
+        name
+            Without a dot, which begins the number of a snapshot.
+        """
+        self._held[name] = bandit
 
     def _find_actions(self, fingerprint: str) -> tuple[str, ...]:
         catalog = self.catalog(fingerprint)
@@ -155,7 +166,7 @@ class Archive:
         return self._load(name, number, Classifier.load)
 
     def _load_bandit(self, number: str) -> Bandit:
-        return self._load("bandit", number, Bandit.load)
+        return self._held.get(number) or self._load("bandit", number, Bandit.load)
 
     def _load(self, name: str, number: str, load: Callable[[Any], T]) -> T:
         return load(self._registry.folder(self._registry.version(name, number)))
