@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -34,18 +35,27 @@ PURPOSE, CHANNEL = "purpose", "for_channel"  # properties of an event of consent
 INDEX = "consents_"  # begins the name of the index; a hash of the types follows
 
 
-def consents(connection: sa.Connection, customer_id: str, domain: Domain) -> list[dict[str, Any]]:
+def consents(
+    connection: sa.Connection, customer_id: str, domain: Domain, before: datetime | None = None
+) -> list[dict[str, Any]]:
     """Read the latest consent for each purpose and channel, in order of time.
 
     A ``channel`` of None means all channels. A later consent for all channels overrules an earlier
     one for one channel. Purposes and channels are as `spelled_alike` spells them.
+
+    Parameters
+    ----------
+    before
+        Only what the customer said before this time; None: all.
     """
     kinds = {name: event.consent for name, event in domain.events.items() if event.consent}
     if not kinds:
         return []
     latest: dict[tuple[str, str | None], dict[str, Any]] = {}
-    found = _read(connection, customer_id, _types(domain))
-    for at_us, _, kind, text in sorted(found):
+    found = sorted(_read(connection, customer_id, _types(domain)))
+    if before is not None:
+        found = [row for row in found if row[0] < tables.micros(before)]
+    for at_us, _, kind, text in found:
         properties = from_json(text)
         purpose = spelled_alike(str(properties.get(PURPOSE, "")))
         # A blank channel of an earlier event names none.

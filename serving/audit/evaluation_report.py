@@ -9,6 +9,7 @@ import numpy as np
 from features.business.catalog import NO_ACTION
 from serving.audit.replayed_log import ReplayedLog
 from serving.contract.evaluation import EstimateView, EvaluationView, ShareView
+from training.arrays import Bools
 from training.evaluation.log import NoSupport
 from training.evaluation.off_policy import Estimate, Log, Method, compare, evaluate
 from training.evaluation.reward_regression import cross_fitted, folds_of
@@ -49,6 +50,7 @@ def report_evaluation(replayed: ReplayedLog, currency: str, seed: int) -> Evalua
     return EvaluationView(
         currency=currency,
         decisions=n,
+        imported=int(replayed.imported.sum()),
         customers=customers,
         several_slots=replayed.several_slots,
         decided=float(replayed.reward.mean()),
@@ -67,8 +69,19 @@ def _log(replayed: ReplayedLog) -> Log:
         action=replayed.action.astype(np.int64),
         logged_probability=replayed.logged[rows, replayed.action],
         subject=np.array(replayed.customers),
-        allowed=replayed.logged > 0,
+        allowed=_allowed(replayed),
     )
+
+
+def _allowed(replayed: ReplayedLog) -> Bools:
+    """The actions that could be drawn, shape (n, n_actions).
+
+    In an imported log, those that it took on any channel: nothing else is known of it.
+    """
+    imported = replayed.imported
+    taken = np.isin(np.arange(len(replayed.actions)), replayed.action[imported])
+    allowed: Bools = (replayed.logged > 0) | (imported[:, None] & taken)
+    return allowed
 
 
 def _expected(replayed: ReplayedLog, log: Log, seed: int) -> np.ndarray | None:
@@ -94,7 +107,14 @@ def _gain(replayed: ReplayedLog, log: Log, expected: np.ndarray | None) -> Estim
             effective_decisions=float(len(log.reward)),
             note="",
         )
-    found = compare(log, replayed.evaluated, replayed.decided, expected, level=CONFIDENCE)
+    found = compare(
+        log,
+        replayed.evaluated,
+        replayed.decided,
+        expected,
+        as_logged=replayed.imported,
+        level=CONFIDENCE,
+    )
     return _view(method, found[method])
 
 
@@ -156,6 +176,14 @@ def _remarks(replayed: ReplayedLog) -> Iterator[str]:
         yield (
             f"{replayed.several_slots:,} decisions have more than one slot: only the first slot is "
             "judged, beside what stood in the others."
+        )
+    imported = int(replayed.imported.sum())
+    if imported:
+        yield (
+            f"{imported:,} of the {len(replayed.reward):,} decisions are imported. For those, the "
+            "policy decides by the features, contacts and consents of then, with the models of "
+            "churn and intent of today, and without volumes and budgets. It is compared with what "
+            "was done, as only the probability of the action taken is known."
         )
     yield (
         "Each decision is evaluated by itself: earlier contacts and spending are those of the log. "

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from features.errors import InvalidSetting
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from serving.audit.would_serve import NamedBandit, knows_imported, newest_learned
+from serving.audit.would_serve import knows_imported, newest_learned
+from training.bandit.artifact import Bandit
 
 _COLUMNS = tables.decisions.c
 OWN = _COLUMNS.answer.is_not(None)
@@ -28,14 +29,14 @@ class LearnedDecisions(NamedTuple):
 
     Attributes
     ----------
-    count : int
+    number : int
     first_id, first_at, last_at
         Id and time of the first one, and the time of the last one.
     imported : bool
         True if they are imported ones, false if the service made them.
     """
 
-    count: int
+    number: int
     first_id: str
     first_at: datetime
     last_at: datetime
@@ -68,26 +69,37 @@ def judged_since(
     return ledger.read(read)
 
 
-def learned_among(
-    ledger: Ledger, named: NamedBandit, since: datetime, until: datetime | None
+def served_among(
+    ledger: Ledger, bandit: Bandit, since: datetime, until: datetime | None
 ) -> LearnedDecisions | None:
-    """Find the decisions of a period from which a version has learned; None: from none.
+    """Find the service's decisions of a period from which a version has learned; None: none."""
+    newest = newest_learned(bandit)
+    if newest is None:
+        return None
+    return _among(ledger, [OWN, _COLUMNS.serial <= newest], since, until, imported=False)
 
-    Where a version does not note up to when it has learned from imported decisions, all of the
-    period count as learned.
+
+def imported_among(
+    ledger: Ledger, bandit: Bandit, since: datetime, until: datetime | None
+) -> LearnedDecisions | None:
+    """Find the imported decisions of a period from which a version has learned; None: none.
+
+    Only those with a logged probability are judged. Where a version does not note up to when it has
+    learned from imported decisions, all of the period count as learned.
     """
-    newest, bandit = newest_learned(named.bandit), named.bandit
-    if newest is not None:
-        found = _among(ledger, [OWN, _COLUMNS.serial <= newest], since, until, imported=False)
-        if found is not None:
-            return found
     if not knows_imported(bandit.imported):
         return None
     learned = [IMPORTED, _COLUMNS.probability.is_not(None)]
-    until_then = getattr(bandit, "imported_until", None)
-    if until_then is not None:
-        learned.append(_COLUMNS.decided_at <= until_then)
+    learned_until = getattr(bandit, "imported_until", None)
+    if learned_until is not None:
+        learned.append(_COLUMNS.decided_at <= learned_until)
     return _among(ledger, learned, since, until, imported=True)
+
+
+def count_imported(ledger: Ledger, since: datetime, until: datetime | None) -> int:
+    """Count the imported decisions of a period, with and without a logged probability."""
+    query = sa.select(sa.func.count()).where(IMPORTED, *_period(since, until))
+    return ledger.read(lambda connection: connection.execute(query).scalar_one())
 
 
 def refusal(policy: str, version: str, learned: LearnedDecisions) -> InvalidSetting:
@@ -107,8 +119,8 @@ def refusal(policy: str, version: str, learned: LearnedDecisions) -> InvalidSett
         "decision judged is added to it."
     )
     return InvalidSetting(
-        f"policy is {policy!r}: bandit version {version} has learned from {learned.count:,} of the "
-        f"{kind} to be judged. The first is {learned.first_id!r} of "
+        f"policy is {policy!r}: bandit version {version} has learned from {learned.number:,} of "
+        f"the {kind} to be judged. The first is {learned.first_id!r} of "
         f"{learned.first_at.isoformat()}.",
         expected="a policy that has learned from none of them, or it looks better than it is",
         remedy=f"Judge it on later ones: --since {after.isoformat()}; {train}",

@@ -9,7 +9,7 @@ policy would have made. Of several slots only the first is evaluated.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -28,6 +28,8 @@ from serving.audit.logged_decisions import (
 )
 from serving.audit.repetition import EvaluationTarget, Repetition
 from serving.audit.replayed_log import JudgedDecision, ReplayedLog, replayed_log
+
+ReadImported = Callable[[Period, Counter[str]], Sequence[JudgedDecision]]
 
 
 class Evaluation:
@@ -55,8 +57,17 @@ class Evaluation:
         until: datetime | None,
         limit: int | None,
         report: Progress,
+        read_imported: ReadImported | None = None,
     ) -> ReplayedLog:
-        """Repeat the newest decisions of a period whose attribution windows are closed."""
+        """Repeat the newest decisions of a period whose attribution windows are closed.
+
+        Parameters
+        ----------
+        limit
+            Of the service's own decisions.
+        read_imported
+            Judges the imported decisions of the period, and counts those left out. None: none are.
+        """
         left_out: Counter[str] = Counter()
         log = LoggedDecisions(self._ledger, self._archive, self._catalog, left_out)
         repetition = Repetition(self._ledger, self._archive, target)
@@ -70,7 +81,10 @@ class Evaluation:
             report("decide again", min(len(judged) + sum(left_out.values()), total), total)
         report("decide again", total, total)
         actions = tuple(target.catalog.actions)
-        return replayed_log(judged[:limit], actions, self._channels, left_out)
+        judged = judged[:limit]
+        if read_imported is not None:
+            judged += read_imported(period, left_out)
+        return replayed_log(judged, actions, self._channels, left_out)
 
     def _judged(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -118,15 +119,23 @@ class Repetition:
         known = policy.days <= days and policy.reaction_days <= reaction_days
         if known and _counted(setup, locked, row.channel):
             return locked
-        contacts, account = self._ledger.read(
-            lambda c: (
-                contacts_of(c, setup, customer_id, at),
-                account_contacts_of(c, setup, customer_id, row.channel, at, before=at),
-            )
+        then = limits_then(self._ledger, setup, customer_id, row.channel, at)
+        return replace(locked, contacts=then.contacts, account=then.account)
+
+
+def limits_then(
+    ledger: Ledger, setup: DecisionSetup, customer_id: str, channel: str, at: datetime
+) -> LimitInputs:
+    """Read the contacts of a customer as of a time in the past; no pacing states."""
+    contacts, account = ledger.read(
+        lambda c: (
+            contacts_of(c, setup, customer_id, at),
+            account_contacts_of(c, setup, customer_id, channel, at, before=at),
         )
-        if account is not None:
-            account = account._replace(showings=_until(account.showings, micros(at)))
-        return replace(locked, contacts=_until(contacts, micros(at)), account=account)
+    )
+    if account is not None:
+        account = account._replace(showings=_until(account.showings, micros(at)))
+    return LimitInputs(_until(contacts, micros(at)), {}, account)
 
 
 def _believed(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from features.business.catalog import NO_ACTION
-from training.arrays import Floats
+from training.arrays import Bools, Floats
 
 # By action, the probability of the first slot; actions with probability 0 may be left out.
 Probabilities = Mapping[str, float]
@@ -35,6 +35,9 @@ class JudgedDecision(NamedTuple):
         Those of the policy that decided, without its control group.
     evaluated : by action
         Those of the evaluated policy.
+    imported : bool
+        It was not made by this service. Of ``logged`` and ``decided`` only the probability of the
+        action that was drawn is known.
     """
 
     customer_id: str
@@ -46,6 +49,7 @@ class JudgedDecision(NamedTuple):
     logged: Probabilities
     decided: Probabilities
     evaluated: Probabilities
+    imported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,9 @@ class ReplayedLog:
     contexts : shape (n, n_contexts)
         Model input, and a 0/1 column for each channel.
     customers : n texts
+    imported : shape (n,), bool
+        Decisions of which only the probability of the action that was drawn is known; the others
+        are 0 in ``logged`` and ``decided``.
     several_slots : int
         Number of decisions that were asked for more than one slot.
     left_out : number of decisions that cannot be evaluated, by reason
@@ -79,6 +86,7 @@ class ReplayedLog:
     evaluated: Floats
     contexts: Floats
     customers: tuple[str, ...]
+    imported: Bools
     several_slots: int
     left_out: Mapping[str, int]
 
@@ -122,6 +130,7 @@ def replayed_log(
         evaluated=evaluated,
         contexts=np.column_stack([features, asked_on]) if judged else np.empty((0, 0)),
         customers=tuple(one.customer_id for one in judged),
+        imported=np.array([one.imported for one in judged], dtype=np.bool_),
         several_slots=sum(one.slots > 1 for one in judged),
         left_out={why: count for why, count in left_out.items() if count},
     )

@@ -202,12 +202,11 @@ def evaluate(
                 expected="a policy or a catalogue to evaluate",
                 remedy="Name one, or both: 'nba evaluate --policy challenger'.",
             )
-        from serving.cli.steps import EvaluationRequest, evaluate_request
+        from serving.cli.steps import evaluate_request
 
         begin, end = _period(since, until)
         with progress() as report:
-            request = EvaluationRequest(policy, catalog)
-            found = evaluate_request(request, begin, end, limit, report)
+            found = evaluate_request(policy, catalog, begin, end, limit, report)
         if as_json:
             _print(found.model_dump_json(indent=1))
         else:

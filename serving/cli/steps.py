@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from features.clock import utc_now
+from features.datasets.point_in_time import PointInTimeFeatures
 from features.errors import InvalidSetting
 from features.journeys.model_input import ModelInput
 from features.journeys.personas.persona_conditions import open_domain
@@ -23,10 +24,12 @@ from features.rewards.reward_steps import RewardRules
 from features.settings import load_settings
 from features.store.feast_store import FeatureStore
 from serving.audit.archive import Archive
-from serving.audit.evaluation_report import report_evaluation
+from serving.audit.evaluation_request import (
+    EvaluationRequest,
+    EvaluationSources,
+    RequestedEvaluation,
+)
 from serving.audit.lift import sum_before_lift, view_lift
-from serving.audit.policy_evaluation import Evaluation
-from serving.audit.repetition import EvaluationTarget
 from serving.audit.replay import Replay
 from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog, load_compiled_catalog
 from serving.contract.decisions import ReplayAnswer
@@ -38,13 +41,6 @@ from training.pipeline.train import Sources, TrainingResult, train, trainable
 from training.pipeline.tuning import TuningResult, search
 
 SUM_STEPS, SUM_WITHIN_S = 100_000, 10.0  # of rewards, before the lift is read
-
-
-class EvaluationRequest(NamedTuple):
-    """The target of an evaluation: a version or alias of the bandit, a catalogue file, or both."""
-
-    policy: str | None
-    catalog: Path | None
 
 
 def train_models(
@@ -127,7 +123,8 @@ def compute_lift(since: datetime | None, until: datetime | None) -> LiftView:
 
 
 def evaluate_request(
-    request: EvaluationRequest,
+    policy: str | None,
+    catalog_file: Path | None,
     since: datetime | None,
     until: datetime | None,
     limit: int,
@@ -137,19 +134,19 @@ def evaluate_request(
     settings = load_settings()
     domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     params, registry = load_params(), Registry(settings)
-    archive, now = Archive(registry, ledger, domain, params), utc_now()
     catalog = load_catalog(settings.actions, domain)
-    versions = {}
-    if request.policy is not None:
-        versions["bandit"] = registry.version("bandit", request.policy).version
-    other = catalog if request.catalog is None else load_catalog(request.catalog, domain)
-    evaluation = Evaluation(ledger, archive, catalog, domain.channels)
-    target = EvaluationTarget(other, versions)
-    replayed = evaluation.run(target, now, since or EPOCH, until, limit, report)
-    report("estimate", 0, 1)
-    view = report_evaluation(replayed, domain.currency, params.seed)
-    report("estimate", 1, 1)
-    return view
+    sources = EvaluationSources(
+        ledger=ledger,
+        registry=registry,
+        archive=Archive(registry, ledger, domain, params),
+        domain=domain,
+        catalog=catalog,
+        params=params,
+        open_history=lambda: PointInTimeFeatures(ledger, FeatureStore(settings, domain), domain),
+    )
+    other = catalog if catalog_file is None else load_catalog(catalog_file, domain)
+    request = EvaluationRequest(policy, other, since or EPOCH, until, limit)
+    return RequestedEvaluation(sources, request, utc_now()).view(report)
 
 
 def models_without_champion() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import BaseModel
 
 
@@ -30,6 +32,18 @@ class ShareView(BaseModel):
     wanted: float
 
 
+class PolicyView(BaseModel):
+    """The bandit that was judged: a version, and what was told to the service before a time.
+
+    ``told_before`` is the time of the first decision judged, and ``outcomes`` the number of
+    outcomes that were received before it.
+    """
+
+    version: str
+    told_before: datetime
+    outcomes: int
+
+
 class EvaluationView(BaseModel):
     """The off-policy evaluation of a policy or catalogue on decisions that were made without it.
 
@@ -37,11 +51,15 @@ class EvaluationView(BaseModel):
     ``gain`` is the doubly robust estimate of the difference between the evaluated policy and the
     one that decided, without its control group, on the same decisions; null without support.
     ``several_slots`` is the number of decisions with more than one slot, of which only the first
-    slot is judged.
+    slot is judged. ``imported`` is the number of decisions that another system made.
+
+    ``policy`` is null if each decision was repeated with the bandit that had made it.
     """
 
     currency: str
+    policy: PolicyView | None = None
     decisions: int
+    imported: int = 0
     customers: int
     several_slots: int
     decided: float | None

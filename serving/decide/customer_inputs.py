@@ -206,13 +206,20 @@ def consents_on(
     setup: DecisionSetup,
     customer_id: str,
     channel: str,
+    before: datetime | None = None,
 ) -> dict[str, bool]:
-    """Read whether the customer consents on a channel, for each purpose of the catalogue."""
+    """Read whether the customer consents on a channel, for each purpose of the catalogue.
+
+    Parameters
+    ----------
+    before
+        As of this time; None: now.
+    """
     purposes = setup.compiled.catalog.purposes
     if not purposes:
         return {}
     given = {name: purpose.unless_said == "given" for name, purpose in purposes.items()}
-    for word in consents(connection, customer_id, domain):  # the last one stands
+    for word in consents(connection, customer_id, domain, before):  # the last one stands
         if word["purpose"] in given and word["channel"] in (None, channel):
             given[word["purpose"]] = word["given"]
     return given

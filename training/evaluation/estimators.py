@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Literal
 
 import numpy as np
 
 from features.errors import InvalidLog
-from training.arrays import Floats, Ints
+from training.arrays import Bools, Floats, Ints
 from training.evaluation.intervals import RatioEstimate
 from training.evaluation.log import Log
 
@@ -45,6 +45,17 @@ class EstimatorTerms:
     def value(self) -> float:
         """The estimate."""
         return float(self.point.sum() / self.denominator.sum())
+
+    def as_logged(self, log: Log, which: Bools) -> EstimatorTerms:
+        """Replace the terms of some decisions, ``which`` (n_decisions,), by the logged rewards."""
+        reward, one = log.reward, np.ones(len(log.reward))
+        return replace(
+            self,
+            numerator=np.where(which, reward, self.numerator),
+            denominator=np.where(which, one, self.denominator),
+            point=np.where(which, reward, self.point),
+            width=max(self.width, float(np.ptp(reward))),
+        )
 
 
 def estimator_terms(

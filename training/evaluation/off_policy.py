@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 
 from features.errors import InvalidSetting
-from training.arrays import Floats, Ints
+from training.arrays import Bools, Floats, Ints
 from training.evaluation.estimators import EstimatorTerms, Method, estimator_terms
 from training.evaluation.intervals import (
     RatioEstimate,
@@ -134,6 +134,7 @@ def compare(
     other: Floats | None = None,
     expected: Floats | None = None,
     *,
+    as_logged: Bools | None = None,
     interval: Interval = "skewness",
     level: float = 0.95,
     seed: int = 0,
@@ -146,12 +147,19 @@ def compare(
     ----------
     other : shape (n_decisions, n_actions), or None
         Probabilities of the other policy. None: the logged actions and rewards.
+    as_logged : shape (n_decisions,), bool, or None
+        Decisions at which the other policy is the one that decided, and only the probability of
+        the action taken is known of it: the logged rewards are compared, whatever ``other`` holds.
 
     See `evaluate` for the rest. ``effective_decisions`` is the smaller one of both policies.
     """
     _check_level(level)
+    if other is not None and as_logged is not None:
+        other = np.where(as_logged[:, None], target, other)
     policies = [target] if other is None else [target, other]
     policy_weights = [weights(log, policy) for policy in policies]
+    if other is not None and as_logged is not None:
+        policy_weights[1] = np.where(as_logged, 1.0, policy_weights[1])
     terms = [
         estimator_terms(log, policy, weight, expected)
         for policy, weight in zip(policies, policy_weights, strict=True)
@@ -165,6 +173,8 @@ def compare(
             log.reward, np.ones(len(log.reward)), log.reward, float(np.ptp(log.reward))
         )
         terms.append(dict.fromkeys(terms[0], logged))
+    elif as_logged is not None:
+        terms[1] = {name: one.as_logged(log, as_logged) for name, one in terms[1].items()}
     smallest = min(policy_weights, key=effective_decisions)
     return _estimates(log, smallest, terms, interval, level, seed)
 

@@ -29,6 +29,7 @@ def a_log(
         evaluated=np.tile(evaluated, (n, 1)) if n else np.empty((0, 3)),
         contexts=rng.normal(size=(n, 2)),
         customers=tuple(f"c{number}" for number in range(n)),
+        imported=np.zeros(n, dtype=np.bool_),
         several_slots=0,
         left_out=left_out or {},
     )

@@ -48,9 +48,8 @@ def test_the_lift_of_no_decisions_is_unknown():
 
 
 def test_a_policy_that_the_registry_does_not_have_cannot_be_evaluated():
-    request = steps.EvaluationRequest("challenger", None)
     with pytest.raises(ModelMissing):
-        steps.evaluate_request(request, None, None, 10, no_report)
+        steps.evaluate_request("challenger", None, None, None, 10, no_report)
 
 
 def test_of_no_decisions_none_is_replayed():
