@@ -90,7 +90,7 @@ def imported_among(
     if not knows_imported(bandit.imported):
         return None
     learned = [IMPORTED, _COLUMNS.probability.is_not(None)]
-    learned_until = getattr(bandit, "imported_until", None)
+    learned_until = bandit.imported_until
     if learned_until is not None:
         learned.append(_COLUMNS.decided_at <= learned_until)
     return _among(ledger, learned, since, until, imported=True)
