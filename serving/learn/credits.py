@@ -12,14 +12,14 @@ from pydantic_core import from_json
 
 from features.business.decided_actions import shown_beliefs
 from features.ledger import tables
-from features.ledger.statements import select_in_batches
+from features.ledger.statements import among, select_in_batches
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
 from features.outcomes.credit_rules import Credit, ShownAction, told_acceptance
 from features.outcomes.delay_epochs import ResponseDelays
 from features.outcomes.silence import silent_interval
 from training.arrays import Floats
 
-BATCH = 2_000  # decisions a step; keeps the writing transaction short
+BATCH = 2_000  # decisions that are read at a time where all are counted again
 Key = tuple[str, str]  # decision_id and action_id
 
 
@@ -151,28 +151,6 @@ def current_credits(
         yield Credit(0.0, count) if count > 0 else None, interval.end_at
 
 
-def due_revisions(connection: sa.Connection, now: datetime) -> list[Key]:
-    """Find the actions whose silence is to be revised by ``now``, those that wait longest first."""
-    columns = tables.credits.c
-    query = sa.select(columns.decision_id, columns.action_id).where(columns.revise_at <= now)
-    rows = connection.execute(query.order_by(columns.revise_at).limit(BATCH))
-    return [(row.decision_id, row.action_id) for row in rows]
-
-
-def unlearned_outcomes(connection: sa.Connection) -> dict[str, str]:
-    """Outcomes not learned yet, the first received first: outcome_id to decision_id."""
-    columns = tables.outcomes.c
-    query = sa.select(columns.outcome_id, columns.decision_id).where(~columns.learned)
-    rows = connection.execute(query.order_by(columns.received_at).limit(BATCH))
-    return {row.outcome_id: row.decision_id for row in rows}
-
-
-def mark_learned(connection: sa.Connection, outcome_ids: Sequence[str]) -> None:
-    """Keep outcomes out of `unlearned_outcomes` from now on."""
-    mine = tables.outcomes.c.outcome_id.in_(outcome_ids)
-    connection.execute(tables.outcomes.update().where(mine).values(learned=True))
-
-
 def read_credits(
     connection: sa.Connection, decision_ids: Sequence[str]
 ) -> Mapping[Key, WrittenCredit]:
@@ -255,21 +233,30 @@ def newest_shown_decisions(
     return list(connection.execute(query).scalars())
 
 
+class DecisionErased(RuntimeError):
+    """A decision was erased since it was read; the step is to be computed again without it."""
+
+
 def write_credits(
     connection: sa.Connection, changes: Sequence[CreditChange], sequence: int | None
 ) -> None:
     """Write the credits that count now, with their next revisions.
 
-    Those of decisions that were erased since they were read are left out.
-
     Parameters
     ----------
     sequence
         The number of the snapshot that is the first with the new credits.
+
+    Raises
+    ------
+    DecisionErased
+        If the customer of one of the decisions was forgotten meanwhile.
     """
     column = tables.decisions.c.decision_id
     ids = {one.action.shown.decision_id for one in changes}
-    there = {row[0] for row in select_in_batches(connection, sa.select(column), column, ids)}
+    query = sa.select(sa.func.count()).where(among(column, sorted(ids)))
+    if connection.execute(query).scalar_one() < len(ids):
+        raise DecisionErased("a decision was erased since it was read")
     rows = [
         {
             "decision_id": one.action.shown.decision_id,
@@ -280,19 +267,5 @@ def write_credits(
             "sequence": one.sequence if one.new == one.old else sequence,
         }
         for one in changes
-        if one.action.shown.decision_id in there
     ]
     tables.upsert(connection, tables.credits, rows)
-
-
-def stop_revising(connection: sa.Connection, keys: Sequence[Key]) -> None:
-    """Keep actions out of `due_revisions` from now on, such as those of another layout."""
-    columns = tables.credits.c
-    mine = sa.and_(
-        columns.decision_id == sa.bindparam("decision"), columns.action_id == sa.bindparam("action")
-    )
-    if keys:
-        update = tables.credits.update().where(mine).values(revise_at=None)
-        connection.execute(
-            update, [{"decision": decision, "action": action} for decision, action in keys]
-        )

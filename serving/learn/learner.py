@@ -1,7 +1,9 @@
 """Learns from outcomes: turns them into credits, updates the bandit's state and publishes it.
 
-Each step reads what is new and writes credits, state and snapshot in *one* transaction. A learner
-that is killed at any moment goes on without counting an outcome twice or losing one.
+Each step reads what is new, and writes credits and the outcomes that they stand for in *one*
+transaction. A learner that is killed at any moment goes on without counting an outcome twice or
+losing one. The sums are kept in checkpoints, and what workers load of them in snapshots; both are
+written at their own pace.
 
 The *credit* of a shown action is the acceptance that its outcomes stand for, with the count 1. As
 long as there is no such outcome, it is 0 with a count that grows with the age of the silence, up to
@@ -12,69 +14,39 @@ and the state with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.ledger.ledger import Ledger
-from features.outcomes.attribution import sharing_decisions
 from features.outcomes.delay_epochs import ResponseDelays
-from serving.learn.credits import (
-    CreditChange,
-    Key,
-    due_revisions,
-    mark_learned,
-    read_credit_changes,
-    stop_revising,
-    unlearned_outcomes,
-    write_credits,
-)
+from serving.learn.checkpoints import CheckpointFolder, pack_outcomes
+from serving.learn.credits import DecisionErased
+from serving.learn.recounts import EncodingThreshold
+from serving.learn.steps import AT_ONCE, StepChanges, read_step, write_changes
 from serving.learn.stored_state import (
     LearnerState,
-    read_learner_state,
-    read_revision,
-    write_learner_state,
+    StateStore,
+    read_position,
+    write_position,
+    write_published,
 )
 from serving.learn.updates import BanditUpdates, FittedTrees
 from serving.models.served_models import PRIOR
 from serving.models.snapshots import pack_model, publish
 from training.bandit.artifact import Bandit
 from training.bandit.bandit_state import BanditState
-from training.bandit.contextual_bandit import next_encoding
 from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
 
-RETRY_GROWTH = 1 / 8  # more shown decisions until a recount that was not possible is tried again
-
 ReadChampion = Callable[[], tuple[str, Bandit] | None]
-
-
-class _Changes(NamedTuple):
-    """Findings of one step, to be written.
-
-    Attributes
-    ----------
-    outcome_ids
-        To be marked as learned.
-    credits
-        Those that change, and those with another time of revision.
-    stopped
-        Actions whose silence waits for a revision and cannot be read.
-    """
-
-    outcome_ids: Sequence[str] = ()
-    credits: Sequence[CreditChange] = ()
-    stopped: Sequence[Key] = ()
-
-
-_NOTHING = _Changes()
 
 
 class RevisionConflict(RuntimeError):
@@ -91,6 +63,8 @@ class Learner:
         priors. A credit that was given under the old catalogue stays until another outcome comes.
     read_champion
         Returns the version and the bandit to build on; None if MLflow has none or does not answer.
+    folder
+        Of the checkpoints; None: none are kept, and all credits are counted again after a restart.
     """
 
     def __init__(
@@ -100,6 +74,7 @@ class Learner:
         catalog: Catalog,
         params: TrainingParams,
         read_champion: ReadChampion,
+        folder: Path | None = None,
     ) -> None:
         self.catalog = catalog
         self._ledger = ledger
@@ -107,39 +82,61 @@ class Learner:
         self._read_champion = read_champion
         self._champion: tuple[str, Bandit] | None = None  # read last: MLflow may take seconds
         self._updates = BanditUpdates(ledger, domain, params.bandit)
+        self._store = StateStore(ledger, self._updates, params.bandit, CheckpointFolder(folder))
         self._delays = ResponseDelays(catalog)
         self._refused = ""  # champion of another domain, so that it is logged once
-        self._shown: int | None = None  # shown decisions when they were counted; None: not yet
-        self._shown_since = 0  # at most so many were shown since they were counted
-        self._recount_from = 0  # no recount with fewer shown decisions; 0: by the threshold alone
+        self._threshold = EncodingThreshold(self._updates.shown)
         self._state: LearnerState | None = self._restored()
 
     def step(self, now: datetime) -> bool:
-        """Learn what is new by ``now``; return True if a snapshot was published.
+        """Learn the next batch and publish; return True if a snapshot was published."""
+        self.learn(now)
+        return self.publish(now)
+
+    def learn(self, now: datetime) -> bool:
+        """Learn the next batch of what is new by ``now``; return True if more waits.
 
         Raises
         ------
         RevisionConflict
             If another learner has written to the ledger. The next step goes on from its state.
         """
-        state, catalog = self._current(), self.catalog
-        if self._delays.catalog.fingerprint != catalog.fingerprint:
-            self._delays = ResponseDelays(catalog)
-        changes = self._ledger.read(lambda connection: self._changes(connection, now))
-        replaced = state.published_under not in (None, catalog.fingerprint)
+        state = self._current()
+        if self._delays.catalog.fingerprint != self.catalog.fingerprint:
+            self._delays = ResponseDelays(self.catalog)
+        layout, delays = self._updates.layout, self._delays
+        changes, more = self._ledger.read(lambda c: read_step(c, layout, now, delays, AT_ONCE))
         # The credits of the ledger are those before this step; the changes follow.
         recounted = self._recounted(state, changes)
         if recounted is not None:
-            state = replace(state, bandit=recounted)
-        learns = replaced or any(one.old != one.new for one in changes.credits)
-        if recounted is not None or learns:
-            with self._restored_if_it_fails():
-                self._updates.learn(state.bandit, changes.credits)
-                self._publish(state, now, changes)
+            state = replace(state, bandit=recounted, is_new=True)
+        try:
+            if state.is_new or any(one.old != one.new for one in changes.credits):
+                self._commit(state, now, changes)
+            elif any(changes):  # a click, say, or an outcome of no_action: no credit is another
+                self._write(lambda c: self._write_changes(c, changes, now))
+        except DecisionErased:
+            log.info("A customer was forgotten during a step; it is computed again")
             return True
-        if any(changes):  # a click, say, or an outcome of no_action: no credit is another
-            self._write(lambda connection: self._keep(connection, changes, None))
-        return False
+        return more
+
+    def publish(self, now: datetime) -> bool:
+        """Publish a snapshot of what was learned; return False if the last one has it all."""
+        state, catalog = self._current(), self.catalog
+        if state.is_published and state.published_under in (None, catalog.fingerprint):
+            return False
+        # Made before the transaction, which holds the lock that every decision waits for.
+        packed = pack_model(state.bandit.model(catalog.priors, catalog.groups_of, exact=True))
+        fingerprint, revision = catalog.fingerprint, state.revision
+        published = replace(state, published_under=fingerprint, published_revision=revision)
+
+        def write(connection: sa.Connection) -> None:
+            publish(connection, state.base, packed, now)
+            write_published(connection, published)
+
+        self._write(write)
+        self._state = published
+        return True
 
     def rebase(self, now: datetime) -> bool:
         """Build on the champion if it is another than before; return True if it is.
@@ -159,7 +156,8 @@ class Learner:
             return False
         shown = state.bandit.encoded_at
         recounted = self._updates.recounted(bandit.imported, shown, self._delays)
-        self._publish(replace(state, base=base, bandit=recounted), now)
+        self._commit(replace(state, base=base, bandit=recounted, is_new=True), now)
+        self.publish(now)
         log.info("Learning on top of bandit %s", base)
         return True
 
@@ -185,7 +183,29 @@ class Learner:
         if fitted.features == state.bandit.encoder.features:
             with self._restored_if_it_fails():
                 state.bandit.use_trees(fitted.trees or state.bandit.trees, fitted.counted)
-                self._publish(state, now)
+                self._commit(replace(state, is_new=True), now)
+            self.publish(now)
+
+    def checkpoint(self) -> Callable[[], None] | None:
+        """Copy the state, and return a function that writes the copy to a checkpoint.
+
+        The function takes seconds where there are many actions, so it may run in a thread beside
+        `step`. It then deletes the steps that no checkpoint needs.
+
+        Returns
+        -------
+        None if the last checkpoints have all that was learned.
+        """
+        state = self._current()
+        if state.is_new or state.token is None or self._store.is_kept(state.revision):
+            return None
+        copy = replace(state, bandit=state.bandit.copied())
+
+        def write() -> None:
+            if self._store.write_checkpoint(copy):
+                self._store.drop_old_steps()
+
+        return write
 
     def version(self) -> Bandit | None:
         """The bandit as of now, as the registry keeps it; None: its champion cannot be read."""
@@ -220,81 +240,58 @@ class Learner:
             champion = self._champion = self._read_champion()
         return champion[1].imported if champion is not None and champion[0] == base else None
 
-    def _recounted(self, state: LearnerState, changes: _Changes) -> BanditState | None:
+    def _recounted(self, state: LearnerState, changes: StepChanges) -> BanditState | None:
         """Count all credits again where enough decisions were shown since; None: not now."""
-        encoded_at = self._reached(state.bandit.encoded_at, changes)
+        encoded_at = self._threshold.reached(state.bandit.encoded_at, changes.shown_first)
         if not encoded_at:
             return None
         imported = self._imported(state.base)
         if imported is None:
             log.warning("Bandit %s cannot be read; encoding goes on as before", state.base)
-            shown = self._shown or encoded_at
-            self._recount_from = shown + max(1, int(RETRY_GROWTH * shown))
+            self._threshold.postpone(encoded_at)
             return None
         return self._updates.recounted(imported, encoded_at, self._delays, state.bandit)
 
-    def _reached(self, encoded_at: int, changes: _Changes) -> int:
-        """Return the threshold that the number of shown decisions has newly reached; 0 for none.
-
-        They are counted only where the threshold may be reached: every shown decision comes up in
-        a step, with a first credit or as one of another layout of features.
-        """
-        new = {one.action.shown.decision_id for one in changes.credits if one.is_first}
-        self._shown_since += len(new) + len(changes.stopped)
-        threshold = next_encoding(encoded_at)
-        wanted = max(threshold, self._recount_from)
-        if self._shown is not None and self._shown + self._shown_since < wanted:
-            return 0
-        self._shown, self._shown_since = self._updates.shown(), 0
-        if self._shown < wanted:
-            return 0
-        while next_encoding(threshold) <= self._shown:
-            threshold = next_encoding(threshold)
-        return threshold
-
     def _restored(self) -> LearnerState:
-        return read_learner_state(self._ledger, self._updates, self._params, self._delays)
+        return self._store.restore(self._delays, self._imported)
 
-    def _changes(self, connection: sa.Connection, now: datetime) -> _Changes:
-        outcomes = unlearned_outcomes(connection)
-        due = due_revisions(connection, now)
-        # A decision that shares one of these outcomes may have lost its credit, or got it back.
-        shared = sorted(sharing_decisions(connection, outcomes.values()))
-        decided = (decision_id for decision_id, _ in due)
-        ids = list(dict.fromkeys([*outcomes.values(), *decided, *shared]))
-        credits = read_credit_changes(connection, ids, self._updates.layout, now, self._delays)
-        read = {change.action.shown.key for change in credits}
-        return _Changes(list(outcomes), credits, [key for key in due if key not in read])
+    def _commit(
+        self, state: LearnerState, now: datetime, changes: StepChanges | None = None
+    ) -> None:
+        """Learn changes, and write the step that has done so; use the state once it is on disk."""
+        with self._restored_if_it_fails():
+            changes = changes or StepChanges()
+            outcomes = self._updates.learn(state.bandit, changes.credits)
+            following = state.following()
+            payload: bytes | None = pack_outcomes(outcomes)
+            # Before the step, so that there is no moment at which the state can not be restored.
+            if state.is_new and (self._store.write_checkpoint(following) or not state.is_old):
+                following, payload = replace(following, is_new=False, is_old=False), None
 
-    def _publish(self, state: LearnerState, now: datetime, changes: _Changes = _NOTHING) -> None:
-        """Write a new state, its credits and its snapshot; use the state once it is on disk."""
-        catalog = self.catalog
-        # Made before the transaction, which holds the lock that every decision waits for.
-        following = replace(state, revision=state.revision + 1, published_under=catalog.fingerprint)
-        payload = state.bandit.to_bytes()
-        packed = pack_model(state.bandit.model(catalog.priors, catalog.groups_of, exact=True))
+            def write(connection: sa.Connection) -> None:
+                write_position(connection, following, payload)
+                self._write_changes(connection, changes, now)
 
-        def write(connection: sa.Connection) -> None:
-            write_learner_state(connection, following, payload)
-            self._keep(connection, changes, publish(connection, state.base, packed, now))
-
-        self._write(write)
+            self._write(write)
         self._state = following
 
-    def _keep(self, connection: sa.Connection, changes: _Changes, sequence: int | None) -> None:
-        """Write credits as of a snapshot, and mark what was read."""
-        write_credits(connection, changes.credits, sequence)
-        mark_learned(connection, changes.outcome_ids)
-        stop_revising(connection, changes.stopped)
+    def _write_changes(
+        self, connection: sa.Connection, changes: StepChanges, now: datetime
+    ) -> None:
+        write_changes(connection, changes, now)
         self._delays.keep_first_shown(connection)
 
     def _write(self, work: Callable[[sa.Connection], None]) -> None:
         """Write in one transaction, unless another learner has written since the state was read."""
+        mine = self._current()
 
         def write(connection: sa.Connection) -> None:
-            if read_revision(connection) != self._current().revision:
+            if read_position(connection) != (mine.revision, mine.token):
                 raise RevisionConflict("another learner has written to this ledger")
             work(connection)
 
-        with self._restored_if_it_fails():
+        try:
             self._ledger.write_now(write)
+        except RevisionConflict:
+            self._state = None
+            raise

@@ -25,6 +25,7 @@ from features.private_files import protect_process
 from features.settings import Settings, load_settings
 from serving.catalog.catalog_file import CatalogFile
 from serving.learn.champion_reader import ChampionReader
+from serving.learn.checkpoints import FOLDER
 from serving.learn.child_process import (
     UNTIL_STDIN_CLOSES,
     ChildProcess,
@@ -76,7 +77,8 @@ def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
     catalog = catalog_file.read().catalog
     with only_one(settings.home / "learner.lock"):
         read_champion = ChampionReader(registry, champion)
-        learner = Learner(ledger, domain, catalog, load_params(), read_champion)
+        folder = settings.home / FOLDER
+        learner = Learner(ledger, domain, catalog, load_params(), read_champion, folder)
         # Opens MLflow beside the first steps. A failure is met again, and logged, by the reader.
         threading.Thread(target=_open, args=(registry,), daemon=True).start()
         log_version, every_s = log_to_registry(registry, domain), settings.version_every_s

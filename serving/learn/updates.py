@@ -96,14 +96,25 @@ class BanditUpdates:
         """True if the domain has every feature that the state's encoder reads."""
         return set(state.encoder.features) <= set(self._input.names)
 
-    def learn(self, state: BanditState, changes: Sequence[CreditChange]) -> None:
-        """Take the old credits back and add the new ones."""
-        learned = [one for one in changes if one.old != one.new]
-        counted = [
-            (one.action, Credit(one.old.acceptance, -one.old.count)) for one in learned if one.old
-        ]
-        counted += [(one.action, one.new) for one in learned if one.new]
-        state.learn(self._outcomes(counted, state.encoder))
+    def learn(self, state: BanditState, changes: Sequence[CreditChange]) -> OutcomeBatch:
+        """Take the old credits back and add the new ones; return the outcomes that were learned.
+
+        Where only the count differs, as of a silence that grew older, it is one outcome with the
+        difference of the counts.
+        """
+        counted = []
+        for action, old, new, *_ in changes:
+            if old and new and old.acceptance == new.acceptance:
+                if old.count != new.count:
+                    counted.append((action, Credit(new.acceptance, new.count - old.count)))
+            elif old != new:
+                if old:
+                    counted.append((action, Credit(old.acceptance, -old.count)))
+                if new:
+                    counted.append((action, new))
+        outcomes = self._outcomes(counted, state.encoder)
+        state.learn(outcomes)
+        return outcomes
 
     def shown(self) -> int:
         """Count the decisions that showed an action."""

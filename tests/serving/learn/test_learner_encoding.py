@@ -13,6 +13,8 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn import credits
+from serving.learn.checkpoints import CheckpointFolder
+from serving.learn.stored_state import StateStore
 from serving.learn.updates import BanditUpdates, FittedTrees
 from tests.bandits import PLAIN
 from tests.serving.learn.test_learner import HOUR, Shop, a_champion
@@ -37,8 +39,14 @@ def show(shop: Shop, numbers: range, tell: bool = True) -> None:
 
 
 def stored(shop: Shop) -> BanditState:
-    query = sa.select(tables.learner_state.c.bandit_state)
-    return BanditState.from_bytes(shop.ledger.read(lambda c: c.execute(query).scalar()))
+    """The state as a learner restores it that is started now."""
+    updates = BanditUpdates(shop.ledger, shop.domain, PLAIN)
+    store = StateStore(shop.ledger, updates, PLAIN, CheckpointFolder(shop.folder))
+
+    def recounts(base: str) -> None:
+        raise AssertionError("neither a checkpoint nor the steps have the state")
+
+    return store.restore(ResponseDelays(shop.catalog), recounts).bandit
 
 
 def encoder_of(shop: Shop, n: int) -> Encoder:
