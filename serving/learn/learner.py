@@ -127,8 +127,7 @@ class Learner:
             return False
         # Made before the transaction, which holds the lock that every decision waits for.
         packed = pack_model(state.bandit.model(catalog.priors, catalog.groups_of, exact=True))
-        fingerprint, revision = catalog.fingerprint, state.revision
-        published = replace(state, published_under=fingerprint, published_revision=revision)
+        published = replace(state, published_under=catalog.fingerprint, published_token=state.token)
 
         def write(connection: sa.Connection) -> None:
             publish(connection, state.base, packed, now)

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 STATE = "bandit"  # key of the learner's row in the table `learner_state`
 NOT_LEARNED = {"service", "gates", "warm_start_weight", "min_probability"}  # settings
 PUBLISHED_UNDER = "learner catalogue"  # key in `meta`: the last snapshot's catalogue fingerprint
-PUBLISHED_REVISION = "learner published"  # key in `meta`: the last snapshot's revision
+PUBLISHED_STEP = "learner published"  # key in `meta`: the token of the last snapshot's step
 
 ReadImported = Callable[[str], BanditState | None]
 
@@ -64,8 +64,8 @@ class LearnerState:
         The ledger holds the sums, as an earlier release wrote them.
     published_under : str or None
         Fingerprint of the last snapshot's catalogue; None: there is no snapshot.
-    published_revision : int
-        The last snapshot's revision.
+    published_token : str or None
+        The last snapshot's token; None: of an earlier release, or there is no snapshot.
     """
 
     base: str
@@ -75,7 +75,7 @@ class LearnerState:
     token: str | None = None
     is_new: bool = False
     is_old: bool = False
-    published_revision: int = 0
+    published_token: str | None = None
 
     def following(self) -> LearnerState:
         """Return the state after one more step, with a new token."""
@@ -84,7 +84,7 @@ class LearnerState:
     @property
     def is_published(self) -> bool:
         """True if the last snapshot has all that was learned."""
-        return self.published_revision == self.revision
+        return self.published_token == self.token
 
 
 class StateStore:
@@ -119,7 +119,7 @@ class StateStore:
         row, tokens, under, published = self._ledger.read(_read_rows)
         revision, token = (row.revision, row.token) if row is not None else (0, None)
         kept = dict[str, Any](revision=revision, token=token, published_under=under)
-        kept["published_revision"] = int(published or 0)
+        kept["published_token"] = published if row is not None else None
         is_old = row is not None and row.bandit_state is not None
         for base, bandit, begin in self._begins(row, tokens):
             if bandit is not None and self._learn_steps(bandit, begin, revision):
@@ -129,8 +129,11 @@ class StateStore:
         imported = read_imported(base)
         if imported is None or not self._updates.fits(imported):
             base, imported = PRIOR, self._updates.blank()
-        log.info("No checkpoint fits the ledger; counting all credits again")
-        return LearnerState(base, self._updates.recounted(imported, 0, delays), is_new=True, **kept)
+        recounted = self._updates.recounted(imported, 0, delays)
+        is_new = row is not None or recounted.counted > 0
+        if is_new:
+            log.info("No checkpoint fits the ledger; all credits were counted again")
+        return LearnerState(base, recounted, is_new=is_new, **kept)
 
     def write_checkpoint(self, state: LearnerState) -> bool:
         """Write a checkpoint outside of any transaction; return True if it is on the disk.
@@ -166,12 +169,14 @@ class StateStore:
         self, row: sa.Row[Any] | None, tokens: dict[int, tuple[str, bool]]
     ) -> Iterator[tuple[str, BanditState | None, int]]:
         """States to begin with, each with its base and revision, if the steps after it are kept."""
-        last = row.revision if row is not None else 0
+        if row is None:
+            return
+        last = row.revision
         for one in self._folder.newest_first():
             is_ours = tokens.get(one.revision, ("", False))[0] == one.token
             if is_ours and _all_kept(tokens, one.revision, last):
                 yield one.base, self._read(one), one.revision
-        if row is not None and row.bandit_state is not None:  # the state before the first step
+        if row.bandit_state is not None:  # the state before the first step
             begin = last - len(tokens)
             if _all_kept(tokens, begin, last):
                 yield row.base, self._bandit(row.bandit_state), begin
@@ -238,7 +243,7 @@ def write_position(connection: sa.Connection, state: LearnerState, payload: byte
 def write_published(connection: sa.Connection, state: LearnerState) -> None:
     """Note which state the last snapshot has."""
     set_meta(connection, PUBLISHED_UNDER, state.published_under or "")
-    set_meta(connection, PUBLISHED_REVISION, str(state.published_revision))
+    set_meta(connection, PUBLISHED_STEP, state.published_token or "")
 
 
 def read_position(connection: sa.Connection) -> tuple[int, str | None]:
@@ -255,7 +260,7 @@ def _read_rows(connection: sa.Connection) -> tuple[Any, ...]:
         connection.execute(query).first(),
         read_step_tokens(connection),
         get_meta(connection, PUBLISHED_UNDER),
-        get_meta(connection, PUBLISHED_REVISION),
+        get_meta(connection, PUBLISHED_STEP),
     )
 
 

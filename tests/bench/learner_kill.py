@@ -37,16 +37,12 @@ from features.ledger.ledger import Ledger
 from serving.catalog.compiled_catalog import load_catalog
 from serving.contract.events import OutcomeRequest
 from serving.decide.outcomes import record_outcome
-from serving.learn.credits import (
-    WrittenCredit,
-    due_revisions,
-    read_credits,
-    unlearned_outcomes,
-)
+from serving.learn.checkpoints import FOLDER
+from serving.learn.credits import WrittenCredit, read_credits
 from serving.learn.learner import Learner
+from serving.learn.steps import due_revisions, unlearned_outcomes
 from tests.conftest import ROOT, TOY
 from tests.decided import decided
-from training.bandit.bandit_state import BanditState
 from training.params import load_params
 
 EVERY_S = 0.02  # between two steps of the learners
@@ -110,15 +106,22 @@ class Side:
         """Return whether an outcome or a silence waits to be learned."""
 
         def read(connection: sa.Connection) -> bool:
-            return bool(unlearned_outcomes(connection) or due_revisions(connection, now))
+            return bool(unlearned_outcomes(connection, 1) or due_revisions(connection, now, 1))
 
         return self.ledger.read(read)
 
     def catch_up(self, feeder: Feeder, now: datetime) -> None:
         """Learn what waits at ``now``, in this process; the learner's own has ended."""
-        learner = Learner(self.ledger, feeder.domain, feeder.catalog, load_params(), lambda: None)
+        learner = self.learner(feeder)
         while self.waiting(now):
             learner.step(now)
+
+    def learner(self, feeder: Feeder) -> Learner:
+        """A learner that restores its state from the ledger and the home."""
+        folder = self.home / FOLDER
+        return Learner(
+            self.ledger, feeder.domain, feeder.catalog, load_params(), lambda: None, folder
+        )
 
     def credited(self) -> dict[tuple[str, str], WrittenCredit]:
         """The credits without the numbers of their snapshots, which depend on the steps."""
@@ -126,9 +129,11 @@ class Side:
         found = self.ledger.read(lambda connection: read_credits(connection, ids))
         return {key: one._replace(sequence=None) for key, one in found.items()}
 
-    def learned_sums(self) -> dict[str, np.ndarray]:
+    def learned_sums(self, feeder: Feeder) -> dict[str, np.ndarray]:
         """The learned arrays on disk, sorted so that the order of arrival does not matter."""
-        known = BanditState.from_bytes(self._scalar(sa.select(tables.learner_state.c.bandit_state)))
+        version = self.learner(feeder).version()
+        assert version is not None
+        known = version.state
         found = {"errors": known.errors.products}
         for life, memory in known.statistics.items():
             actions = sorted(memory.actions)
@@ -238,7 +243,7 @@ def killed(folder: Path, kills: int, seed: int) -> Ended:
     now = datetime.now(UTC)
     for side in (undisturbed, interrupted):
         side.catch_up(feeder, now)
-    mistakes = list(_differences(undisturbed, interrupted))
+    mistakes = list(_differences(undisturbed, interrupted, feeder))
     credits = undisturbed.credited()
     silences = sum(one.revise_at is not None for one in credits.values())
     for side in (undisturbed, interrupted):
@@ -277,11 +282,11 @@ def _wait(holds: object) -> None:
         time.sleep(0.005)
 
 
-def _differences(undisturbed: Side, interrupted: Side) -> Iterator[str]:
+def _differences(undisturbed: Side, interrupted: Side, feeder: Feeder) -> Iterator[str]:
     if undisturbed.credited() != interrupted.credited():
         others = set(undisturbed.credited().items()) ^ set(interrupted.credited().items())
         yield f"{len(others)} credits differ, such as {min(others)}"
-    ours, theirs = undisturbed.learned_sums(), interrupted.learned_sums()
+    ours, theirs = undisturbed.learned_sums(feeder), interrupted.learned_sums(feeder)
     for name, array in ours.items():
         largest = max(1.0, float(np.abs(array).max()))
         if not np.allclose(array, theirs[name], rtol=1e-9, atol=1e-9 * largest):

@@ -13,17 +13,14 @@ from features.outcomes.credit_rules import Credit
 from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.credits import (
     CreditChange,
+    DecisionErased,
     LoggedAction,
     WrittenCredit,
     credited_decisions,
-    due_revisions,
-    mark_learned,
     newest_shown_decisions,
     read_credit_changes,
     read_credits,
     read_logged_actions,
-    stop_revising,
-    unlearned_outcomes,
     write_credits,
 )
 from tests.decided import decided
@@ -68,7 +65,9 @@ def test_no_credit_is_written_for_a_decision_that_was_erased_since_it_was_read(l
         ledger.write_now(
             lambda c, table=table: c.execute(sa.delete(table).where(table.c.decision_id == "d1"))
         )
-    write(ledger, *changes)
+    with pytest.raises(DecisionErased):
+        write(ledger, *changes)
+    write(ledger, changes[1])
     rows = ledger.read(lambda c: c.execute(sa.select(tables.credits)).all())
     assert [(row.decision_id, row.acceptance) for row in rows] == [("d2", 1.0)]
 
@@ -116,21 +115,6 @@ def test_a_credit_that_is_written_is_no_change_any_more(ledger, now, toy_catalog
         assert changes(days) == []
 
 
-def test_silences_are_due_in_the_order_in_which_they_wait(ledger, now):
-    for number in (2, 1, 3):
-        decided(ledger, f"d{number}", now + number * DAY, {"discount": 14}, layout=LAYOUT)
-    keys = [(f"d{number}", "discount") for number in (1, 2)]
-    assert ledger.read(lambda c: due_revisions(c, now + 2 * DAY)) == keys
-    ledger.write_now(lambda c: stop_revising(c, keys[:1]))
-    assert ledger.read(lambda c: due_revisions(c, now + 2 * DAY)) == keys[1:]
-
-
-def test_a_decision_that_waits_for_its_activation_is_not_due(ledger, now):
-    decided(ledger, "d1", now, {"discount": 14}, activated_at=None, served=False)
-    decided(ledger, "d2", now, {})
-    assert ledger.read(lambda c: due_revisions(c, now + DAY)) == []
-
-
 def test_decisions_are_found_that_have_a_credit_or_that_were_shown_last(ledger, now):
     for number in range(4):
         decided(ledger, f"d{number}", now, {"discount": 14}, layout=LAYOUT)
@@ -139,22 +123,3 @@ def test_decisions_are_found_that_have_a_credit_or_that_were_shown_last(ledger, 
     write(ledger, *(CreditChange(action, None, YES) for action in actions))
     assert ledger.read(credited_decisions) == ["d0", "d1", "d2"]
     assert ledger.read(lambda c: newest_shown_decisions(c, 2)) == ["d3", "d2"]
-
-
-def test_an_outcome_is_unlearned_until_it_is_marked(ledger, now):
-    rows = [
-        {
-            "outcome_id": f"o{number}",
-            "decision_id": f"d{number}",
-            "action_id": "discount",
-            "outcome": "accepted",
-            "occurred_at": now,
-            "received_at": now + number * DAY,
-            "learned": False,
-        }
-        for number in (2, 1)
-    ]
-    ledger.write_now(lambda c: tables.insert_new(c, tables.outcomes, rows))
-    assert list(ledger.read(unlearned_outcomes).items()) == [("o1", "d1"), ("o2", "d2")]
-    ledger.write_now(lambda c: mark_learned(c, ["o1"]))
-    assert ledger.read(unlearned_outcomes) == {"o2": "d2"}

@@ -675,7 +675,9 @@ def test_a_publish_that_fails_leaves_memory_as_the_disk_is(shop, monkeypatch):
     assert shop.expects() == pytest.approx(after(2, 0.5))
 
 
-def test_a_failure_in_the_middle_of_publishing_keeps_what_was_learned_for_the_next_time(shop, monkeypatch):
+def test_a_failure_in_the_middle_of_publishing_keeps_what_was_learned_for_the_next_time(
+    shop, monkeypatch
+):
     learner = shop.learner()
     shop.decide("d1")
     shop.tell("d1", "accepted")

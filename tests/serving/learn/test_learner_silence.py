@@ -10,10 +10,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
 
 from features.business.catalog import Catalog
-from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.contract.events import OutcomeRequest
 from serving.decide.engine import Engine
@@ -23,7 +21,6 @@ from serving.models.served_models import ServedModels, blank_reward, columns_of
 from serving.models.snapshots import newest_snapshot
 from tests.serving.fakes import changed, decide, engine_of
 from tests.serving.learn.test_learner import PARAMS, Shop
-from training.bandit.bandit_state import BanditState
 from training.bandit.contextual_bandit import ContextualBandit
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -121,8 +118,9 @@ class Twin(Shop):
     """A ledger with the same story as another one, and a learner of its own."""
 
     def sums(self) -> dict[str, np.ndarray]:
-        query = sa.select(tables.learner_state.c.bandit_state)
-        state = BanditState.from_bytes(self.ledger.read(lambda c: c.execute(query).scalar()))
+        version = self.learner().version()
+        assert version is not None
+        state = version.state
         [statistics] = state.statistics.values()
         actions = sorted(statistics.actions)
         return {

@@ -20,6 +20,11 @@ def shop(ledger, toy_domain, toy_catalog, now) -> Shop:
     return Shop(ledger, toy_domain, toy_catalog, now)
 
 
+def grown(shop: Shop) -> Learner:
+    champion = a_champion("4", 0.5, n=2)
+    return Learner(shop.ledger, shop.domain, shop.catalog, GROWN, champion, shop.folder)
+
+
 def taught(shop: Shop, count: int, begin: int = 0) -> None:
     """The young accept, the old do not."""
     for number in range(begin, begin + count):
@@ -29,7 +34,7 @@ def taught(shop: Shop, count: int, begin: int = 0) -> None:
 
 
 def test_trees_are_fitted_when_enough_was_learned_and_not_before(shop):
-    learner = Learner(shop.ledger, shop.domain, shop.catalog, GROWN, a_champion("4", 0.5, n=2))
+    learner = grown(shop)
     learner.rebase(shop.now)
     maintenance = LearnerMaintenance(learner, log_version=lambda bandit: "", every_s=1e9, now_s=0.0)
     taught(shop, 40)
@@ -47,7 +52,7 @@ def test_trees_are_fitted_when_enough_was_learned_and_not_before(shop):
     assert trees is not None and not learner.wants_trees()
     found = trees.reward(np.array([[20.0], [60.0]]), ("app", "app"), ("discount",))[:, 0]
     assert found[0] > 0.7 and found[1] < 0.3
-    again = Learner(shop.ledger, shop.domain, shop.catalog, GROWN, a_champion("4", 0.5, n=2))
+    again = grown(shop)
     version = again.version()  # a restarted one has them
     assert version is not None and version.state.trees is not None
     assert not again.wants_trees() and again.fit_trees().trees is not None
