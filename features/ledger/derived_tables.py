@@ -162,8 +162,9 @@ learner_set_aside = sa.Table(
     sa.Column("problem", TEXT, nullable=False),
 )
 # The bandits that the workers load, thinned as they grow older. `payload`: what all actions share,
-# and in a snapshot of an earlier release all of it. `since`: the rows of `snapshot_actions` from
-# that number on belong to it; null: a snapshot of an earlier release.
+# and in a snapshot of an earlier release all of it. `since`: the number of the snapshot that was
+# the last one written whole; the rows of `snapshot_actions` from there on belong to it. Null: a
+# snapshot of an earlier release.
 snapshots = sa.Table(
     "snapshots",
     metadata,
@@ -175,7 +176,8 @@ snapshots = sa.Table(
     sqlite_autoincrement=True,
 )
 # The numbers of one action, as of the snapshot that was the first with them. A snapshot has, of
-# each action, the row with the greatest `sequence` that is not above its own (nor below `since`).
+# each action, the row with the greatest `sequence` that is not above its own (nor below `since`);
+# of an action without such a row, the numbers in the parts that its payload names.
 snapshot_actions = sa.Table(
     "snapshot_actions",
     metadata,
@@ -185,13 +187,25 @@ snapshot_actions = sa.Table(
     sa.Index("snapshot_actions_by_sequence", "sequence"),
     sqlite_with_rowid=False,
 )
-# Parts that several snapshots share (`snapshots`), by the hash of their content.
+# Parts that several snapshots share (`snapshots`), by the hash of their content. `last_sequence`:
+# the last snapshot of an earlier release with the part; 0: none (`snapshot_part_uses`).
 snapshot_parts = sa.Table(
     "snapshot_parts",
     metadata,
     sa.Column("digest", TEXT, primary_key=True),
-    sa.Column("last_sequence", sa.BigInteger, nullable=False),  # the latest snapshot with the part
+    sa.Column("last_sequence", sa.BigInteger, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
+)
+# The numbers of the snapshots that have a part: the first and the last one in a row; a null last
+# one: the newest. They are not kept with the part, whose content is large and would be written
+# again with them.
+snapshot_part_uses = sa.Table(
+    "snapshot_part_uses",
+    metadata,
+    sa.Column("digest", TEXT, primary_key=True),
+    sa.Column("first_sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("last_sequence", sa.BigInteger),
+    sqlite_with_rowid=False,
 )
 
 # The kinds of marks; see `reward_marks`.

@@ -31,6 +31,7 @@ from features.ledger.derived_tables import relocations as relocations
 from features.ledger.derived_tables import reward_days as reward_days
 from features.ledger.derived_tables import reward_marks as reward_marks
 from features.ledger.derived_tables import snapshot_actions as snapshot_actions
+from features.ledger.derived_tables import snapshot_part_uses as snapshot_part_uses
 from features.ledger.derived_tables import snapshot_parts as snapshot_parts
 from features.ledger.derived_tables import snapshots as snapshots
 from features.ledger.identity_tables import access_log as access_log

@@ -17,12 +17,13 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
+from serving.models.model_arrays import OutdatedModel
 from serving.models.served_models import PRIOR, ServedModels, blank_reward, columns_of
 from serving.models.snapshots import snapshot_numbered
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.artifact import Bandit
 from training.bandit.contextual_bandit import ContextualBandit
-from training.bandit.reward_model import OutdatedModel, RewardModel
+from training.bandit.reward_model import RewardModel
 from training.models.classifier import Classifier
 from training.params import BanditParams, TrainingParams
 from training.pipeline.registry import Registry

@@ -1,80 +1,72 @@
-"""Snapshots of the bandit in the ledger: the learner publishes them, servers and replay read them.
+"""Snapshots of the bandit in the ledger: servers, explanations and replay read them.
 
-A snapshot is a reward model. Its encoder, axes and trees seldom change, so they are stored once for
-all snapshots that share them. Thousands of snapshots are kept, so that decisions can be repeated.
+A snapshot is a reward model. `SnapshotPublisher` writes them: the numbers of an action are a row of
+`snapshot_actions`, written when they change; what seldom changes is stored once for all snapshots
+that share it. A snapshot that is written whole is large, so its rows are stored as such parts, too.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from datetime import datetime
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
 
 from features.ledger import tables
-from training.arrays import pack, unpack
-from training.bandit.reward_model import LASTING, RewardModel
+from serving.models.model_arrays import of_parts
+from serving.models.snapshot_rows import Bytes, from_rows, row_bytes
+from training.arrays import unpack
+from training.bandit.reward_model import RewardModel
 
-KEPT = 10_000  # snapshots; older ones are deleted
 PARTS = "parts"  # key in the note of a snapshot: digests of the parts that are stored apart
+NAMES = "names"  # the part with the texts of the note
+ROWS = "rows"  # begins the name of a part with rows
+LAYOUT = "layout"  # key in the note: the layout of rows
 
 
 class Snapshot(NamedTuple):
-    """A published reward model."""
+    """A published reward model.
+
+    Attributes
+    ----------
+    sequence
+        Its number.
+    base
+        Version of the bandit that the learner built on.
+    since
+        Number of the snapshot that was the last one written whole; None: of an earlier release.
+    rows : shape (n_actions, n_bytes)
+        Numbers of each action.
+    parts
+        Digest and content of each part, but for rows.
+    """
 
     sequence: int
     base: str
     model: RewardModel
+    since: int | None
+    rows: Bytes
+    parts: Mapping[str, tuple[str, Any]]
 
 
-class PackedModel(NamedTuple):
-    """A serialized reward model, ready to be published.
+def newest_snapshot(
+    connection: sa.Connection, base: str | None, after: int, held: Snapshot | None = None
+) -> Snapshot | None:
+    """The newest snapshot of one base, or of any; None if none is newer than ``after``.
 
-    ``parts`` holds the encoder, the axes and the trees by their digest.
+    Parameters
+    ----------
+    connection
+        In a transaction that sees one state of the ledger.
+    held
+        An earlier snapshot; only what is another since is read.
     """
-
-    payload: bytes
-    parts: Mapping[str, bytes]
-
-
-def pack_model(model: RewardModel) -> PackedModel:
-    """Serialize a reward model; this takes long, so call it outside of any transaction."""
-    note, arrays = unpack(model.to_bytes())
-    shared = {name: pack({}, part=arrays.pop(name)) for name in LASTING if name in arrays}
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in shared.items()}
-    parts = {digests[name]: content for name, content in shared.items()}
-    return PackedModel(pack({**note, PARTS: digests}, **arrays), parts)
-
-
-def publish(connection: sa.Connection, base: str, packed: PackedModel, now: datetime) -> int:
-    """Append a snapshot, delete those beyond `KEPT`, and return the number of the new one."""
-    insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
-    row = {"base": base, "published_at": now, "payload": packed.payload}
-    sequence: int = connection.execute(insert, row).scalar_one()
-    columns = tables.snapshot_parts.c
-    for digest, content in packed.parts.items():
-        used = tables.snapshot_parts.update().where(columns.digest == digest)
-        if not connection.execute(used.values(last_sequence=sequence)).rowcount:
-            new = {"digest": digest, "last_sequence": sequence, "payload": content}
-            connection.execute(tables.snapshot_parts.insert(), new)
-    oldest = sequence - KEPT
-    for table, column in (
-        (tables.snapshots, tables.snapshots.c.sequence),
-        (tables.snapshot_parts, columns.last_sequence),
-    ):
-        connection.execute(table.delete().where(column <= oldest))
-    return sequence
-
-
-def newest_snapshot(connection: sa.Connection, base: str | None, after: int) -> Snapshot | None:
-    """The newest snapshot of one base, or of any; None if none is newer than ``after``."""
     columns = tables.snapshots.c
     query = sa.select(tables.snapshots).where(columns.sequence > after)
     if base is not None:
         query = query.where(columns.base == base)
-    return _read(connection, query.order_by(columns.sequence.desc()).limit(1))
+    return _read(connection, query.order_by(columns.sequence.desc()).limit(1), held)
 
 
 def snapshot_numbered(connection: sa.Connection, sequence: int) -> Snapshot | None:
@@ -83,17 +75,82 @@ def snapshot_numbered(connection: sa.Connection, sequence: int) -> Snapshot | No
     return _read(connection, sa.select(tables.snapshots).where(columns.sequence == sequence))
 
 
-def _read(connection: sa.Connection, query: sa.Select[tuple[object, ...]]) -> Snapshot | None:
+def nearest_snapshot(connection: sa.Connection, sequence: int) -> Snapshot | None:
+    """The newest kept snapshot whose number is not above one; None if there is none."""
+    columns = tables.snapshots.c
+    query = sa.select(tables.snapshots).where(columns.sequence <= sequence)
+    return _read(connection, query.order_by(columns.sequence.desc()).limit(1))
+
+
+def _read(
+    connection: sa.Connection, query: sa.Select[Any], held: Snapshot | None = None
+) -> Snapshot | None:
     row = connection.execute(query).first()
     if row is None:
         return None
-    note, arrays = unpack(row.payload)
+    note, numbers = unpack(row.payload)
     digests = note.pop(PARTS, {})
+    of_rows = {name: digests.pop(name) for name in [*digests] if name.startswith(ROWS)}
+    before = held.parts if held is not None else {}
+    parts = {name: before[name] for name in digests if before.get(name, ("",))[0] == digests[name]}
+    contents = _contents(connection, [digests[name] for name in digests.keys() - parts])
+    parts |= {name: (one, contents[one]) for name, one in digests.items() if name not in parts}
+    like = held.model if held is not None and parts.keys() == before.keys() else None
+    if like is not None and any(parts[name] is not before[name] for name in parts):
+        like = None
+    for name, (_, content) in parts.items():
+        if name == NAMES:
+            note |= content[0]
+        else:
+            numbers[name] = content[1]["part"]
+    rows = np.empty((0, 0), dtype=np.uint8)
+    if row.since is not None:
+        if held is not None and (held.since != row.since or held.sequence > row.sequence):
+            held = None
+        rows = _rows(connection, row, note, of_rows, held)
+        numbers |= from_rows(note[LAYOUT], rows)  # type: ignore[arg-type]
+    model = of_parts(note, numbers, like)
+    return Snapshot(row.sequence, row.base, model, row.since, rows, parts)
+
+
+def _contents(
+    connection: sa.Connection, digests: Iterable[str]
+) -> dict[str, tuple[dict[str, Any], Any]]:
+    """Note and arrays of some parts, by their digest."""
     columns = tables.snapshot_parts.c
-    query_parts = sa.select(columns.digest, columns.payload).where(
-        columns.digest.in_(digests.values())
+    query = sa.select(columns.digest, columns.payload).where(columns.digest.in_([*digests]))
+    return {part.digest: unpack(part.payload) for part in connection.execute(query)}
+
+
+def _rows(
+    connection: sa.Connection,
+    snapshot: sa.Row[Any],
+    note: Mapping[str, Any],
+    of_rows: Mapping[str, str],
+    held: Snapshot | None,
+) -> Bytes:
+    """Rows of the actions of a snapshot; of those that it shares with another, the changed ones."""
+    if held is not None:
+        rows, after = held.rows.copy(), held.sequence
+    else:
+        rows = np.zeros((len(note["actions"]), row_bytes(note[LAYOUT])), dtype=np.uint8)
+        after, begin, contents = snapshot.since - 1, 0, _contents(connection, of_rows.values())
+        for number in range(len(of_rows)):
+            found = contents[of_rows[f"{ROWS} {number}"]][1]["part"]
+            rows[begin : begin + len(found)] = found
+            begin += len(found)
+    columns = tables.snapshot_actions.c
+    newest = (
+        sa.select(columns.action_id, sa.func.max(columns.sequence).label("sequence"))
+        .where(columns.sequence > after, columns.sequence <= snapshot.sequence)
+        .group_by(columns.action_id)
+        .subquery()
     )
-    found = {part.digest: part.payload for part in connection.execute(query_parts)}
-    for name, digest in digests.items():
-        arrays[name] = unpack(found[digest])[1]["part"]
-    return Snapshot(row.sequence, row.base, RewardModel.from_bytes(pack(note, **arrays)))
+    query = sa.select(columns.action_id, columns.payload).join(
+        newest,
+        (newest.c.action_id == columns.action_id) & (newest.c.sequence == columns.sequence),
+    )
+    place = {action: number for number, action in enumerate(note["actions"])}
+    for action_id, payload in connection.execute(query):
+        rows[place[action_id]] = np.frombuffer(payload, dtype=np.uint8)
+    return rows

@@ -14,11 +14,12 @@ from features.business.domain import Domain
 from features.errors import NbaError
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
+from serving.models.model_arrays import OutdatedModel
 from serving.models.served_models import ServedModels, blank_reward, columns_of
 from serving.models.snapshots import Snapshot, newest_snapshot
 from training.bandit.artifact import Bandit
 from training.bandit.contextual_bandit import ContextualBandit
-from training.bandit.reward_model import OutdatedModel, RewardModel
+from training.bandit.reward_model import RewardModel
 from training.models.classifier import Classifier
 from training.params import BanditParams, TrainingParams
 from training.pipeline.registry import Registry
@@ -58,6 +59,7 @@ class ModelWatcher:
         self._loaded: dict[str, tuple[str, object]] = {}  # by name: version, model
         self._bandit_folder: Path | None = None
         self._classifiers = tuple(name for name in ("churn", "intent") if getattr(domain, name))
+        self._held: Snapshot | None = None  # the snapshot that was read last
         self._outdated = False  # it was told in the log that a snapshot is outdated
         self.current = self._untrained(degraded=())
         # Both refreshes run in threads of their own; the slower must not undo the faster.
@@ -181,7 +183,10 @@ class ModelWatcher:
         The learner publishes another one as soon as it has counted its outcomes again.
         """
         try:
-            return self._ledger.read(lambda connection: newest_snapshot(connection, base, after))
+            held = self._held
+            found = self._ledger.read(lambda c: newest_snapshot(c, base, after, held))
+            self._held = found or held
+            return found
         except OutdatedModel:
             if not self._outdated:
                 log.warning("The newest snapshot was written by a former program; not served")

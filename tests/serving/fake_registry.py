@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.models import snapshots
 from serving.models.served_models import ServedModels
+from serving.models.snapshot_publisher import SnapshotPublisher
 from tests.bandits import PLAIN, bandit, outcomes
 from training.arrays import Floats, pack
 from training.bandit.artifact import Bandit
@@ -91,7 +93,9 @@ def accepted(models: ServedModels, row: np.ndarray, channel: str = "app") -> dic
 def publish(ledger: Ledger, now: object, base: str, bandit: Bandit) -> int:
     """A snapshot as the learner would write it."""
     priors = {name: (p, 10.0) for name, p in PRIORS.items()}
-    return _append(ledger, now, base, snapshots.pack_model(bandit.state.model(priors)))
+    publisher, base = SnapshotPublisher(ledger), _whole(base)
+    packed = publisher.pack_model(bandit.state.model(priors), base)
+    return ledger.write_now(lambda c: publisher.publish(c, base, packed, now))
 
 
 def save_former_bandit(folder: Path) -> None:
@@ -136,9 +140,10 @@ def former_snapshot(ledger: Ledger, now: object, base: str) -> int:
         "shares": np.array([1.0, 0.0]),
     }
     payload = pack(encoder.note | note | {snapshots.PARTS: {}}, **encoder.arrays, **arrays)
-    return _append(ledger, now, base, snapshots.PackedModel(payload, {}))
+    row = {"base": _whole(base), "published_at": now, "payload": payload}
+    insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
+    return ledger.write_now(lambda c: c.execute(insert, row).scalar_one())
 
 
-def _append(ledger: Ledger, now: object, base: str, ready: snapshots.PackedModel) -> int:
-    base = base if base == "prior" or "@" in base else f"{base}@{RUN[:8]}"
-    return ledger.write_now(lambda c: snapshots.publish(c, base, ready, now))
+def _whole(base: str) -> str:
+    return base if base == "prior" or "@" in base else f"{base}@{RUN[:8]}"

@@ -209,7 +209,7 @@ class BanditState:
     ) -> RewardModel:
         """Return the reward model of the actions of a catalogue.
 
-        The arrays of the model change with the next call; `RewardModel.to_bytes` keeps them.
+        The arrays of the model change with the next call.
 
         Parameters
         ----------

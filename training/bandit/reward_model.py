@@ -21,15 +21,6 @@ from training.bandit.trees import BoostedTrees
 from training.contributions import Contributions
 from training.models import glm
 
-# Of the arrays of `RewardModel.to_bytes`, those that seldom change.
-LASTING = ("center", "scale", "axes", "frequencies", "phases", "offset", "basis", "trees")
-# Of those that change, and are kept in double precision.
-EXACT = ("prior", "prior_weight", "counted", "rate", "drift", "weights", "expert_weights")
-
-
-class OutdatedModel(ValueError):
-    """A reward model was serialised in a format that is not read any more."""
-
 
 @dataclass(frozen=True)
 class RewardModel:
@@ -218,49 +209,6 @@ class RewardModel:
             variance=arrays.by_index(taken, self.variance, 0.0),
             covariance=arrays.by_index(taken, self.covariance, 0.0),
             projections=None,
-        )
-
-    def to_bytes(self) -> bytes:
-        """Serialise the model without pickles; inverse of `from_bytes`."""
-        note = {
-            "actions": self.actions,
-            "range": self.reward_range,
-            "noise": self.noise,
-            "dispersion": self.dispersion,
-            "trees": self.trees is not None and {**self.trees.note, "text": ""},
-        }
-        numbers = {name: getattr(self, name) for name in EXACT}
-        # Variances need not be known to 16 digits, and of a covariance one triangle is enough.
-        numbers |= {name: getattr(self, name).astype(np.float32) for name in ("variance", "basis")}
-        numbers["covariance"] = arrays.upper_triangles(self.covariance).astype(np.float32)
-        if self.trees is not None:
-            numbers["trees"] = np.frombuffer(self.trees.text.encode(), dtype=np.uint8)
-        return arrays.pack(self.encoder.note | note, **self.encoder.arrays, **numbers)
-
-    @classmethod
-    def from_bytes(cls, payload: bytes) -> RewardModel:
-        """Read what `to_bytes` wrote.
-
-        Raises
-        ------
-        OutdatedModel
-            If a program wrote it in which a prior could not be replaced yet.
-        """
-        note, numbers = arrays.unpack(payload)
-        if not numbers.keys() >= {*EXACT}:
-            raise OutdatedModel("a reward model of a former format")
-        parts = {name: value.astype(np.float64) for name, value in numbers.items()}
-        return cls(
-            encoder=Encoder.of(note, numbers),
-            actions=tuple(note["actions"]),
-            **{name: parts[name] for name in (*EXACT, "variance", "basis")},
-            covariance=arrays.from_upper_triangles(parts["covariance"]),
-            noise=note["noise"],
-            dispersion=note["dispersion"],
-            reward_range=tuple(note["range"]),
-            trees=BoostedTrees.of(note["trees"] | {"text": numbers["trees"].tobytes().decode()})
-            if note["trees"]
-            else None,
         )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Tests the reward model: the mixture of experts, its deviation, its explanation, its bytes."""
+"""Tests the reward model: the mixture of experts, its deviation, its explanation."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from tests.bandits import outcomes, plain
-from training.arrays import pack, unpack
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import CHANNEL, Encoder
-from training.bandit.reward_model import OutdatedModel, RewardModel
+from training.bandit.reward_model import RewardModel
 from training.params import BanditParams
 
 NAN = float("nan")
@@ -268,50 +267,3 @@ def test_a_changed_prior_moves_the_expectation_by_the_share_that_is_left_of_it()
     now, before = (one.predict(ROWS, HERE) for one in (edited.for_priors(PRIORS), model))
     assert now.acceptance == pytest.approx(before.acceptance)
     assert now.deviation == pytest.approx(before.deviation)
-
-
-# Bytes -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("trees", [False, True])
-def test_a_model_survives_its_bytes(trees):
-    model = mixed([0.5, 0.2, 0.3]) if trees else learned(some_outcomes(60, seed=9))
-    back = RewardModel.from_bytes(model.to_bytes())
-    assert back.actions == model.actions
-    assert back.reward_range == model.reward_range
-    assert back.encoder.features == model.encoder.features
-    now, before = back.predict(ROWS, HERE), model.predict(ROWS, HERE)
-    assert now.acceptance == pytest.approx(before.acceptance, abs=1e-14)
-    assert now.expert_predictions == pytest.approx(before.expert_predictions, abs=1e-14)
-    assert now.deviation == pytest.approx(before.deviation, rel=1e-5)  # in single precision
-    assert back.to_bytes() == model.to_bytes()
-    found, expected = (one.contributions(ROWS[0], "app") for one in (back, model))
-    assert found.effects == pytest.approx(expected.effects, abs=1e-12)
-    edited = {"call": (0.5, 20.0), "gift": (0.1, 5.0)}
-    now, before = (one.for_priors(edited).predict(ROWS, HERE) for one in (back, model))
-    assert now.acceptance == pytest.approx(before.acceptance, abs=1e-14)
-    assert now.deviation == pytest.approx(before.deviation, rel=1e-5)
-
-
-def test_a_model_without_actions_survives_its_bytes():
-    blank = BanditState(Encoder.blank(), plain()).model({})
-    back = RewardModel.from_bytes(blank.to_bytes()).for_priors({"call": (0.3, 10.0)})
-    assert back.acceptance(np.empty((1, 0)), ["app"]).tolist() == [[0.3]]
-
-
-def test_bytes_are_what_the_model_was_when_they_were_written():
-    """The arrays of a model change as its state learns on."""
-    state = BanditState(ENCODER, plain({"ridge": 5.0}))
-    state.learn(some_outcomes(60, seed=44))
-    payload = state.model(PRIORS).to_bytes()
-    before = RewardModel.from_bytes(payload).acceptance(ROWS, HERE)
-    state.learn(some_outcomes(60, seed=45))
-    assert not np.allclose(state.model(PRIORS).acceptance(ROWS, HERE), before, atol=1e-3)
-    assert RewardModel.from_bytes(payload).acceptance(ROWS, HERE).tolist() == before.tolist()
-
-
-def test_bytes_of_a_former_format_are_refused():
-    note, arrays = unpack(learned(some_outcomes(60, seed=9)).to_bytes())
-    del arrays["rate"]
-    with pytest.raises(OutdatedModel, match="former format"):
-        RewardModel.from_bytes(pack(note, **arrays))

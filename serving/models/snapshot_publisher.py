@@ -1,0 +1,224 @@
+"""Publishes snapshots of the bandit: of each one only what is another than in the last one.
+
+`SnapshotPublisher.pack` serialises a model outside of the transaction in which it is published,
+because that one holds the lock that every decision waits for. What is large is written before, in
+small transactions; nobody reads it until the snapshot names it. So a snapshot is whole at every
+moment, however the learner ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from features.business.catalog import Catalog
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from serving.models.model_arrays import LASTING, parts_of
+from serving.models.snapshot_rows import Bytes, Layout, changed_rows, to_rows
+from serving.models.snapshots import LAYOUT, NAMES, PARTS, ROWS
+from training.arrays import pack
+from training.bandit.bandit_state import BanditState
+from training.bandit.reward_model import RewardModel
+
+PART_BYTES = 256 * 1024  # of rows that are written before the snapshot, in one transaction
+DIRECT_BYTES = 1024 * 1024  # at most so much is written together with the snapshot
+
+_TEXTS = ("actions", "features", "channels", "trees")  # of the note of a model, kept as a part
+_SHARED = (*LASTING, "prior", "prior_weight")  # arrays that are kept as parts
+
+
+class SnapshotConflict(RuntimeError):
+    """Another learner has published since a snapshot was packed."""
+
+
+class _Whole(NamedTuple):
+    """What a snapshot holds, to compare the next one with it.
+
+    Attributes
+    ----------
+    frame
+        Base, actions and layout; snapshots in which they differ share no rows.
+    since
+        Number of the snapshot that was written whole; None: this one.
+    parts : digests by name
+    of_rows : digests by name
+        Of the parts with the rows as they were in the snapshot that was written whole.
+    """
+
+    frame: tuple[str, tuple[str, ...], Layout]
+    rows: Bytes
+    since: int | None
+    parts: Mapping[str, str]
+    of_rows: Mapping[str, str]
+
+
+class PackedSnapshot(NamedTuple):
+    """A snapshot, ready to be published.
+
+    Attributes
+    ----------
+    payload
+        What is another in each snapshot.
+    changed : bytes by action
+        Rows that are written with the snapshot.
+    contents : bytes by digest
+        Of the parts that the last snapshot does not have.
+    follows
+        Number and time of the last snapshot; None: this one shares no rows with it.
+    """
+
+    whole: _Whole
+    payload: bytes
+    changed: Mapping[str, bytes]
+    contents: Mapping[str, bytes]
+    follows: tuple[int, datetime] | None
+
+
+class SnapshotPublisher:
+    """Publishes the snapshots of one learner.
+
+    Examples
+    --------
+    >>> packed = publisher.pack(state, catalog, base)
+    >>> number = ledger.write_now(lambda c: publisher.publish(c, base, packed, now))
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._last: tuple[tuple[int, datetime], _Whole] | None = None
+
+    def pack(self, state: BanditState, catalog: Catalog, base: str) -> PackedSnapshot:
+        """Serialise the model of a state for a catalogue; see `pack_model`."""
+        return self.pack_model(state.model(catalog.priors, catalog.groups_of), base)
+
+    def pack_model(self, model: RewardModel, base: str) -> PackedSnapshot:
+        """Serialise a model, and write what is large of it, in transactions of its own.
+
+        This takes long, so call it outside of any transaction.
+        """
+        note, numbers = parts_of(model)
+        layout, rows = to_rows(numbers)
+        contents = {name: pack({}, part=numbers[name]) for name in _SHARED if name in numbers}
+        contents[NAMES] = pack({name: note.pop(name) for name in _TEXTS})
+        own = {name: numbers[name] for name in ("counted", "rate", "expert_weights")}
+        frame = base, model.actions, layout
+        last, follows = self._compared(frame)
+        if last is None:
+            chosen, since, of_rows = range(len(rows)), None, {}
+        else:
+            chosen, since, of_rows = changed_rows(rows, last.rows), last.since, last.of_rows
+        if len(chosen) * rows.shape[1] > DIRECT_BYTES:
+            chosen, since, follows = range(0), None, None
+            step = max(1, PART_BYTES // rows.shape[1])
+            pieces = [rows[begin : begin + step] for begin in range(0, len(rows), step)]
+            written = {f"{ROWS} {n}": pack({}, part=piece) for n, piece in enumerate(pieces)}
+            of_rows = {name: _digest(content) for name, content in written.items()}
+        else:
+            written = {}
+        parts = {name: _digest(content) for name, content in contents.items()}
+        whole = _Whole(frame, rows, since, parts, of_rows)
+        known = {*last.parts.values()} if last is not None else {}
+        new = {_digest(one): one for one in (*contents.values(), *written.values())}
+        new = {digest: content for digest, content in new.items() if digest not in known}
+        if sum(map(len, new.values())) + len(chosen) * rows.shape[1] > DIRECT_BYTES:
+            for digest, content in new.items():
+                self._ledger.write_now(lambda c, d=digest, p=content: _write_parts(c, {d: p}))
+        payload = pack(note | {PARTS: {**parts, **of_rows}, LAYOUT: layout}, **own)
+        changed = {model.actions[number]: rows[number].tobytes() for number in chosen}
+        return PackedSnapshot(whole, payload, changed, new, follows)
+
+    def publish(
+        self, connection: sa.Connection, base: str, packed: PackedSnapshot, now: datetime
+    ) -> int:
+        """Append a snapshot, and return its number.
+
+        Raises
+        ------
+        SnapshotConflict
+            If another learner has published since the snapshot was packed.
+        """
+        newest = _newest(connection)
+        if packed.follows is not None and newest != packed.follows:
+            raise SnapshotConflict("another learner has published to this ledger")
+        whole = packed.whole
+        insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
+        row = {"base": base, "published_at": now, "payload": packed.payload}
+        sequence: int = connection.execute(insert, row | {"since": whole.since}).scalar_one()
+        if whole.since is None:
+            columns = tables.snapshots.c
+            mine = tables.snapshots.update().where(columns.sequence == sequence)
+            connection.execute(mine.values(since=sequence))
+        rows = [
+            {"action_id": action, "sequence": sequence, "payload": content}
+            for action, content in packed.changed.items()
+        ]
+        if rows:
+            connection.execute(tables.snapshot_actions.insert(), rows)
+        _write_parts(connection, packed.contents)
+        digests = {*whole.parts.values(), *whole.of_rows.values()}
+        _note_uses(connection, digests, sequence, newest[0] if newest is not None else 0)
+        since = sequence if whole.since is None else whole.since
+        self._last = (sequence, now), whole._replace(since=since)
+        return sequence
+
+    def forget(self) -> None:
+        """Write the next snapshot whole: the last one may not have been committed."""
+        self._last = None
+
+    def _compared(
+        self, frame: tuple[str, tuple[str, ...], Layout]
+    ) -> tuple[_Whole | None, tuple[int, datetime] | None]:
+        """The last snapshot, if the next one can share rows with it, with its number and time."""
+        if self._last is None:
+            return None, None
+        follows, last = self._last
+        if last.frame != frame or self._ledger.read(_newest) != follows:
+            return None, None
+        return last, follows
+
+
+def _newest(connection: sa.Connection) -> tuple[int, datetime] | None:
+    """Number and time of the newest snapshot."""
+    columns = tables.snapshots.c
+    query = sa.select(columns.sequence, columns.published_at).order_by(columns.sequence.desc())
+    row = connection.execute(query.limit(1)).first()
+    return None if row is None else (row.sequence, row.published_at)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write_parts(connection: sa.Connection, contents: Mapping[str, bytes]) -> None:
+    """Write the parts that are not there yet."""
+    if not contents:
+        return
+    columns = tables.snapshot_parts.c
+    query = sa.select(columns.digest).where(columns.digest.in_([*contents]))
+    there = {*connection.execute(query).scalars()}
+    rows: list[dict[str, Any]] = [
+        {"digest": digest, "last_sequence": 0, "payload": content}
+        for digest, content in contents.items()
+        if digest not in there
+    ]
+    if rows:
+        connection.execute(tables.snapshot_parts.insert(), rows)
+
+
+def _note_uses(connection: sa.Connection, digests: set[str], sequence: int, before: int) -> None:
+    """Note which parts the newest snapshot has, and which ones it does not have any more."""
+    columns = tables.snapshot_part_uses.c
+    query = sa.select(columns.digest).where(columns.last_sequence.is_(None))
+    open_ones = {*connection.execute(query).scalars()}
+    if ended := open_ones - digests:
+        these = columns.digest.in_([*ended]) & columns.last_sequence.is_(None)
+        update = tables.snapshot_part_uses.update().where(these)
+        connection.execute(update.values(last_sequence=before))
+    if begun := sorted(digests - open_ones):
+        rows = [{"digest": digest, "first_sequence": sequence} for digest in begun]
+        connection.execute(tables.snapshot_part_uses.insert(), rows)
