@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
 
-def pack(note: Mapping[str, Any], **arrays: Floats) -> bytes:
+def pack(note: Mapping[str, Any], **arrays: NDArray[Any]) -> bytes:
     """Return the bytes of an ``.npz`` file of the arrays, and of the note as JSON."""
     file = io.BytesIO()
     np.savez(file, note=np.frombuffer(json.dumps(note).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]

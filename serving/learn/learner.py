@@ -39,7 +39,7 @@ from serving.learn.stored_state import (
 )
 from serving.learn.updates import BanditUpdates, FittedTrees
 from serving.models.served_models import PRIOR
-from serving.models.snapshots import pack_model, publish
+from serving.models.snapshot_publisher import SnapshotPublisher
 from training.bandit.artifact import Bandit
 from training.bandit.bandit_state import BanditState
 from training.params import TrainingParams
@@ -84,6 +84,7 @@ class Learner:
         self._updates = BanditUpdates(ledger, domain, params.bandit)
         self._store = StateStore(ledger, self._updates, params.bandit, CheckpointFolder(folder))
         self._delays = ResponseDelays(catalog)
+        self._publisher = SnapshotPublisher(ledger)
         self._refused = ""  # champion of another domain, so that it is logged once
         self._threshold = EncodingThreshold(self._updates.shown)
         self._state: LearnerState | None = self._restored()
@@ -126,11 +127,11 @@ class Learner:
         if state.is_published and state.published_under in (None, catalog.fingerprint):
             return False
         # Made before the transaction, which holds the lock that every decision waits for.
-        packed = pack_model(state.bandit.model(catalog.priors, catalog.groups_of, exact=True))
+        packed = self._publisher.pack(state.bandit, catalog, state.base)
         published = replace(state, published_under=catalog.fingerprint, published_token=state.token)
 
         def write(connection: sa.Connection) -> None:
-            publish(connection, state.base, packed, now)
+            self._publisher.publish(connection, state.base, packed, now)
             write_published(connection, published)
 
         self._write(write)
@@ -228,6 +229,7 @@ class Learner:
             yield
         except BaseException:
             self._state = None
+            self._publisher.forget()
             raise
 
     def _imported(self, base: str) -> BanditState | None:
@@ -293,4 +295,5 @@ class Learner:
             self._ledger.write_now(write)
         except RevisionConflict:
             self._state = None
+            self._publisher.forget()
             raise

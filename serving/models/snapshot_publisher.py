@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -37,7 +38,7 @@ class SnapshotConflict(RuntimeError):
 
 
 class _Whole(NamedTuple):
-    """What a snapshot holds, to compare the next one with it.
+    """The content of a snapshot, with which the next one is compared.
 
     Attributes
     ----------
@@ -105,30 +106,26 @@ class SnapshotPublisher:
         layout, rows = to_rows(numbers)
         contents = {name: pack({}, part=numbers[name]) for name in _SHARED if name in numbers}
         contents[NAMES] = pack({name: note.pop(name) for name in _TEXTS})
-        own = {name: numbers[name] for name in ("counted", "rate", "expert_weights")}
-        frame = base, model.actions, layout
-        last, follows = self._compared(frame)
-        if last is None:
-            chosen, since, of_rows = range(len(rows)), None, {}
-        else:
-            chosen, since, of_rows = changed_rows(rows, last.rows), last.since, last.of_rows
-        if len(chosen) * rows.shape[1] > DIRECT_BYTES:
-            chosen, since, follows = range(0), None, None
-            step = max(1, PART_BYTES // rows.shape[1])
-            pieces = [rows[begin : begin + step] for begin in range(0, len(rows), step)]
-            written = {f"{ROWS} {n}": pack({}, part=piece) for n, piece in enumerate(pieces)}
-            of_rows = {name: _digest(content) for name, content in written.items()}
-        else:
-            written = {}
         parts = {name: _digest(content) for name, content in contents.items()}
-        whole = _Whole(frame, rows, since, parts, of_rows)
+        whole = _Whole((base, model.actions, layout), rows, None, parts, {})
+        last, follows = self._compared(whole.frame)
+        chosen = [*range(len(rows))]
+        if last is not None:
+            chosen = changed_rows(rows, last.rows).tolist()
+            whole = whole._replace(since=last.since, of_rows=last.of_rows)
+        n_bytes = rows.shape[1]
+        if len(chosen) * n_bytes > DIRECT_BYTES:
+            in_parts = _in_parts(rows)
+            of_rows = {name: _digest(content) for name, content in in_parts.items()}
+            whole = whole._replace(since=None, of_rows=of_rows)
+            contents, chosen, follows = contents | in_parts, [], None
         known = {*last.parts.values()} if last is not None else {}
-        new = {_digest(one): one for one in (*contents.values(), *written.values())}
+        new = {_digest(content): content for content in contents.values()}
         new = {digest: content for digest, content in new.items() if digest not in known}
-        if sum(map(len, new.values())) + len(chosen) * rows.shape[1] > DIRECT_BYTES:
-            for digest, content in new.items():
-                self._ledger.write_now(lambda c, d=digest, p=content: _write_parts(c, {d: p}))
-        payload = pack(note | {PARTS: {**parts, **of_rows}, LAYOUT: layout}, **own)
+        if sum(map(len, new.values())) + len(chosen) * n_bytes > DIRECT_BYTES:
+            self._write_before(new)
+        own = {name: numbers[name] for name in ("counted", "rate", "expert_weights")}
+        payload = pack(note | {PARTS: {**parts, **whole.of_rows}, LAYOUT: layout}, **own)
         changed = {model.actions[number]: rows[number].tobytes() for number in chosen}
         return PackedSnapshot(whole, payload, changed, new, follows)
 
@@ -166,6 +163,11 @@ class SnapshotPublisher:
         self._last = (sequence, now), whole._replace(since=since)
         return sequence
 
+    def _write_before(self, contents: Mapping[str, bytes]) -> None:
+        """Write each part in a transaction of its own."""
+        for digest, content in contents.items():
+            self._ledger.write_now(partial(_write_parts, contents={digest: content}))
+
     def forget(self) -> None:
         """Write the next snapshot whole: the last one may not have been committed."""
         self._last = None
@@ -188,6 +190,16 @@ def _newest(connection: sa.Connection) -> tuple[int, datetime] | None:
     query = sa.select(columns.sequence, columns.published_at).order_by(columns.sequence.desc())
     row = connection.execute(query.limit(1)).first()
     return None if row is None else (row.sequence, row.published_at)
+
+
+def _in_parts(rows: Bytes) -> dict[str, bytes]:
+    """Serialise rows in parts of `PART_BYTES`, by the names of these."""
+    step = max(1, PART_BYTES // rows.shape[1])
+    starts = range(0, len(rows), step)
+    return {
+        f"{ROWS} {number}": pack({}, part=rows[start : start + step])
+        for number, start in enumerate(starts)
+    }
 
 
 def _digest(content: bytes) -> str:

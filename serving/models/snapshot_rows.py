@@ -35,7 +35,7 @@ def to_rows(numbers: Mapping[str, NDArray[Any]]) -> tuple[Layout, Bytes]:
         array = np.ascontiguousarray(np.moveaxis(numbers[name], axis, 0))
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         layout.append([name, array.dtype.str, list(array.shape[1:])])
-        columns.append(array.reshape(len(array), -1).view(np.uint8))
+        columns.append(array.reshape(len(array), math.prod(array.shape[1:])).view(np.uint8))
     return layout, np.concatenate(columns, axis=1)
 
 
@@ -57,4 +57,4 @@ def row_bytes(layout: Layout) -> int:
 
 def changed_rows(rows: Bytes, before: Bytes) -> Indices:
     """Find the rows that differ, shape (n_changed,)."""
-    return (rows != before).any(axis=1).nonzero()[0]
+    return np.flatnonzero((rows != before).any(axis=1))

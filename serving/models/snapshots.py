@@ -108,7 +108,7 @@ def _read(
         if held is not None and (held.since != row.since or held.sequence > row.sequence):
             held = None
         rows = _rows(connection, row, note, of_rows, held)
-        numbers |= from_rows(note[LAYOUT], rows)  # type: ignore[arg-type]
+        numbers |= from_rows(note[LAYOUT], rows)
     model = of_parts(note, numbers, like)
     return Snapshot(row.sequence, row.base, model, row.since, rows, parts)
 

@@ -1,0 +1,91 @@
+"""The publisher writes what has changed, and every snapshot comes back whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from features.ledger import tables
+from serving.models import snapshot_publisher
+from serving.models.model_arrays import model_bytes
+from serving.models.snapshot_publisher import SnapshotConflict, SnapshotPublisher
+from serving.models.snapshots import newest_snapshot, snapshot_numbered
+from tests.bandits import bandit, outcomes
+from training.bandit.bandit_state import BanditState, OutcomeBatch
+from training.bandit.encoder import Encoder
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+ROWS = np.array([[20.0], [60.0]] * 4)
+ENCODER = Encoder.fit(ROWS, ("age",), ("app",), 8)
+PRIORS = {"mail": (0.1, 10.0), "call": (0.2, 10.0), "gift": (0.3, 10.0)}
+
+
+def a_state() -> BanditState:
+    """All three actions were accepted by the young."""
+    state = bandit(ENCODER, told("mail")).state
+    for action in ("call", "gift"):
+        state.learn(told(action))
+    return state
+
+
+def told(action: str, n: int = 8) -> OutcomeBatch:
+    accepted = np.where(ROWS[:n, 0] < 40, 1.0, 0.0)
+    return outcomes(ROWS[:n], ["app"] * n, [action] * n, accepted)
+
+
+def publish(publisher, ledger, now, model, base: str = "7") -> int:
+    packed = publisher.pack_model(model, base)
+    return ledger.write_now(lambda c: publisher.publish(c, base, packed, now))
+
+
+def written(ledger, sequence: int) -> list[str]:
+    """Actions whose rows were written with a snapshot."""
+    columns = tables.snapshot_actions.c
+    query = sa.select(columns.action_id).where(columns.sequence == sequence)
+    return sorted(ledger.read(lambda c: c.execute(query).scalars().all()))
+
+
+def test_only_actions_that_changed_are_written(ledger, now):
+    publisher, state = SnapshotPublisher(ledger), a_state()
+    first = publish(publisher, ledger, now, state.model(PRIORS))
+    assert written(ledger, first) == ["call", "gift", "mail"]
+    state.learn(told("call", 1))
+    model = state.model(PRIORS)
+    second = publish(publisher, ledger, now, model)
+    assert written(ledger, second) == ["call"]
+    found = ledger.read(lambda c: snapshot_numbered(c, second))
+    assert found.since == first
+    assert model_bytes(found.model) == model_bytes(model)
+    held = ledger.read(lambda c: snapshot_numbered(c, first))
+    onward = ledger.read(lambda c: newest_snapshot(c, "7", first, held))
+    assert model_bytes(onward.model) == model_bytes(model)
+    assert onward.model.encoder is held.model.encoder, "it was not read again"
+
+
+def test_a_large_snapshot_is_written_before_it_is_published(ledger, now, monkeypatch):
+    monkeypatch.setattr(snapshot_publisher, "DIRECT_BYTES", 0)
+    monkeypatch.setattr(snapshot_publisher, "PART_BYTES", 1)
+    publisher, model = SnapshotPublisher(ledger), a_state().model(PRIORS)
+    packed = publisher.pack_model(model, "7")
+    count = sa.select(sa.func.count()).select_from(tables.snapshot_parts)
+    parts = ledger.read(lambda c: c.execute(count).scalar_one())
+    assert parts == len(packed.contents)
+    assert ledger.read(lambda c: newest_snapshot(c, "7", 0)) is None
+    number = ledger.write_now(lambda c: publisher.publish(c, "7", packed, now))
+    assert written(ledger, number) == []
+    found = ledger.read(lambda c: newest_snapshot(c, "7", 0))
+    assert (found.sequence, found.since) == (number, number)
+    assert model_bytes(found.model) == model_bytes(model)
+
+
+def test_a_snapshot_does_not_follow_one_of_another_learner(ledger, now):
+    mine, other = SnapshotPublisher(ledger), SnapshotPublisher(ledger)
+    state = a_state()
+    publish(mine, ledger, now, state.model(PRIORS))
+    packed = mine.pack_model(state.model(PRIORS), "7")
+    publish(other, ledger, now, state.model(PRIORS))
+    with pytest.raises(SnapshotConflict):
+        ledger.write_now(lambda c: mine.publish(c, "7", packed, now))
+    number = publish(mine, ledger, now, state.model(PRIORS))
+    assert written(ledger, number) == ["call", "gift", "mail"]
