@@ -172,6 +172,8 @@ def _remarks(replayed: ReplayedLog) -> Iterator[str]:
     left_out: Mapping[str, int] = replayed.left_out
     for why, count in left_out.items():
         yield f"{count:,} decisions are left out: {why}."
+    for note, count in replayed.notes.items():
+        yield f"Of {count:,} decisions, {note}."
     if replayed.several_slots:
         yield (
             f"{replayed.several_slots:,} decisions have more than one slot: only the first slot is "

@@ -28,6 +28,7 @@ PAGE = 20_000  # ids of decisions read at once
 OPEN = "their outcomes may still come"
 OTHER_LAYOUT = "the domain file has changed since"
 NOT_LOGGED = "their models or catalogue are gone"
+NOT_ANSWERED = "the evaluated catalogue refuses what they were asked for"
 
 _READ = (
     *DECISION_COLUMNS,

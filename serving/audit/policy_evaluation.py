@@ -14,12 +14,13 @@ from datetime import datetime
 
 import numpy as np
 
-from features.business.catalog import Catalog
-from features.errors import ModelMissing
+from features.business.catalog import NO_ACTION, Catalog
+from features.errors import InvalidRequest, ModelMissing, NotRepeatable
 from features.ledger.ledger import Ledger
 from features.progress import Progress
 from serving.audit.archive import Archive
 from serving.audit.logged_decisions import (
+    NOT_ANSWERED,
     NOT_LOGGED,
     OPEN,
     LoggedDecision,
@@ -27,7 +28,7 @@ from serving.audit.logged_decisions import (
     Period,
 )
 from serving.audit.repetition import EvaluationTarget, Repetition
-from serving.audit.replayed_log import JudgedDecision, ReplayedLog, replayed_log
+from serving.audit.replayed_log import GONE, JudgedDecision, ReplayedLog, replayed_log
 
 ReadImported = Callable[[Period, Counter[str]], Sequence[JudgedDecision]]
 
@@ -98,10 +99,14 @@ class Evaluation:
         for one in batch:
             try:
                 decided, evaluated = repetition.decided(one), repetition.evaluated(one)
-            except ModelMissing:
+            except (ModelMissing, NotRepeatable):
                 left_out[NOT_LOGGED] += 1
                 continue
-            if log.ends_at(one, repetition.windows(one, decided, evaluated)) > now:
+            except InvalidRequest:
+                left_out[NOT_ANSWERED] += 1
+                continue
+            windows = repetition.windows(one, decided.chances, evaluated.chances)
+            if log.ends_at(one, windows) > now:
                 left_out[OPEN] += 1
                 continue
             yield JudgedDecision(
@@ -112,6 +117,11 @@ class Evaluation:
                 features=np.frombuffer(one.row.features),
                 slots=one.record["request"].get("slots", 1),
                 logged=one.logged,
-                decided=decided,
-                evaluated=evaluated,
+                decided=decided.chances,
+                evaluated=evaluated.chances,
+                notes=[*self._notes(one), *evaluated.notes],
             )
+
+    def _notes(self, decision: LoggedDecision) -> Iterator[str]:
+        if decision.row.action_id not in {*self._catalog.actions, NO_ACTION}:
+            yield GONE

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
+import sqlalchemy as sa
+from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.decided_actions import Beliefs
 from features.customers.contacts import Contact
+from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
 from serving.audit.archive import Archive
 from serving.audit.logged_decisions import LoggedDecision, windows_of
 from serving.audit.replay import inputs_from_record
-from serving.audit.replayed_log import Probabilities
+from serving.audit.replayed_log import UNSPENT, Probabilities
 from serving.decide.beliefs import read_beliefs
 from serving.decide.choice import score, select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import account_contacts_of, contacts_of, limit_inputs_of
-from serving.decide.step_results import LimitInputs
+from serving.decide.step_results import LimitInputs, ScoredActions
 from training.bandit.stacking import Prediction
+
+# When a pacing state was first read; and each state with the last time at which it was read.
+_Readings = tuple[datetime, list[tuple[datetime, Any]]]
 
 
 class EvaluationTarget(NamedTuple):
@@ -40,13 +48,23 @@ class EvaluationTarget(NamedTuple):
     versions: Mapping[str, str]
 
 
+class RepeatedChoice(NamedTuple):
+    """The probabilities of a policy at a logged decision, and what is said of them."""
+
+    chances: Probabilities
+    notes: Sequence[str] = ()
+
+
 class Repetition:
     """Repeats logged decisions; the customer is never in the control group.
 
     Raises
     ------
-    ModelMissing
-        From both methods, if the models that they need no longer exist.
+    ModelMissing, NotRepeatable
+        From `decided` and `evaluated`, if the models or the catalogue that they need can no longer
+        be used.
+    InvalidRequest
+        If the evaluated catalogue does not have an action or a context that was asked for.
     """
 
     def __init__(self, ledger: Ledger, archive: Archive, target: EvaluationTarget) -> None:
@@ -54,14 +72,15 @@ class Repetition:
         self._archive = archive
         self._target = target
         self._policies: dict[str, Catalog] = {}
+        self._paces = RecordedPaces(ledger)
 
-    def decided(self, decision: LoggedDecision) -> Probabilities:
+    def decided(self, decision: LoggedDecision) -> RepeatedChoice:
         """Probabilities of the policy that decided, as if there were no control group."""
         if decision.row.arm != "control":
-            return decision.logged
+            return RepeatedChoice(decision.logged)
         return self._repeat(decision, decision.catalog, {})
 
-    def evaluated(self, decision: LoggedDecision) -> Probabilities:
+    def evaluated(self, decision: LoggedDecision) -> RepeatedChoice:
         """Probabilities of the evaluated policy.
 
         Those of the policy that decided are taken from the log, not computed again: they are known
@@ -80,17 +99,33 @@ class Repetition:
 
     def _repeat(
         self, decision: LoggedDecision, catalog: Catalog, versions: Mapping[str, str]
-    ) -> Probabilities:
+    ) -> RepeatedChoice:
         row, record, answer, _ = decision
         policy = self._without_control(catalog)
         setup = self._archive.setup(policy, {**answer["models"], **versions})
         inputs = inputs_from_record(row, record, answer, explain=False)
         locked = self._locked(setup, decision, inputs.customer_id)
         believed = None if "bandit" in versions else _believed(decision, catalog, setup)
-        selected = select(setup, inputs, score(setup, inputs, believed), locked)
+        scored, unspent = score(setup, inputs, believed), False
+        if catalog is not decision.catalog:
+            locked, unspent = self._paced(locked, setup, scored, row.decided_at)
+        selected = select(setup, inputs, scored, locked)
         names = (*setup.compiled.actions, NO_ACTION)
         held = [names[index] for index in selected.candidates.tolist()]
-        return dict(zip(held, selected.probabilities.tolist(), strict=True))
+        chances = dict(zip(held, selected.probabilities.tolist(), strict=True))
+        return RepeatedChoice(chances, [UNSPENT] if unspent else [])
+
+    def _paced(
+        self, locked: LimitInputs, setup: DecisionSetup, scored: ScoredActions, at: datetime
+    ) -> tuple[LimitInputs, bool]:
+        """Add pacing states that the decision did not read, as other decisions read them before.
+
+        The second value is True if a state is not known.
+        """
+        missing = set(setup.pacer.names(scored.eligibility.out)) - set(locked.paces)
+        found = {name: self._paces.state(name, at) for name in sorted(missing)}
+        known = {name: state for name, state in found.items() if state is not None}
+        return replace(locked, paces={**locked.paces, **known}), len(known) < len(missing)
 
     def _same_policy(self, catalog: Catalog) -> bool:
         policies = (self._without_control(one) for one in (catalog, self._target.catalog))
@@ -121,6 +156,42 @@ class Repetition:
             return locked
         then = limits_then(self._ledger, setup, customer_id, row.channel, at)
         return replace(locked, contacts=then.contacts, account=then.account)
+
+
+class RecordedPaces:
+    """The pacing states that logged decisions have read; they are read from the ledger when needed.
+
+    A decision reads only the states of volumes and budgets of actions that its customer may get.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._read: dict[str, _Readings] | None = None
+
+    def state(self, name: str, at: datetime) -> Any:
+        """The state of a volume or budget at a time; None if none was read until then.
+
+        It is that of the next reading: who spends reads, so nobody has spent in between.
+        """
+        if self._read is None:
+            self._read = self._ledger.read(_recorded_paces)
+        begun, read = self._read.get(name, (at, []))
+        if not read or at < begun:
+            return None
+        return read[min(bisect.bisect_left(read, at, key=itemgetter(0)), len(read) - 1)][1]
+
+
+def _recorded_paces(connection: sa.Connection) -> dict[str, _Readings]:
+    columns = tables.decisions.c
+    query = sa.select(columns.decided_at, columns.record).where(columns.answer.is_not(None))
+    found: dict[str, _Readings] = {}
+    for at, record in connection.execute(query.order_by(columns.decided_at, columns.serial)):
+        for name, state in from_json(record)["paces"].items():
+            _, read = found.setdefault(name, (at, []))
+            if read and read[-1][1] == state:
+                read.pop()
+            read.append((at, state))
+    return found
 
 
 def limits_then(

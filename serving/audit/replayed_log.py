@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +11,9 @@ import numpy as np
 
 from features.business.catalog import NO_ACTION
 from training.arrays import Bools, Floats
+
+UNSPENT = "nothing is recorded of a volume or budget until then: it counts as unspent"
+GONE = "the action drawn is not in the current catalogue: it counts as earning nothing, at no cost"
 
 # By action, the probability of the first slot; actions with probability 0 may be left out.
 Probabilities = Mapping[str, float]
@@ -38,6 +42,8 @@ class JudgedDecision(NamedTuple):
     imported : bool
         It was not made by this service. Of ``logged`` and ``decided`` only the probability of the
         action that was drawn is known.
+    notes : sequence of str
+        What is said of the decision, such as `UNSPENT`.
     """
 
     customer_id: str
@@ -50,6 +56,7 @@ class JudgedDecision(NamedTuple):
     decided: Probabilities
     evaluated: Probabilities
     imported: bool = False
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class ReplayedLog:
     several_slots : int
         Number of decisions that were asked for more than one slot.
     left_out : number of decisions that cannot be evaluated, by reason
+    notes : number of decisions of which something is said, by what is said
     """
 
     actions: tuple[str, ...]
@@ -89,6 +97,7 @@ class ReplayedLog:
     imported: Bools
     several_slots: int
     left_out: Mapping[str, int]
+    notes: Mapping[str, int]
 
 
 def replayed_log(
@@ -133,4 +142,5 @@ def replayed_log(
         imported=np.array([one.imported for one in judged], dtype=np.bool_),
         several_slots=sum(one.slots > 1 for one in judged),
         left_out={why: count for why, count in left_out.items() if count},
+        notes=Counter(note for one in judged for note in one.notes),
     )

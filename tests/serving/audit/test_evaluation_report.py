@@ -32,6 +32,7 @@ def a_log(
         imported=np.zeros(n, dtype=np.bool_),
         several_slots=0,
         left_out=left_out or {},
+        notes={},
     )
 
 

@@ -14,9 +14,10 @@ from features.progress import quiet
 from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.audit.evaluation_report import report_evaluation
-from serving.audit.logged_decisions import NOT_LOGGED, OPEN, OTHER_LAYOUT
+from serving.audit.logged_decisions import NOT_ANSWERED, NOT_LOGGED, OPEN, OTHER_LAYOUT
 from serving.audit.policy_evaluation import Evaluation
 from serving.audit.repetition import EvaluationTarget
+from serving.audit.replayed_log import GONE
 from serving.contract.events import OutcomeRequest
 from serving.decide.outcomes import record_outcome
 from tests.features.live import add, person
@@ -210,6 +211,34 @@ def test_what_cannot_be_evaluated_is_left_out_and_counted(engine, evaluation, ca
     assert run(evaluation, wanted, now).left_out == {OPEN: 1, NOT_LOGGED: 10}
     evaluation._archive.fingerprint = "another"
     assert run(evaluation, wanted, now).left_out == {OTHER_LAYOUT: 11}
+
+
+def test_a_request_that_the_evaluated_catalogue_refuses_is_left_out_and_counted(
+    engine, evaluation, catalog, now
+):
+    lived(engine, now, 10)
+    decide(engine, now, customer_id="c11", decision_id="named", actions=["discount", "talk_plus"])
+    actions = catalog.model_dump(mode="json")["actions"]
+    del actions["talk_plus"]
+    found = run(evaluation, changed(catalog, actions=actions), now)
+    assert found.left_out == {NOT_ANSWERED: 1}
+    assert len(found.reward) == 10
+
+
+def test_an_action_that_the_current_catalogue_does_not_have_is_said_to_earn_nothing(
+    toy_domain, engine, catalog, ledger, now
+):
+    answers = lived(engine, now, 30)
+    drawn = sum(one.actions[0].action_id == "discount" for one in answers)
+    actions = catalog.model_dump(mode="json")["actions"]
+    del actions["discount"]
+    today = changed(catalog, actions=actions)
+    archive = FakeArchive(toy_domain, ledger)
+    found = run(Evaluation(ledger, archive, today, toy_domain.channels), catalog, now)
+    assert found.notes == {GONE: drawn}
+    assert not found.reward[found.action == found.actions.index("discount")].any()
+    remarks = report_evaluation(found, "eur", seed=7).remarks
+    assert f"Of {drawn} decisions, {GONE}." in remarks
 
 
 def test_the_period_and_the_limit_choose_which(engine, evaluation, catalog, now):

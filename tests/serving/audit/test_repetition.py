@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
 from features.ledger.tables import EPOCH
+from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.audit.logged_decisions import LoggedDecisions, Period
 from serving.audit.repetition import EvaluationTarget, Repetition
+from serving.audit.replayed_log import UNSPENT
 from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of
 
 
@@ -40,7 +43,7 @@ def test_the_policy_that_decided_is_known_from_the_log_and_repeated_for_the_cont
     ledger, archive, catalog, logged
 ):
     repetition = Repetition(ledger, archive, EvaluationTarget(catalog, {}))
-    of_arm = {one.row.arm: repetition.decided(one) for one in logged}
+    of_arm = {one.row.arm: repetition.decided(one).chances for one in logged}
     # All customers are alike: what the policy gives those of its own arm, it gives all.
     assert of_arm["control"] == of_arm["policy"]
     control = next(one for one in logged if one.row.arm == "control")
@@ -55,14 +58,14 @@ def test_the_same_policy_has_the_same_probabilities_to_the_last_digit(
 ):
     repetition = Repetition(ledger, archive, EvaluationTarget(changed(catalog, **same), {}))
     for one in logged:
-        assert repetition.evaluated(one) == repetition.decided(one)
+        assert repetition.evaluated(one).chances == repetition.decided(one).chances
 
 
 def test_the_policy_that_decided_is_evaluated_without_its_models(ledger, archive, catalog, logged):
     archive.lost = ("1",)
     repetition = Repetition(ledger, archive, EvaluationTarget(catalog, {}))
     one = next(one for one in logged if one.row.arm == "policy")
-    assert repetition.evaluated(one) == one.logged
+    assert repetition.evaluated(one).chances == one.logged
 
 
 def test_another_version_decides_in_place_of_the_logged_one(ledger, archive, catalog, logged):
@@ -82,3 +85,54 @@ def test_the_windows_are_those_of_all_candidates_of_all_three_policies(
     found = repetition.windows(one, {"no_action": 1.0}, {"discount": 0.5, "no_action": 0.5})
     assert set(found) == {*mine, 77.0}
     assert max(mine) < 77
+
+
+def _id(one):
+    return one.row.decision_id
+
+
+def _young(one):
+    return _id(one).startswith("young")
+
+
+def paced(catalog, eligibility):
+    """The discount is limited to 2 a day, and to some customers."""
+    actions = catalog.model_dump(mode="json", by_alias=True)["actions"]
+    discount = {"volume": {"at_most": 2}, "eligibility": eligibility}
+    changes = {"call_back": actions["call_back"], "discount": actions["discount"] | discount}
+    return changed(catalog, actions=changes, control_group={"share": 0})
+
+
+def test_a_volume_that_the_decision_did_not_read_stands_as_others_read_it_before(
+    toy_domain, catalog, ledger, archive, now
+):
+    """Nobody under 30 gets the discount, so their decisions do not read how many are left."""
+    logged_by = paced(catalog, ["age_years >= 30"])
+    keep_catalog(ledger, logged_by, now)
+    old = {f"old{number}": CustomerFeatures({"age_years": "40"}, None) for number in range(60)}
+    young = {f"young{number}": CustomerFeatures({"age_years": "20"}, None) for number in range(60)}
+    engine = engine_of(logged_by, toy_domain, ledger, old | young, models_of(logged_by, "1"))
+    shown, before = 0, {}
+    for number in range(60):
+        at = now + timedelta(minutes=13 * number)
+        for who in ("young", "old"):
+            before[f"{who}{number}"] = shown
+            asked = {"customer_id": f"{who}{number}", "decision_id": f"{who}{number}"}
+            answer = decide(engine, at + timedelta(minutes=who == "old"), **asked)
+            shown += answer.actions[0].action_id == "discount"
+    assert shown == 2
+    [found] = LoggedDecisions(ledger, archive, logged_by, Counter()).read(
+        Period(EPOCH, None), now.replace(year=now.year + 1)
+    )
+    first = min(one.row.decided_at for one in found if one.record["paces"])
+    wider = Repetition(ledger, archive, EvaluationTarget(paced(catalog, []), {}))
+    for one in found:
+        name = _id(one)
+        repeated = wider.evaluated(one)
+        if before[name] == 2:
+            assert "discount" not in repeated.chances
+        if _young(one):
+            assert one.record["paces"] == {}
+            assert (UNSPENT in repeated.notes) == (one.row.decided_at < first)
+    between = [one for one in found if first <= one.row.decided_at and before[_id(one)] == 1]
+    assert any("discount" in wider.evaluated(one).chances for one in between if _young(one))
