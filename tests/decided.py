@@ -54,6 +54,8 @@ def decided(
     }
     kept = json.loads(changed["activation"])["activated"] if "activation" in changed else names
     shown = [name for name in days if name in kept]
+    served = changed.get("served", True) and shown_at is not None
+    decision["slots_shown"] = len(shown) if served and len(shown) > 1 else None
     contacts = [
         {
             "decision_id": decision_id,

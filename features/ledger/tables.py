@@ -148,6 +148,7 @@ decisions = sa.Table(
     sa.Column("record", TEXT),  # JSON: what else replay needs; null if imported
     sa.Column("answer", TEXT),  # JSON as it was sent; null if imported
     sa.Column("believed", sa.LargeBinary),  # of each candidate (`decide.beliefs`); null: earlier
+    sa.Column("slots_shown", sa.Integer),  # actions that were shown, if there are several
     sa.Index("decisions_of_customer", "customer_id", "decided_at"),
     sa.Index("decisions_by_window", "served", "window_ends_at"),
 )
@@ -158,6 +159,9 @@ partial_index(
     activated_later,
     *(decisions.c.customer_id, decisions.c.activated_at),
 )
+# The learner compares how often each rank is accepted.
+several_shown = decisions.c.slots_shown.is_not(None)
+partial_index("decisions_with_slots", several_shown, decisions.c.activated_at)
 # Every showing of an action; caps and cool-downs are computed from it. `action_group` is the group
 # at that time, so that a changed catalogue does not change the past. `outcomes_at`: the outcomes
 # that hold, as JSON from outcome name to when it last occurred (microseconds), kept up to date by

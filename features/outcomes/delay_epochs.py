@@ -1,25 +1,33 @@
-"""Reads the delays of acceptances from the ledger, as of fixed epochs, and estimates their curves.
+"""Counts silences: reads delays of acceptances, and looks at ranks, as of fixed epochs.
 
-A curve is a function of the ledger and its epoch alone. So a learner that was killed, or comes
-late, gives each silence the count that one which always ran has given it. The epochs are denser at
-first, when each acceptance tells more.
+A curve of delays and the looks are functions of the ledger and their epoch alone. So a learner that
+was killed, or comes late, gives each silence the count that one which always ran has given it. The
+epochs are denser at first, when each acceptance tells more.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import datetime, timedelta
-from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from features.business.catalog import NO_ACTION, Catalog
+from features.business.catalog import Catalog
 from features.ledger import tables
 from features.ledger.databases import BUSY_MS
+from features.outcomes.acceptance_delays import read_delays
 from features.outcomes.credit_rules import ShownAction
+from features.outcomes.examination import (
+    Looks,
+    RankedShowings,
+    estimate_looks,
+    look_at,
+    looked_at_in_silence,
+)
+from features.outcomes.ranked_showings import read_ranked_showings
 from features.outcomes.response_delays import (
     OWN_DELAYS,
     POOLED_DELAYS,
@@ -83,17 +91,65 @@ class ResponseDelays:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         outcomes = catalog.outcomes
-        self._accepting = [name for name, one in outcomes.items() if (one.acceptance or 0) > 0]
+        accepting = (name for name, one in outcomes.items() if (one.acceptance or 0) > 0)
+        self._accepting = tuple(accepting)
         self._pooled_each = min(MOST, max(POOL // len(catalog.actions), 1))
         self._first_shown_at: datetime | None = None
         self._seen: tuple[sa.Transaction | None, datetime | None] = (None, None)
         self._delays: dict[int, dict[tuple[str, int], Delays]] = {}
         self._middles: dict[tuple[int, str, float], NDArray[np.float64]] = {}
+        self._looks: dict[int, Looks] = {}
 
     def silence_count(
+        self,
+        connection: sa.Connection,
+        shown: ShownAction,
+        interval: SilentInterval,
+        channel: str = "",
+        believed: float = np.nan,
+    ) -> float:
+        """Return the part of a no, in [0, 1], that a silent action counts as in an interval.
+
+        It is the share of acceptances that have come, times the probability that the action was
+        looked at nevertheless.
+
+        Parameters
+        ----------
+        channel : str
+            Of the decision.
+        believed : float
+            The acceptance that was believed at the decision; ``nan``: unknown.
+        """
+        come = self._share_come(connection, shown, interval)
+        if shown.rank == 1 or come == 0:
+            return come
+        look = look_at(self.looks(connection, interval.begin_at), channel, shown.rank)
+        return come * looked_at_in_silence(look, believed)
+
+    def looks(self, connection: sa.Connection, at: datetime) -> Looks:
+        """Estimate the examination probabilities as of the newest epoch before a time.
+
+        They are empty before the first epoch, and where no decision has shown several actions.
+        """
+        epoch = self._epoch(connection, at)
+        if epoch is None:
+            return {}
+        if epoch.number not in self._looks:
+            if len(self._looks) >= EPOCHS_IN_MEMORY:
+                del self._looks[next(iter(self._looks))]
+            self._looks[epoch.number] = estimate_looks(self._showings(connection, epoch))
+        return self._looks[epoch.number]
+
+    def _showings(self, connection: sa.Connection, epoch: Epoch) -> RankedShowings:
+        def share_of(action: str, window_s: float, ages: NDArray[np.float64]) -> Any:
+            return self._curve(connection, epoch, action, window_s).share(ages)
+
+        return read_ranked_showings(connection, self.catalog, epoch.at, share_of)
+
+    def _share_come(
         self, connection: sa.Connection, shown: ShownAction, interval: SilentInterval
     ) -> float:
-        """Return the part of a no, in [0, 1], that a silent action counts as in an interval."""
+        """The share of the acceptances that has come by the middle of an interval."""
         if interval.end_at is None:
             return 1.0
         epoch = self._epoch(connection, interval.begin_at)
@@ -183,27 +239,9 @@ class ResponseDelays:
     def _read(
         self, connection: sa.Connection, as_of: datetime, action_id: str, most: int
     ) -> Delays:
-        """Read the delays of what was shown within the last windows, evenly thinned.
-
-        All that was shown since a time may be there, however late its acceptance came. The newest
-        acceptances alone would be late ones of long ago beside early ones of today, and too few of
-        the early ones.
-        """
         days = WINDOWS_READ * self.catalog.actions[action_id].attribution_days
-        within = {"action": action_id, "as_of": as_of, "since": as_of - days * DAY}
-        accepting = tuple(self._accepting)
-        counted: int = connection.execute(_count(accepting), within).scalar_one()
-        sample = {**within, "every": max(1, ceil(counted / most))}
-        rows = [
-            row
-            for name in accepting
-            for row in connection.execute(_acceptances(accepting), {**sample, "outcome": name})
-        ]
-        # Two outcomes of a showing that were received at one instant are one acceptance.
-        first = {row.decision_id: row for row in sorted(rows, key=lambda row: row.decision_id)}
-        times = [(row.received_us, row.shown_us) for row in first.values()]
-        received, shown = np.array(times, dtype=np.float64).reshape(-1, 2).T / 1e6
-        return Delays(np.maximum(received - shown, 0.0), tables.micros(as_of) / 1e6 - shown)
+        since = as_of - days * DAY
+        return read_delays(connection, action_id, self._accepting, since, as_of, most)
 
 
 def _first_shown(connection: sa.Connection) -> datetime | None:
@@ -215,53 +253,3 @@ def _first_shown(connection: sa.Connection) -> datetime | None:
     query = sa.select(sa.func.min(columns.activated_at)).where(columns.served)
     found: datetime | None = connection.execute(query).scalar()
     return found
-
-
-def _received() -> list[sa.ColumnElement[bool]]:
-    """Conditions on outcomes of an action; parameters are action, since and as_of."""
-    told = tables.outcomes.c
-    return [
-        told.action_id == sa.bindparam("action", type_=sa.Text),
-        told.action_id != NO_ACTION,
-        told.received_at > sa.bindparam("since", type_=tables.UtcMicros),
-        told.received_at <= sa.bindparam("as_of", type_=tables.UtcMicros),
-    ]
-
-
-def _count(accepting: tuple[str, ...]) -> sa.Select[Any]:
-    """Count the acceptances of an action that were received within a time."""
-    query = sa.select(sa.func.count()).select_from(tables.outcomes)
-    return query.where(*_received(), tables.outcomes.c.outcome.in_(accepting))
-
-
-def _acceptances(accepting: tuple[str, ...]) -> sa.Select[tuple[str, int, int]]:
-    """Select first acceptances of what was shown within a time; retractions do not count.
-
-    Its parameters are action, outcome, since, as_of and every: one of so many showings is taken.
-    """
-    told, earlier, decided = tables.outcomes, tables.outcomes.alias("earlier"), tables.decisions
-    is_later = sa.exists().where(
-        earlier.c.decision_id == told.c.decision_id,
-        # Hidden in a function, as SQLite would read the index of the action, not of the decision.
-        sa.func.coalesce(earlier.c.action_id, "") == told.c.action_id,
-        earlier.c.outcome.in_(accepting),
-        earlier.c.retracts.is_(None),
-        earlier.c.received_at < told.c.received_at,
-    )
-    return (
-        sa.select(
-            told.c.decision_id,
-            sa.type_coerce(told.c.received_at, sa.BigInteger).label("received_us"),
-            sa.type_coerce(decided.c.activated_at, sa.BigInteger).label("shown_us"),
-        )
-        .join(decided, decided.c.decision_id == told.c.decision_id)
-        .where(
-            *_received(),
-            told.c.outcome == sa.bindparam("outcome", type_=sa.Text),
-            told.c.retracts.is_(None),
-            decided.c.served,
-            decided.c.activated_at > sa.bindparam("since", type_=tables.UtcMicros),
-            decided.c.serial % sa.bindparam("every", type_=sa.BigInteger) == 0,
-            ~is_later,
-        )
-    )

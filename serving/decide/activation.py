@@ -149,6 +149,7 @@ def _write(
             activated_at=now,
             activation=answer.model_dump_json(),
             window_ends_at=now + timedelta(days=longest),
+            slots_shown=len(shown) if len(shown) > 1 else None,
         )
     )
     mark_decisions(connection, [row.decision_id])

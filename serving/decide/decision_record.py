@@ -37,7 +37,7 @@ from serving.decide.step_results import (
 _COLUMNS = (
     *("decision_id", "subject", "customer_id", "decided_at", "channel", "action_id"),
     *("probability", "arm", "served", "activated_at", "window_ends_at"),
-    *("features", "record", "answer", "believed"),
+    *("features", "record", "answer", "believed", "slots_shown"),
 )
 _APPEND = Statement(tables.decisions.insert(), _COLUMNS)
 
@@ -185,6 +185,7 @@ def decision_rows(complete: CompleteDecision) -> DecisionRows:
         "record": to_json(_record(complete, days)).decode(),
         "answer": decision.as_json,
         "believed": pack_beliefs(complete),
+        "slots_shown": len(shown) if served and len(shown) > 1 else None,
     }
     return DecisionRows(row, contact_rows(setup, row, shown, now) if served else [])
 

@@ -34,6 +34,8 @@ class LoggedAction(NamedTuple):
         The number of decisions that the ledger held before this one.
     expert_predictions : list of float
         The acceptance that each expert of the bandit predicted; empty if it was not logged.
+    believed : float
+        The predicted acceptance, if the action is looked at; ``nan`` if it was not logged.
     """
 
     shown: ShownAction
@@ -41,6 +43,7 @@ class LoggedAction(NamedTuple):
     row: Floats
     serial: int
     expert_predictions: Sequence[float]
+    believed: float = np.nan
 
 
 class CreditChange(NamedTuple):
@@ -94,11 +97,10 @@ def read_logged_actions(
         if record.get("features_layout") != layout:
             continue
         row = np.frombuffer(one.features, dtype="<f8").astype(np.float64)
-        believed = shown_beliefs(one, record)
-        found += [
-            LoggedAction(shown, one.channel, row, one.serial, believed[shown.action_id][1])
-            for shown in shown_by(one)
-        ]
+        beliefs = shown_beliefs(one, record)
+        for shown in shown_by(one):
+            believed, experts = beliefs[shown.action_id]
+            found.append(LoggedAction(shown, one.channel, row, one.serial, experts, believed))
     return found
 
 
@@ -111,7 +113,7 @@ def read_credit_changes(
 ) -> list[CreditChange]:
     """Compute the credits of decisions as of ``now``; return those that differ from the table.
 
-    A reported acceptance counts 1. A silence counts as a part of no acceptance; see `silence`.
+    A reported acceptance counts 1, a silence as a part of no acceptance; see `silence_count`.
     """
     actions = read_logged_actions(connection, decision_ids, layout)
     written = read_credits(connection, decision_ids)
@@ -141,13 +143,14 @@ def current_credits(
     """
     catalog, shown = delays.catalog, [one.shown for one in actions]
     attribution = read_attribution(connection, shown, catalog, received_before)
-    for attributed in attribution.actions:
+    for action, attributed in zip(actions, attribution.actions, strict=True):
         told = told_acceptance(attributed, attribution.shares, catalog)
         if told is not None:
             yield Credit(told, 1.0), None
             continue
         interval = silent_interval(attributed.shown, now)
-        count = delays.silence_count(connection, attributed.shown, interval)
+        logged = action.channel, action.believed
+        count = delays.silence_count(connection, action.shown, interval, *logged)
         yield Credit(0.0, count) if count > 0 else None, interval.end_at
 
 

@@ -31,7 +31,12 @@ ADDED_8 = {
     ("journey_states", "problem"),
     ("contacts", "account"),
 }
-ADDED_12 = {("decisions", "believed"), ("snapshots", "since"), ("learner_state", "token")}
+ADDED_12 = {
+    ("decisions", "believed"),
+    ("decisions", "slots_shown"),
+    ("snapshots", "since"),
+    ("learner_state", "token"),
+}
 ADDED = ADDED_7 | ADDED_8 | ADDED_12 | {("events", "received_at"), ("contacts", "outcome_at")}
 # Tables that opening a ledger of schema 7 has created; those of later schemas are dropped.
 TABLES_7 = {
@@ -45,6 +50,8 @@ GO_BACK_TO_11 = (
     "DROP INDEX outcomes_to_learn",
     "CREATE INDEX outcomes_to_learn ON outcomes (learned)",
     "ALTER TABLE decisions DROP COLUMN believed",
+    "DROP INDEX decisions_with_slots",
+    "ALTER TABLE decisions DROP COLUMN slots_shown",
     "ALTER TABLE snapshots DROP COLUMN since",
     "ALTER TABLE learner_state DROP COLUMN token",
 )
