@@ -27,6 +27,7 @@ def decided(
     layout: str = "",
     row: Sequence[float] = (),
     experts: Mapping[str, Sequence[float]] | None = None,
+    believed: Mapping[str, float] | None = None,
     **changed: Any,
 ) -> None:
     """Write a decision that showed some actions, each with its window in days, best rank first.
@@ -36,6 +37,8 @@ def decided(
     shown_at = changed.get("activated_at", at)
     first, *_ = names = [*days] or [NO_ACTION]
     record = {"features_layout": layout, "attribution_days": days, "experts": experts or {}}
+    if believed:  # as an earlier release wrote it
+        record |= {"candidates": [*believed], "acceptance": [*believed.values()]}
     decision = {
         "decision_id": decision_id,
         "subject": customer_id,

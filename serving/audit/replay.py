@@ -224,6 +224,7 @@ def inputs_from_record(
         degraded=answer["degraded"],
         features_problem=record.get("features_problem", ""),
         left_at=datetime.fromisoformat(left) if (left := record.get("left_at")) else None,
+        looks=tuple(record.get("looks", ())),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.business.catalog import NO_ACTION
+from features.outcomes.examination import look_of
 from serving.contract.decisions import (
     Candidate,
     ChosenAction,
@@ -50,12 +51,11 @@ def chosen_action(
             reasons=["Nothing is shown; that costs nothing and may be worth most."],
         )
     name, channel = compiled.actions[index], inputs.request.channel
-    acceptance, weight = float(scored.prediction.acceptance[index]), float(scored.weights[index])
-    priority = float(scored.priority[index])
+    look = look_of(inputs.looks, rank)
+    acceptance, priority, why = _at_rank(setup, scored, index, look, rank)
     names = compiled.context_reader.names
     used = compiled.names_in_treatment(name, channel)
     values = {used_name: scored.decision_context.value(used_name, names) for used_name in used}
-    why = priority_text(compiled, index, acceptance, weight, priority, compiled.currency)
     return ChosenAction(
         action_id=name,
         rank=rank,
@@ -63,8 +63,28 @@ def chosen_action(
         probability=drawn.probability,
         acceptance=acceptance,
         priority=priority,
-        reasons=[why, *_reasons(compiled.currency, limits, drawn)],
+        reasons=[*why, *_reasons(compiled.currency, limits, drawn)],
     )
+
+
+def _at_rank(
+    setup: DecisionSetup, scored: ScoredActions, index: int, look: float, rank: int
+) -> tuple[float, float, list[str]]:
+    """Acceptance, priority and their sentences, for a rank that is looked at with a probability."""
+    compiled, unit = setup.compiled, setup.compiled.currency
+    acceptance, weight = float(scored.prediction.acceptance[index]), float(scored.weights[index])
+    priority, cost = float(scored.priority[index]), float(compiled.cost[index])
+    if look == 1:
+        text = priority_text(compiled, index, acceptance, weight, priority, unit)
+        return acceptance, priority, [text]
+    seen = f"Seen by {look:.1%} at rank {rank}"
+    here, worth = look * acceptance, look * (priority + cost) - cost
+    if compiled.formula is None:
+        text = priority_text(compiled, index, here, weight, worth, unit)
+        return here, worth, [text, f"{seen}, of whom {acceptance:.1%} accept."]
+    text = priority_text(compiled, index, acceptance, weight, priority, unit)
+    sum_of = f"{look:.1%} x ({priority:.2f} + {cost:.2f} cost) - {cost:.2f} = {worth:.2f}"
+    return here, worth, [text, f"{seen}: {sum_of} {unit.upper()}."]
 
 
 def _reasons(currency: str, limits: Limits, drawn: SlotDraw) -> list[str]:

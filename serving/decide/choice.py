@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from features.outcomes.examination import look_of
 from serving.catalog.decision_context import RequestContext
 from serving.contract.decisions import Decision, Predictions
 from serving.decide.answer import chosen_action, explanation, reasoning
@@ -21,7 +22,12 @@ from serving.decide.step_results import (
     SelectedActions,
     SlotDraw,
 )
-from serving.policies.arbitration import context_weights, priorities, priority_deviations
+from serving.policies.arbitration import (
+    context_weights,
+    priorities,
+    priorities_at,
+    priority_deviations,
+)
 from serving.policies.control_group import arm_of, uniform_probabilities
 from serving.policies.policy_result import Removals
 from training.arrays import Floats
@@ -170,12 +176,11 @@ def _fill_slots(
     """
     contact_policy, pacing_result = limits.contact_policy, limits.pacing_result
     no_action = len(limits.adjusted) - 1
-    deviation = np.concatenate((scored.priority_deviation, NOTHING))
     taken = np.zeros(no_action, dtype=bool)
     probabilities_of_slot: list[Floats] = []
     draws: list[SlotDraw] = []
     while len(draws) < inputs.request.slots:
-        left = limits.adjusted.copy()
+        left, deviation = _at_rank(setup, inputs, scored, limits, len(draws) + 1)
         out = scored.eligibility.out | contact_policy.out | pacing_result.out | taken
         left[:no_action][out] = np.nan
         if draws and np.isnan(left[:no_action]).all():
@@ -197,3 +202,19 @@ def _fill_slots(
         contact_policy.count(index)
         pacing_result.spend(index)
     return probabilities_of_slot[0], draws
+
+
+def _at_rank(
+    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions, limits: Limits, rank: int
+) -> tuple[Floats, Floats]:
+    """Priorities less shadow prices, and standard deviations, at a rank; the last is `no_action`.
+
+    A lower rank is looked at less, so an action may be worth its cost at the first only.
+    """
+    look = look_of(inputs.looks, rank)
+    if look == 1:
+        return limits.adjusted.copy(), np.concatenate((scored.priority_deviation, NOTHING))
+    both = scored.priority, scored.priority_deviation
+    priority, deviation = priorities_at(*both, setup.compiled.cost, look)
+    adjusted = np.concatenate((priority - limits.pacing_result.prices, NOTHING))
+    return adjusted, np.concatenate((deviation, NOTHING))

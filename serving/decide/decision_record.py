@@ -207,6 +207,7 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
         "removed": complete.selected.rules,
         **({"features_problem": inputs.features_problem} if inputs.features_problem else {}),
         **({"left_at": inputs.left_at} if inputs.left_at else {}),
+        **({"looks": inputs.looks} if inputs.looks else {}),
         # The draw of decisions without a seed, of former versions, was seeded by their id.
         **({"seed": inputs.seed} if inputs.seed != inputs.decision_id else {}),
     }

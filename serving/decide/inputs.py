@@ -98,6 +98,7 @@ class InputReader:
             features_problem=problem,
             version=version,
             left_at=left_at(self.model_input, found),
+            looks=_looks(setup, request),
         )
 
     def check(self, request: DecideRequest) -> tuple[str, ...]:
@@ -115,6 +116,12 @@ class InputReader:
                 remedy="Correct it, or add the channel to the domain file.",
             )
         return self.normalizer.asked(request.customer_id, request.identifiers)
+
+
+def _looks(setup: DecisionSetup, request: DecideRequest) -> tuple[float, ...]:
+    """The probability that each rank is looked at; empty where all are 1, as rank 1 is."""
+    looks = tuple(setup.models.looks(request.channel)[: request.slots])
+    return () if all(look == 1 for look in looks) else looks
 
 
 def draw_seed(secret: str, decision_id: str) -> str:

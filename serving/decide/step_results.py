@@ -54,6 +54,8 @@ class DecisionInputs:
         The version of the ledger before anything was read; None if it is unknown.
     left_at : datetime or None
         When the customer left; None for one who has not left, or whose features are unknown.
+    looks : sequence of float
+        Of each rank that is asked for, the probability that a customer looks at it; empty: 1 each.
     """
 
     decision_id: str
@@ -71,6 +73,7 @@ class DecisionInputs:
     features_problem: str = ""
     version: Version | None = None
     left_at: datetime | None = None
+    looks: Sequence[float] = ()
 
 
 class Reasoning(NamedTuple):

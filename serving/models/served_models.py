@@ -15,6 +15,7 @@ import numpy as np
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.journeys.model_input import ModelInput
+from features.outcomes.examination import looks_on
 from training.arrays import Floats, Indices
 from training.bandit.bandit_state import BanditState
 from training.bandit.contextual_bandit import ContextualBandit
@@ -76,6 +77,10 @@ class ServedModels:
     def predict(self, row: Floats, channel: str) -> Prediction:
         """Predicted acceptance of each action of the catalogue, with its standard deviation."""
         return self.bandit.model.predict(row.take(self.columns)[None], (channel,)).of_customer(0)
+
+    def looks(self, channel: str) -> Sequence[float]:
+        """The probability that a customer looks at each rank; a rank that is not known has 1."""
+        return looks_on(self.bandit.model.looks, channel)
 
     def why_churn(self, row: Floats) -> Contributions | None:
         """Effect of each feature on the churn score; None without a model or for a base rate."""

@@ -84,6 +84,24 @@ def priority_deviations(
     return np.abs(above - below) / 2
 
 
+def priorities_at(
+    priority: Floats, deviation: Floats, cost: Floats, look: float
+) -> tuple[Floats, Floats]:
+    """Priorities and their standard deviations at a rank that is looked at with a probability.
+
+        priority at the rank = look x (priority + cost) - cost
+
+    Showing costs the same whether it is looked at or not. With priority 0.51, cost 0.45 and look
+    0.5 it is 0.03.
+
+    Parameters
+    ----------
+    priority, deviation, cost : shape (n_actions,)
+        Of rank 1.
+    """
+    return look * (priority + cost) - cost, look * deviation
+
+
 def priority_text(
     compiled: CompiledCatalog,
     action: int,

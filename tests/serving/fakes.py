@@ -52,6 +52,7 @@ class FakeModels:
     foreseen: float | None = 0.25
     intents: Mapping[str, float] | None = None
     catalog: str | None = None
+    seen: tuple[float, ...] = ()
 
     def churn(self, row: np.ndarray) -> float | None:
         return self.foreseen
@@ -62,6 +63,9 @@ class FakeModels:
     def predict(self, row: np.ndarray, channel: str) -> Prediction:
         expected = np.array(list(self.expected.values()))
         return Prediction(expected, np.zeros(len(expected)), expected[None, :])
+
+    def looks(self, channel: str) -> tuple[float, ...]:
+        return self.seen
 
     def without_past(self, row: np.ndarray, known: bool) -> list[str]:
         return []
