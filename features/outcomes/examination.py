@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PRIOR_WEIGHT = 5.0  # acceptances by which a rank is believed to be looked at like rank 1
-OWN_WEIGHT = 5.0  # acceptances by which a channel is believed to be like all channels
+OWN_WEIGHT = 5.0  # acceptances by which a channel is believed to be like all others
 CELL_WIDTH = 0.25  # of the log odds of the believed acceptance
 SMALLEST = 1e-6  # believed acceptances are cut to the range from this to 1 less this
 ALL_CHANNELS = ""  # key of the looks of channels that have none of their own
@@ -94,8 +94,8 @@ def looked_at_in_silence(look: float, acceptance: float) -> float:
 def estimate_looks(showings: RankedShowings) -> Looks:
     """Estimate the examination probabilities of each channel, and of all together.
 
-    Those of a channel are drawn towards those of all, and those towards 1, by `fit_looks`. Nothing
-    is returned for no showings.
+    Those of a channel are drawn towards those of all others, and those towards 1, by `fit_looks`.
+    Nothing is returned for no showings.
     """
     if not len(showings.rank):
         return {}
@@ -107,11 +107,12 @@ def estimate_looks(showings: RankedShowings) -> Looks:
     shown, accepted = np.zeros(shape), np.zeros(shape)
     np.add.at(shown, (of_cell.ravel(), showings.rank - 1), showings.shown)
     np.add.at(accepted, (of_cell.ravel(), showings.rank - 1), showings.accepted)
-    pooled = fit_looks(shown, accepted, np.ones(shape[1]), PRIOR_WEIGHT)
-    looks = {ALL_CHANNELS: pooled}
+    ones = np.ones(shape[1])
+    looks = {ALL_CHANNELS: fit_looks(shown, accepted, ones, PRIOR_WEIGHT)}
     for number, channel in enumerate(channels.tolist()):
         own = cells[:, 0] == number
-        looks[channel] = fit_looks(shown[own], accepted[own], pooled, OWN_WEIGHT)
+        others = fit_looks(shown[~own], accepted[~own], ones, PRIOR_WEIGHT)
+        looks[channel] = fit_looks(shown[own], accepted[own], others, OWN_WEIGHT)
     return {channel: tuple(found.tolist()) for channel, found in looks.items()}
 
 
