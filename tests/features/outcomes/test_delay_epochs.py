@@ -120,6 +120,52 @@ def test_before_the_first_epoch_a_silence_counts_as_much_as_of_its_window_has_pa
     assert shop.count(NOW, NOW + 14 * DAY) == 1.0
 
 
+def slots_of(shop: Shop, n: int = 200) -> None:
+    """Of n decisions with two actions, half in either order, 40 % accept rank 1, 10 % rank 2."""
+    for number in range(n):
+        names = ("discount", "call_back") if number % 2 else ("call_back", "discount")
+        decided(shop.ledger, f"s{number}", NOW, dict.fromkeys(names, DAYS))
+        for rank, every in enumerate((5, 20)):
+            if number // 2 % every < 2:
+                shop.tell(f"s{number}", NOW + HOUR, action_id=names[rank])
+
+
+def test_a_silence_at_a_lower_rank_counts_by_the_chance_that_it_was_looked_at(shop):
+    slots_of(shop)
+    delays, ended = ResponseDelays(shop.catalog), NOW + DAYS * DAY
+    look = (5 + 20) / (5 + 80)  # 5 acceptances are the weight of the prior
+    looks = shop.ledger.read(lambda c: delays.looks(c, ended))
+    assert looks["app"][1] == pytest.approx(look, rel=0.1)
+
+    def count(rank: int, believed: float, at=ended, channel: str = "app") -> float:
+        shown = ShownAction("other", "discount", NOW, ended, rank)
+        about = shown, silent_interval(shown, at), channel, believed
+        return shop.ledger.read(lambda c: delays.silence_count(c, *about))
+
+    exact = looks["app"][1]
+    assert count(1, 0.4) == count(3, 0.4) == 1.0
+    assert count(2, 0.4) == pytest.approx(exact * 0.6 / (1 - exact * 0.4))
+    assert count(2, float("nan")) == count(2, 0.0) == pytest.approx(exact)
+    assert count(2, 0.4, channel="web") == pytest.approx(count(2, 0.4), rel=0.01)
+    assert count(2, 0.4, NOW) == MIDDLES[0]  # before the first epoch
+
+
+def test_looks_are_those_of_an_epoch_whatever_comes_later(shop):
+    slots_of(shop)
+    at = NOW + 3 * DAY
+    before = shop.ledger.read(lambda c: ResponseDelays(shop.catalog).looks(c, at))
+    shop.tell("s0", at + HOUR, action_id="discount")
+    decided(shop.ledger, "late", at + HOUR, {"discount": DAYS, "call_back": DAYS})
+    assert shop.ledger.read(lambda c: ResponseDelays(shop.catalog).looks(c, at)) == before
+    later = shop.ledger.read(lambda c: ResponseDelays(shop.catalog).looks(c, at + 2 * DAY))
+    assert later != before
+
+
+def test_where_no_decision_has_several_actions_nothing_is_known_of_ranks(shop):
+    half_at_once(shop, n=4)
+    assert shop.ledger.read(lambda c: ResponseDelays(shop.catalog).looks(c, NOW + DAY)) == {}
+
+
 def test_before_the_first_epoch_the_first_showing_is_read_once_for_each_transaction(
     shop, monkeypatch
 ):

@@ -20,7 +20,7 @@ from serving.decide import inputs
 from serving.decide.outcomes import record_outcome
 from tests.decided import put_imported
 from tests.features.live import add, person
-from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of
+from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of, rows, swap
 
 PLUS = CustomerFeatures({"plan": "plus", "age_years": "41"}, None)
 RULES = {
@@ -75,6 +75,18 @@ def test_every_decision_comes_out_the_same(engine, archive, catalog, ledger, now
     answers = list(Replay(ledger, archive, catalog).since(now, None))
     assert len(answers) == 60
     assert all(answer.identical for answer in answers), [a for a in answers if not a.identical][0]
+
+
+def test_a_decision_is_made_again_with_the_looks_of_then(engine, archive, catalog, ledger, now):
+    swap(engine, seen=(1.0, 0.4, 0.1))
+    for number in range(30):
+        at, slots = now + timedelta(days=7 * number), 1 + number % 3
+        decide(engine, at, slots=slots, explain=number % 5 == 0)
+    kept = [json.loads(row.record) for row in rows(ledger)]
+    looks = {one["request"].get("slots", 1): one.get("looks", "none") for one in kept}
+    assert looks == {1: "none", 2: [1.0, 0.4], 3: [1.0, 0.4, 0.1]}
+    answers = list(Replay(ledger, archive, catalog).since(now, None))
+    assert len(answers) == 30 and all(answer.identical for answer in answers)
 
 
 def test_decisions_of_former_versions_which_their_id_seeded_come_out_the_same(

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.serving.fakes import decide, record, rows, swap
+from tests.serving.fakes import (
+    EXPECTED,
+    FakeModels,
+    changed,
+    decide,
+    engine_of,
+    record,
+    rows,
+    swap,
+)
 
 
 def test_an_answer_shows_the_treatment_of_the_channel_and_says_why(engine, now):
@@ -18,6 +27,39 @@ def test_an_answer_shows_the_treatment_of_the_channel_and_says_why(engine, now):
         "30.0% chance of acceptance x 10.00 EUR - 1.00 EUR cost = 2.00 EUR",
         "Promises most of the allowed actions.",
     ]
+
+
+def test_at_a_lower_rank_an_action_promises_what_is_left_of_it(engine, now):
+    swap(engine, gamma=1e9, seen=(1.0, 0.6))
+    first, second = decide(engine, now, slots=2).actions
+    assert (first.acceptance, first.priority) == (0.3, pytest.approx(2.0))
+    assert second.action_id == "discount"  # 20 % accept it, for 5 EUR less 0.50 EUR
+    assert (second.acceptance, second.priority) == pytest.approx((0.12, 0.1))
+    assert second.reasons == [
+        "12.0% chance of acceptance x 5.00 EUR - 0.50 EUR cost = 0.10 EUR",
+        "Seen by 60.0% at rank 2, of whom 20.0% accept.",
+        "Promises most of the allowed actions.",
+    ]
+
+
+def test_a_rank_at_which_an_action_is_not_worth_its_cost_stays_empty(engine, now):
+    swap(engine, gamma=1e9, seen=(1.0, 0.4))
+    [only] = decide(engine, now, slots=2).actions
+    assert only.action_id == "call_back"
+
+
+def test_the_priority_of_a_formula_at_a_lower_rank_is_told_as_a_sum(
+    toy_domain, toy_catalog, ledger, now
+):
+    catalog = changed(toy_catalog, arbitration={"formula": "acceptance * value - cost"})
+    models = FakeModels(EXPECTED, gamma=1e9, seen=(1.0, 0.6))
+    engine = engine_of(catalog, toy_domain, ledger, {}, models)
+    _, second = decide(engine, now, slots=2, exclude=()).actions
+    assert second.reasons[:2] == [
+        "20.0% chance of acceptance; acceptance * value - cost = 0.50 EUR",
+        "Seen by 60.0% at rank 2: 60.0% x (0.50 + 0.50 cost) - 0.50 = 0.10 EUR.",
+    ]
+    assert (second.acceptance, second.priority) == pytest.approx((0.12, 0.1))
 
 
 def test_where_nothing_is_left_nothing_is_shown_for_certain(engine, ledger, now):

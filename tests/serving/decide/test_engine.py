@@ -146,6 +146,23 @@ def test_the_second_slot_is_drawn_from_what_is_left(engine, now):
     assert second.reasons[1] == "Promises most of the allowed actions."
 
 
+@pytest.mark.parametrize("look", [1.0, 0.6, 0.05])
+def test_the_second_slot_is_drawn_by_what_the_others_are_worth_when_few_look(engine, now, look):
+    swap(engine, gamma=2.0, seen=(1.0, look))
+    worth = {"call_back": 0.3 * 10 * look - 1, "discount": 0.2 * 5 * look - 0.5}
+    lengths = set()
+    for number in range(30):
+        first, *more = decide(engine, now, decision_id=f"d{number}", slots=2).actions
+        lengths.add(len(more))
+        for second in more:
+            left = worth["discount" if first.action_id == "call_back" else "call_back"]
+            trailing = 1 / (2 + 2.0 * abs(left))  # `no_action` is worth 0
+            chance = 1 - trailing if left > 0 else trailing
+            assert second.probability == pytest.approx(chance)
+            assert second.priority == pytest.approx(left)
+    assert lengths == {0, 1}
+
+
 def test_sentences_about_what_is_degraded_are_passed_through(engine, now):
     swap(engine, degraded=("churn: no champion",))
     engine.features.problem = "the store is gone"

@@ -9,7 +9,7 @@ from features.errors import InvalidDomain
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.catalog.decision_context import DecisionContext
-from serving.policies.arbitration import context_weights, priorities, priority_text
+from serving.policies.arbitration import context_weights, priorities, priorities_at, priority_text
 from tests.serving.fakes import changed, decide, engine_of
 
 ACTION = {
@@ -96,6 +96,13 @@ def test_context_weights_by_stage_and_intent_reach_the_answer(toy_domain, toy_ca
         [chosen] = decide(engine, now, actions=("call_back",), decision_id="d7").actions
     assert chosen.priority == pytest.approx(0.2 * 1.5 * 10 - 1)
     assert "x weight 1.5" in chosen.reasons[0]
+
+
+def test_at_a_lower_rank_an_action_earns_less_and_costs_the_same():
+    priority, deviation = np.array([0.51, -0.45, 2.0]), np.array([0.2, 0.1, 0.0])
+    found = priorities_at(priority, deviation, np.array([0.45, 0.45, 0.0]), 0.5)
+    assert found[0] == pytest.approx([0.03, -0.45, 1.0])
+    assert found[1] == pytest.approx([0.1, 0.05, 0.0])
 
 
 def test_the_sum_is_told_with_what_pulls_at_it(book):
