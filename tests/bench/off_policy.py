@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     started = time.perf_counter()
-    one = partial(_world, intervals=tuple(arguments.intervals), refits=arguments.refits)
+    one = partial(world_results, intervals=tuple(arguments.intervals), refits=arguments.refits)
     seeds = range(arguments.seed, arguments.seed + arguments.worlds)
     results: dict[tuple[str, str], list[tuple[str, IntervalResult | None]]] = defaultdict(list)
     with ProcessPoolExecutor(arguments.processes) as pool:
@@ -212,17 +212,18 @@ def main() -> None:
                 results[method, interval].append((kind, result))
     out.print(_table(results, arguments.worlds))
     out.print(f"{time.perf_counter() - started:.0f} s")
-    verdicts = list(_verdicts(results))
+    verdicts = list(coverage_verdicts(results))
     for sentence, _ in verdicts:
         out.print(sentence)
     sys.exit(not all(passed for _, passed in verdicts))
 
 
-def _world(seed: int, intervals: tuple[Interval, ...], refits: int) -> list[Found]:
+def world_results(seed: int, intervals: tuple[Interval, ...], refits: int) -> list[Found]:
+    """All that `evaluate_world` finds, so that a process can hand it over."""
     return list(evaluate_world(seed, intervals, refits))
 
 
-def _verdicts(
+def coverage_verdicts(
     results: dict[tuple[str, str], list[tuple[str, IntervalResult | None]]],
 ) -> Iterator[tuple[str, bool]]:
     """Say for each estimator if its default interval covers what it must."""
