@@ -57,13 +57,19 @@ class Removals:
     def __init__(self, actions: Sequence[str], results: Sequence[PolicyResult]) -> None:
         self._actions = actions
         # Backwards, so that the first policy that removes an action overwrites the later ones.
-        first = {index: one for one in reversed(results) for index in one.out.nonzero()[0].tolist()}
-        self._first = dict(sorted(first.items()))
+        first: dict[int, PolicyResult] = {}
+        for one in reversed(results):
+            first |= dict.fromkeys(one.out.nonzero()[0].tolist(), one)
+        self._first = {index: first[index] for index in sorted(first)}
 
     def rules(self) -> dict[str, str]:
         """Return the first rule that removed each action that the channel could show."""
-        found = {self._actions[index]: one.rule(index) for index, one in self._first.items()}
-        return {name: rule for name, rule in found.items() if rule != NO_TREATMENT}
+        actions = self._actions
+        return {
+            actions[index]: rule
+            for index, one in self._first.items()
+            if (rule := one.rule(index)) != NO_TREATMENT
+        }
 
     def in_words(self) -> list[Removed]:
         """List every removed action with the rule, and the value that the rule found."""
