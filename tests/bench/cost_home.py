@@ -8,8 +8,6 @@ times and features; their outcomes follow a planted rate of each action.
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
