@@ -19,15 +19,16 @@ from serving.audit.evaluation_report import report_evaluation
 from serving.audit.imported_log import ImportedLog, ImportedSources, longest_window
 from serving.audit.judged_policy import (
     count_imported,
+    count_own,
     imported_among,
-    judged_since,
+    judged_span,
     refusal,
     served_among,
 )
 from serving.audit.logged_decisions import Period
 from serving.audit.policy_evaluation import Evaluation
 from serving.audit.repetition import EvaluationTarget
-from serving.audit.replayed_log import JudgedDecision
+from serving.audit.replayed_log import JudgedDecision, ReplayedLog
 from serving.audit.would_serve import NamedBandit, PastLearner, WouldServe
 from serving.contract.evaluation import EvaluationView, PolicyView
 from training.bandit.artifact import Bandit
@@ -95,11 +96,21 @@ class RequestedEvaluation:
             sources.ledger, sources.domain, request.catalog, sources.params.bandit
         )
         since, until, limit = request.since, request.until, request.limit
-        begin = judged_since(sources.ledger, since, until, limit, now - self._longest())
-        self._period = Period(begin or since, until)
+        span = judged_span(sources.ledger, since, until, limit, now - self._longest())
+        self._first_at = span.first_at
+        self._period = Period(span.since, span.until)
 
     def view(self, report: Progress) -> EvaluationView:
-        """Evaluate.
+        """Evaluate; raises like `replayed`."""
+        replayed, judged = self.replayed(report)
+        report("estimate", 0, 1)
+        domain, params = self._sources.domain, self._sources.params
+        view = report_evaluation(replayed, domain.currency, params.seed)
+        report("estimate", 1, 1)
+        return view if judged is None else _with_policy(view, judged)
+
+    def replayed(self, report: Progress) -> tuple[ReplayedLog, WouldServe | None]:
+        """Let the policy decide again; returns it too, or None if each decision has its own.
 
         Raises
         ------
@@ -115,7 +126,7 @@ class RequestedEvaluation:
         evaluation = Evaluation(
             sources.ledger, sources.archive, sources.catalog, sources.domain.channels
         )
-        replayed = evaluation.run(
+        found = evaluation.run(
             EvaluationTarget(request.catalog, versions),
             self._now,
             self._period.since,
@@ -124,10 +135,7 @@ class RequestedEvaluation:
             report,
             read_imported,
         )
-        report("estimate", 0, 1)
-        view = report_evaluation(replayed, sources.domain.currency, sources.params.seed)
-        report("estimate", 1, 1)
-        return view if judged is None else _with_policy(view, judged)
+        return found, judged
 
     def _longest(self) -> timedelta:
         """The longest time after a decision in which its outcomes can count."""
@@ -152,7 +160,7 @@ class RequestedEvaluation:
 
     def _would_serve(self, named: NamedBandit, report: Progress) -> WouldServe:
         report("learn as of then", 0, 1)
-        judged = self._past.would_serve(named, self._period.since)
+        judged = self._past.would_serve(named, self._first_at)
         self._sources.archive.hold(judged.name, judged.bandit)
         report("learn as of then", 1, 1)
         return judged
@@ -172,6 +180,8 @@ class RequestedEvaluation:
             named = self._past.prior() if champion is None else self._named(CHAMPION)
             learned = imported_among(sources.ledger, named.bandit, *self._period)
             if learned is not None:
+                if not count_own(sources.ledger, *self._period):
+                    raise refusal(CHAMPION, named.version, learned)
                 return partial(_left_out, number=learned.number)
             judged = self._would_serve(named, report)
         target = EvaluationTarget(self._request.catalog, self._versions(judged))

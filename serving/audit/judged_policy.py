@@ -43,14 +43,32 @@ class LearnedDecisions(NamedTuple):
     imported: bool
 
 
-def judged_since(
+class JudgedSpan(NamedTuple):
+    """The decisions that are judged.
+
+    Attributes
+    ----------
+    first_at
+        None of the decisions that are judged was made before this time.
+    since
+        Decisions from this time on are read; those before ``first_at`` are only counted.
+    until
+        Decisions before this time are read; None: all.
+    """
+
+    first_at: datetime
+    since: datetime
+    until: datetime | None
+
+
+def judged_span(
     ledger: Ledger,
     since: datetime,
     until: datetime | None,
     limit: int | None,
     closed_before: datetime,
-) -> datetime | None:
-    """Find the time from which the newest decisions of a period are judged; None: there are none.
+) -> JudgedSpan:
+    """Find the span of the newest decisions of a period.
 
     Parameters
     ----------
@@ -62,9 +80,11 @@ def judged_since(
     newest = newest.order_by(_COLUMNS.decided_at.desc()).offset((limit or 1) - 1).limit(1)
     oldest = query.order_by(_COLUMNS.decided_at).limit(1)
 
-    def read(connection: sa.Connection) -> datetime | None:
+    def read(connection: sa.Connection) -> JudgedSpan:
         found = None if limit is None else connection.execute(newest).scalar()
-        return found or connection.execute(oldest).scalar()
+        if found is not None:
+            return JudgedSpan(found, found, until)
+        return JudgedSpan(connection.execute(oldest).scalar() or since, since, until)
 
     return ledger.read(read)
 
@@ -98,8 +118,12 @@ def imported_among(
 
 def count_imported(ledger: Ledger, since: datetime, until: datetime | None) -> int:
     """Count the imported decisions of a period, with and without a logged probability."""
-    query = sa.select(sa.func.count()).where(IMPORTED, *_period(since, until))
-    return ledger.read(lambda connection: connection.execute(query).scalar_one())
+    return _count(ledger, [IMPORTED, *_period(since, until)])
+
+
+def count_own(ledger: Ledger, since: datetime, until: datetime | None) -> int:
+    """Count the decisions of a period that the service made and that can be repeated."""
+    return _count(ledger, [OWN, *_period(since, until)])
 
 
 def refusal(policy: str, version: str, learned: LearnedDecisions) -> InvalidSetting:
@@ -125,6 +149,11 @@ def refusal(policy: str, version: str, learned: LearnedDecisions) -> InvalidSett
         expected="a policy that has learned from none of them, or it looks better than it is",
         remedy=f"Judge it on later ones: --since {after.isoformat()}; {train}",
     )
+
+
+def _count(ledger: Ledger, conditions: list[Any]) -> int:
+    query = sa.select(sa.func.count()).where(*conditions)
+    return ledger.read(lambda connection: connection.execute(query).scalar_one())
 
 
 def _among(

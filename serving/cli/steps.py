@@ -131,6 +131,17 @@ def evaluate_request(
     report: Progress,
 ) -> EvaluationView:
     """Estimate what another policy or catalogue would have earned on the logged decisions."""
+    return requested_evaluation(policy, catalog_file, since, until, limit).view(report)
+
+
+def requested_evaluation(
+    policy: str | None,
+    catalog_file: Path | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+) -> RequestedEvaluation:
+    """Open what an evaluation reads; the settings name the business and its ledger."""
     settings = load_settings()
     domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     params, registry = load_params(), Registry(settings)
@@ -146,7 +157,7 @@ def evaluate_request(
     )
     other = catalog if catalog_file is None else load_catalog(catalog_file, domain)
     request = EvaluationRequest(policy, other, since or EPOCH, until, limit)
-    return RequestedEvaluation(sources, request, utc_now()).view(report)
+    return RequestedEvaluation(sources, request, utc_now())
 
 
 def models_without_champion() -> list[str]:

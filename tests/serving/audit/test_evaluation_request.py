@@ -1,0 +1,172 @@
+"""`nba evaluate` from the files that one brings: a log with probabilities, a policy, its gain."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from features.progress import quiet
+from serving.cli import steps
+from tests.commands import Completed, environment, nba_in_process
+
+BEGIN = datetime(2026, 3, 1, 8, tzinfo=UTC)
+CUSTOMERS, LOGGED = 900, 3_600
+HALF = LOGGED // 2
+ACTIONS = ("coffee", "tea", "water")
+VALUE, COST = 10.0, 1.0
+UNTIL = BEGIN + timedelta(hours=HALF)  # the second half is decided from then on
+
+DOMAIN = {
+    "name": "cafe",
+    "currency": "eur",
+    "channels": ["app"],
+    "attributes": {"age_years": {"type": "number"}},
+    "vocabulary": ["visit"],
+    "half_lives_days": [7],
+}
+
+
+def catalog() -> dict:
+    actions = {
+        name: {
+            "issue": "serve",
+            "group": "service",
+            "value": VALUE,
+            "cost": COST,
+            "prior": {"acceptance": 0.3, "weight": 10},
+            "attribution_days": 2,
+            "treatments": {"app": {"title": name}},
+        }
+        for name in ACTIONS
+    }
+    return {"outcomes": {"accepted": {"acceptance": 1}}, "actions": actions}
+
+
+def chances(age: np.ndarray) -> np.ndarray:
+    """The true acceptance of coffee, tea and water: the old like tea, the young coffee."""
+    old = age > 50
+    return np.column_stack(
+        [np.where(old, 0.2, 0.5), np.where(old, 0.6, 0.2), np.full(len(age), 0.3)]
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> tuple[dict[str, str], pd.DataFrame]:
+    """A home that has loaded a uniform log, and has trained a bandit on its first half."""
+    folder = tmp_path_factory.mktemp("cafe")
+    data = folder / "data"
+    data.mkdir()
+    (folder / "domain.yaml").write_text(yaml.safe_dump(DOMAIN), encoding="utf-8")
+    (folder / "actions.yaml").write_text(yaml.safe_dump(catalog()), encoding="utf-8")
+    rng = np.random.default_rng(17)
+    ages = rng.integers(20, 80, CUSTOMERS)
+    names = [f"c{number}" for number in range(CUSTOMERS)]
+    pd.DataFrame({"customer_id": names, "age_years": ages}).to_csv(
+        data / "customers.csv", index=False
+    )
+    who, taken = rng.integers(0, CUSTOMERS, LOGGED), rng.integers(0, 3, LOGGED)
+    log = pd.DataFrame(
+        {
+            "decision_id": [f"d{number:04}" for number in range(LOGGED)],
+            "customer_id": [names[one] for one in who],
+            "decided_at": [
+                (BEGIN + timedelta(hours=number)).isoformat() for number in range(LOGGED)
+            ],
+            "channel": "app",
+            "action_id": [ACTIONS[one] for one in taken],
+            "probability": 1 / 3,
+        }
+    )
+    accepted = rng.random(LOGGED) < chances(ages[who])[np.arange(LOGGED), taken]
+    log["probability"] = log["probability"].where(np.arange(LOGGED) % 50 > 0)  # some have none
+    log.to_csv(data / "decisions.csv", index=False)
+    told = log[accepted]
+    outcomes = pd.DataFrame(
+        {
+            "decision_id": told["decision_id"],
+            "outcome": "accepted",
+            "occurred_at": told["decided_at"],
+        }
+    )
+    outcomes.to_csv(data / "outcomes.csv", index=False)
+    env = {
+        "NBA_HOME": str(folder / "home"),
+        "NBA_DOMAIN": str(folder / "domain.yaml"),
+        "NBA_ACTIONS": str(folder / "actions.yaml"),
+        "NBA_MLFLOW_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        "NBA_MLFLOW_ARTIFACTS": str(folder / "artifacts"),
+    }
+    for command in (
+        ["load", str(data)],
+        ["build"],
+        ["train", "bandit", "--promote", "--until", UNTIL.isoformat()],
+    ):
+        done = nba_in_process(command, env)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return env, log.assign(age=ages[who], accepted=accepted)
+
+
+def evaluate(home, *options: str) -> Completed:
+    return nba_in_process(["evaluate", *options], home[0])
+
+
+def test_a_policy_is_judged_on_the_part_of_the_log_that_it_has_not_learned_from(home):
+    """The log was uniform; the bandit has learned whom to offer what."""
+    done = evaluate(home, "--policy", "champion", "--since", UNTIL.isoformat(), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    later = home[1][HALF:]
+    judged = later[later["probability"].notna()]
+    assert found["decisions"] == found["imported"] == len(judged)
+    assert found["policy"]["version"] == "1" and found["policy"]["outcomes"] == 0
+    left_out = f"{HALF - len(judged)} decisions are left out: they are imported without"
+    assert any(left_out in one for one in found["remarks"])
+    assert found["decided"] == pytest.approx(judged["accepted"].mean() * VALUE - COST)
+
+    value, gain = truth(home)
+    [robust] = [one for one in found["estimates"] if one["method"] == "doubly_robust"]
+    assert robust["low"] < value < robust["high"]
+    assert found["gain"]["low"] < gain < found["gain"]["high"]
+    assert found["gain"]["low"] > 1 and found["verdict"].startswith("It would have earned more")
+
+
+def truth(home) -> tuple[float, float]:
+    """The true value of the champion a decision, and its true gain over the uniform policy."""
+    env, log = home
+    with environment(env):
+        request = steps.requested_evaluation("champion", None, UNTIL, None, 20_000)
+        replayed, _ = request.replayed(quiet)
+    ages = replayed.contexts[:, -2]  # the last feature; the channel follows
+    assert sorted(ages) == sorted(log["age"][HALF:][log["probability"].notna()[HALF:]])
+    worth = np.column_stack([chances(ages) * VALUE - COST, np.zeros(len(ages))])
+    assert replayed.actions == (*ACTIONS, "no_action")
+    value = float((replayed.evaluated * worth).sum(axis=1).mean())
+    return value, value - float(worth[:, :3].mean())
+
+
+def test_a_policy_that_has_learned_from_the_log_is_refused_with_the_first_decision(home):
+    done = evaluate(home, "--policy", "challenger")
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    learned = home[1]["probability"].notna()[:HALF].sum()
+    assert f"version 1 has learned from {learned:,} of the imported decisions to be judged" in said
+    assert f"The first is 'd0001' of {(BEGIN + timedelta(hours=1)).isoformat()}." in said
+    assert f"--since {(UNTIL - timedelta(hours=1, seconds=-1)).isoformat()}" in said
+    assert "nba train bandit --until" in said
+
+
+def test_a_catalogue_alone_is_judged_with_what_serves_and_the_text_says_it(home, tmp_path):
+    other = catalog()
+    del other["actions"]["tea"]
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump(other), encoding="utf-8")
+    refused = evaluate(home, "--catalog", str(path))
+    assert refused.returncode == 2 and "policy is 'champion'" in refused.stderr
+    done = evaluate(home, "--catalog", str(path), "--since", UNTIL.isoformat())
+    assert done.returncode == 0, done.stderr
+    assert "decisions are imported" in done.stdout and "tea" in done.stdout
