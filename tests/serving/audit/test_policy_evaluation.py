@@ -213,6 +213,22 @@ def test_what_cannot_be_evaluated_is_left_out_and_counted(engine, evaluation, ca
     assert run(evaluation, wanted, now).left_out == {OTHER_LAYOUT: 11}
 
 
+@pytest.mark.parametrize(
+    ("eligibility", "judged"), [([], 0), (["age_years > 99"], 10)], ids=["candidate", "excluded"]
+)
+def test_a_decision_is_open_while_a_window_of_a_candidate_of_the_evaluated_catalogue_is(
+    engine, evaluation, catalog, now, eligibility, judged
+):
+    """The logged windows, of 14 days, have closed; the evaluated discount has one of 60 days."""
+    lived(engine, now, 10)
+    actions = catalog.model_dump(mode="json")["actions"]
+    longer = {"attribution_days": 60.0, "eligibility": eligibility}
+    wanted = changed(catalog, actions=actions | {"discount": actions["discount"] | longer})
+    found = run(evaluation, wanted, now)
+    assert len(found.reward) == judged
+    assert found.left_out == ({OPEN: 10} if not judged else {})
+
+
 def test_a_request_that_the_evaluated_catalogue_refuses_is_left_out_and_counted(
     engine, evaluation, catalog, now
 ):
