@@ -79,6 +79,17 @@ def test_the_latest_consent_for_a_purpose_counts(decide, read):
     assert read() == [("marketing", None, False, 3)]
 
 
+def test_as_of_a_time_what_was_said_later_does_not_count(ledger, decide):
+    decide(GIVEN, 1)
+    decide(WITHDRAWN, 3)
+
+    def given(day):
+        at = NOW + timedelta(days=day)
+        return [one["given"] for one in ledger.read(lambda c: consents(c, "c1", DOMAIN, at))]
+
+    assert [given(day) for day in (1, 2, 3, 4)] == [[], [True], [True], [False]]
+
+
 def test_purposes_and_channels_stand_apart_in_order_of_time(decide, read):
     decide(GIVEN, 1, for_channel="phone")
     decide(WITHDRAWN, 2)

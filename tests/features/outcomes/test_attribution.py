@@ -90,6 +90,26 @@ def test_outcomes_of_other_decisions_take_part_in_the_shares(ledger, tell, toy_c
     }
 
 
+def test_as_of_a_time_what_was_received_later_does_not_count(ledger, tell, toy_catalog):
+    """The acceptance came first, then its retraction, then another decision's share of it."""
+    decided(ledger, "d1", NOW - DAY, DISCOUNT, customer_id="c1")
+    decided(ledger, "d2", NOW, DISCOUNT, customer_id="c2")
+    tell("d1", shared_id="order-7")
+    tell("d1", outcome_id="back", retracts="d1:accepted", received_at=NOW + 2 * DAY)
+    tell("d2", shared_id="order-7", received_at=NOW + DAY)
+    [first] = shown_in(ledger, "d1")
+
+    def as_of(before):
+        found = ledger.read(lambda c: read_attribution(c, [first], toy_catalog, before))
+        [action] = found.actions
+        return len(action.outcomes), found.shares.get(("order-7", "d1", "discount"))
+
+    assert as_of(NOW + HOUR) == (0, None)
+    assert as_of(NOW + 2 * HOUR) == (1, 1.0)
+    assert as_of(NOW + DAY + HOUR) == (1, 0.0)
+    assert as_of(None) == (0, None)
+
+
 def test_decisions_that_share_an_outcome_are_found_from_each_of_them(ledger, tell):
     for decision_id in ("d1", "d2", "d3"):
         decided(ledger, decision_id, NOW, DISCOUNT)

@@ -56,6 +56,15 @@ def test_a_champion_is_read_once(discount, registry):
     assert registry.read == ["bandit 7"]
 
 
+def test_a_bandit_that_is_held_is_found_by_its_name_and_the_registry_is_not_asked(
+    discount, archive, registry
+):
+    archive.hold("7 at 1", a_bandit(accepted=0.5))
+    assert discount("7 at 1") == pytest.approx(0.2 + 0.3 * 1.1 / 2.1)
+    assert registry.read == []
+    assert discount("7") == pytest.approx(LEARNED)
+
+
 def test_a_snapshot_is_found_by_its_number_with_or_without_a_champion(discount, ledger, now):
     first = publish(ledger, now, "7", a_bandit(accepted=0.5))
     second = publish(ledger, now, "prior", a_bandit(accepted=1.0))

@@ -172,6 +172,31 @@ def test_a_comparison_of_a_policy_with_itself_is_nothing():
         assert (answer.value, answer.low, answer.high) == (0, 0, 0)
 
 
+def test_where_only_the_action_taken_is_known_the_rewards_as_logged_are_compared():
+    """Of half of the decisions; with both halves alike, by each method, as two logs by hand."""
+    x, log, target, _ = logged(n=2000)
+    uniform, first = np.full_like(target, 1 / 3), np.arange(2000) < 1000
+    unknown = np.where(first[:, None], np.nan, uniform)  # may not be looked at
+    expected = cross_fitted(x, log, 3)
+    found = compare(log, target, unknown, expected, as_logged=first)
+    logged_value = (log.reward[first].sum() + by_loops_of(log, uniform, expected, ~first)) / 2000
+    target_value = by_loops(log, target, expected)["doubly_robust"]
+    assert found["doubly_robust"].value == pytest.approx(target_value - logged_value)
+    every = compare(log, target, unknown, expected, as_logged=np.ones(2000, dtype=bool))
+    realised = compare(log, target, None, expected)
+    for method, answer in every.items():
+        assert answer.value == pytest.approx(realised[method].value), method
+        assert answer.low == pytest.approx(realised[method].low), method
+    none = compare(log, target, uniform, expected, as_logged=np.zeros(2000, dtype=bool))
+    assert none == compare(log, target, uniform, expected)
+
+
+def by_loops_of(log, target, expected, which):
+    """The sum of the doubly robust terms of some decisions."""
+    part = Log(log.reward[which], log.action[which], log.logged_probability[which])
+    return by_loops(part, target[which], expected[which])["doubly_robust"] * which.sum()
+
+
 def test_a_wrong_model_is_found_out_by_the_log():
     _, log, target, truth = logged(n=5000)
     found = evaluate(log, target, np.full(target.shape, 5.0))
