@@ -170,7 +170,10 @@ def lift(
 @review.command()
 def evaluate(
     policy: Annotated[
-        str | None, typer.Option(help="Bandit to evaluate: challenger, previous or a version.")
+        str | None,
+        typer.Option(
+            help="Bandit to evaluate: challenger, champion, previous, learned, a version."
+        ),
     ] = None,
     catalog: Annotated[
         Path | None, typer.Option(help="Catalogue to evaluate: other caps, levers, rules.")
@@ -185,9 +188,13 @@ def evaluate(
     """Estimate what another policy or catalogue would have earned on decisions already made.
 
     The engine decides again; off-policy estimators weight the logged outcomes by its probabilities.
-    If the log holds too little, the answer is "not enough support" and no number. A policy looks
-    better than it is on decisions that it has learned from: set --since to after its training. Its
-    day begins at midnight on the clock of the business.
+    If the log holds too little, the answer is "not enough support" and no number. A day of --since
+    and --until begins at midnight on the clock of the business.
+
+    A policy is judged as it would have served: the version, and what was told before the first
+    decision judged. A version that has learned from one of them is refused: it would look better
+    than it is. Imported decisions are judged, too, if their probabilities were logged; for these,
+    train with 'nba train bandit --until DAY', and set --since to that day.
 
     Example: nba evaluate --policy challenger --since 2026-11-01
 
