@@ -109,7 +109,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         for method, interval, _, result in evaluate_world(seed, ("skewness",), kinds=("ridge",)):
             hits[method, interval] += result is not None and result.covered
     least = stats.binom.ppf(0.001, worlds, 0.95)
-    assert {method for method, _ in hits} == set(METHODS) and len(hits) == 10
+    assert {method for method, _ in hits} == set(METHODS) and len(hits) == 15
     assert {which: n for which, n in hits.items() if n < least} == {}
 
 
