@@ -186,10 +186,14 @@ def credited_decisions(connection: sa.Connection) -> list[str]:
 def shown_decisions(
     column: sa.ColumnElement[Any], before: datetime | None = None
 ) -> sa.Select[Any]:
-    """Select a column of the decisions that showed an action, all or those before a time."""
-    decided = tables.decisions.c
+    """Select a column of the decisions that showed an action, all or those before a time.
+
+    Those that are set aside are left out.
+    """
+    decided, aside = tables.decisions.c, tables.learner_set_aside.c
     mine = tables.credits.c.decision_id == decided.decision_id
-    query = sa.select(column).where(decided.served, sa.exists().where(mine))
+    cannot = sa.exists().where(aside.decision_id == decided.decision_id)
+    query = sa.select(column).where(decided.served, sa.exists().where(mine), ~cannot)
     return query if before is None else query.where(decided.activated_at < before)
 
 

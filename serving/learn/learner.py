@@ -24,33 +24,39 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
+from features.errors import LedgerDown
 from features.ledger.ledger import Ledger
 from features.outcomes.delay_epochs import ResponseDelays
+from serving.learn.champion_reader import Champions, ReadChampion
 from serving.learn.checkpoints import CheckpointFolder, pack_outcomes
 from serving.learn.credits import DecisionErased
-from serving.learn.recounts import EncodingThreshold
-from serving.learn.steps import AT_ONCE, StepChanges, read_step, write_changes
+from serving.learn.memory import EncodingThreshold
+from serving.learn.set_aside import StepSize, all_set_aside, problem_of
+from serving.learn.steps import (
+    AT_ONCE,
+    Batch,
+    StepChanges,
+    next_batch,
+    read_changes,
+    set_batch_aside,
+    try_again,
+    write_changes,
+)
 from serving.learn.stored_state import (
     LearnerState,
+    RevisionConflict,
     StateStore,
-    read_position,
+    write_as_only_learner,
     write_position,
     write_published,
 )
 from serving.learn.updates import BanditUpdates, FittedTrees
-from serving.models.served_models import PRIOR
 from serving.models.snapshot_publisher import SnapshotPublisher
 from training.bandit.artifact import Bandit
 from training.bandit.bandit_state import BanditState
 from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
-
-ReadChampion = Callable[[], tuple[str, Bandit] | None]
-
-
-class RevisionConflict(RuntimeError):
-    """Another learner has written to the ledger since this one read its state."""
 
 
 class Learner:
@@ -79,14 +85,14 @@ class Learner:
         self.catalog = catalog
         self._ledger = ledger
         self._params = params.bandit
-        self._read_champion = read_champion
-        self._champion: tuple[str, Bandit] | None = None  # read last: MLflow may take seconds
         self._updates = BanditUpdates(ledger, domain, params.bandit)
+        self._champions = Champions(read_champion, self._updates)
         self._store = StateStore(ledger, self._updates, params.bandit, CheckpointFolder(folder))
         self._delays = ResponseDelays(catalog)
         self._publisher = SnapshotPublisher(ledger)
-        self._refused = ""  # champion of another domain, so that it is logged once
         self._threshold = EncodingThreshold(self._updates.shown)
+        self._size = StepSize(AT_ONCE)
+        self._tried_again = False  # what was set aside, since the start
         self._state: LearnerState | None = self._restored()
 
     def step(self, now: datetime) -> bool:
@@ -102,24 +108,42 @@ class Learner:
         RevisionConflict
             If another learner has written to the ledger. The next step goes on from its state.
         """
-        state = self._current()
+        self._current()
         if self._delays.catalog.fingerprint != self.catalog.fingerprint:
             self._delays = ResponseDelays(self.catalog)
-        layout, delays = self._updates.layout, self._delays
-        changes, more = self._ledger.read(lambda c: read_step(c, layout, now, delays, AT_ONCE))
+        if not self._tried_again and self._ledger.read(all_set_aside):
+            self._write(lambda connection: try_again(connection, now))
+        self._tried_again = True
+        batch = self._ledger.read(lambda c: next_batch(c, now, self._size.most))
+        try:
+            self._learn(batch, now)
+        except DecisionErased:
+            log.info("A customer was forgotten during a step; it is computed again")
+            return True
+        except RevisionConflict:
+            raise
+        except Exception as error:
+            if not self._size.gives_up(error, len(batch.decision_ids), bool(batch.retried)):
+                raise
+            log.error("%s is set aside, not learned from", batch.decision_ids, exc_info=error)
+            problem = problem_of(error)
+            self._write(lambda connection: set_batch_aside(connection, batch, problem, now))
+            self._size.went_on(has_learned=False)
+            return True
+        self._size.went_on(has_learned=True)
+        return batch.is_full
+
+    def _learn(self, batch: Batch, now: datetime) -> None:
+        state, layout, delays = self._current(), self._updates.layout, self._delays
+        changes = self._ledger.read(lambda c: read_changes(c, batch, layout, now, delays))
         # The credits of the ledger are those before this step; the changes follow.
         recounted = self._recounted(state, changes)
         if recounted is not None:
             state = replace(state, bandit=recounted, is_new=True)
-        try:
-            if state.is_new or any(one.old != one.new for one in changes.credits):
-                self._commit(state, now, changes)
-            elif any(changes):  # a click, say, or an outcome of no_action: no credit is another
-                self._write(lambda c: self._write_changes(c, changes, now))
-        except DecisionErased:
-            log.info("A customer was forgotten during a step; it is computed again")
-            return True
-        return more
+        if state.is_new or any(one.old != one.new for one in changes.credits):
+            self._commit(state, now, changes)
+        elif any(changes):  # a click, say, or an outcome of no_action: no credit is another
+            self._write(lambda connection: self._write_changes(connection, changes, now))
 
     def publish(self, now: datetime) -> bool:
         """Publish a snapshot of what was learned; return False if the last one has it all."""
@@ -144,16 +168,11 @@ class Learner:
         A champion has learned from the imported decisions; the credits of served decisions are
         counted on top again.
         """
-        state, champion = self._current(), self._read_champion()
-        self._champion = champion or self._champion
-        if champion is None or champion[0] == state.base:
+        state = self._current()
+        champion = self._champions.another_than(state.base)
+        if champion is None:
             return False
         base, bandit = champion
-        if not self._updates.fits(bandit.imported):
-            if base != self._refused:
-                log.warning("Bandit %s was trained for another domain file; not built on", base)
-            self._refused = base
-            return False
         shown = state.bandit.encoded_at
         recounted = self._updates.recounted(bandit.imported, shown, self._delays)
         self._commit(replace(state, base=base, bandit=recounted, is_new=True), now)
@@ -189,12 +208,8 @@ class Learner:
     def checkpoint(self) -> Callable[[], None] | None:
         """Copy the state, and return a function that writes the copy to a checkpoint.
 
-        The function takes seconds where there are many actions, so it may run in a thread beside
-        `step`. It then deletes the steps that no checkpoint needs.
-
-        Returns
-        -------
-        None if the last checkpoints have all that was learned.
+        It takes seconds where there are many actions, so it may run in a thread beside `step`. Then
+        it deletes the steps that no checkpoint needs. None: the last ones have all.
         """
         state = self._current()
         if state.is_new or state.token is None or self._store.is_kept(state.revision):
@@ -210,11 +225,10 @@ class Learner:
     def version(self) -> Bandit | None:
         """The bandit as of now, as the registry keeps it; None: its champion cannot be read."""
         state = self._current()
-        imported = self._imported(state.base)
+        imported = self._champions.imported(state.base)
         if imported is None:
             return None
-        champion = None if state.base == PRIOR else self._champion  # `_imported` has read it
-        until = champion and champion[1].imported_until
+        until = self._champions.imported_until(state.base)
         return Bandit(state.bandit.copied(), self._params, imported, until)
 
     def _current(self) -> LearnerState:
@@ -232,29 +246,27 @@ class Learner:
             self._publisher.forget()
             raise
 
-    def _imported(self, base: str) -> BanditState | None:
-        """The state that a base has learned from imported decisions; None if it cannot be read."""
-        if base == PRIOR:
-            return self._updates.blank()
-        champion = self._champion
-        if champion is None or champion[0] != base:
-            champion = self._champion = self._read_champion()
-        return champion[1].imported if champion is not None and champion[0] == base else None
-
     def _recounted(self, state: LearnerState, changes: StepChanges) -> BanditState | None:
         """Count all credits again where enough decisions were shown since; None: not now."""
         encoded_at = self._threshold.reached(state.bandit.encoded_at, changes.shown_first)
         if not encoded_at:
             return None
-        imported = self._imported(state.base)
+        imported = self._champions.imported(state.base)
         if imported is None:
             log.warning("Bandit %s cannot be read; encoding goes on as before", state.base)
             self._threshold.postpone(encoded_at)
             return None
-        return self._updates.recounted(imported, encoded_at, self._delays, state.bandit)
+        try:
+            return self._updates.recounted(imported, encoded_at, self._delays, state.bandit)
+        except LedgerDown:
+            raise
+        except Exception:  # it is none of the step's, which goes on
+            log.exception("The credits cannot be counted again; encoding goes on as before")
+            self._threshold.postpone(encoded_at)
+            return None
 
     def _restored(self) -> LearnerState:
-        return self._store.restore(self._delays, self._imported)
+        return self._store.restore(self._delays, self._champions.imported)
 
     def _commit(
         self, state: LearnerState, now: datetime, changes: StepChanges | None = None
@@ -284,15 +296,8 @@ class Learner:
 
     def _write(self, work: Callable[[sa.Connection], None]) -> None:
         """Write in one transaction, unless another learner has written since the state was read."""
-        mine = self._current()
-
-        def write(connection: sa.Connection) -> None:
-            if read_position(connection) != (mine.revision, mine.token):
-                raise RevisionConflict("another learner has written to this ledger")
-            work(connection)
-
         try:
-            self._ledger.write_now(write)
+            write_as_only_learner(self._ledger, self._current(), work)
         except RevisionConflict:
             self._state = None
             self._publisher.forget()

@@ -1,7 +1,7 @@
-"""Runs the learner's slow tasks in a thread of their own, while it goes on learning outcomes.
+"""Runs the learner's slow tasks in threads of their own, while it goes on learning outcomes.
 
-It fits the trees again when enough was learned, and logs versions of the bandit to MLflow. Both
-take seconds.
+It writes checkpoints, fits the trees again when enough was learned, and logs versions of the bandit
+to MLflow. Each may take seconds.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ log = logging.getLogger(__name__)
 
 LogVersion = Callable[[Bandit], str]
 
+# The steps since the last but one checkpoint hold features of customers, though not who they are:
+# for twice this time.
+CHECKPOINT_EVERY_S = 60.0
+
 
 class LearnerMaintenance:
-    """Fits trees and logs versions for one learner.
+    """Writes checkpoints, fits trees and logs versions for one learner.
 
     Parameters
     ----------
@@ -46,6 +50,10 @@ class LearnerMaintenance:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="learner-maintenance")
         self._trees: Future[FittedTrees] | None = None
         self._version: Future[str] | None = None
+        # Apart: MLflow may not answer for a long time.
+        self._files = ThreadPoolExecutor(1, thread_name_prefix="learner-checkpoints")
+        self._checkpoint: Future[None] | None = None
+        self._next_checkpoint_s = now_s
 
     def check(self, now: datetime, now_s: float) -> None:
         """Start the tasks that are due, and use the results of those that are done; does not wait.
@@ -55,6 +63,7 @@ class LearnerMaintenance:
         now_s : float
             Monotonic time, in seconds.
         """
+        self._keep_checkpoints(now_s)
         if self._trees is not None and self._trees.done():
             done, self._trees = self._trees, None
             self._learner.adopt_trees(done.result(), now)
@@ -68,6 +77,15 @@ class LearnerMaintenance:
             self._next_version_s = now_s + self._every_s
             self._log_what_is_new()
 
+    def _keep_checkpoints(self, now_s: float) -> None:
+        if self._checkpoint is not None and self._checkpoint.done():
+            finished, self._checkpoint = self._checkpoint, None
+            finished.result()
+        if self._checkpoint is None and now_s >= self._next_checkpoint_s:
+            self._next_checkpoint_s = now_s + CHECKPOINT_EVERY_S
+            if (write := self._learner.checkpoint()) is not None:
+                self._checkpoint = self._files.submit(write)
+
     def _log_what_is_new(self) -> None:
         if self._learner.counted == self._counted_in_version:
             return
@@ -79,6 +97,7 @@ class LearnerMaintenance:
     def close(self) -> None:
         """Wait for the tasks that were started."""
         self._pool.shutdown()
+        self._files.shutdown()
 
 
 def log_to_registry(registry: Registry, domain: Domain) -> LogVersion:

@@ -1,4 +1,6 @@
-"""Chooses how long the bandit's short memory is, from the delays of acceptances.
+"""Decides when the learner fits its encoder again, and how long its short memory is then.
+
+Both change all sums, so all credits are counted again.
 
 A memory that is shorter than the delays would know young silences only, which say little. So the
 half-life is many times as long as the decisions that are made within a mean delay. Where answers
@@ -7,6 +9,7 @@ come within seconds, it is that of params.yaml.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from math import ceil, log
 from typing import Any
@@ -16,10 +19,59 @@ import sqlalchemy as sa
 from features.ledger import tables
 from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.credits import shown_decisions
+from training.bandit.contextual_bandit import next_encoding
 from training.params import BanditParams
 
+RETRY_GROWTH = 1 / 8  # more shown decisions until a recount that was not possible is tried again
 DELAYS_REMEMBERED = 10.0  # mean delays in one half-life, at least
 STEP = 4.0  # scales are powers of it, so that they seldom change
+
+
+class EncodingThreshold:
+    """Tells when the number of shown decisions has reached the next threshold of the encoder.
+
+    Parameters
+    ----------
+    count_shown
+        Counts the decisions that showed an action. It reads them all, so it is called only where
+        the threshold may be reached.
+    """
+
+    def __init__(self, count_shown: Callable[[], int]) -> None:
+        self._count_shown = count_shown
+        self._shown: int | None = None  # shown decisions when they were counted; None: not yet
+        self._shown_since = 0  # at most so many were shown since they were counted
+        self._recount_from = 0  # no recount with fewer shown decisions; 0: by the threshold alone
+
+    def reached(self, encoded_at: int, new: int) -> int:
+        """Return the threshold that the number of shown decisions has newly reached; 0 for none.
+
+        Every shown decision comes up in a step, with a first credit or as one of another layout of
+        features.
+
+        Parameters
+        ----------
+        encoded_at : int
+            The threshold at which the encoder was fitted last.
+        new : int
+            So many shown decisions have come up in this step, at most.
+        """
+        self._shown_since += new
+        threshold = next_encoding(encoded_at)
+        wanted = max(threshold, self._recount_from)
+        if self._shown is not None and self._shown + self._shown_since < wanted:
+            return 0
+        self._shown, self._shown_since = self._count_shown(), 0
+        if self._shown < wanted:
+            return 0
+        while next_encoding(threshold) <= self._shown:
+            threshold = next_encoding(threshold)
+        return threshold
+
+    def postpone(self, encoded_at: int) -> None:
+        """Wait for more shown decisions, as the threshold that was reached could not be used."""
+        shown = self._shown or encoded_at
+        self._recount_from = shown + max(1, int(RETRY_GROWTH * shown))
 
 
 def memory_scale(

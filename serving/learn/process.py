@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +39,8 @@ from training.pipeline.registry import Registry
 
 log = logging.getLogger("nba.learner")
 
+PUBLISHING = 1 / 3  # of the time, at most
+
 
 class LearnerProcess(ChildProcess):
     """Starts and stops the learner's process; used by the parent."""
@@ -60,7 +62,7 @@ class LearnerProcess(ChildProcess):
 
 
 def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
-    """Learn until interrupted.
+    """Learn until interrupted or told to end.
 
     Parameters
     ----------
@@ -83,19 +85,63 @@ def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
         threading.Thread(target=_open, args=(registry,), daemon=True).start()
         log_version, every_s = log_to_registry(registry, domain), settings.version_every_s
         maintenance = LearnerMaintenance(learner, log_version, every_s, monotonic_s())
-        next_refresh_s = 0.0
-        while True:
+        rounds = Rounds(learner, maintenance, catalog_file, settings)
+        ended = _told_to_end()
+        while not ended.is_set():
             try:
-                if monotonic_s() >= next_refresh_s:
-                    next_refresh_s = monotonic_s() + settings.models_every_s
-                    if (compiled := catalog_file.changed()) is not None:
-                        learner.catalog = compiled.catalog
-                    learner.rebase(utc_now())
-                learner.step(utc_now())
-                maintenance.check(utc_now(), monotonic_s())
+                pause_s = rounds.run_one()
             except Exception:  # a locked database or a full disk passes; learning must go on
                 log.exception("This round of learning failed; trying again")
-            time.sleep(settings.learn_every_s)
+                pause_s = settings.learn_every_s
+            ended.wait(pause_s)
+        if (write := learner.checkpoint()) is not None:  # the next start has no step to repeat
+            write()
+
+
+class Rounds:
+    """Runs the rounds of a learner, each of which learns one batch.
+
+    Publishing has a pace of its own: while much waits, it is done once in a while, and it takes a
+    part of the time only.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        maintenance: LearnerMaintenance,
+        catalog_file: CatalogFile,
+        settings: Settings,
+    ) -> None:
+        self._learner = learner
+        self._maintenance = maintenance
+        self._catalog_file = catalog_file
+        self._settings = settings
+        self._next_refresh_s = self._next_publish_s = 0.0
+
+    def run_one(self) -> float:
+        """Run a round; return the pause before the next one in seconds, 0 while more waits."""
+        settings, learner = self._settings, self._learner
+        if monotonic_s() >= self._next_refresh_s:
+            self._next_refresh_s = monotonic_s() + settings.models_every_s
+            if (compiled := self._catalog_file.changed()) is not None:
+                learner.catalog = compiled.catalog
+            learner.rebase(utc_now())
+        more = learner.learn(utc_now())
+        began_s = monotonic_s()
+        if began_s >= self._next_publish_s:
+            learner.publish(utc_now())
+            took_s = monotonic_s() - began_s
+            self._next_publish_s = began_s + max(settings.learn_every_s, took_s / PUBLISHING)
+        self._maintenance.check(utc_now(), monotonic_s())
+        return 0.0 if more else settings.learn_every_s
+
+
+def _told_to_end() -> threading.Event:
+    """Return an event that is set when the process is told to end."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
 
 
 def _open(registry: Registry) -> None:

@@ -5,7 +5,7 @@ A step is small, and computed before its transaction, so that decisions do not w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from features.ledger import tables
 from features.ledger.statements import among, select_in_batches
 from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.credits import CreditChange, Key, read_credit_changes, write_credits
+from serving.learn.set_aside import all_set_aside, set_aside, set_aside_among, take_back
 
 AT_ONCE = 300  # decisions of a step, at most
 # Decisions that share an outcome with those of a step, at most, if the step has several decisions.
@@ -35,6 +36,8 @@ class Batch(NamedTuple):
         Actions among them whose silence is to be revised.
     sharers
         Decisions that share an outcome with these, and wait for later steps.
+    retried
+        Decisions among them that were set aside; such a one is a step of its own.
     is_full
         More waits than the step can take.
     """
@@ -43,6 +46,7 @@ class Batch(NamedTuple):
     decision_ids: Sequence[str]
     due: Sequence[Key]
     sharers: Sequence[str]
+    retried: Sequence[str]
     is_full: bool
 
 
@@ -59,12 +63,15 @@ class StepChanges(NamedTuple):
         Actions whose silence waits for a revision and cannot be read.
     sharers
         Decisions that a later step reads.
+    retried
+        Decisions that were set aside, and are learned from now.
     """
 
     outcome_ids: Sequence[str] = ()
     credits: Sequence[CreditChange] = ()
     stopped: Sequence[Key] = ()
     sharers: Sequence[str] = ()
+    retried: Sequence[str] = ()
 
     @property
     def shown_first(self) -> int:
@@ -73,20 +80,14 @@ class StepChanges(NamedTuple):
         return len(new) + len(self.stopped)
 
 
-def read_step(
-    connection: sa.Connection, layout: str, now: datetime, delays: ResponseDelays, most: int
-) -> tuple[StepChanges, bool]:
-    """Read the next batch, and compute its credits.
-
-    Returns
-    -------
-    The changes, and whether more waits.
-    """
-    batch = next_batch(connection, now, most)
+def read_changes(
+    connection: sa.Connection, batch: Batch, layout: str, now: datetime, delays: ResponseDelays
+) -> StepChanges:
+    """Compute the credits of a batch."""
     credits = read_credit_changes(connection, batch.decision_ids, layout, now, delays)
     read = {change.action.shown.key for change in credits}
     stopped = [key for key in batch.due if key not in read]
-    return StepChanges(batch.outcome_ids, credits, stopped, batch.sharers), batch.is_full
+    return StepChanges(batch.outcome_ids, credits, stopped, batch.sharers, batch.retried)
 
 
 def write_changes(connection: sa.Connection, changes: StepChanges, now: datetime) -> None:
@@ -103,6 +104,8 @@ def write_changes(connection: sa.Connection, changes: StepChanges, now: datetime
     mark_learned(connection, changes.outcome_ids)
     stop_revising(connection, changes.stopped)
     revise_soon(connection, changes.sharers, now)
+    if changes.retried:
+        take_back(connection, changes.retried)
 
 
 def next_batch(connection: sa.Connection, now: datetime, most: int) -> Batch:
@@ -122,16 +125,33 @@ def next_batch(connection: sa.Connection, now: datetime, most: int) -> Batch:
     chosen = dict(islice(told.items(), n_told))
     silent = due[: max(most - n_told, 0)]
     ids = list(dict.fromkeys([*chosen.values(), *(decision_id for decision_id, _ in silent)]))
-    shared = _shared_ids(connection, ids)
-    kept = set(_within(ids, shared, _count_sharers(connection, shared)))
-    outcome_ids = [name for name, decision_id in chosen.items() if decision_id in kept]
+    shared, aside = _shared_ids(connection, ids), set_aside_among(connection, ids)
+    ids = list(_within(ids, shared, _count_sharers(connection, shared), aside))
+    kept = {*ids}
+    chosen = {name: decision_id for name, decision_id in chosen.items() if decision_id in kept}
     silent = [key for key in silent if key[0] in kept]
-    ids = [one for one in ids if one in kept]
-    names = {name for one in {chosen[n] for n in outcome_ids} for name in shared.get(one, ())}
+    names = {name for one in {*chosen.values()} for name in shared.get(one, ())}
     others = [one for one in _sharers(connection, names) if one not in kept]
-    room = max(most - len(ids), 0)
-    is_full = len(outcome_ids) < len(told) or len(silent) < len(due) or len(others) > room
-    return Batch(outcome_ids, [*ids, *others[:room]], silent, others[room:], is_full)
+    retried = [one for one in ids if one in aside]
+    room = 0 if retried else max(most - len(ids), 0)
+    is_full = len(chosen) < len(told) or len(silent) < len(due) or len(others) > room
+    together = [*ids, *others[:room]]
+    return Batch(list(chosen), together, silent, others[room:], retried, is_full)
+
+
+def set_batch_aside(connection: sa.Connection, batch: Batch, problem: str, now: datetime) -> None:
+    """Keep a batch out of the next steps, without learning from it."""
+    columns = tables.credits.c
+    query = sa.select(columns.decision_id, columns.action_id)
+    rows = connection.execute(query.where(among(columns.decision_id, batch.decision_ids)))
+    stopped = [(row.decision_id, row.action_id) for row in rows]
+    write_changes(connection, StepChanges(batch.outcome_ids, (), stopped, batch.sharers), now)
+    set_aside(connection, batch.decision_ids, problem, now)
+
+
+def try_again(connection: sa.Connection, now: datetime) -> None:
+    """Let the next steps read the decisions that were set aside."""
+    revise_soon(connection, all_set_aside(connection), now)
 
 
 def unlearned_outcomes(connection: sa.Connection, most: int) -> dict[str, str]:
@@ -202,15 +222,24 @@ def _count_sharers(
 
 
 def _within(
-    ids: Sequence[str], shared: Mapping[str, Sequence[str]], counts: Mapping[str, int]
+    ids: Sequence[str],
+    shared: Mapping[str, Sequence[str]],
+    counts: Mapping[str, int],
+    aside: Set[str],
 ) -> Iterator[str]:
-    """The first decisions that share with at most `SHARERS` others in all; at least one."""
+    """The first decisions that share with at most `SHARERS` others in all; at least one.
+
+    One that was set aside is returned alone.
+    """
     seen: set[str] = set()
     for number, decision_id in enumerate(ids):
         seen.update(shared.get(decision_id, ()))
-        if number and sum(counts[name] for name in seen) > SHARERS:
+        too_many = sum(counts[name] for name in seen) > SHARERS
+        if number and (too_many or decision_id in aside):
             return
         yield decision_id
+        if decision_id in aside:
+            return
 
 
 def _sharers(connection: sa.Connection, names: Iterable[str]) -> list[str]:

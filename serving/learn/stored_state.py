@@ -43,6 +43,8 @@ NOT_LEARNED = {"service", "gates", "warm_start_weight", "min_probability"}  # se
 PUBLISHED_UNDER = "learner catalogue"  # key in `meta`: the last snapshot's catalogue fingerprint
 PUBLISHED_STEP = "learner published"  # key in `meta`: the token of the last snapshot's step
 
+PROBLEM = "learner problem"  # key in `meta`: why the last checkpoint could not be written
+
 ReadImported = Callable[[str], BanditState | None]
 
 
@@ -88,13 +90,7 @@ class LearnerState:
 
 
 class StateStore:
-    """Restores the state of a learner, and keeps its checkpoints.
-
-    Attributes
-    ----------
-    problem : str
-        One sentence while the last checkpoint could not be written; empty otherwise.
-    """
+    """Restores the state of a learner, and keeps its checkpoints."""
 
     def __init__(
         self,
@@ -106,7 +102,7 @@ class StateStore:
         self._ledger, self._updates, self._params = ledger, updates, params
         self._folder = folder
         self._kept_revisions: list[int] = []  # of the checkpoints that this process wrote
-        self.problem = ""
+        self._problem = ""  # as it is in the ledger
 
     def restore(self, delays: ResponseDelays, read_imported: ReadImported) -> LearnerState:
         """Read the state, or count all credits of the ledger again.
@@ -116,7 +112,7 @@ class StateStore:
         read_imported
             The state that a base has learned from imported decisions; None if it cannot be read.
         """
-        row, tokens, under, published = self._ledger.read(_read_rows)
+        row, tokens, under, published, self._problem = self._ledger.read(_read_rows)
         revision, token = (row.revision, row.token) if row is not None else (0, None)
         kept = dict[str, Any](revision=revision, token=token, published_under=under)
         kept["published_token"] = published if row is not None else None
@@ -138,7 +134,7 @@ class StateStore:
     def write_checkpoint(self, state: LearnerState) -> bool:
         """Write a checkpoint outside of any transaction; return True if it is on the disk.
 
-        Learning goes on without one, as when the disk is full: `problem` says so.
+        Learning goes on without one, as when the disk is full; `read_learner_problem` says so.
         """
         if not self._folder.exists:
             return False
@@ -146,23 +142,29 @@ class StateStore:
             payload = state.bandit.to_bytes()
             self._folder.write(state.revision, state.token or "", state.base, payload)
         except OSError as error:
-            self.problem = (
+            self._say(
                 f"learner: its checkpoint cannot be written ({error.strerror}); learning goes "
                 "on, but a restart would count all outcomes again. Make room on the disk of "
                 f"NBA_HOME, and let the server write to its folder {FOLDER!r}"
             )
-            log.warning("%s", self.problem)
             return False
         self._kept_revisions = [*self._kept_revisions, state.revision][-KEPT:]
-        self.problem = ""
+        self._say("")
         return True
+
+    def _say(self, problem: str) -> None:
+        """Keep a problem where the server reads it for `/readyz`."""
+        if problem != self._problem:
+            log.warning("%s", problem or "learner: its checkpoint is written again")
+            self._ledger.write_now(lambda connection: set_meta(connection, PROBLEM, problem))
+            self._problem = problem
 
     def is_kept(self, revision: int) -> bool:
         """True if the last checkpoints, as many as are kept, are all of one step."""
         return self._kept_revisions == [revision] * KEPT
 
     def drop_old_steps(self) -> None:
-        """Delete the steps that the checkpoints hold, and that none of them needs any more."""
+        """Delete the steps that no checkpoint needs any more."""
         drop_steps(self._ledger, self._kept_revisions[0])
 
     def _begins(
@@ -220,6 +222,29 @@ class StateStore:
         return bandit
 
 
+class RevisionConflict(RuntimeError):
+    """Another learner has written to the ledger since this one read its state."""
+
+
+def write_as_only_learner(
+    ledger: Ledger, state: LearnerState, work: Callable[[sa.Connection], None]
+) -> None:
+    """Write in one transaction.
+
+    Raises
+    ------
+    RevisionConflict
+        If the ledger has another position than the state.
+    """
+
+    def write(connection: sa.Connection) -> None:
+        if read_position(connection) != (state.revision, state.token):
+            raise RevisionConflict("another learner has written to this ledger")
+        work(connection)
+
+    ledger.write_now(write)
+
+
 def write_position(connection: sa.Connection, state: LearnerState, payload: bytes | None) -> None:
     """Write the position of a learner after a step, and the step.
 
@@ -246,6 +271,11 @@ def write_published(connection: sa.Connection, state: LearnerState) -> None:
     set_meta(connection, PUBLISHED_STEP, state.published_token or "")
 
 
+def read_learner_problem(connection: sa.Connection) -> str:
+    """Read in a sentence why the last checkpoint could not be written; empty if it was."""
+    return get_meta(connection, PROBLEM) or ""
+
+
 def read_position(connection: sa.Connection) -> tuple[int, str | None]:
     """Read the number of the last step of any learner, and its token."""
     columns = tables.learner_state.c
@@ -261,6 +291,7 @@ def _read_rows(connection: sa.Connection) -> tuple[Any, ...]:
         read_step_tokens(connection),
         get_meta(connection, PUBLISHED_UNDER),
         get_meta(connection, PUBLISHED_STEP),
+        read_learner_problem(connection),
     )
 
 
