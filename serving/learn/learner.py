@@ -127,7 +127,7 @@ class Learner:
                 raise
             log.error("%s is set aside, not learned from", batch.decision_ids, exc_info=error)
             problem = problem_of(error)
-            self._write(lambda connection: set_batch_aside(connection, batch, problem, now))
+            self._write(lambda c: set_batch_aside(c, batch, problem, now, self._delays))
             self._size.went_on(has_learned=False)
             return True
         self._size.went_on(has_learned=True)
@@ -143,7 +143,7 @@ class Learner:
         if state.is_new or any(one.old != one.new for one in changes.credits):
             self._commit(state, now, changes)
         elif any(changes):  # a click, say, or an outcome of no_action: no credit is another
-            self._write(lambda connection: self._write_changes(connection, changes, now))
+            self._write(lambda connection: write_changes(connection, changes, now, delays))
 
     def publish(self, now: datetime) -> bool:
         """Publish a snapshot of what was learned; return False if the last one has it all."""
@@ -158,7 +158,11 @@ class Learner:
             self._publisher.publish(connection, state.base, packed, now)
             write_published(connection, published)
 
-        self._write(write)
+        try:
+            self._write(write)
+        except BaseException:
+            self._publisher.forget()
+            raise
         self._state = published
         return True
 
@@ -243,7 +247,6 @@ class Learner:
             yield
         except BaseException:
             self._state = None
-            self._publisher.forget()
             raise
 
     def _recounted(self, state: LearnerState, changes: StepChanges) -> BanditState | None:
@@ -283,16 +286,10 @@ class Learner:
 
             def write(connection: sa.Connection) -> None:
                 write_position(connection, following, payload)
-                self._write_changes(connection, changes, now)
+                write_changes(connection, changes, now, self._delays)
 
             self._write(write)
         self._state = following
-
-    def _write_changes(
-        self, connection: sa.Connection, changes: StepChanges, now: datetime
-    ) -> None:
-        write_changes(connection, changes, now)
-        self._delays.keep_first_shown(connection)
 
     def _write(self, work: Callable[[sa.Connection], None]) -> None:
         """Write in one transaction, unless another learner has written since the state was read."""
@@ -300,5 +297,4 @@ class Learner:
             write_as_only_learner(self._ledger, self._current(), work)
         except RevisionConflict:
             self._state = None
-            self._publisher.forget()
             raise

@@ -90,7 +90,9 @@ def read_changes(
     return StepChanges(batch.outcome_ids, credits, stopped, batch.sharers, batch.retried)
 
 
-def write_changes(connection: sa.Connection, changes: StepChanges, now: datetime) -> None:
+def write_changes(
+    connection: sa.Connection, changes: StepChanges, now: datetime, delays: ResponseDelays
+) -> None:
     """Write credits, and mark what was read.
 
     Raises
@@ -104,6 +106,7 @@ def write_changes(connection: sa.Connection, changes: StepChanges, now: datetime
     mark_learned(connection, changes.outcome_ids)
     stop_revising(connection, changes.stopped)
     revise_soon(connection, changes.sharers, now)
+    delays.keep_first_shown(connection)
     if changes.retried:
         take_back(connection, changes.retried)
 
@@ -139,13 +142,16 @@ def next_batch(connection: sa.Connection, now: datetime, most: int) -> Batch:
     return Batch(list(chosen), together, silent, others[room:], retried, is_full)
 
 
-def set_batch_aside(connection: sa.Connection, batch: Batch, problem: str, now: datetime) -> None:
+def set_batch_aside(
+    connection: sa.Connection, batch: Batch, problem: str, now: datetime, delays: ResponseDelays
+) -> None:
     """Keep a batch out of the next steps, without learning from it."""
     columns = tables.credits.c
     query = sa.select(columns.decision_id, columns.action_id)
     rows = connection.execute(query.where(among(columns.decision_id, batch.decision_ids)))
     stopped = [(row.decision_id, row.action_id) for row in rows]
-    write_changes(connection, StepChanges(batch.outcome_ids, (), stopped, batch.sharers), now)
+    changes = StepChanges(batch.outcome_ids, (), stopped, batch.sharers)
+    write_changes(connection, changes, now, delays)
     set_aside(connection, batch.decision_ids, problem, now)
 
 
