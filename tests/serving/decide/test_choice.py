@@ -206,7 +206,7 @@ def _draws(rows: Sequence[sa.Row], before: Sequence[dict]) -> Iterator[Draw]:
             ended = slot >= len(actions)
             drawn = NO_ACTION if ended else actions[slot]["action_id"]
             logged = None if ended else actions[slot]["probability"]
-            kept = logged_chances(row, record, ACTIONS)
+            kept = logged_chances(row, record, [*ACTIONS])
             draw = Draw(
                 answer["arm"],
                 slot,
