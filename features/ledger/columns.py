@@ -3,12 +3,57 @@
 from __future__ import annotations
 
 import re
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NAN_BITS = np.array([np.nan], "<f8").view("<u8")[0]
+FORMAT = b"\x01"  # the first byte of a compressed text: the number of its dictionary
+LEVEL, WINDOW_BITS, MEMORY = 3, -13, 5  # of zlib: no header, and little memory to prepare
+# Texts that most answers and records contain, the most frequent last. Never changed: a text is read
+# with the dictionary by which it was compressed.
+JSON_DICTIONARY = (
+    b'","fingerprint","content","page":"help","basket","visits","location":"","shop","call_cen'
+    b'tre","call_center","push","sms","letter","email","web","app","promotion","retention","se'
+    b'rvice","offers","loyalty","other","title":"","body":"","text":"","image":"","url":"https'
+    b'://www."contact_policy.quiet_hours.0","contact_policy.suspension","contact_policy.cool_d'
+    b'owns.1","contact_policy.cool_downs.0","contact_policy.caps.2","contact_policy.caps.1","c'
+    b'ontact_policy.features_unknown","customer.left","consent.marketing","treatments","reques'
+    b't.exclude","request.actions","dates","budgets.","suitability","applicability","eligibili'
+    b'ty","contact_policy.caps.0",""accepted":17,"rejected":17,"clicked":17,"converted":17,"ac'
+    b'count":{"counts":{},"showings":[],"showings_of":null},"context":{"activate":false,"expla'
+    b'in":true,"exclude":["actions":["features_problem":"","left_at":"2026-"volume":{"day":"20'
+    b'26-12-","spent":1.0,"price":0.0,"at":17,"learned":1.0},"budgets.{"request":{"customer_id'
+    b'":"identifiers":["placement":"home","slots":3,"decision_id":"channel":"app"},"consents":'
+    b'{"marketing":true,"profiling":true,"analytics":false},"contacts":[[true,"coupons","app",'
+    b'17,{}],[true,"]],"paces":{"actions.},"catalog":"features_layout":"attribution_days":{":1'
+    b'4.0,":30.0,":3.0,":1.0,":7.0},"removed":{},"seed":"features: the online store failed; th'
+    b'e base rate of training is told as churn and intent","no_past: no event of the customer '
+    b'is known; the base rate of training is told as ","intent: no champion in MLflow; run \'nb'
+    b'a train --promote\'","bandit: no champion in MLflow; run \'nba train --promote\'","churn: n'
+    b'o champion in MLflow; run \'nba train --promote\'","treatment":{"title":"Your ","body":"Th'
+    b'e "},"treatment":{},"Nothing is shown; that costs nothing and may be worth most."]}Contr'
+    b'ol group: drawn evenly from all allowed actions."]}Pushed by 0. USD, so that it reaches '
+    b'its volume of the day.","Held back by 0. USD, so that its volume or budget lasts all day'
+    b'.","Tried to learn: the best action promises 0. EUR more."]}Tried to learn: the best act'
+    b'ion promises 0. USD more."]},"rank":3,"rank":2,"probability":1.0,"acceptance":0.0,"prior'
+    b'ity":0.0,"reasons":["0% chance of acceptance x weight 2 x 10.00 EUR x lever 1.5 - 0.50 E'
+    b'UR cost = -0. USD","{"decision_id":"06","customer_id":"h","known":false,"decided_at":"20'
+    b'26-12-","arm":"control","known":true,"decided_at":"2026-11-T1:00Z","arm":"policy","actio'
+    b'ns":[{"action_id":"no_action","rank":1,"treatment":{"title":""},"probability":0.1,"accep'
+    b'tance":0.,"priority":0.,"reasons":[".0% chance of acceptance x 8.00 USD - 0. USD cost = '
+    b'0. USD","Promises most of the allowed actions."]}],"predictions":{"churn":0.,"intent":{"'
+    b'":0.,"stage":"use"},"stage":"awareness"},"predictions":{"churn":null,"intent":null,"stag'
+    b'e":null},"models":{"churn":"1","intent":"1","bandit":"prior.1","churn":null,"intent":nul'
+    b'l,"bandit":null},"removed":null,"explanation":null,"degraded":[],"activated":true}'
+)
+_PREPARED = zlib.compressobj(
+    LEVEL, zlib.DEFLATED, WINDOW_BITS, MEMORY, zlib.Z_DEFAULT_STRATEGY, JSON_DICTIONARY
+)
 
 
 class UtcMicros(sa.TypeDecorator[datetime]):
@@ -25,6 +70,92 @@ class UtcMicros(sa.TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
         return None if value is None else from_micros(value)
+
+
+class PackedJson(sa.TypeDecorator[str]):
+    """A column type: a JSON text, stored compressed (deflate with a preset dictionary, RFC 1951).
+
+    A text that an earlier release stored is read as it is. SQLite keeps bytes in a column of texts
+    too, so an older ledger needs no other column there.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        is_postgresql = dialect.name == "postgresql"
+        return dialect.type_descriptor(sa.LargeBinary() if is_postgresql else sa.Text())
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
+        return None if value is None else packed_json(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return None if value is None else unpacked_json(value)
+
+
+class PackedFloats(sa.TypeDecorator[bytes]):
+    """A column type: bytes of float64, stored without their zeros and unknowns (nan).
+
+    Bytes that an earlier release stored are read as they are.
+    """
+
+    impl = sa.LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: sa.Dialect) -> bytes | None:
+        return None if value is None else packed_floats(value)
+
+    def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> bytes | None:
+        return None if value is None else unpacked_floats(bytes(value))
+
+
+def packed_json(text: str) -> bytes:
+    """Compress a JSON text; inverse of `unpacked_json`."""
+    squeezing = _PREPARED.copy()  # a copy takes less time than reading the dictionary again
+    return FORMAT + squeezing.compress(text.encode()) + squeezing.flush()
+
+
+def unpacked_json(stored: Any) -> str:
+    """Read what `packed_json` wrote, or a text of an earlier release."""
+    if isinstance(stored, str):
+        return stored
+    stored = bytes(stored)
+    if not stored.startswith(FORMAT):  # PostgreSQL, from an earlier release; JSON begins otherwise
+        return stored.decode()
+    opening = zlib.decompressobj(WINDOW_BITS, JSON_DICTIONARY)
+    return (opening.decompress(stored[1:]) + opening.flush()).decode()
+
+
+def packed_floats(floats: bytes) -> bytes:
+    """Leave out zeros and unknowns of float64 numbers; inverse of `unpacked_floats`.
+
+    Most features of a customer are 0 or unknown. Two masks, of the numbers that are not 0 and of
+    those that are neither 0 nor nan, take two bits for each number. The length is never a multiple
+    of 8: so it differs from bytes that were stored as they are.
+    """
+    bits = np.frombuffer(floats, "<u8")
+    filled = bits != 0
+    told = filled & (bits != NAN_BITS)
+    parts = (
+        len(bits).to_bytes(4, "little"),
+        *(np.packbits(one).tobytes() for one in (filled, told)),
+    )
+    packed = b"".join((*parts, bits[told].tobytes()))
+    return packed + b"\x00" if len(packed) % 8 == 0 else packed
+
+
+def unpacked_floats(stored: bytes) -> bytes:
+    """Read what `packed_floats` wrote, or the bytes of an earlier release."""
+    if len(stored) % 8 == 0:
+        return stored
+    count = int.from_bytes(stored[:4], "little")
+    size = -(-count // 8)
+    masks = np.frombuffer(stored, np.uint8, 2 * size, 4).reshape(2, size)
+    filled, told = np.unpackbits(masks, axis=1, count=count).astype(bool)
+    bits = np.zeros(count, dtype="<u8")
+    bits[filled] = NAN_BITS
+    bits[told] = np.frombuffer(stored, "<u8", int(told.sum()), 4 + 2 * size)
+    return bits.tobytes()
 
 
 def micros(moment: datetime) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sqlalchemy as sa
 
 # The account of a customer is that of its first key that has one; see `profiles.account_of`.
@@ -172,5 +174,20 @@ def to_schema_12(connection: sa.Connection) -> None:
         "WHERE slots_shown IS NOT NULL",
         "ALTER TABLE snapshots ADD COLUMN since BIGINT",
         *(change.format(text=text, blob=blob) for change in LEARNER_STATE),
+        *(_texts_as_bytes(connection) if is_postgresql else ()),
     ):
         connection.exec_driver_sql(change)
+
+
+def _texts_as_bytes(connection: sa.Connection) -> Iterator[str]:
+    """Yield the changes by which PostgreSQL keeps bytes in a column of texts; SQLite does anyway.
+
+    The texts stay as they are, in UTF-8; `columns.PackedJson` compresses those that follow.
+    """
+    for column in sa.inspect(connection).get_columns("decisions"):
+        if column["name"] in ("record", "answer") and isinstance(column["type"], sa.Text):
+            name = column["name"]
+            yield (
+                f"ALTER TABLE decisions ALTER COLUMN {name} TYPE BYTEA "
+                f"USING convert_to({name}, 'UTF8')"
+            )

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.ledger.columns import EPOCH as EPOCH
-from features.ledger.columns import SERIAL, TEXT, partial_index
+from features.ledger.columns import SERIAL, TEXT, PackedFloats, PackedJson, partial_index
 from features.ledger.columns import UtcMicros as UtcMicros
 from features.ledger.columns import from_micros as from_micros
 from features.ledger.columns import metadata as metadata
@@ -144,9 +144,9 @@ decisions = sa.Table(
     sa.Column("activated_at", UtcMicros),  # when it was shown; null: not yet
     sa.Column("activation", TEXT),  # JSON as it was sent by /v1/activate
     sa.Column("window_ends_at", UtcMicros, nullable=False),
-    sa.Column("features", sa.LargeBinary),  # float64 of model input; null if imported
-    sa.Column("record", TEXT),  # JSON: what else replay needs; null if imported
-    sa.Column("answer", TEXT),  # JSON as it was sent; null if imported
+    sa.Column("features", PackedFloats),  # float64 of model input; null if imported
+    sa.Column("record", PackedJson),  # JSON: what else replay needs; null if imported
+    sa.Column("answer", PackedJson),  # JSON as it was sent; null if imported
     sa.Column("believed", sa.LargeBinary),  # of each candidate (`decide.beliefs`); null: earlier
     sa.Column("slots_shown", sa.Integer),  # actions that were shown, if there are several
     sa.Index("decisions_of_customer", "customer_id", "decided_at"),

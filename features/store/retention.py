@@ -43,6 +43,14 @@ SCANNED_PER_STEP = 5_000  # decisions that are looked at for the next step
 CUSTOMERS_PER_STEP = 1_000  # whose events are looked at for the next step
 EVERY = timedelta(days=1)
 _DECIDED, _EVENTS = tables.decisions.c, tables.events.c
+# The bytes of what is removed of a decision, as they are stored.
+_SIZE = sum(
+    (
+        sa.func.coalesce(sa.func.length(column), 0)
+        for column in (_DECIDED.record, _DECIDED.answer, _DECIDED.features, _DECIDED.believed)
+    ),
+    sa.literal(0),
+)
 _WHOLE = _DECIDED.record.is_not(None) & _DECIDED.answer.is_not(None)
 
 
@@ -163,8 +171,7 @@ class RetentionPolicy:
         length, total, found = sa.func.length, sa.func.sum, Pruned()
         days = self.settings.retention_records_days
         if days is not None:
-            size = length(_DECIDED.record) + length(_DECIDED.answer) + length(_DECIDED.features)
-            query = sa.select(sa.func.count(), total(size)).where(
+            query = sa.select(sa.func.count(), total(_SIZE)).where(
                 _WHOLE, *_old_decisions(connection, now - timedelta(days=days), now)
             )
             count, size = connection.execute(query).one()
@@ -239,18 +246,10 @@ def _records_to_remove(
         until, last = row.serial, False
         if len(serials) == RECORDS_PER_STEP:
             break
-    found = sa.select(
-        _DECIDED.serial, _DECIDED.record, _DECIDED.answer, sa.func.length(_DECIDED.features)
-    )
+    found = sa.select(_DECIDED.serial, _DECIDED.record, _SIZE)
     rows = [
-        {
-            "number": serial,
-            "record": shortened_record(record),
-            "size": len(record) + len(answer) + (features or 0),
-        }
-        for serial, record, answer, features in connection.execute(
-            found.where(_DECIDED.serial.in_(serials))
-        )
+        {"number": serial, "record": shortened_record(record), "size": size}
+        for serial, record, size in connection.execute(found.where(_DECIDED.serial.in_(serials)))
     ]
     return rows, until, last
 

@@ -1,15 +1,26 @@
-"""Tests the column of times: each comes back exactly, and a naive one is refused."""
+"""Tests the columns of times, JSON texts and floats: each value comes back exactly."""
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 
-from features.ledger.columns import EPOCH, UtcMicros, from_micros, micros, parse_micros
+from features.ledger.columns import (
+    EPOCH,
+    PackedFloats,
+    PackedJson,
+    UtcMicros,
+    from_micros,
+    micros,
+    parse_micros,
+)
 
 REPEATABLE = settings(derandomize=True, database=None, deadline=None)
 zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
@@ -68,3 +79,70 @@ def test_micros_that_were_written_as_a_text_are_read_again(moment):
 )
 def test_a_text_that_is_no_time_is_none(text):
     assert parse_micros(text) is None
+
+
+# Texts and floats -------------------------------------------------------------------------------
+
+DIALECTS = [sqlite.dialect(), postgresql.dialect()]
+numbers = st.sampled_from([0.0, -0.0, np.nan, -np.nan, 1.5]) | st.floats(width=64)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda one: one.name)
+@REPEATABLE
+@given(st.text())
+def test_a_text_comes_back_from_its_column(dialect, text):
+    column = PackedJson()
+    stored = column.process_bind_param(text, dialect)
+    assert isinstance(stored, bytes)
+    assert column.process_result_value(stored, dialect) == text
+
+
+def test_a_text_of_an_earlier_release_is_read_as_it_is():
+    column, text = PackedJson(), '{"customer_id":"Zoë"}'
+    for stored in (text, text.encode()):  # of SQLite; of PostgreSQL after its migration
+        assert column.process_result_value(stored, sqlite.dialect()) == text
+    assert column.process_result_value(None, sqlite.dialect()) is None
+    assert column.process_bind_param(None, sqlite.dialect()) is None
+
+
+def test_an_answer_takes_less_than_half_of_its_bytes():
+    answer = (
+        '{"decision_id":"065fde0a57c3e97811e67de09d0130f8","customer_id":"h35","known":true,'
+        '"decided_at":"2026-11-09T20:45:21.166313Z","arm":"policy","actions":[{"action_id":'
+        '"fresh_box","rank":1,"treatment":{"title":"A box"},"probability":0.17582780699912262,'
+        '"acceptance":0.12,"priority":0.414,"reasons":["12.0% chance of acceptance x 7.20 USD - '
+        '0.45 USD cost = 0.41 USD","Promises most of the allowed actions."]}],"predictions":'
+        '{"churn":null,"intent":null,"stage":null},"models":{"churn":null,"intent":null,"bandit":'
+        'null},"removed":null,"explanation":null,"degraded":[],"activated":true}'
+    )
+    stored = PackedJson().process_bind_param(answer, sqlite.dialect())
+    assert len(stored) < len(answer) / 2
+
+
+@REPEATABLE
+@given(st.lists(numbers, max_size=40))
+def test_floats_come_back_to_the_bit(values):
+    column, dialect = PackedFloats(), sqlite.dialect()
+    given_bytes = struct.pack(f"<{len(values)}d", *values)
+    stored = column.process_bind_param(given_bytes, dialect)
+    assert len(stored) % 8  # so it differs from floats that an earlier release stored
+    assert column.process_result_value(stored, dialect) == given_bytes
+    assert column.process_result_value(given_bytes, dialect) == given_bytes
+
+
+def test_zeros_and_unknowns_take_two_bits_each():
+    row = np.full(584, np.nan)
+    row[::3], row[5] = 0.0, 2.5
+    stored = PackedFloats().process_bind_param(row.tobytes(), sqlite.dialect())
+    assert len(stored) <= 4 + 2 * 584 // 8 + 8 + 1
+    nothing = PackedFloats().process_bind_param(None, sqlite.dialect())
+    assert nothing is None and PackedFloats().process_result_value(None, sqlite.dialect()) is None
+
+
+def test_the_columns_keep_their_types_in_both_databases():
+    declared = {
+        dialect.name: [column.compile(dialect=dialect) for column in (PackedJson(), PackedFloats())]
+        for dialect in DIALECTS
+    }
+    assert declared == {"sqlite": ["TEXT", "BLOB"], "postgresql": ["BYTEA", "BYTEA"]}
+    assert isinstance(PackedJson().coerce_compared_value(None, "x"), sa.types.TypeEngine)

@@ -413,9 +413,8 @@ def test_nothing_is_learned_from_showing_nothing(shop):
 def test_a_decision_under_another_layout_of_features_is_left_out(shop):
     shop.decide("d1")
     shop.tell("d1", "accepted")
-    record = sa.func.replace(
-        tables.decisions.c.record, ModelInput(shop.domain).fingerprint, "another"
-    )
+    record = shop.ledger.read(lambda c: c.execute(sa.select(tables.decisions.c.record)).scalar())
+    record = record.replace(ModelInput(shop.domain).fingerprint, "another")
     shop.ledger.write_now(lambda c: c.execute(tables.decisions.update().values(record=record)))
     learner = shop.learner()
     learner.step(shop.now + HOUR)
