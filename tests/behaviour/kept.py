@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from pydantic_core import to_json
 
 from features.business.catalog import Catalog
+from features.business.decided_actions import Beliefs, logged_chances, shown_beliefs
 from features.business.domain import Domain, load_domain
 from features.customers.profiles import account_key, account_of, attributes_of
 from features.errors import ModelMissing
@@ -45,7 +47,7 @@ BUSINESSES = ("shop", "world")
 # What a decision writes; the rest of its row comes later, by merges and activation.
 WRITTEN = (
     *("decision_id", "subject", "decided_at", "channel", "action_id", "probability", "arm"),
-    *("features", "record", "answer"),
+    *("features", "answer"),
 )
 
 
@@ -113,8 +115,9 @@ class Kept:
         """These are the decisions of our own."""
         return [row for row in self.rows() if row.answer is not None]
 
-    def rebuilt(self, row: Any, scratch: Ledger) -> tuple[Any, dict[str, Any]]:
-        """A decision is made and kept once more, in another ledger: its row, and what it spent."""
+    def rebuilt(self, row: Any, scratch: Ledger) -> tuple[Any, str, dict[str, Any]]:
+        """A decision is made and kept once more, in another ledger: its row, its record as it was
+        written then, and what it spent."""
         record, answer = json.loads(row.record), json.loads(row.answer)
         catalog = self.archive.catalog(record["catalog"])
         assert catalog is not None
@@ -127,7 +130,8 @@ class Kept:
         scratch.write_now(lambda c: append_decision(c, complete))
         query = sa.select(tables.decisions).where(tables.decisions.c.decision_id == row.decision_id)
         again = scratch.read(lambda connection: connection.execute(query).one())
-        return again, json.loads(json.dumps(selected.pacing_result.changed))
+        spent = json.loads(json.dumps(selected.pacing_result.changed))
+        return again, former_record(again, complete), spent
 
     def read_again(self, row: Any) -> Any:
         """The row of a decision is read again from events and facts; None for customers who were
@@ -156,7 +160,26 @@ class Kept:
     def told(self, row: Any, scratch: Ledger) -> dict[str, Any]:
         """A decision tells more than its row: its explanation as of then, and what it spent."""
         explained = self.replay.explain(row.decision_id).model_dump(mode="json")
-        return {"explained": explained, "spent": self.rebuilt(row, scratch)[1]}
+        return {"explained": explained, "spent": self.rebuilt(row, scratch)[2]}
+
+
+def former_record(row: Any, complete: CompleteDecision) -> str:
+    """A record is told in the form of then, when it held what was believed as JSON."""
+    record, names = json.loads(row.record), complete.setup.compiled.actions
+    experts = {name: numbers for name, (_, numbers) in shown_beliefs(row, record).items()}
+    chances = {name: p for name, p in logged_chances(row, record, names).items() if p > 0}
+    beliefs = Beliefs.from_bytes(row.believed)
+    believed = dict(zip(beliefs.allowed.tolist(), beliefs.acceptance.tolist(), strict=True))
+    acceptance = {names[index]: number for index, number in believed.items()}
+    priority = dict(zip(names, complete.scored.priority.tolist(), strict=True))
+    candidates = {
+        "experts": experts,
+        "candidates": [*chances],
+        "acceptance": [acceptance.get(name, 0.0) for name in chances],
+        "priority": [priority.get(name, 0.0) for name in chances],
+        "probabilities": [*chances.values()],
+    }
+    return to_json(record | candidates).decode()
 
 
 def opened(name: str, scratch: Path) -> Kept:

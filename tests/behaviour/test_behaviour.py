@@ -179,7 +179,8 @@ def test_every_decision_is_repeated_to_the_byte(name, kept):
 def test_every_record_is_rebuilt_as_it_was_kept(name, kept, tmp_path):
     with scratch_ledger(tmp_path) as scratch:
         for row in kept.decisions():
-            again, _ = kept.rebuilt(row, scratch)
+            again, record, _ = kept.rebuilt(row, scratch)
+            assert record == row.record, row.decision_id
             for column in WRITTEN:
                 assert getattr(again, column) == getattr(row, column), (row.decision_id, column)
             if row.activation is None:
