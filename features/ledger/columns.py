@@ -119,11 +119,12 @@ def unpacked_json(stored: Any) -> str:
     """Read what `packed_json` wrote, or a text of an earlier release."""
     if isinstance(stored, str):
         return stored
-    stored = bytes(stored)
-    if not stored.startswith(FORMAT):  # PostgreSQL, from an earlier release; JSON begins otherwise
-        return stored.decode()
+    packed = bytes(stored)
+    if not packed.startswith(FORMAT):  # PostgreSQL, from an earlier release; JSON begins otherwise
+        return packed.decode()
     opening = zlib.decompressobj(WINDOW_BITS, JSON_DICTIONARY)
-    return (opening.decompress(stored[1:]) + opening.flush()).decode()
+    content: bytes = opening.decompress(packed[1:]) + opening.flush()
+    return content.decode()
 
 
 def packed_floats(floats: bytes) -> bytes:
