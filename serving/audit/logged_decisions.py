@@ -7,9 +7,11 @@ judged ones are those of a selection. So a decision is judged when the longest w
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -37,6 +39,10 @@ _READ = (
         for name in ("subject", "features", "answer", "customer_id", "channel", "arm", "believed")
     ),
 )
+
+
+# When a pacing state was first read; and each state with the last time at which it was read.
+_Readings = tuple[datetime, list[tuple[datetime, Any]]]
 
 
 class Period(NamedTuple):
@@ -183,6 +189,42 @@ class LoggedDecisions:
             catalogs = [self._catalog, *served]
             self._hours = max(one.contact_policy.activate_within_hours for one in catalogs)
         return self._hours
+
+
+class RecordedPaces:
+    """The pacing states that logged decisions have read; they are read from the ledger when needed.
+
+    A decision reads only the states of volumes and budgets of actions that its customer may get.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._read: dict[str, _Readings] | None = None
+
+    def state(self, name: str, at: datetime) -> Any:
+        """The state of a volume or budget at a time; None if none was read until then.
+
+        It is that of the next reading: who spends reads, so nobody has spent in between.
+        """
+        if self._read is None:
+            self._read = self._ledger.read(_recorded_paces)
+        begun, read = self._read.get(name, (at, []))
+        if not read or at < begun:
+            return None
+        return read[min(bisect.bisect_left(read, at, key=itemgetter(0)), len(read) - 1)][1]
+
+
+def _recorded_paces(connection: sa.Connection) -> dict[str, _Readings]:
+    columns = tables.decisions.c
+    query = sa.select(columns.decided_at, columns.record).where(columns.answer.is_not(None))
+    found: dict[str, _Readings] = {}
+    for at, record in connection.execute(query.order_by(columns.decided_at, columns.serial)):
+        for name, state in from_json(record)["paces"].items():
+            _, read = found.setdefault(name, (at, []))
+            if read and read[-1][1] == state:
+                read.pop()
+            read.append((at, state))
+    return found
 
 
 def logged_windows(decision: LoggedDecision) -> list[float]:

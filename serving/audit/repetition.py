@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from operator import itemgetter
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
-from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.decided_actions import Beliefs
 from features.customers.contacts import Contact
+from features.errors import ModelMissing
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
 from serving.audit.archive import Archive
-from serving.audit.logged_decisions import LoggedDecision, windows_of
+from serving.audit.logged_decisions import LoggedDecision, RecordedPaces, windows_of
 from serving.audit.replay import inputs_from_record
-from serving.audit.replayed_log import UNSPENT, Probabilities
+from serving.audit.replayed_log import NEAREST, UNSPENT, Probabilities
 from serving.decide.beliefs import read_beliefs
 from serving.decide.choice import score, select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import account_contacts_of, contacts_of, limit_inputs_of
 from serving.decide.step_results import LimitInputs, ScoredActions
 from training.bandit.stacking import Prediction
-
-# When a pacing state was first read; and each state with the last time at which it was read.
-_Readings = tuple[datetime, list[tuple[datetime, Any]]]
 
 
 class EvaluationTarget(NamedTuple):
@@ -73,6 +69,7 @@ class Repetition:
         self._target = target
         self._policies: dict[str, Catalog] = {}
         self._paces = RecordedPaces(ledger)
+        self._nearest: dict[str | None, str] = {}
 
     def decided(self, decision: LoggedDecision) -> RepeatedChoice:
         """Probabilities of the policy that decided, as if there were no control group."""
@@ -102,18 +99,41 @@ class Repetition:
     ) -> RepeatedChoice:
         row, record, answer, _ = decision
         policy = self._without_control(catalog)
-        setup = self._archive.setup(policy, {**answer["models"], **versions})
+        setup, exact = self._setup(policy, {**answer["models"], **versions})
         inputs = inputs_from_record(row, record, answer, explain=False)
         locked = self._locked(setup, decision, inputs.customer_id)
-        believed = None if "bandit" in versions else _believed(decision, catalog, setup)
-        scored, unspent = score(setup, inputs, believed), False
+        prediction, known = None, set[str]()
+        if "bandit" not in versions and row.believed is not None:
+            prediction, known = believed(decision, catalog, setup)
+        scored, unspent = score(setup, inputs, prediction), False
         if catalog is not decision.catalog:
             locked, unspent = self._paced(locked, setup, scored, row.decided_at)
         selected = select(setup, inputs, scored, locked)
         names = (*setup.compiled.actions, NO_ACTION)
         held = [names[index] for index in selected.candidates.tolist()]
         chances = dict(zip(held, selected.probabilities.tolist(), strict=True))
-        return RepeatedChoice(chances, [UNSPENT] if unspent else [])
+        notes = [UNSPENT] if unspent else []
+        if not exact and not chances.keys() <= {*known, NO_ACTION}:
+            notes.append(NEAREST)
+        return RepeatedChoice(chances, notes)
+
+    def _setup(
+        self, catalog: Catalog, versions: Mapping[str, str | None]
+    ) -> tuple[DecisionSetup, bool]:
+        """The setup with some versions; with the nearest kept snapshot where one is not kept.
+
+        The second value is True if it has the very snapshot.
+        """
+        version = versions.get("bandit")
+        if version not in self._nearest:
+            try:
+                return self._archive.setup(catalog, versions), True
+            except ModelMissing:
+                if version is None or "." not in version:
+                    raise
+                self._nearest[version] = self._ledger.read(partial(_nearest, version=version))
+        nearest = {**versions, "bandit": self._nearest[version]}
+        return self._archive.setup(catalog, nearest), False
 
     def _paced(
         self, locked: LimitInputs, setup: DecisionSetup, scored: ScoredActions, at: datetime
@@ -158,42 +178,6 @@ class Repetition:
         return replace(locked, contacts=then.contacts, account=then.account)
 
 
-class RecordedPaces:
-    """The pacing states that logged decisions have read; they are read from the ledger when needed.
-
-    A decision reads only the states of volumes and budgets of actions that its customer may get.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._read: dict[str, _Readings] | None = None
-
-    def state(self, name: str, at: datetime) -> Any:
-        """The state of a volume or budget at a time; None if none was read until then.
-
-        It is that of the next reading: who spends reads, so nobody has spent in between.
-        """
-        if self._read is None:
-            self._read = self._ledger.read(_recorded_paces)
-        begun, read = self._read.get(name, (at, []))
-        if not read or at < begun:
-            return None
-        return read[min(bisect.bisect_left(read, at, key=itemgetter(0)), len(read) - 1)][1]
-
-
-def _recorded_paces(connection: sa.Connection) -> dict[str, _Readings]:
-    columns = tables.decisions.c
-    query = sa.select(columns.decided_at, columns.record).where(columns.answer.is_not(None))
-    found: dict[str, _Readings] = {}
-    for at, record in connection.execute(query.order_by(columns.decided_at, columns.serial)):
-        for name, state in from_json(record)["paces"].items():
-            _, read = found.setdefault(name, (at, []))
-            if read and read[-1][1] == state:
-                read.pop()
-            read.append((at, state))
-    return found
-
-
 def limits_then(
     ledger: Ledger, setup: DecisionSetup, customer_id: str, channel: str, at: datetime
 ) -> LimitInputs:
@@ -209,20 +193,28 @@ def limits_then(
     return LimitInputs(_until(contacts, micros(at)), {}, account)
 
 
-def _believed(
+def _nearest(connection: sa.Connection, version: str) -> str:
+    """The version with the newest kept snapshot before that of a version, else the first after."""
+    number, _, sequence = version.partition(".")
+    column = tables.snapshots.c.sequence
+    before = sa.select(sa.func.max(column)).where(column <= int(sequence))
+    after = sa.select(sa.func.min(column))
+    kept = connection.execute(before).scalar() or connection.execute(after).scalar()
+    return number if kept is None else f"{number}.{kept}"
+
+
+def believed(
     decision: LoggedDecision, catalog: Catalog, setup: DecisionSetup
-) -> Prediction | None:
-    """What was believed of the actions of a catalogue; None if the decision does not say it.
+) -> tuple[Prediction | None, set[str]]:
+    """Read what was believed of the actions of a catalogue, and for which the decision says it.
 
     Of an action that was no candidate, or has another prior, the models are asked.
     """
     row, record, then = decision.row, decision.record, decision.catalog
-    if row.believed is None:
-        return None
     if catalog is then:
-        return read_beliefs(row.believed, record, setup.compiled)
-    beliefs, names = Beliefs.from_bytes(row.believed), list(then.actions)
-    place = {names[index]: at for at, index in enumerate(beliefs.allowed.tolist())}
+        return read_beliefs(row.believed, record, setup.compiled), set(decision.logged)
+    beliefs, logged = Beliefs.from_bytes(row.believed), list(then.actions)
+    place = {logged[index]: at for at, index in enumerate(beliefs.allowed.tolist())}
     kept = [
         (index, place[name])
         for index, name in enumerate(catalog.actions)
@@ -233,7 +225,9 @@ def _believed(
     if kept:
         here, there = np.array(kept, dtype=np.intp).T
         acceptance[here], deviation[here] = beliefs.acceptance[there], beliefs.deviation[there]
-    return Prediction(acceptance, deviation, asked.expert_predictions)
+    names = list(catalog.actions)
+    known = {names[index] for index, _ in kept}
+    return Prediction(acceptance, deviation, asked.expert_predictions), known
 
 
 def _counted(setup: DecisionSetup, logged: LimitInputs, channel: str) -> bool:

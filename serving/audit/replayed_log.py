@@ -13,6 +13,9 @@ from features.business.catalog import NO_ACTION
 from training.arrays import Bools, Floats
 
 UNSPENT = "nothing is recorded of a volume or budget until then: it counts as unspent"
+NEAREST = (
+    "the snapshot of then is not kept: of actions that were no candidates the nearest one is asked"
+)
 GONE = "the action drawn is not in the current catalogue: it counts as earning nothing, at no cost"
 
 # By action, the probability of the first slot; actions with probability 0 may be left out.
