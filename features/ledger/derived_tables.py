@@ -181,11 +181,10 @@ snapshots = sa.Table(
 snapshot_actions = sa.Table(
     "snapshot_actions",
     metadata,
-    sa.Column("action_id", TEXT, primary_key=True),
+    # In the order in which rows are written: a row between others would write their pages again.
     sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("action_id", TEXT, primary_key=True),
     sa.Column("payload", sa.LargeBinary, nullable=False),
-    sa.Index("snapshot_actions_by_sequence", "sequence"),
-    sqlite_with_rowid=False,
 )
 # Parts that several snapshots share (`snapshots`), by the hash of their content. `last_sequence`:
 # the last snapshot of an earlier release with the part; 0: none (`snapshot_part_uses`).

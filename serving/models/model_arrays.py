@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import arrays
+from training.arrays import Indices
 from training.bandit.encoder import Encoder
 from training.bandit.reward_model import RewardModel
 from training.bandit.trees import BoostedTrees
@@ -19,6 +20,9 @@ Arrays = Mapping[str, NDArray[Any]]
 LASTING = ("center", "scale", "axes", "frequencies", "phases", "offset", "basis", "trees")
 # Of those that change, and are kept in double precision.
 EXACT = ("prior", "prior_weight", "counted", "rate", "drift", "weights", "expert_weights")
+
+# Arrays with numbers of each action that change with its outcomes, and the axis of the actions.
+BY_ACTION = {"weights": 1, "drift": 1, "variance": 0, "covariance": 0}
 
 
 class OutdatedModel(ValueError):
@@ -45,7 +49,10 @@ def parts_of(model: RewardModel) -> tuple[dict[str, Any], dict[str, NDArray[Any]
 
 
 def of_parts(
-    note: Mapping[str, Any], numbers: Arrays, like: RewardModel | None = None
+    note: Mapping[str, Any],
+    numbers: Arrays,
+    like: RewardModel | None = None,
+    places: Indices | None = None,
 ) -> RewardModel:
     """Return the model of a note and arrays of `parts_of`.
 
@@ -53,6 +60,9 @@ def of_parts(
     ----------
     like
         A model with the same encoder, axes and trees, which are then not read again.
+    places : shape (n,)
+        Places of the actions that the arrays of `BY_ACTION` are of; the other actions have the
+        numbers of ``like``. None: they are of all actions.
 
     Raises
     ------
@@ -61,7 +71,13 @@ def of_parts(
     """
     if not numbers.keys() >= {*EXACT}:
         raise OutdatedModel("a reward model of a former format")
-    parts = {name: numbers[name].astype(np.float64) for name in (*EXACT, "variance")}
+    parts = {name: numbers[name].astype(np.float64) for name in (*EXACT, "variance", "covariance")}
+    parts["covariance"] = arrays.from_upper_triangles(parts["covariance"])
+    if like is not None and places is not None:
+        for name, axis in BY_ACTION.items():
+            all_actions = getattr(like, name).copy()  # which is in use
+            all_actions[(slice(None),) * axis + (places,)] = parts[name]
+            parts[name] = all_actions
     trees = None
     if like is None and note["trees"]:
         trees = BoostedTrees.of(note["trees"] | {"text": numbers["trees"].tobytes().decode()})
@@ -70,7 +86,6 @@ def of_parts(
         actions=tuple(note["actions"]),
         **parts,
         basis=numbers["basis"].astype(np.float64) if like is None else like.basis,
-        covariance=arrays.from_upper_triangles(numbers["covariance"].astype(np.float64)),
         noise=note["noise"],
         dispersion=note["dispersion"],
         reward_range=tuple(note["range"]),

@@ -27,7 +27,7 @@ from training.bandit.bandit_state import BanditState
 from training.bandit.reward_model import RewardModel
 
 PART_BYTES = 256 * 1024  # of rows that are written before the snapshot, in one transaction
-DIRECT_BYTES = 1024 * 1024  # at most so much is written together with the snapshot
+DIRECT_BYTES = 1_500_000  # at most so much is written together with the snapshot
 
 _TEXTS = ("actions", "features", "channels", "trees")  # of the note of a model, kept as a part
 _SHARED = (*LASTING, "prior", "prior_weight")  # arrays that are kept as parts

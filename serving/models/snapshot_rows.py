@@ -1,6 +1,6 @@
 """Numbers of each action in a snapshot as one row of bytes, so that single actions are published.
 
-A row has the action's part of each array of `NAMES`, one after the other.
+A row has the action's part of each array of `BY_ACTION`, one after the other.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.models.model_arrays import BY_ACTION
 from training.arrays import Indices
-
-# Arrays with numbers of each action, and the axis of the actions.
-NAMES = {"weights": 1, "drift": 1, "variance": 0, "covariance": 0}
 
 Bytes = NDArray[np.uint8]
 Layout = list[list[Any]]  # for each array: its name, data type and shape for one action
 
 
 def to_rows(numbers: Mapping[str, NDArray[Any]]) -> tuple[Layout, Bytes]:
-    """Arrange the arrays of `NAMES` as rows of bytes.
+    """Arrange the arrays of `BY_ACTION` as rows of bytes.
 
     Returns
     -------
@@ -31,7 +29,7 @@ def to_rows(numbers: Mapping[str, NDArray[Any]]) -> tuple[Layout, Bytes]:
     rows : shape (n_actions, n_bytes)
     """
     layout, columns = [], []
-    for name, axis in NAMES.items():
+    for name, axis in BY_ACTION.items():
         array = np.ascontiguousarray(np.moveaxis(numbers[name], axis, 0))
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         layout.append([name, array.dtype.str, list(array.shape[1:])])
@@ -40,12 +38,12 @@ def to_rows(numbers: Mapping[str, NDArray[Any]]) -> tuple[Layout, Bytes]:
 
 
 def from_rows(layout: Layout, rows: Bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `NAMES`; inverse of `to_rows`."""
+    """Return the arrays of `BY_ACTION`; inverse of `to_rows`."""
     found, begin = {}, 0
     for name, data_type, shape in layout:
         end = begin + np.dtype(data_type).itemsize * math.prod(shape)
         array = np.ascontiguousarray(rows[:, begin:end]).view(data_type)
-        found[name] = np.moveaxis(array.reshape(len(rows), *shape), 0, NAMES[name])
+        found[name] = np.moveaxis(array.reshape(len(rows), *shape), 0, BY_ACTION[name])
         begin = end
     return found
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from features.ledger import tables
 from serving.models.model_arrays import of_parts
 from serving.models.snapshot_rows import Bytes, from_rows, row_bytes
-from training.arrays import unpack
+from training.arrays import Indices, unpack
 from training.bandit.reward_model import RewardModel
 
 PARTS = "parts"  # key in the note of a snapshot: digests of the parts that are stored apart
@@ -36,17 +36,14 @@ class Snapshot(NamedTuple):
         Version of the bandit that the learner built on.
     since
         Number of the snapshot that was the last one written whole; None: of an earlier release.
-    rows : shape (n_actions, n_bytes)
-        Numbers of each action.
     parts
-        Digest and content of each part, but for rows.
+        Digest and content of each part, but for those with rows.
     """
 
     sequence: int
     base: str
     model: RewardModel
     since: int | None
-    rows: Bytes
     parts: Mapping[str, tuple[str, Any]]
 
 
@@ -95,22 +92,20 @@ def _read(
     parts = {name: before[name] for name in digests if before.get(name, ("",))[0] == digests[name]}
     contents = _contents(connection, [digests[name] for name in digests.keys() - parts])
     parts |= {name: (one, contents[one]) for name, one in digests.items() if name not in parts}
-    like = held.model if held is not None and parts.keys() == before.keys() else None
-    if like is not None and any(parts[name] is not before[name] for name in parts):
-        like = None
     for name, (_, content) in parts.items():
         if name == NAMES:
             note |= content[0]
         else:
             numbers[name] = content[1]["part"]
-    rows = np.empty((0, 0), dtype=np.uint8)
+    same = all(parts.get(name) is before[name] for name in before) and len(before) == len(parts)
+    like, places = held.model if held is not None and same else None, None
     if row.since is not None:
-        if held is not None and (held.since != row.since or held.sequence > row.sequence):
-            held = None
-        rows = _rows(connection, row, note, of_rows, held)
+        if like and held and held.since == row.since and held.sequence <= row.sequence:
+            places, rows = _changed_rows(connection, note, held.sequence + 1, row.sequence)
+        else:
+            rows = _rows(connection, row, note, of_rows)
         numbers |= from_rows(note[LAYOUT], rows)
-    model = of_parts(note, numbers, like)
-    return Snapshot(row.sequence, row.base, model, row.since, rows, parts)
+    return Snapshot(row.sequence, row.base, of_parts(note, numbers, like, places), row.since, parts)
 
 
 def _contents(
@@ -127,22 +122,30 @@ def _rows(
     snapshot: sa.Row[Any],
     note: Mapping[str, Any],
     of_rows: Mapping[str, str],
-    held: Snapshot | None,
 ) -> Bytes:
-    """Rows of the actions of a snapshot; of those that it shares with another, the changed ones."""
-    if held is not None:
-        rows, after = held.rows.copy(), held.sequence
-    else:
-        rows = np.zeros((len(note["actions"]), row_bytes(note[LAYOUT])), dtype=np.uint8)
-        after, begin, contents = snapshot.since - 1, 0, _contents(connection, of_rows.values())
-        for number in range(len(of_rows)):
-            found = contents[of_rows[f"{ROWS} {number}"]][1]["part"]
-            rows[begin : begin + len(found)] = found
-            begin += len(found)
+    """Rows of all actions of a snapshot, shape (n_actions, n_bytes)."""
+    rows = np.zeros((len(note["actions"]), row_bytes(note[LAYOUT])), dtype=np.uint8)
+    begin, contents = 0, _contents(connection, of_rows.values())
+    for number in range(len(of_rows)):
+        found = contents[of_rows[f"{ROWS} {number}"]][1]["part"]
+        rows[begin : begin + len(found)] = found
+        begin += len(found)
+    places, changed = _changed_rows(connection, note, snapshot.since, snapshot.sequence)
+    rows[places] = changed
+    return rows
+
+
+def _changed_rows(
+    connection: sa.Connection, note: Mapping[str, Any], first: int, last: int
+) -> tuple[Indices, Bytes]:
+    """The newest row of each action in some snapshots: places of the actions, and their rows.
+
+    Shapes (n,) and (n, n_bytes).
+    """
     columns = tables.snapshot_actions.c
     newest = (
         sa.select(columns.action_id, sa.func.max(columns.sequence).label("sequence"))
-        .where(columns.sequence > after, columns.sequence <= snapshot.sequence)
+        .where(columns.sequence >= first, columns.sequence <= last)
         .group_by(columns.action_id)
         .subquery()
     )
@@ -151,6 +154,7 @@ def _rows(
         (newest.c.action_id == columns.action_id) & (newest.c.sequence == columns.sequence),
     )
     place = {action: number for number, action in enumerate(note["actions"])}
-    for action_id, payload in connection.execute(query):
-        rows[place[action_id]] = np.frombuffer(payload, dtype=np.uint8)
-    return rows
+    found = [(place[name], payload) for name, payload in connection.execute(query)]
+    rows = np.frombuffer(b"".join(payload for _, payload in found), dtype=np.uint8)
+    places = np.array([number for number, _ in found], dtype=np.intp)
+    return places, rows.reshape(len(found), row_bytes(note[LAYOUT]))

@@ -131,8 +131,6 @@ class BanditState:
             sums.learn(vectors, *what)
         self.newest = max(self.newest, float(outcomes.at.max()))
         self.counted += float(outcomes.count.sum())
-        if outcomes.count.min() < 0:  # else an action is solved only when it has more outcomes
-            self._posteriors = None
         self._learn_errors(outcomes)
 
     def _learn_errors(self, outcomes: OutcomeBatch) -> None:
@@ -205,7 +203,6 @@ class BanditState:
         priors: Priors | Sequence[str],
         groups: Mapping[str, str] | None = None,
         reward_range: tuple[float, float] = REWARDS,
-        exact: bool = False,
     ) -> RewardModel:
         """Return the reward model of the actions of a catalogue.
 
@@ -217,13 +214,11 @@ class BanditState:
             See `LinearPosteriors`.
         reward_range
             The lowest and the highest reward that can be.
-        exact
-            See `LinearPosteriors.model`.
         """
         groups = groups or {}
         if self._posteriors is None or not self._posteriors.serve(priors, groups):
             self._posteriors = LinearPosteriors(self, priors, groups)
-        return self._posteriors.model(reward_range, exact)
+        return self._posteriors.model(reward_range)
 
     def to_bytes(self) -> bytes:
         """Serialise the state without pickles; inverse of `from_bytes`."""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from training.arrays import Floats
+from training.arrays import Bools, Floats
 from training.bandit.encoder import Encoder
 from training.bandit.reward_model import RewardModel
 from training.bandit.stacking import ExpertErrors, normalised
@@ -31,6 +31,8 @@ GROWTH = 1.3  # everything is solved again at so many times as many outcomes
 WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times as many
 STALE = 0.02  # an action is solved again when it has so many times as many outcomes
 DRIFTED = 0.02  # and when old outcomes have decayed by this share
+REMIXED = 0.01  # all variances are mixed again when a share in them has changed by more
+AT_ONCE = 80  # actions that are solved again, at most, because of decay alone
 GROUP_WEIGHT = 20.0  # outcomes of its own after which an action is half free of its group
 DRIFT_PRIOR = 30.0  # precision, in outcomes, of the prior that an action's level has not changed
 
@@ -89,8 +91,12 @@ class LinearPosteriors:
         self.weights = self.projections[:-width].reshape(n_linear, n, width)
         self._variance = np.zeros((n_linear, n, width))
         self._covariance = np.zeros((n_linear, n, self._k, self._k))
-        self._solved_at = np.full((n_linear, n), -1)  # `ActionStatistics.changes` then
-        self._decayed_to = np.ones((n_linear, n))
+        self._shares = np.full(n_linear, -1.0)  # of the experts in the variances
+        self._drift = np.ones((n_linear, n))
+        # When an action was solved: its changes, the retractions among them, and the time.
+        self._solved_at = np.full((n_linear, n), -1)
+        self._retracted_at = np.zeros((n_linear, n), dtype=np.int64)
+        self._solved_time = np.zeros((n_linear, n))
         self._all_at = self._weights_at = np.inf  # outcomes when solved, and weighted, last
         self._scale = np.array([one.exploration_scale**2 for one in self._experts])
         self._lasts = np.array([one.half_life_decisions is None for one in self._experts])
@@ -101,31 +107,23 @@ class LinearPosteriors:
         same_order = tuple(priors) == self.actions
         return same_order and _kept(priors) == self._given and groups == self._groups
 
-    def model(self, reward_range: tuple[float, float], exact: bool = False) -> RewardModel:
+    def model(self, reward_range: tuple[float, float]) -> RewardModel:
         """Solve what has changed, and return the reward model.
 
         The model's arrays belong to this object: the next call changes them.
-
-        Parameters
-        ----------
-        reward_range
-            See `RewardModel`.
-        exact
-            Solve for all actions, from stacking weights and groups as of now: the model is then a
-            function of the state, and not of earlier calls.
         """
         counted = self._state.counted
-        if exact:
-            self._update_weights()
-            self._solve_all()
-        elif not self._all_at <= counted <= self._all_at * GROWTH:
+        is_old = not self._all_at / GROWTH <= counted <= self._all_at * GROWTH
+        within = self._weights_at / WEIGHTS_GROWTH, self._weights_at * WEIGHTS_GROWTH
+        if is_old or not within[0] <= counted <= within[1]:
+            self._update_weights()  # first: an expert that forgets starts from a mixture by these
+        if is_old:
             self._solve_all()
         else:
             self._solve_changed()
-        if not exact and not self._weights_at <= counted <= self._weights_at * WEIGHTS_GROWTH:
-            self._update_weights()
-        among = normalised(self.expert_weights[:-1]) * self._scale
-        told, rate = self._told()
+        among, (told, rate) = self._shares * self._scale, self._told()
+        of_priors = self._prior, self._prior_weight
+        dispersion = glm.dispersion_of_rates(self._noise, *of_priors, rate, told)
         return RewardModel(
             encoder=self._state.encoder,
             actions=self.actions,
@@ -133,7 +131,7 @@ class LinearPosteriors:
             prior_weight=self._prior_weight,
             counted=told,
             rate=rate,
-            drift=self._drift(),
+            drift=self._drift,
             weights=self.weights,
             variance=np.tensordot(among, self._variance, 1),
             covariance=np.tensordot(among, self._covariance, 1),
@@ -142,7 +140,7 @@ class LinearPosteriors:
             expert_weights=self.expert_weights,
             reward_range=reward_range,
             trees=self._state.trees,
-            dispersion=self._dispersion(told, rate),
+            dispersion=dispersion if isinstance(self._given, Mapping) else None,
             projections=self.projections,
         )
 
@@ -153,33 +151,10 @@ class LinearPosteriors:
         rates = np.array([sums.rate(action) for action in self.actions])
         return counted, np.where(counted > 0, rates, np.nan)
 
-    def _drift(self) -> Floats:
-        """Share of the start in the level of each expert for each action; see `RewardModel`."""
-        found = np.ones((len(self._experts), len(self.actions)))
-        for number, expert in enumerate(self._experts):
-            if expert.half_life_decisions is not None:
-                sums = self._state.statistics[expert.half_life_decisions]
-                kept = np.array([max(sums.counted(action), 0.0) for action in self.actions])
-                kept *= sums.decay.shrink(self._state.newest)
-                found[number] = DRIFT_PRIOR / (DRIFT_PRIOR + kept)
-        return found
-
-    def _dispersion(self, counted: Floats, rate: Floats) -> float | None:
-        """Noise of all outcomes divided by the mean of p (1 - p); None: no probabilities.
-
-        An action that is seldom accepted is so explored less than at the same noise for all.
-        """
-        known = np.append(self._prior, rate[counted > 0])
-        if not isinstance(self._given, Mapping) or not len(known) or not glm.are_rates(known):
-            return None
-        share = glm.share_of_prior(self._prior_weight, counted)
-        each = glm.rate_variance(self._prior, rate, share)
-        return glm.dispersion_of(self._noise, each, counted)
-
     def _solve_all(self) -> None:
         """Turn to the principal axes of all vectors, and solve for every action."""
         state, width = self._state, self._state.encoder.width
-        self._all_at, self._weights_at = state.counted, np.inf
+        self._all_at = state.counted
         count, total, _ = state.first.pooled
         if isinstance(self._given, Mapping):
             priors = list(self._given.values())
@@ -192,17 +167,39 @@ class LinearPosteriors:
             sums.turn_to(self._basis, self._k)
         self._group_weights = self._of_groups()
         for number in self._order:
-            for index in range(len(self.actions)):
-                self._solve(number, index)
+            self._solve_these(number, list(range(len(self.actions))))
 
     def _solve_changed(self) -> None:
         """Solve for the actions whose outcomes have grown or decayed enough."""
         for number in self._order:
-            sums = self._state.statistics[self._experts[number].half_life_decisions]
-            decayed = sums.decay.shrink(self._state.newest) / self._decayed_to[number]
+            sums = self._sums(number)
             grown = sums.changes(self.actions) > (1 + STALE) * self._solved_at[number]
-            for index in (grown | (np.abs(decayed - 1) > DRIFTED)).nonzero()[0].tolist():
-                self._solve(number, index)
+            grown |= sums.changes(self.actions, retracted=True) != self._retracted_at[number]
+            decayed = self._decayed(number, grown)
+            self._solve_these(number, [*grown.nonzero()[0].tolist(), *decayed])
+
+    def _decayed(self, number: int, solved: Bools) -> list[int]:
+        """The other actions whose outcomes have decayed enough: those that did so most, if many."""
+        sums = self._sums(number)
+        if sums.decay.half_life is None:
+            return []
+        age = self._state.newest - self._solved_time[number]
+        left = np.exp2(-age / sums.decay.half_life)
+        left[solved | ~np.array([sums.knows(action) for action in self.actions])] = 1.0
+        oldest = np.argsort(left, kind="stable")[:AT_ONCE]
+        found: list[int] = oldest[left[oldest] < 1 - DRIFTED].tolist()
+        return found
+
+    def _sums(self, number: int) -> ActionStatistics:
+        return self._state.statistics[self._experts[number].half_life_decisions]
+
+    def _solve_these(self, number: int, indices: list[int]) -> None:
+        for index in indices:
+            self._solve(number, index)
+        sums = self._sums(number)
+        self._solved_at[number, indices] = sums.changes(self.actions)[indices]
+        self._retracted_at[number, indices] = sums.changes(self.actions, retracted=True)[indices]
+        self._solved_time[number, indices] = self._state.newest
 
     def _of_groups(self) -> dict[tuple[int, int], Floats]:
         """Weights of the outcomes of the other actions of a group, by lasting expert and action."""
@@ -253,12 +250,13 @@ class LinearPosteriors:
     def _solve(self, number: int, index: int) -> None:
         """Solve for the weights of an expert for an action, and for their variance."""
         expert, action = self._experts[number], self.actions[index]
-        sums = self._state.statistics[expert.half_life_decisions]
+        sums = self._sums(number)
         shrink = sums.decay.shrink(self._state.newest)
-        self._solved_at[number, index] = sums.changes((action,))[0]
-        self._decayed_to[number, index] = shrink
         forgets = expert.half_life_decisions is not None
         level = DRIFT_PRIOR if forgets else float(self._prior_weight[index])
+        if forgets:
+            kept = shrink * max(sums.counted(action), 0.0)
+            self._drift[number, index] = DRIFT_PRIOR / (DRIFT_PRIOR + kept)
         penalty, start = self._penalty(number, level), self._start(number, index)
         inner, along = np.zeros((self._k, self._k)), np.zeros(len(start))
         self.weights[number, index] = start
@@ -289,6 +287,9 @@ class LinearPosteriors:
             weights = np.append(normalised(weights[:-1]), 0.0)
         self.expert_weights = weights
         self._lasting = normalised(np.where(self._lasts, weights[:-1], 0.0))
+        among = normalised(weights[:-1])
+        if np.abs(among - self._shares).max() > REMIXED:
+            self._shares = among
         total = max(float(weights @ errors.products @ weights), 0.0)
         self._noise = (variance + total) / (1.0 + max(errors.count, 0.0))
 

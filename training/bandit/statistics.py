@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.blas import dsyr
+from scipy.linalg.blas import dsymm, dsyr
 
 from features.errors import InvalidSetting
 from training.arrays import Floats, Ints, pack, unpack
@@ -108,6 +108,7 @@ class ActionStatistics:
         self._first = np.zeros((ROOM, width))
         self._square = np.zeros(ROOM)
         self._changes = np.zeros(ROOM, dtype=np.int64)
+        self._retractions = np.zeros(ROOM, dtype=np.int64)
         # Precision along axes (`turn_to`): whole along the first ones, and the diagonal of all.
         self._basis = np.zeros((width, 0))
         self._inner = np.zeros((ROOM, 0, 0))
@@ -117,7 +118,7 @@ class ActionStatistics:
         """Copy the sums, so that the copy can learn without changing these."""
         other = ActionStatistics(self.width, self.decay)
         other.actions, other._rows, other._basis = [*self.actions], {**self._rows}, self._basis
-        for name in (*self._sums, "_changes"):
+        for name in (*self._sums, "_changes", "_retractions"):
             setattr(other, name, getattr(self, name).copy())
         return other
 
@@ -154,6 +155,7 @@ class ActionStatistics:
             self._first[row] += y @ weighted
             self._square[row] += float(c @ y**2)
             self._changes[row] += len(y)
+            self._retractions[row] += (c < 0).sum()
             self._along[row] += c @ np.square(along[mine])
             inner = along[mine, :n_inner]
             self._inner[row] += (inner * c[:, None]).T @ inner
@@ -166,6 +168,7 @@ class ActionStatistics:
         self._first[row] += (count * reward) * vector
         self._square[row] += count * reward**2
         self._changes[row] += 1
+        self._retractions[row] += count < 0
         self._along[row] += count * np.square(along)
         inner = along[: self._inner.shape[-1]]
         self._inner[row] += (count * inner)[:, None] * inner
@@ -181,7 +184,7 @@ class ActionStatistics:
             row = self._rows[action] = len(self.actions)
             self.actions.append(action)
             if row == len(self._first):
-                for name in (*self._sums, "_changes"):
+                for name in (*self._sums, "_changes", "_retractions"):
                     array = getattr(self, name)
                     setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
         return row
@@ -210,10 +213,10 @@ class ActionStatistics:
         found: Floats = self._along[self._rows[action]]
         return found
 
-    def changes(self, actions: Sequence[str]) -> Ints:
-        """Count the changes of the sums of some actions so far, shape (n_actions,)."""
+    def changes(self, actions: Sequence[str], retracted: bool = False) -> Ints:
+        """Count the changes of the sums of some actions so far, or the retractions among them."""
         rows = [self._rows.get(action, -1) for action in actions]
-        found: Ints = np.append(self._changes, 0)[rows]
+        found: Ints = np.append(self._retractions if retracted else self._changes, 0)[rows]
         return found
 
     def counted(self, action: str) -> float:
@@ -248,11 +251,14 @@ class ActionStatistics:
         n_inner : int
             So many of the first axes get a whole precision matrix.
         """
-        lower = np.tril(self._second)
-        turned = (lower + np.tril(lower, -1).transpose(0, 2, 1)) @ basis
-        self._basis = basis
-        self._along = np.einsum("ij,nij->nj", basis, turned)
-        self._inner = basis[:, :n_inner].T @ turned[:, :, :n_inner]
+        self._basis, n = basis, len(self._first)
+        self._along = np.zeros((n, basis.shape[1]))
+        self._inner = np.zeros((n, n_inner, n_inner))
+        for row in range(len(self.actions)):  # one by one: all at once take much memory
+            # BLAS stores matrices by column: its upper triangle is the lower one here.
+            turned = dsymm(1.0, self._second[row].T, basis)
+            self._along[row] = np.einsum("ij,ij->j", basis, turned)
+            self._inner[row] = basis[:, :n_inner].T @ turned[:, :n_inner]
 
     def _decayed(self, at: Floats) -> Floats:
         """Weights of outcomes by their time; moves the epoch on before weights grow too large."""

@@ -109,3 +109,28 @@ def are_rates(values: Floats) -> bool:
 def dispersion_of(noise: float, variances: Floats, counted: Floats) -> float:
     """Noise of all outcomes, divided by the mean of some variances by the counts of outcomes."""
     return noise / float(np.average(variances, weights=counted if counted.any() else None))
+
+
+def dispersion_of_rates(
+    noise: float, prior: Floats, weight: Floats, rate: Floats, counted: Floats
+) -> float | None:
+    """Noise of all outcomes, divided by the mean of p (1 - p), with p the rate of each group.
+
+    A group with a small rate has so less noise than at the same noise for all.
+
+    Parameters
+    ----------
+    prior, weight : shape (n,)
+        Prior rate of each group, and the weight of that, in outcomes.
+    rate, counted : shape (n,)
+        Mean of the outcomes, and their number; the mean is not read where there are none.
+
+    Returns
+    -------
+    None if a mean is no rate, or if there is no group.
+    """
+    known = np.append(prior, rate[counted > 0])
+    if not len(known) or not are_rates(known):
+        return None
+    share = share_of_prior(weight, counted)
+    return dispersion_of(noise, rate_variance(prior, rate, share), counted)

@@ -289,11 +289,10 @@ def test_an_exploration_scale_scales_the_deviation_but_for_that_of_the_prior():
 COLD = {"a": (0.3, 30.0), "b": (0.02, 1000.0)}
 
 
-@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("encoder", [ENCODER, Encoder.blank()])
-def test_before_any_outcome_the_deviation_is_that_of_a_rate(encoder, exact):
+def test_before_any_outcome_the_deviation_is_that_of_a_rate(encoder):
     """sqrt(p (1 - p) / weight): the standard error of so many outcomes."""
-    model = BanditState(encoder, plain({"ridge": RIDGE})).model(COLD, exact=exact)
+    model = BanditState(encoder, plain({"ridge": RIDGE})).model(COLD)
     rows = np.array([[50.0, 3.0]])[:, : len(encoder.features)]
     found = model.predict(rows, ["app"])
     assert found.acceptance[0] == pytest.approx([0.3, 0.02])
@@ -398,15 +397,57 @@ def test_only_actions_with_outcomes_are_solved_again(monkeypatch):
     assert solved == [(0, 1), (0, 0), (0, 1)]
 
 
-def test_an_action_with_few_new_outcomes_is_solved_again_only_where_that_is_asked_for():
+def test_an_action_with_few_new_outcomes_is_not_solved_again_until_there_are_more():
     state, told = state_of(some_outcomes(4_000, seed=21)), some_outcomes(5, seed=22)
     before = state.model(PRIORS, {}, WIDE).weights.copy()
     state.learn(told)
     assert state.model(PRIORS, {}, WIDE).weights.tolist() == before.tolist()
-    exact = state.model(PRIORS, {}, WIDE, exact=True)
     anew = state.copied().model(PRIORS, {}, WIDE)
-    assert exact.weights == pytest.approx(anew.weights, abs=1e-10)
-    assert not np.allclose(exact.weights, before, atol=1e-6)
+    assert not np.allclose(anew.weights, before, atol=1e-6)
+    state.learn(some_outcomes(100, seed=23))  # 1/40 of those that were known
+    anew = state.copied().model(PRIORS, {}, WIDE)
+    assert state.model(PRIORS, {}, WIDE).weights == pytest.approx(anew.weights, abs=1e-10)
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_an_action_of_which_an_outcome_was_taken_back_is_solved_again_and_no_other(one_by_one):
+    """However many outcomes it has; those that remain are solved as if there were no other."""
+    told = some_outcomes(4_000, seed=21)
+    state = state_of(told)
+    before = state.model(PRIORS, {}, WIDE).weights.copy()
+    places = np.flatnonzero(np.array(told.actions) == "mail")[: 1 if one_by_one else 3]
+    columns = {field.name: np.array(getattr(told, field.name))[places] for field in fields(told)}
+    back = OutcomeBatch(**columns | {"count": -np.ones(len(places))})
+    state.learn(replace(back, actions=back.actions.tolist(), channels=back.channels.tolist()))
+    weights = state.model(PRIORS, {}, WIDE).weights
+    call, mail = (list(PRIORS).index(action) for action in ("call", "mail"))
+    assert weights[:, call].tolist() == before[:, call].tolist()
+    anew = state.copied().model(PRIORS, {}, WIDE).weights
+    assert weights[:, mail] == pytest.approx(anew[:, mail], abs=1e-10)
+    assert not np.allclose(weights[:, mail], before[:, mail], atol=1e-9)
+
+
+def test_because_of_decay_alone_only_some_actions_are_solved_again_the_oldest_first(monkeypatch):
+    monkeypatch.setattr(posteriors, "AT_ONCE", 2)
+    names = [f"action {number}" for number in range(5)]
+    state = state_of(
+        some_outcomes(500, seed=24, actions=names), params=plain({"ridge": RIDGE}, FORGETS)
+    )
+    priors, solved = dict.fromkeys(names, (0.2, 10.0)), []
+    state.model(priors)
+    solve = posteriors.LinearPosteriors._solve
+    monkeypatch.setattr(
+        posteriors.LinearPosteriors,
+        "_solve",
+        lambda self, *which: solved.append(which) or solve(self, *which),
+    )
+    state.newest += 10.0 * FORGETS["half_life_decisions"]
+    for _ in range(4):
+        state.model(priors)
+    assert sorted(solved) == [(1, number) for number in range(5)], "each once, 2 at a time"
+    anew = state.copied().model(priors)
+    assert state.model(priors).weights == pytest.approx(anew.weights, abs=1e-10)
+    assert state.model(priors).drift == pytest.approx(anew.drift, abs=1e-12)
 
 
 # Changed priors --------------------------------------------------------------------------------

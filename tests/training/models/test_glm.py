@@ -8,6 +8,7 @@ import pytest
 from training.models.glm import (
     are_rates,
     dispersion_of,
+    dispersion_of_rates,
     fit_glm,
     logistic,
     poisson,
@@ -79,3 +80,14 @@ def test_a_dispersion_compares_the_noise_with_the_mean_by_counts():
 def test_rates_are_between_0_and_1():
     assert are_rates(np.array([0.0, 1.0]))
     assert not are_rates(np.array([0.5, 1.1])) and not are_rates(np.array([-0.1]))
+
+
+def test_the_dispersion_of_rates_mixes_them_with_their_priors():
+    """The first group is at 0.35 of 40 outcomes, the second one at its prior, of no outcomes."""
+    prior, weight = np.array([0.2, 0.1]), np.array([10.0, 5.0])
+    rate, counted = np.array([0.4, np.nan]), np.array([30.0, 0.0])
+    found = dispersion_of_rates(0.3, prior, weight, rate, counted)
+    assert found == pytest.approx(0.3 / (0.35 * 0.65))
+    assert dispersion_of_rates(0.3, 10 * prior, weight, rate, counted) is None
+    nothing = np.empty(0)
+    assert dispersion_of_rates(0.3, nothing, nothing, nothing, nothing) is None
