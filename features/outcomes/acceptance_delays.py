@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from math import ceil
 from typing import Any
 
@@ -43,7 +44,7 @@ def read_delays(
         The limits are the times since the showings.
     """
     within = {"action": action_id, "as_of": as_of, "since": since}
-    counted: int = connection.execute(_count(accepting), within).scalar_one()
+    counted = count_acceptances(connection, action_id, accepting, since, as_of)
     sample = {**within, "every": max(1, ceil(counted / most))}
     rows = [
         row
@@ -57,6 +58,19 @@ def read_delays(
     return Delays(np.maximum(received - shown, 0.0), tables.micros(as_of) / 1e6 - shown)
 
 
+def count_acceptances(
+    connection: sa.Connection,
+    action_id: str,
+    accepting: tuple[str, ...],
+    since: datetime,
+    as_of: datetime,
+) -> int:
+    """Count the acceptances of an action that were received within a time, retracted ones too."""
+    within = {"action": action_id, "as_of": as_of, "since": since}
+    counted: int = connection.execute(_count(accepting), within).scalar_one()
+    return counted
+
+
 def _received() -> list[sa.ColumnElement[bool]]:
     """Conditions on outcomes of an action; parameters are action, since and as_of."""
     told = tables.outcomes.c
@@ -68,12 +82,15 @@ def _received() -> list[sa.ColumnElement[bool]]:
     ]
 
 
+# Built once: building these takes longer than the database takes to answer them.
+@cache
 def _count(accepting: tuple[str, ...]) -> sa.Select[Any]:
     """Count the acceptances of an action that were received within a time."""
     query = sa.select(sa.func.count()).select_from(tables.outcomes)
     return query.where(*_received(), tables.outcomes.c.outcome.in_(accepting))
 
 
+@cache
 def _acceptances(accepting: tuple[str, ...]) -> sa.Select[tuple[str, int, int]]:
     """Select first acceptances of what was shown within a time; retractions do not count.
 

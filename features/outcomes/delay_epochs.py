@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from features.business.catalog import Catalog
 from features.ledger import tables
 from features.ledger.databases import BUSY_MS
-from features.outcomes.acceptance_delays import read_delays
+from features.outcomes.acceptance_delays import count_acceptances, read_delays
 from features.outcomes.credit_rules import ShownAction
 from features.outcomes.examination import (
     Looks,
@@ -46,6 +46,7 @@ SETTLE = timedelta(milliseconds=BUSY_MS)
 DAY = timedelta(days=1)
 FIRST_EPOCH, GROWTH = timedelta(seconds=10), 1.2
 EPOCHS_IN_MEMORY = 8
+NO_DELAYS = Delays(np.empty(0), np.empty(0))
 CURVES_IN_MEMORY = 50_000
 
 
@@ -97,6 +98,7 @@ class ResponseDelays:
         self._first_shown_at: datetime | None = None
         self._seen: tuple[sa.Transaction | None, datetime | None] = (None, None)
         self._delays: dict[int, dict[tuple[str, int], Delays]] = {}
+        self._pooled_curves: dict[int, dict[float, DelayCurve]] = {}
         self._middles: dict[tuple[int, str, float], NDArray[np.float64]] = {}
         self._looks: dict[int, Looks] = {}
 
@@ -212,9 +214,28 @@ class ResponseDelays:
     def _curve(
         self, connection: sa.Connection, epoch: Epoch, action_id: str, window_s: float
     ) -> DelayCurve:
-        own = self._of_action(connection, epoch, action_id, MOST)
-        has_own = len(own.within(window_s).delays) >= OWN_DELAYS
-        return choose_curve(own, own if has_own else self._pooled(connection, epoch), window_s)
+        """The curve of an action's own delays, or else of those of all actions."""
+        if self._may_have_own(connection, epoch, action_id):
+            own = self._of_action(connection, epoch, action_id, MOST)
+            if len(own.within(window_s).delays) >= OWN_DELAYS:
+                return choose_curve(own, own, window_s)
+        return self._pooled_curve(connection, epoch, window_s)
+
+    def _may_have_own(self, connection: sa.Connection, epoch: Epoch, action_id: str) -> bool:
+        """False if an action has fewer acceptances than delays are needed."""
+        since = self._since(epoch.at, action_id)
+        within = action_id, self._accepting, since, epoch.at
+        return count_acceptances(connection, *within) >= OWN_DELAYS
+
+    def _pooled_curve(self, connection: sa.Connection, epoch: Epoch, window_s: float) -> DelayCurve:
+        """The curve of all actions' delays in a window; estimated once, however many ask for it."""
+        curves = self._pooled_curves.setdefault(epoch.number, {})
+        if len(self._pooled_curves) > EPOCHS_IN_MEMORY:
+            del self._pooled_curves[next(iter(self._pooled_curves))]
+        if window_s not in curves:
+            pooled = self._pooled(connection, epoch)
+            curves[window_s] = choose_curve(NO_DELAYS, pooled, window_s)
+        return curves[window_s]
 
     def _pooled(self, connection: sa.Connection, epoch: Epoch) -> Delays:
         """Delays of all actions of the catalogue, each cut at its own window."""
@@ -239,9 +260,12 @@ class ResponseDelays:
     def _read(
         self, connection: sa.Connection, as_of: datetime, action_id: str, most: int
     ) -> Delays:
-        days = WINDOWS_READ * self.catalog.actions[action_id].attribution_days
-        since = as_of - days * DAY
+        since = self._since(as_of, action_id)
         return read_delays(connection, action_id, self._accepting, since, as_of, most)
+
+    def _since(self, as_of: datetime, action_id: str) -> datetime:
+        days = WINDOWS_READ * self.catalog.actions[action_id].attribution_days
+        return as_of - days * DAY
 
 
 def _first_shown(connection: sa.Connection) -> datetime | None:
