@@ -84,15 +84,14 @@ class Beliefs:
         at += len(mask)
         shown = np.frombuffer(packed, "<u2", n_shown, at).astype(np.intp)
         numbers = np.frombuffer(packed, "<f8", offset=at + 2 * n_shown).astype(np.float64)
-        acceptance, deviation, probability, experts = np.split(numbers, (n, 2 * n, 3 * n + 1))
         return cls(
             n_actions=n_actions,
             allowed=np.unpackbits(mask, count=n_actions).nonzero()[0],
-            acceptance=acceptance,
-            deviation=deviation,
-            probability=probability,
+            acceptance=numbers[:n],
+            deviation=numbers[n : 2 * n],
+            probability=numbers[2 * n : 3 * n + 1],
             shown=shown,
-            experts=experts.reshape(n_shown, n_experts),
+            experts=numbers[3 * n + 1 :].reshape(n_shown, n_experts),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -81,7 +81,7 @@ def shown_actions(connection: sa.Connection, decision_ids: Iterable[str]) -> Ite
         yield from shown_by(row)
 
 
-def shown_by(row: Any) -> list[ShownAction]:
+def shown_by(row: Any, record: Mapping[str, Any] | None = None) -> list[ShownAction]:
     """The actions that one decision showed, best rank first; `no_action` is not among them.
 
     Of what an activation withdrew nothing was seen, so the actions below it move up a rank.
@@ -90,6 +90,8 @@ def shown_by(row: Any) -> list[ShownAction]:
     ----------
     row
         With the `DECISION_COLUMNS` of a decision.
+    record
+        Its record, if it is read already.
     """
     at = row.activated_at
     if at is None:
@@ -97,7 +99,7 @@ def shown_by(row: Any) -> list[ShownAction]:
     if row.record is None:  # imported: one action, with the window of the time of the import
         only = ShownAction(row.decision_id, row.action_id, at, row.window_ends_at)
         return [only] if row.action_id != NO_ACTION else []
-    days: dict[str, float] = from_json(row.record)[WINDOWS]
+    days: dict[str, float] = (record or from_json(row.record))[WINDOWS]
     kept = activated(row)
     seen = [action_id for action_id in days if kept is None or action_id in kept]
     return [

@@ -98,7 +98,7 @@ def read_logged_actions(
             continue
         row = np.frombuffer(one.features, dtype="<f8").astype(np.float64)
         beliefs = shown_beliefs(one, record)
-        for shown in shown_by(one):
+        for shown in shown_by(one, record):
             believed, experts = beliefs[shown.action_id]
             found.append(LoggedAction(shown, one.channel, row, one.serial, experts, believed))
     return found
