@@ -16,7 +16,12 @@ from features.ledger.ledger import Ledger
 from features.progress import Progress
 from serving.audit.archive import Archive
 from serving.audit.evaluation_report import report_evaluation
-from serving.audit.imported_log import ImportedLog, ImportedSources, longest_window
+from serving.audit.imported_log import (
+    NO_PROBABILITY,
+    ImportedLog,
+    ImportedSources,
+    longest_window,
+)
 from serving.audit.judged_policy import (
     count_imported,
     count_own,
@@ -26,14 +31,14 @@ from serving.audit.judged_policy import (
     served_among,
 )
 from serving.audit.logged_decisions import Period
-from serving.audit.policy_evaluation import Evaluation
+from serving.audit.policy_evaluation import Evaluation, ReadImported
 from serving.audit.repetition import EvaluationTarget
 from serving.audit.replayed_log import JudgedDecision, ReplayedLog
 from serving.audit.would_serve import NamedBandit, PastLearner, WouldServe
 from serving.contract.evaluation import EvaluationView, PolicyView
 from training.bandit.artifact import Bandit
 from training.params import TrainingParams
-from training.pipeline.registry import Registry
+from training.pipeline.registry import ModelVersion, Registry
 
 CHAMPION = "champion"
 LEARNED = "they are imported, and the champion has learned from them"
@@ -41,7 +46,7 @@ LEARNED = "they are imported, and the champion has learned from them"
 
 @dataclass(frozen=True)
 class EvaluationSources:
-    """What an evaluation reads.
+    """The ledger, the models and the rules that an evaluation reads.
 
     Attributes
     ----------
@@ -145,7 +150,7 @@ class RequestedEvaluation:
 
     def _policy(self, policy: str, report: Progress) -> WouldServe:
         ledger, period = self._sources.ledger, self._period
-        named = self._named(policy)
+        named = self._load(self._sources.registry.version("bandit", policy))
         learned = served_among(ledger, named.bandit, *period) or imported_among(
             ledger, named.bandit, *period
         )
@@ -153,10 +158,8 @@ class RequestedEvaluation:
             raise refusal(policy, named.version, learned)
         return self._would_serve(named, report)
 
-    def _named(self, policy: str) -> NamedBandit:
-        registry = self._sources.registry
-        found = registry.version("bandit", policy)
-        return NamedBandit(found.version, Bandit.load(registry.folder(found)))
+    def _load(self, version: ModelVersion) -> NamedBandit:
+        return NamedBandit(version.version, Bandit.load(self._sources.registry.folder(version)))
 
     def _would_serve(self, named: NamedBandit, report: Progress) -> WouldServe:
         report("learn as of then", 0, 1)
@@ -165,24 +168,23 @@ class RequestedEvaluation:
         report("learn as of then", 1, 1)
         return judged
 
-    def _imported(
-        self, judged: WouldServe | None, report: Progress
-    ) -> Callable[[Period, Counter[str]], Sequence[JudgedDecision]] | None:
-        """Return what judges the imported decisions; None if there are none in the period.
+    def _imported(self, judged: WouldServe | None, report: Progress) -> ReadImported:
+        """Return what judges the imported decisions, or counts why none is judged.
 
         Without a policy the bandit is what would have served on top of the champion.
         """
         sources = self._sources
-        if not count_imported(sources.ledger, *self._period):
-            return None
+        judged_ones, others = count_imported(sources.ledger, *self._period)
+        if not judged_ones:
+            return partial(_left_out, reason=NO_PROBABILITY, number=others)
         if judged is None:
             champion = sources.registry.champion("bandit")
-            named = self._past.prior() if champion is None else self._named(CHAMPION)
+            named = self._past.prior() if champion is None else self._load(champion)
             learned = imported_among(sources.ledger, named.bandit, *self._period)
             if learned is not None:
                 if not count_own(sources.ledger, *self._period):
                     raise refusal(CHAMPION, named.version, learned)
-                return partial(_left_out, number=learned.number)
+                return partial(_left_out, reason=LEARNED, number=learned.number)
             judged = self._would_serve(named, report)
         target = EvaluationTarget(self._request.catalog, self._versions(judged))
 
@@ -205,9 +207,11 @@ class RequestedEvaluation:
         return {**found, "bandit": judged.name}
 
 
-def _left_out(period: Period, left_out: Counter[str], number: int) -> Sequence[JudgedDecision]:
-    """Judge no imported decision; count those from which the champion has learned."""
-    left_out[LEARNED] += number
+def _left_out(
+    period: Period, left_out: Counter[str], reason: str, number: int
+) -> Sequence[JudgedDecision]:
+    """Judge no imported decision, and count them with the reason."""
+    left_out[reason] += number
     return ()
 
 

@@ -45,7 +45,7 @@ BATCH = 500  # decisions between two reports of the progress
 
 @dataclass(frozen=True)
 class ImportedSources:
-    """What imported decisions are read from.
+    """The ledger, the features and the rules that imported decisions are judged by.
 
     Attributes
     ----------

@@ -116,9 +116,11 @@ def imported_among(
     return _among(ledger, learned, since, until, imported=True)
 
 
-def count_imported(ledger: Ledger, since: datetime, until: datetime | None) -> int:
-    """Count the imported decisions of a period, with and without a logged probability."""
-    return _count(ledger, [IMPORTED, *_period(since, until)])
+def count_imported(ledger: Ledger, since: datetime, until: datetime | None) -> tuple[int, int]:
+    """Count the imported decisions of a period with a logged probability, and those without."""
+    known = _COLUMNS.probability.is_not(None)
+    within = [IMPORTED, *_period(since, until)]
+    return _count(ledger, [*within, known]), _count(ledger, [*within, ~known])
 
 
 def count_own(ledger: Ledger, since: datetime, until: datetime | None) -> int:

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 import yaml
 
+from features.errors import InvalidSetting
+from features.ledger import tables
 from features.progress import quiet
+from serving.audit.archive import Archive, keep_catalog
+from serving.audit.evaluation_request import (
+    LEARNED,
+    EvaluationRequest,
+    EvaluationSources,
+    RequestedEvaluation,
+)
 from serving.cli import steps
+from serving.contract.events import OutcomeRequest
+from serving.decide.outcomes import record_outcome
+from serving.models.served_models import PRIOR
 from tests.commands import Completed, environment, nba_in_process
+from tests.decided import decided
+from tests.serving.fake_registry import PARAMS, FakeRegistry, a_bandit
+from tests.serving.fakes import FakeModels, changed, decide, engine_of
 
+HOUR = timedelta(hours=1)
+IMPORTED = {"served": False, "arm": None, "record": None, "answer": None, "features": None}
 BEGIN = datetime(2026, 3, 1, 8, tzinfo=UTC)
 CUSTOMERS, LOGGED = 900, 3_600
 HALF = LOGGED // 2
@@ -170,3 +190,115 @@ def test_a_catalogue_alone_is_judged_with_what_serves_and_the_text_says_it(home,
     done = evaluate(home, "--catalog", str(path), "--since", UNTIL.isoformat())
     assert done.returncode == 0, done.stderr
     assert "decisions are imported" in done.stdout and "tea" in done.stdout
+
+
+# Own and imported decisions of a ledger, judged together --------------------------------------
+
+
+class FakeHistory:
+    """Nothing is known of anybody."""
+
+    def as_of(self, moments: pd.DataFrame, service: str) -> pd.DataFrame:
+        return moments.assign(plan=None, age_years=None, state=None)
+
+
+@pytest.fixture
+def mixed(ledger, toy_domain, toy_catalog, tmp_path, now):
+    """An imported decision each hour for 40 hours, then an own one each hour for 60 hours.
+
+    An outcome is told of each discount that was shown, at once. Version 7 has learned from
+    imported decisions before the first one, and is champion.
+    """
+    keep_catalog(ledger, toy_catalog, now)
+    models = FakeModels(dict.fromkeys(toy_catalog.actions, 0.2), versions={"bandit": PRIOR})
+    engine = engine_of(toy_catalog, toy_domain, ledger, {}, models)
+    for number in range(100):
+        at, name = now + number * HOUR, f"d{number}"
+        if number < 40:
+            taken = ("discount", "no_action")[number % 2]
+            windows = {"discount": 14} if taken == "discount" else {}
+            decided(ledger, name, at, windows, customer_id=f"c{number}", **IMPORTED)
+        else:
+            answer = decide(engine, at, customer_id=f"c{number}", decision_id=name)
+            taken = answer.actions[0].action_id
+        if taken == "discount":
+            told = OutcomeRequest(decision_id=name, outcome="accepted", occurred_at=at)
+            asyncio.run(record_outcome(told, ledger, toy_catalog, at))
+    registry = FakeRegistry(tmp_path / "models")
+    registry.promote("bandit", "7", replace(a_bandit(), imported_until=now - HOUR))
+    return ledger, registry
+
+
+@pytest.fixture
+def asked(mixed, toy_domain, toy_catalog, now):
+    def of(policy, since, lever=1.0, until=None, limit=None):
+        ledger, registry = mixed
+        actions = toy_catalog.model_dump(mode="json", by_alias=True)["actions"]
+        actions["discount"]["lever"] = lever
+        archive = Archive(registry, ledger, toy_domain, PARAMS)
+        sources = EvaluationSources(
+            ledger, registry, archive, toy_domain, toy_catalog, PARAMS, FakeHistory
+        )
+        other = changed(toy_catalog, actions=actions)
+        request = EvaluationRequest(policy, other, since, until, limit)
+        return RequestedEvaluation(sources, request, now + timedelta(days=60))
+
+    return of
+
+
+def told_before(ledger, at) -> int:
+    told, decisions = tables.outcomes.c, tables.decisions
+    query = sa.select(sa.func.count()).select_from(tables.outcomes)
+    query = query.join(decisions, decisions.c.decision_id == told.decision_id)
+    query = query.where(decisions.c.served, told.received_at < at)
+    return ledger.read(lambda c: c.execute(query).scalar_one())
+
+
+def test_own_and_imported_decisions_are_judged_together(asked, now):
+    view = asked("7", now).view(quiet)
+    assert (view.decisions, view.imported, view.policy.outcomes) == (100, 40, 0)
+    assert view.policy.version == "7" and view.policy.told_before == now
+    assert view.remarks[0].startswith("The policy judged is bandit version 7 with what was told")
+    assert any(one.startswith("40 of the 100 decisions are imported") for one in view.remarks)
+
+
+def test_a_policy_knows_what_was_told_before_the_first_decision_judged(asked, mixed, now):
+    first_at = now + 70 * HOUR
+    replayed, judged = asked("7", first_at).replayed(quiet)
+    assert len(replayed.reward) == 30 and not replayed.imported.any()
+    assert judged.at == first_at
+    assert judged.told == told_before(mixed[0], first_at) > 0
+    later = asked("7", now + 90 * HOUR).replayed(quiet)[1]
+    assert later.bandit.state.counted > judged.bandit.state.counted > 10
+
+
+def test_with_a_limit_the_newest_are_judged_and_what_was_told_before_them_is_known(
+    asked, mixed, now
+):
+    replayed, judged = asked("7", now, limit=65).replayed(quiet)
+    assert (len(replayed.reward), replayed.imported.sum()) == (65, 5)
+    assert judged.at == now + 35 * HOUR
+
+
+def test_a_catalogue_alone_judges_own_decisions_by_their_bandit_and_imported_by_the_champion(
+    asked, mixed, now
+):
+    replayed, judged = asked(None, now, lever=3.0).replayed(quiet)
+    assert (len(replayed.reward), replayed.imported.sum(), judged) == (100, 40, None)
+    # The champion has learned from imported ones: those are left out, the own ones are judged.
+    mixed[1].promote("bandit", "8", replace(a_bandit(), imported_until=now + 9 * HOUR))
+    found = asked(None, now, lever=3.0).replayed(quiet)[0]
+    assert (len(found.reward), found.imported.sum()) == (60, 0)
+    assert found.left_out == {LEARNED: 10}
+    with pytest.raises(InvalidSetting, match="version 8 has learned from 10 of the imported"):
+        asked(None, now, until=now + 30 * HOUR).replayed(quiet)
+    with pytest.raises(InvalidSetting, match="The first is 'd0'"):
+        asked("8", now).replayed(quiet)
+
+
+def test_without_a_champion_imported_ones_are_judged_by_the_priors_and_what_was_told(
+    asked, mixed, now
+):
+    mixed[1].champions.clear()
+    replayed, _ = asked(None, now).replayed(quiet)
+    assert (len(replayed.reward), replayed.imported.sum()) == (100, 40)

@@ -82,7 +82,9 @@ def test_with_a_limit_it_begins_with_so_many_closed_ones(ledger, decisions, now)
 
 
 def test_decisions_are_counted_as_own_or_imported(ledger, decisions, now):
-    assert (count_own(ledger, EPOCH, None), count_imported(ledger, EPOCH, None)) == (2, 2)
+    assert count_own(ledger, EPOCH, None) == 2
+    assert count_imported(ledger, EPOCH, None) == (1, 1)
+    assert count_imported(ledger, now + DAY, None) == (0, 1)
     assert count_own(ledger, now, now + 3 * DAY) == 1
 
 
