@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -72,6 +72,24 @@ class ImportedDecisions:
         """Return the columns that an encoder reads, shape (n, len(encoder.features))."""
         index = {name: column for column, name in enumerate(self.features)}
         return self.rows[:, [index[name] for name in encoder.features]]
+
+    def selected(self, indexes: Indices) -> ImportedDecisions:
+        """Return some of the decisions; ``left_out`` stays as it is."""
+        texts = {
+            name: [getattr(self, name)[index] for index in indexes] if len(self.at) else []
+            for name in ("at", "channels", "actions")
+        }
+        ends_at = [self.ends_at[index] for index in indexes] if self.ends_at else ()
+        customers = [self.customer_ids[index] for index in indexes] if self.customer_ids else []
+        return replace(
+            self,
+            rows=self.rows[indexes],
+            acceptance=self.acceptance[indexes],
+            probability=self.probability[indexes] if len(self.probability) else self.probability,
+            ends_at=ends_at,
+            customer_ids=customers,
+            **texts,
+        )
 
     @property
     def until(self) -> datetime | None:
