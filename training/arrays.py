@@ -1,4 +1,4 @@
-"""Array types in the signatures of training and serving, and arrays as bytes.
+"""Array types in the signatures of training and serving, arrays as bytes, and axes of vectors.
 
 Bytes are written without pickles, so reading them cannot run any code.
 """
@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Indices = NDArray[np.intp]
+
+TINY_SHARE = 1e-9  # of the largest eigenvalue: a smaller one is a rounding error
 
 
 def pack(note: Mapping[str, Any], **arrays: NDArray[Any]) -> bytes:
@@ -54,3 +56,48 @@ def from_upper_triangles(triangles: Floats) -> Floats:
     matrices[:, *upper] = triangles
     matrices[:, upper[1], upper[0]] = triangles
     return matrices
+
+
+def principal_components(z: Floats, n: int) -> tuple[Floats, float]:
+    """The first n principal axes of standardised rows, and the variance along them.
+
+    Signs are fixed, so that the same rows give the same axes on any machine. Where there are fewer
+    rows than columns, the products of rows have the same eigenvalues as those of columns, and are
+    a smaller matrix. Rows vary along fewer axes than there are of them; random ones follow these.
+    """
+    rows, columns = z.shape
+    if columns <= rows:
+        values, vectors = np.linalg.eigh(z.T @ z / rows)
+        axes = vectors[:, ::-1][:, :n].T
+    else:
+        values, of_rows = np.linalg.eigh(z @ z.T / rows)
+        varying = of_rows[:, values > TINY_SHARE * values[-1]][:, ::-1][:, :n]
+        others = np.random.default_rng(0).normal(size=(columns, n - varying.shape[1]))
+        orthonormal, _ = np.linalg.qr(np.hstack([z.T @ varying, others]))
+        axes = orthonormal.T
+    signs = np.sign(axes[np.arange(n), np.abs(axes).argmax(axis=1)])
+    return axes * signs[:, None], float(values[::-1][:n].sum())
+
+
+def orthogonal_directions(n: int, inputs: int, rng: np.random.Generator) -> Floats:
+    """n random frequencies, with the lengths of normal vectors, orthogonal in blocks.
+
+    Orthogonal ones approximate the kernel better than independent ones (Yu et al. 2016).
+    """
+    blocks = []
+    for _ in range(0, n, max(inputs, 1)):
+        orthogonal, _ = np.linalg.qr(rng.normal(size=(inputs, inputs)))
+        length = np.sqrt(rng.chisquare(inputs, inputs))
+        blocks.append(orthogonal * length[:, None])
+    return np.concatenate([*blocks, np.empty((0, inputs))])[:n]
+
+
+def varying_columns(x: Floats) -> tuple[Indices, Floats, Floats]:
+    """Indices of the columns that vary, and their means and standard deviations."""
+    seen = np.isfinite(x)
+    count = np.maximum(seen.sum(axis=0), 1)
+    center = np.where(seen, x, 0.0).sum(axis=0) / count
+    difference = np.where(seen, x - center, 0.0)
+    scale = np.sqrt((difference**2).sum(axis=0) / count)
+    kept = np.flatnonzero(scale >= 1e-9 * np.maximum(1.0, np.abs(center)))
+    return kept, center[kept], scale[kept]

@@ -181,7 +181,7 @@ def _customer_table(
 
 
 def _events(rng: np.random.Generator, activity: Indices) -> pd.DataFrame:
-    """Events of the customers with some, in the 60 days before the first wave and until the last."""
+    """Events of some customers, from 60 days before the first wave until the last one."""
     customer = np.repeat(np.arange(len(activity)), activity)
     n = len(customer)
     day = rng.uniform(-60, WAVE_DAYS * (WAVES - 1), n)

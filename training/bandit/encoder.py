@@ -14,7 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from training.arrays import Floats, Indices
+from training.arrays import (
+    Floats,
+    Indices,
+    orthogonal_directions,
+    principal_components,
+    varying_columns,
+)
 
 CLIP = 3.0  # standard deviations: one outlier must not move a linear model
 CHANNEL = "channel="  # begins the name of a channel's indicator; no feature's name begins so
@@ -29,11 +35,14 @@ TINY = 1e-9  # an argument below it counts as 0: the slope there replaces the qu
 class Encoder:
     """Turns rows of features and channels into vectors.
 
-    The vector is: 1, the inputs, and the Fourier features. Inputs are the standardised features
-    (an unknown one counts as average) or their principal components, and one indicator (0 or 1) for
-    each channel. The Fourier features are::
+    The vector is: 1, the inputs, the Fourier features, and the products. Inputs are the
+    standardised features (an unknown one counts as average) or their principal components, and one
+    indicator (0 or 1) for each channel. The Fourier features are::
 
         fourier[j] = sqrt(2) cos(frequencies[j] . inputs + phases[j])
+
+    The products are those of two standardised features or indicators each. Fourier features of
+    many inputs miss a product of two; a pair of which is known that it matters is so read at once.
 
     The offset is subtracted, so that all but the first element have the mean 0 over the customers.
     The weight of the first one is then the mean reward, to which the prior of an action belongs.
@@ -50,6 +59,8 @@ class Encoder:
     phases : shape (n_fourier,)
     offset : shape (width,) or (0,)
         Means of the elements, 0 for the first one; (0,): nothing is subtracted.
+    pairs : tuple of pairs of int
+        The factors of each product, as indexes into `effect_names`.
 
     References
     ----------
@@ -65,6 +76,7 @@ class Encoder:
     frequencies: Floats = field(default_factory=lambda: np.empty((0, 0)))
     phases: Floats = field(default_factory=lambda: np.empty(0))
     offset: Floats = field(default_factory=lambda: np.empty(0))
+    pairs: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def fit(
@@ -75,6 +87,7 @@ class Encoder:
         width: int | None = None,
         seed: int = 0,
         on: Sequence[str] | None = None,
+        pairs: Sequence[tuple[str, str]] = (),
     ) -> Encoder:
         """Learn center, scale and axes from rows ``x`` of shape (n, n_features).
 
@@ -92,8 +105,11 @@ class Encoder:
             Of the random frequencies and phases.
         on
             The channel of each row; None: unknown, so none of the channels.
+        pairs
+            The factors of products, as names in `effect_names`. They take the place of as many
+            Fourier features.
         """
-        kept, center, scale = _standard(x)
+        kept, center, scale = varying_columns(x)
         names = tuple(features[int(index)] for index in kept)
         linear = cls(names, tuple(channels), center, scale)
         if width is None or not len(kept):
@@ -101,14 +117,18 @@ class Encoder:
         most = max(1, int(LINEAR_SHARE * (width - 1 - len(channels))))
         axes, total_variance = np.empty((0, 0)), float(len(kept))
         if len(kept) > most:
-            axes, total_variance = _principal(linear._standardised(x[:, kept]), most)
+            axes, total_variance = principal_components(linear._standardised(x[:, kept]), most)
         inputs = (len(axes) or len(kept)) + len(channels)
         pace = np.full(inputs, FREQUENCY_SCALE)
         pace[: inputs - len(channels)] /= np.sqrt(max(total_variance, TINY))
+        place = {name: number for number, name in enumerate(linear.effect_names)}
+        products = tuple((place[a], place[b]) for a, b in pairs if {a, b} <= place.keys())
+        n_fourier = max(0, width - 1 - inputs - len(products))
         rng = np.random.default_rng(seed)
-        frequencies = _directions(max(0, width - 1 - inputs), inputs, rng) * pace
+        frequencies = orthogonal_directions(n_fourier, inputs, rng) * pace
         phases = rng.uniform(0, 2 * np.pi, len(frequencies))
         found = cls(names, tuple(channels), center, scale, axes, frequencies, phases)
+        found = replace(found, pairs=products)
         return found._centred(x[:, kept], on)
 
     @classmethod
@@ -130,20 +150,35 @@ class Encoder:
     @cached_property
     def width(self) -> int:
         """Length of a vector."""
-        return 1 + self.inputs + len(self.phases)
+        return 1 + self.inputs + len(self.phases) + len(self.pairs)
 
     def encode(self, rows: Floats, channels: Sequence[str]) -> Floats:
         """Encode ``rows`` of shape (n, n_features) and n channels; shape (n, width)."""
         vectors = np.empty((len(rows), self.width))
-        linear, fourier = vectors[:, : 1 + self.inputs], vectors[:, 1 + self.inputs :]
+        begin, end = self._fourier
+        linear, fourier = vectors[:, :begin], vectors[:, begin:end]
+        values = self._values(rows, channels)
         linear[:, 0] = 1.0
-        linear[:, 1:] = self._inputs(rows, channels)
+        linear[:, 1:] = self._inputs(values)
         if len(self.phases):
             np.cos(linear @ self._arguments, out=fourier)
             fourier *= AMPLITUDE
+        if self.pairs:
+            first, second = self._factors
+            np.multiply(values[:, first], values[:, second], out=vectors[:, end:])
         if len(self.offset):
             vectors -= self.offset
         return vectors
+
+    @cached_property
+    def _fourier(self) -> tuple[int, int]:
+        """Where the Fourier features of a vector begin and end; the products follow."""
+        return 1 + self.inputs, self.width - len(self.pairs)
+
+    @cached_property
+    def _factors(self) -> Indices:
+        """Indexes of the first factors and of the second ones, shape (2, n_products)."""
+        return np.array(self.pairs, dtype=np.intp).reshape(-1, 2).T
 
     @cached_property
     def _arguments(self) -> Floats:
@@ -161,6 +196,7 @@ class Encoder:
         Baseline and effects add up exactly. An input adds its weight times its value. The change
         of a Fourier feature from the average customer to this one is divided among the inputs by
         integrated gradients: each gets the integral of its partial derivative on the straight path.
+        So each factor of a product gets half of it.
 
         Parameters
         ----------
@@ -178,20 +214,23 @@ class Encoder:
         Sundararajan, Taly & Yan (2017), "Axiomatic Attribution for Deep Networks", section 3
         (integrated gradients; for cosines the integral is known).
         """
-        inputs = self._inputs(row[None, :], (channel,))[0]
-        linear, fourier = weights[:, 1 : 1 + self.inputs], weights[:, 1 + self.inputs :]
+        values = self._values(row[None, :], (channel,))
+        inputs, values = self._inputs(values)[0], values[0]
+        _, linear, fourier, products = np.split(weights, (1, *self._fourier), axis=1)
         baseline = weights[:, 0] + AMPLITUDE * fourier @ np.cos(self.phases)
         if len(self.offset):
             baseline = baseline - weights @ self.offset
         slopes = linear + AMPLITUDE * (fourier * self._slope(inputs)) @ self._frequency_matrix()
-        known = len(self.features)
-        z = self._standardised(row[None, :])[0]
-        on_features = slopes[:, : self.inputs - len(self.channels)]
+        n_channels = len(self.channels)
+        on_features, on_channels = np.split(slopes, [self.inputs - n_channels], axis=1)
         if len(self.axes):
             on_features = on_features @ self.axes
-        on_channels = slopes[:, self.inputs - len(self.channels) :]
-        ones = inputs[self.inputs - len(self.channels) :]
-        return baseline, np.column_stack([on_features * z[:known], on_channels * ones])
+        effects = np.column_stack([on_features, on_channels]) * values
+        for number, (first, second) in enumerate(self.pairs):
+            half = products[:, number] * (values[first] * values[second] / 2)
+            effects[:, first] += half
+            effects[:, second] += half
+        return baseline, effects
 
     def _slope(self, inputs: Floats) -> Floats:
         """Mean derivative of each cosine on the straight path from 0 to the inputs."""
@@ -205,18 +244,23 @@ class Encoder:
         """The frequencies, of shape (0, n_inputs) too where there are none."""
         return self.frequencies.reshape(len(self.phases), self.inputs)
 
-    def _inputs(self, rows: Floats, channels: Sequence[str]) -> Floats:
+    def _inputs(self, values: Floats) -> Floats:
+        """What the Fourier features read, of the values of `effect_names`."""
+        if not len(self.axes):
+            return values
+        n = len(self.features)
+        return np.column_stack([values[:, :n] @ self.axes.T, values[:, n:]])
+
+    def _values(self, rows: Floats, channels: Sequence[str]) -> Floats:
+        """Values of `effect_names`: standardised features, and indicators of channels."""
         z = self._standardised(rows)
-        if len(self.axes):
-            z = z @ self.axes.T
         if not self.channels:
             return z
-        found = np.zeros((len(rows), self.inputs))
-        first_channel = self.inputs - len(self.channels)
-        found[:, :first_channel] = z
+        found = np.zeros((len(rows), len(self.features) + len(self.channels)))
+        found[:, : len(self.features)] = z
         for number, channel in enumerate(channels):
             if channel in self._places:
-                found[number, first_channel + self._places[channel]] = 1.0
+                found[number, len(self.features) + self._places[channel]] = 1.0
         return found
 
     @cached_property
@@ -233,7 +277,7 @@ class Encoder:
     @property
     def note(self) -> dict[str, Any]:
         """The names, for JSON; `of` reads them and `arrays`."""
-        return {"features": self.features, "channels": self.channels}
+        return {"features": self.features, "channels": self.channels, "pairs": self.pairs}
 
     @property
     def arrays(self) -> dict[str, Floats]:
@@ -251,49 +295,5 @@ class Encoder:
             tuple(note["channels"]),
             **{name: arrays[name] for name in names},
             offset=offset,
+            pairs=tuple((first, second) for first, second in note.get("pairs", ())),
         )
-
-
-def _standard(x: Floats) -> tuple[Indices, Floats, Floats]:
-    """Indices of the columns that vary, and their means and standard deviations."""
-    seen = np.isfinite(x)
-    count = np.maximum(seen.sum(axis=0), 1)
-    center = np.where(seen, x, 0.0).sum(axis=0) / count
-    difference = np.where(seen, x - center, 0.0)
-    scale = np.sqrt((difference**2).sum(axis=0) / count)
-    kept = np.flatnonzero(scale >= 1e-9 * np.maximum(1.0, np.abs(center)))
-    return kept, center[kept], scale[kept]
-
-
-def _principal(z: Floats, n: int) -> tuple[Floats, float]:
-    """The first n principal axes of standardised rows, and the variance along them.
-
-    Signs are fixed, so that the same rows give the same axes on any machine. Where there are fewer
-    rows than columns, the products of rows have the same eigenvalues as those of columns, and are
-    a smaller matrix. Rows vary along fewer axes than there are of them; random ones follow these.
-    """
-    rows, columns = z.shape
-    if columns <= rows:
-        values, vectors = np.linalg.eigh(z.T @ z / rows)
-        axes = vectors[:, ::-1][:, :n].T
-    else:
-        values, of_rows = np.linalg.eigh(z @ z.T / rows)
-        varying = of_rows[:, values > TINY * values[-1]][:, ::-1][:, :n]
-        others = np.random.default_rng(0).normal(size=(columns, n - varying.shape[1]))
-        orthonormal, _ = np.linalg.qr(np.hstack([z.T @ varying, others]))
-        axes = orthonormal.T
-    signs = np.sign(axes[np.arange(n), np.abs(axes).argmax(axis=1)])
-    return axes * signs[:, None], float(values[::-1][:n].sum())
-
-
-def _directions(n: int, inputs: int, rng: np.random.Generator) -> Floats:
-    """n random frequencies, with the lengths of normal vectors, orthogonal in blocks.
-
-    Orthogonal ones approximate the kernel better than independent ones (Yu et al. 2016).
-    """
-    blocks = []
-    for _ in range(0, n, max(inputs, 1)):
-        orthogonal, _ = np.linalg.qr(rng.normal(size=(inputs, inputs)))
-        length = np.sqrt(rng.chisquare(inputs, inputs))
-        blocks.append(orthogonal * length[:, None])
-    return np.concatenate([*blocks, np.empty((0, inputs))])[:n]

@@ -23,6 +23,7 @@ from training.arrays import Floats, Indices
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
 from training.params import BanditParams
+from training.pipeline.interactions import find_pairs
 from training.pipeline.warm_start_data import ImportedDecisions
 
 TRAINING_SHARE = 0.6  # of the decisions, the earliest; the errors of experts are of later ones
@@ -124,27 +125,42 @@ def fit_encoder(
     params: BanditParams,
     now: datetime,
 ) -> Encoder:
-    """Fit center and scale of the features on the decisions or, without any, on all customers.
+    """Fit the encoder on the decisions or, without any, on all customers.
 
     Raises
     ------
     InvalidData
         If the ledger has neither decisions nor customers.
     """
-    rows = imported.rows
-    if not len(rows):
-        loaded = sa.select(tables.customers.c.customer_id)
-        # Customers may be known from events only.
-        with_events = sa.select(tables.events.c.customer_id)
-        query = sa.union(loaded, with_events).order_by("customer_id")
-        customers = ledger.read(lambda connection: list(connection.execute(query).scalars()))
-        if not customers:
-            raise InvalidData(
-                "The ledger holds no customers.",
-                expected="a table 'customers', or events",
-                remedy="Load some: 'nba load FOLDER'.",
-            )
-        moments = pd.DataFrame({"customer_id": customers, "event_timestamp": pd.Timestamp(now)})
-        rows = training_frame(history, moments, params.service, domain).to_numpy()
-    on = imported.channels if len(imported.rows) else None
-    return Encoder.fit(rows, imported.features, domain.channels, params.width, on=on)
+    if len(imported.rows):
+        return encoder_of(imported, np.arange(len(imported.rows)), domain, params)
+    loaded = sa.select(tables.customers.c.customer_id)
+    # Customers may be known from events only.
+    with_events = sa.select(tables.events.c.customer_id)
+    query = sa.union(loaded, with_events).order_by("customer_id")
+    customers = ledger.read(lambda connection: list(connection.execute(query).scalars()))
+    if not customers:
+        raise InvalidData(
+            "The ledger holds no customers.",
+            expected="a table 'customers', or events",
+            remedy="Load some: 'nba load FOLDER'.",
+        )
+    moments = pd.DataFrame({"customer_id": customers, "event_timestamp": pd.Timestamp(now)})
+    rows = training_frame(history, moments, params.service, domain).to_numpy()
+    return Encoder.fit(rows, imported.features, domain.channels, params.width)
+
+
+def encoder_of(
+    imported: ImportedDecisions, indexes: Indices, domain: Domain, params: BanditParams
+) -> Encoder:
+    """Fit the encoder on the selected decisions, with the products that tell who accepts."""
+    rows, on = imported.rows[indexes], [imported.channels[index] for index in indexes]
+    features, channels = imported.features, domain.channels
+    linear = Encoder.fit(rows, features, channels, on=on)
+    columns = linear.encode(imported.columns_of(linear)[indexes], on)[:, 1:] + linear.offset[1:]
+    actions = [imported.actions[index] for index in indexes]
+    weight = imported.weights(params, indexes).weight
+    names = linear.effect_names
+    found = find_pairs(columns, actions, imported.acceptance[indexes], weight)
+    pairs = [(names[first], names[second]) for first, second in found]
+    return Encoder.fit(rows, features, channels, params.width, on=on, pairs=pairs)

@@ -15,11 +15,10 @@ from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.intervals import LEVEL
 from training.arrays import Floats, Indices
-from training.bandit.encoder import Encoder
 from training.evaluation.intervals import RatioEstimate, skewness_interval
 from training.models.metrics import roc_auc
 from training.params import BanditParams
-from training.pipeline.warm_start import warm_start
+from training.pipeline.warm_start import encoder_of, warm_start
 from training.pipeline.warm_start_data import IMPORTED_WEIGHT_MAX, ImportedDecisions
 
 # Shares of the decisions, the earliest, after which the others are judged. The first one with
@@ -110,9 +109,7 @@ def _compare(
     later: Indices,
 ) -> dict[str, float]:
     """Compare a bandit trained on the earlier decisions with the rates of these, on the later."""
-    on = [imported.channels[index] for index in earlier]
-    rows = imported.rows[earlier]
-    encoder = Encoder.fit(rows, imported.features, domain.channels, params.width, on=on)
+    encoder = encoder_of(imported, earlier, domain, params)
     state = warm_start(imported, encoder, catalog, params, earlier)
     model = state.model(catalog.priors, catalog.groups_of)
     taken = [imported.actions[index] for index in later]

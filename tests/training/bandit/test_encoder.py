@@ -123,7 +123,7 @@ def test_products_of_fourier_features_are_a_gaussian_kernel():
     rows = np.array([[2.0, 2.0, 2.0], [7.0, -1.0, 4.0]])
     vectors = encoder.encode(rows, ["app", "app"]) + encoder.offset
     fourier = vectors[:, 1 + encoder.inputs :]
-    a, b = encoder._inputs(rows, ["app", "app"])
+    a, b = encoder._inputs(encoder._values(rows, ["app", "app"]))
     # The standard deviation of frequencies is not 1, but this, so the kernel is as much wider.
     truth = np.exp(-(((a - b) * FREQUENCY_SCALE) ** 2).sum() / 3 / 2)
     products = fourier[0] * fourier[1]
