@@ -126,6 +126,8 @@ class BoostedTrees:
         actions: Sequence[str],
         reward: Floats,
         count: Floats,
+        rounds: int = ROUNDS,
+        settings: Mapping[str, Any] | None = None,
     ) -> BoostedTrees | None:
         """Fit on outcomes in any order; None if their rewards do not differ.
 
@@ -137,6 +139,10 @@ class BoostedTrees:
         reward : shape (n,)
         count : shape (n,)
             Weight of each outcome; a negative one retracts an equal outcome.
+        rounds : int
+            The number of trees.
+        settings
+            Of LightGBM, in place of some of `SETTINGS`.
         """
         known, ways = tuple(sorted(set(actions))), tuple(sorted(set(channels)))
         codes = _codes(tuple(channels), ways), _codes(tuple(actions), known)
@@ -152,7 +158,8 @@ class BoostedTrees:
             categorical_feature=[width - 2, width - 1],
             params={"verbosity": -1, "min_data_in_bin": 1},
         )
-        booster = lgb.train(SETTINGS | {"objective": objective}, data, ROUNDS)
+        chosen = SETTINGS | dict(settings or {}) | {"objective": objective}
+        booster = lgb.train(chosen, data, rounds)
         return cls(known, ways, booster.model_to_string())
 
     def reward(self, rows: Floats, channels: Sequence[str], actions: Sequence[str]) -> Floats:
@@ -173,6 +180,34 @@ class BoostedTrees:
         if not set(actions).issubset(self._known):
             found[:, ~self.knows(actions)] = np.nan
         return found
+
+    def errors_after(
+        self,
+        rounds: Sequence[int],
+        rows: Floats,
+        channels: Sequence[str],
+        actions: Sequence[str],
+        reward: Floats,
+        count: Floats,
+    ) -> Floats:
+        """Sum the squared errors that the first trees alone make; shape (len(rounds),).
+
+        Parameters
+        ----------
+        rounds
+            Numbers of trees.
+        rows, channels, actions, reward, count
+            Outcomes, as for `fit`.
+        """
+        codes = _codes(tuple(channels), self.channels), _codes(tuple(actions), self.actions)
+        table = np.column_stack([rows, *codes])
+        predicted = [self._booster.predict(table, num_threads=1, num_iteration=n) for n in rounds]
+        return np.array([float(count @ np.square(reward - one)) for one in predicted])
+
+    def first(self, rounds: int) -> BoostedTrees:
+        """Return the first trees alone."""
+        text = self._booster.model_to_string(num_iteration=rounds)
+        return BoostedTrees(self.actions, self.channels, text)
 
     def knows(self, actions: Sequence[str]) -> Bools:
         """Tell which actions the trees were fitted on, shape (n_actions,)."""

@@ -22,10 +22,14 @@ from features.ledger.ledger import Ledger
 from training.arrays import Floats, Indices
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
+from training.bandit.trees import ROUNDS, SETTINGS, BoostedTrees
 from training.params import BanditParams
 from training.pipeline.interactions import find_pairs
 from training.pipeline.warm_start_data import ImportedDecisions
 
+FEWER_ROUNDS = (5, 10, 20, 40, ROUNDS)  # numbers of trees that are tried
+LEAF_SHARE = 0.001  # of the decisions, that a leaf holds at least
+AT_ONCE = 1000  # decisions whose predictions for each action are held in memory
 TRAINING_SHARE = 0.6  # of the decisions, the earliest; the errors of experts are of later ones
 
 
@@ -50,11 +54,11 @@ def warm_start(
         earlier, later = np.split(indexes, [int(len(indexes) * TRAINING_SHARE)])
     state = BanditState(encoder, params)
     _learn(state, imported, earlier, weight)
-    _fit_trees(state, imported, earlier, weight)
+    rounds = _fit_best_trees(state, imported, earlier, later, weight)
     predictions = _expert_predictions(state, imported, later, catalog)
     _learn(state, imported, np.setdiff1d(indexes, np.union1d(earlier, later)), weight)
     _learn(state, imported, later, weight, predictions)
-    _fit_trees(state, imported, indexes, weight)
+    _fit_trees(state, imported, indexes, weight, rounds)
     return state
 
 
@@ -70,11 +74,44 @@ def _learn(
 
 
 def _fit_trees(
-    state: BanditState, imported: ImportedDecisions, indexes: Indices, weight: Floats
+    state: BanditState, imported: ImportedDecisions, indexes: Indices, weight: Floats, rounds: int
 ) -> None:
     """Fit trees on the selected decisions, if there are enough."""
-    if len(indexes) >= state.params.trees.at_least:
-        state.fit_trees(_outcomes(state, imported, indexes, weight), state.counted)
+    if len(indexes) < state.params.trees.at_least:
+        return
+    told = _outcomes(state, imported, indexes, weight)
+    # Many outcomes are there at once: larger leaves overfit less, and all features are looked at.
+    leaf = max(int(SETTINGS["min_data_in_leaf"]), int(LEAF_SHARE * len(indexes)))
+    settings = {"min_data_in_leaf": leaf, "feature_fraction": 1.0}
+    fitted = BoostedTrees.fit(
+        *(told.rows, told.channels, told.actions, told.acceptance, told.count),
+        rounds=rounds,
+        settings=settings,
+    )
+    state.use_trees(fitted or state.trees, state.counted)
+
+
+def _fit_best_trees(
+    state: BanditState,
+    imported: ImportedDecisions,
+    earlier: Indices,
+    later: Indices,
+    weight: Floats,
+) -> int:
+    """Fit trees on the earlier decisions, as many as predict the later ones best; their number.
+
+    Where nothing can be told from the features, few trees overfit less than many.
+    """
+    _fit_trees(state, imported, earlier, weight, ROUNDS)
+    if state.trees is None or not len(later):
+        return ROUNDS
+    told = _outcomes(state, imported, later, weight)
+    errors = state.trees.errors_after(
+        FEWER_ROUNDS, told.rows, told.channels, told.actions, told.acceptance, told.count
+    )
+    rounds = FEWER_ROUNDS[int(errors.argmin())]
+    state.use_trees(state.trees.first(rounds), state.counted)
+    return rounds
 
 
 def _outcomes(
@@ -110,11 +147,14 @@ def _expert_predictions(
 ) -> Floats:
     """Compute each expert's predictions for the selected decisions, shape (n, n_experts)."""
     model = state.model(catalog.priors, catalog.groups_of)
-    taken = [model.actions.index(imported.actions[index]) for index in indexes]
-    channels = [imported.channels[index] for index in indexes]
-    prediction = model.predict(imported.columns_of(state.encoder)[indexes], channels)
-    found: Floats = prediction.expert_predictions[:, np.arange(len(indexes)), taken].T
-    return found
+    place = {action: number for number, action in enumerate(model.actions)}
+    rows, found = imported.columns_of(state.encoder), []
+    for start in range(0, len(indexes), AT_ONCE):
+        some = indexes[start : start + AT_ONCE]
+        prediction = model.predict(rows[some], [imported.channels[index] for index in some])
+        taken = [place[imported.actions[index]] for index in some]
+        found.append(prediction.expert_predictions[:, np.arange(len(some)), taken].T)
+    return np.concatenate([*found, np.empty((0, len(state.errors.products)))])
 
 
 def fit_encoder(

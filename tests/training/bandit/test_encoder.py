@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -163,3 +166,56 @@ def test_an_encoder_survives_its_note_and_arrays():
     encoder, row = a_fourier_encoder(60), np.random.default_rng(3).normal(size=(1, 60))
     back = Encoder.of(encoder.note, encoder.arrays)
     assert back.encode(row, ["app"]).tolist() == encoder.encode(row, ["app"]).tolist()
+
+
+# Products --------------------------------------------------------------------------------------
+
+
+def an_encoder_with_products(n_features: int = 3) -> Encoder:
+    rows = np.random.default_rng(4).normal(size=(200, n_features))
+    names = [f"x{number}" for number in range(n_features)]
+    pairs = [("x0", "x2"), ("x1", "x1"), ("x0", "channel=app"), ("x0", "gone")]
+    return Encoder.fit(rows, names, CHANNELS, 40, on=["app", "phone"] * 100, pairs=pairs)
+
+
+def test_a_product_is_that_of_standardised_features_and_indicators():
+    encoder = an_encoder_with_products()
+    row = encoder.center + encoder.scale * np.array([2.0, -3.0, 0.5])
+    vectors = encoder.encode(np.array([row, row]), ["app", "phone"]) + encoder.offset
+    assert encoder.width == 40
+    assert vectors[:, -3:] == pytest.approx(np.array([[1.0, 9.0, 2.0], [1.0, 9.0, 0.0]]))
+
+
+def test_products_do_not_change_the_features_before_them():
+    with_products, without = an_encoder_with_products(), an_encoder()
+    assert without.pairs == ()
+    plain = replace(with_products, pairs=(), offset=np.empty(0))
+    rows = np.random.default_rng(5).normal(size=(4, 3))
+    on = ["app", "fax", "phone", "app"]
+    vectors = with_products.encode(rows, on) + with_products.offset
+    assert vectors[:, :-3] == pytest.approx(plain.encode(rows, on))
+
+
+@pytest.mark.parametrize("n_features", [3, 60])
+def test_effects_of_products_add_up_and_both_factors_share_them(n_features):
+    encoder = an_encoder_with_products(n_features)
+    rng = np.random.default_rng(6)
+    weights, row = rng.normal(size=(2, encoder.width)), rng.normal(size=n_features)
+    baseline, effects = encoder.effects(weights, row, "app")
+    whole = weights @ encoder.encode(row[None, :], ["app"])[0]
+    assert baseline + effects.sum(axis=1) == pytest.approx(whole, abs=1e-9)
+    of_product = np.zeros((1, encoder.width))
+    of_product[0, -3] = 2.0
+    _, effects = encoder.effects(of_product, row, "app")
+    z = (row - encoder.center) / encoder.scale
+    assert effects[0, [0, 2]] == pytest.approx([z[0] * z[2]] * 2)
+    assert np.count_nonzero(effects) == 2
+
+
+def test_products_survive_the_note_and_a_former_note_has_none():
+    encoder, row = an_encoder_with_products(), np.array([[0.3, 0.2, -0.1]])
+    back = Encoder.of(json.loads(json.dumps(encoder.note)), encoder.arrays)
+    assert back.pairs == ((0, 2), (1, 1), (0, 3))
+    assert back.encode(row, ["app"]).tolist() == encoder.encode(row, ["app"]).tolist()
+    note = {name: value for name, value in an_encoder().note.items() if name != "pairs"}
+    assert Encoder.of(note, an_encoder().arrays).pairs == ()

@@ -95,3 +95,23 @@ def test_equal_outcomes_count_as_several():
     trees = BoostedTrees.fit(rows, ["app"] * 80, ["mail"] * 80, liked, np.ones(80))
     found = trees.reward(np.array([[20.0], [60.0]]), ("app", "app"), ("mail",))[:, 0]
     assert found[0] > 0.9 and found[1] < 0.1
+
+
+def test_errors_after_some_trees_are_those_of_the_first_trees_alone():
+    trees, later = BoostedTrees.fit(*outcomes()), outcomes(100, seed=3)
+    rows, channels, actions, reward, _ = later
+    count = np.linspace(0.5, 2, 100)
+    found = trees.errors_after((1, 7, 60), rows, channels, actions, reward, count)
+    for number, error in zip((1, 7, 60), found, strict=True):
+        predicted = trees.first(number).reward(rows, channels, ["down", "up"])
+        taken = np.where(np.array(actions) == "down", predicted[:, 0], predicted[:, 1])
+        assert error == pytest.approx((count * (reward - taken) ** 2).sum())
+    assert found[0] > found[1]
+    assert trees.first(60).text.count("Tree=") == 60
+    assert trees.first(7).text.count("Tree=") == 7
+
+
+def test_rounds_and_settings_can_be_others():
+    small = BoostedTrees.fit(*outcomes(), rounds=5, settings={"num_leaves": 2})
+    assert small.text.count("Tree=") == 5
+    assert small.text.count("num_leaves=2") == 5
