@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from training.arrays import Bools, Floats, Indices
 from training.bandit.encoder import Encoder
 from training.params import BanditParams
 
+_T = TypeVar("_T")
 IMPORTED_WEIGHT_MAX = 20.0  # a decision logged with a smaller probability than 1 / 20 is cut
 
 
@@ -75,20 +76,20 @@ class ImportedDecisions:
 
     def selected(self, indexes: Indices) -> ImportedDecisions:
         """Return some of the decisions; ``left_out`` stays as it is."""
-        texts = {
-            name: [getattr(self, name)[index] for index in indexes] if len(self.at) else []
-            for name in ("at", "channels", "actions")
-        }
-        ends_at = [self.ends_at[index] for index in indexes] if self.ends_at else ()
-        customers = [self.customer_ids[index] for index in indexes] if self.customer_ids else []
+
+        def of(texts: Sequence[_T]) -> list[_T]:
+            return [texts[index] for index in indexes] if texts else []
+
         return replace(
             self,
             rows=self.rows[indexes],
             acceptance=self.acceptance[indexes],
             probability=self.probability[indexes] if len(self.probability) else self.probability,
-            ends_at=ends_at,
-            customer_ids=customers,
-            **texts,
+            at=of(self.at),
+            ends_at=of(self.ends_at),
+            channels=of(self.channels),
+            actions=of(self.actions),
+            customer_ids=of(self.customer_ids),
         )
 
     @property
