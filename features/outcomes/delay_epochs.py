@@ -94,6 +94,7 @@ class ResponseDelays:
         outcomes = catalog.outcomes
         accepting = (name for name, one in outcomes.items() if (one.acceptance or 0) > 0)
         self._accepting = tuple(accepting)
+        self._longest_days = max(one.attribution_days for one in catalog.actions.values())
         self._pooled_each = min(MOST, max(POOL // len(catalog.actions), 1))
         self._first_shown_at: datetime | None = None
         self._seen: tuple[sa.Transaction | None, datetime | None] = (None, None)
@@ -177,8 +178,7 @@ class ResponseDelays:
         at
             A time that has passed; the newest epoch before it is taken.
         """
-        longest = max(action.attribution_days for action in self.catalog.actions.values())
-        window_s = longest * DAY.total_seconds()
+        window_s = self._longest_days * DAY.total_seconds()
         epoch = self._epoch(connection, at)
         pooled = None if epoch is None else self._pooled(connection, epoch).within(window_s)
         if pooled is None or len(pooled.delays) < POOLED_DELAYS:
@@ -264,8 +264,10 @@ class ResponseDelays:
         return read_delays(connection, action_id, self._accepting, since, as_of, most)
 
     def _since(self, as_of: datetime, action_id: str) -> datetime:
-        days = WINDOWS_READ * self.catalog.actions[action_id].attribution_days
-        return as_of - days * DAY
+        action = self.catalog.actions.get(action_id)
+        # Of an action that the catalogue does not have any more, some windows may still be open.
+        days = self._longest_days if action is None else action.attribution_days
+        return as_of - WINDOWS_READ * days * DAY
 
 
 def _first_shown(connection: sa.Connection) -> datetime | None:

@@ -217,8 +217,14 @@ def _left_out(
 
 def _with_policy(view: EvaluationView, judged: WouldServe) -> EvaluationView:
     policy = PolicyView(version=judged.version, told_before=judged.at, outcomes=judged.told)
-    said = (
+    said = [
         f"The policy judged is bandit version {policy.version} with what was told before "
         f"{policy.told_before.isoformat()}: {policy.outcomes:,} outcomes."
-    )
-    return view.model_copy(update={"policy": policy, "remarks": [said, *view.remarks]})
+    ]
+    imported_until = judged.bandit.imported_until
+    if imported_until is not None and imported_until >= judged.at:
+        said.append(
+            f"The version has learned from imported decisions up to {imported_until.isoformat()}, "
+            "which is after the first decision judged: it would not have known them."
+        )
+    return view.model_copy(update={"policy": policy, "remarks": [*said, *view.remarks]})

@@ -8,7 +8,7 @@ were received by then, and the silences as they counted then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -110,7 +110,7 @@ class PastLearner:
         if state.wants_trees():
             fitted = updates.fit_trees(state)
             state.use_trees(fitted.trees or state.trees, fitted.counted)
-        bandit = Bandit(state, named.bandit.params, imported)
+        bandit = replace(named.bandit, state=state, start=imported)
         return WouldServe(named.version, at, bandit, self._told(at))
 
     def _told(self, at: datetime) -> int:

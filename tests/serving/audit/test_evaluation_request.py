@@ -272,6 +272,17 @@ def test_a_policy_knows_what_was_told_before_the_first_decision_judged(asked, mi
     assert later.bandit.state.counted > judged.bandit.state.counted > 10
 
 
+def test_a_version_that_knows_imported_decisions_after_the_first_one_judged_is_named(
+    asked, mixed, now
+):
+    until = now + 50 * HOUR
+    mixed[1].promote("bandit", "8", replace(a_bandit(), imported_until=until))
+    view = asked("8", now + 45 * HOUR).view(quiet)
+    assert view.remarks[1].startswith(
+        f"The version has learned from imported decisions up to {until.isoformat()}, which is"
+    )
+
+
 def test_with_a_limit_the_newest_are_judged_and_what_was_told_before_them_is_known(
     asked, mixed, now
 ):

@@ -166,3 +166,19 @@ def test_a_learner_that_is_killed_and_late_ends_where_one_that_always_ran_does(
         assert late.sums()[name] == pytest.approx(sums, abs=1e-9)
     for ledger in ledgers:
         ledger.close()
+
+
+def test_a_silence_goes_on_counting_when_its_action_leaves_the_catalogue(
+    ledger, toy_domain, toy_catalog, now
+):
+    """Without delays to learn from, it counts as much as has passed of its window of 14 days."""
+    shop = Shop(ledger, toy_domain, toy_catalog, now)
+    shop.decide("d1")
+    learner = shop.learner()
+    learner.step(now + HOUR)
+    actions = toy_catalog.model_dump(mode="json")["actions"]
+    learner.catalog = changed(toy_catalog, actions={"call_back": actions["call_back"]})
+    for days, count in ((1, 3 / 32), (4, 3 / 8), (14, 1.0)):
+        while learner.step(now + days * DAY):
+            pass
+        assert shop.counted() == {("d1", "discount"): (0.0, pytest.approx(count))}
