@@ -5,7 +5,7 @@ A ledger without such decisions has nothing to read: a partial index holds only 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from math import ceil
 from typing import NamedTuple
@@ -22,8 +22,11 @@ from features.outcomes.attribution import DECISION_COLUMNS, shown_by
 from features.outcomes.credit_rules import ShownAction
 from features.outcomes.examination import RankedShowings
 
-MOST_DECISIONS = 20_000  # that are read, evenly thinned
-WINDOWS_READ = 2.0  # longest attribution windows of showings that are read
+ARMS = ("control", "policy")
+MOST_DECISIONS = 10_000  # of each arm that are read, evenly thinned
+# Of the time that is read: at least so many longest attribution windows, and so many days. A new
+# layout of the page is known after that time.
+WINDOWS_READ, DAYS_READ = 2.0, 30.0
 
 # By action, window and ages, both in seconds: the share of its acceptances that have come.
 ShareOf = Callable[[str, float, NDArray[np.float64]], NDArray[np.float64]]
@@ -42,8 +45,9 @@ def read_ranked_showings(
 ) -> RankedShowings:
     """Read the actions that decisions with several of them showed, as of a time.
 
-    It is a function of the ledger and of ``as_of`` alone. Of an outcome that several slots of one
-    decision share, the best rank is taken.
+    It is a function of the ledger and of ``as_of`` alone. Decisions of the control group, whose
+    order is drawn evenly, are not thinned because of the many others. Of an outcome that several
+    slots of one decision share, the best rank is taken.
 
     Parameters
     ----------
@@ -52,12 +56,28 @@ def read_ranked_showings(
     share_of
         Tells for each shown action the share of its acceptances that has come by then.
     """
+    found, accepted = list[_Showing](), dict[tuple[str, str], float]()
+    since = as_of - timedelta(days=days_read(catalog))
+    for arm in ARMS:
+        within = {"arm": arm, "as_of": as_of, "since": since}
+        counted: int = connection.execute(_COUNT, within).scalar_one()
+        if counted:
+            sample = {**within, "every": ceil(counted / MOST_DECISIONS)}
+            showings = _showings(connection, catalog, sample)
+            found += showings
+            accepted |= _accepted(connection, catalog, sample, showings)
+    return _arrays(found, accepted, as_of, share_of)
+
+
+def days_read(catalog: Catalog) -> float:
+    """Return the time before an epoch from which showings are read, in days."""
     longest = max(action.attribution_days for action in catalog.actions.values())
-    within = {"as_of": as_of, "since": as_of - WINDOWS_READ * timedelta(days=longest)}
-    counted: int = connection.execute(_COUNT, within).scalar_one()
-    if not counted:
-        return _arrays([], {}, as_of, share_of)
-    sample = {**within, "every": max(1, ceil(counted / MOST_DECISIONS))}
+    return max(WINDOWS_READ * longest, DAYS_READ)
+
+
+def _showings(
+    connection: sa.Connection, catalog: Catalog, sample: Mapping[str, object]
+) -> list[_Showing]:
     found = []
     for row in connection.execute(_DECISIONS, sample):
         believed = shown_beliefs(row, from_json(row.record))
@@ -66,13 +86,13 @@ def read_ranked_showings(
             for one in shown_by(row)
             if one.action_id in catalog.actions
         ]
-    return _arrays(found, _accepted(connection, catalog, sample, found), as_of, share_of)
+    return found
 
 
 def _accepted(
     connection: sa.Connection,
     catalog: Catalog,
-    sample: dict[str, object],
+    sample: Mapping[str, object],
     showings: list[_Showing],
 ) -> dict[tuple[str, str], float]:
     """The largest acceptance that was reported of each shown action within its window."""
@@ -123,10 +143,11 @@ def _arrays(
 
 
 def _within() -> list[sa.ColumnElement[bool]]:
-    """Conditions on decisions; parameters are since and as_of."""
+    """Conditions on decisions; parameters are arm, since and as_of."""
     decided = tables.decisions.c
     return [
         tables.several_shown,
+        decided.arm == sa.bindparam("arm", type_=sa.Text),
         decided.activated_at > sa.bindparam("since", type_=tables.UtcMicros),
         decided.activated_at <= sa.bindparam("as_of", type_=tables.UtcMicros),
     ]

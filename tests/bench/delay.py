@@ -95,11 +95,11 @@ def play(
         if hour >= 20 * HOURS:
             best_days.append(float(chances[0]))
         now_s = (hour + 1) * DAY_S / HOURS
-        _learn(state, log, now_s, delays, at_once, curve)
+        learn_due(state, log, now_s, delays, at_once, curve)
         if len(log.action) >= threshold:
             while next_encoding(threshold) <= len(log.action):
                 threshold = next_encoding(threshold)
-            state = _recounted(state, log, threshold, delays)
+            state = recounted(state, log, threshold, delays)
             threshold = next_encoding(threshold)
         if state.wants_trees():
             every = int(state.memory_scale)
@@ -112,7 +112,7 @@ def play(
     return Course(windows, a_day, quarter, at_once, seed, share, believed, shown)
 
 
-def _learn(
+def learn_due(
     state: BanditState, log: Log, now_s: float, delays: ArrayDelays, at_once: bool, curve: bool
 ) -> None:
     """Learn what is due: acceptances that have come, and silences of an age to be revised."""
@@ -137,15 +137,16 @@ def _learn(
         state.learn(log.batch(rows, count, reward))
 
 
-def _recounted(state: BanditState, log: Log, shown: int, delays: ArrayDelays) -> BanditState:
+def recounted(state: BanditState, log: Log, shown: int, delays: ArrayDelays) -> BanditState:
     """Count everything again with the memory that follows the delays, as the learner does."""
-    last_s = float(log.shown_at[shown - 1])
+    decided_at = log.decided_at
+    last_s = float(decided_at[shown - 1])
     at = BEGAN + timedelta(seconds=last_s)
     mean_s = delays.mean_delay_s(None, at)  # type: ignore[arg-type]
     if mean_s is None:
         scale = 1.0
     else:
-        within = shown - int(np.searchsorted(log.shown_at[:shown], last_s - mean_s))
+        within = shown - int(np.searchsorted(decided_at[:shown], last_s - mean_s))
         scale = scale_of(within, state.params)
     if scale == state.memory_scale:
         return state

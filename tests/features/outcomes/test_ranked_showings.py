@@ -10,9 +10,10 @@ import pytest
 
 from features.ledger import tables
 from features.outcomes import ranked_showings
-from features.outcomes.ranked_showings import read_ranked_showings
+from features.outcomes.ranked_showings import days_read, read_ranked_showings
 from tests.conftest import NOW
 from tests.decided import decided
+from tests.serving.fakes import changed
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -89,9 +90,13 @@ def test_an_acceptance_within_the_window_counts_once_and_a_shared_one_by_rank(sh
 
 
 def test_what_was_shown_later_or_long_before_is_not_read(shop):
-    for name, at in (("old", NOW - 19 * DAY), ("d1", NOW), ("late", AS_OF + HOUR)):
+    for name, at in (("old", NOW - 21 * DAY), ("d1", NOW), ("late", AS_OF + HOUR)):
         decided(shop.ledger, name, at, BOTH)
-    assert len(shop.read()) == 2  # twice the longest window, of 14 days, is read
+    assert len(shop.read()) == 2  # 30 days are read
+    assert days_read(shop.catalog) == 30
+    actions = shop.catalog.model_dump(by_alias=True)["actions"]
+    actions["discount"]["attribution_days"] = 20
+    assert days_read(changed(shop.catalog, actions=actions)) == 40
 
 
 def test_many_decisions_are_thinned_evenly(shop, monkeypatch):
@@ -102,3 +107,6 @@ def test_many_decisions_are_thinned_evenly(shop, monkeypatch):
     shares = [one[4] for one in shop.read() if one[2] == 1]
     assert len(shares) == 4 and np.diff(shares) == pytest.approx([-3 / 24 / 14] * 3)
     assert [one[-1] for one in shop.read()] == [1.0, 0.0] * 4
+    for number in range(3):
+        decided(shop.ledger, f"c{number}", NOW, {"discount": 14, "talk_plus": 14}, arm="control")
+    assert [one[1] for one in shop.read()].count("talk_plus") == 3  # few are all read
