@@ -7,8 +7,7 @@ written at their own pace.
 
 The *credit* of a shown action is the acceptance that its outcomes stand for, with the count 1. As
 long as there is no such outcome, it is 0 with a count that grows with the age of the silence, up to
-1 at the end of the attribution window. A later outcome, revision or retraction changes the credit,
-and the state with it.
+1 at the end of the attribution window. A later outcome, revision or retraction changes the credit.
 """
 
 from __future__ import annotations
@@ -151,7 +150,8 @@ class Learner:
         if state.is_published and state.published_under in (None, catalog.fingerprint):
             return False
         # Made before the transaction, which holds the lock that every decision waits for.
-        packed = self._publisher.pack(state.bandit, catalog, state.base)
+        looks = self._ledger.read(lambda connection: self._delays.looks(connection, now))
+        packed = self._publisher.pack(state.bandit, catalog, state.base, looks)
         published = replace(state, published_under=catalog.fingerprint, published_token=state.token)
 
         def write(connection: sa.Connection) -> None:

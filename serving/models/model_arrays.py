@@ -37,6 +37,7 @@ def parts_of(model: RewardModel) -> tuple[dict[str, Any], dict[str, NDArray[Any]
         "range": model.reward_range,
         "noise": model.noise,
         "dispersion": model.dispersion,
+        "looks": model.looks,
         "trees": trees is not None and {**trees.note, "text": ""},
     }
     numbers: dict[str, NDArray[Any]] = {name: getattr(model, name) for name in EXACT}
@@ -71,7 +72,8 @@ def of_parts(
     """
     if not numbers.keys() >= {*EXACT}:
         raise OutdatedModel("a reward model of a former format")
-    parts = {name: numbers[name].astype(np.float64) for name in (*EXACT, "variance", "covariance")}
+    names = (*EXACT, "variance", "covariance")
+    parts: dict[str, Any] = {name: numbers[name].astype(np.float64) for name in names}
     parts["covariance"] = arrays.from_upper_triangles(parts["covariance"])
     if like is not None and places is not None:
         for name, axis in BY_ACTION.items():
@@ -88,6 +90,7 @@ def of_parts(
         basis=numbers["basis"].astype(np.float64) if like is None else like.basis,
         noise=note["noise"],
         dispersion=note["dispersion"],
+        looks={channel: tuple(some) for channel, some in note.get("looks", {}).items()},
         reward_range=tuple(note["range"]),
         trees=trees if like is None else like.trees,
     )

@@ -80,7 +80,7 @@ class ServedModels:
 
     def looks(self, channel: str) -> Sequence[float]:
         """The probability that a customer looks at each rank; a rank that is not known has 1."""
-        return looks_on({}, channel)
+        return looks_on(self.bandit.model.looks, channel)
 
     def why_churn(self, row: Floats) -> Contributions | None:
         """Effect of each feature on the churn score; None without a model or for a base rate."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 from features.business.catalog import Catalog
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.outcomes.examination import Looks
 from serving.models.model_arrays import LASTING, parts_of
 from serving.models.snapshot_rows import Bytes, Layout, changed_rows, to_rows
 from serving.models.snapshots import LAYOUT, NAMES, PARTS, ROWS
@@ -93,9 +95,10 @@ class SnapshotPublisher:
         self._ledger = ledger
         self._last: tuple[tuple[int, datetime], _Whole] | None = None
 
-    def pack(self, state: BanditState, catalog: Catalog, base: str) -> PackedSnapshot:
-        """Serialise the model of a state for a catalogue; see `pack_model`."""
-        return self.pack_model(state.model(catalog.priors, catalog.groups_of), base)
+    def pack(self, state: BanditState, catalog: Catalog, base: str, looks: Looks) -> PackedSnapshot:
+        """Serialise the model of a state for a catalogue, with its looks; see `pack_model`."""
+        model = state.model(catalog.priors, catalog.groups_of)
+        return self.pack_model(replace(model, looks=looks), base)
 
     def pack_model(self, model: RewardModel, base: str) -> PackedSnapshot:
         """Serialise a model, and write what is large of it, in transactions of its own.

@@ -8,11 +8,12 @@ makes it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from features.outcomes.examination import Looks
 from training import arrays
 from training.arrays import Floats, Indices
 from training.bandit.encoder import CHANNEL, Encoder
@@ -59,6 +60,8 @@ class RewardModel:
         No reward is below the first or above the second.
     trees : BoostedTrees or None
         None: not fitted yet.
+    looks : mapping
+        The examination probabilities of ranks, by channel; see `features.outcomes.examination`.
     """
 
     encoder: Encoder
@@ -78,6 +81,7 @@ class RewardModel:
     trees: BoostedTrees | None = None
     dispersion: float | None = None
     projections: Floats | None = None
+    looks: Looks = field(default_factory=dict)
 
     def predict(self, rows: Floats, channels: Sequence[str]) -> Prediction:
         """Predict the reward, its standard deviation, and the reward by each expert.

@@ -123,3 +123,20 @@ def test_decisions_are_found_that_have_a_credit_or_that_were_shown_last(ledger, 
     write(ledger, *(CreditChange(action, None, YES) for action in actions))
     assert ledger.read(credited_decisions) == ["d0", "d1", "d2"]
     assert ledger.read(lambda c: newest_shown_decisions(c, 2)) == ["d3", "d2"]
+
+
+def test_a_silence_at_a_lower_rank_counts_by_the_chance_that_it_was_looked_at(
+    ledger, now, toy_catalog
+):
+    """With a look of 0.4 and a belief of 0.2, 0.4 x 0.8 of 0.92 silences were looked at."""
+    believed = {"discount": 0.3, "call_back": 0.2}
+    about = {"layout": LAYOUT, "believed": believed}
+    decided(ledger, "d1", now, {"discount": 14, "call_back": 14}, channel="phone", **about)
+    delays = ResponseDelays(toy_catalog)
+    for looks, count in (({"phone": (1.0, 0.4)}, 0.32 / 0.92), ({"app": (1.0, 0.4)}, 1.0)):
+        delays.looks = lambda connection, at, looks=looks: looks
+        first, second = ledger.read(
+            lambda c: read_credit_changes(c, ["d1"], LAYOUT, now + 15 * DAY, delays)
+        )
+        assert (first.new, first.action.believed) == (NO, 0.3)
+        assert (second.new, second.action.believed) == (Credit(0.0, pytest.approx(count)), 0.2)

@@ -792,3 +792,19 @@ def test_a_rebase_that_cannot_be_published_leaves_the_base_as_it_was(shop, monke
     assert shop.snapshots() == []
     assert learner.rebase(shop.now)  # tried again, not taken for done
     assert shop.expects() == pytest.approx(on_top(10, 0.5))
+
+
+def test_a_snapshot_carries_how_often_each_rank_is_looked_at(shop):
+    """Of 120 decisions in either order, a third accepts the first slot, a tenth the second."""
+    both = ("discount", "call_back")
+    for number in range(120):
+        shop.decide(f"d{number}", actions=both if number % 2 else both[::-1])
+        for rank, every in enumerate((3, 10)):
+            if number // 2 % every == 0:
+                name = (both if number % 2 else both[::-1])[rank]
+                shop.tell(f"d{number}", "accepted", action_id=name)
+    later = shop.now + 20 * DAY
+    assert shop.learner().step(later)
+    look = (5 + 12) / (5 + 40)  # 5 acceptances are the weight of the prior
+    found = shop.ledger.read(lambda c: newest_snapshot(c, None, 0)).model.looks
+    assert found["app"] == found[""] == (1.0, pytest.approx(look, rel=0.1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,13 @@ def test_bytes_of_a_former_format_are_refused():
     del arrays["rate"]
     with pytest.raises(OutdatedModel, match="former format"):
         model_from_bytes(pack(note, **arrays))
+
+
+def test_looks_survive_their_bytes_and_another_catalogue():
+    looks = {"": (1.0, 0.5), "app": (1.0, 0.4, 0.1)}
+    model = replace(learned(some_outcomes(60, seed=9)), looks=looks)
+    back = model_from_bytes(model_bytes(model))
+    assert back.looks == back.for_priors({"call": (0.5, 20.0)}).looks == looks
+    note, numbers = unpack(model_bytes(model))
+    del note["looks"]  # as a former program wrote it
+    assert model_from_bytes(pack(note, **numbers)).looks == {}
