@@ -172,6 +172,7 @@ class Feeder:
         self._copied = copied
         self._rng = np.random.default_rng(seed)
         self._number = 0
+        self._silent: list[dict[str, Any]] = []  # fed and not accepted, by their keys
         self._name = f"fed{seed}x"
         rates = np.random.default_rng(1).uniform(*RATE, size=100_000)
         self._rates = {one.action: rates[int(one.action[-4:])] for one in copied}
@@ -206,6 +207,8 @@ class Feeder:
             rows["credits"].append(key | nothing)
             if rng.random() < self._rates[copied.action]:
                 outcomes.append(key | _accepted(f"o-{own['decision_id']}", at))
+            else:
+                self._silent.append(key)
         if outcomes:
             rows["outcomes"] = outcomes
 
@@ -214,6 +217,15 @@ class Feeder:
                 connection.execute(tables.metadata.tables[table].insert(), written)
 
         self._ledger.write_now(write)
+
+    def tell(self, count: int, at: datetime) -> None:
+        """Write an acceptance of each of ``count`` decisions that were silent so far."""
+        places = self._rng.choice(len(self._silent), size=count, replace=False)
+        keys = [self._silent[place] for place in places]
+        rows = [key | _accepted(f"o-{key['decision_id']}", at) for key in keys]
+        told = {key["decision_id"] for key in keys}
+        self._silent = [key for key in self._silent if key["decision_id"] not in told]
+        self._ledger.write_now(lambda c: c.execute(tables.outcomes.insert(), rows))
 
 
 def _accepted(name: str, at: datetime) -> dict[str, Any]:
