@@ -8,6 +8,8 @@ import numpy as np
 
 from training.arrays import Floats
 
+SAME = 1e-6  # two scores that differ by less are one
+
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
@@ -34,6 +36,19 @@ class Contributions:
         """Baseline + effects, shape (len(of),)."""
         total: Floats = self.baseline + self.effects.sum(axis=1)
         return total
+
+    def adding_up_to(self, scores: Floats) -> Contributions:
+        """Return the same effects with baselines by which they add up to other scores.
+
+        A score within 0 and 1 that was cut to that range already counts as the same.
+
+        Parameters
+        ----------
+        scores : shape (len(of),)
+        """
+        missing = scores - self.scores
+        same = np.abs(scores - np.clip(self.scores, 0.0, 1.0)) <= SAME
+        return replace(self, baseline=self.baseline + np.where(same, 0.0, missing))
 
     def against_average(self, chances: Floats) -> Contributions:
         """Return each score's difference from the mean of all scores, as sums again.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -11,24 +13,26 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.errors import ModelMissing, NotRepeatable, truncated
+from features.errors import NotRepeatable, truncated
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
+from serving.models.archived_models import ArchivedModels, FoundModels, StandIn
 from serving.models.model_arrays import OutdatedModel
 from serving.models.served_models import PRIOR, ServedModels, blank_reward, columns_of
-from serving.models.snapshots import snapshot_numbered
+from serving.models.snapshots import Snapshot, nearest_snapshot
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.artifact import Bandit
 from training.bandit.contextual_bandit import ContextualBandit
 from training.bandit.reward_model import RewardModel
 from training.models.classifier import Classifier
-from training.params import BanditParams, TrainingParams
+from training.params import TrainingParams
 from training.pipeline.registry import Registry
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 CACHED = 64  # setups, catalogues and models of each kind that stay in memory
 
 
@@ -48,7 +52,8 @@ class Archive:
     Raises
     ------
     ModelMissing
-        From `setup`, if a model or a snapshot no longer exists.
+        From `setup`, if a champion of MLflow no longer exists. A snapshot that is no longer kept is
+        replaced by the newest one before it; see `stand_in`.
     """
 
     def __init__(
@@ -96,6 +101,11 @@ class Archive:
         """The setup of decisions with a catalogue and model versions."""
         return self._setup(_CatalogKey(catalog), tuple(sorted(versions.items())))
 
+    def stand_in(self, catalog: Catalog, versions: Mapping[str, str | None]) -> StandIn | None:
+        """The model that stands in for the bandit of a decision; None if that one is kept."""
+        models = self.setup(catalog, versions).models
+        return models.stand_in if isinstance(models, ArchivedModels) else None
+
     def hold(self, name: str, bandit: Bandit) -> None:
         """Keep a bandit that the registry does not have, as a version with this name.
 
@@ -136,32 +146,51 @@ class Archive:
 
     def _models(
         self, versions: Mapping[str, str | None], compiled: CompiledCatalog
-    ) -> ServedModels:
+    ) -> ArchivedModels:
+        """The models of a decision; the settings of its bandit are those of its champion."""
         churn, intent = versions.get("churn"), versions.get("intent")
-        reward, params = self._reward(versions.get("bandit"), compiled)
-        return ServedModels(
-            bandit=ContextualBandit.published(reward, params),
-            columns=columns_of(reward, self._input),
+        number, _, sequence = (versions.get("bandit") or PRIOR).partition(".")
+        bandit = None if number == PRIOR else self._bandit(number)
+        params = bandit.params if bandit else self._params.bandit
+        blank = blank_reward(self._domain, compiled.catalog, params)
+        plain = ServedModels(
+            bandit=ContextualBandit.published(blank, params),
+            columns=columns_of(blank, self._input),
             churn_model=self._classifier("churn", churn) if churn else None,
             intent_model=self._classifier("intent", intent) if intent else None,
             versions=versions,
         )
 
+        def read() -> FoundModels:
+            reward, stand_in = self._reward(bandit, int(sequence or 0), compiled.catalog)
+            if reward is None:
+                return FoundModels(plain, stand_in)
+            served = ContextualBandit.published(reward, params)
+            found = replace(plain, bandit=served, columns=columns_of(reward, self._input))
+            return FoundModels(found, stand_in)
+
+        return ArchivedModels.around(plain, read)
+
     def _reward(
-        self, version: str | None, compiled: CompiledCatalog
-    ) -> tuple[RewardModel, BanditParams]:
-        """The reward model of a version (3, 3.17, prior.17 or None), and its settings."""
-        catalog = compiled.catalog
-        priors = catalog.priors
-        number, _, sequence = (version or PRIOR).partition(".")
-        bandit = None if number == PRIOR else self._bandit(number)
-        params = bandit.params if bandit else self._params.bandit
-        if sequence:
-            return self._snapshot(int(sequence)).for_priors(priors), params
+        self, bandit: Bandit | None, sequence: int, catalog: Catalog
+    ) -> tuple[RewardModel | None, StandIn | None]:
+        """The reward model of a champion, or of a snapshot or what stands in for it.
+
+        None: there is neither snapshot nor champion, so the priors of the catalogue are all that
+        can be told.
+        """
+        found = self._snapshot(sequence) if sequence else None
+        if found is not None:
+            exact = found.sequence == sequence
+            named = f"snapshot {found.sequence} of the bandit, the newest kept up to {sequence}"
+            reward = found.model.for_priors(catalog.priors)
+            return reward, None if exact else StandIn(named, explains=True)
+        gone = f"as no snapshot up to {sequence} can be read" if sequence else ""
         if bandit is None:
-            return blank_reward(self._domain, catalog, params), params
+            return None, StandIn(f"the priors of the catalogue, {gone}", False) if gone else None
         with self._solving:
-            return bandit.state.model(priors, catalog.groups_of), params
+            reward = bandit.state.model(catalog.priors, catalog.groups_of)
+        return reward, StandIn(f"the champion of then, {gone}", True) if gone else None
 
     def _load_classifier(self, name: str, number: str) -> Classifier:
         return self._load(name, number, Classifier.load)
@@ -172,22 +201,13 @@ class Archive:
     def _load(self, name: str, number: str, load: Callable[[Any], T]) -> T:
         return load(self._registry.folder(self._registry.version(name, number)))
 
-    def _load_snapshot(self, sequence: int) -> RewardModel:
+    def _load_snapshot(self, sequence: int) -> Snapshot | None:
+        """The newest kept snapshot up to a number; None if none is, or if it cannot be read."""
         try:
-            found = self._ledger.read(lambda connection: snapshot_numbered(connection, sequence))
-        except OutdatedModel as error:
-            raise ModelMissing(
-                f"Snapshot {sequence} of the bandit was written by a former version of nba.",
-                expected="a snapshot that this version has written",
-                remedy="It cannot be read any more; the answer and the record stand as logged.",
-            ) from error
-        if found is None:
-            raise ModelMissing(
-                f"Snapshot {sequence} of the bandit is no longer kept.",
-                expected="a snapshot of the ledger",
-                remedy="Only the newest are kept; the answer and the record stand as logged.",
-            )
-        return found.model
+            return self._ledger.read(lambda connection: nearest_snapshot(connection, sequence))
+        except OutdatedModel:
+            log.warning("The snapshot before number %d is of a former program", sequence)
+            return None
 
 
 class _CatalogKey:

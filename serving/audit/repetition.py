@@ -12,7 +12,6 @@ import numpy as np
 import sqlalchemy as sa
 
 from features.business.catalog import NO_ACTION, Catalog
-from features.business.decided_actions import Beliefs
 from features.customers.contacts import Contact
 from features.errors import ModelMissing
 from features.ledger import tables
@@ -20,9 +19,9 @@ from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
 from serving.audit.archive import Archive
 from serving.audit.logged_decisions import LoggedDecision, RecordedPaces, windows_of
-from serving.audit.replay import inputs_from_record
+from serving.audit.repeated_decision import inputs_from_record
 from serving.audit.replayed_log import NEAREST, UNSPENT, Probabilities
-from serving.decide.beliefs import read_beliefs
+from serving.decide.beliefs import mixed_beliefs, read_beliefs
 from serving.decide.choice import score, select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import account_contacts_of, contacts_of, limit_inputs_of
@@ -99,7 +98,8 @@ class Repetition:
     ) -> RepeatedChoice:
         row, record, answer, _ = decision
         policy = self._without_control(catalog)
-        setup, exact = self._setup(policy, {**answer["models"], **versions})
+        models = {**answer["models"], **versions}
+        setup, exact = self._setup(policy, models)
         inputs = inputs_from_record(row, record, answer, explain=False)
         locked = self._locked(setup, decision, inputs.customer_id)
         prediction, known = None, set[str]()
@@ -113,8 +113,9 @@ class Repetition:
         held = [names[index] for index in selected.candidates.tolist()]
         chances = dict(zip(held, selected.probabilities.tolist(), strict=True))
         notes = [UNSPENT] if unspent else []
-        if not exact and not chances.keys() <= {*known, NO_ACTION}:
-            notes.append(NEAREST)
+        if not chances.keys() <= {*known, NO_ACTION}:
+            kept = exact and self._archive.stand_in(policy, models) is None
+            notes += [] if kept else [NEAREST]
         return RepeatedChoice(chances, notes)
 
     def _setup(
@@ -213,21 +214,11 @@ def believed(
     row, record, then = decision.row, decision.record, decision.catalog
     if catalog is then:
         return read_beliefs(row.believed, record, setup.compiled), set(decision.logged)
-    beliefs, logged = Beliefs.from_bytes(row.believed), list(then.actions)
-    place = {logged[index]: at for at, index in enumerate(beliefs.allowed.tolist())}
-    kept = [
-        (index, place[name])
-        for index, name in enumerate(catalog.actions)
-        if name in place and catalog.actions[name].prior == then.actions[name].prior
-    ]
-    asked = setup.models.predict(np.frombuffer(row.features), row.channel)
-    acceptance, deviation = asked.acceptance.copy(), asked.deviation.copy()
-    if kept:
-        here, there = np.array(kept, dtype=np.intp).T
-        acceptance[here], deviation[here] = beliefs.acceptance[there], beliefs.deviation[there]
-    names = list(catalog.actions)
-    known = {names[index] for index, _ in kept}
-    return Prediction(acceptance, deviation, asked.expert_predictions), known
+    mixed = mixed_beliefs(row, then, setup)
+    if mixed is None:
+        return None, set()
+    names = np.array(list(catalog.actions))
+    return mixed.prediction, set(names[~mixed.asked].tolist())
 
 
 def _counted(setup: DecisionSetup, logged: LimitInputs, channel: str) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 from pydantic_core import from_json
 
@@ -17,24 +16,21 @@ from features.errors import DecisionUnknown, ModelMissing, NbaError, NotRepeatab
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.audit.archive import Archive
+from serving.audit.repeated_decision import RepeatedDecision, repeat_decision
 from serving.contract.decisions import (
-    DecideRequest,
-    Decision,
     Difference,
     ExplainAnswer,
     ReplayAnswer,
 )
-from serving.decide.beliefs import read_beliefs
-from serving.decide.choice import score, select
-from serving.decide.decision_setup import DecisionSetup
-from serving.decide.limit_inputs import limit_inputs_of
-from serving.decide.step_results import DecisionInputs
 from training.pipeline.registry import RegistryDown
 
 log = logging.getLogger(__name__)
 
 BATCH = 500  # decisions read at once
 MAX_DIFFERENCES = 20  # in one answer
+OF_EARLIER_RELEASE = (
+    "an earlier release made the decision, and kept not what was believed; computed with {}"
+)
 
 
 class Replay:
@@ -98,9 +94,28 @@ class Replay:
         try:
             repeated = self._repeat(row, record, catalog, explain=True)
             plain = self._repeat(row, record, catalog)
+            remark = self._remark(row, catalog)
         except (ModelMissing, RegistryDown) as error:
             raise _not_repeatable(decision_id, str(error)) from error
-        return ExplainAnswer(decision=repeated, as_logged=plain.model_dump_json() == row.answer)
+        as_logged = plain.decision.model_dump_json() == row.answer
+        return ExplainAnswer(decision=repeated.decision, as_logged=as_logged, remark=remark)
+
+    def _remark(self, row: Any, catalog: Catalog) -> str | None:
+        """Say by which other model an explanation was made; None if by that of the decision."""
+        answer = from_json(row.answer)
+        if answer["explanation"]:  # its contributions are those that were told then
+            return None
+        stand_in = self._archive.stand_in(catalog, answer["models"])
+        if stand_in is None:
+            return None
+        if row.believed is None:
+            return OF_EARLIER_RELEASE.format(stand_in.named)
+        if not stand_in.explains:
+            return "What each feature adds to the acceptance is not told: no snapshot is kept."
+        return (
+            f"What each feature adds to the acceptance is told by {stand_in.named}; the sums are "
+            "what was believed."
+        )
 
     def _compare(self, row: Any, with_catalog: str) -> ReplayAnswer:
         record = from_json(row.record)
@@ -114,7 +129,8 @@ class Replay:
         except Exception as error:  # a changed catalogue or a lost model may raise anything
             causes.append(_cause(error))
             return ReplayAnswer(decision_id=row.decision_id, identical=False, causes=causes)
-        answer = repeated.model_dump_json()
+        causes += self._of_models(row, catalog, repeated)
+        answer = repeated.decision.model_dump_json()
         if answer == row.answer:
             return ReplayAnswer(decision_id=row.decision_id, identical=True)
         return ReplayAnswer(
@@ -144,12 +160,29 @@ class Replay:
             )
         return causes
 
+    def _of_models(self, row: Any, catalog: Catalog, repeated: RepeatedDecision) -> list[str]:
+        """Say of which actions the acceptance is that of another model than that of then."""
+        if row.believed is not None and not repeated.asked:
+            return []
+        stand_in = self._archive.stand_in(catalog, from_json(row.answer)["models"])
+        if stand_in is None:
+            return []
+        if row.believed is None:
+            return [f"models: {OF_EARLIER_RELEASE.format(stand_in.named)}"]
+        names = ", ".join(repeated.asked[:5]) + (", ..." if len(repeated.asked) > 5 else "")
+        return [
+            f"models: of {names} nothing was believed then, or with another prior; their "
+            f"acceptance is told by {stand_in.named}"
+        ]
+
     def _repeat(
         self, row: Any, record: Mapping[str, Any], catalog: Catalog, explain: bool = False
-    ) -> Decision:
+    ) -> RepeatedDecision:
         answer = from_json(row.answer)
         setup = self._archive.setup(catalog, answer["models"])
-        return repeat_decision(setup, row, record, answer, explain)
+        other = record["catalog"] != catalog.fingerprint
+        then = self._archive.catalog(record["catalog"]) if other else None
+        return repeat_decision(setup, row, record, answer, explain, then)
 
     def _decision_ids(self, since: datetime, limit: int | None) -> list[str]:
         columns = tables.decisions.c
@@ -180,6 +213,7 @@ class Replay:
             columns.decision_id,
             columns.subject,
             columns.decided_at,
+            columns.channel,
             columns.features,
             columns.record,
             columns.believed,
@@ -187,45 +221,6 @@ class Replay:
         query = sa.select(*read, columns.answer)
         query = query.where(columns.decision_id.in_(decision_ids), columns.record.is_not(None))
         return self._ledger.read(lambda connection: list(connection.execute(query)))
-
-
-def repeat_decision(
-    setup: DecisionSetup,
-    row: Any,
-    record: Mapping[str, Any],
-    answer: Mapping[str, Any],
-    explain: bool,
-) -> Decision:
-    """Repeat a decision from its record; returns the new answer."""
-    inputs = inputs_from_record(row, record, answer, explain)
-    locked = limit_inputs_of(record, inputs.customer_id)
-    then = record["catalog"] == setup.compiled.catalog.fingerprint
-    believed = read_beliefs(row.believed, record, setup.compiled) if then else None
-    return select(setup, inputs, score(setup, inputs, believed), locked).decision
-
-
-def inputs_from_record(
-    row: Any, record: Mapping[str, Any], answer: Mapping[str, Any], explain: bool
-) -> DecisionInputs:
-    """The inputs that a logged decision had before its ledger transaction."""
-    sent = record["request"] | ({"explain": True} if explain else {})
-    return DecisionInputs(
-        decision_id=row.decision_id,
-        seed=record.get("seed", row.decision_id),
-        request=DecideRequest.model_validate(sent),
-        keys=(),
-        customer_id=answer["customer_id"],
-        subject=row.subject,
-        decided_at=row.decided_at,
-        known=answer["known"],
-        row=np.frombuffer(row.features),
-        consents=record["consents"],
-        versions=answer["models"],
-        degraded=answer["degraded"],
-        features_problem=record.get("features_problem", ""),
-        left_at=datetime.fromisoformat(left) if (left := record.get("left_at")) else None,
-        looks=tuple(record.get("looks", ())),
-    )
 
 
 def _differences(then: Any, now: Any, field: str = "") -> Iterator[Difference]:

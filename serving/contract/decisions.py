@@ -223,11 +223,19 @@ class ExplainRequest(Request):
 
 
 class ExplainAnswer(BaseModel):
-    """A decision with its explanation; ``as_logged`` is true if repeating the decision gave the
-    logged answer."""
+    """A decision with its explanation.
+
+    Attributes
+    ----------
+    as_logged
+        True if repeating the decision gave the logged answer.
+    remark
+        Which other model tells what each feature adds, if that of the decision is not kept.
+    """
 
     decision: Decision
     as_logged: bool
+    remark: str | None = None
 
 
 Scale = Literal[

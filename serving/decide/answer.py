@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from features.business.catalog import NO_ACTION
@@ -26,6 +28,7 @@ from serving.decide.step_results import DecisionInputs, Limits, Reasoning, Score
 from serving.policies.arbitration import priority_text
 from serving.policies.eligibility import EligibilityResult
 from training.arrays import Floats, Indices
+from training.bandit.stacking import Prediction
 
 EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
 
@@ -109,15 +112,28 @@ def reasoning(
     eligibility: EligibilityResult,
     priority: Floats,
     predictions: Predictions,
+    believed: Prediction | None = None,
+    told: Mapping[str, Explanation] | None = None,
 ) -> Reasoning:
-    """Compute feature contributions to churn, to each intent, and to acceptance."""
+    """Compute feature contributions to churn, to each intent, and to acceptance.
+
+    Parameters
+    ----------
+    believed
+        Of a decision that is made again: the contributions to acceptance add up to it.
+    told
+        The contributions to acceptance that were told then; no model is asked for them.
+    """
     models, row, known = setup.models, inputs.row, setup.model_input
     churn, intent = models.why_churn(row), models.why_intent(row)
     left = np.where(eligibility.out, -np.inf, priority)
     best = np.argsort(-left, kind="stable")[:EXPLAINED].tolist()
-    names = [setup.compiled.actions[index] for index in best if not eligibility.out[index]]
+    best = [index for index in best if not eligibility.out[index] and priority[index] > -np.inf]
+    names = [setup.compiled.actions[index] for index in best]
     channel, chances = inputs.request.channel, predictions.intent
-    accepted = models.why_acceptance(row, channel, names) if names else None
+    accepted = models.why_acceptance(row, channel, names) if names and told is None else None
+    if accepted is not None and believed is not None:
+        accepted = accepted.adding_up_to(believed.acceptance[best])
     if inputs.left_at:
         explained: Explanation | None = explain_left(known, inputs.left_at, inputs.decided_at)
     else:
@@ -125,7 +141,7 @@ def reasoning(
     return Reasoning(
         explained,
         [*explain_intent(intent, chances, known, row).values()] if intent and chances else [],
-        explain_acceptance(accepted, channel, known, row) if accepted else {},
+        told or (explain_acceptance(accepted, channel, known, row) if accepted else {}),
     )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from features.business.catalog import Catalog
 from features.business.decided_actions import Beliefs
 from serving.catalog.compiled_catalog import CompiledCatalog
+from serving.contract.decisions import Explanation
+from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import CompleteDecision
+from training.arrays import Bools
 from training.bandit.stacking import Prediction
 
 
@@ -47,8 +51,7 @@ def read_beliefs(
     record
         Its record, read.
     compiled
-        The catalogue to predict for. Another one than that of the decision must be told by
-        `features.business.decided_actions.Beliefs` instead.
+        The catalogue of the decision; for another one see `mixed_beliefs`.
 
     Returns
     -------
@@ -64,3 +67,65 @@ def read_beliefs(
     experts = np.full((beliefs.experts.shape[1], beliefs.n_actions), np.nan)
     experts[:, beliefs.allowed[beliefs.shown]] = beliefs.experts.T
     return Prediction(acceptance, deviation, experts)
+
+
+class MixedBeliefs(NamedTuple):
+    """What is predicted for another catalogue than that of a decision.
+
+    Attributes
+    ----------
+    prediction : Prediction
+    asked : shape (n_actions,)
+        Whether the models were asked: the action was no candidate, or has another prior now.
+    """
+
+    prediction: Prediction
+    asked: Bools
+
+
+def mixed_beliefs(row: Any, then: Catalog, setup: DecisionSetup) -> MixedBeliefs | None:
+    """Read what was believed of the actions of another catalogue, and ask the models for the rest.
+
+    Parameters
+    ----------
+    row
+        With the columns ``believed``, ``features`` and ``channel`` of a decision.
+    then
+        The catalogue of the decision.
+    setup
+        The other catalogue, with the models of the decision.
+
+    Returns
+    -------
+    MixedBeliefs or None
+        None like `read_beliefs`.
+    """
+    if row.believed is None:
+        return None
+    beliefs, names = Beliefs.from_bytes(row.believed), list(then.actions)
+    place = {names[index]: at for at, index in enumerate(beliefs.allowed.tolist())}
+    actions = setup.compiled.catalog.actions
+    kept = [
+        (index, place[name])
+        for index, name in enumerate(actions)
+        if name in place and actions[name].prior == then.actions[name].prior
+    ]
+    predicted = setup.models.predict(np.frombuffer(row.features), row.channel)
+    acceptance, deviation = predicted.acceptance.copy(), predicted.deviation.copy()
+    asked = np.ones(len(actions), dtype=bool)
+    if kept:
+        here, there = np.array(kept, dtype=np.intp).T
+        acceptance[here], deviation[here] = beliefs.acceptance[there], beliefs.deviation[there]
+        asked[here] = False
+    return MixedBeliefs(Prediction(acceptance, deviation, predicted.expert_predictions), asked)
+
+
+def told_contributions(answer: Mapping[str, Any]) -> dict[str, Explanation] | None:
+    """Read the contributions to acceptance that an answer has told; None if it told none."""
+    if not answer["explanation"]:
+        return None
+    return {
+        one["action_id"]: Explanation.model_validate(one["contributions"])
+        for one in answer["explanation"]["candidates"]
+        if one["contributions"] is not None
+    }

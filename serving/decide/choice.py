@@ -7,11 +7,13 @@ decision can be made again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from features.outcomes.examination import look_of
 from serving.catalog.decision_context import RequestContext
-from serving.contract.decisions import Decision, Predictions
+from serving.contract.decisions import Decision, Explanation, Predictions
 from serving.decide.answer import chosen_action, explanation, reasoning
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import (
@@ -39,7 +41,10 @@ LEFT = 1.0  # the churn of a customer who has left: known, not predicted
 
 
 def score(
-    setup: DecisionSetup, inputs: DecisionInputs, believed: Prediction | None = None
+    setup: DecisionSetup,
+    inputs: DecisionInputs,
+    believed: Prediction | None = None,
+    told: Mapping[str, Explanation] | None = None,
 ) -> ScoredActions:
     """Predict churn and intent, apply the engagement policy, and compute priorities.
 
@@ -48,6 +53,8 @@ def score(
     believed
         What was believed when the decision was made, ``nan`` where nothing was: then the models are
         not asked for the acceptance.
+    told
+        The contributions to acceptance that were told then; None: the models are asked for them.
 
     Raises
     ------
@@ -82,7 +89,9 @@ def score(
     if believed is not None:  # what was removed then is removed again: it is worth no price
         priority = np.where(np.isnan(believed.acceptance), -np.inf, priority)
     predictions = Predictions(churn=churn, intent=intent, stage=decision_context.texts["stage"])
-    explained = request.explain
+    reasons = None
+    if request.explain:
+        reasons = reasoning(setup, inputs, eligibility, priority, predictions, believed, told)
     return ScoredActions(
         predictions=predictions,
         decision_context=decision_context,
@@ -91,7 +100,7 @@ def score(
         weights=weights,
         priority=priority,
         priority_deviation=priority_deviations(compiled, prediction, weights, decision_context),
-        reasons=reasoning(setup, inputs, eligibility, priority, predictions) if explained else None,
+        reasons=reasons,
     )
 
 

@@ -34,7 +34,8 @@ from features.ledger.ledger import Ledger
 from features.ledger.migrations import migrate
 from features.states.stored_events import events_of
 from serving.audit.archive import Archive
-from serving.audit.replay import Replay, inputs_from_record
+from serving.audit.repeated_decision import inputs_from_record
+from serving.audit.replay import Replay
 from serving.decide.choice import score, select
 from serving.decide.decision_record import append_decision
 from serving.decide.limit_inputs import limit_inputs_of

@@ -134,6 +134,9 @@ class FakeArchive:
         content = self.ledger.read(lambda c: c.execute(query).scalar())
         return content and Catalog.model_validate_json(content)
 
+    def stand_in(self, catalog, versions):
+        return None
+
     def actions(self, fingerprint):
         return tuple(self.catalog(fingerprint).actions)
 

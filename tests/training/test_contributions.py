@@ -52,3 +52,12 @@ def test_the_sign_against_the_average_is_that_of_the_change_of_the_chance(seed):
         expected = slope * now * against.effects[:, feature]
         # The second derivative is below 10 here, so a step of 1e-6 is off by 1e-5 at most.
         assert (moved - now) / step == pytest.approx(expected, abs=1e-5)
+
+
+def test_effects_stay_while_the_baseline_makes_them_add_up_to_other_scores():
+    found = Contributions(("a", "b"), ("x",), np.array([0.2, 0.9]), np.array([[0.1], [0.3]]))
+    moved = found.adding_up_to(np.array([0.5, 1.0]))
+    assert moved.effects.tolist() == found.effects.tolist()
+    # 0.2 + 0.1 becomes 0.5; 0.9 + 0.3 is cut to 1, which is what is asked for.
+    assert moved.baseline.tolist() == pytest.approx([0.4, 0.9])
+    assert moved.scores.tolist() == pytest.approx([0.5, 1.2])

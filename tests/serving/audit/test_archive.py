@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.business.catalog import Catalog
-from features.errors import ModelMissing, NotRepeatable
+from features.errors import NotRepeatable
 from serving.audit.archive import Archive, keep_catalog
 from tests.serving.fake_registry import (
     LEARNED,
@@ -72,16 +72,41 @@ def test_a_snapshot_is_found_by_its_number_with_or_without_a_champion(discount, 
     assert discount(f"prior.{second}") == pytest.approx(LEARNED)
 
 
-def test_a_snapshot_that_is_no_longer_kept_is_named(discount):
-    with pytest.raises(ModelMissing, match="Snapshot 17 of the bandit is no longer kept"):
-        discount("7.17")
+def test_the_newest_snapshot_before_one_that_is_gone_stands_in_for_it(
+    archive, discount, ledger, toy_catalog, now
+):
+    kept = publish(ledger, now, "7", a_bandit(accepted=0.5))
+    later = publish(ledger, now, "7", a_bandit(accepted=1.0))
+    assert discount("7.17") == pytest.approx(LEARNED)
+    found = archive.stand_in(toy_catalog, {"bandit": "7.17"})
+    assert found.named == f"snapshot {later} of the bandit, the newest kept up to 17"
+    assert found.explains
+    assert archive.stand_in(toy_catalog, {"bandit": f"7.{kept}"}) is None
 
 
-def test_a_snapshot_that_a_former_program_has_written_is_named(discount, ledger, now):
+def test_without_a_snapshot_the_champion_stands_in_and_without_one_the_priors(
+    archive, discount, toy_catalog
+):
+    assert discount("7.17") == pytest.approx(LEARNED)
+    found = archive.stand_in(toy_catalog, {"bandit": "7.17"})
+    assert found == ("the champion of then, as no snapshot up to 17 can be read", True)
+    assert discount("prior.17") == pytest.approx(PRIORS["discount"])
+    models = archive.setup(toy_catalog, {"bandit": "prior.17"}).models
+    assert models.stand_in == (
+        "the priors of the catalogue, as no snapshot up to 17 can be read",
+        False,
+    )
+    assert models.why_acceptance(np.zeros(87), "app", ["discount"]) is None
+    assert archive.stand_in(toy_catalog, {"bandit": "prior"}) is None
+
+
+def test_a_snapshot_that_a_former_program_has_written_counts_as_gone(
+    archive, discount, toy_catalog, ledger, now
+):
     number = former_snapshot(ledger, now, "7")
-    message = f"Snapshot {number} of the bandit was written by a former version of nba.*stand"
-    with pytest.raises(ModelMissing, match=message):
-        discount(f"7.{number}")
+    assert discount(f"7.{number}") == pytest.approx(LEARNED)
+    found = archive.stand_in(toy_catalog, {"bandit": f"7.{number}"})
+    assert found.named == f"the champion of then, as no snapshot up to {number} can be read"
 
 
 def test_a_catalogue_of_the_ledger_is_found_by_its_fingerprint(archive, ledger, toy_catalog, now):

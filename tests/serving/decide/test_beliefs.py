@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features.business.decided_actions import Beliefs, logged_chances, shown_beliefs
-from serving.audit.replay import inputs_from_record
+from serving.audit.repeated_decision import inputs_from_record
 from serving.decide.beliefs import read_beliefs
 from serving.decide.choice import score
 from tests.serving.fakes import EXPECTED, decide, rows, swap

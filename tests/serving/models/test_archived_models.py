@@ -1,0 +1,41 @@
+"""Models of the past whose numbers are read only when they are asked for, and once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from features.journeys.model_input import ModelInput
+from serving.models.archived_models import ArchivedModels, FoundModels, StandIn
+from serving.models.served_models import ServedModels, columns_of
+from tests.serving.fake_registry import PRIORS, a_bandit
+from training.bandit.contextual_bandit import ContextualBandit
+
+
+def models_of(model_input, accepted):
+    found = a_bandit(accepted=accepted)
+    reward = found.state.model({name: (p, 10.0) for name, p in PRIORS.items()})
+    served = ContextualBandit.published(reward, found.params)
+    return ServedModels(served, columns_of(reward, model_input), versions={"bandit": "7.3"})
+
+
+@pytest.mark.parametrize("stand_in", [None, StandIn("another", True), StandIn("priors", False)])
+def test_the_numbers_are_read_when_first_asked_for(toy_domain, stand_in):
+    model_input, reads = ModelInput(toy_domain), []
+
+    def read():
+        reads.append(1)
+        return FoundModels(models_of(model_input, 1.0), stand_in)
+
+    plain = models_of(model_input, 0.0)
+    models = ArchivedModels.around(plain, read)
+    row = np.zeros(len(model_input.names))
+    assert models.versions == {"bandit": "7.3"} and models.churn(row) is None
+    chances = models.probabilities(np.array([1.0, 2.0]), np.ones(2))
+    assert chances.tolist() == plain.probabilities(np.array([1.0, 2.0]), np.ones(2)).tolist()
+    assert reads == []
+    known = models.predict(row, "app").acceptance
+    assert known.tolist() == models_of(model_input, 1.0).predict(row, "app").acceptance.tolist()
+    told = models.why_acceptance(row, "app", ["discount"])
+    assert (told is None) == (stand_in is not None and not stand_in.explains)
+    assert models.stand_in == stand_in and reads == [1]
