@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from features.business.domain import Domain
 from features.clock import utc_now
 from features.datasets.point_in_time import PointInTimeFeatures
-from features.errors import InvalidSetting
+from features.errors import InvalidData, InvalidSetting
 from features.journeys.model_input import ModelInput
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
@@ -153,7 +154,7 @@ def requested_evaluation(
         domain=domain,
         catalog=catalog,
         params=params,
-        open_history=lambda: PointInTimeFeatures(ledger, FeatureStore(settings, domain), domain),
+        open_history=lambda: history_of(ledger, FeatureStore(settings, domain), domain),
     )
     other = catalog if catalog_file is None else load_catalog(catalog_file, domain)
     request = EvaluationRequest(policy, other, since or EPOCH, until, limit)
@@ -166,6 +167,18 @@ def models_without_champion() -> list[str]:
     registry = Registry(settings)
     names = trainable(open_domain(settings.domain))
     return [name for name in names if registry.champion(name) is None]
+
+
+def history_of(ledger: Ledger, store: FeatureStore, domain: Domain) -> PointInTimeFeatures:
+    """Open the features as of past times; refuse a home whose features are not built."""
+    problem = store.why_unusable()
+    if problem is not None:
+        raise InvalidData(
+            f"The features as of imported decisions cannot be read: {problem}.",
+            expected="the features of all events that are loaded",
+            remedy="Run 'nba build', then 'nba evaluate' again.",
+        )
+    return PointInTimeFeatures(ledger, store, domain)
 
 
 def _sources() -> Sources:

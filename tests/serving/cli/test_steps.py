@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from features.errors import InvalidSetting, ModelMissing
+from features.errors import InvalidData, InvalidSetting, ModelMissing
 from serving.cli import steps
 from tests.commands import environment
 
@@ -50,6 +50,20 @@ def test_the_lift_of_no_decisions_is_unknown():
 def test_a_policy_that_the_registry_does_not_have_cannot_be_evaluated():
     with pytest.raises(ModelMissing):
         steps.evaluate_request("challenger", None, None, None, 10, no_report)
+
+
+def test_imported_decisions_cannot_be_judged_before_features_are_built(ledger, toy_domain):
+    class Store:
+        problem: str | None = "the feature registry is empty; run 'nba build'"
+
+        def why_unusable(self) -> str | None:
+            return self.problem
+
+    store = Store()
+    with pytest.raises(InvalidData, match="registry is empty.*Run 'nba build', then 'nba eval"):
+        steps.history_of(ledger, store, toy_domain)
+    store.problem = None
+    assert steps.history_of(ledger, store, toy_domain) is not None
 
 
 def test_of_no_decisions_none_is_replayed():
