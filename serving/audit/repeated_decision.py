@@ -52,7 +52,9 @@ def repeat_decision(
         told = None if believed is None else told_contributions(answer)
         scored = score(setup, inputs, believed, told)
         return RepeatedDecision(select(setup, inputs, scored, locked).decision)
-    mixed = mixed_beliefs(row, then, setup) if then is not None else None
+    now, mixed = setup.compiled.catalog, None
+    if then is not None:
+        mixed = mixed_beliefs(row, then, now, setup.models)
     scored = score(setup, inputs, None if mixed is None else mixed.prediction)
     selected = select(setup, inputs, scored, locked)
     asked = () if mixed is None else selected.allowed[mixed.asked[selected.allowed]].tolist()

@@ -214,7 +214,7 @@ def believed(
     row, record, then = decision.row, decision.record, decision.catalog
     if catalog is then:
         return read_beliefs(row.believed, record, setup.compiled), set(decision.logged)
-    mixed = mixed_beliefs(row, then, setup)
+    mixed = mixed_beliefs(row, then, catalog, setup.models)
     if mixed is None:
         return None, set()
     names = np.array(list(catalog.actions))

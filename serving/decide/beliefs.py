@@ -11,7 +11,7 @@ from features.business.catalog import Catalog
 from features.business.decided_actions import Beliefs
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import Explanation
-from serving.decide.decision_setup import DecisionSetup
+from serving.decide.decision_setup import Models
 from serving.decide.step_results import CompleteDecision
 from training.arrays import Bools
 from training.bandit.stacking import Prediction
@@ -83,7 +83,7 @@ class MixedBeliefs(NamedTuple):
     asked: Bools
 
 
-def mixed_beliefs(row: Any, then: Catalog, setup: DecisionSetup) -> MixedBeliefs | None:
+def mixed_beliefs(row: Any, then: Catalog, now: Catalog, models: Models) -> MixedBeliefs | None:
     """Read what was believed of the actions of another catalogue, and ask the models for the rest.
 
     Parameters
@@ -92,8 +92,10 @@ def mixed_beliefs(row: Any, then: Catalog, setup: DecisionSetup) -> MixedBeliefs
         With the columns ``believed``, ``features`` and ``channel`` of a decision.
     then
         The catalogue of the decision.
-    setup
-        The other catalogue, with the models of the decision.
+    now
+        The other catalogue.
+    models
+        Those of the decision, for the other catalogue.
 
     Returns
     -------
@@ -104,13 +106,13 @@ def mixed_beliefs(row: Any, then: Catalog, setup: DecisionSetup) -> MixedBeliefs
         return None
     beliefs, names = Beliefs.from_bytes(row.believed), list(then.actions)
     place = {names[index]: at for at, index in enumerate(beliefs.allowed.tolist())}
-    actions = setup.compiled.catalog.actions
+    actions = now.actions
     kept = [
         (index, place[name])
         for index, name in enumerate(actions)
         if name in place and actions[name].prior == then.actions[name].prior
     ]
-    predicted = setup.models.predict(np.frombuffer(row.features), row.channel)
+    predicted = models.predict(np.frombuffer(row.features), row.channel)
     acceptance, deviation = predicted.acceptance.copy(), predicted.deviation.copy()
     asked = np.ones(len(actions), dtype=bool)
     if kept:
