@@ -76,7 +76,7 @@ class Held(NamedTuple):
 
     @property
     def held(self) -> bool | None:
-        """Whether the interval holds the truth; None without an interval."""
+        """True if the interval holds the truth; None without an interval."""
         if self.low is None or self.high is None:
             return None
         return self.low <= self.truth <= self.high
@@ -88,7 +88,7 @@ class Held(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What was found on one log.
+    """The findings on one log.
 
     Attributes
     ----------
