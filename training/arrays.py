@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,14 @@ def unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, Floats]]:
     with np.load(io.BytesIO(payload), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     return json.loads(arrays.pop("note").tobytes()), arrays
+
+
+def places_of(names: Iterable[str]) -> dict[str, list[int]]:
+    """Positions of each name, the names in the order in which they come first."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    return places
 
 
 def by_index(taken: Indices, values: Floats, new: float) -> Floats:

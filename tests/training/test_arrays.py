@@ -5,13 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.arrays import by_index, from_upper_triangles, pack, unpack, upper_triangles
+from training.arrays import (
+    by_index,
+    from_upper_triangles,
+    pack,
+    places_of,
+    unpack,
+    upper_triangles,
+)
 
 
 def test_a_note_and_arrays_survive_their_bytes():
     note, arrays = unpack(pack({"a": [1, "b"]}, x=np.array([0.1, np.nan])))
     assert note == {"a": [1, "b"]}
     assert arrays["x"] == pytest.approx([0.1, np.nan], nan_ok=True)
+
+
+def test_places_of_names_come_in_the_order_of_the_names():
+    assert places_of([]) == {}
+    assert [*places_of(["b", "a", "b"]).items()] == [("b", [0, 2]), ("a", [1])]
 
 
 def test_rows_are_taken_by_index_and_new_ones_are_filled():

@@ -18,9 +18,10 @@ import numpy as np
 from scipy.linalg.blas import dsymm, dsyr
 
 from features.errors import InvalidSetting
-from training.arrays import Floats, Ints, pack, unpack
+from training.arrays import Floats, Ints, pack, places_of, unpack
 
 MAX_HALF_LIVES = 30.0  # between epoch and newest outcome; a weight is 1e9 then
+FEW = 4  # outcomes of an action in a batch, that are added one by one
 ROOM = 4  # actions for which memory is taken at first; doubled when there are more
 
 
@@ -142,14 +143,13 @@ class ActionStatistics:
         if self.decay.half_life is not None:
             count = count * self._decayed(at)
         along = vectors @ self._basis
-        if len(actions) == 1:  # the usual case where outcomes come one by one
-            row = self._row(actions[0])
-            self._learn_one(row, vectors[0], along[0], float(rewards[0]), float(count[0]))
-            return
-        chosen, n_inner = np.array(actions, dtype=object), self._inner.shape[-1]
-        for action in dict.fromkeys(actions):
-            mine = chosen == action
-            row, v, c, y = self._row(action), vectors[mine], count[mine], rewards[mine]
+        for action, mine in places_of(actions).items():
+            row = self._row(action)
+            if len(mine) <= FEW:  # one by one less memory is read and written
+                for i in mine:
+                    self._learn_one(row, vectors[i], along[i], float(rewards[i]), float(count[i]))
+                continue
+            v, c, y = vectors[mine], count[mine], rewards[mine]
             weighted = v * c[:, None]
             self._second[row] += weighted.T @ v
             self._first[row] += y @ weighted
@@ -157,7 +157,7 @@ class ActionStatistics:
             self._changes[row] += len(y)
             self._retractions[row] += (c < 0).sum()
             self._along[row] += c @ np.square(along[mine])
-            inner = along[mine, :n_inner]
+            inner = along[mine, : self._inner.shape[-1]]
             self._inner[row] += (inner * c[:, None]).T @ inner
 
     def _learn_one(

@@ -9,7 +9,7 @@ import pytest
 
 from features.errors import InvalidSetting
 from training.arrays import pack, unpack
-from training.bandit.statistics import MAX_HALF_LIVES, ROOM, ActionStatistics, Decay
+from training.bandit.statistics import FEW, MAX_HALF_LIVES, ROOM, ActionStatistics, Decay
 
 WIDTH = 4
 HALF_LIFE = 10.0
@@ -277,3 +277,15 @@ def test_moving_the_epoch_changes_no_weight_as_of_now():
 def test_a_half_life_we_cannot_use_is_named_in_the_error(half_life):
     with pytest.raises(InvalidSetting, match=f"half_life is {half_life!r}. Expected a finite"):
         Decay(half_life)
+
+
+@pytest.mark.parametrize("each", [1, FEW, FEW + 1, 20])
+def test_a_batch_with_few_or_many_outcomes_of_an_action_adds_up_to_each_outcome_alone(each):
+    basis = np.linalg.qr(np.random.default_rng(3).normal(size=(WIDTH, WIDTH)))[0]
+    some = some_outcomes(3 * each, seed=4)._replace(actions=["a", "b", "c"] * each)
+    at_once = numbers(learned(some, half_life=HALF_LIFE, basis=basis))
+    alone = [some.part(slice(one, one + 1)) for one in range(len(some.actions))]
+    one_by_one = numbers(learned(*alone, half_life=HALF_LIFE, basis=basis))
+    assert at_once.keys() == one_by_one.keys() == {"a", "b", "c"}
+    for action, found in at_once.items():
+        assert found == pytest.approx(one_by_one[action], rel=1e-12)
