@@ -173,6 +173,7 @@ snapshots = sa.Table(
     sa.Column("published_at", UtcMicros, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sa.Column("since", sa.BigInteger),
+    sa.Index("snapshots_by_time", "published_at", "sequence", "base"),  # all that thinning reads
     sqlite_autoincrement=True,
 )
 # The numbers of one action, as of the snapshot that was the first with them. A snapshot has, of

@@ -173,6 +173,7 @@ def to_schema_12(connection: sa.Connection) -> None:
         "CREATE INDEX decisions_with_slots ON decisions (arm, activated_at) "
         "WHERE slots_shown IS NOT NULL",
         "ALTER TABLE snapshots ADD COLUMN since BIGINT",
+        "CREATE INDEX snapshots_by_time ON snapshots (published_at, sequence, base)",
         *(change.format(text=text, blob=blob) for change in LEARNER_STATE),
         *(_texts_as_bytes(connection) if is_postgresql else ()),
     ):

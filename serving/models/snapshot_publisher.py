@@ -121,7 +121,7 @@ class SnapshotPublisher:
             in_parts = _in_parts(rows)
             of_rows = {name: _digest(content) for name, content in in_parts.items()}
             whole = whole._replace(since=None, of_rows=of_rows)
-            contents, chosen, follows = contents | in_parts, [], None
+            contents, chosen = contents | in_parts, []
         known = {*last.parts.values()} if last is not None else {}
         new = {_digest(content): content for content in contents.values()}
         new = {digest: content for digest, content in new.items() if digest not in known}

@@ -53,6 +53,7 @@ GO_BACK_TO_11 = (
     "DROP INDEX decisions_with_slots",
     "ALTER TABLE decisions DROP COLUMN slots_shown",
     "ALTER TABLE snapshots DROP COLUMN since",
+    "DROP INDEX snapshots_by_time",
     "ALTER TABLE learner_state DROP COLUMN token",
 )
 GO_BACK_TO_8 = (
