@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -107,6 +108,28 @@ def test_nothing_was_told_before_the_first_decision(shop):
     later = past.would_serve(NamedBandit("4", version), shop.now + 2 * HOUR)
     assert (later.told, later.bandit.state.counted) == (1, 3.0)
     assert found.name != later.name and "." not in found.name
+
+
+def test_an_action_that_is_shown_later_takes_no_share_of_an_outcome_yet(shop):
+    """Of an order that both lead to, the later one has all; see `credit_shares`."""
+    begin, activation = shop.now, json.dumps({"activated": ["discount"]})
+    shop.decide("d1", "c30")
+    shop.decide("d2", "c60", activated_at=begin + 3 * HOUR, activation=activation)
+    shop.tell("d1", "accepted", occurred_at=begin + HOUR, shared_id="order-7")
+    shop.tell("d2", "accepted", occurred_at=begin + 5 * HOUR, shared_id="order-7")
+    past = PastLearner(shop.ledger, shop.domain, shop.catalog, PLAIN)
+
+    def sums(hours: int) -> tuple[float, float]:
+        """How much is counted of the discount, and how much of it is accepted."""
+        found = past.would_serve(past.prior(), begin + hours * HOUR).bandit.state
+        rate = found.first.rate("discount") if found.counted else 0.0
+        return round(found.counted, 6), round(rate * found.counted, 6)
+
+    silent = round(1 / 128, 6)  # the count of a young silence
+    assert [sums(hours) for hours in (0, 1, 2)] == [(0, 0), (silent, 0), (1, 1)]
+    assert sums(4) == (1 + silent, 1), "d2 is shown, and silent"
+    assert sums(6) == (1 + silent, 1), "d2 has the order, and d1 is silent"
+    assert past.would_serve(past.prior(), begin + 6 * HOUR).told == 2
 
 
 def test_a_version_that_the_learner_logged_is_judged_without_what_it_learned_since(shop):
