@@ -41,7 +41,7 @@ from features.ingest.erasure_log import (
 )
 from features.ingest.load_tables import LOADED
 from features.ledger import tables
-from features.ledger.derived_tables import mark_customers
+from features.ledger.derived_tables import empty_learned_steps, mark_customers
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, among, among_pairs, as_json, texts_of
 from features.rewards.reward_state import forget_rewards
@@ -134,7 +134,7 @@ def erase_some(ledger: Ledger, erasure_id: str, now: datetime) -> ErasedRows:
     The rows are found before the transaction: nobody adds rows of a forgotten customer.
     """
     keys, decision_ids, event_ids = ledger.read(lambda c: _next_rows(c, erasure_id))
-    done = len(decision_ids) < DECISIONS_PER_STEP and len(event_ids) < EVENTS_PER_STEP
+    last = len(decision_ids) < DECISIONS_PER_STEP and len(event_ids) < EVENTS_PER_STEP
 
     def erase(connection: sa.Connection) -> ErasedRows:
         # Another process may have deleted the last rows meanwhile, and the customers may be back.
@@ -144,6 +144,7 @@ def erase_some(ledger: Ledger, erasure_id: str, now: datetime) -> ErasedRows:
         note_ids(connection, erasure_id, DECISION, decision_ids)
         if event_ids:
             _DELETE_EVENTS.run(connection, {"ids": as_json(event_ids)})
+        done = last and empty_learned_steps(connection)
         if done:
             forget_rewards(connection, keys, [])
             _delete_small_tables(connection, keys)
@@ -278,7 +279,7 @@ def _erase_decisions(
     _delete(connection, tables.credits, counted & (credits["count"] == 0))
     learned = _delete(connection, tables.credits, counted)
     outcomes = _delete(connection, tables.outcomes, mine)
-    for table in (tables.contacts, tables.decisions):
+    for table in (tables.contacts, tables.learner_set_aside, tables.decisions):
         _delete(connection, table, table.c.decision_id.in_(decision_ids))
     return outcomes, learned
 

@@ -208,6 +208,7 @@ snapshot_part_uses = sa.Table(
     sqlite_with_rowid=False,
 )
 
+LEARNED_AT_ONCE = 5  # steps of the learner that are emptied in one transaction: some 0.5 MB
 # The kinds of marks; see `reward_marks`.
 DECISION, CUSTOMER, EVENTS = "decision", "customer", "events"
 ANY_DAY = -1
@@ -253,3 +254,19 @@ def mark_event_days(connection: sa.Connection, days: Iterable[tuple[str, int]]) 
 
 def _mark(connection: sa.Connection, kind: str, keys: Iterable[tuple[str, int]]) -> None:
     _MARK.run_many(connection, [{"kind": kind, "key": key, "day": day} for key, day in keys])
+
+
+def empty_learned_steps(connection: sa.Connection) -> bool:
+    """Empty some steps of the learner; return whether all are empty.
+
+    They hold features of customers without saying whose, so those of all are emptied. No later step
+    has those of a deleted decision. The learner writes a checkpoint soon; without one, it would
+    count all credits again after a restart.
+    """
+    steps = learned_steps.c
+    query = sa.select(steps.revision).where(steps.payload.is_not(None))
+    found = connection.execute(query.order_by(steps.revision).limit(LEARNED_AT_ONCE)).scalars()
+    revisions = list(found)
+    mine = steps.revision.in_(revisions)
+    connection.execute(learned_steps.update().where(mine).values(payload=None))
+    return len(revisions) < LEARNED_AT_ONCE

@@ -14,6 +14,7 @@ import re
 import threading
 import zlib
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ FOLDER = "learner"  # in the home
 KEPT = 2  # so that there is one if the last one is damaged
 _NAME = re.compile(r"checkpoint-([0-9]{12})")
 _UNFINISHED = ".unfinished"
-DROPPED_AT_ONCE = 20  # steps that one transaction deletes: up to 1 MB
+DROPPED_AT_ONCE = 5  # steps that one transaction deletes: some 0.5 MB
 _STEPS = tables.learned_steps.c
 
 
@@ -161,7 +162,8 @@ def pack_outcomes(outcomes: OutcomeBatch) -> bytes:
     They are of no customer that could be told: there is no id among them.
     """
     actions, channels = (sorted({*texts}) for texts in (outcomes.actions, outcomes.channels))
-    note = {"actions": actions, "channels": channels, "shape": outcomes.rows.shape}
+    n_experts = outcomes.expert_predictions.shape[1]
+    note = {"actions": actions, "channels": channels, "shape": [*outcomes.rows.shape, n_experts]}
     numbers = {
         "action": np.array([actions.index(one) for one in outcomes.actions], dtype=np.float64),
         "channel": np.array([channels.index(one) for one in outcomes.channels], dtype=np.float64),
@@ -178,7 +180,7 @@ def pack_outcomes(outcomes: OutcomeBatch) -> bytes:
 def unpack_outcomes(payload: bytes) -> OutcomeBatch:
     """Read what `pack_outcomes` wrote."""
     note, arrays = unpack(zlib.decompress(payload))
-    n, n_features = note["shape"]
+    n, n_features, n_experts = note["shape"]
     return OutcomeBatch(
         rows=_unshuffled(arrays["rows"], n_features, n),
         channels=[note["channels"][int(one)] for one in arrays["channel"]],
@@ -186,9 +188,7 @@ def unpack_outcomes(payload: bytes) -> OutcomeBatch:
         acceptance=arrays["acceptance"],
         count=arrays["count"],
         at=arrays["at"],
-        expert_predictions=_unshuffled(
-            arrays["experts"], arrays["experts"].size // (8 * n or 1), n
-        ),
+        expert_predictions=_unshuffled(arrays["experts"], n_experts, n),
     )
 
 
@@ -237,6 +237,14 @@ def drop_steps(ledger: Ledger, revision: int) -> None:
 
     while ledger.write_now(drop):
         pass
+
+
+def forgotten_at(connection: sa.Connection) -> datetime | None:
+    """Read when a customer was last forgotten, which empties steps; None: never."""
+    columns = tables.erasures.c
+    query = sa.select(sa.func.max(columns.asked_at), sa.func.max(columns.rows_erased_at))
+    times = [at for at in connection.execute(query).one() if at is not None]
+    return max(times, default=None)
 
 
 def _shuffled(array: Floats) -> Floats:

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from features.business.decided_actions import shown_beliefs
 from features.ledger import tables
-from features.ledger.statements import among, select_in_batches
+from features.ledger.statements import Statement, as_json, select_in_batches, texts_of
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
 from features.outcomes.credit_rules import Credit, ShownAction, told_acceptance
 from features.outcomes.delay_epochs import ResponseDelays
@@ -21,6 +21,21 @@ from training.arrays import Floats
 
 BATCH = 2_000  # decisions that are read at a time where all are counted again
 Key = tuple[str, str]  # decision_id and action_id
+
+# Times are given as microseconds, so that nothing is converted while the lock is held.
+_WRITE = Statement(
+    sa.text(
+        "INSERT INTO credits (decision_id, action_id, acceptance, count, revise_at, sequence) "
+        "VALUES (:decision_id, :action_id, :acceptance, :count, :revise_at, :sequence) "
+        "ON CONFLICT (decision_id, action_id) DO UPDATE SET acceptance = excluded.acceptance, "
+        "count = excluded.count, revise_at = excluded.revise_at, sequence = excluded.sequence"
+    )
+)
+_COUNT_DECISIONS = Statement(
+    sa.select(sa.func.count()).where(
+        tables.decisions.c.decision_id.in_(sa.select(texts_of("ids").c.value))
+    )
+)
 
 
 class LoggedAction(NamedTuple):
@@ -244,35 +259,39 @@ class DecisionErased(RuntimeError):
     """A decision was erased since it was read; the step is to be computed again without it."""
 
 
-def write_credits(
-    connection: sa.Connection, changes: Sequence[CreditChange], sequence: int | None
-) -> None:
-    """Write the credits that count now, with their next revisions.
+def credit_rows(changes: Sequence[CreditChange], sequence: int | None) -> list[dict[str, Any]]:
+    """Make the rows of credits that count now, with their next revisions.
 
     Parameters
     ----------
     sequence
         The number of the snapshot that is the first with the new credits.
+    """
+    return [
+        {
+            "decision_id": action.shown.decision_id,
+            "action_id": action.shown.action_id,
+            "acceptance": new.acceptance if new else 0.0,
+            "count": new.count if new else 0.0,
+            "revise_at": None if revise_at is None else tables.micros(revise_at),
+            "sequence": before if new == old else sequence,
+        }
+        for action, old, new, revise_at, before in changes
+    ]
+
+
+def write_credits(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows that `credit_rows` made before the transaction.
 
     Raises
     ------
     DecisionErased
         If the customer of one of the decisions was forgotten meanwhile.
     """
-    column = tables.decisions.c.decision_id
-    ids = {one.action.shown.decision_id for one in changes}
-    query = sa.select(sa.func.count()).where(among(column, sorted(ids)))
-    if connection.execute(query).scalar_one() < len(ids):
+    if not rows:
+        return
+    ids = {row["decision_id"] for row in rows}
+    [(there,)] = _COUNT_DECISIONS.rows(connection, {"ids": as_json(ids)})
+    if there < len(ids):
         raise DecisionErased("a decision was erased since it was read")
-    rows = [
-        {
-            "decision_id": one.action.shown.decision_id,
-            "action_id": one.action.shown.action_id,
-            "acceptance": one.new.acceptance if one.new else 0.0,
-            "count": one.new.count if one.new else 0.0,
-            "revise_at": one.revise_at,
-            "sequence": one.sequence if one.new == one.old else sequence,
-        }
-        for one in changes
-    ]
-    tables.upsert(connection, tables.credits, rows)
+    _WRITE.run_many(connection, rows)

@@ -1,9 +1,8 @@
 """Learns from outcomes: turns them into credits, updates the bandit's state and publishes it.
 
-Each step reads what is new, and writes credits and the outcomes that they stand for in *one*
-transaction. A learner that is killed at any moment goes on without counting an outcome twice or
-losing one. The sums are kept in checkpoints, and what workers load of them in snapshots; both are
-written at their own pace.
+Each step writes credits, and the outcomes that they stand for, in *one* transaction. A learner that
+is killed at any moment goes on without counting an outcome twice or losing one. Checkpoints hold
+the sums, and snapshots what workers load of them.
 
 The *credit* of a shown action is the acceptance that its outcomes stand for, with the count 1. As
 long as there is no such outcome, it is 0 with a count that grows with the age of the silence, up to
@@ -82,7 +81,7 @@ class Learner:
         folder: Path | None = None,
     ) -> None:
         self.catalog = catalog
-        self._ledger = ledger
+        self.ledger = ledger
         self._params = params.bandit
         self._updates = BanditUpdates(ledger, domain, params.bandit)
         self._champions = Champions(read_champion, self._updates)
@@ -102,18 +101,15 @@ class Learner:
     def learn(self, now: datetime) -> bool:
         """Learn the next batch of what is new by ``now``; return True if more waits.
 
-        Raises
-        ------
-        RevisionConflict
-            If another learner has written to the ledger. The next step goes on from its state.
+        It raises `RevisionConflict` if another learner has written; the next call goes on from it.
         """
         self._current()
         if self._delays.catalog.fingerprint != self.catalog.fingerprint:
             self._delays = ResponseDelays(self.catalog)
-        if not self._tried_again and self._ledger.read(all_set_aside):
+        if not self._tried_again and self.ledger.read(all_set_aside):
             self._write(lambda connection: try_again(connection, now))
         self._tried_again = True
-        batch = self._ledger.read(lambda c: next_batch(c, now, self._size.most))
+        batch = self.ledger.read(lambda c: next_batch(c, now, self._size.most))
         try:
             self._learn(batch, now)
         except DecisionErased:
@@ -134,7 +130,7 @@ class Learner:
 
     def _learn(self, batch: Batch, now: datetime) -> None:
         state, layout, delays = self._current(), self._updates.layout, self._delays
-        changes = self._ledger.read(lambda c: read_changes(c, batch, layout, now, delays))
+        changes = self.ledger.read(lambda c: read_changes(c, batch, layout, now, delays))
         # The credits of the ledger are those before this step; the changes follow.
         recounted = self._recounted(state, changes)
         if recounted is not None:
@@ -294,7 +290,7 @@ class Learner:
     def _write(self, work: Callable[[sa.Connection], None]) -> None:
         """Write in one transaction, unless another learner has written since the state was read."""
         try:
-            write_as_only_learner(self._ledger, self._current(), work)
+            write_as_only_learner(self.ledger, self._current(), work)
         except RevisionConflict:
             self._state = None
             raise

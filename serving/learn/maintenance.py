@@ -7,12 +7,24 @@ to MLflow. Each may take seconds.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
+
+import sqlalchemy as sa
 
 from features.business.domain import Domain
+from features.clock import monotonic_s
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.ledger.tables import EPOCH
+from features.outcomes.attribution import shown_actions
+from features.outcomes.silence import silent_interval
+from serving.learn.checkpoints import forgotten_at
+from serving.learn.credits import read_credits
 from serving.learn.learner import Learner
+from serving.learn.steps import AT_ONCE, CLOCK, revise_soon
 from serving.learn.updates import FittedTrees
 from training.bandit.artifact import Bandit
 from training.pipeline.registry import LEARNED, Registry
@@ -22,8 +34,11 @@ log = logging.getLogger(__name__)
 LogVersion = Callable[[Bandit], str]
 
 # The steps since the last but one checkpoint hold features of customers, though not who they are:
-# for twice this time.
+# for twice this time. Forgetting a customer empties them at once.
 CHECKPOINT_EVERY_S = 60.0
+LOOK_EVERY_S = 5.0  # at what was forgotten, and at the clock
+CLOCK_TOLERANCE = timedelta(seconds=1)
+CHECKPOINTS = 1 / 20  # of the time, at most
 
 
 class LearnerMaintenance:
@@ -53,7 +68,10 @@ class LearnerMaintenance:
         # Apart: MLflow may not answer for a long time.
         self._files = ThreadPoolExecutor(1, thread_name_prefix="learner-checkpoints")
         self._checkpoint: Future[None] | None = None
-        self._next_checkpoint_s = now_s
+        self._next_checkpoint_s = self._next_look_s = now_s
+        self._kept_at = EPOCH  # when the state was copied that the last checkpoint has
+        self._took_s = 0.0
+        self._clock: Future[None] | None = None
 
     def check(self, now: datetime, now_s: float) -> None:
         """Start the tasks that are due, and use the results of those that are done; does not wait.
@@ -63,7 +81,7 @@ class LearnerMaintenance:
         now_s : float
             Monotonic time, in seconds.
         """
-        self._keep_checkpoints(now_s)
+        self._keep_checkpoints(now, now_s)
         if self._trees is not None and self._trees.done():
             done, self._trees = self._trees, None
             self._learner.adopt_trees(done.result(), now)
@@ -77,14 +95,36 @@ class LearnerMaintenance:
             self._next_version_s = now_s + self._every_s
             self._log_what_is_new()
 
-    def _keep_checkpoints(self, now_s: float) -> None:
+    def _keep_checkpoints(self, now: datetime, now_s: float) -> None:
+        """Write a checkpoint every minute, and soon after a customer was forgotten."""
         if self._checkpoint is not None and self._checkpoint.done():
             finished, self._checkpoint = self._checkpoint, None
             finished.result()
+        if now_s >= self._next_look_s:
+            self._next_look_s = now_s + LOOK_EVERY_S
+            self._look(now, now_s)
         if self._checkpoint is None and now_s >= self._next_checkpoint_s:
-            self._next_checkpoint_s = now_s + CHECKPOINT_EVERY_S
+            self._next_checkpoint_s = now_s + max(CHECKPOINT_EVERY_S, self._took_s / CHECKPOINTS)
+            self._kept_at = now
             if (write := self._learner.checkpoint()) is not None:
-                self._checkpoint = self._files.submit(write)
+                self._checkpoint = self._files.submit(self._timed, write)
+
+    def _look(self, now: datetime, now_s: float) -> None:
+        """Look if a customer was forgotten, and if the clock was put right."""
+        ledger = self._learner.ledger
+        if (ledger.read(forgotten_at) or EPOCH) > self._kept_at:
+            self._next_checkpoint_s = now_s
+        if self._clock is not None and self._clock.done():
+            put_right, self._clock = self._clock, None
+            put_right.result()
+        if self._clock is None and ledger.read(lambda connection: _was_ahead(connection, now)):
+            log.warning("The clock was ahead; silences that were counted then are revised")
+            self._clock = self._pool.submit(revise_after_clock, ledger, now)
+
+    def _timed(self, write: Callable[[], None]) -> None:
+        began_s = monotonic_s()
+        write()
+        self._took_s = monotonic_s() - began_s
 
     def _log_what_is_new(self) -> None:
         if self._learner.counted == self._counted_in_version:
@@ -98,6 +138,60 @@ class LearnerMaintenance:
         """Wait for the tasks that were started."""
         self._pool.shutdown()
         self._files.shutdown()
+
+
+def revise_after_clock(ledger: Ledger, now: datetime) -> None:
+    """Let the learner revise the silences that it counted while the clock was ahead.
+
+    They count as those of older ones, and would do so until the time that the clock showed, or for
+    ever if their window seemed to have ended.
+    """
+    begin = now, ""
+    while True:
+        ids = ledger.read(partial(_open_decisions, after=begin))
+        if not ids:
+            break
+        begin = ids[-1][0], ids[-1][1]
+        names = [name for _, name in ids]
+        early = ledger.read(partial(_counted_too_early, decision_ids=names, now=now))
+        if early:
+            ledger.write_now(partial(revise_soon, decision_ids=early, now=now))
+    ledger.write_now(lambda c: tables.set_meta(c, CLOCK, str(tables.micros(now))))
+
+
+def _was_ahead(connection: sa.Connection, now: datetime) -> bool:
+    noted = tables.get_meta(connection, CLOCK)
+    return noted is not None and tables.from_micros(int(noted)) > now + CLOCK_TOLERANCE
+
+
+def _open_decisions(
+    connection: sa.Connection, after: tuple[datetime, str]
+) -> list[tuple[datetime, str]]:
+    """The next shown decisions whose window ends after a time, by its end."""
+    columns = tables.decisions.c
+    query = sa.select(columns.window_ends_at, columns.decision_id).where(columns.served)
+    # So that the index of the windows is read from that time on.
+    query = query.where(columns.window_ends_at >= after[0])
+    later = sa.tuple_(columns.window_ends_at, columns.decision_id) > sa.tuple_(
+        sa.literal(after[0], tables.UtcMicros), sa.literal(after[1])
+    )
+    query = query.where(later).order_by(columns.window_ends_at, columns.decision_id)
+    return [(row[0], row[1]) for row in connection.execute(query.limit(AT_ONCE))]
+
+
+def _counted_too_early(
+    connection: sa.Connection, decision_ids: Sequence[str], now: datetime
+) -> list[str]:
+    """Those of some decisions whose next revision is not that of their age."""
+    written = read_credits(connection, decision_ids)
+    found: dict[str, None] = {}
+    for shown in shown_actions(connection, decision_ids):
+        row, end_at = written.get(shown.key), silent_interval(shown, now).end_at
+        if row is not None and (row.credit is None or row.credit.acceptance == 0):
+            is_due = row.revise_at is not None and row.revise_at <= now
+            if row.revise_at != end_at and not is_due:
+                found[shown.decision_id] = None
+    return list(found)
 
 
 def log_to_registry(registry: Registry, domain: Domain) -> LogVersion:

@@ -8,19 +8,46 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from features.ledger import tables
-from features.ledger.statements import among, select_in_batches
+from features.ledger.statements import (
+    Statement,
+    among,
+    as_json,
+    select_in_batches,
+    texts_of,
+)
 from features.outcomes.delay_epochs import ResponseDelays
-from serving.learn.credits import CreditChange, Key, read_credit_changes, write_credits
+from serving.learn.credits import (
+    CreditChange,
+    Key,
+    credit_rows,
+    read_credit_changes,
+    write_credits,
+)
 from serving.learn.set_aside import all_set_aside, set_aside, set_aside_among, take_back
 
-AT_ONCE = 300  # decisions of a step, at most
+CLOCK = "learner clock"  # key in `meta`: the latest time of a step, microseconds since 1970
+AT_ONCE = 200  # decisions of a step, at most
 # Decisions that share an outcome with those of a step, at most, if the step has several decisions.
 SHARERS = 1_000
+
+_TOLD = tables.outcomes.c
+_MARK_LEARNED = Statement(
+    tables.outcomes.update()
+    .where(_TOLD.outcome_id.in_(sa.select(texts_of("ids").c.value)))
+    .values(learned=sa.true())
+)
+# The latest time of a step. A step at an earlier one tells that the clock was put right.
+_NOTE_CLOCK = Statement(
+    sa.text(
+        f"INSERT INTO meta (key, value) VALUES ('{CLOCK}', :at) ON CONFLICT (key) DO UPDATE SET "
+        "value = excluded.value WHERE CAST(meta.value AS BIGINT) < CAST(excluded.value AS BIGINT)"
+    )
+)
 
 
 class Batch(NamedTuple):
@@ -59,6 +86,8 @@ class StepChanges(NamedTuple):
         To be marked as learned.
     credits
         Those that change, and those with another time of revision.
+    rows
+        Those of the credits.
     stopped
         Actions whose silence waits for a revision and cannot be read.
     sharers
@@ -69,6 +98,7 @@ class StepChanges(NamedTuple):
 
     outcome_ids: Sequence[str] = ()
     credits: Sequence[CreditChange] = ()
+    rows: Sequence[Mapping[str, Any]] = ()
     stopped: Sequence[Key] = ()
     sharers: Sequence[str] = ()
     retried: Sequence[str] = ()
@@ -87,7 +117,10 @@ def read_changes(
     credits = read_credit_changes(connection, batch.decision_ids, layout, now, delays)
     read = {change.action.shown.key for change in credits}
     stopped = [key for key in batch.due if key not in read]
-    return StepChanges(batch.outcome_ids, credits, stopped, batch.sharers, batch.retried)
+    # Only the learner publishes, so the next snapshot is the first with these credits.
+    following = sa.select(sa.func.coalesce(sa.func.max(tables.snapshots.c.sequence), 0) + 1)
+    rows = credit_rows(credits, connection.execute(following).scalar_one())
+    return StepChanges(batch.outcome_ids, credits, rows, stopped, batch.sharers, batch.retried)
 
 
 def write_changes(
@@ -100,13 +133,12 @@ def write_changes(
     DecisionErased
         See `write_credits`.
     """
-    # Only the learner publishes, so the next snapshot is the first with these credits.
-    following = sa.select(sa.func.coalesce(sa.func.max(tables.snapshots.c.sequence), 0) + 1)
-    write_credits(connection, changes.credits, connection.execute(following).scalar_one())
+    write_credits(connection, changes.rows)
     mark_learned(connection, changes.outcome_ids)
     stop_revising(connection, changes.stopped)
     revise_soon(connection, changes.sharers, now)
     delays.keep_first_shown(connection)
+    _NOTE_CLOCK.run(connection, {"at": str(tables.micros(now))})
     if changes.retried:
         take_back(connection, changes.retried)
 
@@ -150,7 +182,7 @@ def set_batch_aside(
     query = sa.select(columns.decision_id, columns.action_id)
     rows = connection.execute(query.where(among(columns.decision_id, batch.decision_ids)))
     stopped = [(row.decision_id, row.action_id) for row in rows]
-    changes = StepChanges(batch.outcome_ids, (), stopped, batch.sharers)
+    changes = StepChanges(batch.outcome_ids, stopped=stopped, sharers=batch.sharers)
     write_changes(connection, changes, now, delays)
     set_aside(connection, batch.decision_ids, problem, now)
 
@@ -179,8 +211,7 @@ def due_revisions(connection: sa.Connection, now: datetime, most: int) -> list[K
 def mark_learned(connection: sa.Connection, outcome_ids: Sequence[str]) -> None:
     """Keep outcomes out of `unlearned_outcomes` from now on."""
     if outcome_ids:
-        mine = among(tables.outcomes.c.outcome_id, outcome_ids)
-        connection.execute(tables.outcomes.update().where(mine).values(learned=True))
+        _MARK_LEARNED.run(connection, {"ids": as_json(outcome_ids)})
 
 
 def revise_soon(connection: sa.Connection, decision_ids: Sequence[str], now: datetime) -> None:

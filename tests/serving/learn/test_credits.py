@@ -16,6 +16,7 @@ from serving.learn.credits import (
     DecisionErased,
     LoggedAction,
     WrittenCredit,
+    credit_rows,
     credited_decisions,
     newest_shown_decisions,
     read_credit_changes,
@@ -39,7 +40,7 @@ YES, NO = Credit(1.0, 1.0), Credit(0.0, 1.0)
 
 
 def write(ledger, *changes: CreditChange, sequence: int = 7) -> None:
-    ledger.write_now(lambda c: write_credits(c, changes, sequence))
+    ledger.write_now(lambda c: write_credits(c, credit_rows(changes, sequence)))
 
 
 def test_a_logged_action_holds_the_features_and_predictions_of_its_decision(ledger, now):

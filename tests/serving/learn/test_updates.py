@@ -8,7 +8,13 @@ import pytest
 from features.journeys.model_input import ModelInput
 from features.outcomes.credit_rules import Credit
 from features.outcomes.delay_epochs import ResponseDelays
-from serving.learn.credits import CreditChange, LoggedAction, read_logged_actions, write_credits
+from serving.learn.credits import (
+    CreditChange,
+    LoggedAction,
+    credit_rows,
+    read_logged_actions,
+    write_credits,
+)
 from serving.learn.updates import BanditUpdates, FittedTrees
 from tests.bandits import PLAIN
 from tests.decided import decided
@@ -96,7 +102,7 @@ def test_recounting_the_ledger_gives_what_was_added_along_the_way(
     ledger, updates, actions, reads_age, toy_catalog, monkeypatch
 ):
     monkeypatch.setattr("serving.learn.updates.BATCH", 2)
-    ledger.write_now(lambda c: write_credits(c, changes(actions), 1))
+    ledger.write_now(lambda c: write_credits(c, credit_rows(changes(actions), 1)))
     recounted = updates.recounted(reads_age, 0, ResponseDelays(toy_catalog))
     assert reads_age.counted == 0, "what was imported was changed"
     added = learned(updates, reads_age, changes(actions))
@@ -129,7 +135,7 @@ def test_trees_are_fitted_to_the_newest_shown_decisions_by_their_counts(
     updates = BanditUpdates(ledger, toy_domain, PLAIN.model_copy(update={"trees": trees}))
     [accepted, _, _] = changes(actions)
     silent = CreditChange(actions[2], None, Credit(0.0, 0.25))
-    ledger.write_now(lambda c: write_credits(c, [accepted, silent], 1))
+    ledger.write_now(lambda c: write_credits(c, credit_rows([accepted, silent], 1)))
     updates.learn(reads_age, [accepted, silent])
     fitted_on = []
     monkeypatch.setattr(BoostedTrees, "fit", lambda *asked: fitted_on.append(asked))
