@@ -146,7 +146,7 @@ class Learner:
         if state.is_published and state.published_under in (None, catalog.fingerprint):
             return False
         # Made before the transaction, which holds the lock that every decision waits for.
-        looks = self._ledger.read(lambda connection: self._delays.looks(connection, now))
+        looks = self.ledger.read(lambda connection: self._delays.looks(connection, now))
         packed = self._publisher.pack(state.bandit, catalog, state.base, looks)
         published = replace(state, published_under=catalog.fingerprint, published_token=state.token)
 

@@ -2,10 +2,11 @@
 
     python -m tests.bench.learner_kill --kills 20
 
-The same decisions and outcomes go into two ledgers at once: late, revised and retracted outcomes,
-and decisions without any, whose silence grows older: attribution windows are seconds to a minute.
-One ledger's learner runs undisturbed; the other's is killed again and again, at random moments. In
-the end both must hold the same credits and, up to rounding, the same sums.
+The same decisions and outcomes of 30 actions go into two ledgers at once: late, revised and
+retracted outcomes, and decisions without any, whose silence grows older: attribution windows are
+seconds to a minute. One ledger's learner runs undisturbed; the other's is killed again and again:
+at random moments, and at the worst ones (`WORST`), at which it kills itself. In the end both must
+hold the same credits and, up to rounding, the same sums.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import heapq
+import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
+from typing import Any, Never
 
 import numpy as np
 import sqlalchemy as sa
@@ -34,20 +39,26 @@ from features.business.domain import load_domain
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.settings import load_settings
 from serving.catalog.compiled_catalog import load_catalog
 from serving.contract.events import OutcomeRequest
 from serving.decide.outcomes import record_outcome
+from serving.learn import checkpoints, process, stored_state
+from serving.learn import learner as learner_module
 from serving.learn.checkpoints import FOLDER
 from serving.learn.credits import WrittenCredit, read_credits
 from serving.learn.learner import Learner
 from serving.learn.steps import due_revisions, unlearned_outcomes
+from serving.learn.stored_state import LearnerState
 from tests.conftest import ROOT, TOY
 from tests.decided import decided
 from training.params import load_params
 
 EVERY_S = 0.02  # between two steps of the learners
-WINDOWS_S = {"call_back": 8.0, "discount": 64.0}
+ACTIONS = 30
+WINDOWS_S = {f"action_{number:02}": (8.0, 64.0)[number % 2] for number in range(ACTIONS)}
 DAY_S = 86_400
+WORST_S = 5.0  # until a learner that has not met its worst moment is killed all the same
 SURE_S = 120.0  # longer than a learner needs to start and to catch up
 out = Console(width=120)
 _CREDITED = sa.select(tables.credits.c.decision_id).distinct()
@@ -65,12 +76,15 @@ class Side:
     def opened(cls, home: Path) -> Side:
         ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
         content = yaml.safe_load((TOY / "actions.yaml").read_text(encoding="utf-8"))
-        for name, window_s in WINDOWS_S.items():
-            content["actions"][name]["attribution_days"] = window_s / DAY_S
+        content["actions"] = {
+            name: {**content["actions"]["discount"], "attribution_days": window_s / DAY_S}
+            for name, window_s in WINDOWS_S.items()
+        }
         (home / "actions.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         return cls(home, ledger)
 
-    def start(self) -> None:
+    def start(self, moment: str = "") -> None:
+        """Start the learner; one that gets a worst moment kills itself then."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("NBA_")}
         ours = {
             "NBA_HOME": str(self.home),
@@ -81,7 +95,13 @@ class Side:
         }
         with (self.home / "learner.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "serving.learn.process"],
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.bench.learner_kill",
+                    "--die-at",
+                    moment or "no moment",
+                ],
                 env=env | ours,
                 cwd=ROOT,
                 stdout=log,
@@ -92,6 +112,19 @@ class Side:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    def dies(self, before: int, moment: str, later_s: float) -> bool:
+        """Wait until the learner has killed itself, or kill it once it has written a step."""
+        process = self.process
+        assert process is not None
+        _wait(lambda: process.poll() is not None or self.revision() > before)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(WORST_S if moment else later_s)
+        if process.poll() is not None:
+            assert process.returncode == -signal.SIGKILL, "see learner.log"
+            return True
+        self.kill()
+        return False
 
     def revision(self) -> int:
         """The number of times that the learner has written its state."""
@@ -208,6 +241,7 @@ class Ended:
     """The result after all outcomes were sent and learned."""
 
     kills: int
+    by_itself: int  # kills at one of the worst moments
     in_the_middle: int  # kills that came while outcomes or silences were waiting to be learned
     decisions: int
     credits: int
@@ -223,16 +257,14 @@ def killed(folder: Path, kills: int, seed: int) -> Ended:
         Side.opened(folder / "interrupted"),
     )
     feeder = Feeder((undisturbed, interrupted), rng)
-    in_the_middle = 0
+    in_the_middle = by_itself = 0
     undisturbed.start()
     try:
         with _feeding(feeder):
-            for _ in range(kills):
+            for _, moment in zip(range(kills), cycle(("", *WORST)), strict=False):
                 before = interrupted.revision()
-                interrupted.start()
-                _wait(lambda before=before: interrupted.revision() > before)
-                time.sleep(float(rng.uniform(0, 3 * EVERY_S)))
-                interrupted.kill()
+                interrupted.start(moment)
+                by_itself += interrupted.dies(before, moment, float(rng.uniform(0, 3 * EVERY_S)))
                 in_the_middle += interrupted.waiting(datetime.now(UTC))
         interrupted.start()
         _wait(lambda: not undisturbed.unlearned() and not interrupted.unlearned())
@@ -248,7 +280,9 @@ def killed(folder: Path, kills: int, seed: int) -> Ended:
     silences = sum(one.revise_at is not None for one in credits.values())
     for side in (undisturbed, interrupted):
         side.ledger.close()
-    return Ended(kills, in_the_middle, feeder.decisions, len(credits), silences, mistakes)
+    return Ended(
+        kills, by_itself, in_the_middle, feeder.decisions, len(credits), silences, mistakes
+    )
 
 
 @contextmanager
@@ -293,19 +327,92 @@ def _differences(undisturbed: Side, interrupted: Side, feeder: Feeder) -> Iterat
             yield f"{name} differs by up to {np.abs(array - theirs[name]).max():g}"
 
 
+# Worst moments -----------------------------------------------------------------------------------
+
+
+def _die(*_: Any, **__: Any) -> Never:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("it is dead")
+
+
+def _half_written(path: Path, *parts: bytes) -> None:
+    content = b"".join(parts)
+    path.with_name(f"{path.name}.unfinished").write_bytes(content[: len(content) // 2])
+    _die()
+
+
+def _after(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that kills the process when it has done its work."""
+
+    def run(*given: Any, **named: Any) -> Never:
+        function(*given, **named)
+        _die()
+
+    return run
+
+
+def _before_a_new_state(connection: sa.Connection, state: LearnerState, payload: Any) -> None:
+    """Die in the transaction of a state that was made anew: its checkpoint is there already."""
+    if payload is None:
+        _die()
+    stored_state.write_position(connection, state, payload)
+
+
+def _one_piece(ledger: Ledger, revision: int) -> None:
+    ledger.write_now(
+        lambda c: c.execute(
+            sa.delete(tables.learned_steps).where(
+                tables.learned_steps.c.revision
+                == sa.select(sa.func.min(tables.learned_steps.c.revision))
+                .where(tables.learned_steps.c.revision < revision)
+                .scalar_subquery()
+            )
+        )
+    )
+    _die()
+
+
+# By name: the module and function that is replaced, and its replacement.
+WORST: dict[str, tuple[Any, str, Callable[..., Any]]] = {
+    "half-written": (checkpoints, "_write_whole", _half_written),
+    "checkpoint-without-step": (learner_module, "write_position", _before_a_new_state),
+    "step-without-memory": (
+        learner_module,
+        "write_as_only_learner",
+        _after(learner_module.write_as_only_learner),
+    ),
+    "steps-half-dropped": (stored_state, "drop_steps", _one_piece),
+    "checkpoint-not-tidied": (checkpoints, "_keep_names", _die),
+}
+
+
+def run_until(moment: str) -> None:
+    """Run a learner that kills itself at a moment of `WORST`."""
+    if moment in WORST:
+        module, name, replacement = WORST[moment]
+        setattr(module, name, replacement)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    process.run(load_settings())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description="Kill the learner again and again, and compare its state with another one's."
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
+    parser.add_argument("--die-at", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.die_at:
+        run_until(asked.die_at)
+        return 0
     with tempfile.TemporaryDirectory() as scratch:
         ended = killed(Path(scratch), asked.kills, asked.seed)
     verdict = "; ".join(ended.mistakes) or "the same credits and the same posterior"
     out.print(
-        f"seed {asked.seed}: {ended.kills} kills, {ended.in_the_middle} of them with something to "
-        f"learn; {ended.decisions:,} decisions, {ended.credits:,} credits, of those "
+        f"seed {asked.seed}: {ended.kills} kills, {ended.by_itself} of them at the worst moments "
+        f"and {ended.in_the_middle} with something to learn; {ACTIONS} actions, "
+        f"{ended.decisions:,} decisions, {ended.credits:,} credits, of those "
         f"{ended.silences:,} silences that still age: {verdict}."
     )
     return 1 if ended.mistakes else 0

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from features.ledger import tables
 from features.outcomes.delay_epochs import ResponseDelays
-from serving.learn.checkpoints import CheckpointFolder
+from serving.learn.checkpoints import CheckpointFolder, read_step_tokens
 from serving.learn.learner import Learner
-from serving.learn.stored_state import LearnerState, StateStore, read_position
+from serving.learn.stored_state import (
+    LearnerState,
+    RevisionConflict,
+    StateStore,
+    read_learner_problem,
+    read_position,
+)
 from serving.learn.updates import BanditUpdates
 from serving.models.served_models import PRIOR
 from tests.bandits import PLAIN
@@ -124,3 +131,147 @@ def test_a_state_of_other_settings_is_counted_again_from_the_credits(shop):
 def test_settings_that_do_not_change_what_is_learned_keep_the_state(shop):
     found = read(shop, PLAIN.model_copy(update={"min_probability": 0.01}))
     assert found.bandit.encoded_at == 8
+
+
+# Checkpoints --------------------------------------------------------------------------------------
+
+
+def keep(shop: Shop, learner: Learner) -> None:
+    """Write a checkpoint of all that was learned."""
+    write = learner.checkpoint()
+    assert write is not None
+    write()
+
+
+def steps(shop: Shop) -> dict[int, bool]:
+    """The revisions in the ledger, and if they have outcomes."""
+    found = shop.ledger.read(read_step_tokens)
+    return {revision: has for revision, (_, has) in found.items()}
+
+
+def learn(shop: Shop, learner: Learner, numbers: range) -> None:
+    """Learn decisions, a step for each."""
+    for number in numbers:
+        show(shop, range(number, number + 1))
+        learner.step(shop.now + HOUR)
+
+
+@pytest.fixture
+def learner(shop) -> Learner:
+    """A learner with two checkpoints, and steps before, between and after them."""
+    found = shop.learner()
+    learn(shop, found, range(9, 11))
+    keep(shop, found)
+    learn(shop, found, range(11, 13))
+    keep(shop, found)
+    learn(shop, found, range(13, 15))
+    return found
+
+
+def again(shop: Shop) -> LearnerState:
+    """The state as it is restored, which must not count all credits again."""
+    updates = BanditUpdates(shop.ledger, shop.domain, PLAIN)
+    store = StateStore(shop.ledger, updates, PLAIN, CheckpointFolder(shop.folder))
+
+    def recounts(base: str) -> BanditState:
+        raise AssertionError("all credits are counted again")
+
+    return store.restore(ResponseDelays(shop.catalog), recounts)
+
+
+def files(shop: Shop) -> list[Path]:
+    return sorted(shop.folder.iterdir())
+
+
+def test_a_restart_reads_the_newest_checkpoint_and_the_steps_after_it(shop, learner):
+    assert steps(shop) == {3: False, 4: True, 5: True, 6: True, 7: True}
+    same(again(shop).bandit, learner.version().state)
+    files(shop)[0].unlink()
+    same(again(shop).bandit, learner.version().state)
+
+
+def test_where_the_newest_checkpoint_is_damaged_the_one_before_is_read(shop, learner):
+    files(shop)[1].write_bytes(files(shop)[1].read_bytes()[:-1])
+    found = again(shop)
+    assert found.revision == 7 and not found.is_new
+    same(found.bandit, learner.version().state)
+
+
+@pytest.mark.parametrize("loss", ["no folder", "both damaged", "a step"])
+def test_where_nothing_can_be_read_the_credits_are_counted_again(shop, learner, loss):
+    if loss == "no folder":
+        shutil.rmtree(shop.folder)
+    elif loss == "both damaged":
+        for path in files(shop):
+            path.write_bytes(path.read_bytes()[:-1])
+    else:
+        last = tables.learned_steps.c.revision == 7
+        shop.ledger.write_now(lambda c: c.execute(tables.learned_steps.delete().where(last)))
+    found = read(shop)
+    assert found.is_new and found.revision == 7
+    before, restarted = learner.version().state, shop.learner()
+    restarted.learn(shop.now + HOUR)
+    same(stored(shop), before)
+
+
+def test_checkpoints_of_a_ledger_that_was_put_back_are_not_read(shop, learner):
+    """Its steps after the backup are others, though they have the same numbers."""
+    tokens = tables.learned_steps.update().values(token="another")
+    position = tables.learner_state.update().values(token="another")
+    for change in (tokens, position):
+        shop.ledger.write_now(lambda c, change=change: c.execute(change))
+    assert read(shop).is_new
+
+
+def test_an_old_checkpoint_that_was_put_back_is_read_only_if_its_steps_are_there(shop, learner):
+    old = files(shop)[0]
+    content = old.read_bytes()
+    keep(shop, learner)
+    for path in files(shop):
+        path.unlink()
+    old.write_bytes(content)
+    assert read(shop).is_new, "the steps after it are gone"
+
+
+def test_where_nothing_was_learned_since_steps_and_older_sums_are_gone_in_the_end(shop, learner):
+    keep(shop, learner)
+    assert steps(shop) == {5: False, 6: True, 7: True}
+    keep(shop, learner)
+    assert steps(shop) == {7: False} and learner.checkpoint() is None
+    same(again(shop).bandit, learner.version().state)
+
+
+def test_two_learners_with_homes_of_their_own_go_on_from_each_other(shop, tmp_path):
+    params = (shop.ledger, shop.domain, shop.catalog, PARAMS, lambda: None)
+    pair = [Learner(*params, tmp_path / name) for name in ("one", "other")]
+    for number in range(9, 15):
+        mine = pair[number % 2]
+        show(shop, range(number, number + 1))
+        if number > 9:
+            with pytest.raises(RevisionConflict):
+                mine.learn(shop.now + HOUR)
+        mine.learn(shop.now + HOUR)
+        mine.checkpoint()()
+    assert [one.counted for one in pair if one is mine] == [15]
+    expected = read(shop).bandit  # counted again: this folder has none of their checkpoints
+    found = mine.version().state
+    found.encoded_at = expected.encoded_at = 8
+    assert found.counted == expected.counted
+
+
+def test_learning_goes_on_where_no_checkpoint_can_be_written_and_the_problem_is_named(
+    shop, learner, monkeypatch
+):
+    def disk_full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr("os.fsync", disk_full)
+        learner.checkpoint()()
+        learn(shop, learner, range(15, 17))  # at 16, all are counted again, with a checkpoint
+        problem = shop.ledger.read(read_learner_problem)
+        assert "its checkpoint cannot be written (No space left on device)" in problem
+        assert read(shop).is_new and learner.version().state.encoded_at == 16
+    keep(shop, learner)
+    assert shop.ledger.read(read_learner_problem) == ""
+    same(again(shop).bandit, learner.version().state)
