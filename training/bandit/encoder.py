@@ -172,7 +172,7 @@ class Encoder:
 
     @cached_property
     def _fourier(self) -> tuple[int, int]:
-        """Where the Fourier features of a vector begin and end; the products follow."""
+        """Bounds of the Fourier features in a vector; the products follow them."""
         return 1 + self.inputs, self.width - len(self.pairs)
 
     @cached_property
@@ -245,7 +245,7 @@ class Encoder:
         return self.frequencies.reshape(len(self.phases), self.inputs)
 
     def _inputs(self, values: Floats) -> Floats:
-        """What the Fourier features read, of the values of `effect_names`."""
+        """Compute the inputs of the Fourier features from the values of `effect_names`."""
         if not len(self.axes):
             return values
         n = len(self.features)
