@@ -22,13 +22,14 @@ from features.ledger.ledger import Ledger
 from training.arrays import Floats, Indices
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
-from training.bandit.trees import ROUNDS, SETTINGS, BoostedTrees
+from training.bandit.stacking import ExpertErrors
+from training.bandit.trees import ROUNDS, BoostedTrees
 from training.params import BanditParams
 from training.pipeline.interactions import find_pairs
 from training.pipeline.warm_start_data import ImportedDecisions
 
 FEWER_ROUNDS = (5, 10, 20, 40, ROUNDS)  # numbers of trees that are tried
-LEAF_SHARE = 0.001  # of the decisions, that a leaf holds at least
+LEAST_IN_LEAF, LEAF_SHARE = 20, 0.001  # decisions, and share of all, that a leaf holds at least
 AT_ONCE = 1000  # decisions whose predictions for each action are held in memory
 TRAINING_SHARE = 0.6  # of the decisions, the earliest; the errors of experts are of later ones
 
@@ -58,8 +59,22 @@ def warm_start(
     predictions = _expert_predictions(state, imported, later, catalog)
     _learn(state, imported, np.setdiff1d(indexes, np.union1d(earlier, later)), weight)
     _learn(state, imported, later, weight, predictions)
+    _forgive_handicaps(state)
     _fit_trees(state, imported, indexes, weight, rounds)
     return state
+
+
+def _forgive_handicaps(state: BanditState) -> None:
+    """Take the handicaps of the experts off their errors, but at most half of these.
+
+    A handicap is for an expert that has just begun. Those of the warm start had learned the earlier
+    decisions before they predicted a later one. With the handicaps, an expert that overfits a small
+    log would have more weight than one that does not.
+    """
+    params, products = state.params, state.errors.products
+    given = [*(one.handicap for one in params.linear_experts), params.trees.handicap]
+    off = np.minimum(np.array(given) * state.variance(), np.diag(products) / 2)
+    state.errors = ExpertErrors(products - np.diag(off), state.errors.count)
 
 
 def _learn(
@@ -80,9 +95,10 @@ def _fit_trees(
     if len(indexes) < state.params.trees.at_least:
         return
     told = _outcomes(state, imported, indexes, weight)
-    # Many outcomes are there at once: larger leaves overfit less, and all features are looked at.
-    leaf = max(int(SETTINGS["min_data_in_leaf"]), int(LEAF_SHARE * len(indexes)))
-    settings = {"min_data_in_leaf": leaf, "feature_fraction": 1.0}
+    # Many outcomes are there at once, and are not fitted again soon: larger leaves, shrunk values
+    # and all features at each split overfit less.
+    leaf = max(LEAST_IN_LEAF, int(LEAF_SHARE * len(indexes)))
+    settings = {"min_data_in_leaf": leaf, "lambda_l2": 5.0, "feature_fraction": 1.0}
     fitted = BoostedTrees.fit(
         *(told.rows, told.channels, told.actions, told.acceptance, told.count),
         rounds=rounds,
