@@ -7,7 +7,8 @@ candidates is kept with the decision, so only explanations read a snapshot of it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from features.ledger import tables
 NEWEST = 200
 HOURLY = timedelta(days=2)
 AT_ONCE = 20  # snapshots that are deleted in one transaction, at most
-ROWS_AT_ONCE = 200  # rows of actions; no further snapshot is deleted after so many
+ROWS_AT_ONCE = 100  # rows of actions; no further snapshot is deleted after so many
 PARTS_AT_ONCE = 8
 
 Published = tuple[int, datetime, str]  # number, time and base of a snapshot
@@ -35,12 +36,42 @@ def thin_snapshots(connection: sa.Connection, now: datetime, longest_days: float
     -------
     Number of the snapshots that were deleted. If it is not 0, there may be more of them.
     """
+    found = read_published(connection)
+    chosen = superfluous(found, now, longest_days)[:AT_ONCE]
+    if not chosen:
+        return 0
+    with _without_overwriting(connection):
+        return _delete(connection, [sequence for sequence, _, _ in found], chosen)
+
+
+def read_published(connection: sa.Connection) -> list[Published]:
+    """Read number, time and base of all snapshots, in the order of their numbers."""
     columns = tables.snapshots.c
     query = sa.select(columns.sequence, columns.published_at, columns.base)
-    found = sorted((row.sequence, row.published_at, row.base) for row in connection.execute(query))
-    left = [sequence for sequence, _, _ in found]
+    return sorted((row.sequence, row.published_at, row.base) for row in connection.execute(query))
+
+
+@contextmanager
+def _without_overwriting(connection: sa.Connection) -> Iterator[None]:
+    """Do not overwrite pages of SQLite that become free: a model is no customer's data.
+
+    Overwriting them takes as long as writing the rows did, while every decision waits.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("PRAGMA secure_delete=FAST")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
+
+
+def _delete(connection: sa.Connection, left: list[int], chosen: Sequence[int]) -> int:
+    """Delete snapshots; ``left`` has the numbers of all. Return how many were deleted."""
+    columns = tables.snapshots.c
     deleted, n_rows = [], 0
-    for sequence in superfluous(found, now, longest_days)[:AT_ONCE]:
+    for sequence in chosen:
         if n_rows >= ROWS_AT_ONCE:
             break
         place = left.index(sequence)
@@ -48,8 +79,7 @@ def thin_snapshots(connection: sa.Connection, now: datetime, longest_days: float
         connection.execute(tables.snapshots.delete().where(columns.sequence == sequence))
         n_rows += _delete_rows(connection, before, after)
         deleted.append(left.pop(place))
-    if deleted:
-        _delete_parts(connection, deleted)
+    _delete_parts(connection, deleted)
     return len(deleted)
 
 
