@@ -160,6 +160,7 @@ class Learner:
             self._publisher.forget()
             raise
         self._state = published
+        self._publisher.thin(catalog, now)
         return True
 
     def rebase(self, now: datetime) -> bool:

@@ -24,6 +24,7 @@ from features.outcomes.examination import Looks
 from serving.models.model_arrays import LASTING, parts_of
 from serving.models.snapshot_rows import Bytes, Layout, changed_rows, to_rows
 from serving.models.snapshots import LAYOUT, NAMES, PARTS, ROWS
+from serving.models.thinning import read_published, superfluous, thin_snapshots
 from training.arrays import pack
 from training.bandit.bandit_state import BanditState
 from training.bandit.reward_model import RewardModel
@@ -165,6 +166,16 @@ class SnapshotPublisher:
         since = sequence if whole.since is None else whole.since
         self._last = (sequence, now), whole._replace(since=since)
         return sequence
+
+    def thin(self, catalog: Catalog, now: datetime) -> int:
+        """Delete some snapshots that are too many, and return their number; see `thin_snapshots`.
+
+        Reads first, so that the lock is taken only if there are some.
+        """
+        days = max((action.attribution_days for action in catalog.actions.values()), default=0.0)
+        if not superfluous(self._ledger.read(read_published), now, days):
+            return 0
+        return self._ledger.write_now(lambda c: thin_snapshots(c, now, days))
 
     def _write_before(self, contents: Mapping[str, bytes]) -> None:
         """Write each part in a transaction of its own."""

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.ledger import tables
-from serving.models import snapshot_publisher
+from serving.models import snapshot_publisher, thinning
 from serving.models.model_arrays import model_bytes
 from serving.models.snapshot_publisher import SnapshotConflict, SnapshotPublisher
 from serving.models.snapshots import newest_snapshot, snapshot_numbered
@@ -89,3 +89,41 @@ def test_a_snapshot_does_not_follow_one_of_another_learner(ledger, now):
         ledger.write_now(lambda c: mine.publish(c, "7", packed, now))
     number = publish(mine, ledger, now, state.model(PRIORS))
     assert written(ledger, number) == ["call", "gift", "mail"]
+
+
+def test_snapshots_that_are_too_many_are_deleted(ledger, now, toy_catalog, monkeypatch):
+    monkeypatch.setattr(thinning, "NEWEST", 1)
+    publisher, state = SnapshotPublisher(ledger), a_state()
+    first = publish(publisher, ledger, now, state.model(PRIORS))
+    assert publisher.thin(toy_catalog, now) == 0
+    state.learn(told("call", 1))
+    second = publish(publisher, ledger, now, state.model(PRIORS))
+    assert publisher.thin(toy_catalog, now) == 1
+    assert (written(ledger, first), written(ledger, second)) == (["gift", "mail"], ["call"])
+    found = ledger.read(lambda c: snapshot_numbered(c, second))
+    assert model_bytes(found.model) == model_bytes(state.model(PRIORS))
+
+
+def test_another_catalogue_or_base_begins_anew(ledger, now):
+    """Actions that were added, removed, reordered; a base that was promoted; the same priors."""
+    publisher, state = SnapshotPublisher(ledger), a_state()
+    publish(publisher, ledger, now, state.model(PRIORS))
+    fewer = {name: PRIORS[name] for name in ("gift", "mail")}
+    wider = {"new": (0.1, 10.0), **PRIORS}
+    for priors, base in ((fewer, "7"), (wider, "7"), (PRIORS, "7"), (PRIORS, "8")):
+        model = state.model(priors)
+        number = publish(publisher, ledger, now, model, base)
+        assert written(ledger, number) == sorted(priors)
+        found = ledger.read(lambda c, n=number: snapshot_numbered(c, n))
+        assert (found.since, found.model.actions) == (number, tuple(priors))
+        assert model_bytes(found.model) == model_bytes(model)
+
+
+def test_another_prior_is_published(ledger, now):
+    publisher, state = SnapshotPublisher(ledger), a_state()
+    first = publish(publisher, ledger, now, state.model(PRIORS))
+    held = ledger.read(lambda c: snapshot_numbered(c, first))
+    model = state.model(PRIORS | {"mail": (0.4, 10.0)})
+    publish(publisher, ledger, now, model)
+    found = ledger.read(lambda c: newest_snapshot(c, "7", first, held))
+    assert model_bytes(found.model) == model_bytes(model)

@@ -124,7 +124,7 @@ STEPS = st.one_of(
 
 
 @pytest.mark.databases("sqlite", "postgresql")
-@settings(max_examples=4, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=10, deadline=None, suppress_health_check=[*HealthCheck])
 @given(steps=st.lists(STEPS, max_size=40), direct_bytes=st.sampled_from([0, 40, 10_000]))
 def test_every_kept_snapshot_comes_back_to_the_byte_after_any_thinning(ledger, steps, direct_bytes):
     for name in ("snapshots", "snapshot_actions", "snapshot_parts", "snapshot_part_uses"):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from features.business.catalog import Catalog
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
+from serving.models.snapshot_publisher import SnapshotPublisher
 from serving.models.watcher import ModelWatcher
+from tests.bandits import outcomes
 from tests.serving.fake_registry import (
     LEARNED,
     PARAMS,
@@ -116,6 +119,23 @@ def test_a_snapshot_of_a_former_program_is_none_until_the_learner_publishes_a_ne
     assert watcher.refresh_snapshot()
     assert watcher.current.versions["bandit"] == f"prior.{newest}"
     assert accepted(watcher.current, row)["discount"] == pytest.approx(LEARNED)
+
+
+def test_a_worker_goes_on_to_what_one_that_has_just_started_reads(
+    watcher, registry, ledger, toy_domain, toy_catalog, now, row
+):
+    """The first reads the rows that changed, the second all of them."""
+    publisher, mine = SnapshotPublisher(ledger), a_bandit().state
+    for action in ("discount", "call_back", "discount"):
+        packed = publisher.pack(mine, toy_catalog, "prior", {"app": (1.0, 0.5)})
+        ledger.write_now(lambda c, p=packed: publisher.publish(c, "prior", p, now))
+        assert watcher.refresh_snapshot()
+        fresh = ModelWatcher(registry, ledger, toy_domain, toy_catalog, PARAMS)
+        fresh.refresh()
+        assert watcher.current.versions == fresh.current.versions
+        assert accepted(watcher.current, row) == accepted(fresh.current, row)
+        assert watcher.current.bandit.model.looks == {"app": (1.0, 0.5)}
+        mine.learn(outcomes(np.zeros((1, 1)), ["app"], [action], [0.0]))
 
 
 # Another catalogue -----------------------------------------------------------------------------
