@@ -29,6 +29,7 @@ from serving.decide.outcomes import record_outcome
 from serving.models.served_models import PRIOR
 from tests.commands import Completed, environment, nba_in_process
 from tests.decided import decided
+from tests.serving.audit.test_judged_policy import learned_until, serial_of
 from tests.serving.fake_registry import PARAMS, FakeRegistry, a_bandit
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
 
@@ -281,6 +282,21 @@ def test_a_version_that_knows_imported_decisions_after_the_first_one_judged_is_n
     assert view.remarks[1].startswith(
         f"The version has learned from imported decisions up to {until.isoformat()}, which is"
     )
+
+
+def test_a_version_that_the_learner_logged_is_refused_on_what_it_has_learned_from(
+    asked, mixed, now
+):
+    ledger, registry = mixed
+    registry.promote("bandit", "9", learned_until(serial_of(ledger, "d50")))
+    with pytest.raises(InvalidSetting) as refused:
+        asked("9", now).replayed(quiet)
+    said = "bandit version 9 has learned from 11 of the decisions to be judged. The first is 'd40'"
+    assert said in str(refused.value)
+    after = f"--since {(now + 50 * HOUR + timedelta(seconds=1)).isoformat()}"
+    assert after in str(refused.value)
+    replayed, _ = asked("9", now + 50 * HOUR + timedelta(seconds=1)).replayed(quiet)
+    assert len(replayed.reward) == 49
 
 
 def test_with_a_limit_the_newest_are_judged_and_what_was_told_before_them_is_known(
