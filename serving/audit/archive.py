@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.models.archived_models import ArchivedModels, FoundModels, StandIn
 from serving.models.model_arrays import OutdatedModel
 from serving.models.served_models import PRIOR, ServedModels, blank_reward, columns_of
-from serving.models.snapshots import Snapshot, nearest_snapshot
+from serving.models.snapshots import Snapshot, nearest_number, snapshot_numbered
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.artifact import Bandit
 from training.bandit.contextual_bandit import ContextualBandit
@@ -65,6 +65,7 @@ class Archive:
         self._params = params
         self._input = ModelInput(domain)
         self._setup = lru_cache(CACHED)(self._make_setup)
+        self._blank = lru_cache(CACHED)(self._make_blank)
         self._compiled = lru_cache(CACHED)(self._compile)
         self._days = lru_cache(CACHED)(self._find_days)
         self._actions = lru_cache(CACHED)(self._find_actions)
@@ -130,8 +131,18 @@ class Archive:
     def _make_setup(
         self, catalog: _CatalogKey, versions: tuple[tuple[str, str | None], ...]
     ) -> DecisionSetup:
+        named = dict(versions)
+        number, _, _ = (named.get("bandit") or PRIOR).partition(".")
+        blank = self._blank(catalog, number)
+        return blank.with_models(self._models(named, blank))
+
+    def _make_blank(self, catalog: _CatalogKey, number: str) -> DecisionSetup:
+        """The setup of a catalogue with the settings of a champion, and with nothing learned."""
         compiled = self._compiled(catalog)
-        models = self._models(dict(versions), compiled)
+        params = self._params.bandit if number == PRIOR else self._bandit(number).params
+        reward = blank_reward(self._domain, compiled.catalog, params)
+        bandit = ContextualBandit.published(reward, params)
+        models = ServedModels(bandit=bandit, columns=columns_of(reward, self._input))
         return DecisionSetup(compiled, models, self._input)
 
     def _compile(self, catalog: _CatalogKey) -> CompiledCatalog:
@@ -144,25 +155,23 @@ class Archive:
                 remedy="Replay with --catalog now.",
             ) from error
 
-    def _models(
-        self, versions: Mapping[str, str | None], compiled: CompiledCatalog
-    ) -> ArchivedModels:
+    def _models(self, versions: Mapping[str, str | None], blank: DecisionSetup) -> ArchivedModels:
         """The models of a decision; the settings of its bandit are those of its champion."""
         churn, intent = versions.get("churn"), versions.get("intent")
         number, _, sequence = (versions.get("bandit") or PRIOR).partition(".")
         bandit = None if number == PRIOR else self._bandit(number)
         params = bandit.params if bandit else self._params.bandit
-        blank = blank_reward(self._domain, compiled.catalog, params)
-        plain = ServedModels(
-            bandit=ContextualBandit.published(blank, params),
-            columns=columns_of(blank, self._input),
+        assert isinstance(blank.models, ServedModels)
+        plain = replace(
+            blank.models,
             churn_model=self._classifier("churn", churn) if churn else None,
             intent_model=self._classifier("intent", intent) if intent else None,
             versions=versions,
         )
 
         def read() -> FoundModels:
-            reward, stand_in = self._reward(bandit, int(sequence or 0), compiled.catalog)
+            catalog = blank.compiled.catalog
+            reward, stand_in = self._reward(bandit, int(sequence or 0), catalog)
             if reward is None:
                 return FoundModels(plain, stand_in)
             served = ContextualBandit.published(reward, params)
@@ -179,7 +188,8 @@ class Archive:
         None: there is neither snapshot nor champion, so the priors of the catalogue are all that
         can be told.
         """
-        found = self._snapshot(sequence) if sequence else None
+        number = self._ledger.read(partial(nearest_number, sequence=sequence)) if sequence else None
+        found = self._snapshot(number) if number is not None else None
         if found is not None:
             exact = found.sequence == sequence
             named = f"snapshot {found.sequence} of the bandit, the newest kept up to {sequence}"
@@ -202,11 +212,11 @@ class Archive:
         return load(self._registry.folder(self._registry.version(name, number)))
 
     def _load_snapshot(self, sequence: int) -> Snapshot | None:
-        """The newest kept snapshot up to a number; None if none is, or if it cannot be read."""
+        """A snapshot; None if it cannot be read."""
         try:
-            return self._ledger.read(lambda connection: nearest_snapshot(connection, sequence))
+            return self._ledger.read(lambda connection: snapshot_numbered(connection, sequence))
         except OutdatedModel:
-            log.warning("The snapshot before number %d is of a former program", sequence)
+            log.warning("Snapshot %d is of a former program", sequence)
             return None
 
 

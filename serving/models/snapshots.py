@@ -72,6 +72,13 @@ def snapshot_numbered(connection: sa.Connection, sequence: int) -> Snapshot | No
     return _read(connection, sa.select(tables.snapshots).where(columns.sequence == sequence))
 
 
+def nearest_number(connection: sa.Connection, sequence: int) -> int | None:
+    """Number of the newest kept snapshot whose number is not above one; None if there is none."""
+    column = tables.snapshots.c.sequence
+    query = sa.select(sa.func.max(column)).where(column <= sequence)
+    return connection.execute(query).scalar()
+
+
 def nearest_snapshot(connection: sa.Connection, sequence: int) -> Snapshot | None:
     """The newest kept snapshot whose number is not above one; None if there is none."""
     columns = tables.snapshots.c

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ from serving.decide.engine import Engine
 from serving.decide.outcomes import record_outcome
 from serving.learn.learner import Learner
 from serving.models.watcher import ModelWatcher
+from training.arrays import Floats
 from training.params import load_params
 
 DAYS = 40.0
@@ -55,6 +57,8 @@ DOMAINS = GROCERY.parent
 BEGIN = datetime(2026, 10, 1, tzinfo=UTC)
 WINDOWS_DAYS = (1.0, 3.0, 7.0, 14.0)
 EVENTS_BEFORE, EVENTS_BETWEEN = 40, 3  # events of a customer before the first decision, and others
+STEPS_BETWEEN_CHECKPOINTS = 200  # of the learner, which is some minutes
+HABIT = 0.05  # concentration of the kinds of events of one customer: a few kinds make up most
 BYTES_ALLOWED = 4096  # a decision, snapshots included
 out = Console(width=120)
 
@@ -77,6 +81,7 @@ class Customers:
     ----------
     states, attributes : by customer
     at_s : the time of the last event, by customer
+    habits : how often each kind of event happens, by customer; most kinds seldom or never
     """
 
     domain: Domain
@@ -85,6 +90,7 @@ class Customers:
     states: dict[str, State] = field(default_factory=dict)
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)
     at_s: dict[str, float] = field(default_factory=dict)
+    habits: dict[str, Floats] = field(default_factory=dict)
 
     def online(self, customer_id: str) -> CustomerFeatures | None:
         return CustomerFeatures(self.attributes[customer_id], self.states[customer_id])
@@ -95,10 +101,11 @@ class Customers:
             self.states[customer_id] = self.model_input.fold.empty()
             self.attributes[customer_id] = self._attributes()
             self.at_s[customer_id] = (BEGIN - timedelta(days=200)).timestamp()
+            self.habits[customer_id] = self.rng.dirichlet(np.full(len(self._kinds), HABIT))
         begin, end = self.at_s[customer_id], until.timestamp()
-        kinds = [name for name, event in self.domain.events.items() if not event.consent]
-        for at_s in np.sort(self.rng.uniform(begin, end, count)).tolist():
-            kind = kinds[int(len(kinds) * self.rng.random() ** 2)]
+        drawn = self.rng.choice(len(self._kinds), count, p=self.habits[customer_id]).tolist()
+        for number, at_s in enumerate(np.sort(self.rng.uniform(begin, end, count)).tolist()):
+            kind = self._kinds[drawn[number]]
             channel = self.domain.channels[int(self.rng.integers(len(self.domain.channels)))]
             told = {
                 name: self._value(one)
@@ -111,6 +118,10 @@ class Customers:
             )
             self.at_s[customer_id] = at_s
 
+    @cached_property
+    def _kinds(self) -> list[str]:
+        return [name for name, event in self.domain.events.items() if not event.consent]
+
     def _attributes(self) -> dict[str, str]:
         return {
             name: str(self._value(one))
@@ -120,7 +131,7 @@ class Customers:
 
     def _value(self, one: Any) -> Any:
         if one.type == "category" and one.values:
-            return one.values[int(self.rng.integers(len(one.values)))]
+            return one.values[int(len(one.values) * self.rng.random() ** 3)]
         if one.type == "number":
             low, high = getattr(one, "min", None) or 0.0, getattr(one, "max", None) or 100.0
             return round(float(self.rng.uniform(low, high)), 2)
@@ -152,6 +163,7 @@ class FortyDays:
     customers: Customers
     rng: np.random.Generator
     published: int = 0
+    steps: int = 0
     waiting: list[Told] = field(default_factory=list)
 
     @classmethod
@@ -169,7 +181,7 @@ class FortyDays:
         customers = Customers(domain, model_input, rng)
         setup = DecisionSetup(compiled, watcher.current, model_input)
         engine = Engine(domain, model_input, customers, ledger, setup)
-        learner = Learner(ledger, domain, catalog, params, lambda: None)
+        learner = Learner(ledger, domain, catalog, params, lambda: None, folder / "learner")
         return cls(folder / "ledger.db", domain, engine, learner, watcher, customers, rng)
 
     def live(self, decisions: int) -> None:
@@ -183,6 +195,7 @@ class FortyDays:
             self._react(decision, now)
             self._learn(now + timedelta(seconds=1))
         self._tell(BEGIN + timedelta(days=DAYS))
+        self._checkpoint()
         self.engine.ledger.close()
 
     def _decide(self, customer_id: str, now: datetime) -> Decision:
@@ -216,8 +229,15 @@ class FortyDays:
             asyncio.run(record_outcome(outcome, self.engine.ledger, catalog, at))
             self._learn(at + timedelta(seconds=1))
 
+    def _checkpoint(self) -> None:
+        if (write := self.learner.checkpoint()) is not None:
+            write()
+
     def _learn(self, now: datetime) -> None:
         self.published += self.learner.step(now)
+        self.steps += 1
+        if self.steps % STEPS_BETWEEN_CHECKPOINTS == 0:
+            self._checkpoint()
         if self.watcher.refresh_snapshot():
             self.engine.setup = self.engine.setup.with_models(self.watcher.current)
 
@@ -288,7 +308,7 @@ def columns_of(path: Path) -> Mapping[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--decisions", type=int, default=10_000)
-    parser.add_argument("--domain", default="world")
+    parser.add_argument("--domain", default="grocery")
     parser.add_argument("--actions", type=int, default=20)
     parser.add_argument("--seed", type=int, default=17)
     asked = parser.parse_args()
