@@ -120,7 +120,7 @@ def test_an_action_that_is_shown_later_takes_no_share_of_an_outcome_yet(shop):
     past = PastLearner(shop.ledger, shop.domain, shop.catalog, PLAIN)
 
     def sums(hours: int) -> tuple[float, float]:
-        """How much is counted of the discount, and how much of it is accepted."""
+        """Count the outcomes of the discount, and the accepted ones among them."""
         found = past.would_serve(past.prior(), begin + hours * HOUR).bandit.state
         rate = found.first.rate("discount") if found.counted else 0.0
         return round(found.counted, 6), round(rate * found.counted, 6)
