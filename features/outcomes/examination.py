@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-PRIOR_WEIGHT = 5.0  # acceptances by which a rank is believed to be looked at like rank 1
-OWN_WEIGHT = 5.0  # acceptances by which a channel is believed to be like all others
+PRIOR_WEIGHT = 1.0  # acceptances by which a rank is believed to be looked at like rank 1
+OWN_WEIGHT = 1.0  # acceptances by which a channel is believed to be like all others
 CELL_WIDTH = 0.25  # of the log odds of the believed acceptance
 SMALLEST = 1e-6  # believed acceptances are cut to the range from this to 1 less this
 ALL_CHANNELS = ""  # key of the looks of channels that have none of their own

@@ -2,7 +2,7 @@
 
     python -m tests.bench.slots
     python -m tests.bench.slots --worlds plain --seeds 0 --no-looks     # must fail
-    python -m tests.bench.slots --real        # one seed with the engine, its ledger and learner
+    python -m tests.bench.slots_served        # one seed with the engine, its ledger and learner
 
 The slots are looked at with probability 1, 0.45 and 0.2. An action that is looked at is accepted by
 its appeal: 0.20 of four actions and 0.24 of one, another one by seed. Only acceptances are told,
@@ -11,8 +11,8 @@ priorities at a rank, the counts of silences and the estimates of looks are thos
 array stands for the ledger. Four times an hour the bandit learns what is due and is published.
 
 In the world `contexts` the appeals depend on a column of the customer, and some customers accept
-everything more often; in `channels` half of the decisions are on a channel whose slots are looked
-at with probability 1, 0.8 and 0.6.
+everything more often; an appeal is judged over all customers there. In `channels` half of the
+decisions are on a channel whose slots are looked at with probability 1, 0.8 and 0.6.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class Course(NamedTuple):
 
     @property
     def off(self) -> float:
-        """The largest relative difference of a believed appeal from the true one."""
-        return float(np.abs(self.believed / self.true - 1).max())
+        """The largest relative difference of an action's believed appeal from the true one."""
+        return float(np.abs(self.believed.mean(axis=0) / self.true.mean(axis=0) - 1).max())
 
     @property
     def is_good(self) -> bool:
@@ -165,7 +165,9 @@ class _Made(NamedTuple):
     best_first: list[bool]
 
 
-def play(name: str, seed: int, decisions: int = 50_000, looks: bool = True) -> Course:
+def play(
+    name: str, seed: int, decisions: int = 50_000, looks: bool = True, days: int = DAYS
+) -> Course:
     """Play one course, a quarter of an hour at a time."""
     world, rng, params = world_of(name, seed), np.random.default_rng(seed), load_params().bandit
     catalog = catalog_of((WINDOW_DAYS,) * len(ACTIONS), ACTIONS)
@@ -178,7 +180,7 @@ def play(name: str, seed: int, decisions: int = 50_000, looks: bool = True) -> C
     log = Log(np.full(len(ACTIONS), WINDOW_DAYS * DAY_S), ACTIONS, n_columns)
     delays = ArrayDelays(catalog, log) if looks else WithoutLooks(catalog, log)
     threshold, firsts = next_encoding(0), list[bool]()
-    steps = DAYS * STEPS_A_DAY
+    steps = days * STEPS_A_DAY
     for step in range(steps):
         bandit = ContextualBandit.published(state.model(catalog.priors, catalog.groups_of), params)
         begin_s, end_s = step * DAY_S / STEPS_A_DAY, (step + 1) * DAY_S / STEPS_A_DAY
@@ -200,7 +202,7 @@ def play(name: str, seed: int, decisions: int = 50_000, looks: bool = True) -> C
     model = state.model(catalog.priors, catalog.groups_of)
     channels = (world.channels[0],) * len(world.groups)
     believed = model.acceptance(world.groups, channels)
-    found = delays.looks(None, _time(DAYS * DAY_S))  # type: ignore[arg-type]
+    found = delays.looks(None, _time(days * DAY_S))  # type: ignore[arg-type]
     first = float(np.mean(firsts[-len(firsts) // 4 :]))
     return Course(name, seed, first, believed, world.appeals(world.groups), found)
 
@@ -275,7 +277,8 @@ def missed(courses: Sequence[Course]) -> list[str]:
     for name in dict.fromkeys(one.world for one in courses):
         mine = [one for one in courses if one.world == name]
         for one in mine:
-            ratios = [f"{ratio:.2f}" for ratio in (one.believed / one.true).ravel()]
+            both = one.believed.mean(axis=0), one.true.mean(axis=0)
+            ratios = [f"{ratio:.2f}" for ratio in both[0] / both[1]]
             looks = [
                 f"{channel or 'all'} {np.round(some, 3)}" for channel, some in one.looks.items()
             ]

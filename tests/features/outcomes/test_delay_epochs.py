@@ -133,7 +133,7 @@ def slots_of(shop: Shop, n: int = 200) -> None:
 def test_a_silence_at_a_lower_rank_counts_by_the_chance_that_it_was_looked_at(shop):
     slots_of(shop)
     delays, ended = ResponseDelays(shop.catalog), NOW + DAYS * DAY
-    look = (5 + 20) / (5 + 80)  # 5 acceptances are the weight of the prior
+    look = (1 + 20) / (1 + 80)  # 1 acceptance is the weight of the prior
     looks = shop.ledger.read(lambda c: delays.looks(c, ended))
     assert looks["app"][1] == pytest.approx(look, rel=0.1)
 

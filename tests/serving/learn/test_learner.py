@@ -805,6 +805,6 @@ def test_a_snapshot_carries_how_often_each_rank_is_looked_at(shop):
                 shop.tell(f"d{number}", "accepted", action_id=name)
     later = shop.now + 20 * DAY
     assert shop.learner().step(later)
-    look = (5 + 12) / (5 + 40)  # 5 acceptances are the weight of the prior
+    look = (1 + 12) / (1 + 40)  # 1 acceptance is the weight of the prior
     found = shop.ledger.read(lambda c: newest_snapshot(c, None, 0)).model.looks
     assert found["app"] == found[""] == (1.0, pytest.approx(look, rel=0.1))
