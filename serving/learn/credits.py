@@ -191,11 +191,12 @@ def read_credits(
     return found
 
 
-def credited_decisions(connection: sa.Connection) -> list[str]:
-    """All decisions that have a credit."""
+def credited_decisions(connection: sa.Connection, after: str = "") -> list[str]:
+    """The next `BATCH` decisions that have a credit, by id; ``after``: the last one before them."""
     columns = tables.credits.c
-    query = sa.select(columns.decision_id).where(columns["count"] > 0).distinct()
-    return list(connection.execute(query.order_by(columns.decision_id)).scalars())
+    query = sa.select(columns.decision_id).where(columns["count"] > 0, columns.decision_id > after)
+    query = query.distinct().order_by(columns.decision_id).limit(BATCH)
+    return list(connection.execute(query).scalars())
 
 
 def shown_decisions(

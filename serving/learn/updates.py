@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -204,16 +205,19 @@ class BanditUpdates:
         )
 
     def _all_credited(self) -> Iterator[list[tuple[LoggedAction, Credit]]]:
-        ids = self._ledger.read(self._credited_decisions)
-        for start in range(0, len(ids), BATCH):
-            yield self._credited(ids[start : start + BATCH])
+        """All actions that have a credit, those of some decisions at a time."""
+        last = ""
+        while ids := self._ledger.read(partial(self._credited_decisions, after=last)):
+            yield self._credited(ids)
+            last = ids[-1]
 
-    def _credited_decisions(self, connection: sa.Connection) -> list[str]:
+    def _credited_decisions(self, connection: sa.Connection, after: str) -> list[str]:
+        """The next decisions by id."""
         if self._as_of is None:
-            return credited_decisions(connection)
-        query = shown_decisions(tables.decisions.c.decision_id, self._before)
-        query = query.order_by(tables.decisions.c.decision_id)  # as `credited_decisions`
-        return list(connection.execute(query).scalars())
+            return credited_decisions(connection, after)
+        column = tables.decisions.c.decision_id
+        query = shown_decisions(column, self._before).where(column > after)
+        return list(connection.execute(query.order_by(column).limit(BATCH)).scalars())
 
     def _credited(self, decision_ids: Sequence[str]) -> list[tuple[LoggedAction, Credit]]:
         """The shown actions of some decisions that have a credit, each with it."""

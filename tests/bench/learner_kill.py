@@ -117,7 +117,7 @@ class Side:
         """Wait until the learner has killed itself, or kill it once it has written a step."""
         process = self.process
         assert process is not None
-        _wait(lambda: process.poll() is not None or self.revision() > before)
+        until(lambda: process.poll() is not None or self.revision() > before)
         with suppress(subprocess.TimeoutExpired):
             process.wait(WORST_S if moment else later_s)
         if process.poll() is not None:
@@ -267,7 +267,7 @@ def killed(folder: Path, kills: int, seed: int) -> Ended:
                 by_itself += interrupted.dies(before, moment, float(rng.uniform(0, 3 * EVERY_S)))
                 in_the_middle += interrupted.waiting(datetime.now(UTC))
         interrupted.start()
-        _wait(lambda: not undisturbed.unlearned() and not interrupted.unlearned())
+        until(lambda: not undisturbed.unlearned() and not interrupted.unlearned())
     finally:
         for side in (undisturbed, interrupted):
             if side.process is not None:
@@ -308,9 +308,10 @@ def _feeding(feeder: Feeder) -> Iterator[None]:
         raise broken[0]
 
 
-def _wait(holds: object) -> None:
+def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds."""
     end = time.monotonic() + SURE_S
-    while not holds():  # type: ignore[operator]
+    while not holds():
         if time.monotonic() > end:
             raise AssertionError(f"not within {SURE_S:g} s; see learner.log")
         time.sleep(0.005)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from serving.learn.champion_reader import ChampionReader
+from serving.learn.champion_reader import ChampionReader, Champions
+from serving.learn.updates import BanditUpdates
+from serving.models.served_models import PRIOR
+from tests.bandits import PLAIN
 from tests.serving.fake_registry import FakeRegistry, a_bandit
+from tests.serving.learn.test_learner import a_champion
+from training.bandit.bandit_state import BanditState
+from training.bandit.encoder import Encoder
 
 
 class Down:
@@ -61,3 +70,30 @@ def test_files_that_are_gone_are_looked_up_in_mlflow(tmp_path):
     found = ChampionReader(registry, ("1@run-of-t", tmp_path / "nowhere"))()
     assert found is not None and found[0] == "1@run-of-t"
     assert registry.read == ["bandit 1"]
+
+
+def test_a_champion_is_another_one_once_and_its_imported_state_is_kept(ledger, toy_domain):
+    asked: list[int] = []
+    answers = {"now": a_champion("4", accepted=0.5)()}
+
+    def read():
+        asked.append(1)
+        return answers.get("now")
+
+    champions = Champions(read, BanditUpdates(ledger, toy_domain, PLAIN))
+    assert champions.imported(PRIOR).counted == 0 and asked == []
+    assert champions.another_than(PRIOR) == answers["now"]
+    assert champions.another_than("4") is None
+    del answers["now"]  # MLflow does not answer any more
+    assert champions.another_than("3") is None
+    asked.clear()
+    assert champions.imported("4").counted == 10 and asked == [], "it was read before"
+    assert champions.imported("3") is None
+
+
+def test_a_champion_of_another_domain_is_not_built_on(ledger, toy_domain):
+    version, bandit = a_champion("4", accepted=0.5)()
+    strange = Encoder(("shoe_size",), ("app",), np.zeros(1), np.ones(1))
+    other = replace(bandit, start=BanditState(strange, PLAIN))
+    champions = Champions(lambda: (version, other), BanditUpdates(ledger, toy_domain, PLAIN))
+    assert champions.another_than(PRIOR) is None

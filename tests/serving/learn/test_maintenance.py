@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
+from features.ingest.erasure import Erasure
+from features.ledger import tables
 from serving.learn.learner import Learner
-from serving.learn.maintenance import LearnerMaintenance, log_to_registry
-from tests.serving.learn.test_learner import HOUR, PARAMS, Shop, a_champion, on_top
+from serving.learn.maintenance import LearnerMaintenance, _was_ahead, log_to_registry
+from serving.learn.steps import read_changes
+from tests.serving.learn.test_learner import (
+    DAY,
+    HOUR,
+    PARAMS,
+    Forgetful,
+    Shop,
+    a_champion,
+    on_top,
+)
 from tests.training.pipeline.test_registry import on_sqlite
 from training.bandit.artifact import Bandit
 
@@ -137,3 +151,109 @@ def test_a_version_that_cannot_be_logged_is_tried_again_later(shop):
     with pytest.raises(OSError, match="MLflow is down"):
         maintenance.check(shop.now, 102.0)
     assert len(tries) == 1
+
+
+# Checkpoints, forgotten customers and the clock ---------------------------------------------------
+
+
+def maintained(shop: Shop) -> tuple[Learner, LearnerMaintenance]:
+    learner = shop.learner()
+    maintenance = LearnerMaintenance(learner, lambda bandit: "", every_s=1e9, now_s=0.0)
+    return learner, maintenance
+
+
+def wait(maintenance: LearnerMaintenance) -> None:
+    """Wait for the tasks that were started."""
+    for future in (maintenance._checkpoint, maintenance._clock):
+        if future is not None:
+            future.result()
+
+
+def payloads(shop: Shop) -> list[bool]:
+    steps = tables.learned_steps.c
+    query = sa.select(steps.payload.is_not(None)).order_by(steps.revision)
+    return [bool(one) for one in shop.ledger.read(lambda c: c.execute(query).scalars().all())]
+
+
+def test_a_checkpoint_is_written_each_minute_and_the_steps_before_it_are_dropped(shop):
+    learner, maintenance = maintained(shop)
+    for number in range(4):
+        taught(shop, 1, begin=number)
+        learner.step(shop.now + HOUR)
+        maintenance.check(shop.now + HOUR, 61.0 * number)
+        wait(maintenance)
+        maintenance.check(shop.now + HOUR, 61.0 * number + 9)
+    assert len(list(shop.folder.iterdir())) == 2
+    assert payloads(shop) == [False, True], "those of the checkpoint before the last one"
+    for minute in (5, 6, 7):  # nothing is learned any more
+        maintenance.check(shop.now + HOUR, 61.0 * minute)
+        wait(maintenance)
+    assert payloads(shop) == [False]
+    maintenance.close()
+
+
+def test_when_a_customer_is_forgotten_no_step_has_features_and_a_checkpoint_follows(shop, tmp_path):
+    learner, maintenance = maintained(shop)
+    maintenance.check(shop.now, 0.0)
+    taught(shop, 4)
+    learner.step(shop.now + HOUR)
+    assert payloads(shop) == [True]
+    Erasure(shop.ledger, Forgetful(), tmp_path).forget(["c20"], shop.now + 2 * HOUR)
+    assert payloads(shop) == [False]
+    maintenance.check(shop.now + 2 * HOUR, 6.0)
+    wait(maintenance)
+    again = shop.learner()
+    assert again.counted == learner.counted == 4, "read from the checkpoint, not counted again"
+    maintenance.close()
+
+
+def test_a_decision_that_is_erased_during_a_step_is_neither_learned_nor_kept(
+    shop, tmp_path, monkeypatch
+):
+    taught(shop, 4)
+    learner = shop.learner()
+    erased: list[int] = []
+
+    def then_erase(*given: Any) -> Any:
+        found = read_changes(*given)
+        if not erased:
+            erased.append(1)
+            Erasure(shop.ledger, Forgetful(), tmp_path).forget(["c20"], shop.now + 2 * HOUR)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr("serving.learn.learner.read_changes", then_erase)
+        assert learner.learn(shop.now + HOUR), "the step is to be computed again"
+    assert payloads(shop) == []
+    learner.learn(shop.now + HOUR)
+    assert learner.counted == 2 and set(shop.credits()) == {("d0", "discount"), ("d2", "discount")}
+
+
+def test_silences_that_were_counted_while_the_clock_was_ahead_are_revised(shop):
+    learner, maintenance = maintained(shop)
+    shop.decide("d0")
+    shop.decide("d1")
+    shop.tell("d1", "accepted")
+    learner.step(shop.now + HOUR)
+    young = shop.counted()
+    learner.step(shop.now + 30 * DAY)  # the clock has jumped: the window seems to have ended
+    assert shop.counted()["d0", "discount"] == (0.0, 1.0)
+    right = shop.now + 2 * HOUR
+    maintenance.check(right, 0.0)
+    wait(maintenance)
+    learner.step(right + HOUR)
+    assert shop.counted() == young
+    learner.step(shop.now + 8 * DAY)
+    assert shop.counted()["d0", "discount"] == (0.0, pytest.approx(0.75))
+    assert not shop.ledger.read(lambda c: _was_ahead(c, shop.now + 8 * DAY))
+    assert learner.counted == pytest.approx(1.75)
+    maintenance.close()
+
+
+def test_a_clock_that_goes_on_is_not_put_right(shop):
+    learner, maintenance = maintained(shop)
+    shop.decide("d0")
+    learner.step(shop.now + HOUR)
+    maintenance.check(shop.now + HOUR, 0.0)
+    assert maintenance._clock is None
+    maintenance.close()

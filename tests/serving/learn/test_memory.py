@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from features.outcomes.delay_epochs import ResponseDelays
-from serving.learn.memory import memory_scale, scale_of
+from serving.learn.memory import EncodingThreshold, memory_scale, scale_of
 from tests.bandits import plain
 from tests.serving.learn.test_learner import Shop
 
@@ -80,3 +80,33 @@ def test_the_scale_is_that_as_of_the_shown_decision_and_not_of_now(shop):
     live(shop, range(30, 90), 12 * HOUR)
     assert scale(shop, 30) == 1.0
     assert scale(shop, 90) == 16.0
+
+
+def test_a_threshold_is_reached_once_and_counted_only_where_it_may_be():
+    counts: list[int] = []
+
+    def threshold(shown: int) -> EncodingThreshold:
+        def count() -> int:
+            counts.append(shown)
+            return shown
+
+        return EncodingThreshold(count)
+
+    assert threshold(7).reached(0, 7) == 0
+    assert threshold(8).reached(0, 1) == 8
+    assert threshold(70).reached(8, 1) == 64, "the last one of several"
+    asked = threshold(9)
+    counts.clear()
+    assert [asked.reached(8, 1) for _ in range(7)] == [0] * 7 and counts == [9]
+    assert asked.reached(8, 1) == 0 and counts == [9, 9], "9 + 7 may be 16"
+
+
+def test_a_threshold_that_could_not_be_used_is_tried_again_with_an_eighth_more():
+    shown = [16]
+    threshold = EncodingThreshold(lambda: shown[0])
+    assert threshold.reached(8, 1) == 16
+    threshold.postpone(16)
+    shown[0] = 17
+    assert threshold.reached(8, 1) == 0
+    shown[0] = 18
+    assert threshold.reached(8, 1) == 16

@@ -12,18 +12,21 @@ import runpy
 import subprocess
 from typing import Any
 
+import numpy as np
 import pytest
 
 from features.masking import MaskedRecord
-from serving.learn import child_process
+from features.settings import Settings
+from serving.learn import child_process, process
+from serving.learn.checkpoints import CheckpointFolder, read_step_tokens
 from serving.learn.child_process import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     RECOVERED_S,
     only_one,
 )
-from serving.learn.process import LearnerProcess
-from tests.bench.learner_kill import killed
+from serving.learn.process import LearnerProcess, Rounds
+from tests.bench.learner_kill import Feeder, Side, killed, until
 
 
 class Child:
@@ -148,3 +151,74 @@ def test_one_learner_of_a_home_holds_its_lock(tmp_path):
         fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with path.open("w") as second:
         fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# Rounds -------------------------------------------------------------------------------------------
+
+
+class Busy:
+    """A learner with full steps to do, its maintenance and its catalogue file."""
+
+    def __init__(self, full: int, publishing_s: float) -> None:
+        self.full, self.publishing_s = full, publishing_s
+        self.now_s, self.done = 100.0, list[str]()
+        self.catalog = None
+
+    def rebase(self, now: object) -> None:
+        self.done.append("rebase")
+
+    def learn(self, now: object) -> bool:
+        self.done.append("learn")
+        self.now_s += 0.25
+        self.full -= 1
+        return self.full >= 0
+
+    def publish(self, now: object) -> None:
+        self.done.append("publish")
+        self.now_s += self.publishing_s
+
+    def check(self, now: object, now_s: float) -> None:
+        self.done.append("check")
+
+    def changed(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("publishing_s", "every"), [(0.0, 4), (1.0, 8)], ids=["each second", "a third of the time"]
+)
+def test_a_learner_does_not_pause_while_work_waits_and_publishes_at_its_own_pace(
+    monkeypatch, publishing_s, every
+):
+    """A full step takes 0.25 s, and a snapshot is published at most each second."""
+    busy = Busy(full=24, publishing_s=publishing_s)
+    monkeypatch.setattr(process, "monotonic_s", lambda: busy.now_s)
+    settings = Settings.model_construct(learn_every_s=1.0, models_every_s=1e9)
+    rounds = Rounds(busy, busy, busy, settings)
+    pauses = [rounds.run_one() for _ in range(25)]
+    assert pauses == [0.0] * 24 + [1.0]
+    assert busy.done.count("rebase") == 1
+    assert busy.done.count("learn") == busy.done.count("check") == 25
+    learned = [one for one in busy.done if one in ("learn", "publish")]
+    between = "".join("l" if one == "learn" else "p" for one in learned).split("p")[1:-1]
+    assert {len(one) for one in between} == {every}
+
+
+@pytest.mark.server
+def test_a_learner_that_is_told_to_end_writes_a_checkpoint(tmp_path):
+    side = Side.opened(tmp_path)
+    feeder = Feeder((side,), np.random.default_rng(3))
+    for _ in range(20):
+        feeder.something()
+    side.start()
+    try:
+        until(lambda: side.revision() > 0)
+        side.process.terminate()
+        assert side.process.wait(60) == 0
+    finally:
+        side.kill()
+        rest = side.ledger.read(read_step_tokens)
+        side.ledger.close()
+    last = max(rest)
+    newest = next(CheckpointFolder(tmp_path / "learner").newest_first())
+    assert (newest.revision, newest.token) == (last, rest[last][0])

@@ -101,7 +101,7 @@ def test_another_time_of_revision_alone_is_not_learned(updates, actions, reads_a
 def test_recounting_the_ledger_gives_what_was_added_along_the_way(
     ledger, updates, actions, reads_age, toy_catalog, monkeypatch
 ):
-    monkeypatch.setattr("serving.learn.updates.BATCH", 2)
+    monkeypatch.setattr("serving.learn.credits.BATCH", 2)
     ledger.write_now(lambda c: write_credits(c, credit_rows(changes(actions), 1)))
     recounted = updates.recounted(reads_age, 0, ResponseDelays(toy_catalog))
     assert reads_age.counted == 0, "what was imported was changed"
