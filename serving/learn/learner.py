@@ -22,13 +22,12 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.errors import LedgerDown
 from features.ledger.ledger import Ledger
 from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.champion_reader import Champions, ReadChampion
 from serving.learn.checkpoints import CheckpointFolder, pack_outcomes
 from serving.learn.credits import DecisionErased
-from serving.learn.memory import EncodingThreshold
+from serving.learn.memory import Recounts
 from serving.learn.set_aside import StepSize, all_set_aside, problem_of
 from serving.learn.steps import (
     AT_ONCE,
@@ -51,7 +50,6 @@ from serving.learn.stored_state import (
 from serving.learn.updates import BanditUpdates, FittedTrees
 from serving.models.snapshot_publisher import SnapshotPublisher
 from training.bandit.artifact import Bandit
-from training.bandit.bandit_state import BanditState
 from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
@@ -88,7 +86,7 @@ class Learner:
         self._store = StateStore(ledger, self._updates, params.bandit, CheckpointFolder(folder))
         self._delays = ResponseDelays(catalog)
         self._publisher = SnapshotPublisher(ledger)
-        self._threshold = EncodingThreshold(self._updates.shown)
+        self._recounts = Recounts(self._updates, self._champions.imported)
         self._size = StepSize(AT_ONCE)
         self._tried_again = False  # what was set aside, since the start
         self._state: LearnerState | None = self._restored()
@@ -132,7 +130,7 @@ class Learner:
         state, layout, delays = self._current(), self._updates.layout, self._delays
         changes = self.ledger.read(lambda c: read_changes(c, batch, layout, now, delays))
         # The credits of the ledger are those before this step; the changes follow.
-        recounted = self._recounted(state, changes)
+        recounted = self._recounts.next_state(state.base, state.bandit, changes.shown_first, delays)
         if recounted is not None:
             state = replace(state, bandit=recounted, is_new=True)
         if state.is_new or any(one.old != one.new for one in changes.credits):
@@ -174,6 +172,7 @@ class Learner:
         if champion is None:
             return False
         base, bandit = champion
+        self._recounts.drop()
         shown = state.bandit.encoded_at
         recounted = self._updates.recounted(bandit.imported, shown, self._delays)
         self._commit(replace(state, base=base, bandit=recounted, is_new=True), now)
@@ -246,26 +245,8 @@ class Learner:
             self._state = None
             raise
 
-    def _recounted(self, state: LearnerState, changes: StepChanges) -> BanditState | None:
-        """Count all credits again where enough decisions were shown since; None: not now."""
-        encoded_at = self._threshold.reached(state.bandit.encoded_at, changes.shown_first)
-        if not encoded_at:
-            return None
-        imported = self._champions.imported(state.base)
-        if imported is None:
-            log.warning("Bandit %s cannot be read; encoding goes on as before", state.base)
-            self._threshold.postpone(encoded_at)
-            return None
-        try:
-            return self._updates.recounted(imported, encoded_at, self._delays, state.bandit)
-        except LedgerDown:
-            raise
-        except Exception:  # it is none of the step's, which goes on
-            log.exception("The credits cannot be counted again; encoding goes on as before")
-            self._threshold.postpone(encoded_at)
-            return None
-
     def _restored(self) -> LearnerState:
+        self._recounts.drop()
         return self._store.restore(self._delays, self._champions.imported)
 
     def _commit(
@@ -285,7 +266,8 @@ class Learner:
                 write_position(connection, following, payload)
                 write_changes(connection, changes, now, self._delays)
 
-            self._write(write)
+            with self._recounts.step(changes.credits):
+                self._write(write)
         self._state = following
 
     def _write(self, work: Callable[[sa.Connection], None]) -> None:

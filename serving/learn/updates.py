@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -19,7 +19,9 @@ from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.credits import (
     BATCH,
     CreditChange,
+    Key,
     LoggedAction,
+    WrittenCredit,
     count_shown_decisions,
     credited_decisions,
     current_credits,
@@ -143,6 +145,16 @@ class BanditUpdates:
         counted
             An earlier state of the same ledger, for its trees.
         """
+        state = self.begun(imported, shown, delays)
+        encoder = state.encoder
+        for credited in self._all_credited():
+            state.learn(self._outcomes(credited, encoder))
+        if counted is not None and counted.encoder.features == encoder.features:
+            state.use_trees(counted.trees, counted.fitted_on)
+        return state
+
+    def begun(self, imported: BanditState, shown: int, delays: ResponseDelays) -> BanditState:
+        """Make the state with which `recounted` begins, before the first credit is counted."""
         encoder = imported.encoder
         scale = 1.0
         if shown:
@@ -155,11 +167,20 @@ class BanditUpdates:
         state.encoded_at = shown
         if imported.counted:
             state.begin_with(imported)
-        for credited in self._all_credited():
-            state.learn(self._outcomes(credited, encoder))
-        if counted is not None and counted.encoder.features == encoder.features:
-            state.use_trees(counted.trees, counted.fitted_on)
         return state
+
+    def next_credits(self, after: str, most: int) -> Mapping[Key, WrittenCredit]:
+        """Read the credits of the next decisions that have one, by id; see `credited_decisions`."""
+        return self._ledger.read(
+            lambda c: read_credits(c, credited_decisions(c, after)[:most])
+        )
+
+    def outcomes_of(
+        self, written: Mapping[Key, WrittenCredit], state: BanditState
+    ) -> OutcomeBatch:
+        """Arrange some credits as `BanditState.learn` reads them."""
+        logged = self._logged(sorted({decision_id for decision_id, _ in written}))
+        return self._outcomes(_counted(logged, written), state.encoder)
 
     def fit_trees(self, state: BanditState) -> FittedTrees:
         """Fit trees to the newest shown decisions; takes seconds.
@@ -229,12 +250,7 @@ class BanditUpdates:
                 then = current_credits(connection, actions, at, delays, received_before=at)
                 pairs = zip(actions, then, strict=True)
                 return [(action, credit) for action, (credit, _) in pairs if credit]
-            written = read_credits(connection, decision_ids)
-            return [
-                (action, found.credit)
-                for action in actions
-                if (found := written.get(action.shown.key)) and found.credit
-            ]
+            return _counted(actions, read_credits(connection, decision_ids))
 
         return self._ledger.read(read)
 
@@ -259,3 +275,14 @@ class BanditUpdates:
             at=np.array([action.serial for action, _ in counted], dtype=np.float64),
             expert_predictions=np.array(predictions, dtype=np.float64).reshape(-1, n_experts),
         )
+
+
+def _counted(
+    actions: Iterable[LoggedAction], written: Mapping[Key, WrittenCredit]
+) -> list[tuple[LoggedAction, Credit]]:
+    """The actions that have a credit, each with it."""
+    return [
+        (action, found.credit)
+        for action in actions
+        if (found := written.get(action.shown.key)) and found.credit
+    ]

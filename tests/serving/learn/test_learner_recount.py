@@ -1,0 +1,130 @@
+"""Tests that all credits are counted again beside the steps, where there are many decisions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from serving.learn import memory
+from serving.learn.learner import Learner, RevisionConflict
+from tests.serving.learn.test_learner import HOUR, Shop
+from tests.serving.learn.test_learner_encoding import (
+    AGES,
+    encoder_of,
+    same,
+    show,
+    stored,
+    with_encoder,
+)
+
+
+@pytest.fixture
+def shop(ledger, toy_domain, toy_catalog, now, monkeypatch) -> Shop:
+    monkeypatch.setattr(memory, "AT_ONCE", 10)  # so that the 16th decision begins a recount
+    monkeypatch.setattr(memory, "CHUNK", 3)
+    return Shop(ledger, toy_domain, toy_catalog, now)
+
+
+class Beside:
+    """Holds what a learner starts beside itself, and runs it when the test says so."""
+
+    def __init__(self, learner: Learner) -> None:
+        self.started: list[Callable[[], None]] = []
+        learner._recounts._start = self.started.append
+
+    def chunks(self) -> Iterator[None]:
+        [run] = self.started
+        yield from run.__self__.chunks()  # type: ignore[attr-defined]
+
+
+def begun(shop: Shop) -> tuple[Learner, Beside]:
+    """A learner of 18 decisions that has begun to count them again, and goes on as before."""
+    learner = shop.learner()
+    beside = Beside(learner)
+    show(shop, range(12))
+    learner.step(shop.now + HOUR)
+    assert stored(shop).encoded_at == 8 and not beside.started
+    show(shop, range(12, 18))
+    learner.step(shop.now + HOUR)
+    assert stored(shop).encoded_at == 8 and len(beside.started) == 1
+    return learner, beside
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_steps_meanwhile_are_counted_once_whatever_chunk_they_change(shop, seed):
+    learner, beside = begun(shop)
+    rng, told = np.random.default_rng(seed), []
+    for number, _ in enumerate(beside.chunks()):
+        for place in rng.choice(18, size=3, replace=False):
+            name = ("accepted", "rejected")[rng.integers(2)]
+            told.append((f"d{place:03}", shop.tell(f"d{place:03}", name)))
+        taken_back, outcome_id = told.pop(rng.integers(len(told)))
+        shop.tell(taken_back, "accepted", retracts=outcome_id)
+        for new in (f"a{number}", f"d{number:03}x", f"z{number}"):  # before, among and after
+            shop.decide(new, f"c{AGES[number]}")
+            if rng.random() < 0.5:
+                shop.tell(new, "accepted")
+        if rng.random() < 0.7:  # else a later step learns it
+            learner.step(shop.now + HOUR)
+        assert stored(shop).encoded_at == 8
+    learner.step(shop.now + HOUR)
+    assert stored(shop).counted > 20
+    same(stored(shop), with_encoder(shop, encoder_of(shop, 16), 16))
+    # Further steps go on from there.
+    shop.tell("d001", "accepted")
+    learner.step(shop.now + HOUR)
+    same(stored(shop), with_encoder(shop, encoder_of(shop, 16), 16))
+    assert len(beside.started) == 1
+
+
+def test_a_thread_counts_and_a_later_step_uses_it(shop, monkeypatch):
+    monkeypatch.setattr(memory, "PAUSE", 0.0)
+    learner = shop.learner()
+    show(shop, range(18))
+    learner.step(shop.now + HOUR)
+    for thread in threading.enumerate():
+        if thread.name == "learner-recount":
+            thread.join(20)
+    learner.step(shop.now + HOUR)
+    same(stored(shop), with_encoder(shop, encoder_of(shop, 16), 16))
+
+
+def test_a_recount_that_fails_is_tried_again_with_more_decisions(shop, monkeypatch, caplog):
+    learner, beside = begun(shop)
+
+    def fail(*_: object) -> None:
+        raise ValueError("no basis")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(learner._updates, "begun", fail)
+        beside.started.pop()()
+    assert "cannot be counted again" in caplog.text
+    learner.step(shop.now + HOUR)
+    assert not beside.started and stored(shop).encoded_at == 8
+    show(shop, range(18, 21))  # an eighth more
+    learner.step(shop.now + HOUR)
+    [*_] = beside.chunks()
+    learner.step(shop.now + HOUR)
+    same(stored(shop), with_encoder(shop, encoder_of(shop, 16), 16))
+
+
+def test_what_another_learner_has_written_is_counted_from_the_beginning(shop):
+    learner, beside = begun(shop)
+    chunks = beside.chunks()
+    next(chunks), next(chunks)
+    shop.tell("d001", "accepted")
+    other = shop.learner()
+    Beside(other)
+    other.step(shop.now + HOUR)
+    shop.tell("d002", "accepted")
+    with pytest.raises(RevisionConflict):
+        learner.step(shop.now + HOUR)
+    first = beside.started.pop()
+    learner.step(shop.now + HOUR)
+    assert first.__self__.is_dropped  # type: ignore[attr-defined]
+    [*_] = beside.chunks()
+    learner.step(shop.now + HOUR)
+    same(stored(shop), with_encoder(shop, encoder_of(shop, 16), 16))
