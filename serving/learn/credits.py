@@ -191,11 +191,11 @@ def read_credits(
     return found
 
 
-def credited_decisions(connection: sa.Connection, after: str = "") -> list[str]:
-    """The next `BATCH` decisions that have a credit, by id; ``after``: the last one before them."""
+def credited_decisions(connection: sa.Connection, after: str, most: int = BATCH) -> list[str]:
+    """The next decisions that have a credit, by id; ``after``: the last one before them."""
     columns = tables.credits.c
     query = sa.select(columns.decision_id).where(columns["count"] > 0, columns.decision_id > after)
-    query = query.distinct().order_by(columns.decision_id).limit(BATCH)
+    query = query.distinct().order_by(columns.decision_id).limit(most)
     return list(connection.execute(query).scalars())
 
 

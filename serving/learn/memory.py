@@ -170,13 +170,8 @@ class Recount:
 class Recounts:
     """Fits the encoder again and counts all credits with it, when enough decisions were shown.
 
-    Parameters
-    ----------
-    updates : BanditUpdates
-    imported
-        Returns the state that a base has learned from imported decisions; None: it cannot be read.
-    start
-        Runs a function beside this thread.
+    ``imported`` returns the state that a base has learned from imported decisions, or None if it
+    cannot be read. ``start`` runs a function beside this thread.
     """
 
     def __init__(

@@ -171,13 +171,9 @@ class BanditUpdates:
 
     def next_credits(self, after: str, most: int) -> Mapping[Key, WrittenCredit]:
         """Read the credits of the next decisions that have one, by id; see `credited_decisions`."""
-        return self._ledger.read(
-            lambda c: read_credits(c, credited_decisions(c, after)[:most])
-        )
+        return self._ledger.read(lambda c: read_credits(c, credited_decisions(c, after, most)))
 
-    def outcomes_of(
-        self, written: Mapping[Key, WrittenCredit], state: BanditState
-    ) -> OutcomeBatch:
+    def outcomes_of(self, written: Mapping[Key, WrittenCredit], state: BanditState) -> OutcomeBatch:
         """Arrange some credits as `BanditState.learn` reads them."""
         logged = self._logged(sorted({decision_id for decision_id, _ in written}))
         return self._outcomes(_counted(logged, written), state.encoder)
