@@ -191,7 +191,7 @@ def read_credits(
     return found
 
 
-def credited_decisions(connection: sa.Connection, after: str, most: int = BATCH) -> list[str]:
+def credited_decisions(connection: sa.Connection, after: str = "", most: int = BATCH) -> list[str]:
     """The next decisions that have a credit, by id; ``after``: the last one before them."""
     columns = tables.credits.c
     query = sa.select(columns.decision_id).where(columns["count"] > 0, columns.decision_id > after)
