@@ -76,7 +76,8 @@ class PackedJson(sa.TypeDecorator[str]):
     """A column type: a JSON text, stored compressed (deflate with a preset dictionary, RFC 1951).
 
     A text that an earlier release stored is read as it is. SQLite keeps bytes in a column of texts
-    too, so an older ledger needs no other column there.
+    too, so an older ledger needs no other column there. Bytes are taken as compressed already, as
+    by a writer that does not let others wait for it.
     """
 
     impl = sa.Text
@@ -86,8 +87,8 @@ class PackedJson(sa.TypeDecorator[str]):
         is_postgresql = dialect.name == "postgresql"
         return dialect.type_descriptor(sa.LargeBinary() if is_postgresql else sa.Text())
 
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
-        return None if value is None else packed_json(value)
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
+        return packed_json(value.encode()) if isinstance(value, str) else value
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
         return None if value is None else unpacked_json(value)
@@ -109,10 +110,10 @@ class PackedFloats(sa.TypeDecorator[bytes]):
         return None if value is None else unpacked_floats(bytes(value))
 
 
-def packed_json(text: str) -> bytes:
-    """Compress a JSON text; inverse of `unpacked_json`."""
+def packed_json(text: bytes) -> bytes:
+    """Compress a JSON text in UTF-8; inverse of `unpacked_json`."""
     squeezing = _PREPARED.copy()  # a copy takes less time than reading the dictionary again
-    return FORMAT + squeezing.compress(text.encode()) + squeezing.flush()
+    return FORMAT + squeezing.compress(text) + squeezing.flush()
 
 
 def unpacked_json(stored: Any) -> str:

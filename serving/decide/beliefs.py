@@ -26,14 +26,14 @@ def pack_beliefs(complete: CompleteDecision) -> bytes:
     prediction, selected = complete.scored.prediction, complete.selected
     index, no_action = complete.setup.compiled.index, len(complete.setup.compiled.actions)
     allowed = selected.allowed
-    names = [one.action_id for one in selected.decision.actions]
+    names = (one.action_id for one in selected.decision.actions)
     shown = np.array([index[name] for name in names if name in index], dtype=np.intp)
     return Beliefs(
         n_actions=no_action,
         allowed=allowed,
         acceptance=prediction.acceptance[allowed],
         deviation=prediction.deviation[allowed],
-        probability=selected.chances[np.append(allowed, no_action)],
+        probability=np.concatenate((selected.chances[allowed], selected.chances[-1:])),
         shown=allowed.searchsorted(shown),
         experts=prediction.expert_predictions[:, shown].T,
     ).to_bytes()

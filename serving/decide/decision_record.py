@@ -19,6 +19,7 @@ from features.errors import DecisionConflict, truncated
 from features.identity.links import resolve_each
 from features.identity.tombstones import find_customer
 from features.ledger import tables
+from features.ledger.columns import packed_json
 from features.ledger.statements import Statement
 from features.ledger.unwaiting import version_of
 from features.outcomes.silence import queue_silences
@@ -182,8 +183,9 @@ def decision_rows(complete: CompleteDecision) -> DecisionRows:
         "activated_at": now if served else None,
         "window_ends_at": now + timedelta(days=max(days.values(), default=0.0)),
         "features": inputs.row.tobytes(),
-        "record": to_json(_record(complete, days)).decode(),
-        "answer": decision.as_json,
+        # Compressed here, before the transaction that all others wait for.
+        "record": packed_json(to_json(_record(complete, days))),
+        "answer": packed_json(decision.as_json.encode()),
         "believed": pack_beliefs(complete),
         "slots_shown": len(shown) if served and len(shown) > 1 else None,
     }
