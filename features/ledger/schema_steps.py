@@ -170,7 +170,7 @@ def to_schema_12(connection: sa.Connection) -> None:
         f"CREATE INDEX outcomes_to_learn ON outcomes (received_at) WHERE {not_learned}",
         f"ALTER TABLE decisions ADD COLUMN believed {blob}",
         "ALTER TABLE decisions ADD COLUMN slots_shown INTEGER",
-        "CREATE INDEX decisions_with_slots ON decisions (arm, activated_at) "
+        "CREATE INDEX decisions_with_slots ON decisions (arm, activated_at, slots_shown) "
         "WHERE slots_shown IS NOT NULL",
         "ALTER TABLE snapshots ADD COLUMN since BIGINT",
         "CREATE INDEX snapshots_by_time ON snapshots (published_at, sequence, base)",

@@ -161,7 +161,11 @@ partial_index(
 )
 # The learner compares how often each rank is accepted.
 several_shown = decisions.c.slots_shown.is_not(None)
-partial_index("decisions_with_slots", several_shown, decisions.c.arm, decisions.c.activated_at)
+partial_index(  # it has all columns by which decisions are counted
+    "decisions_with_slots",
+    several_shown,
+    *(decisions.c.arm, decisions.c.activated_at, decisions.c.slots_shown),
+)
 # Every showing of an action; caps and cool-downs are computed from it. `action_group` is the group
 # at that time, so that a changed catalogue does not change the past. `outcomes_at`: the outcomes
 # that hold, as JSON from outcome name to when it last occurred (microseconds), kept up to date by
