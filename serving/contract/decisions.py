@@ -105,7 +105,10 @@ def _is_same(then: Any, now: Any) -> bool:
 
 
 class ChosenAction(BaseModel):
-    """One action of the answer; rank 1 comes first."""
+    """One action of the answer; rank 1 comes first.
+
+    ``acceptance`` and ``priority`` are those at its rank: a lower rank is looked at less.
+    """
 
     action_id: str
     rank: int

@@ -142,7 +142,8 @@ class ContextualBandit:
         rewards : shape (n,)
             In any unit.
         counts : shape (n,)
-            Weight of each outcome; default: 1. A negative one retracts an equal outcome.
+            Weight of each outcome; default: 1. A negative one retracts an equal outcome. A
+            silence below the first slot has that of `examination.looked_at_in_silence`.
 
         Raises
         ------
