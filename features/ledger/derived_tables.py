@@ -164,7 +164,7 @@ learner_set_aside = sa.Table(
 # The bandits that the workers load, thinned as they grow older. `payload`: what all actions share,
 # and in a snapshot of an earlier release all of it. `since`: the number of the snapshot that was
 # the last one written whole; the rows of `snapshot_actions` from there on belong to it. Null: a
-# snapshot of an earlier release.
+# snapshot of an earlier release. An empty `base`: its rows are being written, nobody reads it yet.
 snapshots = sa.Table(
     "snapshots",
     metadata,

@@ -18,19 +18,20 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.business.catalog import Catalog
+from features.clock import utc_now
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.examination import Looks
 from serving.models.model_arrays import LASTING, parts_of
 from serving.models.snapshot_rows import Bytes, Layout, changed_rows, to_rows
-from serving.models.snapshots import LAYOUT, NAMES, PARTS, ROWS
+from serving.models.snapshots import LAYOUT, NAMES, PARTS, ROWS, UNFINISHED
 from serving.models.thinning import read_published, superfluous, thin_snapshots
 from training.arrays import pack
 from training.bandit.bandit_state import BanditState
 from training.bandit.reward_model import RewardModel
 
-PART_BYTES = 256 * 1024  # of rows that are written before the snapshot, in one transaction
-DIRECT_BYTES = 1_500_000  # at most so much is written together with the snapshot
+PART_BYTES = 256 * 1024  # are written in one transaction, at most; what is more is written before
+WHOLE_SHARE = 0.75  # of the rows: if more have changed, and are many, all are written as parts
 
 _TEXTS = ("actions", "features", "channels", "trees")  # of the note of a model, kept as a part
 _SHARED = (*LASTING, "prior", "prior_weight")  # arrays that are kept as parts
@@ -68,6 +69,8 @@ class PackedSnapshot(NamedTuple):
     ----------
     payload
         What is another in each snapshot.
+    number
+        Of the snapshot, if it is reserved: rows were written under it before. Else None.
     changed : bytes by action
         Rows that are written with the snapshot.
     contents : bytes by digest
@@ -78,6 +81,7 @@ class PackedSnapshot(NamedTuple):
 
     whole: _Whole
     payload: bytes
+    number: int | None
     changed: Mapping[str, bytes]
     contents: Mapping[str, bytes]
     follows: tuple[int, datetime] | None
@@ -117,21 +121,23 @@ class SnapshotPublisher:
         if last is not None:
             chosen = changed_rows(rows, last.rows).tolist()
             whole = whole._replace(since=last.since, of_rows=last.of_rows)
-        n_bytes = rows.shape[1]
-        if len(chosen) * n_bytes > DIRECT_BYTES:
+        n_bytes, are_many = len(chosen) * rows.shape[1], len(chosen) > WHOLE_SHARE * len(rows)
+        if n_bytes > PART_BYTES and (last is None or are_many):
             in_parts = _in_parts(rows)
             of_rows = {name: _digest(content) for name, content in in_parts.items()}
             whole = whole._replace(since=None, of_rows=of_rows)
-            contents, chosen = contents | in_parts, []
+            contents, chosen, n_bytes = contents | in_parts, [], 0
         known = {*last.parts.values()} if last is not None else {}
         new = {_digest(content): content for content in contents.values()}
         new = {digest: content for digest, content in new.items() if digest not in known}
-        if sum(map(len, new.values())) + len(chosen) * n_bytes > DIRECT_BYTES:
-            self._write_before(new)
         own = {name: numbers[name] for name in ("counted", "rate", "expert_weights")}
         payload = pack(note | {PARTS: {**parts, **whole.of_rows}, LAYOUT: layout}, **own)
         changed = {model.actions[number]: rows[number].tobytes() for number in chosen}
-        return PackedSnapshot(whole, payload, changed, new, follows)
+        number = None
+        if sum(map(len, new.values())) + n_bytes > PART_BYTES:
+            number = self._write_before(new, changed)
+            changed = {} if number is not None else changed
+        return PackedSnapshot(whole, payload, number, changed, new, follows)
 
     def publish(
         self, connection: sa.Connection, base: str, packed: PackedSnapshot, now: datetime
@@ -146,24 +152,17 @@ class SnapshotPublisher:
         newest = _newest(connection)
         if packed.follows is not None and newest != packed.follows:
             raise SnapshotConflict("another learner has published to this ledger")
-        whole = packed.whole
-        insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
-        row = {"base": base, "published_at": now, "payload": packed.payload}
-        sequence: int = connection.execute(insert, row | {"since": whole.since}).scalar_one()
-        if whole.since is None:
-            columns = tables.snapshots.c
-            mine = tables.snapshots.update().where(columns.sequence == sequence)
-            connection.execute(mine.values(since=sequence))
-        rows = [
-            {"action_id": action, "sequence": sequence, "payload": content}
-            for action, content in packed.changed.items()
-        ]
-        if rows:
-            connection.execute(tables.snapshot_actions.insert(), rows)
+        whole, sequence = packed.whole, packed.number
+        if sequence is None:
+            sequence = _reserve(connection)
+        since = sequence if whole.since is None else whole.since
+        row = {"base": base, "published_at": now, "payload": packed.payload, "since": since}
+        mine = tables.snapshots.c.sequence == sequence
+        connection.execute(tables.snapshots.update().where(mine).values(row))
+        _write_rows(connection, sequence, packed.changed)
         _write_parts(connection, packed.contents)
         digests = {*whole.parts.values(), *whole.of_rows.values()}
         _note_uses(connection, digests, sequence, newest[0] if newest is not None else 0)
-        since = sequence if whole.since is None else whole.since
         self._last = (sequence, now), whole._replace(since=since)
         return sequence
 
@@ -177,10 +176,26 @@ class SnapshotPublisher:
             return 0
         return self._ledger.write_now(lambda c: thin_snapshots(c, now, days))
 
-    def _write_before(self, contents: Mapping[str, bytes]) -> None:
-        """Write each part in a transaction of its own."""
+    def _write_before(
+        self, contents: Mapping[str, bytes], changed: Mapping[str, bytes]
+    ) -> int | None:
+        """Write parts and rows, some in each transaction; return the number that rows have.
+
+        It is reserved by a snapshot without a base, which nobody reads. Until this one is
+        published, the publisher forgets the last one: the rows are between them.
+        """
         for digest, content in contents.items():
             self._ledger.write_now(partial(_write_parts, contents={digest: content}))
+        if not changed:
+            return None
+        self._last = None
+        number = self._ledger.write_now(_reserve)
+        rows = [*changed.items()]
+        step = max(1, PART_BYTES // len(rows[0][1]))
+        for start in range(0, len(rows), step):
+            some = dict(rows[start : start + step])
+            self._ledger.write_now(partial(_write_rows, sequence=number, changed=some))
+        return number
 
     def forget(self) -> None:
         """Write the next snapshot whole: the last one may not have been committed."""
@@ -198,11 +213,29 @@ class SnapshotPublisher:
         return last, follows
 
 
+def _reserve(connection: sa.Connection) -> int:
+    """Append a snapshot that nobody reads yet, and return its number."""
+    insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
+    row = {"base": UNFINISHED, "published_at": utc_now(), "payload": b""}
+    sequence: int = connection.execute(insert, row).scalar_one()
+    return sequence
+
+
+def _write_rows(connection: sa.Connection, sequence: int, changed: Mapping[str, bytes]) -> None:
+    """Write rows of actions under the number of a snapshot."""
+    rows = [
+        {"action_id": action, "sequence": sequence, "payload": content}
+        for action, content in changed.items()
+    ]
+    if rows:
+        connection.execute(tables.snapshot_actions.insert(), rows)
+
+
 def _newest(connection: sa.Connection) -> tuple[int, datetime] | None:
     """Number and time of the newest snapshot."""
     columns = tables.snapshots.c
-    query = sa.select(columns.sequence, columns.published_at).order_by(columns.sequence.desc())
-    row = connection.execute(query.limit(1)).first()
+    query = sa.select(columns.sequence, columns.published_at).where(columns.base != UNFINISHED)
+    row = connection.execute(query.order_by(columns.sequence.desc()).limit(1)).first()
     return None if row is None else (row.sequence, row.published_at)
 
 

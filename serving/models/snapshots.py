@@ -22,6 +22,7 @@ from training.bandit.reward_model import RewardModel
 PARTS = "parts"  # key in the note of a snapshot: digests of the parts that are stored apart
 NAMES = "names"  # the part with the texts of the note
 ROWS = "rows"  # begins the name of a part with rows
+UNFINISHED = ""  # base of a snapshot whose rows are being written
 LAYOUT = "layout"  # key in the note: the layout of rows
 
 
@@ -60,7 +61,7 @@ def newest_snapshot(
         An earlier snapshot; only what is another since is read.
     """
     columns = tables.snapshots.c
-    query = sa.select(tables.snapshots).where(columns.sequence > after)
+    query = _finished().where(columns.sequence > after)
     if base is not None:
         query = query.where(columns.base == base)
     return _read(connection, query.order_by(columns.sequence.desc()).limit(1), held)
@@ -69,7 +70,7 @@ def newest_snapshot(
 def snapshot_numbered(connection: sa.Connection, sequence: int) -> Snapshot | None:
     """A snapshot by its number; None if it is no longer kept."""
     columns = tables.snapshots.c
-    return _read(connection, sa.select(tables.snapshots).where(columns.sequence == sequence))
+    return _read(connection, _finished().where(columns.sequence == sequence))
 
 
 def nearest_number(connection: sa.Connection, sequence: int) -> int | None:
@@ -82,8 +83,12 @@ def nearest_number(connection: sa.Connection, sequence: int) -> int | None:
 def nearest_snapshot(connection: sa.Connection, sequence: int) -> Snapshot | None:
     """The newest kept snapshot whose number is not above one; None if there is none."""
     columns = tables.snapshots.c
-    query = sa.select(tables.snapshots).where(columns.sequence <= sequence)
+    query = _finished().where(columns.sequence <= sequence)
     return _read(connection, query.order_by(columns.sequence.desc()).limit(1))
+
+
+def _finished() -> sa.Select[Any]:
+    return sa.select(tables.snapshots).where(tables.snapshots.c.base != UNFINISHED)
 
 
 def _read(

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from features.ledger import tables
+from serving.models.snapshots import UNFINISHED
 
 NEWEST = 200
 HOURLY = timedelta(days=2)
@@ -90,6 +91,7 @@ def superfluous(found: Sequence[Published], now: datetime, longest_days: float) 
     ----------
     found
         All snapshots by their number. Those of one base are thinned apart from those of others.
+        One that was not finished before a later one was, never will be.
     """
     daily = timedelta(days=2 * longest_days)
     last: dict[tuple[str, str], int] = {}
@@ -97,8 +99,14 @@ def superfluous(found: Sequence[Published], now: datetime, longest_days: float) 
         age = now - at
         period = "%Y-%m-%d %H" if age < HOURLY else "%Y-%m-%d" if age < daily else "%Y-%m"
         last[base, at.strftime(period)] = sequence
-    kept = {*last.values(), *(sequence for sequence, _, _ in found[-NEWEST:])}
-    return [sequence for sequence, _, _ in found if sequence not in kept]
+    finished = [sequence for sequence, _, base in found if base != UNFINISHED]
+    kept = {*last.values(), *finished[-NEWEST:]}
+    ended = range(finished[-1] if finished else 0)
+    return [
+        sequence
+        for sequence, _, base in found
+        if (sequence in ended if base == UNFINISHED else sequence not in kept)
+    ]
 
 
 def _delete_rows(connection: sa.Connection, before: int, after: int) -> int:

@@ -10,7 +10,7 @@ from features.ledger import tables
 from serving.models import snapshot_publisher, thinning
 from serving.models.model_arrays import model_bytes
 from serving.models.snapshot_publisher import SnapshotConflict, SnapshotPublisher
-from serving.models.snapshots import newest_snapshot, snapshot_numbered
+from serving.models.snapshots import nearest_snapshot, newest_snapshot, snapshot_numbered
 from tests.bandits import bandit, outcomes
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
@@ -64,7 +64,6 @@ def test_only_actions_that_changed_are_written(ledger, now):
 
 
 def test_a_large_snapshot_is_written_before_it_is_published(ledger, now, monkeypatch):
-    monkeypatch.setattr(snapshot_publisher, "DIRECT_BYTES", 0)
     monkeypatch.setattr(snapshot_publisher, "PART_BYTES", 1)
     publisher, model = SnapshotPublisher(ledger), a_state().model(PRIORS)
     packed = publisher.pack_model(model, "7")
@@ -77,6 +76,40 @@ def test_a_large_snapshot_is_written_before_it_is_published(ledger, now, monkeyp
     found = ledger.read(lambda c: newest_snapshot(c, "7", 0))
     assert (found.sequence, found.since) == (number, number)
     assert model_bytes(found.model) == model_bytes(model)
+
+
+def test_many_changed_rows_are_written_before_they_are_published(ledger, now, monkeypatch):
+    monkeypatch.setattr(snapshot_publisher, "PART_BYTES", 1)
+    publisher, state = SnapshotPublisher(ledger), a_state()
+    first = publish(publisher, ledger, now, state.model(PRIORS))
+    held = ledger.read(lambda c: newest_snapshot(c, "7", 0))
+    state.learn(told("call", 1))
+    state.learn(told("gift", 1))
+    model = state.model(PRIORS)
+    packed = publisher.pack_model(model, "7")
+    number = packed.number
+    assert (packed.changed, written(ledger, number)) == ({}, ["call", "gift"])
+    assert ledger.read(lambda c: newest_snapshot(c, None, first)) is None
+    assert ledger.read(lambda c: snapshot_numbered(c, number)) is None
+    assert ledger.read(lambda c: nearest_snapshot(c, number)).sequence == first
+    assert ledger.write_now(lambda c: publisher.publish(c, "7", packed, now)) == number
+    found = ledger.read(lambda c: newest_snapshot(c, "7", first, held))
+    assert (found.sequence, found.since) == (number, first)
+    assert model_bytes(found.model) == model_bytes(model)
+
+
+def test_rows_of_a_snapshot_that_was_never_published_are_of_no_other(ledger, now, monkeypatch):
+    """The action changes in the lost snapshot and is back before the next one."""
+    monkeypatch.setattr(snapshot_publisher, "PART_BYTES", 1)
+    publisher, state = SnapshotPublisher(ledger), a_state()
+    publish(publisher, ledger, now, state.model(PRIORS))
+    before = model_bytes(state.model(PRIORS))
+    lost = state.copied()
+    lost.learn(told("call", 1))
+    publisher.pack_model(lost.model(PRIORS), "7")
+    number = publish(publisher, ledger, now, state.model(PRIORS))
+    found = ledger.read(lambda c: snapshot_numbered(c, number))
+    assert model_bytes(found.model) == before
 
 
 def test_a_snapshot_does_not_follow_one_of_another_learner(ledger, now):

@@ -81,7 +81,8 @@ class Shop:
         return self.ledger.write_now(lambda c: thin_snapshots(c, self.now, longest_days))
 
     def kept(self) -> list[int]:
-        query = sa.select(tables.snapshots.c.sequence).order_by(tables.snapshots.c.sequence)
+        columns = tables.snapshots.c
+        query = sa.select(columns.sequence).where(columns.base != "").order_by(columns.sequence)
         return self.ledger.read(lambda c: [*c.execute(query).scalars()])
 
     def rows(self, table: sa.Table) -> list[sa.Row]:
@@ -125,8 +126,8 @@ STEPS = st.one_of(
 
 @pytest.mark.databases("sqlite", "postgresql")
 @settings(max_examples=10, deadline=None, suppress_health_check=[*HealthCheck])
-@given(steps=st.lists(STEPS, max_size=40), direct_bytes=st.sampled_from([0, 40, 10_000]))
-def test_every_kept_snapshot_comes_back_to_the_byte_after_any_thinning(ledger, steps, direct_bytes):
+@given(steps=st.lists(STEPS, max_size=40), part_bytes=st.sampled_from([1, 60, 10_000]))
+def test_every_kept_snapshot_comes_back_to_the_byte_after_any_thinning(ledger, steps, part_bytes):
     for name in ("snapshots", "snapshot_actions", "snapshot_parts", "snapshot_part_uses"):
         ledger.write_now(lambda c, n=name: c.execute(sa.delete(tables.metadata.tables[n])))
     with pytest.MonkeyPatch.context() as patch:
@@ -134,8 +135,7 @@ def test_every_kept_snapshot_comes_back_to_the_byte_after_any_thinning(ledger, s
         patch.setattr(thinning, "AT_ONCE", 2)
         patch.setattr(thinning, "ROWS_AT_ONCE", 3)
         patch.setattr(thinning, "PARTS_AT_ONCE", 2)
-        patch.setattr(snapshot_publisher, "DIRECT_BYTES", direct_bytes)
-        patch.setattr(snapshot_publisher, "PART_BYTES", 1)
+        patch.setattr(snapshot_publisher, "PART_BYTES", part_bytes)
         shop = Shop(ledger, NOON)
         for kind, given_ in steps:
             if kind == "wait":
@@ -209,6 +209,12 @@ def test_of_each_month_the_last_one_is_kept_for_ever(none_of_the_newest):
 def test_snapshots_of_another_base_are_thinned_apart(none_of_the_newest):
     found = [(1, NOON, "1"), (2, NOON, "2"), (3, NOON, "1"), (4, NOON, "1")]
     assert superfluous(found, NOON, 14.0) == [1, 3]
+
+
+def test_a_snapshot_that_was_never_finished_goes_when_a_later_one_is(none_of_the_newest):
+    found = [(1, NOON, "1"), (2, NOON, ""), (3, NOON, "")]
+    assert superfluous(found, NOON, 14.0) == []
+    assert superfluous([*found, (4, NOON, "2"), (5, NOON, "")], NOON, 14.0) == [2, 3]
 
 
 def test_at_most_some_are_deleted_at_once(ledger, monkeypatch):
