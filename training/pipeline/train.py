@@ -186,7 +186,9 @@ def _train_bandit(sources: Sources, progress: Progress) -> TrainedModel:
     bandit = Bandit(state, params, imported_until=imported.until)
     metrics, remarks = warm_start_report(imported, domain, sources.catalog, params)
     progress("train bandit", 2, 2)
-    trained = bandit_version(bandit, domain, metrics, "later decisions")
+    judged = "log_loss" in metrics
+    evaluated_on = "later decisions" if judged else "no later decisions"
+    trained = bandit_version(bandit, domain, metrics, evaluated_on)
     # Without later decisions to judge there is nothing to check; a remark says so.
     missing = {*OF_LATER} - {*metrics}
     gates = {name: gate for name, gate in params.gates.items() if name not in missing}
